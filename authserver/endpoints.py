@@ -1,0 +1,65 @@
+"""What the endpoints do for an authenticated client, HTTP aside."""
+
+import logging
+import uuid
+from dataclasses import dataclass
+
+from joserfc.jwk import RSAKey
+
+from authserver import signing, tokens
+from authserver.clients import Client
+from authserver.errors import OAuthError
+from authserver.forms import Form, required
+from authserver.grants import grant
+from authserver.store import Store
+from authserver.tokens import Document
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """The acts of one authorization server.
+
+    Each takes the authenticated client, its parameters and the running second, and returns the JSON object of a 200
+    answer, or raises `OAuthError`.
+    """
+
+    issuer: str
+    key: RSAKey
+    store: Store
+
+    def token(self, client: Client, form: Form, now: int) -> Document:
+        """Issue an access token (RFC 6749 §4.4.3)."""
+        token = grant(client, form, issuer=self.issuer, jti=str(uuid.uuid4()), now=now)
+        if client.token_format == "jwt":  # noqa: S105 - a format
+            access_token = signing.sign(tokens.claims(token), self.key)
+        else:
+            access_token = tokens.opaque()
+        self.store.add(tokens.digest(access_token), token, now)
+        log.info("issued %s (%s) to %s: %s", token.jti, client.token_format, client.client_id, token.scope)
+        return {
+            "access_token": access_token,
+            "scope": token.scope,
+            "token_type": "Bearer",
+            "expires_in": tokens.expires_in(token, now),
+        }
+
+    def introspect(self, client: Client, form: Form, now: int) -> Document:
+        """Tell what a token is worth (RFC 7662 §2)."""
+        if not client.may_introspect:
+            raise OAuthError("unauthorized_client", "the client may not introspect", status=403)
+        access_token = required(form, "token")
+        return tokens.introspection(self.store.find(tokens.digest(access_token)), now)
+
+    def revoke(self, client: Client, form: Form, now: int) -> Document:
+        """Make a token of the client worthless; one that is unknown is so already (RFC 7009 §2)."""
+        digest = tokens.digest(required(form, "token"))
+        token = self.store.find(digest)
+        if token is not None:
+            # RFC 7009 §2.1: a client may revoke only what was issued to it.
+            if token.client_id != client.client_id:
+                raise OAuthError("invalid_grant", "the token was issued to another client")
+            self.store.remove(digest)
+            log.info("revoked %s of %s", token.jti, client.client_id)
+        return {}

@@ -1,0 +1,26 @@
+"""The refusals of an authorization server."""
+
+from typing import Literal
+
+ErrorCode = Literal[
+    "invalid_client",
+    "invalid_grant",
+    "invalid_request",
+    "invalid_scope",
+    "unauthorized_client",
+    "unsupported_grant_type",
+]
+
+
+class OAuthError(Exception):
+    """Refuse a request with an error of RFC 6749 §5.2.
+
+    `description` is for people, in the characters that the RFC allows (ASCII without `"` and `\\`), and repeats nothing
+    that the client sent.
+    """
+
+    def __init__(self, code: ErrorCode, description: str, status: int = 400) -> None:
+        super().__init__(code, description)
+        self.code = code
+        self.description = description
+        self.status = status

@@ -1,0 +1,32 @@
+"""The client credentials grant (RFC 6749 §4.4)."""
+
+from authserver.clients import Client
+from authserver.errors import OAuthError
+from authserver.forms import Form, required
+from authserver.tokens import LIFETIME, Token
+
+GRANT_TYPES = ("client_credentials",)
+
+
+def grant(client: Client, form: Form, *, issuer: str, jti: str, now: int) -> Token:
+    """Return the token that the client gets for its request.
+
+    Raises `OAuthError`: unsupported_grant_type, unauthorized_client, invalid_scope, invalid_request.
+    """
+    if required(form, "grant_type") not in GRANT_TYPES:
+        raise OAuthError("unsupported_grant_type", "the grant type is client_credentials")
+    if not client.scopes:
+        raise OAuthError("unauthorized_client", "the client is registered without scopes and gets no token")
+    # RFC 6749 §3.3: a client that asks for no scope gets a default, here all that it is registered for.
+    scopes = form["scope"].split(" ") if "scope" in form else client.scopes
+    if not set(scopes) <= set(client.scopes):
+        raise OAuthError("invalid_scope", f"the client may ask for: {' '.join(client.scopes)}")
+    return Token(
+        jti=jti,
+        iss=issuer,
+        client_id=client.client_id,
+        aud=client.audience,
+        scope=" ".join(dict.fromkeys(scopes)),
+        iat=now,
+        exp=now + LIFETIME,
+    )

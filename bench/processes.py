@@ -1,0 +1,61 @@
+"""Processes that end when the benchmark does, however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+MEASURED_CPU = 0
+LOAD_CPU = 1
+
+_PATIENCE = 10.0  # seconds for a process to end when asked to
+
+
+class BenchError(Exception):
+    """Why there is nothing to measure: something is missing, or a server does not do what it should."""
+
+
+def pinned(cpu: int, command: Sequence[str]) -> list[str]:
+    """Return a command that runs on one CPU, and gets SIGTERM should the benchmark be killed."""
+    return ["setpriv", "--pdeathsig", "TERM", "taskset", "--cpu-list", str(cpu), *command]
+
+
+@contextmanager
+def running(
+    command: Sequence[str], cpu: int, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command with its output in `log` until the block ends; then end it with all its children."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            pinned(cpu, command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=log.parent,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,  # Ctrl-C is the benchmark's alone, which then ends what runs in order
+        )
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_PATIENCE)
+    # A worker may outlive the process that started it, and hold the port.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.01)

@@ -1,0 +1,44 @@
+"""The command line: one module a command, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+_COMMANDS = {
+    "check": "Read the configuration as `run` would, and say what is wrong with it.",
+    "demo": "Start an authorization server, an app and the enforcer, and play a walk through them.",
+    "run": "Serve.",
+    "schema": "Print the configuration's JSON Schema, for editors.",
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command = importlib.import_module(f"enforcer.cli.{name}").command
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="token-enforcer", prog_name="enforcer")
+def main() -> None:
+    """An authorization proxy: bearer tokens in, rules in YAML, the right answer out.
+
+    Exit codes: 0 fine, 1 the answer is no, 2 wrong use or a wrong configuration.
+
+    \b
+    Examples:
+      enforcer check config.yaml
+      enforcer run config.yaml
+      enforcer demo --once
+    """

@@ -1,0 +1,33 @@
+"""`enforcer run`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from enforcer.errors import ConfigError
+from enforcer.server import AddressError, run
+
+
+@click.command(name="run")
+@click.argument("config", type=click.Path(path_type=Path), default=Path("config.yaml"))
+def command(config: Path) -> None:
+    """Serve by CONFIG (config.yaml unless said) until SIGTERM or Ctrl-C.
+
+    \b
+    Examples:
+      enforcer run
+      ENFORCER_CLIENT_SECRET=… enforcer run /etc/enforcer/config.yaml
+    """
+    try:
+        run(config, os.environ)
+    except ConfigError as error:
+        click.echo(error, err=True)
+        click.echo(f"{len(error.problems)} mistakes; nothing was started", err=True)
+        sys.exit(2)
+    except AddressError as error:
+        click.echo(error, err=True)
+        sys.exit(1)

@@ -1,0 +1,289 @@
+"""YAML as plain values that know where they stand.
+
+1. Less than YAML: one document, a mapping at its top, keys that are text, no merge keys, no tags that make objects.
+2. `true` and `false` are the only booleans: `on` may be a scope's name. No dates, no octal, no base-60 numbers.
+3. What is wrong with one value does not hide what is wrong with the next; only broken syntax ends the reading.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+from yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
+
+from enforcer.errors import ConfigError, Problem
+
+Step = str | int
+Mark = Any  # PyYAML's, of which there are two: both have `line` and `column`, from 0
+
+MOST_DEPTH: Final = 32
+"""Mappings and lists inside each other. The configuration itself needs 6; bounds the stack."""
+MOST_REPEATED: Final = 10_000
+"""Values that all aliases together may stand for, so that a few lines do not become millions of values."""
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAGS = {
+    ScalarEvent: "tag:yaml.org,2002:str",
+    MappingStartEvent: "tag:yaml.org,2002:map",
+    SequenceStartEvent: "tag:yaml.org,2002:seq",
+}
+_CONSTANTS = {
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+}
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,99})")
+_NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,99})?(?:[eE][-+]?[0-9]{1,3})?")
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2 §5.1
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Broken:
+    """Stands for a value that cannot be read; its problem is noted already."""
+
+
+BROKEN: Final = Broken()
+
+
+class Table(dict[str, Any]):
+    """A mapping of the file. `marks` are where each key and its value begin."""
+
+    __slots__ = ("marks",)
+
+    def __init__(self) -> None:
+        self.marks: dict[str, tuple[Mark, Mark]] = {}
+
+
+class Items(list[Any]):
+    """A list of the file. `marks` are where each item begins."""
+
+    __slots__ = ("marks",)
+
+    def __init__(self) -> None:
+        self.marks: list[Mark] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file as values, and what was wrong with it as YAML."""
+
+    file: str
+    values: Table
+    problems: tuple[Problem, ...]
+
+    def problem(self, path: Sequence[Step], message: str, *, key: Step | None = None) -> Problem:
+        """Make a problem of the value at a path, or of one of its keys."""
+        line, column = self.place(path) if key is None else self.place((*path, key), of_key=True)
+        return _problem(self.file, line, column, path, message)
+
+    def place(self, path: Sequence[Step], *, of_key: bool = False) -> tuple[int, int]:
+        """Return line and column: of the key where asked or where the value is a mapping or list, else of the value."""
+        value: Any = self.values
+        line = column = 0
+        for step in path:
+            marks = value.marks[step]
+            value = value[step]
+            if isinstance(marks, tuple):
+                marks = marks[0] if of_key or isinstance(value, Table | Items) else marks[1]
+            line, column = marks.line, marks.column
+        return line + 1, column + 1
+
+
+def parse(file: str, data: bytes) -> Document:
+    """Read the bytes of a file; raises ConfigError where they are no YAML mapping."""
+    text = _decode(file, data)
+    reader = _Reader(file, text)
+    try:
+        values = reader.read()
+    except yaml.MarkedYAMLError as error:
+        reader.note(error.problem_mark, (), _describe(error, text))
+        raise ConfigError(reader.problems) from None
+    if not isinstance(values, Table):
+        raise ConfigError(reader.problems)
+    return Document(file, values, tuple(reader.problems))
+
+
+def dotted(path: Sequence[Step]) -> str:
+    """Write a path as `rules[2].scopes`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{_key(step)}" for step in path).removeprefix(".")
+
+
+def show(value: object) -> str:
+    """Write a value for a message: scalars as they are and short, of all else only what it is."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 100 else f"{text[:98]}…{text[-1]}"
+
+
+class _Reader:
+    """Builds the values from the events of one text."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self.problems: list[Problem] = []
+        self._file = file
+        self._next = _LOADER(text).get_event
+        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._count = 0
+        self._repeated = 0
+
+    def read(self) -> Any:
+        """Return the document's value; anything but a Table comes with a problem."""
+        self._next()
+        if isinstance(start := self._next(), StreamEndEvent):
+            return self.note(start.start_mark, (), "the file is empty")
+        event = self._next()
+        value = self._value(event, (), None)
+        self._next()
+        if isinstance(second := self._next(), DocumentStartEvent):
+            self.note(second.start_mark, (), "a second document begins here; a configuration is one document")
+        if value is None:
+            self.note(event.start_mark, (), "the file is empty")
+        elif not isinstance(value, Table | Broken):
+            self.note(event.start_mark, (), f"expected a mapping at the top, found {show(value)}")
+        return value
+
+    def note(self, mark: Mark, path: Sequence[Step], message: str) -> Broken:
+        """Note a problem, and return what stands for its value."""
+        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
+        self.problems.append(_problem(self._file, line, column, path, message))
+        return BROKEN
+
+    def _value(self, event: Any, parent: tuple[Step, ...], step: Step | None) -> Any:
+        kind = type(event)
+        if kind is ScalarEvent and event.tag is None and event.anchor is None:
+            return _scalar(event)
+        path = parent if step is None else (*parent, step)
+        if kind is AliasEvent:
+            return self._alias(event, path)
+        if len(path) > MOST_DEPTH:
+            self.note(event.start_mark, (), f"mappings and lists stand more than {MOST_DEPTH} deep in each other")
+            raise ConfigError(self.problems)
+        before = self._count
+        self._count += 1
+        value: Any
+        if kind is MappingStartEvent:
+            value = self._table(path)
+        elif kind is SequenceStartEvent:
+            value = self._items(path)
+        else:
+            value = _scalar(event)
+        if event.tag not in (None, _TAGS[kind]):
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            value = self.note(event.start_mark, path, f"the tag {show(tag)} is not read here; leave it out")
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (value, self._count - before)
+        return value
+
+    def _table(self, path: tuple[Step, ...]) -> Table:
+        table = Table()
+        marks = table.marks
+        while type(event := self._next()) is not MappingEndEvent:
+            key = self._value(event, path, "?")
+            named = isinstance(key, str)
+            at = self._next()
+            value = self._value(at, path, key if named else "?")
+            if not named:
+                if key is not BROKEN:
+                    self.note(event.start_mark, path, f"expected text as a key, found {show(key)}; quotes make it text")
+            elif key == "<<":
+                self.note(event.start_mark, path, "merge keys (<<) are not read here; write the keys out")
+            elif key in table:
+                line, column = marks[key][0].line + 1, marks[key][0].column + 1
+                first = f"{self._file}:{line}:{column}"
+                self.note(event.start_mark, path, f"duplicate key {show(key)}; it stands first at {first}")
+            else:
+                table[key] = value
+                marks[key] = (event.start_mark, at.start_mark)
+        self._count += len(table)
+        return table
+
+    def _items(self, path: tuple[Step, ...]) -> Items:
+        items = Items()
+        while type(event := self._next()) is not SequenceEndEvent:
+            items.append(self._value(event, path, len(items)))
+            items.marks.append(event.start_mark)
+        self._count += len(items)
+        return items
+
+    def _alias(self, event: Any, path: tuple[Step, ...]) -> Any:
+        name = event.anchor
+        # An anchor is known when its value is whole, so that none contains itself.
+        if name not in self._anchors:
+            return self.note(event.start_mark, path, f"the alias *{name} has no anchor &{name} before it")
+        value, size = self._anchors[name]
+        if self._repeated <= MOST_REPEATED < self._repeated + size:
+            self.note(event.start_mark, path, f"the aliases stand for more than {MOST_REPEATED} values; write them out")
+        self._count += size
+        self._repeated += size
+        return value if self._repeated <= MOST_REPEATED else BROKEN
+
+
+def _scalar(event: Any) -> Any:
+    text = event.value
+    if not event.implicit[0]:
+        return text
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if text[0] in "-+0123456789":
+        if _INTEGER.fullmatch(text):
+            return int(text)
+        if _NUMBER.fullmatch(text):
+            return float(text)
+    return text
+
+
+def _decode(file: str, data: bytes) -> str:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8")
+        problem = f"the byte 0x{data[error.start]:02X} is not UTF-8"
+    else:
+        found = _UNPRINTABLE.search(text)
+        if found is None:
+            return text.removeprefix("\ufeff")
+        before = text[: found.start()]
+        problem = f"the character U+{ord(found[0]):04X} cannot stand in YAML"
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    raise ConfigError([_problem(file, line, column, (), problem)])
+
+
+def _describe(error: yaml.MarkedYAMLError, text: str) -> str:
+    mark = error.problem_mark
+    if mark is not None and [line[mark.column :][:1] for line in text.splitlines()[mark.line :][:1]] == ["\t"]:
+        return "a tab cannot indent in YAML; use spaces"
+    begun = error.context_mark
+    where = f" ({error.context} that begins in line {begun.line + 1})" if begun is not None else ""
+    return f"not YAML: {error.problem}{where}"
+
+
+def _problem(file: str, line: int, column: int, path: Sequence[Step], message: str) -> Problem:
+    # One line each, whatever a key or name holds: a terminal must not obey it.
+    clean = (
+        "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+        for text in (dotted(path), message)
+    )
+    return Problem(file, line, column, *clean)
+
+
+def _key(step: str) -> str:
+    return step if _PLAIN_KEY.fullmatch(step) else json.dumps(step, ensure_ascii=False)

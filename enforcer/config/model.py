@@ -1,0 +1,231 @@
+"""The settings of the whole product, immutable once read."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, TypeAdapter
+
+from enforcer.config.addresses import Address, Server, Url
+from enforcer.config.checks import check_challenge, check_forwarding
+from enforcer.config.sources import ReadableFile, SecretElsewhere
+from enforcer.policy.rules import Rule
+from enforcer.proxy.settings import ForwardingSettings, Limits, Timeouts
+from enforcer.tokens.cache import CacheSettings
+from enforcer.tokens.challenge import ChallengeSettings
+from enforcer.tokens.introspection import ClientAuthentication
+from enforcer.units import CLOSED, Bytes, Count, Seconds
+from enforcer.wire.client import PoolSettings
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTLS:
+    """TLS towards clients. Paths are relative to the configuration's folder."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    certificate: ReadableFile
+    """File with the certificate and those that lead from it to an authority, PEM."""
+    key: ReadableFile
+    """File with the certificate's private key, PEM, not encrypted."""
+    client_ca: ReadableFile | None = None
+    """File with the authorities of which every client must show a certificate, PEM; none is asked for unless set."""
+
+    def __post_init__(self) -> None:
+        _try(self.context)
+
+    def context(self) -> ssl.SSLContext:
+        """Load the files; raises OSError."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.client_ca)
+        context.load_cert_chain(self.certificate, self.key, _no_password)
+        if self.client_ca is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientTLS:
+    """TLS towards a server that is called. Paths are relative to the configuration's folder."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    ca: ReadableFile | None = None
+    """File with the authorities that the server's certificate may come from, PEM; those of the system unless set."""
+    server_name: Text | None = None
+    """Name that the server's certificate must have; the URL's host unless set."""
+    certificate: ReadableFile | None = None
+    """File with the certificate that is shown to the server, PEM; needs `key`. None unless set."""
+    key: ReadableFile | None = None
+    """File with that certificate's private key, PEM, not encrypted."""
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key are set together, or neither")
+        _try(self.context)
+
+    def context(self) -> ssl.SSLContext:
+        """Load the files; raises OSError."""
+        context = ssl.create_default_context(cafile=self.ca)
+        if self.certificate is not None:
+            context.load_cert_chain(self.certificate, self.key, _no_password)
+        return context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """Where clients connect."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    address: Address = "0.0.0.0:8091"
+    """Address and port; port 0 takes a free one. All interfaces, since clients come from elsewhere."""
+    tls: ServerTLS | None = None
+    """Serve TLS; plain text unless set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admin:
+    """Where the operator's side listens: health and metrics."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    address: Address = "127.0.0.1:9091"
+    """Address and port; port 0 takes a free one. Loopback, since it asks nobody who they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """The app that allowed requests are forwarded to."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    url: Server
+    """Where the app listens: `http://host:port`, `https://host:port` or `unix:/path/to.sock`. It has no path, since
+    requests keep theirs."""
+    tls: ClientTLS | None = None
+    """How an `https://` app is verified; by the system's authorities unless set."""
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    """Limits and times of the connections to the app."""
+
+    def __post_init__(self) -> None:
+        _only_with_https(self.tls, self.url)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntrospectionPool(PoolSettings):
+    """Limits and times of the connections to an authorization server."""
+
+    connections: Count = 32
+    """Connections at most; more concurrent calls wait in the queue. Few: calls are short, and the server is shared."""
+    queue: Count = 4096
+    """Calls that may wait for a connection; one more is answered 503 at once. Bounds memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationServer:
+    """Who is asked what a token is worth (RFC 7662)."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    name: Text = "default"
+    """What rules and metrics call it; unique."""
+    introspection_endpoint: Url
+    """URL that is asked, with its path."""
+    issuer: Text | None = None
+    """Issuer that its tokens must name, on rules that name none themselves; any unless set."""
+    client_id: Text
+    """Client that the enforcer is to the authorization server; it must be allowed to introspect."""
+    client_secret: SecretElsewhere
+    """That client's secret, by where it is kept: `{file: path}`, relative to the configuration's folder, or
+    `{env: NAME}`."""
+    client_authentication: ClientAuthentication = "client_secret_basic"
+    """How the client authenticates (RFC 6749 §2.3.1): in the Authorization field, or in the form."""
+    tls: ClientTLS | None = None
+    """How an `https://` server is verified; by the system's authorities unless set."""
+    timeout: Seconds = 2.0
+    """For the whole call, connecting and the answer's last byte included. A client waits for it."""
+    max_answer: Bytes = 64 * 1024
+    """Size of an answer at most. Bounds memory."""
+    retry_after: Seconds = 5.0
+    """What Retry-After says in a 503 when no answer came, in whole seconds, rounded up. Spares a server in trouble."""
+    pool: IntrospectionPool = field(default_factory=IntrospectionPool)
+    """Limits and times of the connections to it."""
+
+    def __post_init__(self) -> None:
+        _only_with_https(self.tls, self.introspection_endpoint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What is logged, to standard error."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged."""
+    format: Literal["text", "json"] = "text"
+    """Lines for people, or one JSON object a line for machines."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole configuration."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    listener: Listener = field(default_factory=Listener)
+    """Where clients connect."""
+    admin: Admin = field(default_factory=Admin)
+    """Where the operator's side listens: health and metrics."""
+    upstream: Upstream
+    """The app that allowed requests are forwarded to."""
+    authorization_servers: Annotated[tuple[AuthorizationServer, ...], Field(min_length=1)]
+    """Who is asked what a token is worth; a rule that names none asks the first."""
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    """Who may do what. What no rule allows is refused; of the rules for a path the most specific one counts."""
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    """How long, and how many, answers of authorization servers are remembered."""
+    forwarding: Annotated[ForwardingSettings, AfterValidator(check_forwarding)] = field(
+        default_factory=ForwardingSettings
+    )
+    """The fields that the upstream gets from the enforcer, and never from a client."""
+    challenge: Annotated[ChallengeSettings, AfterValidator(check_challenge)] = field(default_factory=ChallengeSettings)
+    """What the challenge of a refusal says besides the error."""
+    limits: Limits = field(default_factory=Limits)
+    """What a client may send."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    """How long a client may take."""
+    log: Log = field(default_factory=Log)
+    """What is logged, to standard error."""
+
+
+@cache
+def adapter() -> TypeAdapter[Config]:
+    """Return what reads a Config from plain values; its context is a `sources.Sources`. Built once, when first used."""
+    return TypeAdapter(Config)
+
+
+def _only_with_https(tls: ClientTLS | None, url: str) -> None:
+    if tls is not None and not url.startswith("https://"):
+        raise ValueError("tls is for https:// alone")
+
+
+def _try(load: Callable[[], ssl.SSLContext]) -> None:
+    try:
+        load()
+    except OSError as error:
+        # OpenSSL gives no reason for a file that is not what it should be.
+        reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        said = (reason or "not PEM of the right kind, or a key with a password").replace("_", " ")
+        raise ValueError(f"the files cannot be used for TLS: {said}") from None
+
+
+def _no_password() -> str:
+    # Without this, OpenSSL asks the terminal for the password of an encrypted key.
+    return ""

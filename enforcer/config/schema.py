@@ -1,0 +1,132 @@
+"""The JSON schema of a configuration, and what it says of one place in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Any, Final
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from enforcer.config.model import IntrospectionPool, adapter
+from enforcer.wire.client import PoolSettings
+
+Node = Mapping[str, Any]
+
+_WORDS: Final = {
+    "string": "text",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+}
+_DURATIONS: Final = (("h", 3600.0), ("m", 60.0), ("s", 1.0))
+_SIZES: Final = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema that editors complete and check a configuration by."""
+    generated = adapter().json_schema(schema_generator=_Generator)
+    # A docstring under a field is read in the class that has the field, and not for those that inherit it.
+    inherited = generated["$defs"][PoolSettings.__name__]["properties"]
+    own = generated["$defs"][IntrospectionPool.__name__]["properties"]
+    own.update({key: {**inherited[key], **node} for key, node in own.items()})
+    return {"$schema": GenerateJsonSchema.schema_dialect, **generated}
+
+
+class Shape:
+    """What may stand where."""
+
+    def __init__(self, whole: Node) -> None:
+        self._whole = whole
+
+    def keys(self, path: Sequence[str | int]) -> Mapping[str, Node]:
+        """Return the keys of the mapping at a path."""
+        return {key: node for found in self._at(path) for key, node in found.get("properties", {}).items()}
+
+    def meaning(self, path: Sequence[str | int]) -> str:
+        """Return the first sentence on what the key at a path means."""
+        return self.description(self.keys(path[:-1])[str(path[-1])]).partition(". ")[0].removesuffix(".")
+
+    def description(self, node: Node) -> str:
+        """Return what a node's docstring says, on one line."""
+        # Where a section's key says what its class says, pydantic keeps only the class's.
+        texts = [found.get("description", "") for found in (node, *self.alternatives(node))]
+        return " ".join(next(filter(None, texts), "").split())
+
+    def expected(self, path: Sequence[str | int]) -> str:
+        """Say in words what may stand at a path."""
+        words = [word for node in self._at(path) for word in node.get("enum", ()) or (_WORDS[node["type"]],)]
+        return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+    def alternatives(self, node: Node) -> Iterator[Node]:
+        """Follow references and alternatives to what a node stands for, null left out."""
+        if "$ref" in node:
+            yield from self.alternatives(self._whole["$defs"][node["$ref"].rpartition("/")[2]])
+        elif "anyOf" in node:
+            for one in node["anyOf"]:
+                yield from self.alternatives(one)
+        elif node.get("type") != "null":
+            yield node
+
+    def _at(self, path: Sequence[str | int]) -> list[Node]:
+        nodes = list(self.alternatives(self._whole))
+        for step in path:
+            nodes = [found for node in nodes for found in self.alternatives(_child(node, step))]
+        return nodes
+
+
+@cache
+def shape() -> Shape:
+    """Return the shape of a configuration."""
+    return Shape(schema())
+
+
+def write_duration(seconds: float) -> str:
+    """Write seconds as a user would: 5s, 10m, 250ms."""
+    for unit, size in _DURATIONS:
+        if seconds >= size and seconds % size == 0:
+            return f"{int(seconds / size)}{unit}"
+    return f"{seconds * 1000:g}ms" if seconds else "0s"
+
+
+def write_size(size: int) -> str:
+    """Write bytes as a user would: 64KiB, 1GiB."""
+    for unit, factor in _SIZES:
+        if size >= factor and size % factor == 0:
+            return f"{size // factor}{unit}"
+    return f"{size}B"
+
+
+class _Generator(GenerateJsonSchema):
+    """Writes defaults in the units of users, and no titles, which only repeat the names."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
+        if "default_factory" not in schema:
+            return super().get_default_value(schema)
+        default = schema["default_factory"]()  # type: ignore[call-arg]
+        # A section's defaults stand at its own keys.
+        return super().get_default_value(schema) if is_dataclass(default) else default
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        written = super().default_schema(schema)
+        default = written.get("default")
+        if written.get("type") == "string" and isinstance(default, float):
+            written["default"] = write_duration(default)
+        elif written.get("type") == "string" and isinstance(default, int):
+            written["default"] = write_size(default)
+        return written
+
+
+def _child(node: Node, step: str | int) -> Node:
+    if isinstance(step, int):
+        child: Node = node.get("items", {"type": "null"})
+        return child
+    properties: Mapping[str, Node] = node.get("properties", {})
+    others = node.get("additionalProperties")
+    return properties.get(step) or (others if isinstance(others, dict) else {"type": "null"})

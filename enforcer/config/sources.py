@@ -1,0 +1,107 @@
+"""What a configuration names and does not hold: secrets, and files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
+
+from enforcer.config.document import show
+from enforcer.secret import Secret
+
+MOST_BYTES: Final = 1024**2
+"""Size of a file at most; a bundle of all public authorities has 200 KiB. `{file: /dev/zero}` must end."""
+
+
+@dataclass(slots=True)
+class Sources:
+    """Where to look, and in `files` what was looked at."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    files: set[Path] = field(default_factory=set)
+
+    def file(self, name: object) -> Path:
+        """Find a file that can be read; raises ValueError."""
+        if not isinstance(name, str):
+            raise ValueError("expected the path of a file")  # noqa: TRY004 - pydantic collects ValueErrors
+        path, _ = self._read(name)
+        return path.absolute()
+
+    def secret(self, place: object) -> Secret:
+        """Fetch a secret from its place; raises ValueError, which never shows what was found there."""
+        match place:
+            case {"file": _, "env": _}:
+                raise ValueError("a secret is kept in one place: either {file: path} or {env: NAME}")
+            case {"file": str(name), **others} if not others:
+                path, data = self._read(name)
+                return _secret(data, show(str(path)))
+            case {"env": str(name), **others} if not others:
+                where = f"the environment variable {show(name)}"
+                if name not in self.environment:
+                    raise ValueError(f"{where} is not set")
+                return _secret(self.environment[name].encode("utf-8", "surrogateescape"), where)
+            case dict() | list() | None:
+                raise ValueError("expected {file: path} or {env: NAME}")
+            case _:
+                raise ValueError("secrets are never written here: say where it is kept, {file: path} or {env: NAME}")
+
+    def _read(self, name: str) -> tuple[Path, bytes]:
+        path = self.folder / name
+        self.files.add(path.absolute())
+        try:
+            return path, read(path, MOST_BYTES)
+        except ValueError as error:
+            raise ValueError(f"{show(str(path))} {error}") from None
+
+
+def read(path: Path, most: int) -> bytes:
+    """Read a file of at most so many bytes; raises ValueError saying why it cannot be, without its path."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ValueError("cannot be read: no file has such a name") from None
+    if len(data) > most:
+        raise ValueError(f"is larger than {most} bytes")
+    return data
+
+
+def _secret(data: bytes, place: str) -> Secret:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{place} is not UTF-8 text") from None
+    # Editors and `echo` end a file with one line break; more than one is meant.
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise ValueError(f"{place} is empty")
+    return Secret(text)
+
+
+def _read_file(name: object, info: ValidationInfo[Sources]) -> Path:
+    return info.context.file(name)
+
+
+def _read_secret(place: object, info: ValidationInfo[Sources]) -> Secret:
+    return info.context.secret(place)
+
+
+_PLACE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "file": {"type": "string", "description": "File that holds the secret, and nothing else."},
+        "env": {"type": "string", "description": "Environment variable that holds the secret."},
+    },
+    "additionalProperties": False,
+    "minProperties": 1,
+    "maxProperties": 1,
+}
+
+ReadableFile = Annotated[Path, PlainValidator(_read_file, json_schema_input_type=str)]
+SecretElsewhere = Annotated[Secret, PlainValidator(_read_secret), WithJsonSchema(_PLACE)]

@@ -1,0 +1,218 @@
+"""A rule, as a user writes it and as it is judged: who may do what where.
+
+1. A rule says who may pass: `public`, `authenticated`, or at least one condition on the token. One that says nothing
+   is an error, never open.
+2. All conditions must hold. A condition that cannot be checked does not hold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+
+from enforcer.errors import MalformedRequestError
+from enforcer.tokens.answer import Active
+from enforcer.units import CLOSED, Seconds, Switch
+from enforcer.wire.target import parse_segments
+
+Scalar = str | int | bool
+
+_SIMPLE = re.compile(r"[A-Za-z0-9_~-]+")
+_NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
+_METHOD = re.compile(r"[A-Z][A-Z-]*")
+_HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]|[0-9.]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path template: segments from the left, each a literal or None for `{name}`; `rest` where it ends in `**`.
+
+    `names` are the names of the `{name}` segments and where each stands.
+    """
+
+    segments: tuple[bytes | None, ...]
+    rest: bool
+    names: Mapping[str, int] = field(hash=False)
+
+    @staticmethod
+    def parse(text: str) -> Path:
+        """Read a template; raises ValueError saying what is wrong with it."""
+        if not text.startswith("/"):
+            raise ValueError("a path begins with /")
+        parts = text[1:].split("/")
+        rest = parts[-1] == "**"
+        if rest:
+            parts.pop()
+        segments: list[bytes | None] = []
+        names: dict[str, int] = {}
+        for at, part in enumerate(parts):
+            if found := _NAME.fullmatch(part):
+                if found[1] in names:
+                    raise ValueError(f"{{{found[1]}}} stands twice in the path")
+                names[found[1]] = at
+                segments.append(None)
+            else:
+                segments.append(_literal(part))
+        return Path(tuple(segments), rest, names)
+
+
+def _literal(part: str) -> bytes:
+    if _SIMPLE.fullmatch(part):
+        return part.encode()
+    if "*" in part:
+        raise ValueError("* is no pattern here: {name} stands for one segment, ** at the end for the rest")
+    if "{" in part or "}" in part:
+        raise ValueError("{name} stands for a whole segment, and its name is letters, digits and _")
+    encoded = b"/" + part.encode().replace(b" ", b"%20")
+    encoded = b"".join(b"%%%02X" % byte if byte > 0x7F else bytes((byte,)) for byte in encoded)
+    try:
+        return parse_segments(encoded)[0]
+    except MalformedRequestError as error:
+        raise ValueError(f"no request can have this path: {error.why}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A condition on one claim: it, or one of its members where it is a list, is one of `allowed`, or equals the
+    path's segment number `segment`. `path` is the way to a nested claim."""
+
+    name: str
+    path: tuple[str, ...]
+    allowed: tuple[Scalar, ...]
+    segment: int | None
+
+    def holds(self, claims: Mapping[str, Any], segments: Sequence[bytes]) -> bool:
+        """Tell whether the token's claims meet the condition."""
+        value: Any = claims.get(self.name)
+        if value is None:
+            value = claims
+            for name in self.path:
+                value = value.get(name) if isinstance(value, Mapping) else None
+        members = value if isinstance(value, list) else [value]
+        if self.segment is None:
+            # Not `in`: to Python, True equals 1.
+            return any(type(member) is type(one) and member == one for member in members for one in self.allowed)
+        wanted = segments[self.segment]
+        return any(_text(member) == wanted for member in members)
+
+
+def _text(member: Any) -> bytes | None:
+    if isinstance(member, str):
+        return member.encode("utf-8", "surrogatepass")
+    if isinstance(member, int) and not isinstance(member, bool):
+        return b"%d" % member
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule of the policy."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    name: str
+    """What it is for, in the user's words: a metric label and a log field, unique."""
+    path: Annotated[str, "path"]
+    """Path template: `{name}` stands for one segment, `**` at the end for the rest. The most specific path wins."""
+    methods: tuple[str, ...] = ()
+    """Methods it is for, GET covering HEAD; every method unless said."""
+    host: str | None = None
+    """Host it is for, without port; `*.example.org` for any first label. Every host unless said."""
+    public: Switch = False
+    """Let everybody pass, without a token."""
+    authenticated: Switch = False
+    """Let every active token pass, whatever its scopes."""
+    scopes: tuple[str, ...] = ()
+    """Scopes that the token must all have."""
+    any_scope: tuple[str, ...] = ()
+    """Scopes of which the token must have at least one."""
+    claims: Mapping[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict, hash=False)
+    """Claims that the token must have: a value, a list of which one must be there, or `"{name}"` for the path's
+    segment. A dotted name reaches into nested claims."""
+    audience: tuple[str, ...] = ()
+    """Audiences of which the token must be for at least one."""
+    issuer: tuple[str, ...] = ()
+    """Issuers of which one must have issued the token."""
+    client_ids: tuple[str, ...] = ()
+    """Clients to one of which the token must have been given."""
+    authorization_server: str | None = None
+    """Name of the authorization server that is asked; the first of the configuration unless said."""
+    max_answer_age: Seconds | None = None
+    """How old a remembered answer may be for this rule; the cache's `ttl` unless said."""
+
+    def __post_init__(self) -> None:
+        wrong = [*_problems(self)]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+
+
+def _problems(rule: Rule) -> list[str]:
+    wrong: list[str] = []
+    conditions = (rule.scopes, rule.any_scope, rule.claims, rule.audience, rule.issuer, rule.client_ids)
+    if not rule.name or not rule.name.isprintable() or rule.name.startswith("_") or len(rule.name) > 100:
+        wrong.append("a name is 1 to 100 printable characters and does not begin with _")
+    try:
+        path = Path.parse(rule.path)
+    except ValueError as error:
+        wrong.append(f"path: {error}")
+        path = Path((), True, {})
+    if len(set(rule.methods)) != len(rule.methods):
+        wrong.append("methods: one stands twice")
+    wrong += [
+        f"methods: {method!r} is no method in capitals" for method in rule.methods if not _METHOD.fullmatch(method)
+    ]
+    wrong += [
+        f"{scope!r} is no scope: no blanks, quotes or backslashes"
+        for scope in (*rule.scopes, *rule.any_scope)
+        if not _SCOPE.fullmatch(scope)
+    ]
+    if rule.host is not None and not _HOST.fullmatch(rule.host):
+        wrong.append("host: expected a name without port, such as app.example.org or *.example.org")
+    if rule.public and (rule.authenticated or any(conditions) or rule.max_answer_age is not None):
+        wrong.append("public lets everybody pass, so that no other condition can stand beside it")
+    if not rule.public and not rule.authenticated and not any(conditions):
+        wrong.append(
+            "it says nobody: add scopes, any_scope, claims, audience, issuer or client_ids, "
+            "or authenticated: true for any active token, or public: true for everybody"
+        )
+    for name, value in rule.claims.items():
+        if isinstance(value, tuple) and not value:
+            wrong.append(f"claims: {name} has an empty list, which no token can meet")
+        if isinstance(value, str) and (found := _NAME.fullmatch(value)) and found[1] not in path.names:
+            wrong.append(f"claims: {name} wants {value}, and the path has no such segment")
+    return wrong
+
+
+def compile_claims(rule: Rule, path: Path) -> tuple[Claim, ...]:
+    """Make the claim conditions of a rule ready to be judged."""
+    compiled = []
+    for name, value in rule.claims.items():
+        found = _NAME.fullmatch(value) if isinstance(value, str) else None
+        allowed = value if isinstance(value, tuple) else (value,)
+        segment = path.names[found[1]] if found else None
+        compiled.append(Claim(name, tuple(name.split(".")), () if found else allowed, segment))
+    return tuple(compiled)
+
+
+class Requirement:
+    """A rule made ready to be judged."""
+
+    __slots__ = ("any_scope", "audience", "claims", "client_ids", "issuer", "narrow", "public", "rule", "scopes")
+
+    def __init__(self, rule: Rule, path: Path) -> None:
+        self.rule = rule
+        self.public = rule.public
+        self.scopes = frozenset(rule.scopes)
+        self.any_scope = frozenset(rule.any_scope)
+        self.audience = frozenset(rule.audience)
+        self.issuer = frozenset(rule.issuer)
+        self.client_ids = frozenset(rule.client_ids)
+        self.claims = compile_claims(rule, path)
+        self.narrow = bool(self.any_scope or self.audience or self.issuer or self.client_ids or self.claims)
+
+    def meets_claims(self, answer: Active, segments: Sequence[bytes]) -> bool:
+        """Tell whether all conditions on claims hold."""
+        return all(claim.holds(answer.claims, segments) for claim in self.claims)

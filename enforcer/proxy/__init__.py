@@ -1,0 +1,1 @@
+"""The exchange: one request from a client, judged, forwarded or refused, and its answer."""

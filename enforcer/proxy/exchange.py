@@ -1,0 +1,426 @@
+"""One request and its answer, from the client's head to the answer's last byte.
+
+1. It is answered exactly once: forwarded with a permit, or refused.
+2. An answer that has begun ends whole, or the client's connection is aborted: never cut short as if it were whole.
+3. Who leaves is not waited for: a client gone ends the upstream's work, an upstream gone the client's wait.
+"""
+
+from __future__ import annotations
+
+import logging
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Final
+
+from enforcer.errors import IntrospectionError, MalformedRequestError, UpstreamError, UpstreamFailure
+from enforcer.policy.decision import Allow, Deny, decide
+from enforcer.policy.matcher import choose
+from enforcer.proxy import refusals
+from enforcer.proxy.forwarding import request_head, trailers
+from enforcer.proxy.refusals import Refusal
+from enforcer.proxy.request import RequestHead
+from enforcer.proxy.snapshot import Route
+from enforcer.proxy.tunnel import Tunnel
+from enforcer.tokens import bearer
+from enforcer.tokens.answer import NEVER
+from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.cache import Entry
+from enforcer.wire.client import Connection
+
+if TYPE_CHECKING:
+    from enforcer.proxy.connection import ClientConnection
+
+_log = logging.getLogger("enforcer.proxy")
+
+# RFC 9110 §9.2.2, less PUT and DELETE with a body, which was streamed and is gone
+_REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+_MISSING: Final = NoToken.MISSING  # an enum's member is found by calling Python code
+_CLIENT_GONE: Final = 499  # as nginx counts a client that left before its answer
+
+
+class Exchange:
+    """A `Receiver` of the upstream's answer and a `Waiter` for the token's worth."""
+
+    __slots__ = (
+        "_chunked_answer",
+        "_client",
+        "_ends",
+        "_entry",
+        "_full",
+        "_head",
+        "_out",
+        "_over",
+        "_pending",
+        "_request",
+        "_retried",
+        "_route",
+        "_segments",
+        "_sent",
+        "_started",
+        "_status",
+        "_upstream",
+        "_waiting_for_pool",
+        "close",
+        "received",
+    )
+
+    def __init__(self, client: ClientConnection, request: RequestHead) -> None:
+        self._client = client
+        self._request = request
+        self._route: Route = request.snapshot.no_route
+        self._upstream: Connection | None = None
+        self._status = 0
+        self._over = False
+        self._full = False
+        self._retried = False
+        self._waiting_for_pool = False
+        self._pending: list[bytes] | None = None
+        self._ends = NEVER
+        self._sent = 0.0
+        self.received = not request.has_body
+        self.close = not request.keep_alive
+
+    def __repr__(self) -> str:
+        return f"<exchange {self._status or 'unanswered'}>"
+
+    # The way of a request
+
+    def begin(self) -> None:
+        """Judge the request, and forward or refuse it, now or when the token's worth is known."""
+        self._started = perf_counter()
+        try:
+            self._judge()
+        except MalformedRequestError as error:
+            self._reject(refusals.malformed(str(error), error.status))
+        except Exception:  # noqa: BLE001 - whatever it is, the request is not forwarded
+            self._internal_error()
+
+    def _judge(self) -> None:
+        request = self._request
+        snapshot = request.snapshot
+        if request.refusal is not None:
+            self._reject(request.refusal)
+            return
+        target, methods = snapshot.located.get(request.target) or snapshot.locate(request.target)
+        if target.authority is not None and target.authority.lower() != request.host.lower():
+            raise MalformedRequestError("Host", "not the one of the request target")
+        request.target = target.origin_form
+        self._segments = target.segments
+        route = None if methods is None else choose(methods, request.method, request.host)
+        if route is None:
+            route = snapshot.no_route
+        self._route = route
+        requirement = route.requirement
+        evidence = _MISSING
+        if requirement is not None and not requirement.public:
+            token = bearer.parse(request.authorization, request.authorizations, target.query)
+            if isinstance(token, bytes):
+                if len(token) > snapshot.limits.token:
+                    self._reject(refusals.TOKEN_TOO_LARGE)
+                    return
+                entry = route.verifier.verify(token, time(), self, route.max_answer_age)
+                if entry is not None:
+                    self._conclude(entry)
+                return
+            evidence = token
+        verdict = decide(requirement, evidence, target.segments, 0.0)
+        if isinstance(verdict, Allow):
+            self._forward(verdict, b"")
+        else:
+            self._deny(verdict)
+
+    def on_answer(self, entry: Entry[bytes]) -> None:
+        if self._over:
+            return
+        try:
+            self._conclude(entry)
+        except Exception:  # noqa: BLE001 - whatever it is, the request is not forwarded
+            self._internal_error()
+
+    def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
+        if not self._over:
+            self._route.metrics.decisions["error", f"introspection_{error.reason}"] += 1
+            self._refuse(refusals.introspection_failed(retry_after))
+
+    def _conclude(self, entry: Entry[bytes]) -> None:
+        verdict = decide(self._route.requirement, entry.answer, self._segments, time())
+        if isinstance(verdict, Allow):
+            self._forward(verdict, entry.prepared)
+        else:
+            self._deny(verdict)
+
+    def _forward(self, permit: Allow, identity: bytes) -> None:
+        request = self._request
+        route = self._route
+        route.metrics.decisions[permit.label] += 1
+        if permit.answer is not None and request.snapshot.forwarding.end_with_token:
+            self._ends = permit.answer.expires
+        self._head = request_head(
+            permit, request.method, request.target, request.lines, request.chain, identity, request.framing
+        )
+        self._waiting_for_pool = True
+        route.upstream.pool.request(self)
+
+    def on_connection(self, connection: Connection) -> None:
+        self._waiting_for_pool = False
+        self._upstream = connection
+        request = self._request
+        sent = self._sent = perf_counter()
+        self._client.gateway.telemetry.overhead.observe(sent - self._started)
+        connection.send(self, self._head, head_only=request.method == b"HEAD", upgradable=request.upgrade is not None)
+        if request.has_body:
+            if self._pending is not None:
+                connection.transport.write(b"".join(self._pending))
+                self._pending = None
+            if not self.received:
+                connection.await_client()
+            self._client.regulate()
+
+    # The request's body
+
+    def on_request_body(self, data: bytes) -> None:
+        """Take a piece of the request's body, framing removed."""
+        if self._over:
+            return
+        request = self._request
+        request.body_left -= len(data)
+        if request.body_left < 0:
+            self._give_up(refusals.TOO_LARGE)
+            return
+        self._send_on((b"%x\r\n%b\r\n" % (len(data), data)) if request.chunked else data)
+
+    def on_request_end(self, lines: list[bytes]) -> None:
+        """The request is whole; `lines` are its trailers."""
+        self.received = True
+        if self._over or not self._request.has_body:
+            return
+        if self._request.chunked:
+            kept = trailers(lines, self._request.snapshot.forwarding.kinds)
+            self._send_on(b"0\r\n%b\r\n" % b"".join(kept))
+        if self._upstream is not None:
+            self._upstream.expect_answer()
+
+    def _send_on(self, data: bytes) -> None:
+        if self._upstream is not None:
+            self._upstream.transport.write(data)
+        elif self._pending is None:
+            self._pending = [data]
+        else:
+            self._pending.append(data)
+
+    def on_unreadable(self, refusal: Refusal) -> None:
+        """The head was good, and the body cannot be parsed."""
+        if self._client.is_answering(self):
+            self._give_up(refusal)
+        else:
+            self._request.refusal = refusal
+            self.received = True
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Whether the client wants its connection kept after this."""
+        return self._request.keep_alive
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows the head."""
+        return self._request.has_body
+
+    @property
+    def framing(self) -> bytes:
+        """The lines that frame the body."""
+        return self._request.framing
+
+    @property
+    def awaits_upgrade(self) -> bool:
+        """Whether it is still open which protocol the next bytes are of."""
+        return self._request.upgrade is not None and not self._over
+
+    @property
+    def blocked(self) -> bool:
+        """Whether no more of the request's body can be taken for now."""
+        return not self._over and (self._full or (self._pending is not None and self._upstream is None))
+
+    def on_full(self) -> None:
+        self._full = True
+        if self._upstream is not None:
+            self._upstream.expect_answer()
+        self._client.regulate()
+
+    def on_drained(self) -> None:
+        self._full = False
+        if self._upstream is not None and not self.received:
+            self._upstream.await_client()
+        self._client.regulate()
+
+    # The answer
+
+    def on_informational(self, status: int, reason: bytes, lines: list[bytes]) -> None:
+        # RFC 9110 §15.2: never to an HTTP/1.0 client
+        if not self._request.old:
+            self._client.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, b"".join(lines)))
+
+    def on_head(self, status: int, reason: bytes, lines: list[bytes], sized: bool) -> None:
+        self._status = status
+        request = self._request
+        out = self._out = [b"HTTP/1.1 %d %b\r\n" % (status, reason), *lines]
+        self._chunked_answer = False
+        if not sized:
+            if request.old:
+                self.close = True
+            else:
+                self._chunked_answer = True
+                out.append(b"Transfer-Encoding: chunked\r\n")
+        if not self.received or self._client.closing:
+            # RFC 9112 §9.6: what is left of the request's body will not be read to make room for another
+            self.close = True
+        if self.close:
+            out.append(b"Connection: close\r\n\r\n")
+        elif request.old:
+            out.append(b"Connection: keep-alive\r\n\r\n")
+        else:
+            out.append(b"\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        if self._chunked_answer:
+            self._out += (b"%x\r\n" % len(data), data, b"\r\n")
+        else:
+            self._out.append(data)
+
+    def on_flush(self) -> None:
+        out = self._out
+        if out:
+            self._out = []
+            self._client.transport.writelines(out)
+
+    def on_complete(self, trailer_lines: list[bytes]) -> None:
+        out = self._out
+        if self._chunked_answer:
+            out.append(b"0\r\n")
+            if trailer_lines:
+                out += trailers(trailer_lines, self._request.snapshot.forwarding.kinds)
+            out.append(b"\r\n")
+        if out:
+            self._client.transport.write(b"".join(out))
+        self._upstream = None
+        ended = perf_counter()
+        metrics = self._route.upstream.metrics
+        metrics.answers[self._status] += 1
+        metrics.duration.observe(ended - self._sent)
+        self._finish(ended)
+
+    def on_upgrade(self, reason: bytes, lines: list[bytes], connection: Connection, rest: bytes) -> None:
+        request = self._request
+        if request.upgrade is None:
+            raise RuntimeError("an upgrade that was not asked for")
+        client = self._client
+        self._status = 101
+        switching = b"HTTP/1.1 101 %b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n"
+        client.transport.write(switching % (reason, b"".join(lines), request.upgrade))
+        self._upstream = None
+        self._route.upstream.metrics.answers[101] += 1
+        Tunnel(client, connection, request.snapshot.timeouts.tunnel, self._ends).start(client.take_over(), rest)
+        self._finish(perf_counter())
+
+    def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
+        self._upstream = None
+        self._waiting_for_pool = False
+        request = self._request
+        if unanswered and not self._retried and not request.has_body and request.method in _REPEATABLE:
+            self._retried = True
+            self._waiting_for_pool = True
+            self._route.upstream.pool.request(self, fresh=True)
+            return
+        self._route.upstream.metrics.errors[error.reason] += 1
+        if error.reason is not UpstreamFailure.OVERLOADED:
+            _log.warning("upstream %s: %s", self._route.upstream.pool.endpoint, error)
+        if self._status:
+            self._abort()
+        else:
+            self._refuse(refusals.UPSTREAM[error.reason])
+
+    # Ends
+
+    def _deny(self, verdict: Deny) -> None:
+        self._route.metrics.decisions[verdict.label] += 1
+        self._refuse(self._route.refusals[verdict.reason])
+
+    def _reject(self, refusal: Refusal) -> None:
+        """Refuse a request that was not judged, and the connection that it came on."""
+        self._route.metrics.decisions["error", "request_rejected"] += 1
+        self.close = True
+        self._refuse(refusal)
+
+    def _internal_error(self) -> None:
+        _log.exception("internal error")
+        self._give_up(refusals.INTERNAL)
+
+    def _give_up(self, refusal: Refusal) -> None:
+        """End it whatever its state: with a refusal where the answer has not begun."""
+        self._leave_upstream()
+        if self._status:
+            self._abort()
+        elif not self._over:
+            self.close = True
+            self._refuse(refusal)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._status = refusal.status
+        client = self._client
+        if not self.received and self._request.has_body:
+            self.close = True
+        if client.closing:
+            self.close = True
+        gateway = client.gateway
+        answer = refusal.render(
+            gateway.date, close=self.close, head_only=self._request.method == b"HEAD", old=self._request.old
+        )
+        client.transport.write(answer)
+        self._finish(perf_counter())
+
+    def _finish(self, ended: float) -> None:
+        self._over = True
+        metrics = self._route.metrics
+        metrics.requests[self._request.method, self._status] += 1
+        metrics.duration.observe(ended - self._started)
+        self._client.on_exchange_end(self)
+
+    def _abort(self) -> None:
+        # The answer is not whole, and only a broken connection says so.
+        self._client.transport.abort()
+        self.on_client_gone()
+
+    def _leave_upstream(self) -> None:
+        if self._upstream is not None:
+            self._upstream.abandon()
+            self._upstream = None
+        elif self._waiting_for_pool:
+            self._waiting_for_pool = False
+            self._route.upstream.pool.cancel(self)
+
+    def on_client_gone(self) -> None:
+        """The client's connection is no more: end the upstream's work."""
+        if self._over:
+            return
+        self._over = True
+        self._leave_upstream()
+        self._route.metrics.requests[self._request.method, self._status or _CLIENT_GONE] += 1
+
+    def on_client_full(self) -> None:
+        """The client reads slower than the upstream writes."""
+        if self._upstream is not None:
+            self._upstream.pause()
+
+    def on_client_drained(self) -> None:
+        """The client has read."""
+        if self._upstream is not None:
+            self._upstream.resume()
+
+    def on_stalled(self) -> None:
+        """The client sent nothing of the body, or read nothing of the answer, for too long."""
+        self._give_up(refusals.TIMEOUT)
+
+    def end_if_token_ended(self, now: float) -> None:
+        """Cut an answer that outlasts its token; one that has not begun may still come."""
+        if self._status and self._ends <= now:
+            self._leave_upstream()
+            self._abort()

@@ -1,0 +1,55 @@
+"""What all client connections share: the way in, the time, and the snapshot that new requests are judged by."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from time import time
+from typing import Any, Protocol
+
+from enforcer.proxy.connection import ClientConnection
+from enforcer.proxy.snapshot import Snapshot
+from enforcer.telemetry import Telemetry
+from enforcer.wire.ticker import Ticker
+
+
+class Held(Protocol):
+    """What the gateway keeps the time of: a client's connection, or the tunnel that it became."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+
+    def sweep(self, now: float, wall: float) -> None:
+        """Look at the deadlines: `now` on the loop's clock, `wall` seconds since the epoch."""
+
+    def shutdown(self) -> None:
+        """End as soon as nothing is under way."""
+
+
+class Gateway:
+    """The data plane. `connections` is the set that the server under it waits for when it stops."""
+
+    def __init__(self, snapshot: Snapshot, telemetry: Telemetry, ticker: Ticker) -> None:
+        self.snapshot = snapshot
+        self.telemetry = telemetry
+        self.ticker = ticker
+        self.connections: set[Held] = set()
+        self.date = b""
+        self._second = 0
+        self._tick(0.0)
+        ticker.add(self._tick)
+        telemetry.in_flight = lambda: sum(held.busy for held in self.connections)
+        telemetry.connections = lambda: len(self.connections)
+
+    def protocol(self, *, server_state: Any, **_: Any) -> ClientConnection:
+        """Make the protocol of a new connection: what uvicorn takes for `http=`."""
+        self.connections = server_state.connections
+        return ClientConnection(self)
+
+    def _tick(self, now: float) -> None:
+        wall = time()
+        if int(wall) != self._second:
+            self._second = int(wall)
+            self.date = b"Date: %b\r\n" % formatdate(wall, usegmt=True).encode()
+        for held in tuple(self.connections):
+            held.sweep(now, wall)

@@ -1,0 +1,74 @@
+"""What the exchange may take: limits, times, and the fields that are set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from enforcer.units import CLOSED, Bytes, Count, Seconds, Switch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a client may send."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    connections: Count = 10_000
+    """Client connections at most; one more is answered 503 and closed. Bounds memory and descriptors."""
+    pipelined: Count = 16
+    """Requests on one connection that may wait for the one before; beyond, it closes after these. Bounds memory."""
+    head: Bytes = 32768
+    """Size of a request's head at most, else 431. Bounds memory."""
+    fields: Count = 100
+    """Header fields of a request at most, else 431. Bounds work."""
+    target: Bytes = 8192
+    """Size of a request-target at most, else 414. Bounds work."""
+    token: Bytes = 8192
+    """Size of an access token at most, else 431, before anything is computed from it."""
+    body: Bytes = 1024**3
+    """Size of a request's body at most, else 413; counted as it streams, since it is never held."""
+    body_rate: Bytes = 240
+    """Bytes a second that a body must come with on average, after a first `timeouts.body`. Cuts a client that drips."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long a client may take. All are kept to within a fifth of a second, and never early."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    head: Seconds = 10.0
+    """From the first byte of a head to its last. Cuts a client that drips."""
+    body: Seconds = 30.0
+    """Between two reads of a body, or of an answer by the client. Cuts a client that stalls."""
+    keep_alive: Seconds = 75.0
+    """Between two requests of a connection."""
+    tunnel: Seconds = 600.0
+    """Without a byte in either direction of an upgraded connection."""
+    linger: Seconds = 2.0
+    """For a client to stop sending after a refusal, so that it can read the refusal."""
+    drain: Seconds = 30.0
+    """For running exchanges to end after SIGTERM; what runs longer is cut."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardingSettings:
+    """The fields that the upstream gets from the enforcer, and never from a client."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    identity: Mapping[str, str] = field(
+        default_factory=lambda: {"X-Auth-Subject": "sub", "X-Auth-Client": "client_id", "X-Auth-Scope": "scope"}
+    )
+    """Field name: the claim that it carries. A client's own field of that name, in any spelling, is removed always;
+    without such a claim the field is absent. A list is joined by blanks; all but printable ASCII is percent-encoded."""
+    authorization: Literal["pass", "remove"] = "pass"
+    """Whether the upstream gets the Authorization field."""
+    chain: Literal["x-forwarded", "forwarded", "none"] = "x-forwarded"
+    """How the upstream learns of the client: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239), or not."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks (10.0.0.0/8) whose own such fields are kept and added to; everybody else's are removed."""
+    end_with_token: Switch = True
+    """Whether a stream or tunnel ends when its token does."""

@@ -1,0 +1,70 @@
+"""What requests are judged by: one configuration, made ready, immutable and swapped whole.
+
+A request keeps the snapshot that it began with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from enforcer.policy.matcher import Matcher, Methods
+from enforcer.policy.rules import Requirement
+from enforcer.proxy.forwarding import Forwarding
+from enforcer.proxy.refusals import RuleRefusals
+from enforcer.proxy.settings import Limits, Timeouts
+from enforcer.telemetry import RouteMetrics, UpstreamMetrics
+from enforcer.tokens.verifier import Verifier
+from enforcer.wire.client import Pool
+from enforcer.wire.target import Target, parse
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Upstream:
+    """A server that requests are forwarded to; `authority` is its Host where a client sent none."""
+
+    pool: Pool
+    authority: bytes
+    metrics: UpstreamMetrics
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """A rule with all that a request under it needs; `requirement` None is the route of requests without a rule."""
+
+    requirement: Requirement | None
+    refusals: RuleRefusals
+    metrics: RouteMetrics
+    verifier: Verifier
+    upstream: Upstream
+    max_answer_age: float | None
+
+
+Located = tuple[Target, Methods[Route] | None]
+"""A request-target as it was read, and what its path leads to."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """One configuration, made ready. `located` remembers request-targets that were read already."""
+
+    matcher: Matcher[Route]
+    no_route: Route
+    forwarding: Forwarding
+    limits: Limits
+    timeouts: Timeouts
+    located: dict[bytes, Located] = field(default_factory=dict)
+
+    def locate(self, raw: bytes) -> Located:
+        """Read a request-target and find what it leads to; raises MalformedRequestError."""
+        target = parse(raw)
+        found = (target, self.matcher.at(target.segments))
+        if not target.query and len(raw) <= _SHORT:
+            if len(self.located) >= _REMEMBERED:
+                self.located.clear()
+            self.located[raw] = found
+        return found
+
+
+_SHORT: Final = 256  # bytes of a request-target that is worth remembering; one with a query is not
+_REMEMBERED: Final = 4096  # such targets at most: some 2 MiB

@@ -1,0 +1,97 @@
+"""A connection after its protocol was switched (RFC 9110 §7.8): bytes both ways, as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from enforcer.wire.client import Connection
+
+if TYPE_CHECKING:
+    from enforcer.proxy.connection import ClientConnection
+
+
+class _End(asyncio.Protocol):
+    """One of a tunnel's two ends: what arrives here leaves by the other."""
+
+    __slots__ = ("other", "transport", "tunnel")
+
+    other: _End
+
+    def __init__(self, tunnel: Tunnel, transport: asyncio.Transport) -> None:
+        self.tunnel = tunnel
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.tunnel.active = True
+        self.other.transport.write(data)
+
+    def eof_received(self) -> bool:
+        if self.other.transport.can_write_eof():
+            self.other.transport.write_eof()
+            return True
+        return False
+
+    def pause_writing(self) -> None:
+        self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if not self.other.transport.is_closing():
+            self.other.transport.resume_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.tunnel.end()
+
+
+class Tunnel:
+    """The two ends, and the times that end both: `idle` seconds without a byte, or `ends`, when the token does."""
+
+    __slots__ = ("_client", "_connection", "_deadline", "_down", "_ends", "_idle", "_over", "_up", "active")
+
+    def __init__(self, client: ClientConnection, connection: Connection, idle: float, ends: float) -> None:
+        self._client = client
+        self._connection = connection
+        self._idle = idle
+        self._ends = ends
+        self._deadline = client.gateway.ticker.next + idle
+        self._over = False
+        self.active = False
+        self._down = _End(self, client.transport)
+        self._up = _End(self, connection.detach())
+        self._down.other = self._up
+        self._up.other = self._down
+
+    def start(self, from_client: bytes, from_upstream: bytes) -> None:
+        """Begin, with what either side sent behind its head."""
+        for end, first in ((self._down, from_client), (self._up, from_upstream)):
+            end.transport.set_protocol(end)
+            if first:
+                end.other.transport.write(first)
+            end.transport.resume_reading()
+        self._client.gateway.connections.add(self)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered: its answer was to switch, and it is over."""
+        return False
+
+    def sweep(self, now: float, wall: float) -> None:
+        """End what is idle too long, or outlasts its token."""
+        if self.active:
+            self.active = False
+            self._deadline = now + self._idle
+        if self._deadline <= now or self._ends <= wall:
+            self._down.transport.abort()
+            self.end()
+
+    def shutdown(self) -> None:
+        """Go on: a tunnel has no end to wait for, and is cut when the time to drain is over."""
+
+    def end(self) -> None:
+        """End both sides; what was received is still delivered."""
+        if not self._over:
+            self._over = True
+            self._client.gateway.connections.discard(self)
+            self._connection.pool.forget(self._connection)
+            self._down.transport.close()
+            self._up.transport.close()

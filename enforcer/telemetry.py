@@ -1,0 +1,243 @@
+"""Every metric, prepared at load: the request path adds to plain numbers, and a scrape puts them into words.
+
+prometheus-client's own counters take a lock and its histograms a loop for each event; here an event is one addition,
+made on one thread. Names and labels are closed sets: no path, host, token or client makes a series.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+_LATENCY: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+)  # fmt: skip
+_OVERHEAD: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+# RFC 9110 §9.3, RFC 5789
+_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
+
+NO_ROUTE: Final = "_none"
+"""The `route` of a request that falls under no rule."""
+
+
+class Histogram:
+    """Counts observations in buckets; `observe` is all that the request path does."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one observation."""
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.total += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Return the cumulative counts as the exposition format wants them."""
+        result: list[tuple[str, float]] = []
+        below = 0
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
+            below += count
+            result.append((bound, below))
+        return result
+
+
+class RouteMetrics:
+    """What is counted for one rule."""
+
+    __slots__ = ("decisions", "duration", "requests")
+
+    def __init__(self) -> None:
+        self.requests: dict[tuple[bytes, int], int] = defaultdict(int)
+        self.decisions: dict[tuple[str, str], int] = defaultdict(int)
+        self.duration = Histogram(_LATENCY)
+
+
+class UpstreamMetrics:
+    """What is counted for one upstream."""
+
+    __slots__ = ("answers", "duration", "errors")
+
+    def __init__(self) -> None:
+        self.answers: dict[int, int] = defaultdict(int)
+        self.errors: dict[str, int] = defaultdict(int)
+        self.duration = Histogram(_LATENCY)
+
+
+class IntrospectionMetrics:
+    """What is counted for one authorization server."""
+
+    __slots__ = ("coalesced", "duration", "hits", "in_flight", "misses", "negative_hits", "results")
+
+    def __init__(self) -> None:
+        self.results: dict[str, int] = defaultdict(int)
+        self.duration = Histogram(_LATENCY)
+        self.in_flight = 0
+        self.coalesced = 0
+        self.hits = 0
+        self.negative_hits = 0
+        self.misses = 0
+
+
+class Telemetry(Collector):
+    """All that is counted, and its exposition."""
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+        self._routes: dict[str, RouteMetrics] = {}
+        self._upstreams: dict[str, UpstreamMetrics] = {}
+        self._servers: dict[str, IntrospectionMetrics] = {}
+        self.overhead = Histogram(_OVERHEAD)
+        self.in_flight: Callable[[], int] = int
+        self.connections: Callable[[], int] = int
+        self.cache_entries: Callable[[], int] = int
+        self.cache_evictions: Callable[[], Mapping[str, int]] = dict
+        self.config_hash = ""
+        self.config_loaded = 0.0
+        self.config_successful = False
+        self.ready = False
+        self.draining = False
+        self._registry = CollectorRegistry()
+        for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR, self):
+            self._registry.register(collector)
+
+    def route(self, name: str) -> RouteMetrics:
+        """Return the numbers of a rule, kept across reloads."""
+        return self._routes.setdefault(name, RouteMetrics())
+
+    def upstream(self, name: str) -> UpstreamMetrics:
+        """Return the numbers of an upstream."""
+        return self._upstreams.setdefault(name, UpstreamMetrics())
+
+    def server(self, name: str) -> IntrospectionMetrics:
+        """Return the numbers of an authorization server."""
+        return self._servers.setdefault(name, IntrospectionMetrics())
+
+    def loaded(self, config_hash: str) -> None:
+        """Note that a configuration took effect."""
+        self.config_hash = config_hash
+        self.config_loaded = time.time()
+        self.config_successful = True
+
+    def exposition(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> Iterable[Metric]:
+        """Name no metric beforehand: the registry then does not scrape at registration."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Put the numbers into words."""
+        yield from self._requests()
+        yield from self._upstream()
+        yield from self._introspection()
+        yield from self._state()
+
+    def _requests(self) -> Iterator[Metric]:
+        requests = _counter("requests", "Requests answered.", "route", "method", "code")
+        decisions = _counter("decisions", "Decisions taken.", "route", "decision", "reason")
+        duration = _histogram("request_duration_seconds", "From a request's head to its answer's end.", "route")
+        for name, route in self._routes.items():
+            counts: dict[tuple[str, str], int] = defaultdict(int)
+            for (method, code), count in tuple(route.requests.items()):
+                counts[method.decode() if method in _METHODS else "_OTHER", str(code)] += count
+            for (label, code_label), count in counts.items():
+                requests.add_metric((name, label, code_label), count)
+            for (decision, reason), count in tuple(route.decisions.items()):
+                decisions.add_metric((name, decision, reason), count)
+            if counts:
+                duration.add_metric((name,), route.duration.buckets(), route.duration.total)
+        yield requests
+        yield decisions
+        yield duration
+        overhead = _histogram("overhead_duration_seconds", "From a request's head until it is with the upstream.")
+        overhead.add_metric((), self.overhead.buckets(), self.overhead.total)
+        yield overhead
+        yield _gauge("requests_in_flight", "Requests being answered.", self.in_flight())
+        yield _gauge("connections", "Client connections open.", self.connections())
+
+    def _upstream(self) -> Iterator[Metric]:
+        answers = _counter("upstream_requests", "Answers of an upstream.", "upstream", "code")
+        errors = _counter("upstream_errors", "Requests that an upstream did not answer whole.", "upstream", "reason")
+        duration = _histogram(
+            "upstream_duration_seconds", "From sending a request to an upstream to its answer's end.", "upstream"
+        )
+        for name, upstream in self._upstreams.items():
+            for code, count in tuple(upstream.answers.items()):
+                answers.add_metric((name, str(code)), count)
+            for reason, count in tuple(upstream.errors.items()):
+                errors.add_metric((name, reason), count)
+            duration.add_metric((name,), upstream.duration.buckets(), upstream.duration.total)
+        yield answers
+        yield errors
+        yield duration
+
+    def _introspection(self) -> Iterator[Metric]:
+        results = _counter("introspection_requests", "Introspections made, by what came of them.", "server", "result")
+        duration = _histogram("introspection_duration_seconds", "An introspection, connection included.", "server")
+        coalesced = in_flight = 0
+        cache: dict[str, int] = dict.fromkeys(("hit", "negative_hit", "coalesced", "miss"), 0)
+        for name, server in self._servers.items():
+            for result, count in tuple(server.results.items()):
+                results.add_metric((name, result), count)
+            duration.add_metric((name,), server.duration.buckets(), server.duration.total)
+            coalesced += server.coalesced
+            in_flight += server.in_flight
+            cache["hit"] += server.hits
+            cache["negative_hit"] += server.negative_hits
+            cache["coalesced"] += server.coalesced
+            cache["miss"] += server.misses
+        yield results
+        yield duration
+        yield _gauge("introspection_in_flight", "Introspections under way.", in_flight)
+        waited = _counter("introspection_coalesced", "Requests that waited for another's introspection.")
+        waited.add_metric((), coalesced)
+        yield waited
+        looked_up = _counter("cache_requests", "Look-ups of a token's answer.", "result")
+        for result, count in cache.items():
+            looked_up.add_metric((result,), count)
+        yield looked_up
+        yield _gauge("cache_entries", "Answers remembered.", self.cache_entries())
+        evictions = _counter("cache_evictions", "Answers forgotten.", "reason")
+        for reason, count in self.cache_evictions().items():
+            evictions.add_metric((reason,), count)
+        yield evictions
+
+    def _state(self) -> Iterator[Metric]:
+        yield _gauge(
+            "config_last_reload_successful", "Whether the newest configuration took effect.", self.config_successful
+        )
+        yield _gauge(
+            "config_last_reload_success_timestamp_seconds", "When a configuration last took effect.", self.config_loaded
+        )
+        config = GaugeMetricFamily("enforcer_config_info", "The configuration in effect.", labels=("hash",))
+        config.add_metric((self.config_hash,), 1)
+        yield config
+        build = GaugeMetricFamily("enforcer_build_info", "The program that runs.", labels=("version",))
+        build.add_metric((self._version,), 1)
+        yield build
+        yield _gauge("ready", "Whether requests are served.", self.ready)
+        yield _gauge("draining", "Whether it is about to stop.", self.draining)
+
+
+def _counter(name: str, documentation: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"enforcer_{name}", documentation, labels=labels)
+
+
+def _histogram(name: str, documentation: str, *labels: str) -> HistogramMetricFamily:
+    return HistogramMetricFamily(f"enforcer_{name}", documentation, labels=labels)
+
+
+def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"enforcer_{name}", documentation, value=float(value))

@@ -1,0 +1,131 @@
+"""What an authorization server says of a token (RFC 7662 §2.2), read tolerantly where the RFC leaves room.
+
+1. Nothing read here gives wider access than what was said: a value that cannot be read is an error, never a default.
+2. `active` is the JSON value true or false, and no other.
+3. A null member is an absent one. A NumericDate may be an integer, a finite fraction, or a string of digits.
+4. `scope` is a space-separated string or a list of strings; `aud` a string or a list of strings.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from enforcer.errors import IntrospectionError, IntrospectionFailure
+
+NEVER: Final = math.inf
+"""The expiry of a token whose server states none."""
+
+# RFC 6749 §3.3: scope-token
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+_DIGITS = re.compile(r"-?[0-9]{1,15}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Active:
+    """A token that its server calls active. Times are seconds since the epoch; `claims` are all members as sent."""
+
+    scopes: frozenset[str]
+    expires: float
+    not_before: float
+    subject: str | None
+    client_id: str | None
+    issuer: str | None
+    audience: frozenset[str]
+    claims: Mapping[str, Any] = field(repr=False)
+    bound: bool = False
+    """The token says that its holder must prove possession of a key (`cnf`, RFC 7800)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inactive:
+    """A token that its server does not know, or calls expired or revoked; it does not say which (RFC 7662 §2.2)."""
+
+
+Answer = Active | Inactive
+INACTIVE: Final = Inactive()
+
+
+def parse(body: bytes) -> Answer:
+    """Read an introspection answer; raises IntrospectionError (malformed)."""
+    try:
+        members = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise _malformed("not JSON, or a member twice") from None
+    if not isinstance(members, dict):
+        raise _malformed("not a JSON object")
+    active = members.get("active")
+    if active is False:
+        return INACTIVE
+    if active is not True:
+        raise _malformed("active is neither true nor false")
+    return from_claims(members)
+
+
+def from_claims(members: Mapping[str, Any]) -> Active:
+    """Make the answer from the members of an active token; raises IntrospectionError (malformed)."""
+    return Active(
+        scopes=_scopes(members.get("scope")),
+        expires=_date(members, "exp", NEVER),
+        not_before=_date(members, "nbf", -NEVER),
+        subject=_text(members, "sub"),
+        client_id=_text(members, "client_id"),
+        issuer=_text(members, "iss"),
+        audience=frozenset(_texts(members.get("aud"), "aud")),
+        claims=MappingProxyType(dict(members)),
+        bound=members.get("cnf") is not None,
+    )
+
+
+def _malformed(detail: str) -> IntrospectionError:
+    return IntrospectionError(IntrospectionFailure.MALFORMED, detail)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member twice")
+    return members
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _scopes(value: Any) -> frozenset[str]:
+    members = value.split(" ") if isinstance(value, str) else _texts(value, "scope")
+    # A scope outside the grammar can be in no rule, so that leaving it out takes nothing and gives nothing.
+    return frozenset(scope for scope in members if _SCOPE.fullmatch(scope))
+
+
+def _texts(value: Any, name: str) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and all(isinstance(member, str) for member in value):
+        return value
+    raise _malformed(f"{name} is neither a string nor a list of strings")
+
+
+def _text(members: Mapping[str, Any], name: str) -> str | None:
+    value = members.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise _malformed(f"{name} is not a string")
+
+
+def _date(members: Mapping[str, Any], name: str, absent: float) -> float:
+    value = members.get(name)
+    if value is None:
+        return absent
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15:
+        return float(value)
+    raise _malformed(f"{name} is not a time")

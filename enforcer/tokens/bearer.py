@@ -1,0 +1,54 @@
+"""Takes the access token out of a request (RFC 6750 §2): from the Authorization field, and from nowhere else."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+# RFC 9110 §11.4: scheme, one or more spaces, token68; the scheme's case does not matter
+_CREDENTIALS = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([^ ]+)")
+# RFC 6750 §2.1: b64token
+_B64TOKEN = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+# RFC 6750 §2.3; each character of the name may come percent-encoded
+_IN_QUERY = re.compile(
+    b"(?:^|&)%b=" % b"".join(b"(?:%c|%%%02x|%%%02x)" % (one, one, one & ~0x20) for one in b"access_token"),
+    re.IGNORECASE,
+)
+
+
+class NoToken(Enum):
+    """Why a request has no token that could be judged."""
+
+    MISSING = "missing_token"
+    INVALID_REQUEST = "invalid_request"  # more than one, or credentials that do not parse
+    MALFORMED = "malformed_token"  # not a b64token: no authorization server could have issued it
+
+
+def parse(authorization: bytes | None, count: int, query: bytes) -> bytes | NoToken:
+    """Return the token, or why there is none.
+
+    `authorization` is the field's value, `count` how many such fields came, `query` the target's query.
+    """
+    if count == 1 and not query and authorization is not None and authorization.startswith(b"Bearer "):
+        token = authorization[7:]
+        if token and not token.translate(None, _ALPHABET):
+            return token
+    return _carefully(authorization, count, query)
+
+
+def _carefully(authorization: bytes | None, count: int, query: bytes) -> bytes | NoToken:
+    if count > 1:
+        return NoToken.INVALID_REQUEST
+    value = b"" if authorization is None else authorization.strip(b" \t")
+    scheme = value.partition(b" ")[0].lower()
+    in_query = (b"%" in query or b"token=" in query.lower()) and _IN_QUERY.search(query) is not None
+    if scheme != b"bearer":
+        # RFC 6750 §2.3: a token in the URI is left in logs and histories; it is not taken from there
+        return NoToken.MISSING
+    if in_query:
+        return NoToken.INVALID_REQUEST
+    found = _CREDENTIALS.fullmatch(value)
+    if found is None:
+        return NoToken.INVALID_REQUEST
+    return found[1] if _B64TOKEN.fullmatch(found[1]) else NoToken.MALFORMED

@@ -1,0 +1,131 @@
+"""The answers that are remembered. The answer, never the verdict: every rule is judged anew on every request.
+
+1. A key is a keyed digest over (authorization server, token), each length-prefixed; the token itself is not kept.
+2. A positive answer lives for `ttl` or until its token's `exp`, whichever comes first; a negative one for
+   `negative_ttl`.
+3. Positives and negatives are bounded apart, so that a flood of unknown tokens evicts no good one.
+4. An entry from the future (the clock was set back) is no entry.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, ClassVar, Generic, TypeVar
+
+from enforcer.tokens.answer import Active, Answer
+from enforcer.units import CLOSED, Count, Seconds
+
+T = TypeVar("T")
+
+_CHANCES = 32  # entries that one eviction looks at, so that it costs the same however many there are
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSettings:
+    """How long, and how many, answers are remembered."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    ttl: Seconds = 60.0
+    """How long an active token's answer is used without asking again: how late a revocation may be noticed."""
+    negative_ttl: Seconds = 5.0
+    """How long an inactive token's answer is used. Short: a token may become known a moment later."""
+    entries: Count = 100_000
+    """Active answers remembered at most (about 2 KiB each). Bounds memory."""
+    negative_entries: Count = 10_000
+    """Inactive answers remembered at most (about 300 B each). Bounds memory under a flood of random tokens."""
+
+
+class Entry(Generic[T]):
+    """One remembered answer; `prepared` is what its owner made of it once, so as not to make it on each request."""
+
+    __slots__ = ("answer", "given", "prepared", "until", "used")
+
+    def __init__(self, answer: Answer, prepared: T, given: float, until: float) -> None:
+        self.answer = answer
+        self.prepared = prepared
+        self.given = given
+        self.until = until
+        self.used = False
+
+
+class Cache(Generic[T]):
+    """Answers by key, bounded; of the oldest, those not used go first. `now` is seconds since the epoch."""
+
+    def __init__(self, settings: CacheSettings) -> None:
+        self._settings = settings
+        self._active: OrderedDict[bytes, Entry[T]] = OrderedDict()
+        self._inactive: OrderedDict[bytes, Entry[T]] = OrderedDict()
+        self.evictions = {"expired": 0, "capacity": 0}
+
+    def get(self, key: bytes, now: float) -> Entry[T] | None:
+        """Return the entry for a key while it lives."""
+        entry = self._active.get(key)
+        if entry is None:
+            entry = self._inactive.get(key)
+            if entry is None:
+                return None
+        if entry.given <= now < entry.until:
+            entry.used = True
+            return entry
+        self.drop(key)
+        self.evictions["expired"] += 1
+        return None
+
+    def put(self, key: bytes, answer: Answer, prepared: T, now: float) -> Entry[T]:
+        """Remember an answer given at `now`; one that is over already is returned, and not kept."""
+        settings = self._settings
+        self.drop(key)
+        if isinstance(answer, Active):
+            entry = Entry(answer, prepared, now, min(now + settings.ttl, answer.expires))
+            room, most = self._active, settings.entries
+        else:
+            entry = Entry(answer, prepared, now, now + settings.negative_ttl)
+            room, most = self._inactive, settings.negative_entries
+        if entry.until > now:
+            if len(room) >= most:
+                self._evict(room, now)
+            room[key] = entry
+        return entry
+
+    def drop(self, key: bytes) -> None:
+        """Forget a key."""
+        if self._active.pop(key, None) is None:
+            self._inactive.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._active) + len(self._inactive)
+
+    def _evict(self, room: OrderedDict[bytes, Entry[T]], now: float) -> None:
+        for _ in range(_CHANCES):
+            key, entry = room.popitem(last=False)
+            if entry.until <= now:
+                self.evictions["expired"] += 1
+                return
+            if not entry.used:
+                break
+            entry.used = False
+            room[key] = entry
+        else:
+            room.popitem(last=False)
+        self.evictions["capacity"] += 1
+
+
+class Keys:
+    """Makes the keys of one authorization server's tokens; they are worth nothing outside this process."""
+
+    __slots__ = ("_start",)
+
+    def __init__(self, server: str, secret: bytes | None = None) -> None:
+        name = server.encode()
+        self._start = blake2b(key=secret or secrets.token_bytes(32), digest_size=16)
+        self._start.update(len(name).to_bytes(4, "big") + name)
+
+    def key(self, token: bytes) -> bytes:
+        """Return the key of a token."""
+        digest = self._start.copy()
+        digest.update(len(token).to_bytes(4, "big") + token)
+        return digest.digest()

@@ -1,0 +1,50 @@
+"""The challenge of a refusal (RFC 6750 §3, RFC 9728 §5.1), written once at load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from enforcer.units import CLOSED, Switch
+from enforcer.wire.fields import parameters
+
+
+class BearerError(StrEnum):
+    """RFC 6750 §3.1."""
+
+    INVALID_REQUEST = "invalid_request"
+    INVALID_TOKEN = "invalid_token"  # noqa: S105 - an error code
+    INSUFFICIENT_SCOPE = "insufficient_scope"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeSettings:
+    """What a challenge says besides the error."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    realm: str | None = None
+    """The protection space's name (RFC 9110 §11.5); absent unless set."""
+    scope: Switch = False
+    """Whether a challenge for a request without a token names the scopes that the rule needs (RFC 6750 §3)."""
+    resource_metadata: str | None = None
+    """URL of the protected resource's metadata (RFC 9728 §5.1); absent unless set."""
+
+
+def challenge(settings: ChallengeSettings, error: BearerError | None, scopes: Iterable[str] = ()) -> str:
+    """Write a Bearer challenge; bare where neither an error nor a setting has something to say.
+
+    RFC 6750 §3: no error code when the request lacked any authentication information.
+    """
+    pairs = []
+    if settings.realm is not None:
+        pairs.append(("realm", settings.realm))
+    if error is not None:
+        pairs.append(("error", error.value))
+    if needed := " ".join(sorted(set(scopes))):
+        pairs.append(("scope", needed))
+    if settings.resource_metadata is not None:
+        pairs.append(("resource_metadata", settings.resource_metadata))
+    return f"Bearer {parameters(pairs)}" if pairs else "Bearer"

@@ -1,0 +1,70 @@
+"""The grammar of HTTP fields (RFC 9110 §5), as far as a proxy must read them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+# RFC 9110 §5.6.2
+TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# RFC 9110 §7.2, RFC 3986 §3.2.2; no percent-encoding and no userinfo: nobody needs them in Host, and parsers differ
+HOST = re.compile(rb"(?:[A-Za-z0-9\-._]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+# RFC 9110 §7.6.1; Proxy-* as every proxy has treated them since RFC 2616 §13.5.1
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+FOLD = bytes(ord(b"-") if not chr(byte).isalnum() or byte > 127 else ord(chr(byte).lower()) for byte in range(256))
+"""For `bytes.translate`: a field name as the laxest app may see it: lower case, and all that is no letter or digit a
+hyphen, since CGI-like interfaces turn `X-Auth-Subject` and `X_Auth_Subject` into the same variable."""
+
+_PRINTABLE = "".join(chr(byte) for byte in range(0x20, 0x7F) if byte != ord("%"))
+
+
+def fold(name: str) -> bytes:
+    """Return a field name as the laxest app may see it."""
+    return name.encode("ascii").translate(FOLD)
+
+
+def parse_tokens(value: bytes) -> tuple[bytes, ...] | None:
+    """Read a comma-separated list of tokens (RFC 9110 §5.6.1), lower-cased; None where it is no such list."""
+    members = [member for part in value.split(b",") if (member := part.strip(b" \t"))]
+    if not all(map(TOKEN.fullmatch, members)):
+        return None
+    return tuple(member.lower() for member in members)
+
+
+def quoted_string(text: str) -> str:
+    """Quote a text (RFC 9110 §5.6.4); raises ValueError where it holds what no quoted-string can."""
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("only printable ASCII can be quoted")
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def parameters(pairs: Iterable[tuple[str, str]]) -> str:
+    """Join auth-params (RFC 9110 §11.2), each value quoted."""
+    return ", ".join(f"{name}={quoted_string(value)}" for name, value in pairs)
+
+
+def field_value(text: str) -> bytes:
+    """Encode any text as one field value: printable ASCII as it is, all else (and `%`) percent-encoded UTF-8.
+
+    A claim is written by strangers: a line break in it must not begin a new field. Leading and trailing blanks,
+    which a parser would drop, are encoded too.
+    """
+    encoded = quote(text, safe=_PRINTABLE, errors="surrogatepass")
+    inner = encoded.strip(" ")
+    lead = len(encoded) - len(encoded.lstrip(" "))
+    trail = len(encoded) - len(inner) - lead
+    return ("%20" * lead + inner + "%20" * trail).encode("ascii")

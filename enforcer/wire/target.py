@@ -1,0 +1,96 @@
+"""The request-target (RFC 9112 §3.2): read once, in the only way it can be read, or refused.
+
+1. What was matched is what is forwarded: `Target.origin_form` is a slice of the client's bytes, never rebuilt.
+2. A path that two parsers could read differently is refused before any rule is looked at: empty and dot segments,
+   encoded or not; backslash; `;` (servlet containers cut path parameters away); an encoded delimiter
+   (`/ \\ % ? # ;`), control byte or NUL; a byte outside RFC 3986's pchar; percent-encoding that is not UTF-8.
+3. What percent-encoding is left is decoded exactly once, for matching alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from enforcer.errors import MalformedRequestError
+from enforcer.wire.fields import HOST
+
+# RFC 3986 §3.3: pchar without `;` and percent-encoding
+_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@/"
+# RFC 3986 §3.4, and what browsers leave unencoded in a query
+_QUERY = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))
+_SEGMENT = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,=:@]|%[0-9A-Fa-f]{2})*")
+_AMBIGUOUS = re.compile(rb"%(?:2[Ee]|2[Ff]|5[Cc]|25|3[Bb]|3[Ff]|23|[01][0-9A-Fa-f]|7[Ff])")
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)((?:/[^?#]*)?(?:\?[^#]*)?)")
+
+
+class Target(NamedTuple):
+    """A request-target that can be read in one way only.
+
+    `origin_form` is what is forwarded; `segments` are the path's, decoded, for matching (`/` is one empty segment);
+    `query` is as sent, without `?`; `authority` is set where the client used the absolute form.
+    """
+
+    origin_form: bytes
+    segments: list[bytes]
+    query: bytes
+    authority: bytes | None
+
+
+_new: Final = tuple.__new__  # what NamedTuple's own constructor calls, without the way there
+
+
+def parse(raw: bytes) -> Target:
+    """Read a request-target; raises MalformedRequestError where it is ambiguous or no path."""
+    authority = None
+    if not raw.startswith(b"/"):
+        raw, authority = _absolute(raw)
+    path, query = raw, b""
+    # `find`, not `in`: on bytes, `in` first raises and catches an error to see whether it was given a number.
+    if raw.find(b"?") >= 0:
+        path, _, query = raw.partition(b"?")
+    if path.translate(None, _PLAIN) or path.find(b"//") >= 0 or path.find(b"/.") >= 0:
+        segments = parse_segments(path)
+    else:
+        segments = path.split(b"/")
+        del segments[0]
+    if query and query.translate(None, _QUERY):
+        raise MalformedRequestError("request target", "the query has a byte that no URI has")
+    return _new(Target, (raw, segments, query, authority))
+
+
+def parse_segments(path: bytes) -> list[bytes]:
+    """Read a path, decoded segment by segment; raises MalformedRequestError where it is ambiguous."""
+    segments = path[1:].split(b"/")
+    if b"" in segments[:-1]:
+        raise MalformedRequestError("request target", "the path has an empty segment")
+    return [_decoded(segment) for segment in segments]
+
+
+def _decoded(segment: bytes) -> bytes:
+    if not _SEGMENT.fullmatch(segment):
+        raise MalformedRequestError("request target", "the path has a byte that no path segment has")
+    if _AMBIGUOUS.search(segment):
+        raise MalformedRequestError("request target", "the path has an encoded dot, delimiter or control byte")
+    decoded = unquote_to_bytes(segment)
+    if segment and not decoded.strip(b". "):
+        raise MalformedRequestError("request target", "the path has a dot segment")
+    try:
+        text = decoded.decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedRequestError("request target", "the path's percent-encoding is not UTF-8") from None
+    if any("\x80" <= character <= "\x9f" for character in text):
+        raise MalformedRequestError("request target", "the path has an encoded control character")
+    return decoded
+
+
+def _absolute(raw: bytes) -> tuple[bytes, bytes]:
+    # RFC 9112 §3.2.2: a server accepts the absolute form, and takes the host from it
+    found = _ABSOLUTE.fullmatch(raw)
+    if found is None:
+        raise MalformedRequestError("request target", "neither a path nor an http URI")
+    authority, rest = found[1], found[2]
+    if not HOST.fullmatch(authority):
+        raise MalformedRequestError("request target", "the URI's host cannot be read")
+    return (rest if rest[:1] == b"/" else b"/" + rest), authority

@@ -1,0 +1,238 @@
+"""An upstream on h11, an HTTP/1.1 that is not ours: a thread a connection, and a function that answers.
+
+What is to break the rules of HTTP goes around h11, by `Incoming.raw`.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import h11
+
+Headers = Sequence[tuple[str, str]]
+Handler = Callable[["Incoming"], None]
+_READ = 65536
+
+
+class Incoming:
+    """One request that reached the upstream, and the means to answer it."""
+
+    def __init__(self, upstream: Upstream, connection: socket.socket, wire: h11.Connection, request: h11.Request):
+        self.upstream = upstream
+        self.socket = connection
+        self.wire = wire
+        self.request = request
+        self.trailers: list[tuple[bytes, bytes]] = []
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """The request's header fields, in the order and spelling that arrived."""
+        return list(self.request.headers.raw_items())
+
+    def values(self, name: str) -> list[bytes]:
+        """Return the values of one field."""
+        return [value for found, value in self.request.headers if found == name.lower().encode()]
+
+    # The request's body
+
+    def pieces(self) -> Iterator[bytes]:
+        """Give the body's pieces as they come."""
+        while True:
+            event = next_event(self.wire, self.socket)
+            if isinstance(event, h11.EndOfMessage):
+                self.trailers = list(event.headers.raw_items())
+                return
+            assert isinstance(event, h11.Data)
+            yield bytes(event.data)
+
+    def body(self) -> bytes:
+        """Return the whole body."""
+        return b"".join(self.pieces())
+
+    # The answer
+
+    def inform(self, status: int, headers: Headers = ()) -> None:
+        """Send an interim answer."""
+        self._send(h11.InformationalResponse(status_code=status, headers=list(headers)))
+
+    def start(self, status: int = 200, headers: Headers = ()) -> None:
+        """Send an answer's head."""
+        self._send(h11.Response(status_code=status, headers=list(headers)))
+
+    def send(self, data: bytes) -> None:
+        """Send a piece of the answer's body."""
+        self._send(h11.Data(data=data))
+
+    def end(self, trailers: Headers = ()) -> None:
+        """End the answer."""
+        self._send(h11.EndOfMessage(headers=list(trailers)))
+
+    def answer(self, body: bytes = b"", status: int = 200, headers: Headers = ()) -> None:
+        """Send a whole answer, after reading what is left of the request."""
+        if self.wire.their_state is h11.SEND_BODY:
+            self.body()
+        self.start(status, [*headers, ("Content-Length", str(len(body)))])
+        if body:
+            self.send(body)
+        self.end()
+
+    def raw(self, data: bytes) -> None:
+        """Send bytes that h11 would not, and close when the handler returns."""
+        self.socket.sendall(data)
+
+    def left(self, patience: float = 10.0) -> bool:
+        """Tell whether the client ends the connection within `patience` seconds."""
+        self.socket.settimeout(patience)
+        try:
+            while self.socket.recv(_READ):
+                pass
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def _send(self, event: h11.Event) -> None:
+        data = self.wire.send(event)
+        if data:
+            self.socket.sendall(data)
+
+
+class Upstream:
+    """A server on a free port, or on `listener`; `handler` answers each request, and may be changed at any time."""
+
+    def __init__(self, listener: socket.socket | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
+        self._tls = tls
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self.handler: Handler = Incoming.answer
+        self.connections = 0
+        self.requests: list[h11.Request] = []
+        self.names: list[str | None] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._listener.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """What the enforcer reaches it by."""
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def open(self) -> int:
+        """How many connections it has now."""
+        with self._lock:
+            return len(self._open)
+
+    def disconnect(self) -> None:
+        """Break all connections, and go on listening."""
+        with self._lock:
+            for connection in self._open:
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Stop listening and break all connections."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.disconnect()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with self._lock:
+                self.connections += 1
+                self._open.add(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, plain: socket.socket) -> None:
+        try:
+            connection = plain if self._tls is None else self._tls.wrap_socket(plain, server_side=True)
+        except OSError:
+            self._closed(plain, plain)
+            return
+        if connection is not plain:
+            with self._lock:
+                self._open.discard(plain)
+                self._open.add(connection)
+        try:
+            wire = h11.Connection(h11.SERVER)
+            while isinstance(request := next_event(wire, connection), h11.Request):
+                with self._lock:
+                    self.requests.append(request)
+                self.handler(Incoming(self, connection, wire, request))
+                if wire.their_state is h11.SEND_BODY:
+                    return
+                if wire.their_state is not h11.DONE:
+                    next_event(wire, connection)
+                wire.start_next_cycle()
+        except (OSError, h11.ProtocolError, LeftError):
+            return
+        finally:
+            self._closed(connection, plain)
+
+    def _closed(self, connection: socket.socket, plain: socket.socket) -> None:
+        with self._lock:
+            self._open.discard(plain)
+            self._open.discard(connection)
+            connection.close()
+
+
+class LeftError(Exception):
+    """The other side left before its message was whole."""
+
+
+def next_event(wire: h11.Connection, connection: socket.socket) -> h11.Event:
+    """Return the next event, reading what is needed for it; raises LeftError where it can no longer come."""
+    while True:
+        try:
+            event = wire.next_event()
+        except h11.RemoteProtocolError as error:
+            if "without sending complete" in str(error):
+                raise LeftError(str(error)) from None
+            raise
+        if event is h11.NEED_DATA:
+            if wire.they_are_waiting_for_100_continue and wire.our_role is h11.SERVER:
+                connection.sendall(wire.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+            try:
+                wire.receive_data(connection.recv(_READ))
+            except ConnectionError as error:
+                raise LeftError(str(error)) from None
+        elif isinstance(event, h11.ConnectionClosed) or event is h11.PAUSED:
+            raise LeftError(f"no more messages: {event!r}")
+        else:
+            assert not isinstance(event, type)
+            return event
+
+
+@contextmanager
+def upstream(
+    handler: Handler = Incoming.answer, listener: socket.socket | None = None, tls: ssl.SSLContext | None = None
+) -> Iterator[Upstream]:
+    """Run an upstream until the block ends."""
+    server = Upstream(listener, tls)
+    server.handler = handler
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def echo_fields(incoming: Incoming) -> None:
+    """Answer with the request's fields as they arrived, one a line."""
+    incoming.answer(lines(incoming.fields))
+
+
+def lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Write fields one a line."""
+    return b"".join(name + b": " + value + b"\n" for name, value in fields)

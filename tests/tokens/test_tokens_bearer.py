@@ -1,0 +1,199 @@
+import re
+from urllib.parse import quote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from enforcer.tokens.bearer import NoToken, parse
+
+MISSING, INVALID, MALFORMED = NoToken.MISSING, NoToken.INVALID_REQUEST, NoToken.MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("authorization", "token"),
+    [
+        (b"Bearer abc", b"abc"),
+        (b"bearer abc", b"abc"),
+        (b"BEARER abc", b"abc"),
+        (b"bEaReR abc", b"abc"),
+        (b"Bearer   abc", b"abc"),
+        (b" Bearer abc\t", b"abc"),
+        (b"Bearer A-Za-z0-9._~+/==", b"A-Za-z0-9._~+/=="),
+        (b"Bearer " + b"x" * 128, b"x" * 128),
+        (b"Bearer eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln", b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"),
+        pytest.param(b"Bearer X+Y", b"X+Y", id="njs: a plus is the token's own"),
+        pytest.param(b"Bearer " + b"x" * 1_000_000, b"x" * 1_000_000, id="1 MB: its size is judged elsewhere"),
+    ],
+)
+@pytest.mark.parametrize("query", [b"", b"page=2"])
+def test_the_token_is_what_follows_the_scheme(authorization: bytes, token: bytes, query: bytes) -> None:
+    """RFC 9110 §11.4: the scheme's case and the number of blanks do not matter; the token is not touched."""
+    assert parse(authorization, 1, query) == token
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        b"Basic dXNlcjpwdw==",
+        b"DPoP abc",
+        b"Bearerabc",
+        b"Bearer\tabc",
+        b"BearerBearer abc",
+        b"Token abc",
+        b"abc",
+        b"",
+        b"  ",
+        b"\xe2\x80\x83Bearer abc",
+    ],
+)
+def test_another_scheme_is_no_token(authorization: bytes) -> None:
+    """It is answered as if nothing had come."""
+    assert parse(authorization, 1, b"") is MISSING
+    assert parse(authorization, 1, b"access_token=abc") is MISSING
+
+
+def test_no_field_is_no_token() -> None:
+    """RFC 6750 §3: a challenge without an error answers this."""
+    assert parse(None, 0, b"") is MISSING
+    assert parse(None, 0, b"page=2") is MISSING
+
+
+def test_a_token_in_the_query_is_not_taken() -> None:
+    """RFC 6750 §2.3: it would be in every log."""
+    assert parse(None, 0, b"access_token=abc") is MISSING
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        b"Bearer",
+        b"Bearer ",
+        b"bearer",
+        b"Bearer a b",
+        b"Bearer a, Bearer b",
+        b'Bearer realm="x", a',
+        b"Bearer a Bearer b",
+    ],
+)
+def test_bearer_credentials_that_do_not_parse_are_an_invalid_request(authorization: bytes) -> None:
+    """RFC 6750 §3.1."""
+    assert parse(authorization, 1, b"") is INVALID
+
+
+@pytest.mark.parametrize("count", [2, 3, 100])
+@pytest.mark.parametrize("authorization", [b"Bearer abc", b"Basic dXNlcjpwdw==", b""])
+def test_more_than_one_field_is_an_invalid_request(authorization: bytes, count: int) -> None:
+    """Whichever of them were taken, the app might take the other."""
+    assert parse(authorization, count, b"") is INVALID
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        pytest.param(b"X&token=ADM&client_id=evil", id="njs: another parameter"),
+        pytest.param(b"X%26token=ADM", id="njs: another parameter, encoded"),
+        b"abc\x00",
+        b"abc\r",
+        b"abc\n",
+        b"abc;q=1",
+        b"a,b",
+        b'"abc"',
+        b"=",
+        b"==abc",
+        b"a=b",
+        b"abc=!",
+        b"\xc3\xa9",
+        b"a\x0bb",
+        b"{abc}",
+        b"a%20b",
+        b"x" * 1_000_000 + b"!",
+    ],
+)
+def test_what_is_no_b64token_is_malformed_and_never_asked_about(token: bytes) -> None:
+    """RFC 6750 §2.1: no authorization server can have issued it."""
+    assert parse(b"Bearer " + token, 1, b"") is MALFORMED
+    assert parse(b"bEARER  " + token, 1, b"page=2") is MALFORMED
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"access_token=x",
+        b"access_token=",
+        b"page=2&access_token=x&size=3",
+        b"access_token=x&access_token=y",
+        b"%61ccess_token=x",
+        b"%41CCESS%5fTOKEN=x",
+        b"access%5Ftoken=x",
+        b"acc%65ss_token=x",
+        b"access_%74oken=x",
+        b"a=b&access_toke%6e=x",
+        b"".join(b"%%%02x" % byte for byte in b"access_token") + b"=x",
+    ],
+)
+def test_a_second_token_in_the_query_is_an_invalid_request(query: bytes) -> None:
+    """RFC 6750 §2: not more than one way, however the parameter's name is encoded."""
+    assert parse(b"Bearer abc", 1, query) is INVALID
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"page=2",
+        b"my_access_token=x",
+        b"access_tokens=x",
+        b"refresh_token=x",
+        b"token=x",
+        b"q=access_token=x",
+        b"next=%2Fcallback%3Faccess_token%3Dx",
+        b"next=/a%3Fb%26access_token=x",
+        b"access_token",
+        b"%zz=%",
+    ],
+)
+def test_another_parameter_is_no_token(query: bytes) -> None:
+    """Nor is a value that holds the word."""
+    assert parse(b"Bearer abc", 1, query) == b"abc"
+
+
+@given(
+    st.sampled_from(["access_token", "access_taken", "xccess_token"]), st.lists(st.booleans(), min_size=12, max_size=12)
+)
+@example("access_token", [False, True] * 6)
+def test_a_name_means_the_same_encoded_or_not(name: str, encoded: list[bool]) -> None:
+    """Each character may be encoded or not, and an app decodes both."""
+    spelt = "".join(f"%{ord(one):02x}" if hidden else quote(one) for one, hidden in zip(name, encoded, strict=True))
+    expected = INVALID if name == "access_token" else b"abc"
+    assert parse(b"Bearer abc", 1, f"{spelt}=x".encode()) == expected
+
+
+@given(
+    st.one_of(
+        st.none(),
+        st.binary(max_size=40),
+        st.binary(max_size=40).map(lambda tail: b"Bearer " + tail),
+        st.text("ABCabc019-._~+/= ,", max_size=20).map(lambda tail: b"bearer " + tail.encode()),
+    ),
+    st.integers(0, 2),
+    st.one_of(st.just(b""), st.binary(max_size=20)),
+)
+def test_any_bytes_yield_a_b64token_of_the_one_field_or_none(
+    authorization: bytes | None, count: int, query: bytes
+) -> None:
+    """What is asked about is in the grammar, and stood in the field as it is."""
+    token = parse(authorization, count, query)
+    if isinstance(token, NoToken):
+        return
+    assert count <= 1
+    assert re.fullmatch(rb"[A-Za-z0-9\-._~+/]+=*", token)
+    assert authorization is not None
+    assert authorization.strip(b" \t").endswith(b" " + token)
+
+
+@given(st.text("ABCabc019-._~+/", min_size=1, max_size=200), st.integers(0, 3))
+def test_every_b64token_is_taken_as_it_is(token: str, padding: int) -> None:
+    """Opaque or signed, short or long."""
+    whole = token.encode() + b"=" * padding
+    assert parse(b"Bearer " + whole, 1, b"") == whole
+    assert parse(b"Bearer " + whole, 1, b"page=2") == whole

@@ -1,0 +1,61 @@
+import pytest
+
+from enforcer.tokens.challenge import BearerError, ChallengeSettings, challenge
+
+BARE = ChallengeSettings()
+RESOURCE = "https://api.example.org/.well-known/oauth-protected-resource"
+FULL = ChallengeSettings(realm="countries", scope=True, resource_metadata=RESOURCE)
+
+
+def test_without_an_error_or_a_setting_the_challenge_is_bare() -> None:
+    """RFC 6750 §3: no error code when no authentication information came."""
+    assert challenge(BARE, None) == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("error", "scopes", "expected"),
+    [
+        (BearerError.INVALID_REQUEST, (), 'Bearer error="invalid_request"'),
+        (BearerError.INVALID_TOKEN, (), 'Bearer error="invalid_token"'),
+        (
+            BearerError.INSUFFICIENT_SCOPE,
+            ("country.write", "country.read"),
+            'Bearer error="insufficient_scope", scope="country.read country.write"',
+        ),
+        (None, ("b", "a"), 'Bearer scope="a b"'),
+        (None, ("a", "b", "a"), 'Bearer scope="a b"'),
+    ],
+)
+def test_the_error_is_named_and_each_scope_once(
+    error: BearerError | None, scopes: tuple[str, ...], expected: str
+) -> None:
+    """RFC 6750 §3; in an order that does not change from start to start."""
+    assert challenge(BARE, error, scopes) == expected
+
+
+@pytest.mark.parametrize("error", [None, *BearerError])
+def test_what_the_settings_say_is_in_every_challenge(error: BearerError | None) -> None:
+    """RFC 9110 §11.5, RFC 9728 §5.1; each parameter once."""
+    said = f'error="{error}", ' if error else ""
+    expected = f'Bearer realm="countries", {said}scope="a", resource_metadata="{RESOURCE}"'
+    assert challenge(FULL, error, ["a"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("realm", "expected"),
+    [
+        ("", 'Bearer realm=""'),
+        ('the "x" \\ y', r'Bearer realm="the \"x\" \\ y"'),
+        ('x", error="invalid_token', r'Bearer realm="x\", error=\"invalid_token"'),
+    ],
+)
+def test_a_setting_cannot_end_its_quotes(realm: str, expected: str) -> None:
+    """RFC 9110 §5.6.4."""
+    assert challenge(ChallengeSettings(realm=realm), None) == expected
+
+
+@pytest.mark.parametrize("realm", ["a\r\nSet-Cookie: x", "é"])
+def test_a_setting_that_no_field_can_hold_is_an_error(realm: str) -> None:
+    """At load, where challenges are written."""
+    with pytest.raises(ValueError):
+        challenge(ChallengeSettings(realm=realm), None)
