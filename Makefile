@@ -4,10 +4,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ONCE   ?=
 
-.PHONY: help demo test check lint lock clean
+# Where `make demo` listens, when the usual ports are taken: make demo PORT=8191 ADMIN_PORT=9191 AUTH_PORT=8185 APP_PORT=8190
+DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
+	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
+
+.PHONY: help demo test check lint soak bench bench-readme interop lock clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; choose one with: make PYTHON=python3.12 …" >&2; exit 2; }
@@ -17,22 +21,36 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(BIN)/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(VENV)/.ready ## Start auth server, country app and enforcer, play the walk (ONCE=1: then stop)
-	@$(BIN)/enforcer demo $(if $(ONCE),--once)
+demo: $(VENV)/.ready ## Start auth server, country app and enforcer, and play the walk (ONCE=1: then stop)
+	@$(BIN)/enforcer demo $(if $(ONCE),--once) $(DEMO_PORTS)
 
 test: $(VENV)/.ready ## Run the tests
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-lint: $(VENV)/.ready
+lint: $(VENV)/.ready ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check: lint test ## Lint, types, tests
+soak: $(VENV)/.ready ## Mixed traffic for ten minutes, servers killed under it (SOAK_SECONDS=60 CONNECTIONS=50: shorter, fewer)
+	@PYTHONPATH=tests $(BIN)/python -m soak $(if $(SOAK_SECONDS),--seconds $(SOAK_SECONDS)) \
+		$(if $(CONNECTIONS),--connections $(CONNECTIONS))
+
+bench: $(VENV)/.ready ## Measure beside other proxies, for ten minutes (a quick look: ROUNDS=1 SECONDS=1 ONLY=cached)
+	@$(BIN)/python -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
+		$(if $(ONLY),--only $(ONLY)) $(if $(BENCH_PYTHON),--python $(BENCH_PYTHON))
+
+bench-readme: $(VENV)/.ready ## Write the last measurement into the README
+	@$(BIN)/python -m bench --readme
+
+interop: $(VENV)/.ready ## Walk with the tokens of authorization servers of others (one: SERVER=keycloak); fetches them
+	@$(BIN)/python -m interop $(SERVER)
+
+check: lint test ## All that is checked before a merge: style, types, tests
 
 lock: $(VENV)/.ready ## Renew the locked versions from pyproject.toml
 	@$(BIN)/pip --quiet --disable-pip-version-check install uv
 	$(BIN)/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --upgrade --all-extras --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build interop/.build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,10 +6,9 @@ import http.client
 import json
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +18,7 @@ from bench.usage import tree
 HERE = Path(__file__).parent
 BACKEND, SINK = 18000, 18001
 TARGET = "/ms-system/country/code/AUS"
-TOKEN = "fm8DH_ofCQnIhhbnoaMEN9SNZFYgAscQwmNpOLrsFLoXhgd2hD4Q7vUXbudKJc03S-d5v_1eM_3PX2lKKotrp1m1efH8en72YOdzay6f15MoVU7YlajDxH-A234ePMBU"
-AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
+AUTHORIZED = {"Authorization": f"Bearer {'fm8DH_ofCQnIhhbn' * 8}"}  # as long as an opaque token is
 LARGE = "/large/file"
 LARGE_SIZE = 1 << 30
 
@@ -98,7 +96,17 @@ def _envoy(place: Place, port: int) -> list[str]:
 def _naive(place: Place, port: int) -> list[str]:
     place.configure("naive.py", port)
     quiet = ["--no-access-log", "--log-level", "warning"]
-    return [place.command("uvicorn"), "naive:app", "--port", str(port), "--loop", "uvloop", "--http", "httptools", *quiet]
+    return [
+        place.command("uvicorn"),
+        "naive:app",
+        "--port",
+        str(port),
+        "--loop",
+        "uvloop",
+        "--http",
+        "httptools",
+        *quiet,
+    ]
 
 
 NGINX = Server("nginx", 18011, lambda place, port: _nginx(place, place.configure("nginx.conf", port)))
@@ -107,21 +115,22 @@ ENVOY = Server("envoy", 18013, _envoy)
 APACHE = Server("apache", 18014, _apache)
 NAIVE = Server("naive", 18015, _naive, {"BACKEND": str(BACKEND)})
 
-_ENFORCER, _ADMIN = 18016, 18017
 
+def enforcer(rules: int = 10, app: int = BACKEND, port: int = 18016, *, limits: object = None) -> Server:
+    """Return the enforcer with default settings but for `limits`, so many rules, and the app on a port.
 
-def enforcer(rules: int = 10, app: int = BACKEND) -> Server:
-    """Return the enforcer with its default settings, so many rules, and the app on a port."""
+    Its admin side listens on `port` + 1.
+    """
 
     def command(place: Place, port: int) -> list[str]:
-        path = place.folder / "enforcer.yaml"
-        path.write_text(json.dumps(_configuration(rules, port, app)))  # JSON is YAML
+        path = place.folder / f"enforcer-{port}.yaml"
+        path.write_text(json.dumps(_configuration(rules, app, port, limits or {})))  # JSON is YAML
         return [place.command("enforcer"), "run", str(path)]
 
-    return Server("enforcer", _ENFORCER, command, {"ENFORCER_CLIENT_SECRET": "bench"}, "/readyz", _ADMIN)
+    return Server("enforcer", port, command, {"ENFORCER_CLIENT_SECRET": "bench"}, "/readyz", port + 1)
 
 
-def _configuration(rules: int, port: int, app: int) -> dict[str, object]:
+def _configuration(rules: int, app: int, port: int, limits: object) -> dict[str, object]:
     own = [
         {"name": "read countries", "path": "/ms-system/country/**", "methods": ["GET"], "scopes": ["country.read"]},
         {"name": "read large files", "path": "/large/**", "methods": ["GET"], "scopes": ["country.read"]},
@@ -138,7 +147,7 @@ def _configuration(rules: int, port: int, app: int) -> dict[str, object]:
     ]
     return {
         "listener": {"address": f"127.0.0.1:{port}"},
-        "admin": {"address": f"127.0.0.1:{_ADMIN}"},
+        "admin": {"address": f"127.0.0.1:{port + 1}"},
         "upstream": {"url": f"http://127.0.0.1:{app}"},
         "authorization_servers": [
             {
@@ -148,28 +157,23 @@ def _configuration(rules: int, port: int, app: int) -> dict[str, object]:
             }
         ],
         "rules": own + others,
+        "limits": limits,
     }
 
 
 @contextmanager
 def behind(place: Place) -> Iterator[None]:
     """Run what stands behind every measured server: an app and authorization server, and a taker of uploads."""
-    large = place.folder / LARGE.lstrip("/")
+    large, buffer = place.folder / LARGE.lstrip("/"), bytearray(1 << 20)
     large.parent.mkdir()
     with large.open("wb") as file:
         file.truncate(LARGE_SIZE)
-    backend = Server(
-        "backend", BACKEND, lambda place, port: _nginx(place, place.configure("backend.conf", port)), ready_path=TARGET
-    )
-    sink = Server(
-        "sink",
-        SINK,
-        lambda place, port: [place.command("python"), str(HERE / "sink.py"), str(port)],
-        ready_path="/",
-    )
-    with ExitStack() as stack:
-        for server in (backend, sink):
-            stack.enter_context(serving(place, server, LOAD_CPU))
+    with large.open("rb", buffering=0) as file:
+        while file.readinto(buffer):
+            pass  # a hole becomes memory when it is first read, and the first server measured is not to pay for that
+    backend = Server("backend", BACKEND, lambda place, port: _nginx(place, place.configure("backend.conf", port)))
+    sink = Server("sink", SINK, lambda place, port: [place.command("python"), str(HERE / "sink.py"), str(port)])
+    with serving(place, backend, LOAD_CPU), serving(place, sink, LOAD_CPU):
         yield
 
 
@@ -177,8 +181,8 @@ def behind(place: Place) -> Iterator[None]:
 def serving(place: Place, server: Server, cpu: int = MEASURED_CPU) -> Iterator[Running]:
     """Run a server until the block ends; it is ready when the block begins."""
     if _answers(server):
-        raise BenchError(f"port {server.port} is taken; the benchmark needs 18000 to 18017 for itself")
-    log = place.folder / f"{server.name}.log"
+        raise BenchError(f"port {server.port} is taken; the benchmark needs 18000 to 18019 for itself")
+    log = place.folder / f"{server.name}-{server.port}.log"
     command = server.command(place, server.port)
     started = time.perf_counter()
     with running(command, cpu, log, server.environment) as process:
@@ -188,7 +192,12 @@ def serving(place: Place, server: Server, cpu: int = MEASURED_CPU) -> Iterator[R
                 raise BenchError(f"{server.name} does not start:\n{log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.002)
         ready_after = time.perf_counter() - started
-        yield Running(server, tree(process.pid), ready_after)
+        try:
+            yield Running(server, tree(process.pid), ready_after)
+        except BenchError as error:
+            if said := log.read_text(errors="replace"):
+                error.add_note(f"last words of {server.name}:\n{said[-2000:]}")
+            raise
 
 
 def _answers(server: Server) -> bool:

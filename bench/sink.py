@@ -1,4 +1,4 @@
-"""An app that takes uploads, forgets them, and answers with how many bytes there were: `python -m bench.sink PORT`."""
+"""An app that takes uploads, forgets them, and answers with how many bytes there were: `sink.py PORT`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ class _Sink(BaseHTTPRequestHandler):
         taken = 0
         while taken < wanted and (count := self.rfile.readinto1(buffer[: wanted - taken])):
             taken += count
-        answer = str(taken).encode()
+        self._answer(str(taken).encode())
+
+    def do_GET(self) -> None:
+        self._answer(b"ready")
+
+    def _answer(self, body: bytes) -> None:
         self.send_response(200)
-        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass

@@ -54,6 +54,7 @@ class IntrospectionFailure(StrEnum):
     UNAVAILABLE = "unavailable"
     REFUSED = "refused"  # it does not accept our own credentials
     MALFORMED = "malformed"
+    CIRCUIT_OPEN = "circuit_open"  # it failed several times, and is left alone for a while
 
 
 class IntrospectionError(EnforcerError):

@@ -11,7 +11,6 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,9 +18,10 @@ import uvicorn
 import uvloop
 
 from enforcer.config.addresses import Location, parse_address, parse_server, parse_url
+from enforcer.config.effective import effective_rules
 from enforcer.config.load import Loaded, load
 from enforcer.config.model import AuthorizationServer, ClientTLS, Config
-from enforcer.errors import EnforcerError
+from enforcer.errors import EnforcerError, IntrospectionError
 from enforcer.operations import logs
 from enforcer.operations.admin import admin
 from enforcer.policy.matcher import Matcher, Place
@@ -32,9 +32,13 @@ from enforcer.proxy.gateway import Gateway
 from enforcer.proxy.refusals import RuleRefusals
 from enforcer.proxy.snapshot import Route, Snapshot, Upstream
 from enforcer.telemetry import NO_ROUTE, Telemetry
+from enforcer.tokens.answer import Answer
 from enforcer.tokens.cache import Cache
-from enforcer.tokens.introspection import Client, Introspector
-from enforcer.tokens.verifier import Verifier
+from enforcer.tokens.client_authentication import secret_basic, secret_post
+from enforcer.tokens.introspection import Introspector
+from enforcer.tokens.limiter import UnseenLimiter
+from enforcer.tokens.verifier import Demand, Memory, Verifier
+from enforcer.wire.call import Caller
 from enforcer.wire.client import Endpoint, Pool
 from enforcer.wire.ticker import Ticker
 
@@ -59,7 +63,8 @@ async def _serve(loaded: Loaded, gateway_socket: socket.socket, admin_socket: so
     telemetry = Telemetry(version("token-enforcer"))
     loop = asyncio.get_running_loop()
     ticker = Ticker(loop)
-    gateway = Gateway(assemble(config, telemetry, ticker, loop), telemetry, ticker)
+    snapshot, memory = assemble(config, telemetry, ticker, loop)
+    gateway = Gateway(snapshot, telemetry, ticker)
     tls = config.listener.tls
     context = tls.context() if tls is not None else None
     front = _Server(
@@ -72,7 +77,11 @@ async def _serve(loaded: Loaded, gateway_socket: socket.socket, admin_socket: so
             ssl_context_factory=(lambda *_: context) if context is not None else None,
         )
     )
-    back = _Server(uvicorn.Config(admin(telemetry), lifespan="off", log_config=None, access_log=False))
+    back = _Server(
+        uvicorn.Config(
+            admin(telemetry, memory, config.admin.credential), lifespan="off", log_config=None, access_log=False
+        )
+    )
 
     def stop() -> None:
         if telemetry.draining:
@@ -100,8 +109,10 @@ async def _serve(loaded: Loaded, gateway_socket: socket.socket, admin_socket: so
     _log.info("stopped")
 
 
-def assemble(config: Config, telemetry: Telemetry, ticker: Ticker, loop: asyncio.AbstractEventLoop) -> Snapshot:
-    """Make a configuration ready to judge requests by."""
+def assemble(
+    config: Config, telemetry: Telemetry, ticker: Ticker, loop: asyncio.AbstractEventLoop
+) -> tuple[Snapshot, Memory]:
+    """Make a configuration ready to judge requests by, with what it will remember of tokens."""
     forwarding = Forwarding(config.forwarding)
     cache: Cache[bytes] = Cache(config.cache)
     telemetry.cache_entries = cache.__len__
@@ -111,14 +122,15 @@ def assemble(config: Config, telemetry: Telemetry, ticker: Ticker, loop: asyncio
     upstream = Upstream(
         Pool(endpoint, config.upstream.pool, ticker, loop), app.authority.encode(), telemetry.upstream(str(endpoint))
     )
+    limiter = UnseenLimiter(config.limits.unseen_tokens)
     verifiers: dict[str | None, Verifier] = {}
-    issuers: dict[str | None, str | None] = {}
     for server in config.authorization_servers:
-        introspector = _introspector(server, ticker, loop)
+        introspector = _introspector(server, _introspection_pool(server, ticker, loop))
         verifier = Verifier(
             server.name,
             introspector,
             cache,
+            limiter,
             forwarding.identity,
             telemetry.server(server.name),
             time.time,
@@ -126,42 +138,63 @@ def assemble(config: Config, telemetry: Telemetry, ticker: Ticker, loop: asyncio
         )
         for name in (server.name, None):
             verifiers.setdefault(name, verifier)
-            issuers.setdefault(name, server.issuer)
+
+    prepared: dict[tuple[tuple[str, ...], ...], RuleRefusals] = {}
+
+    def refusals(rule: Rule) -> RuleRefusals:
+        # Rules that need the same scopes are refused in the same words.
+        found = prepared.get((rule.scopes, rule.any_scope))
+        if found is None:
+            found = prepared[rule.scopes, rule.any_scope] = RuleRefusals(rule, config.challenge)
+        return found
 
     def route(rule: Rule) -> tuple[Place, Route]:
-        issuer = issuers[rule.authorization_server]
-        if issuer is not None and not rule.issuer and not rule.public:
-            rule = replace(rule, issuer=(issuer,))
         path = PathTemplate.parse(rule.path)
         found = Route(
             Requirement(rule, path),
-            RuleRefusals(rule, config.challenge),
+            refusals(rule),
             telemetry.route(rule.name),
             verifiers[rule.authorization_server],
             upstream,
-            rule.max_answer_age,
+            Demand(max_age=rule.max_answer_age, stale=rule.on_outage == "stale"),
         )
         return Place(path, rule.methods, rule.host), found
 
     no_route = Route(
-        None, RuleRefusals(None, config.challenge), telemetry.route(NO_ROUTE), verifiers[None], upstream, None
+        None, RuleRefusals(None, config.challenge), telemetry.route(NO_ROUTE), verifiers[None], upstream, Demand()
     )
-    return Snapshot(Matcher(map(route, config.rules)), no_route, forwarding, config.limits, config.timeouts)
+    matcher = Matcher(map(route, effective_rules(config)))
+    snapshot = Snapshot(matcher, no_route, forwarding, config.limits, config.timeouts)
+    return snapshot, Memory(cache, tuple(verifiers.values()))
 
 
-def _introspector(server: AuthorizationServer, ticker: Ticker, loop: asyncio.AbstractEventLoop) -> Introspector:
+async def ask(server: AuthorizationServer, token: bytes) -> Answer:
+    """Ask once what a token is worth, as when serving; raises IntrospectionError."""
+    loop = asyncio.get_running_loop()
+    ticker = Ticker(loop)
+    pool = _introspection_pool(server, ticker, loop)
+    told: asyncio.Future[Answer | IntrospectionError] = loop.create_future()
+    _introspector(server, pool).introspect(token, told.set_result)
+    try:
+        result = await told
+    finally:
+        ticker.stop()
+        await pool.close()
+    if isinstance(result, IntrospectionError):
+        raise result
+    return result
+
+
+def _introspection_pool(server: AuthorizationServer, ticker: Ticker, loop: asyncio.AbstractEventLoop) -> Pool:
+    return Pool(_endpoint(parse_url(server.introspection_endpoint), server.tls), server.pool, ticker, loop)
+
+
+def _introspector(server: AuthorizationServer, pool: Pool) -> Introspector:
     location = parse_url(server.introspection_endpoint)
-    client = Client(
-        client_id=server.client_id, client_secret=server.client_secret, authentication=server.client_authentication
-    )
-    return Introspector(
-        Pool(_endpoint(location, server.tls), server.pool, ticker, loop),
-        location.authority,
-        location.target,
-        client,
-        timeout=server.timeout,
-        max_answer=server.max_answer,
-    )
+    caller = Caller(pool, timeout=server.timeout, max_answer=server.max_answer)
+    authenticate = secret_basic if server.client_authentication == "client_secret_basic" else secret_post
+    authentication = authenticate(server.client_id, server.client_secret)
+    return Introspector(caller, location.authority, location.target, authentication, server.breaker)
 
 
 def _endpoint(location: Location, tls: ClientTLS | None) -> Endpoint:

@@ -77,7 +77,17 @@ class UpstreamMetrics:
 class IntrospectionMetrics:
     """What is counted for one authorization server."""
 
-    __slots__ = ("coalesced", "duration", "hits", "in_flight", "misses", "negative_hits", "results")
+    __slots__ = (
+        "circuit_open",
+        "coalesced",
+        "duration",
+        "hits",
+        "in_flight",
+        "misses",
+        "negative_hits",
+        "results",
+        "stale_hits",
+    )
 
     def __init__(self) -> None:
         self.results: dict[str, int] = defaultdict(int)
@@ -86,7 +96,9 @@ class IntrospectionMetrics:
         self.coalesced = 0
         self.hits = 0
         self.negative_hits = 0
+        self.stale_hits = 0
         self.misses = 0
+        self.circuit_open: Callable[[], bool] = bool
 
 
 class Telemetry(Collector):
@@ -186,8 +198,13 @@ class Telemetry(Collector):
     def _introspection(self) -> Iterator[Metric]:
         results = _counter("introspection_requests", "Introspections made, by what came of them.", "server", "result")
         duration = _histogram("introspection_duration_seconds", "An introspection, connection included.", "server")
+        circuits = GaugeMetricFamily(
+            "enforcer_introspection_circuit_open",
+            "Whether an authorization server failed too often, and is left alone for a while.",
+            labels=("server",),
+        )
         coalesced = in_flight = 0
-        cache: dict[str, int] = dict.fromkeys(("hit", "negative_hit", "coalesced", "miss"), 0)
+        cache: dict[str, int] = dict.fromkeys(("hit", "negative_hit", "stale_hit", "coalesced", "miss"), 0)
         for name, server in self._servers.items():
             for result, count in tuple(server.results.items()):
                 results.add_metric((name, result), count)
@@ -196,10 +213,13 @@ class Telemetry(Collector):
             in_flight += server.in_flight
             cache["hit"] += server.hits
             cache["negative_hit"] += server.negative_hits
+            cache["stale_hit"] += server.stale_hits
             cache["coalesced"] += server.coalesced
+            circuits.add_metric((name,), server.circuit_open())
             cache["miss"] += server.misses
         yield results
         yield duration
+        yield circuits
         yield _gauge("introspection_in_flight", "Introspections under way.", in_flight)
         waited = _counter("introspection_coalesced", "Requests that waited for another's introspection.")
         waited.add_metric((), coalesced)

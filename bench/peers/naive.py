@@ -42,8 +42,12 @@ async def proxy(request: Request) -> Response:
     body = None if request.method in {"GET", "HEAD"} else request.stream()
     forwarded = client.build_request(request.method, APP + request.url.path, headers=request.headers.raw, content=body)
     upstream = await client.send(forwarded, stream=True)
-    headers = {name: value for name, value in upstream.headers.items() if name not in {"connection", "transfer-encoding"}}
-    return StreamingResponse(upstream.aiter_raw(), upstream.status_code, headers, background=BackgroundTask(upstream.aclose))
+    headers = {
+        name: value for name, value in upstream.headers.items() if name not in {"connection", "transfer-encoding"}
+    }
+    return StreamingResponse(
+        upstream.aiter_raw(), upstream.status_code, headers, background=BackgroundTask(upstream.aclose)
+    )
 
 
 app = Starlette(routes=[Route("/{path:path}", proxy, methods=["GET", "POST"])])

@@ -7,10 +7,15 @@ import importlib
 import click
 
 _COMMANDS = {
-    "check": "Read the configuration as `run` would, and say what is wrong with it.",
-    "demo": "Start an authorization server, an app and the enforcer, and play a walk through them.",
-    "run": "Serve.",
+    "check": "Say what is wrong with a configuration, and serve nothing.",
+    "demo": "Show it at work, with an authorization server and an app.",
+    "doctor": "Try the servers of a configuration, and say what is wrong.",
+    "explain": "Tell how a request is decided, and why.",
+    "import-openapi": "Propose rules from an OpenAPI document, or compare it with the rules.",
+    "learn": "Propose rules from a decision log.",
+    "run": "Serve by a configuration.",
     "schema": "Print the configuration's JSON Schema, for editors.",
+    "test": "Run tests of a policy.",
 }
 
 
@@ -21,7 +26,7 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        command = importlib.import_module(f"enforcer.cli.{name}").command
+        command = importlib.import_module(f"enforcer.cli.{name.replace('-', '_')}").command
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -29,7 +34,7 @@ class _Commands(click.Group):
             formatter.write_dl(sorted(_COMMANDS.items()))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="token-enforcer", prog_name="enforcer")
 def main() -> None:
     """An authorization proxy: bearer tokens in, rules in YAML, the right answer out.

@@ -4,29 +4,73 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import click
 
-from enforcer.config.load import load
+from enforcer.cli.findings import Finding, as_github, as_json, as_text
+from enforcer.cli.mistakes import refuse
+from enforcer.cli.policies import opened
+from enforcer.config.doubts import doubts
+from enforcer.config.load import load_with_places
 from enforcer.errors import ConfigError
+from enforcer.policy.lint import Level
 
 
 @click.command(name="check")
 @click.argument("config", type=click.Path(path_type=Path), default=Path("config.yaml"))
-def command(config: Path) -> None:
+@click.option("--strict", is_flag=True, help="Take warnings for errors, and end with 1.")
+@click.option(
+    "form",
+    "--format",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+    help="Lines for people, one JSON object, or GitHub's workflow commands.",
+)
+def command(config: Path, strict: bool, form: str) -> None:
     """Read CONFIG (config.yaml unless said) as `run` would, open nothing, and print every mistake with its line.
+
+    Where there is none, it prints warnings, of what may not be meant, and notes, of what is worth knowing.
 
     \b
     Examples:
       enforcer check
-      enforcer check /etc/enforcer/config.yaml && systemctl reload enforcer
+      enforcer check /etc/enforcer/config.yaml && systemctl restart enforcer
+      enforcer check --strict --format github
     """
     try:
-        loaded = load(config, os.environ)
+        loaded, document = load_with_places(config, os.environ)
     except ConfigError as error:
-        click.echo(error, err=True)
-        count = len(error.problems)
-        click.echo(f"{config}: {count} {'mistake' if count == 1 else 'mistakes'}", err=True)
+        if form == "text":
+            refuse(error)
+        mistakes = [Finding("error", "mistake", problem) for problem in error.problems]
+        _print(form, mistakes, {"file": str(config), "usable": False})
         sys.exit(2)
-    click.echo(f"{config}: good; {len(loaded.config.rules)} rules, hash {loaded.hash}")
+    found = [
+        Finding("error" if strict and one.level is Level.WARNING else one.level.value, one.code, one.problem)
+        for one in doubts(loaded.config, document, opened(loaded, document).policy)
+    ]
+    count = len(loaded.config.rules)
+    _print(form, found, {"file": str(config), "usable": True, "rules": count, "hash": loaded.hash})
+    if form == "text":
+        counts = Counter(one.level for one in found)
+        more = "".join(f", {_count(number, level)}" for level, number in sorted(counts.items()))
+        verdict = "refused by --strict" if counts["error"] else "good"
+        click.echo(f"{config}: {verdict}; {_count(count, 'rule')}, hash {loaded.hash}{more}")
+    sys.exit(1 if any(one.level == "error" for one in found) else 0)
+
+
+def _print(form: str, findings: list[Finding], about: dict[str, object]) -> None:
+    if form == "json":
+        click.echo(as_json(findings, about))
+    for one in findings:
+        if form == "github":
+            click.echo(as_github(one))
+        elif form == "text":
+            click.echo(as_text(one), err=True)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -21,8 +21,7 @@ class Child:
     It leads a process group, so that Ctrl-C in the terminal reaches the command alone, which then stops it in turn.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
-        self.name = name
+    def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own modules

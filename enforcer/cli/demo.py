@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,6 +45,15 @@ class _Ports(NamedTuple):
     app_port: int
 
 
+class _Part(NamedTuple):
+    """One of the three: where it is for people, and the URL that answers 200 when it is ready."""
+
+    name: str
+    place: str
+    ready: str
+    child: Child
+
+
 @click.command(name="demo")
 @click.option("--once", is_flag=True, help="End after the walk: with 0 if every step was right, else with 1.")
 @click.option("--port", type=_PORT, default=8091, show_default=True, help="Port of the enforcer; 0 for any free one.")
@@ -77,64 +86,44 @@ def command(once: bool, config: Path, **ports: int) -> None:
         refuse(error)
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Noted, not raised: an exception just behind a fork would leave a process that nobody stops.
-        signal.signal(number, lambda received, _: stopped.append(received))
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            # Noted, not raised: an exception just behind a fork would leave a process that nobody stops.
+            signal.signal(number, lambda received, _: stopped.append(received))
     right = _play(config, _choose(_Ports(**ports)), once, lambda: bool(stopped))
-    sys.exit(0 if right else 1)
+    sys.exit(0 if right or not once else 1)
 
 
 def _play(config: Path, ports: _Ports, once: bool, stopped: Callable[[], bool]) -> bool:
+    """Run the demo until it ends or is stopped; tells whether the whole walk was right."""
     try:
         import httpx
 
         from enforcer.cli.walk import Walk
     except ImportError:
         raise click.ClickException("the demo needs more packages: pip install 'token-enforcer[demo]'") from None
-    issuer = f"http://localhost:{ports.auth_port}/ms-auth-server"
-    app = f"http://127.0.0.1:{ports.app_port}"
     enforcer = f"http://localhost:{ports.port}"
-    admin = f"http://localhost:{ports.admin_port}"
-    metadata = f"http://localhost:{ports.auth_port}/.well-known/oauth-authorization-server/ms-auth-server"
+    issuer = f"http://localhost:{ports.auth_port}/ms-auth-server"
     with ExitStack() as resources:
+        resources.callback(click.echo, "\nAll three are stopped")
         # Loopback is reached directly, whatever proxy the environment names.
         client = resources.enter_context(httpx.Client(trust_env=False, timeout=10.0))
         folder = Path(resources.enter_context(TemporaryDirectory(prefix="enforcer-demo-")))
-        replaced = folder / "config.yaml"
-        replaced.write_text(_with_addresses(config, ports), "utf-8")
-
-        def start(name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Child:
-            child = Child(name, arguments, folder / f"{arguments[0]}.log", environment or {})
-            resources.callback(child.stop)
-            return child
-
         click.echo(f"Starting, with logs in {folder}:")
-        children = {
-            metadata: start("the authorization server", "authserver", "--port", str(ports.auth_port)),
-            f"{app}/ms-system/country": start("the country app", "country_app", "--port", str(ports.app_port)),
-            f"{admin}/readyz": start("the enforcer", "enforcer", "run", str(replaced), environment=_SECRET),
-        }
-        places = (issuer, f"{app}, for the enforcer alone", f"{enforcer}, metrics at {admin}/metrics")
-        for (url, child), place in zip(children.items(), places, strict=True):
-            _await(url, child, client, stopped)
-            click.echo(f"  {child.name}: {place}")
-        steps: list[Step] = []
-        walk = Walk(client, enforcer, issuer).steps()
-        while not stopped() and (step := next(walk, None)) is not None:
-            steps.append(step)
-            _show(len(steps), step)
-        wrong = sum(not step.right for step in steps)
-        click.echo()
-        click.echo(_verdict(f"{wrong} of {len(steps)} steps are wrong" if wrong else "All steps are right", not wrong))
-        if not once:
+        parts = _start(resources, folder, config, ports)
+        for part in parts:
+            _await(part, client, stopped)
+            if stopped():
+                return False
+            click.echo(f"  {part.name}: {part.place}")
+        right = _show_walk(Walk(client, enforcer, issuer).steps(), stopped)
+        if not once and not stopped():
             click.echo(_TRY.format(issuer=issuer, enforcer=enforcer))
-        while not stopped():
-            for child in children.values():
-                _check(child)
-            if once:
-                return not wrong
+        while True:
+            for part in parts:
+                _check(part)
+            if once or stopped():
+                return right
             time.sleep(_PAUSE)
-        click.echo("Stopping")
-        return not wrong and not once
 
 
 _TRY: Final = """
@@ -156,12 +145,45 @@ def _choose(ports: _Ports) -> _Ports:
                 listener = held.enter_context(socket.create_server(("127.0.0.1", port)))
             except OSError as error:
                 why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
-                option = name.replace("_", "-")
-                raise click.ClickException(
-                    f"port {port} {why}; choose another with: enforcer demo --{option} N, or: make demo {name.upper()}=N"
-                ) from None
+                another = f"--{name.replace('_', '-')} N, or make demo {name.upper()}=N"
+                raise click.ClickException(f"port {port} {why}; choose another: {another}") from None
             chosen.append(listener.getsockname()[1])
     return _Ports(*chosen)
+
+
+def _start(resources: ExitStack, folder: Path, config: Path, ports: _Ports) -> list[_Part]:
+    """Start all three, each to be stopped when `resources` are closed, the enforcer first."""
+    replaced = folder / "config.yaml"
+    replaced.write_text(_with_addresses(config, ports), "utf-8")
+
+    def child(module: str, *arguments: str, **environment: str) -> Child:
+        started = Child([module, *arguments], folder / f"{module}.log", environment)
+        resources.callback(started.stop)
+        return started
+
+    auth = f"http://localhost:{ports.auth_port}"
+    app = f"http://127.0.0.1:{ports.app_port}"
+    admin = f"http://localhost:{ports.admin_port}"
+    return [
+        _Part(
+            "the authorization server",
+            f"{auth}/ms-auth-server",
+            f"{auth}/.well-known/oauth-authorization-server/ms-auth-server",
+            child("authserver", "--port", str(ports.auth_port)),
+        ),
+        _Part(
+            "the country app",
+            f"{app}, for the enforcer alone",
+            f"{app}/ms-system/country",
+            child("country_app", "--port", str(ports.app_port)),
+        ),
+        _Part(
+            "the enforcer",
+            f"http://localhost:{ports.port}, metrics at {admin}/metrics",
+            f"{admin}/readyz",
+            child("enforcer", "run", str(replaced), **_SECRET),
+        ),
+    ]
 
 
 def _with_addresses(config: Path, ports: _Ports) -> str:
@@ -177,42 +199,46 @@ def _with_addresses(config: Path, ports: _Ports) -> str:
     return yaml.safe_dump(document, sort_keys=False)
 
 
-def _await(url: str, child: Child, client: httpx.Client, stopped: Callable[[], bool]) -> None:
-    """Wait until a process answers well."""
+def _await(part: _Part, client: httpx.Client, stopped: Callable[[], bool]) -> None:
     import httpx
 
     deadline = time.monotonic() + _PATIENCE
     while not stopped():
-        _check(child)
+        _check(part)
         try:
-            if client.get(url).status_code == httpx.codes.OK:
+            if client.get(part.ready).status_code == httpx.codes.OK:
                 return
         except httpx.TransportError:
             pass
         if time.monotonic() > deadline:
-            raise click.ClickException(
-                f"{child.name} is not ready after {_PATIENCE:.0f} s; it said last:\n{child.last_lines()}"
-            )
+            last = part.child.last_lines()
+            raise click.ClickException(f"{part.name} is not ready after {_PATIENCE:.0f} s; it said last:\n{last}")
         time.sleep(_PAUSE)
 
 
-def _check(child: Child) -> None:
-    if child.end is not None:
-        raise click.ClickException(f"{child.name} {child.end}; it said last:\n{child.last_lines()}")
+def _check(part: _Part) -> None:
+    if part.child.end is not None:
+        raise click.ClickException(f"{part.name} {part.child.end}; it said last:\n{part.child.last_lines()}")
 
 
-def _show(number: int, step: Step) -> None:
-    click.echo()
-    click.echo(click.style(f"{number}. {step.title}", bold=True))
-    click.echo(f"   $ {step.request}")
-    for line in step.answer:
-        click.echo(f"   {line}")
-    if step.right:
-        click.echo("   " + _verdict(", ".join(check.what for check in step.checks), True))
-    for check in step.checks:
-        if not check.right:
-            click.echo(f"   {_verdict(str(check), False)}")
+def _show_walk(steps: Iterator[Step], stopped: Callable[[], bool]) -> bool:
+    """Go the walk; tells whether it came to its end with every step right."""
+    shown = wrong = 0
+    while not stopped():
+        step = next(steps, None)
+        if step is None:
+            summary = f"{wrong} of {shown} steps are wrong" if wrong else "every step is right"
+            click.echo("\n" + _verdict(not wrong, summary))
+            return not wrong
+        shown += 1
+        wrong += not step.right
+        click.echo("\n" + click.style(f"{shown}. {step.title}", bold=True))
+        mistakes = [_verdict(False, str(check)) for check in step.checks if not check.right]
+        verdicts = mistakes or [_verdict(True, ", ".join(check.what for check in step.checks))]
+        for line in (f"$ {step.request}", *step.answer, *verdicts):
+            click.echo(f"   {line}")
+    return False
 
 
-def _verdict(text: str, right: bool) -> str:
+def _verdict(right: bool, text: str) -> str:
     return click.style(f"✓ {text}", fg="green") if right else click.style(f"✗ {text}", fg="red")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from enforcer.cli.mistakes import refuse
 from enforcer.errors import ConfigError
 from enforcer.server import AddressError, run
 
@@ -25,9 +26,7 @@ def command(config: Path) -> None:
     try:
         run(config, os.environ)
     except ConfigError as error:
-        click.echo(error, err=True)
-        click.echo(f"{len(error.problems)} mistakes; nothing was started", err=True)
-        sys.exit(2)
+        refuse(error)
     except AddressError as error:
         click.echo(error, err=True)
         sys.exit(1)

@@ -20,8 +20,8 @@ _PARAMETER = re.compile(r"\{[^/]*\}")
 def conflicts(document: Document, rules: Mapping[int, Rule]) -> Iterator[Problem]:
     """Tell of each; `rules` are those that could be read, by their number."""
     servers = _server_names(document.values)
-    yield from _twice(document, {("authorization_servers", at): name for at, name in servers.items()})
-    yield from _twice(document, {("rules", at): rule.name for at, rule in rules.items()})
+    yield from twice(document, {("authorization_servers", at): name for at, name in servers.items()})
+    yield from twice(document, {("rules", at): rule.name for at, rule in rules.items()})
     known = list(servers.values())
     for at, rule in rules.items():
         name = rule.authorization_server
@@ -42,7 +42,8 @@ def _server_names(values: Mapping[str, Any]) -> dict[int, str]:
     return {at: name for at, name in named.items() if isinstance(name, str)}
 
 
-def _twice(document: Document, names: Mapping[tuple[Step, ...], str]) -> Iterator[Problem]:
+def twice(document: Document, names: Mapping[tuple[Step, ...], str]) -> Iterator[Problem]:
+    """Tell of each name that stands a second time; `names` are by the path of what bears them."""
     first: dict[str, tuple[Step, ...]] = {}
     for path, name in names.items():
         if first.setdefault(name, path) is not path:

@@ -14,9 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from enforcer.config.conflicts import conflicts
-from enforcer.config.document import parse
+from enforcer.config.document import Document, parse
 from enforcer.config.messages import problems
 from enforcer.config.model import Config, adapter
+from enforcer.config.schema import shape
 from enforcer.config.sources import Sources, read
 from enforcer.errors import ConfigError, Problem
 from enforcer.policy.rules import Rule
@@ -36,18 +37,26 @@ class Loaded:
 
 def load(path: Path, environment: Mapping[str, str]) -> Loaded:
     """Read a configuration; raises ConfigError with all its mistakes, by line."""
+    return load_with_places(path, environment)[0]
+
+
+def load_with_places(path: Path, environment: Mapping[str, str] | None) -> tuple[Loaded, Document]:
+    """Read a configuration as `load` does, and return it with what knows where its parts stand.
+
+    Without an environment its secrets are left where they are: to look at a policy, none is needed.
+    """
     try:
         data = read(path, MOST_BYTES)
     except ValueError as error:
         raise ConfigError([Problem(str(path), 0, 0, "", str(error))]) from None
     sources = Sources(path.parent, environment, {path.absolute()})
     with _uncollected():
-        config = _read(str(path), data, sources)
-    return Loaded(config, sha256(data).hexdigest()[:16], frozenset(sources.files))
+        document = parse(str(path), data)
+        config = _read(document, sources)
+    return Loaded(config, sha256(data).hexdigest()[:16], frozenset(sources.files)), document
 
 
-def _read(file: str, data: bytes, sources: Sources) -> Config:
-    document = parse(file, data)
+def _read(document: Document, sources: Sources) -> Config:
     errors: list[ErrorDetails] = []
     try:
         config = adapter().validate_python(document.values, context=sources)
@@ -56,7 +65,7 @@ def _read(file: str, data: bytes, sources: Sources) -> Config:
         rules = _readable(document.values.get("rules"), errors)
     else:
         rules = dict(enumerate(config.rules))
-    found = [*document.problems, *problems(errors, document), *conflicts(document, rules)]
+    found = [*document.problems, *problems(errors, document, shape), *conflicts(document, rules)]
     if found:
         raise ConfigError(sorted(found, key=lambda problem: (problem.line, problem.column)))
     return config

@@ -5,7 +5,7 @@ pydantic finds the mistakes; its own texts speak of Python, and may show a value
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,18 +13,18 @@ from pydantic_core import ErrorDetails
 
 from enforcer.config.checks import FaultsError
 from enforcer.config.document import BROKEN, Document, Step, show
-from enforcer.config.schema import shape
+from enforcer.config.schema import Shape
 from enforcer.errors import Problem
 
 
-def problems(errors: Sequence[ErrorDetails], document: Document) -> Iterator[Problem]:
-    """Tell of each mistake once, at its place."""
+def problems(errors: Sequence[ErrorDetails], document: Document, shape: Callable[[], Shape]) -> Iterator[Problem]:
+    """Tell of each mistake once, at its place; `shape` says what may stand where, and is asked only if need be."""
     located = {_path(document.values, error): error for error in reversed(errors)}
     # Where a value may be of several kinds, pydantic tells for each why it is not that; only the deepest counts.
     inside = {path[:length] for path in located for length in range(len(path))}
     for path, error in located.items():
         if path not in inside and error["input"] is not BROKEN:
-            yield from _told(path, error, document)
+            yield from _told(path, error, document, shape)
 
 
 def suggestion(wrong: str, known: Sequence[str]) -> str:
@@ -46,7 +46,9 @@ def _path(values: Any, error: ErrorDetails) -> tuple[Step, ...]:
     return (*path, error["loc"][-1]) if error["type"] == "missing" else tuple(path)
 
 
-def _told(path: tuple[Step, ...], error: ErrorDetails, document: Document) -> Iterator[Problem]:
+def _told(
+    path: tuple[Step, ...], error: ErrorDetails, document: Document, shape: Callable[[], Shape]
+) -> Iterator[Problem]:
     found = show(error["input"])
     match error["type"]:
         case "missing":

@@ -15,9 +15,10 @@ from enforcer.config.checks import check_challenge, check_forwarding
 from enforcer.config.sources import ReadableFile, SecretElsewhere
 from enforcer.policy.rules import Rule
 from enforcer.proxy.settings import ForwardingSettings, Limits, Timeouts
+from enforcer.tokens.breaker import BreakerSettings
 from enforcer.tokens.cache import CacheSettings
 from enforcer.tokens.challenge import ChallengeSettings
-from enforcer.tokens.introspection import ClientAuthentication
+from enforcer.tokens.client_authentication import ClientAuthentication
 from enforcer.units import CLOSED, Bytes, Count, Seconds
 from enforcer.wire.client import PoolSettings
 
@@ -96,7 +97,10 @@ class Admin:
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     address: Address = "127.0.0.1:9091"
-    """Address and port; port 0 takes a free one. Loopback, since it asks nobody who they are."""
+    """Address and port; port 0 takes a free one. Loopback, since whoever reaches it reads the metrics."""
+    credential: SecretElsewhere | None = None
+    """What `Authorization: Bearer` must carry to make it forget remembered answers, by where it is kept; refused to
+    everybody unless set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +158,8 @@ class AuthorizationServer:
     """Size of an answer at most. Bounds memory."""
     retry_after: Seconds = 5.0
     """What Retry-After says in a 503 when no answer came, in whole seconds, rounded up. Spares a server in trouble."""
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
+    """When it is left alone because it fails."""
     pool: IntrospectionPool = field(default_factory=IntrospectionPool)
     """Limits and times of the connections to it."""
 

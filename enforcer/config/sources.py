@@ -18,10 +18,10 @@ MOST_BYTES: Final = 1024**2
 
 @dataclass(slots=True)
 class Sources:
-    """Where to look, and in `files` what was looked at."""
+    """Where to look, and in `files` what was looked at. Without an environment, secrets are left where they are."""
 
     folder: Path
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] | None
     files: set[Path] = field(default_factory=set)
 
     def file(self, name: object) -> Path:
@@ -36,12 +36,14 @@ class Sources:
         match place:
             case {"file": _, "env": _}:
                 raise ValueError("a secret is kept in one place: either {file: path} or {env: NAME}")
+            case {"file": str(), **others} | {"env": str(), **others} if not others and self.environment is None:
+                return Secret("")
             case {"file": str(name), **others} if not others:
                 path, data = self._read(name)
                 return _secret(data, show(str(path)))
             case {"env": str(name), **others} if not others:
                 where = f"the environment variable {show(name)}"
-                if name not in self.environment:
+                if self.environment is None or name not in self.environment:
                     raise ValueError(f"{where} is not set")
                 return _secret(self.environment[name].encode("utf-8", "surrogateescape"), where)
             case dict() | list() | None:

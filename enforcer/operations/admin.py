@@ -1,21 +1,37 @@
-"""The operator's side, on a port of its own: is it alive, is it ready, what does it count."""
+"""The operator's side, on a port of its own: is it alive, is it ready, what does it count; and what it may forget."""
 
 from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from enforcer.secret import Secret
 from enforcer.telemetry import Telemetry
 
+_MOST_BYTES = 16_384  # of a request's body
 
-def admin(telemetry: Telemetry) -> Starlette:
+
+class Memory(Protocol):
+    """What is remembered of tokens."""
+
+    def purge(self, what: str, value: str) -> int:
+        """Forget by `token`, `subject` or `client_id`; returns how many answers there were."""
+
+
+def admin(telemetry: Telemetry, memory: Memory, credential: Secret | None) -> Starlette:
     """Make the operator's application.
 
     `/livez` answers as long as the process does; `/readyz` is 200 while requests are served, and 503 before that and
-    while draining; `/metrics` is Prometheus' text format.
+    while draining; `/metrics` is Prometheus' text format. `POST /cache/purge` takes one of `token`, `subject` and
+    `client_id` as JSON, from who has the credential; without one it is refused to everybody.
     """
 
     async def livez(request: Request) -> Response:
@@ -29,4 +45,43 @@ def admin(telemetry: Telemetry) -> Starlette:
     async def metrics(request: Request) -> Response:
         return Response(telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])
+    async def purge(request: Request) -> Response:
+        if credential is None:
+            return JSONResponse({"detail": "set admin.credential to allow this"}, 403)
+        if not _has(request, credential):
+            return JSONResponse({"detail": "the admin credential is needed"}, 401, {"WWW-Authenticate": "Bearer"})
+        asked = await _members(request)
+        if asked is None or len(asked) != 1 or not asked.keys() <= {"token", "subject", "client_id"}:
+            return JSONResponse({"detail": 'expected {"token": …}, {"subject": …} or {"client_id": …}'}, 400)
+        ((what, value),) = asked.items()
+        return JSONResponse({"purged": memory.purge(what, value)})
+
+    return Starlette(
+        routes=[
+            Route("/livez", livez),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+            Route("/cache/purge", purge, methods=["POST"]),
+        ]
+    )
+
+
+def _has(request: Request, credential: Secret) -> bool:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), credential.reveal().encode())
+
+
+async def _members(request: Request) -> Mapping[str, str] | None:
+    """Return the members of a JSON object of texts, or None for anything else."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _MOST_BYTES:
+            return None
+    try:
+        members = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(members, dict) or not all(isinstance(value, str) for value in members.values()):
+        return None
+    return members

@@ -2,7 +2,8 @@
 
 1. The most specific path wins, segment by segment: a literal, then `{name}`, then `**`, whatever the order of rules.
 2. Path first, then method, then host: a path that a rule claims is not looked for under a less specific one, so that
-   a method or host which that rule leaves out is refused, not let through by a wider rule.
+   a method or host which that rule leaves out is refused, not let through by a wider rule. Of the rules for one path,
+   one that is not for the request's host does not stand in the way of another that is.
 3. Matching costs the length of the path, not the number of rules.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from enforcer.policy.rules import Path
+from enforcer.policy.rules import UNSERVED, Path
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ class Hosts(Generic[T]):
             self.exact[host.lower().encode()] = found
 
     def find(self, host: bytes) -> T | None:
-        name = without_port(host).lower()
+        name = without_port(host).lower().removesuffix(b".")  # RFC 3986 §3.2.2: the dot of the root says nothing more
         found = self.exact.get(name)
         if found is None:
             found = self.wild.get(name.partition(b".")[2])
@@ -76,7 +77,6 @@ class Matcher(Generic[T]):
         """Entries that claim what an earlier one claims, with the method in question (`*` for all)."""
         for place, found in entries:
             self._add(place, found)
-        _cover_head(self._root)
 
     def find(self, segments: Sequence[bytes], method: bytes, host: bytes) -> T | None:
         """Return what the request falls under, or None."""
@@ -133,11 +133,14 @@ class Matcher(Generic[T]):
 def choose(methods: Methods[T], method: bytes, host: bytes) -> T | None:
     """Return what a request falls under, of what its path leads to."""
     hosts = methods.get(method)
-    if hosts is None:
-        hosts = methods.get(None)
-        if hosts is None:
-            return None
-    return hosts.find(host) if hosts.narrow else hosts.any
+    if hosts is not None:
+        found = hosts.find(host) if hosts.narrow else hosts.any
+        if found is not None:
+            return found
+    if method == b"HEAD":
+        return choose(methods, b"GET", host)  # RFC 9110 §9.3.2: HEAD is GET without the content
+    hosts = methods.get(None)
+    return None if hosts is None or method in UNSERVED else hosts.find(host)
 
 
 def _clash(hosts: Hosts[T], host: str | None) -> bool:
@@ -146,17 +149,6 @@ def _clash(hosts: Hosts[T], host: str | None) -> bool:
     if host.startswith("*."):
         return host[2:].lower().encode() in hosts.wild
     return host.lower().encode() in hosts.exact
-
-
-def _cover_head(node: _Node[T]) -> None:
-    # RFC 9110 §9.3.2: HEAD is GET without the content
-    for methods in (node.here, node.rest):
-        if methods is not None and b"GET" in methods:
-            methods.setdefault(b"HEAD", methods[b"GET"])
-    for child in node.literals.values():
-        _cover_head(child)
-    if node.parameter is not None:
-        _cover_head(node.parameter)
 
 
 def _search(node: _Node[T], segments: Sequence[bytes], at: int, end: int) -> Methods[T] | None:

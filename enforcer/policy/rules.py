@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from enforcer.errors import MalformedRequestError
 from enforcer.tokens.answer import Active
@@ -23,6 +23,12 @@ _SIMPLE = re.compile(r"[A-Za-z0-9_~-]+")
 _NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
+# RFC 9110 §9.3.6; the others are those of HTTP/2, ICE and RTSP that a parser of HTTP takes too
+UNSERVED: Final = frozenset(
+    (b"CONNECT", b"PRI", b"SOURCE", b"DESCRIBE", b"ANNOUNCE", b"SETUP", b"PLAY", b"PAUSE", b"TEARDOWN", b"REDIRECT")
+    + (b"RECORD", b"FLUSH", b"GET_PARAMETER", b"SET_PARAMETER")
+)
+"""Methods that no rule is for: one makes a tunnel of a proxy, the others are none of HTTP."""
 _HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]|[0-9.]+")
 
 
@@ -46,6 +52,8 @@ class Path:
         rest = parts[-1] == "**"
         if rest:
             parts.pop()
+        if "" in (parts if rest else parts[:-1]):
+            raise ValueError("no request can have this path: it has an empty segment")
         segments: list[bytes | None] = []
         names: dict[str, int] = {}
         for at, part in enumerate(parts):
@@ -143,6 +151,10 @@ class Rule:
     max_answer_age: Seconds | None = None
     """How old a remembered answer may be for this rule; the cache's `ttl` unless said."""
 
+    on_outage: Literal["deny", "stale"] = "deny"
+    """What happens while the authorization server does not answer: refuse, or go by a remembered answer for up to the
+    cache's `stale` past its time."""
+
     def __post_init__(self) -> None:
         wrong = [*_problems(self)]
         if wrong:
@@ -164,6 +176,7 @@ def _problems(rule: Rule) -> list[str]:
     wrong += [
         f"methods: {method!r} is no method in capitals" for method in rule.methods if not _METHOD.fullmatch(method)
     ]
+    wrong += [f"methods: {method} is never let through" for method in rule.methods if method.encode() in UNSERVED]
     wrong += [
         f"{scope!r} is no scope: no blanks, quotes or backslashes"
         for scope in (*rule.scopes, *rule.any_scope)
@@ -171,7 +184,8 @@ def _problems(rule: Rule) -> list[str]:
     ]
     if rule.host is not None and not _HOST.fullmatch(rule.host):
         wrong.append("host: expected a name without port, such as app.example.org or *.example.org")
-    if rule.public and (rule.authenticated or any(conditions) or rule.max_answer_age is not None):
+    of_tokens = any(conditions) or rule.max_answer_age is not None or rule.on_outage == "stale"
+    if rule.public and (rule.authenticated or of_tokens):
         wrong.append("public lets everybody pass, so that no other condition can stand beside it")
     if not rule.public and not rule.authenticated and not any(conditions):
         wrong.append(

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,14 +31,15 @@ _NEVER: Final = float("inf")
 # An enum's member is found by calling Python code, which is too much for every field.
 _HOST: Final = int(Kind.HOST)
 _AUTHORIZATION: Final = int(Kind.AUTHORIZATION)
-_DROP: Final = int(Kind.DROP)
-_LARGE: Final = 4096  # bytes read at once from which on a head is measured; a smaller one is within any limit
+_CHAIN: Final = int(Kind.CHAIN)
+_RESET: Final = struct.pack("ii", 1, 0)
 
 
 class ClientConnection(asyncio.Protocol):
     """One connection of a client."""
 
     __slots__ = (
+        "_body_came",
         "_body_since",
         "_body_size",
         "_chain",
@@ -44,6 +47,7 @@ class ClientConnection(asyncio.Protocol):
         "_continuing",
         "_deaf",
         "_exchange",
+        "_full",
         "_head_size",
         "_kinds",
         "_large",
@@ -58,6 +62,7 @@ class ClientConnection(asyncio.Protocol):
         "_snapshot",
         "_stash",
         "_trusted",
+        "_unread",
         "_upgrading",
         "closing",
         "deadline",
@@ -76,15 +81,18 @@ class ClientConnection(asyncio.Protocol):
         self._reading = True
         self._deaf = False  # no byte is read any more
         self._lingering = False
+        self._full = False  # the client reads slower than it is written to
+        self._unread = _NEVER  # when a client that reads nothing is cut
         self._upgrading = False
         self._continuing = False
         self._stash: bytes | None = None  # what came behind a request for an upgrade
         self._large = False
         self._chain = b""
-        self._chain_host = b""
+        self._chain_host: bytes | None = None
         self._head_size = 0
         self._body_since = 0.0
         self._body_size = 0
+        self._body_came = False
         self.closing = False
         self.deadline = _NEVER
         self._reset()
@@ -105,7 +113,11 @@ class ClientConnection(asyncio.Protocol):
         if len(gateway.connections) >= self._snapshot.limits.connections:
             self._deaf = True
             self.transport.write(refusals.OVERLOADED.render(gateway.date, close=True, head_only=False))
-            self.transport.close()
+            if len(gateway.refused) < self._snapshot.limits.connections:
+                gateway.refused.add(self)
+                self._linger()
+            else:
+                self.transport.close()
             return
         gateway.connections.add(self)
         self.deadline = gateway.ticker.next + self._snapshot.timeouts.head
@@ -114,6 +126,7 @@ class ClientConnection(asyncio.Protocol):
         self._parser = None  # it holds this object's methods: without this, only the garbage collector frees both
         self._deaf = True
         self.gateway.connections.discard(self)
+        self.gateway.refused.discard(self)
         exchange, self._exchange, self._receiving = self._exchange, None, None
         self._queue.clear()
         if exchange is not None:
@@ -121,7 +134,11 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         # A client that closes and one that only stops sending look the same: both are taken to have left.
-        return None
+        self._deaf = True
+        if self._exchange is not None:
+            self.abort()
+        else:
+            self._end()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -129,7 +146,7 @@ class ClientConnection(asyncio.Protocol):
         if self._stash is not None:
             self._stash += data
             return
-        self._large = len(data) > _LARGE
+        self._large = len(data) > self._snapshot.limits.head
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -140,17 +157,22 @@ class ClientConnection(asyncio.Protocol):
             if self._request.target:
                 self._on_partial_head(len(data))
             elif self._receiving is not None:
-                self._on_partial_body(len(data))
+                self._on_partial_body(self._receiving, len(data))
 
     def pause_writing(self) -> None:
-        self.deadline = self.gateway.ticker.next + self._snapshot.timeouts.body
+        self._full = True
+        self._unread = self.gateway.ticker.next + self._snapshot.timeouts.body
         if self._exchange is not None:
             self._exchange.on_client_full()
 
     def resume_writing(self) -> None:
-        self.deadline = _NEVER
+        self._full = False
+        if not self.transport.is_closing():
+            self._unread = _NEVER
         if self._exchange is not None:
             self._exchange.on_client_drained()
+        elif self._queue:
+            self._begin_next()
 
     # httptools
 
@@ -171,7 +193,7 @@ class ClientConnection(asyncio.Protocol):
             request.authorizations += 1
             if self._snapshot.forwarding.pass_authorization:
                 request.lines += (name, b": ", value, b"\r\n")
-        elif kind != _DROP:
+        else:
             if request.rare is None:
                 request.rare = {}
             request.rare.setdefault(kind, []).append((name, value))
@@ -206,7 +228,7 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = _NEVER
         exchange = Exchange(self, request)
         self._receiving = exchange
-        if self._exchange is None:
+        if self._exchange is None and not self._full:
             self._exchange = exchange
             exchange.begin()
         else:
@@ -214,6 +236,7 @@ class ClientConnection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         if self._receiving is not None:
+            self._body_came = True
             self._receiving.on_request_body(data)
 
     def on_message_complete(self) -> None:
@@ -224,8 +247,10 @@ class ClientConnection(asyncio.Protocol):
             return
         self._receiving = None
         trailers = self._request.lines
-        if trailers:
-            self._reset()
+        if not receiving.received:
+            self._reset()  # what a trailer section said is nothing to the next request
+            self._head_size = 0
+            self.deadline = _NEVER
         if not receiving.keeps_alive:
             self._deaf = True
         receiving.on_request_end(trailers)
@@ -241,10 +266,10 @@ class ClientConnection(asyncio.Protocol):
             self._close(exchange)
             return
         if self._queue:
-            self._exchange = following = self._queue.popleft()
-            following.begin()
+            if not self._full:
+                self._begin_next()
         elif self.closing:
-            self.transport.close()
+            self._end()
             return
         else:
             timeouts = self._snapshot.timeouts
@@ -255,6 +280,13 @@ class ClientConnection(asyncio.Protocol):
                 self.data_received(stash)
         if not self._reading:
             self.regulate()
+
+    def address(self, request: RequestHead) -> str:
+        """Return the client's address: the peer's, or what a trusted peer says that its own peer's is."""
+        if self._trusted and request.rare is not None:
+            chain = [value for name, value in request.rare.get(_CHAIN, ()) if name.lower() == b"x-forwarded-for"]
+            return self._snapshot.forwarding.client_address(self._peer, chain)
+        return self._peer
 
     def is_answering(self, exchange: Exchange) -> bool:
         """Tell whether it is this exchange's turn."""
@@ -270,10 +302,21 @@ class ClientConnection(asyncio.Protocol):
         if wanted:
             self.transport.resume_reading()
             if receiving is not None:
-                self._start_body_clock()
+                self.start_body_clock()
         else:
             self.transport.pause_reading()
             self.deadline = _NEVER  # it is not the client that is slow
+
+    def start_body_clock(self) -> None:
+        """Measure from now how the body comes."""
+        self._body_size = 0
+        self._body_since = self.gateway.ticker.next
+        self.deadline = self._body_since + self._snapshot.timeouts.body
+
+    def abort(self) -> None:
+        """End the connection so that nothing looks like the end of an answer: a close would, to HTTP/1.0."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
 
     def take_over(self) -> bytes:
         """Give the transport away to a tunnel; returns what the client sent behind its request."""
@@ -292,26 +335,35 @@ class ClientConnection(asyncio.Protocol):
 
     def sweep(self, now: float, wall: float) -> None:
         """Look at the deadlines."""
-        if self.deadline <= now:
+        if self._unread <= now:
+            self.abort()
+        elif self.deadline <= now:
             self.deadline = _NEVER
             if self._exchange is not None:
                 self._exchange.on_stalled()
             elif self._request.target and not self._deaf:
                 self._refuse(refusals.TIMEOUT)
             else:
-                self.transport.close()
+                self._end()
         elif self._exchange is not None:
             self._exchange.end_if_token_ended(wall)
 
     def shutdown(self) -> None:
         """Close when what is under way has been answered."""
         self.closing = True
-        if self._exchange is None and not self._lingering:
-            self.transport.close()
+        if self._exchange is None and not self._queue and not self._lingering:
+            self._end()
 
     # Ends and odd cases
 
+    def _begin_next(self) -> None:
+        self._exchange = following = self._queue.popleft()
+        following.begin()
+        if not self._reading:
+            self.regulate()
+
     def _complete(self, request: RequestHead) -> None:
+        self._body_size = 0
         self._upgrading = self._parser.should_upgrade()
         complete(request, self._parser.get_http_version(), self._upgrading)
         forwarding = request.snapshot.forwarding
@@ -332,6 +384,7 @@ class ClientConnection(asyncio.Protocol):
         else:
             # RFC 9112 §9.3.2: requests that a closed connection left unanswered may be sent again
             self._queue[-1].close = True
+            self._queue[-1].received = False  # more is on its way, and must not cost the client its answers
             self._receiving = None
             self._deaf = True
         self.regulate()
@@ -340,10 +393,12 @@ class ClientConnection(asyncio.Protocol):
         """llhttp stops behind a head that asks for an upgrade, body or not; whether one is made is not its business."""
         self._upgrading = False
         exchange = self._receiving
-        if exchange is None or self._deaf:
+        if self._deaf:
             return
         self._parser = httptools.HttpRequestParser(self)
-        if exchange.has_body:
+        if exchange is None:
+            pass  # CONNECT, whole with its head; no rule allows it
+        elif exchange.has_body:
             self._continuing = True
             self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % exchange.framing)
             self._continuing = False
@@ -372,20 +427,27 @@ class ClientConnection(asyncio.Protocol):
         elif self._head_size > limits.head:
             self._refuse(refusals.HEAD_TOO_LARGE)
 
-    def _on_partial_body(self, size: int) -> None:
+    def _on_partial_body(self, receiving: Exchange, size: int) -> None:
         if not self._reading:
             return
+        if self._body_came or not self._body_size:
+            self._body_came = False
+            self._head_size = 0
+        else:
+            # Nothing but framing or trailers, which hold a request's memory and time as a head does.
+            self._head_size += size
+            if self._head_size > self._snapshot.limits.head:
+                self._refuse(refusals.HEAD_TOO_LARGE)
+                return
         if not self._body_size:
-            self._start_body_clock()
+            self.start_body_clock()
         self._body_size += size
+        if receiving.awaits_asking:
+            self.deadline = _NEVER
+            return
         timeout = self._snapshot.timeouts.body
         on_average = self._body_since + timeout + self._body_size / self._snapshot.limits.body_rate
         self.deadline = min(self.gateway.ticker.next + timeout, on_average)
-
-    def _start_body_clock(self) -> None:
-        self._body_size = 0
-        self._body_since = self.gateway.ticker.next
-        self.deadline = self._body_since + self._snapshot.timeouts.body
 
     def _on_parser_error(self, error: httptools.HttpParserError) -> None:
         if self._deaf:
@@ -410,7 +472,7 @@ class ClientConnection(asyncio.Protocol):
             receiving.on_unreadable(refusal)
             return
         exchange = Exchange(self, unreadable(self._snapshot, refusal))
-        exchange.received = True
+        exchange.received = False  # more may be on its way, and must not cost the client its answer
         if self._exchange is None:
             self._exchange = exchange
             exchange.begin()
@@ -418,19 +480,31 @@ class ClientConnection(asyncio.Protocol):
             self._queue.append(exchange)
 
     def _close(self, exchange: Exchange) -> None:
-        """Close behind an answer. RFC 9112 §9.6: in stages, lest a reset destroy the answer before it is read."""
+        """Close behind an answer."""
         self._queue.clear()
+        self._receiving = None
         self._deaf = True
-        if exchange.received or not self.transport.can_write_eof():
-            self.transport.close()
+        if exchange.received:
+            self._end()
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Close in stages (RFC 9112 §9.6), lest a reset destroy the answer before the client has read it."""
+        if not self.transport.can_write_eof():
+            self._end()
             return
         self._lingering = True
-        self._receiving = None
         self.deadline = self.gateway.ticker.next + self._snapshot.timeouts.linger
         self.transport.write_eof()
         if not self._reading:
             self._reading = True
             self.transport.resume_reading()
+
+    def _end(self) -> None:
+        """Close when all that was written has been sent, and wait for that no longer than for a body."""
+        self._unread = self.gateway.ticker.next + self._snapshot.timeouts.body
+        self.transport.close()
 
 
 def _address(transport: asyncio.BaseTransport) -> str:

@@ -15,7 +15,7 @@ from enforcer.errors import IntrospectionError, MalformedRequestError, UpstreamE
 from enforcer.policy.decision import Allow, Deny, decide
 from enforcer.policy.matcher import choose
 from enforcer.proxy import refusals
-from enforcer.proxy.forwarding import request_head, trailers
+from enforcer.proxy.forwarding import STATUS_LINES, Kind, request_head, trailers
 from enforcer.proxy.refusals import Refusal
 from enforcer.proxy.request import RequestHead
 from enforcer.proxy.snapshot import Route
@@ -33,6 +33,7 @@ _log = logging.getLogger("enforcer.proxy")
 
 # RFC 9110 §9.2.2, less PUT and DELETE with a body, which was streamed and is gone
 _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+_EXPECT: Final = int(Kind.EXPECT)
 _MISSING: Final = NoToken.MISSING  # an enum's member is found by calling Python code
 _CLIENT_GONE: Final = 499  # as nginx counts a client that left before its answer
 
@@ -117,7 +118,7 @@ class Exchange:
                 if len(token) > snapshot.limits.token:
                     self._reject(refusals.TOKEN_TOO_LARGE)
                     return
-                entry = route.verifier.verify(token, time(), self, route.max_answer_age)
+                entry = route.verifier.verify(token, time(), self, route.demand)
                 if entry is not None:
                     self._conclude(entry)
                 return
@@ -140,6 +141,15 @@ class Exchange:
         if not self._over:
             self._route.metrics.decisions["error", f"introspection_{error.reason}"] += 1
             self._refuse(refusals.introspection_failed(retry_after))
+
+    def on_too_many(self, retry_after: int) -> None:
+        self._route.metrics.decisions["deny", "too_many_unseen_tokens"] += 1
+        self._refuse(refusals.too_many(retry_after))
+
+    @property
+    def address(self) -> str:
+        """The client's address, for which unseen tokens are counted."""
+        return self._client.address(self._request)
 
     def _conclude(self, entry: Entry[bytes]) -> None:
         verdict = decide(self._route.requirement, entry.answer, self._segments, time())
@@ -171,7 +181,7 @@ class Exchange:
             if self._pending is not None:
                 connection.transport.write(b"".join(self._pending))
                 self._pending = None
-            if not self.received:
+            if not self.received and not self.awaits_asking:
                 connection.await_client()
             self._client.regulate()
 
@@ -179,12 +189,14 @@ class Exchange:
 
     def on_request_body(self, data: bytes) -> None:
         """Take a piece of the request's body, framing removed."""
-        if self._over:
-            return
         request = self._request
+        if self._over or request.refusal is not None:
+            return
+        if self.awaits_asking:
+            self._on_asked()  # it did not wait
         request.body_left -= len(data)
         if request.body_left < 0:
-            self._give_up(refusals.TOO_LARGE)
+            self.on_unreadable(refusals.TOO_LARGE)
             return
         self._send_on((b"%x\r\n%b\r\n" % (len(data), data)) if request.chunked else data)
 
@@ -204,16 +216,29 @@ class Exchange:
             self._upstream.transport.write(data)
         elif self._pending is None:
             self._pending = [data]
+            self._client.regulate()
         else:
             self._pending.append(data)
 
     def on_unreadable(self, refusal: Refusal) -> None:
-        """The head was good, and the body cannot be parsed."""
+        """The head was good, and the body cannot stand."""
         if self._client.is_answering(self):
             self._give_up(refusal)
         else:
             self._request.refusal = refusal
-            self.received = True
+
+    @property
+    def awaits_asking(self) -> bool:
+        """Whether the client waits to be asked for the body (RFC 9110 §10.1.1): it is not its time that runs."""
+        request = self._request
+        return request.rare is not None and _EXPECT in request.rare and not request.old
+
+    def _on_asked(self) -> None:
+        if self._request.rare is not None:
+            self._request.rare.pop(_EXPECT, None)
+        if self._upstream is not None:
+            self._upstream.await_client()
+        self._client.start_body_clock()
 
     @property
     def keeps_alive(self) -> bool:
@@ -255,14 +280,16 @@ class Exchange:
     # The answer
 
     def on_informational(self, status: int, reason: bytes, lines: list[bytes]) -> None:
+        if status == 100 and self._request.has_body and self.awaits_asking:
+            self._on_asked()
         # RFC 9110 §15.2: never to an HTTP/1.0 client
         if not self._request.old:
-            self._client.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, b"".join(lines)))
+            self._client.transport.write(b"%b%b\r\n" % (STATUS_LINES[status, reason], b"".join(lines)))
 
     def on_head(self, status: int, reason: bytes, lines: list[bytes], sized: bool) -> None:
         self._status = status
         request = self._request
-        out = self._out = [b"HTTP/1.1 %d %b\r\n" % (status, reason), *lines]
+        out = self._out = [STATUS_LINES[status, reason], *lines]
         self._chunked_answer = False
         if not sized:
             if request.old:
@@ -273,6 +300,8 @@ class Exchange:
         if not self.received or self._client.closing:
             # RFC 9112 §9.6: what is left of the request's body will not be read to make room for another
             self.close = True
+            if not self.received and self._upstream is not None:
+                self._upstream.use_no_more()
         if self.close:
             out.append(b"Connection: close\r\n\r\n")
         elif request.old:
@@ -299,9 +328,9 @@ class Exchange:
             if trailer_lines:
                 out += trailers(trailer_lines, self._request.snapshot.forwarding.kinds)
             out.append(b"\r\n")
+        self._upstream = None  # it may be another's already: a client that reads slowly must not pause it
         if out:
             self._client.transport.write(b"".join(out))
-        self._upstream = None
         ended = perf_counter()
         metrics = self._route.upstream.metrics
         metrics.answers[self._status] += 1
@@ -386,7 +415,7 @@ class Exchange:
 
     def _abort(self) -> None:
         # The answer is not whole, and only a broken connection says so.
-        self._client.transport.abort()
+        self._client.abort()
         self.on_client_gone()
 
     def _leave_upstream(self) -> None:

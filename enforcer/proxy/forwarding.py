@@ -49,22 +49,42 @@ _READ: Final = {
     b"te": Kind.TE,
     b"expect": Kind.EXPECT,
 }
-# A rewrite or an override of what was judged: the app would answer another request than the one that was matched.
+# Another target, method, client or user than what was judged: the app would answer another request than the one that
+# was matched.
 _OVERRIDES: Final = frozenset(
     {
         b"x-original-url",
         b"x-original-uri",
+        b"x-original-path",
         b"x-original-method",
         b"x-original-host",
+        b"x-original-forwarded-for",
         b"x-rewrite-url",
+        b"x-rewrite-uri",
+        b"x-override-url",
         b"x-http-method-override",
         b"x-http-method",
         b"x-method-override",
         b"x-host",
         b"x-real-ip",
+        b"client-ip",
         b"x-client-ip",
         b"x-cluster-client-ip",
         b"true-client-ip",
+        b"cf-connecting-ip",
+        b"fastly-client-ip",
+        b"wl-proxy-client-ip",
+        b"x-forward-for",
+        b"x-forwarder-for",
+        b"x-originating-ip",
+        b"x-proxyuser-ip",
+        b"x-remote-addr",
+        b"x-remote-ip",
+        b"remote-user",
+        b"x-remote-user",
+        b"x-remote-group",
+        b"x-remote-groups",
+        b"proxy",  # a CGI-like app takes it for its environment's HTTP_PROXY
         b"http2-settings",
     }
 )
@@ -129,6 +149,18 @@ class Forwarding:
             peer = peer.ipv4_mapped
         return any(peer in network for network in self._trusted)
 
+    def client_address(self, peer: str, chain: Iterable[bytes]) -> str:
+        """Return the address farthest to the right of an X-Forwarded-For chain that is no trusted proxy's.
+
+        What stands left of it, anybody may have written.
+        """
+        address = peer
+        for text in reversed(b",".join(chain).decode("latin-1").split(",")):
+            if not self.trusts(address):
+                break
+            address = _without_port(text.strip()) or address
+        return address
+
     def chain(self, address: str, scheme: str, host: bytes, received: Mapping[bytes, list[bytes]]) -> bytes:
         """Write the fields that tell the upstream of the client and its way.
 
@@ -153,6 +185,12 @@ class Forwarding:
         return b"".join(lines)
 
 
+def _without_port(node: str) -> str:
+    if node.startswith("["):
+        return node[1:].partition("]")[0]
+    return node.partition(":")[0] if node.count(":") == 1 else node
+
+
 def claim_text(answer: Active, claim: str) -> str | None:
     """Return a claim as one text: a list's members joined by blanks, anything nested as JSON."""
     value: Any = answer.claims.get(claim)
@@ -162,7 +200,10 @@ def claim_text(answer: Active, claim: str) -> str | None:
         return value
     if isinstance(value, list) and all(isinstance(member, str) for member in value):
         return " ".join(value)
-    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+    try:
+        return json.dumps(value, separators=(",", ":"), sort_keys=True)
+    except RecursionError:
+        return None  # nested as deep as could just be read: nobody's name
 
 
 def request_head(
@@ -185,9 +226,25 @@ def without_listed(lines: list[bytes], options: Iterable[bytes]) -> list[bytes]:
     return kept
 
 
+class _StatusLines(dict[tuple[int, bytes], bytes]):
+    """The status line of an answer, by status and reason; a reason that cannot stand (RFC 9112 §4) is left out."""
+
+    def __missing__(self, answer: tuple[int, bytes]) -> bytes:
+        status, reason = answer
+        line = b"HTTP/1.1 %d %b\r\n" % (status, b"" if reason.translate(None, _IN_REASON) else reason)
+        if len(self) < _REMEMBERED and len(reason) <= 64:
+            self[answer] = line
+        return line
+
+
+_IN_REASON: Final = b"\t" + bytes(byte for byte in range(0x20, 0x100) if byte != 0x7F)
+STATUS_LINES: Final = _StatusLines()
+
 _NOT_IN_TRAILERS: Final = frozenset(
     {b"content-encoding", b"content-type", b"content-range", b"cache-control", b"max-forwards", b"range", b"cookie"}
-    | {b"set-cookie", b"age", b"expires", b"date", b"location", b"retry-after", b"vary", b"warning", b"trailer"}
+    | {b"set-cookie", b"age", b"expires", b"date", b"location", b"retry-after", b"vary", b"warning", b"trailer", b"via"}
+    | {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"pragma"}
+    | {b"www-authenticate"}
 )
 
 
@@ -196,6 +253,6 @@ def trailers(lines: list[bytes], kinds: Kinds) -> list[bytes]:
     kept: list[bytes] = []
     for at in range(0, len(lines), 4):
         name = lines[at]
-        if kinds[name] == Kind.PASS and name.lower() not in _NOT_IN_TRAILERS:
+        if kinds[name] == Kind.PASS and name.translate(FOLD) not in _NOT_IN_TRAILERS:
             kept += lines[at : at + 4]
     return kept

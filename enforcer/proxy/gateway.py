@@ -34,6 +34,7 @@ class Gateway:
         self.telemetry = telemetry
         self.ticker = ticker
         self.connections: set[Held] = set()
+        self.refused: set[Held] = set()  # over the limit: they were told so, and have not read it yet
         self.date = b""
         self._second = 0
         self._tick(0.0)
@@ -51,5 +52,5 @@ class Gateway:
         if int(wall) != self._second:
             self._second = int(wall)
             self.date = b"Date: %b\r\n" % formatdate(wall, usegmt=True).encode()
-        for held in tuple(self.connections):
+        for held in (*self.connections, *self.refused):
             held.sweep(now, wall)

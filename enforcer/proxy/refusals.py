@@ -15,9 +15,9 @@ _CLOSE: Final = b"Connection: close\r\n"
 
 
 class Refusal:
-    """One answer, ready but for its date."""
+    """One answer, ready but for its date, and what it says."""
 
-    __slots__ = ("_body", "_start", "status")
+    __slots__ = ("_body", "_start", "challenge", "detail", "retry_after", "status")
 
     def __init__(
         self, status: int, detail: str, *, challenge: str | None = None, retry_after: int | None = None
@@ -31,6 +31,9 @@ class Refusal:
             lines.append(f"Retry-After: {retry_after}")
         lines += ["Content-Type: application/problem+json", "Cache-Control: no-store", f"Content-Length: {len(body)}"]
         self.status = status
+        self.detail = detail
+        self.challenge = challenge
+        self.retry_after = retry_after
         self._start = "\r\n".join([*lines, ""]).encode()
         self._body = body
 
@@ -49,10 +52,9 @@ class RuleRefusals:
         scopes = () if rule is None else (*rule.scopes, *rule.any_scope)
         bare = challenge(settings, None, scopes if settings.scope else ())
         wrong_token = challenge(settings, BearerError.INVALID_TOKEN)
-        if rule is not None and rule.scopes:
-            needed = f"the token lacks a scope; needed: {' '.join(sorted(rule.scopes))}"
-        else:
-            needed = f"the token lacks a scope; one needed of: {' '.join(sorted(scopes))}"
+        all_of = " ".join(sorted(rule.scopes)) if rule is not None else ""
+        one_of = " ".join(sorted(rule.any_scope)) if rule is not None else ""
+        needed = ", and ".join(filter(None, (all_of, one_of and f"one of {one_of}")))
         forbidden = Refusal(403, "the token does not meet the rule's conditions")
         self._by_reason = {
             Reason.NO_RULE: Refusal(403, "no rule allows this request"),
@@ -63,7 +65,9 @@ class RuleRefusals:
                 challenge=challenge(settings, BearerError.INVALID_REQUEST),
             ),
             Reason.INSUFFICIENT_SCOPE: Refusal(
-                403, needed, challenge=challenge(settings, BearerError.INSUFFICIENT_SCOPE, scopes)
+                403,
+                f"the token lacks a scope; needed: {needed}",
+                challenge=challenge(settings, BearerError.INSUFFICIENT_SCOPE, scopes),
             ),
             Reason.CLIENT_MISMATCH: forbidden,
             Reason.CLAIM_MISMATCH: forbidden,
@@ -90,7 +94,6 @@ TARGET_TOO_LONG: Final = Refusal(414, "the request target is too long")
 HEAD_TOO_LARGE: Final = Refusal(431, "the head is too large, or has too many fields")
 TOKEN_TOO_LARGE: Final = Refusal(431, "the access token is too large")
 TIMEOUT: Final = Refusal(408, "the request took too long to arrive")
-CODING: Final = Refusal(501, "a transfer coding other than chunked")
 INTERNAL: Final = Refusal(500, "an error of the authorization proxy; the request was not forwarded")
 OVERLOADED: Final = Refusal(503, "too many requests at once", retry_after=1)
 UPSTREAM: Final = {
@@ -104,6 +107,11 @@ UPSTREAM: Final = {
 def malformed(why: str, status: int = 400) -> Refusal:
     """Make the answer to a request that cannot be read in one way; `why` names no value of the request."""
     return Refusal(status, why)
+
+
+def too_many(retry_after: int) -> Refusal:
+    """Make the answer to a client that sends too many tokens never seen before (RFC 6585 §4)."""
+    return Refusal(429, "too many access tokens that were not seen before", retry_after=retry_after)
 
 
 def introspection_failed(retry_after: int) -> Refusal:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from enforcer.errors import MalformedRequestError
 from enforcer.proxy import refusals
 from enforcer.proxy.forwarding import UPGRADES, Kind, without_listed
 from enforcer.proxy.refusals import Refusal
-from enforcer.proxy.snapshot import Snapshot
-from enforcer.wire.fields import HOST, parse_tokens
+from enforcer.wire.fields import HOST, OWS, parse_tokens
+
+if TYPE_CHECKING:
+    from enforcer.proxy.snapshot import Snapshot
 
 Rare = Mapping[int, Sequence[tuple[bytes, bytes]]]
 """Fields that need reading, by `Kind`: name and value as sent, in order."""
@@ -61,7 +63,9 @@ class RequestHead:
     @property
     def size(self) -> int:
         """Bytes of it that are known so far."""
-        return len(self.target) + sum(map(len, self.lines))
+        rare = self.rare or {}
+        aside = sum(len(name) + len(value) for fields in rare.values() for name, value in fields)
+        return len(self.target) + sum(map(len, self.lines)) + aside
 
 
 def unreadable(snapshot: Snapshot, refusal: Refusal) -> RequestHead:
@@ -77,6 +81,9 @@ def complete(request: RequestHead, version: str, asks_upgrade: bool) -> None:
     Sets `refusal` where the head cannot stand. `asks_upgrade`: Connection and Upgrade belong together.
     """
     rare: Rare = request.rare or {}
+    if len(request.lines) // 4 + sum(map(len, rare.values())) > request.snapshot.limits.fields:
+        request.refusal = refusals.HEAD_TOO_LARGE
+        return
     request.body_left = request.snapshot.limits.body
     try:
         _version_and_host(request, version)
@@ -87,6 +94,9 @@ def complete(request: RequestHead, version: str, asks_upgrade: bool) -> None:
     for name, value in rare.get(Kind.EXPECT, ()):
         request.lines += (name, b": ", value, b"\r\n")
     options = [value for _, value in rare.get(Kind.CONNECTION, ())]
+    if any(parse_tokens(value) is None for value in options):
+        request.refusal = refusals.malformed("Connection: not a list of options")
+        return
     if options:
         request.lines = without_listed(request.lines, options)
     own = []
@@ -94,7 +104,7 @@ def complete(request: RequestHead, version: str, asks_upgrade: bool) -> None:
         request.framing += b"TE: trailers\r\n"
         own.append(b"TE")
     if asks_upgrade and not request.has_body and not request.old:
-        protocols = [value.strip().lower() for _, value in rare.get(Kind.UPGRADE, ())]
+        protocols = [value.strip(OWS).lower() for _, value in rare.get(Kind.UPGRADE, ())]
         if len(protocols) == 1 and protocols[0] in UPGRADES:
             request.upgrade = protocols[0]
             request.framing += b"Upgrade: %b\r\n" % protocols[0]
@@ -126,15 +136,15 @@ def _framing(request: RequestHead, rare: Rare) -> None:
         # RFC 9112 §6.1: HTTP/1.0 knows no transfer coding; both fields together are how requests are smuggled
         if request.old or length is not None:
             raise MalformedRequestError("Transfer-Encoding", "not beside Content-Length, nor in HTTP/1.0")
-        if len(coding) != 1 or coding[0][1].strip().lower() != b"chunked":
+        if len(coding) != 1 or coding[0][1].strip(OWS).lower() != b"chunked":
             raise MalformedRequestError("Transfer-Encoding", "other than chunked", 501)
         request.chunked = request.has_body = True
         request.framing = b"Transfer-Encoding: chunked\r\n"
     elif length is not None:
-        digits = length[0][1].strip()
+        digits = length[0][1].strip(OWS)
         if len(length) != 1 or not digits.isdigit() or len(digits) > _LENGTH_DIGITS:
             raise MalformedRequestError("Content-Length", "not one number")
         request.has_body = int(digits) > 0
-        request.framing = b"Content-Length: %b\r\n" % digits
+        request.framing = b"Content-Length: %d\r\n" % int(digits)
         if int(digits) > request.snapshot.limits.body:
             request.refusal = refusals.TOO_LARGE

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from enforcer.tokens.limiter import UnseenSettings
 from enforcer.units import CLOSED, Bytes, Count, Seconds, Switch
 
 
@@ -31,6 +32,10 @@ class Limits:
     """Size of a request's body at most, else 413; counted as it streams, since it is never held."""
     body_rate: Bytes = 240
     """Bytes a second that a body must come with on average, after a first `timeouts.body`. Cuts a client that drips."""
+
+
+    unseen_tokens: UnseenSettings = field(default_factory=UnseenSettings)
+    """Tokens never seen before that a client address may send; known good ones are not counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.refusals import RuleRefusals
 from enforcer.proxy.settings import Limits, Timeouts
 from enforcer.telemetry import RouteMetrics, UpstreamMetrics
-from enforcer.tokens.verifier import Verifier
+from enforcer.tokens.verifier import Demand, Verifier
 from enforcer.wire.client import Pool
 from enforcer.wire.target import Target, parse
 
@@ -37,7 +37,7 @@ class Route:
     metrics: RouteMetrics
     verifier: Verifier
     upstream: Upstream
-    max_answer_age: float | None
+    demand: Demand
 
 
 Located = tuple[Target, Methods[Route] | None]

@@ -14,23 +14,25 @@ if TYPE_CHECKING:
 class _End(asyncio.Protocol):
     """One of a tunnel's two ends: what arrives here leaves by the other."""
 
-    __slots__ = ("other", "transport", "tunnel")
+    __slots__ = ("_finished", "_tunnel", "other", "transport")
 
     other: _End
 
     def __init__(self, tunnel: Tunnel, transport: asyncio.Transport) -> None:
-        self.tunnel = tunnel
+        self._tunnel = tunnel
+        self._finished = False
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self.tunnel.active = True
+        self._tunnel.active = True
         self.other.transport.write(data)
 
     def eof_received(self) -> bool:
-        if self.other.transport.can_write_eof():
-            self.other.transport.write_eof()
-            return True
-        return False
+        self._finished = True
+        if self.other._finished or not self.other.transport.can_write_eof():
+            return False
+        self.other.transport.write_eof()
+        return True
 
     def pause_writing(self) -> None:
         self.other.transport.pause_reading()
@@ -40,13 +42,14 @@ class _End(asyncio.Protocol):
             self.other.transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.tunnel.end()
+        self.other.transport.close()  # what was received is still delivered
+        self._tunnel.lose()
 
 
 class Tunnel:
     """The two ends, and the times that end both: `idle` seconds without a byte, or `ends`, when the token does."""
 
-    __slots__ = ("_client", "_connection", "_deadline", "_down", "_ends", "_idle", "_over", "_up", "active")
+    __slots__ = ("_client", "_connection", "_deadline", "_down", "_ends", "_idle", "_left", "_up", "active")
 
     def __init__(self, client: ClientConnection, connection: Connection, idle: float, ends: float) -> None:
         self._client = client
@@ -54,7 +57,7 @@ class Tunnel:
         self._idle = idle
         self._ends = ends
         self._deadline = client.gateway.ticker.next + idle
-        self._over = False
+        self._left = 2
         self.active = False
         self._down = _End(self, client.transport)
         self._up = _End(self, connection.detach())
@@ -76,22 +79,20 @@ class Tunnel:
         return False
 
     def sweep(self, now: float, wall: float) -> None:
-        """End what is idle too long, or outlasts its token."""
+        """End what is idle too long, or outlasts its token; what was not delivered by then is not waited for."""
         if self.active:
             self.active = False
             self._deadline = now + self._idle
         if self._deadline <= now or self._ends <= wall:
             self._down.transport.abort()
-            self.end()
+            self._up.transport.abort()
 
     def shutdown(self) -> None:
         """Go on: a tunnel has no end to wait for, and is cut when the time to drain is over."""
 
-    def end(self) -> None:
-        """End both sides; what was received is still delivered."""
-        if not self._over:
-            self._over = True
+    def lose(self) -> None:
+        """Count an end that is no more; with the second one, the tunnel is."""
+        self._left -= 1
+        if not self._left:
             self._client.gateway.connections.discard(self)
             self._connection.pool.forget(self._connection)
-            self._down.transport.close()
-            self._up.transport.close()

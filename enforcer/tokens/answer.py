@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -17,12 +16,15 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.tokens.objects import read_object
 
 NEVER: Final = math.inf
 """The expiry of a token whose server states none."""
 
 # RFC 6749 §3.3: scope-token
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+# What servers call tokens that are active and give no access: only an access token may be used at a resource (RFC 6750).
+_NO_ACCESS = ("refresh_token", "id_token", "Refresh", "Offline", "ID")
 _DIGITS = re.compile(r"-?[0-9]{1,15}")
 
 
@@ -54,16 +56,16 @@ INACTIVE: Final = Inactive()
 def parse(body: bytes) -> Answer:
     """Read an introspection answer; raises IntrospectionError (malformed)."""
     try:
-        members = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise _malformed("not JSON, or a member twice") from None
-    if not isinstance(members, dict):
-        raise _malformed("not a JSON object")
+        members = read_object(body)
+    except ValueError as error:
+        raise _malformed(str(error)) from None
     active = members.get("active")
     if active is False:
         return INACTIVE
     if active is not True:
         raise _malformed("active is neither true nor false")
+    if members.get("token_use") in _NO_ACCESS or members.get("typ") in _NO_ACCESS:
+        return INACTIVE
     return from_claims(members)
 
 
@@ -84,17 +86,6 @@ def from_claims(members: Mapping[str, Any]) -> Active:
 
 def _malformed(detail: str) -> IntrospectionError:
     return IntrospectionError(IntrospectionFailure.MALFORMED, detail)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member twice")
-    return members
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _scopes(value: Any) -> frozenset[str]:

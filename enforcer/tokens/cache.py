@@ -3,8 +3,9 @@
 1. A key is a keyed digest over (authorization server, token), each length-prefixed; the token itself is not kept.
 2. A positive answer lives for `ttl` or until its token's `exp`, whichever comes first; a negative one for
    `negative_ttl`.
-3. Positives and negatives are bounded apart, so that a flood of unknown tokens evicts no good one.
-4. An entry from the future (the clock was set back) is no entry.
+3. Past its `ttl` a positive answer is kept for `stale` more, never past `exp`, for when nobody can be asked.
+4. Positives and negatives are bounded apart, so that a flood of unknown tokens evicts no good one.
+5. An entry from the future (the clock was set back) is no entry.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, ClassVar, Generic, TypeVar
 
-from enforcer.tokens.answer import Active, Answer
-from enforcer.units import CLOSED, Count, Seconds
+from enforcer.tokens.answer import NEVER, Active, Answer
+from enforcer.units import CLOSED, Count, Seconds, SecondsOrZero
 
 T = TypeVar("T")
 
@@ -31,6 +32,12 @@ class CacheSettings:
 
     ttl: Seconds = 60.0
     """How long an active token's answer is used without asking again: how late a revocation may be noticed."""
+    refresh_ahead: SecondsOrZero = 5.0
+    """How long before its `ttl` ends the answer of a token in use is asked for again, so that no request waits for it;
+    at most half of `ttl`."""
+    stale: SecondsOrZero = 300.0
+    """How long past its `ttl` an answer may serve rules with `on_outage: stale` while the authorization server does not
+    answer: how late a revocation may be noticed then. Never past the token's end."""
     negative_ttl: Seconds = 5.0
     """How long an inactive token's answer is used. Short: a token may become known a moment later."""
     entries: Count = 100_000
@@ -40,15 +47,19 @@ class CacheSettings:
 
 
 class Entry(Generic[T]):
-    """One remembered answer; `prepared` is what its owner made of it once, so as not to make it on each request."""
+    """One remembered answer; `prepared` is what its owner made of it once, so as not to make it on each request.
 
-    __slots__ = ("answer", "given", "prepared", "until", "used")
+    It is fresh from `given` to `until`, kept for an outage to `kept_until`, and best asked for anew from `refresh_at`.
+    """
+
+    __slots__ = ("answer", "given", "kept_until", "prepared", "refresh_at", "until", "used")
 
     def __init__(self, answer: Answer, prepared: T, given: float, until: float) -> None:
         self.answer = answer
         self.prepared = prepared
         self.given = given
-        self.until = until
+        self.until = self.kept_until = until
+        self.refresh_at = NEVER
         self.used = False
 
 
@@ -62,7 +73,7 @@ class Cache(Generic[T]):
         self.evictions = {"expired": 0, "capacity": 0}
 
     def get(self, key: bytes, now: float) -> Entry[T] | None:
-        """Return the entry for a key while it lives."""
+        """Return the entry for a key while it is fresh."""
         entry = self._active.get(key)
         if entry is None:
             entry = self._inactive.get(key)
@@ -71,9 +82,15 @@ class Cache(Generic[T]):
         if entry.given <= now < entry.until:
             entry.used = True
             return entry
-        self.drop(key)
-        self.evictions["expired"] += 1
+        if not entry.given <= now < entry.kept_until:
+            self.drop(key)
+            self.evictions["expired"] += 1
         return None
+
+    def get_stale(self, key: bytes, now: float) -> Entry[T] | None:
+        """Return the entry for a key while it is kept for an outage; never a negative one that is not fresh."""
+        entry = self._active.get(key)
+        return entry if entry is not None and entry.given <= now < entry.kept_until else None
 
     def put(self, key: bytes, answer: Answer, prepared: T, now: float) -> Entry[T]:
         """Remember an answer given at `now`; one that is over already is returned, and not kept."""
@@ -81,6 +98,9 @@ class Cache(Generic[T]):
         self.drop(key)
         if isinstance(answer, Active):
             entry = Entry(answer, prepared, now, min(now + settings.ttl, answer.expires))
+            entry.kept_until = min(entry.until + settings.stale, answer.expires)
+            if entry.until < answer.expires and settings.refresh_ahead:
+                entry.refresh_at = entry.until - min(settings.refresh_ahead, settings.ttl / 2)
             room, most = self._active, settings.entries
         else:
             entry = Entry(answer, prepared, now, now + settings.negative_ttl)
@@ -91,10 +111,24 @@ class Cache(Generic[T]):
             room[key] = entry
         return entry
 
-    def drop(self, key: bytes) -> None:
-        """Forget a key."""
-        if self._active.pop(key, None) is None:
-            self._inactive.pop(key, None)
+    def drop(self, key: bytes) -> bool:
+        """Forget a key; tells whether it was known."""
+        return (self._active.pop(key, None) or self._inactive.pop(key, None)) is not None
+
+    def purge(self, subject: str | None = None, client_id: str | None = None) -> int:
+        """Forget all active answers for a subject, or a client; returns how many there were."""
+        gone = [
+            key
+            for key, entry in self._active.items()
+            if isinstance(entry.answer, Active)
+            and (
+                (subject is not None and entry.answer.subject == subject)
+                or (client_id is not None and entry.answer.client_id == client_id)
+            )
+        ]
+        for key in gone:
+            del self._active[key]
+        return len(gone)
 
     def __len__(self) -> int:
         return len(self._active) + len(self._inactive)
@@ -102,7 +136,7 @@ class Cache(Generic[T]):
     def _evict(self, room: OrderedDict[bytes, Entry[T]], now: float) -> None:
         for _ in range(_CHANCES):
             key, entry = room.popitem(last=False)
-            if entry.until <= now:
+            if entry.kept_until <= now:
                 self.evictions["expired"] += 1
                 return
             if not entry.used:

@@ -1,4 +1,4 @@
-"""The challenge of a refusal (RFC 6750 §3, RFC 9728 §5.1), written once at load."""
+"""The challenge of a refusal (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1), written once at load."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ class BearerError(StrEnum):
     INVALID_REQUEST = "invalid_request"
     INVALID_TOKEN = "invalid_token"  # noqa: S105 - an error code
     INSUFFICIENT_SCOPE = "insufficient_scope"
+
+
+class DPoPError(StrEnum):
+    """RFC 9449 §12.2, besides those of RFC 6750."""
+
+    INVALID_DPOP_PROOF = "invalid_dpop_proof"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,26 @@ def challenge(settings: ChallengeSettings, error: BearerError | None, scopes: It
 
     RFC 6750 §3: no error code when the request lacked any authentication information.
     """
+    pairs = _pairs(settings, error, scopes)
+    return f"Bearer {parameters(pairs)}" if pairs else "Bearer"
+
+
+def dpop_challenge(
+    settings: ChallengeSettings,
+    error: BearerError | DPoPError | None,
+    algorithms: Iterable[str],
+    scopes: Iterable[str] = (),
+) -> str:
+    """Write a DPoP challenge, which always names the algorithms that a proof may be signed with (RFC 9449 §7.1).
+
+    Where Bearer tokens are taken too, it stands beside the Bearer challenge, in a field of its own.
+    """
+    return f"DPoP {parameters([*_pairs(settings, error, scopes), ('algs', ' '.join(algorithms))])}"
+
+
+def _pairs(
+    settings: ChallengeSettings, error: BearerError | DPoPError | None, scopes: Iterable[str]
+) -> list[tuple[str, str]]:
     pairs = []
     if settings.realm is not None:
         pairs.append(("realm", settings.realm))
@@ -47,4 +73,4 @@ def challenge(settings: ChallengeSettings, error: BearerError | None, scopes: It
         pairs.append(("scope", needed))
     if settings.resource_metadata is not None:
         pairs.append(("resource_metadata", settings.resource_metadata))
-    return f"Bearer {parameters(pairs)}" if pairs else "Bearer"
+    return pairs

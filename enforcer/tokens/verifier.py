@@ -2,32 +2,62 @@
 
 1. Only answers are remembered; an error is told to those who waited for it, and to nobody later.
 2. A call belongs to no request: whoever leaves, the others get their answer.
+3. A token in use is asked for again before its answer ends, with nobody waiting.
+4. While nobody can be asked, an answer that is kept serves those who may take it, never past the token's end.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import ceil
 from typing import Protocol
 
-from enforcer.errors import IntrospectionError
+from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.telemetry import IntrospectionMetrics
-from enforcer.tokens.answer import Active, Answer
+from enforcer.tokens.answer import NEVER, Active, Answer
 from enforcer.tokens.cache import Cache, Entry, Keys
-from enforcer.tokens.introspection import Introspector
+from enforcer.tokens.introspection import Done
+from enforcer.tokens.limiter import UnseenLimiter
 
 _log = logging.getLogger("enforcer.tokens")
 
 
+class Source(Protocol):
+    """Who says what a token is worth."""
+
+    def introspect(self, token: bytes, done: Done) -> None:
+        """Ask about a token; `done` gets the answer, or the error, exactly once, now or later."""
+
+    def circuit_open(self) -> bool:
+        """Tell whether it failed too often, and is left alone for a while."""
+
+
 class Waiter(Protocol):
     """Who waits for an answer."""
+
+    @property
+    def address(self) -> str:
+        """The client's address, for which unseen tokens are counted."""
 
     def on_answer(self, entry: Entry[bytes]) -> None:
         """Take the answer."""
 
     def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
         """Take the reason why there is none."""
+
+    def on_too_many(self, retry_after: int) -> None:
+        """Take that the client has sent too many unseen tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What a rule asks of an answer: at most `max_age` seconds old, or, in an outage, any that is kept (`stale`)."""
+
+    max_age: float | None = None
+    stale: bool = False
 
 
 class Verifier:
@@ -39,29 +69,36 @@ class Verifier:
     def __init__(
         self,
         name: str,
-        introspector: Introspector,
+        source: Source,
         cache: Cache[bytes],
+        limiter: UnseenLimiter,
         prepare: Callable[[Active], bytes],
         metrics: IntrospectionMetrics,
         clock: Callable[[], float],
         retry_after: int,
     ) -> None:
         self._name = name
-        self._introspector = introspector
+        self._source = source
         self._cache = cache
+        self._limiter = limiter
         self._keys = Keys(name)
         self._prepare = prepare
         self._metrics = metrics
+        metrics.circuit_open = source.circuit_open
         self._clock = clock
         self._retry_after = retry_after
-        self._waiting: dict[bytes, list[Waiter]] = {}
+        self._waiting: dict[bytes, list[tuple[Waiter, Demand]]] = {}
         self._troubled = False
 
-    def verify(self, token: bytes, now: float, waiter: Waiter, max_age: float | None = None) -> Entry[bytes] | None:
-        """Return what is remembered of a token, at most `max_age` seconds old; or None, and tell the waiter later."""
+    def verify(self, token: bytes, now: float, waiter: Waiter, demand: Demand) -> Entry[bytes] | None:
+        """Return what is remembered of a token; or None, and tell the waiter later (or before this returns)."""
         key = self._keys.key(token)
         entry = self._cache.get(key, now)
-        if entry is not None and (max_age is None or now - entry.given <= max_age):
+        if entry is not None and (demand.max_age is None or now - entry.given <= demand.max_age):
+            if entry.refresh_at <= now:
+                entry.refresh_at = NEVER
+                if key not in self._waiting:
+                    self._ask(key, token, [])
             if isinstance(entry.answer, Active):
                 self._metrics.hits += 1
             else:
@@ -70,34 +107,75 @@ class Verifier:
         waiting = self._waiting.get(key)
         if waiting is not None:
             self._metrics.coalesced += 1
-            waiting.append(waiter)
+            waiting.append((waiter, demand))
             return None
-        self._waiting[key] = [waiter]
+        if self._cache.get_stale(key, now) is None:
+            wait = self._limiter.wait(waiter.address, now)
+            if wait:
+                waiter.on_too_many(ceil(wait))
+                return None
         self._metrics.misses += 1
+        self._ask(key, token, [(waiter, demand)])
+        return None
+
+    def purge(self, token: bytes) -> bool:
+        """Forget what is remembered of a token; tells whether anything was."""
+        return self._cache.drop(self._keys.key(token))
+
+    def _ask(self, key: bytes, token: bytes, waiting: list[tuple[Waiter, Demand]]) -> None:
+        self._waiting[key] = waiting
         self._metrics.in_flight += 1
         started = time.perf_counter()
-        self._introspector.introspect(token, lambda result: self._told(key, result, started))
-        return None
+        self._source.introspect(token, lambda result: self._told(key, result, started))
 
     def _told(self, key: bytes, result: Answer | IntrospectionError, started: float) -> None:
         metrics = self._metrics
         metrics.in_flight -= 1
-        metrics.duration.observe(time.perf_counter() - started)
         waiting = self._waiting.pop(key)
+        now = self._clock()
+        prepared = b""
+        if isinstance(result, Active):
+            try:
+                prepared = self._prepare(result)
+            except Exception:
+                _log.exception("internal error")  # whatever it is, nobody waits for ever
+                result = IntrospectionError(IntrospectionFailure.MALFORMED, "its claims cannot be passed on")
         if isinstance(result, IntrospectionError):
-            metrics.results[result.reason] += 1
-            if not self._troubled:
-                self._troubled = True
-                _log.error("authorization server %s does not answer: %s", self._name, result)
-            for waiter in waiting:
-                waiter.on_no_answer(result, self._retry_after)
+            metrics.results[result.reason.value] += 1
+            self._note(result)
+            kept = self._cache.get_stale(key, now)
+            for waiter, demand in waiting:
+                if kept is not None and demand.stale:
+                    metrics.stale_hits += 1
+                    waiter.on_answer(kept)
+                else:
+                    waiter.on_no_answer(result, self._retry_after)
             return
-        if self._troubled:
-            self._troubled = False
-            _log.info("authorization server %s answers again", self._name)
+        metrics.duration.observe(time.perf_counter() - started)
+        self._note(None)
         active = isinstance(result, Active)
         metrics.results["active" if active else "inactive"] += 1
-        prepared = self._prepare(result) if isinstance(result, Active) else b""
-        entry = self._cache.put(key, result, prepared, self._clock())
-        for waiter in waiting:
+        entry = self._cache.put(key, result, prepared, now)
+        for waiter, _ in waiting:
             waiter.on_answer(entry)
+
+    def _note(self, error: IntrospectionError | None) -> None:
+        if error is not None and not self._troubled:
+            _log.error("authorization server %s does not answer: %s", self._name, error)
+        elif error is None and self._troubled:
+            _log.info("authorization server %s answers again", self._name)
+        self._troubled = error is not None
+
+
+class Memory:
+    """All that is remembered of tokens, whichever server issued them."""
+
+    def __init__(self, cache: Cache[bytes], verifiers: Iterable[Verifier]) -> None:
+        self._cache = cache
+        self._verifiers = frozenset(verifiers)
+
+    def purge(self, what: str, value: str) -> int:
+        """Forget by `token`, `subject` or `client_id`; returns how many answers there were."""
+        if what == "token":
+            return sum(verifier.purge(value.encode()) for verifier in self._verifiers)
+        return self._cache.purge(**{what: value})

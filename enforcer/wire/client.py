@@ -119,6 +119,7 @@ class Connection(asyncio.Protocol):
     """One connection of a pool."""
 
     __slots__ = (
+        "_body_came",
         "_chunked",
         "_connection_options",
         "_done",
@@ -162,6 +163,7 @@ class Connection(asyncio.Protocol):
         self._final = False
         self._done = False
         self._started = False
+        self._body_came = False
         self._head_seen = 0
 
     # What a receiver calls
@@ -199,6 +201,10 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
             self.deadline = self._pool.ticker.next + self._pool.settings.idle_timeout
 
+    def use_no_more(self) -> None:
+        """Keep the connection for no other exchange: the rest of this one's request will not be sent."""
+        self._keep_alive = False
+
     def abandon(self) -> None:
         """End the exchange half-way: the server sees the connection close."""
         self.receiver = None
@@ -209,6 +215,7 @@ class Connection(asyncio.Protocol):
         """Give the transport away after an upgrade; call `Pool.forget` when it has ended."""
         self.receiver = None
         self.deadline = NEVER
+        self._parser = None
         return self.transport
 
     @property
@@ -242,14 +249,22 @@ class Connection(asyncio.Protocol):
         if self._done:
             if self.receiver is receiver:
                 self._finish(receiver)
-        elif self._final:
-            if self._reading:
-                self.deadline = self._pool.ticker.next + self._pool.settings.idle_timeout
-            receiver.on_flush()
+        elif self._body_came:
+            self._body_came = False
+            self._head_seen = 0
+            self._go_on(receiver)
         else:
+            # Nothing but a head, framing or trailers, all of which are held until they are whole.
             self._head_seen += len(data)
             if self._head_seen > self._pool.settings.head:
-                self._fail(UpstreamFailure.MALFORMED, "the answer's head is too large")
+                self._fail(UpstreamFailure.MALFORMED, "the answer's head or trailer section is too large")
+            elif self._final:
+                self._go_on(receiver)
+
+    def _go_on(self, receiver: Receiver) -> None:
+        if self._reading:
+            self.deadline = self._pool.ticker.next + self._pool.settings.idle_timeout
+        receiver.on_flush()
 
     def eof_received(self) -> bool | None:
         # RFC 9112 §6.3: an answer with neither length nor chunks ends with the connection
@@ -277,6 +292,10 @@ class Connection(asyncio.Protocol):
 
     # httptools
 
+    def on_message_begin(self) -> None:
+        if self._done:
+            raise _UnaskedBytesError  # were it only the beginning of a head, the next answer would be taken for its rest
+
     def on_status(self, reason: bytes) -> None:
         self._reason += reason
 
@@ -291,7 +310,7 @@ class Connection(asyncio.Protocol):
         elif special == b"connection":
             self._connection_options = value + b"," + (self._connection_options or b"")
         elif special == b"transfer-encoding" and not self._final:
-            if value.rstrip().lower() != b"chunked":
+            if self._chunked or value.rstrip().lower() != b"chunked":
                 raise _UnknownCodingError
             self._chunked = True
 
@@ -310,29 +329,37 @@ class Connection(asyncio.Protocol):
             self._fields = []
             self._final = True
             self._keep_alive = self._parser.should_keep_alive()
+            if status == 204:
+                lines = without_length(lines)
             if self._head_only or status == 204 or status == 304:
                 self._sized = True
                 self._chunked = False
                 self._done = self._head_only
             receiver.on_head(status, self._reason, lines, self._sized)
+        elif status < 100:
+            raise _NoStatusError
         elif status != 101:
-            receiver.on_informational(status, self._reason, lines)
+            receiver.on_informational(status, self._reason, without_length(lines))
         elif self._upgradable:
             self._fields = lines
         else:
             raise _UnaskedUpgradeError
 
     def on_body(self, data: bytes) -> None:
-        if self._done or self.receiver is None:
-            raise _UnaskedBytesError
+        if self._done or not self._final or self.receiver is None:
+            raise _UnaskedBytesError  # not final: llhttp reads a body behind an interim answer that it does not know
+        self._body_came = True
         self.receiver.on_body(data)
 
     def on_message_complete(self) -> None:
         if self._final:
             self._done = True
+            if self._chunked and not self._parser.should_keep_alive():
+                self._keep_alive = False  # the parser takes Connection from trailers, and would read no other answer
         elif self._status != 101:
             self._fields = []
             self._reason = b""
+            self._sized = self._chunked = False
             self._connection_options = None
 
     def _finish(self, receiver: Receiver) -> None:
@@ -350,7 +377,10 @@ class Connection(asyncio.Protocol):
             self._pool.release(self)
         else:
             self._pool.forget(self)
-            self.transport.close()
+            if self.transport.get_write_buffer_size():
+                self.transport.abort()  # what the server has not read of its request, it may never read
+            else:
+                self.transport.close()
         receiver.on_complete(trailers)
 
     def fail(self, reason: UpstreamFailure, detail: str) -> None:
@@ -399,7 +429,8 @@ class Pool:
             receiver.on_connection(self._idle.pop())
             return
         queue = self._waiting_fresh if fresh else self._waiting
-        if len(queue) >= self.settings.queue:
+        # Who waits for a connection that is being opened, or may be, is in nobody's way.
+        if len(queue) >= self.settings.queue + self.settings.connections - len(self._all):
             receiver.on_failure(UpstreamError(UpstreamFailure.OVERLOADED, "the queue is full"), False)
             return
         queue.append((receiver, self.ticker.next + self.settings.queue_timeout))
@@ -518,6 +549,10 @@ class _UnknownCodingError(_ViolationError):
     """The answer has a transfer coding other than chunked (RFC 9112 §7)."""
 
 
+class _NoStatusError(_ViolationError):
+    """The answer's status is below 100 (RFC 9110 §15)."""
+
+
 class _UnaskedUpgradeError(_ViolationError):
     """The answer is 101, and nobody asked for it."""
 
@@ -527,11 +562,23 @@ class _UnaskedBytesError(_ViolationError):
 
 
 def without_named(lines: list[bytes], options: bytes) -> list[bytes]:
-    """Leave out the fields that Connection lists (RFC 9110 §7.6.1); all of them stay where it cannot be read."""
-    named = parse_tokens(options) or ()
+    """Leave out the fields that Connection lists (RFC 9110 §7.6.1); all of them stay where it cannot be read.
+
+    Content-Length stays: a body is on its way that nothing else would frame.
+    """
+    named = frozenset(parse_tokens(options) or ()) - {b"content-length"}
+    return _without(lines, named)
+
+
+def without_length(lines: list[bytes]) -> list[bytes]:
+    """Leave out Content-Length, where no body can follow (RFC 9110 §8.6): a client may wait for one."""
+    return _without(lines, frozenset({b"content-length"}))
+
+
+def _without(lines: list[bytes], names: frozenset[bytes]) -> list[bytes]:
     kept: list[bytes] = []
     for at in range(0, len(lines), 4):
-        if lines[at].lower() not in named:
+        if lines[at].lower() not in names:
             kept += lines[at : at + 4]
     return kept
 

@@ -6,10 +6,19 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
+OWS = b" \t"
+"""RFC 9110 §5.6.3: what may stand around a value, for `bytes.strip`, which by itself takes more."""
 # RFC 9110 §5.6.2
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # RFC 9110 §7.2, RFC 3986 §3.2.2; no percent-encoding and no userinfo: nobody needs them in Host, and parsers differ
-HOST = re.compile(rb"(?:[A-Za-z0-9\-._]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+HOST = re.compile(rb"(?:[A-Za-z0-9_][A-Za-z0-9\-._]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+METHODS = frozenset(
+    "DELETE GET HEAD POST PUT CONNECT OPTIONS TRACE COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK BIND "  # noqa: SIM905
+    "REBIND UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PATCH PURGE "
+    "MKCALENDAR LINK UNLINK SOURCE QUERY".split()
+)
+"""The methods that the HTTP parser knows; a request with another is answered 501."""
 
 # RFC 9110 §7.6.1; Proxy-* as every proxy has treated them since RFC 2616 §13.5.1
 HOP_BY_HOP = frozenset(
@@ -39,7 +48,7 @@ def fold(name: str) -> bytes:
 
 def parse_tokens(value: bytes) -> tuple[bytes, ...] | None:
     """Read a comma-separated list of tokens (RFC 9110 §5.6.1), lower-cased; None where it is no such list."""
-    members = [member for part in value.split(b",") if (member := part.strip(b" \t"))]
+    members = [member for part in value.split(b",") if (member := part.strip(OWS))]
     if not all(map(TOKEN.fullmatch, members)):
         return None
     return tuple(member.lower() for member in members)

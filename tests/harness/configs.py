@@ -19,7 +19,17 @@ RULES = [
 ]
 
 
-def config(upstream: str, authorization: int, **changes: Any) -> str:
+def authorization_server(port: int, **changes: Any) -> dict[str, Any]:
+    """Write the settings of an authorization server on a port."""
+    return {
+        "introspection_endpoint": f"http://127.0.0.1:{port}/introspect",
+        "client_id": "enforcer",
+        "client_secret": {"env": "ENFORCER_CLIENT_SECRET"},
+        **changes,
+    }
+
+
+def config(upstream: str, authorization: int, /, **changes: Any) -> str:
     """Write a configuration: the upstream's URL, the authorization server's port, and sections set or added to.
 
     It is JSON, which YAML reads too.
@@ -28,13 +38,7 @@ def config(upstream: str, authorization: int, **changes: Any) -> str:
         "listener": {"address": "127.0.0.1:0"},
         "admin": {"address": "127.0.0.1:0"},
         "upstream": {"url": upstream},
-        "authorization_servers": [
-            {
-                "introspection_endpoint": f"http://127.0.0.1:{authorization}/introspect",
-                "client_id": "enforcer",
-                "client_secret": {"env": "ENFORCER_CLIENT_SECRET"},
-            }
-        ],
+        "authorization_servers": [authorization_server(authorization)],
         "rules": RULES,
     }
     for section, change in changes.items():

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,13 +45,15 @@ class Enforcer:
 
 
 @contextmanager
-def enforcer(config: str, environment: Mapping[str, str] | None = None) -> Iterator[Enforcer]:
+def enforcer(
+    config: str, environment: Mapping[str, str] | None = None, launcher: Sequence[str] = ("-m", "enforcer")
+) -> Iterator[Enforcer]:
     """Run an enforcer by `config`, whose addresses are best `127.0.0.1:0`, until the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
         path.write_text(config)
         process = subprocess.Popen(
-            [sys.executable, "-m", "enforcer", "run", str(path)],
+            [sys.executable, *launcher, "run", str(path)],
             stderr=subprocess.PIPE,
             text=True,
             bufsize=1,

@@ -6,20 +6,24 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import parse_qs
 
 
 class Server:
     """A server on a free port of loopback; `answer` gets each request's head and body, and returns the raw answer.
 
-    `requests` holds all that arrived, in order. An answer of None closes the connection without one.
+    `requests` holds all that arrived whole, in order, `trailers` their trailer sections, and `heads` every head, be its
+    body whole or not. An answer of None closes the connection without one; `closes` closes it behind each.
     """
 
     def __init__(self, answer: Callable[[bytes, bytes], bytes | None]) -> None:
         self._answer = answer
+        self.heads: list[bytes] = []
+        self.trailers: list[bytes] = []
         self.requests: list[tuple[bytes, bytes]] = []
         self.connections = 0
+        self.closes = False
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -28,12 +32,16 @@ class Server:
 
     def close(self) -> None:
         """Stop listening and break all connections."""
+        if self._socket.fileno() < 0:
+            return
         # Without the shutdown, a thread that waits in accept keeps the port open.
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         with self._lock:
             for connection in self._open:
-                connection.close()
+                # Not only closed: the thread that reads from it holds it open.
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:
@@ -50,13 +58,18 @@ class Server:
         try:
             with connection, connection.makefile("rb") as stream:
                 while head := _read_head(stream):
-                    body = _read_body(head, stream)
+                    with self._lock:
+                        self.heads.append(head)
+                    body, trailers = _read_body(head, stream)
                     with self._lock:
                         self.requests.append((head, body))
+                        self.trailers.append(trailers)
                     answer = self._answer(head, body)
                     if answer is None:
                         return
                     connection.sendall(answer)
+                    if self.closes:
+                        return
         except (OSError, ValueError):
             return
         finally:
@@ -73,17 +86,17 @@ def _read_head(stream: object) -> bytes:
     return b""
 
 
-def _read_body(head: bytes, stream: object) -> bytes:
+def _read_body(head: bytes, stream: object) -> tuple[bytes, bytes]:
     fields = {name.lower(): value for name, value in parse_fields(head)}
     if b"chunked" in fields.get(b"transfer-encoding", b""):
-        body = b""
+        body = trailers = b""
         while size := int(stream.readline().split(b";")[0], 16):  # type: ignore[attr-defined]
             body += stream.read(size)  # type: ignore[attr-defined]
             stream.readline()  # type: ignore[attr-defined]
-        while stream.readline() not in (b"\r\n", b""):  # type: ignore[attr-defined]
-            pass
-        return body
-    return stream.read(int(fields.get(b"content-length", b"0")))  # type: ignore[attr-defined,no-any-return]
+        while (line := stream.readline()) not in (b"\r\n", b""):  # type: ignore[attr-defined]
+            trailers += line
+        return body, trailers
+    return stream.read(int(fields.get(b"content-length", b"0"))), b""  # type: ignore[attr-defined]
 
 
 def parse_fields(head: bytes) -> list[tuple[bytes, bytes]]:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.answer import NEVER, Active, Inactive, from_claims, parse
+from enforcer.tokens.answer import INACTIVE, NEVER, Active, Inactive, from_claims, parse
 
 # RFC 7662 §2.2
 FULL = {
@@ -286,3 +286,18 @@ def test_any_bytes_are_an_answer_or_malformed_and_give_no_more_than_they_say(bod
         assert said.get(member) is None or value == float(said[member])
     assert (found.subject, found.client_id, found.issuer) == (said.get("sub"), said.get("client_id"), said.get("iss"))
     assert found.bound == (said.get("cnf") is not None)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{"token_use": "refresh_token"}, {"token_use": "id_token"}, {"typ": "Refresh"}, {"typ": "ID"}, {"typ": "Offline"}],
+)
+def test_only_an_access_token_gives_access(members: dict[str, str]) -> None:
+    """A refresh or ID token may be active too, and is worth nothing here."""
+    assert parse(json.dumps({"active": True, "scope": "read", **members}).encode()) is INACTIVE
+
+
+@pytest.mark.parametrize("members", [{"token_use": "access_token"}, {"typ": "Bearer"}, {"typ": ["Refresh"]}, {}])
+def test_what_is_not_called_otherwise_is_an_access_token(members: dict[str, object]) -> None:
+    """Most servers call it nothing."""
+    assert isinstance(parse(json.dumps({"active": True, **members}).encode()), Active)

@@ -14,7 +14,7 @@ def until(expires: float) -> Active:
 
 
 def cache(**settings: float) -> Cache[bytes]:
-    return Cache(CacheSettings(**settings))  # type: ignore[arg-type]
+    return Cache(CacheSettings(**{"stale": 0.0, **settings}))  # type: ignore[arg-type]
 
 
 def test_an_answer_is_found_with_what_was_made_of_it_and_when_it_was_given() -> None:
@@ -63,6 +63,61 @@ def test_an_entry_from_the_future_is_none() -> None:
     remembered.put(b"k", FOREVER, b"", NOW)
     assert remembered.get(b"k", NOW - 1) is None
     assert remembered.get(b"k", NOW + 1) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        pytest.param(FOREVER, 70.0, id="stale after ttl"),
+        pytest.param(until(NOW + 65), 65.0, id="exp before stale is over"),
+        pytest.param(until(NOW + 2), 2.0, id="exp before ttl"),
+        pytest.param(INACTIVE, 0.0, id="never a negative one"),
+    ],
+)
+def test_past_its_time_an_answer_is_kept_for_an_outage_and_never_past_exp(answer: Answer, kept: float) -> None:
+    """It is found there by who asks for it so, and by nobody else."""
+    remembered = cache(ttl=60.0, stale=10.0, negative_ttl=5.0)
+    entry = remembered.put(b"k", answer, b"", NOW)
+    if kept:
+        assert remembered.get_stale(b"k", NOW + kept - 0.01) is entry
+    if kept > 60.0:
+        assert remembered.get(b"k", NOW + 60.0) is None
+        assert remembered.get_stale(b"k", NOW + 60.0) is entry
+    assert remembered.get_stale(b"k", NOW + kept) is None
+    assert remembered.get_stale(b"k", NOW - 1) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "answer", "refresh"),
+    [
+        ({"ttl": 60.0, "refresh_ahead": 5.0}, FOREVER, 55.0),
+        ({"ttl": 6.0, "refresh_ahead": 5.0}, FOREVER, 3.0),
+        ({"ttl": 60.0, "refresh_ahead": 0.0}, FOREVER, NEVER),
+        ({"ttl": 60.0, "refresh_ahead": 5.0}, until(NOW + 60), NEVER),
+        ({"ttl": 60.0, "refresh_ahead": 5.0}, until(NOW + 30), NEVER),
+        ({"ttl": 60.0, "refresh_ahead": 5.0}, until(NOW + 61), 55.0),
+        ({"ttl": 60.0, "refresh_ahead": 5.0}, INACTIVE, NEVER),
+    ],
+)
+def test_an_answer_is_best_renewed_before_its_time_where_that_is_not_its_tokens_end(
+    settings: dict[str, float], answer: Answer, refresh: float
+) -> None:
+    """Asking again about a token that ends finds nothing new; and not before half of its time."""
+    assert cache(**settings).put(b"k", answer, b"", NOW).refresh_at == NOW + refresh
+
+
+def test_all_answers_of_a_subject_or_a_client_can_be_forgotten() -> None:
+    """Those alone; and never those of nobody."""
+    remembered = cache()
+    for key, claims in [(b"1", {"sub": "a", "client_id": "x"}), (b"2", {"sub": "b", "client_id": "x"}), (b"3", {})]:
+        remembered.put(key, from_claims(claims), b"", NOW)
+    remembered.put(b"4", INACTIVE, b"", NOW)
+    assert remembered.purge() == 0
+    assert remembered.purge(subject="a") == 1
+    assert [remembered.get(key, NOW) is not None for key in (b"1", b"2", b"3", b"4")] == [False, True, True, True]
+    assert remembered.purge(client_id="x") == 1
+    assert remembered.purge(subject="a", client_id="x") == 0
+    assert len(remembered) == 2
 
 
 @pytest.mark.parametrize(("first", "second"), [(FOREVER, INACTIVE), (INACTIVE, FOREVER), (FOREVER, until(NOW))])

@@ -1,6 +1,6 @@
 import pytest
 
-from enforcer.tokens.challenge import BearerError, ChallengeSettings, challenge
+from enforcer.tokens.challenge import BearerError, ChallengeSettings, DPoPError, challenge, dpop_challenge
 
 BARE = ChallengeSettings()
 RESOURCE = "https://api.example.org/.well-known/oauth-protected-resource"
@@ -59,3 +59,29 @@ def test_a_setting_that_no_field_can_hold_is_an_error(realm: str) -> None:
     """At load, where challenges are written."""
     with pytest.raises(ValueError):
         challenge(ChallengeSettings(realm=realm), None)
+
+
+@pytest.mark.parametrize(
+    ("error", "scopes", "expected"),
+    [
+        (None, (), 'DPoP algs="ES256 PS256"'),
+        (BearerError.INVALID_TOKEN, (), 'DPoP error="invalid_token", algs="ES256 PS256"'),
+        (DPoPError.INVALID_DPOP_PROOF, (), 'DPoP error="invalid_dpop_proof", algs="ES256 PS256"'),
+        (
+            BearerError.INSUFFICIENT_SCOPE,
+            ("b", "a"),
+            'DPoP error="insufficient_scope", scope="a b", algs="ES256 PS256"',
+        ),
+    ],
+)
+def test_a_dpop_challenge_names_the_algorithms(
+    error: BearerError | DPoPError | None, scopes: tuple[str, ...], expected: str
+) -> None:
+    """RFC 9449 §7.1: also where nothing else is to be said."""
+    assert dpop_challenge(BARE, error, ("ES256", "PS256"), scopes) == expected
+
+
+def test_a_dpop_challenge_says_what_the_settings_say() -> None:
+    """As a Bearer challenge does."""
+    expected = f'DPoP realm="countries", error="invalid_token", resource_metadata="{RESOURCE}", algs="ES256"'
+    assert dpop_challenge(FULL, BearerError.INVALID_TOKEN, ["ES256"]) == expected

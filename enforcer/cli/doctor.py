@@ -1,0 +1,66 @@
+"""`enforcer doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import click
+
+from enforcer.cli.mistakes import refuse
+from enforcer.config.load import load
+from enforcer.errors import ConfigError
+from enforcer.operations.diagnosis import Finding, Verdict
+from enforcer.operations.doctor import Report, examine
+
+_SIGNS: Final = {Verdict.RIGHT: ("✓", "green"), Verdict.WARNING: ("!", "yellow"), Verdict.WRONG: ("✗", "red")}
+
+
+@click.command(name="doctor")
+@click.argument("config", type=click.Path(path_type=Path), default=Path("config.yaml"))
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
+def command(config: Path, as_json: bool) -> None:
+    """Try each authorization server and the upstream of CONFIG (config.yaml unless said) as `run` would reach them.
+
+    A line each says what is right (✓), what to look at (!), and what is wrong (✗) and what to change. The authorization
+    servers are asked about a token that nobody issued, the upstream is asked for /.
+
+    Exit codes: 0 nothing is wrong, 1 something is, 2 wrong use or a wrong configuration.
+
+    \b
+    Examples:
+      enforcer doctor
+      enforcer doctor --json /etc/enforcer/config.yaml
+    """
+    try:
+        loaded = load(config, os.environ)
+    except ConfigError as error:
+        refuse(error)
+    reports = asyncio.run(examine(loaded.config))
+    right = all(report.right for report in reports)
+    if as_json:
+        click.echo(json.dumps({"right": right, "servers": [asdict(report) for report in reports]}, indent=2))
+    else:
+        _show(reports)
+    sys.exit(0 if right else 1)
+
+
+def _show(reports: Sequence[Report]) -> None:
+    # click takes the colours away where there is no terminal; https://no-color.org is ours to heed.
+    colour = False if os.environ.get("NO_COLOR") else None
+    for report in reports:
+        click.echo(click.style(f"{report.server}, {report.url}", bold=True), color=colour)
+        for finding in report.findings:
+            click.echo(f"  {_line(finding)}", color=colour)
+
+
+def _line(finding: Finding) -> str:
+    sign, colour = _SIGNS[finding.verdict]
+    advice = f"; {finding.advice}" if finding.advice else ""
+    return f"{click.style(sign, fg=colour)} {finding.what}: {finding.found}{advice}"

@@ -1,0 +1,120 @@
+"""`enforcer explain`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from enforcer.cli.policies import Opened, config_option, open_policy
+from enforcer.errors import IntrospectionError
+from enforcer.policy.cases import Facts
+from enforcer.policy.explain import Unknown, explain, write
+from enforcer.policy.trial import Located, Request, shown
+from enforcer.proxy import refusals
+from enforcer.tokens import bearer
+from enforcer.tokens.answer import Answer
+from enforcer.tokens.bearer import NoToken
+
+Evidence = Callable[[Located], Answer | NoToken | Unknown]
+
+
+@click.command(name="explain")
+@click.argument("method")
+@click.argument("target", metavar="PATH")
+@config_option
+@click.option("--host", default="", help="Host that the request is for.")
+@click.option("--token", help="Ask the authorization server about this access token; - reads it from standard input.")
+@click.option("--scope", help="Scopes of a token, with blanks between them.")
+@click.option("--claim", "claims", multiple=True, metavar="NAME=VALUE", help="Claim of it; VALUE as JSON, else text.")
+@click.option("--client-id", help="Client that it was given to.")
+@click.option("--subject", help="Its subject.")
+@click.option("--audience", multiple=True, help="An audience of it.")
+@click.option("--issuer", help="Its issuer.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(method: str, target: str, config: Path, host: str, token: str | None, as_json: bool, **facts: Any) -> None:
+    """Tell how the enforcer decides about METHOD PATH, and why.
+
+    The request has the token of --token, or one with the facts that the other options state, or, without any, none.
+    Exit codes: 0 it is allowed, 1 it is not, 2 wrong use or a wrong configuration.
+
+    \b
+    Examples:
+      enforcer explain GET /ms-system/country/code/AUS
+      enforcer explain POST /ms-system/country --scope "country.read country.write" --claim tenant=acme
+      enforcer explain GET /ms-system/country --token - < token.txt
+    """
+    stated = any(value not in (None, ()) for value in facts.values())
+    if token is not None and stated:
+        raise click.UsageError("--token says all of a token; leave it, or the options that state facts, out")
+    opened = open_policy(config, with_secrets=token is not None)
+    now = time.time()
+    if token is not None:
+        evidence = _asked(opened, sys.stdin.read().strip() if token == "-" else token)  # noqa: S105 - no password
+    else:
+        evidence = _stated(_facts(**facts).answer(now) if stated else None)
+    explanation = explain(opened.policy, Request(method, target, host), evidence, now, opened.answers)
+    click.echo(json.dumps(asdict(explanation), indent=2) if as_json else write(explanation), nl=as_json)
+    sys.exit(0 if explanation.decision == "allow" else 1)
+
+
+def _facts(
+    scope: str | None,
+    claims: tuple[str, ...],
+    client_id: str | None,
+    subject: str | None,
+    audience: tuple[str, ...],
+    issuer: str | None,
+) -> Facts:
+    try:
+        read = dict(_claim(text) for text in claims)
+        return Facts(scope=scope or "", client_id=client_id, sub=subject, iss=issuer, aud=audience, claims=read)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _claim(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ValueError(f"--claim {text}: expected NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _stated(answer: Answer | None) -> Evidence:
+    return lambda located: shown(answer, located.target.query)
+
+
+def _asked(opened: Opened, token: str) -> Evidence:
+    """Ask the rule's authorization server, where the enforcer would."""
+    from enforcer.server import ask
+
+    def evidence(located: Located) -> Answer | NoToken | Unknown:
+        if located.entry is None or located.entry.rule.public:
+            return NoToken.MISSING  # whatever the request shows, it is not looked at
+        read = bearer.parse(b"Bearer " + token.encode("utf-8", "surrogatepass"), 1, located.target.query)
+        if isinstance(read, NoToken):
+            return read
+        if len(read) > opened.config.limits.token:
+            return Unknown("deny", "token_too_large", refusals.TOKEN_TOO_LARGE)
+        servers = opened.config.authorization_servers
+        name = located.entry.rule.authorization_server or servers[0].name
+        server = next(server for server in servers if server.name == name)
+        try:
+            return asyncio.run(ask(server, read))
+        except IntrospectionError as error:
+            click.echo(f"authorization server {name}: {error}", err=True)
+            refusal = refusals.introspection_failed(math.ceil(server.retry_after))
+            return Unknown("error", f"introspection_{error.reason}", refusal)
+
+    return evidence

@@ -1,0 +1,38 @@
+"""`enforcer learn`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, Final
+
+import click
+
+from enforcer.policy.journal import parse
+from enforcer.policy.learn import Learner
+
+_LONGEST: Final = 64 * 1024
+"""Bytes of a line: what is longer is no decision. Bounds memory."""
+
+
+@click.command(name="learn")
+@click.argument("logs", metavar="LOG…", nargs=-1, required=True, type=click.File("rb"))
+def command(logs: tuple[BinaryIO, ...]) -> None:
+    """Propose rules from the decisions in LOG… (- for standard input), for you to look at and edit.
+
+    Only requests with an active token make a rule, and none is public. Lines that are no decisions are passed over.
+
+    \b
+    Examples:
+      enforcer learn decisions.log > proposed.yaml
+      zcat decisions.*.gz | enforcer learn -
+    """
+    learner = Learner()
+    for log in logs:
+        for line in _lines(log):
+            learner.take(parse(line))
+    click.echo(learner.propose(), nl=False)
+
+
+def _lines(log: BinaryIO) -> Iterator[bytes]:
+    while line := log.readline(_LONGEST):
+        yield line

@@ -1,0 +1,66 @@
+"""How a command comes by the policy of a configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from enforcer.cli.mistakes import refuse
+from enforcer.config.document import Document
+from enforcer.config.effective import effective_rules
+from enforcer.config.load import Loaded, load_with_places
+from enforcer.config.model import Config
+from enforcer.errors import ConfigError
+from enforcer.policy.explain import Answers
+from enforcer.policy.trial import Policy
+from enforcer.proxy.refusals import RuleRefusals, malformed
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_option(function: F) -> F:
+    """Add the option that names the configuration."""
+    option = click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        default=Path("config.yaml"),
+        show_default=True,
+        help="The configuration.",
+    )
+    return option(function)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A configuration, its policy, and how the enforcer answers by it."""
+
+    config: Config
+    policy: Policy
+    answers: Answers
+
+
+def open_policy(path: Path, *, with_secrets: bool = False) -> Opened:
+    """Read the policy of a configuration, or print what is wrong with it and end with 2."""
+    try:
+        loaded, document = load_with_places(path, os.environ if with_secrets else None)
+    except ConfigError as error:
+        refuse(error)
+    return opened(loaded, document)
+
+
+def opened(loaded: Loaded, document: Document) -> Opened:
+    """Make the policy of a configuration ready to be tried."""
+    config = loaded.config
+    rules = (
+        (rule, f"{document.file}:{document.place(('rules', at))[0]}") for at, rule in enumerate(effective_rules(config))
+    )
+    answers = Answers(
+        of=lambda rule: RuleRefusals(rule, config.challenge),
+        malformed=lambda error: malformed(str(error), error.status),
+    )
+    return Opened(config, Policy(rules), answers)

@@ -1,0 +1,55 @@
+"""What is no mistake in a configuration and may yet not be meant, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from enforcer.config.addresses import parse_url
+from enforcer.config.document import Document
+from enforcer.config.model import Config
+from enforcer.errors import Problem
+from enforcer.policy.lint import Level, lint
+from enforcer.policy.trial import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """One of them; `code` names its kind for machines."""
+
+    level: Level
+    code: str
+    problem: Problem
+
+
+def doubts(config: Config, document: Document, policy: Policy) -> list[Doubt]:
+    """Look at a configuration whose rules, in their order, are the policy's; return what there is to tell, by line."""
+    found = [*_plain_text(config, document), *_of_rules(document, policy)]
+    return sorted(found, key=lambda one: (one.problem.line, one.problem.column))
+
+
+def _plain_text(config: Config, document: Document) -> Iterator[Doubt]:
+    for at, server in enumerate(config.authorization_servers):
+        location = parse_url(server.introspection_endpoint)
+        if not location.secure and not _is_loopback(location.host):
+            path = ("authorization_servers", at, "introspection_endpoint")
+            message = "tokens and the client's secret cross the network as plain text; use https://"
+            yield Doubt(Level.WARNING, "plain_text", document.problem(path, message))
+
+
+def _of_rules(document: Document, policy: Policy) -> Iterator[Doubt]:
+    for one in lint(policy):
+        path = ("rules", one.rule)
+        if one.key is not None and one.key in document.values["rules"][one.rule]:
+            problem = document.problem((*path, one.key), one.message)
+        else:
+            problem = document.problem(path, one.message)
+        yield Doubt(one.level, one.code, problem)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,196 @@
+"""Tests of a policy: what is asked, what the token is worth, what must come of it; and which rules they cover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Literal
+
+from enforcer.errors import IntrospectionError
+from enforcer.policy.decision import Reason
+from enforcer.policy.explain import MALFORMED, Answers, Explanation, explain, write
+from enforcer.policy.trial import Entry, Policy, Request, shown
+from enforcer.tokens.answer import INACTIVE, Answer, from_claims
+from enforcer.units import CLOSED, Switch
+
+REASONS: Final = (*map(str, Reason), MALFORMED)
+NO_TOKEN: Final = "none"  # noqa: S105 - what a test says instead of a token
+_IN_CLAIMS: Final = ("active", "scope", "sub", "client_id", "iss", "aud", "exp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What an authorization server says of a token (RFC 7662 §2.2). Without `expired` it does not end."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    scope: str = ""
+    """Scopes, with blanks between them."""
+    client_id: str | None = None
+    """Client that the token was given to."""
+    sub: str | None = None
+    """Subject of the token."""
+    iss: str | None = None
+    """Issuer of the token."""
+    aud: tuple[str, ...] = ()
+    """Audiences of the token."""
+    claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """All else that is said of it, such as `tenant` or `nbf`."""
+    expired: Switch = False
+    """Its end has passed."""
+    inactive: Switch = False
+    """It is revoked or unknown: nothing more is said of it."""
+
+    def __post_init__(self) -> None:
+        if self.inactive and (self.scope or self.client_id or self.sub or self.iss or self.aud or self.claims):
+            raise ValueError("of an inactive token nothing else is known")
+        for name in self.claims:
+            if name in _IN_CLAIMS:
+                raise ValueError(f"claims: {name} has a key of its own, or follows from one")
+        try:
+            self.answer(0.0)
+        except IntrospectionError as error:
+            raise ValueError(f"claims: {error.detail}") from None
+
+    def answer(self, now: float) -> Answer:
+        """Make the answer that says so at `now`, seconds since the epoch."""
+        if self.inactive:
+            return INACTIVE
+        # A member that is null is an absent one.
+        members = {"client_id": self.client_id, "sub": self.sub, "iss": self.iss, "scope": self.scope or None}
+        end = now - 1 if self.expired else None
+        return from_claims({"active": True, **members, "aud": list(self.aud), "exp": end, **self.claims})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One test."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    name: str
+    """What it shows; unique in its file."""
+    request: str
+    """Method and path as sent: `GET /ms-system/country?page=2`."""
+    host: str = ""
+    """Host that the request is for; none unless said."""
+    token: Facts | str = NO_TOKEN
+    """What the token is worth, or the name of one of `tokens`; `none`, no token, unless said."""
+    expect: Literal["allow", "deny"]
+    """What the decision must be."""
+    rule: str | None = None
+    """Rule that must decide, `_none` for no rule at all; any unless said."""
+    reason: str | None = None
+    """Reason that the decision must have; any unless said."""
+    status: int | None = None
+    """Status of the refusal; any unless said."""
+
+    def __post_init__(self) -> None:
+        if len(self.request.split(" ")) != 2:
+            raise ValueError("request: expected a method, a blank and a path, such as GET /ms-system/country")
+        if self.reason is not None and self.reason not in REASONS:
+            raise ValueError(f"reason: expected one of {', '.join(REASONS)}")
+        if self.expect == "allow" and self.status is not None:
+            raise ValueError("status: of an allowed request it is the app that says the status")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cases:
+    """A file of tests."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    tokens: Mapping[str, Facts] = field(default_factory=dict, hash=False)
+    """Tokens by the names that tests use for them."""
+    tests: tuple[Case, ...]
+    """The tests."""
+
+    def __post_init__(self) -> None:
+        if not self.tests:
+            raise ValueError("tests: there is none")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is not as expected."""
+
+    what: str
+    expected: str
+    got: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a test."""
+
+    case: Case
+    explanation: Explanation
+    differences: tuple[Difference, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all is as expected."""
+        return not self.differences
+
+    def failure(self) -> str:
+        """Write what is not as expected, and why it came so."""
+        lines = [f"{one.what}: expected {one.expected}, got {one.got}" for one in self.differences]
+        return "\n".join([*lines, "", write(self.explanation)])
+
+
+def run(cases: Cases, policy: Policy, now: float, answers: Answers) -> list[Outcome]:
+    """Judge each test's request at `now`, seconds since the epoch."""
+    return [_run(case, cases.tokens, policy, now, answers) for case in cases.tests]
+
+
+def _run(case: Case, tokens: Mapping[str, Facts], policy: Policy, now: float, answers: Answers) -> Outcome:
+    method, target = case.request.split(" ")
+    facts = case.token if isinstance(case.token, Facts) else tokens.get(case.token)
+    answer = None if facts is None else facts.answer(now)
+    found = explain(
+        policy,
+        Request(method, target, case.host),
+        lambda located: shown(answer, located.target.query),
+        now,
+        answers,
+    )
+    status = None if found.reply is None else found.reply.status
+    compared = (
+        ("decision", case.expect, found.decision),
+        ("rule", case.rule, found.rule),
+        ("reason", case.reason, found.reason),
+        ("status", case.status, status),
+    )
+    return Outcome(
+        case,
+        found,
+        tuple(
+            Difference(what, str(expected), "none" if got is None else str(got))
+            for what, expected, got in compared
+            if expected is not None and expected != got
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What the tests that passed show of a rule. A public rule can only be allowed."""
+
+    entry: Entry
+    allowed: bool
+    denied: bool
+
+    @property
+    def missing(self) -> str | None:
+        """What no test shows of it."""
+        if self.allowed:
+            return None if self.denied or self.entry.rule.public else "denied"
+        return "allowed" if self.denied or self.entry.rule.public else "allowed or denied"
+
+
+def coverage(policy: Policy, outcomes: Sequence[Outcome]) -> Iterator[Coverage]:
+    """Tell for each rule what the tests that passed show of it."""
+    seen = {(one.explanation.rule, one.explanation.decision) for one in outcomes if one.passed}
+    for entry in policy.entries:
+        name = entry.rule.name
+        yield Coverage(entry, (name, "allow") in seen, (name, "deny") in seen)

@@ -1,0 +1,372 @@
+"""Why a request is allowed or refused: the rules that were looked at, the conditions, the answer.
+
+1. The decision is the one of `trial`; what is told of it here is asked of the same matcher and decision, in parts.
+2. A condition is tried by a rule that has it alone, on a token with nothing else wrong with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import partial
+from typing import Any, Final, Protocol
+
+from enforcer.errors import MalformedRequestError
+from enforcer.policy.decision import Allow, Deny, Reason, decide
+from enforcer.policy.matcher import Matcher, Place
+from enforcer.policy.rules import Claim, Requirement, Rule
+from enforcer.policy.trial import Entry, Located, Policy, Request
+from enforcer.telemetry import NO_ROUTE
+from enforcer.tokens.answer import NEVER, Active, Answer, Inactive
+from enforcer.tokens.bearer import NoToken
+
+MALFORMED: Final = "malformed_request"
+"""The reason where a request can be read in more than one way, or is none: no rule was looked at."""
+
+
+class Refused(Protocol):
+    """How the enforcer answers a request that it does not forward."""
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+
+    @property
+    def detail(self) -> str:
+        """What the body says."""
+
+    @property
+    def challenge(self) -> str | None:
+        """The value of WWW-Authenticate."""
+
+    @property
+    def retry_after(self) -> int | None:
+        """The value of Retry-After, seconds."""
+
+
+class Refusals(Protocol):
+    """How it answers under one rule."""
+
+    def __getitem__(self, reason: Reason) -> Refused:
+        """Return the answer for a reason to deny."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """How the enforcer answers: for a rule (None: there is none), and to a request that cannot be read."""
+
+    of: Callable[[Rule | None], Refusals]
+    malformed: Callable[[MalformedRequestError], Refused]
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Stands for what a token is worth where nobody said: the decision and reason as metrics name them, the answer."""
+
+    decision: str
+    reason: str
+    answer: Refused
+
+
+class Choice(StrEnum):
+    """What became of a rule whose path fits."""
+
+    CHOSEN = "chosen"
+    METHOD = "other_method"
+    HOST = "other_host"
+    OUTDONE = "outdone"  # another rule for the same path names the method or host more closely
+    WIDER = "less_specific"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A rule whose path fits, and what became of it."""
+
+    rule: str
+    where: str
+    path: str
+    choice: Choice
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of the chosen rule."""
+
+    name: str
+    needed: str
+    there: str
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How the enforcer answers a request that it does not forward."""
+
+    status: int
+    detail: str
+    challenge: str | None
+    retry_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that is known of a decision. `path` is decoded, None where it was not read; `reply` None where forwarded."""
+
+    method: str
+    target: str
+    host: str
+    path: str | None
+    candidates: tuple[Candidate, ...]
+    rule: str
+    conditions: tuple[Condition, ...]
+    decision: str
+    reason: str
+    reply: Reply | None
+
+
+def explain(
+    policy: Policy,
+    request: Request,
+    evidence: Callable[[Located], Answer | NoToken | Unknown],
+    now: float,
+    answers: Answers,
+) -> Explanation:
+    """Judge a request at `now` (seconds since the epoch) and tell why; `evidence` says what its token is worth."""
+    try:
+        located = policy.locate(request)
+    except MalformedRequestError as error:
+        reply = _reply(answers.malformed(error))
+        return Explanation(
+            request.method, request.target, request.host, None, (), NO_ROUTE, (), "deny", MALFORMED, reply
+        )
+    entry = located.entry
+    shown = evidence(located)
+    if isinstance(shown, Unknown):
+        decision, reason, refused = shown.decision, shown.reason, shown.answer
+    else:
+        verdict = located.judge(shown, now)
+        decision, reason = verdict.label
+        refused = None
+        if isinstance(verdict, Deny):
+            refused = answers.of(None if entry is None else entry.rule)[verdict.reason]
+    return Explanation(
+        method=request.method,
+        target=request.target,
+        host=located.host.decode(),
+        path="/" + b"/".join(located.target.segments).decode(),
+        candidates=tuple(_candidates(policy, located)),
+        rule=NO_ROUTE if entry is None else entry.rule.name,
+        conditions=() if entry is None else tuple(_conditions(entry, shown, located.target.segments, now)),
+        decision=decision,
+        reason=reason,
+        reply=None if refused is None else _reply(refused),
+    )
+
+
+def _reply(refused: Refused) -> Reply:
+    return Reply(refused.status, refused.detail, refused.challenge, refused.retry_after)
+
+
+# The rules
+
+
+def _candidates(policy: Policy, located: Located) -> Iterator[Candidate]:
+    """Tell of the rules whose path fits, in the matcher's order: the most specific are taken out, then the next."""
+    segments = located.target.segments
+    left = [entry for entry in policy.entries if Matcher([(entry.place, entry)]).at(segments) is not None]
+    top = ""
+    while (methods := Matcher((entry.place, entry) for entry in left).at(segments)) is not None:
+        level = {
+            found for hosts in methods.values() for found in (hosts.any, *hosts.exact.values(), *hosts.wild.values())
+        }
+        for entry in left:
+            if entry in level:
+                choice, why = (Choice.WIDER, f"less specific than {top}") if top else _choice(entry, located)
+                yield Candidate(entry.rule.name, entry.where, entry.rule.path, choice, why)
+        left = [entry for entry in left if entry not in level]
+        top = top or next(entry.rule.path for entry in policy.entries if entry in level)
+
+
+def _choice(entry: Entry, located: Located) -> tuple[Choice, str]:
+    """Tell what became of a rule for the most specific path: it is asked for alone, by its method and by its host."""
+    rule, chosen = entry.rule, located.entry
+    if entry is chosen:
+        return Choice.CHOSEN, "chosen"
+
+    def fits(methods: tuple[str, ...], host: str | None) -> bool:
+        alone = Matcher([(Place(entry.place.path, methods, host), entry)])
+        return alone.find(located.target.segments, located.method, located.host) is not None
+
+    if not fits(rule.methods, None):
+        return (
+            Choice.METHOD,
+            f"not for {located.method.decode()}: for {', '.join(rule.methods) or 'all that are served'}",
+        )
+    if not fits((), rule.host):
+        return Choice.HOST, f"not for {f'host {located.host.decode()}' if located.host else 'no host'}: for {rule.host}"
+    closer = "" if chosen is None else chosen.rule.name
+    return Choice.OUTDONE, f'rule "{closer}" names the method or host more closely'
+
+
+# The conditions
+
+_CREDENTIALS: Final = {
+    NoToken.MISSING: "none",
+    NoToken.INVALID_REQUEST: "several, or credentials that cannot be read",
+    NoToken.MALFORMED: "what is no token (RFC 6750 §2.1)",
+}
+_STATES: Final = {Inactive: "inactive", Unknown: "not known"}
+
+
+def _conditions(
+    entry: Entry, shown: Answer | NoToken | Unknown, segments: Sequence[bytes], now: float
+) -> Iterator[Condition]:
+    """Tell of each condition of the rule, in the order of the decision."""
+    rule = entry.rule
+    if rule.public:
+        yield Condition("public", "nothing", "not looked at", True)
+        return
+    there = _CREDENTIALS[shown] if isinstance(shown, NoToken) else "one"
+    yield Condition("token", "an access token", there, not isinstance(shown, NoToken))
+    if not isinstance(shown, Active):
+        there = _STATES.get(type(shown), "nothing")
+        yield Condition("state", "active", there, False)
+        for part in _parts(entry, segments):
+            yield Condition(part.name, part.needed, "nothing is known", False)
+        return
+
+    def met(one: Rule, answer: Active) -> bool:
+        return isinstance(decide(Requirement(one, entry.place.path), answer, segments, now), Allow)
+
+    anybody = Rule(name=rule.name, path=rule.path, authenticated=True)
+    sound = replace(shown, expires=NEVER, not_before=-NEVER, bound=False)
+    yield Condition("state", "active", "active", met(anybody, sound))
+    yield Condition("time", "valid now", _time(shown, now), met(anybody, replace(shown, bound=False)))
+    if shown.bound:
+        there = "bound to a key (cnf)"
+        yield Condition("possession", "proof of the key", there, met(anybody, replace(sound, bound=True)))
+    for part in _parts(entry, segments):
+        yield Condition(part.name, part.needed, part.there(shown), met(part.rule, sound))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One condition of a rule, by itself."""
+
+    name: str
+    rule: Rule
+    needed: str
+    there: Callable[[Active], str]
+
+
+_THERE: Final[Mapping[str, Callable[[Active], str]]] = {
+    "issuer": lambda answer: answer.issuer or _NONE,
+    "audience": lambda answer: ", ".join(sorted(answer.audience)) or _NONE,
+    "scopes": lambda answer: ", ".join(sorted(answer.scopes)) or _NONE,
+    "any_scope": lambda answer: ", ".join(sorted(answer.scopes)) or _NONE,
+    "client_ids": lambda answer: answer.client_id or _NONE,
+}
+_NONE: Final = "none"
+
+
+def _parts(entry: Entry, segments: Sequence[bytes]) -> Iterator[_Part]:
+    """Take a rule apart into rules with one condition each."""
+    rule = entry.rule
+    for key, there in _THERE.items():
+        if values := getattr(rule, key):
+            one = Rule(**{"name": rule.name, "path": rule.path, key: values})
+            yield _Part(key, one, _listed("all of" if key == "scopes" else "one of", values), there)
+    for claim, (name, wanted) in zip(entry.requirement.claims, rule.claims.items(), strict=True):
+        if claim.segment is None:
+            needed = _listed("one of", [_show(value) for value in claim.allowed])
+        else:
+            needed = f"{_show(segments[claim.segment].decode())}, the path's {wanted}"
+        one = Rule(name=rule.name, path=rule.path, claims={name: wanted})
+        yield _Part(f"claims.{name}", one, needed, partial(_claim, claim))
+
+
+def _claim(claim: Claim, answer: Active) -> str:
+    value: Any = answer.claims.get(claim.name)
+    if value is None:
+        value = answer.claims
+        for step in claim.path:
+            value = value.get(step) if isinstance(value, Mapping) else None
+    return _NONE if value is None else _show(value)
+
+
+def _time(answer: Active, now: float) -> str:
+    if answer.not_before > now:
+        return f"begins in {answer.not_before - now:.0f} s"
+    if answer.expires == NEVER:
+        return "no end is stated"
+    if answer.expires > now:
+        return f"ends in {answer.expires - now:.0f} s"
+    return f"ended {now - answer.expires:.0f} s ago"
+
+
+def _listed(how: str, values: Sequence[str]) -> str:
+    return values[0] if len(values) == 1 else f"{how} {', '.join(values)}"
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"
+
+
+_LONG: Final = 100  # characters of a claim that are shown
+
+
+# In words
+
+
+def write(explanation: Explanation) -> str:
+    """Write an explanation for people, ending in a line break."""
+    host = f"  host {explanation.host}" if explanation.host else ""
+    lines = [f"{explanation.method} {explanation.target}{host}"]
+    if explanation.path is not None:
+        lines += [f"path: {explanation.path}", "", *_rules(explanation.candidates)]
+    if explanation.conditions:
+        lines += ["", f'conditions of rule "{explanation.rule}":']
+        lines += _table(
+            (_mark(one.met), one.name, f"needed: {one.needed}", f"there: {one.there}") for one in explanation.conditions
+        )
+    lines += ["", f"decision: {explanation.decision}, {explanation.reason}", *_answer(explanation.reply)]
+    return "".join(f"{_printable(line)}\n" for line in lines)
+
+
+def _rules(candidates: Sequence[Candidate]) -> list[str]:
+    if not candidates:
+        return ["no rule has this path"]
+    rows = ((_mark(one.choice is Choice.CHOSEN), f'"{one.rule}"', one.where, one.path, one.why) for one in candidates)
+    return ["rules with this path, the most specific first:", *_table(rows)]
+
+
+def _answer(reply: Reply | None) -> list[str]:
+    if reply is None:
+        return ["answer: the app's"]
+    lines = [f"answer: {reply.status}, {reply.detail}"]
+    if reply.challenge is not None:
+        lines.append(f"  WWW-Authenticate: {reply.challenge}")
+    if reply.retry_after is not None:
+        lines.append(f"  Retry-After: {reply.retry_after}")
+    return lines
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    filled = [[_printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*filled, strict=True)]
+    return [
+        f"  {'  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()}" for row in filled
+    ]
+
+
+def _mark(right: bool) -> str:
+    return "✓" if right else "✗"
+
+
+def _printable(text: str) -> str:
+    """Write what a terminal could obey as what it is: paths and claims are written by strangers."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

@@ -1,0 +1,98 @@
+"""A policy on trial: a request put to the matcher and the decision that the enforcer uses, without a network.
+
+What explains, tests or compares a policy asks here, so that it cannot come to another decision than the enforcer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from enforcer.errors import MalformedRequestError
+from enforcer.policy.decision import Allow, Deny, decide
+from enforcer.policy.matcher import Matcher, Place
+from enforcer.policy.rules import Path, Requirement, Rule
+from enforcer.tokens import bearer
+from enforcer.tokens.answer import Answer
+from enforcer.tokens.bearer import NoToken
+from enforcer.wire.fields import HOST, METHODS
+from enforcer.wire.target import Target, parse
+
+_SOME_TOKEN: Final = b"Bearer x"
+"""Stands for a token whose worth is known: only how it was sent is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as far as a policy looks at it: `target` and `host` as sent, `host` empty where none is given."""
+
+    method: str
+    target: str
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """A rule, what it claims and what it is judged by; `where` is its file and line."""
+
+    rule: Rule
+    place: Place
+    requirement: Requirement
+    where: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Located:
+    """A request as it was read, and the rule that it falls under."""
+
+    target: Target
+    method: bytes
+    host: bytes
+    entry: Entry | None
+
+    def judge(self, evidence: Answer | NoToken, now: float) -> Allow | Deny:
+        """Judge the request by what its token is worth at `now`, seconds since the epoch."""
+        requirement = None if self.entry is None else self.entry.requirement
+        return decide(requirement, evidence, self.target.segments, now)
+
+
+class Policy:
+    """Rules made ready to be tried, each with the place where it stands."""
+
+    def __init__(self, rules: Iterable[tuple[Rule, str]]) -> None:
+        self.entries = tuple(_entry(rule, where) for rule, where in rules)
+        self.matcher = Matcher((entry.place, entry) for entry in self.entries)
+
+    def locate(self, request: Request) -> Located:
+        """Read a request and find its rule; raises MalformedRequestError as the enforcer does."""
+        if request.method not in METHODS:
+            raise MalformedRequestError("request line", "unknown method", 501)
+        host = _encode(request.host)
+        if host and not HOST.fullmatch(host):
+            raise MalformedRequestError("Host", "not a host")
+        target = parse(_encode(request.target))
+        if target.authority is not None:
+            if host and host.lower() != target.authority.lower():
+                raise MalformedRequestError("Host", "not the one of the request target")
+            host = target.authority
+        method = request.method.encode()
+        return Located(target, method, host, self.matcher.find(target.segments, method, host))
+
+
+def shown(answer: Answer | None, query: bytes) -> Answer | NoToken:
+    """Return what a request shows that sends a token worth `answer` in its Authorization field, or, with None, none."""
+    if answer is None:
+        return NoToken.MISSING
+    token = bearer.parse(_SOME_TOKEN, 1, query)
+    return token if isinstance(token, NoToken) else answer
+
+
+def _entry(rule: Rule, where: str) -> Entry:
+    path = Path.parse(rule.path)
+    return Entry(rule, Place(path, rule.methods, rule.host), Requirement(rule, path), where)
+
+
+def _encode(text: str) -> bytes:
+    # Bytes of the command line that are not UTF-8 are surrogates here; as nothing that a request may hold they stay.
+    return text.encode("utf-8", "surrogatepass")

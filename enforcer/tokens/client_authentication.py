@@ -1,0 +1,58 @@
+"""How the enforcer authenticates to an authorization server: at its introspection endpoint, and where it gets its own
+access token."""
+
+from __future__ import annotations
+
+import base64
+from typing import Literal, NamedTuple, Protocol
+from urllib.parse import quote_plus
+
+from enforcer.secret import Secret
+
+ClientAuthentication = Literal["client_secret_basic", "client_secret_post"]
+"""The methods, by their registered names (RFC 8414 §2)."""
+
+
+class Credentials(NamedTuple):
+    """What a request carries: whole field lines, and form parameters, each led in by `&`."""
+
+    lines: bytes = b""
+    form: bytes = b""
+
+    def __repr__(self) -> str:
+        return "Credentials(***)"
+
+
+class Authentication(Protocol):
+    """A way to authenticate."""
+
+    def credentials(self) -> Credentials | None:
+        """Return what the next request carries; None while there is nothing to authenticate with yet."""
+
+
+class Fixed:
+    """Credentials that are the same for every request."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def credentials(self) -> Credentials:
+        """Return them."""
+        return self._credentials
+
+
+def secret_basic(client_id: str, secret: Secret) -> Fixed:
+    """Authenticate by `client_secret_basic`; both halves are form-encoded before all else (RFC 6749 §2.3.1)."""
+    pair = f"{quote_plus(client_id)}:{quote_plus(secret.reveal())}"
+    return Fixed(Credentials(lines=b"Authorization: Basic %b\r\n" % base64.b64encode(pair.encode())))
+
+
+def secret_post(client_id: str, secret: Secret) -> Fixed:
+    """Authenticate by `client_secret_post` (RFC 6749 §2.3.1)."""
+    form = f"&client_id={quote_plus(client_id)}&client_secret={quote_plus(secret.reveal())}"
+    return Fixed(Credentials(form=form.encode()))
+
+
+def tls_client(client_id: str) -> Fixed:
+    """Authenticate by the certificate of the connection (RFC 8705 §2)."""
+    return Fixed(Credentials(form=f"&client_id={quote_plus(client_id)}".encode()))

@@ -1,0 +1,158 @@
+"""What a signed access token is worth (RFC 9068, RFC 7519, RFC 8725), by the keys of the server that issued it.
+
+1. Nothing in a token chooses how it is verified: the algorithms are the settings', the keys are the server's. A key, a
+   certificate or a URL in the header (`jwk`, `x5c`, `jku`, `x5u`) is not looked at.
+2. A `kid` selects the key; without one, a key is used only where it alone fits the algorithm.
+3. No claim is read before the signature holds, but for `unverified_issuer`, which serves to choose a server.
+   Of what RFC 9068 §2.2 requires, `iss` and `exp` must be there; the rest is for rules to ask for.
+4. The result is that of an introspection: `scp` is read where `scope` is absent, and `azp` where `client_id` is, since
+   large servers write these; both are in the claims under the standard's name too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, ClassVar, Final, final
+
+from enforcer.errors import IntrospectionError
+from enforcer.tokens.answer import NEVER, Active, Inactive, from_claims
+from enforcer.tokens.jwks import Algorithm, KeySet
+from enforcer.tokens.jws import ALPHABET, MOST_BYTES, decode, parse
+from enforcer.tokens.objects import read_object
+from enforcer.units import CLOSED, SecondsOrZero, Switch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JwtSettings:
+    """Which signed tokens are accepted."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    issuer: str
+    """Issuer that a token must name, character by character (RFC 9068 §4)."""
+    audience: tuple[str, ...] = ()
+    """Audiences of which a token must be for at least one; rules may ask for their own. Any unless set."""
+    algorithms: tuple[Algorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
+    """Algorithms that a token may be signed with, all of them asymmetric. These are what servers use; one that yours
+    does not use is best left out."""
+    any_typ: Switch = False
+    """Also accept tokens whose `typ` is `JWT` or absent, for servers that do not write `at+jwt` (RFC 9068 §2.1). ID
+    tokens of the same issuer look like that too: set `audience`, or have rules ask for scopes."""
+    clock_skew: SecondsOrZero = 5.0
+    """How far the server's clock may be ahead: `nbf` and `iat` may lie so far in the future, since a token is used the
+    moment it is issued. `exp` gets none: a token that ends is renewed before."""
+
+
+class Fault(StrEnum):
+    """Why a signed token was rejected. The values are log words."""
+
+    MALFORMED = "malformed"  # no JWS, an extension that is not understood, or a header whose members are no such
+    TYPE = "wrong_typ"
+    ALGORITHM = "wrong_algorithm"
+    KEY = "no_fitting_key"
+    SIGNATURE = "wrong_signature"
+    CLAIMS = "malformed_claims"  # or without exp
+    ISSUER = "wrong_issuer"
+    AUDIENCE = "wrong_audience"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Rejected(Inactive):
+    """A token that is worth nothing, and why."""
+
+    fault: Fault
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class NeedsKey:
+    """No key that is here verifies the token, and a newer one may: fetch the keys once, and verify again."""
+
+
+NEEDS_KEY: Final = NeedsKey()
+
+# RFC 7515 §4.1.9: a media type, whose case does not matter, and whose `application/` may be left out
+_ACCESS_TOKEN: Final = frozenset({"at+jwt"})
+_ANY_JWT: Final = frozenset({"at+jwt", "jwt", ""})
+
+
+def looks_like_jwt(token: bytes) -> bool:
+    """Tell whether a token has the form of a JWT (RFC 7519 §3): three parts, of which the first names an algorithm."""
+    # A JSON object begins with {, which is `e` in base64url.
+    if not token.startswith(b"e") or token.count(b".") != 2 or len(token) > MOST_BYTES:
+        return False
+    first, _, rest = token.partition(b".")
+    return not rest.translate(None, ALPHABET + b".") and isinstance(_member(first, "alg"), str)
+
+
+def unverified_issuer(token: bytes) -> str | None:
+    """Return what a token claims as its issuer, so as to choose who verifies it; nothing else may follow from it."""
+    if len(token) > MOST_BYTES or token.count(b".") != 2:
+        return None
+    issuer = _member(token.split(b".")[1], "iss")
+    return issuer if isinstance(issuer, str) else None
+
+
+def verify(token: bytes, keys: KeySet, settings: JwtSettings, now: float) -> Active | Rejected | NeedsKey:
+    """Verify a signed access token at the time `now` (seconds since the epoch; RFC 9068 §4)."""
+    jws = parse(token)
+    if jws is None:
+        return Rejected(Fault.MALFORMED)
+    typ, algorithm, kid = jws.header.get("typ", ""), jws.header.get("alg"), jws.header.get("kid")
+    if not isinstance(typ, str) or not isinstance(kid, str | None):
+        return Rejected(Fault.MALFORMED)
+    if typ.lower().removeprefix("application/") not in (_ANY_JWT if settings.any_typ else _ACCESS_TOKEN):
+        return Rejected(Fault.TYPE)
+    if algorithm not in settings.algorithms:
+        return Rejected(Fault.ALGORITHM)
+    fitting = keys.fitting(kid, algorithm)
+    if len(fitting) != 1:
+        known = bool(fitting) or (kid is not None and keys.knows(kid))
+        return Rejected(Fault.KEY) if known else NEEDS_KEY
+    if not fitting[0].verifies(algorithm, jws.signed, jws.signature):
+        # Where keys have no names, another key is all that shows of a new one.
+        return Rejected(Fault.SIGNATURE) if kid is not None else NEEDS_KEY
+    return _judge(jws.payload, settings, now)
+
+
+def _judge(payload: bytes, settings: JwtSettings, now: float) -> Active | Rejected:
+    try:
+        claims = read_object(payload)
+        answer = from_claims({**claims, **_standard_names(claims)})
+    except (ValueError, IntrospectionError):
+        return Rejected(Fault.CLAIMS)
+    if not _has_times(claims) or answer.expires == NEVER:
+        return Rejected(Fault.CLAIMS)
+    if answer.issuer != settings.issuer:
+        return Rejected(Fault.ISSUER)
+    if settings.audience and answer.audience.isdisjoint(settings.audience):
+        return Rejected(Fault.AUDIENCE)
+    if answer.expires <= now:
+        return Rejected(Fault.EXPIRED)
+    if max(answer.not_before, claims.get("iat") or -NEVER) > now + settings.clock_skew:
+        return Rejected(Fault.NOT_YET_VALID)
+    # Whoever judges the answer again knows nothing of our tolerance.
+    return replace(answer, not_before=answer.not_before - settings.clock_skew)
+
+
+def _standard_names(claims: Mapping[str, Any]) -> dict[str, Any]:
+    others = {"scope": "scp", "client_id": "azp"}
+    return {name: claims[other] for name, other in others.items() if claims.get(name) is None and other in claims}
+
+
+def _has_times(claims: Mapping[str, Any]) -> bool:
+    # RFC 7519 §2: a NumericDate is a JSON number
+    times = [claims.get(name) for name in ("exp", "nbf", "iat")]
+    return all(time is None or (isinstance(time, int | float) and not isinstance(time, bool)) for time in times)
+
+
+def _member(part: bytes, name: str) -> Any:
+    try:
+        return read_object(decode(part)).get(name)
+    except ValueError:
+        return None

@@ -1,0 +1,47 @@
+"""Bounds how many unseen tokens a client may have looked up: a token bucket for each address. Pure.
+
+Tokens whose answer is remembered are never counted, so that a flood of made-up ones harms its sender alone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from enforcer.units import CLOSED, Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnseenSettings:
+    """How many tokens that were never seen before a client address may send."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    rate: Count = 1000
+    """A second, on average; one more is answered 429. Protects the authorization server."""
+    burst: Count = 2000
+    """At once. Room for a start with an empty cache."""
+    addresses: Count = 10_000
+    """Addresses that are told apart at most; the one longest unseen is forgotten first. Bounds memory."""
+
+
+class UnseenLimiter:
+    """The buckets. `now` is seconds since the epoch."""
+
+    __slots__ = ("_buckets", "_settings")
+
+    def __init__(self, settings: UnseenSettings) -> None:
+        self._settings = settings
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def wait(self, address: str, now: float) -> float:
+        """Count one unseen token; returns 0, or the seconds until there is room for it."""
+        settings = self._settings
+        left, since = self._buckets.pop(address, (float(settings.burst), now))
+        left = min(left + max(now - since, 0.0) * settings.rate, float(settings.burst))
+        admitted = left >= 1.0
+        self._buckets[address] = (left - 1.0 if admitted else left, now)
+        if len(self._buckets) > settings.addresses:
+            self._buckets.popitem(last=False)
+        return 0.0 if admitted else (1.0 - left) / settings.rate

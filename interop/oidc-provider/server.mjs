@@ -1,0 +1,33 @@
+// oidc-provider with two clients of the country app and one that introspects: node server.mjs PORT
+import Provider from 'oidc-provider';
+
+const port = Number(process.argv[2]);
+const issuer = `http://localhost:${port}`;
+const scopes = ['country.read', 'country.write'];
+const confidential = { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] };
+
+const provider = new Provider(issuer, {
+  scopes,
+  clients: [
+    { client_id: 'country-client', client_secret: 'country-client-secret', scope: scopes.join(' '), ...confidential },
+    { client_id: 'enforcer', client_secret: 'enforcer-secret', ...confidential },
+  ],
+  features: {
+    clientCredentials: { enabled: true },
+    devInteractions: { enabled: false },
+    introspection: { enabled: true },
+    revocation: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      // A token for a resource is a JWT (RFC 9068); a token for none is opaque.
+      getResourceServerInfo: () => ({
+        scope: scopes.join(' '),
+        audience: 'https://countries.example',
+        accessTokenFormat: 'jwt',
+        jwt: { sign: { alg: 'RS256' } },
+      }),
+    },
+  },
+});
+
+provider.listen(port, '127.0.0.1');

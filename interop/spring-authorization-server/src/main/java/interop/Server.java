@@ -1,0 +1,12 @@
+package interop;
+
+import org.springframework.boot.SpringApplication;
+import org.springframework.boot.autoconfigure.SpringBootApplication;
+
+/** Spring Authorization Server, all of it from application.yaml. */
+@SpringBootApplication
+public class Server {
+    public static void main(String[] arguments) {
+        SpringApplication.run(Server.class, arguments);
+    }
+}

@@ -1,0 +1,114 @@
+"""What holds for any bytes: the target that is matched is the one that is forwarded, and packets make no difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from bed import Answers, Bed, bed, connect
+from harness.heads import is_wholesome, trespasses
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+_REFUSALS = {400, 401, 403, 414, 431, 501, 505}
+_PIECES = [
+    *("/", "//", ".", "..", "/public/", "public", "/admin", "admin", "/api/", "x", "..;", "/./", "/../", "?", "#", "%"),
+    *(
+        "%2e",
+        "%2E%2e",
+        "%2f",
+        "%5C",
+        "%25",
+        "%252e",
+        "%00",
+        "%3b",
+        "%c0%ae",
+        "%e2%80%8b",
+        "%ef%bc%8f",
+        "%61dmin",
+        "%20",
+    ),
+    *("http://app", "http://evil", "https://", "@", ":", "+", "&", "=", "~", "{x}", "'", "|", "\\", ";", "*"),
+    *(" ", "\t", "\r", "\n", "\x00", "\x7f", "\xe4", "\xa0"),
+]
+_TARGETS = st.one_of(
+    st.binary(max_size=40),
+    st.lists(st.sampled_from(_PIECES), min_size=1, max_size=8).map(lambda pieces: "".join(pieces).encode("latin-1")),
+    st.tuples(st.just(b"/public/"), st.binary(max_size=12)).map(b"".join),
+    st.tuples(st.just(b"/public/"), st.text("abc%.;/2eEfF5cC?#~", max_size=12).map(str.encode)).map(b"".join),
+)
+_CREDENTIALS = st.sampled_from(["", "Authorization: Bearer R~property\r\n", "Authorization: Bearer ADM~property\r\n"])
+
+_REQUESTS = {
+    b"GET /public/a HTTP/1.1\r\nHost: app\r\n\r\n": ("GET /public/a", b"", b""),
+    b"GET http://app/public/b?c HTTP/1.1\r\nHost: app\r\nX-Auth-Subject: root\r\n\r\n": ("GET /public/b?c", b"", b""),
+    b"POST /public/c HTTP/1.1\r\nHost: app\r\nContent-Length: 12\r\n\r\nhello\r\n\r\nyou": (
+        "POST /public/c",
+        b"hello\r\n\r\nyou",
+        b"",
+    ),
+    b"POST /public/d HTTP/1.1\r\nHost: app\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b'5;x="y"\r\nhello\r\n0003\r\n\r\n0\r\n0\r\nX-Sum: 1\r\nX-Auth-Subject: root\r\n\r\n': (
+        "POST /public/d",
+        b"hello\r\n0",
+        b"X-Sum: 1\r\n",
+    ),
+    b"PUT /public/e HTTP/1.1\r\nHost: app\r\nConnection: Upgrade, X-Gone\r\nUpgrade: h2c\r\nX-Gone: y\r\n"
+    b"Content-Length: 3\r\n\r\nabc": ("PUT /public/e", b"abc", b""),
+    b"GET /api/f HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer R~split\r\n\r\n": ("GET /api/f", b"", b""),
+    b"GET /admin HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer R~split\r\n\r\n": None,
+}
+"""Requests, and what of each must reach the upstream: request line, body and trailers."""
+
+
+@pytest.fixture(scope="module")
+def ground() -> Iterator[Bed]:
+    with bed() as laid:
+        yield laid
+
+
+@settings(max_examples=400, deadline=None)
+@given(target=_TARGETS, credentials=_CREDENTIALS)
+@example(target=b"/public/../admin", credentials="")
+@example(target=b"http://app/public/x", credentials="")
+@example(target=b" /public/x ", credentials="")
+@example(target=b"", credentials="")
+def test_target_is_refused_or_forwarded_as_it_was_sent(ground: Bed, target: bytes, credentials: str) -> None:
+    """Whatever stands for a target, the upstream sees nothing or exactly these bytes, and no `/admin` without leave."""
+    before = len(ground.upstream.heads)
+    with connect(ground.enforcer.port) as connection:
+        head = f" HTTP/1.1\r\nHost: app\r\nConnection: close\r\n{credentials}\r\n".encode()
+        connection.sendall(b"GET " + target + head)
+        status = Answers(connection).next()[0]
+    seen = ground.upstream.heads[before:]
+    if status != 200:
+        assert status in _REFUSALS
+        assert seen == []
+        return
+    assert len(seen) == 1
+    assert is_wholesome(seen[0])
+    assert not trespasses(seen[0])
+    forwarded = seen[0].split(b" ")[1]
+    sent = target.strip(b" ")
+    assert sent in (forwarded, b"http://app" + forwarded, b"https://app" + forwarded)
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data(), requests=st.lists(st.sampled_from(list(_REQUESTS)), min_size=1, max_size=5))
+def test_packets_make_no_difference(ground: Bed, data: st.DataObject, requests: list[bytes]) -> None:
+    """However a connection's bytes are cut into packets, the upstream gets the same requests, in their order."""
+    before = len(ground.upstream.requests)
+    stream = b"".join(requests)
+    cuts = data.draw(st.sets(st.integers(1, len(stream) - 1), max_size=20).map(sorted))
+    with connect(ground.enforcer.port) as connection:
+        for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+            connection.sendall(stream[start:end])
+        answers = Answers(connection)
+        statuses = [answers.next()[0] for _ in requests]
+    wanted = [_REQUESTS[request] for request in requests]
+    assert statuses == [403 if one is None else 200 for one in wanted]
+    heads = [head for head, _ in ground.upstream.requests[before:]]
+    bodies = [body for _, body in ground.upstream.requests[before:]]
+    lines = [head.partition(b" HTTP/1.1")[0].decode() for head in heads]
+    assert list(zip(lines, bodies, ground.upstream.trailers[before:], strict=True)) == [one for one in wanted if one]
+    assert all(map(is_wholesome, heads))

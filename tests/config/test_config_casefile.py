@@ -1,0 +1,150 @@
+"""A file of policy tests, read whole or with all its mistakes."""
+
+from pathlib import Path
+
+import pytest
+
+from enforcer.config.casefile import load_cases
+from enforcer.errors import ConfigError
+from enforcer.policy.cases import REASONS, Case, Facts
+
+RULES = ["read countries", "write countries"]
+
+
+def mistakes(tmp_path: Path, text: str) -> list[str]:
+    file = tmp_path / "tests.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as refused:
+        load_cases(file, RULES)
+    return [str(problem).replace(f"{tmp_path}/", "") for problem in refused.value.problems]
+
+
+def test_tests_are_read_with_their_places(tmp_path: Path) -> None:
+    """A failure names its line."""
+    file = tmp_path / "tests.yaml"
+    file.write_text(
+        """\
+tokens:
+  reader: {scope: country.read, aud: [x]}
+tests:
+  - name: one
+    request: GET /a
+    token: reader
+    expect: allow
+  - {name: two, request: PUT /b, token: {inactive: true}, expect: deny, rule: _none, reason: no_rule, status: 403}
+""",
+        encoding="utf-8",
+    )
+    cases, document = load_cases(file, RULES)
+    assert cases.tokens == {"reader": Facts(scope="country.read", aud=("x",))}
+    assert cases.tests == (
+        Case(name="one", request="GET /a", token="reader", expect="allow"),
+        Case(
+            name="two",
+            request="PUT /b",
+            token=Facts(inactive=True),
+            expect="deny",
+            rule="_none",
+            reason="no_rule",
+            status=403,
+        ),
+    )
+    assert [document.place(("tests", at))[0] for at in range(2)] == [4, 8]
+
+
+WRONG = """\
+tokens:
+  reader: {scopes: country.read}
+  writer: {scope: [country.write]}
+  nobody: {inactive: true, sub: x}
+test: []
+tests:
+  - name: one
+    request: GET /a
+    tokn: reader
+    expect: allow
+  - name: two
+    request: /a
+    expect: deny
+  - name: three
+    request: GET /a
+    expect: maybe
+    token: 7
+  - name: four
+    request: GET /a
+  - name: five
+    request: GET /a
+    expect: deny
+    token: {client: x}
+  - name: six
+    request: GET /a
+    expect: deny
+    token: {inactive: true, scope: x}
+    status: 403
+  - name: seven
+    request: GET /a
+    expect: deny
+    reason: no_scope
+"""
+
+
+def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
+    """As those of a configuration are."""
+    assert mistakes(tmp_path, WRONG) == [
+        'tests.yaml:2:12: tokens.reader: unknown key "scopes"; did you mean "scope"?',
+        "tests.yaml:3:12: tokens.writer.scope: expected text, found a list",
+        "tests.yaml:4:3: tokens.nobody: of an inactive token nothing else is known",
+        'tests.yaml:5:1: unknown key "test"; did you mean "tests"?',
+        'tests.yaml:9:5: tests[0]: unknown key "tokn"; did you mean "token"?',
+        "tests.yaml:11:5: tests[1]: request: expected a method, a blank and a path, such as GET /ms-system/country",
+        'tests.yaml:16:13: tests[2].expect: expected allow or deny, found "maybe"',
+        "tests.yaml:17:12: tests[2].token: expected a mapping or text, found 7",
+        'tests.yaml:18:5: tests[3]: missing key "expect": What the decision must be',
+        'tests.yaml:23:13: tests[4].token: unknown key "client"; did you mean "client_id"?',
+        "tests.yaml:27:5: tests[5].token: of an inactive token nothing else is known",
+        f"tests.yaml:29:5: tests[6]: reason: expected one of {', '.join(REASONS)}",
+    ]
+
+
+NAMES = """\
+tokens:
+  none: {scope: a}
+  reader: {scope: country.read}
+tests:
+  - {name: one, request: GET /a, expect: deny, token: raeder}
+  - {name: one, request: GET /a, expect: deny, rule: read country}
+  - {name: two, request: GET /a, expect: deny, rule: other}
+"""
+
+
+def test_names_that_stand_for_nothing_or_twice_are_mistakes(tmp_path: Path) -> None:
+    """With the one that was probably meant."""
+    assert mistakes(tmp_path, NAMES) == [
+        'tests.yaml:2:3: tokens: "none" is no token: choose another name',
+        'tests.yaml:5:55: tests[0].token: no token is called "raeder"; did you mean "reader"?',
+        'tests.yaml:6:5: tests[1]: the name "one" is taken by the one at tests.yaml:5:5',
+        'tests.yaml:6:54: tests[1].rule: no rule is called "read country"; did you mean "read countries"?',
+        'tests.yaml:7:54: tests[2].rule: no rule is called "other"; known: _none, read countries, write countries',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "tests.yaml:1:1: the file is empty"),
+        ("tokens: {}", 'tests.yaml:1:1: missing key "tests": The tests'),
+        ("tests: []", "tests.yaml:1:1: tests: there is none"),
+        ("tests: [", "tests.yaml:2:1: not YAML:"),
+    ],
+)
+def test_a_file_without_tests_is_a_mistake(tmp_path: Path, text: str, told: str) -> None:
+    """It would pass, and show nothing."""
+    (found,) = mistakes(tmp_path, text)
+    assert found.startswith(told)
+
+
+def test_a_file_that_is_not_there_is_one_mistake(tmp_path: Path) -> None:
+    """Named as it was asked for."""
+    with pytest.raises(ConfigError) as refused:
+        load_cases(tmp_path / "none.yaml", RULES)
+    assert str(refused.value) == f"{tmp_path}/none.yaml: cannot be read: No such file or directory"

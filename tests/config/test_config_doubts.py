@@ -1,0 +1,90 @@
+"""What may not be meant, with its place."""
+
+from pathlib import Path
+
+import pytest
+
+from enforcer.config.document import Document
+from enforcer.config.doubts import Doubt, doubts
+from enforcer.config.load import load_with_places
+from enforcer.policy.lint import Level
+from enforcer.policy.trial import Policy
+
+CONFIG = """\
+upstream: {url: http://127.0.0.1:8090}
+authorization_servers:
+  - introspection_endpoint: ENDPOINT
+    client_id: enforcer
+    client_secret: {env: SECRET}
+rules:
+  - name: open
+    path: /a/**
+    public: true
+  - name: shut
+    path: /a/b
+    methods: [GET]
+    any_scope: [a]
+"""
+
+
+def looked_at(tmp_path: Path, text: str) -> tuple[list[Doubt], Document]:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    loaded, document = load_with_places(file, None)
+    return doubts(loaded.config, document, Policy((rule, "there") for rule in loaded.config.rules)), document
+
+
+def test_doubts_are_told_by_line_each_at_its_key(tmp_path: Path) -> None:
+    """Or at its rule, where the key is not written."""
+    found, document = looked_at(tmp_path, CONFIG.replace("ENDPOINT", "http://auth.example.org/x"))
+    assert {one.problem.file for one in found} == {document.file}
+    assert [
+        (one.level, one.code, one.problem.line, one.problem.column, one.problem.path, one.problem.message)
+        for one in found
+    ] == [
+        (
+            Level.WARNING,
+            "plain_text",
+            3,
+            29,
+            "authorization_servers[0].introspection_endpoint",
+            "tokens and the client's secret cross the network as plain text; use https://",
+        ),
+        (Level.NOTE, "public", 7, 5, "rules[0]", "everybody may pass: all methods of /a/**"),
+        (
+            Level.WARNING,
+            "weaker_around",
+            11,
+            11,
+            "rules[1].path",
+            '/a/b/ falls under "open" (there), which asks for less; an app may take both for the same',
+        ),
+        (
+            Level.NOTE,
+            "methods_left_out",
+            12,
+            5,
+            "rules[1].methods",
+            'no rule is for POST, PUT, PATCH or DELETE of /a/b: refused, though "open" (there) is for it around there',
+        ),
+        (Level.NOTE, "scope_used_once", 13, 5, "rules[1].any_scope", "a is in no other rule"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "plain"),
+    [
+        ("http://127.0.0.1:8085/x", False),
+        ("http://127.9.9.9/x", False),
+        ("http://[::1]/x", False),
+        ("http://localhost/x", False),
+        ("https://auth.example.org/x", False),
+        ("http://auth.example.org/x", True),
+        ("http://10.0.0.1/x", True),
+        ("http://localhost.example.org/x", True),
+    ],
+)
+def test_plain_text_is_doubted_where_it_leaves_the_machine(tmp_path: Path, endpoint: str, plain: bool) -> None:
+    """Tokens go along, and our secret."""
+    found, _ = looked_at(tmp_path, CONFIG.replace("ENDPOINT", endpoint))
+    assert ("plain_text" in {one.code for one in found}) == plain

@@ -1,0 +1,121 @@
+"""What the README shows is what happens."""
+
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import click
+import httpx
+import pytest
+from harness.processes import enforcer
+from harness.waiting import eventually
+
+from enforcer.cli import main
+from enforcer.config.load import load
+from enforcer.config.reference import reference
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+ROW = re.compile(r"^\| (`[\w.\[\]]+`) \| ([^|]+) \|", re.MULTILINE)
+
+
+def section(title: str) -> str:
+    """Return a section, and those below it."""
+    return README.partition(f"\n## {title}")[2].partition("\n## ")[0]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Return the code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@contextmanager
+def process(*arguments: str, port: int) -> Iterator[None]:
+    """Run a Python module until the block ends; it is ready when it accepts connections."""
+    with subprocess.Popen([sys.executable, "-m", *arguments], stderr=subprocess.DEVNULL) as process:
+        try:
+            assert eventually(lambda: process.poll() is not None or listens(port))
+            assert process.poll() is None
+            yield
+        finally:
+            process.kill()
+
+
+def listens(port: int) -> bool:
+    """Tell whether somebody does."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports that nobody listens on."""
+    with ExitStack() as held:
+        listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [listener.getsockname()[1] for listener in listeners]
+
+
+def test_the_five_minutes_lead_to_an_app_behind_the_enforcer(tmp_path: Path) -> None:
+    """With the two files of the README, and the answers that it shows."""
+    steps = section("In front of your own app")
+    clients, config = blocks(steps, "yaml")
+    app_port, auth_port = free_ports(2)
+    for address, port in {"127.0.0.1:8000": app_port, "127.0.0.1:8085": auth_port, "127.0.0.1:8091": 0}.items():
+        assert address in config
+        config = config.replace(address, f"127.0.0.1:{port}")
+    (tmp_path / "clients.yaml").write_text(clients)
+    (tmp_path / "site" / "reports").mkdir(parents=True)
+    (tmp_path / "site" / "index.html").write_text("hello\n")
+    (tmp_path / "site" / "reports" / "today.txt").write_text("42\n")
+    form = dict(re.findall(r"-d (\w+)=(\S+)", steps))
+    folder = str(tmp_path / "site")
+    with (
+        process("http.server", str(app_port), "--bind", "127.0.0.1", "--directory", folder, port=app_port),
+        process("authserver", "--port", str(auth_port), "--clients", str(tmp_path / "clients.yaml"), port=auth_port),
+        enforcer(config + "admin: {address: 127.0.0.1:0}\n", {"ENFORCER_CLIENT_SECRET": "my-enforcer-secret"}) as proxy,
+        httpx.Client(base_url=f"http://localhost:{proxy.port}", trust_env=False) as client,
+    ):
+        assert client.get("/").text == "hello\n"
+        refused = client.get("/reports/today.txt")
+        assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+        issued = client.post(f"http://localhost:{auth_port}/ms-auth-server/oauth2/token", data=form).json()
+        bearer = {"Authorization": f"Bearer {issued['access_token']}"}
+        assert client.get("/reports/today.txt", headers=bearer).text == "42\n"
+        assert client.get("/config.yaml", headers=bearer).status_code == 403
+
+
+def test_the_rules_can_be_copied(tmp_path: Path) -> None:
+    """They are a policy as it stands."""
+    head, _, _ = (ROOT / "config.yaml").read_text().partition("rules:")
+    (rules,) = blocks(section("The configuration"), "yaml")
+    config = tmp_path / "config.yaml"
+    config.write_text(head + rules)
+    loaded = load(config, {"ENFORCER_CLIENT_SECRET": "secret"})
+    assert [rule.name for rule in loaded.config.rules] == ["read countries", "tenant reports", "health"]
+
+
+def test_the_keys_and_their_defaults_are_those_of_the_reference() -> None:
+    """The table is a choice of its rows."""
+    rows = ROW.findall(section("The configuration"))
+    assert len(rows) > 10
+    assert [row for row in rows if row not in ROW.findall(reference())] == []
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    """To files of this repository."""
+    links = [link for link in re.findall(r"\]\(([^)#]+)", page.read_text()) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_commands_exist() -> None:
+    """Of the command line and of the Makefile."""
+    commands = set(re.findall(r"(?:^\$ |`)enforcer ([a-z]+)", README, re.MULTILINE))
+    assert commands <= set(main.list_commands(click.Context(main)))
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:^\$ |`)make ([a-z]+)", README, re.MULTILINE)) <= targets

@@ -1,0 +1,248 @@
+"""The walk, from the command that a newcomer types."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEMO = [sys.executable, "-m", "enforcer", "demo"]
+PORTS = {"--port": "0", "--admin-port": "0", "--auth-port": "0", "--app-port": "0"}
+UP = re.compile(
+    r"the authorization server: (?P<issuer>\S+)\n.*the country app: (?P<app>[^\s,]+),.*"
+    r"the enforcer: (?P<enforcer>[^\s,]+), metrics at (?P<metrics>\S+)\n",
+    re.DOTALL,
+)
+PATIENCE = 30.0
+COUNTRY = "/ms-system/country/code/AUS"
+SERVICE = {"client_id": "service-client-jwt", "client_secret": "service-client-jwt-secret"}
+
+
+def demo(*options: str, **ports: str) -> list[str]:
+    """Return the command line of a demo on free ports."""
+    chosen = {**PORTS, **{f"--{name.replace('_', '-')}": port for name, port in ports.items()}}
+    return [*DEMO, *(part for option in chosen.items() for part in option), *options]
+
+
+class Demo(NamedTuple):
+    """A demo that stays up, what it has said until then, and where its parts are."""
+
+    process: subprocess.Popen[str]
+    said: str
+    places: dict[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """Where it keeps its logs."""
+        found = re.search(r"logs in (\S+):", self.said)
+        assert found is not None
+        return Path(found[1])
+
+    def children(self) -> dict[str, int]:
+        """Return the process of each part, by its module."""
+        table = subprocess.run(["ps", "-A", "-o", "ppid=,pid=,args="], capture_output=True, text=True, check=True)
+        rows = [line.split() for line in table.stdout.splitlines()]
+        return {
+            row[row.index("-m") + 1]: int(row[1]) for row in rows if row[0] == str(self.process.pid) and "-m" in row
+        }
+
+    def leftovers(self) -> list[object]:
+        """Tell what still answers or lies around."""
+        urls = [httpx.URL(url) for url in self.places.values()]
+        answering = [url for url in urls if listens(url.port or 0)]
+        return [*answering, *([self.folder] if self.folder.exists() else [])]
+
+
+def listens(port: int) -> bool:
+    """Tell whether somebody does."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def lives(pid: int) -> bool:
+    """Tell whether a process does."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@contextmanager
+def running() -> Iterator[Demo]:
+    """Run a demo that has played its walk and stays up, in a process group of its own as a terminal would."""
+    command = subprocess.Popen(
+        demo(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    with command as process:
+        try:
+            assert process.stdout is not None
+            said = ""
+            while "Ctrl-C stops all three" not in said and (line := process.stdout.readline()):
+                said += line
+            found = UP.search(said)
+            assert found is not None, said
+            yield Demo(process, said, found.groupdict())
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    """A client that uses no proxy."""
+    with httpx.Client(trust_env=False) as client:
+        yield client
+
+
+def token(client: httpx.Client, issuer: str, scope: str) -> httpx.Response:
+    """Ask for a token as step 2 does."""
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": "user-client-opaque",
+        "client_secret": "user-client-secret",
+        "scope": scope,
+    }
+    return client.post(f"{issuer}/oauth2/token", data=form)
+
+
+def test_the_walk_is_right_step_by_step_and_ends_with_0() -> None:
+    """Every step is shown with its request and answer, and no whole token."""
+    ended = subprocess.run(demo("--once"), capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=ROOT)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert re.findall(r"^(\d)\. ", ended.stdout, re.MULTILINE) == ["1", "2", "3", "4", "5", "6"]
+    assert re.findall(r"^   (\d{3}) ", ended.stdout, re.MULTILINE) == ["401", "200", "200", "200", "200", "403"]
+    assert ended.stdout.count("   $ curl ") == 6
+    assert ended.stdout.count("   ✓ status") == 6
+    assert "✗" not in ended.stdout
+    assert "\n✓ every step is right\n" in ended.stdout
+    assert re.findall(r"[A-Za-z0-9_-]{43,}", ended.stdout) == []
+
+
+def test_a_wrong_step_says_what_was_expected_and_ends_with_1(tmp_path: Path) -> None:
+    """Here everybody may read."""
+    config = tmp_path / "open.yaml"
+    config.write_text((ROOT / "config.yaml").read_text().replace("scopes: [country.read]", "public: true"))
+    command = demo("--once", "--config", str(config))
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert ended.returncode == 1
+    assert ended.stdout.count("   ✓ status") == 4
+    assert "   ✗ status: expected 401, got 200\n" in ended.stdout
+    assert '   ✗ WWW-Authenticate: expected ["Bearer"], got []\n' in ended.stdout
+    assert "   ✗ status: expected 403, got 200\n" in ended.stdout
+    assert "\n✗ 2 of 6 steps are wrong\n" in ended.stdout
+
+
+def test_the_demo_stays_up_for_clients_until_it_is_stopped(client: httpx.Client) -> None:
+    """The four steps and the refusal, by another client; SIGTERM then leaves nothing behind."""
+    with running() as demo:
+        issuer, url = demo.places["issuer"], demo.places["enforcer"] + COUNTRY
+
+        refused = client.get(url)
+        assert refused.status_code == 401
+        assert refused.headers.get_list("WWW-Authenticate") == ["Bearer"]
+
+        before = int(time.time())
+        granted = token(client, issuer, "country.read")
+        issued = granted.json()
+        access_token = issued.pop("access_token")
+        assert granted.status_code == 200
+        assert re.fullmatch(r"[A-Za-z0-9_-]{128}", access_token)
+        assert issued == {"scope": "country.read", "token_type": "Bearer", "expires_in": 14399}
+
+        allowed = client.get(url, headers={"Authorization": f"Bearer {access_token}"})
+        assert allowed.status_code == 200
+        assert allowed.json() == {"code": "AUS", "name": "AUSTRALIA"}
+
+        introspected = client.post(f"{issuer}/oauth2/introspect", data={**SERVICE, "token": access_token}).json()
+        stamps = {name: introspected.pop(name) for name in ("nbf", "iat", "exp")}
+        assert [type(stamp) for stamp in stamps.values()] == [int, int, int]
+        assert before <= stamps["iat"] == stamps["nbf"] == stamps["exp"] - 14400
+        assert isinstance(introspected.pop("jti"), str)
+        assert introspected == {
+            "active": True,
+            "sub": "user-client-opaque",
+            "aud": ["ms-system"],
+            "scope": "country.read",
+            "iss": issuer,
+            "client_id": "user-client-opaque",
+            "token_type": "Bearer",
+        }
+
+        other = token(client, issuer, "profile").json()["access_token"]
+        refused = client.get(url, headers={"Authorization": f"Bearer {other}"})
+        assert refused.status_code == 403
+        assert refused.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope", scope="country.read"'
+
+        assert 'enforcer_requests_total{code="200",method="GET",route="read countries"} 2.0' in client.get(
+            demo.places["metrics"]
+        ).text.replace("'", '"')
+        logs = "".join(log.read_text() for log in demo.folder.glob("*.log"))
+        assert not [secret for secret in (access_token, other, *SERVICE.values()) if secret in logs]
+        assert f'  curl -i -H "Authorization: Bearer $TOKEN" {demo.places["enforcer"]}/' in demo.said
+
+        demo.process.terminate()
+        said, errors = demo.process.communicate(timeout=PATIENCE)
+        assert (demo.process.returncode, said, errors) == (0, "\nAll three are stopped\n", "")
+        assert demo.leftovers() == []
+
+
+def test_a_part_that_dies_is_told_of_and_ends_the_others() -> None:
+    """With its own last lines."""
+    with running() as demo:
+        children = demo.children()
+        assert sorted(children) == ["authserver", "country_app", "enforcer"]
+        os.kill(children["country_app"], signal.SIGKILL)
+        _, errors = demo.process.communicate(timeout=PATIENCE)
+        assert demo.process.returncode == 1
+        assert errors.startswith("Error: the country app was ended by signal 9; it said last:\n")
+        assert "country_app: listening on 127.0.0.1 port" in errors
+        assert demo.leftovers() == []
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing_running() -> None:
+    """The terminal sends SIGINT to the whole process group."""
+    with subprocess.Popen(
+        demo(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        started = Demo(process, process.stdout.readline(), {})
+        children = started.children()
+        os.killpg(process.pid, signal.SIGINT)
+        said, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, errors) == (0, "")
+    assert said.endswith("\nAll three are stopped\n")
+    assert [module for module, pid in children.items() if lives(pid)] == []
+    assert started.leftovers() == []
+
+
+@pytest.mark.parametrize("name", ["port", "admin_port", "auth_port", "app_port"])
+def test_a_taken_port_is_one_clear_line(name: str) -> None:
+    """It says which, and how to choose another; nothing is started."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = demo("--once", **{name: str(port)})
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=ROOT)
+    option = f"--{name.replace('_', '-')}"
+    assert ended.returncode == 1
+    assert ended.stderr == f"Error: port {port} is taken; choose another: {option} N, or make demo {name.upper()}=N\n"
+    assert ended.stdout == ""
+
+
+def test_a_wrong_configuration_starts_nothing(tmp_path: Path) -> None:
+    """Its mistakes are told by the lines of the user's own file."""
+    config = tmp_path / "config.yaml"
+    config.write_text((ROOT / "config.yaml").read_text().replace("methods: [GET]", "methds: [GET]"))
+    command = demo("--once", "--config", str(config))
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert re.fullmatch(rf"{re.escape(str(config))}:\d+:\d+: rules\[0\]: unknown key .*\n", ended.stderr)

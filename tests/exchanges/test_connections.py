@@ -1,0 +1,210 @@
+"""How long connections live, on both sides, and what HTTP/1.0 on either side changes."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from harness.clients import Client, pipelined
+from harness.configs import config
+from harness.processes import Enforcer, enforcer
+from harness.servers import Server
+from harness.upstreams import Incoming, LeftError, Upstream
+from harness.waiting import eventually
+
+
+def test_connections_are_kept_on_both_sides(app: Upstream, client: Client) -> None:
+    """Requests one after the other use one connection of the client and one to the app."""
+    client.ask("GET", "/0")
+    before = app.connections
+    for number in range(1, 20):
+        assert client.ask("POST", f"/{number}", body=b"x" * number).status == 200
+    assert app.connections - before == 0
+
+
+def test_connections_of_many_clients_share_one_to_the_app(app: Upstream, proxy: Enforcer) -> None:
+    """A connection to the app belongs to no client."""
+    with Client(proxy.port) as client:
+        client.ask("GET", "/0")
+    before = app.connections
+    for number in range(5):
+        with Client(proxy.port) as client:
+            assert client.ask("GET", f"/{number}").status == 200
+    assert app.connections - before == 0
+
+
+def test_a_client_that_asks_for_close_gets_it(app: Upstream, client: Client) -> None:
+    """Connection: close ends the client's connection, and not the one to the app."""
+    client.ask("GET", "/0")
+    before = app.connections
+    answer = client.ask("GET", "/1", [("Connection", "close")])
+    assert answer.values("Connection") == [b"close"]
+    assert client.closed()
+    assert [value for name, value in app.requests[-1].headers if name == b"connection"] == []
+    assert app.connections - before == 0
+
+
+def test_an_app_that_closes_closes_its_own_connection_alone(app: Upstream, client: Client) -> None:
+    """Connection: close in an answer is not for the client."""
+    app.handler = lambda incoming: incoming.answer(b"bye", headers=[("Connection", "close")])
+    answers = [client.ask("GET", "/0"), client.ask("GET", "/1")]
+    assert [(answer.body, answer.values("Connection")) for answer in answers] == [(b"bye", []), (b"bye", [])]
+
+
+def test_an_http_1_0_client_gets_its_answer_and_the_close(app: Upstream, proxy: Enforcer) -> None:
+    """Without a word about it, HTTP/1.0 does not keep connections."""
+    with Client(proxy.port, old=True) as client:
+        answer = client.ask("POST", "/thing", body=b"body")
+        assert (answer.status, answer.values("Connection")) == (200, [b"close"])
+        assert client.closed()
+    assert app.requests[-1].http_version == b"1.1"
+
+
+def test_an_http_1_0_client_may_keep_its_connection(app: Upstream, proxy: Enforcer) -> None:
+    """It asks for that, and is told that it has it."""
+    with Client(proxy.port, old=True) as client:
+        for _ in range(2):
+            answer = client.ask("GET", "/thing", [("Connection", "keep-alive")])
+            assert answer.values("Connection") == [b"keep-alive"]
+
+
+@pytest.mark.parametrize("keep", [[], [("Connection", "keep-alive")]])
+def test_an_http_1_0_client_gets_a_chunked_answer_without_the_chunks(
+    app: Upstream, proxy: Enforcer, keep: list[tuple[str, str]]
+) -> None:
+    """It knows no chunks: the answer ends with the connection."""
+
+    def handler(incoming: Incoming) -> None:
+        incoming.start()
+        incoming.send(b"one ")
+        incoming.send(b"two")
+        incoming.end([("X-Sum", "1")])
+
+    app.handler = handler
+    with Client(proxy.port, old=True) as client:
+        answer = client.ask("GET", "/thing", keep)
+        assert (answer.body, answer.values("Transfer-Encoding")) == (b"one two", [])
+        assert (answer.values("Connection"), answer.values("Trailer")) == ([b"close"], [])
+
+
+def test_an_http_1_0_client_gets_no_interim_answer(app: Upstream, proxy: Enforcer) -> None:
+    """It would take the first head for the answer."""
+
+    def handler(incoming: Incoming) -> None:
+        incoming.inform(103, [("Link", "</style.css>")])
+        incoming.answer(b"page")
+
+    app.handler = handler
+    with Client(proxy.port, old=True) as client:
+        answer = client.ask("GET", "/page")
+        assert (answer.body, answer.interim) == (b"page", [])
+
+
+def test_an_http_1_0_client_sees_that_a_chunked_answer_was_cut(app: Upstream, proxy: Enforcer) -> None:
+    """A plain close would look like the end of the answer, so that it is a reset."""
+    app.handler = lambda incoming: incoming.raw(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nwor"
+    )
+    with Client(proxy.port, old=True) as client, pytest.raises(LeftError):
+        client.ask("GET", "/thing")
+
+
+@pytest.mark.parametrize(
+    ("head", "framing"),
+    [
+        (b"HTTP/1.0 200 OK\r\n\r\n", [b"chunked"]),
+        (b"HTTP/1.1 200 OK\r\n\r\n", [b"chunked"]),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 11\r\n\r\n", []),
+    ],
+)
+def test_an_answer_may_end_with_the_apps_connection(
+    app: Upstream, client: Client, head: bytes, framing: list[bytes]
+) -> None:
+    """To the client it has a length of its own, and the client's connection is kept."""
+    app.handler = lambda incoming: incoming.raw(head + b"hello world")
+    for _ in range(2):
+        answer = client.ask("GET", "/thing")
+        assert (answer.body, answer.values("Transfer-Encoding")) == (b"hello world", framing)
+
+
+def test_an_http_1_0_app_may_keep_its_connection(app: Upstream, client: Client) -> None:
+    """It says so, and gets the next request there."""
+    head = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"
+
+    def handler(incoming: Incoming) -> None:
+        for _ in range(3):
+            incoming.raw(head)
+            incoming.socket.recv(65536)
+
+    app.handler = handler
+    before = app.connections
+    assert [client.ask("GET", f"/{number}").body for number in range(3)] == [b"ok"] * 3
+    assert app.connections - before == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
+def test_a_request_on_a_connection_that_the_app_had_closed_is_sent_again(
+    app: Upstream, client: Client, method: str
+) -> None:
+    """What is safe to repeat is repeated once, on a new connection."""
+    fail_once = _closing_once(app, client)
+    assert client.ask(method, "/again").status == 200
+    assert fail_once.is_set()
+    assert [request.target for request in app.requests] == [b"/first", b"/again", b"/again"]
+
+
+@pytest.mark.parametrize(("method", "body"), [("POST", None), ("PATCH", None), ("POST", b"body"), ("PUT", b"body")])
+def test_a_request_that_is_not_safe_to_repeat_is_not_sent_again(
+    app: Upstream, client: Client, method: str, body: bytes | None
+) -> None:
+    """The client is told 502, and decides for itself; a body was streamed and is gone."""
+    _closing_once(app, client)
+    assert client.ask(method, "/again", body=body).status == 502
+    assert [request.target for request in app.requests] == [b"/first", b"/again"]
+
+
+def test_a_request_on_a_new_connection_is_not_sent_again(app: Upstream, client: Client) -> None:
+    """An app that closes on the first request of a connection would close on every one."""
+    app.disconnect()
+    assert eventually(lambda: app.open == 0)
+    app.handler = lambda incoming: incoming.socket.close()
+    assert client.ask("GET", "/once").status == 502
+    assert [request.target for request in app.requests] == [b"/once"]
+
+
+def _closing_once(app: Upstream, client: Client) -> threading.Event:
+    """Make the app close the connection that it has, on its next request, before the first byte of an answer."""
+    app.disconnect()
+    assert eventually(lambda: app.open == 0)
+    assert client.ask("GET", "/first").status == 200
+    failed = threading.Event()
+
+    def handler(incoming: Incoming) -> None:
+        if failed.is_set():
+            incoming.answer()
+        else:
+            failed.set()
+            incoming.left(0)
+            raise LeftError
+
+    app.handler = handler
+    return failed
+
+
+def test_pipelined_requests_beyond_the_limit_close_the_connection_behind_those_before(
+    app: Upstream, authorization_server: Server
+) -> None:
+    """What is answered is answered in order; the rest may be sent again, and none of it reached the app."""
+    with enforcer(config(app.url, authorization_server.port, limits={"pipelined": 3})) as process:
+        go_on = threading.Event()
+
+        def handler(incoming: Incoming) -> None:
+            assert go_on.wait(10)
+            incoming.answer(incoming.request.target)
+
+        app.handler = handler
+        threading.Timer(0.1, go_on.set).start()
+        answers = pipelined(process.port, [("GET", f"/{number}", None) for number in range(3000)])
+    assert [answer.body for answer in answers] == [b"/0", b"/1", b"/2", b"/3"]
+    assert [answer.values("Connection") for answer in answers] == [[], [], [], [b"close"]]
+    assert [request.target for request in app.requests] == [b"/0", b"/1", b"/2", b"/3"]

@@ -1,0 +1,121 @@
+"""Who leaves is not waited for: a client that leaves ends all work that was done for it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from harness.clients import Client
+from harness.configs import config
+from harness.processes import Enforcer, enforcer
+from harness.servers import Server, response, serving
+from harness.upstreams import Incoming, Upstream
+from harness.usage import metric
+from harness.waiting import eventually
+
+
+class Watch:
+    """A handler that notes whether the request arrived, and whether its connection ended while it was waited for."""
+
+    def __init__(self, begin: bytes = b"") -> None:
+        self.arrived = threading.Event()
+        self.ended = threading.Event()
+        self._begin = begin
+
+    def __call__(self, incoming: Incoming) -> None:
+        if self._begin:
+            incoming.raw(self._begin)
+        self.arrived.set()
+        if incoming.left():
+            self.ended.set()
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_client_that_leaves_while_the_app_works_ends_the_work(app: Upstream, proxy: Enforcer, half: bool) -> None:
+    """The app sees its connection close, be it that the client closed or only stopped sending."""
+    app.handler = watch = Watch()
+    with Client(proxy.port) as client:
+        client.begin("GET", "/slow")
+        client.end()
+        assert watch.arrived.wait(10)
+        if half:
+            client.socket.shutdown(socket.SHUT_WR)
+        else:
+            client.close()
+        assert watch.ended.wait(10)
+
+
+def test_a_client_that_leaves_during_the_answer_ends_it(app: Upstream, proxy: Enforcer) -> None:
+    """The app sees its connection close in the middle of a stream."""
+    app.handler = watch = Watch(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+    with Client(proxy.port) as client:
+        client.begin("GET", "/stream")
+        client.end()
+        assert client.head().status == 200
+    assert watch.ended.wait(10)
+
+
+def test_a_client_that_leaves_during_its_upload_ends_it(app: Upstream, proxy: Enforcer) -> None:
+    """The app sees that the body is not whole."""
+    app.handler = watch = Watch()
+    with Client(proxy.port) as client:
+        client.begin("PUT", "/upload", [("Content-Length", "1000")])
+        client.send(b"half")
+        assert watch.arrived.wait(10)
+    assert watch.ended.wait(10)
+
+
+def test_a_client_that_leaves_during_the_introspection_never_reaches_the_app(app: Upstream) -> None:
+    """Its token is asked for to the end, since others may wait for it, and the request goes no further."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def answer(head: bytes, body: bytes) -> bytes:
+        asked.set()
+        assert go_on.wait(10)
+        return response(b'{"active": true, "scope": "read"}')
+
+    with serving(answer) as server, enforcer(config(app.url, server.port)) as process:
+        with Client(process.port) as client:
+            client.begin("GET", "/left")
+            client.end()
+            assert asked.wait(10)
+        assert eventually(lambda: metric(process, "enforcer_connections") == 0)
+        go_on.set()
+        with Client(process.port) as client:
+            assert client.ask("GET", "/stayed").status == 200
+    assert [request.target for request in app.requests] == [b"/stayed"]
+    assert len(server.requests) == 1
+
+
+@pytest.fixture
+def narrow(app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
+    """An enforcer that has one connection to the app."""
+    settings = {"url": app.url, "pool": {"connections": 1}}
+    with enforcer(config(app.url, authorization_server.port, upstream=settings)) as process:
+        yield process
+
+
+def test_a_client_that_leaves_the_queue_never_reaches_the_app(app: Upstream, narrow: Enforcer) -> None:
+    """Who waits for a connection to the app and leaves gives the place up."""
+    go_on = threading.Event()
+
+    def handler(incoming: Incoming) -> None:
+        assert go_on.wait(10)
+        incoming.answer()
+
+    app.handler = handler
+    with Client(narrow.port) as first:
+        first.begin("GET", "/first")
+        first.end()
+        assert eventually(lambda: len(app.requests) == 1)
+        with Client(narrow.port) as second:
+            second.begin("GET", "/left")
+            second.end()
+            assert eventually(lambda: metric(narrow, "enforcer_requests_in_flight") == 2)
+        assert eventually(lambda: metric(narrow, "enforcer_connections") == 1)
+        go_on.set()
+        assert first.answer().status == 200
+        assert first.ask("GET", "/third").status == 200
+    assert [request.target for request in app.requests] == [b"/first", b"/third"]

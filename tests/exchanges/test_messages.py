@@ -1,0 +1,188 @@
+"""Each kind of HTTP/1.1 message, between an h11 client and an h11 server."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from harness.clients import Client, pipelined
+from harness.processes import Enforcer
+from harness.upstreams import Incoming, Upstream
+from harness.waiting import eventually
+
+MIXED = bytes(range(256)) * 400
+
+
+@pytest.mark.parametrize("size", [0, 1, 1_000, 300_000])
+def test_a_sized_body_arrives_as_it_was_sent_both_ways(app: Upstream, client: Client, size: int) -> None:
+    """Content-Length frames stay Content-Length frames."""
+    app.handler = lambda incoming: incoming.answer(incoming.body()[::-1])
+    body = (MIXED * 4)[:size]
+    answer = client.ask("POST", "/echo", body=body)
+    assert (answer.status, answer.body) == (200, body[::-1])
+    assert answer.values("Content-Length") == [b"%d" % size]
+    assert answer.values("Transfer-Encoding") == []
+
+
+def test_a_chunked_body_arrives_as_it_was_sent_both_ways(app: Upstream, client: Client) -> None:
+    """A body of unknown length stays one, and keeps its bytes."""
+
+    def handler(incoming: Incoming) -> None:
+        assert incoming.values("Transfer-Encoding") == [b"chunked"]
+        incoming.start()
+        for piece in incoming.pieces():
+            incoming.send(piece)
+        incoming.end()
+
+    app.handler = handler
+    client.begin("POST", "/echo", [("Transfer-Encoding", "chunked")])
+    for at in range(0, len(MIXED), 10_000):
+        client.send(MIXED[at : at + 10_000])
+    client.end()
+    answer = client.answer()
+    assert answer.body == MIXED
+    assert answer.values("Transfer-Encoding") == [b"chunked"]
+
+
+def test_an_answer_to_head_has_the_fields_and_no_body(app: Upstream, client: Client) -> None:
+    """The length that a GET would have is told, and the connection goes on."""
+
+    def handler(incoming: Incoming) -> None:
+        incoming.start(200, [("Content-Length", "1234"), ("ETag", '"x"')])
+        incoming.end()
+
+    app.handler = handler
+    answer = client.ask("HEAD", "/thing")
+    assert (answer.status, answer.body, answer.values("Content-Length")) == (200, b"", [b"1234"])
+    assert client.ask("HEAD", "/thing").status == 200
+    assert app.requests[-1].method == b"HEAD"
+
+
+def test_an_answer_to_head_of_unknown_length_ends_with_its_head(app: Upstream, client: Client) -> None:
+    """Transfer-Encoding in an answer to HEAD announces no body."""
+    app.handler = lambda incoming: incoming.raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert client.ask("HEAD", "/thing").body == b""
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"204 No Content\r\n",
+        b'304 Not Modified\r\nETag: "x"\r\n',
+        b"304 Not Modified\r\nContent-Length: 1234\r\n",
+        b"304 Not Modified\r\nTransfer-Encoding: chunked\r\n",
+    ],
+)
+def test_an_answer_that_has_no_body_ends_with_its_head(app: Upstream, client: Client, head: bytes) -> None:
+    """204 and 304 end at once, whatever length a body would have had, and the connection goes on."""
+    app.handler = lambda incoming: incoming.raw(b"HTTP/1.1 %b\r\n" % head)
+    for _ in range(2):
+        answer = client.ask("GET", "/thing")
+        assert (b"%d" % answer.status, answer.body) == (head[:3], b"")
+
+
+def test_early_hints_arrive_before_the_answer(app: Upstream, client: Client) -> None:
+    """103 is passed on at once, with its fields."""
+
+    def handler(incoming: Incoming) -> None:
+        incoming.inform(103, [("Link", "</style.css>; rel=preload")])
+        incoming.inform(103, [("Link", "</script.js>; rel=preload")])
+        assert go_on.wait(10)
+        incoming.answer(b"page")
+
+    go_on = threading.Event()
+    app.handler = handler
+    client.begin("GET", "/page")
+    client.end()
+    hints = [client.interim(), client.interim()]
+    go_on.set()
+    assert [(hint.status_code, list(hint.headers)) for hint in hints] == [
+        (103, [(b"link", b"</style.css>; rel=preload")]),
+        (103, [(b"link", b"</script.js>; rel=preload")]),
+    ]
+    assert client.answer().body == b"page"
+
+
+def test_a_client_that_expects_100_gets_the_apps_own(app: Upstream, client: Client) -> None:
+    """Expect goes to the app, its 100 to the client, and only then the body."""
+
+    def handler(incoming: Incoming) -> None:
+        assert incoming.values("Expect") == [b"100-continue"]
+        assert incoming.wire.they_are_waiting_for_100_continue
+        incoming.inform(100)
+        incoming.answer(incoming.body())
+
+    app.handler = handler
+    client.begin("PUT", "/thing", [("Content-Length", "4"), ("Expect", "100-continue")])
+    assert client.interim().status_code == 100
+    client.send(b"body")
+    client.end()
+    assert client.answer().body == b"body"
+
+
+def test_a_client_that_expects_100_can_be_refused_by_the_app(app: Upstream, client: Client) -> None:
+    """The app's final answer arrives, and the body is never asked for."""
+
+    def handler(incoming: Incoming) -> None:
+        incoming.start(417, [("Content-Length", "2")])
+        incoming.send(b"no")
+        incoming.end()
+
+    app.handler = handler
+    client.begin("PUT", "/thing", [("Content-Length", "4"), ("Expect", "100-continue")])
+    answer = client.answer()
+    assert (answer.status, answer.body, answer.interim) == (417, b"no", [])
+
+
+def test_a_client_that_expects_100_is_refused_without_a_token(app: Upstream, proxy: Enforcer) -> None:
+    """The refusal comes instead of 100, and nothing reaches the app."""
+    with Client(proxy.port, token=None) as client:
+        client.begin("PUT", "/thing", [("Content-Length", "4"), ("Expect", "100-continue")])
+        answer = client.answer()
+        assert (answer.status, answer.interim, answer.values("Connection")) == (401, [], [b"close"])
+    assert app.requests == []
+
+
+def test_trailers_pass_both_ways(app: Upstream, client: Client) -> None:
+    """The fields behind a chunked body arrive, but for those that may not stand there."""
+    seen = []
+
+    def handler(incoming: Incoming) -> None:
+        body = incoming.body()
+        seen.append(incoming.trailers)
+        incoming.start(200, [("Trailer", "Digest")])
+        incoming.send(body)
+        incoming.end([("Digest", "sha-256=abc"), ("X-Timing", "5")])
+
+    app.handler = handler
+    client.begin("POST", "/thing", [("Transfer-Encoding", "chunked"), ("TE", "trailers"), ("Trailer", "X-Sum")])
+    client.send(b"body")
+    client.end([("X-Sum", "17"), ("X-Auth-Subject", "mallory"), ("Authorization", "Bearer other-token")])
+    answer = client.answer()
+    assert seen == [[(b"X-Sum", b"17")]]
+    assert answer.trailers == [(b"Digest", b"sha-256=abc"), (b"X-Timing", b"5")]
+    assert [value for name, value in app.requests[0].headers if name == b"te"] == [b"trailers"]
+
+
+def test_pipelined_requests_are_answered_in_their_order(app: Upstream, proxy: Enforcer) -> None:
+    """The first is the slowest and has a body; each answer is the one to its own request."""
+
+    def handler(incoming: Incoming) -> None:
+        body = incoming.body()
+        if incoming.request.target == b"/0":
+            assert eventually(lambda: len(app.requests) == 1)
+        incoming.answer(incoming.request.target + b" " + body)
+
+    app.handler = handler
+    requests = [("POST", "/0", b"x" * 50_000), ("GET", "/1", None), ("PUT", "/2", b"y" * 50_000), ("GET", "/3", None)]
+    answers = pipelined(proxy.port, requests)
+    assert [answer.body for answer in answers] == [b"/0 " + b"x" * 50_000, b"/1 ", b"/2 " + b"y" * 50_000, b"/3 "]
+
+
+def test_the_framing_of_an_interim_answer_says_nothing_of_the_final_one(app: Upstream, client: Client) -> None:
+    """An interim answer has no body, whatever it says, and the answer behind it its own length."""
+    app.handler = lambda incoming: incoming.raw(
+        b"HTTP/1.1 103 Early Hints\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\n\r\nwhole"
+    )
+    answer = client.ask("GET", "/thing")
+    assert (answer.body, answer.values("Transfer-Encoding")) == (b"whole", [b"chunked"])

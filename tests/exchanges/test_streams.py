@@ -1,0 +1,209 @@
+"""Bodies that stream: as they come, no faster than they are read, and never held."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+from harness.clients import Client
+from harness.processes import Enforcer
+from harness.upstreams import Incoming, LeftError, Upstream
+from harness.usage import memory
+from harness.waiting import eventually, settled
+
+MANY = 256 * 1024**2
+PIECE = b"x" * 65536
+GROWTH = 16 * 1024**2
+
+
+class Flood:
+    """Sends `MANY` bytes where it is told to, and counts those that were taken."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.failed = threading.Event()
+
+    def into(self, connection: socket.socket) -> None:
+        """Send it all, or until the connection ends."""
+        try:
+            while self.sent < MANY:
+                connection.sendall(PIECE)
+                self.sent += len(PIECE)
+        except OSError:
+            self.failed.set()
+
+    def stopped(self) -> bool:
+        """Tell whether no more is taken, long before it is all."""
+        return settled(lambda: self.sent) < MANY // 4
+
+
+def test_a_client_that_reads_slowly_slows_the_app(app: Upstream, proxy: Enforcer) -> None:
+    """The app's writes stop, the enforcer's memory does not grow, and the rest arrives when it is read."""
+    flood = Flood()
+
+    def handler(incoming: Incoming) -> None:
+        incoming.start(200, [("Content-Length", str(MANY))])
+        flood.into(incoming.socket)
+
+    app.handler = handler
+    with Client(proxy.port, receive_buffer=65536, patience=30) as client:
+        before = memory(proxy.process.pid)
+        client.begin("GET", "/download")
+        client.end()
+        assert client.head().status == 200
+        assert flood.stopped()
+        assert sum(map(len, client.pieces())) == MANY
+        assert memory(proxy.process.pid) - before < GROWTH
+
+
+def test_an_app_that_reads_slowly_slows_the_client(app: Upstream, proxy: Enforcer) -> None:
+    """The client's writes stop, the enforcer's memory does not grow, and the rest arrives when it is read."""
+    read_on = threading.Event()
+    received = []
+
+    def handler(incoming: Incoming) -> None:
+        incoming.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        assert read_on.wait(20)
+        received.append(sum(map(len, incoming.pieces())))
+        incoming.answer()
+
+    app.handler = handler
+    flood = Flood()
+    with Client(proxy.port, patience=30) as client:
+        before = memory(proxy.process.pid)
+        client.begin("POST", "/upload", [("Content-Length", str(MANY))])
+        writer = threading.Thread(target=flood.into, args=(client.socket,))
+        writer.start()
+        assert flood.stopped()
+        read_on.set()
+        writer.join(30)
+        assert client.head().status == 200
+        assert received == [MANY]
+        assert memory(proxy.process.pid) - before < GROWTH
+
+
+def test_a_client_that_reads_nothing_is_answered_no_more(app: Upstream, proxy: Enforcer) -> None:
+    """Its next request waits until the answers before have been read, and nobody else waits for that."""
+    app.handler = lambda incoming: incoming.answer(b"x" * 60_000)
+    request = b"GET /thing HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n\r\n"
+    with Client(proxy.port, receive_buffer=65536) as client:
+        before = memory(proxy.process.pid)
+        asked = 0
+        while asked < 400 and eventually(lambda wanted=asked: len(app.requests) == wanted, 0.5):
+            client.socket.sendall(request)
+            asked += 1
+        assert asked < 150
+        assert memory(proxy.process.pid) - before < GROWTH
+        app.handler = lambda incoming: incoming.answer()
+        with Client(proxy.port) as other:
+            assert other.ask("GET", "/other").status == 200
+        received = 0
+        while received < (asked - 1) * 60_000:
+            received += len(client.socket.recv(65536))
+        assert eventually(lambda: len(app.requests) == asked + 1)
+
+
+def test_each_event_of_a_stream_arrives_before_the_next_is_sent(app: Upstream, client: Client) -> None:
+    """Server-sent events are not gathered: each is read by the client before the app goes on."""
+    read = threading.Semaphore(0)
+
+    def handler(incoming: Incoming) -> None:
+        incoming.start(200, [("Content-Type", "text/event-stream")])
+        for number in range(5):
+            incoming.send(b"data: %d\n\n" % number)
+            assert read.acquire(timeout=10)
+        incoming.end()
+
+    app.handler = handler
+    client.begin("GET", "/events")
+    client.end()
+    assert client.head().values("Content-Type") == [b"text/event-stream"]
+    events = []
+    for event in client.pieces():
+        events.append(event)
+        read.release()
+    assert events == [b"data: %d\n\n" % number for number in range(5)]
+
+
+def test_each_piece_of_an_upload_arrives_before_the_next_is_sent(app: Upstream, client: Client) -> None:
+    """A body is passed on while it comes, and answered while it comes: both ways at once."""
+
+    def handler(incoming: Incoming) -> None:
+        incoming.start()
+        for piece in incoming.pieces():
+            incoming.send(piece.upper())
+        incoming.end()
+
+    app.handler = handler
+    client.begin("POST", "/conversation", [("Transfer-Encoding", "chunked")])
+    client.send(b"one")
+    assert client.head().status == 200
+    answers = client.pieces()
+    assert next(answers) == b"ONE"
+    client.send(b"two")
+    assert next(answers) == b"TWO"
+    client.end()
+    assert list(answers) == []
+
+
+def test_an_answer_before_the_end_of_the_upload_reaches_the_client(app: Upstream, proxy: Enforcer) -> None:
+    """The app says 413 and reads no further; the client, still sending, can read that."""
+
+    def handler(incoming: Incoming) -> None:
+        next(incoming.pieces())
+        incoming.start(413, [("Content-Length", "5"), ("Connection", "close")])
+        incoming.send(b"large")
+        incoming.end()
+        incoming.left()
+
+    app.handler = handler
+    with Client(proxy.port) as client:
+        client.begin("POST", "/upload", [("Content-Length", str(MANY))])
+        writer = threading.Thread(target=Flood().into, args=(client.socket,))
+        writer.start()
+        answer = client.answer()
+        assert (answer.status, answer.body, answer.values("Connection")) == (413, b"large", [b"close"])
+    writer.join(10)
+
+
+def test_a_connection_on_which_an_upload_was_cut_short_is_not_used_again(app: Upstream, proxy: Enforcer) -> None:
+    """The app would take the next request for the rest of the body: one client could forge another's request."""
+
+    def handler(incoming: Incoming) -> None:
+        if incoming.request.target == b"/upload":
+            incoming.start(200, [("Content-Length", "5")])
+            incoming.send(b"early")
+            incoming.end()
+            uploaded.append(b"".join(incoming.pieces()))
+        else:
+            incoming.answer(b"second")
+
+    uploaded: list[bytes] = []
+    app.handler = handler
+    with Client(proxy.port) as first, Client(proxy.port) as second:
+        first.begin("POST", "/upload", [("Content-Length", "100000")])
+        first.send(b"half")
+        assert first.head().status == 200
+        assert second.ask("GET", "/second").body == b"second"
+    assert uploaded == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nnonsense\r\n\r\n",
+    ],
+)
+def test_an_answer_that_is_cut_short_breaks_the_clients_connection(
+    app: Upstream, client: Client, answer: bytes
+) -> None:
+    """It never ends as if it were whole."""
+    app.handler = lambda incoming: incoming.raw(answer)
+    client.begin("GET", "/thing")
+    client.end()
+    with pytest.raises(LeftError):
+        client.answer()

@@ -1,0 +1,93 @@
+"""What was allowed by a token ends with it: streams and tunnels that outlast `exp` are cut."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+from harness.clients import Client
+from harness.configs import config
+from harness.processes import Enforcer, enforcer
+from harness.servers import authorization
+from harness.tunnels import ASK, SWITCH, read_until
+from harness.upstreams import Incoming, LeftError, Upstream, upstream
+from harness.waiting import eventually
+
+
+class Stack(NamedTuple):
+    """Two enforcers before one app, one of which lets streams outlast their tokens, and the claims of tokens."""
+
+    strict: Enforcer
+    lenient: Enforcer
+    app: Upstream
+    tokens: dict[str, dict[str, object]]
+
+    def short_token(self, name: str) -> float:
+        """Make a token that ends in one to two seconds, and return when."""
+        expires = int(time.time()) + 2
+        self.tokens[name] = {"scope": "read", "exp": expires}
+        return expires
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    tokens: dict[str, dict[str, object]] = {}
+    with upstream() as app, authorization(tokens) as server:
+        strict = config(app.url, server.port)
+        lenient = config(app.url, server.port, forwarding={"end_with_token": False})
+        with enforcer(strict) as first, enforcer(lenient) as second:
+            yield Stack(first, second, app, tokens)
+
+
+def _stream(incoming: Incoming) -> None:
+    incoming.start()
+    while not incoming.left(0.1):
+        incoming.send(b"event\n")
+
+
+def _tunnel(incoming: Incoming) -> None:
+    incoming.raw(SWITCH)
+    incoming.left()
+
+
+def test_a_stream_ends_when_its_token_does(stack: Stack) -> None:
+    """The answer is cut, not ended, and the app is let go."""
+    stack.app.handler = _stream
+    expires = stack.short_token("stream")
+    with Client(stack.strict.port, token="stream") as client:
+        client.begin("GET", "/events")
+        client.end()
+        with pytest.raises(LeftError):
+            client.answer()
+    assert time.time() >= expires
+    assert eventually(lambda: stack.app.open == 0)
+
+
+def test_a_tunnel_ends_when_its_token_does(stack: Stack) -> None:
+    """Both sides are cut."""
+    stack.app.handler = _tunnel
+    expires = stack.short_token("tunnel")
+    with Client(stack.strict.port) as client:
+        client.socket.sendall(ASK.replace(b"good-token", b"tunnel"))
+        read_until(client.socket, b"\r\n\r\n")
+        assert client.closed()
+    assert time.time() >= expires
+    assert eventually(lambda: stack.app.open == 0)
+
+
+def test_a_stream_and_a_tunnel_outlast_their_token_where_that_is_set(stack: Stack) -> None:
+    """With `forwarding.end_with_token: false`, what was begun is left alone."""
+    expires = stack.short_token("lasting")
+    with Client(stack.lenient.port, token="lasting") as streaming, Client(stack.lenient.port) as tunnelling:
+        stack.app.handler = _stream
+        streaming.begin("GET", "/events")
+        streaming.end()
+        pieces = streaming.pieces() if streaming.head().status == 200 else iter(())
+        stack.app.handler = lambda incoming: (incoming.raw(SWITCH), incoming.raw(incoming.socket.recv(4)))[0]
+        tunnelling.socket.sendall(ASK.replace(b"good-token", b"lasting"))
+        read_until(tunnelling.socket, b"\r\n\r\n")
+        assert any(time.time() > expires + 0.5 for _ in pieces)
+        tunnelling.socket.sendall(b"echo")
+        assert tunnelling.socket.recv(4) == b"echo"

@@ -1,0 +1,196 @@
+"""What carries the messages: TLS on either side, and a Unix socket to the app."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.certificates import Authority
+from harness.clients import Client
+from harness.configs import config
+from harness.processes import Enforcer, enforcer
+from harness.servers import Server
+from harness.tunnels import ASK, SWITCH, read, read_until
+from harness.upstreams import Incoming, LeftError, Upstream, upstream
+from harness.waiting import eventually
+
+LARGE = bytes(range(256)) * 8192
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority that nobody trusts, with the same names."""
+    return Authority(tmp_path_factory.mktemp("strange-certificates"))
+
+
+@pytest.fixture(scope="module")
+def secure(authority: Authority, authorization_server: Server) -> Iterator[tuple[Enforcer, Upstream]]:
+    """TLS on both sides, with a certificate of the enforcer's own towards the app."""
+    context = authority.server_context("app.example", asks_client=True)
+    seen: list[str | None] = []
+    context.sni_callback = lambda _socket, name, _context: seen.append(name)
+    certificate, key = authority.issue("enforcer")
+    front, front_key = authority.issue("localhost")
+    with upstream(tls=context) as app:
+        app.names = seen
+        tls = {
+            "ca": str(authority.ca),
+            "server_name": "app.example",
+            "certificate": str(certificate),
+            "key": str(key),
+        }
+        text = config(
+            app.url,
+            authorization_server.port,
+            listener={"tls": {"certificate": str(front), "key": str(front_key)}},
+            upstream={"url": app.url, "tls": tls},
+        )
+        with enforcer(text) as process:
+            yield process, app
+
+
+@pytest.fixture
+def client(secure: tuple[Enforcer, Upstream], authority: Authority) -> Iterator[Client]:
+    process, app = secure
+    app.requests.clear()
+    app.handler = Incoming.answer
+    with Client(process.port, tls=authority.client_context()) as connection:
+        yield connection
+
+
+def test_messages_pass_through_tls_on_both_sides(secure: tuple[Enforcer, Upstream], client: Client) -> None:
+    """Large bodies both ways, connections kept; the app is told of https, and asked for by its name."""
+    _, app = secure
+    app.handler = lambda incoming: incoming.answer(incoming.body())
+    for _ in range(3):
+        answer = client.ask("POST", "/echo", body=LARGE)
+        assert (answer.status, answer.body) == (200, LARGE)
+    assert [value for name, value in app.requests[0].headers if name == b"x-forwarded-proto"] == [b"https"]
+    assert (app.connections, app.names) == (1, ["app.example"])
+
+
+def test_back_pressure_passes_through_tls(secure: tuple[Enforcer, Upstream], client: Client) -> None:
+    """A stream in both directions at once arrives whole."""
+    _, app = secure
+
+    def handler(incoming: Incoming) -> None:
+        incoming.start()
+        for piece in incoming.pieces():
+            incoming.send(piece)
+        incoming.end()
+
+    app.handler = handler
+    client.begin("POST", "/echo", [("Transfer-Encoding", "chunked")])
+    client.send(LARGE)
+    client.end()
+    assert client.answer().body == LARGE
+
+
+def test_a_tunnel_passes_through_tls(secure: tuple[Enforcer, Upstream], client: Client) -> None:
+    """Bytes right behind the handshake, and its end, arrive on both sides."""
+    _, app = secure
+    over = threading.Event()
+
+    def handler(incoming: Incoming) -> None:
+        incoming.raw(SWITCH + b"first")
+        incoming.raw(read(incoming.socket, 4))
+        if incoming.left():
+            over.set()
+
+    app.handler = handler
+    client.socket.sendall(ASK)
+    assert read_until(client.socket, b"first").startswith(b"HTTP/1.1 101 ")
+    client.socket.sendall(b"echo")
+    assert read(client.socket, 4) == b"echo"
+    client.close()
+    assert over.wait(10)
+
+
+def test_a_refusal_passes_through_tls(secure: tuple[Enforcer, Upstream], authority: Authority) -> None:
+    """The client is still sending; it reads its refusal all the same."""
+    process, _ = secure
+    with Client(process.port, token=None, tls=authority.client_context()) as client:
+        client.begin("POST", "/upload", [("Content-Length", "10000000")])
+        answer = client.answer()
+        assert (answer.status, answer.values("Connection")) == (401, [b"close"])
+
+
+def test_an_answer_cut_short_is_seen_through_tls(secure: tuple[Enforcer, Upstream], client: Client) -> None:
+    """It does not end as if it were whole."""
+    _, app = secure
+    app.handler = lambda incoming: incoming.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    client.begin("GET", "/thing")
+    client.end()
+    with pytest.raises((LeftError, ssl.SSLError)):
+        client.answer()
+
+
+def test_a_client_that_leaves_is_seen_through_tls(secure: tuple[Enforcer, Upstream], client: Client) -> None:
+    """The app's connection closes."""
+    _, app = secure
+    ended: list[bool] = []
+    app.handler = lambda incoming: ended.append(incoming.left())
+    client.begin("GET", "/slow")
+    client.end()
+    assert eventually(lambda: len(app.requests) == 1)
+    client.close()
+    assert eventually(lambda: ended == [True])
+
+
+def test_plain_text_on_a_tls_port_is_no_request(secure: tuple[Enforcer, Upstream]) -> None:
+    """It is closed, and TLS is served on."""
+    process, app = secure
+    before = len(app.requests)
+    with socket.create_connection(("127.0.0.1", process.port), 10) as plain:
+        plain.sendall(b"GET /thing HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n\r\n")
+        with suppress(ConnectionError):
+            assert b"HTTP/1.1" not in plain.recv(1000)
+    assert len(app.requests) == before
+
+
+@pytest.mark.parametrize("wrong", ["authority", "name", "no certificate of ours"])
+def test_an_app_that_cannot_be_trusted_gets_nothing(
+    authority: Authority, stranger: Authority, authorization_server: Server, wrong: str
+) -> None:
+    """502, and not a byte of the request: not when its authority or name is wrong, or it does not trust us."""
+    issuer = stranger if wrong == "authority" else authority
+    name = "other.example" if wrong == "name" else "app.example"
+    context = issuer.server_context(name, asks_client=wrong.startswith("no"))
+    tls: dict[str, Any] = {"ca": str(authority.ca), "server_name": "app.example"}
+    with ExitStack() as stack:
+        app = stack.enter_context(upstream(tls=context))
+        text = config(app.url, authorization_server.port, upstream={"url": app.url, "tls": tls})
+        client = stack.enter_context(Client(stack.enter_context(enforcer(text)).port))
+        assert client.ask("GET", "/thing").status == 502
+        assert client.ask("POST", "/thing", body=b"body").status == 502
+        assert app.requests == []
+
+
+def test_an_app_behind_a_unix_socket_is_reached(tmp_path: Path, authorization_server: Server) -> None:
+    """Bodies both ways on one kept connection; when the socket is gone, 502."""
+    path = tmp_path / "app.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        with (
+            upstream(lambda incoming: incoming.answer(incoming.body()), listener) as app,
+            enforcer(config(f"unix:{path}", authorization_server.port)) as process,
+            Client(process.port) as client,
+        ):
+            for _ in range(3):
+                assert client.ask("POST", "/echo", body=LARGE).body == LARGE
+            assert app.connections == 1
+            app.disconnect()
+            path.unlink()
+            assert client.ask("GET", "/thing").status == 502

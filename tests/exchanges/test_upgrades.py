@@ -1,0 +1,258 @@
+"""Upgrades: a tunnel where client, app and proxy agree on one, a plain request where not."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from harness.clients import Client
+from harness.configs import TOKEN, config
+from harness.processes import Enforcer, enforcer
+from harness.servers import Server
+from harness.tunnels import ASK, SWITCH, flood, read, read_all, read_until
+from harness.upstreams import Incoming, Upstream, upstream
+from harness.usage import descriptors
+from harness.waiting import eventually
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.sync.server import ServerConnection, serve
+
+AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture(scope="module")
+def websocket_proxy(authorization_server: Server) -> Iterator[Enforcer]:
+    """An enforcer before a server of `websockets` that echoes what it gets."""
+
+    def echo(connection: ServerConnection) -> None:
+        connection.send("welcome")
+        for message in connection:
+            connection.send(message)
+
+    with serve(echo, "127.0.0.1", 0, max_size=2**22) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        port = server.socket.getsockname()[1]
+        with enforcer(config(f"http://127.0.0.1:{port}", authorization_server.port)) as process:
+            yield process
+        server.shutdown()
+        thread.join()
+
+
+def test_a_websocket_talks_through(websocket_proxy: Enforcer) -> None:
+    """Messages of any size pass both ways, and the closing handshake too."""
+    url = f"ws://localhost:{websocket_proxy.port}/socket"
+    with connect(url, additional_headers=AUTHORIZED, max_size=2**22, proxy=None) as websocket:
+        assert websocket.recv() == "welcome"
+        for message in ("hello", b"\x00\xff" * 1_000_000, ""):
+            websocket.send(message)
+            assert websocket.recv() == message
+    assert websocket.close_code == 1000
+
+
+@pytest.mark.parametrize(("fields", "status"), [({}, 401), ({"Authorization": "Bearer other-token"}, 403)])
+def test_a_websocket_that_no_token_allows_is_refused(
+    websocket_proxy: Enforcer, fields: dict[str, str], status: int
+) -> None:
+    """The handshake is a request like every other."""
+    with pytest.raises(InvalidStatus) as refusal:
+        connect(f"ws://localhost:{websocket_proxy.port}/socket", additional_headers=fields, proxy=None)
+    assert refusal.value.response.status_code == status
+    assert "WWW-Authenticate" in refusal.value.response.headers
+
+
+def test_bytes_right_behind_the_handshake_pass_both_ways(app: Upstream, client: Client) -> None:
+    """What either side sends in one packet with its head is the tunnel's first."""
+
+    def handler(incoming: Incoming) -> None:
+        incoming.raw(SWITCH + b"first from the app")
+        begun = bytes(incoming.wire.trailing_data[0])
+        incoming.raw(b", got: " + begun + read(incoming.socket, len(behind) - len(begun)))
+
+    behind = b"first from the client"
+    app.handler = handler
+    client.socket.sendall(ASK + behind)
+    head, _, rest = read_until(client.socket, b"client").partition(b"\r\n\r\n")
+    assert head.split(b"\r\n") == [
+        b"HTTP/1.1 101 Switching Protocols",
+        b"X-Accept: 2",
+        b"Connection: Upgrade",
+        b"Upgrade: websocket",
+    ]
+    assert rest == b"first from the app, got: first from the client"
+
+
+def test_the_app_gets_the_request_for_an_upgrade(app: Upstream, client: Client) -> None:
+    """Connection and Upgrade are the enforcer's own towards the app, and say the same."""
+    app.handler = lambda incoming: incoming.raw(SWITCH)
+    client.socket.sendall(ASK)
+    assert read_until(client.socket, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+    fields = app.requests[0].headers
+    assert [value for name, value in fields if name in (b"connection", b"upgrade")] == [b"websocket", b"Upgrade"]
+
+
+def test_an_upgrade_that_the_app_refuses_is_an_answer_like_every_other(app: Upstream, client: Client) -> None:
+    """The refusal is passed on, and the connection goes on, also with what was sent right behind."""
+    app.handler = lambda incoming: incoming.answer(incoming.request.target, 426, [("Upgrade", "websocket")])
+    upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+    answer = client.ask("GET", "/socket", upgrade)
+    assert (answer.status, answer.body) == (426, b"/socket")
+    assert client.ask("GET", "/next").body == b"/next"
+    client.socket.sendall(ASK + ASK.replace(b"/socket", b"/behind"))
+    assert read_until(client.socket, b"/behind").count(b"HTTP/1.1 426 ") == 2
+
+
+@pytest.mark.parametrize("body", [None, b"body"])
+def test_an_upgrade_to_h2c_is_a_plain_request(app: Upstream, client: Client, body: bytes | None) -> None:
+    """Its requests would pass unjudged: the fields that ask for it go, the request passes."""
+    app.handler = lambda incoming: incoming.answer(incoming.body())
+    fields = [
+        ("Connection", "Upgrade, HTTP2-Settings"),
+        ("Upgrade", "h2c"),
+        ("HTTP2-Settings", "AAMAAABkAAQAoAAAAAIAAAAA"),
+    ]
+    for _ in range(2):
+        answer = client.ask("POST", "/thing", fields, body)
+        assert (answer.status, answer.body) == (200, body or b"")
+    names = {name for name, _ in app.requests[-1].headers}
+    assert names & {b"connection", b"upgrade", b"http2-settings"} == set()
+
+
+def test_an_upgrade_with_a_chunked_body_is_a_plain_request(app: Upstream, client: Client) -> None:
+    """The body belongs to the request, and the next request begins behind it."""
+    app.handler = lambda incoming: incoming.answer(incoming.body())
+    client.socket.sendall(
+        ASK.replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+        + b"4\r\nbody\r\n0\r\n\r\n"
+        + ASK.replace(b"Upgrade: websocket\r\n", b"").replace(b"/socket", b"/behind")
+    )
+    assert eventually(lambda: len(app.requests) == 2)
+    assert [request.target for request in app.requests] == [b"/socket", b"/behind"]
+    first, _, second = read_until(client.socket, b"Content-Length: 0\r\n\r\n").partition(b"body")
+    assert [part[:13] for part in (first, second)] == [b"HTTP/1.1 200 "] * 2
+
+
+@pytest.mark.parametrize("fields", [[], [("Connection", "Upgrade"), ("Upgrade", "h2c")]])
+def test_a_switch_that_was_not_asked_for_is_an_upstream_error(
+    app: Upstream, client: Client, fields: list[tuple[str, str]]
+) -> None:
+    """Nothing becomes a tunnel that was not judged as one."""
+    app.handler = lambda incoming: incoming.raw(SWITCH)
+    assert client.ask("GET", "/thing", fields).status == 502
+
+
+def test_a_switch_to_nothing_is_an_upstream_error(app: Upstream, client: Client) -> None:
+    """101 has to say which protocol it is."""
+    app.handler = lambda incoming: incoming.raw(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+    assert client.ask("GET", "/thing", [("Connection", "Upgrade"), ("Upgrade", "websocket")]).status == 502
+
+
+def test_either_end_of_a_tunnel_may_stop_sending_first(app: Upstream, proxy: Enforcer) -> None:
+    """The other one may still send; when both have stopped, both connections end."""
+
+    def handler(incoming: Incoming) -> None:
+        incoming.raw(SWITCH)
+        received.append(read_all(incoming.socket))
+        incoming.raw(b"last words")
+        incoming.socket.shutdown(socket.SHUT_WR)
+        assert over.wait(10)
+
+    received: list[bytes] = []
+    over = threading.Event()
+    app.handler = handler
+    app.disconnect()
+    with Client(proxy.port) as client:
+        client.socket.sendall(ASK)
+        read_until(client.socket, b"\r\n\r\n")
+        before = descriptors(proxy.process.pid)
+        client.socket.sendall(b"question")
+        client.socket.shutdown(socket.SHUT_WR)
+        assert read_all(client.socket) == b"last words"
+        assert received == [b"question"]
+        assert eventually(lambda: descriptors(proxy.process.pid) <= before - 2)
+        over.set()
+
+
+@pytest.mark.parametrize("leaver", ["client", "app"])
+def test_a_tunnel_ends_for_both_when_one_leaves(app: Upstream, client: Client, leaver: str) -> None:
+    """What the leaver sent last still arrives."""
+
+    def handler(incoming: Incoming) -> None:
+        incoming.raw(SWITCH)
+        if leaver == "app":
+            incoming.raw(b"bye")
+            incoming.socket.close()
+        else:
+            received.append(read_all(incoming.socket))
+
+    received: list[bytes] = []
+    app.handler = handler
+    client.socket.sendall(ASK)
+    head = read_until(client.socket, b"\r\n\r\n")
+    if leaver == "app":
+        assert (head + read_all(client.socket)).endswith(b"\r\n\r\nbye")
+    else:
+        client.socket.sendall(b"bye")
+        client.socket.close()
+        assert eventually(lambda: received == [b"bye"])
+
+
+@pytest.fixture(scope="module")
+def short_lived(authorization_server: Server) -> Iterator[tuple[Enforcer, Upstream]]:
+    """An enforcer whose tunnels may be idle for 500 ms."""
+    times = {"tunnel": "500ms"}
+    with upstream() as app, enforcer(config(app.url, authorization_server.port, timeouts=times)) as process:
+        yield process, app
+
+
+def test_a_tunnel_without_a_byte_is_cut(short_lived: tuple[Enforcer, Upstream]) -> None:
+    """Bytes in either direction keep it; none for `timeouts.tunnel` end it on both sides."""
+    process, app = short_lived
+    ended = threading.Event()
+
+    def handler(incoming: Incoming) -> None:
+        incoming.raw(SWITCH)
+        for _ in range(4):
+            incoming.raw(read(incoming.socket, 1))
+        if incoming.left():
+            ended.set()
+
+    app.handler = handler
+    with Client(process.port) as client:
+        client.socket.sendall(ASK)
+        read_until(client.socket, b"\r\n\r\n")
+        for _ in range(4):
+            time.sleep(0.15)  # shorter than the time that may pass between two bytes, four times in a row longer
+            client.socket.sendall(b".")
+            assert client.socket.recv(1) == b"."
+        assert client.closed()
+        assert ended.wait(10)
+
+
+@pytest.mark.parametrize("reader", ["client", "app"])
+def test_a_tunnel_that_is_cut_waits_for_no_reader(short_lived: tuple[Enforcer, Upstream], reader: str) -> None:
+    """One end sends, and the other reads nothing: when the time is over, neither is waited for."""
+    process, app = short_lived
+
+    def handler(incoming: Incoming) -> None:
+        incoming.raw(SWITCH)
+        assert ready.wait(10)
+        if reader == "client":
+            flood(incoming.socket)
+        assert over.wait(10)
+
+    ready, over = threading.Event(), threading.Event()
+    app.handler = handler
+    app.disconnect()
+    with Client(process.port, receive_buffer=65536) as client:
+        client.socket.sendall(ASK)
+        read_until(client.socket, b"\r\n\r\n")
+        before = descriptors(process.process.pid)
+        ready.set()
+        if reader == "app":
+            flood(client.socket)
+        assert eventually(lambda: descriptors(process.process.pid) <= before - 2)
+    over.set()

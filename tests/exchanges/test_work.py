@@ -1,0 +1,123 @@
+"""How much work a request is, counted and not timed: connections, introspections, calls."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness import counting
+from harness.clients import Client
+from harness.configs import TOKEN, config
+from harness.processes import Enforcer, enforcer
+from harness.servers import Server, authorization
+from harness.upstreams import Incoming, Upstream, upstream
+from harness.usage import metric
+from harness.waiting import eventually
+
+REQUESTS = 600
+
+# Raise these only with a good reason: they are the present numbers and a tenth.
+ALLOWED_CALLS = 47
+ALLOWED_C_CALLS = 44
+REFUSED_CALLS = 27
+REFUSED_C_CALLS = 27
+
+
+class Stack:
+    """A new enforcer between a new app and a new authorization server, which know of nobody yet."""
+
+    def __init__(self, process: Enforcer, app: Upstream, server: Server) -> None:
+        self.process = process
+        self.app = app
+        self.server = server
+
+    def ask(self, token: str, count: int = 1) -> None:
+        """Send requests with a token, one after the other on one connection."""
+        with Client(self.process.port, token=token) as client:
+            assert {client.ask("GET", "/thing").status for _ in range(count)} == {200}
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    tokens = {f"token-{number}": {"scope": "read"} for number in range(20)}
+    with upstream() as app, authorization(tokens) as server, enforcer(config(app.url, server.port)) as process:
+        yield Stack(process, app, server)
+
+
+def test_many_requests_are_one_introspection_and_one_connection_to_the_app(stack: Stack) -> None:
+    """A token that is known is asked about no more, and a connection that is free is used."""
+    stack.ask("token-0", 100)
+    assert (len(stack.server.requests), stack.server.connections) == (1, 1)
+    assert (len(stack.app.requests), stack.app.connections) == (100, 1)
+
+
+def test_every_new_token_is_one_introspection_on_the_same_connection(stack: Stack) -> None:
+    """The connection to the authorization server is kept too."""
+    for number in range(20):
+        stack.ask(f"token-{number}", 2)
+    assert (len(stack.server.requests), stack.server.connections) == (20, 1)
+    assert (len(stack.app.requests), stack.app.connections) == (40, 1)
+
+
+def test_requests_at_once_with_a_new_token_are_one_introspection(stack: Stack) -> None:
+    """All wait for the first one's answer."""
+    clients = [Client(stack.process.port, token="token-0") for _ in range(20)]
+    answer, go_on = stack.server._answer, threading.Event()
+    stack.server._answer = lambda head, body: answer(head, body) if go_on.wait(10) else None
+    for client in clients:
+        client.begin("GET", "/thing")
+        client.end()
+    assert eventually(lambda: metric(stack.process, "enforcer_requests_in_flight") == 20)
+    go_on.set()
+    assert [client.answer().status for client in clients] == [200] * 20
+    for client in clients:
+        client.close()
+    assert len(stack.server.requests) == 1
+    assert stack.app.connections <= 20
+
+
+def test_a_refused_request_opens_nothing(stack: Stack) -> None:
+    """Without a token, or with what is none, nobody is asked."""
+    for token in (None, "tok!en"):
+        with Client(stack.process.port, token=token) as client:
+            assert client.ask("GET", "/thing").status == 401
+    assert (stack.server.connections, stack.app.connections) == (0, 0)
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Iterator[Callable[[str | None, int], dict[str, int]]]:
+    """Count what one request costs: the calls made at least once for every request."""
+    with upstream(Incoming.answer) as app, authorization({TOKEN: {"scope": "read"}}) as server:
+
+        def count(token: str | None, status: int) -> dict[str, int]:
+            counts = tmp_path / "counts.json"
+            text = config(app.url, server.port)
+            with (
+                enforcer(text, {"COUNTS": str(counts)}, [counting.__file__]) as process,
+                Client(process.port, token=token) as client,
+            ):
+                for _ in range(REQUESTS):
+                    assert client.ask("GET", "/thing").status == status
+                assert process.stop() == 0
+            found: dict[str, int] = json.loads(counts.read_text())
+            return {name: made // REQUESTS for name, made in found.items() if made >= REQUESTS}
+
+        yield count
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "python", "other"),
+    [(TOKEN, 200, ALLOWED_CALLS, ALLOWED_C_CALLS), (None, 401, REFUSED_CALLS, REFUSED_C_CALLS)],
+)
+def test_the_work_of_a_request_does_not_grow(
+    calls: Callable[[str | None, int], dict[str, int]], token: str | None, status: int, python: int, other: int
+) -> None:
+    """Function calls for a GET on a kept connection: the package's own, and those of others that it makes."""
+    made = calls(token, status)
+    own = {name: count for name, count in made.items() if ">" not in name}
+    others = {name: count for name, count in made.items() if ">" in name}
+    assert sum(own.values()) <= python, own
+    assert sum(others.values()) <= other, others

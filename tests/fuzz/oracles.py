@@ -1,0 +1,114 @@
+"""What must hold of every outcome, told by other means than the enforcer's own."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote_to_bytes
+
+from enforcer.errors import MalformedRequestError
+from enforcer.wire import target as wire_target
+from fuzz.plane import PEER, Arrived, Outcome
+from harness.heads import field, is_wholesome, trespasses
+from harness.servers import parse_fields
+
+_SCOPE_NEEDED = {(b"admin", None): b"ADM", (b"api", b"GET"): b"R", (b"api", b"HEAD"): b"R", (b"api", b"POST"): b"W"}
+_IDENTITY = {"x-auth-subject": b"subject", "x-auth-client": None, "x-auth-scope": re.compile(rb"read|write|admin")}
+_OURS = ("x-forwarded-proto", "x-forwarded-host", "via")
+
+
+def of_request(sent: bytes, outcome: Outcome) -> Iterator[str]:
+    """Tell what does not hold of what became of a client's bytes."""
+    yield from outcome.faults
+    for head in outcome.heads:
+        yield from _of_head(sent, head)
+    if not outcome.ended and not outcome.waits and math.isinf(outcome.deadline):
+        yield "a connection that waits for its client has no end"
+    if outcome.answered and not outcome.answered.startswith(b"HTTP/1.1 "):
+        yield f"the answer begins with {outcome.answered[:40]!r}"
+    if re.search(rb"(?:R|W|X|N|ADM)~[0-9]", outcome.answered):
+        yield "an answer of the enforcer's holds a token"
+    if re.search(rb"HTTP/1\.1 500 ", outcome.answered):
+        yield "an internal error"
+
+
+def of_packets(whole: Outcome, cut: Outcome) -> Iterator[str]:
+    """Tell what differs when the same bytes come in other packets.
+
+    A connection may end earlier: behind a refusal of a body that is not there yet, or where too many requests wait.
+    """
+    fewer, more = sorted((whole, cut), key=lambda outcome: len(outcome.arrived))
+    if fewer.arrived != more.arrived[: len(fewer.arrived)] or (fewer.arrived != more.arrived and not fewer.ended):
+        yield f"packets make a difference: {_lines(whole.arrived)} and {_lines(cut.arrived)}"
+
+
+def of_target(raw: bytes) -> Iterator[str]:
+    """Tell what does not hold of how a request-target is read."""
+    try:
+        target = wire_target.parse(raw)
+    except MalformedRequestError:
+        return
+    if not raw.endswith(target.origin_form.removeprefix(b"/")):
+        yield "what is forwarded is not what was sent"
+    path = target.origin_form.partition(b"?")[0]
+    if b"/" + b"/".join(target.segments) != unquote_to_bytes(path):
+        yield "the segments are not the path's"
+    for segment in target.segments:
+        if re.search(rb"[\x00-\x1f\x7f/\\%;?#]", segment) or segment in (b".", b".."):
+            yield f"a segment that another could read differently: {segment!r}"
+        if segment.decode("utf-8", "replace").encode() != segment:
+            yield f"a segment that is not UTF-8: {segment!r}"
+    if b"" in target.segments[:-1]:
+        yield "an empty segment"
+
+
+def of_answer(outcome: Outcome) -> Iterator[str]:
+    """Tell what does not hold of what the client gets, whatever the upstream answers."""
+    yield from outcome.faults
+    head, _, _ = outcome.answered.partition(b"\r\n\r\n")
+    for line in head.split(b"\r\n")[1:]:
+        if not re.fullmatch(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: ?[\t\x20-\x7e\x80-\xff]*", line):
+            yield f"a field line that another may read differently: {line!r}"
+    if head and not re.fullmatch(rb"HTTP/1\.1 [1-9][0-9]{2} [\t\x20-\x7e\x80-\xff]*", head.split(b"\r\n")[0]):
+        yield f"a status line that is none: {head[:60]!r}"
+    names = [name.lower() for name, _ in parse_fields(head)]
+    if sum(name in (b"content-length", b"transfer-encoding") for name in names) > 1:
+        yield "an answer that is framed twice"
+
+
+def _of_head(sent: bytes, head: bytes) -> Iterator[str]:
+    method, target, _ = head.split(b" ", 2)
+    if not is_wholesome(head):
+        yield f"a head that another could read differently: {head!r}"
+    if trespasses(head):
+        yield f"a request for /admin without leave: {head!r}"
+    if not _is_permitted(method, target, field(head, "authorization")):
+        yield f"a request that no rule allows: {head!r}"
+    if target not in sent and target != b"/":
+        yield f"a target that was not sent: {target!r}"
+    for name, wanted in _IDENTITY.items():
+        for value in (values := field(head, name)):
+            if wanted is None or not re.fullmatch(wanted, value):
+                yield f"an identity of the client's own making: {name}: {value!r}"
+        if len(values) > 1:
+            yield f"two identities: {name}: {values!r}"
+    if field(head, "x-forwarded-for") != [PEER.encode()]:
+        yield f"an address of the client's own making: {head!r}"
+    for name in _OURS:
+        if len(field(head, name)) != 1 and name != "via":
+            yield f"a field that is set here, twice or not at all: {name}: {head!r}"
+
+
+def _is_permitted(method: bytes, target: bytes, tokens: list[bytes]) -> bool:
+    first = unquote_to_bytes(target.partition(b"?")[0].split(b"/")[1])
+    if first == b"public":
+        return method != b"CONNECT"
+    needed = _SCOPE_NEEDED.get((first, None)) or _SCOPE_NEEDED.get((first, method))
+    if needed is None or len(tokens) != 1:
+        return False
+    return re.match(rb"(?i:bearer) +%b(~|$)" % needed, tokens[0]) is not None
+
+
+def _lines(arrived: list[Arrived]) -> list[bytes]:
+    return [request.head.partition(b"\r\n")[0] for request in arrived]

@@ -1,0 +1,297 @@
+"""The data plane without sockets: all of it is real but the transports, and the servers at their other ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import h11
+
+from enforcer.config.load import load
+from enforcer.proxy.connection import ClientConnection
+from enforcer.proxy.gateway import Gateway
+from enforcer.server import assemble
+from enforcer.telemetry import Telemetry
+from enforcer.wire.ticker import Ticker
+from harness.configs import config
+from harness.servers import response
+
+PEER = "192.0.2.1"
+RULES = [
+    {"name": "public", "path": "/public/**", "public": True},
+    {"name": "admin", "path": "/admin/**", "scopes": ["admin"]},
+    {"name": "read", "path": "/api/**", "methods": ["GET"], "scopes": ["read"]},
+    {"name": "write", "path": "/api/**", "methods": ["POST"], "scopes": ["write"]},
+]
+SCOPES = {"R": "read", "W": "write", "ADM": "admin"}
+_UPSTREAM, _AUTHORIZATION = 1, 2  # ports, to tell the two apart
+_STILL = 2  # turns of the loop in which nothing happens, after which nothing will without more input
+
+
+@dataclass
+class Arrived:
+    """A request that reached the upstream whole, as an HTTP/1.1 that is not ours reads it."""
+
+    head: bytes
+    body: bytes = b""
+    trailers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+@dataclass
+class Outcome:
+    """What became of one client's bytes."""
+
+    arrived: list[Arrived]
+    heads: list[bytes]
+    faults: list[str]
+    answered: bytes
+    ended: bool
+    """Whether the connection is over, or was made a tunnel."""
+    deadline: float
+    """When the connection is cut if nothing more comes."""
+    waits: bool
+    """Whether an answer is owed that only an upstream can give."""
+
+
+class Transport(asyncio.Transport):
+    """One end of a connection; what is written goes to `receive`."""
+
+    def __init__(self, plane: Plane, receive: Callable[[bytes], None]) -> None:
+        super().__init__({"peername": (PEER, 1), "socket": _Socket()})
+        self._plane = plane
+        self._receive = receive
+        self.protocol: Any = None
+        self.reading = True
+        self.over = False
+        self.ended = False
+        self.switched = False
+
+    def write(self, data: Any) -> None:
+        if not self.over:
+            self._plane.events += 1
+            self._receive(bytes(data))
+
+    def writelines(self, lines: Any) -> None:
+        self.write(b"".join(lines))
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def close(self) -> None:
+        if not self.over:
+            self.over = True
+            self._plane.soon(lambda: self.protocol.connection_lost(None))
+
+    def abort(self) -> None:
+        self.close()
+
+    def is_closing(self) -> bool:
+        return self.over
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.switched = True
+        self.protocol = protocol
+
+
+class _Socket:
+    def setsockopt(self, *_: object) -> None:
+        pass
+
+
+class Plane:
+    """The data plane of one configuration, and the two servers behind it."""
+
+    def __init__(self) -> None:
+        self._loop = loop = asyncio.get_running_loop()
+        loop.create_connection = self._connect  # type: ignore[method-assign,assignment]
+        loop.set_exception_handler(lambda _, context: self._faults.append(repr(context.get("exception") or context)))
+        logging.getLogger("enforcer").addHandler(_Recorder(self._on_error))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "config.yaml"
+            limits = {"unseen_tokens": {"rate": 10**6, "burst": 10**6}}
+            path.write_text(config(f"http://127.0.0.1:{_UPSTREAM}", _AUTHORIZATION, rules=RULES, limits=limits))
+            settings = load(path, {"ENFORCER_CLIENT_SECRET": "secret"}).config
+        self.events = 0
+        telemetry = Telemetry("fuzzed")
+        ticker = Ticker(loop)
+        snapshot, _ = assemble(settings, telemetry, ticker, loop)
+        self._gateway = Gateway(snapshot, telemetry, ticker)
+        self._begin([], b"", late=False)
+
+    def _begin(self, arrived: list[Arrived], answer: bytes, *, late: bool) -> None:
+        self._faults: list[str] = []
+        self._arrived = arrived
+        self._heads: list[bytes] = []
+        self._answer = answer
+        self._late: list[Callable[[], None]] | None = [] if late else None
+
+    async def run(self, pieces: Sequence[bytes], *, late: bool = False, answer: bytes = b"") -> Outcome:
+        """Send `pieces` as the reads of one connection.
+
+        `late`: neither server answers before all is sent; `answer`: what the upstream answers, if not 200.
+        """
+        self._begin([], answer, late=late)
+        answered = bytearray()
+        transport = Transport(self, answered.extend)
+        connection = transport.protocol = ClientConnection(self._gateway)
+        connection.connection_made(transport)
+        backlog = list(pieces)
+        for _ in range(2):
+            await self._send(transport, backlog)
+            late_ones, self._late = self._late or [], None
+            for release in late_ones:
+                release()
+            await self._settle()
+        outcome = Outcome(
+            self._arrived,
+            self._heads,
+            self._faults,
+            bytes(answered),
+            transport.over or transport.switched or transport.ended,
+            connection.deadline,
+            connection.busy,
+        )
+        transport.close()
+        await self._settle()
+        if self._gateway.connections:
+            self._faults.append("the connection is still held after its end")
+        return outcome
+
+    async def _send(self, transport: Transport, backlog: list[bytes]) -> None:
+        while backlog and not transport.over and transport.reading:
+            try:
+                transport.protocol.data_received(backlog.pop(0))
+            except Exception as error:
+                self._faults.append(f"raised out of data_received: {error!r}")
+            await self._settle()
+
+    async def _settle(self) -> None:
+        still = 0
+        while still < _STILL:
+            before = self.events
+            await asyncio.sleep(0)
+            still = still + 1 if self.events == before else 0
+
+    def _on_error(self, record: logging.LogRecord) -> None:
+        self._faults.append(f"{record.getMessage()}: {record.exc_info[1]!r}" if record.exc_info else record.getMessage())
+
+    # The servers
+
+    async def _connect(self, factory: Callable[[], Any], host: str, port: int, **_: object) -> tuple[Transport, Any]:
+        self.events += 1
+        serve = _Upstream(self) if port == _UPSTREAM else _Authorization(self)
+        transport = Transport(self, serve.receive)
+        protocol = serve.protocol = transport.protocol = factory()
+        serve.transport = transport
+        protocol.connection_made(transport)
+        return transport, protocol
+
+    def answer(self, server: _Server, data: bytes) -> None:
+        """Let an answer arrive, soon or when all was sent."""
+        if self._late is not None:
+            self._late.append(lambda: server.deliver(data))
+        else:
+            self.soon(lambda: server.deliver(data))
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Do something in the next turn of the loop."""
+        self.events += 1
+        self._loop.call_soon(call)
+
+
+class _Server:
+    protocol: Any
+    transport: Transport
+
+    def __init__(self, plane: Plane) -> None:
+        self.plane = plane
+        self.wire = h11.Connection(h11.SERVER, max_incomplete_event_size=2**20)
+
+    def receive(self, data: bytes) -> None:
+        """Take what the enforcer wrote."""
+        if self.transport.switched:
+            return
+        try:
+            self.wire.receive_data(data)
+            while isinstance(event := self.wire.next_event(), h11.Event) and not isinstance(event, h11.ConnectionClosed):
+                self.on_event(event)
+        except h11.RemoteProtocolError as error:
+            self.plane._faults.append(f"the upstream cannot read what it was sent: {error}: {data!r}")
+
+    def on_event(self, event: h11.Event) -> None:
+        raise NotImplementedError
+
+    def end(self, answer: bytes) -> None:
+        """Answer, and make ready for the next request."""
+        self.wire.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
+        self.wire.send(h11.EndOfMessage())
+        if self.wire.our_state is self.wire.their_state is h11.DONE:
+            self.wire.start_next_cycle()
+        self.plane.answer(self, answer)
+
+    def deliver(self, data: bytes) -> None:
+        """Let an answer arrive."""
+        if not self.transport.over and data:
+            self.transport.protocol.data_received(data)
+        if not data:
+            self.transport.close()
+
+
+class _Upstream(_Server):
+    def on_event(self, event: h11.Event) -> None:
+        plane = self.plane
+        if isinstance(event, h11.Request):
+            lines = [name + b": " + value for name, value in event.headers.raw_items()]
+            start = b"%b %b HTTP/%b" % (event.method, event.target, event.http_version)
+            self._request = Arrived(b"\r\n".join([start, *lines, b"", b""]))
+            plane._heads.append(self._request.head)
+        elif isinstance(event, h11.Data):
+            self._request.body += bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            self._request.trailers = list(event.headers.raw_items())
+            plane._arrived.append(self._request)
+            plain = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+            self.end(plane._answer or plain)
+
+
+class _Authorization(_Server):
+    def on_event(self, event: h11.Event) -> None:
+        if isinstance(event, h11.Request):
+            self._body = b""
+        elif isinstance(event, h11.Data):
+            self._body += bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            form = parse_qs(self._body.decode(), strict_parsing=True, keep_blank_values=True)
+            if form.keys() != {"token", "token_type_hint"} or len(form["token"]) != 1:
+                self.plane._faults.append(f"the introspection has other parameters than it should: {self._body!r}")
+            scope = SCOPES.get(form["token"][0].partition("~")[0])
+            members = {"active": False} if scope is None else {"active": True, "scope": scope, "sub": "subject"}
+            self.end(response(json.dumps(members).encode()))
+
+
+class _Recorder(logging.Handler):
+    def __init__(self, record: Callable[[logging.LogRecord], None]) -> None:
+        super().__init__(logging.ERROR)
+        self._record = record
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._record(record)

@@ -1,0 +1,74 @@
+"""An authority of certificates for one test run."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import ssl
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+_START = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
+_END = _START + datetime.timedelta(days=1)
+
+
+class Authority:
+    """Issues certificates, as files in a folder: `ca` is its own, and each other is `NAME.pem` with `NAME.key`."""
+
+    def __init__(self, folder: Path, name: str = "authority") -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        own = self._builder(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0))
+        self.ca = self._write(f"{name}.pem", own.sign(self._key, hashes.SHA256()))
+
+    def issue(self, name: str, ends: datetime.datetime = _END) -> tuple[Path, Path]:
+        """Make a certificate for a host name or an address; return the files of certificate and key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        try:
+            general: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(name))
+        except ValueError:
+            general = x509.DNSName(name)
+        builder = self._builder(subject, key, x509.BasicConstraints(ca=False, path_length=None), ends)
+        builder = builder.add_extension(x509.SubjectAlternativeName([general]), critical=False)
+        certificate = self._write(f"{name}.pem", builder.sign(self._key, hashes.SHA256()))
+        private = self._folder / f"{name}.key"
+        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        private.write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
+        return certificate, private
+
+    def server_context(self, name: str, *, asks_client: bool = False) -> ssl.SSLContext:
+        """Make the context of a server of that name; `asks_client`: a client must show a certificate from here."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.ca)
+        context.load_cert_chain(*self.issue(name))
+        if asks_client:
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    def client_context(self) -> ssl.SSLContext:
+        """Make the context of a client that trusts this authority alone."""
+        return ssl.create_default_context(cafile=self.ca)
+
+    def _builder(
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        constraints: x509.BasicConstraints,
+        ends: datetime.datetime = _END,
+    ) -> x509.CertificateBuilder:
+        authority = self._key.public_key()
+        builder = x509.CertificateBuilder(self._name, subject, key.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(_START).not_valid_after(ends)
+        builder = builder.add_extension(constraints, critical=True)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        return builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority), critical=False)
+
+    def _write(self, name: str, certificate: x509.Certificate) -> Path:
+        path = self._folder / name
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        return path

@@ -1,0 +1,42 @@
+"""Policies for tests: rules as a configuration writes them, and answers as the enforcer gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from enforcer.policy.explain import Answers, Explanation, Unknown, explain
+from enforcer.policy.rules import Rule
+from enforcer.policy.trial import Located, Policy, Request, shown
+from enforcer.proxy.refusals import RuleRefusals, malformed
+from enforcer.tokens.answer import Answer, from_claims
+from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.challenge import ChallengeSettings
+
+NOW = 1_700_000_000.0
+_RULE = TypeAdapter(Rule)
+
+ANSWERS = Answers(
+    of=lambda rule: RuleRefusals(rule, ChallengeSettings()),
+    malformed=lambda error: malformed(str(error), error.status),
+)
+
+
+def policy(*rules: dict[str, Any]) -> Policy:
+    """Make a policy of rules; each stands in a line of its own, and is named by its path unless it has a name."""
+    named = ({"name": rule["path"], **rule} for rule in rules)
+    return Policy((_RULE.validate_python(rule), f"rules.yaml:{line}") for line, rule in enumerate(named, 1))
+
+
+def worth(claims: dict[str, Any] | None) -> Callable[[Located], Answer | NoToken | Unknown]:
+    """Tell that a request has a token with these claims; None for no token."""
+    answer = None if claims is None else from_claims(claims)
+    return lambda located: shown(answer, located.target.query)
+
+
+def explained(found_in: Policy, request: str, claims: dict[str, Any] | None = None, host: str = "") -> Explanation:
+    """Explain `METHOD target`."""
+    method, target = request.split(" ")
+    return explain(found_in, Request(method, target, host), worth(claims), NOW, ANSWERS)

@@ -1,0 +1,212 @@
+"""What the doctor finds at real servers, for each thing that can be wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from harness.configs import config
+from harness.servers import Server, authorization, response, serving
+from harness.upstreams import Incoming, upstream
+
+from enforcer.config.load import load
+from enforcer.operations.diagnosis import Finding, Verdict
+from enforcer.operations.doctor import Report, examine
+
+SECRET = "service-client-jwt-secret"
+PAGE = "Content-Type: text/html"
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[str]:
+    """The project's own authorization server."""
+    command = [sys.executable, "-m", "authserver", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            found = re.search(r"listening on .* as (\S+)$", process.stderr.readline())
+            assert found is not None
+            yield found[1]
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def app() -> Iterator[str]:
+    with upstream(Incoming.answer) as server:
+        yield server.url
+
+
+@pytest.fixture
+def examined(tmp_path: Path, app: str) -> Callable[..., list[Report]]:
+    """Examine a configuration with one authorization server, whose settings are given."""
+
+    def examined(secret: str = SECRET, app: str = app, **settings: Any) -> list[Report]:
+        server = {"client_id": "service-client-jwt", "client_secret": {"env": "SECRET"}, **settings}
+        path = tmp_path / "config.yaml"
+        path.write_text(config(app, 1, authorization_servers=[server]))
+        return asyncio.run(examine(load(path, {"SECRET": secret}).config))
+
+    return examined
+
+
+def by_name(report: Report) -> dict[str, Finding]:
+    return {finding.what: finding for finding in report.findings}
+
+
+def endpoint(server: Server) -> str:
+    return f"http://127.0.0.1:{server.port}/introspect"
+
+
+def test_nothing_is_wrong_with_what_is_right(issuer: str, examined: Callable[..., list[Report]]) -> None:
+    """Every step is named, the authorization server's first."""
+    server, app = examined(introspection_endpoint=f"{issuer}/oauth2/introspect", issuer=issuer)
+    assert {finding.what: finding.verdict for finding in server.findings} == dict.fromkeys(
+        ["name", "TCP", "credentials", "clock", "answer time", "metadata"], Verdict.RIGHT
+    )
+    assert {finding.what: finding.verdict for finding in app.findings} == dict.fromkeys(["TCP", "HTTP"], Verdict.RIGHT)
+    assert (server.server, server.right, app.server, app.right) == (
+        "authorization server default", True, "upstream", True,
+    )  # fmt: skip
+
+
+def test_a_wrong_secret_is_told_from_everything_else(issuer: str, examined: Callable[..., list[Report]]) -> None:
+    """The way there is right; the secret is said to be wrong, and not said."""
+    server, _ = examined("hunter2hunter2", introspection_endpoint=f"{issuer}/oauth2/introspect")
+    assert [finding.what for finding in server.findings if finding.verdict is Verdict.WRONG] == ["credentials"]
+    assert by_name(server)["credentials"].found == "refused (401, invalid_client) with client_secret_basic"
+    assert "hunter2" not in repr(server)
+
+
+def test_a_client_that_may_not_introspect_is_told_so(issuer: str, examined: Callable[..., list[Report]]) -> None:
+    """Its secret is right."""
+    settings = {"client_id": "user-client-opaque", "introspection_endpoint": f"{issuer}/oauth2/introspect"}
+    server, _ = examined("user-client-secret", **settings)
+    finding = by_name(server)["credentials"]
+    assert (finding.verdict, finding.found) == (
+        Verdict.WRONG, "refused (403, unauthorized_client) with client_secret_basic",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [("client_secret_basic", "client_secret_post"), ("client_secret_post", "client_secret_basic")],
+)
+def test_the_other_way_to_authenticate_is_tried(ours: str, theirs: str, examined: Callable[..., list[Report]]) -> None:
+    """A server that takes only the other one refuses as it would a wrong secret."""
+
+    def answer(head: bytes, body: bytes) -> bytes:
+        basic, post = b"\r\nAuthorization: Basic " in head, b"client_secret" in parse_qs(body)
+        if {"client_secret_basic": basic, "client_secret_post": post}[theirs]:
+            return response(b'{"active": false}')
+        return response(b'{"error": "invalid_client"}', "401 Unauthorized")
+
+    with serving(answer) as auth:
+        server, _ = examined(introspection_endpoint=endpoint(auth), client_authentication=ours)
+    assert by_name(server)["credentials"].advice == f"set client_authentication: {theirs}, which the server accepts"
+
+
+def test_the_question_is_that_of_the_enforcer(examined: Callable[..., list[Report]]) -> None:
+    """One call, about a token that nobody issued, and another one each time."""
+    with authorization({}) as auth:
+        for _ in range(2):
+            examined(introspection_endpoint=endpoint(auth))
+        questions = [parse_qs(body.decode()) for _, body in auth.requests]
+    assert [sorted(question) for question in questions] == [["token", "token_type_hint"]] * 2
+    assert questions[0]["token"] != questions[1]["token"]
+    assert questions[0]["token_type_hint"] == ["access_token"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        pytest.param(response(b"<html>", "200 OK", PAGE), "the answer is a web page", id="page"),
+        pytest.param(response(b"", "404 Not Found"), "the server answers 404", id="not there"),
+        pytest.param(response(b'{"active": true}'), "a token that nobody issued is called active", id="all active"),
+    ],
+)
+def test_another_endpoint_is_told_from_wrong_credentials(
+    answer: bytes, found: str, examined: Callable[..., list[Report]]
+) -> None:
+    """What to correct is the URL."""
+    with serving(lambda _head, _body: answer) as auth:
+        server, _ = examined(introspection_endpoint=endpoint(auth))
+        assert len(auth.requests) == 1
+    finding = by_name(server)["credentials"]
+    assert (finding.verdict, finding.found) == (Verdict.WRONG, found)
+    assert "correct introspection_endpoint" in finding.advice
+
+
+def test_a_redirect_is_shown_and_not_followed(examined: Callable[..., list[Report]]) -> None:
+    """Our credentials would go along."""
+    with authorization({}) as elsewhere:
+        moved = response(b"", "308 Permanent Redirect", f"Location: {endpoint(elsewhere)}?secret=1")
+        with serving(lambda _head, _body: moved) as auth:
+            server, _ = examined(introspection_endpoint=endpoint(auth))
+        assert elsewhere.requests == []
+    finding = by_name(server)["credentials"]
+    assert finding.verdict == Verdict.WRONG
+    assert finding.found.startswith(f"308: redirected to {endpoint(elsewhere)}, and ")
+
+
+@pytest.mark.parametrize(("off", "verdict"), [(30, Verdict.WARNING), (3600, Verdict.WRONG), (-3600, Verdict.WRONG)])
+def test_a_clock_that_is_off_is_seen(off: int, verdict: Verdict, examined: Callable[..., list[Report]]) -> None:
+    """By the Date of the answer."""
+
+    def answer(_head: bytes, _body: bytes) -> bytes:
+        date = format_datetime(datetime.now(UTC) + timedelta(seconds=off), usegmt=True)
+        return response(b'{"active": false}', "200 OK", f"Date: {date}")
+
+    with serving(answer) as auth:
+        server, _ = examined(introspection_endpoint=endpoint(auth))
+    assert by_name(server)["clock"].verdict == verdict
+    assert by_name(server)["credentials"].verdict == Verdict.RIGHT
+
+
+def test_a_server_that_does_not_answer_in_time_is_wrong(examined: Callable[..., list[Report]]) -> None:
+    """The time is the setting's; the upstream is looked at all the same."""
+    with serving(lambda _head, _body: b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n") as auth:
+        server, app = examined(introspection_endpoint=endpoint(auth), timeout="200ms")
+    assert by_name(server)["HTTP"].found == "no whole answer within 0.2 s"
+    assert (server.right, app.right) == (False, True)
+
+
+def test_a_server_that_is_down_ends_its_own_way_alone(examined: Callable[..., list[Report]]) -> None:
+    """What could not be tried is not spoken of."""
+    server, app = examined(introspection_endpoint="http://127.0.0.1:1/introspect", app="http://127.0.0.1:1")
+    assert [finding.what for finding in server.findings] == ["TCP"]
+    assert [finding.what for finding in app.findings] == ["TCP"]
+    assert (server.right, app.right) == (False, False)
+
+
+def test_another_issuer_is_wrong(issuer: str, examined: Callable[..., list[Report]]) -> None:
+    """A slash more, and every token is refused."""
+    server, _ = examined(introspection_endpoint=f"{issuer}/oauth2/introspect", issuer=issuer + "/")
+    finding = by_name(server)["metadata"]
+    assert (finding.verdict, finding.found) == (Verdict.WRONG, f"the server calls itself {issuer}")
+
+
+@pytest.mark.parametrize(
+    ("issuer", "found"),
+    [
+        pytest.param("countries", "countries is no URL", id="no URL"),
+        pytest.param("http://127.0.0.1:1", "TCP: 127.0.0.1:1: connection refused", id="out of reach"),
+        pytest.param("http://127.0.0.1:{port}", "none at http://127.0.0.1:{port}/.well-known/oauth", id="none"),
+    ],
+)
+def test_a_server_without_metadata_is_no_fault(issuer: str, found: str, examined: Callable[..., list[Report]]) -> None:
+    """Many publish none, or not towards the app; that it cannot be compared is said."""
+    with serving(lambda head, _: response(b'{"active": false}', "404 No" if head[:3] == b"GET" else "200 OK")) as auth:
+        server, _ = examined(introspection_endpoint=endpoint(auth), issuer=issuer.format(port=auth.port))
+        finding = by_name(server)["metadata"]
+        assert (finding.verdict, server.right) == (Verdict.WARNING, True)
+        assert found.format(port=auth.port) in finding.found

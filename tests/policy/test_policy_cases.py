@@ -1,0 +1,155 @@
+"""Policy tests: what they state, what comes of them, what they cover."""
+
+from typing import Any
+
+import pytest
+from harness.policies import ANSWERS, NOW, policy
+from pydantic import TypeAdapter, ValidationError
+
+from enforcer.policy.cases import Cases, Facts, Outcome, coverage, run
+from enforcer.policy.decision import Reason
+from enforcer.tokens.answer import INACTIVE, Active
+
+POLICY = policy(
+    {"name": "read", "path": "/a/**", "methods": ["GET"], "scopes": ["read"]},
+    {"name": "mine", "path": "/a/{user}", "methods": ["GET"], "claims": {"sub": "{user}"}},
+    {"name": "health", "path": "/health", "public": True},
+)
+_CASES = TypeAdapter(Cases)
+
+
+def outcomes(*tests: dict[str, Any], **tokens: dict[str, Any]) -> list[Outcome]:
+    named = [{"name": str(number), **test} for number, test in enumerate(tests)]
+    return run(_CASES.validate_python({"tokens": tokens, "tests": named}), POLICY, NOW, ANSWERS)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        {"request": "GET /a/b/c", "expect": "deny", "reason": "missing_token", "status": 401},
+        {"request": "GET /a/b/c", "token": "none", "expect": "deny", "rule": "read"},
+        {"request": "GET /a/b/c", "token": "reader", "expect": "allow", "rule": "read", "reason": "ok"},
+        {"request": "GET /a/b/c", "token": {"scope": "write"}, "expect": "deny", "reason": "insufficient_scope"},
+        {"request": "GET /a/b/c", "token": {"scope": "read", "expired": True}, "expect": "deny", "status": 401},
+        {"request": "GET /a/b/c", "token": {"inactive": True}, "expect": "deny", "reason": "inactive_token"},
+        {"request": "GET /a/b/c", "token": {"claims": {"nbf": NOW + 1}}, "expect": "deny", "reason": "not_yet_valid"},
+        {"request": "GET /a/b/c?access_token=x", "token": "reader", "expect": "deny", "reason": "invalid_request"},
+        {"request": "GET /a/alice", "token": {"sub": "alice"}, "expect": "allow", "rule": "mine"},
+        {"request": "GET /a/alice", "token": {"sub": "bob"}, "expect": "deny", "reason": "claim_mismatch"},
+        {"request": "GET /a/alice", "token": "reader", "host": "x y", "expect": "deny", "reason": "malformed_request"},
+        {"request": "GET /health", "expect": "allow", "reason": "public"},
+        {"request": "GET /b", "expect": "deny", "rule": "_none", "reason": "no_rule", "status": 403},
+        {"request": "GET /a/../b", "expect": "deny", "reason": "malformed_request", "status": 400},
+    ],
+)
+def test_what_is_as_expected_passes(test: dict[str, Any]) -> None:
+    """Whatever is not stated may be anything."""
+    (outcome,) = outcomes(test, reader={"scope": "read"})
+    assert outcome.differences == ()
+    assert outcome.passed
+
+
+FAILURE = """\
+decision: expected allow, got deny
+rule: expected read, got mine
+reason: expected ok, got claim_mismatch
+
+GET /a/alice
+path: /a/alice
+
+rules with this path, the most specific first:
+  ✓  "mine"  rules.yaml:2  /a/{user}  chosen
+  ✗  "read"  rules.yaml:1  /a/**      less specific than /a/{user}
+
+conditions of rule "mine":
+  ✓  token       needed: an access token             there: one
+  ✓  state       needed: active                      there: active
+  ✓  time        needed: valid now                   there: no end is stated
+  ✗  claims.sub  needed: "alice", the path's {user}  there: none
+
+decision: deny, claim_mismatch
+answer: 403, the token does not meet the rule's conditions
+"""
+
+
+def test_a_failure_is_told_with_all_that_led_to_it() -> None:
+    """What was expected, what came, and why."""
+    test = {"request": "GET /a/alice", "token": {"scope": "read"}, "expect": "allow", "rule": "read", "reason": "ok"}
+    (outcome,) = outcomes(test)
+    assert not outcome.passed
+    assert outcome.failure() == FAILURE
+
+
+def test_a_status_that_is_expected_of_what_is_allowed_is_told_as_none() -> None:
+    """The app's is not known."""
+    (outcome,) = outcomes({"request": "GET /health", "expect": "deny", "status": 401})
+    assert [(one.what, one.expected, one.got) for one in outcome.differences] == [
+        ("decision", "deny", "allow"),
+        ("status", "401", "none"),
+    ]
+
+
+def test_the_facts_of_a_token_are_those_of_an_introspection() -> None:
+    """Read as an authorization server's answer is."""
+    facts = Facts(scope="a b", client_id="c", sub="s", iss="i", aud=("x", "y"), claims={"tenant": "t"}, expired=True)
+    answer = facts.answer(NOW)
+    assert isinstance(answer, Active)
+    assert (answer.scopes, answer.client_id, answer.subject, answer.issuer) == (frozenset("ab"), "c", "s", "i")
+    assert (answer.audience, answer.claims["tenant"], answer.expires) == (frozenset("xy"), "t", NOW - 1)
+    assert Facts(inactive=True).answer(NOW) is INACTIVE
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"inactive": True, "scope": "a"}, "of an inactive token nothing else is known"),
+        ({"claims": {"scope": "a"}}, "claims: scope has a key of its own"),
+        ({"claims": {"exp": 1}}, "claims: exp has a key of its own"),
+        ({"claims": {"nbf": "soon"}}, "claims: nbf is not a time"),
+    ],
+)
+def test_facts_that_no_token_can_have_are_an_error(facts: dict[str, Any], why: str) -> None:
+    """Not a test that passes for the wrong reason."""
+    with pytest.raises(ValidationError, match=why):
+        outcomes({"request": "GET /a", "expect": "deny", "token": facts})
+
+
+@pytest.mark.parametrize(
+    ("test", "why"),
+    [
+        ({"request": "/a", "expect": "deny"}, "request: expected a method, a blank and a path"),
+        ({"request": "GET  /a", "expect": "deny"}, "request: expected a method, a blank and a path"),
+        ({"request": "GET /a", "expect": "deny", "reason": "scope"}, "reason: expected one of ok, public, no_rule"),
+        ({"request": "GET /a", "expect": "allow", "status": 200}, "it is the app that says the status"),
+        ({"request": "GET /a", "expect": "refuse"}, "expect"),
+        ({"request": "GET /a"}, "expect"),
+    ],
+)
+def test_a_test_that_says_too_little_or_nonsense_is_an_error(test: dict[str, Any], why: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(ValidationError, match=why):
+        outcomes(test)
+
+
+@pytest.mark.parametrize("reason", [*Reason, "malformed_request"])
+def test_every_reason_can_be_expected(reason: str) -> None:
+    """Those of the metrics, and the one of a request that no rule was asked about."""
+    assert outcomes({"request": "GET /a", "expect": "deny", "reason": str(reason)})
+
+
+def test_a_rule_is_covered_that_was_seen_to_allow_and_to_deny() -> None:
+    """By tests that passed; a public one need only be seen to allow."""
+    found = outcomes(
+        {"request": "GET /a/b/c", "expect": "deny"},
+        {"request": "GET /a/b/c", "expect": "allow", "token": {"scope": "read"}},
+        {"request": "GET /a/x", "expect": "allow", "token": {"sub": "y"}},
+        {"request": "GET /a/x", "expect": "deny", "token": {"sub": "y"}},
+    )
+    assert [one.passed for one in found] == [True, True, False, True]
+    assert [(one.entry.rule.name, one.missing) for one in coverage(POLICY, found)] == [
+        ("read", None),
+        ("mine", "allowed"),
+        ("health", "allowed"),
+    ]
+    assert [one.missing for one in coverage(POLICY, found[1:2])] == ["denied", "allowed or denied", "allowed"]
+    assert [one.missing for one in coverage(POLICY, outcomes({"request": "GET /health", "expect": "allow"}))][2] is None

@@ -1,0 +1,50 @@
+"""Outcomes as JUnit XML."""
+
+from xml.etree import ElementTree
+
+from harness.policies import ANSWERS, NOW, policy
+from pydantic import TypeAdapter
+
+from enforcer.policy.cases import Cases, run
+from enforcer.policy.junit import Suite, write
+
+CASES = TypeAdapter(Cases).validate_python(
+    {
+        "tests": [
+            {"name": "open", "request": "GET /a", "expect": "allow"},
+            {"name": 'closed & "shut"', "request": "GET /b", "expect": "allow", "reason": "ok"},
+        ]
+    }
+)
+
+
+def test_the_outcomes_are_told_as_ci_systems_read_them() -> None:
+    """The whole text, with what led to a failure."""
+    outcomes = run(CASES, policy({"path": "/a", "public": True}), NOW, ANSWERS)
+    text = write([Suite("tests.yaml", outcomes, [3, 7])])
+    assert (
+        text
+        == """\
+<?xml version="1.0" encoding="utf-8"?>
+<testsuites>
+  <testsuite name="tests.yaml" tests="2" failures="1" errors="0">
+    <testcase name="open" classname="tests.yaml" file="tests.yaml" line="3" />
+    <testcase name="closed &amp; &quot;shut&quot;" classname="tests.yaml" file="tests.yaml" line="7">
+      <failure message="decision: expected allow, got deny; reason: expected ok, got no_rule">\
+decision: expected allow, got deny
+reason: expected ok, got no_rule
+
+GET /b
+path: /b
+
+no rule has this path
+
+decision: deny, no_rule
+answer: 403, no rule allows this request
+</failure>
+    </testcase>
+  </testsuite>
+</testsuites>
+"""
+    )
+    assert ElementTree.fromstring(text.partition("\n")[2]).find("testsuite/testcase[2]/failure") is not None

@@ -1,0 +1,160 @@
+"""Rules proposed from decisions: the exact text."""
+
+import random
+from collections.abc import Iterable, Sequence
+
+import pytest
+import yaml
+
+from enforcer.policy.journal import Record
+from enforcer.policy.learn import MOST_SEGMENTS, Learner
+
+
+def record(
+    request: str,
+    scopes: Sequence[str] | None = ("a",),
+    client: str | None = "web",
+    *,
+    decision: str = "would_deny",
+    reason: str = "no_rule",
+) -> Record:
+    method, path = request.split(" ")
+    return Record(
+        time="2026-11-23T16:25:00Z",
+        method=method,
+        path=path,
+        route="_none",
+        decision=decision,
+        reason=reason,
+        scopes=None if scopes is None else tuple(scopes),
+        client_id=client,
+    )
+
+
+def proposed(records: Iterable[Record | None]) -> str:
+    learner = Learner()
+    for one in records:
+        learner.take(one)
+    return learner.propose()
+
+
+LOG = [
+    *(record(f"GET /orders/{number}", ("orders.read", "profile"), f"c{number}") for number in range(120)),
+    record("GET /orders/7", ("orders.read",), "web"),
+    record("HEAD /orders/8", ("orders.read", "email"), None),
+    record("DELETE /orders/7", ("orders.write", "orders.read"), decision="allow", reason="ok"),
+    record("PUT /orders/7", ("orders.write",), reason="insufficient_scope"),
+    record("PATCH /orders/7", ("orders.write",), "batch"),
+    record("GET /me", (), "web"),
+    record("GET /feed", ("x",)),
+    record("GET /feed", ("y",)),
+    record("GET /health", None, None, reason="missing_token"),
+    record("GET /health", None, None, reason="no_rule"),
+    record("POST /login", None, None, reason="missing_token"),
+    record("GET /orders/7", decision="deny"),
+    record("GET /docs", None, None, decision="allow", reason="public"),
+    record("GET /orders/7", reason="expired_token"),
+    record("GET /orders/7", None, reason="inactive_token"),
+    record("GET /orders/../7"),
+    None,
+]
+
+PROPOSAL = """\
+# Proposed from 131 decisions. What was asked is not what should be allowed:
+# look at each rule before you use it, and give it a name that says what it is for.
+# Left out, lines that are no decisions: 1
+# Left out, requests that no rule can be for: 1
+# Left out, requests that were refused: 1
+# Left out, requests under public rules: 1
+# Left out, requests with a token that is not good: 2
+
+rules:
+  # 2 requests, client web
+  # no scope was in every token; seen: scopes x, y
+  - name: GET /feed
+    path: /feed
+    methods: [GET]
+    authenticated: true
+
+  # 1 request, client web
+  # no token had scopes
+  - name: GET /me
+    path: /me
+    methods: [GET]
+    authenticated: true
+
+  # 122 requests, 100 clients or more
+  - name: GET /orders/{id}
+    path: /orders/{id}
+    methods: [GET]
+    scopes: [orders.read]
+
+  # 1 request, client web
+  - name: DELETE /orders/{id}
+    path: /orders/{id}
+    methods: [DELETE]
+    scopes: [orders.read, orders.write]
+
+  # 2 requests (PATCH 1, PUT 1), clients batch, web
+  - name: PATCH PUT /orders/{id}
+    path: /orders/{id}
+    methods: [PATCH, PUT]
+    scopes: [orders.write]
+
+# Without a token, and so without a rule; where everybody may pass, write one with `public: true`:
+#   2 times GET /health
+#   1 time POST /login
+"""
+
+
+def test_rules_are_proposed_with_what_a_person_should_know() -> None:
+    """Methods, templates, the scopes of every token, and the counts."""
+    assert proposed(LOG) == PROPOSAL
+
+
+def test_the_same_decisions_make_the_same_proposal() -> None:
+    """In whatever order."""
+    shuffled = list(LOG)
+    random.Random(1).shuffle(shuffled)
+    assert proposed(shuffled) == PROPOSAL
+
+
+def test_an_empty_log_makes_no_rule() -> None:
+    """And that is told."""
+    assert yaml.safe_load(proposed([])) == {"rules": []}
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        record("GET /a", None, decision="allow", reason="public"),
+        record("GET /a", None, reason="missing_token"),
+        record("GET /a", None, decision="allow", reason="ok"),
+        record("GET /a", decision="deny", reason="insufficient_scope"),
+        record("GET /a", reason="wrong_audience"),
+        record("GET /a", reason="wrong_issuer"),
+        record("GET /a", reason="unproven_token"),
+        record("CONNECT /a"),
+        record("FETCH /a"),
+        record("GET a"),
+        record("GET /a//b"),
+        record("GET /\ud800"),
+        record("GET /a" + "/b" * MOST_SEGMENTS),
+    ],
+)
+def test_what_was_not_good_makes_no_rule(one: Record) -> None:
+    """Least of all a public one."""
+    assert yaml.safe_load(proposed([one])) == {"rules": []}
+
+
+def test_paths_of_strangers_do_not_change_what_is_learnt() -> None:
+    """Without a token, anybody can ask for anything."""
+    flood = [
+        record(f"GET /word{chr(97 + n // 26)}{chr(97 + n % 26)}", None, reason="missing_token") for n in range(200)
+    ]
+    assert yaml.safe_load(proposed([*flood, *LOG])) == yaml.safe_load(PROPOSAL)
+
+
+def test_scopes_that_no_server_has_are_passed_over() -> None:
+    """A log can be edited."""
+    assert yaml.safe_load(proposed([record("GET /a", ("a b", "", "c"))]))["rules"][0]["scopes"] == ["c"]

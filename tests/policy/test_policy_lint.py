@@ -1,0 +1,226 @@
+"""What may not be meant: the exact text."""
+
+import time
+from typing import Any
+
+import pytest
+from harness.policies import policy
+
+from enforcer.policy.lint import lint
+
+A: dict[str, Any] = {"authenticated": True}
+
+
+def told(*rules: dict[str, Any], code: str | None = None) -> list[tuple[str, int, str]]:
+    """Return code, rule and message of each finding, or of those of one code."""
+    found = [(one.code, one.rule, one.message) for one in lint(policy(*rules))]
+    return [one for one in found if code in (None, one[0])]
+
+
+def test_a_policy_that_says_what_is_meant_is_not_talked_about() -> None:
+    """No warning without a reason."""
+    rules = [
+        {"path": "/users/{id}", "methods": ["GET"], "scopes": ["users.read"]},
+        {"path": "/users/me", "methods": ["GET"], "authenticated": True},
+        {"path": "/users/**", "methods": ["POST"], "scopes": ["users.read"]},
+        {"path": "/users/", "methods": ["POST"], "scopes": ["users.read"]},
+        {"path": "/other/**", "scopes": ["other"]},
+        {"path": "/other", "scopes": ["other", "more"]},
+        {"path": "/other/", "scopes": ["other", "more"]},
+    ]
+    assert [one for one in told(*rules) if one[0] not in ("scope_used_once", "methods_left_out")] == []
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        (["GET", "POTS"], "no request has the method POTS; did you mean POST?"),
+        (["FETCHING"], "no request has the method FETCHING"),
+    ],
+)
+def test_a_method_that_no_request_has_is_a_warning(methods: list[str], message: str) -> None:
+    """The parser refuses it before any rule is asked."""
+    assert told({"path": "/a", "methods": methods, **A}, code="unknown_method") == [("unknown_method", 0, message)]
+
+
+NEVER = '"/a/**" never decides: other rules are for all that is below its path'
+
+
+@pytest.mark.parametrize(
+    ("paths", "never"),
+    [
+        (["/a/**", "/a", "/a/", "/a/{x}/**"], True),
+        (["/a/**", "/a", "/a/", "/a/{x}", "/a/{x}/", "/a/{x}/{y}/**"], True),
+        (["/a/**", "/a", "/a/", "/{x}/**", "/a/{x}/**"], True),
+        (["/a/**", "/a", "/a/{x}/**"], False),
+        (["/a/**", "/a/", "/a/{x}/**"], False),
+        (["/a/**", "/a", "/a/", "/a/{x}"], False),
+        (["/a/**", "/a", "/a/", "/a/{x}", "/a/{x}/{y}/**"], False),
+        (["/a/**", "/a", "/a/", "/a/b/**"], False),
+        (["/a/**", "/**"], False),
+    ],
+)
+def test_a_rule_under_which_nothing_falls_is_a_warning(paths: list[str], never: bool) -> None:
+    """More specific rules are for the path itself, with a slash, and for all that is below."""
+    found = told(*({"path": path, **A} for path in paths), code="never_matches")
+    assert found == ([("never_matches", 0, NEVER)] if never else [])
+
+
+def test_the_rule_for_everything_can_be_one_too() -> None:
+    """There is no path above `/`."""
+    (found,) = told({"path": "/**", **A}, {"path": "/", **A}, {"path": "/{x}/**", **A}, code="never_matches")
+    assert found[1] == 0
+
+
+def test_a_path_with_a_slash_that_falls_under_a_weaker_rule_is_a_warning() -> None:
+    """To many apps it is the same path."""
+    assert told(
+        {"path": "/a/**", "public": True},
+        {"path": "/a/b", "methods": ["GET"], "scopes": ["b"]},
+        {"path": "/a/c/", "authenticated": True},
+        code="weaker_around",
+    ) == [
+        (
+            "weaker_around",
+            1,
+            '/a/b/ falls under "/a/**" (rules.yaml:1), which asks for less; an app may take both for the same',
+        ),
+        (
+            "weaker_around",
+            2,
+            '/a/c falls under "/a/**" (rules.yaml:1), which asks for less; an app may take both for the same',
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "weaker"),
+    [
+        ({"public": True}, {"authenticated": True}, True),
+        ({"public": True}, {"public": True}, False),
+        ({"authenticated": True}, {"public": True}, False),
+        ({"authenticated": True}, {"scopes": ["a"]}, True),
+        ({"authenticated": True}, {"authenticated": True}, False),
+        ({"scopes": ["a"]}, {"scopes": ["a", "b"]}, True),
+        ({"scopes": ["a"]}, {"scopes": ["b"]}, False),
+        ({"scopes": ["a"]}, {"scopes": ["a"], "claims": {"x": 1}}, True),
+        ({"scopes": ["a"], "audience": ["x"]}, {"scopes": ["a"], "audience": ["y"]}, False),
+        ({"any_scope": ["a", "b"]}, {"any_scope": ["a", "b"], "client_ids": ["c"]}, True),
+        ({"any_scope": ["a", "b"]}, {"any_scope": ["a"]}, False),
+        ({"public": True, "methods": ["POST"]}, {"authenticated": True, "methods": ["GET"]}, False),
+        ({"public": True, "host": "x.org"}, {"authenticated": True, "host": "y.org"}, False),
+        ({"public": True, "host": "*.x.org"}, {"authenticated": True, "host": "y.x.org"}, True),
+        ({"public": True}, {"authenticated": True, "host": "*.x.org"}, True),
+    ],
+)
+def test_a_rule_is_weaker_that_asks_for_part_of_what_another_does(
+    wide: dict[str, Any], narrow: dict[str, Any], weaker: bool
+) -> None:
+    """Two that ask for different things are neither."""
+    found = told({"path": "/a/**", **wide}, {"path": "/a/b", **narrow}, code="weaker_around")
+    assert [rule for _, rule, _ in found] == ([1] if weaker else [])
+
+
+def test_paths_in_other_letters_that_fall_under_a_weaker_rule_are_noted_once() -> None:
+    """To some apps they are the same; with the weaker rule, since it is one note for all."""
+    rules = [{"path": f"/a/{name}/**", "scopes": ["a"]} for name in "bcdef"]
+    assert told({"path": "/b/**", **A}, *rules, code="weaker_in_other_letters") == []
+    for wide, paths in (("/a/**", "/a/B/**, /a/C/**, /a/D/** and 2 more"), ("/{x}/{y}", "/A/b/**, /A/c/**")):
+        found = told({"path": wide, **A}, *rules[: 2 if "{" in wide else 5], code="weaker_in_other_letters")
+        message = "would fall under it; in other letters, there are rules that ask for more"
+        assert found == [("weaker_in_other_letters", 0, f"{paths.replace('**, /A', '** and /A')} {message}")]
+
+
+def test_public_rules_are_noted() -> None:
+    """With what they open."""
+    assert told(
+        {"path": "/a", "public": True},
+        {"path": "/b", "public": True, "methods": ["GET"]},
+        {"path": "/c", "public": True, "methods": ["GET", "POST", "PUT"]},
+        {"path": "/d", **A},
+        code="public",
+    ) == [
+        ("public", 0, "everybody may pass: all methods of /a"),
+        ("public", 1, "everybody may pass: GET of /b"),
+        ("public", 2, "everybody may pass: GET, POST and PUT of /c"),
+    ]
+
+
+def test_methods_that_the_rules_of_an_area_leave_out_are_noted() -> None:
+    """Not those of an exact path, nor of an area that is only read."""
+    assert told(
+        {"path": "/a/**", "methods": ["GET"], **A},
+        {"path": "/a/**", "methods": ["POST"], **A},
+        {"path": "/b/**", "methods": ["GET", "HEAD"], **A},
+        {"path": "/c", "methods": ["POST"], **A},
+        {"path": "/d/**", "methods": ["GET", "POST", "PUT", "PATCH", "DELETE"], **A},
+        {"path": "/e/**", **A},
+        code="methods_left_out",
+    ) == [("methods_left_out", 0, "no rule is for PUT, PATCH or DELETE of /a/**: refused")]
+
+
+def test_methods_that_a_wider_rule_has_are_noted_where_a_path_leaves_them_out() -> None:
+    """The most specific path decides alone, which surprises."""
+    though = 'though "wide" (rules.yaml:1) is for it around there'
+    wide = {"name": "wide", "path": "/{x}/**", "methods": ["GET", "DELETE"], **A}
+    assert told(
+        wide,
+        {"path": "/{y}/b", "methods": ["GET"], **A},
+        {"path": "/{y}/c/**", "methods": ["GET", "DELETE"], **A},
+        {"path": "/{y}/c/d", "methods": ["DELETE", "GET"], **A},
+        {"path": "/{y}/e", "methods": ["GET"], "host": "x.org", **A},
+        {"path": "/f", "methods": ["GET"], **A},
+        code="methods_left_out",
+    ) == [
+        ("methods_left_out", 0, "no rule is for POST, PUT or PATCH of /{x}/**: refused"),
+        (
+            "methods_left_out",
+            1,
+            f"no rule is for POST, PUT, PATCH or DELETE of /{{y}}/b: refused, {though}",
+        ),
+        ("methods_left_out", 2, "no rule is for POST, PUT or PATCH of /{y}/c/**: refused"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scope", "code"),
+    [
+        ("country.raed", "scope_like_another"),
+        ("country.rea", "scope_like_another"),
+        ("country.readd", "scope_like_another"),
+        ("countri.read", "scope_like_another"),
+        ("country.write", "scope_used_once"),
+        ("country.re4d", "scope_like_another"),
+        ("dountry.rear", "scope_used_once"),
+    ],
+)
+def test_a_scope_in_one_rule_that_is_nearly_one_of_others_is_a_warning(scope: str, code: str) -> None:
+    """A slip of one letter; any other scope in one rule is a note."""
+    rules = [{"path": f"/{number}", "any_scope": ["country.read"]} for number in range(2)]
+    message = f"{scope} is in no other rule"
+    if code == "scope_like_another":
+        message += "; did you mean country.read, which is in 2?"
+    assert told(*rules, {"path": "/x", "scopes": [scope]}) == [(code, 2, message)]
+
+
+def test_two_scopes_that_are_nearly_the_same_and_in_one_rule_each_are_noted() -> None:
+    """Nobody knows which is right."""
+    assert told({"path": "/a", "scopes": ["user.read"]}, {"path": "/b", "any_scope": ["users.read"]}) == [
+        ("scope_used_once", 0, "user.read is in no other rule; users.read is nearly the same"),
+        ("scope_used_once", 1, "users.read is in no other rule; user.read is nearly the same"),
+    ]
+
+
+@pytest.mark.parametrize(("one", "other"), [("v1.read", "v2.read"), ("abc", "abd")])
+def test_scopes_that_are_alike_on_purpose_or_by_chance_are_not_taken_for_slips(one: str, other: str) -> None:
+    """Numbers tell versions apart; short ones are alike easily."""
+    rules = [{"path": f"/{number}", "scopes": [one]} for number in range(2)]
+    assert told(*rules, {"path": "/x", "scopes": [other]}) == [("scope_used_once", 2, f"{other} is in no other rule")]
+
+
+def test_thousands_of_rules_are_looked_at_in_seconds() -> None:
+    """The bound is many times what it takes, so that only a square shows."""
+    rules = [{"path": f"/area{number}/{{id}}/**", "scopes": [f"area{number}.read"]} for number in range(3_000)]
+    begun = time.perf_counter()
+    assert len(told(*rules)) == 3_000
+    assert time.perf_counter() - begun < 15

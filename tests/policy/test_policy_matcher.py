@@ -1,0 +1,349 @@
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from enforcer.policy.matcher import Matcher, Place, choose, without_port
+from enforcer.policy.rules import Path
+from enforcer.wire.target import parse
+
+Claim = tuple[str, tuple[str, ...], str | None]
+
+
+def place(path: str, methods: Sequence[str] = (), host: str | None = None) -> Place:
+    return Place(Path.parse(path), tuple(methods), host)
+
+
+def matcher(*claims: str | Claim) -> Matcher[str]:
+    """Make a matcher whose entries are named by their claims' text."""
+    full = [(claim, (), None) if isinstance(claim, str) else claim for claim in claims]
+    return Matcher((place(*claim), _name(claim)) for claim in full)
+
+
+def _name(claim: Claim) -> str:
+    path, methods, host = claim
+    return " ".join(filter(None, [",".join(methods), host, path]))
+
+
+def find(found_in: Matcher[str], path: str, method: str = "GET", host: str = "app") -> str | None:
+    return found_in.find(parse(path.encode()).segments, method.encode(), host.encode())
+
+
+WALK = ("/ms-system/country/**", "/ms-system/health", "/tenants/{tenant}/reports/{id}", "/tenants/acme/**", "/{any}")
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("/ms-system/country/code/AUS", "/ms-system/country/**"),
+        ("/ms-system/country/", "/ms-system/country/**"),
+        ("/ms-system/country", "/ms-system/country/**"),
+        ("/ms-system/country?x=/ms-system/health", "/ms-system/country/**"),
+        ("/ms-system/countryside", None),
+        ("/ms-system/COUNTRY", None),
+        ("/ms-system/health", "/ms-system/health"),
+        ("/ms-system/he%61lth", "/ms-system/health"),
+        ("/ms-system/health/", None),
+        ("/ms-system/health/x", None),
+        ("/ms-system/Health", None),
+        ("/ms-system", "/{any}"),
+        ("/ms-system/", None),
+        ("/tenants/other/reports/7", "/tenants/{tenant}/reports/{id}"),
+        ("/tenants/other/reports/", None),
+        ("/tenants/other/reports", None),
+        ("/tenants/other/reports/7/", None),
+        ("/tenants/acme/reports/7", "/tenants/acme/**"),
+        ("/tenants/acme", "/tenants/acme/**"),
+        ("/tenants", "/{any}"),
+        ("/%7Bany%7D", "/{any}"),
+        ("/**", "/{any}"),
+        ("/", None),
+        ("/a/b/c/d", None),
+    ],
+)
+def test_a_request_falls_under_the_rule_of_its_path_or_none(path: str, rule: str | None) -> None:
+    """A parameter is one segment and never an empty one; `**` is what is left, nothing included."""
+    assert find(matcher(*WALK), path) == rule
+    assert find(matcher(*reversed(WALK)), path) == rule
+
+
+@pytest.mark.parametrize(
+    ("paths", "path", "rule"),
+    [
+        (("/a/b", "/a/{x}", "/a/**"), "/a/b", "/a/b"),
+        (("/a/b", "/a/{x}", "/a/**"), "/a/c", "/a/{x}"),
+        (("/a/b", "/a/{x}", "/a/**"), "/a/c/d", "/a/**"),
+        (("/a/b", "/a/{x}", "/a/**"), "/a", "/a/**"),
+        (("/a/b", "/a/{x}", "/a/**"), "/a/", "/a/**"),
+        (("/a/b/**", "/a/{x}"), "/a/b", "/a/b/**"),
+        (("/a/{x}/c", "/a/b/**"), "/a/b/c", "/a/b/**"),
+        (("/a/{x}/c", "/a/b/d"), "/a/b/c", "/a/{x}/c"),
+        (("/{x}/b/c", "/a/{x}/d", "/a/b/e"), "/a/b/c", "/{x}/b/c"),
+        (("/{x}/b/c", "/a/{x}/d", "/a/b/e"), "/a/b/d", "/a/{x}/d"),
+        (("/{x}/{y}/**", "/a/**", "/a/b/c/d"), "/a/b/c", "/a/**"),
+        (("/{x}/{y}/**", "/a/z/**", "/a/b/c/d"), "/a/b/c", "/{x}/{y}/**"),
+        (("/**", "/"), "/", "/"),
+        (("/**", "/"), "/a", "/**"),
+        (("/**",), "/", "/**"),
+        (("/a/",), "/a", None),
+        (("/a/",), "/a/", "/a/"),
+        (("/a/", "/a/**"), "/a/", "/a/"),
+        (("/admin/**", "/public/**"), "/public/..admin", "/public/**"),
+    ],
+)
+def test_the_most_specific_path_wins_segment_by_segment_in_any_order(
+    paths: tuple[str, ...], path: str, rule: str | None
+) -> None:
+    """A literal before a parameter before the rest, from the left."""
+    assert find(matcher(*paths), path) == rule
+    assert find(matcher(*reversed(paths)), path) == rule
+
+
+def test_a_method_that_the_most_specific_path_leaves_out_is_not_let_through_by_a_wider_one() -> None:
+    """Who writes a rule for reading `/admin/x` does not want it written to because `/**` is open."""
+    rules = matcher(("/admin/x", ("GET",), None), "/**")
+    assert find(rules, "/admin/x", "POST") is None
+    assert find(rules, "/admin/y", "POST") == "/**"
+
+
+def test_a_host_that_the_most_specific_path_leaves_out_is_not_let_through_by_a_wider_one() -> None:
+    """Path first, then method, then host."""
+    rules = matcher(("/admin/x", (), "inside.example"), "/**")
+    assert find(rules, "/admin/x", host="outside.example") is None
+    assert find(rules, "/admin/x", host="inside.example") == "inside.example /admin/x"
+
+
+@pytest.mark.parametrize(
+    ("method", "rule"),
+    [
+        ("GET", "GET /a"),
+        ("HEAD", "GET /a"),
+        ("POST", "POST,PUT /a"),
+        ("PUT", "POST,PUT /a"),
+        ("get", None),
+        ("DELETE", None),
+        ("GE", None),
+        ("", None),
+    ],
+)
+def test_a_rule_is_for_its_methods_and_get_covers_head(method: str, rule: str | None) -> None:
+    """Heimdall #3452: what is allowed to read is not allowed to write. RFC 9110 §9.1: the case matters."""
+    assert find(matcher(("/a", ("GET",), None), ("/a", ("POST", "PUT"), None)), "/a", method) == rule
+
+
+def test_a_rule_that_names_head_is_before_one_that_covers_it() -> None:
+    """And GET is not covered by HEAD."""
+    rules = matcher(("/a", ("GET",), None), ("/a", ("HEAD",), None))
+    assert find(rules, "/a", "HEAD") == "HEAD /a"
+    assert find(rules, "/a", "GET") == "GET /a"
+    assert find(matcher(("/a", ("HEAD",), None)), "/a", "GET") is None
+
+
+HOSTS = (("/a", (), None), ("/a", (), "app.example.org"), ("/a", (), "*.example.org"), ("/a", (), "[2001:DB8::1]"))
+
+
+@pytest.mark.parametrize(
+    ("host", "rule"),
+    [
+        ("app.example.org", "app.example.org /a"),
+        ("APP.Example.ORG", "app.example.org /a"),
+        ("app.example.org:8443", "app.example.org /a"),
+        ("app.example.org.", "app.example.org /a"),
+        ("app.example.org.:80", "app.example.org /a"),
+        ("other.example.org", "*.example.org /a"),
+        ("other.example.org.", "*.example.org /a"),
+        ("a.b.example.org", "/a"),
+        ("example.org", "/a"),
+        ("app.example.org.evil", "/a"),
+        ("evil-app.example.org", "*.example.org /a"),
+        ("app.example.orga", "/a"),
+        ("[2001:db8::1]:80", "[2001:DB8::1] /a"),
+        ("[2001:db8::1]", "[2001:DB8::1] /a"),
+        ("[2001:db8::2]", "/a"),
+        ("", "/a"),
+    ],
+)
+def test_a_host_is_found_by_name_then_by_its_first_label_then_as_any(host: str, rule: str) -> None:
+    """Its case, its port and the dot of the root do not matter: to the app they are the same host."""
+    assert find(matcher(*HOSTS), "/a", host=host) == rule
+
+
+@pytest.mark.parametrize(
+    ("claims", "method", "host", "rule"),
+    [
+        ((("/a", ("GET",), "a"), ("/a", (), "b")), "GET", "b", "b /a"),
+        ((("/a", ("GET",), "a"), ("/a", (), None)), "GET", "b", "/a"),
+        ((("/a", ("GET",), "a"), ("/a", (), None)), "GET", "a", "GET a /a"),
+        ((("/a", ("GET",), None), ("/a", (), "b")), "GET", "b", "GET /a"),
+        ((("/a", ("HEAD",), "a"), ("/a", ("GET",), "b")), "HEAD", "b", "GET b /a"),
+        ((("/a", ("HEAD",), "a"), ("/a", ("GET",), None)), "HEAD", "b", "GET /a"),
+        ((("/a", ("HEAD",), "a"), ("/a", (), "b")), "HEAD", "b", "b /a"),
+        ((("/a", ("HEAD",), "a"), ("/a", ("GET",), "b")), "HEAD", "c", None),
+    ],
+)
+def test_a_rule_for_another_host_does_not_stand_in_the_way(
+    claims: tuple[Claim, ...], method: str, host: str, rule: str | None
+) -> None:
+    """Two apps behind one proxy may have the same paths; of the rules for the host the method decides."""
+    assert find(matcher(*claims), "/a", method, host) == rule
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "method"),
+    [
+        (("/a", (), None), ("/a", (), None), "*"),
+        (("/a/{x}", (), None), ("/a/{y}", (), None), "*"),
+        (("/a/**", (), None), ("/a/**", (), None), "*"),
+        (("/caf%C3%A9", (), None), ("/café", (), None), "*"),
+        (("/%61", (), None), ("/a", (), None), "*"),
+        (("/a", ("GET", "POST"), None), ("/a", ("PUT", "POST"), None), "POST"),
+        (("/a", ("GET",), None), ("/a", (), None), "*"),
+        (("/a", (), None), ("/a", ("GET",), None), "GET"),
+        (("/a", (), "app"), ("/a", (), "APP"), "*"),
+        (("/a", (), "*.x.org"), ("/a", (), "*.X.org"), "*"),
+        (("/a", ("GET",), "app"), ("/a", (), "app"), "*"),
+    ],
+)
+def test_two_rules_for_the_same_requests_are_a_conflict(first: Claim, second: Claim, method: str) -> None:
+    """Which of them is meant cannot be told; the later one is named."""
+    assert matcher(first, second).conflicts == [(_name(second), method)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("/a", (), None), ("/a/", (), None)),
+        (("/a", (), None), ("/a/**", (), None)),
+        (("/a/{x}", (), None), ("/a/b", (), None)),
+        (("/a/{x}", (), None), ("/a/**", (), None)),
+        (("/a", ("GET",), None), ("/a", ("POST",), None)),
+        (("/a", ("GET",), None), ("/a", ("HEAD",), None)),
+        (("/a", (), "app"), ("/a", (), None)),
+        (("/a", (), "a.x.org"), ("/a", (), "*.x.org")),
+        (("/a", (), "a"), ("/a", (), "b")),
+        (("/a", ("GET",), "a"), ("/a", (), "b")),
+    ],
+)
+def test_rules_of_which_one_is_more_specific_are_no_conflict(first: Claim, second: Claim) -> None:
+    """It is then clear which of them is meant."""
+    assert matcher(first, second).conflicts == []
+    assert matcher(second, first).conflicts == []
+
+
+def test_nothing_falls_under_no_rules() -> None:
+    """What no rule allows is refused."""
+    assert find(matcher(), "/") is None
+    assert find(matcher(), "/a/b") is None
+
+
+def test_a_path_longer_than_any_rule_is_found_without_going_down_it() -> None:
+    """Matching costs the length of the path at most, and no request exhausts the stack."""
+    rules = matcher("/**", "/a/{x}/{y}", "/a/a/a")
+    assert find(rules, "/a" * 4000) == "/**"
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        (b"app", b"app"),
+        (b"app:80", b"app"),
+        (b"[::1]:80", b"[::1]"),
+        (b"[::1]", b"[::1]"),
+        (b"", b""),
+        (b"127.0.0.1:1", b"127.0.0.1"),
+    ],
+)
+def test_a_host_field_is_a_name_and_maybe_a_port(host: bytes, name: bytes) -> None:
+    """RFC 9110 §7.2."""
+    assert without_port(host) == name
+
+
+_SEGMENTS = st.sampled_from(["a", "b", "{x}", "c"])
+_PATHS = st.builds(
+    lambda segments, end: "/" + "/".join([*segments, *end]),
+    st.lists(_SEGMENTS, max_size=3, unique_by=lambda segment: segment if segment == "{x}" else object()),
+    st.sampled_from([[], ["**"], [""]]),
+)
+_CLAIMS = st.tuples(
+    _PATHS,
+    st.sampled_from([(), (), ("GET",), ("POST", "HEAD"), ("GET", "POST"), ("HEAD",)]),
+    st.sampled_from([None, None, "a.org", "b.org", "*.org"]),
+)
+
+
+def most_specific(rules: list[Claim], segments: list[str], method: str, host: str) -> Claim | None:
+    """Say the same as the matcher, by looking at every rule."""
+
+    def path_rank(rule: Claim) -> list[int] | None:
+        parts = rule[0][1:].split("/")
+        rank = []
+        for at, part in enumerate(parts):
+            if part == "**":
+                return [*rank, 2]
+            if at == len(segments):
+                return None
+            if part == "{x}" and segments[at]:
+                rank.append(1)
+            elif part == segments[at]:
+                rank.append(0)
+            else:
+                return None
+        return [*rank, -1] if len(parts) == len(segments) else None
+
+    def rank(rule: Claim) -> tuple[int, int] | None:
+        _, methods, wanted = rule
+        if not methods:
+            by_method = 2
+        elif method in methods:
+            by_method = 0
+        elif method == "HEAD" and "GET" in methods:
+            by_method = 1
+        else:
+            return None
+        if wanted is None:
+            return by_method, 2
+        if wanted == host:
+            return by_method, 0
+        return (by_method, 1) if wanted == "*." + host.partition(".")[2] else None
+
+    reached = [(found, rule) for rule in rules if (found := path_rank(rule)) is not None]
+    if not reached:
+        return None
+    best = min(found for found, _ in reached)
+    applying = [(found, rule) for at, rule in reached if at == best and (found := rank(rule)) is not None]
+    return min(applying)[1] if applying else None
+
+
+@given(
+    st.lists(_CLAIMS, max_size=8),
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=4).flatmap(
+                lambda path: st.sampled_from([path or [""], [*path, ""]])
+            ),
+            st.sampled_from(["GET", "HEAD", "POST", "PUT"]),
+            st.sampled_from(["a.org", "b.org", "c.org", "a.com"]),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+)
+@example([("/a", ("GET",), "a.org"), ("/a", (), None)], [(["a"], "GET", "b.org")])
+def test_it_finds_what_looking_at_every_rule_would(
+    claims: list[Claim], requests: list[tuple[list[str], str, str]]
+) -> None:
+    """For any rules without a conflict, in any order."""
+    rules: list[Claim] = []
+    for claim in claims:
+        if not Matcher([(place(*each), each) for each in (*rules, claim)]).conflicts:
+            rules.append(claim)
+    forward, backward = (Matcher((place(*rule), rule) for rule in order) for order in (rules, rules[::-1]))
+    assert forward.conflicts == backward.conflicts == []
+    for segments, method, host in requests:
+        path = [segment.encode() for segment in segments]
+        expected = most_specific(rules, segments, method, host)
+        assert forward.find(path, method.encode(), host.encode()) == expected
+        assert backward.find(path, method.encode(), host.encode()) == expected
+        leads_to = forward.at(path)
+        assert (None if leads_to is None else choose(leads_to, method.encode(), host.encode())) == expected

@@ -1,0 +1,294 @@
+"""Rules from OpenAPI documents."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from harness.policies import policy
+
+from enforcer.policy.openapi import OpenAPIError, compare, proposals, read
+from enforcer.policy.rules import Rule
+from enforcer.policy.trial import Policy
+from enforcer.policy.writing import write
+
+OKTA = Path(__file__).parent / "documents" / "okta-management.yaml"
+
+SCHEMES = {
+    "oauth": {"type": "oauth2"},
+    "oidc": {"type": "openIdConnect"},
+    "bearer": {"type": "http", "scheme": "Bearer"},
+    "same": {"$ref": "#/components/securitySchemes/oauth"},
+    "key": {"type": "apiKey"},
+    "basic": {"type": "http", "scheme": "basic"},
+}
+
+
+def document(paths: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Shop"},
+        "paths": paths,
+        "components": {"securitySchemes": SCHEMES},
+        **more,
+    }
+
+
+def one(security: Any, **more: Any) -> dict[str, Any]:
+    return document({"/a": {"get": {"operationId": "a", "security": security}}}, **more)
+
+
+def rules(values: Any) -> list[Rule]:
+    return [proposal.rule for proposal in proposals(read(values))]
+
+
+SHOP = document(
+    {
+        "/pets": {
+            "get": {"operationId": "listPets", "security": [{"oauth": ["pets.read"]}]},
+            "post": {"operationId": "addPet"},
+            "parameters": [],
+        },
+        "/pets/{pet-id}": {
+            "get": {"operationId": "showPet", "security": [{"oauth": ["pets.read"]}]},
+            "head": {"operationId": "peekPet", "security": [{"oauth": ["pets.read"]}]},
+            "delete": {"summary": "Remove a pet"},
+            "put": {"security": [{"key": []}]},
+        },
+        "/health": {"get": {"operationId": "listPets", "security": []}},
+        "/pets/{id}.json": {"get": {}},
+        "/pets/{other}": {"get": {}},
+        "/else": {"servers": [{"url": "/v2/"}], "get": {"security": None}},
+    },
+    security=[{"oauth": ["pets.write"]}, {"basic": []}],
+    servers=[{"url": "https://{host}:{port}/{base}", "variables": {n: {"default": n} for n in ("host", "base")}}],
+)
+SHOP["servers"][0]["variables"]["port"] = {"default": 8443}
+
+PROPOSED = """\
+rules:
+  - name: listPets
+    path: /base/pets
+    methods: [GET]
+    scopes: [pets.read]
+
+  # the document also takes basic
+  - name: addPet
+    path: /base/pets
+    methods: [POST]
+    scopes: [pets.write]
+
+  - name: "showPet, peekPet"
+    path: /base/pets/{pet_id}
+    methods: [GET, HEAD]
+    scopes: [pets.read]
+
+  # the document takes key
+  - name: PUT /pets/{pet-id}
+    path: /base/pets/{pet_id}
+    methods: [PUT]
+    authenticated: true
+
+  # the document also takes basic
+  - name: Remove a pet
+    path: /base/pets/{pet_id}
+    methods: [DELETE]
+    scopes: [pets.write]
+
+  - name: "listPets (2)"
+    path: /base/health
+    methods: [GET]
+    public: true
+
+  # the document also takes basic
+  - name: GET /else
+    path: /v2/else
+    methods: [GET]
+    scopes: [pets.write]
+"""
+
+
+def test_rules_are_proposed_for_paths_methods_and_scopes() -> None:
+    """One for each path and what it needs, named by its operations."""
+    found = read(SHOP)
+    assert write(proposals(found)) == PROPOSED
+    assert found.left_out == (
+        "GET /pets/{id}.json: {id}.json varies in part, and in a rule a whole segment does",
+        "GET /pets/{other}: /base/pets/{pet_id} is the same place",
+    )
+
+
+@pytest.mark.parametrize(
+    ("security", "needs", "comment"),
+    [
+        ([], {"public": True}, ""),
+        ([{}], {"public": True}, ""),
+        ([{"oauth": ["a", "b"]}], {"scopes": ("a", "b")}, ""),
+        ([{"same": ["a"]}], {"scopes": ("a",)}, ""),
+        ([{"bearer": ["role"]}], {"scopes": ("role",)}, ""),
+        ([{"bearer": []}], {"authenticated": True}, ""),
+        ([{"oauth": ["a"], "oidc": ["b"]}], {"scopes": ("a", "b")}, ""),
+        ([{"oauth": ["a"]}, {"oidc": ["b"]}], {"any_scope": ("a", "b")}, ""),
+        ([{"oauth": ["a", "b"]}, {"oauth": ["a", "c"]}], {"scopes": ("a",), "any_scope": ("b", "c")}, ""),
+        ([{"oauth": ["a"]}, {"oauth": ["a", "b"]}], {"scopes": ("a",)}, ""),
+        ([{"oauth": ["a"]}, {"oauth": []}], {"authenticated": True}, ""),
+        ([{"oauth": ["a"]}, {}], {"scopes": ("a",)}, "the document also takes no token at all"),
+        ([{"key": []}, {"oauth": ["a"]}], {"scopes": ("a",)}, "the document also takes key"),
+        ([{"key": [], "oauth": ["a"]}], {"authenticated": True}, "the document takes key"),
+        (
+            [{"key": [], "basic": []}, {}],
+            {"authenticated": True},
+            "the document takes no token at all, or key with basic",
+        ),
+        ([{"unheard-of": []}], {"authenticated": True}, "the document takes unheard-of"),
+        (None, {"authenticated": True}, "the document says nothing of its security"),
+    ],
+)
+def test_a_rule_asks_for_what_the_security_asks_of_a_bearer_token(
+    security: Any, needs: dict[str, Any], comment: str
+) -> None:
+    """And is public only where the document says so."""
+    (proposal,) = proposals(read(one(security)))
+    assert proposal.rule == Rule(name="a", path="/a", methods=("GET",), **needs)
+    assert proposal.comments == ((comment,) if comment else ())
+
+
+def test_the_security_of_an_operation_is_before_that_of_its_path_and_of_the_document() -> None:
+    """The nearest counts."""
+    item = {"security": [{"oauth": ["path"]}], "get": {"security": [{"oauth": ["operation"]}]}, "put": {}}
+    found = rules(document({"/a": item, "/b": {"get": {}}}, security=[{"oauth": ["document"]}]))
+    assert [rule.scopes for rule in found] == [("operation",), ("path",), ("document",)]
+
+
+@pytest.mark.parametrize(
+    ("servers", "paths"),
+    [
+        ([], ["/a"]),
+        ([{"url": "/"}], ["/a"]),
+        ([{"url": "https://x.org"}, {"url": "https://y.org/"}], ["/a"]),
+        ([{"url": "https://x.org/v1"}, {"url": "https://y.org/v1/"}], ["/v1/a"]),
+        ([{"url": "https://x.org/v1"}, {"url": "/v2"}], ["/v1/a", "/v2/a"]),
+        ([{"url": "api/v1"}], ["/api/v1/a"]),
+    ],
+)
+def test_a_path_begins_with_the_base_path_of_each_server(servers: list[dict[str, str]], paths: list[str]) -> None:
+    """Once for those that have the same."""
+    assert [rule.path for rule in rules(one([], servers=servers))] == paths
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (document({"/a/{x}-{y}": {"get": {}}}), "{x}-{y} varies in part"),
+        (document({"/a#b": {"get": {}}}), "no request can have this path"),
+        (document({"/a?b=c": {"get": {}}}), "no request can have this path"),
+        (document({"/a//b": {"get": {}}}), "no request can have this path"),
+        (document({"/a*": {"get": {}}}), "* is no pattern here"),
+        (document({"a": {"get": {}}}), "a path begins with /"),
+        (one([{"oauth": ["a b"]}]), "'a b' is no scope"),
+        (one([{"oauth": ["a", "b"]}, {"oauth": ["c"]}]), "no rule can say that it needs (a b) or (c)"),
+        (one([], servers=[{"url": "/{x}"}]), "the server's variable x has no default"),
+        (one([], servers=[{"url": "./api"}]), "no request can have this path"),
+        (document({"/a": {"$ref": "paths.yaml#/a"}}), "the reference paths.yaml#/a leads out of the document"),
+        (document({"/a": {"$ref": "#/paths/~1a"}}), "too many references lead from one to the next"),
+    ],
+)
+def test_what_no_rule_can_say_is_left_out_and_told_of(values: dict[str, Any], said: str) -> None:
+    """Left out is refused: nothing is opened by a guess."""
+    found = read(values)
+    assert found.operations == ()
+    assert said in found.left_out[0]
+
+
+def test_references_within_the_document_are_followed() -> None:
+    """A path item may stand among the components."""
+    items = {"a/b": {"get": {"operationId": "found", "security": []}}}
+    values = document({"/a": {"$ref": "#/components/pathItems/a~1b"}})
+    values["components"]["pathItems"] = items
+    assert [rule.name for rule in rules(values)] == ["found"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "path"),
+    [
+        ("/{pet-id}/{pet.id}/{pet_id}", "/{pet_id}/{pet_id_}/{pet_id__}"),
+        ("/{1}", "/{_1}"),
+        ("/{é}", "/{_}"),
+    ],
+)
+def test_a_parameter_has_a_name_that_a_rule_can_have(parameters: str, path: str) -> None:
+    """And no other of its path has."""
+    assert [rule.path for rule in rules(document({parameters: {"get": {"security": []}}}))] == [path]
+
+
+@pytest.mark.parametrize("version", ["2.0", "3.2.0", "31", "nothing"])
+def test_another_kind_of_document_is_an_error(version: str) -> None:
+    """It could mean something else."""
+    with pytest.raises(OpenAPIError, match=f"not OpenAPI 3.0 or 3.1: it says openapi: {version}"):
+        read({} if version == "nothing" else {"openapi": version, "paths": {}})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        None,
+        [],
+        "x",
+        {"openapi": "3.0.0"},
+        {"openapi": "3.0.0", "paths": []},
+        {"openapi": "3.0.0", "paths": {"/a": None, "/b": [], "/c": {"get": None, "put": []}}},
+        {"openapi": "3.0.0", "paths": {"/a": {"get": {"security": {"oauth": "a"}, "servers": "x"}}}, "components": []},
+        {"openapi": "3.0.0", "paths": {"/a": {"get": {"security": [None, "x"], "servers": [None]}}}, "info": "x"},
+    ],
+)
+def test_a_document_that_is_written_wrong_raises_nothing_else(values: Any) -> None:
+    """It is somebody's, and nobody has checked it."""
+    try:
+        found = read(values)
+    except OpenAPIError:
+        return
+    assert write(proposals(found))
+
+
+def okta() -> Any:
+    return yaml.load(OKTA.read_bytes(), yaml.CBaseLoader)
+
+
+def test_a_real_document_of_hundreds_of_operations_becomes_a_policy() -> None:
+    """Every operation has its rule, and every rule an operation."""
+    found = read(okta())
+    assert (len(found.operations), found.left_out) == (585, ())
+    ready = Policy((proposal.rule, "") for proposal in proposals(found))
+    assert not ready.matcher.conflicts
+    gaps = compare(found, ready)
+    assert (gaps.operations, gaps.rules) == ((), ())
+    scopes = {rule.name: (rule.methods, rule.scopes) for rule in (entry.rule for entry in ready.entries)}
+    assert scopes["listUsers"] == (("GET",), ("okta.users.read",))
+    assert scopes["replaceApplication, deleteApplication"] == (("PUT", "DELETE"), ("okta.apps.manage",))
+
+
+def test_operations_without_a_rule_and_rules_without_an_operation_are_told() -> None:
+    """By putting a request for each operation to the policy."""
+    found = read(
+        document(
+            {
+                "/pets": {"get": {"operationId": "list"}, "post": {"operationId": "add"}},
+                "/pets/{id}": {"get": {"operationId": "show"}},
+                "/pets/{id}/photo": {"get": {"operationId": "photo"}},
+                "/caf%C3%A9/a b": {"get": {"operationId": "menu"}},
+            },
+            servers=[{"url": "https://api.example.org"}],
+        )
+    )
+    gaps = compare(
+        found,
+        policy(
+            {"path": "/pets", "methods": ["GET"], "public": True},
+            {"path": "/pets/sample0", "public": True},
+            {"path": "/pets/{x}", "host": "*.internal", "public": True},
+            {"path": "/café/a b", "public": True},
+            {"path": "/owners/**", "public": True},
+        ),
+    )
+    assert [operation.name for operation in gaps.operations] == ["add", "photo"]
+    assert [entry.rule.name for entry in gaps.rules] == ["/pets/sample0", "/owners/**"]

@@ -1,0 +1,369 @@
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from enforcer.policy.rules import Claim, Path, Requirement, Rule, compile_claims
+from enforcer.tokens.answer import from_claims
+from enforcer.wire.target import parse
+
+
+def rule(**settings: Any) -> Rule:
+    if not {"public", "scopes", "any_scope", "claims", "audience", "issuer", "client_ids"} & settings.keys():
+        settings.setdefault("authenticated", True)
+    return Rule(**{"name": "r", "path": "/a/{x}/**", **settings})
+
+
+@pytest.mark.parametrize(
+    ("text", "segments", "rest", "names"),
+    [
+        ("/", (b"",), False, {}),
+        ("/**", (), True, {}),
+        ("/a", (b"a",), False, {}),
+        ("/a/", (b"a", b""), False, {}),
+        ("/a/**", (b"a",), True, {}),
+        ("/tenants/{tenant}/reports/{id}", (b"tenants", None, b"reports", None), False, {"tenant": 1, "id": 3}),
+        ("/{_x1}/**", (None,), True, {"_x1": 0}),
+        ("/café/a b", ("café".encode(), b"a b"), False, {}),
+        ("/caf%C3%A9/%61", ("café".encode(), b"a"), False, {}),
+        ("/v1.0/~x/a:b@c", (b"v1.0", b"~x", b"a:b@c"), False, {}),
+    ],
+)
+def test_a_path_is_literals_parameters_and_maybe_the_rest(
+    text: str, segments: tuple[bytes | None, ...], rest: bool, names: dict[str, int]
+) -> None:
+    """It may be written as people read it or as requests send it."""
+    path = Path.parse(text)
+    assert (path.segments, path.rest, dict(path.names)) == (segments, rest, names)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "begins with /"),
+        ("a", "begins with /"),
+        ("http://app/a", "begins with /"),
+        ("/*", "no pattern"),
+        ("/a*", "no pattern"),
+        ("/**/a", "no pattern"),
+        ("/a**", "no pattern"),
+        ("/***", "no pattern"),
+        ("/{}", "{name} stands for a whole segment"),
+        ("/{x", "{name} stands for a whole segment"),
+        ("/x}", "{name} stands for a whole segment"),
+        ("/a{x}", "{name} stands for a whole segment"),
+        ("/{x}.json", "{name} stands for a whole segment"),
+        ("/{a-b}", "{name} stands for a whole segment"),
+        ("/{1}", "{name} stands for a whole segment"),
+        ("/{x:path}", "{name} stands for a whole segment"),
+        ("/{é}", "{name} stands for a whole segment"),
+        ("/{x}/{x}", "{x} stands twice"),
+        ("//", "no request can have this path"),
+        ("//a", "no request can have this path"),
+        ("/a//b", "no request can have this path"),
+        ("/a//**", "no request can have this path"),
+        ("//**", "no request can have this path"),
+        ("/a/../b", "no request can have this path"),
+        ("/.", "no request can have this path"),
+        ("/a/%2e", "no request can have this path"),
+        ("/a%2Fb", "no request can have this path"),
+        ("/a;b", "no request can have this path"),
+        ("/a?b", "no request can have this path"),
+        ("/a#b", "no request can have this path"),
+        ("/a\\b", "no request can have this path"),
+        ("/a%", "no request can have this path"),
+        ("/a%FF", "no request can have this path"),
+        ("/a\nb", "no request can have this path"),
+        ("/a\x85b", "no request can have this path"),
+        ("/ ", "no request can have this path"),
+    ],
+)
+def test_a_path_that_no_request_has_or_nobody_understands_is_an_error(text: str, why: str) -> None:
+    """At load, and not a rule that silently never matches."""
+    with pytest.raises(ValueError) as error:
+        Path.parse(text)
+    assert why in str(error.value)
+
+
+@given(st.text("ab/{}x*.%2e é;", max_size=12).map(lambda tail: "/" + tail))
+def test_every_path_that_is_accepted_is_one_that_a_request_can_have(text: str) -> None:
+    """With the parameters filled in; and the request's segments are those of the rule."""
+    try:
+        path = Path.parse(text)
+    except ValueError:
+        return
+    filled = [b"q" if segment is None else segment for segment in path.segments]
+    sent = b"/" + b"/".join(quote(segment, safe="%").encode() for segment in filled)
+    assert parse(sent).segments == (filled or [b""])
+
+
+ERRORS: list[tuple[dict[str, Any], str]] = [
+    ({"name": ""}, "a name is"),
+    ({"name": "_none"}, "a name is"),
+    ({"name": "a\nb"}, "a name is"),
+    ({"name": "a\x1b"}, "a name is"),
+    ({"name": "\ud800"}, "a name is"),
+    ({"name": "x" * 101}, "a name is"),
+    ({"path": "a"}, "path: "),
+    ({"methods": ("get",)}, "'get' is no method"),
+    ({"methods": ("GET ",)}, "is no method"),
+    ({"methods": ("",)}, "is no method"),
+    ({"methods": ("GET\n",)}, "is no method"),
+    ({"methods": ("*",)}, "is no method"),
+    ({"methods": ("GET", "POST", "GET")}, "one stands twice"),
+    ({"scopes": ("a b",)}, "'a b' is no scope"),
+    ({"scopes": ("",)}, "is no scope"),
+    ({"any_scope": ('a"',)}, "is no scope"),
+    ({"any_scope": ("é",)}, "is no scope"),
+    ({"any_scope": ("a\n",)}, "is no scope"),
+    ({"host": ""}, "host: "),
+    ({"host": "app:80"}, "host: "),
+    ({"host": "*"}, "host: "),
+    ({"host": "a.*.org"}, "host: "),
+    ({"host": "*.*.org"}, "host: "),
+    ({"host": "app.example.org."}, "host: "),
+    ({"host": "http://app"}, "host: "),
+    ({"host": "app\n"}, "host: "),
+    ({"host": "é"}, "host: "),
+    ({"public": True, "authenticated": True}, "public lets everybody pass"),
+    ({"public": True, "scopes": ("a",)}, "public lets everybody pass"),
+    ({"public": True, "any_scope": ("a",)}, "public lets everybody pass"),
+    ({"public": True, "claims": {"a": "b"}}, "public lets everybody pass"),
+    ({"public": True, "audience": ("a",)}, "public lets everybody pass"),
+    ({"public": True, "issuer": ("a",)}, "public lets everybody pass"),
+    ({"public": True, "client_ids": ("a",)}, "public lets everybody pass"),
+    ({"public": True, "max_answer_age": 5.0}, "public lets everybody pass"),
+    ({"public": True, "on_outage": "stale"}, "public lets everybody pass"),
+    ({"authenticated": False}, "it says nobody"),
+    ({"scopes": ()}, "it says nobody"),
+    ({"scopes": (), "any_scope": (), "claims": {}, "audience": ()}, "it says nobody"),
+    ({"public": False}, "it says nobody"),
+    ({"claims": {"roles": ()}}, "empty list"),
+    ({"claims": {"tenant": "{tenant}"}}, "the path has no such segment"),
+]
+
+
+@pytest.mark.parametrize(("settings", "why"), ERRORS)
+def test_a_rule_that_is_wrong_or_says_nobody_is_an_error(settings: dict[str, Any], why: str) -> None:
+    """A rule is open only where it says so."""
+    with pytest.raises(ValueError) as error:
+        rule(**settings)
+    assert why in str(error.value)
+
+
+def test_all_that_is_wrong_with_a_rule_is_told_at_once() -> None:
+    """One look at the file, one correction."""
+    with pytest.raises(ValueError) as error:
+        Rule(name="", path="x", methods=("get",), host="*", scopes=("a b",), public=True)
+    assert str(error.value).count("; ") == 5
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"public": True},
+        {"authenticated": True, "max_answer_age": 5.0},
+        {"scopes": ("country.read",), "methods": ("GET", "M-SEARCH")},
+        {"any_scope": ("a", "https://x.example/b")},
+        {"claims": {"x": "{x}", "realm.roles": ("a", 1, True), "email_verified": True}},
+        {"audience": ("a",)},
+        {"issuer": ("https://as.example",)},
+        {"client_ids": ("a",), "authenticated": True},
+        {"authenticated": True, "host": "*.example.org", "name": "lire les pays – été"},
+        {"authenticated": True, "host": "[::1]"},
+        {"authenticated": True, "host": "127.0.0.1"},
+        {"authenticated": True, "host": "localhost"},
+    ],
+)
+def test_a_rule_that_says_who_may_pass_is_one(settings: dict[str, Any]) -> None:
+    """With one condition or several."""
+    assert rule(**settings).name
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"name": "r", "path": "/", "public": "yes"},
+        {"name": "r", "path": "/", "public": 1},
+        {"name": "r", "path": "/", "scope": ["a"], "authenticated": True},
+        {"name": "r", "path": "/", "scopes": "a"},
+        {"name": "r", "path": "/", "scopes": [1]},
+        {"name": "r", "path": "/", "authenticated": True, "max_answer_age": 5},
+        {"name": "r", "path": "/", "authenticated": True, "max_answer_age": "0s"},
+        {"name": "r", "path": "/", "claims": {"a": None}},
+        {"name": "r", "path": "/", "claims": {"a": 1.5}},
+        {"name": "r", "path": "/", "claims": {"a": {"b": "c"}}},
+        {"path": "/", "public": True},
+        {"name": "r", "public": True},
+    ],
+)
+def test_a_rule_is_read_as_it_is_written_or_not_at_all(document: dict[str, Any]) -> None:
+    """An unknown key, a wrong kind, or a word where true belongs is an error: never a guess."""
+    with pytest.raises(ValidationError):
+        TypeAdapter(Rule).validate_python(document)
+
+
+def test_a_claims_value_keeps_its_kind() -> None:
+    """`true` does not become `1`, nor a number a text."""
+    document = {"name": "r", "path": "/", "claims": {"a": True, "b": 1, "c": "1", "d": [True, 1, "1"]}}
+    read = TypeAdapter(Rule).validate_python(document).claims
+    assert {name: repr(value) for name, value in read.items()} == {
+        "a": "True",
+        "b": "1",
+        "c": "'1'",
+        "d": "(True, 1, '1')",
+    }
+
+
+def holds(condition: Any, claims: dict[str, Any], name: str = "c", path: str = "/t/acme/7") -> bool:
+    template = Path.parse("/t/{tenant}/{id}")
+    (claim,) = compile_claims(rule(path="/t/{tenant}/{id}", claims={name: condition}), template)
+    return claim.holds(claims, parse(path.encode()).segments)
+
+
+@pytest.mark.parametrize(
+    ("condition", "claims", "expected"),
+    [
+        ("a", {"c": "a"}, True),
+        ("a", {"c": "b"}, False),
+        ("a", {"c": "A"}, False),
+        ("a", {"c": "a b"}, False),
+        ("a", {"c": ["a", "b"]}, True),
+        ("a", {"c": ["b"]}, False),
+        ("a", {"c": [["a"]]}, False),
+        ("a", {"c": {"a": 1}}, False),
+        ("a", {"c": []}, False),
+        ("a", {"c": None}, False),
+        ("a", {}, False),
+        ("a", {"d": "a"}, False),
+        (("a", "b"), {"c": "b"}, True),
+        (("a", "b"), {"c": ["x", "b"]}, True),
+        (("a", "b"), {"c": "c"}, False),
+        (True, {"c": True}, True),
+        (True, {"c": False}, False),
+        (True, {"c": 1}, False),
+        (True, {"c": "true"}, False),
+        (False, {"c": False}, True),
+        (False, {"c": 0}, False),
+        (False, {"c": None}, False),
+        (False, {}, False),
+        (1, {"c": 1}, True),
+        (1, {"c": True}, False),
+        (1, {"c": 1.0}, False),
+        (1, {"c": "1"}, False),
+        ("1", {"c": 1}, False),
+        ((1, "1"), {"c": "1"}, True),
+        ("", {"c": ""}, True),
+        ("", {}, False),
+    ],
+)
+def test_a_claim_is_one_of_the_values_or_has_one_as_member(
+    condition: Any, claims: dict[str, Any], expected: bool
+) -> None:
+    """Of the same kind: to Python, True equals 1. What is not there equals nothing."""
+    assert holds(condition, claims) == expected
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ({"realm": {"roles": ["admin"]}}, True),
+        ({"realm.roles": "admin"}, True),
+        ({"realm.roles": "user", "realm": {"roles": "admin"}}, False),
+        ({"realm.roles": [], "realm": {"roles": "admin"}}, False),
+        ({"realm.roles": "", "realm": {"roles": "admin"}}, False),
+        ({"realm": {"roles": {"admin": True}}}, False),
+        ({"realm": {"role": "admin"}}, False),
+        ({"realm": ["roles", "admin"]}, False),
+        ({"realm": [{"roles": "admin"}]}, False),
+        ({"realm": "roles"}, False),
+        ({"realm": None}, False),
+        ({"roles": "admin"}, False),
+    ],
+)
+def test_a_dotted_name_reaches_into_nested_claims(claims: dict[str, Any], expected: bool) -> None:
+    """A claim that bears the whole name, as URIs do, is before it."""
+    assert holds("admin", claims, name="realm.roles") == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "claim", "expected"),
+    [
+        ("/t/acme/7", "acme", True),
+        ("/t/acme/7", "ACME", False),
+        ("/t/acme/7", "acme ", False),
+        ("/t/acme/7", "7", False),
+        ("/t/acme/7", ["other", "acme"], True),
+        ("/t/acme/7", ["other"], False),
+        ("/t/acme/7", None, False),
+        ("/t/acme/7", {"acme": True}, False),
+        ("/t/%61cme/7", "acme", True),
+        ("/t/a%20b/7", "a b", True),
+        ("/t/caf%C3%A9/7", "café", True),
+        ("/t/cafe%CC%81/7", "café", False),
+        ("/t/42/7", 42, True),
+        ("/t/042/7", 42, False),
+        ("/t/-1/7", -1, True),
+        ("/t/1/7", True, False),
+        ("/t/True/7", True, False),
+        ("/t/1.0/7", 1.0, False),
+        ("/t/None/7", None, False),
+        ("/t/%7Btenant%7D/7", "acme", False),
+        ("/t/%EF%BF%BD/7", "\ud800", False),
+    ],
+)
+def test_a_claim_can_be_held_to_a_segment_of_the_path(path: str, claim: Any, expected: bool) -> None:
+    """A tenant's token opens that tenant's paths: the segment as decoded, byte for byte."""
+    assert holds("{tenant}", {"c": claim}, path=path) == expected
+
+
+def test_a_template_of_the_path_is_one_by_its_whole_value() -> None:
+    """`x{tenant}` is a text."""
+    assert compile_claims(rule(claims={"c": "x{x}"}), Path.parse("/a/{x}/**")) == (Claim("c", ("c",), ("x{x}",), None),)
+    assert compile_claims(rule(claims={"c": "{x}"}), Path.parse("/a/{x}/**")) == (Claim("c", ("c",), (), 1),)
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"), [({"a": 1, "b": 2}, True), ({"a": 1}, False), ({"b": 2}, False), ({"a": 2, "b": 1}, False)]
+)
+def test_all_claim_conditions_must_hold(claims: dict[str, Any], expected: bool) -> None:
+    """One is not enough."""
+    requirement = Requirement(rule(claims={"a": 1, "b": 2}), Path.parse("/a/{x}/**"))
+    assert requirement.meets_claims(from_claims(claims), [b"a", b"b"]) == expected
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["a", "a.b", "b"]), _VALUES), st.sampled_from(["a", "a.b", "a.b.c"]))
+def test_whatever_a_token_claims_a_condition_holds_or_does_not(claims: dict[str, Any], name: str) -> None:
+    """Strangers write claims: nothing in them is an exception."""
+    for condition in ("a", 1, True, ("a", False), "{tenant}"):
+        assert isinstance(holds(condition, claims, name), bool)
+
+
+@pytest.mark.parametrize(
+    ("settings", "narrow"),
+    [
+        ({"public": True}, False),
+        ({"authenticated": True}, False),
+        ({"scopes": ("a",)}, False),
+        ({"any_scope": ("a",)}, True),
+        ({"audience": ("a",)}, True),
+        ({"issuer": ("a",)}, True),
+        ({"client_ids": ("a",)}, True),
+        ({"claims": {"a": "b"}}, True),
+    ],
+)
+def test_a_requirement_knows_whether_there_is_more_to_judge_than_scopes(settings: dict[str, Any], narrow: bool) -> None:
+    """What the common rule does not ask for costs it nothing; what a rule asks for is never passed over."""
+    requirement = Requirement(rule(**settings), Path.parse("/a/{x}/**"))
+    assert requirement.narrow == narrow
+    assert requirement.public == settings.get("public", False)

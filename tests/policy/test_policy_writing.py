@@ -1,0 +1,93 @@
+"""Proposed rules as YAML."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enforcer.config.document import parse
+from enforcer.policy.rules import Rule
+from enforcer.policy.writing import Proposal, comment, unique_name, write
+
+
+def test_rules_are_written_for_a_person_to_edit() -> None:
+    """With what is to be known of each above it."""
+    proposals = [
+        Proposal(
+            Rule(name="read", path="/a/{id}/**", methods=("GET", "HEAD"), scopes=("a.read", "b:c")), ("why", "not")
+        ),
+        Proposal(Rule(name="on", path="/", any_scope=("x",))),
+        Proposal(Rule(name="#1: x", path="/b", authenticated=True)),
+        Proposal(Rule(name="é", path="/c%20d", public=True)),
+    ]
+    assert (
+        write(proposals)
+        == """\
+rules:
+  # why
+  # not
+  - name: read
+    path: /a/{id}/**
+    methods: [GET, HEAD]
+    scopes: [a.read, "b:c"]
+
+  - name: "on"
+    path: /
+    any_scope: [x]
+
+  - name: "#1: x"
+    path: /b
+    authenticated: true
+
+  - name: "é"
+    path: "/c%20d"
+    public: true
+"""
+    )
+
+
+def test_no_rules_are_an_empty_list() -> None:
+    """Which is YAML too."""
+    assert write([]) == "rules: []\n"
+
+
+names = st.text(st.characters(exclude_categories=("C",)), min_size=1, max_size=30).filter(
+    lambda name: name.isprintable() and not name.startswith("_")
+)
+scopes = st.text(
+    st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters='"\\'), min_size=1, max_size=9
+)
+
+
+@given(names, st.lists(scopes, min_size=1, max_size=3), st.text(max_size=30))
+def test_what_is_written_is_read_as_it_was(name: str, needed: list[str], said: str) -> None:
+    """By the configuration's own reader, whatever names, scopes and comments hold."""
+    rule = Rule(name=name, path="/a/{x}/**", methods=("GET",), scopes=tuple(needed))
+    read: Any = parse("rules.yaml", write([Proposal(rule, (said,))]).encode()).values
+    assert read == {"rules": [{"name": name, "path": "/a/{x}/**", "methods": ["GET"], "scopes": needed}]}
+
+
+def test_a_comment_stays_on_its_line() -> None:
+    """Whatever it holds."""
+    assert comment(["a", "", "b\nc\x1b"]) == ["# a", "#", "# b\\nc\\x1b"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ("a", "a"),
+        ("taken", "taken (3)"),
+        ("_none", "none"),
+        ("  ", "rule"),
+        ("a\nb", "a?b"),
+        ("x" * 101, "x" * 99 + "…"),
+        ("y" * 100, "y" * 96 + " (2)"),
+    ],
+)
+def test_a_name_is_one_that_a_rule_can_have_and_no_other_has(wanted: str, name: str) -> None:
+    """As near as can be to what was wanted."""
+    taken = {"taken", "taken (2)", "y" * 100}
+    assert unique_name(wanted, taken) == name
+    assert name in taken
+    assert Rule(name=name, path="/", public=True).name == name

@@ -1,0 +1,119 @@
+"""Runs the soak, prints what came of it, and exits 1 when anything was wrong."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+from harness.configs import authorization_server, config
+from harness.processes import Enforcer, enforcer
+from harness.usage import descriptors, memory, metric
+from harness.waiting import settled
+
+from soak.children import Outages, running
+from soak.tally import Tally
+from soak.traffic import Worker
+
+_GROWTH = 8 * 1024**2
+_WARM_UP = 0.2  # of the whole time
+_QUIET = ("enforcer_connections", "enforcer_requests_in_flight", "enforcer_introspection_in_flight")
+_RULES = [
+    {"name": "allowed", "path": "/allowed/**", "scopes": ["read"]},
+    {"name": "denied", "path": "/denied/**", "scopes": ["read", "never"]},
+]
+
+
+class Use(NamedTuple):
+    """What the enforcer uses when nobody asks it anything."""
+
+    memory: int
+    descriptors: int
+    held: float
+
+    def __str__(self) -> str:
+        return f"{self.memory / 1024**2:.1f} MiB, {self.descriptors} descriptors"
+
+
+def _settings(app: int, authorization: int) -> str:
+    pool = {"keep_alive_timeout": "1s", "response_timeout": "10s"}
+    base = f"http://127.0.0.1:{app}"
+    return config(
+        base,
+        authorization,
+        authorization_servers=[authorization_server(authorization, pool={"keep_alive_timeout": "1s"})],
+        rules=_RULES,
+        upstream={"url": base, "pool": pool},
+        cache={"ttl": "5s", "negative_ttl": "1s"},
+        limits={"unseen_tokens": {"rate": 1_000_000, "burst": 1_000_000}},
+    )
+
+
+def _traffic(process: Enforcer, outages: Outages, connections: int, seconds: float, tally: Tally) -> Use:
+    """Make traffic for a time, with outages; return what the enforcer uses when all have left."""
+    outages.start()
+    over = threading.Event()
+    workers = [Worker(process.port, tally, over) for _ in range(connections)]
+    for worker in workers:
+        worker.start()
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and process.process.poll() is None:
+        time.sleep(0.1)
+    outages.end()
+    over.set()
+    for worker in workers:
+        worker.join()
+    settled(lambda: descriptors(process.process.pid), 3)
+    held = sum(metric(process, name) for name in _QUIET)
+    return Use(memory(process.process.pid), descriptors(process.process.pid), held)
+
+
+def _watch(process: Enforcer, tally: Tally) -> None:
+    """Read the enforcer's log, in which there must be no error of its own."""
+    for line in process.process.stderr or ():
+        if "internal error" in line or "Traceback" in line or "exception" in line:
+            tally.wrong(f"log: {line.rstrip()}")
+
+
+@click.command()
+@click.option("--seconds", default=600, show_default=True, help="How long.")
+@click.option("--connections", default=200, show_default=True, help="How many clients at once.")
+def main(seconds: int, connections: int) -> None:
+    """Soak the enforcer in mixed traffic while the servers around it are killed and restarted."""
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as folder:
+        violations = Path(folder) / "violations"
+        violations.touch()
+        with (
+            running("soak.app:app", violations) as app,
+            running("soak.authorization:app", violations) as authorization,
+            enforcer(_settings(app.port, authorization.port)) as process,
+        ):
+            threading.Thread(target=_watch, args=(process, tally), daemon=True).start()
+            parts = [(Outages([app, authorization]), seconds * share) for share in (_WARM_UP, 1 - _WARM_UP)]
+            before, after = (_traffic(process, outages, connections, part, tally) for outages, part in parts)
+        for violation in violations.read_text().splitlines():
+            tally.wrong(f"app: {violation}")
+    if after.memory - before.memory > _GROWTH:
+        tally.wrong("memory has grown")
+    if after.descriptors > before.descriptors:
+        tally.wrong("descriptors have grown")
+    if after.held:
+        tally.wrong("requests or connections are still held")
+    for line in tally.lines():
+        click.echo(line)
+    count = sum(outages.count for outages, _ in parts)
+    click.echo(f"{sum(tally.outcomes.values())} exchanges on {connections} connections, {count} outages")
+    click.echo(f"after the warm-up: {before}; at the end: {after}")
+    for wrong in tally.wrongs[:50]:
+        click.echo(f"WRONG: {wrong}", err=True)
+    click.echo(f"{len(tally.wrongs)} wrong")
+    sys.exit(1 if tally.wrongs else 0)
+
+
+if __name__ == "__main__":
+    main()

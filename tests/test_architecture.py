@@ -1,0 +1,195 @@
+"""The rules of the code's shape, read from its own imports."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("enforcer", "authserver", "country_app")
+
+ROOMS = (
+    *("errors", "units", "secret", "telemetry", "wire", "tokens", "policy", "proxy"),
+    *("config", "operations", "server", "kubernetes", "cli"),
+)
+"""From the ground up: a room imports itself and those before it."""
+
+PURE = (
+    *("errors", "units", "secret", "wire.fields", "wire.target"),
+    *("tokens.bearer", "tokens.answer", "tokens.challenge", "tokens.cache", "tokens.limiter", "tokens.breaker"),
+    *("tokens.objects", "tokens.jws", "tokens.jwks", "tokens.jwt", "tokens.freshness"),
+    *("tokens.metadata", "tokens.binding", "tokens.proof"),
+    *("policy.rules", "policy.matcher", "policy.decision"),
+    *("proxy.settings", "proxy.forwarding", "proxy.refusals", "proxy.request"),
+)
+"""What decides: no event loop, socket, clock, environment or logger."""
+
+IMPURE = {
+    "asyncio",
+    "uvloop",
+    "socket",
+    "ssl",
+    "select",
+    "time",
+    "datetime",
+    "logging",
+    "os",
+    "subprocess",
+    "threading",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Module:
+    """One module: its dotted name, where it is, and its tree."""
+
+    name: str
+    path: Path
+    tree: ast.Module
+
+    @property
+    def room(self) -> str:
+        """The part of the package that it belongs to; the package itself is nobody's."""
+        return self.name.split(".")[1] if "." in self.name else ""
+
+    def imports(self, *, type_checking: bool = True) -> Iterator[str]:
+        """Dotted names of what it imports, also within functions; `from a import b` is `a.b`."""
+        skipped = set() if type_checking else {id(inner) for node in _guarded(self.tree) for inner in ast.walk(node)}
+        for node in ast.walk(self.tree):
+            if id(node) in skipped:
+                continue
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, "imports are absolute"
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _guarded(tree: ast.Module) -> Iterator[ast.If]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            yield node
+
+
+def _read(package: str) -> Iterator[Module]:
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield Module(".".join(parts).removesuffix(".__init__"), path, ast.parse(path.read_text("utf-8")))
+
+
+MODULES = {module.name: module for package in PACKAGES for module in _read(package)}
+ENFORCER = [module for name, module in MODULES.items() if name.startswith("enforcer.")]
+
+
+def by_name(module: Module) -> str:
+    return module.name
+
+
+def _imported_module(name: str) -> str:
+    """`enforcer.wire.fields.fold` is of the module `enforcer.wire.fields`."""
+    while name not in MODULES and "." in name:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def test_every_module_is_in_a_room() -> None:
+    """A new one is given its place in the order."""
+    assert {module.room for module in ENFORCER} - {"__main__"} <= set(ROOMS)
+
+
+@pytest.mark.parametrize("module", [module for module in ENFORCER if module.room in ROOMS], ids=by_name)
+def test_a_room_imports_only_itself_and_rooms_before_it(module: Module) -> None:
+    """One way, no back and forth; what is imported for types alone counts too."""
+    allowed = {"", *ROOMS[: ROOMS.index(module.room) + 1]}
+    imported = {MODULES[found].room for name in module.imports() if (found := _imported_module(name)) in MODULES}
+    assert imported <= allowed
+
+
+def _reached(module: Module) -> Iterator[Module]:
+    """Yield a module and all of ours that it needs to run; what it imports for types alone it does not."""
+    reached = [module]
+    for found in reached:
+        yield found
+        for name in map(_imported_module, found.imports(type_checking=False)):
+            needed = MODULES.get(name)
+            if needed is not None and needed not in reached:
+                reached.append(needed)
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_what_decides_has_no_event_loop_socket_clock_or_logger(name: str) -> None:
+    """The core never waits: time comes in as an argument. It imports none of these, nor anything of ours that does."""
+    impure = {
+        (needed.name, imported)
+        for needed in _reached(MODULES[f"enforcer.{name}"])
+        for imported in needed.imports(type_checking=False)
+        if imported.partition(".")[0] in IMPURE
+    }
+    assert impure == set()
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_what_decides_has_nothing_asynchronous(name: str) -> None:
+    """A function that decides returns."""
+    waiting = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
+    assert not any(isinstance(node, waiting) for node in ast.walk(MODULES[f"enforcer.{name}"].tree))
+
+
+def _calls(module: Module, name: str) -> Iterator[ast.Call]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == name:
+            yield node
+
+
+def test_only_the_decision_makes_a_permit() -> None:
+    """Nothing is forwarded that `decide` did not allow."""
+    makers = {module.name for module in ENFORCER if any(_calls(module, "Allow"))}
+    assert makers == {"enforcer.policy.decision"}
+
+
+def test_a_permit_is_made_in_no_other_way() -> None:
+    """Neither under another name, nor past its constructor."""
+    for module in ENFORCER:
+        names = [alias for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
+        assert not [alias for alias in names if alias.name == "Allow" and alias.asname]
+        assert not [call for call in _calls(module, "__new__") if any(ast.unparse(arg) == "Allow" for arg in call.args)]
+        assert not [call for call in _calls(module, "replace") if "permit" in ast.unparse(call)]
+    tree = MODULES["enforcer.policy.decision"].tree
+    (allow,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Allow"]
+    assert "final" in map(ast.unparse, allow.decorator_list)
+    (decide,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "decide"]
+    inside = {id(node) for node in ast.walk(decide)}
+    assert all(id(call) in inside for call in _calls(MODULES["enforcer.policy.decision"], "Allow"))
+
+
+def test_a_request_head_takes_a_permit() -> None:
+    """Forgetting the check does not type-check."""
+    tree = MODULES["enforcer.proxy.forwarding"].tree
+    (head,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "request_head"]
+    first = head.args.args[0]
+    assert first.annotation is not None
+    assert ast.unparse(first.annotation) == "Allow"
+    assert not head.args.defaults
+
+
+@pytest.mark.parametrize("module", MODULES.values(), ids=by_name)
+def test_the_three_packages_know_nothing_of_each_other(module: Module) -> None:
+    """The auth server and the app are counterparts of the product, and no part of it."""
+    own = module.name.partition(".")[0]
+    assert not {name.partition(".")[0] for name in module.imports()} & (set(PACKAGES) - {own})
+
+
+@pytest.mark.parametrize("module", MODULES.values(), ids=by_name)
+def test_no_module_is_longer_than_400_lines(module: Module) -> None:
+    """A module has one job, and can be read in one go."""
+    lines = len(module.path.read_text("utf-8").splitlines())
+    assert lines <= 400
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_each_pure_module_has_its_test_module(name: str) -> None:
+    """Its name says its room, since test modules share one name space."""
+    *room, last = name.split(".")
+    assert (ROOT.joinpath("tests", *room) / f"{'_'.join(['test', *room, last])}.py").is_file()

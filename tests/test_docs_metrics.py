@@ -1,0 +1,54 @@
+"""The documentation of the metrics and what is exported are the same."""
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from enforcer.errors import IntrospectionFailure, UpstreamFailure
+from enforcer.policy.decision import Reason
+from enforcer.telemetry import Telemetry
+
+PAGE = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text()
+ROW = re.compile(r"^\| `(enforcer_\w+)` \| (\w+) \| ((?:`\w+`(?:, )?)*) ?\| \S.*\. \|$", re.MULTILINE)
+
+
+def documented() -> list[tuple[str, str, set[str]]]:
+    """Read the table: name, type and labels of each metric."""
+    return [(name, kind, set(re.findall(r"\w+", labels))) for name, kind, labels in ROW.findall(PAGE)]
+
+
+def exported() -> Iterator[tuple[str, str, set[str]]]:
+    """Give the same of each metric, once something of each kind has happened."""
+    telemetry = Telemetry("1.2.3")
+    route, upstream, server = telemetry.route("read"), telemetry.upstream("app"), telemetry.server("default")
+    route.requests[b"GET", 200] += 1
+    route.decisions["allow", "ok"] += 1
+    upstream.answers[200] += 1
+    upstream.errors["timeout"] += 1
+    server.results["active"] += 1
+    telemetry.cache_evictions = lambda: {"expired": 1}
+    telemetry.loaded("hash")
+    for family in text_string_to_metric_families(telemetry.exposition().decode()):
+        if family.name.startswith("enforcer_"):
+            yield name(family), family.type, {label for sample in family.samples for label in sample.labels} - {"le"}
+
+
+def name(family: Metric) -> str:
+    """Return the name that a query uses."""
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def test_every_metric_is_documented_and_nothing_else_is() -> None:
+    """By name, type and labels, each once."""
+    assert sorted(documented(), key=str) == sorted(exported(), key=str)
+
+
+@pytest.mark.parametrize("values", [Reason, IntrospectionFailure, UpstreamFailure])
+def test_every_reason_is_documented(values: type[StrEnum]) -> None:
+    """In the table of the labels."""
+    assert [value for value in values if f"`{value}`" not in PAGE] == []

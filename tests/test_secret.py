@@ -1,0 +1,55 @@
+import copy
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from enforcer.secret import Secret
+
+
+@dataclasses.dataclass
+class Client:
+    name: str
+    secret: Secret
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        repr,
+        str,
+        ascii,
+        lambda secret: f"{secret}",
+        lambda secret: f"{secret!r:>20}",
+        lambda secret: "%s %r" % (secret, secret),  # noqa: UP031 - as logging does it
+        lambda secret: repr([secret]),
+        lambda secret: repr({"secret": secret}),
+        lambda secret: repr(Client("a", secret)),
+        lambda secret: repr(dataclasses.asdict(Client("a", secret))),
+        lambda secret: repr(dir(secret)),
+        lambda secret: str(TypeError(secret)),
+        lambda secret: repr(copy.copy(secret)),
+    ],
+)
+def test_a_secret_is_shown_nowhere(show: Callable[[Secret], str]) -> None:
+    """Not in a log, an error or a `repr`, alone or in something else."""
+    assert "hunter2" not in show(Secret("hunter2"))
+
+
+def test_a_secret_is_revealed_where_it_is_asked_for() -> None:
+    """By name, so that each place can be found."""
+    assert Secret("hunter2").reveal() == "hunter2"
+
+
+@pytest.mark.parametrize("misuse", [len, iter, vars, lambda secret: secret + "", lambda secret: secret[0]])
+def test_a_secret_is_no_text(misuse: Callable[[Any], Any]) -> None:
+    """Nothing takes it for one by mistake."""
+    with pytest.raises(TypeError):
+        misuse(Secret("hunter2"))
+
+
+def test_a_secret_is_not_compared_by_its_value() -> None:
+    """A comparison that stops at the first difference tells how much was right."""
+    assert Secret("hunter2") != Secret("hunter2")
+    assert Secret("hunter2") != "hunter2"

@@ -1,0 +1,220 @@
+import math
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from enforcer.policy.decision import Allow, Deny, Reason
+from enforcer.telemetry import NO_ROUTE, Histogram, Telemetry
+from enforcer.tokens.answer import from_claims
+
+KNOWN = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}  # RFC 9110 §9.3, RFC 5789
+
+
+def families(telemetry: Telemetry) -> dict[str, Metric]:
+    """Scrape, and read what a Prometheus would."""
+    return {family.name: family for family in text_string_to_metric_families(telemetry.exposition().decode())}
+
+
+def samples(telemetry: Telemetry) -> list[Sample]:
+    return [
+        sample
+        for name, family in families(telemetry).items()
+        if name.startswith("enforcer_")
+        for sample in family.samples
+    ]
+
+
+def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
+    found = [sample.value for sample in samples(telemetry) if (sample.name, sample.labels) == (name, labels)]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def busy() -> Telemetry:
+    """One of everything has happened."""
+    telemetry = Telemetry("1.2.3")
+    route = telemetry.route("read countries")
+    route.requests[b"GET", 200] += 3
+    route.decisions["allow", "ok"] += 3
+    route.duration.observe(0.003)
+    upstream = telemetry.upstream("app")
+    upstream.answers[200] += 3
+    upstream.errors["timeout"] += 1
+    upstream.duration.observe(0.002)
+    server = telemetry.server("default")
+    server.results["active"] += 1
+    server.duration.observe(0.1)
+    server.hits, server.negative_hits, server.misses, server.coalesced, server.in_flight = 5, 4, 3, 2, 1
+    telemetry.overhead.observe(0.00004)
+    telemetry.in_flight = lambda: 7
+    telemetry.connections = lambda: 8
+    telemetry.cache_entries = lambda: 9
+    telemetry.cache_evictions = lambda: {"expired": 10, "capacity": 11}
+    telemetry.loaded("abc")
+    telemetry.ready = True
+    return telemetry
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "expected"),
+    [
+        ("requests_total", {"route": "read countries", "method": "GET", "code": "200"}, 3),
+        ("request_duration_seconds_count", {"route": "read countries"}, 1),
+        ("request_duration_seconds_sum", {"route": "read countries"}, 0.003),
+        ("request_duration_seconds_bucket", {"route": "read countries", "le": "0.0025"}, 0),
+        ("request_duration_seconds_bucket", {"route": "read countries", "le": "0.005"}, 1),
+        ("requests_in_flight", {}, 7),
+        ("connections", {}, 8),
+        ("decisions_total", {"route": "read countries", "decision": "allow", "reason": "ok"}, 3),
+        ("overhead_duration_seconds_count", {}, 1),
+        ("overhead_duration_seconds_bucket", {"le": "0.0001"}, 1),
+        ("upstream_requests_total", {"upstream": "app", "code": "200"}, 3),
+        ("upstream_duration_seconds_count", {"upstream": "app"}, 1),
+        ("upstream_errors_total", {"upstream": "app", "reason": "timeout"}, 1),
+        ("introspection_requests_total", {"server": "default", "result": "active"}, 1),
+        ("introspection_duration_seconds_count", {"server": "default"}, 1),
+        ("introspection_in_flight", {}, 1),
+        ("introspection_coalesced_total", {}, 2),
+        ("cache_requests_total", {"result": "hit"}, 5),
+        ("cache_requests_total", {"result": "negative_hit"}, 4),
+        ("cache_requests_total", {"result": "miss"}, 3),
+        ("cache_requests_total", {"result": "coalesced"}, 2),
+        ("cache_entries", {}, 9),
+        ("cache_evictions_total", {"reason": "expired"}, 10),
+        ("cache_evictions_total", {"reason": "capacity"}, 11),
+        ("config_last_reload_successful", {}, 1),
+        ("config_info", {"hash": "abc"}, 1),
+        ("build_info", {"version": "1.2.3"}, 1),
+        ("ready", {}, 1),
+        ("draining", {}, 0),
+    ],
+)
+def test_what_happened_is_exported_under_its_name(name: str, labels: dict[str, str], expected: float) -> None:
+    """Each event once, in base units."""
+    assert value(busy(), f"enforcer_{name}", **labels) == expected
+
+
+def test_the_time_of_the_last_load_is_exported() -> None:
+    """In seconds since the epoch; 0 until the first."""
+    name = "enforcer_config_last_reload_success_timestamp_seconds"
+    assert value(Telemetry("1"), name) == 0
+    assert value(Telemetry("1"), "enforcer_config_last_reload_successful") == 0
+    loaded = value(busy(), name)
+    assert loaded is not None
+    assert loaded > 1_700_000_000
+
+
+@pytest.mark.parametrize("telemetry", [Telemetry("1"), busy()], ids=["at the start", "busy"])
+def test_every_metric_has_one_help_and_one_type(telemetry: Telemetry) -> None:
+    """And a name that says its unit."""
+    lines = telemetry.exposition().decode().splitlines()
+    helped = [line.split(" ", 3) for line in lines if line.startswith("# HELP enforcer_")]
+    typed = {line.split(" ")[2]: line.split(" ")[3] for line in lines if line.startswith("# TYPE enforcer_")}
+    names = [name for _, _, name, _ in helped]
+    assert len(names) == len(set(names))
+    assert set(typed) == set(names)
+    assert all(text.endswith(".") for *_, text in helped)
+    exported = {line.partition("{")[0].partition(" ")[0] for line in lines if line.startswith("enforcer_")}
+    assert {re.sub("_(bucket|sum|count)$", "", name) for name in exported} <= set(names)
+    for name, kind in typed.items():
+        assert name.endswith("_total") == (kind == "counter")
+        assert kind != "histogram" or name.endswith("_seconds")
+
+
+def test_the_process_and_the_interpreter_are_exported_too() -> None:
+    """Memory, descriptors, CPU and collections."""
+    names = set(families(Telemetry("1")))
+    assert {"process_resident_memory_bytes", "process_open_fds", "process_cpu_seconds", "python_info"} <= names
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.binary(max_size=10), st.sampled_from([b"GET", b"POST", b"PROPFIND", b"get"])),
+            st.integers(200, 204),
+        ),
+        max_size=40,
+    )
+)
+def test_random_methods_make_no_series(events: list[tuple[bytes, int]]) -> None:
+    """What is no method of RFC 9110 or 5789 is `_OTHER`, and every request is counted all the same."""
+    telemetry = Telemetry("1")
+    for event in events:
+        telemetry.route(NO_ROUTE).requests[event] += 1
+    counted = [sample for sample in samples(telemetry) if sample.name == "enforcer_requests_total"]
+    assert {sample.labels["method"] for sample in counted} <= KNOWN | {"_OTHER"}
+    assert {sample.labels["route"] for sample in counted} <= {"_none"}
+    assert sum(sample.value for sample in counted) == len(events)
+    assert len({tuple(sample.labels.items()) for sample in counted}) == len(counted)
+
+
+@pytest.mark.parametrize("name", ['a "b"', "a\\b", "été", "{x}", "a,b=c", "# HELP x"])
+def test_a_name_is_a_label_as_it_is(name: str) -> None:
+    """Names of rules are the user's words."""
+    telemetry = Telemetry("1")
+    telemetry.route(name).decisions["allow", "ok"] += 1
+    assert value(telemetry, "enforcer_decisions_total", route=name, decision="allow", reason="ok") == 1
+
+
+def test_the_numbers_of_a_name_are_kept() -> None:
+    """A reload with the same rules goes on counting."""
+    telemetry = Telemetry("1")
+    assert telemetry.route("a") is telemetry.route("a")
+    assert telemetry.upstream("a") is telemetry.upstream("a")
+    assert telemetry.server("a") is telemetry.server("a")
+    assert telemetry.route("a") is not telemetry.route("b")
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_decision_has_a_series_of_its_own(reason: Reason) -> None:
+    """By what was decided and why."""
+    if reason is Reason.PUBLIC:
+        verdict: Allow | Deny = Allow(None)
+    elif reason is Reason.OK:
+        verdict = Allow(from_claims({}))
+    else:
+        verdict = Deny(reason)
+    telemetry = Telemetry("1")
+    telemetry.route("r").decisions[verdict.label] += 1
+    decision = "allow" if isinstance(verdict, Allow) else "deny"
+    assert value(telemetry, "enforcer_decisions_total", route="r", decision=decision, reason=str(reason)) == 1
+
+
+@pytest.mark.parametrize(
+    ("observed", "cumulative"),
+    [
+        ([], [0, 0, 0]),
+        ([0.5], [1, 1, 1]),
+        ([1.0], [1, 1, 1]),
+        ([1.0000001], [0, 1, 1]),
+        ([2.0], [0, 1, 1]),
+        ([2.5], [0, 0, 1]),
+        ([0.0], [1, 1, 1]),
+        ([-0.1], [1, 1, 1]),
+        ([math.inf], [0, 0, 1]),
+        ([0.5, 1.5, 1.5, 3.0], [1, 3, 4]),
+    ],
+)
+def test_a_bucket_counts_what_is_at_most_its_bound(observed: list[float], cumulative: list[int]) -> None:
+    """Prometheus' `le`: less or equal, each bucket with all below it."""
+    histogram = Histogram((1.0, 2.0))
+    for seconds in observed:
+        histogram.observe(seconds)
+    assert histogram.buckets() == list(zip(["1.0", "2.0", "+Inf"], cumulative, strict=True))
+    assert histogram.total == sum(observed)
+
+
+@given(st.lists(st.floats(0, 20), max_size=50))
+def test_buckets_grow_and_the_last_has_all(observed: list[float]) -> None:
+    """For any observations; and each is at most the bound of every bucket that counts it."""
+    histogram = Histogram((0.1, 1.0, 2.5, 10.0))
+    for seconds in observed:
+        histogram.observe(seconds)
+    counts = [count for _, count in histogram.buckets()]
+    assert counts == [sum(seconds <= bound for seconds in observed) for bound in (0.1, 1.0, 2.5, 10.0, math.inf)]
+    assert histogram.total == pytest.approx(sum(observed))

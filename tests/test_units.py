@@ -1,0 +1,125 @@
+import math
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from enforcer.units import (
+    Bytes,
+    Count,
+    Seconds,
+    SecondsOrZero,
+    Switch,
+    parse_count,
+    parse_duration,
+    parse_positive_duration,
+    parse_size,
+    parse_switch,
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("250ms", 0.25), ("5s", 5.0), ("2m", 120.0), ("1h", 3600.0), ("0s", 0.0), ("1.5s", 1.5), ("0.5ms", 0.0005)],
+)
+def test_a_duration_is_a_number_with_its_unit(written: str, seconds: float) -> None:
+    """Read as seconds."""
+    assert parse_duration(written) == pytest.approx(seconds)
+
+
+NO_DURATIONS = [
+    *("", "5", "s", "5 s", " 5s", "5s ", "5s\n", "-5s", "+5s", "5S", "5sec", "1d", "1h30m", "1e3s", "infs", "nans"),
+    *(".5s", "5.s", "5.5.5s", "1,5s", "1_000s", "0x5s", "٥s", "५m", "9" * 10 + "s", 5, 5.0, True, None, ["5s"]),
+]
+
+
+@pytest.mark.parametrize("written", NO_DURATIONS)
+def test_anything_else_is_no_duration(written: object) -> None:
+    """A bare number has no unit, and a guess of one is how 5 minutes become 5 milliseconds."""
+    with pytest.raises(ValueError):
+        parse_duration(written)
+
+
+@pytest.mark.parametrize("written", ["0s", "0ms", "0.0h", "-1s", "", 0])
+def test_a_time_limit_is_more_than_nothing(written: object) -> None:
+    """A limit of 0 would refuse everything."""
+    with pytest.raises(ValueError):
+        parse_positive_duration(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "size"), [("1B", 1), ("512B", 512), ("64KiB", 65536), ("1MiB", 1048576), ("1GiB", 1073741824)]
+)
+def test_a_size_is_a_whole_number_with_its_unit(written: str, size: int) -> None:
+    """Read as bytes."""
+    assert parse_size(written) == size
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("", "64", "KiB", "64 KiB", " 1B", "1B\n", "64kib", "64K", "64KB", "64kB", "1.5MiB", "-1B", "+1B", "1TiB"),
+        *("0B", "0KiB", "00MiB", "1e3B", "٦٤KiB", "9" * 16 + "B", 64, 64.0, True, None, ["1B"]),
+    ],
+)
+def test_anything_else_is_no_size(written: object) -> None:
+    """KB is 1000 to one and 1024 to another; a limit of nothing would refuse everything."""
+    with pytest.raises(ValueError):
+        parse_size(written)
+
+
+@pytest.mark.parametrize("value", [1, 2, 2**31 - 1])
+def test_a_count_is_a_whole_number_of_at_least_one(value: int) -> None:
+    """As YAML reads it."""
+    assert parse_count(value) == value
+
+
+@pytest.mark.parametrize("value", [0, -1, 2**31, 1.0, 1.5, True, False, "1", None, [1], math.inf, math.nan])
+def test_anything_else_is_no_count(value: object) -> None:
+    """`true` is no number, whatever Python says."""
+    with pytest.raises(ValueError):
+        parse_count(value)
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_switch_is_true_or_false(value: bool) -> None:
+    """As YAML reads it."""
+    assert parse_switch(value) is value
+
+
+@pytest.mark.parametrize("value", [0, 1, "true", "false", "yes", "on", None, "", []])
+def test_anything_else_is_no_switch(value: object) -> None:
+    """`"false"` must not switch something on."""
+    with pytest.raises(ValueError):
+        parse_switch(value)
+
+
+UNITS = [(Seconds, "5s", 5.0), (SecondsOrZero, "0s", 0.0), (Bytes, "64KiB", 65536), (Count, 3, 3), (Switch, True, True)]
+
+
+@pytest.mark.parametrize(("unit", "written", "value"), UNITS)
+def test_a_unit_is_read_and_described_where_it_annotates(unit: Any, written: object, value: object) -> None:
+    """The same text is the reading's and the schema's."""
+    adapter = TypeAdapter(unit)
+    assert adapter.validate_python(written) == value
+    schema = adapter.json_schema()
+    assert schema["type"] == ("string" if isinstance(written, str) else "boolean" if written is True else "integer")
+    assert "pattern" not in schema or re.search(schema["pattern"], str(written))
+    with pytest.raises(ValidationError):
+        adapter.validate_python("nonsense")
+
+
+@pytest.mark.parametrize(("unit", "parse"), [(Seconds, parse_positive_duration), (Bytes, parse_size)])
+@given(text=st.text("0159.msh BKMGiT٥-e\n", max_size=8))
+def test_an_editor_that_knows_the_schema_accepts_what_is_read(unit: Any, parse: Any, text: str) -> None:
+    """JSON Schema's patterns are ECMAScript's, where `\\d` is ASCII and `$` the very end."""
+    pattern = TypeAdapter(unit).json_schema()["pattern"]
+    try:
+        value = parse(text)
+    except ValueError:
+        return
+    assert 0 < value < math.inf
+    assert re.search(pattern.removesuffix("$") + r"\Z", text, re.ASCII)

@@ -1,0 +1,329 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from harness.signing import AnyKey, key, public, sign, text
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc.jwk import ECKey
+
+from enforcer.tokens.jwks import read_key
+from enforcer.tokens.jws import encode
+from enforcer.tokens.proof import Fault, ProofSettings, Proven, ReplayCache, Request, check, normal_url
+
+# RFC 9449 §7.1
+TOKEN = b"Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU"
+PROOF = (
+    b"eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQy"
+    b"VVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19."
+    b"eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0VUIiwiaHR1IjoiaHR0cHM6Ly9yZXNvdXJjZS5leGFtcGxlLm9yZy9wcm90ZWN0ZWRyZXNv"
+    b"dXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNFc05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9."
+    b"2oW9RP35yRqzhrtNP86L-Ey71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA"
+)
+# RFC 9449 §6.1
+THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+IAT = 1562262618.0
+
+NOW = 1_700_000_000.0
+SETTINGS = ProofSettings(max_age=60.0, clock_skew=15.0, replays=100)
+REQUEST = Request(method=b"GET", url="https://api.example.org/a/b", token=TOKEN)
+MINE = key("ES256")
+JKT = MINE.thumbprint()
+ATH = "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo"
+CLAIMS: dict[str, Any] = {"jti": "-BwC3ESc6acc2lTc", "htm": "GET", "htu": REQUEST.url, "iat": int(NOW), "ath": ATH}
+HEADER: dict[str, Any] = {"typ": "dpop+jwt", "alg": "ES256", "jwk": public(MINE)}
+
+
+def without(members: dict[str, Any], name: str) -> dict[str, Any]:
+    return {other: value for other, value in members.items() if other != name}
+
+
+def proof(claims: Any = None, header: Any = None, private: AnyKey = MINE, **members: Any) -> bytes:
+    """Sign a proof; `members` are changes to the claims."""
+    return sign(header or HEADER, {**CLAIMS, **members} if claims is None else claims, private, "ES256")
+
+
+def checked(
+    *proofs: bytes, request: Request = REQUEST, thumbprint: str = JKT, settings: ProofSettings = SETTINGS
+) -> Proven | Fault:
+    return check(proofs, request, thumbprint, settings, ReplayCache(settings), NOW)
+
+
+def test_the_proof_of_the_rfc_is_accepted_for_its_request() -> None:
+    """RFC 9449 §7.1, and §6.1 for the key's thumbprint."""
+    request = Request(method=b"GET", url="https://resource.example.org/protectedresource", token=TOKEN)
+    replays = ReplayCache(SETTINGS)
+    assert isinstance(check([PROOF], request, THUMBPRINT, SETTINGS, replays, IAT), Proven)
+    assert check([PROOF], request, THUMBPRINT, SETTINGS, replays, IAT) is Fault.REPLAYED
+
+
+def test_a_proof_for_the_token_endpoint_is_none_for_a_resource() -> None:
+    """RFC 9449 §4.2: without `ath` it is for no token."""
+    assert checked(proof(without(CLAIMS, "ath"))) is Fault.MALFORMED
+
+
+def test_exactly_one_proof_is_one() -> None:
+    """RFC 9449 §4.3, 1: of two, another reader may see the other."""
+    assert isinstance(checked(proof()), Proven)
+    assert checked() is Fault.MISSING
+    assert checked(proof(), proof()) is Fault.SEVERAL
+    assert checked(proof(), b"") is Fault.SEVERAL
+
+
+@pytest.mark.parametrize("other", [b"", b"x", PROOF[:-1], PROOF + b"=", PROOF + b"," + PROOF, b" ", proof() + b".x.y"])
+def test_a_proof_is_a_jwt(other: bytes) -> None:
+    """RFC 9449 §4.3, 2."""
+    assert checked(other) is Fault.MALFORMED
+
+
+@pytest.mark.parametrize("name", ["jti", "htu", "iat", "ath"])
+@pytest.mark.parametrize("value", [None, True, [], {}, ["x"]])
+def test_what_a_proof_must_say_is_there(name: str, value: Any) -> None:
+    """RFC 9449 §4.3, 3."""
+    assert checked(proof(without(CLAIMS, name))) is Fault.MALFORMED
+    assert checked(proof(**{name: value})) is Fault.MALFORMED
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"[]", b"x", text(CLAIMS)[:-1] + b', "htm": "GET"}', text({**CLAIMS, "jti": ""})]
+)
+def test_claims_that_cannot_be_read_are_malformed(payload: bytes) -> None:
+    """A member twice is read differently by others."""
+    assert checked(proof(payload)) is Fault.MALFORMED
+
+
+def test_a_proof_says_that_it_is_one() -> None:
+    """RFC 9449 §4.3, 4: no other JWT of the client's is one."""
+    for typ in ("jwt", "at+jwt", "dpop", "", None, 1, ["dpop+jwt"]):
+        assert checked(proof(header={**HEADER, "typ": typ})) is Fault.TYPE
+    for typ in ("dpop+jwt", "DPoP+JWT", "application/dpop+jwt"):
+        assert isinstance(checked(proof(header={**HEADER, "typ": typ})), Proven)
+
+
+@pytest.mark.parametrize("alg", ["none", "None", "", "HS256", "es256", None, 1, [], ["ES256"], "ES384"])
+def test_a_proof_is_signed_with_an_algorithm_of_the_list(alg: Any) -> None:
+    """RFC 9449 §4.3, 5: asymmetric, and never none."""
+    assert checked(proof(header={**HEADER, "alg": alg})) is Fault.ALGORITHM
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
+def test_each_algorithm_of_the_list_proves(algorithm: str) -> None:
+    """With a key of its type."""
+    private = key(algorithm)
+    signed = sign({**HEADER, "alg": algorithm, "jwk": public(private)}, CLAIMS, private, algorithm)
+    assert isinstance(checked(signed, thumbprint=private.thumbprint()), Proven)
+
+
+def test_a_key_of_another_type_proves_nothing() -> None:
+    """It could not have signed so."""
+    other = key("RS256")
+    signed = sign({**HEADER, "jwk": public(other)}, CLAIMS, MINE, "ES256")
+    assert checked(signed, thumbprint=other.thumbprint()) is Fault.SIGNATURE
+
+
+def test_a_signature_of_another_key_proves_nothing() -> None:
+    """RFC 9449 §4.3, 6."""
+    signed = sign(HEADER, CLAIMS, key("ES256", 2), "ES256")
+    assert checked(signed) is Fault.SIGNATURE
+    assert checked(signed[:-86] + encode(bytes(64))) is Fault.SIGNATURE
+    assert checked(signed[:-86]) is Fault.SIGNATURE
+
+
+@pytest.mark.parametrize(
+    "jwk",
+    [
+        *(None, {}, [], "x", {"kty": "oct", "k": "c2VjcmV0"}),
+        MINE.as_dict(private=True),
+        {**public(MINE), "use": "enc"},
+        {**public(MINE), "y": "AA"},
+    ],
+)
+def test_a_key_is_public_and_verifies(jwk: Any) -> None:
+    """RFC 9449 §4.3, 7."""
+    assert checked(proof(header={**HEADER, "jwk": jwk})) is Fault.KEY
+    assert checked(proof(header=without(HEADER, "jwk"))) is Fault.KEY
+
+
+def test_a_key_that_the_token_is_not_bound_to_proves_nothing() -> None:
+    """RFC 9449 §7.1: whoever stole a token has a key too, but not this one."""
+    thief = key("ES256", 2)
+    signed = sign({**HEADER, "jwk": public(thief)}, CLAIMS, thief, "ES256")
+    assert checked(signed) is Fault.BINDING
+    assert checked(proof(), thumbprint="") is Fault.BINDING
+    assert checked(proof(), thumbprint=JKT + "=") is Fault.BINDING
+
+
+@pytest.mark.parametrize("method", ["POST", "get", "GET ", "", None, 1, ["GET"]])
+def test_a_proof_is_for_one_method(method: Any) -> None:
+    """RFC 9449 §4.3, 8."""
+    assert checked(proof(htm=method)) is Fault.METHOD
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.example.org/a/b?x=y",
+        "https://api.example.org/a/b#x",
+        "https://api.example.org:443/a/b",
+        "https://api.example.org:/a/b",
+        "HTTPS://API.example.org/a/b",
+        "https://api.example.org/%61/b",
+    ],
+)
+def test_equal_urls_are_the_same_place(url: str) -> None:
+    """RFC 9449 §4.3, 9: without query and fragment, normalised as in RFC 3986 §6.2.2 and §6.2.3."""
+    assert isinstance(checked(proof(htu=url)), Proven)
+    assert isinstance(checked(proof(), request=replace(REQUEST, url=url)), Proven)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://api.example.org/a/b", "https://api.example.org:8443/a/b", "https://other.example.org/a/b"),
+        *("https://api.example.org/a", "https://api.example.org/a/b/", "https://api.example.org/A/b"),
+        *("https://api.example.org/a%2Fb", "https://api.example.org/a/./b", "https://api.example.org"),
+        *("https://evil@api.example.org/a/b", "https://api.example.org@evil/a/b", "/a/b", "api.example.org/a/b", ""),
+        *("https://api.example.org/a/b\n", " https://api.example.org/a/b", "https://api.example.org/%2561/b"),
+        *("https:api.example.org/a/b", "https://api.example.org:99999999/a/b", "\ud800"),
+    ],
+)
+def test_a_proof_is_for_one_url(url: str) -> None:
+    """RFC 9449 §4.3, 9."""
+    assert checked(proof(htu=url)) is Fault.URL
+
+
+@pytest.mark.parametrize("url", ["", "/a/b", "https://", "*"])
+def test_where_we_do_not_know_our_own_url_nothing_is_proven(url: str) -> None:
+    """Two URLs that cannot be read are not equal."""
+    assert checked(proof(htu=url), request=replace(REQUEST, url=url)) is Fault.URL
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://A.example", ("http", "a.example", 80, "/")),
+        ("http://a.example:0080/%7Eb%2f%c3%a9", ("http", "a.example", 80, "/~b%2F%C3%A9")),
+        ("https://[::1]:8443/x//y?z", ("https", "[::1]", 8443, "/x//y")),
+        ("https://a.example/%2e%2E/%", ("https", "a.example", 443, "/../%")),
+    ],
+)
+def test_a_url_is_normalised(url: str, expected: tuple[str, str, int, str]) -> None:
+    """RFC 3986 §6.2.2.1, §6.2.2.2, §6.2.3."""
+    assert normal_url(url) == expected
+
+
+def test_a_proof_is_fresh() -> None:
+    """RFC 9449 §4.3, 11, and §11.1."""
+    for ahead in (-60, -59.5, 0, 15):
+        assert isinstance(checked(proof(iat=NOW + ahead)), Proven)
+    for ahead in (-61, -1e9, 15.5, 1e9, 1e300, -(10**400), 10**400):
+        assert checked(proof(iat=NOW + ahead if abs(ahead) < 1e301 else ahead)) is Fault.TIME
+
+
+def test_a_time_that_is_no_number_is_malformed() -> None:
+    """RFC 7519 §2."""
+    assert checked(proof(iat=str(int(NOW)))) is Fault.MALFORMED
+
+
+@pytest.mark.parametrize("ath", ["", ATH[:-1], ATH + "=", ATH.lower(), "\ud800", TOKEN.decode()])
+def test_a_proof_is_for_one_token(ath: str) -> None:
+    """RFC 9449 §4.3, 12."""
+    assert checked(proof(ath=ath)) is Fault.TOKEN
+    assert checked(proof(), request=replace(REQUEST, token=b"another")) is Fault.TOKEN
+
+
+# Replays
+
+
+def test_a_proof_is_accepted_once_for_as_long_as_it_would_be_fresh() -> None:
+    """RFC 9449 §11.1; at its end it is refused for its age."""
+    for first in (0.0, 0.5, 37.4, 74.9):
+        replays = ReplayCache(SETTINGS)
+        replays.remember("x", "x", NOW)
+        signed = proof(iat=NOW + first + SETTINGS.clock_skew)
+        at = NOW + first
+        assert isinstance(check([signed], REQUEST, JKT, SETTINGS, replays, at), Proven)
+        for later in (0.0, 0.1, 30.0, 60.0, 74.9, 75.0):
+            assert check([signed], REQUEST, JKT, SETTINGS, replays, at + later) is Fault.REPLAYED
+        assert check([signed], REQUEST, JKT, SETTINGS, replays, at + 75.1) is Fault.TIME
+
+
+@pytest.mark.parametrize("times", [[0, 74, 76, 148], [0, 75, 149], [0, 76], [0, 10, 20, 30, 40, 50, 60, 70, 74.9]])
+def test_other_proofs_in_between_make_no_difference(times: list[float]) -> None:
+    """Whenever the sets change places."""
+    replays = ReplayCache(SETTINGS)
+    seen: dict[str, float] = {}
+    for number, at in enumerate(times):
+        for jti, since in seen.items():
+            if at - since <= 75:
+                assert replays.remember(JKT, jti, NOW + at) is Fault.REPLAYED
+        assert replays.remember(JKT, str(number), NOW + at) is None
+        seen[str(number)] = at
+
+
+def test_what_is_refused_for_another_reason_is_not_remembered() -> None:
+    """Nobody can use up another's proof, or fill the memory, without the key."""
+    replays = ReplayCache(SETTINGS)
+    for wrong in (proof(htm="POST"), proof(private=key("ES256", 2)), proof(iat=0), proof(ath="x")):
+        assert isinstance(check([wrong], REQUEST, JKT, SETTINGS, replays, NOW), Fault)
+    assert len(replays) == 0
+    assert isinstance(check([proof()], REQUEST, JKT, SETTINGS, replays, NOW), Proven)
+
+
+def test_the_proofs_of_two_keys_may_have_the_same_name() -> None:
+    """Nobody can use up another's names."""
+    replays = ReplayCache(SETTINGS)
+    assert replays.remember("a", "x", NOW) is None
+    assert replays.remember("b", "x", NOW) is None
+    assert replays.remember("a", "x", NOW) is Fault.REPLAYED
+
+
+def test_where_no_more_can_be_remembered_no_more_is_accepted() -> None:
+    """Fail closed: a proof that was forgotten would pass as new; old ones make room."""
+    replays = ReplayCache(SETTINGS)
+    assert [replays.remember(JKT, str(number), NOW) for number in range(100)] == [None] * 100
+    assert replays.remember(JKT, "one more", NOW + 75) is Fault.FULL
+    assert replays.remember(JKT, "0", NOW + 75) is Fault.REPLAYED
+    assert len(replays) == 100
+    assert replays.remember(JKT, "one more", NOW + 150) is None
+    assert len(replays) == 1
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_forgetting() -> None:
+    """Nor does it forget what was just seen."""
+    replays = ReplayCache(SETTINGS)
+    replays.remember(JKT, "x", NOW)
+    assert replays.remember(JKT, "x", NOW - 3600) is Fault.REPLAYED
+    replays.remember(JKT, "y", NOW - 3600 + 75)
+    replays.remember(JKT, "z", NOW - 3600 + 150)
+    assert len(replays) == 2
+
+
+@given(st.binary() | st.tuples(st.binary(), st.binary(), st.binary()).map(lambda parts: b".".join(map(encode, parts))))
+def test_any_bytes_prove_nothing(data: bytes) -> None:
+    """And never an exception."""
+    assert isinstance(checked(data), Fault)
+
+
+_values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.just(public(MINE))
+
+
+@given(
+    st.dictionaries(st.sampled_from([*HEADER]), _values), st.dictionaries(st.sampled_from([*CLAIMS, "nonce"]), _values)
+)
+def test_any_members_are_a_verdict(header: dict[str, Any], claims: dict[str, Any]) -> None:
+    """Also where the holder of the key signs them."""
+    assert isinstance(checked(proof({**CLAIMS, **claims}, {**HEADER, **header})), Proven | Fault)
+
+
+def test_the_thumbprint_is_that_of_the_rfc() -> None:
+    """RFC 9449 §6.1, of the key in the proofs of §4.1 and §7.1."""
+    jwk = {
+        "kty": "EC",
+        "x": "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs",
+        "y": "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA",
+        "crv": "P-256",
+    }
+    found = read_key(jwk)
+    assert found is not None
+    assert found.thumbprint() == THUMBPRINT == ECKey.import_key(jwk).thumbprint()

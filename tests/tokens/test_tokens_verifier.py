@@ -1,0 +1,313 @@
+"""The cache contract, driven by an advanced clock, with every introspection counted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.telemetry import IntrospectionMetrics
+from enforcer.tokens.answer import INACTIVE, Active, Answer, from_claims
+from enforcer.tokens.cache import Cache, CacheSettings, Entry
+from enforcer.tokens.introspection import Done
+from enforcer.tokens.limiter import UnseenLimiter, UnseenSettings
+from enforcer.tokens.verifier import Demand, Verifier
+
+START = 1_700_000_000.0
+DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
+FRESH = Demand()
+STALE = Demand(stale=True)
+
+
+class Source:
+    """An authorization server in memory: it answers when it is told to, and counts what it was asked."""
+
+    def __init__(self) -> None:
+        self.tokens: dict[bytes, Mapping[str, object]] = {}
+        self.up = True
+        self.calls: list[bytes] = []
+        self._pending: list[tuple[bytes, Done]] = []
+
+    def introspect(self, token: bytes, done: Done) -> None:
+        self.calls.append(token)
+        self._pending.append((token, done))
+
+    def circuit_open(self) -> bool:
+        return False
+
+    def answer(self) -> None:
+        pending, self._pending = self._pending, []
+        for token, done in pending:
+            done(self._result(token))
+
+    def _result(self, token: bytes) -> Answer | IntrospectionError:
+        if not self.up:
+            return DOWN
+        members = self.tokens.get(token)
+        return INACTIVE if members is None else from_claims(members)
+
+
+@dataclass
+class Client:
+    """Waits, and keeps what it was told."""
+
+    address: str = "192.0.2.1"
+    told: list[object] = field(default_factory=list)
+
+    def on_answer(self, entry: Entry[bytes]) -> None:
+        self.told.append(entry.answer)
+
+    def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
+        self.told.append((503, retry_after))
+
+    def on_too_many(self, retry_after: int) -> None:
+        self.told.append((429, retry_after))
+
+
+class Bed:
+    """A verifier with its counterparts; `look` is a request, answered at once unless `wait`."""
+
+    def __init__(self, **settings: float) -> None:
+        self.now = START
+        self.source = Source()
+        self.source.tokens[b"good"] = {"sub": "joe", "client_id": "app", "exp": START + 1000}
+        self.metrics = IntrospectionMetrics()
+        self.cache: Cache[bytes] = Cache(
+            CacheSettings(**{"ttl": 60.0, "negative_ttl": 5.0, "refresh_ahead": 10.0, "stale": 100.0, **settings})  # type: ignore[arg-type]
+        )
+        self.verifier = Verifier(
+            "main",
+            self.source,
+            self.cache,
+            UnseenLimiter(UnseenSettings(rate=1, burst=50)),
+            lambda answer: (answer.subject or "").encode(),
+            self.metrics,
+            lambda: self.now,
+            7,
+        )
+
+    def look(self, token: bytes = b"good", demand: Demand = FRESH, *, wait: bool = False) -> Client:
+        client = Client()
+        entry = self.verifier.verify(token, self.now, client, demand)
+        if entry is not None:
+            client.on_answer(entry)
+        elif not wait:
+            self.source.answer()
+        return client
+
+    def at(self, seconds: float) -> "Bed":
+        self.now = START + seconds
+        return self
+
+    @property
+    def calls(self) -> int:
+        return len(self.source.calls)
+
+
+def active(client: Client) -> bool:
+    return len(client.told) == 1 and isinstance(client.told[0], Active)
+
+
+@pytest.mark.parametrize(
+    ("members", "lives"),
+    [
+        pytest.param({"exp": START + 1000}, 60.0, id="ttl before exp"),
+        pytest.param({"exp": START + 20}, 20.0, id="exp before ttl"),
+        pytest.param({}, 60.0, id="without exp: only ttl"),
+    ],
+)
+def test_a_positive_answer_serves_for_its_ttl_and_never_past_exp(members: dict[str, object], lives: float) -> None:
+    """One introspection for all that time, and one more after it."""
+    bed = Bed(refresh_ahead=0.0)
+    bed.source.tokens[b"good"] = members
+    for second in range(int(lives)):
+        assert active(bed.at(second).look())
+    assert bed.calls == 1
+    bed.at(lives).look()
+    assert bed.calls == 2
+    assert (bed.metrics.hits, bed.metrics.misses) == (lives - 1, 2)
+
+
+def test_a_negative_answer_serves_for_its_own_short_time() -> None:
+    """A token that becomes known a moment later is not locked out for long."""
+    bed = Bed()
+    for second in (0, 1, 4.9):
+        assert bed.at(second).look(b"new").told == [INACTIVE]
+    assert bed.calls == 1
+    bed.source.tokens[b"new"] = {"exp": START + 1000}
+    assert active(bed.at(5).look(b"new"))
+    assert (bed.calls, bed.metrics.negative_hits) == (2, 2)
+
+
+def test_one_introspection_serves_all_who_wait() -> None:
+    """Each is told once."""
+    bed = Bed()
+    clients = [bed.look(wait=True) for _ in range(10)]
+    bed.source.answer()
+    assert all(map(active, clients))
+    assert (bed.calls, bed.metrics.coalesced, bed.metrics.in_flight) == (1, 9, 0)
+
+
+def test_an_error_is_told_to_those_who_waited_and_to_nobody_later() -> None:
+    """The next request asks again."""
+    bed = Bed()
+    bed.source.up = False
+    clients = [bed.look(wait=True) for _ in range(3)]
+    bed.source.answer()
+    assert [client.told for client in clients] == [[(503, 7)]] * 3
+    bed.source.up = True
+    assert active(bed.look())
+    assert bed.calls == 2
+
+
+def test_a_token_in_use_is_asked_for_again_before_its_answer_ends() -> None:
+    """Nobody waits for it, one call is made, and the new answer serves from then on."""
+    bed = Bed()
+    bed.look()
+    for second in (49, 50, 51, 52):
+        assert active(bed.at(second).look(wait=True))
+    assert bed.calls == 2
+    bed.source.answer()
+    assert active(bed.at(105).look(wait=True))
+    assert bed.calls == 3
+    assert bed.metrics.misses == 1
+
+
+def test_a_token_not_in_use_is_not_asked_for_again() -> None:
+    """What nobody needs costs the authorization server nothing."""
+    bed = Bed()
+    bed.look()
+    bed.at(59.9)
+    bed.source.answer()
+    assert bed.calls == 1
+
+
+def test_an_answer_that_ends_with_its_token_is_not_asked_for_again() -> None:
+    """A second answer would end at the same time."""
+    bed = Bed()
+    bed.source.tokens[b"good"] = {"exp": START + 30}
+    bed.look()
+    assert active(bed.at(29).look(wait=True))
+    assert bed.calls == 1
+
+
+def test_a_revocation_seen_ahead_of_time_holds_at_once() -> None:
+    """The answer that was still good for some seconds is replaced."""
+    bed = Bed()
+    bed.look()
+    bed.at(51).look(wait=True)
+    del bed.source.tokens[b"good"]
+    bed.source.answer()
+    assert bed.look().told == [INACTIVE]
+
+
+def test_a_failed_renewal_disturbs_nobody_while_the_answer_lasts() -> None:
+    """The entry stays until its own end."""
+    bed = Bed()
+    bed.look()
+    bed.source.up = False
+    assert active(bed.at(51).look(wait=True))
+    bed.source.answer()
+    assert active(bed.at(59).look(wait=True))
+
+
+def test_in_an_outage_a_kept_answer_serves_rules_that_take_it_and_no_others() -> None:
+    """`on_outage: stale` sees no error; `on_outage: deny` is 503; both are asked for first."""
+    bed = Bed(refresh_ahead=0.0)
+    bed.look()
+    bed.source.up = False
+    assert active(bed.at(61).look(demand=STALE))
+    assert bed.look(demand=FRESH).told == [(503, 7)]
+    both = [bed.look(demand=demand, wait=True) for demand in (STALE, FRESH)]
+    bed.source.answer()
+    assert [active(client) for client in both] == [True, False]
+    assert bed.metrics.stale_hits == 2
+    bed.source.up = True
+    bed.look(demand=STALE)
+    assert bed.metrics.stale_hits == 2
+
+
+@pytest.mark.parametrize(("second", "serves"), [(61, True), (159.9, True), (160, False), (500, False)])
+def test_a_kept_answer_serves_only_so_long(second: float, serves: bool) -> None:
+    """`cache.stale` past its ttl."""
+    bed = Bed(refresh_ahead=0.0)
+    bed.look()
+    bed.source.up = False
+    assert active(bed.at(second).look(demand=STALE)) is serves
+
+
+def test_a_kept_answer_never_serves_past_the_tokens_end() -> None:
+    """However long the outage."""
+    bed = Bed(refresh_ahead=0.0)
+    bed.source.tokens[b"good"] = {"exp": START + 70}
+    bed.look()
+    bed.source.up = False
+    assert active(bed.at(69).look(demand=STALE))
+    assert bed.at(70).look(demand=STALE).told == [(503, 7)]
+
+
+def test_a_negative_answer_never_serves_stale() -> None:
+    """No outage makes an unknown token known, or keeps it unknown."""
+    bed = Bed()
+    bed.look(b"new")
+    bed.source.up = False
+    assert bed.at(6).look(b"new", STALE).told == [(503, 7)]
+
+
+def test_a_rule_may_want_younger_answers_without_disturbing_others() -> None:
+    """The younger answer then serves everybody."""
+    bed = Bed(refresh_ahead=0.0)
+    strict = Demand(max_age=5.0)
+    bed.look()
+    assert active(bed.at(5).look(demand=strict))
+    assert bed.calls == 1
+    assert active(bed.at(6).look(demand=strict, wait=False))
+    assert bed.calls == 2
+    assert active(bed.at(60).look())
+    assert bed.calls == 2
+
+
+def test_unseen_tokens_are_limited_and_known_good_ones_are_not() -> None:
+    """Whoever floods is told when to come again; nothing is asked for the excess."""
+    bed = Bed()
+    bed.look()
+    told = [bed.look(b"random%d" % number).told[0] for number in range(100)]
+    assert told.count(INACTIVE) == 49
+    assert told.count((429, 1)) == 51
+    assert bed.calls == 50
+    assert active(bed.look())
+    assert active(bed.at(61).look())
+
+
+@pytest.mark.parametrize("how", ["token", "subject", "client_id"])
+def test_what_was_purged_is_asked_for_again(how: str) -> None:
+    """By token, subject or client."""
+    bed = Bed()
+    bed.look()
+    if how == "token":
+        assert bed.verifier.purge(b"good")
+        assert not bed.verifier.purge(b"other")
+    elif how == "subject":
+        assert (bed.cache.purge(subject="joe"), bed.cache.purge(subject="joe")) == (1, 0)
+    else:
+        assert (bed.cache.purge(client_id="other"), bed.cache.purge(client_id="app")) == (0, 1)
+    bed.look()
+    assert bed.calls == 2
+
+
+def test_what_is_needed_of_an_answer_is_made_once() -> None:
+    """Not on every request."""
+    bed = Bed()
+    bed.look()
+    entry = bed.verifier.verify(b"good", bed.now, Client(), FRESH)
+    assert entry is not None
+    assert entry.prepared == b"joe"
+
+
+def test_nobody_waits_for_ever_whatever_an_answer_holds() -> None:
+    """An answer that nothing can be made of is none."""
+    bed = Bed()
+    bed.source.tokens[b"odd"] = {"sub": None}
+    bed.verifier._prepare = lambda answer: bytes(answer.claims["sub"])  # type: ignore[method-assign, arg-type]
+    assert bed.look(b"odd").told == [(503, 7)]
+    assert bed.metrics.results == {"malformed": 1}
