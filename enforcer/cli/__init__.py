@@ -11,7 +11,7 @@ _COMMANDS = {
     "demo": "Show it at work, with an authorization server and an app.",
     "doctor": "Try the servers of a configuration, and say what is wrong.",
     "explain": "Tell how a request is decided, and why.",
-    "import-openapi": "Propose rules from an OpenAPI document, or compare it with the rules.",
+    "import-openapi": "Propose rules from an OpenAPI document, or compare.",
     "learn": "Propose rules from a decision log.",
     "run": "Serve by a configuration.",
     "schema": "Print the configuration's JSON Schema, for editors.",

@@ -7,7 +7,6 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,12 @@ import click
 from enforcer.cli.policies import Opened, config_option, open_policy
 from enforcer.errors import IntrospectionError
 from enforcer.policy.cases import Facts
-from enforcer.policy.explain import Unknown, explain, write
+from enforcer.policy.explain import Evidence, Shown, Unknown, explain, write
 from enforcer.policy.trial import Located, Request, shown
 from enforcer.proxy import refusals
 from enforcer.tokens import bearer
 from enforcer.tokens.answer import Answer
 from enforcer.tokens.bearer import NoToken
-
-Evidence = Callable[[Located], Answer | NoToken | Unknown]
 
 
 @click.command(name="explain")
@@ -63,7 +60,7 @@ def command(method: str, target: str, config: Path, host: str, token: str | None
         evidence = _stated(_facts(**facts).answer(now) if stated else None)
     explanation = explain(opened.policy, Request(method, target, host), evidence, now, opened.answers)
     click.echo(json.dumps(asdict(explanation), indent=2) if as_json else write(explanation), nl=as_json)
-    sys.exit(0 if explanation.decision == "allow" else 1)
+    sys.exit(0 if explanation.judgement.decision == "allow" else 1)
 
 
 def _facts(
@@ -99,7 +96,7 @@ def _asked(opened: Opened, token: str) -> Evidence:
     """Ask the rule's authorization server, where the enforcer would."""
     from enforcer.server import ask
 
-    def evidence(located: Located) -> Answer | NoToken | Unknown:
+    def evidence(located: Located) -> Shown:
         if located.entry is None or located.entry.rule.public:
             return NoToken.MISSING  # whatever the request shows, it is not looked at
         read = bearer.parse(b"Bearer " + token.encode("utf-8", "surrogatepass"), 1, located.target.query)

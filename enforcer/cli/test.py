@@ -63,7 +63,7 @@ def _show_failures(suite: Suite) -> None:
     for one, line in zip(suite.outcomes, suite.lines, strict=True):
         if not one.passed:
             click.echo(f"{suite.file}:{line}: {one.case.name}")
-            click.echo("".join(f"  {text}".rstrip() + "\n" for text in one.failure().splitlines()))
+            click.echo("".join(f"  {text}".rstrip() + "\n" for text in one.failure.splitlines()))
 
 
 def _show_coverage(rules: Sequence[Coverage]) -> None:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Final, Literal
 
 from enforcer.errors import IntrospectionError
 from enforcer.policy.decision import Reason
-from enforcer.policy.explain import MALFORMED, Answers, Explanation, explain, write
-from enforcer.policy.trial import Entry, Policy, Request, shown
+from enforcer.policy.explain import MALFORMED, Answers, Judgement, Shown, explain, judge, write
+from enforcer.policy.trial import Entry, Located, Policy, Request, shown
 from enforcer.tokens.answer import INACTIVE, Answer, from_claims
 from enforcer.units import CLOSED, Switch
 
@@ -121,21 +121,17 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a test."""
+    """What came of a test; `failure` says what is not as expected and why it came so, and is empty where all is."""
 
     case: Case
-    explanation: Explanation
+    judgement: Judgement
     differences: tuple[Difference, ...]
+    failure: str
 
     @property
     def passed(self) -> bool:
         """Whether all is as expected."""
         return not self.differences
-
-    def failure(self) -> str:
-        """Write what is not as expected, and why it came so."""
-        lines = [f"{one.what}: expected {one.expected}, got {one.got}" for one in self.differences]
-        return "\n".join([*lines, "", write(self.explanation)])
 
 
 def run(cases: Cases, policy: Policy, now: float, answers: Answers) -> list[Outcome]:
@@ -145,31 +141,32 @@ def run(cases: Cases, policy: Policy, now: float, answers: Answers) -> list[Outc
 
 def _run(case: Case, tokens: Mapping[str, Facts], policy: Policy, now: float, answers: Answers) -> Outcome:
     method, target = case.request.split(" ")
+    request = Request(method, target, case.host)
     facts = case.token if isinstance(case.token, Facts) else tokens.get(case.token)
     answer = None if facts is None else facts.answer(now)
-    found = explain(
-        policy,
-        Request(method, target, case.host),
-        lambda located: shown(answer, located.target.query),
-        now,
-        answers,
-    )
-    status = None if found.reply is None else found.reply.status
+
+    def evidence(located: Located) -> Shown:
+        return shown(answer, located.target.query)
+
+    judgement = judge(policy, request, evidence, now, answers)
+    differences = tuple(_differences(case, judgement))
+    failure = ""
+    if differences:
+        lines = [f"{one.what}: expected {one.expected}, got {one.got}" for one in differences]
+        failure = "\n".join([*lines, "", write(explain(policy, request, evidence, now, answers))])
+    return Outcome(case, judgement, differences, failure)
+
+
+def _differences(case: Case, judgement: Judgement) -> Iterator[Difference]:
     compared = (
-        ("decision", case.expect, found.decision),
-        ("rule", case.rule, found.rule),
-        ("reason", case.reason, found.reason),
-        ("status", case.status, status),
+        ("decision", case.expect, judgement.decision),
+        ("rule", case.rule, judgement.rule),
+        ("reason", case.reason, judgement.reason),
+        ("status", case.status, "none" if judgement.reply is None else judgement.reply.status),
     )
-    return Outcome(
-        case,
-        found,
-        tuple(
-            Difference(what, str(expected), "none" if got is None else str(got))
-            for what, expected, got in compared
-            if expected is not None and expected != got
-        ),
-    )
+    for what, expected, got in compared:
+        if expected is not None and expected != got:
+            yield Difference(what, str(expected), str(got))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +187,7 @@ class Coverage:
 
 def coverage(policy: Policy, outcomes: Sequence[Outcome]) -> Iterator[Coverage]:
     """Tell for each rule what the tests that passed show of it."""
-    seen = {(one.explanation.rule, one.explanation.decision) for one in outcomes if one.passed}
+    seen = {(one.judgement.rule, one.judgement.decision) for one in outcomes if one.passed}
     for entry in policy.entries:
         name = entry.rule.name
         yield Coverage(entry, (name, "allow") in seen, (name, "deny") in seen)

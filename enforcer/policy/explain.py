@@ -18,10 +18,11 @@ from enforcer.policy.decision import Allow, Deny, Reason, decide
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.rules import Claim, Requirement, Rule
 from enforcer.policy.trial import Entry, Located, Policy, Request
-from enforcer.telemetry import NO_ROUTE
 from enforcer.tokens.answer import NEVER, Active, Answer, Inactive
 from enforcer.tokens.bearer import NoToken
 
+NO_RULE: Final = "_none"
+"""Stands for the name of the rule where there is none, as in metrics."""
 MALFORMED: Final = "malformed_request"
 """The reason where a request can be read in more than one way, or is none: no rule was looked at."""
 
@@ -112,58 +113,75 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """What comes of a request: rule, decision and reason as metrics name them; `reply` is None where it is forwarded."""
+
+    rule: str
+    decision: str
+    reason: str
+    reply: Reply | None
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that is known of a decision. `path` is decoded, None where it was not read; `reply` None where forwarded."""
+    """All that is known of a decision. `path` is decoded, and None where it was not read."""
 
     method: str
     target: str
     host: str
     path: str | None
     candidates: tuple[Candidate, ...]
-    rule: str
     conditions: tuple[Condition, ...]
-    decision: str
-    reason: str
-    reply: Reply | None
+    judgement: Judgement
 
 
-def explain(
-    policy: Policy,
-    request: Request,
-    evidence: Callable[[Located], Answer | NoToken | Unknown],
-    now: float,
-    answers: Answers,
-) -> Explanation:
-    """Judge a request at `now` (seconds since the epoch) and tell why; `evidence` says what its token is worth."""
+Shown = Answer | NoToken | Unknown
+Evidence = Callable[[Located], Shown]
+"""Says what the token of a request is worth."""
+
+
+def judge(policy: Policy, request: Request, evidence: Evidence, now: float, answers: Answers) -> Judgement:
+    """Judge a request at `now`, seconds since the epoch."""
     try:
         located = policy.locate(request)
     except MalformedRequestError as error:
-        reply = _reply(answers.malformed(error))
+        return _malformed(error, answers)
+    return _judge(located, evidence(located), now, answers)
+
+
+def explain(policy: Policy, request: Request, evidence: Evidence, now: float, answers: Answers) -> Explanation:
+    """Judge a request at `now`, seconds since the epoch, and tell why."""
+    try:
+        located = policy.locate(request)
+    except MalformedRequestError as error:
         return Explanation(
-            request.method, request.target, request.host, None, (), NO_ROUTE, (), "deny", MALFORMED, reply
+            request.method, request.target, request.host, None, (), (), judgement=_malformed(error, answers)
         )
-    entry = located.entry
     shown = evidence(located)
-    if isinstance(shown, Unknown):
-        decision, reason, refused = shown.decision, shown.reason, shown.answer
-    else:
-        verdict = located.judge(shown, now)
-        decision, reason = verdict.label
-        refused = None
-        if isinstance(verdict, Deny):
-            refused = answers.of(None if entry is None else entry.rule)[verdict.reason]
+    segments = located.target.segments
     return Explanation(
         method=request.method,
         target=request.target,
         host=located.host.decode(),
-        path="/" + b"/".join(located.target.segments).decode(),
+        path="/" + b"/".join(segments).decode(),
         candidates=tuple(_candidates(policy, located)),
-        rule=NO_ROUTE if entry is None else entry.rule.name,
-        conditions=() if entry is None else tuple(_conditions(entry, shown, located.target.segments, now)),
-        decision=decision,
-        reason=reason,
-        reply=None if refused is None else _reply(refused),
+        conditions=() if located.entry is None else tuple(_conditions(located.entry, shown, segments, now)),
+        judgement=_judge(located, shown, now, answers),
     )
+
+
+def _judge(located: Located, shown: Shown, now: float, answers: Answers) -> Judgement:
+    rule = None if located.entry is None else located.entry.rule
+    name = NO_RULE if rule is None else rule.name
+    if isinstance(shown, Unknown):
+        return Judgement(name, shown.decision, shown.reason, _reply(shown.answer))
+    verdict = located.judge(shown, now)
+    reply = _reply(answers.of(rule)[verdict.reason]) if isinstance(verdict, Deny) else None
+    return Judgement(name, *verdict.label, reply)
+
+
+def _malformed(error: MalformedRequestError, answers: Answers) -> Judgement:
+    return Judgement(NO_RULE, "deny", MALFORMED, _reply(answers.malformed(error)))
 
 
 def _reply(refused: Refused) -> Reply:
@@ -221,9 +239,7 @@ _CREDENTIALS: Final = {
 _STATES: Final = {Inactive: "inactive", Unknown: "not known"}
 
 
-def _conditions(
-    entry: Entry, shown: Answer | NoToken | Unknown, segments: Sequence[bytes], now: float
-) -> Iterator[Condition]:
+def _conditions(entry: Entry, shown: Shown, segments: Sequence[bytes], now: float) -> Iterator[Condition]:
     """Tell of each condition of the rule, in the order of the decision."""
     rule = entry.rule
     if rule.public:
@@ -329,11 +345,12 @@ def write(explanation: Explanation) -> str:
     if explanation.path is not None:
         lines += [f"path: {explanation.path}", "", *_rules(explanation.candidates)]
     if explanation.conditions:
-        lines += ["", f'conditions of rule "{explanation.rule}":']
+        lines += ["", f'conditions of rule "{explanation.judgement.rule}":']
         lines += _table(
             (_mark(one.met), one.name, f"needed: {one.needed}", f"there: {one.there}") for one in explanation.conditions
         )
-    lines += ["", f"decision: {explanation.decision}, {explanation.reason}", *_answer(explanation.reply)]
+    judgement = explanation.judgement
+    lines += ["", f"decision: {judgement.decision}, {judgement.reason}", *_answer(judgement.reply)]
     return "".join(f"{_printable(line)}\n" for line in lines)
 
 

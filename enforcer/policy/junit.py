@@ -32,6 +32,6 @@ def write(suites: Iterable[Suite]) -> str:
             )
             if not one.passed:
                 message = "; ".join(f"{it.what}: expected {it.expected}, got {it.got}" for it in one.differences)
-                SubElement(case, "failure", message=message).text = one.failure()
+                SubElement(case, "failure", message=message).text = one.failure
     indent(root)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{tostring(root, encoding="unicode")}\n'

@@ -188,17 +188,19 @@ def _scopes_used_once(policy: Policy) -> Iterator[Finding]:
     for scope in uses:
         for one in _with_one_letter_less(scope):
             alike[one].append(scope)
+    # Where no scope is in several rules, one that is in one is nothing to wonder at.
+    reused = any(len(rules) > 1 for rules in uses.values())
     for scope, rules in uses.items():
         if len(rules) > 1:
             continue
         key = "scopes" if scope in policy.entries[rules[0]].rule.scopes else "any_scope"
         near = [other for one in _with_one_letter_less(scope) for other in alike[one] if _may_be_meant(scope, other)]
-        other = max(near, key=lambda one: len(uses[one]), default=scope)
-        if len(uses[other]) > 1:
+        other = max(near, key=lambda one: len(uses[one]), default=None)
+        if other is not None and len(uses[other]) > 1:
             message = f"{scope} is in no other rule; did you mean {other}, which is in {len(uses[other])}?"
             yield Finding(Level.WARNING, "scope_like_another", rules[0], key, message)
-        else:
-            hint = f"; {other} is nearly the same" if other != scope else ""
+        elif other is not None or reused:
+            hint = "" if other is None else f"; {other} is nearly the same"
             yield Finding(Level.NOTE, "scope_used_once", rules[0], key, f"{scope} is in no other rule{hint}")
 
 
@@ -208,7 +210,7 @@ def _with_one_letter_less(scope: str) -> list[str]:
 
 
 def _may_be_meant(scope: str, other: str) -> bool:
-    if len(scope) <= _SHORT or scope.translate(_NO_DIGITS) == other.translate(_NO_DIGITS):
+    if scope == other or len(scope) <= _SHORT or scope.translate(_NO_DIGITS) == other.translate(_NO_DIGITS):
         return False  # alike by chance, or on purpose, as v1.read and v2.read
     if len(scope) != len(other):
         return True

@@ -7,18 +7,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
-import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
 
 from enforcer.proxy import refusals
+from enforcer.proxy.client_side import NEVER, ClientSide
 from enforcer.proxy.exchange import Exchange
 from enforcer.proxy.forwarding import Kind
+from enforcer.proxy.pace import Pace
 from enforcer.proxy.refusals import Refusal
 from enforcer.proxy.request import RequestHead, complete, unreadable
 
@@ -27,74 +26,41 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("enforcer.proxy")
 
-_NEVER: Final = float("inf")
 # An enum's member is found by calling Python code, which is too much for every field.
 _HOST: Final = int(Kind.HOST)
 _AUTHORIZATION: Final = int(Kind.AUTHORIZATION)
-_CHAIN: Final = int(Kind.CHAIN)
-_RESET: Final = struct.pack("ii", 1, 0)
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(ClientSide):
     """One connection of a client."""
 
     __slots__ = (
-        "_body_came",
-        "_body_since",
-        "_body_size",
-        "_chain",
-        "_chain_host",
         "_continuing",
-        "_deaf",
         "_exchange",
-        "_full",
         "_head_size",
         "_kinds",
         "_large",
-        "_lingering",
+        "_pace",
         "_parser",
-        "_peer",
         "_queue",
-        "_reading",
         "_receiving",
         "_request",
-        "_scheme",
-        "_snapshot",
         "_stash",
-        "_trusted",
-        "_unread",
         "_upgrading",
-        "closing",
-        "deadline",
-        "gateway",
-        "transport",
     )
 
-    transport: asyncio.Transport
-
     def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
+        super().__init__(gateway)
         self._parser: Any = httptools.HttpRequestParser(self)
         self._exchange: Exchange | None = None  # the one that is being answered
         self._receiving: Exchange | None = None  # the one whose body is being read
         self._queue: deque[Exchange] = deque()
-        self._reading = True
-        self._deaf = False  # no byte is read any more
-        self._lingering = False
-        self._full = False  # the client reads slower than it is written to
-        self._unread = _NEVER  # when a client that reads nothing is cut
         self._upgrading = False
         self._continuing = False
         self._stash: bytes | None = None  # what came behind a request for an upgrade
         self._large = False
-        self._chain = b""
-        self._chain_host: bytes | None = None
         self._head_size = 0
-        self._body_since = 0.0
-        self._body_size = 0
-        self._body_came = False
-        self.closing = False
-        self.deadline = _NEVER
+        self._pace = Pace()
         self._reset()
 
     def _reset(self) -> None:
@@ -103,24 +69,6 @@ class ClientConnection(asyncio.Protocol):
         self._request = RequestHead(snapshot)
 
     # asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
-        gateway = self.gateway
-        self._peer = _address(transport)
-        self._scheme = "https" if transport.get_extra_info("ssl_object") is not None else "http"
-        self._trusted = self._snapshot.forwarding.trusts(self._peer)
-        if len(gateway.connections) >= self._snapshot.limits.connections:
-            self._deaf = True
-            self.transport.write(refusals.OVERLOADED.render(gateway.date, close=True, head_only=False))
-            if len(gateway.refused) < self._snapshot.limits.connections:
-                gateway.refused.add(self)
-                self._linger()
-            else:
-                self.transport.close()
-            return
-        gateway.connections.add(self)
-        self.deadline = gateway.ticker.next + self._snapshot.timeouts.head
 
     def connection_lost(self, error: Exception | None) -> None:
         self._parser = None  # it holds this object's methods: without this, only the garbage collector frees both
@@ -168,7 +116,7 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._full = False
         if not self.transport.is_closing():
-            self._unread = _NEVER
+            self._unread = NEVER
         if self._exchange is not None:
             self._exchange.on_client_drained()
         elif self._queue:
@@ -206,16 +154,11 @@ class ClientConnection(asyncio.Protocol):
         parser = self._parser
         request.method = parser.get_method()
         request.keep_alive = parser.should_keep_alive()
-        if (
-            request.rare is not None
-            or not request.keep_alive
-            or request.hosts != 1
-            or request.host != self._chain_host
-        ):
+        if request.rare is not None or not request.keep_alive or request.hosts != 1 or request.host != self._peer.host:
             self._complete(request)
         else:
             # No Connection field and a connection that stays: HTTP/1.1, without a body, from the host seen before.
-            request.chain = self._chain
+            request.chain = self._peer.chain
         limits = request.snapshot.limits
         if len(request.target) > limits.target:
             request.refusal = refusals.TARGET_TOO_LONG
@@ -225,7 +168,7 @@ class ClientConnection(asyncio.Protocol):
             self._head_size = 0
             if request.size > limits.head:
                 request.refusal = refusals.HEAD_TOO_LARGE
-        self.deadline = _NEVER
+        self.deadline = NEVER
         exchange = Exchange(self, request)
         self._receiving = exchange
         if self._exchange is None and not self._full:
@@ -236,7 +179,7 @@ class ClientConnection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         if self._receiving is not None:
-            self._body_came = True
+            self._pace.came = True
             self._receiving.on_request_body(data)
 
     def on_message_complete(self) -> None:
@@ -250,8 +193,8 @@ class ClientConnection(asyncio.Protocol):
         if not receiving.received:
             self._reset()  # what a trailer section said is nothing to the next request
             self._head_size = 0
-            self.deadline = _NEVER
-        if not receiving.keeps_alive:
+            self.deadline = NEVER
+        if not receiving.request.keep_alive:
             self._deaf = True
         receiving.on_request_end(trailers)
 
@@ -282,11 +225,8 @@ class ClientConnection(asyncio.Protocol):
             self.regulate()
 
     def address(self, request: RequestHead) -> str:
-        """Return the client's address: the peer's, or what a trusted peer says that its own peer's is."""
-        if self._trusted and request.rare is not None:
-            chain = [value for name, value in request.rare.get(_CHAIN, ()) if name.lower() == b"x-forwarded-for"]
-            return self._snapshot.forwarding.client_address(self._peer, chain)
-        return self._peer
+        """Return the address of the client behind a request."""
+        return self._peer.client_address(request)
 
     def is_answering(self, exchange: Exchange) -> bool:
         """Tell whether it is this exchange's turn."""
@@ -305,18 +245,11 @@ class ClientConnection(asyncio.Protocol):
                 self.start_body_clock()
         else:
             self.transport.pause_reading()
-            self.deadline = _NEVER  # it is not the client that is slow
+            self.deadline = NEVER  # it is not the client that is slow
 
     def start_body_clock(self) -> None:
         """Measure from now how the body comes."""
-        self._body_size = 0
-        self._body_since = self.gateway.ticker.next
-        self.deadline = self._body_since + self._snapshot.timeouts.body
-
-    def abort(self) -> None:
-        """End the connection so that nothing looks like the end of an answer: a close would, to HTTP/1.0."""
-        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.transport.abort()
+        self.deadline = self._pace.start(self.gateway.ticker.next, self._snapshot.timeouts)
 
     def take_over(self) -> bytes:
         """Give the transport away to a tunnel; returns what the client sent behind its request."""
@@ -330,15 +263,13 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being answered."""
         return self._exchange is not None
 
     def sweep(self, now: float, wall: float) -> None:
-        """Look at the deadlines."""
         if self._unread <= now:
             self.abort()
         elif self.deadline <= now:
-            self.deadline = _NEVER
+            self.deadline = NEVER
             if self._exchange is not None:
                 self._exchange.on_stalled()
             elif self._request.target and not self._deaf:
@@ -349,7 +280,6 @@ class ClientConnection(asyncio.Protocol):
             self._exchange.end_if_token_ended(wall)
 
     def shutdown(self) -> None:
-        """Close when what is under way has been answered."""
         self.closing = True
         if self._exchange is None and not self._queue and not self._lingering:
             self._end()
@@ -363,20 +293,10 @@ class ClientConnection(asyncio.Protocol):
             self.regulate()
 
     def _complete(self, request: RequestHead) -> None:
-        self._body_size = 0
+        self._pace.stop()
         self._upgrading = self._parser.should_upgrade()
         complete(request, self._parser.get_http_version(), self._upgrading)
-        forwarding = request.snapshot.forwarding
-        if self._trusted and request.rare is not None and Kind.CHAIN in request.rare:
-            received: dict[bytes, list[bytes]] = {}
-            for name, value in request.rare[Kind.CHAIN]:
-                received.setdefault(name.lower(), []).append(value)
-            request.chain = forwarding.chain(self._peer, self._scheme, request.host, received)
-            return
-        request.chain = forwarding.chain(self._peer, self._scheme, request.host, {})
-        if request.refusal is None:
-            self._chain = request.chain
-            self._chain_host = request.host
+        self._peer.introduce(request)
 
     def _enqueue(self, exchange: Exchange) -> None:
         if len(self._queue) < self._snapshot.limits.pipelined:
@@ -398,13 +318,13 @@ class ClientConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         if exchange is None:
             pass  # CONNECT, whole with its head; no rule allows it
-        elif exchange.has_body:
+        elif exchange.request.has_body:
             self._continuing = True
-            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % exchange.framing)
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % exchange.request.framing)
             self._continuing = False
         else:
             self._receiving = None
-            if not exchange.keeps_alive:
+            if not exchange.request.keep_alive:
                 self._deaf = True
             exchange.on_request_end([])
             if exchange.awaits_upgrade:
@@ -430,24 +350,12 @@ class ClientConnection(asyncio.Protocol):
     def _on_partial_body(self, receiving: Exchange, size: int) -> None:
         if not self._reading:
             return
-        if self._body_came or not self._body_size:
-            self._body_came = False
-            self._head_size = 0
+        snapshot = self._snapshot
+        deadline = self._pace.read(size, self.gateway.ticker.next, snapshot.limits, snapshot.timeouts)
+        if deadline is None:
+            self._refuse(refusals.HEAD_TOO_LARGE)
         else:
-            # Nothing but framing or trailers, which hold a request's memory and time as a head does.
-            self._head_size += size
-            if self._head_size > self._snapshot.limits.head:
-                self._refuse(refusals.HEAD_TOO_LARGE)
-                return
-        if not self._body_size:
-            self.start_body_clock()
-        self._body_size += size
-        if receiving.awaits_asking:
-            self.deadline = _NEVER
-            return
-        timeout = self._snapshot.timeouts.body
-        on_average = self._body_since + timeout + self._body_size / self._snapshot.limits.body_rate
-        self.deadline = min(self.gateway.ticker.next + timeout, on_average)
+            self.deadline = NEVER if receiving.awaits_asking else deadline
 
     def _on_parser_error(self, error: httptools.HttpParserError) -> None:
         if self._deaf:
@@ -488,25 +396,3 @@ class ClientConnection(asyncio.Protocol):
             self._end()
         else:
             self._linger()
-
-    def _linger(self) -> None:
-        """Close in stages (RFC 9112 §9.6), lest a reset destroy the answer before the client has read it."""
-        if not self.transport.can_write_eof():
-            self._end()
-            return
-        self._lingering = True
-        self.deadline = self.gateway.ticker.next + self._snapshot.timeouts.linger
-        self.transport.write_eof()
-        if not self._reading:
-            self._reading = True
-            self.transport.resume_reading()
-
-    def _end(self) -> None:
-        """Close when all that was written has been sent, and wait for that no longer than for a body."""
-        self._unread = self.gateway.ticker.next + self._snapshot.timeouts.body
-        self.transport.close()
-
-
-def _address(transport: asyncio.BaseTransport) -> str:
-    peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple) else "unknown"

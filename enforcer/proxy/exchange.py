@@ -8,23 +8,19 @@
 from __future__ import annotations
 
 import logging
-from time import perf_counter, time
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from enforcer.errors import IntrospectionError, MalformedRequestError, UpstreamError, UpstreamFailure
-from enforcer.policy.decision import Allow, Deny, decide
-from enforcer.policy.matcher import choose
+from enforcer.errors import UpstreamError, UpstreamFailure
+from enforcer.policy.decision import Allow
 from enforcer.proxy import refusals
 from enforcer.proxy.forwarding import STATUS_LINES, Kind, request_head, trailers
+from enforcer.proxy.judgement import Judgement
 from enforcer.proxy.refusals import Refusal
 from enforcer.proxy.request import RequestHead
-from enforcer.proxy.snapshot import Route
 from enforcer.proxy.tunnel import Tunnel
-from enforcer.tokens import bearer
 from enforcer.tokens.answer import NEVER
-from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.cache import Entry
-from enforcer.wire.client import Connection
+from enforcer.wire.connection import Connection
 
 if TYPE_CHECKING:
     from enforcer.proxy.connection import ClientConnection
@@ -34,29 +30,21 @@ _log = logging.getLogger("enforcer.proxy")
 # RFC 9110 §9.2.2, less PUT and DELETE with a body, which was streamed and is gone
 _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 _EXPECT: Final = int(Kind.EXPECT)
-_MISSING: Final = NoToken.MISSING  # an enum's member is found by calling Python code
 _CLIENT_GONE: Final = 499  # as nginx counts a client that left before its answer
 
 
-class Exchange:
-    """A `Receiver` of the upstream's answer and a `Waiter` for the token's worth."""
+class Exchange(Judgement):
+    """A `Receiver` of the upstream's answer."""
 
     __slots__ = (
         "_chunked_answer",
-        "_client",
         "_ends",
-        "_entry",
         "_full",
         "_head",
         "_out",
-        "_over",
         "_pending",
-        "_request",
         "_retried",
-        "_route",
-        "_segments",
         "_sent",
-        "_started",
         "_status",
         "_upstream",
         "_waiting_for_pool",
@@ -65,12 +53,9 @@ class Exchange:
     )
 
     def __init__(self, client: ClientConnection, request: RequestHead) -> None:
-        self._client = client
-        self._request = request
-        self._route: Route = request.snapshot.no_route
+        super().__init__(client, request)
         self._upstream: Connection | None = None
         self._status = 0
-        self._over = False
         self._full = False
         self._retried = False
         self._waiting_for_pool = False
@@ -83,83 +68,8 @@ class Exchange:
     def __repr__(self) -> str:
         return f"<exchange {self._status or 'unanswered'}>"
 
-    # The way of a request
-
-    def begin(self) -> None:
-        """Judge the request, and forward or refuse it, now or when the token's worth is known."""
-        self._started = perf_counter()
-        try:
-            self._judge()
-        except MalformedRequestError as error:
-            self._reject(refusals.malformed(str(error), error.status))
-        except Exception:  # noqa: BLE001 - whatever it is, the request is not forwarded
-            self._internal_error()
-
-    def _judge(self) -> None:
-        request = self._request
-        snapshot = request.snapshot
-        if request.refusal is not None:
-            self._reject(request.refusal)
-            return
-        target, methods = snapshot.located.get(request.target) or snapshot.locate(request.target)
-        if target.authority is not None and target.authority.lower() != request.host.lower():
-            raise MalformedRequestError("Host", "not the one of the request target")
-        request.target = target.origin_form
-        self._segments = target.segments
-        route = None if methods is None else choose(methods, request.method, request.host)
-        if route is None:
-            route = snapshot.no_route
-        self._route = route
-        requirement = route.requirement
-        evidence = _MISSING
-        if requirement is not None and not requirement.public:
-            token = bearer.parse(request.authorization, request.authorizations, target.query)
-            if isinstance(token, bytes):
-                if len(token) > snapshot.limits.token:
-                    self._reject(refusals.TOKEN_TOO_LARGE)
-                    return
-                entry = route.verifier.verify(token, time(), self, route.demand)
-                if entry is not None:
-                    self._conclude(entry)
-                return
-            evidence = token
-        verdict = decide(requirement, evidence, target.segments, 0.0)
-        if isinstance(verdict, Allow):
-            self._forward(verdict, b"")
-        else:
-            self._deny(verdict)
-
-    def on_answer(self, entry: Entry[bytes]) -> None:
-        if self._over:
-            return
-        try:
-            self._conclude(entry)
-        except Exception:  # noqa: BLE001 - whatever it is, the request is not forwarded
-            self._internal_error()
-
-    def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
-        if not self._over:
-            self._route.metrics.decisions["error", f"introspection_{error.reason}"] += 1
-            self._refuse(refusals.introspection_failed(retry_after))
-
-    def on_too_many(self, retry_after: int) -> None:
-        self._route.metrics.decisions["deny", "too_many_unseen_tokens"] += 1
-        self._refuse(refusals.too_many(retry_after))
-
-    @property
-    def address(self) -> str:
-        """The client's address, for which unseen tokens are counted."""
-        return self._client.address(self._request)
-
-    def _conclude(self, entry: Entry[bytes]) -> None:
-        verdict = decide(self._route.requirement, entry.answer, self._segments, time())
-        if isinstance(verdict, Allow):
-            self._forward(verdict, entry.prepared)
-        else:
-            self._deny(verdict)
-
     def _forward(self, permit: Allow, identity: bytes) -> None:
-        request = self._request
+        request = self.request
         route = self._route
         route.metrics.decisions[permit.label] += 1
         if permit.answer is not None and request.snapshot.forwarding.end_with_token:
@@ -173,7 +83,7 @@ class Exchange:
     def on_connection(self, connection: Connection) -> None:
         self._waiting_for_pool = False
         self._upstream = connection
-        request = self._request
+        request = self.request
         sent = self._sent = perf_counter()
         self._client.gateway.telemetry.overhead.observe(sent - self._started)
         connection.send(self, self._head, head_only=request.method == b"HEAD", upgradable=request.upgrade is not None)
@@ -189,7 +99,7 @@ class Exchange:
 
     def on_request_body(self, data: bytes) -> None:
         """Take a piece of the request's body, framing removed."""
-        request = self._request
+        request = self.request
         if self._over or request.refusal is not None:
             return
         if self.awaits_asking:
@@ -203,10 +113,10 @@ class Exchange:
     def on_request_end(self, lines: list[bytes]) -> None:
         """The request is whole; `lines` are its trailers."""
         self.received = True
-        if self._over or not self._request.has_body:
+        if self._over or not self.request.has_body:
             return
-        if self._request.chunked:
-            kept = trailers(lines, self._request.snapshot.forwarding.kinds)
+        if self.request.chunked:
+            kept = trailers(lines, self.request.snapshot.forwarding.kinds)
             self._send_on(b"0\r\n%b\r\n" % b"".join(kept))
         if self._upstream is not None:
             self._upstream.expect_answer()
@@ -225,40 +135,25 @@ class Exchange:
         if self._client.is_answering(self):
             self._give_up(refusal)
         else:
-            self._request.refusal = refusal
+            self.request.refusal = refusal
 
     @property
     def awaits_asking(self) -> bool:
         """Whether the client waits to be asked for the body (RFC 9110 §10.1.1): it is not its time that runs."""
-        request = self._request
+        request = self.request
         return request.rare is not None and _EXPECT in request.rare and not request.old
 
     def _on_asked(self) -> None:
-        if self._request.rare is not None:
-            self._request.rare.pop(_EXPECT, None)
+        if self.request.rare is not None:
+            self.request.rare.pop(_EXPECT, None)
         if self._upstream is not None:
             self._upstream.await_client()
         self._client.start_body_clock()
 
     @property
-    def keeps_alive(self) -> bool:
-        """Whether the client wants its connection kept after this."""
-        return self._request.keep_alive
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body follows the head."""
-        return self._request.has_body
-
-    @property
-    def framing(self) -> bytes:
-        """The lines that frame the body."""
-        return self._request.framing
-
-    @property
     def awaits_upgrade(self) -> bool:
         """Whether it is still open which protocol the next bytes are of."""
-        return self._request.upgrade is not None and not self._over
+        return self.request.upgrade is not None and not self._over
 
     @property
     def blocked(self) -> bool:
@@ -280,15 +175,15 @@ class Exchange:
     # The answer
 
     def on_informational(self, status: int, reason: bytes, lines: list[bytes]) -> None:
-        if status == 100 and self._request.has_body and self.awaits_asking:
+        if status == 100 and self.request.has_body and self.awaits_asking:
             self._on_asked()
         # RFC 9110 §15.2: never to an HTTP/1.0 client
-        if not self._request.old:
+        if not self.request.old:
             self._client.transport.write(b"%b%b\r\n" % (STATUS_LINES[status, reason], b"".join(lines)))
 
     def on_head(self, status: int, reason: bytes, lines: list[bytes], sized: bool) -> None:
         self._status = status
-        request = self._request
+        request = self.request
         out = self._out = [STATUS_LINES[status, reason], *lines]
         self._chunked_answer = False
         if not sized:
@@ -326,7 +221,7 @@ class Exchange:
         if self._chunked_answer:
             out.append(b"0\r\n")
             if trailer_lines:
-                out += trailers(trailer_lines, self._request.snapshot.forwarding.kinds)
+                out += trailers(trailer_lines, self.request.snapshot.forwarding.kinds)
             out.append(b"\r\n")
         self._upstream = None  # it may be another's already: a client that reads slowly must not pause it
         if out:
@@ -338,7 +233,7 @@ class Exchange:
         self._finish(ended)
 
     def on_upgrade(self, reason: bytes, lines: list[bytes], connection: Connection, rest: bytes) -> None:
-        request = self._request
+        request = self.request
         if request.upgrade is None:
             raise RuntimeError("an upgrade that was not asked for")
         client = self._client
@@ -353,7 +248,7 @@ class Exchange:
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
         self._upstream = None
         self._waiting_for_pool = False
-        request = self._request
+        request = self.request
         if unanswered and not self._retried and not request.has_body and request.method in _REPEATABLE:
             self._retried = True
             self._waiting_for_pool = True
@@ -369,19 +264,11 @@ class Exchange:
 
     # Ends
 
-    def _deny(self, verdict: Deny) -> None:
-        self._route.metrics.decisions[verdict.label] += 1
-        self._refuse(self._route.refusals[verdict.reason])
-
     def _reject(self, refusal: Refusal) -> None:
         """Refuse a request that was not judged, and the connection that it came on."""
         self._route.metrics.decisions["error", "request_rejected"] += 1
         self.close = True
         self._refuse(refusal)
-
-    def _internal_error(self) -> None:
-        _log.exception("internal error")
-        self._give_up(refusals.INTERNAL)
 
     def _give_up(self, refusal: Refusal) -> None:
         """End it whatever its state: with a refusal where the answer has not begun."""
@@ -395,13 +282,13 @@ class Exchange:
     def _refuse(self, refusal: Refusal) -> None:
         self._status = refusal.status
         client = self._client
-        if not self.received and self._request.has_body:
+        if not self.received and self.request.has_body:
             self.close = True
         if client.closing:
             self.close = True
         gateway = client.gateway
         answer = refusal.render(
-            gateway.date, close=self.close, head_only=self._request.method == b"HEAD", old=self._request.old
+            gateway.date, close=self.close, head_only=self.request.method == b"HEAD", old=self.request.old
         )
         client.transport.write(answer)
         self._finish(perf_counter())
@@ -409,7 +296,7 @@ class Exchange:
     def _finish(self, ended: float) -> None:
         self._over = True
         metrics = self._route.metrics
-        metrics.requests[self._request.method, self._status] += 1
+        metrics.requests[self.request.method, self._status] += 1
         metrics.duration.observe(ended - self._started)
         self._client.on_exchange_end(self)
 
@@ -432,7 +319,7 @@ class Exchange:
             return
         self._over = True
         self._leave_upstream()
-        self._route.metrics.requests[self._request.method, self._status or _CLIENT_GONE] += 1
+        self._route.metrics.requests[self.request.method, self._status or _CLIENT_GONE] += 1
 
     def on_client_full(self) -> None:
         """The client reads slower than the upstream writes."""

@@ -33,7 +33,6 @@ class Limits:
     body_rate: Bytes = 240
     """Bytes a second that a body must come with on average, after a first `timeouts.body`. Cuts a client that drips."""
 
-
     unseen_tokens: UnseenSettings = field(default_factory=UnseenSettings)
     """Tokens never seen before that a client address may send; known good ones are not counted."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from enforcer.wire.client import Connection
+from enforcer.wire.connection import Connection
 
 if TYPE_CHECKING:
     from enforcer.proxy.connection import ClientConnection

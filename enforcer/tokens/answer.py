@@ -23,8 +23,8 @@ NEVER: Final = math.inf
 
 # RFC 6749 §3.3: scope-token
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-# What servers call tokens that are active and give no access: only an access token may be used at a resource (RFC 6750).
-_NO_ACCESS = ("refresh_token", "id_token", "Refresh", "Offline", "ID")
+# What servers call tokens that are active and give no access: only an access token may be used at a resource
+_NO_ACCESS = ("refresh_token", "id_token", "Refresh", "Offline", "ID", "id")
 _DIGITS = re.compile(r"-?[0-9]{1,15}")
 
 
@@ -64,9 +64,14 @@ def parse(body: bytes) -> Answer:
         return INACTIVE
     if active is not True:
         raise _malformed("active is neither true nor false")
-    if members.get("token_use") in _NO_ACCESS or members.get("typ") in _NO_ACCESS:
+    if not gives_access(members):
         return INACTIVE
     return from_claims(members)
+
+
+def gives_access(members: Mapping[str, Any]) -> bool:
+    """Tell whether a token is one for a resource, as far as its server says what kind it is."""
+    return members.get("token_use") not in _NO_ACCESS and members.get("typ") not in _NO_ACCESS
 
 
 def from_claims(members: Mapping[str, Any]) -> Active:

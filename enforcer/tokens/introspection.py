@@ -10,19 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
-from enforcer.tokens.answer import Answer, parse
+from enforcer.tokens.answer import INACTIVE, Answer, parse
 from enforcer.tokens.breaker import Breaker, BreakerSettings
 from enforcer.tokens.client_authentication import Authentication
+from enforcer.tokens.objects import read_object
 from enforcer.wire.call import Caller, Reply
 
 Done = Callable[[Answer | IntrospectionError], None]
 
-_FAILURES = {
+FAILURES = {
     UpstreamFailure.TIMEOUT: IntrospectionFailure.TIMEOUT,
     UpstreamFailure.UNAVAILABLE: IntrospectionFailure.UNAVAILABLE,
     UpstreamFailure.OVERLOADED: IntrospectionFailure.UNAVAILABLE,
     UpstreamFailure.MALFORMED: IntrospectionFailure.MALFORMED,
 }
+"""What a call that failed says of the authorization server."""
 
 
 class Introspector:
@@ -58,9 +60,10 @@ class Introspector:
 
         def ended(outcome: Reply | UpstreamError) -> None:
             result = _read(outcome)
-            if isinstance(result, IntrospectionError):
+            if isinstance(result, IntrospectionError) and result.reason is not IntrospectionFailure.MALFORMED:
                 self._breaker.failed(ticker.next)
             else:
+                # A server that answers is not in trouble: what it says of one token must not cut off all others.
                 self._breaker.succeeded()
             done(result)
 
@@ -71,16 +74,27 @@ class Introspector:
         return self._breaker.is_open
 
 
+def _error_code(body: bytes) -> object:
+    """Return the error code of an answer (RFC 6749 §5.2), None where it cannot be read."""
+    try:
+        return read_object(body).get("error")
+    except ValueError:
+        return None
+
+
 def _read(outcome: Reply | UpstreamError) -> Answer | IntrospectionError:
     if isinstance(outcome, UpstreamError):
-        return IntrospectionError(_FAILURES[outcome.reason], outcome.detail)
+        return IntrospectionError(FAILURES[outcome.reason], outcome.detail)
     status = outcome.status
     if status == 200:
         try:
             return parse(outcome.body)
         except IntrospectionError as error:
             return error
-    if status in (400, 401, 403):
+    code = _error_code(outcome.body) if status == 400 else None
+    if code == "unsupported_token_type":
+        return INACTIVE  # RFC 7009 §2.2.1 has the code, and some servers use it here for what they did not issue
+    if status in (401, 403) or code in ("invalid_client", "unauthorized_client"):
         # RFC 7662 §2.3: our own credentials, never a judgement of the token
         return IntrospectionError(IntrospectionFailure.REFUSED, f"it answered {status} to our credentials")
     if status >= 500 or status == 429:

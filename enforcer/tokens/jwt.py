@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Final, final
 
 from enforcer.errors import IntrospectionError
-from enforcer.tokens.answer import NEVER, Active, Inactive, from_claims
+from enforcer.tokens.answer import NEVER, Active, Inactive, from_claims, gives_access
 from enforcer.tokens.jwks import Algorithm, KeySet
 from enforcer.tokens.jws import ALPHABET, MOST_BYTES, decode, parse
 from enforcer.tokens.objects import read_object
@@ -39,7 +39,8 @@ class JwtSettings:
     does not use is best left out."""
     any_typ: Switch = False
     """Also accept tokens whose `typ` is `JWT` or absent, for servers that do not write `at+jwt` (RFC 9068 §2.1). ID
-    tokens of the same issuer look like that too: set `audience`, or have rules ask for scopes."""
+    tokens of the same issuer look like that too, and not all say what they are: set `audience`, or have rules ask for
+    scopes."""
     clock_skew: SecondsOrZero = 5.0
     """How far the server's clock may be ahead: `nbf` and `iat` may lie so far in the future, since a token is used the
     moment it is issued. `exp` gets none: a token that ends is renewed before."""
@@ -49,7 +50,7 @@ class Fault(StrEnum):
     """Why a signed token was rejected. The values are log words."""
 
     MALFORMED = "malformed"  # no JWS, an extension that is not understood, or a header whose members are no such
-    TYPE = "wrong_typ"
+    TYPE = "wrong_typ"  # or claims that call it an ID or refresh token
     ALGORITHM = "wrong_algorithm"
     KEY = "no_fitting_key"
     SIGNATURE = "wrong_signature"
@@ -126,6 +127,8 @@ def _judge(payload: bytes, settings: JwtSettings, now: float) -> Active | Reject
         answer = from_claims({**claims, **_standard_names(claims)})
     except (ValueError, IntrospectionError):
         return Rejected(Fault.CLAIMS)
+    if not gives_access(claims):
+        return Rejected(Fault.TYPE)
     if not _has_times(claims) or answer.expires == NEVER:
         return Rejected(Fault.CLAIMS)
     if answer.issuer != settings.issuer:

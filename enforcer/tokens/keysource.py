@@ -21,7 +21,7 @@ class Document(Protocol):
     """What fetches the key set; a `fetcher.Fetcher`."""
 
     def fetch(self, done: fetcher.Done) -> None:
-        """Fetch it; `done` gets the body, or the error, exactly once, at once or later."""
+        """Fetch it; `done` gets the body, or the error, exactly once, now or later."""
 
 
 class KeySource:

@@ -137,8 +137,8 @@ class Verifier:
         if isinstance(result, Active):
             try:
                 prepared = self._prepare(result)
-            except Exception:
-                _log.exception("internal error")  # whatever it is, nobody waits for ever
+            except Exception:  # noqa: BLE001 - whatever it is, nobody waits for ever
+                _log.exception("internal error")
                 result = IntrospectionError(IntrospectionFailure.MALFORMED, "its claims cannot be passed on")
         if isinstance(result, IntrospectionError):
             metrics.results[result.reason.value] += 1

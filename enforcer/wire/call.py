@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.wire.client import Connection, Pool
+from enforcer.wire.client import Pool
+from enforcer.wire.connection import Connection
 
 
 class Reply(NamedTuple):

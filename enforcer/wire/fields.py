@@ -77,3 +77,25 @@ def field_value(text: str) -> bytes:
     lead = len(encoded) - len(encoded.lstrip(" "))
     trail = len(encoded) - len(inner) - lead
     return ("%20" * lead + inner + "%20" * trail).encode("ascii")
+
+
+def without_named(lines: list[bytes], options: bytes) -> list[bytes]:
+    """Leave out the fields that Connection lists (RFC 9110 §7.6.1); all of them stay where it cannot be read.
+
+    Content-Length stays: a body is on its way that nothing else would frame.
+    """
+    named = frozenset(parse_tokens(options) or ()) - {b"content-length"}
+    return _without(lines, named)
+
+
+def without_length(lines: list[bytes]) -> list[bytes]:
+    """Leave out Content-Length, where no body can follow (RFC 9110 §8.6): a client may wait for one."""
+    return _without(lines, frozenset({b"content-length"}))
+
+
+def _without(lines: list[bytes], names: frozenset[bytes]) -> list[bytes]:
+    kept: list[bytes] = []
+    for at in range(0, len(lines), 4):
+        if lines[at].lower() not in names:
+            kept += lines[at : at + 4]
+    return kept

@@ -63,7 +63,8 @@ def test_check_tells_of_a_good_file(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG)
     ended = enforcer("check", str(config))
-    assert (ended.exit_code, ended.stderr) == (0, "")
+    note = f"{config}:7:5: note: rules[0]: everybody may pass: all methods of /**\n"
+    assert (ended.exit_code, ended.stderr) == (0, note)
     assert ended.stdout.startswith(f"{config}: good; 1 rule, hash ")
 
 

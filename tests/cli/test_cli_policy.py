@@ -95,7 +95,7 @@ answer: 401, an access token is needed
     def test_it_ends_with_0_where_the_request_is_allowed(self, arguments: list[str], code: int, reason: str) -> None:
         """For scripts."""
         ended = enforcer("explain", "GET", *arguments, "--json")
-        assert (ended.exit_code, json.loads(ended.stdout)["reason"]) == (code, reason)
+        assert (ended.exit_code, json.loads(ended.stdout)["judgement"]["reason"]) == (code, reason)
 
     @pytest.mark.parametrize(
         ("left_out", "reason"),
@@ -112,7 +112,7 @@ answer: 401, an access token is needed
         """Each by its option; a claim's value is JSON where it is."""
         options = "--audience shop --issuer https://as.example.org --client-id web --claim tenant=acme --claim level=2"
         ended = enforcer("explain", "POST", "/tenants/acme", "--json", *options.replace(left_out, "").split())
-        assert json.loads(ended.stdout)["reason"] == reason
+        assert json.loads(ended.stdout)["judgement"]["reason"] == reason
 
     def test_the_subject_can_be_stated(self, here: Path) -> None:
         """It is the claim `sub`."""
@@ -178,7 +178,7 @@ class TestExplainWithToken:
         """And only there; the token is shown nowhere."""
         auth.requests.clear()
         ended, _ = self.explained(here, auth.port, target, token)
-        assert json.loads(ended.stdout)["reason"] == reason
+        assert json.loads(ended.stdout)["judgement"]["reason"] == reason
         assert len(auth.requests) == asked
 
     def test_a_token_can_come_from_standard_input(self, here: Path, auth: Server) -> None:
@@ -191,7 +191,7 @@ class TestExplainWithToken:
         """With the answer that clients get."""
         with serving(lambda head, body: b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n") as broken:
             ended, code = self.explained(here, broken.port, "/a", "good")
-        told = json.loads(ended.stdout)
+        told = json.loads(ended.stdout)["judgement"]
         assert (code, told["decision"], told["reason"]) == (1, "error", "introspection_unavailable")
         assert (told["reply"]["status"], told["reply"]["retry_after"]) == (503, 5)
         assert ended.stderr == "authorization server default: unavailable: it answered 500\n"
@@ -292,10 +292,7 @@ def test_the_projects_own_tests_pass_and_cover_every_rule(monkeypatch: pytest.Mo
 class TestCheck:
     """`enforcer check`, where there is no mistake."""
 
-    NOTES = (
-        "config.yaml:11:5: note: rules[0].scopes: a.read is in no other rule\n"
-        "config.yaml:18:5: note: rules[2]: everybody may pass: all methods of /health\n"
-    )
+    NOTES = "config.yaml:18:5: note: rules[2]: everybody may pass: all methods of /health\n"
     WARNING = (
         'config.yaml:13:11: warning: rules[1].path: /tenants/{tenant}/ falls under "all else" (config.yaml:21), '
         "which asks for less; an app may take both for the same\n"
@@ -312,7 +309,7 @@ class TestCheck:
             ended = enforcer("check", *options, secret="x")
             assert (ended.exit_code, ended.stderr) == (0, self.NOTES)
             assert ended.stdout.startswith("config.yaml: good; 3 rules, hash ")
-            assert ended.stdout.endswith(", 2 notes\n")
+            assert ended.stdout.endswith(", 1 note\n")
 
     def test_a_warning_is_told_and_strict_refuses(self, here: Path) -> None:
         """With 1: the configuration could be used."""
@@ -320,7 +317,7 @@ class TestCheck:
         ended = enforcer("check", secret="x")
         assert ended.exit_code == 0
         assert self.WARNING in ended.stderr
-        assert ended.stdout.endswith(", 4 notes, 1 warning\n")
+        assert ended.stdout.endswith(", 3 notes, 1 warning\n")
         strict = enforcer("check", "--strict", secret="x")
         assert strict.exit_code == 1
         assert self.WARNING.replace("warning: ", "") in strict.stderr
@@ -333,7 +330,6 @@ class TestCheck:
         assert (told["file"], told["usable"], told["rules"]) == ("config.yaml", True, 4)
         assert [(one["level"], one["code"], one["line"]) for one in told["findings"]] == [
             ("note", "methods_left_out", 10),
-            ("note", "scope_used_once", 11),
             ("warning", "weaker_around", 13),
             ("note", "public", 18),
             ("note", "weaker_in_other_letters", 21),
@@ -343,8 +339,10 @@ class TestCheck:
         """Warnings as errors where they are."""
         self.all_else(here)
         lines = enforcer("check", "--format", "github", "--strict", secret="x").stdout.splitlines()
-        assert [line.partition(" ")[0] for line in lines] == ["::notice", "::notice", "::error", "::notice", "::notice"]
-        assert lines[1] == "::notice file=config.yaml,line=11,col=5::rules[0].scopes: a.read is in no other rule"
+        assert [line.partition(" ")[0] for line in lines] == ["::notice", "::error", "::notice", "::notice"]
+        assert lines[2] == (
+            "::notice file=config.yaml,line=18,col=5::rules[2]: everybody may pass: all methods of /health"
+        )
 
     def test_mistakes_come_in_every_format(self, here: Path) -> None:
         """And end with 2."""

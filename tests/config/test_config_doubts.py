@@ -67,7 +67,6 @@ def test_doubts_are_told_by_line_each_at_its_key(tmp_path: Path) -> None:
             "rules[1].methods",
             'no rule is for POST, PUT, PATCH or DELETE of /a/b: refused, though "open" (there) is for it around there',
         ),
-        (Level.NOTE, "scope_used_once", 13, 5, "rules[1].any_scope", "a is in no other rule"),
     ]
 
 

@@ -25,9 +25,9 @@ ASK = b"GET" + HEAD + b"\r\n"
 
 @pytest.fixture(scope="module")
 def hurried(_shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
-    """An enforcer that gives clients 300 ms for everything, and the app a second."""
+    """An enforcer that gives clients 300 ms for everything, and the app a little more than a second."""
     times = dict.fromkeys(("head", "body", "keep_alive", "linger"), SHORT)
-    pool = {"response_timeout": "1s", "idle_timeout": SHORT, "keep_alive_timeout": SHORT}
+    pool = {"response_timeout": "1200ms", "idle_timeout": SHORT, "keep_alive_timeout": SHORT}
     text = config(
         _shared_app.url,
         authorization_server.port,
@@ -117,13 +117,13 @@ def test_a_slow_but_steady_upload_is_not_cut(app: Upstream, hurried: Enforcer) -
     app.handler = lambda incoming: incoming.answer(str(len(incoming.body())).encode())
     pause = threading.Event()
     with Client(hurried.port) as client:
-        client.begin("POST", "/upload", [("Content-Length", "10000")])
-        for _ in range(10):
+        client.begin("POST", "/upload", [("Content-Length", "12000")])
+        for _ in range(12):
             client.send(b"x" * 1000)
             pause.wait(0.13)
         client.end()
         answer = client.answer()
-        assert (answer.status, answer.body) == (200, b"10000")
+        assert (answer.status, answer.body) == (200, b"12000")
 
 
 def test_an_app_may_take_longer_than_the_clients_pauses(app: Upstream, hurried: Enforcer) -> None:
@@ -131,7 +131,7 @@ def test_an_app_may_take_longer_than_the_clients_pauses(app: Upstream, hurried: 
 
     def handler(incoming: Incoming) -> None:
         body = incoming.body()
-        threading.Event().wait(0.8)
+        threading.Event().wait(0.7)
         incoming.answer(body)
 
     app.handler = handler
@@ -152,7 +152,7 @@ def test_a_client_that_waits_for_100_is_not_slow(app: Upstream, hurried: Enforce
     """It sends nothing because the app has not asked yet: the app's time runs, and not the client's."""
 
     def handler(incoming: Incoming) -> None:
-        threading.Event().wait(0.8)
+        threading.Event().wait(0.7)
         incoming.inform(100)
         incoming.answer(incoming.body())
 
@@ -187,13 +187,13 @@ def test_a_client_that_expects_100_and_does_not_wait_is_not_slow(app: Upstream, 
     app.handler = lambda incoming: incoming.answer(incoming.body())
     pause = threading.Event()
     with Client(hurried.port) as client:
-        head = HEAD + b"Expect: 100-continue\r\nContent-Length: 10000\r\n\r\n"
+        head = HEAD + b"Expect: 100-continue\r\nContent-Length: 12000\r\n\r\n"
         client.socket.sendall(b"PUT" + head)
-        for _ in range(10):
+        for _ in range(12):
             client.socket.sendall(b"x" * 1000)
             pause.wait(0.13)
-        answer = read_until(client.socket, b"x" * 10_000)
-    assert answer.endswith(b"\r\n\r\n" + b"x" * 10_000)
+        answer = read_until(client.socket, b"x" * 12_000)
+    assert answer.endswith(b"\r\n\r\n" + b"x" * 12_000)
 
 
 def test_a_connection_without_a_request_is_closed(app: Upstream, hurried: Enforcer) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import h11
+from harness.configs import config
+from harness.servers import response
 
 from enforcer.config.load import load
 from enforcer.proxy.connection import ClientConnection
@@ -20,8 +22,6 @@ from enforcer.proxy.gateway import Gateway
 from enforcer.server import assemble
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
-from harness.configs import config
-from harness.servers import response
 
 PEER = "192.0.2.1"
 RULES = [
@@ -147,7 +147,7 @@ class Plane:
     async def run(self, pieces: Sequence[bytes], *, late: bool = False, answer: bytes = b"") -> Outcome:
         """Send `pieces` as the reads of one connection.
 
-        `late`: neither server answers before all is sent; `answer`: what the upstream answers, if not 200.
+        `late`: neither server answers before all is sent; `answer`: what the upstream answers to `/public/odd`.
         """
         self._begin([], answer, late=late)
         answered = bytearray()
@@ -269,8 +269,8 @@ class _Upstream(_Server):
         elif isinstance(event, h11.EndOfMessage):
             self._request.trailers = list(event.headers.raw_items())
             plane._arrived.append(self._request)
-            plain = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-            self.end(plane._answer or plain)
+            odd = plane._answer if b" /public/odd " in self._request.head else b""
+            self.end(odd or b"HTTP/1.1 200 OK\r\nX-Even: y\r\nContent-Length: 0\r\n\r\n")
 
 
 class _Authorization(_Server):

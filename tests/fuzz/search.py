@@ -14,7 +14,8 @@ from fuzz import mutation, oracles
 from fuzz.plane import Plane
 
 _HANGS = 10  # seconds after which an input is taken to hang
-_GET = b"GET /public/x HTTP/1.1\r\nHost: app\r\n\r\n"
+_ODD = b"GET /public/odd HTTP/1.1\r\nHost: app\r\n\r\n"
+_EVEN = b"GET /public/even HTTP/1.1\r\nHost: app\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ async def judge(plane: Plane, kind: str, data: bytes, pieces: list[bytes], count
             if kind == "targets":
                 wrong = [*oracles.of_target(data)]
             elif kind == "answers":
-                wrong = [*oracles.of_answer(await plane.run([_GET], answer=data))]
+                odd = await plane.run([_ODD + _EVEN], answer=data)
+                wrong = [*oracles.of_answer(odd, await plane.run([_EVEN]))]
             else:
                 whole = await plane.run([data])
                 cut = await plane.run(pieces)

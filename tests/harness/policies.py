@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from enforcer.policy.explain import Answers, Explanation, Unknown, explain
+from enforcer.policy.explain import Answers, Evidence, Explanation, explain
 from enforcer.policy.rules import Rule
-from enforcer.policy.trial import Located, Policy, Request, shown
+from enforcer.policy.trial import Policy, Request, shown
 from enforcer.proxy.refusals import RuleRefusals, malformed
-from enforcer.tokens.answer import Answer, from_claims
-from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.answer import from_claims
 from enforcer.tokens.challenge import ChallengeSettings
 
 NOW = 1_700_000_000.0
@@ -30,7 +28,7 @@ def policy(*rules: dict[str, Any]) -> Policy:
     return Policy((_RULE.validate_python(rule), f"rules.yaml:{line}") for line, rule in enumerate(named, 1))
 
 
-def worth(claims: dict[str, Any] | None) -> Callable[[Located], Answer | NoToken | Unknown]:
+def worth(claims: dict[str, Any] | None) -> Evidence:
     """Tell that a request has a token with these claims; None for no token."""
     answer = None if claims is None else from_claims(claims)
     return lambda located: shown(answer, located.target.query)

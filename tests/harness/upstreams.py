@@ -154,6 +154,8 @@ class Upstream:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            if connection.family != socket.AF_UNIX:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self.connections += 1
                 self._open.add(connection)

@@ -77,7 +77,7 @@ def test_a_failure_is_told_with_all_that_led_to_it() -> None:
     test = {"request": "GET /a/alice", "token": {"scope": "read"}, "expect": "allow", "rule": "read", "reason": "ok"}
     (outcome,) = outcomes(test)
     assert not outcome.passed
-    assert outcome.failure() == FAILURE
+    assert outcome.failure == FAILURE
 
 
 def test_a_status_that_is_expected_of_what_is_allowed_is_told_as_none() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from harness.policies import ANSWERS, NOW, explained, policy
 
-from enforcer.policy.explain import Explanation, Unknown, explain, write
+from enforcer.policy.explain import NO_RULE, Explanation, Unknown, explain, write
 from enforcer.policy.trial import Policy, Request
 from enforcer.proxy import refusals
+from enforcer.telemetry import NO_ROUTE
 from enforcer.tokens.answer import INACTIVE
 from enforcer.tokens.bearer import NoToken
 
@@ -141,7 +142,7 @@ answer: 401, the token is not valid yet
   WWW-Authenticate: Bearer error="invalid_token"
 """
 
-NO_RULE = """\
+NOWHERE = """\
 GET /shops
 path: /shops
 
@@ -176,7 +177,7 @@ CLAIMED = {
         ("GET /shop/items/7", None, "localhost", NO_TOKEN),
         ("PUT /shop", {"scope": "shop.read other", "exp": NOW + 60}, "", SCOPE),
         ("GET /tenants/a%20b/reports", CLAIMED, "", CLAIMS),
-        ("GET /shops", {}, "", NO_RULE),
+        ("GET /shops", {}, "", NOWHERE),
         ("GET /shop/..%2fadmin", {}, "", MALFORMED),
     ],
 )
@@ -262,16 +263,13 @@ def test_an_explanation_is_plain_values() -> None:
                 "why": "not for GET: for POST, PUT",
             },
         ],
-        "rule": "read",
         "conditions": [
             {"name": "token", "needed": "an access token", "there": "one", "met": True},
             {"name": "state", "needed": "active", "there": "active", "met": True},
             {"name": "time", "needed": "valid now", "there": "no end is stated", "met": True},
             {"name": "scopes", "needed": "shop.read", "there": "shop.read", "met": True},
         ],
-        "decision": "allow",
-        "reason": "ok",
-        "reply": None,
+        "judgement": {"rule": "read", "decision": "allow", "reason": "ok", "reply": None},
     }
 
 
@@ -293,3 +291,8 @@ def test_a_long_claim_is_cut(value: Any) -> None:
     found_in: Policy = policy({"path": "/**", "claims": {"c": "a"}})
     there, met = conditions(explained(found_in, "GET /a", {"c": value}))["claims.c"]
     assert (len(there), there[-1], met) == (100, "…", False)
+
+
+def test_no_rule_is_named_as_metrics_name_it() -> None:
+    """So that what one shows can be looked for in the other."""
+    assert NO_RULE == NO_ROUTE

@@ -211,6 +211,11 @@ def test_two_scopes_that_are_nearly_the_same_and_in_one_rule_each_are_noted() ->
     ]
 
 
+def test_scopes_in_one_rule_each_are_nothing_to_wonder_at() -> None:
+    """Where none is in several."""
+    assert told({"path": "/a", "scopes": ["a.read"]}, {"path": "/b", "scopes": ["a.write", "b"]}) == []
+
+
 @pytest.mark.parametrize(("one", "other"), [("v1.read", "v2.read"), ("abc", "abd")])
 def test_scopes_that_are_alike_on_purpose_or_by_chance_are_not_taken_for_slips(one: str, other: str) -> None:
     """Numbers tell versions apart; short ones are alike easily."""
@@ -222,5 +227,5 @@ def test_thousands_of_rules_are_looked_at_in_seconds() -> None:
     """The bound is many times what it takes, so that only a square shows."""
     rules = [{"path": f"/area{number}/{{id}}/**", "scopes": [f"area{number}.read"]} for number in range(3_000)]
     begun = time.perf_counter()
-    assert len(told(*rules)) == 3_000
+    assert told(*rules) == []
     assert time.perf_counter() - begun < 15

@@ -67,9 +67,9 @@ def _traffic(process: Enforcer, outages: Outages, connections: int, seconds: flo
     over.set()
     for worker in workers:
         worker.join()
-    settled(lambda: descriptors(process.process.pid), 3)
-    held = sum(metric(process, name) for name in _QUIET)
-    return Use(memory(process.process.pid), descriptors(process.process.pid), held)
+    pid = process.process.pid
+    held = settled(lambda: descriptors(pid), 3)
+    return Use(memory(pid), held, sum(metric(process, name) for name in _QUIET))
 
 
 def _watch(process: Enforcer, tally: Tally) -> None:

@@ -309,6 +309,15 @@ def test_tokens_of_servers_that_write_jwt_or_nothing_pass_where_that_is_set() ->
         assert fault(token(header={**HEADER, "typ": typ}), settings) is Fault.TYPE
 
 
+@pytest.mark.parametrize("members", [{"typ": "ID"}, {"typ": "Refresh"}, {"token_use": "id"}, {"token_use": "id_token"}])
+def test_a_token_whose_claims_call_it_another_kind_is_none(members: dict[str, str]) -> None:
+    """Keycloak and Cognito sign them all with the same key and header."""
+    settings = JwtSettings(issuer=ISSUER, any_typ=True)
+    assert fault(token(header={**HEADER, "typ": "JWT"}, **members), settings) is Fault.TYPE
+    for access in ({"typ": "Bearer"}, {"token_use": "access"}):
+        read(token(header={**HEADER, "typ": "JWT"}, **access), settings)
+
+
 # Claims
 
 

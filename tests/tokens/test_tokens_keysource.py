@@ -14,6 +14,7 @@ from enforcer.tokens.fetcher import Done, Fetcher
 from enforcer.tokens.freshness import KeySettings
 from enforcer.tokens.jwks import KeySet
 from enforcer.tokens.keysource import KeySource
+from enforcer.wire.call import Caller
 from enforcer.wire.client import Endpoint, Pool, PoolSettings
 from enforcer.wire.ticker import RESOLUTION, Ticker
 
@@ -223,7 +224,7 @@ def test_keys_come_from_a_server() -> None:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
         pool = Pool(Endpoint(host="127.0.0.1", port=port), PoolSettings(), ticker, loop)
-        fetcher = Fetcher(pool, "auth.example.org", "/jwks", timeout=5.0, max_answer=65536)
+        fetcher = Fetcher(Caller(pool, timeout=5.0, max_answer=65536), "auth.example.org", "/jwks")
         source = KeySource("main", fetcher, SETTINGS, ticker)
         told: asyncio.Future[KeySet | IntrospectionError] = loop.create_future()
         source.renew(told.set_result)

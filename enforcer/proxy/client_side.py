@@ -1,0 +1,107 @@
+"""A client's connection as a transport: how it begins, and how it is cut or closed.
+
+1. Over the limit of connections it is answered at once, and closed.
+2. An answer is delivered before its connection closes, and no client that reads nothing is waited for longer than
+   `timeouts.body`.
+3. A broken answer does not look whole: its connection is reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Final
+
+from enforcer.proxy import refusals
+from enforcer.proxy.peer import Peer
+from enforcer.proxy.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from enforcer.proxy.gateway import Gateway
+
+NEVER: Final = float("inf")
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+class ClientSide(asyncio.Protocol, ABC):
+    """The ends of a client's connection. `deadline` and `_unread` are on the loop's clock, in seconds."""
+
+    __slots__ = (
+        "_deaf",
+        "_full",
+        "_lingering",
+        "_peer",
+        "_reading",
+        "_snapshot",
+        "_unread",
+        "closing",
+        "deadline",
+        "gateway",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self._snapshot: Snapshot = gateway.snapshot
+        self._reading = True
+        self._deaf = False  # no byte is read any more
+        self._lingering = False
+        self._full = False  # the client reads slower than it is written to
+        self._unread = NEVER  # when a client that reads nothing is cut
+        self.closing = False
+        self.deadline = NEVER
+
+    @property
+    @abstractmethod
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+
+    @abstractmethod
+    def sweep(self, now: float, wall: float) -> None:
+        """Look at the deadlines: `now` on the loop's clock, `wall` seconds since the epoch."""
+
+    @abstractmethod
+    def shutdown(self) -> None:
+        """Close when what is under way has been answered."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        gateway = self.gateway
+        self._peer = Peer(transport, self._snapshot.forwarding)
+        if len(gateway.connections) >= self._snapshot.limits.connections:
+            self._deaf = True
+            self.transport.write(refusals.OVERLOADED.render(gateway.date, close=True, head_only=False))
+            if len(gateway.refused) < self._snapshot.limits.connections:
+                gateway.refused.add(self)
+                self._linger()
+            else:
+                self.transport.close()
+            return
+        gateway.connections.add(self)
+        self.deadline = gateway.ticker.next + self._snapshot.timeouts.head
+
+    def abort(self) -> None:
+        """End the connection so that nothing looks like the end of an answer: a close would, to HTTP/1.0."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+    def _linger(self) -> None:
+        """Close in stages (RFC 9112 §9.6), lest a reset destroy the answer before the client has read it."""
+        if not self.transport.can_write_eof():
+            self._end()
+            return
+        self._lingering = True
+        self.deadline = self.gateway.ticker.next + self._snapshot.timeouts.linger
+        self.transport.write_eof()
+        if not self._reading:
+            self._reading = True
+            self.transport.resume_reading()
+
+    def _end(self) -> None:
+        """Close when all that was written has been sent, and wait for that no longer than for a body."""
+        self._unread = self.gateway.ticker.next + self._snapshot.timeouts.body
+        self.transport.close()

@@ -1,0 +1,139 @@
+"""How a request is judged: found a rule for, its token's worth learnt, decided.
+
+1. Nothing is forwarded without the permit that `decide` gives.
+2. Whatever goes wrong on the way, the request is not forwarded.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Final
+
+from enforcer.errors import IntrospectionError, MalformedRequestError
+from enforcer.policy.decision import Allow, Deny, decide
+from enforcer.policy.matcher import choose
+from enforcer.proxy import refusals
+from enforcer.proxy.refusals import Refusal
+from enforcer.proxy.request import RequestHead
+from enforcer.proxy.snapshot import Route
+from enforcer.tokens import bearer
+from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.cache import Entry
+
+if TYPE_CHECKING:
+    from enforcer.proxy.connection import ClientConnection
+
+_log = logging.getLogger("enforcer.proxy")
+
+_MISSING: Final = NoToken.MISSING  # an enum's member is found by calling Python code
+
+
+class Judgement(ABC):
+    """A `Waiter` for the token's worth; what follows from the verdict is the subclass's."""
+
+    __slots__ = ("_client", "_over", "_route", "_segments", "_started", "request")
+
+    def __init__(self, client: ClientConnection, request: RequestHead) -> None:
+        self._client = client
+        self.request = request
+        self._route: Route = request.snapshot.no_route
+        self._over = False
+
+    @abstractmethod
+    def _forward(self, permit: Allow, identity: bytes) -> None:
+        """Send the request on."""
+
+    @abstractmethod
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer the request."""
+
+    @abstractmethod
+    def _reject(self, refusal: Refusal) -> None:
+        """Refuse a request that cannot be judged, and the connection that it came on."""
+
+    @abstractmethod
+    def _give_up(self, refusal: Refusal) -> None:
+        """End it whatever its state: with a refusal where the answer has not begun."""
+
+    def begin(self) -> None:
+        """Judge the request, and forward or refuse it, now or when the token's worth is known."""
+        self._started = perf_counter()
+        try:
+            self._judge()
+        except MalformedRequestError as error:
+            self._reject(refusals.malformed(str(error), error.status))
+        except Exception:  # noqa: BLE001 - whatever it is, the request is not forwarded
+            self._internal_error()
+
+    def _judge(self) -> None:
+        request = self.request
+        snapshot = request.snapshot
+        if request.refusal is not None:
+            self._reject(request.refusal)
+            return
+        target, methods = snapshot.located.get(request.target) or snapshot.locate(request.target)
+        if target.authority is not None and target.authority.lower() != request.host.lower():
+            raise MalformedRequestError("Host", "not the one of the request target")
+        request.target = target.origin_form
+        self._segments = target.segments
+        route = None if methods is None else choose(methods, request.method, request.host)
+        if route is None:
+            route = snapshot.no_route
+        self._route = route
+        requirement = route.requirement
+        evidence = _MISSING
+        if requirement is not None and not requirement.public:
+            token = bearer.parse(request.authorization, request.authorizations, target.query)
+            if isinstance(token, bytes):
+                if len(token) > snapshot.limits.token:
+                    self._reject(refusals.TOKEN_TOO_LARGE)
+                    return
+                entry = route.verifier.verify(token, time(), self, route.demand)
+                if entry is not None:
+                    self._conclude(entry)
+                return
+            evidence = token
+        verdict = decide(requirement, evidence, target.segments, 0.0)
+        if isinstance(verdict, Allow):
+            self._forward(verdict, b"")
+        else:
+            self._deny(verdict)
+
+    def on_answer(self, entry: Entry[bytes]) -> None:
+        if self._over:
+            return
+        try:
+            self._conclude(entry)
+        except Exception:  # noqa: BLE001 - whatever it is, the request is not forwarded
+            self._internal_error()
+
+    def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
+        if not self._over:
+            self._route.metrics.decisions["error", f"introspection_{error.reason}"] += 1
+            self._refuse(refusals.introspection_failed(retry_after))
+
+    def on_too_many(self, retry_after: int) -> None:
+        self._route.metrics.decisions["deny", "too_many_unseen_tokens"] += 1
+        self._refuse(refusals.too_many(retry_after))
+
+    @property
+    def address(self) -> str:
+        """The client's address, for which unseen tokens are counted."""
+        return self._client.address(self.request)
+
+    def _conclude(self, entry: Entry[bytes]) -> None:
+        verdict = decide(self._route.requirement, entry.answer, self._segments, time())
+        if isinstance(verdict, Allow):
+            self._forward(verdict, entry.prepared)
+        else:
+            self._deny(verdict)
+
+    def _deny(self, verdict: Deny) -> None:
+        self._route.metrics.decisions[verdict.label] += 1
+        self._refuse(self._route.refusals[verdict.reason])
+
+    def _internal_error(self) -> None:
+        _log.exception("internal error")
+        self._give_up(refusals.INTERNAL)

@@ -1,0 +1,120 @@
+"""Introspection over real sockets."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from harness.servers import Server, response, serving
+
+from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.secret import Secret
+from enforcer.tokens.answer import INACTIVE, Active, Answer
+from enforcer.tokens.breaker import BreakerSettings
+from enforcer.tokens.client_authentication import Authentication, secret_basic
+from enforcer.tokens.introspection import Introspector
+from enforcer.wire.call import Caller
+from enforcer.wire.client import Endpoint, Pool, PoolSettings
+from enforcer.wire.ticker import Ticker
+
+BASIC = secret_basic("me", Secret("secret"))
+
+
+def ask(server: Server, *tokens: bytes, authentication: Authentication = BASIC) -> list[Answer | IntrospectionError]:
+    """Ask about tokens, one after the other."""
+
+    async def run() -> list[Answer | IntrospectionError]:
+        loop = asyncio.get_running_loop()
+        ticker = Ticker(loop)
+        pool = Pool(Endpoint(host="127.0.0.1", port=server.port), PoolSettings(), ticker, loop)
+        caller = Caller(pool, timeout=5.0, max_answer=1000)
+        introspector = Introspector(
+            caller, "as.example", "/introspect?x=1", authentication, BreakerSettings(failures=3)
+        )
+        results = []
+        for token in tokens:
+            told: asyncio.Future[Answer | IntrospectionError] = loop.create_future()
+            introspector.introspect(token, told.set_result)
+            results.append(await told)
+        await pool.close()
+        caller.close()
+        ticker.stop()
+        return results
+
+    return asyncio.run(run())
+
+
+def answering(status: str, body: bytes) -> Callable[[bytes, bytes], bytes]:
+    return lambda head, sent: response(body, status)
+
+
+def test_a_call_is_a_form_with_the_token_and_our_credentials() -> None:
+    """RFC 7662 §2.1; whatever a b64token may hold is one parameter."""
+    with serving(answering("200 OK", b'{"active": true, "scope": "a"}')) as server:
+        (answer,) = ask(server, b"a-._~+/b==")
+        ((head, body),) = server.requests
+    assert isinstance(answer, Active)
+    assert head.startswith(b"POST /introspect?x=1 HTTP/1.1\r\nHost: as.example\r\n")
+    assert b"\r\nAuthorization: Basic bWU6c2VjcmV0\r\n" in head
+    assert body == b"token=a-._~%2B%2Fb%3D%3D&token_type_hint=access_token"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        ("401 Unauthorized", b"", IntrospectionFailure.REFUSED),
+        ("403 Forbidden", b"", IntrospectionFailure.REFUSED),
+        ("400 Bad Request", b'{"error": "invalid_client"}', IntrospectionFailure.REFUSED),
+        ("400 Bad Request", b'{"error": "invalid_request"}', IntrospectionFailure.MALFORMED),
+        ("400 Bad Request", b"<html>", IntrospectionFailure.MALFORMED),
+        ("302 Found", b"", IntrospectionFailure.MALFORMED),
+        ("404 Not Found", b"", IntrospectionFailure.MALFORMED),
+        ("500 Internal Server Error", b"", IntrospectionFailure.UNAVAILABLE),
+        ("503 Service Unavailable", b"", IntrospectionFailure.UNAVAILABLE),
+        ("429 Too Many Requests", b"", IntrospectionFailure.UNAVAILABLE),
+        ("200 OK", b"<html>", IntrospectionFailure.MALFORMED),
+        ("200 OK", b" " * 1001, IntrospectionFailure.MALFORMED),
+    ],
+)
+def test_what_is_no_answer_says_why(status: str, body: bytes, reason: IntrospectionFailure) -> None:
+    """Never a judgement of the token."""
+    with serving(answering(status, body)) as server:
+        (error,) = ask(server, b"t")
+    assert isinstance(error, IntrospectionError)
+    assert error.reason is reason
+
+
+def test_a_token_that_the_server_cannot_read_is_inactive() -> None:
+    """Some answer 400 unsupported_token_type to what they did not issue."""
+    with serving(answering("400 Bad Request", b'{"error": "unsupported_token_type"}')) as server:
+        assert ask(server, b"t") == [INACTIVE]
+
+
+def test_a_server_in_trouble_is_left_alone() -> None:
+    """After so many failures, who asks is told at once."""
+    with serving(answering("500 Internal Server Error", b"")) as server:
+        results = ask(server, *[b"t"] * 5)
+        assert len(server.requests) == 3
+    reasons = [result.reason for result in results if isinstance(result, IntrospectionError)]
+    assert reasons == [IntrospectionFailure.UNAVAILABLE] * 3 + [IntrospectionFailure.CIRCUIT_OPEN] * 2
+
+
+@pytest.mark.parametrize("body", [b'{"error": "invalid_request"}', b'{"error": "unsupported_token_type"}', b"junk"])
+def test_no_token_makes_the_enforcer_leave_the_server_alone(body: bytes) -> None:
+    """Whoever sends junk cuts off nobody else."""
+    with serving(answering("400 Bad Request", body)) as server:
+        ask(server, *[b"t"] * 20)
+        assert len(server.requests) == 20
+
+
+def test_without_an_access_token_of_our_own_nothing_is_asked() -> None:
+    """And who asks is told so."""
+
+    class NotYet:
+        def credentials(self) -> None:
+            return None
+
+    with serving(answering("200 OK", b'{"active": true}')) as server:
+        (error,) = ask(server, b"t", authentication=NotYet())
+        assert server.requests == []
+    assert isinstance(error, IntrospectionError)
+    assert error.reason is IntrospectionFailure.UNAVAILABLE
