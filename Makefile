@@ -8,7 +8,7 @@ ONCE   ?=
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
-.PHONY: help demo test check lint soak bench bench-readme interop lock clean
+.PHONY: help demo test check lint fuzz soak bench bench-readme interop lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ lint: $(VENV)/.ready ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: $(VENV)/.ready ## Search for bytes that break the parsers, for a minute (FUZZ_SECONDS=600: longer)
+	@PYTHONPATH=tests $(BIN)/python -m fuzz $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS))
 
 soak: $(VENV)/.ready ## Mixed traffic for ten minutes, servers killed under it (SOAK_SECONDS=60 CONNECTIONS=50: shorter, fewer)
 	@PYTHONPATH=tests $(BIN)/python -m soak $(if $(SOAK_SECONDS),--seconds $(SOAK_SECONDS)) \

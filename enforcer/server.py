@@ -37,7 +37,7 @@ from enforcer.tokens.cache import Cache
 from enforcer.tokens.client_authentication import secret_basic, secret_post
 from enforcer.tokens.introspection import Introspector
 from enforcer.tokens.limiter import UnseenLimiter
-from enforcer.tokens.verifier import Demand, Memory, Verifier
+from enforcer.tokens.verifier import Demand, Memory, Source, Verifier
 from enforcer.wire.call import Caller
 from enforcer.wire.client import Endpoint, Pool
 from enforcer.wire.ticker import Ticker
@@ -125,10 +125,10 @@ def assemble(
     limiter = UnseenLimiter(config.limits.unseen_tokens)
     verifiers: dict[str | None, Verifier] = {}
     for server in config.authorization_servers:
-        introspector = _introspector(server, _introspection_pool(server, ticker, loop))
+        source, _ = _source(server, ticker, loop)
         verifier = Verifier(
             server.name,
-            introspector,
+            source,
             cache,
             limiter,
             forwarding.identity,
@@ -172,29 +172,47 @@ async def ask(server: AuthorizationServer, token: bytes) -> Answer:
     """Ask once what a token is worth, as when serving; raises IntrospectionError."""
     loop = asyncio.get_running_loop()
     ticker = Ticker(loop)
-    pool = _introspection_pool(server, ticker, loop)
+    source, pools = _source(server, ticker, loop)
     told: asyncio.Future[Answer | IntrospectionError] = loop.create_future()
-    _introspector(server, pool).introspect(token, told.set_result)
+    source.introspect(token, told.set_result)
     try:
         result = await told
     finally:
         ticker.stop()
-        await pool.close()
+        for pool in pools:
+            await pool.close()
     if isinstance(result, IntrospectionError):
         raise result
     return result
 
 
-def _introspection_pool(server: AuthorizationServer, ticker: Ticker, loop: asyncio.AbstractEventLoop) -> Pool:
-    return Pool(_endpoint(parse_url(server.introspection_endpoint), server.tls), server.pool, ticker, loop)
-
-
-def _introspector(server: AuthorizationServer, pool: Pool) -> Introspector:
-    location = parse_url(server.introspection_endpoint)
-    caller = Caller(pool, timeout=server.timeout, max_answer=server.max_answer)
+def _source(
+    server: AuthorizationServer, ticker: Ticker, loop: asyncio.AbstractEventLoop
+) -> tuple[Source, tuple[Pool, ...]]:
+    """Make what says what a server's tokens are worth, and the pools of connections to it."""
+    endpoint = parse_url(server.introspection_endpoint)
+    caller = _caller(server, endpoint, ticker, loop)
     authenticate = secret_basic if server.client_authentication == "client_secret_basic" else secret_post
     authentication = authenticate(server.client_id, server.client_secret)
-    return Introspector(caller, location.authority, location.target, authentication, server.breaker)
+    introspector = Introspector(caller, endpoint.authority, endpoint.target, authentication, server.breaker)
+    if server.verify == "introspect" or server.issuer is None or server.jwks_uri is None:
+        return introspector, (caller.pool,)
+    # Cryptography is a large import, and most need none.
+    from enforcer.tokens.fetcher import Fetcher
+    from enforcer.tokens.keysource import KeySource
+    from enforcer.tokens.signed import SignedTokens
+
+    location = parse_url(server.jwks_uri)
+    fetching = _caller(server, location, ticker, loop)
+    document = Fetcher(fetching, location.authority, location.target)
+    keys = KeySource(server.name, document, server.keys, ticker)
+    signed = SignedTokens(keys, server.issuer, server.jwt, introspector, time.time)
+    return signed, (caller.pool, fetching.pool)
+
+
+def _caller(server: AuthorizationServer, location: Location, ticker: Ticker, loop: asyncio.AbstractEventLoop) -> Caller:
+    pool = Pool(_endpoint(location, server.tls), server.pool, ticker, loop)
+    return Caller(pool, timeout=server.timeout, max_answer=server.max_answer)
 
 
 def _endpoint(location: Location, tls: ClientTLS | None) -> Endpoint:

@@ -196,7 +196,12 @@ class Telemetry(Collector):
         yield duration
 
     def _introspection(self) -> Iterator[Metric]:
-        results = _counter("introspection_requests", "Introspections made, by what came of them.", "server", "result")
+        results = _counter(
+            "introspection_requests",
+            "Tokens looked up at an authorization server or verified by its keys, by what came of it.",
+            "server",
+            "result",
+        )
         duration = _histogram("introspection_duration_seconds", "An introspection, connection included.", "server")
         circuits = GaugeMetricFamily(
             "enforcer_introspection_circuit_open",

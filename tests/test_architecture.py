@@ -22,7 +22,7 @@ PURE = (
     *("tokens.objects", "tokens.jws", "tokens.jwks", "tokens.jwt", "tokens.freshness"),
     *("tokens.metadata", "tokens.binding", "tokens.proof"),
     *("policy.rules", "policy.matcher", "policy.decision"),
-    *("policy.trial", "policy.explain", "policy.cases", "policy.junit", "policy.lint"),
+    *("policy.trial", "policy.explain", "policy.wording", "policy.cases", "policy.junit", "policy.lint"),
     *("policy.journal", "policy.places", "policy.learn", "policy.writing", "policy.openapi"),
     *("proxy.settings", "proxy.forwarding", "proxy.refusals", "proxy.request"),
 )

@@ -16,8 +16,9 @@ import click
 from enforcer.cli.policies import Opened, config_option, open_policy
 from enforcer.errors import IntrospectionError
 from enforcer.policy.cases import Facts
-from enforcer.policy.explain import Evidence, Shown, Unknown, explain, write
+from enforcer.policy.explain import Evidence, Shown, Unknown, explain
 from enforcer.policy.trial import Located, Request, shown
+from enforcer.policy.wording import write
 from enforcer.proxy import refusals
 from enforcer.tokens import bearer
 from enforcer.tokens.answer import Answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Final
 
 from enforcer.config.addresses import parse_url
 from enforcer.config.document import Document
@@ -31,11 +32,18 @@ def doubts(config: Config, document: Document, policy: Policy) -> list[Doubt]:
 
 def _plain_text(config: Config, document: Document) -> Iterator[Doubt]:
     for at, server in enumerate(config.authorization_servers):
-        location = parse_url(server.introspection_endpoint)
-        if not location.secure and not _is_loopback(location.host):
-            path = ("authorization_servers", at, "introspection_endpoint")
-            message = "tokens and the client's secret cross the network as plain text; use https://"
-            yield Doubt(Level.WARNING, "plain_text", document.problem(path, message))
+        for key, crossing in _CROSSING.items():
+            url = getattr(server, key)
+            location = None if url is None else parse_url(url)
+            if location is not None and not location.secure and not _is_loopback(location.host):
+                message = f"{crossing} as plain text; use https://"
+                yield Doubt(Level.WARNING, "plain_text", document.problem(("authorization_servers", at, key), message))
+
+
+_CROSSING: Final = {
+    "introspection_endpoint": "tokens and the client's secret cross the network",
+    "jwks_uri": "the keys that tokens are verified by cross the network",
+}
 
 
 def _of_rules(document: Document, policy: Policy) -> Iterator[Doubt]:

@@ -19,6 +19,7 @@ from enforcer.tokens.breaker import BreakerSettings
 from enforcer.tokens.cache import CacheSettings
 from enforcer.tokens.challenge import ChallengeSettings
 from enforcer.tokens.client_authentication import ClientAuthentication
+from enforcer.tokens.jwt_settings import JwtSettings, KeySettings
 from enforcer.units import CLOSED, Bytes, Count, Seconds
 from enforcer.wire.client import PoolSettings
 
@@ -143,6 +144,15 @@ class AuthorizationServer:
     """URL that is asked, with its path."""
     issuer: Text | None = None
     """Issuer that its tokens must name, on rules that name none themselves; any unless set."""
+    verify: Literal["introspect", "jwt_then_introspect"] = "introspect"
+    """How a token's worth is learnt: by asking about each, so that a revocation is noticed; or, where it is a JWT, by
+    its signature, and by asking where it is none. Then `issuer` and `jwks_uri` are needed."""
+    jwks_uri: Url | None = None
+    """URL of the server's keys (RFC 7517), for JWTs."""
+    jwt: JwtSettings = field(default_factory=JwtSettings)
+    """Which JWTs are accepted."""
+    keys: KeySettings = field(default_factory=KeySettings)
+    """How long the server's keys are used."""
     client_id: Text
     """Client that the enforcer is to the authorization server; it must be allowed to introspect."""
     client_secret: SecretElsewhere
@@ -165,6 +175,8 @@ class AuthorizationServer:
 
     def __post_init__(self) -> None:
         _only_with_https(self.tls, self.introspection_endpoint)
+        if self.verify == "jwt_then_introspect" and (self.issuer is None or self.jwks_uri is None):
+            raise ValueError("verify: jwt_then_introspect needs issuer and jwks_uri")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

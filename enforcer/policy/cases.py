@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Final, Literal
 
 from enforcer.errors import IntrospectionError
 from enforcer.policy.decision import Reason
-from enforcer.policy.explain import MALFORMED, Answers, Judgement, Shown, explain, judge, write
+from enforcer.policy.explain import MALFORMED, Answers, Judgement, Shown, explain, judge
 from enforcer.policy.trial import Entry, Located, Policy, Request, shown
+from enforcer.policy.wording import write
 from enforcer.tokens.answer import INACTIVE, Answer, from_claims
 from enforcer.units import CLOSED, Switch
 

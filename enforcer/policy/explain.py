@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -114,7 +114,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What comes of a request: rule, decision and reason as metrics name them; `reply` is None where it is forwarded."""
+    """What comes of a request: rule, decision and reason as metrics name them; `reply` None where it is forwarded."""
 
     rule: str
     decision: str
@@ -333,57 +333,3 @@ def _show(value: Any) -> str:
 
 
 _LONG: Final = 100  # characters of a claim that are shown
-
-
-# In words
-
-
-def write(explanation: Explanation) -> str:
-    """Write an explanation for people, ending in a line break."""
-    host = f"  host {explanation.host}" if explanation.host else ""
-    lines = [f"{explanation.method} {explanation.target}{host}"]
-    if explanation.path is not None:
-        lines += [f"path: {explanation.path}", "", *_rules(explanation.candidates)]
-    if explanation.conditions:
-        lines += ["", f'conditions of rule "{explanation.judgement.rule}":']
-        lines += _table(
-            (_mark(one.met), one.name, f"needed: {one.needed}", f"there: {one.there}") for one in explanation.conditions
-        )
-    judgement = explanation.judgement
-    lines += ["", f"decision: {judgement.decision}, {judgement.reason}", *_answer(judgement.reply)]
-    return "".join(f"{_printable(line)}\n" for line in lines)
-
-
-def _rules(candidates: Sequence[Candidate]) -> list[str]:
-    if not candidates:
-        return ["no rule has this path"]
-    rows = ((_mark(one.choice is Choice.CHOSEN), f'"{one.rule}"', one.where, one.path, one.why) for one in candidates)
-    return ["rules with this path, the most specific first:", *_table(rows)]
-
-
-def _answer(reply: Reply | None) -> list[str]:
-    if reply is None:
-        return ["answer: the app's"]
-    lines = [f"answer: {reply.status}, {reply.detail}"]
-    if reply.challenge is not None:
-        lines.append(f"  WWW-Authenticate: {reply.challenge}")
-    if reply.retry_after is not None:
-        lines.append(f"  Retry-After: {reply.retry_after}")
-    return lines
-
-
-def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    filled = [[_printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*filled, strict=True)]
-    return [
-        f"  {'  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()}" for row in filled
-    ]
-
-
-def _mark(right: bool) -> str:
-    return "✓" if right else "✗"
-
-
-def _printable(text: str) -> str:
-    """Write what a terminal could obey as what it is: paths and claims are written by strangers."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

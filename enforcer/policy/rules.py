@@ -25,7 +25,8 @@ _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
 # RFC 9110 §9.3.6; the others are those of HTTP/2, ICE and RTSP that a parser of HTTP takes too
 UNSERVED: Final = frozenset(
-    b"CONNECT PRI SOURCE DESCRIBE ANNOUNCE SETUP PLAY PAUSE TEARDOWN REDIRECT RECORD FLUSH GET_PARAMETER SET_PARAMETER".split()
+    b"CONNECT PRI SOURCE DESCRIBE ANNOUNCE SETUP PLAY PAUSE TEARDOWN REDIRECT RECORD FLUSH "
+    b"GET_PARAMETER SET_PARAMETER".split()
 )
 """Methods that no rule is for: one makes a tunnel of a proxy, the others are none of HTTP."""
 _HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]|[0-9.]+")

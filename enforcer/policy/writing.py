@@ -32,7 +32,7 @@ def write(proposals: Iterable[Proposal]) -> str:
 
 def comment(lines: Iterable[str], indent: str = "") -> list[str]:
     """Write lines as comments; what a line holds cannot end it."""
-    return [f"{indent}# {_printable(line)}".rstrip() for line in lines]
+    return [f"{indent}# {printable(line)}".rstrip() for line in lines]
 
 
 def _lines(proposal: Proposal) -> Iterator[str]:
@@ -68,5 +68,6 @@ def unique_name(wanted: str, taken: set[str]) -> str:
     return found
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Write what a terminal could obey as what it is: paths, claims and titles are written by strangers."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

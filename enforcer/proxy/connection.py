@@ -381,7 +381,7 @@ class ClientConnection(ClientSide):
             return
         exchange = Exchange(self, unreadable(self._snapshot, refusal))
         exchange.received = False  # more may be on its way, and must not cost the client its answer
-        if self._exchange is None:
+        if self._exchange is None and not self._queue:
             self._exchange = exchange
             exchange.begin()
         else:

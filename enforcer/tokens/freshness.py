@@ -10,34 +10,13 @@ that only goes on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Final
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.jwks import KeySet
-from enforcer.units import CLOSED, Seconds
+from enforcer.tokens.jwt_settings import KeySettings
 
 _NEVER_FETCHED: Final = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "its keys have not been fetched yet")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeySettings:
-    """How long the keys of an authorization server are used."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
-
-    refresh: Seconds = 300.0
-    """How often they are fetched, in the background: how late a key that the server withdrew is noticed."""
-    max_age: Seconds = 4 * 3600.0
-    """How long they serve while they cannot be fetched; then tokens are answered 503. More than `refresh`; about as
-    long as tokens live that were issued before the outage."""
-    pause: Seconds = 30.0
-    """How long after a fetch a token with an unknown key starts no other. Bounds the load that made-up tokens make;
-    a server that signs with a new key before it has published it for so long has its tokens refused meanwhile."""
-
-    def __post_init__(self) -> None:
-        if self.max_age <= self.refresh:
-            raise ValueError("max_age must be more than refresh: keys would end before they are fetched anew")
 
 
 class Freshness:

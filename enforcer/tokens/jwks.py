@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from joserfc.errors import JoseError
 from joserfc.jwa import JWS_ALGORITHMS
@@ -18,11 +18,6 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.jws import decode
 from enforcer.tokens.objects import read_object
-
-Algorithm = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"
-]  # fmt: skip
-"""RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2: all of them asymmetric; there is no other way to name one."""
 
 MOST_KEYS: Final = 100
 """Keys in a set at most; the largest public ones have about ten. Bounds the work of reading it."""

@@ -14,36 +14,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, ClassVar, Final, final
+from typing import Any, Final, final
 
 from enforcer.errors import IntrospectionError
 from enforcer.tokens.answer import NEVER, Active, Inactive, from_claims, gives_access
-from enforcer.tokens.jwks import Algorithm, KeySet
+from enforcer.tokens.jwks import KeySet
 from enforcer.tokens.jws import ALPHABET, MOST_BYTES, decode, parse
+from enforcer.tokens.jwt_settings import JwtSettings
 from enforcer.tokens.objects import read_object
-from enforcer.units import CLOSED, SecondsOrZero, Switch
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JwtSettings:
-    """Which signed tokens are accepted."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
-
-    issuer: str
-    """Issuer that a token must name, character by character (RFC 9068 §4)."""
-    audience: tuple[str, ...] = ()
-    """Audiences of which a token must be for at least one; rules may ask for their own. Any unless set."""
-    algorithms: tuple[Algorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
-    """Algorithms that a token may be signed with, all of them asymmetric. These are what servers use; one that yours
-    does not use is best left out."""
-    any_typ: Switch = False
-    """Also accept tokens whose `typ` is `JWT` or absent, for servers that do not write `at+jwt` (RFC 9068 §2.1). ID
-    tokens of the same issuer look like that too, and not all say what they are: set `audience`, or have rules ask for
-    scopes."""
-    clock_skew: SecondsOrZero = 5.0
-    """How far the server's clock may be ahead: `nbf` and `iat` may lie so far in the future, since a token is used the
-    moment it is issued. `exp` gets none: a token that ends is renewed before."""
 
 
 class Fault(StrEnum):
@@ -99,8 +77,8 @@ def unverified_issuer(token: bytes) -> str | None:
     return issuer if isinstance(issuer, str) else None
 
 
-def verify(token: bytes, keys: KeySet, settings: JwtSettings, now: float) -> Active | Rejected | NeedsKey:
-    """Verify a signed access token at the time `now` (seconds since the epoch; RFC 9068 §4)."""
+def verify(token: bytes, keys: KeySet, issuer: str, settings: JwtSettings, now: float) -> Active | Rejected | NeedsKey:
+    """Verify a signed access token of `issuer` at the time `now` (seconds since the epoch; RFC 9068 §4)."""
     jws = parse(token)
     if jws is None:
         return Rejected(Fault.MALFORMED)
@@ -118,10 +96,10 @@ def verify(token: bytes, keys: KeySet, settings: JwtSettings, now: float) -> Act
     if not fitting[0].verifies(algorithm, jws.signed, jws.signature):
         # Where keys have no names, another key is all that shows of a new one.
         return Rejected(Fault.SIGNATURE) if kid is not None else NEEDS_KEY
-    return _judge(jws.payload, settings, now)
+    return _judge(jws.payload, issuer, settings, now)
 
 
-def _judge(payload: bytes, settings: JwtSettings, now: float) -> Active | Rejected:
+def _judge(payload: bytes, issuer: str, settings: JwtSettings, now: float) -> Active | Rejected:
     try:
         claims = read_object(payload)
         answer = from_claims({**claims, **_standard_names(claims)})
@@ -131,7 +109,7 @@ def _judge(payload: bytes, settings: JwtSettings, now: float) -> Active | Reject
         return Rejected(Fault.TYPE)
     if not _has_times(claims) or answer.expires == NEVER:
         return Rejected(Fault.CLAIMS)
-    if answer.issuer != settings.issuer:
+    if answer.issuer != issuer:
         return Rejected(Fault.ISSUER)
     if settings.audience and answer.audience.isdisjoint(settings.audience):
         return Rejected(Fault.AUDIENCE)

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from enforcer.errors import IntrospectionError
 from enforcer.tokens import fetcher
-from enforcer.tokens.freshness import Freshness, KeySettings
+from enforcer.tokens.freshness import Freshness
 from enforcer.tokens.jwks import KeySet, parse
+from enforcer.tokens.jwt_settings import KeySettings
 from enforcer.wire.ticker import Ticker
 
 _log = logging.getLogger("enforcer.tokens")

@@ -15,8 +15,9 @@ from hashlib import blake2b
 from typing import Any, ClassVar, Final, final
 
 from enforcer.tokens.binding import matches
-from enforcer.tokens.jwks import Algorithm, read_key
+from enforcer.tokens.jwks import read_key
 from enforcer.tokens.jws import parse
+from enforcer.tokens.jwt_settings import Algorithm
 from enforcer.tokens.objects import read_object
 from enforcer.units import CLOSED, Count, Seconds, SecondsOrZero
 

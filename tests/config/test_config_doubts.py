@@ -87,3 +87,14 @@ def test_plain_text_is_doubted_where_it_leaves_the_machine(tmp_path: Path, endpo
     """Tokens go along, and our secret."""
     found, _ = looked_at(tmp_path, CONFIG.replace("ENDPOINT", endpoint))
     assert ("plain_text" in {one.code for one in found}) == plain
+
+
+def test_the_way_of_the_keys_is_doubted_too(tmp_path: Path) -> None:
+    """Who changes them makes tokens."""
+    text = CONFIG.replace(
+        "ENDPOINT",
+        "https://auth.example.org/x\n    issuer: i\n    verify: jwt_then_introspect\n    jwks_uri: http://a.b/keys",
+    )
+    found, _ = looked_at(tmp_path, text)
+    message = "the keys that tokens are verified by cross the network as plain text; use https://"
+    assert [one.problem.message for one in found if one.code == "plain_text"] == [message]

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enforcer.config.load import Loaded, load
+from enforcer.config.load import Loaded, load, load_with_places
 from enforcer.config.schema import shape
 from enforcer.errors import ConfigError, Problem
 
@@ -153,3 +153,17 @@ def test_any_values_at_known_keys_are_a_configuration_or_a_config_error(
 ) -> None:
     """What is right as YAML may be wrong in every other way."""
     loads_or_refuses(yaml.safe_dump(sections | {"rules": rules}).encode())
+
+
+def test_without_an_environment_secrets_are_left_where_they_are(tmp_path: Path) -> None:
+    """To look at a policy none is needed; where one is kept must still be said right."""
+    path = tmp_path / "config.yaml"
+    text = (ROOT / "config.yaml").read_text("utf-8")
+    path.write_text(text.replace("{env: ENFORCER_CLIENT_SECRET}", "{file: nowhere}"), "utf-8")
+    loaded, document = load_with_places(path, None)
+    assert loaded.config.authorization_servers[0].client_secret.reveal() == ""
+    assert loaded.files == {path}
+    assert text.splitlines()[document.place(("rules", 0))[0] - 1].startswith("  - name: read countries")
+    path.write_text(text.replace("{env: ENFORCER_CLIENT_SECRET}", "{file: nowhere, env: NOWHERE}"), "utf-8")
+    with pytest.raises(ConfigError, match="a secret is kept in one place"):
+        load_with_places(path, None)

@@ -20,10 +20,10 @@ from harness.waiting import eventually
 REQUESTS = 600
 
 # Raise these only with a good reason: they are the present numbers and a tenth.
-ALLOWED_CALLS = 47
-ALLOWED_C_CALLS = 44
+ALLOWED_CALLS = 49
+ALLOWED_C_CALLS = 43
 REFUSED_CALLS = 27
-REFUSED_C_CALLS = 27
+REFUSED_C_CALLS = 26
 
 
 class Stack:

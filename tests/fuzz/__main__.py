@@ -1,50 +1,49 @@
 """Fuzzes the parsers of request heads, targets and answers for a while; exit code 1 and the input where one fails.
 
-    python -m fuzz [--seconds N] [--seed N]     search
-    python -m fuzz FILE                         judge one saved input again
+In `tests`: `python -m fuzz [--seconds N] [--seed N]` searches, and `python -m fuzz FILE` judges a saved input again.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import secrets
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
+import click
 from fuzz.plane import Plane
 from fuzz.search import Failure, judge, search
 
-_SAVED = Path("build/fuzz")
+_SAVED = Path(__file__).parents[2] / "build" / "fuzz"
 
 
-def main() -> int:
-    """Search, or judge one input again."""
-    parser = argparse.ArgumentParser(prog="fuzz", description="Fuzz the data plane's parsers.")
-    parser.add_argument("file", nargs="?", type=Path, help="a saved input to judge again")
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long to search")
-    parser.add_argument("--seed", type=int, default=secrets.randbits(32), help="what the inputs follow from")
-    options = parser.parse_args()
-    if options.file is not None:
-        wrong = asyncio.run(_again(options.file))
-        print(wrong or "all holds")
-        return 1 if wrong else 0
+@click.command()
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--seconds", default=60.0, help="How long to search.")
+@click.option("--seed", default=None, type=int, help="What the inputs follow from; random unless given.")
+def main(file: Path | None, seconds: float, seed: int | None) -> None:
+    """Search for an input that breaks the data plane, or judge the one in FILE again."""
+    if file is not None:
+        wrong = asyncio.run(_again(file.suffix.removeprefix("."), file.read_bytes()))
+        click.echo(wrong or "all holds")
+        sys.exit(1 if wrong else 0)
     began = time.monotonic()
-    report = asyncio.run(search(options.seconds, options.seed))
+    report = asyncio.run(search(seconds, secrets.randbits(32) if seed is None else seed))
     took = time.monotonic() - began
-    print(f"seed {report.seed}, {took:.0f} s: " + ", ".join(f"{n} {what}" for what, n in report.counts.items()))
-    if report.failure is None:
-        return 0
-    print(f"{report.failure.what}\nsaved as {_save(report.failure)}", file=sys.stderr)
-    return 1
+    counts = ", ".join(f"{count} {what}" for what, count in sorted(report.counts.items()))
+    click.echo(f"seed {report.seed}, {took:.0f} s: {counts}")
+    if report.failure is not None:
+        click.echo(f"{report.failure.what}\nsaved as {_save(report.failure)}", err=True)
+        sys.exit(1)
 
 
-async def _again(file: Path) -> str:
-    data = file.read_bytes()
+async def _again(kind: str, data: bytes) -> str:
     pieces = [data[at : at + 1] for at in range(len(data))]
-    return await judge(Plane(), file.suffix.removeprefix("."), data, pieces, Counter())
+    with closing(Plane()) as plane:
+        return await judge(plane, kind, data, pieces, Counter())
 
 
 def _save(failure: Failure) -> Path:
@@ -55,4 +54,4 @@ def _save(failure: Failure) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

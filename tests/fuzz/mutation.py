@@ -5,38 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from itertools import count
+from pathlib import Path
 from random import Random
 
+import yaml
 from harness import corpora
 
 _MOST = 8192  # bytes of an input; more finds nothing that less does not
 _PLACE = re.compile(r"\$(ADM|BIG|R|W|X|N)")
-_WORDS = [
-    *(b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n\n", b" ", b"\t", b"\x00", b":", b": ", b",", b";", b"0", b"1", b"ff", b"\xff"),
-    *(b"GET ", b"POST ", b"HEAD ", b"CONNECT ", b"OPTIONS ", b"TRACE ", b" HTTP/1.1", b" HTTP/1.0", b" HTTP/2.0", b" RTSP/1.0"),
-    *(b"/public/x", b"/admin", b"/api/x", b"/../", b"/./", b"//", b"..;", b"%2e%2e", b"%2f", b"%5c", b"%00", b"%25", b"\\", b"?", b"#"),
-    *(b"%c0%ae", b"%ef%bc%8f", b"%61", b"*", b"http://app", b"http://evil", b"@"),
-    *(b"Host: app\r\n", b"Host: evil\r\n", b"Content-Length: 5\r\n", b"Content-Length: 0\r\n", b"Content-Length: 40\r\n"),
-    *(b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n", b"Expect: 100-continue\r\n", b"TE: trailers\r\n"),
-    *(b"Connection: close\r\n", b"Connection: keep-alive\r\n", b"Connection: Upgrade\r\n", b"Upgrade: websocket\r\n", b"Upgrade: h2c\r\n"),
-    *(b"Authorization: Bearer R~1\r\n", b"Authorization: Bearer ADM~1\r\n", b"Authorization: Bearer X~1\r\n", b"Bearer ", b"~"),
-    *(b"X-Auth-Subject: root\r\n", b"X_Auth_Scope: admin\r\n", b"X-Forwarded-For: 10.0.0.1\r\n", b"Trailer: X\r\n", b"X-Some: y\r\n"),
-    *(b"5\r\nhello\r\n", b"0\r\n\r\n", b"0\r\nX-Some: y\r\n\r\n", b"5;x=y\r\n", b"GET /admin HTTP/1.1\r\nHost: app\r\n\r\n"),
-    *(b"GET /public/x HTTP/1.1\r\nHost: app\r\n\r\n", b"POST /public/y HTTP/1.1\r\nHost: app\r\nContent-Length: 3\r\n\r\nabc"),
-]  # fmt: skip
-
-
-_GOOD = [
-    b"GET /public/x HTTP/1.1\r\nHost: app\r\n\r\n",
-    b"GET /api/x?y=z HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer R~1\r\nConnection: keep-alive, X-Some\r\nX-Some: y\r\n\r\n",
-    b"POST /api/x HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer W~1\r\nContent-Length: 11\r\n\r\nhello world",
-    b"POST /public/x HTTP/1.1\r\nHost: app\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n1\r\n!\r\n0\r\nX-Some: y\r\n\r\n",
-    b"GET /admin/x HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer ADM~1\r\nX-Auth-Subject: root\r\n\r\n",
-    b"GET http://app/public/x HTTP/1.1\r\nHost: app\r\nX-Forwarded-For: 10.0.0.1\r\nTE: trailers\r\n\r\n",
-    b"GET /public/ws HTTP/1.1\r\nHost: app\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nGET /public/y HTTP/1.1\r\nHost: app\r\n\r\n",
-    b"PUT /public/x HTTP/1.1\r\nHost: app\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
-    b"HEAD /api/x HTTP/1.0\r\nConnection: keep-alive\r\nAuthorization: Bearer R~1\r\n\r\n",
-]
+_SEEDS = yaml.safe_load((Path(__file__).parent / "seeds.yaml").read_text())
+_WORDS, _GOOD = ([text.encode("latin-1") for text in _SEEDS[name]] for name in ("words", "good"))
 
 
 def requests() -> list[bytes]:
@@ -69,9 +47,9 @@ class Mutator:
         self._seeds = seeds
         self._random = random
         self._changes: list[Callable[[bytes], bytes]] = [
-            self._flip, self._insert, self._insert, self._replace, self._delete, self._double, self._splice, self._append,
-            self._swap_case, self._cut,
-        ]  # fmt: skip
+            *(self._flip, self._insert, self._insert, self._replace, self._delete, self._double),
+            *(self._splice, self._append, self._swap_case, self._cut),
+        ]
 
     def next(self) -> bytes:
         """Return the next input: a seed, or more often one that was changed a little."""

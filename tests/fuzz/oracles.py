@@ -16,6 +16,9 @@ from enforcer.wire import target as wire_target
 
 _SCOPE_NEEDED = {(b"admin", None): b"ADM", (b"api", b"GET"): b"R", (b"api", b"HEAD"): b"R", (b"api", b"POST"): b"W"}
 _IDENTITY = {"x-auth-subject": b"subject", "x-auth-client": None, "x-auth-scope": re.compile(rb"read|write|admin")}
+_NOT_IN_TRAILERS = re.compile(
+    rb"x-auth-.*|x-forwarded.*|forwarded|authorization|host|content-length|transfer-encoding|connection|te|upgrade"
+)
 _OURS = ("x-forwarded-proto", "x-forwarded-host", "via")
 
 
@@ -24,6 +27,10 @@ def of_request(sent: bytes, outcome: Outcome) -> Iterator[str]:
     yield from outcome.faults
     for head in outcome.heads:
         yield from _of_head(sent, head)
+    for request in outcome.arrived:
+        for name, _ in request.trailers:
+            if _NOT_IN_TRAILERS.fullmatch(re.sub(rb"[^a-z0-9]", b"-", name.lower())):
+                yield f"a trailer that frames, routes or identifies: {name!r}"
     if not outcome.ended and not outcome.waits and math.isinf(outcome.deadline):
         yield "a connection that waits for its client has no end"
     if outcome.answered and not outcome.answered.startswith(b"HTTP/1.1 "):

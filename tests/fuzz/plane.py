@@ -124,7 +124,8 @@ class Plane:
         self._loop = loop = asyncio.get_running_loop()
         loop.create_connection = self._connect  # type: ignore[method-assign,assignment]
         loop.set_exception_handler(lambda _, context: self._faults.append(repr(context.get("exception") or context)))
-        logging.getLogger("enforcer").addHandler(_Recorder(self._on_error))
+        self._recorder = _Recorder(self._on_error)
+        logging.getLogger("enforcer").addHandler(self._recorder)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "config.yaml"
             limits = {"unseen_tokens": {"rate": 10**6, "burst": 10**6}}
@@ -143,6 +144,10 @@ class Plane:
         self._heads: list[bytes] = []
         self._answer = answer
         self._late: list[Callable[[], None]] | None = [] if late else None
+
+    def close(self) -> None:
+        """Listen to the log no more."""
+        logging.getLogger("enforcer").removeHandler(self._recorder)
 
     async def run(self, pieces: Sequence[bytes], *, late: bool = False, answer: bytes = b"") -> Outcome:
         """Send `pieces` as the reads of one connection.
@@ -180,7 +185,7 @@ class Plane:
         while backlog and not transport.over and transport.reading:
             try:
                 transport.protocol.data_received(backlog.pop(0))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - none is expected
                 self._faults.append(f"raised out of data_received: {error!r}")
             await self._settle()
 
@@ -192,7 +197,9 @@ class Plane:
             still = still + 1 if self.events == before else 0
 
     def _on_error(self, record: logging.LogRecord) -> None:
-        self._faults.append(f"{record.getMessage()}: {record.exc_info[1]!r}" if record.exc_info else record.getMessage())
+        self._faults.append(
+            f"{record.getMessage()}: {record.exc_info[1]!r}" if record.exc_info else record.getMessage()
+        )
 
     # The servers
 
@@ -232,7 +239,9 @@ class _Server:
             return
         try:
             self.wire.receive_data(data)
-            while isinstance(event := self.wire.next_event(), h11.Event) and not isinstance(event, h11.ConnectionClosed):
+            while isinstance(event := self.wire.next_event(), h11.Event) and not isinstance(
+                event, h11.ConnectionClosed
+            ):
                 self.on_event(event)
         except h11.RemoteProtocolError as error:
             self.plane._faults.append(f"the upstream cannot read what it was sent: {error}: {data!r}")

@@ -6,7 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
@@ -45,17 +45,16 @@ async def search(seconds: float, seed: int) -> Report:
         "targets": mutation.Mutator(mutation.targets(seeds), random),
         "answers": mutation.Mutator(mutation.answers(), random),
     }
-    plane = Plane()
     report = Report(seed)
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        kind = random.choices(("requests", "targets", "answers"), (6, 2, 1))[0]
-        data = makers[kind].next()
-        wrong = await judge(plane, kind, data, makers[kind].pieces(data), report.counts)
-        report.counts[kind] += 1
-        if wrong:
-            report.failure = Failure(kind, data, wrong)
-            break
+    with closing(Plane()) as plane:
+        while time.monotonic() < deadline and report.failure is None:
+            kind = random.choices(("requests", "targets", "answers"), (6, 2, 1))[0]
+            data = makers[kind].next()
+            wrong = await judge(plane, kind, data, makers[kind].pieces(data), report.counts)
+            report.counts[kind] += 1
+            if wrong:
+                report.failure = Failure(kind, data, wrong)
     return report
 
 

@@ -1,8 +1,9 @@
 import pytest
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.freshness import Freshness, KeySettings
+from enforcer.tokens.freshness import Freshness
 from enforcer.tokens.jwks import KeySet
+from enforcer.tokens.jwt_settings import KeySettings
 
 SETTINGS = KeySettings(refresh=300.0, max_age=3600.0, pause=30.0)
 DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.jwks import MOST_KEYS, Algorithm, Key, KeySet, parse, read_key
+from enforcer.tokens.jwks import MOST_KEYS, Key, KeySet, parse, read_key
 from enforcer.tokens.jws import decode, encode
+from enforcer.tokens.jwt_settings import Algorithm
 
 # RFC 7638 §3.1
 RSA = {

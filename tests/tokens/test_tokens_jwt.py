@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcer.tokens.answer import Active, Inactive, from_claims
-from enforcer.tokens.jwks import Algorithm, KeySet, parse
+from enforcer.tokens.jwks import KeySet, parse
 from enforcer.tokens.jws import MOST_BYTES, encode
 from enforcer.tokens.jwt import (
     NEEDS_KEY,
@@ -20,10 +20,11 @@ from enforcer.tokens.jwt import (
     unverified_issuer,
     verify,
 )
+from enforcer.tokens.jwt_settings import Algorithm
 
 NOW = 1_700_000_000.0
 ISSUER = "https://auth.example.org"
-SETTINGS = JwtSettings(issuer=ISSUER)
+SETTINGS = JwtSettings()
 EC = key("ES256")
 RSA = key("RS256")
 ED = key("EdDSA")
@@ -53,13 +54,13 @@ def token(claims: Any = None, header: Any = None, **members: Any) -> bytes:
 
 
 def read(signed: bytes, settings: JwtSettings = SETTINGS, keys: KeySet = KEYS, now: float = NOW) -> Active:
-    found = verify(signed, keys, settings, now)
+    found = verify(signed, keys, ISSUER, settings, now)
     assert isinstance(found, Active), found
     return found
 
 
 def fault(signed: bytes, settings: JwtSettings = SETTINGS, keys: KeySet = KEYS, now: float = NOW) -> Fault:
-    found = verify(signed, keys, settings, now)
+    found = verify(signed, keys, ISSUER, settings, now)
     assert isinstance(found, Rejected), found
     return found.fault
 
@@ -82,7 +83,7 @@ def test_what_a_token_is_bound_to_is_kept() -> None:
 
 def test_a_rejected_token_is_an_inactive_one() -> None:
     """Rules cannot tell either; only the log can."""
-    assert isinstance(verify(token(exp=0), KEYS, SETTINGS, NOW), Inactive)
+    assert isinstance(verify(token(exp=0), KEYS, ISSUER, SETTINGS, NOW), Inactive)
 
 
 @pytest.mark.parametrize("algorithm", get_args(Algorithm))
@@ -91,9 +92,9 @@ def test_each_algorithm_that_is_allowed_verifies(algorithm: Algorithm) -> None:
     private = key(algorithm)
     keys = parse(text({"keys": [public(private, kid="k")]}))
     signed = sign({**HEADER, "alg": algorithm, "kid": "k"}, CLAIMS, private, algorithm)
-    read(signed, JwtSettings(issuer=ISSUER, algorithms=(algorithm,)), keys)
+    read(signed, JwtSettings(algorithms=(algorithm,)), keys)
     others = tuple(other for other in get_args(Algorithm) if other != algorithm)
-    assert fault(signed, JwtSettings(issuer=ISSUER, algorithms=others), keys) is Fault.ALGORITHM
+    assert fault(signed, JwtSettings(algorithms=others), keys) is Fault.ALGORITHM
 
 
 def test_by_default_the_algorithms_are_those_that_servers_use() -> None:
@@ -123,14 +124,14 @@ def test_an_algorithm_must_be_named() -> None:
 @pytest.mark.parametrize("kid", ["rsa", "ec", None])
 def test_a_public_key_is_no_secret(algorithm: str, kid: str | None) -> None:
     """RFC 8725 §2.1: whoever knows the public key in any writing must not be able to sign with it."""
-    sloppy = JwtSettings(issuer=ISSUER, algorithms=(algorithm,))  # type: ignore[arg-type]
+    sloppy = JwtSettings(algorithms=(algorithm,))  # type: ignore[arg-type]
     signed = encode(text({**HEADER, "alg": algorithm, "kid": kid})) + b"." + encode(text(CLAIMS))
     for private in (RSA, EC):
         pem = private.as_pem(private=False)
         for secret in (pem, pem.strip(), private.as_der(private=False), text(public(private)), b""):
             mac = hmac.digest(secret, signed, f"sha{algorithm[2:]}")
             assert fault(signed + b"." + encode(mac)) is Fault.ALGORITHM
-            assert not isinstance(verify(signed + b"." + encode(mac), KEYS, sloppy, NOW), Active)
+            assert not isinstance(verify(signed + b"." + encode(mac), KEYS, ISSUER, sloppy, NOW), Active)
 
 
 def test_a_key_of_another_type_is_not_used() -> None:
@@ -150,7 +151,7 @@ def test_a_key_for_another_algorithm_is_not_used() -> None:
 @pytest.mark.parametrize("kid", ["EC", "ec ", "", "../../dev/null", "' OR 1=1", "ec\0", "x" * 10_000, "\ud800"])
 def test_an_unknown_key_asks_for_newer_ones(kid: str) -> None:
     """It may be the next one; what it is called is compared, and nothing else."""
-    assert verify(token(header={**HEADER, "kid": kid}), KEYS, SETTINGS, NOW) is NEEDS_KEY
+    assert verify(token(header={**HEADER, "kid": kid}), KEYS, ISSUER, SETTINGS, NOW) is NEEDS_KEY
 
 
 @pytest.mark.parametrize("kid", [1, 0, True, [], ["ec"], {"ec": 1}])
@@ -177,7 +178,7 @@ def test_without_names_another_key_may_be_a_newer_one() -> None:
     """A server that names no keys changes them too, and all that shows is a signature that does not hold."""
     header = without(HEADER, "kid")
     for others in ([public(key("ES256", 2))], [public(RSA)]):
-        assert verify(token(header=header), parse(text({"keys": others})), SETTINGS, NOW) is NEEDS_KEY
+        assert verify(token(header=header), parse(text({"keys": others})), ISSUER, SETTINGS, NOW) is NEEDS_KEY
 
 
 def test_a_key_of_the_right_name_that_did_not_sign_verifies_nothing() -> None:
@@ -199,7 +200,9 @@ BROUGHT: dict[str, dict[str, Any]] = {
 def test_a_key_that_a_token_brings_along_is_not_used(members: dict[str, Any]) -> None:
     """RFC 8725 §3.10: neither looked at where the signature is a stranger's, nor minded where it is the server's."""
     assert fault(sign({**HEADER, **members}, CLAIMS, MINE, "ES256")) is Fault.SIGNATURE
-    assert verify(sign({**HEADER, **members, "kid": "x"}, CLAIMS, MINE, "ES256"), KEYS, SETTINGS, NOW) is NEEDS_KEY
+    assert (
+        verify(sign({**HEADER, **members, "kid": "x"}, CLAIMS, MINE, "ES256"), KEYS, ISSUER, SETTINGS, NOW) is NEEDS_KEY
+    )
     read(token(header={**HEADER, **members}))
 
 
@@ -301,7 +304,7 @@ def test_another_kind_of_token_is_none(typ: str) -> None:
 
 def test_tokens_of_servers_that_write_jwt_or_nothing_pass_where_that_is_set() -> None:
     """And still no other kind."""
-    settings = JwtSettings(issuer=ISSUER, any_typ=True)
+    settings = JwtSettings(any_typ=True)
     for typ in ("JWT", "jwt", "application/jwt", "at+jwt"):
         read(token(header={**HEADER, "typ": typ}), settings)
     read(token(header=without(HEADER, "typ")), settings)
@@ -312,7 +315,7 @@ def test_tokens_of_servers_that_write_jwt_or_nothing_pass_where_that_is_set() ->
 @pytest.mark.parametrize("members", [{"typ": "ID"}, {"typ": "Refresh"}, {"token_use": "id"}, {"token_use": "id_token"}])
 def test_a_token_whose_claims_call_it_another_kind_is_none(members: dict[str, str]) -> None:
     """Keycloak and Cognito sign them all with the same key and header."""
-    settings = JwtSettings(issuer=ISSUER, any_typ=True)
+    settings = JwtSettings(any_typ=True)
     assert fault(token(header={**HEADER, "typ": "JWT"}, **members), settings) is Fault.TYPE
     for access in ({"typ": "Bearer"}, {"token_use": "access"}):
         read(token(header={**HEADER, "typ": "JWT"}, **access), settings)
@@ -354,8 +357,8 @@ def test_an_issuer_is_text(issuer: Any) -> None:
 )
 def test_a_token_is_for_one_of_the_audiences(audience: Any, expected: bool) -> None:
     """RFC 7519 §4.1.3: a text or a list, compared whole."""
-    settings = JwtSettings(issuer=ISSUER, audience=("https://api", "https://other"))
-    assert isinstance(verify(token(aud=audience), KEYS, settings, NOW), Active) is expected
+    settings = JwtSettings(audience=("https://api", "https://other"))
+    assert isinstance(verify(token(aud=audience), KEYS, ISSUER, settings, NOW), Active) is expected
     if not expected:
         assert fault(token(aud=audience), settings) is Fault.AUDIENCE
     read(token(aud=audience))
@@ -402,7 +405,7 @@ def test_a_token_from_the_future_is_not_yet_valid(name: str) -> None:
         read(token(**{name: NOW + ahead}))
     for ahead in (5.1, 60, 1e9):
         assert fault(token(**{name: NOW + ahead})) is Fault.NOT_YET_VALID
-    assert fault(token(**{name: NOW + 1}), JwtSettings(issuer=ISSUER, clock_skew=0.0)) is Fault.NOT_YET_VALID
+    assert fault(token(**{name: NOW + 1}), JwtSettings(clock_skew=0.0)) is Fault.NOT_YET_VALID
     assert (
         fault(token(text(CLAIMS)[:-1].replace(b'"iat"', b'"x"') + b', "iat": 1' + b"0" * 4000 + b"}"))
         is Fault.NOT_YET_VALID
@@ -530,7 +533,7 @@ _members = st.dictionaries(st.sampled_from([*CLAIMS, "nbf", "cnf", "scp", "azp",
 @example(encode(json.dumps({"alg": "\ud800", "typ": "at+jwt"}).encode()) + b"..")
 def test_any_bytes_are_a_verdict(signed: bytes) -> None:
     """And never an exception."""
-    assert isinstance(verify(signed, KEYS, SETTINGS, NOW), Active | Rejected | NeedsKey)
+    assert isinstance(verify(signed, KEYS, ISSUER, SETTINGS, NOW), Active | Rejected | NeedsKey)
     assert isinstance(looks_like_jwt(signed), bool)
     assert isinstance(unverified_issuer(signed), str | None)
 
@@ -538,7 +541,7 @@ def test_any_bytes_are_a_verdict(signed: bytes) -> None:
 @given(_members)
 def test_whatever_is_signed_an_active_token_is_of_the_issuer_and_has_not_ended(members: dict[str, Any]) -> None:
     """What a server signs by mistake gives nothing."""
-    found = verify(token(members), KEYS, SETTINGS, NOW)
+    found = verify(token(members), KEYS, ISSUER, SETTINGS, NOW)
     if isinstance(found, Active):
         assert found.issuer == ISSUER
         assert found.not_before <= NOW < found.expires

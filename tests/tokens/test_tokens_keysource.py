@@ -11,8 +11,8 @@ from harness.signing import key, public
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.fetcher import Done, Fetcher
-from enforcer.tokens.freshness import KeySettings
 from enforcer.tokens.jwks import KeySet
+from enforcer.tokens.jwt_settings import KeySettings
 from enforcer.tokens.keysource import KeySource
 from enforcer.wire.call import Caller
 from enforcer.wire.client import Endpoint, Pool, PoolSettings

@@ -1,0 +1,58 @@
+"""Tells what signed tokens are worth by the keys of the server that issued them, and asks it about all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from enforcer.errors import IntrospectionError
+from enforcer.tokens.answer import INACTIVE, Answer
+from enforcer.tokens.introspection import Done
+from enforcer.tokens.jwks import KeySet
+from enforcer.tokens.jwt import NeedsKey, looks_like_jwt, verify
+from enforcer.tokens.jwt_settings import JwtSettings
+from enforcer.tokens.keysource import KeySource
+from enforcer.tokens.verifier import Source
+
+
+class SignedTokens:
+    """A `Source` for the tokens of `issuer`: JWTs are verified by `keys`, and `others` says what the rest are worth.
+
+    `clock` gives seconds since the epoch.
+    """
+
+    def __init__(
+        self, keys: KeySource, issuer: str, settings: JwtSettings, others: Source, clock: Callable[[], float]
+    ) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._settings = settings
+        self._others = others
+        self._clock = clock
+
+    def introspect(self, token: bytes, done: Done) -> None:
+        """Verify a token, or ask about it; `done` gets the answer, or the error, exactly once, now or later."""
+        if not looks_like_jwt(token):
+            self._others.introspect(token, done)
+            return
+        keys = self._keys.keys
+        answer = self._verify(token, keys) if keys is not None else None
+        if answer is not None:
+            done(answer)
+            return
+
+        def renewed(outcome: KeySet | IntrospectionError) -> None:
+            if isinstance(outcome, IntrospectionError):
+                done(outcome)
+            else:
+                # With the server's newest keys, one that is not among them is nobody's.
+                done(self._verify(token, outcome) or INACTIVE)
+
+        self._keys.renew(renewed)
+
+    def circuit_open(self) -> bool:
+        """Tell whether the server failed too often, and is left alone for a while."""
+        return self._others.circuit_open()
+
+    def _verify(self, token: bytes, keys: KeySet) -> Answer | None:
+        outcome = verify(token, keys, self._issuer, self._settings, self._clock())
+        return None if isinstance(outcome, NeedsKey) else outcome

@@ -1,0 +1,80 @@
+"""Signed tokens of the real authorization server, verified by its keys."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+from harness.processes import Enforcer, enforcer
+from harness.servers import echo
+
+_CONFIG = """
+listener: {{address: "127.0.0.1:0"}}
+admin: {{address: "127.0.0.1:0"}}
+upstream: {{url: "http://127.0.0.1:{app}"}}
+authorization_servers:
+  - issuer: {issuer}
+    verify: jwt_then_introspect
+    jwks_uri: {issuer}/oauth2/jwks
+    introspection_endpoint: {issuer}/oauth2/introspect
+    client_id: service-client-jwt
+    client_secret: {{env: ENFORCER_CLIENT_SECRET}}
+rules:
+  - {{name: read, path: /read, scopes: [country.read]}}
+"""
+
+
+@contextmanager
+def _authorization_server() -> Iterator[str]:
+    """Run the real one, and give its issuer."""
+    command = [sys.executable, "-m", "authserver", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            found = re.search(r" as (\S+)$", process.stderr.readline())
+            assert found is not None
+            yield found[1]
+        finally:
+            process.terminate()
+
+
+def _token(issuer: str, client: str, scope: str) -> str:
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": client,
+        "client_secret": "user-client-secret",
+        "scope": scope,
+    }
+    return str(httpx.post(f"{issuer}/oauth2/token", data=form).json()["access_token"])
+
+
+def _get(proxy: Enforcer, token: str) -> httpx.Response:
+    return httpx.get(f"http://127.0.0.1:{proxy.port}/read", headers={"Authorization": f"Bearer {token}"})
+
+
+def test_signed_and_opaque_tokens_of_one_server_are_worth_the_same() -> None:
+    """Rules cannot tell them apart."""
+    with (
+        echo() as app,
+        _authorization_server() as issuer,
+        enforcer(
+            _CONFIG.format(app=app.port, issuer=issuer.replace("localhost", "127.0.0.1")).replace(
+                f"issuer: {issuer.replace('localhost', '127.0.0.1')}", f"issuer: {issuer}"
+            ),
+            {"ENFORCER_CLIENT_SECRET": "service-client-jwt-secret"},
+        ) as proxy,
+    ):
+        signed = _token(issuer, "user-client-jwt", "country.read")
+        assert _get(proxy, signed).status_code == 200
+        assert _get(proxy, _token(issuer, "user-client-opaque", "country.read")).status_code == 200
+        assert _get(proxy, _token(issuer, "user-client-jwt", "profile")).status_code == 403
+        assert _get(proxy, signed[:-8] + "AAAAAAAA").status_code == 401
+        identities = [head for head, _ in app.requests]
+    assert [re.search(rb"X-Auth-Client: (\S+)", head)[1] for head in identities] == [  # type: ignore[index]
+        b"user-client-jwt",
+        b"user-client-opaque",
+    ]

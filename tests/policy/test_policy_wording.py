@@ -1,0 +1,198 @@
+"""An explanation in words: the exact text."""
+
+from typing import Any
+
+import pytest
+from harness.policies import ANSWERS, NOW, explained, policy
+
+from enforcer.policy.explain import Unknown, explain
+from enforcer.policy.trial import Request
+from enforcer.policy.wording import write
+from enforcer.proxy import refusals
+
+SHOP = policy(
+    {"name": "read", "path": "/shop/**", "methods": ["GET"], "scopes": ["shop.read"]},
+    {"name": "write", "path": "/shop/**", "methods": ["POST", "PUT"], "scopes": ["shop.read", "shop.write"]},
+    {"name": "item", "path": "/shop/items/{id}", "methods": ["GET"], "any_scope": ["items.read", "shop.read"]},
+    {"name": "item here", "path": "/shop/items/{id}", "methods": ["GET"], "host": "app.example.org", "public": True},
+    {"name": "featured", "path": "/shop/items/featured", "public": True},
+    {
+        "name": "tenant",
+        "path": "/tenants/{tenant}/reports",
+        "issuer": ["https://as.example.org"],
+        "audience": ["reports"],
+        "client_ids": ["web", "batch"],
+        "claims": {"tenant": "{tenant}", "realm.roles": ["admin", "auditor"], "level": 2},
+    },
+)
+
+PUBLIC = """\
+POST /shop/items/featured
+path: /shop/items/featured
+
+rules with this path, the most specific first:
+  ✓  "featured"   rules.yaml:5  /shop/items/featured  chosen
+  ✗  "item"       rules.yaml:3  /shop/items/{id}      less specific than /shop/items/featured
+  ✗  "item here"  rules.yaml:4  /shop/items/{id}      less specific than /shop/items/featured
+  ✗  "read"       rules.yaml:1  /shop/**              less specific than /shop/items/featured
+  ✗  "write"      rules.yaml:2  /shop/**              less specific than /shop/items/featured
+
+conditions of rule "featured":
+  ✓  public  needed: nothing  there: not looked at
+
+decision: allow, public
+answer: the app's
+"""
+
+METHOD = """\
+DELETE /shop/items/7?x=1
+path: /shop/items/7
+
+rules with this path, the most specific first:
+  ✗  "item"       rules.yaml:3  /shop/items/{id}  not for DELETE: for GET
+  ✗  "item here"  rules.yaml:4  /shop/items/{id}  not for DELETE: for GET
+  ✗  "read"       rules.yaml:1  /shop/**          less specific than /shop/items/{id}
+  ✗  "write"      rules.yaml:2  /shop/**          less specific than /shop/items/{id}
+
+decision: deny, no_rule
+answer: 403, no rule allows this request
+"""
+
+HOST = """\
+HEAD /shop/items/7  host app.example.org:443
+path: /shop/items/7
+
+rules with this path, the most specific first:
+  ✗  "item"       rules.yaml:3  /shop/items/{id}  rule "item here" names the method or host more closely
+  ✓  "item here"  rules.yaml:4  /shop/items/{id}  chosen
+  ✗  "read"       rules.yaml:1  /shop/**          less specific than /shop/items/{id}
+  ✗  "write"      rules.yaml:2  /shop/**          less specific than /shop/items/{id}
+
+conditions of rule "item here":
+  ✓  public  needed: nothing  there: not looked at
+
+decision: allow, public
+answer: the app's
+"""
+
+NO_TOKEN = """\
+GET /shop/items/7  host localhost
+path: /shop/items/7
+
+rules with this path, the most specific first:
+  ✓  "item"       rules.yaml:3  /shop/items/{id}  chosen
+  ✗  "item here"  rules.yaml:4  /shop/items/{id}  not for host localhost: for app.example.org
+  ✗  "read"       rules.yaml:1  /shop/**          less specific than /shop/items/{id}
+  ✗  "write"      rules.yaml:2  /shop/**          less specific than /shop/items/{id}
+
+conditions of rule "item":
+  ✗  token      needed: an access token               there: none
+  ✗  state      needed: active                        there: nothing
+  ✗  any_scope  needed: one of items.read, shop.read  there: nothing is known
+
+decision: deny, missing_token
+answer: 401, an access token is needed
+  WWW-Authenticate: Bearer
+"""
+
+SCOPE = """\
+PUT /shop
+path: /shop
+
+rules with this path, the most specific first:
+  ✗  "read"   rules.yaml:1  /shop/**  not for PUT: for GET
+  ✓  "write"  rules.yaml:2  /shop/**  chosen
+
+conditions of rule "write":
+  ✓  token   needed: an access token               there: one
+  ✓  state   needed: active                        there: active
+  ✓  time    needed: valid now                     there: ends in 60 s
+  ✗  scopes  needed: all of shop.read, shop.write  there: other, shop.read
+
+decision: deny, insufficient_scope
+answer: 403, the token lacks a scope; needed: shop.read shop.write
+  WWW-Authenticate: Bearer error="insufficient_scope", scope="shop.read shop.write"
+"""
+
+CLAIMS = """\
+GET /tenants/a%20b/reports
+path: /tenants/a b/reports
+
+rules with this path, the most specific first:
+  ✓  "tenant"  rules.yaml:6  /tenants/{tenant}/reports  chosen
+
+conditions of rule "tenant":
+  ✓  token               needed: an access token             there: one
+  ✓  state               needed: active                      there: active
+  ✗  time                needed: valid now                   there: begins in 5 s
+  ✗  possession          needed: proof of the key            there: bound to a key (cnf)
+  ✓  issuer              needed: https://as.example.org      there: https://as.example.org
+  ✗  audience            needed: reports                     there: none
+  ✗  client_ids          needed: one of web, batch           there: none
+  ✗  claims.tenant       needed: "a b", the path's {tenant}  there: "acme\\u202e"
+  ✓  claims.realm.roles  needed: one of "admin", "auditor"   there: ["user", "auditor"]
+  ✗  claims.level        needed: 2                           there: none
+
+decision: deny, not_yet_valid
+answer: 401, the token is not valid yet
+  WWW-Authenticate: Bearer error="invalid_token"
+"""
+
+NOWHERE = """\
+GET /shops
+path: /shops
+
+no rule has this path
+
+decision: deny, no_rule
+answer: 403, no rule allows this request
+"""
+
+MALFORMED = """\
+GET /shop/..%2fadmin
+
+decision: deny, malformed_request
+answer: 400, request target: the path has an encoded dot, delimiter or control byte
+"""
+
+CLAIMED = {
+    "nbf": NOW + 5,
+    "cnf": {"jkt": "x"},
+    "iss": "https://as.example.org",
+    "tenant": "acme\u202e",
+    "realm": {"roles": ["user", "auditor"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("request_", "claims", "host", "text"),
+    [
+        ("POST /shop/items/featured", None, "", PUBLIC),
+        ("DELETE /shop/items/7?x=1", None, "", METHOD),
+        ("HEAD /shop/items/7", None, "app.example.org:443", HOST),
+        ("GET /shop/items/7", None, "localhost", NO_TOKEN),
+        ("PUT /shop", {"scope": "shop.read other", "exp": NOW + 60}, "", SCOPE),
+        ("GET /tenants/a%20b/reports", CLAIMED, "", CLAIMS),
+        ("GET /shops", {}, "", NOWHERE),
+        ("GET /shop/..%2fadmin", {}, "", MALFORMED),
+    ],
+)
+def test_a_decision_is_told_whole(request_: str, claims: dict[str, Any] | None, host: str, text: str) -> None:
+    """Path, rules, conditions, decision and answer, line by line."""
+    assert write(explained(SHOP, request_, claims, host)) == text
+
+
+def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:
+    """With the answer that the client gets."""
+    unknown = Unknown("error", "introspection_timeout", refusals.introspection_failed(5))
+    found = explain(SHOP, Request("GET", "/shop"), lambda _: unknown, NOW, ANSWERS)
+    assert write(found).splitlines()[-8:] == [
+        'conditions of rule "read":',
+        "  ✓  token   needed: an access token  there: one",
+        "  ✗  state   needed: active           there: not known",
+        "  ✗  scopes  needed: shop.read        there: nothing is known",
+        "",
+        "decision: error, introspection_timeout",
+        "answer: 503, the authorization server does not say what the token is worth",
+        "  Retry-After: 5",
+    ]
