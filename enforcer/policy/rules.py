@@ -126,7 +126,7 @@ class Rule:
     path: Annotated[str, "path"]
     """Path template: `{name}` stands for one segment, `**` at the end for the rest. The most specific path wins."""
     methods: tuple[str, ...] = ()
-    """Methods it is for, GET covering HEAD; every method unless said."""
+    """Methods it is for, GET covering HEAD; every method but CONNECT unless said."""
     host: str | None = None
     """Host it is for, without port; `*.example.org` for any first label. Every host unless said."""
     public: Switch = False

@@ -94,5 +94,5 @@ def _entry(rule: Rule, where: str) -> Entry:
 
 
 def _encode(text: str) -> bytes:
-    # Bytes of the command line that are not UTF-8 are surrogates here; as nothing that a request may hold they stay.
+    # A surrogate stands for a byte of the command line that is no UTF-8: it becomes what no request may hold.
     return text.encode("utf-8", "surrogatepass")

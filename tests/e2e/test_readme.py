@@ -115,7 +115,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_commands_exist() -> None:
     """Of the command line and of the Makefile."""
-    commands = set(re.findall(r"(?:^\$ |`)enforcer ([a-z]+)", README, re.MULTILINE))
+    commands = set(re.findall(r"(?:^\$ |`)enforcer ([a-z-]+)", README, re.MULTILINE))
     assert commands <= set(main.list_commands(click.Context(main)))
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:^\$ |`)make ([a-z]+)", README, re.MULTILINE)) <= targets

@@ -8,7 +8,7 @@ import pytest
 from harness.clients import Client, pipelined
 from harness.processes import Enforcer
 from harness.upstreams import Incoming, Upstream
-from harness.waiting import eventually
+from harness.waiting import settled
 
 MIXED = bytes(range(256)) * 400
 
@@ -170,7 +170,7 @@ def test_pipelined_requests_are_answered_in_their_order(app: Upstream, proxy: En
     def handler(incoming: Incoming) -> None:
         body = incoming.body()
         if incoming.request.target == b"/0":
-            assert eventually(lambda: len(app.requests) == 1)
+            assert settled(lambda: len(app.requests), 0.1) == 1
         incoming.answer(incoming.request.target + b" " + body)
 
     app.handler = handler

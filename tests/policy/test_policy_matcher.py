@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcer.policy.matcher import Matcher, Place, choose, without_port
-from enforcer.policy.rules import Path
+from enforcer.policy.rules import UNSERVED, Path
 from enforcer.wire.target import parse
 
 Claim = tuple[str, tuple[str, ...], str | None]
@@ -347,3 +347,11 @@ def test_it_finds_what_looking_at_every_rule_would(
         assert backward.find(path, method.encode(), host.encode()) == expected
         leads_to = forward.at(path)
         assert (None if leads_to is None else choose(leads_to, method.encode(), host.encode())) == expected
+
+
+@pytest.mark.parametrize("method", sorted(UNSERVED))
+def test_a_rule_for_every_method_is_for_none_that_is_never_let_through(method: bytes) -> None:
+    """CONNECT would make a tunnel, and the others are none of HTTP."""
+    everything = matcher("/**")
+    assert find(everything, "/a", "GET") == "/**"
+    assert find(everything, "/a", method.decode()) is None

@@ -113,6 +113,7 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"methods": ("",)}, "is no method"),
     ({"methods": ("GET\n",)}, "is no method"),
     ({"methods": ("*",)}, "is no method"),
+    ({"methods": ("GET", "CONNECT")}, "CONNECT is never let through"),
     ({"methods": ("GET", "POST", "GET")}, "one stands twice"),
     ({"scopes": ("a b",)}, "'a b' is no scope"),
     ({"scopes": ("",)}, "is no scope"),

@@ -50,6 +50,7 @@ def _settings(app: int, authorization: int) -> str:
         upstream={"url": base, "pool": pool},
         cache={"ttl": "5s", "negative_ttl": "1s"},
         limits={"unseen_tokens": {"rate": 1_000_000, "burst": 1_000_000}},
+        timeouts={"keep_alive": "20s"},  # garbage may be nothing but blank lines, and is then no request
     )
 
 

@@ -167,7 +167,7 @@ class Worker(threading.Thread):
         return answer.status
 
     def _garbage(self, client: Client) -> str:
-        client.socket.sendall(random.choice(_BEGINNINGS) + random.randbytes(random.randrange(2000)) + b"\r\n\r\n")
+        client.socket.sendall(random.choice(_BEGINNINGS) + random.randbytes(random.randrange(20, 2000)) + b"\r\n\r\n")
         received = client.socket.recv(65536)
         while received and (more := client.socket.recv(65536)):
             received += more
