@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import math
+import resource
 import signal
 import socket
 import time
@@ -49,10 +50,23 @@ class AddressError(EnforcerError):
     """An address that cannot be listened on."""
 
 
+def _admit(config: Config) -> None:
+    """Raise the limit on descriptors to what all connections that the settings allow need."""
+    pools = [config.upstream.pool, *(server.pool for server in config.authorization_servers)]
+    wanted = config.limits.connections + sum(pool.connections for pool in pools) + 256
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < reachable:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
+    if reachable < wanted:
+        _log.warning("limits.connections may not be reached: %d descriptors are allowed, %d needed", reachable, wanted)
+
+
 def run(path: Path, environment: Mapping[str, str]) -> None:
     """Serve until SIGTERM or SIGINT; raises ConfigError and AddressError before anything is served."""
     loaded = load(path, environment)
     logs.configure(loaded.config.log.level, loaded.config.log.format)
+    _admit(loaded.config)
     gateway_socket = _bind(loaded.config.listener.address, "listener.address", path)
     admin_socket = _bind(loaded.config.admin.address, "admin.address", path)
     uvloop.run(_serve(loaded, gateway_socket, admin_socket))
@@ -79,7 +93,11 @@ async def _serve(loaded: Loaded, gateway_socket: socket.socket, admin_socket: so
     )
     back = _Server(
         uvicorn.Config(
-            admin(telemetry, memory, config.admin.credential), lifespan="off", log_config=None, access_log=False
+            admin(telemetry, memory, config.admin.credential),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
         )
     )
 
@@ -103,6 +121,7 @@ async def _serve(loaded: Loaded, gateway_socket: socket.socket, admin_socket: so
     telemetry.ready = not telemetry.draining
     _log.info("serving %s on %s, admin on %s", config.upstream.url, _name(gateway_socket), _name(admin_socket))
     await running
+    gateway.abort()
     back.should_exit = True
     await behind
     ticker.stop()

@@ -9,9 +9,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
 import struct
+import sys
+import termios
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from enforcer.proxy import refusals
@@ -36,6 +40,7 @@ class ClientSide(asyncio.Protocol, ABC):
         "_reading",
         "_snapshot",
         "_unread",
+        "_unread_size",
         "closing",
         "deadline",
         "gateway",
@@ -52,6 +57,7 @@ class ClientSide(asyncio.Protocol, ABC):
         self._lingering = False
         self._full = False  # the client reads slower than it is written to
         self._unread = NEVER  # when a client that reads nothing is cut
+        self._unread_size = 0
         self.closing = False
         self.deadline = NEVER
 
@@ -103,5 +109,24 @@ class ClientSide(asyncio.Protocol, ABC):
 
     def _end(self) -> None:
         """Close when all that was written has been sent, and wait for that no longer than for a body."""
-        self._unread = self.gateway.ticker.next + self._snapshot.timeouts.body
+        self._await_reader()
         self.transport.close()
+
+    def _await_reader(self) -> None:
+        """Give the client `timeouts.body` to read something of what was written to it."""
+        self._unread = self.gateway.ticker.next + self._snapshot.timeouts.body
+        self._unread_size = self._unread_bytes()
+
+    def _look_at_reader(self) -> None:
+        """Cut a client that has read nothing since the last look; one that reads slowly may go on."""
+        if self._unread_bytes() < self._unread_size:
+            self._await_reader()
+        else:
+            self.abort()
+
+    def _unread_bytes(self) -> int:
+        # The system takes more from us only when much of its own buffer has been read, so that both count.
+        waiting = b"\0" * 4
+        with suppress(OSError):
+            waiting = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, waiting)
+        return self.transport.get_write_buffer_size() + int.from_bytes(waiting, sys.byteorder)

@@ -109,7 +109,7 @@ class ClientConnection(ClientSide):
 
     def pause_writing(self) -> None:
         self._full = True
-        self._unread = self.gateway.ticker.next + self._snapshot.timeouts.body
+        self._await_reader()
         if self._exchange is not None:
             self._exchange.on_client_full()
 
@@ -217,7 +217,7 @@ class ClientConnection(ClientSide):
         else:
             timeouts = self._snapshot.timeouts
             self.deadline = self.gateway.ticker.next + (timeouts.head if self._request.target else timeouts.keep_alive)
-        if self._stash is not None:
+        if self._stash is not None and self._exchange is None and not self._queue:
             stash, self._stash = self._stash, None
             if stash:
                 self.data_received(stash)
@@ -267,7 +267,7 @@ class ClientConnection(ClientSide):
 
     def sweep(self, now: float, wall: float) -> None:
         if self._unread <= now:
-            self.abort()
+            self._look_at_reader()
         elif self.deadline <= now:
             self.deadline = NEVER
             if self._exchange is not None:

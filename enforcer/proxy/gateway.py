@@ -25,6 +25,9 @@ class Held(Protocol):
     def shutdown(self) -> None:
         """End as soon as nothing is under way."""
 
+    def abort(self) -> None:
+        """End at once, so that nothing cut short looks whole."""
+
 
 class Gateway:
     """The data plane. `connections` is the set that the server under it waits for when it stops."""
@@ -46,6 +49,11 @@ class Gateway:
         """Make the protocol of a new connection: what uvicorn takes for `http=`."""
         self.connections = server_state.connections
         return ClientConnection(self)
+
+    def abort(self) -> None:
+        """Cut what is left when the time to drain is over."""
+        for held in tuple(self.connections):
+            held.abort()
 
     def _tick(self, now: float) -> None:
         wall = time()

@@ -84,8 +84,12 @@ class Tunnel:
             self.active = False
             self._deadline = now + self._idle
         if self._deadline <= now or self._ends <= wall:
-            self._down.transport.abort()
-            self._up.transport.abort()
+            self.abort()
+
+    def abort(self) -> None:
+        """End both sides at once."""
+        self._down.transport.abort()
+        self._up.transport.abort()
 
     def shutdown(self) -> None:
         """Go on: a tunnel has no end to wait for, and is cut when the time to drain is over."""

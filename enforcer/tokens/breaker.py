@@ -41,13 +41,17 @@ class Breaker:
         return self._opened is not None
 
     def admits(self, now: float) -> bool:
-        """Tell whether a call may be made; if so, `succeeded` or `failed` must tell its end."""
+        """Tell whether a call may be made; if so, `succeeded`, `failed` or `released` must tell its end."""
         if self._opened is None:
             return True
         if self._probing or now < self._opened + self._settings.pause:
             return False
         self._probing = True
         return True
+
+    def released(self) -> None:
+        """Note that a call was not made after all."""
+        self._probing = False
 
     def succeeded(self) -> None:
         """Note that the server answered."""

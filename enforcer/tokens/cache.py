@@ -70,6 +70,8 @@ class Cache(Generic[T]):
         self._settings = settings
         self._active: OrderedDict[bytes, Entry[T]] = OrderedDict()
         self._inactive: OrderedDict[bytes, Entry[T]] = OrderedDict()
+        self.purges = 0
+        """How often something was purged: an answer that was asked for before the last time is not to be kept."""
         self.evictions = {"expired": 0, "capacity": 0}
 
     def get(self, key: bytes, now: float) -> Entry[T] | None:
@@ -128,6 +130,7 @@ class Cache(Generic[T]):
         ]
         for key in gone:
             del self._active[key]
+        self.purges += 1
         return len(gone)
 
     def __len__(self) -> int:

@@ -60,6 +60,10 @@ class Introspector:
 
         def ended(outcome: Reply | UpstreamError) -> None:
             result = _read(outcome)
+            if isinstance(outcome, UpstreamError) and outcome.reason is UpstreamFailure.OVERLOADED:
+                self._breaker.released()  # our queue was full, which says nothing of the server
+                done(result)
+                return
             if isinstance(result, IntrospectionError) and result.reason is not IntrospectionFailure.MALFORMED:
                 self._breaker.failed(ticker.next)
             else:

@@ -120,15 +120,17 @@ class Verifier:
 
     def purge(self, token: bytes) -> bool:
         """Forget what is remembered of a token; tells whether anything was."""
+        self._cache.purges += 1
         return self._cache.drop(self._keys.key(token))
 
     def _ask(self, key: bytes, token: bytes, waiting: list[tuple[Waiter, Demand]]) -> None:
         self._waiting[key] = waiting
         self._metrics.in_flight += 1
         started = time.perf_counter()
-        self._source.introspect(token, lambda result: self._told(key, result, started))
+        purges = self._cache.purges
+        self._source.introspect(token, lambda result: self._told(key, result, started, purges))
 
-    def _told(self, key: bytes, result: Answer | IntrospectionError, started: float) -> None:
+    def _told(self, key: bytes, result: Answer | IntrospectionError, started: float, purges: int) -> None:
         metrics = self._metrics
         metrics.in_flight -= 1
         waiting = self._waiting.pop(key)
@@ -156,6 +158,8 @@ class Verifier:
         active = isinstance(result, Active)
         metrics.results["active" if active else "inactive"] += 1
         entry = self._cache.put(key, result, prepared, now)
+        if purges != self._cache.purges:
+            self._cache.drop(key)  # it may be the very answer that was to be forgotten
         for waiter, _ in waiting:
             waiter.on_answer(entry)
 

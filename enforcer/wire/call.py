@@ -81,7 +81,7 @@ class Caller:
                 break  # all have the same time, so that they stand in the order of their deadlines
             late.append(call)
         for call in late:
-            call.give_up(UpstreamFailure.TIMEOUT, "the whole call took too long")
+            call.expire()
 
 
 class _Call:
@@ -100,6 +100,13 @@ class _Call:
 
     def __repr__(self) -> str:
         return "<call>"
+
+    def expire(self) -> None:
+        """End the call: its time is over. Where it never had a connection, the server had no part in that."""
+        if self._sent:
+            self.give_up(UpstreamFailure.TIMEOUT, "the whole call took too long")
+        else:
+            self.give_up(UpstreamFailure.OVERLOADED, "no connection became free in time")
 
     def give_up(self, reason: UpstreamFailure, detail: str) -> None:
         """End the call, and its connection with it."""

@@ -150,6 +150,9 @@ class Pool:
             pass
         except (OSError, ssl.SSLError) as error:
             failure = UpstreamError(UpstreamFailure.UNAVAILABLE, _describe(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told, and the place is free again
+            failure = UpstreamError(UpstreamFailure.UNAVAILABLE, type(error).__name__)
+            self.report(error)
         self._opening -= 1
         if connection is not None and not connection.transport.is_closing():
             self.opened += 1

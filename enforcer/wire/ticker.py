@@ -42,4 +42,7 @@ class Ticker:
         self.next = now + RESOLUTION
         self._handle = self._loop.call_later(RESOLUTION, self._tick)
         for sweep in tuple(self._sweeps):
-            sweep(now)
+            try:
+                sweep(now)
+            except Exception as error:  # noqa: BLE001 - one that fails must not stop the time of all others
+                self._loop.call_exception_handler({"message": "a look at the deadlines", "exception": error})

@@ -235,6 +235,21 @@ def test_a_client_that_reads_nothing_is_cut(app: Upstream, hurried: Enforcer, cl
         assert ended.wait(10)
 
 
+def test_a_client_that_reads_slowly_is_not_cut(app: Upstream, hurried: Enforcer) -> None:
+    """However long the answer takes, as long as some of it is read."""
+    body = b"x" * 4_000_000
+    app.handler = lambda incoming: incoming.answer(body)
+    with Client(hurried.port, receive_buffer=4096) as client:
+        client.socket.sendall(b"GET" + HEAD + b"\r\n")
+        received = b""
+        for _ in range(20):  # two seconds, of which 300 ms without a byte would be too many
+            received += client.socket.recv(20_000)
+            threading.Event().wait(PAUSE)
+        while not received.endswith(body[-1:]) or len(received) < len(body):
+            received += client.socket.recv(1_000_000)
+    assert received.partition(b"\r\n\r\n")[2] == body
+
+
 def test_a_client_that_goes_on_sending_after_its_refusal_is_cut(hurried: Enforcer) -> None:
     """It has `timeouts.linger` to read the refusal."""
     with Client(hurried.port, token=None) as client:

@@ -85,6 +85,24 @@ def test_bytes_right_behind_the_handshake_pass_both_ways(app: Upstream, client: 
     assert rest == b"first from the app, got: first from the client"
 
 
+def test_bytes_behind_a_handshake_that_waits_its_turn_are_the_tunnels(app: Upstream, client: Client) -> None:
+    """A request in front of it, in the same packet, changes nothing."""
+    behind = b"first from the client"
+
+    def handler(incoming: Incoming) -> None:
+        if incoming.request.target == b"/before":
+            incoming.answer(b"before")
+            return
+        incoming.raw(SWITCH)
+        begun = bytes(incoming.wire.trailing_data[0])
+        incoming.raw(b"got: " + begun + read(incoming.socket, len(behind) - len(begun)))
+
+    app.handler = handler
+    client.socket.sendall(b"GET /before HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n\r\n")
+    client.socket.sendall(ASK + behind)
+    assert read_until(client.socket, b"client").endswith(b"\r\n\r\ngot: first from the client")
+
+
 def test_the_app_gets_the_request_for_an_upgrade(app: Upstream, client: Client) -> None:
     """Connection and Upgrade are the enforcer's own towards the app, and say the same."""
     app.handler = lambda incoming: incoming.raw(SWITCH)

@@ -17,7 +17,8 @@ from enforcer.wire import target as wire_target
 _SCOPE_NEEDED = {(b"admin", None): b"ADM", (b"api", b"GET"): b"R", (b"api", b"HEAD"): b"R", (b"api", b"POST"): b"W"}
 _IDENTITY = {"x-auth-subject": b"subject", "x-auth-client": None, "x-auth-scope": re.compile(rb"read|write|admin")}
 _NOT_IN_TRAILERS = re.compile(
-    rb"x-auth-.*|x-forwarded.*|forwarded|authorization|host|content-length|transfer-encoding|connection|te|upgrade"
+    rb"x-auth-(subject|client|scope)|x-forwarded.*|forwarded|authorization|host|content-length|transfer-encoding"
+    rb"|connection|te|upgrade"
 )
 _OURS = ("x-forwarded-proto", "x-forwarded-host", "via")
 

@@ -1,6 +1,7 @@
 """Introspection over real sockets."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -118,3 +119,36 @@ def test_without_an_access_token_of_our_own_nothing_is_asked() -> None:
         assert server.requests == []
     assert isinstance(error, IntrospectionError)
     assert error.reason is IntrospectionFailure.UNAVAILABLE
+
+
+def test_a_full_queue_of_our_own_says_nothing_of_the_server() -> None:
+    """Many tokens at once, of which most find no connection in time: the server is still asked after."""
+    slow = threading.Event()
+
+    def answer(head: bytes, body: bytes) -> bytes:
+        slow.wait(5)
+        return response(b'{"active": true}')
+
+    async def run(server: Server) -> list[Answer | IntrospectionError]:
+        loop = asyncio.get_running_loop()
+        ticker = Ticker(loop)
+        pool = Pool(Endpoint(host="127.0.0.1", port=server.port), PoolSettings(connections=1), ticker, loop)
+        introspector = Introspector(
+            Caller(pool, timeout=0.3, max_answer=1000), "as", "/", BASIC, BreakerSettings(failures=3)
+        )
+        told: list[asyncio.Future[Answer | IntrospectionError]] = [loop.create_future() for _ in range(10)]
+        for future in told:
+            introspector.introspect(b"t", future.set_result)
+        await asyncio.gather(*told)
+        slow.set()
+        last: asyncio.Future[Answer | IntrospectionError] = loop.create_future()
+        introspector.introspect(b"t", last.set_result)
+        results = [future.result() for future in told] + [await last]
+        await pool.close()
+        ticker.stop()
+        return results
+
+    with serving(answer) as server:
+        *failed, last = asyncio.run(run(server))
+    assert all(isinstance(result, IntrospectionError) for result in failed)
+    assert isinstance(last, Active)

@@ -311,3 +311,18 @@ def test_nobody_waits_for_ever_whatever_an_answer_holds() -> None:
     bed.verifier._prepare = lambda answer: bytes(answer.claims["sub"])  # type: ignore[method-assign, arg-type]
     assert bed.look(b"odd").told == [(503, 7)]
     assert bed.metrics.results == {"malformed": 1}
+
+
+@pytest.mark.parametrize("how", ["token", "subject"])
+def test_an_answer_that_was_asked_for_before_a_purge_is_not_kept(how: str) -> None:
+    """Whoever waited gets it; the next request asks anew."""
+    bed = Bed()
+    client = bed.look(wait=True)
+    if how == "token":
+        bed.verifier.purge(b"good")
+    else:
+        bed.cache.purge(subject="joe")
+    bed.source.answer()
+    assert active(client)
+    bed.look()
+    assert bed.calls == 2
