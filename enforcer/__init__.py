@@ -6,6 +6,6 @@ The way of a request, one way through the rooms:
              -> policy.decision -> proxy.forwarding -> wire.client -> the upstream
                                 -> proxy.refusals (tokens.challenge) -> the client
 
-A room imports only rooms above it: errors, units, telemetry; wire; tokens; policy; proxy; config; operations;
+A room imports only rooms above it: errors, units, secret, telemetry; wire; tokens; policy; proxy; config; operations;
 server; cli. What decides is pure: no event loop, socket, clock or logger; time comes in as an argument.
 """

@@ -17,7 +17,8 @@ class Limits:
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     connections: Count = 10_000
-    """Client connections at most; one more is answered 503 and closed. Bounds memory and descriptors."""
+    """Client connections at most; one more is answered 503 and closed. Bounds memory and descriptors. With TLS, those
+    whose handshake is not over do not count yet; that may take a minute at most."""
     pipelined: Count = 16
     """Requests on one connection that may wait for the one before; beyond, it closes after these. Bounds memory."""
     head: Bytes = 32768
@@ -54,7 +55,7 @@ class Timeouts:
     linger: Seconds = 2.0
     """For a client to stop sending after a refusal, so that it can read the refusal."""
     drain: Seconds = 30.0
-    """For running exchanges to end after SIGTERM; what runs longer is cut."""
+    """For running exchanges to end after SIGTERM, in whole seconds, rounded up; what runs longer is cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
