@@ -127,6 +127,6 @@ class ClientSide(asyncio.Protocol, ABC):
     def _unread_bytes(self) -> int:
         # The system takes more from us only when much of its own buffer has been read, so that both count.
         waiting = b"\0" * 4
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # it may be closed already
             waiting = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, waiting)
         return self.transport.get_write_buffer_size() + int.from_bytes(waiting, sys.byteorder)

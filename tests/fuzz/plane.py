@@ -116,6 +116,9 @@ class _Socket:
     def setsockopt(self, *_: object) -> None:
         pass
 
+    def fileno(self) -> int:
+        return -1
+
 
 class Plane:
     """The data plane of one configuration, and the two servers behind it."""
