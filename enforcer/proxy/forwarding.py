@@ -17,7 +17,7 @@ from typing import Any, Final
 from enforcer.policy.decision import Allow
 from enforcer.proxy.settings import ForwardingSettings
 from enforcer.tokens.answer import Active
-from enforcer.wire.fields import FOLD, HOP_BY_HOP, field_value, fold, parse_tokens
+from enforcer.wire.fields import FOLD, HOP_BY_HOP, field_value, fold, parse_tokens, without
 
 UPGRADES: Final = frozenset({b"websocket"})
 """Protocols that a connection may be switched to. Never h2c: its requests would pass unjudged."""
@@ -219,11 +219,7 @@ def request_head(
 def without_listed(lines: list[bytes], options: Iterable[bytes]) -> list[bytes]:
     """Leave out the client's fields that Connection lists, but for those that are read here (RFC 9110 §7.6.1)."""
     named = frozenset(name for option in options for name in parse_tokens(option) or ()) - frozenset(_READ)
-    kept: list[bytes] = []
-    for at in range(0, len(lines), 4):
-        if lines[at].lower() not in named:
-            kept += lines[at : at + 4]
-    return kept
+    return without(lines, named)
 
 
 class _StatusLines(dict[tuple[int, bytes], bytes]):

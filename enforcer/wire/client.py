@@ -114,11 +114,6 @@ class Pool:
                 self._idle.remove(connection)
             self._open()
 
-    @property
-    def counts(self) -> tuple[int, int, int]:
-        """Connections open, of these idle, and requests waiting for one."""
-        return len(self._all), len(self._idle), len(self._waiting) + len(self._waiting_fresh)
-
     async def close(self) -> None:
         """Close what is idle and fail what waits; running exchanges end by themselves."""
         self.ticker.remove(self._sweep)

@@ -85,15 +85,16 @@ def without_named(lines: list[bytes], options: bytes) -> list[bytes]:
     Content-Length stays: a body is on its way that nothing else would frame.
     """
     named = frozenset(parse_tokens(options) or ()) - {b"content-length"}
-    return _without(lines, named)
+    return without(lines, named)
 
 
 def without_length(lines: list[bytes]) -> list[bytes]:
     """Leave out Content-Length, where no body can follow (RFC 9110 §8.6): a client may wait for one."""
-    return _without(lines, frozenset({b"content-length"}))
+    return without(lines, frozenset({b"content-length"}))
 
 
-def _without(lines: list[bytes], names: frozenset[bytes]) -> list[bytes]:
+def without(lines: list[bytes], names: frozenset[bytes]) -> list[bytes]:
+    """Leave out the fields of some names, lower-case; `lines` are in pieces, four to a field."""
     kept: list[bytes] = []
     for at in range(0, len(lines), 4):
         if lines[at].lower() not in names:
