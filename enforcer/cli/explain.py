@@ -95,7 +95,7 @@ def _stated(answer: Answer | None) -> Evidence:
 
 def _asked(opened: Opened, token: str) -> Evidence:
     """Ask the rule's authorization server, where the enforcer would."""
-    from enforcer.server import ask
+    from enforcer.server.sources import ask
 
     def evidence(located: Located) -> Shown:
         if located.entry is None or located.entry.rule.public:

@@ -10,7 +10,8 @@ import click
 
 from enforcer.cli.mistakes import refuse
 from enforcer.errors import ConfigError
-from enforcer.server import AddressError, run
+from enforcer.server.listening import AddressError
+from enforcer.server.serve import run
 
 
 @click.command(name="run")

@@ -19,7 +19,7 @@ from harness.servers import response
 from enforcer.config.load import load
 from enforcer.proxy.connection import ClientConnection
 from enforcer.proxy.gateway import Gateway
-from enforcer.server import assemble
+from enforcer.server.assembly import assemble
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 

@@ -1,0 +1,83 @@
+"""Makes a configuration ready to judge requests by."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+
+from enforcer.config.addresses import parse_server
+from enforcer.config.effective import effective_rules
+from enforcer.config.model import Config
+from enforcer.policy.matcher import Matcher, Place
+from enforcer.policy.rules import Path as PathTemplate
+from enforcer.policy.rules import Requirement, Rule
+from enforcer.proxy.forwarding import Forwarding
+from enforcer.proxy.refusals import RuleRefusals
+from enforcer.proxy.snapshot import Route, Snapshot, Upstream
+from enforcer.server.sources import make_endpoint, make_source
+from enforcer.telemetry import NO_ROUTE, Telemetry
+from enforcer.tokens.cache import Cache
+from enforcer.tokens.limiter import UnseenLimiter
+from enforcer.tokens.verifier import Demand, Memory, Verifier
+from enforcer.wire.client import Pool
+from enforcer.wire.ticker import Ticker
+
+
+def assemble(
+    config: Config, telemetry: Telemetry, ticker: Ticker, loop: asyncio.AbstractEventLoop
+) -> tuple[Snapshot, Memory]:
+    """Make a configuration ready to judge requests by, with what it will remember of tokens."""
+    forwarding = Forwarding(config.forwarding)
+    cache: Cache[bytes] = Cache(config.cache)
+    telemetry.cache_entries = cache.__len__
+    telemetry.cache_evictions = lambda: cache.evictions
+    app = parse_server(config.upstream.url)
+    endpoint = make_endpoint(app, config.upstream.tls)
+    upstream = Upstream(
+        Pool(endpoint, config.upstream.pool, ticker, loop), app.authority.encode(), telemetry.upstream(str(endpoint))
+    )
+    limiter = UnseenLimiter(config.limits.unseen_tokens)
+    verifiers: dict[str | None, Verifier] = {}
+    for server in config.authorization_servers:
+        source, _ = make_source(server, ticker, loop)
+        verifier = Verifier(
+            server.name,
+            source,
+            cache,
+            limiter,
+            forwarding.identity,
+            telemetry.server(server.name),
+            time.time,
+            math.ceil(server.retry_after),
+        )
+        for name in (server.name, None):
+            verifiers.setdefault(name, verifier)
+
+    prepared: dict[tuple[tuple[str, ...], ...], RuleRefusals] = {}
+
+    def refusals(rule: Rule) -> RuleRefusals:
+        # Rules that need the same scopes are refused in the same words.
+        found = prepared.get((rule.scopes, rule.any_scope))
+        if found is None:
+            found = prepared[rule.scopes, rule.any_scope] = RuleRefusals(rule, config.challenge)
+        return found
+
+    def route(rule: Rule) -> tuple[Place, Route]:
+        path = PathTemplate.parse(rule.path)
+        found = Route(
+            Requirement(rule, path),
+            refusals(rule),
+            telemetry.route(rule.name),
+            verifiers[rule.authorization_server],
+            upstream,
+            Demand(max_age=rule.max_answer_age, stale=rule.on_outage == "stale"),
+        )
+        return Place(path, rule.methods, rule.host), found
+
+    no_route = Route(
+        None, RuleRefusals(None, config.challenge), telemetry.route(NO_ROUTE), verifiers[None], upstream, Demand()
+    )
+    matcher = Matcher(map(route, effective_rules(config)))
+    snapshot = Snapshot(matcher, no_route, forwarding, config.limits, config.timeouts)
+    return snapshot, Memory(cache, tuple(verifiers.values()))

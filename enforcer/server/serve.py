@@ -1,0 +1,114 @@
+"""The process: what is built once, what is served, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import math
+import signal
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from enforcer.config.load import Loaded, load
+from enforcer.operations import logs
+from enforcer.operations.admin import admin
+from enforcer.proxy.gateway import Gateway
+from enforcer.server.assembly import assemble
+from enforcer.server.listening import admit, bind, name_of
+from enforcer.telemetry import Telemetry
+from enforcer.wire.ticker import Ticker
+
+_log = logging.getLogger("enforcer")
+
+
+def run(path: Path, environment: Mapping[str, str]) -> None:
+    """Serve until SIGTERM or SIGINT; raises ConfigError and AddressError before anything is served."""
+    loaded = load(path, environment)
+    logs.configure(loaded.config.log.level, loaded.config.log.format)
+    admit(loaded.config)
+    gateway_socket = bind(loaded.config.listener.address, "listener.address", path)
+    admin_socket = bind(loaded.config.admin.address, "admin.address", path)
+    uvloop.run(_serve(loaded, gateway_socket, admin_socket))
+
+
+async def _serve(loaded: Loaded, gateway_socket: socket.socket, admin_socket: socket.socket) -> None:
+    config = loaded.config
+    telemetry = Telemetry(version("token-enforcer"))
+    loop = asyncio.get_running_loop()
+    ticker = Ticker(loop)
+    snapshot, memory = assemble(config, telemetry, ticker, loop)
+    gateway = Gateway(snapshot, telemetry, ticker)
+    tls = config.listener.tls
+    context = tls.context() if tls is not None else None
+    front = _Server(
+        uvicorn.Config(
+            _no_application,
+            http=gateway.protocol,  # type: ignore[arg-type] # a factory serves as well as the class
+            lifespan="off",
+            log_config=None,
+            timeout_graceful_shutdown=math.ceil(config.timeouts.drain),
+            ssl_context_factory=(lambda *_: context) if context is not None else None,
+        )
+    )
+    back = _Server(
+        uvicorn.Config(
+            admin(telemetry, memory, config.admin.credential),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+
+    def stop() -> None:
+        if telemetry.draining:
+            front.force_exit = back.force_exit = True
+        _log.info("stopping: no new connections, running requests end within %s s", config.timeouts.drain)
+        telemetry.ready = False
+        telemetry.draining = True
+        front.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    behind = asyncio.create_task(back.serve([admin_socket]), name="admin")
+    telemetry.loaded(loaded.hash)
+    # What was built lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    running = asyncio.create_task(front.serve([gateway_socket]), name="gateway")
+    await front.listening.wait()
+    telemetry.ready = not telemetry.draining
+    _log.info("serving %s on %s, admin on %s", config.upstream.url, name_of(gateway_socket), name_of(admin_socket))
+    await running
+    gateway.abort()
+    back.should_exit = True
+    await behind
+    ticker.stop()
+    _log.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the signals to `_serve`, which has two of them to stop, and tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _no_application(scope: object, receive: object, send: object) -> None:
+    """Stand for the application that uvicorn wants to have; the protocol class answers all."""
