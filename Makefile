@@ -25,7 +25,7 @@ demo: $(VENV)/.ready ## Start auth server, country app and enforcer, and play th
 	@$(BIN)/enforcer demo $(if $(ONCE),--once) $(DEMO_PORTS)
 
 test: $(VENV)/.ready ## Run the tests
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n auto $(PYTEST_ARGS)
 
 lint: $(VENV)/.ready ## Style and types
 	$(BIN)/ruff check .
