@@ -4,11 +4,15 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ONCE   ?=
 
+# What builds images here, and the image: make image IMAGE=registry.example.org/token-enforcer:0.1.0 BASE_IMAGE=…
+BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
+IMAGE   ?= token-enforcer:dev
+
 # Where `make demo` listens, when the usual ports are taken: make demo PORT=8191 ADMIN_PORT=9191 AUTH_PORT=8185 APP_PORT=8190
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
-.PHONY: help demo test check lint fuzz soak bench bench-readme interop lock clean
+.PHONY: help demo test check lint fuzz soak bench bench-readme interop image lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,11 +53,21 @@ bench-readme: $(VENV)/.ready ## Write the last measurement into the README
 interop: $(VENV)/.ready ## Walk with the tokens of authorization servers of others (one: SERVER=keycloak); fetches them
 	@$(BIN)/python -m interop $(SERVER)
 
+image: ## Build the image with docker, podman or buildah (IMAGE=…: its name; BASE_IMAGE=…: a Python base)
+	@test -n "$(BUILDER)" || { echo "docker, podman or buildah is needed to build an image" >&2; exit 2; }
+	$(BUILDER) build --tag $(IMAGE) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) $(BUILD_ARGS) .
+
 check: lint test ## All that is checked before a merge: style, types, tests
+
+# The image has locks of its own, which pick from this one: what it runs on, and what builds it.
+COMPILE = $(BIN)/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 lock: $(VENV)/.ready ## Renew the locked versions from pyproject.toml
 	@$(BIN)/pip --quiet --disable-pip-version-check install uv
-	$(BIN)/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --upgrade --all-extras --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	$(COMPILE) --upgrade --all-extras pyproject.toml -o requirements.lock
+	$(COMPILE) --extra demo -c requirements.lock pyproject.toml -o image/run.lock
+	echo hatchling | $(COMPILE) -c requirements.lock - -o image/build.lock
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) build interop/.build .pytest_cache .mypy_cache .ruff_cache .hypothesis
