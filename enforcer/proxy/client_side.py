@@ -92,7 +92,8 @@ class ClientSide(asyncio.Protocol, ABC):
 
     def abort(self) -> None:
         """End the connection so that nothing looks like the end of an answer: a close would, to HTTP/1.0."""
-        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        if (connection := self._socket()) is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
 
     def _linger(self) -> None:
@@ -127,6 +128,12 @@ class ClientSide(asyncio.Protocol, ABC):
     def _unread_bytes(self) -> int:
         # The system takes more from us only when much of its own buffer has been read, so that both count.
         waiting = b"\0" * 4
-        with suppress(OSError, ValueError):  # it may be closed already
-            waiting = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, waiting)
+        if (connection := self._socket()) is not None:
+            with suppress(OSError, ValueError):  # it may be closed already
+                waiting = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, waiting)
         return self.transport.get_write_buffer_size() + int.from_bytes(waiting, sys.byteorder)
+
+    def _socket(self) -> socket.socket | None:
+        # Under TLS there is none for a moment: between the connection's end and when it is told of.
+        found: socket.socket | None = self.transport.get_extra_info("socket")
+        return found

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from email.utils import formatdate
 from time import time
 from typing import Any, Protocol
 
 from enforcer.proxy.connection import ClientConnection
+from enforcer.proxy.handshake import Handshake
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 
 
 class Held(Protocol):
-    """What the gateway keeps the time of: a client's connection, or the tunnel that it became."""
+    """What the gateway keeps the time of: a client's connection, its handshake before, or the tunnel that it became."""
 
     @property
     def busy(self) -> bool:
@@ -30,10 +33,16 @@ class Held(Protocol):
 
 
 class Gateway:
-    """The data plane. `connections` is the set that the server under it waits for when it stops."""
+    """The data plane. `connections` is the set that the server under it waits for when it stops.
 
-    def __init__(self, snapshot: Snapshot, telemetry: Telemetry, ticker: Ticker) -> None:
+    With `tls` its clients speak TLS, which is agreed on here: the server under it would count none that has not.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, telemetry: Telemetry, ticker: Ticker, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.snapshot = snapshot
+        self.tls = tls
         self.telemetry = telemetry
         self.ticker = ticker
         self.connections: set[Held] = set()
@@ -45,10 +54,10 @@ class Gateway:
         telemetry.in_flight = lambda: sum(held.busy for held in self.connections)
         telemetry.connections = lambda: len(self.connections)
 
-    def protocol(self, *, server_state: Any, **_: Any) -> ClientConnection:
+    def protocol(self, *, server_state: Any, **_: Any) -> asyncio.Protocol:
         """Make the protocol of a new connection: what uvicorn takes for `http=`."""
         self.connections = server_state.connections
-        return ClientConnection(self)
+        return ClientConnection(self) if self.tls is None else Handshake(self, self.tls)
 
     def abort(self) -> None:
         """Cut what is left when the time to drain is over."""

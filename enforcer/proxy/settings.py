@@ -17,8 +17,8 @@ class Limits:
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     connections: Count = 10_000
-    """Client connections at most; one more is answered 503 and closed. Bounds memory and descriptors. With TLS, those
-    whose handshake is not over do not count yet; that may take a minute at most."""
+    """Client connections at most, TLS handshakes included; one more is answered 503 and closed, or dropped where it is
+    to be TLS. Bounds memory and descriptors."""
     pipelined: Count = 16
     """Requests on one connection that may wait for the one before; beyond, it closes after these. Bounds memory."""
     head: Bytes = 32768
@@ -44,6 +44,8 @@ class Timeouts:
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
+    handshake: Seconds = 10.0
+    """From accepting a connection until TLS is agreed on. Cuts a client that begins and stalls."""
     head: Seconds = 10.0
     """From the first byte of a head to its last. Cuts a client that drips."""
     body: Seconds = 30.0

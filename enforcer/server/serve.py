@@ -44,9 +44,8 @@ async def _serve(loaded: Loaded, gateway_socket: socket.socket, admin_socket: so
     loop = asyncio.get_running_loop()
     ticker = Ticker(loop)
     snapshot, memory = assemble(config, telemetry, ticker, loop)
-    gateway = Gateway(snapshot, telemetry, ticker)
     tls = config.listener.tls
-    context = tls.context() if tls is not None else None
+    gateway = Gateway(snapshot, telemetry, ticker, tls.context() if tls is not None else None)
     front = _Server(
         uvicorn.Config(
             _no_application,
@@ -54,7 +53,6 @@ async def _serve(loaded: Loaded, gateway_socket: socket.socket, admin_socket: so
             lifespan="off",
             log_config=None,
             timeout_graceful_shutdown=math.ceil(config.timeouts.drain),
-            ssl_context_factory=(lambda *_: context) if context is not None else None,
         )
     )
     back = _Server(

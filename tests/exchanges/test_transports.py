@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from harness.processes import Enforcer, enforcer
 from harness.servers import Server
 from harness.tunnels import ASK, SWITCH, read, read_until
 from harness.upstreams import Incoming, LeftError, Upstream, upstream
+from harness.usage import descriptors, memory, metric
 from harness.waiting import eventually
 
 LARGE = bytes(range(256)) * 8192
+FEW = 4
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +160,106 @@ def test_plain_text_on_a_tls_port_is_no_request(secure: tuple[Enforcer, Upstream
         with suppress(ConnectionError):
             assert b"HTTP/1.1" not in plain.recv(1000)
     assert len(app.requests) == before
+
+
+@contextmanager
+def tls_enforcer(
+    authority: Authority, authorization_server: Server, app: Upstream, **changes: Any
+) -> Iterator[Enforcer]:
+    """An enforcer that its clients speak TLS with."""
+    certificate, key = authority.issue("localhost")
+    listener = {"tls": {"certificate": str(certificate), "key": str(key)}}
+    with enforcer(config(app.url, authorization_server.port, listener=listener, **changes)) as process:
+        yield process
+
+
+def hello() -> bytes:
+    """Return what a client begins a handshake with."""
+    outgoing = ssl.MemoryBIO()
+    handshake = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with suppress(ssl.SSLWantReadError):
+        handshake.do_handshake()
+    return outgoing.read()
+
+
+def begin(port: int, first: bytes = b"") -> socket.socket:
+    """Connect, and send no more than the beginning of a handshake."""
+    connection = socket.create_connection(("127.0.0.1", port), 10)
+    connection.sendall(first)
+    return connection
+
+
+def ended(connection: socket.socket) -> bool:
+    """Tell whether the enforcer closes the connection without a byte."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+@pytest.mark.parametrize("part", ["nothing", "half", "all"])
+def test_a_handshake_that_is_not_over_is_a_connection(
+    authority: Authority, authorization_server: Server, app: Upstream, part: str
+) -> None:
+    """Over the limit, one more is dropped before it costs anything; there is room again when one has left."""
+    first = {"nothing": b"", "half": hello()[:100], "all": hello()}[part]
+    with ExitStack() as stack:
+        process = stack.enter_context(tls_enforcer(authority, authorization_server, app, limits={"connections": FEW}))
+        begun = [stack.enter_context(begin(process.port, first)) for _ in range(FEW)]
+        assert eventually(lambda: metric(process, "enforcer_connections") == FEW)
+        assert ended(stack.enter_context(begin(process.port)))
+        begun.pop().close()
+        assert eventually(lambda: metric(process, "enforcer_connections") == FEW - 1)
+        with Client(process.port, tls=authority.client_context()) as client:
+            assert client.ask("GET", "/thing").status == 200
+            assert ended(stack.enter_context(begin(process.port)))
+
+
+def test_a_handshake_that_stalls_is_cut(authority: Authority, authorization_server: Server, app: Upstream) -> None:
+    """Whether it drips or says nothing; others are served meanwhile, and nothing is raised."""
+    with tls_enforcer(authority, authorization_server, app, timeouts={"handshake": "300ms"}) as process:
+        first = hello()
+        silent, dripping = begin(process.port), begin(process.port, first[:1])
+        with Client(process.port, tls=authority.client_context()) as client, silent, dripping:
+            assert client.ask("GET", "/thing").status == 200
+            dripped = 1
+            with suppress(ConnectionError):
+                while dripped < len(first) and not select.select([dripping], [], [], 0.05)[0]:
+                    dripping.sendall(first[dripped : dripped + 1])
+                    dripped += 1
+            assert dripped < len(first)
+            assert ended(silent)
+            assert client.ask("GET", "/thing").status == 200
+        assert eventually(lambda: metric(process, "enforcer_connections") == 0)
+        assert "Traceback" not in process.log()
+
+
+def test_a_flood_of_handshakes_takes_no_memory(
+    authority: Authority, authorization_server: Server, app: Upstream
+) -> None:
+    """However many begin one, there is memory and there are descriptors for as many as are let in."""
+    first = hello()
+    with ExitStack() as stack:
+        process = stack.enter_context(tls_enforcer(authority, authorization_server, app, limits={"connections": FEW}))
+        for _ in range(FEW):
+            stack.enter_context(begin(process.port, first))
+        assert eventually(lambda: metric(process, "enforcer_connections") == FEW)
+        pid = process.process.pid
+        before = memory(pid), descriptors(pid)
+        for _ in range(1000):
+            with suppress(ConnectionError), begin(process.port, first) as refused:
+                assert ended(refused)
+        assert memory(pid) - before[0] < 2 * 1024**2
+        assert eventually(lambda: descriptors(pid) <= before[1])
+
+
+def test_a_handshake_holds_no_stop_up(authority: Authority, authorization_server: Server, app: Upstream) -> None:
+    """No request was heard on it: it ends when the server stops, with nothing raised."""
+    with tls_enforcer(authority, authorization_server, app) as process, begin(process.port, hello()[:100]) as begun:
+        assert eventually(lambda: metric(process, "enforcer_connections") == 1)
+        assert process.stop() == 0
+        assert ended(begun)
+        assert "Traceback" not in process.log()
 
 
 @pytest.mark.parametrize("wrong", ["authority", "name", "no certificate of ours"])
