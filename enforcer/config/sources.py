@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -16,6 +17,17 @@ MOST_BYTES: Final = 1024**2
 """Size of a file at most; a bundle of all public authorities has 200 KiB. `{file: /dev/zero}` must end."""
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that is read by others; equal to another where path and content are, so that a renewed one is seen."""
+
+    path: Path
+    digest: bytes = field(repr=False)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
 @dataclass(slots=True)
 class Sources:
     """Where to look, and in `files` what was looked at. Without an environment, secrets are left where they are."""
@@ -24,12 +36,12 @@ class Sources:
     environment: Mapping[str, str] | None
     files: set[Path] = field(default_factory=set)
 
-    def file(self, name: object) -> Path:
+    def file(self, name: object) -> File:
         """Find a file that can be read; raises ValueError."""
         if not isinstance(name, str):
             raise ValueError("expected the path of a file")  # noqa: TRY004 - pydantic collects ValueErrors
-        path, _ = self._read(name)
-        return path.absolute()
+        path, data = self._read(name)
+        return File(path.absolute(), sha256(data).digest())
 
     def secret(self, place: object) -> Secret:
         """Fetch a secret from its place; raises ValueError, which never shows what was found there."""
@@ -86,7 +98,7 @@ def _secret(data: bytes, place: str) -> Secret:
     return Secret(text)
 
 
-def _read_file(name: object, info: ValidationInfo[Sources]) -> Path:
+def _read_file(name: object, info: ValidationInfo[Sources]) -> File:
     return info.context.file(name)
 
 
@@ -105,5 +117,5 @@ _PLACE: dict[str, Any] = {
     "maxProperties": 1,
 }
 
-ReadableFile = Annotated[Path, PlainValidator(_read_file, json_schema_input_type=str)]
+ReadableFile = Annotated[File, PlainValidator(_read_file, json_schema_input_type=str)]
 SecretElsewhere = Annotated[Secret, PlainValidator(_read_secret), WithJsonSchema(_PLACE)]

@@ -40,7 +40,7 @@ def assemble(
     limiter = UnseenLimiter(config.limits.unseen_tokens)
     verifiers: dict[str | None, Verifier] = {}
     for server in config.authorization_servers:
-        source, _ = make_source(server, ticker, loop)
+        source = make_source(server, ticker, loop)
         verifier = Verifier(
             server.name,
             source,

@@ -21,31 +21,28 @@ async def ask(server: AuthorizationServer, token: bytes) -> Answer:
     """Ask once what a token is worth, as when serving; raises IntrospectionError."""
     loop = asyncio.get_running_loop()
     ticker = Ticker(loop)
-    source, pools = make_source(server, ticker, loop)
+    source = make_source(server, ticker, loop)
     told: asyncio.Future[Answer | IntrospectionError] = loop.create_future()
     source.introspect(token, told.set_result)
     try:
         result = await told
     finally:
+        source.close()
         ticker.stop()
-        for pool in pools:
-            await pool.close()
     if isinstance(result, IntrospectionError):
         raise result
     return result
 
 
-def make_source(
-    server: AuthorizationServer, ticker: Ticker, loop: asyncio.AbstractEventLoop
-) -> tuple[Source, tuple[Pool, ...]]:
-    """Make what says what a server's tokens are worth, and the pools of connections to it."""
+def make_source(server: AuthorizationServer, ticker: Ticker, loop: asyncio.AbstractEventLoop) -> Source:
+    """Make what says what a server's tokens are worth; it owns all that it needs for that, until it is closed."""
     endpoint = parse_url(server.introspection_endpoint)
     caller = _caller(server, endpoint, ticker, loop)
     authenticate = secret_basic if server.client_authentication == "client_secret_basic" else secret_post
     authentication = authenticate(server.client_id, server.client_secret)
     introspector = Introspector(caller, endpoint.authority, endpoint.target, authentication, server.breaker)
     if server.verify == "introspect" or server.issuer is None or server.jwks_uri is None:
-        return introspector, (caller.pool,)
+        return introspector
     # Cryptography is a large import, and most need none.
     from enforcer.tokens.fetcher import Fetcher
     from enforcer.tokens.keysource import KeySource
@@ -55,8 +52,7 @@ def make_source(
     fetching = _caller(server, location, ticker, loop)
     document = Fetcher(fetching, location.authority, location.target)
     keys = KeySource(server.name, document, server.keys, ticker)
-    signed = SignedTokens(keys, server.issuer, server.jwt, introspector, time.time)
-    return signed, (caller.pool, fetching.pool)
+    return SignedTokens(keys, server.issuer, server.jwt, introspector, time.time)
 
 
 def _caller(server: AuthorizationServer, location: Location, ticker: Ticker, loop: asyncio.AbstractEventLoop) -> Caller:

@@ -22,6 +22,10 @@ class Fetcher:
         """Fetch it; `done` gets the body, or the error, exactly once, now or later."""
         self._caller.call(self._request, lambda outcome: done(_read(outcome)))
 
+    def close(self) -> None:
+        """Keep no connection for later; a running fetch ends by itself."""
+        self._caller.close()
+
 
 def _read(outcome: Reply | UpstreamError) -> bytes | IntrospectionError:
     if isinstance(outcome, UpstreamError):

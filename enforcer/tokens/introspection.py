@@ -73,6 +73,10 @@ class Introspector:
 
         self._caller.call(request, ended)
 
+    def close(self) -> None:
+        """Keep no connection for later; running calls end by themselves."""
+        self._caller.close()
+
     def circuit_open(self) -> bool:
         """Tell whether the server failed too often, and is left alone for a while."""
         return self._breaker.is_open

@@ -24,6 +24,9 @@ class Document(Protocol):
     def fetch(self, done: fetcher.Done) -> None:
         """Fetch it; `done` gets the body, or the error, exactly once, now or later."""
 
+    def close(self) -> None:
+        """Keep no connection for later."""
+
 
 class KeySource:
     """The keys of the authorization server `name`, fetched from `document` by the ticker's clock."""
@@ -54,8 +57,9 @@ class KeySource:
         self._fetch()
 
     def close(self) -> None:
-        """Fetch no more of itself."""
+        """Fetch no more of itself; who still asks is answered as before."""
         self._ticker.remove(self._sweep)
+        self._document.close()
 
     def _sweep(self, now: float) -> None:
         if self._freshness.is_due(now):

@@ -49,6 +49,11 @@ class SignedTokens:
 
         self._keys.renew(renewed)
 
+    def close(self) -> None:
+        """End what goes on in the background; who still asks is answered as before."""
+        self._keys.close()
+        self._others.close()
+
     def circuit_open(self) -> bool:
         """Tell whether the server failed too often, and is left alone for a while."""
         return self._others.circuit_open()

@@ -34,6 +34,9 @@ class Source(Protocol):
     def circuit_open(self) -> bool:
         """Tell whether it failed too often, and is left alone for a while."""
 
+    def close(self) -> None:
+        """End what goes on in the background: it is replaced. Running calls end; who still asks is answered."""
+
 
 class Waiter(Protocol):
     """Who waits for an answer."""

@@ -49,7 +49,10 @@ class RetryBudget:
 
 
 class Caller:
-    """Makes calls to one server: `timeout` in seconds, `max_answer` in bytes."""
+    """Makes calls to one server: `timeout` in seconds, `max_answer` in bytes.
+
+    It watches the time only while there are calls, as its pool does.
+    """
 
     def __init__(self, pool: Pool, *, timeout: float, max_answer: int) -> None:
         self.pool = pool
@@ -57,18 +60,21 @@ class Caller:
         self.max_answer = max_answer
         self.retries = RetryBudget()
         self._calls: dict[_Call, float] = {}
-        pool.ticker.add(self._sweep)
+        self._watching = False
 
     def call(self, request: bytes, done: Done) -> None:
         """Send a whole request; `done` gets the answer, or the error, exactly once, now or later."""
         call = _Call(self, request, done)
         self.retries.call()
+        if not self._watching:
+            self._watching = True
+            self.pool.ticker.add(self._sweep)
         self._calls[call] = self.pool.ticker.next + self.timeout
         self.pool.request(call)
 
     def close(self) -> None:
-        """Watch the time no more."""
-        self.pool.ticker.remove(self._sweep)
+        """Keep no connection for later; running calls end by themselves."""
+        self.pool.close()
 
     def ended(self, call: _Call) -> None:
         """Forget a call."""
@@ -82,6 +88,9 @@ class Caller:
             late.append(call)
         for call in late:
             call.expire()
+        if not self._calls:
+            self._watching = False
+            self.pool.ticker.remove(self._sweep)
 
 
 class _Call:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from enforcer.errors import UpstreamError, UpstreamFailure
@@ -57,7 +57,10 @@ class Endpoint:
 
 
 class Pool:
-    """The connections to one server, at most `settings.connections`, and the queue for them."""
+    """The connections to one server, at most `settings.connections`, and the queue for them.
+
+    It watches the time only while there are any, so that one that is used no more needs no other end than `close`.
+    """
 
     def __init__(
         self, endpoint: Endpoint, settings: PoolSettings, ticker: Ticker, loop: asyncio.AbstractEventLoop
@@ -72,8 +75,8 @@ class Pool:
         self._waiting_fresh: deque[tuple[Receiver, float]] = deque()
         self._opening = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._watching = False
         self.opened = 0
-        ticker.add(self._sweep)
 
     def request(self, receiver: Receiver, *, fresh: bool = False) -> None:
         """Hand a connection to `receiver.on_connection`, at once or later; `fresh`: one never used before."""
@@ -114,13 +117,11 @@ class Pool:
                 self._idle.remove(connection)
             self._open()
 
-    async def close(self) -> None:
-        """Close what is idle and fail what waits; running exchanges end by themselves."""
-        self.ticker.remove(self._sweep)
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    def close(self) -> None:
+        """Keep no connection for later: idle ones end now, running and waiting exchanges are served to their end."""
+        self.settings = replace(self.settings, keep_alive_timeout=0.0)
         for connection in tuple(self._idle):
+            self.forget(connection)
             connection.transport.close()
 
     def report(self, error: BaseException) -> None:
@@ -128,6 +129,9 @@ class Pool:
         self._loop.call_exception_handler({"message": f"exchange with {self.endpoint}", "exception": error})
 
     def _open(self) -> None:
+        if not self._watching:
+            self._watching = True
+            self.ticker.add(self._sweep)
         wanted = len(self._waiting) + len(self._waiting_fresh)
         while wanted > self._opening and len(self._all) + self._opening < self.settings.connections:
             self._opening += 1
@@ -189,6 +193,9 @@ class Pool:
             while queue and queue[0][1] <= now:
                 error = UpstreamError(UpstreamFailure.OVERLOADED, "no connection became free in time")
                 queue.popleft()[0].on_failure(error, False)
+        if not (self._all or self._opening or self._waiting or self._waiting_fresh):
+            self._watching = False
+            self.ticker.remove(self._sweep)
 
 
 def _describe(error: Exception) -> str:

@@ -149,6 +149,21 @@ def test_tls_files_are_loaded(loads: Loads, certificate: str) -> None:
     assert {path.name for path in loaded.files} == {"config.yaml", "one.crt", "one.key"}
 
 
+def test_settings_are_equal_unless_they_or_their_files_changed(loads: Loads, certificate: str, tmp_path: Path) -> None:
+    """So that what did not change is kept at a reload, and a renewed certificate is not overlooked."""
+    server = f"https://127.0.0.1:8090, tls: {{ca: {certificate}/one.crt}}"
+    changed = {"http://127.0.0.1:8090": server}
+    before = loads(changed=changed).config
+    assert loads(changed=changed).config == before
+    assert hash(loads(changed=changed).config.upstream) == hash(before.upstream)
+    assert loads("log: {level: debug}\n", changed).config != before
+    file = tmp_path / certificate / "one.crt"
+    file.write_bytes(file.read_bytes() + b"\n")
+    after = loads(changed=changed).config
+    assert after.upstream != before.upstream
+    assert after.authorization_servers == before.authorization_servers
+
+
 @pytest.mark.parametrize(
     ("key", "reason"),
     [

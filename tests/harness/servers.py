@@ -30,6 +30,12 @@ class Server:
         self.port: int = self._socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
+    @property
+    def open(self) -> int:
+        """How many connections are open."""
+        with self._lock:
+            return len(self._open)
+
     def close(self) -> None:
         """Stop listening and break all connections."""
         if self._socket.fileno() < 0:

@@ -30,7 +30,7 @@ def fetch(port: int, times: int = 1, timeout: float = 5.0) -> list[Result]:
             fetcher.fetch(told.set_result)
             results.append(await told)
         ticker.stop()
-        await pool.close()
+        pool.close()
         return results
 
     return asyncio.run(run())

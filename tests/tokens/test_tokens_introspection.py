@@ -36,7 +36,6 @@ def ask(server: Server, *tokens: bytes, authentication: Authentication = BASIC) 
             told: asyncio.Future[Answer | IntrospectionError] = loop.create_future()
             introspector.introspect(token, told.set_result)
             results.append(await told)
-        await pool.close()
         caller.close()
         ticker.stop()
         return results
@@ -144,7 +143,7 @@ def test_a_full_queue_of_our_own_says_nothing_of_the_server() -> None:
         last: asyncio.Future[Answer | IntrospectionError] = loop.create_future()
         introspector.introspect(b"t", last.set_result)
         results = [future.result() for future in told] + [await last]
-        await pool.close()
+        pool.close()
         ticker.stop()
         return results
 

@@ -64,6 +64,9 @@ class Document:
         if self.at_once:
             self.come()
 
+    def close(self) -> None:
+        self.closed = True
+
     def come(self) -> None:
         pending, self._pending = self._pending, []
         for done in pending:
@@ -214,7 +217,7 @@ def test_a_closed_source_fetches_no_more_of_itself() -> None:
     bed = Bed().started()
     bed.source.close()
     bed.advance(1000.0)
-    assert bed.document.fetches == 1
+    assert (bed.document.fetches, bed.document.closed) == (1, True)
 
 
 def test_keys_come_from_a_server() -> None:
@@ -232,7 +235,7 @@ def test_keys_come_from_a_server() -> None:
         assert source.keys is outcome
         source.close()
         ticker.stop()
-        await pool.close()
+        pool.close()
         return outcome
 
     with serving(lambda head, _: response(body("a", "b"), "200 OK", "Content-Type: application/json")) as server:

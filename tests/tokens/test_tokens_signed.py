@@ -31,6 +31,9 @@ class Keys:
         self._newer = newer
         self.renewals = 0
 
+    def close(self) -> None:
+        self.closed = True
+
     def renew(self, done: Callable[[KeySet | IntrospectionError], None]) -> None:
         self.renewals += 1
         done(self._newer)
@@ -48,6 +51,9 @@ class Others:
 
     def circuit_open(self) -> bool:
         return True
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def ask(token: bytes, keys: Keys, others: Others) -> Answer | IntrospectionError:
@@ -84,6 +90,14 @@ def test_an_opaque_token_is_asked_about() -> None:
     keys, others = Keys(key_set(FIRST), DOWN), Others()
     assert ask(b"opaque", keys, others) is DOWN
     assert (keys.renewals, others.asked) == (0, [b"opaque"])
+
+
+def test_whoever_is_closed_closes_what_is_its_own() -> None:
+    """The keys, which would be fetched for ever, and the connections."""
+    keys, others = Keys(key_set(FIRST), DOWN), Others()
+    SignedTokens(keys, ISSUER, JwtSettings(), others, lambda: NOW).close()  # type: ignore[arg-type]
+    assert keys.closed
+    assert others.closed
 
 
 def test_an_unknown_key_is_looked_for_once() -> None:

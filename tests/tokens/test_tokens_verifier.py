@@ -35,6 +35,9 @@ class Source:
     def circuit_open(self) -> bool:
         return False
 
+    def close(self) -> None:
+        raise AssertionError("the verifier ends nothing")
+
     def answer(self) -> None:
         pending, self._pending = self._pending, []
         for token, done in pending:
