@@ -20,7 +20,7 @@ PURE = (
     *("errors", "units", "secret", "wire.fields", "wire.target"),
     *("tokens.bearer", "tokens.answer", "tokens.challenge", "tokens.cache", "tokens.limiter", "tokens.breaker"),
     *("tokens.objects", "tokens.jws", "tokens.jwks", "tokens.jwt", "tokens.freshness"),
-    *("tokens.metadata", "tokens.binding", "tokens.proof"),
+    *("tokens.metadata", "tokens.binding", "tokens.possession", "tokens.replays", "tokens.proof"),
     *("policy.rules", "policy.matcher", "policy.decision"),
     *("policy.trial", "policy.explain", "policy.wording", "policy.cases", "policy.junit", "policy.lint"),
     *("policy.journal", "policy.places", "policy.learn", "policy.writing", "policy.openapi"),
@@ -164,6 +164,12 @@ def test_a_permit_is_made_in_no_other_way() -> None:
     (decide,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "decide"]
     inside = {id(node) for node in ast.walk(decide)}
     assert all(id(call) in inside for call in _calls(MODULES["enforcer.policy.decision"], "Allow"))
+
+
+def test_only_a_comparison_proves_possession() -> None:
+    """A bound token passes for nothing that somebody else says."""
+    makers = {module.name for module in ENFORCER if any(_calls(module, "Proven"))}
+    assert makers == {"enforcer.tokens.possession"}
 
 
 def test_a_request_head_takes_a_permit() -> None:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
-from hmac import compare_digest
 from typing import Any, Final
 
 from enforcer.tokens.jws import encode
@@ -49,11 +48,8 @@ def binding(claims: Mapping[str, Any]) -> Binding:
     return UNKNOWN
 
 
-def certificate_matches(thumbprint: str, certificate: bytes) -> bool:
-    """Tell whether a certificate (DER) is the one that a token is bound to (RFC 8705 §3.1 `x5t#S256`)."""
-    return matches(thumbprint, certificate)
-
-
-def matches(thumbprint: str, data: bytes) -> bool:
-    """Tell whether a text is the SHA-256 of some data, base64url, in a time that does not show where it differs."""
-    return compare_digest(thumbprint.encode("utf-8", "surrogatepass"), encode(sha256(data).digest()))
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of some data, base64url: what names a certificate (DER, RFC 8705 §3.1) and a token
+    (RFC 9449 §4.2 `ath`).
+    """
+    return encode(sha256(data).digest()).decode()

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,7 @@ from joserfc.jwa import JWS_ALGORITHMS
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.tokens.binding import digest
 from enforcer.tokens.jws import decode
 from enforcer.tokens.objects import read_object
 
@@ -50,10 +52,6 @@ class Key:
     def verifies(self, algorithm: str, signed: bytes, signature: bytes) -> bool:
         """Tell whether the signature is this key's, made with an algorithm that it may be used with."""
         return algorithm in self.algorithms and _MODELS[algorithm].verify(signed, signature, self.material)
-
-    def thumbprint(self) -> str:
-        """Return the key's SHA-256 thumbprint, base64url (RFC 7638 §3)."""
-        return self.material.thumbprint()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +95,21 @@ def read_key(members: object) -> Key | None:
     if material is None or not isinstance(kid, str | None):
         return None
     return Key(kid, fitting, material)
+
+
+def thumbprint(members: object) -> str | None:
+    """Return the SHA-256 thumbprint of a JWK, base64url (RFC 7638 §3); None where it has not what makes a key.
+
+    Keys that are equal have equal ones; whether it is a key at all is not looked at.
+    """
+    if not isinstance(members, dict):
+        return None
+    kind = members.get("kty")
+    names = _MEMBERS.get(kind, ()) if isinstance(kind, str) else ()
+    needed = {name: value for name in sorted(names) if isinstance(value := members.get(name), str)}
+    if not needed or len(needed) != len(names):
+        return None
+    return digest(json.dumps(needed, separators=(",", ":")).encode())
 
 
 def _fitting(members: Mapping[str, Any]) -> frozenset[str]:

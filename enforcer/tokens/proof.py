@@ -2,7 +2,7 @@
 
 1. A proof is for one request and one token: method, URL and token are in it, and it is accepted once.
 2. It is fresh, and its key is the one that the token names; any other key proves nothing.
-3. Where no more proofs can be remembered, none is accepted: a proof seen before would pass as new.
+3. The signature is verified last, and only with the token's key: whatever else is wrong costs no cryptography.
 """
 
 from __future__ import annotations
@@ -10,97 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from hashlib import blake2b
-from typing import Any, ClassVar, Final, final
+from typing import Any, Final
 
-from enforcer.tokens.binding import matches
-from enforcer.tokens.jwks import read_key
+from enforcer.tokens.answer import Active
+from enforcer.tokens.binding import digest
+from enforcer.tokens.jwks import read_key, thumbprint
 from enforcer.tokens.jws import parse
-from enforcer.tokens.jwt_settings import Algorithm
 from enforcer.tokens.objects import read_object
-from enforcer.units import CLOSED, Count, Seconds, SecondsOrZero
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProofSettings:
-    """Which DPoP proofs are accepted (RFC 9449)."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
-
-    algorithms: tuple[Algorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
-    """Algorithms that a proof may be signed with, all of them asymmetric; a challenge names them."""
-    max_age: Seconds = 60.0
-    """How old a proof may be. Short, since it bounds how many must be remembered; clocks of devices differ, though."""
-    clock_skew: SecondsOrZero = 15.0
-    """How far the client's clock may be ahead. More than for a server, whose clock is better kept."""
-    replays: Count = 300_000
-    """Proofs remembered at most (about 100 B each), for up to twice as long as they are accepted; one more is refused.
-    Bounds memory, and with it the proofs a second: to about 2,000 with the other defaults."""
-
-
-class Fault(StrEnum):
-    """Why a proof was refused. The values are log words."""
-
-    MISSING = "missing_proof"
-    SEVERAL = "several_proofs"
-    MALFORMED = "malformed_proof"  # no JWS, or without what must be in it
-    TYPE = "wrong_typ"
-    ALGORITHM = "wrong_algorithm"
-    KEY = "unusable_key"
-    SIGNATURE = "wrong_signature"
-    BINDING = "other_key_than_the_tokens"
-    METHOD = "wrong_method"
-    URL = "wrong_url"
-    TIME = "not_fresh"
-    TOKEN = "other_token"  # noqa: S105 - a log word
-    REPLAYED = "replayed"
-    FULL = "too_many_proofs"  # ours to answer for: nothing is wrong with the proof
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """The holder of the token has the key that it is bound to."""
-
-
-_PROVEN: Final = Proven()
-
-
-class ReplayCache:
-    """Remembers proofs for at least as long as they would be accepted. `now` is seconds since the epoch.
-
-    There are two sets, of the proofs of this while and of the one before, so that forgetting costs nothing.
-    """
-
-    __slots__ = ("_before", "_most", "_now", "_since", "_while")
-
-    def __init__(self, settings: ProofSettings) -> None:
-        self._while = settings.max_age + settings.clock_skew
-        self._most = settings.replays
-        self._since = 0.0
-        self._now: set[bytes] = set()
-        self._before: set[bytes] = set()
-
-    def remember(self, thumbprint: str, jti: str, now: float) -> Fault | None:
-        """Note that a proof is used; returns the fault where it was used before, or cannot be remembered."""
-        digest = blake2b(thumbprint.encode() + b"\0" + jti.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        age = now - self._since
-        if age >= self._while:
-            self._before = self._now if age < 2 * self._while else set()
-            self._now = set()
-        if not 0.0 <= age < self._while:
-            # Also where the clock was set back: what is here is then kept for a while more, and no longer.
-            self._since = now
-        if digest in self._now or digest in self._before:
-            return Fault.REPLAYED
-        if len(self) >= self._most:
-            return Fault.FULL
-        self._now.add(digest)
-        return None
-
-    def __len__(self) -> int:
-        return len(self._now) + len(self._before)
+from enforcer.tokens.possession import Fault, Proven, with_key
+from enforcer.tokens.proof_settings import ProofSettings
+from enforcer.tokens.replays import ReplayCache, name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,39 +34,53 @@ class Request:
 def check(
     proofs: Sequence[bytes],
     request: Request,
-    thumbprint: str,
+    answer: Active,
     settings: ProofSettings,
     replays: ReplayCache,
     now: float,
 ) -> Proven | Fault:
-    """Check that a request comes from the holder of the key with this thumbprint (RFC 9449 §4.3, §7.1).
+    """Check that a request comes from the holder of the key that its token is bound to (RFC 9449 §4.3, §7.1).
 
-    `proofs` are the values of all DPoP fields; `thumbprint` is `cnf.jkt` of the token; `now` seconds since the epoch.
+    `proofs` are the values of all DPoP fields; `answer` is what the token is worth; `now` seconds since the epoch.
     """
     if len(proofs) != 1:
         return Fault.SEVERAL if proofs else Fault.MISSING
+    if len(proofs[0]) > settings.size:
+        return Fault.SIZE
     jws = parse(proofs[0])
     if jws is None:
         return Fault.MALFORMED
-    typ, algorithm = jws.header.get("typ"), jws.header.get("alg")
+    typ, algorithm, jwk = (jws.header.get(member) for member in ("typ", "alg", "jwk"))
     # RFC 7515 §4.1.9: a media type, whose case does not matter
     if not isinstance(typ, str) or typ.lower().removeprefix("application/") != "dpop+jwt":
         return Fault.TYPE
     if algorithm not in settings.algorithms:
         return Fault.ALGORITHM
-    key = read_key(jws.header.get("jwk"))
-    if key is None:
-        return Fault.KEY
-    if key.thumbprint() != thumbprint:
-        return Fault.BINDING
-    if not key.verifies(algorithm, jws.signed, jws.signature):
-        return Fault.SIGNATURE
     try:
         claims = read_object(jws.payload)
     except ValueError:
         return Fault.MALFORMED
-    fault = _mismatch(claims, request, settings, now) or replays.remember(thumbprint, claims["jti"], now)
-    return fault or _PROVEN
+    shown = thumbprint(jwk)
+    if shown is None:
+        return Fault.UNUSABLE_KEY
+    proven = with_key(answer, shown)
+    if not isinstance(proven, Proven):
+        return proven
+    wrong = _mismatch(claims, request, settings, now)
+    if wrong is not None:
+        return wrong
+    used = name(shown, claims["jti"])
+    refused = replays.look(used, settings, now)
+    if refused is not None:
+        return refused
+    key = read_key(jwk)
+    if key is None:
+        return Fault.UNUSABLE_KEY
+    if not key.verifies(algorithm, jws.signed, jws.signature):
+        return Fault.SIGNATURE
+    # Not before: whoever has no key must not use up the proofs of others.
+    replays.remember(used)
+    return proven
 
 
 def _mismatch(claims: Mapping[str, Any], request: Request, settings: ProofSettings, now: float) -> Fault | None:
@@ -163,7 +96,7 @@ def _mismatch(claims: Mapping[str, Any], request: Request, settings: ProofSettin
         return Fault.URL
     if not now - settings.max_age <= issued <= now + settings.clock_skew:
         return Fault.TIME
-    return None if matches(token, request.token) else Fault.TOKEN
+    return None if token == digest(request.token) else Fault.TOKEN
 
 
 # RFC 3986 §3.2: no user in the authority; what follows the path is not compared (RFC 9449 §4.3)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.jwks import MOST_KEYS, Key, KeySet, parse, read_key
+from enforcer.tokens.jwks import MOST_KEYS, Key, KeySet, parse, read_key, thumbprint
 from enforcer.tokens.jws import decode, encode
 from enforcer.tokens.jwt_settings import Algorithm
 
@@ -45,16 +45,36 @@ def keys(*members: Any) -> KeySet:
 
 
 @pytest.mark.parametrize(
-    ("members", "thumbprint"),
+    ("members", "expected"),
     [
         (RSA, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"),  # RFC 7638 §3.1
         (OKP, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"),  # RFC 8037 A.3
     ],
 )
-def test_the_thumbprints_of_the_rfcs(members: dict[str, str], thumbprint: str) -> None:
-    """Of what makes the key, and of nothing else that stands beside it."""
-    assert read(members).thumbprint() == thumbprint
-    assert read({**members, "kid": "another", "use": "sig", "x5t": "x"}).thumbprint() == thumbprint
+def test_the_thumbprints_of_the_rfcs(members: dict[str, str], expected: str) -> None:
+    """Of what makes the key, in whatever order, and of nothing else that stands beside it."""
+    assert thumbprint(members) == expected
+    others = {**dict(reversed(members.items())), "kid": "another", "use": "sig", "x5t": "x"}
+    assert thumbprint(others) == expected
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "ES384", "ES512", "EdDSA"])
+def test_the_thumbprint_is_what_another_library_makes_of_the_key(algorithm: str) -> None:
+    """Of each type and curve."""
+    private = key(algorithm)
+    assert thumbprint(public(private)) == private.thumbprint()
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        *(None, [], "x", {}, {"kty": "oct", "k": "x"}, {"kty": ["EC"]}, {**OKP, "kty": "okp"}, {**OKP, "x": 1}),
+        *({**OKP, "x": None}, {name: value for name, value in RSA.items() if name != "e"}),
+    ],
+)
+def test_what_has_not_what_makes_a_key_has_no_thumbprint(members: Any) -> None:
+    """Whatever somebody wrote."""
+    assert thumbprint(members) is None
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,14 @@ import pytest
 from harness.signing import AnyKey, key, public, sign, text
 from hypothesis import given
 from hypothesis import strategies as st
-from joserfc.jwk import ECKey
 
-from enforcer.tokens.jwks import read_key
+from enforcer.tokens.answer import Active, from_claims
+from enforcer.tokens.jwks import Key, thumbprint
 from enforcer.tokens.jws import encode
-from enforcer.tokens.proof import Fault, ProofSettings, Proven, ReplayCache, Request, check, normal_url
+from enforcer.tokens.possession import Fault, Proven
+from enforcer.tokens.proof import Request, check, normal_url
+from enforcer.tokens.proof_settings import ProofSettings
+from enforcer.tokens.replays import ReplayCache, name
 
 # RFC 9449 §7.1
 TOKEN = b"Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU"
@@ -43,18 +46,22 @@ def proof(claims: Any = None, header: Any = None, private: AnyKey = MINE, **memb
     return sign(header or HEADER, {**CLAIMS, **members} if claims is None else claims, private, "ES256")
 
 
-def checked(
-    *proofs: bytes, request: Request = REQUEST, thumbprint: str = JKT, settings: ProofSettings = SETTINGS
-) -> Proven | Fault:
-    return check(proofs, request, thumbprint, settings, ReplayCache(settings), NOW)
+def bound(thumbprint: str = JKT) -> Active:
+    return from_claims({"cnf": {"jkt": thumbprint}})
+
+
+def checked(*proofs: bytes, request: Request = REQUEST, thumbprint: str = JKT) -> Proven | Fault:
+    return check(proofs, request, bound(thumbprint), SETTINGS, ReplayCache(), NOW)
 
 
 def test_the_proof_of_the_rfc_is_accepted_for_its_request() -> None:
     """RFC 9449 §7.1, and §6.1 for the key's thumbprint."""
     request = Request(method=b"GET", url="https://resource.example.org/protectedresource", token=TOKEN)
-    replays = ReplayCache(SETTINGS)
-    assert isinstance(check([PROOF], request, THUMBPRINT, SETTINGS, replays, IAT), Proven)
-    assert check([PROOF], request, THUMBPRINT, SETTINGS, replays, IAT) is Fault.REPLAYED
+    replays, answer = ReplayCache(), bound(THUMBPRINT)
+    proven = check([PROOF], request, answer, SETTINGS, replays, IAT)
+    assert isinstance(proven, Proven)
+    assert proven.answer is answer
+    assert check([PROOF], request, answer, SETTINGS, replays, IAT) is Fault.REPLAYED
 
 
 def test_a_proof_for_the_token_endpoint_is_none_for_a_resource() -> None:
@@ -135,22 +142,74 @@ def test_a_signature_of_another_key_proves_nothing() -> None:
         *(None, {}, [], "x", {"kty": "oct", "k": "c2VjcmV0"}),
         MINE.as_dict(private=True),
         {**public(MINE), "use": "enc"},
-        {**public(MINE), "y": "AA"},
+        {**public(MINE), "alg": "ES384"},
     ],
 )
 def test_a_key_is_public_and_verifies(jwk: Any) -> None:
     """RFC 9449 §4.3, 7."""
-    assert checked(proof(header={**HEADER, "jwk": jwk})) is Fault.KEY
-    assert checked(proof(header=without(HEADER, "jwk"))) is Fault.KEY
+    assert checked(proof(header={**HEADER, "jwk": jwk})) is Fault.UNUSABLE_KEY
+    assert checked(proof(header=without(HEADER, "jwk"))) is Fault.UNUSABLE_KEY
+
+
+def test_a_key_that_is_no_point_of_its_curve_is_none() -> None:
+    """Also where a token could be bound to it."""
+    jwk = {**public(MINE), "y": "AA"}
+    assert checked(proof(header={**HEADER, "jwk": jwk}), thumbprint=thumbprint(jwk) or "") is Fault.UNUSABLE_KEY
 
 
 def test_a_key_that_the_token_is_not_bound_to_proves_nothing() -> None:
     """RFC 9449 §7.1: whoever stole a token has a key too, but not this one."""
     thief = key("ES256", 2)
     signed = sign({**HEADER, "jwk": public(thief)}, CLAIMS, thief, "ES256")
-    assert checked(signed) is Fault.BINDING
-    assert checked(proof(), thumbprint="") is Fault.BINDING
-    assert checked(proof(), thumbprint=JKT + "=") is Fault.BINDING
+    assert checked(signed) is Fault.KEY
+    assert checked(proof(), thumbprint=JKT + "=") is Fault.KEY
+    assert checked(proof(header={**HEADER, "jwk": {**public(MINE), "y": "AA"}})) is Fault.KEY
+
+
+@pytest.mark.parametrize(
+    ("confirmation", "expected"),
+    [
+        (None, Fault.UNBOUND),
+        ({"x5t#S256": JKT}, Fault.UNBOUND),
+        ({"jkt": ""}, Fault.UNKNOWN),
+        ({"jkt": JKT, "x5t#S256": JKT}, Fault.UNKNOWN),
+    ],
+)
+def test_a_proof_does_not_prove_another_binding_than_to_a_key(confirmation: Any, expected: Fault) -> None:
+    """RFC 9449 §7.1: the token must be bound to the proof's key."""
+    answer = from_claims({"cnf": confirmation})
+    assert check([proof()], REQUEST, answer, SETTINGS, ReplayCache(), NOW) is expected
+
+
+def test_a_proof_is_not_too_large() -> None:
+    """Whatever is in it is not looked at."""
+    for size, expected in ((8192, Fault.MALFORMED), (8193, Fault.SIZE)):
+        assert checked(b"a" * size) is expected
+
+
+def test_the_signature_is_verified_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only with the token's key: nothing that is wrong by itself costs more than reading it."""
+    verified: list[str] = []
+
+    def verifies(_: Key, algorithm: str, __: bytes, ___: bytes) -> bool:
+        verified.append(algorithm)
+        return False
+
+    monkeypatch.setattr(Key, "verifies", verifies)
+    thief = key("ES256", 2)
+    for wrong in (
+        *(b"x", proof(htm="POST"), proof(htu="https://x/"), proof(iat=0), proof(ath="x"), proof(jti="")),
+        proof(header={**HEADER, "typ": "jwt"}),
+        proof(header={**HEADER, "jwk": public(thief)}, private=thief),
+    ):
+        assert isinstance(checked(wrong), Fault)
+    replays = ReplayCache()
+    replays.look(used := name(JKT, CLAIMS["jti"]), SETTINGS, NOW)
+    replays.remember(used)
+    assert check([proof()], REQUEST, bound(), SETTINGS, replays, NOW) is Fault.REPLAYED
+    assert verified == []
+    assert checked(proof()) is Fault.SIGNATURE
+    assert verified == ["ES256"]
 
 
 @pytest.mark.parametrize("method", ["POST", "get", "GET ", "", None, 1, ["GET"]])
@@ -238,65 +297,31 @@ def test_a_proof_is_for_one_token(ath: str) -> None:
 def test_a_proof_is_accepted_once_for_as_long_as_it_would_be_fresh() -> None:
     """RFC 9449 §11.1; at its end it is refused for its age."""
     for first in (0.0, 0.5, 37.4, 74.9):
-        replays = ReplayCache(SETTINGS)
-        replays.remember("x", "x", NOW)
+        replays = ReplayCache()
+        replays.look(b"x", SETTINGS, NOW)
         signed = proof(iat=NOW + first + SETTINGS.clock_skew)
         at = NOW + first
-        assert isinstance(check([signed], REQUEST, JKT, SETTINGS, replays, at), Proven)
+        assert isinstance(check([signed], REQUEST, bound(), SETTINGS, replays, at), Proven)
         for later in (0.0, 0.1, 30.0, 60.0, 74.9, 75.0):
-            assert check([signed], REQUEST, JKT, SETTINGS, replays, at + later) is Fault.REPLAYED
-        assert check([signed], REQUEST, JKT, SETTINGS, replays, at + 75.1) is Fault.TIME
-
-
-@pytest.mark.parametrize("times", [[0, 74, 76, 148], [0, 75, 149], [0, 76], [0, 10, 20, 30, 40, 50, 60, 70, 74.9]])
-def test_other_proofs_in_between_make_no_difference(times: list[float]) -> None:
-    """Whenever the sets change places."""
-    replays = ReplayCache(SETTINGS)
-    seen: dict[str, float] = {}
-    for number, at in enumerate(times):
-        for jti, since in seen.items():
-            if at - since <= 75:
-                assert replays.remember(JKT, jti, NOW + at) is Fault.REPLAYED
-        assert replays.remember(JKT, str(number), NOW + at) is None
-        seen[str(number)] = at
+            assert check([signed], REQUEST, bound(), SETTINGS, replays, at + later) is Fault.REPLAYED
+        assert check([signed], REQUEST, bound(), SETTINGS, replays, at + 75.1) is Fault.TIME
 
 
 def test_what_is_refused_for_another_reason_is_not_remembered() -> None:
     """Nobody can use up another's proof, or fill the memory, without the key."""
-    replays = ReplayCache(SETTINGS)
+    replays = ReplayCache()
     for wrong in (proof(htm="POST"), proof(private=key("ES256", 2)), proof(iat=0), proof(ath="x")):
-        assert isinstance(check([wrong], REQUEST, JKT, SETTINGS, replays, NOW), Fault)
+        assert isinstance(check([wrong], REQUEST, bound(), SETTINGS, replays, NOW), Fault)
     assert len(replays) == 0
-    assert isinstance(check([proof()], REQUEST, JKT, SETTINGS, replays, NOW), Proven)
-
-
-def test_the_proofs_of_two_keys_may_have_the_same_name() -> None:
-    """Nobody can use up another's names."""
-    replays = ReplayCache(SETTINGS)
-    assert replays.remember("a", "x", NOW) is None
-    assert replays.remember("b", "x", NOW) is None
-    assert replays.remember("a", "x", NOW) is Fault.REPLAYED
+    assert isinstance(check([proof()], REQUEST, bound(), SETTINGS, replays, NOW), Proven)
 
 
 def test_where_no_more_can_be_remembered_no_more_is_accepted() -> None:
-    """Fail closed: a proof that was forgotten would pass as new; old ones make room."""
-    replays = ReplayCache(SETTINGS)
-    assert [replays.remember(JKT, str(number), NOW) for number in range(100)] == [None] * 100
-    assert replays.remember(JKT, "one more", NOW + 75) is Fault.FULL
-    assert replays.remember(JKT, "0", NOW + 75) is Fault.REPLAYED
-    assert len(replays) == 100
-    assert replays.remember(JKT, "one more", NOW + 150) is None
-    assert len(replays) == 1
-
-
-def test_a_clock_that_is_set_back_does_not_stop_the_forgetting() -> None:
-    """Nor does it forget what was just seen."""
-    replays = ReplayCache(SETTINGS)
-    replays.remember(JKT, "x", NOW)
-    assert replays.remember(JKT, "x", NOW - 3600) is Fault.REPLAYED
-    replays.remember(JKT, "y", NOW - 3600 + 75)
-    replays.remember(JKT, "z", NOW - 3600 + 150)
-    assert len(replays) == 2
+    """Fail closed; and a proof that was seen before is still told so."""
+    replays, settings = ReplayCache(), replace(SETTINGS, replays=1)
+    assert isinstance(check([proof()], REQUEST, bound(), settings, replays, NOW), Proven)
+    assert check([proof(jti="other")], REQUEST, bound(), settings, replays, NOW) is Fault.FULL
+    assert check([proof()], REQUEST, bound(), settings, replays, NOW) is Fault.REPLAYED
 
 
 @given(st.binary() | st.tuples(st.binary(), st.binary(), st.binary()).map(lambda parts: b".".join(map(encode, parts))))
@@ -314,16 +339,3 @@ _values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
 def test_any_members_are_a_verdict(header: dict[str, Any], claims: dict[str, Any]) -> None:
     """Also where the holder of the key signs them."""
     assert isinstance(checked(proof({**CLAIMS, **claims}, {**HEADER, **header})), Proven | Fault)
-
-
-def test_the_thumbprint_is_that_of_the_rfc() -> None:
-    """RFC 9449 §6.1, of the key in the proofs of §4.1 and §7.1."""
-    jwk = {
-        "kty": "EC",
-        "x": "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs",
-        "y": "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA",
-        "crv": "P-256",
-    }
-    found = read_key(jwk)
-    assert found is not None
-    assert found.thumbprint() == THUMBPRINT == ECKey.import_key(jwk).thumbprint()
