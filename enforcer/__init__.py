@@ -7,5 +7,5 @@ The way of a request, one way through the rooms:
                                 -> proxy.refusals (tokens.challenge) -> the client
 
 A room imports only rooms above it: errors, units, secret, telemetry; wire; tokens; policy; proxy; config; operations;
-server; cli. What decides is pure: no event loop, socket, clock or logger; time comes in as an argument.
+server; kubernetes; cli. What decides is pure: no event loop, socket, clock or logger; time comes in as an argument.
 """

@@ -25,6 +25,7 @@ PURE = (
     *("policy.trial", "policy.explain", "policy.wording", "policy.cases", "policy.junit", "policy.lint"),
     *("policy.journal", "policy.places", "policy.learn", "policy.writing", "policy.openapi"),
     *("proxy.settings", "proxy.forwarding", "proxy.refusals", "proxy.request"),
+    *("kubernetes.sidecar",),
 )
 """What decides: no event loop, socket, clock, environment or logger."""
 
