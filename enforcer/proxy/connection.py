@@ -17,6 +17,7 @@ from enforcer.proxy import refusals
 from enforcer.proxy.client_side import NEVER, ClientSide
 from enforcer.proxy.exchange import Exchange
 from enforcer.proxy.forwarding import Kind
+from enforcer.proxy.lasthop import LastHop
 from enforcer.proxy.pace import Pace
 from enforcer.proxy.refusals import Refusal
 from enforcer.proxy.request import RequestHead, complete, unreadable
@@ -155,10 +156,11 @@ class ClientConnection(ClientSide):
         request.method = parser.get_method()
         request.keep_alive = parser.should_keep_alive()
         if request.rare is not None or not request.keep_alive or request.hosts != 1 or request.host != self._peer.host:
-            self._complete(request)
+            exchange = self._complete(request)
         else:
             # No Connection field and a connection that stays: HTTP/1.1, without a body, from the host seen before.
             request.chain = self._peer.chain
+            exchange = Exchange(self, request)
         limits = request.snapshot.limits
         if len(request.target) > limits.target:
             request.refusal = refusals.TARGET_TOO_LONG
@@ -169,7 +171,6 @@ class ClientConnection(ClientSide):
             if request.size > limits.head:
                 request.refusal = refusals.HEAD_TOO_LARGE
         self.deadline = NEVER
-        exchange = Exchange(self, request)
         self._receiving = exchange
         if self._exchange is None and not self._full:
             self._exchange = exchange
@@ -292,11 +293,12 @@ class ClientConnection(ClientSide):
         if not self._reading:
             self.regulate()
 
-    def _complete(self, request: RequestHead) -> None:
+    def _complete(self, request: RequestHead) -> Exchange:
         self._pace.stop()
         self._upgrading = self._parser.should_upgrade()
-        complete(request, self._parser.get_http_version(), self._upgrading)
+        last = complete(request, self._parser.get_http_version(), self._upgrading)
         self._peer.introduce(request)
+        return LastHop(self, request) if last else Exchange(self, request)
 
     def _enqueue(self, exchange: Exchange) -> None:
         if len(self._queue) < self._snapshot.limits.pipelined:

@@ -16,7 +16,7 @@ from enforcer.policy.decision import Allow
 from enforcer.proxy import refusals
 from enforcer.proxy.forwarding import STATUS_LINES, Kind, request_head, trailers
 from enforcer.proxy.judgement import Judgement
-from enforcer.proxy.refusals import Refusal
+from enforcer.proxy.refusals import OwnAnswer, Refusal
 from enforcer.proxy.request import RequestHead
 from enforcer.proxy.tunnel import Tunnel
 from enforcer.tokens.answer import NEVER
@@ -279,7 +279,7 @@ class Exchange(Judgement):
             self.close = True
             self._refuse(refusal)
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: OwnAnswer) -> None:
         self._status = refusal.status
         client = self._client
         if not self.received and self.request.has_body:

@@ -37,6 +37,7 @@ class Kind(IntEnum):
     TE = 8
     EXPECT = 9
     CHAIN = 10  # X-Forwarded-* and Forwarded: dropped, or kept and added to where the peer is trusted
+    MAX_FORWARDS = 11
 
 
 _READ: Final = {
@@ -48,6 +49,7 @@ _READ: Final = {
     b"upgrade": Kind.UPGRADE,
     b"te": Kind.TE,
     b"expect": Kind.EXPECT,
+    b"max-forwards": Kind.MAX_FORWARDS,
 }
 # Another target, method, client or user than what was judged: the app would answer another request than the one that
 # was matched.
@@ -237,7 +239,7 @@ _IN_REASON: Final = b"\t" + bytes(byte for byte in range(0x20, 0x100) if byte !=
 STATUS_LINES: Final = _StatusLines()
 
 _NOT_IN_TRAILERS: Final = frozenset(
-    {b"content-encoding", b"content-type", b"content-range", b"cache-control", b"max-forwards", b"range", b"cookie"}
+    {b"content-encoding", b"content-type", b"content-range", b"cache-control", b"range", b"cookie"}
     | {b"set-cookie", b"age", b"expires", b"date", b"location", b"retry-after", b"vary", b"warning", b"trailer", b"via"}
     | {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"pragma"}
     | {b"www-authenticate"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -14,33 +15,42 @@ from enforcer.tokens.challenge import BearerError, ChallengeSettings, challenge
 _CLOSE: Final = b"Connection: close\r\n"
 
 
-class Refusal:
-    """One answer, ready but for its date, and what it says."""
+class OwnAnswer:
+    """One answer, ready but for its date; `fields` are field lines without their ends."""
 
-    __slots__ = ("_body", "_start", "challenge", "detail", "retry_after", "status")
+    __slots__ = ("_body", "_start", "status")
 
-    def __init__(
-        self, status: int, detail: str, *, challenge: str | None = None, retry_after: int | None = None
-    ) -> None:
-        title = HTTPStatus(status).phrase
-        body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail}).encode()
-        lines = [f"HTTP/1.1 {status} {title}"]
-        if challenge is not None:
-            lines.append(f"WWW-Authenticate: {challenge}")
-        if retry_after is not None:
-            lines.append(f"Retry-After: {retry_after}")
-        lines += ["Content-Type: application/problem+json", "Cache-Control: no-store", f"Content-Length: {len(body)}"]
+    def __init__(self, status: int, fields: Sequence[str], body: bytes) -> None:
+        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *fields, f"Content-Length: {len(body)}", ""]
         self.status = status
-        self.detail = detail
-        self.challenge = challenge
-        self.retry_after = retry_after
-        self._start = "\r\n".join([*lines, ""]).encode()
+        self._start = "\r\n".join(lines).encode()
         self._body = body
 
     def render(self, date: bytes, *, close: bool, head_only: bool, old: bool = False) -> bytes:
         """Write the answer. `date` is a whole Date line; `old`: an HTTP/1.0 client that wants its connection kept."""
         connection = _CLOSE if close else b"Connection: keep-alive\r\n" if old else b""
         return b"%b%b%b\r\n%b" % (self._start, date, connection, b"" if head_only else self._body)
+
+
+class Refusal(OwnAnswer):
+    """An answer to a request that is not forwarded, and what it says."""
+
+    __slots__ = ("challenge", "detail", "retry_after")
+
+    def __init__(
+        self, status: int, detail: str, *, challenge: str | None = None, retry_after: int | None = None
+    ) -> None:
+        title = HTTPStatus(status).phrase
+        body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail}).encode()
+        fields = []
+        if challenge is not None:
+            fields.append(f"WWW-Authenticate: {challenge}")
+        if retry_after is not None:
+            fields.append(f"Retry-After: {retry_after}")
+        super().__init__(status, [*fields, "Content-Type: application/problem+json", "Cache-Control: no-store"], body)
+        self.detail = detail
+        self.challenge = challenge
+        self.retry_after = retry_after
 
 
 class RuleRefusals:

@@ -75,28 +75,30 @@ def unreadable(snapshot: Snapshot, refusal: Refusal) -> RequestHead:
     return request
 
 
-def complete(request: RequestHead, version: str, asks_upgrade: bool) -> None:
+def complete(request: RequestHead, version: str, asks_upgrade: bool) -> bool:
     """Read what the common case has not: version, Host, framing, and the fields in `rare`.
 
-    Sets `refusal` where the head cannot stand. `asks_upgrade`: Connection and Upgrade belong together.
+    Sets `refusal` where the head cannot stand. `asks_upgrade`: Connection and Upgrade belong together. Tells whether
+    the request may go no further, so that its answer is ours.
     """
     rare: Rare = request.rare or {}
     if len(request.lines) // 4 + sum(map(len, rare.values())) > request.snapshot.limits.fields:
         request.refusal = refusals.HEAD_TOO_LARGE
-        return
+        return False
     request.body_left = request.snapshot.limits.body
     try:
         _version_and_host(request, version)
         _framing(request, rare)
+        last = _count_hop(request, rare)
     except MalformedRequestError as error:
         request.refusal = refusals.malformed(str(error), error.status)
-        return
+        return False
     for name, value in rare.get(Kind.EXPECT, ()):
         request.lines += (name, b": ", value, b"\r\n")
     options = [value for _, value in rare.get(Kind.CONNECTION, ())]
     if any(parse_tokens(value) is None for value in options):
         request.refusal = refusals.malformed("Connection: not a list of options")
-        return
+        return False
     if options:
         request.lines = without_listed(request.lines, options)
     own = []
@@ -111,6 +113,7 @@ def complete(request: RequestHead, version: str, asks_upgrade: bool) -> None:
             own.append(b"Upgrade")
     if own:
         request.framing += b"Connection: %b\r\n" % b", ".join(own)
+    return last
 
 
 def _version_and_host(request: RequestHead, version: str) -> None:
@@ -148,3 +151,21 @@ def _framing(request: RequestHead, rare: Rare) -> None:
         request.framing = b"Content-Length: %d\r\n" % int(digits)
         if int(digits) > request.snapshot.limits.body:
             request.refusal = refusals.TOO_LARGE
+
+
+def _count_hop(request: RequestHead, rare: Rare) -> bool:
+    """Count one hop of those that the client allows (RFC 9110 §7.6.2); tells whether it was the last."""
+    fields = rare.get(Kind.MAX_FORWARDS)
+    if fields is None:
+        return False
+    if request.method not in (b"OPTIONS", b"TRACE"):
+        for name, value in fields:
+            request.lines += (name, b": ", value, b"\r\n")
+        return False
+    digits = fields[0][1].strip(OWS)
+    if len(fields) != 1 or not digits.isdigit():
+        raise MalformedRequestError("Max-Forwards", "not one number")
+    # A number that is larger than anybody counts is as good as the largest that is counted.
+    left = int(digits[:_LENGTH_DIGITS])
+    request.lines += (b"Max-Forwards", b": ", b"%d" % max(left - 1, 0), b"\r\n")
+    return left == 0

@@ -264,3 +264,39 @@ def test_a_trailer_frames_nothing(app: Upstream, proxy: Enforcer, trailer: bytes
     assert answers in ([b"HTTP/1.1 200 "] * 2, [b"HTTP/1.1 400 Bad Request"])
     names = {name for request in app.requests[1:] for name, _ in request.headers}
     assert names & {b"content-length", b"transfer-encoding"} == set()
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
+def test_a_request_with_hops_left_goes_on_with_one_less(app: Upstream, client: Client, method: str) -> None:
+    """RFC 9110 §7.6.2; that of another method is nobody's to count."""
+    assert client.ask(method, "/thing", [("Max-Forwards", "2")]).status == 200
+    assert client.ask("GET", "/thing", [("Max-Forwards", "0")]).status == 200
+    assert [dict(request.headers)[b"max-forwards"] for request in app.requests] == [b"1", b"0"]
+
+
+def test_options_without_a_hop_left_is_answered_here(app: Upstream, client: Client) -> None:
+    """Before the app, on a connection that stays."""
+    answer = client.ask("OPTIONS", "/thing", [("Max-Forwards", "0")])
+    assert (answer.status, answer.body, answer.values("Content-Length")) == (200, b"", [b"0"])
+    assert client.ask("GET", "/thing").status == 200
+    assert [request.method for request in app.requests] == [b"GET"]
+
+
+def test_trace_without_a_hop_left_tells_of_the_way_and_no_secret(app: Upstream, client: Client) -> None:
+    """RFC 9110 §9.3.8: the request as it arrived, without the fields that may be secret."""
+    headers = [("Via", "1.1 first"), ("max-forwards", "0"), ("Cookie", "secret"), ("X-Secret", "secret")]
+    answer = client.ask("TRACE", "/thing?x=1", headers)
+    assert (answer.status, answer.values("Content-Type")) == (200, [b"message/http"])
+    host = f"Host: {client.host}\r\n".encode()
+    assert answer.body == b"TRACE /thing?x=1 HTTP/1.1\r\n" + host + b"Via: 1.1 first\r\nMax-Forwards: 0\r\n\r\n"
+    assert app.requests == []
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
+@pytest.mark.parametrize(("token", "status"), [(None, 401), ("other-token", 403)])
+def test_who_may_not_ask_the_app_is_told_nothing_by_the_enforcer(
+    app: Upstream, proxy: Enforcer, method: str, token: str | None, status: int
+) -> None:
+    """The request is judged before it is answered here."""
+    with Client(proxy.port, token=token) as client:
+        assert client.ask(method, "/thing", [("Max-Forwards", "0")]).status == status

@@ -276,3 +276,36 @@ def test_a_request_that_cannot_be_read_has_its_answer_and_nothing_else() -> None
     request = unreadable(SNAPSHOT, refusals.HEAD_TOO_LARGE)
     assert (request.refusal, request.method, request.target) == (refusals.HEAD_TOO_LARGE, b"", b"")
     assert not any((request.keep_alive, request.has_body))
+
+
+@pytest.mark.parametrize("method", [b"OPTIONS", b"TRACE"])
+@pytest.mark.parametrize(
+    ("sent", "left"),
+    [
+        (b"0", b"0"),
+        (b"1", b"0"),
+        (b" 10\t", b"9"),
+        (b"007", b"6"),
+        pytest.param(b"9" * 100, b"9" * 17 + b"8", id="more than is counted"),
+    ],
+)
+def test_a_hop_is_counted(method: bytes, sent: bytes, left: bytes) -> None:
+    """RFC 9110 §7.6.2: one less goes on, or the largest number that is counted."""
+    request = read(HOST, (b"max-forwards", sent), (b"X-A", b"1"), method=method)
+    assert request.refusal is None
+    assert request.lines[-4:] == [b"Max-Forwards", b": ", left, b"\r\n"]
+    assert names(request).count(b"Max-Forwards") == 1
+
+
+@pytest.mark.parametrize("fields", [[b""], [b"-1"], [b"1.0"], [b"1, 2"], [b"x"], [b"1", b"1"], [b"\xb2"]])
+def test_hops_that_are_not_one_number_are_malformed(fields: list[bytes]) -> None:
+    """Two hops could count differently."""
+    assert status(read(HOST, *((b"Max-Forwards", value) for value in fields), method=b"TRACE")) == 400
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_hops_of_other_methods_are_not_counted(method: bytes) -> None:
+    """What is sent there passes as it came."""
+    request = read(HOST, (b"max-forwards", b"0"), (b"Max-Forwards", b"x"), method=method)
+    assert request.refusal is None
+    assert b"".join(request.lines[4:]) == b"max-forwards: 0\r\nMax-Forwards: x\r\n"
