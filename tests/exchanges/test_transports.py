@@ -164,12 +164,14 @@ def test_plain_text_on_a_tls_port_is_no_request(secure: tuple[Enforcer, Upstream
 
 @contextmanager
 def tls_enforcer(
-    authority: Authority, authorization_server: Server, app: Upstream, **changes: Any
+    authority: Authority, authorization_server: Server, app: Upstream, client_ca: Path | None = None, **changes: Any
 ) -> Iterator[Enforcer]:
     """An enforcer that its clients speak TLS with."""
     certificate, key = authority.issue("localhost")
-    listener = {"tls": {"certificate": str(certificate), "key": str(key)}}
-    with enforcer(config(app.url, authorization_server.port, listener=listener, **changes)) as process:
+    tls = {"certificate": str(certificate), "key": str(key)}
+    if client_ca is not None:
+        tls["client_ca"] = str(client_ca)
+    with enforcer(config(app.url, authorization_server.port, listener={"tls": tls}, **changes)) as process:
         yield process
 
 
@@ -259,6 +261,26 @@ def test_a_handshake_holds_no_stop_up(authority: Authority, authorization_server
         assert eventually(lambda: metric(process, "enforcer_connections") == 1)
         assert process.stop() == 0
         assert ended(begun)
+        assert "Traceback" not in process.log()
+
+
+def test_a_client_that_shows_no_good_certificate_is_not_heard(
+    authority: Authority, stranger: Authority, authorization_server: Server, app: Upstream
+) -> None:
+    """Where `client_ca` is set; one that shows a certificate from there is."""
+    with tls_enforcer(authority, authorization_server, app, client_ca=authority.ca) as process:
+        for issuer in (None, stranger, authority):
+            context = authority.client_context()
+            if issuer is not None:
+                context.load_cert_chain(*issuer.issue("client"))
+            if issuer is authority:
+                with Client(process.port, tls=context) as client:
+                    assert client.ask("GET", "/thing").status == 200
+            else:
+                # TLS 1.3 has no answer to a client's certificate: the refusal comes with the first read.
+                with pytest.raises((LeftError, OSError)), Client(process.port, tls=context) as client:
+                    client.ask("GET", "/thing")
+        assert len(app.requests) == 1
         assert "Traceback" not in process.log()
 
 
