@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -23,7 +23,8 @@ from authserver.tokens import Document
 
 log = logging.getLogger(__name__)
 
-Act = Callable[[Client, Form, int], Document]
+Act = Callable[[Client, Form, int, Sequence[str]], Document]
+"""Takes the client, its parameters, the running second, and the values of the DPoP fields."""
 Clock = Callable[[], float]
 
 MAX_FORM = 64 * 1024
@@ -54,8 +55,8 @@ def build(clients: Clients, store: Store, issuer: str, clock: Clock = time.time)
     app = Starlette(
         routes=[
             act(metadata.TOKEN, endpoints.token),
-            act(metadata.INTROSPECT, endpoints.introspect),
-            act(metadata.REVOKE, endpoints.revoke),
+            act(metadata.INTROSPECT, lambda client, form, now, _: endpoints.introspect(client, form, now)),
+            act(metadata.REVOKE, lambda client, form, now, _: endpoints.revoke(client, form, now)),
             show(base + metadata.JWKS, signing.public_keys(key)),
             show(metadata.WELL_KNOWN + base, metadata.metadata(issuer, clients)),
         ],
@@ -71,7 +72,8 @@ def _endpoint(act: Act, clients: Clients, clock: Clock) -> Callable[[Request], A
         try:
             form = parse_form(request.headers.get("content-type", ""), await _body(request))
             client = authenticate(clients, request.headers.getlist("authorization"), form)
-            return JSONResponse(act(client, form, int(clock())), headers=NO_STORE)
+            document = act(client, form, int(clock()), request.headers.getlist("dpop"))
+            return JSONResponse(document, headers=NO_STORE)
         except OAuthError as refusal:
             log.info("refused %s: %s, %s", request["path"], refusal.code, refusal.description)
             return _refusal(refusal)

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 # RFC 6749 appendix A: client-id and client-secret are VSCHARs, scope-token is NQCHAR without the space.
 VisibleText = Annotated[str, StringConstraints(pattern=r"\A[\x20-\x7e]+\z")]
 ScopeToken = Annotated[str, StringConstraints(pattern=r"\A[\x21\x23-\x5b\x5d-\x7e]+\z")]
+Thumbprint = Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9_-]{43}\z")]
 Audience = Annotated[str, StringConstraints(pattern=r"\A[\x21-\x7e]+\z")]
 
 
@@ -25,13 +26,15 @@ class _Entry(BaseModel):
     scopes: tuple[ScopeToken, ...] = Field(strict=False)
     audience: tuple[Audience, ...] = Field(strict=False, min_length=1)
     may_introspect: bool = False
+    certificate_thumbprint: Thumbprint | None = None
 
 
 class Client(_Entry):
     """A registered client.
 
     `scopes` are all it may ask for, and what it gets when it asks for none; a client without scopes gets no token.
-    `audience` names the protected resources that its tokens are meant for.
+    `audience` names the protected resources that its tokens are meant for. With `certificate_thumbprint`, the SHA-256
+    of a certificate, base64url, its tokens are for who shows that certificate alone (RFC 8705 §3).
     """
 
     client_id: str

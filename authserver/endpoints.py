@@ -2,15 +2,18 @@
 
 import logging
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from joserfc.jwk import RSAKey
 
 from authserver import signing, tokens
 from authserver.clients import Client
+from authserver.dpop import key_of
 from authserver.errors import OAuthError
 from authserver.forms import Form, required
 from authserver.grants import grant
+from authserver.metadata import TOKEN
 from authserver.store import Store
 from authserver.tokens import Document
 
@@ -29,9 +32,10 @@ class Endpoints:
     key: RSAKey
     store: Store
 
-    def token(self, client: Client, form: Form, now: int) -> Document:
-        """Issue an access token (RFC 6749 §4.4.3)."""
-        token = grant(client, form, issuer=self.issuer, jti=str(uuid.uuid4()), now=now)
+    def token(self, client: Client, form: Form, now: int, proofs: Sequence[str] = ()) -> Document:
+        """Issue an access token (RFC 6749 §4.4.3), bound to a key where there is a DPoP proof (RFC 9449 §5)."""
+        key = key_of(proofs, method="POST", url=self.issuer + TOKEN, now=now)
+        token = grant(client, form, issuer=self.issuer, jti=str(uuid.uuid4()), now=now, key=key)
         if client.token_format == "jwt":  # noqa: S105 - a format
             access_token = signing.sign(tokens.claims(token), self.key)
         else:
@@ -41,7 +45,7 @@ class Endpoints:
         return {
             "access_token": access_token,
             "scope": token.scope,
-            "token_type": "Bearer",
+            "token_type": tokens.token_type(token),
             "expires_in": tokens.expires_in(token, now),
         }
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 ErrorCode = Literal[
     "invalid_client",
+    "invalid_dpop_proof",
     "invalid_grant",
     "invalid_request",
     "invalid_scope",
@@ -13,7 +14,7 @@ ErrorCode = Literal[
 
 
 class OAuthError(Exception):
-    """Refuse a request with an error of RFC 6749 §5.2.
+    """Refuse a request with an error of RFC 6749 §5.2 or RFC 9449 §5.
 
     `description` is for people, in the characters that the RFC allows (ASCII without `"` and `\\`), and repeats nothing
     that the client sent.

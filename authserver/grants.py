@@ -8,8 +8,8 @@ from authserver.tokens import LIFETIME, Token
 GRANT_TYPES = ("client_credentials",)
 
 
-def grant(client: Client, form: Form, *, issuer: str, jti: str, now: int) -> Token:
-    """Return the token that the client gets for its request.
+def grant(client: Client, form: Form, *, issuer: str, jti: str, now: int, key: str | None = None) -> Token:
+    """Return the token that the client gets for its request; `key` is the thumbprint of the one that it is bound to.
 
     Raises `OAuthError`: unsupported_grant_type, unauthorized_client, invalid_scope, invalid_request.
     """
@@ -21,6 +21,11 @@ def grant(client: Client, form: Form, *, issuer: str, jti: str, now: int) -> Tok
     scopes = form["scope"].split(" ") if "scope" in form else client.scopes
     if not set(scopes) <= set(client.scopes):
         raise OAuthError("invalid_scope", f"the client may ask for: {' '.join(client.scopes)}")
+    cnf = None if key is None else {"jkt": key}
+    if client.certificate_thumbprint is not None:
+        if key is not None:
+            raise OAuthError("invalid_request", "tokens of the client are bound to its certificate, not to a key")
+        cnf = {"x5t#S256": client.certificate_thumbprint}
     return Token(
         jti=jti,
         iss=issuer,
@@ -29,4 +34,5 @@ def grant(client: Client, form: Form, *, issuer: str, jti: str, now: int) -> Tok
         scope=" ".join(dict.fromkeys(scopes)),
         iat=now,
         exp=now + LIFETIME,
+        cnf=cnf,
     )

@@ -2,6 +2,7 @@
 
 from authserver.authentication import METHODS
 from authserver.clients import Clients
+from authserver.dpop import ALGORITHMS
 from authserver.grants import GRANT_TYPES
 from authserver.tokens import Document
 
@@ -29,4 +30,6 @@ def metadata(issuer: str, clients: Clients) -> Document:
         "token_endpoint_auth_methods_supported": list(METHODS),
         "introspection_endpoint_auth_methods_supported": list(METHODS),
         "revocation_endpoint_auth_methods_supported": list(METHODS),
+        "dpop_signing_alg_values_supported": list(ALGORITHMS),
+        "tls_client_certificate_bound_access_tokens": any(one.certificate_thumbprint for one in clients.values()),
     }

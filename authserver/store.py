@@ -18,7 +18,8 @@ CREATE TABLE IF NOT EXISTS token (
     aud TEXT NOT NULL,
     scope TEXT NOT NULL,
     iat INTEGER NOT NULL,
-    exp INTEGER NOT NULL
+    exp INTEGER NOT NULL,
+    cnf TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS token_exp ON token (exp);
 CREATE TABLE IF NOT EXISTS signing_key (id INTEGER PRIMARY KEY CHECK (id = 1), jwk TEXT NOT NULL);
@@ -35,19 +36,23 @@ class Store:
         """Keep a token under its digest, and forget those that have expired."""
         self._database.execute("DELETE FROM token WHERE exp <= ?", (now,))
         self._database.execute(
-            "INSERT INTO token (digest, jti, iss, client_id, aud, scope, iat, exp) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (digest, token.jti, token.iss, token.client_id, json.dumps(token.aud), token.scope, token.iat, token.exp),
+            "INSERT INTO token (digest, jti, iss, client_id, aud, scope, iat, exp, cnf) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(digest, token.jti, token.iss, token.client_id, json.dumps(token.aud), token.scope),
+                *(token.iat, token.exp, None if token.cnf is None else json.dumps(token.cnf)),
+            ),
         )
 
     def find(self, digest: bytes) -> Token | None:
         """Return the token kept under a digest, which may have expired."""
         row = self._database.execute(
-            "SELECT jti, iss, client_id, aud, scope, iat, exp FROM token WHERE digest = ?", (digest,)
+            "SELECT jti, iss, client_id, aud, scope, iat, exp, cnf FROM token WHERE digest = ?", (digest,)
         ).fetchone()
         if row is None:
             return None
-        jti, iss, client_id, aud, scope, iat, exp = row
-        return Token(jti, iss, client_id, tuple(json.loads(aud)), scope, iat, exp)
+        jti, iss, client_id, aud, scope, iat, exp, cnf = row
+        return Token(jti, iss, client_id, tuple(json.loads(aud)), scope, iat, exp, cnf and json.loads(cnf))
 
     def remove(self, digest: bytes) -> None:
         """Forget a token: what is revoked is unknown from then on."""
@@ -81,4 +86,6 @@ def open_store(path: Path | None) -> Iterator[Store]:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(SCHEMA)
+        if not any(name == "cnf" for _, name, *_ in connection.execute("PRAGMA table_info(token)")):
+            connection.execute("ALTER TABLE token ADD COLUMN cnf TEXT")  # a file from before tokens could be bound
         yield Store(connection)

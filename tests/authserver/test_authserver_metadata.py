@@ -17,4 +17,6 @@ def test_the_metadata_names_the_endpoints_under_the_issuer(clients: Clients) -> 
         "token_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,
+        "dpop_signing_alg_values_supported": ["ES256", "PS256", "RS256"],
+        "tls_client_certificate_bound_access_tokens": False,
     } == metadata("https://as.example/x", clients)
