@@ -8,9 +8,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from enforcer.policy.decision import Allow, Deny, Reason
+from enforcer.policy.decision import Deny, Reason
 from enforcer.telemetry import NO_ROUTE, Histogram, Telemetry
-from enforcer.tokens.answer import from_claims
 
 KNOWN = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}  # RFC 9110 §9.3, RFC 5789
 
@@ -173,16 +172,12 @@ def test_the_numbers_of_a_name_are_kept() -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_every_decision_has_a_series_of_its_own(reason: Reason) -> None:
     """By what was decided and why."""
-    if reason is Reason.PUBLIC:
-        verdict: Allow | Deny = Allow(None)
-    elif reason is Reason.OK:
-        verdict = Allow(from_claims({}))
-    else:
-        verdict = Deny(reason)
+    denied = Deny(reason)
     telemetry = Telemetry("1")
-    telemetry.route("r").decisions[verdict.label] += 1
-    decision = "allow" if isinstance(verdict, Allow) else "deny"
-    assert value(telemetry, "enforcer_decisions_total", route="r", decision=decision, reason=str(reason)) == 1
+    for label in (denied.label, denied.reported):
+        telemetry.route("r").decisions[label] += 1
+    for decision in ("error" if reason.startswith("introspection") else "deny", "would_deny"):
+        assert value(telemetry, "enforcer_decisions_total", route="r", decision=decision, reason=str(reason)) == 1
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import click
 from enforcer.cli.policies import Opened, config_option, open_policy
 from enforcer.errors import IntrospectionError
 from enforcer.policy.cases import Facts
-from enforcer.policy.explain import Evidence, Shown, Unknown, explain
+from enforcer.policy.explain import Oracle, Shown, Unknown, explain
 from enforcer.policy.trial import Located, Request, shown
 from enforcer.policy.wording import write
 from enforcer.proxy import refusals
@@ -42,7 +42,8 @@ def command(method: str, target: str, config: Path, host: str, token: str | None
     """Tell how the enforcer decides about METHOD PATH, and why.
 
     The request has the token of --token, or one with the facts that the other options state, or, without any, none.
-    Exit codes: 0 it is allowed, 1 it is not, 2 wrong use or a wrong configuration.
+    Exit codes: 0 it is allowed, 1 it is not (though forwarded where the rule only reports), 2 wrong use or a wrong
+    configuration.
 
     \b
     Examples:
@@ -89,11 +90,11 @@ def _claim(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _stated(answer: Answer | None) -> Evidence:
+def _stated(answer: Answer | None) -> Oracle:
     return lambda located: shown(answer, located.target.query)
 
 
-def _asked(opened: Opened, token: str) -> Evidence:
+def _asked(opened: Opened, token: str) -> Oracle:
     """Ask the rule's authorization server, where the enforcer would."""
     from enforcer.server.sources import ask
 
@@ -104,7 +105,7 @@ def _asked(opened: Opened, token: str) -> Evidence:
         if isinstance(read, NoToken):
             return read
         if len(read) > opened.config.limits.token:
-            return Unknown("deny", "token_too_large", refusals.TOKEN_TOO_LARGE)
+            return Unknown(None, refusals.TOKEN_TOO_LARGE)
         servers = opened.config.authorization_servers
         name = located.entry.rule.authorization_server or servers[0].name
         server = next(server for server in servers if server.name == name)
@@ -113,6 +114,6 @@ def _asked(opened: Opened, token: str) -> Evidence:
         except IntrospectionError as error:
             click.echo(f"authorization server {name}: {error}", err=True)
             refusal = refusals.introspection_failed(math.ceil(server.retry_after))
-            return Unknown("error", f"introspection_{error.reason}", refusal)
+            return Unknown(error.reason, refusal)
 
     return evidence

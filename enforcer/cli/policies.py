@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,23 +44,28 @@ class Opened:
     answers: Answers
 
 
-def open_policy(path: Path, *, with_secrets: bool = False) -> Opened:
-    """Read the policy of a configuration, or print what is wrong with it and end with 2."""
+def open_policy(path: Path, *, with_secrets: bool = False, enforced: bool = False) -> Opened:
+    """Read the policy of a configuration, or print what is wrong with it and end with 2.
+
+    `enforced`: as if nothing only reported.
+    """
     try:
         loaded, document = load_with_places(path, os.environ if with_secrets else None)
     except ConfigError as error:
         refuse(error)
-    return opened(loaded, document)
+    return opened(loaded, document, enforced=enforced)
 
 
-def opened(loaded: Loaded, document: Document) -> Opened:
+def opened(loaded: Loaded, document: Document, *, enforced: bool = False) -> Opened:
     """Make the policy of a configuration ready to be tried."""
     config = loaded.config
     rules = (
         (rule, f"{document.file}:{document.place(('rules', at))[0]}") for at, rule in enumerate(effective_rules(config))
     )
+    if enforced:
+        rules = ((replace(rule, mode="enforce"), where) for rule, where in rules)
     answers = Answers(
         of=lambda rule: RuleRefusals(rule, config.challenge),
         malformed=lambda error: malformed(str(error), error.status),
     )
-    return Opened(config, Policy(rules), answers)
+    return Opened(config, Policy(rules, "enforce" if enforced else config.mode), answers)

@@ -22,7 +22,8 @@ from enforcer.policy.junit import Suite, write
 @config_option
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the outcomes to this file, as JUnit XML.")
 @click.option("--coverage/--no-coverage", "covering", default=True, help="Tell which rules the tests leave out.")
-def command(files: tuple[Path, ...], config: Path, junit: Path | None, covering: bool) -> None:
+@click.option("--enforced", is_flag=True, help="Judge as if no rule only reported: what will be, once they refuse.")
+def command(files: tuple[Path, ...], config: Path, junit: Path | None, covering: bool, enforced: bool) -> None:
     """Judge the requests of the tests in FILE… by the rules of a configuration, and compare.
 
     No server is asked, and no secret is needed. Exit codes: 0 all is as expected, 1 a test fails, 2 a file is wrong.
@@ -31,8 +32,9 @@ def command(files: tuple[Path, ...], config: Path, junit: Path | None, covering:
     Examples:
       enforcer test policy-tests.yaml
       enforcer test tests/*.yaml --config /etc/enforcer/config.yaml --junit policy.xml
+      enforcer test policy-tests.yaml --enforced
     """
-    opened = open_policy(config)
+    opened = open_policy(config, enforced=enforced)
     names = [entry.rule.name for entry in opened.policy.entries]
     suites = []
     for file in files:

@@ -45,6 +45,13 @@ def check_forwarding(settings: ForwardingSettings) -> ForwardingSettings:
     return settings
 
 
+def check_answer_field(name: str) -> str:
+    """Return the name of a field that answers get; raises ValueError."""
+    if not TOKEN.fullmatch(name.encode()) or not name.lower().startswith("x-"):
+        raise ValueError("expected the name of a field that is nobody else's, such as X-Enforcer-Would-Deny")
+    return name
+
+
 def check_challenge(settings: ChallengeSettings) -> ChallengeSettings:
     """Return the settings; raises FaultsError."""
     values = {"realm": settings.realm, "resource_metadata": settings.resource_metadata}

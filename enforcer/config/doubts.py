@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from enforcer.config.addresses import parse_url
-from enforcer.config.document import Document
+from enforcer.config.document import Document, show
 from enforcer.config.model import Config
 from enforcer.errors import Problem
 from enforcer.policy.lint import Level, lint
@@ -26,7 +26,7 @@ class Doubt:
 
 def doubts(config: Config, document: Document, policy: Policy) -> list[Doubt]:
     """Look at a configuration whose rules, in their order, are the policy's; return what there is to tell, by line."""
-    found = [*_plain_text(config, document), *_of_rules(document, policy)]
+    found = [*_plain_text(config, document), *_report_only(config, document), *_of_rules(document, policy)]
     return sorted(found, key=lambda one: (one.problem.line, one.problem.column))
 
 
@@ -44,6 +44,19 @@ _CROSSING: Final = {
     "introspection_endpoint": "tokens and the client's secret cross the network",
     "jwks_uri": "the keys that tokens are verified by cross the network",
 }
+
+
+def _report_only(config: Config, document: Document) -> Iterator[Doubt]:
+    """Tell where nothing is refused: at the configuration's mode, or at each rule's own."""
+    if config.mode == "report":
+        enforced = sum(rule.mode == "enforce" for rule in config.rules)
+        but = f" but by the {enforced} of {len(config.rules)} rules with mode: enforce" if enforced else ""
+        message = f"nothing is refused{but}: what would be is forwarded, and counted as would_deny"
+        yield Doubt(Level.WARNING, "report_only", document.problem(("mode",), message))
+    for at, rule in enumerate(config.rules):
+        if rule.mode == "report":
+            message = f"{show(rule.name)} refuses nothing: what it would is forwarded, and counted as would_deny"
+            yield Doubt(Level.WARNING, "report_only", document.problem(("rules", at, "mode"), message))
 
 
 def _of_rules(document: Document, policy: Policy) -> Iterator[Doubt]:

@@ -11,9 +11,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, TypeAdapter
 
 from enforcer.config.addresses import Address, Server, Url
-from enforcer.config.checks import check_challenge, check_forwarding
+from enforcer.config.checks import check_answer_field, check_challenge, check_forwarding
 from enforcer.config.sources import ReadableFile, SecretElsewhere
-from enforcer.policy.rules import Rule
+from enforcer.policy.rules import Mode, Rule
 from enforcer.proxy.settings import ForwardingSettings, Limits, Timeouts
 from enforcer.tokens.breaker import BreakerSettings
 from enforcer.tokens.cache import CacheSettings
@@ -207,6 +207,13 @@ class Config:
     """Who is asked what a token is worth; a rule that names none asks the first."""
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
     """Who may do what. What no rule allows is refused; of the rules for a path the most specific one counts."""
+    mode: Mode = "enforce"
+    """What becomes of requests that are refused, without a rule or by a rule that says nothing else: `enforce` refuses
+    them; `report` forwards them, and counts them as `would_deny`. Whatever the mode, a request that cannot be read in
+    one way, or is larger than `limits` say, is refused."""
+    would_deny_field: Annotated[str, AfterValidator(check_answer_field)] | None = None
+    """Field, such as `X-Enforcer-Would-Deny`, in which an answer tells the client what its request would have been
+    refused for; none unless set."""
     cache: CacheSettings = field(default_factory=CacheSettings)
     """How long, and how many, answers of authorization servers are remembered."""
     forwarding: Annotated[ForwardingSettings, AfterValidator(check_forwarding)] = field(

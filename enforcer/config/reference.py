@@ -35,8 +35,12 @@ def reference() -> str:
 
 def _sections(settings: Shape) -> Iterator[str]:
     for key, node in settings.keys(()).items():
-        yield f"## `{key}`\n\n{_text(settings, node)}\n\n| key | default | meaning |\n| --- | --- | --- |"
-        yield from _rows(settings, key, node)
+        yield f"## `{key}`\n\n{_meaning(settings, node)}\n"
+        if rows := [*_rows(settings, key, node)]:
+            yield "| key | default | meaning |\n| --- | --- | --- |"
+            yield from rows
+        else:
+            yield f"Default: {_default(node.get('default'))}"
         yield ""
 
 

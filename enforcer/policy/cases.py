@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
 from enforcer.errors import IntrospectionError
-from enforcer.policy.decision import Reason
+from enforcer.policy.decision import NO_ANSWER, WOULD_DENY, Reason
 from enforcer.policy.explain import MALFORMED, Answers, Judgement, Shown, explain, judge
 from enforcer.policy.trial import Entry, Located, Policy, Request, shown
 from enforcer.policy.wording import write
 from enforcer.tokens.answer import INACTIVE, Answer, from_claims
 from enforcer.units import CLOSED, Switch
 
-REASONS: Final = (*map(str, Reason), MALFORMED)
+REASONS: Final = (*(str(reason) for reason in Reason if reason not in NO_ANSWER), MALFORMED)
+"""What a test can come to: nobody is asked, so that nobody fails to answer."""
 NO_TOKEN: Final = "none"  # noqa: S105 - what a test says instead of a token
 _IN_CLAIMS: Final = ("active", "scope", "sub", "client_id", "iss", "aud", "exp")
 
@@ -77,14 +78,14 @@ class Case:
     """Host that the request is for; none unless said."""
     token: Facts | str = NO_TOKEN
     """What the token is worth, or the name of one of `tokens`; `none`, no token, unless said."""
-    expect: Literal["allow", "deny"]
-    """What the decision must be."""
+    expect: Literal["allow", "deny", "would_deny"]
+    """What the decision must be. `would_deny` is that of a rule that only reports."""
     rule: str | None = None
     """Rule that must decide, `_none` for no rule at all; any unless said."""
     reason: str | None = None
     """Reason that the decision must have; any unless said."""
     status: int | None = None
-    """Status of the refusal; any unless said."""
+    """Status of the refusal, or of what it would be; any unless said."""
 
     def __post_init__(self) -> None:
         if len(self.request.split(" ")) != 2:
@@ -159,11 +160,12 @@ def _run(case: Case, tokens: Mapping[str, Facts], policy: Policy, now: float, an
 
 
 def _differences(case: Case, judgement: Judgement) -> Iterator[Difference]:
+    refusal = judgement.reply or judgement.enforced
     compared = (
         ("decision", case.expect, judgement.decision),
         ("rule", case.rule, judgement.rule),
         ("reason", case.reason, judgement.reason),
-        ("status", case.status, "none" if judgement.reply is None else judgement.reply.status),
+        ("status", case.status, "none" if refusal is None else refusal.status),
     )
     for what, expected, got in compared:
         if expected is not None and expected != got:
@@ -191,4 +193,4 @@ def coverage(policy: Policy, outcomes: Sequence[Outcome]) -> Iterator[Coverage]:
     seen = {(one.judgement.rule, one.judgement.decision) for one in outcomes if one.passed}
     for entry in policy.entries:
         name = entry.rule.name
-        yield Coverage(entry, (name, "allow") in seen, (name, "deny") in seen)
+        yield Coverage(entry, (name, "allow") in seen, not seen.isdisjoint({(name, "deny"), (name, WOULD_DENY)}))

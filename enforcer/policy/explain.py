@@ -13,8 +13,8 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final, Protocol
 
-from enforcer.errors import MalformedRequestError
-from enforcer.policy.decision import Allow, Deny, Reason, decide
+from enforcer.errors import IntrospectionFailure, MalformedRequestError
+from enforcer.policy.decision import Allow, Deny, Evidence, Reason, decide
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.rules import Claim, Requirement, Rule
 from enforcer.policy.trial import Entry, Located, Policy, Request
@@ -64,10 +64,9 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Stands for what a token is worth where nobody said: the decision and reason as metrics name them, the answer."""
+    """Stands for what a token is worth where nobody said: why, None where it was too large to ask, and the answer."""
 
-    decision: str
-    reason: str
+    why: IntrospectionFailure | None
     answer: Refused
 
 
@@ -114,12 +113,16 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What comes of a request: rule, decision and reason as metrics name them; `reply` None where it is forwarded."""
+    """What comes of a request: rule, decision and reason as metrics name them; `reply` None where it is forwarded.
+
+    `enforced` is the answer that it would get, were a rule enforced that only reports.
+    """
 
     rule: str
     decision: str
     reason: str
     reply: Reply | None
+    enforced: Reply | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,20 +139,20 @@ class Explanation:
 
 
 Shown = Answer | NoToken | Unknown
-Evidence = Callable[[Located], Shown]
+Oracle = Callable[[Located], Shown]
 """Says what the token of a request is worth."""
 
 
-def judge(policy: Policy, request: Request, evidence: Evidence, now: float, answers: Answers) -> Judgement:
+def judge(policy: Policy, request: Request, oracle: Oracle, now: float, answers: Answers) -> Judgement:
     """Judge a request at `now`, seconds since the epoch."""
     try:
         located = policy.locate(request)
     except MalformedRequestError as error:
         return _malformed(error, answers)
-    return _judge(located, evidence(located), now, answers)
+    return _judge(located, oracle(located), now, answers)
 
 
-def explain(policy: Policy, request: Request, evidence: Evidence, now: float, answers: Answers) -> Explanation:
+def explain(policy: Policy, request: Request, oracle: Oracle, now: float, answers: Answers) -> Explanation:
     """Judge a request at `now`, seconds since the epoch, and tell why."""
     try:
         located = policy.locate(request)
@@ -157,7 +160,7 @@ def explain(policy: Policy, request: Request, evidence: Evidence, now: float, an
         return Explanation(
             request.method, request.target, request.host, None, (), (), judgement=_malformed(error, answers)
         )
-    shown = evidence(located)
+    shown = oracle(located)
     segments = located.target.segments
     return Explanation(
         method=request.method,
@@ -173,11 +176,20 @@ def explain(policy: Policy, request: Request, evidence: Evidence, now: float, an
 def _judge(located: Located, shown: Shown, now: float, answers: Answers) -> Judgement:
     rule = None if located.entry is None else located.entry.rule
     name = NO_RULE if rule is None else rule.name
-    if isinstance(shown, Unknown):
-        return Judgement(name, shown.decision, shown.reason, _reply(shown.answer))
-    verdict = located.judge(shown, now)
-    reply = _reply(answers.of(rule)[verdict.reason]) if isinstance(verdict, Deny) else None
-    return Judgement(name, *verdict.label, reply)
+    answer: Refused | None = None
+    evidence: Evidence
+    if not isinstance(shown, Unknown):
+        evidence = shown
+    elif shown.why is None:
+        return Judgement(name, "deny", MALFORMED, _reply(shown.answer))
+    else:
+        evidence, answer = shown.why, shown.answer if rule is not None else None
+    verdict = located.judge(evidence, now)
+    refused = located.judge(evidence, now, enforced=True)
+    if isinstance(refused, Allow):
+        return Judgement(name, *verdict.label, None)
+    reply = _reply(answer or answers.of(rule)[refused.reason])
+    return Judgement(name, *verdict.label, *((reply,) if isinstance(verdict, Deny) else (None, reply)))
 
 
 def _malformed(error: MalformedRequestError, answers: Answers) -> Judgement:

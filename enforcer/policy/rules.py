@@ -18,6 +18,8 @@ from enforcer.units import CLOSED, Seconds, Switch
 from enforcer.wire.target import parse_segments
 
 Scalar = str | int | bool
+Mode = Literal["enforce", "report"]
+"""What becomes of a request that is refused: it is, or it is forwarded all the same, and counted."""
 
 _SIMPLE = re.compile(r"[A-Za-z0-9_~-]+")
 _NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -154,6 +156,9 @@ class Rule:
     on_outage: Literal["deny", "stale"] = "deny"
     """What happens while the authorization server does not answer: refuse, or go by a remembered answer for up to the
     cache's `stale` past its time."""
+    mode: Mode | None = None
+    """Whether it refuses (`enforce`), or only tells what it would refuse (`report`), and lets it pass; the
+    configuration's `mode` unless said."""
 
     def __post_init__(self) -> None:
         wrong = [*_problems(self)]

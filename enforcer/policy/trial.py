@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from enforcer.errors import MalformedRequestError
-from enforcer.policy.decision import Allow, Deny, decide
+from enforcer.policy.decision import Allow, Deny, Evidence, decide
 from enforcer.policy.matcher import Matcher, Place
-from enforcer.policy.rules import Path, Requirement, Rule
+from enforcer.policy.rules import Mode, Path, Requirement, Rule
 from enforcer.tokens import bearer
 from enforcer.tokens.answer import Answer
 from enforcer.tokens.bearer import NoToken
@@ -41,6 +41,11 @@ class Entry:
     requirement: Requirement
     where: str
 
+    @property
+    def reports(self) -> bool:
+        """Whether what it denies is forwarded all the same."""
+        return self.rule.mode == "report"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Located:
@@ -50,17 +55,20 @@ class Located:
     method: bytes
     host: bytes
     entry: Entry | None
+    reports: bool
 
-    def judge(self, evidence: Answer | NoToken, now: float) -> Allow | Deny:
-        """Judge the request by what its token is worth at `now`, seconds since the epoch."""
+    def judge(self, evidence: Evidence, now: float, *, enforced: bool = False) -> Allow | Deny:
+        """Judge the request by what its token is worth at `now`, seconds since the epoch; `enforced`: in no mode but
+        that."""
         requirement = None if self.entry is None else self.entry.requirement
-        return decide(requirement, evidence, self.target.segments, now)
+        return decide(requirement, evidence, self.target.segments, now, self.reports and not enforced)
 
 
 class Policy:
-    """Rules made ready to be tried, each with the place where it stands."""
+    """Rules made ready to be tried, each with the place where it stands; `mode` is that of requests without a rule."""
 
-    def __init__(self, rules: Iterable[tuple[Rule, str]]) -> None:
+    def __init__(self, rules: Iterable[tuple[Rule, str]], mode: Mode = "enforce") -> None:
+        self._reports = mode == "report"
         self.entries = tuple(_entry(rule, where) for rule, where in rules)
         self.matcher = Matcher((entry.place, entry) for entry in self.entries)
 
@@ -77,7 +85,8 @@ class Policy:
                 raise MalformedRequestError("Host", "not the one of the request target")
             host = target.authority
         method = request.method.encode()
-        return Located(target, method, host, self.matcher.find(target.segments, method, host))
+        entry = self.matcher.find(target.segments, method, host)
+        return Located(target, method, host, entry, self._reports if entry is None else entry.reports)
 
 
 def shown(answer: Answer | None, query: bytes) -> Answer | NoToken:

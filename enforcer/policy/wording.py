@@ -20,7 +20,11 @@ def write(explanation: Explanation) -> str:
             (_mark(one.met), one.name, f"needed: {one.needed}", f"there: {one.there}") for one in explanation.conditions
         )
     judgement = explanation.judgement
-    lines += ["", f"decision: {judgement.decision}, {judgement.reason}", *_answer(judgement.reply)]
+    lines += ["", f"decision: {judgement.decision}, {judgement.reason}"]
+    if judgement.enforced is None:
+        lines += _answer("answer", judgement.reply)
+    else:
+        lines += ["answer: the app's, since this only reports", *_answer("enforced", judgement.enforced)]
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
@@ -31,10 +35,10 @@ def _rules(candidates: Sequence[Candidate]) -> list[str]:
     return ["rules with this path, the most specific first:", *_table(rows)]
 
 
-def _answer(reply: Reply | None) -> list[str]:
+def _answer(what: str, reply: Reply | None) -> list[str]:
     if reply is None:
-        return ["answer: the app's"]
-    lines = [f"answer: {reply.status}, {reply.detail}"]
+        return [f"{what}: the app's"]
+    lines = [f"{what}: {reply.status}, {reply.detail}"]
     if reply.challenge is not None:
         lines.append(f"  WWW-Authenticate: {reply.challenge}")
     if reply.retry_after is not None:

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.policy.decision import Allow
+from enforcer.policy.decision import WOULD_DENY, Allow
 from enforcer.proxy import refusals
 from enforcer.proxy.forwarding import STATUS_LINES, Kind, request_head, trailers
 from enforcer.proxy.judgement import Judgement
@@ -41,6 +41,7 @@ class Exchange(Judgement):
         "_ends",
         "_full",
         "_head",
+        "_note",
         "_out",
         "_pending",
         "_retried",
@@ -61,6 +62,7 @@ class Exchange(Judgement):
         self._waiting_for_pool = False
         self._pending: list[bytes] | None = None
         self._ends = NEVER
+        self._note: bytes | None = None  # a field of the answer that is ours
         self._sent = 0.0
         self.received = not request.has_body
         self.close = not request.keep_alive
@@ -72,13 +74,23 @@ class Exchange(Judgement):
         request = self.request
         route = self._route
         route.metrics.decisions[permit.label] += 1
-        if permit.answer is not None and request.snapshot.forwarding.end_with_token:
+        if route.reports:
+            identity = self._report(permit, identity)
+        elif permit.answer is not None and route.ends_with_token:
             self._ends = permit.answer.expires
         self._head = request_head(
             permit, request.method, request.target, request.lines, request.chain, identity, request.framing
         )
         self._waiting_for_pool = True
         route.upstream.pool.request(self)
+
+    def _report(self, permit: Allow, identity: bytes) -> bytes:
+        """Note what the answer is to tell where the rule only reports; returns the identity that goes along."""
+        decision, reason = permit.label
+        field = self.request.snapshot.would_deny_field
+        if field is not None and decision == WOULD_DENY:
+            self._note = b"%b: %b\r\n" % (field, reason.encode())
+        return b"" if permit.answer is None else identity
 
     def on_connection(self, connection: Connection) -> None:
         self._waiting_for_pool = False
@@ -185,6 +197,8 @@ class Exchange(Judgement):
         self._status = status
         request = self.request
         out = self._out = [STATUS_LINES[status, reason], *lines]
+        if self._note is not None:
+            out.append(self._note)
         self._chunked_answer = False
         if not sized:
             if request.old:
@@ -238,8 +252,8 @@ class Exchange(Judgement):
             raise RuntimeError("an upgrade that was not asked for")
         client = self._client
         self._status = 101
-        switching = b"HTTP/1.1 101 %b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n"
-        client.transport.write(switching % (reason, b"".join(lines), request.upgrade))
+        switching = b"HTTP/1.1 101 %b\r\n%b%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n"
+        client.transport.write(switching % (reason, b"".join(lines), self._note or b"", request.upgrade))
         self._upstream = None
         self._route.upstream.metrics.answers[101] += 1
         Tunnel(client, connection, request.snapshot.timeouts.tunnel, self._ends).start(client.take_over(), rest)

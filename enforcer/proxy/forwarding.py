@@ -125,7 +125,6 @@ class Forwarding:
     def __init__(self, settings: ForwardingSettings) -> None:
         self.kinds = Kinds(settings.identity)
         self.pass_authorization = settings.authorization == "pass"
-        self.end_with_token = settings.end_with_token
         self._chain = settings.chain
         self._identity = tuple((name.encode(), claim) for name, claim in settings.identity.items())
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)

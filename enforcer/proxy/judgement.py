@@ -2,6 +2,8 @@
 
 1. Nothing is forwarded without the permit that `decide` gives.
 2. Whatever goes wrong on the way, the request is not forwarded.
+3. Where a rule only reports, nothing but a request that cannot stand, or is too large, is refused: not for what its
+   token is worth, nor since nobody says so.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Final
 
 from enforcer.errors import IntrospectionError, MalformedRequestError
-from enforcer.policy.decision import Allow, Deny, decide
+from enforcer.policy.decision import Allow, Deny, Evidence, Unasked, decide
 from enforcer.policy.matcher import choose
 from enforcer.proxy import refusals
 from enforcer.proxy.refusals import Refusal
@@ -43,7 +45,7 @@ class Judgement(ABC):
 
     @abstractmethod
     def _forward(self, permit: Allow, identity: bytes) -> None:
-        """Send the request on."""
+        """Send the request on; `identity` is of the one who is known to have sent it."""
 
     @abstractmethod
     def _refuse(self, refusal: Refusal) -> None:
@@ -82,9 +84,8 @@ class Judgement(ABC):
         if route is None:
             route = snapshot.no_route
         self._route = route
-        requirement = route.requirement
         evidence = _MISSING
-        if requirement is not None and not requirement.public:
+        if route.asks:
             token = bearer.parse(request.authorization, request.authorizations, target.query)
             if isinstance(token, bytes):
                 if len(token) > snapshot.limits.token:
@@ -95,11 +96,7 @@ class Judgement(ABC):
                     self._conclude(entry)
                 return
             evidence = token
-        verdict = decide(requirement, evidence, target.segments, 0.0)
-        if isinstance(verdict, Allow):
-            self._forward(verdict, b"")
-        else:
-            self._deny(verdict)
+        self._decide(evidence, None)
 
     def on_answer(self, entry: Entry[bytes]) -> None:
         if self._over:
@@ -110,13 +107,15 @@ class Judgement(ABC):
             self._internal_error()
 
     def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
-        if not self._over:
-            self._route.metrics.decisions["error", f"introspection_{error.reason}"] += 1
-            self._refuse(refusals.introspection_failed(retry_after))
+        if self._over:
+            return
+        try:
+            self._decide(error.reason, refusals.introspection_failed(retry_after))
+        except Exception:  # noqa: BLE001 - whatever it is, the request is not forwarded
+            self._internal_error()
 
     def on_too_many(self, retry_after: int) -> None:
-        self._route.metrics.decisions["deny", "too_many_unseen_tokens"] += 1
-        self._refuse(refusals.too_many(retry_after))
+        self._decide(Unasked.TOO_MANY, refusals.too_many(retry_after))
 
     @property
     def address(self) -> str:
@@ -124,15 +123,25 @@ class Judgement(ABC):
         return self._client.address(self.request)
 
     def _conclude(self, entry: Entry[bytes]) -> None:
-        verdict = decide(self._route.requirement, entry.answer, self._segments, time())
+        route = self._route
+        verdict = decide(route.requirement, entry.answer, self._segments, time(), route.reports)
         if isinstance(verdict, Allow):
             self._forward(verdict, entry.prepared)
         else:
-            self._deny(verdict)
+            self._deny(verdict, None)
 
-    def _deny(self, verdict: Deny) -> None:
+    def _decide(self, evidence: Evidence, refusal: Refusal | None) -> None:
+        """Judge by why it is not known what the token is worth; `refusal` is the answer, the rule's own if None."""
+        route = self._route
+        verdict = decide(route.requirement, evidence, self._segments, 0.0, route.reports)
+        if isinstance(verdict, Allow):
+            self._forward(verdict, b"")
+        else:
+            self._deny(verdict, refusal)
+
+    def _deny(self, verdict: Deny, refusal: Refusal | None) -> None:
         self._route.metrics.decisions[verdict.label] += 1
-        self._refuse(self._route.refusals[verdict.reason])
+        self._refuse(refusal or self._route.refusals[verdict.reason])
 
     def _internal_error(self) -> None:
         _log.exception("internal error")

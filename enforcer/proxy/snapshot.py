@@ -28,11 +28,18 @@ class Upstream:
     metrics: UpstreamMetrics
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Route:
-    """A rule with all that a request under it needs; `requirement` None is the route of requests without a rule."""
+    """A rule with all that a request under it needs; `requirement` None is the route of requests without a rule.
+
+    `reports`: what it denies is forwarded all the same. `asks`: it must be known what the token is worth, which may
+    end what it began (`ends_with_token`).
+    """
 
     requirement: Requirement | None
+    reports: bool
+    asks: bool
+    ends_with_token: bool
     refusals: RuleRefusals
     metrics: RouteMetrics
     verifier: Verifier
@@ -46,13 +53,17 @@ Located = tuple[Target, Methods[Route] | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """One configuration, made ready. `located` remembers request-targets that were read already."""
+    """One configuration, made ready. `located` remembers request-targets that were read already.
+
+    `would_deny_field` names the field of an answer that tells what its request would have been refused for.
+    """
 
     matcher: Matcher[Route]
     no_route: Route
     forwarding: Forwarding
     limits: Limits
     timeouts: Timeouts
+    would_deny_field: bytes | None
     located: dict[bytes, Located] = field(default_factory=dict)
 
     def locate(self, raw: bytes) -> Located:

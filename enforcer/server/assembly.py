@@ -65,19 +65,33 @@ def assemble(
 
     def route(rule: Rule) -> tuple[Place, Route]:
         path = PathTemplate.parse(rule.path)
+        reports = rule.mode == "report"
         found = Route(
-            Requirement(rule, path),
-            refusals(rule),
-            telemetry.route(rule.name),
-            verifiers[rule.authorization_server],
-            upstream,
-            Demand(max_age=rule.max_answer_age, stale=rule.on_outage == "stale"),
+            requirement=Requirement(rule, path),
+            reports=reports,
+            asks=not rule.public,
+            ends_with_token=config.forwarding.end_with_token and not reports,
+            refusals=refusals(rule),
+            metrics=telemetry.route(rule.name),
+            verifier=verifiers[rule.authorization_server],
+            upstream=upstream,
+            demand=Demand(max_age=rule.max_answer_age, stale=rule.on_outage == "stale"),
         )
         return Place(path, rule.methods, rule.host), found
 
+    reports = config.mode == "report"
     no_route = Route(
-        None, RuleRefusals(None, config.challenge), telemetry.route(NO_ROUTE), verifiers[None], upstream, Demand()
+        requirement=None,
+        reports=reports,
+        asks=reports,
+        ends_with_token=False,
+        refusals=RuleRefusals(None, config.challenge),
+        metrics=telemetry.route(NO_ROUTE),
+        verifier=verifiers[None],
+        upstream=upstream,
+        demand=Demand(),
     )
     matcher = Matcher(map(route, effective_rules(config)))
-    snapshot = Snapshot(matcher, no_route, forwarding, config.limits, config.timeouts)
+    field = None if config.would_deny_field is None else config.would_deny_field.encode()
+    snapshot = Snapshot(matcher, no_route, forwarding, config.limits, config.timeouts, field)
     return snapshot, Memory(cache, tuple(verifiers.values()))

@@ -16,6 +16,7 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
+from enforcer.config.effective import effective_rules
 from enforcer.config.load import Loaded, load
 from enforcer.operations import logs
 from enforcer.operations.admin import admin
@@ -84,6 +85,10 @@ async def _serve(loaded: Loaded, gateway_socket: socket.socket, admin_socket: so
     await front.listening.wait()
     telemetry.ready = not telemetry.draining
     _log.info("serving %s on %s, admin on %s", config.upstream.url, name_of(gateway_socket), name_of(admin_socket))
+    if reporting := sum(rule.mode == "report" for rule in effective_rules(config)):
+        _log.warning("mode: report: what %d of %d rules would refuse is forwarded", reporting, len(config.rules))
+    if config.mode == "report":
+        _log.warning("mode: report: what no rule is for is forwarded")
     await running
     gateway.abort()
     back.should_exit = True

@@ -167,7 +167,7 @@ class TestExplainWithToken:
             ("/a", "no token", "invalid_request", 0),
             ("/a", "n\u00f6", "malformed_token", 0),
             ("/a?access_token=x", "good", "invalid_request", 0),
-            ("/a", "x" * 65, "token_too_large", 0),
+            ("/a", "x" * 65, "malformed_request", 0),
             ("/health", "good", "public", 0),
             ("/nowhere", "good", "no_rule", 0),
         ],
@@ -269,7 +269,18 @@ tests.yaml:3: shut
         (here / "tests.yaml").write_text(TESTS)
         ended = enforcer("test", "tests.yaml")
         assert (ended.exit_code, ended.stdout) == (2, "")
-        assert ended.stderr == 'tests.yaml:5:13: tests[1].expect: expected allow or deny, found "EXPECTED"\n'
+        assert (
+            ended.stderr == 'tests.yaml:5:13: tests[1].expect: expected allow, deny or would_deny, found "EXPECTED"\n'
+        )
+
+    def test_what_only_reports_can_be_judged_as_if_it_refused(self, here: Path) -> None:
+        """So that the tests are ready before the policy is enforced."""
+        (here / "config.yaml").write_text(CONFIG.replace("PORT", "1") + "mode: report\n")
+        (here / "tests.yaml").write_text("tests: [{name: none, request: GET /a, expect: deny, status: 401}]\n")
+        ended = enforcer("test", "tests.yaml", "--no-coverage")
+        assert (ended.exit_code, "decision: expected deny, got would_deny" in ended.stdout) == (1, True)
+        ended = enforcer("test", "tests.yaml", "--no-coverage", "--enforced")
+        assert (ended.exit_code, ended.stdout) == (0, "1 test: 1 passed, 0 failed\n")
 
     def test_a_report_that_cannot_be_written_is_told(self, here: Path) -> None:
         """In one line."""

@@ -97,7 +97,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path: Path) -> Non
         'tests.yaml:5:1: unknown key "test"; did you mean "tests"?',
         'tests.yaml:9:5: tests[0]: unknown key "tokn"; did you mean "token"?',
         "tests.yaml:11:5: tests[1]: request: expected a method, a blank and a path, such as GET /ms-system/country",
-        'tests.yaml:16:13: tests[2].expect: expected allow or deny, found "maybe"',
+        'tests.yaml:16:13: tests[2].expect: expected allow, deny or would_deny, found "maybe"',
         "tests.yaml:17:12: tests[2].token: expected a mapping or text, found 7",
         'tests.yaml:18:5: tests[3]: missing key "expect": What the decision must be',
         'tests.yaml:23:13: tests[4].token: unknown key "client"; did you mean "client_id"?',

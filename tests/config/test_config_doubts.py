@@ -27,6 +27,12 @@ rules:
 """
 
 
+BUT_ONE = (
+    "nothing is refused but by the 1 of 2 rules with mode: enforce: "
+    "what would be is forwarded, and counted as would_deny"
+)
+
+
 def looked_at(tmp_path: Path, text: str) -> tuple[list[Doubt], Document]:
     file = tmp_path / "config.yaml"
     file.write_text(text)
@@ -68,6 +74,28 @@ def test_doubts_are_told_by_line_each_at_its_key(tmp_path: Path) -> None:
             'no rule is for POST, PUT, PATCH or DELETE of /a/b: refused, though "open" (there) is for it around there',
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("", []),
+        ("mode: enforce\n", []),
+        ("mode: report\n", [(14, "mode", "nothing is refused: what would be is forwarded, and counted as would_deny")]),
+        ("    mode: enforce\n", []),
+        (
+            "    mode: report\n",
+            [(14, "rules[1].mode", '"shut" refuses nothing: what it would is forwarded, and counted as would_deny')],
+        ),
+        ("    mode: enforce\nmode: report\n", [(15, "mode", BUT_ONE)]),
+    ],
+)
+def test_what_only_reports_is_told_once(tmp_path: Path, change: str, told: list[tuple[int, str, str]]) -> None:
+    """At the rule that does, or for the whole configuration: it must not be forgotten."""
+    found, _ = looked_at(tmp_path, CONFIG.replace("ENDPOINT", "https://auth.example.org/x") + change)
+    reports = [one for one in found if one.code == "report_only"]
+    assert [(one.problem.line, one.problem.path, one.problem.message) for one in reports] == told
+    assert all(one.level is Level.WARNING for one in reports)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ RULES: list[dict[str, Any]] = [
     {"name": "mine", "path": "/users/{user}/**", "claims": {"sub": "{user}", "roles": ["admin", "owner"]}},
     {"name": "narrow", "path": "/narrow", "audience": ["shop"], "issuer": ["https://as"], "client_ids": ["web"]},
     {"name": "anybody", "path": "/api/me", "authenticated": True},
+    {"name": "watched", "path": "/watched", "scopes": ["write"], "mode": "report"},
 ]
 
 TOKENS: dict[str, dict[str, object]] = {
@@ -43,6 +44,8 @@ TARGETS = [
     ("GET", "/users/%61lice"),
     ("PATCH", "/users/bob/"),
     ("GET", "/narrow"),
+    ("GET", "/watched"),
+    ("GET", "/watched?access_token=1"),
     ("GET", "/open/../api/7"),
     ("GET", "/open/%2e%2e/api"),
     ("GET", "/open//api"),

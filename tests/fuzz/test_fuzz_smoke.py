@@ -27,7 +27,7 @@ def test_search_finds_nothing_that_does_not_hold() -> None:
 
 
 def _allow_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judgement, "decide", lambda *_: Allow(None))
+    monkeypatch.setattr(judgement, "decide", lambda *_: Allow(None, ("allow", "public")))
 
 
 def _let_encoded_delimiters_through(monkeypatch: pytest.MonkeyPatch) -> None:

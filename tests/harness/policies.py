@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from enforcer.policy.explain import Answers, Evidence, Explanation, explain
-from enforcer.policy.rules import Rule
+from enforcer.policy.explain import Answers, Explanation, Oracle, explain
+from enforcer.policy.rules import Mode, Rule
 from enforcer.policy.trial import Policy, Request, shown
 from enforcer.proxy.refusals import RuleRefusals, malformed
 from enforcer.tokens.answer import from_claims
@@ -22,13 +22,14 @@ ANSWERS = Answers(
 )
 
 
-def policy(*rules: dict[str, Any]) -> Policy:
+def policy(*rules: dict[str, Any], mode: Mode = "enforce") -> Policy:
     """Make a policy of rules; each stands in a line of its own, and is named by its path unless it has a name."""
-    named = ({"name": rule["path"], **rule} for rule in rules)
-    return Policy((_RULE.validate_python(rule), f"rules.yaml:{line}") for line, rule in enumerate(named, 1))
+    named = ({"name": rule["path"], "mode": mode, **rule} for rule in rules)
+    made = ((_RULE.validate_python(rule), f"rules.yaml:{line}") for line, rule in enumerate(named, 1))
+    return Policy(made, mode)
 
 
-def worth(claims: dict[str, Any] | None) -> Evidence:
+def worth(claims: dict[str, Any] | None) -> Oracle:
     """Tell that a request has a token with these claims; None for no token."""
     answer = None if claims is None else from_claims(claims)
     return lambda located: shown(answer, located.target.query)

@@ -12,7 +12,7 @@ from enforcer.policy.cases import Cases, run
 from enforcer.policy.decision import decide
 from enforcer.policy.explain import MALFORMED, NO_RULE, Choice, explain, judge
 from enforcer.policy.matcher import Matcher, Place
-from enforcer.policy.rules import Path, Requirement, Rule
+from enforcer.policy.rules import Mode, Path, Requirement, Rule
 from enforcer.policy.trial import Request, shown
 from enforcer.tokens.answer import from_claims
 from enforcer.wire.target import parse
@@ -46,6 +46,7 @@ RULES = st.lists(
             optional={
                 "methods": st.lists(st.sampled_from(["GET", "HEAD", "POST"]), min_size=1, max_size=2, unique=True),
                 "host": st.sampled_from(["app", "*.app", "x.app"]),
+                "mode": st.sampled_from(["enforce", "report"]),
             },
         ),
         CONDITIONS | st.just({"public": True}),
@@ -85,7 +86,7 @@ CLAIMS: st.SearchStrategy[dict[str, Any] | None] = st.fixed_dictionaries(
 )
 
 
-def directly(rules: list[Rule], request: Request, claims: dict[str, Any] | None) -> tuple[str, str, str]:
+def directly(rules: list[Rule], mode: Mode, request: Request, claims: dict[str, Any] | None) -> tuple[str, str, str]:
     """Return decision, reason and rule as the matcher and `decide` give them."""
     if request.method == "FETCH" or " " in request.host:
         return "deny", MALFORMED, NO_RULE
@@ -97,25 +98,27 @@ def directly(rules: list[Rule], request: Request, claims: dict[str, Any] | None)
     rule = matcher.find(target.segments, request.method.encode(), request.host.encode())
     requirement = None if rule is None else Requirement(rule, Path.parse(rule.path))
     evidence = shown(None if claims is None else from_claims(claims), target.query)
-    decision, reason = decide(requirement, evidence, target.segments, NOW).label
+    reports = (mode if rule is None or rule.mode is None else rule.mode) == "report"
+    decision, reason = decide(requirement, evidence, target.segments, NOW, reports).label
     return decision, reason, NO_RULE if rule is None else rule.name
 
 
 @settings(max_examples=300)
-@given(RULES, REQUESTS, CLAIMS)
+@given(RULES, st.sampled_from(["enforce", "report"]), REQUESTS, CLAIMS)
 def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
-    wanted: list[dict[str, Any]], request: Request, claims: dict[str, Any] | None
+    wanted: list[dict[str, Any]], mode: Mode, request: Request, claims: dict[str, Any] | None
 ) -> None:
     """And what explain tells of rules and conditions agrees with it."""
     rules = [{"name": str(number), **rule} for number, rule in enumerate(wanted)]
     conflicts = {entry.rule.name for entry, _ in policy(*rules).matcher.conflicts}
-    found_in = policy(*(rule for rule in rules if rule["name"] not in conflicts))
-    decision, reason, name = directly([entry.rule for entry in found_in.entries], request, claims)
+    found_in = policy(*(rule for rule in rules if rule["name"] not in conflicts), mode=mode)
+    decision, reason, name = directly([entry.rule for entry in found_in.entries], mode, request, claims)
 
     explanation = explain(found_in, request, worth(claims), NOW, ANSWERS)
     judgement = explanation.judgement
     assert (judgement.decision, judgement.reason, judgement.rule) == (decision, reason, name)
-    assert (judgement.reply is None) == (decision == "allow")
+    assert (judgement.reply is None) == (decision != "deny")
+    assert (judgement.enforced is None) == (decision != "would_deny")
     assert judge(found_in, request, worth(claims), NOW, ANSWERS) == judgement
     if name != NO_RULE:
         assert all(one.met for one in explanation.conditions) == (decision == "allow")

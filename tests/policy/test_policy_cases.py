@@ -7,7 +7,7 @@ from harness.policies import ANSWERS, NOW, policy
 from pydantic import TypeAdapter, ValidationError
 
 from enforcer.policy.cases import Cases, Facts, Outcome, coverage, run
-from enforcer.policy.decision import Reason
+from enforcer.policy.decision import NO_ANSWER, Reason
 from enforcer.tokens.answer import INACTIVE, Active
 
 POLICY = policy(
@@ -131,10 +131,30 @@ def test_a_test_that_says_too_little_or_nonsense_is_an_error(test: dict[str, Any
         outcomes(test)
 
 
-@pytest.mark.parametrize("reason", [*Reason, "malformed_request"])
+@pytest.mark.parametrize("reason", [*(reason for reason in Reason if reason not in NO_ANSWER), "malformed_request"])
 def test_every_reason_can_be_expected(reason: str) -> None:
-    """Those of the metrics, and the one of a request that no rule was asked about."""
+    """Those of the metrics, and the one of a request that no rule was asked about; a test asks no server."""
     assert outcomes({"request": "GET /a", "expect": "deny", "reason": str(reason)})
+
+
+def test_what_only_reports_is_expected_as_would_deny() -> None:
+    """A test of what is refused fails while it is not; a rule seen to report was seen to deny."""
+    reporting = policy({"name": "a", "path": "/a", "scopes": ["read"]}, mode="report")
+    tests = [
+        {"name": "1", "request": "GET /a", "expect": "would_deny", "reason": "missing_token", "status": 401},
+        {"name": "2", "request": "GET /b", "expect": "would_deny", "rule": "_none", "status": 403},
+        {"name": "3", "request": "GET /a", "expect": "deny", "status": 401},
+        {"name": "4", "request": "GET /a", "token": {"scope": "read"}, "expect": "allow"},
+    ]
+    found = run(_CASES.validate_python({"tests": tests}), reporting, NOW, ANSWERS)
+    assert [[(one.what, one.got) for one in outcome.differences] for outcome in found] == [
+        [],
+        [],
+        [("decision", "would_deny")],
+        [],
+    ]
+    (covered,) = coverage(reporting, found)
+    assert covered.missing is None
 
 
 def test_a_rule_is_covered_that_was_seen_to_allow_and_to_deny() -> None:

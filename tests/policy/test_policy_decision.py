@@ -4,9 +4,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from enforcer.policy.decision import Allow, Deny, Reason, decide
+from enforcer.errors import IntrospectionFailure
+from enforcer.policy.decision import Allow, Deny, Evidence, Reason, Unasked, decide
 from enforcer.policy.rules import Path, Requirement, Rule
-from enforcer.tokens.answer import INACTIVE, Active, Answer, from_claims
+from enforcer.tokens.answer import INACTIVE, Active, from_claims
 from enforcer.tokens.bearer import NoToken
 
 NOW = 1_700_000_000.0
@@ -18,13 +19,18 @@ def requirement(**conditions: Any) -> Requirement:
     return Requirement(Rule(name="r", path=PATH, **conditions), Path.parse(PATH))
 
 
-def judge(rule: Requirement | None, evidence: Answer | NoToken, now: float = NOW) -> Reason:
-    """Decide, and tell the reason either way; the labels agree with it."""
+def judge(rule: Requirement | None, evidence: Evidence, now: float = NOW) -> Reason:
+    """Decide, and tell the reason either way; the labels agree with it, and so does what only reports."""
     verdict = decide(rule, evidence, SEGMENTS, now)
     decision, reason = verdict.label
-    assert decision == ("allow" if isinstance(verdict, Allow) else "deny")
-    if isinstance(verdict, Deny):
+    reported = decide(rule, evidence, SEGMENTS, now, reports=True)
+    assert isinstance(reported, Allow)
+    if isinstance(verdict, Allow):
+        assert (decision, reported.label, reported.answer) == ("allow", verdict.label, verdict.answer)
+    else:
+        assert decision == ("error" if isinstance(evidence, IntrospectionFailure) and rule else "deny")
         assert verdict.reason == reason
+        assert reported.label == ("would_deny", reason)
     return Reason(reason)
 
 
@@ -38,16 +44,21 @@ READ = requirement(scopes=("read",))
 GOOD = token(scope="read", sub="alice")
 
 
-@pytest.mark.parametrize("evidence", [GOOD, INACTIVE, *NoToken])
-def test_no_rule_is_refused_whatever_came_with_the_request(evidence: Answer | NoToken) -> None:
+NOTHING_KNOWN: list[Evidence] = [*NoToken, *IntrospectionFailure, *Unasked]
+
+
+@pytest.mark.parametrize("evidence", [GOOD, INACTIVE, *NOTHING_KNOWN])
+def test_no_rule_is_refused_whatever_came_with_the_request(evidence: Evidence) -> None:
     """What is not allowed by a rule that says so is refused."""
     assert judge(None, evidence) is Reason.NO_RULE
 
 
 @pytest.mark.parametrize(
-    "evidence", [INACTIVE, *NoToken, token(exp=1), token(cnf={}), GOOD], ids=lambda evidence: type(evidence).__name__
+    "evidence",
+    [INACTIVE, *NOTHING_KNOWN, token(exp=1), token(cnf={}), GOOD],
+    ids=lambda evidence: type(evidence).__name__,
 )
-def test_a_public_rule_lets_everybody_pass_as_nobody(evidence: Answer | NoToken) -> None:
+def test_a_public_rule_lets_everybody_pass_as_nobody(evidence: Evidence) -> None:
     """Whoever sends a token along is not known by it either."""
     verdict = decide(PUBLIC, evidence, SEGMENTS, NOW)
     assert isinstance(verdict, Allow)
@@ -63,9 +74,11 @@ def test_a_public_rule_lets_everybody_pass_as_nobody(evidence: Answer | NoToken)
         (NoToken.INVALID_REQUEST, Reason.INVALID_REQUEST),
         (NoToken.MALFORMED, Reason.MALFORMED_TOKEN),
         (INACTIVE, Reason.INACTIVE_TOKEN),
+        (Unasked.TOO_MANY, Reason.TOO_MANY_UNSEEN_TOKENS),
+        *((failure, Reason(f"introspection_{failure}")) for failure in IntrospectionFailure),
     ],
 )
-def test_any_other_rule_needs_an_active_token(rule: Requirement, evidence: Answer | NoToken, reason: Reason) -> None:
+def test_any_other_rule_needs_an_active_token(rule: Requirement, evidence: Evidence, reason: Reason) -> None:
     """Each way of not having one has its own answer."""
     assert judge(rule, evidence) is reason
 
@@ -225,6 +238,35 @@ def test_one_answer_is_judged_anew_by_each_rule(first: dict[str, Any], second: d
     forward = [judge(rule, answer) for rule in rules for answer in answers]
     backward = [judge(rule, answer) for rule in reversed(rules) for answer in reversed(answers)]
     assert forward == backward[::-1]
+
+
+@pytest.mark.parametrize(
+    ("rule", "evidence", "known"),
+    [
+        (None, GOOD, True),
+        (requirement(scopes=("other",)), GOOD, True),
+        (requirement(client_ids=("other",)), GOOD, True),
+        (requirement(claims={"sub": "bob"}), GOOD, True),
+        (requirement(issuer=("other",)), GOOD, False),
+        (requirement(audience=("other",)), GOOD, False),
+        (None, token(exp=NOW), False),
+        (None, token(nbf=NOW + 1), False),
+        (None, token(cnf={}), False),
+        (READ, token(exp=NOW), False),
+        (READ, token(nbf=NOW + 1), False),
+        (READ, token(cnf={}), False),
+        (READ, INACTIVE, False),
+        *((READ, evidence, False) for evidence in NOTHING_KNOWN),
+    ],
+)
+def test_who_passes_only_by_report_is_known_by_a_good_token_alone(
+    rule: Requirement | None, evidence: Evidence, known: bool
+) -> None:
+    """What would be refused as no good token names nobody: the app trusts the identity fields."""
+    verdict = decide(rule, evidence, SEGMENTS, NOW, reports=True)
+    assert isinstance(verdict, Allow)
+    assert verdict.label[0] == "would_deny"
+    assert verdict.answer is (evidence if known else None)
 
 
 def test_reasons_are_fit_for_labels() -> None:

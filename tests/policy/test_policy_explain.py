@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from harness.policies import ANSWERS, NOW, explained, policy
 
+from enforcer.errors import IntrospectionFailure
 from enforcer.policy.explain import NO_RULE, Explanation, Judgement, Reply, Unknown, explain
 from enforcer.policy.trial import Policy, Request
 from enforcer.proxy import refusals
@@ -76,7 +77,7 @@ def test_a_token_that_is_none_is_told_of(evidence: Any, there: dict[str, tuple[s
 
 def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:
     """With the answer that the client gets."""
-    unknown = Unknown("error", "introspection_timeout", refusals.introspection_failed(5))
+    unknown = Unknown(IntrospectionFailure.TIMEOUT, refusals.introspection_failed(5))
     found = explain(SHOP, Request("GET", "/shop"), lambda _: unknown, NOW, ANSWERS)
     detail = "the authorization server does not say what the token is worth"
     assert found.judgement == Judgement("read", "error", "introspection_timeout", Reply(503, detail, None, 5))
@@ -107,7 +108,7 @@ def test_an_explanation_is_plain_values() -> None:
             {"name": "time", "needed": "valid now", "there": "no end is stated", "met": True},
             {"name": "scopes", "needed": "shop.read", "there": "shop.read", "met": True},
         ],
-        "judgement": {"rule": "read", "decision": "allow", "reason": "ok", "reply": None},
+        "judgement": {"rule": "read", "decision": "allow", "reason": "ok", "reply": None, "enforced": None},
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from harness.policies import ANSWERS, NOW, explained, policy
 
+from enforcer.errors import IntrospectionFailure
 from enforcer.policy.explain import Unknown, explain
 from enforcer.policy.trial import Request
 from enforcer.policy.wording import write
@@ -24,6 +25,7 @@ SHOP = policy(
         "client_ids": ["web", "batch"],
         "claims": {"tenant": "{tenant}", "realm.roles": ["admin", "auditor"], "level": 2},
     },
+    {"name": "basket", "path": "/basket", "scopes": ["basket"], "mode": "report"},
 )
 
 PUBLIC = """\
@@ -138,6 +140,24 @@ answer: 401, the token is not valid yet
   WWW-Authenticate: Bearer error="invalid_token"
 """
 
+REPORTED = """\
+PUT /basket
+path: /basket
+
+rules with this path, the most specific first:
+  ✓  "basket"  rules.yaml:7  /basket  chosen
+
+conditions of rule "basket":
+  ✗  token   needed: an access token  there: none
+  ✗  state   needed: active           there: nothing
+  ✗  scopes  needed: basket           there: nothing is known
+
+decision: would_deny, missing_token
+answer: the app's, since this only reports
+enforced: 401, an access token is needed
+  WWW-Authenticate: Bearer
+"""
+
 NOWHERE = """\
 GET /shops
 path: /shops
@@ -173,6 +193,7 @@ CLAIMED = {
         ("GET /shop/items/7", None, "localhost", NO_TOKEN),
         ("PUT /shop", {"scope": "shop.read other", "exp": NOW + 60}, "", SCOPE),
         ("GET /tenants/a%20b/reports", CLAIMED, "", CLAIMS),
+        ("PUT /basket", None, "", REPORTED),
         ("GET /shops", {}, "", NOWHERE),
         ("GET /shop/..%2fadmin", {}, "", MALFORMED),
     ],
@@ -184,7 +205,7 @@ def test_a_decision_is_told_whole(request_: str, claims: dict[str, Any] | None, 
 
 def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:
     """With the answer that the client gets."""
-    unknown = Unknown("error", "introspection_timeout", refusals.introspection_failed(5))
+    unknown = Unknown(IntrospectionFailure.TIMEOUT, refusals.introspection_failed(5))
     found = explain(SHOP, Request("GET", "/shop"), lambda _: unknown, NOW, ANSWERS)
     assert write(found).splitlines()[-8:] == [
         'conditions of rule "read":',

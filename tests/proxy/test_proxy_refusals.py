@@ -5,14 +5,13 @@ import h11
 import pytest
 
 from enforcer.errors import UpstreamFailure
-from enforcer.policy.decision import Reason
+from enforcer.policy.decision import NO_ANSWER, Reason
 from enforcer.policy.rules import Rule
 from enforcer.proxy import refusals
 from enforcer.proxy.refusals import Refusal, RuleRefusals
 from enforcer.tokens.challenge import ChallengeSettings
 
 DATE = b"Date: Tue, 14 Nov 2023 22:13:20 GMT\r\n"
-DENIALS = [reason for reason in Reason if reason not in (Reason.OK, Reason.PUBLIC)]
 METADATA = "https://api.example/.well-known/oauth-protected-resource"
 
 
@@ -73,6 +72,12 @@ ANSWERS = {
     Reason.CLIENT_MISMATCH: (403, None),
     Reason.CLAIM_MISMATCH: (403, None),
 }
+DENIALS = [*ANSWERS]
+
+
+def test_every_reason_to_deny_has_an_answer() -> None:
+    """But where nobody says what a token is worth: then it is the moment that says when to come again."""
+    assert {*Reason} == {*ANSWERS, *NO_ANSWER, Reason.OK, Reason.PUBLIC}
 
 
 @pytest.mark.parametrize("reason", DENIALS)

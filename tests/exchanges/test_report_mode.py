@@ -1,0 +1,178 @@
+"""`mode: report`: what would be refused is forwarded, told of and counted; what cannot stand is refused."""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from harness.clients import Client
+from harness.configs import config
+from harness.processes import Enforcer, enforcer
+from harness.servers import Server, authorization, exchange
+from harness.tunnels import ASK, SWITCH, read_until
+from harness.upstreams import Incoming, Upstream, upstream
+
+RULES: list[dict[str, Any]] = [
+    {"name": "reports", "path": "/reports/**", "scopes": ["read"]},
+    {"name": "mine", "path": "/users/{user}", "claims": {"sub": "{user}"}},
+    {"name": "issued", "path": "/issued", "issuer": ["https://as.example.org"]},
+    {"name": "shut", "path": "/shut/**", "scopes": ["read"], "mode": "enforce"},
+    {"name": "open", "path": "/open", "public": True},
+]
+TOKENS: dict[str, dict[str, object]] = {
+    "good": {"scope": "read", "sub": "alice", "client_id": "web"},
+    "poor": {"scope": "other", "sub": "alice", "client_id": "web"},
+    "ended": {"scope": "read", "sub": "alice", "exp": 1},
+}
+_DECISION = re.compile(r'enforcer_decisions_total\{decision="(\w+)",reason="(\w+)",route="([^"]+)"\} ([0-9.]+)')
+
+
+class Stack(NamedTuple):
+    """An enforcer that only reports, and what it stands between."""
+
+    proxy: Enforcer
+    app: Upstream
+    server: Server
+
+    def decisions(self) -> dict[tuple[str, str, str], float]:
+        """Return what was counted so far, by rule, decision and reason."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.proxy.admin_port}/metrics", timeout=10) as answer:
+            found = _DECISION.findall(answer.read().decode())
+        return {(route, decision, reason): float(count) for decision, reason, route, count in found}
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    field = {"would_deny_field": "X-Enforcer-Would-Deny"}
+    with upstream() as app, authorization(TOKENS) as server:
+        settings = config(app.url, server.port, rules=RULES, mode="report", limits={"token": "1KiB"}, **field)
+        with enforcer(settings) as proxy:
+            yield Stack(proxy, app, server)
+
+
+def identity(app: Upstream) -> dict[str, str]:
+    """Return the identity fields of the last request that reached the app."""
+    names = {b"x-auth-subject", b"x-auth-client", b"x-auth-scope"}
+    return {name.decode(): value.decode() for name, value in app.requests[-1].headers if name in names}
+
+
+ALICE = {"x-auth-subject": "alice", "x-auth-client": "web"}
+
+
+@pytest.mark.parametrize(
+    ("target", "token", "label", "known"),
+    [
+        ("/reports/1", "good", ("reports", "allow", "ok"), {**ALICE, "x-auth-scope": "read"}),
+        ("/open", None, ("open", "allow", "public"), {}),
+        ("/reports/1", None, ("reports", "would_deny", "missing_token"), {}),
+        ("/reports/1", "to ken", ("reports", "would_deny", "invalid_request"), {}),
+        ("/reports/1", "n!", ("reports", "would_deny", "malformed_token"), {}),
+        ("/reports/1", "unknown", ("reports", "would_deny", "inactive_token"), {}),
+        ("/reports/1", "ended", ("reports", "would_deny", "expired_token"), {}),
+        ("/reports/1", "poor", ("reports", "would_deny", "insufficient_scope"), {**ALICE, "x-auth-scope": "other"}),
+        ("/users/bob", "poor", ("mine", "would_deny", "claim_mismatch"), {**ALICE, "x-auth-scope": "other"}),
+        ("/issued", "good", ("issued", "would_deny", "wrong_issuer"), {}),
+        ("/nowhere", "good", ("_none", "would_deny", "no_rule"), {**ALICE, "x-auth-scope": "read"}),
+        ("/nowhere", "unknown", ("_none", "would_deny", "no_rule"), {}),
+        ("/nowhere", None, ("_none", "would_deny", "no_rule"), {}),
+    ],
+)
+def test_what_would_be_refused_reaches_the_app_and_is_counted(
+    stack: Stack, target: str, token: str | None, label: tuple[str, str, str], known: dict[str, str]
+) -> None:
+    """With the identity that a good token gives, and a field that tells the client."""
+    before = stack.decisions().get(label, 0.0)
+    forged = [("X-Auth-Subject", "root"), ("x_auth_scope", "all")]
+    with Client(stack.proxy.port, token=token) as client:
+        answer = client.ask("GET", target, forged)
+    assert answer.status == 200
+    assert answer.values("X-Enforcer-Would-Deny") == ([label[2].encode()] if label[1] == "would_deny" else [])
+    assert identity(stack.app) == known
+    assert stack.decisions()[label] == before + 1
+
+
+def test_a_rule_that_enforces_does_so(stack: Stack) -> None:
+    """Its own mode is before the configuration's."""
+    for token, status in ((None, 401), ("poor", 403), ("good", 200)):
+        with Client(stack.proxy.port, token=token) as client:
+            answer = client.ask("GET", "/shut/1")
+        assert (answer.status, answer.values("X-Enforcer-Would-Deny")) == (status, [])
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /reports/../shut HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET /reports%2f1 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET /reports HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"POST /reports HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"GET http://b/reports HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET /reports HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + b"x" * 1025 + b"\r\n\r\n", 431),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+        (b"POST /reports HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n", 413),
+    ],
+)
+def test_what_cannot_stand_or_is_too_large_is_refused(stack: Stack, head: bytes, status: int) -> None:
+    """It is not for a rule to let it pass."""
+    reached = len(stack.app.requests)
+    assert int(exchange(stack.proxy.port, head).split(b" ")[1]) == status
+    assert len(stack.app.requests) == reached
+
+
+def test_a_tunnel_tells_too_and_does_not_end_with_its_token(stack: Stack) -> None:
+    """What an enforced rule would have ended goes on."""
+    TOKENS["short"] = {"scope": "read", "exp": (expires := time.time() + 0.6)}
+    stack.app.handler = lambda incoming: (incoming.raw(SWITCH), incoming.raw(incoming.socket.recv(4)))[0]
+    try:
+        with Client(stack.proxy.port) as client, Client(stack.proxy.port) as stranger:
+            client.socket.sendall(ASK.replace(b"good-token", b"short").replace(b"GET /", b"GET /reports/", 1))
+            assert b"Would-Deny" not in read_until(client.socket, b"\r\n\r\n")
+            stranger.socket.sendall(ASK.replace(b"good-token", b"unknown").replace(b"GET /", b"GET /reports/", 1))
+            assert b"\r\nX-Enforcer-Would-Deny: inactive_token\r\n" in read_until(stranger.socket, b"\r\n\r\n")
+            client.socket.settimeout(expires - time.time() + 0.6)
+            with pytest.raises(TimeoutError):
+                client.socket.recv(1)  # neither a byte nor an end: it outlasts the token
+            client.socket.settimeout(10)
+            client.socket.sendall(b"echo")
+            assert client.socket.recv(4) == b"echo"
+    finally:
+        stack.app.handler = Incoming.answer
+
+
+def test_too_many_unseen_tokens_pass_and_are_not_asked_about() -> None:
+    """The limit spares the authorization server, and breaks nothing."""
+    limits = {"unseen_tokens": {"rate": 1, "burst": 2}}
+    with upstream() as app, authorization(TOKENS) as server:
+        with enforcer(config(app.url, server.port, rules=RULES, mode="report", limits=limits)) as proxy:
+            found = Stack(proxy, app, server)
+            for number in range(20):
+                with Client(proxy.port, token=f"unseen{number}") as client:
+                    answer = client.ask("GET", "/reports/1")
+                assert (answer.status, answer.values("X-Enforcer-Would-Deny")) == (200, [])
+            counts = found.decisions()
+            assert counts["reports", "would_deny", "too_many_unseen_tokens"] > 10
+        assert len(server.requests) < 10
+
+
+def test_an_authorization_server_that_is_down_locks_nobody_out() -> None:
+    """Where the rule enforces, it is 503."""
+    with upstream() as app, authorization(TOKENS) as server:
+        settings = config(app.url, server.port, rules=RULES, mode="report")
+        server.close()
+        with enforcer(settings) as proxy:
+            found = Stack(proxy, app, server)
+            for target, status in (("/reports/1", 200), ("/nowhere", 200), ("/shut/1", 503)) * 4:
+                with Client(proxy.port, token="good") as client:
+                    assert client.ask("GET", target).status == status
+            assert identity(app) == {}
+            counts = found.decisions()
+            assert counts["reports", "would_deny", "introspection_unavailable"] >= 1
+            assert counts["_none", "would_deny", "no_rule"] == 4
+            assert sum(count for label, count in counts.items() if label[:2] == ("shut", "error")) == 4
+            proxy.stop()
+            assert "mode: report: what 4 of 5 rules would refuse is forwarded" in proxy.log()
+            assert "mode: report: what no rule is for is forwarded" in proxy.log()
