@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from enforcer.cli.findings import Finding, as_github, as_json, as_text
 from enforcer.cli.mistakes import refuse
+from enforcer.cli.overriding import overrides_option
 from enforcer.cli.policies import opened
 from enforcer.config.doubts import doubts
 from enforcer.config.load import load_with_places
+from enforcer.config.overrides import Override
 from enforcer.errors import ConfigError
 from enforcer.policy.lint import Level
 
@@ -29,7 +32,8 @@ from enforcer.policy.lint import Level
     show_default=True,
     help="Lines for people, one JSON object, or GitHub's workflow commands.",
 )
-def command(config: Path, strict: bool, form: str) -> None:
+@overrides_option
+def command(config: Path, strict: bool, form: str, overrides: Sequence[Override]) -> None:
     """Read CONFIG (config.yaml unless said) as `run` would, open nothing, and print every mistake with its line.
 
     Where there is none, it prints warnings, of what may not be meant, and notes, of what is worth knowing.
@@ -41,7 +45,7 @@ def command(config: Path, strict: bool, form: str) -> None:
       enforcer check --strict --format github
     """
     try:
-        loaded, document = load_with_places(config, os.environ)
+        loaded, document = load_with_places(config, os.environ, overrides)
     except ConfigError as error:
         if form == "text":
             refuse(error)

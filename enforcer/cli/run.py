@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from enforcer.cli.mistakes import refuse
+from enforcer.cli.overriding import overrides_option
+from enforcer.config.overrides import Override
 from enforcer.errors import ConfigError
 from enforcer.server.listening import AddressError
 from enforcer.server.serve import run
@@ -16,16 +19,18 @@ from enforcer.server.serve import run
 
 @click.command(name="run")
 @click.argument("config", type=click.Path(path_type=Path), default=Path("config.yaml"))
-def command(config: Path) -> None:
+@overrides_option
+def command(config: Path, overrides: Sequence[Override]) -> None:
     """Serve by CONFIG (config.yaml unless said) until SIGTERM or Ctrl-C.
 
     \b
     Examples:
       enforcer run
       ENFORCER_CLIENT_SECRET=… enforcer run /etc/enforcer/config.yaml
+      enforcer run --set listener.address=:8091 --set log.level=debug
     """
     try:
-        run(config, os.environ)
+        run(config, os.environ, overrides)
     except ConfigError as error:
         refuse(error)
     except AddressError as error:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from ipaddress import IPv6Address
-from typing import Annotated, Any, NamedTuple
+from ipaddress import IPv6Address, ip_address
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import PlainValidator
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]"
-_ADDRESS = re.compile(rf"({_NAME}):([0-9]{{1,5}})")
+_ADDRESS = re.compile(rf"({_NAME}|\[[0-9A-Fa-f:.,]+\]|):([0-9]{{1,5}})")
 _URL = re.compile(rf"(https?)://(({_NAME})(?::([0-9]{{1,5}}))?)([/?][!\"$-~]*)?")
 _UNIX = re.compile(r"unix:(/[^\x00]+)")
+
+EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - what is meant where no host is named
+"""All addresses of this machine, of both families."""
 
 
 class Location(NamedTuple):
@@ -29,12 +32,26 @@ class Location(NamedTuple):
     unix: str | None = None
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """Read `host:port` or `[v6]:port`; raises ValueError."""
+def parse_address(text: str) -> tuple[tuple[str, ...], int]:
+    """Read `host:port`, `[v6]:port`, `[address,address]:port`, or `:port` for every address; raises ValueError."""
     found = _ADDRESS.fullmatch(text)
-    if found is None or not _is_host(found[1]) or int(found[2]) > 65535:
-        raise ValueError("expected host:port, such as 127.0.0.1:8091 or [::1]:8091")
-    return found[1].strip("[]"), int(found[2])
+    hosts = _hosts(found[1]) if found is not None else None
+    if found is None or hosts is None or int(found[2]) > 65535:
+        raise ValueError("expected host:port, such as 127.0.0.1:8091 or [::1]:8091, or :port for every address")
+    return hosts, int(found[2])
+
+
+def _hosts(text: str) -> tuple[str, ...] | None:
+    """Return the hosts that an address names, or None where one of them is none."""
+    if not text.startswith("["):
+        return (text,) if text else EVERYWHERE
+    hosts = tuple(text[1:-1].split(","))
+    try:
+        for host in hosts:
+            ip_address(host)
+    except ValueError:
+        return None
+    return hosts
 
 
 def parse_url(text: str) -> Location:

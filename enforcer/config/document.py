@@ -52,6 +52,10 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000100
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
+NOWHERE: Mark = yaml.Mark("", 0, -1, -1, None, 0)
+"""Where a value is that stands in no file: its line and column are told as 0."""
+
+
 class Broken:
     """Stands for a value that cannot be read; its problem is noted already."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,6 +17,7 @@ from enforcer.config.conflicts import conflicts
 from enforcer.config.document import Document, parse
 from enforcer.config.messages import problems
 from enforcer.config.model import Config, adapter
+from enforcer.config.overrides import Override, override
 from enforcer.config.schema import shape
 from enforcer.config.sources import Sources, read
 from enforcer.errors import ConfigError, Problem
@@ -35,12 +36,14 @@ class Loaded:
     files: frozenset[Path]
 
 
-def load(path: Path, environment: Mapping[str, str]) -> Loaded:
-    """Read a configuration; raises ConfigError with all its mistakes, by line."""
-    return load_with_places(path, environment)[0]
+def load(path: Path, environment: Mapping[str, str], overrides: Sequence[Override] = ()) -> Loaded:
+    """Read a configuration, with what is said beside it; raises ConfigError with all its mistakes, by line."""
+    return load_with_places(path, environment, overrides)[0]
 
 
-def load_with_places(path: Path, environment: Mapping[str, str] | None) -> tuple[Loaded, Document]:
+def load_with_places(
+    path: Path, environment: Mapping[str, str] | None, overrides: Sequence[Override] = ()
+) -> tuple[Loaded, Document]:
     """Read a configuration as `load` does, and return it with what knows where its parts stand.
 
     Without an environment its secrets are left where they are: to look at a policy, none is needed.
@@ -52,6 +55,7 @@ def load_with_places(path: Path, environment: Mapping[str, str] | None) -> tuple
     sources = Sources(path.parent, environment, {path.absolute()})
     with _uncollected():
         document = parse(str(path), data)
+        override(document, overrides)
         config = _read(document, sources)
     return Loaded(config, sha256(data).hexdigest()[:16], frozenset(sources.files)), document
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, TypeAdapter
 
 from enforcer.config.addresses import Address, Server, Url
 from enforcer.config.checks import check_answer_field, check_challenge, check_forwarding
-from enforcer.config.sources import ReadableFile, SecretElsewhere
+from enforcer.config.sources import ReadableFile, SecretElsewhere, TextElsewhere
 from enforcer.policy.rules import Mode, Rule
 from enforcer.proxy.settings import ForwardingSettings, Limits, Timeouts
 from enforcer.tokens.breaker import BreakerSettings
@@ -86,7 +86,8 @@ class Listener:
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     address: Address = "0.0.0.0:8091"
-    """Address and port; port 0 takes a free one. All interfaces, since clients come from elsewhere."""
+    """Address and port; port 0 takes a free one. `:8091` is every address of both IP families, and
+    `[10.0.0.1,fd00::1]:8091` are those two. All interfaces, since clients come from elsewhere."""
     tls: ServerTLS | None = None
     """Serve TLS; plain text unless set."""
 
@@ -153,8 +154,9 @@ class AuthorizationServer:
     """Which JWTs are accepted."""
     keys: KeySettings = field(default_factory=KeySettings)
     """How long the server's keys are used."""
-    client_id: Text
-    """Client that the enforcer is to the authorization server; it must be allowed to introspect."""
+    client_id: TextElsewhere
+    """Client that the enforcer is to the authorization server; it must be allowed to introspect. Where it comes with
+    the secret, `{file: path}` or `{env: NAME}`."""
     client_secret: SecretElsewhere
     """That client's secret, by where it is kept: `{file: path}`, relative to the configuration's folder, or
     `{env: NAME}`."""

@@ -17,11 +17,12 @@ _INTRODUCTION: Final = """\
 One YAML file. `config.yaml` is one to begin with, `enforcer check` tells of all mistakes in a file at once, each with
 its line, and `enforcer schema` prints the JSON schema that editors complete and check it by.
 
+- `enforcer run --set log.level=debug` says a setting beside the file, and counts instead of what the file says.
 - A key that is not listed here is an error, and so is one that stands twice.
 - Durations are written `250ms`, `5s`, `2m` or `1h`; sizes `512B`, `64KiB`, `1MiB` or `1GiB`.
 - Only `true` and `false` are booleans: `on`, `off`, `yes` and `no` are text.
 - Secrets never stand in the file: it says where they are kept, `{file: path}` or `{env: NAME}`. One line break at the
-  end of such a file is no part of the secret.
+  end of such a file is no part of the secret. Where NAME is not set, NAME_FILE may say in which file it is.
 - Paths of files are relative to the folder of the configuration.
 
 In a key, `[]` stands for each item of a list. `–` is no default: the key is absent, or empty, unless set.

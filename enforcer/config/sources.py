@@ -54,14 +54,30 @@ class Sources:
                 path, data = self._read(name)
                 return _secret(data, show(str(path)))
             case {"env": str(name), **others} if not others:
-                where = f"the environment variable {show(name)}"
-                if self.environment is None or name not in self.environment:
-                    raise ValueError(f"{where} is not set")
-                return _secret(self.environment[name].encode("utf-8", "surrogateescape"), where)
+                return self._variable(name)
             case dict() | list() | None:
                 raise ValueError("expected {file: path} or {env: NAME}")
             case _:
                 raise ValueError("secrets are never written here: say where it is kept, {file: path} or {env: NAME}")
+
+    def text(self, value: object) -> str:
+        """Return a text that is written, or fetch it from its place; raises ValueError."""
+        if isinstance(value, str) and value:
+            return value
+        if isinstance(value, dict):
+            return self.secret(value).reveal()
+        raise ValueError("expected text, {file: path} or {env: NAME}")
+
+    def _variable(self, name: str) -> Secret:
+        environment = self.environment or {}
+        where = f"the environment variable {show(name)}"
+        if name in environment:
+            return _secret(environment[name].encode("utf-8", "surrogateescape"), where)
+        # As containers have it: a secret is mounted as a file, and the variable says where.
+        if file := environment.get(f"{name}_FILE"):
+            path, data = self._read(file)
+            return _secret(data, show(str(path)))
+        raise ValueError(f"{where} is not set")
 
     def _read(self, name: str) -> tuple[Path, bytes]:
         path = self.folder / name
@@ -106,11 +122,15 @@ def _read_secret(place: object, info: ValidationInfo[Sources]) -> Secret:
     return info.context.secret(place)
 
 
+def _read_text(value: object, info: ValidationInfo[Sources]) -> str:
+    return info.context.text(value)
+
+
 _PLACE: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "file": {"type": "string", "description": "File that holds the secret, and nothing else."},
-        "env": {"type": "string", "description": "Environment variable that holds the secret."},
+        "file": {"type": "string", "description": "File that holds it, and nothing else."},
+        "env": {"type": "string", "description": "Environment variable that holds it."},
     },
     "additionalProperties": False,
     "minProperties": 1,
@@ -119,3 +139,6 @@ _PLACE: dict[str, Any] = {
 
 ReadableFile = Annotated[File, PlainValidator(_read_file, json_schema_input_type=str)]
 SecretElsewhere = Annotated[Secret, PlainValidator(_read_secret), WithJsonSchema(_PLACE)]
+TextElsewhere = Annotated[
+    str, PlainValidator(_read_text), WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, _PLACE]})
+]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import resource
 import socket
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from enforcer.config.addresses import parse_address
+from enforcer.config.addresses import EVERYWHERE, parse_address
 from enforcer.config.model import Config
 from enforcer.errors import EnforcerError
 
@@ -30,24 +33,45 @@ def admit(config: Config) -> None:
         _log.warning("limits.connections may not be reached: %d descriptors are allowed, %d needed", reachable, wanted)
 
 
-def bind(address: str, setting: str, path: Path) -> socket.socket:
+def bind(address: str, setting: str, path: Path) -> list[socket.socket]:
     """Listen on an address, which `setting` in the file `path` chose; raises AddressError."""
-    host, port = parse_address(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-        bound.listen(2048)
-    except OSError as error:
-        bound.close()
-        why = "it is taken" if error.errno == 98 else error.strerror
-        raise AddressError(f"cannot listen on {address}: {why}; choose another with {setting} in {path}") from None
-    bound.setblocking(False)
+    hosts, port = parse_address(address)
+    bound: list[socket.socket] = []
+    for host in hosts:
+        try:
+            bound.append(_listen(host, port))
+        except OSError as error:
+            if bound and hosts == EVERYWHERE and error.errno in _NO_IPV6:
+                break
+            for one in bound:
+                one.close()
+            why = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror
+            raise AddressError(f"cannot listen on {address}: {why}; choose another with {setting} in {path}") from None
+        # Where the port is any free one, it is the same everywhere.
+        port = bound[0].getsockname()[1]
     return bound
 
 
-def name_of(bound: socket.socket) -> str:
-    """Write the address that a socket has."""
-    host, port = bound.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+_NO_IPV6: Final = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if listening.family == socket.AF_INET6:
+            # Else it would take IPv4 too, and the address of such a client would be none that anybody compares with.
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((host, port))
+        listening.listen(2048)
+        listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def name_of(bound: Sequence[socket.socket]) -> str:
+    """Write the addresses that sockets have."""
+    addresses = (one.getsockname()[:2] for one in bound)
+    return ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in addresses)

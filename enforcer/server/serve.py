@@ -8,7 +8,7 @@ import logging
 import math
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,7 @@ import uvloop
 
 from enforcer.config.effective import effective_rules
 from enforcer.config.load import Loaded, load
+from enforcer.config.overrides import Override
 from enforcer.operations import logs
 from enforcer.operations.admin import admin
 from enforcer.proxy.gateway import Gateway
@@ -29,17 +30,17 @@ from enforcer.wire.ticker import Ticker
 _log = logging.getLogger("enforcer")
 
 
-def run(path: Path, environment: Mapping[str, str]) -> None:
+def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override] = ()) -> None:
     """Serve until SIGTERM or SIGINT; raises ConfigError and AddressError before anything is served."""
-    loaded = load(path, environment)
+    loaded = load(path, environment, overrides)
     logs.configure(loaded.config.log.level, loaded.config.log.format)
     admit(loaded.config)
-    gateway_socket = bind(loaded.config.listener.address, "listener.address", path)
-    admin_socket = bind(loaded.config.admin.address, "admin.address", path)
-    uvloop.run(_serve(loaded, gateway_socket, admin_socket))
+    gateway_sockets = bind(loaded.config.listener.address, "listener.address", path)
+    admin_sockets = bind(loaded.config.admin.address, "admin.address", path)
+    uvloop.run(_serve(loaded, gateway_sockets, admin_sockets))
 
 
-async def _serve(loaded: Loaded, gateway_socket: socket.socket, admin_socket: socket.socket) -> None:
+async def _serve(loaded: Loaded, gateway_sockets: list[socket.socket], admin_sockets: list[socket.socket]) -> None:
     config = loaded.config
     telemetry = Telemetry(version("token-enforcer"))
     loop = asyncio.get_running_loop()
@@ -76,15 +77,15 @@ async def _serve(loaded: Loaded, gateway_socket: socket.socket, admin_socket: so
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    behind = asyncio.create_task(back.serve([admin_socket]), name="admin")
+    behind = asyncio.create_task(back.serve(admin_sockets), name="admin")
     telemetry.loaded(loaded.hash)
     # What was built lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
-    running = asyncio.create_task(front.serve([gateway_socket]), name="gateway")
+    running = asyncio.create_task(front.serve(gateway_sockets), name="gateway")
     await front.listening.wait()
     telemetry.ready = not telemetry.draining
-    _log.info("serving %s on %s, admin on %s", config.upstream.url, name_of(gateway_socket), name_of(admin_socket))
+    _log.info("serving %s on %s, admin on %s", config.upstream.url, name_of(gateway_sockets), name_of(admin_sockets))
     if reporting := sum(rule.mode == "report" for rule in effective_rules(config)):
         _log.warning("mode: report: what %d of %d rules would refuse is forwarded", reporting, len(config.rules))
     if config.mode == "report":

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from enforcer.config.addresses import Location, parse_address, parse_server, parse_url
-from enforcer.config.load import Loaded
+from enforcer.config.load import Loaded, load
 from enforcer.errors import ConfigError
 
 Loads = Callable[..., Loaded]
@@ -61,6 +61,24 @@ def test_a_secret_comes_from_the_environment_or_a_file(loads: Loads, tmp_path: P
         assert loaded.config.authorization_servers[0].client_secret.reveal() == secret
 
 
+def test_a_variable_may_say_in_which_file_it_is(loads: Loads, tmp_path: Path) -> None:
+    """As containers have it, for secrets that are mounted; the variable itself comes first."""
+    (tmp_path / "secret").write_text("from the file\n")
+    (tmp_path / "id").write_text("service\n")
+    loads()
+    config = tmp_path / "config.yaml"
+    config.write_text(config.read_text().replace("client_id: enforcer", "client_id: {env: CLIENT_ID}"))
+    environment = {"SECRET_FILE": str(tmp_path / "secret"), "CLIENT_ID_FILE": "id"}
+    loaded = load(config, environment)
+    (server,) = loaded.config.authorization_servers
+    assert (server.client_id, server.client_secret.reveal()) == ("service", "from the file")
+    assert loaded.files == {config, tmp_path / "secret", tmp_path / "id"}
+    both = load(config, {**environment, "SECRET": "itself"})
+    assert both.config.authorization_servers[0].client_secret.reveal() == "itself"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(config, {**environment, "SECRET_FILE": "nowhere"})
+
+
 def test_a_secret_is_in_no_repr(loads: Loads) -> None:
     """A configuration may be logged."""
     assert "hunter2" not in repr(loads())
@@ -69,20 +87,26 @@ def test_a_secret_is_in_no_repr(loads: Loads) -> None:
 @pytest.mark.parametrize(
     ("text", "read"),
     [
-        ("127.0.0.1:8091", ("127.0.0.1", 8091)),
-        ("localhost:0", ("localhost", 0)),
-        ("[::1]:65535", ("::1", 65535)),
-        ("my-host.example.org:80", ("my-host.example.org", 80)),
+        ("127.0.0.1:8091", (("127.0.0.1",), 8091)),
+        ("localhost:0", (("localhost",), 0)),
+        ("[::1]:65535", (("::1",), 65535)),
+        ("my-host.example.org:80", (("my-host.example.org",), 80)),
+        ("[10.0.0.1,fd00::1]:80", (("10.0.0.1", "fd00::1"), 80)),
+        ("[10.0.0.1]:80", (("10.0.0.1",), 80)),
+        (":8091", (("0.0.0.0", "::"), 8091)),
     ],
 )
-def test_an_address_is_host_and_port(text: str, read: tuple[str, int]) -> None:
-    """Port 0 takes a free one."""
+def test_an_address_is_host_and_port(text: str, read: tuple[tuple[str, ...], int]) -> None:
+    """Port 0 takes a free one; in brackets there may be several hosts, and without any it is every address."""
     assert parse_address(text) == read
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "8091", ":8091", "::1:8091", "[::1]", "[1]:5", "a b:5", "host:", "host:70000", "host:-1", "a/b:1", "h:1\n"],
+    [
+        *("", "8091", "::1:8091", "[::1]", "[1]:5", "a b:5", "host:", "host:70000", "host:-1", "a/b:1", "h:1\n", ":"),
+        *("[]:5", "[,]:5", "[10.0.0.1,]:5", "[10.0.0.1,host]:5", "10.0.0.1,10.0.0.2:5", ":70000"),
+    ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     """An address that can be read in two ways is none."""
