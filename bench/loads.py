@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 _WARM_UP = 1  # seconds: connections are opened, caches filled, allocators grown
 _MANY_RULES = 10_000
+_TURNS = 4  # for each second of another load
 # One address sends all the load, at a rate at which no client may by default. The tokens are counted all the same.
 _UNSEEN_LIMITS = {"unseen_tokens": {"rate": 1_000_000, "burst": 1_000_000}}
 
@@ -49,13 +50,13 @@ def _unseen(now: Round) -> None:
 
 
 def _rules(now: Round) -> None:
-    # The difference is small, so the two take turns of a second, that no noise may fall on one alone.
+    # The difference is small, so the two take many turns of a second, that no noise may fall on one alone.
     few, many = enforcer(10), enforcer(_MANY_RULES, port=18018)
     with serving(now.place, few) as of_few, serving(now.place, many) as of_many:
         subjects = {"10 rules": of_few, "10,000 rules": of_many}
         for running in subjects.values():
             wrk.load(running, _WARM_UP)
-        for _ in range(now.seconds):
+        for _ in range(now.seconds * _TURNS):
             for name in now.turn(subjects):
                 now.results.add("rules", name, asdict(wrk.load(subjects[name], 1)))
 
