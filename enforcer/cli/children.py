@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -47,8 +48,8 @@ class Child:
         return "\n".join(f"  {line}" for line in lines) or "  (nothing)"
 
     def stop(self) -> None:
-        """End it with SIGTERM, and with SIGKILL when that is not heard."""
-        self._process.terminate()
+        """End it as Ctrl-C would, and with SIGKILL when that is not heard."""
+        self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(_GRACE)
         except subprocess.TimeoutExpired:

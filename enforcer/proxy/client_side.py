@@ -30,11 +30,15 @@ _RESET: Final = struct.pack("ii", 1, 0)
 
 
 class ClientSide(asyncio.Protocol, ABC):
-    """The ends of a client's connection. `deadline` and `_unread` are on the loop's clock, in seconds."""
+    """The ends of a client's connection. `deadline` and `_unread` are on the loop's clock, in seconds.
+
+    `closing`: the next answer says that the connection ends, and then it does.
+    """
 
     __slots__ = (
         "_deaf",
         "_full",
+        "_last",
         "_lingering",
         "_peer",
         "_reading",
@@ -55,6 +59,7 @@ class ClientSide(asyncio.Protocol, ABC):
         self._reading = True
         self._deaf = False  # no byte is read any more
         self._lingering = False
+        self._last = False  # it ends when nothing is under way
         self._full = False  # the client reads slower than it is written to
         self._unread = NEVER  # when a client that reads nothing is cut
         self._unread_size = 0
@@ -70,9 +75,10 @@ class ClientSide(asyncio.Protocol, ABC):
     def sweep(self, now: float, wall: float) -> None:
         """Look at the deadlines: `now` on the loop's clock, `wall` seconds since the epoch."""
 
+    @property
     @abstractmethod
-    def shutdown(self) -> None:
-        """Close when what is under way has been answered."""
+    def pending(self) -> bool:
+        """Whether a request is being read or answered."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
@@ -88,7 +94,23 @@ class ClientSide(asyncio.Protocol, ABC):
                 self.transport.close()
             return
         gateway.connections.add(self)
+        self.closing = gateway.draining
         self.deadline = gateway.ticker.next + self._snapshot.timeouts.head
+
+    def drain(self) -> None:
+        """Tell the client, with the next answer, that the connection ends."""
+        self.closing = True
+
+    def shutdown(self) -> None:
+        """Close when what is under way has been answered."""
+        self.closing = self._last = True
+        if self.pending or self._lingering:
+            return
+        if self._waiting(termios.FIONREAD):
+            # Most likely a request, whose sender could not know.
+            self.deadline = self.gateway.ticker.next + self._snapshot.timeouts.head
+        else:
+            self._end()
 
     def abort(self) -> None:
         """End the connection so that nothing looks like the end of an answer: a close would, to HTTP/1.0."""
@@ -127,11 +149,15 @@ class ClientSide(asyncio.Protocol, ABC):
 
     def _unread_bytes(self) -> int:
         # The system takes more from us only when much of its own buffer has been read, so that both count.
-        waiting = b"\0" * 4
+        return self.transport.get_write_buffer_size() + self._waiting(termios.TIOCOUTQ)
+
+    def _waiting(self, queue: int) -> int:
+        """Count the bytes that the system holds: not yet taken by the client (TIOCOUTQ), or by us (FIONREAD)."""
+        count = b"\0" * 4
         if (connection := self._socket()) is not None:
             with suppress(OSError, ValueError):  # it may be closed already
-                waiting = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, waiting)
-        return self.transport.get_write_buffer_size() + int.from_bytes(waiting, sys.byteorder)
+                count = fcntl.ioctl(connection.fileno(), queue, count)
+        return int.from_bytes(count, sys.byteorder)
 
     def _socket(self) -> socket.socket | None:
         # Under TLS there is none for a moment: between the connection's end and when it is told of.

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,11 +20,10 @@ from enforcer.proxy.lasthop import LastHop
 from enforcer.proxy.pace import Pace
 from enforcer.proxy.refusals import Refusal
 from enforcer.proxy.request import RequestHead, complete, unreadable
+from enforcer.proxy.unparsable import refusal_to
 
 if TYPE_CHECKING:
     from enforcer.proxy.gateway import Gateway
-
-_log = logging.getLogger("enforcer.proxy")
 
 # An enum's member is found by calling Python code, which is too much for every field.
 _HOST: Final = int(Kind.HOST)
@@ -212,7 +210,7 @@ class ClientConnection(ClientSide):
         if self._queue:
             if not self._full:
                 self._begin_next()
-        elif self.closing:
+        elif self._last:
             self._end()
             return
         else:
@@ -228,6 +226,11 @@ class ClientConnection(ClientSide):
     def address(self, request: RequestHead) -> str:
         """Return the address of the client behind a request."""
         return self._peer.client_address(request)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a request waits for the answer to the one before."""
+        return bool(self._queue)
 
     def is_answering(self, exchange: Exchange) -> bool:
         """Tell whether it is this exchange's turn."""
@@ -280,10 +283,9 @@ class ClientConnection(ClientSide):
         elif self._exchange is not None:
             self._exchange.end_if_token_ended(wall)
 
-    def shutdown(self) -> None:
-        self.closing = True
-        if self._exchange is None and not self._queue and not self._lingering:
-            self._end()
+    @property
+    def pending(self) -> bool:
+        return bool(self._exchange is not None or self._queue or self._request.target)
 
     # Ends and odd cases
 
@@ -360,18 +362,9 @@ class ClientConnection(ClientSide):
             self.deadline = NEVER if receiving.awaits_asking else deadline
 
     def _on_parser_error(self, error: httptools.HttpParserError) -> None:
-        if self._deaf:
-            return
-        if isinstance(error, httptools.HttpParserCallbackError):
-            _log.error("internal error", exc_info=error.__context__)
-            refusal = refusals.INTERNAL
-        elif isinstance(error, httptools.HttpParserInvalidMethodError):
-            refusal = refusals.malformed("request line: unknown method", 501)
-        elif not self._receiving and len(self._request.target) > self._snapshot.limits.target:
-            refusal = refusals.TARGET_TOO_LONG
-        else:
-            refusal = refusals.malformed("not HTTP/1.1 as RFC 9112 has it")
-        self._refuse(refusal)
+        if not self._deaf:
+            too_long = not self._receiving and len(self._request.target) > self._snapshot.limits.target
+            self._refuse(refusal_to(error, target_too_long=too_long))
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer what cannot be read, in its turn, and read no further."""

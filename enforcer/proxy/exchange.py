@@ -206,7 +206,7 @@ class Exchange(Judgement):
             else:
                 self._chunked_answer = True
                 out.append(b"Transfer-Encoding: chunked\r\n")
-        if not self.received or self._client.closing:
+        if not self.received or (self._client.closing and not self._client.waits):
             # RFC 9112 §9.6: what is left of the request's body will not be read to make room for another
             self.close = True
             if not self.received and self._upstream is not None:
@@ -298,7 +298,7 @@ class Exchange(Judgement):
         client = self._client
         if not self.received and self.request.has_body:
             self.close = True
-        if client.closing:
+        if client.closing and not client.waits:
             self.close = True
         gateway = client.gateway
         answer = refusal.render(

@@ -25,6 +25,9 @@ class Held(Protocol):
     def sweep(self, now: float, wall: float) -> None:
         """Look at the deadlines: `now` on the loop's clock, `wall` seconds since the epoch."""
 
+    def drain(self) -> None:
+        """Tell the client, with the next answer, that the connection ends."""
+
     def shutdown(self) -> None:
         """End as soon as nothing is under way."""
 
@@ -47,6 +50,7 @@ class Gateway:
         self.ticker = ticker
         self.connections: set[Held] = set()
         self.refused: set[Held] = set()  # over the limit: they were told so, and have not read it yet
+        self.draining = False
         self.date = b""
         self._second = 0
         self._tick(0.0)
@@ -58,6 +62,12 @@ class Gateway:
         """Make the protocol of a new connection: what uvicorn takes for `http=`."""
         self.connections = server_state.connections
         return ClientConnection(self) if self.tls is None else Handshake(self, self.tls)
+
+    def drain(self) -> None:
+        """Serve on, and tell each client with its next answer that its connection ends."""
+        self.draining = True
+        for held in self.connections:
+            held.drain()
 
     def abort(self) -> None:
         """Cut what is left when the time to drain is over."""

@@ -88,6 +88,9 @@ class Handshake(asyncio.Protocol):
         if self._deadline <= now:
             self.abort()
 
+    def drain(self) -> None:
+        """Go on: the connection that it becomes is told."""
+
     def shutdown(self) -> None:
         """End it at once."""
         self.abort()

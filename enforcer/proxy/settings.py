@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from enforcer.tokens.limiter import UnseenSettings
-from enforcer.units import CLOSED, Bytes, Count, Seconds, Switch
+from enforcer.units import CLOSED, Bytes, Count, Seconds, SecondsOrZero, Switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +56,13 @@ class Timeouts:
     """Without a byte in either direction of an upgraded connection."""
     linger: Seconds = 2.0
     """For a client to stop sending after a refusal, so that it can read the refusal."""
-    drain: Seconds = 30.0
-    """For running exchanges to end after SIGTERM, in whole seconds, rounded up; what runs longer is cut."""
+    shutdown_delay: SecondsOrZero = 5.0
+    """How long everybody is still served after SIGTERM, told on each answer that the connection closes, while /readyz
+    says that it drains: for load balancers, such as Kubernetes' Services, to look elsewhere first. Not after SIGINT, as
+    of Ctrl-C."""
+    drain: Seconds = 20.0
+    """For running exchanges to end after that, in whole seconds, rounded up; what runs longer is cut. Both together
+    stay below the time after which one is killed: with Kubernetes `terminationGracePeriodSeconds`, 30 unless set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

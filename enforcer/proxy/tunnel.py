@@ -91,6 +91,9 @@ class Tunnel:
         self._down.transport.abort()
         self._up.transport.abort()
 
+    def drain(self) -> None:
+        """Go on: no answer is to come that could tell of it."""
+
     def shutdown(self) -> None:
         """Go on: a tunnel has no end to wait for, and is cut when the time to drain is over."""
 

@@ -31,7 +31,10 @@ _log = logging.getLogger("enforcer")
 
 
 def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override] = ()) -> None:
-    """Serve until SIGTERM or SIGINT; raises ConfigError and AddressError before anything is served."""
+    """Serve until SIGTERM or SIGINT, of which a second one ends all at once.
+
+    Raises ConfigError and AddressError before anything is served.
+    """
     loaded = load(path, environment, overrides)
     logs.configure(loaded.config.log.level, loaded.config.log.format)
     admit(loaded.config)
@@ -67,16 +70,19 @@ async def _serve(loaded: Loaded, gateway_sockets: list[socket.socket], admin_soc
         )
     )
 
-    def stop() -> None:
+    def stop(delay: float) -> None:
         if telemetry.draining:
-            front.force_exit = back.force_exit = True
-        _log.info("stopping: no new connections, running requests end within %s s", config.timeouts.drain)
+            _log.info("stopping at once")
+            front.should_exit = front.force_exit = back.force_exit = True
+            return
+        _log.info("stopping: serving on for %g s, then running requests end within %g s", delay, config.timeouts.drain)
         telemetry.ready = False
         telemetry.draining = True
-        front.should_exit = True
+        gateway.drain()
+        loop.call_later(delay, setattr, front, "should_exit", True)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGTERM, stop, config.timeouts.shutdown_delay)
+    loop.add_signal_handler(signal.SIGINT, stop, 0.0)
     behind = asyncio.create_task(back.serve(admin_sockets), name="admin")
     telemetry.loaded(loaded.hash)
     # What was built lives as long as the process: the collector need not look at it again.

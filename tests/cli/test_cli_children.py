@@ -32,5 +32,5 @@ def test_one_that_runs_is_stopped_once(tmp_path: Path) -> None:
     assert eventually(lambda: child.end or "Serving" in log.read_text())
     assert child.end is None
     child.stop()
-    assert child.end == "was ended by signal 15"
+    assert child.end == "ended with exit code 0"
     child.stop()

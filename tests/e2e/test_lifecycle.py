@@ -29,7 +29,13 @@ rules:
   - name: all
     path: /**
     public: true
+timeouts: {{shutdown_delay: {delay}, drain: {drain}}}
 """
+
+
+def configured(upstream: int, *, address: str = "127.0.0.1:0", delay: str = "0s", drain: str = "20s") -> str:
+    """Write a configuration for an app on a port."""
+    return CONFIG.format(upstream=upstream, address=address, delay=delay, drain=drain)
 
 
 def refuses(port: int) -> bool:
@@ -53,7 +59,7 @@ def test_sigterm_ends_what_runs_and_accepts_nothing_new() -> None:
 
     with (
         serving(answer) as app,
-        enforcer(CONFIG.format(address="127.0.0.1:0", upstream=app.port)) as running,
+        enforcer(configured(app.port)) as running,
         ThreadPoolExecutor(1) as pool,
         httpx.Client(trust_env=False, timeout=PATIENCE) as client,
     ):
@@ -80,8 +86,7 @@ def test_sigterm_ends_what_runs_and_accepts_nothing_new() -> None:
 
 def test_an_idle_connection_holds_nobody_up() -> None:
     """A client that keeps its connection without a request is closed at once."""
-    config = CONFIG.format(address="127.0.0.1:0", upstream=1)
-    with enforcer(config) as running, socket.create_connection(("127.0.0.1", running.port), PATIENCE) as idle:
+    with enforcer(configured(1)) as running, socket.create_connection(("127.0.0.1", running.port), PATIENCE) as idle:
         running.process.send_signal(signal.SIGTERM)
         assert idle.recv(1) == b""
         assert running.process.wait(PATIENCE) == 0
@@ -97,7 +102,7 @@ def test_what_never_ends_is_cut(hurry: str) -> None:
 
     with (
         serving(answer) as app,
-        enforcer(CONFIG.format(address="127.0.0.1:0", upstream=app.port) + "timeouts: {drain: 1s}\n") as running,
+        enforcer(configured(app.port, drain="1s")) as running,
         socket.create_connection(("127.0.0.1", running.port), PATIENCE) as client,
     ):
         try:
@@ -164,7 +169,7 @@ def test_a_taken_address_is_one_clear_line(tmp_path: Path) -> None:
     secret.write_text("secret")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        text = CONFIG.format(address=address, upstream=1)
+        text = configured(1, address=address)
         config.write_text(text.replace("{env: ENFORCER_CLIENT_SECRET}", "{file: secret}"))
         ended = run(config)
     assert ended.returncode == 1

@@ -40,6 +40,7 @@ def config(upstream: str, authorization: int, /, **changes: Any) -> str:
         "upstream": {"url": upstream},
         "authorization_servers": [authorization_server(authorization)],
         "rules": RULES,
+        "timeouts": {"shutdown_delay": "0s"},
     }
     for section, change in changes.items():
         before = settings.get(section)

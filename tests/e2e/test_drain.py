@@ -1,0 +1,196 @@
+"""How the enforcer leaves without anybody noticing: ready no more, still serving, then gone."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import pytest
+from harness.clients import Client
+from harness.configs import config
+from harness.processes import Enforcer, enforcer
+from harness.upstreams import Incoming, LeftError, Upstream, upstream
+from harness.waiting import eventually
+
+PATIENCE = 10.0
+DELAY = 1.5
+WALKERS = 6
+
+
+@contextmanager
+def served(delay: str, **timeouts: str) -> Iterator[tuple[Enforcer, Upstream]]:
+    """An enforcer in front of an app that everybody may ask; nobody is asked about tokens."""
+    rules = [{"name": "all", "path": "/**", "public": True}]
+    with upstream() as app:
+        text = config(app.url, 1, rules=rules, timeouts={"shutdown_delay": delay, **timeouts})
+        with enforcer(text) as process:
+            yield process, app
+
+
+def ready(process: Enforcer) -> bool:
+    """Ask as a load balancer does."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{process.admin_port}/readyz", timeout=PATIENCE):
+            return True
+    except urllib.error.HTTPError:
+        return False
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One request of many: when it was sent, its status, whether its connection was new, and whether it is kept."""
+
+    sent: float
+    status: int
+    first: bool
+    kept: bool
+
+
+def walk(port: int, enough: threading.Event) -> list[Walk]:
+    """Ask again and again, on a connection as long as it is kept; any failure is raised."""
+    walks = []
+    while not enough.is_set():
+        with Client(port, token=None) as client:
+            first = True
+            while first or (client.reusable and not enough.is_set()):
+                sent = time.monotonic()
+                status = client.ask("GET", "/thing").status
+                walks.append(Walk(sent, status, first, client.reusable))
+                first = False
+    return walks
+
+
+def test_no_request_is_lost_while_load_balancers_look_elsewhere() -> None:
+    """Under load, old connections and new ones: all are answered, and told to go; the slow ones are waited for."""
+    enough, go_on = threading.Event(), threading.Event()
+
+    def handler(incoming: Incoming) -> None:
+        assert incoming.request.target != b"/slow" or go_on.wait(PATIENCE)
+        incoming.answer(b"body")
+
+    with served(f"{DELAY}s") as (process, app), ThreadPoolExecutor(WALKERS) as pool, Client(process.port) as slow:
+        app.handler = handler
+        walkers = [pool.submit(walk, process.port, enough) for _ in range(WALKERS)]
+        try:
+            assert eventually(lambda: len(app.requests) > 100)
+            slow.begin("GET", "/slow")
+            slow.end()
+            asked = time.monotonic()
+            process.process.send_signal(signal.SIGTERM)
+            assert eventually(lambda: not ready(process))
+            turned = time.monotonic()
+            assert eventually(lambda: time.monotonic() > asked + DELAY - 0.5)
+        finally:
+            enough.set()
+        walks = [one for walker in walkers for one in walker.result(PATIENCE)]
+        assert eventually(lambda: refuses(process.port))
+        assert time.monotonic() >= asked + DELAY
+        go_on.set()
+        assert slow.answer().values("Connection") == [b"close"]
+        assert process.process.wait(PATIENCE) == 0
+    assert {one.status for one in walks} == {200}
+    late = [one for one in walks if one.sent > turned]
+    assert sum(one.first for one in late) > 10
+    assert not any(one.kept for one in late)
+    assert any(one.kept for one in walks)
+
+
+def test_idle_connections_are_served_until_the_end_of_the_delay() -> None:
+    """One more request, whose answer says that it was the last; who asks nothing is closed without a word."""
+    with served(f"{DELAY}s") as (process, _), Client(process.port) as asking, Client(process.port) as silent:
+        assert [client.ask("GET", "/thing").status for client in (asking, silent)] == [200, 200]
+        process.process.send_signal(signal.SIGTERM)
+        assert eventually(lambda: not ready(process))
+        answer = asking.ask("GET", "/thing")
+        assert (answer.status, answer.values("Connection")) == (200, [b"close"])
+        assert asking.closed()
+        assert process.process.poll() is None
+        assert silent.closed()
+        assert process.process.wait(PATIENCE) == 0
+
+
+def test_an_answer_that_began_before_does_not_end_its_connection_by_surprise() -> None:
+    """Its head did not say so: the next one does."""
+    go_on = threading.Event()
+
+    def handler(incoming: Incoming) -> None:
+        incoming.start(headers=[("Content-Length", "4")])
+        assert go_on.wait(PATIENCE)
+        incoming.send(b"body")
+        incoming.end()
+
+    with served("1m") as (process, app), Client(process.port) as client:
+        app.handler = handler
+        client.begin("GET", "/thing")
+        client.end()
+        assert client.head().values("Connection") == []
+        process.process.send_signal(signal.SIGTERM)
+        assert eventually(lambda: not ready(process))
+        go_on.set()
+        assert b"".join(client.pieces()) == b"body"
+        answer = client.ask("GET", "/thing")
+        assert (answer.body, answer.values("Connection")) == (b"body", [b"close"])
+
+
+def test_pipelined_requests_are_answered_before_the_connection_ends() -> None:
+    """The last one's answer says that it ends."""
+    go_on = threading.Event()
+
+    def handler(incoming: Incoming) -> None:
+        assert go_on.wait(PATIENCE)
+        incoming.answer(incoming.request.target)
+
+    with served("1m") as (process, app), socket.create_connection(("127.0.0.1", process.port), PATIENCE) as client:
+        app.handler = handler
+        client.sendall(b"".join(b"GET /%d HTTP/1.1\r\nHost: app\r\n\r\n" % number for number in range(3)))
+        assert eventually(lambda: len(app.requests) == 1)
+        process.process.send_signal(signal.SIGTERM)
+        assert eventually(lambda: not ready(process))
+        go_on.set()
+        with client.makefile("rb") as stream:
+            answers = stream.read()
+    assert answers.count(b"HTTP/1.1 200 ") == 3
+    assert answers.count(b"Connection: close") == 1
+    assert answers.endswith(b"/2")
+
+
+def test_a_head_that_has_begun_is_waited_for() -> None:
+    """Its sender could not know; the stop waits for it no longer than for any head."""
+    served_shortly = served("0s", head="500ms", linger="200ms")
+    with served_shortly as (process, _), Client(process.port) as half, Client(process.port) as never:
+        for client in (half, never):
+            assert client.ask("GET", "/thing").status == 200
+            client.socket.sendall(b"GET /thing HTTP/1.1\r\n")
+        process.process.send_signal(signal.SIGTERM)
+        assert eventually(lambda: refuses(process.port))
+        half.socket.sendall(b"Host: app\r\n\r\n")
+        assert b"HTTP/1.1 200 " in half.socket.recv(1000)
+        assert b"HTTP/1.1 408 " in never.socket.recv(1000)
+        assert process.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT,)])
+def test_who_is_in_a_hurry_waits_for_no_load_balancer(signals: tuple[signal.Signals, ...]) -> None:
+    """A second signal ends the delay and all that runs; Ctrl-C begins none."""
+    with served("1m") as (process, _), Client(process.port) as client:
+        assert client.ask("GET", "/thing").status == 200
+        for number in signals:
+            process.process.send_signal(number)
+            assert eventually(lambda: process.process.poll() is not None or not ready(process))
+        assert process.process.wait(PATIENCE) == 0
+        with suppress(LeftError, ConnectionError):
+            assert client.closed()
+
+
+def refuses(port: int) -> bool:
+    """Tell whether a new connection is refused."""
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) != 0
