@@ -53,9 +53,9 @@ def twice(document: Document, names: Mapping[tuple[Step, ...], str]) -> Iterator
 
 def _rivals(document: Document, rules: Mapping[int, Rule]) -> Iterator[Problem]:
     # Reading paths and matching costs far more than this look, which leaves out the rules that cannot have a rival.
-    alike: defaultdict[str, list[int]] = defaultdict(list)
+    alike: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for at, rule in rules.items():
-        alike[_PARAMETER.sub("{}", unquote(rule.path))].append(at)
+        alike[_PARAMETER.sub("{}", unquote(rule.path)), (rule.host or "").lower()].append(at)
     for group in alike.values():
         if len(group) > 1:
             yield from _compared(document, {at: rules[at] for at in group})

@@ -204,41 +204,38 @@ def _reply(refused: Refused) -> Reply:
 
 
 def _candidates(policy: Policy, located: Located) -> Iterator[Candidate]:
-    """Tell of the rules whose path fits, in the matcher's order: the most specific are taken out, then the next."""
-    segments = located.target.segments
-    left = [entry for entry in policy.entries if Matcher([(entry.place, entry)]).at(segments) is not None]
-    top = ""
-    while (methods := Matcher((entry.place, entry) for entry in left).at(segments)) is not None:
-        level = {
-            found for hosts in methods.values() for found in (hosts.any, *hosts.exact.values(), *hosts.wild.values())
-        }
-        for entry in left:
-            if entry in level:
-                choice, why = (Choice.WIDER, f"less specific than {top}") if top else _choice(entry, located)
-                yield Candidate(entry.rule.name, entry.where, entry.rule.path, choice, why)
-        left = [entry for entry in left if entry not in level]
-        top = top or next(entry.rule.path for entry in policy.entries if entry in level)
+    """Tell of the rules whose path fits: those that are there for the host, the most specific first, then the others.
 
+    Each is asked for alone, by its path, by its host and by its method.
+    """
 
-def _choice(entry: Entry, located: Located) -> tuple[Choice, str]:
-    """Tell what became of a rule for the most specific path: it is asked for alone, by its method and by its host."""
-    rule, chosen = entry.rule, located.entry
-    if entry is chosen:
-        return Choice.CHOSEN, "chosen"
-
-    def fits(methods: tuple[str, ...], host: str | None) -> bool:
-        alone = Matcher([(Place(entry.place.path, methods, host), entry)])
+    def fits(entry: Entry, host: str | None, methods: tuple[str, ...] | None) -> bool:
+        alone = Matcher([(Place(entry.place.path, methods or (), host), entry)])
+        if methods is None:
+            return alone.at(located.target.segments, located.host) is not None
         return alone.find(located.target.segments, located.method, located.host) is not None
 
-    if not fits(rule.methods, None):
-        return (
-            Choice.METHOD,
-            f"not for {located.method.decode()}: for {', '.join(rule.methods) or 'all that are served'}",
-        )
-    if not fits((), rule.host):
-        return Choice.HOST, f"not for {f'host {located.host.decode()}' if located.host else 'no host'}: for {rule.host}"
-    closer = "" if chosen is None else chosen.rule.name
-    return Choice.OUTDONE, f'rule "{closer}" names the method or host more closely'
+    def candidate(entry: Entry, choice: Choice, why: str) -> Candidate:
+        return Candidate(entry.rule.name, entry.where, entry.rule.path, choice, why)
+
+    with_path = sorted((one for one in policy.entries if fits(one, None, None)), key=lambda one: one.place.path.rank)
+    there = [entry for entry in with_path if fits(entry, entry.rule.host, None)]
+    for entry in there:
+        rule, top = entry.rule, there[0]
+        if entry is located.entry:
+            yield candidate(entry, Choice.CHOSEN, "chosen")
+        elif entry.place.path.rank != top.place.path.rank:
+            yield candidate(entry, Choice.WIDER, f"less specific than {top.rule.path}")
+        elif not fits(entry, None, rule.methods):
+            served = ", ".join(rule.methods) or "all that are served"
+            yield candidate(entry, Choice.METHOD, f"not for {located.method.decode()}: for {served}")
+        else:
+            closer = "" if located.entry is None else located.entry.rule.name
+            yield candidate(entry, Choice.OUTDONE, f'rule "{closer}" names the host or method more closely')
+    host = f"host {located.host.decode()}" if located.host else "no host"
+    for entry in with_path:
+        if entry not in there:
+            yield candidate(entry, Choice.HOST, f"not for {host}: for {entry.rule.host}")
 
 
 # The conditions

@@ -40,6 +40,7 @@ def lint(policy: Policy) -> Iterator[Finding]:
     """Tell of a policy's rules, kind by kind."""
     yield from _never_matching(policy)
     yield from _weaker_around(policy)
+    yield from _weaker_elsewhere(policy)
     yield from _public(policy)
     yield from _methods_left_out(policy)
     yield from _scopes_used_once(policy)
@@ -77,8 +78,12 @@ def _below(entry: Entry, deepest: int) -> Iterator[list[bytes]]:
 
 
 def _leads_to(policy: Policy, entry: Entry, segments: list[bytes]) -> bool:
-    methods = policy.matcher.at(segments) or {}
-    return any(entry in (hosts.any, *hosts.exact.values(), *hosts.wild.values()) for hosts in methods.values())
+    return entry in (policy.matcher.at(segments, _host(entry)) or {}).values()
+
+
+def _host(entry: Entry) -> bytes:
+    """Return a host that the rule is for, and no rule that names a host more closely."""
+    return (entry.rule.host or "").replace("*", "\0").encode()
 
 
 def _sample(entry: Entry) -> list[bytes]:
@@ -112,13 +117,26 @@ def _weaker_around(policy: Policy) -> Iterator[Finding]:
         yield Finding(Level.NOTE, "weaker_in_other_letters", policy.entries.index(wider), "path", message)
 
 
+def _weaker_elsewhere(policy: Policy) -> Iterator[Finding]:
+    """Tell of rules for one host whose path asks for less at another: it is the client that writes Host."""
+    for at, entry in enumerate(policy.entries):
+        if entry.rule.host is not None:
+            below = _sample(entry) + ([_ANY] if entry.place.path.rest else [])
+            wider = _weaker(policy, entry, below, b"")
+            if wider is not None:
+                message = (
+                    f"for any other Host, which clients choose, {entry.rule.path} falls under {_named(wider)}, "
+                    "which asks for less"
+                )
+                yield Finding(Level.WARNING, "weaker_for_other_hosts", at, "host", message)
+
+
 _FEW: Final = 3  # examples that are enough
 
 
-def _weaker(policy: Policy, entry: Entry, segments: list[bytes]) -> Entry | None:
-    host = (entry.rule.host or "").replace("*", "any").encode()
+def _weaker(policy: Policy, entry: Entry, segments: list[bytes], host: bytes | None = None) -> Entry | None:
     for method in entry.rule.methods or _USUAL:
-        found = policy.matcher.find(segments, method.encode(), host)
+        found = policy.matcher.find(segments, method.encode(), _host(entry) if host is None else host)
         if found is not None and found is not entry and _asks_less(found.rule, entry.rule):
             return found
     return None

@@ -1,16 +1,19 @@
-"""Finds what a request falls under: a trie over path segments.
+"""Finds what a request falls under: a trie over path segments, one for each host that rules name.
 
-1. The most specific path wins, segment by segment: a literal, then `{name}`, then `**`, whatever the order of rules.
-2. Path first, then method, then host: a path that a rule claims is not looked for under a less specific one, so that
-   a method or host which that rule leaves out is refused, not let through by a wider rule. Of the rules for one path,
-   one that is not for the request's host does not stand in the way of another that is.
-3. Matching costs the length of the path, not the number of rules.
+1. Host first: a rule for another host is as if it were not there; one without a host is there for all.
+2. Of those that are, the most specific path wins, segment by segment: a literal, then `{name}`, then `**`, whatever
+   the order of rules.
+3. Of the rules for one path, one that names the host is before one for `*.` and its first label, and that before one
+   for all hosts; each is before the next for the methods that it is for.
+4. A path that a rule claims is not looked for under a less specific one, so that a method which that rule leaves out is
+   refused, not let through by a wider rule.
+5. Matching costs the length of the path, not the number of rules or hosts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from enforcer.policy.rules import UNSERVED, Path
 
@@ -25,37 +28,14 @@ class Place(NamedTuple):
     host: str | None
 
 
-class Hosts(Generic[T]):
-    """What one path and method lead to, by host."""
+class Methods(dict[bytes | None, T]):
+    """What a path leads to, by method; None stands for all others. `rank` is the path's, of `Path.rank`."""
 
-    __slots__ = ("any", "exact", "narrow", "wild")
+    __slots__ = ("rank",)
 
-    def __init__(self) -> None:
-        self.any: T | None = None
-        self.narrow = False
-        self.exact: dict[bytes, T] = {}
-        self.wild: dict[bytes, T] = {}
-
-    def add(self, host: str | None, found: T) -> None:
-        if host is None:
-            self.any = found
-            return
-        self.narrow = True
-        if host.startswith("*."):
-            self.wild[host[2:].lower().encode()] = found
-        else:
-            self.exact[host.lower().encode()] = found
-
-    def find(self, host: bytes) -> T | None:
-        name = without_port(host).lower().removesuffix(b".")  # RFC 3986 §3.2.2: the dot of the root says nothing more
-        found = self.exact.get(name)
-        if found is None:
-            found = self.wild.get(name.partition(b".")[2])
-        return self.any if found is None else found
-
-
-Methods = dict[bytes | None, Hosts[T]]
-"""What a path leads to, by method; None stands for all others."""
+    def __init__(self, rank: bytes) -> None:
+        super().__init__()
+        self.rank: Final = rank
 
 
 class _Node(Generic[T]):
@@ -72,44 +52,47 @@ class Matcher(Generic[T]):
     """An immutable table from places to whatever stands for a rule."""
 
     def __init__(self, entries: Iterable[tuple[Place, T]]) -> None:
-        self._root: _Node[T] = _Node()
+        self._any: _Node[T] = _Node()
+        self._exact: dict[bytes, _Node[T]] = {}
+        self._wild: dict[bytes, _Node[T]] = {}
         self.conflicts: list[tuple[T, str]] = []
         """Entries that claim what an earlier one claims, with the method in question (`*` for all)."""
         for place, found in entries:
             self._add(place, found)
+        self.by_host = bool(self._exact or self._wild)
+        """Whether the host of a request makes a difference."""
 
     def find(self, segments: Sequence[bytes], method: bytes, host: bytes) -> T | None:
         """Return what the request falls under, or None."""
-        methods = self.at(segments)
-        return None if methods is None else choose(methods, method, host)
+        methods = self.at(segments, host)
+        return None if methods is None else choose(methods, method)
 
-    def at(self, segments: Sequence[bytes]) -> Methods[T] | None:
-        """Return what the path leads to, for `choose`, or None."""
-        # A literal beside a parameter is the only place where the way may have to be taken back.
-        node = self._root
-        methods: Methods[T] | None = None
-        for segment in segments:
-            if node.rest is not None:
-                methods = node.rest
-            child = node.literals.get(segment)
-            if child is None:
-                child = node.parameter if segment else None
-                if child is None:
-                    break
-            elif node.parameter is not None:
-                methods = _search(self._root, segments, 0, len(segments))
-                break
-            node = child
-        else:
-            if node.here is not None:
-                methods = node.here
-            elif node.rest is not None:
-                methods = node.rest
-        return methods
+    def at(self, segments: Sequence[bytes], host: bytes) -> Methods[T] | None:
+        """Return what the path leads to at a host, for `choose`, or None."""
+        found = _walk(self._any, segments)
+        return self._at_host(found, segments, host) if self.by_host else found
+
+    def _at_host(self, for_all: Methods[T] | None, segments: Sequence[bytes], host: bytes) -> Methods[T] | None:
+        name = without_port(host).lower().removesuffix(b".")  # RFC 3986 §3.2.2: the dot of the root says nothing more
+        tries = self._exact.get(name), self._wild.get(name.partition(b".")[2])
+        claimed = [*(_walk(trie, segments) for trie in tries if trie is not None), for_all]
+        found = [methods for methods in claimed if methods is not None]
+        best = min((methods.rank for methods in found), default=b"")
+        found = [methods for methods in found if methods.rank == best]
+        return _joined(found) if len(found) > 1 else found[0] if found else None
+
+    def _trie(self, host: str | None) -> _Node[T]:
+        if host is None:
+            return self._any
+        name = host.lower().encode()
+        if name.startswith(b"*."):
+            return self._wild.setdefault(name[2:], _Node())
+        return self._exact.setdefault(name, _Node())
 
     def _add(self, place: Place, found: T) -> None:
-        node = self._root
-        for segment in place.path.segments:
+        path = place.path
+        node = self._trie(place.host)
+        for segment in path.segments:
             if segment is not None:
                 node = node.literals.setdefault(segment, _Node())
             else:
@@ -117,38 +100,59 @@ class Matcher(Generic[T]):
                     node.parameter = _Node()
                 node = node.parameter
         methods: Methods[T]
-        if place.path.rest:
-            methods = node.rest = node.rest if node.rest is not None else {}
+        if path.rest:
+            methods = node.rest = node.rest if node.rest is not None else Methods(path.rank)
         else:
-            methods = node.here = node.here if node.here is not None else {}
+            methods = node.here = node.here if node.here is not None else Methods(path.rank)
         wanted: list[bytes | None] = [method.encode() for method in place.methods] or [None]
         for method in wanted:
             # A rule for all methods claims those that another names, and the other way round.
             rivals = methods if method is None else (method, None)
-            if any(other in methods and _clash(methods[other], place.host) for other in rivals):
+            if any(other in methods for other in rivals):
                 self.conflicts.append((found, "*" if method is None else method.decode()))
-            methods.setdefault(method, Hosts()).add(place.host, found)
+            methods.setdefault(method, found)
 
 
-def choose(methods: Methods[T], method: bytes, host: bytes) -> T | None:
+def choose(methods: Mapping[bytes | None, T], method: bytes) -> T | None:
     """Return what a request falls under, of what its path leads to."""
-    hosts = methods.get(method)
-    if hosts is not None:
-        found = hosts.find(host) if hosts.narrow else hosts.any
-        if found is not None:
-            return found
+    found = methods.get(method)
+    if found is not None:
+        return found
     if method == b"HEAD":
-        return choose(methods, b"GET", host)  # RFC 9110 §9.3.2: HEAD is GET without the content
-    hosts = methods.get(None)
-    return None if hosts is None or method in UNSERVED else hosts.find(host)
+        return choose(methods, b"GET")  # RFC 9110 §9.3.2: HEAD is GET without the content
+    return None if method in UNSERVED else methods.get(None)
 
 
-def _clash(hosts: Hosts[T], host: str | None) -> bool:
-    if host is None:
-        return hosts.any is not None
-    if host.startswith("*."):
-        return host[2:].lower().encode() in hosts.wild
-    return host.lower().encode() in hosts.exact
+def _joined(found: Sequence[Methods[T]]) -> Methods[T]:
+    """Join what the same path leads to at a host, those that name it most closely first."""
+    joined: Methods[T] = Methods(found[0].rank)
+    for methods in found:
+        joined.update({method: one for method, one in methods.items() if choose(joined, method or b"") is None})
+    return joined
+
+
+def _walk(root: _Node[T], segments: Sequence[bytes]) -> Methods[T] | None:
+    # A literal beside a parameter is the only place where the way may have to be taken back.
+    node = root
+    methods: Methods[T] | None = None
+    for segment in segments:
+        if node.rest is not None:
+            methods = node.rest
+        child = node.literals.get(segment)
+        if child is None:
+            child = node.parameter if segment else None
+            if child is None:
+                break
+        elif node.parameter is not None:
+            methods = _search(root, segments, 0, len(segments))
+            break
+        node = child
+    else:
+        if node.here is not None:
+            methods = node.here
+        elif node.rest is not None:
+            methods = node.rest
+    return methods
 
 
 def _search(node: _Node[T], segments: Sequence[bytes], at: int, end: int) -> Methods[T] | None:

@@ -45,6 +45,12 @@ class Path:
     rest: bool
     names: Mapping[str, int] = field(hash=False)
 
+    @property
+    def rank(self) -> bytes:
+        """How specific it is: of the templates that a path fits, the one with the least rank is the most specific."""
+        kinds = bytes(segment is None for segment in self.segments)
+        return kinds + b"\2" if self.rest else kinds
+
     @staticmethod
     def parse(text: str) -> Path:
         """Read a template; raises ValueError saying what is wrong with it."""

@@ -75,12 +75,13 @@ class Judgement(ABC):
         if request.refusal is not None:
             self._reject(request.refusal)
             return
-        target, methods = snapshot.located.get(request.target) or snapshot.locate(request.target)
+        key = (request.target, request.host) if snapshot.by_host else request.target
+        target, methods = snapshot.located.get(key) or snapshot.locate(request.target, request.host)
         if target.authority is not None and target.authority.lower() != request.host.lower():
             raise MalformedRequestError("Host", "not the one of the request target")
         request.target = target.origin_form
         self._segments = target.segments
-        route = None if methods is None else choose(methods, request.method, request.host)
+        route = None if methods is None else choose(methods, request.method)
         if route is None:
             route = snapshot.no_route
         self._route = route

@@ -53,7 +53,8 @@ Located = tuple[Target, Methods[Route] | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """One configuration, made ready. `located` remembers request-targets that were read already.
+    """One configuration, made ready. `located` remembers request-targets that were read already, with their host where
+    it makes a difference (`by_host`).
 
     `would_deny_field` names the field of an answer that tells what its request would have been refused for.
     """
@@ -64,18 +65,19 @@ class Snapshot:
     limits: Limits
     timeouts: Timeouts
     would_deny_field: bytes | None
-    located: dict[bytes, Located] = field(default_factory=dict)
+    by_host: bool
+    located: dict[bytes | tuple[bytes, bytes], Located] = field(default_factory=dict)
 
-    def locate(self, raw: bytes) -> Located:
+    def locate(self, raw: bytes, host: bytes) -> Located:
         """Read a request-target and find what it leads to; raises MalformedRequestError."""
         target = parse(raw)
-        found = (target, self.matcher.at(target.segments))
-        if not target.query and len(raw) <= _SHORT:
+        found = (target, self.matcher.at(target.segments, host))
+        if not target.query and len(raw) + len(host) <= _SHORT:
             if len(self.located) >= _REMEMBERED:
                 self.located.clear()
-            self.located[raw] = found
+            self.located[(raw, host) if self.by_host else raw] = found
         return found
 
 
-_SHORT: Final = 256  # bytes of a request-target that is worth remembering; one with a query is not
+_SHORT: Final = 256  # bytes of a target and its host that are worth remembering; one with a query is not
 _REMEMBERED: Final = 4096  # such targets at most: some 2 MiB

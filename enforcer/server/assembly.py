@@ -93,5 +93,5 @@ def assemble(
     )
     matcher = Matcher(map(route, effective_rules(config)))
     field = None if config.would_deny_field is None else config.would_deny_field.encode()
-    snapshot = Snapshot(matcher, no_route, forwarding, config.limits, config.timeouts, field)
+    snapshot = Snapshot(matcher, no_route, forwarding, config.limits, config.timeouts, field, matcher.by_host)
     return snapshot, Memory(cache, tuple(verifiers.values()))

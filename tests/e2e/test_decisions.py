@@ -19,6 +19,7 @@ RULES: list[dict[str, Any]] = [
     {"name": "mine", "path": "/users/{user}/**", "claims": {"sub": "{user}", "roles": ["admin", "owner"]}},
     {"name": "narrow", "path": "/narrow", "audience": ["shop"], "issuer": ["https://as"], "client_ids": ["web"]},
     {"name": "anybody", "path": "/api/me", "authenticated": True},
+    {"name": "inner", "path": "/open/inner", "host": "a.example.org", "scopes": ["write"]},
     {"name": "watched", "path": "/watched", "scopes": ["write"], "mode": "report"},
 ]
 
@@ -44,6 +45,7 @@ TARGETS = [
     ("GET", "/users/%61lice"),
     ("PATCH", "/users/bob/"),
     ("GET", "/narrow"),
+    ("GET", "/open/inner"),
     ("GET", "/watched"),
     ("GET", "/watched?access_token=1"),
     ("GET", "/open/../api/7"),

@@ -94,6 +94,37 @@ def test_a_path_with_a_slash_that_falls_under_a_weaker_rule_is_a_warning() -> No
 
 
 @pytest.mark.parametrize(
+    ("rules", "warned"),
+    [
+        ([{"path": "/**", "authenticated": True}, {"path": "/a/{x}", "host": "a.org", "scopes": ["s"]}], True),
+        ([{"path": "/a/**", "public": True}, {"path": "/a/**", "host": "*.org", "authenticated": True}], True),
+        ([{"path": "/a", "public": True}, {"path": "/a/**", "host": "*.org", "authenticated": True}], False),
+        ([{"path": "/**", "scopes": ["s"]}, {"path": "/a", "host": "a.org", "scopes": ["s"]}], False),
+        ([{"path": "/**", "public": True, "host": "b.org"}, {"path": "/a", "host": "a.org", **A}], False),
+        (
+            [
+                {"path": "/**", "public": True},
+                {"path": "/a/**", "scopes": ["s"]},
+                {"path": "/a/b", "host": "a.org", "scopes": ["s"]},
+            ],
+            False,
+        ),
+    ],
+)
+def test_a_rule_for_a_host_that_another_host_gets_around_is_a_warning(
+    rules: list[dict[str, Any]], warned: bool
+) -> None:
+    """It is the client that writes Host, and one app may answer to all."""
+    path, first = rules[-1]["path"], rules[0]["path"]
+    message = (
+        f'for any other Host, which clients choose, {path} falls under "{first}" (rules.yaml:1), which asks for less'
+    )
+    last = len(rules) - 1
+    expected = [("weaker_for_other_hosts", last, message)] if warned else []
+    assert told(*rules, code="weaker_for_other_hosts") == expected
+
+
+@pytest.mark.parametrize(
     ("wide", "narrow", "weaker"),
     [
         ({"public": True}, {"authenticated": True}, True),

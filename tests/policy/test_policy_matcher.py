@@ -107,11 +107,36 @@ def test_a_method_that_the_most_specific_path_leaves_out_is_not_let_through_by_a
     assert find(rules, "/admin/y", "POST") == "/**"
 
 
-def test_a_host_that_the_most_specific_path_leaves_out_is_not_let_through_by_a_wider_one() -> None:
-    """Path first, then method, then host."""
-    rules = matcher(("/admin/x", (), "inside.example"), "/**")
-    assert find(rules, "/admin/x", host="outside.example") is None
-    assert find(rules, "/admin/x", host="inside.example") == "inside.example /admin/x"
+def test_a_rule_for_another_host_is_as_if_it_were_not_there() -> None:
+    """Whatever its path: two apps behind one gateway have nothing to do with each other."""
+    rules = matcher(("/admin/x", ("GET",), "inside.example"), ("/admin/**", (), "*.example"), "/**")
+    assert find(rules, "/admin/x", host="outside.org") == "/**"
+    assert find(rules, "/admin/x", host="other.example") == "*.example /admin/**"
+    assert find(rules, "/admin/x", host="inside.example") == "GET inside.example /admin/x"
+    assert find(rules, "/admin/x", "POST", "inside.example") is None
+    assert find(rules, "/admin/x", "POST", "other.example") == "*.example /admin/**"
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("/a/b", "app.example.org /a/b"),
+        ("/a/c", "*.example.org /a/{x}"),
+        ("/a/c/d", "/a/**"),
+        ("/x/c", "app.example.org /**"),
+        ("/health", "/health"),
+    ],
+)
+def test_of_the_rules_for_a_host_the_most_specific_path_wins_whichever_names_the_host(path: str, rule: str) -> None:
+    """A rule without a host is one of every host's."""
+    rules = matcher(
+        ("/a/b", (), "app.example.org"),
+        ("/a/{x}", (), "*.example.org"),
+        ("/**", (), "app.example.org"),
+        "/a/**",
+        "/health",
+    )
+    assert find(rules, path, host="app.example.org") == rule
 
 
 @pytest.mark.parametrize(
@@ -175,7 +200,14 @@ def test_a_host_is_found_by_name_then_by_its_first_label_then_as_any(host: str, 
         ((("/a", ("GET",), "a"), ("/a", (), "b")), "GET", "b", "b /a"),
         ((("/a", ("GET",), "a"), ("/a", (), None)), "GET", "b", "/a"),
         ((("/a", ("GET",), "a"), ("/a", (), None)), "GET", "a", "GET a /a"),
-        ((("/a", ("GET",), None), ("/a", (), "b")), "GET", "b", "GET /a"),
+        ((("/a", ("GET",), None), ("/a", (), "b")), "GET", "b", "b /a"),
+        ((("/a", ("GET",), None), ("/a", (), "b")), "GET", "a", "GET /a"),
+        ((("/a", ("HEAD",), None), ("/a", ("GET",), "b")), "HEAD", "b", "GET b /a"),
+        ((("/a", ("HEAD",), "b"), ("/a", ("GET",), "b")), "HEAD", "b", "HEAD b /a"),
+        ((("/a", ("HEAD", "GET"), "b"), ("/a", (), None)), "HEAD", "b", "HEAD,GET b /a"),
+        ((("/a", ("GET",), "b.c"), ("/a", ("PUT",), "*.c"), ("/a", (), None)), "PUT", "b.c", "PUT *.c /a"),
+        ((("/a", ("GET",), "b.c"), ("/a", ("PUT",), "*.c"), ("/a", (), None)), "POST", "b.c", "/a"),
+        ((("/a", ("GET",), "b.c"), ("/a", ("PUT",), "*.c"), ("/a", ("GET",), None)), "POST", "b.c", None),
         ((("/a", ("HEAD",), "a"), ("/a", ("GET",), "b")), "HEAD", "b", "GET b /a"),
         ((("/a", ("HEAD",), "a"), ("/a", ("GET",), None)), "HEAD", "b", "GET /a"),
         ((("/a", ("HEAD",), "a"), ("/a", (), "b")), "HEAD", "b", "b /a"),
@@ -185,7 +217,7 @@ def test_a_host_is_found_by_name_then_by_its_first_label_then_as_any(host: str, 
 def test_a_rule_for_another_host_does_not_stand_in_the_way(
     claims: tuple[Claim, ...], method: str, host: str, rule: str | None
 ) -> None:
-    """Two apps behind one proxy may have the same paths; of the rules for the host the method decides."""
+    """Two apps behind one proxy may have the same paths; of the rules for one path, the host is before the method."""
     assert find(matcher(*claims), "/a", method, host) == rule
 
 
@@ -292,7 +324,7 @@ def most_specific(rules: list[Claim], segments: list[str], method: str, host: st
         return [*rank, -1] if len(parts) == len(segments) else None
 
     def rank(rule: Claim) -> tuple[int, int] | None:
-        _, methods, wanted = rule
+        methods = rule[1]
         if not methods:
             by_method = 2
         elif method in methods:
@@ -301,13 +333,13 @@ def most_specific(rules: list[Claim], segments: list[str], method: str, host: st
             by_method = 1
         else:
             return None
-        if wanted is None:
-            return by_method, 2
-        if wanted == host:
-            return by_method, 0
-        return (by_method, 1) if wanted == "*." + host.partition(".")[2] else None
+        return by_host(rule), by_method
 
-    reached = [(found, rule) for rule in rules if (found := path_rank(rule)) is not None]
+    def by_host(rule: Claim) -> int:
+        return [host, "*." + host.partition(".")[2], None].index(rule[2])
+
+    there = [rule for rule in rules if rule[2] in (None, host, "*." + host.partition(".")[2])]
+    reached = [(found, rule) for rule in there if (found := path_rank(rule)) is not None]
     if not reached:
         return None
     best = min(found for found, _ in reached)
@@ -345,8 +377,8 @@ def test_it_finds_what_looking_at_every_rule_would(
         expected = most_specific(rules, segments, method, host)
         assert forward.find(path, method.encode(), host.encode()) == expected
         assert backward.find(path, method.encode(), host.encode()) == expected
-        leads_to = forward.at(path)
-        assert (None if leads_to is None else choose(leads_to, method.encode(), host.encode())) == expected
+        leads_to = forward.at(path, host.encode())
+        assert (None if leads_to is None else choose(leads_to, method.encode())) == expected
 
 
 @pytest.mark.parametrize("method", sorted(UNSERVED))

@@ -35,9 +35,9 @@ path: /shop/items/featured
 rules with this path, the most specific first:
   ✓  "featured"   rules.yaml:5  /shop/items/featured  chosen
   ✗  "item"       rules.yaml:3  /shop/items/{id}      less specific than /shop/items/featured
-  ✗  "item here"  rules.yaml:4  /shop/items/{id}      less specific than /shop/items/featured
   ✗  "read"       rules.yaml:1  /shop/**              less specific than /shop/items/featured
   ✗  "write"      rules.yaml:2  /shop/**              less specific than /shop/items/featured
+  ✗  "item here"  rules.yaml:4  /shop/items/{id}      not for no host: for app.example.org
 
 conditions of rule "featured":
   ✓  public  needed: nothing  there: not looked at
@@ -52,9 +52,9 @@ path: /shop/items/7
 
 rules with this path, the most specific first:
   ✗  "item"       rules.yaml:3  /shop/items/{id}  not for DELETE: for GET
-  ✗  "item here"  rules.yaml:4  /shop/items/{id}  not for DELETE: for GET
   ✗  "read"       rules.yaml:1  /shop/**          less specific than /shop/items/{id}
   ✗  "write"      rules.yaml:2  /shop/**          less specific than /shop/items/{id}
+  ✗  "item here"  rules.yaml:4  /shop/items/{id}  not for no host: for app.example.org
 
 decision: deny, no_rule
 answer: 403, no rule allows this request
@@ -65,7 +65,7 @@ HEAD /shop/items/7  host app.example.org:443
 path: /shop/items/7
 
 rules with this path, the most specific first:
-  ✗  "item"       rules.yaml:3  /shop/items/{id}  rule "item here" names the method or host more closely
+  ✗  "item"       rules.yaml:3  /shop/items/{id}  rule "item here" names the host or method more closely
   ✓  "item here"  rules.yaml:4  /shop/items/{id}  chosen
   ✗  "read"       rules.yaml:1  /shop/**          less specific than /shop/items/{id}
   ✗  "write"      rules.yaml:2  /shop/**          less specific than /shop/items/{id}
@@ -83,9 +83,9 @@ path: /shop/items/7
 
 rules with this path, the most specific first:
   ✓  "item"       rules.yaml:3  /shop/items/{id}  chosen
-  ✗  "item here"  rules.yaml:4  /shop/items/{id}  not for host localhost: for app.example.org
   ✗  "read"       rules.yaml:1  /shop/**          less specific than /shop/items/{id}
   ✗  "write"      rules.yaml:2  /shop/**          less specific than /shop/items/{id}
+  ✗  "item here"  rules.yaml:4  /shop/items/{id}  not for host localhost: for app.example.org
 
 conditions of rule "item":
   ✗  token      needed: an access token               there: none
