@@ -55,12 +55,13 @@ class Histogram:
 class RouteMetrics:
     """What is counted for one rule."""
 
-    __slots__ = ("decisions", "duration", "requests")
+    __slots__ = ("decisions", "duration", "ended_by_reload", "requests")
 
     def __init__(self) -> None:
         self.requests: dict[tuple[bytes, int], int] = defaultdict(int)
         self.decisions: dict[tuple[str, str], int] = defaultdict(int)
         self.duration = Histogram(_LATENCY)
+        self.ended_by_reload = 0
 
 
 class UpstreamMetrics:
@@ -160,6 +161,7 @@ class Telemetry(Collector):
         requests = _counter("requests", "Requests answered.", "route", "method", "code")
         decisions = _counter("decisions", "Decisions taken.", "route", "decision", "reason")
         duration = _histogram("request_duration_seconds", "From a request's head to its answer's end.", "route")
+        ended = _counter("streams_ended_by_reload", "Streams and tunnels that a newer configuration ended.", "route")
         for name, route in self._routes.items():
             counts: dict[tuple[str, str], int] = defaultdict(int)
             for (method, code), count in tuple(route.requests.items()):
@@ -170,9 +172,12 @@ class Telemetry(Collector):
                 decisions.add_metric((name, decision, reason), count)
             if counts:
                 duration.add_metric((name,), route.duration.buckets(), route.duration.total)
+            if route.ended_by_reload:
+                ended.add_metric((name,), route.ended_by_reload)
         yield requests
         yield decisions
         yield duration
+        yield ended
         overhead = _histogram("overhead_duration_seconds", "From a request's head until it is with the upstream.")
         overhead.add_metric((), self.overhead.buckets(), self.overhead.total)
         yield overhead

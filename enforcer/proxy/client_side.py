@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from enforcer.proxy import refusals
 from enforcer.proxy.peer import Peer
+from enforcer.proxy.request import RequestHead
 from enforcer.proxy.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -79,6 +80,17 @@ class ClientSide(asyncio.Protocol, ABC):
     @abstractmethod
     def pending(self) -> bool:
         """Whether a request is being read or answered."""
+
+    @abstractmethod
+    def renew(self) -> bool:
+        """Judge the requests to come by the gateway's newest snapshot; tells whether nothing of an older one is left.
+
+        A request that has begun keeps its own.
+        """
+
+    def address(self, request: RequestHead) -> str:
+        """Return the address of the client behind a request."""
+        return self._peer.client_address(request)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]

@@ -223,10 +223,6 @@ class ClientConnection(ClientSide):
         if not self._reading:
             self.regulate()
 
-    def address(self, request: RequestHead) -> str:
-        """Return the address of the client behind a request."""
-        return self._peer.client_address(request)
-
     @property
     def waits(self) -> bool:
         """Whether a request waits for the answer to the one before."""
@@ -286,6 +282,15 @@ class ClientConnection(ClientSide):
     @property
     def pending(self) -> bool:
         return bool(self._exchange is not None or self._queue or self._request.target)
+
+    def renew(self) -> bool:
+        snapshot = self.gateway.snapshot
+        self._peer.renew(snapshot.forwarding)
+        if self._snapshot is not snapshot and not self._request.size:
+            self._reset()  # nothing was read yet of the next head, nor of a trailer section
+        read = (self._exchange, self._receiving, *self._queue)
+        behind = [exchange for exchange in read if exchange is not None and not exchange.renew()]
+        return not behind and self._snapshot is snapshot
 
     # Ends and odd cases
 

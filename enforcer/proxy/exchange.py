@@ -3,6 +3,7 @@
 1. It is answered exactly once: forwarded with a permit, or refused.
 2. An answer that has begun ends whole, or the client's connection is aborted: never cut short as if it were whole.
 3. Who leaves is not waited for: a client gone ends the upstream's work, an upstream gone the client's wait.
+4. What goes on for long is judged again by every newer snapshot; all else ends by the one that it began with.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from enforcer.proxy.forwarding import STATUS_LINES, Kind, request_head, trailers
 from enforcer.proxy.judgement import Judgement
 from enforcer.proxy.refusals import OwnAnswer, Refusal
 from enforcer.proxy.request import RequestHead
+from enforcer.proxy.standing import Standing
 from enforcer.proxy.tunnel import Tunnel
 from enforcer.tokens.answer import NEVER
 from enforcer.wire.connection import Connection
@@ -38,12 +40,12 @@ class Exchange(Judgement):
 
     __slots__ = (
         "_chunked_answer",
-        "_ends",
         "_full",
         "_head",
         "_note",
         "_out",
         "_pending",
+        "_permit",
         "_retried",
         "_sent",
         "_status",
@@ -61,7 +63,6 @@ class Exchange(Judgement):
         self._retried = False
         self._waiting_for_pool = False
         self._pending: list[bytes] | None = None
-        self._ends = NEVER
         self._note: bytes | None = None  # a field of the answer that is ours
         self._sent = 0.0
         self.received = not request.has_body
@@ -74,10 +75,9 @@ class Exchange(Judgement):
         request = self.request
         route = self._route
         route.metrics.decisions[permit.label] += 1
+        self._permit = permit
         if route.reports:
             identity = self._report(permit, identity)
-        elif permit.answer is not None and route.ends_with_token:
-            self._ends = permit.answer.expires
         self._head = request_head(
             permit, request.method, request.target, request.lines, request.chain, identity, request.framing
         )
@@ -256,7 +256,10 @@ class Exchange(Judgement):
         client.transport.write(switching % (reason, b"".join(lines), self._note or b"", request.upgrade))
         self._upstream = None
         self._route.upstream.metrics.answers[101] += 1
-        Tunnel(client, connection, request.snapshot.timeouts.tunnel, self._ends).start(client.take_over(), rest)
+        tunnel = Tunnel(client, connection, request.snapshot.timeouts.tunnel, self._ends(), self._standing())
+        tunnel.start(client.take_over(), rest)
+        if request.snapshot is not client.gateway.snapshot:
+            tunnel.renew()
         self._finish(perf_counter())
 
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
@@ -351,6 +354,39 @@ class Exchange(Judgement):
 
     def end_if_token_ended(self, now: float) -> None:
         """Cut an answer that outlasts its token; one that has not begun may still come."""
-        if self._status and self._ends <= now:
+        if self._status and self._ends() <= now:
             self._leave_upstream()
             self._abort()
+
+    def renew(self) -> bool:
+        """Have what streams judged again by the newest snapshot, and end it where that says no.
+
+        Tells whether it need not be looked at again: what does not stream, is not over, and began before, may yet.
+        """
+        request = self.request
+        snapshot = self._client.gateway.snapshot
+        if self._over or request.snapshot is snapshot:
+            return True
+        if not self._client.is_answering(self) and request.snapshot.forwarding is snapshot.forwarding:
+            # It waits its turn, and was read as it would be now: it is judged, when it comes, by what is then in force.
+            request.snapshot = snapshot
+            self._route = snapshot.no_route
+            return True
+        if not self._status and (self.received or self._upstream is None):
+            return False
+        refusal = self._standing().refused_by(snapshot)
+        if refusal is None:
+            request.snapshot = snapshot  # else it would keep a whole policy for as long as it goes on
+        else:
+            self._route.metrics.ended_by_reload += 1
+            self._give_up(refusal)
+        return True
+
+    def _standing(self) -> Standing:
+        request = self.request
+        return Standing(request.method, request.target, request.host, self._route, self._permit)
+
+    def _ends(self) -> float:
+        """Return when its token ends, and it with that."""
+        answer = self._permit.answer
+        return answer.expires if answer is not None and self._route.ends_with_token else NEVER

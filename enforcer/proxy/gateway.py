@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from email.utils import formatdate
 from time import time
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from enforcer.proxy.connection import ClientConnection
 from enforcer.proxy.handshake import Handshake
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
+
+_log = logging.getLogger("enforcer.proxy")
+
+_AT_ONCE: Final = 100  # connections that are told of a newer snapshot in one turn of the loop: less than a millisecond
 
 
 class Held(Protocol):
@@ -27,6 +32,9 @@ class Held(Protocol):
 
     def drain(self) -> None:
         """Tell the client, with the next answer, that the connection ends."""
+
+    def renew(self) -> bool:
+        """Go by the gateway's newest snapshot; tells whether nothing of an older one is left."""
 
     def shutdown(self) -> None:
         """End as soon as nothing is under way."""
@@ -51,6 +59,7 @@ class Gateway:
         self.connections: set[Held] = set()
         self.refused: set[Held] = set()  # over the limit: they were told so, and have not read it yet
         self.draining = False
+        self._behind: set[Held] = set()  # those that have requests of an older snapshot
         self.date = b""
         self._second = 0
         self._tick(0.0)
@@ -69,6 +78,26 @@ class Gateway:
         for held in self.connections:
             held.drain()
 
+    async def swap(self, snapshot: Snapshot) -> None:
+        """Judge what comes from now on by another snapshot; returns when every connection goes by it.
+
+        What has begun ends by its own, but for what streams: that is judged again, and ended where it is denied.
+        """
+        self.snapshot = snapshot
+        for at, held in enumerate((*self.connections, *self.refused), 1):
+            if self._is_behind(held):
+                self._behind.add(held)
+            if at % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    def _is_behind(self, held: Held) -> bool:
+        try:
+            return not held.renew()
+        except Exception:  # noqa: BLE001 - whatever it is, nothing goes on that was not judged
+            _log.exception("internal error")
+            held.abort()
+            return False
+
     def abort(self) -> None:
         """Cut what is left when the time to drain is over."""
         for held in tuple(self.connections):
@@ -81,3 +110,5 @@ class Gateway:
             self.date = b"Date: %b\r\n" % formatdate(wall, usegmt=True).encode()
         for held in (*self.connections, *self.refused):
             held.sweep(now, wall)
+        if self._behind:
+            self._behind = {held for held in self._behind & self.connections if self._is_behind(held)}

@@ -91,6 +91,10 @@ class Handshake(asyncio.Protocol):
     def drain(self) -> None:
         """Go on: the connection that it becomes is told."""
 
+    def renew(self) -> bool:
+        """Tell that no request was judged by an older snapshot."""
+        return True
+
     def shutdown(self) -> None:
         """End it at once."""
         self.abort()

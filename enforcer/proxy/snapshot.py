@@ -51,7 +51,7 @@ Located = tuple[Target, Methods[Route] | None]
 """A request-target as it was read, and what its path leads to."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Snapshot:
     """One configuration, made ready. `located` remembers request-targets that were read already, with their host where
     it makes a difference (`by_host`).

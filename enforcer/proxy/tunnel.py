@@ -9,6 +9,7 @@ from enforcer.wire.connection import Connection
 
 if TYPE_CHECKING:
     from enforcer.proxy.connection import ClientConnection
+    from enforcer.proxy.standing import Standing
 
 
 class _End(asyncio.Protocol):
@@ -49,14 +50,28 @@ class _End(asyncio.Protocol):
 class Tunnel:
     """The two ends, and the times that end both: `idle` seconds without a byte, or `ends`, when the token does."""
 
-    __slots__ = ("_client", "_connection", "_deadline", "_down", "_ends", "_idle", "_left", "_up", "active")
+    __slots__ = (
+        "_connection",
+        "_deadline",
+        "_down",
+        "_ends",
+        "_gateway",
+        "_idle",
+        "_left",
+        "_standing",
+        "_up",
+        "active",
+    )
 
-    def __init__(self, client: ClientConnection, connection: Connection, idle: float, ends: float) -> None:
-        self._client = client
+    def __init__(
+        self, client: ClientConnection, connection: Connection, idle: float, ends: float, standing: Standing
+    ) -> None:
+        self._gateway = client.gateway
         self._connection = connection
         self._idle = idle
         self._ends = ends
-        self._deadline = client.gateway.ticker.next + idle
+        self._standing = standing
+        self._deadline = self._gateway.ticker.next + idle
         self._left = 2
         self.active = False
         self._down = _End(self, client.transport)
@@ -71,7 +86,7 @@ class Tunnel:
             if first:
                 end.other.transport.write(first)
             end.transport.resume_reading()
-        self._client.gateway.connections.add(self)
+        self._gateway.connections.add(self)
 
     @property
     def busy(self) -> bool:
@@ -85,6 +100,13 @@ class Tunnel:
             self._deadline = now + self._idle
         if self._deadline <= now or self._ends <= wall:
             self.abort()
+
+    def renew(self) -> bool:
+        """End it where the newest snapshot does not allow it; tells that this need not be looked at again."""
+        if self._standing.refused_by(self._gateway.snapshot) is not None:
+            self._standing.route.metrics.ended_by_reload += 1
+            self.abort()
+        return True
 
     def abort(self) -> None:
         """End both sides at once."""
@@ -101,5 +123,5 @@ class Tunnel:
         """Count an end that is no more; with the second one, the tunnel is."""
         self._left -= 1
         if not self._left:
-            self._client.gateway.connections.discard(self)
+            self._gateway.connections.discard(self)
             self._connection.pool.forget(self._connection)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from dataclasses import fields
+from typing import Final
 
 from enforcer.config.addresses import parse_server
 from enforcer.config.effective import effective_rules
-from enforcer.config.model import Config
+from enforcer.config.model import AuthorizationServer, Config
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.rules import Path as PathTemplate
 from enforcer.policy.rules import Requirement, Rule
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.refusals import RuleRefusals
 from enforcer.proxy.snapshot import Route, Snapshot, Upstream
+from enforcer.server.parts import Lease
 from enforcer.server.sources import make_endpoint, make_source
 from enforcer.telemetry import NO_ROUTE, Telemetry
-from enforcer.tokens.cache import Cache
+from enforcer.tokens.cache import Cache, Keys
 from enforcer.tokens.limiter import UnseenLimiter
 from enforcer.tokens.verifier import Demand, Memory, Verifier
 from enforcer.wire.client import Pool
@@ -25,34 +28,50 @@ from enforcer.wire.ticker import Ticker
 
 
 def assemble(
-    config: Config, telemetry: Telemetry, ticker: Ticker, loop: asyncio.AbstractEventLoop
+    config: Config, lease: Lease, telemetry: Telemetry, ticker: Ticker, loop: asyncio.AbstractEventLoop
 ) -> tuple[Snapshot, Memory]:
-    """Make a configuration ready to judge requests by, with what it will remember of tokens."""
-    forwarding = Forwarding(config.forwarding)
-    cache: Cache[bytes] = Cache(config.cache)
-    telemetry.cache_entries = cache.__len__
-    telemetry.cache_evictions = lambda: cache.evictions
+    """Make a configuration ready to judge requests by, with what it will remember of tokens.
+
+    It takes what it can from the configurations that run (`lease`), and touches nothing of theirs: it may be called
+    from another thread than the loop's.
+    """
+    forwarding = lease.take("forwarding", config.forwarding, make=lambda: Forwarding(config.forwarding))
     app = parse_server(config.upstream.url)
-    endpoint = make_endpoint(app, config.upstream.tls)
-    upstream = Upstream(
-        Pool(endpoint, config.upstream.pool, ticker, loop), app.authority.encode(), telemetry.upstream(str(endpoint))
-    )
-    limiter = UnseenLimiter(config.limits.unseen_tokens)
+
+    def pool() -> Pool:
+        return Pool(make_endpoint(app, config.upstream.tls), config.upstream.pool, ticker, loop)
+
+    app_pool = lease.take("upstream", config.upstream, make=pool)
+    upstream = Upstream(app_pool, app.authority.encode(), telemetry.upstream(str(app_pool.endpoint)))
+
+    def remembering() -> Cache[bytes]:
+        cache: Cache[bytes] = Cache(config.cache)
+        earlier = lease.newest("cache")
+        if earlier is not None:
+            cache.take_over(earlier, forwarding.identity)
+        return cache
+
+    # What is prepared of an answer is made from the settings of the identity.
+    cache = lease.take("cache", config.cache, config.forwarding.identity, make=remembering)
+    settings = config.limits.unseen_tokens
+    limiter = lease.take("limiter", settings, make=lambda: UnseenLimiter(settings))
+
+    def verifier(server: AuthorizationServer) -> Verifier:
+        keys = lease.take("keys", *_says(server), make=lambda: Keys(server.name))
+        source = lease.take("source", server, make=lambda: make_source(server, ticker, loop))
+        metrics = telemetry.server(server.name)
+        after = math.ceil(server.retry_after)
+
+        def make() -> Verifier:
+            return Verifier(server.name, source, cache, keys, limiter, forwarding.identity, metrics, time.time, after)
+
+        return lease.take("verifier", source, cache, keys, limiter, make=make)
+
     verifiers: dict[str | None, Verifier] = {}
     for server in config.authorization_servers:
-        source = make_source(server, ticker, loop)
-        verifier = Verifier(
-            server.name,
-            source,
-            cache,
-            limiter,
-            forwarding.identity,
-            telemetry.server(server.name),
-            time.time,
-            math.ceil(server.retry_after),
-        )
+        found = verifier(server)
         for name in (server.name, None):
-            verifiers.setdefault(name, verifier)
+            verifiers.setdefault(name, found)
 
     prepared: dict[tuple[tuple[str, ...], ...], RuleRefusals] = {}
 
@@ -95,3 +114,11 @@ def assemble(
     field = None if config.would_deny_field is None else config.would_deny_field.encode()
     snapshot = Snapshot(matcher, no_route, forwarding, config.limits, config.timeouts, field, matcher.by_host)
     return snapshot, Memory(cache, tuple(verifiers.values()))
+
+
+_HOW_IT_IS_ASKED: Final = {"client_secret", "tls", "timeout", "max_answer", "retry_after", "breaker", "keys", "pool"}
+
+
+def _says(server: AuthorizationServer) -> tuple[object, ...]:
+    """Return the settings that decide what a server says: while they stay, what it has said is remembered."""
+    return tuple(getattr(server, field.name) for field in fields(server) if field.name not in _HOW_IT_IS_ASKED)

@@ -24,6 +24,7 @@ from enforcer.operations.admin import admin
 from enforcer.proxy.gateway import Gateway
 from enforcer.server.assembly import assemble
 from enforcer.server.listening import admit, bind, name_of
+from enforcer.server.parts import Parts
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 
@@ -48,7 +49,9 @@ async def _serve(loaded: Loaded, gateway_sockets: list[socket.socket], admin_soc
     telemetry = Telemetry(version("token-enforcer"))
     loop = asyncio.get_running_loop()
     ticker = Ticker(loop)
-    snapshot, memory = assemble(config, telemetry, ticker, loop)
+    snapshot, memory = assemble(config, Parts().lease(), telemetry, ticker, loop)
+    telemetry.cache_entries = memory.__len__
+    telemetry.cache_evictions = lambda: memory.evictions
     tls = config.listener.tls
     gateway = Gateway(snapshot, telemetry, ticker, tls.context() if tls is not None else None)
     front = _Server(

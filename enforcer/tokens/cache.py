@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, ClassVar, Generic, TypeVar
@@ -113,6 +114,15 @@ class Cache(Generic[T]):
             room[key] = entry
         return entry
 
+    def take_over(self, earlier: Cache[T], prepare: Callable[[Active], T]) -> None:
+        """Remember what another one does, by this one's settings; `prepare` makes anew what was made of each answer."""
+        self.purges = earlier.purges
+        self.evictions = earlier.evictions
+        for key, entry in (*earlier._active.items(), *earlier._inactive.items()):
+            answer = entry.answer
+            prepared = prepare(answer) if isinstance(answer, Active) else entry.prepared
+            self.put(key, answer, prepared, entry.given).used = entry.used
+
     def drop(self, key: bytes) -> bool:
         """Forget a key; tells whether it was known."""
         return (self._active.pop(key, None) or self._inactive.pop(key, None)) is not None
@@ -132,6 +142,11 @@ class Cache(Generic[T]):
             del self._active[key]
         self.purges += 1
         return len(gone)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._active.clear()
+        self._inactive.clear()
 
     def __len__(self) -> int:
         return len(self._active) + len(self._inactive)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
@@ -64,7 +64,7 @@ class Demand:
 
 
 class Verifier:
-    """What the tokens of one authorization server are worth.
+    """What the tokens of one authorization server are worth, remembered by its `keys`.
 
     `prepare` makes, once for each answer, what is needed of it on every request; `clock` gives seconds since the epoch.
     """
@@ -74,6 +74,7 @@ class Verifier:
         name: str,
         source: Source,
         cache: Cache[bytes],
+        keys: Keys,
         limiter: UnseenLimiter,
         prepare: Callable[[Active], bytes],
         metrics: IntrospectionMetrics,
@@ -84,7 +85,7 @@ class Verifier:
         self._source = source
         self._cache = cache
         self._limiter = limiter
-        self._keys = Keys(name)
+        self._keys = keys
         self._prepare = prepare
         self._metrics = metrics
         metrics.circuit_open = source.circuit_open
@@ -120,6 +121,10 @@ class Verifier:
         self._metrics.misses += 1
         self._ask(key, token, [(waiter, demand)])
         return None
+
+    def shares_answers(self, other: Verifier) -> bool:
+        """Tell whether what the other says of a token holds here too: it is of the same authorization server."""
+        return self._keys is other._keys
 
     def purge(self, token: bytes) -> bool:
         """Forget what is remembered of a token; tells whether anything was."""
@@ -180,6 +185,19 @@ class Memory:
     def __init__(self, cache: Cache[bytes], verifiers: Iterable[Verifier]) -> None:
         self._cache = cache
         self._verifiers = frozenset(verifiers)
+
+    def succeed(self, earlier: Memory) -> None:
+        """Take the place of the one whose answers were taken over: what it was to forget since then is forgotten."""
+        if self._cache.purges != earlier._cache.purges:
+            self._cache.clear()
+
+    def __len__(self) -> int:
+        return len(self._cache)
+
+    @property
+    def evictions(self) -> Mapping[str, int]:
+        """How many answers were forgotten, by reason."""
+        return self._cache.evictions
 
     def purge(self, what: str, value: str) -> int:
         """Forget by `token`, `subject` or `client_id`; returns how many answers there were."""

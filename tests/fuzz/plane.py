@@ -20,6 +20,7 @@ from enforcer.config.load import load
 from enforcer.proxy.connection import ClientConnection
 from enforcer.proxy.gateway import Gateway
 from enforcer.server.assembly import assemble
+from enforcer.server.parts import Parts
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 
@@ -137,7 +138,7 @@ class Plane:
         self.events = 0
         telemetry = Telemetry("fuzzed")
         ticker = Ticker(loop)
-        snapshot, _ = assemble(settings, telemetry, ticker, loop)
+        snapshot, _ = assemble(settings, Parts().lease(), telemetry, ticker, loop)
         self._gateway = Gateway(snapshot, telemetry, ticker)
         self._begin([], b"", late=False)
 

@@ -131,6 +131,47 @@ def test_a_newer_answer_takes_the_place_of_the_older(first: Answer, second: Answ
     assert remembered.evictions["capacity"] == 0
 
 
+def test_another_cache_takes_over_what_is_remembered_by_its_own_settings() -> None:
+    """Each answer is as old as it was, and what was made of it is made anew; what is over is not found."""
+    earlier = cache(ttl=60.0, negative_ttl=50.0)
+    earlier.put(b"old", FOREVER, b"earlier", NOW)
+    earlier.put(b"new", FOREVER, b"earlier", NOW + 30)
+    earlier.put(b"short", until(NOW + 35), b"earlier", NOW + 30)
+    earlier.put(b"no", INACTIVE, b"", NOW + 30)
+    later = cache(ttl=20.0, negative_ttl=10.0, stale=100.0)
+    later.take_over(earlier, lambda answer: b"later")
+    assert {key for key in (b"old", b"new", b"short", b"no") if later.get(key, NOW + 34)} == {b"new", b"short", b"no"}
+    found = later.get(b"new", NOW + 49)
+    assert found is not None
+    assert (found.prepared, found.given, found.until) == (b"later", NOW + 30, NOW + 50)
+    assert later.get(b"short", NOW + 36) is later.get(b"no", NOW + 41) is None
+    assert later.get_stale(b"old", NOW + 100) is not None
+    untouched = earlier.get(b"new", NOW + 49)
+    assert untouched is not None
+    assert untouched.prepared == b"earlier"
+
+
+def test_a_smaller_cache_takes_over_what_it_has_room_for() -> None:
+    """Of the oldest, those not used go first, as ever; the counts go on."""
+    earlier = cache(entries=3)
+    for number in range(4):
+        earlier.put(b"%d" % number, FOREVER, b"", NOW)
+    earlier.get(b"1", NOW)
+    later = cache(entries=2)
+    later.take_over(earlier, lambda answer: b"")
+    assert [number for number in range(4) if later.get(b"%d" % number, NOW)] == [1, 3]
+    assert later.evictions == {"expired": 0, "capacity": 2}
+
+
+def test_all_can_be_forgotten() -> None:
+    """The good and the bad."""
+    remembered = cache()
+    remembered.put(b"good", FOREVER, b"", NOW)
+    remembered.put(b"bad", INACTIVE, b"", NOW)
+    remembered.clear()
+    assert len(remembered) == 0
+
+
 def test_what_was_dropped_is_not_found() -> None:
     """Whether it was active or not, or there at all."""
     remembered = cache()

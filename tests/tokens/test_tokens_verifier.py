@@ -8,7 +8,7 @@ import pytest
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.telemetry import IntrospectionMetrics
 from enforcer.tokens.answer import INACTIVE, Active, Answer, from_claims
-from enforcer.tokens.cache import Cache, CacheSettings, Entry
+from enforcer.tokens.cache import Cache, CacheSettings, Entry, Keys
 from enforcer.tokens.introspection import Done
 from enforcer.tokens.limiter import UnseenLimiter, UnseenSettings
 from enforcer.tokens.verifier import Demand, Verifier
@@ -82,6 +82,7 @@ class Bed:
             "main",
             self.source,
             self.cache,
+            Keys("main"),
             UnseenLimiter(UnseenSettings(rate=1, burst=50)),
             lambda answer: (answer.subject or "").encode(),
             self.metrics,

@@ -1,0 +1,293 @@
+"""Another snapshot: what is judged by it at once, what ends by its own, and what is judged again."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from harness.clients import Client
+from harness.configs import RULES, TOKENS, authorization_server, config
+from harness.planes import Plane, plane
+from harness.servers import Server, authorization, receive
+from harness.tunnels import ASK, SWITCH, read_until
+from harness.upstreams import Incoming, LeftError, Upstream, upstream
+from harness.waiting import eventually
+
+NOBODY = [{"name": "all else", "path": "/**", "scopes": ["never"]}]
+SOME = [*NOBODY, {"name": "kept", "path": "/kept/**", "scopes": ["read"]}]
+REQUEST = b"GET /thing HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n\r\n"
+
+
+class Stack:
+    """An app, an authorization server, and the configurations for a data plane between them."""
+
+    def __init__(self, app: Upstream, server: Server) -> None:
+        self.app = app
+        self.server = server
+
+    def text(self, rules: list[dict[str, Any]] = RULES, **changes: Any) -> str:
+        """Write a configuration."""
+        return config(self.app.url, self.server.port, rules=rules, **changes)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with upstream() as app, authorization(TOKENS) as server:
+        yield Stack(app, server)
+
+
+@pytest.fixture
+def app(stack: Stack) -> Iterator[Upstream]:
+    stack.app.requests.clear()
+    yield stack.app
+    stack.app.handler = Incoming.answer
+    stack.app.disconnect()
+
+
+@pytest.fixture
+def running(stack: Stack, app: Upstream) -> Iterator[Plane]:
+    with plane(stack.text()) as running:
+        yield running
+
+
+class Gate:
+    """Where the app waits until the test goes on."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+
+    def wait(self) -> None:
+        self.reached.set()
+        assert self.opened.wait(10)
+
+
+def status(client: Client) -> bytes:
+    """Read the answer to raw bytes, and return its status."""
+    return receive(client.socket)[9:12]
+
+
+def chain(app: Upstream) -> set[bytes]:
+    """Return which fields told the app of the last request's client."""
+    return {name for name, _ in app.requests[-1].headers} & {b"x-forwarded-for", b"forwarded"}
+
+
+def stream(incoming: Incoming) -> None:
+    """Send events until the client leaves."""
+    incoming.start()
+    while not incoming.left(0.02):
+        incoming.send(b"event\n")
+
+
+def tunnel(incoming: Incoming) -> None:
+    """Switch protocols, and send back one byte at a time until the client leaves."""
+    incoming.raw(SWITCH)
+    while byte := incoming.socket.recv(1):
+        incoming.raw(byte)
+
+
+def open_stream(port: int, target: str, token: str | None = "good-token") -> tuple[Client, Iterator[bytes]]:
+    """Begin to read a stream."""
+    client = Client(port, token=token)
+    client.begin("GET", target)
+    client.end()
+    assert client.head().status == 200
+    pieces = client.pieces()
+    assert next(pieces) == b"event\n"
+    return client, pieces
+
+
+def open_tunnel(port: int, target: bytes) -> Client:
+    """Open a tunnel."""
+    client = Client(port)
+    client.socket.sendall(ASK.replace(b"/socket", target))
+    assert read_until(client.socket, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+    return client
+
+
+def test_a_request_on_a_kept_connection_is_judged_by_the_new_rules(stack: Stack, running: Plane) -> None:
+    """The very next one, on every connection, however many there are."""
+    clients = [Client(running.port) for _ in range(250)]
+    for rules, expected in ((RULES, 200), (NOBODY, 403), (RULES, 200)):
+        running.swap(stack.text(rules))
+        assert {client.ask("GET", "/thing").status for client in clients} == {expected}
+    for client in clients:
+        client.close()
+
+
+def test_a_request_on_a_kept_connection_is_forwarded_by_the_new_settings(
+    stack: Stack, app: Upstream, running: Plane
+) -> None:
+    """What the app is told of the client and its way is written anew."""
+    with Client(running.port) as client:
+        for kind, expected in (("x-forwarded", {b"x-forwarded-for"}), ("forwarded", {b"forwarded"}), ("none", set())):
+            running.swap(stack.text(forwarding={"chain": kind}))
+            for _ in range(2):
+                assert client.ask("GET", "/thing").status == 200
+                assert chain(app) == expected
+
+
+def test_a_request_whose_head_has_begun_keeps_its_rules_and_settings(
+    stack: Stack, app: Upstream, running: Plane
+) -> None:
+    """The one behind it, on the same connection, has the new ones."""
+    with Client(running.port) as client:
+        client.socket.sendall(REQUEST[:40])
+        assert eventually(lambda: any(held._request.target for held in running.gateway.connections))  # type: ignore[attr-defined]
+        running.swap(stack.text(NOBODY, forwarding={"chain": "forwarded"}))
+        client.socket.sendall(REQUEST[40:])
+        assert status(client) == b"200"
+        assert chain(app) == {b"x-forwarded-for"}
+        client.socket.sendall(REQUEST)
+        assert status(client) == b"403"
+        running.swap(stack.text(forwarding={"chain": "forwarded"}))
+        client.socket.sendall(REQUEST)
+        assert status(client) == b"200"
+        assert chain(app) == {b"forwarded"}
+
+
+def test_a_request_that_waits_for_its_answer_keeps_its_rules(stack: Stack, app: Upstream, running: Plane) -> None:
+    """One that waits behind it on its connection was not judged yet, and is judged by the new ones."""
+    gate = Gate()
+
+    def handler(incoming: Incoming) -> None:
+        gate.wait()
+        incoming.answer()
+
+    app.handler = handler
+    with Client(running.port) as client:
+        client.socket.sendall(REQUEST + REQUEST)
+        assert gate.reached.wait(10)
+        assert eventually(lambda: any(held._queue for held in running.gateway.connections))  # type: ignore[attr-defined]
+        running.swap(stack.text(NOBODY))
+        gate.opened.set()
+        received = read_until(client.socket, b"}")
+        assert [answer[:3] for answer in received.split(b"HTTP/1.1 ")[1:]] == [b"200", b"403"]
+        assert len(app.requests) == 1
+
+
+def test_a_stream_that_the_new_rules_deny_is_cut_and_others_go_on(stack: Stack, app: Upstream, running: Plane) -> None:
+    """It does not look as if it had ended, and the app is let go."""
+    app.handler = stream
+    denied, cut = open_stream(running.port, "/events")
+    allowed, pieces = open_stream(running.port, "/kept/events")
+    running.swap(stack.text(SOME))
+    with pytest.raises(LeftError):
+        list(cut)
+    assert eventually(lambda: app.open == 1)
+    for _ in range(20):
+        assert next(pieces) == b"event\n"
+    assert running.telemetry.route("all else").ended_by_reload == 1
+    running.swap(stack.text(NOBODY))
+    with pytest.raises(LeftError):
+        list(pieces)
+    denied.close()
+    allowed.close()
+
+
+def test_a_stream_that_begins_after_the_swap_is_cut_too(stack: Stack, app: Upstream, running: Plane) -> None:
+    """Its request was forwarded before, and may be answered; what goes on for longer is judged again."""
+    gate = Gate()
+
+    def handler(incoming: Incoming) -> None:
+        gate.wait()
+        stream(incoming)
+
+    app.handler = handler
+    with Client(running.port) as client:
+        client.begin("GET", "/events")
+        client.end()
+        assert gate.reached.wait(10)
+        running.swap(stack.text(NOBODY))
+        gate.opened.set()
+        with pytest.raises(LeftError):
+            client.answer()
+
+
+def test_a_stream_ends_where_what_its_token_is_worth_is_not_known(stack: Stack, app: Upstream, running: Plane) -> None:
+    """A rule that let everybody pass, and now wants a token; one that now asks another authorization server."""
+    app.handler = stream
+    clients = [open_stream(running.port, "/public/events", None), open_stream(running.port, "/events")]
+    other = authorization_server(stack.server.port, name="other")
+    rules = [{"name": "all else", "path": "/**", "scopes": ["read"], "authorization_server": "other"}]
+    running.swap(stack.text(rules, authorization_servers=[authorization_server(stack.server.port), other]))
+    for client, pieces in clients:
+        with pytest.raises(LeftError):
+            list(pieces)
+        client.close()
+
+
+def test_an_upload_that_the_new_rules_deny_is_refused_and_others_go_on(
+    stack: Stack, app: Upstream, running: Plane
+) -> None:
+    """The client is told, and its connection closed."""
+    read = threading.Semaphore(0)
+
+    def handler(incoming: Incoming) -> None:
+        for _ in incoming.pieces():
+            read.release()
+        incoming.answer()
+
+    app.handler = handler
+    with Client(running.port) as denied, Client(running.port) as allowed:
+        for client, target in ((denied, "/thing"), (allowed, "/kept/thing")):
+            client.begin("POST", target, [("Transfer-Encoding", "chunked")])
+            client.send(b"piece")
+            assert read.acquire(timeout=10)
+        running.swap(stack.text(SOME))
+        assert denied.answer().status == 403
+        assert denied.closed()
+        allowed.send(b"piece")
+        allowed.end()
+        assert allowed.answer().status == 200
+
+
+def test_a_tunnel_that_the_new_rules_deny_is_cut_and_others_go_on(stack: Stack, app: Upstream, running: Plane) -> None:
+    """Both its sides end."""
+    app.handler = tunnel
+    with open_tunnel(running.port, b"/socket") as denied, open_tunnel(running.port, b"/kept/socket") as allowed:
+        running.swap(stack.text(SOME))
+        assert denied.closed()
+        assert eventually(lambda: app.open == 1)
+        allowed.socket.sendall(b"x")
+        assert allowed.socket.recv(1) == b"x"
+
+
+def test_a_tunnel_that_opens_after_the_swap_is_judged_again(stack: Stack, app: Upstream, running: Plane) -> None:
+    """Its request was forwarded before, and that is all that was allowed."""
+    gate = Gate()
+
+    def handler(incoming: Incoming) -> None:
+        gate.wait()
+        tunnel(incoming)
+
+    app.handler = handler
+    with Client(running.port) as client:
+        client.socket.sendall(ASK)
+        assert gate.reached.wait(10)
+        running.swap(stack.text(NOBODY))
+        gate.opened.set()
+        assert eventually(lambda: app.open == 0)
+
+
+def test_no_snapshot_outlives_what_is_judged_by_it(stack: Stack, app: Upstream, running: Plane) -> None:
+    """Kept connections, streams, uploads and tunnels that go on hold none but the newest."""
+    app.handler = stream
+    streaming, _ = open_stream(running.port, "/events")
+    app.handler = tunnel
+    tunnelling = open_tunnel(running.port, b"/socket")
+    app.handler = Incoming.answer
+    with streaming, tunnelling, Client(running.port) as idle, Client(running.port) as uploading:
+        assert idle.ask("GET", "/thing").status == 200
+        uploading.begin("POST", "/thing", [("Transfer-Encoding", "chunked")])
+        uploading.send(b"piece")
+        assert eventually(lambda: len(app.requests) == 4)
+        snapshots = []
+        for _ in range(3):
+            snapshots.append(weakref.ref(running.gateway.snapshot))
+            running.swap(stack.text())
+        assert eventually(lambda: not any(snapshot() for snapshot in snapshots))
+        assert running.gateway.snapshot.matcher.find([b"thing"], b"GET", b"localhost") is not None
