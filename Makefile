@@ -12,7 +12,7 @@ IMAGE   ?= token-enforcer:dev
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
-.PHONY: help demo test check lint fuzz soak bench bench-readme interop image lock clean
+.PHONY: help demo test check lint fuzz soak bench bench-readme interop image generated alerts lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,15 @@ image: ## Build the image with docker, podman or buildah (IMAGE=…: its name; B
 	@test -n "$(BUILDER)" || { echo "docker, podman or buildah is needed to build an image" >&2; exit 2; }
 	$(BUILDER) build --tag $(IMAGE) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
 		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) $(BUILD_ARGS) .
+
+generated: $(VENV)/.ready ## Write what is made from the code and from values.yaml: reference, schema, dashboard
+	@$(BIN)/python -m enforcer.config.reference > docs/configuration.md
+	@$(BIN)/python -m helm
+
+alerts: ## Check and test the alert rules with promtool
+	@command -v promtool >/dev/null || { echo "promtool is needed: it comes with prometheus (apt-get install prometheus)" >&2; exit 2; }
+	promtool check rules helm/enforcer/rules/enforcer.yaml
+	promtool test rules tests/alerts/enforcer.yaml
 
 check: lint test ## All that is checked before a merge: style, types, tests
 

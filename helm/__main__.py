@@ -1,0 +1,7 @@
+"""Write what is made from other parts of the charts: `python -m helm`."""
+
+from helm import dashboard, values
+
+for path, text in (*values.derived(), *dashboard.derived()):
+    path.write_text(text, "utf-8")
+    print(path)

@@ -1,0 +1,44 @@
+{{/*
+The configuration: what the values say, and over it .Values.config. Where the enforcer listens and how long it drains is
+no part of it: the Deployment says so, for a ConfigMap of yours too.
+*/}}
+{{- define "enforcer.config" -}}
+{{- $upstream := dict -}}
+{{- with .Values.upstream.url }}{{ $_ := set $upstream "url" . }}{{ end -}}
+{{- with include "enforcer.clientTls" (list .Values.upstream.tls "/etc/enforcer-upstream-tls") | fromYaml }}{{ $_ := set $upstream "tls" . }}{{ end -}}
+{{- $derived := dict "upstream" $upstream "log" (dict "format" "json") -}}
+{{- with .Values.introspection -}}
+  {{- if .url -}}
+    {{- $server := dict "introspection_endpoint" .url -}}
+    {{- $_ := set $server "client_id" (.clientId | default (dict "file" (printf "/etc/enforcer-credentials/%s" .existingSecretKeys.clientId))) -}}
+    {{- $_ := set $server "client_secret" (dict "file" (printf "/etc/enforcer-credentials/%s" .existingSecretKeys.clientSecret)) -}}
+    {{- with include "enforcer.clientTls" (list .tls "/etc/enforcer-introspection-tls") | fromYaml }}{{ $_ := set $server "tls" . }}{{ end -}}
+    {{- $_ := set $derived "authorization_servers" (list $server) -}}
+  {{- end -}}
+{{- end -}}
+{{- if .Values.tls.enabled -}}
+  {{- $tls := dict "certificate" "/etc/enforcer-tls/tls.crt" "key" "/etc/enforcer-tls/tls.key" -}}
+  {{- if .Values.tls.clientCa }}{{ $_ := set $tls "client_ca" "/etc/enforcer-tls/ca.crt" }}{{ end -}}
+  {{- $_ := set $derived "listener" (dict "tls" $tls) -}}
+{{- end -}}
+{{- $rules := .Values.policy.rules -}}
+{{- if .Values.tests.enabled -}}
+  {{- $rules = append $rules (dict "name" "helm test" "path" (include "enforcer.testPath" .) "methods" (list "GET") "scopes" (list "enforcer-helm-test")) -}}
+{{- end -}}
+{{- $_ := set $derived "rules" $rules -}}
+{{- mustMergeOverwrite $derived (deepCopy .Values.config) | toYaml -}}
+{{- end -}}
+
+{{/* Settings of TLS towards a server: (list values folder), the folder being that of its secret. */}}
+{{- define "enforcer.clientTls" -}}
+{{- $tls := index . 0 -}}
+{{- $folder := index . 1 -}}
+{{- $set := dict -}}
+{{- if $tls.existingSecret }}{{ $_ := set $set "ca" (printf "%s/ca.crt" $folder) }}{{ end -}}
+{{- if $tls.serverName }}{{ $_ := set $set "server_name" $tls.serverName }}{{ end -}}
+{{- if $tls.clientCertificate -}}
+  {{- $_ := set $set "certificate" (printf "%s/tls.crt" $folder) -}}
+  {{- $_ := set $set "key" (printf "%s/tls.key" $folder) -}}
+{{- end -}}
+{{- toYaml $set -}}
+{{- end -}}

@@ -1,0 +1,129 @@
+{{/* The chart's name, or what stands for it. */}}
+{{- define "enforcer.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The name of all objects: 50 characters at most, since some add to it. */}}
+{{- define "enforcer.fullname" -}}
+{{- $name := include "enforcer.name" . -}}
+{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- .Values.fullnameOverride | default $full | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "enforcer.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace -}}
+{{- end -}}
+
+{{/* What selects pods; it never changes in the life of a release. */}}
+{{- define "enforcer.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "enforcer.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: gateway
+{{- end -}}
+
+{{/* The labels of an object, of a component such as gateway: (list . component more). */}}
+{{- define "enforcer.labels" -}}
+{{- $root := index . 0 -}}
+{{- $labels := include "enforcer.selectorLabels" $root | fromYaml -}}
+{{- $_ := set $labels "app.kubernetes.io/component" (index . 1) -}}
+{{- $_ := set $labels "app.kubernetes.io/part-of" "token-enforcer" -}}
+{{- $_ := set $labels "app.kubernetes.io/version" ($root.Values.image.tag | default $root.Chart.AppVersion | trunc 63) -}}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" $root.Release.Service -}}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- mustMerge $labels (deepCopy (index . 2 | default dict)) (deepCopy $root.Values.commonLabels) | toYaml -}}
+{{- end -}}
+
+{{/* The metadata of an object of the gateway: (list . name labels annotations), the last two as mappings, or nil. */}}
+{{- define "enforcer.metadata" -}}
+{{- $root := index . 0 -}}
+name: {{ index . 1 }}
+namespace: {{ include "enforcer.namespace" $root }}
+labels: {{- include "enforcer.labels" (list $root "gateway" (index . 2)) | nindent 2 }}
+{{- with mustMerge (deepCopy (index . 3 | default dict)) (deepCopy $root.Values.commonAnnotations) }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "enforcer.image" -}}
+{{- with .Values.global.imageRegistry | default .Values.image.registry }}{{ . }}/{{ end -}}
+{{- .Values.image.repository -}}
+{{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end -}}
+{{- end -}}
+
+{{/* Secrets to pull images with: names, or {name: …}. */}}
+{{- define "enforcer.imagePullSecrets" -}}
+{{- range concat .Values.global.imagePullSecrets .Values.imagePullSecrets }}
+- name: {{ if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end }}
+{{- end }}
+{{- end -}}
+
+{{- define "enforcer.serviceAccountName" -}}
+{{- if .Values.serviceAccount.name -}}
+{{- .Values.serviceAccount.name -}}
+{{- else -}}
+{{- .Values.serviceAccount.create | ternary (include "enforcer.fullname" .) "default" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "enforcer.configMapName" -}}
+{{- .Values.existingConfigMap | default (include "enforcer.fullname" .) -}}
+{{- end -}}
+
+{{/* The Secret with the client's secret; nothing where the values name none. */}}
+{{- define "enforcer.credentialsName" -}}
+{{- if .Values.introspection.existingSecret -}}
+{{- .Values.introspection.existingSecret -}}
+{{- else if .Values.introspection.clientSecret -}}
+{{- include "enforcer.fullname" . -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "enforcer.tlsName" -}}
+{{- .Values.tls.existingSecret | default (printf "%s-tls" (include "enforcer.fullname" .)) -}}
+{{- end -}}
+
+{{/* Volumes of secrets, each with its folder under /etc: name, Secret. */}}
+{{- define "enforcer.secretVolumes" -}}
+{{- with include "enforcer.credentialsName" . }}
+enforcer-credentials: {{ . }}
+{{- end }}
+{{- with .Values.introspection.tls.existingSecret }}
+enforcer-introspection-tls: {{ . }}
+{{- end }}
+{{- with .Values.upstream.tls.existingSecret }}
+enforcer-upstream-tls: {{ . }}
+{{- end }}
+{{- if .Values.tls.enabled }}
+enforcer-tls: {{ include "enforcer.tlsName" . }}
+{{- end }}
+{{- end -}}
+
+{{/* What the port that clients come by is called. */}}
+{{- define "enforcer.scheme" -}}
+{{- .Values.tls.enabled | ternary "https" "http" -}}
+{{- end -}}
+
+{{/* How many pods there are at least. */}}
+{{- define "enforcer.minReplicas" -}}
+{{- .Values.autoscaling.enabled | ternary .Values.autoscaling.minReplicas .Values.replicaCount | int -}}
+{{- end -}}
+
+{{/* Security contexts, without the users and groups that OpenShift picks itself. */}}
+{{- define "enforcer.podSecurityContext" -}}
+{{- .Values.openshift.enabled | ternary (omit .Values.podSecurityContext "runAsUser" "runAsGroup" "fsGroup") .Values.podSecurityContext | toYaml -}}
+{{- end -}}
+
+{{- define "enforcer.securityContext" -}}
+{{- .Values.openshift.enabled | ternary (omit .Values.securityContext "runAsUser" "runAsGroup") .Values.securityContext | toYaml -}}
+{{- end -}}
+
+{{/* The path that `helm test` asks for. A rule keeps it for GET with a scope that nobody has: 401, or else 403. */}}
+{{- define "enforcer.testPath" -}}
+/.well-known/enforcer-helm-test
+{{- end -}}
+
+{{- define "enforcer.testLabels" -}}
+app.kubernetes.io/name: {{ include "enforcer.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
+{{- end -}}

@@ -1,0 +1,58 @@
+{{/* What a schema cannot say: values that are needed, and values that do not go together. All mistakes at once. */}}
+{{- define "enforcer.validate" -}}
+{{- $wrong := list -}}
+{{- $v := .Values -}}
+{{- if not $v.existingConfigMap -}}
+  {{- if not (or $v.upstream.url (dig "upstream" "url" "" $v.config)) }}{{ $wrong = append $wrong "upstream.url is needed: where the app is, such as http://app:8080" }}{{ end -}}
+  {{- if $v.introspection.url -}}
+    {{- if not (or $v.introspection.clientId $v.introspection.existingSecret) }}{{ $wrong = append $wrong "introspection.clientId is needed, or introspection.existingSecret: the enforcer's own client at the auth server" }}{{ end -}}
+    {{- if not (include "enforcer.credentialsName" .) }}{{ $wrong = append $wrong "introspection.existingSecret is needed, or introspection.clientSecret: that client's secret" }}{{ end -}}
+  {{- else if not $v.config.authorization_servers -}}
+    {{- $wrong = append $wrong "introspection.url is needed: the introspection endpoint of the auth server" -}}
+  {{- end -}}
+  {{- if not (or $v.policy.rules $v.tests.enabled) }}{{ $wrong = append $wrong "policy.rules is empty: write rules" }}{{ end -}}
+{{- end -}}
+{{- if and $v.introspection.clientSecret $v.introspection.existingSecret }}{{ $wrong = append $wrong "introspection.clientSecret and introspection.existingSecret are both set: choose one" }}{{ end -}}
+{{- range $name := list "upstream" "introspection" -}}
+  {{- $tls := (get $v $name).tls -}}
+  {{- if and $tls.clientCertificate (not $tls.existingSecret) }}{{ $wrong = append $wrong (printf "%s.tls.clientCertificate needs %s.tls.existingSecret" $name $name) }}{{ end -}}
+{{- end -}}
+{{- if $v.tls.enabled -}}
+  {{- if not (or $v.tls.existingSecret $v.tls.certManager.enabled) }}{{ $wrong = append $wrong "tls.enabled needs tls.existingSecret, or tls.certManager.enabled" }}{{ end -}}
+{{- else if or $v.tls.existingSecret $v.tls.clientCa $v.tls.certManager.enabled -}}
+  {{- $wrong = append $wrong "tls.existingSecret, tls.clientCa and tls.certManager do nothing without tls.enabled" -}}
+{{- end -}}
+{{- if and $v.tls.certManager.enabled (not $v.tls.certManager.issuerRef.name) }}{{ $wrong = append $wrong "tls.certManager.issuerRef.name is needed" }}{{ end -}}
+{{- $stopping := add $v.drain.delaySeconds $v.drain.seconds -}}
+{{- if ge (int $stopping) (int $v.terminationGracePeriodSeconds) }}{{ $wrong = append $wrong (printf "terminationGracePeriodSeconds (%v) must be more than drain.delaySeconds and drain.seconds together (%v), or pods are killed while requests run" $v.terminationGracePeriodSeconds $stopping) }}{{ end -}}
+{{- if eq (int $v.service.targetPort) (int $v.metrics.port) }}{{ $wrong = append $wrong "service.targetPort and metrics.port are the same port" }}{{ end -}}
+{{- if eq $v.service.type "ClusterIP" -}}
+  {{- if $v.service.nodePort }}{{ $wrong = append $wrong "service.nodePort is for service.type NodePort or LoadBalancer" }}{{ end -}}
+  {{- if $v.service.externalTrafficPolicy }}{{ $wrong = append $wrong "service.externalTrafficPolicy is for service.type NodePort or LoadBalancer" }}{{ end -}}
+{{- end -}}
+{{- if ne $v.service.type "LoadBalancer" -}}
+  {{- if or $v.service.loadBalancerClass $v.service.loadBalancerSourceRanges }}{{ $wrong = append $wrong "service.loadBalancerClass and loadBalancerSourceRanges are for service.type LoadBalancer" }}{{ end -}}
+{{- end -}}
+{{- if and $v.ingress.enabled (not $v.ingress.hosts) }}{{ $wrong = append $wrong "ingress.hosts is needed" }}{{ end -}}
+{{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) }}{{ $wrong = append $wrong "httpRoute.parentRefs is needed: the gateways it belongs to" }}{{ end -}}
+{{- with $v.autoscaling -}}
+{{- if .enabled -}}
+  {{- if gt (int .minReplicas) (int .maxReplicas) }}{{ $wrong = append $wrong "autoscaling.minReplicas is more than autoscaling.maxReplicas" }}{{ end -}}
+  {{- if not (or .targetCPUUtilizationPercentage .targetMemoryUtilizationPercentage .metrics) }}{{ $wrong = append $wrong "autoscaling needs a target or metrics" }}{{ end -}}
+  {{- if and .targetCPUUtilizationPercentage (not (dig "requests" "cpu" "" $v.resources)) }}{{ $wrong = append $wrong "autoscaling.targetCPUUtilizationPercentage is a share of resources.requests.cpu, which is not set" }}{{ end -}}
+  {{- if and .targetMemoryUtilizationPercentage (not (dig "requests" "memory" "" $v.resources)) }}{{ $wrong = append $wrong "autoscaling.targetMemoryUtilizationPercentage is a share of resources.requests.memory, which is not set" }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- with $v.podDisruptionBudget -}}
+  {{- if and .enabled (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable) }}{{ $wrong = append $wrong "podDisruptionBudget needs minAvailable or maxUnavailable" }}{{ end -}}
+{{- end -}}
+{{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled }}{{ $wrong = append $wrong "metrics.serviceMonitor and metrics.podMonitor would count everything twice: enable one" }}{{ end -}}
+{{- if and $v.tests.enabled $v.tls.clientCa }}{{ $wrong = append $wrong "tests.enabled must be false with tls.clientCa: the pod of the test has no certificate to show" }}{{ end -}}
+{{- with $v.tests -}}
+  {{- range .requests -}}
+    {{- if and .scope (not $v.tests.client.tokenUrl) }}{{ $wrong = append $wrong "tests.requests with a scope need tests.client" }}{{ end -}}
+  {{- end -}}
+  {{- if and .client.tokenUrl (not (and .client.clientId .client.existingSecret)) }}{{ $wrong = append $wrong "tests.client.tokenUrl needs tests.client.clientId and tests.client.existingSecret" }}{{ end -}}
+{{- end -}}
+{{- if $wrong }}{{ fail (printf "\n\n%s\n" (join "\n" (uniq $wrong))) }}{{ end -}}
+{{- end -}}

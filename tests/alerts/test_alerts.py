@@ -1,0 +1,124 @@
+"""Alerts and dashboard ask for nothing that the program does not export."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from harness.configs import TOKEN, TOKENS, config
+from harness.processes import enforcer
+from harness.promql import TARGET, grouped, metrics
+from harness.servers import authorization, response, serving
+from harness.waiting import eventually
+from prometheus_client.parser import text_string_to_metric_families
+
+ROOT = Path(__file__).parents[2]
+RULES = yaml.safe_load((ROOT / "helm" / "enforcer" / "rules" / "enforcer.yaml").read_text("utf-8"))
+ALERTS = {rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]}
+DASHBOARD = json.loads((ROOT / "helm" / "enforcer" / "dashboards" / "enforcer.json").read_text("utf-8"))
+TESTED = yaml.safe_load((Path(__file__).parent / "enforcer.yaml").read_text("utf-8"))["tests"]
+METRICS = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+RUNBOOK = (ROOT / "docs" / "alerts.md").read_text("utf-8")
+
+QUERIES = {
+    **{name: rule["expr"] for name, rule in ALERTS.items()},
+    **{
+        f"{panel['title']} {target['refId']}": target["expr"]
+        for panel in DASHBOARD["panels"]
+        for target in panel.get("targets", ())
+    },
+    **{
+        f"${variable['name']}": variable["query"]["query"].partition("(")[2].rpartition(",")[0]
+        for variable in DASHBOARD["templating"]["list"]
+        if variable["type"] == "query"
+    },
+}
+each_alert = pytest.mark.parametrize("name", ALERTS)
+each_query = pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+
+
+@pytest.fixture(scope="module")
+def exported() -> Mapping[str, set[str]]:
+    """Labels by metric, as the running program exports them once something of each kind has happened."""
+
+    def app(head: bytes, body: bytes) -> bytes | None:
+        return None if b"/hang-up" in head else response(b"", "200 OK")
+
+    with authorization(TOKENS) as server, serving(app) as upstream:
+        url = f"http://127.0.0.1:{upstream.port}"
+        with enforcer(config(url, server.port, cache={"negative_entries": 1})) as running:
+            with httpx.Client(base_url=f"http://127.0.0.1:{running.port}", trust_env=False) as client:
+                for token in (TOKEN, "made-up", "made-up-too", "other-token"):
+                    client.get("/things", headers={"Authorization": f"Bearer {token}"})
+                assert client.get("/public/hang-up").status_code == 502
+            admin = f"http://127.0.0.1:{running.admin_port}/metrics"
+
+            def evicted() -> bool:
+                return "enforcer_cache_evictions_total{" in httpx.get(admin, trust_env=False).text
+
+            assert eventually(evicted)
+            text = httpx.get(admin, trust_env=False).text
+    return {
+        sample.name: {*sample.labels}
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    } | {"up": set()}
+
+
+@each_query
+def test_a_query_asks_for_metrics_that_are_exported(query: str, exported: Mapping[str, set[str]]) -> None:
+    """By name, and with labels that they have."""
+    asked = list(metrics(query))
+    assert asked
+    for metric in asked:
+        assert metric.name in exported
+        assert metric.labels.keys() <= exported[metric.name] | TARGET
+    known = set().union(*(exported[metric.name] for metric in asked))
+    assert grouped(query) <= known | TARGET
+
+
+@each_query
+def test_a_query_compares_with_values_that_there_are(query: str) -> None:
+    """docs/metrics.md lists them; patterns of statuses and Grafana's variables aside."""
+    compared = {
+        value
+        for metric in metrics(query)
+        for label, values in metric.labels.items()
+        if label not in {*TARGET, "code"}
+        for value in values
+        if not value.startswith("$")
+    }
+    assert {value for value in compared if f"`{value}`" not in METRICS} == set()
+
+
+@each_alert
+def test_an_alert_says_what_it_is_about(name: str) -> None:
+    """How bad, in one line, and in some words; and the page on it says what to do."""
+    rule = ALERTS[name]
+    assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    assert {*rule["annotations"]} == {"summary", "description"}
+    assert f"\n## {name}\n" in RUNBOOK
+
+
+def test_the_page_has_no_alert_that_there_is_not() -> None:
+    """In their order."""
+    assert re.findall(r"^## (\w+)$", RUNBOOK, re.MULTILINE) == list(ALERTS)
+
+
+def outcomes() -> Iterator[tuple[str, bool]]:
+    """Give what `make alerts` tries: the alert, and whether it must fire."""
+    for test in TESTED:
+        for case in test["alert_rule_test"]:
+            yield case["alertname"], bool(case.get("exp_alerts"))
+
+
+def test_each_alert_is_tried_both_ways() -> None:
+    """By promtool: it fires when it must, and is quiet when all is well."""
+    assert {name for name, fires in outcomes() if fires} == {*ALERTS}
+    assert {name for name, fires in outcomes() if not fires} == {*ALERTS}

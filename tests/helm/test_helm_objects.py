@@ -1,0 +1,162 @@
+"""All that the chart makes, of all values that it is shipped with, is what Kubernetes takes."""
+
+from __future__ import annotations
+
+import re
+from itertools import chain
+from pathlib import Path
+
+import helm_python
+import pytest
+from harness import podsecurity
+from harness.certificates import Authority
+from harness.charts import CI, ENFORCER, Object, objects, only, refusal, texts, values, violations
+
+from enforcer.config.load import load_with_places
+from enforcer.config.overrides import parse_override
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+SELECTING = {"Service", "Deployment", "PodDisruptionBudget", "NetworkPolicy"}
+POLICY = """\
+upstream: {url: "http://app:8080"}
+authorization_servers:
+  - introspection_endpoint: http://auth/introspect
+    client_id: {env: ENFORCER_CLIENT_ID}
+    client_secret: {env: ENFORCER_CLIENT_SECRET}
+rules: [{name: all, path: /**, authenticated: true}]
+"""
+"""Stands for a ConfigMap of somebody else."""
+each = pytest.mark.parametrize("name", CI)
+
+
+@each
+def test_the_values_pass_lint(name: str) -> None:
+    """Warnings are mistakes, on the oldest version and the newest. The schema takes them."""
+    assert refusal(values(name)) == ""
+    for version in ("v1.29.0", "v1.37.0"):
+        report = helm_python.lint(ENFORCER, values(name), strict=True, kube_version=version, namespace="apps")
+        assert [message for message in report["messages"] if message["severity"] > 1] == []
+
+
+@each
+def test_every_object_is_valid_to_the_letter(name: str) -> None:
+    """An unknown field is a mistake."""
+    assert violations(objects(values(name))) == []
+
+
+@each
+def test_every_pod_is_restricted(name: str) -> None:
+    """That of `helm test` too."""
+    pods = list(chain.from_iterable(map(podsecurity.pods, objects(values(name)))))
+    assert list(chain.from_iterable(map(podsecurity.violations, pods))) == []
+    assert len(pods) >= (2 if values(name).get("tests", {}).get("enabled", True) else 1)
+
+
+@each
+def test_no_object_stands_twice_and_all_have_names(name: str) -> None:
+    """Names are those of DNS labels."""
+    names = [(thing["kind"], thing["metadata"]["name"]) for thing in objects(values(name))]
+    assert len(set(names)) == len(names)
+    assert [found for found in names if not NAME.fullmatch(found[1])] == []
+
+
+@each
+def test_what_selects_pods_selects_those_of_the_deployment(name: str) -> None:
+    """And nothing that a later version of the chart would change."""
+    things = objects(values(name))
+    labels = only_pod(things)["metadata"]["labels"]
+    for thing in filter(is_ours, things):
+        if thing["kind"] in SELECTING:
+            selector = selector_of(thing)
+            assert selector.items() <= labels.items()
+            assert set(selector) == {f"app.kubernetes.io/{key}" for key in ("name", "instance", "component")}
+
+
+def is_ours(thing: Object) -> bool:
+    """Tell whether an object is the chart's own, and none of extraObjects."""
+    return "helm.sh/chart" in thing["metadata"].get("labels", {})
+
+
+def selector_of(thing: Object) -> dict[str, str]:
+    """Return the labels that an object selects pods by."""
+    spec = thing["spec"]
+    return (
+        spec["selector"] if thing["kind"] == "Service" else (spec.get("selector") or spec["podSelector"])["matchLabels"]
+    )
+
+
+@each
+def test_every_volume_that_is_mounted_is_there_and_every_one_there_is_mounted(name: str) -> None:
+    """Secrets and the configuration, as folders: a file mounted alone would never change."""
+    for pod in chain.from_iterable(map(podsecurity.pods, objects(values(name)))):
+        mounts = [mount for container in pod["spec"]["containers"] for mount in container.get("volumeMounts", ())]
+        assert {mount["name"] for mount in mounts} == {volume["name"] for volume in pod["spec"].get("volumes", ())}
+        assert [mount for mount in mounts if "subPath" in mount] == []
+
+
+@each
+def test_every_named_port_is_there(name: str) -> None:
+    """Of probes and Services."""
+    things = objects(values(name))
+    container = only_container(things)
+    names = {port["name"] for port in container["ports"]}
+    probes = [container[probe] for probe in ("livenessProbe", "readinessProbe", "startupProbe")]
+    wanted = {probe["httpGet"]["port"] for probe in probes}
+    for service in (thing for thing in things if thing["kind"] == "Service" and is_ours(thing)):
+        wanted |= {port["targetPort"] for port in service["spec"]["ports"]}
+    assert wanted <= names
+
+
+def only_pod(things: list[Object]) -> Object:
+    """Return the template of the enforcer's pods."""
+    return next(thing for thing in things if thing["kind"] == "Deployment" and is_ours(thing))["spec"]["template"]
+
+
+def only_container(things: list[Object]) -> Object:
+    """Return the enforcer's container."""
+    return next(found for found in only_pod(things)["spec"]["containers"] if found["name"] == "enforcer")
+
+
+@each
+def test_the_command_line_and_the_configuration_are_what_the_enforcer_takes(name: str, tmp_path: Path) -> None:
+    """Where it listens and how it drains is said by arguments, whatever the configuration says."""
+    things = objects(values(name))
+    command, path, *settings = only_container(things)["args"]
+    assert command == "run"
+    text = POLICY
+    for thing in things:
+        text = thing["data"].get("config.yaml", text) if thing["kind"] == "ConfigMap" else text
+    file = tmp_path / Path(path).name
+    file.write_text(text.replace("/etc/enforcer-", f"{certificates(tmp_path)}/enforcer-"), "utf-8")
+    loaded, _ = load_with_places(file, None, [parse_override(said.removeprefix("--set=")) for said in settings])
+    assert loaded.config.listener.address == ":8091"
+    assert loaded.config.admin.address == ":9091"
+    assert (loaded.config.timeouts.shutdown_delay, loaded.config.timeouts.drain) == (5.0, 20.0)
+    grace = only_pod(things)["spec"]["terminationGracePeriodSeconds"]
+    assert loaded.config.timeouts.shutdown_delay + loaded.config.timeouts.drain < grace
+
+
+def certificates(folder: Path) -> Path:
+    """Lay out what the secrets for TLS hold."""
+    authority = Authority(folder)
+    certificate, key = authority.issue("app")
+    for volume in ("enforcer-tls", "enforcer-upstream-tls", "enforcer-introspection-tls"):
+        (folder / volume).mkdir()
+        for name, source in {"ca.crt": authority.ca, "tls.crt": certificate, "tls.key": key}.items():
+            (folder / volume / name).symlink_to(source)
+    return folder
+
+
+def test_with_no_more_than_the_app_and_the_auth_server_it_refuses_everything() -> None:
+    """The one rule is that of the test, and nobody has its scope."""
+    config = only(objects(values("minimal")), "ConfigMap")["data"]["config.yaml"]
+    assert config.count("path: ") == 1
+    assert "path: /.well-known/enforcer-helm-test" in config
+    assert "There are no rules yet" in texts(values("minimal"))["NOTES.txt"]
+
+
+def test_secrets_are_files_and_nowhere_else() -> None:
+    """Neither in the environment, nor in the configuration, nor in the notes."""
+    for path, text in texts(values("minimal")).items():
+        assert ("not-a-secret" in text) == (path == "secret.yaml")
+    assert "env" not in only_container(objects(values("minimal")))

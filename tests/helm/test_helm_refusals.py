@@ -1,0 +1,122 @@
+"""Values that cannot be meant are refused before anything is installed, with words that say which and why."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from harness.charts import ENFORCER, merged, refusal, under, values
+from jsonschema import Draft202012Validator
+
+from helm.values import Value, read
+
+VALUES = read((ENFORCER / "values.yaml").read_text("utf-8"))
+SCHEMA = Draft202012Validator(json.loads((ENFORCER / "values.schema.json").read_text("utf-8")))
+SECTIONS = [value for value in VALUES if value.is_section]
+RULE = {"name": "all", "path": "/**", "authenticated": True}
+WRONG: dict[type, Any] = {bool: "yes", int: [], str: 1, list: "text", dict: "text", type(None): []}
+
+
+def by_name(value: Value) -> str:
+    return value.name
+
+
+def refused(**changes: Any) -> str:
+    """Return why values are refused, which are the least that there are but for changes at dotted paths (`__`)."""
+    found = values("minimal")
+    for name, value in changes.items():
+        found = merged(found, under(name.replace("__", "."), value))
+    return refusal(found)
+
+
+def test_a_typo_at_the_top_is_refused() -> None:
+    """Helm says which."""
+    assert "replicas" in refused(replicas=3)
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=by_name)
+def test_a_typo_in_a_section_is_refused(section: Value) -> None:
+    """In every section that is the chart's own."""
+    assert "typo" in refusal(merged(values("minimal"), under(f"{section.name}.typo", 1)))
+
+
+@pytest.mark.parametrize("value", [value for value in VALUES if not value.is_section], ids=by_name)
+def test_a_value_of_another_type_is_refused(value: Value) -> None:
+    """As `--set` makes one of a number that is meant as text."""
+    wrong = WRONG[type(value.default)]
+    assert not SCHEMA.is_valid(merged(values("minimal"), under(value.name, wrong)))
+    assert SCHEMA.is_valid(merged(values("minimal"), under(value.name, value.default)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"config": {"cache": {"tll": "5s"}}}, "tll"),
+        ({"config": {"forwarding": {"authorization": "keep"}}}, "authorization"),
+        ({"config": {"rules": [RULE]}}, "rules"),
+        ({"policy": {"rules": [{**RULE, "scope": ["read"]}]}}, "scope"),
+        ({"policy": {"rules": [{"name": "all"}]}}, "path"),
+    ],
+    ids=["a setting", "a choice", "rules in the wrong place", "a condition", "no path"],
+)
+def test_a_typo_in_what_the_enforcer_reads_is_refused(changes: dict[str, Any], named: str) -> None:
+    """The schema of the configuration is part of that of the values."""
+    assert named in refusal(merged(values("minimal"), changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"upstream__url": ""}, "upstream.url is needed"),
+        ({"introspection__url": ""}, "introspection.url is needed"),
+        ({"introspection__clientId": ""}, "introspection.clientId is needed, or"),
+        ({"introspection__clientSecret": ""}, "introspection.existingSecret is needed"),
+        ({"introspection__existingSecret": "mine"}, "choose one"),
+        ({"upstream__tls__clientCertificate": True}, "upstream.tls.existingSecret"),
+        ({"introspection__tls__clientCertificate": True}, "introspection.tls.existingSecret"),
+        ({"tests__enabled": False}, "policy.rules is empty"),
+        ({"tls__enabled": True}, "tls.enabled needs"),
+        ({"tls__clientCa": True}, "do nothing without tls.enabled"),
+        ({"tls__enabled": True, "tls__certManager__enabled": True}, "tls.certManager.issuerRef.name is needed"),
+        ({"tls": {"enabled": True, "existingSecret": "a", "clientCa": True}}, "tests.enabled must be false"),
+        ({"terminationGracePeriodSeconds": 25}, "terminationGracePeriodSeconds (25) must be more than"),
+        ({"drain__seconds": 40}, "(45)"),
+        ({"metrics__port": 8091}, "the same port"),
+        ({"service__nodePort": 30000}, "service.nodePort is for"),
+        ({"service__externalTrafficPolicy": "Local"}, "service.externalTrafficPolicy is for"),
+        ({"service__loadBalancerClass": "a"}, "are for service.type LoadBalancer"),
+        ({"ingress__enabled": True}, "ingress.hosts is needed"),
+        ({"httpRoute__enabled": True}, "httpRoute.parentRefs is needed"),
+        ({"autoscaling": {"enabled": True, "minReplicas": 11}}, "autoscaling.minReplicas is more"),
+        ({"autoscaling": {"enabled": True, "targetCPUUtilizationPercentage": None}}, "needs a target"),
+        ({"autoscaling__enabled": True, "resources__requests": {"cpu": None}}, "resources.requests.cpu"),
+        (
+            {
+                "autoscaling": {"enabled": True, "targetMemoryUtilizationPercentage": 80},
+                "resources__requests": {"memory": None},
+            },
+            "resources.requests.memory",
+        ),
+        ({"podDisruptionBudget__maxUnavailable": None}, "podDisruptionBudget needs"),
+        ({"metrics__serviceMonitor__enabled": True, "metrics__podMonitor__enabled": True}, "twice"),
+        ({"tests__requests": [{"path": "/", "scope": "a", "status": 200}]}, "need tests.client"),
+        ({"tests__client__tokenUrl": "http://auth"}, "needs tests.client.clientId"),
+    ],
+)
+def test_values_that_do_not_go_together_are_refused(changes: dict[str, Any], said: str) -> None:
+    """A schema cannot say so."""
+    assert said in refused(**changes)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    """Not one an installation."""
+    told = refusal({})
+    assert "upstream.url is needed" in told
+    assert "introspection.url is needed" in told
+
+
+def test_an_image_cannot_be_named_by_half_a_digest() -> None:
+    """Nor policies by a word that Kubernetes does not know."""
+    assert "digest" in refused(image__digest="sha256:abc")
+    assert "pullPolicy" in refused(image__pullPolicy="Sometimes")
