@@ -19,7 +19,7 @@ from enforcer.config.messages import problems
 from enforcer.config.model import Config, adapter
 from enforcer.config.overrides import Override, override
 from enforcer.config.schema import shape
-from enforcer.config.sources import Sources, read
+from enforcer.config.sources import Files, Signature, Sources, read
 from enforcer.errors import ConfigError, Problem
 from enforcer.policy.rules import Rule
 
@@ -29,11 +29,11 @@ MOST_BYTES: Final = 16 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration, the hash of its file, and every file that it was made from."""
+    """A configuration, the hash of its file, and every file that it was made from, as it was found then."""
 
     config: Config
     hash: str
-    files: frozenset[Path]
+    files: Mapping[Path, Signature]
 
 
 def load(path: Path, environment: Mapping[str, str], overrides: Sequence[Override] = ()) -> Loaded:
@@ -42,22 +42,26 @@ def load(path: Path, environment: Mapping[str, str], overrides: Sequence[Overrid
 
 
 def load_with_places(
-    path: Path, environment: Mapping[str, str] | None, overrides: Sequence[Override] = ()
+    path: Path,
+    environment: Mapping[str, str] | None,
+    overrides: Sequence[Override] = (),
+    files: Files | None = None,
 ) -> tuple[Loaded, Document]:
     """Read a configuration as `load` does, and return it with what knows where its parts stand.
 
-    Without an environment its secrets are left where they are: to look at a policy, none is needed.
+    Without an environment its secrets are left where they are: to look at a policy, none is needed. Every file that is
+    looked at goes into `files`, where that is given, whatever comes of it.
     """
+    sources = Sources(path.parent, environment, {} if files is None else files)
     try:
-        data = read(path, MOST_BYTES)
+        data = read(sources.note(path), MOST_BYTES)
     except ValueError as error:
         raise ConfigError([Problem(str(path), 0, 0, "", str(error))]) from None
-    sources = Sources(path.parent, environment, {path.absolute()})
     with _uncollected():
         document = parse(str(path), data)
         override(document, overrides)
         config = _read(document, sources)
-    return Loaded(config, sha256(data).hexdigest()[:16], frozenset(sources.files)), document
+    return Loaded(config, sha256(data).hexdigest()[:16], sources.files), document
 
 
 def _read(document: Document, sources: Sources) -> Config:

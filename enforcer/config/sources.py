@@ -28,13 +28,34 @@ class File:
         return str(self.path)
 
 
+Signature = tuple[int, ...] | None
+"""As what a path is found: which file, of which size, written and changed when; None where there is nothing."""
+
+Files = dict[Path, Signature]
+"""Files and folders, by their absolute paths."""
+
+
+def signature(path: Path) -> Signature:
+    """Tell as what a path is found, without reading it: another file, or another content, has another signature."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 @dataclass(slots=True)
 class Sources:
     """Where to look, and in `files` what was looked at. Without an environment, secrets are left where they are."""
 
     folder: Path
     environment: Mapping[str, str] | None
-    files: set[Path] = field(default_factory=set)
+    files: Files = field(default_factory=dict)
+
+    def note(self, path: Path) -> Path:
+        """Note as what a file or folder is found, which is read next; a change from now on can be told."""
+        self.files.setdefault(path.absolute(), signature(path))
+        return path
 
     def file(self, name: object) -> File:
         """Find a file that can be read; raises ValueError."""
@@ -80,8 +101,7 @@ class Sources:
         raise ValueError(f"{where} is not set")
 
     def _read(self, name: str) -> tuple[Path, bytes]:
-        path = self.folder / name
-        self.files.add(path.absolute())
+        path = self.note(self.folder / name)
         try:
             return path, read(path, MOST_BYTES)
         except ValueError as error:

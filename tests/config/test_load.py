@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from enforcer.config.load import Loaded, load, load_with_places
 from enforcer.config.schema import shape
+from enforcer.config.sources import Files, signature
 from enforcer.errors import ConfigError, Problem
 
 MISTAKES = Path(__file__).parent / "mistakes"
@@ -70,7 +71,19 @@ def test_what_was_loaded_names_its_bytes_and_its_files(loads: Callable[..., Load
     (tmp_path / "secret").write_text("hunter2\n")
     loaded = loads(changed={"env: SECRET": "file: secret"})
     assert loaded.hash == sha256((tmp_path / "config.yaml").read_bytes()).hexdigest()[:16]
-    assert loaded.files == {tmp_path / "config.yaml", tmp_path / "secret"}
+    assert loaded.files.keys() == {tmp_path / "config.yaml", tmp_path / "secret"}
+
+
+def test_what_was_looked_at_is_known_even_where_the_configuration_is_refused(tmp_path: Path) -> None:
+    """Each file as it was found, or that it was not: what is missing may come, and is worth another look then."""
+    path = tmp_path / "config.yaml"
+    text = (ROOT / "config.yaml").read_text("utf-8")
+    path.write_text(text.replace("{env: ENFORCER_CLIENT_SECRET}", "{file: secret}"), "utf-8")
+    files: Files = {}
+    with pytest.raises(ConfigError):
+        load_with_places(path, {}, files=files)
+    assert files == {path: signature(path), tmp_path / "secret": None}
+    assert files[path] is not None
 
 
 def test_the_files_are_absolute_wherever_the_configuration_was_named_from(
@@ -79,7 +92,7 @@ def test_the_files_are_absolute_wherever_the_configuration_was_named_from(
     """The working folder may change later."""
     loads()
     monkeypatch.chdir(tmp_path)
-    assert load(Path("config.yaml"), ENVIRONMENT).files == {tmp_path / "config.yaml"}
+    assert load(Path("config.yaml"), ENVIRONMENT).files.keys() == {tmp_path / "config.yaml"}
 
 
 @pytest.mark.parametrize(("name", "reason"), [("nowhere.yaml", "No such file or directory"), ("", "Is a directory")])
@@ -162,7 +175,7 @@ def test_without_an_environment_secrets_are_left_where_they_are(tmp_path: Path) 
     path.write_text(text.replace("{env: ENFORCER_CLIENT_SECRET}", "{file: nowhere}"), "utf-8")
     loaded, document = load_with_places(path, None)
     assert loaded.config.authorization_servers[0].client_secret.reveal() == ""
-    assert loaded.files == {path}
+    assert loaded.files.keys() == {path}
     assert text.splitlines()[document.place(("rules", 0))[0] - 1].startswith("  - name: read countries")
     path.write_text(text.replace("{env: ENFORCER_CLIENT_SECRET}", "{file: nowhere, env: NOWHERE}"), "utf-8")
     with pytest.raises(ConfigError, match="a secret is kept in one place"):
