@@ -16,6 +16,7 @@ TEXT = (ROOT / "docs" / "policy.md").read_text("utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
 SECTIONS = """\
 upstream: {url: http://127.0.0.1:8090}
+upstreams: {warehouse: {url: http://127.0.0.1:8099}}
 authorization_servers:
   - {introspection_endpoint: http://127.0.0.1:8085/x, client_id: e, client_secret: {env: NOWHERE}}
 """

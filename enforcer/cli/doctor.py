@@ -26,10 +26,10 @@ _SIGNS: Final = {Verdict.RIGHT: ("✓", "green"), Verdict.WARNING: ("!", "yellow
 @click.argument("config", type=click.Path(path_type=Path), default=Path("config.yaml"))
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
 def command(config: Path, as_json: bool) -> None:
-    """Try each authorization server and the upstream of CONFIG (config.yaml unless said) as `run` would reach them.
+    """Try each authorization server and upstream of CONFIG (config.yaml unless said) as `run` would reach them.
 
     A line each says what is right (✓), what to look at (!), and what is wrong (✗) and what to change. The authorization
-    servers are asked about a token that nobody issued, the upstream is asked for /.
+    servers are asked about a token that nobody issued, an upstream is asked for /.
 
     Exit codes: 0 nothing is wrong, 1 something is, 2 wrong use or a wrong configuration.
 

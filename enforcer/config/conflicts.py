@@ -10,10 +10,12 @@ from urllib.parse import unquote
 
 from enforcer.config.document import Document, Step, show
 from enforcer.config.messages import suggestion
+from enforcer.config.schema import shape
 from enforcer.errors import Problem
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.rules import Path, Rule
 
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9_])?")
 _PARAMETER = re.compile(r"\{[^/]*\}")
 
 
@@ -28,7 +30,34 @@ def conflicts(document: Document, rules: Mapping[int, Rule]) -> Iterator[Problem
         if known and name is not None and name not in known:
             path = ("rules", at, "authorization_server")
             yield document.problem(path, f"no authorization server is called {show(name)}; {suggestion(name, known)}")
+    yield from _upstreams(document, rules)
     yield from _rivals(document, rules)
+
+
+def _upstreams(document: Document, rules: Mapping[int, Rule]) -> Iterator[Problem]:
+    # As written, for the same reason.
+    written = document.values.get("upstreams")
+    named = list(written) if isinstance(written, dict) else []
+    for name in named:
+        if not _NAME.fullmatch(name):
+            message = "a name is made of letters, digits, dots, hyphens and _"
+            yield document.problem(("upstreams",), f"{show(name)} is no name: {message}", key=name)
+    unnamed = document.values.get("upstream") is not None
+    if not unnamed and not named:
+        yield document.problem((), f'missing key "upstream": {shape().meaning(("upstream",))}')
+        return
+    if not unnamed and document.values.get("mode") == "report":
+        message = "requests without a rule are forwarded in this mode, and there is no `upstream` to forward them to"
+        yield document.problem(("mode",), message)
+    for at, rule in rules.items():
+        if rule.upstream is None and not unnamed:
+            message = (
+                f"it names no upstream, and there is no `upstream` for rules that do not; known: {', '.join(named)}"
+            )
+            yield document.problem(("rules", at), message)
+        elif rule.upstream is not None and rule.upstream not in named:
+            hint = suggestion(rule.upstream, named) if named else "`upstreams` has none"
+            yield document.problem(("rules", at, "upstream"), f"no upstream is called {show(rule.upstream)}; {hint}")
 
 
 def _server_names(values: Mapping[str, Any]) -> dict[int, str]:

@@ -26,7 +26,8 @@ class Doubt:
 
 def doubts(config: Config, document: Document, policy: Policy) -> list[Doubt]:
     """Look at a configuration whose rules, in their order, are the policy's; return what there is to tell, by line."""
-    found = [*_plain_text(config, document), *_report_only(config, document), *_of_rules(document, policy)]
+    kinds = (_plain_text, _report_only, _unused)
+    found = [*(one for kind in kinds for one in kind(config, document)), *_of_rules(document, policy)]
     return sorted(found, key=lambda one: (one.problem.line, one.problem.column))
 
 
@@ -57,6 +58,21 @@ def _report_only(config: Config, document: Document) -> Iterator[Doubt]:
         if rule.mode == "report":
             message = f"{show(rule.name)} refuses nothing: what it would is forwarded, and counted as would_deny"
             yield Doubt(Level.WARNING, "report_only", document.problem(("rules", at, "mode"), message))
+
+
+def _unused(config: Config, document: Document) -> Iterator[Doubt]:
+    """Tell of what rules can name, and none does."""
+    named = {rule.upstream for rule in config.rules}
+    if config.upstream is not None and None not in named and config.mode == "enforce":
+        yield Doubt(Level.WARNING, "unused", document.problem(("upstream",), "every rule names another"))
+    for name in config.upstreams:
+        if name not in named:
+            yield Doubt(Level.WARNING, "unused", document.problem(("upstreams", name), f"no rule names {show(name)}"))
+    servers = {rule.authorization_server for rule in config.rules}
+    for at, server in enumerate(config.authorization_servers[1:], 1):
+        if server.name not in servers:
+            message = f"no rule names {show(server.name)}, and only the first one is asked where none does"
+            yield Doubt(Level.WARNING, "unused", document.problem(("authorization_servers", at), message))
 
 
 def _of_rules(document: Document, policy: Policy) -> Iterator[Doubt]:

@@ -1,4 +1,4 @@
-"""The rules as they are judged: each with what the rest of the configuration says for it."""
+"""The rules as they are judged, each with what the rest of the configuration says for it, and where they lead."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from enforcer.config.model import Config
+from enforcer.config.model import Config, Upstream
 from enforcer.policy.rules import Rule
+
+
+def upstreams(config: Config) -> dict[str | None, Upstream]:
+    """Return the apps by name; None names the one of rules that name none, where there is one."""
+    found: dict[str | None, Upstream] = {} if config.upstream is None else {None: config.upstream}
+    found.update(config.upstreams)
+    return found
 
 
 def effective_rules(config: Config) -> Iterator[Rule]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
@@ -203,8 +203,11 @@ class Config:
     """Where clients connect."""
     admin: Admin = field(default_factory=Admin)
     """Where the operator's side listens: health and metrics."""
-    upstream: Upstream
-    """The app that allowed requests are forwarded to."""
+    upstream: Upstream | None = None
+    """The app that allowed requests are forwarded to. A rule may name another of `upstreams`; where each does, this is
+    not needed."""
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+    """More apps, by the names that rules and metrics call them."""
     authorization_servers: Annotated[tuple[AuthorizationServer, ...], Field(min_length=1)]
     """Who is asked what a token is worth; a rule that names none asks the first."""
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]

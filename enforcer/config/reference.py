@@ -25,7 +25,8 @@ its line, and `enforcer schema` prints the JSON schema that editors complete and
   end of such a file is no part of the secret. Where NAME is not set, NAME_FILE may say in which file it is.
 - Paths of files are relative to the folder of the configuration.
 
-In a key, `[]` stands for each item of a list. `–` is no default: the key is absent, or empty, unless set.
+In a key, `[]` stands for each item of a list, and `NAME` for a name that you choose. `–` is no default: the key is
+absent, or empty, unless set.
 """
 
 
@@ -50,6 +51,8 @@ def _rows(settings: Shape, path: str, node: Node) -> Iterator[str]:
     for found in settings.alternatives(node):
         if "items" in found:
             yield from _rows(settings, f"{path}[]", found["items"])
+        if isinstance(found.get("additionalProperties"), dict):
+            yield from _rows(settings, f"{path}.NAME", found["additionalProperties"])
         for key, inner in found.get("properties", {}).items():
             required = key in found.get("required", ())
             below = [*_rows(settings, f"{path}.{key}", inner)]

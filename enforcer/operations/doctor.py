@@ -1,4 +1,4 @@
-"""Tries the configured authorization servers and the upstream as the enforcer would, from here and now.
+"""Tries the configured authorization servers and upstreams as the enforcer would, from here and now.
 
 1. Each step needs the one before it: the first that is wrong ends the way to its server.
 2. Our credentials go to the configured endpoint alone, and with them a token that nobody issued.
@@ -14,6 +14,7 @@ from typing import Any, Final
 import httpx
 
 from enforcer.config.addresses import parse_server, parse_url
+from enforcer.config.effective import upstreams
 from enforcer.config.model import AuthorizationServer, Config, Upstream
 from enforcer.operations import diagnosis
 from enforcer.operations.diagnosis import Finding, Seen, is_right
@@ -54,9 +55,9 @@ class Report:
 
 
 async def examine(config: Config) -> list[Report]:
-    """Try the servers in the order of the configuration, the upstream last: one after the other, to time them well."""
+    """Try the servers in the order of the configuration, upstreams last: one after the other, to time them well."""
     reports = [await _authorization_server(server) for server in config.authorization_servers]
-    return [*reports, await _upstream(config.upstream)]
+    return reports + [await _upstream(name, upstream) for name, upstream in upstreams(config).items()]
 
 
 async def _authorization_server(server: AuthorizationServer) -> Report:
@@ -132,7 +133,7 @@ async def _metadata(server: AuthorizationServer, issuer: str) -> list[Finding]:
     return [diagnosis.no_metadata(f"none at {', '.join(urls)}")]
 
 
-async def _upstream(upstream: Upstream) -> Report:
+async def _upstream(name: str | None, upstream: Upstream) -> Report:
     location = parse_server(upstream.url)
     way = Way(location, upstream.tls, upstream.pool.connect_timeout)
     findings = await way.reach()
@@ -141,4 +142,4 @@ async def _upstream(upstream: Upstream) -> Report:
         async with way.client() as client:
             seen = await way.ask(client, "GET", root, patience=_PATIENCE, most=_MOST)
         findings.append(seen if isinstance(seen, Finding) else diagnosis.app(seen))
-    return Report("upstream", upstream.url, tuple(findings))
+    return Report("upstream" if name is None else f"upstream {name}", upstream.url, tuple(findings))

@@ -127,7 +127,9 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that is known of a decision. `path` is decoded, and None where it was not read."""
+    """All that is known of a decision. `path` is decoded, and None where it was not read; `upstream` is the one that
+    the rule names, if any.
+    """
 
     method: str
     target: str
@@ -135,6 +137,7 @@ class Explanation:
     path: str | None
     candidates: tuple[Candidate, ...]
     conditions: tuple[Condition, ...]
+    upstream: str | None
     judgement: Judgement
 
 
@@ -158,7 +161,7 @@ def explain(policy: Policy, request: Request, oracle: Oracle, now: float, answer
         located = policy.locate(request)
     except MalformedRequestError as error:
         return Explanation(
-            request.method, request.target, request.host, None, (), (), judgement=_malformed(error, answers)
+            request.method, request.target, request.host, None, (), (), None, judgement=_malformed(error, answers)
         )
     shown = oracle(located)
     segments = located.target.segments
@@ -169,6 +172,7 @@ def explain(policy: Policy, request: Request, oracle: Oracle, now: float, answer
         path="/" + b"/".join(segments).decode(),
         candidates=tuple(_candidates(policy, located)),
         conditions=() if located.entry is None else tuple(_conditions(located.entry, shown, segments, now)),
+        upstream=None if located.entry is None else located.entry.rule.upstream,
         judgement=_judge(located, shown, now, answers),
     )
 

@@ -137,7 +137,9 @@ _FEW: Final = 3  # examples that are enough
 def _weaker(policy: Policy, entry: Entry, segments: list[bytes], host: bytes | None = None) -> Entry | None:
     for method in entry.rule.methods or _USUAL:
         found = policy.matcher.find(segments, method.encode(), _host(entry) if host is None else host)
-        if found is not None and found is not entry and _asks_less(found.rule, entry.rule):
+        if found is None or found is entry or found.rule.upstream != entry.rule.upstream:
+            continue
+        if _asks_less(found.rule, entry.rule):
             return found
     return None
 

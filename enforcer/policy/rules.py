@@ -154,6 +154,8 @@ class Rule:
     """Issuers of which one must have issued the token."""
     client_ids: tuple[str, ...] = ()
     """Clients to one of which the token must have been given."""
+    upstream: str | None = None
+    """Name of the upstream that it forwards to, one of `upstreams`; `upstream` unless said."""
     authorization_server: str | None = None
     """Name of the authorization server that is asked; the first of the configuration unless said."""
     max_answer_age: Seconds | None = None

@@ -21,10 +21,12 @@ def write(explanation: Explanation) -> str:
         )
     judgement = explanation.judgement
     lines += ["", f"decision: {judgement.decision}, {judgement.reason}"]
-    if judgement.enforced is None:
-        lines += _answer("answer", judgement.reply)
-    else:
-        lines += ["answer: the app's, since this only reports", *_answer("enforced", judgement.enforced)]
+    if judgement.reply is None:
+        app = "the app's" if explanation.upstream is None else f"that of upstream {explanation.upstream}"
+        lines.append(f"answer: {app}{'' if judgement.enforced is None else ', since this only reports'}")
+    for what, reply in (("answer", judgement.reply), ("enforced", judgement.enforced)):
+        if reply is not None:
+            lines += _answer(what, reply)
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
@@ -35,9 +37,7 @@ def _rules(candidates: Sequence[Candidate]) -> list[str]:
     return ["rules with this path, the most specific first:", *_table(rows)]
 
 
-def _answer(what: str, reply: Reply | None) -> list[str]:
-    if reply is None:
-        return [f"{what}: the app's"]
+def _answer(what: str, reply: Reply) -> list[str]:
     lines = [f"{what}: {reply.status}, {reply.detail}"]
     if reply.challenge is not None:
         lines.append(f"  WWW-Authenticate: {reply.challenge}")

@@ -78,6 +78,8 @@ class Exchange(Judgement):
         self._permit = permit
         if route.reports:
             identity = self._report(permit, identity)
+        if not request.hosts:
+            request.lines += (b"Host", b": ", route.upstream.authority, b"\r\n")
         self._head = request_head(
             permit, request.method, request.target, request.lines, request.chain, identity, request.framing
         )

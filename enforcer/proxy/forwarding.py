@@ -165,7 +165,8 @@ class Forwarding:
     def chain(self, address: str, scheme: str, host: bytes, received: Mapping[bytes, list[bytes]]) -> bytes:
         """Write the fields that tell the upstream of the client and its way.
 
-        `received` are the forwarding fields of a trusted peer by lower-case name; empty for everybody else.
+        `received` are the forwarding fields of a trusted peer by lower-case name; empty for everybody else. `host` is
+        empty where an HTTP/1.0 client named none.
         """
         lines = []
         if self._chain == "x-forwarded":
@@ -173,14 +174,15 @@ class Forwarding:
             lines.append(b"X-Forwarded-For: %b\r\n" % b", ".join(chain))
             for name, value in ((b"X-Forwarded-Proto", scheme.encode()), (b"X-Forwarded-Host", host)):
                 theirs = received.get(name.lower())
-                lines.append(b"%b: %b\r\n" % (name, theirs[-1] if theirs else value))
+                if theirs or value:
+                    lines.append(b"%b: %b\r\n" % (name, theirs[-1] if theirs else value))
             for name, values in received.items():
                 if name not in (b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"):
                     lines.append(b"%b: %b\r\n" % (name, b", ".join(values)))
         elif self._chain == "forwarded":
             # RFC 7239 §4, §6: an IPv6 address is bracketed and quoted
             node = f'"[{address}]"' if ":" in address else address
-            element = f'for={node};proto={scheme};host="'.encode() + host + b'"'
+            element = f"for={node};proto={scheme}".encode() + (b';host="%b"' % host if host else b"")
             lines.append(b"Forwarded: %b\r\n" % b", ".join([*received.get(b"forwarded", ()), element]))
         lines.append(b"Via: 1.1 enforcer\r\n")
         return b"".join(lines)

@@ -123,11 +123,9 @@ def _version_and_host(request: RequestHead, version: str) -> None:
     if request.hosts > 1:
         raise MalformedRequestError("Host", "more than one")
     if request.hosts == 0:
-        # RFC 9112 §3.2: HTTP/1.1 has one; to HTTP/1.0 it was unknown
+        # RFC 9112 §3.2: HTTP/1.1 has one; to HTTP/1.0 it was unknown, and its upstream is named when that is known
         if not request.old:
             raise MalformedRequestError("Host", "missing")
-        request.host = request.snapshot.no_route.upstream.authority
-        request.lines += (b"Host", b": ", request.host, b"\r\n")
     elif not HOST.fullmatch(request.host):
         raise MalformedRequestError("Host", "not a host")
 

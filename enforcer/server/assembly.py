@@ -9,8 +9,9 @@ from dataclasses import fields
 from typing import Final
 
 from enforcer.config.addresses import parse_server
-from enforcer.config.effective import effective_rules
+from enforcer.config.effective import effective_rules, upstreams
 from enforcer.config.model import AuthorizationServer, Config
+from enforcer.config.model import Upstream as UpstreamSettings
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.rules import Path as PathTemplate
 from enforcer.policy.rules import Requirement, Rule
@@ -36,13 +37,17 @@ def assemble(
     from another thread than the loop's.
     """
     forwarding = lease.take("forwarding", config.forwarding, make=lambda: Forwarding(config.forwarding))
-    app = parse_server(config.upstream.url)
 
-    def pool() -> Pool:
-        return Pool(make_endpoint(app, config.upstream.tls), config.upstream.pool, ticker, loop)
+    def upstream(name: str | None, settings: UpstreamSettings) -> Upstream:
+        location = parse_server(settings.url)
 
-    app_pool = lease.take("upstream", config.upstream, make=pool)
-    upstream = Upstream(app_pool, app.authority.encode(), telemetry.upstream(str(app_pool.endpoint)))
+        def make() -> Pool:
+            return Pool(make_endpoint(location, settings.tls), settings.pool, ticker, loop)
+
+        pool = lease.take("upstream", name, settings, make=make)
+        return Upstream(pool, location.authority.encode(), telemetry.upstream(name or str(pool.endpoint)))
+
+    apps = {name: upstream(name, settings) for name, settings in upstreams(config).items()}
 
     def remembering() -> Cache[bytes]:
         cache: Cache[bytes] = Cache(config.cache)
@@ -93,7 +98,7 @@ def assemble(
             refusals=refusals(rule),
             metrics=telemetry.route(rule.name),
             verifier=verifiers[rule.authorization_server],
-            upstream=upstream,
+            upstream=apps[rule.upstream],
             demand=Demand(max_age=rule.max_answer_age, stale=rule.on_outage == "stale"),
         )
         return Place(path, rule.methods, rule.host), found
@@ -107,7 +112,8 @@ def assemble(
         refusals=RuleRefusals(None, config.challenge),
         metrics=telemetry.route(NO_ROUTE),
         verifier=verifiers[None],
-        upstream=upstream,
+        # Where there is none for rules that name none, nothing is forwarded without a rule.
+        upstream=apps.get(None) or next(iter(apps.values())),
         demand=Demand(),
     )
     matcher = Matcher(map(route, effective_rules(config)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from enforcer.config.addresses import EVERYWHERE, parse_address
+from enforcer.config.effective import upstreams
 from enforcer.config.model import Config
 from enforcer.errors import EnforcerError
 
@@ -23,7 +24,8 @@ class AddressError(EnforcerError):
 
 def admit(config: Config) -> None:
     """Raise the limit on descriptors to what all connections that the settings allow need."""
-    pools = [config.upstream.pool, *(server.pool for server in config.authorization_servers)]
+    pools = [server.pool for server in upstreams(config).values()]
+    pools += [server.pool for server in config.authorization_servers]
     wanted = config.limits.connections + sum(pool.connections for pool in pools) + 256
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

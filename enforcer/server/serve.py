@@ -16,7 +16,7 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
-from enforcer.config.effective import effective_rules
+from enforcer.config.effective import effective_rules, upstreams
 from enforcer.config.load import Loaded, load
 from enforcer.config.overrides import Override
 from enforcer.operations import logs
@@ -94,7 +94,8 @@ async def _serve(loaded: Loaded, gateway_sockets: list[socket.socket], admin_soc
     running = asyncio.create_task(front.serve(gateway_sockets), name="gateway")
     await front.listening.wait()
     telemetry.ready = not telemetry.draining
-    _log.info("serving %s on %s, admin on %s", config.upstream.url, name_of(gateway_sockets), name_of(admin_sockets))
+    urls = ",".join(app.url for app in upstreams(config).values())
+    _log.info("serving %s on %s, admin on %s", urls, name_of(gateway_sockets), name_of(admin_sockets))
     if reporting := sum(rule.mode == "report" for rule in effective_rules(config)):
         _log.warning("mode: report: what %d of %d rules would refuse is forwarded", reporting, len(config.rules))
     if config.mode == "report":

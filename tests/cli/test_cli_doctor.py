@@ -96,3 +96,17 @@ def test_a_configuration_that_cannot_be_read_ends_with_2(tmp_path: Path) -> None
     ended = doctor(tmp_path, "upstream: {}\n")
     assert (ended.exit_code, ended.stdout) == (2, "")
     assert ended.stderr.endswith("\n3 mistakes\n")
+
+
+def test_each_upstream_is_tried_and_named(tmp_path: Path, auth: Server, app: Upstream) -> None:
+    """The one that has no name is the first."""
+    named = {"shop": {"url": app.url}, "gone": {"url": "http://127.0.0.1:1"}}
+    rules = [{"name": name, "path": f"/{name}", "public": True, "upstream": name} for name in named]
+    ended = doctor(tmp_path, config(app.url, auth.port, upstreams=named, rules=rules), "--json")
+    told = json.loads(ended.stdout)["servers"][1:]
+    assert [(one["server"], one["url"], one["findings"][0]["verdict"]) for one in told] == [
+        ("upstream", app.url, "right"),
+        ("upstream shop", app.url, "right"),
+        ("upstream gone", "http://127.0.0.1:1", "wrong"),
+    ]
+    assert ended.exit_code == 1

@@ -98,6 +98,54 @@ def test_what_only_reports_is_told_once(tmp_path: Path, change: str, told: list[
     assert all(one.level is Level.WARNING for one in reports)
 
 
+FIRST = "and only the first one is asked where none does"
+SERVERS = """\
+  - {introspection_endpoint: https://a.b/c, client_id: e, client_secret: {env: S}, name: used}
+  - {introspection_endpoint: https://a.b/d, client_id: e, client_secret: {env: S}, name: spare}
+upstreams:
+  shop: {url: http://127.0.0.1:1}
+  spare: {url: http://127.0.0.1:2}
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (
+            "upstream: shop, authorization_server: used",
+            [
+                (1, "upstream", "every rule names another"),
+                (5, "authorization_servers[2]", f'no rule names "spare", {FIRST}'),
+                (8, "upstreams.spare", 'no rule names "spare"'),
+            ],
+        ),
+        (
+            "upstream: spare, authorization_server: spare, mode: report",
+            [
+                (1, "upstream", "every rule names another"),
+                (4, "authorization_servers[1]", f'no rule names "used", {FIRST}'),
+                (7, "upstreams.shop", 'no rule names "shop"'),
+            ],
+        ),
+    ],
+)
+def test_what_no_rule_names_is_told(tmp_path: Path, rule: str, told: list[tuple[int, str, str]]) -> None:
+    """It is a rule's name for it that is wrong, or nobody needs it."""
+    text = f"""\
+upstream: {{url: http://127.0.0.1:8090}}
+authorization_servers:
+  - {{introspection_endpoint: https://a.b/x, client_id: e, client_secret: {{env: S}}}}
+{SERVERS}\
+rules:
+  - {{name: a, path: /a, authenticated: true, {rule}}}
+"""
+    found, _ = looked_at(tmp_path, text)
+    unused = [one for one in found if one.code == "unused"]
+    assert [(one.problem.line, one.problem.path, one.problem.message) for one in unused] == told
+    found, _ = looked_at(tmp_path, f"{text}mode: report\n")
+    assert ("upstream" in {one.problem.path for one in found if one.code == "unused"}) is False
+
+
 @pytest.mark.parametrize(
     ("endpoint", "plain"),
     [

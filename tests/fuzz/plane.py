@@ -33,6 +33,7 @@ RULES = [
 ]
 SCOPES = {"R": "read", "W": "write", "ADM": "admin"}
 _UPSTREAM, _AUTHORIZATION = 1, 2  # ports, to tell the two apart
+OWN_HOST = b"127.0.0.1:%d" % _UPSTREAM
 _STILL = 2  # turns of the loop in which nothing happens, after which nothing will without more input
 
 

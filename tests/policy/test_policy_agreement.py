@@ -47,6 +47,7 @@ RULES = st.lists(
                 "methods": st.lists(st.sampled_from(["GET", "HEAD", "POST"]), min_size=1, max_size=2, unique=True),
                 "host": st.sampled_from(["app", "*.app", "x.app"]),
                 "mode": st.sampled_from(["enforce", "report"]),
+                "upstream": st.sampled_from(["one", "other"]),
             },
         ),
         CONDITIONS | st.just({"public": True}),
@@ -124,6 +125,8 @@ def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
         assert all(one.met for one in explanation.conditions) == (decision == "allow")
     chosen = [one.rule for one in explanation.candidates if one.choice is Choice.CHOSEN]
     assert chosen == ([] if name == NO_RULE else [name])
+    leads_to = {entry.rule.name: entry.rule.upstream for entry in found_in.entries}
+    assert explanation.upstream == leads_to.get(name)
 
     test = {
         "name": "t",

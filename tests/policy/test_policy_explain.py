@@ -108,6 +108,7 @@ def test_an_explanation_is_plain_values() -> None:
             {"name": "time", "needed": "valid now", "there": "no end is stated", "met": True},
             {"name": "scopes", "needed": "shop.read", "there": "shop.read", "met": True},
         ],
+        "upstream": None,
         "judgement": {"rule": "read", "decision": "allow", "reason": "ok", "reply": None, "enforced": None},
     }
 

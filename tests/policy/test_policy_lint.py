@@ -100,6 +100,7 @@ def test_a_path_with_a_slash_that_falls_under_a_weaker_rule_is_a_warning() -> No
         ([{"path": "/a/**", "public": True}, {"path": "/a/**", "host": "*.org", "authenticated": True}], True),
         ([{"path": "/a", "public": True}, {"path": "/a/**", "host": "*.org", "authenticated": True}], False),
         ([{"path": "/**", "scopes": ["s"]}, {"path": "/a", "host": "a.org", "scopes": ["s"]}], False),
+        ([{"path": "/**", "public": True}, {"path": "/a", "host": "a.org", "upstream": "other", **A}], False),
         ([{"path": "/**", "public": True, "host": "b.org"}, {"path": "/a", "host": "a.org", **A}], False),
         (
             [

@@ -25,6 +25,7 @@ SHOP = policy(
         "client_ids": ["web", "batch"],
         "claims": {"tenant": "{tenant}", "realm.roles": ["admin", "auditor"], "level": 2},
     },
+    {"name": "stock", "path": "/stock/{id}", "methods": ["GET"], "public": True, "upstream": "warehouse"},
     {"name": "basket", "path": "/basket", "scopes": ["basket"], "mode": "report"},
 )
 
@@ -145,7 +146,7 @@ PUT /basket
 path: /basket
 
 rules with this path, the most specific first:
-  ✓  "basket"  rules.yaml:7  /basket  chosen
+  ✓  "basket"  rules.yaml:8  /basket  chosen
 
 conditions of rule "basket":
   ✗  token   needed: an access token  there: none
@@ -156,6 +157,20 @@ decision: would_deny, missing_token
 answer: the app's, since this only reports
 enforced: 401, an access token is needed
   WWW-Authenticate: Bearer
+"""
+
+UPSTREAM = """\
+GET /stock/7
+path: /stock/7
+
+rules with this path, the most specific first:
+  ✓  "stock"  rules.yaml:7  /stock/{id}  chosen
+
+conditions of rule "stock":
+  ✓  public  needed: nothing  there: not looked at
+
+decision: allow, public
+answer: that of upstream warehouse
 """
 
 NOWHERE = """\
@@ -194,6 +209,7 @@ CLAIMED = {
         ("PUT /shop", {"scope": "shop.read other", "exp": NOW + 60}, "", SCOPE),
         ("GET /tenants/a%20b/reports", CLAIMED, "", CLAIMS),
         ("PUT /basket", None, "", REPORTED),
+        ("GET /stock/7", None, "", UPSTREAM),
         ("GET /shops", {}, "", NOWHERE),
         ("GET /shop/..%2fadmin", {}, "", MALFORMED),
     ],

@@ -94,11 +94,10 @@ def test_what_is_not_one_host_is_400(fields: list[Field], version: str) -> None:
     assert b"public" not in detail(request)
 
 
-def test_to_http_1_0_a_host_is_given() -> None:
-    """The app speaks HTTP/1.1, which has one."""
+def test_http_1_0_needs_no_host() -> None:
+    """Which one the app is told is its upstream's, and known with its rule."""
     request = read(version="1.0", method=b"GET")
-    assert (status(request), request.host) == (None, b"127.0.0.1:8090")
-    assert b"".join(request.lines) == b"Host: 127.0.0.1:8090\r\n"
+    assert (status(request), request.host, request.hosts, request.lines) == (None, b"", 0, [])
     assert b"".join(read(HOST, version="1.0").lines) == b"Host: app.example\r\n"
 
 
