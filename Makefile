@@ -12,7 +12,7 @@ IMAGE   ?= token-enforcer:dev
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
-.PHONY: help demo test check lint fuzz soak bench bench-readme interop image generated alerts lock clean
+.PHONY: help demo test check lint fuzz soak bench bench-readme interop image generated k8s alerts lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ image: ## Build the image with docker, podman or buildah (IMAGE=…: its name; B
 generated: $(VENV)/.ready ## Write what is made from the code and from values.yaml: reference, schema, dashboard
 	@$(BIN)/python -m enforcer.config.reference > docs/configuration.md
 	@$(BIN)/python -m helm
+
+k8s: $(VENV)/.ready ## Render the overlays of k8s/ for the tests, with kubectl or kustomize
+	@PYTHONPATH=tests $(BIN)/python -m kustomize
 
 alerts: ## Check and test the alert rules with promtool
 	@command -v promtool >/dev/null || { echo "promtool is needed: it comes with prometheus (apt-get install prometheus)" >&2; exit 2; }

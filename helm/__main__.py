@@ -1,7 +1,7 @@
 """Write what is made from other parts of the charts: `python -m helm`."""
 
-from helm import dashboard, values
+from helm import dashboard, rules, values
 
-for path, text in (*values.derived(), *dashboard.derived()):
+for path, text in (*values.derived(), *dashboard.derived(), *rules.derived()):
     path.write_text(text, "utf-8")
     print(path)

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).parent / "enforcer" / "dashboards" / "enforcer.json"
+FILES = (
+    Path(__file__).parent / "enforcer" / "dashboards" / "enforcer.json",
+    Path(__file__).parents[1] / "k8s" / "components" / "monitoring" / "enforcer.json",
+)
 
 _SCOPE = 'namespace=~"$namespace",job=~"$job",pod=~"$pod"'
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -312,5 +315,7 @@ def _panel(number: int, panel: Panel, place: Mapping[str, int]) -> dict[str, Any
 
 
 def derived() -> Iterator[tuple[Path, str]]:
-    """Give the file of the dashboard, and its text."""
-    yield FILE, json.dumps(dashboard(), indent=1, ensure_ascii=False) + "\n"
+    """Give each file of the dashboard, the chart's and the kustomize component's, and its text."""
+    text = json.dumps(dashboard(), indent=1, ensure_ascii=False) + "\n"
+    for file in FILES:
+        yield file, text

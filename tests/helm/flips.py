@@ -85,7 +85,7 @@ FLIPS: list[tuple[str, Any, str, Any]] = [
     ("upstream.tls.clientCertificate", True, "config upstream tls key", "/etc/enforcer-upstream-tls/tls.key"),
     ("introspection.url", "http://a/i", "config authorization_servers 0 introspection_endpoint", "http://a/i"),
     ("introspection.clientId", "me", "config authorization_servers 0 client_id", "me"),
-    ("introspection.clientSecret", "s3cret", "Secret stringData client-secret", "s3cret"),
+    ("introspection.clientSecret", "s3cret", "Secret/enforcer-credentials stringData client-secret", "s3cret"),
     ("introspection.existingSecret", "mine", f"{POD} volumes 1 secret secretName", "mine"),
     (
         "introspection.existingSecretKeys.clientId",

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from harness.charts import ENFORCER
 
-from helm import dashboard, values
+from helm import dashboard, rules, values
 
 PROJECT = tomllib.loads((ENFORCER.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
 VALUES = '# a -- First.\na: 1\nb:\n  # @schema {"minimum": 0}\n  # b.c -- Second, on\n  # two lines.\n  c: []\n'
@@ -20,6 +20,7 @@ def derived() -> Iterator[tuple[Path, str]]:
     """Give each file, and what it should be."""
     yield from values.derived()
     yield from dashboard.derived()
+    yield from rules.derived()
 
 
 @pytest.mark.parametrize(("path", "text"), tuple(derived()), ids=lambda found: getattr(found, "name", ""))

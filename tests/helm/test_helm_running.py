@@ -53,7 +53,7 @@ def moved(text: str, places: Mapping[str, str]) -> str:
 def ask(changed: Values, places: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Run an enforcer by the values, and then what the pod of the test runs."""
     things = objects(changed)
-    secrets = {"/etc/enforcer-credentials": only(things, "Secret", "enforcer")}
+    secrets = {"/etc/enforcer-credentials": only(things, "Secret", "enforcer-credentials")}
     secrets["/etc/client"] = only(things, "Secret", "user-client")
     mounted = {there: str(mount(secret, folder)) for there, secret in secrets.items()}
     config = yaml.safe_load(only(things, "ConfigMap", "enforcer")["data"]["config.yaml"])

@@ -74,7 +74,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- if .Values.introspection.existingSecret -}}
 {{- .Values.introspection.existingSecret -}}
 {{- else if .Values.introspection.clientSecret -}}
-{{- include "enforcer.fullname" . -}}
+{{- include "enforcer.fullname" . -}}-credentials
 {{- end -}}
 {{- end -}}
 

@@ -1,0 +1,31 @@
+"""Makes the kustomize component's PrometheusRule of the chart's alert rules, to the letter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import indent
+
+RULES = Path(__file__).parent / "enforcer" / "rules" / "enforcer.yaml"
+FILE = Path(__file__).parents[1] / "k8s" / "components" / "monitoring" / "prometheusrule.yaml"
+
+_HEAD = """\
+# Made of helm/enforcer/rules/enforcer.yaml: `make generated` writes it.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: enforcer
+  labels:
+    app.kubernetes.io/name: enforcer
+    app.kubernetes.io/instance: enforcer
+    app.kubernetes.io/component: gateway
+    app.kubernetes.io/part-of: token-enforcer
+    app.kubernetes.io/version: 0.1.0
+spec:
+"""
+
+
+def derived() -> Iterator[tuple[Path, str]]:
+    """Give the component's file, and its text."""
+    _, start, groups = RULES.read_text("utf-8").partition("groups:\n")
+    yield FILE, _HEAD + indent(start + groups, "  ")
