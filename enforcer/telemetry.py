@@ -115,6 +115,7 @@ class Telemetry(Collector):
         self.connections: Callable[[], int] = int
         self.cache_entries: Callable[[], int] = int
         self.cache_evictions: Callable[[], Mapping[str, int]] = dict
+        self.proofs: Callable[[], int] = int
         self.config_hash = ""
         self.config_loaded = 0.0
         self.config_successful = False
@@ -243,6 +244,7 @@ class Telemetry(Collector):
         for reason, count in self.cache_evictions().items():
             evictions.add_metric((reason,), count)
         yield evictions
+        yield _gauge("proofs_remembered", "DPoP proofs that were used and are remembered.", self.proofs())
 
     def _state(self) -> Iterator[Metric]:
         yield _gauge(

@@ -171,6 +171,8 @@ def test_only_a_comparison_proves_possession() -> None:
     """A bound token passes for nothing that somebody else says."""
     makers = {module.name for module in ENFORCER if any(_calls(module, "Proven"))}
     assert makers == {"enforcer.tokens.possession"}
+    of_a_key = {module.name for module in ENFORCER if any(_calls(module, "with_key"))}
+    assert of_a_key == {"enforcer.tokens.proof", "enforcer.policy.trial"}
 
 
 def test_a_request_head_takes_a_permit() -> None:

@@ -22,7 +22,7 @@ from enforcer.policy.wording import write
 from enforcer.proxy import refusals
 from enforcer.tokens import bearer
 from enforcer.tokens.answer import Answer
-from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.bearer import DPoPToken, NoToken
 
 
 @click.command(name="explain")
@@ -37,8 +37,20 @@ from enforcer.tokens.bearer import NoToken
 @click.option("--subject", help="Its subject.")
 @click.option("--audience", multiple=True, help="An audience of it.")
 @click.option("--issuer", help="Its issuer.")
+@click.option("--certificate", default="", metavar="X5T", help="Thumbprint of the certificate that its sender shows.")
+@click.option("--proof", default="", metavar="JKT", help="Send it with a DPoP proof by the key of this thumbprint.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(method: str, target: str, config: Path, host: str, token: str | None, as_json: bool, **facts: Any) -> None:
+def command(
+    method: str,
+    target: str,
+    config: Path,
+    host: str,
+    token: str | None,
+    certificate: str,
+    proof: str,
+    as_json: bool,
+    **facts: Any,
+) -> None:
     """Tell how the enforcer decides about METHOD PATH, and why.
 
     The request has the token of --token, or one with the facts that the other options state, or, without any, none.
@@ -50,17 +62,21 @@ def command(method: str, target: str, config: Path, host: str, token: str | None
       enforcer explain GET /ms-system/country/code/AUS
       enforcer explain POST /ms-system/country --scope "country.read country.write" --claim tenant=acme
       enforcer explain GET /ms-system/country --token - < token.txt
+      enforcer explain GET /ms-system/country --scope country.read --claim 'cnf={"jkt": "k"}' --proof k
     """
     stated = any(value not in (None, ()) for value in facts.values())
     if token is not None and stated:
         raise click.UsageError("--token says all of a token; leave it, or the options that state facts, out")
+    if proof and token is None and not stated:
+        raise click.UsageError("--proof proves nothing without a token")
     opened = open_policy(config, with_secrets=token is not None)
     now = time.time()
     if token is not None:
         evidence = _asked(opened, sys.stdin.read().strip() if token == "-" else token)  # noqa: S105 - no password
     else:
         evidence = _stated(_facts(**facts).answer(now) if stated else None)
-    explanation = explain(opened.policy, Request(method, target, host), evidence, now, opened.answers)
+    request = Request(method, target, host, certificate, proof)
+    explanation = explain(opened.policy, request, evidence, now, opened.answers)
     click.echo(json.dumps(asdict(explanation), indent=2) if as_json else write(explanation), nl=as_json)
     sys.exit(0 if explanation.judgement.decision == "allow" else 1)
 
@@ -101,7 +117,10 @@ def _asked(opened: Opened, token: str) -> Oracle:
     def evidence(located: Located) -> Shown:
         if located.entry is None or located.entry.rule.public:
             return NoToken.MISSING  # whatever the request shows, it is not looked at
-        read = bearer.parse(b"Bearer " + token.encode("utf-8", "surrogatepass"), 1, located.target.query)
+        scheme = b"DPoP " if located.proof else b"Bearer "
+        read = bearer.parse(scheme + token.encode("utf-8", "surrogatepass"), 1, located.target.query)
+        if isinstance(read, DPoPToken):
+            read = read.token
         if isinstance(read, NoToken):
             return read
         if len(read) > opened.config.limits.token:

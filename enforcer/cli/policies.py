@@ -18,7 +18,7 @@ from enforcer.config.model import Config
 from enforcer.errors import ConfigError
 from enforcer.policy.explain import Answers
 from enforcer.policy.trial import Policy
-from enforcer.proxy.refusals import RuleRefusals, malformed
+from enforcer.proxy.refusals import Refusals, malformed
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,8 +64,9 @@ def opened(loaded: Loaded, document: Document, *, enforced: bool = False) -> Ope
     )
     if enforced:
         rules = ((replace(rule, mode="enforce"), where) for rule, where in rules)
+    refusals = Refusals(config.challenge, config.dpop)
     answers = Answers(
-        of=lambda rule: RuleRefusals(rule, config.challenge),
+        of=lambda rule, dpop: refusals.of(rule).dpop if dpop else refusals.of(rule).bearer,
         malformed=lambda error: malformed(str(error), error.status),
     )
     return Opened(config, Policy(rules, "enforce" if enforced else config.mode), answers)

@@ -10,7 +10,10 @@ from enforcer.proxy.settings import ForwardingSettings
 from enforcer.tokens.challenge import ChallengeSettings
 from enforcer.wire.fields import HOP_BY_HOP, TOKEN, fold
 
-_OURS: Final = {b"host", b"content-length", b"authorization", b"cookie", b"via", b"forwarded"}
+_OURS: Final = {
+    *(b"host", b"content-length", b"authorization", b"dpop", b"cookie", b"via", b"forwarded"),
+    *(b"client-cert", b"client-cert-chain"),
+}
 
 
 class FaultsError(ValueError):
@@ -40,6 +43,8 @@ def check_forwarding(settings: ForwardingSettings) -> ForwardingSettings:
             ip_network(network, strict=False)
         except ValueError:
             faults["trusted_proxies", at] = "expected an address or network, such as 10.0.0.1 or 10.0.0.0/8"
+    if settings.client_cert and not settings.trusted_proxies:
+        faults["client_cert",] = "needs trusted_proxies: nobody else's Client-Cert field is believed"
     if faults:
         raise FaultsError(faults)
     return settings

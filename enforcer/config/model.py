@@ -20,6 +20,7 @@ from enforcer.tokens.cache import CacheSettings
 from enforcer.tokens.challenge import ChallengeSettings
 from enforcer.tokens.client_authentication import ClientAuthentication
 from enforcer.tokens.jwt_settings import JwtSettings, KeySettings
+from enforcer.tokens.proof_settings import ProofSettings
 from enforcer.units import CLOSED, Bytes, Count, Seconds
 from enforcer.wire.client import PoolSettings
 
@@ -37,9 +38,14 @@ class ServerTLS:
     key: ReadableFile
     """File with the certificate's private key, PEM, not encrypted."""
     client_ca: ReadableFile | None = None
-    """File with the authorities of which every client must show a certificate, PEM; none is asked for unless set."""
+    """File with the authorities of which clients show a certificate, PEM; none is asked for unless set."""
+    client_certificate: Literal["required", "optional"] = "required"
+    """Whether every client must show a certificate of `client_ca`, or may. A token that is bound to one (RFC 8705) is
+    worth nothing without it. One that is of no such authority is refused in any case."""
 
     def __post_init__(self) -> None:
+        if self.client_certificate == "optional" and self.client_ca is None:
+            raise ValueError("client_certificate: optional needs client_ca, of which certificates are asked for")
         _try(self.context)
 
     def context(self) -> ssl.SSLContext:
@@ -47,7 +53,8 @@ class ServerTLS:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.client_ca)
         context.load_cert_chain(self.certificate, self.key, _no_password)
         if self.client_ca is not None:
-            context.verify_mode = ssl.CERT_REQUIRED
+            optional = self.client_certificate == "optional"
+            context.verify_mode = ssl.CERT_OPTIONAL if optional else ssl.CERT_REQUIRED
         return context
 
 
@@ -227,6 +234,9 @@ class Config:
     """The fields that the upstream gets from the enforcer, and never from a client."""
     challenge: Annotated[ChallengeSettings, AfterValidator(check_challenge)] = field(default_factory=ChallengeSettings)
     """What the challenge of a refusal says besides the error."""
+    dpop: ProofSettings = field(default_factory=ProofSettings)
+    """Tokens that are bound to a key (RFC 9449), whose holder proves with each request that they have it. They are
+    taken in any case; this says which proofs are."""
     limits: Limits = field(default_factory=Limits)
     """What a client may send."""
     timeouts: Timeouts = field(default_factory=Timeouts)

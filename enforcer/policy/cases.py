@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
 from enforcer.errors import IntrospectionError
-from enforcer.policy.decision import NO_ANSWER, WOULD_DENY, Reason
+from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, WOULD_DENY, Reason
 from enforcer.policy.explain import MALFORMED, Answers, Judgement, Shown, explain, judge
 from enforcer.policy.trial import Entry, Located, Policy, Request, shown
 from enforcer.policy.wording import write
 from enforcer.tokens.answer import INACTIVE, Answer, from_claims
 from enforcer.units import CLOSED, Switch
 
-REASONS: Final = (*(str(reason) for reason in Reason if reason not in NO_ANSWER), MALFORMED)
+REASONS: Final = (*(str(reason) for reason in Reason if reason not in NO_ANSWER | OF_A_PROOF), MALFORMED)
 """What a test can come to: nobody is asked, so that nobody fails to answer."""
 NO_TOKEN: Final = "none"  # noqa: S105 - what a test says instead of a token
 _IN_CLAIMS: Final = ("active", "scope", "sub", "client_id", "iss", "aud", "exp")
@@ -78,6 +78,11 @@ class Case:
     """Host that the request is for; none unless said."""
     token: Facts | str = NO_TOKEN
     """What the token is worth, or the name of one of `tokens`; `none`, no token, unless said."""
+    certificate: str = ""
+    """Certificate that its sender shows, by what `cnf` of the token calls it in `x5t#S256`; none unless said."""
+    proof: str = ""
+    """Key that its sender proves to have, by what `cnf` of the token calls it in `jkt`: the token is then sent with the
+    DPoP scheme and a proof. None unless said."""
     expect: Literal["allow", "deny", "would_deny"]
     """What the decision must be. `would_deny` is that of a rule that only reports."""
     rule: str | None = None
@@ -92,6 +97,8 @@ class Case:
             raise ValueError("request: expected a method, a blank and a path, such as GET /ms-system/country")
         if self.reason is not None and self.reason not in REASONS:
             raise ValueError(f"reason: expected one of {', '.join(REASONS)}")
+        if self.proof and self.token == NO_TOKEN:
+            raise ValueError("proof: without a token it proves nothing")
         if self.expect == "allow" and self.status is not None:
             raise ValueError("status: of an allowed request it is the app that says the status")
 
@@ -143,7 +150,7 @@ def run(cases: Cases, policy: Policy, now: float, answers: Answers) -> list[Outc
 
 def _run(case: Case, tokens: Mapping[str, Facts], policy: Policy, now: float, answers: Answers) -> Outcome:
     method, target = case.request.split(" ")
-    request = Request(method, target, case.host)
+    request = Request(method, target, case.host, case.certificate, case.proof)
     facts = case.token if isinstance(case.token, Facts) else tokens.get(case.token)
     answer = None if facts is None else facts.answer(now)
 

@@ -4,11 +4,12 @@
 2. `Allow` is the permit: only `decide` makes one, and nothing is forwarded without one.
 3. A refusal is a value with one reason; the first condition that fails, in the order below, names it.
 4. Where a rule only reports, its refusal is an `Allow` that says what it would have been refused for.
+5. A token that is bound passes only with `Proven`, the evidence that its sender holds what it is bound to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, StrEnum
 from typing import Final, final
 
@@ -16,6 +17,7 @@ from enforcer.errors import IntrospectionFailure
 from enforcer.policy.rules import Requirement
 from enforcer.tokens.answer import Active, Answer, Inactive
 from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.possession import Fault, Proven
 
 
 class Reason(StrEnum):
@@ -31,6 +33,13 @@ class Reason(StrEnum):
     EXPIRED_TOKEN = "expired_token"  # noqa: S105
     NOT_YET_VALID = "not_yet_valid"
     UNPROVEN_TOKEN = "unproven_token"  # noqa: S105
+    WRONG_SCHEME = "wrong_scheme"
+    MISSING_PROOF = "missing_proof"
+    INVALID_PROOF = "invalid_proof"
+    MISMATCHED_PROOF = "mismatched_proof"
+    STALE_PROOF = "stale_proof"
+    REPLAYED_PROOF = "replayed_proof"
+    TOO_MANY_PROOFS = "too_many_proofs"
     WRONG_ISSUER = "wrong_issuer"
     WRONG_AUDIENCE = "wrong_audience"
     INSUFFICIENT_SCOPE = "insufficient_scope"
@@ -50,8 +59,8 @@ class Unasked(Enum):
     TOO_MANY = "too_many"  # the client has sent too many tokens that were never seen before
 
 
-Evidence = Answer | NoToken | IntrospectionFailure | Unasked
-"""What is known of a request's token: what it is worth, or why that is not known."""
+Evidence = Answer | NoToken | IntrospectionFailure | Unasked | Fault
+"""What is known of a request's token: what it is worth, or why that is not known, or nothing to its sender."""
 
 Label = tuple[str, str]
 """Decision and reason, as a metric names them."""
@@ -85,7 +94,7 @@ class Deny:
 
     def __init__(self, reason: Reason) -> None:
         self.reason = reason
-        self.label: Label = ("error" if reason in _FAULTS else "deny", str(reason))
+        self.label: Label = ("error" if reason in _ERRORS else "deny", str(reason))
         self.reported: Label = (WOULD_DENY, str(reason))
 
     def __repr__(self) -> str:
@@ -93,32 +102,63 @@ class Deny:
 
 
 _FAULTS: Final = {Reason(f"introspection_{failure}"): failure for failure in IntrospectionFailure}
+_ERRORS: Final = frozenset({*_FAULTS, Reason.TOO_MANY_PROOFS})
 NO_ANSWER: Final = frozenset({*_FAULTS, Reason.TOO_MANY_UNSEEN_TOKENS})
 """Reasons of the moment: nobody said what the token is worth, and it is worth trying again."""
+OF_A_PROOF: Final = frozenset(
+    {
+        *(Reason.MISSING_PROOF, Reason.INVALID_PROOF, Reason.MISMATCHED_PROOF),
+        *(Reason.STALE_PROOF, Reason.REPLAYED_PROOF, Reason.TOO_MANY_PROOFS),
+    }
+)
+"""Reasons that lie in one request's DPoP proof, and in no rule."""
 _DENIALS: Final[Mapping[Reason, Deny]] = {
     reason: Deny(reason) for reason in Reason if reason not in (Reason.OK, Reason.PUBLIC)
 }
-_UNKNOWN: Final[Mapping[NoToken | IntrospectionFailure | Unasked, Deny]] = {
+_UNPROVEN: Final = {
+    Fault.UNBOUND: Reason.WRONG_SCHEME,
+    Fault.SCHEME: Reason.WRONG_SCHEME,
+    Fault.UNKNOWN: Reason.UNPROVEN_TOKEN,
+    Fault.CERTIFICATE: Reason.UNPROVEN_TOKEN,
+    Fault.KEY: Reason.UNPROVEN_TOKEN,
+    Fault.MISSING: Reason.MISSING_PROOF,
+    Fault.METHOD: Reason.MISMATCHED_PROOF,
+    Fault.URL: Reason.MISMATCHED_PROOF,
+    Fault.TOKEN: Reason.MISMATCHED_PROOF,
+    Fault.TIME: Reason.STALE_PROOF,
+    Fault.REPLAYED: Reason.REPLAYED_PROOF,
+    Fault.FULL: Reason.TOO_MANY_PROOFS,
+}
+_UNKNOWN: Final[Mapping[NoToken | IntrospectionFailure | Unasked | Fault, Deny]] = {
     NoToken.MISSING: _DENIALS[Reason.MISSING_TOKEN],
     NoToken.INVALID_REQUEST: _DENIALS[Reason.INVALID_REQUEST],
     NoToken.MALFORMED: _DENIALS[Reason.MALFORMED_TOKEN],
     Unasked.TOO_MANY: _DENIALS[Reason.TOO_MANY_UNSEEN_TOKENS],
     **{failure: _DENIALS[reason] for reason, failure in _FAULTS.items()},
+    **{fault: _DENIALS[_UNPROVEN.get(fault, Reason.INVALID_PROOF)] for fault in Fault},
 }
 _NO_RULE: Final = _DENIALS[Reason.NO_RULE]
 _INACTIVE: Final = _DENIALS[Reason.INACTIVE_TOKEN]
 _EXPIRED: Final = _DENIALS[Reason.EXPIRED_TOKEN]
 _EARLY: Final = _DENIALS[Reason.NOT_YET_VALID]
-_UNPROVEN: Final = _DENIALS[Reason.UNPROVEN_TOKEN]
+UNPROVEN: Final = _DENIALS[Reason.UNPROVEN_TOKEN]
+"""The token is bound, and whether its sender holds what it is bound to is not known yet: see `decide_bound`."""
 _SCOPE: Final = _DENIALS[Reason.INSUFFICIENT_SCOPE]
 
 
 def decide(
-    rule: Requirement | None, evidence: Evidence, segments: Sequence[bytes], now: float, reports: bool = False
+    rule: Requirement | None,
+    evidence: Evidence,
+    segments: Sequence[bytes],
+    now: float,
+    reports: bool = False,
+    proven: Proven | Allow | None = None,
 ) -> Allow | Deny:
     """Judge a request: by its rule, by what its token is worth, at the time `now` (seconds since the epoch).
 
-    `segments` are the path's. With `reports` whatever would be a Deny is an Allow, labelled with the reason.
+    `segments` are the path's; `proven` says for which token possession was shown, as an earlier permit does. With
+    `reports` whatever would be a Deny is an Allow, labelled with the reason; but for UNPROVEN, which does not say yet
+    what would be.
     """
     if rule is None:
         denied = _NO_RULE
@@ -129,9 +169,8 @@ def decide(
             failed: Deny | None = _EXPIRED
         elif evidence.not_before > now:
             failed = _EARLY
-        elif evidence.bound:
-            # RFC 7800: the holder must prove possession of a key, and no proof is checked yet
-            failed = _UNPROVEN
+        elif evidence.bound and not _is_proven(evidence, proven):
+            return UNPROVEN
         elif rule.narrow:
             failed = _narrowed(rule, evidence, segments)
         else:
@@ -141,14 +180,42 @@ def decide(
         denied = failed
     else:
         denied = _INACTIVE if isinstance(evidence, Inactive) else _UNKNOWN[evidence]
-    return Allow(_holder(evidence, denied, now), denied.reported) if reports else denied
+    return Allow(_holder(evidence, denied, now, proven), denied.reported) if reports else denied
 
 
-def _holder(evidence: Evidence, denied: Deny, now: float) -> Active | None:
+def _is_proven(answer: Active, proven: Proven | Allow | None) -> bool:
+    return proven is not None and proven.answer is answer
+
+
+def _holder(evidence: Evidence, denied: Deny, now: float, proven: Proven | Allow | None) -> Active | None:
     """Return what is known of the sender of a request that passes though it is denied: nothing by a bad token."""
     if not isinstance(evidence, Active) or denied.reason in (Reason.WRONG_ISSUER, Reason.WRONG_AUDIENCE):
         return None
-    return evidence if evidence.not_before <= now < evidence.expires and not evidence.bound else None
+    theirs = not evidence.bound or _is_proven(evidence, proven)
+    return evidence if theirs and evidence.not_before <= now < evidence.expires else None
+
+
+def decide_bound(
+    rule: Requirement | None,
+    answer: Answer,
+    show: Callable[[Active], Proven | Fault],
+    segments: Sequence[bytes],
+    now: float,
+    reports: bool = False,
+) -> Allow | Deny:
+    """Judge a request whose token must be bound: by what its sender can `show` of what it is bound to.
+
+    They are asked for that where the token is worth something.
+    """
+    if isinstance(answer, Active) and not answer.bound:
+        return decide(rule, Fault.UNBOUND, segments, now, reports)
+    verdict = decide(rule, answer, segments, now, reports)
+    if verdict is not UNPROVEN or not isinstance(answer, Active):
+        return verdict
+    shown = show(answer)
+    if isinstance(shown, Proven):
+        return decide(rule, answer, segments, now, reports, shown)
+    return decide(rule, shown, segments, now, reports)
 
 
 def _narrowed(rule: Requirement, answer: Active, segments: Sequence[bytes]) -> Deny | None:

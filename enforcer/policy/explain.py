@@ -20,6 +20,8 @@ from enforcer.policy.rules import Claim, Requirement, Rule
 from enforcer.policy.trial import Entry, Located, Policy, Request
 from enforcer.tokens.answer import NEVER, Active, Answer, Inactive
 from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.binding import Kind, binding
+from enforcer.tokens.possession import Proven
 
 NO_RULE: Final = "_none"
 """Stands for the name of the rule where there is none, as in metrics."""
@@ -39,8 +41,8 @@ class Refused(Protocol):
         """What the body says."""
 
     @property
-    def challenge(self) -> str | None:
-        """The value of WWW-Authenticate."""
+    def challenges(self) -> tuple[str, ...]:
+        """The values of WWW-Authenticate."""
 
     @property
     def retry_after(self) -> int | None:
@@ -56,9 +58,10 @@ class Refusals(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """How the enforcer answers: for a rule (None: there is none), and to a request that cannot be read."""
+    """How the enforcer answers: for a rule (None: there is none) and, or not, the DPoP scheme; and to a request that
+    cannot be read."""
 
-    of: Callable[[Rule | None], Refusals]
+    of: Callable[[Rule | None, bool], Refusals]
     malformed: Callable[[MalformedRequestError], Refused]
 
 
@@ -107,7 +110,7 @@ class Reply:
 
     status: int
     detail: str
-    challenge: str | None
+    challenges: tuple[str, ...]
     retry_after: int | None
 
 
@@ -171,7 +174,7 @@ def explain(policy: Policy, request: Request, oracle: Oracle, now: float, answer
         host=located.host.decode(),
         path="/" + b"/".join(segments).decode(),
         candidates=tuple(_candidates(policy, located)),
-        conditions=() if located.entry is None else tuple(_conditions(located.entry, shown, segments, now)),
+        conditions=() if located.entry is None else tuple(_conditions(located.entry, located, shown, now)),
         upstream=None if located.entry is None else located.entry.rule.upstream,
         judgement=_judge(located, shown, now, answers),
     )
@@ -192,7 +195,7 @@ def _judge(located: Located, shown: Shown, now: float, answers: Answers) -> Judg
     refused = located.judge(evidence, now, enforced=True)
     if isinstance(refused, Allow):
         return Judgement(name, *verdict.label, None)
-    reply = _reply(answer or answers.of(rule)[refused.reason])
+    reply = _reply(answer or answers.of(rule, bool(located.proof))[refused.reason])
     return Judgement(name, *verdict.label, *((reply,) if isinstance(verdict, Deny) else (None, reply)))
 
 
@@ -201,7 +204,7 @@ def _malformed(error: MalformedRequestError, answers: Answers) -> Judgement:
 
 
 def _reply(refused: Refused) -> Reply:
-    return Reply(refused.status, refused.detail, refused.challenge, refused.retry_after)
+    return Reply(refused.status, refused.detail, refused.challenges, refused.retry_after)
 
 
 # The rules
@@ -252,9 +255,9 @@ _CREDENTIALS: Final = {
 _STATES: Final = {Inactive: "inactive", Unknown: "not known"}
 
 
-def _conditions(entry: Entry, shown: Shown, segments: Sequence[bytes], now: float) -> Iterator[Condition]:
+def _conditions(entry: Entry, located: Located, shown: Shown, now: float) -> Iterator[Condition]:
     """Tell of each condition of the rule, in the order of the decision."""
-    rule = entry.rule
+    rule, segments = entry.rule, located.target.segments
     if rule.public:
         yield Condition("public", "nothing", "not looked at", True)
         return
@@ -274,11 +277,20 @@ def _conditions(entry: Entry, shown: Shown, segments: Sequence[bytes], now: floa
     sound = replace(shown, expires=NEVER, not_before=-NEVER, bound=False)
     yield Condition("state", "active", "active", met(anybody, sound))
     yield Condition("time", "valid now", _time(shown, now), met(anybody, replace(shown, bound=False)))
-    if shown.bound:
-        there = "bound to a key (cnf)"
-        yield Condition("possession", "proof of the key", there, met(anybody, replace(sound, bound=True)))
+    if shown.bound or located.proof:
+        needed = _POSSESSION[binding(shown.claims).kind]
+        there = f"a DPoP proof by {located.proof}" if located.proof else located.certificate or _NONE
+        yield Condition("possession", needed, there, isinstance(located.show(shown), Proven))
     for part in _parts(entry, segments):
         yield Condition(part.name, part.needed, part.there(shown), met(part.rule, sound))
+
+
+_POSSESSION: Final = {
+    Kind.NONE: "the Bearer scheme: it is bound to nothing",
+    Kind.CERTIFICATE: "its certificate (cnf.x5t#S256)",
+    Kind.KEY: "a DPoP proof by its key (cnf.jkt)",
+    Kind.UNKNOWN: "what its cnf says, which is not known here",
+}
 
 
 @dataclass(frozen=True, slots=True)

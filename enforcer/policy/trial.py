@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from enforcer.errors import MalformedRequestError
-from enforcer.policy.decision import Allow, Deny, Evidence, decide
+from enforcer.policy.decision import Allow, Deny, Evidence, decide, decide_bound
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.rules import Mode, Path, Requirement, Rule
 from enforcer.tokens import bearer
-from enforcer.tokens.answer import Answer
+from enforcer.tokens.answer import Active, Answer, Inactive
 from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.possession import Fault, Proven, with_certificate, with_key
 from enforcer.wire.fields import HOST, METHODS
 from enforcer.wire.target import Target, parse
 
@@ -25,11 +26,17 @@ _SOME_TOKEN: Final = b"Bearer x"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as far as a policy looks at it: `target` and `host` as sent, `host` empty where none is given."""
+    """A request as far as a policy looks at it: `target` and `host` as sent, `host` empty where none is given.
+
+    Its sender shows the certificate, or has the key of its DPoP proof, of the thumbprint in `certificate` or `proof`;
+    empty where there is none.
+    """
 
     method: str
     target: str
     host: str = ""
+    certificate: str = ""
+    proof: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,12 +63,22 @@ class Located:
     host: bytes
     entry: Entry | None
     reports: bool
+    certificate: str
+    proof: str
 
     def judge(self, evidence: Evidence, now: float, *, enforced: bool = False) -> Allow | Deny:
         """Judge the request by what its token is worth at `now`, seconds since the epoch; `enforced`: in no mode but
         that."""
         requirement = None if self.entry is None else self.entry.requirement
-        return decide(requirement, evidence, self.target.segments, now, self.reports and not enforced)
+        segments, reports = self.target.segments, self.reports and not enforced
+        bound = isinstance(evidence, Active) and evidence.bound
+        if isinstance(evidence, Active | Inactive) and (bound or self.proof):
+            return decide_bound(requirement, evidence, self.show, segments, now, reports)
+        return decide(requirement, evidence, segments, now, reports)
+
+    def show(self, answer: Active) -> Proven | Fault:
+        """Tell whether the request's sender has what the token is bound to."""
+        return with_key(answer, self.proof) if self.proof else with_certificate(answer, self.certificate)
 
 
 class Policy:
@@ -86,7 +103,8 @@ class Policy:
             host = target.authority
         method = request.method.encode()
         entry = self.matcher.find(target.segments, method, host)
-        return Located(target, method, host, entry, self._reports if entry is None else entry.reports)
+        reports = self._reports if entry is None else entry.reports
+        return Located(target, method, host, entry, reports, request.certificate, request.proof)
 
 
 def shown(answer: Answer | None, query: bytes) -> Answer | NoToken:

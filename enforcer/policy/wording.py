@@ -39,8 +39,7 @@ def _rules(candidates: Sequence[Candidate]) -> list[str]:
 
 def _answer(what: str, reply: Reply) -> list[str]:
     lines = [f"{what}: {reply.status}, {reply.detail}"]
-    if reply.challenge is not None:
-        lines.append(f"  WWW-Authenticate: {reply.challenge}")
+    lines += [f"  WWW-Authenticate: {challenge}" for challenge in reply.challenges]
     if reply.retry_after is not None:
         lines.append(f"  Retry-After: {reply.retry_after}")
     return lines

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Final
 
 from enforcer.proxy import refusals
 from enforcer.proxy.peer import Peer
-from enforcer.proxy.request import RequestHead
 from enforcer.proxy.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ class ClientSide(asyncio.Protocol, ABC):
         "_full",
         "_last",
         "_lingering",
-        "_peer",
         "_reading",
         "_snapshot",
         "_unread",
@@ -49,6 +47,7 @@ class ClientSide(asyncio.Protocol, ABC):
         "closing",
         "deadline",
         "gateway",
+        "peer",
         "transport",
     )
 
@@ -88,14 +87,10 @@ class ClientSide(asyncio.Protocol, ABC):
         A request that has begun keeps its own.
         """
 
-    def address(self, request: RequestHead) -> str:
-        """Return the address of the client behind a request."""
-        return self._peer.client_address(request)
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
         gateway = self.gateway
-        self._peer = Peer(transport, self._snapshot.forwarding)
+        self.peer = Peer(transport, self._snapshot.forwarding)
         if len(gateway.connections) >= self._snapshot.limits.connections:
             self._deaf = True
             self.transport.write(refusals.OVERLOADED.render(gateway.date, close=True, head_only=False))

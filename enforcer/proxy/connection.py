@@ -153,11 +153,11 @@ class ClientConnection(ClientSide):
         parser = self._parser
         request.method = parser.get_method()
         request.keep_alive = parser.should_keep_alive()
-        if request.rare is not None or not request.keep_alive or request.hosts != 1 or request.host != self._peer.host:
+        if request.rare is not None or not request.keep_alive or request.hosts != 1 or request.host != self.peer.host:
             exchange = self._complete(request)
         else:
             # No Connection field and a connection that stays: HTTP/1.1, without a body, from the host seen before.
-            request.chain = self._peer.chain
+            request.chain = self.peer.chain
             exchange = Exchange(self, request)
         limits = request.snapshot.limits
         if len(request.target) > limits.target:
@@ -285,7 +285,7 @@ class ClientConnection(ClientSide):
 
     def renew(self) -> bool:
         snapshot = self.gateway.snapshot
-        self._peer.renew(snapshot.forwarding)
+        self.peer.renew(snapshot.forwarding)
         if self._snapshot is not snapshot and not self._request.size:
             self._reset()  # nothing was read yet of the next head, nor of a trailer section
         read = (self._exchange, self._receiving, *self._queue)
@@ -304,7 +304,7 @@ class ClientConnection(ClientSide):
         self._pace.stop()
         self._upgrading = self._parser.should_upgrade()
         last = complete(request, self._parser.get_http_version(), self._upgrading)
-        self._peer.introduce(request)
+        self.peer.introduce(request)
         return LastHop(self, request) if last else Exchange(self, request)
 
     def _enqueue(self, exchange: Exchange) -> None:

@@ -38,6 +38,8 @@ class Kind(IntEnum):
     EXPECT = 9
     CHAIN = 10  # X-Forwarded-* and Forwarded: dropped, or kept and added to where the peer is trusted
     MAX_FORWARDS = 11
+    PROOF = 12  # DPoP: as Authorization, to which it belongs
+    CERTIFICATE = 13  # Client-Cert: dropped, and read where the peer is trusted to have set it
 
 
 _READ: Final = {
@@ -49,12 +51,15 @@ _READ: Final = {
     b"upgrade": Kind.UPGRADE,
     b"te": Kind.TE,
     b"expect": Kind.EXPECT,
+    b"dpop": Kind.PROOF,
+    b"client-cert": Kind.CERTIFICATE,
     b"max-forwards": Kind.MAX_FORWARDS,
 }
 # Another target, method, client or user than what was judged: the app would answer another request than the one that
 # was matched.
 _OVERRIDES: Final = frozenset(
     {
+        b"client-cert-chain",
         b"x-original-url",
         b"x-original-uri",
         b"x-original-path",
@@ -125,6 +130,7 @@ class Forwarding:
     def __init__(self, settings: ForwardingSettings) -> None:
         self.kinds = Kinds(settings.identity)
         self.pass_authorization = settings.authorization == "pass"
+        self.client_cert = settings.client_cert
         self._chain = settings.chain
         self._identity = tuple((name.encode(), claim) for name, claim in settings.identity.items())
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)

@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Final
 
 from enforcer.errors import IntrospectionError, MalformedRequestError
-from enforcer.policy.decision import Allow, Deny, Evidence, Unasked, decide
+from enforcer.policy.decision import UNPROVEN, Allow, Deny, Evidence, Unasked, decide, decide_bound
 from enforcer.policy.matcher import choose
 from enforcer.proxy import refusals
-from enforcer.proxy.refusals import Refusal
+from enforcer.proxy.proofs import ProofWaiter
+from enforcer.proxy.refusals import Answers, Refusal
 from enforcer.proxy.request import RequestHead
 from enforcer.proxy.snapshot import Route
 from enforcer.tokens import bearer
-from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.answer import Active
+from enforcer.tokens.bearer import DPoPToken, NoToken
 from enforcer.tokens.cache import Entry
+from enforcer.tokens.possession import Fault, Proven, with_certificate
 
 if TYPE_CHECKING:
     from enforcer.proxy.connection import ClientConnection
@@ -96,14 +100,34 @@ class Judgement(ABC):
                 if entry is not None:
                     self._conclude(entry)
                 return
+            if isinstance(token, DPoPToken):
+                self._judge_with_proof(token.token)
+                return
             evidence = token
         self._decide(evidence, None)
 
-    def on_answer(self, entry: Entry[bytes]) -> None:
+    def _judge_with_proof(self, token: bytes | NoToken) -> None:
+        """Judge a request whose token came with the DPoP scheme."""
+        route = self._route
+        if isinstance(token, NoToken):
+            verdict = decide(route.requirement, token, self._segments, 0.0, route.reports)
+            self._settle(verdict, b"", route.refusals.dpop)
+        elif len(token) > self.request.snapshot.limits.token:
+            self._reject(refusals.TOKEN_TOO_LARGE)
+        else:
+            entry = route.verifier.verify(token, time(), ProofWaiter(self, token), route.demand)
+            if entry is not None:
+                self._conclude_with_proof(entry, token)
+
+    def on_answer(self, entry: Entry[bytes], with_proof: bytes | None = None) -> None:
+        """Take what the token is worth; `with_proof` is the token where it came with the DPoP scheme."""
         if self._over:
             return
         try:
-            self._conclude(entry)
+            if with_proof is None:
+                self._conclude(entry)
+            else:
+                self._conclude_with_proof(entry, with_proof)
         except Exception:  # noqa: BLE001 - whatever it is, the request is not forwarded
             self._internal_error()
 
@@ -121,15 +145,38 @@ class Judgement(ABC):
     @property
     def address(self) -> str:
         """The client's address, for which unseen tokens are counted."""
-        return self._client.address(self.request)
+        return self._client.peer.client_address(self.request)
 
     def _conclude(self, entry: Entry[bytes]) -> None:
         route = self._route
         verdict = decide(route.requirement, entry.answer, self._segments, time(), route.reports)
         if isinstance(verdict, Allow):
             self._forward(verdict, entry.prepared)
+        elif verdict is UNPROVEN:
+            self._conclude_bound(entry, self._shown_certificate, route.refusals.bearer)
         else:
             self._deny(verdict, None)
+
+    def _conclude_with_proof(self, entry: Entry[bytes], token: bytes) -> None:
+        def shown(answer: Active) -> Proven | Fault:
+            request = self.request
+            return request.snapshot.proofs.check(request, self._client.peer.url(request), token, answer, time())
+
+        self._conclude_bound(entry, shown, self._route.refusals.dpop)
+
+    def _shown_certificate(self, answer: Active) -> Proven | Fault:
+        return with_certificate(answer, self._client.peer.thumbprint(self.request))
+
+    def _conclude_bound(self, entry: Entry[bytes], show: Callable[[Active], Proven | Fault], answers: Answers) -> None:
+        def noted(answer: Active) -> Proven | Fault:
+            shown = show(answer)
+            if isinstance(shown, Fault):
+                _log.debug("a bound token does not count: %s", shown)
+            return shown
+
+        route = self._route
+        verdict = decide_bound(route.requirement, entry.answer, noted, self._segments, time(), route.reports)
+        self._settle(verdict, entry.prepared, answers)
 
     def _decide(self, evidence: Evidence, refusal: Refusal | None) -> None:
         """Judge by why it is not known what the token is worth; `refusal` is the answer, the rule's own if None."""
@@ -140,9 +187,16 @@ class Judgement(ABC):
         else:
             self._deny(verdict, refusal)
 
+    def _settle(self, verdict: Allow | Deny, identity: bytes, answers: Answers) -> None:
+        """Do what was decided of a request with a bound token; it is refused in the words of `answers`."""
+        if isinstance(verdict, Allow):
+            self._forward(verdict, identity)
+        else:
+            self._deny(verdict, answers[verdict.reason])
+
     def _deny(self, verdict: Deny, refusal: Refusal | None) -> None:
         self._route.metrics.decisions[verdict.label] += 1
-        self._refuse(refusal or self._route.refusals[verdict.reason])
+        self._refuse(refusal or self._route.refusals.bearer[verdict.reason])
 
     def _internal_error(self) -> None:
         _log.exception("internal error")

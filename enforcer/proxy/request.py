@@ -93,7 +93,8 @@ def complete(request: RequestHead, version: str, asks_upgrade: bool) -> bool:
     except MalformedRequestError as error:
         request.refusal = refusals.malformed(str(error), error.status)
         return False
-    for name, value in rare.get(Kind.EXPECT, ()):
+    proofs = rare.get(Kind.PROOF, ()) if request.snapshot.forwarding.pass_authorization else ()
+    for name, value in (*rare.get(Kind.EXPECT, ()), *proofs):
         request.lines += (name, b": ", value, b"\r\n")
     options = [value for _, value in rare.get(Kind.CONNECTION, ())]
     if any(parse_tokens(value) is None for value in options):

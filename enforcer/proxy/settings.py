@@ -81,6 +81,12 @@ class ForwardingSettings:
     chain: Literal["x-forwarded", "forwarded", "none"] = "x-forwarded"
     """How the upstream learns of the client: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239), or not."""
     trusted_proxies: tuple[str, ...] = ()
-    """Addresses or networks (10.0.0.0/8) whose own such fields are kept and added to; everybody else's are removed."""
+    """Addresses or networks (10.0.0.0/8) whose own such fields are kept and added to; everybody else's are removed.
+    They speak for others: whoever shows a certificate to such a proxy shows it to the enforcer with `client_cert`, and
+    the proxy's own one is nobody's."""
+    client_cert: Switch = False
+    """Whether the Client-Cert field (RFC 9440) of a trusted proxy says which certificate its client showed, for tokens
+    that are bound to one (RFC 8705). Only where every trusted proxy removes the field that a client sent: or anybody
+    could show any certificate. The upstream never gets the field."""
     end_with_token: Switch = True
     """Whether a stream or tunnel ends when its token does."""

@@ -11,6 +11,7 @@ from typing import Final
 from enforcer.policy.matcher import Matcher, Methods
 from enforcer.policy.rules import Requirement
 from enforcer.proxy.forwarding import Forwarding
+from enforcer.proxy.proofs import Proofs
 from enforcer.proxy.refusals import RuleRefusals
 from enforcer.proxy.settings import Limits, Timeouts
 from enforcer.telemetry import RouteMetrics, UpstreamMetrics
@@ -64,6 +65,7 @@ class Snapshot:
     forwarding: Forwarding
     limits: Limits
     timeouts: Timeouts
+    proofs: Proofs
     would_deny_field: bytes | None
     by_host: bool
     located: dict[bytes | tuple[bytes, bytes], Located] = field(default_factory=dict)

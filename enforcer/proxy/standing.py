@@ -32,5 +32,5 @@ class Standing(NamedTuple):
             verdict = decide(route.requirement, NoToken.MISSING, target.segments, 0.0, route.reports)
         else:
             # As of a time when the token was valid: whether its end is that of a stream, is a setting of its own.
-            verdict = decide(route.requirement, answer, target.segments, answer.not_before, route.reports)
-        return None if isinstance(verdict, Allow) else route.refusals[verdict.reason]
+            verdict = decide(route.requirement, answer, target.segments, answer.not_before, route.reports, self.permit)
+        return None if isinstance(verdict, Allow) else route.refusals.bearer[verdict.reason]

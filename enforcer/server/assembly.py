@@ -16,13 +16,15 @@ from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.rules import Path as PathTemplate
 from enforcer.policy.rules import Requirement, Rule
 from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.refusals import RuleRefusals
+from enforcer.proxy.proofs import Proofs
+from enforcer.proxy.refusals import Refusals
 from enforcer.proxy.snapshot import Route, Snapshot, Upstream
 from enforcer.server.parts import Lease
 from enforcer.server.sources import make_endpoint, make_source
 from enforcer.telemetry import NO_ROUTE, Telemetry
 from enforcer.tokens.cache import Cache, Keys
 from enforcer.tokens.limiter import UnseenLimiter
+from enforcer.tokens.replays import ReplayCache
 from enforcer.tokens.verifier import Demand, Memory, Verifier
 from enforcer.wire.client import Pool
 from enforcer.wire.ticker import Ticker
@@ -78,14 +80,7 @@ def assemble(
         for name in (server.name, None):
             verifiers.setdefault(name, found)
 
-    prepared: dict[tuple[tuple[str, ...], ...], RuleRefusals] = {}
-
-    def refusals(rule: Rule) -> RuleRefusals:
-        # Rules that need the same scopes are refused in the same words.
-        found = prepared.get((rule.scopes, rule.any_scope))
-        if found is None:
-            found = prepared[rule.scopes, rule.any_scope] = RuleRefusals(rule, config.challenge)
-        return found
+    refusals = Refusals(config.challenge, config.dpop)
 
     def route(rule: Rule) -> tuple[Place, Route]:
         path = PathTemplate.parse(rule.path)
@@ -95,7 +90,7 @@ def assemble(
             reports=reports,
             asks=not rule.public,
             ends_with_token=config.forwarding.end_with_token and not reports,
-            refusals=refusals(rule),
+            refusals=refusals.of(rule),
             metrics=telemetry.route(rule.name),
             verifier=verifiers[rule.authorization_server],
             upstream=apps[rule.upstream],
@@ -109,7 +104,7 @@ def assemble(
         reports=reports,
         asks=reports,
         ends_with_token=False,
-        refusals=RuleRefusals(None, config.challenge),
+        refusals=refusals.of(None),
         metrics=telemetry.route(NO_ROUTE),
         verifier=verifiers[None],
         # Where there is none for rules that name none, nothing is forwarded without a rule.
@@ -118,7 +113,9 @@ def assemble(
     )
     matcher = Matcher(map(route, effective_rules(config)))
     field = None if config.would_deny_field is None else config.would_deny_field.encode()
-    snapshot = Snapshot(matcher, no_route, forwarding, config.limits, config.timeouts, field, matcher.by_host)
+    proofs = Proofs(config.dpop, lease.take("replays", make=ReplayCache))
+    limits, timeouts = config.limits, config.timeouts
+    snapshot = Snapshot(matcher, no_route, forwarding, limits, timeouts, proofs, field, matcher.by_host)
     return snapshot, Memory(cache, tuple(verifiers.values()))
 
 

@@ -1,12 +1,15 @@
-"""Takes the access token out of a request (RFC 6750 §2): from the Authorization field, and from nowhere else."""
+"""Takes the access token out of a request (RFC 6750 §2, RFC 9449 §7.1): from the Authorization field, and from nowhere
+else."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import Enum
+from typing import final
 
-# RFC 9110 §11.4: scheme, one or more spaces, token68; the scheme's case does not matter
-_CREDENTIALS = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([^ ]+)")
+# RFC 9110 §11.4: scheme, one or more spaces, token68
+_CREDENTIALS = re.compile(rb"[A-Za-z]+ +([^ ]+)")
 # RFC 6750 §2.1: b64token
 _B64TOKEN = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
@@ -25,8 +28,16 @@ class NoToken(Enum):
     MALFORMED = "malformed_token"  # not a b64token: no authorization server could have issued it
 
 
-def parse(authorization: bytes | None, count: int, query: bytes) -> bytes | NoToken:
-    """Return the token, or why there is none.
+@final
+@dataclass(frozen=True, slots=True, repr=False)
+class DPoPToken:
+    """A token that came with the DPoP scheme, or why there is none: it is worth something with a proof alone."""
+
+    token: bytes | NoToken
+
+
+def parse(authorization: bytes | None, count: int, query: bytes) -> bytes | NoToken | DPoPToken:
+    """Return the bearer token, the one that came with the DPoP scheme, or why there is none.
 
     `authorization` is the field's value, `count` how many such fields came, `query` the target's query.
     """
@@ -37,16 +48,21 @@ def parse(authorization: bytes | None, count: int, query: bytes) -> bytes | NoTo
     return _carefully(authorization, count, query)
 
 
-def _carefully(authorization: bytes | None, count: int, query: bytes) -> bytes | NoToken:
+def _carefully(authorization: bytes | None, count: int, query: bytes) -> bytes | NoToken | DPoPToken:
     if count > 1:
         return NoToken.INVALID_REQUEST
     value = b"" if authorization is None else authorization.strip(b" \t")
-    scheme = value.partition(b" ")[0].lower()
-    in_query = (b"%" in query or b"token=" in query.lower()) and _IN_QUERY.search(query) is not None
-    if scheme != b"bearer":
-        # RFC 6750 §2.3: a token in the URI is left in logs and histories; it is not taken from there
-        return NoToken.MISSING
-    if in_query:
+    scheme = value.partition(b" ")[0].lower()  # RFC 9110 §11.1: its case does not matter
+    if scheme == b"bearer":
+        return _token(value, query)
+    if scheme == b"dpop":
+        return DPoPToken(_token(value, query))
+    # RFC 6750 §2.3: a token in the URI is left in logs and histories; it is not taken from there
+    return NoToken.MISSING
+
+
+def _token(value: bytes, query: bytes) -> bytes | NoToken:
+    if (b"%" in query or b"token=" in query.lower()) and _IN_QUERY.search(query) is not None:
         return NoToken.INVALID_REQUEST
     found = _CREDENTIALS.fullmatch(value)
     if found is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from enforcer.tokens.jwt_settings import Algorithm
-from enforcer.units import CLOSED, Bytes, Count, Seconds, SecondsOrZero
+from enforcer.units import CLOSED, Bytes, Count, Seconds, SecondsOrZero, Switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +15,9 @@ class ProofSettings:
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
+    challenge: Switch = False
+    """Whether a 401 offers the DPoP scheme to whoever did not use it, beside Bearer (RFC 9449 §7.1). A token that came
+    with the DPoP scheme, or is bound to a key, is judged and answered by it in any case."""
     algorithms: tuple[Algorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
     """Algorithms that a proof may be signed with, all of them asymmetric; a challenge names them."""
     max_age: Seconds = 60.0

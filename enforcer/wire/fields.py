@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
 from urllib.parse import quote
@@ -52,6 +53,17 @@ def parse_tokens(value: bytes) -> tuple[bytes, ...] | None:
     if not all(map(TOKEN.fullmatch, members)):
         return None
     return tuple(member.lower() for member in members)
+
+
+def byte_sequence(value: bytes) -> bytes | None:
+    """Read a byte sequence (RFC 9651 §4.2.7), in the one way that servers write them; None where it is none."""
+    encoded = value.strip(OWS)
+    if len(encoded) < 2 or not encoded.startswith(b":") or not encoded.endswith(b":"):
+        return None
+    try:
+        return base64.b64decode(encoded[1:-1], validate=True)
+    except ValueError:
+        return None
 
 
 def quoted_string(text: str) -> str:

@@ -23,6 +23,8 @@ WORTH: Mapping[str, Mapping[str, object]] = {
     "W": {"scope": "write", "sub": "writer", "client_id": "writing"},
     "ADM": {"scope": "admin", "sub": "administrator", "client_id": "managing"},
     "N": {"scope": "read"},  # of nobody
+    "K": {"scope": "read", "cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}},  # RFC 9449 §6.1
+    "C": {"scope": "read", "cnf": {"x5t#S256": "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"}},  # RFC 8705 appendix A
 }
 SENTINEL = b"GET /public/sentinel HTTP/1.1\r\nHost: sentinel\r\n\r\n"
 
@@ -44,7 +46,7 @@ class Tokens(Mapping[str, Mapping[str, object]]):
 
 
 def token(worth: str) -> str:
-    """Make a fresh token that is worth `R`, `W`, `ADM`, `N`, or, for any other name, nothing."""
+    """Make a fresh token that is worth one of `WORTH`, or, for any other name, nothing."""
     return f"{worth}~{next(_fresh)}"
 
 

@@ -12,7 +12,7 @@ import yaml
 from harness import corpora
 
 _MOST = 8192  # bytes of an input; more finds nothing that less does not
-_PLACE = re.compile(r"\$(ADM|BIG|R|W|X|N)")
+_PLACE = re.compile(r"\$(ADM|BIG|R|W|X|N|K|C)")
 _SEEDS = yaml.safe_load((Path(__file__).parent / "seeds.yaml").read_text())
 _WORDS, _GOOD = ([text.encode("latin-1") for text in _SEEDS[name]] for name in ("words", "good"))
 

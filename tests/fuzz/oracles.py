@@ -18,7 +18,7 @@ _SCOPE_NEEDED = {(b"admin", None): b"ADM", (b"api", b"GET"): b"R", (b"api", b"HE
 _IDENTITY = {"x-auth-subject": b"subject", "x-auth-client": None, "x-auth-scope": re.compile(rb"read|write|admin")}
 _NOT_IN_TRAILERS = re.compile(
     rb"x-auth-(subject|client|scope)|x-forwarded.*|forwarded|authorization|host|content-length|transfer-encoding"
-    rb"|connection|te|upgrade"
+    rb"|connection|te|upgrade|dpop|client-cert"
 )
 _OURS = ("x-forwarded-proto", "x-forwarded-host", "via")
 
@@ -36,7 +36,7 @@ def of_request(sent: bytes, outcome: Outcome) -> Iterator[str]:
         yield "a connection that waits for its client has no end"
     if outcome.answered and not outcome.answered.startswith(b"HTTP/1.1 "):
         yield f"the answer begins with {outcome.answered[:40]!r}"
-    if re.search(rb"(?:R|W|X|N|ADM)~[0-9]", outcome.answered):
+    if re.search(rb"(?:R|W|X|N|K|C|ADM)~[0-9]", outcome.answered):
         yield "an answer of the enforcer's holds a token"
     if re.search(rb"HTTP/1\.1 500 ", outcome.answered):
         yield "an internal error"
@@ -130,6 +130,8 @@ def _of_head(sent: bytes, head: bytes) -> Iterator[str]:
                 yield f"an identity of the client's own making: {name}: {value!r}"
         if len(values) > 1:
             yield f"two identities: {name}: {values!r}"
+    if field(head, "client-cert") or field(head, "client-cert-chain"):
+        yield f"a certificate of the client's own making: {head!r}"
     if field(head, "x-forwarded-for") != [PEER.encode()]:
         yield f"an address of the client's own making: {head!r}"
     for name in _OURS:

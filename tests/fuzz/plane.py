@@ -31,7 +31,13 @@ RULES = [
     {"name": "read", "path": "/api/**", "methods": ["GET"], "scopes": ["read"]},
     {"name": "write", "path": "/api/**", "methods": ["POST"], "scopes": ["write"]},
 ]
-SCOPES = {"R": "read", "W": "write", "ADM": "admin"}
+WORTH: dict[str, dict[str, object]] = {
+    "R": {"scope": "read"},
+    "W": {"scope": "write"},
+    "ADM": {"scope": "admin"},
+    "K": {"scope": "read write admin", "cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}},
+    "C": {"scope": "read write admin", "cnf": {"x5t#S256": "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"}},
+}
 _UPSTREAM, _AUTHORIZATION = 1, 2  # ports, to tell the two apart
 OWN_HOST = b"127.0.0.1:%d" % _UPSTREAM
 _STILL = 2  # turns of the loop in which nothing happens, after which nothing will without more input
@@ -297,8 +303,8 @@ class _Authorization(_Server):
             form = parse_qs(self._body.decode(), strict_parsing=True, keep_blank_values=True)
             if form.keys() != {"token", "token_type_hint"} or len(form["token"]) != 1:
                 self.plane._faults.append(f"the introspection has other parameters than it should: {self._body!r}")
-            scope = SCOPES.get(form["token"][0].partition("~")[0])
-            members = {"active": False} if scope is None else {"active": True, "scope": scope, "sub": "subject"}
+            worth = WORTH.get(form["token"][0].partition("~")[0])
+            members = {"active": False} if worth is None else {"active": True, "sub": "subject", **worth}
             self.end(response(json.dumps(members).encode()))
 
 

@@ -39,6 +39,7 @@ class Client:
         token: str | None = TOKEN,
         old: bool = False,
         tls: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
         receive_buffer: int | None = None,
         patience: float = 10.0,
     ) -> None:
@@ -49,7 +50,7 @@ class Client:
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
-            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost", session=session)
         self.token = token
         self._old = old
         self._wire = h11.Connection(h11.CLIENT)

@@ -9,15 +9,17 @@ from pydantic import TypeAdapter
 from enforcer.policy.explain import Answers, Explanation, Oracle, explain
 from enforcer.policy.rules import Mode, Rule
 from enforcer.policy.trial import Policy, Request, shown
-from enforcer.proxy.refusals import RuleRefusals, malformed
+from enforcer.proxy.refusals import Refusals, malformed
 from enforcer.tokens.answer import from_claims
 from enforcer.tokens.challenge import ChallengeSettings
+from enforcer.tokens.proof_settings import ProofSettings
 
 NOW = 1_700_000_000.0
 _RULE = TypeAdapter(Rule)
 
+_REFUSALS = Refusals(ChallengeSettings(), ProofSettings())
 ANSWERS = Answers(
-    of=lambda rule: RuleRefusals(rule, ChallengeSettings()),
+    of=lambda rule, dpop: _REFUSALS.of(rule).dpop if dpop else _REFUSALS.of(rule).bearer,
     malformed=lambda error: malformed(str(error), error.status),
 )
 

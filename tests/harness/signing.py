@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import secrets
+import time
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 from joserfc.jwa import JWS_ALGORITHMS
@@ -34,6 +37,21 @@ def _rsa(number: int) -> RSAKey:
 def public(private: AnyKey, **members: Any) -> dict[str, Any]:
     """Return the public JWK of a key, with other members."""
     return {**private.as_dict(private=False), **members}
+
+
+def proof(private: AnyKey, token: str, method: str, url: str, header: Any = None, **claims: Any) -> str:
+    """Sign a DPoP proof (RFC 9449 §4.2) with ES256; `header` and `claims` are changes, None leaves one out."""
+    heads = {"typ": "dpop+jwt", "alg": "ES256", "jwk": public(private), **(header or {})}
+    said = {
+        "jti": secrets.token_urlsafe(12),
+        "htm": method,
+        "htu": url,
+        "iat": int(time.time()),
+        "ath": encode(sha256(token.encode()).digest()).decode(),
+        **claims,
+    }
+    members = ({name: value for name, value in one.items() if value is not None} for one in (heads, said))
+    return sign(*members, private, "ES256").decode()
 
 
 def text(members: Any) -> bytes:

@@ -1,5 +1,6 @@
 """All ways to ask a policy give the same decision: the matcher and `decide`, explain, and tests."""
 
+from functools import partial
 from typing import Any
 
 from harness.policies import ANSWERS, NOW, policy, worth
@@ -9,12 +10,13 @@ from pydantic import TypeAdapter
 
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.cases import Cases, run
-from enforcer.policy.decision import decide
+from enforcer.policy.decision import decide, decide_bound
 from enforcer.policy.explain import MALFORMED, NO_RULE, Choice, explain, judge
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.rules import Mode, Path, Requirement, Rule
 from enforcer.policy.trial import Request, shown
-from enforcer.tokens.answer import from_claims
+from enforcer.tokens.answer import Active, from_claims
+from enforcer.tokens.possession import with_certificate, with_key
 from enforcer.wire.target import parse
 
 CASES = TypeAdapter(Cases)
@@ -66,6 +68,8 @@ REQUESTS = st.builds(
         st.sampled_from(["", "", "", "?q=1", "?access_token=t"]),
     ),
     st.sampled_from([*["", "app", "X.app:80", "y.x.app"] * 5, "a b"]),
+    st.sampled_from(["", "k", "l"]),
+    st.sampled_from(["", "", "k", "l"]),
 )
 
 ALL = {"scope": "r w", "iss": "i", "aud": "s", "client_id": "c", "n": "x"}
@@ -80,7 +84,7 @@ CLAIMS: st.SearchStrategy[dict[str, Any] | None] = st.fixed_dictionaries(
         "n": st.sampled_from(["x", {"m": 1}, {"m": [True]}]),
         "exp": st.sampled_from([NOW - 1, NOW, NOW + 1]),
         "nbf": st.sampled_from([NOW - 1, NOW + 1]),
-        "cnf": st.just({"jkt": "k"}),
+        "cnf": st.sampled_from([{"jkt": "k"}, {"x5t#S256": "k"}, {"kid": "k"}]),
     },
 ) | st.sampled_from(
     [None, {}, {"scope": "r w x"}, {"scope": "r w", "iss": "i", "aud": "s", "client_id": "c", "n": "x"}]
@@ -100,7 +104,13 @@ def directly(rules: list[Rule], mode: Mode, request: Request, claims: dict[str, 
     requirement = None if rule is None else Requirement(rule, Path.parse(rule.path))
     evidence = shown(None if claims is None else from_claims(claims), target.query)
     reports = (mode if rule is None or rule.mode is None else rule.mode) == "report"
-    decision, reason = decide(requirement, evidence, target.segments, NOW, reports).label
+    if isinstance(evidence, Active) and (evidence.bound or request.proof):
+        show = with_key if request.proof else with_certificate
+        has = partial(show, thumbprint=request.proof or request.certificate)
+        verdict = decide_bound(requirement, evidence, has, target.segments, NOW, reports)
+    else:
+        verdict = decide(requirement, evidence, target.segments, NOW, reports)
+    decision, reason = verdict.label
     return decision, reason, NO_RULE if rule is None else rule.name
 
 
@@ -133,6 +143,8 @@ def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
         "request": f"{request.method} {request.target}",
         "host": request.host,
         "token": "none" if claims is None else facts(claims),
+        "certificate": request.certificate,
+        "proof": "" if claims is None else request.proof,
         "expect": decision,
         "reason": reason,
         "rule": name,

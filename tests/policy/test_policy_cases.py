@@ -7,7 +7,7 @@ from harness.policies import ANSWERS, NOW, policy
 from pydantic import TypeAdapter, ValidationError
 
 from enforcer.policy.cases import Cases, Facts, Outcome, coverage, run
-from enforcer.policy.decision import NO_ANSWER, Reason
+from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, Reason
 from enforcer.tokens.answer import INACTIVE, Active
 
 POLICY = policy(
@@ -38,13 +38,24 @@ def outcomes(*tests: dict[str, Any], **tokens: dict[str, Any]) -> list[Outcome]:
         {"request": "GET /a/alice", "token": {"sub": "bob"}, "expect": "deny", "reason": "claim_mismatch"},
         {"request": "GET /a/alice", "token": "reader", "host": "x y", "expect": "deny", "reason": "malformed_request"},
         {"request": "GET /health", "expect": "allow", "reason": "public"},
+        {"request": "GET /health", "token": "keyed", "proof": "other", "expect": "allow", "reason": "public"},
+        {"request": "GET /a/b/c", "token": "keyed", "proof": "k", "expect": "allow"},
+        {"request": "GET /a/b/c", "token": "keyed", "proof": "other", "expect": "deny", "reason": "unproven_token"},
+        {"request": "GET /a/b/c", "token": "keyed", "expect": "deny", "reason": "wrong_scheme", "status": 401},
+        {"request": "GET /a/b/c", "token": "keyed", "certificate": "k", "expect": "deny", "reason": "wrong_scheme"},
+        {"request": "GET /a/b/c", "token": "reader", "proof": "k", "expect": "deny", "reason": "wrong_scheme"},
+        {"request": "GET /a/b/c", "token": "certified", "certificate": "c", "expect": "allow"},
+        {"request": "GET /a/b/c", "token": "certified", "expect": "deny", "reason": "unproven_token"},
+        {"request": "GET /a/b/c?access_token=x", "token": "keyed", "proof": "k", "expect": "deny", "status": 400},
         {"request": "GET /b", "expect": "deny", "rule": "_none", "reason": "no_rule", "status": 403},
         {"request": "GET /a/../b", "expect": "deny", "reason": "malformed_request", "status": 400},
     ],
 )
 def test_what_is_as_expected_passes(test: dict[str, Any]) -> None:
     """Whatever is not stated may be anything."""
-    (outcome,) = outcomes(test, reader={"scope": "read"})
+    keyed = {"scope": "read", "claims": {"cnf": {"jkt": "k"}}}
+    certified = {"scope": "read", "claims": {"cnf": {"x5t#S256": "c"}}}
+    (outcome,) = outcomes(test, reader={"scope": "read"}, keyed=keyed, certified=certified)
     assert outcome.differences == ()
     assert outcome.passed
 
@@ -123,6 +134,8 @@ def test_facts_that_no_token_can_have_are_an_error(facts: dict[str, Any], why: s
         ({"request": "GET /a", "expect": "allow", "status": 200}, "it is the app that says the status"),
         ({"request": "GET /a", "expect": "refuse"}, "expect"),
         ({"request": "GET /a"}, "expect"),
+        ({"request": "GET /a", "expect": "deny", "reason": "stale_proof"}, "reason: expected one of ok, public"),
+        ({"request": "GET /a", "expect": "deny", "proof": "k"}, "proof: without a token it proves nothing"),
     ],
 )
 def test_a_test_that_says_too_little_or_nonsense_is_an_error(test: dict[str, Any], why: str) -> None:
@@ -131,7 +144,7 @@ def test_a_test_that_says_too_little_or_nonsense_is_an_error(test: dict[str, Any
         outcomes(test)
 
 
-@pytest.mark.parametrize("reason", [*(reason for reason in Reason if reason not in NO_ANSWER), "malformed_request"])
+@pytest.mark.parametrize("reason", [*(one for one in Reason if one not in NO_ANSWER | OF_A_PROOF), "malformed_request"])
 def test_every_reason_can_be_expected(reason: str) -> None:
     """Those of the metrics, and the one of a request that no rule was asked about; a test asks no server."""
     assert outcomes({"request": "GET /a", "expect": "deny", "reason": str(reason)})

@@ -5,10 +5,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionFailure
-from enforcer.policy.decision import Allow, Deny, Evidence, Reason, Unasked, decide
+from enforcer.policy.decision import UNPROVEN, Allow, Deny, Evidence, Reason, Unasked, decide, decide_bound
 from enforcer.policy.rules import Path, Requirement, Rule
 from enforcer.tokens.answer import INACTIVE, Active, from_claims
 from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.possession import Fault, Proven, with_key
 
 NOW = 1_700_000_000.0
 PATH = "/tenants/{tenant}"
@@ -24,11 +25,15 @@ def judge(rule: Requirement | None, evidence: Evidence, now: float = NOW) -> Rea
     verdict = decide(rule, evidence, SEGMENTS, now)
     decision, reason = verdict.label
     reported = decide(rule, evidence, SEGMENTS, now, reports=True)
+    if verdict is UNPROVEN:
+        assert reported is UNPROVEN  # in no mode, before it is known what its sender can show
+        return Reason(reason)
     assert isinstance(reported, Allow)
     if isinstance(verdict, Allow):
         assert (decision, reported.label, reported.answer) == ("allow", verdict.label, verdict.answer)
     else:
-        assert decision == ("error" if isinstance(evidence, IntrospectionFailure) and rule else "deny")
+        ours = isinstance(evidence, IntrospectionFailure) or evidence is Fault.FULL
+        assert decision == ("error" if ours and rule else "deny")
         assert verdict.reason == reason
         assert reported.label == ("would_deny", reason)
     return Reason(reason)
@@ -44,7 +49,7 @@ READ = requirement(scopes=("read",))
 GOOD = token(scope="read", sub="alice")
 
 
-NOTHING_KNOWN: list[Evidence] = [*NoToken, *IntrospectionFailure, *Unasked]
+NOTHING_KNOWN: list[Evidence] = [*NoToken, *IntrospectionFailure, *Unasked, *Fault]
 
 
 @pytest.mark.parametrize("evidence", [GOOD, INACTIVE, *NOTHING_KNOWN])
@@ -254,7 +259,6 @@ def test_one_answer_is_judged_anew_by_each_rule(first: dict[str, Any], second: d
         (None, token(cnf={}), False),
         (READ, token(exp=NOW), False),
         (READ, token(nbf=NOW + 1), False),
-        (READ, token(cnf={}), False),
         (READ, INACTIVE, False),
         *((READ, evidence, False) for evidence in NOTHING_KNOWN),
     ],
@@ -267,6 +271,99 @@ def test_who_passes_only_by_report_is_known_by_a_good_token_alone(
     assert isinstance(verdict, Allow)
     assert verdict.label[0] == "would_deny"
     assert verdict.answer is (evidence if known else None)
+
+
+# Tokens that are bound
+
+BOUND = token(scope="read", sub="alice", cnf={"jkt": "k"})
+
+
+def proof(answer: Active) -> Proven | Fault:
+    """Show the key that `BOUND` is bound to."""
+    return with_key(answer, "k")
+
+
+def nothing(answer: Active) -> Proven | Fault:
+    """Show nothing, and say that it was asked for in vain."""
+    raise AssertionError(f"asked for {answer}")
+
+
+@pytest.mark.parametrize("reports", [False, True])
+def test_a_bound_token_passes_with_the_proof_for_it_alone(reports: bool) -> None:
+    """What was proven of another answer, equal as it may be, was not proven of this one."""
+    proven, other = proof(BOUND), proof(token(scope="read", sub="alice", cnf={"jkt": "k"}))
+    assert isinstance(proven, Proven)
+    assert isinstance(other, Proven)
+    verdict = decide(READ, BOUND, SEGMENTS, NOW, reports, proven)
+    assert isinstance(verdict, Allow)
+    assert (verdict.answer, verdict.label) == (BOUND, ("allow", "ok"))
+    assert decide(READ, BOUND, SEGMENTS, NOW, reports, other) is UNPROVEN
+    assert decide(READ, BOUND, SEGMENTS, NOW, reports) is UNPROVEN
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault.UNBOUND, Reason.WRONG_SCHEME),
+        (Fault.SCHEME, Reason.WRONG_SCHEME),
+        (Fault.UNKNOWN, Reason.UNPROVEN_TOKEN),
+        (Fault.CERTIFICATE, Reason.UNPROVEN_TOKEN),
+        (Fault.KEY, Reason.UNPROVEN_TOKEN),
+        (Fault.MISSING, Reason.MISSING_PROOF),
+        (Fault.SEVERAL, Reason.INVALID_PROOF),
+        (Fault.SIZE, Reason.INVALID_PROOF),
+        (Fault.MALFORMED, Reason.INVALID_PROOF),
+        (Fault.TYPE, Reason.INVALID_PROOF),
+        (Fault.ALGORITHM, Reason.INVALID_PROOF),
+        (Fault.UNUSABLE_KEY, Reason.INVALID_PROOF),
+        (Fault.SIGNATURE, Reason.INVALID_PROOF),
+        (Fault.METHOD, Reason.MISMATCHED_PROOF),
+        (Fault.URL, Reason.MISMATCHED_PROOF),
+        (Fault.TOKEN, Reason.MISMATCHED_PROOF),
+        (Fault.TIME, Reason.STALE_PROOF),
+        (Fault.REPLAYED, Reason.REPLAYED_PROOF),
+        (Fault.FULL, Reason.TOO_MANY_PROOFS),
+    ],
+)
+def test_what_is_wrong_with_the_proof_is_the_reason(fault: Fault, reason: Reason) -> None:
+    """Where possession is not shown the sender is nobody, also where the rule only reports."""
+    verdict = decide_bound(READ, BOUND, lambda _: fault, SEGMENTS, NOW)
+    assert isinstance(verdict, Deny)
+    assert verdict.reason is reason
+    assert verdict.label == ("error" if fault is Fault.FULL else "deny", reason)
+    reported = decide_bound(READ, BOUND, lambda _: fault, SEGMENTS, NOW, reports=True)
+    assert isinstance(reported, Allow)
+    assert (reported.answer, reported.label) == (None, ("would_deny", reason))
+
+
+def test_every_fault_is_a_reason_to_deny() -> None:
+    """A new one cannot be forgotten."""
+    assert all(isinstance(decide(READ, fault, SEGMENTS, NOW), Deny) for fault in Fault)
+
+
+@pytest.mark.parametrize(
+    ("rule", "answer", "reason"),
+    [
+        (READ, INACTIVE, Reason.INACTIVE_TOKEN),
+        (READ, token(scope="read", cnf={"jkt": "k"}, exp=NOW), Reason.EXPIRED_TOKEN),
+        (READ, token(scope="read", cnf={"jkt": "k"}, nbf=NOW + 1), Reason.NOT_YET_VALID),
+        (READ, GOOD, Reason.WRONG_SCHEME),
+        (None, BOUND, Reason.NO_RULE),
+        (PUBLIC, BOUND, Reason.PUBLIC),
+        (PUBLIC, GOOD, Reason.PUBLIC),
+    ],
+)
+def test_a_proof_is_looked_at_where_it_decides(rule: Requirement | None, answer: Active, reason: Reason) -> None:
+    """A proof for a token that is worth nothing costs no look at it."""
+    assert decide_bound(rule, answer, nothing, SEGMENTS, NOW).label[1] == reason
+
+
+@pytest.mark.parametrize("reports", [False, True])
+def test_a_proof_is_no_condition_of_the_rule(reports: bool) -> None:
+    """Whoever holds the token has its scopes, and no other; and is known by it where the rule only reports."""
+    verdict = decide_bound(requirement(scopes=("other",)), BOUND, proof, SEGMENTS, NOW, reports)
+    assert verdict.label == ("would_deny" if reports else "deny", "insufficient_scope")
+    assert not isinstance(verdict, Allow) or verdict.answer is BOUND
 
 
 def test_reasons_are_fit_for_labels() -> None:

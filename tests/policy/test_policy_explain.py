@@ -80,7 +80,7 @@ def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:
     unknown = Unknown(IntrospectionFailure.TIMEOUT, refusals.introspection_failed(5))
     found = explain(SHOP, Request("GET", "/shop"), lambda _: unknown, NOW, ANSWERS)
     detail = "the authorization server does not say what the token is worth"
-    assert found.judgement == Judgement("read", "error", "introspection_timeout", Reply(503, detail, None, 5))
+    assert found.judgement == Judgement("read", "error", "introspection_timeout", Reply(503, detail, (), 5))
     assert conditions(found)["state"] == ("not known", False)
 
 

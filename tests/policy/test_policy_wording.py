@@ -125,16 +125,16 @@ rules with this path, the most specific first:
   ✓  "tenant"  rules.yaml:6  /tenants/{tenant}/reports  chosen
 
 conditions of rule "tenant":
-  ✓  token               needed: an access token             there: one
-  ✓  state               needed: active                      there: active
-  ✗  time                needed: valid now                   there: begins in 5 s
-  ✗  possession          needed: proof of the key            there: bound to a key (cnf)
-  ✓  issuer              needed: https://as.example.org      there: https://as.example.org
-  ✗  audience            needed: reports                     there: none
-  ✗  client_ids          needed: one of web, batch           there: none
-  ✗  claims.tenant       needed: "a b", the path's {tenant}  there: "acme\\u202e"
-  ✓  claims.realm.roles  needed: one of "admin", "auditor"   there: ["user", "auditor"]
-  ✗  claims.level        needed: 2                           there: none
+  ✓  token               needed: an access token                    there: one
+  ✓  state               needed: active                             there: active
+  ✗  time                needed: valid now                          there: begins in 5 s
+  ✗  possession          needed: a DPoP proof by its key (cnf.jkt)  there: none
+  ✓  issuer              needed: https://as.example.org             there: https://as.example.org
+  ✗  audience            needed: reports                            there: none
+  ✗  client_ids          needed: one of web, batch                  there: none
+  ✗  claims.tenant       needed: "a b", the path's {tenant}         there: "acme\\u202e"
+  ✓  claims.realm.roles  needed: one of "admin", "auditor"          there: ["user", "auditor"]
+  ✗  claims.level        needed: 2                                  there: none
 
 decision: deny, not_yet_valid
 answer: 401, the token is not valid yet

@@ -107,6 +107,8 @@ def test_a_forwarding_field_is_kept_apart_and_dropped_in_other_spellings(name: s
         ("Upgrade", Kind.UPGRADE),
         ("TE", Kind.TE),
         ("Expect", Kind.EXPECT),
+        ("DPoP", Kind.PROOF),
+        ("Client-Cert", Kind.CERTIFICATE),
     ],
 )
 def test_a_field_that_is_read_is_known_in_any_case_and_dropped_in_other_spellings(name: str, kind: Kind) -> None:
@@ -132,7 +134,9 @@ def test_any_other_field_passes(name: str) -> None:
 
 _NAMES = st.one_of(
     st.binary(min_size=1, max_size=20),
-    st.sampled_from(["X-Auth-Subject", "Content-Length", "X-Forwarded-For", "Forwarded", "Upgrade", "Accept"]).flatmap(
+    st.sampled_from(
+        ["X-Auth-Subject", "Content-Length", "X-Forwarded-For", "Forwarded", "Client-Cert", "Upgrade", "Accept"]
+    ).flatmap(
         lambda name: st.lists(st.sampled_from(["-", "_", ".", "~"]), min_size=4, max_size=4).map(
             lambda signs: "".join(
                 sign if one == "-" else one for one, sign in zip(name, signs * 5, strict=False)
@@ -154,6 +158,7 @@ def test_nothing_passes_that_an_app_may_take_for_a_field_of_ours(name: bytes, up
         assert not folded.startswith((b"x-forwarded", b"x-auth-subject ", b"x-original-"))
         assert folded not in (b"x-auth-subject", b"x-auth-client", b"x-auth-scope", b"content-length", b"forwarded")
         assert folded not in (b"transfer-encoding", b"connection", b"upgrade", b"host", b"authorization", b"te")
+        assert folded not in (b"dpop", b"client-cert", b"client-cert-chain")
     if kind not in (Kind.PASS, Kind.DROP):
         assert spelt.lower() == folded
 

@@ -8,8 +8,9 @@ from enforcer.errors import UpstreamFailure
 from enforcer.policy.decision import NO_ANSWER, Reason
 from enforcer.policy.rules import Rule
 from enforcer.proxy import refusals
-from enforcer.proxy.refusals import Refusal, RuleRefusals
+from enforcer.proxy.refusals import Refusal, Refusals, RuleRefusals
 from enforcer.tokens.challenge import ChallengeSettings
+from enforcer.tokens.proof_settings import ProofSettings
 
 DATE = b"Date: Tue, 14 Nov 2023 22:13:20 GMT\r\n"
 METADATA = "https://api.example/.well-known/oauth-protected-resource"
@@ -47,30 +48,53 @@ def field(response: h11.Response, name: bytes) -> bytes | None:
     return values[0] if values else None
 
 
-def challenge(refusal: Refusal) -> str | None:
-    value = field(read(refusal), b"www-authenticate")
-    return None if value is None else value.decode()
+def challenges(refusal: Refusal) -> list[str]:
+    return [value.decode() for name, value in read(refusal).headers if name == b"www-authenticate"]
+
+
+BARE = ChallengeSettings()
+
+
+def answers(denied: Rule | None, settings: ChallengeSettings = BARE, *, offers_dpop: bool = False) -> RuleRefusals:
+    return Refusals(settings, ProofSettings(challenge=offers_dpop, algorithms=("ES256", "PS256"))).of(denied)
 
 
 def detail(refusal: Refusal) -> str:
     return str(json.loads(refusal.render(DATE, close=False, head_only=False).partition(b"\r\n\r\n")[2])["detail"])
 
 
-INVALID_TOKEN = 'Bearer error="invalid_token"'
-ANSWERS = {
-    Reason.NO_RULE: (403, None),
-    Reason.MISSING_TOKEN: (401, "Bearer"),
-    Reason.INVALID_REQUEST: (400, 'Bearer error="invalid_request"'),
-    Reason.MALFORMED_TOKEN: (401, INVALID_TOKEN),
-    Reason.INACTIVE_TOKEN: (401, INVALID_TOKEN),
-    Reason.EXPIRED_TOKEN: (401, INVALID_TOKEN),
-    Reason.NOT_YET_VALID: (401, INVALID_TOKEN),
-    Reason.UNPROVEN_TOKEN: (401, INVALID_TOKEN),
-    Reason.WRONG_ISSUER: (401, INVALID_TOKEN),
-    Reason.WRONG_AUDIENCE: (401, INVALID_TOKEN),
-    Reason.INSUFFICIENT_SCOPE: (403, 'Bearer error="insufficient_scope", scope="country.read country.write"'),
-    Reason.CLIENT_MISMATCH: (403, None),
-    Reason.CLAIM_MISMATCH: (403, None),
+DPOP = 'DPoP algs="ES256 PS256"'
+INVALID_TOKEN = ['Bearer error="invalid_token"']
+INVALID_DPOP_TOKEN = ['DPoP error="invalid_token", algs="ES256 PS256"', "Bearer"]
+INVALID_PROOF = ['DPoP error="invalid_dpop_proof", algs="ES256 PS256"', "Bearer"]
+NEEDED = 'error="insufficient_scope", scope="country.read country.write"'
+ANSWERS: dict[Reason, tuple[int, list[str], list[str]]] = {
+    Reason.NO_RULE: (403, [], []),
+    Reason.MISSING_TOKEN: (401, ["Bearer"], ["Bearer"]),
+    Reason.INVALID_REQUEST: (
+        400,
+        ['Bearer error="invalid_request"'],
+        ['DPoP error="invalid_request", algs="ES256 PS256"'],
+    ),
+    **dict.fromkeys(
+        (
+            *(Reason.MALFORMED_TOKEN, Reason.INACTIVE_TOKEN, Reason.EXPIRED_TOKEN, Reason.NOT_YET_VALID),
+            *(Reason.UNPROVEN_TOKEN, Reason.WRONG_ISSUER, Reason.WRONG_AUDIENCE),
+        ),
+        (401, INVALID_TOKEN, INVALID_DPOP_TOKEN),
+    ),
+    Reason.WRONG_SCHEME: (401, [*INVALID_TOKEN, DPOP], INVALID_DPOP_TOKEN),
+    **dict.fromkeys(
+        (
+            *(Reason.MISSING_PROOF, Reason.INVALID_PROOF, Reason.MISMATCHED_PROOF),
+            *(Reason.STALE_PROOF, Reason.REPLAYED_PROOF),
+        ),
+        (401, INVALID_PROOF, INVALID_PROOF),
+    ),
+    Reason.TOO_MANY_PROOFS: (503, [], []),
+    Reason.INSUFFICIENT_SCOPE: (403, [f"Bearer {NEEDED}"], [f'DPoP {NEEDED}, algs="ES256 PS256"']),
+    Reason.CLIENT_MISMATCH: (403, [], []),
+    Reason.CLAIM_MISMATCH: (403, [], []),
 }
 DENIALS = [*ANSWERS]
 
@@ -82,18 +106,42 @@ def test_every_reason_to_deny_has_an_answer() -> None:
 
 @pytest.mark.parametrize("reason", DENIALS)
 def test_each_reason_to_deny_has_its_status_and_challenge(reason: Reason) -> None:
-    """RFC 6750 §3.1: what a client does next depends on it. A client told 401 throws its token away."""
-    refusal = RuleRefusals(rule(scopes=("country.write", "country.read")), ChallengeSettings())[reason]
-    assert (refusal.status, challenge(refusal)) == ANSWERS[reason]
+    """RFC 6750 §3.1, RFC 9449 §7.1: what a client does next depends on it. A client told 401 throws its token away."""
+    status, bearer, dpop = ANSWERS[reason]
+    found = answers(rule(scopes=("country.write", "country.read")))
+    assert (found.bearer[reason].status, challenges(found.bearer[reason])) == (status, bearer)
+    assert (found.dpop[reason].status, challenges(found.dpop[reason])) == (status, dpop)
 
 
 @pytest.mark.parametrize("reason", DENIALS)
 @pytest.mark.parametrize("denied", [None, rule(), rule(public=True), rule(client_ids=("a",))])
 def test_every_rule_has_an_answer_to_every_reason(denied: Rule | None, reason: Reason) -> None:
     """Whichever it comes to; 401 is never without a challenge (RFC 9110 §15.5.2)."""
-    refusal = RuleRefusals(denied, ChallengeSettings())[reason]
-    assert refusal.status == ANSWERS[reason][0]
-    assert (challenge(refusal) is None) == (ANSWERS[reason][1] is None)
+    found = answers(denied)
+    for refusal in (found.bearer[reason], found.dpop[reason]):
+        assert refusal.status == ANSWERS[reason][0]
+        assert bool(challenges(refusal)) == bool(ANSWERS[reason][1])
+
+
+@pytest.mark.parametrize("reason", DENIALS)
+def test_where_dpop_is_offered_every_401_names_both_schemes(reason: Reason) -> None:
+    """RFC 9449 §7.1, RFC 9110 §11.6.1: each in a field of its own, the one that came first."""
+    status, bearer, dpop = ANSWERS[reason]
+    found = answers(rule(scopes=("country.write", "country.read")), offers_dpop=True)
+    if status != 401:
+        assert challenges(found.bearer[reason]) == bearer
+    elif reason is Reason.MISSING_TOKEN:
+        assert challenges(found.bearer[reason]) == ["Bearer", DPOP]
+    else:
+        assert challenges(found.bearer[reason]) in ([*INVALID_TOKEN, DPOP], INVALID_PROOF)
+        assert challenges(found.dpop[reason]) == dpop
+
+
+def test_a_token_that_came_in_the_wrong_way_is_told_the_right_one() -> None:
+    """A thief may read it too: it is in the documentation."""
+    found = answers(rule())
+    assert "DPoP scheme and a proof" in detail(found.bearer[Reason.WRONG_SCHEME])
+    assert "Bearer scheme" in detail(found.dpop[Reason.WRONG_SCHEME])
 
 
 @pytest.mark.parametrize(
@@ -112,7 +160,8 @@ def test_every_rule_has_an_answer_to_every_reason(denied: Rule | None, reason: R
 def test_a_challenge_says_what_the_settings_ask_for(reason: Reason, expected: str | None) -> None:
     """Realm, needed scopes and metadata; a refusal without a challenge stays without."""
     settings = ChallengeSettings(realm="r", scope=True, resource_metadata=METADATA)
-    assert challenge(RuleRefusals(rule(scopes=("b", "a")), settings)[reason]) == expected
+    found = answers(rule(scopes=("b", "a")), settings).bearer[reason]
+    assert challenges(found) == ([] if expected is None else [expected])
 
 
 @pytest.mark.parametrize(
@@ -126,18 +175,28 @@ def test_a_challenge_says_what_the_settings_ask_for(reason: Reason, expected: st
 )
 def test_a_missing_scope_is_named_as_the_rule_has_it(conditions: dict[str, Any], needed: str, scope: str) -> None:
     """All of them, one of them, or both; in the challenge each once."""
-    refusal = RuleRefusals(rule(**conditions), ChallengeSettings())[Reason.INSUFFICIENT_SCOPE]
+    refusal = answers(rule(**conditions)).bearer[Reason.INSUFFICIENT_SCOPE]
     assert detail(refusal) == f"the token lacks a scope; {needed}"
-    assert challenge(refusal) == f'Bearer error="insufficient_scope", scope="{scope}"'
+    assert challenges(refusal) == [f'Bearer error="insufficient_scope", scope="{scope}"']
 
 
 def test_nothing_else_of_a_rule_is_told() -> None:
     """Neither its name, its path, nor the conditions on claims and clients."""
     denied = rule(claims={"s3cret": "s3cret"}, client_ids=("s3cret",), audience=("s3cret",), issuer=("s3cret",))
-    for reason in DENIALS:
-        answer = RuleRefusals(denied, ChallengeSettings())[reason].render(DATE, close=False, head_only=False)
+    found = answers(denied)
+    for refusal in (*found.bearer.values(), *found.dpop.values()):
+        answer = refusal.render(DATE, close=False, head_only=False)
         assert b"secret" not in answer
         assert b"s3cret" not in answer
+
+
+def test_rules_that_need_the_same_scopes_share_their_answers() -> None:
+    """Ten thousand rules cost no ten thousand copies; and what no rule says anything to is written once."""
+    found = Refusals(ChallengeSettings(), ProofSettings())
+    read, also, write = (found.of(rule(scopes=(scope,))) for scope in ("read", "read", "write"))
+    assert read is also
+    assert read.bearer[Reason.EXPIRED_TOKEN] is write.bearer[Reason.EXPIRED_TOKEN]
+    assert read.bearer[Reason.INSUFFICIENT_SCOPE] is not write.bearer[Reason.INSUFFICIENT_SCOPE]
 
 
 FIXED = [
@@ -162,7 +221,7 @@ FIXED = [
 def test_every_other_refusal_has_a_status_and_no_challenge(refusal: Refusal, status: int) -> None:
     """A fault is not the token's: 503 says when to come again."""
     assert refusal.status == status
-    assert challenge(refusal) is None
+    assert challenges(refusal) == []
     assert (field(read(refusal), b"retry-after") is not None) == (status == 503)
 
 

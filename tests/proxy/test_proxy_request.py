@@ -7,13 +7,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcer.proxy import refusals
-from enforcer.proxy.forwarding import Kind, Kinds
+from enforcer.proxy.forwarding import Forwarding, Kind, Kinds
 from enforcer.proxy.request import RequestHead, complete, unreadable
 from enforcer.proxy.settings import ForwardingSettings, Limits
 
 # All that is looked at of a snapshot
 SNAPSHOT: Any = SimpleNamespace(
-    limits=Limits(body=1000), no_route=SimpleNamespace(upstream=SimpleNamespace(authority=b"127.0.0.1:8090"))
+    limits=Limits(body=1000),
+    no_route=SimpleNamespace(upstream=SimpleNamespace(authority=b"127.0.0.1:8090")),
+    forwarding=Forwarding(ForwardingSettings()),
 )
 KINDS = Kinds(ForwardingSettings().identity)
 HOST = (b"Host", b"app.example")
@@ -211,6 +213,18 @@ def test_fields_of_one_hop_and_those_that_connection_lists_go(fields: list[Field
     """RFC 9110 §7.6.1."""
     request = read(HOST, *fields)
     assert (status(request), names(request), request.framing) == (None, kept, b"")
+
+
+@pytest.mark.parametrize("options", [[], [b"close, DPoP"]])
+def test_a_proof_goes_where_the_token_goes(options: list[bytes]) -> None:
+    """Also where Connection lists it; a certificate that a client claims goes nowhere."""
+    listed = [(b"Connection", value) for value in options]
+    fields = [HOST, (b"dpop", b"proof"), (b"Client-Cert", b":AA==:"), *listed]
+    assert b"dpop: proof\r\n" in b"".join(read(*fields).lines)
+    assert names(read(*fields)) == [b"Host", b"dpop"]
+    kept, SNAPSHOT.forwarding = SNAPSHOT.forwarding, Forwarding(ForwardingSettings(authorization="remove"))
+    assert names(read(*fields)) == [b"Host"]
+    SNAPSHOT.forwarding = kept
 
 
 def test_an_expectation_is_passed_on() -> None:

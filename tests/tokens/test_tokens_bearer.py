@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from enforcer.tokens.bearer import NoToken, parse
+from enforcer.tokens.bearer import DPoPToken, NoToken, parse
 
 MISSING, INVALID, MALFORMED = NoToken.MISSING, NoToken.INVALID_REQUEST, NoToken.MALFORMED
 
@@ -36,7 +36,8 @@ def test_the_token_is_what_follows_the_scheme(authorization: bytes, token: bytes
     "authorization",
     [
         b"Basic dXNlcjpwdw==",
-        b"DPoP abc",
+        b"DPoPabc",
+        b"DPoP2 abc",
         b"Bearerabc",
         b"Bearer\tabc",
         b"BearerBearer abc",
@@ -81,8 +82,33 @@ def test_bearer_credentials_that_do_not_parse_are_an_invalid_request(authorizati
     assert parse(authorization, 1, b"") is INVALID
 
 
+@pytest.mark.parametrize(
+    ("authorization", "query", "expected"),
+    [
+        (b"DPoP abc", b"", b"abc"),
+        (b"dpop abc", b"page=2", b"abc"),
+        (b" DPOP   abc==\t", b"", b"abc=="),
+        (b"DPoP", b"", INVALID),
+        (b"DPoP a b", b"", INVALID),
+        (b"DPoP a, Bearer b", b"", INVALID),
+        (b"DPoP abc", b"access_token=x", INVALID),
+        (b"DPoP a&b", b"", MALFORMED),
+    ],
+)
+def test_a_token_with_the_dpop_scheme_is_read_like_any_other_and_told_apart(
+    authorization: bytes, query: bytes, expected: bytes | NoToken
+) -> None:
+    """RFC 9449 §7.1: it is worth nothing without its proof."""
+    assert parse(authorization, 1, query) == DPoPToken(expected)
+
+
+def test_a_token_is_in_no_repr() -> None:
+    """It may be logged."""
+    assert "s3cret" not in repr(parse(b"DPoP s3cret", 1, b""))
+
+
 @pytest.mark.parametrize("count", [2, 3, 100])
-@pytest.mark.parametrize("authorization", [b"Bearer abc", b"Basic dXNlcjpwdw==", b""])
+@pytest.mark.parametrize("authorization", [b"Bearer abc", b"DPoP abc", b"Basic dXNlcjpwdw==", b""])
 def test_more_than_one_field_is_an_invalid_request(authorization: bytes, count: int) -> None:
     """Whichever of them were taken, the app might take the other."""
     assert parse(authorization, count, b"") is INVALID
@@ -174,6 +200,7 @@ def test_a_name_means_the_same_encoded_or_not(name: str, encoded: list[bool]) ->
         st.binary(max_size=40),
         st.binary(max_size=40).map(lambda tail: b"Bearer " + tail),
         st.text("ABCabc019-._~+/= ,", max_size=20).map(lambda tail: b"bearer " + tail.encode()),
+        st.text("ABCabc019-._~+/= ,", max_size=20).map(lambda tail: b"dpop " + tail.encode()),
     ),
     st.integers(0, 2),
     st.one_of(st.just(b""), st.binary(max_size=20)),
@@ -182,7 +209,8 @@ def test_any_bytes_yield_a_b64token_of_the_one_field_or_none(
     authorization: bytes | None, count: int, query: bytes
 ) -> None:
     """What is asked about is in the grammar, and stood in the field as it is."""
-    token = parse(authorization, count, query)
+    found = parse(authorization, count, query)
+    token = found.token if isinstance(found, DPoPToken) else found
     if isinstance(token, NoToken):
         return
     assert count <= 1

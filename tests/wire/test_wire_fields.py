@@ -1,3 +1,4 @@
+import base64
 import re
 from urllib.parse import unquote
 
@@ -5,7 +6,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from enforcer.wire.fields import FOLD, HOST, TOKEN, field_value, fold, parameters, parse_tokens, quoted_string
+from enforcer.wire.fields import (
+    FOLD,
+    HOST,
+    TOKEN,
+    byte_sequence,
+    field_value,
+    fold,
+    parameters,
+    parse_tokens,
+    quoted_string,
+)
 
 # Surrogates too: JSON can write them
 _TEXT = st.text(st.characters())
@@ -145,6 +156,31 @@ def test_a_quoted_string_reads_back_as_what_was_quoted_or_is_refused(text: str) 
     inner = re.fullmatch(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*)"', quoted)
     assert inner is not None
     assert re.sub(r"\\(.)", r"\1", inner[1]) == text
+
+
+@pytest.mark.parametrize("data", [b"", b"a", b"ab", b"abc", bytes(range(256))])
+def test_a_byte_sequence_is_read(data: bytes) -> None:
+    """RFC 9651 §4.2.7; blanks around it are no part of it."""
+    written = b":%b:" % base64.b64encode(data)
+    assert byte_sequence(written) == byte_sequence(b" %b\t" % written) == data
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(b"", b":", b"YWJj", b":YWJj", b"YWJj:", b":YWJj:, :YWJj:", b":YWJj:;a=1", b'"YWJj"', b":YW Jj:", b":YWJ:"),
+        *(b":YW-_:", b"::::", b":%59WJj:", b":YWJj\n:", b":\xff:", b":-----BEGIN CERTIFICATE-----:", b"YWJj::"),
+    ],
+)
+def test_what_is_no_byte_sequence_is_none(value: bytes) -> None:
+    """Nothing is guessed, and no character is passed over."""
+    assert byte_sequence(value) is None
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_a_byte_sequence_or_none(value: bytes) -> None:
+    """Never an exception."""
+    assert byte_sequence(value) is None or value.strip(b" \t").startswith(b":")
 
 
 @pytest.mark.parametrize("text", ["a\r\nb", "a\tb", "\x00", "\x7f", "é", "\u2028", "\ud800"])

@@ -1,0 +1,69 @@
+"""How a token that came with the DPoP scheme is judged (RFC 9449 §7.1).
+
+What it is worth is remembered as of any token; its proof is for one request, and is checked anew on each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from enforcer.errors import IntrospectionError
+from enforcer.proxy.forwarding import Kind
+from enforcer.proxy.request import RequestHead
+from enforcer.tokens.answer import Active
+from enforcer.tokens.cache import Entry
+from enforcer.tokens.possession import Fault, Proven
+from enforcer.tokens.proof_settings import ProofSettings
+from enforcer.tokens.replays import ReplayCache
+from enforcer.wire.fields import OWS
+
+if TYPE_CHECKING:
+    from enforcer.proxy.judgement import Judgement
+
+_PROOF: Final = int(Kind.PROOF)
+
+
+class Proofs:
+    """What proofs are checked by; `replays` are those that were used already, which outlast every configuration."""
+
+    __slots__ = ("_settings", "replays")
+
+    def __init__(self, settings: ProofSettings, replays: ReplayCache) -> None:
+        self._settings = settings
+        self.replays = replays
+
+    def check(self, head: RequestHead, url: str, token: bytes, answer: Active, now: float) -> Proven | Fault:
+        """Check the proof of a request for `url`, as its client sees it; `now` is seconds since the epoch."""
+        # Cryptography is a large import, and most tokens are bound to nothing.
+        from enforcer.tokens.proof import Request, check
+
+        shown = [value.strip(OWS) for _, value in (head.rare or {}).get(_PROOF, ())]
+        request = Request(method=head.method, url=url, token=token)
+        return check(shown, request, answer, self._settings, self.replays, now)
+
+
+class ProofWaiter:
+    """A `Waiter` for the worth of a token that came with the DPoP scheme, on behalf of its judgement."""
+
+    __slots__ = ("_judgement", "_token")
+
+    def __init__(self, judgement: Judgement, token: bytes) -> None:
+        self._judgement = judgement
+        self._token = token
+
+    @property
+    def address(self) -> str:
+        """The client's address, for which unseen tokens are counted."""
+        return self._judgement.address
+
+    def on_answer(self, entry: Entry[bytes]) -> None:
+        """Take the answer."""
+        self._judgement.on_answer(entry, self._token)
+
+    def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
+        """Take the reason why there is none."""
+        self._judgement.on_no_answer(error, retry_after)
+
+    def on_too_many(self, retry_after: int) -> None:
+        """Take that the client has sent too many unseen tokens."""
+        self._judgement.on_too_many(retry_after)
