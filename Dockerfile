@@ -3,10 +3,12 @@
 #   docker run IMAGE authserver --host 0.0.0.0
 #   docker run IMAGE country-app --host 0.0.0.0
 #
-# Any base will do that has Python 3.11 or later with venv, at the same place in both stages.
+# Any base will do that has Python 3.11 or later. With venv it builds the image too; else BUILD_IMAGE does, which has the
+# same Python at the same place: a distroless base has neither shell nor venv.
 ARG BASE_IMAGE=docker.io/library/python:3.13-slim-bookworm
+ARG BUILD_IMAGE=${BASE_IMAGE}
 
-FROM ${BASE_IMAGE} AS build
+FROM ${BUILD_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /source
 RUN ["python3", "-m", "venv", "/opt/build"]

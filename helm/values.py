@@ -98,7 +98,8 @@ def schema(values: list[Value]) -> dict[str, Any]:
     definitions = config["$defs"]
     # What the chart derives from other values need not stand there, and rules have a value of their own.
     properties = {name: node for name, node in config["properties"].items() if name != "rules"}
-    definitions["Upstream"].pop("required")
+    definitions["PartOfUpstream"] = {key: node for key, node in definitions["Upstream"].items() if key != "required"}
+    properties["upstream"] = {"$ref": "#/$defs/PartOfUpstream"}
     definitions["Config"] = {"type": "object", "properties": properties, "additionalProperties": False}
     root: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
     for value in values:

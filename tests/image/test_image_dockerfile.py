@@ -26,10 +26,11 @@ def of_final(word: str) -> list[str]:
 
 
 def test_both_stages_have_the_base_that_was_asked_for() -> None:
-    """A Python that is at the same place in both."""
-    assert [rest.split()[0] for word, rest in LINES if word == "FROM"] == ["${BASE_IMAGE}", "${BASE_IMAGE}"]
-    assert LINES[0][0] == "ARG"
+    """Unless another builds: a base without shell and venv."""
+    assert [rest.split()[0] for word, rest in LINES if word == "FROM"] == ["${BUILD_IMAGE}", "${BASE_IMAGE}"]
+    assert [word for word, _ in LINES[:2]] == ["ARG", "ARG"]
     assert LINES[0][1].startswith("BASE_IMAGE=")
+    assert LINES[1][1] == "BUILD_IMAGE=${BASE_IMAGE}"
 
 
 def test_what_is_shipped_is_the_base_and_one_folder() -> None:

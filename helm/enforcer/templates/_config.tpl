@@ -6,7 +6,8 @@ no part of it: the Deployment says so, for a ConfigMap of yours too.
 {{- $upstream := dict -}}
 {{- with .Values.upstream.url }}{{ $_ := set $upstream "url" . }}{{ end -}}
 {{- with include "enforcer.clientTls" (list .Values.upstream.tls "/etc/enforcer-upstream-tls") | fromYaml }}{{ $_ := set $upstream "tls" . }}{{ end -}}
-{{- $derived := dict "upstream" $upstream "log" (dict "format" "json") -}}
+{{- $derived := dict "log" (dict "format" "json") -}}
+{{- if $upstream }}{{ $_ := set $derived "upstream" $upstream }}{{ end -}}
 {{- with .Values.introspection -}}
   {{- if .url -}}
     {{- $server := dict "introspection_endpoint" .url -}}
@@ -23,10 +24,17 @@ no part of it: the Deployment says so, for a ConfigMap of yours too.
 {{- end -}}
 {{- $rules := .Values.policy.rules -}}
 {{- if .Values.tests.enabled -}}
-  {{- $rules = append $rules (dict "name" "helm test" "path" (include "enforcer.testPath" .) "methods" (list "GET") "scopes" (list "enforcer-helm-test")) -}}
+  {{- $test := dict "name" "helm test" "path" (include "enforcer.testPath" .) "methods" (list "GET") "scopes" (list "enforcer-helm-test") -}}
+  {{- if not (include "enforcer.upstreamUrl" .) }}{{ $_ := set $test "upstream" (keys .Values.config.upstreams | sortAlpha | first) }}{{ end -}}
+  {{- $rules = append $rules $test -}}
 {{- end -}}
 {{- $_ := set $derived "rules" $rules -}}
 {{- mustMergeOverwrite $derived (deepCopy .Values.config) | toYaml -}}
+{{- end -}}
+
+{{/* Where the app is; nothing where each rule names one of several. */}}
+{{- define "enforcer.upstreamUrl" -}}
+{{- .Values.upstream.url | default (dig "upstream" "url" "" .Values.config) -}}
 {{- end -}}
 
 {{/* Settings of TLS towards a server: (list values folder), the folder being that of its secret. */}}

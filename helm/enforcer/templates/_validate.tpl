@@ -3,7 +3,7 @@
 {{- $wrong := list -}}
 {{- $v := .Values -}}
 {{- if not $v.existingConfigMap -}}
-  {{- if not (or $v.upstream.url (dig "upstream" "url" "" $v.config)) }}{{ $wrong = append $wrong "upstream.url is needed: where the app is, such as http://app:8080" }}{{ end -}}
+  {{- if not (or (include "enforcer.upstreamUrl" .) $v.config.upstreams) }}{{ $wrong = append $wrong "upstream.url is needed: where the app is, such as http://app:8080" }}{{ end -}}
   {{- if $v.introspection.url -}}
     {{- if not (or $v.introspection.clientId $v.introspection.existingSecret) }}{{ $wrong = append $wrong "introspection.clientId is needed, or introspection.existingSecret: the enforcer's own client at the auth server" }}{{ end -}}
     {{- if not (include "enforcer.credentialsName" .) }}{{ $wrong = append $wrong "introspection.existingSecret is needed, or introspection.clientSecret: that client's secret" }}{{ end -}}
