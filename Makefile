@@ -12,7 +12,7 @@ IMAGE   ?= token-enforcer:dev
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
-.PHONY: help demo test check lint fuzz soak bench bench-readme interop image generated k8s alerts lock clean
+.PHONY: help demo test check lint fuzz soak bench bench-readme interop e2e-pods image generated k8s alerts lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench-readme: $(VENV)/.ready ## Write the last measurement into the README
 interop: $(VENV)/.ready ## Walk with the tokens of authorization servers of others (one: SERVER=keycloak); fetches them
 	@$(BIN)/python -m interop $(SERVER)
 
+e2e-pods: $(VENV)/.ready ## Run the demo's manifests as real pods, and try what must be so (Linux, root; one: PART=gateway)
+	@$(BIN)/python -m e2e.pods $(PART)
+
 image: ## Build the image with docker, podman or buildah (IMAGE=…: its name; BASE_IMAGE=…: a Python base)
 	@test -n "$(BUILDER)" || { echo "docker, podman or buildah is needed to build an image" >&2; exit 2; }
 	$(BUILDER) build --tag $(IMAGE) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
@@ -82,4 +85,4 @@ lock: $(VENV)/.ready ## Renew the locked versions from pyproject.toml
 	echo hatchling | $(COMPILE) -c requirements.lock - -o image/build.lock
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) build interop/.build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build interop/.build e2e/.build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -76,12 +76,13 @@ class _Answer:
 
 
 class Walk:
-    """The walk through an enforcer and an authorization server, by their URLs."""
+    """The walk through an enforcer and an authorization server, by their URLs; `reached` is where, if not as named."""
 
-    def __init__(self, client: httpx.Client, enforcer: str, issuer: str) -> None:
+    def __init__(self, client: httpx.Client, enforcer: str, issuer: str, reached: str | None = None) -> None:
         self._client = client
         self._country = enforcer + _COUNTRY
         self._issuer = issuer
+        self._server = reached or issuer
         self._tokens: set[str] = set()
 
     def steps(self) -> Iterator[Step]:
@@ -122,7 +123,7 @@ class Walk:
         return self._post("token", {"grant_type": "client_credentials", **_CLIENT, "scope": scope})
 
     def _post(self, endpoint: str, form: Mapping[str, str]) -> tuple[str, _Answer]:
-        url = f"{self._issuer}/oauth2/{endpoint}"
+        url = f"{self._server}/oauth2/{endpoint}"
         options = "".join(f" -d {name}={value}" for name, value in form.items())
         return f"curl{options} {url}", self._ask("POST", url, data=form)
 

@@ -1,0 +1,69 @@
+"""Requests without end, to see whether one of them is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import httpx
+
+_PATIENCE: Final = 30.0
+
+
+class Load:
+    """What came of the requests so far: `answers` by their status, or by what happened instead of an answer."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.answers: Counter[int | str] = Counter()
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def once(self, path: str) -> threading.Thread:
+        """Send one request in the background."""
+        thread = threading.Thread(target=self._once, args=(path,))
+        thread.start()
+        return thread
+
+    def run(self, path: str, kept: bool) -> None:
+        """Send one after the other until stopped, over connections that are kept, or each over a new one."""
+        while not self._stopped.is_set():
+            with httpx.Client(trust_env=False, timeout=_PATIENCE, headers=self._headers) as client:
+                self._send(client, path)
+                while kept and not self._stopped.is_set():
+                    self._send(client, path)
+
+    def stop(self) -> None:
+        """Stop after the requests that run."""
+        self._stopped.set()
+
+    def _once(self, path: str) -> None:
+        with httpx.Client(trust_env=False, timeout=_PATIENCE, headers=self._headers) as client:
+            self._send(client, path)
+
+    def _send(self, client: httpx.Client, path: str) -> None:
+        try:
+            outcome: int | str = client.get(self._url + path).status_code
+        except httpx.HTTPError as error:
+            outcome = type(error).__name__
+        with self._lock:
+            self.answers[outcome] += 1
+
+
+@contextmanager
+def load(url: str, token: str, paths: Sequence[str]) -> Iterator[Load]:
+    """Send requests until the block ends: two clients for each path, one of which keeps its connection."""
+    made = Load(url, token)
+    threads = [threading.Thread(target=made.run, args=(path, kept)) for path in paths for kept in (True, False)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+        for thread in threads:
+            thread.join()

@@ -1,0 +1,167 @@
+"""The app on loopback and the enforcer on the same port, in two network namespaces: a pod's, and a client's next door.
+
+What a client sees is the kernel's word: which socket a packet reaches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import yaml
+from harness.waiting import eventually
+
+from e2e import ROOT
+from e2e.proof import Proof
+from e2e.tools import ToolError, attempt, run
+
+_POD, _CLIENT = "enforcer-e2e-pod", "enforcer-e2e-client"
+_ADDRESSES: Final = ("10.89.78.1", "fd00:89:78::1")
+"""Of the pod, one of each family; the client's end with 2."""
+_APP, _AUTH, _ADMIN = 8080, 8085, 15081
+_COUNTRY: Final = "/ms-system/country/code/AUS"
+_TOKEN: Final = {
+    "grant_type": "client_credentials",
+    "client_id": "user-client-opaque",
+    "client_secret": "user-client-secret",
+    "scope": "country.read",
+}
+_ASK: Final = """
+import httpx, json, sys
+asked = json.loads(sys.stdin.read())
+try:
+    answer = httpx.request(**asked, timeout=5, trust_env=False)
+    print(json.dumps([answer.status_code, answer.text]))
+except httpx.TransportError as error:
+    print(json.dumps([0, type(error).__name__]))
+"""
+
+
+class Answer(NamedTuple):
+    """What came back; 0 where nobody answered."""
+
+    status: int
+    text: str
+
+
+def ask(namespace: str, url: str, token: str | None = None, **form: str) -> Answer:
+    """Send a request from within a namespace: a POST where there is a form."""
+    asked: dict[str, Any] = {"method": "POST" if form else "GET", "url": url}
+    if form:
+        asked["data"] = form
+    if token is not None:
+        asked["headers"] = {"Authorization": f"Bearer {token}"}
+    return Answer(*json.loads(run(*_within(namespace), sys.executable, "-c", _ASK, given=json.dumps(asked))))
+
+
+def prove(proof: Proof, folder: Path) -> None:
+    """Try it with IPv4 and IPv6."""
+    with _namespaces(), ExitStack() as stack:
+        stack.enter_context(_process("authserver", "--host", "0.0.0.0", log=folder / "authserver.log"))  # noqa: S104
+        _await(_POD, f"http://127.0.0.1:{_AUTH}/ms-auth-server/oauth2/jwks")
+        token = json.loads(_issue().text)["access_token"]
+        proof.part("loopback: the app on 127.0.0.1, the enforcer on the pod's addresses, the same port")
+        _loopback(proof, folder, token)
+
+
+def _loopback(proof: Proof, folder: Path, token: str) -> None:
+    with _enforcer(folder, f"[{','.join(_ADDRESSES)}]:{_APP}"):
+        with _process("country_app", "--host", "127.0.0.1", "--port", str(_APP), log=folder / "app.log"):
+            _await(_POD, f"http://127.0.0.1:{_APP}{_COUNTRY}")
+            _walk(proof, token)
+        ended = attempt(*_within(_POD), sys.executable, "-m", "country_app", "--host", "0.0.0.0", "--port", str(_APP))  # noqa: S104
+        proof.holds("an app that does not keep to loopback cannot start: the port is taken", ended.returncode)
+
+
+def _walk(proof: Proof, token: str) -> None:
+    for address in _ADDRESSES:
+        url = f"http://{_literal(address)}:{_APP}{_COUNTRY}"
+        proof.claim(f"{address}: without a token, 401", 401, ask(_CLIENT, url).status)
+        proof.claim(f"{address}: with one, the app answers", 200, ask(_CLIENT, url, token).status)
+    inside = ask(_POD, f"http://127.0.0.1:{_APP}{_COUNTRY}").status
+    proof.claim("from within the pod, 127.0.0.1 is the app itself", 200, inside)
+
+
+def _issue() -> Answer:
+    return ask(_CLIENT, f"http://{_ADDRESSES[0]}:{_AUTH}/ms-auth-server/oauth2/token", **_TOKEN)
+
+
+@contextmanager
+def _enforcer(folder: Path, listener: str) -> Iterator[None]:
+    config = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump(config))
+    settings = {
+        "listener.address": listener,
+        "admin.address": f":{_ADMIN}",
+        "upstream.url": f"http://127.0.0.1:{_APP}",
+    }
+    arguments = [f"--set={name}={value}" for name, value in settings.items()]
+    with _process("enforcer", "run", str(file), *arguments, log=folder / "enforcer.log"):
+        _await(_POD, f"http://127.0.0.1:{_ADMIN}/readyz")
+        yield
+
+
+@contextmanager
+def _process(module: str, *arguments: str, log: Path) -> Iterator[None]:
+    """Run one of our modules in the pod's namespace."""
+    command = [*_within(_POD), sys.executable, "-m", module, *arguments]
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own modules
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "ENFORCER_CLIENT_SECRET": "service-client-jwt-secret"},
+            cwd=ROOT,
+        )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _await(namespace: str, url: str) -> None:
+    if not eventually(lambda: ask(namespace, url).status == 200):
+        raise ToolError(f"nobody answers {url} in {namespace}")
+
+
+def _within(namespace: str) -> Sequence[str]:
+    return ("ip", "netns", "exec", namespace)
+
+
+def _literal(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+@contextmanager
+def _namespaces() -> Iterator[None]:
+    """Make both namespaces, a cable between them, and take them away."""
+    _clear()
+    try:
+        for namespace in (_POD, _CLIENT):
+            run("ip", "netns", "add", namespace)
+            run(*_within(namespace), "ip", "link", "set", "lo", "up")
+        run(*_within(_POD), "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", _CLIENT)
+        for namespace, last in ((_POD, "1"), (_CLIENT, "2")):
+            for address, width in zip(_ADDRESSES, ("24", "64"), strict=True):
+                own = f"{address[:-1]}{last}/{width}"
+                # Without looking whether somebody else has the address: that takes a second.
+                extra = ("nodad",) if ":" in own else ()
+                run(*_within(namespace), "ip", "address", "add", own, "dev", "eth0", *extra)
+            run(*_within(namespace), "ip", "link", "set", "eth0", "up")
+        yield
+    finally:
+        _clear()
+
+
+def _clear() -> None:
+    for namespace in (_POD, _CLIENT):
+        attempt("ip", "netns", "delete", namespace)

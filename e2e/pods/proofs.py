@@ -1,0 +1,118 @@
+"""What must be so of pods that run: of the demo as the chart writes it, and of apps that the injector has protected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import httpx
+from harness.waiting import eventually
+
+from e2e.pods.kubelet import Pod
+from e2e.pods.load import load
+from e2e.pods.node import Node
+from e2e.proof import Proof
+from enforcer.cli.walk import Walk
+
+Object = dict[str, Any]
+
+ISSUER: Final = "http://localhost:8085/ms-auth-server"
+"""As the demo's authorization server calls itself, wherever it runs."""
+_COUNTRY: Final = "/ms-system/country/code/AUS"
+_FORGED: Final = {"X-Auth-Subject": "root", "x_auth_subject": "root", "X-Auth-Scope": "country.write"}
+_SOME: Final = 100
+"""Requests: enough for the load to be under way."""
+
+
+class Client:
+    """Somebody outside of all pods, who gets tokens at the demo's authorization server."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self.http = httpx.Client(trust_env=False, timeout=20.0)
+
+    def token(self, scope: str = "country.read") -> str:
+        """Get a token."""
+        form = {"grant_type": "client_credentials", "client_id": "user-client-opaque", "scope": scope}
+        answer = self.http.post(f"{self._server}/oauth2/token", data={**form, "client_secret": "user-client-secret"})
+        return str(answer.raise_for_status().json()["access_token"])
+
+    def status(self, url: str, token: str | None = None) -> int:
+        """Ask, and return the status; 0 where nobody answers."""
+        try:
+            return self.ask(url, token).status_code
+        except httpx.TransportError:
+            return 0
+
+    def ask(self, url: str, token: str | None = None, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        """Ask."""
+        authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return self.http.get(url, headers={**(headers or {}), **authorization})
+
+
+def walk(proof: Proof, client: Client, enforcer: str, server: str) -> None:
+    """Go the walk, from outside of the pods."""
+    for step in Walk(client.http, enforcer, ISSUER, server).steps():
+        wrong = [str(check) for check in step.checks if not check.right]
+        proof.claim(f"{step.title}: {', '.join(check.what for check in step.checks)}", [], wrong)
+
+
+def identity(proof: Proof, client: Client, url: str, token: str) -> None:
+    """The app learns who asks, and from nobody but the enforcer."""
+    told = client.ask(url, token, _FORGED).json()
+    fields = {name: value for name, value in told.items() if name.replace("_", "-").startswith("x-auth-")}
+    who = {"x-auth-subject": "user-client-opaque", "x-auth-client": "user-client-opaque"}
+    proof.claim("the app is told who asks, whatever the client says", {**who, "x-auth-scope": "country.read"}, fields)
+
+
+def probes(proof: Proof, pod: Pod) -> None:
+    """The kubelet, which comes from outside, finds all well."""
+    wrong = [probe for probe, holds in pod.probes().items() if not holds]
+    proof.claim(f"{pod.name}: all {len(pod.probes())} probes hold, seen from the node", [], wrong)
+
+
+def confinement(proof: Proof, pod: Pod, container: str) -> None:
+    """The process is nobody, and can become nobody else."""
+    status = dict(re.findall(r"^(\w+):\s+(.*)$", pod.exec(container, "cat", "/proc/1/status"), re.MULTILINE))
+    proof.claim(f"{pod.name}: {container} runs as 65532", "65532", status["Uid"].split()[0])
+    proof.claim("without any capability", {"0" * 16}, {status[name] for name in ("CapPrm", "CapEff", "CapBnd")})
+    proof.claim("and can gain none", "1", status["NoNewPrivs"])
+
+
+def metrics(proof: Proof, client: Client, pods: Sequence[Pod], port: int) -> None:
+    """What was decided is counted, by one of the pods or another."""
+    text = "".join(client.http.get(f"http://{pod.address}:{port}/metrics").text for pod in pods)
+    counted = {reason for reason in ("ok", "missing_token", "insufficient_scope") if _sum(text, reason)}
+    proof.claim("allowed, 401 and 403 are counted", {"ok", "missing_token", "insufficient_scope"}, counted)
+
+
+def _sum(text: str, reason: str) -> float:
+    found = re.findall(rf'^enforcer_decisions_total{{.*reason="{reason}".*}} (\S+)$', text, re.MULTILINE)
+    return sum(map(float, found))
+
+
+def drain(proof: Proof, node: Node, workload: str, url: str, paths: Sequence[str], token: str) -> None:
+    """Replace a pod under load."""
+    with load(url, token, paths) as traffic:
+        eventually(lambda: traffic.answers.total() > _SOME)
+        leaving = node.of(workload)[0]
+        node.add(leaving.template)
+        node.withdraw(leaving)
+        codes = leaving.stop()
+        seen = traffic.answers.total()
+        eventually(lambda: traffic.answers.total() > seen + _SOME)
+    proof.claim(
+        f"{traffic.answers.total()} requests while a pod was replaced: none is lost", {200}, set(traffic.answers)
+    )
+    proof.claim("and every container ended well", {0}, set(codes.values()))
+
+
+def helm_test(proof: Proof, node: Node) -> None:
+    """Run the pods of `helm test`, which ask from within."""
+    for template in node.templates.values():
+        if template.annotations.get("helm.sh/hook") == "test":
+            pod = node.add(template)
+            proof.claim(f"helm test, from within: {template.name} finds all well", {0}, set(pod.wait().values()))
+            for line in pod.logs(template.containers[0].name).splitlines():
+                proof.note(line)

@@ -1,0 +1,101 @@
+"""Services as kube-proxy makes them: an address of nobody, which iptables leads to the pods behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from e2e.pods.manifests import Template
+from e2e.pods.podman import SUBNET
+from e2e.tools import attempt, run
+
+Object = dict[str, Any]
+
+_PREFIX: Final = "10.96.77"
+_INTERFACE: Final = "enforcer-e2e"
+_TO, _FROM = "ENFORCER-E2E-TO", "ENFORCER-E2E-FROM"
+_JUMPS: Final = (("PREROUTING", _TO), ("OUTPUT", _TO), ("POSTROUTING", _FROM))
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A Service and the address that it has here; None where it is headless."""
+
+    name: str
+    address: str | None
+    selector: Mapping[str, str]
+    ports: Sequence[Object]
+
+    def selects(self, template: Template) -> bool:
+        """Tell whether the pods of a template are behind it."""
+        return bool(self.selector) and self.selector.items() <= template.labels.items()
+
+
+def services(documents: Iterable[Object]) -> list[Service]:
+    """Give an address to each Service among some documents."""
+    found = (document for document in documents if document["kind"] == "Service")
+    return [
+        Service(
+            document["metadata"]["name"],
+            None if document["spec"].get("clusterIP") == "None" else f"{_PREFIX}.{number}",
+            document["spec"].get("selector") or {},
+            document["spec"]["ports"],
+        )
+        for number, document in enumerate(found, 1)
+    ]
+
+
+def target(port: Object, template: Template) -> int:
+    """Find the port that a Service's port leads to: by number, or by name among the app's containers, then sidecars."""
+    wanted = port.get("targetPort", port["port"])
+    if isinstance(wanted, int):
+        return wanted
+    # Kubernetes 1.32: pod.FindPort looks at containers first, and at native sidecars then.
+    for first in (False, True):
+        for container in template.containers:
+            if container.first is first and container.stays:
+                for declared in container.written.get("ports") or []:
+                    if declared.get("name") == wanted:
+                        return int(declared["containerPort"])
+    raise LookupError(f"no container of {template.name} names a port {wanted}")
+
+
+class Proxy:
+    """Leads addresses of Services to pods; `close` takes all of it away."""
+
+    def start(self) -> None:
+        """Begin, with nothing led anywhere."""
+        for chain in (_TO, _FROM):
+            run("iptables", "-t", "nat", "-N", chain)
+        for place, chain in _JUMPS:
+            run("iptables", "-t", "nat", "-I", place, "1", "-j", chain)
+        # Pods answer each other through this machine, or the answer would come from another address than was asked.
+        rule = ("-s", SUBNET, "-d", SUBNET, "-m", "conntrack", "--ctstate", "DNAT", "-j", "MASQUERADE")
+        run("iptables", "-t", "nat", "-A", _FROM, *rule)
+        # This machine asks nobody that it has no route to, though it takes another once the address is exchanged.
+        run("ip", "link", "add", _INTERFACE, "type", "bridge")
+        run("ip", "address", "add", f"{_PREFIX}.254/24", "dev", _INTERFACE)
+        run("ip", "link", "set", _INTERFACE, "up")
+
+    def lead(self, routes: Iterable[tuple[str, int, Sequence[tuple[str, int]]]]) -> None:
+        """Lead each (address, port) to the (address, port) of pods, in turn; new connections, and all at once."""
+        lines = [f"-A {_TO} {rule}" for address, port, pods in routes for rule in _rules(address, port, pods)]
+        text = "\n".join(("*nat", f":{_TO} - [0:0]", *lines, "COMMIT", ""))
+        run("iptables-restore", "--noflush", given=text)
+
+    def close(self) -> None:
+        """Take everything away, also what an earlier run that was killed has left."""
+        for place, chain in _JUMPS:
+            while attempt("iptables", "-t", "nat", "-D", place, "-j", chain).returncode == 0:
+                pass
+        for chain in (_TO, _FROM):
+            attempt("iptables", "-t", "nat", "-F", chain)
+            attempt("iptables", "-t", "nat", "-X", chain)
+        attempt("ip", "link", "del", _INTERFACE)
+
+
+def _rules(address: str, port: int, pods: Sequence[tuple[str, int]]) -> Iterator[str]:
+    for left, (pod, number) in zip(range(len(pods), 0, -1), pods, strict=True):
+        turn = f"-m statistic --mode nth --every {left} --packet 0 " if left > 1 else ""
+        yield f"-d {address}/32 -p tcp --dport {port} {turn}-j DNAT --to-destination {pod}:{number}"
