@@ -113,6 +113,7 @@ class Telemetry(Collector):
         self.overhead = Histogram(_OVERHEAD)
         self.in_flight: Callable[[], int] = int
         self.connections: Callable[[], int] = int
+        self.decisions_left_out: Callable[[], int] = int
         self.cache_entries: Callable[[], int] = int
         self.cache_evictions: Callable[[], Mapping[str, int]] = dict
         self.proofs: Callable[[], int] = int
@@ -177,6 +178,9 @@ class Telemetry(Collector):
                 ended.add_metric((name,), route.ended_by_reload)
         yield requests
         yield decisions
+        left_out = _counter("decisions_left_out", "Decisions that the log could not take in time.")
+        left_out.add_metric((), self.decisions_left_out())
+        yield left_out
         yield duration
         yield ended
         overhead = _histogram("overhead_duration_seconds", "From a request's head until it is with the upstream.")

@@ -23,7 +23,7 @@ PURE = (
     *("tokens.metadata", "tokens.binding", "tokens.possession", "tokens.replays", "tokens.proof"),
     *("policy.rules", "policy.matcher", "policy.decision"),
     *("policy.trial", "policy.explain", "policy.wording", "policy.cases", "policy.junit", "policy.lint"),
-    *("policy.journal", "policy.places", "policy.learn", "policy.writing", "policy.openapi"),
+    *("policy.journal", "policy.hindsight", "policy.places", "policy.learn", "policy.writing", "policy.openapi"),
     *("proxy.settings", "proxy.forwarding", "proxy.refusals", "proxy.request"),
     *("kubernetes.sidecar",),
 )

@@ -14,6 +14,7 @@ from enforcer.config.addresses import Address, Server, Url
 from enforcer.config.checks import check_answer_field, check_challenge, check_forwarding
 from enforcer.config.sources import ReadableFile, SecretElsewhere, TextElsewhere
 from enforcer.policy.rules import Mode, Rule
+from enforcer.proxy.decisions import Logged
 from enforcer.proxy.settings import ForwardingSettings, Limits, Timeouts
 from enforcer.tokens.breaker import BreakerSettings
 from enforcer.tokens.cache import CacheSettings
@@ -108,8 +109,11 @@ class Admin:
     address: Address = "127.0.0.1:9091"
     """Address and port; port 0 takes a free one. Loopback, since whoever reaches it reads the metrics."""
     credential: SecretElsewhere | None = None
-    """What `Authorization: Bearer` must carry to make it forget remembered answers, by where it is kept; refused to
-    everybody unless set."""
+    """What `Authorization: Bearer` must carry to ask why a request was refused, or have remembered answers forgotten,
+    by where it is kept; both are refused to everybody unless set."""
+    denials: Count = 256
+    """Denials that can be asked about (`GET /decisions/ID`), the last so many; none without `credential`. Bounds
+    memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +202,11 @@ class Log:
     """The least that is logged."""
     format: Literal["text", "json"] = "text"
     """Lines for people, or one JSON object a line for machines."""
+    decisions: Logged = "none"
+    """Decisions that are logged too, each as a JSON object on a line of its own: `none`, those that do not allow, or
+    `all`, as `enforcer learn` needs them. None of them unless set: strangers can make as many denials as they like."""
+    backlog: Count = 10_000
+    """Decisions that may wait to be written while standard error is slow; more are left out. Bounds memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -13,10 +14,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from enforcer.operations.logs import rfc3339
+from enforcer.policy.hindsight import why
+from enforcer.policy.journal import Decided
 from enforcer.secret import Secret
 from enforcer.telemetry import Telemetry
 
 _MOST_BYTES = 16_384  # of a request's body
+
+
+class Denials(Protocol):
+    """The last denials."""
+
+    def find(self, request_id: bytes) -> Sequence[Decided]:
+        """Return those of requests with an id, the oldest first."""
 
 
 class Memory(Protocol):
@@ -26,12 +37,13 @@ class Memory(Protocol):
         """Forget by `token`, `subject` or `client_id`; returns how many answers there were."""
 
 
-def admin(telemetry: Telemetry, memory: Memory, credential: Secret | None) -> Starlette:
+def admin(telemetry: Telemetry, memory: Memory, denials: Denials, credential: Secret | None) -> Starlette:
     """Make the operator's application.
 
     `/livez` answers as long as the process does; `/readyz` is 200 while requests are served, and 503 before that and
-    while draining; `/metrics` is Prometheus' text format. `POST /cache/purge` takes one of `token`, `subject` and
-    `client_id` as JSON, from who has the credential; without one it is refused to everybody.
+    while draining; `/metrics` is Prometheus' text format. Who has the credential, and nobody without one, may use
+    `POST /cache/purge`, which takes one of `token`, `subject` and `client_id` as JSON, and `GET /decisions/ID`, which
+    tells why the requests with that X-Request-Id were refused.
     """
 
     async def livez(request: Request) -> Response:
@@ -45,11 +57,25 @@ def admin(telemetry: Telemetry, memory: Memory, credential: Secret | None) -> St
     async def metrics(request: Request) -> Response:
         return Response(telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-    async def purge(request: Request) -> Response:
+    def stranger(request: Request) -> Response | None:
+        """Answer who may not ask; None where they may."""
         if credential is None:
             return JSONResponse({"detail": "set admin.credential to allow this"}, 403)
         if not _has(request, credential):
             return JSONResponse({"detail": "the admin credential is needed"}, 401, {"WWW-Authenticate": "Bearer"})
+        return None
+
+    async def decisions(request: Request) -> Response:
+        if refused := stranger(request):
+            return refused
+        found = denials.find(request.path_params["request_id"].encode())
+        if not found:
+            return JSONResponse({"detail": "no denial with this id is remembered"}, 404)
+        return JSONResponse({"decisions": [asdict(why(one, rfc3339(one.time))) for one in found]})
+
+    async def purge(request: Request) -> Response:
+        if refused := stranger(request):
+            return refused
         asked = await _members(request)
         if asked is None or len(asked) != 1 or not asked.keys() <= {"token", "subject", "client_id"}:
             return JSONResponse({"detail": 'expected {"token": …}, {"subject": …} or {"client_id": …}'}, 400)
@@ -62,6 +88,7 @@ def admin(telemetry: Telemetry, memory: Memory, credential: Secret | None) -> St
             Route("/readyz", readyz),
             Route("/metrics", metrics),
             Route("/cache/purge", purge, methods=["POST"]),
+            Route("/decisions/{request_id:path}", decisions),
         ]
     )
 

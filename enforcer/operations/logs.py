@@ -8,13 +8,18 @@ from datetime import UTC, datetime
 from typing import Literal
 
 
+def rfc3339(time: float) -> str:
+    """Write seconds since the epoch as a date and time (RFC 3339)."""
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds")
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: `time` (RFC 3339), `level`, `logger`, `message`, and `exception` where there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record."""
         line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": rfc3339(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),

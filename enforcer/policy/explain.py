@@ -174,7 +174,7 @@ def explain(policy: Policy, request: Request, oracle: Oracle, now: float, answer
         host=located.host.decode(),
         path="/" + b"/".join(segments).decode(),
         candidates=tuple(_candidates(policy, located)),
-        conditions=() if located.entry is None else tuple(_conditions(located.entry, located, shown, now)),
+        conditions=_of_rule(located, shown, now),
         upstream=None if located.entry is None else located.entry.rule.upstream,
         judgement=_judge(located, shown, now, answers),
     )
@@ -247,6 +247,26 @@ def _candidates(policy: Policy, located: Located) -> Iterator[Candidate]:
 
 # The conditions
 
+
+@dataclass(frozen=True, slots=True)
+class Possession:
+    """What is there of what a token is bound to, and whether it is that."""
+
+    there: str
+    holds: bool
+
+
+def _of_rule(located: Located, shown: Shown, now: float) -> tuple[Condition, ...]:
+    entry = located.entry
+    if entry is None:
+        return ()
+    possession = None
+    if isinstance(shown, Active) and (shown.bound or located.proof):
+        there = f"a DPoP proof by {located.proof}" if located.proof else located.certificate or _NONE
+        possession = Possession(there, isinstance(located.show(shown), Proven))
+    return tuple(conditions(entry, located.target.segments, shown, possession, now))
+
+
 _CREDENTIALS: Final = {
     NoToken.MISSING: "none",
     NoToken.INVALID_REQUEST: "several, or credentials that cannot be read",
@@ -255,9 +275,11 @@ _CREDENTIALS: Final = {
 _STATES: Final = {Inactive: "inactive", Unknown: "not known"}
 
 
-def _conditions(entry: Entry, located: Located, shown: Shown, now: float) -> Iterator[Condition]:
+def conditions(
+    entry: Entry, segments: Sequence[bytes], shown: Shown, possession: Possession | None, now: float
+) -> Iterator[Condition]:
     """Tell of each condition of the rule, in the order of the decision."""
-    rule, segments = entry.rule, located.target.segments
+    rule = entry.rule
     if rule.public:
         yield Condition("public", "nothing", "not looked at", True)
         return
@@ -277,10 +299,8 @@ def _conditions(entry: Entry, located: Located, shown: Shown, now: float) -> Ite
     sound = replace(shown, expires=NEVER, not_before=-NEVER, bound=False)
     yield Condition("state", "active", "active", met(anybody, sound))
     yield Condition("time", "valid now", _time(shown, now), met(anybody, replace(shown, bound=False)))
-    if shown.bound or located.proof:
-        needed = _POSSESSION[binding(shown.claims).kind]
-        there = f"a DPoP proof by {located.proof}" if located.proof else located.certificate or _NONE
-        yield Condition("possession", needed, there, isinstance(located.show(shown), Proven))
+    if possession is not None:
+        yield Condition("possession", _POSSESSION[binding(shown.claims).kind], possession.there, possession.holds)
     for part in _parts(entry, segments):
         yield Condition(part.name, part.needed, part.there(shown), met(part.rule, sound))
 

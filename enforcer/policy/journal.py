@@ -3,19 +3,50 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from enforcer.policy.decision import Evidence, Label
+from enforcer.policy.explain import NO_RULE, Refused
+from enforcer.policy.rules import Rule
+from enforcer.tokens.answer import Active
+from enforcer.tokens.possession import Fault, Proven
+
+
+class Decided(NamedTuple):
+    """A decision as it was taken: all that is told of it later, and nothing that must not be.
+
+    `time` is seconds since the epoch; `path` as sent, without query, empty where it was not read; `rule` None where
+    there is none; `evidence` what the token was worth, None where nobody looked; `shown` whether its sender holds what
+    it is bound to, None where that was not asked; `answer` the refusal, or what it would be were the rule enforced,
+    None where the request was allowed.
+    """
+
+    time: float
+    request_id: bytes | None
+    method: bytes
+    path: bytes
+    segments: Sequence[bytes]
+    rule: Rule | None
+    label: Label
+    evidence: Evidence | None
+    shown: Proven | Fault | None
+    answer: Refused | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One decision.
 
-    `time` is RFC 3339; `path` as sent, without query; `route` the rule's name or `_none`; `decision` is `allow`, `deny`
-    or `would_deny` (refused, were the rule enforced); `scopes` and `client_id` are None where no active token was seen.
+    `time` is RFC 3339; `request_id` the value of X-Request-Id, None where a request that was allowed had none; `path`
+    as sent, without query, empty where it could not be read; `route` the rule's name or `_none`; `decision` is `allow`,
+    `deny`, `would_deny` (refused, were the rule enforced) or `error`; `scopes` and `client_id` are None where no active
+    token was seen.
     """
 
     time: str
+    request_id: str | None = None
     method: str
     path: str
     route: str
@@ -26,7 +57,24 @@ class Record:
 
     def write(self) -> str:
         """Write the line, without its line break."""
-        return json.dumps(asdict(self))
+        return json.dumps({name: getattr(self, name) for name in self.__slots__})
+
+
+def record(decided: Decided, time: str) -> Record:
+    """Make the record of a decision; `time` is its own, as RFC 3339 has it."""
+    active = decided.evidence if isinstance(decided.evidence, Active) else None
+    decision, reason = decided.label
+    return Record(
+        time=time,
+        request_id=None if decided.request_id is None else decided.request_id.decode(),
+        method=decided.method.decode(),
+        path=decided.path.decode(),
+        route=NO_RULE if decided.rule is None else decided.rule.name,
+        decision=decision,
+        reason=reason,
+        scopes=None if active is None else tuple(sorted(active.scopes)),
+        client_id=None if active is None else active.client_id,
+    )
 
 
 def parse(line: bytes) -> Record | None:
@@ -38,16 +86,17 @@ def parse(line: bytes) -> Record | None:
     if not isinstance(members, dict):
         return None
     texts = [members.get(name) for name in ("time", "method", "path", "route", "decision", "reason")]
-    scopes, client_id = members.get("scopes"), members.get("client_id")
+    request_id, scopes, client_id = (members.get(name) for name in ("request_id", "scopes", "client_id"))
     if not all(isinstance(text, str) for text in texts):
         return None
     if scopes is not None and not (isinstance(scopes, list) and all(isinstance(scope, str) for scope in scopes)):
         return None
-    if client_id is not None and not isinstance(client_id, str):
+    if not all(text is None or isinstance(text, str) for text in (request_id, client_id)):
         return None
     time, method, path, route, decision, reason = map(str, texts)
     return Record(
         time=time,
+        request_id=request_id,
         method=method,
         path=path,
         route=route,

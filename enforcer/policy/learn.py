@@ -120,7 +120,7 @@ class Learner:
 
 def _left_out(record: Record) -> str:
     """Say why a decision makes no rule; nothing where it may make one."""
-    if record.decision == "deny":
+    if record.decision in ("deny", "error"):
         return "requests that were refused"
     if record.reason == Reason.PUBLIC:
         return "requests under public rules"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.policy.decision import WOULD_DENY, Allow
 from enforcer.proxy import refusals
+from enforcer.proxy.decisions import identify
 from enforcer.proxy.forwarding import STATUS_LINES, Kind, request_head, trailers
 from enforcer.proxy.judgement import Judgement
 from enforcer.proxy.refusals import OwnAnswer, Refusal
@@ -32,6 +33,7 @@ _log = logging.getLogger("enforcer.proxy")
 # RFC 9110 §9.2.2, less PUT and DELETE with a body, which was streamed and is gone
 _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 _EXPECT: Final = int(Kind.EXPECT)
+_REJECTED: Final = ("error", "request_rejected")
 _CLIENT_GONE: Final = 499  # as nginx counts a client that left before its answer
 
 
@@ -279,15 +281,17 @@ class Exchange(Judgement):
         if self._status:
             self._abort()
         else:
-            self._refuse(refusals.UPSTREAM[error.reason])
+            self._refuse(refusals.UPSTREAM[error.reason], identify(request))
 
     # Ends
 
     def _reject(self, refusal: Refusal) -> None:
         """Refuse a request that was not judged, and the connection that it came on."""
-        self._route.metrics.decisions["error", "request_rejected"] += 1
+        self._route.metrics.decisions[_REJECTED] += 1
         self.close = True
-        self._refuse(refusal)
+        request_id = identify(self.request)
+        self._keep(request_id, _REJECTED, None, refusal)
+        self._refuse(refusal, request_id)
 
     def _give_up(self, refusal: Refusal) -> None:
         """End it whatever its state: with a refusal where the answer has not begun."""
@@ -296,18 +300,18 @@ class Exchange(Judgement):
             self._abort()
         elif not self._over:
             self.close = True
-            self._refuse(refusal)
+            self._refuse(refusal, identify(self.request))
 
-    def _refuse(self, refusal: OwnAnswer) -> None:
+    def _refuse(self, refusal: OwnAnswer, request_id: bytes = b"") -> None:
         self._status = refusal.status
         client = self._client
         if not self.received and self.request.has_body:
             self.close = True
         if client.closing and not client.waits:
             self.close = True
-        gateway = client.gateway
+        date, request = client.gateway.date, self.request
         answer = refusal.render(
-            gateway.date, close=self.close, head_only=self.request.method == b"HEAD", old=self.request.old
+            date, close=self.close, head_only=request.method == b"HEAD", old=request.old, request_id=request_id
         )
         client.transport.write(answer)
         self._finish(perf_counter())

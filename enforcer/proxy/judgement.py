@@ -15,9 +15,22 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Final
 
 from enforcer.errors import IntrospectionError, MalformedRequestError
-from enforcer.policy.decision import UNPROVEN, Allow, Deny, Evidence, Unasked, decide, decide_bound
+from enforcer.policy.decision import (
+    UNPROVEN,
+    WOULD_DENY,
+    Allow,
+    Deny,
+    Evidence,
+    Label,
+    Reason,
+    Unasked,
+    decide,
+    decide_bound,
+)
+from enforcer.policy.journal import Decided
 from enforcer.policy.matcher import choose
 from enforcer.proxy import refusals
+from enforcer.proxy.decisions import given_id, identify, path_of
 from enforcer.proxy.proofs import ProofWaiter
 from enforcer.proxy.refusals import Answers, Refusal
 from enforcer.proxy.request import RequestHead
@@ -52,8 +65,8 @@ class Judgement(ABC):
         """Send the request on; `identity` is of the one who is known to have sent it."""
 
     @abstractmethod
-    def _refuse(self, refusal: Refusal) -> None:
-        """Answer the request."""
+    def _refuse(self, refusal: Refusal, request_id: bytes) -> None:
+        """Answer the request; `request_id` is what can be asked about later."""
 
     @abstractmethod
     def _reject(self, refusal: Refusal) -> None:
@@ -111,7 +124,7 @@ class Judgement(ABC):
         route = self._route
         if isinstance(token, NoToken):
             verdict = decide(route.requirement, token, self._segments, 0.0, route.reports)
-            self._settle(verdict, b"", route.refusals.dpop)
+            self._settle(verdict, b"", token, route.refusals.dpop)
         elif len(token) > self.request.snapshot.limits.token:
             self._reject(refusals.TOKEN_TOO_LARGE)
         else:
@@ -151,11 +164,13 @@ class Judgement(ABC):
         route = self._route
         verdict = decide(route.requirement, entry.answer, self._segments, time(), route.reports)
         if isinstance(verdict, Allow):
+            if route.watched:
+                self._tell(verdict.label, entry.answer, None)
             self._forward(verdict, entry.prepared)
         elif verdict is UNPROVEN:
             self._conclude_bound(entry, self._shown_certificate, route.refusals.bearer)
         else:
-            self._deny(verdict, None)
+            self._deny(verdict, entry.answer, None)
 
     def _conclude_with_proof(self, entry: Entry[bytes], token: bytes) -> None:
         def shown(answer: Active) -> Proven | Fault:
@@ -168,35 +183,84 @@ class Judgement(ABC):
         return with_certificate(answer, self._client.peer.thumbprint(self.request))
 
     def _conclude_bound(self, entry: Entry[bytes], show: Callable[[Active], Proven | Fault], answers: Answers) -> None:
+        answer = entry.answer
+        unbound = isinstance(answer, Active) and not answer.bound
+        shown: Proven | Fault | None = Fault.UNBOUND if unbound else None
+
         def noted(answer: Active) -> Proven | Fault:
+            nonlocal shown
             shown = show(answer)
             if isinstance(shown, Fault):
                 _log.debug("a bound token does not count: %s", shown)
             return shown
 
         route = self._route
-        verdict = decide_bound(route.requirement, entry.answer, noted, self._segments, time(), route.reports)
-        self._settle(verdict, entry.prepared, answers)
+        verdict = decide_bound(route.requirement, answer, noted, self._segments, time(), route.reports)
+        self._settle(verdict, entry.prepared, answer, answers, shown)
 
     def _decide(self, evidence: Evidence, refusal: Refusal | None) -> None:
         """Judge by why it is not known what the token is worth; `refusal` is the answer, the rule's own if None."""
         route = self._route
         verdict = decide(route.requirement, evidence, self._segments, 0.0, route.reports)
         if isinstance(verdict, Allow):
+            if route.watched:
+                self._tell(verdict.label, evidence, refusal)
             self._forward(verdict, b"")
         else:
-            self._deny(verdict, refusal)
+            self._deny(verdict, evidence, refusal)
 
-    def _settle(self, verdict: Allow | Deny, identity: bytes, answers: Answers) -> None:
+    def _settle(
+        self,
+        verdict: Allow | Deny,
+        identity: bytes,
+        evidence: Evidence,
+        answers: Answers,
+        shown: Proven | Fault | None = None,
+    ) -> None:
         """Do what was decided of a request with a bound token; it is refused in the words of `answers`."""
         if isinstance(verdict, Allow):
+            if self._route.watched:
+                self._tell(verdict.label, evidence, answers.get(Reason(verdict.label[1])), shown)
             self._forward(verdict, identity)
         else:
-            self._deny(verdict, answers[verdict.reason])
+            self._deny(verdict, evidence, answers[verdict.reason], shown)
 
-    def _deny(self, verdict: Deny, refusal: Refusal | None) -> None:
+    def _deny(
+        self, verdict: Deny, evidence: Evidence, refusal: Refusal | None, shown: Proven | Fault | None = None
+    ) -> None:
         self._route.metrics.decisions[verdict.label] += 1
-        self._refuse(refusal or self._route.refusals.bearer[verdict.reason])
+        refusal = refusal or self._route.refusals.bearer[verdict.reason]
+        request_id = identify(self.request)
+        self._keep(request_id, verdict.label, evidence, refusal, shown)
+        self._refuse(refusal, request_id)
+
+    def _tell(
+        self, label: Label, evidence: Evidence, refusal: Refusal | None, shown: Proven | Fault | None = None
+    ) -> None:
+        """Tell of a request that is forwarded; `refusal` is what its answer would be, the rule's own if None."""
+        decision, reason = label
+        if decision == WOULD_DENY and refusal is None:
+            refusal = self._route.refusals.bearer[Reason(reason)]
+        self._keep(given_id(self.request), label, evidence, refusal, shown)
+
+    def _keep(
+        self,
+        request_id: bytes | None,
+        label: Label,
+        evidence: Evidence | None,
+        refusal: Refusal | None,
+        shown: Proven | Fault | None = None,
+    ) -> None:
+        """Keep what was decided for those who ask later; without evidence the request was not read as far as that."""
+        request = self.request
+        keeping = request.snapshot.keeping
+        if keeping is not None:
+            requirement = self._route.requirement
+            rule = None if requirement is None else requirement.rule
+            path, segments = (b"", ()) if evidence is None else path_of(request, self._segments)
+            method, now = request.method, time()
+            decided = Decided(now, request_id, method, path, segments, rule, label, evidence, shown, refusal)
+            self._client.gateway.decisions.take(decided, keeping)
 
     def _internal_error(self) -> None:
         _log.exception("internal error")

@@ -29,10 +29,12 @@ class OwnAnswer:
         self._start = "\r\n".join(lines).encode()
         self._body = body
 
-    def render(self, date: bytes, *, close: bool, head_only: bool, old: bool = False) -> bytes:
+    def render(self, date: bytes, *, close: bool, head_only: bool, old: bool = False, request_id: bytes = b"") -> bytes:
         """Write the answer. `date` is a whole Date line; `old`: an HTTP/1.0 client that wants its connection kept."""
-        connection = _CLOSE if close else b"Connection: keep-alive\r\n" if old else b""
-        return b"%b%b%b\r\n%b" % (self._start, date, connection, b"" if head_only else self._body)
+        own = _CLOSE if close else b"Connection: keep-alive\r\n" if old else b""
+        if request_id:
+            own += b"X-Request-Id: %b\r\n" % request_id
+        return b"%b%b%b\r\n%b" % (self._start, date, own, b"" if head_only else self._body)
 
 
 class Refusal(OwnAnswer):

@@ -10,6 +10,7 @@ from typing import Final
 
 from enforcer.policy.matcher import Matcher, Methods
 from enforcer.policy.rules import Requirement
+from enforcer.proxy.decisions import Keeping
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.proofs import Proofs
 from enforcer.proxy.refusals import RuleRefusals
@@ -33,12 +34,13 @@ class Upstream:
 class Route:
     """A rule with all that a request under it needs; `requirement` None is the route of requests without a rule.
 
-    `reports`: what it denies is forwarded all the same. `asks`: it must be known what the token is worth, which may
-    end what it began (`ends_with_token`).
+    `reports`: what it denies is forwarded all the same. `watched`: what is forwarded is told of too. `asks`: it must be
+    known what the token is worth, which may end what it began (`ends_with_token`).
     """
 
     requirement: Requirement | None
     reports: bool
+    watched: bool
     asks: bool
     ends_with_token: bool
     refusals: RuleRefusals
@@ -57,7 +59,8 @@ class Snapshot:
     """One configuration, made ready. `located` remembers request-targets that were read already, with their host where
     it makes a difference (`by_host`).
 
-    `would_deny_field` names the field of an answer that tells what its request would have been refused for.
+    `would_deny_field` names the field of an answer that tells what its request would have been refused for; `keeping`
+    says what is kept of decisions, None where nothing is.
     """
 
     matcher: Matcher[Route]
@@ -67,6 +70,7 @@ class Snapshot:
     timeouts: Timeouts
     proofs: Proofs
     would_deny_field: bytes | None
+    keeping: Keeping | None
     by_host: bool
     located: dict[bytes | tuple[bytes, bytes], Located] = field(default_factory=dict)
 

@@ -15,6 +15,7 @@ from enforcer.config.model import Upstream as UpstreamSettings
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.rules import Path as PathTemplate
 from enforcer.policy.rules import Requirement, Rule
+from enforcer.proxy.decisions import Keeping
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.proofs import Proofs
 from enforcer.proxy.refusals import Refusals
@@ -82,12 +83,16 @@ def assemble(
 
     refusals = Refusals(config.challenge, config.dpop)
 
+    keeping = _keeping(config)
+    everything = config.log.decisions == "all"
+
     def route(rule: Rule) -> tuple[Place, Route]:
         path = PathTemplate.parse(rule.path)
         reports = rule.mode == "report"
         found = Route(
             requirement=Requirement(rule, path),
             reports=reports,
+            watched=reports or everything,
             asks=not rule.public,
             ends_with_token=config.forwarding.end_with_token and not reports,
             refusals=refusals.of(rule),
@@ -102,6 +107,7 @@ def assemble(
     no_route = Route(
         requirement=None,
         reports=reports,
+        watched=reports or everything,
         asks=reports,
         ends_with_token=False,
         refusals=refusals.of(None),
@@ -115,7 +121,7 @@ def assemble(
     field = None if config.would_deny_field is None else config.would_deny_field.encode()
     proofs = Proofs(config.dpop, lease.take("replays", make=ReplayCache))
     limits, timeouts = config.limits, config.timeouts
-    snapshot = Snapshot(matcher, no_route, forwarding, limits, timeouts, proofs, field, matcher.by_host)
+    snapshot = Snapshot(matcher, no_route, forwarding, limits, timeouts, proofs, field, keeping, matcher.by_host)
     return snapshot, Memory(cache, tuple(verifiers.values()))
 
 
@@ -125,3 +131,11 @@ _HOW_IT_IS_ASKED: Final = {"client_secret", "tls", "timeout", "max_answer", "ret
 def _says(server: AuthorizationServer) -> tuple[object, ...]:
     """Return the settings that decide what a server says: while they stay, what it has said is remembered."""
     return tuple(getattr(server, field.name) for field in fields(server) if field.name not in _HOW_IT_IS_ASKED)
+
+
+def _keeping(config: Config) -> Keeping | None:
+    """Return what is kept of decisions; without the credential nobody can ask for the last denials."""
+    denials = 0 if config.admin.credential is None else config.admin.denials
+    if not denials and config.log.decisions == "none":
+        return None
+    return Keeping(denials, config.log.decisions, config.log.backlog)

@@ -8,6 +8,7 @@ import logging
 import math
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -21,6 +22,7 @@ from enforcer.config.load import Loaded, load
 from enforcer.config.overrides import Override
 from enforcer.operations import logs
 from enforcer.operations.admin import admin
+from enforcer.operations.journal import Writer
 from enforcer.proxy.gateway import Gateway
 from enforcer.server.assembly import assemble
 from enforcer.server.listening import admit, bind, name_of
@@ -66,13 +68,16 @@ async def _serve(loaded: Loaded, gateway_sockets: list[socket.socket], admin_soc
     )
     back = _Server(
         uvicorn.Config(
-            admin(telemetry, memory, config.admin.credential),
+            admin(telemetry, memory, gateway.decisions, config.admin.credential),
             lifespan="off",
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=1,
         )
     )
+
+    journal = Writer(gateway.decisions.backlog, sys.stderr)
+    ticker.add(journal.look)
 
     def stop(delay: float) -> None:
         if telemetry.draining:
@@ -106,6 +111,7 @@ async def _serve(loaded: Loaded, gateway_sockets: list[socket.socket], admin_soc
     back.should_exit = True
     await behind
     ticker.stop()
+    journal.close()
     _log.info("stopped")
 
 

@@ -202,5 +202,5 @@ class Memory:
     def purge(self, what: str, value: str) -> int:
         """Forget by `token`, `subject` or `client_id`; returns how many answers there were."""
         if what == "token":
-            return sum(verifier.purge(value.encode()) for verifier in self._verifiers)
+            return sum(verifier.purge(value.encode("utf-8", "surrogatepass")) for verifier in self._verifiers)
         return self._cache.purge(**{what: value})

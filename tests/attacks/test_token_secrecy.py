@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import re
 from urllib.parse import unquote
 
 import pytest
@@ -95,6 +96,14 @@ def _requests() -> list[str]:
         f"GET /api/x HTTP/1.1\r\nHost: app\r\nAuthorization: {good}\r\n\r\n",
         f"GET /api/x HTTP/1.1\r\nHost: app\r\nAuthorization: Basic {good}\r\n\r\n",
         _GET.format("/api/x", good, "Transfer-Encoding: chunked\r\n") + f"{good}\r\n",
+        _GET.format("/admin", good, f"X-Request-Id: {good}\r\n"),
+        _GET.format("/admin", good, f"X-Request-Id: of-{good}\r\n"),
+        _GET.format("/admin", good, f"X-Request-Id: {_MARKER}\r\n"),
+        _GET.format("/admin//", good, f"X-Request-Id: {good}\r\n"),
+        _GET.format(f"/admin?access_token={good}", "other", f"X-Request-Id: {good}\r\n"),
+        _GET.format(f"/admin/{good}", good, ""),
+        _GET.format(f"/admin/{good}".replace("M", "%4d"), good, ""),
+        _GET.format(f"/admin/{_MARKER}", good, ""),
     ]
 
 
@@ -113,14 +122,17 @@ def _told(laid: Bed) -> list[bytes]:
     return told
 
 
-def _asked(laid: Bed) -> list[bytes]:
-    """Ask the operator's side for all it has, and return what it says."""
+def _asked(laid: Bed, told: list[bytes]) -> list[bytes]:
+    """Ask the operator's side for all it has, of what the enforcer has told too, and return what it says."""
     said = []
+    ids = re.findall(rb"X-Request-Id: ([^\s{]+)", b"".join(told))
+    assert len(ids) > 30
     purge = json.dumps({"token": _MARKER + ".good"})
     odd = f'{{"token": "{_MARKER}\\ud800"}}'
     for method, path, body in (
         ("GET", "/metrics", None), ("GET", "/livez", None), ("GET", "/readyz", None), ("GET", f"/{_MARKER}", None),
         ("POST", "/cache/purge", purge), ("POST", "/cache/purge", odd), ("POST", "/cache/purge", _MARKER),
+        ("GET", f"/decisions/{_MARKER}", None), *(("GET", f"/decisions/{one.decode()}", None) for one in ids),
     ):  # fmt: skip
         connection = http.client.HTTPConnection("127.0.0.1", laid.enforcer.admin_port, timeout=10)
         connection.request(method, path, body, {"Authorization": "Bearer operator"})
@@ -132,18 +144,24 @@ def _asked(laid: Bed) -> list[bytes]:
 
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_token_is_told_to_nobody(style: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No answer of the enforcer's own, no metric, no answer to the operator and no log line holds token or secret."""
+    """No answer of the enforcer's own, no metric, no answer to the operator and no log line holds token or secret.
+
+    As CVE-2022-23469 did: at the most talkative level.
+    """
     monkeypatch.setenv("ADMIN_CREDENTIAL", "operator")
-    log = {"level": "debug", "format": style}
+    log = {"level": "debug", "format": style, "decisions": "all"}
     with bed(_app, _judge, log=log, admin={"credential": {"env": "ADMIN_CREDENTIAL"}}) as laid:
         told = _told(laid)
-        asked = _asked(laid)
+        asked = _asked(laid, told)
         reached = b"".join(head for head, _ in laid.upstream.requests)
         assert laid.enforcer.stop() == 0
         assert laid.enforcer.process.stderr is not None
         log_lines = "".join(laid.enforcer.lines) + laid.enforcer.process.stderr.read()
     assert len(told) > 30
     assert b"enforcer_requests_total" in b"".join(asked)
+    assert b'"reason":"insufficient_scope"' in b"".join(asked)
+    assert b"Internal Server Error" not in b"".join(asked)
+    assert '"reason": "insufficient_scope"' in log_lines
     assert _MARKER.encode() in reached
     basic = base64.b64encode(f"enforcer:{SECRET}".encode()).decode()
     for secret in (_MARKER, _MARKER[7:], SECRET, basic):

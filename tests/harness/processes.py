@@ -32,16 +32,22 @@ class Enforcer:
 
     def log(self) -> str:
         """Return all that it has logged until now."""
-        stream = self.process.stderr
-        assert stream is not None
-        while select.select([stream], [], [], 0)[0] and (line := stream.readline()):
-            self.lines.append(line)
+        while more := _logged(self.process, 0.0):
+            self.lines.append(more)
         return "".join(self.lines)
 
     def stop(self) -> int:
         """Send SIGTERM, and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(_PATIENCE)
+
+
+def _logged(process: subprocess.Popen[str], patience: float) -> str:
+    """Return what a process logs next; nothing where there is nothing within `patience` seconds, or no more at all."""
+    assert process.stderr is not None
+    # Not by the stream, which reads more than it returns: what it holds back could not be waited for.
+    descriptor = process.stderr.fileno()
+    return os.read(descriptor, 65536).decode() if select.select([descriptor], [], [], patience)[0] else ""
 
 
 @contextmanager
@@ -64,12 +70,11 @@ def enforcer(
         deadline = time.monotonic() + _PATIENCE
         try:
             while True:
-                ready = select.select([process.stderr], [], [], deadline - time.monotonic())[0]
-                line = process.stderr.readline() if ready else ""
-                if not line:
+                more = _logged(process, max(0.0, deadline - time.monotonic()))
+                if not more:
                     raise AssertionError("the enforcer did not start:\n" + "".join(lines))
-                lines.append(line)
-                if found := _SERVING.search(line):
+                lines.append(more)
+                if found := _SERVING.search("".join(lines)):
                     yield Enforcer(int(found[2]), int(found[4]), process, path, lines)
                     return
         finally:

@@ -4,8 +4,25 @@ import httpx
 import pytest
 
 from enforcer.operations.admin import admin
+from enforcer.policy.journal import Decided
+from enforcer.policy.rules import Rule
+from enforcer.proxy.refusals import Refusal
 from enforcer.secret import Secret
 from enforcer.telemetry import Telemetry
+from enforcer.tokens.answer import from_claims
+
+DENIED = Decided(
+    1_700_000_000.25,
+    b"7f/8",
+    b"GET",
+    b"/a",
+    [b"a"],
+    Rule(name="read a", path="/a", scopes=("a",)),
+    ("deny", "insufficient_scope"),
+    from_claims({"scope": "b", "client_id": "walker"}),
+    None,
+    Refusal(403, "the token lacks a scope", challenges=('Bearer error="insufficient_scope"',)),
+)
 
 
 class Memory:
@@ -19,11 +36,18 @@ class Memory:
         return 2
 
 
+class Denials:
+    """Has two denials of one request id, and none of another."""
+
+    def find(self, request_id: bytes) -> list[Decided]:
+        return [DENIED, DENIED._replace(method=b"HEAD")] if request_id == b"7f/8" else []
+
+
 def call(
     method: str, path: str, telemetry: Telemetry, memory: Memory, credential: Secret | None, **request: object
 ) -> httpx.Response:
     async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app=admin(telemetry, memory, credential))
+        transport = httpx.ASGITransport(app=admin(telemetry, memory, Denials(), credential))
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
             return await client.request(method, path, **request)  # type: ignore[arg-type]
 
@@ -50,8 +74,7 @@ def test_metrics_are_prometheus_text() -> None:
 
 PURGE = {"subject": "joe"}
 
-
-@pytest.mark.parametrize(
+who_asks = pytest.mark.parametrize(
     ("credential", "sent", "status"),
     [
         pytest.param(None, "Bearer anything", 403, id="none configured"),
@@ -62,6 +85,9 @@ PURGE = {"subject": "joe"}
         pytest.param(Secret("s3cret"), "bearer s3cret", 200, id="right"),
     ],
 )
+
+
+@who_asks
 def test_only_the_credential_purges(credential: Secret | None, sent: str, status: int) -> None:
     """And nothing is forgotten for anybody else; the credential is in no answer."""
     memory = Memory()
@@ -96,3 +122,43 @@ def test_a_purge_names_one_thing(body: bytes, status: int) -> None:
     assert answer.status_code == status
     assert len(memory.purged) == (status == 200)
     assert answer.json() == {"purged": 2} if status == 200 else "expected" in answer.json()["detail"]
+
+
+@who_asks
+def test_only_the_credential_is_told_of_denials(credential: Secret | None, sent: str, status: int) -> None:
+    """Whoever else asks learns nothing of who was refused what."""
+    headers = {"authorization": sent.strip()}
+    answer = call("GET", "/decisions/7f/8", Telemetry("1"), Memory(), credential, headers=headers)
+    assert answer.status_code == status
+    assert ("read a" in answer.text) == (status == 200)
+    assert "s3cret" not in answer.text
+
+
+def test_a_denial_is_told_of_by_its_request_id() -> None:
+    """All of that id, since clients choose them; the members are those of `Hindsight`."""
+    headers = {"authorization": "Bearer s"}
+    answer = call("GET", "/decisions/7f%2F8", Telemetry("1"), Memory(), Secret("s"), headers=headers)
+    first, second = answer.json()["decisions"]
+    conditions = first.pop("conditions")
+    assert first == {
+        "time": "2023-11-14T22:13:20.250+00:00",
+        "request_id": "7f/8",
+        "method": "GET",
+        "path": "/a",
+        "rule": "read a",
+        "decision": "deny",
+        "reason": "insufficient_scope",
+        "status": 403,
+        "detail": "the token lacks a scope",
+        "challenges": ['Bearer error="insufficient_scope"'],
+    }
+    assert conditions[-1] == {"name": "scopes", "needed": "a", "there": "b", "met": False}
+    assert second["method"] == "HEAD"
+
+
+@pytest.mark.parametrize("request_id", ["other", "7f", "%C3%A9", "%FF", ""])
+def test_an_id_that_nobody_remembers_is_404(request_id: str) -> None:
+    """It was allowed, or it is too long ago, or there was none."""
+    headers = {"authorization": "Bearer s"}
+    answer = call("GET", f"/decisions/{request_id}", Telemetry("1"), Memory(), Secret("s"), headers=headers)
+    assert (answer.status_code, "detail" in answer.json()) == (404, True)

@@ -1,5 +1,6 @@
 """All ways to ask a policy give the same decision: the matcher and `decide`, explain, and tests."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,10 +12,13 @@ from pydantic import TypeAdapter
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.cases import Cases, run
 from enforcer.policy.decision import decide, decide_bound
-from enforcer.policy.explain import MALFORMED, NO_RULE, Choice, explain, judge
+from enforcer.policy.explain import MALFORMED, NO_RULE, Choice, Condition, Explanation, explain, judge
+from enforcer.policy.hindsight import Hindsight, why
+from enforcer.policy.journal import Decided
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.rules import Mode, Path, Requirement, Rule
-from enforcer.policy.trial import Request, shown
+from enforcer.policy.trial import Policy, Request, shown
+from enforcer.proxy.refusals import Refusal
 from enforcer.tokens.answer import Active, from_claims
 from enforcer.tokens.possession import with_certificate, with_key
 from enforcer.wire.target import parse
@@ -137,6 +141,9 @@ def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
     assert chosen == ([] if name == NO_RULE else [name])
     leads_to = {entry.rule.name: entry.rule.upstream for entry in found_in.entries}
     assert explanation.upstream == leads_to.get(name)
+    if explanation.path is not None:
+        told = afterwards(found_in, request, claims, explanation).conditions
+        assert list(map(essence, told)) == list(map(essence, explanation.conditions))
 
     test = {
         "name": "t",
@@ -151,6 +158,33 @@ def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
     }
     (outcome,) = run(CASES.validate_python({"tests": [test]}), found_in, NOW, ANSWERS)
     assert outcome.differences == ()
+
+
+def essence(condition: Condition) -> Condition:
+    """Leave out of what was there what only the request itself tells: the key or certificate that was shown."""
+    return replace(condition, there="") if condition.name == "possession" else condition
+
+
+def afterwards(
+    found_in: Policy, request: Request, claims: dict[str, Any] | None, explanation: Explanation
+) -> Hindsight:
+    """Tell why, of what is kept of the decision."""
+    located = found_in.locate(request)
+    judgement = explanation.judgement
+    evidence = shown(None if claims is None else from_claims(claims), located.target.query)
+    kept = Decided(
+        time=NOW,
+        request_id=None,
+        method=located.method,
+        path=request.target.partition("?")[0].encode(),
+        segments=located.target.segments,
+        rule=None if located.entry is None else located.entry.rule,
+        label=(judgement.decision, judgement.reason),
+        evidence=evidence,
+        shown=located.show(evidence) if isinstance(evidence, Active) and (evidence.bound or request.proof) else None,
+        answer=judgement.reply or judgement.enforced or Refusal(403, "whatever it would have been"),
+    )
+    return why(kept, "now")
 
 
 def facts(claims: dict[str, Any]) -> dict[str, Any]:

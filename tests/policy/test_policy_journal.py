@@ -6,10 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.policy.journal import Record, parse
+from enforcer.errors import IntrospectionFailure
+from enforcer.policy.decision import Evidence, Unasked
+from enforcer.policy.journal import Decided, Record, parse, record
+from enforcer.policy.rules import Rule
+from enforcer.proxy.refusals import Refusal
+from enforcer.tokens.answer import INACTIVE, from_claims
+from enforcer.tokens.bearer import NoToken
 
 RECORD = Record(
     time="2026-11-23T16:25:00Z",
+    request_id="7f",
     method="GET",
     path="/a/b",
     route="read",
@@ -24,6 +31,7 @@ def test_a_decision_is_one_line_of_json() -> None:
     """With these members."""
     assert json.loads(RECORD.write()) == {
         "time": "2026-11-23T16:25:00Z",
+        "request_id": "7f",
         "method": "GET",
         "path": "/a/b",
         "route": "read",
@@ -41,6 +49,7 @@ texts = st.text(max_size=5)
     st.builds(
         Record,
         time=texts,
+        request_id=st.none() | texts,
         method=texts,
         path=texts,
         route=texts,
@@ -68,6 +77,7 @@ def test_what_is_written_is_read(record: Record) -> None:
         RECORD.write().replace('["a", "b"]', '"a b"').encode(),
         RECORD.write().replace('["a", "b"]', "[1]").encode(),
         RECORD.write().replace('"walker"', "1").encode(),
+        RECORD.write().replace('"7f"', "7").encode(),
         RECORD.write().encode()[:-1],
         b'"\xff"',
         b"[" * 100_000,
@@ -85,7 +95,45 @@ def test_members_that_are_not_known_are_passed_over() -> None:
 
 def test_a_line_without_a_token_has_neither_scopes_nor_client() -> None:
     """Absent is null."""
-    line = {name: value for name, value in json.loads(RECORD.write()).items() if name not in ("scopes", "client_id")}
+    optional = ("request_id", "scopes", "client_id")
+    line = {name: value for name, value in json.loads(RECORD.write()).items() if name not in optional}
     found = parse(json.dumps(line).encode())
     assert found is not None
-    assert (found.scopes, found.client_id) == (None, None)
+    assert (found.request_id, found.scopes, found.client_id) == (None, None, None)
+
+
+RULE = Rule(name="read", path="/a/**", scopes=("a",))
+DENIED = Decided(
+    1_700_000_000.5,
+    b"7f",
+    b"GET",
+    b"/a/b",
+    [b"a", b"b"],
+    RULE,
+    ("deny", "insufficient_scope"),
+    from_claims({"scope": "c b", "client_id": "walker", "sub": "alice", "secret": "claim"}),
+    None,
+    Refusal(403, "the token lacks a scope"),
+)
+
+
+def test_a_decision_is_recorded_with_what_may_be_told_of_the_token() -> None:
+    """Scopes in order and the client; no other claim."""
+    assert record(DENIED, "2023-11-14T22:13:20.500+00:00") == Record(
+        time="2023-11-14T22:13:20.500+00:00",
+        request_id="7f",
+        method="GET",
+        path="/a/b",
+        route="read",
+        decision="deny",
+        reason="insufficient_scope",
+        scopes=("b", "c"),
+        client_id="walker",
+    )
+
+
+@pytest.mark.parametrize("evidence", [None, INACTIVE, NoToken.MISSING, IntrospectionFailure.TIMEOUT, Unasked.TOO_MANY])
+def test_a_decision_without_an_active_token_is_recorded_without_its_facts(evidence: Evidence | None) -> None:
+    """Whatever stood in its place."""
+    found = record(DENIED._replace(evidence=evidence, rule=None, request_id=None), "now")
+    assert (found.route, found.request_id, found.scopes, found.client_id) == ("_none", None, None, None)

@@ -52,6 +52,7 @@ LOG = [
     record("GET /health", None, None, reason="no_rule"),
     record("POST /login", None, None, reason="missing_token"),
     record("GET /orders/7", decision="deny"),
+    record("GET /orders/7", None, None, decision="error", reason="introspection_timeout"),
     record("GET /docs", None, None, decision="allow", reason="public"),
     record("GET /orders/7", reason="expired_token"),
     record("GET /orders/7", None, reason="inactive_token"),
@@ -64,7 +65,7 @@ PROPOSAL = """\
 # look at each rule before you use it, and give it a name that says what it is for.
 # Left out, lines that are no decisions: 1
 # Left out, requests that no rule can be for: 1
-# Left out, requests that were refused: 1
+# Left out, requests that were refused: 2
 # Left out, requests under public rules: 1
 # Left out, requests with a token that is not good: 2
 

@@ -1,0 +1,79 @@
+"""Why a request was refused, told when somebody asks.
+
+The conditions are those that `explain` tells of, tried on what the token was worth then: it can come to no other
+result than the decision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from enforcer.errors import IntrospectionFailure
+from enforcer.policy.explain import Condition, Possession, Shown, Unknown, conditions
+from enforcer.policy.journal import Decided, record
+from enforcer.policy.trial import Policy
+from enforcer.tokens.answer import Active, Inactive
+from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.possession import Fault, Proven
+
+
+@dataclass(frozen=True, slots=True)
+class Hindsight:
+    """A decision and why it was taken.
+
+    `time` is RFC 3339; `path` as sent, without query, empty where it was not read; `rule`, `decision` and `reason` as
+    metrics name them; `status`, `detail` and `challenges` are the refusal's, or what they would be were the rule
+    enforced.
+    """
+
+    time: str
+    request_id: str | None
+    method: str
+    path: str
+    rule: str
+    decision: str
+    reason: str
+    status: int | None
+    detail: str | None
+    challenges: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+
+
+def why(decided: Decided, time: str) -> Hindsight:
+    """Tell why it was decided so; `time` is the decision's own, as RFC 3339 has it."""
+    line = record(decided, time)
+    answer = decided.answer
+    return Hindsight(
+        time=time,
+        request_id=line.request_id,
+        method=line.method,
+        path=line.path,
+        rule=line.route,
+        decision=line.decision,
+        reason=line.reason,
+        status=None if answer is None else answer.status,
+        detail=None if answer is None else answer.detail,
+        challenges=() if answer is None else answer.challenges,
+        conditions=tuple(_conditions(decided)),
+    )
+
+
+def _conditions(decided: Decided) -> tuple[Condition, ...]:
+    evidence, answer = decided.evidence, decided.answer
+    if decided.rule is None or evidence is None or answer is None:
+        return ()
+    (entry,) = Policy([(decided.rule, "")]).entries
+    shown: Shown
+    if isinstance(evidence, Active | Inactive | NoToken):
+        shown = evidence
+    else:
+        shown = Unknown(evidence if isinstance(evidence, IntrospectionFailure) else None, answer)
+    bound = isinstance(evidence, Active) and evidence.bound
+    possession = _possession(decided.shown) if bound or decided.shown is not None else None
+    return tuple(conditions(entry, decided.segments, shown, possession, decided.time))
+
+
+def _possession(shown: Proven | Fault | None) -> Possession:
+    if shown is None:
+        return Possession("not looked at", False)
+    return Possession(shown.replace("_", " ") if isinstance(shown, Fault) else "shown", isinstance(shown, Proven))

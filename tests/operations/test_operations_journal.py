@@ -1,0 +1,82 @@
+"""The decision log on its way to whoever reads it."""
+
+import io
+import os
+import threading
+from collections import deque
+
+import pytest
+from harness.waiting import eventually
+
+from enforcer.operations.journal import Writer
+from enforcer.policy.journal import Decided, Record, parse
+
+
+def decisions(count: int) -> deque[Decided]:
+    return deque(
+        Decided(1_700_000_000.0 + number, None, b"GET", b"/%d" % number, [], None, ("allow", "ok"), None, None, None)
+        for number in range(count)
+    )
+
+
+def paths(text: str) -> list[str]:
+    records = [parse(line.encode()) for line in text.splitlines()]
+    assert all(isinstance(record, Record) for record in records)
+    return [record.path for record in records if record is not None]
+
+
+def test_decisions_are_written_in_their_order_a_line_each() -> None:
+    """All of them, more than are written with one call, with their time."""
+    stream, backlog = io.StringIO(), decisions(1200)
+    writer = Writer(backlog, stream)
+    writer.look(0.0)
+    assert eventually(lambda: not backlog)
+    backlog.extend(decisions(3))
+    writer.close()
+    assert paths(stream.getvalue()) == [f"/{number}" for number in (*range(1200), *range(3))]
+    assert '"time": "2023-11-14T22:13:20.000+00:00"' in stream.getvalue()
+
+
+def test_nothing_begins_without_a_decision() -> None:
+    """No thread, and nothing written."""
+    stream = io.StringIO()
+    threads = threading.active_count()
+    writer = Writer(deque(), stream)
+    writer.look(0.0)
+    assert threading.active_count() == threads
+    writer.close()
+    assert stream.getvalue() == ""
+
+
+def test_who_reads_slowly_holds_nobody_up() -> None:
+    """Not the one who looks, and the end no longer than it takes."""
+    reading, writing = os.pipe()
+    with open(reading) as slow, open(writing, "w") as stream:
+        backlog = decisions(2000)
+        writer = Writer(backlog, stream)
+        writer.look(0.0)
+        assert eventually(lambda: len(backlog) < 2000)
+        backlog.extend(decisions(1))
+        writer.look(0.0)
+        writer.close()
+        assert backlog
+        found: list[str] = []
+        reader = threading.Thread(target=lambda: found.extend(slow.readline() for _ in range(2001)))
+        reader.start()
+        reader.join(10)
+        assert paths("".join(found)) == [f"/{number}" for number in (*range(2000), 0)]
+        assert eventually(lambda: not any(thread.name == "decision log" for thread in threading.enumerate()))
+
+
+@pytest.mark.parametrize("broken", ["closed", "nobody reads"])
+def test_a_stream_that_takes_nothing_more_is_no_error(broken: str) -> None:
+    """There is nowhere to say so."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as stream:
+        if broken == "closed":
+            stream.close()
+        backlog = decisions(600)
+        writer = Writer(backlog, stream)
+        writer.close()
+        assert not backlog

@@ -1,0 +1,82 @@
+"""Why a request was refused, of what was kept of it."""
+
+import pytest
+
+from enforcer.errors import IntrospectionFailure
+from enforcer.policy.decision import Evidence, Unasked
+from enforcer.policy.explain import Condition
+from enforcer.policy.hindsight import Hindsight, why
+from enforcer.policy.journal import Decided
+from enforcer.policy.rules import Rule
+from enforcer.proxy.refusals import Refusal
+from enforcer.tokens.answer import INACTIVE, from_claims
+from enforcer.tokens.bearer import NoToken
+
+NOW = 1_700_000_000.0
+RULE = Rule(name="read", path="/a/{x}", scopes=("a", "b"), audience=("shop",), claims={"sub": "{x}"})
+REFUSAL = Refusal(403, "the token lacks a scope", challenges=('Bearer error="insufficient_scope"',))
+DENIED = Decided(
+    NOW,
+    b"7f",
+    b"GET",
+    b"/a/%62",
+    [b"a", b"b"],
+    RULE,
+    ("deny", "insufficient_scope"),
+    from_claims({"scope": "a", "aud": "shop", "sub": "b", "exp": NOW + 60}),
+    None,
+    REFUSAL,
+)
+
+
+def test_a_denial_is_told_with_each_condition_of_its_rule() -> None:
+    """What was needed, what was there, and the answer that was given."""
+    assert why(DENIED, "then") == Hindsight(
+        time="then",
+        request_id="7f",
+        method="GET",
+        path="/a/%62",
+        rule="read",
+        decision="deny",
+        reason="insufficient_scope",
+        status=403,
+        detail="the token lacks a scope",
+        challenges=('Bearer error="insufficient_scope"',),
+        conditions=(
+            Condition("token", "an access token", "one", True),
+            Condition("state", "active", "active", True),
+            Condition("time", "valid now", "ends in 60 s", True),
+            Condition("audience", "shop", "shop", True),
+            Condition("scopes", "all of a, b", "a", False),
+            Condition("claims.sub", '"b", the path\'s {x}', '"b"', True),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("evidence", "name", "there"),
+    [
+        (NoToken.MISSING, "token", "none"),
+        (INACTIVE, "state", "inactive"),
+        (IntrospectionFailure.TIMEOUT, "state", "not known"),
+        (Unasked.TOO_MANY, "state", "not known"),
+    ],
+)
+def test_what_is_not_known_of_a_token_is_not_met(evidence: Evidence, name: str, there: str) -> None:
+    """Nothing is known of the rule's own conditions either."""
+    told = why(DENIED._replace(evidence=evidence), "then").conditions
+    assert Condition(name, {"token": "an access token", "state": "active"}[name], there, False) in told
+    assert [one.there for one in told if one.name == "scopes"] == ["nothing is known"]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        pytest.param(DENIED._replace(rule=None, label=("deny", "no_rule")), id="no rule"),
+        pytest.param(DENIED._replace(evidence=None, path=b"", label=("error", "request_rejected")), id="not read"),
+    ],
+)
+def test_what_was_not_judged_by_a_rule_has_no_conditions(kept: Decided) -> None:
+    """Its answer says what was wrong."""
+    told = why(kept, "then")
+    assert (told.conditions, told.status, told.detail) == ((), 403, "the token lacks a scope")
