@@ -75,13 +75,24 @@ class UpstreamMetrics:
         self.duration = Histogram(_LATENCY)
 
 
+class FetchMetrics:
+    """What is counted for one document of an authorization server, such as its keys."""
+
+    __slots__ = ("duration", "results")
+
+    def __init__(self) -> None:
+        self.results: dict[str, int] = defaultdict(int)
+        self.duration = Histogram(_LATENCY)
+
+
 class IntrospectionMetrics:
-    """What is counted for one authorization server."""
+    """What is counted for one authorization server; `fetches` by the name of what is fetched."""
 
     __slots__ = (
         "circuit_open",
         "coalesced",
         "duration",
+        "fetches",
         "hits",
         "in_flight",
         "misses",
@@ -93,6 +104,7 @@ class IntrospectionMetrics:
     def __init__(self) -> None:
         self.results: dict[str, int] = defaultdict(int)
         self.duration = Histogram(_LATENCY)
+        self.fetches: dict[str, FetchMetrics] = defaultdict(FetchMetrics)
         self.in_flight = 0
         self.coalesced = 0
         self.hits = 0
@@ -157,6 +169,7 @@ class Telemetry(Collector):
         yield from self._requests()
         yield from self._upstream()
         yield from self._introspection()
+        yield from self._fetches()
         yield from self._state()
 
     def _requests(self) -> Iterator[Metric]:
@@ -249,6 +262,23 @@ class Telemetry(Collector):
             evictions.add_metric((reason,), count)
         yield evictions
         yield _gauge("proofs_remembered", "DPoP proofs that were used and are remembered.", self.proofs())
+
+    def _fetches(self) -> Iterator[Metric]:
+        results = _counter(
+            "fetches",
+            "Fetches of what an authorization server gives: keys, metadata, tokens of our own.",
+            "server",
+            "document",
+            "result",
+        )
+        duration = _histogram("fetch_duration_seconds", "Such a fetch, connection included.", "server", "document")
+        for name, server in self._servers.items():
+            for document, fetched in tuple(server.fetches.items()):
+                for result, count in tuple(fetched.results.items()):
+                    results.add_metric((name, document, result), count)
+                duration.add_metric((name, document), fetched.duration.buckets(), fetched.duration.total)
+        yield results
+        yield duration
 
     def _state(self) -> Iterator[Metric]:
         yield _gauge(

@@ -32,6 +32,7 @@ def exported() -> Iterator[tuple[str, str, set[str]]]:
     upstream.answers[200] += 1
     upstream.errors["timeout"] += 1
     server.results["active"] += 1
+    server.fetches["keys"].results["ok"] += 1
     telemetry.cache_evictions = lambda: {"expired": 1}
     telemetry.loaded("hash")
     for family in text_string_to_metric_families(telemetry.exposition().decode()):

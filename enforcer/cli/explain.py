@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import sys
 import time
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from typing import Any
 import click
 
 from enforcer.cli.policies import Opened, config_option, open_policy
-from enforcer.errors import IntrospectionError
+from enforcer.config.effective import servers_of
 from enforcer.policy.cases import Facts
 from enforcer.policy.explain import Oracle, Shown, Unknown, explain
 from enforcer.policy.trial import Located, Request, shown
@@ -111,8 +110,8 @@ def _stated(answer: Answer | None) -> Oracle:
 
 
 def _asked(opened: Opened, token: str) -> Oracle:
-    """Ask the rule's authorization server, where the enforcer would."""
-    from enforcer.server.sources import ask
+    """Ask the rule's authorization servers, where the enforcer would."""
+    from enforcer.server.verifiers import NoAnswer, ask
 
     def evidence(located: Located) -> Shown:
         if located.entry is None or located.entry.rule.public:
@@ -125,14 +124,12 @@ def _asked(opened: Opened, token: str) -> Oracle:
             return read
         if len(read) > opened.config.limits.token:
             return Unknown(None, refusals.TOKEN_TOO_LARGE)
-        servers = opened.config.authorization_servers
-        name = located.entry.rule.authorization_server or servers[0].name
-        server = next(server for server in servers if server.name == name)
-        try:
-            return asyncio.run(ask(server, read))
-        except IntrospectionError as error:
-            click.echo(f"authorization server {name}: {error}", err=True)
-            refusal = refusals.introspection_failed(math.ceil(server.retry_after))
-            return Unknown(error.reason, refusal)
+        rule = located.entry.rule
+        told = asyncio.run(ask(opened.config, rule, read))
+        if isinstance(told, NoAnswer):
+            names = ", ".join(server.name for server in servers_of(opened.config, rule))
+            click.echo(f"authorization server {names}: {told.error}", err=True)
+            return Unknown(told.error.reason, refusals.introspection_failed(told.retry_after))
+        return told
 
     return evidence

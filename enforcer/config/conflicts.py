@@ -26,10 +26,12 @@ def conflicts(document: Document, rules: Mapping[int, Rule]) -> Iterator[Problem
     yield from twice(document, {("rules", at): rule.name for at, rule in rules.items()})
     known = list(servers.values())
     for at, rule in rules.items():
-        name = rule.authorization_server
-        if known and name is not None and name not in known:
-            path = ("rules", at, "authorization_server")
-            yield document.problem(path, f"no authorization server is called {show(name)}; {suggestion(name, known)}")
+        for number, name in enumerate(rule.authorization_servers):
+            if known and name not in known:
+                way = () if isinstance(rule.authorization_server, str) else (number,)
+                path = ("rules", at, "authorization_server", *way)
+                message = f"no authorization server is called {show(name)}; {suggestion(name, known)}"
+                yield document.problem(path, message)
     yield from _upstreams(document, rules)
     yield from _rivals(document, rules)
 

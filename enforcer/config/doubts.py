@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
+from enforcer.config import clients
 from enforcer.config.addresses import parse_url
+from enforcer.config.clients import Way
 from enforcer.config.document import Document, show
 from enforcer.config.model import Config
 from enforcer.errors import Problem
 from enforcer.policy.lint import Level, lint
 from enforcer.policy.trial import Policy
+from enforcer.tokens.metadata import EndpointName
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +36,28 @@ def doubts(config: Config, document: Document, policy: Policy) -> list[Doubt]:
 
 def _plain_text(config: Config, document: Document) -> Iterator[Doubt]:
     for at, server in enumerate(config.authorization_servers):
-        for key, crossing in _CROSSING.items():
-            url = getattr(server, key)
-            location = None if url is None else parse_url(url)
-            if location is not None and not location.secure and not _is_loopback(location.host):
-                message = f"{crossing} as plain text; use https://"
-                yield Doubt(Level.WARNING, "plain_text", document.problem(("authorization_servers", at, key), message))
+        used = clients.endpoints(server)
+        crossing: list[tuple[Way, str]] = [(_WAYS[name], url) for name, url in used.items() if url is not None]
+        if server.issuer is not None and None in used.values():
+            crossing.append((("issuer",), server.issuer))
+        for way, url in crossing:
+            location = parse_url(url)
+            if not location.secure and not _is_loopback(location.host):
+                message = f"{_CROSSING[way[-1]]} as plain text; use https://"
+                problem = document.problem(("authorization_servers", at, *way), message)
+                yield Doubt(Level.WARNING, "plain_text", problem)
 
 
-_CROSSING: Final = {
-    "introspection_endpoint": "tokens and the client's secret cross the network",
+_WAYS: Final[Mapping[EndpointName, Way]] = {
+    "introspection_endpoint": ("introspection_endpoint",),
+    "jwks_uri": ("jwks_uri",),
+    "token_endpoint": ("own_token", "token_endpoint"),
+}
+_CROSSING: Final[Mapping[str | int, str]] = {
+    "introspection_endpoint": "tokens and the client's credentials cross the network",
     "jwks_uri": "the keys that tokens are verified by cross the network",
+    "token_endpoint": "the client's credentials and the token that it gets cross the network",
+    "issuer": "the metadata that says where tokens and credentials go crosses the network",
 }
 
 

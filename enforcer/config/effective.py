@@ -1,13 +1,14 @@
-"""The rules as they are judged, each with what the rest of the configuration says for it, and where they lead."""
+"""What the rest of the configuration says for a rule, where it leads, and each authorization server for the others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from enforcer.config.model import Config, Upstream
+from enforcer.config.model import AuthorizationServer, Config, Upstream
 from enforcer.policy.rules import Rule
+from enforcer.tokens.routing import Domain
 
 
 def upstreams(config: Config) -> dict[str | None, Upstream]:
@@ -18,17 +19,39 @@ def upstreams(config: Config) -> dict[str | None, Upstream]:
 
 
 def effective_rules(config: Config) -> Iterator[Rule]:
-    """Give the rules in their order, each with its mode; one that names no issuer needs that of its authorization
-    server, if set."""
-    issuers: dict[str | None, str | None] = {}
-    for server in config.authorization_servers:
-        for name in (server.name, None):
-            issuers.setdefault(name, server.issuer)
+    """Give the rules in their order, as they are judged: each with its mode.
+
+    One that names no issuer, or no audience, needs those of its authorization servers, where all of these have some.
+    """
     for rule in config.rules:
-        issuer = issuers[rule.authorization_server]
         changes: dict[str, Any] = {}
-        if issuer is not None and not rule.issuer and not rule.public:
-            changes["issuer"] = (issuer,)
         if rule.mode is None and config.mode != "enforce":
             changes["mode"] = config.mode
+        if not rule.public:
+            servers = servers_of(config, rule)
+            issuers = [() if server.issuer is None else (server.issuer,) for server in servers]
+            if not rule.issuer and all(issuers):
+                changes["issuer"] = _any_of(issuers)
+            if not rule.audience and all(server.audience for server in servers):
+                changes["audience"] = _any_of([server.audience for server in servers])
         yield replace(rule, **changes) if changes else rule
+
+
+def servers_of(config: Config, rule: Rule) -> Sequence[AuthorizationServer]:
+    """Return the authorization servers whose tokens a rule takes, in the rule's order."""
+    by_name = {server.name: server for server in config.authorization_servers}
+    named = [by_name[name] for name in rule.authorization_servers]
+    return named or config.authorization_servers[:1]
+
+
+def domains(config: Config) -> Mapping[str, Domain]:
+    """Return which tokens each authorization server may be shown, by its name."""
+    issuers = {server.name: server.issuer for server in config.authorization_servers}
+    return {
+        name: Domain(own, frozenset(issuer for issuer in issuers.values() if issuer not in (None, own)))
+        for name, own in issuers.items()
+    }
+
+
+def _any_of(needed: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one for several in needed for one in several))

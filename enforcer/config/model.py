@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
+from enforcer.config import clients
 from enforcer.config.addresses import Address, Server, Url
 from enforcer.config.checks import check_answer_field, check_challenge, check_forwarding
 from enforcer.config.sources import ReadableFile, SecretElsewhere, TextElsewhere
@@ -22,7 +23,7 @@ from enforcer.tokens.challenge import ChallengeSettings
 from enforcer.tokens.client_authentication import ClientAuthentication
 from enforcer.tokens.jwt_settings import JwtSettings, KeySettings
 from enforcer.tokens.proof_settings import ProofSettings
-from enforcer.units import CLOSED, Bytes, Count, Seconds
+from enforcer.units import CLOSED, Bytes, Count, Seconds, SecondsOrZero
 from enforcer.wire.client import PoolSettings
 
 Text = Annotated[str, Field(min_length=1)]
@@ -131,7 +132,8 @@ class Upstream:
     """Limits and times of the connections to the app."""
 
     def __post_init__(self) -> None:
-        _only_with_https(self.tls, self.url)
+        if self.tls is not None and not self.url.startswith("https://"):
+            raise ValueError("tls is for https:// alone")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,36 +147,85 @@ class IntrospectionPool(PoolSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnTokenSettings:
+    """An access token of the enforcer's own, which it gets by client credentials and introspects with."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    token_endpoint: Url | None = None
+    """URL that gives it, with its path; the one that the issuer's metadata names unless set."""
+    scopes: tuple[Text, ...] = ()
+    """Scopes that it is asked for with; the server's default ones unless set."""
+    renew_ahead: SecondsOrZero = 30.0
+    """How long before its end another one is fetched, so that no request waits for it; at most half of its life."""
+    lifetime: Seconds = 300.0
+    """How long one is used whose life the server does not tell."""
+    pause: Seconds = 10.0
+    """How long after a fetch none is made because a token was not accepted, and at most between attempts. Bounds the
+    load on a server in trouble."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataSettings:
+    """How long the metadata of an authorization server is used (RFC 8414), where it must tell an endpoint."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    refresh: Seconds = 3600.0
+    """How often it is fetched, in the background: how late an endpoint that moved is noticed. Until that succeeds, the
+    last one holds."""
+    pause: Seconds = 30.0
+    """How long at most until it is tried again after a failure; at first it is 1 s, and twice as long each time. Bounds
+    the load on a server in trouble."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationServer:
-    """Who is asked what a token is worth (RFC 7662)."""
+    """Who says what a token is worth: when asked (RFC 7662), or by its keys (RFC 9068)."""
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     name: Text = "default"
     """What rules and metrics call it; unique."""
-    introspection_endpoint: Url
-    """URL that is asked, with its path."""
     issuer: Text | None = None
-    """Issuer that its tokens must name, on rules that name none themselves; any unless set."""
-    verify: Literal["introspect", "jwt_then_introspect"] = "introspect"
+    """Issuer of its tokens, as they name it. Its metadata (RFC 8414) tells each endpoint that is needed and not set;
+    rules that name no issuer themselves need this one; and a JWT that names another is shown to another server, or to
+    none."""
+    audience: tuple[Text, ...] = ()
+    """Audiences of which its tokens must be for at least one, on rules that name none themselves. Any unless set: then
+    tokens that it issued for other apps pass here too."""
+    verify: Literal["introspect", "jwt", "jwt_then_introspect"] = "introspect"
     """How a token's worth is learnt: by asking about each, so that a revocation is noticed; or, where it is a JWT, by
-    its signature, and by asking where it is none. Then `issuer` and `jwks_uri` are needed."""
+    its signature. Then one that is no JWT is asked about, or, with `jwt`, worth nothing and shown to nobody; `issuer`
+    is needed."""
+    introspection_endpoint: Url | None = None
+    """URL that is asked, with its path; the one that the issuer's metadata names unless set."""
     jwks_uri: Url | None = None
-    """URL of the server's keys (RFC 7517), for JWTs."""
+    """URL of the server's keys (RFC 7517), for JWTs; the one that the issuer's metadata names unless set."""
     jwt: JwtSettings = field(default_factory=JwtSettings)
     """Which JWTs are accepted."""
     keys: KeySettings = field(default_factory=KeySettings)
     """How long the server's keys are used."""
-    client_id: TextElsewhere
-    """Client that the enforcer is to the authorization server; it must be allowed to introspect. Where it comes with
-    the secret, `{file: path}` or `{env: NAME}`."""
-    client_secret: SecretElsewhere
+    metadata: MetadataSettings = field(default_factory=MetadataSettings)
+    """How long its metadata is used (RFC 8414), where that must tell an endpoint."""
+    client_id: TextElsewhere | None = None
+    """Client that the enforcer is to the authorization server; it must be allowed to introspect. Needed unless nobody
+    is asked (`verify: jwt`). Where it comes with the secret, `{file: path}` or `{env: NAME}`."""
+    client_secret: SecretElsewhere | None = None
     """That client's secret, by where it is kept: `{file: path}`, relative to the configuration's folder, or
     `{env: NAME}`."""
+    client_key: SecretElsewhere | None = None
+    """That client's private key, PEM or JWK, for `private_key_jwt`, by where it is kept: RSA, EC or Ed25519. Elliptic
+    curves are best: one signature is made for each call."""
     client_authentication: ClientAuthentication = "client_secret_basic"
-    """How the client authenticates (RFC 6749 §2.3.1): in the Authorization field, or in the form."""
+    """How the client authenticates: by its secret, in the Authorization field or in the form (RFC 6749 §2.3.1); by
+    assertions that its key signs (RFC 7523); or by the certificate in `tls` (RFC 8705 §2)."""
+    own_token: OwnTokenSettings | None = None
+    """Introspect with an access token of the enforcer's own (RFC 7662 §2.1), for servers that want one there; the
+    client then authenticates where it gets that. `{}` is enough where the issuer's metadata names the token
+    endpoint."""
     tls: ClientTLS | None = None
-    """How an `https://` server is verified; by the system's authorities unless set."""
+    """How an `https://` server is verified, and what it is shown; by the system's authorities unless set."""
     timeout: Seconds = 2.0
     """For the whole call, connecting and the answer's last byte included. A client waits for it."""
     max_answer: Bytes = 64 * 1024
@@ -187,9 +238,7 @@ class AuthorizationServer:
     """Limits and times of the connections to it."""
 
     def __post_init__(self) -> None:
-        _only_with_https(self.tls, self.introspection_endpoint)
-        if self.verify == "jwt_then_introspect" and (self.issuer is None or self.jwks_uri is None):
-            raise ValueError("verify: jwt_then_introspect needs issuer and jwks_uri")
+        clients.check(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,11 +307,6 @@ class Config:
 def adapter() -> TypeAdapter[Config]:
     """Return what reads a Config from plain values; its context is a `sources.Sources`. Built once, when first used."""
     return TypeAdapter(Config)
-
-
-def _only_with_https(tls: ClientTLS | None, url: str) -> None:
-    if tls is not None and not url.startswith("https://"):
-        raise ValueError("tls is for https:// alone")
 
 
 def _try(load: Callable[[], ssl.SSLContext]) -> None:

@@ -5,19 +5,11 @@ Nothing of an answer is repeated but what cannot be a secret: a status, an error
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Any, Final
-from urllib.parse import urljoin
-
-from enforcer.errors import IntrospectionError
-from enforcer.tokens.answer import Active, parse
-from enforcer.tokens.client_authentication import ClientAuthentication
-from enforcer.tokens.metadata import parse as parse_metadata
+from typing import Final
 
 CLOCK_NOTICED: Final = 5.0
 """Seconds that two clocks may differ; a token's `nbf` and `iat` begin to matter beyond."""
@@ -27,8 +19,6 @@ CERTIFICATE_LOW: Final = 14
 """Days before a certificate's end at which its renewal must have failed: automatic ones come at 30 and 20."""
 
 _DAY: Final = 86400.0
-_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_PLACE = re.compile(r"https?://[A-Za-z0-9.:\[\]-]{1,256}(?:/[!$-;=A-~]{0,256})?")
 
 
 class Verdict(StrEnum):
@@ -170,126 +160,3 @@ def app(answer: Seen) -> Finding:
     if answer.status >= 500:
         return warning("HTTP", f"answers GET / with {answer.status}", "see the app's log")
     return right("HTTP", f"answers GET / with {answer.status}")
-
-
-def is_refusal(answer: Seen) -> bool:
-    """Tell whether an introspection endpoint may have refused our credentials (RFC 7662 §2.3)."""
-    return answer.status in (400, 401, 403)
-
-
-def is_acceptance(answer: Seen) -> bool:
-    """Tell whether a token that nobody issued was called inactive."""
-    return answer.status == 200 and _introspected(answer).verdict is Verdict.RIGHT
-
-
-def credentials(answer: Seen, method: ClientAuthentication, accepted: ClientAuthentication | None) -> Finding:
-    """Judge the answer to a token that nobody issued, asked about with our credentials (RFC 7662 §2.2, §2.3).
-
-    `accepted` is the way to authenticate, other than `method`, that the server was seen to accept.
-    """
-    status = answer.status
-    if status == 200:
-        return _introspected(answer)
-    if 300 <= status < 400:
-        return _redirected(answer)
-    if is_refusal(answer):
-        return _refused(answer, method, accepted)
-    if status == 429 or status >= 500:
-        return wrong("credentials", f"the server answers {status}", "see the server's log")
-    return wrong("credentials", f"the server answers {status}", "correct introspection_endpoint")
-
-
-def _introspected(answer: Seen) -> Finding:
-    if answer.cut and not _is_html(answer):
-        return wrong(
-            "credentials", "the answer is larger than max_answer", "correct introspection_endpoint, or allow more"
-        )
-    try:
-        told = parse(answer.body)
-    except IntrospectionError as error:
-        if _is_html(answer):
-            return wrong(
-                "credentials", "the answer is a web page", "correct introspection_endpoint: it leads elsewhere"
-            )
-        return wrong(
-            "credentials", f"no introspection answer (RFC 7662): {error.detail}", "correct introspection_endpoint"
-        )
-    if isinstance(told, Active):
-        return wrong(
-            "credentials",
-            "a token that nobody issued is called active",
-            "trust no answer of this endpoint; correct introspection_endpoint",
-        )
-    return right("credentials", "accepted; a token that nobody issued is called inactive")
-
-
-def _redirected(answer: Seen) -> Finding:
-    place = urljoin(answer.url, answer.fields.get("location", "")).partition("?")[0].partition("#")[0]
-    shown = place if _PLACE.fullmatch(place) else "another place"
-    return wrong(
-        "credentials",
-        f"{answer.status}: redirected to {shown}, and the enforcer follows no redirect with a token",
-        "set introspection_endpoint to the URL that answers itself",
-    )
-
-
-def _refused(answer: Seen, method: ClientAuthentication, accepted: ClientAuthentication | None) -> Finding:
-    code = _member(answer.body, "error")
-    said = f"{answer.status}, {code}" if isinstance(code, str) and _CODE.fullmatch(code) else f"{answer.status}"
-    found = f"refused ({said}) with {method}"
-    if accepted is not None:
-        return wrong("credentials", found, f"set client_authentication: {accepted}, which the server accepts")
-    return wrong(
-        "credentials",
-        found,
-        "correct client_id and client_secret, and let this client introspect, at the authorization server",
-    )
-
-
-# Metadata
-
-
-def no_metadata(found: str) -> Finding:
-    """Say that a server's own account of itself cannot be compared with the configuration."""
-    return warning("metadata", found, "correct issuer; if the server publishes none, there is nothing to do")
-
-
-def metadata(answer: Seen, issuer: str, endpoint: str, method: ClientAuthentication) -> list[Finding]:
-    """Compare what a server says of itself (RFC 8414 §2) with the configuration."""
-    try:
-        told = parse_metadata(answer.body, issuer)
-    except IntrospectionError as error:
-        theirs = _member(answer.body, "issuer")
-        if isinstance(theirs, str) and theirs != issuer and _PLACE.fullmatch(theirs):
-            return [wrong("metadata", f"the server calls itself {theirs}", "set issuer to that, to the letter")]
-        return [wrong("metadata", f"{answer.url}: {error.detail}", "correct issuer")]
-    findings = []
-    if told.introspection_endpoint != endpoint:
-        findings.append(
-            warning(
-                "metadata",
-                f"the server's introspection_endpoint is {told.introspection_endpoint or 'not there'}",
-                "set introspection_endpoint to that, unless the server is reached by another name from here",
-            )
-        )
-    methods = _member(answer.body, "introspection_endpoint_auth_methods_supported")
-    if isinstance(methods, list) and method not in methods:
-        offered = ", ".join(name for name in methods if isinstance(name, str) and _CODE.fullmatch(name))
-        findings.append(
-            warning(
-                "metadata", f"the server does not offer {method}", f"set client_authentication to one of: {offered}"
-            )
-        )
-    return findings or [right("metadata", "issuer and introspection_endpoint are as the server says")]
-
-
-def _is_html(answer: Seen) -> bool:
-    return "html" in answer.fields.get("content-type", "") or answer.body.lstrip()[:1] == b"<"
-
-
-def _member(body: bytes, name: str) -> Any:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return document.get(name) if isinstance(document, dict) else None

@@ -156,8 +156,12 @@ class Rule:
     """Clients to one of which the token must have been given."""
     upstream: str | None = None
     """Name of the upstream that it forwards to, one of `upstreams`; `upstream` unless said."""
-    authorization_server: str | None = None
-    """Name of the authorization server that is asked; the first of the configuration unless said."""
+    authorization_server: str | tuple[str, ...] | None = None
+    """Name of the authorization server whose tokens it takes, or a list of them; the first of the configuration unless
+    said. A JWT is shown to the one whose `issuer` it names, any other token to the first of them alone."""
+    ask_in_order: Switch = False
+    """Ask the further authorization servers of the rule too, in their order, about a token that names no issuer and
+    that those before do not know. That shows it to servers that did not issue it."""
     max_answer_age: Seconds | None = None
     """How old a remembered answer may be for this rule; the cache's `ttl` unless said."""
 
@@ -172,6 +176,12 @@ class Rule:
         wrong = [*_problems(self)]
         if wrong:
             raise ValueError("; ".join(wrong))
+
+    @property
+    def authorization_servers(self) -> tuple[str, ...]:
+        """The names of the authorization servers whose tokens it takes; none: the first of the configuration."""
+        named = self.authorization_server
+        return (named,) if isinstance(named, str) else named or ()
 
 
 def _problems(rule: Rule) -> list[str]:
@@ -205,6 +215,13 @@ def _problems(rule: Rule) -> list[str]:
             "it says nobody: add scopes, any_scope, claims, audience, issuer or client_ids, "
             "or authenticated: true for any active token, or public: true for everybody"
         )
+    servers = rule.authorization_servers
+    if rule.authorization_server == ():
+        wrong.append("authorization_server: an empty list, of which nobody can be asked")
+    if len(set(servers)) != len(servers):
+        wrong.append("authorization_server: one stands twice")
+    if rule.ask_in_order and len(servers) < 2:
+        wrong.append("ask_in_order is for rules that name several in authorization_server")
     for name, value in rule.claims.items():
         if isinstance(value, tuple) and not value:
             wrong.append(f"claims: {name} has an empty list, which no token can meet")

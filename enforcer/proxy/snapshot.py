@@ -16,7 +16,7 @@ from enforcer.proxy.proofs import Proofs
 from enforcer.proxy.refusals import RuleRefusals
 from enforcer.proxy.settings import Limits, Timeouts
 from enforcer.telemetry import RouteMetrics, UpstreamMetrics
-from enforcer.tokens.verifier import Demand, Verifier
+from enforcer.tokens.verifier import Demand, Judge
 from enforcer.wire.client import Pool
 from enforcer.wire.target import Target, parse
 
@@ -45,7 +45,7 @@ class Route:
     ends_with_token: bool
     refusals: RuleRefusals
     metrics: RouteMetrics
-    verifier: Verifier
+    verifier: Judge
     upstream: Upstream
     demand: Demand
 

@@ -3,67 +3,146 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import ssl
 import time
+from functools import cached_property
 
+from enforcer.config import clients
 from enforcer.config.addresses import Location, parse_url
-from enforcer.config.model import AuthorizationServer, ClientTLS
-from enforcer.errors import IntrospectionError
-from enforcer.tokens.answer import Answer
-from enforcer.tokens.client_authentication import secret_basic, secret_post
+from enforcer.config.model import AuthorizationServer, ClientTLS, OwnTokenSettings
+from enforcer.telemetry import IntrospectionMetrics
+from enforcer.tokens.client_authentication import Authentication
+from enforcer.tokens.endpoint import DiscoveredEndpoint, KnownEndpoint, ServerEndpoint
+from enforcer.tokens.fetcher import Fetcher, FirstOf
+from enforcer.tokens.freshness import Freshness, Life
 from enforcer.tokens.introspection import Introspector
+from enforcer.tokens.kept import Kept
+from enforcer.tokens.metadata import EndpointName, Metadata, parse, well_known_urls
+from enforcer.tokens.own_token import Bearer, OwnToken, TokenRequest
+from enforcer.tokens.routing import Domain, OwnTokens
 from enforcer.tokens.verifier import Source
 from enforcer.wire.call import Caller
 from enforcer.wire.client import Endpoint, Pool
 from enforcer.wire.ticker import Ticker
 
 
-async def ask(server: AuthorizationServer, token: bytes) -> Answer:
-    """Ask once what a token is worth, as when serving; raises IntrospectionError."""
-    loop = asyncio.get_running_loop()
-    ticker = Ticker(loop)
-    source = make_source(server, ticker, loop)
-    told: asyncio.Future[Answer | IntrospectionError] = loop.create_future()
-    source.introspect(token, told.set_result)
-    try:
-        result = await told
-    finally:
-        source.close()
-        ticker.stop()
-    if isinstance(result, IntrospectionError):
-        raise result
-    return result
-
-
-def make_source(server: AuthorizationServer, ticker: Ticker, loop: asyncio.AbstractEventLoop) -> Source:
+def make_source(
+    server: AuthorizationServer,
+    domain: Domain,
+    metrics: IntrospectionMetrics,
+    ticker: Ticker,
+    loop: asyncio.AbstractEventLoop,
+) -> Source:
     """Make what says what a server's tokens are worth; it owns all that it needs for that, until it is closed."""
-    endpoint = parse_url(server.introspection_endpoint)
-    caller = _caller(server, endpoint, ticker, loop)
-    authenticate = secret_basic if server.client_authentication == "client_secret_basic" else secret_post
-    authentication = authenticate(server.client_id, server.client_secret)
-    introspector = Introspector(caller, endpoint.authority, endpoint.target, authentication, server.breaker)
-    if server.verify == "introspect" or server.issuer is None or server.jwks_uri is None:
-        return introspector
-    # Cryptography is a large import, and most need none.
-    from enforcer.tokens.fetcher import Fetcher
-    from enforcer.tokens.keysource import KeySource
-    from enforcer.tokens.signed import SignedTokens
-
-    location = parse_url(server.jwks_uri)
-    fetching = _caller(server, location, ticker, loop)
-    document = Fetcher(fetching, location.authority, location.target)
-    keys = KeySource(server.name, document, server.keys, ticker)
-    return SignedTokens(keys, server.issuer, server.jwt, introspector, time.time)
+    return _Making(server, metrics, ticker, loop).source(domain)
 
 
-def _caller(server: AuthorizationServer, location: Location, ticker: Ticker, loop: asyncio.AbstractEventLoop) -> Caller:
-    pool = Pool(make_endpoint(location, server.tls), server.pool, ticker, loop)
-    return Caller(pool, timeout=server.timeout, max_answer=server.max_answer)
+class _Making:
+    """Makes the parts of one source."""
+
+    def __init__(
+        self,
+        server: AuthorizationServer,
+        metrics: IntrospectionMetrics,
+        ticker: Ticker,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._server = server
+        self._metrics = metrics
+        self._ticker = ticker
+        self._loop = loop
+        self._urls = clients.endpoints(server)
+
+    def source(self, domain: Domain) -> Source:
+        """Make what says what a token is worth."""
+        server = self._server
+        asked = None if server.verify == "jwt" else self._introspector(domain)
+        if asked is not None and server.verify == "introspect":
+            return asked
+        # Cryptography is a large import, and most need none.
+        from enforcer.tokens import jwks
+        from enforcer.tokens.signed import SignedTokens
+
+        life = Life(server.keys.refresh, server.keys.max_age)
+        keys = Kept(
+            f"the keys of authorization server {server.name}",
+            Fetcher(self._endpoint("jwks_uri"), jwks.parse),
+            Freshness(lambda _: life, server.keys.pause),
+            self._ticker,
+            self._metrics.fetches["keys"],
+        )
+        return SignedTokens(keys, clients.issuer(server), server.jwt, asked, time.time)
+
+    def _introspector(self, domain: Domain) -> Source:
+        own = self._server.own_token
+        authentication = self._client("introspection_endpoint") if own is None else self._bearer(own)
+        endpoint = self._endpoint("introspection_endpoint")
+        introspector = Introspector(endpoint, authentication, self._server.breaker, self._ticker)
+        return introspector if domain == Domain() else OwnTokens(introspector, domain)
+
+    def _bearer(self, settings: OwnTokenSettings) -> Authentication:
+        request = TokenRequest(
+            self._endpoint("token_endpoint"), self._client("token_endpoint"), settings.scopes, settings.lifetime
+        )
+        token: Kept[OwnToken] = Kept(
+            f"our own access token of authorization server {self._server.name}",
+            request,
+            Freshness(lambda token: token.life(settings.renew_ahead), settings.pause),
+            self._ticker,
+            self._metrics.fetches["own_token"],
+        )
+        return Bearer(token)
+
+    def _client(self, where: EndpointName) -> Authentication:
+        return clients.authentication(self._server, where, time.time)
+
+    def _endpoint(self, name: EndpointName) -> ServerEndpoint:
+        url = self._urls[name]
+        return self._known(url) if url is not None else DiscoveredEndpoint(name, self._metadata, self._known)
+
+    @cached_property
+    def _metadata(self) -> Kept[Metadata]:
+        server = self._server
+        issuer = clients.issuer(server)
+        mutual_tls = server.client_authentication == "tls_client_auth"
+
+        def read(body: bytes) -> Metadata:
+            return parse(body, issuer, mutual_tls=mutual_tls)
+
+        life = Life(server.metadata.refresh, math.inf)
+        return Kept(
+            f"the metadata of authorization server {server.name}",
+            FirstOf([Fetcher(self._known(url), read) for url in well_known_urls(issuer)]),
+            Freshness(lambda _: life, server.metadata.pause),
+            self._ticker,
+            self._metrics.fetches["metadata"],
+        )
+
+    def _known(self, url: str) -> KnownEndpoint:
+        server = self._server
+        location = parse_url(url)
+        endpoint = _endpoint(location, server.tls, self._tls) if location.secure else make_endpoint(location, None)
+        caller = Caller(
+            Pool(endpoint, server.pool, self._ticker, self._loop),
+            timeout=server.timeout,
+            max_answer=server.max_answer,
+        )
+        return KnownEndpoint(caller, location.authority, location.target)
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        # Made once for all endpoints: it reads the system's authorities, some 150.
+        return (self._server.tls or ClientTLS()).context()
 
 
 def make_endpoint(location: Location, tls: ClientTLS | None) -> Endpoint:
     """Make where a server is reached, and how it is verified."""
     if not location.secure:
         return Endpoint(host=location.host, port=location.port, unix=location.unix)
-    context = (tls or ClientTLS()).context()
+    return _endpoint(location, tls, (tls or ClientTLS()).context())
+
+
+def _endpoint(location: Location, tls: ClientTLS | None, context: ssl.SSLContext) -> Endpoint:
     name = (tls.server_name if tls is not None else None) or location.host
     return Endpoint(host=location.host, port=location.port, tls=context, server_name=name)

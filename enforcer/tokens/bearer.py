@@ -67,4 +67,9 @@ def _token(value: bytes, query: bytes) -> bytes | NoToken:
     found = _CREDENTIALS.fullmatch(value)
     if found is None:
         return NoToken.INVALID_REQUEST
-    return found[1] if _B64TOKEN.fullmatch(found[1]) else NoToken.MALFORMED
+    return found[1] if is_b64token(found[1]) else NoToken.MALFORMED
+
+
+def is_b64token(token: bytes) -> bool:
+    """Tell whether a token is one that a request can carry (RFC 6750 §2.1)."""
+    return _B64TOKEN.fullmatch(token) is not None

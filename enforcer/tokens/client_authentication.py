@@ -4,12 +4,15 @@ access token."""
 from __future__ import annotations
 
 import base64
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 from urllib.parse import quote_plus
 
+from enforcer.errors import IntrospectionError
 from enforcer.secret import Secret
 
-ClientAuthentication = Literal["client_secret_basic", "client_secret_post"]
+ClientAuthentication = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"]
 """The methods, by their registered names (RFC 8414 §2)."""
 
 
@@ -26,11 +29,36 @@ class Credentials(NamedTuple):
 class Authentication(Protocol):
     """A way to authenticate."""
 
-    def credentials(self) -> Credentials | None:
-        """Return what the next request carries; None while there is nothing to authenticate with yet."""
+    def authenticate(self, done: Callable[[Credentials | IntrospectionError], None]) -> None:
+        """Get what the next request carries; `done` gets it, or why there is none, exactly once, now or later."""
+
+    def rejected(self, credentials: Credentials) -> bool:
+        """Note that the server did not accept what it was sent; tells whether it may accept other credentials."""
+
+    def close(self) -> None:
+        """End what goes on in the background."""
 
 
-class Fixed:
+class AtHand(ABC):
+    """An `Authentication` that needs nobody else, and has nothing else to offer when the server does not accept it."""
+
+    @abstractmethod
+    def credentials(self) -> Credentials:
+        """Return what the next request carries."""
+
+    def authenticate(self, done: Callable[[Credentials | IntrospectionError], None]) -> None:
+        """Give it at once."""
+        done(self.credentials())
+
+    def rejected(self, credentials: Credentials) -> bool:
+        """Tell that there are no others."""
+        return False
+
+    def close(self) -> None:  # noqa: B027 - there is nothing to end
+        """End nothing."""
+
+
+class Fixed(AtHand):
     """Credentials that are the same for every request."""
 
     def __init__(self, credentials: Credentials) -> None:

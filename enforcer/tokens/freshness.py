@@ -1,61 +1,78 @@
-"""How long an authorization server's keys are used, and when they are fetched. Pure: `now` is seconds of any clock
-that only goes on.
+"""How long something that an authorization server gives is used, and when it is fetched: its keys, its metadata, an
+access token of our own. Pure: `now` is seconds of any clock that only goes on.
 
-1. Keys are fetched anew every `refresh`, before anybody needs it; until that succeeds the last good ones serve, up to
-   `max_age`.
-2. A token with an unknown key has them fetched at once, but not within `pause` of the last time: whoever makes key
-   names up makes no load.
+1. It is fetched anew when a part of its life is over, before anybody needs it; until that succeeds the last good one
+   serves to the end of its life.
+2. Who needs a newer one has it fetched at once, but not within `pause` of the last time: whoever makes such a need up
+   makes no load.
 3. After a failure it is tried again in 1, 2, 4, … seconds, at most `pause`.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.jwks import KeySet
-from enforcer.tokens.jwt_settings import KeySettings
 
-_NEVER_FETCHED: Final = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "its keys have not been fetched yet")
+T = TypeVar("T")
+
+_NEVER_FETCHED: Final = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "nothing has been fetched yet")
 
 
-class Freshness:
-    """What the last fetches gave: `last` is the outcome of the last one, the keys or why there are none."""
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How long one serves, in seconds since it was fetched: another is fetched after `refresh`; `end` is its end."""
 
-    __slots__ = ("_failures", "_fetched", "_keys", "_settings", "_tried", "last")
+    refresh: float
+    end: float
 
-    def __init__(self, settings: KeySettings) -> None:
-        self._settings = settings
-        self._keys: KeySet | None = None
-        self._fetched = self._tried = 0.0
+
+class Freshness(Generic[T]):
+    """What the last fetches gave: `last` is the outcome of the last one, or why it is worth nothing any more.
+
+    `life` tells how long one that was fetched serves; `pause` is in seconds.
+    """
+
+    __slots__ = ("_admits_from", "_due", "_failures", "_good", "_life", "_pause", "_until", "last")
+
+    def __init__(self, life: Callable[[T], Life], pause: float) -> None:
+        self._life = life
+        self._pause = pause
+        self._good: T | None = None
+        self._due = self._admits_from = self._until = float("-inf")
         self._failures = 0
-        self.last: KeySet | IntrospectionError = _NEVER_FETCHED
+        self.last: T | IntrospectionError = _NEVER_FETCHED
 
-    def keys(self, now: float) -> KeySet | None:
-        """Return the keys that tokens may be verified with."""
-        return self._keys if now < self._fetched + self._settings.max_age else None
+    def good(self, now: float) -> T | None:
+        """Return the last good one, while it serves."""
+        return self._good if now < self._until else None
 
     def is_due(self, now: float) -> bool:
-        """Tell whether the keys should be fetched, whether or not anybody asks."""
-        wait = self._settings.refresh if self._failures == 0 else self._pause()
-        return self.last is _NEVER_FETCHED or now >= self._tried + wait
+        """Tell whether one should be fetched, whether or not anybody asks."""
+        return now >= self._due
 
     def admits(self, now: float) -> bool:
-        """Tell whether the keys may be fetched since a token needs another one."""
-        return self.last is _NEVER_FETCHED or now >= self._tried + self._pause()
+        """Tell whether one may be fetched since somebody needs a newer one."""
+        return now >= self._admits_from
 
-    def note(self, outcome: KeySet | IntrospectionError, now: float) -> None:
+    def note(self, outcome: T | IntrospectionError, now: float) -> None:
         """Note how a fetch ended."""
         self.last = outcome
-        self._tried = now
-        if isinstance(outcome, KeySet):
-            self._keys = outcome
-            self._fetched = now
-            self._failures = 0
-        else:
+        if isinstance(outcome, IntrospectionError):
+            self._due = self._admits_from = now + min(2.0 ** min(self._failures, 30), self._pause)
             self._failures += 1
+            return
+        life = self._life(outcome)
+        self._good = outcome
+        self._failures = 0
+        self._due = now + life.refresh
+        self._until = now + life.end
+        self._admits_from = now + self._pause
 
-    def _pause(self) -> float:
-        if self._failures == 0:
-            return self._settings.pause
-        return min(2.0 ** min(self._failures - 1, 30), self._settings.pause)
+    def discard(self, why: IntrospectionError) -> None:
+        """Note that the last good one is worth nothing; another is fetched as soon as one may be."""
+        self.last = why
+        self._good = None
+        self._due = self._admits_from

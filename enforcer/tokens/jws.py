@@ -1,4 +1,4 @@
-"""Takes signed tokens apart (RFC 7515 §7.1, the compact form); believes nothing in them."""
+"""Takes signed tokens apart (RFC 7515 §7.1, the compact form), and tells them from others; believes nothing in them."""
 
 from __future__ import annotations
 
@@ -42,6 +42,23 @@ def parse(token: bytes) -> Jws | None:
         return None
 
 
+def looks_like_jwt(token: bytes) -> bool:
+    """Tell whether a token has the form of a JWT (RFC 7519 §3): three parts, of which the first names an algorithm."""
+    # A JSON object begins with {, which is `e` in base64url.
+    if not token.startswith(b"e") or token.count(b".") != 2 or len(token) > MOST_BYTES:
+        return False
+    first, _, rest = token.partition(b".")
+    return not rest.translate(None, ALPHABET + b".") and isinstance(_member(first, "alg"), str)
+
+
+def unverified_issuer(token: bytes) -> str | None:
+    """Return what a token claims as its issuer, so as to choose who verifies it; nothing else may follow from it."""
+    if len(token) > MOST_BYTES or token.count(b".") != 2:
+        return None
+    issuer = _member(token.split(b".")[1], "iss")
+    return issuer if isinstance(issuer, str) else None
+
+
 def decode(text: bytes) -> bytes:
     """Decode base64url without padding (RFC 7515 §2); raises ValueError also where the same bytes are written in
     another way than by `encode`, so that no token has two spellings.
@@ -57,3 +74,10 @@ def decode(text: bytes) -> bytes:
 def encode(data: bytes) -> bytes:
     """Encode as base64url without padding (RFC 7515 §2)."""
     return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def _member(part: bytes, name: str) -> Any:
+    try:
+        return read_object(decode(part)).get(name)
+    except ValueError:
+        return None

@@ -3,8 +3,8 @@
 1. Nothing in a token chooses how it is verified: the algorithms are the settings', the keys are the server's. A key, a
    certificate or a URL in the header (`jwk`, `x5c`, `jku`, `x5u`) is not looked at.
 2. A `kid` selects the key; without one, a key is used only where it alone fits the algorithm.
-3. No claim is read before the signature holds, but for `unverified_issuer`, which serves to choose a server.
-   Of what RFC 9068 §2.2 requires, `iss` and `exp` must be there; the rest is for rules to ask for.
+3. No claim is read before the signature holds. Of what RFC 9068 §2.2 requires, `iss` and `exp` must be there; the
+   audience and the rest are for rules to ask for, as of any token.
 4. The result is that of an introspection: `scp` is read where `scope` is absent, and `azp` where `client_id` is, since
    large servers write these; both are in the claims under the standard's name too.
 """
@@ -19,7 +19,7 @@ from typing import Any, Final, final
 from enforcer.errors import IntrospectionError
 from enforcer.tokens.answer import NEVER, Active, Inactive, from_claims, gives_access
 from enforcer.tokens.jwks import KeySet
-from enforcer.tokens.jws import ALPHABET, MOST_BYTES, decode, parse
+from enforcer.tokens.jws import parse
 from enforcer.tokens.jwt_settings import JwtSettings
 from enforcer.tokens.objects import read_object
 
@@ -34,7 +34,6 @@ class Fault(StrEnum):
     SIGNATURE = "wrong_signature"
     CLAIMS = "malformed_claims"  # or without exp
     ISSUER = "wrong_issuer"
-    AUDIENCE = "wrong_audience"
     EXPIRED = "expired"
     NOT_YET_VALID = "not_yet_valid"
 
@@ -58,23 +57,6 @@ NEEDS_KEY: Final = NeedsKey()
 # RFC 7515 §4.1.9: a media type, whose case does not matter, and whose `application/` may be left out
 _ACCESS_TOKEN: Final = frozenset({"at+jwt"})
 _ANY_JWT: Final = frozenset({"at+jwt", "jwt", ""})
-
-
-def looks_like_jwt(token: bytes) -> bool:
-    """Tell whether a token has the form of a JWT (RFC 7519 §3): three parts, of which the first names an algorithm."""
-    # A JSON object begins with {, which is `e` in base64url.
-    if not token.startswith(b"e") or token.count(b".") != 2 or len(token) > MOST_BYTES:
-        return False
-    first, _, rest = token.partition(b".")
-    return not rest.translate(None, ALPHABET + b".") and isinstance(_member(first, "alg"), str)
-
-
-def unverified_issuer(token: bytes) -> str | None:
-    """Return what a token claims as its issuer, so as to choose who verifies it; nothing else may follow from it."""
-    if len(token) > MOST_BYTES or token.count(b".") != 2:
-        return None
-    issuer = _member(token.split(b".")[1], "iss")
-    return issuer if isinstance(issuer, str) else None
 
 
 def verify(token: bytes, keys: KeySet, issuer: str, settings: JwtSettings, now: float) -> Active | Rejected | NeedsKey:
@@ -111,8 +93,6 @@ def _judge(payload: bytes, issuer: str, settings: JwtSettings, now: float) -> Ac
         return Rejected(Fault.CLAIMS)
     if answer.issuer != issuer:
         return Rejected(Fault.ISSUER)
-    if settings.audience and answer.audience.isdisjoint(settings.audience):
-        return Rejected(Fault.AUDIENCE)
     if answer.expires <= now:
         return Rejected(Fault.EXPIRED)
     if max(answer.not_before, claims.get("iat") or -NEVER) > now + settings.clock_skew:
@@ -130,10 +110,3 @@ def _has_times(claims: Mapping[str, Any]) -> bool:
     # RFC 7519 §2: a NumericDate is a JSON number
     times = [claims.get(name) for name in ("exp", "nbf", "iat")]
     return all(time is None or (isinstance(time, int | float) and not isinstance(time, bool)) for time in times)
-
-
-def _member(part: bytes, name: str) -> Any:
-    try:
-        return read_object(decode(part)).get(name)
-    except ValueError:
-        return None

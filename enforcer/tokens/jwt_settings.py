@@ -19,15 +19,13 @@ class JwtSettings:
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
-    audience: tuple[str, ...] = ()
-    """Audiences of which a token must be for at least one; rules may ask for their own. Any unless set."""
     algorithms: tuple[Algorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
     """Algorithms that a token may be signed with, all of them asymmetric. These are what servers use; one that yours
     does not use is best left out."""
     any_typ: Switch = False
     """Also accept tokens whose `typ` is `JWT` or absent, for servers that do not write `at+jwt` (RFC 9068 §2.1). ID
-    tokens of the same issuer look like that too, and not all say what they are: set `audience`, or have rules ask for
-    scopes."""
+    tokens of the same issuer look like that too, and not all say what they are: set the server's `audience`, or have
+    rules ask for scopes."""
     clock_skew: SecondsOrZero = 5.0
     """How far the server's clock may be ahead: `nbf` and `iat` may lie so far in the future, since a token is used the
     moment it is issued. `exp` gets none: a token that ends is renewed before."""

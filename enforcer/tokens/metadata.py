@@ -1,11 +1,16 @@
-"""What an authorization server says of itself (RFC 8414, OpenID Connect Discovery): where its endpoints are. Pure."""
+"""What an authorization server says of itself (RFC 8414, OpenID Connect Discovery): where its endpoints are. Pure.
+
+1. It is believed of the very issuer that it was asked of, and of no other (RFC 8414 §3.3).
+2. Endpoints of an issuer that is https are https: nothing goes from there into the clear.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Final, Literal, get_args
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.objects import read_object
@@ -16,14 +21,16 @@ _ISSUER = re.compile(rf"((https?)://(?:{_AUTHORITY})(?::[0-9]{{1,5}})?)((?:/[!$-
 _ENDPOINT = re.compile(rf"(https?)://(?:{_AUTHORITY})(?::[0-9]{{1,5}})?(?:[/?][!$-~]*)?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+EndpointName = Literal["introspection_endpoint", "jwks_uri", "token_endpoint"]
+"""Those that are used here, by their names in the metadata (RFC 8414 §2)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Metadata:
-    """The endpoints of an authorization server, as URLs; None where it has none."""
+    """The endpoints that an authorization server has, as URLs."""
 
     issuer: str
-    introspection_endpoint: str | None
-    jwks_uri: str | None
-    token_endpoint: str | None
+    endpoints: Mapping[EndpointName, str]
 
 
 def well_known_urls(issuer: str) -> tuple[str, ...]:
@@ -43,10 +50,10 @@ def well_known_urls(issuer: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(urls))
 
 
-def parse(body: bytes, issuer: str) -> Metadata:
+def parse(body: bytes, issuer: str, *, mutual_tls: bool = False) -> Metadata:
     """Read the metadata of an issuer; raises IntrospectionError (malformed).
 
-    RFC 8414 §3.3: it must name the very issuer that it was asked of. Endpoints are https, unless the issuer is not.
+    With `mutual_tls`, endpoints for clients that authenticate by certificate take the place of others (RFC 8705 §5).
     """
     try:
         members = read_object(body)
@@ -54,19 +61,17 @@ def parse(body: bytes, issuer: str) -> Metadata:
         raise _malformed(str(error)) from None
     if members.get("issuer") != issuer:
         raise _malformed("it is another issuer's, or names the issuer in another way")
+    aliases = members.get("mtls_endpoint_aliases") if mutual_tls else None
+    if not isinstance(aliases, dict | None):
+        raise _malformed("mtls_endpoint_aliases is no object")
+    told = members | {name: url for name, url in (aliases or {}).items() if url is not None}
     insecure = issuer.startswith("http://")
-    return Metadata(
-        issuer=issuer,
-        introspection_endpoint=_endpoint(members, "introspection_endpoint", insecure),
-        jwks_uri=_endpoint(members, "jwks_uri", insecure),
-        token_endpoint=_endpoint(members, "token_endpoint", insecure),
-    )
+    names: tuple[EndpointName, ...] = get_args(EndpointName)
+    endpoints = {name: _endpoint(told[name], name, insecure) for name in names if told.get(name) is not None}
+    return Metadata(issuer, MappingProxyType(endpoints))
 
 
-def _endpoint(members: Mapping[str, Any], name: str, insecure: bool) -> str | None:
-    url = members.get(name)
-    if url is None:
-        return None
+def _endpoint(url: object, name: EndpointName, insecure: bool) -> str:
     found = _ENDPOINT.fullmatch(url) if isinstance(url, str) else None
     if found is None:
         raise _malformed(f"{name} is not a URL without user and fragment")

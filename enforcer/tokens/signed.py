@@ -1,4 +1,5 @@
-"""Tells what signed tokens are worth by the keys of the server that issued them, and asks it about all others."""
+"""Tells what signed tokens are worth by the keys of the server that issued them, and asks it about all others, if at
+all."""
 
 from __future__ import annotations
 
@@ -8,20 +9,26 @@ from enforcer.errors import IntrospectionError
 from enforcer.tokens.answer import INACTIVE, Answer
 from enforcer.tokens.introspection import Done
 from enforcer.tokens.jwks import KeySet
-from enforcer.tokens.jwt import NeedsKey, looks_like_jwt, verify
+from enforcer.tokens.jws import looks_like_jwt
+from enforcer.tokens.jwt import NeedsKey, verify
 from enforcer.tokens.jwt_settings import JwtSettings
-from enforcer.tokens.keysource import KeySource
+from enforcer.tokens.kept import Kept
 from enforcer.tokens.verifier import Source
 
 
 class SignedTokens:
     """A `Source` for the tokens of `issuer`: JWTs are verified by `keys`, and `others` says what the rest are worth.
 
-    `clock` gives seconds since the epoch.
+    Without `others` the rest are worth nothing, and nobody is asked. `clock` gives seconds since the epoch.
     """
 
     def __init__(
-        self, keys: KeySource, issuer: str, settings: JwtSettings, others: Source, clock: Callable[[], float]
+        self,
+        keys: Kept[KeySet],
+        issuer: str,
+        settings: JwtSettings,
+        others: Source | None,
+        clock: Callable[[], float],
     ) -> None:
         self._keys = keys
         self._issuer = issuer
@@ -32,9 +39,12 @@ class SignedTokens:
     def introspect(self, token: bytes, done: Done) -> None:
         """Verify a token, or ask about it; `done` gets the answer, or the error, exactly once, now or later."""
         if not looks_like_jwt(token):
-            self._others.introspect(token, done)
+            if self._others is None:
+                done(INACTIVE)
+            else:
+                self._others.introspect(token, done)
             return
-        keys = self._keys.keys
+        keys = self._keys.good
         answer = self._verify(token, keys) if keys is not None else None
         if answer is not None:
             done(answer)
@@ -52,11 +62,12 @@ class SignedTokens:
     def close(self) -> None:
         """End what goes on in the background; who still asks is answered as before."""
         self._keys.close()
-        self._others.close()
+        if self._others is not None:
+            self._others.close()
 
     def circuit_open(self) -> bool:
         """Tell whether the server failed too often, and is left alone for a while."""
-        return self._others.circuit_open()
+        return self._others is not None and self._others.circuit_open()
 
     def _verify(self, token: bytes, keys: KeySet) -> Answer | None:
         outcome = verify(token, keys, self._issuer, self._settings, self._clock())

@@ -63,6 +63,20 @@ class Demand:
     stale: bool = False
 
 
+class Judge(Protocol):
+    """Tells a rule what tokens are worth."""
+
+    @property
+    def keys(self) -> frozenset[Keys]:
+        """What tells apart whose answers it gives."""
+
+    def verify(self, token: bytes, now: float, waiter: Waiter, demand: Demand) -> Entry[bytes] | None:
+        """Return what is remembered of a token; or None, and tell the waiter later (or before this returns)."""
+
+    def shares_answers(self, other: Judge) -> bool:
+        """Tell whether what the other says of a token holds here too: it is of the same authorization server."""
+
+
 class Verifier:
     """What the tokens of one authorization server are worth, remembered by its `keys`.
 
@@ -122,9 +136,18 @@ class Verifier:
         self._ask(key, token, [(waiter, demand)])
         return None
 
-    def shares_answers(self, other: Verifier) -> bool:
+    @property
+    def keys(self) -> frozenset[Keys]:
+        """What tells apart whose answers it gives."""
+        return frozenset((self._keys,))
+
+    def shares_answers(self, other: Judge) -> bool:
         """Tell whether what the other says of a token holds here too: it is of the same authorization server."""
-        return self._keys is other._keys
+        return other.keys <= self.keys
+
+    def remembers(self, token: bytes, now: float) -> bool:
+        """Tell whether the token is known to have been active, be the answer fresh or kept for an outage."""
+        return self._cache.get_stale(self._keys.key(token), now) is not None
 
     def purge(self, token: bytes) -> bool:
         """Forget what is remembered of a token; tells whether anything was."""

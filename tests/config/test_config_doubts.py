@@ -54,7 +54,7 @@ def test_doubts_are_told_by_line_each_at_its_key(tmp_path: Path) -> None:
             3,
             29,
             "authorization_servers[0].introspection_endpoint",
-            "tokens and the client's secret cross the network as plain text; use https://",
+            "tokens and the client's credentials cross the network as plain text; use https://",
         ),
         (Level.NOTE, "public", 7, 5, "rules[0]", "everybody may pass: all methods of /a/**"),
         (
@@ -165,12 +165,34 @@ def test_plain_text_is_doubted_where_it_leaves_the_machine(tmp_path: Path, endpo
     assert ("plain_text" in {one.code for one in found}) == plain
 
 
-def test_the_way_of_the_keys_is_doubted_too(tmp_path: Path) -> None:
-    """Who changes them makes tokens."""
-    text = CONFIG.replace(
-        "ENDPOINT",
-        "https://auth.example.org/x\n    issuer: i\n    verify: jwt_then_introspect\n    jwks_uri: http://a.b/keys",
-    )
-    found, _ = looked_at(tmp_path, text)
-    message = "the keys that tokens are verified by cross the network as plain text; use https://"
-    assert [one.problem.message for one in found if one.code == "plain_text"] == [message]
+@pytest.mark.parametrize(
+    ("settings", "path", "crossing"),
+    [
+        (
+            "https://auth.example.org/x\n    issuer: i\n    verify: jwt_then_introspect\n    jwks_uri: http://a.b/keys",
+            "jwks_uri",
+            "the keys that tokens are verified by cross",
+        ),
+        (
+            "https://auth.example.org/x\n    own_token: {token_endpoint: 'http://a.b/token'}",
+            "own_token.token_endpoint",
+            "the client's credentials and the token that it gets cross",
+        ),
+        (
+            "https://auth.example.org/x\n    issuer: http://a.b\n    own_token: {}",
+            "issuer",
+            "the metadata that says where tokens and credentials go crosses",
+        ),
+    ],
+)
+def test_all_that_decides_over_tokens_is_doubted(tmp_path: Path, settings: str, path: str, crossing: str) -> None:
+    """Who changes keys makes tokens; who changes metadata gets them."""
+    found, _ = looked_at(tmp_path, CONFIG.replace("ENDPOINT", settings))
+    told = [(one.problem.path, one.problem.message) for one in found if one.code == "plain_text"]
+    assert told == [(f"authorization_servers[0].{path}", f"{crossing} the network as plain text; use https://")]
+
+
+def test_an_issuer_that_nobody_asks_is_only_a_name(tmp_path: Path) -> None:
+    """Nothing crosses the network to it where the endpoints are set."""
+    found, _ = looked_at(tmp_path, CONFIG.replace("ENDPOINT", "https://auth.example.org/x\n    issuer: http://a.b"))
+    assert "plain_text" not in {one.code for one in found}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,8 +18,9 @@ class Server:
     body whole or not. An answer of None closes the connection without one; `closes` closes it behind each.
     """
 
-    def __init__(self, answer: Callable[[bytes, bytes], bytes | None]) -> None:
+    def __init__(self, answer: Callable[[bytes, bytes], bytes | None], tls: ssl.SSLContext | None = None) -> None:
         self._answer = answer
+        self._tls = tls
         self.heads: list[bytes] = []
         self.trailers: list[bytes] = []
         self.requests: list[tuple[bytes, bytes]] = []
@@ -62,6 +64,10 @@ class Server:
 
     def _serve(self, connection: socket.socket) -> None:
         try:
+            if self._tls is not None:
+                plain, connection = connection, self._tls.wrap_socket(connection, server_side=True)
+                with self._lock:
+                    self._open = self._open - {plain} | {connection}
             with connection, connection.makefile("rb") as stream:
                 while head := _read_head(stream):
                     with self._lock:
@@ -118,9 +124,9 @@ def response(body: bytes, status: str = "200 OK", *fields: str) -> bytes:
 
 
 @contextmanager
-def serving(answer: Callable[[bytes, bytes], bytes | None]) -> Iterator[Server]:
+def serving(answer: Callable[[bytes, bytes], bytes | None], tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Run a server until the block ends."""
-    server = Server(answer)
+    server = Server(answer, tls)
     try:
         yield server
     finally:

@@ -1,13 +1,12 @@
 """What is made of a server's answers, each case by itself."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from enforcer.operations import diagnosis
-from enforcer.operations.diagnosis import Finding, Seen, Verdict
+from enforcer.operations.diagnosis import Seen, Verdict
 
 NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110 §5.6.7
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -76,75 +75,6 @@ def test_a_slow_answer_makes_no_clock_wrong() -> None:
 def test_an_answer_that_takes_more_than_half_of_what_it_may_is_slow(seconds: float, verdict: Verdict) -> None:
     """The other half is for a bad day."""
     assert diagnosis.answer_time(seconds, 2.0).verdict == verdict
-
-
-CREDENTIALS = {
-    "inactive": (seen(body={"active": False}), Verdict.RIGHT, "a token that nobody issued is called inactive"),
-    "active": (seen(body={"active": True}), Verdict.WRONG, "a token that nobody issued is called active"),
-    "a page": (seen(body=b"<!doctype html><p>Sign in", content_type="text/html"), Verdict.WRONG, "a web page"),
-    "a page that says nothing of it": (seen(body=b"\n <html>"), Verdict.WRONG, "a web page"),
-    "other JSON": (seen(body={"keys": []}), Verdict.WRONG, "active is neither true nor false"),
-    "nothing": (seen(), Verdict.WRONG, "no introspection answer"),
-    "too large": (replace(seen(body={"active": False}), cut=True), Verdict.WRONG, "larger than max_answer"),
-    "unknown client": (seen(401, {"error": "invalid_client"}), Verdict.WRONG, "refused (401, invalid_client) with"),
-    "without a code": (seen(403), Verdict.WRONG, "refused (403) with client_secret_basic"),
-    "with a code to fool a terminal": (seen(400, {"error": "\x1b[2J"}), Verdict.WRONG, "refused (400) with"),
-    "not there": (seen(404), Verdict.WRONG, "the server answers 404"),
-    "in trouble": (seen(503), Verdict.WRONG, "the server answers 503"),
-    "redirected": (seen(302, location="/login?token=x#y"), Verdict.WRONG, "to https://auth.example.org/login, and"),
-    "redirected with a password": (seen(307, location="https://a:b@evil/"), Verdict.WRONG, "to another place, and"),
-}
-
-
-@pytest.mark.parametrize("case", CREDENTIALS)
-def test_the_answer_to_a_junk_token_tells_of_our_credentials(case: str) -> None:
-    """RFC 7662 §2.2 and §2.3: who may ask is told that the token is inactive, and nobody else is."""
-    answer, verdict, found = CREDENTIALS[case]
-    finding = diagnosis.credentials(answer, "client_secret_basic", None)
-    assert (finding.what, finding.verdict) == ("credentials", verdict)
-    assert found in finding.found
-
-
-def test_a_way_to_authenticate_that_the_server_accepts_is_proposed() -> None:
-    """It was tried, so that nobody has to."""
-    finding = diagnosis.credentials(seen(401), "client_secret_basic", "client_secret_post")
-    assert finding.advice == "set client_authentication: client_secret_post, which the server accepts"
-
-
-def metadata(document: dict[str, Any]) -> list[Finding]:
-    """Judge a metadata document; None leaves a member out."""
-    members = {"issuer": ISSUER, "introspection_endpoint": URL, **document}
-    present = {name: value for name, value in members.items() if value is not None}
-    return diagnosis.metadata(seen(body=present), ISSUER, URL, "client_secret_basic")
-
-
-@pytest.mark.parametrize(
-    ("document", "verdict", "found"),
-    [
-        ({}, Verdict.RIGHT, "issuer and introspection_endpoint are as the server says"),
-        ({"issuer": ISSUER + "/"}, Verdict.WRONG, "the server calls itself https://auth.example.org/"),
-        ({"issuer": "\x1b]0;"}, Verdict.WRONG, "it is another issuer's, or names the issuer in another way"),
-        ({"issuer": None}, Verdict.WRONG, "it is another issuer's, or names the issuer in another way"),
-        ({"introspection_endpoint": URL + "2"}, Verdict.WARNING, f"the server's introspection_endpoint is {URL}2"),
-        ({"introspection_endpoint": None}, Verdict.WARNING, "the server's introspection_endpoint is not there"),
-        (
-            {"introspection_endpoint_auth_methods_supported": ["private_key_jwt"]},
-            Verdict.WARNING,
-            "the server does not offer client_secret_basic",
-        ),
-    ],
-)
-def test_metadata_is_compared_with_the_configuration(document: dict[str, Any], verdict: Verdict, found: str) -> None:
-    """Another issuer refuses every token; all else may be meant, and is only pointed at."""
-    (finding,) = metadata(document)
-    assert (finding.what, finding.verdict) == ("metadata", verdict)
-    assert found in finding.found
-
-
-def test_all_that_metadata_tells_is_said() -> None:
-    """Two differences make two findings."""
-    differences = {"introspection_endpoint": URL + "2", "introspection_endpoint_auth_methods_supported": []}
-    assert [finding.verdict for finding in metadata(differences)] == [Verdict.WARNING] * 2
 
 
 @pytest.mark.parametrize(("status", "verdict"), [(200, Verdict.RIGHT), (404, Verdict.RIGHT), (502, Verdict.WARNING)])

@@ -1,3 +1,4 @@
+import json
 from urllib.parse import parse_qs
 
 import pytest
@@ -12,7 +13,7 @@ KEYS = {
     "RS256": RSAKey.generate_key(2048),
     "ES256": ECKey.generate_key("P-256"),
     "ES384": ECKey.generate_key("P-384"),
-    "Ed25519": OKPKey.generate_key("Ed25519"),
+    "EdDSA": OKPKey.generate_key("Ed25519"),
 }
 
 
@@ -22,6 +23,7 @@ def form(authentication: PrivateKeyJwt) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(parameters.decode()[1:], strict_parsing=True).items()}
 
 
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")  # and yet the name that servers know
 @pytest.mark.parametrize("algorithm", KEYS)
 def test_an_assertion_is_signed_and_says_who_for_whom_and_until_when(algorithm: str) -> None:
     """RFC 7523 §3: iss and sub are the client, aud the server, exp soon."""
@@ -50,12 +52,22 @@ def test_a_jwk_names_its_key() -> None:
     assert jwt.decode(sent["client_assertion"], key, algorithms=["ES256"]).header["kid"] == "k1"
 
 
+def test_a_jwk_may_name_its_algorithm() -> None:
+    """One that its kind of key can do; any other is not heeded."""
+    for named, used in (("PS256", "PS256"), ("ES256", "RS256")):
+        jwk = json.dumps({**KEYS["RS256"].as_dict(private=True), "alg": named})
+        sent = form(PrivateKeyJwt("me", Secret(jwk), "as", lambda: NOW))
+        assert jwt.decode(sent["client_assertion"], KEYS["RS256"], algorithms=[used]).header["alg"] == used
+
+
 @pytest.mark.parametrize(
     "text",
     [
         pytest.param("nonsense", id="nonsense"),
         pytest.param("", id="empty"),
         pytest.param(KEYS["ES256"].as_pem(private=False).decode(), id="a public key"),
+        pytest.param(ECKey.generate_key("secp256k1").as_pem(private=True).decode(), id="of a curve that nobody takes"),
+        pytest.param(OKPKey.generate_key("X25519").as_pem(private=True).decode(), id="a key that cannot sign"),
         pytest.param(str(OctKey.generate_key(256).as_dict(private=True)).replace("'", '"'), id="a symmetric key"),
     ],
 )

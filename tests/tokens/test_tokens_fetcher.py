@@ -7,8 +7,9 @@ import pytest
 from harness.servers import response, serving
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.fetcher import Fetcher
-from enforcer.wire.call import Caller
+from enforcer.tokens.endpoint import KnownEndpoint
+from enforcer.tokens.fetcher import Fetcher, FirstOf
+from enforcer.wire.call import Caller, Reply
 from enforcer.wire.client import Endpoint, Pool, PoolSettings
 from enforcer.wire.ticker import Ticker
 
@@ -23,14 +24,15 @@ def fetch(port: int, times: int = 1, timeout: float = 5.0) -> list[Result]:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
         pool = Pool(Endpoint(host="127.0.0.1", port=port), PoolSettings(), ticker, loop)
-        fetcher = Fetcher(Caller(pool, timeout=timeout, max_answer=MOST), "auth.example.org", "/jwks?a=b")
+        caller = Caller(pool, timeout=timeout, max_answer=MOST)
+        fetcher = Fetcher(KnownEndpoint(caller, "auth.example.org", "/jwks?a=b"), bytes)
         results = []
         for _ in range(times):
             told: asyncio.Future[Result] = loop.create_future()
             fetcher.fetch(told.set_result)
             results.append(await told)
         ticker.stop()
-        pool.close()
+        fetcher.close()
         return results
 
     return asyncio.run(run())
@@ -94,3 +96,72 @@ def test_a_call_that_fails_is_an_error_of_the_server(answer: bytes | None, expec
     """Too large, too slow, no HTTP, closed."""
     with serving(always(answer)) as server:
         assert reason(fetch(server.port, timeout=0.2)[0]) is expected
+
+
+def test_what_cannot_be_read_is_an_error() -> None:
+    """It came, and is none."""
+
+    class Place:
+        """Answers with what cannot be read."""
+
+        def get(self, done: Callable[[Reply], None]) -> None:
+            done(Reply(200, b"<html>"))
+
+    def read(data: bytes) -> bytes:
+        raise IntrospectionError(IntrospectionFailure.MALFORMED, "not JSON")
+
+    told: list[Result] = []
+    Fetcher(Place(), read).fetch(told.append)  # type: ignore[arg-type]
+    assert reason(told[0]) is IntrospectionFailure.MALFORMED
+
+
+class Place:
+    """A place that has something, and counts who asks."""
+
+    def __init__(self, has: Result) -> None:
+        self.has = has
+        self.asked = 0
+        self.closed = False
+
+    def fetch(self, done: Callable[[Result], None]) -> None:
+        self.asked += 1
+        done(self.has)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def failed(reason: IntrospectionFailure, detail: str) -> IntrospectionError:
+    return IntrospectionError(reason, detail)
+
+
+NOT_THERE = failed(IntrospectionFailure.MALFORMED, "it answered 404")
+ANOTHERS = failed(IntrospectionFailure.MALFORMED, "another issuer's")
+DOWN = failed(IntrospectionFailure.UNAVAILABLE, "it answered 503")
+
+
+@pytest.mark.parametrize(
+    ("places", "asked", "expected"),
+    [
+        ([b"a", b"b"], [1, 0], b"a"),
+        ([NOT_THERE, b"b"], [1, 1], b"b"),
+        ([NOT_THERE, NOT_THERE, b"c"], [1, 1, 1], b"c"),
+        ([NOT_THERE, NOT_THERE], [1, 1], "malformed: it answered 404"),
+        ([ANOTHERS, NOT_THERE, NOT_THERE], [1, 1, 1], "malformed: another issuer's; it answered 404"),
+        ([DOWN, b"b"], [1, 0], "unavailable: it answered 503"),
+        ([NOT_THERE, DOWN, b"c"], [1, 1, 0], "unavailable: it answered 503"),
+    ],
+)
+def test_the_first_place_that_has_a_document_gives_it(
+    places: list[Result], asked: list[int], expected: bytes | str
+) -> None:
+    """One that answers something else has it not; a server that does not answer is not asked at its other places."""
+    several = [Place(has) for has in places]
+    found: FirstOf[bytes] = FirstOf(several)
+    told: list[Result] = []
+    found.fetch(told.append)
+    (outcome,) = told
+    assert [place.asked for place in several] == asked
+    assert (outcome if isinstance(outcome, bytes) else str(outcome)) == expected
+    found.close()
+    assert all(place.closed for place in several)

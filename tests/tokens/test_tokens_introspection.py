@@ -11,7 +11,8 @@ from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.secret import Secret
 from enforcer.tokens.answer import INACTIVE, Active, Answer
 from enforcer.tokens.breaker import BreakerSettings
-from enforcer.tokens.client_authentication import Authentication, secret_basic
+from enforcer.tokens.client_authentication import Authentication, Credentials, secret_basic
+from enforcer.tokens.endpoint import KnownEndpoint
 from enforcer.tokens.introspection import Introspector
 from enforcer.wire.call import Caller
 from enforcer.wire.client import Endpoint, Pool, PoolSettings
@@ -28,15 +29,14 @@ def ask(server: Server, *tokens: bytes, authentication: Authentication = BASIC) 
         ticker = Ticker(loop)
         pool = Pool(Endpoint(host="127.0.0.1", port=server.port), PoolSettings(), ticker, loop)
         caller = Caller(pool, timeout=5.0, max_answer=1000)
-        introspector = Introspector(
-            caller, "as.example", "/introspect?x=1", authentication, BreakerSettings(failures=3)
-        )
+        endpoint = KnownEndpoint(caller, "as.example", "/introspect?x=1")
+        introspector = Introspector(endpoint, authentication, BreakerSettings(failures=3), ticker)
         results = []
         for token in tokens:
             told: asyncio.Future[Answer | IntrospectionError] = loop.create_future()
             introspector.introspect(token, told.set_result)
             results.append(await told)
-        caller.close()
+        introspector.close()
         ticker.stop()
         return results
 
@@ -106,18 +106,74 @@ def test_no_token_makes_the_enforcer_leave_the_server_alone(body: bytes) -> None
         assert len(server.requests) == 20
 
 
-def test_without_an_access_token_of_our_own_nothing_is_asked() -> None:
-    """And who asks is told so."""
+class Renewed:
+    """Credentials of which each is better than the one before, or none."""
 
-    class NotYet:
-        def credentials(self) -> None:
-            return None
+    def __init__(self, *given: bytes | IntrospectionError) -> None:
+        self._given = [one if isinstance(one, IntrospectionError) else Credentials(lines=one) for one in given]
+        self.refused: list[bytes] = []
 
-    with serving(answering("200 OK", b'{"active": true}')) as server:
-        (error,) = ask(server, b"t", authentication=NotYet())
-        assert server.requests == []
+    def authenticate(self, done: Callable[[Credentials | IntrospectionError], None]) -> None:
+        done(self._given.pop(0))
+
+    def rejected(self, credentials: Credentials) -> bool:
+        self.refused.append(credentials.lines)
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+FIRST, SECOND = b"Authorization: Bearer first\r\n", b"Authorization: Bearer second\r\n"
+NO_TOKEN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "no token of our own")
+
+
+def knowing(line: bytes) -> Callable[[bytes, bytes], bytes]:
+    """Answer to who shows these credentials, and refuse all others."""
+
+    def answer(head: bytes, body: bytes) -> bytes:
+        return response(b'{"active": true}') if line in head else response(b"", "401 Unauthorized")
+
+    return answer
+
+
+def test_without_credentials_nothing_is_asked() -> None:
+    """And who asks is told so; the server had no part in that, and is not left alone for it."""
+    with serving(knowing(FIRST)) as server:
+        *failed, last = ask(server, *[b"t"] * 6, authentication=Renewed(*[NO_TOKEN] * 5, FIRST))
+        assert len(server.requests) == 1
+    assert failed == [NO_TOKEN] * 5
+    assert isinstance(last, Active)
+
+
+def test_credentials_that_are_not_accepted_are_replaced_and_the_token_is_asked_about_once_more() -> None:
+    """RFC 6750 §3.1: 401 says that they have ended. Nobody notices."""
+    with serving(knowing(SECOND)) as server:
+        authentication = Renewed(FIRST, SECOND)
+        (answer,) = ask(server, b"t", authentication=authentication)
+        assert len(server.requests) == 2
+    assert isinstance(answer, Active)
+    assert authentication.refused == [FIRST]
+
+
+def test_it_is_asked_once_more_and_not_again() -> None:
+    """A server that accepts none of what it gave us is not pressed."""
+    with serving(knowing(b"nothing")) as server:
+        authentication = Renewed(FIRST, SECOND)
+        (error,) = ask(server, b"t", authentication=authentication)
+        assert len(server.requests) == 2
     assert isinstance(error, IntrospectionError)
-    assert error.reason is IntrospectionFailure.UNAVAILABLE
+    assert error.reason is IntrospectionFailure.REFUSED
+    assert authentication.refused == [FIRST, SECOND]
+
+
+def test_a_refusal_of_what_credentials_allow_does_not_replace_them() -> None:
+    """RFC 6750 §3.1: others would allow no more."""
+    with serving(answering("403 Forbidden", b'{"error": "insufficient_scope"}')) as server:
+        authentication = Renewed(FIRST)
+        (error,) = ask(server, b"t", authentication=authentication)
+    assert isinstance(error, IntrospectionError)
+    assert (error.reason, authentication.refused) == (IntrospectionFailure.REFUSED, [])
 
 
 def test_a_full_queue_of_our_own_says_nothing_of_the_server() -> None:
@@ -132,9 +188,8 @@ def test_a_full_queue_of_our_own_says_nothing_of_the_server() -> None:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
         pool = Pool(Endpoint(host="127.0.0.1", port=server.port), PoolSettings(connections=1), ticker, loop)
-        introspector = Introspector(
-            Caller(pool, timeout=0.3, max_answer=1000), "as", "/", BASIC, BreakerSettings(failures=3)
-        )
+        endpoint = KnownEndpoint(Caller(pool, timeout=0.3, max_answer=1000), "as", "/")
+        introspector = Introspector(endpoint, BASIC, BreakerSettings(failures=3), ticker)
         told: list[asyncio.Future[Answer | IntrospectionError]] = [loop.create_future() for _ in range(10)]
         for future in told:
             introspector.introspect(b"t", future.set_result)

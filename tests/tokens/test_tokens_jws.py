@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from enforcer.tokens.jws import MOST_BYTES, Jws, decode, encode, parse
+from enforcer.tokens.jws import MOST_BYTES, Jws, decode, encode, looks_like_jwt, parse, unverified_issuer
 
 # RFC 7515 A.1.1
 TOKEN = (
@@ -130,3 +130,68 @@ def test_what_is_encoded_is_decoded_from_that_text_alone(data: bytes) -> None:
 def test_any_bytes_are_a_jws_or_none(data: bytes) -> None:
     """And never an exception."""
     assert isinstance(parse(data), Jws | None)
+
+
+@pytest.mark.parametrize(
+    "signed",
+    [
+        TOKEN,
+        token({"alg": "ES256"}),
+        encode(json.dumps({"alg": "none"}).encode()) + b".e30.",
+        encode(b'{\n"alg": "HS256"}') + b".." + encode(b"x"),
+    ],
+)
+def test_a_jwt_looks_like_one(signed: bytes) -> None:
+    """Also one that is worth nothing: it is rejected here, and shown to nobody."""
+    assert looks_like_jwt(signed)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"",
+        b"..",
+        b"e..",
+        b"opaque",
+        b"e" * 128,
+        b"Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU",
+        encode(b"{}") + b".e30.",
+        encode(b"[]") + b".e30.",
+        encode(json.dumps({"alg": 1}).encode()) + b".e30.",
+        encode(json.dumps({"enc": "A256GCM"}).encode()) + b".e30.",
+        TOKEN + b".x.y",
+        TOKEN + b"=",
+        TOKEN.replace(b".", b"~"),
+        token({"alg": "ES256"}, b"x" * MOST_BYTES),
+    ],
+)
+def test_an_opaque_token_does_not(other: bytes) -> None:
+    """RFC 7519 §3, §7.2."""
+    assert not looks_like_jwt(other)
+
+
+def test_the_issuer_that_a_token_claims_serves_to_choose_who_verifies_it() -> None:
+    """Whatever the signature."""
+    assert unverified_issuer(TOKEN) == "joe"
+    assert unverified_issuer(b"." + encode(json.dumps({"iss": "x"}).encode()) + b".") == "x"
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"[]", b"{}", b'{"iss":1}', b'{"iss":["x"]}', b'{"iss":"x","iss":"y"}', b"[" * 9999]
+)
+def test_where_none_can_be_read_there_is_none(payload: bytes) -> None:
+    """An issuer is text, and stands once."""
+    assert unverified_issuer(token({"alg": "ES256"}, payload)) is None
+
+
+def test_of_what_is_no_jwt_there_is_no_issuer() -> None:
+    """Nor of one that is too large to be looked at."""
+    for other in (b"", b"opaque", b"a.b", TOKEN + b".x", token({"alg": "ES256"}, b"x" * MOST_BYTES)):
+        assert unverified_issuer(other) is None
+
+
+@given(st.binary() | st.tuples(st.binary(), st.binary()).map(lambda parts: b".".join(map(encode, (*parts, b"x")))))
+def test_any_bytes_look_like_one_or_not(data: bytes) -> None:
+    """And never an exception."""
+    assert isinstance(looks_like_jwt(data), bool)
+    assert isinstance(unverified_issuer(data), str | None)

@@ -16,8 +16,6 @@ from enforcer.tokens.jwt import (
     JwtSettings,
     NeedsKey,
     Rejected,
-    looks_like_jwt,
-    unverified_issuer,
     verify,
 )
 from enforcer.tokens.jwt_settings import Algorithm
@@ -340,30 +338,6 @@ def test_an_issuer_is_text(issuer: Any) -> None:
     assert fault(token(iss=issuer)) is Fault.CLAIMS
 
 
-@pytest.mark.parametrize(
-    ("audience", "expected"),
-    [
-        ("https://api", True),
-        (["https://api"], True),
-        (["x", "https://api"], True),
-        ("https://other", True),
-        ("https://api/", False),
-        ("https://ap", False),
-        ("https://api https://other", False),
-        ([], False),
-        ("", False),
-        (None, False),
-    ],
-)
-def test_a_token_is_for_one_of_the_audiences(audience: Any, expected: bool) -> None:
-    """RFC 7519 §4.1.3: a text or a list, compared whole."""
-    settings = JwtSettings(audience=("https://api", "https://other"))
-    assert isinstance(verify(token(aud=audience), KEYS, ISSUER, settings, NOW), Active) is expected
-    if not expected:
-        assert fault(token(aud=audience), settings) is Fault.AUDIENCE
-    read(token(aud=audience))
-
-
 @pytest.mark.parametrize("audience", [1, True, {"https://api": 1}, ["https://api", 1], [["https://api"]]])
 def test_an_audience_is_text_or_a_list_of_texts(audience: Any) -> None:
     """RFC 7519 §4.1.3."""
@@ -457,67 +431,6 @@ def test_the_client_is_read_where_servers_write_it() -> None:
     assert found.client_id == found.claims["client_id"] == "other"
 
 
-# Before anything is believed
-
-
-@pytest.mark.parametrize(
-    "signed",
-    [
-        SIGNED,
-        token(header={"alg": "ES256"}),
-        encode(text({"alg": "none"})) + b".e30.",
-        encode(b'{\n"alg": "HS256"}') + b".." + encode(b"x"),
-    ],
-)
-def test_a_jwt_looks_like_one(signed: bytes) -> None:
-    """Also one that is worth nothing: it is rejected here, and shown to nobody."""
-    assert looks_like_jwt(signed)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        b"",
-        b"..",
-        b"e..",
-        b"opaque",
-        b"e" * 128,
-        b"Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU",
-        encode(b"{}") + b".e30.",
-        encode(b"[]") + b".e30.",
-        encode(text({"alg": 1})) + b".e30.",
-        encode(text({"enc": "A256GCM"})) + b".e30.",
-        SIGNED + b".x.y",
-        SIGNED + b"=",
-        SIGNED.replace(b".", b"~"),
-        token(x="x" * MOST_BYTES),
-    ],
-)
-def test_an_opaque_token_does_not(other: bytes) -> None:
-    """RFC 7519 §3, §7.2."""
-    assert not looks_like_jwt(other)
-
-
-def test_the_issuer_that_a_token_claims_serves_to_choose_who_verifies_it() -> None:
-    """Whatever the signature."""
-    assert unverified_issuer(SIGNED) == ISSUER
-    assert unverified_issuer(b"." + encode(text({"iss": "x"})) + b".") == "x"
-
-
-@pytest.mark.parametrize(
-    "payload", [b"", b"[]", b"{}", b'{"iss":1}', b'{"iss":["x"]}', b'{"iss":"x","iss":"y"}', b"[" * 9999]
-)
-def test_where_none_can_be_read_there_is_none(payload: bytes) -> None:
-    """An issuer is text, and stands once."""
-    assert unverified_issuer(token(payload)) is None
-
-
-def test_of_what_is_no_jwt_there_is_no_issuer() -> None:
-    """Nor of one that is too large to be looked at."""
-    for other in (b"", b"opaque", b"a.b", SIGNED + b".x", token(x="x" * MOST_BYTES)):
-        assert unverified_issuer(other) is None
-
-
 _values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.lists(st.text())
 _members = st.dictionaries(st.sampled_from([*CLAIMS, "nbf", "cnf", "scp", "azp", "x"]), _values)
 
@@ -534,8 +447,6 @@ _members = st.dictionaries(st.sampled_from([*CLAIMS, "nbf", "cnf", "scp", "azp",
 def test_any_bytes_are_a_verdict(signed: bytes) -> None:
     """And never an exception."""
     assert isinstance(verify(signed, KEYS, ISSUER, SETTINGS, NOW), Active | Rejected | NeedsKey)
-    assert isinstance(looks_like_jwt(signed), bool)
-    assert isinstance(unverified_issuer(signed), str | None)
 
 
 @given(_members)

@@ -92,18 +92,14 @@ def test_what_is_no_issuer_has_no_metadata(issuer: str) -> None:
 
 def test_the_metadata_of_the_rfc_is_read() -> None:
     """RFC 8414 §3.2."""
-    assert parse(json.dumps(FULL).encode(), ISSUER) == Metadata(
-        issuer=ISSUER,
-        introspection_endpoint="https://server.example.com/introspect",
-        jwks_uri="https://server.example.com/jwks.json",
-        token_endpoint="https://server.example.com/token",
-    )
+    endpoints = {name: FULL[name] for name in ("introspection_endpoint", "jwks_uri", "token_endpoint")}
+    assert parse(json.dumps(FULL).encode(), ISSUER) == Metadata(ISSUER, endpoints)
 
 
-def test_an_endpoint_that_a_server_has_not_is_none() -> None:
+def test_an_endpoint_that_a_server_has_not_is_not_there() -> None:
     """RFC 8414 §2: they are optional for us; who needs one says so."""
     found = parse(json.dumps({"issuer": ISSUER, "jwks_uri": None}).encode(), ISSUER)
-    assert (found.introspection_endpoint, found.jwks_uri, found.token_endpoint) == (None, None, None)
+    assert found.endpoints == {}
 
 
 @pytest.mark.parametrize(
@@ -133,7 +129,27 @@ def test_an_issuer_in_the_clear_may_have_endpoints_in_the_clear() -> None:
     """As the configuration says; it may have better ones, too."""
     issuer = "http://localhost:8085/ms-auth-server"
     found = parse(body(issuer=issuer, jwks_uri=f"{issuer}/jwks", token_endpoint="https://[::1]:1/t?a=b"), issuer)
-    assert (found.jwks_uri, found.token_endpoint) == (f"{issuer}/jwks", "https://[::1]:1/t?a=b")
+    assert found.endpoints["jwks_uri"] == f"{issuer}/jwks"
+    assert found.endpoints["token_endpoint"] == "https://[::1]:1/t?a=b"
+
+
+def test_a_client_with_a_certificate_has_endpoints_of_its_own() -> None:
+    """RFC 8705 §5: where there are such, they take the place of the others; for who has none they do not."""
+    alias = "https://mtls.example.com/introspect"
+    told = body(mtls_endpoint_aliases={"introspection_endpoint": alias, "token_endpoint": None})
+    assert parse(told, ISSUER).endpoints["introspection_endpoint"] == FULL["introspection_endpoint"]
+    found = parse(told, ISSUER, mutual_tls=True)
+    others = {name: FULL[name] for name in ("jwks_uri", "token_endpoint")}
+    assert found.endpoints == {"introspection_endpoint": alias, **others}
+
+
+@pytest.mark.parametrize("aliases", [[], "x", 1, {"introspection_endpoint": "http://server.example.com/x"}])
+def test_aliases_are_read_as_strictly(aliases: Any) -> None:
+    """Credentials go there too."""
+    told = body(mtls_endpoint_aliases=aliases)
+    assert parse(told, ISSUER).issuer == ISSUER
+    with pytest.raises(IntrospectionError):
+        parse(told, ISSUER, mutual_tls=True)
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", b"[]", b"null", body()[:-1], b'{"issuer": "x", "issuer": "x"}'])

@@ -27,7 +27,7 @@ class Keys:
     """Keys that are renewed when it is told to."""
 
     def __init__(self, keys: KeySet | None, newer: KeySet | IntrospectionError) -> None:
-        self.keys = keys
+        self.good = keys
         self._newer = newer
         self.renewals = 0
 
@@ -56,7 +56,7 @@ class Others:
         self.closed = True
 
 
-def ask(token: bytes, keys: Keys, others: Others) -> Answer | IntrospectionError:
+def ask(token: bytes, keys: Keys, others: Others | None) -> Answer | IntrospectionError:
     told: list[Answer | IntrospectionError] = []
     SignedTokens(keys, ISSUER, JwtSettings(), others, lambda: NOW).introspect(token, told.append)  # type: ignore[arg-type]
     (answer,) = told
@@ -114,3 +114,14 @@ def test_without_keys_nobody_is_told_that_a_token_is_worth_nothing() -> None:
     """They are fetched; where that fails it is an outage, not a judgement."""
     assert isinstance(ask(token(FIRST), Keys(None, key_set(FIRST)), Others()), Active)
     assert ask(token(FIRST), Keys(None, DOWN), Others()) is DOWN
+
+
+def test_where_nobody_is_asked_an_opaque_token_is_worth_nothing() -> None:
+    """It is shown to nobody (`verify: jwt`)."""
+    keys = Keys(key_set(FIRST), DOWN)
+    assert ask(b"opaque", keys, None) is INACTIVE
+    assert isinstance(ask(token(FIRST), keys, None), Active)
+    source = SignedTokens(keys, ISSUER, JwtSettings(), None, lambda: NOW)  # type: ignore[arg-type]
+    assert not source.circuit_open()
+    source.close()
+    assert (keys.renewals, keys.closed) == (0, True)

@@ -1,4 +1,4 @@
-"""The keys' source, driven by an advanced clock, with every fetch counted; and once against a real server."""
+"""What is kept at hand, driven by an advanced clock, with every fetch counted; and once against a real server."""
 
 import asyncio
 import json
@@ -6,54 +6,43 @@ import logging
 from collections.abc import Callable
 
 import pytest
+from harness.clocks import Clock
 from harness.servers import response, serving
 from harness.signing import key, public
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.fetcher import Done, Fetcher
-from enforcer.tokens.jwks import KeySet
-from enforcer.tokens.jwt_settings import KeySettings
-from enforcer.tokens.keysource import KeySource
+from enforcer.telemetry import FetchMetrics
+from enforcer.tokens.endpoint import KnownEndpoint
+from enforcer.tokens.fetcher import Fetcher
+from enforcer.tokens.freshness import Freshness, Life
+from enforcer.tokens.jwks import KeySet, parse
+from enforcer.tokens.kept import Kept
 from enforcer.wire.call import Caller
 from enforcer.wire.client import Endpoint, Pool, PoolSettings
 from enforcer.wire.ticker import RESOLUTION, Ticker
 
-SETTINGS = KeySettings(refresh=300.0, max_age=3600.0, pause=30.0)
 DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
+Done = Callable[[KeySet | IntrospectionError], None]
+WHAT = "the keys of authorization server main"
+
+
+def fresh() -> Freshness[KeySet]:
+    return Freshness(lambda _: Life(refresh=300.0, end=3600.0), 30.0)
 
 
 def body(*kids: str) -> bytes:
     return json.dumps({"keys": [public(key("ES256"), kid=kid) for kid in kids]}).encode()
 
 
-class Clock:
-    """As much of an event loop as a ticker needs; time goes on when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self._due: list[tuple[float, Callable[[], None]]] = []
-
-    def time(self) -> float:
-        return self.now
-
-    def call_later(self, delay: float, callback: Callable[[], None]) -> None:
-        self._due.append((self.now + delay, callback))
-
-    def advance(self, seconds: float) -> None:
-        end = self.now + seconds
-        while (at := min((at for at, _ in self._due), default=end + 1)) <= end:
-            due, self._due = [one for one in self._due if one[0] <= at], [one for one in self._due if one[0] > at]
-            self.now = at
-            for _, callback in due:
-                callback()
-        self.now = end
+def keys(*kids: str) -> KeySet:
+    return parse(body(*kids))
 
 
 class Document:
     """A key set in memory: it comes when it is told to, and counts how often it was fetched."""
 
     def __init__(self) -> None:
-        self.content: bytes | IntrospectionError = body("a")
+        self.content: KeySet | IntrospectionError = keys("a")
         self.fetches = 0
         self.at_once = False
         self._pending: list[Done] = []
@@ -79,8 +68,9 @@ class Bed:
     def __init__(self) -> None:
         self.clock = Clock()
         self.document = Document()
+        self.metrics = FetchMetrics()
         self.ticker = Ticker(self.clock)  # type: ignore[arg-type]
-        self.source = KeySource("main", self.document, SETTINGS, self.ticker)
+        self.source = Kept(WHAT, self.document, fresh(), self.ticker, self.metrics)
         self.told: list[KeySet | IntrospectionError] = []
 
     def started(self) -> "Bed":
@@ -97,8 +87,8 @@ class Bed:
 
     @property
     def kids(self) -> list[str | None]:
-        keys = self.source.keys
-        return [] if keys is None else [one.kid for one in keys.keys]
+        found = self.source.good
+        return [] if found is None else [one.kid for one in found.keys]
 
 
 def test_keys_are_fetched_before_anybody_asks() -> None:
@@ -120,14 +110,14 @@ def test_one_fetch_serves_all_who_wait() -> None:
     bed.renew()
     assert (bed.told, bed.document.fetches) == ([], 1)
     bed.document.come()
-    assert bed.told == [bed.source.keys] * 6
+    assert bed.told == [bed.source.good] * 6
 
 
 def test_keys_are_fetched_anew_while_nobody_waits() -> None:
     """The old ones serve until the new ones are there."""
     bed = Bed().started()
     bed.document.at_once = False
-    bed.document.content = body("b")
+    bed.document.content = keys("b")
     bed.advance(299.0)
     assert bed.document.fetches == 1
     bed.advance(1.5)
@@ -142,16 +132,16 @@ def test_an_unknown_key_has_them_fetched_at_once_and_then_not_for_a_while() -> N
     """Whoever makes names up gets the keys that are there, at no cost to the server."""
     bed = Bed().started()
     bed.renew()
-    assert (bed.told, bed.document.fetches) == ([bed.source.keys], 1)
+    assert (bed.told, bed.document.fetches) == ([bed.source.good], 1)
     bed.advance(31.0)
-    bed.document.content = body("a", "b")
+    bed.document.content = keys("a", "b")
     bed.renew()
     assert (bed.kids, bed.document.fetches) == (["a", "b"], 2)
-    assert bed.told[1] is bed.source.keys
+    assert bed.told[1] is bed.source.good
     for _ in range(1000):
         bed.renew()
     assert bed.document.fetches == 2
-    assert all(told is bed.source.keys for told in bed.told[1:])
+    assert all(told is bed.source.good for told in bed.told[1:])
 
 
 def test_while_the_server_is_down_the_last_good_keys_serve() -> None:
@@ -166,7 +156,7 @@ def test_while_the_server_is_down_the_last_good_keys_serve() -> None:
     assert bed.kids == ["a"]
     bed.advance(100.0)
     assert bed.kids == []
-    bed.document.content = body("b")
+    bed.document.content = keys("b")
     bed.advance(31.0)
     assert bed.kids == ["b"]
 
@@ -181,21 +171,41 @@ def test_a_server_that_is_down_is_not_pressed() -> None:
         bed.renew()
     assert bed.document.fetches == 6
     assert bed.told == [DOWN] * 61
-    bed.document.content = body("a")
+    bed.document.content = keys("a")
     bed.advance(31.0)
     assert bed.kids == ["a"]
 
 
-def test_a_set_that_cannot_be_read_takes_no_ones_place() -> None:
-    """It is an error like another."""
+def test_what_is_there_is_given_at_once_and_what_is_not_is_waited_for() -> None:
+    """Whoever needs any, and not a newer one, starts no fetch while there is a good one."""
+    bed = Bed()
+    bed.source.get(bed.told.append)
+    assert (bed.told, bed.document.fetches) == ([], 1)
+    bed.document.come()
+    bed.source.get(bed.told.append)
+    assert (bed.told, bed.document.fetches) == ([bed.source.good] * 2, 1)
+
+
+def test_one_that_was_discarded_is_fetched_anew_for_who_needs_it() -> None:
+    """Within the pause, who needs it is told why there is none; afterwards it comes of itself."""
     bed = Bed().started()
-    bed.document.content = b"<html>"
-    bed.advance(301.0)
-    assert bed.kids == ["a"]
-    bed.renew()
-    (told,) = bed.told
-    assert isinstance(told, IntrospectionError)
-    assert told.reason is IntrospectionFailure.MALFORMED
+    bed.source.discard(DOWN)
+    bed.source.get(bed.told.append)
+    assert (bed.told, bed.document.fetches) == ([DOWN], 1)
+    bed.document.content = keys("b")
+    bed.advance(31.0)
+    assert (bed.kids, bed.document.fetches) == (["b"], 2)
+
+
+def test_every_fetch_is_counted_by_what_came_of_it() -> None:
+    """And timed."""
+    bed = Bed().started()
+    bed.document.content = DOWN
+    bed.advance(302.0)
+    bed.document.content = keys("a")
+    bed.advance(10.0)
+    assert bed.metrics.results == {"ok": 2, "unavailable": 2}
+    assert sum(bed.metrics.duration.counts) == 4
 
 
 def test_trouble_is_logged_at_its_beginning_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -204,7 +214,7 @@ def test_trouble_is_logged_at_its_beginning_and_its_end(caplog: pytest.LogCaptur
     bed = Bed().started()
     bed.document.content = DOWN
     bed.advance(400.0)
-    bed.document.content = body("a")
+    bed.document.content = keys("a")
     bed.advance(700.0)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("ERROR", "the keys of authorization server main cannot be fetched: unavailable: down"),
@@ -216,8 +226,11 @@ def test_a_closed_source_fetches_no_more_of_itself() -> None:
     """A configuration that took its place has its own."""
     bed = Bed().started()
     bed.source.close()
+    bed.source.close()  # by each of those that have it
     bed.advance(1000.0)
     assert (bed.document.fetches, bed.document.closed) == (1, True)
+    bed.renew()
+    assert bed.document.fetches == 2
 
 
 def test_keys_come_from_a_server() -> None:
@@ -227,15 +240,14 @@ def test_keys_come_from_a_server() -> None:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
         pool = Pool(Endpoint(host="127.0.0.1", port=port), PoolSettings(), ticker, loop)
-        fetcher = Fetcher(Caller(pool, timeout=5.0, max_answer=65536), "auth.example.org", "/jwks")
-        source = KeySource("main", fetcher, SETTINGS, ticker)
+        endpoint = KnownEndpoint(Caller(pool, timeout=5.0, max_answer=65536), "auth.example.org", "/jwks")
+        source = Kept(WHAT, Fetcher(endpoint, parse), fresh(), ticker, FetchMetrics())
         told: asyncio.Future[KeySet | IntrospectionError] = loop.create_future()
         source.renew(told.set_result)
         outcome = await told
-        assert source.keys is outcome
+        assert source.good is outcome
         source.close()
         ticker.stop()
-        pool.close()
         return outcome
 
     with serving(lambda head, _: response(body("a", "b"), "200 OK", "Content-Type: application/json")) as server:

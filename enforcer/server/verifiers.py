@@ -1,0 +1,149 @@
+"""What tells each rule what tokens are worth: a verifier for each authorization server, or several of them in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Final
+
+from enforcer.config.effective import domains, servers_of
+from enforcer.config.model import AuthorizationServer, Config
+from enforcer.errors import IntrospectionError
+from enforcer.policy.rules import Rule
+from enforcer.proxy.forwarding import Forwarding
+from enforcer.server.parts import Lease, Parts
+from enforcer.server.sources import make_source
+from enforcer.telemetry import Telemetry
+from enforcer.tokens.answer import Answer
+from enforcer.tokens.cache import Cache, Entry, Keys
+from enforcer.tokens.limiter import UnseenLimiter
+from enforcer.tokens.several import Several, Trusted
+from enforcer.tokens.verifier import Demand, Memory, Verifier
+from enforcer.wire.ticker import Ticker
+
+
+class Verifiers:
+    """Those of a configuration, with what it remembers of tokens.
+
+    It takes what it can from the configurations that run (`lease`), and touches nothing of theirs.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        lease: Lease,
+        forwarding: Forwarding,
+        telemetry: Telemetry,
+        ticker: Ticker,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        def remembering() -> Cache[bytes]:
+            cache: Cache[bytes] = Cache(config.cache)
+            earlier = lease.newest("cache")
+            if earlier is not None:
+                cache.take_over(earlier, forwarding.identity)
+            return cache
+
+        # What is prepared of an answer is made from the settings of the identity.
+        cache = lease.take("cache", config.cache, config.forwarding.identity, make=remembering)
+        settings = config.limits.unseen_tokens
+        limiter = lease.take("limiter", settings, make=lambda: UnseenLimiter(settings))
+        self._config = config
+        self._domains = domains(config)
+
+        def verifier(server: AuthorizationServer) -> Verifier:
+            domain = self._domains[server.name]
+            metrics = telemetry.server(server.name)
+            keys = lease.take("keys", *_says(server), domain, make=lambda: Keys(server.name))
+            source = lease.take(
+                "source", server, domain, make=lambda: make_source(server, domain, metrics, ticker, loop)
+            )
+            after = math.ceil(server.retry_after)
+
+            def make() -> Verifier:
+                return Verifier(
+                    server.name, source, cache, keys, limiter, forwarding.identity, metrics, time.time, after
+                )
+
+            return lease.take("verifier", source, cache, keys, limiter, make=make)
+
+        self._by_server = {server.name: verifier(server) for server in config.authorization_servers}
+        self.default = self._by_server[config.authorization_servers[0].name]
+        self.memory = Memory(cache, tuple(self._by_server.values()))
+
+    def of(self, rule: Rule) -> Verifier | Several:
+        """Return what tells a rule, as it is judged (`effective_rules`), what tokens are worth."""
+        servers = servers_of(self._config, rule)
+        if len(servers) == 1:
+            return self._by_server[servers[0].name]
+        trusted = [self._trusted(rule, server) for server in servers]
+        return Several(trusted, in_order=rule.ask_in_order, clock=time.time)
+
+    def _trusted(self, rule: Rule, server: AuthorizationServer) -> Trusted:
+        issuer = () if server.issuer is None else (server.issuer,)
+        return Trusted(
+            self._by_server[server.name],
+            self._domains[server.name],
+            _of_these(rule.issuer, issuer),
+            _of_these(rule.audience, server.audience),
+        )
+
+
+_HOW_IT_IS_ASKED: Final = {
+    *("client_secret", "client_key", "tls", "timeout", "max_answer", "retry_after", "breaker", "keys", "metadata"),
+    *("pool", "audience"),
+}
+
+
+def _says(server: AuthorizationServer) -> tuple[object, ...]:
+    """Return the settings that decide what a server says: while they stay, what it has said is remembered."""
+    return tuple(getattr(server, field.name) for field in fields(server) if field.name not in _HOW_IT_IS_ASKED)
+
+
+def _of_these(rules: Sequence[str], servers: Sequence[str]) -> frozenset[str]:
+    """Return which of a server's values its tokens must have where a rule needs some: those that the rule needs too."""
+    return frozenset(servers if not rules else (one for one in servers if one in rules))
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Nobody said what a token is worth; `retry_after` is in seconds."""
+
+    error: IntrospectionError
+    retry_after: int
+
+
+async def ask(config: Config, rule: Rule, token: bytes) -> Answer | NoAnswer:
+    """Ask once what a token is worth to a rule, as when serving."""
+    loop = asyncio.get_running_loop()
+    ticker = Ticker(loop)
+    lease = Parts().lease()
+    verifiers = Verifiers(config, lease, Forwarding(config.forwarding), Telemetry(""), ticker, loop)
+    asking = _Asking(loop.create_future())
+    try:
+        entry = verifiers.of(rule).verify(token, time.time(), asking, Demand())
+        return await asking.told if entry is None else entry.answer
+    finally:
+        lease.end()
+        ticker.stop()
+
+
+class _Asking:
+    """A `Waiter` that keeps what it is told."""
+
+    address = ""
+
+    def __init__(self, told: asyncio.Future[Answer | NoAnswer]) -> None:
+        self.told = told
+
+    def on_answer(self, entry: Entry[bytes]) -> None:
+        self.told.set_result(entry.answer)
+
+    def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
+        self.told.set_result(NoAnswer(error, retry_after))
+
+    def on_too_many(self, retry_after: int) -> None:
+        raise AssertionError("one token is not too many")
