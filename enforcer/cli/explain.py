@@ -29,6 +29,7 @@ from enforcer.tokens.bearer import DPoPToken, NoToken
 @click.argument("target", metavar="PATH")
 @config_option
 @click.option("--host", default="", help="Host that the request is for.")
+@click.option("--preflight", default="", metavar="METHOD", help="Take OPTIONS for the CORS preflight of this method.")
 @click.option("--token", help="Ask the authorization server about this access token; - reads it from standard input.")
 @click.option("--scope", help="Scopes of a token, with blanks between them.")
 @click.option("--claim", "claims", multiple=True, metavar="NAME=VALUE", help="Claim of it; VALUE as JSON, else text.")
@@ -44,6 +45,7 @@ def command(
     target: str,
     config: Path,
     host: str,
+    preflight: str,
     token: str | None,
     certificate: str,
     proof: str,
@@ -62,19 +64,22 @@ def command(
       enforcer explain POST /ms-system/country --scope "country.read country.write" --claim tenant=acme
       enforcer explain GET /ms-system/country --token - < token.txt
       enforcer explain GET /ms-system/country --scope country.read --claim 'cnf={"jkt": "k"}' --proof k
+      enforcer explain OPTIONS /ms-system/country --preflight PUT
     """
     stated = any(value not in (None, ()) for value in facts.values())
     if token is not None and stated:
         raise click.UsageError("--token says all of a token; leave it, or the options that state facts, out")
     if proof and token is None and not stated:
         raise click.UsageError("--proof proves nothing without a token")
+    if preflight and (method != "OPTIONS" or token is not None or stated):
+        raise click.UsageError("--preflight is for OPTIONS, and a preflight has no token")
     opened = open_policy(config, with_secrets=token is not None)
     now = time.time()
     if token is not None:
         evidence = _asked(opened, sys.stdin.read().strip() if token == "-" else token)  # noqa: S105 - no password
     else:
         evidence = _stated(_facts(**facts).answer(now) if stated else None)
-    request = Request(method, target, host, certificate, proof)
+    request = Request(method, target, host, certificate, proof, preflight)
     explanation = explain(opened.policy, request, evidence, now, opened.answers)
     click.echo(json.dumps(asdict(explanation), indent=2) if as_json else write(explanation), nl=as_json)
     sys.exit(0 if explanation.judgement.decision == "allow" else 1)

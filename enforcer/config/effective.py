@@ -19,7 +19,7 @@ def upstreams(config: Config) -> dict[str | None, Upstream]:
 
 
 def effective_rules(config: Config) -> Iterator[Rule]:
-    """Give the rules in their order, as they are judged: each with its mode.
+    """Give the rules in their order, as they are judged: each with what the configuration says for all.
 
     One that names no issuer, or no audience, needs those of its authorization servers, where all of these have some.
     """
@@ -34,6 +34,8 @@ def effective_rules(config: Config) -> Iterator[Rule]:
                 changes["issuer"] = _any_of(issuers)
             if not rule.audience and all(server.audience for server in servers):
                 changes["audience"] = _any_of([server.audience for server in servers])
+        if rule.cors_preflight is None and config.cors_preflight != "judge":
+            changes["cors_preflight"] = config.cors_preflight
         yield replace(rule, **changes) if changes else rule
 
 

@@ -14,7 +14,7 @@ from enforcer.config import clients
 from enforcer.config.addresses import Address, Server, Url
 from enforcer.config.checks import check_answer_field, check_challenge, check_forwarding
 from enforcer.config.sources import ReadableFile, SecretElsewhere, TextElsewhere
-from enforcer.policy.rules import Mode, Rule
+from enforcer.policy.rules import Mode, Preflight, Rule
 from enforcer.proxy.decisions import Logged
 from enforcer.proxy.settings import ForwardingSettings, Limits, Timeouts
 from enforcer.tokens.breaker import BreakerSettings
@@ -281,6 +281,10 @@ class Config:
     """What becomes of requests that are refused, without a rule or by a rule that says nothing else: `enforce` refuses
     them; `report` forwards them, and counts them as `would_deny`. Whatever the mode, a request that cannot be read in
     one way, or is larger than `limits` say, is refused."""
+    cors_preflight: Preflight = "judge"
+    """What becomes of CORS preflights (OPTIONS with Origin and Access-Control-Request-Method, without Authorization and
+    body): `allow` lets one pass without a token where a rule is for the method that it asks for, at its path and host;
+    `judge` judges it as any other OPTIONS. Browsers send no token with them."""
     would_deny_field: Annotated[str, AfterValidator(check_answer_field)] | None = None
     """Field, such as `X-Enforcer-Would-Deny`, in which an answer tells the client what its request would have been
     refused for; none unless set."""

@@ -76,6 +76,8 @@ class Case:
     """Method and path as sent: `GET /ms-system/country?page=2`."""
     host: str = ""
     """Host that the request is for; none unless said."""
+    preflight: str = ""
+    """Method that it asks for as a CORS preflight, which is an OPTIONS without a token; it is none unless said."""
     token: Facts | str = NO_TOKEN
     """What the token is worth, or the name of one of `tokens`; `none`, no token, unless said."""
     certificate: str = ""
@@ -95,6 +97,8 @@ class Case:
     def __post_init__(self) -> None:
         if len(self.request.split(" ")) != 2:
             raise ValueError("request: expected a method, a blank and a path, such as GET /ms-system/country")
+        if self.preflight and (self.token != NO_TOKEN or not self.request.startswith("OPTIONS ")):
+            raise ValueError("preflight: it is an OPTIONS, and has no token")
         if self.reason is not None and self.reason not in REASONS:
             raise ValueError(f"reason: expected one of {', '.join(REASONS)}")
         if self.proof and self.token == NO_TOKEN:
@@ -150,7 +154,7 @@ def run(cases: Cases, policy: Policy, now: float, answers: Answers) -> list[Outc
 
 def _run(case: Case, tokens: Mapping[str, Facts], policy: Policy, now: float, answers: Answers) -> Outcome:
     method, target = case.request.split(" ")
-    request = Request(method, target, case.host, case.certificate, case.proof)
+    request = Request(method, target, case.host, case.certificate, case.proof, case.preflight)
     facts = case.token if isinstance(case.token, Facts) else tokens.get(case.token)
     answer = None if facts is None else facts.answer(now)
 

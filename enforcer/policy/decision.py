@@ -25,6 +25,7 @@ class Reason(StrEnum):
 
     OK = "ok"
     PUBLIC = "public"
+    PREFLIGHT = "preflight"
     NO_RULE = "no_rule"
     MISSING_TOKEN = "missing_token"  # noqa: S105 - a metric label
     INVALID_REQUEST = "invalid_request"
@@ -57,6 +58,7 @@ class Unasked(Enum):
     """Why nobody was asked what a token is worth."""
 
     TOO_MANY = "too_many"  # the client has sent too many tokens that were never seen before
+    PREFLIGHT = "preflight"  # it is a CORS preflight, which never has one
 
 
 Evidence = Answer | NoToken | IntrospectionFailure | Unasked | Fault
@@ -82,6 +84,7 @@ class Allow:
 
 _OK: Final = ("allow", str(Reason.OK))
 _PUBLIC: Final = ("allow", str(Reason.PUBLIC))
+_PREFLIGHT: Final = ("allow", str(Reason.PREFLIGHT))
 WOULD_DENY: Final = "would_deny"
 """The decision where a request was forwarded that would be refused, were the rule enforced."""
 
@@ -101,6 +104,8 @@ class Deny:
         return f"Deny({self.reason})"
 
 
+ALLOWED: Final = frozenset({Reason.OK, Reason.PUBLIC, Reason.PREFLIGHT})
+"""Reasons to allow; all others are to deny."""
 _FAULTS: Final = {Reason(f"introspection_{failure}"): failure for failure in IntrospectionFailure}
 _ERRORS: Final = frozenset({*_FAULTS, Reason.TOO_MANY_PROOFS})
 NO_ANSWER: Final = frozenset({*_FAULTS, Reason.TOO_MANY_UNSEEN_TOKENS})
@@ -112,9 +117,7 @@ OF_A_PROOF: Final = frozenset(
     }
 )
 """Reasons that lie in one request's DPoP proof, and in no rule."""
-_DENIALS: Final[Mapping[Reason, Deny]] = {
-    reason: Deny(reason) for reason in Reason if reason not in (Reason.OK, Reason.PUBLIC)
-}
+_DENIALS: Final[Mapping[Reason, Deny]] = {reason: Deny(reason) for reason in Reason if reason not in ALLOWED}
 _UNPROVEN: Final = {
     Fault.UNBOUND: Reason.WRONG_SCHEME,
     Fault.SCHEME: Reason.WRONG_SCHEME,
@@ -134,6 +137,7 @@ _UNKNOWN: Final[Mapping[NoToken | IntrospectionFailure | Unasked | Fault, Deny]]
     NoToken.INVALID_REQUEST: _DENIALS[Reason.INVALID_REQUEST],
     NoToken.MALFORMED: _DENIALS[Reason.MALFORMED_TOKEN],
     Unasked.TOO_MANY: _DENIALS[Reason.TOO_MANY_UNSEEN_TOKENS],
+    Unasked.PREFLIGHT: _DENIALS[Reason.MISSING_TOKEN],
     **{failure: _DENIALS[reason] for reason, failure in _FAULTS.items()},
     **{fault: _DENIALS[_UNPROVEN.get(fault, Reason.INVALID_PROOF)] for fault in Fault},
 }
@@ -178,6 +182,8 @@ def decide(
         if failed is None:
             return Allow(evidence, _OK)
         denied = failed
+    elif evidence is Unasked.PREFLIGHT and rule.preflight:
+        return Allow(None, _PREFLIGHT)
     else:
         denied = _INACTIVE if isinstance(evidence, Inactive) else _UNKNOWN[evidence]
     return Allow(_holder(evidence, denied, now, proven), denied.reported) if reports else denied

@@ -137,6 +137,7 @@ class Explanation:
     method: str
     target: str
     host: str
+    preflight: str
     path: str | None
     candidates: tuple[Candidate, ...]
     conditions: tuple[Condition, ...]
@@ -164,15 +165,23 @@ def explain(policy: Policy, request: Request, oracle: Oracle, now: float, answer
         located = policy.locate(request)
     except MalformedRequestError as error:
         return Explanation(
-            request.method, request.target, request.host, None, (), (), None, judgement=_malformed(error, answers)
+            request.method,
+            request.target,
+            request.host,
+            request.preflight,
+            path=None,
+            candidates=(),
+            conditions=(),
+            upstream=None,
+            judgement=_malformed(error, answers),
         )
     shown = oracle(located)
-    segments = located.target.segments
     return Explanation(
         method=request.method,
         target=request.target,
         host=located.host.decode(),
-        path="/" + b"/".join(segments).decode(),
+        preflight=request.preflight,
+        path="/" + b"/".join(located.target.segments).decode(),
         candidates=tuple(_candidates(policy, located)),
         conditions=_of_rule(located, shown, now),
         upstream=None if located.entry is None else located.entry.rule.upstream,
@@ -216,11 +225,13 @@ def _candidates(policy: Policy, located: Located) -> Iterator[Candidate]:
     Each is asked for alone, by its path, by its host and by its method.
     """
 
+    method = located.preflighted or located.method
+
     def fits(entry: Entry, host: str | None, methods: tuple[str, ...] | None) -> bool:
         alone = Matcher([(Place(entry.place.path, methods or (), host), entry)])
         if methods is None:
             return alone.at(located.target.segments, located.host) is not None
-        return alone.find(located.target.segments, located.method, located.host) is not None
+        return alone.find(located.target.segments, method, located.host) is not None
 
     def candidate(entry: Entry, choice: Choice, why: str) -> Candidate:
         return Candidate(entry.rule.name, entry.where, entry.rule.path, choice, why)
@@ -235,7 +246,7 @@ def _candidates(policy: Policy, located: Located) -> Iterator[Candidate]:
             yield candidate(entry, Choice.WIDER, f"less specific than {top.rule.path}")
         elif not fits(entry, None, rule.methods):
             served = ", ".join(rule.methods) or "all that are served"
-            yield candidate(entry, Choice.METHOD, f"not for {located.method.decode()}: for {served}")
+            yield candidate(entry, Choice.METHOD, f"not for {method.decode()}: for {served}")
         else:
             closer = "" if located.entry is None else located.entry.rule.name
             yield candidate(entry, Choice.OUTDONE, f'rule "{closer}" names the host or method more closely')
@@ -260,6 +271,9 @@ def _of_rule(located: Located, shown: Shown, now: float) -> tuple[Condition, ...
     entry = located.entry
     if entry is None:
         return ()
+    if located.preflighted is not None and not entry.rule.public:
+        there = f"a preflight for {located.preflighted.decode()}, without a token"
+        return (Condition("cors_preflight", "allow", there, True),)
     possession = None
     if isinstance(shown, Active) and (shown.bound or located.proof):
         there = f"a DPoP proof by {located.proof}" if located.proof else located.certificate or _NONE

@@ -20,6 +20,8 @@ from enforcer.wire.target import parse_segments
 Scalar = str | int | bool
 Mode = Literal["enforce", "report"]
 """What becomes of a request that is refused: it is, or it is forwarded all the same, and counted."""
+Preflight = Literal["allow", "judge"]
+"""What becomes of a CORS preflight: it passes without a token, or is judged as any other OPTIONS."""
 
 _SIMPLE = re.compile(r"[A-Za-z0-9_~-]+")
 _NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -171,6 +173,9 @@ class Rule:
     mode: Mode | None = None
     """Whether it refuses (`enforce`), or only tells what it would refuse (`report`), and lets it pass; the
     configuration's `mode` unless said."""
+    cors_preflight: Preflight | None = None
+    """Whether a CORS preflight for one of its methods passes without a token (`allow`), or is judged as any other
+    OPTIONS (`judge`); the configuration's `cors_preflight` unless said."""
 
     def __post_init__(self) -> None:
         wrong = [*_problems(self)]
@@ -244,11 +249,23 @@ def compile_claims(rule: Rule, path: Path) -> tuple[Claim, ...]:
 class Requirement:
     """A rule made ready to be judged."""
 
-    __slots__ = ("any_scope", "audience", "claims", "client_ids", "issuer", "narrow", "public", "rule", "scopes")
+    __slots__ = (
+        "any_scope",
+        "audience",
+        "claims",
+        "client_ids",
+        "issuer",
+        "narrow",
+        "preflight",
+        "public",
+        "rule",
+        "scopes",
+    )
 
     def __init__(self, rule: Rule, path: Path) -> None:
         self.rule = rule
         self.public = rule.public
+        self.preflight = rule.cors_preflight == "allow"
         self.scopes = frozenset(rule.scopes)
         self.any_scope = frozenset(rule.any_scope)
         self.audience = frozenset(rule.audience)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from enforcer.errors import MalformedRequestError
-from enforcer.policy.decision import Allow, Deny, Evidence, decide, decide_bound
-from enforcer.policy.matcher import Matcher, Place
-from enforcer.policy.rules import Mode, Path, Requirement, Rule
+from enforcer.policy.decision import Allow, Deny, Evidence, Unasked, decide, decide_bound
+from enforcer.policy.matcher import Matcher, Place, choose
+from enforcer.policy.rules import UNSERVED, Mode, Path, Requirement, Rule
 from enforcer.tokens import bearer
 from enforcer.tokens.answer import Active, Answer, Inactive
 from enforcer.tokens.bearer import NoToken
@@ -29,7 +29,8 @@ class Request:
     """A request as far as a policy looks at it: `target` and `host` as sent, `host` empty where none is given.
 
     Its sender shows the certificate, or has the key of its DPoP proof, of the thumbprint in `certificate` or `proof`;
-    empty where there is none.
+    empty where there is none. `preflight` is the method that it asks for, where it is a CORS preflight: an OPTIONS
+    without a token.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Request:
     host: str = ""
     certificate: str = ""
     proof: str = ""
+    preflight: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +58,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Located:
-    """A request as it was read, and the rule that it falls under."""
+    """A request as it was read, and the rule that it falls under; `preflighted` is the method that it is asked about,
+    where it is a CORS preflight that the rule lets pass."""
 
     target: Target
     method: bytes
@@ -65,10 +68,13 @@ class Located:
     reports: bool
     certificate: str
     proof: str
+    preflighted: bytes | None = None
 
     def judge(self, evidence: Evidence, now: float, *, enforced: bool = False) -> Allow | Deny:
         """Judge the request by what its token is worth at `now`, seconds since the epoch; `enforced`: in no mode but
         that."""
+        if self.preflighted is not None:
+            evidence = Unasked.PREFLIGHT
         requirement = None if self.entry is None else self.entry.requirement
         segments, reports = self.target.segments, self.reports and not enforced
         bound = isinstance(evidence, Active) and evidence.bound
@@ -102,9 +108,17 @@ class Policy:
                 raise MalformedRequestError("Host", "not the one of the request target")
             host = target.authority
         method = request.method.encode()
-        entry = self.matcher.find(target.segments, method, host)
-        reports = self._reports if entry is None else entry.reports
-        return Located(target, method, host, entry, reports, request.certificate, request.proof)
+        found = self.matcher.at(target.segments, host)
+        entry = None if found is None else choose(found, method)
+        shown = request.certificate, request.proof
+        if method == b"OPTIONS" and request.preflight and found is not None:
+            asked = _encode(request.preflight)
+            allowing = choose(found, asked)
+            if allowing is not None and allowing.requirement.preflight:
+                return Located(target, method, host, allowing, allowing.reports, *shown, preflighted=asked)
+        # What is never let through is not in report mode either.
+        reports = entry.reports if entry is not None else self._reports and method not in UNSERVED
+        return Located(target, method, host, entry, reports, *shown)
 
 
 def shown(answer: Answer | None, query: bytes) -> Answer | NoToken:

@@ -11,7 +11,8 @@ from enforcer.policy.writing import printable
 def write(explanation: Explanation) -> str:
     """Write an explanation for people, ending in a line break."""
     host = f"  host {explanation.host}" if explanation.host else ""
-    lines = [f"{explanation.method} {explanation.target}{host}"]
+    preflight = f"  preflight for {explanation.preflight}" if explanation.preflight else ""
+    lines = [f"{explanation.method} {explanation.target}{host}{preflight}"]
     if explanation.path is not None:
         lines += [f"path: {explanation.path}", "", *_rules(explanation.candidates)]
     if explanation.conditions:

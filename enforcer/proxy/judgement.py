@@ -28,12 +28,12 @@ from enforcer.policy.decision import (
     decide_bound,
 )
 from enforcer.policy.journal import Decided
-from enforcer.policy.matcher import choose
+from enforcer.policy.matcher import Methods, choose
 from enforcer.proxy import refusals
 from enforcer.proxy.decisions import given_id, identify, path_of
 from enforcer.proxy.proofs import ProofWaiter
 from enforcer.proxy.refusals import Answers, Refusal
-from enforcer.proxy.request import RequestHead
+from enforcer.proxy.request import RequestHead, preflight
 from enforcer.proxy.snapshot import Route
 from enforcer.tokens import bearer
 from enforcer.tokens.answer import Active
@@ -100,7 +100,7 @@ class Judgement(ABC):
         self._segments = target.segments
         route = None if methods is None else choose(methods, request.method)
         if route is None:
-            route = snapshot.no_route
+            route = snapshot.without_rule(request.method)
         self._route = route
         evidence = _MISSING
         if route.asks:
@@ -117,7 +117,20 @@ class Judgement(ABC):
                 self._judge_with_proof(token.token)
                 return
             evidence = token
-        self._decide(evidence, None)
+        if evidence is _MISSING and request.method == b"OPTIONS" and methods is not None:
+            self._look_for_preflight(methods)
+        else:
+            self._decide(evidence, None)
+
+    def _look_for_preflight(self, methods: Methods[Route]) -> None:
+        """Decide about OPTIONS without a token: it may be a preflight for a method whose rule lets those pass."""
+        asked = preflight(self.request)
+        route = None if asked is None else choose(methods, asked)
+        if route is not None and route.requirement is not None and route.requirement.preflight:
+            self._route = route
+            self._decide(Unasked.PREFLIGHT, None)
+        else:
+            self._decide(_MISSING, None)
 
     def _judge_with_proof(self, token: bytes | NoToken) -> None:
         """Judge a request whose token came with the DPoP scheme."""

@@ -117,6 +117,26 @@ def complete(request: RequestHead, version: str, asks_upgrade: bool) -> bool:
     return last
 
 
+def preflight(request: RequestHead) -> bytes | None:
+    """Return the method that a CORS preflight asks for (Fetch §3.3.2); None where the request is none.
+
+    It has Origin and Access-Control-Request-Method, and neither credentials nor content.
+    """
+    if request.method != b"OPTIONS" or request.authorizations or request.has_body or request.upgrade is not None:
+        return None
+    lines = request.lines
+    found: dict[bytes, list[bytes]] = {name: [] for name in _OF_PREFLIGHT}
+    for at in range(0, len(lines), 4):
+        name = lines[at].lower()
+        if name in found:
+            found[name].append(lines[at + 2].strip(OWS))
+    asked = found[b"access-control-request-method"]
+    return asked[0] if len(asked) == 1 and len(found[b"origin"]) == 1 else None
+
+
+_OF_PREFLIGHT: Final = (b"origin", b"access-control-request-method")
+
+
 def _version_and_host(request: RequestHead, version: str) -> None:
     request.old = version == "1.0"
     if not request.old and version != "1.1":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from enforcer.policy.matcher import Matcher, Methods
-from enforcer.policy.rules import Requirement
+from enforcer.policy.rules import UNSERVED, Requirement
 from enforcer.proxy.decisions import Keeping
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.proofs import Proofs
@@ -65,6 +65,7 @@ class Snapshot:
 
     matcher: Matcher[Route]
     no_route: Route
+    unserved: Route
     forwarding: Forwarding
     limits: Limits
     timeouts: Timeouts
@@ -73,6 +74,10 @@ class Snapshot:
     keeping: Keeping | None
     by_host: bool
     located: dict[bytes | tuple[bytes, bytes], Located] = field(default_factory=dict)
+
+    def without_rule(self, method: bytes) -> Route:
+        """Return the route of a request that no rule is for. What is never let through is not in report mode either."""
+        return self.unserved if method in UNSERVED else self.no_route
 
     def locate(self, raw: bytes, host: bytes) -> Located:
         """Read a request-target and find what it leads to; raises MalformedRequestError."""

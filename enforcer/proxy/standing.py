@@ -25,7 +25,7 @@ class Standing(NamedTuple):
         target, methods = snapshot.locate(self.target, self.host)
         route = None if methods is None else choose(methods, self.method)
         if route is None:
-            route = snapshot.no_route
+            route = snapshot.without_rule(self.method)
         answer = self.permit.answer
         # What one authorization server says of a token is nothing to a rule that asks another.
         if answer is None or not route.verifier.shares_answers(self.route.verifier):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from enforcer.config.addresses import parse_server
 from enforcer.config.effective import effective_rules, upstreams
@@ -86,9 +87,12 @@ def assemble(
     )
     matcher = Matcher(map(route, effective_rules(config)))
     field = None if config.would_deny_field is None else config.would_deny_field.encode()
+    unserved = replace(no_route, reports=False, asks=False)
     proofs = Proofs(config.dpop, lease.take("replays", make=ReplayCache))
     limits, timeouts = config.limits, config.timeouts
-    snapshot = Snapshot(matcher, no_route, forwarding, limits, timeouts, proofs, field, keeping, matcher.by_host)
+    snapshot = Snapshot(
+        matcher, no_route, unserved, forwarding, limits, timeouts, proofs, field, keeping, matcher.by_host
+    )
     return snapshot, verifiers.memory
 
 

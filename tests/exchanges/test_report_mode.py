@@ -110,6 +110,7 @@ def test_a_rule_that_enforces_does_so(stack: Stack) -> None:
         (b"GET /reports%2f1 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         (b"GET /reports HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
         (b"POST /reports HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"CONNECT /reports HTTP/1.1\r\nHost: a\r\n\r\n", 403),
         (b"GET http://b/reports HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         (b"GET /reports HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + b"x" * 1025 + b"\r\n\r\n", 431),
         (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,8 @@ WORTH: dict[str, dict[str, object]] = {
     "K": {"scope": "read write admin", "cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}},
     "C": {"scope": "read write admin", "cnf": {"x5t#S256": "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"}},
 }
-_UPSTREAM, _AUTHORIZATION = 1, 2  # ports, to tell the two apart
-OWN_HOST = b"127.0.0.1:%d" % _UPSTREAM
+OWN_PORT, _AUTHORIZATION = 1, 2  # of `upstream`, and of the authorization server
+OWN_HOST = b"127.0.0.1:%d" % OWN_PORT
 _STILL = 2  # turns of the loop in which nothing happens, after which nothing will without more input
 
 
@@ -47,6 +47,7 @@ _STILL = 2  # turns of the loop in which nothing happens, after which nothing wi
 class Arrived:
     """A request that reached the upstream whole, as an HTTP/1.1 that is not ours reads it."""
 
+    port: int
     head: bytes
     body: bytes = b""
     trailers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -129,9 +130,13 @@ class _Socket:
 
 
 class Plane:
-    """The data plane of one configuration, and the two servers behind it."""
+    """The data plane of one configuration, and the servers behind it.
 
-    def __init__(self) -> None:
+    `worth` says what the authorization server tells of a token; `changes` are sections of the configuration.
+    """
+
+    def __init__(self, worth: Callable[[str], Mapping[str, Any]] | None = None, **changes: Any) -> None:
+        self.worth = worth or _worth
         self._loop = loop = asyncio.get_running_loop()
         loop.create_connection = self._connect  # type: ignore[method-assign,assignment]
         loop.set_exception_handler(lambda _, context: self._faults.append(repr(context.get("exception") or context)))
@@ -140,13 +145,14 @@ class Plane:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "config.yaml"
             limits = {"unseen_tokens": {"rate": 10**6, "burst": 10**6}}
-            path.write_text(config(f"http://127.0.0.1:{_UPSTREAM}", _AUTHORIZATION, rules=RULES, limits=limits))
+            sections = {"rules": RULES, "limits": limits, **changes}
+            path.write_text(config(f"http://127.0.0.1:{OWN_PORT}", _AUTHORIZATION, **sections))
             settings = load(path, {"ENFORCER_CLIENT_SECRET": "secret"}).config
         self.events = 0
-        telemetry = Telemetry("fuzzed")
-        ticker = Ticker(loop)
-        snapshot, _ = assemble(settings, Parts().lease(), telemetry, ticker, loop)
-        self._gateway = Gateway(snapshot, telemetry, ticker)
+        self.telemetry = Telemetry("fuzzed")
+        self._ticker = Ticker(loop)
+        snapshot, _ = assemble(settings, Parts().lease(), self.telemetry, self._ticker, loop)
+        self._gateway = Gateway(snapshot, self.telemetry, self._ticker)
         self._begin([], b"", late=False)
 
     def _begin(self, arrived: list[Arrived], answer: bytes, *, late: bool) -> None:
@@ -157,8 +163,9 @@ class Plane:
         self._late: list[Callable[[], None]] | None = [] if late else None
 
     def close(self) -> None:
-        """Listen to the log no more."""
+        """Listen to the log no more, and let time stand still."""
         logging.getLogger("enforcer").removeHandler(self._recorder)
+        self._ticker.stop()
 
     async def run(self, pieces: Sequence[bytes], *, late: bool = False, answer: bytes = b"") -> Outcome:
         """Send `pieces` as the reads of one connection.
@@ -216,7 +223,7 @@ class Plane:
 
     async def _connect(self, factory: Callable[[], Any], host: str, port: int, **_: object) -> tuple[Transport, Any]:
         self.events += 1
-        serve = _Upstream(self) if port == _UPSTREAM else _Authorization(self)
+        serve = _Authorization(self) if port == _AUTHORIZATION else _Upstream(self, port)
         transport = Transport(self, serve.receive)
         protocol = serve.protocol = transport.protocol = factory()
         serve.transport = transport
@@ -277,12 +284,16 @@ class _Server:
 
 
 class _Upstream(_Server):
+    def __init__(self, plane: Plane, port: int) -> None:
+        super().__init__(plane)
+        self._port = port
+
     def on_event(self, event: h11.Event) -> None:
         plane = self.plane
         if isinstance(event, h11.Request):
             lines = [name + b": " + value for name, value in event.headers.raw_items()]
             start = b"%b %b HTTP/%b" % (event.method, event.target, event.http_version)
-            self._request = Arrived(b"\r\n".join([start, *lines, b"", b""]))
+            self._request = Arrived(self._port, b"\r\n".join([start, *lines, b"", b""]))
             plane._heads.append(self._request.head)
         elif isinstance(event, h11.Data):
             self._request.body += bytes(event.data)
@@ -303,9 +314,12 @@ class _Authorization(_Server):
             form = parse_qs(self._body.decode(), strict_parsing=True, keep_blank_values=True)
             if form.keys() != {"token", "token_type_hint"} or len(form["token"]) != 1:
                 self.plane._faults.append(f"the introspection has other parameters than it should: {self._body!r}")
-            worth = WORTH.get(form["token"][0].partition("~")[0])
-            members = {"active": False} if worth is None else {"active": True, "sub": "subject", **worth}
-            self.end(response(json.dumps(members).encode()))
+            self.end(response(json.dumps(self.plane.worth(form["token"][0])).encode()))
+
+
+def _worth(token: str) -> Mapping[str, Any]:
+    worth = WORTH.get(token.partition("~")[0])
+    return {"active": False} if worth is None else {"active": True, "sub": "subject", **worth}
 
 
 class _Recorder(logging.Handler):

@@ -1,17 +1,22 @@
-"""All ways to ask a policy give the same decision: the matcher and `decide`, explain, and tests."""
+"""All ways to ask a policy give the same decision: matcher and `decide`, explain, tests, and the enforcer at work."""
 
+import asyncio
+import time
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from fuzz.plane import OWN_PORT, Plane
 from harness.policies import ANSWERS, NOW, policy, worth
+from harness.servers import parse_fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.cases import Cases, run
-from enforcer.policy.decision import decide, decide_bound
+from enforcer.policy.decision import Evidence, Unasked, decide, decide_bound
 from enforcer.policy.explain import MALFORMED, NO_RULE, Choice, Condition, Explanation, explain, judge
 from enforcer.policy.hindsight import Hindsight, why
 from enforcer.policy.journal import Decided
@@ -53,6 +58,7 @@ RULES = st.lists(
                 "methods": st.lists(st.sampled_from(["GET", "HEAD", "POST"]), min_size=1, max_size=2, unique=True),
                 "host": st.sampled_from(["app", "*.app", "x.app"]),
                 "mode": st.sampled_from(["enforce", "report"]),
+                "cors_preflight": st.sampled_from(["allow", "judge"]),
                 "upstream": st.sampled_from(["one", "other"]),
             },
         ),
@@ -64,7 +70,7 @@ RULES = st.lists(
 
 REQUESTS = st.builds(
     Request,
-    st.sampled_from([*["GET", "HEAD", "POST"] * 5, "CONNECT", "FETCH"]),
+    st.sampled_from([*["GET", "HEAD", "POST", "OPTIONS"] * 5, "CONNECT", "FETCH"]),
     st.builds(
         lambda segments, end, query: "/" + "/".join(segments) + end + query,
         st.lists(st.sampled_from([*"aabbc" * 4, "%61", ".."]), min_size=1, max_size=3),
@@ -74,6 +80,7 @@ REQUESTS = st.builds(
     st.sampled_from([*["", "app", "X.app:80", "y.x.app"] * 5, "a b"]),
     st.sampled_from(["", "k", "l"]),
     st.sampled_from(["", "", "k", "l"]),
+    st.sampled_from(["", "GET", "HEAD", "POST", "CONNECT"]),
 )
 
 ALL = {"scope": "r w", "iss": "i", "aud": "s", "client_id": "c", "n": "x"}
@@ -105,9 +112,14 @@ def directly(rules: list[Rule], mode: Mode, request: Request, claims: dict[str, 
     except MalformedRequestError:
         return "deny", MALFORMED, NO_RULE
     rule = matcher.find(target.segments, request.method.encode(), request.host.encode())
+    evidence: Evidence = shown(None if claims is None else from_claims(claims), target.query)
+    if request.preflight and request.method == "OPTIONS":
+        asked = matcher.find(target.segments, request.preflight.encode(), request.host.encode())
+        if asked is not None and asked.cors_preflight == "allow":
+            rule, evidence = asked, Unasked.PREFLIGHT
     requirement = None if rule is None else Requirement(rule, Path.parse(rule.path))
-    evidence = shown(None if claims is None else from_claims(claims), target.query)
     reports = (mode if rule is None or rule.mode is None else rule.mode) == "report"
+    reports = reports and not (rule is None and request.method == "CONNECT")
     if isinstance(evidence, Active) and (evidence.bound or request.proof):
         show = with_key if request.proof else with_certificate
         has = partial(show, thumbprint=request.proof or request.certificate)
@@ -118,12 +130,14 @@ def directly(rules: list[Rule], mode: Mode, request: Request, claims: dict[str, 
     return decision, reason, NO_RULE if rule is None else rule.name
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(RULES, st.sampled_from(["enforce", "report"]), REQUESTS, CLAIMS)
 def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
     wanted: list[dict[str, Any]], mode: Mode, request: Request, claims: dict[str, Any] | None
 ) -> None:
     """And what explain tells of rules and conditions agrees with it."""
+    if request.preflight:
+        claims = None  # a preflight has no token
     rules = [{"name": str(number), **rule} for number, rule in enumerate(wanted)]
     conflicts = {entry.rule.name for entry, _ in policy(*rules).matcher.conflicts}
     found_in = policy(*(rule for rule in rules if rule["name"] not in conflicts), mode=mode)
@@ -141,7 +155,7 @@ def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
     assert chosen == ([] if name == NO_RULE else [name])
     leads_to = {entry.rule.name: entry.rule.upstream for entry in found_in.entries}
     assert explanation.upstream == leads_to.get(name)
-    if explanation.path is not None:
+    if explanation.path is not None and reason != "preflight":
         told = afterwards(found_in, request, claims, explanation).conditions
         assert list(map(essence, told)) == list(map(essence, explanation.conditions))
 
@@ -149,6 +163,7 @@ def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
         "name": "t",
         "request": f"{request.method} {request.target}",
         "host": request.host,
+        "preflight": request.preflight if request.method == "OPTIONS" else "",
         "token": "none" if claims is None else facts(claims),
         "certificate": request.certificate,
         "proof": "" if claims is None else request.proof,
@@ -185,6 +200,65 @@ def afterwards(
         answer=judgement.reply or judgement.enforced or Refusal(403, "whatever it would have been"),
     )
     return why(kept, "now")
+
+
+APPS = {"one": 11, "other": 12}
+UPSTREAMS = {name: {"url": f"http://127.0.0.1:{port}"} for name, port in APPS.items()}
+
+
+@settings(max_examples=150, deadline=None)
+@given(RULES, st.sampled_from(["enforce", "report"]), st.lists(REQUESTS, min_size=1, max_size=4), CLAIMS)
+def test_the_enforcer_at_work_decides_as_explain_says(
+    wanted: list[dict[str, Any]], mode: Mode, requests: list[Request], claims: dict[str, Any] | None
+) -> None:
+    """Status, challenge, upstream, and what is counted: for hosts, preflights and report mode alike."""
+    rules = [{"name": str(number), **rule} for number, rule in enumerate(wanted)]
+    conflicts = {entry.rule.name for entry, _ in policy(*rules).matcher.conflicts}
+    rules = [rule for rule in rules if rule["name"] not in conflicts]
+    asyncio.run(_compare(rules, mode, requests, claims))
+
+
+async def _compare(
+    rules: list[dict[str, Any]], mode: Mode, requests: list[Request], claims: dict[str, Any] | None
+) -> None:
+    found_in = policy(*rules, mode=mode)
+    now = time.time()
+    shift = {key: now + 3600 * (claims[key] - NOW) - 60 for key in ("exp", "nbf") if claims and key in claims}
+    plane = Plane(lambda _: {"active": True, **(claims or {}), **shift}, rules=rules, mode=mode, upstreams=UPSTREAMS)
+    counted: Counter[tuple[str, str, str]] = Counter()
+    try:
+        for one in requests:
+            request = replace(one, certificate="", proof="")
+            token = None if request.preflight else claims
+            shown = worth(None if token is None else {**token, **shift})
+            explanation = explain(found_in, request, shown, now, ANSWERS)
+            outcome = await plane.run([_head(request, token is not None)])
+            assert outcome.faults == []
+            reply, rule = explanation.judgement.reply, explanation.judgement.rule
+            head = outcome.answered.partition(b"\r\n\r\n")[0]
+            challenges = [value.decode() for name, value in parse_fields(head) if name == b"WWW-Authenticate"]
+            expected = (200, []) if reply is None else (reply.status, [*reply.challenges])
+            assert (int(head.split(b" ")[1]), challenges) == expected
+            port = OWN_PORT if explanation.upstream is None else APPS[explanation.upstream]
+            assert [one.port for one in outcome.arrived] == ([port] if reply is None else [])
+            label = explanation.judgement.decision, explanation.judgement.reason
+            if explanation.judgement.reason == MALFORMED:
+                label = "error", "request_rejected"
+            counted[rule, *label] += 1
+            assert plane.telemetry.route(rule).decisions[label] == counted[rule, *label]
+    finally:
+        plane.close()
+
+
+def _head(request: Request, with_token: bool) -> bytes:
+    lines = [f"{request.method} {request.target} HTTP/{1.1 if request.host else 1.0}"]
+    if request.host:
+        lines.append(f"Host: {request.host}")
+    if with_token:
+        lines.append("Authorization: Bearer token")
+    if request.preflight:
+        lines += ["Origin: https://web", f"Access-Control-Request-Method: {request.preflight}"]
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 def facts(claims: dict[str, Any]) -> dict[str, Any]:

@@ -130,12 +130,20 @@ def test_facts_that_no_token_can_have_are_an_error(facts: dict[str, Any], why: s
     [
         ({"request": "/a", "expect": "deny"}, "request: expected a method, a blank and a path"),
         ({"request": "GET  /a", "expect": "deny"}, "request: expected a method, a blank and a path"),
-        ({"request": "GET /a", "expect": "deny", "reason": "scope"}, "reason: expected one of ok, public, no_rule"),
+        (
+            {"request": "GET /a", "expect": "deny", "reason": "scope"},
+            "reason: expected one of ok, public, preflight",
+        ),
         ({"request": "GET /a", "expect": "allow", "status": 200}, "it is the app that says the status"),
         ({"request": "GET /a", "expect": "refuse"}, "expect"),
         ({"request": "GET /a"}, "expect"),
         ({"request": "GET /a", "expect": "deny", "reason": "stale_proof"}, "reason: expected one of ok, public"),
         ({"request": "GET /a", "expect": "deny", "proof": "k"}, "proof: without a token it proves nothing"),
+        ({"request": "GET /a", "expect": "deny", "preflight": "GET"}, "preflight: it is an OPTIONS, and has no token"),
+        (
+            {"request": "OPTIONS /a", "expect": "deny", "preflight": "GET", "token": {"scope": "a"}},
+            "preflight: it is an OPTIONS, and has no token",
+        ),
     ],
 )
 def test_a_test_that_says_too_little_or_nonsense_is_an_error(test: dict[str, Any], why: str) -> None:

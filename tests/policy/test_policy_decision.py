@@ -71,6 +71,23 @@ def test_a_public_rule_lets_everybody_pass_as_nobody(evidence: Evidence) -> None
     assert verdict.label == ("allow", "public")
 
 
+@pytest.mark.parametrize(
+    ("rule", "label"),
+    [
+        (requirement(scopes=("read",), cors_preflight="allow"), ("allow", "preflight")),
+        (requirement(public=True, cors_preflight="allow"), ("allow", "public")),
+        (requirement(scopes=("read",), cors_preflight="judge"), ("deny", "missing_token")),
+        (READ, ("deny", "missing_token")),
+        (None, ("deny", "no_rule")),
+    ],
+)
+def test_a_preflight_passes_as_nobody_where_the_rule_says_so(rule: Requirement | None, label: tuple[str, str]) -> None:
+    """And nowhere else."""
+    verdict = decide(rule, Unasked.PREFLIGHT, SEGMENTS, NOW)
+    assert verdict.label == label
+    assert isinstance(verdict, Deny) or verdict.answer is None
+
+
 @pytest.mark.parametrize("rule", [ANYBODY, READ, requirement(claims={"sub": "alice"})])
 @pytest.mark.parametrize(
     ("evidence", "reason"),

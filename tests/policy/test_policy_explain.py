@@ -91,6 +91,7 @@ def test_an_explanation_is_plain_values() -> None:
         "method": "GET",
         "target": "/shop",
         "host": "",
+        "preflight": "",
         "path": "/shop",
         "candidates": [
             {"rule": "read", "where": "rules.yaml:1", "path": "/shop/**", "choice": "chosen", "why": "chosen"},

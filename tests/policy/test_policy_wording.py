@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from harness.policies import ANSWERS, NOW, explained, policy
+from harness.policies import ANSWERS, NOW, explained, policy, worth
 
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.explain import Unknown, explain
@@ -26,6 +26,7 @@ SHOP = policy(
         "claims": {"tenant": "{tenant}", "realm.roles": ["admin", "auditor"], "level": 2},
     },
     {"name": "stock", "path": "/stock/{id}", "methods": ["GET"], "public": True, "upstream": "warehouse"},
+    {"name": "sizes", "path": "/sizes", "methods": ["PUT"], "scopes": ["s"], "cors_preflight": "allow"},
     {"name": "basket", "path": "/basket", "scopes": ["basket"], "mode": "report"},
 )
 
@@ -146,7 +147,7 @@ PUT /basket
 path: /basket
 
 rules with this path, the most specific first:
-  ✓  "basket"  rules.yaml:8  /basket  chosen
+  ✓  "basket"  rules.yaml:9  /basket  chosen
 
 conditions of rule "basket":
   ✗  token   needed: an access token  there: none
@@ -171,6 +172,31 @@ conditions of rule "stock":
 
 decision: allow, public
 answer: that of upstream warehouse
+"""
+
+PREFLIGHT = """\
+OPTIONS /sizes  preflight for PUT
+path: /sizes
+
+rules with this path, the most specific first:
+  ✓  "sizes"  rules.yaml:8  /sizes  chosen
+
+conditions of rule "sizes":
+  ✓  cors_preflight  needed: allow  there: a preflight for PUT, without a token
+
+decision: allow, preflight
+answer: the app's
+"""
+
+OTHER_PREFLIGHT = """\
+OPTIONS /sizes  preflight for DELETE
+path: /sizes
+
+rules with this path, the most specific first:
+  ✗  "sizes"  rules.yaml:8  /sizes  not for OPTIONS: for PUT
+
+decision: deny, no_rule
+answer: 403, no rule allows this request
 """
 
 NOWHERE = """\
@@ -217,6 +243,13 @@ CLAIMED = {
 def test_a_decision_is_told_whole(request_: str, claims: dict[str, Any] | None, host: str, text: str) -> None:
     """Path, rules, conditions, decision and answer, line by line."""
     assert write(explained(SHOP, request_, claims, host)) == text
+
+
+@pytest.mark.parametrize(("asked", "text"), [("PUT", PREFLIGHT), ("DELETE", OTHER_PREFLIGHT)])
+def test_a_preflight_is_told_of_by_the_method_that_it_asks_for(asked: str, text: str) -> None:
+    """Where its rule lets those pass; else it is an OPTIONS."""
+    request = Request("OPTIONS", "/sizes", preflight=asked)
+    assert write(explain(SHOP, request, worth(None), NOW, ANSWERS)) == text
 
 
 def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:

@@ -5,7 +5,7 @@ import h11
 import pytest
 
 from enforcer.errors import UpstreamFailure
-from enforcer.policy.decision import NO_ANSWER, Reason
+from enforcer.policy.decision import ALLOWED, NO_ANSWER, Reason
 from enforcer.policy.rules import Rule
 from enforcer.proxy import refusals
 from enforcer.proxy.refusals import Refusal, Refusals, RuleRefusals
@@ -101,7 +101,7 @@ DENIALS = [*ANSWERS]
 
 def test_every_reason_to_deny_has_an_answer() -> None:
     """But where nobody says what a token is worth: then it is the moment that says when to come again."""
-    assert {*Reason} == {*ANSWERS, *NO_ANSWER, Reason.OK, Reason.PUBLIC}
+    assert {*Reason} == {*ANSWERS, *NO_ANSWER, *ALLOWED}
 
 
 @pytest.mark.parametrize("reason", DENIALS)

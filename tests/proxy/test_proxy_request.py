@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from enforcer.proxy import refusals
 from enforcer.proxy.forwarding import Forwarding, Kind, Kinds
-from enforcer.proxy.request import RequestHead, complete, unreadable
+from enforcer.proxy.request import RequestHead, complete, preflight, unreadable
 from enforcer.proxy.settings import ForwardingSettings, Limits
 
 # All that is looked at of a snapshot
@@ -35,6 +35,7 @@ def read(*fields: Field, version: str = "1.1", asks_upgrade: bool = False, metho
             request.lines += (name, b": ", value, b"\r\n")
         elif kind != Kind.DROP:
             request.rare.setdefault(kind, []).append((name, value))
+        request.authorizations += kind == Kind.AUTHORIZATION
         if kind == Kind.HOST:
             request.host = value
             request.hosts += 1
@@ -101,6 +102,45 @@ def test_http_1_0_needs_no_host() -> None:
     request = read(version="1.0", method=b"GET")
     assert (status(request), request.host, request.hosts, request.lines) == (None, b"", 0, [])
     assert b"".join(read(HOST, version="1.0").lines) == b"Host: app.example\r\n"
+
+
+ORIGIN = (b"Origin", b"https://app.example")
+ASKS = (b"Access-Control-Request-Method", b"PUT")
+
+
+@pytest.mark.parametrize(
+    ("fields", "method", "asked"),
+    [
+        ([ORIGIN, ASKS], b"OPTIONS", b"PUT"),
+        ([(b"ORIGIN", b"null"), (b"access-control-request-method", b" PUT\t")], b"OPTIONS", b"PUT"),
+        ([ORIGIN, ASKS, (b"Content-Length", b"0")], b"OPTIONS", b"PUT"),
+        ([ORIGIN, ASKS], b"GET", None),
+        ([ORIGIN], b"OPTIONS", None),
+        ([ASKS], b"OPTIONS", None),
+        ([ORIGIN, ASKS, ASKS], b"OPTIONS", None),
+        ([ORIGIN, ORIGIN, ASKS], b"OPTIONS", None),
+        ([ORIGIN, ASKS, (b"Authorization", b"Basic YTpi")], b"OPTIONS", None),
+        ([ORIGIN, ASKS, (b"Content-Length", b"1")], b"OPTIONS", None),
+        ([ORIGIN, ASKS, (b"Transfer-Encoding", b"chunked")], b"OPTIONS", None),
+        ([ORIGIN, (b"Access_Control_Request_Method", b"PUT")], b"OPTIONS", None),
+        ([ORIGIN, ASKS, (b"Connection", b"Origin")], b"OPTIONS", None),
+    ],
+)
+def test_a_preflight_is_an_options_with_its_two_fields_and_nothing_else(
+    fields: list[Field], method: bytes, asked: bytes | None
+) -> None:
+    """No credentials, no content: it is to pass without a token."""
+    request = read(HOST, *fields, method=method)
+    assert status(request) is None
+    assert preflight(request) == asked
+
+
+def test_what_asks_for_an_upgrade_is_no_preflight() -> None:
+    """A tunnel is more than an answer."""
+    upgrade = (b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")
+    request = read(HOST, ORIGIN, ASKS, *upgrade, method=b"OPTIONS", asks_upgrade=True)
+    assert request.upgrade == b"websocket"
+    assert preflight(request) is None
 
 
 CHUNKED, LENGTH = b"Transfer-Encoding", b"Content-Length"
