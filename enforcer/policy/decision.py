@@ -40,6 +40,7 @@ class Reason(StrEnum):
     MISMATCHED_PROOF = "mismatched_proof"
     STALE_PROOF = "stale_proof"
     REPLAYED_PROOF = "replayed_proof"
+    TOO_MANY_WRONG_PROOFS = "too_many_wrong_proofs"
     TOO_MANY_PROOFS = "too_many_proofs"
     WRONG_ISSUER = "wrong_issuer"
     WRONG_AUDIENCE = "wrong_audience"
@@ -113,7 +114,7 @@ NO_ANSWER: Final = frozenset({*_FAULTS, Reason.TOO_MANY_UNSEEN_TOKENS})
 OF_A_PROOF: Final = frozenset(
     {
         *(Reason.MISSING_PROOF, Reason.INVALID_PROOF, Reason.MISMATCHED_PROOF),
-        *(Reason.STALE_PROOF, Reason.REPLAYED_PROOF, Reason.TOO_MANY_PROOFS),
+        *(Reason.STALE_PROOF, Reason.REPLAYED_PROOF, Reason.TOO_MANY_WRONG_PROOFS, Reason.TOO_MANY_PROOFS),
     }
 )
 """Reasons that lie in one request's DPoP proof, and in no rule."""
@@ -130,6 +131,7 @@ _UNPROVEN: Final = {
     Fault.TOKEN: Reason.MISMATCHED_PROOF,
     Fault.TIME: Reason.STALE_PROOF,
     Fault.REPLAYED: Reason.REPLAYED_PROOF,
+    Fault.FLOOD: Reason.TOO_MANY_WRONG_PROOFS,
     Fault.FULL: Reason.TOO_MANY_PROOFS,
 }
 _UNKNOWN: Final[Mapping[NoToken | IntrospectionFailure | Unasked | Fault, Deny]] = {

@@ -188,7 +188,7 @@ class Judgement(ABC):
     def _conclude_with_proof(self, entry: Entry[bytes], token: bytes) -> None:
         def shown(answer: Active) -> Proven | Fault:
             request = self.request
-            return request.snapshot.proofs.check(request, self._client.peer.url(request), token, answer, time())
+            return request.snapshot.proofs.check(request, self._client.peer, token, answer, time())
 
         self._conclude_bound(entry, shown, self._route.refusals.dpop)
 

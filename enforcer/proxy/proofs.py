@@ -14,32 +14,33 @@ from enforcer.tokens.answer import Active
 from enforcer.tokens.cache import Entry
 from enforcer.tokens.possession import Fault, Proven
 from enforcer.tokens.proof_settings import ProofSettings
-from enforcer.tokens.replays import ReplayCache
+from enforcer.tokens.replays import ProofMemory
 from enforcer.wire.fields import OWS
 
 if TYPE_CHECKING:
     from enforcer.proxy.judgement import Judgement
+    from enforcer.proxy.peer import Peer
 
 _PROOF: Final = int(Kind.PROOF)
 
 
 class Proofs:
-    """What proofs are checked by; `replays` are those that were used already, which outlast every configuration."""
+    """What proofs are checked by; `memory` outlasts a configuration."""
 
-    __slots__ = ("_settings", "replays")
+    __slots__ = ("_settings", "memory")
 
-    def __init__(self, settings: ProofSettings, replays: ReplayCache) -> None:
+    def __init__(self, settings: ProofSettings, memory: ProofMemory) -> None:
         self._settings = settings
-        self.replays = replays
+        self.memory = memory
 
-    def check(self, head: RequestHead, url: str, token: bytes, answer: Active, now: float) -> Proven | Fault:
-        """Check the proof of a request for `url`, as its client sees it; `now` is seconds since the epoch."""
+    def check(self, head: RequestHead, peer: Peer, token: bytes, answer: Active, now: float) -> Proven | Fault:
+        """Check the proof of a request that came from there; `now` is seconds since the epoch."""
         # Cryptography is a large import, and most tokens are bound to nothing.
         from enforcer.tokens.proof import Request, check
 
         shown = [value.strip(OWS) for _, value in (head.rare or {}).get(_PROOF, ())]
-        request = Request(method=head.method, url=url, token=token)
-        return check(shown, request, answer, self._settings, self.replays, now)
+        request = Request(method=head.method, url=peer.url(head), token=token, address=peer.client_address(head))
+        return check(shown, request, answer, self._settings, self.memory, now)
 
 
 class ProofWaiter:

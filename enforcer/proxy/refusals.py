@@ -126,6 +126,7 @@ class Refusals:
             **{reason: Refusal(401, detail, challenges=wrong_token) for reason, detail in _INVALID_TOKEN.items()},
             Reason.WRONG_SCHEME: Refusal(401, f"the token is {scheme.unfit}", challenges=wrong_scheme),
             **{reason: Refusal(401, detail, challenges=wrong_proof) for reason, detail in _INVALID_PROOF.items()},
+            Reason.TOO_MANY_WRONG_PROOFS: Refusal(429, "too many DPoP proofs with a wrong signature", retry_after=1),
             Reason.TOO_MANY_PROOFS: Refusal(503, "too many DPoP proofs at once", retry_after=1),
             Reason.CLIENT_MISMATCH: forbidden,
             Reason.CLAIM_MISMATCH: forbidden,

@@ -21,7 +21,8 @@ from enforcer.server.parts import Lease
 from enforcer.server.sources import make_endpoint
 from enforcer.server.verifiers import Verifiers
 from enforcer.telemetry import NO_ROUTE, Telemetry
-from enforcer.tokens.replays import ReplayCache
+from enforcer.tokens.limiter import UnseenLimiter
+from enforcer.tokens.replays import ProofMemory, ReplayCache
 from enforcer.tokens.verifier import Demand, Memory
 from enforcer.wire.client import Pool
 from enforcer.wire.ticker import Ticker
@@ -88,7 +89,9 @@ def assemble(
     matcher = Matcher(map(route, effective_rules(config)))
     field = None if config.would_deny_field is None else config.would_deny_field.encode()
     unserved = replace(no_route, reports=False, asks=False)
-    proofs = Proofs(config.dpop, lease.take("replays", make=ReplayCache))
+    unseen = config.limits.unseen_tokens
+    wrong = lease.take("wrong proofs", unseen, make=lambda: UnseenLimiter(unseen))
+    proofs = Proofs(config.dpop, ProofMemory(lease.take("used proofs", make=ReplayCache), wrong))
     limits, timeouts = config.limits, config.timeouts
     snapshot = Snapshot(
         matcher, no_route, unserved, forwarding, limits, timeouts, proofs, field, keeping, matcher.by_host

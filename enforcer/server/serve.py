@@ -54,7 +54,7 @@ async def _serve(loaded: Loaded, gateway_sockets: list[socket.socket], admin_soc
     snapshot, memory = assemble(config, Parts().lease(), telemetry, ticker, loop)
     telemetry.cache_entries = memory.__len__
     telemetry.cache_evictions = lambda: memory.evictions
-    telemetry.proofs = snapshot.proofs.replays.__len__
+    telemetry.proofs = snapshot.proofs.memory.used.__len__
     tls = config.listener.tls
     gateway = Gateway(snapshot, telemetry, ticker, tls.context() if tls is not None else None)
     front = _Server(

@@ -1,6 +1,7 @@
-"""Bounds how many unseen tokens a client may have looked up: a token bucket for each address. Pure.
+"""Bounds how much work a client may make that nobody else would: a token bucket for each address. Pure.
 
-Tokens whose answer is remembered are never counted, so that a flood of made-up ones harms its sender alone.
+It is of tokens never seen before, which are looked up, and of DPoP proofs with a wrong signature. What is remembered,
+and what is right, is never counted, so that a flood of made-up ones harms its sender alone.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ class UnseenSettings:
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     rate: Count = 1000
-    """A second, on average; one more is answered 429. Protects the authorization server."""
+    """A second, on average; one more is answered 429. Protects the authorization server. DPoP proofs with a wrong
+    signature are counted apart, by the same numbers."""
     burst: Count = 2000
     """At once. Room for a start with an empty cache."""
     addresses: Count = 10_000
@@ -45,3 +47,8 @@ class UnseenLimiter:
         if len(self._buckets) > settings.addresses:
             self._buckets.popitem(last=False)
         return 0.0 if admitted else (1.0 - left) / settings.rate
+
+    def give_back(self, address: str) -> None:
+        """Count one less for an address, of which one was counted just now."""
+        left, since = self._buckets[address]
+        self._buckets[address] = (left + 1.0, since)

@@ -35,6 +35,7 @@ class Fault(StrEnum):
     TIME = "not_fresh"
     TOKEN = "other_token"  # noqa: S105 - a log word
     REPLAYED = "replayed"
+    FLOOD = "too_many_wrong_signatures"  # from this address, so that this one was not looked at
     FULL = "too_many_proofs"  # ours to answer for: nothing is wrong with the proof
 
 

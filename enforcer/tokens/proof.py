@@ -2,7 +2,8 @@
 
 1. A proof is for one request and one token: method, URL and token are in it, and it is accepted once.
 2. It is fresh, and its key is the one that the token names; any other key proves nothing.
-3. The signature is verified last, and only with the token's key: whatever else is wrong costs no cryptography.
+3. The signature is verified last, and only with the token's key: whatever else is wrong costs no cryptography, and of
+   wrong signatures an address may send no more than of tokens never seen before.
 """
 
 from __future__ import annotations
@@ -19,16 +20,20 @@ from enforcer.tokens.jws import parse
 from enforcer.tokens.objects import read_object
 from enforcer.tokens.possession import Fault, Proven, with_key
 from enforcer.tokens.proof_settings import ProofSettings
-from enforcer.tokens.replays import ReplayCache, name
+from enforcer.tokens.replays import ProofMemory, name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a proof must be for: the request's method and URL, as the client sees it, and the token it came with."""
+    """What a proof must be for: the request's method and URL, as the client sees it, and the token it came with.
+
+    `address` is the client's, for which wrong signatures are counted.
+    """
 
     method: bytes
     url: str
     token: bytes
+    address: str
 
 
 def check(
@@ -36,7 +41,7 @@ def check(
     request: Request,
     answer: Active,
     settings: ProofSettings,
-    replays: ReplayCache,
+    memory: ProofMemory,
     now: float,
 ) -> Proven | Fault:
     """Check that a request comes from the holder of the key that its token is bound to (RFC 9449 §4.3, §7.1).
@@ -70,16 +75,19 @@ def check(
     if wrong is not None:
         return wrong
     used = name(shown, claims["jti"])
-    refused = replays.look(used, settings, now)
+    refused = memory.used.look(used, settings, now)
     if refused is not None:
         return refused
+    if memory.wrong.wait(request.address, now):
+        return Fault.FLOOD
     key = read_key(jwk)
     if key is None:
         return Fault.UNUSABLE_KEY
     if not key.verifies(algorithm, jws.signed, jws.signature):
         return Fault.SIGNATURE
+    memory.wrong.give_back(request.address)
     # Not before: whoever has no key must not use up the proofs of others.
-    replays.remember(used)
+    memory.used.remember(used)
     return proven
 
 

@@ -5,8 +5,10 @@ Where no more can be remembered, none is accepted: a proof that was forgotten wo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import blake2b
 
+from enforcer.tokens.limiter import UnseenLimiter
 from enforcer.tokens.possession import Fault
 from enforcer.tokens.proof_settings import ProofSettings
 
@@ -47,6 +49,14 @@ class ReplayCache:
 
     def __len__(self) -> int:
         return len(self._now) + len(self._before)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProofMemory:
+    """What is remembered of proofs: those that were used, and how many had a wrong signature, by address."""
+
+    used: ReplayCache
+    wrong: UnseenLimiter
 
 
 def name(thumbprint: str, jti: str) -> bytes:

@@ -23,6 +23,7 @@ def _judge(head: bytes, body: bytes) -> bytes | None:
     return {
         "good": response(b'{"active": true, "scope": "read", "sub": "someone"}'),
         "expired": response(b'{"active": true, "scope": "read", "exp": 1}'),
+        "bound": response(b'{"active": true, "scope": "read", "cnf": {"jkt": "x"}}'),
         "garbage": said.encode(),
         "field": f"HTTP/1.1 200 {said}\r\n{said}: \x00{said}\r\n\r\n".encode(),
         "html": response(said.encode()),
@@ -74,6 +75,15 @@ def _requests() -> list[str]:
         *(_GET.format(f"/api/{path}", good, "") for path in ("garbage", "field", "chunk", "gone")),
         _GET.format("/admin", good, ""),
         _GET.format("/nothing", good, ""),
+        *(
+            _GET.format("/api/x", marked + end, f"DPoP: {proof}\r\nClient-Cert: :{marked}:\r\n").replace(
+                "Bearer", scheme
+            )
+            for end in ("good", "bound", "unknown", "gone")
+            for proof in (marked, f"e30.{marked}.{marked}")
+            for scheme in ("Bearer", "DPoP")
+        ),
+        _GET.format("/api/x", f"{good} {good}", f"DPoP: {good}\r\n").replace("Bearer", "DPoP"),
         _GET.format(f"/api/{marked}x", marked, ""),
         _GET.format(f"/admin/../{marked}x", marked, ""),
         _GET.format("/api/x", good, f"Authorization: Bearer {good}\r\n"),
@@ -157,7 +167,7 @@ def test_token_is_told_to_nobody(style: str, monkeypatch: pytest.MonkeyPatch) ->
         assert laid.enforcer.stop() == 0
         assert laid.enforcer.process.stderr is not None
         log_lines = "".join(laid.enforcer.lines) + laid.enforcer.process.stderr.read()
-    assert len(told) > 30
+    assert len(told) > 40
     assert b"enforcer_requests_total" in b"".join(asked)
     assert b'"reason":"insufficient_scope"' in b"".join(asked)
     assert b"Internal Server Error" not in b"".join(asked)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
-from harness.processes import Enforcer, enforcer
+from harness.processes import Enforcer, authorization_server, enforcer
 from harness.servers import echo
 
 _CONFIG = """
@@ -26,20 +22,6 @@ authorization_servers:
 rules:
   - {{name: read, path: /read, scopes: [country.read]}}
 """
-
-
-@contextmanager
-def _authorization_server() -> Iterator[str]:
-    """Run the real one, and give its issuer."""
-    command = [sys.executable, "-m", "authserver", "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        try:
-            found = re.search(r" as (\S+)$", process.stderr.readline())
-            assert found is not None
-            yield found[1]
-        finally:
-            process.terminate()
 
 
 def _token(issuer: str, client: str, scope: str) -> str:
@@ -60,7 +42,7 @@ def test_signed_and_opaque_tokens_of_one_server_are_worth_the_same() -> None:
     """Rules cannot tell them apart."""
     with (
         echo() as app,
-        _authorization_server() as issuer,
+        authorization_server() as issuer,
         enforcer(
             _CONFIG.format(app=app.port, issuer=issuer.replace("localhost", "127.0.0.1")).replace(
                 f"issuer: {issuer.replace('localhost', '127.0.0.1')}", f"issuer: {issuer}"

@@ -393,10 +393,8 @@ def test_where_no_more_proofs_can_be_remembered_it_is_our_fault(silent: Enforcer
         said = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "api.example")]
         assert holder.send(holder.prove(), more=said).status == 401
         assert holder.send(holder.prove(url="https://api.example/thing"), more=said).status == 200
-        assert (
-            holder.send(holder.prove(url=holder.origin.replace("http", "https") + "/thing"), more=said[:1]).status
-            == 200
-        )
+        secured = holder.origin.replace("http", "https")
+        assert holder.send(holder.prove(url=secured + "/thing"), more=said[:1]).status == 200
         answer = holder.send(holder.prove())
         assert (answer.status, answer.values("WWW-Authenticate"), answer.values("Retry-After")) == (503, [], [b"1"])
     assert metric(silent, "enforcer_proofs_remembered") == 3
@@ -410,6 +408,28 @@ def test_where_dpop_is_offered_a_401_offers_it(silent: Enforcer) -> None:
         with Client(silent.port, token=token) as client:
             answer = client.ask("GET", "/thing")
             assert (answer.status, answer.values("WWW-Authenticate")) == (401, [first, OFFER])
+
+
+def test_of_wrong_signatures_an_address_may_send_no_more_than_of_unseen_tokens(server: Server, app: Upstream) -> None:
+    """429 without a look at it; the address is that of the client behind a trusted proxy, and others are served."""
+    settings: dict[str, Any] = {
+        "forwarding": {"trusted_proxies": ["127.0.0.1"]},
+        "limits": {"unseen_tokens": {"rate": 1, "burst": 9}},
+    }
+    with enforcer(config(app.url, server.port, **settings)) as process, Holder(process) as holder:
+
+        def send(address: str, **changes: Any) -> Answer:
+            return holder.send(holder.prove(**changes), more=[("X-Forwarded-For", address)])
+
+        forged = {"private": THIEFS, "header": {"jwk": public(MINE)}}
+        found = [send("192.0.2.1", **forged) for _ in range(30)]
+        statuses = [answer.status for answer in found]
+        assert statuses[:9] == [401] * 9
+        assert set(statuses[9:]) <= {401, 429}
+        assert statuses[9:].count(429) > 10
+        limited = found[statuses.index(429)]
+        assert (limited.values("Retry-After"), limited.values("WWW-Authenticate")) == ([b"1"], [])
+        assert send("192.0.2.2").status == 200
 
 
 def test_what_anybody_says_of_the_url_does_not_count(proxy: Enforcer) -> None:

@@ -81,3 +81,17 @@ def enforcer(
             process.kill()
             process.wait(_PATIENCE)
             process.stderr.close()
+
+
+@contextmanager
+def authorization_server(*arguments: str) -> Iterator[str]:
+    """Run the authorization server for development on a free port until the block ends, and give its issuer."""
+    command = [sys.executable, "-m", "authserver", "--port", "0", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            found = re.search(r" as (\S+)$", process.stderr.readline())
+            assert found is not None
+            yield found[1]
+        finally:
+            process.terminate()

@@ -339,6 +339,7 @@ def test_a_bound_token_passes_with_the_proof_for_it_alone(reports: bool) -> None
         (Fault.TOKEN, Reason.MISMATCHED_PROOF),
         (Fault.TIME, Reason.STALE_PROOF),
         (Fault.REPLAYED, Reason.REPLAYED_PROOF),
+        (Fault.FLOOD, Reason.TOO_MANY_WRONG_PROOFS),
         (Fault.FULL, Reason.TOO_MANY_PROOFS),
     ],
 )

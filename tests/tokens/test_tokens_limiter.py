@@ -45,3 +45,12 @@ def test_of_too_many_addresses_the_longest_unseen_is_forgotten() -> None:
     assert bucket.wait("a", 0.0) > 0.0
     bucket.wait("c", 0.0)
     assert bucket.wait("a", 0.0) > 0.0
+
+
+def test_what_is_given_back_was_not_counted() -> None:
+    """Whoever is right is not limited."""
+    bucket = limiter()
+    for _ in range(10):
+        assert bucket.wait("a", 0.0) == 0.0
+        bucket.give_back("a")
+    assert [bucket.wait("a", 0.0) == 0.0 for _ in range(4)] == [True, True, True, False]

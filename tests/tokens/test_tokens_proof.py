@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from enforcer.tokens.answer import Active, from_claims
 from enforcer.tokens.jwks import Key, thumbprint
 from enforcer.tokens.jws import encode
+from enforcer.tokens.limiter import UnseenLimiter, UnseenSettings
 from enforcer.tokens.possession import Fault, Proven
 from enforcer.tokens.proof import Request, check, normal_url
 from enforcer.tokens.proof_settings import ProofSettings
-from enforcer.tokens.replays import ReplayCache, name
+from enforcer.tokens.replays import ProofMemory, ReplayCache, name
 
 # RFC 9449 §7.1
 TOKEN = b"Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU"
@@ -29,7 +30,7 @@ IAT = 1562262618.0
 
 NOW = 1_700_000_000.0
 SETTINGS = ProofSettings(max_age=60.0, clock_skew=15.0, replays=100)
-REQUEST = Request(method=b"GET", url="https://api.example.org/a/b", token=TOKEN)
+REQUEST = Request(method=b"GET", url="https://api.example.org/a/b", token=TOKEN, address="192.0.2.1")
 MINE = key("ES256")
 JKT = MINE.thumbprint()
 ATH = "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo"
@@ -46,18 +47,22 @@ def proof(claims: Any = None, header: Any = None, private: AnyKey = MINE, **memb
     return sign(header or HEADER, {**CLAIMS, **members} if claims is None else claims, private, "ES256")
 
 
+def memory(**settings: int) -> ProofMemory:
+    return ProofMemory(ReplayCache(), UnseenLimiter(UnseenSettings(**settings)))
+
+
 def bound(thumbprint: str = JKT) -> Active:
     return from_claims({"cnf": {"jkt": thumbprint}})
 
 
 def checked(*proofs: bytes, request: Request = REQUEST, thumbprint: str = JKT) -> Proven | Fault:
-    return check(proofs, request, bound(thumbprint), SETTINGS, ReplayCache(), NOW)
+    return check(proofs, request, bound(thumbprint), SETTINGS, memory(), NOW)
 
 
 def test_the_proof_of_the_rfc_is_accepted_for_its_request() -> None:
     """RFC 9449 §7.1, and §6.1 for the key's thumbprint."""
-    request = Request(method=b"GET", url="https://resource.example.org/protectedresource", token=TOKEN)
-    replays, answer = ReplayCache(), bound(THUMBPRINT)
+    request = Request(method=b"GET", url="https://resource.example.org/protectedresource", token=TOKEN, address="")
+    replays, answer = memory(), bound(THUMBPRINT)
     proven = check([PROOF], request, answer, SETTINGS, replays, IAT)
     assert isinstance(proven, Proven)
     assert proven.answer is answer
@@ -178,7 +183,7 @@ def test_a_key_that_the_token_is_not_bound_to_proves_nothing() -> None:
 def test_a_proof_does_not_prove_another_binding_than_to_a_key(confirmation: Any, expected: Fault) -> None:
     """RFC 9449 §7.1: the token must be bound to the proof's key."""
     answer = from_claims({"cnf": confirmation})
-    assert check([proof()], REQUEST, answer, SETTINGS, ReplayCache(), NOW) is expected
+    assert check([proof()], REQUEST, answer, SETTINGS, memory(), NOW) is expected
 
 
 def test_a_proof_is_not_too_large() -> None:
@@ -203,9 +208,9 @@ def test_the_signature_is_verified_last(monkeypatch: pytest.MonkeyPatch) -> None
         proof(header={**HEADER, "jwk": public(thief)}, private=thief),
     ):
         assert isinstance(checked(wrong), Fault)
-    replays = ReplayCache()
-    replays.look(used := name(JKT, CLAIMS["jti"]), SETTINGS, NOW)
-    replays.remember(used)
+    replays = memory()
+    replays.used.look(used := name(JKT, CLAIMS["jti"]), SETTINGS, NOW)
+    replays.used.remember(used)
     assert check([proof()], REQUEST, bound(), SETTINGS, replays, NOW) is Fault.REPLAYED
     assert verified == []
     assert checked(proof()) is Fault.SIGNATURE
@@ -297,8 +302,8 @@ def test_a_proof_is_for_one_token(ath: str) -> None:
 def test_a_proof_is_accepted_once_for_as_long_as_it_would_be_fresh() -> None:
     """RFC 9449 §11.1; at its end it is refused for its age."""
     for first in (0.0, 0.5, 37.4, 74.9):
-        replays = ReplayCache()
-        replays.look(b"x", SETTINGS, NOW)
+        replays = memory()
+        replays.used.look(b"x", SETTINGS, NOW)
         signed = proof(iat=NOW + first + SETTINGS.clock_skew)
         at = NOW + first
         assert isinstance(check([signed], REQUEST, bound(), SETTINGS, replays, at), Proven)
@@ -309,19 +314,35 @@ def test_a_proof_is_accepted_once_for_as_long_as_it_would_be_fresh() -> None:
 
 def test_what_is_refused_for_another_reason_is_not_remembered() -> None:
     """Nobody can use up another's proof, or fill the memory, without the key."""
-    replays = ReplayCache()
+    replays = memory()
     for wrong in (proof(htm="POST"), proof(private=key("ES256", 2)), proof(iat=0), proof(ath="x")):
         assert isinstance(check([wrong], REQUEST, bound(), SETTINGS, replays, NOW), Fault)
-    assert len(replays) == 0
+    assert len(replays.used) == 0
     assert isinstance(check([proof()], REQUEST, bound(), SETTINGS, replays, NOW), Proven)
 
 
 def test_where_no_more_can_be_remembered_no_more_is_accepted() -> None:
     """Fail closed; and a proof that was seen before is still told so."""
-    replays, settings = ReplayCache(), replace(SETTINGS, replays=1)
+    replays, settings = memory(), replace(SETTINGS, replays=1)
     assert isinstance(check([proof()], REQUEST, bound(), settings, replays, NOW), Proven)
     assert check([proof(jti="other")], REQUEST, bound(), settings, replays, NOW) is Fault.FULL
     assert check([proof()], REQUEST, bound(), settings, replays, NOW) is Fault.REPLAYED
+
+
+def test_an_address_may_send_so_many_wrong_signatures_and_no_more_are_looked_at() -> None:
+    """Verifying one is the dearest thing that a thief can ask for; good ones are not counted, nor those of others."""
+    few = memory(rate=1, burst=3)
+    forged = proof(private=key("ES256", 2), jti="forged")
+
+    def told(*proofs: bytes, address: str = "192.0.2.1", at: float = NOW) -> list[Proven | Fault]:
+        asked = replace(REQUEST, address=address)
+        return [check([one], asked, bound(), SETTINGS, few, at) for one in proofs]
+
+    assert all(isinstance(one, Proven) for one in told(*(proof(jti=str(number)) for number in range(9))))
+    assert told(*[forged] * 4, proof(jti="good")) == [Fault.SIGNATURE] * 3 + [Fault.FLOOD] * 2
+    assert told(proof(htm="POST"), proof(jti="0")) == [Fault.METHOD, Fault.REPLAYED]
+    assert isinstance(told(proof(jti="good"), address="192.0.2.2")[0], Proven)
+    assert isinstance(told(proof(jti="better"), at=NOW + 1)[0], Proven)
 
 
 @given(st.binary() | st.tuples(st.binary(), st.binary(), st.binary()).map(lambda parts: b".".join(map(encode, parts))))
