@@ -72,10 +72,10 @@ def test_a_bound_token_is_worth_something_to_its_holder_alone(tmp_path: Path, ve
         server = {
             "issuer": issuer,
             "verify": verify,
-            "jwks_uri": f"{reached}/oauth2/jwks",
             "introspection_endpoint": f"{reached}/oauth2/introspect",
             "client_id": "enforcer",
             "client_secret": {"env": "ENFORCER_CLIENT_SECRET"},
+            **({} if verify == "introspect" else {"jwks_uri": f"{reached}/oauth2/jwks"}),
         }
         settings = {
             "listener": {"address": "127.0.0.1:0", "tls": {**tls, "client_certificate": "optional"}},
