@@ -16,6 +16,7 @@ _COMMANDS = {
     "run": "Serve by a configuration.",
     "schema": "Print the configuration's JSON Schema, for editors.",
     "test": "Run tests of a policy.",
+    "why": "Ask a running enforcer why it refused a request.",
 }
 
 

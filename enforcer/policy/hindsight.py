@@ -9,7 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from enforcer.errors import IntrospectionFailure
-from enforcer.policy.explain import Condition, Possession, Shown, Unknown, conditions
+from enforcer.policy.decision import WOULD_DENY
+from enforcer.policy.explain import (
+    Condition,
+    Explanation,
+    Judgement,
+    Possession,
+    Reply,
+    Shown,
+    Unknown,
+    conditions,
+)
 from enforcer.policy.journal import Decided, record
 from enforcer.policy.trial import Policy
 from enforcer.tokens.answer import Active, Inactive
@@ -55,6 +65,29 @@ def why(decided: Decided, time: str) -> Hindsight:
         detail=None if answer is None else answer.detail,
         challenges=() if answer is None else answer.challenges,
         conditions=tuple(_conditions(decided)),
+    )
+
+
+def explained(told: Hindsight) -> Explanation:
+    """Make of it what `wording.write` puts into words."""
+    reply = None if told.status is None else Reply(told.status, told.detail or "", told.challenges, None)
+    forwarded = told.decision == WOULD_DENY
+    return Explanation(
+        method=told.method,
+        target=told.path,
+        host="",
+        preflight="",
+        path=None,
+        candidates=(),
+        conditions=told.conditions,
+        upstream=None,
+        judgement=Judgement(
+            rule=told.rule,
+            decision=told.decision,
+            reason=told.reason,
+            reply=None if forwarded else reply,
+            enforced=reply if forwarded else None,
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Final
 
 from enforcer.errors import MalformedRequestError
-from enforcer.policy.decision import Reason
+from enforcer.policy.decision import NO_ANSWER, Reason
 from enforcer.policy.journal import Record
 from enforcer.policy.places import Places
 from enforcer.policy.rules import UNSERVED, Rule
@@ -124,6 +124,10 @@ def _left_out(record: Record) -> str:
         return "requests that were refused"
     if record.reason == Reason.PUBLIC:
         return "requests under public rules"
+    if record.reason == Reason.PREFLIGHT:
+        return "CORS preflights"
+    if record.reason in NO_ANSWER:
+        return "requests whose token could not be looked up"
     if record.reason not in (_UNSEEN if record.scopes is None else _GOOD):
         return "requests with a token that is not good"
     served = record.method in METHODS and record.method.encode() not in UNSERVED

@@ -73,10 +73,12 @@ def identify(request: RequestHead) -> bytes:
 def given_id(request: RequestHead) -> bytes | None:
     """Return the X-Request-Id of a request, where it has one that is plain and tells nothing secret."""
     lines = request.lines
-    given = [lines[at + 2] for at in range(0, len(lines), 4) if lines[at].lower() == b"x-request-id"]
-    if len(given) != 1 or not _PLAIN.fullmatch(given[0]):
+    found = [lines[at + 2] for at in range(0, len(lines), 4) if lines[at].lower() == b"x-request-id"]
+    if len(found) != 1 or not _PLAIN.fullmatch(found[0]):
         return None
-    return None if given[0] in request.target or _tells(given[0], request.authorization) else given[0]
+    (given,) = found
+    in_target = len(given) >= _TELLING and given in request.target
+    return None if in_target or _tells(given, request.authorization) else given
 
 
 def path_of(request: RequestHead, segments: Sequence[bytes]) -> tuple[bytes, Sequence[bytes]]:

@@ -21,7 +21,7 @@ from harness.upstreams import Incoming, LeftError, Upstream, upstream
 from harness.waiting import eventually
 
 PATIENCE = 10.0
-DELAY = 1.5
+DELAY = 2.5
 WALKERS = 6
 
 
@@ -87,7 +87,7 @@ def test_no_request_is_lost_while_load_balancers_look_elsewhere() -> None:
             process.process.send_signal(signal.SIGTERM)
             assert eventually(lambda: not ready(process))
             turned = time.monotonic()
-            assert eventually(lambda: time.monotonic() > asked + DELAY - 0.5)
+            assert eventually(lambda: time.monotonic() > asked + DELAY / 2)
         finally:
             enough.set()
         walks = [one for walker in walkers for one in walker.result(PATIENCE)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +39,16 @@ class Plane:
     def swap(self, config: str) -> None:
         """Judge new requests by another configuration, and return when all connections do."""
         asyncio.run_coroutine_threadsafe(self._swap(config), self._loop).result(_PATIENCE)
+
+    def shutdown(self, before: Callable[[], object]) -> None:
+        """Have all connections end as soon as nothing is under way; `before` is done with no look at them between."""
+
+        async def end() -> None:
+            before()
+            for held in tuple(self.gateway.connections):
+                held.shutdown()
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(_PATIENCE)
 
     def close(self) -> None:
         """End all connections, and stop."""

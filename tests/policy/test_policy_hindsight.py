@@ -5,12 +5,14 @@ import pytest
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import Evidence, Unasked
 from enforcer.policy.explain import Condition
-from enforcer.policy.hindsight import Hindsight, why
+from enforcer.policy.hindsight import Hindsight, explained, why
 from enforcer.policy.journal import Decided
 from enforcer.policy.rules import Rule
+from enforcer.policy.wording import write
 from enforcer.proxy.refusals import Refusal
-from enforcer.tokens.answer import INACTIVE, from_claims
+from enforcer.tokens.answer import INACTIVE, Active, from_claims
 from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.possession import Fault, with_key
 
 NOW = 1_700_000_000.0
 RULE = Rule(name="read", path="/a/{x}", scopes=("a", "b"), audience=("shop",), claims={"sub": "{x}"})
@@ -53,6 +55,18 @@ def test_a_denial_is_told_with_each_condition_of_its_rule() -> None:
     )
 
 
+@pytest.mark.parametrize("decision", ["deny", "would_deny"])
+def test_it_can_be_put_into_words(decision: str) -> None:
+    """As an explanation is; a request that was forwarded has the answer that it would have had."""
+    told = why(DENIED._replace(label=(decision, "insufficient_scope")), "then")
+    lines = write(explained(told)).splitlines()
+    assert lines[0] == "GET /a/%62"
+    assert ["✗", "scopes", "needed:", "all", "of", "a,", "b", "there:", "a"] in [line.split() for line in lines]
+    assert f"decision: {decision}, insufficient_scope" in lines
+    assert ("answer: the app's, since this only reports" in lines) == (decision == "would_deny")
+    assert lines[-2].endswith(": 403, the token lacks a scope")
+
+
 @pytest.mark.parametrize(
     ("evidence", "name", "there"),
     [
@@ -67,6 +81,34 @@ def test_what_is_not_known_of_a_token_is_not_met(evidence: Evidence, name: str, 
     told = why(DENIED._replace(evidence=evidence), "then").conditions
     assert Condition(name, {"token": "an access token", "state": "active"}[name], there, False) in told
     assert [one.there for one in told if one.name == "scopes"] == ["nothing is known"]
+
+
+@pytest.mark.parametrize(
+    ("cnf", "shown", "there", "met"),
+    [
+        ({"jkt": "k"}, Fault.MISSING, "missing proof", False),
+        ({"x5t#S256": "k"}, Fault.CERTIFICATE, "not the tokens certificate", False),
+        ({"x5t#S256": "k"}, None, "not looked at", False),
+        (None, Fault.UNBOUND, "not bound to a key", False),
+    ],
+)
+def test_possession_is_told_where_it_was_asked_for(
+    cnf: dict[str, str] | None, shown: Fault | None, there: str, met: bool
+) -> None:
+    """Of a bound token, and of one that came with a proof."""
+    answer = from_claims({"scope": "a b", "aud": "shop", "sub": "b", "cnf": cnf})
+    told = why(DENIED._replace(evidence=answer, shown=shown), "then").conditions
+    assert [(one.there, one.met) for one in told if one.name == "possession"] == [(there, met)]
+    assert all(one.met for one in told if one.name != "possession")
+
+
+def test_possession_that_was_shown_is_met() -> None:
+    """What was refused then is another condition."""
+    answer = from_claims({"scope": "a", "aud": "shop", "sub": "b", "cnf": {"jkt": "k"}})
+    assert isinstance(answer, Active)
+    proven = with_key(answer, "k")
+    told = why(DENIED._replace(evidence=answer, shown=proven), "then").conditions
+    assert [(one.name, one.there) for one in told if not one.met] == [("scopes", "a")]
 
 
 @pytest.mark.parametrize(

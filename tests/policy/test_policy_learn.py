@@ -54,6 +54,9 @@ LOG = [
     record("GET /orders/7", decision="deny"),
     record("GET /orders/7", None, None, decision="error", reason="introspection_timeout"),
     record("GET /docs", None, None, decision="allow", reason="public"),
+    record("OPTIONS /orders/7", None, None, decision="allow", reason="preflight"),
+    record("GET /orders/7", None, None, reason="introspection_timeout"),
+    record("GET /orders/7", None, None, reason="too_many_unseen_tokens"),
     record("GET /orders/7", reason="expired_token"),
     record("GET /orders/7", None, reason="inactive_token"),
     record("GET /orders/../7"),
@@ -63,10 +66,12 @@ LOG = [
 PROPOSAL = """\
 # Proposed from 131 decisions. What was asked is not what should be allowed:
 # look at each rule before you use it, and give it a name that says what it is for.
+# Left out, CORS preflights: 1
 # Left out, lines that are no decisions: 1
 # Left out, requests that no rule can be for: 1
 # Left out, requests that were refused: 2
 # Left out, requests under public rules: 1
+# Left out, requests whose token could not be looked up: 2
 # Left out, requests with a token that is not good: 2
 
 rules:
