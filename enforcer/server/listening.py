@@ -7,7 +7,6 @@ import logging
 import resource
 import socket
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from enforcer.config.addresses import EVERYWHERE, parse_address
@@ -35,8 +34,8 @@ def admit(config: Config) -> None:
         _log.warning("limits.connections may not be reached: %d descriptors are allowed, %d needed", reachable, wanted)
 
 
-def bind(address: str, setting: str, path: Path) -> list[socket.socket]:
-    """Listen on an address, which `setting` in the file `path` chose; raises AddressError."""
+def bind(address: str, setting: str) -> list[socket.socket]:
+    """Listen on an address, which `setting` chose; raises AddressError."""
     hosts, port = parse_address(address)
     bound: list[socket.socket] = []
     for host in hosts:
@@ -48,7 +47,7 @@ def bind(address: str, setting: str, path: Path) -> list[socket.socket]:
             for one in bound:
                 one.close()
             why = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror
-            raise AddressError(f"cannot listen on {address}: {why}; choose another with {setting} in {path}") from None
+            raise AddressError(f"cannot listen on {address}: {why}; choose another with {setting}") from None
         # Where the port is any free one, it is the same everywhere.
         port = bound[0].getsockname()[1]
     return bound

@@ -9,8 +9,7 @@ import math
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from enforcer.proxy.gateway import Gateway
 from enforcer.server.assembly import assemble
 from enforcer.server.listening import admit, bind, name_of
 from enforcer.server.parts import Parts
+from enforcer.server.side import Side
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 
@@ -41,8 +41,8 @@ def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override
     loaded = load(path, environment, overrides)
     logs.configure(loaded.config.log.level, loaded.config.log.format)
     admit(loaded.config)
-    gateway_sockets = bind(loaded.config.listener.address, "listener.address", path)
-    admin_sockets = bind(loaded.config.admin.address, "admin.address", path)
+    gateway_sockets = bind(loaded.config.listener.address, f"listener.address in {path}")
+    admin_sockets = bind(loaded.config.admin.address, f"admin.address in {path}")
     uvloop.run(_serve(loaded, gateway_sockets, admin_sockets))
 
 
@@ -57,7 +57,7 @@ async def _serve(loaded: Loaded, gateway_sockets: list[socket.socket], admin_soc
     telemetry.proofs = snapshot.proofs.memory.used.__len__
     tls = config.listener.tls
     gateway = Gateway(snapshot, telemetry, ticker, tls.context() if tls is not None else None)
-    front = _Server(
+    front = Side(
         uvicorn.Config(
             _no_application,
             http=gateway.protocol,  # type: ignore[arg-type] # a factory serves as well as the class
@@ -66,7 +66,7 @@ async def _serve(loaded: Loaded, gateway_sockets: list[socket.socket], admin_soc
             timeout_graceful_shutdown=math.ceil(config.timeouts.drain),
         )
     )
-    back = _Server(
+    back = Side(
         uvicorn.Config(
             admin(telemetry, memory, gateway.decisions, config.admin.credential),
             lifespan="off",
@@ -113,22 +113,6 @@ async def _serve(loaded: Loaded, gateway_sockets: list[socket.socket], admin_soc
     ticker.stop()
     journal.close()
     _log.info("stopped")
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves the signals to `_serve`, which has two of them to stop, and tells when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 async def _no_application(scope: object, receive: object, send: object) -> None:

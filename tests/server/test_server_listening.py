@@ -5,19 +5,18 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from enforcer.server.listening import AddressError, bind, name_of
 
-CONFIG = Path("config.yaml")
+SETTING = "admin.address in config.yaml"
 
 
 @contextmanager
 def bound(address: str) -> Iterator[list[socket.socket]]:
     """Listen on an address until the block ends."""
-    sockets = bind(address, "listener.address", CONFIG)
+    sockets = bind(address, SETTING)
     try:
         yield sockets
     finally:
@@ -63,7 +62,7 @@ def test_every_address_is_that_of_ipv4_where_there_is_no_ipv6(monkeypatch: pytes
     with bound(":0") as sockets:
         assert [one.family for one in sockets] == [socket.AF_INET]
     with pytest.raises(AddressError, match="Address family not supported"):
-        bind("[::1]:0", "listener.address", CONFIG)
+        bind("[::1]:0", SETTING)
 
 
 def test_several_addresses_share_the_port() -> None:
@@ -79,7 +78,7 @@ def test_an_address_that_is_taken_is_told_and_none_is_kept() -> None:
         port = taken.getsockname()[1]
         address = f"[127.0.0.1,127.0.0.2]:{port}"
         with pytest.raises(AddressError) as refused:
-            bind(address, "admin.address", CONFIG)
+            bind(address, SETTING)
         assert str(refused.value) == (
             f"cannot listen on {address}: it is taken; choose another with admin.address in config.yaml"
         )
