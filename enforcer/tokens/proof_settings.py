@@ -29,3 +29,7 @@ class ProofSettings:
     replays: Count = 300_000
     """Proofs remembered at most (about 100 B each), for up to twice as long as they are accepted; with one more it is
     503. Bounds memory, and with it the proofs a second: to about 2,000 with the other defaults."""
+
+    def __post_init__(self) -> None:
+        if not self.algorithms:
+            raise ValueError("algorithms: without one, no proof could be accepted")
