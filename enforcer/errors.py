@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,6 +35,14 @@ class ConfigError(EnforcerError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
+
+
+class FaultsError(ValueError):
+    """Mistakes within one value, each with the way to it from there."""
+
+    def __init__(self, faults: Mapping[tuple[str | int, ...], str]) -> None:
+        super().__init__("; ".join(": ".join([*map(str, way), text]) for way, text in faults.items()))
+        self.faults = faults
 
 
 class MalformedRequestError(EnforcerError):

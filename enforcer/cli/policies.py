@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import click
 
 from enforcer.cli.mistakes import refuse
-from enforcer.config.document import Document
 from enforcer.config.effective import effective_rules
 from enforcer.config.load import Loaded, load_with_places
 from enforcer.config.model import Config
+from enforcer.config.whole import Whole
 from enforcer.errors import ConfigError
 from enforcer.policy.explain import Answers
 from enforcer.policy.trial import Policy
@@ -56,11 +56,11 @@ def open_policy(path: Path, *, with_secrets: bool = False, enforced: bool = Fals
     return opened(loaded, document, enforced=enforced)
 
 
-def opened(loaded: Loaded, document: Document, *, enforced: bool = False) -> Opened:
+def opened(loaded: Loaded, document: Whole, *, enforced: bool = False) -> Opened:
     """Make the policy of a configuration ready to be tried."""
     config = loaded.config
     rules = (
-        (rule, f"{document.file}:{document.place(('rules', at))[0]}") for at, rule in enumerate(effective_rules(config))
+        (rule, ":".join(map(str, document.where(("rules", at))[:2]))) for at, rule in enumerate(effective_rules(config))
     )
     if enforced:
         rules = ((replace(rule, mode="enforce"), where) for rule, where in rules)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Final
 
+from enforcer.errors import FaultsError
 from enforcer.proxy.settings import ForwardingSettings
 from enforcer.tokens.challenge import ChallengeSettings
 from enforcer.wire.fields import HOP_BY_HOP, TOKEN, fold
@@ -14,14 +14,6 @@ _OURS: Final = {
     *(b"host", b"content-length", b"authorization", b"dpop", b"cookie", b"via", b"forwarded"),
     *(b"client-cert", b"client-cert-chain"),
 }
-
-
-class FaultsError(ValueError):
-    """Mistakes within one value, each with the way to it from there."""
-
-    def __init__(self, faults: Mapping[tuple[str | int, ...], str]) -> None:
-        super().__init__("; ".join(faults.values()))
-        self.faults = faults
 
 
 def check_forwarding(settings: ForwardingSettings) -> ForwardingSettings:

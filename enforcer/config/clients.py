@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 from enforcer.config.addresses import parse_url
-from enforcer.config.checks import FaultsError
+from enforcer.errors import FaultsError
 from enforcer.secret import Secret
 from enforcer.tokens.client_authentication import AtHand, ClientAuthentication, secret_basic, secret_post, tls_client
 from enforcer.tokens.metadata import EndpointName, well_known_urls

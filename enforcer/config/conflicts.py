@@ -4,46 +4,84 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 from enforcer.config.document import Document, Step, show
 from enforcer.config.messages import suggestion
 from enforcer.config.schema import shape
+from enforcer.config.whole import Whole
 from enforcer.errors import Problem
 from enforcer.policy.matcher import Matcher, Place
-from enforcer.policy.rules import Path, Rule
+from enforcer.policy.rules import Path, Rule, is_scope
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9_])?")
 _PARAMETER = re.compile(r"\{[^/]*\}")
 
 
-def conflicts(document: Document, rules: Mapping[int, Rule]) -> Iterator[Problem]:
-    """Tell of each; `rules` are those that could be read, by their number."""
+def conflicts(document: Whole, rules: Mapping[int, Rule], *, complete: bool) -> Iterator[Problem]:
+    """Tell of each; `rules` are those that could be read, by their number, `complete` whether no file of them is
+    missing."""
     servers = _server_names(document.values)
     yield from twice(document, {("authorization_servers", at): name for at, name in servers.items()})
     yield from twice(document, {("rules", at): rule.name for at, rule in rules.items()})
-    known = list(servers.values())
-    for at, rule in rules.items():
-        for number, name in enumerate(rule.authorization_servers):
-            if known and name not in known:
-                way = () if isinstance(rule.authorization_server, str) else (number,)
-                path = ("rules", at, "authorization_server", *way)
-                message = f"no authorization server is called {show(name)}; {suggestion(name, known)}"
-                yield document.problem(path, message)
+    yield from _named(document, "authorization_server", list(servers.values()))
+    yield from _names(document)
+    yield from _sets(document)
     yield from _upstreams(document, rules)
+    if complete and not document.origins and document.values.get("mode") != "report":
+        yield _no_rules(document)
     yield from _rivals(document, rules)
 
 
-def _upstreams(document: Document, rules: Mapping[int, Rule]) -> Iterator[Problem]:
-    # As written, for the same reason.
-    written = document.values.get("upstreams")
-    named = list(written) if isinstance(written, dict) else []
-    for name in named:
-        if not _NAME.fullmatch(name):
-            message = "a name is made of letters, digits, dots, hyphens and _"
-            yield document.problem(("upstreams",), f"{show(name)} is no name: {message}", key=name)
+def _no_rules(document: Whole) -> Problem:
+    if "rules" in document.values:
+        return document.problem(("rules",), f"expected at least one, found {show(document.values['rules'])}")
+    return document.problem((), f'missing key "rules": {shape().meaning(("rules",))}')
+
+
+def _names(document: Whole) -> Iterator[Problem]:
+    for section in ("upstreams", "scope_sets"):
+        for name in _keys(document, section):
+            if not _NAME.fullmatch(name):
+                message = "a name is made of letters, digits, dots, hyphens and _"
+                yield document.problem((section,), f"{show(name)} is no name: {message}", key=name)
+
+
+def _sets(document: Whole) -> Iterator[Problem]:
+    for name in _keys(document, "scope_sets"):
+        scopes = document.values["scope_sets"][name]
+        if scopes == []:
+            yield document.problem(("scope_sets", name), "expected at least one, found an empty list")
+        for at, scope in enumerate(scopes if isinstance(scopes, list) else ()):
+            if isinstance(scope, str) and not is_scope(scope):
+                yield document.problem(
+                    ("scope_sets", name, at), f"{show(scope)} is no scope: no blanks, quotes or backslashes"
+                )
+
+
+def _keys(document: Whole, section: str) -> list[str]:
+    # As written, so that a mistake in what is named does not make every rule that names it another one.
+    written = document.values.get(section)
+    return list(written) if isinstance(written, dict) else []
+
+
+def _named(document: Whole, key: str, known: Sequence[str], otherwise: str = "") -> Iterator[Problem]:
+    """Tell of each rule, and of the defaults, that name by a key what there is not; `otherwise` where nothing is."""
+    if not known and not otherwise:
+        return
+    for path, value in document.written(key):
+        several = isinstance(value, list)
+        for at, name in enumerate(value if several else (value,)):
+            if isinstance(name, str) and name not in known:
+                hint = suggestion(name, known) if known else otherwise
+                place = (*path, at) if several else path
+                yield document.problem(place, f"no {key.replace('_', ' ')} is called {show(name)}; {hint}")
+
+
+def _upstreams(document: Whole, rules: Mapping[int, Rule]) -> Iterator[Problem]:
+    named = _keys(document, "upstreams")
     unnamed = document.values.get("upstream") is not None
     if not unnamed and not named:
         yield document.problem((), f'missing key "upstream": {shape().meaning(("upstream",))}')
@@ -53,17 +91,13 @@ def _upstreams(document: Document, rules: Mapping[int, Rule]) -> Iterator[Proble
         yield document.problem(("mode",), message)
     for at, rule in rules.items():
         if rule.upstream is None and not unnamed:
-            message = (
-                f"it names no upstream, and there is no `upstream` for rules that do not; known: {', '.join(named)}"
-            )
-            yield document.problem(("rules", at), message)
-        elif rule.upstream is not None and rule.upstream not in named:
-            hint = suggestion(rule.upstream, named) if named else "`upstreams` has none"
-            yield document.problem(("rules", at, "upstream"), f"no upstream is called {show(rule.upstream)}; {hint}")
+            message = "it names no upstream, and there is no `upstream` for rules that do not"
+            yield document.problem(("rules", at), f"{message}; known: {', '.join(named)}")
+    yield from _named(document, "upstream", named, "`upstreams` has none")
 
 
 def _server_names(values: Mapping[str, Any]) -> dict[int, str]:
-    # As written, so that a mistake in a server does not make every rule that names it another one.
+    # As written, for the same reason.
     servers = values.get("authorization_servers")
     named = {
         at: server.get("name", "default")
@@ -73,7 +107,7 @@ def _server_names(values: Mapping[str, Any]) -> dict[int, str]:
     return {at: name for at, name in named.items() if isinstance(name, str)}
 
 
-def twice(document: Document, names: Mapping[tuple[Step, ...], str]) -> Iterator[Problem]:
+def twice(document: Whole | Document, names: Mapping[tuple[Step, ...], str]) -> Iterator[Problem]:
     """Tell of each name that stands a second time; `names` are by the path of what bears them."""
     first: dict[str, tuple[Step, ...]] = {}
     for path, name in names.items():
@@ -82,7 +116,7 @@ def twice(document: Document, names: Mapping[tuple[Step, ...], str]) -> Iterator
             yield document.problem(path, f"the name {show(name)} is taken by the one at {place}")
 
 
-def _rivals(document: Document, rules: Mapping[int, Rule]) -> Iterator[Problem]:
+def _rivals(document: Whole, rules: Mapping[int, Rule]) -> Iterator[Problem]:
     # Reading paths and matching costs far more than this look, which leaves out the rules that cannot have a rival.
     alike: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for at, rule in rules.items():
@@ -92,7 +126,7 @@ def _rivals(document: Document, rules: Mapping[int, Rule]) -> Iterator[Problem]:
             yield from _compared(document, {at: rules[at] for at in group})
 
 
-def _compared(document: Document, rules: Mapping[int, Rule]) -> Iterator[Problem]:
+def _compared(document: Whole, rules: Mapping[int, Rule]) -> Iterator[Problem]:
     places = {
         at: Place(Path.parse(rule.path), tuple(dict.fromkeys(rule.methods)), rule.host) for at, rule in rules.items()
     }
@@ -106,6 +140,5 @@ def _compared(document: Document, rules: Mapping[int, Rule]) -> Iterator[Problem
             yield document.problem(("rules", at), f"rule {show(rules[at].name)} claims {claimed}, and so does {rival}")
 
 
-def _place(document: Document, path: tuple[Step, ...]) -> str:
-    line, column = document.place(path)
-    return f"{document.file}:{line}:{column}"
+def _place(document: Whole | Document, path: tuple[Step, ...]) -> str:
+    return ":".join(map(str, document.where(path)))

@@ -89,6 +89,10 @@ class Document:
     values: Table
     problems: tuple[Problem, ...]
 
+    def where(self, path: Sequence[Step]) -> tuple[str, int, int]:
+        """Return where a value stands: file, line and column."""
+        return self.file, *self.place(path)
+
     def problem(self, path: Sequence[Step], message: str, *, key: Step | None = None) -> Problem:
         """Make a problem of the value at a path, or of one of its keys."""
         line, column = self.place(path) if key is None else self.place((*path, key), of_key=True)

@@ -10,8 +10,9 @@ from typing import Final
 from enforcer.config import clients
 from enforcer.config.addresses import parse_url
 from enforcer.config.clients import Way
-from enforcer.config.document import Document, show
+from enforcer.config.document import show
 from enforcer.config.model import Config
+from enforcer.config.whole import Whole
 from enforcer.errors import Problem
 from enforcer.policy.lint import Level, lint
 from enforcer.policy.trial import Policy
@@ -27,14 +28,14 @@ class Doubt:
     problem: Problem
 
 
-def doubts(config: Config, document: Document, policy: Policy) -> list[Doubt]:
+def doubts(config: Config, document: Whole, policy: Policy) -> list[Doubt]:
     """Look at a configuration whose rules, in their order, are the policy's; return what there is to tell, by line."""
     kinds = (_plain_text, _report_only, _unused)
     found = [*(one for kind in kinds for one in kind(config, document)), *_of_rules(document, policy)]
-    return sorted(found, key=lambda one: (one.problem.line, one.problem.column))
+    return sorted(found, key=lambda one: document.order(one.problem))
 
 
-def _plain_text(config: Config, document: Document) -> Iterator[Doubt]:
+def _plain_text(config: Config, document: Whole) -> Iterator[Doubt]:
     for at, server in enumerate(config.authorization_servers):
         used = clients.endpoints(server)
         crossing: list[tuple[Way, str]] = [(_WAYS[name], url) for name, url in used.items() if url is not None]
@@ -61,20 +62,23 @@ _CROSSING: Final[Mapping[str | int, str]] = {
 }
 
 
-def _report_only(config: Config, document: Document) -> Iterator[Doubt]:
+def _report_only(config: Config, document: Whole) -> Iterator[Doubt]:
     """Tell where nothing is refused: at the configuration's mode, or at each rule's own."""
     if config.mode == "report":
         enforced = sum(rule.mode == "enforce" for rule in config.rules)
         but = f" but by the {enforced} of {len(config.rules)} rules with mode: enforce" if enforced else ""
         message = f"nothing is refused{but}: what would be is forwarded, and counted as would_deny"
         yield Doubt(Level.WARNING, "report_only", document.problem(("mode",), message))
+    if config.rule_defaults.mode == "report":
+        message = "rules that do not say otherwise refuse nothing: what they would is forwarded, as would_deny"
+        yield Doubt(Level.WARNING, "report_only", document.problem(("rule_defaults", "mode"), message))
     for at, rule in enumerate(config.rules):
-        if rule.mode == "report":
+        if document.own(at).get("mode") == "report":
             message = f"{show(rule.name)} refuses nothing: what it would is forwarded, and counted as would_deny"
             yield Doubt(Level.WARNING, "report_only", document.problem(("rules", at, "mode"), message))
 
 
-def _unused(config: Config, document: Document) -> Iterator[Doubt]:
+def _unused(config: Config, document: Whole) -> Iterator[Doubt]:
     """Tell of what rules can name, and none does."""
     named = {rule.upstream for rule in config.rules}
     if config.upstream is not None and None not in named and config.mode == "enforce":
@@ -82,6 +86,10 @@ def _unused(config: Config, document: Document) -> Iterator[Doubt]:
     for name in config.upstreams:
         if name not in named:
             yield Doubt(Level.WARNING, "unused", document.problem(("upstreams", name), f"no rule names {show(name)}"))
+    for name in config.scope_sets:
+        if name not in document.used_sets:
+            message = f"no rule has ${name} among its scopes"
+            yield Doubt(Level.WARNING, "unused", document.problem(("scope_sets", name), message))
     servers = {rule.authorization_server for rule in config.rules}
     for at, server in enumerate(config.authorization_servers[1:], 1):
         if server.name not in servers:
@@ -89,10 +97,10 @@ def _unused(config: Config, document: Document) -> Iterator[Doubt]:
             yield Doubt(Level.WARNING, "unused", document.problem(("authorization_servers", at), message))
 
 
-def _of_rules(document: Document, policy: Policy) -> Iterator[Doubt]:
+def _of_rules(document: Whole, policy: Policy) -> Iterator[Doubt]:
     for one in lint(policy):
         path = ("rules", one.rule)
-        if one.key is not None and one.key in document.values["rules"][one.rule]:
+        if one.key is not None and one.key in document.own(one.rule):
             problem = document.problem((*path, one.key), one.message)
         else:
             problem = document.problem(path, one.message)

@@ -23,11 +23,13 @@ def effective_rules(config: Config) -> Iterator[Rule]:
 
     One that names no issuer, or no audience, needs those of its authorization servers, where all of these have some.
     """
+    first = config.authorization_servers[0]
+    plain = first.issuer is None and not first.audience
     for rule in config.rules:
         changes: dict[str, Any] = {}
         if rule.mode is None and config.mode != "enforce":
             changes["mode"] = config.mode
-        if not rule.public:
+        if not rule.public and (rule.authorization_server is not None or not plain):
             servers = servers_of(config, rule)
             issuers = [() if server.issuer is None else (server.issuer,) for server in servers]
             if not rule.issuer and all(issuers):

@@ -8,28 +8,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from enforcer.config.conflicts import conflicts
-from enforcer.config.document import Document, parse
+from enforcer.config.document import parse
+from enforcer.config.mending import Mended
 from enforcer.config.messages import problems
 from enforcer.config.model import Config, adapter
 from enforcer.config.overrides import Override, override
+from enforcer.config.rulefiles import MOST_BYTES, RuleFiles
 from enforcer.config.schema import shape
 from enforcer.config.sources import Files, Signature, Sources, read
+from enforcer.config.whole import Whole
 from enforcer.errors import ConfigError, Problem
-from enforcer.policy.rules import Rule
-
-MOST_BYTES: Final = 16 * 1024**2
-"""Size of a configuration at most, some 100,000 rules. Bounds memory and the time of a reload."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration, the hash of its file, and every file that it was made from, as it was found then."""
+    """A configuration, the hash of what its files say, and every file that it was made from, as it was found then."""
 
     config: Config
     hash: str
@@ -46,7 +44,7 @@ def load_with_places(
     environment: Mapping[str, str] | None,
     overrides: Sequence[Override] = (),
     files: Files | None = None,
-) -> tuple[Loaded, Document]:
+) -> tuple[Loaded, Whole]:
     """Read a configuration as `load` does, and return it with what knows where its parts stand.
 
     Without an environment its secrets are left where they are: to look at a policy, none is needed. Every file that is
@@ -58,33 +56,39 @@ def load_with_places(
     except ValueError as error:
         raise ConfigError([Problem(str(path), 0, 0, "", str(error))]) from None
     with _uncollected():
-        document = parse(str(path), data)
-        override(document, overrides)
-        config = _read(document, sources)
-    return Loaded(config, sha256(data).hexdigest()[:16], sources.files), document
+        main = parse(str(path), data)
+        override(main, overrides)
+        beside = RuleFiles(main, path, len(data), sources)
+        whole = Whole(main, beside.documents)
+        config = _read(whole, beside.problems, sources)
+    return Loaded(config, _hash(data, beside.data), sources.files), whole
 
 
-def _read(document: Document, sources: Sources) -> Config:
+def _hash(data: bytes, others: Iterable[bytes]) -> str:
+    """Name what the files say: of one alone, as `sha256sum` would; each of others adds the digest of its own."""
+    digest = sha256(data)
+    for other in others:
+        digest.update(sha256(other).digest())
+    return digest.hexdigest()[:16]
+
+
+def _read(whole: Whole, problems_beside: Sequence[Problem], sources: Sources) -> Config:
     errors: list[ErrorDetails] = []
+    faults: Iterable[Problem] = ()
     try:
-        config = adapter().validate_python(document.values, context=sources)
+        config = adapter().validate_python(whole.values, context=sources)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        rules = _readable(document.values.get("rules"), errors)
+        mended = Mended(whole.values.get("rules"), errors)
+        rules = mended.rules
+        faults = (whole.problem(way, text) for way, text in mended.faults)
     else:
         rules = dict(enumerate(config.rules))
-    found = [*document.problems, *problems(errors, document, shape), *conflicts(document, rules)]
+    known = [*problems_beside, *whole.problems, *problems(errors, whole, shape), *faults]
+    found = [*known, *conflicts(whole, rules, complete=not problems_beside)]
     if found:
-        raise ConfigError(sorted(found, key=lambda problem: (problem.line, problem.column)))
+        raise ConfigError(sorted(found, key=whole.order))
     return config
-
-
-def _readable(rules: Any, errors: Iterable[ErrorDetails]) -> dict[int, Rule]:
-    if not isinstance(rules, list):
-        return {}
-    wrong = {error["loc"][1] for error in errors if error["loc"][0] == "rules" and len(error["loc"]) > 1}
-    one = TypeAdapter(Rule)
-    return {at: one.validate_python(rule) for at, rule in enumerate(rules) if at not in wrong}
 
 
 @contextmanager

@@ -5,19 +5,29 @@ pydantic finds the mistakes; its own texts speak of Python, and may show a value
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic_core import ErrorDetails
 
-from enforcer.config.checks import FaultsError
-from enforcer.config.document import BROKEN, Document, Step, show
+from enforcer.config.document import BROKEN, Step, show
 from enforcer.config.schema import Shape
-from enforcer.errors import Problem
+from enforcer.errors import FaultsError, Problem
 
 
-def problems(errors: Sequence[ErrorDetails], document: Document, shape: Callable[[], Shape]) -> Iterator[Problem]:
+class Placing(Protocol):
+    """Values that know where they stand: a file's, or those of several files."""
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The values."""
+
+    def problem(self, path: Sequence[Step], message: str, *, key: Step | None = None) -> Problem:
+        """Make a problem of the value at a path, or of one of its keys."""
+
+
+def problems(errors: Sequence[ErrorDetails], document: Placing, shape: Callable[[], Shape]) -> Iterator[Problem]:
     """Tell of each mistake once, at its place; `shape` says what may stand where, and is asked only if need be."""
     located = {_path(document.values, error): error for error in reversed(errors)}
     # Where a value may be of several kinds, pydantic tells for each why it is not that; only the deepest counts.
@@ -47,7 +57,7 @@ def _path(values: Any, error: ErrorDetails) -> tuple[Step, ...]:
 
 
 def _told(
-    path: tuple[Step, ...], error: ErrorDetails, document: Document, shape: Callable[[], Shape]
+    path: tuple[Step, ...], error: ErrorDetails, document: Placing, shape: Callable[[], Shape]
 ) -> Iterator[Problem]:
     found = show(error["input"])
     match error["type"]:

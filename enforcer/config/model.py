@@ -14,7 +14,7 @@ from enforcer.config import clients
 from enforcer.config.addresses import Address, Server, Url
 from enforcer.config.checks import check_answer_field, check_challenge, check_forwarding
 from enforcer.config.sources import ReadableFile, SecretElsewhere, TextElsewhere
-from enforcer.policy.rules import Mode, Preflight, Rule
+from enforcer.policy.rules import Mode, Preflight, Rule, RuleDefaults
 from enforcer.proxy.decisions import Logged
 from enforcer.proxy.settings import ForwardingSettings, Limits, Timeouts
 from enforcer.tokens.breaker import BreakerSettings
@@ -275,8 +275,18 @@ class Config:
     """More apps, by the names that rules and metrics call them."""
     authorization_servers: Annotated[tuple[AuthorizationServer, ...], Field(min_length=1)]
     """Who is asked what a token is worth; a rule that names none asks the first."""
-    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
-    """Who may do what. What no rule allows is refused; of the rules for a path the most specific one counts."""
+    rules: tuple[Rule, ...] = ()
+    """Who may do what. What no rule allows is refused; of the rules for a path the most specific one counts. One is
+    needed, here or in `rule_files`, unless `mode` is `report`."""
+    rule_files: tuple[Text, ...] = ()
+    """Files with more rules, each a mapping with `rules` alone: paths, patterns such as `rules/*.yaml`, or folders, of
+    which those with .yaml or .yml count. Names that begin with a dot are left out, so that a folder may be a mounted
+    ConfigMap."""
+    rule_defaults: RuleDefaults = field(default_factory=RuleDefaults)
+    """What rules say that do not say it themselves. A public rule takes none that speaks of a token."""
+    scope_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Scopes by a name, which stands for them in `scopes` and `any_scope`: `scope_sets: {editors: [a, b]}` and
+    `any_scope: [$editors]`."""
     mode: Mode = "enforce"
     """What becomes of requests that are refused, without a rule or by a rule that says nothing else: `enforce` refuses
     them; `report` forwards them, and counts them as `would_deny`. Whatever the mode, a request that cannot be read in

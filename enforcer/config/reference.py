@@ -53,8 +53,9 @@ def _rows(settings: Shape, path: str, node: Node) -> Iterator[str]:
             yield from _rows(settings, f"{path}[]", found["items"])
         if isinstance(found.get("additionalProperties"), dict):
             yield from _rows(settings, f"{path}.NAME", found["additionalProperties"])
-        for key, inner in found.get("properties", {}).items():
-            required = key in found.get("required", ())
+        needed = found.get("required", ())
+        for key, inner in sorted(found.get("properties", {}).items(), key=lambda one: one[0] not in needed):
+            required = key in needed
             below = [*_rows(settings, f"{path}.{key}", inner)]
             # A section that is always there has no default of its own.
             if not below or required or "default" in inner:

@@ -11,6 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from enforcer.config.model import IntrospectionPool, adapter
+from enforcer.policy.rules import Rule, RuleDefaults
 from enforcer.wire.client import PoolSettings
 
 Node = Mapping[str, Any]
@@ -30,9 +31,10 @@ def schema() -> dict[str, Any]:
     """Return the JSON schema that editors complete and check a configuration by."""
     generated = adapter().json_schema(schema_generator=_Generator)
     # A docstring under a field is read in the class that has the field, and not for those that inherit it.
-    inherited = generated["$defs"][PoolSettings.__name__]["properties"]
-    own = generated["$defs"][IntrospectionPool.__name__]["properties"]
-    own.update({key: {**inherited[key], **node} for key, node in own.items()})
+    for base, derived in ((PoolSettings, IntrospectionPool), (RuleDefaults, Rule)):
+        inherited = generated["$defs"][base.__name__]["properties"]
+        own = generated["$defs"][derived.__name__]["properties"]
+        own.update({key: {**inherited.get(key, {}), **node} for key, node in own.items()})
     return {"$schema": GenerateJsonSchema.schema_dialect, **generated}
 
 

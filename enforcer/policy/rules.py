@@ -8,11 +8,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from enforcer.errors import MalformedRequestError
+from enforcer.errors import FaultsError, MalformedRequestError
 from enforcer.tokens.answer import Active
 from enforcer.units import CLOSED, Seconds, Switch
 from enforcer.wire.target import parse_segments
@@ -126,27 +126,21 @@ def _text(member: Any) -> bytes | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One rule of the policy."""
+class RuleDefaults:
+    """What a rule says, unless it must say that itself."""
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
-    name: str
-    """What it is for, in the user's words: a metric label and a log field, unique."""
-    path: Annotated[str, "path"]
-    """Path template: `{name}` stands for one segment, `**` at the end for the rest. The most specific path wins."""
     methods: tuple[str, ...] = ()
     """Methods it is for, GET covering HEAD; every method but CONNECT unless said."""
     host: str | None = None
     """Host it is for, without port; `*.example.org` for any first label. Every host unless said."""
-    public: Switch = False
-    """Let everybody pass, without a token."""
     authenticated: Switch = False
     """Let every active token pass, whatever its scopes."""
     scopes: tuple[str, ...] = ()
-    """Scopes that the token must all have."""
+    """Scopes that the token must all have; `$name` stands for those of a set of `scope_sets`."""
     any_scope: tuple[str, ...] = ()
-    """Scopes of which the token must have at least one."""
+    """Scopes of which the token must have at least one; `$name` stands for those of a set of `scope_sets`."""
     claims: Mapping[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict, hash=False)
     """Claims that the token must have: a value, a list of which one must be there, or `"{name}"` for the path's
     segment. A dotted name reaches into nested claims."""
@@ -166,7 +160,6 @@ class Rule:
     that those before do not know. That shows it to servers that did not issue it."""
     max_answer_age: Seconds | None = None
     """How old a remembered answer may be for this rule; the cache's `ttl` unless said."""
-
     on_outage: Literal["deny", "stale"] = "deny"
     """What happens while the authorization server does not answer: refuse, or go by a remembered answer for up to the
     cache's `stale` past its time."""
@@ -178,9 +171,7 @@ class Rule:
     OPTIONS (`judge`); the configuration's `cors_preflight` unless said."""
 
     def __post_init__(self) -> None:
-        wrong = [*_problems(self)]
-        if wrong:
-            raise ValueError("; ".join(wrong))
+        _refuse(_faults(self))
 
     @property
     def authorization_servers(self) -> tuple[str, ...]:
@@ -189,50 +180,93 @@ class Rule:
         return (named,) if isinstance(named, str) else named or ()
 
 
-def _problems(rule: Rule) -> list[str]:
-    wrong: list[str] = []
-    conditions = (rule.scopes, rule.any_scope, rule.claims, rule.audience, rule.issuer, rule.client_ids)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(RuleDefaults):
+    """One rule of the policy."""
+
+    name: str
+    """What it is for, in the user's words: a metric label and a log field, unique."""
+    path: Annotated[str, "path"]
+    """Path template: `{name}` stands for one segment, `**` at the end for the rest. The most specific path wins."""
+    public: Switch = False
+    """Let everybody pass, without a token."""
+
+    def __post_init__(self) -> None:
+        _refuse([*_faults_of_rule(self), *_faults(self)])
+
+
+def _refuse(faults: Iterable[Fault]) -> None:
+    found = dict(faults)
+    if found:
+        raise FaultsError(found)
+
+
+Fault = tuple[tuple[str | int, ...], str]
+"""What is wrong with a rule: the way to it from there, and what to do about it."""
+
+CONDITIONS: Final = ("scopes", "any_scope", "claims", "audience", "issuer", "client_ids")
+"""Keys of a rule each of which says who may pass."""
+OF_TOKENS: Final = (*CONDITIONS, "authenticated", "max_answer_age", "on_outage")
+"""Keys of a rule that speak of its token: a public one has none."""
+
+
+def _faults(rule: RuleDefaults) -> Iterator[Fault]:
+    for at, method in enumerate(rule.methods):
+        if not _METHOD.fullmatch(method):
+            yield ("methods", at), f"{method!r} is no method in capitals"
+        elif method.encode() in UNSERVED:
+            yield ("methods", at), f"{method} is never let through"
+        elif method in rule.methods[:at]:
+            yield ("methods", at), f"{method} stands twice"
+    for key, scopes in (("scopes", rule.scopes), ("any_scope", rule.any_scope)):
+        for at, scope in enumerate(scopes):
+            if not is_scope(scope):
+                yield (key, at), f"{scope!r} is no scope: no blanks, quotes or backslashes"
+    if rule.host is not None and not _HOST.fullmatch(rule.host):
+        yield ("host",), "expected a name without port, such as app.example.org or *.example.org"
+    for name, value in rule.claims.items():
+        if isinstance(value, tuple) and not value:
+            yield ("claims", name), "an empty list, which no token can meet"
+    servers = rule.authorization_servers
+    if rule.authorization_server == ():
+        yield ("authorization_server",), "an empty list, of which nobody can be asked"
+    for at, server in enumerate(servers):
+        if server in servers[:at]:
+            yield ("authorization_server", at), f"{server} stands twice"
+
+
+def _faults_of_rule(rule: Rule) -> Iterator[Fault]:
     if not rule.name or not rule.name.isprintable() or rule.name.startswith("_") or len(rule.name) > 100:
-        wrong.append("a name is 1 to 100 printable characters and does not begin with _")
+        yield ("name",), "a name is 1 to 100 printable characters and does not begin with _"
     try:
         path = Path.parse(rule.path)
     except ValueError as error:
-        wrong.append(f"path: {error}")
-        path = Path((), True, {})
-    if len(set(rule.methods)) != len(rule.methods):
-        wrong.append("methods: one stands twice")
-    wrong += [
-        f"methods: {method!r} is no method in capitals" for method in rule.methods if not _METHOD.fullmatch(method)
-    ]
-    wrong += [f"methods: {method} is never let through" for method in rule.methods if method.encode() in UNSERVED]
-    wrong += [
-        f"{scope!r} is no scope: no blanks, quotes or backslashes"
-        for scope in (*rule.scopes, *rule.any_scope)
-        if not _SCOPE.fullmatch(scope)
-    ]
-    if rule.host is not None and not _HOST.fullmatch(rule.host):
-        wrong.append("host: expected a name without port, such as app.example.org or *.example.org")
-    of_tokens = any(conditions) or rule.max_answer_age is not None or rule.on_outage == "stale"
-    if rule.public and (rule.authenticated or of_tokens):
-        wrong.append("public lets everybody pass, so that no other condition can stand beside it")
-    if not rule.public and not rule.authenticated and not any(conditions):
-        wrong.append(
-            "it says nobody: add scopes, any_scope, claims, audience, issuer or client_ids, "
-            "or authenticated: true for any active token, or public: true for everybody"
-        )
-    servers = rule.authorization_servers
-    if rule.authorization_server == ():
-        wrong.append("authorization_server: an empty list, of which nobody can be asked")
-    if len(set(servers)) != len(servers):
-        wrong.append("authorization_server: one stands twice")
-    if rule.ask_in_order and len(servers) < 2:
-        wrong.append("ask_in_order is for rules that name several in authorization_server")
-    for name, value in rule.claims.items():
-        if isinstance(value, tuple) and not value:
-            wrong.append(f"claims: {name} has an empty list, which no token can meet")
-        if isinstance(value, str) and (found := _NAME.fullmatch(value)) and found[1] not in path.names:
-            wrong.append(f"claims: {name} wants {value}, and the path has no such segment")
-    return wrong
+        yield ("path",), str(error)
+    else:
+        for name, value in rule.claims.items():
+            found = _NAME.fullmatch(value) if isinstance(value, str) else None
+            if found and found[1] not in path.names:
+                yield ("claims", name), f"the path has no segment {value}"
+    conditions = any(getattr(rule, key) for key in CONDITIONS)
+    of_tokens = conditions or rule.authenticated or rule.max_answer_age is not None or rule.on_outage == "stale"
+    if rule.public and of_tokens:
+        yield (), "public lets everybody pass, so that no other condition can stand beside it"
+    if not rule.public and not rule.authenticated and not conditions:
+        yield (), NOBODY
+    if rule.ask_in_order and len(rule.authorization_servers) < 2:
+        yield ("ask_in_order",), "it is for rules that name several in authorization_server"
+
+
+NOBODY: Final = (
+    "it says nobody: add scopes, any_scope, claims, audience, issuer or client_ids, "
+    "or authenticated: true for any active token, or public: true for everybody"
+)
+"""What is wrong with a rule that says nothing of who may pass."""
+
+
+def is_scope(text: str) -> bool:
+    """Tell whether a text can be a scope (RFC 6749 §3.3)."""
+    return _SCOPE.fullmatch(text) is not None
 
 
 def compile_claims(rule: Rule, path: Path) -> tuple[Claim, ...]:

@@ -206,6 +206,43 @@ tests:
 """
 
 
+RESOLVED = """\
+GET /orders/7  host app.example.org
+path: /orders/7
+
+rules with this path, the most specific first:
+  ✓  "orders"  rules/orders.yaml:2  /orders/{id}  chosen
+
+conditions of rule "orders":
+  ✓  token       needed: an access token                    there: one
+  ✓  state       needed: active                             there: active
+  ✓  time        needed: valid now                          there: no end is stated
+  ✓  issuer      needed: https://as.example.org             there: https://as.example.org
+  ✗  scopes      needed: all of orders.read, profile, mail  there: orders.read
+  ✓  client_ids  needed: web                                there: web
+
+decision: deny, insufficient_scope
+answer: 403, the token lacks a scope; needed: mail orders.read profile
+  WWW-Authenticate: Bearer error="insufficient_scope", scope="mail orders.read profile"
+"""
+
+
+def test_explain_shows_what_counts_and_where_the_rule_stands(here: Path) -> None:
+    """Of defaults, sets and several files."""
+    (here / "rules").mkdir()
+    (here / "rules" / "orders.yaml").write_text(
+        'rules:\n  - {name: orders, path: "/orders/{id}", scopes: [orders.read, $basics]}\n'
+    )
+    (here / "config.yaml").write_text(
+        CONFIG.partition("rules:")[0].replace("PORT", "1")
+        + "rule_files: [rules]\nscope_sets: {basics: [profile, mail]}\n"
+        + "rule_defaults: {issuer: [https://as.example.org], client_ids: [web], host: app.example.org}\n"
+    )
+    facts = ["--scope", "orders.read", "--issuer", "https://as.example.org", "--client-id", "web"]
+    ended = enforcer("explain", "GET", "/orders/7", "--host", "app.example.org", *facts)
+    assert (ended.exit_code, ended.stdout) == (1, RESOLVED)
+
+
 @pytest.mark.usefixtures("here")
 class TestTest:
     """`enforcer test`."""

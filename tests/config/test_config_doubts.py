@@ -146,6 +146,25 @@ rules:
     assert ("upstream" in {one.problem.path for one in found if one.code == "unused"}) is False
 
 
+def test_a_set_that_no_rule_names_and_a_default_that_only_reports_are_told(tmp_path: Path) -> None:
+    """Each once, where it stands."""
+    more = "scope_sets: {a: [x], b: [y]}\nrule_defaults: {mode: report, any_scope: [$a]}\n"
+    found, _ = looked_at(tmp_path, CONFIG.replace("ENDPOINT", "https://auth.example.org/x") + more)
+    assert [
+        (one.code, one.problem.line, one.problem.path, one.problem.message)
+        for one in found
+        if one.code in ("unused", "report_only")
+    ] == [
+        ("unused", 14, "scope_sets.b", "no rule has $b among its scopes"),
+        (
+            "report_only",
+            15,
+            "rule_defaults.mode",
+            "rules that do not say otherwise refuse nothing: what they would is forwarded, as would_deny",
+        ),
+    ]
+
+
 @pytest.mark.parametrize(
     ("endpoint", "plain"),
     [

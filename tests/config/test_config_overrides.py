@@ -113,4 +113,4 @@ def test_the_file_that_is_checked_is_the_one_that_is_used(tmp_path: Path) -> Non
     path.write_text(FILE)
     found, document = load_with_places(path, None, [parse_override("log.format=json")])
     assert found.config.log.format == "json"
-    assert document.place(("rules", 0)) == (6, 5)
+    assert document.where(("rules", 0)) == (str(path), 6, 5)

@@ -176,7 +176,7 @@ def test_without_an_environment_secrets_are_left_where_they_are(tmp_path: Path) 
     loaded, document = load_with_places(path, None)
     assert loaded.config.authorization_servers[0].client_secret.reveal() == ""
     assert loaded.files.keys() == {path}
-    assert text.splitlines()[document.place(("rules", 0))[0] - 1].startswith("  - name: read countries")
+    assert text.splitlines()[document.where(("rules", 0))[1] - 1].startswith("  - name: read countries")
     path.write_text(text.replace("{env: ENFORCER_CLIENT_SECRET}", "{file: nowhere, env: NOWHERE}"), "utf-8")
     with pytest.raises(ConfigError, match="a secret is kept in one place"):
         load_with_places(path, None)

@@ -58,7 +58,7 @@ def test_the_schema_is_json_and_closed() -> None:
     written = json.loads(json.dumps(schema()))
     assert written["$schema"].startswith("https://json-schema.org/")
     assert written["additionalProperties"] is False
-    assert written["required"] == ["authorization_servers", "rules"]
+    assert written["required"] == ["authorization_servers"]
 
 
 @pytest.mark.parametrize("text", ["0s", "1ms", "250ms", "5s", "75s", "2m", "1h"])

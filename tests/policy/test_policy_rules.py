@@ -114,7 +114,7 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"methods": ("GET\n",)}, "is no method"),
     ({"methods": ("*",)}, "is no method"),
     ({"methods": ("GET", "CONNECT")}, "CONNECT is never let through"),
-    ({"methods": ("GET", "POST", "GET")}, "one stands twice"),
+    ({"methods": ("GET", "POST", "GET")}, "GET stands twice"),
     ({"scopes": ("a b",)}, "'a b' is no scope"),
     ({"scopes": ("",)}, "is no scope"),
     ({"any_scope": ('a"',)}, "is no scope"),
@@ -143,7 +143,7 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"scopes": (), "any_scope": (), "claims": {}, "audience": ()}, "it says nobody"),
     ({"public": False}, "it says nobody"),
     ({"claims": {"roles": ()}}, "empty list"),
-    ({"claims": {"tenant": "{tenant}"}}, "the path has no such segment"),
+    ({"claims": {"tenant": "{tenant}"}}, "the path has no segment {tenant}"),
 ]
 
 

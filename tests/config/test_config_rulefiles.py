@@ -1,0 +1,135 @@
+"""Files with rules beside a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from enforcer.config.load import Loaded, load
+from enforcer.config.rulefiles import MOST_BYTES
+from enforcer.errors import ConfigError
+
+Loads = Callable[..., Loaded]
+
+
+def write(folder: Path, *names: str) -> None:
+    """Write a file of one rule for each name, which is the file's."""
+    for name in names:
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"rules:\n  - {{name: {name}, path: /{name}, authenticated: true}}\n")
+
+
+def names(loaded: Loaded) -> list[str]:
+    return [rule.name for rule in loaded.config.rules]
+
+
+@pytest.mark.parametrize(
+    ("entries", "found"),
+    [
+        ("[r/b.yaml, r/a.yaml]", ["r/b.yaml", "r/a.yaml"]),
+        ("[r]", ["r/a.yaml", "r/b.yaml", "r/c.yml"]),
+        ("[r/]", ["r/a.yaml", "r/b.yaml", "r/c.yml"]),
+        ("[r/*.yaml]", ["r/a.yaml", "r/b.yaml"]),
+        ("[r/?.yml, 'r/[ab].yaml']", ["r/c.yml", "r/a.yaml", "r/b.yaml"]),
+        ("[r/b.yaml, r]", ["r/b.yaml", "r/a.yaml", "r/c.yml"]),
+        ("[r/d.txt]", ["r/d.txt"]),
+        ("['*.yaml']", ["top.yaml"]),
+        ("[]", []),
+    ],
+)
+def test_an_entry_is_a_file_a_folder_or_a_pattern(loads: Loads, tmp_path: Path, entries: str, found: list[str]) -> None:
+    """In the order of the entries, then of the names; each is read once, and the configuration is none of them."""
+    write(tmp_path, "r/b.yaml", "r/a.yaml", "r/c.yml", "r/d.txt", "r/.hidden.yaml", "r/inner/e.yaml", "top.yaml")
+    assert names(loads(f"rule_files: {entries}\n")) == ["all", *found]
+
+
+def test_a_mounted_configmap_is_a_folder_of_its_files(loads: Loads, tmp_path: Path) -> None:
+    """Its names are links into a folder that begins with two dots, which another one takes the place of."""
+    write(tmp_path / "mount" / "..2026_01", "a.yaml", "b.yaml")
+    (tmp_path / "mount" / "..data").symlink_to("..2026_01")
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / "mount" / name).symlink_to(f"..data/{name}")
+    first = loads("rule_files: [mount]\n")
+    assert names(first) == ["all", "a.yaml", "b.yaml"]
+    write(tmp_path / "mount" / "..2026_02", "a.yaml", "b.yaml")
+    (tmp_path / "mount" / "..2026_02" / "b.yaml").write_text("rules: []\n")
+    (tmp_path / "mount" / "..new").symlink_to("..2026_02")
+    (tmp_path / "mount" / "..new").rename(tmp_path / "mount" / "..data")
+    second = loads("rule_files: [mount]\n")
+    assert names(second) == ["all", "a.yaml"]
+    changed = {path.name for path in first.files if first.files[path] != second.files[path]}
+    assert {"a.yaml", "b.yaml", "mount"} <= changed
+    assert first.hash != second.hash
+
+
+def test_every_file_and_folder_that_was_looked_at_is_known(loads: Loads, tmp_path: Path) -> None:
+    """So that a change of any can be noticed, and a file that is new in a folder."""
+    write(tmp_path, "r/a.yaml", "one.yaml")
+    loaded = loads("rule_files: [r/*.yaml, one.yaml]\n")
+    assert set(loaded.files) == {tmp_path / name for name in ("config.yaml", "r", "r/a.yaml", "one.yaml")}
+
+
+def test_the_hash_covers_all_files(loads: Loads, tmp_path: Path) -> None:
+    """And is that of the configuration alone where there is no other."""
+    write(tmp_path, "r/a.yaml", "r/b.yaml")
+    alone = loads()
+    assert alone.hash == sha256((tmp_path / "config.yaml").read_bytes()).hexdigest()[:16]
+    hashes = {alone.hash, loads("rule_files: [r]\n").hash, loads("rule_files: [r]\n").hash}
+    assert len(hashes) == 2
+    (tmp_path / "r" / "b.yaml").write_text("rules:\n  - {name: b, path: /b, public: true}\n")
+    hashes.add(loads("rule_files: [r]\n").hash)
+    (tmp_path / "r" / "b.yaml").rename(tmp_path / "r" / "c.yaml")
+    hashes.add(loads("rule_files: [r]\n").hash)
+    assert len(hashes) == 3
+
+
+def test_all_rules_can_be_in_files(loads: Loads, tmp_path: Path) -> None:
+    """Then the configuration needs none."""
+    write(tmp_path, "a.yaml")
+    loaded = loads("rule_files: [a.yaml]\n", {"rules:\n  - {name: all, path: /**, authenticated: true}\n": ""})
+    assert names(loaded) == ["a.yaml"]
+
+
+def test_without_a_rule_it_is_only_told_what_is_asked(loads: Loads) -> None:
+    """Where everything is forwarded, no rule is needed: how an app without rules begins."""
+    no_rules = {"rules:\n  - {name: all, path: /**, authenticated: true}\n": ""}
+    assert names(loads("mode: report\n", no_rules)) == []
+    with pytest.raises(ConfigError, match='missing key "rules"'):
+        loads("", no_rules)
+
+
+def test_all_files_together_are_at_most_16_mib(tmp_path: Path, loads: Loads) -> None:
+    """However many they are."""
+    filler = "#" + "x" * (MOST_BYTES // 2) + "\n"
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text(filler + "rules: []\n")
+    with pytest.raises(ConfigError, match=r'rule_files\[1\]: ".*b.yaml" is larger than \d+ bytes'):
+        loads("rule_files: [a.yaml, b.yaml]\n")
+
+
+def test_a_thousand_files_are_read_at_once(tmp_path: Path, loads: Loads) -> None:
+    """Each of them is only another part of the same rules."""
+    write(tmp_path / "r", *(f"{number}.yaml" for number in range(1000)))
+    assert len(names(loads("rule_files: [r]\n"))) == 1001
+
+
+def test_mistakes_are_told_with_the_file_as_it_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen from the folder where the command was called."""
+    write(tmp_path / "etc" / "r", "a.yaml")
+    (tmp_path / "etc" / "r" / "a.yaml").write_text("rules:\n  - {name: a, path: a, public: true}\n")
+    (tmp_path / "etc" / "config.yaml").write_text(
+        """\
+upstream: {url: http://127.0.0.1:8090}
+authorization_servers:
+  - {introspection_endpoint: http://127.0.0.1:8085/x, client_id: e, client_secret: {env: S}}
+rule_files: [r]
+"""
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as refused:
+        load(Path("etc/config.yaml"), {"S": "x"})
+    assert str(refused.value) == "etc/r/a.yaml:2:21: rules[0].path: a path begins with /"
