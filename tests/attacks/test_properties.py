@@ -67,7 +67,7 @@ def ground() -> Iterator[Bed]:
         yield laid
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(target=_TARGETS, credentials=_CREDENTIALS)
 @example(target=b"/public/../admin", credentials="")
 @example(target=b"http://app/public/x", credentials="")
@@ -93,7 +93,7 @@ def test_target_is_refused_or_forwarded_as_it_was_sent(ground: Bed, target: byte
     assert sent in (forwarded, b"http://app" + forwarded, b"https://app" + forwarded)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data(), requests=st.lists(st.sampled_from(list(_REQUESTS)), min_size=1, max_size=5))
 def test_packets_make_no_difference(ground: Bed, data: st.DataObject, requests: list[bytes]) -> None:
     """However a connection's bytes are cut into packets, the upstream gets the same requests, in their order."""

@@ -144,14 +144,13 @@ def loads_or_refuses(data: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None)
 def test_any_bytes_are_a_configuration_or_a_config_error(data: bytes) -> None:
     """A file may hold anything."""
     loads_or_refuses(data)
 
 
 @given(st.text(alphabet=":-?*&!<>[]{}|#%@`\"', \t\nab1.~\u0085\ufeff", max_size=60))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_text_of_yamls_own_characters_is_a_configuration_or_a_config_error(text: str) -> None:
     """Most bytes are no YAML at all; these often are."""
     loads_or_refuses(text.encode())
@@ -166,7 +165,7 @@ RULES = st.lists(st.dictionaries(st.sampled_from([*shape().keys(("rules", 0))]),
 
 
 @given(st.dictionaries(KEYS, VALUES), RULES)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_values_at_known_keys_are_a_configuration_or_a_config_error(
     sections: dict[str, object], rules: object
 ) -> None:

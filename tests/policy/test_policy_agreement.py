@@ -130,7 +130,7 @@ def directly(rules: list[Rule], mode: Mode, request: Request, claims: dict[str, 
     return decision, reason, NO_RULE if rule is None else rule.name
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(RULES, st.sampled_from(["enforce", "report"]), REQUESTS, CLAIMS)
 def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
     wanted: list[dict[str, Any]], mode: Mode, request: Request, claims: dict[str, Any] | None
@@ -206,7 +206,7 @@ APPS = {"one": 11, "other": 12}
 UPSTREAMS = {name: {"url": f"http://127.0.0.1:{port}"} for name, port in APPS.items()}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(RULES, st.sampled_from(["enforce", "report"]), st.lists(REQUESTS, min_size=1, max_size=4), CLAIMS)
 def test_the_enforcer_at_work_decides_as_explain_says(
     wanted: list[dict[str, Any]], mode: Mode, requests: list[Request], claims: dict[str, Any] | None
