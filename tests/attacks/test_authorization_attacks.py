@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -16,12 +12,12 @@ import pytest
 from bed import WORTH, Bed, asking, bed, get, token
 from harness import corpora
 from harness.heads import field, is_wholesome
+from harness.misbehaviours import MISBEHAVIOURS, misbehaving
 from harness.servers import response, serving
 from harness.usage import peak_memory
 from harness.waiting import eventually
 
 _GOOD = json.dumps({"active": True, **WORTH["R"]}).encode()
-_GIBIBYTE = 1024**3
 _ROOM = 16 * 1024**2
 
 
@@ -69,100 +65,18 @@ def test_claim_stays_one_value(scripted: tuple[Bed, _Scripted], case: dict[str, 
 # Servers that do not keep to what an answer is
 
 
-def _until_it_hangs_up(connection: socket.socket, first: bytes, piece: bytes, most: int = _GIBIBYTE) -> None:
-    connection.sendall(first)
-    for _ in range(most // len(piece)):
-        connection.sendall(piece)
-
-
-def _drip(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    connection.settimeout(0.02)
-    while True:
-        connection.sendall(b" ")
-        try:
-            if not connection.recv(1):
-                return
-        except TimeoutError:
-            continue
-
-
-def _wait(connection: socket.socket) -> None:
-    connection.recv(1)
-
-
-_OK = b"HTTP/1.1 200 OK\r\n"
-_CHUNKED = _OK + b"Transfer-Encoding: chunked\r\n\r\n"
-_PIECE = b" " * 65536
-_BOMB = gzip.compress(b" " * 40 * 1024**2)
-
-_MISBEHAVIOURS: dict[str, Callable[[socket.socket], None]] = {
-    "a body of a gibibyte, in chunks": lambda c: _until_it_hangs_up(c, _CHUNKED, b"10000\r\n" + _PIECE + b"\r\n"),
-    "a body of a gibibyte, sized": lambda c: _until_it_hangs_up(c, _OK + b"Content-Length: 1073741824\r\n\r\n", _PIECE),
-    "a body until the connection ends": lambda c: _until_it_hangs_up(c, _OK + b"\r\n", _PIECE),
-    "a field without end": lambda c: _until_it_hangs_up(c, _OK + b"X: ", _PIECE),
-    "fields without end": lambda c: _until_it_hangs_up(c, _OK, b"X-Some: yyyyyyyy\r\n" * 1000),
-    "interim answers without end": lambda c: _until_it_hangs_up(c, b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
-    "a reason without end": lambda c: _until_it_hangs_up(c, b"HTTP/1.1 200 ", b"a" * 65536),
-    "blank lines without end": lambda c: _until_it_hangs_up(c, b"", b"\r\n" * 30000),
-    "a trailer without end": lambda c: _until_it_hangs_up(c, _CHUNKED + b"1\r\n{\r\n0\r\nX: ", b"a" * 65536),
-    "trailers without end": lambda c: _until_it_hangs_up(c, _CHUNKED + b"1\r\n{\r\n0\r\n", b"X: yyyyyyyy\r\n" * 4000),
-    "a chunk extension without end": lambda c: _until_it_hangs_up(c, _CHUNKED + b"1;", b"a" * 65536),
-    "many small chunks": lambda c: _until_it_hangs_up(c, _CHUNKED, b"1\r\n \r\n" * 10000),
-    "a bomb": lambda c: c.sendall(_OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(_BOMB) + _BOMB),
-    "depth": lambda c: c.sendall(response(b'{"active": true, "scope": "read", "x": ' + b"[" * 60000)),
-    "depth that is closed again": lambda c: c.sendall(
-        response(b'{"active": true, "scope": "read", "sub": ' + b"[" * 30000 + b"]" * 30000 + b"}")
-    ),
-    "a number of many digits": lambda c: c.sendall(
-        response(b'{"active": true, "scope": "read", "exp": ' + b"9" * 60000 + b"}")
-    ),
-    "drops": _drip,
-    "silence": _wait,
-    "nothing": lambda c: None,
-    "half an answer": lambda c: c.sendall(_OK + b"Content-Length: %d\r\n\r\n" % len(_GOOD) + _GOOD[:-1]),
-    "half a head": lambda c: c.sendall(_OK + b"Content-Le"),
-    "a chunk that is cut": lambda c: c.sendall(_CHUNKED + b"%x\r\n" % len(_GOOD) + _GOOD[:-1]),
-    "chunks without an end": lambda c: c.sendall(_CHUNKED + b"%x\r\n" % len(_GOOD) + _GOOD + b"\r\n"),
-}
-
-
-@contextmanager
-def _misbehaving() -> Iterator[int]:
-    """Run a server that, after a call about the token `M<n>~…`, does the n-th misbehaviour, and hangs up."""
-    behaviours = list(_MISBEHAVIOURS.values())
-
-    def serve(connection: socket.socket) -> None:
-        try:
-            with connection, connection.makefile("rb") as stream:
-                head = b"".join(iter(stream.readline, b"\r\n"))
-                length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0])
-                asked = parse_qs(stream.read(length))[b"token"][0]
-                behaviours[int(asked.partition(b"~")[0][1:])](connection)
-        except OSError:
-            return
-
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
+def _number(_: bytes, body: bytes) -> int:
+    """Read a call about the token `M<n>~…`."""
+    return int(parse_qs(body)[b"token"][0].partition(b"~")[0][1:])
 
 
 @pytest.fixture(scope="module")
 def victim() -> Iterator[Bed]:
-    with _misbehaving() as port, bed(authorization_servers=[asking(port, timeout="500ms")]) as laid:
+    with misbehaving(_number) as port, bed(authorization_servers=[asking(port, timeout="500ms")]) as laid:
         yield laid
 
 
-@pytest.mark.parametrize("number", range(len(_MISBEHAVIOURS)), ids=list(_MISBEHAVIOURS))
+@pytest.mark.parametrize("number", range(len(MISBEHAVIOURS)), ids=list(MISBEHAVIOURS))
 def test_misbehaviour_is_a_fault_and_not_a_judgement(victim: Bed, number: int) -> None:
     """A server that breaks its promise costs the request a 503, and the process no memory."""
     before = peak_memory(victim.enforcer.process.pid)

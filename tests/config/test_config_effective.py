@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from enforcer.config.effective import effective_rules
+from enforcer.config.effective import domains, effective_rules
 from enforcer.config.load import Loaded
+from enforcer.config.model import Config
+from enforcer.tokens.routing import Domain
 
 RULES = """\
   - {name: own, path: /own, issuer: [https://other.example.org], authenticated: true}
@@ -27,4 +29,48 @@ def test_a_rule_needs_the_issuer_of_its_authorization_server(loads: Callable[...
         "own": ("https://other.example.org",),
         "public": (),
         "second": (),
+    }
+
+
+SERVERS = """\
+  - {name: a, issuer: A, audience: [x, y], CLIENT}
+  - {name: b, issuer: B, audience: [y, z], CLIENT}
+  - {name: c, CLIENT}
+rules:
+  - {name: first, path: /1, authenticated: true}
+  - {name: own, path: /2, authenticated: true, audience: [w], issuer: [I]}
+  - {name: two, path: /3, authenticated: true, authorization_server: [b, a]}
+  - {name: unknown, path: /4, authenticated: true, authorization_server: c}
+  - {name: some unknown, path: /5, authenticated: true, authorization_server: [a, c]}
+  - {name: public, path: /6, public: true}
+"""
+
+
+def servers(loads: Callable[..., Loaded]) -> Config:
+    client = (
+        "introspection_endpoint: http://127.0.0.1:8085/introspect, client_id: enforcer, client_secret: {env: SECRET}"
+    )
+    replaced = f"  - {{{client}}}\nrules:\n  - {{name: all, path: /**, authenticated: true}}\n"
+    return loads(changed={replaced: SERVERS.replace("CLIENT", client)}).config
+
+
+def test_a_rule_needs_issuer_and_audience_of_its_authorization_servers(loads: Callable[..., Loaded]) -> None:
+    """Of all of them, unless it names its own; where one has none, that is not for a rule to ask."""
+    found = {rule.name: (rule.issuer, rule.audience) for rule in effective_rules(servers(loads))}
+    assert found == {
+        "first": (("A",), ("x", "y")),
+        "own": (("I",), ("w",)),
+        "two": (("B", "A"), ("y", "z", "x")),
+        "unknown": ((), ()),
+        "some unknown": ((), ()),
+        "public": ((), ()),
+    }
+
+
+def test_each_server_knows_the_issuers_of_the_others(loads: Callable[..., Loaded]) -> None:
+    """So that it is shown no token of theirs; one of whom nothing is known has none of its own."""
+    assert domains(servers(loads)) == {
+        "a": Domain("A", frozenset({"B"})),
+        "b": Domain("B", frozenset({"A"})),
+        "c": Domain(None, frozenset({"A", "B"})),
     }

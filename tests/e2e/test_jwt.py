@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import httpx
+import pytest
 from harness.processes import Enforcer, authorization_server, enforcer
 from harness.servers import echo
 
@@ -60,3 +61,42 @@ def test_signed_and_opaque_tokens_of_one_server_are_worth_the_same() -> None:
         b"user-client-jwt",
         b"user-client-opaque",
     ]
+
+
+_DISCOVERED = """
+listener: {{address: "127.0.0.1:0"}}
+admin: {{address: "127.0.0.1:0"}}
+upstream: {{url: "http://127.0.0.1:{app}"}}
+authorization_servers:
+  - {{issuer: "{issuer}", audience: [ms-system], {settings}}}
+rules:
+  - {{name: read, path: /read, scopes: [country.read]}}
+"""
+_CLIENT = "client_id: service-client-jwt, client_secret: {env: ENFORCER_CLIENT_SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "opaque"),
+    [
+        (_CLIENT, 200),
+        (f"verify: jwt_then_introspect, {_CLIENT}", 200),
+        (f"verify: jwt_then_introspect, client_authentication: client_secret_post, {_CLIENT}", 200),
+        ("verify: jwt", 401),
+    ],
+)
+def test_a_server_is_known_by_its_issuer_alone(settings: str, opaque: int) -> None:
+    """Its metadata tells the rest; where nobody is asked, no client is needed, and an opaque token is worth nothing."""
+    with (
+        echo() as app,
+        authorization_server() as issuer,
+        enforcer(
+            _DISCOVERED.format(app=app.port, issuer=issuer, settings=settings),
+            {"ENFORCER_CLIENT_SECRET": "service-client-jwt-secret"},
+        ) as proxy,
+    ):
+        signed = _token(issuer, "user-client-jwt", "country.read")
+        statuses = [_get(proxy, token).status_code for token in (signed, signed[:-8] + "AAAAAAAA", "junk")]
+        assert statuses == [200, 401, 401]
+        assert _get(proxy, _token(issuer, "user-client-opaque", "country.read")).status_code == opaque
+        assert _get(proxy, _token(issuer, "user-client-jwt", "profile")).status_code == 403
+        assert len(app.requests) == 1 + (opaque == 200)

@@ -1,0 +1,89 @@
+"""The client that the enforcer is, as a configuration writes it; what makes none is in `mistakes/servers-*`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness.signing import key
+
+from enforcer.config.clients import CertificateClient, Client, KeyClient, SecretClient, client, endpoints
+from enforcer.config.load import Loaded, load_with_places
+from enforcer.config.model import AuthorizationServer
+from enforcer.secret import Secret
+
+Loads = Callable[..., Loaded]
+SECRET = Secret("hunter2")
+URL = "introspection_endpoint: http://127.0.0.1:8085/introspect"
+AUTH = "https://auth.example.org"
+
+
+@pytest.fixture
+def server(loads: Loads, certificate: str, tmp_path: Path) -> Callable[[str], AuthorizationServer]:
+    """Read the settings of a server."""
+    (tmp_path / "private.pem").write_bytes(key("ES256", 7).as_pem(private=True))
+    whole = f"{URL}, client_id: enforcer, client_secret: {{env: SECRET}}"
+
+    def server(settings: str) -> AuthorizationServer:
+        tls = f"{{certificate: {certificate}/one.crt, key: {certificate}/one.key}}"
+        return loads(changed={whole: settings.replace("TLS", tls)}).config.authorization_servers[0]
+
+    return server
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("client_secret: {env: SECRET}", SecretClient("e", SECRET, "client_secret_basic")),
+        (
+            "client_secret: {env: SECRET}, client_authentication: client_secret_post",
+            SecretClient("e", SECRET, "client_secret_post"),
+        ),
+        (
+            "client_key: {file: private.pem}, client_authentication: private_key_jwt",
+            KeyClient("e", Secret(key("ES256", 7).as_pem(private=True).decode().removesuffix("\n"))),
+        ),
+        ("tls: TLS, client_authentication: tls_client_auth", CertificateClient("e")),
+    ],
+)
+@pytest.mark.parametrize("own_token", ["", f", own_token: {{token_endpoint: {AUTH}/token}}"])
+def test_each_way_to_authenticate_can_be_written(
+    settings: str, expected: Client, own_token: str, server: Callable[[str], AuthorizationServer]
+) -> None:
+    """With a token of our own, too."""
+    endpoint = f"introspection_endpoint: {AUTH}/introspect"
+    assert client(server(f"{endpoint}, client_id: e, {settings}{own_token}")) == expected
+
+
+CLIENT = "client_id: e, client_secret: {env: SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (f"{URL}, {CLIENT}", {"introspection_endpoint": "http://127.0.0.1:8085/introspect"}),
+        (f"issuer: {AUTH}, {CLIENT}", {"introspection_endpoint": None}),
+        (f"issuer: {AUTH}, verify: jwt", {"jwks_uri": None}),
+        (f"issuer: countries, verify: jwt, jwks_uri: {AUTH}/keys", {"jwks_uri": f"{AUTH}/keys"}),
+        (
+            f"issuer: {AUTH}, verify: jwt_then_introspect, jwks_uri: {AUTH}/keys, own_token: {{}}, {CLIENT}",
+            {"introspection_endpoint": None, "jwks_uri": f"{AUTH}/keys", "token_endpoint": None},
+        ),
+    ],
+)
+def test_what_is_not_set_is_for_the_metadata_to_tell(
+    settings: str, expected: dict[str, str | None], server: Callable[[str], AuthorizationServer]
+) -> None:
+    """Only what is used; where all is set, an issuer may be any name."""
+    assert endpoints(server(settings)) == expected
+
+
+def test_a_key_is_left_where_it_is_where_no_secret_is_read(
+    server: Callable[[str], AuthorizationServer], tmp_path: Path
+) -> None:
+    """To look at a policy none is needed."""
+    server(f"{URL}, client_id: e, client_key: {{file: private.pem}}, client_authentication: private_key_jwt")
+    (tmp_path / "private.pem").unlink()
+    loaded, _ = load_with_places(tmp_path / "config.yaml", None)
+    assert loaded.config.authorization_servers[0].client_key == Secret("")
