@@ -66,6 +66,7 @@ authorization_servers: # yours: who is asked what a token is worth (RFC 7662)
   - introspection_endpoint: http://127.0.0.1:8085/introspect
     client_id: enforcer # the enforcer's own client, registered there
     client_secret: {env: ENFORCER_CLIENT_SECRET} # or {file: path}
+    audience: [https://api.example.org] # whom tokens must be for: the app, by the name that it has there
 """
 
 

@@ -11,6 +11,7 @@ from enforcer.config import clients
 from enforcer.config.addresses import parse_url
 from enforcer.config.clients import Way
 from enforcer.config.document import show
+from enforcer.config.effective import servers_of
 from enforcer.config.model import Config
 from enforcer.config.whole import Whole
 from enforcer.errors import Problem
@@ -30,7 +31,7 @@ class Doubt:
 
 def doubts(config: Config, document: Whole, policy: Policy) -> list[Doubt]:
     """Look at a configuration whose rules, in their order, are the policy's; return what there is to tell, by line."""
-    kinds = (_plain_text, _report_only, _unused)
+    kinds = (_plain_text, _any_audience, _report_only, _unused)
     found = [*(one for kind in kinds for one in kind(config, document)), *_of_rules(document, policy)]
     return sorted(found, key=lambda one: document.order(one.problem))
 
@@ -60,6 +61,16 @@ _CROSSING: Final[Mapping[str | int, str]] = {
     "token_endpoint": "the client's credentials and the token that it gets cross the network",
     "issuer": "the metadata that says where tokens and credentials go crosses the network",
 }
+
+
+def _any_audience(config: Config, document: Whole) -> Iterator[Doubt]:
+    """Find the servers of whose tokens those for another app pass."""
+    rules = [rule for rule in config.rules if not rule.public and not rule.audience]
+    unasked = {server.name for rule in rules for server in servers_of(config, rule) if not server.audience}
+    for at, server in enumerate(config.authorization_servers):
+        if server.name in unasked:
+            message = "no audience is asked for: tokens that it issued for other apps pass too; set audience"
+            yield Doubt(Level.WARNING, "any_audience", document.problem(("authorization_servers", at), message))
 
 
 def _report_only(config: Config, document: Whole) -> Iterator[Doubt]:

@@ -346,6 +346,12 @@ class TestCheck:
         "which asks for less; an app may take both for the same\n"
     )
 
+    @pytest.fixture(autouse=True)
+    def for_one_app(self, here: Path) -> None:
+        """Ask for an audience, so that there is nothing to say about that."""
+        config = here / "config.yaml"
+        config.write_text(config.read_text().replace("timeout: 5s", "audience: [shop]"))
+
     def all_else(self, here: Path) -> None:
         config = here / "config.yaml"
         text = config.read_text().replace("limits:", "  - {name: all else, path: /**, authenticated: true}\nlimits:")

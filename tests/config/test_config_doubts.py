@@ -16,6 +16,7 @@ authorization_servers:
   - introspection_endpoint: ENDPOINT
     client_id: enforcer
     client_secret: {env: SECRET}
+    audience: [a]
 rules:
   - name: open
     path: /a/**
@@ -56,11 +57,11 @@ def test_doubts_are_told_by_line_each_at_its_key(tmp_path: Path) -> None:
             "authorization_servers[0].introspection_endpoint",
             "tokens and the client's credentials cross the network as plain text; use https://",
         ),
-        (Level.NOTE, "public", 7, 5, "rules[0]", "everybody may pass: all methods of /a/**"),
+        (Level.NOTE, "public", 8, 5, "rules[0]", "everybody may pass: all methods of /a/**"),
         (
             Level.WARNING,
             "weaker_around",
-            11,
+            12,
             11,
             "rules[1].path",
             '/a/b/ falls under "open" (there), which asks for less; an app may take both for the same',
@@ -68,7 +69,7 @@ def test_doubts_are_told_by_line_each_at_its_key(tmp_path: Path) -> None:
         (
             Level.NOTE,
             "methods_left_out",
-            12,
+            13,
             5,
             "rules[1].methods",
             'no rule is for POST, PUT, PATCH or DELETE of /a/b: refused, though "open" (there) is for it around there',
@@ -81,13 +82,13 @@ def test_doubts_are_told_by_line_each_at_its_key(tmp_path: Path) -> None:
     [
         ("", []),
         ("mode: enforce\n", []),
-        ("mode: report\n", [(14, "mode", "nothing is refused: what would be is forwarded, and counted as would_deny")]),
+        ("mode: report\n", [(15, "mode", "nothing is refused: what would be is forwarded, and counted as would_deny")]),
         ("    mode: enforce\n", []),
         (
             "    mode: report\n",
-            [(14, "rules[1].mode", '"shut" refuses nothing: what it would is forwarded, and counted as would_deny')],
+            [(15, "rules[1].mode", '"shut" refuses nothing: what it would is forwarded, and counted as would_deny')],
         ),
-        ("    mode: enforce\nmode: report\n", [(15, "mode", BUT_ONE)]),
+        ("    mode: enforce\nmode: report\n", [(16, "mode", BUT_ONE)]),
     ],
 )
 def test_what_only_reports_is_told_once(tmp_path: Path, change: str, told: list[tuple[int, str, str]]) -> None:
@@ -215,3 +216,36 @@ def test_an_issuer_that_nobody_asks_is_only_a_name(tmp_path: Path) -> None:
     """Nothing crosses the network to it where the endpoints are set."""
     found, _ = looked_at(tmp_path, CONFIG.replace("ENDPOINT", "https://auth.example.org/x\n    issuer: http://a.b"))
     assert "plain_text" not in {one.code for one in found}
+
+
+AUDIENCES = """\
+upstream: {url: http://127.0.0.1:8090}
+authorization_servers:
+  - {name: a, AUDIENCE_A, introspection_endpoint: https://as.example.org/a, client_id: e, client_secret: {env: SECRET}}
+  - {name: b, AUDIENCE_B, introspection_endpoint: https://as.example.org/b, client_id: e, client_secret: {env: SECRET}}
+rules:
+  - {name: one, path: /1, RULE}
+  - {name: other, path: /2, public: true}
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "audiences", "told"),
+    [
+        pytest.param("authenticated: true", ([], []), [3], id="none, at the server that is asked"),
+        pytest.param("authenticated: true, authorization_server: [b, a]", ([], []), [3, 4], id="none at both"),
+        pytest.param("authenticated: true, authorization_server: [b, a]", (["x"], []), [4], id="none at one"),
+        pytest.param("authenticated: true", (["x"], []), [], id="the server's"),
+        pytest.param("audience: [x]", ([], []), [], id="the rule's"),
+        pytest.param("public: true", ([], []), [], id="nobody needs a token"),
+    ],
+)
+def test_tokens_for_any_app_are_doubted(
+    tmp_path: Path, rule: str, audiences: tuple[list[str], list[str]], told: list[int]
+) -> None:
+    """Once for a server, however many rules there are."""
+    text = AUDIENCES.replace("RULE", rule)
+    for name, audience in zip("AB", audiences, strict=True):
+        text = text.replace(f"AUDIENCE_{name}", f"audience: [{', '.join(audience)}]")
+    found, _ = looked_at(tmp_path, text)
+    assert [one.problem.line for one in found if one.code == "any_audience"] == told
