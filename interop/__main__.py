@@ -11,10 +11,10 @@ import click
 from harness.processes import enforcer
 
 from interop.servers import SERVERS, Server
-from interop.stack import SECRET, StackError, authorization_server, configuration, country_app
+from interop.stack import KEY, SECRET, StackError, authorization_server, configuration, country_app
 from interop.walk import Step, Walk
 
-_COLUMNS = ("opaque, introspected", "jwt, introspected", "jwt, verified here")
+_COLUMNS = ("opaque, introspected", "jwt, introspected", "jwt, by keys")
 
 
 @click.command()
@@ -49,7 +49,10 @@ def _walks(server: Server, log: Path) -> dict[str, list[Step]]:
         for run in server.runs:
             with (
                 country_app() as (url, app),
-                enforcer(configuration(server, run, origin, url), {"ENFORCER_CLIENT_SECRET": SECRET}) as process,
+                enforcer(
+                    configuration(server, run, origin, url),
+                    {"ENFORCER_CLIENT_SECRET": SECRET, "ENFORCER_CLIENT_KEY": KEY},
+                ) as process,
             ):
                 steps = list(Walk(server, run, origin, process, app).steps())
             walks[run.name] = steps

@@ -11,27 +11,40 @@ from typing import Final, Literal
 HERE: Final = Path(__file__).parent
 
 Format = Literal["opaque", "jwt"]
-Verify = Literal["introspect", "jwt"]
+How = Literal["introspect", "jwt", "private_key_jwt", "own_token"]
+"""What the settings say, in a file of this name: ask with a secret, verify by keys and ask nobody, ask by a key's
+signature, ask with a token of the enforcer's own."""
+
+_NAMES: Final[Mapping[How, str]] = {
+    "introspect": "{}, introspected",
+    "jwt": "{}, by keys",
+    "private_key_jwt": "{}, introspected with a key",
+    "own_token": "{}, introspected with an own token",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One walk: which client gets which kind of token, how the enforcer verifies it, and who its holder is."""
+    """One walk: which client gets which kind of token, how the enforcer learns its worth, and who its holder is."""
 
     format: Format
-    verify: Verify = "introspect"
+    how: How = "introspect"
     client: str = "country-client"
     parameters: Mapping[str, str] = field(default_factory=dict)
     """What the token request has besides."""
     subject: str | None = None
     """What the app is told in X-Auth-Subject; the field is absent where it is None."""
+    names_client: bool = True
+    """Whether the app is told the client in X-Auth-Client."""
     revocable: bool = True
     """Whether a token that its client revoked is refused."""
+    unread: Mapping[str, str] | None = None
+    """What the request for a token has besides that the server's introspection cannot read."""
 
     @property
     def name(self) -> str:
         """What the table calls it."""
-        return {"introspect": f"{self.format}, introspected", "jwt": "jwt, verified here"}[self.verify]
+        return _NAMES[self.how].format(self.format)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +71,10 @@ class Server:
         return str(version)
 
 
+_RESOURCE: Final = {"resource": "https://countries.example"}
+"""RFC 8707: the token is for this app."""
+_ACCOUNT: Final = "6f1c2c1e-7d0d-4a55-9a39-0c8b5a1d2e3f"
+
 SERVERS: Final = (
     Server(
         name="oidc-provider",
@@ -66,7 +83,11 @@ SERVERS: Final = (
         token="/token",  # noqa: S106 - a path
         revocation="/token/revocation",
         # A token of client credentials has no sub. It introspects no JWTs: they are to be verified by their keys.
-        runs=(Run(format="opaque"),),
+        runs=(
+            Run(format="opaque", unread=_RESOURCE),
+            Run(format="opaque", how="private_key_jwt"),
+            Run(format="jwt", how="jwt", subject="country-client", parameters=_RESOURCE),
+        ),
     ),
     Server(
         name="django-oauth-toolkit",
@@ -75,7 +96,7 @@ SERVERS: Final = (
         token="/o/token/",  # noqa: S106 - a path
         revocation="/o/revoke_token/",
         # It issues no JWTs.
-        runs=(Run(format="opaque"),),
+        runs=(Run(format="opaque"), Run(format="opaque", how="own_token")),
     ),
     Server(
         name="authlib",
@@ -85,12 +106,8 @@ SERVERS: Final = (
         revocation="/revoke",
         runs=(
             Run(format="opaque", subject="country-client"),
-            Run(
-                format="jwt",
-                client="country-client-jwt",
-                subject="country-client-jwt",
-                revocable=False,
-            ),
+            Run(format="jwt", client="country-client-jwt", subject="country-client-jwt", revocable=False),
+            Run(format="jwt", how="jwt", client="country-client-jwt", subject="country-client-jwt"),
         ),
     ),
     Server(
@@ -101,11 +118,9 @@ SERVERS: Final = (
         revocation="/oauth2/revoke",
         runs=(
             Run(format="opaque", subject="country-client"),
-            Run(
-                format="jwt",
-                client="country-client-jwt",
-                subject="country-client-jwt",
-            ),
+            Run(format="jwt", client="country-client-jwt", subject="country-client-jwt"),
+            # What a JWT of it names is the subject, which is the client.
+            Run(format="jwt", how="jwt", client="country-client-jwt", subject="country-client-jwt", names_client=False),
         ),
     ),
     Server(
@@ -116,11 +131,8 @@ SERVERS: Final = (
         revocation="/realms/countries/protocol/openid-connect/revoke",
         # It issues no opaque tokens. The subject is the client's service account.
         runs=(
-            Run(
-                format="jwt",
-                client="country-client-jwt",
-                subject="6f1c2c1e-7d0d-4a55-9a39-0c8b5a1d2e3f",
-            ),
+            Run(format="jwt", client="country-client-jwt", subject=_ACCOUNT),
+            Run(format="jwt", how="jwt", client="country-client-jwt", subject=_ACCOUNT),
         ),
     ),
 )

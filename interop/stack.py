@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -16,12 +17,16 @@ from typing import Any, Final
 import httpx
 import uvicorn
 import yaml
+from joserfc.jwk import ECKey
 
 from country_app.app import build
 from country_app.store import Store, open_store
 from interop.servers import HERE, Run, Server
 
 SECRET: Final = "enforcer-secret"  # noqa: S105 - of servers that live as long as a walk
+_PRIVATE: Final = ECKey.generate_key("P-256")
+KEY: Final = json.dumps(_PRIVATE.as_dict(private=True))
+"""The enforcer's own key, as a JWK; a server is told the public part of it in ENFORCER_CLIENT_JWK."""
 _ORIGIN: Final = "http://localhost:9000"
 _RULES: Final = HERE.parent / "config.yaml"
 _INSTALLED: Final = 900.0  # seconds until a server must be there; the first time, it is fetched and built
@@ -41,6 +46,7 @@ def authorization_server(server: Server, log: Path) -> Iterator[str]:
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - a script of ours
             [server.folder / "start", str(port)],
+            env={**os.environ, "ENFORCER_CLIENT_JWK": json.dumps(_PRIVATE.as_dict(private=False))},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -101,7 +107,7 @@ def country_app() -> Iterator[tuple[str, App]]:
 
 def configuration(server: Server, run: Run, origin: str, app: str) -> str:
     """Write the enforcer's configuration: the server's part as the documentation shows it, the project's own rules."""
-    theirs = (server.folder / f"{run.verify}.yaml").read_text("utf-8").replace(_ORIGIN, origin)
+    theirs = (server.folder / f"{run.how}.yaml").read_text("utf-8").replace(_ORIGIN, origin)
     rules = yaml.safe_load(_RULES.read_text("utf-8"))["rules"]
     return yaml.safe_dump(
         {

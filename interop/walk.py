@@ -14,7 +14,7 @@ import httpx
 from harness.processes import Enforcer
 
 from interop.servers import Run, Server
-from interop.stack import SECRET, App
+from interop.stack import KEY, SECRET, App
 
 _COUNTRY: Final = "/ms-system/country/code/AUS"
 _NEW: Final = {"code": "XIT", "name": "INTEROP"}
@@ -49,7 +49,8 @@ class Walk:
     def steps(self) -> Iterator[Step]:
         """Go the walk."""
         yield Step("the doctor finds nothing wrong", [], self._doctor(SECRET))
-        yield Step("the doctor sees a wrong secret", ["credentials"], self._doctor("wrong"))
+        wrong = {"introspect": ["credentials"], "own_token": ["own token"]}.get(self._run.how, [])
+        yield Step("the doctor sees a wrong secret where one is shown", wrong, self._doctor("wrong"))
         yield Step("without a token", (401, "Bearer"), self._read(None))
         token = self._token("country.read")
         yield Step("the token's format", self._run.format, _format(token))
@@ -66,7 +67,11 @@ class Walk:
             ("a token that was changed", token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")),
         ):
             yield Step(name, invalid, self._read(worthless))
-        if self._run.revocable:
+        if self._run.unread is not None:
+            unread = self._token("country.read", **self._run.unread)
+            yield Step("a token that is not introspected", invalid, self._read(unread))
+            yield Step("one with the scope after it", (200, None), self._read(token))
+        if self._run.revocable and self._run.how != "jwt":
             token = self._token("country.read")
             self._revoke(token)
             yield Step("a token that was revoked", invalid, self._read(token))
@@ -75,7 +80,7 @@ class Walk:
         """Return what the doctor calls wrong."""
         ended = subprocess.run(  # noqa: S603 - our own module
             [sys.executable, "-m", "enforcer", "doctor", "--json", str(self._enforcer.config)],
-            env={**os.environ, "ENFORCER_CLIENT_SECRET": secret},
+            env={**os.environ, "ENFORCER_CLIENT_SECRET": secret, "ENFORCER_CLIENT_KEY": KEY},
             capture_output=True,
             check=False,
         )
@@ -98,7 +103,7 @@ class Walk:
         """Return the identity fields that the app must be told."""
         fields = {
             "x-auth-subject": self._run.subject,
-            "x-auth-client": self._run.client,
+            "x-auth-client": self._run.client if self._run.names_client else None,
             "x-auth-scope": "country.read",
         }
         return {name: value for name, value in fields.items() if value is not None}
@@ -106,8 +111,8 @@ class Walk:
     def _told(self) -> dict[str, str]:
         return {name: value for name, value in self._app.fields.items() if name.startswith("x-auth-")}
 
-    def _token(self, scope: str) -> str:
-        form = {"grant_type": "client_credentials", "scope": scope, **self._run.parameters}
+    def _token(self, scope: str, **others: str) -> str:
+        form = {"grant_type": "client_credentials", "scope": scope, **self._run.parameters, **others}
         return str(self._post(self._server.token, form).json()["access_token"])
 
     def _revoke(self, token: str) -> None:

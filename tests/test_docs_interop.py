@@ -1,11 +1,14 @@
 """The configurations that docs/interop.md shows are those that `make interop` tries."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
+from joserfc.jwk import ECKey
 
 from enforcer.config.load import load
+from interop.servers import SERVERS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "interop.md").read_text("utf-8")
@@ -16,12 +19,28 @@ REST = {
 }
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda path: f"{path.parent.name} {path.stem}")
 def test_what_is_shown_is_what_is_tried(snippet: Path, tmp_path: Path) -> None:
     """To the letter; and with an upstream and rules, it is a whole configuration."""
     text = snippet.read_text("utf-8")
     assert f"```yaml\n{text}```\n" in PAGE
     path = tmp_path / "config.yaml"
     path.write_text(text + yaml.safe_dump(REST), "utf-8")
-    loaded = load(path, {"ENFORCER_CLIENT_SECRET": "secret"})
-    assert [server.client_id for server in loaded.config.authorization_servers] == ["enforcer"]
+    key = json.dumps(ECKey.generate_key("P-256").as_dict(private=True))
+    loaded = load(path, {"ENFORCER_CLIENT_SECRET": "secret", "ENFORCER_CLIENT_KEY": key})
+    (server,) = loaded.config.authorization_servers
+    assert server.client_id == {"jwt": None, "private_key_jwt": "enforcer-with-a-key"}.get(snippet.stem, "enforcer")
+
+
+def test_the_versions_are_those_that_are_tried() -> None:
+    """In the table of the documentation, and in that of the README."""
+    for text in (PAGE, (ROOT / "README.md").read_text("utf-8")):
+        rows = [line for line in text.splitlines() if line.startswith("| ")]
+        assert [
+            server.name for server in SERVERS if not any(_is_of(row, server.name, server.version) for row in rows)
+        ] == []
+
+
+def _is_of(row: str, name: str, version: str) -> bool:
+    cells = [cell.strip() for cell in row.split("|")]
+    return name.replace("-", " ") in cells[1].lower().replace("-", " ") and cells[2] == version

@@ -101,7 +101,7 @@ def _unused(config: Config, document: Whole) -> Iterator[Doubt]:
         if name not in document.used_sets:
             message = f"no rule has ${name} among its scopes"
             yield Doubt(Level.WARNING, "unused", document.problem(("scope_sets", name), message))
-    servers = {rule.authorization_server for rule in config.rules}
+    servers = {name for rule in config.rules for name in rule.authorization_servers}
     for at, server in enumerate(config.authorization_servers[1:], 1):
         if server.name not in servers:
             message = f"no rule names {show(server.name)}, and only the first one is asked where none does"

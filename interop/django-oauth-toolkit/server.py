@@ -17,7 +17,13 @@ settings.configure(
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "oauth2_provider"],
     USE_TZ=True,
-    OAUTH2_PROVIDER={"SCOPES": {"country.read": "Read countries", "country.write": "Write countries"}},
+    OAUTH2_PROVIDER={
+        "SCOPES": {
+            "country.read": "Read countries",
+            "country.write": "Write countries",
+            "introspection": "Introspect tokens",
+        },
+    },
 )
 django.setup()
 

@@ -11,6 +11,13 @@ const provider = new Provider(issuer, {
   clients: [
     { client_id: 'country-client', client_secret: 'country-client-secret', scope: scopes.join(' '), ...confidential },
     { client_id: 'enforcer', client_secret: 'enforcer-secret', ...confidential },
+    {
+      client_id: 'enforcer-with-a-key',
+      token_endpoint_auth_method: 'private_key_jwt',
+      token_endpoint_auth_signing_alg: 'ES256',
+      jwks: { keys: [{ ...JSON.parse(process.env.ENFORCER_CLIENT_JWK), use: 'sig' }] },
+      ...confidential,
+    },
   ],
   features: {
     clientCredentials: { enabled: true },

@@ -128,6 +128,10 @@ upstreams:
                 (7, "upstreams.shop", 'no rule names "shop"'),
             ],
         ),
+        (
+            "upstream: spare, authorization_server: [spare, used]",
+            [(1, "upstream", "every rule names another"), (7, "upstreams.shop", 'no rule names "shop"')],
+        ),
     ],
 )
 def test_what_no_rule_names_is_told(tmp_path: Path, rule: str, told: list[tuple[int, str, str]]) -> None:
@@ -156,10 +160,10 @@ def test_a_set_that_no_rule_names_and_a_default_that_only_reports_are_told(tmp_p
         for one in found
         if one.code in ("unused", "report_only")
     ] == [
-        ("unused", 14, "scope_sets.b", "no rule has $b among its scopes"),
+        ("unused", 15, "scope_sets.b", "no rule has $b among its scopes"),
         (
             "report_only",
-            15,
+            16,
             "rule_defaults.mode",
             "rules that do not say otherwise refuse nothing: what they would is forwarded, as would_deny",
         ),

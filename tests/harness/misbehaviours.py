@@ -85,7 +85,11 @@ def misbehaving(
     def serve(connection: socket.socket) -> None:
         try:
             with connection, connection.makefile("rb") as stream:
-                head = b"".join(iter(stream.readline, b"\r\n"))
+                head = b""
+                while (line := stream.readline()) != b"\r\n":
+                    if not line:
+                        return  # it hung up first
+                    head += line
                 length = head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]
                 behaviours[number(head, stream.read(int(length or 0)))](connection)
         except OSError:
