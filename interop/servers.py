@@ -11,15 +11,16 @@ from typing import Final, Literal
 HERE: Final = Path(__file__).parent
 
 Format = Literal["opaque", "jwt"]
-How = Literal["introspect", "jwt", "private_key_jwt", "own_token"]
+How = Literal["introspect", "jwt", "private_key_jwt", "own_token", "signed_answers"]
 """What the settings say, in a file of this name: ask with a secret, verify by keys and ask nobody, ask by a key's
-signature, ask with a token of the enforcer's own."""
+signature, ask with a token of the enforcer's own, have the answers signed."""
 
 _NAMES: Final[Mapping[How, str]] = {
     "introspect": "{}, introspected",
     "jwt": "{}, by keys",
     "private_key_jwt": "{}, introspected with a key",
     "own_token": "{}, introspected with an own token",
+    "signed_answers": "{}, introspected with signed answers",
 }
 
 
@@ -86,6 +87,7 @@ SERVERS: Final = (
         runs=(
             Run(format="opaque", unread=_RESOURCE),
             Run(format="opaque", how="private_key_jwt"),
+            Run(format="opaque", how="signed_answers"),
             Run(format="jwt", how="jwt", subject="country-client", parameters=_RESOURCE),
         ),
     ),

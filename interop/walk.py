@@ -7,17 +7,23 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import httpx
 from harness.processes import Enforcer
 
-from interop.servers import Run, Server
+from interop.servers import How, Run, Server
 from interop.stack import KEY, SECRET, App
 
 _COUNTRY: Final = "/ms-system/country/code/AUS"
 _NEW: Final = {"code": "XIT", "name": "INTEROP"}
+_SECRETS: Final[Mapping[How, list[str]]] = {
+    "introspect": ["credentials"],
+    "signed_answers": ["credentials"],
+    "own_token": ["own token"],
+}
+"""What the doctor calls wrong when the secret is, where one is shown."""
 _FORGED: Final = "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.eyJzY29wZSI6ImNvdW50cnkucmVhZCJ9."
 """A JWT without a signature that claims a scope."""
 
@@ -49,7 +55,7 @@ class Walk:
     def steps(self) -> Iterator[Step]:
         """Go the walk."""
         yield Step("the doctor finds nothing wrong", [], self._doctor(SECRET))
-        wrong = {"introspect": ["credentials"], "own_token": ["own token"]}.get(self._run.how, [])
+        wrong = _SECRETS.get(self._run.how, [])
         yield Step("the doctor sees a wrong secret where one is shown", wrong, self._doctor("wrong"))
         yield Step("without a token", (401, "Bearer"), self._read(None))
         token = self._token("country.read")

@@ -17,6 +17,7 @@ from enforcer.tokens.metadata import EndpointName, well_known_urls
 
 if TYPE_CHECKING:
     from enforcer.config.model import AuthorizationServer
+    from enforcer.tokens.signed_answer import Expected
 
 SecretMethod = Literal["client_secret_basic", "client_secret_post"]
 
@@ -55,6 +56,7 @@ _USE: Final[Mapping[ClientAuthentication, str | None]] = {
     "tls_client_auth": None,
 }
 """The key that each way to authenticate needs beside `client_id`."""
+_ASKS_NOBODY: Final = "nobody is asked with verify: jwt, so that it has no use; leave it out"
 
 
 def client(server: AuthorizationServer) -> Client:
@@ -90,6 +92,19 @@ def authentication(server: AuthorizationServer, where: EndpointName, clock: Call
     assert_never(found)
 
 
+def expected_answer(server: AuthorizationServer) -> Expected:
+    """Return what a signed answer must be."""
+    from enforcer.tokens.signed_answer import Expected
+
+    settings = server.jwt
+    return Expected(
+        issuer=issuer(server),
+        client_id=client(server).client_id,
+        algorithms=settings.algorithms,
+        clock_skew=settings.clock_skew,
+    )
+
+
 def issuer(server: AuthorizationServer) -> str:
     """Return the issuer of a server whose settings need one; raises FaultsError where they have none."""
     if server.issuer is None:
@@ -102,7 +117,7 @@ def endpoints(server: AuthorizationServer) -> Mapping[EndpointName, str | None]:
     used: dict[EndpointName, str | None] = {}
     if server.verify != "jwt":
         used["introspection_endpoint"] = server.introspection_endpoint
-    if server.verify != "introspect":
+    if server.verify != "introspect" or server.signed_answers:
         used["jwks_uri"] = server.jwks_uri
     if server.own_token is not None:
         used["token_endpoint"] = server.own_token.token_endpoint
@@ -122,7 +137,9 @@ def _faults(server: AuthorizationServer) -> Iterator[tuple[Way, str]]:
     if server.verify == "jwt":
         for key in ("introspection_endpoint", "client_id", "client_secret", "client_key", "own_token"):
             if getattr(server, key) is not None:
-                yield (key,), "nobody is asked with verify: jwt, so that it has no use; leave it out"
+                yield (key,), _ASKS_NOBODY
+        if server.signed_answers:
+            yield ("signed_answers",), _ASKS_NOBODY
         return
     method = server.client_authentication
     needed = _USE[method]
@@ -154,8 +171,8 @@ def _unknown_places(server: AuthorizationServer) -> Iterator[tuple[Way, str]]:
     used = endpoints(server)
     unknown = [name for name, url in used.items() if url is None]
     known = [url for url in used.values() if url is not None]
-    if server.issuer is None and server.verify != "introspect":
-        yield (), f"verify: {server.verify} needs issuer"
+    if server.issuer is None and "jwks_uri" in used:
+        yield (), f"{'signed_answers' if server.verify == 'introspect' else f'verify: {server.verify}'} needs issuer"
     elif server.issuer is None and unknown:
         key = "own_token.token_endpoint" if unknown[0] == "token_endpoint" else unknown[0]
         yield (), f'missing key "{key}": set it, or issuer, whose metadata (RFC 8414) names it'
@@ -165,7 +182,7 @@ def _unknown_places(server: AuthorizationServer) -> Iterator[tuple[Way, str]]:
             parse_url(well_known_urls(server.issuer)[0])
         except ValueError as error:
             yield ("issuer",), f"{error}; where {unknown[0]} is not set, its metadata must tell it"
-    if server.verify == "introspect" and server.jwks_uri is not None:
+    if "jwks_uri" not in used and server.jwks_uri is not None:
         yield ("jwks_uri",), "it has no use with verify: introspect; leave it out, or set verify: jwt_then_introspect"
     secure = [url.startswith("https://") for url in known]
     if server.tls is not None and not any(secure):

@@ -23,7 +23,7 @@ from enforcer.tokens.challenge import ChallengeSettings
 from enforcer.tokens.client_authentication import ClientAuthentication
 from enforcer.tokens.jwt_settings import JwtSettings, KeySettings
 from enforcer.tokens.proof_settings import ProofSettings
-from enforcer.units import CLOSED, Bytes, Count, Seconds, SecondsOrZero
+from enforcer.units import CLOSED, Bytes, Count, Seconds, SecondsOrZero, Switch
 from enforcer.wire.client import PoolSettings
 
 Text = Annotated[str, Field(min_length=1)]
@@ -220,6 +220,9 @@ class AuthorizationServer:
     client_authentication: ClientAuthentication = "client_secret_basic"
     """How the client authenticates: by its secret, in the Authorization field or in the form (RFC 6749 §2.3.1); by
     assertions that its key signs (RFC 7523); or by the certificate in `tls` (RFC 8705 §2)."""
+    signed_answers: Switch = False
+    """Have the server sign what it says of tokens (RFC 9701), and believe nothing else: where something between may
+    change it. `issuer` is needed, and `jwt` says which algorithms may be used."""
     own_token: OwnTokenSettings | None = None
     """Introspect with an access token of the enforcer's own (RFC 7662 §2.1), for servers that want one there; the
     client then authenticates where it gets that. `{}` is enough where the issuer's metadata names the token

@@ -159,6 +159,12 @@ def credentials(answer: Seen, method: Method, accepted: ClientAuthentication | N
     )
 
 
+def no_signed_answer(found: str) -> Finding:
+    """Say that the server has not signed what it says of a token, or not as it must (RFC 9701)."""
+    advice = "have the server sign its introspection answers for this client, or leave signed_answers out"
+    return wrong("credentials", f"{found} (RFC 9701)", advice)
+
+
 def _introspected(answer: Seen) -> Finding:
     if answer.cut and not _is_html(answer):
         return wrong(

@@ -3,6 +3,7 @@ for us."""
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Callable
@@ -19,7 +20,9 @@ from enforcer.operations import answers, diagnosis
 from enforcer.operations.diagnosis import Finding, Seen, is_right
 from enforcer.operations.reach import Way
 from enforcer.tokens import metadata, own_token
+from enforcer.tokens.answer import Active
 from enforcer.tokens.client_authentication import Credentials
+from enforcer.tokens.introspection import PLAIN, SIGNED
 from enforcer.tokens.metadata import EndpointName, Metadata
 
 _SECRET_METHODS: Final[tuple[SecretMethod, ...]] = get_args(SecretMethod)
@@ -118,14 +121,37 @@ class Visit:
             return found
         # A token that nobody issued, in the words of `tokens.introspection`
         form = f"token={secrets.token_urlsafe(32)}&token_type_hint=access_token".encode()
+        seen: Seen | Finding
+        accepted: SecretMethod | None = None
         if own is not None:
-            seen, accepted = await self._post(way, url, form, own), None
+            seen = await self._post(way, url, form, own)
         else:
             seen, accepted = await self._authenticated(way, url, form, "introspection_endpoint", answers.is_acceptance)
+        if isinstance(seen, Seen) and seen.status == 200 and self._server.signed_answers:
+            seen = await self._verified(seen)
         if isinstance(seen, Finding):
             return [*found, seen]
         method: answers.Method = self._server.client_authentication if own is None else "own_token"
         return [*found, answers.credentials(seen, method, accepted), *self._times(seen)]
+
+    async def _verified(self, seen: Seen) -> Seen | Finding:
+        """Return a signed answer (RFC 9701) as one that is not, or what is wrong with it."""
+        from enforcer.tokens import jwks, jwt, signed_answer
+
+        url = self._endpoints["jwks_uri"]
+        way, _ = (None, []) if url is None else await self._reach(url)
+        keys = None if way is None or url is None else await self._get(way, url)
+        if not isinstance(keys, Seen):
+            return answers.no_signed_answer("its keys cannot be had")
+        try:
+            told = signed_answer.verify(
+                seen.body, jwks.parse(keys.body), clients.expected_answer(self._server), seen.received
+            )
+        except IntrospectionError as error:
+            return answers.no_signed_answer(error.detail)
+        if told is jwt.NEEDS_KEY:
+            return answers.no_signed_answer("it is signed by none of its keys")
+        return replace(seen, body=json.dumps({"active": isinstance(told, Active)}).encode())
 
     async def _keys(self) -> list[Finding]:
         url = self._endpoints.get("jwks_uri")
@@ -175,7 +201,7 @@ class Visit:
 
     async def _post(self, way: Way, url: str, form: bytes, credentials: Credentials) -> Seen | Finding:
         headers = {
-            "Accept": "application/json",
+            "Accept": SIGNED if self._server.signed_answers else PLAIN,
             "Accept-Encoding": "identity",
             "Content-Type": "application/x-www-form-urlencoded",
         }

@@ -6,7 +6,8 @@ import asyncio
 import math
 import ssl
 import time
-from functools import cached_property
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from enforcer.config import clients
 from enforcer.config.addresses import Location, parse_url
@@ -16,7 +17,7 @@ from enforcer.tokens.client_authentication import Authentication
 from enforcer.tokens.endpoint import DiscoveredEndpoint, KnownEndpoint, ServerEndpoint
 from enforcer.tokens.fetcher import Fetcher, FirstOf
 from enforcer.tokens.freshness import Freshness, Life
-from enforcer.tokens.introspection import Introspector
+from enforcer.tokens.introspection import PLAIN, SIGNED, Introspector, Plain, Reader
 from enforcer.tokens.kept import Kept
 from enforcer.tokens.metadata import EndpointName, Metadata, parse, well_known_urls
 from enforcer.tokens.own_token import Bearer, OwnToken, TokenRequest
@@ -25,6 +26,9 @@ from enforcer.tokens.verifier import Source
 from enforcer.wire.call import Caller
 from enforcer.wire.client import Endpoint, Pool
 from enforcer.wire.ticker import Ticker
+
+if TYPE_CHECKING:
+    from enforcer.tokens.jwks import KeySet
 
 
 def make_source(
@@ -61,25 +65,38 @@ class _Making:
         if asked is not None and server.verify == "introspect":
             return asked
         # Cryptography is a large import, and most need none.
-        from enforcer.tokens import jwks
         from enforcer.tokens.signed import SignedTokens
 
+        return SignedTokens(self._keys, clients.issuer(server), server.jwt, asked, time.time)
+
+    def _introspector(self, domain: Domain) -> Source:
+        own = self._server.own_token
+        authentication = self._client("introspection_endpoint") if own is None else self._bearer(own)
+        endpoint, reader = self._endpoint("introspection_endpoint"), self._reader()
+        introspector = Introspector(endpoint, authentication, reader, self._server.breaker, self._ticker)
+        return introspector if domain == Domain() else OwnTokens(introspector, domain)
+
+    def _reader(self) -> Reader:
+        server = self._server
+        if not server.signed_answers:
+            return Plain()
+        from enforcer.tokens.signed_answer import SignedAnswers
+
+        return SignedAnswers(self._keys, clients.expected_answer(server), time.time)
+
+    @cached_property
+    def _keys(self) -> Kept[KeySet]:
+        from enforcer.tokens import jwks
+
+        server = self._server
         life = Life(server.keys.refresh, server.keys.max_age)
-        keys = Kept(
+        return Kept(
             f"the keys of authorization server {server.name}",
             Fetcher(self._endpoint("jwks_uri"), jwks.parse),
             Freshness(lambda _: life, server.keys.pause),
             self._ticker,
             self._metrics.fetches["keys"],
         )
-        return SignedTokens(keys, clients.issuer(server), server.jwt, asked, time.time)
-
-    def _introspector(self, domain: Domain) -> Source:
-        own = self._server.own_token
-        authentication = self._client("introspection_endpoint") if own is None else self._bearer(own)
-        endpoint = self._endpoint("introspection_endpoint")
-        introspector = Introspector(endpoint, authentication, self._server.breaker, self._ticker)
-        return introspector if domain == Domain() else OwnTokens(introspector, domain)
 
     def _bearer(self, settings: OwnTokenSettings) -> Authentication:
         request = TokenRequest(
@@ -99,7 +116,9 @@ class _Making:
 
     def _endpoint(self, name: EndpointName) -> ServerEndpoint:
         url = self._urls[name]
-        return self._known(url) if url is not None else DiscoveredEndpoint(name, self._metadata, self._known)
+        signed = name == "introspection_endpoint" and self._server.signed_answers
+        make = partial(self._known, accept=SIGNED if signed else PLAIN)
+        return make(url) if url is not None else DiscoveredEndpoint(name, self._metadata, make)
 
     @cached_property
     def _metadata(self) -> Kept[Metadata]:
@@ -119,7 +138,7 @@ class _Making:
             self._metrics.fetches["metadata"],
         )
 
-    def _known(self, url: str) -> KnownEndpoint:
+    def _known(self, url: str, accept: str = PLAIN) -> KnownEndpoint:
         server = self._server
         location = parse_url(url)
         endpoint = _endpoint(location, server.tls, self._tls) if location.secure else make_endpoint(location, None)
@@ -128,7 +147,7 @@ class _Making:
             timeout=server.timeout,
             max_answer=server.max_answer,
         )
-        return KnownEndpoint(caller, location.authority, location.target)
+        return KnownEndpoint(caller, location.authority, location.target, accept)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:

@@ -56,9 +56,13 @@ INACTIVE: Final = Inactive()
 def parse(body: bytes) -> Answer:
     """Read an introspection answer; raises IntrospectionError (malformed)."""
     try:
-        members = read_object(body)
+        return from_members(read_object(body))
     except ValueError as error:
         raise _malformed(str(error)) from None
+
+
+def from_members(members: Mapping[str, Any]) -> Answer:
+    """Make the answer from the members of an introspection answer; raises IntrospectionError (malformed)."""
     active = members.get("active")
     if active is False:
         return INACTIVE

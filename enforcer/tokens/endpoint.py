@@ -38,15 +38,18 @@ class ServerEndpoint(Protocol):
 
 
 class KnownEndpoint:
-    """One at a known place: `authority` is its Host, `target` its path and query; `caller` bounds time and size."""
+    """One at a known place: `authority` is its Host, `target` its path and query; `caller` bounds time and size.
 
-    def __init__(self, caller: Caller, authority: str, target: str) -> None:
+    `accept` is the media type that a form is to be answered with.
+    """
+
+    def __init__(self, caller: Caller, authority: str, target: str, accept: str = "application/json") -> None:
         self._caller = caller
         self._get = f"GET {target} HTTP/1.1\r\nHost: {authority}\r\nAccept: application/json, */*\r\n\r\n".encode()
         self._post = (
             f"POST {target} HTTP/1.1\r\n"
             f"Host: {authority}\r\n"
-            "Accept: application/json\r\n"
+            f"Accept: {accept}\r\n"
             "Content-Type: application/x-www-form-urlencoded\r\n"
         ).encode()
 

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final, Protocol
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
 from enforcer.tokens.answer import INACTIVE, Answer, parse
@@ -19,15 +20,50 @@ from enforcer.wire.ticker import Ticker
 
 Done = Callable[[Answer | IntrospectionError], None]
 
+PLAIN: Final = "application/json"
+SIGNED: Final = "application/token-introspection+jwt"
+"""What an answer can be asked for as (RFC 7662 §2.2, RFC 9701 §4)."""
+
+
+class Reader(Protocol):
+    """Makes of an answer's bytes what it says."""
+
+    def read(self, data: bytes, done: Done) -> None:
+        """Read it; `done` gets the answer, or the error, exactly once, now or later."""
+
+    def close(self) -> None:
+        """End what goes on in the background."""
+
+
+class Plain:
+    """A `Reader` of JSON (RFC 7662 §2.2)."""
+
+    def read(self, data: bytes, done: Done) -> None:
+        """Read it at once."""
+        try:
+            answer: Answer | IntrospectionError = parse(data)
+        except IntrospectionError as error:
+            answer = error
+        done(answer)
+
+    def close(self) -> None:
+        """End nothing."""
+
 
 class Introspector:
     """Makes introspection calls to one server."""
 
     def __init__(
-        self, endpoint: ServerEndpoint, authentication: Authentication, breaker: BreakerSettings, ticker: Ticker
+        self,
+        endpoint: ServerEndpoint,
+        authentication: Authentication,
+        reader: Reader,
+        breaker: BreakerSettings,
+        ticker: Ticker,
     ) -> None:
         self._endpoint = endpoint
         self._authentication = authentication
+        self._reader = reader
         self._breaker = Breaker(breaker)
         self._ticker = ticker
 
@@ -44,6 +80,7 @@ class Introspector:
         """End what goes on in the background; running calls end by themselves."""
         self._endpoint.close()
         self._authentication.close()
+        self._reader.close()
 
     def circuit_open(self) -> bool:
         """Tell whether the server failed too often, and is left alone for a while."""
@@ -63,11 +100,24 @@ class Introspector:
             if unauthorized and self._authentication.rejected(credentials) and again:
                 self._ask(form, done, again=False)
                 return
-            result = _read(outcome)
+            self._read(outcome, lambda result: told(outcome, result))
+
+        def told(outcome: Outcome, result: Answer | IntrospectionError) -> None:
             self._note(outcome, result)
             done(result)
 
         self._authentication.authenticate(authenticated)
+
+    def _read(self, outcome: Outcome, done: Done) -> None:
+        if isinstance(outcome, Reply) and outcome.status == 400 and error_code(outcome) == "unsupported_token_type":
+            done(INACTIVE)  # RFC 7009 §2.2.1 has the code, and some servers use it here for what they did not issue
+            return
+        # RFC 7662 §2.3: a refusal is about our own credentials, never a judgement of the token
+        found = refusal(outcome) or content(outcome)
+        if isinstance(found, IntrospectionError):
+            done(found)
+        else:
+            self._reader.read(found, done)
 
     def _note(self, outcome: Outcome, result: Answer | IntrospectionError) -> None:
         overloaded = isinstance(outcome, UpstreamError) and outcome.reason is UpstreamFailure.OVERLOADED
@@ -78,14 +128,3 @@ class Introspector:
         else:
             # A server that answers is not in trouble: what it says of one token must not cut off all others.
             self._breaker.succeeded()
-
-
-def _read(outcome: Outcome) -> Answer | IntrospectionError:
-    if isinstance(outcome, Reply) and outcome.status == 400 and error_code(outcome) == "unsupported_token_type":
-        return INACTIVE  # RFC 7009 §2.2.1 has the code, and some servers use it here for what they did not issue
-    # RFC 7662 §2.3: a refusal is about our own credentials, never a judgement of the token
-    found = refusal(outcome) or content(outcome)
-    try:
-        return found if isinstance(found, IntrospectionError) else parse(found)
-    except IntrospectionError as error:
-        return error

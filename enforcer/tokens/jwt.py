@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, final
@@ -19,7 +19,7 @@ from typing import Any, Final, final
 from enforcer.errors import IntrospectionError
 from enforcer.tokens.answer import NEVER, Active, Inactive, from_claims, gives_access
 from enforcer.tokens.jwks import KeySet
-from enforcer.tokens.jws import parse
+from enforcer.tokens.jws import Jws, parse
 from enforcer.tokens.jwt_settings import JwtSettings
 from enforcer.tokens.objects import read_object
 
@@ -34,6 +34,7 @@ class Fault(StrEnum):
     SIGNATURE = "wrong_signature"
     CLAIMS = "malformed_claims"  # or without exp
     ISSUER = "wrong_issuer"
+    AUDIENCE = "wrong_audience"  # of a signed introspection answer
     EXPIRED = "expired"
     NOT_YET_VALID = "not_yet_valid"
 
@@ -54,7 +55,6 @@ class NeedsKey:
 
 NEEDS_KEY: Final = NeedsKey()
 
-# RFC 7515 §4.1.9: a media type, whose case does not matter, and whose `application/` may be left out
 _ACCESS_TOKEN: Final = frozenset({"at+jwt"})
 _ANY_JWT: Final = frozenset({"at+jwt", "jwt", ""})
 
@@ -64,21 +64,32 @@ def verify(token: bytes, keys: KeySet, issuer: str, settings: JwtSettings, now: 
     jws = parse(token)
     if jws is None:
         return Rejected(Fault.MALFORMED)
+    fault = signature_fault(jws, _ANY_JWT if settings.any_typ else _ACCESS_TOKEN, keys, settings.algorithms)
+    if fault is None:
+        return _judge(jws.payload, issuer, settings, now)
+    return fault if isinstance(fault, NeedsKey) else Rejected(fault)
+
+
+def signature_fault(
+    jws: Jws, types: Collection[str], keys: KeySet, algorithms: Collection[str]
+) -> Fault | NeedsKey | None:
+    """Return why a JWS is not one of these types that one of the keys has signed; None where it is."""
     typ, algorithm, kid = jws.header.get("typ", ""), jws.header.get("alg"), jws.header.get("kid")
     if not isinstance(typ, str) or not isinstance(kid, str | None):
-        return Rejected(Fault.MALFORMED)
-    if typ.lower().removeprefix("application/") not in (_ANY_JWT if settings.any_typ else _ACCESS_TOKEN):
-        return Rejected(Fault.TYPE)
-    if algorithm not in settings.algorithms:
-        return Rejected(Fault.ALGORITHM)
+        return Fault.MALFORMED
+    # RFC 7515 §4.1.9: a media type, whose case does not matter, and whose `application/` may be left out
+    if typ.lower().removeprefix("application/") not in types:
+        return Fault.TYPE
+    if not isinstance(algorithm, str) or algorithm not in algorithms:
+        return Fault.ALGORITHM
     fitting = keys.fitting(kid, algorithm)
     if len(fitting) != 1:
         known = bool(fitting) or (kid is not None and keys.knows(kid))
-        return Rejected(Fault.KEY) if known else NEEDS_KEY
+        return Fault.KEY if known else NEEDS_KEY
     if not fitting[0].verifies(algorithm, jws.signed, jws.signature):
         # Where keys have no names, another key is all that shows of a new one.
-        return Rejected(Fault.SIGNATURE) if kid is not None else NEEDS_KEY
-    return _judge(jws.payload, issuer, settings, now)
+        return Fault.SIGNATURE if kid is not None else NEEDS_KEY
+    return None
 
 
 def _judge(payload: bytes, issuer: str, settings: JwtSettings, now: float) -> Active | Rejected:

@@ -65,6 +65,7 @@ CLIENT = "client_id: e, client_secret: {env: SECRET}"
         (f"{URL}, {CLIENT}", {"introspection_endpoint": "http://127.0.0.1:8085/introspect"}),
         (f"issuer: {AUTH}, {CLIENT}", {"introspection_endpoint": None}),
         (f"issuer: {AUTH}, verify: jwt", {"jwks_uri": None}),
+        (f"issuer: {AUTH}, signed_answers: true, {CLIENT}", {"introspection_endpoint": None, "jwks_uri": None}),
         (f"issuer: countries, verify: jwt, jwks_uri: {AUTH}/keys", {"jwks_uri": f"{AUTH}/keys"}),
         (
             f"issuer: {AUTH}, verify: jwt_then_introspect, jwks_uri: {AUTH}/keys, own_token: {{}}, {CLIENT}",

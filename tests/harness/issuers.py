@@ -22,7 +22,8 @@ class Issuer:
 
     `tokens` are those that it calls active, `places` those of its metadata, and `statuses` what it answers at a path
     instead of all else. `paths` counts what it was asked for, `shown` has each token that it was shown, `forms` the
-    forms, and `lines` the Authorization fields, in their order.
+    forms, and `lines` the Authorization fields, in their order. Where it `signs`, answers are signed (RFC 9701) with
+    `claims` beside the usual ones.
     """
 
     def __init__(self, tokens: Mapping[str, Mapping[str, Any]], *, secure: bool = False) -> None:
@@ -34,6 +35,8 @@ class Issuer:
         self.statuses: dict[str, str] = {}
         self.key: AnyKey = key("ES256")
         self.given = 0
+        self.signs = False
+        self.claims: dict[str, Any] = {}
         self.expires_in = 600
         self.accepts: Callable[[bytes, Mapping[str, list[str]]], bool] = lambda head, form: True
         self.paths: Counter[str] = Counter()
@@ -80,7 +83,17 @@ class Issuer:
             self.given += 1
             return _json({"access_token": f"own{self.given}", "token_type": "Bearer", "expires_in": self.expires_in})
         known = self.tokens.get(form["token"][0])
-        return _json({"active": False} if known is None else {"active": True, "iss": self.url, **known})
+        told = {"active": False} if known is None else {"active": True, "iss": self.url, **known}
+        if not self.signs or b"Accept: application/token-introspection+jwt\r\n" not in head:
+            return _json(told)
+        claims = {
+            "iss": self.url,
+            "aud": "enforcer",
+            "iat": int(time.time()),
+            "token_introspection": told,
+            **self.claims,
+        }
+        return response(sign({"alg": "ES256", "typ": "token-introspection+jwt", "kid": "a"}, claims, self.key, "ES256"))
 
     def _metadata(self) -> dict[str, Any]:
         return {

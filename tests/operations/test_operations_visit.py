@@ -172,6 +172,22 @@ def test_keys_that_verify_nothing_are_wrong() -> None:
         assert wrong(found) == [("keys", "1 key, for Ed25519, EdDSA")]
 
 
+def test_an_answer_that_is_to_be_signed_is_verified() -> None:
+    """By the keys, which are looked at too."""
+    with issuing() as issuer:
+        issuer.signs = True
+        found = visited(issuer, signed_answers=True)
+        assert whats(found) == [*WAY, "metadata", "credentials", *TIMES, "keys"]
+        assert wrong(found) == []
+        issuer.signs = False
+        assert wrong(visited(issuer, signed_answers=True)) == [
+            ("credentials", "its signed answer: malformed (RFC 9701)")
+        ]
+        issuer.signs = True
+        issuer.statuses["/keys"] = "500 Down"
+        assert [what for what, _ in wrong(visited(issuer, signed_answers=True))] == ["credentials", "keys"]
+
+
 def test_a_certificate_is_shown_on_the_way(tmp_path: Path) -> None:
     """RFC 8705 §2, at the endpoints that are for such clients (§5)."""
     authority = Authority(tmp_path)

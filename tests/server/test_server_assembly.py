@@ -37,11 +37,21 @@ class Bench:
         self._loop.set_debug(True)  # whoever calls it from another thread is told so
         self._ticker = Ticker(self._loop)
 
-    def make(self, secret: str = "secret", *, server: dict[str, Any] | None = None, **changes: Any) -> Made:
-        """Make one, in another thread than the loop's."""
+    def make(
+        self,
+        secret: str = "secret",
+        *,
+        server: dict[str, Any] | None = None,
+        other: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> Made:
+        """Make one, in another thread than the loop's; `other` are the settings of a second authorization server."""
         (self._folder / "secret").write_text(secret)
-        settings = authorization_server(2, client_secret={"file": "secret"}, **(server or {}))
-        self._path.write_text(config(APP, 2, authorization_servers=[settings], rules=RULES, **changes))
+        own = {"client_secret": {"file": "secret"}}
+        settings = [authorization_server(2, **own, **(server or {}))]
+        if other is not None:
+            settings.append(authorization_server(3, **own, name="other", **other))
+        self._path.write_text(config(APP, 2, authorization_servers=settings, rules=RULES, **changes))
         loaded = load(self._path, {})
         lease = self._parts.lease()
         work = asyncio.to_thread(assemble, loaded.config, lease, self._telemetry, self._ticker, self._loop)
@@ -93,6 +103,8 @@ ALL = {"forwarding", "pool", "verifier", "cache", "limiter"}
         ),
         pytest.param({"secret": "rotated"}, {"verifier"}, id="secret"),
         pytest.param({"server": {"timeout": "1s"}}, {"verifier"}, id="authorization server"),
+        pytest.param({"other": {}}, set(), id="another authorization server"),
+        pytest.param({"other": {"issuer": "b"}}, {"verifier"}, id="one whose tokens the first must not be shown"),
     ],
 )
 def test_what_a_change_does_not_touch_stays(bench: Bench, changes: dict[str, Any], anew: set[str]) -> None:
@@ -111,6 +123,11 @@ def test_what_a_change_does_not_touch_stays(bench: Bench, changes: dict[str, Any
         ({"server": {"client_id": "another"}}, False),
         ({"server": {"issuer": "https://auth.example.org"}}, False),
         ({"server": {"name": "another"}}, False),
+        ({"server": {"audience": ["app"]}}, True),
+        ({"server": {"metadata": {"refresh": "1m"}}}, True),
+        ({"server": {"signed_answers": True, "issuer": "https://auth.example.org"}}, False),
+        ({"other": {}}, True),
+        ({"other": {"issuer": "b"}}, False),
     ],
 )
 def test_what_a_server_said_is_remembered_while_it_is_the_same_one(

@@ -342,10 +342,25 @@ def test_there_is_one_token_parameter_with_the_literal_value(changes: dict[str, 
         assert issuer.shown == [token]
 
 
+def test_an_answer_that_is_to_be_signed_is_believed_when_it_is() -> None:
+    """RFC 9701, by the keys of the metadata; what is not signed, or signed for another, is no answer."""
+    with issuing(GOOD) as issuer:
+        issuer.signs = True
+        server = settings(issuer, signed_answers=True)
+        assert kinds(asked(server, "good", "junk")) == ["joe", False]
+        assert issuer.paths == {METADATA: 1, "/keys": 1, "/introspect": 2}
+        issuer.claims["aud"] = "another"
+        assert kinds(asked(server, "good")) == [IntrospectionFailure.MALFORMED]
+        issuer.signs = False
+        assert kinds(asked(server, "good", "junk")) == [IntrospectionFailure.MALFORMED] * 2
+
+
 # How it ends
 
 
-@pytest.mark.parametrize("changes", [{}, {"verify": "jwt_then_introspect"}, {"own_token": OwnTokenSettings()}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"verify": "jwt_then_introspect"}, {"own_token": OwnTokenSettings()}, {"signed_answers": True}]
+)
 def test_a_closed_source_ends_its_work_and_not_that_of_others(changes: dict[str, Any]) -> None:
     """Nothing is left on the ticker and no connection stays; who is being answered is, and who asks late, too."""
     held, reached = threading.Event(), threading.Event()
@@ -373,6 +388,7 @@ def test_a_closed_source_ends_its_work_and_not_that_of_others(changes: dict[str,
 
     with issuing({"slow": {"sub": "joe"}, "late": {"sub": "ann"}}) as issuer:
         issuer.accepts = slow
+        issuer.signs = True
         assert kinds(asyncio.run(run(issuer))) == ["joe", "ann"]
         assert eventually(lambda: not issuer.server.open)
 

@@ -13,7 +13,7 @@ from enforcer.tokens.answer import INACTIVE, Active, Answer
 from enforcer.tokens.breaker import BreakerSettings
 from enforcer.tokens.client_authentication import Authentication, Credentials, secret_basic
 from enforcer.tokens.endpoint import KnownEndpoint
-from enforcer.tokens.introspection import Introspector
+from enforcer.tokens.introspection import Introspector, Plain
 from enforcer.wire.call import Caller
 from enforcer.wire.client import Endpoint, Pool, PoolSettings
 from enforcer.wire.ticker import Ticker
@@ -30,7 +30,7 @@ def ask(server: Server, *tokens: bytes, authentication: Authentication = BASIC) 
         pool = Pool(Endpoint(host="127.0.0.1", port=server.port), PoolSettings(), ticker, loop)
         caller = Caller(pool, timeout=5.0, max_answer=1000)
         endpoint = KnownEndpoint(caller, "as.example", "/introspect?x=1")
-        introspector = Introspector(endpoint, authentication, BreakerSettings(failures=3), ticker)
+        introspector = Introspector(endpoint, authentication, Plain(), BreakerSettings(failures=3), ticker)
         results = []
         for token in tokens:
             told: asyncio.Future[Answer | IntrospectionError] = loop.create_future()
@@ -189,7 +189,7 @@ def test_a_full_queue_of_our_own_says_nothing_of_the_server() -> None:
         ticker = Ticker(loop)
         pool = Pool(Endpoint(host="127.0.0.1", port=server.port), PoolSettings(connections=1), ticker, loop)
         endpoint = KnownEndpoint(Caller(pool, timeout=0.3, max_answer=1000), "as", "/")
-        introspector = Introspector(endpoint, BASIC, BreakerSettings(failures=3), ticker)
+        introspector = Introspector(endpoint, BASIC, Plain(), BreakerSettings(failures=3), ticker)
         told: list[asyncio.Future[Answer | IntrospectionError]] = [loop.create_future() for _ in range(10)]
         for future in told:
             introspector.introspect(b"t", future.set_result)
