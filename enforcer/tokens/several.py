@@ -27,14 +27,17 @@ class Trusted:
     issuers: frozenset[str] = frozenset()
     audience: frozenset[str] = frozenset()
 
-    def accepts(self, entry: Entry[bytes]) -> bool:
-        """Tell whether an answer of this server calls a token active that the rule takes from it."""
+    def settles(self, entry: Entry[bytes]) -> Entry[bytes] | None:
+        """Return what an answer of this server is to the rule; None where the server does not know the token."""
         answer = entry.answer
-        return (
-            isinstance(answer, Active)
-            and (not self.issuers or answer.issuer in self.issuers)
-            and (not self.audience or not self.audience.isdisjoint(answer.audience))
-        )
+        if not isinstance(answer, Active):
+            return None
+        if (not self.issuers or answer.issuer in self.issuers) and (
+            not self.audience or not self.audience.isdisjoint(answer.audience)
+        ):
+            return entry
+        # It is a token of this server, and none that the rule takes: nobody else is to see it.
+        return _worthless(entry.given)
 
 
 class Several:
@@ -96,17 +99,21 @@ class _Question:
         while self._at < len(self._servers):
             server = self._servers[self._at]
             entry = server.verifier.verify(self._token, now, self, self._demand)
-            if entry is None or server.accepts(entry):
-                return entry
+            if entry is None:
+                return None
+            settled = server.settles(entry)
+            if settled is not None:
+                return settled
             self._at += 1
         if self._error is None:
-            return Entry(INACTIVE, b"", now, now)
+            return _worthless(now)
         self._waiter.on_no_answer(*self._error)
         return None
 
     def on_answer(self, entry: Entry[bytes]) -> None:
-        if self._servers[self._at].accepts(entry):
-            self._waiter.on_answer(entry)
+        settled = self._servers[self._at].settles(entry)
+        if settled is not None:
+            self._waiter.on_answer(settled)
         else:
             self._go_on()
 
@@ -122,3 +129,7 @@ class _Question:
         entry = self.ask(self._several.clock())
         if entry is not None:
             self._waiter.on_answer(entry)
+
+
+def _worthless(now: float) -> Entry[bytes]:
+    return Entry(INACTIVE, b"", now, now)

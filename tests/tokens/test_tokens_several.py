@@ -264,8 +264,14 @@ def test_the_same_token_is_one_at_each_server() -> None:
     ],
 )
 def test_each_server_is_held_to_its_own_issuer_and_audience(terms: dict[str, Any], told: object) -> None:
-    """What would do for the other one's tokens does not do for its."""
-    assert Bed(**terms).look(b"ann") == told
+    """What would do for the other one's tokens does not do for its; and a token of one is not shown to the other."""
+    for at_once in (True, False):
+        bed = Bed(in_order=True, **terms)
+        bed.a.at_once = at_once
+        client = bed.begin(b"ann")
+        bed.a.answer()
+        assert client.told == [told]
+        assert bed.saw == (1, 0)
 
 
 def test_unseen_tokens_are_counted_for_each_look_up() -> None:
