@@ -73,6 +73,10 @@ class IntrospectionError(EnforcerError):
         self.reason = reason
         self.detail = detail
 
+    def as_value(self) -> IntrospectionError:
+        """Return it as it was before it was raised: what was raised holds all that was under way then."""
+        return IntrospectionError(self.reason, self.detail)
+
 
 class UpstreamFailure(StrEnum):
     """Why a server gave no whole answer. The values are metric labels."""

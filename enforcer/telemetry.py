@@ -10,7 +10,7 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -22,6 +22,8 @@ _LATENCY: Final = (
 _OVERHEAD: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 # RFC 9110 §9.3, RFC 5789
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
+
+T = TypeVar("T")
 
 NO_ROUTE: Final = "_none"
 """The `route` of a request that falls under no rule."""
@@ -114,14 +116,30 @@ class IntrospectionMetrics:
         self.circuit_open: Callable[[], bool] = bool
 
 
+class _Numbers:
+    """What is counted for the rules, upstreams and servers of one configuration, by their names."""
+
+    __slots__ = ("routes", "servers", "upstreams")
+
+    def __init__(self) -> None:
+        self.routes: dict[str, RouteMetrics] = {}
+        self.upstreams: dict[str, UpstreamMetrics] = {}
+        self.servers: dict[str, IntrospectionMetrics] = {}
+
+
+def _carried(current: dict[str, T], coming: dict[str, T], name: str, make: Callable[[], T]) -> T:
+    """Return the numbers of a name, old or new, and have them among those to come."""
+    found = coming.get(name) or current.get(name) or make()
+    coming[name] = found
+    return found
+
+
 class Telemetry(Collector):
     """All that is counted, and its exposition."""
 
     def __init__(self, version: str) -> None:
         self._version = version
-        self._routes: dict[str, RouteMetrics] = {}
-        self._upstreams: dict[str, UpstreamMetrics] = {}
-        self._servers: dict[str, IntrospectionMetrics] = {}
+        self._current = self._coming = _Numbers()
         self.overhead = Histogram(_OVERHEAD)
         self.in_flight: Callable[[], int] = int
         self.connections: Callable[[], int] = int
@@ -132,6 +150,7 @@ class Telemetry(Collector):
         self.config_hash = ""
         self.config_loaded = 0.0
         self.config_successful = False
+        self.config_reloads = {"success": 0, "failure": 0}
         self.ready = False
         self.draining = False
         self._registry = CollectorRegistry()
@@ -139,22 +158,37 @@ class Telemetry(Collector):
             self._registry.register(collector)
 
     def route(self, name: str) -> RouteMetrics:
-        """Return the numbers of a rule, kept across reloads."""
-        return self._routes.setdefault(name, RouteMetrics())
+        """Return the numbers of a rule, which go on where the configuration before had it too."""
+        return _carried(self._current.routes, self._coming.routes, name, RouteMetrics)
 
     def upstream(self, name: str) -> UpstreamMetrics:
         """Return the numbers of an upstream."""
-        return self._upstreams.setdefault(name, UpstreamMetrics())
+        return _carried(self._current.upstreams, self._coming.upstreams, name, UpstreamMetrics)
 
     def server(self, name: str) -> IntrospectionMetrics:
         """Return the numbers of an authorization server."""
-        return self._servers.setdefault(name, IntrospectionMetrics())
+        return _carried(self._current.servers, self._coming.servers, name, IntrospectionMetrics)
+
+    def begin(self) -> None:
+        """Begin another configuration: what it counts is asked for from now on, and exposed when it takes effect."""
+        self._coming = _Numbers()
 
     def loaded(self, config_hash: str) -> None:
-        """Note that a configuration took effect."""
+        """Note that a configuration took effect: what it does not count is exposed no more."""
+        self._current = self._coming
         self.config_hash = config_hash
         self.config_loaded = time.time()
         self.config_successful = True
+
+    def reloaded(self, config_hash: str) -> None:
+        """Note that another configuration took effect while serving."""
+        self.config_reloads["success"] += 1
+        self.loaded(config_hash)
+
+    def reload_failed(self) -> None:
+        """Note that a configuration was not taken, and the one before stays in force."""
+        self.config_reloads["failure"] += 1
+        self.config_successful = False
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -177,7 +211,7 @@ class Telemetry(Collector):
         decisions = _counter("decisions", "Decisions taken.", "route", "decision", "reason")
         duration = _histogram("request_duration_seconds", "From a request's head to its answer's end.", "route")
         ended = _counter("streams_ended_by_reload", "Streams and tunnels that a newer configuration ended.", "route")
-        for name, route in self._routes.items():
+        for name, route in self._current.routes.items():
             counts: dict[tuple[str, str], int] = defaultdict(int)
             for (method, code), count in tuple(route.requests.items()):
                 counts[method.decode() if method in _METHODS else "_OTHER", str(code)] += count
@@ -208,7 +242,7 @@ class Telemetry(Collector):
         duration = _histogram(
             "upstream_duration_seconds", "From sending a request to an upstream to its answer's end.", "upstream"
         )
-        for name, upstream in self._upstreams.items():
+        for name, upstream in self._current.upstreams.items():
             for code, count in tuple(upstream.answers.items()):
                 answers.add_metric((name, str(code)), count)
             for reason, count in tuple(upstream.errors.items()):
@@ -233,7 +267,7 @@ class Telemetry(Collector):
         )
         coalesced = in_flight = 0
         cache: dict[str, int] = dict.fromkeys(("hit", "negative_hit", "stale_hit", "coalesced", "miss"), 0)
-        for name, server in self._servers.items():
+        for name, server in self._current.servers.items():
             for result, count in tuple(server.results.items()):
                 results.add_metric((name, result), count)
             duration.add_metric((name,), server.duration.buckets(), server.duration.total)
@@ -272,7 +306,7 @@ class Telemetry(Collector):
             "result",
         )
         duration = _histogram("fetch_duration_seconds", "Such a fetch, connection included.", "server", "document")
-        for name, server in self._servers.items():
+        for name, server in self._current.servers.items():
             for document, fetched in tuple(server.fetches.items()):
                 for result, count in tuple(fetched.results.items()):
                     results.add_metric((name, document, result), count)
@@ -287,6 +321,10 @@ class Telemetry(Collector):
         yield _gauge(
             "config_last_reload_success_timestamp_seconds", "When a configuration last took effect.", self.config_loaded
         )
+        reloads = _counter("config_reloads", "Times that the configuration was read again.", "result")
+        for result, count in self.config_reloads.items():
+            reloads.add_metric((result,), count)
+        yield reloads
         config = GaugeMetricFamily("enforcer_config_info", "The configuration in effect.", labels=("hash",))
         config.add_metric((self.config_hash,), 1)
         yield config

@@ -44,14 +44,15 @@ class ServerTLS:
     client_certificate: Literal["required", "optional"] = "required"
     """Whether every client must show a certificate of `client_ca`, or may. A token that is bound to one (RFC 8705) is
     worth nothing without it. One that is of no such authority is refused in any case."""
+    context: ssl.SSLContext = field(init=False, repr=False, compare=False)
+    """What the files make, as they were read."""
 
     def __post_init__(self) -> None:
         if self.client_certificate == "optional" and self.client_ca is None:
             raise ValueError("client_certificate: optional needs client_ca, of which certificates are asked for")
-        _try(self.context)
+        object.__setattr__(self, "context", _loaded(self._load))
 
-    def context(self) -> ssl.SSLContext:
-        """Load the files; raises OSError."""
+    def _load(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.client_ca)
         context.load_cert_chain(self.certificate, self.key, _no_password)
         if self.client_ca is not None:
@@ -74,14 +75,15 @@ class ClientTLS:
     """File with the certificate that is shown to the server, PEM; needs `key`. None unless set."""
     key: ReadableFile | None = None
     """File with that certificate's private key, PEM, not encrypted."""
+    context: ssl.SSLContext = field(init=False, repr=False, compare=False)
+    """What the files make, as they were read."""
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key are set together, or neither")
-        _try(self.context)
+        object.__setattr__(self, "context", _loaded(self._load))
 
-    def context(self) -> ssl.SSLContext:
-        """Load the files; raises OSError."""
+    def _load(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self.ca)
         if self.certificate is not None:
             context.load_cert_chain(self.certificate, self.key, _no_password)
@@ -326,9 +328,9 @@ def adapter() -> TypeAdapter[Config]:
     return TypeAdapter(Config)
 
 
-def _try(load: Callable[[], ssl.SSLContext]) -> None:
+def _loaded(load: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     try:
-        load()
+        return load()
     except OSError as error:
         # OpenSSL gives no reason for a file that is not what it should be.
         reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Protocol
 
@@ -37,8 +37,10 @@ class Memory(Protocol):
         """Forget by `token`, `subject` or `client_id`; returns how many answers there were."""
 
 
-def admin(telemetry: Telemetry, memory: Memory, denials: Denials, credential: Secret | None) -> Starlette:
-    """Make the operator's application.
+def admin(
+    telemetry: Telemetry, memory: Callable[[], Memory], denials: Denials, credential: Callable[[], Secret | None]
+) -> Starlette:
+    """Make the operator's application; what a reload replaces is asked for each time.
 
     `/livez` answers as long as the process does; `/readyz` is 200 while requests are served, and 503 before that and
     while draining; `/metrics` is Prometheus' text format. Who has the credential, and nobody without one, may use
@@ -59,9 +61,10 @@ def admin(telemetry: Telemetry, memory: Memory, denials: Denials, credential: Se
 
     def stranger(request: Request) -> Response | None:
         """Answer who may not ask; None where they may."""
-        if credential is None:
+        needed = credential()
+        if needed is None:
             return JSONResponse({"detail": "set admin.credential to allow this"}, 403)
-        if not _has(request, credential):
+        if not _has(request, needed):
             return JSONResponse({"detail": "the admin credential is needed"}, 401, {"WWW-Authenticate": "Bearer"})
         return None
 
@@ -80,7 +83,7 @@ def admin(telemetry: Telemetry, memory: Memory, denials: Denials, credential: Se
         if asked is None or len(asked) != 1 or not asked.keys() <= {"token", "subject", "client_id"}:
             return JSONResponse({"detail": 'expected {"token": …}, {"subject": …} or {"client_id": …}'}, 400)
         ((what, value),) = asked.items()
-        return JSONResponse({"purged": memory.purge(what, value)})
+        return JSONResponse({"purged": memory().purge(what, value)})
 
     return Starlette(
         routes=[

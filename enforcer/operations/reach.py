@@ -42,7 +42,7 @@ class Way:
 
     def __init__(self, location: Location, tls: ClientTLS | None, patience: float) -> None:
         self._location = location
-        self._context = (tls or ClientTLS()).context() if location.secure else None
+        self._context = (tls or ClientTLS()).context if location.secure else None
         self._name = (tls.server_name if tls is not None else None) or location.host
         self._patience = patience
         self._addresses: list[str] = []

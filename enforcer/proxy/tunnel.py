@@ -46,6 +46,10 @@ class _End(asyncio.Protocol):
         self.other.transport.close()  # what was received is still delivered
         self._tunnel.lose()
 
+    def let_go(self) -> None:
+        """Hold neither the tunnel nor its other end: without this, only the garbage collector frees them."""
+        del self.other, self._tunnel
+
 
 class Tunnel:
     """The two ends, and the times that end both: `idle` seconds without a byte, or `ends`, when the token does."""
@@ -125,3 +129,5 @@ class Tunnel:
         if not self._left:
             self._gateway.connections.discard(self)
             self._connection.pool.forget(self._connection)
+            self._down.let_go()
+            self._up.let_go()

@@ -16,16 +16,15 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
-from enforcer.config.effective import effective_rules, upstreams
+from enforcer.config.effective import upstreams
 from enforcer.config.load import Loaded, load
 from enforcer.config.overrides import Override
 from enforcer.operations import logs
 from enforcer.operations.admin import admin
 from enforcer.operations.journal import Writer
 from enforcer.proxy.gateway import Gateway
-from enforcer.server.assembly import assemble
 from enforcer.server.listening import admit, bind, name_of
-from enforcer.server.parts import Parts
+from enforcer.server.reloading import Origin, Reloader
 from enforcer.server.side import Side
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
@@ -43,32 +42,33 @@ def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override
     admit(loaded.config)
     gateway_sockets = bind(loaded.config.listener.address, f"listener.address in {path}")
     admin_sockets = bind(loaded.config.admin.address, f"admin.address in {path}")
-    uvloop.run(_serve(loaded, gateway_sockets, admin_sockets))
+    uvloop.run(_serve(Origin(path, environment, overrides), loaded, gateway_sockets, admin_sockets))
 
 
-async def _serve(loaded: Loaded, gateway_sockets: list[socket.socket], admin_sockets: list[socket.socket]) -> None:
-    config = loaded.config
+async def _serve(
+    origin: Origin, loaded: Loaded, gateway_sockets: list[socket.socket], admin_sockets: list[socket.socket]
+) -> None:
     telemetry = Telemetry(version("token-enforcer"))
     loop = asyncio.get_running_loop()
     ticker = Ticker(loop)
-    snapshot, memory = assemble(config, Parts().lease(), telemetry, ticker, loop)
-    telemetry.cache_entries = memory.__len__
-    telemetry.cache_evictions = lambda: memory.evictions
-    telemetry.proofs = snapshot.proofs.memory.used.__len__
-    tls = config.listener.tls
-    gateway = Gateway(snapshot, telemetry, ticker, tls.context() if tls is not None else None)
+    reloader = Reloader(origin, loaded, telemetry, ticker, loop)
+    gateway = Gateway(reloader.current.snapshot, telemetry, ticker, reloader.current.tls)
     front = Side(
         uvicorn.Config(
             _no_application,
             http=gateway.protocol,  # type: ignore[arg-type] # a factory serves as well as the class
             lifespan="off",
             log_config=None,
-            timeout_graceful_shutdown=math.ceil(config.timeouts.drain),
         )
     )
     back = Side(
         uvicorn.Config(
-            admin(telemetry, memory, gateway.decisions, config.admin.credential),
+            admin(
+                telemetry,
+                lambda: reloader.current.memory,
+                gateway.decisions,
+                lambda: reloader.current.config.admin.credential,
+            ),
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -79,34 +79,38 @@ async def _serve(loaded: Loaded, gateway_sockets: list[socket.socket], admin_soc
     journal = Writer(gateway.decisions.backlog, sys.stderr)
     ticker.add(journal.look)
 
-    def stop(delay: float) -> None:
+    def stop(*, at_once: bool) -> None:
+        times = reloader.current.config.timeouts
+        delay = 0.0 if at_once else times.shutdown_delay
         if telemetry.draining:
             _log.info("stopping at once")
             front.should_exit = front.force_exit = back.force_exit = True
             return
-        _log.info("stopping: serving on for %g s, then running requests end within %g s", delay, config.timeouts.drain)
+        _log.info("stopping: serving on for %g s, then running requests end within %g s", delay, times.drain)
         telemetry.ready = False
         telemetry.draining = True
         gateway.drain()
+        front.config.timeout_graceful_shutdown = math.ceil(times.drain)
         loop.call_later(delay, setattr, front, "should_exit", True)
 
-    loop.add_signal_handler(signal.SIGTERM, stop, config.timeouts.shutdown_delay)
-    loop.add_signal_handler(signal.SIGINT, stop, 0.0)
+    loop.add_signal_handler(signal.SIGTERM, lambda: stop(at_once=False))
+    loop.add_signal_handler(signal.SIGINT, lambda: stop(at_once=True))
+    loop.add_signal_handler(signal.SIGHUP, reloader.wake)
     behind = asyncio.create_task(back.serve(admin_sockets), name="admin")
-    telemetry.loaded(loaded.hash)
     # What was built lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     running = asyncio.create_task(front.serve(gateway_sockets), name="gateway")
     await front.listening.wait()
     telemetry.ready = not telemetry.draining
-    urls = ",".join(app.url for app in upstreams(config).values())
+    urls = ",".join(app.url for app in upstreams(loaded.config).values())
     _log.info("serving %s on %s, admin on %s", urls, name_of(gateway_sockets), name_of(admin_sockets))
-    if reporting := sum(rule.mode == "report" for rule in effective_rules(config)):
-        _log.warning("mode: report: what %d of %d rules would refuse is forwarded", reporting, len(config.rules))
-    if config.mode == "report":
-        _log.warning("mode: report: what no rule is for is forwarded")
+    reloader.announce()
+    reloading = asyncio.create_task(reloader.run(gateway), name="reload")
     await running
+    reloading.cancel()
+    await asyncio.wait({reloading})
+    reloader.close()
     gateway.abort()
     back.should_exit = True
     await behind

@@ -152,14 +152,14 @@ class _Making:
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         # Made once for all endpoints: it reads the system's authorities, some 150.
-        return (self._server.tls or ClientTLS()).context()
+        return (self._server.tls or ClientTLS()).context
 
 
 def make_endpoint(location: Location, tls: ClientTLS | None) -> Endpoint:
     """Make where a server is reached, and how it is verified."""
     if not location.secure:
         return Endpoint(host=location.host, port=location.port, unix=location.unix)
-    return _endpoint(location, tls, (tls or ClientTLS()).context())
+    return _endpoint(location, tls, (tls or ClientTLS()).context)
 
 
 def _endpoint(location: Location, tls: ClientTLS | None, context: ssl.SSLContext) -> Endpoint:

@@ -32,7 +32,7 @@ class Fetcher(Generic[T]):
         try:
             return data if isinstance(data, IntrospectionError) else self._read(data)
         except IntrospectionError as error:
-            return error
+            return error.as_value()
 
 
 class FirstOf(Generic[T]):

@@ -43,7 +43,7 @@ class Plain:
         try:
             answer: Answer | IntrospectionError = parse(data)
         except IntrospectionError as error:
-            answer = error
+            answer = error.as_value()
         done(answer)
 
     def close(self) -> None:

@@ -75,7 +75,7 @@ class TokenRequest:
         try:
             return found if isinstance(found, IntrospectionError) else parse(found, self._lifetime)
         except IntrospectionError as error:
-            return error
+            return error.as_value()
 
 
 class Bearer:

@@ -66,7 +66,7 @@ class SignedAnswers:
         try:
             return verify(data, keys, self._expected, self._clock())
         except IntrospectionError as error:
-            return error
+            return error.as_value()
 
 
 def verify(data: bytes, keys: KeySet, expected: Expected, now: float) -> Answer | NeedsKey:

@@ -107,7 +107,7 @@ class Connection(asyncio.Protocol):
         self._pool = pool
         self.receiver: Receiver | None = None
         self.deadline = NEVER
-        self._parser: Any = httptools.HttpResponseParser(self)
+        self._parser: Any = None  # it and this object hold each other, so that one that never connects has none
         self._reused = False
         self._reading = True
         self._reset()
@@ -186,6 +186,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
+        self._parser = httptools.HttpResponseParser(self)
 
     def data_received(self, data: bytes) -> None:
         receiver = self.receiver

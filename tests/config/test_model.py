@@ -168,13 +168,13 @@ def test_tls_files_are_loaded(loads: Loads, certificate: str) -> None:
     listener, upstream = loaded.config.listener.tls, loaded.config.upstream.tls
     assert listener is not None
     assert upstream is not None
-    assert listener.context().verify_mode == ssl.CERT_REQUIRED
+    assert listener.context.verify_mode == ssl.CERT_REQUIRED
     optional = loads(
         f"listener: {{tls: {{{files}, client_ca: {ca}, client_certificate: optional}}}}\n"
     ).config.listener.tls
     assert optional is not None
-    assert optional.context().verify_mode == ssl.CERT_OPTIONAL
-    assert upstream.context().check_hostname
+    assert optional.context.verify_mode == ssl.CERT_OPTIONAL
+    assert upstream.context.check_hostname
     assert {path.name for path in loaded.files} == {"config.yaml", "one.crt", "one.key"}
 
 

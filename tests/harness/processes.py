@@ -52,12 +52,13 @@ def _logged(process: subprocess.Popen[str], patience: float) -> str:
 
 @contextmanager
 def enforcer(
-    config: str, environment: Mapping[str, str] | None = None, launcher: Sequence[str] = ("-m", "enforcer")
+    config: str | Path, environment: Mapping[str, str] | None = None, launcher: Sequence[str] = ("-m", "enforcer")
 ) -> Iterator[Enforcer]:
-    """Run an enforcer by `config`, whose addresses are best `127.0.0.1:0`, until the block ends."""
+    """Run an enforcer by `config`, a text or a file, whose addresses are best `127.0.0.1:0`, until the block ends."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "config.yaml"
-        path.write_text(config)
+        path = config if isinstance(config, Path) else Path(folder) / "config.yaml"
+        if isinstance(config, str):
+            path.write_text(config)
         process = subprocess.Popen(
             [sys.executable, *launcher, "run", str(path)],
             stderr=subprocess.PIPE,

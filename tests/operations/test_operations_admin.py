@@ -47,7 +47,7 @@ def call(
     method: str, path: str, telemetry: Telemetry, memory: Memory, credential: Secret | None, **request: object
 ) -> httpx.Response:
     async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app=admin(telemetry, memory, Denials(), credential))
+        transport = httpx.ASGITransport(app=admin(telemetry, lambda: memory, Denials(), lambda: credential))
         async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
             return await client.request(method, path, **request)  # type: ignore[arg-type]
 

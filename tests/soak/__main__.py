@@ -16,6 +16,7 @@ from harness.usage import descriptors, memory, metric
 from harness.waiting import settled
 
 from soak.children import Outages, running
+from soak.reloads import Reloads
 from soak.tally import Tally
 from soak.traffic import Worker
 
@@ -39,24 +40,31 @@ class Use(NamedTuple):
         return f"{self.memory / 1024**2:.1f} MiB, {self.descriptors} descriptors"
 
 
-def _settings(app: int, authorization: int) -> str:
-    pool = {"keep_alive_timeout": "1s", "response_timeout": "10s"}
+def _settings(app: int, authorization: int, version: int = 0) -> str:
+    """Write the configuration; each version differs in all that can be changed while requests are served."""
+    pool = {"keep_alive_timeout": "1s", "response_timeout": "10s", "connections": 256 + version}
     base = f"http://127.0.0.1:{app}"
     return config(
         base,
         authorization,
-        authorization_servers=[authorization_server(authorization, pool={"keep_alive_timeout": "1s"})],
-        rules=_RULES,
+        authorization_servers=[
+            authorization_server(authorization, pool={"keep_alive_timeout": "1s"}, timeout=f"{2000 + version}ms")
+        ],
+        rules=[*_RULES, {"name": f"version {version}", "path": "/version", "scopes": ["read"]}],
         upstream={"url": base, "pool": pool},
-        cache={"ttl": "5s", "negative_ttl": "1s"},
+        cache={"ttl": "5s", "negative_ttl": "1s", "entries": 100_000 + version},
+        forwarding={"chain": ("x-forwarded", "forwarded")[version % 2]},
         limits={"unseen_tokens": {"rate": 1_000_000, "burst": 1_000_000}},
         timeouts={"keep_alive": "20s"},  # garbage may be nothing but blank lines, and is then no request
     )
 
 
-def _traffic(process: Enforcer, outages: Outages, connections: int, seconds: float, tally: Tally) -> Use:
-    """Make traffic for a time, with outages; return what the enforcer uses when all have left."""
+def _traffic(
+    process: Enforcer, outages: Outages, reloads: Reloads, connections: int, seconds: float, tally: Tally
+) -> Use:
+    """Make traffic for a time, with outages and reloads; return what the enforcer uses when all have left."""
     outages.start()
+    reloads.start()
     over = threading.Event()
     workers = [Worker(process.port, tally, over) for _ in range(connections)]
     for worker in workers:
@@ -65,6 +73,7 @@ def _traffic(process: Enforcer, outages: Outages, connections: int, seconds: flo
     while time.monotonic() < until and process.process.poll() is None:
         time.sleep(0.1)
     outages.end()
+    reloads.end()
     over.set()
     for worker in workers:
         worker.join()
@@ -84,7 +93,7 @@ def _watch(process: Enforcer, tally: Tally) -> None:
 @click.option("--seconds", default=600, show_default=True, help="How long.")
 @click.option("--connections", default=200, show_default=True, help="How many clients at once.")
 def main(seconds: int, connections: int) -> None:
-    """Soak the enforcer in mixed traffic while the servers around it are killed and restarted."""
+    """Soak the enforcer in mixed traffic while its configuration changes and the servers around it are killed."""
     tally = Tally()
     with tempfile.TemporaryDirectory() as folder:
         violations = Path(folder) / "violations"
@@ -94,9 +103,20 @@ def main(seconds: int, connections: int) -> None:
             running("soak.authorization:app", violations) as authorization,
             enforcer(_settings(app.port, authorization.port)) as process,
         ):
+
+            def version(number: int) -> str:
+                return _settings(app.port, authorization.port, number)
+
             threading.Thread(target=_watch, args=(process, tally), daemon=True).start()
             parts = [(Outages([app, authorization]), seconds * share) for share in (_WARM_UP, 1 - _WARM_UP)]
-            before, after = (_traffic(process, outages, connections, part, tally) for outages, part in parts)
+            before, after = (
+                _traffic(process, outages, Reloads(process, version), connections, part, tally)
+                for outages, part in parts
+            )
+            good, broken = (
+                metric(process, f'enforcer_config_reloads_total{{result="{result}"}}')
+                for result in ("success", "failure")
+            )
         for violation in violations.read_text().splitlines():
             tally.wrong(f"app: {violation}")
     if after.memory - before.memory > _GROWTH:
@@ -109,6 +129,7 @@ def main(seconds: int, connections: int) -> None:
         click.echo(line)
     count = sum(outages.count for outages, _ in parts)
     click.echo(f"{sum(tally.outcomes.values())} exchanges on {connections} connections, {count} outages")
+    click.echo(f"{good:.0f} configurations were put in force, and {broken:.0f} broken ones were not")
     click.echo(f"after the warm-up: {before}; at the end: {after}")
     for wrong in tally.wrongs[:50]:
         click.echo(f"WRONG: {wrong}", err=True)

@@ -1,0 +1,305 @@
+"""The configuration changes while requests are served: a real process, its files, and its signals."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import signal
+import ssl
+import threading
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from harness.certificates import Authority
+from harness.clients import Client
+from harness.configs import RULES, TOKEN, TOKENS, authorization_server, config
+from harness.processes import Enforcer, enforcer
+from harness.servers import Server, authorization
+from harness.upstreams import Incoming, Upstream, upstream
+from harness.waiting import eventually
+
+NOBODY = [{"name": "all else", "path": "/**", "scopes": ["never"]}]
+BROKEN = """\
+listener: {address: "127.0.0.1:0"}
+limits: {head: many}
+rules:
+  - {name: one, path: nowhere, scopes: [read]}
+"""
+RELOADS = int(os.environ.get("RELOADS", "30"))
+
+
+class Stack:
+    """An enforcer by a configuration in a folder, with its secrets beside it, an app and an authorization server."""
+
+    process: Enforcer
+
+    def __init__(self, app: Upstream, server: Server, folder: Path) -> None:
+        self.app = app
+        self.server = server
+        self.folder = folder
+        self.path = folder / "config.yaml"
+        self.write("secret", "old")
+        self.write("credential", "old")
+
+    def text(self, rules: list[dict[str, Any]] = RULES, *, secret: str = "secret", **changes: Any) -> str:
+        """Write a configuration."""
+        servers = [authorization_server(self.server.port, client_secret={"file": secret})]
+        settings = {"admin": {"credential": {"file": "credential"}}, "authorization_servers": servers, **changes}
+        return config(self.app.url, self.server.port, rules=rules, **settings)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the folder."""
+        (self.folder / name).write_text(text)
+
+    def status(self, token: str = TOKEN) -> int:
+        """Return the status of a request on a new connection."""
+        with Client(self.process.port, token=token) as client:
+            return client.ask("GET", "/thing").status
+
+    def metric(self, name: str) -> float:
+        """Return the value of a metric, by its name and labels as they are exposed; 0 where there is none."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.process.admin_port}/metrics", timeout=10) as answer:
+            lines = (line.rpartition(" ") for line in answer.read().decode().splitlines())
+        return next((float(value) for found, _, value in lines if found == f"enforcer_{name}"), 0.0)
+
+    def reloads(self, result: str) -> float:
+        """Return how often the configuration was read again, with this result."""
+        return self.metric(f'config_reloads_total{{result="{result}"}}')
+
+    def reload(self, text: str | None = None, result: str = "success") -> None:
+        """Write the configuration, ask for it to be read again, and wait until it was."""
+        if text is not None:
+            self.write("config.yaml", text)
+        before = self.reloads(result)
+        self.process.process.send_signal(signal.SIGHUP)
+        assert eventually(lambda: self.reloads(result) > before), self.process.log()
+
+    def log(self) -> list[str]:
+        """Return what was logged as a warning or worse since the last time, without time and logger."""
+        self.process.lines.clear()
+        lines = re.findall(r"(?:WARNING|ERROR) +\S+: (.*)", self.process.log())
+        return [line.replace(f"{self.folder}/", "") for line in lines]
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[Upstream, Server]]:
+    with upstream() as app, authorization(TOKENS) as server:
+        yield app, server
+
+
+@pytest.fixture(scope="module")
+def shared(servers: tuple[Upstream, Server], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    stack = Stack(*servers, tmp_path_factory.mktemp("shared"))
+    stack.write("config.yaml", stack.text())
+    with enforcer(stack.path) as stack.process:
+        yield stack
+
+
+@pytest.fixture
+def stack(shared: Stack) -> Stack:
+    """A stack in which everything is as it was at the start."""
+    shared.write("secret", "old")
+    shared.write("credential", "old")
+    shared.reload(shared.text())
+    shared.log()
+    return shared
+
+
+# What is watched
+
+
+def test_a_file_that_changes_is_in_force_a_moment_later(stack: Stack) -> None:
+    """Without a signal; the metrics tell which configuration it is, and since when."""
+    before = stack.metric("config_last_reload_success_timestamp_seconds")
+    text = stack.text(NOBODY)
+    stack.write("config.yaml", text)
+    assert eventually(lambda: stack.status() == 403)
+    number = f'config_info{{hash="{sha256(text.encode()).hexdigest()[:16]}"}}'
+    assert eventually(lambda: stack.metric(number) == 1)
+    assert stack.metric("config_last_reload_success_timestamp_seconds") > before
+
+
+def test_a_file_that_was_missing_is_noticed_when_it_comes(stack: Stack) -> None:
+    """What was looked for in vain is watched too."""
+    stack.reload(stack.text(NOBODY, secret="missing"), "failure")
+    assert stack.log()[1].endswith('client_secret: "missing" cannot be read: No such file or directory')
+    stack.write("missing", "secret")
+    assert eventually(lambda: stack.status() == 403)
+    (stack.folder / "missing").unlink()
+
+
+def publish(folder: Path, version: str, text: str) -> None:
+    """Swap the configuration in a folder as the kubelet does with that of a ConfigMap."""
+    (folder / version).mkdir()
+    (folder / version / "config.yaml").write_text(text)
+    (folder / "..data_tmp").symlink_to(version)
+    os.replace(folder / "..data_tmp", folder / "..data")
+
+
+def test_a_folder_that_is_swapped_is_read_anew(servers: tuple[Upstream, Server], tmp_path: Path) -> None:
+    """One swap after the other, broken ones among them: in the end the last good one is in force."""
+    stack = Stack(*servers, tmp_path)
+    publish(tmp_path, "..v0", stack.text())
+    stack.path.symlink_to("..data/config.yaml")
+    with enforcer(stack.path) as stack.process:
+        for number in range(1, 20):
+            publish(tmp_path, f"..v{number}", BROKEN if number % 2 else stack.text())
+        publish(tmp_path, "..v20", stack.text(NOBODY))
+        assert eventually(lambda: stack.status() == 403)
+        assert eventually(lambda: stack.metric("config_last_reload_successful") == 1)
+        publish(tmp_path, "..v21", BROKEN)
+        assert eventually(lambda: stack.metric("config_last_reload_successful") == 0)
+        assert stack.status() == 403
+
+
+# What comes of it
+
+
+def test_a_broken_file_changes_nothing_and_a_mended_one_does(stack: Stack) -> None:
+    """All mistakes are logged, each once; the metrics tell that what runs is not what is written."""
+    stack.reload(BROKEN, "failure")
+    assert stack.metric("config_last_reload_successful") == 0
+    assert stack.status() == 200
+    found = stack.log()
+    assert found[0] == "the configuration is not used, and the one before stays in force; mistakes: 4"
+    assert [line.split(":")[:2] for line in found[1:]] == [["config.yaml", line] for line in ("1", "1", "2", "4")]
+    stack.reload(stack.text(NOBODY))
+    assert stack.metric("config_last_reload_successful") == 1
+    assert stack.status() == 403
+
+
+def test_a_secret_that_is_rotated_is_used_and_nothing_is_forgotten(stack: Stack) -> None:
+    """The next call to the authorization server has it; tokens that are known are not asked about again."""
+    stack.reload(stack.text(cache={"negative_ttl": "1ms"}))
+    assert stack.status() == 200
+    stack.server.requests.clear()
+    for secret in ("old", "new"):
+        stack.write("secret", secret)
+        stack.reload()
+        assert (stack.status(), stack.status(f"unknown to {secret}".replace(" ", "-"))) == (200, 401)
+    sent = [re.search(rb"Authorization: Basic (\S+)", head) for head, _ in stack.server.requests]
+    assert [base64.b64decode(found[1]) for found in sent if found] == [b"enforcer:old", b"enforcer:new"]
+
+
+def test_the_credential_of_the_operator_can_be_rotated(stack: Stack) -> None:
+    """The old one is worth nothing any more."""
+
+    def purge(credential: str) -> int:
+        url = f"http://127.0.0.1:{stack.process.admin_port}/cache/purge"
+        fields = {"Authorization": f"Bearer {credential}"}
+        return httpx.post(url, json={"token": "any"}, headers=fields, trust_env=False).status_code
+
+    assert (purge("old"), purge("new")) == (200, 401)
+    stack.write("credential", "new")
+    stack.reload()
+    assert (purge("old"), purge("new")) == (401, 200)
+
+
+def test_a_certificate_that_is_renewed_is_shown_to_new_connections(
+    servers: tuple[Upstream, Server], tmp_path: Path
+) -> None:
+    """Those that are open go on; a certificate without its key changes nothing."""
+    stack = Stack(*servers, tmp_path)
+    old, new = (Authority(tmp_path, name) for name in ("old", "new"))
+
+    def install(authority: Authority) -> None:
+        for source, target in zip(authority.issue("localhost"), ("tls.crt", "tls.key"), strict=True):
+            os.replace(source, tmp_path / target)
+
+    def trusted_by(authority: Authority) -> bool:
+        try:
+            with Client(stack.process.port, tls=authority.client_context()) as client:
+                return client.ask("GET", "/thing").status == 200
+        except ssl.SSLCertVerificationError:
+            return False
+
+    install(old)
+    stack.write("config.yaml", stack.text(listener={"tls": {"certificate": "tls.crt", "key": "tls.key"}}))
+    with enforcer(stack.path) as stack.process, Client(stack.process.port, tls=old.client_context()) as kept:
+        assert kept.ask("GET", "/thing").status == 200
+        os.replace(new.issue("localhost")[0], tmp_path / "tls.crt")
+        stack.reload(result="failure")
+        assert trusted_by(old)
+        install(new)
+        stack.reload()
+        assert (trusted_by(old), trusted_by(new)) == (False, True)
+        assert kept.ask("GET", "/thing").status == 200
+
+
+def test_a_stop_in_the_middle_of_a_reload_is_a_stop(stack: Stack) -> None:
+    """What is half made is given up, without a word."""
+    rules = [{"name": f"rule {number}", "path": f"/{number}", "scopes": ["read"]} for number in range(2000)]
+    with enforcer(stack.text(rules, secret=f"{stack.folder}/secret", admin={})) as process:
+        process.process.send_signal(signal.SIGHUP)
+        assert eventually(lambda: "asked to read" in process.log())
+        assert process.stop() == 0
+        assert not re.findall("ERROR|Traceback", process.log())
+
+
+def test_what_counts_from_the_next_start_on_is_told(stack: Stack) -> None:
+    """The address stays, and all else is in force."""
+    stack.reload(stack.text(NOBODY, listener={"address": "127.0.0.1:1"}))
+    assert stack.status() == 403
+    assert stack.log() == ["listener.address: 127.0.0.1:1 is used from the next start on; until then it is 127.0.0.1:0"]
+
+
+def test_a_request_that_runs_ends_at_the_app_that_it_began_with(stack: Stack) -> None:
+    """New ones go to the new app, and the old one is left when it has answered."""
+    go_on = threading.Event()
+
+    def slow(incoming: Incoming) -> None:
+        assert go_on.wait(10)
+        incoming.answer(b"old")
+
+    answering = upstream(lambda incoming: incoming.answer(b"new"))
+    with upstream(slow) as old, answering as new, ThreadPoolExecutor(1) as pool:
+        stack.reload(stack.text(upstream={"url": old.url}))
+        with Client(stack.process.port) as first, Client(stack.process.port) as second:
+            late = pool.submit(first.ask, "GET", "/thing")
+            assert eventually(lambda: len(old.requests) == 1)
+            stack.reload(stack.text(upstream={"url": new.url}))
+            assert second.ask("GET", "/thing").body == b"new"
+            go_on.set()
+            assert late.result(10).body == b"old"
+            assert first.ask("GET", "/thing").body == b"new"
+            assert eventually(lambda: old.open == 0)
+
+
+def test_no_request_is_lost_while_the_configuration_changes_time_and_again(stack: Stack) -> None:
+    """RELOADS=1000 for more of them: on kept connections and on new ones, every request is answered, and rightly."""
+    over = threading.Event()
+    told: list[str] = []
+
+    def load(*, keeps: bool) -> list[int]:
+        statuses = []
+        client = Client(stack.process.port)
+        while not over.is_set():
+            statuses.append(client.ask("GET", "/thing").status)
+            if not keeps:
+                client.close()
+                client = Client(stack.process.port)
+        client.close()
+        return statuses
+
+    with ThreadPoolExecutor(4) as pool:
+        loads = [pool.submit(load, keeps=bool(number % 2)) for number in range(4)]
+        try:
+            for number in range(RELOADS):
+                rules = [{"name": f"other {number}", "path": "/other", "scopes": ["read"]}, *RULES]
+                kind = ("x-forwarded", "forwarded")[number % 2]
+                pause = {"pool": {"keep_alive_timeout": f"{1 + number % 3}s"}}
+                stack.reload(stack.text(rules, forwarding={"chain": kind}, upstream=pause))
+                told += stack.log()
+        finally:
+            over.set()
+        statuses = [status for running in loads for status in running.result(20)]
+    assert set(statuses) == {200}
+    assert len(statuses) > RELOADS
+    assert told == []
