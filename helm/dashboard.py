@@ -99,7 +99,14 @@ _ROWS: Mapping[str, Sequence[Panel]] = {
             {"{{reason}}": _rate("enforcer_decisions_total", "reason", ',decision="error"', "$routes")},
             "reqps",
             "request_rejected is the client's doing; all others are answered with 503.",
-            width=24,
+            width=12,
+        ),
+        Panel(
+            "Decisions that the log left out",
+            {"{{pod}}": _rate("enforcer_decisions_left_out_total", "pod")},
+            "reqps",
+            "Standard error is read too slowly.",
+            width=12,
         ),
     ),
     "Authorization servers": (
@@ -123,6 +130,12 @@ _ROWS: Mapping[str, Sequence[Panel]] = {
             "Left alone, since it failed too often",
             {"{{server}} {{pod}}": "enforcer_introspection_circuit_open{$scope}"},
             "bool_yes_no",
+        ),
+        Panel(
+            "Fetches of keys, metadata, own tokens",
+            {"{{server}} {{document}} {{result}}": _rate("enforcer_fetches_total", "server, document, result")},
+            "reqps",
+            width=24,
         ),
         Panel("Introspections in flight", {"{{pod}}": "enforcer_introspection_in_flight{$scope}"}),
         Panel(

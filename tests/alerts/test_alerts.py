@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
-from harness.configs import TOKEN, TOKENS, config
+from harness.configs import TOKEN, authorization_server, config
 from harness.processes import enforcer
 from harness.promql import TARGET, grouped, metrics
-from harness.servers import authorization, response, serving
+from harness.servers import response, serving
 from harness.waiting import eventually
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -38,6 +39,12 @@ QUERIES = {
         if variable["type"] == "query"
     },
 }
+ISSUER = "https://issuer.example.org"
+JWT = ".".join(
+    urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+    for part in ({"alg": "ES256", "typ": "at+jwt", "kid": "a"}, {"iss": ISSUER}, "signature")
+)
+"""A token whose key must be fetched to tell what it is worth."""
 each_alert = pytest.mark.parametrize("name", ALERTS)
 each_query = pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
 
@@ -49,11 +56,17 @@ def exported() -> Mapping[str, set[str]]:
     def app(head: bytes, body: bytes) -> bytes | None:
         return None if b"/hang-up" in head else response(b"", "200 OK")
 
-    with authorization(TOKENS) as server, serving(app) as upstream:
-        url = f"http://127.0.0.1:{upstream.port}"
-        with enforcer(config(url, server.port, cache={"negative_entries": 1})) as running:
+    def auth(head: bytes, body: bytes) -> bytes:
+        active = json.dumps({"active": f"token={TOKEN}".encode() in body, "scope": "read", "iss": ISSUER})
+        return response(b"", "404 Not Found") if b" /keys " in head else response(active.encode(), "200 OK")
+
+    with serving(auth) as server, serving(app) as upstream:
+        keys = {"jwks_uri": f"http://127.0.0.1:{server.port}/keys", "verify": "jwt_then_introspect"}
+        known = authorization_server(server.port, issuer=ISSUER, **keys)
+        changes = {"authorization_servers": [known], "cache": {"negative_entries": 1}}
+        with enforcer(config(f"http://127.0.0.1:{upstream.port}", server.port, **changes)) as running:
             with httpx.Client(base_url=f"http://127.0.0.1:{running.port}", trust_env=False) as client:
-                for token in (TOKEN, "made-up", "made-up-too", "other-token"):
+                for token in (TOKEN, "made-up", "made-up-too", JWT):
                     client.get("/things", headers={"Authorization": f"Bearer {token}"})
                 assert client.get("/public/hang-up").status_code == 502
             admin = f"http://127.0.0.1:{running.admin_port}/metrics"

@@ -84,6 +84,8 @@ FLIPS: list[tuple[str, Any, str, Any]] = [
     ("upstream.tls.serverName", "app.example.org", "config upstream tls server_name", "app.example.org"),
     ("upstream.tls.clientCertificate", True, "config upstream tls key", "/etc/enforcer-upstream-tls/tls.key"),
     ("introspection.url", "http://a/i", "config authorization_servers 0 introspection_endpoint", "http://a/i"),
+    ("introspection.issuer", "https://a", "config authorization_servers 0 issuer", "https://a"),
+    ("introspection.audience", ["shop"], "config authorization_servers 0 audience", ["shop"]),
     ("introspection.clientId", "me", "config authorization_servers 0 client_id", "me"),
     ("introspection.clientSecret", "s3cret", "Secret/enforcer-credentials stringData client-secret", "s3cret"),
     ("introspection.existingSecret", "mine", f"{POD} volumes 1 secret secretName", "mine"),

@@ -9,8 +9,11 @@ no part of it: the Deployment says so, for a ConfigMap of yours too.
 {{- $derived := dict "log" (dict "format" "json") -}}
 {{- if $upstream }}{{ $_ := set $derived "upstream" $upstream }}{{ end -}}
 {{- with .Values.introspection -}}
-  {{- if .url -}}
-    {{- $server := dict "introspection_endpoint" .url -}}
+  {{- if or .url .issuer -}}
+    {{- $server := dict -}}
+    {{- with .url }}{{ $_ := set $server "introspection_endpoint" . }}{{ end -}}
+    {{- with .issuer }}{{ $_ := set $server "issuer" . }}{{ end -}}
+    {{- with .audience }}{{ $_ := set $server "audience" . }}{{ end -}}
     {{- $_ := set $server "client_id" (.clientId | default (dict "file" (printf "/etc/enforcer-credentials/%s" .existingSecretKeys.clientId))) -}}
     {{- $_ := set $server "client_secret" (dict "file" (printf "/etc/enforcer-credentials/%s" .existingSecretKeys.clientSecret)) -}}
     {{- with include "enforcer.clientTls" (list .tls "/etc/enforcer-introspection-tls") | fromYaml }}{{ $_ := set $server "tls" . }}{{ end -}}

@@ -4,11 +4,11 @@
 {{- $v := .Values -}}
 {{- if not $v.existingConfigMap -}}
   {{- if not (or (include "enforcer.upstreamUrl" .) $v.config.upstreams) }}{{ $wrong = append $wrong "upstream.url is needed: where the app is, such as http://app:8080" }}{{ end -}}
-  {{- if $v.introspection.url -}}
+  {{- if or $v.introspection.url $v.introspection.issuer -}}
     {{- if not (or $v.introspection.clientId $v.introspection.existingSecret) }}{{ $wrong = append $wrong "introspection.clientId is needed, or introspection.existingSecret: the enforcer's own client at the auth server" }}{{ end -}}
     {{- if not (include "enforcer.credentialsName" .) }}{{ $wrong = append $wrong "introspection.existingSecret is needed, or introspection.clientSecret: that client's secret" }}{{ end -}}
   {{- else if not $v.config.authorization_servers -}}
-    {{- $wrong = append $wrong "introspection.url is needed: the introspection endpoint of the auth server" -}}
+    {{- $wrong = append $wrong "introspection.url is needed: the introspection endpoint of the auth server; or introspection.issuer, if it has metadata" -}}
   {{- end -}}
   {{- if not (or $v.policy.rules $v.tests.enabled) }}{{ $wrong = append $wrong "policy.rules is empty: write rules" }}{{ end -}}
 {{- end -}}
