@@ -52,7 +52,7 @@ _USUAL: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def _never_matching(policy: Policy) -> Iterator[Finding]:
-    deepest = max(len(entry.place.path.segments) for entry in policy.entries)
+    deepest = max((len(entry.place.path.segments) for entry in policy.entries), default=0)
     for at, entry in enumerate(policy.entries):
         for method in entry.rule.methods:
             if method not in METHODS:

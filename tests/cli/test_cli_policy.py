@@ -206,6 +206,23 @@ tests:
 """
 
 
+OKTA = Path(__file__).parents[1] / "policy" / "documents" / "okta-management.yaml"
+
+
+def test_a_real_document_of_hundreds_of_operations_becomes_a_configuration_that_check_accepts(here: Path) -> None:
+    """As it is written, and with an operation for each rule."""
+    proposed = enforcer("import-openapi", str(OKTA))
+    assert proposed.exit_code == 0
+    (here / "config.yaml").write_text(proposed.stdout, "utf-8")
+    checked = enforcer("check", "--format", "json", secret="hunter2")
+    told = json.loads(checked.stdout)
+    assert (checked.exit_code, told["usable"]) == (0, True)
+    assert told["rules"] > 300
+    assert {one["level"] for one in told["findings"]} <= {"warning", "note"}
+    compared = enforcer("import-openapi", str(OKTA), "--check", "config.yaml")
+    assert (compared.exit_code, compared.stdout) == (0, "585 operations, and each rule is for one of them\n")
+
+
 RESOLVED = """\
 GET /orders/7  host app.example.org
 path: /orders/7

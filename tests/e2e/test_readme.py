@@ -1,12 +1,14 @@
 """What the README shows is what happens."""
 
+import os
 import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
 import click
 import httpx
@@ -85,6 +87,73 @@ def test_the_five_minutes_lead_to_an_app_behind_the_enforcer(tmp_path: Path) -> 
         bearer = {"Authorization": f"Bearer {issued['access_token']}"}
         assert client.get("/reports/today.txt", headers=bearer).text == "42\n"
         assert client.get("/config.yaml", headers=bearer).status_code == 403
+
+
+class Shell:
+    """One shell, as somebody at a terminal has it: its jobs and variables last from command to command."""
+
+    def __init__(self, folder: Path) -> None:
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, "ENFORCER_CLIENT_SECRET": "my-enforcer-secret", "NO_PROXY": "*"}
+        self._process = subprocess.Popen(
+            ["bash"], cwd=folder, env=environment, text=True, stdin=PIPE, stdout=PIPE, stderr=STDOUT, bufsize=1
+        )
+        self.run("set -m")
+
+    def run(self, command: str) -> str:
+        """Run a command, and return what it prints."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        # What it prints may end without a line break.
+        self._process.stdin.write(f"{command}\necho; echo {_DONE}\n")
+        printed = "".join(iter(self._process.stdout.readline, f"{_DONE}\n")).removesuffix("\n")
+        return printed if printed.endswith("\n") or not printed else f"{printed}\n"
+
+    def close(self) -> None:
+        """Leave, and end what still runs."""
+        self.run("kill -9 $(jobs -p) 2> /dev/null; wait")
+        self._process.communicate()
+
+
+_DONE = "-- done --"
+_STEP = re.compile(r"(?:`([\w.]+\.yaml)`[^`]*)?\n\n```(yaml|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_way_to_enforced_rules_can_be_gone(tmp_path: Path) -> None:
+    """Step by step: with the files of the README, its commands, and the answers that it shows."""
+    ports = dict(zip((8000, 8085, 8091, 9091), free_ports(4), strict=True))
+    steps = section("From an app without rules to enforced rules")
+    for shown, port in ports.items():
+        steps = steps.replace(f":{shown}", f":{port}")
+    # Where the admin side listens need not be said, but here others may listen there.
+    steps = steps.replace("\nupstream:", f"\nadmin: {{address: 127.0.0.1:{ports[9091]}}}\nupstream:", 1)
+    clients, _ = blocks(section("In front of your own app"), "yaml")
+    (tmp_path / "clients.yaml").write_text(clients)
+    (tmp_path / "site" / "reports").mkdir(parents=True)
+    (tmp_path / "site" / "index.html").write_text("hello\n")
+    (tmp_path / "site" / "reports" / "today.txt").write_text("42\n")
+    folder, registered = str(tmp_path / "site"), str(tmp_path / "clients.yaml")
+    app = ("http.server", str(ports[8000]), "--bind", "127.0.0.1", "--directory", folder)
+    with (
+        process(*app, port=ports[8000]),
+        process("authserver", "--port", str(ports[8085]), "--clients", registered, port=ports[8085]),
+        closing(Shell(tmp_path)) as shell,
+    ):
+        gone = [*_STEP.findall(steps)]
+        assert len(gone) == 10
+        for file, kind, text in gone:
+            if kind == "yaml":
+                (tmp_path / file).write_text(text)
+                continue
+            for asked, expected in re.findall(r"^\$ (.*?(?<!\\)\n)(.*?)(?=^\$ |\Z)", text, re.MULTILINE | re.DOTALL):
+                if asked.startswith("enforcer learn"):
+                    log = tmp_path / "enforcer.log"
+                    assert eventually(lambda: log.read_text().count('"decision"') == 3)  # noqa: B023
+                printed = shell.run(asked).replace("\r\n", "\n")
+                pattern = ".*".join(map(re.escape, expected.split("…")))
+                assert re.fullmatch(pattern, printed, re.DOTALL), (asked, printed)
+                if asked.endswith("&\n"):
+                    assert eventually(lambda: listens(ports[8091]) and listens(ports[9091]))
 
 
 def test_the_rules_can_be_copied(tmp_path: Path) -> None:

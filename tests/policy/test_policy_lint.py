@@ -31,6 +31,11 @@ def test_a_policy_that_says_what_is_meant_is_not_talked_about() -> None:
     assert [one for one in told(*rules) if one[0] not in ("scope_used_once", "methods_left_out")] == []
 
 
+def test_a_policy_without_rules_has_nothing_to_tell() -> None:
+    """How an app without rules begins, in report mode."""
+    assert told() == []
+
+
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
