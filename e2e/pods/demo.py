@@ -42,4 +42,5 @@ def gateway(proof: Proof, podman: Podman, folder: Path) -> None:
         proofs.confinement(proof, pods[0], "enforcer")
         proofs.helm_test(proof, node)
         proofs.metrics(proof, client, pods, 9091)
+        proofs.swap(proof, node, client, enforcer, pods, 9091, "enforcer")
         proofs.drain(proof, node, "enforcer", enforcer, ["/ms-system/country/code/AUS", "/ms-system/country"], token)

@@ -59,6 +59,7 @@ class Node:
         self._podman.create(manifest, address)
         pod = Pod(self._podman, template, name, address)
         pod.start()
+        self._podman.steady_network()
         self.pods.append(pod)
         self.lead()
         return pod

@@ -85,6 +85,13 @@ class Podman:
         """Make the pods' network, without names: those of Services stand in hosts files."""
         self("network", "create", "--subnet", SUBNET, "--disable-dns", NETWORK)
 
+    def steady_network(self) -> None:
+        """Keep the bridge's hardware address: else it changes when a pod goes, and no pod is reached for a while."""
+        (network,) = json.loads(self("network", "inspect", NETWORK))
+        bridge = network["network_interface"]
+        own = Path("/sys/class/net", bridge, "address").read_text().strip()
+        run("ip", "link", "set", "dev", bridge, "address", own)
+
     def _podman(self) -> list[str]:
         return ["podman", *self._storage, "--tmpdir", str(_RUNNING / "podman")]
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import httpx
+import yaml
 from harness.waiting import eventually
 
 from e2e.pods.kubelet import Pod
@@ -21,8 +22,11 @@ ISSUER: Final = "http://localhost:8085/ms-auth-server"
 """As the demo's authorization server calls itself, wherever it runs."""
 _COUNTRY: Final = "/ms-system/country/code/AUS"
 _FORGED: Final = {"X-Auth-Subject": "root", "x_auth_subject": "root", "X-Auth-Scope": "country.write"}
+_KEY: Final = "config.yaml"
 _SOME: Final = 100
 """Requests: enough for the load to be under way."""
+_SOON: Final = 30.0
+"""Seconds for a change of a ConfigMap to be taken up, once the kubelet has swapped the folder."""
 
 
 class Client:
@@ -116,3 +120,30 @@ def helm_test(proof: Proof, node: Node) -> None:
             proof.claim(f"helm test, from within: {template.name} finds all well", {0}, set(pod.wait().values()))
             for line in pod.logs(template.containers[0].name).splitlines():
                 proof.note(line)
+
+
+def swap(proof: Proof, node: Node, client: Client, url: str, pods: Sequence[Pod], port: int, name: str) -> None:
+    """Change a ConfigMap: a rule goes, something broken comes, and the rule comes back."""
+    token, before = client.token(), node.held("ConfigMap", name)
+    text = before[_KEY].decode()
+
+    def change(content: str) -> None:
+        node.change("ConfigMap", name, {**before, _KEY: content.encode()})
+
+    def answers(status: int) -> bool:
+        return all(client.status(url + _COUNTRY, token) == status for _ in range(2 * len(pods)))
+
+    def tells(line: str) -> bool:
+        return all(line in client.http.get(f"http://{pod.address}:{port}/metrics").text for pod in pods)
+
+    config = yaml.safe_load(text)
+    proof.holds("before the change of the ConfigMap, the rule allows", answers(200))
+    rules = [rule for rule in config["rules"] if rule["name"] != "read countries"]
+    change(yaml.safe_dump({**config, "rules": rules}))
+    proof.holds("a rule that was taken out no longer allows", eventually(lambda: answers(403), _SOON))
+    change("rules: [")
+    told = eventually(lambda: tells("enforcer_config_last_reload_successful 0.0"), _SOON)
+    proof.holds("a file that is broken is told, in the metrics", told)
+    proof.holds("and what held before it holds on", answers(403))
+    change(text)
+    proof.holds("the rule is there again", eventually(lambda: answers(200), _SOON))
