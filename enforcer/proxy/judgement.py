@@ -166,7 +166,12 @@ class Judgement(ABC):
             self._internal_error()
 
     def on_too_many(self, retry_after: int) -> None:
-        self._decide(Unasked.TOO_MANY, refusals.too_many(retry_after))
+        if self._over:
+            return
+        try:
+            self._decide(Unasked.TOO_MANY, refusals.too_many(retry_after))
+        except Exception:  # noqa: BLE001 - whatever it is, the request is not forwarded
+            self._internal_error()
 
     @property
     def address(self) -> str:

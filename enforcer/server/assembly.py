@@ -81,7 +81,7 @@ def assemble(
         ends_with_token=False,
         refusals=refusals.of(None),
         metrics=telemetry.route(NO_ROUTE),
-        verifier=verifiers.default,
+        verifier=verifiers.without_rule(),
         # Where there is none for rules that name none, nothing is forwarded without a rule.
         upstream=apps.get(None) or next(iter(apps.values())),
         demand=Demand(),

@@ -71,7 +71,6 @@ class Verifiers:
             return lease.take("verifier", source, cache, keys, limiter, make=make)
 
         self._by_server = {server.name: verifier(server) for server in config.authorization_servers}
-        self.default = self._by_server[config.authorization_servers[0].name]
         self.memory = Memory(cache, tuple(self._by_server.values()))
 
     def of(self, rule: Rule) -> Verifier | Several:
@@ -79,16 +78,23 @@ class Verifiers:
         servers = servers_of(self._config, rule)
         if len(servers) == 1:
             return self._by_server[servers[0].name]
-        trusted = [self._trusted(rule, server) for server in servers]
+        trusted = [self._trusted(server, rule.issuer, rule.audience) for server in servers]
         return Several(trusted, in_order=rule.ask_in_order, clock=time.time)
 
-    def _trusted(self, rule: Rule, server: AuthorizationServer) -> Trusted:
+    def without_rule(self) -> Verifier | Several:
+        """Return what tells of tokens where no rule asks for more than their server's settings do."""
+        first = self._config.authorization_servers[0]
+        if first.issuer is None and not first.audience:
+            return self._by_server[first.name]
+        return Several([self._trusted(first, (), ())], in_order=False, clock=time.time)
+
+    def _trusted(self, server: AuthorizationServer, issuers: Sequence[str], audience: Sequence[str]) -> Trusted:
         issuer = () if server.issuer is None else (server.issuer,)
         return Trusted(
             self._by_server[server.name],
             self._domains[server.name],
-            _of_these(rule.issuer, issuer),
-            _of_these(rule.audience, server.audience),
+            _of_these(issuers, issuer),
+            _of_these(audience, server.audience),
         )
 
 

@@ -107,12 +107,16 @@ class DiscoveredEndpoint:
             return IntrospectionError(IntrospectionFailure.MALFORMED, f"its metadata names no {self._name}")
         if self._endpoint is not None and url == self._url:
             return self._endpoint
+        try:
+            endpoint = self._make(url)
+        except (ValueError, OSError):
+            return IntrospectionError(IntrospectionFailure.MALFORMED, f"its {self._name} is no URL that can be called")
         if self._endpoint is not None:
             self._endpoint.close()
         # A query may hold what is nobody's business.
         _log.info("the %s of %s is %s", self._name, metadata.issuer, url.partition("?")[0])
-        self._url, self._endpoint = url, self._make(url)
-        return self._endpoint
+        self._url, self._endpoint = url, endpoint
+        return endpoint
 
 
 _FAILURES = {

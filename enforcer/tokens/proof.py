@@ -23,7 +23,7 @@ from enforcer.tokens.proof_settings import ProofSettings
 from enforcer.tokens.replays import ProofMemory, name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Request:
     """What a proof must be for: the request's method and URL, as the client sees it, and the token it came with.
 

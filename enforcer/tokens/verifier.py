@@ -159,7 +159,13 @@ class Verifier:
         self._metrics.in_flight += 1
         started = time.perf_counter()
         purges = self._cache.purges
-        self._source.introspect(token, lambda result: self._told(key, result, started, purges))
+        try:
+            self._source.introspect(token, lambda result: self._told(key, result, started, purges))
+        except Exception:  # noqa: BLE001 - whatever it is, nobody waits for ever
+            _log.exception("internal error")
+            if key in self._waiting:
+                failed = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "it could not be asked")
+                self._told(key, failed, started, purges)
 
     def _told(self, key: bytes, result: Answer | IntrospectionError, started: float, purges: int) -> None:
         metrics = self._metrics

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from harness.clients import Client
-from harness.configs import config
+from harness.configs import authorization_server, config
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server, authorization, exchange
 from harness.tunnels import ASK, SWITCH, read_until
@@ -177,3 +177,16 @@ def test_an_authorization_server_that_is_down_locks_nobody_out() -> None:
             proxy.stop()
             assert "mode: report: what 4 of 5 rules would refuse is forwarded" in proxy.log()
             assert "mode: report: what no rule is for is forwarded" in proxy.log()
+
+
+def test_a_token_for_another_app_names_nobody_where_no_rule_is() -> None:
+    """What the authorization server's settings ask of its tokens holds without a rule, too."""
+    tokens = {"ours": {"sub": "alice", "aud": "this"}, "theirs": {"sub": "mallory", "aud": "that"}}
+    with upstream() as app, authorization(tokens) as server:
+        servers = [authorization_server(server.port, audience=["this"])]
+        settings = config(app.url, server.port, rules=RULES, mode="report", authorization_servers=servers)
+        with enforcer(settings) as proxy:
+            for token, told in (("ours", {"alice"}), ("theirs", set())):
+                with Client(proxy.port, token=token) as client:
+                    assert client.ask("GET", "/nowhere").status == 200
+                assert {value for name, value in identity(app).items() if name == "x-auth-subject"} == told

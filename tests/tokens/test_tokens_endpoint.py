@@ -61,6 +61,8 @@ class Bed:
         self.endpoint = DiscoveredEndpoint(name, self.kept, self._make)  # type: ignore[arg-type]
 
     def _make(self, url: str) -> KnownEndpoint:
+        if ":0/" in url:
+            raise ValueError("not a URL")
         self.made.append(url)
         caller = self.callers[url] = Caller()
         return KnownEndpoint(caller, "as.example", "/x")  # type: ignore[arg-type]
@@ -193,3 +195,11 @@ def test_a_refusal_is_about_us(outcome: Outcome, refused: bool) -> None:
 def test_an_error_code_is_read_from_anything(body: bytes, code: Any) -> None:
     """And never an exception."""
     assert error_code(Reply(400, body)) == code
+
+
+def test_an_endpoint_that_cannot_be_called_is_told_of() -> None:
+    """What its URL is good for shows when it is made; who waits is answered, and the one before serves no more."""
+    bed = Bed(metadata(introspection_endpoint="https://as.example:0/i"))
+    outcome = bed.post()
+    assert isinstance(outcome, IntrospectionError)
+    assert outcome.reason is IntrospectionFailure.MALFORMED

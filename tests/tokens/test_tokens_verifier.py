@@ -330,3 +330,16 @@ def test_an_answer_that_was_asked_for_before_a_purge_is_not_kept(how: str) -> No
     assert active(client)
     bed.look()
     assert bed.calls == 2
+
+
+def test_a_source_that_fails_leaves_nobody_waiting() -> None:
+    """Whatever goes wrong when it is asked: who waits is told, and the next one is not made to wait for them."""
+    bed = Bed()
+
+    def fail(token: bytes, done: Done) -> None:
+        raise RuntimeError("broken")
+
+    bed.source.introspect = fail  # type: ignore[method-assign]
+    assert bed.look().told == [(503, 7)]
+    assert bed.look().told == [(503, 7)]
+    assert bed.metrics.in_flight == 0
