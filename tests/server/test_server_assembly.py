@@ -68,7 +68,9 @@ class Made:
     def __init__(self, snapshot: Snapshot, memory: Memory) -> None:
         self.forwarding = snapshot.forwarding
         self.pool = snapshot.no_route.upstream.pool
-        self.verifier = snapshot.no_route.verifier
+        _, methods = snapshot.locate(b"/thing", b"")
+        assert methods is not None
+        self.verifier = methods[None].verifier  # of a rule that asks one server
         self.memory = memory
         self.cache = memory._cache
         self.limiter = self.verifier._limiter
