@@ -7,7 +7,7 @@ import math
 import ssl
 import time
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enforcer.config import clients
 from enforcer.config.addresses import Location, parse_url
@@ -31,15 +31,23 @@ if TYPE_CHECKING:
     from enforcer.tokens.jwks import KeySet
 
 
+Fetched = dict[str, Freshness[Any]]
+"""What an authorization server published, by what it is: its keys, its metadata."""
+
+
 def make_source(
     server: AuthorizationServer,
     domain: Domain,
+    fetched: Fetched,
     metrics: IntrospectionMetrics,
     ticker: Ticker,
     loop: asyncio.AbstractEventLoop,
 ) -> Source:
-    """Make what says what a server's tokens are worth; it owns all that it needs for that, until it is closed."""
-    return _Making(server, metrics, ticker, loop).source(domain)
+    """Make what says what a server's tokens are worth; it owns all that it needs for that, until it is closed.
+
+    But for what was `fetched`, which another one of the same server may have had before, and has still.
+    """
+    return _Making(server, fetched, metrics, ticker, loop).source(domain)
 
 
 class _Making:
@@ -48,11 +56,13 @@ class _Making:
     def __init__(
         self,
         server: AuthorizationServer,
+        fetched: Fetched,
         metrics: IntrospectionMetrics,
         ticker: Ticker,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._server = server
+        self._fetched = fetched
         self._metrics = metrics
         self._ticker = ticker
         self._loop = loop
@@ -93,7 +103,7 @@ class _Making:
         return Kept(
             f"the keys of authorization server {server.name}",
             Fetcher(self._endpoint("jwks_uri"), jwks.parse),
-            Freshness(lambda _: life, server.keys.pause),
+            self._fetched.setdefault("keys", Freshness(lambda _: life, server.keys.pause)),
             self._ticker,
             self._metrics.fetches["keys"],
         )
@@ -133,7 +143,7 @@ class _Making:
         return Kept(
             f"the metadata of authorization server {server.name}",
             FirstOf([Fetcher(self._known(url), read) for url in well_known_urls(issuer)]),
-            Freshness(lambda _: life, server.metadata.pause),
+            self._fetched.setdefault("metadata", Freshness(lambda _: life, server.metadata.pause)),
             self._ticker,
             self._metrics.fetches["metadata"],
         )

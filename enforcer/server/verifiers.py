@@ -15,13 +15,13 @@ from enforcer.errors import IntrospectionError
 from enforcer.policy.rules import Rule
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.server.parts import Lease, Parts
-from enforcer.server.sources import make_source
+from enforcer.server.sources import Fetched, make_source
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.answer import Answer
 from enforcer.tokens.cache import Cache, Entry, Keys
 from enforcer.tokens.limiter import UnseenLimiter
 from enforcer.tokens.several import Several, Trusted
-from enforcer.tokens.verifier import Demand, Memory, Verifier
+from enforcer.tokens.verifier import Demand, Memory, Source, Verifier
 from enforcer.wire.ticker import Ticker
 
 
@@ -57,10 +57,14 @@ class Verifiers:
         def verifier(server: AuthorizationServer) -> Verifier:
             domain = self._domains[server.name]
             metrics = telemetry.server(server.name)
-            keys = lease.take("keys", *_says(server), domain, make=lambda: Keys(server.name))
-            source = lease.take(
-                "source", server, domain, make=lambda: make_source(server, domain, metrics, ticker, loop)
-            )
+            says = _says(server)
+            keys = lease.take("keys", *says, domain, make=lambda: Keys(server.name))
+            fetched = lease.take("fetched", *says, server.keys, server.metadata, make=Fetched)
+
+            def making() -> Source:
+                return make_source(server, domain, fetched, metrics, ticker, loop)
+
+            source = lease.take("source", server, domain, make=making)
             after = math.ceil(server.retry_after)
 
             def make() -> Verifier:

@@ -24,7 +24,7 @@ class Ticker:
         self._handle: asyncio.TimerHandle | None = loop.call_later(RESOLUTION, self._tick)
 
     def add(self, sweep: Callable[[float], None]) -> None:
-        """Call `sweep(now)` on every tick from now on."""
+        """Call `sweep(now)` on every tick from now on; may be said from another thread than the loop's."""
         self._sweeps.append(sweep)
 
     def remove(self, sweep: Callable[[float], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import signal
@@ -133,6 +134,18 @@ def test_a_file_that_was_missing_is_noticed_when_it_comes(stack: Stack) -> None:
     stack.write("missing", "secret")
     assert eventually(lambda: stack.status() == 403)
     (stack.folder / "missing").unlink()
+
+
+def test_a_file_that_comes_to_a_folder_of_rules_is_in_force(stack: Stack) -> None:
+    """And one that goes is not: the folder is watched too."""
+    (stack.folder / "rules").mkdir()
+    stack.write("rules/nobody.yaml", json.dumps({"rules": NOBODY}))
+    stack.reload(stack.text([], rule_files=["rules"]))
+    assert stack.status() == 403
+    stack.write("rules/thing.yaml", json.dumps({"rules": [{"name": "thing", "path": "/thing", "scopes": ["read"]}]}))
+    assert eventually(lambda: stack.status() == 200)
+    (stack.folder / "rules" / "thing.yaml").unlink()
+    assert eventually(lambda: stack.status() == 403)
 
 
 def publish(folder: Path, version: str, text: str) -> None:

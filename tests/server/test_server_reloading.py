@@ -7,11 +7,13 @@ import logging
 import socket
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.clients import Client
 from harness.configs import RULES, TOKENS, authorization_server, config
+from harness.issuers import issuing
 from harness.planes import Plane, plane
 from harness.servers import Server, authorization, response, serving
 from harness.tunnels import ASK, SWITCH, read_until
@@ -68,6 +70,25 @@ def test_nothing_is_left_of_configurations_that_are_over(servers: tuple[Upstream
         assert names == {"rule 39", "_none"}
         tunnelling.socket.sendall(b"x")
     assert gc.isenabled()
+
+
+def test_what_a_server_published_outlasts_a_rotated_secret(servers: tuple[Upstream, Server], tmp_path: Path) -> None:
+    """Its keys and its metadata are at hand, though it is just then out of order."""
+    app, _ = servers
+    secret = tmp_path / "secret"
+    secret.write_text("old")
+    with issuing() as issuer:
+        client = {"client_id": "enforcer", "client_secret": {"file": str(secret)}}
+        settings = [{"issuer": issuer.url, "verify": "jwt_then_introspect", **client}]
+        text = config(app.url, 1, authorization_servers=settings)
+        with plane(text) as running:
+            for value in ("old", "new", "newer"):
+                secret.write_text(value)
+                running.swap(text)
+                with Client(running.port, token=issuer.jwt(scope="read", jti=value)) as asking:
+                    assert asking.ask("GET", "/thing").status == 200
+                issuer.statuses = dict.fromkeys(issuer.paths, "503 Service Unavailable")
+        assert set(issuer.paths.values()) == {1}
 
 
 def test_ten_thousand_rules_cost_the_loop_next_to_nothing(servers: tuple[Upstream, Server], running: Plane) -> None:

@@ -52,7 +52,7 @@ def asked(
     async def run() -> list[Answer | IntrospectionError]:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        source = make_source(server, Domain(server.issuer), metrics or IntrospectionMetrics(), ticker, loop)
+        source = make_source(server, Domain(server.issuer), {}, metrics or IntrospectionMetrics(), ticker, loop)
         results = [await ask(source, token) for token in tokens]
         source.close()
         ticker.stop()
@@ -139,7 +139,7 @@ def test_until_it_is_found_nothing_is_sent_and_then_all_is_well() -> None:
     async def run(issuer: Issuer) -> None:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        source = make_source(settings(issuer), Domain(issuer.url), metrics, ticker, loop)
+        source = make_source(settings(issuer), Domain(issuer.url), {}, metrics, ticker, loop)
         issuer.statuses[METADATA] = "503 Down"
         assert kinds([await ask(source, "good")]) == [IntrospectionFailure.UNAVAILABLE]
         began = time.monotonic()
@@ -310,7 +310,7 @@ def test_a_server_that_has_forgotten_our_token_gives_another() -> None:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
         server = settings(issuer, own_token=OwnTokenSettings())
-        source = make_source(server, Domain(issuer.url), IntrospectionMetrics(), ticker, loop)
+        source = make_source(server, Domain(issuer.url), {}, IntrospectionMetrics(), ticker, loop)
         assert kinds([await ask(source, "good")]) == ["joe"]
         issuer.accepts = lambda head, form: b"Bearer own1" not in head
         assert kinds([await ask(source, "good")]) == [IntrospectionFailure.REFUSED]
@@ -374,7 +374,7 @@ def test_a_closed_source_ends_its_work_and_not_that_of_others(changes: dict[str,
     async def run(issuer: Issuer) -> list[Answer | IntrospectionError]:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        source = make_source(settings(issuer, **changes), Domain(issuer.url), IntrospectionMetrics(), ticker, loop)
+        source = make_source(settings(issuer, **changes), Domain(issuer.url), {}, IntrospectionMetrics(), ticker, loop)
         first = loop.create_task(ask(source, "slow"))
         assert await loop.run_in_executor(None, reached.wait, 10)
         source.close()
