@@ -49,6 +49,7 @@ _CONSTANTS = {
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,99})")
 _NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,99})?(?:[eE][-+]?[0-9]{1,3})?")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2 §5.1
+_PIECE = 65536  # characters that are looked at in one go
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -266,7 +267,9 @@ def _decode(file: str, data: bytes) -> str:
         before = data[: error.start].decode("utf-8")
         problem = f"the byte 0x{data[error.start]:02X} is not UTF-8"
     else:
-        found = _UNPRINTABLE.search(text)
+        # In pieces: each holds the interpreter until it is done, and a megabyte would for 3 ms of a reload.
+        pieces = range(0, len(text), _PIECE)
+        found = next(filter(None, (_UNPRINTABLE.search(text, at, at + _PIECE) for at in pieces)), None)
         if found is None:
             return text.removeprefix("\ufeff")
         before = text[: found.start()]

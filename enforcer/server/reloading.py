@@ -85,7 +85,7 @@ class Reloader:
         self._reading = False
         self._ended: list[tuple[Lease, list[object]]] = []
         self._unneeded: list[object] = []
-        self._bound = loaded.config
+        self._bound = _addresses(loaded.config)
         self._watcher.expected = loaded.files
         self.current = self._make(loaded)
         telemetry.loaded(loaded.hash)
@@ -191,10 +191,8 @@ class Reloader:
             )
         if config.mode == "report":
             _log.warning("mode: report: what no rule is for is forwarded")
-        for setting, bound, wanted in (
-            ("listener.address", self._bound.listener.address, config.listener.address),
-            ("admin.address", self._bound.admin.address, config.admin.address),
-        ):
+        for setting, wanted in _addresses(config).items():
+            bound = self._bound[setting]
             if wanted != bound:
                 _log.warning("%s: %s is used from the next start on; until then it is %s", setting, wanted, bound)
 
@@ -217,6 +215,11 @@ class Reloader:
             large.clear()
         if unneeded:
             self._background.let_go(unneeded)
+
+
+def _addresses(config: Config) -> dict[str, str]:
+    """Return the settings that count at a start alone."""
+    return {"listener.address": config.listener.address, "admin.address": config.admin.address}
 
 
 def _tell(why: Exception) -> None:

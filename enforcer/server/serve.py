@@ -42,7 +42,9 @@ def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override
     admit(loaded.config)
     gateway_sockets = bind(loaded.config.listener.address, f"listener.address in {path}")
     admin_sockets = bind(loaded.config.admin.address, f"admin.address in {path}")
-    uvloop.run(_serve(Origin(path, environment, overrides), loaded, gateway_sockets, admin_sockets))
+    serving = _serve(Origin(path, environment, overrides), loaded, gateway_sockets, admin_sockets)
+    del loaded  # else it would be there as long as the process, whatever takes its place
+    uvloop.run(serving)
 
 
 async def _serve(
@@ -52,6 +54,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     ticker = Ticker(loop)
     reloader = Reloader(origin, loaded, telemetry, ticker, loop)
+    del loaded
     gateway = Gateway(reloader.current.snapshot, telemetry, ticker, reloader.current.tls)
     front = Side(
         uvicorn.Config(
@@ -103,7 +106,7 @@ async def _serve(
     running = asyncio.create_task(front.serve(gateway_sockets), name="gateway")
     await front.listening.wait()
     telemetry.ready = not telemetry.draining
-    urls = ",".join(app.url for app in upstreams(loaded.config).values())
+    urls = ",".join(app.url for app in upstreams(reloader.current.config).values())
     _log.info("serving %s on %s, admin on %s", urls, name_of(gateway_sockets), name_of(admin_sockets))
     reloader.announce()
     reloading = asyncio.create_task(reloader.run(gateway), name="reload")

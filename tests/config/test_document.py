@@ -72,6 +72,14 @@ def test_a_column_counts_characters_not_bytes() -> None:
     assert parse("file", "größe: {ä: x}".encode()).place(("größe", "ä")) == (1, 12)
 
 
+@pytest.mark.parametrize("lines", [0, 10_000, 100_000])
+def test_a_character_that_cannot_stand_in_yaml_is_found_wherever_it_is(lines: int) -> None:
+    """In a large file too."""
+    with pytest.raises(ConfigError) as refused:
+        parse("file", b"# a comment\n" * lines + b"key: \x07\n" + b"# a comment\n" * lines)
+    assert str(refused.value) == f"file:{lines + 1}:6: the character U+0007 cannot stand in YAML"
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_key() -> None:
     """Some editors begin a file with one."""
     assert parse("file", b"\xef\xbb\xbfkey: x").values == {"key": "x"}
