@@ -25,7 +25,11 @@ PURE = (
     *("policy.trial", "policy.explain", "policy.wording", "policy.cases", "policy.junit", "policy.lint"),
     *("policy.journal", "policy.hindsight", "policy.places", "policy.learn", "policy.writing", "policy.openapi"),
     *("proxy.settings", "proxy.forwarding", "proxy.refusals", "proxy.request"),
-    *("kubernetes.sidecar",),
+    *("kubernetes.changes", "kubernetes.scalars", "kubernetes.emitting", "kubernetes.documents"),
+    *("kubernetes.rewriting", "kubernetes.streams", "kubernetes.settings", "kubernetes.selectors"),
+    *("kubernetes.sidecar", "kubernetes.workloads", "kubernetes.ports", "kubernetes.probes", "kubernetes.status"),
+    *("kubernetes.pods", "kubernetes.undo", "kubernetes.services", "kubernetes.networkpolicies", "kubernetes.scaling"),
+    *("kubernetes.advice", "kubernetes.report", "kubernetes.manifests", "kubernetes.injecting"),
 )
 """What decides: no event loop, socket, clock, environment or logger."""
 

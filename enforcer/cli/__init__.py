@@ -12,10 +12,12 @@ _COMMANDS = {
     "doctor": "Try the servers of a configuration, and say what is wrong.",
     "explain": "Tell how a request is decided, and why.",
     "import-openapi": "Propose rules from an OpenAPI document, or compare.",
+    "inject": "Put the enforcer into Kubernetes manifests, beside the app.",
     "learn": "Propose rules from a decision log.",
     "run": "Serve by a configuration.",
     "schema": "Print the configuration's JSON Schema, for editors.",
     "test": "Run tests of a policy.",
+    "uninject": "Take the enforcer out of Kubernetes manifests again.",
     "why": "Ask a running enforcer why it refused a request.",
 }
 

@@ -18,6 +18,9 @@ INJECTED_BY: Final = f"{PREFIX}injected-by"
 POLICY_CHECKSUM: Final = f"{PREFIX}policy-checksum"
 """Annotation with the SHA-256 of the policy that was at hand."""
 
+WRITTEN: Final = frozenset({STATUS, INJECTED_BY, POLICY_CHECKSUM})
+"""Annotations that are ours to write, and nobody else's."""
+
 IMAGE: Final = "token-enforcer"
 """The image's repository; its tag is the package's version."""
 
@@ -43,5 +46,12 @@ CREDENTIALS_VOLUME: Final = "enforcer-credentials"
 TOKEN_VOLUME: Final = "enforcer-token"  # noqa: S105 - a volume
 TEMPORARY_VOLUME: Final = "enforcer-tmp"
 
+OURS: Final = frozenset(
+    {CONTAINER, REDIRECT, POLICY_VOLUME, CREDENTIALS_VOLUME, TOKEN_VOLUME, TEMPORARY_VOLUME},
+)
+"""Names of all containers and volumes that a pod is given."""
+
 PROBES: Final = "ENFORCER_PROBES"
 """Environment variable with the probes of others that the enforcer executes, as JSON."""
+APP_METRICS: Final = "ENFORCER_APP_METRICS"
+"""Environment variable with the URL of the app's own metrics, which the admin side passes on at `/app-metrics`."""

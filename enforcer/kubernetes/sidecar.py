@@ -73,15 +73,16 @@ class Sidecar:
     resources: Resources = field(default_factory=Resources)
     log_level: str | None = None
     log_format: str | None = None
-    drain_seconds: int = 30
+    drain_seconds: int = 20
     """How long running requests may take after SIGTERM."""
     wait_before_exit_seconds: int = 5
-    """How long the app, and a classic sidecar, are still served after the pod began to end: until no Service leads
-    there any more. 0 leaves it out."""
+    """How long clients are still served after the pod began to end: until no Service leads there any more."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """More for `--set`: the dotted path of a setting, and its value as YAML on one line."""
     probes: str | None = None
     """JSON of the probes that the enforcer executes for the kubelet."""
+    app_metrics: str | None = None
+    """URL of the app's own metrics, where the admin side passes them on."""
     service_account_token: ServiceAccountToken | None = None
 
 
@@ -104,9 +105,6 @@ def container(sidecar: Sidecar) -> Object:
     }
     if sidecar.native:
         written["restartPolicy"] = "Always"
-    elif sidecar.wait_before_exit_seconds:
-        # A classic sidecar gets SIGTERM when the app does. A native one gets it after the app has ended.
-        written["lifecycle"] = {"preStop": {"sleep": {"seconds": sidecar.wait_before_exit_seconds}}}
     return written
 
 
@@ -164,7 +162,7 @@ def pod_annotations(app: str, policy_checksum: str | None = None) -> dict[str, s
 
 def listener(sidecar: Sidecar) -> str:
     """Return where it listens: on the app's port of the pod's addresses, else on its own of all."""
-    return f"$(POD_IPS):{sidecar.app_port}" if sidecar.mode is Mode.LOOPBACK else f":{sidecar.listen_port}"
+    return f"[$(POD_IPS)]:{sidecar.app_port}" if sidecar.mode is Mode.LOOPBACK else f":{sidecar.listen_port}"
 
 
 def _arguments(sidecar: Sidecar) -> list[str]:
@@ -175,6 +173,8 @@ def _arguments(sidecar: Sidecar) -> list[str]:
     if sidecar.log_format is not None:
         settings["log.format"] = sidecar.log_format
     settings |= {
+        # Also where it is native, and should get SIGTERM after the app has ended: it is right in any order.
+        "timeouts.shutdown_delay": f"{sidecar.wait_before_exit_seconds}s",
         "timeouts.drain": f"{sidecar.drain_seconds}s",
         "listener.address": listener(sidecar),
         "admin.address": f":{sidecar.admin_port}",
@@ -185,8 +185,8 @@ def _arguments(sidecar: Sidecar) -> list[str]:
 
 
 def _literal(text: str) -> str:
-    # Kubernetes puts the environment variable X in for $(X) in arguments, and writes $(X) for $$(X).
-    return text.replace("$(", "$$(")
+    # In arguments and environment variables Kubernetes puts the variable X in for $(X), and $ for $$.
+    return text.replace("$", "$$")
 
 
 def _environment(sidecar: Sidecar) -> list[Object]:
@@ -197,8 +197,8 @@ def _environment(sidecar: Sidecar) -> list[Object]:
     if sidecar.mode is Mode.LOOPBACK:
         # All of them, since the app on 127.0.0.1 leaves those of both IP families to the enforcer.
         written.append({"name": "POD_IPS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}}})
-    if sidecar.probes is not None:
-        written.append({"name": names.PROBES, "value": sidecar.probes})
+    more = {names.PROBES: sidecar.probes, names.APP_METRICS: sidecar.app_metrics}
+    written.extend({"name": name, "value": _literal(value)} for name, value in more.items() if value is not None)
     return written
 
 

@@ -103,12 +103,13 @@ def values(made: Sidecar) -> list[str]:
 
 @pytest.mark.parametrize(
     ("mode", "listener"),
-    [(Mode.PORT, ":15080"), (Mode.LOOPBACK, "$(POD_IPS):8080"), (Mode.TRANSPARENT, ":15080")],
+    [(Mode.PORT, ":15080"), (Mode.LOOPBACK, "[$(POD_IPS)]:8080"), (Mode.TRANSPARENT, ":15080")],
 )
 def test_it_is_told_where_to_listen_and_where_the_app_is(mode: Mode, listener: str) -> None:
     """So that one policy serves in every mode."""
     assert values(sidecar(mode)) == [
-        "timeouts.drain=30s",
+        "timeouts.shutdown_delay=5s",
+        "timeouts.drain=20s",
         f"listener.address={listener}",
         "admin.address=:15081",
         "upstream.url=http://127.0.0.1:8080",
@@ -124,7 +125,7 @@ def test_nothing_else_can_say_where_it_listens() -> None:
 
 def test_a_setting_is_not_taken_for_a_variable() -> None:
     """Kubernetes would put the variable's value there."""
-    assert "challenge.realm=$$(POD_IPS)" in values(sidecar(settings={"challenge.realm": "$(POD_IPS)"}))
+    assert "challenge.realm=$$(POD_IPS) $$$$5" in values(sidecar(settings={"challenge.realm": "$(POD_IPS) $$5"}))
 
 
 def test_the_addresses_of_the_pod_are_there_where_they_are_used() -> None:
@@ -162,14 +163,10 @@ def test_the_probes_have_meanings_of_their_own() -> None:
     }
 
 
-def test_only_a_classic_one_waits_before_it_ends() -> None:
-    """A native one ends after the app, which waits."""
-    assert "lifecycle" not in container(sidecar())
-    assert container(sidecar())["restartPolicy"] == "Always"
-    classic = container(sidecar(native=False))
-    assert classic["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
-    assert "restartPolicy" not in classic
-    assert "lifecycle" not in container(sidecar(native=False, wait_before_exit_seconds=0))
+def test_a_native_one_stays_and_a_classic_one_is_a_container_as_others() -> None:
+    """There is no other difference."""
+    native, classic = container(sidecar()), container(sidecar(native=False))
+    assert native == {**classic, "restartPolicy": "Always"}
 
 
 def test_policy_and_credentials_are_folders() -> None:

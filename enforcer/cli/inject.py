@@ -1,0 +1,193 @@
+"""`enforcer inject`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from enforcer.cli.inputs import inputs_options, read_inputs
+from enforcer.cli.manifests import MISSING, REFUSED, ManifestCommand, fail, output_options, report, write
+from enforcer.cli.policyfile import read_policy
+from enforcer.errors import ConfigError
+from enforcer.kubernetes import names
+from enforcer.kubernetes.documents import ManifestError
+from enforcer.kubernetes.injecting import check_all, inject_all, prepare_all
+from enforcer.kubernetes.manifests import Options
+from enforcer.kubernetes.pods import Version
+from enforcer.kubernetes.report import Result
+from enforcer.kubernetes.selectors import parse_selector
+from enforcer.kubernetes.settings import (
+    OPTIONS,
+    Settings,
+    SettingsError,
+    with_annotations,
+    with_options,
+    with_values,
+)
+from enforcer.kubernetes.streams import Stream, StreamError
+
+_BY: Final = "enforcer-inject"
+_VERSION: Final = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(?:[.+-].*)?")
+
+
+class _Read(click.ParamType[Any]):
+    """A value that a function reads, which raises ValueError."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self.name = name
+        self._read = read
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        try:
+            return self._read(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(f"{error}, found {value}", parameter, context)
+
+
+def _version(text: str) -> Version:
+    found = _VERSION.fullmatch(text)
+    if found is None:
+        raise ValueError("expected a version of Kubernetes, such as 1.33")
+    return int(found[1]), int(found[2])
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise ValueError("expected NAME=VALUE")
+    return name, value
+
+
+_PAIR: Final = _Read("NAME=VALUE", _pair)
+
+
+@click.command(name="inject", cls=ManifestCommand)
+@inputs_options
+@output_options
+@click.option(
+    "--mode",
+    metavar="MODE",
+    help="How requests come to the enforcer: port, by the name of the app's port (the default); loopback, on the app's "
+    "port, with the app on 127.0.0.1; transparent, by the pod's network, which takes a privileged init container.",
+)
+@click.option("--port", metavar="PORT", help="The app's port, by name or number, if it has several.")
+@click.option("--container", metavar="NAME", help="The app's container, if there are several.")
+@click.option("--listen-port", metavar="PORT", help=f"The enforcer's own port ({names.LISTEN_PORT} unless said).")
+@click.option("--app-env", type=_PAIR, multiple=True, help="Set for the app in mode loopback: HOST=127.0.0.1.")
+@click.option("--app-arg", multiple=True, help="Added to the app's arguments in mode loopback: --host=127.0.0.1.")
+@click.option("--policy", type=click.Path(path_type=Path), help="A policy that a ConfigMap is made of.")
+@click.option(
+    "--policy-configmap",
+    metavar="NAME[/KEY]",
+    help=f"The ConfigMap with the policy (WORKLOAD-enforcer/{names.POLICY_KEY} unless said).",
+)
+@click.option(
+    "--credentials-secret",
+    metavar="NAME",
+    help=f"The Secret with {names.CLIENT_ID_KEY} and {names.CLIENT_SECRET_KEY} (WORKLOAD-enforcer unless said).",
+)
+@click.option("--image", metavar="IMAGE", help=f"The enforcer's image ({names.IMAGE}:VERSION unless said).")
+@click.option(
+    "--native-sidecar",
+    metavar="WHETHER",
+    help="Whether it is an init container that stays: true, false or auto, as Kubernetes and the Services allow it.",
+)
+@click.option(
+    "--kube-version",
+    type=_Read("VERSION", _version),
+    default="1.29",
+    show_default=True,
+    help="The oldest Kubernetes that it is for.",
+)
+@click.option(
+    "--network-policy/--no-network-policy",
+    default=None,
+    help="Whether a NetworkPolicy closes the way around the enforcer (in mode port, unless said).",
+)
+@click.option("--prepare", is_flag=True, help="Name the port, and have Services use the name: the first of two steps.")
+@click.option("--force-service", is_flag=True, help="Change Services that use the port's number, with an outage.")
+@click.option("--fix-hpa", is_flag=True, help="Have autoscalers look at the app's container alone.")
+@click.option(
+    "--scrape",
+    type=click.Choice(["warn", "passthrough"]),
+    default="warn",
+    show_default=True,
+    help="What is done where Prometheus fetches from the protected port: passthrough leads it to the admin port.",
+)
+@click.option("--set", "values", type=_PAIR, multiple=True, help="A value of the chart's sidecar: logLevel=debug.")
+@click.option("-l", "--selector", type=_Read("SELECTOR", parse_selector), help="Only workloads with these labels.")
+@click.option("--skip-kind", "skipped", multiple=True, metavar="KIND", help="Leave these as they are: DaemonSet.")
+@click.option("--check", is_flag=True, help="Write nothing, and end with 3 if a workload is not injected.")
+@click.option("--strict", is_flag=True, help="Take warnings for refusals.")
+def command(
+    stdin: str | None, filenames: Sequence[str], recursive: bool, form: str | None, quiet: bool, **said: Any
+) -> None:
+    """Put the enforcer beside the app, into each workload of manifests, and write these to standard output.
+
+    Only what has to change does; the rest stays as it is, comments and all. What was done with each object goes to
+    standard error. Annotations of the pods' template (enforcer.dev/mode and others) say otherwise for one workload.
+
+    Exit codes: 0 fine, 1 wrong use, or what cannot be read, 2 something cannot be injected, 3 --check found something
+    that is not.
+
+    \b
+    Examples:
+      enforcer inject -f deployment.yaml --policy config.yaml | kubectl apply -f -
+      kubectl get deployment,service country-app -o yaml | enforcer inject - | kubectl apply -f -
+      enforcer inject -f k8s/ -R --policy config.yaml --mode loopback --app-env HOST=127.0.0.1
+      enforcer inject -f rendered.yaml --check
+      helm install app ./app --post-renderer enforcer --post-renderer-args inject,-
+    """
+    try:
+        stream = Stream(read_inputs(stdin, filenames, recursive))
+        options = _options(said, stream.function_config())
+    except (ManifestError, SettingsError, ConfigError) as error:
+        fail(error)
+    act = check_all if said["check"] else prepare_all if said["prepare"] else inject_all
+    outcome = act(stream.objects, options)
+    refused = outcome.has(Result.REFUSED) or (said["strict"] and outcome.has(Result.WARNING))
+    if not refused and not said["check"]:
+        try:
+            write(stream, outcome, form)
+        except StreamError as error:
+            fail(error)
+    report(outcome, quiet)
+    sys.exit(REFUSED if refused else MISSING if outcome.has(Result.MISSING) else 0)
+
+
+def _options(said: Mapping[str, Any], config: Mapping[str, Any]) -> Options:
+    """Return what is wanted; raises SettingsError and ConfigError."""
+    package = version("token-enforcer")
+    settings = with_values(Settings(image=f"{names.IMAGE}:{package}"), dict(said["values"]))
+    # What a KRM function is configured by is called as the annotations are.
+    settings = with_annotations(settings, {f"{names.PREFIX}{name}": value for name, value in config.items()})
+    options = {name: said[name.replace("-", "_")] for name in OPTIONS}
+    settings = with_options(settings, {name: value for name, value in options.items() if value is not None})
+    settings = replace(
+        settings,
+        network_policy=said["network_policy"],
+        app_env=dict(said["app_env"]),
+        app_args=said["app_arg"],
+        scrape_passthrough=said["scrape"] == "passthrough",
+    )
+    policy = None
+    if said["policy"] is not None:
+        policy, settings = read_policy(said["policy"], settings)
+    return Options(
+        settings=settings,
+        version=said["kube_version"],
+        package=package,
+        by=_BY,
+        policy=policy,
+        force_service=said["force_service"],
+        fix_hpa=said["fix_hpa"],
+        selector=said["selector"] or {},
+        skipped_kinds=frozenset(kind.lower() for kind in said["skipped"]),
+    )

@@ -1,0 +1,35 @@
+"""`enforcer uninject`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from enforcer.cli.inputs import inputs_options, read_inputs
+from enforcer.cli.manifests import ManifestCommand, fail, output_options, report, write
+from enforcer.kubernetes.documents import ManifestError
+from enforcer.kubernetes.manifests import uninject_all
+from enforcer.kubernetes.streams import Stream, StreamError
+
+
+@click.command(name="uninject", cls=ManifestCommand)
+@inputs_options
+@output_options
+def command(stdin: str | None, filenames: Sequence[str], recursive: bool, form: str | None, quiet: bool) -> None:
+    """Take the sidecar out of manifests that `enforcer inject` has put it into, and write them as they were before.
+
+    Exit codes: 0 fine, 1 wrong use, or manifests that cannot be read.
+
+    \b
+    Examples:
+      enforcer uninject -f injected.yaml | kubectl apply -f -
+      kubectl get deployment,service country-app -o yaml | enforcer uninject - | kubectl apply -f -
+    """
+    try:
+        stream = Stream(read_inputs(stdin, filenames, recursive))
+        outcome = uninject_all(stream.objects)
+        write(stream, outcome, form)
+    except (ManifestError, StreamError) as error:
+        fail(error)
+    report(outcome, quiet)

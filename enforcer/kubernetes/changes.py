@@ -1,0 +1,173 @@
+"""What differs between two values of JSON, as a list of changes that lead from one to the other.
+
+1. A change's path holds when all changes before it were made.
+2. Members of a list are taken for the same by their `name`, so that what goes in before the first is one addition.
+3. An added member of a mapping says after which other it stands; JSON does not care, but people do.
+4. A mapping that stands under another key in the same place has moved: what is within it is changed there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any, Literal
+
+Step = str | int
+Path = tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One of them; `after` is the member of the same mapping that an added one follows, None where it is the first.
+
+    The value of a `move` is the new key, in the same mapping.
+    """
+
+    op: Literal["add", "remove", "replace", "move"]
+    path: Path
+    value: Any = None
+    after: str | None = None
+
+
+class PatchError(ValueError):
+    """A JSON patch that cannot be applied."""
+
+
+def changes(old: Any, new: Any, path: Path = ()) -> Iterator[Change]:
+    """Give what makes `new` of `old`; nothing where they are equal."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        yield from _of_mappings(old, new, path)
+    elif isinstance(old, list) and isinstance(new, list):
+        yield from _of_lists(old, new, path)
+    elif old != new or type(old) is not type(new):
+        yield Change("replace", path, new)
+
+
+def _of_mappings(old: dict[str, Any], new: dict[str, Any], path: Path) -> Iterator[Change]:
+    moved = {key: former for former, key in zip(old, new, strict=False) if _has_moved(old, new, former, key)}
+    before = None
+    for key, value in new.items():
+        if key in moved:
+            yield Change("move", (*path, moved[key]), key)
+            yield from changes(old[moved[key]], value, (*path, key))
+        elif key in old:
+            yield from changes(old[key], value, (*path, key))
+        else:
+            yield Change("add", (*path, key), value, before)
+        before = key
+    # Last, so that a mapping is never empty in between.
+    for key in old:
+        if key not in new and key not in moved.values():
+            yield Change("remove", (*path, key))
+
+
+def _has_moved(old: dict[str, Any], new: dict[str, Any], former: str, key: str) -> bool:
+    return former not in new and key not in old and isinstance(old[former], dict) and isinstance(new[key], dict)
+
+
+def _of_lists(old: list[Any], new: list[Any], path: Path) -> Iterator[Change]:
+    steps = SequenceMatcher(None, [_identity(item) for item in old], [_identity(item) for item in new], autojunk=False)
+    # From the end, so that what comes before keeps its place.
+    for _, begin, end, new_begin, new_end in reversed(steps.get_opcodes()):
+        common = min(end - begin, new_end - new_begin)
+        for at in range(new_end - 1, new_begin + common - 1, -1):
+            yield Change("add", (*path, begin + common), new[at])
+        for at in range(end - 1, begin + common - 1, -1):
+            yield Change("remove", (*path, at))
+        for at in range(common):
+            yield from changes(old[begin + at], new[new_begin + at], (*path, begin + at))
+
+
+def _identity(item: Any) -> str:
+    named = item.get("name") if isinstance(item, dict) else None
+    return named if isinstance(named, str) else json.dumps(item, sort_keys=True)
+
+
+def as_json_patch(made: Iterable[Change]) -> list[dict[str, Any]]:
+    """Write changes as a JSON patch (RFC 6902)."""
+    patch: list[dict[str, Any]] = []
+    for change in made:
+        match change.op:
+            case "move":
+                to = (*change.path[:-1], change.value)
+                patch.append({"op": "move", "from": _pointer(change.path), "path": _pointer(to)})
+            case "remove":
+                patch.append({"op": "remove", "path": _pointer(change.path)})
+            case _:
+                patch.append({"op": change.op, "path": _pointer(change.path), "value": change.value})
+    return patch
+
+
+def _pointer(path: Path) -> str:
+    # RFC 6901 §3
+    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
+
+
+def patched(value: Any, patch: Iterable[Mapping[str, Any]]) -> Any:
+    """Apply a JSON patch (RFC 6902, without `move` and `copy`) to a copy; raises PatchError."""
+    result = {"": deepcopy(value)}
+    for operation in patch:
+        match operation:
+            case {"op": "add" | "remove" | "replace" | "test" as op, "path": str(pointer)} if _is_whole(operation):
+                _apply(op, ["", *_steps(pointer)], operation, result)
+            case _:
+                raise PatchError('expected {"op": "add", "remove", "replace" or "test", "path": …, "value": …}')
+    return result[""]
+
+
+def _is_whole(operation: Mapping[str, Any]) -> bool:
+    return operation["op"] == "remove" or "value" in operation
+
+
+def _steps(pointer: str) -> list[str]:
+    if pointer and not pointer.startswith("/"):
+        raise PatchError(f'expected a path that begins with /, found "{pointer}"')
+    # RFC 6901 §4: ~1 first, so that ~01 becomes ~1.
+    return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
+
+
+def _apply(op: str, steps: Sequence[str], operation: Mapping[str, Any], whole: Any) -> None:
+    parent = whole
+    for step in steps[:-1]:
+        parent = parent[_found(parent, step, operation)]
+    apply: Callable[[Any, str, Mapping[str, Any]], None] = {
+        "add": _add,
+        "remove": _remove,
+        "replace": _replace,
+        "test": _test,
+    }[op]
+    apply(parent, steps[-1], operation)
+
+
+def _found(parent: Any, step: str, operation: Mapping[str, Any]) -> str | int:
+    """Return the key or the index of a member that is there."""
+    if isinstance(parent, dict) and step in parent:
+        return step
+    if isinstance(parent, list) and step.isdecimal() and int(step) < len(parent):
+        return int(step)
+    raise PatchError(f'nothing is at "{operation["path"]}"')
+
+
+def _add(parent: Any, step: str, operation: Mapping[str, Any]) -> None:
+    if isinstance(parent, dict):
+        parent[step] = operation["value"]
+    elif isinstance(parent, list) and (step == "-" or (step.isdecimal() and int(step) <= len(parent))):
+        parent.insert(len(parent) if step == "-" else int(step), operation["value"])
+    else:
+        raise PatchError(f'nothing can be added at "{operation["path"]}"')
+
+
+def _remove(parent: Any, step: str, operation: Mapping[str, Any]) -> None:
+    del parent[_found(parent, step, operation)]
+
+
+def _replace(parent: Any, step: str, operation: Mapping[str, Any]) -> None:
+    parent[_found(parent, step, operation)] = operation["value"]
+
+
+def _test(parent: Any, step: str, operation: Mapping[str, Any]) -> None:
+    if parent[_found(parent, step, operation)] != operation["value"]:
+        raise PatchError(f'"{operation["path"]}" is not what the test says')

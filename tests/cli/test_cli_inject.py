@@ -1,0 +1,253 @@
+"""`enforcer inject` and `uninject`, as a user meets them; whole runs are in tests/kubernetes/golden."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from harness.certificates import Authority
+from harness.manifests import container, deployment, find, service, written
+
+from enforcer.cli import main
+
+POLICY = """\
+authorization_servers:
+  - introspection_endpoint: https://auth.example.org/introspect
+    client_id: {env: ENFORCER_CLIENT_ID}
+    client_secret: {file: /etc/enforcer-credentials/client-secret}
+    tls: {ca: ca.pem}
+rules:
+  - {name: all, path: /**, authenticated: true}
+"""
+TEXT = written([deployment(), service()], "indented")
+
+
+def enforcer(*arguments: str, text: str | None = TEXT) -> Result:
+    """Run a command on manifests."""
+    return CliRunner().invoke(main, arguments, input=text, prog_name="enforcer")
+
+
+def things(text: str) -> list[Any]:
+    return [*yaml.safe_load_all(text)]
+
+
+@pytest.mark.parametrize("arguments", [["-"], ["-f", "-"], ["-", "-o", "yaml"]])
+def test_standard_input_is_read(arguments: list[str]) -> None:
+    """And goes back by the other command."""
+    ended = enforcer("inject", *arguments)
+    assert ended.exit_code == 0
+    assert [one["kind"] for one in things(ended.stdout)] == ["Deployment", "Service", "NetworkPolicy"]
+    assert enforcer("uninject", *arguments, text=ended.stdout).stdout == TEXT
+
+
+def test_files_and_folders_are_read_in_their_order(tmp_path: Path) -> None:
+    """Folders within folders where that is asked for, and nothing that is no manifest."""
+    for name in ("b.yaml", "a.yml", "inner/c.json", "notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": path.stem}}))
+    flat = enforcer("inject", "-f", str(tmp_path))
+    deep = enforcer("inject", "-R", "-f", str(tmp_path), "-f", str(tmp_path / "b.yaml"))
+    assert [item["metadata"]["name"] for item in json.loads(flat.stdout)["items"]] == ["a", "b"]
+    assert [item["metadata"]["name"] for item in json.loads(deep.stdout)["items"]] == ["a", "b", "c", "b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ([], "name what to read"),
+        (["-f", "https://example.org/app.yaml"], "a URL is not read here"),
+        (["-f", "nowhere.yaml"], "nowhere.yaml: cannot be read: No such file or directory"),
+        (["-f", "."], "there is no manifest (.yaml, .yml, .json) in this folder"),
+        (["-f", "/dev/zero"], "is larger than"),
+        (["-", "--mode", "sidecar"], "--mode: expected port, loopback, transparent"),
+        (["-", "--port", "0"], "--port: expected a whole number from 1 to 65535"),
+        (["-", "--kube-version", "latest"], "expected a version of Kubernetes, such as 1.33, found latest"),
+        (["-", "--set", "logLevel"], "expected NAME=VALUE, found logLevel"),
+        (["-", "--set", "x=1"], "x is unknown"),
+        (["-", "--selector", "a=b c"], "expected a selector such as"),
+        (["-", "--app-env", "=x"], "expected NAME=VALUE"),
+        (["-", "--policy", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["-", "--output", "table"], "'table' is not one of"),
+        (["--nothing"], "No such option"),
+    ],
+)
+def test_wrong_use_ends_with_1(arguments: list[str], why: str, monkeypatch: Any, tmp_path: Path) -> None:
+    """2 says something of the manifests; nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    ended = enforcer("inject", *arguments)
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert why in " ".join(ended.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("a: [\n", "standard input:2:1: not YAML"), ("a: 1\na: 2\n", 'standard input:2:1: not YAML: the key "a" stands')],
+)
+@pytest.mark.parametrize("command", ["inject", "uninject"])
+def test_what_is_no_manifest_ends_with_1(command: str, text: str, why: str) -> None:
+    """With its line."""
+    ended = enforcer(command, "-", text=text)
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(why)
+
+
+def test_bytes_that_are_no_text_end_with_1(tmp_path: Path) -> None:
+    """Told by their place."""
+    path = tmp_path / "a.yaml"
+    path.write_bytes(b"a: \xff\n")
+    ended = enforcer("inject", "-f", str(path))
+    assert (ended.exit_code, ended.stderr) == (1, f"{path}: the byte 0xFF at 3 is not UTF-8\n")
+
+
+def test_anchors_where_something_changes_are_told() -> None:
+    """With a way out that works."""
+    labels = "labels:\n        app: app"
+    assert labels in TEXT
+    anchored = TEXT.replace(labels, "labels: &labels\n        app: app\n      annotations: *labels")
+    ended = enforcer("inject", "-", text=anchored)
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("standard input:1: is written in a way that cannot be changed in place")
+    made = json.loads(enforcer("inject", "-", "-o", "json", text=anchored).stdout)["items"][0]
+    assert "enforcer.dev/injected" in made["spec"]["template"]["metadata"]["labels"]
+    assert "enforcer.dev/injected" not in made["spec"]["template"]["metadata"]["annotations"]
+
+
+def test_what_cannot_be_injected_ends_with_2_and_writes_nothing() -> None:
+    """So that nothing is applied that is half protected."""
+    ended = enforcer("inject", "-", text=TEXT + "---\n" + written([deployment(hostNetwork=True, name="b")], "indented"))
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert "deployment/b" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [(TEXT, 3), (enforcer("inject", "-").stdout, 0), (written([service()], "indented"), 0)]
+)
+def test_the_check_ends_with_3_where_something_is_missing(text: str, code: int) -> None:
+    """And writes nothing but its report."""
+    ended = enforcer("inject", "-", "--check", text=text)
+    assert (ended.exit_code, ended.stdout) == (code, "")
+    assert ended.stderr
+
+
+def test_strict_takes_warnings_for_refusals() -> None:
+    """Such as a port that is not protected."""
+    text = written([deployment(container("app", {"containerPort": 8080}, {"containerPort": 1}))], "indented")
+    assert enforcer("inject", "-", "--port", "8080", text=text).exit_code == 0
+    ended = enforcer("inject", "-", "--port", "8080", "--strict", text=text)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+
+
+def test_quiet_reports_what_matters() -> None:
+    """Nothing where all is well."""
+    assert enforcer("inject", "-", "-q").stderr == ""
+    assert "warning" in enforcer("inject", "-", "-q", "--no-network-policy").stderr
+
+
+@pytest.mark.parametrize(
+    ("form", "begins"), [("json", "{\n"), ("patch", "patches:\n  - target:\n"), ("diff", "--- before\n+++ after\n@@")]
+)
+def test_the_outcome_is_written_as_asked_for(form: str, begins: str) -> None:
+    """As JSON, for a kustomization, or to look at."""
+    assert enforcer("inject", "-", "-o", form).stdout.startswith(begins)
+
+
+def test_json_stays_json() -> None:
+    """Whatever kubectl was asked for."""
+    text = written([{"apiVersion": "v1", "kind": "List", "items": [deployment(), service()]}], "JSON")
+    ended = enforcer("inject", "-", text=text)
+    assert [item["kind"] for item in json.loads(ended.stdout)["items"]] == ["Deployment", "Service", "NetworkPolicy"]
+    assert enforcer("uninject", "-", text=ended.stdout).stdout == text
+
+
+def test_options_are_heard() -> None:
+    """Each of them."""
+    arguments = [
+        *("--mode", "loopback", "--container", "app", "--port", "http", "--image", "e:2", "--native-sidecar", "true"),
+        *("--policy-configmap", "rules/p.yaml", "--credentials-secret", "client", "--app-env", "HOST=127.0.0.1"),
+        *("--app-arg=--local", "--set", "adminPort=9000", "--set", "runAsUser=null", "--network-policy"),
+    ]
+    one, *_, policy = things(enforcer("inject", "-", *arguments).stdout)
+    spec = one["spec"]["template"]["spec"]
+    (sidecar,) = spec["initContainers"]
+    assert (sidecar["image"], sidecar["args"][1]) == ("e:2", "/etc/enforcer/p.yaml")
+    assert "runAsUser" not in sidecar["securityContext"]
+    assert [volume["name"] for volume in spec["volumes"][:2]] == ["enforcer-policy", "enforcer-credentials"]
+    assert spec["volumes"][0]["configMap"]["name"] == "rules"
+    assert spec["volumes"][1]["secret"]["secretName"] == "client"
+    assert spec["containers"][0]["env"] == [{"name": "HOST", "value": "127.0.0.1"}]
+    assert spec["containers"][0]["args"] == ["--local"]
+    assert policy["spec"]["ingress"][0]["ports"][0]["port"] == 8080
+    assert policy["spec"]["ingress"][1]["ports"][0]["port"] == 9000
+    other = things(enforcer("inject", "-", "--listen-port", "9001").stdout)[0]
+    assert other["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"] == 9001
+
+
+def test_a_policy_goes_into_a_config_map_with_what_is_beside_it(tmp_path: Path, certificate: str) -> None:
+    """As it is, comments and all."""
+    (tmp_path / "ca.pem").write_text(certificate)
+    path = tmp_path / "policy.yaml"
+    path.write_text("# the rules\n" + POLICY)
+    made = find(things(enforcer("inject", "-", "--policy", str(path)).stdout), "ConfigMap")
+    assert made["metadata"]["name"] == "app-enforcer"
+    assert made["data"] == {"config.yaml": "# the rules\n" + POLICY, "ca.pem": certificate}
+
+
+@pytest.fixture
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Make a certificate, PEM."""
+    return Authority(tmp_path_factory.mktemp("authority")).ca.read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("{env: ENFORCER_CLIENT_ID}", "{env: MY_ID}", "policy.yaml:3:22: authorization_servers[0].client_id.env: a s"),
+        ("/etc/enforcer-credentials/client-secret", "x", "policy.yaml:4:27: authorization_servers[0].client_secret"),
+        ("path: /**", "path: no", "policy.yaml:7:23: rules[0].path: a path begins with /"),
+        ("rules:", "admin: {credential: {env: X}}\nrules:", "admin.credential.env: a sidecar has its secrets"),
+        ("ca.pem", "../ca.pem", "keep it beside the policy"),
+        ("ca.pem", "key.pem", "a private key has no place in a ConfigMap"),
+        ("rules:", "listener: {tls: {certificate: ca.pem, key: key.pem}}\nrules:", "cannot be used for TLS"),
+    ],
+)
+def test_a_policy_that_a_sidecar_cannot_use_is_refused(
+    old: str, new: str, why: str, tmp_path: Path, certificate: str
+) -> None:
+    """Before anything is written, with its line."""
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    for at in (tmp_path, folder):
+        (at / "ca.pem").write_text(certificate)
+    issued, key = Authority(tmp_path).issue("app")
+    (folder / "key.pem").write_text(issued.read_text() + key.read_text())
+    path = folder / "policy.yaml"
+    assert old in POLICY
+    path.write_text(POLICY.replace(old, new))
+    ended = enforcer("inject", "-", "--policy", str(path))
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert why in ended.stderr
+
+
+def test_a_policy_may_say_that_its_app_speaks_tls(tmp_path: Path, certificate: str) -> None:
+    """Then the sidecar reaches it so, at the port that it has there."""
+    (tmp_path / "ca.pem").write_text(certificate)
+    path = tmp_path / "policy.yaml"
+    path.write_text("upstream: {url: 'https://app:1', tls: {ca: ca.pem, server_name: app}}\n" + POLICY)
+    ended = enforcer("inject", "-", "--policy", str(path))
+    assert ended.exit_code == 0, ended.stderr
+    assert "--set=upstream.url=https://127.0.0.1:8080" in ended.stdout
+
+
+def test_it_is_a_filter(tmp_path: Path) -> None:
+    """As a program of its own, as Helm's post-renderer is: what comes from one side goes out on the other."""
+    command = [sys.executable, "-m", "enforcer"]
+    once = subprocess.run([*command, "inject", "-"], input=TEXT, capture_output=True, text=True, check=True).stdout
+    back = subprocess.run([*command, "uninject", "-"], input=once, capture_output=True, text=True, check=True).stdout
+    assert (back, "enforcer.dev/status" in once) == (TEXT, True)

@@ -1,0 +1,61 @@
+"""Which labels a selector selects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from enforcer.kubernetes.selectors import parse_selector, selects
+
+LABELS = {"app": "web", "tier": "front"}
+
+
+@pytest.mark.parametrize(
+    ("selector", "selected"),
+    [
+        ({}, True),
+        ({"matchLabels": {"app": "web"}}, True),
+        ({"matchLabels": {"app": "web", "tier": "back"}}, False),
+        ({"matchLabels": {"x": None}}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["a", "web"]}]}, True),
+        ({"matchExpressions": [{"key": "x", "operator": "In", "values": ["a"]}]}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}, False),
+        ({"matchExpressions": [{"key": "x", "operator": "NotIn", "values": ["web"]}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "Exists"}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "Gt", "values": ["1"]}]}, False),
+        ({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "x", "operator": "Exists"}]}, False),
+    ],
+)
+def test_a_selector_selects_as_kubernetes_has_it(selector: dict[str, Any], selected: bool) -> None:
+    """All of its parts must hold; an empty one selects everything."""
+    assert selects(selector, LABELS) is selected
+
+
+@pytest.mark.parametrize(
+    ("text", "selected"),
+    [
+        ("app=web", True),
+        ("app==web,tier=front", True),
+        ("app=web,tier!=front", False),
+        ("x!=y", True),
+        ("app in (a, web)", True),
+        ("app in (a),tier", False),
+        ("tier notin (back,middle), app", True),
+        ("!app", False),
+        ("!x", True),
+        ("app.kubernetes.io/name=web", False),
+        ("app=", False),
+    ],
+)
+def test_a_command_line_says_it_as_kubectl_has_it(text: str, selected: bool) -> None:
+    """Commas within brackets are no end."""
+    assert selects(parse_selector(text), LABELS) is selected
+
+
+@pytest.mark.parametrize("text", ["", "=", "app=a b", "app in a", "app in ()(", "app,,b", "a=b;c", "app in (a"])
+def test_what_is_no_selector_is_refused(text: str) -> None:
+    """With an example of one."""
+    with pytest.raises(ValueError, match="expected a selector such as app=web"):
+        parse_selector(text)

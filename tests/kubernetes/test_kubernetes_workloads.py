@@ -1,0 +1,157 @@
+"""What runs pods, and what keeps one from being injected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from harness.manifests import container, deployment
+
+from enforcer.kubernetes.workloads import (
+    NotInjectableError,
+    Reason,
+    Workload,
+    check,
+    check_owner,
+    with_template,
+    workload_of,
+)
+
+
+def made(**spec: Any) -> Workload:
+    workload = workload_of(deployment(**spec))
+    assert workload is not None
+    return workload
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "path"),
+    [
+        ("apps/v1", "Deployment", ("spec", "template")),
+        ("apps/v1", "StatefulSet", ("spec", "template")),
+        ("apps/v1", "DaemonSet", ("spec", "template")),
+        ("apps/v1", "ReplicaSet", ("spec", "template")),
+        ("v1", "ReplicationController", ("spec", "template")),
+        ("batch/v1", "Job", ("spec", "template")),
+        ("batch/v1", "CronJob", ("spec", "jobTemplate", "spec", "template")),
+        ("argoproj.io/v1alpha1", "Rollout", ("spec", "template")),
+        ("v1", "Pod", ()),
+    ],
+)
+def test_a_workload_has_a_template_of_its_pods(api_version: str, kind: str, path: tuple[str, ...]) -> None:
+    """Which is found, and can be put back."""
+    pods = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}
+    thing: dict[str, Any] = pods
+    for step in reversed(path):
+        thing = {step: thing, "other": 1}
+    thing = {**thing, "apiVersion": api_version, "kind": kind}
+    workload = workload_of(thing)
+    assert workload is not None
+    assert (workload.kind, workload.path, workload.labels) == (kind, path, {"a": "b"})
+    assert with_template(thing, path, workload.template) == thing
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        {},
+        {"apiVersion": "v1", "kind": "Service"},
+        {"apiVersion": "example.org/v1", "kind": "Deployment"},
+        {"apiVersion": 1, "kind": "Pod"},
+        {"apiVersion": "v1", "kind": None},
+    ],
+)
+def test_what_runs_no_pods_is_no_workload(thing: dict[str, Any]) -> None:
+    """A kind of the same name in another group is another kind."""
+    assert workload_of(thing) is None
+
+
+@pytest.mark.parametrize(
+    ("thing", "name"),
+    [
+        ({"metadata": {"name": "app"}}, ("app", None)),
+        ({"metadata": {"name": "app", "namespace": "web"}}, ("app", "web")),
+        ({"metadata": {"generateName": "app-5d8f-"}}, ("app-5d8f", None)),
+        ({"metadata": None}, ("", None)),
+    ],
+)
+def test_a_workload_is_called_as_its_metadata_says(thing: dict[str, Any], name: tuple[str, str | None]) -> None:
+    """A pod that is admitted may have no name yet."""
+    workload = workload_of({"apiVersion": "v1", "kind": "Pod", **thing})
+    assert workload is not None
+    assert (workload.name, workload.namespace) == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "policy", "ends"),
+    [
+        *(("Deployment", None, False), ("Job", "Never", True), ("CronJob", "OnFailure", True)),
+        *(("Pod", None, False), ("Pod", "Always", False), ("Pod", "Never", True), ("Pod", "OnFailure", True)),
+    ],
+)
+def test_some_workloads_end(kind: str, policy: str | None, ends: bool) -> None:
+    """Jobs, and pods that are not started again."""
+    assert Workload(kind, "a", None, (), {"spec": {"restartPolicy": policy}}).ends is ends
+
+
+def test_nothing_is_said_of_a_workload_as_most_are() -> None:
+    """It can be injected."""
+    check(made(initContainers={}))
+    labels = {"enforcer.dev/inject": "enabled", "enforcer.dev/injected": "true"}
+    check(Workload("Pod", "a", None, (), {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a"}]}}))
+    check_owner(deployment())
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"hostNetwork": True}, Reason.HOST_NETWORK),
+        ({"os": {"name": "windows"}}, Reason.WINDOWS),
+        ({"nodeSelector": {"kubernetes.io/os": "windows"}}, Reason.WINDOWS),
+        ({"initContainers": [{"name": "enforcer-redirect"}]}, Reason.NAME_TAKEN),
+        ({"volumes": [{"name": "enforcer-tmp"}]}, Reason.NAME_TAKEN),
+        ({"volumes": ["enforcer-tmp"]}, Reason.UNREADABLE),
+        ({"initContainers": {"a": 1}}, Reason.UNREADABLE),
+        ({"containers": []}, Reason.UNREADABLE),
+        ({"containers": None}, Reason.UNREADABLE),
+        ({"containers": [None]}, Reason.UNREADABLE),
+    ],
+)
+def test_a_pod_that_cannot_be_injected_is_told_why(spec: dict[str, Any], reason: Reason) -> None:
+    """Each with its reason, for people and for metrics."""
+    with pytest.raises(NotInjectableError) as refused:
+        check(made(**spec))
+    assert refused.value.reason is reason
+    assert refused.value.detail
+
+
+def test_a_container_of_our_name_that_is_not_ours_is_refused() -> None:
+    """It is said which."""
+    workload = workload_of(deployment(container(), container("enforcer")))
+    assert workload is not None
+    with pytest.raises(NotInjectableError, match="a container called enforcer that was not injected"):
+        check(workload)
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ({"enforcer.dev/inject": "disabled"}, Reason.DISABLED),
+        ({"enforcer.dev/inject": "true"}, Reason.BAD_SETTING),
+        ({"enforcer.dev/inject": True}, Reason.BAD_SETTING),
+        ({"enforcer.dev/mode": "port"}, Reason.BAD_SETTING),
+    ],
+)
+def test_labels_of_ours_are_known(labels: dict[str, Any], reason: Reason) -> None:
+    """One that is misspelt would go unheard."""
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a"}]}}
+    with pytest.raises(NotInjectableError) as refused:
+        check(Workload("Pod", "a", None, (), pod))
+    assert refused.value.reason is reason
+
+
+def test_what_a_controller_made_is_left_to_it() -> None:
+    """It would be made anew without the sidecar."""
+    owner = {"kind": "Deployment", "name": "app", "controller": True}
+    with pytest.raises(NotInjectableError, match="it belongs to deployment/app"):
+        check_owner({"metadata": {"ownerReferences": [{"kind": "X", "name": "y"}, owner]}})
