@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -20,9 +21,21 @@ OVERLAYS: Mapping[str, Path] = {
 """Folders by name: those for people, and those of the tests, which try components that no other tries."""
 
 
+INJECTED = ROOT / "k8s" / "overlays" / "sidecar" / "injected.yaml"
+INJECT = (
+    *("inject", "--filename", "k8s/demo/country-app/country-app.yaml"),
+    *("--policy", "k8s/overlays/sidecar/policy.yaml", "--kube-version", "1.33"),
+)
+"""What makes the one of the other, in the repository's folder."""
+
+
 def render() -> None:
     """Render everything, and write down of what; raises FileNotFoundError where there is no kustomize."""
     command = _command()
+    made = subprocess.run(
+        [sys.executable, "-m", "enforcer", *INJECT, "--quiet"], capture_output=True, check=True, cwd=ROOT
+    )
+    INJECTED.write_bytes(made.stdout)
     for old in RENDERED.glob("*.yaml"):
         old.unlink()
     for name, folder in OVERLAYS.items():

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from harness import podsecurity
 from harness.charts import Object, objects, only, read, values, violations
 from harness.network import Peer, may_reach
 
+from enforcer.cli import main
 from enforcer.config.load import load_with_places
 from enforcer.config.overrides import parse_override
-from kustomize.rendering import OVERLAYS, RENDERED, ROOT, SUMS, sums
+from kustomize.rendering import INJECT, INJECTED, OVERLAYS, RENDERED, ROOT, SUMS, sums
 
 each = pytest.mark.parametrize("name", OVERLAYS)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -82,10 +84,36 @@ def test_the_command_line_and_the_configuration_are_what_the_enforcer_takes(name
         assert (command, file) == ("run", "/etc/enforcer/config.yaml")
         # The certificate is not here.
         said = [one.removeprefix("--set=") for one in settings if "/etc/enforcer-tls" not in one]
-        addressed = [parse_override(one.replace("$(POD_IPS)", "[10.0.0.1,fd00::1]")) for one in said]
+        addressed = [parse_override(one.replace("$(POD_IPS)", "10.0.0.1,fd00::1")) for one in said]
         loaded, _ = load_with_places(path, None, addressed)
         stop = loaded.config.timeouts.shutdown_delay + loaded.config.timeouts.drain
         assert stop < pod["spec"].get("terminationGracePeriodSeconds", 30)
+
+
+def test_the_sidecar_is_what_the_injector_makes_of_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the letter, and out again."""
+    monkeypatch.chdir(ROOT)
+    ended = CliRunner().invoke(main, INJECT)
+    assert (ended.exit_code, ended.stdout) == (0, INJECTED.read_text("utf-8")), "run: make k8s"
+    taken_out = CliRunner().invoke(main, ["uninject", "--filename", str(INJECTED)])
+    assert (taken_out.exit_code, taken_out.stdout) == (0, (ROOT / INJECT[2]).read_text("utf-8"))
+
+
+def test_in_the_sidecar_demo_the_name_of_the_port_leads_to_the_enforcer() -> None:
+    """And nobody reaches the app's own port."""
+    things = rendered("sidecar")
+    pod = only(things, "Deployment", "country-app")["spec"]["template"]
+    ports = {
+        port["name"]: (container["name"], port["containerPort"])
+        for container in containers(pod)
+        for port in container["ports"]
+    }
+    (port,) = only(things, "Service", "country-app")["spec"]["ports"]
+    assert ports[port["targetPort"]] == ("enforcer", 15080)
+    policies = [thing for thing in things if thing["kind"] == "NetworkPolicy"]
+    neighbour = Peer({"app": "neighbour"})
+    reached = {port for port in (8090, 15080, 15081) if may_reach(policies, pod["metadata"]["labels"], port, neighbour)}
+    assert reached == {15080}
 
 
 def comparable(thing: Object) -> Object:

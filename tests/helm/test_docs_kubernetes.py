@@ -1,0 +1,57 @@
+"""What docs/kubernetes.md says of the charts is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from harness.charts import CI, ROOT, merged, objects, refusal, values
+from kustomize.rendering import OVERLAYS
+
+PAGE = (ROOT.parent / "docs" / "kubernetes.md").read_text("utf-8")
+BLOCKS = re.findall(r"^ *```yaml\n(.*?)^ *```", PAGE, re.DOTALL | re.MULTILINE)
+SHOWN = [yaml.safe_load(text) for text in BLOCKS if "{{" not in text]
+INTERNAL = {"container", "settings", "defaults", "flat", "resources", "securityContext", "storedProbes"}
+"""Templates of the library that others are made of."""
+
+
+@pytest.mark.parametrize("shown", [shown for shown in SHOWN if {"policy", "metrics"} & shown.keys()], ids=str)
+def test_values_that_are_shown_are_taken(shown: dict[str, object]) -> None:
+    """With those of the least installation."""
+    changed = merged(values("minimal"), shown)
+    assert refusal(changed) == ""
+    assert objects(changed) != objects(values("minimal"))
+
+
+def test_the_templates_of_the_library_are_listed() -> None:
+    """Those that are there, and no others."""
+    texts = "".join(path.read_text("utf-8") for path in (ROOT / "enforcer-lib" / "templates").glob("*.tpl"))
+    defined = set(re.findall(r'define "enforcer\.sidecar\.(\w+)"', texts))
+    (table,) = re.findall(r"\| template \| writes \|\n.*?\n\n", PAGE, re.DOTALL)
+    listed = set(re.findall(r"`(?:enforcer\.sidecar)?\.(\w+)`", table.replace("`enforcer.sidecar.", "`.")))
+    assert listed == defined - INTERNAL
+
+
+def test_the_overlays_are_listed() -> None:
+    """Those that are for people."""
+    (table,) = re.findall(r"\| overlay \| what it is \|\n.*?\n\n", PAGE, re.DOTALL)
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == {
+        name for name, folder in OVERLAYS.items() if folder.is_relative_to(ROOT.parent / "k8s")
+    }
+
+
+def test_files_that_are_named_are_there() -> None:
+    """Of the repository, by their paths; and of the values in ci/, by their names."""
+    named = re.findall(r"`((?:helm|k8s|docs)/[\w./-]+)`", PAGE) + re.findall(r"helm/enforcer/ci/[\w-]+\.yaml", PAGE)
+    assert [path for path in named if not (ROOT.parent / path).exists()] == []
+    assert set(re.findall(r"`(\w+)-values\.yaml`", PAGE)) <= CI.keys()
+
+
+def test_what_helm_test_is_shown_to_print_is_what_it_prints() -> None:
+    """As the test of the running enforcer has it."""
+    lines = re.findall(r"^ok    .*$", PAGE, re.MULTILINE)
+    running = (Path(__file__).parent / "test_helm_running.py").read_text("utf-8")
+    assert lines
+    assert [line for line in lines if line not in running] == []
