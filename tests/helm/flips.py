@@ -121,6 +121,7 @@ FLIPS: list[tuple[str, Any, str, Any]] = [
     ),
     ("policy.rules", [{"name": "all", "path": "/**", "public": True}], "config rules 0 name", "all"),
     ("config", {"cache": {"ttl": "5s"}}, "config cache ttl", "5s"),
+    ("existingPolicyConfigMap", "rules", f"{POD} volumes 1 configMap name", "rules"),
     ("existingConfigMap", "mine", f"{POD} volumes 0 configMap name", "mine"),
     ("existingConfigMapKey", "policy.yaml", f"{CONTAINER} args 1", "/etc/enforcer/policy.yaml"),
     ("tls.existingSecret", "mine", f"{POD} volumes 2 secret secretName", "mine"),

@@ -127,7 +127,7 @@ def test_the_command_line_and_the_configuration_are_what_the_enforcer_takes(name
     for thing in things:
         text = thing["data"].get("config.yaml", text) if thing["kind"] == "ConfigMap" else text
     file = tmp_path / Path(path).name
-    file.write_text(text.replace("/etc/enforcer-", f"{certificates(tmp_path)}/enforcer-"), "utf-8")
+    file.write_text(text.replace("/etc/enforcer-", f"{mounted(tmp_path)}/enforcer-"), "utf-8")
     loaded, _ = load_with_places(file, None, [parse_override(said.removeprefix("--set=")) for said in settings])
     assert loaded.config.listener.address == ":8091"
     assert loaded.config.admin.address == ":9091"
@@ -136,14 +136,16 @@ def test_the_command_line_and_the_configuration_are_what_the_enforcer_takes(name
     assert loaded.config.timeouts.shutdown_delay + loaded.config.timeouts.drain < grace
 
 
-def certificates(folder: Path) -> Path:
-    """Lay out what the secrets for TLS hold."""
+def mounted(folder: Path) -> Path:
+    """Lay out what the secrets for TLS hold, and the ConfigMap with rules."""
     authority = Authority(folder)
     certificate, key = authority.issue("app")
     for volume in ("enforcer-tls", "enforcer-upstream-tls", "enforcer-introspection-tls"):
         (folder / volume).mkdir()
         for name, source in {"ca.crt": authority.ca, "tls.crt": certificate, "tls.key": key}.items():
             (folder / volume / name).symlink_to(source)
+    (folder / "enforcer-rules").mkdir()
+    (folder / "enforcer-rules" / "app.yaml").write_text("rules: [{name: app, path: /app, public: true}]", "utf-8")
     return folder
 
 

@@ -73,6 +73,7 @@ def test_a_typo_in_what_the_enforcer_reads_is_refused(changes: dict[str, Any], n
         ({"introspection__clientId": ""}, "introspection.clientId is needed, or"),
         ({"introspection__clientSecret": ""}, "introspection.existingSecret is needed"),
         ({"introspection__existingSecret": "mine"}, "choose one"),
+        ({"existingConfigMap": "a", "existingPolicyConfigMap": "b"}, "existingPolicyConfigMap does nothing"),
         ({"upstream__tls__clientCertificate": True}, "upstream.tls.existingSecret"),
         ({"introspection__tls__clientCertificate": True}, "introspection.tls.existingSecret"),
         ({"tests__enabled": False}, "policy.rules is empty"),

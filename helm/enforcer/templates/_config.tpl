@@ -31,7 +31,8 @@ no part of it: the Deployment says so, for a ConfigMap of yours too.
   {{- if not (include "enforcer.upstreamUrl" .) }}{{ $_ := set $test "upstream" (keys .Values.config.upstreams | sortAlpha | first) }}{{ end -}}
   {{- $rules = append $rules $test -}}
 {{- end -}}
-{{- $_ := set $derived "rules" $rules -}}
+{{- if $rules }}{{ $_ := set $derived "rules" $rules }}{{ end -}}
+{{- if .Values.existingPolicyConfigMap }}{{ $_ := set $derived "rule_files" (list "/etc/enforcer-rules") }}{{ end -}}
 {{- mustMergeOverwrite $derived (deepCopy .Values.config) | toYaml -}}
 {{- end -}}
 

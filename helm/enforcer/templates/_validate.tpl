@@ -10,8 +10,9 @@
   {{- else if not $v.config.authorization_servers -}}
     {{- $wrong = append $wrong "introspection.url is needed: the introspection endpoint of the auth server; or introspection.issuer, if it has metadata" -}}
   {{- end -}}
-  {{- if not (or $v.policy.rules $v.tests.enabled) }}{{ $wrong = append $wrong "policy.rules is empty: write rules" }}{{ end -}}
+  {{- if not (or $v.policy.rules $v.existingPolicyConfigMap $v.tests.enabled) }}{{ $wrong = append $wrong "policy.rules is empty: write rules" }}{{ end -}}
 {{- end -}}
+{{- if and $v.existingConfigMap $v.existingPolicyConfigMap }}{{ $wrong = append $wrong "existingPolicyConfigMap does nothing with existingConfigMap: name /etc/… in its rule_files, and mount it by extraVolumes" }}{{ end -}}
 {{- if and $v.introspection.clientSecret $v.introspection.existingSecret }}{{ $wrong = append $wrong "introspection.clientSecret and introspection.existingSecret are both set: choose one" }}{{ end -}}
 {{- range $name := list "upstream" "introspection" -}}
   {{- $tls := (get $v $name).tls -}}
