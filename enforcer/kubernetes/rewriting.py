@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -38,6 +38,9 @@ def rewritten(text: str, old: Any, new: Any) -> str:
     if meant != new:
         raise RewritingError("is written in a way that cannot be changed in place: write out anchors and aliases")
     return result
+
+
+_FLOW_MARKS: Final = frozenset(",[]{}")
 
 
 class _CannotError(Exception):
@@ -174,7 +177,18 @@ def _like(member: Node, value: Any) -> str:
         return emitting.single_quoted(value)
     if isinstance(value, str) and member.style == '"':
         return emitting.flow(value)
-    return emitting.scalar(value)
+    return value if isinstance(value, str) and _means_itself(value) else emitting.scalar(value)
+
+
+def _means_itself(text: str) -> bool:
+    """Tell whether a text needs no quotes where another has none, in block and in flow style."""
+    if not text.isprintable() or not _FLOW_MARKS.isdisjoint(text):
+        return False
+    try:
+        (item,) = compose(f"- {text}").value
+    except (yaml.YAMLError, ValueError):
+        return False
+    return isinstance(item, yaml.ScalarNode) and not item.style and item.value == text and _is_text(item)
 
 
 def _is_text(member: Node) -> bool:

@@ -81,3 +81,31 @@ def test_what_cannot_be_changed_in_place_is_refused(text: str, new: dict[str, An
     """Rather than written with another meaning."""
     with pytest.raises(RewritingError, match="cannot be changed in place"):
         rewritten(text, value_of(text), new)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "a: b c\n",
+        "a: it's\n",
+        "a: é\n",
+        "{a: b c}\n",
+        "a: 'b c'\n",
+        'a: "b c"\n',
+        "a: 'a: b'\n",
+        'a: "yes"\n',
+        'a: "[b"\n',
+    ],
+)
+def test_a_text_that_was_replaced_comes_back_with_the_quotes_that_it_had(before: str) -> None:
+    """Also one without quotes, where another would be given some; to the byte."""
+    old, new = value_of(before), {"a": "other"}
+    after = rewritten(before, old, new)
+    assert value_of(after) == new
+    assert rewritten(after, new, old) == before
+
+
+@pytest.mark.parametrize("text", ["a: b", "a #b", "- a", "[a", "yes", "1", "", "*a", "!a b", "%a", "a\nb", "? a"])
+def test_a_text_that_means_something_else_without_quotes_is_given_some(text: str) -> None:
+    """Where another stood that had none."""
+    assert value_of(rewritten("a: other\n", {"a": "other"}, {"a": text})) == {"a": text}
