@@ -12,7 +12,7 @@ IMAGE   ?= token-enforcer:dev
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
-.PHONY: help demo test check lint fuzz soak bench bench-readme interop e2e-pods image generated k8s alerts lock clean
+.PHONY: help demo test check lint fuzz soak bench bench-readme interop e2e-pods e2e-cluster image generated k8s alerts lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ interop: $(VENV)/.ready ## Walk with the tokens of authorization servers of othe
 
 e2e-pods: $(VENV)/.ready ## Run the demo's manifests as real pods, and try what must be so (Linux, root; one: PART=gateway)
 	@$(BIN)/python -m e2e.pods $(PART)
+
+e2e-cluster: $(VENV)/.ready ## Have a bare API server take all objects, webhook in force (Linux, root, etcd, Go, kubectl)
+	@$(BIN)/python -m e2e.cluster
 
 image: ## Build the image with docker, podman or buildah (IMAGE=…: its name; BASE_IMAGE=…: a Python base)
 	@test -n "$(BUILDER)" || { echo "docker, podman or buildah is needed to build an image" >&2; exit 2; }

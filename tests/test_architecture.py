@@ -30,6 +30,7 @@ PURE = (
     *("kubernetes.sidecar", "kubernetes.workloads", "kubernetes.ports", "kubernetes.probes", "kubernetes.status"),
     *("kubernetes.pods", "kubernetes.undo", "kubernetes.services", "kubernetes.networkpolicies", "kubernetes.scaling"),
     *("kubernetes.advice", "kubernetes.report", "kubernetes.manifests", "kubernetes.injecting"),
+    *("kubernetes.admission", "kubernetes.review"),
 )
 """What decides: no event loop, socket, clock, environment or logger."""
 

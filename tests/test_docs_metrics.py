@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from enforcer.errors import IntrospectionFailure, UpstreamFailure
+from enforcer.kubernetes.admission import OUTCOMES, Result, Why
+from enforcer.kubernetes.metrics import Metrics
 from enforcer.policy.decision import Reason
 from enforcer.telemetry import Telemetry
 
@@ -35,9 +38,16 @@ def exported() -> Iterator[tuple[str, str, set[str]]]:
     server.fetches["keys"].results["ok"] += 1
     telemetry.cache_evictions = lambda: {"expired": 1}
     telemetry.loaded("hash")
-    for family in text_string_to_metric_families(telemetry.exposition().decode()):
-        if family.name.startswith("enforcer_"):
-            yield name(family), family.type, {label for sample in family.samples for label in sample.labels} - {"le"}
+    metrics = Metrics("1.2.3")
+    metrics.trusted({"authority": datetime(2026, 1, 1, tzinfo=UTC)})
+    families = {
+        family.name: family
+        for exposition in (telemetry.exposition(), metrics.exposition())
+        for family in text_string_to_metric_families(exposition.decode())
+        if family.name.startswith("enforcer_") and not family.name.endswith("_created")
+    }
+    for family in families.values():
+        yield name(family), family.type, {label for sample in family.samples for label in sample.labels} - {"le"}
 
 
 def name(family: Metric) -> str:
@@ -50,7 +60,15 @@ def test_every_metric_is_documented_and_nothing_else_is() -> None:
     assert sorted(documented(), key=str) == sorted(exported(), key=str)
 
 
-@pytest.mark.parametrize("values", [Reason, IntrospectionFailure, UpstreamFailure])
+def test_every_reason_of_the_webhook_is_documented() -> None:
+    """Those of its library among them, each with the result that it has."""
+    for result, reasons in OUTCOMES.items():
+        of = "`error` of a pod" if result is Result.ERROR else f"`{result}`"
+        (row,) = re.findall(rf"^\| `reason` of {of} \| (.*) \|$", PAGE, re.MULTILINE)
+        assert re.findall(r"`(\w+)`", row) == list(reasons)
+
+
+@pytest.mark.parametrize("values", [Reason, IntrospectionFailure, UpstreamFailure, Result, Why])
 def test_every_reason_is_documented(values: type[StrEnum]) -> None:
     """In the table of the labels."""
     assert [value for value in values if f"`{value}`" not in PAGE] == []

@@ -16,19 +16,21 @@ from e2e.pods.demo import gateway
 from e2e.pods.image import IMAGE, build_image
 from e2e.pods.manifests import CHANGES
 from e2e.pods.podman import TOOLS, Podman
+from e2e.pods.sidecars import sidecars
 from e2e.proof import Proof
 from e2e.tools import ToolError, demand
 
 _PARTS: Final[dict[str, Callable[[Proof, Podman, Path], None]]] = {
     "namespaces": lambda proof, podman, folder: namespaces.prove(proof, folder),
     "gateway": gateway,
+    "sidecars": sidecars,
 }
 
 
 @click.command()
 @click.argument("parts", metavar="[PART]...", nargs=-1, type=click.Choice(list(_PARTS)))
 def main(parts: Sequence[str]) -> None:
-    """Run real pods, and try what must be so of them; PARTs are namespaces and gateway, all unless said.
+    """Run real pods, and try what must be so of them; PARTs are namespaces, gateway and sidecars, all unless said.
 
     It needs Linux, root, and some packages, which it names. The first time, a base image is made and an image is built
     from the Dockerfile, which takes some minutes.

@@ -1,6 +1,7 @@
-"""The app on loopback and the enforcer on the same port, in two network namespaces: a pod's, and a client's next door.
+"""The two ways that need nothing of a Service, in two network namespaces: a pod's, and a client's next door.
 
-What a client sees is the kernel's word: which socket a packet reaches.
+What a client sees is the kernel's word: which socket a packet reaches, with the app bound to loopback, or with the rule
+of mode `transparent`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from e2e.tools import ToolError, attempt, run
 _POD, _CLIENT = "enforcer-e2e-pod", "enforcer-e2e-client"
 _ADDRESSES: Final = ("10.89.78.1", "fd00:89:78::1")
 """Of the pod, one of each family; the client's end with 2."""
-_APP, _AUTH, _ADMIN = 8080, 8085, 15081
+_APP, _LISTEN, _AUTH, _ADMIN = 8080, 15080, 8085, 15081
 _COUNTRY: Final = "/ms-system/country/code/AUS"
 _TOKEN: Final = {
     "grant_type": "client_credentials",
@@ -61,13 +62,15 @@ def ask(namespace: str, url: str, token: str | None = None, **form: str) -> Answ
 
 
 def prove(proof: Proof, folder: Path) -> None:
-    """Try it with IPv4 and IPv6."""
+    """Try both ways, with IPv4 and IPv6."""
     with _namespaces(), ExitStack() as stack:
         stack.enter_context(_process("authserver", "--host", "0.0.0.0", log=folder / "authserver.log"))  # noqa: S104
         _await(_POD, f"http://127.0.0.1:{_AUTH}/ms-auth-server/oauth2/jwks")
         token = json.loads(_issue().text)["access_token"]
         proof.part("loopback: the app on 127.0.0.1, the enforcer on the pod's addresses, the same port")
         _loopback(proof, folder, token)
+        proof.part("transparent: the app on all addresses, the app's port led to the enforcer")
+        _transparent(proof, folder, token)
 
 
 def _loopback(proof: Proof, folder: Path, token: str) -> None:
@@ -77,6 +80,21 @@ def _loopback(proof: Proof, folder: Path, token: str) -> None:
             _walk(proof, token)
         ended = attempt(*_within(_POD), sys.executable, "-m", "country_app", "--host", "0.0.0.0", "--port", str(_APP))  # noqa: S104
         proof.holds("an app that does not keep to loopback cannot start: the port is taken", ended.returncode)
+
+
+def _transparent(proof: Proof, folder: Path, token: str) -> None:
+    with (
+        _process("country_app", "--host", "0.0.0.0", "--port", str(_APP), log=folder / "app.log"),  # noqa: S104
+        _process("country_app", "--host", "::", "--port", str(_APP), log=folder / "app6.log"),
+        _enforcer(folder, f":{_LISTEN}"),
+    ):
+        _await(_POD, f"http://127.0.0.1:{_APP}{_COUNTRY}")
+        _await(_POD, f"http://[::1]:{_APP}{_COUNTRY}")
+        for address in _ADDRESSES:
+            url = f"http://{_literal(address)}:{_APP}{_COUNTRY}"
+            proof.claim(f"without the rule, anybody reaches the app by {address}", 200, ask(_CLIENT, url).status)
+        run(*_within(_POD), sys.executable, "-m", "enforcer", "redirect", str(_APP), str(_LISTEN))
+        _walk(proof, token)
 
 
 def _walk(proof: Proof, token: str) -> None:

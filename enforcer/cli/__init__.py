@@ -18,6 +18,7 @@ _COMMANDS = {
     "schema": "Print the configuration's JSON Schema, for editors.",
     "test": "Run tests of a policy.",
     "uninject": "Take the enforcer out of Kubernetes manifests again.",
+    "webhook": "Put the sidecar into pods as they are created.",
     "why": "Ask a running enforcer why it refused a request.",
 }
 

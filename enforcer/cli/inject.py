@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ import click
 from enforcer.cli.inputs import inputs_options, read_inputs
 from enforcer.cli.manifests import MISSING, REFUSED, ManifestCommand, fail, output_options, report, write
 from enforcer.cli.policyfile import read_policy
+from enforcer.cli.reading import PAIR, Read
 from enforcer.errors import ConfigError
 from enforcer.kubernetes import names
 from enforcer.kubernetes.documents import ManifestError
@@ -37,35 +38,11 @@ _BY: Final = "enforcer-inject"
 _VERSION: Final = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(?:[.+-].*)?")
 
 
-class _Read(click.ParamType[Any]):
-    """A value that a function reads, which raises ValueError."""
-
-    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
-        self.name = name
-        self._read = read
-
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
-        try:
-            return self._read(value) if isinstance(value, str) else value
-        except ValueError as error:
-            self.fail(f"{error}, found {value}", parameter, context)
-
-
 def _version(text: str) -> Version:
     found = _VERSION.fullmatch(text)
     if found is None:
         raise ValueError("expected a version of Kubernetes, such as 1.33")
     return int(found[1]), int(found[2])
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or not name:
-        raise ValueError("expected NAME=VALUE")
-    return name, value
-
-
-_PAIR: Final = _Read("NAME=VALUE", _pair)
 
 
 @click.command(name="inject", cls=ManifestCommand)
@@ -80,7 +57,7 @@ _PAIR: Final = _Read("NAME=VALUE", _pair)
 @click.option("--port", metavar="PORT", help="The app's port, by name or number, if it has several.")
 @click.option("--container", metavar="NAME", help="The app's container, if there are several.")
 @click.option("--listen-port", metavar="PORT", help=f"The enforcer's own port ({names.LISTEN_PORT} unless said).")
-@click.option("--app-env", type=_PAIR, multiple=True, help="Set for the app in mode loopback: HOST=127.0.0.1.")
+@click.option("--app-env", type=PAIR, multiple=True, help="Set for the app in mode loopback: HOST=127.0.0.1.")
 @click.option("--app-arg", multiple=True, help="Added to the app's arguments in mode loopback: --host=127.0.0.1.")
 @click.option("--policy", type=click.Path(path_type=Path), help="A policy that a ConfigMap is made of.")
 @click.option(
@@ -101,7 +78,7 @@ _PAIR: Final = _Read("NAME=VALUE", _pair)
 )
 @click.option(
     "--kube-version",
-    type=_Read("VERSION", _version),
+    type=Read("VERSION", _version),
     default="1.29",
     show_default=True,
     help="The oldest Kubernetes that it is for.",
@@ -121,8 +98,8 @@ _PAIR: Final = _Read("NAME=VALUE", _pair)
     show_default=True,
     help="What is done where Prometheus fetches from the protected port: passthrough leads it to the admin port.",
 )
-@click.option("--set", "values", type=_PAIR, multiple=True, help="A value of the chart's sidecar: logLevel=debug.")
-@click.option("-l", "--selector", type=_Read("SELECTOR", parse_selector), help="Only workloads with these labels.")
+@click.option("--set", "values", type=PAIR, multiple=True, help="A value of the chart's sidecar: logLevel=debug.")
+@click.option("-l", "--selector", type=Read("SELECTOR", parse_selector), help="Only workloads with these labels.")
 @click.option("--skip-kind", "skipped", multiple=True, metavar="KIND", help="Leave these as they are: DaemonSet.")
 @click.option("--check", is_flag=True, help="Write nothing, and end with 3 if a workload is not injected.")
 @click.option("--strict", is_flag=True, help="Take warnings for refusals.")

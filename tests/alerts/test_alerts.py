@@ -6,6 +6,7 @@ import json
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,8 @@ from harness.promql import TARGET, grouped, metrics
 from harness.servers import response, serving
 from harness.waiting import eventually
 from prometheus_client.parser import text_string_to_metric_families
+
+from enforcer.kubernetes.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 RULES = yaml.safe_load((ROOT / "helm" / "enforcer" / "rules" / "enforcer.yaml").read_text("utf-8"))
@@ -51,7 +54,7 @@ each_query = pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
 
 @pytest.fixture(scope="module")
 def exported() -> Mapping[str, set[str]]:
-    """Labels by metric, as the running program exports them once something of each kind has happened."""
+    """Labels by metric, as the running programs export them once something of each kind has happened."""
 
     def app(head: bytes, body: bytes) -> bytes | None:
         return None if b"/hang-up" in head else response(b"", "200 OK")
@@ -76,9 +79,12 @@ def exported() -> Mapping[str, set[str]]:
 
             assert eventually(evicted)
             text = httpx.get(admin, trust_env=False).text
+    webhook = Metrics("1")
+    webhook.trusted({"authority": datetime(2026, 1, 1, tzinfo=UTC)})
     return {
         sample.name: {*sample.labels}
-        for family in text_string_to_metric_families(text)
+        for exposition in (text, webhook.exposition().decode())
+        for family in text_string_to_metric_families(exposition)
         for sample in family.samples
         if not sample.name.endswith("_created")
     } | {"up": set()}

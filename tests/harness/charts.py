@@ -21,6 +21,9 @@ CI = {path.name.removesuffix("-values.yaml"): path for path in sorted((ENFORCER 
 CUSTOM = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "HTTPRoute", "Certificate"}
 """Kinds that are not Kubernetes' own, of which there is no schema here."""
 
+SINCE = dict.fromkeys(("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"), (1, 30))
+"""Kinds that not every version has; who installs them on an older one is told so by its API server."""
+
 Object = dict[str, Any]
 Values = Mapping[str, Any]
 
@@ -61,7 +64,12 @@ def read(text: str) -> Iterator[Object]:
 def violations(things: list[Object], versions: tuple[str, ...] = schemas.VERSIONS) -> list[str]:
     """Tell of all that is wrong with objects, to the letter. What is not Kubernetes' own is passed over."""
     own = [thing for thing in things if thing["kind"] not in CUSTOM]
-    return [violation for thing in own for violation in _violations(json.dumps(thing), versions)]
+    return [violation for thing in own for violation in _violations(json.dumps(thing), _known(thing, versions))]
+
+
+def _known(thing: Object, versions: tuple[str, ...]) -> tuple[str, ...]:
+    since = SINCE.get(thing["kind"], (1, 0))
+    return tuple(version for version in versions if tuple(map(int, version.split("."))) >= since)
 
 
 @cache

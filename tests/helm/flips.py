@@ -18,7 +18,19 @@ MONITOR = "ServiceMonitor spec endpoints 0"
 POD_MONITOR = "PodMonitor spec podMetricsEndpoints 0"
 TEST = "Pod spec containers 0"
 
+INJECTOR = "Deployment/enforcer-injector spec"
+WEBHOOK = f"{INJECTOR} template spec containers 0"
+WEBHOOKS = "MutatingWebhookConfiguration webhooks 0"
+SIDECARS = f"{WEBHOOK} args"
+
 CONTEXTS: dict[str, dict[str, Any]] = {
+    "injector.": {"mode": "both"},
+    "injector.tls.existingSecret": {"injector": {"tls": {"mode": "provided", "existingSecret": "a", "caBundle": "b"}}},
+    "injector.tls.caBundle": {"injector": {"tls": {"mode": "provided", "existingSecret": "a", "caBundle": "b"}}},
+    "injector.tls.issuerRef": {"injector": {"tls": {"mode": "certManager", "issuerRef": {"name": "internal"}}}},
+    "injector.tls.mode": {"injector": {"tls": {"issuerRef": {"name": "internal"}}}},
+    "sidecar.": {"mode": "both"},
+    "rbac.create": {"mode": "both"},
     "upstream.tls.clientCertificate": {"upstream": {"tls": {"existingSecret": "app"}}},
     "introspection.existingSecret": {"introspection": {"clientSecret": "", "existingSecret": "other"}},
     "introspection.existingSecretKeys.clientId": {
@@ -302,6 +314,41 @@ FLIPS: list[tuple[str, Any, str, Any]] = [
     ("metrics.dashboards.labelValue", "b", "ConfigMap/enforcer-dashboard metadata labels grafana_dashboard", "b"),
     ("metrics.dashboards.folder", "f", "ConfigMap/enforcer-dashboard metadata annotations grafana_folder", "f"),
     ("metrics.dashboards.annotations", {"a": "b"}, "ConfigMap/enforcer-dashboard metadata annotations a", "b"),
+    ("mode", "both", "ClusterRole metadata name", "enforcer-injector"),
+    ("injector.replicaCount", 3, f"{INJECTOR} replicas", 3),
+    ("injector.failurePolicy", "Ignore", f"{WEBHOOKS} failurePolicy", "Ignore"),
+    ("injector.reinvocationPolicy", "Never", f"{WEBHOOKS} reinvocationPolicy", "Never"),
+    ("injector.timeoutSeconds", 9, f"{WEBHOOKS} timeoutSeconds", 9),
+    (
+        "injector.namespaceSelector",
+        {"matchLabels": {"a": "b"}},
+        f"{WEBHOOKS} namespaceSelector matchLabels",
+        {"a": "b"},
+    ),
+    ("injector.admissionPolicy.enabled", False, "ValidatingAdmissionPolicy", ABSENT),
+    ("injector.tls.mode", "certManager", "Certificate spec dnsNames 0", "enforcer-injector.apps.svc"),
+    ("injector.tls.existingSecret", "mine", f"{INJECTOR} template spec volumes 0 secret secretName", "mine"),
+    ("injector.tls.caBundle", "text", f"{WEBHOOKS} clientConfig caBundle", "dGV4dA=="),
+    ("injector.tls.issuerRef", {"name": "other"}, "Certificate spec issuerRef name", "other"),
+    ("injector.resources.requests", {"cpu": "1"}, f"{WEBHOOK} resources requests cpu", "1"),
+    ("injector.resources.limits", {"memory": "1Gi"}, f"{WEBHOOK} resources limits memory", "1Gi"),
+    ("sidecar.image", "other:1", f"{SIDECARS} 7", "--image=other:1"),
+    ("sidecar.mode", "loopback", f"{SIDECARS} 8", "--mode=loopback"),
+    ("sidecar.nativeSidecar", "true", f"{SIDECARS} 9", "--native-sidecar=true"),
+    ("sidecar.policyConfigMap", "a/b", f"{SIDECARS} 10", "--policy-configmap=a/b"),
+    ("sidecar.credentialsSecret", "a", f"{SIDECARS} 10", "--credentials-secret=a"),
+    ("sidecar.imagePullPolicy", "Always", f"{SIDECARS} 10", "--set=imagePullPolicy=Always"),
+    ("sidecar.listenPort", 1500, f"{SIDECARS} 11", "--set=listenPort=1500"),
+    ("sidecar.adminPort", 1500, f"{SIDECARS} 12", "--set=adminPort=1500"),
+    ("sidecar.logLevel", "debug", f"{SIDECARS} 13", "--set=logLevel=debug"),
+    ("sidecar.logFormat", "json", f"{SIDECARS} 13", "--set=logFormat=json"),
+    ("sidecar.drainSeconds", 9, f"{SIDECARS} 13", "--set=drainSeconds=9"),
+    ("sidecar.waitBeforeExitSeconds", 0, f"{SIDECARS} 14", "--set=waitBeforeExitSeconds=0"),
+    ("sidecar.upstreamScheme", "https", f"{SIDECARS} 15", "--set=upstreamScheme=https"),
+    ("sidecar.runAsUser", 1, f"{SIDECARS} 16", "--set=runAsUser=1"),
+    ("sidecar.resources.requests", {"cpu": "1"}, f"{SIDECARS} 17", "--set=resources.requests.cpu=1"),
+    ("sidecar.resources.limits", {"memory": "1Gi"}, f"{SIDECARS} 19", "--set=resources.limits.memory=1Gi"),
+    ("rbac.create", False, "ClusterRole", ABSENT),
     ("podLabels", {"a": "b"}, f"{TEMPLATE} labels a", "b"),
     ("podAnnotations", {"a": "b"}, f"{TEMPLATE} annotations a", "b"),
     ("deploymentAnnotations", {"a": "b"}, "Deployment metadata annotations a", "b"),
@@ -326,7 +373,6 @@ FLIPS: list[tuple[str, Any, str, Any]] = [
 """Name, value, place, and what is there; before, there is something else."""
 
 ELSEWHERE = {
-    "mode": "has one value until there is a second",
     "reload.mode": "test_the_checksum_follows_the_configuration",
     "tls.enabled": "test_tls_changes_the_name_of_the_port_everywhere",
     "tests.requests": "test_more_is_asked_of_the_enforcer_by_values",

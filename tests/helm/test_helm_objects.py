@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -12,8 +13,12 @@ from harness import podsecurity
 from harness.certificates import Authority
 from harness.charts import CI, ENFORCER, Object, objects, only, refusal, texts, values, violations
 
+from enforcer.cli.webhook import command as webhook
+from enforcer.cli.webhook import settings_of
 from enforcer.config.load import load_with_places
 from enforcer.config.overrides import parse_override
+from enforcer.kubernetes.settings import Settings
+from enforcer.kubernetes.sidecar import Mode
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 SELECTING = {"Service", "Deployment", "PodDisruptionBudget", "NetworkPolicy"}
@@ -27,6 +32,7 @@ rules: [{name: all, path: /**, authenticated: true}]
 """
 """Stands for a ConfigMap of somebody else."""
 each = pytest.mark.parametrize("name", CI)
+each_gateway = pytest.mark.parametrize("name", [name for name in CI if values(name).get("mode") != "injector"])
 
 
 @each
@@ -49,7 +55,7 @@ def test_every_pod_is_restricted(name: str) -> None:
     """That of `helm test` too."""
     pods = list(chain.from_iterable(map(podsecurity.pods, objects(values(name)))))
     assert list(chain.from_iterable(map(podsecurity.violations, pods))) == []
-    assert len(pods) >= (2 if values(name).get("tests", {}).get("enabled", True) else 1)
+    assert len(pods) >= (2 if any(thing["kind"] == "Pod" for thing in objects(values(name))) else 1)
 
 
 @each
@@ -64,10 +70,10 @@ def test_no_object_stands_twice_and_all_have_names(name: str) -> None:
 def test_what_selects_pods_selects_those_of_the_deployment(name: str) -> None:
     """And nothing that a later version of the chart would change."""
     things = objects(values(name))
-    labels = only_pod(things)["metadata"]["labels"]
     for thing in filter(is_ours, things):
         if thing["kind"] in SELECTING:
             selector = selector_of(thing)
+            labels = only_pod(things, component_of(thing))["metadata"]["labels"]
             assert selector.items() <= labels.items()
             assert set(selector) == {f"app.kubernetes.io/{key}" for key in ("name", "instance", "component")}
 
@@ -75,6 +81,11 @@ def test_what_selects_pods_selects_those_of_the_deployment(name: str) -> None:
 def is_ours(thing: Object) -> bool:
     """Tell whether an object is the chart's own, and none of extraObjects."""
     return "helm.sh/chart" in thing["metadata"].get("labels", {})
+
+
+def component_of(thing: Object) -> str:
+    """Return which part of the chart an object belongs to."""
+    return str(thing["metadata"]["labels"]["app.kubernetes.io/component"])
 
 
 def selector_of(thing: Object) -> dict[str, str]:
@@ -98,18 +109,21 @@ def test_every_volume_that_is_mounted_is_there_and_every_one_there_is_mounted(na
 def test_every_named_port_is_there(name: str) -> None:
     """Of probes and Services."""
     things = objects(values(name))
-    container = only_container(things)
-    names = {port["name"] for port in container["ports"]}
-    probes = [container[probe] for probe in ("livenessProbe", "readinessProbe", "startupProbe")]
-    wanted = {probe["httpGet"]["port"] for probe in probes}
-    for service in (thing for thing in things if thing["kind"] == "Service" and is_ours(thing)):
-        wanted |= {port["targetPort"] for port in service["spec"]["ports"]}
-    assert wanted <= names
+    for component in {component_of(thing) for thing in things if thing["kind"] == "Deployment" and is_ours(thing)}:
+        container = only_pod(things, component)["spec"]["containers"][0]
+        names = {port["name"] for port in container["ports"]}
+        probes = [container[probe] for probe in ("livenessProbe", "readinessProbe", "startupProbe")]
+        wanted = {probe["httpGet"]["port"] for probe in probes}
+        for thing in filter(is_ours, things):
+            if thing["kind"] == "Service" and component_of(thing) == component:
+                wanted |= {port["targetPort"] for port in thing["spec"]["ports"]}
+        assert wanted <= names
 
 
-def only_pod(things: list[Object]) -> Object:
-    """Return the template of the enforcer's pods."""
-    return next(thing for thing in things if thing["kind"] == "Deployment" and is_ours(thing))["spec"]["template"]
+def only_pod(things: list[Object], component: str = "gateway") -> Object:
+    """Return the template of a component's pods."""
+    deployments = (thing for thing in things if thing["kind"] == "Deployment" and is_ours(thing))
+    return next(thing for thing in deployments if component_of(thing) == component)["spec"]["template"]
 
 
 def only_container(things: list[Object]) -> Object:
@@ -117,7 +131,7 @@ def only_container(things: list[Object]) -> Object:
     return next(found for found in only_pod(things)["spec"]["containers"] if found["name"] == "enforcer")
 
 
-@each
+@each_gateway
 def test_the_command_line_and_the_configuration_are_what_the_enforcer_takes(name: str, tmp_path: Path) -> None:
     """Where it listens and how it drains is said by arguments, whatever the configuration says."""
     things = objects(values(name))
@@ -162,3 +176,18 @@ def test_secrets_are_files_and_nowhere_else() -> None:
     for path, text in texts(values("minimal")).items():
         assert ("not-a-secret" in text) == (path == "secret.yaml")
     assert "env" not in only_container(objects(values("minimal")))
+
+
+@pytest.mark.parametrize("name", ["injector", "both"])
+def test_the_webhooks_command_line_is_what_it_takes(name: str) -> None:
+    """What is said of all sidecars, too."""
+    container = only_pod(objects(values(name)), "injector")["spec"]["containers"][0]
+    command, *arguments = container["args"]
+    assert command == "webhook"
+    said = webhook.make_context("webhook", arguments).params
+    settings = settings_of(said, said["values"])
+    wanted = {**values(name).get("sidecar", {})}
+    assert settings.image == container["image"]
+    assert settings.mode == wanted.get("mode", "port")
+    assert settings.policy == wanted.get("policyConfigMap")
+    assert replace(settings, image="", mode=Mode.PORT, policy=None, credentials=None) == Settings(image="")

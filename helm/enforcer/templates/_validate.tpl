@@ -2,7 +2,7 @@
 {{- define "enforcer.validate" -}}
 {{- $wrong := list -}}
 {{- $v := .Values -}}
-{{- if not $v.existingConfigMap -}}
+{{- if and (ne $v.mode "injector") (not $v.existingConfigMap) -}}
   {{- if not (or (include "enforcer.upstreamUrl" .) $v.config.upstreams) }}{{ $wrong = append $wrong "upstream.url is needed: where the app is, such as http://app:8080" }}{{ end -}}
   {{- if or $v.introspection.url $v.introspection.issuer -}}
     {{- if not (or $v.introspection.clientId $v.introspection.existingSecret) }}{{ $wrong = append $wrong "introspection.clientId is needed, or introspection.existingSecret: the enforcer's own client at the auth server" }}{{ end -}}
@@ -54,6 +54,11 @@
     {{- if and .scope (not $v.tests.client.tokenUrl) }}{{ $wrong = append $wrong "tests.requests with a scope need tests.client" }}{{ end -}}
   {{- end -}}
   {{- if and .client.tokenUrl (not (and .client.clientId .client.existingSecret)) }}{{ $wrong = append $wrong "tests.client.tokenUrl needs tests.client.clientId and tests.client.existingSecret" }}{{ end -}}
+{{- end -}}
+{{- with $v.injector.tls -}}
+  {{- if and (eq .mode "provided") (not (and .existingSecret .caBundle)) }}{{ $wrong = append $wrong "injector.tls.mode provided needs injector.tls.existingSecret and injector.tls.caBundle" }}{{ end -}}
+  {{- if and (eq .mode "certManager") (not .issuerRef.name) }}{{ $wrong = append $wrong "injector.tls.mode certManager needs injector.tls.issuerRef.name" }}{{ end -}}
+  {{- if and (ne .mode "provided") .caBundle }}{{ $wrong = append $wrong "injector.tls.caBundle is for injector.tls.mode provided: others are told whom to trust while they run" }}{{ end -}}
 {{- end -}}
 {{- if $wrong }}{{ fail (printf "\n\n%s\n" (join "\n" (uniq $wrong))) }}{{ end -}}
 {{- end -}}

@@ -1,0 +1,101 @@
+"""The injector as the chart installs it; its webhook is a process of this machine that has the Service's address."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+from harness import charts
+from harness.waiting import eventually
+
+from e2e.cluster.controlplane import ControlPlane
+from e2e.cluster.renders import known
+from e2e.tools import ToolError, attempt, run
+
+Object = dict[str, Any]
+
+NAMESPACE: Final = "enforcer"
+NAME: Final = "enforcer-injector"
+_PATIENCE: Final = 30.0
+
+
+def install(cluster: ControlPlane) -> list[Object]:
+    """Install the chart in mode injector; returns its objects."""
+    things = known(charts.objects(charts.values("injector"), namespace=NAMESPACE))
+    cluster("create", "namespace", NAMESPACE)
+    cluster("apply", "--validate=strict", "-f", "-", given=things)
+    return things
+
+
+class Webhook:
+    """A running webhook; `admin` is where its health and metrics are."""
+
+    def __init__(self, process: subprocess.Popen[bytes], admin: str, log: Path) -> None:
+        self._process = process
+        self.admin = admin
+        self.log = log
+
+    def metrics(self) -> str:
+        """Return what it has counted."""
+        return httpx.get(f"{self.admin}/metrics", trust_env=False).text
+
+    def stop(self) -> int:
+        """End it, and return how it ended."""
+        self._process.terminate()
+        return self._process.wait(_PATIENCE)
+
+
+@contextmanager
+def webhook(cluster: ControlPlane, things: list[Object], folder: Path) -> Iterator[Webhook]:
+    """Run the container of the Deployment until the block ends, with the rights of its ServiceAccount and no others."""
+    (container,) = charts.only(things, "Deployment", NAME)["spec"]["template"]["spec"]["containers"]
+    address = cluster.get("service", "-n", NAMESPACE, NAME)["spec"]["clusterIP"]
+    account = cluster.account(folder, NAMESPACE, NAME)
+    location = urlsplit(cluster.url)
+    # The last one counts: what only a pod has is said anew.
+    here = [f"--listen={address}:443", "--admin=127.0.0.1:0", f"--service-account={account}", "--log-format=text"]
+    log = folder / "webhook.log"
+    run("ip", "address", "add", f"{address}/32", "dev", "lo")
+    try:
+        with log.open("wb") as output:
+            process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", "enforcer", *container["args"], *here],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={
+                    **os.environ,
+                    "KUBERNETES_SERVICE_HOST": str(location.hostname),
+                    "KUBERNETES_SERVICE_PORT": str(location.port),
+                },
+            )
+        try:
+            yield Webhook(process, _ready(process, log), log)
+        finally:
+            process.kill()
+            process.wait()
+    finally:
+        attempt("ip", "address", "del", f"{address}/32", "dev", "lo")
+
+
+def _ready(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Wait until it reviews pods; returns where its admin side is."""
+
+    def admin() -> str | None:
+        found = re.search(r"admin on (\S+)", log.read_text("utf-8"))
+        return f"http://{found[1]}" if found else None
+
+    def ready() -> bool:
+        return bool(admin()) and httpx.get(f"{admin()}/readyz", trust_env=False).is_success
+
+    if not eventually(lambda: process.poll() is not None or ready(), _PATIENCE) or process.poll() is not None:
+        raise ToolError(f"the webhook did not start:\n{log.read_text('utf-8')}")
+    return str(admin())

@@ -1,0 +1,132 @@
+"""The demo's app and one more, protected by `enforcer inject` in each of its modes, as real pods."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from harness import charts
+
+from e2e import BUILD, HERE, ROOT
+from e2e.pods import proofs
+from e2e.pods.demo import NAMESPACE, manifests
+from e2e.pods.image import IMAGE
+from e2e.pods.kubelet import Pod
+from e2e.pods.node import running
+from e2e.pods.podman import Podman
+from e2e.proof import Proof
+
+Object = dict[str, Any]
+
+_ADMIN: Final = 15081
+_INTROSPECTION: Final = ("http://127.0.0.1:8085/", "http://authserver:8085/")
+"""Where the project's own configuration finds the authorization server, and where it is in the demo."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way to be injected: `closed` is whether the pod's own address, too, leads to the enforcer."""
+
+    name: str
+    arguments: Sequence[str]
+    closed: bool
+    apps: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What is said besides, of each app by its name."""
+
+
+_NATIVE: Final = ("--kube-version", "1.33")
+_WAYS: Final = (
+    Way(name="port, native", arguments=("--mode", "port", *_NATIVE), closed=False),
+    Way(name="port, classic", arguments=("--mode", "port", "--native-sidecar", "false", *_NATIVE), closed=False),
+    Way(
+        name="loopback",
+        arguments=("--mode", "loopback", *_NATIVE),
+        closed=True,
+        apps={"country-app": ("--app-arg", "--host=127.0.0.1"), "echo": ("--app-env", "HOST=127.0.0.1")},
+    ),
+    Way(name="transparent", arguments=("--mode", "transparent", *_NATIVE), closed=True),
+)
+
+
+def sidecars(proof: Proof, podman: Podman, folder: Path) -> None:
+    """Go all the ways."""
+    for way in _WAYS:
+        proof.attempt(lambda: _try(proof, podman, folder, way))  # noqa: B023 - called at once
+
+
+def _try(proof: Proof, podman: Podman, folder: Path, way: Way) -> None:
+    proof.part(f"enforcer inject, mode {way.name}")
+    server = _of(manifests(), "authserver")
+    apps = {
+        "country-app": _of(manifests(), "country-app"),
+        "echo": list(charts.read((HERE / "pods" / "echo.yaml").read_text())),
+    }
+    policy = folder / "policy.yaml"
+    policy.write_text(_policy())
+    injected = {name: _inject(proof, things, policy, way, name) for name, things in apps.items()}
+    documents = [*server, *(thing for things in injected.values() for thing in things), *map(_credentials, apps)]
+    with running(podman, BUILD, documents, NAMESPACE) as node:
+        node.start()
+        at = f"{node.url('authserver', 8085)}/ms-auth-server"
+        client = proofs.Client(at)
+        country, echo = node.url("country-app", 8090), node.url("echo", 80)
+        proofs.walk(proof, client, country, at)
+        proofs.identity(proof, client, f"{echo}/ms-system/country", client.token())
+        for workload, port in (("country-app", 8090), ("echo", 8080)):
+            _bypass(proof, client, node.of(workload)[0], port, way)
+            proofs.probes(proof, node.of(workload)[0])
+        proofs.confinement(proof, node.of("echo")[0], "enforcer")
+        proofs.metrics(proof, client, node.of("country-app"), _ADMIN)
+        paths = ["/ms-system/country", "/ms-system/country/slow/1"]
+        proofs.drain(proof, node, "echo", echo, paths, client.token())
+
+
+def _bypass(proof: Proof, client: proofs.Client, pod: Pod, port: int, way: Way) -> None:
+    """Go to the app's port at the pod's own address."""
+    status = client.status(f"http://{pod.address}:{port}/ms-system/country")
+    if way.closed:
+        proof.claim(f"{pod.name}: at the pod's own address, too, port {port} is the enforcer's", 401, status)
+    else:
+        proof.note(f"{pod.name}: at the pod's own address, port {port} answers {status}: a NetworkPolicy closes that")
+
+
+def _inject(proof: Proof, things: list[Object], policy: Path, way: Way, name: str) -> list[Object]:
+    """Inject manifests as they are; what comes out, taken back again, is what went in."""
+    before = yaml.safe_dump_all(things, sort_keys=False)
+    command = ["inject", "-", "--policy", policy, "--image", IMAGE, *way.arguments, *way.apps.get(name, ())]
+    after, report = _enforcer(before, command)
+    for line in report.splitlines():
+        proof.note(line)
+    back, _ = _enforcer(after, ["uninject", "-"])
+    proof.holds(f"{name}: enforcer uninject gives back what went in, to the letter", back == before)
+    return list(charts.read(after))
+
+
+def _enforcer(given: str, arguments: Iterable[str | Path]) -> tuple[str, str]:
+    command = [sys.executable, "-m", "enforcer", *map(str, arguments)]
+    ended = subprocess.run(command, input=given, capture_output=True, text=True, cwd=ROOT, check=False)  # noqa: S603
+    if ended.returncode:
+        raise AssertionError(f"{' '.join(command)}\nended with {ended.returncode}: {ended.stderr}")
+    return ended.stdout, ended.stderr
+
+
+def _policy() -> str:
+    """Return the project's own configuration, with the server where it is in the demo, and a client of its own."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8").replace(*_INTROSPECTION))
+    return yaml.safe_dump({key: config[key] for key in ("authorization_servers", "rules")})
+
+
+def _credentials(app: str) -> Object:
+    """Make the Secret that a user makes."""
+    values = {"client-id": "service-client-jwt", "client-secret": "service-client-jwt-secret"}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{app}-enforcer"}, "stringData": values}
+
+
+def _of(things: list[Object], name: str) -> list[Object]:
+    """Return what the demo has of an app, as it is: its Deployment and its Service."""
+    return [one for one in things if one["metadata"]["name"] == name and one["kind"] in ("Deployment", "Service")]

@@ -1,0 +1,172 @@
+"""The webhook's own certificates: an authority that can vouch for one host alone, and what it issues. Time comes in.
+
+1. An authority and a certificate are renewed while a third of their life is left, long before anything expires.
+2. A new authority is trusted before it issues, and the old one until it ends: no moment has an untrusted server.
+3. The authority's key is good for nothing else: its name constraint (RFC 5280 §4.2.1.10) permits one host.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+AUTHORITY_LIFE: Final = timedelta(days=365)
+"""Days that an authority can be trusted: renewed where it runs, and of no use for long where it leaked."""
+CERTIFICATE_LIFE: Final = timedelta(days=30)
+"""Days that a serving certificate holds; its key is never stored, so that each process has its own."""
+_SKEW: Final = timedelta(minutes=5)
+"""How far the clock of an API server may be behind ours."""
+
+CERTIFICATES: Final = "ca.crt"
+"""Where the Secret holds the authorities that are trusted, as PEM, the one that issues first."""
+KEY: Final = "ca.key"
+"""Where the Secret holds the key of the authority that issues."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate and its key."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    def pem(self) -> bytes:
+        """Return both, as `ssl` reads them from one file."""
+        return _key_pem(self.key) + _pem(self.certificate)
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Who issues; and `previous`, who issued before, and is trusted besides."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+    previous: x509.Certificate | None = None
+
+    @property
+    def begins(self) -> datetime:
+        """When it was made."""
+        return self.certificate.not_valid_before_utc + _SKEW
+
+    def bundle(self) -> bytes:
+        """Return the certificates that are to be trusted, as PEM."""
+        return _pem(self.certificate) + (_pem(self.previous) if self.previous is not None else b"")
+
+    def data(self) -> dict[str, str]:
+        """Return what the Secret holds, as its `data` wants it."""
+        return {
+            CERTIFICATES: base64.b64encode(self.bundle()).decode(),
+            KEY: base64.b64encode(_key_pem(self.key)).decode(),
+        }
+
+    def issue(self, host: str, now: datetime) -> Issued:
+        """Make a serving certificate for `host`."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        ends = min(now + CERTIFICATE_LIFE, self.certificate.not_valid_after_utc)
+        builder = _builder("enforcer webhook", key, now, ends, x509.BasicConstraints(ca=False, path_length=None))
+        builder = builder.issuer_name(self.certificate.subject)
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        ours = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        return Issued(builder.add_extension(ours, critical=False).sign(self.key, hashes.SHA256()), key)
+
+    def has_issued(self, certificate: x509.Certificate) -> bool:
+        """Tell whether a certificate is from here."""
+        try:
+            certificate.verify_directly_issued_by(self.certificate)
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
+
+
+def current(data: Mapping[str, str], host: str, now: datetime) -> Authority:
+    """Return the authority for `host` that the Secret's `data` holds, or a new one where it holds none that serves.
+
+    Raises ValueError where `data` holds something that nobody could have written here.
+    """
+    stored = _read(data) if data.get(CERTIFICATES) or data.get(KEY) else None
+    if stored is not None and _permits(stored.certificate, host) and not is_due(stored.certificate, now):
+        return stored
+    trusted = stored is not None and now < stored.certificate.not_valid_after_utc
+    return _new(host, now, stored.certificate if stored is not None and trusted else None)
+
+
+def is_due(certificate: x509.Certificate, now: datetime) -> bool:
+    """Tell whether a certificate is to be renewed: a third of its life, or less, is left."""
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return now >= ends - (ends - begins) / 3
+
+
+def _new(host: str, now: datetime, previous: x509.Certificate | None) -> Authority:
+    key = ec.generate_private_key(ec.SECP256R1())
+    # A name of its own for each: a verifier then never takes one for the other.
+    name = f"enforcer webhook authority {secrets.token_hex(8)}"
+    builder = _builder(name, key, now, now + AUTHORITY_LIFE, x509.BasicConstraints(ca=True, path_length=0))
+    builder = builder.issuer_name(_name(name))
+    # RFC 5280 §4.2.1.10: a host below the permitted one would be permitted too, and there is none.
+    builder = builder.add_extension(x509.NameConstraints([x509.DNSName(host)], None), critical=True)
+    usage = x509.KeyUsage(
+        key_cert_sign=True,
+        crl_sign=False,
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    return Authority(builder.add_extension(usage, critical=True).sign(key, hashes.SHA256()), key, previous)
+
+
+def _builder(
+    name: str, key: ec.EllipticCurvePrivateKey, now: datetime, ends: datetime, constraints: x509.BasicConstraints
+) -> x509.CertificateBuilder:
+    builder = x509.CertificateBuilder(subject_name=_name(name), public_key=key.public_key())
+    builder = builder.serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now - _SKEW).not_valid_after(ends)
+    builder = builder.add_extension(constraints, critical=True)
+    return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _read(data: Mapping[str, str]) -> Authority:
+    certificates = x509.load_pem_x509_certificates(_decoded(data, CERTIFICATES))
+    key = serialization.load_pem_private_key(_decoded(data, KEY), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificates[0].public_key():
+        raise ValueError(f"{KEY} is not the key of the first certificate in {CERTIFICATES}")
+    return Authority(certificates[0], key, certificates[1] if len(certificates) > 1 else None)
+
+
+def _decoded(data: Mapping[str, str], entry: str) -> bytes:
+    return base64.b64decode(data.get(entry, ""), validate=True)
+
+
+def _permits(certificate: x509.Certificate, host: str) -> bool:
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return False
+    return constraints.permitted_subtrees == [x509.DNSName(host)]
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    form = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())

@@ -1,0 +1,56 @@
+{{- define "enforcer.injectorName" -}}
+{{- include "enforcer.fullname" . }}-injector
+{{- end -}}
+
+{{- define "enforcer.injectorSelector" -}}
+{{- $labels := include "enforcer.selectorLabels" . | fromYaml -}}
+{{- $_ := set $labels "app.kubernetes.io/component" "injector" -}}
+{{- toYaml $labels -}}
+{{- end -}}
+
+{{/* The metadata of an object of the injector: (list . annotations); cluster-wide ones are in no namespace. */}}
+{{- define "enforcer.clusterMetadata" -}}
+{{- $root := index . 0 -}}
+name: {{ include "enforcer.injectorName" $root }}
+labels: {{- include "enforcer.labels" (list $root "injector" nil) | nindent 2 }}
+{{- with mustMerge (deepCopy (index . 1 | default dict)) (deepCopy $root.Values.commonAnnotations) }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "enforcer.injectorMetadata" -}}
+{{- $metadata := include "enforcer.clusterMetadata" . | fromYaml -}}
+{{- $_ := set $metadata "namespace" (include "enforcer.namespace" (index . 0)) -}}
+{{- toYaml $metadata -}}
+{{- end -}}
+
+{{/* The Secret with the certificate, or with the authority that issues it. */}}
+{{- define "enforcer.injectorSecret" -}}
+{{- .Values.injector.tls.existingSecret | default (printf "%s-tls" (include "enforcer.injectorName" .)) -}}
+{{- end -}}
+
+{{/* What is said of all sidecars, as arguments. */}}
+{{- define "enforcer.sidecarArguments" -}}
+{{- $sidecar := .Values.sidecar -}}
+- --image={{ $sidecar.image | default (include "enforcer.image" .) }}
+- --mode={{ $sidecar.mode }}
+- --native-sidecar={{ $sidecar.nativeSidecar }}
+{{- with $sidecar.policyConfigMap }}
+- --policy-configmap={{ . }}
+{{- end }}
+{{- with $sidecar.credentialsSecret }}
+- --credentials-secret={{ . }}
+{{- end }}
+{{- range $name := list "imagePullPolicy" "listenPort" "adminPort" "logLevel" "logFormat" "drainSeconds" "waitBeforeExitSeconds" "upstreamScheme" }}
+{{- $value := get $sidecar $name }}
+{{- if not (has $value (list nil "")) }}
+- {{ printf "--set=%s=%v" $name $value }}
+{{- end }}
+{{- end }}
+- --set=runAsUser={{ .Values.openshift.enabled | ternary "" $sidecar.runAsUser }}
+{{- range $kind := list "requests" "limits" }}
+{{- range $what, $quantity := get $sidecar.resources $kind }}
+- {{ printf "--set=resources.%s.%s=%v" $kind $what $quantity }}
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,138 @@
+"""An API server that keeps a few objects, as the real one does: versions, conflicts, JSON patches, who may ask."""
+
+from __future__ import annotations
+
+import copy
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from harness.certificates import Authority
+from harness.waiting import eventually
+
+Object = dict[str, Any]
+
+TOKEN = "service-account-token"
+CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+
+
+class ApiServer:
+    """Serves `objects`, by path; `events` are those recorded, `calls` all that was asked of it.
+
+    `failures` are statuses and messages that the next calls get instead; `between` runs once, before the next change.
+    """
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.account = Path()
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.objects: dict[str, Object] = {}
+        self.events: list[Object] = []
+        self.calls: list[str] = []
+        self.failures: list[tuple[int, str]] = []
+        self.between: Callable[[], None] | None = None
+
+    def put(self, path: str, **document: Any) -> None:
+        """Keep an object."""
+        namespace = {"namespace": path.split("/")[4]} if path.startswith("/api/v1/namespaces/") else {}
+        meta = {"name": path.rpartition("/")[2], **namespace, "resourceVersion": "1", **document.pop("metadata", {})}
+        self.objects[path] = {"metadata": meta, **document}
+
+    def application(self) -> Starlette:
+        """Make the application."""
+        return Starlette(routes=[Route("/{path:path}", self._answer, methods=["GET", "PUT", "PATCH", "POST"])])
+
+    async def _answer(self, request: Request) -> Response:
+        path = request.url.path
+        self.calls.append(f"{request.method} {path}")
+        if request.headers.get("authorization") != f"Bearer {TOKEN}":
+            return _status(401, "Unauthorized")
+        if self.failures:
+            return _status(*self.failures.pop(0))
+        if path == "/version":
+            return JSONResponse({"major": "1", "minor": "34+"})
+        if request.method == "POST":
+            self.events.append(await request.json())
+            return JSONResponse(self.events[-1], 201)
+        if request.method != "GET" and self.between is not None:
+            self.between()
+            self.between = None
+        found = self.objects.get(path)
+        if found is None:
+            return _status(404, f"{path} not found")
+        if request.method == "PUT":
+            return self._replace(path, found, await request.json())
+        if request.method == "PATCH":
+            assert request.headers["content-type"] == "application/json-patch+json"
+            return self._patch(path, found, await request.json())
+        return JSONResponse(found)
+
+    def _replace(self, path: str, found: Object, document: Object) -> Response:
+        if document["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+            return _status(409, "the object has been modified")
+        return self._keep(path, document)
+
+    def _patch(self, path: str, found: Object, operations: list[Object]) -> Response:
+        document = copy.deepcopy(found)
+        for operation in operations:
+            *way, last = (int(step) if step.isdigit() else step for step in operation["path"].split("/")[1:])
+            inner: Any = document
+            for step in way:
+                inner = inner[step]
+            if operation["op"] == "test" and inner[last] != operation["value"]:
+                return _status(422, "the test failed")
+            if operation["op"] == "add":
+                inner[last] = operation["value"]
+        return self._keep(path, document)
+
+    def _keep(self, path: str, document: Object) -> Response:
+        version = str(int(self.objects[path]["metadata"]["resourceVersion"]) + 1)
+        self.objects[path] = {**document, "metadata": {**document["metadata"], "resourceVersion": version}}
+        return JSONResponse(self.objects[path])
+
+
+def _status(code: int, message: str) -> Response:
+    return JSONResponse({"kind": "Status", "message": message, "code": code}, code)
+
+
+@contextmanager
+def api_server(folder: Path) -> Iterator[ApiServer]:
+    """Run one until the block ends; `folder` gets what a pod of its cluster has of its ServiceAccount."""
+    authority = Authority(folder, "ca")
+    server = ApiServer()
+    context = authority.server_context("localhost")
+    running = uvicorn.Server(
+        uvicorn.Config(
+            server.application(),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            ssl_context_factory=lambda *_: context,
+        )
+    )
+    (folder / "ca.crt").write_bytes(authority.ca.read_bytes())
+    (folder / "token").write_text(TOKEN + "\n")
+    (folder / "namespace").write_text("enforcer")
+    server.account = folder
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server.url = f"https://localhost:{listener.getsockname()[1]}"
+        thread = threading.Thread(target=running.run, args=([listener],))
+        thread.start()
+        try:
+            assert eventually(lambda: running.started)
+            yield server
+        finally:
+            running.should_exit = True
+            thread.join()
