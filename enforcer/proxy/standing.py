@@ -28,7 +28,7 @@ class Standing(NamedTuple):
             route = snapshot.without_rule(self.method)
         answer = self.permit.answer
         # What one authorization server says of a token is nothing to a rule that asks another.
-        if answer is None or not route.verifier.shares_answers(self.route.verifier):
+        if answer is None or not route.verifier.takes(answer, self.route.verifier):
             verdict = decide(route.requirement, NoToken.MISSING, target.segments, 0.0, route.reports)
         else:
             # As of a time when the token was valid: whether its end is that of a stream, is a setting of its own.

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
@@ -35,44 +36,62 @@ class Parts:
 
     def __init__(self) -> None:
         self._parts: list[_Part] = []
+        self._lock = Lock()
 
     def lease(self) -> Lease:
         """Begin another configuration."""
-        return Lease(self._parts)
+        return Lease(self._parts, self._lock)
 
 
 class Lease:
-    """The things of one configuration, of all `parts`."""
+    """The things of one configuration, of all `parts`; `lock` is held while one is found, or given back.
 
-    def __init__(self, parts: list[_Part]) -> None:
+    One configuration at a time takes things, while another may end.
+    """
+
+    def __init__(self, parts: list[_Part], lock: Lock) -> None:
         self._parts = parts
+        self._lock = lock
         self._taken: list[_Part] = []
 
     def take(self, kind: str, *made_of: object, make: Callable[[], T]) -> T:
         """Return the thing of a kind that is made of these; `make` makes it where there is none."""
         wanted = (kind, *made_of)
-        for part in self._parts:
-            if part.made_of == wanted:
-                break
-        else:
+        part = self._find(wanted)
+        if part is None:
             part = _Part(wanted, make())
-            self._parts.append(part)
-        if part not in self._taken:
+            part.users = 1
+            with self._lock:
+                self._parts.append(part)
             self._taken.append(part)
-            part.users += 1
         thing: T = part.thing
         return thing
 
+    def _find(self, wanted: tuple[object, ...]) -> _Part | None:
+        with self._lock:
+            for part in self._parts:
+                if part.made_of == wanted:
+                    if part not in self._taken:
+                        self._taken.append(part)
+                        part.users += 1
+                    return part
+        return None
+
     def newest(self, kind: str) -> Any:
         """Return the thing of a kind that was made last, None where there is none."""
-        return next((part.thing for part in reversed(self._parts) if part.made_of[0] == kind), None)
+        with self._lock:
+            return next((part.thing for part in reversed(self._parts) if part.made_of[0] == kind), None)
 
     def end(self) -> None:
         """Give the things back: the configuration is over."""
         taken, self._taken = self._taken, []
-        for part in taken:
-            part.users -= 1
-            if not part.users:
-                self._parts.remove(part)
-                if isinstance(part.thing, Closable):
-                    part.thing.close()
+        unused: list[_Part] = []
+        with self._lock:
+            for part in taken:
+                part.users -= 1
+                if not part.users:
+                    self._parts.remove(part)
+                    unused.append(part)
+        for part in unused:
+            if isinstance(part.thing, Closable):
+                part.thing.close()

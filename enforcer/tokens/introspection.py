@@ -121,8 +121,10 @@ class Introspector:
 
     def _note(self, outcome: Outcome, result: Answer | IntrospectionError) -> None:
         overloaded = isinstance(outcome, UpstreamError) and outcome.reason is UpstreamFailure.OVERLOADED
-        if overloaded or isinstance(outcome, IntrospectionError):
-            self._breaker.released()  # it was not asked, which says nothing of it
+        forbidden = isinstance(outcome, Reply) and outcome.status == 403
+        if overloaded or forbidden or isinstance(outcome, IntrospectionError):
+            # It was not asked; or something before it disliked this token, which must not cut off all others.
+            self._breaker.released()
         elif isinstance(result, IntrospectionError) and result.reason is not IntrospectionFailure.MALFORMED:
             self._breaker.failed(self._ticker.next)
         else:

@@ -75,7 +75,7 @@ def check(
     if wrong is not None:
         return wrong
     used = name(shown, claims["jti"])
-    refused = memory.used.look(used, settings, now)
+    refused = memory.used.look(used, claims["iat"], settings, now)
     if refused is not None:
         return refused
     if memory.wrong.wait(request.address, now):

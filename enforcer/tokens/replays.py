@@ -19,18 +19,25 @@ class ReplayCache:
     There are two sets, of the proofs of this while and of the one before, so that forgetting costs nothing.
     """
 
-    __slots__ = ("_before", "_now", "_since")
+    __slots__ = ("_before", "_max_age", "_now", "_reaches", "_since")
 
     def __init__(self) -> None:
         self._since = 0.0
+        self._max_age = float("inf")
+        self._reaches = float("-inf")  # proofs that were issued before may have been used, and forgotten
         self._now: set[bytes] = set()
         self._before: set[bytes] = set()
 
-    def look(self, proof: bytes, settings: ProofSettings, now: float) -> Fault | None:
-        """Tell whether a proof, by its `name`, was used before, or could not be remembered.
+    def look(self, proof: bytes, issued: float, settings: ProofSettings, now: float) -> Fault | None:
+        """Tell whether a proof, by its `name`, was used before, may have been, or could not be remembered.
 
-        It is not remembered yet. `now` is seconds since the epoch.
+        It is not remembered yet. `issued` and `now` are seconds since the epoch.
         """
+        if settings.max_age > self._max_age:
+            self._reaches = now - self._max_age
+        self._max_age = settings.max_age
+        if issued < self._reaches:
+            return Fault.TIME
         lasts = settings.max_age + settings.clock_skew
         age = now - self._since
         if age >= lasts:

@@ -1,7 +1,8 @@
 """Which authorization server a token is shown to: the one that issued it, and no other.
 
-1. A JWT goes to the server whose issuer it names. That name is not verified here, and nothing else follows from it.
-2. A token that names none goes to the first server of its rule, and to the next ones, in their order, only where the
+1. A JWT goes to the server whose issuer it names. That name is not verified here, and nothing else follows from it. One
+   that names none (RFC 9068 §2.2 has it that it does) is shown to no server whose issuer is known.
+2. A token of any other form goes to the first server of its rule, and to the next ones, in their order, only where the
    rule says so, since that shows it to servers that did not issue it.
 3. What a server says counts for its own tokens: one that it calls another server's is worth nothing.
 """

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enforcer.errors import IntrospectionError
 from enforcer.tokens.answer import INACTIVE, Active
 from enforcer.tokens.cache import Entry, Keys
+from enforcer.tokens.jws import looks_like_jwt
 from enforcer.tokens.routing import Domain
 from enforcer.tokens.verifier import Demand, Judge, Verifier, Waiter
 
@@ -32,12 +33,16 @@ class Trusted:
         answer = entry.answer
         if not isinstance(answer, Active):
             return None
-        if (not self.issuers or answer.issuer in self.issuers) and (
-            not self.audience or not self.audience.isdisjoint(answer.audience)
-        ):
+        if self.takes(answer):
             return entry
         # It is a token of this server, and none that the rule takes: nobody else is to see it.
         return _worthless(entry.given)
+
+    def takes(self, answer: Active) -> bool:
+        """Tell whether the rule takes a token of this server."""
+        return (not self.issuers or answer.issuer in self.issuers) and (
+            not self.audience or not self.audience.isdisjoint(answer.audience)
+        )
 
 
 class Several:
@@ -61,12 +66,13 @@ class Several:
         """What tells apart whose answers it gives."""
         return frozenset(keys for one in self._trusted for keys in one.verifier.keys)
 
-    def shares_answers(self, other: Judge) -> bool:
-        """Tell whether what the other says of a token holds here too: it is of servers that are trusted here."""
-        return other.keys <= self.keys
+    def takes(self, answer: Active, other: Judge) -> bool:
+        """Tell whether what the other said of a token holds here too, whichever server may have said it."""
+        said = [one for one in self._trusted if one.verifier.keys <= other.keys and one.domain.covers(answer)]
+        return other.keys <= self.keys and bool(said) and all(one.takes(answer) for one in said)
 
     def _servers(self, token: bytes, now: float) -> Sequence[Trusted]:
-        for one in self._trusted:
+        for one in self._trusted if self._in_order or looks_like_jwt(token) else self._trusted[:1]:
             # Whoever called it active has issued it: no need to take it apart, or to ask those before again.
             if one.verifier.remembers(token, now):
                 return (one,)

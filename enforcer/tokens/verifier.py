@@ -73,8 +73,8 @@ class Judge(Protocol):
     def verify(self, token: bytes, now: float, waiter: Waiter, demand: Demand) -> Entry[bytes] | None:
         """Return what is remembered of a token; or None, and tell the waiter later (or before this returns)."""
 
-    def shares_answers(self, other: Judge) -> bool:
-        """Tell whether what the other says of a token holds here too: it is of the same authorization server."""
+    def takes(self, answer: Active, other: Judge) -> bool:
+        """Tell whether what the other said of a token holds here too: it is of an authorization server of this one."""
 
 
 class Verifier:
@@ -141,8 +141,8 @@ class Verifier:
         """What tells apart whose answers it gives."""
         return frozenset((self._keys,))
 
-    def shares_answers(self, other: Judge) -> bool:
-        """Tell whether what the other says of a token holds here too: it is of the same authorization server."""
+    def takes(self, answer: Active, other: Judge) -> bool:
+        """Tell whether what the other said of a token holds here too: it is of the same authorization server."""
         return other.keys <= self.keys
 
     def remembers(self, token: bytes, now: float) -> bool:

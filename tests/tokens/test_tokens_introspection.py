@@ -206,3 +206,15 @@ def test_a_full_queue_of_our_own_says_nothing_of_the_server() -> None:
         *failed, last = asyncio.run(run(server))
     assert all(isinstance(result, IntrospectionError) for result in failed)
     assert isinstance(last, Active)
+
+
+def test_a_server_that_forbids_one_token_is_asked_about_the_next() -> None:
+    """What stands before it may dislike a token's looks: whoever sends such ones must not cut off all others."""
+
+    def answer(head: bytes, body: bytes) -> bytes:
+        return response(b"", "403 Forbidden") if b"odd" in body else response(b'{"active": true}')
+
+    with serving(answer) as server:
+        *odd, good = ask(server, *[b"odd"] * 20, b"t")
+    assert all(isinstance(one, IntrospectionError) and one.reason is IntrospectionFailure.REFUSED for one in odd)
+    assert isinstance(good, Active)

@@ -209,7 +209,7 @@ def test_the_signature_is_verified_last(monkeypatch: pytest.MonkeyPatch) -> None
     ):
         assert isinstance(checked(wrong), Fault)
     replays = memory()
-    replays.used.look(used := name(JKT, CLAIMS["jti"]), SETTINGS, NOW)
+    replays.used.look(used := name(JKT, CLAIMS["jti"]), NOW, SETTINGS, NOW)
     replays.used.remember(used)
     assert check([proof()], REQUEST, bound(), SETTINGS, replays, NOW) is Fault.REPLAYED
     assert verified == []
@@ -303,7 +303,7 @@ def test_a_proof_is_accepted_once_for_as_long_as_it_would_be_fresh() -> None:
     """RFC 9449 §11.1; at its end it is refused for its age."""
     for first in (0.0, 0.5, 37.4, 74.9):
         replays = memory()
-        replays.used.look(b"x", SETTINGS, NOW)
+        replays.used.look(b"x", NOW, SETTINGS, NOW)
         signed = proof(iat=NOW + first + SETTINGS.clock_skew)
         at = NOW + first
         assert isinstance(check([signed], REQUEST, bound(), SETTINGS, replays, at), Proven)

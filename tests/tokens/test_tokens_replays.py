@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from enforcer.tokens.possession import Fault
@@ -11,7 +13,7 @@ SETTINGS = ProofSettings(max_age=60.0, clock_skew=15.0, replays=100)
 def use(replays: ReplayCache, proof: str, now: float) -> Fault | None:
     """Look for a proof, and remember it where it may be used."""
     named = name("key", proof)
-    fault = replays.look(named, SETTINGS, now)
+    fault = replays.look(named, now, SETTINGS, now)
     if fault is None:
         replays.remember(named)
     return fault
@@ -39,7 +41,7 @@ def test_the_proofs_of_two_keys_may_have_the_same_identifier() -> None:
 def test_looking_does_not_use() -> None:
     """What is wrong in another way must not use up a proof."""
     replays = ReplayCache()
-    assert [replays.look(b"x", SETTINGS, NOW) for _ in range(3)] == [None] * 3
+    assert [replays.look(b"x", NOW, SETTINGS, NOW) for _ in range(3)] == [None] * 3
     assert len(replays) == 0
 
 
@@ -62,3 +64,15 @@ def test_a_clock_that_is_set_back_does_not_stop_the_forgetting() -> None:
     use(replays, "y", NOW - 3600 + 75)
     use(replays, "z", NOW - 3600 + 150)
     assert len(replays) == 2
+
+
+def test_a_longer_life_does_not_bring_back_what_was_forgotten() -> None:
+    """By a reload: what was too old until then stays so."""
+    replays = ReplayCache()
+    longer = replace(SETTINGS, max_age=300.0)
+    assert use(replays, "x", NOW) is None
+    assert use(replays, "y", NOW + 160) is None
+    assert replays.look(name("key", "x"), NOW, longer, NOW + 170) is Fault.TIME
+    assert replays.look(name("key", "y"), NOW + 160, longer, NOW + 170) is Fault.REPLAYED
+    assert replays.look(name("key", "y"), NOW + 160, longer, NOW + 400) is Fault.REPLAYED
+    assert replays.look(name("key", "z"), NOW + 120, longer, NOW + 400) is None

@@ -315,7 +315,33 @@ def test_what_a_server_said_holds_for_rules_that_take_its_tokens() -> None:
     bed = Bed()
     both = bed.several
     one, other = (trusted.verifier for trusted in both._trusted)
-    assert both.shares_answers(one)
-    assert both.shares_answers(both)
-    assert not one.shares_answers(both)
-    assert not one.shares_answers(other)
+    of_a = from_claims({"active": True, "iss": A})
+    assert isinstance(of_a, Active)
+    assert both.takes(of_a, one)
+    assert both.takes(of_a, both)
+    assert not one.takes(of_a, both)
+    assert not one.takes(of_a, other)
+
+
+def test_what_a_server_said_holds_no_longer_where_its_tokens_must_be_for_another() -> None:
+    """The audience of a server may be narrowed by a reload; that of another server is nothing to its tokens."""
+    bed = Bed(b={"audience": frozenset({"for b"})})
+    one, other = (trusted.verifier for trusted in bed.several._trusted)
+    of_a = from_claims({"active": True, "iss": A, "aud": "for a"})
+    of_b = from_claims({"active": True, "iss": B, "aud": "for a"})
+    assert isinstance(of_a, Active)
+    assert isinstance(of_b, Active)
+    assert bed.several.takes(of_a, one)
+    assert bed.several.takes(of_a, bed.several)
+    assert not bed.several.takes(of_b, other)
+    assert not bed.several.takes(of_b, bed.several)
+
+
+def test_a_token_that_another_rule_showed_its_server_is_no_other_here() -> None:
+    """Without order it goes to the first server alone, whatever is remembered of it: the answer is always the same."""
+    bed = Bed()
+    client = Client()
+    second = bed.several._trusted[1].verifier
+    assert second.verify(b"bob", bed.now, client, Demand()) is None
+    assert client.told == ["bob"]
+    assert bed.look(b"bob") == 401
