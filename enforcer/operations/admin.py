@@ -38,9 +38,13 @@ class Memory(Protocol):
 
 
 def admin(
-    telemetry: Telemetry, memory: Callable[[], Memory], denials: Denials, credential: Callable[[], Secret | None]
+    telemetry: Telemetry,
+    memory: Callable[[], Memory],
+    denials: Denials,
+    credential: Callable[[], Secret | None],
+    more: Sequence[Route] = (),
 ) -> Starlette:
-    """Make the operator's application; what a reload replaces is asked for each time.
+    """Make the operator's application, with `more` routes; what a reload replaces is asked for each time.
 
     `/livez` answers as long as the process does; `/readyz` is 200 while requests are served, and 503 before that and
     while draining; `/metrics` is Prometheus' text format. Who has the credential, and nobody without one, may use
@@ -92,6 +96,7 @@ def admin(
             Route("/metrics", metrics),
             Route("/cache/purge", purge, methods=["POST"]),
             Route("/decisions/{request_id:path}", decisions),
+            *more,
         ]
     )
 

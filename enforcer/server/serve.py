@@ -15,6 +15,7 @@ from pathlib import Path
 
 import uvicorn
 import uvloop
+from starlette.routing import Route
 
 from enforcer.config.effective import upstreams
 from enforcer.config.load import Loaded, load
@@ -22,6 +23,7 @@ from enforcer.config.overrides import Override
 from enforcer.operations import logs
 from enforcer.operations.admin import admin
 from enforcer.operations.journal import Writer
+from enforcer.operations.takeover import routes
 from enforcer.proxy.gateway import Gateway
 from enforcer.server.listening import admit, bind, name_of
 from enforcer.server.reloading import Origin, Reloader
@@ -42,13 +44,18 @@ def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override
     admit(loaded.config)
     gateway_sockets = bind(loaded.config.listener.address, f"listener.address in {path}")
     admin_sockets = bind(loaded.config.admin.address, f"admin.address in {path}")
-    serving = _serve(Origin(path, environment, overrides), loaded, gateway_sockets, admin_sockets)
+    asking = routes(environment)
+    serving = _serve(Origin(path, environment, overrides), loaded, gateway_sockets, admin_sockets, asking)
     del loaded  # else it would be there as long as the process, whatever takes its place
     uvloop.run(serving)
 
 
 async def _serve(
-    origin: Origin, loaded: Loaded, gateway_sockets: list[socket.socket], admin_sockets: list[socket.socket]
+    origin: Origin,
+    loaded: Loaded,
+    gateway_sockets: list[socket.socket],
+    admin_sockets: list[socket.socket],
+    asking: list[Route],
 ) -> None:
     telemetry = Telemetry(version("token-enforcer"))
     loop = asyncio.get_running_loop()
@@ -71,6 +78,7 @@ async def _serve(
                 lambda: reloader.current.memory,
                 gateway.decisions,
                 lambda: reloader.current.config.admin.credential,
+                asking,
             ),
             lifespan="off",
             log_config=None,
