@@ -14,6 +14,7 @@ _COMMANDS = {
     "import-openapi": "Propose rules from an OpenAPI document, or compare.",
     "inject": "Put the enforcer into Kubernetes manifests, beside the app.",
     "learn": "Propose rules from a decision log.",
+    "redirect": "Have the kernel redirect a port, in a sidecar's pod.",
     "run": "Serve by a configuration.",
     "schema": "Print the configuration's JSON Schema, for editors.",
     "test": "Run tests of a policy.",

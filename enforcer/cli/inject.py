@@ -52,7 +52,7 @@ def _version(text: str) -> Version:
     "--mode",
     metavar="MODE",
     help="How requests come to the enforcer: port, by the name of the app's port (the default); loopback, on the app's "
-    "port, with the app on 127.0.0.1; transparent, by the pod's network (the image does not serve this mode yet).",
+    "port, with the app on 127.0.0.1; transparent, by the pod's network, which takes a privileged init container.",
 )
 @click.option("--port", metavar="PORT", help="The app's port, by name or number, if it has several.")
 @click.option("--container", metavar="NAME", help="The app's container, if there are several.")
