@@ -50,8 +50,7 @@ class Pod:
 
             def end(container: Container) -> None:
                 hooks[container.name].result()
-                left = max(0, round(deadline - time.monotonic()))
-                self._podman("stop", "--time", str(left), self._id(container))
+                self._end(container, deadline)
 
             list(pool.map(end, [container for container in staying if not container.first]))
             # Hooks are run at once, but native sidecars get SIGTERM one by one, the first one last.
@@ -87,6 +86,18 @@ class Pod:
 
     def _code(self, container: Container) -> int:
         return int(self._podman.state(self._id(container))["ExitCode"])
+
+    def _end(self, container: Container, deadline: float) -> None:
+        """Send SIGTERM, once, and SIGKILL when the time is over.
+
+        `podman stop` is not it: podman stops a whole pod, whose containers then get SIGTERM again, as soon as one of
+        them has ended while it is stopping all others.
+        """
+        self._podman.signal(self._id(container), "TERM")
+        while self._podman.state(self._id(container))["Running"]:
+            if time.monotonic() > deadline:
+                self._podman.signal(self._id(container), "KILL")
+            time.sleep(_PAUSE)
 
     def _await(self, container: Container, kind: str) -> None:
         probe = container.written.get(kind)

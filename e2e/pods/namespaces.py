@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -181,5 +182,8 @@ def _namespaces() -> Iterator[None]:
 
 
 def _clear() -> None:
+    """Take both namespaces away, and what an earlier run that was killed has left in them."""
     for namespace in (_POD, _CLIENT):
+        for process in attempt("ip", "netns", "pids", namespace).stdout.split():
+            os.kill(int(process), signal.SIGKILL)
         attempt("ip", "netns", "delete", namespace)

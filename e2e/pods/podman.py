@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any, Final
+from uuid import uuid4
 
-from e2e.tools import Tool, attempt, debian, polite, run
+from e2e.pods import leftovers
+from e2e.tools import Tool, ToolError, attempt, debian, polite, run
 
 TOOLS: Final = (
     Tool("podman", debian("podman")),
@@ -17,7 +21,6 @@ TOOLS: Final = (
     Tool("iptables", debian("iptables")),
     Tool("ip", debian("iproute2")),
 )
-NETWORK: Final = "enforcer-e2e"
 SUBNET: Final = "10.89.77.0/24"
 _RUNNING: Final = Path("/run/enforcer-e2e")
 _CONFIGURATION: Final = """\
@@ -35,10 +38,22 @@ network_config_dir = "{networks}"
 
 
 class Podman:
-    """Runs images and pods; `close` takes away all that runs."""
+    """Runs images and pods; `close` takes away all that runs.
+
+    There is one on a machine at a time: raises ToolError where there is another.
+    """
 
     def __init__(self, build: Path) -> None:
         build.mkdir(parents=True, exist_ok=True)
+        _RUNNING.mkdir(exist_ok=True)
+        self._lock = (_RUNNING / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ToolError("another run is under way on this machine: its pods have the addresses") from None
+        # Another name each time: the addresses that a network has given out are remembered by its name, outside of
+        # all storages, and not forgotten with it.
+        self._network = f"enforcer-e2e-{uuid4().hex[:8]}"
         self._networks = build / "networks"
         configuration = build / "containers.conf"
         configuration.write_text(_CONFIGURATION.format(networks=self._networks))
@@ -53,14 +68,14 @@ class Podman:
         return run(*self._podman(), *arguments, environment=self._environment)
 
     def close(self) -> None:
-        """Remove the pods and the network."""
-        for arguments in (("pod", "rm", "--force", "--all"), ("network", "rm", "--force", NETWORK)):
-            attempt(*self._podman(), *arguments, environment=self._environment)
+        """Remove the pods and the network, also those of a run that was killed."""
+        self._attempt("pod", "rm", "--force", "--all")
+        self._attempt("network", "prune", "--force")
+        leftovers.clear(_RUNNING / "storage", SUBNET)
 
     def has_image(self, name: str) -> bool:
         """Tell whether there is such an image."""
-        arguments = ("image", "exists", name)
-        return attempt(*self._podman(), *arguments, environment=self._environment).returncode == 0
+        return self._attempt("image", "exists", name).returncode == 0
 
     def build(self, context: Path, tag: str, *options: str | Path) -> None:
         """Build an image from `context`, which has a Dockerfile unless the options say another."""
@@ -69,12 +84,16 @@ class Podman:
 
     def create(self, manifest: Path, address: str) -> None:
         """Make the one pod of a manifest, on an address of the network; none of its containers runs yet."""
-        self("kube", "play", "--start=false", "--network", NETWORK, "--ip", address, manifest)
+        self("kube", "play", "--start=false", "--network", self._network, "--ip", address, manifest)
 
     def logs(self, container: str) -> str:
         """Return what a container has written, to both its outputs."""
-        said = attempt(*self._podman(), "logs", container, environment=self._environment)
+        said = self._attempt("logs", container)
         return said.stdout + said.stderr
+
+    def signal(self, container: str, name: str) -> None:
+        """Send a signal to a container, which may have ended already."""
+        self._attempt("kill", "--signal", name, container)
 
     def state(self, container: str) -> dict[str, Any]:
         """Return the state of a container."""
@@ -83,14 +102,17 @@ class Podman:
 
     def start_network(self) -> None:
         """Make the pods' network, without names: those of Services stand in hosts files."""
-        self("network", "create", "--subnet", SUBNET, "--disable-dns", NETWORK)
+        self("network", "create", "--subnet", SUBNET, "--disable-dns", self._network)
 
     def steady_network(self) -> None:
         """Keep the bridge's hardware address: else it changes when a pod goes, and no pod is reached for a while."""
-        (network,) = json.loads(self("network", "inspect", NETWORK))
+        (network,) = json.loads(self("network", "inspect", self._network))
         bridge = network["network_interface"]
         own = Path("/sys/class/net", bridge, "address").read_text().strip()
         run("ip", "link", "set", "dev", bridge, "address", own)
+
+    def _attempt(self, *arguments: str) -> CompletedProcess[str]:
+        return attempt(*self._podman(), *arguments, environment=self._environment)
 
     def _podman(self) -> list[str]:
         return ["podman", *self._storage, "--tmpdir", str(_RUNNING / "podman")]
