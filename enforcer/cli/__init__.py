@@ -10,6 +10,7 @@ _COMMANDS = {
     "check": "Say what is wrong with a configuration, and serve nothing.",
     "demo": "Show it at work, with an authorization server and an app.",
     "doctor": "Try the servers of a configuration, and say what is wrong.",
+    "drain": "Tell the enforcer of a pod that the pod ends.",
     "explain": "Tell how a request is decided, and why.",
     "import-openapi": "Propose rules from an OpenAPI document, or compare.",
     "inject": "Put the enforcer into Kubernetes manifests, beside the app.",

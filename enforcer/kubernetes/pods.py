@@ -30,6 +30,8 @@ NAMED: Final[Version] = (1, 32)
 """Since when a Service finds a native sidecar by the name of its port (kubernetes#127958)."""
 MARGIN: Final = 20
 """Seconds for the app to end, and for a native sidecar after it, before both are killed."""
+LONGER: Final = 2
+"""Seconds that the app goes on beyond the enforcer's wait: what is taken at its end still has to be answered."""
 APP_METRICS_PATH: Final = "/app-metrics"
 """Path of the admin side at which the app's own metrics are."""
 _GRACE: Final = 30
@@ -187,7 +189,7 @@ class _Injection:
                 self.undo["args"] = len(self.settings.app_args)
         wait = self.sidecar.wait_before_exit_seconds if self.plan.version >= NATIVE else 0
         if wait and "preStop" not in section(app, "lifecycle"):
-            sleep = {"sleep": {"seconds": wait}}
+            sleep = {"sleep": {"seconds": wait + LONGER}}
             self._part(app, "lifecycle", dict, "lifecycle")["preStop"] = sleep
             self.undo["pre_stop"] = True
 

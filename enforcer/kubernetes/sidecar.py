@@ -6,7 +6,8 @@ container for equal settings. A setting that is left out has its default here.
 1. The command is `enforcer`, whatever the image's entry point; `args` begin with `run`.
 2. One policy file serves everywhere: where the enforcer listens, and where the app is, is said by `--set`.
 3. Probes go to the admin port by its number: it has started and is ready when `/readyz` says so, it lives as `/livez`.
-4. All that Pod Security *restricted* asks for stands at the container, whatever the pod says.
+4. A native one is told by its hook that the pod ends, since it gets SIGTERM only after the app has ended.
+5. All that Pod Security *restricted* asks for stands at the container, whatever the pod says.
 """
 
 from __future__ import annotations
@@ -104,6 +105,8 @@ def container(sidecar: Sidecar) -> Object:
         "volumeMounts": _mounts(sidecar),
     }
     if sidecar.native:
+        # SIGTERM comes after the app has ended; hooks are run at once.
+        written["lifecycle"] = {"preStop": {"exec": {"command": ["enforcer", "drain"]}}}
         written["restartPolicy"] = "Always"
     return written
 
@@ -173,7 +176,6 @@ def _arguments(sidecar: Sidecar) -> list[str]:
     if sidecar.log_format is not None:
         settings["log.format"] = sidecar.log_format
     settings |= {
-        # Also where it is native, and should get SIGTERM after the app has ended: it is right in any order.
         "timeouts.shutdown_delay": f"{sidecar.wait_before_exit_seconds}s",
         "timeouts.drain": f"{sidecar.drain_seconds}s",
         "listener.address": listener(sidecar),

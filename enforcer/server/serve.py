@@ -35,7 +35,9 @@ _log = logging.getLogger("enforcer")
 
 
 def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override] = ()) -> None:
-    """Serve until SIGTERM or SIGINT, of which a second one ends all at once.
+    """Serve until SIGTERM or SIGINT, of which a second one ends all at once; SIGUSR1 begins what SIGTERM does.
+
+    A native sidecar gets SIGTERM only when the app has ended: SIGUSR1 tells it before that no requests are to come.
 
     Raises ConfigError and AddressError before anything is served.
     """
@@ -90,20 +92,28 @@ async def _serve(
     journal = Writer(gateway.decisions.backlog, sys.stderr)
     ticker.add(journal.look)
 
-    def stop(*, at_once: bool) -> None:
+    told = asyncio.Event()  # to end, once it has drained
+
+    def drain(*, at_once: bool = False) -> None:
         times = reloader.current.config.timeouts
         delay = 0.0 if at_once else times.shutdown_delay
-        if telemetry.draining:
+        if not telemetry.draining:
+            _log.info("stopping: serving on for %g s, then running requests end within %g s", delay, times.drain)
+            telemetry.ready = False
+            telemetry.draining = True
+            gateway.drain()
+            front.config.timeout_graceful_shutdown = math.ceil(times.drain)
+        loop.call_later(delay, setattr, front, "should_exit", True)
+
+    def stop(*, at_once: bool) -> None:
+        if told.is_set():
             _log.info("stopping at once")
             front.should_exit = front.force_exit = back.force_exit = True
             return
-        _log.info("stopping: serving on for %g s, then running requests end within %g s", delay, times.drain)
-        telemetry.ready = False
-        telemetry.draining = True
-        gateway.drain()
-        front.config.timeout_graceful_shutdown = math.ceil(times.drain)
-        loop.call_later(delay, setattr, front, "should_exit", True)
+        told.set()
+        drain(at_once=at_once)
 
+    loop.add_signal_handler(signal.SIGUSR1, drain)
     loop.add_signal_handler(signal.SIGTERM, lambda: stop(at_once=False))
     loop.add_signal_handler(signal.SIGINT, lambda: stop(at_once=True))
     loop.add_signal_handler(signal.SIGHUP, reloader.wake)
@@ -119,6 +129,7 @@ async def _serve(
     reloader.announce()
     reloading = asyncio.create_task(reloader.run(gateway), name="reload")
     await running
+    await told.wait()
     reloading.cancel()
     await asyncio.wait({reloading})
     reloader.close()

@@ -12,13 +12,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from harness.clients import Client
 from harness.configs import config
 from harness.processes import Enforcer, enforcer
 from harness.upstreams import Incoming, LeftError, Upstream, upstream
 from harness.waiting import eventually
+
+from enforcer.cli import drain, main
 
 PATIENCE = 10.0
 DELAY = 2.5
@@ -174,6 +178,46 @@ def test_a_head_that_has_begun_is_waited_for() -> None:
         half.socket.sendall(b"Host: app\r\n\r\n")
         assert b"HTTP/1.1 200 " in half.socket.recv(1000)
         assert b"HTTP/1.1 408 " in never.socket.recv(1000)
+        assert process.process.wait(PATIENCE) == 0
+
+
+def test_who_is_told_to_drain_leaves_when_told_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a native sidecar: nothing new is taken, and the admin side answers until the app has ended; twice is once."""
+    with served("500ms") as (process, _), Client(process.port) as client:
+        assert client.ask("GET", "/thing").status == 200
+        # The processes of this container, as it were: other tests have enforcers, too.
+        (tmp_path / str(process.process.pid)).symlink_to(f"/proc/{process.process.pid}")
+        monkeypatch.setattr(drain, "PROCESSES", tmp_path)
+        for _ in range(2):
+            assert CliRunner().invoke(main, ["drain"]).exit_code == 0
+            assert eventually(lambda: not ready(process))
+        assert client.ask("GET", "/thing").values("Connection") == [b"close"]
+        assert eventually(lambda: refuses(process.port))
+        assert not ready(process)
+        assert process.process.poll() is None
+        process.process.send_signal(signal.SIGTERM)
+        assert process.process.wait(PATIENCE) == 0
+
+
+def test_the_end_waits_for_what_runs_also_after_a_drain() -> None:
+    """SIGTERM then is the first word of the end, and not one of hurry."""
+    go_on = threading.Event()
+
+    def handler(incoming: Incoming) -> None:
+        assert go_on.wait(PATIENCE)
+        incoming.answer(b"body")
+
+    with served("0s") as (process, app), Client(process.port) as client:
+        app.handler = handler
+        client.begin("GET", "/slow")
+        client.end()
+        assert eventually(lambda: len(app.requests) == 1)
+        process.process.send_signal(signal.SIGUSR1)
+        assert eventually(lambda: refuses(process.port))
+        process.process.send_signal(signal.SIGTERM)
+        assert not ready(process)
+        go_on.set()
+        assert client.answer().body == b"body"
         assert process.process.wait(PATIENCE) == 0
 
 

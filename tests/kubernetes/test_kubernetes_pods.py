@@ -152,15 +152,15 @@ def test_probes_are_left_where_that_is_wanted() -> None:
 @pytest.mark.parametrize(
     ("lifecycle", "version", "wait", "hook"),
     [
-        (None, (1, 29), 5, {"sleep": {"seconds": 5}}),
-        ({"postStart": {}}, (1, 29), 7, {"sleep": {"seconds": 7}}),
+        (None, (1, 29), 5, {"sleep": {"seconds": 7}}),
+        ({"postStart": {}}, (1, 29), 7, {"sleep": {"seconds": 9}}),
         ({"preStop": {"exec": {}}}, (1, 33), 5, {"exec": {}}),
         (None, (1, 28), 5, None),
         (None, (1, 33), 0, None),
     ],
 )
 def test_the_app_waits_until_nobody_is_led_there(lifecycle: Any, version: Version, wait: int, hook: Any) -> None:
-    """If it does not do so itself, and since there is a hook for it."""
+    """And longer than the enforcer takes requests, if it has no hook itself, and since there is one that waits."""
     one = workload(container(**({} if lifecycle is None else {"lifecycle": lifecycle})))
     spec = injected(one, plan(version=version, wait_before_exit_seconds=wait))
     assert app(spec).get("lifecycle", {}).get("preStop") == hook

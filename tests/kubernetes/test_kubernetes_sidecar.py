@@ -163,10 +163,11 @@ def test_the_probes_have_meanings_of_their_own() -> None:
     }
 
 
-def test_a_native_one_stays_and_a_classic_one_is_a_container_as_others() -> None:
-    """There is no other difference."""
+def test_a_native_one_stays_and_is_told_of_the_end_and_a_classic_one_is_a_container_as_others() -> None:
+    """There is no other difference: a classic one is told by SIGTERM, as soon as the pod ends."""
     native, classic = container(sidecar()), container(sidecar(native=False))
-    assert native == {**classic, "restartPolicy": "Always"}
+    hook = {"preStop": {"exec": {"command": ["enforcer", "drain"]}}}
+    assert native == {**classic, "restartPolicy": "Always", "lifecycle": hook}
 
 
 def test_policy_and_credentials_are_folders() -> None:

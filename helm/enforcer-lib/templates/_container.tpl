@@ -89,6 +89,10 @@ volumeMounts:
   - name: enforcer-tmp
     mountPath: /tmp
 {{- if .native }}
+lifecycle:
+  preStop:
+    exec:
+      command: [enforcer, drain]
 restartPolicy: Always
 {{- end }}
 {{- end -}}
