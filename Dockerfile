@@ -3,10 +3,11 @@
 #   docker run IMAGE authserver --host 0.0.0.0
 #   docker run IMAGE country-app --host 0.0.0.0
 #
-# Any base will do that has Python 3.11 or later. With venv it builds the image too; else BUILD_IMAGE does, which has the
-# same Python at the same place: a distroless base has neither shell nor venv.
+# Any base will do that has Python 3.11 or later. BUILD_IMAGE has the same Python at the same place, with what the base
+# need not have: a shell, venv, a C compiler and Python.h. Without those two: --build-arg COMPILED=false, and a request
+# costs about twice the CPU time (docs/speed.md).
 ARG BASE_IMAGE=docker.io/library/python:3.13-slim-bookworm
-ARG BUILD_IMAGE=${BASE_IMAGE}
+ARG BUILD_IMAGE=docker.io/library/python:3.13-bookworm
 
 FROM ${BUILD_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
@@ -16,10 +17,12 @@ RUN ["python3", "-m", "venv", "--without-pip", "/opt/enforcer"]
 COPY image/build.lock image/run.lock image/
 RUN ["/opt/build/bin/pip", "install", "--require-hashes", "--only-binary=:all:", "-r", "image/build.lock"]
 RUN ["/opt/build/bin/pip", "--python", "/opt/enforcer", "install", "--require-hashes", "--only-binary=:all:", "-r", "image/run.lock"]
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY authserver authserver
 COPY country_app country_app
 COPY enforcer enforcer
+ARG COMPILED=true
+ENV HATCH_BUILD_HOOK_ENABLE_CUSTOM=${COMPILED}
 RUN ["/opt/build/bin/pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "/wheels", "."]
 RUN /opt/build/bin/pip --python /opt/enforcer install --no-deps --no-index /wheels/*.whl
 # Bytecode is made here, since the root is read-only where it runs; and what nobody reads there is left behind.

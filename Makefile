@@ -4,15 +4,16 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ONCE   ?=
 
-# What builds images here, and the image: make image IMAGE=registry.example.org/token-enforcer:0.1.0 BASE_IMAGE=…
+# What builds images here, and the image: make image IMAGE=registry.example.org/token-enforcer:0.1.0 BASE_IMAGE=… BUILD_IMAGE=…
 BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
 IMAGE   ?= token-enforcer:dev
+BUILD_IMAGE ?= $(BASE_IMAGE)
 
 # Where `make demo` listens, when the usual ports are taken: make demo PORT=8191 ADMIN_PORT=9191 AUTH_PORT=8185 APP_PORT=8190
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
-.PHONY: help demo test check lint fuzz soak bench bench-readme interop e2e-pods e2e-cluster image generated k8s alerts lock clean
+.PHONY: help demo test test-compiled check lint fuzz soak bench bench-readme interop e2e-pods e2e-cluster image generated k8s alerts lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +31,23 @@ demo: $(VENV)/.ready ## Start auth server, country app and enforcer, and play th
 
 test: $(VENV)/.ready ## Run the tests
 	$(BIN)/pytest -n auto $(PYTEST_ARGS)
+
+# Apart from .venv, and before it where Python looks for modules.
+COMPILED := build/compiled
+build/compiled/.ready: $(VENV)/.ready hatch_build.py $(shell find enforcer -name '*.py')
+	@echo "compiling the path of requests …"
+	@rm -rf $(COMPILED)
+	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/pip --quiet --disable-pip-version-check install \
+		--no-deps --no-build-isolation --target $(COMPILED) .
+	@touch $@
+
+test-compiled: $(COMPILED)/.ready ## Run the tests of what is compiled in the image (needs a C compiler and Python.h)
+	@cd / && PYTHONPATH=$(CURDIR)/$(COMPILED) $(CURDIR)/$(BIN)/python -c \
+		'import enforcer.proxy.exchange as found; assert found.__file__.endswith(".so"), found.__file__'
+	PYTHONPATH=$(COMPILED) PYTHONSAFEPATH=1 $(BIN)/pytest -n auto $(PYTEST_ARGS) \
+		--deselect tests/fuzz/test_fuzz_smoke.py::test_search_finds_what_is_broken \
+		--deselect tests/fuzz/test_fuzz_smoke.py::test_saved_input_is_judged_again \
+		tests/attacks tests/exchanges tests/fuzz tests/policy tests/proxy tests/server tests/tokens tests/wire
 
 lint: $(VENV)/.ready ## Style and types
 	$(BIN)/ruff check .
@@ -62,6 +80,7 @@ e2e-cluster: $(VENV)/.ready ## Have a bare API server take all objects, webhook 
 image: ## Build the image with docker, podman or buildah (IMAGE=…: its name; BASE_IMAGE=…: a Python base)
 	@test -n "$(BUILDER)" || { echo "docker, podman or buildah is needed to build an image" >&2; exit 2; }
 	$(BUILDER) build --tag $(IMAGE) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+		$(if $(BUILD_IMAGE),--build-arg BUILD_IMAGE=$(BUILD_IMAGE)) \
 		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) $(BUILD_ARGS) .
 
 generated: $(VENV)/.ready ## Write what is made from the code and from values.yaml: reference, schema, dashboard
@@ -85,7 +104,7 @@ lock: $(VENV)/.ready ## Renew the locked versions from pyproject.toml
 	@$(BIN)/pip --quiet --disable-pip-version-check install uv
 	$(COMPILE) --upgrade --all-extras pyproject.toml -o requirements.lock
 	$(COMPILE) --extra demo -c requirements.lock pyproject.toml -o image/run.lock
-	echo hatchling | $(COMPILE) -c requirements.lock - -o image/build.lock
+	printf 'hatchling\nmypy\nsetuptools\n' | $(COMPILE) -c requirements.lock - -o image/build.lock
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) build interop/.build e2e/.build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -56,8 +56,9 @@ def environment(venv: Path, interpreter: Interpreter) -> None:
         _run([interpreter.path, "-m", "venv", str(venv)])
         _run([*pip, "--require-hashes", "-r", str(locked), "-r", str(ours)])
         stamp.write_text(made_from)
-    # A copy, not the folder itself: what is edited during a run is not measured.
-    _run([*pip, "--no-deps", "--no-build-isolation", "--force-reinstall", str(_ROOT)])
+    # A copy, not the folder itself: what is edited during a run is not measured. Compiled, as in the image.
+    compiled = {**os.environ, "HATCH_BUILD_HOOK_ENABLE_CUSTOM": "true"}
+    _run([*pip, "--no-deps", "--no-build-isolation", "--force-reinstall", str(_ROOT)], compiled)
 
 
 def _missing(place: Place) -> list[str]:

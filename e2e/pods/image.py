@@ -15,13 +15,12 @@ TAG: Final = "e2e"
 IMAGE: Final = f"{NAME}:{TAG}"
 
 _SUITE: Final = "bookworm"
-_PACKAGES: Final = "python3,python3-venv,ca-certificates"
+_PACKAGES: Final = "python3,ca-certificates"
+_BUILD_PACKAGES: Final = "python3,python3-venv,python3-dev,gcc,libc6-dev,ca-certificates"
 _PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_PLAIN: Final = f"localhost/enforcer-e2e-plain:{_SUITE}"
-_BASE: Final = f"localhost/enforcer-e2e-base:{_SUITE}"
 _TRUSTED: Final = Path("/usr/local/share/ca-certificates")
-_DOCKERFILE: Final = f"""\
-FROM {_PLAIN}
+_DOCKERFILE: Final = """\
+FROM {plain}
 COPY certificates /usr/local/share/ca-certificates
 RUN ["update-ca-certificates"]
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt
@@ -30,26 +29,28 @@ ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 
 def build_image(podman: Podman, build: Path) -> int:
     """Build the image; returns its size in bytes, without its base."""
-    base = _base(podman, build)
-    podman.build(ROOT, IMAGE, "--build-arg", f"BASE_IMAGE={base}")
+    base = _base(podman, build, "base", _PACKAGES)
+    compiler = _base(podman, build, "build", _BUILD_PACKAGES)
+    podman.build(ROOT, IMAGE, "--build-arg", f"BASE_IMAGE={base}", "--build-arg", f"BUILD_IMAGE={compiler}")
     return _size(podman, IMAGE) - _size(podman, base)
 
 
-def _base(podman: Podman, build: Path) -> str:
+def _base(podman: Podman, build: Path, name: str, packages: str) -> str:
     """Make a base with Python, once, which trusts what this machine trusts: there may be a proxy on the way to PyPI."""
-    if not podman.has_image(_PLAIN):
-        tree = build / "base.tar"
-        run(*polite(["mmdebstrap", "--variant=minbase", f"--include={_PACKAGES}", _SUITE, tree]))
-        podman("import", "--change", f"ENV {_PATH}", tree, _PLAIN)
+    plain, base = (f"localhost/enforcer-e2e-{kind}:{_SUITE}" for kind in (f"plain-{name}", name))
+    if not podman.has_image(plain):
+        tree = build / f"{name}.tar"
+        run(*polite(["mmdebstrap", "--variant=minbase", f"--include={packages}", _SUITE, tree]))
+        podman("import", "--change", f"ENV {_PATH}", tree, plain)
         tree.unlink()
-    context = build / "base"
+    context = build / name
     shutil.rmtree(context, ignore_errors=True)
     (context / "certificates").mkdir(parents=True)
     for certificate in _TRUSTED.glob("*.crt"):
         shutil.copy(certificate, context / "certificates")
-    (context / "Dockerfile").write_text(_DOCKERFILE)
-    podman.build(context, _BASE)
-    return _BASE
+    (context / "Dockerfile").write_text(_DOCKERFILE.format(plain=plain))
+    podman.build(context, base)
+    return base
 
 
 def _size(podman: Podman, image: str) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import importlib.util
 
 import click
 
@@ -40,8 +42,24 @@ class _Commands(click.Group):
             formatter.write_dl(sorted(_COMMANDS.items()))
 
 
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        found = importlib.util.find_spec("enforcer.proxy.exchange")
+        compiled = found is not None and not (found.origin or "").endswith(".py")
+        how = "compiled" if compiled else "interpreted"
+        click.echo(f"enforcer, version {importlib.metadata.version('token-enforcer')}, {how}")
+        context.exit()
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.version_option(package_name="token-enforcer", prog_name="enforcer")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version, and whether the path of requests is compiled, and exit.",
+)
 def main() -> None:
     """An authorization proxy: bearer tokens in, rules in YAML, the right answer out.
 

@@ -18,13 +18,13 @@ from enforcer.policy.rules import Mode, Preflight, Rule, RuleDefaults
 from enforcer.proxy.decisions import Logged
 from enforcer.proxy.settings import ForwardingSettings, Limits, Timeouts
 from enforcer.tokens.breaker import BreakerSettings
-from enforcer.tokens.cache import CacheSettings
+from enforcer.tokens.cache_settings import CacheSettings
 from enforcer.tokens.challenge import ChallengeSettings
 from enforcer.tokens.client_authentication import ClientAuthentication
 from enforcer.tokens.jwt_settings import JwtSettings, KeySettings
 from enforcer.tokens.proof_settings import ProofSettings
 from enforcer.units import CLOSED, Bytes, Count, Seconds, SecondsOrZero, Switch
-from enforcer.wire.client import PoolSettings
+from enforcer.wire.settings import PoolSettings
 
 Text = Annotated[str, Field(min_length=1)]
 

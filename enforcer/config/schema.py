@@ -12,7 +12,7 @@ from pydantic_core import core_schema
 
 from enforcer.config.model import IntrospectionPool, adapter
 from enforcer.policy.rules import Rule, RuleDefaults
-from enforcer.wire.client import PoolSettings
+from enforcer.wire.settings import PoolSettings
 
 Node = Mapping[str, Any]
 

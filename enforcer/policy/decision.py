@@ -14,7 +14,7 @@ from enum import Enum, StrEnum
 from typing import Final, final
 
 from enforcer.errors import IntrospectionFailure
-from enforcer.policy.rules import Requirement
+from enforcer.policy.requirement import Requirement
 from enforcer.tokens.answer import Active, Answer, Inactive
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.possession import Fault, Proven

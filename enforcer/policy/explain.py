@@ -16,7 +16,8 @@ from typing import Any, Final, Protocol
 from enforcer.errors import IntrospectionFailure, MalformedRequestError
 from enforcer.policy.decision import Allow, Deny, Evidence, Reason, decide
 from enforcer.policy.matcher import Matcher, Place
-from enforcer.policy.rules import Claim, Requirement, Rule
+from enforcer.policy.requirement import Requirement
+from enforcer.policy.rules import Claim, Rule
 from enforcer.policy.trial import Entry, Located, Policy, Request
 from enforcer.tokens.answer import NEVER, Active, Answer, Inactive
 from enforcer.tokens.bearer import NoToken

@@ -12,7 +12,8 @@ from typing import Final
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.decision import Allow, Deny, Evidence, Unasked, decide, decide_bound
 from enforcer.policy.matcher import Matcher, Place, choose
-from enforcer.policy.rules import UNSERVED, Mode, Path, Requirement, Rule
+from enforcer.policy.requirement import Requirement
+from enforcer.policy.rules import UNSERVED, Mode, Path, Rule
 from enforcer.tokens import bearer
 from enforcer.tokens.answer import Active, Answer, Inactive
 from enforcer.tokens.bearer import NoToken

@@ -29,8 +29,9 @@ NEVER: Final = float("inf")
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
-class ClientSide(asyncio.Protocol, ABC):
-    """The ends of a client's connection. `deadline` and `_unread` are on the loop's clock, in seconds.
+class ClientSide(ABC):
+    """The ends of a client's connection, an asyncio.Protocol by its methods: with that for a base it would be compiled
+    to something slower. `deadline` and `_unread` are on the loop's clock, in seconds.
 
     `closing`: the next answer says that the connection ends, and then it does.
     """

@@ -216,7 +216,7 @@ class ClientConnection(ClientSide):
         else:
             timeouts = self._snapshot.timeouts
             self.deadline = self.gateway.ticker.next + (timeouts.head if self._request.target else timeouts.keep_alive)
-        if self._stash is not None and self._exchange is None and not self._queue:
+        if self._stash is not None and not self.busy and not self._queue:
             stash, self._stash = self._stash, None
             if stash:
                 self.data_received(stash)

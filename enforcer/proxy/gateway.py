@@ -73,7 +73,8 @@ class Gateway:
     def protocol(self, *, server_state: Any, **_: Any) -> asyncio.Protocol:
         """Make the protocol of a new connection: what uvicorn takes for `http=`."""
         self.connections = server_state.connections
-        return ClientConnection(self) if self.tls is None else Handshake(self, self.tls)
+        # A connection is one by its methods.
+        return ClientConnection(self) if self.tls is None else Handshake(self, self.tls)  # type: ignore[return-value]
 
     def drain(self) -> None:
         """Serve on, and tell each client with its next answer that its connection ends."""

@@ -67,7 +67,7 @@ class Handshake(asyncio.Protocol):
             self._gateway.connections.discard(self)
         if secured is not None and not secured.is_closing():
             client = ClientConnection(self._gateway)
-            secured.set_protocol(client)
+            secured.set_protocol(client)  # type: ignore[arg-type] # it is one by its methods
             client.connection_made(secured)
 
     def _hand_on(self) -> None:

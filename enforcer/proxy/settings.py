@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from enforcer.tokens.limiter import UnseenSettings
+from enforcer.tokens.limiter_settings import UnseenSettings
 from enforcer.units import CLOSED, Bytes, Count, Seconds, SecondsOrZero, Switch
 
 

@@ -6,10 +6,11 @@ A request keeps the snapshot that it began with.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from enforcer.policy.matcher import Matcher, Methods
-from enforcer.policy.rules import UNSERVED, Requirement
+from enforcer.policy.requirement import Requirement
+from enforcer.policy.rules import UNSERVED
 from enforcer.proxy.decisions import Keeping
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.proofs import Proofs
@@ -54,13 +55,14 @@ Located = tuple[Target, Methods[Route] | None]
 """A request-target as it was read, and what its path leads to."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """One configuration, made ready. `located` remembers request-targets that were read already, with their host where
     it makes a difference (`by_host`).
 
     `would_deny_field` names the field of an answer that tells what its request would have been refused for; `keeping`
-    says what is kept of decisions, None where nothing is.
+    says what is kept of decisions, None where nothing is; `life` ends with the snapshot, whose own end cannot be
+    watched: it is compiled, and has no weak references.
     """
 
     matcher: Matcher[Route]
@@ -73,6 +75,7 @@ class Snapshot:
     would_deny_field: bytes | None
     keeping: Keeping | None
     by_host: bool
+    life: Any
     located: dict[bytes | tuple[bytes, bytes], Located] = field(default_factory=dict)
 
     def without_rule(self, method: bytes) -> Route:

@@ -10,8 +10,9 @@ from enforcer.config.effective import effective_rules, upstreams
 from enforcer.config.model import Config
 from enforcer.config.model import Upstream as UpstreamSettings
 from enforcer.policy.matcher import Matcher, Place
+from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Path as PathTemplate
-from enforcer.policy.rules import Requirement, Rule
+from enforcer.policy.rules import Rule
 from enforcer.proxy.decisions import Keeping
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.proofs import Proofs
@@ -94,9 +95,15 @@ def assemble(
     proofs = Proofs(config.dpop, ProofMemory(lease.take("used proofs", make=ReplayCache), wrong))
     limits, timeouts = config.limits, config.timeouts
     snapshot = Snapshot(
-        matcher, no_route, unserved, forwarding, limits, timeouts, proofs, field, keeping, matcher.by_host
+        matcher, no_route, unserved, forwarding, limits, timeouts, proofs, field, keeping, matcher.by_host, Life()
     )
     return snapshot, verifiers.memory
+
+
+class Life:
+    """Ends when nothing holds it any more."""
+
+    __slots__ = ("__weakref__",)
 
 
 def _keeping(config: Config) -> Keeping | None:

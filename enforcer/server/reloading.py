@@ -169,7 +169,7 @@ class Reloader:
         reporting = sum(rule.mode == "report" for rule in effective_rules(config))
         # The snapshot goes when the last request that is judged by it has ended, and all else goes with it.
         large: list[object] = [snapshot.matcher, snapshot.located, loaded]
-        weakref.finalize(snapshot, self._over, lease, large).atexit = False
+        weakref.finalize(snapshot.life, self._over, lease, large).atexit = False
         return Generation(loaded, snapshot, memory, lease, tls, reporting)
 
     async def _put_in_force(self, made: Generation, gateway: Gateway) -> None:

@@ -126,6 +126,6 @@ def _date(members: Mapping[str, Any], name: str, absent: float) -> float:
         return absent
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         return float(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15:
+    if type(value) in (int, float) and abs(value) < 1e15:
         return float(value)
     raise _malformed(f"{name} is not a time")

@@ -13,6 +13,8 @@ _CREDENTIALS = re.compile(rb"[A-Za-z]+ +([^ ]+)")
 # RFC 6750 §2.1: b64token
 _B64TOKEN = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+# What makes something else of any byte outside the alphabet: a token of others comes back as it is.
+_ONLY_ALPHABET = bytes(byte if byte in _ALPHABET else (byte + 1) % 256 for byte in range(256))
 # RFC 6750 §2.3; each character of the name may come percent-encoded
 _IN_QUERY = re.compile(
     b"(?:^|&)%b=" % b"".join(b"(?:%c|%%%02x|%%%02x)" % (one, one, one & ~0x20) for one in b"access_token"),
@@ -43,7 +45,7 @@ def parse(authorization: bytes | None, count: int, query: bytes) -> bytes | NoTo
     """
     if count == 1 and not query and authorization is not None and authorization.startswith(b"Bearer "):
         token = authorization[7:]
-        if token and not token.translate(None, _ALPHABET):
+        if token and token.translate(_ONLY_ALPHABET) == token:
             return token
     return _carefully(authorization, count, query)
 

@@ -6,6 +6,7 @@ that is none, and what is nested deeper than anybody means.
 
 from __future__ import annotations
 
+import codecs
 import json
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ MOST_NESTED: Final = 32
 def read_object(data: bytes) -> dict[str, Any]:
     """Read a JSON object in UTF-8; raises ValueError, whose text shows nothing of what was read."""
     try:
-        members = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        members = _DECODER.decode(data.removeprefix(codecs.BOM_UTF8).decode())
     except (ValueError, RecursionError):
         raise ValueError("not JSON, or a member twice") from None
     if not isinstance(members, dict):
@@ -36,6 +37,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def _is_shallow(value: Any, most: int) -> bool:

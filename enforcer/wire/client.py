@@ -10,36 +10,11 @@ import asyncio
 import ssl
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
 
 from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.units import CLOSED, Bytes, Count, Seconds
 from enforcer.wire.connection import Connection, Receiver
+from enforcer.wire.settings import PoolSettings
 from enforcer.wire.ticker import Ticker
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSettings:
-    """Limits and times of the connections to one server."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
-
-    connections: Count = 256
-    """Connections at most; more concurrent requests wait in the queue. Protects the server behind."""
-    queue: Count = 1024
-    """Requests that may wait for a connection; one more is answered 503 at once. Bounds memory."""
-    queue_timeout: Seconds = 5.0
-    """How long a request may wait for a connection. A client that waited longer has mostly given up."""
-    connect_timeout: Seconds = 2.0
-    """How long opening a connection may take, TLS included."""
-    response_timeout: Seconds = 60.0
-    """How long the server may take until its answer's head is there, counted from the last byte sent to it."""
-    idle_timeout: Seconds = 300.0
-    """How long an answer that has begun may pause between two bytes. Cuts dead streams."""
-    keep_alive_timeout: Seconds = 4.0
-    """How long an unused connection is kept: less than the 5 s after which common app servers close theirs."""
-    head: Bytes = 65536
-    """Size of an answer's head at most. Bounds memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,11 +144,11 @@ class Pool:
     async def _create(self) -> Connection:
         endpoint = self.endpoint
         if endpoint.unix is not None:
-            _, connection = await self._loop.create_unix_connection(
+            _, connection = await self._loop.create_unix_connection(  # type: ignore[type-var]
                 lambda: Connection(self), endpoint.unix, ssl=endpoint.tls, server_hostname=endpoint.server_name
             )
         else:
-            _, connection = await self._loop.create_connection(
+            _, connection = await self._loop.create_connection(  # type: ignore[type-var]
                 lambda: Connection(self),
                 endpoint.host,
                 endpoint.port,

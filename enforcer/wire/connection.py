@@ -74,8 +74,8 @@ _REMEMBERED = 1024  # spellings of field names; more are looked at anew each tim
 _SPECIAL = _Special()
 
 
-class Connection(asyncio.Protocol):
-    """One connection of a pool."""
+class Connection:
+    """One connection of a pool: an asyncio.Protocol by its methods; its base would cost a compiled class its speed."""
 
     __slots__ = (
         "_body_came",

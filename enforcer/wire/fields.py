@@ -84,6 +84,8 @@ def field_value(text: str) -> bytes:
     A claim is written by strangers: a line break in it must not begin a new field. Leading and trailing blanks,
     which a parser would drop, are encoded too.
     """
+    if text.isascii() and text.isprintable() and "%" not in text and text == text.strip(" "):
+        return text.encode("ascii")
     encoded = quote(text, safe=_PRINTABLE, errors="surrogatepass")
     inner = encoded.strip(" ")
     lead = len(encoded) - len(encoded.lstrip(" "))

@@ -47,7 +47,7 @@ def test_help_lists_every_command() -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     """As the metrics tell it."""
-    assert enforcer("--version").stdout == f"enforcer, version {version('token-enforcer')}\n"
+    assert enforcer("--version").stdout == f"enforcer, version {version('token-enforcer')}, interpreted\n"
 
 
 @pytest.mark.parametrize("arguments", [["serve"], ["run", "--prot", "1"], ["check", "a", "b"], ["demo", "--port", "x"]])

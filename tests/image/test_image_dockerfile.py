@@ -25,12 +25,20 @@ def of_final(word: str) -> list[str]:
     return [rest for found, rest in FINAL if found == word]
 
 
-def test_both_stages_have_the_base_that_was_asked_for() -> None:
-    """Unless another builds: a base without shell and venv."""
+def test_one_image_builds_and_another_is_shipped() -> None:
+    """Of the same Python, at the same place; what compiles is not shipped."""
     assert [rest.split()[0] for word, rest in LINES if word == "FROM"] == ["${BUILD_IMAGE}", "${BASE_IMAGE}"]
     assert [word for word, _ in LINES[:2]] == ["ARG", "ARG"]
-    assert LINES[0][1].startswith("BASE_IMAGE=")
-    assert LINES[1][1] == "BUILD_IMAGE=${BASE_IMAGE}"
+    shipped, building = (dict([rest.split("=")]) for _, rest in LINES[:2])
+    assert shipped["BASE_IMAGE"] == building["BUILD_IMAGE"].replace("-bookworm", "-slim-bookworm")
+
+
+def test_what_is_built_is_compiled_unless_said_otherwise() -> None:
+    """The build hook has its own name for it."""
+    assert ("ARG", "COMPILED=true") in LINES
+    assert ("ENV", "HATCH_BUILD_HOOK_ENABLE_CUSTOM=${COMPILED}") in LINES
+    hooks = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]
+    assert hooks["custom"]["enable-by-default"] is False
 
 
 def test_what_is_shipped_is_the_base_and_one_folder() -> None:

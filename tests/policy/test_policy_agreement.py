@@ -21,7 +21,8 @@ from enforcer.policy.explain import MALFORMED, NO_RULE, Choice, Condition, Expla
 from enforcer.policy.hindsight import Hindsight, why
 from enforcer.policy.journal import Decided
 from enforcer.policy.matcher import Matcher, Place
-from enforcer.policy.rules import Mode, Path, Requirement, Rule
+from enforcer.policy.requirement import Requirement
+from enforcer.policy.rules import Mode, Path, Rule
 from enforcer.policy.trial import Policy, Request, shown
 from enforcer.proxy.refusals import Refusal
 from enforcer.tokens.answer import Active, from_claims

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import UNPROVEN, Allow, Deny, Evidence, Reason, Unasked, decide, decide_bound
-from enforcer.policy.rules import Path, Requirement, Rule
+from enforcer.policy.requirement import Requirement
+from enforcer.policy.rules import Path, Rule
 from enforcer.tokens.answer import INACTIVE, Active, from_claims
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.possession import Fault, Proven, with_key

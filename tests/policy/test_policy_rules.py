@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from enforcer.policy.rules import Claim, Path, Requirement, Rule, compile_claims
+from enforcer.policy.requirement import Requirement
+from enforcer.policy.rules import Claim, Path, Rule, compile_claims
 from enforcer.tokens.answer import from_claims
 from enforcer.wire.target import parse
 

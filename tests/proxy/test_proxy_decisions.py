@@ -1,17 +1,16 @@
 """What is kept of decisions, and under which id."""
 
 import re
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
+from harness.snapshots import snapshot
 
 from enforcer.policy.decision import Label
 from enforcer.policy.journal import Decided
 from enforcer.proxy.decisions import Decisions, Keeping, Logged, given_id, identify, path_of
 from enforcer.proxy.request import RequestHead
 
-SNAPSHOT: Any = SimpleNamespace()
+SNAPSHOT = snapshot()
 TOKEN = b"0123456789abcdef"
 ALLOWED: Label = ("allow", "ok")
 DENIALS: list[Label] = [("deny", "no_rule"), ("would_deny", "no_rule"), ("error", "request_rejected")]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionError
 from enforcer.policy.decision import Allow, decide
-from enforcer.policy.rules import Path, Requirement, Rule
+from enforcer.policy.requirement import Requirement
+from enforcer.policy.rules import Path, Rule
 from enforcer.proxy.forwarding import Forwarding, Kind, Kinds, claim_text, request_head, trailers, without_listed
 from enforcer.proxy.settings import ForwardingSettings
 from enforcer.tokens.answer import Active, Answer, from_claims, parse

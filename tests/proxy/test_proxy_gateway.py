@@ -285,9 +285,9 @@ def test_no_snapshot_outlives_what_is_judged_by_it(stack: Stack, app: Upstream, 
         uploading.begin("POST", "/thing", [("Transfer-Encoding", "chunked")])
         uploading.send(b"piece")
         assert eventually(lambda: len(app.requests) == 4)
-        snapshots = []
+        lives = []
         for _ in range(3):
-            snapshots.append(weakref.ref(running.gateway.snapshot))
+            lives.append(weakref.ref(running.gateway.snapshot.life))
             running.swap(stack.text())
-        assert eventually(lambda: not any(snapshot() for snapshot in snapshots))
+        assert eventually(lambda: not any(life() for life in lives))
         assert running.gateway.snapshot.matcher.find([b"thing"], b"GET", b"localhost") is not None

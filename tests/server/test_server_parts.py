@@ -1,7 +1,7 @@
 """What configurations share, and when it is closed."""
 
 from enforcer.server.parts import Parts
-from enforcer.wire.client import PoolSettings
+from enforcer.wire.settings import PoolSettings
 
 
 class Thing:

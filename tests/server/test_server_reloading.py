@@ -45,14 +45,14 @@ def test_nothing_is_left_of_configurations_that_are_over(servers: tuple[Upstream
     """However many there were, and though every one of them was different in all that can be shared."""
     app, server = servers
     at_first = parts(running)
-    snapshots = []
+    lives = []
     with Client(running.port) as client, Client(running.port) as tunnelling:
         app.handler = lambda incoming: (incoming.raw(SWITCH), incoming.left())[0]
         tunnelling.socket.sendall(ASK)
         assert read_until(tunnelling.socket, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
         app.handler = Incoming.answer
         for number in range(40):
-            snapshots.append(weakref.ref(running.gateway.snapshot))
+            lives.append(weakref.ref(running.gateway.snapshot.life))
             assert client.ask("GET", f"/thing/{number}").status == 200
             changes: dict[str, Any] = {
                 "rules": [{"name": f"rule {number}", "path": "/**", "scopes": ["read"]}],
@@ -64,7 +64,7 @@ def test_nothing_is_left_of_configurations_that_are_over(servers: tuple[Upstream
             }
             running.swap(config(app.url, server.port, **changes))
         assert client.ask("GET", "/thing").status == 200
-        assert eventually(lambda: not any(snapshot() for snapshot in snapshots))
+        assert eventually(lambda: not any(life() for life in lives))
         assert eventually(lambda: parts(running) == at_first)
         names = set(running.telemetry._current.routes)
         assert names == {"rule 39", "_none"}

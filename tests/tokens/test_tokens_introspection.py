@@ -15,7 +15,8 @@ from enforcer.tokens.client_authentication import Authentication, Credentials, s
 from enforcer.tokens.endpoint import KnownEndpoint
 from enforcer.tokens.introspection import Introspector, Plain
 from enforcer.wire.call import Caller
-from enforcer.wire.client import Endpoint, Pool, PoolSettings
+from enforcer.wire.client import Endpoint, Pool
+from enforcer.wire.settings import PoolSettings
 from enforcer.wire.ticker import Ticker
 
 BASIC = secret_basic("me", Secret("secret"))

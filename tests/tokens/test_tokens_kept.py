@@ -18,7 +18,8 @@ from enforcer.tokens.freshness import Freshness, Life
 from enforcer.tokens.jwks import KeySet, parse
 from enforcer.tokens.kept import Kept
 from enforcer.wire.call import Caller
-from enforcer.wire.client import Endpoint, Pool, PoolSettings
+from enforcer.wire.client import Endpoint, Pool
+from enforcer.wire.settings import PoolSettings
 from enforcer.wire.ticker import RESOLUTION, Ticker
 
 DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")

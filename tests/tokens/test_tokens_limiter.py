@@ -1,4 +1,5 @@
-from enforcer.tokens.limiter import UnseenLimiter, UnseenSettings
+from enforcer.tokens.limiter import UnseenLimiter
+from enforcer.tokens.limiter_settings import UnseenSettings
 
 
 def limiter(addresses: int = 10) -> UnseenLimiter:

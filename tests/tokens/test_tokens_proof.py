@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from enforcer.tokens.answer import Active, from_claims
 from enforcer.tokens.jwks import Key, thumbprint
 from enforcer.tokens.jws import encode
-from enforcer.tokens.limiter import UnseenLimiter, UnseenSettings
+from enforcer.tokens.limiter import UnseenLimiter
+from enforcer.tokens.limiter_settings import UnseenSettings
 from enforcer.tokens.possession import Fault, Proven
 from enforcer.tokens.proof import Request, check, normal_url
 from enforcer.tokens.proof_settings import ProofSettings

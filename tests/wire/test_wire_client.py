@@ -8,7 +8,8 @@ from harness.waiting import eventually
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.wire.call import Caller, Reply
-from enforcer.wire.client import Endpoint, Pool, PoolSettings
+from enforcer.wire.client import Endpoint, Pool
+from enforcer.wire.settings import PoolSettings
 from enforcer.wire.ticker import Ticker
 
 

@@ -1,0 +1,41 @@
+"""A rule as a request is judged by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from enforcer.policy.rules import Path, Rule, compile_claims
+from enforcer.tokens.answer import Active
+
+
+class Requirement:
+    """A rule made ready to be judged."""
+
+    __slots__ = (
+        "any_scope",
+        "audience",
+        "claims",
+        "client_ids",
+        "issuer",
+        "narrow",
+        "preflight",
+        "public",
+        "rule",
+        "scopes",
+    )
+
+    def __init__(self, rule: Rule, path: Path) -> None:
+        self.rule = rule
+        self.public = rule.public
+        self.preflight = rule.cors_preflight == "allow"
+        self.scopes = frozenset(rule.scopes)
+        self.any_scope = frozenset(rule.any_scope)
+        self.audience = frozenset(rule.audience)
+        self.issuer = frozenset(rule.issuer)
+        self.client_ids = frozenset(rule.client_ids)
+        self.claims = compile_claims(rule, path)
+        self.narrow = bool(self.any_scope or self.audience or self.issuer or self.client_ids or self.claims)
+
+    def meets_claims(self, answer: Active, segments: Sequence[bytes]) -> bool:
+        """Tell whether all conditions on claims hold."""
+        return all(claim.holds(answer.claims, segments) for claim in self.claims)

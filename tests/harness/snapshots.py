@@ -1,0 +1,35 @@
+"""Snapshots for tests of what reads them alone: real ones, of servers that nobody reaches."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from enforcer.config.load import load
+from enforcer.proxy.snapshot import Snapshot
+from enforcer.server.assembly import assemble
+from enforcer.server.parts import Parts
+from enforcer.telemetry import Telemetry
+from enforcer.wire.ticker import Ticker
+from harness.configs import config
+
+_NOBODY = 9
+
+
+def snapshot(**changes: Any) -> Snapshot:
+    """Make what requests are judged by, of the configuration with these sections set or added to."""
+    telemetry = Telemetry("tested")
+    telemetry.begin()
+    loop = asyncio.new_event_loop()
+    ticker = Ticker(loop)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "config.yaml"
+            path.write_text(config(f"http://127.0.0.1:{_NOBODY}", _NOBODY, **changes))
+            loaded = load(path, {"ENFORCER_CLIENT_SECRET": "secret"})
+        return assemble(loaded.config, Parts().lease(), telemetry, ticker, loop)[0]
+    finally:
+        ticker.stop()
+        loop.close()
