@@ -136,9 +136,10 @@ class Run:
         return (
             f"`make bench`: medians of {self.rounds} rounds of {self.seconds} s; ratios are formed within a round. One "
             "server at a time was loaded, on CPU 0. The app, the authorization server and the load shared CPU 1, which "
-            "bounds the requests a second of the fastest: the CPU time is what compares. The enforcer has its default "
-            "settings, metrics on, but that one client may send any number of new tokens. It checks scopes, as "
-            "mod_oauth2 does; the njs script checks that the token is active, and the files of its cache are "
+            "bounds the requests a second of the fastest: the CPU time is what compares. The enforcer is compiled, as "
+            "in the image, and has its default settings, metrics on, but that one client may send any number of new "
+            "tokens. It checks scopes, as mod_oauth2 does; the njs script checks that the token is active, and the "
+            "files of its cache are "
             f"{machine['files']}. nginx streams large bodies in buffers of its default size.\n\n"
             f"Machine: {machine['cpu']}, {machine['cores']} cores ({machine['kind']}), {machine['memory']}, "
             f"{machine['kernel']}, {machine['system']}; load before the run {machine['load']}. "

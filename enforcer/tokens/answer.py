@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -26,6 +26,11 @@ _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 # What servers call tokens that are active and give no access: only an access token may be used at a resource
 _NO_ACCESS = ("refresh_token", "id_token", "Refresh", "Offline", "ID", "id")
 _DIGITS = re.compile(r"-?[0-9]{1,15}")
+
+
+_SHORT: Final = 64  # members of a set that is worth remembering
+_REMEMBERED: Final = 4096  # sets at most
+_SETS: Final[dict[frozenset[str], frozenset[str]]] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +92,7 @@ def from_claims(members: Mapping[str, Any]) -> Active:
         subject=_text(members, "sub"),
         client_id=_text(members, "client_id"),
         issuer=_text(members, "iss"),
-        audience=frozenset(_texts(members.get("aud"), "aud")),
+        audience=_shared(_texts(members.get("aud"), "aud")),
         claims=MappingProxyType(dict(members)),
         bound=members.get("cnf") is not None,
     )
@@ -100,7 +105,17 @@ def _malformed(detail: str) -> IntrospectionError:
 def _scopes(value: Any) -> frozenset[str]:
     members = value.split(" ") if isinstance(value, str) else _texts(value, "scope")
     # A scope outside the grammar can be in no rule, so that leaving it out takes nothing and gives nothing.
-    return frozenset(scope for scope in members if _SCOPE.fullmatch(scope))
+    return _shared(scope for scope in members if _SCOPE.fullmatch(scope))
+
+
+def _shared(members: Iterable[str]) -> frozenset[str]:
+    """Return one set for all tokens that have the same: there are few, and each costs memory and collector time."""
+    made = frozenset(members)
+    if len(made) > _SHORT:
+        return made
+    if len(_SETS) >= _REMEMBERED:
+        _SETS.clear()
+    return _SETS.setdefault(made, made)
 
 
 def _texts(value: Any, name: str) -> list[str]:
