@@ -1,7 +1,7 @@
 """Every metric, prepared at load: the request path adds to plain numbers, and a scrape puts them into words.
 
 prometheus-client's own counters take a lock and its histograms a loop for each event; here an event is one addition,
-made on one thread. Names and labels are closed sets: no path, host, token or client makes a series.
+made on one thread (`counters`). Names and labels are closed sets: no path, host, token or client makes a series.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-_LATENCY: Final[Sequence[float]] = (
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-)  # fmt: skip
+from enforcer.counters import Histogram, IntrospectionMetrics, RouteMetrics, UpstreamMetrics
+
 _OVERHEAD: Final[Sequence[float]] = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 # RFC 9110 §9.3, RFC 5789
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
@@ -26,98 +25,6 @@ T = TypeVar("T")
 
 NO_ROUTE: Final = "_none"
 """The `route` of a request that falls under no rule."""
-
-
-class Histogram:
-    """Counts observations in buckets; `observe` is all that the request path does."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = list(bounds)
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """Count one observation."""
-        at = 0
-        for bound in self.bounds:  # mostly one of the first is it
-            if seconds <= bound:
-                break
-            at += 1
-        self.counts[at] += 1
-        self.total += seconds
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Return the cumulative counts as the exposition format wants them."""
-        result: list[tuple[str, float]] = []
-        below = 0
-        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
-            below += count
-            result.append((bound, below))
-        return result
-
-
-class RouteMetrics:
-    """What is counted for one rule."""
-
-    __slots__ = ("decisions", "duration", "ended_by_reload", "requests")
-
-    def __init__(self) -> None:
-        self.requests: dict[tuple[bytes, int], int] = defaultdict(int)
-        self.decisions: dict[tuple[str, str], int] = defaultdict(int)
-        self.duration = Histogram(_LATENCY)
-        self.ended_by_reload = 0
-
-
-class UpstreamMetrics:
-    """What is counted for one upstream."""
-
-    __slots__ = ("answers", "duration", "errors")
-
-    def __init__(self) -> None:
-        self.answers: dict[int, int] = defaultdict(int)
-        self.errors: dict[str, int] = defaultdict(int)
-        self.duration = Histogram(_LATENCY)
-
-
-class FetchMetrics:
-    """What is counted for one document of an authorization server, such as its keys."""
-
-    __slots__ = ("duration", "results")
-
-    def __init__(self) -> None:
-        self.results: dict[str, int] = defaultdict(int)
-        self.duration = Histogram(_LATENCY)
-
-
-class IntrospectionMetrics:
-    """What is counted for one authorization server; `fetches` by the name of what is fetched."""
-
-    __slots__ = (
-        "circuit_open",
-        "coalesced",
-        "duration",
-        "fetches",
-        "hits",
-        "in_flight",
-        "misses",
-        "negative_hits",
-        "results",
-        "stale_hits",
-    )
-
-    def __init__(self) -> None:
-        self.results: dict[str, int] = defaultdict(int)
-        self.duration = Histogram(_LATENCY)
-        self.fetches: dict[str, FetchMetrics] = defaultdict(FetchMetrics)
-        self.in_flight = 0
-        self.coalesced = 0
-        self.hits = 0
-        self.negative_hits = 0
-        self.stale_hits = 0
-        self.misses = 0
-        self.circuit_open: Callable[[], bool] = bool
 
 
 class _Numbers:

@@ -11,13 +11,13 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("enforcer", "authserver", "country_app")
 
 ROOMS = (
-    *("errors", "units", "secret", "telemetry", "wire", "tokens", "policy", "proxy"),
+    *("errors", "units", "secret", "counters", "telemetry", "wire", "tokens", "policy", "proxy"),
     *("config", "operations", "server", "kubernetes", "cli"),
 )
 """From the ground up: a room imports itself and those before it."""
 
 PURE = (
-    *("errors", "units", "secret", "wire.fields", "wire.target"),
+    *("errors", "units", "secret", "counters", "wire.fields", "wire.target"),
     *("tokens.bearer", "tokens.answer", "tokens.challenge", "tokens.cache", "tokens.limiter", "tokens.breaker"),
     *("tokens.objects", "tokens.jws", "tokens.jwks", "tokens.jwt", "tokens.freshness"),
     *("tokens.metadata", "tokens.binding", "tokens.possession", "tokens.replays", "tokens.proof"),

@@ -1,4 +1,3 @@
-import math
 import re
 
 import pytest
@@ -9,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from enforcer.policy.decision import Deny, Reason
-from enforcer.telemetry import NO_ROUTE, Histogram, Telemetry
+from enforcer.telemetry import NO_ROUTE, Telemetry
 
 KNOWN = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}  # RFC 9110 §9.3, RFC 5789
 
@@ -179,38 +178,3 @@ def test_every_decision_has_a_series_of_its_own(reason: Reason) -> None:
     ours = reason.startswith("introspection") or reason is Reason.TOO_MANY_PROOFS
     for decision in ("error" if ours else "deny", "would_deny"):
         assert value(telemetry, "enforcer_decisions_total", route="r", decision=decision, reason=str(reason)) == 1
-
-
-@pytest.mark.parametrize(
-    ("observed", "cumulative"),
-    [
-        ([], [0, 0, 0]),
-        ([0.5], [1, 1, 1]),
-        ([1.0], [1, 1, 1]),
-        ([1.0000001], [0, 1, 1]),
-        ([2.0], [0, 1, 1]),
-        ([2.5], [0, 0, 1]),
-        ([0.0], [1, 1, 1]),
-        ([-0.1], [1, 1, 1]),
-        ([math.inf], [0, 0, 1]),
-        ([0.5, 1.5, 1.5, 3.0], [1, 3, 4]),
-    ],
-)
-def test_a_bucket_counts_what_is_at_most_its_bound(observed: list[float], cumulative: list[int]) -> None:
-    """Prometheus' `le`: less or equal, each bucket with all below it."""
-    histogram = Histogram((1.0, 2.0))
-    for seconds in observed:
-        histogram.observe(seconds)
-    assert histogram.buckets() == list(zip(["1.0", "2.0", "+Inf"], cumulative, strict=True))
-    assert histogram.total == sum(observed)
-
-
-@given(st.lists(st.floats(0, 20), max_size=50))
-def test_buckets_grow_and_the_last_has_all(observed: list[float]) -> None:
-    """For any observations; and each is at most the bound of every bucket that counts it."""
-    histogram = Histogram((0.1, 1.0, 2.5, 10.0))
-    for seconds in observed:
-        histogram.observe(seconds)
-    counts = [count for _, count in histogram.buckets()]
-    assert counts == [sum(seconds <= bound for seconds in observed) for bound in (0.1, 1.0, 2.5, 10.0, math.inf)]
-    assert histogram.total == pytest.approx(sum(observed))

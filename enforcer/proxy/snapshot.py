@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from enforcer.counters import RouteMetrics, UpstreamMetrics
 from enforcer.policy.matcher import Matcher, Methods
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import UNSERVED
@@ -16,7 +17,6 @@ from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.proofs import Proofs
 from enforcer.proxy.refusals import RuleRefusals
 from enforcer.proxy.settings import Limits, Timeouts
-from enforcer.telemetry import RouteMetrics, UpstreamMetrics
 from enforcer.tokens.verifier import Demand, Judge
 from enforcer.wire.client import Pool
 from enforcer.wire.target import Target, parse

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from enforcer.config import clients
 from enforcer.config.addresses import Location, parse_url
 from enforcer.config.model import AuthorizationServer, ClientTLS, OwnTokenSettings
-from enforcer.telemetry import IntrospectionMetrics
+from enforcer.counters import IntrospectionMetrics
 from enforcer.tokens.client_authentication import Authentication
 from enforcer.tokens.endpoint import DiscoveredEndpoint, KnownEndpoint, ServerEndpoint
 from enforcer.tokens.fetcher import Fetcher, FirstOf

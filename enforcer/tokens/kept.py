@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from enforcer.counters import FetchMetrics
 from enforcer.errors import IntrospectionError
-from enforcer.telemetry import FetchMetrics
 from enforcer.tokens.freshness import Freshness
 from enforcer.wire.ticker import Ticker
 

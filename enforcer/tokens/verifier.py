@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
 
+from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.telemetry import IntrospectionMetrics
 from enforcer.tokens.answer import NEVER, Active, Answer
 from enforcer.tokens.cache import Cache, Entry, Keys
 from enforcer.tokens.introspection import Done

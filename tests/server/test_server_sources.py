@@ -18,10 +18,10 @@ from harness.waiting import eventually
 from joserfc import jwt
 
 from enforcer.config.model import AuthorizationServer, ClientTLS, OwnTokenSettings
+from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.secret import Secret
 from enforcer.server.sources import make_source
-from enforcer.telemetry import IntrospectionMetrics
 from enforcer.tokens.answer import Active, Answer, Inactive
 from enforcer.tokens.routing import Domain
 from enforcer.tokens.verifier import Source

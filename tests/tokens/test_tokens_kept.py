@@ -10,8 +10,8 @@ from harness.clocks import Clock
 from harness.servers import response, serving
 from harness.signing import key, public
 
+from enforcer.counters import FetchMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.telemetry import FetchMetrics
 from enforcer.tokens.endpoint import KnownEndpoint
 from enforcer.tokens.fetcher import Fetcher
 from enforcer.tokens.freshness import Freshness, Life

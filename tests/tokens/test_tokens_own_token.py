@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from harness.clocks import Clock
 
+from enforcer.counters import FetchMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
 from enforcer.secret import Secret
-from enforcer.telemetry import FetchMetrics
 from enforcer.tokens.client_authentication import Credentials, secret_post
 from enforcer.tokens.freshness import Freshness, Life
 from enforcer.tokens.kept import Kept

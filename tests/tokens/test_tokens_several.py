@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from harness.signing import encode, text
 
+from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.telemetry import IntrospectionMetrics
 from enforcer.tokens.answer import INACTIVE, Active, Answer, from_claims
 from enforcer.tokens.cache import Cache, Entry, Keys
 from enforcer.tokens.cache_settings import CacheSettings

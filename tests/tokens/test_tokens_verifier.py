@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.telemetry import IntrospectionMetrics
 from enforcer.tokens.answer import INACTIVE, Active, Answer, from_claims
 from enforcer.tokens.cache import Cache, Entry, Keys
 from enforcer.tokens.cache_settings import CacheSettings
