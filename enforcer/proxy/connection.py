@@ -94,17 +94,21 @@ class ClientConnection(ClientSide):
             self._stash += data
             return
         self._large = len(data) > self._snapshot.limits.head
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._go_on_after_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._on_parser_error(error)
-        else:
-            if self._request.target:
-                self._on_partial_head(len(data))
-            elif self._receiving is not None:
-                self._on_partial_body(self._receiving, len(data))
+        rest: bytes | memoryview | None = data
+        while rest is not None:
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = self._behind_upgrade(memoryview(rest)[upgrade.args[0] :])
+                continue
+            except httptools.HttpParserError as error:
+                self._on_parser_error(error)
+            else:
+                if self._request.target:
+                    self._on_partial_head(len(rest))
+                elif self._receiving is not None:
+                    self._on_partial_body(self._receiving, len(rest))
+            return
 
     def pause_writing(self) -> None:
         self._full = True
@@ -183,7 +187,7 @@ class ClientConnection(ClientSide):
 
     def on_message_complete(self) -> None:
         if self._upgrading:
-            return  # llhttp ends such a message with its head; see _go_on_after_upgrade
+            return  # llhttp ends such a message with its head; see _behind_upgrade
         receiving = self._receiving
         if receiving is None:
             return
@@ -318,12 +322,12 @@ class ClientConnection(ClientSide):
             self._deaf = True
         self.regulate()
 
-    def _go_on_after_upgrade(self, rest: bytes) -> None:
-        """llhttp stops behind a head that asks for an upgrade, body or not; whether one is made is not its business."""
+    def _behind_upgrade(self, rest: memoryview) -> memoryview | None:
+        """llhttp stops behind a head that asks for an upgrade, body or not; returns what is to be read on."""
         self._upgrading = False
         exchange = self._receiving
         if self._deaf:
-            return
+            return None
         self._parser = httptools.HttpRequestParser(self)
         if exchange is None:
             pass  # CONNECT, whole with its head; no rule allows it
@@ -337,11 +341,10 @@ class ClientConnection(ClientSide):
                 self._deaf = True
             exchange.on_request_end([])
             if exchange.awaits_upgrade:
-                self._stash = rest
+                self._stash = bytes(rest)
                 self.regulate()
-                return
-        if rest:
-            self.data_received(rest)
+                return None
+        return rest if rest and not self._deaf else None
 
     def _on_partial_head(self, size: int) -> None:
         limits = self._snapshot.limits
@@ -376,8 +379,7 @@ class ClientConnection(ClientSide):
         self._deaf = True
         receiving, self._receiving = self._receiving, None
         if receiving is not None:
-            # The head was good and the body is not.
-            receiving.on_unreadable(refusal)
+            receiving.on_unreadable(refusal)  # the head was good and the body is not
             return
         exchange = Exchange(self, unreadable(self._snapshot, refusal))
         exchange.received = False  # more may be on its way, and must not cost the client its answer

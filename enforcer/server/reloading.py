@@ -113,6 +113,7 @@ class Reloader:
         started = perf_counter()
         self._reading = True
         # The collector would walk what is being made, again and again, and the loop would have to wait for it.
+        gc.collect(1)  # what has just become garbage must not be frozen with it
         gc.disable()
         try:
             made, self._watcher.expected = await self._background.run(self._read)

@@ -17,7 +17,7 @@ from enforcer.proxy.forwarding import Forwarding
 from enforcer.server.parts import Lease, Parts
 from enforcer.server.sources import Fetched, make_source
 from enforcer.telemetry import Telemetry
-from enforcer.tokens.answer import Answer
+from enforcer.tokens.answer import Active, Answer
 from enforcer.tokens.cache import Cache, Entry, Keys
 from enforcer.tokens.limiter import UnseenLimiter
 from enforcer.tokens.several import Several, Trusted
@@ -40,11 +40,15 @@ class Verifiers:
         ticker: Ticker,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
+        def prepare(answer: Active) -> bytes:
+            # Compiled code lets no other thread run: this is not, and there may be many answers to take over.
+            return forwarding.identity(answer)
+
         def remembering() -> Cache[bytes]:
             cache: Cache[bytes] = Cache(config.cache)
             earlier = lease.newest("cache")
             if earlier is not None:
-                cache.take_over(earlier, forwarding.identity)
+                cache.take_over(earlier, prepare)
             return cache
 
         # What is prepared of an answer is made from the settings of the identity.

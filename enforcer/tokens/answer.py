@@ -28,7 +28,7 @@ _NO_ACCESS = ("refresh_token", "id_token", "Refresh", "Offline", "ID", "id")
 _DIGITS = re.compile(r"-?[0-9]{1,15}")
 
 
-_SHORT: Final = 64  # members of a set that is worth remembering
+_SHORT: Final = 1024  # characters of a set that is worth remembering
 _REMEMBERED: Final = 4096  # sets at most
 _SETS: Final[dict[frozenset[str], frozenset[str]]] = {}
 
@@ -111,7 +111,7 @@ def _scopes(value: Any) -> frozenset[str]:
 def _shared(members: Iterable[str]) -> frozenset[str]:
     """Return one set for all tokens that have the same: there are few, and each costs memory and collector time."""
     made = frozenset(members)
-    if len(made) > _SHORT:
+    if sum(map(len, made)) > _SHORT:
         return made
     if len(_SETS) >= _REMEMBERED:
         _SETS.clear()

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
@@ -86,27 +87,31 @@ class Introspector:
         """Tell whether the server failed too often, and is left alone for a while."""
         return self._breaker.is_open
 
-    def _ask(self, form: bytes, done: Done, *, again: bool) -> None:
-        def authenticated(credentials: Credentials | IntrospectionError) -> None:
-            if isinstance(credentials, IntrospectionError):
-                self._breaker.released()
-                done(credentials)
-            else:
-                self._endpoint.post(form, credentials, lambda outcome: ended(credentials, outcome))
+    # Methods, not functions within a function: compiled, those hold each other, and the token with them.
 
-        def ended(credentials: Credentials, outcome: Outcome) -> None:
-            # RFC 6750 §3.1: 401 is about the credentials themselves, 403 about what they allow
-            unauthorized = isinstance(outcome, Reply) and outcome.status == 401
-            if unauthorized and self._authentication.rejected(credentials) and again:
-                self._ask(form, done, again=False)
-                return
-            self._read(outcome, lambda result: told(outcome, result))
+    def _ask(self, form: bytes, done: Done, again: bool) -> None:
+        self._authentication.authenticate(partial(self._authenticated, form, done, again))
 
-        def told(outcome: Outcome, result: Answer | IntrospectionError) -> None:
-            self._note(outcome, result)
-            done(result)
+    def _authenticated(
+        self, form: bytes, done: Done, again: bool, credentials: Credentials | IntrospectionError
+    ) -> None:
+        if isinstance(credentials, IntrospectionError):
+            self._breaker.released()
+            done(credentials)
+        else:
+            self._endpoint.post(form, credentials, partial(self._ended, form, done, again, credentials))
 
-        self._authentication.authenticate(authenticated)
+    def _ended(self, form: bytes, done: Done, again: bool, credentials: Credentials, outcome: Outcome) -> None:
+        # RFC 6750 §3.1: 401 is about the credentials themselves, 403 about what they allow
+        unauthorized = isinstance(outcome, Reply) and outcome.status == 401
+        if unauthorized and self._authentication.rejected(credentials) and again:
+            self._ask(form, done, again=False)
+            return
+        self._read(outcome, partial(self._told, outcome, done))
+
+    def _told(self, outcome: Outcome, done: Done, result: Answer | IntrospectionError) -> None:
+        self._note(outcome, result)
+        done(result)
 
     def _read(self, outcome: Outcome, done: Done) -> None:
         if isinstance(outcome, Reply) and outcome.status == 400 and error_code(outcome) == "unsupported_token_type":

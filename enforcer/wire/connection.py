@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import httptools
 
@@ -255,7 +255,7 @@ class Connection:
     def on_message_begin(self) -> None:
         if self._done:
             # Were it only the beginning of a head, the next answer would be taken for its rest.
-            raise _UnaskedBytesError
+            raise _ViolationError(_UNASKED)
 
     def on_status(self, reason: bytes) -> None:
         self._reason += reason
@@ -272,12 +272,12 @@ class Connection:
             self._connection_options = value + b"," + (self._connection_options or b"")
         elif special == b"transfer-encoding" and not self._final:
             if self._chunked or value.rstrip().lower() != b"chunked":
-                raise _UnknownCodingError
+                raise _ViolationError("it has a transfer coding other than chunked")
             self._chunked = True
 
     def on_headers_complete(self) -> None:
         if self._done:
-            raise _UnaskedBytesError
+            raise _ViolationError(_UNASKED)
         self._status = status = self._parser.get_status_code()
         lines = self._fields
         options = self._connection_options
@@ -285,7 +285,7 @@ class Connection:
             lines = without_named(lines, options)
         receiver = self.receiver
         if receiver is None:
-            raise _UnaskedBytesError
+            raise _ViolationError(_UNASKED)
         if status >= 200:
             self._fields = []
             self._final = True
@@ -298,17 +298,19 @@ class Connection:
                 self._done = self._head_only
             receiver.on_head(status, self._reason, lines, self._sized)
         elif status < 100:
-            raise _NoStatusError
+            raise _ViolationError("its status is below 100")
         elif status != 101:
             receiver.on_informational(status, self._reason, without_length(lines))
         elif self._upgradable:
             self._fields = lines
         else:
-            raise _UnaskedUpgradeError
+            raise _ViolationError("it is 101, and nobody asked for it")
 
     def on_body(self, data: bytes) -> None:
         if self._done or not self._final or self.receiver is None:
-            raise _UnaskedBytesError  # not final: llhttp reads a body behind an interim answer that it does not know
+            raise _ViolationError(
+                "there are bytes after its end"
+            )  # not final: llhttp reads a body behind an interim answer that it does not know
         self._body_came = True
         self.receiver.on_body(data)
 
@@ -352,9 +354,10 @@ class Connection:
         cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
         if cause is None:
             return str(error)
-        if not isinstance(cause, _ViolationError):
-            self._pool.report(cause)
-        return cause.__doc__ or type(cause).__name__
+        if isinstance(cause, _ViolationError):
+            return str(cause)
+        self._pool.report(cause)
+        return type(cause).__name__
 
     def _fail(self, reason: UpstreamFailure, detail: str) -> None:
         receiver, self.receiver = self.receiver, None
@@ -365,21 +368,8 @@ class Connection:
             receiver.on_failure(UpstreamError(reason, detail), unanswered)
 
 
+_UNASKED: Final = "there are bytes after its end"
+
+
 class _ViolationError(Exception):
-    """The answer breaks HTTP."""
-
-
-class _UnknownCodingError(_ViolationError):
-    """The answer has a transfer coding other than chunked (RFC 9112 §7)."""
-
-
-class _NoStatusError(_ViolationError):
-    """The answer's status is below 100 (RFC 9110 §15)."""
-
-
-class _UnaskedUpgradeError(_ViolationError):
-    """The answer is 101, and nobody asked for it."""
-
-
-class _UnaskedBytesError(_ViolationError):
-    """Bytes after the end of the answer."""
+    """The answer breaks HTTP; its text says how."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -14,7 +16,7 @@ from harness.processes import Enforcer, enforcer
 from harness.servers import Server
 from harness.tunnels import ASK, SWITCH, flood, read, read_all, read_until
 from harness.upstreams import Incoming, Upstream, upstream
-from harness.usage import descriptors
+from harness.usage import descriptors, peak_memory
 from harness.waiting import eventually
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -274,3 +276,22 @@ def test_a_tunnel_that_is_cut_waits_for_no_reader(short_lived: tuple[Enforcer, U
             flood(client.socket)
         assert eventually(lambda: descriptors(process.process.pid) <= before - 2)
     over.set()
+
+
+def test_many_requests_for_an_upgrade_in_one_read_cost_what_others_do(authorization_server: Server) -> None:
+    """The parser stops behind each; what is left is neither copied for each nor read in a call within the call."""
+    ask = b"GET /any HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n"
+    many = 4000
+    with enforcer(config("http://127.0.0.1:9", authorization_server.port)) as process:
+        before = peak_memory(process.process.pid)
+        with socket.create_connection(("127.0.0.1", process.port), timeout=20) as client:
+            os.kill(process.process.pid, signal.SIGSTOP)  # so that all is there at once
+            client.sendall(ask * many)
+            os.kill(process.process.pid, signal.SIGCONT)
+            answers = b""
+            while answers.count(b"HTTP/1.1 401 ") < many:
+                more = client.recv(1 << 20)
+                assert more, answers.count(b"HTTP/1.1 401 ")
+                answers += more
+        assert peak_memory(process.process.pid) - before < 48 << 20
+        assert not [line for line in process.lines if "ERROR" in line]

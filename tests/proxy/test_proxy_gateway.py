@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import weakref
 from collections.abc import Iterator
@@ -291,3 +292,22 @@ def test_no_snapshot_outlives_what_is_judged_by_it(stack: Stack, app: Upstream, 
             running.swap(stack.text())
         assert eventually(lambda: not any(life() for life in lives))
         assert running.gateway.snapshot.matcher.find([b"thing"], b"GET", b"localhost") is not None
+
+
+def test_nothing_of_a_request_is_left_to_the_collector(running: Plane) -> None:
+    """What holds a token ends with the request, not when the collector comes, which a reload may hold up."""
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for number in range(20):
+            for token, expected in ((b"good-token", b"200"), (b"unknown-%d" % number, b"401")):
+                with Client(running.port) as client:
+                    client.socket.sendall(REQUEST.replace(b"good-token", token))
+                    assert status(client) == expected
+        assert eventually(lambda: not running.gateway.connections)
+        gc.collect()
+        left = {type(one).__module__ for one in gc.garbage}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert not [module for module in left if module.startswith("enforcer.")]
