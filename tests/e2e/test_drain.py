@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ import pytest
 from click.testing import CliRunner
 from harness.clients import Client
 from harness.configs import config
-from harness.processes import Enforcer, enforcer
+from harness.processes import SECRET, Enforcer, enforcer
 from harness.upstreams import Incoming, LeftError, Upstream, upstream
 from harness.waiting import eventually
 
@@ -37,6 +40,16 @@ def served(delay: str, **timeouts: str) -> Iterator[tuple[Enforcer, Upstream]]:
         text = config(app.url, 1, rules=rules, timeouts={"shutdown_delay": delay, **timeouts})
         with enforcer(text) as process:
             yield process, app
+
+
+@contextmanager
+def piped(*command: str, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program, whose input and output are the test's, until the block ends."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def ready(process: Enforcer) -> bool:
@@ -197,6 +210,34 @@ def test_who_is_told_to_drain_leaves_when_told_to_end(tmp_path: Path, monkeypatc
         assert process.process.poll() is None
         process.process.send_signal(signal.SIGTERM)
         assert process.process.wait(PATIENCE) == 0
+
+
+def test_a_drain_while_it_starts_fails_and_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until there is somebody to hear it; who launched it, and stays, is not told, and does not matter."""
+    monkeypatch.setattr(drain, "PROCESSES", tmp_path)
+    path = tmp_path / "config.yaml"
+    path.write_text(config("http://127.0.0.1:1", 1, rules=[{"name": "all", "path": "/**", "public": True}]))
+    # Python itself that has begun, and goes no further than it is let.
+    starts = "import sys; print(flush=True); input(); from enforcer.cli import main; main(sys.argv[2:])"
+    command = [sys.executable, "-c", starts, "enforcer", "run", str(path)]
+    environment = {**os.environ, "ENFORCER_CLIENT_SECRET": SECRET}
+    with (
+        piped("sh", "-c", "echo; read line", "enforcer", "run") as launcher,
+        piped(*command, environment=environment) as process,
+    ):
+        for started in (launcher, process):
+            assert started.stdout is not None
+            assert started.stdout.readline() == b"\n"
+            (tmp_path / str(started.pid)).symlink_to(f"/proc/{started.pid}")
+        early = CliRunner().invoke(main, ["drain"])
+        assert (early.exit_code, str(process.pid) in early.stderr) == (1, True)
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert eventually(lambda: CliRunner().invoke(main, ["drain"]).exit_code == 0)
+        assert (launcher.poll(), process.poll()) == (None, None)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
 
 
 def test_the_end_waits_for_what_runs_also_after_a_drain() -> None:
