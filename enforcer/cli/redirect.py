@@ -17,8 +17,9 @@ _PORT = click.IntRange(1, 65535)
 def command(app_port: int, listen_port: int) -> None:
     """Have the kernel redirect what comes from outside for TCP port APP_PORT to LISTEN_PORT, in this network.
 
-    It is what the init container of a sidecar in mode transparent does, and needs NET_ADMIN there. Exit codes: 0 it is
-    redirected, 1 it is not, 2 wrong use.
+    It is what the init container of a sidecar in mode transparent does, and needs NET_ADMIN there. Outside of a pod's
+    network it redirects the host's own port. It lasts as long as the network, or until it is undone, with nftables' own
+    tool: nft delete table inet enforcer. Exit codes: 0 it is redirected, 1 it is not, 2 wrong use.
 
     \b
     Examples:

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from enforcer.cli import main
+from enforcer.kubernetes.nftables import _TABLE
 
 COMMANDS = main.list_commands(click.Context(main))
 CONFIG = """\
@@ -36,6 +37,13 @@ def test_help_has_examples(command: list[str]) -> None:
     assert ended.exit_code == 0
     _, _, examples = ended.stdout.partition("Example")
     assert f"\n    {' '.join(['enforcer', *command])}" in examples
+
+
+def test_help_tells_how_to_undo_what_lasts() -> None:
+    """By the name that the table has."""
+    undo = f"nft delete table inet {_TABLE.decode().rstrip(chr(0))}."
+    assert undo in " ".join(enforcer("redirect", "--help").stdout.split())
+    assert "cannot be undone" in enforcer("drain", "--help").stdout
 
 
 def test_help_lists_every_command() -> None:
