@@ -3,9 +3,9 @@
 #   docker run IMAGE authserver --host 0.0.0.0
 #   docker run IMAGE country-app --host 0.0.0.0
 #
-# Any base will do that has Python 3.11 or later. BUILD_IMAGE has the same Python at the same place, with what the base
-# need not have: a shell, venv, a C compiler and Python.h. Without those two: --build-arg COMPILED=false, and a request
-# costs about twice the CPU time (docs/speed.md).
+# Any base will do that has Python 3.11 or later. The two go together: BUILD_IMAGE has the same Python at the same place,
+# with what the base need not have: a shell, venv, a C compiler and Python.h. Without the last two: --build-arg
+# COMPILED=false, and a request costs about twice the CPU time (docs/speed.md).
 ARG BASE_IMAGE=docker.io/library/python:3.13-slim-bookworm
 ARG BUILD_IMAGE=docker.io/library/python:3.13-bookworm
 
@@ -43,6 +43,8 @@ LABEL org.opencontainers.image.title="token-enforcer" \
 COPY --from=build /opt/enforcer /opt/enforcer
 ENV PATH=/opt/enforcer/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /
+# Nothing is left by it: it fails where the base is not of the Python that it was built for.
+RUN ["/opt/enforcer/bin/python", "-c", "import enforcer.server.serve"]
 # A number, so that the kubelet can tell that it is not root.
 USER 65532:65532
 EXPOSE 8091 9091

@@ -42,12 +42,19 @@ def test_what_is_built_is_compiled_unless_said_otherwise() -> None:
 
 
 def test_what_is_shipped_is_the_base_and_one_folder() -> None:
-    """No step runs there: the base needs no shell, and nothing of the build is left."""
-    assert {word for word, _ in FINAL} <= {"FROM", "ARG", "LABEL", "COPY", "ENV", "WORKDIR", "USER", "EXPOSE"} | {
-        "ENTRYPOINT",
-        "CMD",
-    }
+    """Nothing of the build is left."""
+    known = {"FROM", "ARG", "LABEL", "COPY", "ENV", "WORKDIR", "RUN", "USER", "EXPOSE", "ENTRYPOINT", "CMD"}
+    assert {word for word, _ in FINAL} <= known
     assert of_final("COPY") == ["--from=build /opt/enforcer /opt/enforcer"]
+
+
+def test_a_base_of_another_python_fails_the_build() -> None:
+    """By the one step there: what serves is imported. It takes no shell, and leaves no bytecode."""
+    (step,) = of_final("RUN")
+    assert json.loads(step) == ["/opt/enforcer/bin/python", "-c", "import enforcer.server.serve"]
+    words = [word for word, _ in FINAL]
+    assert words.index("COPY") < words.index("RUN") < words.index("USER")
+    assert "PYTHONDONTWRITEBYTECODE=1" in next(rest for word, rest in FINAL[: words.index("RUN")] if word == "ENV")
 
 
 def test_it_runs_as_a_number_that_is_not_root() -> None:
