@@ -7,7 +7,6 @@ ONCE   ?=
 # What builds images here, and the image: make image IMAGE=registry.example.org/token-enforcer:0.1.0 BASE_IMAGE=… BUILD_IMAGE=…
 BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
 IMAGE   ?= token-enforcer:dev
-BUILD_IMAGE ?= $(BASE_IMAGE)
 
 # Where `make demo` listens, when the usual ports are taken: make demo PORT=8191 ADMIN_PORT=9191 AUTH_PORT=8185 APP_PORT=8190
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
@@ -32,22 +31,22 @@ demo: $(VENV)/.ready ## Start auth server, country app and enforcer, and play th
 test: $(VENV)/.ready ## Run the tests
 	$(BIN)/pytest -n auto $(PYTEST_ARGS)
 
-# Apart from .venv, and before it where Python looks for modules.
-COMPILED := build/compiled
+# Apart from .venv, and before it where Python looks for modules: also where a test has a folder of its own.
 build/compiled/.ready: $(VENV)/.ready hatch_build.py $(shell find enforcer -name '*.py')
 	@echo "compiling the path of requests …"
-	@rm -rf $(COMPILED)
+	@rm -rf build/compiled
 	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/pip --quiet --disable-pip-version-check install \
-		--no-deps --no-build-isolation --target $(COMPILED) .
+		--no-deps --no-build-isolation --target build/compiled .
 	@touch $@
 
-test-compiled: $(COMPILED)/.ready ## Run the tests of what is compiled in the image (needs a C compiler and Python.h)
-	@cd / && PYTHONPATH=$(CURDIR)/$(COMPILED) $(CURDIR)/$(BIN)/python -c \
+test-compiled: build/compiled/.ready ## Run the tests of what is compiled in the image (needs a C compiler and Python.h)
+	@cd / && PYTHONPATH=$(CURDIR)/build/compiled $(CURDIR)/$(BIN)/python -c \
 		'import enforcer.proxy.exchange as found; assert found.__file__.endswith(".so"), found.__file__'
-	PYTHONPATH=$(COMPILED) PYTHONSAFEPATH=1 $(BIN)/pytest -n auto $(PYTEST_ARGS) \
+	PYTHONPATH=$(CURDIR)/build/compiled PYTHONSAFEPATH=1 $(BIN)/pytest -n auto $(PYTEST_ARGS) \
 		--deselect tests/fuzz/test_fuzz_smoke.py::test_search_finds_what_is_broken \
 		--deselect tests/fuzz/test_fuzz_smoke.py::test_saved_input_is_judged_again \
-		tests/attacks tests/exchanges tests/fuzz tests/policy tests/proxy tests/server tests/tokens tests/wire
+		tests/attacks tests/e2e tests/exchanges tests/fuzz tests/operations tests/policy tests/proxy tests/server \
+		tests/test_counters.py tests/tokens tests/wire
 
 lint: $(VENV)/.ready ## Style and types
 	$(BIN)/ruff check .
@@ -77,10 +76,13 @@ e2e-pods: $(VENV)/.ready ## Run the demo's manifests as real pods, and try what 
 e2e-cluster: $(VENV)/.ready ## Have a bare API server take all objects, webhook in force (Linux, root, etcd, Go, kubectl)
 	@$(BIN)/python -m e2e.cluster
 
-image: ## Build the image with docker, podman or buildah (IMAGE=…: its name; BASE_IMAGE=…: a Python base)
+image: ## Build the image (IMAGE=…: its name; BASE_IMAGE=… BUILD_IMAGE=…: a Python base, and what to build in; COMPILED=false)
+	@$(if $(BASE_IMAGE),$(if $(BUILD_IMAGE),,$(error BASE_IMAGE=… needs BUILD_IMAGE=… too: an image with the same \
+		Python at the same place, venv, a shell, a C compiler and Python.h, or with COMPILED=false \
+		BASE_IMAGE itself, if it has venv and a shell)))
 	@test -n "$(BUILDER)" || { echo "docker, podman or buildah is needed to build an image" >&2; exit 2; }
 	$(BUILDER) build --tag $(IMAGE) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
-		$(if $(BUILD_IMAGE),--build-arg BUILD_IMAGE=$(BUILD_IMAGE)) \
+		$(if $(BUILD_IMAGE),--build-arg BUILD_IMAGE=$(BUILD_IMAGE)) $(if $(COMPILED),--build-arg COMPILED=$(COMPILED)) \
 		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) $(BUILD_ARGS) .
 
 generated: $(VENV)/.ready ## Write what is made from the code and from values.yaml: reference, schema, dashboard
