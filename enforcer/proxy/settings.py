@@ -57,9 +57,9 @@ class Timeouts:
     linger: Seconds = 2.0
     """For a client to stop sending after a refusal, so that it can read the refusal."""
     shutdown_delay: SecondsOrZero = 5.0
-    """How long everybody is still served after SIGTERM, told on each answer that the connection closes, while /readyz
-    says that it drains: for load balancers, such as Kubernetes' Services, to look elsewhere first. Not after SIGINT, as
-    of Ctrl-C."""
+    """How long everybody is still served after SIGTERM or `enforcer drain`, told on each answer that the connection
+    closes, while /readyz says that it drains: for load balancers, such as Kubernetes' Services, to look elsewhere
+    first. Not after SIGINT, as of Ctrl-C."""
     drain: Seconds = 20.0
     """For running exchanges to end after that, in whole seconds, rounded up; what runs longer is cut. Both together
     stay below the time after which one is killed: with Kubernetes `terminationGracePeriodSeconds`, 30 unless set."""
