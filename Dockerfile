@@ -5,7 +5,7 @@
 #
 # Any base will do that has Python 3.11 or later. The two go together: BUILD_IMAGE has the same Python at the same place,
 # with what the base need not have: a shell, venv, a C compiler and Python.h. Without the last two: --build-arg
-# COMPILED=false, and a request costs about twice the CPU time (docs/speed.md).
+# COMPILED=false, and a request costs about a third more CPU time (docs/speed.md).
 ARG BASE_IMAGE=docker.io/library/python:3.13-slim-bookworm
 ARG BUILD_IMAGE=docker.io/library/python:3.13-bookworm
 

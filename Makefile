@@ -56,8 +56,8 @@ lint: $(VENV)/.ready ## Style and types
 fuzz: $(VENV)/.ready ## Search for bytes that break the parsers, for a minute (FUZZ_SECONDS=600: longer)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS))
 
-soak: $(VENV)/.ready ## Mixed traffic for ten minutes, servers killed under it (SOAK_SECONDS=60 CONNECTIONS=50: shorter, fewer)
-	@PYTHONPATH=tests $(BIN)/python -m soak $(if $(SOAK_SECONDS),--seconds $(SOAK_SECONDS)) \
+soak: build/compiled/.ready ## Mixed traffic for ten minutes, servers killed under it (SOAK_SECONDS=60 CONNECTIONS=50: shorter, fewer)
+	@PYTHONPATH=$(CURDIR)/build/compiled:tests PYTHONSAFEPATH=1 $(BIN)/python -m soak $(if $(SOAK_SECONDS),--seconds $(SOAK_SECONDS)) \
 		$(if $(CONNECTIONS),--connections $(CONNECTIONS))
 
 bench: $(VENV)/.ready ## Measure beside other proxies, for ten minutes (a quick look: ROUNDS=1 SECONDS=1 ONLY=cached)
