@@ -15,7 +15,7 @@ DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMI
 .PHONY: help demo test test-compiled check lint fuzz soak bench bench-readme interop e2e-pods e2e-cluster image generated k8s alerts lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; choose one with: make PYTHON=python3.12 …" >&2; exit 2; }
@@ -78,8 +78,10 @@ e2e-cluster: $(VENV)/.ready ## Have a bare API server take all objects, webhook 
 
 image: ## Build the image (IMAGE=…: its name; BASE_IMAGE=… BUILD_IMAGE=…: a Python base, and what to build in; COMPILED=false)
 	@$(if $(BASE_IMAGE),$(if $(BUILD_IMAGE),,$(error BASE_IMAGE=… needs BUILD_IMAGE=… too: an image with the same \
-		Python at the same place, venv, a shell, a C compiler and Python.h, or with COMPILED=false \
-		BASE_IMAGE itself, if it has venv and a shell)))
+		Python at the same place, venv, a shell, a C compiler and Python.h. With COMPILED=false it may be the same as \
+		BASE_IMAGE, where that has venv and a shell)))
+	@$(if $(BUILD_IMAGE),$(if $(BASE_IMAGE),,$(error BUILD_IMAGE=… needs BASE_IMAGE=… too: an image with the same \
+		Python at the same place)))
 	@test -n "$(BUILDER)" || { echo "docker, podman or buildah is needed to build an image" >&2; exit 2; }
 	$(BUILDER) build --tag $(IMAGE) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
 		$(if $(BUILD_IMAGE),--build-arg BUILD_IMAGE=$(BUILD_IMAGE)) $(if $(COMPILED),--build-arg COMPILED=$(COMPILED)) \

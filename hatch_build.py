@@ -26,10 +26,15 @@ class CompiledModules(BuildHookInterface[Any]):
         if version == "editable":
             return
         compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
-        if shutil.which(compiler) is None or not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        header = Path(sysconfig.get_path("include"), "Python.h")
+        missing = [
+            *([f"the C compiler {compiler}"] if shutil.which(compiler) is None else []),
+            *([] if header.is_file() else [str(header)]),
+        ]
+        if missing:
             self.app.abort(
-                f"to compile takes a C compiler ({compiler}) and Python.h: install them, or leave "
-                "HATCH_BUILD_HOOK_ENABLE_CUSTOM unset (of the image: --build-arg COMPILED=false)"
+                f"to compile, {' and '.join(missing)} must be there (Debian: gcc libc6-dev python3-dev); or leave "
+                "it interpreted: without HATCH_BUILD_HOOK_ENABLE_CUSTOM, and the image with COMPILED=false"
             )
         self._folder = TemporaryDirectory(prefix="enforcer-compiled-")
         built = Path(self._folder.name)

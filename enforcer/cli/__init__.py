@@ -63,7 +63,7 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
 def main() -> None:
     """An authorization proxy: bearer tokens in, rules in YAML, the right answer out.
 
-    Exit codes: 0 fine, 1 the answer is no, 2 wrong use or a wrong configuration.
+    Exit codes, where a command has none of its own: 0 fine, 1 the answer is no, 2 wrong use or a wrong configuration.
 
     \b
     Examples:

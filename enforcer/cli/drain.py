@@ -29,17 +29,20 @@ def command() -> None:
       enforcer drain
       kubectl exec POD --container enforcer -- enforcer drain
     """
-    told, deaf = False, []
+    told, deaf = [], []
     for process in _running():
         with suppress(OSError):  # it has ended, or is somebody else's
             if _catches(process):
                 os.kill(int(process.name), signal.SIGUSR1)
-                told = True
+                told.append(process.name)
             elif (process / "exe").readlink().name.startswith("python"):
                 # Not what launches it and stays, as `timeout` does, nor who has its words for other reasons.
                 deaf.append(process.name)
     if deaf:
-        click.echo(f"`enforcer run` (process {', '.join(deaf)}) is only starting and was not told: try again", err=True)
+        others = f"; process {', '.join(told)} was" if told else ""
+        click.echo(
+            f"`enforcer run` (process {', '.join(deaf)}) is only starting and was not told{others}: try again", err=True
+        )
         sys.exit(1)
     if not told:
         click.echo("no process of this user is `enforcer run` here", err=True)

@@ -22,6 +22,7 @@ from enforcer.proxy import refusals
 from enforcer.tokens import bearer
 from enforcer.tokens.answer import Answer
 from enforcer.tokens.bearer import DPoPToken, NoToken
+from enforcer.wire.fields import METHODS
 
 
 @click.command(name="explain")
@@ -61,12 +62,14 @@ def command(
     \b
     Examples:
       enforcer explain GET /ms-system/country/code/AUS
-      enforcer explain POST /ms-system/country --scope "country.read country.write" --claim tenant=acme
+      enforcer explain POST /ms-system/country --scope "country.read country.write" --audience ms-system
       enforcer explain GET /ms-system/country --token - < token.txt
       enforcer explain GET /ms-system/country --scope country.read --claim 'cnf={"jkt": "k"}' --proof k
       enforcer explain OPTIONS /ms-system/country --preflight PUT
     """
     stated = any(value not in (None, ()) for value in facts.values())
+    if method not in METHODS and (method.startswith("/") or method.upper() in METHODS):
+        raise click.UsageError("METHOD comes before PATH, in capitals: enforcer explain GET /path")
     if token is not None and stated:
         raise click.UsageError("--token says all of a token; leave it, or the options that state facts, out")
     if proof and token is None and not stated:

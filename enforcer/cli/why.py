@@ -49,7 +49,7 @@ def command(request_id: str, config: Path, admin: str | None, as_json: bool) -> 
     except ConfigError as error:
         refuse(error)
     if settings.credential is None:
-        _end(f"{config}: admin.credential is not set: nobody can ask")
+        _end(f"{config}: admin.credential is not set: nobody can ask (set it to {{file: PATH}} or {{env: NAME}})")
     base = (admin or _url(settings)).rstrip("/")
     if not base.startswith(("http://", "https://")):
         raise click.UsageError("--admin: expected a URL such as http://10.0.0.1:9091")

@@ -202,7 +202,7 @@ class Verifier:
 
     def _note(self, error: IntrospectionError | None) -> None:
         if error is not None and not self._troubled:
-            _log.error("authorization server %s does not answer: %s", self._name, error)
+            _log.error("authorization server %s gives no usable answer: %s; see enforcer doctor", self._name, error)
         elif error is None and self._troubled:
             _log.info("authorization server %s answers again", self._name)
         self._troubled = error is not None

@@ -179,7 +179,7 @@ def test_token_is_told_to_nobody(style: str, monkeypatch: pytest.MonkeyPatch) ->
         assert secret.encode() not in b"".join(asked)
         assert secret not in log_lines
         assert secret == _MARKER or secret == _MARKER[7:] or secret.encode() not in reached
-    assert "does not answer" in log_lines
+    assert "gives no usable answer" in log_lines
 
 
 def test_token_that_is_removed_reaches_the_app_in_no_form() -> None:

@@ -128,6 +128,8 @@ answer: 401, an access token is needed
             (["GET", "/a", "--claim", "x"], "--claim x: expected NAME=VALUE"),
             (["GET", "/a", "--claim", "scope=x"], "claims: scope has a key of its own"),
             (["GET", "/a", "--token", "x", "--scope", "y"], "--token says all of a token"),
+            (["get", "/a"], "METHOD comes before PATH, in capitals"),
+            (["/a", "GET"], "METHOD comes before PATH, in capitals"),
         ],
     )
     def test_wrong_use_ends_with_2(self, arguments: list[str], said: str) -> None:

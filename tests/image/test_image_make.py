@@ -45,6 +45,13 @@ def test_a_base_is_given_with_what_to_build_in(options: list[str]) -> None:
     assert "BASE_IMAGE=… needs BUILD_IMAGE=… too" in ended.stderr
 
 
+def test_what_to_build_in_is_given_with_a_base() -> None:
+    """The two have the same Python."""
+    ended = make("image", "BUILDER=echo", "BUILD_IMAGE=whole")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "BUILD_IMAGE=… needs BASE_IMAGE=… too" in ended.stderr
+
+
 def test_no_option_says_which_folder_is_removed() -> None:
     """`rm -rf` of a word that a user gives would be of anything."""
     ended = make("--dry-run", "--what-if=hatch_build.py", "build/compiled/.ready", "COMPILED=/precious")
