@@ -25,7 +25,6 @@ from enforcer.kubernetes.sidecar import Mode, Sidecar
 from enforcer.kubernetes.status import status_of
 from enforcer.kubernetes.undo import uninject
 from enforcer.kubernetes.workloads import (
-    SKIPPED,
     NotInjectableError,
     Object,
     Reason,
@@ -245,17 +244,15 @@ def _named(workload: Workload, port: Port, name: str) -> Object:
 
 
 class _Checking(_Seen):
+    unable = unclear = Result.MISSING
+
     def one(self, at: int, workload: Workload) -> None:
         status = status_of(workload.template)
         if status is not None and self._has_sidecar(workload):
             self.say(at, Result.INJECTED, f"by version {status.version}, mode {status.mode}")
             return
-        try:
-            self.look_at(at, workload)
-        except NotInjectableError as error:
-            self.say(at, Result.SKIPPED if error.reason in SKIPPED else Result.MISSING, error.detail)
-        else:
-            self.say(at, Result.MISSING, "no sidecar: `enforcer inject`")
+        self.look_at(at, workload)
+        self.say(at, Result.MISSING, "no sidecar: `enforcer inject`")
 
     def _has_sidecar(self, workload: Workload) -> bool:
         every = [one for key in ("containers", "initContainers") for one in items(workload.spec, key)]

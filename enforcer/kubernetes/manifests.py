@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar, Final
 
 from enforcer.kubernetes import names, scaling
 from enforcer.kubernetes import services as leading
@@ -20,6 +21,7 @@ from enforcer.kubernetes.workloads import (
     SKIPPED,
     NotInjectableError,
     Object,
+    Reason,
     Workload,
     identity,
     section,
@@ -94,6 +96,11 @@ class Session:
 class Wanting(Session):
     """What is done with those workloads that the options mean, as far as it can be."""
 
+    unable: ClassVar[Result] = Result.REFUSED
+    """What becomes of one that was meant to be injected, and cannot be."""
+    unclear: ClassVar[Result] = Result.WARNING
+    """What becomes of one that names no port, and runs for as long as something that serves would."""
+
     def __init__(self, things: Sequence[Object], options: Options) -> None:
         super().__init__(things)
         self.options = options
@@ -113,7 +120,10 @@ class Wanting(Session):
             try:
                 self.one(at, workload)
             except NotInjectableError as error:
-                self.say(at, Result.SKIPPED if error.reason in SKIPPED else Result.REFUSED, error.detail)
+                if error.reason is Reason.NO_PORT and not workload.ends:
+                    self.say(at, self.unclear, f"no sidecar: {error.detail}; {_NAME_IT}")
+                else:
+                    self.say(at, Result.SKIPPED if error.reason in SKIPPED else self.unable, error.detail)
             except SettingsError as error:
                 for problem in error.problems:
                     self.say(at, Result.REFUSED, problem)
@@ -134,6 +144,9 @@ class Wanting(Session):
             if other.get("kind") == "Namespace" and identity(other)[0] == workload.namespace:
                 settings = with_annotations(settings, section(other, "metadata", "annotations"))
         return with_annotations(settings, section(workload.template, "metadata", "annotations"))
+
+
+_NAME_IT: Final = f"name it with --port, or label pods that serve nothing {names.INJECT}: disabled"
 
 
 def uninject_all(things: Sequence[Object]) -> Outcome:

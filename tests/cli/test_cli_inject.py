@@ -144,6 +144,17 @@ def test_strict_takes_warnings_for_refusals() -> None:
     assert (ended.exit_code, ended.stdout) == (2, "")
 
 
+def test_a_port_that_nobody_names_is_no_green_check() -> None:
+    """Left open it would be; said with --port, it is injected."""
+    text = written([deployment({"name": "app"})], "indented")
+    assert (enforcer("inject", "-", text=text).exit_code, enforcer("inject", "-", text=text).stdout) == (0, text)
+    for arguments, code in ((["--check"], 3), (["--strict"], 2), (["--check", "--strict"], 3)):
+        ended = enforcer("inject", "-", *arguments, text=text)
+        assert (ended.exit_code, ended.stdout) == (code, "")
+        assert "name it with --port" in ended.stderr
+    assert enforcer("inject", "-", "--strict", "--port", "8090", text=text).exit_code == 0
+
+
 def test_quiet_reports_what_matters() -> None:
     """Nothing where all is well."""
     assert enforcer("inject", "-", "-q").stderr == ""

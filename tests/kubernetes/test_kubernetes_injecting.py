@@ -27,6 +27,12 @@ def options(mode: Mode = Mode.PORT, policy: Any = None, **more: Any) -> Options:
     return Options(settings=settings, package="1", by="test", policy=policy, **outer)
 
 
+def labelled(thing: Any, wanted: str) -> Any:
+    """Say of a workload's pods whether they are injected."""
+    template(thing)["metadata"]["labels"] = {"app": "app", names.INJECT: wanted}
+    return thing
+
+
 def told(outcome: Outcome) -> list[tuple[str, str]]:
     return [(line.thing, line.result.value) for line in outcome.report if line.result is not Result.NOTE]
 
@@ -177,7 +183,8 @@ def test_a_policy_that_has_changed_takes_the_place_of_the_former() -> None:
     ("things", "result"),
     [
         ([deployment()], "missing"),
-        ([deployment({"name": "app"})], "skipped"),
+        ([deployment({"name": "app"})], "missing"),
+        ([labelled(deployment({"name": "app"}), "disabled")], "skipped"),
         ([deployment(hostNetwork=True)], "missing"),
         (after(inject_all([deployment()], options())), "injected"),
     ],
@@ -187,6 +194,19 @@ def test_the_check_tells_what_is_injected(things: Any, result: str) -> None:
     outcome = check_all(things, options())
     assert told(outcome)[0] == ("deployment/app", result)
     assert outcome.has(Result.MISSING) is (result == "missing")
+
+
+@pytest.mark.parametrize("act", [inject_all, prepare_all, check_all])
+def test_a_workload_that_names_no_port_is_left_open_with_a_word(act: Any) -> None:
+    """It may serve all the same; what ends, or is to have no sidecar, need not name one."""
+    outcome = act([deployment({"name": "app"})], options())
+    (line,) = outcome.report
+    assert line.result is (Result.MISSING if act is check_all else Result.WARNING)
+    assert line.detail.startswith("no sidecar: no TCP port; name it with --port")
+    job = {**deployment({"name": "app"}, restartPolicy="Never"), "apiVersion": "batch/v1", "kind": "Job"}
+    assert told(act([job], options())) == [("job/app", "skipped")]
+    assert told(act([labelled(deployment({"name": "app"}), "disabled")], options())) == [("deployment/app", "skipped")]
+    assert not act([deployment({"name": "app"})], options(port=8090)).has(Result.WARNING)
 
 
 def test_a_sidecar_that_somebody_took_out_is_missing() -> None:
