@@ -22,7 +22,7 @@ from enforcer.kubernetes.documents import ManifestError
 from enforcer.kubernetes.injecting import check_all, inject_all, prepare_all
 from enforcer.kubernetes.manifests import Options
 from enforcer.kubernetes.pods import Version
-from enforcer.kubernetes.report import Result
+from enforcer.kubernetes.report import Line, Result
 from enforcer.kubernetes.selectors import parse_selector
 from enforcer.kubernetes.settings import (
     OPTIONS,
@@ -33,6 +33,7 @@ from enforcer.kubernetes.settings import (
     with_values,
 )
 from enforcer.kubernetes.streams import Stream, StreamError
+from enforcer.kubernetes.workloads import workload_of
 
 _BY: Final = "enforcer-inject"
 _VERSION: Final = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(?:[.+-].*)?")
@@ -112,7 +113,7 @@ def command(
     standard error. Annotations of the pods' template (enforcer.dev/mode and others) say otherwise for one workload.
 
     Exit codes: 0 fine, 1 wrong use, or what cannot be read, 2 something cannot be injected, 3 --check found something
-    that is not.
+    that is not, or no workload at all.
 
     \b
     Examples:
@@ -129,6 +130,11 @@ def command(
         fail(error)
     act = check_all if said["check"] else prepare_all if said["prepare"] else inject_all
     outcome = act(stream.objects, options)
+    if not any(map(workload_of, stream.objects)):
+        result = Result.MISSING if said["check"] else Result.WARNING
+        named = ["standard input" if name == "-" else name for name in (*filenames, *([stdin] if stdin else []))]
+        lines = [Line(name, result, f"no workload in {name}") for name in named]
+        outcome = replace(outcome, report=(*lines, *outcome.report))
     refused = outcome.has(Result.REFUSED) or (said["strict"] and outcome.has(Result.WARNING))
     if not refused and not said["check"]:
         try:

@@ -70,6 +70,9 @@ def _doubts(injected: Injected) -> Iterator[str]:
         yield f"port {port.number} can still be reached at the pods' addresses, past the enforcer{why}"
     if sidecar.mode is Mode.LOOPBACK and not sidecar.native:
         yield "the app may start before a classic sidecar, and take the pods' addresses; a native one starts first"
+    named = [other for one in containers(injected.workload.spec) for other in declared(one)]
+    if named and port.number not in (other.number for other in named):
+        yield f"no container names port {port.number}; there are: {', '.join(map(str, named))}"
     for one in containers(injected.workload.spec):
         for other in declared(one):
             if other.number != port.number and not (policy and other.name and "metrics" in other.name):

@@ -127,7 +127,7 @@ def test_what_cannot_be_injected_ends_with_2_and_writes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "code"), [(TEXT, 3), (enforcer("inject", "-").stdout, 0), (written([service()], "indented"), 0)]
+    ("text", "code"), [(TEXT, 3), (enforcer("inject", "-").stdout, 0), (written([service()], "indented"), 3)]
 )
 def test_the_check_ends_with_3_where_something_is_missing(text: str, code: int) -> None:
     """And writes nothing but its report."""
@@ -153,6 +153,20 @@ def test_a_port_that_nobody_names_is_no_green_check() -> None:
         assert (ended.exit_code, ended.stdout) == (code, "")
         assert "name it with --port" in ended.stderr
     assert enforcer("inject", "-", "--strict", "--port", "8090", text=text).exit_code == 0
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "rules: []\n", written([service()], "indented")])
+def test_where_there_is_no_workload_it_is_said(text: str, tmp_path: Path) -> None:
+    """What was named may not be what was meant; as a filter it writes what came, all the same."""
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    ended = enforcer("inject", "-f", str(path), "-q")
+    assert (ended.exit_code, ended.stdout) == (0, text)
+    assert ended.stderr == f"{path}  warning     no workload in {path}\n"
+    for arguments, code in ((["--check"], 3), (["--strict"], 2), (["--check", "--strict"], 3)):
+        ended = enforcer("inject", "-", *arguments, text=text)
+        assert (ended.exit_code, ended.stdout) == (code, "")
+        assert "no workload in standard input" in ended.stderr
 
 
 def test_quiet_reports_what_matters() -> None:

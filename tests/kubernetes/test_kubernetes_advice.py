@@ -21,7 +21,7 @@ template(SCRAPED)["metadata"]["annotations"] = {"prometheus.io/port": "8080"}
 
 def said(things: list[Any], mode: Mode, result: Result, version: tuple[int, int] = (1, 33), **settings: Any) -> str:
     """Return all that is said with one result."""
-    wanted = Settings(image="e:1", mode=mode, port="http", **settings)
+    wanted = Settings(image="e:1", mode=mode, **{"port": "http", **settings})
     report = inject_all(things, Options(settings=wanted, version=version, package="1", by="t")).report
     return "\n".join(f"{line.thing}: {line.detail}" for line in report if line.result is result)
 
@@ -42,6 +42,15 @@ def said(things: list[Any], mode: Mode, result: Result, version: tuple[int, int]
 def test_what_may_not_be_meant_is_a_warning(things: list[Any], mode: Mode, settings: Any, warning: str) -> None:
     """Each with what it comes to."""
     assert warning in said(things, mode, Result.WARNING, **settings)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_port_that_no_container_names_is_a_warning(mode: Mode) -> None:
+    """It may be a slip; where no container names any, there is nothing to hold it against."""
+    warning = "no container names port 9999; there are: http 8080, grpc 9000"
+    assert warning in said([deployment(OTHER)], mode, Result.WARNING, port=9999)
+    assert "no container names" not in said([deployment(OTHER)], mode, Result.WARNING, port=9000)
+    assert said([deployment({"name": "app"})], mode, Result.WARNING, port=9999) == ""
 
 
 @pytest.mark.parametrize(
