@@ -16,7 +16,7 @@ from enforcer.cli.inputs import inputs_options, read_inputs
 from enforcer.cli.manifests import MISSING, REFUSED, ManifestCommand, fail, output_options, report, write
 from enforcer.cli.policyfile import read_policy
 from enforcer.cli.reading import PAIR, Read
-from enforcer.errors import ConfigError
+from enforcer.errors import ConfigError, Problem
 from enforcer.kubernetes import names
 from enforcer.kubernetes.documents import ManifestError
 from enforcer.kubernetes.injecting import check_all, inject_all, prepare_all
@@ -32,10 +32,12 @@ from enforcer.kubernetes.settings import (
     with_options,
     with_values,
 )
+from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.streams import Stream, StreamError
-from enforcer.kubernetes.workloads import workload_of
+from enforcer.kubernetes.workloads import Object, section, workload_of
 
 _BY: Final = "enforcer-inject"
+_OLDEST: Final[Version] = (1, 29)
 _VERSION: Final = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(?:[.+-].*)?")
 
 
@@ -43,7 +45,10 @@ def _version(text: str) -> Version:
     found = _VERSION.fullmatch(text)
     if found is None:
         raise ValueError("expected a version of Kubernetes, such as 1.33")
-    return int(found[1]), int(found[2])
+    wanted = int(found[1]), int(found[2])
+    if wanted < _OLDEST:
+        raise ValueError(f"expected {'.'.join(map(str, _OLDEST))}, the oldest Kubernetes that it is for, or later")
+    return wanted
 
 
 @click.command(name="inject", cls=ManifestCommand)
@@ -125,7 +130,9 @@ def command(
     """
     try:
         stream = Stream(read_inputs(stdin, filenames, recursive))
-        options = _options(said, stream.function_config())
+        options, doubts = _options(said, stream.function_config())
+        if options.settings.app_env or options.settings.app_args:
+            _check_loopback(stream.objects, options.settings)
     except (ManifestError, SettingsError, ConfigError) as error:
         fail(error)
     act = check_all if said["check"] else prepare_all if said["prepare"] else inject_all
@@ -135,6 +142,8 @@ def command(
         named = ["standard input" if name == "-" else name for name in (*filenames, *([stdin] if stdin else []))]
         lines = [Line(name, result, f"no workload in {name}") for name in named]
         outcome = replace(outcome, report=(*lines, *outcome.report))
+    lines = [Line(str(said["policy"]), Result.WARNING, str(doubt)) for doubt in doubts]
+    outcome = replace(outcome, report=(*outcome.report, *lines))
     refused = outcome.has(Result.REFUSED) or (said["strict"] and outcome.has(Result.WARNING))
     if not refused and not said["check"]:
         try:
@@ -145,8 +154,17 @@ def command(
     sys.exit(REFUSED if refused else MISSING if outcome.has(Result.MISSING) else 0)
 
 
-def _options(said: Mapping[str, Any], config: Mapping[str, Any]) -> Options:
-    """Return what is wanted; raises SettingsError and ConfigError."""
+def _check_loopback(things: Sequence[Object], settings: Settings) -> None:
+    """Raise SettingsError where the app is told to listen on 127.0.0.1, and nothing is to be in the mode for that."""
+    templates = [workload.template for thing in things if (workload := workload_of(thing)) is not None]
+    places = [*templates, *(thing for thing in things if thing.get("kind") == "Namespace")]
+    modes = {section(place, "metadata", "annotations").get(f"{names.PREFIX}mode") for place in places}
+    if settings.mode is not Mode.LOOPBACK and Mode.LOOPBACK.value not in modes:
+        raise SettingsError([f"--app-env and --app-arg are for --mode loopback; the mode is {settings.mode}"])
+
+
+def _options(said: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Options, Sequence[Problem]]:
+    """Return what is wanted, and doubts of the policy; raises SettingsError and ConfigError."""
     package = version("token-enforcer")
     settings = with_values(Settings(image=f"{names.IMAGE}:{package}"), dict(said["values"]))
     # What a KRM function is configured by is called as the annotations are.
@@ -161,9 +179,10 @@ def _options(said: Mapping[str, Any], config: Mapping[str, Any]) -> Options:
         scrape_passthrough=said["scrape"] == "passthrough",
     )
     policy = None
+    doubts: Sequence[Problem] = ()
     if said["policy"] is not None:
-        policy, settings = read_policy(said["policy"], settings)
-    return Options(
+        policy, settings, doubts = read_policy(said["policy"], settings)
+    wanted = Options(
         settings=settings,
         version=said["kube_version"],
         package=package,
@@ -174,3 +193,4 @@ def _options(said: Mapping[str, Any], config: Mapping[str, Any]) -> Options:
         selector=said["selector"] or {},
         skipped_kinds=frozenset(kind.lower() for kind in said["skipped"]),
     )
+    return wanted, doubts

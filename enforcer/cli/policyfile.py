@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from enforcer.config.document import Step, parse
 from enforcer.config.load import load_with_places
@@ -24,15 +26,18 @@ _SECTIONS: Final = ("admin", "authorization_servers")
 """Those that say where secrets are."""
 
 
-def read_policy(path: Path, settings: Settings) -> tuple[Mapping[str, str], Settings]:
-    """Return a policy's files by their names, and the settings with what it says of the app; raises ConfigError."""
+def read_policy(path: Path, settings: Settings) -> tuple[Mapping[str, str], Settings, Sequence[Problem]]:
+    """Return a policy's files by their names, the settings with what it says of the app, and doubts of it.
+
+    Raises ConfigError.
+    """
     settings = replace(settings, upstream_scheme=_scheme(path, settings))
     loaded, whole = load_with_places(path, None, _overrides(settings))
     others = sorted(one for one in loaded.files if one.is_file() and one != path.absolute())
     if problems := [*_unreachable(whole), *_misplaced(path.absolute(), others)]:
         raise ConfigError(problems)
     texts = {other.name: other.read_text("utf-8") for other in others}
-    return {settings.policy_key: path.read_text("utf-8"), **texts}, settings
+    return {settings.policy_key: path.read_text("utf-8"), **texts}, settings, [*_nowhere(whole)]
 
 
 def _scheme(path: Path, settings: Settings) -> str:
@@ -59,6 +64,23 @@ def _overrides(settings: Settings) -> list[Override]:
     )
     said = [one.removeprefix("--set=") for one in container(sidecar)["args"] if one.startswith("--set=")]
     return [parse_override(one.replace("$(POD_IPS)", "127.0.0.1")) for one in said]
+
+
+def _nowhere(whole: Whole) -> Iterator[Problem]:
+    """Tell of authorization servers that would have to be in the pod."""
+    servers = whole.values.get("authorization_servers")
+    for at, server in enumerate(servers if isinstance(servers, list) else ()):
+        for key, value in server.items():
+            if isinstance(value, str) and "://" in value and _is_loopback(urlsplit(value).hostname or ""):
+                message = f"{value} is in the pod itself there; name the authorization server as pods reach it"
+                yield whole.problem(("authorization_servers", at, key), message)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _unreachable(whole: Whole) -> Iterator[Problem]:

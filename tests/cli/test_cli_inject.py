@@ -69,6 +69,9 @@ def test_files_and_folders_are_read_in_their_order(tmp_path: Path) -> None:
         (["-", "--mode", "sidecar"], "--mode: expected port, loopback, transparent"),
         (["-", "--port", "0"], "--port: expected a whole number from 1 to 65535"),
         (["-", "--kube-version", "latest"], "expected a version of Kubernetes, such as 1.33, found latest"),
+        (["-", "--kube-version", "1.20"], "expected 1.29, the oldest Kubernetes that it is for, or later, found 1.20"),
+        (["-", "--app-env", "HOST=127.0.0.1"], "--app-env and --app-arg are for --mode loopback; the mode is port"),
+        (["-", "--app-arg=--local", "--mode", "transparent"], "are for --mode loopback; the mode is transparent"),
         (["-", "--set", "logLevel"], "expected NAME=VALUE, found logLevel"),
         (["-", "--set", "x=1"], "x is unknown"),
         (["-", "--selector", "a=b c"], "expected a selector such as"),
@@ -214,6 +217,18 @@ def test_options_are_heard() -> None:
     assert other["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"] == 9001
 
 
+def test_one_workload_in_mode_loopback_is_enough_to_set_its_app_up() -> None:
+    """Its own annotation says the mode, or that of its namespace."""
+    own = deployment()
+    own["spec"]["template"]["metadata"]["annotations"] = {"enforcer.dev/mode": "loopback"}
+    space = {"kind": "Namespace", "metadata": {"name": "web", "annotations": {"enforcer.dev/mode": "loopback"}}}
+    inside = deployment()
+    inside["metadata"]["namespace"] = "web"
+    for one in ([own], [space, inside]):
+        ended = enforcer("inject", "-", "--app-env", "HOST=127.0.0.1", text=written(one, "indented"))
+        assert (ended.exit_code, "name: HOST" in ended.stdout) == (0, True)
+
+
 def test_a_policy_goes_into_a_config_map_with_what_is_beside_it(tmp_path: Path, certificate: str) -> None:
     """As it is, comments and all."""
     (tmp_path / "ca.pem").write_text(certificate)
@@ -258,6 +273,23 @@ def test_a_policy_that_a_sidecar_cannot_use_is_refused(
     ended = enforcer("inject", "-", "--policy", str(path))
     assert (ended.exit_code, ended.stdout) == (1, "")
     assert why in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8085", "localhost", "[::1]:8085"])
+def test_a_policy_that_looks_for_its_authorization_server_in_the_pod_is_a_warning(
+    host: str, tmp_path: Path, certificate: str
+) -> None:
+    """Nothing answers there, unless somebody has put it beside the app."""
+    (tmp_path / "ca.pem").write_text(certificate)
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    assert "warning" not in enforcer("inject", "-", "--policy", str(path)).stderr
+    path.write_text(POLICY.replace("auth.example.org", host))
+    ended = enforcer("inject", "-", "--policy", str(path))
+    assert ended.exit_code == 0
+    where = f"{path}:2:29: authorization_servers[0].introspection_endpoint: https://{host}/introspect is in the pod"
+    assert f"warning     {where}" in ended.stderr
+    assert enforcer("inject", "-", "--policy", str(path), "--strict").exit_code == 2
 
 
 def test_a_policy_may_say_that_its_app_speaks_tls(tmp_path: Path, certificate: str) -> None:
