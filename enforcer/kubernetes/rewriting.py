@@ -3,7 +3,8 @@
 1. What is added after a member begins a line after the last one of that member; what is removed takes its whole lines.
    So a removal is the exact opposite of an addition, comments and line ends included.
 2. Within flow style (JSON, too) the same holds of what is between two commas.
-3. A scalar that takes the place of another is quoted as that was, and lists are indented as the others are.
+3. A scalar that takes the place of another is quoted as that was (in flow style, of a number: as its key is), and lists
+   are indented as the others are.
 4. At the end the text is read again. If it does not mean what it should, it is refused rather than written.
 """
 
@@ -149,7 +150,9 @@ def _replaced(text: str, spot: _Spot, at: int, change: Change, offset: int) -> s
     value = change.value
     inner = _Spot(member, begin if isinstance(spot.node, yaml.MappingNode) else None)
     if spot.node.flow_style:
-        written = _like(member, value) if _is_text(member) and "," not in str(value) else emitting.flow(value)
+        # A number has no quotes that a text could have too; its key may.
+        model = member if _is_text(member) else begin
+        written = _like(model, value) if _is_text(model) and "," not in str(value) else emitting.flow(value)
     elif isinstance(value, dict | list) and value and inner.key is not None and _is_nothing(member):
         indent = spot.node.start_mark.column + (offset if isinstance(value, list) else emitting.INDENT)
         return _inserted(text, _line_end(text, inner.key.end_mark.index), emitting.block(value, offset), indent)

@@ -46,6 +46,18 @@ def test_standard_input_is_read(arguments: list[str]) -> None:
     assert enforcer("uninject", *arguments, text=ended.stdout).stdout == TEXT
 
 
+@pytest.mark.parametrize("mode", ["port", "loopback", "transparent"])
+def test_a_probe_on_one_line_comes_back_to_the_byte(mode: str) -> None:
+    """Also where a number stood for the port's name meanwhile."""
+    line = next(one for one in TEXT.splitlines() if one.endswith("image: app:1"))
+    indent = len(line) - len(line.lstrip(" -"))
+    probe = f"{' ' * indent}readinessProbe: {{httpGet: {{path: /ready, port: http}}}}\n"
+    text = TEXT.replace(f"{line}\n", f"{line}\n{probe}")
+    once = enforcer("inject", "-", "--mode", mode, text=text)
+    assert (once.exit_code, probe in once.stdout) == (0, False)
+    assert enforcer("uninject", "-", text=once.stdout).stdout == text
+
+
 def test_files_and_folders_are_read_in_their_order(tmp_path: Path) -> None:
     """Folders within folders where that is asked for, and nothing that is no manifest."""
     for name in ("b.yaml", "a.yml", "inner/c.json", "notes.txt"):
