@@ -14,6 +14,18 @@ from cryptography.x509.oid import NameOID
 
 _START = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
 _END = _START + datetime.timedelta(days=1)
+# RFC 5280 §4.2.1.3: Python 3.13 accepts no authority without it
+_SIGNS = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 class Authority:
@@ -24,6 +36,7 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         own = self._builder(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0))
+        own = own.add_extension(_SIGNS, critical=True)
         self.ca = self._write(f"{name}.pem", own.sign(self._key, hashes.SHA256()))
 
     def issue(self, name: str, ends: datetime.datetime = _END) -> tuple[Path, Path]:
