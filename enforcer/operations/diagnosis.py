@@ -91,6 +91,15 @@ _CERTIFICATE: Final = {
     10: ("the certificate has expired", "renew it at the server"),
     62: ("the certificate is for another name", "use a name of the certificate in the URL, or set tls.server_name"),
     64: ("the certificate is for another address", "use a name of the certificate in the URL, or set tls.server_name"),
+    # What Python asks for from 3.13 on (RFC 5280 §4.2.1)
+    **dict.fromkeys(
+        (81, 92),
+        ("its authority's certificate does not say that it may sign", "make that anew, with keyUsage keyCertSign"),
+    ),
+    **dict.fromkeys(
+        (85, 86),
+        ("a certificate lacks a key identifier", "make it anew, with subjectKeyIdentifier and authorityKeyIdentifier"),
+    ),
 }
 _CHAIN: Final = {
     2: "the authority that it comes from is not known here",

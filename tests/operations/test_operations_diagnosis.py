@@ -81,3 +81,23 @@ def test_an_answer_that_takes_more_than_half_of_what_it_may_is_slow(seconds: flo
 def test_an_app_that_answers_is_reachable(status: int, verdict: Verdict) -> None:
     """What it answers to somebody unknown at / is its own affair."""
     assert diagnosis.app(seen(status)).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("code", "found", "advice"),
+    [
+        (10, "has expired", "renew it"),
+        (81, "does not say that it may sign", "keyCertSign"),
+        (92, "does not say that it may sign", "keyCertSign"),
+        (85, "lacks a key identifier", "authorityKeyIdentifier"),
+        (19, "is not trusted here", "tls.ca"),
+        (99, "OpenSSL gives the number 99", "tls.ca"),
+    ],
+)
+def test_a_certificate_that_is_not_accepted_is_told_what_it_lacks(code: int, found: str, advice: str) -> None:
+    """By OpenSSL's number, as far as it says more than that."""
+    finding = diagnosis.bad_certificate(code)
+    assert finding.verdict is Verdict.WRONG
+    assert found in finding.found
+    assert finding.advice is not None
+    assert advice in finding.advice
