@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from enforcer.config.document import Step, parse
+from enforcer.config.doubts import is_loopback
 from enforcer.config.load import load_with_places
 from enforcer.config.overrides import Override, parse_override
 from enforcer.config.rulefiles import MOST_BYTES
@@ -71,16 +71,13 @@ def _nowhere(whole: Whole) -> Iterator[Problem]:
     servers = whole.values.get("authorization_servers")
     for at, server in enumerate(servers if isinstance(servers, list) else ()):
         for key, value in server.items():
-            if isinstance(value, str) and "://" in value and _is_loopback(urlsplit(value).hostname or ""):
+            if isinstance(value, str) and "://" in value and _is_inside(urlsplit(value).hostname or ""):
                 message = f"{value} is in the pod itself there; name the authorization server as pods reach it"
                 yield whole.problem(("authorization_servers", at, key), message)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+def _is_inside(host: str) -> bool:
+    return is_loopback(host) or host.endswith(".localhost")
 
 
 def _unreachable(whole: Whole) -> Iterator[Problem]:

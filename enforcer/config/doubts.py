@@ -44,7 +44,7 @@ def _plain_text(config: Config, document: Whole) -> Iterator[Doubt]:
             crossing.append((("issuer",), server.issuer))
         for way, url in crossing:
             location = parse_url(url)
-            if not location.secure and not _is_loopback(location.host):
+            if not location.secure and not is_loopback(location.host):
                 message = f"{_CROSSING[way[-1]]} as plain text; use https://"
                 problem = document.problem(("authorization_servers", at, *way), message)
                 yield Doubt(Level.WARNING, "plain_text", problem)
@@ -118,7 +118,8 @@ def _of_rules(document: Whole, policy: Policy) -> Iterator[Doubt]:
         yield Doubt(one.level, one.code, problem)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is the machine itself: a loopback address, or localhost."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

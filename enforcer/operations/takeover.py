@@ -139,7 +139,7 @@ def routes(environment: Mapping[str, str]) -> list[Route]:
 async def _fetch(url: str, accept: str) -> Response | None:
     import httpx
 
-    body = b""
+    body = bytearray()
     try:
         async with (
             asyncio.timeout(_METRICS_TIMEOUT),
@@ -151,6 +151,6 @@ async def _fetch(url: str, accept: str) -> Response | None:
                 if len(body) > _MOST_BYTES:
                     return None
             kind = answer.headers.get("content-type", "text/plain")
-            return Response(body, answer.status_code, media_type=kind)
+            return Response(bytes(body), answer.status_code, media_type=kind)
     except (OSError, httpx.HTTPError, httpx.InvalidURL):
         return None

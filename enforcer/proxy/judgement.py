@@ -158,18 +158,16 @@ class Judgement(ABC):
             self._internal_error()
 
     def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
-        if self._over:
-            return
-        try:
-            self._decide(error.reason, refusals.introspection_failed(retry_after))
-        except Exception:  # noqa: BLE001 - whatever it is, the request is not forwarded
-            self._internal_error()
+        self._decide_unanswered(error.reason, refusals.introspection_failed(retry_after))
 
     def on_too_many(self, retry_after: int) -> None:
+        self._decide_unanswered(Unasked.TOO_MANY, refusals.too_many(retry_after))
+
+    def _decide_unanswered(self, evidence: Evidence, refusal: Refusal) -> None:
         if self._over:
             return
         try:
-            self._decide(Unasked.TOO_MANY, refusals.too_many(retry_after))
+            self._decide(evidence, refusal)
         except Exception:  # noqa: BLE001 - whatever it is, the request is not forwarded
             self._internal_error()
 

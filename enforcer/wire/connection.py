@@ -308,9 +308,8 @@ class Connection:
 
     def on_body(self, data: bytes) -> None:
         if self._done or not self._final or self.receiver is None:
-            raise _ViolationError(
-                "there are bytes after its end"
-            )  # not final: llhttp reads a body behind an interim answer that it does not know
+            # Not final: llhttp reads a body behind an interim answer that it does not know.
+            raise _ViolationError(_UNASKED)
         self._body_came = True
         self.receiver.on_body(data)
 
