@@ -206,6 +206,6 @@ def test_no_module_is_longer_than_400_lines(module: Module) -> None:
 
 @pytest.mark.parametrize("name", PURE)
 def test_each_pure_module_has_its_test_module(name: str) -> None:
-    """Its name says its room, since test modules share one name space."""
+    """The tests mirror the modules."""
     *room, last = name.split(".")
-    assert (ROOT.joinpath("tests", *room) / f"{'_'.join(['test', *room, last])}.py").is_file()
+    assert ROOT.joinpath("tests", *room, f"test_{last}.py").is_file()

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from bed import SENTINEL, Answers, Bed, bed, connect, token
 from harness import corpora
+from harness.bed import SENTINEL, Answers, Bed, bed, connect, token
 from harness.heads import field, is_wholesome, request_line, trespasses
 from harness.servers import parse_fields
 

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from bed import WORTH, Bed, asking, bed, get, token
 from harness import corpora
+from harness.bed import WORTH, Bed, asking, bed, get, token
 from harness.heads import field, is_wholesome
 from harness.misbehaviours import MISBEHAVIOURS, misbehaving
 from harness.servers import response, serving

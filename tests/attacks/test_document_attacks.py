@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
-from bed import Bed, asking, bed, get
+from harness.bed import Bed, asking, bed, get
 from harness.misbehaviours import MISBEHAVIOURS, Behaviour, misbehaving
 from harness.servers import Server, response, serving
 from harness.signing import encode

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from bed import Answers, Bed, bed, connect
+from harness.bed import Answers, Bed, bed, connect
 from harness.heads import is_wholesome, trespasses
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

@@ -6,7 +6,7 @@ import http.client
 import secrets
 from collections import Counter
 
-from bed import Answers, Bed, bed, connect, get, token
+from harness.bed import Answers, Bed, bed, connect, get, token
 from harness.servers import response
 from harness.usage import memory
 

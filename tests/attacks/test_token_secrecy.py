@@ -9,7 +9,7 @@ import re
 from urllib.parse import unquote
 
 import pytest
-from bed import Answers, Bed, bed, connect, echo
+from harness.bed import Answers, Bed, bed, connect, echo
 from harness.processes import SECRET
 from harness.servers import response
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import h11
 import pytest
-from bed import Bed, bed
 from harness import corpora
+from harness.bed import Bed, bed
 from harness.clients import Client
 from harness.servers import response
 from harness.upstreams import LeftError

@@ -52,6 +52,6 @@ def test_files_that_are_named_are_there() -> None:
 def test_what_helm_test_is_shown_to_print_is_what_it_prints() -> None:
     """As the test of the running enforcer has it."""
     lines = re.findall(r"^ok    .*$", PAGE, re.MULTILINE)
-    running = (Path(__file__).parent / "test_helm_running.py").read_text("utf-8")
+    running = (Path(__file__).parent / "test_running.py").read_text("utf-8")
     assert lines
     assert [line for line in lines if line not in running] == []

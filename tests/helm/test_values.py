@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
-from flips import ABSENT, CONTEXTS, ELSEWHERE, FLIPS
 from harness import schemas
 from harness.charts import ENFORCER, Values, merged, objects, only, refusal, texts, under, values, violations
+from harness.flips import ABSENT, CONTEXTS, ELSEWHERE, FLIPS
 
 from helm.values import read
 
