@@ -62,7 +62,7 @@ def command(
     \b
     Examples:
       enforcer explain GET /ms-system/country/code/AUS
-      enforcer explain POST /ms-system/country --scope "country.read country.write" --audience ms-system
+      enforcer explain POST /ms-system/country --scope "country.read country.write" --audience user-client-opaque
       enforcer explain GET /ms-system/country --token - < token.txt
       enforcer explain GET /ms-system/country --scope country.read --claim 'cnf={"jkt": "k"}' --proof k
       enforcer explain OPTIONS /ms-system/country --preflight PUT

@@ -177,7 +177,7 @@ def _introspection_checks(answer: _Answer, issuer: str) -> list[Check]:
         Check("members", _INTROSPECTION_MEMBERS, answer.members),
         Check("active", True, answer["active"]),
         Check("sub", "user-client-opaque", answer["sub"]),
-        Check("aud", ["ms-system"], answer["aud"]),
+        Check("aud", ["user-client-opaque"], answer["aud"]),
         Check("scope", "country.read", answer["scope"]),
         Check("iss", issuer, answer["iss"]),
         Check("iat", "just now", _moment(answer["iat"])),

@@ -65,7 +65,7 @@ async def test_step_4_of_the_walk_tells_what_a_token_is_worth(http: httpx.AsyncC
     assert {
         "active": True,
         "sub": client["client_id"],
-        "aud": ["ms-system"],
+        "aud": [client["client_id"]],
         "nbf": NOW,
         "scope": "country.read",
         "iss": "http://localhost:8085/ms-auth-server",

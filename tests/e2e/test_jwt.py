@@ -68,7 +68,7 @@ listener: {{address: "127.0.0.1:0"}}
 admin: {{address: "127.0.0.1:0"}}
 upstream: {{url: "http://127.0.0.1:{app}"}}
 authorization_servers:
-  - {{issuer: "{issuer}", audience: [ms-system], {settings}}}
+  - {{issuer: "{issuer}", audience: [user-client-opaque, user-client-jwt], {settings}}}
 rules:
   - {{name: read, path: /read, scopes: [country.read]}}
 """

@@ -171,7 +171,7 @@ def test_the_demo_stays_up_for_clients_until_it_is_stopped(client: httpx.Client)
         assert introspected == {
             "active": True,
             "sub": "user-client-opaque",
-            "aud": ["ms-system"],
+            "aud": ["user-client-opaque"],
             "scope": "country.read",
             "iss": issuer,
             "client_id": "user-client-opaque",
