@@ -12,7 +12,7 @@ PACKAGES = ("enforcer", "authserver", "country_app")
 
 ROOMS = (
     *("errors", "units", "secret", "counters", "telemetry", "wire", "tokens", "policy", "proxy"),
-    *("config", "operations", "server", "kubernetes", "cli"),
+    *("config", "operations", "doctor", "server", "kubernetes", "cli"),
 )
 """From the ground up: a room imports itself and those before it."""
 

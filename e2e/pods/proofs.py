@@ -14,7 +14,7 @@ from e2e.pods.kubelet import Pod
 from e2e.pods.load import load
 from e2e.pods.node import Node
 from e2e.proof import Proof
-from enforcer.cli.walk import Walk
+from enforcer.cli._walk import Walk
 
 Object = dict[str, Any]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
-from enforcer.cli.findings import Finding, as_github, as_json, as_text
-from enforcer.cli.mistakes import refuse
-from enforcer.cli.overriding import overrides_option
-from enforcer.cli.policies import opened
+from enforcer.cli._errors import refuse
+from enforcer.cli._findings import Finding, as_github, as_json, as_text
+from enforcer.cli._override_option import overrides_option
+from enforcer.cli._policy import opened
 from enforcer.config.doubts import doubts
 from enforcer.config.load import load_with_places
 from enforcer.config.overrides import Override

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import click
 import yaml
 
-from enforcer.cli.children import Child
-from enforcer.cli.mistakes import refuse
+from enforcer.cli._errors import refuse
+from enforcer.cli._process import Child
 from enforcer.config.load import load
 from enforcer.errors import ConfigError
 
 if TYPE_CHECKING:
     import httpx
 
-    from enforcer.cli.walk import Step
+    from enforcer.cli._walk import Step
 
 # The enforcer's own client, as the authorization server's packaged registration has it.
 _SECRET: Final = {"ENFORCER_CLIENT_SECRET": "service-client-jwt-secret"}
@@ -98,7 +98,7 @@ def _play(config: Path, ports: _Ports, once: bool, stopped: Callable[[], bool]) 
     try:
         import httpx
 
-        from enforcer.cli.walk import Walk
+        from enforcer.cli._walk import Walk
     except ImportError:
         raise click.ClickException("the demo needs more packages: pip install 'token-enforcer[demo]'") from None
     enforcer = f"http://localhost:{ports.port}"

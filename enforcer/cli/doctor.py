@@ -13,11 +13,11 @@ from typing import Final
 
 import click
 
-from enforcer.cli.mistakes import refuse
+from enforcer.cli._errors import refuse
 from enforcer.config.load import load
+from enforcer.doctor.diagnosis import Finding, Verdict
+from enforcer.doctor.examination import Report, examine
 from enforcer.errors import ConfigError
-from enforcer.operations.diagnosis import Finding, Verdict
-from enforcer.operations.doctor import Report, examine
 
 _SIGNS: Final = {Verdict.RIGHT: ("✓", "green"), Verdict.WARNING: ("!", "yellow"), Verdict.WRONG: ("✗", "red")}
 

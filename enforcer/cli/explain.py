@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from enforcer.cli.policies import Opened, config_option, open_policy
+from enforcer.cli._policy import Opened, config_option, open_policy
 from enforcer.config.effective import servers_of
 from enforcer.policy.cases import Facts
 from enforcer.policy.explain import Oracle, Shown, Unknown, explain

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 import yaml
 
-from enforcer.cli.policies import open_policy
+from enforcer.cli._policy import open_policy
 from enforcer.config.sources import read as read_file
 from enforcer.policy.openapi import OpenAPIError, Specification, compare, proposals, read
 from enforcer.policy.writing import comment, write

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import click
 
+from enforcer.cli._param_types import PAIR, Read
 from enforcer.cli.inputs import inputs_options, read_inputs
 from enforcer.cli.manifests import MISSING, REFUSED, ManifestCommand, fail, output_options, report, write
 from enforcer.cli.policyfile import read_policy
-from enforcer.cli.reading import PAIR, Read
 from enforcer.errors import ConfigError, Problem
 from enforcer.kubernetes import names
 from enforcer.kubernetes.documents import ManifestError

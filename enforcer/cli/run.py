@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from enforcer.cli.mistakes import refuse
-from enforcer.cli.overriding import overrides_option
+from enforcer.cli._errors import refuse
+from enforcer.cli._override_option import overrides_option
 from enforcer.config.overrides import Override
 from enforcer.errors import ConfigError
 from enforcer.server.listening import AddressError

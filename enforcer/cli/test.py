@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from enforcer.cli.mistakes import refuse
-from enforcer.cli.policies import config_option, open_policy
+from enforcer.cli._errors import refuse
+from enforcer.cli._policy import config_option, open_policy
 from enforcer.config.casefile import load_cases
 from enforcer.errors import ConfigError
 from enforcer.policy.cases import Coverage, coverage, run

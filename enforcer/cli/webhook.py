@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from enforcer.cli.reading import PAIR
+from enforcer.cli._param_types import PAIR
 from enforcer.kubernetes import names
 from enforcer.kubernetes.cluster import SERVICE_ACCOUNT
 from enforcer.kubernetes.serving import Options, run

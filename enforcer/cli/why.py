@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import click
 
-from enforcer.cli.mistakes import refuse
-from enforcer.cli.policies import config_option
+from enforcer.cli._errors import refuse
+from enforcer.cli._policy import config_option
 from enforcer.config.addresses import EVERYWHERE, parse_address
 from enforcer.config.load import load
 from enforcer.config.model import Admin

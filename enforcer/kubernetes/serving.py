@@ -27,7 +27,7 @@ from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.trust import ROUND, Names, Provided, SelfManaged, Trust
 from enforcer.kubernetes.webhook import Webhook, operations
 from enforcer.server.listening import bind, name_of
-from enforcer.server.side import Side
+from enforcer.server.managed_server import ManagedServer
 
 T = TypeVar("T")
 
@@ -68,8 +68,8 @@ async def _serve(options: Options, front_sockets: list[socket.socket], back_sock
     recorder = Recorder(cluster, _now, metrics.event)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trust = _trust(options.trusted, cluster, context)
-    back = Side(_uvicorn(operations(metrics)))
-    reviewing: list[tuple[Side, asyncio.Task[None]]] = []
+    back = ManagedServer(_uvicorn(operations(metrics)))
+    reviewing: list[tuple[ManagedServer, asyncio.Task[None]]] = []
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -88,7 +88,7 @@ async def _serve(options: Options, front_sockets: list[socket.socket], back_sock
         admission = Admission(settings=options.settings, version=kubernetes, package=package)
         await _persistently(step)
         webhook = Webhook(admission, cluster, recorder, metrics)
-        front = Side(_uvicorn(webhook.application(), context))
+        front = ManagedServer(_uvicorn(webhook.application(), context))
         reviewing.append((front, group.create_task(front.serve(front_sockets), name="webhook")))
         await front.listening.wait()
         metrics.ready = True

@@ -36,7 +36,7 @@ class Status:
     annotations: Mapping[str, str | None] = field(default_factory=dict)
     """The former values of annotations that are not ours and were set, None for those that were not there."""
     empty: Mapping[str, Any] = field(default_factory=dict)
-    """Parts that were there and empty: what stood there."""
+    """SharedResources that were there and empty: what stood there."""
 
     def write(self) -> str:
         """Write it as JSON; what says nothing is left out."""

@@ -1,4 +1,4 @@
-"""The operator's side, on a port of its own: is it alive, is it ready, what does it count; and what it may forget."""
+"""The admin server's application: health, metrics, cache purges, and the reasons of recent denials."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hmac
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Protocol
+from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -20,36 +20,28 @@ from enforcer.policy.journal import Decided
 from enforcer.secret import Secret
 from enforcer.telemetry import Telemetry
 
-_MOST_BYTES = 16_384  # of a request's body
-
-
-class Denials(Protocol):
-    """The last denials."""
-
-    def find(self, request_id: bytes) -> Sequence[Decided]:
-        """Return those of requests with an id, the oldest first."""
-
-
-class Memory(Protocol):
-    """What is remembered of tokens."""
-
-    def purge(self, what: str, value: str) -> int:
-        """Forget by `token`, `subject` or `client_id`; returns how many answers there were."""
+_MAX_BODY: Final = 16_384
+"""Bytes of a purge request's body. Bounds memory."""
 
 
 def admin(
     telemetry: Telemetry,
-    memory: Callable[[], Memory],
-    denials: Denials,
+    *,
+    purge_cache: Callable[[str, str], int],
+    find_denials: Callable[[bytes], Sequence[Decided]],
     credential: Callable[[], Secret | None],
-    more: Sequence[Route] = (),
+    extra_routes: Sequence[Route] = (),
 ) -> Starlette:
-    """Make the operator's application, with `more` routes; what a reload replaces is asked for each time.
+    """Return the admin application.
 
-    `/livez` answers as long as the process does; `/readyz` is 200 while requests are served, and 503 before that and
-    while draining; `/metrics` is Prometheus' text format. Who has the credential, and nobody without one, may use
-    `POST /cache/purge`, which takes one of `token`, `subject` and `client_id` as JSON, and `GET /decisions/ID`, which
-    tells why the requests with that X-Request-Id were refused.
+    - `/livez`: 200 while the process answers.
+    - `/readyz`: 200 while requests are served, 503 while starting and while draining.
+    - `/metrics`: Prometheus' text format.
+    - `POST /cache/purge`, with the admin credential: the body is a JSON object with one of `token`, `subject` and
+      `client_id`; calls `purge_cache` with that name and value and returns the number of removed entries.
+    - `GET /decisions/ID`, with the admin credential: the denied requests with this X-Request-Id, and the reasons.
+
+    Without a configured `credential`, the last two answer 403. It is a function because a reload can change it.
     """
 
     async def livez(request: Request) -> Response:
@@ -63,31 +55,31 @@ def admin(
     async def metrics(request: Request) -> Response:
         return Response(telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-    def stranger(request: Request) -> Response | None:
-        """Answer who may not ask; None where they may."""
-        needed = credential()
-        if needed is None:
+    def authentication_error(request: Request) -> Response | None:
+        """Return the response to a request without the admin credential; None for a request with it."""
+        expected = credential()
+        if expected is None:
             return JSONResponse({"detail": "set admin.credential to allow this"}, 403)
-        if not _has(request, needed):
+        if not _has_credential(request, expected):
             return JSONResponse({"detail": "the admin credential is needed"}, 401, {"WWW-Authenticate": "Bearer"})
         return None
 
     async def decisions(request: Request) -> Response:
-        if refused := stranger(request):
-            return refused
-        found = denials.find(request.path_params["request_id"].encode())
-        if not found:
-            return JSONResponse({"detail": "no denial with this id is remembered"}, 404)
-        return JSONResponse({"decisions": [asdict(why(one, rfc3339(one.time))) for one in found]})
+        if error := authentication_error(request):
+            return error
+        denials = find_denials(request.path_params["request_id"].encode())
+        if not denials:
+            return JSONResponse({"detail": "no recent denial has this id"}, 404)
+        return JSONResponse({"decisions": [asdict(why(denial, rfc3339(denial.time))) for denial in denials]})
 
     async def purge(request: Request) -> Response:
-        if refused := stranger(request):
-            return refused
-        asked = await _members(request)
-        if asked is None or len(asked) != 1 or not asked.keys() <= {"token", "subject", "client_id"}:
+        if error := authentication_error(request):
+            return error
+        members = await _read_strings(request)
+        if members is None or len(members) != 1 or not members.keys() <= {"token", "subject", "client_id"}:
             return JSONResponse({"detail": 'expected {"token": …}, {"subject": …} or {"client_id": …}'}, 400)
-        ((what, value),) = asked.items()
-        return JSONResponse({"purged": memory().purge(what, value)})
+        ((name, value),) = members.items()
+        return JSONResponse({"purged": purge_cache(name, value)})
 
     return Starlette(
         routes=[
@@ -96,22 +88,23 @@ def admin(
             Route("/metrics", metrics),
             Route("/cache/purge", purge, methods=["POST"]),
             Route("/decisions/{request_id:path}", decisions),
-            *more,
+            *extra_routes,
         ]
     )
 
 
-def _has(request: Request, credential: Secret) -> bool:
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), credential.reveal().encode())
+def _has_credential(request: Request, expected: Secret) -> bool:
+    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+    # In constant time, so that the response time tells nothing about the credential.
+    return scheme.lower() == "bearer" and hmac.compare_digest(credential.encode(), expected.reveal().encode())
 
 
-async def _members(request: Request) -> Mapping[str, str] | None:
-    """Return the members of a JSON object of texts, or None for anything else."""
+async def _read_strings(request: Request) -> Mapping[str, str] | None:
+    """Return the members of a body that is a JSON object of strings; None for any other body."""
     body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MOST_BYTES:
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
             return None
     try:
         members = json.loads(body)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from enforcer.config.sources import Files, Signature, signature
-from enforcer.operations.background import Background
+from enforcer.operations.worker import WorkerThread
 
 EVERY: Final = 1.0
 """Seconds between two looks."""
@@ -25,7 +25,7 @@ _MOST_LOOKS: Final = 25
 class Watcher:
     """Watches files, each of which is expected to be as it was when it was read; looks `every` so many seconds."""
 
-    def __init__(self, background: Background, every: float = EVERY, rest: float = REST) -> None:
+    def __init__(self, background: WorkerThread, every: float = EVERY, rest: float = REST) -> None:
         self._background = background
         self._every = every
         self._between = rest

@@ -18,7 +18,7 @@ from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.proofs import Proofs
 from enforcer.proxy.refusals import Refusals
 from enforcer.proxy.snapshot import Route, Snapshot, Upstream
-from enforcer.server.parts import Lease
+from enforcer.server.resources import ResourceScope
 from enforcer.server.sources import make_endpoint
 from enforcer.server.verifiers import Verifiers
 from enforcer.telemetry import NO_ROUTE, Telemetry
@@ -30,14 +30,14 @@ from enforcer.wire.ticker import Ticker
 
 
 def assemble(
-    config: Config, lease: Lease, telemetry: Telemetry, ticker: Ticker, loop: asyncio.AbstractEventLoop
+    config: Config, scope: ResourceScope, telemetry: Telemetry, ticker: Ticker, loop: asyncio.AbstractEventLoop
 ) -> tuple[Snapshot, Memory]:
     """Make a configuration ready to judge requests by, with what it will remember of tokens.
 
-    It takes what it can from the configurations that run (`lease`), and touches nothing of theirs: it may be called
+    It takes what it can from the configurations that run (`scope`), and touches nothing of theirs: it may be called
     from another thread than the loop's.
     """
-    forwarding = lease.take("forwarding", config.forwarding, make=lambda: Forwarding(config.forwarding))
+    forwarding = scope.take("forwarding", config.forwarding, make=lambda: Forwarding(config.forwarding))
 
     def upstream(name: str | None, settings: UpstreamSettings) -> Upstream:
         location = parse_server(settings.url)
@@ -45,12 +45,12 @@ def assemble(
         def make() -> Pool:
             return Pool(make_endpoint(location, settings.tls), settings.pool, ticker, loop)
 
-        pool = lease.take("upstream", name, settings, make=make)
+        pool = scope.take("upstream", name, settings, make=make)
         return Upstream(pool, location.authority.encode(), telemetry.upstream(name or str(pool.endpoint)))
 
     apps = {name: upstream(name, settings) for name, settings in upstreams(config).items()}
 
-    verifiers = Verifiers(config, lease, forwarding, telemetry, ticker, loop)
+    verifiers = Verifiers(config, scope, forwarding, telemetry, ticker, loop)
     refusals = Refusals(config.challenge, config.dpop)
 
     keeping = _keeping(config)
@@ -91,16 +91,26 @@ def assemble(
     field = None if config.would_deny_field is None else config.would_deny_field.encode()
     unserved = replace(no_route, reports=False, asks=False)
     unseen = config.limits.unseen_tokens
-    wrong = lease.take("wrong proofs", unseen, make=lambda: UnseenLimiter(unseen))
-    proofs = Proofs(config.dpop, ProofMemory(lease.take("used proofs", make=ReplayCache), wrong))
+    wrong = scope.take("wrong proofs", unseen, make=lambda: UnseenLimiter(unseen))
+    proofs = Proofs(config.dpop, ProofMemory(scope.take("used proofs", make=ReplayCache), wrong))
     limits, timeouts = config.limits, config.timeouts
     snapshot = Snapshot(
-        matcher, no_route, unserved, forwarding, limits, timeouts, proofs, field, keeping, matcher.by_host, Life()
+        matcher,
+        no_route,
+        unserved,
+        forwarding,
+        limits,
+        timeouts,
+        proofs,
+        field,
+        keeping,
+        matcher.by_host,
+        LifetimeToken(),
     )
     return snapshot, verifiers.memory
 
 
-class Life:
+class LifetimeToken:
     """Ends when nothing holds it any more."""
 
     __slots__ = ("__weakref__",)

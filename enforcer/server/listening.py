@@ -21,7 +21,7 @@ class AddressError(EnforcerError):
     """An address that cannot be listened on."""
 
 
-def admit(config: Config) -> None:
+def raise_descriptor_limit(config: Config) -> None:
     """Raise the limit on descriptors to what all connections that the settings allow need."""
     pools = [server.pool for server in upstreams(config).values()]
     pools += [server.pool for server in config.authorization_servers]

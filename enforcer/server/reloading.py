@@ -26,13 +26,13 @@ from enforcer.config.overrides import Override
 from enforcer.config.sources import Files, Signature
 from enforcer.errors import ConfigError
 from enforcer.operations import logs
-from enforcer.operations.background import Background
 from enforcer.operations.watcher import Watcher, look
+from enforcer.operations.worker import WorkerThread
 from enforcer.proxy.gateway import Gateway
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.server.assembly import assemble
-from enforcer.server.listening import admit
-from enforcer.server.parts import Lease, Parts
+from enforcer.server.listening import raise_descriptor_limit
+from enforcer.server.resources import ResourceScope, SharedResources
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.verifier import Memory
 from enforcer.wire.ticker import Ticker
@@ -59,7 +59,7 @@ class Generation:
     loaded: Loaded
     snapshot: Snapshot
     memory: Memory
-    lease: Lease
+    scope: ResourceScope
     tls: ssl.SSLContext | None
     reporting: int
 
@@ -79,11 +79,11 @@ class Reloader:
         self._telemetry = telemetry
         self._ticker = ticker
         self._loop = loop
-        self._parts = Parts()
-        self._background = Background()
+        self.resources = SharedResources()
+        self._background = WorkerThread()
         self._watcher = Watcher(self._background)
         self._reading = False
-        self._ended: list[tuple[Lease, list[object]]] = []
+        self._ended: list[tuple[ResourceScope, list[object]]] = []
         self._unneeded: list[object] = []
         self._bound = _addresses(loaded.config)
         self._watcher.expected = loaded.files
@@ -158,20 +158,20 @@ class Reloader:
 
     def _make(self, loaded: Loaded) -> Generation:
         config = loaded.config
-        lease = self._parts.lease()
+        scope = self.resources.scope()
         self._telemetry.begin()
         try:
-            snapshot, memory = assemble(config, lease, self._telemetry, self._ticker, self._loop)
+            snapshot, memory = assemble(config, scope, self._telemetry, self._ticker, self._loop)
             settings = config.listener.tls
-            tls = None if settings is None else lease.take("listener", settings, make=lambda: settings.context)
+            tls = None if settings is None else scope.take("listener", settings, make=lambda: settings.context)
         except BaseException:
-            self._over(lease, [])
+            self._over(scope, [])
             raise
         reporting = sum(rule.mode == "report" for rule in effective_rules(config))
         # The snapshot goes when the last request that is judged by it has ended, and all else goes with it.
         large: list[object] = [snapshot.matcher, snapshot.located, loaded]
-        weakref.finalize(snapshot.life, self._over, lease, large).atexit = False
-        return Generation(loaded, snapshot, memory, lease, tls, reporting)
+        weakref.finalize(snapshot.life, self._over, scope, large).atexit = False
+        return Generation(loaded, snapshot, memory, scope, tls, reporting)
 
     async def _put_in_force(self, made: Generation, gateway: Gateway) -> None:
         before, self.current = self.current, made
@@ -181,7 +181,7 @@ class Reloader:
         self._telemetry.reloaded(made.loaded.hash)
         if made.config.log != before.config.log:
             logs.configure(made.config.log.level, made.config.log.format)
-        admit(made.config)
+        raise_descriptor_limit(made.config)
 
     def announce(self) -> None:
         """Log what is worth knowing of what is in force."""
@@ -197,12 +197,12 @@ class Reloader:
             if wanted != bound:
                 _log.warning("%s: %s is used from the next start on; until then it is %s", setting, wanted, bound)
 
-    def _over(self, lease: Lease, large: list[object]) -> None:
+    def _over(self, scope: ResourceScope, large: list[object]) -> None:
         with suppress(RuntimeError):  # the loop has ended, and the process is about to
-            self._loop.call_soon_threadsafe(self._end, lease, large)
+            self._loop.call_soon_threadsafe(self._end, scope, large)
 
-    def _end(self, lease: Lease, large: list[object]) -> None:
-        self._ended.append((lease, large))
+    def _end(self, scope: ResourceScope, large: list[object]) -> None:
+        self._ended.append((scope, large))
         if not self._reading:
             self._let_go()
 
@@ -210,8 +210,8 @@ class Reloader:
         # Not while another one is made, which may just be taking what would be closed.
         ended, self._ended = self._ended, []
         unneeded, self._unneeded = self._unneeded, []
-        for lease, large in ended:
-            lease.end()
+        for scope, large in ended:
+            scope.end()
             unneeded += large
             large.clear()
         if unneeded:

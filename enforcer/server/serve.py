@@ -22,12 +22,12 @@ from enforcer.config.load import Loaded, load
 from enforcer.config.overrides import Override
 from enforcer.operations import logs
 from enforcer.operations.admin import admin
-from enforcer.operations.journal import Writer
-from enforcer.operations.takeover import routes
+from enforcer.operations.decision_log_writer import DecisionLogWriter
+from enforcer.operations.probe_relay import routes
 from enforcer.proxy.gateway import Gateway
-from enforcer.server.listening import admit, bind, name_of
+from enforcer.server.listening import bind, name_of, raise_descriptor_limit
+from enforcer.server.managed_server import ManagedServer
 from enforcer.server.reloading import Origin, Reloader
-from enforcer.server.side import Side
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 
@@ -43,7 +43,7 @@ def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override
     """
     loaded = load(path, environment, overrides)
     logs.configure(loaded.config.log.level, loaded.config.log.format)
-    admit(loaded.config)
+    raise_descriptor_limit(loaded.config)
     gateway_sockets = bind(loaded.config.listener.address, f"listener.address in {path}")
     admin_sockets = bind(loaded.config.admin.address, f"admin.address in {path}")
     asking = routes(environment)
@@ -65,7 +65,7 @@ async def _serve(
     reloader = Reloader(origin, loaded, telemetry, ticker, loop)
     del loaded
     gateway = Gateway(reloader.current.snapshot, telemetry, ticker, reloader.current.tls)
-    front = Side(
+    front = ManagedServer(
         uvicorn.Config(
             _no_application,
             http=gateway.protocol,  # type: ignore[arg-type] # a factory serves as well as the class
@@ -73,14 +73,15 @@ async def _serve(
             log_config=None,
         )
     )
-    back = Side(
+    back = ManagedServer(
         uvicorn.Config(
             admin(
                 telemetry,
-                lambda: reloader.current.memory,
-                gateway.decisions,
-                lambda: reloader.current.config.admin.credential,
-                asking,
+                # A reload replaces `current`, so it is looked up for each request.
+                purge_cache=lambda name, value: reloader.current.memory.purge(name, value),  # noqa: PLW0108
+                find_denials=gateway.decisions.find,
+                credential=lambda: reloader.current.config.admin.credential,
+                extra_routes=asking,
             ),
             lifespan="off",
             log_config=None,
@@ -89,7 +90,7 @@ async def _serve(
         )
     )
 
-    journal = Writer(gateway.decisions.backlog, sys.stderr)
+    journal = DecisionLogWriter(gateway.decisions.backlog, sys.stderr)
     ticker.add(journal.look)
 
     told = asyncio.Event()  # to end, once it has drained

@@ -14,7 +14,7 @@ from enforcer.config.model import AuthorizationServer, Config
 from enforcer.errors import IntrospectionError
 from enforcer.policy.rules import Rule
 from enforcer.proxy.forwarding import Forwarding
-from enforcer.server.parts import Lease, Parts
+from enforcer.server.resources import ResourceScope, SharedResources
 from enforcer.server.sources import Fetched, make_source
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.answer import Active, Answer
@@ -28,13 +28,13 @@ from enforcer.wire.ticker import Ticker
 class Verifiers:
     """Those of a configuration, with what it remembers of tokens.
 
-    It takes what it can from the configurations that run (`lease`), and touches nothing of theirs.
+    It takes what it can from the configurations that run (`scope`), and touches nothing of theirs.
     """
 
     def __init__(
         self,
         config: Config,
-        lease: Lease,
+        scope: ResourceScope,
         forwarding: Forwarding,
         telemetry: Telemetry,
         ticker: Ticker,
@@ -46,15 +46,15 @@ class Verifiers:
 
         def remembering() -> Cache[bytes]:
             cache: Cache[bytes] = Cache(config.cache)
-            earlier = lease.newest("cache")
+            earlier = scope.newest("cache")
             if earlier is not None:
                 cache.take_over(earlier, prepare)
             return cache
 
         # What is prepared of an answer is made from the settings of the identity.
-        cache = lease.take("cache", config.cache, config.forwarding.identity, make=remembering)
+        cache = scope.take("cache", config.cache, config.forwarding.identity, make=remembering)
         settings = config.limits.unseen_tokens
-        limiter = lease.take("limiter", settings, make=lambda: UnseenLimiter(settings))
+        limiter = scope.take("limiter", settings, make=lambda: UnseenLimiter(settings))
         self._config = config
         self._domains = domains(config)
 
@@ -62,13 +62,13 @@ class Verifiers:
             domain = self._domains[server.name]
             metrics = telemetry.server(server.name)
             says = _says(server)
-            keys = lease.take("keys", *says, domain, make=lambda: Keys(server.name))
-            fetched = lease.take("fetched", *says, server.keys, server.metadata, make=Fetched)
+            keys = scope.take("keys", *says, domain, make=lambda: Keys(server.name))
+            fetched = scope.take("fetched", *says, server.keys, server.metadata, make=Fetched)
 
             def making() -> Source:
                 return make_source(server, domain, fetched, metrics, ticker, loop)
 
-            source = lease.take("source", server, domain, make=making)
+            source = scope.take("source", server, domain, make=making)
             after = math.ceil(server.retry_after)
 
             def make() -> Verifier:
@@ -76,7 +76,7 @@ class Verifiers:
                     server.name, source, cache, keys, limiter, forwarding.identity, metrics, time.time, after
                 )
 
-            return lease.take("verifier", source, cache, keys, limiter, make=make)
+            return scope.take("verifier", source, cache, keys, limiter, make=make)
 
         self._by_server = {server.name: verifier(server) for server in config.authorization_servers}
         self.memory = Memory(cache, tuple(self._by_server.values()))
@@ -134,14 +134,14 @@ async def ask(config: Config, rule: Rule, token: bytes) -> Answer | NoAnswer:
     """Ask once what a token is worth to a rule, as when serving."""
     loop = asyncio.get_running_loop()
     ticker = Ticker(loop)
-    lease = Parts().lease()
-    verifiers = Verifiers(config, lease, Forwarding(config.forwarding), Telemetry(""), ticker, loop)
+    scope = SharedResources().scope()
+    verifiers = Verifiers(config, scope, Forwarding(config.forwarding), Telemetry(""), ticker, loop)
     asking = _Asking(loop.create_future())
     try:
         entry = verifiers.of(rule).verify(token, time.time(), asking, Demand())
         return await asking.told if entry is None else entry.answer
     finally:
-        lease.end()
+        scope.end()
         ticker.stop()
 
 

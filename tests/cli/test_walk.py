@@ -2,7 +2,7 @@ import httpx
 import pytest
 from harness.servers import response, serving
 
-from enforcer.cli.walk import Check, Step, Walk
+from enforcer.cli._walk import Check, Step, Walk
 
 
 @pytest.mark.parametrize(("expected", "got"), [(1, 1.0), (1, True), (1, "1"), (["a"], "a"), (None, False), ({}, [])])

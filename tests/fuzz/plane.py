@@ -20,7 +20,7 @@ from enforcer.config.load import load
 from enforcer.proxy.connection import ClientConnection
 from enforcer.proxy.gateway import Gateway
 from enforcer.server.assembly import assemble
-from enforcer.server.parts import Parts
+from enforcer.server.resources import SharedResources
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 
@@ -151,7 +151,7 @@ class Plane:
         self.events = 0
         self.telemetry = Telemetry("fuzzed")
         self._ticker = Ticker(loop)
-        snapshot, _ = assemble(settings, Parts().lease(), self.telemetry, self._ticker, loop)
+        snapshot, _ = assemble(settings, SharedResources().scope(), self.telemetry, self._ticker, loop)
         self._gateway = Gateway(snapshot, self.telemetry, self._ticker)
         self._begin([], b"", late=False)
 

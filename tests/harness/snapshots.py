@@ -10,7 +10,7 @@ from typing import Any
 from enforcer.config.load import load
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.server.assembly import assemble
-from enforcer.server.parts import Parts
+from enforcer.server.resources import SharedResources
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 from harness.configs import config
@@ -29,7 +29,7 @@ def snapshot(**changes: Any) -> Snapshot:
             path = Path(folder) / "config.yaml"
             path.write_text(config(f"http://127.0.0.1:{_NOBODY}", _NOBODY, **changes))
             loaded = load(path, {"ENFORCER_CLIENT_SECRET": "secret"})
-        return assemble(loaded.config, Parts().lease(), telemetry, ticker, loop)[0]
+        return assemble(loaded.config, SharedResources().scope(), telemetry, ticker, loop)[0]
     finally:
         ticker.stop()
         loop.close()

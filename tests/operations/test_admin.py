@@ -36,19 +36,17 @@ class Memory:
         return 2
 
 
-class Denials:
-    """Has two denials of one request id, and none of another."""
-
-    def find(self, request_id: bytes) -> list[Decided]:
-        return [DENIED, DENIED._replace(method=b"HEAD")] if request_id == b"7f/8" else []
+def find_denials(request_id: bytes) -> list[Decided]:
+    """Return two denials of one request id, and none of any other."""
+    return [DENIED, DENIED._replace(method=b"HEAD")] if request_id == b"7f/8" else []
 
 
 def call(
     method: str, path: str, telemetry: Telemetry, memory: Memory, credential: Secret | None, **request: object
 ) -> httpx.Response:
     async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app=admin(telemetry, lambda: memory, Denials(), lambda: credential))
-        async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
+        app = admin(telemetry, purge_cache=memory.purge, find_denials=find_denials, credential=lambda: credential)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://admin") as client:
             return await client.request(method, path, **request)  # type: ignore[arg-type]
 
     return asyncio.run(send())

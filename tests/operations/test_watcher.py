@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.operations.background import Background
 from enforcer.operations.watcher import Watcher, look
+from enforcer.operations.worker import WorkerThread
 
 Test = Callable[[Watcher], Awaitable[None]]
 EVERY = 0.01
@@ -21,7 +21,7 @@ def watching(test: Test, *paths: Path) -> None:
     """Run a test with a watcher of files that are as they are."""
 
     async def run() -> None:
-        background = Background()
+        background = WorkerThread()
         watcher = Watcher(background, EVERY, REST)
         watcher.expected = look(paths)
         try:

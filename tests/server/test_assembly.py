@@ -14,7 +14,7 @@ from harness.configs import authorization_server, config
 from enforcer.config.load import load
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.server.assembly import assemble
-from enforcer.server.parts import Parts
+from enforcer.server.resources import SharedResources
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.answer import from_claims
 from enforcer.tokens.verifier import Memory
@@ -31,7 +31,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "config.yaml"
         self._folder = folder
-        self._parts = Parts()
+        self._resources = SharedResources()
         self._telemetry = Telemetry("tested")
         self._loop = asyncio.new_event_loop()
         self._loop.set_debug(True)  # whoever calls it from another thread is told so
@@ -53,8 +53,8 @@ class Bench:
             settings.append(authorization_server(3, **own, name="other", **other))
         self._path.write_text(config(APP, 2, authorization_servers=settings, rules=RULES, **changes))
         loaded = load(self._path, {})
-        lease = self._parts.lease()
-        work = asyncio.to_thread(assemble, loaded.config, lease, self._telemetry, self._ticker, self._loop)
+        scope = self._resources.scope()
+        work = asyncio.to_thread(assemble, loaded.config, scope, self._telemetry, self._ticker, self._loop)
         return Made(*self._loop.run_until_complete(work))
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 import pytest
 from harness.waiting import eventually
 
-from enforcer.operations.journal import Writer
+from enforcer.operations.decision_log_writer import DecisionLogWriter
 from enforcer.policy.journal import Decided, Record, parse
 
 
@@ -28,7 +28,7 @@ def paths(text: str) -> list[str]:
 def test_decisions_are_written_in_their_order_a_line_each() -> None:
     """All of them, more than are written with one call, with their time."""
     stream, backlog = io.StringIO(), decisions(1200)
-    writer = Writer(backlog, stream)
+    writer = DecisionLogWriter(backlog, stream)
     writer.look(0.0)
     assert eventually(lambda: not backlog)
     backlog.extend(decisions(3))
@@ -41,7 +41,7 @@ def test_nothing_begins_without_a_decision() -> None:
     """No thread, and nothing written."""
     stream = io.StringIO()
     threads = threading.active_count()
-    writer = Writer(deque(), stream)
+    writer = DecisionLogWriter(deque(), stream)
     writer.look(0.0)
     assert threading.active_count() == threads
     writer.close()
@@ -53,7 +53,7 @@ def test_who_reads_slowly_holds_nobody_up() -> None:
     reading, writing = os.pipe()
     with open(reading) as slow, open(writing, "w") as stream:
         backlog = decisions(2000)
-        writer = Writer(backlog, stream)
+        writer = DecisionLogWriter(backlog, stream)
         writer.look(0.0)
         assert eventually(lambda: len(backlog) < 2000)
         backlog.extend(decisions(1))
@@ -77,6 +77,6 @@ def test_a_stream_that_takes_nothing_more_is_no_error(broken: str) -> None:
         if broken == "closed":
             stream.close()
         backlog = decisions(600)
-        writer = Writer(backlog, stream)
+        writer = DecisionLogWriter(backlog, stream)
         writer.close()
         assert not backlog

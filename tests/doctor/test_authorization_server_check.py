@@ -12,8 +12,8 @@ from harness.issuers import Issuer, issuing
 from harness.signing import key, text
 
 from enforcer.config.model import AuthorizationServer, ClientTLS, OwnTokenSettings
-from enforcer.operations.diagnosis import Finding, Verdict
-from enforcer.operations.visit import Visit
+from enforcer.doctor.authorization_server_check import AuthorizationServerCheck
+from enforcer.doctor.diagnosis import Finding, Verdict
 from enforcer.secret import Secret
 from enforcer.tokens.jwt_settings import JwtSettings
 
@@ -25,7 +25,9 @@ TIMES = ["clock", "answer time"]
 
 def visited(issuer: Issuer, secret: str = "s3cret", **changes: Any) -> list[Finding]:
     client = {} if changes.get("verify") == "jwt" else {"client_id": "enforcer", "client_secret": Secret(secret)}
-    return asyncio.run(Visit(AuthorizationServer(**{"issuer": issuer.url, **client, **changes})).findings())
+    return asyncio.run(
+        AuthorizationServerCheck(AuthorizationServer(**{"issuer": issuer.url, **client, **changes})).findings()
+    )
 
 
 def whats(findings: list[Finding]) -> list[str]:
@@ -108,7 +110,8 @@ def test_a_server_that_is_down_is_said_to_be() -> None:
     """As a step on the way, and not only as metadata that is missing."""
     with issuing() as issuer:
         url = issuer.url
-    found = asyncio.run(Visit(AuthorizationServer(issuer=url, client_id="a", client_secret=Secret("b"))).findings())
+    server = AuthorizationServer(issuer=url, client_id="a", client_secret=Secret("b"))
+    found = asyncio.run(AuthorizationServerCheck(server).findings())
     assert whats(found) == [*WAY, "metadata"]
     assert [what for what, _ in wrong(found)] == ["TCP", "metadata"]
 

@@ -19,8 +19,8 @@ from harness.servers import Server, authorization, response, serving
 from harness.upstreams import Incoming, upstream
 
 from enforcer.config.load import load
-from enforcer.operations.diagnosis import Finding, Verdict
-from enforcer.operations.doctor import Report, examine
+from enforcer.doctor.diagnosis import Finding, Verdict
+from enforcer.doctor.examination import Report, examine
 
 SECRET = "service-client-jwt-secret"
 PAGE = "Content-Type: text/html"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import uvicorn
 
 
-class Side(uvicorn.Server):
+class ManagedServer(uvicorn.Server):
     """A server that leaves the signals to who made it, and tells when it listens."""
 
     def __init__(self, config: uvicorn.Config) -> None:

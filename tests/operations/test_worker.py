@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from enforcer.operations.background import Background, free
+from enforcer.operations.worker import WorkerThread, free
 
 
 def test_work_is_done_in_another_thread_by_short_turns() -> None:
@@ -21,7 +21,7 @@ def test_work_is_done_in_another_thread_by_short_turns() -> None:
         return 1 // divisor, threading.current_thread().name, sys.getswitchinterval()
 
     async def run() -> None:
-        background = Background()
+        background = WorkerThread()
         result, name, turn = await background.run(work, 1)
         assert (result, name != threading.current_thread().name) == (1, True)
         assert turn < 0.001
@@ -77,7 +77,7 @@ def test_what_is_let_go_of_is_freed_and_late_comers_are_too() -> None:
     """When the thread has ended, at the latest when the list is."""
 
     async def run() -> None:
-        background = Background()
+        background = WorkerThread()
         first, second = Node(), Node()
         gone = [weakref.ref(first), weakref.ref(second)]
         roots: list[list[object]] = [[first], [second]]

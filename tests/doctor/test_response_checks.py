@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from harness.signing import key, public
 
-from enforcer.operations import answers
-from enforcer.operations.diagnosis import Finding, Seen, Verdict
+from enforcer.doctor import response_checks
+from enforcer.doctor.diagnosis import Finding, Seen, Verdict
 from enforcer.tokens.client_authentication import ClientAuthentication
 
 NOW = 784111777.0
@@ -51,14 +51,14 @@ CREDENTIALS = {
 def test_the_answer_to_a_junk_token_tells_of_our_credentials(case: str) -> None:
     """RFC 7662 §2.2 and §2.3: who may ask is told that the token is inactive, and nobody else is."""
     answer, verdict, found = CREDENTIALS[case]
-    finding = answers.credentials(answer, "client_secret_basic", None)
+    finding = response_checks.credentials(answer, "client_secret_basic", None)
     assert (finding.what, finding.verdict) == ("credentials", verdict)
     assert found in finding.found
 
 
 def test_a_way_to_authenticate_that_the_server_accepts_is_proposed() -> None:
     """It was tried, so that nobody has to."""
-    finding = answers.credentials(seen(401), "client_secret_basic", "client_secret_post")
+    finding = response_checks.credentials(seen(401), "client_secret_basic", "client_secret_post")
     assert finding.advice == "set client_authentication: client_secret_post, which the server accepts"
 
 
@@ -66,7 +66,7 @@ def metadata(document: dict[str, Any]) -> list[Finding]:
     """Judge a metadata document; None leaves a member out."""
     members = {"issuer": ISSUER, "introspection_endpoint": URL, **document}
     present = {name: value for name, value in members.items() if value is not None}
-    return answers.metadata(
+    return response_checks.metadata(
         seen(body=present),
         ISSUER,
         {"introspection_endpoint": URL},
@@ -131,14 +131,14 @@ KEYS = f"{ISSUER}/keys"
 def test_an_endpoint_that_is_not_set_must_be_told(names: Any, verdict: Verdict, found: str) -> None:
     """One that is set and not told may be meant."""
     document = seen(body={"issuer": ISSUER, "introspection_endpoint": URL, "jwks_uri": KEYS})
-    (finding,) = answers.metadata(document, ISSUER, names, None)
+    (finding,) = response_checks.metadata(document, ISSUER, names, None)
     assert (finding.verdict, finding.found) == (verdict, found)
 
 
 @pytest.mark.parametrize(("needed", "verdict"), [(True, Verdict.WRONG), (False, Verdict.WARNING)])
 def test_that_there_is_no_metadata_is_wrong_where_it_must_tell_something(needed: bool, verdict: Verdict) -> None:
     """Many servers publish none."""
-    assert answers.no_metadata("none", needed=needed).verdict is verdict
+    assert response_checks.no_metadata("none", needed=needed).verdict is verdict
 
 
 ES256 = {"keys": [public(key("ES256"), kid="a"), public(key("ES256"), kid="b")]}
@@ -159,7 +159,7 @@ ES256 = {"keys": [public(key("ES256"), kid="a"), public(key("ES256"), kid="b")]}
 )
 def test_keys_are_judged_by_what_tokens_may_be_signed_with(answer: Seen, verdict: Verdict, found: str) -> None:
     """Keys that fit no algorithm of the settings verify nothing."""
-    finding = answers.keys(answer, ["ES256", "RS256"])
+    finding = response_checks.keys(answer, ["ES256", "RS256"])
     assert (finding.what, finding.verdict) == ("keys", verdict)
     assert found in finding.found
 
@@ -181,7 +181,7 @@ GIVEN = {"access_token": "secret-token", "token_type": "Bearer", "expires_in": 6
 )
 def test_the_token_for_us_is_judged_and_not_shown(answer: Seen, verdict: Verdict, found: str, advice: str) -> None:
     """RFC 6749 §5.1, §5.2."""
-    finding = answers.own_token(answer, "client_secret_basic", None, 300.0)
+    finding = response_checks.own_token(answer, "client_secret_basic", None, 300.0)
     assert (finding.what, finding.verdict) == ("own token", verdict)
     assert found in finding.found
     assert advice in finding.advice
@@ -199,6 +199,6 @@ def test_the_token_for_us_is_judged_and_not_shown(answer: Seen, verdict: Verdict
 )
 def test_what_to_correct_follows_from_the_way_to_authenticate(method: ClientAuthentication, advice: str) -> None:
     """Whoever has no secret cannot correct it."""
-    finding = answers.credentials(seen(401), method, None)
+    finding = response_checks.credentials(seen(401), method, None)
     assert finding.found == f"refused (401) with {method}"
     assert advice in finding.advice

@@ -15,10 +15,10 @@ from enforcer.config import clients
 from enforcer.config.addresses import parse_url
 from enforcer.config.clients import SecretClient, SecretMethod
 from enforcer.config.model import AuthorizationServer, OwnTokenSettings
+from enforcer.doctor import diagnosis, response_checks
+from enforcer.doctor.connection_probe import ConnectionProbe
+from enforcer.doctor.diagnosis import Finding, Seen, is_right
 from enforcer.errors import IntrospectionError
-from enforcer.operations import answers, diagnosis
-from enforcer.operations.diagnosis import Finding, Seen, is_right
-from enforcer.operations.reach import Way
 from enforcer.tokens import metadata, own_token
 from enforcer.tokens.answer import Active
 from enforcer.tokens.client_authentication import Credentials
@@ -29,14 +29,14 @@ _SECRET_METHODS: Final[tuple[SecretMethod, ...]] = get_args(SecretMethod)
 """The ways to show a secret; when one is refused, the other is tried."""
 
 
-class Visit:
+class AuthorizationServerCheck:
     """Makes one visit."""
 
     def __init__(self, server: AuthorizationServer) -> None:
         self._server = server
         self._endpoints = dict(clients.endpoints(server))
         self._discovers = None in self._endpoints.values()
-        self._ways: dict[tuple[bool, str], tuple[Way, list[Finding]]] = {}
+        self._ways: dict[tuple[bool, str], tuple[ConnectionProbe, list[Finding]]] = {}
         self._timed = False
 
     @property
@@ -62,11 +62,11 @@ class Visit:
         try:
             urls = metadata.well_known_urls(issuer)
         except ValueError:
-            return [answers.no_metadata(f"{issuer} is no URL", needed=self._discovers)]
+            return [response_checks.no_metadata(f"{issuer} is no URL", needed=self._discovers)]
         way, shown = await self._reach(urls[0])
         if way is None:
             last = self._ways[_origin(urls[0])][1][-1]
-            found = answers.no_metadata(f"{urls[0]}: {last.what}: {last.found}", needed=self._discovers)
+            found = response_checks.no_metadata(f"{urls[0]}: {last.what}: {last.found}", needed=self._discovers)
             return [*shown, found] if self._discovers else [found]
         judged: list[Finding] = []
         for url in urls:
@@ -76,12 +76,12 @@ class Visit:
             told = self._told(seen, issuer)
             if told is None and judged:
                 continue
-            judged = answers.metadata(seen, issuer, self._endpoints, self._client())
+            judged = response_checks.metadata(seen, issuer, self._endpoints, self._client())
             if told is not None:
                 for name, configured in self._endpoints.items():
                     self._endpoints[name] = configured or told.endpoints.get(name)
                 break
-        missing = answers.no_metadata(f"none at {', '.join(urls)}", needed=self._discovers)
+        missing = response_checks.no_metadata(f"none at {', '.join(urls)}", needed=self._discovers)
         return [*(shown if self._discovers else ()), *(judged or [missing])]
 
     def _told(self, seen: Seen, issuer: str) -> Metadata | None:
@@ -91,7 +91,7 @@ class Visit:
         except IntrospectionError:
             return None
 
-    def _client(self) -> answers.Client | None:
+    def _client(self) -> response_checks.Client | None:
         if self._server.verify == "jwt":
             return None
         where: EndpointName = "introspection_endpoint" if self._server.own_token is None else "token_endpoint"
@@ -108,7 +108,7 @@ class Visit:
         if isinstance(seen, Finding):
             return [*found, seen], None
         method = self._server.client_authentication
-        found += [answers.own_token(seen, method, accepted, settings.lifetime), *self._times(seen)]
+        found += [response_checks.own_token(seen, method, accepted, settings.lifetime), *self._times(seen)]
         try:
             return found, own_token.parse(seen.body, settings.lifetime).credentials if seen.status == 200 else None
         except IntrospectionError:
@@ -126,13 +126,15 @@ class Visit:
         if own is not None:
             seen = await self._post(way, url, form, own)
         else:
-            seen, accepted = await self._authenticated(way, url, form, "introspection_endpoint", answers.is_acceptance)
+            seen, accepted = await self._authenticated(
+                way, url, form, "introspection_endpoint", response_checks.is_acceptance
+            )
         if isinstance(seen, Seen) and seen.status == 200 and self._server.signed_answers:
             seen = await self._verified(seen)
         if isinstance(seen, Finding):
             return [*found, seen]
-        method: answers.Method = self._server.client_authentication if own is None else "own_token"
-        return [*found, answers.credentials(seen, method, accepted), *self._times(seen)]
+        method: response_checks.Method = self._server.client_authentication if own is None else "own_token"
+        return [*found, response_checks.credentials(seen, method, accepted), *self._times(seen)]
 
     async def _verified(self, seen: Seen) -> Seen | Finding:
         """Return a signed answer (RFC 9701) as one that is not, or what is wrong with it."""
@@ -142,15 +144,15 @@ class Visit:
         way, _ = (None, []) if url is None else await self._reach(url)
         keys = None if way is None or url is None else await self._get(way, url)
         if not isinstance(keys, Seen):
-            return answers.no_signed_answer("its keys cannot be had")
+            return response_checks.no_signed_answer("its keys cannot be had")
         try:
             told = signed_answer.verify(
                 seen.body, jwks.parse(keys.body), clients.expected_answer(self._server), seen.received
             )
         except IntrospectionError as error:
-            return answers.no_signed_answer(error.detail)
+            return response_checks.no_signed_answer(error.detail)
         if told is jwt.NEEDS_KEY:
-            return answers.no_signed_answer("it is signed by none of its keys")
+            return response_checks.no_signed_answer("it is signed by none of its keys")
         return replace(seen, body=json.dumps({"active": isinstance(told, Active)}).encode())
 
     async def _keys(self) -> list[Finding]:
@@ -161,7 +163,7 @@ class Visit:
         seen = await self._get(way, url)
         if isinstance(seen, Finding):
             return [*found, seen]
-        return [*found, answers.keys(seen, self._server.jwt.algorithms), *self._times(seen)]
+        return [*found, response_checks.keys(seen, self._server.jwt.algorithms), *self._times(seen)]
 
     def _times(self, seen: Seen) -> list[Finding]:
         """Judge clock and speed by an answer, once for a server."""
@@ -173,25 +175,25 @@ class Visit:
             diagnosis.answer_time(seen.received - seen.sent, self._server.timeout),
         ]
 
-    async def _reach(self, url: str) -> tuple[Way | None, list[Finding]]:
+    async def _reach(self, url: str) -> tuple[ConnectionProbe | None, list[Finding]]:
         """Find the way to a URL, once for all of a server; returns it, if there is one, and what is new to tell."""
         origin = _origin(url)
         shown: list[Finding] = []
         if origin not in self._ways:
-            way = Way(parse_url(url), self._server.tls, self._server.pool.connect_timeout)
+            way = ConnectionProbe(parse_url(url), self._server.tls, self._server.pool.connect_timeout)
             shown = await way.reach()
             self._ways[origin] = way, shown
         way, found = self._ways[origin]
         return way if is_right(found) else None, [*shown]
 
     async def _authenticated(
-        self, way: Way, url: str, form: bytes, where: EndpointName, accepts: Callable[[Seen], bool]
+        self, way: ConnectionProbe, url: str, form: bytes, where: EndpointName, accepts: Callable[[Seen], bool]
     ) -> tuple[Seen | Finding, SecretMethod | None]:
         """Post a form with our credentials; returns the answer, and another way to show the secret that is accepted."""
         server = self._server
         seen = await self._post(way, url, form, clients.authentication(server, where, time.time).credentials())
         client = clients.client(server)
-        if isinstance(seen, Seen) and answers.is_refusal(seen) and isinstance(client, SecretClient):
+        if isinstance(seen, Seen) and response_checks.is_refusal(seen) and isinstance(client, SecretClient):
             (other,) = (method for method in _SECRET_METHODS if method != client.method)
             shown = clients.authentication(replace(server, client_authentication=other), where, time.time)
             again = await self._post(way, url, form, shown.credentials())
@@ -199,7 +201,7 @@ class Visit:
                 return seen, other
         return seen, None
 
-    async def _post(self, way: Way, url: str, form: bytes, credentials: Credentials) -> Seen | Finding:
+    async def _post(self, way: ConnectionProbe, url: str, form: bytes, credentials: Credentials) -> Seen | Finding:
         headers = {
             "Accept": SIGNED if self._server.signed_answers else PLAIN,
             "Accept-Encoding": "identity",
@@ -220,7 +222,7 @@ class Visit:
                 content=form + credentials.form,
             )
 
-    async def _get(self, way: Way, url: str) -> Seen | Finding:
+    async def _get(self, way: ConnectionProbe, url: str) -> Seen | Finding:
         async with way.client() as client:
             return await way.ask(client, "GET", url, patience=self._server.timeout, most=self._server.max_answer)
 

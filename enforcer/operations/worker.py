@@ -16,7 +16,7 @@ _TURN: Final = 0.0005
 turn of the loop; much less would be spent on changing over."""
 
 
-class Background:
+class WorkerThread:
     """One thread, that does one thing after the other."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from enforcer.cli.mistakes import refuse
+from enforcer.cli._errors import refuse
 from enforcer.config.effective import effective_rules
 from enforcer.config.load import Loaded, load_with_places
 from enforcer.config.model import Config

@@ -80,7 +80,7 @@ async def holds(probe: Probe) -> bool:
             if probe.kind == "httpGet":
                 return await _http(probe)
             if probe.kind == "grpc":
-                from enforcer.operations.health import is_serving
+                from enforcer.operations.grpc_health import is_serving
 
                 return await is_serving(_HOST, probe.port, probe.service)
             _, writer = await asyncio.open_connection(_HOST, probe.port)

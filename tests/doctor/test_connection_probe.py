@@ -17,8 +17,8 @@ from harness.upstreams import Incoming, upstream
 
 from enforcer.config.addresses import parse_server
 from enforcer.config.model import ClientTLS
-from enforcer.operations.diagnosis import Finding, Seen, Verdict
-from enforcer.operations.reach import Way
+from enforcer.doctor.connection_probe import ConnectionProbe
+from enforcer.doctor.diagnosis import Finding, Seen, Verdict
 
 PATIENCE = 5.0
 
@@ -30,14 +30,14 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 def reach(url: str, tls: ClientTLS | None = None, patience: float = PATIENCE) -> list[Finding]:
     """Try the way to a server."""
-    return asyncio.run(Way(parse_server(url), tls, patience).reach())
+    return asyncio.run(ConnectionProbe(parse_server(url), tls, patience).reach())
 
 
 def ask(url: str, tls: ClientTLS | None = None, patience: float = PATIENCE, most: int = 1000) -> Seen | Finding:
     """Ask a server for /."""
 
     async def ask() -> Seen | Finding:
-        way = Way(parse_server(url), tls, PATIENCE)
+        way = ConnectionProbe(parse_server(url), tls, PATIENCE)
         assert whole(await way.reach())["TCP"] == Verdict.RIGHT
         async with way.client() as client:
             return await way.ask(client, "GET", url + "/", patience=patience, most=most)

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from enforcer.operations.health import is_serving
+from enforcer.operations.grpc_health import is_serving
 
 SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
 HEADERS = b"\0\0\x01\x01\x04\0\0\0\x01\x88"

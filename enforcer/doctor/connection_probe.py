@@ -19,7 +19,7 @@ import httpx
 
 from enforcer.config.addresses import Location
 from enforcer.config.model import ClientTLS
-from enforcer.operations.diagnosis import (
+from enforcer.doctor.diagnosis import (
     Finding,
     Seen,
     Verdict,
@@ -37,7 +37,7 @@ _NO_NAME: Final = "correct the host, or see to this machine's name resolution"
 _NO_HTTP: Final = "correct host, port, and http:// or https://"
 
 
-class Way:
+class ConnectionProbe:
     """The way to one server; `tls` is how it is verified, `patience` the seconds that each step to it may take."""
 
     def __init__(self, location: Location, tls: ClientTLS | None, patience: float) -> None:

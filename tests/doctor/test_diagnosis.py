@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from enforcer.operations import diagnosis
-from enforcer.operations.diagnosis import Seen, Verdict
+from enforcer.doctor import diagnosis
+from enforcer.doctor.diagnosis import Seen, Verdict
 
 NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110 §5.6.7
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"

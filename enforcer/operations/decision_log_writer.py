@@ -16,7 +16,7 @@ _LAST: Final = 1.0
 """Seconds that the last lines have when all ends."""
 
 
-class Writer:
+class DecisionLogWriter:
     """Takes decisions off the left of `backlog` and writes them to `stream`; its thread begins with the first."""
 
     def __init__(self, backlog: deque[Decided], stream: TextIO) -> None:

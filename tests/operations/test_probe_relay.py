@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 
 from enforcer.errors import ConfigError
 from enforcer.kubernetes import names
-from enforcer.operations.takeover import APP_METRICS, PROBES, routes
+from enforcer.operations.probe_relay import APP_METRICS, PROBES, routes
 
 
 def ask(environment: Mapping[str, str], path: str) -> httpx.Response:

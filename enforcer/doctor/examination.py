@@ -13,10 +13,10 @@ from typing import Final
 from enforcer.config.addresses import parse_server
 from enforcer.config.effective import upstreams
 from enforcer.config.model import Config, Upstream
-from enforcer.operations import diagnosis
-from enforcer.operations.diagnosis import Finding, is_right
-from enforcer.operations.reach import Way
-from enforcer.operations.visit import Visit
+from enforcer.doctor import diagnosis
+from enforcer.doctor.authorization_server_check import AuthorizationServerCheck
+from enforcer.doctor.connection_probe import ConnectionProbe
+from enforcer.doctor.diagnosis import Finding, is_right
 
 _PATIENCE: Final = 10.0
 """Seconds that the upstream may take to answer: less than in service, since somebody waits at a terminal."""
@@ -42,7 +42,7 @@ async def examine(config: Config) -> list[Report]:
     """Try the servers in the order of the configuration, upstreams last: one after the other, to time them well."""
     reports = []
     for server in config.authorization_servers:
-        visit = Visit(server)
+        visit = AuthorizationServerCheck(server)
         findings = await visit.findings()
         reports.append(Report(f"authorization server {server.name}", visit.url, tuple(findings)))
     return reports + [await _upstream(name, upstream) for name, upstream in upstreams(config).items()]
@@ -50,7 +50,7 @@ async def examine(config: Config) -> list[Report]:
 
 async def _upstream(name: str | None, upstream: Upstream) -> Report:
     location = parse_server(upstream.url)
-    way = Way(location, upstream.tls, upstream.pool.connect_timeout)
+    way = ConnectionProbe(location, upstream.tls, upstream.pool.connect_timeout)
     findings = await way.reach()
     if is_right(findings):
         root = f"{'https' if location.secure else 'http'}://{location.authority}/"

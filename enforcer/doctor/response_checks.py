@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from typing import Final, Literal
 from urllib.parse import urljoin
 
+from enforcer.doctor.diagnosis import Finding, Seen, Verdict, right, warning, wrong
 from enforcer.errors import IntrospectionError
-from enforcer.operations.diagnosis import Finding, Seen, Verdict, right, warning, wrong
 from enforcer.tokens import own_token as own_tokens
 from enforcer.tokens.answer import Active, parse
 from enforcer.tokens.client_authentication import ClientAuthentication

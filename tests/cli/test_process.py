@@ -2,7 +2,7 @@ from pathlib import Path
 
 from harness.waiting import eventually
 
-from enforcer.cli.children import Child
+from enforcer.cli._process import Child
 
 
 def ended(child: Child) -> str:

@@ -1,0 +1,102 @@
+"""Resources that configurations share: pools, caches, verifiers. Each is built once and closed after its last user.
+
+1. Resources are keyed by the settings they are built from. A reload reuses a running resource, state included, if its
+   settings are equal.
+2. A resource is closed when the last configuration that uses it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """A resource that holds sockets or runs timers."""
+
+    def close(self) -> None:
+        """Release them."""
+
+
+class _Entry:
+    __slots__ = ("key", "resource", "users")
+
+    def __init__(self, key: tuple[object, ...], resource: Any) -> None:
+        self.key = key
+        self.resource = resource
+        self.users = 0
+
+
+class SharedResources:
+    """The resources of all running configurations."""
+
+    def __init__(self) -> None:
+        self._entries: list[_Entry] = []
+        self._lock = Lock()
+
+    def scope(self) -> ResourceScope:
+        """Return an empty scope for another configuration."""
+        return ResourceScope(self._entries, self._lock)
+
+    def kinds(self) -> list[str]:
+        """Return the kind of each resource in use, sorted."""
+        with self._lock:
+            return sorted(str(entry.key[0]) for entry in self._entries)
+
+
+class ResourceScope:
+    """The resources that one configuration uses, a subset of all `entries`; `lock` guards look-ups and releases.
+
+    Only one scope at a time may take resources, while others may end, also on other threads.
+    """
+
+    def __init__(self, entries: list[_Entry], lock: Lock) -> None:
+        self._entries = entries
+        self._lock = lock
+        self._taken: list[_Entry] = []
+
+    def take(self, kind: str, *settings: object, make: Callable[[], T]) -> T:
+        """Return the running resource of this kind with equal settings, or build it with `make`."""
+        key = (kind, *settings)
+        entry = self._reuse(key)
+        if entry is None:
+            entry = _Entry(key, make())
+            entry.users = 1
+            with self._lock:
+                self._entries.append(entry)
+            self._taken.append(entry)
+        resource: T = entry.resource
+        return resource
+
+    def _reuse(self, key: tuple[object, ...]) -> _Entry | None:
+        with self._lock:
+            for entry in self._entries:
+                if entry.key == key:
+                    if entry not in self._taken:
+                        self._taken.append(entry)
+                        entry.users += 1
+                    return entry
+        return None
+
+    def newest(self, kind: str) -> Any:
+        """Return the most recently built resource of a kind, or None if there is none in use."""
+        with self._lock:
+            return next((entry.resource for entry in reversed(self._entries) if entry.key[0] == kind), None)
+
+    def end(self) -> None:
+        """Release all resources of this scope and close those without another user. May be called twice."""
+        taken, self._taken = self._taken, []
+        unused: list[_Entry] = []
+        with self._lock:
+            for entry in taken:
+                entry.users -= 1
+                if not entry.users:
+                    self._entries.remove(entry)
+                    unused.append(entry)
+        for entry in unused:
+            if isinstance(entry.resource, Closable):
+                entry.resource.close()
