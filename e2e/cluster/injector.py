@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
-from harness import charts
+from harness.kubernetes import charts
 from harness.waiting import eventually
 
 from e2e.cluster.controlplane import ControlPlane

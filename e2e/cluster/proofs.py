@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import yaml
-from harness import charts
+from harness.kubernetes import charts
 from harness.waiting import eventually
 
 from e2e import ROOT

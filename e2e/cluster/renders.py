@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import yaml
-from harness import charts
+from harness.kubernetes import charts
 
 from e2e import ROOT
 from e2e.tools import run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from harness import charts
+from harness.kubernetes import charts
 
 from e2e import BUILD
 from e2e.pods import proofs

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from harness import charts
+from harness.kubernetes import charts
 
 from e2e import BUILD, HERE, ROOT
 from e2e.pods import proofs

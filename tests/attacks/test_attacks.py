@@ -9,9 +9,9 @@ from urllib.parse import parse_qs
 
 import pytest
 from harness import corpora
-from harness.bed import SENTINEL, Answers, Bed, bed, connect, token
 from harness.heads import field, is_wholesome, request_line, trespasses
 from harness.servers import parse_fields
+from harness.testbed import SENTINEL, Answers, Bed, bed, connect, token
 
 _KEYS = {
     "id", "source", "request", "each", "times", "big", "answers", "answers_at_most", "challenge", "ends", "upstream",

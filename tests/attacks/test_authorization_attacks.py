@@ -10,10 +10,10 @@ from urllib.parse import parse_qs
 
 import pytest
 from harness import corpora
-from harness.bed import WORTH, Bed, asking, bed, get, token
 from harness.heads import field, is_wholesome
 from harness.misbehaviours import MISBEHAVIOURS, misbehaving
 from harness.servers import response, serving
+from harness.testbed import WORTH, Bed, asking, bed, get, token
 from harness.usage import peak_memory
 from harness.waiting import eventually
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
-from harness.bed import Bed, asking, bed, get
 from harness.misbehaviours import MISBEHAVIOURS, Behaviour, misbehaving
 from harness.servers import Server, response, serving
 from harness.signing import encode
+from harness.testbed import Bed, asking, bed, get
 from harness.usage import peak_memory
 
 _ROOM = 16 * 1024**2

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from harness.bed import Answers, Bed, bed, connect
 from harness.heads import is_wholesome, trespasses
+from harness.testbed import Answers, Bed, bed, connect
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

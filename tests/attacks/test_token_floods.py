@@ -6,8 +6,8 @@ import http.client
 import secrets
 from collections import Counter
 
-from harness.bed import Answers, Bed, bed, connect, get, token
 from harness.servers import response
+from harness.testbed import Answers, Bed, bed, connect, get, token
 from harness.usage import memory
 
 _TOKENS = 20_000

@@ -9,9 +9,9 @@ import re
 from urllib.parse import unquote
 
 import pytest
-from harness.bed import Answers, Bed, bed, connect, echo
 from harness.processes import SECRET
 from harness.servers import response
+from harness.testbed import Answers, Bed, bed, connect, echo
 
 _MARKER = "MARKER-0xC0FFEE"
 _GET = "GET {} HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer {}\r\n{}\r\n"

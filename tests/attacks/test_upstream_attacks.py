@@ -8,9 +8,9 @@ from typing import Any
 import h11
 import pytest
 from harness import corpora
-from harness.bed import Bed, bed
 from harness.clients import Client
 from harness.servers import response
+from harness.testbed import Bed, bed
 from harness.upstreams import LeftError
 
 

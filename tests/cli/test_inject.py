@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from harness.certificates import Authority
-from harness.manifests import container, deployment, find, service, written
+from harness.kubernetes.manifests import container, deployment, find, service, written
 
 from enforcer.cli import main
 

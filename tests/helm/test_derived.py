@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from harness.charts import ENFORCER
+from harness.kubernetes.charts import ENFORCER
 
 from helm import dashboard, rules, values
 

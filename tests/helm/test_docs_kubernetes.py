@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from harness.charts import CI, ROOT, merged, objects, refusal, values
+from harness.kubernetes.charts import CI, ROOT, merged, objects, refusal, values
 from kustomize.rendering import OVERLAYS
 
 PAGE = (ROOT.parent / "docs" / "kubernetes.md").read_text("utf-8")

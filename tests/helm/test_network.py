@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from harness.charts import Object, Values, merged, objects, only, values
-from harness.network import Peer, may_reach
+from harness.kubernetes.charts import Object, Values, merged, objects, only, values
+from harness.kubernetes.network_policies import Peer, may_reach
 
 OPEN = merged(values("minimal"), {"networkPolicy": {"enabled": True}})
 INGRESS = Peer({}, "ingress-nginx", {"kubernetes.io/metadata.name": "ingress-nginx"})

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import helm_python
 import pytest
-from harness import podsecurity
 from harness.certificates import Authority
-from harness.charts import CI, ENFORCER, Object, objects, only, refusal, texts, values, violations
+from harness.kubernetes import podsecurity
+from harness.kubernetes.charts import CI, ENFORCER, Object, objects, only, refusal, texts, values, violations
 
 from enforcer.cli.webhook import command as webhook
 from enforcer.cli.webhook import settings_of

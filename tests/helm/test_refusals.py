@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from harness.charts import ENFORCER, merged, refusal, under, values
+from harness.kubernetes.charts import ENFORCER, merged, refusal, under, values
 from jsonschema import Draft202012Validator
 
 from helm.values import Value, read

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from harness.charts import Object, Values, merged, objects, only, values
+from harness.kubernetes.charts import Object, Values, merged, objects, only, values
 from harness.processes import enforcer
 
 PATIENCE = 30.0

@@ -15,9 +15,9 @@ import helm_python
 import pytest
 import yaml
 from click.testing import CliRunner
-from harness import podsecurity
-from harness.charts import ROOT, Object, only, read, violations
-from harness.network import Peer, may_reach
+from harness.kubernetes import podsecurity
+from harness.kubernetes.charts import ROOT, Object, only, read, violations
+from harness.kubernetes.network_policies import Peer, may_reach
 from kustomize.rendering import RENDERED
 
 from enforcer.cli import main

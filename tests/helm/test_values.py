@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
-from harness import schemas
-from harness.charts import ENFORCER, Values, merged, objects, only, refusal, texts, under, values, violations
-from harness.flips import ABSENT, CONTEXTS, ELSEWHERE, FLIPS
+from harness.kubernetes import schemas
+from harness.kubernetes.chart_values import ABSENT, CONTEXTS, ELSEWHERE, FLIPS
+from harness.kubernetes.charts import ENFORCER, Values, merged, objects, only, refusal, texts, under, values, violations
 
 from helm.values import read
 

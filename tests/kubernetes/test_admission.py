@@ -3,7 +3,7 @@ import re
 from typing import Any
 
 import pytest
-from harness import podsecurity, schemas
+from harness.kubernetes import podsecurity, schemas
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.admission import OUTCOMES, Admission, Result, Why, workload_name

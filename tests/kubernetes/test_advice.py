@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness.manifests import container, deployment, service, template
+from harness.kubernetes.manifests import container, deployment, service, template
 
 from enforcer.kubernetes.injecting import inject_all
 from enforcer.kubernetes.manifests import Options

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.apiserver import ApiServer, api_server
 from harness.certificates import Authority
+from harness.kubernetes.apiserver import ApiServer, api_server
 
 from enforcer.kubernetes.cluster import Cluster, ClusterError
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from harness.apiserver import ApiServer, api_server
+from harness.kubernetes.apiserver import ApiServer, api_server
 
 from enforcer.kubernetes.cluster import Cluster
 from enforcer.kubernetes.events import Recorder

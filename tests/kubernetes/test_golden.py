@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from harness.schemas import violations
+from harness.kubernetes.schemas import violations
 
 from enforcer.cli import main
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from harness.manifests import container, deployment, find, pod_spec, service, template
+from harness.kubernetes.manifests import container, deployment, find, pod_spec, service, template
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.injecting import check_all, inject_all, prepare_all

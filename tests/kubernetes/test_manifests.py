@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.manifests import deployment, service
+from harness.kubernetes.manifests import deployment, service
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.manifests import Session, uninject_all

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness.manifests import container, deployment
-from harness.networks import reaches
-from harness.schemas import violations
+from harness.kubernetes.manifests import container, deployment
+from harness.kubernetes.network_policies import client_in, may_reach
+from harness.kubernetes.schemas import violations
 
 from enforcer.kubernetes.networkpolicies import network_policy, reopens
 from enforcer.kubernetes.ports import Port
@@ -37,11 +37,12 @@ def test_only_the_protected_port_is_open_to_all(mode: Mode, open_port: int, clos
     """Metrics are for who watches; pods that are not injected are none of its business."""
     policy = made(deployment(container("app", *({"name": n, "containerPort": p} for n, p in PORTS.items()))), mode)
     assert list(violations(policy)) == []
-    reached = [reaches([policy], INJECTED, port) for port in (open_port, closed, 15081, 9100)]
+    client, monitoring = client_in("default"), client_in("monitoring")
+    reached = [may_reach([policy], INJECTED, port, client) for port in (open_port, closed, 15081, 9100)]
     assert reached == [True, False, False, False]
-    assert [reaches([policy], INJECTED, port, "monitoring") for port in (open_port, 15081, 9100)] == [True, True, True]
-    assert not reaches([policy], INJECTED, 7000, "monitoring")
-    assert reaches([policy], {"app": "app"}, 8080)
+    assert all(may_reach([policy], INJECTED, port, monitoring) for port in (open_port, 15081, 9100))
+    assert not may_reach([policy], INJECTED, 7000, monitoring)
+    assert may_reach([policy], {"app": "app"}, 8080, client)
 
 
 PORTS = {"http": 8080, "http-metrics": 9100, "other": 7000}

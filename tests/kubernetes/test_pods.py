@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from harness.manifests import container, deployment, pod_spec
+from harness.kubernetes.manifests import container, deployment, pod_spec
 
 from enforcer.kubernetes.pods import Plan, Version, choose_native, inject, make_sidecar
 from enforcer.kubernetes.ports import Port

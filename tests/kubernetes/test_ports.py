@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness.manifests import container, deployment, pod_spec
+from harness.kubernetes.manifests import container, deployment, pod_spec
 
 from enforcer.kubernetes.ports import Port, check_name, check_port, find_port, new_name, number_of
 from enforcer.kubernetes.settings import Settings

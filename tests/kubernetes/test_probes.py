@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from harness.manifests import container
+from harness.kubernetes.manifests import container
 
 from enforcer.kubernetes.probes import Stored, as_text, given_back, renamed, taken_over
 

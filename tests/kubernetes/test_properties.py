@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 import pytest
-from harness.endpoints import resolved
-from harness.manifests import STYLES, bundles, commented, pod_spec, template, written
-from harness.networks import reaches
-from harness.podsecurity import violations as pod_security
-from harness.schemas import violations as schema
+from harness.kubernetes.manifests import STYLES, bundles, commented, pod_spec, template, written
+from harness.kubernetes.network_policies import client_in, may_reach
+from harness.kubernetes.podsecurity import violations as pod_security
+from harness.kubernetes.schemas import violations as schema
+from harness.kubernetes.service_endpoints import resolved
 from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
 
@@ -148,11 +148,12 @@ def test_a_network_policy_closes_the_apps_port_of_injected_pods_alone(things: li
             former = {name: value for name, value in labels.items() if name != names.INJECTED}
             port = protected(thing)
             through = 15080 if wanted.settings.mode is Mode.PORT else port
-            assert reaches(policies, labels, through)
-            assert reaches(policies, labels, port) == (through == port)
-            assert not reaches(policies, labels, 15081)
-            assert reaches(policies, labels, 15081, "monitoring")
-            assert reaches(policies, former, port)
+            client, namespace = client_in("default"), policies[0]["metadata"].get("namespace", "apps")
+            assert may_reach(policies, labels, through, client, namespace)
+            assert may_reach(policies, labels, port, client, namespace) == (through == port)
+            assert not may_reach(policies, labels, 15081, client, namespace)
+            assert may_reach(policies, labels, 15081, client_in("monitoring"), namespace)
+            assert may_reach(policies, former, port, client, namespace)
 
 
 @EXAMPLES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness.manifests import STYLES
+from harness.kubernetes.manifests import STYLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

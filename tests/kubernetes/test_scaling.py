@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness.manifests import deployment
-from harness.schemas import violations
+from harness.kubernetes.manifests import deployment
+from harness.kubernetes.schemas import violations
 
 from enforcer.kubernetes.scaling import can_be_separated, given_back, mixes, scales, separated
 from enforcer.kubernetes.workloads import workload_of

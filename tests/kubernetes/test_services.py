@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness.manifests import container, deployment, pod_spec, service
+from harness.kubernetes.manifests import container, deployment, pod_spec, service
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.marks import is_ours, marked, unmarked

@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
-from harness.apiserver import ApiServer, api_server
 from harness.certificates import Authority
+from harness.kubernetes.apiserver import ApiServer, api_server
+from harness.kubernetes.webhooks import HOST, SECRET, Webhook, furnish, webhook
 from harness.waiting import eventually
-from harness.webhooks import HOST, SECRET, Webhook, furnish, webhook
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.changes import patched

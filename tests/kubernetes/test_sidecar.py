@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness.podsecurity import violations as pod_security
-from harness.schemas import violations as schema
+from harness.kubernetes.podsecurity import violations as pod_security
+from harness.kubernetes.schemas import violations as schema
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.sidecar import (

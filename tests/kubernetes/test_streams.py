@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from harness.manifests import deployment, service, written
+from harness.kubernetes.manifests import deployment, service, written
 
 from enforcer.kubernetes.documents import read
 from enforcer.kubernetes.manifests import Outcome

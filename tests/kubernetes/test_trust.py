@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from harness.apiserver import CONFIGURATIONS, ApiServer, api_server
 from harness.certificates import Authority
+from harness.kubernetes.apiserver import CONFIGURATIONS, ApiServer, api_server
 
 from enforcer.kubernetes.certificates import AUTHORITY_LIFE, CERTIFICATE_LIFE, current
 from enforcer.kubernetes.cluster import Cluster, ClusterError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness.manifests import container, deployment
+from harness.kubernetes.manifests import container, deployment
 
 from enforcer.kubernetes.workloads import (
     NotInjectableError,

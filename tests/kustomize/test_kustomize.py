@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from harness import podsecurity
-from harness.charts import Object, objects, only, read, values, violations
-from harness.network import Peer, may_reach
+from harness.kubernetes import podsecurity
+from harness.kubernetes.charts import Object, objects, only, read, values, violations
+from harness.kubernetes.network_policies import Peer, may_reach
 
 from enforcer.cli import main
 from enforcer.config.load import load_with_places

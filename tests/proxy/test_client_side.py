@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.clients import Client
 from harness.configs import config
-from harness.planes import plane
+from harness.in_process import plane
 from harness.upstreams import upstream
 
 REQUEST = b"GET /thing HTTP/1.1\r\nHost: localhost\r\n\r\n"

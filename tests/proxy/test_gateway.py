@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from harness.clients import Client
 from harness.configs import RULES, TOKENS, authorization_server, config
-from harness.planes import Plane, plane
+from harness.in_process import Plane, plane
 from harness.servers import Server, authorization, receive
 from harness.tunnels import ASK, SWITCH, read_until
 from harness.upstreams import Incoming, LeftError, Upstream, upstream

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from harness.clients import Client
 from harness.configs import RULES, config
-from harness.planes import Plane, plane
+from harness.in_process import Plane, plane
 from harness.servers import authorization
 from harness.signing import key, proof
 from harness.upstreams import Headers, Incoming, LeftError, Upstream, upstream

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from harness.clients import Client
 from harness.configs import RULES, TOKENS, authorization_server, config
+from harness.in_process import Plane, plane
 from harness.issuers import issuing
-from harness.planes import Plane, plane
 from harness.servers import Server, authorization, response, serving
 from harness.tunnels import ASK, SWITCH, read_until
 from harness.upstreams import Incoming, Upstream, upstream

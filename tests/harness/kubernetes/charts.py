@@ -11,9 +11,9 @@ from typing import Any
 import helm_python
 import yaml
 
-from harness import schemas
+from harness.kubernetes import schemas
 
-ROOT = Path(__file__).parents[2] / "helm"
+ROOT = Path(__file__).parents[3] / "helm"
 ENFORCER = ROOT / "enforcer"
 CI = {path.name.removesuffix("-values.yaml"): path for path in sorted((ENFORCER / "ci").glob("*-values.yaml"))}
 """Values that people may start from, by name; all of them are rendered and checked."""

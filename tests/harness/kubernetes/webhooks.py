@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from harness.apiserver import CONFIGURATIONS, ApiServer
+from harness.kubernetes.apiserver import CONFIGURATIONS, ApiServer
 
 _PATIENCE = 20.0
 _BOUND = re.compile(r"bound to \S+:(\d+), admin on \S+:(\d+)")
