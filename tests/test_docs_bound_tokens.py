@@ -31,7 +31,8 @@ def test_its_command_allows_who_has_the_key_and_nobody_else(monkeypatch: pytest.
     assert run(monkeypatch, *command).exit_code == 0
     refused = run(monkeypatch, *command[:-1], "another")
     assert refused.exit_code == 1
-    assert "needed: a DPoP proof by its key (cnf.jkt) there: a DPoP proof by another" in " ".join(refused.output.split())
+    explained = " ".join(refused.output.split())
+    assert "needed: a DPoP proof by its key (cnf.jkt) there: a DPoP proof by another" in explained
     assert 'WWW-Authenticate: DPoP error="invalid_token", algs="' in refused.output
     assert run(monkeypatch, *command[:-2]).output.count("WWW-Authenticate") == 2
     assert run(monkeypatch, "explain", "GET", "/ms-system/country", "--proof", "k").exit_code == 2
