@@ -11,20 +11,21 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("enforcer", "authserver", "country_app")
 
 ROOMS = (
-    *("errors", "units", "secret", "counters", "telemetry", "wire", "tokens", "policy", "proxy"),
+    *("errors", "units", "secret", "counters", "telemetry", "settings", "wire", "tokens", "policy", "proxy"),
     *("config", "operations", "doctor", "server", "kubernetes", "cli"),
 )
 """From the ground up: a room imports itself and those before it."""
 
 PURE = (
     *("errors", "units", "secret", "counters", "wire.fields", "wire.target"),
+    *("settings.limits", "settings.forwarding"),
     *("tokens.bearer", "tokens.answer", "tokens.challenge", "tokens.cache", "tokens.limiter", "tokens.breaker"),
     *("tokens.objects", "tokens.jws", "tokens.jwks", "tokens.jwt", "tokens.freshness"),
     *("tokens.metadata", "tokens.binding", "tokens.possession", "tokens.replays", "tokens.proof"),
     *("policy.rules", "policy.matcher", "policy.decision"),
     *("policy.trial", "policy.explain", "policy.wording", "policy.cases", "policy.junit", "policy.lint"),
     *("policy.journal", "policy.hindsight", "policy.places", "policy.learn", "policy.writing", "policy.openapi"),
-    *("proxy.settings", "proxy.forwarding", "proxy.refusals", "proxy.request"),
+    *("proxy.forwarding", "proxy.refusals", "proxy.request"),
     *("kubernetes.changes", "kubernetes.scalars", "kubernetes.emitting", "kubernetes.documents"),
     *("kubernetes.rewriting", "kubernetes.streams", "kubernetes.settings", "kubernetes.selectors"),
     *("kubernetes.sidecar", "kubernetes.workloads", "kubernetes.ports", "kubernetes.probes", "kubernetes.status"),

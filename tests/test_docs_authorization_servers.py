@@ -11,8 +11,7 @@ import yaml
 from harness.signing import key
 
 from enforcer.config.load import load
-from enforcer.config.model import AuthorizationServer
-from enforcer.tokens.client_authentication import ClientAuthentication
+from enforcer.settings.authorization_server import AuthorizationServer, ClientAuthentication
 
 TEXT = (Path(__file__).parents[1] / "docs" / "authorization-servers.md").read_text("utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)

@@ -15,10 +15,10 @@ import click
 
 from enforcer.cli._errors import refuse
 from enforcer.cli._policy import config_option
-from enforcer.config.addresses import EVERYWHERE, parse_address
 from enforcer.config.load import load
-from enforcer.config.model import Admin
 from enforcer.errors import ConfigError
+from enforcer.settings.addresses import EVERYWHERE, parse_address
+from enforcer.settings.servers import Admin
 
 _PATIENCE: Final = 5.0
 """Seconds that the enforcer has to answer."""

@@ -6,8 +6,8 @@ from ipaddress import ip_network
 from typing import Final
 
 from enforcer.errors import FaultsError
-from enforcer.proxy.settings import ForwardingSettings
-from enforcer.tokens.challenge import ChallengeSettings
+from enforcer.settings.challenge import ChallengeSettings
+from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.wire.fields import HOP_BY_HOP, TOKEN, fold
 
 _OURS: Final = {

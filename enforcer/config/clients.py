@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
-from enforcer.config.addresses import parse_url
 from enforcer.errors import FaultsError
 from enforcer.secret import Secret
-from enforcer.tokens.client_authentication import AtHand, ClientAuthentication, secret_basic, secret_post, tls_client
+from enforcer.settings.addresses import parse_url
+from enforcer.settings.authorization_server import AuthorizationServer, ClientAuthentication
+from enforcer.tokens.client_authentication import AtHand, secret_basic, secret_post, tls_client
 from enforcer.tokens.metadata import EndpointName, well_known_urls
 
 if TYPE_CHECKING:
-    from enforcer.config.model import AuthorizationServer
     from enforcer.tokens.signed_answer import Expected
 
 SecretMethod = Literal["client_secret_basic", "client_secret_post"]
@@ -124,13 +124,14 @@ def endpoints(server: AuthorizationServer) -> Mapping[EndpointName, str | None]:
     return used
 
 
-def check(server: AuthorizationServer) -> None:
-    """Raise FaultsError with all that the settings of a server lack, and all that has no use."""
+def check_authorization_server(server: AuthorizationServer) -> AuthorizationServer:
+    """Return the settings; raises FaultsError that names each missing and each unused key."""
     faults: dict[Way, str] = {}
     for way, text in (*_faults(server), *_unknown_places(server)):
         faults[way] = f"{faults[way]}; {text}" if way in faults else text
     if faults:
         raise FaultsError(faults)
+    return server
 
 
 def _faults(server: AuthorizationServer) -> Iterator[tuple[Way, str]]:

@@ -8,7 +8,6 @@ from ipaddress import ip_address
 from typing import Final
 
 from enforcer.config import clients
-from enforcer.config.addresses import parse_url
 from enforcer.config.clients import Way
 from enforcer.config.document import show
 from enforcer.config.effective import servers_of
@@ -17,6 +16,7 @@ from enforcer.config.whole import Whole
 from enforcer.errors import Problem
 from enforcer.policy.lint import Level, lint
 from enforcer.policy.trial import Policy
+from enforcer.settings.addresses import parse_url
 from enforcer.tokens.metadata import EndpointName
 
 

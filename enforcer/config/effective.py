@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from enforcer.config.model import AuthorizationServer, Config, Upstream
+from enforcer.config.model import Config
 from enforcer.policy.rules import Rule
+from enforcer.settings.authorization_server import AuthorizationServer
+from enforcer.settings.servers import Upstream
 from enforcer.tokens.routing import Domain
 
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from enforcer.config.model import IntrospectionPool, adapter
+from enforcer.config.model import adapter
 from enforcer.policy.rules import Rule, RuleDefaults
-from enforcer.wire.settings import PoolSettings
+from enforcer.settings.pool import IntrospectionPool, PoolSettings
 
 Node = Mapping[str, Any]
 

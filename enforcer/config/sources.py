@@ -6,26 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Final
-
-from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
+from typing import Final
 
 from enforcer.config.document import show
 from enforcer.secret import Secret
+from enforcer.settings.external import File
 
 MOST_BYTES: Final = 1024**2
 """Size of a file at most; a bundle of all public authorities has 200 KiB. `{file: /dev/zero}` must end."""
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file that is read by others; equal to another where path and content are, so that a renewed one is seen."""
-
-    path: Path
-    digest: bytes = field(repr=False)
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 Signature = tuple[int, ...] | None
@@ -132,33 +120,3 @@ def _secret(data: bytes, place: str) -> Secret:
     if not text:
         raise ValueError(f"{place} is empty")
     return Secret(text)
-
-
-def _read_file(name: object, info: ValidationInfo[Sources]) -> File:
-    return info.context.file(name)
-
-
-def _read_secret(place: object, info: ValidationInfo[Sources]) -> Secret:
-    return info.context.secret(place)
-
-
-def _read_text(value: object, info: ValidationInfo[Sources]) -> str:
-    return info.context.text(value)
-
-
-_PLACE: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "file": {"type": "string", "description": "File that holds it, and nothing else."},
-        "env": {"type": "string", "description": "Environment variable that holds it."},
-    },
-    "additionalProperties": False,
-    "minProperties": 1,
-    "maxProperties": 1,
-}
-
-ReadableFile = Annotated[File, PlainValidator(_read_file, json_schema_input_type=str)]
-SecretElsewhere = Annotated[Secret, PlainValidator(_read_secret), WithJsonSchema(_PLACE)]
-TextElsewhere = Annotated[
-    str, PlainValidator(_read_text), WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, _PLACE]})
-]

@@ -12,13 +12,13 @@ from typing import Final, get_args
 from urllib.parse import quote_plus
 
 from enforcer.config import clients
-from enforcer.config.addresses import parse_url
 from enforcer.config.clients import SecretClient, SecretMethod
-from enforcer.config.model import AuthorizationServer, OwnTokenSettings
 from enforcer.doctor import diagnosis, response_checks
 from enforcer.doctor.connection_probe import ConnectionProbe
 from enforcer.doctor.diagnosis import Finding, Seen, is_right
 from enforcer.errors import IntrospectionError
+from enforcer.settings.addresses import parse_url
+from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
 from enforcer.tokens import metadata, own_token
 from enforcer.tokens.answer import Active
 from enforcer.tokens.client_authentication import Credentials

@@ -17,8 +17,6 @@ from typing import Any, Final
 
 import httpx
 
-from enforcer.config.addresses import Location
-from enforcer.config.model import ClientTLS
 from enforcer.doctor.diagnosis import (
     Finding,
     Seen,
@@ -29,6 +27,8 @@ from enforcer.doctor.diagnosis import (
     right,
     wrong,
 )
+from enforcer.settings.addresses import Location
+from enforcer.settings.tls import ClientTLS
 
 _NO_SOCKET: Final = "start the server, or correct the socket's path"
 _NO_LISTENER: Final = "start the server, or correct host and port"

@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from enforcer.config.addresses import parse_server
 from enforcer.config.effective import upstreams
-from enforcer.config.model import Config, Upstream
+from enforcer.config.model import Config
 from enforcer.doctor import diagnosis
 from enforcer.doctor.authorization_server_check import AuthorizationServerCheck
 from enforcer.doctor.connection_probe import ConnectionProbe
 from enforcer.doctor.diagnosis import Finding, is_right
+from enforcer.settings.addresses import parse_server
+from enforcer.settings.servers import Upstream
 
 _PATIENCE: Final = 10.0
 """Seconds that the upstream may take to answer: less than in service, since somebody waits at a terminal."""

@@ -13,9 +13,9 @@ from urllib.parse import urljoin
 
 from enforcer.doctor.diagnosis import Finding, Seen, Verdict, right, warning, wrong
 from enforcer.errors import IntrospectionError
+from enforcer.settings.authorization_server import ClientAuthentication
 from enforcer.tokens import own_token as own_tokens
 from enforcer.tokens.answer import Active, parse
-from enforcer.tokens.client_authentication import ClientAuthentication
 from enforcer.tokens.metadata import EndpointName
 from enforcer.tokens.metadata import parse as parse_metadata
 

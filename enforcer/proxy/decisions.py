@@ -11,13 +11,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import getrandbits
-from typing import Final, Literal
+from typing import Final
 
 from enforcer.policy.journal import Decided
 from enforcer.proxy.request import RequestHead
-
-Logged = Literal["none", "denied", "all"]
-"""Which decisions are logged; `denied` are all but those that allow."""
+from enforcer.settings.log import Logged
 
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
 _TELLING: Final = 8

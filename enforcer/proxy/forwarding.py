@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 from enforcer.policy.decision import Allow
-from enforcer.proxy.settings import ForwardingSettings
+from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.tokens.answer import Active
 from enforcer.wire.fields import FOLD, HOP_BY_HOP, field_value, fold, parse_tokens, without
 

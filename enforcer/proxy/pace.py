@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enforcer.proxy.settings import Limits, Timeouts
+from enforcer.settings.limits import Limits, Timeouts
 
 
 class Pace:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 from enforcer.errors import IntrospectionError
 from enforcer.proxy.forwarding import Kind
 from enforcer.proxy.request import RequestHead
+from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.answer import Active
 from enforcer.tokens.cache import Entry
 from enforcer.tokens.possession import Fault, Proven
-from enforcer.tokens.proof_settings import ProofSettings
 from enforcer.tokens.replays import ProofMemory
 from enforcer.wire.fields import OWS
 

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 from enforcer.errors import UpstreamFailure
 from enforcer.policy.decision import Reason
 from enforcer.policy.rules import Rule
-from enforcer.tokens.challenge import BearerError, ChallengeSettings, DPoPError, challenge, dpop_challenge
-from enforcer.tokens.proof_settings import ProofSettings
+from enforcer.settings.challenge import ChallengeSettings
+from enforcer.settings.jwt import ProofSettings
+from enforcer.tokens.challenge import BearerError, DPoPError, challenge, dpop_challenge
 
 _CLOSE: Final = b"Connection: close\r\n"
 

@@ -16,7 +16,7 @@ from enforcer.proxy.decisions import Keeping
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.proofs import Proofs
 from enforcer.proxy.refusals import RuleRefusals
-from enforcer.proxy.settings import Limits, Timeouts
+from enforcer.settings.limits import Limits, Timeouts
 from enforcer.tokens.verifier import Demand, Judge
 from enforcer.wire.client import Pool
 from enforcer.wire.target import Target, parse

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from enforcer.config.addresses import parse_server
 from enforcer.config.effective import effective_rules, upstreams
 from enforcer.config.model import Config
-from enforcer.config.model import Upstream as UpstreamSettings
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Path as PathTemplate
@@ -21,6 +19,8 @@ from enforcer.proxy.snapshot import Route, Snapshot, Upstream
 from enforcer.server.resources import ResourceScope
 from enforcer.server.sources import make_endpoint
 from enforcer.server.verifiers import Verifiers
+from enforcer.settings.addresses import parse_server
+from enforcer.settings.servers import Upstream as UpstreamSettings
 from enforcer.telemetry import NO_ROUTE, Telemetry
 from enforcer.tokens.limiter import UnseenLimiter
 from enforcer.tokens.replays import ProofMemory, ReplayCache

@@ -9,10 +9,10 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
-from enforcer.config.addresses import EVERYWHERE, parse_address
 from enforcer.config.effective import upstreams
 from enforcer.config.model import Config
 from enforcer.errors import EnforcerError
+from enforcer.settings.addresses import EVERYWHERE, parse_address
 
 _log = logging.getLogger("enforcer")
 

@@ -10,9 +10,10 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from enforcer.config import clients
-from enforcer.config.addresses import Location, parse_url
-from enforcer.config.model import AuthorizationServer, ClientTLS, OwnTokenSettings
 from enforcer.counters import IntrospectionMetrics
+from enforcer.settings.addresses import Location, parse_url
+from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
+from enforcer.settings.tls import ClientTLS
 from enforcer.tokens.client_authentication import Authentication
 from enforcer.tokens.endpoint import DiscoveredEndpoint, KnownEndpoint, ServerEndpoint
 from enforcer.tokens.fetcher import Fetcher, FirstOf

@@ -10,12 +10,13 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from enforcer.config.effective import domains, servers_of
-from enforcer.config.model import AuthorizationServer, Config
+from enforcer.config.model import Config
 from enforcer.errors import IntrospectionError
 from enforcer.policy.rules import Rule
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.server.resources import ResourceScope, SharedResources
 from enforcer.server.sources import Fetched, make_source
+from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.answer import Active, Answer
 from enforcer.tokens.cache import Cache, Entry, Keys

@@ -6,22 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
-from enforcer.units import CLOSED, Count, Seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerSettings:
-    """When a server that fails is left alone."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
-
-    failures: Count = 5
-    """Calls that fail in a row before no more are made for a while. Requests are then answered at once."""
-    pause: Seconds = 2.0
-    """How long no call is made; then one is, to see. Short, since good tokens wait for its end."""
+from enforcer.settings.pool import BreakerSettings
 
 
 class Breaker:

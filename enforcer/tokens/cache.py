@@ -16,8 +16,8 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Generic, TypeVar
 
+from enforcer.settings.cache import CacheSettings
 from enforcer.tokens.answer import NEVER, Active, Answer
-from enforcer.tokens.cache_settings import CacheSettings
 
 T = TypeVar("T")
 

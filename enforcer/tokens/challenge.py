@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
 
-from enforcer.units import CLOSED, Switch
+from enforcer.settings.challenge import ChallengeSettings
 from enforcer.wire.fields import parameters
 
 
@@ -23,20 +21,6 @@ class DPoPError(StrEnum):
     """RFC 9449 §12.2, besides those of RFC 6750."""
 
     INVALID_DPOP_PROOF = "invalid_dpop_proof"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChallengeSettings:
-    """What a challenge says besides the error."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
-
-    realm: str | None = None
-    """The protection space's name (RFC 9110 §11.5); absent unless set."""
-    scope: Switch = False
-    """Whether a challenge for a request without a token names the scopes that the rule needs (RFC 6750 §3)."""
-    resource_metadata: str | None = None
-    """URL of the protected resource's metadata (RFC 9728 §5.1); absent unless set."""
 
 
 def challenge(settings: ChallengeSettings, error: BearerError | None, scopes: Iterable[str] = ()) -> str:

@@ -6,14 +6,11 @@ from __future__ import annotations
 import base64
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import quote_plus
 
 from enforcer.errors import IntrospectionError
 from enforcer.secret import Secret
-
-ClientAuthentication = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"]
-"""The methods, by their registered names (RFC 8414 §2)."""
 
 
 class Credentials(NamedTuple):

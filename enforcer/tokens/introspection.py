@@ -12,8 +12,9 @@ from functools import partial
 from typing import Final, Protocol
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
+from enforcer.settings.pool import BreakerSettings
 from enforcer.tokens.answer import INACTIVE, Answer, parse
-from enforcer.tokens.breaker import Breaker, BreakerSettings
+from enforcer.tokens.breaker import Breaker
 from enforcer.tokens.client_authentication import Authentication, Credentials
 from enforcer.tokens.endpoint import Outcome, ServerEndpoint, content, error_code, refusal
 from enforcer.wire.call import Reply

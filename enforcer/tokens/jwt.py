@@ -17,10 +17,10 @@ from enum import StrEnum
 from typing import Any, Final, final
 
 from enforcer.errors import IntrospectionError
+from enforcer.settings.jwt import JwtSettings
 from enforcer.tokens.answer import NEVER, Active, Inactive, from_claims, gives_access
 from enforcer.tokens.jwks import KeySet
 from enforcer.tokens.jws import Jws, parse
-from enforcer.tokens.jwt_settings import JwtSettings
 from enforcer.tokens.objects import read_object
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from enforcer.tokens.limiter_settings import UnseenSettings
+from enforcer.settings.limits import UnseenSettings
 
 
 class UnseenLimiter:

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.answer import Active
 from enforcer.tokens.binding import digest
 from enforcer.tokens.jwks import read_key, thumbprint
 from enforcer.tokens.jws import parse
 from enforcer.tokens.objects import read_object
 from enforcer.tokens.possession import Fault, Proven, with_key
-from enforcer.tokens.proof_settings import ProofSettings
 from enforcer.tokens.replays import ProofMemory, name
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.limiter import UnseenLimiter
 from enforcer.tokens.possession import Fault
-from enforcer.tokens.proof_settings import ProofSettings
 
 
 class ReplayCache:

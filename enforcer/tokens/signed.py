@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from enforcer.errors import IntrospectionError
+from enforcer.settings.jwt import JwtSettings
 from enforcer.tokens.answer import INACTIVE, Answer
 from enforcer.tokens.introspection import Done
 from enforcer.tokens.jwks import KeySet
 from enforcer.tokens.jws import looks_like_jwt
 from enforcer.tokens.jwt import NeedsKey, verify
-from enforcer.tokens.jwt_settings import JwtSettings
 from enforcer.tokens.kept import Kept
 from enforcer.tokens.verifier import Source
 

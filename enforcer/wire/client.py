@@ -12,8 +12,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from enforcer.errors import UpstreamError, UpstreamFailure
+from enforcer.settings.pool import PoolSettings
 from enforcer.wire.connection import Connection, Receiver
-from enforcer.wire.settings import PoolSettings
 from enforcer.wire.ticker import Ticker
 
 

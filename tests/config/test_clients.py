@@ -10,8 +10,8 @@ from harness.signing import key
 
 from enforcer.config.clients import CertificateClient, Client, KeyClient, SecretClient, client, endpoints
 from enforcer.config.load import Loaded, load_with_places
-from enforcer.config.model import AuthorizationServer
 from enforcer.secret import Secret
+from enforcer.settings.authorization_server import AuthorizationServer
 
 Loads = Callable[..., Loaded]
 SECRET = Secret("hunter2")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from enforcer.config.addresses import Location, parse_address, parse_server, parse_url
 from enforcer.config.load import Loaded, load
 from enforcer.errors import ConfigError
+from enforcer.settings.addresses import Location, parse_address, parse_server, parse_url
 
 Loads = Callable[..., Loaded]
 

@@ -11,11 +11,12 @@ from harness.certificates import Authority
 from harness.issuers import Issuer, issuing
 from harness.signing import key, text
 
-from enforcer.config.model import AuthorizationServer, ClientTLS, OwnTokenSettings
 from enforcer.doctor.authorization_server_check import AuthorizationServerCheck
 from enforcer.doctor.diagnosis import Finding, Verdict
 from enforcer.secret import Secret
-from enforcer.tokens.jwt_settings import JwtSettings
+from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
+from enforcer.settings.jwt import JwtSettings
+from enforcer.settings.tls import ClientTLS
 
 METADATA = "/.well-known/oauth-authorization-server"
 PRIVATE = Secret(text(key("ES256", 7).as_dict(private=True)).decode())

@@ -15,10 +15,10 @@ from harness.certificates import Authority
 from harness.servers import response, serving
 from harness.upstreams import Incoming, upstream
 
-from enforcer.config.addresses import parse_server
-from enforcer.config.model import ClientTLS
 from enforcer.doctor.connection_probe import ConnectionProbe
 from enforcer.doctor.diagnosis import Finding, Seen, Verdict
+from enforcer.settings.addresses import parse_server
+from enforcer.settings.tls import ClientTLS
 
 PATIENCE = 5.0
 

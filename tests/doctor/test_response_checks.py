@@ -9,7 +9,7 @@ from harness.signing import key, public
 
 from enforcer.doctor import response_checks
 from enforcer.doctor.diagnosis import Finding, Seen, Verdict
-from enforcer.tokens.client_authentication import ClientAuthentication
+from enforcer.settings.authorization_server import ClientAuthentication
 
 NOW = 784111777.0
 URL = "https://auth.example.org/introspect"

@@ -10,9 +10,9 @@ from enforcer.policy.explain import Answers, Explanation, Oracle, explain
 from enforcer.policy.rules import Mode, Rule
 from enforcer.policy.trial import Policy, Request, shown
 from enforcer.proxy.refusals import Refusals, malformed
+from enforcer.settings.challenge import ChallengeSettings
+from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.answer import from_claims
-from enforcer.tokens.challenge import ChallengeSettings
-from enforcer.tokens.proof_settings import ProofSettings
 
 NOW = 1_700_000_000.0
 _RULE = TypeAdapter(Rule)

@@ -7,8 +7,9 @@ from harness.snapshots import snapshot
 
 from enforcer.policy.decision import Label
 from enforcer.policy.journal import Decided
-from enforcer.proxy.decisions import Decisions, Keeping, Logged, given_id, identify, path_of
+from enforcer.proxy.decisions import Decisions, Keeping, given_id, identify, path_of
 from enforcer.proxy.request import RequestHead
+from enforcer.settings.log import Logged
 
 SNAPSHOT = snapshot()
 TOKEN = b"0123456789abcdef"

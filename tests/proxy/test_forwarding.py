@@ -13,7 +13,7 @@ from enforcer.policy.decision import Allow, decide
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Path, Rule
 from enforcer.proxy.forwarding import Forwarding, Kind, Kinds, claim_text, request_head, trailers, without_listed
-from enforcer.proxy.settings import ForwardingSettings
+from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.tokens.answer import Active, Answer, from_claims, parse
 from enforcer.wire.fields import FOLD
 

@@ -9,8 +9,8 @@ from enforcer.policy.decision import ALLOWED, NO_ANSWER, Reason
 from enforcer.policy.rules import Rule
 from enforcer.proxy import refusals
 from enforcer.proxy.refusals import Refusal, Refusals, RuleRefusals
-from enforcer.tokens.challenge import ChallengeSettings
-from enforcer.tokens.proof_settings import ProofSettings
+from enforcer.settings.challenge import ChallengeSettings
+from enforcer.settings.jwt import ProofSettings
 
 DATE = b"Date: Tue, 14 Nov 2023 22:13:20 GMT\r\n"
 METADATA = "https://api.example/.well-known/oauth-protected-resource"

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from enforcer.proxy import refusals
 from enforcer.proxy.forwarding import Kind, Kinds
 from enforcer.proxy.request import RequestHead, complete, preflight, unreadable
-from enforcer.proxy.settings import ForwardingSettings
 from enforcer.proxy.snapshot import Snapshot
+from enforcer.settings.forwarding import ForwardingSettings
 
 SNAPSHOT = snapshot(limits={"body": "1000B"})
 KEPT_BACK = snapshot(forwarding={"authorization": "remove"})

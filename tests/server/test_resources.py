@@ -1,7 +1,7 @@
 """What configurations share, and when it is closed."""
 
 from enforcer.server.resources import SharedResources
-from enforcer.wire.settings import PoolSettings
+from enforcer.settings.pool import PoolSettings
 
 
 class Thing:

@@ -17,11 +17,12 @@ from harness.signing import key, text
 from harness.waiting import eventually
 from joserfc import jwt
 
-from enforcer.config.model import AuthorizationServer, ClientTLS, OwnTokenSettings
 from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.secret import Secret
 from enforcer.server.sources import make_source
+from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
+from enforcer.settings.tls import ClientTLS
 from enforcer.tokens.answer import Active, Answer, Inactive
 from enforcer.tokens.routing import Domain
 from enforcer.tokens.verifier import Source

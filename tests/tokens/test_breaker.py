@@ -1,4 +1,5 @@
-from enforcer.tokens.breaker import Breaker, BreakerSettings
+from enforcer.settings.pool import BreakerSettings
+from enforcer.tokens.breaker import Breaker
 
 SETTINGS = BreakerSettings(failures=3, pause=2.0)
 

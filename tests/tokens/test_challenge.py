@@ -1,6 +1,7 @@
 import pytest
 
-from enforcer.tokens.challenge import BearerError, ChallengeSettings, DPoPError, challenge, dpop_challenge
+from enforcer.settings.challenge import ChallengeSettings
+from enforcer.tokens.challenge import BearerError, DPoPError, challenge, dpop_challenge
 
 BARE = ChallengeSettings()
 RESOURCE = "https://api.example.org/.well-known/oauth-protected-resource"

@@ -7,11 +7,11 @@ import pytest
 from harness.servers import response, serving
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.settings.pool import PoolSettings
 from enforcer.tokens.endpoint import KnownEndpoint
 from enforcer.tokens.fetcher import Fetcher, FirstOf
 from enforcer.wire.call import Caller, Reply
 from enforcer.wire.client import Endpoint, Pool
-from enforcer.wire.settings import PoolSettings
 from enforcer.wire.ticker import Ticker
 
 Result = bytes | IntrospectionError

@@ -1,8 +1,8 @@
 import pytest
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.settings.jwt import KeySettings
 from enforcer.tokens.freshness import Freshness, Life
-from enforcer.tokens.jwt_settings import KeySettings
 
 PAUSE = 30.0
 DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")

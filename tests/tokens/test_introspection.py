@@ -9,14 +9,13 @@ from harness.servers import Server, response, serving
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.secret import Secret
+from enforcer.settings.pool import BreakerSettings, PoolSettings
 from enforcer.tokens.answer import INACTIVE, Active, Answer
-from enforcer.tokens.breaker import BreakerSettings
 from enforcer.tokens.client_authentication import Authentication, Credentials, secret_basic
 from enforcer.tokens.endpoint import KnownEndpoint
 from enforcer.tokens.introspection import Introspector, Plain
 from enforcer.wire.call import Caller
 from enforcer.wire.client import Endpoint, Pool
-from enforcer.wire.settings import PoolSettings
 from enforcer.wire.ticker import Ticker
 
 BASIC = secret_basic("me", Secret("secret"))

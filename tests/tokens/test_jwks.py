@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.settings.jwt import Algorithm
 from enforcer.tokens.jwks import MOST_KEYS, Key, KeySet, parse, read_key, thumbprint
 from enforcer.tokens.jws import decode, encode
-from enforcer.tokens.jwt_settings import Algorithm
 
 # RFC 7638 §3.1
 RSA = {

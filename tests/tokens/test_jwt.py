@@ -7,6 +7,7 @@ from harness.signing import key, public, sign, text
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from enforcer.settings.jwt import Algorithm
 from enforcer.tokens.answer import Active, Inactive, from_claims
 from enforcer.tokens.jwks import KeySet, parse
 from enforcer.tokens.jws import MOST_BYTES, encode
@@ -18,7 +19,6 @@ from enforcer.tokens.jwt import (
     Rejected,
     verify,
 )
-from enforcer.tokens.jwt_settings import Algorithm
 
 NOW = 1_700_000_000.0
 ISSUER = "https://auth.example.org"

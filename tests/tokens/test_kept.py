@@ -12,6 +12,7 @@ from harness.signing import key, public
 
 from enforcer.counters import FetchMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.settings.pool import PoolSettings
 from enforcer.tokens.endpoint import KnownEndpoint
 from enforcer.tokens.fetcher import Fetcher
 from enforcer.tokens.freshness import Freshness, Life
@@ -19,7 +20,6 @@ from enforcer.tokens.jwks import KeySet, parse
 from enforcer.tokens.kept import Kept
 from enforcer.wire.call import Caller
 from enforcer.wire.client import Endpoint, Pool
-from enforcer.wire.settings import PoolSettings
 from enforcer.wire.ticker import RESOLUTION, Ticker
 
 DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")

@@ -1,5 +1,5 @@
+from enforcer.settings.limits import UnseenSettings
 from enforcer.tokens.limiter import UnseenLimiter
-from enforcer.tokens.limiter_settings import UnseenSettings
 
 
 def limiter(addresses: int = 10) -> UnseenLimiter:

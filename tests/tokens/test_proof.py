@@ -6,14 +6,14 @@ from harness.signing import AnyKey, key, public, sign, text
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enforcer.settings.jwt import ProofSettings
+from enforcer.settings.limits import UnseenSettings
 from enforcer.tokens.answer import Active, from_claims
 from enforcer.tokens.jwks import Key, thumbprint
 from enforcer.tokens.jws import encode
 from enforcer.tokens.limiter import UnseenLimiter
-from enforcer.tokens.limiter_settings import UnseenSettings
 from enforcer.tokens.possession import Fault, Proven
 from enforcer.tokens.proof import Request, check, normal_url
-from enforcer.tokens.proof_settings import ProofSettings
 from enforcer.tokens.replays import ProofMemory, ReplayCache, name
 
 # RFC 9449 §7.1

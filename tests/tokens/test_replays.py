@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
+from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.possession import Fault
-from enforcer.tokens.proof_settings import ProofSettings
 from enforcer.tokens.replays import ReplayCache, name
 
 NOW = 1_700_000_000.0

@@ -11,12 +11,12 @@ from harness.signing import encode, text
 
 from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.settings.cache import CacheSettings
+from enforcer.settings.limits import UnseenSettings
 from enforcer.tokens.answer import INACTIVE, Active, Answer, from_claims
 from enforcer.tokens.cache import Cache, Entry, Keys
-from enforcer.tokens.cache_settings import CacheSettings
 from enforcer.tokens.introspection import Done
 from enforcer.tokens.limiter import UnseenLimiter
-from enforcer.tokens.limiter_settings import UnseenSettings
 from enforcer.tokens.routing import Domain
 from enforcer.tokens.several import Several, Trusted
 from enforcer.tokens.verifier import Demand, Verifier

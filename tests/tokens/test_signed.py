@@ -6,10 +6,10 @@ from collections.abc import Callable
 from harness.signing import AnyKey, key, public, sign
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.settings.jwt import JwtSettings
 from enforcer.tokens.answer import INACTIVE, Active, Answer, Inactive
 from enforcer.tokens.introspection import Done
 from enforcer.tokens.jwks import KeySet, parse
-from enforcer.tokens.jwt_settings import JwtSettings
 from enforcer.tokens.signed import SignedTokens
 
 NOW = 1_700_000_000.0

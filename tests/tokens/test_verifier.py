@@ -7,12 +7,12 @@ import pytest
 
 from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.settings.cache import CacheSettings
+from enforcer.settings.limits import UnseenSettings
 from enforcer.tokens.answer import INACTIVE, Active, Answer, from_claims
 from enforcer.tokens.cache import Cache, Entry, Keys
-from enforcer.tokens.cache_settings import CacheSettings
 from enforcer.tokens.introspection import Done
 from enforcer.tokens.limiter import UnseenLimiter
-from enforcer.tokens.limiter_settings import UnseenSettings
 from enforcer.tokens.verifier import Demand, Verifier
 
 START = 1_700_000_000.0

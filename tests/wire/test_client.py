@@ -7,9 +7,9 @@ from harness.servers import response, serving
 from harness.waiting import eventually
 
 from enforcer.errors import UpstreamError, UpstreamFailure
+from enforcer.settings.pool import PoolSettings
 from enforcer.wire.call import Caller, Reply
 from enforcer.wire.client import Endpoint, Pool
-from enforcer.wire.settings import PoolSettings
 from enforcer.wire.ticker import Ticker
 
 

@@ -1,13 +1,26 @@
-"""What the exchange may take: limits, times, and the fields that are set."""
+"""Limits and timeouts of what a client sends."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from enforcer.tokens.limiter_settings import UnseenSettings
-from enforcer.units import CLOSED, Bytes, Count, Seconds, SecondsOrZero, Switch
+from enforcer.units import CLOSED, Bytes, Count, Seconds, SecondsOrZero
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnseenSettings:
+    """How many tokens that were never seen before a client address may send."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    rate: Count = 1000
+    """A second, on average; one more is answered 429. Protects the authorization server. DPoP proofs with a wrong
+    signature are counted apart, by the same numbers."""
+    burst: Count = 2000
+    """At once. Room for a start with an empty cache."""
+    addresses: Count = 10_000
+    """Addresses that are told apart at most; the one longest unseen is forgotten first. Bounds memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,30 +76,3 @@ class Timeouts:
     drain: Seconds = 20.0
     """For running exchanges to end after that, in whole seconds, rounded up; what runs longer is cut. Both together
     stay below the time after which one is killed: with Kubernetes `terminationGracePeriodSeconds`, 30 unless set."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardingSettings:
-    """The fields that the upstream gets from the enforcer, and never from a client."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
-
-    identity: Mapping[str, str] = field(
-        default_factory=lambda: {"X-Auth-Subject": "sub", "X-Auth-Client": "client_id", "X-Auth-Scope": "scope"}
-    )
-    """Field name: the claim that it carries. A client's own field of that name, in any spelling, is removed always;
-    without such a claim the field is absent. A list is joined by blanks; all but printable ASCII is percent-encoded."""
-    authorization: Literal["pass", "remove"] = "pass"
-    """Whether the upstream gets the Authorization field."""
-    chain: Literal["x-forwarded", "forwarded", "none"] = "x-forwarded"
-    """How the upstream learns of the client: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239), or not."""
-    trusted_proxies: tuple[str, ...] = ()
-    """Addresses or networks (10.0.0.0/8) whose own such fields are kept and added to; everybody else's are removed.
-    They speak for others: whoever shows a certificate to such a proxy shows it to the enforcer with `client_cert`, and
-    the proxy's own one is nobody's."""
-    client_cert: Switch = False
-    """Whether the Client-Cert field (RFC 9440) of a trusted proxy says which certificate its client showed, for tokens
-    that are bound to one (RFC 8705). Only where every trusted proxy removes the field that a client sent: or anybody
-    could show any certificate. The upstream never gets the field."""
-    end_with_token: Switch = True
-    """Whether a stream or tunnel ends when its token does."""

@@ -1,4 +1,4 @@
-"""Limits and times of pooled connections; apart from what keeps to them, which is compiled."""
+"""Connection pool and circuit breaker of one server that the enforcer calls."""
 
 from __future__ import annotations
 
@@ -30,3 +30,25 @@ class PoolSettings:
     """How long an unused connection is kept: less than the 5 s after which common app servers close theirs."""
     head: Bytes = 65536
     """Size of an answer's head at most. Bounds memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntrospectionPool(PoolSettings):
+    """Limits and times of the connections to an authorization server."""
+
+    connections: Count = 32
+    """Connections at most; more concurrent calls wait in the queue. Few: calls are short, and the server is shared."""
+    queue: Count = 4096
+    """Calls that may wait for a connection; one more is answered 503 at once. Bounds memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerSettings:
+    """When a server that fails is left alone."""
+
+    __pydantic_config__: ClassVar[Any] = CLOSED
+
+    failures: Count = 5
+    """Calls that fail in a row before no more are made for a while. Requests are then answered at once."""
+    pause: Seconds = 2.0
+    """How long no call is made; then one is, to see. Short, since good tokens wait for its end."""

@@ -1,4 +1,4 @@
-"""How long answers are remembered; apart from what remembers them, which is compiled."""
+"""How long, and how many, verification results are cached."""
 
 from __future__ import annotations
 

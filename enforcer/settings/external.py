@@ -1,0 +1,72 @@
+"""Values that a setting names and does not hold: secrets, and files beside the configuration.
+
+pydantic's validation context supplies them, so that this room reads no file and no environment itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema
+
+from enforcer.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that another library reads.
+
+    Two are equal if path and content are equal, so that a reload notices a renewed file.
+    """
+
+    path: Path
+    digest: bytes = field(repr=False)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+class SettingsContext(Protocol):
+    """The validation context: reads what settings name. Each method raises ValueError, without the content."""
+
+    def file(self, name: object) -> File:
+        """Return a file that can be read."""
+
+    def secret(self, place: object) -> Secret:
+        """Return the secret that `{file: path}` or `{env: NAME}` names."""
+
+    def text(self, value: object) -> str:
+        """Return a text, given literally or as `{file: path}` or `{env: NAME}`."""
+
+
+def _read_file(name: object, info: ValidationInfo[SettingsContext]) -> File:
+    return info.context.file(name)
+
+
+def _read_secret(place: object, info: ValidationInfo[SettingsContext]) -> Secret:
+    return info.context.secret(place)
+
+
+def _read_text(value: object, info: ValidationInfo[SettingsContext]) -> str:
+    return info.context.text(value)
+
+
+_PLACE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "file": {"type": "string", "description": "File that holds it, and nothing else."},
+        "env": {"type": "string", "description": "Environment variable that holds it."},
+    },
+    "additionalProperties": False,
+    "minProperties": 1,
+    "maxProperties": 1,
+}
+
+Text = Annotated[str, Field(min_length=1)]
+ReadableFile = Annotated[File, PlainValidator(_read_file, json_schema_input_type=str)]
+SecretElsewhere = Annotated[Secret, PlainValidator(_read_secret), WithJsonSchema(_PLACE)]
+TextElsewhere = Annotated[
+    str, PlainValidator(_read_text), WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, _PLACE]})
+]
