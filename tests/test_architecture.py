@@ -11,7 +11,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("enforcer", "authserver", "country_app")
 
 ROOMS = (
-    *("errors", "units", "secret", "counters", "telemetry", "settings", "wire", "tokens", "policy", "proxy"),
+    *("errors", "units", "secret", "counters", "yamltext", "telemetry", "settings", "wire", "tokens"),
+    *("policy", "proxy"),
     *("config", "operations", "doctor", "server", "kubernetes", "cli"),
 )
 """From the ground up: a room imports itself and those before it."""
@@ -26,12 +27,14 @@ PURE = (
     *("policy.trial", "policy.explain", "policy.wording", "policy.cases", "policy.junit", "policy.lint"),
     *("policy.journal", "policy.hindsight", "policy.places", "policy.learn", "policy.writing", "policy.openapi"),
     *("proxy.forwarding", "proxy.refusals", "proxy.request"),
-    *("kubernetes.changes", "kubernetes.scalars", "kubernetes.emitting", "kubernetes.documents"),
-    *("kubernetes.rewriting", "kubernetes.streams", "kubernetes.settings", "kubernetes.selectors"),
-    *("kubernetes.sidecar", "kubernetes.workloads", "kubernetes.ports", "kubernetes.probes", "kubernetes.status"),
-    *("kubernetes.pods", "kubernetes.undo", "kubernetes.services", "kubernetes.networkpolicies", "kubernetes.scaling"),
-    *("kubernetes.advice", "kubernetes.report", "kubernetes.manifests", "kubernetes.injecting"),
-    *("kubernetes.admission", "kubernetes.review"),
+    *("yamltext.objects", "yamltext.json_diff", "yamltext.documents", "yamltext.writer", "yamltext.editor"),
+    *("yamltext.stream", "kubernetes.settings", "kubernetes.selectors", "kubernetes.sidecar", "kubernetes.workloads"),
+    *("kubernetes.annotations", "kubernetes.inject.pod.pod_template", "kubernetes.inject.pod.uninject"),
+    *("kubernetes.inject.pod.ports", "kubernetes.inject.pod.probes", "kubernetes.inject.services"),
+    *("kubernetes.inject.networkpolicies", "kubernetes.inject.scaling", "kubernetes.inject.diagnostics"),
+    *("kubernetes.inject.report", "kubernetes.inject.manifest_set", "kubernetes.inject.workload_pass"),
+    *("kubernetes.inject.injector", "kubernetes.inject.prepare", "kubernetes.inject.check"),
+    *("kubernetes.inject.uninjector", "kubernetes.webhook.admission", "kubernetes.webhook.review"),
 )
 """What decides: no event loop, socket, clock, environment or logger."""
 

@@ -11,8 +11,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from enforcer.errors import IntrospectionFailure, UpstreamFailure
-from enforcer.kubernetes.admission import OUTCOMES, Result, Why
-from enforcer.kubernetes.metrics import Metrics
+from enforcer.kubernetes.webhook.admission import OUTCOMES, Result, Why
+from enforcer.kubernetes.webhook.metrics import Metrics
 from enforcer.policy.decision import Reason
 from enforcer.telemetry import Telemetry
 

@@ -12,17 +12,18 @@ from typing import Any, Final
 
 import click
 
+from enforcer.cli._manifest_input import inputs_options, read_inputs
+from enforcer.cli._manifests import MISSING, REFUSED, ManifestCommand, fail, output_options, report, write
 from enforcer.cli._param_types import PAIR, Read
-from enforcer.cli.inputs import inputs_options, read_inputs
-from enforcer.cli.manifests import MISSING, REFUSED, ManifestCommand, fail, output_options, report, write
-from enforcer.cli.policyfile import read_policy
+from enforcer.cli._sidecar_policy import read_policy
 from enforcer.errors import ConfigError, Problem
 from enforcer.kubernetes import names
-from enforcer.kubernetes.documents import ManifestError
-from enforcer.kubernetes.injecting import check_all, inject_all, prepare_all
-from enforcer.kubernetes.manifests import Options
-from enforcer.kubernetes.pods import Version
-from enforcer.kubernetes.report import Line, Result
+from enforcer.kubernetes.inject.check import check_all
+from enforcer.kubernetes.inject.injector import inject_all
+from enforcer.kubernetes.inject.pod.pod_template import Version
+from enforcer.kubernetes.inject.prepare import prepare_all
+from enforcer.kubernetes.inject.report import Line, Result
+from enforcer.kubernetes.inject.workload_pass import Options
 from enforcer.kubernetes.selectors import parse_selector
 from enforcer.kubernetes.settings import (
     OPTIONS,
@@ -33,8 +34,10 @@ from enforcer.kubernetes.settings import (
     with_values,
 )
 from enforcer.kubernetes.sidecar import Mode
-from enforcer.kubernetes.streams import Stream, StreamError
-from enforcer.kubernetes.workloads import Object, section, workload_of
+from enforcer.kubernetes.workloads import workload_of
+from enforcer.yamltext.documents import ManifestError
+from enforcer.yamltext.objects import Object, section
+from enforcer.yamltext.stream import Stream, StreamError
 
 _BY: Final = "enforcer-inject"
 _OLDEST: Final[Version] = (1, 29)

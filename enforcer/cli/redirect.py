@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from enforcer.kubernetes.nftables import RedirectError, redirect
+from enforcer.kubernetes.redirect import RedirectError, redirect
 
 _PORT = click.IntRange(1, 65535)
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import click
 
-from enforcer.cli.inputs import inputs_options, read_inputs
-from enforcer.cli.manifests import ManifestCommand, fail, output_options, report, write
-from enforcer.kubernetes.documents import ManifestError
-from enforcer.kubernetes.manifests import uninject_all
-from enforcer.kubernetes.streams import Stream, StreamError
+from enforcer.cli._manifest_input import inputs_options, read_inputs
+from enforcer.cli._manifests import ManifestCommand, fail, output_options, report, write
+from enforcer.kubernetes.inject.uninjector import uninject_all
+from enforcer.yamltext.documents import ManifestError
+from enforcer.yamltext.stream import Stream, StreamError
 
 
 @click.command(name="uninject", cls=ManifestCommand)

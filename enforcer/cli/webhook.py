@@ -13,11 +13,11 @@ import click
 
 from enforcer.cli._param_types import PAIR
 from enforcer.kubernetes import names
-from enforcer.kubernetes.cluster import SERVICE_ACCOUNT
-from enforcer.kubernetes.serving import Options, run
 from enforcer.kubernetes.settings import OPTIONS, Settings, SettingsError, with_options, with_values
 from enforcer.kubernetes.sidecar import Mode
-from enforcer.kubernetes.trust import Names
+from enforcer.kubernetes.webhook.certificate_rotation import Names
+from enforcer.kubernetes.webhook.cluster import SERVICE_ACCOUNT
+from enforcer.kubernetes.webhook.server import Options, run
 from enforcer.operations import logs
 from enforcer.server.listening import AddressError
 

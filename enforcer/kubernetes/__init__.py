@@ -1,11 +1,9 @@
-"""The enforcer in a cluster: a sidecar that is put into manifests, and taken out of them again.
+"""The enforcer in a Kubernetes cluster: the sidecar, and the programs that put it into pods.
 
-`sidecar` is the container as the injector, the webhook, the charts and the kustomize component write it, for what
-`settings` say. `pods` puts it into a pod's template and `undo` takes it out, by `workloads`, `ports`, `probes`, and the
-`status` that the template then has. `injecting` does so with all objects that belong together: `manifests` says what is
-wanted of them and what becomes of them; `services`, `networkpolicies` and `scaling` follow, and `advice` says what to
-know of it.
+`sidecar` writes the container that the injector, the webhook, the Helm charts and the kustomize component all share,
+from `settings`. `workloads` finds the pod template of an object and what prevents an injection.
 
-Objects are plain values. `streams` are the `documents` that hold them; what changes (`changes`) is made in their own
-text (`rewriting`, `emitting`), so that all else in it stays. Text in, text out: no file and no cluster.
+- `inject/` changes manifests (`enforcer inject`, `enforcer uninject`): text in, text out, without file or cluster.
+- `webhook/` injects pods as they are created (`enforcer webhook`).
+- `redirect` redirects a port in the pod's network (`enforcer redirect`).
 """

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from enforcer.kubernetes.workloads import Object, items, section
+from enforcer.yamltext.objects import Object, items, section
 
 Labels = Mapping[str, Any]
 

@@ -15,8 +15,8 @@ from typing import Any, Final, TypeVar
 
 from enforcer.errors import EnforcerError
 from enforcer.kubernetes import names
-from enforcer.kubernetes.documents import ManifestError, value_of
 from enforcer.kubernetes.sidecar import Mode, Resources, ServiceAccountToken
+from enforcer.yamltext.documents import ManifestError, value_of
 
 MOST_CONFIG: Final = 8192
 """Characters of the annotation `config`. It is for a few settings; a policy belongs into a ConfigMap."""

@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from enforcer.errors import EnforcerError
 from enforcer.kubernetes import names
-
-Object = dict[str, Any]
+from enforcer.yamltext.objects import Object, identity, items, section
 
 _TEMPLATE: Final = ("spec", "template")
 _KINDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
@@ -100,35 +99,11 @@ def workload_of(thing: Object) -> Workload | None:
     return Workload(kind, *identity(thing), path, template)
 
 
-def identity(thing: Object) -> tuple[str, str | None]:
-    """Return an object's name and namespace; None where it has none."""
-    metadata = section(thing, "metadata")
-    name, namespace = metadata.get("name"), metadata.get("namespace")
-    # A pod that a controller makes has no name yet when it is admitted.
-    prefix = metadata.get("generateName")
-    called = name if isinstance(name, str) else prefix.rstrip("-") if isinstance(prefix, str) else ""
-    return called, namespace if isinstance(namespace, str) and namespace else None
-
-
 def with_template(thing: Object, path: tuple[str, ...], template: Object) -> Object:
     """Return the object with another template."""
     if not path:
         return template
     return {**thing, path[0]: with_template(thing[path[0]], path[1:], template)}
-
-
-def section(value: Mapping[str, Any], *path: str) -> Object:
-    """Return the mapping at a path; an empty one where there is none, or something else."""
-    found: Any = value
-    for step in path:
-        found = found.get(step) if isinstance(found, Mapping) else None
-    return found if isinstance(found, dict) else {}
-
-
-def items(value: Mapping[str, Any], key: str) -> list[Object]:
-    """Return the mappings of a list; none where there is no list."""
-    found = value.get(key)
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def containers(spec: Object) -> list[Object]:

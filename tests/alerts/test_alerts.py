@@ -19,7 +19,7 @@ from harness.servers import response, serving
 from harness.waiting import eventually
 from prometheus_client.parser import text_string_to_metric_families
 
-from enforcer.kubernetes.metrics import Metrics
+from enforcer.kubernetes.webhook.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 RULES = yaml.safe_load((ROOT / "helm" / "enforcer" / "rules" / "enforcer.yaml").read_text("utf-8"))

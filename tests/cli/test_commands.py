@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from enforcer.cli import main
-from enforcer.kubernetes.nftables import _TABLE
+from enforcer.kubernetes.redirect import _TABLE
 
 COMMANDS = main.list_commands(click.Context(main))
 CONFIG = """\

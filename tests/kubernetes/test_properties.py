@@ -16,14 +16,19 @@ from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
 
 from enforcer.kubernetes import names
-from enforcer.kubernetes.documents import read
-from enforcer.kubernetes.injecting import check_all, inject_all, prepare_all
-from enforcer.kubernetes.manifests import Options, Outcome, uninject_all
-from enforcer.kubernetes.report import Result
+from enforcer.kubernetes.inject.check import check_all
+from enforcer.kubernetes.inject.injector import inject_all
+from enforcer.kubernetes.inject.manifest_set import Outcome
+from enforcer.kubernetes.inject.prepare import prepare_all
+from enforcer.kubernetes.inject.report import Result
+from enforcer.kubernetes.inject.uninjector import uninject_all
+from enforcer.kubernetes.inject.workload_pass import Options
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.sidecar import Mode
-from enforcer.kubernetes.streams import Stream
-from enforcer.kubernetes.workloads import Object, workload_of
+from enforcer.kubernetes.workloads import workload_of
+from enforcer.yamltext.documents import read
+from enforcer.yamltext.objects import Object
+from enforcer.yamltext.stream import Stream
 
 VERSIONS = ((1, 29), (1, 31), (1, 32), (1, 37))
 EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), report_multiple_bugs=False)

@@ -1,0 +1,35 @@
+"""`enforcer inject --check`: reports for every selected workload whether it has the sidecar; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from enforcer.kubernetes import names
+from enforcer.kubernetes.annotations import status_of
+from enforcer.kubernetes.inject.manifest_set import ManifestSet, Outcome
+from enforcer.kubernetes.inject.report import Result
+from enforcer.kubernetes.inject.workload_pass import Options, WorkloadPass
+from enforcer.kubernetes.workloads import Workload
+from enforcer.yamltext.objects import Object, items
+
+
+def check_all(things: Sequence[Object], options: Options) -> Outcome:
+    """Check every workload that the options select."""
+    manifests = ManifestSet(things)
+    workloads = WorkloadPass(manifests, options)
+
+    def check(index: int, workload: Workload) -> None:
+        status = status_of(workload.template)
+        if status is not None and _has_sidecar(workload.spec):
+            manifests.report(index, Result.INJECTED, f"by version {status.version}, mode {status.mode}")
+            return
+        # A workload that cannot or need not be injected is reported by the error that this raises.
+        workloads.inspect(index, workload)
+        manifests.report(index, Result.MISSING, "no sidecar: `enforcer inject`")
+
+    return workloads.run(check, unable=Result.MISSING, no_port=Result.MISSING)
+
+
+def _has_sidecar(spec: Object) -> bool:
+    every = [container for key in ("containers", "initContainers") for container in items(spec, key)]
+    return any(container.get("name") == names.CONTAINER for container in every)

@@ -1,0 +1,167 @@
+"""Injects every selected workload, and changes the Services, NetworkPolicies and autoscalers that belong to it.
+
+A workload that has a sidecar already is uninjected first. So injecting twice gives the same as injecting once, and
+nothing remains of former settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from enforcer.kubernetes import names
+from enforcer.kubernetes.annotations import is_ours
+from enforcer.kubernetes.inject import scaling, services
+from enforcer.kubernetes.inject.diagnostics import Injected, advice, summary
+from enforcer.kubernetes.inject.manifest_set import ManifestSet, Outcome
+from enforcer.kubernetes.inject.networkpolicies import network_policy
+from enforcer.kubernetes.inject.pod.pod_template import Plan, choose_native, inject, make_sidecar
+from enforcer.kubernetes.inject.pod.ports import Port
+from enforcer.kubernetes.inject.pod.uninject import uninject
+from enforcer.kubernetes.inject.report import Result, called
+from enforcer.kubernetes.inject.workload_pass import Options, WorkloadPass
+from enforcer.kubernetes.settings import Settings
+from enforcer.kubernetes.sidecar import Mode, Sidecar
+from enforcer.kubernetes.workloads import NotInjectableError, Reason, Workload, with_template
+from enforcer.yamltext.objects import Object, identity, section
+
+
+def inject_all(things: Sequence[Object], options: Options) -> Outcome:
+    """Inject every workload that the options select."""
+    workloads = WorkloadPass(ManifestSet(things), options)
+    return workloads.run(_Injector(workloads).inject)
+
+
+class _Injector:
+    """The step that injects one workload."""
+
+    def __init__(self, workloads: WorkloadPass) -> None:
+        self._workloads = workloads
+        self._manifests = workloads.manifests
+        self._options = workloads.options
+
+    def inject(self, index: int, workload: Workload) -> None:
+        """Inject the workload at an index; raises NotInjectableError and SettingsError."""
+        workload = replace(workload, template=uninject(workload.template) or workload.template)
+        settings, selecting, port = self._workloads.inspect(index, workload)
+        for place, service in selecting:
+            self._manifests.current[place] = service
+        if settings.mode is Mode.PORT:
+            port = self._name_port(workload, selecting, port)
+        found_by_name = settings.mode is Mode.PORT and services.by_name([*self._current(selecting)], port)
+        plan = Plan(
+            settings=settings,
+            port=port,
+            version=self._options.version,
+            native=choose_native(workload, settings, self._options.version, found_by_name),
+            package=self._options.package,
+            by=self._options.by,
+            policy_checksum=self._policy_checksum(workload, settings),
+        )
+        sidecar = make_sidecar(workload, plan)
+        template = inject(workload.template, sidecar, plan)
+        thing = self._manifests.originals[index]
+        self._manifests.current[index] = with_template(thing, workload.path, template)
+        closing = self._network_policy(thing, workload, sidecar, settings)
+        at_hand = plan.policy_checksum is not None
+        injected = Injected(workload, settings, sidecar, port, template, closing, at_hand)
+        self._manifests.report(index, Result.INJECTED, summary(injected))
+        self._put_network_policy(index, workload, closing)
+        self._put_policy(index, workload, sidecar)
+        self._separate_metrics(workload, port)
+        for line in advice(injected, self._manifests.originals, [service for _, service in selecting]):
+            self._manifests.report(index, line.result, line.detail, line.thing)
+
+    def _current(self, selecting: Sequence[tuple[int, Object]]) -> Sequence[Object]:
+        current = (self._manifests.current[index] for index, _ in selecting)
+        return [service for service in current if service is not None]
+
+    def _name_port(self, workload: Workload, selecting: Sequence[tuple[int, Object]], port: Port) -> Port:
+        """Have Services find the enforcer by the port's name; return the port with that name."""
+        numeric = [(index, service) for index, service in selecting if services.by_number(service, port)]
+        if late := [service for index, service in numeric if not self._may_change_target(index)]:
+            raise NotInjectableError(
+                Reason.NUMERIC_TARGET_PORT,
+                f"port {port.number} is found by its number by {', '.join(map(called, late))}, and pods that run "
+                "already listen on no other. In two steps: `enforcer inject --prepare`, rolled out, then `enforcer "
+                "inject`. Or --mode loopback, or --force-service for a first install",
+            )
+        name = port.name
+        if name is None and numeric:
+            name = services.name_for([service for _, service in selecting], port, workload.spec)
+        for index, service in selecting:
+            if name is not None and services.by_number(service, port):
+                self._manifests.current[index] = services.taken_over(service, port, name)
+                detail = f'targetPort "{name}" instead of {port.number}: the enforcer'
+                self._manifests.report(index, Result.CHANGED, detail)
+            elif name is not None and name in services.targets(service) and not services.is_headless(service):
+                self._manifests.report(index, Result.UNCHANGED, f'targetPort "{name}" now resolves to the enforcer')
+        return replace(port, name=name)
+
+    def _may_change_target(self, index: int) -> bool:
+        return self._options.force_service or services.is_taken_over(self._manifests.originals[index])
+
+    def _policy_checksum(self, workload: Workload, settings: Settings) -> str | None:
+        """Return the policy's checksum, None if the policy is not at hand; raises NotInjectableError if unusable."""
+        data = self._options.policy
+        name = settings.policy or f"{workload.name}-enforcer"
+        for other in self._manifests.originals:
+            if other.get("kind") != "ConfigMap" or identity(other)[0] != name:
+                continue
+            if not services.near(identity(other)[1], workload.namespace):
+                continue
+            if self._options.policy is not None and not is_ours(other):
+                message = f"configmap/{name} is there already; name another for --policy (--policy-configmap)"
+                raise NotInjectableError(Reason.NAME_TAKEN, message)
+            if self._options.policy is None:
+                data = section(other, "data")
+                if settings.policy_key not in data:
+                    message = f"configmap/{name} has no {settings.policy_key}; name the right key (--policy-configmap)"
+                    raise NotInjectableError(Reason.BAD_SETTING, message)
+        return None if data is None else hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+    def _network_policy(self, thing: Object, workload: Workload, sidecar: Sidecar, settings: Settings) -> Object | None:
+        """Write the NetworkPolicy that closes the bypass; None if none is wanted, or if no labels select the pods."""
+        wanted = sidecar.mode is Mode.PORT if settings.network_policy is None else settings.network_policy
+        if not wanted:
+            return None
+        return network_policy(thing, workload, sidecar, settings.monitoring_namespace, self._options.by)
+
+    def _put_network_policy(self, index: int, workload: Workload, closing: Object | None) -> None:
+        """Add the NetworkPolicy, or remove the one of an earlier injection."""
+        if closing is not None:
+            self._manifests.put(index, closing)
+            return
+        for former in self._manifests.find_ours("NetworkPolicy", f"{workload.name}-enforcer", workload.namespace):
+            self._manifests.current[former] = None
+            self._manifests.report(former, Result.REMOVED, "not from the cluster: kubectl delete")
+
+    def _put_policy(self, index: int, workload: Workload, sidecar: Sidecar) -> None:
+        """Add the ConfigMap with the policy of the command line."""
+        if self._options.policy is None:
+            return
+        metadata: Object = {"name": sidecar.policy}
+        if workload.namespace is not None:
+            metadata["namespace"] = workload.namespace
+        metadata["annotations"] = {names.INJECTED_BY: self._options.by}
+        data = dict(self._options.policy)
+        self._manifests.put(index, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+
+    def _separate_metrics(self, workload: Workload, port: Port) -> None:
+        """Have autoscalers measure the app's container only."""
+        for index, thing in enumerate(self._manifests.originals):
+            if not scaling.scales(thing, workload):
+                continue
+            before = scaling.given_back(thing)
+            autoscaler = before or thing
+            if not scaling.mixes(autoscaler):
+                continue
+            if (self._options.fix_hpa or before is not None) and scaling.can_be_separated(autoscaler):
+                self._manifests.current[index] = scaling.separated(autoscaler, port.container)
+                self._manifests.report(index, Result.CHANGED, f"looks at the container {port.container} alone")
+            else:
+                how = "--fix-hpa" if scaling.can_be_separated(autoscaler) else "autoscaling/v2 has it"
+                message = f"Resource metric mixes app and enforcer; use ContainerResource ({how})"
+                self._manifests.report(index, Result.WARNING, message)

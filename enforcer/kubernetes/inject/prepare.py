@@ -1,0 +1,63 @@
+"""`enforcer inject --prepare`: names the port and has Services use the name, which by itself changes no traffic.
+
+Once this is rolled out, running pods declare the name, so that a later injection can change where the name leads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from enforcer.kubernetes.annotations import status_of
+from enforcer.kubernetes.inject import services
+from enforcer.kubernetes.inject.manifest_set import ManifestSet, Outcome
+from enforcer.kubernetes.inject.pod.ports import Port, is_tcp
+from enforcer.kubernetes.inject.report import Result
+from enforcer.kubernetes.inject.workload_pass import Options, WorkloadPass
+from enforcer.kubernetes.sidecar import Mode
+from enforcer.kubernetes.workloads import Workload, containers, with_template
+from enforcer.yamltext.objects import Object, items
+
+
+def prepare_all(things: Sequence[Object], options: Options) -> Outcome:
+    """Prepare every workload that the options select."""
+    manifests = ManifestSet(things)
+    workloads = WorkloadPass(manifests, options)
+
+    def prepare(index: int, workload: Workload) -> None:
+        if status_of(workload.template) is not None:
+            manifests.report(index, Result.UNCHANGED, "it is injected already")
+            return
+        settings, selecting, port = workloads.inspect(index, workload)
+        if settings.mode is not Mode.PORT:
+            manifests.report(index, Result.UNCHANGED, f"mode {settings.mode} needs no preparation")
+            return
+        name = port.name or services.name_for([service for _, service in selecting], port, workload.spec)
+        if port.name is None:
+            template = _with_port_name(workload, port, name)
+            manifests.current[index] = with_template(things[index], workload.path, template)
+            manifests.report(index, Result.CHANGED, f'port {port.number} of {port.container} is called "{name}"')
+        for place, service in selecting:
+            if services.by_number(service, port):
+                manifests.current[place] = services.renumbered(manifests.current[place] or service, port, name)
+                detail = f'targetPort "{name}" instead of {port.number}, which is the same'
+                manifests.report(place, Result.CHANGED, detail)
+
+    return workloads.run(prepare)
+
+
+def _with_port_name(workload: Workload, port: Port, name: str) -> Object:
+    """Return the template with a name for the port; a port that is not declared is declared."""
+
+    def with_name(container: Object) -> Object:
+        if container.get("name") != port.container:
+            return container
+        ports = [
+            {**entry, "name": name} if entry.get("containerPort") == port.number and is_tcp(entry) else entry
+            for entry in items(container, "ports")
+        ]
+        if not any(entry.get("name") == name for entry in ports):
+            ports.append({"name": name, "containerPort": port.number})
+        return {**container, "ports": ports}
+
+    spec = {**workload.spec, "containers": [with_name(container) for container in containers(workload.spec)]}
+    return {**workload.template, "spec": spec}

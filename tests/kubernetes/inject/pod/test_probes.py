@@ -1,0 +1,110 @@
+"""Probes that the enforcer executes for the kubelet."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from harness.kubernetes.manifests import container
+
+from enforcer.kubernetes.inject.pod.probes import Stored, as_text, given_back, renamed, taken_over
+
+HTTP = {"httpGet": {"path": "/x", "port": "http"}}
+
+
+def taken(one: dict[str, Any], number: int = 8080) -> tuple[dict[str, Any], Stored]:
+    """Take over the probes to one port."""
+    stored: Stored = {}
+    return taken_over(one, 15081, lambda port: port == number, stored), stored
+
+
+@pytest.mark.parametrize(
+    ("action", "asked"),
+    [
+        ({"httpGet": {"path": "/x", "port": "http"}}, {"path": "/probes/app/livez", "port": 15081}),
+        ({"httpGet": {"port": 8080}}, {"port": 15081, "path": "/probes/app/livez"}),
+        (
+            {"httpGet": {"port": 8080, "scheme": "HTTPS", "httpHeaders": []}},
+            {"port": 15081, "scheme": "HTTP", "httpHeaders": [], "path": "/probes/app/livez"},
+        ),
+        ({"tcpSocket": {"port": "8080"}}, {"port": 15081, "path": "/probes/app/livez"}),
+        ({"grpc": {"port": 8080, "service": "x"}}, {"port": 15081, "path": "/probes/app/livez"}),
+    ],
+)
+def test_a_probe_asks_the_admin_side(action: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Without TLS towards it; what was there is kept, with the port's number, and its own times stay."""
+    one = container(livenessProbe={"periodSeconds": 7, **action, "timeoutSeconds": 3})
+    changed, stored = taken(one)
+    assert changed["livenessProbe"] == {"periodSeconds": 7, "httpGet": asked, "timeoutSeconds": 3}
+    assert list(changed["livenessProbe"]) == ["periodSeconds", "httpGet", "timeoutSeconds"]
+    assert stored == {"app/livez": {**action, "port": 8080, "timeoutSeconds": 3}}
+    assert given_back(changed, stored) == one
+    assert list(given_back(changed, stored)["livenessProbe"]) == list(one["livenessProbe"])
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        {"exec": {"command": ["true"]}},
+        {"httpGet": {"port": 9090}},
+        {"httpGet": {"port": "other"}},
+        {"httpGet": {"port": 8080, "host": "example.org"}},
+        {"tcpSocket": {"port": 8080, "host": "10.0.0.1"}},
+        {},
+        None,
+    ],
+)
+def test_what_the_kubelet_can_do_itself_is_left_to_it(probe: Any) -> None:
+    """Commands, other ports, and other hosts."""
+    one = container(livenessProbe=probe)
+    assert taken(one) == (one, {})
+
+
+def test_each_probe_and_hook_has_a_path_of_its_own() -> None:
+    """By the container, and what it is."""
+    one = container(
+        livenessProbe=HTTP,
+        readinessProbe=HTTP,
+        startupProbe=HTTP,
+        lifecycle={"postStart": HTTP, "preStop": HTTP, "stopSignal": "SIGINT"},
+    )
+    changed, stored = taken(one)
+    assert list(stored) == ["app/livez", "app/readyz", "app/startupz", "app/poststart", "app/prestop"]
+    assert changed["lifecycle"]["preStop"]["httpGet"]["path"] == "/probes/app/prestop"
+    assert given_back(changed, stored) == one
+
+
+def test_a_hook_with_a_socket_is_left_to_the_kubelet() -> None:
+    """Which refuses it."""
+    one = container(lifecycle={"preStop": {"tcpSocket": {"port": 8080}}})
+    assert taken(one) == (one, {})
+
+
+def test_a_probe_that_was_changed_since_is_not_given_back() -> None:
+    """It is somebody else's now."""
+    changed, stored = taken(container(livenessProbe=HTTP))
+    changed = {**changed, "livenessProbe": {"httpGet": {"path": "/new", "port": 1}}}
+    assert given_back(changed, stored) == changed
+    assert given_back(changed, {"app/livez": 5}) == changed
+
+
+def test_a_name_is_changed_in_probes_and_hooks() -> None:
+    """And back; numbers and other names stay."""
+    one = container(
+        livenessProbe=HTTP,
+        readinessProbe={"tcpSocket": {"port": "other"}},
+        startupProbe={"httpGet": {"port": 8080}},
+        lifecycle={"preStop": HTTP},
+    )
+    changed = renamed(one, "http", "app-http")
+    assert changed["livenessProbe"]["httpGet"] == {"path": "/x", "port": "app-http"}
+    assert changed["lifecycle"]["preStop"]["httpGet"]["port"] == "app-http"
+    assert (changed["readinessProbe"], changed["startupProbe"]) == (one["readinessProbe"], one["startupProbe"])
+    assert renamed(changed, "app-http", "http") == one
+
+
+def test_what_is_kept_is_json() -> None:
+    """Nothing where there is nothing."""
+    assert as_text({}) is None
+    assert json.loads(as_text({"app/livez": HTTP}) or "") == {"app/livez": HTTP}

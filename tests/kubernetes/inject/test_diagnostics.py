@@ -1,0 +1,98 @@
+"""What a user is told of an injected workload."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from harness.kubernetes.manifests import container, deployment, service, template
+
+from enforcer.kubernetes.inject.injector import inject_all
+from enforcer.kubernetes.inject.report import Result
+from enforcer.kubernetes.inject.workload_pass import Options
+from enforcer.kubernetes.settings import Settings
+from enforcer.kubernetes.sidecar import Mode
+
+OTHER = container("app", {"name": "http", "containerPort": 8080}, {"name": "grpc", "containerPort": 9000})
+WATCHED = container("app", {"name": "http", "containerPort": 8080}, {"name": "http-metrics", "containerPort": 9100})
+SCRAPED = deployment()
+template(SCRAPED)["metadata"]["annotations"] = {"prometheus.io/port": "8080"}
+
+
+def said(things: list[Any], mode: Mode, result: Result, version: tuple[int, int] = (1, 33), **settings: Any) -> str:
+    """Return all that is said with one result."""
+    wanted = Settings(image="e:1", mode=mode, **{"port": "http", **settings})
+    report = inject_all(things, Options(settings=wanted, version=version, package="1", by="t")).report
+    return "\n".join(f"{line.thing}: {line.detail}" for line in report if line.result is result)
+
+
+@pytest.mark.parametrize(
+    ("things", "mode", "settings", "warning"),
+    [
+        ([deployment()], Mode.PORT, {"network_policy": False}, "port 8080 can still be reached at the pods' addresses"),
+        ([deployment(OTHER)], Mode.PORT, {}, "grpc 9000 of app is not protected: networkpolicy/app-enforcer closes"),
+        ([deployment(OTHER)], Mode.LOOPBACK, {}, "port grpc 9000 of app is not protected: it can be reached without"),
+        ([deployment(WATCHED)], Mode.LOOPBACK, {}, "port http-metrics 9100 of app is not protected"),
+        ([SCRAPED], Mode.LOOPBACK, {}, "prometheus.io/port is 8080, where metrics now need a token"),
+        ([deployment()], Mode.LOOPBACK, {"native": False}, "the app may start before a classic sidecar"),
+        ([deployment()], Mode.LOOPBACK, {"rewrite_probes": False}, "its probes are left as they are"),
+        ([deployment(), service(clusterIP="None")], Mode.PORT, {}, "service/app: headless: its clients choose"),
+    ],
+)
+def test_what_may_not_be_meant_is_a_warning(things: list[Any], mode: Mode, settings: Any, warning: str) -> None:
+    """Each with what it comes to."""
+    assert warning in said(things, mode, Result.WARNING, **settings)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_port_that_no_container_names_is_a_warning(mode: Mode) -> None:
+    """It may be a slip; where no container names any, there is nothing to hold it against."""
+    warning = "no container names port 9999; there are: http 8080, grpc 9000"
+    assert warning in said([deployment(OTHER)], mode, Result.WARNING, port=9999)
+    assert "no container names" not in said([deployment(OTHER)], mode, Result.WARNING, port=9000)
+    assert said([deployment({"name": "app"})], mode, Result.WARNING, port=9999) == ""
+
+
+@pytest.mark.parametrize(
+    ("things", "mode", "settings"),
+    [
+        ([deployment(), service()], Mode.PORT, {}),
+        ([deployment(WATCHED)], Mode.PORT, {}),
+        ([SCRAPED], Mode.PORT, {"scrape_passthrough": True}),
+        ([deployment(), service(clusterIP="None")], Mode.LOOPBACK, {}),
+        ([deployment()], Mode.TRANSPARENT, {"native": False}),
+    ],
+)
+def test_what_is_right_is_no_warning(things: list[Any], mode: Mode, settings: Any) -> None:
+    """Nobody reads what is said every time."""
+    assert said(things, mode, Result.WARNING, **settings) == ""
+
+
+@pytest.mark.parametrize(
+    ("things", "mode", "settings", "note"),
+    [
+        ([deployment()], Mode.PORT, {}, 'any Service that selects app=app must use targetPort "http"'),
+        ([deployment()], Mode.PORT, {}, "networkpolicy/app-enforcer needs a network plugin that enforces it"),
+        ([deployment()], Mode.LOOPBACK, {}, "the app must listen on 127.0.0.1:8080"),
+        ([deployment()], Mode.TRANSPARENT, {}, "enforcer-redirect needs NET_ADMIN, which Pod Security"),
+        ([deployment()], Mode.PORT, {"policy": "p"}, "needs configmap/p with config.yaml"),
+        ([deployment()], Mode.PORT, {"credentials": "c"}, "needs secret/c with client-id and client-secret"),
+    ],
+)
+def test_what_must_hold_is_a_note(things: list[Any], mode: Mode, settings: Any, note: str) -> None:
+    """Of what is not seen in the files."""
+    assert note in said(things, mode, Result.NOTE, **settings)
+
+
+@pytest.mark.parametrize(
+    ("mode", "version", "summary"),
+    [
+        (Mode.PORT, (1, 33), "port http 8080→15080, native sidecar, bypass closed by networkpolicy/app-enforcer"),
+        (Mode.PORT, (1, 28), "port http 8080→15080, classic sidecar, bypass closed by networkpolicy/app-enforcer"),
+        (Mode.LOOPBACK, (1, 33), "port http 8080 of the pod's addresses, app on 127.0.0.1, native sidecar, bypass"),
+        (Mode.TRANSPARENT, (1, 33), "port http 8080→15080 in the pod's network, native sidecar, bypass closed"),
+    ],
+)
+def test_a_line_says_how_it_is_protected(mode: Mode, version: tuple[int, int], summary: str) -> None:
+    """The first of its lines."""
+    assert summary in said([deployment(), service()], mode, Result.INJECTED, version)

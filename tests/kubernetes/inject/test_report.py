@@ -1,0 +1,26 @@
+"""A report, in columns."""
+
+import pytest
+
+from enforcer.kubernetes.inject.report import Line, Result, called, written
+
+
+def test_a_report_has_a_line_for_each() -> None:
+    """Without blanks at the ends."""
+    lines = [Line("deployment/app", Result.INJECTED, "port 8080"), Line("job/a", Result.SKIPPED)]
+    assert [*written(lines)] == ["deployment/app  injected    port 8080", "job/a           skipped"]
+    assert [*written([])] == []
+
+
+@pytest.mark.parametrize(
+    ("thing", "name"),
+    [
+        ({"kind": "Deployment", "metadata": {"name": "app"}}, "deployment/app"),
+        ({"kind": "HorizontalPodAutoscaler", "metadata": {"name": "app"}}, "hpa/app"),
+        ({"kind": "Pod", "metadata": {"generateName": "app-"}}, "pod/app"),
+        ({}, "object/-"),
+    ],
+)
+def test_an_object_is_called_as_with_kubectl(thing: dict[str, object], name: str) -> None:
+    """By kind and name."""
+    assert called(thing) == name

@@ -1,0 +1,61 @@
+"""Autoscalers that would count the enforcer for the app."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from harness.kubernetes.manifests import deployment
+from harness.kubernetes.schemas import violations
+
+from enforcer.kubernetes.inject.scaling import can_be_separated, given_back, mixes, scales, separated
+from enforcer.kubernetes.workloads import workload_of
+
+CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}
+OTHER = {"type": "External", "external": {"metric": {"name": "x"}, "target": {"type": "Value", "value": "1"}}}
+
+
+def scaler(*metrics: Any, version: str = "autoscaling/v2", **target: Any) -> Any:
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "app", **target}
+    spec = {"scaleTargetRef": reference, "maxReplicas": 3, "metrics": list(metrics)}
+    return {"apiVersion": version, "kind": "HorizontalPodAutoscaler", "metadata": {"name": "app"}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("thing", "does"),
+    [
+        (scaler(), True),
+        (scaler(name="other"), False),
+        (scaler(kind="StatefulSet"), False),
+        ({**scaler(), "kind": "VerticalPodAutoscaler"}, False),
+        ({**scaler(), "apiVersion": "x/v1"}, False),
+    ],
+)
+def test_an_autoscaler_names_its_workload(thing: Any, does: bool) -> None:
+    """By kind and name."""
+    workload = workload_of(deployment())
+    assert workload is not None
+    assert scales(thing, workload) is does
+
+
+def test_an_autoscaler_of_whole_pods_mixes() -> None:
+    """Its first version, too, which cannot do otherwise."""
+    assert mixes(scaler(OTHER, CPU))
+    assert not mixes(scaler(OTHER))
+    first = scaler(version="autoscaling/v1")
+    first["spec"]["targetCPUUtilizationPercentage"] = 80
+    assert mixes(first)
+    assert not can_be_separated(first)
+    assert can_be_separated(scaler())
+
+
+def test_an_autoscaler_is_made_to_look_at_the_app_and_back() -> None:
+    """What looked at a container before still does."""
+    own = {"type": "ContainerResource", "containerResource": {**CPU["resource"], "container": "app"}}
+    before = scaler(OTHER, CPU, own)
+    after = separated(before, "app")
+    assert not mixes(after)
+    assert after["spec"]["metrics"][1:] == [own, own]
+    assert list(violations(after)) == []
+    assert given_back(after) == before
+    assert given_back(before) is None

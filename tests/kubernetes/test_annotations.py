@@ -1,0 +1,32 @@
+"""What was done to a template, as it tells it."""
+
+import json
+
+import pytest
+
+from enforcer.kubernetes import names
+from enforcer.kubernetes.annotations import Status, status_of
+
+
+def test_a_status_is_read_as_it_was_written() -> None:
+    """What says nothing is left out."""
+    renamed = {"http": "app-http"}
+    status = Status(version="1", hash="abc", mode="port", container="app", port=8080, renamed=renamed, grace=(None,))
+    text = status.write()
+    assert json.loads(text) == {
+        "version": "1",
+        "hash": "abc",
+        "mode": "port",
+        "container": "app",
+        "port": 8080,
+        "renamed": {"http": "app-http"},
+        "grace": [None],
+    }
+    assert status_of({"metadata": {"annotations": {names.STATUS: text}}}) == status
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "5", "{}", '{"version": "1", "unknown": 1}', 5])
+def test_what_is_no_status_is_none(text: object) -> None:
+    """Of a template that was not injected, or that somebody else wrote."""
+    assert status_of({"metadata": {"annotations": {names.STATUS: text}}}) is None
+    assert status_of({}) is None

@@ -1,0 +1,97 @@
+"""A stream of YAML as its documents."""
+
+from __future__ import annotations
+
+import pytest
+
+from enforcer.yamltext.documents import MOST_DEPTH, ManifestError, read, resolve
+
+DEEP = "[" * (MOST_DEPTH + 2) + "]" * (MOST_DEPTH + 2)
+
+
+def test_a_stream_is_cut_at_its_separators_and_nowhere_else() -> None:
+    """Each document keeps its separator and its comments; a literal block may hold what looks like one."""
+    parts = ["# first\na: 1\n", "---\nb: |\n  x\n  ---\n  y\n", "--- # third\nc: 3\n...\n", "---\n# nothing\n", "---"]
+    documents = [*read("m.yaml", "".join(parts))]
+    assert [one.text for one in documents] == parts
+    assert [one.value for one in documents] == [{"a": 1}, {"b": "x\n---\ny\n"}, {"c": 3}, None, None]
+    assert [one.line for one in documents] == [1, 3, 8, 11, 13]
+
+
+def test_an_empty_file_is_a_document_without_a_value() -> None:
+    """As `helm template` may well write one."""
+    assert [(one.text, one.value) for one in read("m.yaml", "")] == [("", None)]
+
+
+def test_values_have_the_types_of_json() -> None:
+    """Quoted ones are text; an alias stands for its anchor."""
+    (one,) = read("m.yaml", "a: '1'\nb: 0644\nc: 2026-01-01\nd: &x {e: [yes, no]}\nf: *x\n1: true\n")
+    both = {"e": [True, False]}
+    assert one.value == {"a": "1", "b": 420, "c": "2026-01-01", "d": both, "f": both, "1": True}
+
+
+def test_an_alias_stands_for_a_copy() -> None:
+    """What is changed in one place is not changed in the other; of aliases of aliases there is an end."""
+    (one,) = read("m.yaml", "a: &a {b: 1}\nc: *a\n")
+    one.value["a"]["b"] = 2
+    assert one.value["c"] == {"b": 1}
+    lines = ["a0: &a0 [1, 1]", *(f"a{at}: &a{at} [*a{at - 1}, *a{at - 1}]" for at in range(1, 60))]
+    with pytest.raises(ManifestError, match="aliases stand for more than 10000"):
+        [*read("m.yaml", "\n".join(lines))]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a: 1\n---\nb: [\n", "m.yaml:4:1: not YAML: "),
+        ("a: 1\n---\nb: 1\nb: 2\n", 'm.yaml:4:1: not YAML: the key "b" stands twice'),
+        ("a: {<<: {b: 1}}\n", "m.yaml:1:5: not YAML: merge keys (<<) are not read here; write the keys out"),
+        ("? [a]\n: b\n", "m.yaml:1:3: not YAML: a key is text"),
+        (DEEP, f"m.yaml:1:{MOST_DEPTH + 2}: not YAML: mappings and lists stand more than 200 deep"),
+        ("a: \x00\n", "m.yaml:1: not YAML: "),
+        ("a: *b\n", "m.yaml:1:4: not YAML: "),
+        ("&a [*a]\n", "m.yaml:1:1: not YAML: "),
+    ],
+)
+def test_what_cannot_be_read_is_told_by_its_line(text: str, why: str) -> None:
+    """That of the file, whatever the document."""
+    with pytest.raises(ManifestError) as refused:
+        [*read("m.yaml", text)]
+    assert str(refused.value).startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("http", "http"),
+        ("true", True),
+        ("Yes", True),
+        ("OFF", False),
+        ("y", "y"),
+        ("tRue", "tRue"),
+        ("", None),
+        ("~", None),
+        ("Null", None),
+        ("8080", 8080),
+        ("-1", -1),
+        ("0", 0),
+        ("0644", 420),
+        ("0o644", 420),
+        ("0x1F", 31),
+        ("0b101", 5),
+        ("1_000", 1000),
+        ("08", 8.0),
+        ("1.5", 1.5),
+        ("1e3", 1000.0),
+        (".5", 0.5),
+        ("22:22", "22:22"),
+        ("2026-01-01", "2026-01-01"),
+        ("1.2.3", "1.2.3"),
+        ("100m", "100m"),
+        ("<<", "<<"),
+    ],
+)
+def test_a_scalar_is_what_kubectl_takes_it_for(text: str, value: object) -> None:
+    """YAML 1.1, without dates and numbers to the base 60."""
+    found = resolve(text)
+    assert (found, type(found)) == (value, type(value))

@@ -1,0 +1,119 @@
+"""A stream of documents, and the objects in it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from harness.kubernetes.manifests import deployment, service, written
+
+from enforcer.kubernetes.inject.manifest_set import Outcome
+from enforcer.yamltext.documents import read
+from enforcer.yamltext.stream import Stream, StreamError
+
+NEW = {"kind": "New", "metadata": {"name": "n"}}
+
+
+def stream(*texts: str) -> Stream:
+    """Make the stream of several files."""
+    return Stream([document for at, text in enumerate(texts) for document in read(f"{at}.yaml", text)])
+
+
+def outcome(objects: Any, *added: tuple[int, Any]) -> Outcome:
+    return Outcome(tuple(objects), added, ())
+
+
+def test_objects_are_found_in_documents_and_lists() -> None:
+    """Also in a list within a list; what is no object is none."""
+    inner = {"apiVersion": "v1", "kind": "List", "items": [{"kind": "C"}]}
+    outer = {"apiVersion": "v1", "kind": "List", "items": [{"kind": "B"}, inner, None]}
+    found = stream(written([{"kind": "A"}, outer], "indented") + "---\n[1]\n--- x\n---\n")
+    assert [one["kind"] for one in found.objects] == ["A", "B", "C"]
+    assert found.as_yaml(outcome(found.objects)) == "".join(one.text for one in found.documents)
+
+
+def test_a_new_object_goes_into_the_list_of_its_workload() -> None:
+    """Or else to the end."""
+    inner = {"apiVersion": "v1", "kind": "List", "items": [{"kind": "C"}]}
+    outer = {"apiVersion": "v1", "kind": "List", "items": [{"kind": "B"}, inner]}
+    found = stream(written([{"kind": "A"}, outer], "indented"))
+    for at, place in enumerate((2, 1, 1)):
+        documents = [*yaml.safe_load_all(found.as_yaml(outcome(found.objects, (at, NEW))))]
+        assert len(documents) == (3 if at == 0 else 2)
+        within = documents[1]["items"] + documents[1]["items"][1]["items"]
+        assert NEW in (documents[place:] if at == 0 else within)
+
+
+def test_an_object_goes_with_its_document_or_its_item() -> None:
+    """A list that is empty then stays one."""
+    found = stream("kind: A\n---\nkind: B\n---\napiVersion: v1\nkind: List\nitems: [{kind: C}]\n")
+    assert found.as_yaml(outcome([None, found.objects[1], None])) == (
+        "---\nkind: B\n---\napiVersion: v1\nkind: List\nitems: []\n"
+    )
+
+
+@pytest.mark.parametrize("first", ["kind: A\n", "kind: A", "---\nkind: A\n", ""])
+@pytest.mark.parametrize("second", ["kind: B\n", "---\nkind: B", "# b\nkind: B\n"])
+def test_files_are_joined_with_separators(first: str, second: str) -> None:
+    """Each stays a document of its own."""
+    found = stream(first, second)
+    text = found.as_yaml(outcome(found.objects))
+    assert [one["kind"] for one in yaml.safe_load_all(text) if one] == [one["kind"] for one in found.objects]
+    assert first in text
+    assert second in text
+
+
+def test_what_cannot_be_written_in_place_is_told_by_its_line() -> None:
+    """With a way out."""
+    found = stream("kind: A\n---\nkind: B\na: &x {b: 1}\nc: *x\n")
+    with pytest.raises(StreamError, match=r"^0\.yaml:2: is written in a way .* or use -o json$"):
+        found.as_yaml(outcome([found.objects[0], {"kind": "B", "a": {"b": 2}, "c": {"b": 1}}]))
+
+
+def test_json_is_one_object_or_a_list() -> None:
+    """As kubectl has it."""
+    one = stream("kind: A\n")
+    assert json.loads(one.as_json(outcome([{"kind": "Z"}]))) == {"kind": "Z"}
+    assert json.loads(one.as_json(outcome(one.objects, (0, NEW)))) == {
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [{"kind": "A"}, NEW],
+    }
+    assert stream('{"kind": "A"}\n').is_json()
+    assert not stream('{"kind": "A"}\n', "kind: B\n").is_json()
+    assert not stream().is_json()
+
+
+def test_patches_are_for_a_kustomization() -> None:
+    """One for each object that has changed, with what it is."""
+    things = [deployment(), service()]
+    found = stream(written(things, "indented"))
+    changed = {**things[0], "metadata": {"name": "app", "namespace": "web"}}
+    assert yaml.safe_load(found.as_patches(outcome([changed, things[1]]))) == {
+        "patches": [
+            {
+                "target": {"group": "apps", "version": "v1", "kind": "Deployment", "name": "app"},
+                "patch": json.dumps([{"op": "add", "path": "/metadata/namespace", "value": "web"}], indent=2) + "\n",
+            }
+        ]
+    }
+
+
+def test_a_comparison_shows_what_changes() -> None:
+    """In the text, the line break at the end included."""
+    found = stream("kind: A # x")
+    assert found.as_diff(outcome([{"kind": "A", "b": 1}])) == (
+        "--- before\n+++ after\n@@ -1 +1,2 @@\n-kind: A # x\n\\ No newline at end of file\n"
+        "+kind: A # x\n+b: 1\n\\ No newline at end of file\n"
+    )
+    assert found.as_diff(outcome(found.objects)) == ""
+
+
+def test_a_function_is_configured_by_its_list() -> None:
+    """As a ConfigMap has it."""
+    config = {"kind": "ConfigMap", "data": {"mode": "loopback"}}
+    whole = {"apiVersion": "config.kubernetes.io/v1", "kind": "ResourceList", "functionConfig": config, "items": []}
+    assert stream(json.dumps(whole)).function_config() == {"mode": "loopback"}
+    assert stream("kind: A\n", "").function_config() == {}
