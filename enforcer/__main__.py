@@ -1,4 +1,4 @@
-"""`python -m enforcer` is `enforcer`."""
+"""Runs the command line: `python -m enforcer` is the same as `enforcer`."""
 
 from enforcer.cli import main
 

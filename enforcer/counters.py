@@ -1,4 +1,4 @@
-"""What is counted, as plain numbers: the request path adds to them, and `telemetry` exposes them."""
+"""Counters and histograms as plain numbers. The request path increments them; `telemetry` exports them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LATENCY: Final[Sequence[float]] = (
 
 
 class Histogram:
-    """Counts observations in buckets; `observe` is all that the request path does."""
+    """A histogram of durations in seconds. The request path only calls `observe`."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -23,26 +23,26 @@ class Histogram:
 
     def observe(self, seconds: float) -> None:
         """Count one observation."""
-        at = 0
-        for bound in self.bounds:  # mostly one of the first is it
+        index = 0
+        for bound in self.bounds:  # a linear search, because most observations fall into one of the first buckets
             if seconds <= bound:
                 break
-            at += 1
-        self.counts[at] += 1
+            index += 1
+        self.counts[index] += 1
         self.total += seconds
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Return the cumulative counts as the exposition format wants them."""
-        result: list[tuple[str, float]] = []
-        below = 0
+        """Return upper bound and cumulative count of each bucket, as the exposition format needs them."""
+        buckets: list[tuple[str, float]] = []
+        cumulative = 0
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
-            below += count
-            result.append((bound, below))
-        return result
+            cumulative += count
+            buckets.append((bound, cumulative))
+        return buckets
 
 
 class RouteMetrics:
-    """What is counted for one rule."""
+    """Counters of one rule: `requests` by method and status, `decisions` by decision and reason."""
 
     __slots__ = ("decisions", "duration", "ended_by_reload", "requests")
 
@@ -54,7 +54,7 @@ class RouteMetrics:
 
 
 class UpstreamMetrics:
-    """What is counted for one upstream."""
+    """Counters of one upstream: responses by status, `errors` by reason."""
 
     __slots__ = ("answers", "duration", "errors")
 
@@ -65,7 +65,7 @@ class UpstreamMetrics:
 
 
 class FetchMetrics:
-    """What is counted for one document of an authorization server, such as its keys."""
+    """Counters of one document of an authorization server, such as its keys: `results` by result."""
 
     __slots__ = ("duration", "results")
 
@@ -75,7 +75,7 @@ class FetchMetrics:
 
 
 class IntrospectionMetrics:
-    """What is counted for one authorization server; `fetches` by the name of what is fetched."""
+    """Counters of one authorization server: introspections in `results` by result, `fetches` by document."""
 
     __slots__ = (
         "circuit_open",

@@ -1,4 +1,4 @@
-"""The faults. A denial is a value (`policy.decision.Deny`), never one of these."""
+"""Exceptions for failures. A denied request is a value (`policy.decision.Deny`), never an exception."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from enum import StrEnum
 
 
 class EnforcerError(Exception):
-    """Base of every fault that the enforcer raises on purpose."""
+    """Base class of the exceptions that the enforcer raises on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in a configuration: where it stands and what to do about it.
+    """One error in a configuration: its place, and a message that says how to fix it.
 
-    `line` and `column` count from 1; 0 where the place is not in a file. `path` is the dotted way to the value.
+    `line` and `column` count from 1; 0 if the place is not in a file. `path` is the dotted path to the value.
     """
 
     file: str
@@ -30,7 +30,7 @@ class Problem:
 
 
 class ConfigError(EnforcerError):
-    """All the mistakes of a configuration at once."""
+    """All errors of a configuration at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -38,15 +38,15 @@ class ConfigError(EnforcerError):
 
 
 class FaultsError(ValueError):
-    """Mistakes within one value, each with the way to it from there."""
+    """Errors within one setting, each keyed by its path below that setting."""
 
     def __init__(self, faults: Mapping[tuple[str | int, ...], str]) -> None:
-        super().__init__("; ".join(": ".join([*map(str, way), text]) for way, text in faults.items()))
+        super().__init__("; ".join(": ".join([*map(str, path), text]) for path, text in faults.items()))
         self.faults = faults
 
 
 class MalformedRequestError(EnforcerError):
-    """A request that two parsers could read differently, or that is no HTTP at all. Names the part, never its value."""
+    """A request that two parsers could read differently, or that is not HTTP. Names the part, never its value."""
 
     def __init__(self, part: str, why: str, status: int = 400) -> None:
         super().__init__(f"{part}: {why}")
@@ -56,17 +56,17 @@ class MalformedRequestError(EnforcerError):
 
 
 class IntrospectionFailure(StrEnum):
-    """Why an authorization server gave no usable answer. The values are metric labels."""
+    """Why an authorization server gave no usable response. The values are metric labels."""
 
     TIMEOUT = "timeout"
     UNAVAILABLE = "unavailable"
-    REFUSED = "refused"  # it does not accept our own credentials
+    REFUSED = "refused"  # the server does not accept our own credentials
     MALFORMED = "malformed"
-    CIRCUIT_OPEN = "circuit_open"  # it failed several times, and is left alone for a while
+    CIRCUIT_OPEN = "circuit_open"  # the server failed repeatedly; the circuit breaker does not call it for a while
 
 
 class IntrospectionError(EnforcerError):
-    """The authorization server did not say what the token is worth."""
+    """No verification result: the authorization server gave no usable response."""
 
     def __init__(self, reason: IntrospectionFailure, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -74,21 +74,21 @@ class IntrospectionError(EnforcerError):
         self.detail = detail
 
     def as_value(self) -> IntrospectionError:
-        """Return it as it was before it was raised: what was raised holds all that was under way then."""
+        """Return a copy without the traceback, whose frames would keep the objects of the failed call alive."""
         return IntrospectionError(self.reason, self.detail)
 
 
 class UpstreamFailure(StrEnum):
-    """Why a server gave no whole answer. The values are metric labels."""
+    """Why a server gave no complete response. The values are metric labels."""
 
     TIMEOUT = "timeout"
     UNAVAILABLE = "unavailable"
     MALFORMED = "malformed"
-    OVERLOADED = "overloaded"  # all connections busy and the queue full: ours, not the server's
+    OVERLOADED = "overloaded"  # our pool: all connections are busy and its queue is full
 
 
 class UpstreamError(EnforcerError):
-    """A server that we called gave no whole answer."""
+    """A server that we called gave no complete response."""
 
     def __init__(self, reason: UpstreamFailure, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")

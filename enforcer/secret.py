@@ -1,4 +1,4 @@
-"""A secret of the configuration: named in the YAML by where it is kept, and shown nowhere."""
+"""A secret of the configuration. The YAML names its file or environment variable; its value is shown nowhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import final
 
 @final
 class Secret:
-    """A value that no log, error or `repr` shows."""
+    """A string that no log, error or `repr` shows."""
 
     __slots__ = ("_value",)
 
@@ -16,11 +16,11 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the value; call it where it is sent, and nowhere else."""
+        """Return the value. Call this only where the value is sent or compared."""
         return self._value
 
     def __eq__(self, other: object) -> bool:
-        # In a time that does not show where they differ, so that a comparison of settings tells nothing either.
+        # In constant time, because a reload compares settings and its duration must not reveal how much matches.
         return isinstance(other, Secret) and compare_digest(_bytes(self._value), _bytes(other._value))
 
     def __hash__(self) -> int:

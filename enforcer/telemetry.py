@@ -1,7 +1,7 @@
-"""Every metric, prepared at load: the request path adds to plain numbers, and a scrape puts them into words.
+"""Every metric of the enforcer. The request path increments plain numbers; a scrape turns them into metrics.
 
-prometheus-client's own counters take a lock and its histograms a loop for each event; here an event is one addition,
-made on one thread (`counters`). Names and labels are closed sets: no path, host, token or client makes a series.
+prometheus-client's own counters take a lock and its histograms run a loop for each event. Here an event is one addition
+on one thread (`counters`). Names and labels are closed sets: no path, host, token or client creates a series.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONN
 T = TypeVar("T")
 
 NO_ROUTE: Final = "_none"
-"""The `route` of a request that falls under no rule."""
+"""The `route` label of a request that matches no rule."""
 
 
-class _Numbers:
-    """What is counted for the rules, upstreams and servers of one configuration, by their names."""
+class _NamedMetrics:
+    """The counters of one configuration's rules, upstreams and authorization servers, by name."""
 
     __slots__ = ("routes", "servers", "upstreams")
 
@@ -38,19 +38,19 @@ class _Numbers:
         self.servers: dict[str, IntrospectionMetrics] = {}
 
 
-def _carried(current: dict[str, T], coming: dict[str, T], name: str, make: Callable[[], T]) -> T:
-    """Return the numbers of a name, old or new, and have them among those to come."""
-    found = coming.get(name) or current.get(name) or make()
-    coming[name] = found
-    return found
+def _carry_over(current: dict[str, T], upcoming: dict[str, T], name: str, make: Callable[[], T]) -> T:
+    """Return the counters of a name, the running ones if there are any, and add them to `upcoming`."""
+    counters = upcoming.get(name) or current.get(name) or make()
+    upcoming[name] = counters
+    return counters
 
 
 class Telemetry(Collector):
-    """All that is counted, and its exposition."""
+    """All counters of a process and their exposition."""
 
     def __init__(self, version: str) -> None:
         self._version = version
-        self._current = self._coming = _Numbers()
+        self._current = self._next = _NamedMetrics()
         self.overhead = Histogram(_OVERHEAD)
         self.in_flight: Callable[[], int] = int
         self.connections: Callable[[], int] = int
@@ -69,35 +69,35 @@ class Telemetry(Collector):
             self._registry.register(collector)
 
     def route(self, name: str) -> RouteMetrics:
-        """Return the numbers of a rule, which go on where the configuration before had it too."""
-        return _carried(self._current.routes, self._coming.routes, name, RouteMetrics)
+        """Return the counters of a rule; they continue if the previous configuration had a rule of this name."""
+        return _carry_over(self._current.routes, self._next.routes, name, RouteMetrics)
 
     def upstream(self, name: str) -> UpstreamMetrics:
-        """Return the numbers of an upstream."""
-        return _carried(self._current.upstreams, self._coming.upstreams, name, UpstreamMetrics)
+        """Return the counters of an upstream."""
+        return _carry_over(self._current.upstreams, self._next.upstreams, name, UpstreamMetrics)
 
     def server(self, name: str) -> IntrospectionMetrics:
-        """Return the numbers of an authorization server."""
-        return _carried(self._current.servers, self._coming.servers, name, IntrospectionMetrics)
+        """Return the counters of an authorization server."""
+        return _carry_over(self._current.servers, self._next.servers, name, IntrospectionMetrics)
 
     def begin(self) -> None:
-        """Begin another configuration: what it counts is asked for from now on, and exposed when it takes effect."""
-        self._coming = _Numbers()
+        """Start collecting the counters of the next configuration; they are exposed once it takes effect (`loaded`)."""
+        self._next = _NamedMetrics()
 
     def loaded(self, config_hash: str) -> None:
-        """Note that a configuration took effect: what it does not count is exposed no more."""
-        self._current = self._coming
+        """Note that a configuration took effect. Counters of names that it does not have are dropped."""
+        self._current = self._next
         self.config_hash = config_hash
         self.config_loaded = time.time()
         self.config_successful = True
 
     def reloaded(self, config_hash: str) -> None:
-        """Note that another configuration took effect while serving."""
+        """Note a successful reload."""
         self.config_reloads["success"] += 1
         self.loaded(config_hash)
 
     def reload_failed(self) -> None:
-        """Note that a configuration was not taken, and the one before stays in force."""
+        """Note a failed reload: the previous configuration stays in force."""
         self.config_reloads["failure"] += 1
         self.config_successful = False
 
@@ -106,11 +106,11 @@ class Telemetry(Collector):
         return generate_latest(self._registry)
 
     def describe(self) -> Iterable[Metric]:
-        """Name no metric beforehand: the registry then does not scrape at registration."""
+        """Return nothing, so that the registry does not scrape at registration."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Put the numbers into words."""
+        """Yield every metric with its current values."""
         yield from self._requests()
         yield from self._upstream()
         yield from self._introspection()
@@ -118,10 +118,12 @@ class Telemetry(Collector):
         yield from self._state()
 
     def _requests(self) -> Iterator[Metric]:
-        requests = _counter("requests", "Requests answered.", "route", "method", "code")
-        decisions = _counter("decisions", "Decisions taken.", "route", "decision", "reason")
-        duration = _histogram("request_duration_seconds", "From a request's head to its answer's end.", "route")
-        ended = _counter("streams_ended_by_reload", "Streams and tunnels that a newer configuration ended.", "route")
+        requests = _counter("requests", "Responses sent to clients, refusals included.", "route", "method", "code")
+        decisions = _counter("decisions", "Authorization decisions.", "route", "decision", "reason")
+        duration = _histogram(
+            "request_duration_seconds", "Time from a request's head to the end of its response.", "route"
+        )
+        ended = _counter("streams_ended_by_reload", "Streams and tunnels that a reload ended.", "route")
         for name, route in self._current.routes.items():
             counts: dict[tuple[str, str], int] = defaultdict(int)
             for (method, code), count in tuple(route.requests.items()):
@@ -136,44 +138,43 @@ class Telemetry(Collector):
                 ended.add_metric((name,), route.ended_by_reload)
         yield requests
         yield decisions
-        left_out = _counter("decisions_left_out", "Decisions that the log could not take in time.")
+        left_out = _counter("decisions_left_out", "Decisions that the log was too slow to write.")
         left_out.add_metric((), self.decisions_left_out())
         yield left_out
         yield duration
         yield ended
-        overhead = _histogram("overhead_duration_seconds", "From a request's head until it is with the upstream.")
+        overhead = _histogram("overhead_duration_seconds", "Time from a request's head until it is sent upstream.")
         overhead.add_metric((), self.overhead.buckets(), self.overhead.total)
         yield overhead
-        yield _gauge("requests_in_flight", "Requests being answered.", self.in_flight())
-        yield _gauge("connections", "Client connections open.", self.connections())
+        yield _gauge("requests_in_flight", "Requests in progress.", self.in_flight())
+        yield _gauge("connections", "Open client connections.", self.connections())
 
     def _upstream(self) -> Iterator[Metric]:
-        answers = _counter("upstream_requests", "Answers of an upstream.", "upstream", "code")
-        errors = _counter("upstream_errors", "Requests that an upstream did not answer whole.", "upstream", "reason")
+        responses = _counter("upstream_requests", "Complete responses of an upstream.", "upstream", "code")
+        errors = _counter("upstream_errors", "Requests without a complete upstream response.", "upstream", "reason")
         duration = _histogram(
-            "upstream_duration_seconds", "From sending a request to an upstream to its answer's end.", "upstream"
+            "upstream_duration_seconds", "Time from sending the request to the end of the response.", "upstream"
         )
         for name, upstream in self._current.upstreams.items():
             for code, count in tuple(upstream.answers.items()):
-                answers.add_metric((name, str(code)), count)
+                responses.add_metric((name, str(code)), count)
             for reason, count in tuple(upstream.errors.items()):
                 errors.add_metric((name, reason), count)
             duration.add_metric((name,), upstream.duration.buckets(), upstream.duration.total)
-        yield answers
+        yield responses
         yield errors
         yield duration
 
     def _introspection(self) -> Iterator[Metric]:
         results = _counter(
-            "introspection_requests",
-            "Tokens looked up at an authorization server or verified by its keys, by what came of it.",
-            "server",
-            "result",
+            "introspection_requests", "Tokens introspected or verified by signature, by result.", "server", "result"
         )
-        duration = _histogram("introspection_duration_seconds", "An introspection, connection included.", "server")
+        duration = _histogram(
+            "introspection_duration_seconds", "Time of an introspection, including the connection.", "server"
+        )
         circuits = GaugeMetricFamily(
             "enforcer_introspection_circuit_open",
-            "Whether an authorization server failed too often, and is left alone for a while.",
+            "1 while the circuit breaker of an authorization server is open.",
             labels=("server",),
         )
         coalesced = in_flight = 0
@@ -193,30 +194,34 @@ class Telemetry(Collector):
         yield results
         yield duration
         yield circuits
-        yield _gauge("introspection_in_flight", "Introspections under way.", in_flight)
-        waited = _counter("introspection_coalesced", "Requests that waited for another's introspection.")
-        waited.add_metric((), coalesced)
-        yield waited
-        looked_up = _counter("cache_requests", "Look-ups of a token's answer.", "result")
+        yield _gauge("introspection_in_flight", "Introspections in progress.", in_flight)
+        coalesced_total = _counter(
+            "introspection_coalesced", "Requests that waited for another request's introspection of the same token."
+        )
+        coalesced_total.add_metric((), coalesced)
+        yield coalesced_total
+        lookups = _counter("cache_requests", "Cache look-ups, by result.", "result")
         for result, count in cache.items():
-            looked_up.add_metric((result,), count)
-        yield looked_up
-        yield _gauge("cache_entries", "Answers remembered.", self.cache_entries())
-        evictions = _counter("cache_evictions", "Answers forgotten.", "reason")
+            lookups.add_metric((result,), count)
+        yield lookups
+        yield _gauge("cache_entries", "Entries in the token cache.", self.cache_entries())
+        evictions = _counter("cache_evictions", "Entries removed from the token cache.", "reason")
         for reason, count in self.cache_evictions().items():
             evictions.add_metric((reason,), count)
         yield evictions
-        yield _gauge("proofs_remembered", "DPoP proofs that were used and are remembered.", self.proofs())
+        yield _gauge("proofs_remembered", "Used DPoP proofs in the replay cache.", self.proofs())
 
     def _fetches(self) -> Iterator[Metric]:
         results = _counter(
             "fetches",
-            "Fetches of what an authorization server gives: keys, metadata, tokens of our own.",
+            "Fetches from an authorization server: keys, metadata, the enforcer's own token.",
             "server",
             "document",
             "result",
         )
-        duration = _histogram("fetch_duration_seconds", "Such a fetch, connection included.", "server", "document")
+        duration = _histogram(
+            "fetch_duration_seconds", "Time of such a fetch, including the connection.", "server", "document"
+        )
         for name, server in self._current.servers.items():
             for document, fetched in tuple(server.fetches.items()):
                 for result, count in tuple(fetched.results.items()):
@@ -226,24 +231,24 @@ class Telemetry(Collector):
         yield duration
 
     def _state(self) -> Iterator[Metric]:
+        yield _gauge("config_last_reload_successful", "1 if the last reload took effect.", self.config_successful)
         yield _gauge(
-            "config_last_reload_successful", "Whether the newest configuration took effect.", self.config_successful
+            "config_last_reload_success_timestamp_seconds",
+            "Time of the last successful load, in seconds since the epoch.",
+            self.config_loaded,
         )
-        yield _gauge(
-            "config_last_reload_success_timestamp_seconds", "When a configuration last took effect.", self.config_loaded
-        )
-        reloads = _counter("config_reloads", "Times that the configuration was read again.", "result")
+        reloads = _counter("config_reloads", "Reloads of the configuration.", "result")
         for result, count in self.config_reloads.items():
             reloads.add_metric((result,), count)
         yield reloads
-        config = GaugeMetricFamily("enforcer_config_info", "The configuration in effect.", labels=("hash",))
+        config = GaugeMetricFamily("enforcer_config_info", "The hash of the configuration in force.", labels=("hash",))
         config.add_metric((self.config_hash,), 1)
         yield config
-        build = GaugeMetricFamily("enforcer_build_info", "The program that runs.", labels=("version",))
+        build = GaugeMetricFamily("enforcer_build_info", "The running version.", labels=("version",))
         build.add_metric((self._version,), 1)
         yield build
-        yield _gauge("ready", "Whether requests are served.", self.ready)
-        yield _gauge("draining", "Whether it is about to stop.", self.draining)
+        yield _gauge("ready", "1 while requests are served.", self.ready)
+        yield _gauge("draining", "1 while draining before the process stops.", self.draining)
 
 
 def _counter(name: str, documentation: str, *labels: str) -> CounterMetricFamily:

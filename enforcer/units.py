@@ -1,6 +1,6 @@
-"""The units of settings, as types: `5s` is read as 5.0 seconds, `64KiB` as 65536 bytes.
+"""Units of settings, as types: `5s` is read as 5.0 seconds, `64KiB` as 65536 bytes.
 
-pydantic finds the reading and the JSON schema here; the rooms that use the types do not import it.
+The types carry parser and JSON schema for pydantic, so that modules that use them need not import pydantic.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 
 def parse_duration(value: object) -> float:
-    """Read `250ms`, `5s`, `2m` or `1h` as seconds; raises ValueError on anything else, bare numbers included."""
-    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    """Parse `250ms`, `5s`, `2m` or `1h` into seconds. Raises ValueError for anything else, also a bare number."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
         raise ValueError("expected a duration such as 250ms, 5s, 2m or 1h")
-    return float(found[1]) * _SECONDS[found[2]]
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 def parse_positive_duration(value: object) -> float:
-    """Read a duration of more than nothing; raises ValueError."""
+    """Parse a duration greater than 0. Raises ValueError."""
     seconds = parse_duration(value)
     if seconds <= 0:
         raise ValueError("expected a duration of more than 0s")
@@ -33,30 +33,30 @@ def parse_positive_duration(value: object) -> float:
 
 
 def parse_size(value: object) -> int:
-    """Read `512B`, `64KiB`, `1MiB` or `1GiB` as bytes; raises ValueError on anything else, bare numbers included."""
-    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    """Parse `512B`, `64KiB`, `1MiB` or `1GiB` into bytes. Raises ValueError for anything else, also a bare number."""
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
         raise ValueError("expected a size such as 512B, 64KiB, 1MiB or 1GiB")
-    return int(found[1]) * _BYTES[found[2]]
+    return int(match[1]) * _BYTES[match[2]]
 
 
 def parse_count(value: object) -> int:
-    """Read a whole number of at least 1; raises ValueError."""
+    """Return a whole number from 1 to 2**31 - 1. Raises ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31:
         raise ValueError("expected a whole number of at least 1")
     return value
 
 
 def parse_switch(value: object) -> bool:
-    """Read true or false; raises ValueError."""
+    """Return a boolean. Raises ValueError for anything else, such as the string "true"."""
     if not isinstance(value, bool):
         raise ValueError("expected true or false")  # noqa: TRY004 - pydantic collects ValueErrors
     return value
 
 
 @dataclass(frozen=True)
-class _Read:
-    """Tells pydantic how a unit is read and what its schema is."""
+class _Unit:
+    """The parser and the JSON schema of a unit, for pydantic."""
 
     parse: Callable[[object], Any]
     schema: dict[str, Any] = field(hash=False)
@@ -70,11 +70,11 @@ class _Read:
         return dict(self.schema)
 
 
-Seconds = Annotated[float, _Read(parse_positive_duration, {"type": "string", "pattern": f"^{_DURATION.pattern}$"})]
-SecondsOrZero = Annotated[float, _Read(parse_duration, {"type": "string", "pattern": f"^{_DURATION.pattern}$"})]
-Bytes = Annotated[int, _Read(parse_size, {"type": "string", "pattern": f"^{_SIZE.pattern}$"})]
-Count = Annotated[int, _Read(parse_count, {"type": "integer", "minimum": 1})]
-Switch = Annotated[bool, _Read(parse_switch, {"type": "boolean"})]
+Seconds = Annotated[float, _Unit(parse_positive_duration, {"type": "string", "pattern": f"^{_DURATION.pattern}$"})]
+SecondsOrZero = Annotated[float, _Unit(parse_duration, {"type": "string", "pattern": f"^{_DURATION.pattern}$"})]
+Bytes = Annotated[int, _Unit(parse_size, {"type": "string", "pattern": f"^{_SIZE.pattern}$"})]
+Count = Annotated[int, _Unit(parse_count, {"type": "integer", "minimum": 1})]
+Switch = Annotated[bool, _Unit(parse_switch, {"type": "boolean"})]
 
 CLOSED: Any = {"extra": "forbid", "use_attribute_docstrings": True}
-"""How settings are read: an unknown key is an error; the docstring under a setting is its description."""
+"""pydantic options of settings: an unknown key is an error; the docstring below a setting is its description."""

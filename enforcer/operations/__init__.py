@@ -1,1 +1,1 @@
-"""What operators look at: the admin side."""
+"""Everything for operators: the admin server, the decision log, logs, and the watcher of the configuration's files."""

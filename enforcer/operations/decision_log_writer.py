@@ -1,4 +1,4 @@
-"""Writes the decision log, on a thread of its own: whoever reads it slowly holds no request up."""
+"""Writes the decision log on a thread of its own, so that a slow reader of the log delays no request."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Final, TextIO
 from enforcer.operations.logs import rfc3339
 from enforcer.policy.journal import Decided, record
 
-_AT_ONCE: Final = 500
-"""Lines that are written with one call."""
-_LAST: Final = 1.0
-"""Seconds that the last lines have when all ends."""
+_BATCH: Final = 500
+"""Lines per write call."""
+_CLOSE_TIMEOUT: Final = 1.0
+"""Seconds that `close` waits for the last lines."""
 
 
 class DecisionLogWriter:
-    """Takes decisions off the left of `backlog` and writes them to `stream`; its thread begins with the first."""
+    """Takes decisions from the left of `backlog` and writes them to `stream`. The first decision starts its thread."""
 
     def __init__(self, backlog: deque[Decided], stream: TextIO) -> None:
         self._backlog = backlog
         self._stream = stream
         self._due = threading.Event()
         self._thread: threading.Thread | None = None
-        self._ending = False
+        self._closing = False
 
-    def look(self, now: float) -> None:
-        """See whether there is something to write: what a ticker calls."""
+    def tick(self, now: float) -> None:
+        """Wake the thread if there is something to write. Called by the ticker."""
         if self._backlog:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="decision log", daemon=True)
@@ -35,15 +35,15 @@ class DecisionLogWriter:
             self._due.set()
 
     def close(self) -> None:
-        """Write what is left, in a second at most."""
-        self.look(0.0)
+        """Write what is left, for one second at most."""
+        self.tick(0.0)
         if self._thread is not None:
-            self._ending = True
+            self._closing = True
             self._due.set()
-            self._thread.join(_LAST)
+            self._thread.join(_CLOSE_TIMEOUT)
 
     def _run(self) -> None:
-        while not self._ending or self._backlog:
+        while not self._closing or self._backlog:
             self._due.wait()
             self._due.clear()
             while self._backlog:
@@ -51,9 +51,9 @@ class DecisionLogWriter:
 
     def _write(self) -> None:
         lines: list[str] = []
-        while self._backlog and len(lines) < _AT_ONCE:
+        while self._backlog and len(lines) < _BATCH:
             decided = self._backlog.popleft()
             lines.append(record(decided, rfc3339(decided.time)).write() + "\n")
-        with suppress(OSError, ValueError):  # nobody reads it any more, and there is nowhere to say so
+        with suppress(OSError, ValueError):  # the stream is broken or closed, and there is nowhere to report that
             self._stream.write("".join(lines))
             self._stream.flush()

@@ -1,6 +1,6 @@
-"""Asks a gRPC server for its health (grpc.health.v1.Health/Check): one call of HTTP/2 (RFC 9113), without TLS.
+"""A client of gRPC health checking (grpc.health.v1.Health/Check): one HTTP/2 call (RFC 9113) without TLS.
 
-It is written out, since the call is always the same, and its answer shows in one message: no header has to be read.
+It needs no HTTP/2 library, because the call is always the same and its result is in one DATA frame: no header is read.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from typing import Final
 _DATA, _RESET, _SETTINGS, _GO_AWAY = 0, 3, 4, 7
 _END_STREAM, _END_HEADERS, _PADDED = 1, 4, 8
 _SERVING: Final = b"\x08\x01"  # the field `status`, with the value SERVING
-_MOST_FRAMES: Final = 50
-"""Frames until the answer; a server sends about four before."""
-_MOST_BYTES: Final = 16_384
-"""Size of a frame, as RFC 9113 §4.2 has it unless agreed otherwise."""
+_MAX_FRAMES: Final = 50
+"""Frames to read before giving up. A server sends about four before its response."""
+_MAX_FRAME_SIZE: Final = 16_384
+"""Bytes of a frame: the default limit of RFC 9113 §4.2."""
 
 
 async def is_serving(host: str, port: int, service: str) -> bool:
-    """Ask whether a service is served, the whole server where it is empty; raises OSError, and EOFError if cut off."""
+    """Return whether the server reports SERVING for a service ("": for itself). Raises OSError and EOFError."""
     reader, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(_call(f"{host}:{port}", service.encode()))
-        for _ in range(_MOST_FRAMES):
-            head = await reader.readexactly(9)
-            size, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
-            if size > _MOST_BYTES or kind in (_RESET, _GO_AWAY):
+        for _ in range(_MAX_FRAMES):
+            header = await reader.readexactly(9)
+            size, kind, flags = int.from_bytes(header[:3], "big"), header[3], header[4]
+            if size > _MAX_FRAME_SIZE or kind in (_RESET, _GO_AWAY):
                 return False
             payload = await reader.readexactly(size)
             if kind == _SETTINGS and not flags & 1:
@@ -39,7 +39,7 @@ async def is_serving(host: str, port: int, service: str) -> bool:
 
 def _call(authority: str, service: bytes) -> bytes:
     message = b"\x0a" + bytes((len(service),)) + service if service else b""
-    # RFC 7541, appendix A: the names and values that have a number there
+    # Header names as indexes of the static table (RFC 7541, appendix A)
     fields = (
         b"\x83\x86"  # :method POST, :scheme http
         + _literal(b"\x04", b"/grpc.health.v1.Health/Check")

@@ -1,4 +1,4 @@
-"""Log lines, for people or for machines."""
+"""Formats of the log: text for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Literal
 
 
 def rfc3339(time: float) -> str:
-    """Write seconds since the epoch as a date and time (RFC 3339)."""
+    """Format seconds since the epoch as a date and time (RFC 3339)."""
     return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds")
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: `time` (RFC 3339), `level`, `logger`, `message`, and `exception` where there is one."""
+    """One JSON object per line: `time` (RFC 3339), `level`, `logger`, `message`, and `exception` if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write a record."""
+        """Return a record as one JSON object."""
         line = {
             "time": rfc3339(record.created),
             "level": record.levelname.lower(),
@@ -30,10 +30,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str, style: Literal["text", "json"]) -> None:
-    """Log to standard error, from `level` on."""
+    """Log to standard error, `level` and above."""
     handler = logging.StreamHandler()
     text = logging.Formatter("{asctime} {levelname:7} {name}: {message}", style="{")
     handler.setFormatter(JsonFormatter() if style == "json" else text)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # What the server says of its own coming and going is said here already.
+    # uvicorn's messages about start and stop would repeat our own.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)

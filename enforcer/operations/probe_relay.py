@@ -1,7 +1,7 @@
-"""What the admin side does for an app that only the enforcer can reach: the kubelet's probes, and the app's metrics.
+"""Relays the kubelet's probes and the app's metrics to an app that only the enforcer can reach.
 
-In a pod whose app listens on loopback, the kubelet asks here, and this asks the app as the kubelet would have. What may
-be asked is in the environment, as `enforcer inject` wrote it: nobody who asks chooses anything.
+In a pod whose app listens on loopback, the kubelet probes the admin server, which probes the app as the kubelet would.
+Ports and paths come from the environment, as written by `enforcer inject`: clients of the admin server choose neither.
 """
 
 from __future__ import annotations
@@ -19,23 +19,24 @@ from starlette.routing import Route
 from enforcer.errors import ConfigError, Problem
 
 PROBES: Final = "ENFORCER_PROBES"
-"""Environment variable: JSON, by `<container>/<which>` an action of Kubernetes, its `port` and its `timeoutSeconds`."""
+"""Environment variable: JSON, maps `<container>/<probe>` to a Kubernetes probe action, `port` and `timeoutSeconds`."""
 APP_METRICS: Final = "ENFORCER_APP_METRICS"
-"""Environment variable: the URL of the app's own metrics."""
+"""Environment variable: the URL of the app's metrics."""
 
 _HOST: Final = "127.0.0.1"
 _TIMEOUT: Final = 1.0
-"""Seconds that a probe may take which says nothing else, as with the kubelet."""
+"""Seconds. The default timeout of a probe, as in Kubernetes."""
 _METRICS_TIMEOUT: Final = 10.0
-"""Seconds that the app's metrics may take: the time after which Prometheus gives up unless told."""
-_MOST_BYTES: Final = 64 * 1024**2
-"""Size of the app's metrics at most. Bounds memory."""
-_MOST_REDIRECTS: Final = 10
+"""Seconds. The default scrape timeout of Prometheus."""
+_MAX_METRICS: Final = 64 * 1024**2
+"""Bytes of the app's metrics. Bounds memory."""
+_MAX_REDIRECTS: Final = 10
+"""As in the kubelet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What is asked of the app: `timeout` in seconds; headers as Kubernetes has them."""
+    """One probe of the app: `kind` is the Kubernetes action, `timeout` is in seconds."""
 
     kind: str
     port: int
@@ -47,18 +48,18 @@ class Probe:
 
 
 def read_probes(environment: Mapping[str, str]) -> Mapping[str, Probe]:
-    """Read what may be asked, by `<container>/<which>`; raises ConfigError."""
+    """Return the probes by `<container>/<probe>`. Raises ConfigError."""
     try:
-        stored = json.loads(environment.get(PROBES, "{}"))
-        return {path: _probe(kept) for path, kept in stored.items()}
+        probes = json.loads(environment.get(PROBES, "{}"))
+        return {path: _probe(stored) for path, stored in probes.items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ConfigError([Problem(PROBES, 0, 0, "", "not what `enforcer inject` writes")]) from None
 
 
-def _probe(kept: Mapping[str, Any]) -> Probe:
-    port, timeout = int(kept["port"]), float(kept.get("timeoutSeconds") or _TIMEOUT)
-    if "httpGet" in kept:
-        action = kept["httpGet"]
+def _probe(stored: Mapping[str, Any]) -> Probe:
+    port, timeout = int(stored["port"]), float(stored.get("timeoutSeconds") or _TIMEOUT)
+    if "httpGet" in stored:
+        action = stored["httpGet"]
         path = str(action.get("path") or "/")
         return Probe(
             "httpGet",
@@ -66,15 +67,15 @@ def _probe(kept: Mapping[str, Any]) -> Probe:
             timeout,
             path if path.startswith("/") else f"/{path}",
             str(action.get("scheme") or "HTTP").lower(),
-            tuple((str(one["name"]), str(one["value"])) for one in action.get("httpHeaders") or ()),
+            tuple((str(field["name"]), str(field["value"])) for field in action.get("httpHeaders") or ()),
         )
-    if "grpc" in kept:
-        return Probe("grpc", port, timeout, service=str(kept["grpc"].get("service") or ""))
-    return Probe("tcpSocket", port, timeout if kept["tcpSocket"] is not None else _TIMEOUT)
+    if "grpc" in stored:
+        return Probe("grpc", port, timeout, service=str(stored["grpc"].get("service") or ""))
+    return Probe("tcpSocket", port, timeout if stored["tcpSocket"] is not None else _TIMEOUT)
 
 
-async def holds(probe: Probe) -> bool:
-    """Ask the app as the kubelet does, and tell whether it is well."""
+async def succeeds(probe: Probe) -> bool:
+    """Probe the app as the kubelet does, and return whether the probe succeeds."""
     try:
         async with asyncio.timeout(probe.timeout):
             if probe.kind == "httpGet":
@@ -102,38 +103,42 @@ async def _http(probe: Probe) -> bool:
         }
     )
     try:
-        # The kubelet verifies no certificate either: the app is reached within the pod.
+        # Like the kubelet, this verifies no certificate: the connection stays within the pod.
         async with httpx.AsyncClient(verify=False, trust_env=False, timeout=probe.timeout) as client:  # noqa: S501
             url = httpx.URL(f"{probe.scheme}://{_HOST}:{probe.port}{probe.path}")
-            for _ in range(_MOST_REDIRECTS):
-                async with client.stream("GET", url, headers=headers) as answer:
-                    following = answer.next_request
-                    if following is None or following.url.host != url.host:
-                        # A redirect to elsewhere is not followed, and is taken to be well.
-                        return 200 <= answer.status_code < 400
-                    url = following.url
+            for _ in range(_MAX_REDIRECTS):
+                async with client.stream("GET", url, headers=headers) as response:
+                    redirected = response.next_request
+                    if redirected is None or redirected.url.host != url.host:
+                        # As in the kubelet, a redirect to another host is not followed and counts as success.
+                        return 200 <= response.status_code < 400
+                    url = redirected.url
     except (httpx.HTTPError, httpx.InvalidURL):
         return False
     return False
 
 
 def routes(environment: Mapping[str, str]) -> list[Route]:
-    """Make the routes of the admin side that ask the app; raises ConfigError."""
+    """Return the admin server's routes that relay to the app. Raises ConfigError."""
     probes = read_probes(environment)
     metrics = environment.get(APP_METRICS)
 
     async def probe(request: Request) -> Response:
-        wanted = probes.get(f"{request.path_params['container']}/{request.path_params['which']}")
-        if wanted is None:
+        target = probes.get(f"{request.path_params['container']}/{request.path_params['probe']}")
+        if target is None:
             return PlainTextResponse("no such probe\n", 404)
-        return PlainTextResponse("ok\n") if await holds(wanted) else PlainTextResponse("the app is not well\n", 503)
+        return (
+            PlainTextResponse("ok\n")
+            if await succeeds(target)
+            else PlainTextResponse("the app fails this probe\n", 503)
+        )
 
     async def app_metrics(request: Request) -> Response:
-        found = await _fetch(str(metrics), request.headers.get("accept", "*/*"))
-        return found or PlainTextResponse("the app's metrics cannot be fetched\n", 502)
+        response = await _fetch(str(metrics), request.headers.get("accept", "*/*"))
+        return response or PlainTextResponse("the app's metrics cannot be fetched\n", 502)
 
-    made = [Route("/probes/{container}/{which}", probe)] if probes else []
-    return [*made, Route("/app-metrics", app_metrics)] if metrics else made
+    relays = [Route("/probes/{container}/{probe}", probe)] if probes else []
+    return [*relays, Route("/app-metrics", app_metrics)] if metrics else relays
 
 
 async def _fetch(url: str, accept: str) -> Response | None:
@@ -144,13 +149,13 @@ async def _fetch(url: str, accept: str) -> Response | None:
         async with (
             asyncio.timeout(_METRICS_TIMEOUT),
             httpx.AsyncClient(verify=False, trust_env=False) as client,  # noqa: S501
-            client.stream("GET", url, headers={"Accept": accept}) as answer,
+            client.stream("GET", url, headers={"Accept": accept}) as response,
         ):
-            async for piece in answer.aiter_bytes():
-                body += piece
-                if len(body) > _MOST_BYTES:
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > _MAX_METRICS:
                     return None
-            kind = answer.headers.get("content-type", "text/plain")
-            return Response(bytes(body), answer.status_code, media_type=kind)
+            content_type = response.headers.get("content-type", "text/plain")
+            return Response(bytes(body), response.status_code, media_type=content_type)
     except (OSError, httpx.HTTPError, httpx.InvalidURL):
         return None

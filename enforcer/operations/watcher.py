@@ -1,7 +1,8 @@
-"""Notices that files have changed, by looking at them time and again: there is no file system where that does not work.
+"""Polls files for changes, because polling works on every file system (inotify does not).
 
-1. A look is at what a path leads to: elsewhere, where a link on the way was swapped, as in a ConfigMap's folder.
-2. A change is told when the files have come to rest, so that many at once are one, and what is being written is whole.
+1. A poll follows links: a file counts as changed if a link on its path is swapped, as in a mounted ConfigMap.
+2. A change is reported once the files are at rest, so that several changes at once are one, and no file is read half
+   written.
 """
 
 from __future__ import annotations
@@ -14,49 +15,49 @@ from typing import Final
 from enforcer.config.sources import Files, Signature, signature
 from enforcer.operations.worker import WorkerThread
 
-EVERY: Final = 1.0
-"""Seconds between two looks."""
+POLL_INTERVAL: Final = 1.0
+"""Seconds between two polls."""
 REST: Final = 0.2
-"""Seconds without another change after which the files are taken to be at rest."""
-_MOST_LOOKS: Final = 25
-"""Looks for the files to come to rest; those that find none are taken as they are."""
+"""Seconds without a further change after which the files are at rest."""
+_MAX_REST_POLLS: Final = 25
+"""Polls until the files are read even if they never come to rest."""
 
 
 class Watcher:
-    """Watches files, each of which is expected to be as it was when it was read; looks `every` so many seconds."""
+    """Watches files on a worker thread, and reports when they differ from `expected`. Times are in seconds."""
 
-    def __init__(self, background: WorkerThread, every: float = EVERY, rest: float = REST) -> None:
-        self._background = background
-        self._every = every
-        self._between = rest
+    def __init__(self, worker: WorkerThread, interval: float = POLL_INTERVAL, rest: float = REST) -> None:
+        self._worker = worker
+        self._interval = interval
+        self._rest_time = rest
         self._woken = asyncio.Event()
         self.expected: Mapping[Path, Signature] = {}
-        """As what each file is expected to be found."""
+        """The watched files, with their signatures when they were read."""
 
     def wake(self) -> None:
-        """Tell of a change, whether or not there was one."""
+        """Report a change now, even if there is none."""
         self._woken.set()
 
     async def change(self) -> None:
-        """Return when the files are others than expected, and at rest; or when woken."""
-        while not await self._wakes_within(self._every):
-            found = await self._look()
-            if found != self.expected:
-                await self._rest(found)
+        """Return once the files differ from `expected` and are at rest, or `wake` was called."""
+        while not await self._woken_within(self._interval):
+            signatures = await self._poll()
+            if signatures != self.expected:
+                await self._rest(signatures)
                 return
         self._woken.clear()
 
-    async def _rest(self, found: Files) -> None:
-        for _ in range(_MOST_LOOKS):
-            await asyncio.sleep(self._between)
-            before, found = found, await self._look()
-            if found == before:
+    async def _rest(self, signatures: Files) -> None:
+        for _ in range(_MAX_REST_POLLS):
+            await asyncio.sleep(self._rest_time)
+            previous, signatures = signatures, await self._poll()
+            if signatures == previous:
                 return
 
-    async def _look(self) -> Files:
-        return await self._background.run(look, self.expected)
+    async def _poll(self) -> Files:
+        return await self._worker.run(signatures_of, self.expected)
 
-    async def _wakes_within(self, seconds: float) -> bool:
+    async def _woken_within(self, seconds: float) -> bool:
         try:
             await asyncio.wait_for(self._woken.wait(), seconds)
         except TimeoutError:
@@ -64,6 +65,6 @@ class Watcher:
         return True
 
 
-def look(paths: Iterable[Path]) -> Files:
-    """Tell as what each path is found."""
+def signatures_of(paths: Iterable[Path]) -> Files:
+    """Return the current signature of each path."""
     return {path: signature(path) for path in paths}

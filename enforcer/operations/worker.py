@@ -1,4 +1,4 @@
-"""Work beside the event loop that does not keep it from its requests."""
+"""The worker thread: runs work that would block the event loop, with little effect on the loop's latency."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-_TURN: Final = 0.0005
-"""Seconds that the work may go on while the loop waits for the interpreter. Python's own 5 ms would be a stall at every
-turn of the loop; much less would be spent on changing over."""
+_SWITCH_INTERVAL: Final = 0.0005
+"""Seconds that the work may hold the interpreter while the loop waits. Python's default, 5 ms, would delay every turn
+of the loop; a much shorter interval would spend most of the time on switching."""
 
 
 class WorkerThread:
-    """One thread, that does one thing after the other."""
+    """One thread that runs one job at a time, in the order of the calls."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "background")
+        self._executor = ThreadPoolExecutor(1, "worker")
         self._closed = False
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Do it, and return what it returns."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _by_turns, work, *arguments)
+        """Run a function on the thread and return its result."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, _in_short_turns, work, *arguments)
 
-    def let_go(self, roots: list[object]) -> None:
-        """Free what is in a list, which the caller holds by nothing else, when there is time for it."""
+    def free_later(self, roots: list[object]) -> None:
+        """Free the objects in a list, to which nothing else may refer, when the thread has time for it."""
         if not self._closed:
-            self._thread.submit(_by_turns, free, roots)
+            self._executor.submit(_in_short_turns, free, roots)
 
     def close(self) -> None:
-        """Begin nothing more, and wait for nothing."""
+        """Start no further job. Does not wait for the running one."""
         self._closed = True
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _by_turns(work: Callable[..., T], *arguments: Any) -> T:
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN)
+def _in_short_turns(work: Callable[..., T], *arguments: Any) -> T:
+    previous = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     try:
         return work(*arguments)
     finally:
-        sys.setswitchinterval(usual)
+        sys.setswitchinterval(previous)
 
 
 def free(roots: list[object]) -> None:
-    """Let go of what is in a list, which the caller holds by nothing else, piece by piece.
+    """Free the objects in a list, to which nothing else may refer, one object at a time.
 
-    What is freed in one go, with all that is in it, holds the interpreter all the while: 10 ms for 10,000 rules.
+    Freeing a tree of objects in one step holds the interpreter for all of it: 10 ms for 10,000 rules.
     """
     while roots:
-        one = roots.pop()
-        # Nobody's but ours (and the call's): its parts are put aside before it goes, so that it goes alone.
-        if gc.is_tracked(one) and sys.getrefcount(one) == 2:
-            roots += gc.get_referents(one)
-        del one
+        node = roots.pop()
+        # Two references, ours and the call's: nothing else uses it. Take its children first, so that it is freed alone.
+        if gc.is_tracked(node) and sys.getrefcount(node) == 2:
+            roots += gc.get_referents(node)
+        del node

@@ -1,6 +1,6 @@
-"""The composition root: clocks, environment, sockets and signals; everything is built here, once.
+"""The composition root: everything is built here, once, and connected to clocks, environment, sockets and signals.
 
-`serve` is the process, and `reloading` keeps the configuration that it serves by. `assembly` makes one ready to judge
-requests by, with `sources` for who says what a token is worth, and with the `parts` that it shares with the one before;
-`listening` takes the addresses.
+Read `serve` first (the process: start, signals, stop), then `reloading` (the configuration in force and its successor)
+and `assembly` (from a configuration to a snapshot). `verifiers` and `sources` build the token verifiers, `resources`
+shares what a reload need not rebuild, `listening` opens the sockets.
 """

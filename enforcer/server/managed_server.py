@@ -1,4 +1,4 @@
-"""One side of a process, such as the admin side: a server among others, which one signal stops together."""
+"""A uvicorn server that shares its process with another server and leaves signals to the caller."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import uvicorn
 
 
 class ManagedServer(uvicorn.Server):
-    """A server that leaves the signals to who made it, and tells when it listens."""
+    """A server without signal handlers of its own; `listening` is set once it accepts connections."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen."""
+        """Start to listen."""
         await super().startup(sockets)
         self.listening.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take no signals."""
+        """Install no signal handlers."""
         yield

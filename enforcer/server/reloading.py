@@ -1,8 +1,8 @@
-"""The configuration in force, and how another takes its place while requests are served.
+"""The configuration in force, and its replacement while requests are served.
 
-1. Another one is read and checked whole, beside the loop; where it has a mistake, nothing changes.
-2. Requests that come are judged by it from one moment on; those that have begun end by the one they began with.
-3. One that nothing is judged by any more is taken apart: what it shared with none is closed.
+1. A new configuration is read and checked completely, on the worker thread. If it has an error, nothing changes.
+2. All requests from one moment on use the new configuration; requests that have begun finish with the old one.
+3. A configuration that no request uses any more is taken down: resources that no other one shares are closed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from enforcer.config.overrides import Override
 from enforcer.config.sources import Files, Signature
 from enforcer.errors import ConfigError
 from enforcer.operations import logs
-from enforcer.operations.watcher import Watcher, look
+from enforcer.operations.watcher import Watcher, signatures_of
 from enforcer.operations.worker import WorkerThread
 from enforcer.proxy.gateway import Gateway
 from enforcer.proxy.snapshot import Snapshot
@@ -39,13 +39,13 @@ from enforcer.wire.ticker import Ticker
 
 _log = logging.getLogger("enforcer")
 
-_MOST_TRIES: Final = 3
-"""How often files are read that change while they are read, lest half of the one and half of the other is taken."""
+_MAX_READS: Final = 3
+"""Reads of files that change while they are read, so that no mix of old and new files is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a configuration comes from."""
+    """The sources of a configuration: file, environment and `--set` overrides."""
 
     path: Path
     environment: Mapping[str, str]
@@ -54,23 +54,23 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Generation:
-    """A configuration, made ready; `reporting` is how many of its rules only report."""
+    """A loaded configuration with everything built from it; `report_rules` is the number of rules in mode report."""
 
     loaded: Loaded
     snapshot: Snapshot
     memory: Memory
     scope: ResourceScope
     tls: ssl.SSLContext | None
-    reporting: int
+    report_rules: int
 
     @property
     def config(self) -> Config:
-        """Its settings."""
+        """The settings."""
         return self.loaded.config
 
 
 class Reloader:
-    """Keeps in force what the files say. `current` is what is in force now."""
+    """Keeps the configuration in step with its files. `current` is the one in force."""
 
     def __init__(
         self, origin: Origin, loaded: Loaded, telemetry: Telemetry, ticker: Ticker, loop: asyncio.AbstractEventLoop
@@ -80,83 +80,83 @@ class Reloader:
         self._ticker = ticker
         self._loop = loop
         self.resources = SharedResources()
-        self._background = WorkerThread()
-        self._watcher = Watcher(self._background)
+        self._worker = WorkerThread()
+        self._watcher = Watcher(self._worker)
         self._reading = False
-        self._ended: list[tuple[ResourceScope, list[object]]] = []
-        self._unneeded: list[object] = []
+        self._retired: list[tuple[ResourceScope, list[object]]] = []
+        self._garbage: list[object] = []
         self._bound = _addresses(loaded.config)
         self._watcher.expected = loaded.files
-        self.current = self._make(loaded)
+        self.current = self._build(loaded)
         telemetry.loaded(loaded.hash)
         telemetry.cache_entries = lambda: len(self.current.memory)
         telemetry.cache_evictions = lambda: self.current.memory.evictions
         telemetry.proofs = lambda: len(self.current.snapshot.proofs.memory.used)
 
     def wake(self) -> None:
-        """Read the files again, whether or not they have changed."""
-        _log.info("asked to read the configuration again")
+        """Read the files again, even if they have not changed."""
+        _log.info("SIGHUP: reading the configuration again")
         self._watcher.wake()
 
     async def run(self, gateway: Gateway) -> None:
-        """Put in force what the files say, whenever that changes."""
+        """Reload whenever the files change; ends only by cancellation."""
         while True:
             try:
                 await self._watcher.change()
                 await self.reload(gateway)
-            except Exception:  # noqa: BLE001 - whatever it is, the next change may be read
+            except Exception:  # noqa: BLE001 - the next change may be readable
                 _log.exception("internal error")
                 self._telemetry.reload_failed()
 
     async def reload(self, gateway: Gateway) -> None:
-        """Put in force what the files say now, or tell what is wrong with them."""
+        """Read the files and put them in force, or log their errors."""
         started = perf_counter()
         self._reading = True
-        # The collector would walk what is being made, again and again, and the loop would have to wait for it.
-        gc.collect(1)  # what has just become garbage must not be frozen with it
+        # Without this, the collector would walk the growing configuration repeatedly while the loop waits.
+        gc.collect(1)  # so that recent garbage is not frozen below
         gc.disable()
         try:
-            made, self._watcher.expected = await self._background.run(self._read)
-            if isinstance(made, Generation):
-                await self._put_in_force(made, gateway)
-                gc.freeze()  # lest the collector looks at all that was made, now and ever after
-                _log.info("configuration %s is in force, after %.2f s", made.loaded.hash, perf_counter() - started)
+            result, self._watcher.expected = await self._worker.run(self._read)
+            if isinstance(result, Generation):
+                await self._put_in_force(result, gateway)
+                gc.freeze()  # excludes the configuration from every later collection
+                _log.info("configuration %s is in force, after %.2f s", result.loaded.hash, perf_counter() - started)
                 self.announce()
             else:
-                await self._background.run(_tell, made)  # there may be thousands
+                await self._worker.run(_log_errors, result)  # there may be thousands
                 self._telemetry.reload_failed()
         finally:
             gc.enable()
             self._reading = False
-            self._let_go()
+            self._release()
 
     def close(self) -> None:
-        """Begin nothing more."""
-        self._background.close()
+        """Start no further reload."""
+        self._worker.close()
 
     def _read(self) -> tuple[Generation | Exception, Mapping[Path, Signature]]:
-        """Read the files; returns what came of it, and as what they were found. Runs beside the loop."""
-        watched = look(self._watcher.expected)
-        for _ in range(_MOST_TRIES):
+        """Return the new configuration or its error, and the files to watch. Runs on the worker thread."""
+        watched = signatures_of(self._watcher.expected)
+        for _ in range(_MAX_READS):
             files: Files = {}
-            made = self._try(files)
-            if look(files) == files:
+            result = self._try(files)
+            if signatures_of(files) == files:
                 break
-        return made, files if isinstance(made, Generation) else {**watched, **files}
+        return result, files if isinstance(result, Generation) else {**watched, **files}
 
     def _try(self, files: Files) -> Generation | Exception:
         origin = self._origin
         try:
             loaded, document = load_with_places(origin.path, origin.environment, origin.overrides, files)
-            self._unneeded.append(document)
-            return self._make(loaded)
+            self._garbage.append(document)
+            return self._build(loaded)
         except ConfigError as error:
-            self._unneeded.append(error.__traceback__)
+            self._garbage.append(error.__traceback__)
             return error.with_traceback(None)
-        except Exception as error:  # noqa: BLE001 - whatever it is, what is in force goes on
+        except Exception as error:  # noqa: BLE001 - any failure leaves the current configuration in force
             return error
 
-    def _make(self, loaded: Loaded) -> Generation:
+    def _build(self, loaded: Loaded) -> Generation:
         config = loaded.config
         scope = self.resources.scope()
         self._telemetry.begin()
@@ -165,70 +165,72 @@ class Reloader:
             settings = config.listener.tls
             tls = None if settings is None else scope.take("listener", settings, make=lambda: settings.context)
         except BaseException:
-            self._over(scope, [])
+            self._retire_soon(scope, [])
             raise
-        reporting = sum(rule.mode == "report" for rule in effective_rules(config))
-        # The snapshot goes when the last request that is judged by it has ended, and all else goes with it.
+        report_rules = sum(rule.mode == "report" for rule in effective_rules(config))
+        # The last request that uses the snapshot holds the last reference to its lifetime token.
         large: list[object] = [snapshot.matcher, snapshot.located, loaded]
-        weakref.finalize(snapshot.life, self._over, scope, large).atexit = False
-        return Generation(loaded, snapshot, memory, scope, tls, reporting)
+        weakref.finalize(snapshot.life, self._retire_soon, scope, large).atexit = False
+        return Generation(loaded, snapshot, memory, scope, tls, report_rules)
 
-    async def _put_in_force(self, made: Generation, gateway: Gateway) -> None:
-        before, self.current = self.current, made
-        made.memory.succeed(before.memory)
-        gateway.tls = made.tls
-        await gateway.swap(made.snapshot)
-        self._telemetry.reloaded(made.loaded.hash)
-        if made.config.log != before.config.log:
-            logs.configure(made.config.log.level, made.config.log.format)
-        raise_descriptor_limit(made.config)
+    async def _put_in_force(self, successor: Generation, gateway: Gateway) -> None:
+        previous, self.current = self.current, successor
+        successor.memory.succeed(previous.memory)
+        gateway.tls = successor.tls
+        await gateway.swap(successor.snapshot)
+        self._telemetry.reloaded(successor.loaded.hash)
+        if successor.config.log != previous.config.log:
+            logs.configure(successor.config.log.level, successor.config.log.format)
+        raise_descriptor_limit(successor.config)
 
     def announce(self) -> None:
-        """Log what is worth knowing of what is in force."""
+        """Log warnings about the configuration in force: report mode, and settings that need a restart."""
         config = self.current.config
-        if self.current.reporting:
+        if self.current.report_rules:
             _log.warning(
-                "mode: report: what %d of %d rules would refuse is forwarded", self.current.reporting, len(config.rules)
+                "mode report: %d of %d rules forward requests that they would deny",
+                self.current.report_rules,
+                len(config.rules),
             )
         if config.mode == "report":
-            _log.warning("mode: report: what no rule is for is forwarded")
-        for setting, wanted in _addresses(config).items():
+            _log.warning("mode report: requests that match no rule are forwarded")
+        for setting, address in _addresses(config).items():
             bound = self._bound[setting]
-            if wanted != bound:
-                _log.warning("%s: %s is used from the next start on; until then it is %s", setting, wanted, bound)
+            if address != bound:
+                _log.warning("%s: %s takes effect after a restart; until then it is %s", setting, address, bound)
 
-    def _over(self, scope: ResourceScope, large: list[object]) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and the process is about to
-            self._loop.call_soon_threadsafe(self._end, scope, large)
+    def _retire_soon(self, scope: ResourceScope, large: list[object]) -> None:
+        with suppress(RuntimeError):  # the loop is closed, because the process is about to end
+            self._loop.call_soon_threadsafe(self._retire, scope, large)
 
-    def _end(self, scope: ResourceScope, large: list[object]) -> None:
-        self._ended.append((scope, large))
+    def _retire(self, scope: ResourceScope, large: list[object]) -> None:
+        self._retired.append((scope, large))
         if not self._reading:
-            self._let_go()
+            self._release()
 
-    def _let_go(self) -> None:
-        # Not while another one is made, which may just be taking what would be closed.
-        ended, self._ended = self._ended, []
-        unneeded, self._unneeded = self._unneeded, []
-        for scope, large in ended:
+    def _release(self) -> None:
+        """Release retired configurations. Not called during a reload, which may be about to reuse their resources."""
+        retired, self._retired = self._retired, []
+        garbage, self._garbage = self._garbage, []
+        for scope, large in retired:
             scope.end()
-            unneeded += large
+            garbage += large
             large.clear()
-        if unneeded:
-            self._background.let_go(unneeded)
+        if garbage:
+            self._worker.free_later(garbage)
 
 
 def _addresses(config: Config) -> dict[str, str]:
-    """Return the settings that count at a start alone."""
+    """Return the settings that take effect only at a start."""
     return {"listener.address": config.listener.address, "admin.address": config.admin.address}
 
 
-def _tell(why: Exception) -> None:
-    """Log why a configuration is not used, each of its mistakes on a line of its own."""
-    if not isinstance(why, ConfigError):
-        _log.error("internal error; the configuration is not used, and the one before stays in force", exc_info=why)
+def _log_errors(error: Exception) -> None:
+    """Log why a reload failed, each error of the configuration on a line of its own."""
+    if not isinstance(error, ConfigError):
+        _log.error("internal error; the new configuration is not used, the previous one stays in force", exc_info=error)
         return
-    count = len(why.problems)
-    _log.error("the configuration is not used, and the one before stays in force; mistakes: %d", count)
-    for problem in why.problems:
+    count = len(error.problems)
+    _log.error("the new configuration is not used, the previous one stays in force; errors: %d", count)
+    for problem in error.problems:
         _log.error("%s", problem)

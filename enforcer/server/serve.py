@@ -1,4 +1,4 @@
-"""The process: what is built once, what is served, and how it stops."""
+"""The process: what it builds, what it serves, and how it stops."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,37 +36,68 @@ _log = logging.getLogger("enforcer")
 
 
 def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override] = ()) -> None:
-    """Serve until SIGTERM or SIGINT, of which a second one ends all at once; SIGUSR1 begins what SIGTERM does.
+    """Serve until SIGTERM or SIGINT. A second one stops at once.
 
-    A native sidecar gets SIGTERM only when the app has ended: SIGUSR1 tells it before that no requests are to come.
-
-    Raises ConfigError and AddressError before anything is served.
+    SIGUSR1 starts the same shutdown without ending the process: a native sidecar gets SIGTERM only after the app has
+    ended, and must stop taking requests before that. Raises ConfigError and AddressError before anything is served.
     """
     loaded = load(path, environment, overrides)
     logs.configure(loaded.config.log.level, loaded.config.log.format)
     raise_descriptor_limit(loaded.config)
-    gateway_sockets = bind(loaded.config.listener.address, f"listener.address in {path}")
+    proxy_sockets = bind(loaded.config.listener.address, f"listener.address in {path}")
     admin_sockets = bind(loaded.config.admin.address, f"admin.address in {path}")
-    asking = routes(environment)
-    serving = _serve(Origin(path, environment, overrides), loaded, gateway_sockets, admin_sockets, asking)
-    del loaded  # else it would be there as long as the process, whatever takes its place
+    origin = Origin(path, environment, overrides)
+    serving = _serve(origin, loaded, proxy_sockets, admin_sockets, routes(environment))
+    del loaded  # otherwise this frame would keep the first configuration in memory after reloads
     uvloop.run(serving)
 
 
 async def _serve(
     origin: Origin,
     loaded: Loaded,
-    gateway_sockets: list[socket.socket],
+    proxy_sockets: list[socket.socket],
     admin_sockets: list[socket.socket],
-    asking: list[Route],
+    probe_routes: list[Route],
 ) -> None:
-    telemetry = Telemetry(version("token-enforcer"))
     loop = asyncio.get_running_loop()
-    ticker = Ticker(loop)
+    telemetry, ticker = Telemetry(version("token-enforcer")), Ticker(loop)
     reloader = Reloader(origin, loaded, telemetry, ticker, loop)
-    del loaded
+    del loaded  # as in `run`
     gateway = Gateway(reloader.current.snapshot, telemetry, ticker, reloader.current.tls)
-    front = ManagedServer(
+    proxy_server = _proxy_server(gateway)
+    admin_server = _admin_server(telemetry, reloader, gateway, probe_routes)
+    shutdown = _Shutdown(telemetry, reloader, gateway, proxy_server, admin_server)
+    _handle_signals(loop, shutdown, reloader)
+    decision_log = DecisionLogWriter(gateway.decisions.backlog, sys.stderr)
+    ticker.add(decision_log.tick)
+
+    admin_task = asyncio.create_task(admin_server.serve(admin_sockets), name="admin")
+    # Everything built so far lives as long as the process: exclude it from garbage collection.
+    gc.collect()
+    gc.freeze()
+    proxy_task = asyncio.create_task(proxy_server.serve(proxy_sockets), name="gateway")
+    await proxy_server.listening.wait()
+    telemetry.ready = not telemetry.draining
+    urls = ",".join(upstream.url for upstream in upstreams(reloader.current.config).values())
+    _log.info("serving %s on %s, admin on %s", urls, name_of(proxy_sockets), name_of(admin_sockets))
+    reloader.announce()
+    reload_task = asyncio.create_task(reloader.run(gateway), name="reload")
+
+    await proxy_task
+    await shutdown.requested.wait()
+    reload_task.cancel()
+    await asyncio.wait({reload_task})
+    reloader.close()
+    gateway.abort()
+    admin_server.should_exit = True
+    await admin_task
+    ticker.stop()
+    decision_log.close()
+    _log.info("stopped")
+
+
+def _proxy_server(gateway: Gateway) -> ManagedServer:
+    return ManagedServer(
         uvicorn.Config(
             _no_application,
             http=gateway.protocol,  # type: ignore[arg-type] # a factory serves as well as the class
@@ -73,74 +105,65 @@ async def _serve(
             log_config=None,
         )
     )
-    back = ManagedServer(
-        uvicorn.Config(
-            admin(
-                telemetry,
-                # A reload replaces `current`, so it is looked up for each request.
-                purge_cache=lambda name, value: reloader.current.memory.purge(name, value),  # noqa: PLW0108
-                find_denials=gateway.decisions.find,
-                credential=lambda: reloader.current.config.admin.credential,
-                extra_routes=asking,
-            ),
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=1,
-        )
-    )
-
-    journal = DecisionLogWriter(gateway.decisions.backlog, sys.stderr)
-    ticker.add(journal.look)
-
-    told = asyncio.Event()  # to end, once it has drained
-
-    def drain(*, at_once: bool = False) -> None:
-        times = reloader.current.config.timeouts
-        delay = 0.0 if at_once else times.shutdown_delay
-        if not telemetry.draining:
-            _log.info("stopping: serving on for %g s, then running requests end within %g s", delay, times.drain)
-            telemetry.ready = False
-            telemetry.draining = True
-            gateway.drain()
-            front.config.timeout_graceful_shutdown = math.ceil(times.drain)
-        loop.call_later(delay, setattr, front, "should_exit", True)
-
-    def stop(*, at_once: bool) -> None:
-        if told.is_set():
-            _log.info("stopping at once")
-            front.should_exit = front.force_exit = back.force_exit = True
-            return
-        told.set()
-        drain(at_once=at_once)
-
-    loop.add_signal_handler(signal.SIGUSR1, drain)
-    loop.add_signal_handler(signal.SIGTERM, lambda: stop(at_once=False))
-    loop.add_signal_handler(signal.SIGINT, lambda: stop(at_once=True))
-    loop.add_signal_handler(signal.SIGHUP, reloader.wake)
-    behind = asyncio.create_task(back.serve(admin_sockets), name="admin")
-    # What was built lives as long as the process: the collector need not look at it again.
-    gc.collect()
-    gc.freeze()
-    running = asyncio.create_task(front.serve(gateway_sockets), name="gateway")
-    await front.listening.wait()
-    telemetry.ready = not telemetry.draining
-    urls = ",".join(app.url for app in upstreams(reloader.current.config).values())
-    _log.info("serving %s on %s, admin on %s", urls, name_of(gateway_sockets), name_of(admin_sockets))
-    reloader.announce()
-    reloading = asyncio.create_task(reloader.run(gateway), name="reload")
-    await running
-    await told.wait()
-    reloading.cancel()
-    await asyncio.wait({reloading})
-    reloader.close()
-    gateway.abort()
-    back.should_exit = True
-    await behind
-    ticker.stop()
-    journal.close()
-    _log.info("stopped")
 
 
 async def _no_application(scope: object, receive: object, send: object) -> None:
-    """Stand for the application that uvicorn wants to have; the protocol class answers all."""
+    """Stand in for the ASGI application that uvicorn requires; the protocol class handles every request."""
+
+
+def _admin_server(
+    telemetry: Telemetry, reloader: Reloader, gateway: Gateway, probe_routes: Sequence[Route]
+) -> ManagedServer:
+    application = admin(
+        telemetry,
+        # A reload replaces `current`, so it is looked up for each request.
+        purge_cache=lambda name, value: reloader.current.memory.purge(name, value),  # noqa: PLW0108
+        find_denials=gateway.decisions.find,
+        credential=lambda: reloader.current.config.admin.credential,
+        extra_routes=probe_routes,
+    )
+    return ManagedServer(
+        uvicorn.Config(application, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    )
+
+
+def _handle_signals(loop: asyncio.AbstractEventLoop, shutdown: _Shutdown, reloader: Reloader) -> None:
+    loop.add_signal_handler(signal.SIGUSR1, shutdown.drain)
+    loop.add_signal_handler(signal.SIGTERM, lambda: shutdown.stop(at_once=False))
+    loop.add_signal_handler(signal.SIGINT, lambda: shutdown.stop(at_once=True))
+    loop.add_signal_handler(signal.SIGHUP, reloader.wake)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shutdown:
+    """Drains and stops the servers. `requested` is set by the first signal that ends the process."""
+
+    telemetry: Telemetry
+    reloader: Reloader
+    gateway: Gateway
+    proxy_server: ManagedServer
+    admin_server: ManagedServer
+    requested: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def drain(self, *, at_once: bool = False) -> None:
+        """Report not ready, serve on for `shutdown_delay`, then let running requests end."""
+        timeouts = self.reloader.current.config.timeouts
+        delay = 0.0 if at_once else timeouts.shutdown_delay
+        if not self.telemetry.draining:
+            _log.info(
+                "stopping: new requests are served for %g s, running ones may take %g s more", delay, timeouts.drain
+            )
+            self.telemetry.ready = False
+            self.telemetry.draining = True
+            self.gateway.drain()
+            self.proxy_server.config.timeout_graceful_shutdown = math.ceil(timeouts.drain)
+        asyncio.get_running_loop().call_later(delay, setattr, self.proxy_server, "should_exit", True)
+
+    def stop(self, *, at_once: bool) -> None:
+        """Drain and end the process. A second call ends it at once."""
+        if self.requested.is_set():
+            _log.info("stopping at once")
+            self.proxy_server.should_exit = self.proxy_server.force_exit = self.admin_server.force_exit = True
+            return
+        self.requested.set()
+        self.drain(at_once=at_once)

@@ -174,5 +174,5 @@ def test_a_taken_address_is_one_clear_line(tmp_path: Path) -> None:
         ended = run(config)
     assert ended.returncode == 1
     assert (
-        ended.stderr == f"cannot listen on {address}: it is taken; choose another with listener.address in {config}\n"
+        ended.stderr == f"cannot listen on {address}: it is in use; choose another with listener.address in {config}\n"
     )

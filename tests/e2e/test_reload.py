@@ -181,7 +181,7 @@ def test_a_broken_file_changes_nothing_and_a_mended_one_does(stack: Stack) -> No
     assert stack.metric("config_last_reload_successful") == 0
     assert stack.status() == 200
     found = stack.log()
-    assert found[0] == "the configuration is not used, and the one before stays in force; mistakes: 4"
+    assert found[0] == "the new configuration is not used, the previous one stays in force; errors: 4"
     assert [line.split(":")[:2] for line in found[1:]] == [["config.yaml", line] for line in ("1", "1", "2", "4")]
     stack.reload(stack.text(NOBODY))
     assert stack.metric("config_last_reload_successful") == 1
@@ -251,7 +251,7 @@ def test_a_stop_in_the_middle_of_a_reload_is_a_stop(stack: Stack) -> None:
     rules = [{"name": f"rule {number}", "path": f"/{number}", "scopes": ["read"]} for number in range(2000)]
     with enforcer(stack.text(rules, secret=f"{stack.folder}/secret", admin={})) as process:
         process.process.send_signal(signal.SIGHUP)
-        assert eventually(lambda: "asked to read" in process.log())
+        assert eventually(lambda: "reading the configuration again" in process.log())
         assert process.stop() == 0
         assert not re.findall("ERROR|Traceback", process.log())
 
@@ -260,7 +260,7 @@ def test_what_counts_from_the_next_start_on_is_told(stack: Stack) -> None:
     """The address stays, and all else is in force."""
     stack.reload(stack.text(NOBODY, listener={"address": "127.0.0.1:1"}))
     assert stack.status() == 403
-    assert stack.log() == ["listener.address: 127.0.0.1:1 is used from the next start on; until then it is 127.0.0.1:0"]
+    assert stack.log() == ["listener.address: 127.0.0.1:1 takes effect after a restart; until then it is 127.0.0.1:0"]
 
 
 def test_a_request_that_runs_ends_at_the_app_that_it_began_with(stack: Stack) -> None:

@@ -175,8 +175,8 @@ def test_an_authorization_server_that_is_down_locks_nobody_out() -> None:
             assert counts["_none", "would_deny", "no_rule"] == 4
             assert sum(count for label, count in counts.items() if label[:2] == ("shut", "error")) == 4
             proxy.stop()
-            assert "mode: report: what 4 of 5 rules would refuse is forwarded" in proxy.log()
-            assert "mode: report: what no rule is for is forwarded" in proxy.log()
+            assert "mode report: 4 of 5 rules forward requests that they would deny" in proxy.log()
+            assert "mode report: requests that match no rule are forwarded" in proxy.log()
 
 
 def test_a_token_for_another_app_names_nobody_where_no_rule_is() -> None:

@@ -1,3 +1,5 @@
+"""The admin server's application."""
+
 import asyncio
 
 import httpx
@@ -26,7 +28,7 @@ DENIED = Decided(
 
 
 class Memory:
-    """Remembers what it was told to forget."""
+    """A token cache that records the purges."""
 
     def __init__(self) -> None:
         self.purged: list[tuple[str, str]] = []
@@ -55,24 +57,24 @@ def call(
 @pytest.mark.parametrize(
     ("ready", "draining", "status"), [(False, False, 503), (True, False, 200), (False, True, 503), (True, True, 503)]
 )
-def test_ready_is_served_and_not_draining(ready: bool, draining: bool, status: int) -> None:
-    """Alive is something else: it is 200 throughout."""
+def test_readyz_is_200_only_while_serving_and_not_draining(ready: bool, draining: bool, status: int) -> None:
+    """`/livez` is 200 in every state."""
     telemetry = Telemetry("1")
     telemetry.ready, telemetry.draining = ready, draining
     assert call("GET", "/readyz", telemetry, Memory(), None).status_code == status
     assert call("GET", "/livez", telemetry, Memory(), None).status_code == 200
 
 
-def test_metrics_are_prometheus_text() -> None:
-    """With the content type that a scraper negotiates by."""
-    answer = call("GET", "/metrics", Telemetry("1"), Memory(), None)
-    assert answer.headers["content-type"].startswith("text/plain; version=")
-    assert 'enforcer_build_info{version="1"} 1.0' in answer.text
+def test_metrics_are_in_prometheus_text_format() -> None:
+    """With the content type that names the format's version."""
+    response = call("GET", "/metrics", Telemetry("1"), Memory(), None)
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    assert 'enforcer_build_info{version="1"} 1.0' in response.text
 
 
 PURGE = {"subject": "joe"}
 
-who_asks = pytest.mark.parametrize(
+credentials = pytest.mark.parametrize(
     ("credential", "sent", "status"),
     [
         pytest.param(None, "Bearer anything", 403, id="none configured"),
@@ -85,16 +87,16 @@ who_asks = pytest.mark.parametrize(
 )
 
 
-@who_asks
-def test_only_the_credential_purges(credential: Secret | None, sent: str, status: int) -> None:
-    """And nothing is forgotten for anybody else; the credential is in no answer."""
+@credentials
+def test_a_purge_needs_the_credential(credential: Secret | None, sent: str, status: int) -> None:
+    """Without it nothing is removed; no response contains the credential."""
     memory = Memory()
-    answer = call(
+    response = call(
         "POST", "/cache/purge", Telemetry("1"), memory, credential, headers={"authorization": sent.strip()}, json=PURGE
     )
-    assert answer.status_code == status
+    assert response.status_code == status
     assert memory.purged == ([("subject", "joe")] if status == 200 else [])
-    assert "s3cret" not in answer.text
+    assert "s3cret" not in response.text
 
 
 @pytest.mark.parametrize(
@@ -112,31 +114,31 @@ def test_only_the_credential_purges(credential: Secret | None, sent: str, status
         (b'{"token": "' + b"x" * 20_000 + b'"}', 400),
     ],
 )
-def test_a_purge_names_one_thing(body: bytes, status: int) -> None:
-    """Anything else is told what was expected."""
+def test_a_purge_has_exactly_one_member(body: bytes, status: int) -> None:
+    """Any other body is 400, with a message that says what was expected."""
     memory = Memory()
     headers = {"authorization": "Bearer s"}
-    answer = call("POST", "/cache/purge", Telemetry("1"), memory, Secret("s"), headers=headers, content=body)
-    assert answer.status_code == status
+    response = call("POST", "/cache/purge", Telemetry("1"), memory, Secret("s"), headers=headers, content=body)
+    assert response.status_code == status
     assert len(memory.purged) == (status == 200)
-    assert answer.json() == {"purged": 2} if status == 200 else "expected" in answer.json()["detail"]
+    assert response.json() == {"purged": 2} if status == 200 else "expected" in response.json()["detail"]
 
 
-@who_asks
-def test_only_the_credential_is_told_of_denials(credential: Secret | None, sent: str, status: int) -> None:
-    """Whoever else asks learns nothing of who was refused what."""
+@credentials
+def test_denials_need_the_credential(credential: Secret | None, sent: str, status: int) -> None:
+    """Without it a response says nothing about denied requests."""
     headers = {"authorization": sent.strip()}
-    answer = call("GET", "/decisions/7f/8", Telemetry("1"), Memory(), credential, headers=headers)
-    assert answer.status_code == status
-    assert ("read a" in answer.text) == (status == 200)
-    assert "s3cret" not in answer.text
+    response = call("GET", "/decisions/7f/8", Telemetry("1"), Memory(), credential, headers=headers)
+    assert response.status_code == status
+    assert ("read a" in response.text) == (status == 200)
+    assert "s3cret" not in response.text
 
 
-def test_a_denial_is_told_of_by_its_request_id() -> None:
-    """All of that id, since clients choose them; the members are those of `Hindsight`."""
+def test_denials_are_found_by_request_id() -> None:
+    """All denials with this id, because clients choose ids and may repeat them."""
     headers = {"authorization": "Bearer s"}
-    answer = call("GET", "/decisions/7f%2F8", Telemetry("1"), Memory(), Secret("s"), headers=headers)
-    first, second = answer.json()["decisions"]
+    response = call("GET", "/decisions/7f%2F8", Telemetry("1"), Memory(), Secret("s"), headers=headers)
+    first, second = response.json()["decisions"]
     conditions = first.pop("conditions")
     assert first == {
         "time": "2023-11-14T22:13:20.250+00:00",
@@ -155,8 +157,8 @@ def test_a_denial_is_told_of_by_its_request_id() -> None:
 
 
 @pytest.mark.parametrize("request_id", ["other", "7f", "%C3%A9", "%FF", ""])
-def test_an_id_that_nobody_remembers_is_404(request_id: str) -> None:
-    """It was allowed, or it is too long ago, or there was none."""
+def test_an_unknown_request_id_is_404(request_id: str) -> None:
+    """The request was allowed, is too long ago, or never existed."""
     headers = {"authorization": "Bearer s"}
-    answer = call("GET", f"/decisions/{request_id}", Telemetry("1"), Memory(), Secret("s"), headers=headers)
-    assert (answer.status_code, "detail" in answer.json()) == (404, True)
+    response = call("GET", f"/decisions/{request_id}", Telemetry("1"), Memory(), Secret("s"), headers=headers)
+    assert (response.status_code, "detail" in response.json()) == (404, True)

@@ -1,4 +1,4 @@
-"""The decision log on its way to whoever reads it."""
+"""Writing the decision log."""
 
 import io
 import os
@@ -25,11 +25,11 @@ def paths(text: str) -> list[str]:
     return [record.path for record in records if record is not None]
 
 
-def test_decisions_are_written_in_their_order_a_line_each() -> None:
-    """All of them, more than are written with one call, with their time."""
+def test_decisions_are_written_in_order_one_per_line() -> None:
+    """All of them, also more than one batch, each with its time."""
     stream, backlog = io.StringIO(), decisions(1200)
     writer = DecisionLogWriter(backlog, stream)
-    writer.look(0.0)
+    writer.tick(0.0)
     assert eventually(lambda: not backlog)
     backlog.extend(decisions(3))
     writer.close()
@@ -37,40 +37,40 @@ def test_decisions_are_written_in_their_order_a_line_each() -> None:
     assert '"time": "2023-11-14T22:13:20.000+00:00"' in stream.getvalue()
 
 
-def test_nothing_begins_without_a_decision() -> None:
-    """No thread, and nothing written."""
+def test_without_a_decision_no_thread_is_started() -> None:
+    """And nothing is written."""
     stream = io.StringIO()
     threads = threading.active_count()
     writer = DecisionLogWriter(deque(), stream)
-    writer.look(0.0)
+    writer.tick(0.0)
     assert threading.active_count() == threads
     writer.close()
     assert stream.getvalue() == ""
 
 
-def test_who_reads_slowly_holds_nobody_up() -> None:
-    """Not the one who looks, and the end no longer than it takes."""
+def test_a_slow_reader_blocks_neither_tick_nor_close() -> None:
+    """`close` waits for its timeout at most."""
     reading, writing = os.pipe()
     with open(reading) as slow, open(writing, "w") as stream:
         backlog = decisions(2000)
         writer = DecisionLogWriter(backlog, stream)
-        writer.look(0.0)
+        writer.tick(0.0)
         assert eventually(lambda: len(backlog) < 2000)
         backlog.extend(decisions(1))
-        writer.look(0.0)
+        writer.tick(0.0)
         writer.close()
         assert backlog
-        found: list[str] = []
-        reader = threading.Thread(target=lambda: found.extend(slow.readline() for _ in range(2001)))
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda: lines.extend(slow.readline() for _ in range(2001)))
         reader.start()
         reader.join(10)
-        assert paths("".join(found)) == [f"/{number}" for number in (*range(2000), 0)]
+        assert paths("".join(lines)) == [f"/{number}" for number in (*range(2000), 0)]
         assert eventually(lambda: not any(thread.name == "decision log" for thread in threading.enumerate()))
 
 
 @pytest.mark.parametrize("broken", ["closed", "nobody reads"])
-def test_a_stream_that_takes_nothing_more_is_no_error(broken: str) -> None:
-    """There is nowhere to say so."""
+def test_a_broken_stream_is_ignored(broken: str) -> None:
+    """There is nowhere to report it."""
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "w") as stream:

@@ -1,4 +1,4 @@
-"""The health of a gRPC server, as its bytes say it."""
+"""gRPC health checking against recorded server bytes."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ def message(body: bytes) -> bytes:
     return len(payload).to_bytes(3, "big") + b"\0\0\0\0\0\x01" + payload
 
 
-def told(answer: bytes, service: str = "") -> tuple[bool, bytes]:
-    """Return what is made of an answer, and what the server was sent."""
+def check(answer: bytes, service: str = "") -> tuple[bool, bytes]:
+    """Return the result of a check against a server that sends `answer`, and the bytes that the server received."""
     sent = b""
 
     async def run() -> bool:
-        over = asyncio.Event()
+        closed = asyncio.Event()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             nonlocal sent
             writer.write(answer)
-            with suppress(ConnectionError):  # it has heard enough
-                while piece := await reader.read(65536):
-                    sent += piece
+            with suppress(ConnectionError):  # the client closes early
+                while chunk := await reader.read(65536):
+                    sent += chunk
             writer.close()
-            over.set()
+            closed.set()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         async with server:
-            found = await is_serving("127.0.0.1", server.sockets[0].getsockname()[1], service)
-            await over.wait()
-            return found
+            serving = await is_serving("127.0.0.1", server.sockets[0].getsockname()[1], service)
+            await closed.wait()
+            return serving
 
     return asyncio.run(run()), sent
 
@@ -56,13 +56,13 @@ def told(answer: bytes, service: str = "") -> tuple[bool, bytes]:
         pytest.param(b"\xff\xff\xff\0\0\0\0\0\x01", False, id="a frame too large"),
     ],
 )
-def test_it_serves_where_the_message_says_so(answer: bytes, serving: bool) -> None:
-    """gRPC health checking: SERVING alone is well."""
-    assert told(answer)[0] is serving
+def test_only_the_status_serving_is_healthy(answer: bytes, serving: bool) -> None:
+    """Any other status, an error, or no response within a few frames is unhealthy."""
+    assert check(answer)[0] is serving
 
 
-def test_the_service_is_named() -> None:
-    """The whole server is asked about where there is none."""
+def test_the_request_names_the_service() -> None:
+    """Without a service, the request is about the whole server."""
     answer = SETTINGS + message(b"\x08\x01")
-    assert b"\0\0\x10\0\x01\0\0\0\x01\0\0\0\0\x0b\x0a\x09countries" in told(answer, "countries")[1]
-    assert b"\0\0\x05\0\x01\0\0\0\x01\0\0\0\0\0" in told(answer)[1]
+    assert b"\0\0\x10\0\x01\0\0\0\x01\0\0\0\0\x0b\x0a\x09countries" in check(answer, "countries")[1]
+    assert b"\0\0\x05\0\x01\0\0\0\x01\0\0\0\0\0" in check(answer)[1]

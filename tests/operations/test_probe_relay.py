@@ -1,4 +1,4 @@
-"""What the admin side asks of an app that only the enforcer can reach."""
+"""Relaying probes and metrics to an app that only the enforcer can reach."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from enforcer.operations.probe_relay import APP_METRICS, PROBES, routes
 
 
 def ask(environment: Mapping[str, str], path: str) -> httpx.Response:
-    """Ask an admin side that has nothing else."""
+    """Send a request to an admin server that has only the relay's routes."""
     app = Starlette(routes=routes(environment))
 
     async def get() -> httpx.Response:
@@ -29,38 +29,38 @@ def ask(environment: Mapping[str, str], path: str) -> httpx.Response:
     return asyncio.run(get())
 
 
-def probe(**kept: Any) -> int:
-    """Return the status of a readiness probe."""
-    return ask({PROBES: json.dumps({"app/readyz": kept})}, "/probes/app/readyz").status_code
+def probe(**action: Any) -> int:
+    """Return the status of the relayed readiness probe."""
+    return ask({PROBES: json.dumps({"app/readyz": action})}, "/probes/app/readyz").status_code
 
 
 def closed() -> int:
-    """Return a port at which nobody listens."""
+    """Return a port that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
-def test_the_variables_are_those_that_the_injector_writes() -> None:
-    """One is written by one room, and read by another."""
+def test_the_variables_are_those_written_by_inject() -> None:
+    """`kubernetes` writes them and `operations` reads them."""
     assert (PROBES, APP_METRICS) == (names.PROBES, names.APP_METRICS)
 
 
 @pytest.mark.parametrize(
-    ("status", "well"), [("200 OK", 200), ("204 No Content", 200), ("404 Not Found", 503), ("500 No", 503)]
+    ("status", "relayed"), [("200 OK", 200), ("204 No Content", 200), ("404 Not Found", 503), ("500 No", 503)]
 )
-def test_an_http_probe_asks_as_the_kubelet_does(status: str, well: int) -> None:
-    """Its path and its fields; from 200 to 399 it is well."""
+def test_an_http_probe_is_sent_as_the_kubelet_would(status: str, relayed: int) -> None:
+    """With its path and its fields; a status from 200 to 399 is success."""
     action = {"path": "health?x=1", "port": "http", "httpHeaders": [{"name": "Host", "value": "app.example"}]}
     with serving(lambda head, body: response(b"", status)) as app:
-        assert probe(httpGet=action, port=app.port, timeoutSeconds=5) == well
+        assert probe(httpGet=action, port=app.port, timeoutSeconds=5) == relayed
         ((head, _),) = app.requests
     assert head.startswith(b"GET /health?x=1 HTTP/1.1\r\n")
     assert b"\r\nhost: app.example\r\n" in head.lower()
     assert b"\r\nuser-agent: kube-probe/" in head.lower()
 
 
-def test_a_redirect_is_followed_within_the_app_and_no_further() -> None:
-    """One to elsewhere says that the app is well."""
+def test_a_redirect_is_followed_only_within_the_app() -> None:
+    """As with the kubelet, a redirect to another host is success; more than ten in a row are failure."""
 
     def answer(head: bytes, body: bytes) -> bytes:
         if head.startswith(b"GET /away"):
@@ -80,26 +80,26 @@ def test_a_redirect_is_followed_within_the_app_and_no_further() -> None:
 
 
 @pytest.mark.parametrize("action", [{"httpGet": {"path": "/"}}, {"tcpSocket": {}}, {"grpc": {}}])
-def test_an_app_that_does_not_listen_is_not_well(action: dict[str, Any]) -> None:
-    """Whatever the probe."""
+def test_a_probe_of_an_app_that_does_not_listen_fails(action: dict[str, Any]) -> None:
+    """For each kind of probe."""
     assert probe(**action, port=closed()) == 503
 
 
 @pytest.mark.parametrize("action", [{"httpGet": {"path": "/"}}, {"grpc": {"service": "x"}}])
-def test_an_app_that_does_not_answer_in_time_is_not_well(action: dict[str, Any]) -> None:
-    """`timeoutSeconds` is kept."""
+def test_a_probe_without_a_timely_response_fails(action: dict[str, Any]) -> None:
+    """`timeoutSeconds` is the limit."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert probe(**action, port=server.getsockname()[1], timeoutSeconds=0.05) == 503
 
 
-def test_a_tcp_probe_wants_a_connection_alone() -> None:
-    """Nothing is sent."""
+def test_a_tcp_probe_only_needs_a_connection() -> None:
+    """No bytes are sent."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert probe(tcpSocket={"port": 1}, port=server.getsockname()[1]) == 200
 
 
-def test_only_what_was_stored_can_be_asked() -> None:
-    """Who asks chooses nothing."""
+def test_only_the_configured_probes_can_be_requested() -> None:
+    """The client of the admin server cannot choose port or path."""
     stored = {PROBES: json.dumps({"app/readyz": {"tcpSocket": {}, "port": closed()}})}
     for path in ("/probes/app/livez", "/probes/other/readyz", "/probes/app/readyz/x", "/app-metrics"):
         assert ask(stored, path).status_code == 404
@@ -107,14 +107,14 @@ def test_only_what_was_stored_can_be_asked() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "[]", '{"a/b": 1}', '{"a/b": {"port": 1}}', '{"a/b": {"httpGet": {}}}'])
-def test_what_nobody_wrote_starts_nothing(text: str) -> None:
-    """It would leave the pod without probes."""
+def test_an_invalid_variable_prevents_the_start(text: str) -> None:
+    """Starting without it would leave the pod without probes."""
     with pytest.raises(ConfigError, match="not what `enforcer inject` writes"):
         routes({PROBES: text})
 
 
-def test_the_apps_metrics_are_passed_on() -> None:
-    """Their type with them; an app that is gone is 502."""
+def test_the_apps_metrics_are_relayed() -> None:
+    """With their content type; if the app is unreachable, the status is 502."""
     with serving(lambda head, body: response(b"up 1\n", "200 OK", "Content-Type: text/plain; version=0.0.4")) as app:
         answer = ask({APP_METRICS: f"http://127.0.0.1:{app.port}/metrics"}, "/app-metrics")
     assert (answer.status_code, answer.text) == (200, "up 1\n")

@@ -1,4 +1,4 @@
-"""When a change of files is told, and when not."""
+"""When the watcher reports a change of files, and when it does not."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.operations.watcher import Watcher, look
+from enforcer.operations.watcher import Watcher, signatures_of
 from enforcer.operations.worker import WorkerThread
 
 Test = Callable[[Watcher], Awaitable[None]]
-EVERY = 0.01
+INTERVAL = 0.01
 REST = 0.05
 
 
-def watching(test: Test, *paths: Path) -> None:
-    """Run a test with a watcher of files that are as they are."""
+def watch(test: Test, *paths: Path) -> None:
+    """Run a test with a watcher that expects the files as they are now."""
 
     async def run() -> None:
-        background = WorkerThread()
-        watcher = Watcher(background, EVERY, REST)
-        watcher.expected = look(paths)
+        worker = WorkerThread()
+        watcher = Watcher(worker, INTERVAL, REST)
+        watcher.expected = signatures_of(paths)
         try:
             await asyncio.wait_for(test(watcher), 10)
         finally:
-            background.close()
+            worker.close()
 
     asyncio.run(run())
 
@@ -39,60 +39,60 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_nothing_is_told_of_files_that_are_as_they_were_read(file: Path, tmp_path: Path) -> None:
-    """However often it looks; a file that was missing and is missing still is no change."""
+def test_unchanged_files_are_not_reported(file: Path, tmp_path: Path) -> None:
+    """However often it polls. A missing file that stays missing is not a change."""
 
     async def test(watcher: Watcher) -> None:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(watcher.change(), 20 * EVERY)
+            await asyncio.wait_for(watcher.change(), 20 * INTERVAL)
 
-    watching(test, file, tmp_path / "missing")
+    watch(test, file, tmp_path / "missing")
 
 
 @pytest.mark.parametrize("name", ["file", "missing"])
-def test_a_file_that_changes_or_comes_is_told(file: Path, tmp_path: Path, name: str) -> None:
-    """And told again, until it is expected as it is."""
+def test_a_changed_or_new_file_is_reported(file: Path, tmp_path: Path, name: str) -> None:
+    """It is reported again until `expected` has its new signature."""
 
     async def test(watcher: Watcher) -> None:
         change = asyncio.create_task(watcher.change())
         (tmp_path / name).write_text("afterwards")
         await change
         await watcher.change()
-        watcher.expected = look(watcher.expected)
+        watcher.expected = signatures_of(watcher.expected)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(watcher.change(), 20 * EVERY)
+            await asyncio.wait_for(watcher.change(), 20 * INTERVAL)
 
-    watching(test, file, tmp_path / "missing")
+    watch(test, file, tmp_path / "missing")
 
 
-def test_what_changed_between_its_reading_and_the_first_look_is_told(file: Path) -> None:
-    """It is held against what was read."""
+def test_a_change_between_reading_and_first_poll_is_reported(file: Path) -> None:
+    """The poll compares with the signature at the time of reading."""
 
     async def test(watcher: Watcher) -> None:
         await asyncio.to_thread(file.write_text, "afterwards")
         await watcher.change()
 
-    watching(test, file)
+    watch(test, file)
 
 
-def test_a_burst_is_one_change_and_told_when_it_is_over(file: Path) -> None:
-    """What is half written is not read."""
+def test_several_changes_in_a_row_are_reported_once_at_the_end(file: Path) -> None:
+    """A half-written file is not read."""
 
     async def test(watcher: Watcher) -> None:
         change = asyncio.create_task(watcher.change())
-        with file.open("w") as being_written:
+        with file.open("w") as file_object:
             for _ in range(20):
-                being_written.write("more")
-                being_written.flush()
+                file_object.write("more")
+                file_object.flush()
                 await asyncio.sleep(REST / 5)
                 assert not change.done()
         await change
 
-    watching(test, file)
+    watch(test, file)
 
 
-def test_files_that_find_no_rest_are_told_all_the_same(file: Path) -> None:
-    """Somebody may write without end."""
+def test_files_that_never_come_to_rest_are_reported_anyway(file: Path) -> None:
+    """A program may write to them without end."""
 
     async def test(watcher: Watcher) -> None:
         change = asyncio.create_task(watcher.change())
@@ -100,19 +100,19 @@ def test_files_that_find_no_rest_are_told_all_the_same(file: Path) -> None:
         while not change.done():
             os.utime(file, (number, number))
             number += 1
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(INTERVAL)
 
-    watching(test, file)
+    watch(test, file)
 
 
-def test_who_wakes_it_is_told_at_once_though_nothing_changed(file: Path) -> None:
-    """Once for all who woke it since."""
+def test_wake_reports_a_change_at_once(file: Path) -> None:
+    """Several calls are one report."""
 
     async def test(watcher: Watcher) -> None:
         watcher.wake()
         watcher.wake()
         await watcher.change()
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(watcher.change(), 20 * EVERY)
+            await asyncio.wait_for(watcher.change(), 20 * INTERVAL)
 
-    watching(test, file)
+    watch(test, file)

@@ -1,4 +1,4 @@
-"""Work beside the loop, and letting go of what is large."""
+"""The worker thread, and freeing large object trees in small steps."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import pytest
 from enforcer.operations.worker import WorkerThread, free
 
 
-def test_work_is_done_in_another_thread_by_short_turns() -> None:
-    """Its outcome is returned or raised, and the turns are as long as before when it is over."""
+def test_work_runs_on_another_thread_in_short_turns() -> None:
+    """Its result is returned or raised, and the switch interval is restored afterwards."""
 
     def work(divisor: int) -> tuple[int, str, float]:
         return 1 // divisor, threading.current_thread().name, sys.getswitchinterval()
 
     async def run() -> None:
-        background = WorkerThread()
-        result, name, turn = await background.run(work, 1)
+        worker = WorkerThread()
+        result, name, interval = await worker.run(work, 1)
         assert (result, name != threading.current_thread().name) == (1, True)
-        assert turn < 0.001
+        assert interval < 0.001
         with pytest.raises(ZeroDivisionError):
-            await background.run(work, 0)
-        background.close()
+            await worker.run(work, 0)
+        worker.close()
 
     before = sys.getswitchinterval()
     asyncio.run(run())
@@ -35,21 +35,21 @@ def test_work_is_done_in_another_thread_by_short_turns() -> None:
 
 
 class Node:
-    """Something with parts."""
+    """An object with children."""
 
-    def __init__(self, *parts: Any) -> None:
-        self.parts = list(parts)
+    def __init__(self, *children: Any) -> None:
+        self.children = list(children)
 
 
-def test_what_nobody_else_holds_is_freed_from_the_outside_in() -> None:
-    """Each thing goes before its parts, so that none takes all of them along; what somebody holds stays whole."""
-    kept = Node(Node())
-    inner = Node(kept)
+def test_objects_without_other_references_are_freed_parents_first() -> None:
+    """An object is freed before its children, so no step frees a whole tree. A shared object stays."""
+    shared = Node(Node())
+    inner = Node(shared)
     outer = Node({"key": (inner,)})
     order: list[str] = []
     for name, node in (("outer", outer), ("inner", inner)):
         weakref.finalize(node, order.append, name)
-    inside = weakref.ref(kept.parts[0])
+    inside = weakref.ref(shared.children[0])
     roots: list[object] = [outer]
     del node, outer, inner
     gc.disable()
@@ -58,11 +58,11 @@ def test_what_nobody_else_holds_is_freed_from_the_outside_in() -> None:
     finally:
         gc.enable()
     assert (roots, order) == ([], ["outer", "inner"])
-    assert inside() is kept.parts[0]
+    assert inside() is shared.children[0]
 
 
-def test_a_deep_chain_is_freed_without_a_deep_stack() -> None:
-    """Nor does it matter how long it is."""
+def test_a_long_chain_is_freed_without_deep_recursion() -> None:
+    """100,000 objects would exceed any recursion limit."""
     chain = Node()
     end = weakref.ref(chain)
     for _ in range(100_000):
@@ -73,19 +73,19 @@ def test_a_deep_chain_is_freed_without_a_deep_stack() -> None:
     assert end() is None
 
 
-def test_what_is_let_go_of_is_freed_and_late_comers_are_too() -> None:
-    """When the thread has ended, at the latest when the list is."""
+def test_free_later_frees_objects_also_after_close() -> None:
+    """After `close`, they are freed together with the list."""
 
     async def run() -> None:
-        background = WorkerThread()
+        worker = WorkerThread()
         first, second = Node(), Node()
-        gone = [weakref.ref(first), weakref.ref(second)]
+        references = [weakref.ref(first), weakref.ref(second)]
         roots: list[list[object]] = [[first], [second]]
         del first, second
-        background.let_go(roots[0])
-        await background.run(int)
-        background.close()
-        background.let_go(roots.pop())
-        assert [node() for node in gone] == [None, None]
+        worker.free_later(roots[0])
+        await worker.run(int)
+        worker.close()
+        worker.free_later(roots.pop())
+        assert [reference() for reference in references] == [None, None]
 
     asyncio.run(run())

@@ -80,7 +80,7 @@ def test_an_address_that_is_taken_is_told_and_none_is_kept() -> None:
         with pytest.raises(AddressError) as refused:
             bind(address, SETTING)
         assert str(refused.value) == (
-            f"cannot listen on {address}: it is taken; choose another with admin.address in config.yaml"
+            f"cannot listen on {address}: it is in use; choose another with admin.address in config.yaml"
         )
         with bound(f"127.0.0.1:{port}"):
             pass

@@ -162,7 +162,7 @@ def test_what_is_in_force_stays_whatever_goes_wrong(
         running.swap(config(app.url, server.port, rules=[{"name": "none", "path": "/", "public": True}]))
         assert client.ask("GET", "/thing").status == 200
         assert (running.telemetry.config_successful, running.telemetry.config_reloads["failure"]) == (False, 1)
-        assert "internal error; the configuration is not used" in caplog.text
+        assert "internal error; the new configuration is not used" in caplog.text
         patched.undo()
         running.swap(config(app.url, server.port, rules=[{"name": "none", "path": "/", "public": True}]))
         assert client.ask("GET", "/thing").status == 403
