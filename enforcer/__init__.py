@@ -3,7 +3,7 @@
 The way of a request, one way through the rooms:
 
     bytes in -> proxy.gateway -> wire.target -> policy.matcher -> tokens.bearer -> tokens.verifier
-             -> policy.decision -> proxy.forwarding -> wire.client -> the upstream
+             -> policy.decision -> proxy.forwarding -> wire.pool -> the upstream
                                 -> proxy.refusals (tokens.challenge) -> the client
 
 A room imports only rooms above it: errors, units, secret, telemetry; wire; tokens; policy; proxy; config; operations;

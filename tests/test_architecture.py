@@ -20,9 +20,10 @@ ROOMS = (
 PURE = (
     *("errors", "units", "secret", "counters", "wire.fields", "wire.target"),
     *("settings.limits", "settings.forwarding"),
-    *("tokens.bearer", "tokens.answer", "tokens.challenge", "tokens.cache", "tokens.limiter", "tokens.breaker"),
-    *("tokens.objects", "tokens.jws", "tokens.jwks", "tokens.jwt", "tokens.freshness"),
-    *("tokens.metadata", "tokens.binding", "tokens.possession", "tokens.replays", "tokens.proof"),
+    *("tokens.bearer", "tokens.challenge", "tokens.cache", "tokens.limiter", "tokens.strict_json"),
+    *("tokens.refresh_schedule", "tokens.introspection.response", "tokens.introspection.breaker"),
+    *("tokens.introspection.metadata", "tokens.jwt.jws", "tokens.jwt.jwks", "tokens.jwt.jwt"),
+    *("tokens.dpop.binding", "tokens.dpop.possession", "tokens.dpop.replay_cache", "tokens.dpop.proof"),
     *("policy.rules", "policy.matcher", "policy.decision"),
     *("policy.trial", "policy.explain", "policy.wording", "policy.cases", "policy.junit", "policy.lint"),
     *("policy.journal", "policy.hindsight", "policy.places", "policy.learn", "policy.writing", "policy.openapi"),
@@ -179,9 +180,9 @@ def test_a_permit_is_made_in_no_other_way() -> None:
 def test_only_a_comparison_proves_possession() -> None:
     """A bound token passes for nothing that somebody else says."""
     makers = {module.name for module in ENFORCER if any(_calls(module, "Proven"))}
-    assert makers == {"enforcer.tokens.possession"}
+    assert makers == {"enforcer.tokens.dpop.possession"}
     of_a_key = {module.name for module in ENFORCER if any(_calls(module, "with_key"))}
-    assert of_a_key == {"enforcer.tokens.proof", "enforcer.policy.trial"}
+    assert of_a_key == {"enforcer.tokens.dpop.proof", "enforcer.policy.trial"}
 
 
 def test_a_request_head_takes_a_permit() -> None:

@@ -20,8 +20,8 @@ from enforcer.policy.trial import Located, Request, shown
 from enforcer.policy.wording import write
 from enforcer.proxy import refusals
 from enforcer.tokens import bearer
-from enforcer.tokens.answer import Answer
 from enforcer.tokens.bearer import DPoPToken, NoToken
+from enforcer.tokens.introspection.response import Answer
 from enforcer.wire.fields import METHODS
 
 

@@ -13,11 +13,11 @@ from enforcer.errors import FaultsError
 from enforcer.secret import Secret
 from enforcer.settings.addresses import parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, ClientAuthentication
-from enforcer.tokens.client_authentication import AtHand, secret_basic, secret_post, tls_client
-from enforcer.tokens.metadata import EndpointName, well_known_urls
+from enforcer.tokens.introspection.client_authentication import AtHand, secret_basic, secret_post, tls_client
+from enforcer.tokens.introspection.metadata import EndpointName, well_known_urls
 
 if TYPE_CHECKING:
-    from enforcer.tokens.signed_answer import Expected
+    from enforcer.tokens.introspection.jwt_introspection import Expected
 
 SecretMethod = Literal["client_secret_basic", "client_secret_post"]
 
@@ -84,7 +84,7 @@ def authentication(server: AuthorizationServer, where: EndpointName, clock: Call
             return tls_client(client_id)
         case KeyClient(client_id, key):
             # Cryptography is a large import, and most need none.
-            from enforcer.tokens.assertion import PrivateKeyJwt
+            from enforcer.tokens.introspection.assertion import PrivateKeyJwt
 
             # RFC 7523 §3: the server's own name for itself; where that is not known, the URL that is called
             audience = server.issuer or endpoints(server)[where] or issuer(server)
@@ -94,7 +94,7 @@ def authentication(server: AuthorizationServer, where: EndpointName, clock: Call
 
 def expected_answer(server: AuthorizationServer) -> Expected:
     """Return what a signed answer must be."""
-    from enforcer.tokens.signed_answer import Expected
+    from enforcer.tokens.introspection.jwt_introspection import Expected
 
     settings = server.jwt
     return Expected(
@@ -160,7 +160,7 @@ def _faults(server: AuthorizationServer) -> Iterator[tuple[Way, str]]:
 
 def _key_faults(key: Secret) -> Iterator[tuple[Way, str]]:
     # Cryptography is a large import, and most need none.
-    from enforcer.tokens.assertion import private_key
+    from enforcer.tokens.introspection.assertion import private_key
 
     try:
         private_key(key)

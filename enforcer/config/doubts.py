@@ -17,7 +17,7 @@ from enforcer.errors import Problem
 from enforcer.policy.lint import Level, lint
 from enforcer.policy.trial import Policy
 from enforcer.settings.addresses import parse_url
-from enforcer.tokens.metadata import EndpointName
+from enforcer.tokens.introspection.metadata import EndpointName
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,11 @@ from enforcer.doctor.diagnosis import Finding, Seen, is_right
 from enforcer.errors import IntrospectionError
 from enforcer.settings.addresses import parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
-from enforcer.tokens import metadata, own_token
-from enforcer.tokens.answer import Active
-from enforcer.tokens.client_authentication import Credentials
-from enforcer.tokens.introspection import PLAIN, SIGNED
-from enforcer.tokens.metadata import EndpointName, Metadata
+from enforcer.tokens.introspection import client_credentials, metadata
+from enforcer.tokens.introspection.client import PLAIN, SIGNED
+from enforcer.tokens.introspection.client_authentication import Credentials
+from enforcer.tokens.introspection.metadata import EndpointName, Metadata
+from enforcer.tokens.introspection.response import Active
 
 _SECRET_METHODS: Final[tuple[SecretMethod, ...]] = get_args(SecretMethod)
 """The ways to show a secret; when one is refused, the other is tried."""
@@ -110,7 +110,9 @@ class AuthorizationServerCheck:
         method = self._server.client_authentication
         found += [response_checks.own_token(seen, method, accepted, settings.lifetime), *self._times(seen)]
         try:
-            return found, own_token.parse(seen.body, settings.lifetime).credentials if seen.status == 200 else None
+            return found, client_credentials.parse(
+                seen.body, settings.lifetime
+            ).credentials if seen.status == 200 else None
         except IntrospectionError:
             return found, None
 
@@ -138,7 +140,8 @@ class AuthorizationServerCheck:
 
     async def _verified(self, seen: Seen) -> Seen | Finding:
         """Return a signed answer (RFC 9701) as one that is not, or what is wrong with it."""
-        from enforcer.tokens import jwks, jwt, signed_answer
+        from enforcer.tokens.introspection import jwt_introspection
+        from enforcer.tokens.jwt import jwks, jwt
 
         url = self._endpoints["jwks_uri"]
         way, _ = (None, []) if url is None else await self._reach(url)
@@ -146,7 +149,7 @@ class AuthorizationServerCheck:
         if not isinstance(keys, Seen):
             return response_checks.no_signed_answer("its keys cannot be had")
         try:
-            told = signed_answer.verify(
+            told = jwt_introspection.verify(
                 seen.body, jwks.parse(keys.body), clients.expected_answer(self._server), seen.received
             )
         except IntrospectionError as error:

@@ -14,10 +14,10 @@ from urllib.parse import urljoin
 from enforcer.doctor.diagnosis import Finding, Seen, Verdict, right, warning, wrong
 from enforcer.errors import IntrospectionError
 from enforcer.settings.authorization_server import ClientAuthentication
-from enforcer.tokens import own_token as own_tokens
-from enforcer.tokens.answer import Active, parse
-from enforcer.tokens.metadata import EndpointName
-from enforcer.tokens.metadata import parse as parse_metadata
+from enforcer.tokens.introspection import client_credentials
+from enforcer.tokens.introspection.metadata import EndpointName
+from enforcer.tokens.introspection.metadata import parse as parse_metadata
+from enforcer.tokens.introspection.response import Active, parse
 
 Method = ClientAuthentication | Literal["own_token"]
 """How we authenticate where we ask about tokens."""
@@ -98,7 +98,7 @@ def _methods(answer: Seen, client: Client | None) -> list[Finding]:
 
 def keys(answer: Seen, algorithms: Collection[str]) -> Finding:
     """Judge a server's keys (RFC 7517 §5) by the algorithms that tokens may be signed with."""
-    from enforcer.tokens import jwks
+    from enforcer.tokens.jwt import jwks
 
     if answer.status != 200:
         return _elsewhere("keys", answer, "jwks_uri")
@@ -139,7 +139,7 @@ def own_token(
     if answer.status != 200:
         return _elsewhere("own token", answer, "own_token.token_endpoint")
     try:
-        token = own_tokens.parse(answer.body, lifetime)
+        token = client_credentials.parse(answer.body, lifetime)
     except IntrospectionError as error:
         return wrong("own token", f"no token answer (RFC 6749): {error.detail}", "correct own_token.token_endpoint")
     return right("own token", f"given, for {token.expires_in:g} s")

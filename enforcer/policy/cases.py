@@ -11,7 +11,7 @@ from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, WOULD_DENY, Reason
 from enforcer.policy.explain import MALFORMED, Answers, Judgement, Shown, explain, judge
 from enforcer.policy.trial import Entry, Located, Policy, Request, shown
 from enforcer.policy.wording import write
-from enforcer.tokens.answer import INACTIVE, Answer, from_claims
+from enforcer.tokens.introspection.response import INACTIVE, Answer, from_claims
 from enforcer.units import CLOSED, Switch
 
 REASONS: Final = (*(str(reason) for reason in Reason if reason not in NO_ANSWER | OF_A_PROOF), MALFORMED)

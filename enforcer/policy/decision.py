@@ -15,9 +15,9 @@ from typing import Final, final
 
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.requirement import Requirement
-from enforcer.tokens.answer import Active, Answer, Inactive
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.possession import Fault, Proven
+from enforcer.tokens.dpop.possession import Fault, Proven
+from enforcer.tokens.introspection.response import Active, Answer, Inactive
 
 
 class Reason(StrEnum):

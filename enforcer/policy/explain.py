@@ -19,10 +19,10 @@ from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Claim, Rule
 from enforcer.policy.trial import Entry, Located, Policy, Request
-from enforcer.tokens.answer import NEVER, Active, Answer, Inactive
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.binding import Kind, binding
-from enforcer.tokens.possession import Proven
+from enforcer.tokens.dpop.binding import Kind, binding
+from enforcer.tokens.dpop.possession import Proven
+from enforcer.tokens.introspection.response import NEVER, Active, Answer, Inactive
 
 NO_RULE: Final = "_none"
 """Stands for the name of the rule where there is none, as in metrics."""

@@ -22,9 +22,9 @@ from enforcer.policy.explain import (
 )
 from enforcer.policy.journal import Decided, record
 from enforcer.policy.trial import Policy
-from enforcer.tokens.answer import Active, Inactive
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.possession import Fault, Proven
+from enforcer.tokens.dpop.possession import Fault, Proven
+from enforcer.tokens.introspection.response import Active, Inactive
 
 
 @dataclass(frozen=True, slots=True)

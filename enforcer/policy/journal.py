@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from enforcer.policy.decision import Evidence, Label
 from enforcer.policy.explain import NO_RULE, Refused
 from enforcer.policy.rules import Rule
-from enforcer.tokens.answer import Active
-from enforcer.tokens.possession import Fault, Proven
+from enforcer.tokens.dpop.possession import Fault, Proven
+from enforcer.tokens.introspection.response import Active
 
 
 class Decided(NamedTuple):

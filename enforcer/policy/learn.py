@@ -18,7 +18,7 @@ from enforcer.policy.journal import Record
 from enforcer.policy.places import Places
 from enforcer.policy.rules import UNSERVED, Rule
 from enforcer.policy.writing import Proposal, comment, unique_name, write
-from enforcer.tokens.answer import from_claims
+from enforcer.tokens.introspection.response import from_claims
 from enforcer.wire.fields import METHODS
 from enforcer.wire.target import parse_segments
 

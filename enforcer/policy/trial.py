@@ -15,9 +15,9 @@ from enforcer.policy.matcher import Matcher, Place, choose
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import UNSERVED, Mode, Path, Rule
 from enforcer.tokens import bearer
-from enforcer.tokens.answer import Active, Answer, Inactive
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.possession import Fault, Proven, with_certificate, with_key
+from enforcer.tokens.dpop.possession import Fault, Proven, with_certificate, with_key
+from enforcer.tokens.introspection.response import Active, Answer, Inactive
 from enforcer.wire.fields import HOST, METHODS
 from enforcer.wire.target import Target, parse
 

@@ -22,7 +22,7 @@ from enforcer.proxy.refusals import OwnAnswer, Refusal
 from enforcer.proxy.request import RequestHead
 from enforcer.proxy.standing import Standing
 from enforcer.proxy.tunnel import Tunnel
-from enforcer.tokens.answer import NEVER
+from enforcer.tokens.introspection.response import NEVER
 from enforcer.wire.connection import Connection
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from enforcer.policy.decision import Allow
 from enforcer.settings.forwarding import ForwardingSettings
-from enforcer.tokens.answer import Active
+from enforcer.tokens.introspection.response import Active
 from enforcer.wire.fields import FOLD, HOP_BY_HOP, field_value, fold, parse_tokens, without
 
 UPGRADES: Final = frozenset({b"websocket"})

@@ -36,10 +36,10 @@ from enforcer.proxy.refusals import Answers, Refusal
 from enforcer.proxy.request import RequestHead, preflight
 from enforcer.proxy.snapshot import Route
 from enforcer.tokens import bearer
-from enforcer.tokens.answer import Active
 from enforcer.tokens.bearer import DPoPToken, NoToken
 from enforcer.tokens.cache import Entry
-from enforcer.tokens.possession import Fault, Proven, with_certificate
+from enforcer.tokens.dpop.possession import Fault, Proven, with_certificate
+from enforcer.tokens.introspection.response import Active
 
 if TYPE_CHECKING:
     from enforcer.proxy.connection import ClientConnection

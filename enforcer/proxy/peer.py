@@ -10,7 +10,7 @@ from typing import Final
 
 from enforcer.proxy.forwarding import Forwarding, Kind
 from enforcer.proxy.request import RequestHead
-from enforcer.tokens.binding import digest
+from enforcer.tokens.dpop.binding import digest
 from enforcer.wire.fields import byte_sequence
 
 _CHAIN: Final = int(Kind.CHAIN)

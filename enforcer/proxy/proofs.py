@@ -11,10 +11,10 @@ from enforcer.errors import IntrospectionError
 from enforcer.proxy.forwarding import Kind
 from enforcer.proxy.request import RequestHead
 from enforcer.settings.jwt import ProofSettings
-from enforcer.tokens.answer import Active
 from enforcer.tokens.cache import Entry
-from enforcer.tokens.possession import Fault, Proven
-from enforcer.tokens.replays import ProofMemory
+from enforcer.tokens.dpop.possession import Fault, Proven
+from enforcer.tokens.dpop.replay_cache import ProofMemory
+from enforcer.tokens.introspection.response import Active
 from enforcer.wire.fields import OWS
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Proofs:
     def check(self, head: RequestHead, peer: Peer, token: bytes, answer: Active, now: float) -> Proven | Fault:
         """Check the proof of a request that came from there; `now` is seconds since the epoch."""
         # Cryptography is a large import, and most tokens are bound to nothing.
-        from enforcer.tokens.proof import Request, check
+        from enforcer.tokens.dpop.proof import Request, check
 
         shown = [value.strip(OWS) for _, value in (head.rare or {}).get(_PROOF, ())]
         request = Request(method=head.method, url=peer.url(head), token=token, address=peer.client_address(head))

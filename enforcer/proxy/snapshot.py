@@ -18,7 +18,7 @@ from enforcer.proxy.proofs import Proofs
 from enforcer.proxy.refusals import RuleRefusals
 from enforcer.settings.limits import Limits, Timeouts
 from enforcer.tokens.verifier import Demand, Judge
-from enforcer.wire.client import Pool
+from enforcer.wire.pool import Pool
 from enforcer.wire.target import Target, parse
 
 

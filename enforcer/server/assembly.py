@@ -22,10 +22,10 @@ from enforcer.server.verifiers import Verifiers
 from enforcer.settings.addresses import parse_server
 from enforcer.settings.servers import Upstream as UpstreamSettings
 from enforcer.telemetry import NO_ROUTE, Telemetry
+from enforcer.tokens.dpop.replay_cache import ProofMemory, ReplayCache
 from enforcer.tokens.limiter import UnseenLimiter
-from enforcer.tokens.replays import ProofMemory, ReplayCache
 from enforcer.tokens.verifier import Demand, Memory
-from enforcer.wire.client import Pool
+from enforcer.wire.pool import Pool
 from enforcer.wire.ticker import Ticker
 
 

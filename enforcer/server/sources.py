@@ -14,22 +14,22 @@ from enforcer.counters import IntrospectionMetrics
 from enforcer.settings.addresses import Location, parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
 from enforcer.settings.tls import ClientTLS
-from enforcer.tokens.client_authentication import Authentication
-from enforcer.tokens.endpoint import DiscoveredEndpoint, KnownEndpoint, ServerEndpoint
 from enforcer.tokens.fetcher import Fetcher, FirstOf
-from enforcer.tokens.freshness import Freshness, Life
-from enforcer.tokens.introspection import PLAIN, SIGNED, Introspector, Plain, Reader
-from enforcer.tokens.kept import Kept
-from enforcer.tokens.metadata import EndpointName, Metadata, parse, well_known_urls
-from enforcer.tokens.own_token import Bearer, OwnToken, TokenRequest
+from enforcer.tokens.introspection.client import PLAIN, SIGNED, Introspector, Plain, Reader
+from enforcer.tokens.introspection.client_authentication import Authentication
+from enforcer.tokens.introspection.client_credentials import Bearer, OwnToken, TokenRequest
+from enforcer.tokens.introspection.endpoint import DiscoveredEndpoint, KnownEndpoint, ServerEndpoint
+from enforcer.tokens.introspection.metadata import EndpointName, Metadata, parse, well_known_urls
+from enforcer.tokens.refresh_schedule import Freshness, Life
+from enforcer.tokens.remote_document import Kept
 from enforcer.tokens.routing import Domain, OwnTokens
 from enforcer.tokens.verifier import Source
-from enforcer.wire.call import Caller
-from enforcer.wire.client import Endpoint, Pool
+from enforcer.wire.http_client import Caller
+from enforcer.wire.pool import Endpoint, Pool
 from enforcer.wire.ticker import Ticker
 
 if TYPE_CHECKING:
-    from enforcer.tokens.jwks import KeySet
+    from enforcer.tokens.jwt.jwks import KeySet
 
 
 Fetched = dict[str, Freshness[Any]]
@@ -76,7 +76,7 @@ class _Making:
         if asked is not None and server.verify == "introspect":
             return asked
         # Cryptography is a large import, and most need none.
-        from enforcer.tokens.signed import SignedTokens
+        from enforcer.tokens.jwt.jwt_source import SignedTokens
 
         return SignedTokens(self._keys, clients.issuer(server), server.jwt, asked, time.time)
 
@@ -91,13 +91,13 @@ class _Making:
         server = self._server
         if not server.signed_answers:
             return Plain()
-        from enforcer.tokens.signed_answer import SignedAnswers
+        from enforcer.tokens.introspection.jwt_introspection import SignedAnswers
 
         return SignedAnswers(self._keys, clients.expected_answer(server), time.time)
 
     @cached_property
     def _keys(self) -> Kept[KeySet]:
-        from enforcer.tokens import jwks
+        from enforcer.tokens.jwt import jwks
 
         server = self._server
         life = Life(server.keys.refresh, server.keys.max_age)

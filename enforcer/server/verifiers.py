@@ -18,10 +18,10 @@ from enforcer.server.resources import ResourceScope, SharedResources
 from enforcer.server.sources import Fetched, make_source
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.telemetry import Telemetry
-from enforcer.tokens.answer import Active, Answer
 from enforcer.tokens.cache import Cache, Entry, Keys
+from enforcer.tokens.introspection.response import Active, Answer
+from enforcer.tokens.issuers import Several, Trusted
 from enforcer.tokens.limiter import UnseenLimiter
-from enforcer.tokens.several import Several, Trusted
 from enforcer.tokens.verifier import Demand, Memory, Source, Verifier
 from enforcer.wire.ticker import Ticker
 

@@ -17,7 +17,7 @@ from hashlib import sha256
 from typing import Generic, TypeVar
 
 from enforcer.settings.cache import CacheSettings
-from enforcer.tokens.answer import NEVER, Active, Answer
+from enforcer.tokens.introspection.response import NEVER, Active, Answer
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.endpoint import Outcome, ServerEndpoint, content
-from enforcer.tokens.kept import Document
+from enforcer.tokens.introspection.endpoint import Outcome, ServerEndpoint, content
+from enforcer.tokens.remote_document import Document
 
 T = TypeVar("T")
 

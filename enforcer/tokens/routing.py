@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from enforcer.errors import IntrospectionError
-from enforcer.tokens.answer import INACTIVE, Active, Answer
-from enforcer.tokens.introspection import Done
-from enforcer.tokens.jws import looks_like_jwt, unverified_issuer
+from enforcer.tokens.introspection.client import Done
+from enforcer.tokens.introspection.response import INACTIVE, Active, Answer
+from enforcer.tokens.jwt.jws import looks_like_jwt, unverified_issuer
 from enforcer.tokens.verifier import Source
 
 

@@ -17,9 +17,9 @@ from typing import Protocol
 
 from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.answer import NEVER, Active, Answer
 from enforcer.tokens.cache import Cache, Entry, Keys
-from enforcer.tokens.introspection import Done
+from enforcer.tokens.introspection.client import Done
+from enforcer.tokens.introspection.response import NEVER, Active, Answer
 from enforcer.tokens.limiter import UnseenLimiter
 
 _log = logging.getLogger("enforcer.tokens")

@@ -15,7 +15,7 @@ from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.wire.fields import HOP_BY_HOP, without_length, without_named
 
 if TYPE_CHECKING:
-    from enforcer.wire.client import Pool
+    from enforcer.wire.pool import Pool
 
 
 class Receiver(Protocol):

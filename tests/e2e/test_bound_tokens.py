@@ -15,7 +15,7 @@ from harness.processes import Enforcer, authorization_server, enforcer
 from harness.servers import echo
 from harness.signing import key, proof
 
-from enforcer.tokens.binding import digest
+from enforcer.tokens.dpop.binding import digest
 
 MINE, THIEFS = key("ES256", 1), key("ES256", 2)
 CLIENTS: dict[str, dict[str, Any]] = {

@@ -19,7 +19,7 @@ from harness.signing import key, proof, public
 from harness.upstreams import Headers, LeftError, Upstream, upstream
 from harness.usage import metric
 
-from enforcer.tokens.binding import digest
+from enforcer.tokens.dpop.binding import digest
 
 MINE, THIEFS = key("ES256", 1), key("ES256", 2)
 ALGORITHMS = 'algs="RS256 PS256 ES256 EdDSA"'

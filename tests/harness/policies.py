@@ -12,7 +12,7 @@ from enforcer.policy.trial import Policy, Request, shown
 from enforcer.proxy.refusals import Refusals, malformed
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.jwt import ProofSettings
-from enforcer.tokens.answer import from_claims
+from enforcer.tokens.introspection.response import from_claims
 
 NOW = 1_700_000_000.0
 _RULE = TypeAdapter(Rule)

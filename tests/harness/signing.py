@@ -12,7 +12,7 @@ from typing import Any
 from joserfc.jwa import JWS_ALGORITHMS
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from enforcer.tokens.jws import encode
+from enforcer.tokens.jwt.jws import encode
 
 AnyKey = RSAKey | ECKey | OKPKey
 

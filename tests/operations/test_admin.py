@@ -11,7 +11,7 @@ from enforcer.policy.rules import Rule
 from enforcer.proxy.refusals import Refusal
 from enforcer.secret import Secret
 from enforcer.telemetry import Telemetry
-from enforcer.tokens.answer import from_claims
+from enforcer.tokens.introspection.response import from_claims
 
 DENIED = Decided(
     1_700_000_000.25,

@@ -25,8 +25,8 @@ from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Mode, Path, Rule
 from enforcer.policy.trial import Policy, Request, shown
 from enforcer.proxy.refusals import Refusal
-from enforcer.tokens.answer import Active, from_claims
-from enforcer.tokens.possession import with_certificate, with_key
+from enforcer.tokens.dpop.possession import with_certificate, with_key
+from enforcer.tokens.introspection.response import Active, from_claims
 from enforcer.wire.target import parse
 
 CASES = TypeAdapter(Cases)

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from enforcer.policy.cases import Cases, Facts, Outcome, coverage, run
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, Reason
-from enforcer.tokens.answer import INACTIVE, Active
+from enforcer.tokens.introspection.response import INACTIVE, Active
 
 POLICY = policy(
     {"name": "read", "path": "/a/**", "methods": ["GET"], "scopes": ["read"]},

@@ -8,9 +8,9 @@ from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import UNPROVEN, Allow, Deny, Evidence, Reason, Unasked, decide, decide_bound
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Path, Rule
-from enforcer.tokens.answer import INACTIVE, Active, from_claims
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.possession import Fault, Proven, with_key
+from enforcer.tokens.dpop.possession import Fault, Proven, with_key
+from enforcer.tokens.introspection.response import INACTIVE, Active, from_claims
 
 NOW = 1_700_000_000.0
 PATH = "/tenants/{tenant}"

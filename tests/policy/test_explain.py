@@ -12,8 +12,8 @@ from enforcer.policy.explain import NO_RULE, Explanation, Judgement, Reply, Unkn
 from enforcer.policy.trial import Policy, Request
 from enforcer.proxy import refusals
 from enforcer.telemetry import NO_ROUTE
-from enforcer.tokens.answer import INACTIVE
 from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.introspection.response import INACTIVE
 
 SHOP = policy(
     {"name": "read", "path": "/shop/**", "methods": ["GET"], "scopes": ["shop.read"]},

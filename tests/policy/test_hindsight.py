@@ -10,9 +10,9 @@ from enforcer.policy.journal import Decided
 from enforcer.policy.rules import Rule
 from enforcer.policy.wording import write
 from enforcer.proxy.refusals import Refusal
-from enforcer.tokens.answer import INACTIVE, Active, from_claims
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.possession import Fault, with_key
+from enforcer.tokens.dpop.possession import Fault, with_key
+from enforcer.tokens.introspection.response import INACTIVE, Active, from_claims
 
 NOW = 1_700_000_000.0
 RULE = Rule(name="read", path="/a/{x}", scopes=("a", "b"), audience=("shop",), claims={"sub": "{x}"})

@@ -11,8 +11,8 @@ from enforcer.policy.decision import Evidence, Unasked
 from enforcer.policy.journal import Decided, Record, parse, record
 from enforcer.policy.rules import Rule
 from enforcer.proxy.refusals import Refusal
-from enforcer.tokens.answer import INACTIVE, from_claims
 from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.introspection.response import INACTIVE, from_claims
 
 RECORD = Record(
     time="2026-11-23T16:25:00Z",

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Claim, Path, Rule, compile_claims
-from enforcer.tokens.answer import from_claims
+from enforcer.tokens.introspection.response import from_claims
 from enforcer.wire.target import parse
 
 

@@ -14,7 +14,7 @@ from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Path, Rule
 from enforcer.proxy.forwarding import Forwarding, Kind, Kinds, claim_text, request_head, trailers, without_listed
 from enforcer.settings.forwarding import ForwardingSettings
-from enforcer.tokens.answer import Active, Answer, from_claims, parse
+from enforcer.tokens.introspection.response import Active, Answer, from_claims, parse
 from enforcer.wire.fields import FOLD
 
 IDENTITY = {"X-Auth-Subject": "sub", "X-Auth-Client": "client_id", "X-Auth-Scope": "scope"}

@@ -16,7 +16,7 @@ from enforcer.proxy.snapshot import Snapshot
 from enforcer.server.assembly import assemble
 from enforcer.server.resources import SharedResources
 from enforcer.telemetry import Telemetry
-from enforcer.tokens.answer import from_claims
+from enforcer.tokens.introspection.response import from_claims
 from enforcer.tokens.verifier import Memory
 from enforcer.wire.ticker import Ticker
 

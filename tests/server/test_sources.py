@@ -23,7 +23,7 @@ from enforcer.secret import Secret
 from enforcer.server.sources import make_source
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
 from enforcer.settings.tls import ClientTLS
-from enforcer.tokens.answer import Active, Answer, Inactive
+from enforcer.tokens.introspection.response import Active, Answer, Inactive
 from enforcer.tokens.routing import Domain
 from enforcer.tokens.verifier import Source
 from enforcer.wire.ticker import Ticker

@@ -16,7 +16,7 @@ from enforcer.config.load import load
 from enforcer.config.model import Config
 from enforcer.errors import IntrospectionFailure
 from enforcer.server.verifiers import NoAnswer, ask
-from enforcer.tokens.answer import Active
+from enforcer.tokens.introspection.response import Active
 
 SECRETS = {"SECRET": "s3cret"}
 

@@ -3,8 +3,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcer.settings.cache import CacheSettings
-from enforcer.tokens.answer import INACTIVE, NEVER, Active, Answer, from_claims
 from enforcer.tokens.cache import Cache, Entry, Keys
+from enforcer.tokens.introspection.response import INACTIVE, NEVER, Active, Answer, from_claims
 
 NOW = 1_700_000_000.0
 FOREVER = from_claims({"sub": "a"})

@@ -1,4 +1,4 @@
-"""The fetcher against servers on real sockets; how a call goes is the matter of `wire.call`."""
+"""The fetcher against servers on real sockets; how a call goes is the matter of `wire.http_client`."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from harness.servers import response, serving
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.pool import PoolSettings
-from enforcer.tokens.endpoint import KnownEndpoint
 from enforcer.tokens.fetcher import Fetcher, FirstOf
-from enforcer.wire.call import Caller, Reply
-from enforcer.wire.client import Endpoint, Pool
+from enforcer.tokens.introspection.endpoint import KnownEndpoint
+from enforcer.wire.http_client import Caller, Reply
+from enforcer.wire.pool import Endpoint, Pool
 from enforcer.wire.ticker import Ticker
 
 Result = bytes | IntrospectionError

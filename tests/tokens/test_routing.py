@@ -8,8 +8,8 @@ import pytest
 from harness.signing import encode, text
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.answer import INACTIVE, Answer, from_claims
-from enforcer.tokens.introspection import Done
+from enforcer.tokens.introspection.client import Done
+from enforcer.tokens.introspection.response import INACTIVE, Answer, from_claims
 from enforcer.tokens.routing import Domain, OwnTokens
 
 A, B, C = "https://a.example", "https://b.example", "https://c.example"

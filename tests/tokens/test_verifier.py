@@ -9,9 +9,9 @@ from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.cache import CacheSettings
 from enforcer.settings.limits import UnseenSettings
-from enforcer.tokens.answer import INACTIVE, Active, Answer, from_claims
 from enforcer.tokens.cache import Cache, Entry, Keys
-from enforcer.tokens.introspection import Done
+from enforcer.tokens.introspection.client import Done
+from enforcer.tokens.introspection.response import INACTIVE, Active, Answer, from_claims
 from enforcer.tokens.limiter import UnseenLimiter
 from enforcer.tokens.verifier import Demand, Verifier
 

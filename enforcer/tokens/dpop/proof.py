@@ -1,0 +1,132 @@
+"""Checks that a token's holder has the key that it is bound to (RFC 9449, DPoP). Pure.
+
+1. A proof is for one request and one token: method, URL and token are in it, and it is accepted once.
+2. It is fresh, and its key is the one that the token names; any other key proves nothing.
+3. The signature is verified last, and only with the token's key: whatever else is wrong costs no cryptography, and of
+   wrong signatures an address may send no more than of tokens never seen before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from enforcer.settings.jwt import ProofSettings
+from enforcer.tokens.dpop.binding import digest
+from enforcer.tokens.dpop.possession import Fault, Proven, with_key
+from enforcer.tokens.dpop.replay_cache import ProofMemory, name
+from enforcer.tokens.introspection.response import Active
+from enforcer.tokens.jwt.jwks import read_key, thumbprint
+from enforcer.tokens.jwt.jws import parse
+from enforcer.tokens.strict_json import read_object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Request:
+    """What a proof must be for: the request's method and URL, as the client sees it, and the token it came with.
+
+    `address` is the client's, for which wrong signatures are counted.
+    """
+
+    method: bytes
+    url: str
+    token: bytes
+    address: str
+
+
+def check(
+    proofs: Sequence[bytes],
+    request: Request,
+    answer: Active,
+    settings: ProofSettings,
+    memory: ProofMemory,
+    now: float,
+) -> Proven | Fault:
+    """Check that a request comes from the holder of the key that its token is bound to (RFC 9449 §4.3, §7.1).
+
+    `proofs` are the values of all DPoP fields; `answer` is what the token is worth; `now` seconds since the epoch.
+    """
+    if len(proofs) != 1:
+        return Fault.SEVERAL if proofs else Fault.MISSING
+    if len(proofs[0]) > settings.size:
+        return Fault.SIZE
+    jws = parse(proofs[0])
+    if jws is None:
+        return Fault.MALFORMED
+    typ, algorithm, jwk = (jws.header.get(member) for member in ("typ", "alg", "jwk"))
+    # RFC 7515 §4.1.9: a media type, whose case does not matter
+    if not isinstance(typ, str) or typ.lower().removeprefix("application/") != "dpop+jwt":
+        return Fault.TYPE
+    if algorithm not in settings.algorithms:
+        return Fault.ALGORITHM
+    try:
+        claims = read_object(jws.payload)
+    except ValueError:
+        return Fault.MALFORMED
+    shown = thumbprint(jwk)
+    if shown is None:
+        return Fault.UNUSABLE_KEY
+    proven = with_key(answer, shown)
+    if not isinstance(proven, Proven):
+        return proven
+    wrong = _mismatch(claims, request, settings, now)
+    if wrong is not None:
+        return wrong
+    used = name(shown, claims["jti"])
+    refused = memory.used.look(used, claims["iat"], settings, now)
+    if refused is not None:
+        return refused
+    if memory.wrong.wait(request.address, now):
+        return Fault.FLOOD
+    key = read_key(jwk)
+    if key is None:
+        return Fault.UNUSABLE_KEY
+    if not key.verifies(algorithm, jws.signed, jws.signature):
+        return Fault.SIGNATURE
+    memory.wrong.give_back(request.address)
+    # Not before: whoever has no key must not use up the proofs of others.
+    memory.used.remember(used)
+    return proven
+
+
+def _mismatch(claims: Mapping[str, Any], request: Request, settings: ProofSettings, now: float) -> Fault | None:
+    identifier, issued = claims.get("jti"), claims.get("iat")
+    method, url, token = claims.get("htm"), claims.get("htu"), claims.get("ath")
+    if not isinstance(identifier, str) or not identifier or not isinstance(url, str) or not isinstance(token, str):
+        return Fault.MALFORMED
+    if not isinstance(issued, int | float) or isinstance(issued, bool):
+        return Fault.MALFORMED
+    if method != request.method.decode("latin-1"):
+        return Fault.METHOD
+    if (place := normal_url(url)) is None or place != normal_url(request.url):
+        return Fault.URL
+    if not now - settings.max_age <= issued <= now + settings.clock_skew:
+        return Fault.TIME
+    return None if token == digest(request.token) else Fault.TOKEN
+
+
+# RFC 3986 §3.2: no user in the authority; what follows the path is not compared (RFC 9449 §4.3)
+_URL = re.compile(r"(?is)(https?)://(\[[0-9a-f:.]+\]|[^/?#@:\[\]]+)(?::([0-9]{0,5}))?(/[^?#]*)?(?:[?#].*)?")
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+def normal_url(url: str) -> tuple[str, str, int, str] | None:
+    """Return scheme, host, port and path of a URL, such that equal ones are equal (RFC 3986 §6.2.2, §6.2.3).
+
+    None where it is no http URL. Dot segments stay: no request that has them gets this far.
+    """
+    found = _URL.fullmatch(url)
+    if found is None:
+        return None
+    scheme = found[1].lower()
+    path = _ESCAPE.sub(_normal_escape, found[4] or "/")
+    return scheme, found[2].lower(), int(found[3] or _PORTS[scheme]), path
+
+
+def _normal_escape(escape: re.Match[str]) -> str:
+    character = chr(int(escape[1], 16))
+    return character if character in _UNRESERVED else escape[0].upper()

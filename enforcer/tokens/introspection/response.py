@@ -1,0 +1,146 @@
+"""What an authorization server says of a token (RFC 7662 §2.2), read tolerantly where the RFC leaves room.
+
+1. Nothing read here gives wider access than what was said: a value that cannot be read is an error, never a default.
+2. `active` is the JSON value true or false, and no other.
+3. A null member is an absent one. A NumericDate may be an integer, a finite fraction, or a string of digits.
+4. `scope` is a space-separated string or a list of strings; `aud` a string or a list of strings.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.tokens.strict_json import read_object
+
+NEVER: Final = math.inf
+"""The expiry of a token whose server states none."""
+
+# RFC 6749 §3.3: scope-token
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+# What servers call tokens that are active and give no access: only an access token may be used at a resource
+_NO_ACCESS = ("refresh_token", "id_token", "Refresh", "Offline", "ID", "id")
+_DIGITS = re.compile(r"-?[0-9]{1,15}")
+
+
+_SHORT: Final = 1024  # characters of a set that is worth remembering
+_REMEMBERED: Final = 4096  # sets at most
+_SETS: Final[dict[frozenset[str], frozenset[str]]] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Active:
+    """A token that its server calls active. Times are seconds since the epoch; `claims` are all members as sent."""
+
+    scopes: frozenset[str]
+    expires: float
+    not_before: float
+    subject: str | None
+    client_id: str | None
+    issuer: str | None
+    audience: frozenset[str]
+    claims: Mapping[str, Any] = field(repr=False)
+    bound: bool = False
+    """The token says that its holder must prove possession of a key (`cnf`, RFC 7800)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inactive:
+    """A token that its server does not know, or calls expired or revoked; it does not say which (RFC 7662 §2.2)."""
+
+
+Answer = Active | Inactive
+INACTIVE: Final = Inactive()
+
+
+def parse(body: bytes) -> Answer:
+    """Read an introspection answer; raises IntrospectionError (malformed)."""
+    try:
+        return from_members(read_object(body))
+    except ValueError as error:
+        raise _malformed(str(error)) from None
+
+
+def from_members(members: Mapping[str, Any]) -> Answer:
+    """Make the answer from the members of an introspection answer; raises IntrospectionError (malformed)."""
+    active = members.get("active")
+    if active is False:
+        return INACTIVE
+    if active is not True:
+        raise _malformed("active is neither true nor false")
+    if not gives_access(members):
+        return INACTIVE
+    return from_claims(members)
+
+
+def gives_access(members: Mapping[str, Any]) -> bool:
+    """Tell whether a token is one for a resource, as far as its server says what kind it is."""
+    return members.get("token_use") not in _NO_ACCESS and members.get("typ") not in _NO_ACCESS
+
+
+def from_claims(members: Mapping[str, Any]) -> Active:
+    """Make the answer from the members of an active token; raises IntrospectionError (malformed)."""
+    return Active(
+        scopes=_scopes(members.get("scope")),
+        expires=_date(members, "exp", NEVER),
+        not_before=_date(members, "nbf", -NEVER),
+        subject=_text(members, "sub"),
+        client_id=_text(members, "client_id"),
+        issuer=_text(members, "iss"),
+        audience=_shared(_texts(members.get("aud"), "aud")),
+        claims=MappingProxyType(dict(members)),
+        bound=members.get("cnf") is not None,
+    )
+
+
+def _malformed(detail: str) -> IntrospectionError:
+    return IntrospectionError(IntrospectionFailure.MALFORMED, detail)
+
+
+def _scopes(value: Any) -> frozenset[str]:
+    members = value.split(" ") if isinstance(value, str) else _texts(value, "scope")
+    # A scope outside the grammar can be in no rule, so that leaving it out takes nothing and gives nothing.
+    return _shared(scope for scope in members if _SCOPE.fullmatch(scope))
+
+
+def _shared(members: Iterable[str]) -> frozenset[str]:
+    """Return one set for all tokens that have the same: there are few, and each costs memory and collector time."""
+    made = frozenset(members)
+    if sum(map(len, made)) > _SHORT:
+        return made
+    if len(_SETS) >= _REMEMBERED:
+        _SETS.clear()
+    return _SETS.setdefault(made, made)
+
+
+def _texts(value: Any, name: str) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and all(isinstance(member, str) for member in value):
+        return value
+    raise _malformed(f"{name} is neither a string nor a list of strings")
+
+
+def _text(members: Mapping[str, Any], name: str) -> str | None:
+    value = members.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise _malformed(f"{name} is not a string")
+
+
+def _date(members: Mapping[str, Any], name: str, absent: float) -> float:
+    value = members.get(name)
+    if value is None:
+        return absent
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        return float(value)
+    if type(value) in (int, float) and abs(value) < 1e15:
+        return float(value)
+    raise _malformed(f"{name} is not a time")

@@ -1,0 +1,64 @@
+import base64
+from typing import Any
+
+import pytest
+
+from enforcer.tokens.dpop.binding import UNBOUND, UNKNOWN, Binding, Kind, binding, digest
+
+# RFC 8705 appendix A
+CERTIFICATE = base64.b64decode(
+    "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcwOVowDzENMAsGA1UEAwwE"
+    "bXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/coZwxS7LfA4vOLS9WuneIXhbGG"
+    "WvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZOVbUlJSGQgjwD5vaUa"
+    "KlLR50Q2DmFfQj1L+SY="
+)
+THUMBPRINT = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"
+
+
+def test_a_certificate_is_named_by_its_digest() -> None:
+    """RFC 8705 §3.1, appendix A."""
+    assert digest(CERTIFICATE) == THUMBPRINT
+    assert digest(CERTIFICATE + b"\0") != THUMBPRINT
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ({}, UNBOUND),
+        ({"cnf": None}, UNBOUND),
+        ({"cnf": {"x5t#S256": THUMBPRINT}}, Binding(Kind.CERTIFICATE, THUMBPRINT)),
+        ({"cnf": {"jkt": "x"}}, Binding(Kind.KEY, "x")),
+    ],
+)
+def test_a_token_says_what_it_is_bound_to(claims: dict[str, Any], expected: Binding) -> None:
+    """RFC 8705 §3.1, §3.2; RFC 9449 §6.1, §6.2."""
+    assert binding(claims) == expected
+
+
+@pytest.mark.parametrize(
+    "confirmation",
+    [
+        {},
+        {"jwk": {"kty": "EC"}},
+        {"kid": "x"},
+        {"x5t": "x"},
+        {"jku": "https://evil.example"},
+        {"JKT": "x"},
+        {"jkt": "x", "x5t#S256": "x"},
+        {"jkt": "x", "new": "x"},
+        {"jkt": ""},
+        {"jkt": None},
+        {"jkt": 1},
+        {"jkt": ["x"]},
+        {"x5t#S256": {}},
+        "jkt",
+        ["jkt"],
+        True,
+        False,
+        0,
+        "",
+    ],
+)
+def test_a_binding_that_cannot_be_checked_is_not_an_absent_one(confirmation: Any) -> None:
+    """RFC 7800 §3.1: whoever does not understand it must not take the token for an unbound one."""
+    assert binding({"cnf": confirmation}) == UNKNOWN

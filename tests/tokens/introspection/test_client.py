@@ -1,0 +1,220 @@
+"""Introspection over real sockets."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+from harness.servers import Server, response, serving
+
+from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.secret import Secret
+from enforcer.settings.pool import BreakerSettings, PoolSettings
+from enforcer.tokens.introspection.client import Introspector, Plain
+from enforcer.tokens.introspection.client_authentication import Authentication, Credentials, secret_basic
+from enforcer.tokens.introspection.endpoint import KnownEndpoint
+from enforcer.tokens.introspection.response import INACTIVE, Active, Answer
+from enforcer.wire.http_client import Caller
+from enforcer.wire.pool import Endpoint, Pool
+from enforcer.wire.ticker import Ticker
+
+BASIC = secret_basic("me", Secret("secret"))
+
+
+def ask(server: Server, *tokens: bytes, authentication: Authentication = BASIC) -> list[Answer | IntrospectionError]:
+    """Ask about tokens, one after the other."""
+
+    async def run() -> list[Answer | IntrospectionError]:
+        loop = asyncio.get_running_loop()
+        ticker = Ticker(loop)
+        pool = Pool(Endpoint(host="127.0.0.1", port=server.port), PoolSettings(), ticker, loop)
+        caller = Caller(pool, timeout=5.0, max_answer=1000)
+        endpoint = KnownEndpoint(caller, "as.example", "/introspect?x=1")
+        introspector = Introspector(endpoint, authentication, Plain(), BreakerSettings(failures=3), ticker)
+        results = []
+        for token in tokens:
+            told: asyncio.Future[Answer | IntrospectionError] = loop.create_future()
+            introspector.introspect(token, told.set_result)
+            results.append(await told)
+        introspector.close()
+        ticker.stop()
+        return results
+
+    return asyncio.run(run())
+
+
+def answering(status: str, body: bytes) -> Callable[[bytes, bytes], bytes]:
+    return lambda head, sent: response(body, status)
+
+
+def test_a_call_is_a_form_with_the_token_and_our_credentials() -> None:
+    """RFC 7662 §2.1; whatever a b64token may hold is one parameter."""
+    with serving(answering("200 OK", b'{"active": true, "scope": "a"}')) as server:
+        (answer,) = ask(server, b"a-._~+/b==")
+        ((head, body),) = server.requests
+    assert isinstance(answer, Active)
+    assert head.startswith(b"POST /introspect?x=1 HTTP/1.1\r\nHost: as.example\r\n")
+    assert b"\r\nAuthorization: Basic bWU6c2VjcmV0\r\n" in head
+    assert body == b"token=a-._~%2B%2Fb%3D%3D&token_type_hint=access_token"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        ("401 Unauthorized", b"", IntrospectionFailure.REFUSED),
+        ("403 Forbidden", b"", IntrospectionFailure.REFUSED),
+        ("400 Bad Request", b'{"error": "invalid_client"}', IntrospectionFailure.REFUSED),
+        ("400 Bad Request", b'{"error": "invalid_request"}', IntrospectionFailure.MALFORMED),
+        ("400 Bad Request", b"<html>", IntrospectionFailure.MALFORMED),
+        ("302 Found", b"", IntrospectionFailure.MALFORMED),
+        ("404 Not Found", b"", IntrospectionFailure.MALFORMED),
+        ("500 Internal Server Error", b"", IntrospectionFailure.UNAVAILABLE),
+        ("503 Service Unavailable", b"", IntrospectionFailure.UNAVAILABLE),
+        ("429 Too Many Requests", b"", IntrospectionFailure.UNAVAILABLE),
+        ("200 OK", b"<html>", IntrospectionFailure.MALFORMED),
+        ("200 OK", b" " * 1001, IntrospectionFailure.MALFORMED),
+    ],
+)
+def test_what_is_no_answer_says_why(status: str, body: bytes, reason: IntrospectionFailure) -> None:
+    """Never a judgement of the token."""
+    with serving(answering(status, body)) as server:
+        (error,) = ask(server, b"t")
+    assert isinstance(error, IntrospectionError)
+    assert error.reason is reason
+
+
+def test_a_token_that_the_server_cannot_read_is_inactive() -> None:
+    """Some answer 400 unsupported_token_type to what they did not issue."""
+    with serving(answering("400 Bad Request", b'{"error": "unsupported_token_type"}')) as server:
+        assert ask(server, b"t") == [INACTIVE]
+
+
+def test_a_server_in_trouble_is_left_alone() -> None:
+    """After so many failures, who asks is told at once."""
+    with serving(answering("500 Internal Server Error", b"")) as server:
+        results = ask(server, *[b"t"] * 5)
+        assert len(server.requests) == 3
+    reasons = [result.reason for result in results if isinstance(result, IntrospectionError)]
+    assert reasons == [IntrospectionFailure.UNAVAILABLE] * 3 + [IntrospectionFailure.CIRCUIT_OPEN] * 2
+
+
+@pytest.mark.parametrize("body", [b'{"error": "invalid_request"}', b'{"error": "unsupported_token_type"}', b"junk"])
+def test_no_token_makes_the_enforcer_leave_the_server_alone(body: bytes) -> None:
+    """Whoever sends junk cuts off nobody else."""
+    with serving(answering("400 Bad Request", body)) as server:
+        ask(server, *[b"t"] * 20)
+        assert len(server.requests) == 20
+
+
+class Renewed:
+    """Credentials of which each is better than the one before, or none."""
+
+    def __init__(self, *given: bytes | IntrospectionError) -> None:
+        self._given = [one if isinstance(one, IntrospectionError) else Credentials(lines=one) for one in given]
+        self.refused: list[bytes] = []
+
+    def authenticate(self, done: Callable[[Credentials | IntrospectionError], None]) -> None:
+        done(self._given.pop(0))
+
+    def rejected(self, credentials: Credentials) -> bool:
+        self.refused.append(credentials.lines)
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+FIRST, SECOND = b"Authorization: Bearer first\r\n", b"Authorization: Bearer second\r\n"
+NO_TOKEN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "no token of our own")
+
+
+def knowing(line: bytes) -> Callable[[bytes, bytes], bytes]:
+    """Answer to who shows these credentials, and refuse all others."""
+
+    def answer(head: bytes, body: bytes) -> bytes:
+        return response(b'{"active": true}') if line in head else response(b"", "401 Unauthorized")
+
+    return answer
+
+
+def test_without_credentials_nothing_is_asked() -> None:
+    """And who asks is told so; the server had no part in that, and is not left alone for it."""
+    with serving(knowing(FIRST)) as server:
+        *failed, last = ask(server, *[b"t"] * 6, authentication=Renewed(*[NO_TOKEN] * 5, FIRST))
+        assert len(server.requests) == 1
+    assert failed == [NO_TOKEN] * 5
+    assert isinstance(last, Active)
+
+
+def test_credentials_that_are_not_accepted_are_replaced_and_the_token_is_asked_about_once_more() -> None:
+    """RFC 6750 §3.1: 401 says that they have ended. Nobody notices."""
+    with serving(knowing(SECOND)) as server:
+        authentication = Renewed(FIRST, SECOND)
+        (answer,) = ask(server, b"t", authentication=authentication)
+        assert len(server.requests) == 2
+    assert isinstance(answer, Active)
+    assert authentication.refused == [FIRST]
+
+
+def test_it_is_asked_once_more_and_not_again() -> None:
+    """A server that accepts none of what it gave us is not pressed."""
+    with serving(knowing(b"nothing")) as server:
+        authentication = Renewed(FIRST, SECOND)
+        (error,) = ask(server, b"t", authentication=authentication)
+        assert len(server.requests) == 2
+    assert isinstance(error, IntrospectionError)
+    assert error.reason is IntrospectionFailure.REFUSED
+    assert authentication.refused == [FIRST, SECOND]
+
+
+def test_a_refusal_of_what_credentials_allow_does_not_replace_them() -> None:
+    """RFC 6750 §3.1: others would allow no more."""
+    with serving(answering("403 Forbidden", b'{"error": "insufficient_scope"}')) as server:
+        authentication = Renewed(FIRST)
+        (error,) = ask(server, b"t", authentication=authentication)
+    assert isinstance(error, IntrospectionError)
+    assert (error.reason, authentication.refused) == (IntrospectionFailure.REFUSED, [])
+
+
+def test_a_full_queue_of_our_own_says_nothing_of_the_server() -> None:
+    """Many tokens at once, of which most find no connection in time: the server is still asked after."""
+    slow = threading.Event()
+
+    def answer(head: bytes, body: bytes) -> bytes:
+        slow.wait(5)
+        return response(b'{"active": true}')
+
+    async def run(server: Server) -> list[Answer | IntrospectionError]:
+        loop = asyncio.get_running_loop()
+        ticker = Ticker(loop)
+        pool = Pool(Endpoint(host="127.0.0.1", port=server.port), PoolSettings(connections=1), ticker, loop)
+        endpoint = KnownEndpoint(Caller(pool, timeout=0.3, max_answer=1000), "as", "/")
+        introspector = Introspector(endpoint, BASIC, Plain(), BreakerSettings(failures=3), ticker)
+        told: list[asyncio.Future[Answer | IntrospectionError]] = [loop.create_future() for _ in range(10)]
+        for future in told:
+            introspector.introspect(b"t", future.set_result)
+        await asyncio.gather(*told)
+        slow.set()
+        last: asyncio.Future[Answer | IntrospectionError] = loop.create_future()
+        introspector.introspect(b"t", last.set_result)
+        results = [future.result() for future in told] + [await last]
+        pool.close()
+        ticker.stop()
+        return results
+
+    with serving(answer) as server:
+        *failed, last = asyncio.run(run(server))
+    assert all(isinstance(result, IntrospectionError) for result in failed)
+    assert isinstance(last, Active)
+
+
+def test_a_server_that_forbids_one_token_is_asked_about_the_next() -> None:
+    """What stands before it may dislike a token's looks: whoever sends such ones must not cut off all others."""
+
+    def answer(head: bytes, body: bytes) -> bytes:
+        return response(b"", "403 Forbidden") if b"odd" in body else response(b'{"active": true}')
+
+    with serving(answer) as server:
+        *odd, good = ask(server, *[b"odd"] * 20, b"t")
+    assert all(isinstance(one, IntrospectionError) and one.reason is IntrospectionFailure.REFUSED for one in odd)
+    assert isinstance(good, Active)

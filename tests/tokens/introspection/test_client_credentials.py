@@ -1,0 +1,263 @@
+"""An access token of our own, driven by an advanced clock, with every request for one counted."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from harness.clocks import Clock
+
+from enforcer.counters import FetchMetrics
+from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
+from enforcer.secret import Secret
+from enforcer.tokens.introspection.client_authentication import Credentials, secret_post
+from enforcer.tokens.introspection.client_credentials import LONGEST, Bearer, OwnToken, TokenRequest, parse
+from enforcer.tokens.refresh_schedule import Freshness, Life
+from enforcer.tokens.remote_document import Kept
+from enforcer.wire.http_client import Reply
+from enforcer.wire.ticker import Ticker
+
+GIVEN: dict[str, Any] = {"access_token": "one", "token_type": "Bearer", "expires_in": 600}
+
+
+def body(**members: Any) -> bytes:
+    return json.dumps({**GIVEN, **members}).encode()
+
+
+# What the server gives
+
+
+@pytest.mark.parametrize(
+    ("members", "seconds"),
+    [
+        ({}, 600.0),
+        ({"expires_in": 0.5}, 0.5),
+        ({"expires_in": "600"}, 600.0),
+        ({"expires_in": None}, 300.0),
+        ({"expires_in": 10**30}, LONGEST),
+        ({"expires_in": 1e300}, LONGEST),
+        ({"token_type": "bearer"}, 600.0),
+        ({"scope": "anything", "refresh_token": "x"}, 600.0),
+    ],
+)
+def test_a_token_answer_is_read(members: dict[str, Any], seconds: float) -> None:
+    """RFC 6749 §5.1: the type's case does not matter; a life that is not told is the setting's; none is endless."""
+    token = parse(body(**members), 300.0)
+    assert token.credentials == Credentials(lines=b"Authorization: Bearer one\r\n")
+    assert token.expires_in == seconds
+
+
+def test_a_life_that_is_not_told_is_bounded_too() -> None:
+    """Whatever the setting."""
+    assert parse(body(expires_in=None), 10 * LONGEST).expires_in == LONGEST
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"<html>", b"[]", b'{"access_token": "a"}', b'{"access_token": "a", "access_token": "b"}'),
+        *(body(access_token=value) for value in ("", None, 1, "s3cret b", "s3cret\r\nX: y", "é", "s3cret,b", ["a"])),
+        *(body(access_token="s3cret", token_type=value) for value in (None, 1, "DPoP", "mac", "")),
+        *(body(expires_in=value) for value in (0, -1, True, False, "", "-1", "1.5", "1" * 16, "soon", [600], {})),
+        body()[:-1] + b', "x": NaN}',
+    ],
+)
+def test_what_is_no_token_answer_is_malformed_and_not_shown(data: bytes) -> None:
+    """A token that cannot be sent as it is, of a type that is not shown as it is, or without a time."""
+    with pytest.raises(IntrospectionError) as error:
+        parse(data, 300.0)
+    assert error.value.reason is IntrospectionFailure.MALFORMED
+    assert "s3cret" not in error.value.detail
+
+
+@pytest.mark.parametrize(
+    ("lives", "ahead", "refresh"),
+    [(600.0, 30.0, 570.0), (40.0, 30.0, 20.0), (600.0, 0.0, 600.0), (1.0, 30.0, 0.5)],
+)
+def test_it_is_renewed_before_its_end(lives: float, ahead: float, refresh: float) -> None:
+    """A short one at half of its life."""
+    assert OwnToken(Credentials(), lives).life(ahead) == Life(refresh, lives)
+
+
+# How it is asked for
+
+
+class TokenEndpoint:
+    """Keeps the forms, and answers what it is told to."""
+
+    def __init__(self, *outcomes: Reply | UpstreamError | IntrospectionError) -> None:
+        self.outcomes = list(outcomes)
+        self.forms: list[bytes] = []
+        self.closed = False
+
+    def post(self, form: bytes, credentials: Credentials, done: Callable[..., None]) -> None:
+        self.forms.append(form + credentials.form)
+        done(self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0])
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def fetched(endpoint: TokenEndpoint, *scopes: str) -> OwnToken | IntrospectionError:
+    told: list[OwnToken | IntrospectionError] = []
+    TokenRequest(endpoint, secret_post("me", Secret("s")), scopes, 300.0).fetch(told.append)  # type: ignore[arg-type]
+    (outcome,) = told
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("scopes", "form"),
+    [
+        ((), b"grant_type=client_credentials&client_id=me&client_secret=s"),
+        (("a", "b:c"), b"grant_type=client_credentials&scope=a+b%3Ac&client_id=me&client_secret=s"),
+    ],
+)
+def test_it_is_asked_for_by_client_credentials(scopes: tuple[str, ...], form: bytes) -> None:
+    """RFC 6749 §4.4.2; with no scope where none is set."""
+    endpoint = TokenEndpoint(Reply(200, body()))
+    assert isinstance(fetched(endpoint, *scopes), OwnToken)
+    assert endpoint.forms == [form]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [
+        (Reply(401, b""), IntrospectionFailure.REFUSED),
+        (Reply(400, b'{"error": "invalid_client"}'), IntrospectionFailure.REFUSED),
+        (Reply(400, b'{"error": "invalid_scope"}'), IntrospectionFailure.REFUSED),
+        (Reply(400, b"{}"), IntrospectionFailure.MALFORMED),
+        (Reply(302, b""), IntrospectionFailure.MALFORMED),
+        (Reply(200, b"<html>"), IntrospectionFailure.MALFORMED),
+        (Reply(503, b""), IntrospectionFailure.UNAVAILABLE),
+        (UpstreamError(UpstreamFailure.TIMEOUT, "slow"), IntrospectionFailure.TIMEOUT),
+        (IntrospectionError(IntrospectionFailure.MALFORMED, "no endpoint"), IntrospectionFailure.MALFORMED),
+    ],
+)
+def test_why_there_is_none_is_told(outcome: Any, reason: IntrospectionFailure) -> None:
+    """RFC 6749 §5.2: what is about us is told from what is about the server."""
+    told = fetched(TokenEndpoint(outcome))
+    assert isinstance(told, IntrospectionError)
+    assert told.reason is reason
+
+
+# How it is kept
+
+
+class Bed:
+    """Our token, at a server that gives a new one each time: `one0`, `one1`, …"""
+
+    def __init__(self, expires_in: float = 600.0) -> None:
+        self.clock = Clock()
+        self.ticker = Ticker(self.clock)  # type: ignore[arg-type]
+        self.endpoint = TokenEndpoint(
+            *(Reply(200, body(access_token=f"one{n}", expires_in=expires_in)) for n in range(9))
+        )
+        request = TokenRequest(self.endpoint, secret_post("me", Secret("s")), (), 300.0)  # type: ignore[arg-type]
+        freshness: Freshness[OwnToken] = Freshness(lambda token: token.life(30.0), 10.0)
+        self.bearer = Bearer(Kept("our own token", request, freshness, self.ticker, FetchMetrics()))
+
+    def get(self) -> str | IntrospectionFailure:
+        """Return the token that a call would show, or why there is none."""
+        told: list[Credentials | IntrospectionError] = []
+        self.bearer.authenticate(told.append)
+        (outcome,) = told
+        if isinstance(outcome, IntrospectionError):
+            return outcome.reason
+        return outcome.lines.decode().removeprefix("Authorization: Bearer ").removesuffix("\r\n")
+
+    def reject(self) -> None:
+        """Have the server not accept the token that it would be shown."""
+        self.bearer.authenticate(self.bearer.rejected)  # type: ignore[arg-type]
+
+    @property
+    def asked(self) -> int:
+        return len(self.endpoint.forms)
+
+
+def test_one_token_serves_until_it_is_renewed_ahead_of_its_end() -> None:
+    """Fetched at the start, and again 30 s before its end, with nobody waiting."""
+    bed = Bed()
+    bed.clock.advance(0.2)
+    assert (bed.get(), bed.asked) == ("one0", 1)
+    bed.clock.advance(569.0)
+    assert (bed.get(), bed.asked) == ("one0", 1)
+    bed.clock.advance(1.5)
+    assert (bed.get(), bed.asked) == ("one1", 2)
+
+
+def test_who_needs_one_before_the_first_tick_has_it_fetched() -> None:
+    """The start does not wait for it, nor does anything else."""
+    bed = Bed()
+    assert (bed.get(), bed.asked) == ("one0", 1)
+    bed.clock.advance(1.0)
+    assert bed.asked == 1
+
+
+def test_while_it_cannot_be_renewed_the_last_one_serves_to_its_end() -> None:
+    """Then who needs one is told why there is none; and it is tried less and less often."""
+    bed = Bed()
+    bed.clock.advance(0.2)
+    bed.endpoint.outcomes = [Reply(503, b"")]
+    bed.clock.advance(599.0)
+    assert bed.get() == "one0"
+    assert bed.asked == 7  # 1, 2, 4, 8, 10 s after another
+    bed.clock.advance(1.0)
+    assert bed.get() is IntrospectionFailure.UNAVAILABLE
+    bed.endpoint.outcomes = [Reply(200, body(access_token="new"))]
+    bed.clock.advance(10.0)
+    assert bed.get() == "new"
+
+
+def test_one_that_the_server_does_not_accept_is_replaced_at_once() -> None:
+    """It has forgotten its tokens, say, since it was started anew."""
+    bed = Bed()
+    bed.clock.advance(60.0)
+    bed.reject()
+    assert (bed.get(), bed.asked) == ("one1", 2)
+
+
+def test_a_server_that_accepts_none_of_its_tokens_is_not_pressed() -> None:
+    """One fetch in each pause, however many ask; they are told what is wrong."""
+    bed = Bed()
+    bed.clock.advance(0.2)
+    for _ in range(100):
+        bed.reject()
+        assert bed.get() is IntrospectionFailure.REFUSED
+    assert bed.asked == 1
+    bed.clock.advance(10.5)
+    assert (bed.get(), bed.asked) == ("one1", 2)
+
+
+def test_only_the_token_that_was_shown_is_thrown_away() -> None:
+    """Of many calls under way with it, the last come back when there is a new one."""
+    bed = Bed()
+    bed.clock.advance(60.0)
+    shown: list[Any] = []
+    bed.bearer.authenticate(shown.append)
+    for _ in range(5):
+        bed.bearer.rejected(shown[0])
+        assert (bed.get(), bed.asked) == ("one1", 2)
+
+
+def test_a_closed_one_is_renewed_no_more() -> None:
+    """A configuration that took its place has its own."""
+    bed = Bed(expires_in=60.0)
+    bed.clock.advance(0.2)
+    bed.bearer.close()
+    bed.clock.advance(1000.0)
+    assert (bed.asked, bed.endpoint.closed) == (1, True)
+
+
+def test_the_token_is_in_no_log_and_no_repr(caplog: pytest.LogCaptureFixture) -> None:
+    """It opens more than one client's door."""
+    caplog.set_level(logging.DEBUG)
+    bed = Bed()
+    bed.clock.advance(0.2)
+    bed.endpoint.outcomes = [Reply(401, b'{"error": "one0 is no client"}')]
+    bed.clock.advance(600.0)
+    assert caplog.records
+    assert "one0" not in caplog.text
+    assert "one" not in repr(parse(body(), 300.0))

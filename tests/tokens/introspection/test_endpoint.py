@@ -1,0 +1,212 @@
+"""Where requests go: endpoints that are known, and those that metadata must tell."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
+from enforcer.tokens.introspection.client_authentication import Credentials
+from enforcer.tokens.introspection.endpoint import (
+    DiscoveredEndpoint,
+    KnownEndpoint,
+    Outcome,
+    content,
+    error_code,
+    refusal,
+)
+from enforcer.tokens.introspection.metadata import EndpointName, Metadata
+from enforcer.wire.http_client import Reply
+
+ISSUER = "https://as.example"
+DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
+
+
+class Caller:
+    """Keeps what it is to send, and answers all of it."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.closed = False
+
+    def call(self, request: bytes, done: Callable[[Reply], None]) -> None:
+        self.sent.append(request)
+        done(Reply(200, b"{}"))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Kept:
+    """Metadata as it is now."""
+
+    def __init__(self, now: Metadata | IntrospectionError) -> None:
+        self.now = now
+        self.closed = False
+
+    def get(self, done: Callable[[Metadata | IntrospectionError], None]) -> None:
+        done(self.now)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def metadata(**endpoints: str) -> Metadata:
+    return Metadata(ISSUER, endpoints)  # type: ignore[arg-type]
+
+
+class Bed:
+    """An endpoint to be discovered, and who is called by URL."""
+
+    def __init__(self, now: Metadata | IntrospectionError, name: EndpointName = "introspection_endpoint") -> None:
+        self.kept = Kept(now)
+        self.callers: dict[str, Caller] = {}
+        self.made: list[str] = []
+        self.endpoint = DiscoveredEndpoint(name, self.kept, self._make)  # type: ignore[arg-type]
+
+    def _make(self, url: str) -> KnownEndpoint:
+        if ":0/" in url:
+            raise ValueError("not a URL")
+        self.made.append(url)
+        caller = self.callers[url] = Caller()
+        return KnownEndpoint(caller, "as.example", "/x")  # type: ignore[arg-type]
+
+    def post(self) -> Outcome:
+        told: list[Outcome] = []
+        self.endpoint.post(b"token=t", Credentials(form=b"&client_id=me"), told.append)
+        (outcome,) = told
+        return outcome
+
+    def sent(self) -> dict[str, int]:
+        return {url: len(caller.sent) for url, caller in self.callers.items()}
+
+
+def test_a_form_carries_the_credentials_and_its_length() -> None:
+    """Field lines among the others, parameters at its end."""
+    caller = Caller()
+    endpoint = KnownEndpoint(caller, "as.example:1", "/x?y")  # type: ignore[arg-type]
+    endpoint.post(b"a=b", Credentials(b"Authorization: Basic x\r\n", b"&c=d"), lambda _: None)
+    endpoint.get(lambda _: None)
+    posted, got = caller.sent
+    assert posted.startswith(b"POST /x?y HTTP/1.1\r\nHost: as.example:1\r\n")
+    assert posted.endswith(b"Authorization: Basic x\r\nContent-Length: 7\r\n\r\na=b&c=d")
+    assert got.startswith(b"GET /x?y HTTP/1.1\r\nHost: as.example:1\r\n")
+    endpoint.close()
+    assert caller.closed
+
+
+def test_until_metadata_is_there_nothing_is_sent() -> None:
+    """Who asks is told why."""
+    bed = Bed(DOWN)
+    assert bed.post() is DOWN
+    assert bed.made == []
+    bed.kept.now = metadata(introspection_endpoint="https://as.example/a")
+    assert bed.post() == Reply(200, b"{}")
+    assert bed.sent() == {"https://as.example/a": 1}
+
+
+def test_it_goes_where_the_metadata_says_and_nowhere_else() -> None:
+    """Not to another endpoint of the same server."""
+    other = "https://as.example/other"
+    bed = Bed(metadata(jwks_uri=other, token_endpoint=other))
+    outcome = bed.post()
+    assert isinstance(outcome, IntrospectionError)
+    assert str(outcome) == "malformed: its metadata names no introspection_endpoint"
+    assert bed.made == []
+
+
+def test_an_endpoint_is_made_once_and_anew_when_it_moves(caplog: pytest.LogCaptureFixture) -> None:
+    """The connections to the old place are kept no longer; each place is logged, without its query."""
+    caplog.set_level(logging.INFO)
+    first, second = "https://as.example/a", "https://other.example/b?key=hidden"
+    bed = Bed(metadata(introspection_endpoint=first))
+    bed.post()
+    bed.kept.now = metadata(introspection_endpoint=first, jwks_uri="https://as.example/new")
+    bed.post()
+    bed.kept.now = metadata(introspection_endpoint=second)
+    bed.post()
+    assert bed.sent() == {first: 2, second: 1}
+    assert bed.made == [first, second]
+    assert [caller.closed for caller in bed.callers.values()] == [True, False]
+    assert [record.getMessage() for record in caplog.records] == [
+        "the introspection_endpoint of https://as.example is https://as.example/a",
+        "the introspection_endpoint of https://as.example is https://other.example/b",
+    ]
+
+
+def test_while_metadata_cannot_be_had_any_more_nothing_is_sent() -> None:
+    """It is for who keeps the metadata to say how long it holds."""
+    bed = Bed(metadata(introspection_endpoint="https://as.example/a"))
+    bed.post()
+    bed.kept.now = DOWN
+    assert bed.post() is DOWN
+    assert bed.sent() == {"https://as.example/a": 1}
+
+
+def test_a_closed_one_closes_what_is_its_own() -> None:
+    """The metadata, which would be fetched for ever, and the connections."""
+    for asked in (False, True):
+        bed = Bed(metadata(introspection_endpoint="https://as.example/a"))
+        if asked:
+            bed.post()
+        bed.endpoint.close()
+        assert bed.kept.closed
+        assert all(caller.closed for caller in bed.callers.values())
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [
+        (DOWN, IntrospectionFailure.UNAVAILABLE),
+        *((UpstreamError(failure, "x"), None) for failure in UpstreamFailure),
+        *((Reply(status, b""), IntrospectionFailure.MALFORMED) for status in (204, 301, 302, 307, 400, 404)),
+        *((Reply(status, b""), IntrospectionFailure.UNAVAILABLE) for status in (429, 500, 503)),
+    ],
+)
+def test_what_is_no_content_says_why(outcome: Outcome, reason: IntrospectionFailure | None) -> None:
+    """A redirect is no answer."""
+    found = content(outcome)
+    assert isinstance(found, IntrospectionError)
+    assert reason in (found.reason, None)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "refused"),
+    [
+        (Reply(401, b""), True),
+        (Reply(403, b"<html>"), True),
+        (Reply(400, b'{"error": "invalid_client"}'), True),
+        (Reply(400, b'{"error": "unauthorized_client"}'), True),
+        (Reply(400, b'{"error": "invalid_request"}'), False),
+        (Reply(400, b'{"error": ["invalid_client"]}'), False),
+        (Reply(200, b'{"error": "invalid_client"}'), False),
+        (Reply(404, b""), False),
+        (UpstreamError(UpstreamFailure.TIMEOUT, "slow"), False),
+        (DOWN, False),
+    ],
+)
+def test_a_refusal_is_about_us(outcome: Outcome, refused: bool) -> None:
+    """RFC 6749 §5.2: by status, or by one of the codes that are about a client."""
+    found = refusal(outcome)
+    assert (found is not None) is refused
+    assert found is None or found.reason is IntrospectionFailure.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [(b'{"error": "a"}', "a"), (b"{}", None), (b"[]", None), (b"<html>", None), (b"", None), (b"[" * 9999, None)],
+)
+def test_an_error_code_is_read_from_anything(body: bytes, code: Any) -> None:
+    """And never an exception."""
+    assert error_code(Reply(400, body)) == code
+
+
+def test_an_endpoint_that_cannot_be_called_is_told_of() -> None:
+    """What its URL is good for shows when it is made; who waits is answered, and the one before serves no more."""
+    bed = Bed(metadata(introspection_endpoint="https://as.example:0/i"))
+    outcome = bed.post()
+    assert isinstance(outcome, IntrospectionError)
+    assert outcome.reason is IntrospectionFailure.MALFORMED

@@ -1,0 +1,184 @@
+"""Signed introspection answers (RFC 9701), with keys in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from harness.signing import AnyKey, encode, key, public, sign
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.tokens.introspection.jwt_introspection import OLDEST, Expected, SignedAnswers, verify
+from enforcer.tokens.introspection.response import INACTIVE, Active, Answer
+from enforcer.tokens.jwt.jwks import KeySet, parse
+from enforcer.tokens.jwt.jwt import NEEDS_KEY
+
+NOW = 1_700_000_000.0
+ISSUER = "https://as.example"
+FIRST, SECOND = key("ES256", 1), key("ES256", 2)
+EXPECTED = Expected(issuer=ISSUER, client_id="me", algorithms=("ES256",), clock_skew=5.0)
+HEADER: dict[str, Any] = {"alg": "ES256", "typ": "token-introspection+jwt", "kid": "first"}
+CLAIMS: dict[str, Any] = {
+    "iss": ISSUER,
+    "aud": "me",
+    "iat": int(NOW),
+    "token_introspection": {"active": True, "sub": "joe", "scope": "read"},
+}
+DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
+
+
+def key_set(**keys: AnyKey) -> KeySet:
+    return parse(json.dumps({"keys": [public(one, kid=kid) for kid, one in keys.items()]}).encode())
+
+
+KEYS = key_set(first=FIRST)
+
+
+def answer(header: dict[str, Any] | None = None, private: AnyKey = FIRST, **claims: Any) -> bytes:
+    return sign({**HEADER, **(header or {})}, {**CLAIMS, **claims}, private, "ES256")
+
+
+def refused(data: bytes) -> str:
+    with pytest.raises(IntrospectionError) as error:
+        verify(data, KEYS, EXPECTED, NOW)
+    assert error.value.reason is IntrospectionFailure.MALFORMED
+    return error.value.detail.removeprefix("its signed answer: ")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"aud": ["x", "me"]},
+        {"iat": NOW - OLDEST},
+        {"iat": NOW + 5},
+        {"iat": NOW - 0.5},
+        {"header": {"typ": "application/token-introspection+jwt"}},
+    ],
+)
+def test_what_the_server_has_signed_for_us_is_its_answer(changes: dict[str, Any]) -> None:
+    """RFC 9701 §5: just now, in the member for it."""
+    told = verify(answer(**changes), KEYS, EXPECTED, NOW)
+    assert isinstance(told, Active)
+    assert (told.subject, told.scopes) == ("joe", {"read"})
+
+
+def test_a_token_that_is_worth_nothing_is_called_so_under_a_signature() -> None:
+    """Also that."""
+    assert verify(answer(token_introspection={"active": False}), KEYS, EXPECTED, NOW) is INACTIVE
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        pytest.param(b'{"active": true}', "malformed", id="not signed at all"),
+        pytest.param(b"<html>", "malformed", id="a page"),
+        pytest.param(b"", "malformed", id="nothing"),
+        pytest.param(answer({"typ": "at+jwt"}), "wrong_typ", id="an access token"),
+        pytest.param(answer({"typ": "JWT"}), "wrong_typ", id="any JWT"),
+        pytest.param(answer({"alg": "none"}), "wrong_algorithm", id="none"),
+        pytest.param(answer({"alg": "ES384"}), "wrong_algorithm", id="an algorithm that is not allowed"),
+        pytest.param(answer({"alg": ["ES256"]}), "wrong_algorithm", id="a list of algorithms"),
+        pytest.param(answer(private=SECOND), "wrong_signature", id="of another key"),
+        pytest.param(answer(iss="https://other"), "wrong_issuer", id="of another issuer"),
+        pytest.param(answer(iss=None), "wrong_issuer", id="of nobody"),
+        pytest.param(answer(aud="you"), "wrong_audience", id="for another client"),
+        pytest.param(answer(aud=None), "wrong_audience", id="for nobody"),
+        pytest.param(answer(aud={"me": 1}), "wrong_audience", id="for something else"),
+        pytest.param(answer(iat=NOW - OLDEST - 1), "expired", id="old: given to another question"),
+        pytest.param(answer(iat=NOW + 6), "not_yet_valid", id="from the future"),
+        pytest.param(answer(iat=None), "malformed_claims", id="of no time"),
+        pytest.param(answer(iat=True), "malformed_claims", id="a time that is none"),
+        pytest.param(answer(token_introspection=None), "malformed_claims", id="without an answer"),
+        pytest.param(answer(token_introspection=[True]), "malformed_claims", id="an answer that is none"),
+        pytest.param(answer(active=True, token_introspection="x"), "malformed_claims", id="at the wrong place"),
+    ],
+)
+def test_anything_else_is_no_answer(data: bytes, fault: str) -> None:
+    """Never a judgement of the token."""
+    assert refused(data) == fault
+
+
+@pytest.mark.parametrize("members", [{}, {"active": "true"}, {"active": 1}, {"active": True, "exp": "soon"}])
+def test_what_is_signed_is_read_as_strictly(members: dict[str, Any]) -> None:
+    """As an answer that is not."""
+    with pytest.raises(IntrospectionError):
+        verify(answer(token_introspection=members), KEYS, EXPECTED, NOW)
+
+
+def test_a_key_that_is_not_known_may_be_a_new_one() -> None:
+    """Whoever has the keys looks for it."""
+    assert verify(answer({"kid": "second"}, SECOND), KEYS, EXPECTED, NOW) is NEEDS_KEY
+
+
+class Keys:
+    """Keys that are renewed when it is told to."""
+
+    def __init__(self, keys: KeySet | None, newer: KeySet | IntrospectionError) -> None:
+        self.good = keys
+        self._newer = newer
+        self.renewals = 0
+        self.closed = False
+
+    def renew(self, done: Callable[[KeySet | IntrospectionError], None]) -> None:
+        self.renewals += 1
+        done(self._newer)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def read(data: bytes, keys: Keys) -> Answer | IntrospectionError:
+    told: list[Answer | IntrospectionError] = []
+    SignedAnswers(keys, EXPECTED, lambda: NOW).read(data, told.append)  # type: ignore[arg-type]
+    (result,) = told
+    return result
+
+
+def test_keys_are_renewed_where_they_do_not_do() -> None:
+    """Once; where there is none yet, that is waited for."""
+    both = key_set(first=FIRST, second=SECOND)
+    by_second = answer({"kid": "second"}, SECOND)
+    for keys, data, renewals in (
+        (Keys(KEYS, DOWN), answer(), 0),
+        (Keys(KEYS, both), by_second, 1),
+        (Keys(None, both), by_second, 1),
+    ):
+        assert isinstance(read(data, keys), Active)
+        assert keys.renewals == renewals
+
+
+def test_without_keys_it_is_an_outage_and_no_judgement() -> None:
+    """And so it is with keys that do not do."""
+    assert read(answer(), Keys(None, DOWN)) is DOWN
+    for keys, data in ((Keys(KEYS, KEYS), answer({"kid": "second"}, SECOND)), (Keys(KEYS, KEYS), answer(iss="x"))):
+        error = read(data, keys)
+        assert isinstance(error, IntrospectionError)
+        assert error.reason is IntrospectionFailure.MALFORMED
+
+
+def test_a_closed_reader_closes_its_keys() -> None:
+    """They would be fetched for ever."""
+    keys = Keys(KEYS, DOWN)
+    SignedAnswers(keys, EXPECTED, lambda: NOW).close()  # type: ignore[arg-type]
+    assert keys.closed
+
+
+_values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.lists(st.text())
+
+
+@given(
+    st.binary()
+    | st.tuples(st.binary(), st.binary(), st.binary()).map(lambda parts: b".".join(map(encode, parts)))
+    | st.dictionaries(st.sampled_from([*CLAIMS]), _values).map(lambda members: answer(**members))
+    | st.dictionaries(st.sampled_from([*HEADER, "crit", "b64", "jwk"]), _values).map(answer)
+)
+def test_any_bytes_are_an_answer_or_malformed(data: bytes) -> None:
+    """And never another exception."""
+    with suppress(IntrospectionError):
+        assert verify(data, KEYS, EXPECTED, NOW) is not None

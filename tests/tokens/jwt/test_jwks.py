@@ -1,0 +1,296 @@
+import json
+from typing import Any, get_args
+
+import pytest
+from harness.signing import key, public, sign
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.settings.jwt import Algorithm
+from enforcer.tokens.jwt.jwks import MOST_KEYS, Key, KeySet, parse, read_key, thumbprint
+from enforcer.tokens.jwt.jws import decode, encode
+
+# RFC 7638 §3.1
+RSA = {
+    "kty": "RSA",
+    "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWK"
+    "RXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMic"
+    "AtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3"
+    "XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",
+    "e": "AQAB",
+    "alg": "RS256",
+    "kid": "2011-04-29",
+}
+# RFC 7515 A.3, RFC 8037 A.2
+EC = {
+    "kty": "EC",
+    "crv": "P-256",
+    "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+}
+OKP = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+
+ALL_RSA = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
+
+
+def read(members: Any) -> Key:
+    found = read_key(members)
+    assert found is not None
+    return found
+
+
+def keys(*members: Any) -> KeySet:
+    return parse(json.dumps({"keys": members}).encode())
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        (RSA, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"),  # RFC 7638 §3.1
+        (OKP, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"),  # RFC 8037 A.3
+    ],
+)
+def test_the_thumbprints_of_the_rfcs(members: dict[str, str], expected: str) -> None:
+    """Of what makes the key, in whatever order, and of nothing else that stands beside it."""
+    assert thumbprint(members) == expected
+    others = {**dict(reversed(members.items())), "kid": "another", "use": "sig", "x5t": "x"}
+    assert thumbprint(others) == expected
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "ES384", "ES512", "EdDSA"])
+def test_the_thumbprint_is_what_another_library_makes_of_the_key(algorithm: str) -> None:
+    """Of each type and curve."""
+    private = key(algorithm)
+    assert thumbprint(public(private)) == private.thumbprint()
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        *(None, [], "x", {}, {"kty": "oct", "k": "x"}, {"kty": ["EC"]}, {**OKP, "kty": "okp"}, {**OKP, "x": 1}),
+        *({**OKP, "x": None}, {name: value for name, value in RSA.items() if name != "e"}),
+    ],
+)
+def test_what_has_not_what_makes_a_key_has_no_thumbprint(members: Any) -> None:
+    """Whatever somebody wrote."""
+    assert thumbprint(members) is None
+
+
+@pytest.mark.parametrize(
+    ("members", "algorithm", "token"),
+    [
+        pytest.param(
+            {
+                "kty": "RSA",
+                "n": "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4Ql"
+                "L-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUs"
+                "LA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoud"
+                "F8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ",
+                "e": "AQAB",
+            },
+            "RS256",
+            b"eyJhbGciOiJSUzI1NiJ9."
+            b"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
+            b"cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr"
+            b"7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--x"
+            b"i12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_Ioy"
+            b"pGlUPQGe77Rw",
+            id="RFC 7515 A.2",
+        ),
+        pytest.param(
+            EC,
+            "ES256",
+            b"eyJhbGciOiJFUzI1NiJ9."
+            b"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
+            b"DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+            id="RFC 7515 A.3",
+        ),
+        pytest.param(
+            OKP,
+            "EdDSA",
+            b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc."
+            b"hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
+            id="RFC 8037 A.4",
+        ),
+    ],
+)
+def test_the_signatures_of_the_rfcs_verify(members: dict[str, str], algorithm: str, token: bytes) -> None:
+    """And not once a bit of what was signed, or of the signature, is another."""
+    signed, _, text = token.rpartition(b".")
+    signature = decode(text)
+    found = read(members)
+    assert found.verifies(algorithm, signed, signature)
+    assert not found.verifies(algorithm, signed + b"x", signature)
+    for other in (b"", signature[:-1], signature + b"\0", bytes(len(signature)), signature[:-1] + b"\xff"):
+        assert not found.verifies(algorithm, signed, other)
+
+
+@pytest.mark.parametrize("algorithm", get_args(Algorithm))
+def test_each_algorithm_verifies_what_it_signed_and_no_other(algorithm: str) -> None:
+    """RFC 8725 §3.1: a key may be used with the algorithms that it is for, one at a time."""
+    private = key(algorithm)
+    signed, _, text = sign({}, {}, private, algorithm).rpartition(b".")
+    found = read(public(private))
+    same = {"EdDSA", "Ed25519"}
+    for other in get_args(Algorithm):
+        assert found.verifies(other, signed, decode(text)) is (other == algorithm or {other, algorithm} == same)
+    named = read(public(private, alg=algorithm))
+    assert named.algorithms == {algorithm}
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["none", "None", "NONE", "", "HS256", "HS384", "rs256", "RS256 ", "ES256K", "RSA1_5"]
+)
+def test_no_key_verifies_with_an_algorithm_that_is_not_for_it(algorithm: str) -> None:
+    """Whoever asks: neither without a signature, nor with one that anybody can make."""
+    for members in (RSA, EC, OKP):
+        for signature in (b"", b"\0" * 32, b"\0" * 64):
+            assert not read({**members, "alg": None}).verifies(algorithm, b"signed", signature)
+
+
+@pytest.mark.parametrize(
+    ("members", "algorithms"),
+    [
+        ({**RSA, "alg": None}, ALL_RSA),
+        (RSA, {"RS256"}),
+        (EC, {"ES256"}),
+        ({**EC, "use": "sig", "key_ops": ["verify"], "x5c": ["junk"], "x5u": "https://evil.example"}, {"ES256"}),
+        (OKP, {"EdDSA", "Ed25519"}),
+        ({**OKP, "alg": "Ed25519"}, {"Ed25519"}),
+        ({**EC, "use": None, "key_ops": None, "kid": None}, {"ES256"}),
+    ],
+)
+def test_a_key_fits_the_algorithms_of_its_type_or_the_one_that_it_names(
+    members: dict[str, Any], algorithms: set[str]
+) -> None:
+    """RFC 7517 §4.1 to §4.4."""
+    assert read(members).algorithms == algorithms
+
+
+NO_KEYS: dict[str, Any] = {
+    "not an object": [RSA],
+    "nothing": None,
+    "text": "RSA",
+    "empty": {},
+    "of no type": {name: value for name, value in EC.items() if name != "kty"},
+    "of an unknown type": {**EC, "kty": "AKP"},
+    "of a type that is no text": {**EC, "kty": ["EC"]},
+    "of a type in another case": {**EC, "kty": "ec"},
+    "symmetric": {"kty": "oct", "k": "c2VjcmV0"},
+    "private, EC": {**EC, "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"},
+    "private, RSA": public(key("RS256"), p="AQ"),
+    "private, with an empty part": {**OKP, "d": ""},
+    "for encryption": {**EC, "use": "enc"},
+    "for a use that is no text": {**EC, "use": ["sig"]},
+    "to sign alone": {**EC, "key_ops": ["sign"]},
+    "for operations that are no list": {**EC, "key_ops": "verify"},
+    "for another algorithm": {**EC, "alg": "ES384"},
+    "for HS256": {**RSA, "alg": "HS256"},
+    "for none": {**RSA, "alg": "none"},
+    "for an algorithm that is no text": {**RSA, "alg": ["RS256"]},
+    "of a name that is no text": {**EC, "kid": 1},
+    "of an unknown curve": {**EC, "crv": "secp256k1"},
+    "of a curve that is no text": {**EC, "crv": {}},
+    "of another type's curve": {**EC, "crv": "Ed25519"},
+    "for key agreement": {**OKP, "crv": "X25519"},
+    "not on the curve": {**EC, "y": EC["x"]},
+    "at the origin": {**EC, "x": "AA", "y": "AA"},
+    "without y": {name: value for name, value in EC.items() if name != "y"},
+    "with a number for x": {**EC, "x": 1},
+    "with padding": {**EC, "x": EC["x"] + "="},
+    "not base64url": {**EC, "x": "ä" + EC["x"]},
+    "not even Unicode": {**EC, "x": "\ud800"},
+    "too short, Ed25519": {**OKP, "x": OKP["x"][:40]},
+    "of 1024 bits": {**RSA, "n": encode((2**1023 + 1).to_bytes(128, "big")).decode()},
+    "of 16384 bits": {**RSA, "n": encode((2**16383 + 1).to_bytes(2048, "big")).decode()},
+    "with exponent 1": {**RSA, "e": "AQ"},
+    "with exponent 2": {**RSA, "e": "Ag"},
+    "with an exponent as long as the modulus": {**RSA, "e": encode((2**2000 + 1).to_bytes(251, "big")).decode()},
+    "with an empty exponent": {**RSA, "e": ""},
+    "RSA, without a modulus": {"kty": "RSA", "e": "AQAB"},
+}
+
+
+@pytest.mark.parametrize("members", NO_KEYS.values(), ids=NO_KEYS)
+def test_what_does_not_verify_signatures_is_no_key(members: Any) -> None:
+    """RFC 7517 §4, §5; RFC 7518 §3.3, §6."""
+    assert read_key(members) is None
+
+
+def test_a_set_leaves_out_what_is_no_key() -> None:
+    """RFC 7517 §5: one key that is not understood spoils no other."""
+    found = keys(*NO_KEYS.values(), EC, {**OKP, "kid": "b"})
+    assert [one.kid for one in found.keys] == [None, "b"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"{}",
+        b'{"keys": null}',
+        b'{"keys": {}}',
+        b'{"keys": []}',
+        b'{"keys": [{}]}',
+        b'{"keys": [], "keys": []}',
+        json.dumps({"keys": [EC] * (MOST_KEYS + 1)}).encode(),
+        json.dumps(EC).encode(),
+    ],
+)
+def test_a_set_without_keys_is_an_error(body: bytes) -> None:
+    """It must not take the place of one that had some."""
+    with pytest.raises(IntrospectionError) as error:
+        parse(body)
+    assert error.value.reason is IntrospectionFailure.MALFORMED
+
+
+def test_the_limits_are_the_last_that_pass() -> None:
+    """As many keys, and as large ones."""
+    assert len(keys(*[EC] * MOST_KEYS).keys) == MOST_KEYS
+    for modulus, exponent in ((2**2047 + 1, 2**32 - 1), (2**8191 + 1, 3)):
+        numbers = {"n": modulus, "e": exponent}
+        sized = {
+            name: encode(value.to_bytes((value.bit_length() + 7) // 8, "big")).decode()
+            for name, value in numbers.items()
+        }
+        assert read({**RSA, **sized}).algorithms == {"RS256"}
+
+
+def test_a_key_is_found_by_name_and_algorithm() -> None:
+    """RFC 7517 §4.5: without a name in the token, every key that fits is one."""
+    found = keys({**EC, "kid": "a"}, {**OKP, "kid": "b"}, {**RSA, "kid": "b", "alg": None}, EC)
+    a, b, c, d = found.keys
+    assert found.fitting("a", "ES256") == [a]
+    assert found.fitting("b", "EdDSA") == [b]
+    assert found.fitting("b", "RS256") == [c]
+    assert found.fitting("a", "RS256") == found.fitting("x", "ES256") == found.fitting("", "ES256") == []
+    assert found.fitting(None, "ES256") == [a, d]
+    assert [found.knows(kid) for kid in ("a", "b", "x", "")] == [True, True, False, False]
+
+
+_json = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=8)
+    | st.sampled_from(["RSA", "EC", "OKP", "P-256", "AQAB"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*RSA, *EC, "use", "key_ops"]), inner),
+    max_leaves=12,
+)
+
+
+@given(st.sampled_from([RSA, EC, OKP, {}]), st.dictionaries(st.sampled_from([*RSA, *EC, "use", "key_ops"]), _json))
+def test_any_members_are_a_key_or_none(members: dict[str, Any], others: dict[str, Any]) -> None:
+    """And never an exception, also from a library."""
+    assert isinstance(read_key({**members, **others}), Key | None)
+
+
+@given(st.sampled_from([RSA, EC, OKP]), st.sampled_from(["n", "e", "x", "y"]), st.binary(max_size=300))
+def test_any_numbers_are_a_key_or_none(members: dict[str, Any], name: str, value: bytes) -> None:
+    """And what is a key gives a signature its verdict, whatever the key."""
+    found = read_key({**members, name: encode(value).decode()})
+    if found is not None:
+        assert not any(found.verifies(algorithm, b"signed", bytes(64)) for algorithm in found.algorithms)

@@ -1,0 +1,458 @@
+import hmac
+import json
+from typing import Any, get_args
+
+import pytest
+from harness.signing import key, public, sign, text
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from enforcer.settings.jwt import Algorithm
+from enforcer.tokens.introspection.response import Active, Inactive, from_claims
+from enforcer.tokens.jwt.jwks import KeySet, parse
+from enforcer.tokens.jwt.jws import MOST_BYTES, encode
+from enforcer.tokens.jwt.jwt import (
+    NEEDS_KEY,
+    Fault,
+    JwtSettings,
+    NeedsKey,
+    Rejected,
+    verify,
+)
+
+NOW = 1_700_000_000.0
+ISSUER = "https://auth.example.org"
+SETTINGS = JwtSettings()
+EC = key("ES256")
+RSA = key("RS256")
+ED = key("EdDSA")
+KEYS = parse(text({"keys": [public(EC, kid="ec"), public(RSA, kid="rsa"), public(ED, kid="ed")]}))
+
+# RFC 9068 §2.2
+CLAIMS: dict[str, Any] = {
+    "iss": ISSUER,
+    "sub": "5ba552d67",
+    "aud": "https://rs.example.com/",
+    "exp": int(NOW) + 3600,
+    "iat": int(NOW),
+    "jti": "dbe39bf3a3ba4238a513f51d6e1691c4",
+    "client_id": "s6BhdRkqt3",
+    "scope": "openid profile reademail",
+}
+HEADER: dict[str, Any] = {"typ": "at+jwt", "alg": "ES256", "kid": "ec"}
+
+
+def without(members: dict[str, Any], name: str) -> dict[str, Any]:
+    return {other: value for other, value in members.items() if other != name}
+
+
+def token(claims: Any = None, header: Any = None, **members: Any) -> bytes:
+    """Sign with the key `ec`; `members` are changes to the claims."""
+    return sign(HEADER if header is None else header, {**CLAIMS, **members} if claims is None else claims, EC, "ES256")
+
+
+def read(signed: bytes, settings: JwtSettings = SETTINGS, keys: KeySet = KEYS, now: float = NOW) -> Active:
+    found = verify(signed, keys, ISSUER, settings, now)
+    assert isinstance(found, Active), found
+    return found
+
+
+def fault(signed: bytes, settings: JwtSettings = SETTINGS, keys: KeySet = KEYS, now: float = NOW) -> Fault:
+    found = verify(signed, keys, ISSUER, settings, now)
+    assert isinstance(found, Rejected), found
+    return found.fault
+
+
+def test_a_token_is_worth_what_an_introspection_would_say() -> None:
+    """RFC 9068 §2.2: rules cannot tell how an answer was come by."""
+    found, told = read(token()), from_claims(CLAIMS)
+    for name in ("scopes", "expires", "subject", "client_id", "issuer", "audience", "bound"):
+        assert getattr(found, name) == getattr(told, name)
+    assert dict(found.claims) == CLAIMS
+    assert found.scopes == {"openid", "profile", "reademail"}
+
+
+def test_what_a_token_is_bound_to_is_kept() -> None:
+    """RFC 7800: whoever judges it must see it."""
+    found = read(token(cnf={"jkt": "x"}))
+    assert found.bound
+    assert found.claims["cnf"] == {"jkt": "x"}
+
+
+def test_a_rejected_token_is_an_inactive_one() -> None:
+    """Rules cannot tell either; only the log can."""
+    assert isinstance(verify(token(exp=0), KEYS, ISSUER, SETTINGS, NOW), Inactive)
+
+
+@pytest.mark.parametrize("algorithm", get_args(Algorithm))
+def test_each_algorithm_that_is_allowed_verifies(algorithm: Algorithm) -> None:
+    """RFC 8725 §3.1: and one that is not allowed does not, though it would verify."""
+    private = key(algorithm)
+    keys = parse(text({"keys": [public(private, kid="k")]}))
+    signed = sign({**HEADER, "alg": algorithm, "kid": "k"}, CLAIMS, private, algorithm)
+    read(signed, JwtSettings(algorithms=(algorithm,)), keys)
+    others = tuple(other for other in get_args(Algorithm) if other != algorithm)
+    assert fault(signed, JwtSettings(algorithms=others), keys) is Fault.ALGORITHM
+
+
+def test_by_default_the_algorithms_are_those_that_servers_use() -> None:
+    """RFC 9068 §2.1, RFC 8725 §3.2."""
+    assert SETTINGS.algorithms == ("RS256", "PS256", "ES256", "EdDSA")
+
+
+# Attacks on the algorithm and the key
+
+
+@pytest.mark.parametrize(
+    "alg", ["none", "None", "NONE", "nOnE", "", " none", "none ", "ES256 ", "es256", None, 1, [], ["ES256"], {}]
+)
+@pytest.mark.parametrize("signature", [b"", b"AA", token().rpartition(b".")[2]], ids=["empty", "short", "another's"])
+def test_no_spelling_of_none_passes(alg: Any, signature: bytes) -> None:
+    """RFC 8725 §2.1: nothing but a name of the list is an algorithm."""
+    signed = encode(text({**HEADER, "alg": alg})) + b"." + encode(text(CLAIMS)) + b"." + signature
+    assert fault(signed) is Fault.ALGORITHM
+
+
+def test_an_algorithm_must_be_named() -> None:
+    """RFC 7515 §4.1.1."""
+    assert fault(token(header=without(HEADER, "alg"))) is Fault.ALGORITHM
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+@pytest.mark.parametrize("kid", ["rsa", "ec", None])
+def test_a_public_key_is_no_secret(algorithm: str, kid: str | None) -> None:
+    """RFC 8725 §2.1: whoever knows the public key in any writing must not be able to sign with it."""
+    sloppy = JwtSettings(algorithms=(algorithm,))  # type: ignore[arg-type]
+    signed = encode(text({**HEADER, "alg": algorithm, "kid": kid})) + b"." + encode(text(CLAIMS))
+    for private in (RSA, EC):
+        pem = private.as_pem(private=False)
+        for secret in (pem, pem.strip(), private.as_der(private=False), text(public(private)), b""):
+            mac = hmac.digest(secret, signed, f"sha{algorithm[2:]}")
+            assert fault(signed + b"." + encode(mac)) is Fault.ALGORITHM
+            assert not isinstance(verify(signed + b"." + encode(mac), KEYS, ISSUER, sloppy, NOW), Active)
+
+
+def test_a_key_of_another_type_is_not_used() -> None:
+    """The `kid` selects the key, and the key says what it may be used with."""
+    assert fault(token(header={**HEADER, "kid": "rsa"})) is Fault.KEY
+    assert fault(sign({**HEADER, "alg": "RS256"}, CLAIMS, RSA, "RS256")) is Fault.KEY
+
+
+def test_a_key_for_another_algorithm_is_not_used() -> None:
+    """RFC 7517 §4.4: a key for PS256 verifies no RS256."""
+    keys = parse(text({"keys": [public(RSA, kid="rsa", alg="PS256")]}))
+    header = {**HEADER, "kid": "rsa", "alg": "RS256"}
+    assert fault(sign(header, CLAIMS, RSA, "RS256"), keys=keys) is Fault.KEY
+    read(sign({**header, "alg": "PS256"}, CLAIMS, RSA, "PS256"), keys=keys)
+
+
+@pytest.mark.parametrize("kid", ["EC", "ec ", "", "../../dev/null", "' OR 1=1", "ec\0", "x" * 10_000, "\ud800"])
+def test_an_unknown_key_asks_for_newer_ones(kid: str) -> None:
+    """It may be the next one; what it is called is compared, and nothing else."""
+    assert verify(token(header={**HEADER, "kid": kid}), KEYS, ISSUER, SETTINGS, NOW) is NEEDS_KEY
+
+
+@pytest.mark.parametrize("kid", [1, 0, True, [], ["ec"], {"ec": 1}])
+def test_a_key_name_is_text(kid: Any) -> None:
+    """RFC 7515 §4.1.4."""
+    assert fault(token(header={**HEADER, "kid": kid})) is Fault.MALFORMED
+
+
+def test_without_a_name_the_one_key_that_fits_is_used() -> None:
+    """RFC 7515 §4.1.4: `kid` is optional."""
+    read(token(header=without(HEADER, "kid")))
+    read(token(header={**HEADER, "kid": None}))
+
+
+def test_without_a_name_no_key_is_guessed() -> None:
+    """Of two that fit, neither is the one."""
+    keys = parse(text({"keys": [public(EC), public(key("ES256", 2))]}))
+    assert fault(token(header=without(HEADER, "kid")), keys=keys) is Fault.KEY
+    twice = parse(text({"keys": [public(EC, kid="ec"), public(key("ES256", 2), kid="ec")]}))
+    assert fault(token(), keys=twice) is Fault.KEY
+
+
+def test_without_names_another_key_may_be_a_newer_one() -> None:
+    """A server that names no keys changes them too, and all that shows is a signature that does not hold."""
+    header = without(HEADER, "kid")
+    for others in ([public(key("ES256", 2))], [public(RSA)]):
+        assert verify(token(header=header), parse(text({"keys": others})), ISSUER, SETTINGS, NOW) is NEEDS_KEY
+
+
+def test_a_key_of_the_right_name_that_did_not_sign_verifies_nothing() -> None:
+    """And no newer one is asked for: the name is known."""
+    assert fault(sign(HEADER, CLAIMS, key("ES256", 2), "ES256")) is Fault.SIGNATURE
+
+
+MINE = key("ES256", 3)
+BROUGHT: dict[str, dict[str, Any]] = {
+    "jwk": {"jwk": public(MINE)},
+    "jwk with the name": {"jwk": public(MINE, kid="ec")},
+    "jku": {"jku": "https://evil.example/jwks.json"},
+    "x5u": {"x5u": "http://169.254.169.254/"},
+    "x5c": {"x5c": ["MIIB"], "x5t": "x", "x5t#S256": "x"},
+}
+
+
+@pytest.mark.parametrize("members", BROUGHT.values(), ids=BROUGHT)
+def test_a_key_that_a_token_brings_along_is_not_used(members: dict[str, Any]) -> None:
+    """RFC 8725 §3.10: neither looked at where the signature is a stranger's, nor minded where it is the server's."""
+    assert fault(sign({**HEADER, **members}, CLAIMS, MINE, "ES256")) is Fault.SIGNATURE
+    assert (
+        verify(sign({**HEADER, **members, "kid": "x"}, CLAIMS, MINE, "ES256"), KEYS, ISSUER, SETTINGS, NOW) is NEEDS_KEY
+    )
+    read(token(header={**HEADER, **members}))
+
+
+# Attacks on the form
+
+SIGNED = token()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(SIGNED.rpartition(b".")[0] + b".", id="signature cut off"),
+        pytest.param(SIGNED[:-20], id="signature cut short"),
+        pytest.param(SIGNED[:-86] + encode(bytes(64)), id="signature of zeros, CVE-2022-21449"),
+        pytest.param(SIGNED[:-86] + encode(b"\xff" * 64), id="signature past the curve's order"),
+        pytest.param(SIGNED + b"AA", id="signature with a tail"),
+        pytest.param(SIGNED[:-86] + token(sub="x")[-86:], id="signature of another token"),
+        pytest.param(SIGNED.replace(b".", b"." + encode(text({**CLAIMS, "scope": "admin"}))[:-80], 1), id="payload"),
+    ],
+)
+def test_a_signature_that_does_not_hold_is_rejected(other: bytes) -> None:
+    """RFC 7515 §5.2."""
+    assert fault(other) in (Fault.SIGNATURE, Fault.MALFORMED)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"a.b", id="two parts"),
+        pytest.param(SIGNED + b".x.y", id="five parts"),
+        pytest.param(SIGNED + b"=", id="padding"),
+        pytest.param(SIGNED + b" ", id="blank"),
+        pytest.param(token(header=[]), id="header is a list"),
+        pytest.param(token(header=b'{"typ":"at+jwt","alg":"none","alg":"ES256","kid":"ec"}'), id="alg twice"),
+        pytest.param(token(header={**HEADER, "crit": ["exp"]}), id="critical extension"),
+        pytest.param(token(header={**HEADER, "crit": ["b64"], "b64": False}), id="payload not encoded"),
+        pytest.param(token(header={**HEADER, "b64": False}), id="payload not encoded, and not critical"),
+        pytest.param(token(header={**HEADER, "typ": ["at+jwt"]}), id="typ is a list"),
+        pytest.param(token(header=b'{"alg":' + b"[" * 9000), id="header is a bomb"),
+        pytest.param(token(x="x" * MOST_BYTES), id="huge"),
+    ],
+)
+def test_what_is_no_jwt_is_malformed(other: bytes) -> None:
+    """RFC 7515 §5.2, §4.1.11, RFC 7797 §6."""
+    assert fault(other) is Fault.MALFORMED
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"\xff",
+        text(CLAIMS)[:-1] + b', "scope": "admin"}',
+        text(CLAIMS)[:-1] + b', "\\u0073cope": "admin"}',
+        text(CLAIMS)[:-1] + b', "x": {"y": 1, "y": 2}}',
+        text(CLAIMS)[:-1] + b', "x": NaN}',
+        text(CLAIMS)[:-1] + b', "x": ' + b"[" * 9000 + b"]" * 9000 + b"}",
+        text(CLAIMS)[:-1] + b', "x": ' + b'{"x":' * 50 + b"1" + b"}" * 51,
+        SIGNED,
+    ],
+)
+def test_claims_that_cannot_be_read_in_one_way_are_rejected(payload: bytes) -> None:
+    """RFC 7519 §4: also where the server signed them."""
+    assert fault(token(payload)) is Fault.CLAIMS
+
+
+# typ
+
+
+@pytest.mark.parametrize("typ", ["at+jwt", "application/at+jwt", "AT+JWT", "Application/At+Jwt"])
+def test_an_access_token_says_so(typ: str) -> None:
+    """RFC 9068 §4, RFC 7515 §4.1.9: a media type, whose case does not matter."""
+    read(token(header={**HEADER, "typ": typ}))
+
+
+OTHERS = [
+    "dpop+jwt",
+    "logout+jwt",
+    "secevent+jwt",
+    "token-introspection+jwt",
+    "at+jwt ",
+    "at+jwt;x=y",
+    "x/at+jwt",
+    "jwt ",
+]
+
+
+@pytest.mark.parametrize("typ", ["JWT", "jwt", "application/jwt", "", *OTHERS])
+def test_another_kind_of_token_is_none(typ: str) -> None:
+    """RFC 8725 §3.11: an ID token or a logout token of the same server must not pass for an access token."""
+    assert fault(token(header={**HEADER, "typ": typ})) is Fault.TYPE
+    assert fault(token(header=without(HEADER, "typ"))) is Fault.TYPE
+
+
+def test_tokens_of_servers_that_write_jwt_or_nothing_pass_where_that_is_set() -> None:
+    """And still no other kind."""
+    settings = JwtSettings(any_typ=True)
+    for typ in ("JWT", "jwt", "application/jwt", "at+jwt"):
+        read(token(header={**HEADER, "typ": typ}), settings)
+    read(token(header=without(HEADER, "typ")), settings)
+    for typ in OTHERS:
+        assert fault(token(header={**HEADER, "typ": typ}), settings) is Fault.TYPE
+
+
+@pytest.mark.parametrize("members", [{"typ": "ID"}, {"typ": "Refresh"}, {"token_use": "id"}, {"token_use": "id_token"}])
+def test_a_token_whose_claims_call_it_another_kind_is_none(members: dict[str, str]) -> None:
+    """Keycloak and Cognito sign them all with the same key and header."""
+    settings = JwtSettings(any_typ=True)
+    assert fault(token(header={**HEADER, "typ": "JWT"}, **members), settings) is Fault.TYPE
+    for access in ({"typ": "Bearer"}, {"token_use": "access"}):
+        read(token(header={**HEADER, "typ": "JWT"}, **access), settings)
+
+
+# Claims
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [ISSUER + "/", ISSUER.upper(), ISSUER + ":443", " " + ISSUER, "https://evil.example", "", None],
+)
+def test_another_issuer_is_rejected(issuer: str | None) -> None:
+    """RFC 9068 §4: character by character."""
+    assert fault(token(iss=issuer)) is Fault.ISSUER
+    assert fault(token(without(CLAIMS, "iss"))) is Fault.ISSUER
+
+
+@pytest.mark.parametrize("issuer", [[ISSUER], {"iss": ISSUER}, 1, True])
+def test_an_issuer_is_text(issuer: Any) -> None:
+    """RFC 7519 §4.1.1."""
+    assert fault(token(iss=issuer)) is Fault.CLAIMS
+
+
+@pytest.mark.parametrize("audience", [1, True, {"https://api": 1}, ["https://api", 1], [["https://api"]]])
+def test_an_audience_is_text_or_a_list_of_texts(audience: Any) -> None:
+    """RFC 7519 §4.1.3."""
+    assert fault(token(aud=audience)) is Fault.CLAIMS
+
+
+@pytest.mark.parametrize(
+    "time", [1e300, -1e300, 10**400, -(10**400), 1e15, str(int(NOW) + 60), "", "soon", True, False, [], {}, [NOW + 60]]
+)
+@pytest.mark.parametrize("name", ["exp", "nbf"])
+def test_a_time_that_is_none_is_rejected(name: str, time: Any) -> None:
+    """RFC 7519 §2: a JSON number; a token has no life that nobody can reckon with."""
+    assert fault(token(**{name: time})) is Fault.CLAIMS
+
+
+def test_a_token_must_end() -> None:
+    """RFC 9068 §2.2."""
+    assert fault(token(exp=None)) is Fault.CLAIMS
+    assert fault(token(without(CLAIMS, "exp"))) is Fault.CLAIMS
+    assert fault(token(text(CLAIMS).replace(str(CLAIMS["exp"]).encode(), b"1e400"))) is Fault.CLAIMS
+
+
+@pytest.mark.parametrize("expires", [NOW, NOW - 0.001, NOW - 1e6, 0, -1, 1.5])
+def test_an_ended_token_is_expired_without_grace(expires: float) -> None:
+    """RFC 7519 §4.1.4: on or after the time."""
+    assert fault(token(exp=expires)) is Fault.EXPIRED
+
+
+@pytest.mark.parametrize("expires", [NOW + 0.001, NOW + 0.5, NOW + 1e9])
+def test_a_token_is_good_until_its_end(expires: float) -> None:
+    """A NumericDate may have a fraction (RFC 7519 §2)."""
+    assert read(token(exp=expires)).expires == expires
+
+
+@pytest.mark.parametrize("name", ["nbf", "iat"])
+def test_a_token_from_the_future_is_not_yet_valid(name: str) -> None:
+    """RFC 7519 §4.1.5; a server's clock may be some seconds ahead, and no more."""
+    for ahead in (-1e9, 0, 4.9, 5):
+        read(token(**{name: NOW + ahead}))
+    for ahead in (5.1, 60, 1e9):
+        assert fault(token(**{name: NOW + ahead})) is Fault.NOT_YET_VALID
+    assert fault(token(**{name: NOW + 1}), JwtSettings(clock_skew=0.0)) is Fault.NOT_YET_VALID
+    assert (
+        fault(token(text(CLAIMS)[:-1].replace(b'"iat"', b'"x"') + b', "iat": 1' + b"0" * 4000 + b"}"))
+        is Fault.NOT_YET_VALID
+    )
+
+
+def test_the_tolerance_is_in_the_answer() -> None:
+    """The rules judge its times again on every request, and must not refuse what was accepted here."""
+    assert read(token(nbf=NOW + 3)).not_before == NOW - 2
+    assert read(token()).not_before == from_claims(CLAIMS).not_before
+
+
+@pytest.mark.parametrize("issued", ["1", True, [], {}])
+def test_a_time_of_issue_is_a_number(issued: Any) -> None:
+    """RFC 7519 §4.1.6."""
+    assert fault(token(iat=issued)) is Fault.CLAIMS
+
+
+@pytest.mark.parametrize(
+    ("members", "scopes"),
+    [
+        ({"scope": "a b"}, {"a", "b"}),
+        ({"scope": ["a", "b"]}, {"a", "b"}),
+        ({"scope": None, "scp": "a b"}, {"a", "b"}),
+        ({"scope": None, "scp": ["a", "b"]}, {"a", "b"}),
+        ({"scope": "a", "scp": ["admin"]}, {"a"}),
+        ({"scope": "", "scp": ["admin"]}, set()),
+        ({"scope": None}, set()),
+    ],
+)
+def test_scopes_are_read_where_servers_write_them(members: dict[str, Any], scopes: set[str]) -> None:
+    """`scp` only where there is no `scope`: never both, which would give more than either says."""
+    found = read(token(**members))
+    assert found.scopes == scopes
+    assert from_claims(found.claims).scopes == scopes
+
+
+@pytest.mark.parametrize("scope", [1, True, {}, ["a", 1], {"a": True}])
+def test_scopes_are_text(scope: Any) -> None:
+    """RFC 9068 §2.2.3; what cannot be read is no default."""
+    assert fault(token(scope=scope)) is Fault.CLAIMS
+    assert fault(token(scope=None, scp=scope)) is Fault.CLAIMS
+
+
+def test_the_client_is_read_where_servers_write_it() -> None:
+    """`azp` only where there is no `client_id`."""
+    assert read(token(azp="other")).client_id == "s6BhdRkqt3"
+    found = read(token({**without(CLAIMS, "client_id"), "azp": "other"}))
+    assert found.client_id == found.claims["client_id"] == "other"
+
+
+_values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.lists(st.text())
+_members = st.dictionaries(st.sampled_from([*CLAIMS, "nbf", "cnf", "scp", "azp", "x"]), _values)
+
+
+@given(
+    st.binary()
+    | st.tuples(st.binary(), st.binary(), st.binary()).map(lambda parts: b".".join(map(encode, parts)))
+    | st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jwk"]), _values | st.just("ES256")).map(
+        lambda members: token(header=members)
+    )
+    | _members.map(lambda members: token(**members))
+)
+@example(encode(json.dumps({"alg": "\ud800", "typ": "at+jwt"}).encode()) + b"..")
+def test_any_bytes_are_a_verdict(signed: bytes) -> None:
+    """And never an exception."""
+    assert isinstance(verify(signed, KEYS, ISSUER, SETTINGS, NOW), Active | Rejected | NeedsKey)
+
+
+@given(_members)
+def test_whatever_is_signed_an_active_token_is_of_the_issuer_and_has_not_ended(members: dict[str, Any]) -> None:
+    """What a server signs by mistake gives nothing."""
+    found = verify(token(members), KEYS, ISSUER, SETTINGS, NOW)
+    if isinstance(found, Active):
+        assert found.issuer == ISSUER
+        assert found.not_before <= NOW < found.expires

@@ -1,0 +1,127 @@
+"""Signed tokens and the rest, with a key source in memory."""
+
+import json
+from collections.abc import Callable
+
+from harness.signing import AnyKey, key, public, sign
+
+from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.settings.jwt import JwtSettings
+from enforcer.tokens.introspection.client import Done
+from enforcer.tokens.introspection.response import INACTIVE, Active, Answer, Inactive
+from enforcer.tokens.jwt.jwks import KeySet, parse
+from enforcer.tokens.jwt.jwt_source import SignedTokens
+
+NOW = 1_700_000_000.0
+ISSUER = "https://as.example"
+FIRST, SECOND = (key("ES256", 1), "first"), (key("ES256", 2), "second")
+CLAIMS = {"iss": ISSUER, "sub": "joe", "scope": "read", "exp": NOW + 60}
+DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
+
+
+def key_set(*keys: tuple[AnyKey, str]) -> KeySet:
+    return parse(json.dumps({"keys": [public(one, kid=kid) for one, kid in keys]}).encode())
+
+
+class Keys:
+    """Keys that are renewed when it is told to."""
+
+    def __init__(self, keys: KeySet | None, newer: KeySet | IntrospectionError) -> None:
+        self.good = keys
+        self._newer = newer
+        self.renewals = 0
+
+    def close(self) -> None:
+        self.closed = True
+
+    def renew(self, done: Callable[[KeySet | IntrospectionError], None]) -> None:
+        self.renewals += 1
+        done(self._newer)
+
+
+class Others:
+    """Knows every opaque token."""
+
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+
+    def introspect(self, token: bytes, done: Done) -> None:
+        self.asked.append(token)
+        done(DOWN)
+
+    def circuit_open(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def ask(token: bytes, keys: Keys, others: Others | None) -> Answer | IntrospectionError:
+    told: list[Answer | IntrospectionError] = []
+    SignedTokens(keys, ISSUER, JwtSettings(), others, lambda: NOW).introspect(token, told.append)  # type: ignore[arg-type]
+    (answer,) = told
+    return answer
+
+
+def token(signer: tuple[AnyKey, str], **claims: object) -> bytes:
+    private, kid = signer
+    return sign({"alg": "ES256", "typ": "at+jwt", "kid": kid}, {**CLAIMS, **claims}, private, "ES256")
+
+
+def test_a_signed_token_is_verified_and_nobody_is_asked() -> None:
+    """Neither the server about the token, nor for newer keys."""
+    keys, others = Keys(key_set(FIRST), DOWN), Others()
+    answer = ask(token(FIRST), keys, others)
+    assert isinstance(answer, Active)
+    assert (answer.subject, answer.scopes) == ("joe", {"read"})
+    assert (keys.renewals, others.asked) == (0, [])
+
+
+def test_a_wrong_signed_token_is_not_asked_about() -> None:
+    """What the signature or a claim rules out, nobody else may rule in."""
+    keys, others = Keys(key_set(FIRST), DOWN), Others()
+    for wrong in (token(FIRST, iss="https://other"), token(FIRST, exp=NOW), token(FIRST)[:-8] + b"AAAAAAAA"):
+        assert isinstance(ask(wrong, keys, others), Inactive)
+    assert (keys.renewals, others.asked) == (0, [])
+
+
+def test_an_opaque_token_is_asked_about() -> None:
+    """And the answer is the server's."""
+    keys, others = Keys(key_set(FIRST), DOWN), Others()
+    assert ask(b"opaque", keys, others) is DOWN
+    assert (keys.renewals, others.asked) == (0, [b"opaque"])
+
+
+def test_whoever_is_closed_closes_what_is_its_own() -> None:
+    """The keys, which would be fetched for ever, and the connections."""
+    keys, others = Keys(key_set(FIRST), DOWN), Others()
+    SignedTokens(keys, ISSUER, JwtSettings(), others, lambda: NOW).close()  # type: ignore[arg-type]
+    assert keys.closed
+    assert others.closed
+
+
+def test_an_unknown_key_is_looked_for_once() -> None:
+    """With newer keys the token is verified again; if they lack it too, the token is nobody's."""
+    others = Others()
+    rotated = Keys(key_set(FIRST), key_set(FIRST, SECOND))
+    assert isinstance(ask(token(SECOND), rotated, others), Active)
+    unknown = Keys(key_set(FIRST), key_set(FIRST))
+    assert ask(token(SECOND), unknown, others) is INACTIVE
+    assert (rotated.renewals, unknown.renewals) == (1, 1)
+
+
+def test_without_keys_nobody_is_told_that_a_token_is_worth_nothing() -> None:
+    """They are fetched; where that fails it is an outage, not a judgement."""
+    assert isinstance(ask(token(FIRST), Keys(None, key_set(FIRST)), Others()), Active)
+    assert ask(token(FIRST), Keys(None, DOWN), Others()) is DOWN
+
+
+def test_where_nobody_is_asked_an_opaque_token_is_worth_nothing() -> None:
+    """It is shown to nobody (`verify: jwt`)."""
+    keys = Keys(key_set(FIRST), DOWN)
+    assert ask(b"opaque", keys, None) is INACTIVE
+    assert isinstance(ask(token(FIRST), keys, None), Active)
+    source = SignedTokens(keys, ISSUER, JwtSettings(), None, lambda: NOW)  # type: ignore[arg-type]
+    assert not source.circuit_open()
+    source.close()
+    assert (keys.renewals, keys.closed) == (0, True)
