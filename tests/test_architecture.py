@@ -12,7 +12,7 @@ PACKAGES = ("enforcer", "authserver", "country_app")
 
 ROOMS = (
     *("errors", "units", "secret", "counters", "yamltext", "telemetry", "settings", "wire", "tokens"),
-    *("policy", "proxy"),
+    *("policy", "proxy", "analysis"),
     *("config", "operations", "doctor", "server", "kubernetes", "cli"),
 )
 """From the ground up: a room imports itself and those before it."""
@@ -25,8 +25,9 @@ PURE = (
     *("tokens.introspection.metadata", "tokens.jwt.jws", "tokens.jwt.jwks", "tokens.jwt.jwt"),
     *("tokens.dpop.binding", "tokens.dpop.possession", "tokens.dpop.replay_cache", "tokens.dpop.proof"),
     *("policy.rules", "policy.matcher", "policy.decision"),
-    *("policy.trial", "policy.explain", "policy.wording", "policy.cases", "policy.junit", "policy.lint"),
-    *("policy.journal", "policy.hindsight", "policy.places", "policy.learn", "policy.writing", "policy.openapi"),
+    *("analysis.evaluator", "analysis.explain", "analysis.explanation_text", "analysis.policy_tests", "analysis.junit"),
+    *("analysis.lint", "analysis.denial_report", "analysis.path_templates", "analysis.learn", "analysis.rule_yaml"),
+    *("analysis.openapi", "policy.journal"),
     *("proxy.forwarding", "proxy.refusals", "proxy.request"),
     *("yamltext.objects", "yamltext.json_diff", "yamltext.documents", "yamltext.writer", "yamltext.editor"),
     *("yamltext.stream", "kubernetes.settings", "kubernetes.selectors", "kubernetes.sidecar", "kubernetes.workloads"),
@@ -182,7 +183,7 @@ def test_only_a_comparison_proves_possession() -> None:
     makers = {module.name for module in ENFORCER if any(_calls(module, "Proven"))}
     assert makers == {"enforcer.tokens.dpop.possession"}
     of_a_key = {module.name for module in ENFORCER if any(_calls(module, "with_key"))}
-    assert of_a_key == {"enforcer.tokens.dpop.proof", "enforcer.policy.trial"}
+    assert of_a_key == {"enforcer.tokens.dpop.proof", "enforcer.analysis.evaluator"}
 
 
 def test_a_request_head_takes_a_permit() -> None:

@@ -10,15 +10,14 @@ from typing import Any, TypeVar
 
 import click
 
+from enforcer.analysis.evaluator import Policy
 from enforcer.cli._errors import refuse
 from enforcer.config.effective import effective_rules
 from enforcer.config.load import Loaded, load_with_places
 from enforcer.config.model import Config
 from enforcer.config.whole import Whole
 from enforcer.errors import ConfigError
-from enforcer.policy.explain import Answers
-from enforcer.policy.trial import Policy
-from enforcer.proxy.refusals import Refusals, malformed
+from enforcer.proxy.refusals import Refusals
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,7 +40,7 @@ class Opened:
 
     config: Config
     policy: Policy
-    answers: Answers
+    refusals: Refusals
 
 
 def open_policy(path: Path, *, with_secrets: bool = False, enforced: bool = False) -> Opened:
@@ -64,9 +63,6 @@ def opened(loaded: Loaded, document: Whole, *, enforced: bool = False) -> Opened
     )
     if enforced:
         rules = ((replace(rule, mode="enforce"), where) for rule, where in rules)
-    refusals = Refusals(config.challenge, config.dpop)
-    answers = Answers(
-        of=lambda rule, dpop: refusals.of(rule).dpop if dpop else refusals.of(rule).bearer,
-        malformed=lambda error: malformed(str(error), error.status),
+    return Opened(
+        config, Policy(rules, "enforce" if enforced else config.mode), Refusals(config.challenge, config.dpop)
     )
-    return Opened(config, Policy(rules, "enforce" if enforced else config.mode), answers)

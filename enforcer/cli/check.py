@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from enforcer.analysis.lint import Level
 from enforcer.cli._errors import refuse
 from enforcer.cli._findings import Finding, as_github, as_json, as_text
 from enforcer.cli._override_option import overrides_option
@@ -18,7 +19,6 @@ from enforcer.config.doubts import doubts
 from enforcer.config.load import load_with_places
 from enforcer.config.overrides import Override
 from enforcer.errors import ConfigError
-from enforcer.policy.lint import Level
 
 
 @click.command(name="check")

@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 
+from enforcer.analysis.evaluator import Located, Request, shown
+from enforcer.analysis.explain import Oracle, Shown, Unknown, explain
+from enforcer.analysis.explanation_text import write
+from enforcer.analysis.policy_tests import Facts
 from enforcer.cli._policy import Opened, config_option, open_policy
 from enforcer.config.effective import servers_of
-from enforcer.policy.cases import Facts
-from enforcer.policy.explain import Oracle, Shown, Unknown, explain
-from enforcer.policy.trial import Located, Request, shown
-from enforcer.policy.wording import write
 from enforcer.proxy import refusals
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken
@@ -83,7 +83,7 @@ def command(
     else:
         evidence = _stated(_facts(**facts).answer(now) if stated else None)
     request = Request(method, target, host, certificate, proof, preflight)
-    explanation = explain(opened.policy, request, evidence, now, opened.answers)
+    explanation = explain(opened.policy, request, evidence, now, opened.refusals)
     click.echo(json.dumps(asdict(explanation), indent=2) if as_json else write(explanation), nl=as_json)
     sys.exit(0 if explanation.judgement.decision == "allow" else 1)
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 import click
 import yaml
 
+from enforcer.analysis.openapi import OpenAPIError, Specification, compare, proposals, read
+from enforcer.analysis.rule_yaml import comment, write
 from enforcer.cli._policy import open_policy
 from enforcer.config.sources import read as read_file
-from enforcer.policy.openapi import OpenAPIError, Specification, compare, proposals, read
-from enforcer.policy.writing import comment, write
 
 _LARGEST: Final = 64 * 1024**2
 """Bytes of a document. The largest public ones have 12 MiB."""

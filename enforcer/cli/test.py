@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
+from enforcer.analysis.junit import Suite, write
+from enforcer.analysis.policy_tests import Coverage, coverage, run
 from enforcer.cli._errors import refuse
 from enforcer.cli._policy import config_option, open_policy
-from enforcer.config.casefile import load_cases
+from enforcer.config.policy_test_file import load_cases
 from enforcer.errors import ConfigError
-from enforcer.policy.cases import Coverage, coverage, run
-from enforcer.policy.junit import Suite, write
 
 
 @click.command(name="test")
@@ -42,7 +42,7 @@ def command(files: tuple[Path, ...], config: Path, junit: Path | None, covering:
             cases, document = load_cases(file, names)
         except ConfigError as error:
             refuse(error)
-        outcomes = run(cases, opened.policy, time.time(), opened.answers)
+        outcomes = run(cases, opened.policy, time.time(), opened.refusals)
         suites.append(Suite(str(file), outcomes, [document.place(("tests", at))[0] for at in range(len(outcomes))]))
     outcomes = [one for suite in suites for one in suite.outcomes]
     for suite in suites:

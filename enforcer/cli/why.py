@@ -86,9 +86,9 @@ def _written(told: Any) -> str:
     """Put what it says into words."""
     from pydantic import TypeAdapter
 
-    from enforcer.policy.hindsight import Hindsight, explained
-    from enforcer.policy.wording import write
-    from enforcer.policy.writing import printable
+    from enforcer.analysis.denial_report import Hindsight, explained
+    from enforcer.analysis.explanation_text import write
+    from enforcer.analysis.rule_yaml import printable
 
     denials = TypeAdapter(tuple[Hindsight, ...]).validate_python(told["decisions"])
     return "\n".join(f"{printable(one.time)}\n{write(explained(one))}" for one in denials)

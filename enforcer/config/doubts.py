@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
+from enforcer.analysis.evaluator import Policy
+from enforcer.analysis.lint import Level, lint
 from enforcer.config import clients
 from enforcer.config.clients import Way
 from enforcer.config.document import show
@@ -14,8 +16,6 @@ from enforcer.config.effective import servers_of
 from enforcer.config.model import Config
 from enforcer.config.whole import Whole
 from enforcer.errors import Problem
-from enforcer.policy.lint import Level, lint
-from enforcer.policy.trial import Policy
 from enforcer.settings.addresses import parse_url
 from enforcer.tokens.introspection.metadata import EndpointName
 

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from enforcer.analysis.denial_report import why
 from enforcer.operations.logs import rfc3339
-from enforcer.policy.hindsight import why
 from enforcer.policy.journal import Decided
 from enforcer.secret import Secret
 from enforcer.telemetry import Telemetry

@@ -5,13 +5,35 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from enforcer.policy.decision import Evidence, Label
-from enforcer.policy.explain import NO_RULE, Refused
 from enforcer.policy.rules import Rule
 from enforcer.tokens.dpop.possession import Fault, Proven
 from enforcer.tokens.introspection.response import Active
+
+NO_RULE: Final = "_none"
+"""Stands for the name of the rule where there is none, as in metrics."""
+
+
+class Refused(Protocol):
+    """How the enforcer answers a request that it does not forward."""
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+
+    @property
+    def detail(self) -> str:
+        """What the body says."""
+
+    @property
+    def challenges(self) -> tuple[str, ...]:
+        """The values of WWW-Authenticate."""
+
+    @property
+    def retry_after(self) -> int | None:
+        """The value of Retry-After, seconds."""
 
 
 class Decided(NamedTuple):

@@ -14,7 +14,7 @@ from harness.servers import Server, authorization, serving
 from enforcer.cli import main
 
 ROOT = Path(__file__).parents[2]
-OKTA = ROOT / "tests" / "policy" / "documents" / "okta-management.yaml"
+OKTA = ROOT / "tests" / "analysis" / "documents" / "okta-management.yaml"
 
 CONFIG = """\
 upstream: {url: "http://127.0.0.1:8090"}
@@ -206,9 +206,6 @@ tests:
     request: GET /a
     expect: EXPECTED
 """
-
-
-OKTA = Path(__file__).parents[1] / "policy" / "documents" / "okta-management.yaml"
 
 
 def test_a_real_document_of_hundreds_of_operations_becomes_a_configuration_that_check_accepts(here: Path) -> None:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from enforcer.analysis.evaluator import Policy
+from enforcer.analysis.lint import Level
 from enforcer.config.document import Document
 from enforcer.config.doubts import Doubt, doubts
 from enforcer.config.load import load_with_places
-from enforcer.policy.lint import Level
-from enforcer.policy.trial import Policy
 
 CONFIG = """\
 upstream: {url: http://127.0.0.1:8090}

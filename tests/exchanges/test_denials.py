@@ -22,8 +22,8 @@ from harness.upstreams import Headers, Upstream
 from harness.usage import memory, metric
 from harness.waiting import eventually
 
+from enforcer.analysis.learn import Learner
 from enforcer.policy.journal import Record, parse
-from enforcer.policy.learn import Learner
 
 CREDENTIAL = {"credential": {"env": "ADMIN_CREDENTIAL"}}
 ENVIRONMENT = {"ADMIN_CREDENTIAL": "operator"}

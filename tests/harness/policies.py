@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from enforcer.policy.explain import Answers, Explanation, Oracle, explain
+from enforcer.analysis.evaluator import Policy, Request, shown
+from enforcer.analysis.explain import Explanation, Oracle, explain
 from enforcer.policy.rules import Mode, Rule
-from enforcer.policy.trial import Policy, Request, shown
-from enforcer.proxy.refusals import Refusals, malformed
+from enforcer.proxy.refusals import Refusals
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.introspection.response import from_claims
@@ -17,11 +17,7 @@ from enforcer.tokens.introspection.response import from_claims
 NOW = 1_700_000_000.0
 _RULE = TypeAdapter(Rule)
 
-_REFUSALS = Refusals(ChallengeSettings(), ProofSettings())
-ANSWERS = Answers(
-    of=lambda rule, dpop: _REFUSALS.of(rule).dpop if dpop else _REFUSALS.of(rule).bearer,
-    malformed=lambda error: malformed(str(error), error.status),
-)
+REFUSALS = Refusals(ChallengeSettings(), ProofSettings())
 
 
 def policy(*rules: dict[str, Any], mode: Mode = "enforce") -> Policy:
@@ -40,4 +36,4 @@ def worth(claims: dict[str, Any] | None) -> Oracle:
 def explained(found_in: Policy, request: str, claims: dict[str, Any] | None = None, host: str = "") -> Explanation:
     """Explain `METHOD target`."""
     method, target = request.split(" ")
-    return explain(found_in, Request(method, target, host), worth(claims), NOW, ANSWERS)
+    return explain(found_in, Request(method, target, host), worth(claims), NOW, REFUSALS)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from enforcer.policy.cases import Outcome
+from enforcer.analysis.policy_tests import Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from enforcer.errors import IntrospectionFailure
-from enforcer.policy.decision import WOULD_DENY
-from enforcer.policy.explain import (
+from enforcer.analysis.evaluator import Policy
+from enforcer.analysis.explain import (
     Condition,
     Explanation,
     Judgement,
@@ -20,8 +19,9 @@ from enforcer.policy.explain import (
     Unknown,
     conditions,
 )
+from enforcer.errors import IntrospectionFailure
+from enforcer.policy.decision import WOULD_DENY
 from enforcer.policy.journal import Decided, record
-from enforcer.policy.trial import Policy
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.dpop.possession import Fault, Proven
 from enforcer.tokens.introspection.response import Active, Inactive

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from harness.policies import ANSWERS, NOW, explained, policy, worth
+from harness.policies import NOW, REFUSALS, explained, policy, worth
 
+from enforcer.analysis.evaluator import Request
+from enforcer.analysis.explain import Unknown, explain
+from enforcer.analysis.explanation_text import write
 from enforcer.errors import IntrospectionFailure
-from enforcer.policy.explain import Unknown, explain
-from enforcer.policy.trial import Request
-from enforcer.policy.wording import write
 from enforcer.proxy import refusals
 
 SHOP = policy(
@@ -249,13 +249,13 @@ def test_a_decision_is_told_whole(request_: str, claims: dict[str, Any] | None, 
 def test_a_preflight_is_told_of_by_the_method_that_it_asks_for(asked: str, text: str) -> None:
     """Where its rule lets those pass; else it is an OPTIONS."""
     request = Request("OPTIONS", "/sizes", preflight=asked)
-    assert write(explain(SHOP, request, worth(None), NOW, ANSWERS)) == text
+    assert write(explain(SHOP, request, worth(None), NOW, REFUSALS)) == text
 
 
 def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:
     """With the answer that the client gets."""
     unknown = Unknown(IntrospectionFailure.TIMEOUT, refusals.introspection_failed(5))
-    found = explain(SHOP, Request("GET", "/shop"), lambda _: unknown, NOW, ANSWERS)
+    found = explain(SHOP, Request("GET", "/shop"), lambda _: unknown, NOW, REFUSALS)
     assert write(found).splitlines()[-8:] == [
         'conditions of rule "read":',
         "  ✓  token   needed: an access token  there: one",

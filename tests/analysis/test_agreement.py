@@ -8,22 +8,22 @@ from functools import partial
 from typing import Any
 
 from fuzz.plane import OWN_PORT, Plane
-from harness.policies import ANSWERS, NOW, policy, worth
+from harness.policies import NOW, REFUSALS, policy, worth
 from harness.servers import parse_fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from enforcer.analysis.denial_report import Hindsight, why
+from enforcer.analysis.evaluator import Policy, Request, shown
+from enforcer.analysis.explain import MALFORMED, Choice, Condition, Explanation, explain, judge
+from enforcer.analysis.policy_tests import Cases, run
 from enforcer.errors import MalformedRequestError
-from enforcer.policy.cases import Cases, run
 from enforcer.policy.decision import Evidence, Unasked, decide, decide_bound
-from enforcer.policy.explain import MALFORMED, NO_RULE, Choice, Condition, Explanation, explain, judge
-from enforcer.policy.hindsight import Hindsight, why
-from enforcer.policy.journal import Decided
+from enforcer.policy.journal import NO_RULE, Decided
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Mode, Path, Rule
-from enforcer.policy.trial import Policy, Request, shown
 from enforcer.proxy.refusals import Refusal
 from enforcer.tokens.dpop.possession import with_certificate, with_key
 from enforcer.tokens.introspection.response import Active, from_claims
@@ -144,12 +144,12 @@ def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
     found_in = policy(*(rule for rule in rules if rule["name"] not in conflicts), mode=mode)
     decision, reason, name = directly([entry.rule for entry in found_in.entries], mode, request, claims)
 
-    explanation = explain(found_in, request, worth(claims), NOW, ANSWERS)
+    explanation = explain(found_in, request, worth(claims), NOW, REFUSALS)
     judgement = explanation.judgement
     assert (judgement.decision, judgement.reason, judgement.rule) == (decision, reason, name)
     assert (judgement.reply is None) == (decision != "deny")
     assert (judgement.enforced is None) == (decision != "would_deny")
-    assert judge(found_in, request, worth(claims), NOW, ANSWERS) == judgement
+    assert judge(found_in, request, worth(claims), NOW, REFUSALS) == judgement
     if name != NO_RULE:
         assert all(one.met for one in explanation.conditions) == (decision == "allow")
     chosen = [one.rule for one in explanation.candidates if one.choice is Choice.CHOSEN]
@@ -172,7 +172,7 @@ def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
         "reason": reason,
         "rule": name,
     }
-    (outcome,) = run(CASES.validate_python({"tests": [test]}), found_in, NOW, ANSWERS)
+    (outcome,) = run(CASES.validate_python({"tests": [test]}), found_in, NOW, REFUSALS)
     assert outcome.differences == ()
 
 
@@ -232,7 +232,7 @@ async def _compare(
             request = replace(one, certificate="", proof="")
             token = None if request.preflight else claims
             shown = worth(None if token is None else {**token, **shift})
-            explanation = explain(found_in, request, shown, now, ANSWERS)
+            explanation = explain(found_in, request, shown, now, REFUSALS)
             outcome = await plane.run([_head(request, token is not None)])
             assert outcome.faults == []
             reply, rule = explanation.judgement.reply, explanation.judgement.rule

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enforcer.analysis.rule_yaml import Proposal, comment, unique_name, write
 from enforcer.config.document import parse
 from enforcer.policy.rules import Rule
-from enforcer.policy.writing import Proposal, comment, unique_name, write
 
 
 def test_rules_are_written_for_a_person_to_edit() -> None:

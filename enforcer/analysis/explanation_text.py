@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from enforcer.policy.explain import Candidate, Choice, Explanation, Reply
-from enforcer.policy.writing import printable
+from enforcer.analysis.explain import Candidate, Choice, Explanation, Reply
+from enforcer.analysis.rule_yaml import printable
 
 
 def write(explanation: Explanation) -> str:

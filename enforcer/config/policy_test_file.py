@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from enforcer.analysis.policy_tests import NO_TOKEN, Cases
 from enforcer.config.conflicts import twice
 from enforcer.config.document import Document, parse, show
 from enforcer.config.messages import problems, suggestion
 from enforcer.config.schema import Shape
 from enforcer.config.sources import read
 from enforcer.errors import ConfigError, Problem
-from enforcer.policy.cases import NO_TOKEN, Cases
-from enforcer.policy.explain import NO_RULE
+from enforcer.policy.journal import NO_RULE
 
 MOST_BYTES: Final = 16 * 1024**2
 """Size of a file at most, as of a configuration."""

@@ -11,59 +11,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from enforcer.analysis.evaluator import Entry, Located, Policy, Request
 from enforcer.errors import IntrospectionFailure, MalformedRequestError
-from enforcer.policy.decision import Allow, Deny, Evidence, Reason, decide
+from enforcer.policy.decision import Allow, Deny, Evidence, decide
+from enforcer.policy.journal import NO_RULE, Refused
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Claim, Rule
-from enforcer.policy.trial import Entry, Located, Policy, Request
+from enforcer.proxy.refusals import Refusals, malformed
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.dpop.binding import Kind, binding
 from enforcer.tokens.dpop.possession import Proven
 from enforcer.tokens.introspection.response import NEVER, Active, Answer, Inactive
 
-NO_RULE: Final = "_none"
-"""Stands for the name of the rule where there is none, as in metrics."""
 MALFORMED: Final = "malformed_request"
 """The reason where a request can be read in more than one way, or is none: no rule was looked at."""
-
-
-class Refused(Protocol):
-    """How the enforcer answers a request that it does not forward."""
-
-    @property
-    def status(self) -> int:
-        """The status code."""
-
-    @property
-    def detail(self) -> str:
-        """What the body says."""
-
-    @property
-    def challenges(self) -> tuple[str, ...]:
-        """The values of WWW-Authenticate."""
-
-    @property
-    def retry_after(self) -> int | None:
-        """The value of Retry-After, seconds."""
-
-
-class Refusals(Protocol):
-    """How it answers under one rule."""
-
-    def __getitem__(self, reason: Reason) -> Refused:
-        """Return the answer for a reason to deny."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
-    """How the enforcer answers: for a rule (None: there is none) and, or not, the DPoP scheme; and to a request that
-    cannot be read."""
-
-    of: Callable[[Rule | None, bool], Refusals]
-    malformed: Callable[[MalformedRequestError], Refused]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +115,16 @@ Oracle = Callable[[Located], Shown]
 """Says what the token of a request is worth."""
 
 
-def judge(policy: Policy, request: Request, oracle: Oracle, now: float, answers: Answers) -> Judgement:
+def judge(policy: Policy, request: Request, oracle: Oracle, now: float, refusals: Refusals) -> Judgement:
     """Judge a request at `now`, seconds since the epoch."""
     try:
         located = policy.locate(request)
     except MalformedRequestError as error:
-        return _malformed(error, answers)
-    return _judge(located, oracle(located), now, answers)
+        return _malformed(error)
+    return _judge(located, oracle(located), now, refusals)
 
 
-def explain(policy: Policy, request: Request, oracle: Oracle, now: float, answers: Answers) -> Explanation:
+def explain(policy: Policy, request: Request, oracle: Oracle, now: float, refusals: Refusals) -> Explanation:
     """Judge a request at `now`, seconds since the epoch, and tell why."""
     try:
         located = policy.locate(request)
@@ -174,7 +138,7 @@ def explain(policy: Policy, request: Request, oracle: Oracle, now: float, answer
             candidates=(),
             conditions=(),
             upstream=None,
-            judgement=_malformed(error, answers),
+            judgement=_malformed(error),
         )
     shown = oracle(located)
     return Explanation(
@@ -186,11 +150,11 @@ def explain(policy: Policy, request: Request, oracle: Oracle, now: float, answer
         candidates=tuple(_candidates(policy, located)),
         conditions=_of_rule(located, shown, now),
         upstream=None if located.entry is None else located.entry.rule.upstream,
-        judgement=_judge(located, shown, now, answers),
+        judgement=_judge(located, shown, now, refusals),
     )
 
 
-def _judge(located: Located, shown: Shown, now: float, answers: Answers) -> Judgement:
+def _judge(located: Located, shown: Shown, now: float, refusals: Refusals) -> Judgement:
     rule = None if located.entry is None else located.entry.rule
     name = NO_RULE if rule is None else rule.name
     answer: Refused | None = None
@@ -205,12 +169,13 @@ def _judge(located: Located, shown: Shown, now: float, answers: Answers) -> Judg
     refused = located.judge(evidence, now, enforced=True)
     if isinstance(refused, Allow):
         return Judgement(name, *verdict.label, None)
-    reply = _reply(answer or answers.of(rule, bool(located.proof))[refused.reason])
+    own = refusals.of(rule)
+    reply = _reply(answer or (own.dpop if located.proof else own.bearer)[refused.reason])
     return Judgement(name, *verdict.label, *((reply,) if isinstance(verdict, Deny) else (None, reply)))
 
 
-def _malformed(error: MalformedRequestError, answers: Answers) -> Judgement:
-    return Judgement(NO_RULE, "deny", MALFORMED, _reply(answers.malformed(error)))
+def _malformed(error: MalformedRequestError) -> Judgement:
+    return Judgement(NO_RULE, "deny", MALFORMED, _reply(malformed(str(error), error.status)))
 
 
 def _reply(refused: Refused) -> Reply:

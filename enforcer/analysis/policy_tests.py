@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
+from enforcer.analysis.evaluator import Entry, Located, Policy, Request, shown
+from enforcer.analysis.explain import MALFORMED, Judgement, Shown, explain, judge
+from enforcer.analysis.explanation_text import write
 from enforcer.errors import IntrospectionError
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, WOULD_DENY, Reason
-from enforcer.policy.explain import MALFORMED, Answers, Judgement, Shown, explain, judge
-from enforcer.policy.trial import Entry, Located, Policy, Request, shown
-from enforcer.policy.wording import write
+from enforcer.proxy.refusals import Refusals
 from enforcer.tokens.introspection.response import INACTIVE, Answer, from_claims
 from enforcer.units import CLOSED, Switch
 
@@ -147,12 +148,12 @@ class Outcome:
         return not self.differences
 
 
-def run(cases: Cases, policy: Policy, now: float, answers: Answers) -> list[Outcome]:
+def run(cases: Cases, policy: Policy, now: float, refusals: Refusals) -> list[Outcome]:
     """Judge each test's request at `now`, seconds since the epoch."""
-    return [_run(case, cases.tokens, policy, now, answers) for case in cases.tests]
+    return [_run(case, cases.tokens, policy, now, refusals) for case in cases.tests]
 
 
-def _run(case: Case, tokens: Mapping[str, Facts], policy: Policy, now: float, answers: Answers) -> Outcome:
+def _run(case: Case, tokens: Mapping[str, Facts], policy: Policy, now: float, refusals: Refusals) -> Outcome:
     method, target = case.request.split(" ")
     request = Request(method, target, case.host, case.certificate, case.proof, case.preflight)
     facts = case.token if isinstance(case.token, Facts) else tokens.get(case.token)
@@ -161,12 +162,12 @@ def _run(case: Case, tokens: Mapping[str, Facts], policy: Policy, now: float, an
     def evidence(located: Located) -> Shown:
         return shown(answer, located.target.query)
 
-    judgement = judge(policy, request, evidence, now, answers)
+    judgement = judge(policy, request, evidence, now, refusals)
     differences = tuple(_differences(case, judgement))
     failure = ""
     if differences:
         lines = [f"{one.what}: expected {one.expected}, got {one.got}" for one in differences]
-        failure = "\n".join([*lines, "", write(explain(policy, request, evidence, now, answers))])
+        failure = "\n".join([*lines, "", write(explain(policy, request, evidence, now, refusals))])
     return Outcome(case, judgement, differences, failure)
 
 

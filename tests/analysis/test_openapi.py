@@ -7,10 +7,10 @@ import pytest
 import yaml
 from harness.policies import policy
 
-from enforcer.policy.openapi import OpenAPIError, compare, proposals, read
+from enforcer.analysis.evaluator import Policy
+from enforcer.analysis.openapi import OpenAPIError, compare, proposals, read
+from enforcer.analysis.rule_yaml import write
 from enforcer.policy.rules import Rule
-from enforcer.policy.trial import Policy
-from enforcer.policy.writing import write
 
 OKTA = Path(__file__).parent / "documents" / "okta-management.yaml"
 

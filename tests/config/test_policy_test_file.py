@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.config.casefile import load_cases
+from enforcer.analysis.policy_tests import REASONS, Case, Facts
+from enforcer.config.policy_test_file import load_cases
 from enforcer.errors import ConfigError
-from enforcer.policy.cases import REASONS, Case, Facts
 
 RULES = ["read countries", "write countries"]
 

@@ -5,11 +5,12 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from harness.policies import ANSWERS, NOW, explained, policy
+from harness.policies import NOW, REFUSALS, explained, policy
 
+from enforcer.analysis.evaluator import Policy, Request
+from enforcer.analysis.explain import Explanation, Judgement, Reply, Unknown, explain
 from enforcer.errors import IntrospectionFailure
-from enforcer.policy.explain import NO_RULE, Explanation, Judgement, Reply, Unknown, explain
-from enforcer.policy.trial import Policy, Request
+from enforcer.policy.journal import NO_RULE
 from enforcer.proxy import refusals
 from enforcer.telemetry import NO_ROUTE
 from enforcer.tokens.bearer import NoToken
@@ -69,7 +70,7 @@ def test_what_is_wrong_with_a_token_hides_no_other_condition() -> None:
 )
 def test_a_token_that_is_none_is_told_of(evidence: Any, there: dict[str, tuple[str, bool]]) -> None:
     """As what it is."""
-    found = explain(SHOP, Request("GET", "/shop"), lambda _: evidence, NOW, ANSWERS)
+    found = explain(SHOP, Request("GET", "/shop"), lambda _: evidence, NOW, REFUSALS)
     told = conditions(found)
     assert {name: told[name] for name in there} == there
     assert told["scopes"] == ("nothing is known", False)
@@ -78,7 +79,7 @@ def test_a_token_that_is_none_is_told_of(evidence: Any, there: dict[str, tuple[s
 def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:
     """With the answer that the client gets."""
     unknown = Unknown(IntrospectionFailure.TIMEOUT, refusals.introspection_failed(5))
-    found = explain(SHOP, Request("GET", "/shop"), lambda _: unknown, NOW, ANSWERS)
+    found = explain(SHOP, Request("GET", "/shop"), lambda _: unknown, NOW, REFUSALS)
     detail = "the authorization server does not say what the token is worth"
     assert found.judgement == Judgement("read", "error", "introspection_timeout", Reply(503, detail, (), 5))
     assert conditions(found)["state"] == ("not known", False)

@@ -2,11 +2,11 @@
 
 from xml.etree import ElementTree
 
-from harness.policies import ANSWERS, NOW, policy
+from harness.policies import NOW, REFUSALS, policy
 from pydantic import TypeAdapter
 
-from enforcer.policy.cases import Cases, run
-from enforcer.policy.junit import Suite, write
+from enforcer.analysis.junit import Suite, write
+from enforcer.analysis.policy_tests import Cases, run
 
 CASES = TypeAdapter(Cases).validate_python(
     {
@@ -20,7 +20,7 @@ CASES = TypeAdapter(Cases).validate_python(
 
 def test_the_outcomes_are_told_as_ci_systems_read_them() -> None:
     """The whole text, with what led to a failure."""
-    outcomes = run(CASES, policy({"path": "/a", "public": True}), NOW, ANSWERS)
+    outcomes = run(CASES, policy({"path": "/a", "public": True}), NOW, REFUSALS)
     text = write([Suite("tests.yaml", outcomes, [3, 7])])
     assert (
         text

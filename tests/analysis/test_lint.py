@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from harness.policies import policy
 
-from enforcer.policy.lint import lint
+from enforcer.analysis.lint import lint
 
 A: dict[str, Any] = {"authenticated": True}
 

@@ -15,9 +15,9 @@ from itertools import count
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
+from enforcer.analysis.evaluator import Entry, Policy, Request
+from enforcer.analysis.rule_yaml import Proposal, unique_name
 from enforcer.policy.rules import Path, Rule
-from enforcer.policy.trial import Entry, Policy, Request
-from enforcer.policy.writing import Proposal, unique_name
 from enforcer.wire.fields import HOST
 
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")

@@ -2,13 +2,13 @@
 
 import pytest
 
+from enforcer.analysis.denial_report import Hindsight, explained, why
+from enforcer.analysis.explain import Condition
+from enforcer.analysis.explanation_text import write
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import Evidence, Unasked
-from enforcer.policy.explain import Condition
-from enforcer.policy.hindsight import Hindsight, explained, why
 from enforcer.policy.journal import Decided
 from enforcer.policy.rules import Rule
-from enforcer.policy.wording import write
 from enforcer.proxy.refusals import Refusal
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.dpop.possession import Fault, with_key

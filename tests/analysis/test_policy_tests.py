@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from harness.policies import ANSWERS, NOW, policy
+from harness.policies import NOW, REFUSALS, policy
 from pydantic import TypeAdapter, ValidationError
 
-from enforcer.policy.cases import Cases, Facts, Outcome, coverage, run
+from enforcer.analysis.policy_tests import Cases, Facts, Outcome, coverage, run
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, Reason
 from enforcer.tokens.introspection.response import INACTIVE, Active
 
@@ -20,7 +20,7 @@ _CASES = TypeAdapter(Cases)
 
 def outcomes(*tests: dict[str, Any], **tokens: dict[str, Any]) -> list[Outcome]:
     named = [{"name": str(number), **test} for number, test in enumerate(tests)]
-    return run(_CASES.validate_python({"tokens": tokens, "tests": named}), POLICY, NOW, ANSWERS)
+    return run(_CASES.validate_python({"tokens": tokens, "tests": named}), POLICY, NOW, REFUSALS)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_what_only_reports_is_expected_as_would_deny() -> None:
         {"name": "3", "request": "GET /a", "expect": "deny", "status": 401},
         {"name": "4", "request": "GET /a", "token": {"scope": "read"}, "expect": "allow"},
     ]
-    found = run(_CASES.validate_python({"tests": tests}), reporting, NOW, ANSWERS)
+    found = run(_CASES.validate_python({"tests": tests}), reporting, NOW, REFUSALS)
     assert [[(one.what, one.got) for one in outcome.differences] for outcome in found] == [
         [],
         [],

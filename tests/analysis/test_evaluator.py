@@ -4,9 +4,9 @@ import httptools
 import pytest
 from harness.policies import NOW, policy
 
+from enforcer.analysis.evaluator import Request, shown
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.decision import Allow, Deny, Reason
-from enforcer.policy.trial import Request, shown
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.introspection.response import INACTIVE, from_claims
 from enforcer.wire.fields import METHODS

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.policy.places import MOST_PLACES, VARIES, Places
+from enforcer.analysis.path_templates import MOST_PLACES, VARIES, Places
 from enforcer.policy.rules import Path
 
 

@@ -13,8 +13,8 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final
 
+from enforcer.analysis.evaluator import Entry, Policy
 from enforcer.policy.rules import Rule
-from enforcer.policy.trial import Entry, Policy
 from enforcer.wire.fields import METHODS
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 import pytest
 import yaml
 
+from enforcer.analysis.learn import MOST_SEGMENTS, Learner
 from enforcer.policy.journal import Record
-from enforcer.policy.learn import MOST_SEGMENTS, Learner
 
 
 def record(

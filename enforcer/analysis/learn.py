@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final
 
+from enforcer.analysis.path_templates import Places
+from enforcer.analysis.rule_yaml import Proposal, comment, unique_name, write
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.decision import NO_ANSWER, Reason
 from enforcer.policy.journal import Record
-from enforcer.policy.places import Places
 from enforcer.policy.rules import UNSERVED, Rule
-from enforcer.policy.writing import Proposal, comment, unique_name, write
 from enforcer.tokens.introspection.response import from_claims
 from enforcer.wire.fields import METHODS
 from enforcer.wire.target import parse_segments
