@@ -15,7 +15,7 @@ import yaml
 from harness.configs import TOKEN, authorization_server, config
 from harness.processes import enforcer
 from harness.promql import TARGET, grouped, metrics
-from harness.servers import response, serving
+from harness.servers import raw_server, response
 from harness.waiting import eventually
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -63,7 +63,7 @@ def exported() -> Mapping[str, set[str]]:
         active = json.dumps({"active": f"token={TOKEN}".encode() in body, "scope": "read", "iss": ISSUER})
         return response(b"", "404 Not Found") if b" /keys " in head else response(active.encode(), "200 OK")
 
-    with serving(auth) as server, serving(app) as upstream:
+    with raw_server(auth) as server, raw_server(app) as upstream:
         keys = {"jwks_uri": f"http://127.0.0.1:{server.port}/keys", "verify": "jwt_then_introspect"}
         known = authorization_server(server.port, issuer=ISSUER, **keys)
         changes = {"authorization_servers": [known], "cache": {"negative_entries": 1}}

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
-from harness.misbehaviours import MISBEHAVIOURS, Behaviour, misbehaving
-from harness.servers import Server, response, serving
+from harness.misbehaviours import MISBEHAVIOURS, Behaviour, misbehaving_server
+from harness.servers import Server, raw_server, response
 from harness.signing import encode
-from harness.testbed import Bed, asking, bed, get
+from harness.testbed import Testbed, get, run_testbed, server_without_breaker
 from harness.usage import peak_memory
 
 _ROOM = 16 * 1024**2
@@ -27,7 +27,7 @@ _KINDS = ("metadata", "keys", "token")
 class Laid(NamedTuple):
     """The bed, the port of who misbehaves, what redirects lead to, and who is asked with the token for us."""
 
-    bed: Bed
+    testbed: Testbed
     port: int
     elsewhere: Server
     introspection: Server
@@ -50,7 +50,7 @@ def _server(kind: str, number: int, port: int, introspection: Server) -> dict[st
             return {**common, "issuer": url, "verify": "jwt"}
         case "keys":
             return {**common, "issuer": url, "verify": "jwt", "jwks_uri": url}
-    return asking(introspection.port, **common, own_token={"token_endpoint": url})
+    return server_without_breaker(introspection.port, **common, own_token={"token_endpoint": url})
 
 
 @contextmanager
@@ -61,11 +61,11 @@ def _beds() -> Iterator[Laid]:
         return int(found[1])
 
     with (
-        serving(lambda head, body: response(_ANYTHING)) as elsewhere,
-        serving(lambda head, body: response(_ANYTHING)) as introspection,
+        raw_server(lambda head, body: response(_ANYTHING)) as elsewhere,
+        raw_server(lambda head, body: response(_ANYTHING)) as introspection,
     ):
         behaviours = [*MISBEHAVIOURS.values(), *(_redirect(status, elsewhere) for status in _REDIRECTS)]
-        with misbehaving(number, behaviours) as port:
+        with misbehaving_server(number, behaviours) as port:
             servers = [
                 _server(kind, number, port, introspection) for kind in _KINDS for number in range(len(behaviours))
             ]
@@ -79,7 +79,7 @@ def _beds() -> Iterator[Laid]:
                 for server in servers
             ]
             public = {"name": "public", "path": "/public/**", "public": True}
-            with bed(authorization_servers=servers, rules=[*rules, public]) as laid:
+            with run_testbed(authorization_servers=servers, rules=[*rules, public]) as laid:
                 yield Laid(laid, port, elsewhere, introspection)
 
 
@@ -102,14 +102,14 @@ def _token(kind: str, port: int, number: int) -> str:
 @pytest.mark.parametrize("kind", _KINDS)
 def test_misbehaviour_is_an_outage_and_no_more(laid: Laid, kind: str, number: int) -> None:
     """503, and everybody else is served; memory stays flat, and a redirect leads nowhere."""
-    before = peak_memory(laid.bed.enforcer.process.pid)
-    assert get(laid.bed, f"/{kind}-{number}", _token(kind, laid.port, number))[0] == 503
-    assert get(laid.bed, "/public/x")[0] == 200
-    assert peak_memory(laid.bed.enforcer.process.pid) - before < _ROOM
+    before = peak_memory(laid.testbed.enforcer.process.pid)
+    assert get(laid.testbed, f"/{kind}-{number}", _token(kind, laid.port, number))[0] == 503
+    assert get(laid.testbed, "/public/x")[0] == 200
+    assert peak_memory(laid.testbed.enforcer.process.pid) - before < _ROOM
     assert laid.elsewhere.connections == 0
     assert laid.introspection.connections == 0
 
 
 def test_all_of_it_together_is_nothing_to_remember(laid: Laid) -> None:
     """They are all asked at the start, at once, and again and again."""
-    assert peak_memory(laid.bed.enforcer.process.pid) < _WHOLE
+    assert peak_memory(laid.testbed.enforcer.process.pid) < _WHOLE

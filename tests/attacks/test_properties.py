@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from harness.heads import is_wholesome, trespasses
-from harness.testbed import Answers, Bed, bed, connect
+from harness.heads import is_unambiguous, reaches_admin
+from harness.testbed import ResponseReader, Testbed, connect, run_testbed
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -62,8 +62,8 @@ _REQUESTS = {
 
 
 @pytest.fixture(scope="module")
-def ground() -> Iterator[Bed]:
-    with bed() as laid:
+def ground() -> Iterator[Testbed]:
+    with run_testbed() as laid:
         yield laid
 
 
@@ -73,21 +73,21 @@ def ground() -> Iterator[Bed]:
 @example(target=b"http://app/public/x", credentials="")
 @example(target=b" /public/x ", credentials="")
 @example(target=b"", credentials="")
-def test_target_is_refused_or_forwarded_as_it_was_sent(ground: Bed, target: bytes, credentials: str) -> None:
+def test_target_is_refused_or_forwarded_as_it_was_sent(ground: Testbed, target: bytes, credentials: str) -> None:
     """Whatever stands for a target, the upstream sees nothing or exactly these bytes, and no `/admin` without leave."""
     before = len(ground.upstream.heads)
     with connect(ground.enforcer.port) as connection:
         head = f" HTTP/1.1\r\nHost: app\r\nConnection: close\r\n{credentials}\r\n".encode()
         connection.sendall(b"GET " + target + head)
-        status = Answers(connection).next()[0]
+        status = ResponseReader(connection).next()[0]
     seen = ground.upstream.heads[before:]
     if status != 200:
         assert status in _REFUSALS
         assert seen == []
         return
     assert len(seen) == 1
-    assert is_wholesome(seen[0])
-    assert not trespasses(seen[0])
+    assert is_unambiguous(seen[0])
+    assert not reaches_admin(seen[0])
     forwarded = seen[0].split(b" ")[1]
     sent = target.strip(b" ")
     assert sent in (forwarded, b"http://app" + forwarded, b"https://app" + forwarded)
@@ -95,7 +95,7 @@ def test_target_is_refused_or_forwarded_as_it_was_sent(ground: Bed, target: byte
 
 @settings(max_examples=80)
 @given(data=st.data(), requests=st.lists(st.sampled_from(list(_REQUESTS)), min_size=1, max_size=5))
-def test_packets_make_no_difference(ground: Bed, data: st.DataObject, requests: list[bytes]) -> None:
+def test_packets_make_no_difference(ground: Testbed, data: st.DataObject, requests: list[bytes]) -> None:
     """However a connection's bytes are cut into packets, the upstream gets the same requests, in their order."""
     before = len(ground.upstream.requests)
     stream = b"".join(requests)
@@ -103,7 +103,7 @@ def test_packets_make_no_difference(ground: Bed, data: st.DataObject, requests: 
     with connect(ground.enforcer.port) as connection:
         for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
             connection.sendall(stream[start:end])
-        answers = Answers(connection)
+        answers = ResponseReader(connection)
         statuses = [answers.next()[0] for _ in requests]
     wanted = [_REQUESTS[request] for request in requests]
     assert statuses == [403 if one is None else 200 for one in wanted]
@@ -111,4 +111,4 @@ def test_packets_make_no_difference(ground: Bed, data: st.DataObject, requests: 
     bodies = [body for _, body in ground.upstream.requests[before:]]
     lines = [head.partition(b" HTTP/1.1")[0].decode() for head in heads]
     assert list(zip(lines, bodies, ground.upstream.trailers[before:], strict=True)) == [one for one in wanted if one]
-    assert all(map(is_wholesome, heads))
+    assert all(map(is_unambiguous, heads))

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 from harness.processes import SECRET
 from harness.servers import response
-from harness.testbed import Answers, Bed, bed, connect, echo
+from harness.testbed import ResponseReader, Testbed, connect, echo, run_testbed
 
 _MARKER = "MARKER-0xC0FFEE"
 _GET = "GET {} HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer {}\r\n{}\r\n"
@@ -117,14 +117,14 @@ def _requests() -> list[str]:
     ]
 
 
-def _told(laid: Bed) -> list[bytes]:
+def _told(laid: Testbed) -> list[bytes]:
     """Send every request, and return what the enforcer itself says in answer."""
     told = []
     for request in _requests():
         with connect(laid.enforcer.port) as connection:
             connection.sendall(request.encode("latin-1"))
             try:
-                status, head, body = Answers(connection).next()
+                status, head, body = ResponseReader(connection).next()
             except EOFError:
                 continue
             if status != 200:
@@ -132,7 +132,7 @@ def _told(laid: Bed) -> list[bytes]:
     return told
 
 
-def _asked(laid: Bed, told: list[bytes]) -> list[bytes]:
+def _asked(laid: Testbed, told: list[bytes]) -> list[bytes]:
     """Ask the operator's side for all it has, of what the enforcer has told too, and return what it says."""
     said = []
     ids = re.findall(rb"X-Request-Id: ([^\s{]+)", b"".join(told))
@@ -160,7 +160,7 @@ def test_token_is_told_to_nobody(style: str, monkeypatch: pytest.MonkeyPatch) ->
     """
     monkeypatch.setenv("ADMIN_CREDENTIAL", "operator")
     log = {"level": "debug", "format": style, "decisions": "all"}
-    with bed(_app, _judge, log=log, admin={"credential": {"env": "ADMIN_CREDENTIAL"}}) as laid:
+    with run_testbed(_app, _judge, log=log, admin={"credential": {"env": "ADMIN_CREDENTIAL"}}) as laid:
         told = _told(laid)
         asked = _asked(laid, told)
         reached = b"".join(head for head, _ in laid.upstream.requests)
@@ -184,7 +184,7 @@ def test_token_is_told_to_nobody(style: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_token_that_is_removed_reaches_the_app_in_no_form() -> None:
     """Where the token is not passed on, the app sees it in no field and no trailer."""
-    with bed(forwarding={"authorization": "remove"}) as laid:
+    with run_testbed(forwarding={"authorization": "remove"}) as laid:
         marked = f"R~{_MARKER}"
         chunks = "Transfer-Encoding: chunked\r\nConnection: Authorization\r\n"
         trailers = f"1\r\na\r\n0\r\nAuthorization: Bearer {marked}\r\nX-Some: y\r\n\r\n"
@@ -196,7 +196,7 @@ def test_token_that_is_removed_reaches_the_app_in_no_form() -> None:
         ):
             with connect(laid.enforcer.port) as connection:
                 connection.sendall(request.encode())
-                assert Answers(connection).next()[0] == 200
+                assert ResponseReader(connection).next()[0] == 200
         seen = b"".join(head + body for head, body in laid.upstream.requests) + b"".join(laid.upstream.trailers)
         assert len(laid.upstream.requests) == 4
         assert _MARKER.encode() not in seen

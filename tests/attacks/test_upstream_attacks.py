@@ -10,8 +10,8 @@ import pytest
 from harness import corpora
 from harness.clients import Client
 from harness.servers import response
-from harness.testbed import Bed, bed
-from harness.upstreams import LeftError
+from harness.testbed import Testbed, run_testbed
+from harness.upstreams import PeerClosedError
 
 
 class _App:
@@ -28,24 +28,24 @@ class _App:
 
 
 @pytest.fixture(scope="module")
-def ground() -> Iterator[tuple[Bed, _App]]:
+def ground() -> Iterator[tuple[Testbed, _App]]:
     app = _App()
-    with bed(app) as laid:
+    with run_testbed(app) as laid:
         yield laid, app
 
 
-@pytest.mark.parametrize(("case", "answer"), corpora.answers("upstream"))
-def test_answer_stays_one_answer(ground: tuple[Bed, _App], case: dict[str, Any], answer: str) -> None:
+@pytest.mark.parametrize(("case", "answer"), corpora.responses("upstream"))
+def test_answer_stays_one_answer(ground: tuple[Testbed, _App], case: dict[str, Any], answer: str) -> None:
     """The client gets one answer to one request, whole or visibly cut, and the next answer is the next request's."""
     laid, app = ground
     app.answer = answer.encode("latin-1")
-    laid.upstream.closes = case.get("closes", not answer)
+    laid.upstream.close_after_response = case.get("closes", not answer)
     with Client(laid.enforcer.port, token=None) as client:
         if case.get("cut"):
-            with pytest.raises(LeftError):
-                client.ask("GET", "/public/attack")
+            with pytest.raises(PeerClosedError):
+                client.request("GET", "/public/attack")
             return
-        got = client.ask("GET", "/public/attack")
+        got = client.request("GET", "/public/attack")
         assert got.status == case["status"]
         if "body" in case:
             assert got.body == case["body"].encode()
@@ -56,42 +56,42 @@ def test_answer_stays_one_answer(ground: tuple[Bed, _App], case: dict[str, Any],
         assert [
             interim.headers.raw_items() for interim in got.interim if b"content-length" in dict(interim.headers)
         ] == []
-        following = client.ask("GET", "/public/next")
+        following = client.request("GET", "/public/next")
         assert (following.status, following.body) == (200, b"the next one")
     with Client(laid.enforcer.port, token=None) as another:
-        assert another.ask("GET", "/public/next").body == b"the next one"
+        assert another.request("GET", "/public/next").body == b"the next one"
 
 
-def test_answer_to_head_with_a_body_is_nobodys(ground: tuple[Bed, _App]) -> None:
+def test_answer_to_head_with_a_body_is_nobodys(ground: tuple[Testbed, _App]) -> None:
     """A body that an app sends where HEAD asked is not taken for the answer to the next request."""
     laid, app = ground
     body = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nevil!"
     app.answer = response(body)
     for _ in range(20):
         with Client(laid.enforcer.port, token=None) as client:
-            assert client.ask("HEAD", "/public/attack").body == b""
+            assert client.request("HEAD", "/public/attack").body == b""
         with Client(laid.enforcer.port, token=None) as client:
-            assert client.ask("GET", "/public/next").body == b"the next one"
+            assert client.request("GET", "/public/next").body == b"the next one"
 
 
 def test_second_answer_is_not_another_clients() -> None:
     """Two answers to one request poison no connection that another client's request then takes."""
     twice = response(b"one") + response(b"evil")
-    with bed(lambda head, body: twice, upstream={"pool": {"connections": 1}}) as laid:
+    with run_testbed(lambda head, body: twice, upstream={"pool": {"connections": 1}}) as laid:
         for _ in range(20):
             with Client(laid.enforcer.port, token=None) as client:
-                assert client.ask("GET", "/public/x").body == b"one"
+                assert client.request("GET", "/public/x").body == b"one"
 
 
 def test_request_that_is_answered_early_keeps_no_connection() -> None:
     """An app that answers before it has the body is sent no other request where the rest of the body was due."""
-    with bed(upstream={"pool": {"connections": 1}}) as laid:
+    with run_testbed(upstream={"pool": {"connections": 1}}) as laid:
         for _ in range(5):
             with Client(laid.enforcer.port, token=None) as client:
                 client.begin("POST", "/public/x", [("Content-Length", "100")])
                 client.send(b"0123456789")
             with Client(laid.enforcer.port, token=None) as victim:
-                assert victim.ask("GET", "/public/victim", [("X-Secret", "kept")]).status == 200
+                assert victim.request("GET", "/public/victim", [("X-Secret", "kept")]).status == 200
         bodies = [body for _, body in laid.upstream.requests]
         assert [body for body in bodies if b"kept" in body] == []
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from harness.configs import config
-from harness.servers import Server, authorization
+from harness.servers import Server, introspection_server
 from harness.upstreams import Incoming, Upstream, upstream
 
 from enforcer.cli import main
@@ -20,13 +20,13 @@ SECRET = "introspection-secret"
 
 @pytest.fixture
 def auth() -> Iterator[Server]:
-    with authorization({}) as server:
+    with introspection_server({}) as server:
         yield server
 
 
 @pytest.fixture
 def app() -> Iterator[Upstream]:
-    with upstream(Incoming.answer) as server:
+    with upstream(Incoming.respond) as server:
         yield server
 
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner, Result
-from harness.servers import Server, authorization, serving
+from harness.servers import Server, introspection_server, raw_server
 
 from enforcer.cli import main
 
@@ -148,7 +148,7 @@ answer: 401, an access token is needed
 
 @pytest.fixture(scope="module")
 def auth() -> Iterator[Server]:
-    with authorization({"good": {"scope": "a.read", "sub": "alice"}}) as server:
+    with introspection_server({"good": {"scope": "a.read", "sub": "alice"}}) as server:
         yield server
 
 
@@ -191,7 +191,7 @@ class TestExplainWithToken:
 
     def test_when_the_server_does_not_answer_that_is_told(self, here: Path) -> None:
         """With the answer that clients get."""
-        with serving(lambda head, body: b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n") as broken:
+        with raw_server(lambda head, body: b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n") as broken:
             ended, code = self.explained(here, broken.port, "/a", "good")
         told = json.loads(ended.stdout)["judgement"]
         assert (code, told["decision"], told["reason"]) == (1, "error", "introspection_unavailable")

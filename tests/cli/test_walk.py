@@ -1,6 +1,6 @@
 import httpx
 import pytest
-from harness.servers import response, serving
+from harness.servers import raw_server, response
 
 from enforcer.cli._walk import Check, Step, Walk
 
@@ -32,14 +32,14 @@ def walk(enforcer: str, issuer: str) -> list[Step]:
 )
 def test_nonsense_makes_every_step_wrong(body: bytes) -> None:
     """Whatever comes, the walk goes on to its end."""
-    with serving(lambda *_: response(body)) as server:
+    with raw_server(lambda *_: response(body)) as server:
         steps = walk(f"http://127.0.0.1:{server.port}", f"http://127.0.0.1:{server.port}/auth")
     assert [step.right for step in steps] == [False] * 6
 
 
 def test_no_answer_makes_every_step_wrong() -> None:
     """And says so instead of an answer."""
-    with serving(lambda *_: None) as server:
+    with raw_server(lambda *_: None) as server:
         steps = walk(f"http://127.0.0.1:{server.port}", f"http://127.0.0.1:{server.port}/auth")
     assert [step.right for step in steps] == [False] * 6
     assert {step.answer[0].partition(":")[0] for step in steps} == {"no answer"}
@@ -49,7 +49,7 @@ def test_a_token_is_shortened_wherever_it_is_shown() -> None:
     """In the answer that brings it, in requests that carry it, and in answers that give it back."""
     token = "a-token-that-is-long-enough-to-be-worth-something"
     document = f'{{"access_token": "{token}", "again": "{token}"}}'.encode()
-    with serving(lambda *_: response(document)) as server:
+    with raw_server(lambda *_: response(document)) as server:
         steps = walk(f"http://127.0.0.1:{server.port}", f"http://127.0.0.1:{server.port}/auth")
     shown = "\n".join(line for step in steps[1:] for line in (step.request, *step.answer))
     assert token not in shown

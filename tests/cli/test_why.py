@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from harness.clients import Client
 from harness.configs import TOKENS, config
 from harness.processes import Enforcer, enforcer
-from harness.servers import authorization
+from harness.servers import introspection_server
 
 from enforcer.cli import main
 
@@ -21,11 +21,11 @@ SECRETS = {"ENFORCER_CLIENT_SECRET": "secret", "ADMIN_CREDENTIAL": "operator"}
 @pytest.fixture(scope="module")
 def running() -> Iterator[Enforcer]:
     """An enforcer that refused one request twice."""
-    with authorization(TOKENS) as server:
+    with introspection_server(TOKENS) as server:
         text = config("http://127.0.0.1:1", server.port, admin={"credential": {"env": "ADMIN_CREDENTIAL"}})
         with enforcer(text, SECRETS) as process, Client(process.port, token="other-token") as client:
             for method in ("GET", "POST"):
-                assert client.ask(method, "/thing?x=1", [("X-Request-Id", "a/1")]).status == 403
+                assert client.request(method, "/thing?x=1", [("X-Request-Id", "a/1")]).status == 403
             yield process
 
 

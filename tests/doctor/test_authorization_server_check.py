@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from harness.certificates import Authority
-from harness.issuers import Issuer, issuing
+from harness.issuers import Issuer, running_issuer
 from harness.signing import key, text
 
 from enforcer.doctor.authorization_server_check import AuthorizationServerCheck
@@ -69,7 +69,7 @@ def test_each_thing_that_the_settings_use_is_tried_once(
     changes: dict[str, Any], steps: list[str], paths: dict[str, int]
 ) -> None:
     """Metadata first, since it tells the rest; a way that several take is looked at once."""
-    with issuing() as issuer:
+    with running_issuer() as issuer:
         found = visited(issuer, **changes)
         assert whats(found) == [*WAY, *steps]
         assert wrong(found) == []
@@ -78,7 +78,7 @@ def test_each_thing_that_the_settings_use_is_tried_once(
 
 def test_where_all_is_set_metadata_is_only_compared_and_last() -> None:
     """It is not needed."""
-    with issuing() as issuer:
+    with running_issuer() as issuer:
         found = visited(issuer, introspection_endpoint=f"{issuer.url}/introspect")
         assert whats(found) == [*WAY, "credentials", *TIMES, "metadata"]
         issuer.statuses[METADATA] = "500 Down"
@@ -88,7 +88,7 @@ def test_where_all_is_set_metadata_is_only_compared_and_last() -> None:
 
 def test_the_endpoints_that_were_found_are_said() -> None:
     """To be compared with what the server's people say."""
-    with issuing() as issuer:
+    with running_issuer() as issuer:
         told = the("metadata", visited(issuer, verify="jwt_then_introspect")).found
         url = issuer.url
         assert told == (
@@ -98,7 +98,7 @@ def test_the_endpoints_that_were_found_are_said() -> None:
 
 def test_without_metadata_nothing_else_can_be_tried() -> None:
     """It is said what to do about it, and where it was looked for."""
-    with issuing() as issuer:
+    with running_issuer() as issuer:
         issuer.statuses[METADATA] = "404 Not Found"
         found = visited(issuer)
         (last,) = wrong(found)
@@ -109,7 +109,7 @@ def test_without_metadata_nothing_else_can_be_tried() -> None:
 
 def test_a_server_that_is_down_is_said_to_be() -> None:
     """As a step on the way, and not only as metadata that is missing."""
-    with issuing() as issuer:
+    with running_issuer() as issuer:
         url = issuer.url
     server = AuthorizationServer(issuer=url, client_id="a", client_secret=Secret("b"))
     found = asyncio.run(AuthorizationServerCheck(server).findings())
@@ -119,15 +119,15 @@ def test_a_server_that_is_down_is_said_to_be() -> None:
 
 def test_the_openid_metadata_is_found_too() -> None:
     """Where the standard's place has something else."""
-    with issuing() as issuer:
-        issuer.places = ("/.well-known/openid-configuration",)
+    with running_issuer() as issuer:
+        issuer.metadata_paths = ("/.well-known/openid-configuration",)
         issuer.statuses[METADATA] = "200 OK"
         assert wrong(visited(issuer)) == []
 
 
 def test_an_endpoint_that_the_server_has_not_is_said() -> None:
     """And what can be tried is."""
-    with issuing() as issuer:
+    with running_issuer() as issuer:
         issuer.metadata["jwks_uri"] = None
         found = visited(issuer, verify="jwt_then_introspect")
         assert wrong(found) == [("metadata", "the server names no jwks_uri")]
@@ -136,7 +136,7 @@ def test_an_endpoint_that_the_server_has_not_is_said() -> None:
 
 def test_metadata_of_another_is_not_followed() -> None:
     """No credentials go there."""
-    with issuing() as issuer:
+    with running_issuer() as issuer:
         issuer.metadata["issuer"] = "http://localhost:1"
         found = visited(issuer)
         assert wrong(found) == [("metadata", "the server calls itself http://localhost:1")]
@@ -145,7 +145,7 @@ def test_metadata_of_another_is_not_followed() -> None:
 
 def test_no_token_for_us_is_told_from_a_token_that_may_not_introspect() -> None:
     """In the one case the client is wrong, in the other its scopes."""
-    with issuing() as issuer:
+    with running_issuer() as issuer:
         own = OwnTokenSettings(scopes=("introspect",))
         issuer.accepts = lambda head, form: "token" in form
         found = visited(issuer, own_token=own)
@@ -154,14 +154,14 @@ def test_no_token_for_us_is_told_from_a_token_that_may_not_introspect() -> None:
         found = visited(issuer, own_token=own)
         assert the("own token", found).found == "given, for 600 s"
         assert wrong(found) == [("credentials", "refused (401, invalid_client) with own_token")]
-        assert issuer.lines[-1] == "Bearer own1"
+        assert issuer.authorization_fields[-1] == "Bearer own1"
         assert "own1" not in repr(found)
 
 
 @pytest.mark.parametrize("own_token", [None, OwnTokenSettings()])
 def test_the_other_way_to_show_the_secret_is_tried_where_it_is_shown(own_token: OwnTokenSettings | None) -> None:
     """Be that at the introspection endpoint, or where our token is got."""
-    with issuing() as issuer:
+    with running_issuer() as issuer:
         issuer.accepts = lambda head, form: "client_secret" in form or b"Bearer" in head
         found = visited(issuer, own_token=own_token)
         advised = the("credentials" if own_token is None else "own token", found).advice
@@ -170,7 +170,7 @@ def test_the_other_way_to_show_the_secret_is_tried_where_it_is_shown(own_token: 
 
 def test_keys_that_verify_nothing_are_wrong() -> None:
     """For the algorithms of the settings."""
-    with issuing() as issuer:
+    with running_issuer() as issuer:
         issuer.key = key("EdDSA")
         found = visited(issuer, verify="jwt", jwt=JwtSettings(algorithms=("ES256",)))
         assert wrong(found) == [("keys", "1 key, for Ed25519, EdDSA")]
@@ -178,16 +178,16 @@ def test_keys_that_verify_nothing_are_wrong() -> None:
 
 def test_an_answer_that_is_to_be_signed_is_verified() -> None:
     """By the keys, which are looked at too."""
-    with issuing() as issuer:
-        issuer.signs = True
+    with running_issuer() as issuer:
+        issuer.signs_responses = True
         found = visited(issuer, signed_answers=True)
         assert whats(found) == [*WAY, "metadata", "credentials", *TIMES, "keys"]
         assert wrong(found) == []
-        issuer.signs = False
+        issuer.signs_responses = False
         assert wrong(visited(issuer, signed_answers=True)) == [
             ("credentials", "its signed answer: malformed (RFC 9701)")
         ]
-        issuer.signs = True
+        issuer.signs_responses = True
         issuer.statuses["/keys"] = "500 Down"
         assert [what for what, _ in wrong(visited(issuer, signed_answers=True))] == ["credentials", "keys"]
 
@@ -198,8 +198,8 @@ def test_a_certificate_is_shown_on_the_way(tmp_path: Path) -> None:
     certificate, private = authority.issue("enforcer")
     tls = ClientTLS(ca=authority.ca, certificate=certificate, key=private)  # type: ignore[arg-type]
     with (
-        issuing(tls=authority.server_context("localhost")) as issuer,
-        issuing(tls=authority.server_context("localhost", asks_client=True)) as mutual,
+        running_issuer(tls=authority.server_context("localhost")) as issuer,
+        running_issuer(tls=authority.server_context("localhost", require_client_certificate=True)) as mutual,
     ):
         issuer.metadata["mtls_endpoint_aliases"] = {"introspection_endpoint": f"{mutual.url}/introspect"}
         found = visited(issuer, client_secret=None, client_authentication="tls_client_auth", tls=tls)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from harness.certificates import Authority
-from harness.servers import response, serving
+from harness.servers import raw_server, response
 from harness.upstreams import Incoming, upstream
 
 from enforcer.doctor.connection_probe import ConnectionProbe
@@ -68,7 +68,7 @@ def whole(findings: list[Finding]) -> dict[str, Verdict]:
 
 def test_the_way_to_a_server_by_name_has_a_step_more() -> None:
     """An address needs no resolving."""
-    with serving(lambda _head, _body: None) as server:
+    with raw_server(lambda _head, _body: None) as server:
         assert whole(reach(f"http://localhost:{server.port}")) == {"name": Verdict.RIGHT, "TCP": Verdict.RIGHT}
         assert whole(reach(f"http://127.0.0.1:{server.port}")) == {"TCP": Verdict.RIGHT}
 
@@ -108,7 +108,7 @@ def secure(
     authority: Authority, name: str, ends: datetime | None = None, *, asks_client: bool = False
 ) -> Iterator[str]:
     """Run a server with a certificate for `name`; gives its URL, which has an address."""
-    context = authority.server_context(name, asks_client=asks_client)
+    context = authority.server_context(name, require_client_certificate=asks_client)
     if ends is not None:
         context.load_cert_chain(*authority.issue(name, ends))
     with upstream(tls=context) as server:
@@ -188,7 +188,7 @@ def test_a_server_that_is_silent_is_not_waited_for(authority: Authority) -> None
 
 def test_an_answer_is_seen_with_its_fields_and_times() -> None:
     """A redirect, too, is an answer, and nobody is asked where it points."""
-    with serving(lambda _head, _body: response(b"Moved", "302 Found", "Location: /elsewhere")) as server:
+    with raw_server(lambda _head, _body: response(b"Moved", "302 Found", "Location: /elsewhere")) as server:
         answer = ask(f"http://127.0.0.1:{server.port}")
         assert len(server.requests) == 1
     assert isinstance(answer, Seen)
@@ -198,7 +198,7 @@ def test_an_answer_is_seen_with_its_fields_and_times() -> None:
 
 def test_an_answer_is_read_up_to_a_size() -> None:
     """What it was cut at is enough to judge it."""
-    with serving(lambda _head, _body: response(b"x" * 100_000)) as server:
+    with raw_server(lambda _head, _body: response(b"x" * 100_000)) as server:
         answer = ask(f"http://127.0.0.1:{server.port}", most=10)
     assert isinstance(answer, Seen)
     assert answer.cut
@@ -217,7 +217,7 @@ def test_an_answer_is_read_up_to_a_size() -> None:
 )
 def test_what_is_no_whole_answer_is_wrong(said: bytes | None, found: str) -> None:
     """All of it is waited for, and no longer than is allowed."""
-    with serving(lambda _head, _body: said) as server:
+    with raw_server(lambda _head, _body: said) as server:
         finding = ask(f"http://127.0.0.1:{server.port}", patience=0.3)
     assert isinstance(finding, Finding)
     assert (finding.what, finding.verdict, finding.found) == ("HTTP", Verdict.WRONG, found)
@@ -226,5 +226,5 @@ def test_what_is_no_whole_answer_is_wrong(said: bytes | None, found: str) -> Non
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """The enforcer uses none."""
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed()}")
-    with upstream(Incoming.answer) as app:
+    with upstream(Incoming.respond) as app:
         assert isinstance(ask(app.url), Seen)

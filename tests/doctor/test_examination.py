@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from harness.configs import config
-from harness.servers import Server, authorization, response, serving
+from harness.servers import Server, introspection_server, raw_server, response
 from harness.upstreams import Incoming, upstream
 
 from enforcer.config.load import load
@@ -42,7 +42,7 @@ def issuer() -> Iterator[str]:
 
 @pytest.fixture
 def app() -> Iterator[str]:
-    with upstream(Incoming.answer) as server:
+    with upstream(Incoming.respond) as server:
         yield server.url
 
 
@@ -110,14 +110,14 @@ def test_the_other_way_to_authenticate_is_tried(ours: str, theirs: str, examined
             return response(b'{"active": false}')
         return response(b'{"error": "invalid_client"}', "401 Unauthorized")
 
-    with serving(answer) as auth:
+    with raw_server(answer) as auth:
         server, _ = examined(introspection_endpoint=endpoint(auth), client_authentication=ours)
     assert by_name(server)["credentials"].advice == f"set client_authentication: {theirs}, which the server accepts"
 
 
 def test_the_question_is_that_of_the_enforcer(examined: Callable[..., list[Report]]) -> None:
     """One call, about a token that nobody issued, and another one each time."""
-    with authorization({}) as auth:
+    with introspection_server({}) as auth:
         for _ in range(2):
             examined(introspection_endpoint=endpoint(auth))
         questions = [parse_qs(body.decode()) for _, body in auth.requests]
@@ -138,7 +138,7 @@ def test_another_endpoint_is_told_from_wrong_credentials(
     answer: bytes, found: str, examined: Callable[..., list[Report]]
 ) -> None:
     """What to correct is the URL."""
-    with serving(lambda _head, _body: answer) as auth:
+    with raw_server(lambda _head, _body: answer) as auth:
         server, _ = examined(introspection_endpoint=endpoint(auth))
         assert len(auth.requests) == 1
     finding = by_name(server)["credentials"]
@@ -148,9 +148,9 @@ def test_another_endpoint_is_told_from_wrong_credentials(
 
 def test_a_redirect_is_shown_and_not_followed(examined: Callable[..., list[Report]]) -> None:
     """Our credentials would go along."""
-    with authorization({}) as elsewhere:
+    with introspection_server({}) as elsewhere:
         moved = response(b"", "308 Permanent Redirect", f"Location: {endpoint(elsewhere)}?secret=1")
-        with serving(lambda _head, _body: moved) as auth:
+        with raw_server(lambda _head, _body: moved) as auth:
             server, _ = examined(introspection_endpoint=endpoint(auth))
         assert elsewhere.requests == []
     finding = by_name(server)["credentials"]
@@ -166,7 +166,7 @@ def test_a_clock_that_is_off_is_seen(off: int, verdict: Verdict, examined: Calla
         date = format_datetime(datetime.now(UTC) + timedelta(seconds=off), usegmt=True)
         return response(b'{"active": false}', "200 OK", f"Date: {date}")
 
-    with serving(answer) as auth:
+    with raw_server(answer) as auth:
         server, _ = examined(introspection_endpoint=endpoint(auth))
     assert by_name(server)["clock"].verdict == verdict
     assert by_name(server)["credentials"].verdict == Verdict.RIGHT
@@ -174,7 +174,7 @@ def test_a_clock_that_is_off_is_seen(off: int, verdict: Verdict, examined: Calla
 
 def test_a_server_that_does_not_answer_in_time_is_wrong(examined: Callable[..., list[Report]]) -> None:
     """The time is the setting's; the upstream is looked at all the same."""
-    with serving(lambda _head, _body: b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n") as auth:
+    with raw_server(lambda _head, _body: b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n") as auth:
         server, app = examined(introspection_endpoint=endpoint(auth), timeout="200ms")
     assert by_name(server)["HTTP"].found == "no whole answer within 0.2 s"
     assert (server.right, app.right) == (False, True)
@@ -205,7 +205,9 @@ def test_another_issuer_is_wrong(issuer: str, examined: Callable[..., list[Repor
 )
 def test_a_server_without_metadata_is_no_fault(issuer: str, found: str, examined: Callable[..., list[Report]]) -> None:
     """Many publish none, or not towards the app; that it cannot be compared is said."""
-    with serving(lambda head, _: response(b'{"active": false}', "404 No" if head[:3] == b"GET" else "200 OK")) as auth:
+    with raw_server(
+        lambda head, _: response(b'{"active": false}', "404 No" if head[:3] == b"GET" else "200 OK")
+    ) as auth:
         server, _ = examined(introspection_endpoint=endpoint(auth), issuer=issuer.format(port=auth.port))
         finding = by_name(server)["metadata"]
         assert (finding.verdict, server.right) == (Verdict.WARNING, True)

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from harness.certificates import Authority
-from harness.clients import Answer, Client
+from harness.clients import Client, Response
 from harness.processes import Enforcer, authorization_server, enforcer
-from harness.servers import echo
+from harness.servers import echo_server
 from harness.signing import key, proof
 
 from enforcer.tokens.dpop.binding import digest
@@ -43,14 +43,14 @@ class Stack:
         assert answer["token_type"] == ("DPoP" if private is not None else "Bearer")
         return str(answer["access_token"])
 
-    def ask(self, scheme: str, token: str, *proofs: str, certificate: tuple[Path, Path] | None = None) -> Answer:
+    def ask(self, scheme: str, token: str, *proofs: str, certificate: tuple[Path, Path] | None = None) -> Response:
         """Send a request over TLS."""
         context = self._authority.client_context()
         if certificate is not None:
             context.load_cert_chain(*certificate)
         with Client(self._process.port, token=None, tls=context) as client:
             fields = [("Authorization", f"{scheme} {token}"), *(("DPoP", one) for one in proofs)]
-            return client.ask("GET", "/thing?a=b", fields)
+            return client.request("GET", "/thing?a=b", fields)
 
     @property
     def url(self) -> str:
@@ -66,7 +66,7 @@ def test_a_bound_token_is_worth_something_to_its_holder_alone(tmp_path: Path, ve
     thumbprint = digest(ssl.PEM_cert_to_DER_cert(mine[0].read_text()))
     clients = {**CLIENTS, "certified": {**CLIENTS["certified"], "certificate_thumbprint": thumbprint}}
     (tmp_path / "clients.yaml").write_text(json.dumps({"clients": clients}))
-    with echo() as app, authorization_server("--clients", str(tmp_path / "clients.yaml")) as issuer:
+    with echo_server() as app, authorization_server("--clients", str(tmp_path / "clients.yaml")) as issuer:
         tls = {"certificate": str(front[0]), "key": str(front[1]), "client_ca": str(authority.ca)}
         reached = issuer.replace("localhost", "127.0.0.1")
         server = {

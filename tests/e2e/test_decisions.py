@@ -8,7 +8,7 @@ from typing import Any
 from harness.configs import config
 from harness.policies import explained, policy
 from harness.processes import enforcer
-from harness.servers import authorization, echo, exchange, parse_fields
+from harness.servers import echo_server, introspection_server, parse_fields, send_raw
 
 RULES: list[dict[str, Any]] = [
     {"name": "all", "path": "/**", "scopes": ["read"]},
@@ -62,13 +62,13 @@ def test_the_running_enforcer_answers_as_explain_says() -> None:
     ruled = policy(*RULES)
     asked = list(product(TARGETS, [None, *TOKENS], ["localhost", "a.example.org"]))
     assert len(asked) > 200
-    with authorization(TOKENS) as auth, echo() as app:
+    with introspection_server(TOKENS) as auth, echo_server() as app:
         settings = config(f"http://127.0.0.1:{app.port}", auth.port, rules=RULES)
         with enforcer(settings) as process:
             for (method, target), token, host in asked:
                 credentials = "" if token is None else f"Authorization: Bearer {token}\r\n"
                 head = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{credentials}Connection: close\r\n\r\n"
-                answer = exchange(process.port, head.encode()).partition(b"\r\n\r\n")[0]
+                answer = send_raw(process.port, head.encode()).partition(b"\r\n\r\n")[0]
                 told = [value.decode() for name, value in parse_fields(answer) if name == b"WWW-Authenticate"]
                 claims = None if token is None else TOKENS[token]
                 reply = explained(ruled, f"{method} {target}", claims, host).judgement.reply

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from harness.clients import Client
 from harness.configs import config
 from harness.processes import SECRET, Enforcer, enforcer
-from harness.upstreams import Incoming, LeftError, Upstream, upstream
+from harness.upstreams import Incoming, PeerClosedError, Upstream, upstream
 from harness.waiting import eventually
 
 from enforcer.cli import drain, main
@@ -79,7 +79,7 @@ def walk(port: int, enough: threading.Event) -> list[Walk]:
             first = True
             while first or (client.reusable and not enough.is_set()):
                 sent = time.monotonic()
-                status = client.ask("GET", "/thing").status
+                status = client.request("GET", "/thing").status
                 walks.append(Walk(sent, status, first, client.reusable))
                 first = False
     return walks
@@ -91,7 +91,7 @@ def test_no_request_is_lost_while_load_balancers_look_elsewhere() -> None:
 
     def handler(incoming: Incoming) -> None:
         assert incoming.request.target != b"/slow" or go_on.wait(PATIENCE)
-        incoming.answer(b"body")
+        incoming.respond(b"body")
 
     with served(f"{DELAY}s") as (process, app), ThreadPoolExecutor(WALKERS) as pool, Client(process.port) as slow:
         app.handler = handler
@@ -111,7 +111,7 @@ def test_no_request_is_lost_while_load_balancers_look_elsewhere() -> None:
         assert eventually(lambda: refuses(process.port))
         assert time.monotonic() >= asked + DELAY
         go_on.set()
-        assert slow.answer().values("Connection") == [b"close"]
+        assert slow.read_response().values("Connection") == [b"close"]
         assert process.process.wait(PATIENCE) == 0
     assert {one.status for one in walks} == {200}
     late = [one for one in walks if one.sent > turned]
@@ -123,10 +123,10 @@ def test_no_request_is_lost_while_load_balancers_look_elsewhere() -> None:
 def test_idle_connections_are_served_until_the_end_of_the_delay() -> None:
     """One more request, whose answer says that it was the last; who asks nothing is closed without a word."""
     with served(f"{DELAY}s") as (process, _), Client(process.port) as asking, Client(process.port) as silent:
-        assert [client.ask("GET", "/thing").status for client in (asking, silent)] == [200, 200]
+        assert [client.request("GET", "/thing").status for client in (asking, silent)] == [200, 200]
         process.process.send_signal(signal.SIGTERM)
         assert eventually(lambda: not ready(process))
-        answer = asking.ask("GET", "/thing")
+        answer = asking.request("GET", "/thing")
         assert (answer.status, answer.values("Connection")) == (200, [b"close"])
         assert asking.closed()
         assert process.process.poll() is None
@@ -139,7 +139,7 @@ def test_an_answer_that_began_before_does_not_end_its_connection_by_surprise() -
     go_on = threading.Event()
 
     def handler(incoming: Incoming) -> None:
-        incoming.start(headers=[("Content-Length", "4")])
+        incoming.send_head(headers=[("Content-Length", "4")])
         assert go_on.wait(PATIENCE)
         incoming.send(b"body")
         incoming.end()
@@ -148,12 +148,12 @@ def test_an_answer_that_began_before_does_not_end_its_connection_by_surprise() -
         app.handler = handler
         client.begin("GET", "/thing")
         client.end()
-        assert client.head().values("Connection") == []
+        assert client.read_head().values("Connection") == []
         process.process.send_signal(signal.SIGTERM)
         assert eventually(lambda: not ready(process))
         go_on.set()
         assert b"".join(client.pieces()) == b"body"
-        answer = client.ask("GET", "/thing")
+        answer = client.request("GET", "/thing")
         assert (answer.body, answer.values("Connection")) == (b"body", [b"close"])
 
 
@@ -163,7 +163,7 @@ def test_pipelined_requests_are_answered_before_the_connection_ends() -> None:
 
     def handler(incoming: Incoming) -> None:
         assert go_on.wait(PATIENCE)
-        incoming.answer(incoming.request.target)
+        incoming.respond(incoming.request.target)
 
     with served("1m") as (process, app), socket.create_connection(("127.0.0.1", process.port), PATIENCE) as client:
         app.handler = handler
@@ -184,7 +184,7 @@ def test_a_head_that_has_begun_is_waited_for() -> None:
     served_shortly = served("0s", head="500ms", linger="200ms")
     with served_shortly as (process, _), Client(process.port) as half, Client(process.port) as never:
         for client in (half, never):
-            assert client.ask("GET", "/thing").status == 200
+            assert client.request("GET", "/thing").status == 200
             client.socket.sendall(b"GET /thing HTTP/1.1\r\n")
         process.process.send_signal(signal.SIGTERM)
         assert eventually(lambda: refuses(process.port))
@@ -197,14 +197,14 @@ def test_a_head_that_has_begun_is_waited_for() -> None:
 def test_who_is_told_to_drain_leaves_when_told_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a native sidecar: nothing new is taken, and the admin side answers until the app has ended; twice is once."""
     with served("500ms") as (process, _), Client(process.port) as client:
-        assert client.ask("GET", "/thing").status == 200
+        assert client.request("GET", "/thing").status == 200
         # The processes of this container, as it were: other tests have enforcers, too.
         (tmp_path / str(process.process.pid)).symlink_to(f"/proc/{process.process.pid}")
         monkeypatch.setattr(drain, "PROCESSES", tmp_path)
         for _ in range(2):
             assert CliRunner().invoke(main, ["drain"]).exit_code == 0
             assert eventually(lambda: not ready(process))
-        assert client.ask("GET", "/thing").values("Connection") == [b"close"]
+        assert client.request("GET", "/thing").values("Connection") == [b"close"]
         assert eventually(lambda: refuses(process.port))
         assert not ready(process)
         assert process.process.poll() is None
@@ -246,7 +246,7 @@ def test_the_end_waits_for_what_runs_also_after_a_drain() -> None:
 
     def handler(incoming: Incoming) -> None:
         assert go_on.wait(PATIENCE)
-        incoming.answer(b"body")
+        incoming.respond(b"body")
 
     with served("0s") as (process, app), Client(process.port) as client:
         app.handler = handler
@@ -258,7 +258,7 @@ def test_the_end_waits_for_what_runs_also_after_a_drain() -> None:
         process.process.send_signal(signal.SIGTERM)
         assert not ready(process)
         go_on.set()
-        assert client.answer().body == b"body"
+        assert client.read_response().body == b"body"
         assert process.process.wait(PATIENCE) == 0
 
 
@@ -266,12 +266,12 @@ def test_the_end_waits_for_what_runs_also_after_a_drain() -> None:
 def test_who_is_in_a_hurry_waits_for_no_load_balancer(signals: tuple[signal.Signals, ...]) -> None:
     """A second signal ends the delay and all that runs; Ctrl-C begins none."""
     with served("1m") as (process, _), Client(process.port) as client:
-        assert client.ask("GET", "/thing").status == 200
+        assert client.request("GET", "/thing").status == 200
         for number in signals:
             process.process.send_signal(number)
             assert eventually(lambda: process.process.poll() is not None or not ready(process))
         assert process.process.wait(PATIENCE) == 0
-        with suppress(LeftError, ConnectionError):
+        with suppress(PeerClosedError, ConnectionError):
             assert client.closed()
 
 

@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 from harness.processes import Enforcer, authorization_server, enforcer
-from harness.servers import echo
+from harness.servers import echo_server
 
 _CONFIG = """
 listener: {{address: "127.0.0.1:0"}}
@@ -42,7 +42,7 @@ def _get(proxy: Enforcer, token: str) -> httpx.Response:
 def test_signed_and_opaque_tokens_of_one_server_are_worth_the_same() -> None:
     """Rules cannot tell them apart."""
     with (
-        echo() as app,
+        echo_server() as app,
         authorization_server() as issuer,
         enforcer(
             _CONFIG.format(app=app.port, issuer=issuer.replace("localhost", "127.0.0.1")).replace(
@@ -87,7 +87,7 @@ _CLIENT = "client_id: service-client-jwt, client_secret: {env: ENFORCER_CLIENT_S
 def test_a_server_is_known_by_its_issuer_alone(settings: str, opaque: int) -> None:
     """Its metadata tells the rest; where nobody is asked, no client is needed, and an opaque token is worth nothing."""
     with (
-        echo() as app,
+        echo_server() as app,
         authorization_server() as issuer,
         enforcer(
             _DISCOVERED.format(app=app.port, issuer=issuer, settings=settings),

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from harness.processes import enforcer
-from harness.servers import response, serving
+from harness.servers import raw_server, response
 from harness.waiting import eventually
 
 RUN = [sys.executable, "-m", "enforcer", "run"]
@@ -58,7 +58,7 @@ def test_sigterm_ends_what_runs_and_accepts_nothing_new() -> None:
         return response(b"late")
 
     with (
-        serving(answer) as app,
+        raw_server(answer) as app,
         enforcer(configured(app.port)) as running,
         ThreadPoolExecutor(1) as pool,
         httpx.Client(trust_env=False, timeout=PATIENCE) as client,
@@ -101,7 +101,7 @@ def test_what_never_ends_is_cut(hurry: str) -> None:
         go_on.wait(PATIENCE)
 
     with (
-        serving(answer) as app,
+        raw_server(answer) as app,
         enforcer(configured(app.port, drain="1s")) as running,
         socket.create_connection(("127.0.0.1", running.port), PATIENCE) as client,
     ):

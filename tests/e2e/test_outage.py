@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.processes import Enforcer, enforcer
-from harness.servers import Server, authorization, echo, receive
+from harness.servers import Server, echo_server, introspection_server, read_response
 
 _SECONDS = float(os.environ.get("OUTAGE_SECONDS", "3"))
 _TTL = 0.5
@@ -54,7 +54,7 @@ class Load:
                     began = time.monotonic()
                     head = f"GET {self._path} HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer {token}\r\n\r\n"
                     connection.sendall(head.encode())
-                    answer = receive(connection)
+                    answer = read_response(connection)
                     self.slowest = max(self.slowest, time.monotonic() - began)
                     self.answers.append((began, int(answer.split(b" ", 2)[1])))
 
@@ -72,8 +72,8 @@ class Load:
 @contextmanager
 def _bed() -> Iterator[tuple[Enforcer, Server]]:
     with (
-        echo() as app,
-        authorization(_TOKENS) as server,
+        echo_server() as app,
+        introspection_server(_TOKENS) as server,
         enforcer(_CONFIG.format(app=app.port, server=server.port)) as proxy,
     ):
         yield proxy, server

@@ -22,7 +22,7 @@ from harness.certificates import Authority
 from harness.clients import Client
 from harness.configs import RULES, TOKEN, TOKENS, authorization_server, config
 from harness.processes import Enforcer, enforcer
-from harness.servers import Server, authorization
+from harness.servers import Server, introspection_server
 from harness.upstreams import Incoming, Upstream, upstream
 from harness.waiting import eventually
 
@@ -62,7 +62,7 @@ class Stack:
     def status(self, token: str = TOKEN) -> int:
         """Return the status of a request on a new connection."""
         with Client(self.process.port, token=token) as client:
-            return client.ask("GET", "/thing").status
+            return client.request("GET", "/thing").status
 
     def metric(self, name: str) -> float:
         """Return the value of a metric, by its name and labels as they are exposed; 0 where there is none."""
@@ -91,7 +91,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[Upstream, Server]]:
-    with upstream() as app, authorization(TOKENS) as server:
+    with upstream() as app, introspection_server(TOKENS) as server:
         yield app, server
 
 
@@ -229,21 +229,21 @@ def test_a_certificate_that_is_renewed_is_shown_to_new_connections(
     def trusted_by(authority: Authority) -> bool:
         try:
             with Client(stack.process.port, tls=authority.client_context()) as client:
-                return client.ask("GET", "/thing").status == 200
+                return client.request("GET", "/thing").status == 200
         except ssl.SSLCertVerificationError:
             return False
 
     install(old)
     stack.write("config.yaml", stack.text(listener={"tls": {"certificate": "tls.crt", "key": "tls.key"}}))
     with enforcer(stack.path) as stack.process, Client(stack.process.port, tls=old.client_context()) as kept:
-        assert kept.ask("GET", "/thing").status == 200
+        assert kept.request("GET", "/thing").status == 200
         os.replace(new.issue("localhost")[0], tmp_path / "tls.crt")
         stack.reload(result="failure")
         assert trusted_by(old)
         install(new)
         stack.reload()
         assert (trusted_by(old), trusted_by(new)) == (False, True)
-        assert kept.ask("GET", "/thing").status == 200
+        assert kept.request("GET", "/thing").status == 200
 
 
 def test_a_stop_in_the_middle_of_a_reload_is_a_stop(stack: Stack) -> None:
@@ -269,19 +269,19 @@ def test_a_request_that_runs_ends_at_the_app_that_it_began_with(stack: Stack) ->
 
     def slow(incoming: Incoming) -> None:
         assert go_on.wait(10)
-        incoming.answer(b"old")
+        incoming.respond(b"old")
 
-    answering = upstream(lambda incoming: incoming.answer(b"new"))
+    answering = upstream(lambda incoming: incoming.respond(b"new"))
     with upstream(slow) as old, answering as new, ThreadPoolExecutor(1) as pool:
         stack.reload(stack.text(upstream={"url": old.url}))
         with Client(stack.process.port) as first, Client(stack.process.port) as second:
-            late = pool.submit(first.ask, "GET", "/thing")
+            late = pool.submit(first.request, "GET", "/thing")
             assert eventually(lambda: len(old.requests) == 1)
             stack.reload(stack.text(upstream={"url": new.url}))
-            assert second.ask("GET", "/thing").body == b"new"
+            assert second.request("GET", "/thing").body == b"new"
             go_on.set()
             assert late.result(10).body == b"old"
-            assert first.ask("GET", "/thing").body == b"new"
+            assert first.request("GET", "/thing").body == b"new"
             assert eventually(lambda: old.open == 0)
 
 
@@ -294,7 +294,7 @@ def test_no_request_is_lost_while_the_configuration_changes_time_and_again(stack
         statuses = []
         client = Client(stack.process.port)
         while not over.is_set():
-            statuses.append(client.ask("GET", "/thing").status)
+            statuses.append(client.request("GET", "/thing").status)
             if not keeps:
                 client.close()
                 client = Client(stack.process.port)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from harness.clients import Client
 from harness.configs import config
-from harness.issuers import Issuer, issuing
+from harness.issuers import Issuer, running_issuer
 from harness.processes import enforcer
-from harness.servers import echo
+from harness.servers import echo_server
 from harness.waiting import eventually
 
 METADATA = "/.well-known/oauth-authorization-server"
@@ -39,7 +39,7 @@ class Bed:
 
     def get(self, path: str, token: str) -> int:
         self._client.token = token
-        return self._client.ask("GET", path).status
+        return self._client.request("GET", path).status
 
     def everywhere(self, token: str) -> list[int]:
         """Ask under each rule, twice."""
@@ -54,9 +54,9 @@ def _bed(verify: str = "introspect", *, issuers: bool = True, **settings: Any) -
         return {"name": name, "verify": verify, **asked, **({} if verify == "jwt" else client), **settings}
 
     with (
-        echo() as app,
-        issuing({"opaque-of-a": {"sub": "ann"}}) as a,
-        issuing({"opaque-of-b": {"sub": "bob"}}) as b,
+        echo_server() as app,
+        running_issuer({"opaque-of-a": {"sub": "ann"}}) as a,
+        running_issuer({"opaque-of-b": {"sub": "bob"}}) as b,
         enforcer(
             config(
                 f"http://127.0.0.1:{app.port}",
@@ -89,8 +89,8 @@ def test_each_token_is_shown_to_the_server_that_issued_it() -> None:
         assert bed.everywhere(stranger) == [NO, NO, NO, NO] * 2
         assert bed.everywhere(jwt_b + "x") == [NO, NO, NO, NO] * 2
         # b is shown an opaque token of a by the rule that asks it alone.
-        assert bed.a.shown == ["opaque-of-a", "opaque-of-b", jwt_a]
-        assert bed.b.shown == ["opaque-of-a", "opaque-of-b", jwt_b, jwt_b + "x"]
+        assert bed.a.introspected_tokens == ["opaque-of-a", "opaque-of-b", jwt_a]
+        assert bed.b.introspected_tokens == ["opaque-of-a", "opaque-of-b", jwt_b, jwt_b + "x"]
 
 
 def test_each_secret_is_shown_to_its_server_alone() -> None:
@@ -114,7 +114,7 @@ def test_signed_tokens_are_verified_by_their_issuers_keys(verify: str) -> None:
         assert bed.everywhere(bed.a.jwt()) == [OK, NO, OK, OK] * 2
         assert bed.everywhere(bed.b.jwt()) == [NO, OK, OK, OK] * 2
         assert bed.everywhere(forged) == [NO, NO, NO, NO] * 2
-        assert bed.a.shown == bed.b.shown == []
+        assert bed.a.introspected_tokens == bed.b.introspected_tokens == []
 
 
 def test_a_server_does_not_speak_for_the_other() -> None:
@@ -142,8 +142,8 @@ def test_servers_of_whom_no_issuer_is_known_are_told_apart_by_the_rules_alone() 
         jwt_a = bed.a.jwt()
         bed.a.tokens[jwt_a] = {"sub": "ann"}
         assert bed.everywhere(jwt_a) == [OK, NO, OK, OK] * 2
-        assert bed.a.shown == [jwt_a]
-        assert bed.b.shown == [jwt_a]
+        assert bed.a.introspected_tokens == [jwt_a]
+        assert bed.b.introspected_tokens == [jwt_a]
 
 
 def test_the_audience_of_each_server_is_its_own() -> None:

@@ -8,35 +8,35 @@ import pytest
 from harness.clients import Client
 from harness.configs import TOKENS, config
 from harness.processes import Enforcer, enforcer
-from harness.servers import Server, authorization
+from harness.servers import Server, introspection_server
 from harness.upstreams import Incoming, Upstream, upstream
 
 
 @pytest.fixture(scope="session")
 def authorization_server() -> Iterator[Server]:
-    with authorization(TOKENS) as server:
+    with introspection_server(TOKENS) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def _shared_app() -> Iterator[Upstream]:
+def shared_app() -> Iterator[Upstream]:
     with upstream() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def proxy(_shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
-    with enforcer(config(_shared_app.url, authorization_server.port)) as process:
+def proxy(shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
+    with enforcer(config(shared_app.url, authorization_server.port)) as process:
         yield process
 
 
 @pytest.fixture
-def app(_shared_app: Upstream) -> Iterator[Upstream]:
+def app(shared_app: Upstream) -> Iterator[Upstream]:
     """The upstream behind `proxy`; a test sets its handler."""
-    _shared_app.requests.clear()
-    yield _shared_app
-    _shared_app.handler = Incoming.answer
-    _shared_app.disconnect()
+    shared_app.requests.clear()
+    yield shared_app
+    shared_app.handler = Incoming.respond
+    shared_app.disconnect()
 
 
 @pytest.fixture

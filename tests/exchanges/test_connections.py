@@ -9,35 +9,35 @@ from harness.clients import Client, pipelined
 from harness.configs import config
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server
-from harness.upstreams import Incoming, LeftError, Upstream
+from harness.upstreams import Incoming, PeerClosedError, Upstream
 from harness.waiting import eventually
 
 
 def test_connections_are_kept_on_both_sides(app: Upstream, client: Client) -> None:
     """Requests one after the other use one connection of the client and one to the app."""
-    client.ask("GET", "/0")
+    client.request("GET", "/0")
     before = app.connections
     for number in range(1, 20):
-        assert client.ask("POST", f"/{number}", body=b"x" * number).status == 200
+        assert client.request("POST", f"/{number}", body=b"x" * number).status == 200
     assert app.connections - before == 0
 
 
 def test_connections_of_many_clients_share_one_to_the_app(app: Upstream, proxy: Enforcer) -> None:
     """A connection to the app belongs to no client."""
     with Client(proxy.port) as client:
-        client.ask("GET", "/0")
+        client.request("GET", "/0")
     before = app.connections
     for number in range(5):
         with Client(proxy.port) as client:
-            assert client.ask("GET", f"/{number}").status == 200
+            assert client.request("GET", f"/{number}").status == 200
     assert app.connections - before == 0
 
 
 def test_a_client_that_asks_for_close_gets_it(app: Upstream, client: Client) -> None:
     """Connection: close ends the client's connection, and not the one to the app."""
-    client.ask("GET", "/0")
+    client.request("GET", "/0")
     before = app.connections
-    answer = client.ask("GET", "/1", [("Connection", "close")])
+    answer = client.request("GET", "/1", [("Connection", "close")])
     assert answer.values("Connection") == [b"close"]
     assert client.closed()
     assert [value for name, value in app.requests[-1].headers if name == b"connection"] == []
@@ -46,15 +46,15 @@ def test_a_client_that_asks_for_close_gets_it(app: Upstream, client: Client) -> 
 
 def test_an_app_that_closes_closes_its_own_connection_alone(app: Upstream, client: Client) -> None:
     """Connection: close in an answer is not for the client."""
-    app.handler = lambda incoming: incoming.answer(b"bye", headers=[("Connection", "close")])
-    answers = [client.ask("GET", "/0"), client.ask("GET", "/1")]
+    app.handler = lambda incoming: incoming.respond(b"bye", headers=[("Connection", "close")])
+    answers = [client.request("GET", "/0"), client.request("GET", "/1")]
     assert [(answer.body, answer.values("Connection")) for answer in answers] == [(b"bye", []), (b"bye", [])]
 
 
 def test_an_http_1_0_client_gets_its_answer_and_the_close(app: Upstream, proxy: Enforcer) -> None:
     """Without a word about it, HTTP/1.0 does not keep connections."""
-    with Client(proxy.port, old=True) as client:
-        answer = client.ask("POST", "/thing", body=b"body")
+    with Client(proxy.port, http10=True) as client:
+        answer = client.request("POST", "/thing", body=b"body")
         assert (answer.status, answer.values("Connection")) == (200, [b"close"])
         assert client.closed()
     assert app.requests[-1].http_version == b"1.1"
@@ -62,9 +62,9 @@ def test_an_http_1_0_client_gets_its_answer_and_the_close(app: Upstream, proxy: 
 
 def test_an_http_1_0_client_may_keep_its_connection(app: Upstream, proxy: Enforcer) -> None:
     """It asks for that, and is told that it has it."""
-    with Client(proxy.port, old=True) as client:
+    with Client(proxy.port, http10=True) as client:
         for _ in range(2):
-            answer = client.ask("GET", "/thing", [("Connection", "keep-alive")])
+            answer = client.request("GET", "/thing", [("Connection", "keep-alive")])
             assert answer.values("Connection") == [b"keep-alive"]
 
 
@@ -75,14 +75,14 @@ def test_an_http_1_0_client_gets_a_chunked_answer_without_the_chunks(
     """It knows no chunks: the answer ends with the connection."""
 
     def handler(incoming: Incoming) -> None:
-        incoming.start()
+        incoming.send_head()
         incoming.send(b"one ")
         incoming.send(b"two")
         incoming.end([("X-Sum", "1")])
 
     app.handler = handler
-    with Client(proxy.port, old=True) as client:
-        answer = client.ask("GET", "/thing", keep)
+    with Client(proxy.port, http10=True) as client:
+        answer = client.request("GET", "/thing", keep)
         assert (answer.body, answer.values("Transfer-Encoding")) == (b"one two", [])
         assert (answer.values("Connection"), answer.values("Trailer")) == ([b"close"], [])
 
@@ -91,22 +91,22 @@ def test_an_http_1_0_client_gets_no_interim_answer(app: Upstream, proxy: Enforce
     """It would take the first head for the answer."""
 
     def handler(incoming: Incoming) -> None:
-        incoming.inform(103, [("Link", "</style.css>")])
-        incoming.answer(b"page")
+        incoming.send_interim(103, [("Link", "</style.css>")])
+        incoming.respond(b"page")
 
     app.handler = handler
-    with Client(proxy.port, old=True) as client:
-        answer = client.ask("GET", "/page")
+    with Client(proxy.port, http10=True) as client:
+        answer = client.request("GET", "/page")
         assert (answer.body, answer.interim) == (b"page", [])
 
 
 def test_an_http_1_0_client_sees_that_a_chunked_answer_was_cut(app: Upstream, proxy: Enforcer) -> None:
     """A plain close would look like the end of the answer, so that it is a reset."""
-    app.handler = lambda incoming: incoming.raw(
+    app.handler = lambda incoming: incoming.send_raw(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nwor"
     )
-    with Client(proxy.port, old=True) as client, pytest.raises(LeftError):
-        client.ask("GET", "/thing")
+    with Client(proxy.port, http10=True) as client, pytest.raises(PeerClosedError):
+        client.request("GET", "/thing")
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ def test_an_answer_may_end_with_the_apps_connection(
     app: Upstream, client: Client, head: bytes, framing: list[bytes]
 ) -> None:
     """To the client it has a length of its own, and the client's connection is kept."""
-    app.handler = lambda incoming: incoming.raw(head + b"hello world")
+    app.handler = lambda incoming: incoming.send_raw(head + b"hello world")
     for _ in range(2):
-        answer = client.ask("GET", "/thing")
+        answer = client.request("GET", "/thing")
         assert (answer.body, answer.values("Transfer-Encoding")) == (b"hello world", framing)
 
 
@@ -133,12 +133,12 @@ def test_an_http_1_0_app_may_keep_its_connection(app: Upstream, client: Client) 
 
     def handler(incoming: Incoming) -> None:
         for _ in range(3):
-            incoming.raw(head)
+            incoming.send_raw(head)
             incoming.socket.recv(65536)
 
     app.handler = handler
     before = app.connections
-    assert [client.ask("GET", f"/{number}").body for number in range(3)] == [b"ok"] * 3
+    assert [client.request("GET", f"/{number}").body for number in range(3)] == [b"ok"] * 3
     assert app.connections - before == 1
 
 
@@ -148,7 +148,7 @@ def test_a_request_on_a_connection_that_the_app_had_closed_is_sent_again(
 ) -> None:
     """What is safe to repeat is repeated once, on a new connection."""
     fail_once = _closing_once(app, client)
-    assert client.ask(method, "/again").status == 200
+    assert client.request(method, "/again").status == 200
     assert fail_once.is_set()
     assert [request.target for request in app.requests] == [b"/first", b"/again", b"/again"]
 
@@ -159,7 +159,7 @@ def test_a_request_that_is_not_safe_to_repeat_is_not_sent_again(
 ) -> None:
     """The client is told 502, and decides for itself; a body was streamed and is gone."""
     _closing_once(app, client)
-    assert client.ask(method, "/again", body=body).status == 502
+    assert client.request(method, "/again", body=body).status == 502
     assert [request.target for request in app.requests] == [b"/first", b"/again"]
 
 
@@ -168,7 +168,7 @@ def test_a_request_on_a_new_connection_is_not_sent_again(app: Upstream, client: 
     app.disconnect()
     assert eventually(lambda: app.open == 0)
     app.handler = lambda incoming: incoming.socket.close()
-    assert client.ask("GET", "/once").status == 502
+    assert client.request("GET", "/once").status == 502
     assert [request.target for request in app.requests] == [b"/once"]
 
 
@@ -176,16 +176,16 @@ def _closing_once(app: Upstream, client: Client) -> threading.Event:
     """Make the app close the connection that it has, on its next request, before the first byte of an answer."""
     app.disconnect()
     assert eventually(lambda: app.open == 0)
-    assert client.ask("GET", "/first").status == 200
+    assert client.request("GET", "/first").status == 200
     failed = threading.Event()
 
     def handler(incoming: Incoming) -> None:
         if failed.is_set():
-            incoming.answer()
+            incoming.respond()
         else:
             failed.set()
-            incoming.left(0)
-            raise LeftError
+            incoming.wait_for_close(0)
+            raise PeerClosedError
 
     app.handler = handler
     return failed
@@ -200,7 +200,7 @@ def test_pipelined_requests_beyond_the_limit_close_the_connection_behind_those_b
 
         def handler(incoming: Incoming) -> None:
             assert go_on.wait(10)
-            incoming.answer(incoming.request.target)
+            incoming.respond(incoming.request.target)
 
         app.handler = handler
         threading.Timer(0.1, go_on.set).start()

@@ -19,7 +19,7 @@ from harness.configs import RULES, config
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server
 from harness.upstreams import Headers, Upstream
-from harness.usage import memory, metric
+from harness.usage import metric, resident_memory
 from harness.waiting import eventually
 
 from enforcer.analysis.learn import Learner
@@ -32,10 +32,10 @@ PLAIN = re.compile(rb"[0-9a-f]{16}")
 
 
 @pytest.fixture(scope="module")
-def watched(_shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
+def watched(shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
     """An enforcer that can be asked why."""
     admin = {**CREDENTIAL, "denials": 5}
-    text = config(_shared_app.url, authorization_server.port, admin=admin, rules=[*RULES, TENANT])
+    text = config(shared_app.url, authorization_server.port, admin=admin, rules=[*RULES, TENANT])
     with enforcer(text, ENVIRONMENT) as process:
         yield process
 
@@ -78,7 +78,7 @@ def test_a_refusal_can_be_asked_about(
     for own in ([], [("X-Request-Id", "f47ac10b-58cc")]):
         with Client(watched.port, token=token) as client:
             client.begin("GET", target, [*headers, *own])
-            answer = client.answer()
+            answer = client.read_response()
         (request_id,) = answer.values("X-Request-Id")
         assert answer.status == status
         assert request_id == b"f47ac10b-58cc" if own else PLAIN.fullmatch(request_id)
@@ -87,10 +87,10 @@ def test_a_refusal_can_be_asked_about(
 
 def test_a_request_that_is_allowed_has_no_id_of_ours(app: Upstream, watched: Enforcer) -> None:
     """Its own passes to the app, which may answer with it; nobody remembers it here."""
-    app.handler = lambda incoming: incoming.answer(b"", 200, [("X-Request-Id", "the-apps")])
+    app.handler = lambda incoming: incoming.respond(b"", 200, [("X-Request-Id", "the-apps")])
     with Client(watched.port) as client:
-        assert client.ask("GET", "/thing").values("X-Request-Id") == [b"the-apps"]
-        assert client.ask("GET", "/thing", [("x-request-id", "abc 1")]).values("X-Request-Id") == [b"the-apps"]
+        assert client.request("GET", "/thing").values("X-Request-Id") == [b"the-apps"]
+        assert client.request("GET", "/thing", [("x-request-id", "abc 1")]).values("X-Request-Id") == [b"the-apps"]
     assert [request.headers.raw_items()[2] for request in app.requests[1:]] == [(b"x-request-id", b"abc 1")]
     assert why(watched, b"the-apps") == []
 
@@ -99,7 +99,7 @@ def test_an_app_that_cannot_be_reached_is_a_refusal_with_an_id(authorization_ser
     """The policy allowed it, so that there is nothing to ask about."""
     text = config("http://127.0.0.1:1", authorization_server.port, admin=CREDENTIAL)
     with enforcer(text, ENVIRONMENT) as process, Client(process.port) as client:
-        answer = client.ask("GET", "/thing", [("X-Request-Id", "mine")])
+        answer = client.request("GET", "/thing", [("X-Request-Id", "mine")])
         assert (answer.status, answer.values("X-Request-Id")) == (502, [b"mine"])
         assert why(process, b"mine") == []
 
@@ -107,7 +107,7 @@ def test_an_app_that_cannot_be_reached_is_a_refusal_with_an_id(authorization_ser
 def test_the_answer_tells_what_was_needed_and_what_was_there(watched: Enforcer) -> None:
     """Each condition of the rule, the decision and the challenge."""
     with Client(watched.port) as client:
-        (request_id,) = client.ask("GET", "/tenants/bob?secret=1").values("X-Request-Id")
+        (request_id,) = client.request("GET", "/tenants/bob?secret=1").values("X-Request-Id")
     (told,) = why(watched, request_id)
     assert time.time() - 60 < datetime.fromisoformat(told.pop("time")).timestamp() < time.time() + 1
     conditions = {one["name"]: (one["needed"], one["there"], one["met"]) for one in told.pop("conditions")}
@@ -130,7 +130,7 @@ def test_the_oldest_denial_is_forgotten(watched: Enforcer) -> None:
     """There is memory for so many."""
     with Client(watched.port, token=None) as client:
         for number in range(7):
-            assert client.ask("GET", "/thing", [("X-Request-Id", f"number-{number}")]).status == 401
+            assert client.request("GET", "/thing", [("X-Request-Id", f"number-{number}")]).status == 401
     remembered = [bool(why(watched, b"number-%d" % number)) for number in range(7)]
     assert remembered == [False, False, *[True] * 5]
 
@@ -143,12 +143,12 @@ def test_denials_without_end_take_no_memory(app: Upstream, authorization_server:
         def ask(count: int) -> None:
             for number in range(count):
                 target = f"/{number}/{'a' * 8000}"
-                assert client.ask("GET", target, [("X-Request-Id", f"{number}-{'b' * 100}")]).status == 403
+                assert client.request("GET", target, [("X-Request-Id", f"{number}-{'b' * 100}")]).status == 403
 
         ask(100)
-        before = memory(process.process.pid)
+        before = resident_memory(process.process.pid)
         ask(1000)
-        assert memory(process.process.pid) - before < 1024**2
+        assert resident_memory(process.process.pid) - before < 1024**2
 
 
 def test_the_log_has_all_decisions_as_learn_reads_them(app: Upstream, authorization_server: Server) -> None:
@@ -157,11 +157,11 @@ def test_the_log_has_all_decisions_as_learn_reads_them(app: Upstream, authorizat
     with enforcer(config(app.url, authorization_server.port, **changes)) as process:
         with Client(process.port) as client:
             for target in ("/reports/today?secret=2", "/tenants/alice"):
-                assert client.ask("GET", target, [("X-Request-Id", "id-1")]).status == 200
+                assert client.request("GET", target, [("X-Request-Id", "id-1")]).status == 200
         with Client(process.port, token=None) as client:
-            assert client.ask("GET", "/new").status == 200
+            assert client.request("GET", "/new").status == 200
         with Client(process.port, token="other-token") as client:
-            assert client.ask("GET", "/public/x").status == 200
+            assert client.request("GET", "/public/x").status == 200
         logged = decisions(process, 4)
         log = process.log()
     assert [(one.path, one.route, one.decision, one.reason) for one in logged] == [
@@ -194,9 +194,9 @@ def test_the_log_has_what_is_asked_of_it(
     """Nothing at all unless set."""
     with enforcer(config(app.url, authorization_server.port, log={"decisions": logged})) as process:
         with Client(process.port) as client:
-            assert client.ask("GET", "/thing").status == 200
+            assert client.request("GET", "/thing").status == 200
         with Client(process.port, token=None) as client:
-            assert client.ask("GET", "/denied").status == 401
+            assert client.request("GET", "/denied").status == 401
         assert process.stop() == 0
         assert [one.path for one in decisions(process, len(expected))] == expected
 
@@ -208,9 +208,9 @@ def test_a_log_that_nobody_reads_holds_no_request_up(app: Upstream, authorizatio
         target = f"/{'a' * 4000}"
         asked = 0
         while metric(process, "enforcer_decisions_left_out_total") < 5:
-            assert client.ask("GET", target).status == 200
+            assert client.request("GET", target).status == 200
             asked += 1
         reader = threading.Thread(target=lambda: decisions(process, asked - 20))
         reader.start()
         reader.join(20)
-        assert eventually(lambda: client.ask("GET", "/later").status == 200 and "/later" in process.log())
+        assert eventually(lambda: client.request("GET", "/later").status == 200 and "/later" in process.log())

@@ -8,9 +8,9 @@ import pytest
 from harness.clients import Client
 from harness.configs import TOKEN, config
 from harness.processes import Enforcer, enforcer
-from harness.servers import Server, authorization
+from harness.servers import Server, introspection_server
 from harness.tunnels import read_all
-from harness.upstreams import Upstream, encoded
+from harness.upstreams import Upstream, encode_fields
 
 END_TO_END = [
     ("accept", "*/*"),
@@ -42,9 +42,9 @@ def _sent_on(app: Upstream) -> list[tuple[bytes, bytes]]:
 
 def test_end_to_end_fields_of_a_request_pass_unchanged(app: Upstream, client: Client) -> None:
     """Their order, spelling and number stay; the enforcer's own come behind."""
-    client.ask("GET", "/thing", END_TO_END)
-    assert _sent_on(app)[: len(END_TO_END)] == encoded(END_TO_END)
-    assert _sent_on(app)[len(END_TO_END) :] == encoded(
+    client.request("GET", "/thing", END_TO_END)
+    assert _sent_on(app)[: len(END_TO_END)] == encode_fields(END_TO_END)
+    assert _sent_on(app)[len(END_TO_END) :] == encode_fields(
         [
             ("X-Forwarded-For", "127.0.0.1"),
             ("X-Forwarded-Proto", "http"),
@@ -59,7 +59,7 @@ def test_end_to_end_fields_of_a_request_pass_unchanged(app: Upstream, client: Cl
 
 def test_host_and_target_pass_unchanged(app: Upstream, client: Client) -> None:
     """The app sees what the client asked for, byte for byte."""
-    client.ask("GET", "/a/%C3%A9/b%20c?x=1&y=%2F..%2f&&z", [])
+    client.request("GET", "/a/%C3%A9/b%20c?x=1&y=%2F..%2f&&z", [])
     request = app.requests[-1]
     assert request.target == b"/a/%C3%A9/b%20c?x=1&y=%2F..%2f&&z"
     assert [value for name, value in request.headers if name == b"host"] == [client.host.encode()]
@@ -79,16 +79,16 @@ def test_end_to_end_fields_of_an_answer_pass_unchanged(app: Upstream, client: Cl
         ("WWW-Authenticate", 'Bearer realm="the app\'s own"'),
         ("Content-Encoding", "br"),
     ]
-    app.handler = lambda incoming: incoming.answer(b"body", 401, fields)
-    answer = client.ask("GET", "/thing")
-    assert answer.fields == [*encoded(fields), (b"Content-Length", b"4")]
+    app.handler = lambda incoming: incoming.respond(b"body", 401, fields)
+    answer = client.request("GET", "/thing")
+    assert answer.fields == [*encode_fields(fields), (b"Content-Length", b"4")]
 
 
 @pytest.mark.parametrize("status", [200, 201, 207, 299, 302, 404, 418, 499, 500, 503, 599])
 def test_status_and_reason_pass_unchanged(app: Upstream, client: Client, status: int) -> None:
     """Also those that nobody has registered."""
-    app.handler = lambda incoming: incoming.raw(b"HTTP/1.1 %d Quite So!\r\nContent-Length: 0\r\n\r\n" % status)
-    answer = client.ask("GET", "/thing")
+    app.handler = lambda incoming: incoming.send_raw(b"HTTP/1.1 %d Quite So!\r\nContent-Length: 0\r\n\r\n" % status)
+    answer = client.request("GET", "/thing")
     assert (answer.status, answer.reason) == (status, b"Quite So!")
 
 
@@ -106,7 +106,7 @@ def test_what_is_for_the_next_hop_alone_goes_from_a_request(app: Upstream, clien
         ("TE", "gzip, trailers;q=0.5"),
         ("Upgrade", "HTTP/3.0"),
     ]
-    assert client.ask("GET", "/thing", headers).status == 200
+    assert client.request("GET", "/thing", headers).status == 200
     names = [name for name, _ in _sent_on(app)]
     assert names[0] == b"X-Kept"
     assert {name.lower() for name in names} & {name.lower().encode() for name, _ in headers[1:]} == set()
@@ -122,14 +122,14 @@ def test_what_is_for_the_next_hop_alone_goes_from_an_answer(app: Upstream, clien
         ("Proxy-Authenticate", "Basic"),
         ("Upgrade", "h2c"),
     ]
-    app.handler = lambda incoming: incoming.answer(headers=fields)
-    assert client.ask("GET", "/thing").fields == [(b"X-Kept", b"1"), (b"Content-Length", b"0")]
+    app.handler = lambda incoming: incoming.respond(headers=fields)
+    assert client.request("GET", "/thing").fields == [(b"X-Kept", b"1"), (b"Content-Length", b"0")]
 
 
 @pytest.mark.parametrize("connection", ["", "Authorization, Host, X-Auth-Subject, X-Forwarded-For, Via"])
 def test_forged_fields_are_gone_and_ours_stay(app: Upstream, client: Client, connection: str) -> None:
     """What a client says of itself or its way is replaced, and Connection cannot take ours away."""
-    client.ask("GET", "/thing", [*FORGED, ("Connection", connection)])
+    client.request("GET", "/thing", [*FORGED, ("Connection", connection)])
     assert [name for name, _ in app.requests[-1].headers.raw_items()] == [
         b"Host",
         b"Authorization",
@@ -147,7 +147,7 @@ def test_forged_fields_are_gone_and_ours_stay(app: Upstream, client: Client, con
 def test_forged_fields_are_gone_without_a_token_too(app: Upstream, proxy: Enforcer) -> None:
     """A public rule sets no identity, and lets none be forged."""
     with Client(proxy.port, token=None) as client:
-        assert client.ask("GET", "/public/thing", FORGED).status == 200
+        assert client.request("GET", "/public/thing", FORGED).status == 200
     names = [name for name, _ in _sent_on(app)]
     assert names == [b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"Via"]
 
@@ -158,29 +158,29 @@ def _proxy(app: Upstream, server: Server, **forwarding: object) -> Iterator[Enfo
 
 
 @pytest.fixture(scope="module")
-def trusting(_shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
-    yield from _proxy(_shared_app, authorization_server, trusted_proxies=["127.0.0.0/8"])
+def trusting(shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
+    yield from _proxy(shared_app, authorization_server, trusted_proxies=["127.0.0.0/8"])
 
 
 @pytest.fixture(scope="module")
-def forwarded(_shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
-    yield from _proxy(_shared_app, authorization_server, chain="forwarded", trusted_proxies=["127.0.0.1"])
+def forwarded(shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
+    yield from _proxy(shared_app, authorization_server, chain="forwarded", trusted_proxies=["127.0.0.1"])
 
 
 @pytest.fixture(scope="module")
-def silent(_shared_app: Upstream) -> Iterator[Enforcer]:
+def silent(shared_app: Upstream) -> Iterator[Enforcer]:
     """Passes neither chain nor token on, and claims of its own choice."""
     claims = {"scope": "read", "sub": "al\u00e9", "groups": ["a", "b"], "org": {"id": 7}, "admin": True}
     names = {"X-User": "sub", "X-Groups": "groups", "X-Org": "org", "X-Admin": "admin", "X-None": "nothing"}
-    with authorization({TOKEN: claims}) as server:
-        yield from _proxy(_shared_app, server, chain="none", authorization="remove", identity=names)
+    with introspection_server({TOKEN: claims}) as server:
+        yield from _proxy(shared_app, server, chain="none", authorization="remove", identity=names)
 
 
 def test_a_trusted_proxys_chain_is_kept_and_added_to(app: Upstream, trusting: Enforcer) -> None:
     """Its X-Forwarded-For grows, its Proto and Host stand."""
     with Client(trusting.port) as client:
-        client.ask("GET", "/thing", FORGED)
-    assert _sent_on(app)[:5] == encoded(
+        client.request("GET", "/thing", FORGED)
+    assert _sent_on(app)[:5] == encode_fields(
         [
             ("X-Forwarded-For", "192.0.2.1, 127.0.0.1"),
             ("X-Forwarded-Proto", "https"),
@@ -194,25 +194,25 @@ def test_a_trusted_proxys_chain_is_kept_and_added_to(app: Upstream, trusting: En
 def test_forwarded_replaces_the_three_fields_where_that_is_set(app: Upstream, forwarded: Enforcer) -> None:
     """RFC 7239, with a trusted proxy's elements before ours."""
     with Client(forwarded.port) as client:
-        client.ask("GET", "/thing", [("Via", "1.0 fred"), *FORGED])
-        assert _sent_on(app)[:3] == encoded(
+        client.request("GET", "/thing", [("Via", "1.0 fred"), *FORGED])
+        assert _sent_on(app)[:3] == encode_fields(
             [
                 ("Via", "1.0 fred"),
                 ("Forwarded", f'for=192.0.2.1, for=127.0.0.1;proto=http;host="{client.host}"'),
                 ("Via", "1.1 enforcer"),
             ]
         )
-        client.ask("GET", "/thing")
+        client.request("GET", "/thing")
         assert _sent_on(app)[0] == (b"Forwarded", f'for=127.0.0.1;proto=http;host="{client.host}"'.encode())
 
 
 def test_claims_authorization_and_chain_are_as_configured(app: Upstream, silent: Enforcer) -> None:
     """Claims of any kind become fields, absent ones do not; no chain and no token where that is set."""
     with Client(silent.port) as client:
-        client.ask("GET", "/thing", FORGED)
+        client.request("GET", "/thing", FORGED)
     fields = app.requests[-1].headers.raw_items()
     assert fields[:1] == [(b"Host", fields[0][1])]
-    assert fields[1:] == encoded(
+    assert fields[1:] == encode_fields(
         [
             *FORGED[5:],  # not identity fields here, and nobody's chain
             ("Via", "1.1 enforcer"),
@@ -269,24 +269,24 @@ def test_a_trailer_frames_nothing(app: Upstream, proxy: Enforcer, trailer: bytes
 @pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
 def test_a_request_with_hops_left_goes_on_with_one_less(app: Upstream, client: Client, method: str) -> None:
     """RFC 9110 §7.6.2; that of another method is nobody's to count."""
-    assert client.ask(method, "/hops", [("Max-Forwards", "2")]).status == 200
-    assert client.ask("GET", "/hops", [("Max-Forwards", "0")]).status == 200
+    assert client.request(method, "/hops", [("Max-Forwards", "2")]).status == 200
+    assert client.request("GET", "/hops", [("Max-Forwards", "0")]).status == 200
     came = [dict(request.headers) for request in app.requests if request.target == b"/hops"]
     assert [headers[b"max-forwards"] for headers in came] == [b"1", b"0"]
 
 
 def test_options_without_a_hop_left_is_answered_here(app: Upstream, client: Client) -> None:
     """Before the app, on a connection that stays."""
-    answer = client.ask("OPTIONS", "/thing", [("Max-Forwards", "0")])
+    answer = client.request("OPTIONS", "/thing", [("Max-Forwards", "0")])
     assert (answer.status, answer.body, answer.values("Content-Length")) == (200, b"", [b"0"])
-    assert client.ask("GET", "/thing").status == 200
+    assert client.request("GET", "/thing").status == 200
     assert [request.method for request in app.requests] == [b"GET"]
 
 
 def test_trace_without_a_hop_left_tells_of_the_way_and_no_secret(app: Upstream, client: Client) -> None:
     """RFC 9110 §9.3.8: the request as it arrived, without the fields that may be secret."""
     headers = [("Via", "1.1 first"), ("max-forwards", "0"), ("Cookie", "secret"), ("X-Secret", "secret")]
-    answer = client.ask("TRACE", "/thing?x=1", headers)
+    answer = client.request("TRACE", "/thing?x=1", headers)
     assert (answer.status, answer.values("Content-Type")) == (200, [b"message/http"])
     host = f"Host: {client.host}\r\n".encode()
     assert answer.body == b"TRACE /thing?x=1 HTTP/1.1\r\n" + host + b"Via: 1.1 first\r\nMax-Forwards: 0\r\n\r\n"
@@ -300,4 +300,4 @@ def test_who_may_not_ask_the_app_is_told_nothing_by_the_enforcer(
 ) -> None:
     """The request is judged before it is answered here."""
     with Client(proxy.port, token=token) as client:
-        assert client.ask(method, "/thing", [("Max-Forwards", "0")]).status == status
+        assert client.request(method, "/thing", [("Max-Forwards", "0")]).status == status

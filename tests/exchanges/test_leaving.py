@@ -10,7 +10,7 @@ import pytest
 from harness.clients import Client
 from harness.configs import config
 from harness.processes import Enforcer, enforcer
-from harness.servers import Server, response, serving
+from harness.servers import Server, raw_server, response
 from harness.upstreams import Incoming, Upstream
 from harness.usage import metric
 from harness.waiting import eventually
@@ -26,9 +26,9 @@ class Watch:
 
     def __call__(self, incoming: Incoming) -> None:
         if self._begin:
-            incoming.raw(self._begin)
+            incoming.send_raw(self._begin)
         self.arrived.set()
-        if incoming.left():
+        if incoming.wait_for_close():
             self.ended.set()
 
 
@@ -53,7 +53,7 @@ def test_a_client_that_leaves_during_the_answer_ends_it(app: Upstream, proxy: En
     with Client(proxy.port) as client:
         client.begin("GET", "/stream")
         client.end()
-        assert client.head().status == 200
+        assert client.read_head().status == 200
     assert watch.ended.wait(10)
 
 
@@ -76,7 +76,7 @@ def test_a_client_that_leaves_during_the_introspection_never_reaches_the_app(app
         assert go_on.wait(10)
         return response(b'{"active": true, "scope": "read"}')
 
-    with serving(answer) as server, enforcer(config(app.url, server.port)) as process:
+    with raw_server(answer) as server, enforcer(config(app.url, server.port)) as process:
         with Client(process.port) as client:
             client.begin("GET", "/left")
             client.end()
@@ -84,7 +84,7 @@ def test_a_client_that_leaves_during_the_introspection_never_reaches_the_app(app
         assert eventually(lambda: metric(process, "enforcer_connections") == 0)
         go_on.set()
         with Client(process.port) as client:
-            assert client.ask("GET", "/stayed").status == 200
+            assert client.request("GET", "/stayed").status == 200
     assert [request.target for request in app.requests] == [b"/stayed"]
     assert len(server.requests) == 1
 
@@ -103,7 +103,7 @@ def test_a_client_that_leaves_the_queue_never_reaches_the_app(app: Upstream, nar
 
     def handler(incoming: Incoming) -> None:
         assert go_on.wait(10)
-        incoming.answer()
+        incoming.respond()
 
     app.handler = handler
     with Client(narrow.port) as first:
@@ -116,6 +116,6 @@ def test_a_client_that_leaves_the_queue_never_reaches_the_app(app: Upstream, nar
             assert eventually(lambda: metric(narrow, "enforcer_requests_in_flight") == 2)
         assert eventually(lambda: metric(narrow, "enforcer_connections") == 1)
         go_on.set()
-        assert first.answer().status == 200
-        assert first.ask("GET", "/third").status == 200
+        assert first.read_response().status == 200
+        assert first.request("GET", "/third").status == 200
     assert [request.target for request in app.requests] == [b"/first", b"/third"]

@@ -14,7 +14,7 @@ from harness.configs import config
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server
 from harness.tunnels import read_all
-from harness.upstreams import Headers, Incoming, LeftError, Upstream
+from harness.upstreams import Headers, Incoming, PeerClosedError, Upstream
 from harness.usage import metric
 from harness.waiting import eventually
 
@@ -29,9 +29,9 @@ OWN = 2  # fields that the client always sends
 
 
 @pytest.fixture(scope="module")
-def tight(_shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
+def tight(shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
     """An enforcer with small limits."""
-    with enforcer(config(_shared_app.url, authorization_server.port, limits=LIMITS)) as process:
+    with enforcer(config(shared_app.url, authorization_server.port, limits=LIMITS)) as process:
         yield process
 
 
@@ -56,7 +56,7 @@ def test_a_head_beyond_a_limit_is_refused(
 ) -> None:
     """Target, fields and size are bounded, and the client reads why, even one that is still sending."""
     with Client(tight.port) as client:
-        answer = client.ask("GET", target, headers)
+        answer = client.request("GET", target, headers)
         assert answer.status == status
         assert answer.values("Connection") == ([] if status == 200 else [b"close"])
     assert len(app.requests) == (status == 200)
@@ -69,7 +69,7 @@ def test_a_token_beyond_its_limit_is_refused_before_anybody_is_asked(
     """Nothing is computed from it."""
     before = len(authorization_server.requests)
     with Client(tight.port, token="t" * size) as client:
-        assert client.ask("GET", "/thing").status == status
+        assert client.request("GET", "/thing").status == status
     assert len(authorization_server.requests) - before == (status == 401)
 
 
@@ -79,7 +79,7 @@ def test_a_body_that_is_declared_too_large_is_refused(app: Upstream, tight: Enfo
     with Client(tight.port) as client:
         writer = threading.Thread(target=_write, args=(client, size, [("Content-Length", str(size))]))
         writer.start()
-        assert client.answer().status == status
+        assert client.read_response().status == status
         writer.join(10)
     assert len(app.requests) == (status == 200)
 
@@ -91,16 +91,16 @@ def test_a_body_that_grows_too_large_is_cut(app: Upstream, tight: Enforcer, size
 
     def handler(incoming: Incoming) -> None:
         try:
-            incoming.answer(str(len(incoming.body())).encode())
+            incoming.respond(str(len(incoming.body())).encode())
             whole.set()
-        except LeftError:
+        except PeerClosedError:
             cut.set()
 
     app.handler = handler
     with Client(tight.port) as client:
         writer = threading.Thread(target=_write, args=(client, size, [("Transfer-Encoding", "chunked")]))
         writer.start()
-        assert client.answer().status == status
+        assert client.read_response().status == status
         writer.join(10)
     if status == 200:
         assert whole.wait(10)
@@ -125,7 +125,7 @@ def test_a_pipelined_body_that_grows_too_large_is_refused_in_its_turn(app: Upstr
 
     def handler(incoming: Incoming) -> None:
         assert go_on.wait(10)
-        incoming.answer(b"first")
+        incoming.respond(b"first")
 
     app.handler = handler
     head = b" /%b HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n"
@@ -147,7 +147,7 @@ def test_a_refused_upload_can_read_its_refusal(app: Upstream, tight: Enforcer) -
         writer = threading.Thread(target=_write, args=(client, 50_000_000, [("Content-Length", "50000000")]))
         writer.start()
         writer.join(10)
-        assert client.answer().status in (401, 413)
+        assert client.read_response().status in (401, 413)
     assert app.requests == []
 
 
@@ -161,17 +161,17 @@ def few(app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
 def test_a_connection_beyond_the_limit_is_refused_at_once(app: Upstream, few: Enforcer) -> None:
     """503 before a byte of a request, and room again when another has left."""
     clients = [Client(few.port) for _ in range(3)]
-    assert [client.ask("GET", "/thing").status for client in clients] == [200] * 3
+    assert [client.request("GET", "/thing").status for client in clients] == [200] * 3
     with socket.create_connection(("127.0.0.1", few.port), 10) as refused:
         head = read_all(refused).partition(b"\r\n\r\n")[0].split(b"\r\n")
         assert (head[0], b"Retry-After: 1" in head) == (b"HTTP/1.1 503 Service Unavailable", True)
     with Client(few.port) as refused_too:
-        answer = refused_too.ask("GET", "/thing")
+        answer = refused_too.request("GET", "/thing")
         assert (answer.status, answer.values("Connection")) == (503, [b"close"])
     clients.pop().close()
     assert eventually(lambda: metric(few, "enforcer_connections") == 2)
     with Client(few.port) as client:
-        assert client.ask("GET", "/thing").status == 200
+        assert client.request("GET", "/thing").status == 200
     for client in clients:
         client.close()
 
@@ -192,7 +192,7 @@ class Crowd:
         assert self._go_on.wait(20)
         with self._lock:
             self.now -= 1
-        incoming.answer()
+        incoming.respond()
 
     def disperse(self) -> None:
         """Answer all."""
@@ -200,11 +200,11 @@ class Crowd:
 
 
 @pytest.fixture(scope="module")
-def narrow(_shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
+def narrow(shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
     """An enforcer with two connections to the app, and two places to wait for one, for at most a second."""
     pool = {"connections": 2, "queue": 2, "queue_timeout": "1s"}
-    settings = {"url": _shared_app.url, "pool": pool}
-    with enforcer(config(_shared_app.url, authorization_server.port, upstream=settings)) as process:
+    settings = {"url": shared_app.url, "pool": pool}
+    with enforcer(config(shared_app.url, authorization_server.port, upstream=settings)) as process:
         yield process
 
 
@@ -227,11 +227,11 @@ def test_connections_to_the_app_are_bounded_and_so_is_the_queue(app: Upstream, n
     clients = _ask(narrow, 7)
     assert eventually(lambda: len(_answered(clients)) == 5)
     crowd.disperse()
-    answers = [client.answer() for client in clients]
+    answers = [client.read_response() for client in clients]
     assert sorted(answer.status for answer in answers) == [200] * 2 + [503] * 5
     assert {tuple(answer.values("Retry-After")) for answer in answers if answer.status == 503} == {(b"1",)}
     assert (crowd.most, len(app.requests)) == (2, 2)
-    assert [client.ask("GET", "/again").status for client in clients] == [200] * 7
+    assert [client.request("GET", "/again").status for client in clients] == [200] * 7
     for client in clients:
         client.close()
 
@@ -242,7 +242,7 @@ def test_who_waits_is_answered_when_a_connection_is_free(app: Upstream, narrow: 
     clients = _ask(narrow, 4)
     assert eventually(lambda: crowd.now == 2)
     crowd.disperse()
-    assert [client.answer().status for client in clients] == [200] * 4
+    assert [client.read_response().status for client in clients] == [200] * 4
     assert (crowd.most, len(app.requests)) == (2, 4)
     for client in clients:
         client.close()

@@ -16,9 +16,9 @@ MIXED = bytes(range(256)) * 400
 @pytest.mark.parametrize("size", [0, 1, 1_000, 300_000])
 def test_a_sized_body_arrives_as_it_was_sent_both_ways(app: Upstream, client: Client, size: int) -> None:
     """Content-Length frames stay Content-Length frames."""
-    app.handler = lambda incoming: incoming.answer(incoming.body()[::-1])
+    app.handler = lambda incoming: incoming.respond(incoming.body()[::-1])
     body = (MIXED * 4)[:size]
-    answer = client.ask("POST", "/echo", body=body)
+    answer = client.request("POST", "/echo", body=body)
     assert (answer.status, answer.body) == (200, body[::-1])
     assert answer.values("Content-Length") == [b"%d" % size]
     assert answer.values("Transfer-Encoding") == []
@@ -29,7 +29,7 @@ def test_a_chunked_body_arrives_as_it_was_sent_both_ways(app: Upstream, client: 
 
     def handler(incoming: Incoming) -> None:
         assert incoming.values("Transfer-Encoding") == [b"chunked"]
-        incoming.start()
+        incoming.send_head()
         for piece in incoming.pieces():
             incoming.send(piece)
         incoming.end()
@@ -39,7 +39,7 @@ def test_a_chunked_body_arrives_as_it_was_sent_both_ways(app: Upstream, client: 
     for at in range(0, len(MIXED), 10_000):
         client.send(MIXED[at : at + 10_000])
     client.end()
-    answer = client.answer()
+    answer = client.read_response()
     assert answer.body == MIXED
     assert answer.values("Transfer-Encoding") == [b"chunked"]
 
@@ -48,20 +48,20 @@ def test_an_answer_to_head_has_the_fields_and_no_body(app: Upstream, client: Cli
     """The length that a GET would have is told, and the connection goes on."""
 
     def handler(incoming: Incoming) -> None:
-        incoming.start(200, [("Content-Length", "1234"), ("ETag", '"x"')])
+        incoming.send_head(200, [("Content-Length", "1234"), ("ETag", '"x"')])
         incoming.end()
 
     app.handler = handler
-    answer = client.ask("HEAD", "/thing")
+    answer = client.request("HEAD", "/thing")
     assert (answer.status, answer.body, answer.values("Content-Length")) == (200, b"", [b"1234"])
-    assert client.ask("HEAD", "/thing").status == 200
+    assert client.request("HEAD", "/thing").status == 200
     assert app.requests[-1].method == b"HEAD"
 
 
 def test_an_answer_to_head_of_unknown_length_ends_with_its_head(app: Upstream, client: Client) -> None:
     """Transfer-Encoding in an answer to HEAD announces no body."""
-    app.handler = lambda incoming: incoming.raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    assert client.ask("HEAD", "/thing").body == b""
+    app.handler = lambda incoming: incoming.send_raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert client.request("HEAD", "/thing").body == b""
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_an_answer_to_head_of_unknown_length_ends_with_its_head(app: Upstream, c
 )
 def test_an_answer_that_has_no_body_ends_with_its_head(app: Upstream, client: Client, head: bytes) -> None:
     """204 and 304 end at once, whatever length a body would have had, and the connection goes on."""
-    app.handler = lambda incoming: incoming.raw(b"HTTP/1.1 %b\r\n" % head)
+    app.handler = lambda incoming: incoming.send_raw(b"HTTP/1.1 %b\r\n" % head)
     for _ in range(2):
-        answer = client.ask("GET", "/thing")
+        answer = client.request("GET", "/thing")
         assert (b"%d" % answer.status, answer.body) == (head[:3], b"")
 
 
@@ -85,22 +85,22 @@ def test_early_hints_arrive_before_the_answer(app: Upstream, client: Client) -> 
     """103 is passed on at once, with its fields."""
 
     def handler(incoming: Incoming) -> None:
-        incoming.inform(103, [("Link", "</style.css>; rel=preload")])
-        incoming.inform(103, [("Link", "</script.js>; rel=preload")])
+        incoming.send_interim(103, [("Link", "</style.css>; rel=preload")])
+        incoming.send_interim(103, [("Link", "</script.js>; rel=preload")])
         assert go_on.wait(10)
-        incoming.answer(b"page")
+        incoming.respond(b"page")
 
     go_on = threading.Event()
     app.handler = handler
     client.begin("GET", "/page")
     client.end()
-    hints = [client.interim(), client.interim()]
+    hints = [client.read_interim(), client.read_interim()]
     go_on.set()
     assert [(hint.status_code, list(hint.headers)) for hint in hints] == [
         (103, [(b"link", b"</style.css>; rel=preload")]),
         (103, [(b"link", b"</script.js>; rel=preload")]),
     ]
-    assert client.answer().body == b"page"
+    assert client.read_response().body == b"page"
 
 
 def test_a_client_that_expects_100_gets_the_apps_own(app: Upstream, client: Client) -> None:
@@ -109,28 +109,28 @@ def test_a_client_that_expects_100_gets_the_apps_own(app: Upstream, client: Clie
     def handler(incoming: Incoming) -> None:
         assert incoming.values("Expect") == [b"100-continue"]
         assert incoming.wire.they_are_waiting_for_100_continue
-        incoming.inform(100)
-        incoming.answer(incoming.body())
+        incoming.send_interim(100)
+        incoming.respond(incoming.body())
 
     app.handler = handler
     client.begin("PUT", "/thing", [("Content-Length", "4"), ("Expect", "100-continue")])
-    assert client.interim().status_code == 100
+    assert client.read_interim().status_code == 100
     client.send(b"body")
     client.end()
-    assert client.answer().body == b"body"
+    assert client.read_response().body == b"body"
 
 
 def test_a_client_that_expects_100_can_be_refused_by_the_app(app: Upstream, client: Client) -> None:
     """The app's final answer arrives, and the body is never asked for."""
 
     def handler(incoming: Incoming) -> None:
-        incoming.start(417, [("Content-Length", "2")])
+        incoming.send_head(417, [("Content-Length", "2")])
         incoming.send(b"no")
         incoming.end()
 
     app.handler = handler
     client.begin("PUT", "/thing", [("Content-Length", "4"), ("Expect", "100-continue")])
-    answer = client.answer()
+    answer = client.read_response()
     assert (answer.status, answer.body, answer.interim) == (417, b"no", [])
 
 
@@ -138,7 +138,7 @@ def test_a_client_that_expects_100_is_refused_without_a_token(app: Upstream, pro
     """The refusal comes instead of 100, and nothing reaches the app."""
     with Client(proxy.port, token=None) as client:
         client.begin("PUT", "/thing", [("Content-Length", "4"), ("Expect", "100-continue")])
-        answer = client.answer()
+        answer = client.read_response()
         assert (answer.status, answer.interim, answer.values("Connection")) == (401, [], [b"close"])
     assert app.requests == []
 
@@ -150,7 +150,7 @@ def test_trailers_pass_both_ways(app: Upstream, client: Client) -> None:
     def handler(incoming: Incoming) -> None:
         body = incoming.body()
         seen.append(incoming.trailers)
-        incoming.start(200, [("Trailer", "Digest")])
+        incoming.send_head(200, [("Trailer", "Digest")])
         incoming.send(body)
         incoming.end([("Digest", "sha-256=abc"), ("X-Timing", "5")])
 
@@ -158,7 +158,7 @@ def test_trailers_pass_both_ways(app: Upstream, client: Client) -> None:
     client.begin("POST", "/thing", [("Transfer-Encoding", "chunked"), ("TE", "trailers"), ("Trailer", "X-Sum")])
     client.send(b"body")
     client.end([("X-Sum", "17"), ("X-Auth-Subject", "mallory"), ("Authorization", "Bearer other-token")])
-    answer = client.answer()
+    answer = client.read_response()
     assert seen == [[(b"X-Sum", b"17")]]
     assert answer.trailers == [(b"Digest", b"sha-256=abc"), (b"X-Timing", b"5")]
     assert [value for name, value in app.requests[0].headers if name == b"te"] == [b"trailers"]
@@ -171,7 +171,7 @@ def test_pipelined_requests_are_answered_in_their_order(app: Upstream, proxy: En
         body = incoming.body()
         if incoming.request.target == b"/0":
             assert settled(lambda: len(app.requests), 0.1) == 1
-        incoming.answer(incoming.request.target + b" " + body)
+        incoming.respond(incoming.request.target + b" " + body)
 
     app.handler = handler
     requests = [("POST", "/0", b"x" * 50_000), ("GET", "/1", None), ("PUT", "/2", b"y" * 50_000), ("GET", "/3", None)]
@@ -181,8 +181,8 @@ def test_pipelined_requests_are_answered_in_their_order(app: Upstream, proxy: En
 
 def test_the_framing_of_an_interim_answer_says_nothing_of_the_final_one(app: Upstream, client: Client) -> None:
     """An interim answer has no body, whatever it says, and the answer behind it its own length."""
-    app.handler = lambda incoming: incoming.raw(
+    app.handler = lambda incoming: incoming.send_raw(
         b"HTTP/1.1 103 Early Hints\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\n\r\nwhole"
     )
-    answer = client.ask("GET", "/thing")
+    answer = client.request("GET", "/thing")
     assert (answer.body, answer.values("Transfer-Encoding")) == (b"whole", [b"chunked"])

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from harness.certificates import Authority
-from harness.clients import Answer, Client
+from harness.clients import Client, Response
 from harness.configs import config
 from harness.processes import Enforcer, enforcer
-from harness.servers import Server, authorization
+from harness.servers import Server, introspection_server
 from harness.signing import key, proof, public
-from harness.upstreams import Headers, LeftError, Upstream, upstream
+from harness.upstreams import Headers, PeerClosedError, Upstream, upstream
 from harness.usage import metric
 
 from enforcer.tokens.dpop.binding import digest
@@ -54,7 +54,7 @@ def server(certificates: dict[str, bytes]) -> Iterator[Server]:
         name.partition(".")[0]: {"scope": "read", "cnf": {"x5t#S256": digest(certificate)}}
         for name, certificate in certificates.items()
     }
-    with authorization({**TOKENS, **certified}) as running:
+    with introspection_server({**TOKENS, **certified}) as running:
         yield running
 
 
@@ -69,7 +69,7 @@ def field(head: Any, name: str) -> list[bytes]:
     return [value for found, value in head.headers if found.lower().replace(b"_", b"-") == name.lower().encode()]
 
 
-def detail(answer: Answer) -> str:
+def detail(answer: Response) -> str:
     return str(json.loads(answer.body)["detail"])
 
 
@@ -118,7 +118,7 @@ def test_a_token_that_is_bound_to_a_certificate_needs_it(
     """RFC 8705 §3: on every request of a connection; whoever needs none is served without."""
     with Client(asking.port, token=token, tls=showing(authority, shown)) as client:
         for _ in range(3):
-            answer = client.ask("GET", "/thing")
+            answer = client.request("GET", "/thing")
             assert answer.status == status
             expected = [] if status == 200 else [WRONG_TOKEN, OFFER] if token == "keyed" else [WRONG_TOKEN]
             assert answer.values("WWW-Authenticate") == expected
@@ -128,15 +128,15 @@ def test_a_session_that_is_resumed_is_its_clients(asking: Enforcer, authority: A
     """TLS 1.3 shows no certificate again: that of the session's beginning counts, and nobody else has the session."""
     context = showing(authority, "client.example")
     with Client(asking.port, token="client", tls=context) as first:
-        assert first.ask("GET", "/thing").status == 200
+        assert first.request("GET", "/thing").status == 200
         assert isinstance(first.socket, ssl.SSLSocket)
         session = first.socket.session
     with Client(asking.port, token="client", tls=context, session=session) as again:
         assert isinstance(again.socket, ssl.SSLSocket)
         assert again.socket.session_reused
-        assert again.ask("GET", "/thing").status == 200
+        assert again.request("GET", "/thing").status == 200
         again.token = "thief"
-        assert again.ask("GET", "/thing").status == 401
+        assert again.request("GET", "/thing").status == 401
 
 
 def test_a_certificate_of_no_known_authority_is_refused_though_none_is_required(
@@ -147,10 +147,10 @@ def test_a_certificate_of_no_known_authority_is_refused_though_none_is_required(
     context = authority.client_context()
     context.load_cert_chain(*stranger.issue("client.example"))
     with (
-        pytest.raises((ssl.SSLError, ConnectionError, LeftError)),
+        pytest.raises((ssl.SSLError, ConnectionError, PeerClosedError)),
         Client(asking.port, token="unbound", tls=context) as client,
     ):
-        client.ask("GET", "/thing")
+        client.request("GET", "/thing")
 
 
 # Certificates behind a proxy that ends TLS (RFC 9440)
@@ -188,9 +188,9 @@ def test_a_trusted_proxy_says_which_certificate_its_client_showed(
             ([mine], 200),
         ):
             fields = [("Client-Cert", value) for value in sent]
-            assert client.ask("GET", "/thing", [*fields, ("Client-Cert-Chain", mine)]).status == status
-        assert client.ask("GET", "/thing", [("Client_Cert", mine)]).status == 401
-        assert client.ask("GET", "/public/thing", [("Client-Cert", mine), ("client_cert", mine)]).status == 200
+            assert client.request("GET", "/thing", [*fields, ("Client-Cert-Chain", mine)]).status == status
+        assert client.request("GET", "/thing", [("Client_Cert", mine)]).status == 401
+        assert client.request("GET", "/public/thing", [("Client-Cert", mine), ("client_cert", mine)]).status == 200
     assert len(app.requests) == 3
     assert [name for head in app.requests for name, _ in head.headers if b"cert" in name.lower()] == []
 
@@ -210,8 +210,8 @@ def test_a_certificate_that_a_client_claims_is_not_its_own(
         enforcer(config(app.url, server.port, forwarding=forwarding)) as process,
         Client(process.port, token="client") as client,
     ):
-        assert client.ask("GET", "/thing", claimed).status == 401
-        assert client.ask("GET", "/public/thing", claimed).status == 200
+        assert client.request("GET", "/thing", claimed).status == 401
+        assert client.request("GET", "/public/thing", claimed).status == 200
     assert [name for head in app.requests for name, _ in head.headers if b"cert" in name.lower()] == []
 
 
@@ -224,9 +224,9 @@ def test_a_trusted_proxys_own_certificate_is_nobodys(authority: Authority, serve
         enforcer(config(app.url, server.port, listener={"tls": tls}, forwarding=forwarding)) as process,
         Client(process.port, token="proxy", tls=showing(authority, "proxy.example")) as client,
     ):
-        assert client.ask("GET", "/thing").status == 401
+        assert client.request("GET", "/thing").status == 401
         client.token = "unbound"
-        assert client.ask("GET", "/thing").status == 200
+        assert client.request("GET", "/thing").status == 200
 
 
 # Keys
@@ -260,10 +260,10 @@ class Holder:
 
     def send(
         self, *proofs: str, method: str = "GET", path: str = "/thing", scheme: str = "DPoP", more: Headers = ()
-    ) -> Answer:
+    ) -> Response:
         """Send a request with the proofs."""
         fields = [("Authorization", f"{scheme} {self.token}"), *(("DPoP", one) for one in proofs), *more]
-        return self._client.ask(method, path, fields)
+        return self._client.request(method, path, fields)
 
 
 def test_each_proof_is_good_for_its_request_once_and_the_token_is_asked_about_once(
@@ -406,7 +406,7 @@ def test_where_dpop_is_offered_a_401_offers_it(silent: Enforcer) -> None:
     """RFC 9449 §7.1: each scheme in a field of its own."""
     for token, first in ((None, b"Bearer"), ("unknown", WRONG_TOKEN)):
         with Client(silent.port, token=token) as client:
-            answer = client.ask("GET", "/thing")
+            answer = client.request("GET", "/thing")
             assert (answer.status, answer.values("WWW-Authenticate")) == (401, [first, OFFER])
 
 
@@ -418,7 +418,7 @@ def test_of_wrong_signatures_an_address_may_send_no_more_than_of_unseen_tokens(s
     }
     with enforcer(config(app.url, server.port, **settings)) as process, Holder(process) as holder:
 
-        def send(address: str, **changes: Any) -> Answer:
+        def send(address: str, **changes: Any) -> Response:
             return holder.send(holder.prove(**changes), more=[("X-Forwarded-For", address)])
 
         forged = {"private": THIEFS, "header": {"jwk": public(MINE)}}
@@ -451,7 +451,7 @@ def test_cryptography_is_loaded_with_the_first_proof(server: Server, app: Upstre
             with Holder(process, token) as holder:
                 assert holder.send(holder.prove()).status == 401
         with Client(process.port, token="keyed") as client:
-            assert client.ask("GET", "/thing").status == 401
+            assert client.request("GET", "/thing").status == 401
         assert not loaded(process)
         with Holder(process) as holder:
             assert holder.send(holder.prove()).status == 200

@@ -69,7 +69,7 @@ def test_a_preflight_passes_where_a_rule_is_for_what_it_asks(
     """Without a token, and to the app alone: what it answers is the app's."""
     stack.app.requests.clear()
     with Client(stack.proxy.port, token=None) as client:
-        assert client.ask("OPTIONS", target, fields).status == status
+        assert client.request("OPTIONS", target, fields).status == status
     assert len(stack.app.requests) == (status == 200)
 
 
@@ -77,20 +77,20 @@ def test_a_preflight_passes_where_a_rule_is_for_what_it_asks(
 def test_no_other_method_passes_for_a_preflight(stack: Stack, method: str) -> None:
     """The fields alone open nothing."""
     with Client(stack.proxy.port, token=None) as client:
-        assert client.ask(method, "/all", [ORIGIN, asks("GET")]).status == 401
+        assert client.request(method, "/all", [ORIGIN, asks("GET")]).status == 401
 
 
 def test_a_preflight_with_credentials_or_content_is_judged_as_any_options(stack: Stack) -> None:
     """A browser sends neither: nobody smuggles a token, or a body, past its rule."""
     with Client(stack.proxy.port, token="unknown") as client:
-        assert client.ask("OPTIONS", "/all", [ORIGIN, asks("GET")]).status == 401
+        assert client.request("OPTIONS", "/all", [ORIGIN, asks("GET")]).status == 401
     with Client(stack.proxy.port, token=None) as client:
-        assert client.ask("OPTIONS", "/all", [ORIGIN, asks("GET")], body=b"x").status == 401
+        assert client.request("OPTIONS", "/all", [ORIGIN, asks("GET")], body=b"x").status == 401
     with Client(stack.proxy.port) as client:
-        assert client.ask("OPTIONS", "/all", [ORIGIN, asks("GET")]).status == 200
+        assert client.request("OPTIONS", "/all", [ORIGIN, asks("GET")]).status == 200
 
 
 def test_unless_it_is_allowed_a_preflight_is_an_options(stack: Stack, proxy: Enforcer) -> None:
     """Which needs a token, as all else."""
     with Client(proxy.port, token=None) as client:
-        assert client.ask("OPTIONS", "/thing", [ORIGIN, asks("GET")]).status == 401
+        assert client.request("OPTIONS", "/thing", [ORIGIN, asks("GET")]).status == 401

@@ -12,8 +12,8 @@ import pytest
 from harness.clients import Client
 from harness.configs import authorization_server, config
 from harness.processes import Enforcer, enforcer
-from harness.servers import Server, authorization, exchange
-from harness.tunnels import ASK, SWITCH, read_until
+from harness.servers import Server, introspection_server, send_raw
+from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, read_until
 from harness.upstreams import Incoming, Upstream, upstream
 
 RULES: list[dict[str, Any]] = [
@@ -48,7 +48,7 @@ class Stack(NamedTuple):
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     field = {"would_deny_field": "X-Enforcer-Would-Deny"}
-    with upstream() as app, authorization(TOKENS) as server:
+    with upstream() as app, introspection_server(TOKENS) as server:
         settings = config(app.url, server.port, rules=RULES, mode="report", limits={"token": "1KiB"}, **field)
         with enforcer(settings) as proxy:
             yield Stack(proxy, app, server)
@@ -88,7 +88,7 @@ def test_what_would_be_refused_reaches_the_app_and_is_counted(
     before = stack.decisions().get(label, 0.0)
     forged = [("X-Auth-Subject", "root"), ("x_auth_scope", "all")]
     with Client(stack.proxy.port, token=token) as client:
-        answer = client.ask("GET", target, forged)
+        answer = client.request("GET", target, forged)
     assert answer.status == 200
     assert answer.values("X-Enforcer-Would-Deny") == ([label[2].encode()] if label[1] == "would_deny" else [])
     assert identity(stack.app) == known
@@ -99,7 +99,7 @@ def test_a_rule_that_enforces_does_so(stack: Stack) -> None:
     """Its own mode is before the configuration's."""
     for token, status in ((None, 401), ("poor", 403), ("good", 200)):
         with Client(stack.proxy.port, token=token) as client:
-            answer = client.ask("GET", "/shut/1")
+            answer = client.request("GET", "/shut/1")
         assert (answer.status, answer.values("X-Enforcer-Would-Deny")) == (status, [])
 
 
@@ -120,19 +120,26 @@ def test_a_rule_that_enforces_does_so(stack: Stack) -> None:
 def test_what_cannot_stand_or_is_too_large_is_refused(stack: Stack, head: bytes, status: int) -> None:
     """It is not for a rule to let it pass."""
     reached = len(stack.app.requests)
-    assert int(exchange(stack.proxy.port, head).split(b" ")[1]) == status
+    assert int(send_raw(stack.proxy.port, head).split(b" ")[1]) == status
     assert len(stack.app.requests) == reached
 
 
 def test_a_tunnel_tells_too_and_does_not_end_with_its_token(stack: Stack) -> None:
     """What an enforced rule would have ended goes on."""
     TOKENS["short"] = {"scope": "read", "exp": (expires := time.time() + 0.6)}
-    stack.app.handler = lambda incoming: (incoming.raw(SWITCH), incoming.raw(incoming.socket.recv(4)))[0]
+    stack.app.handler = lambda incoming: (
+        incoming.send_raw(SWITCHING_PROTOCOLS),
+        incoming.send_raw(incoming.socket.recv(4)),
+    )[0]
     try:
         with Client(stack.proxy.port) as client, Client(stack.proxy.port) as stranger:
-            client.socket.sendall(ASK.replace(b"good-token", b"short").replace(b"GET /", b"GET /reports/", 1))
+            client.socket.sendall(
+                UPGRADE_REQUEST.replace(b"good-token", b"short").replace(b"GET /", b"GET /reports/", 1)
+            )
             assert b"Would-Deny" not in read_until(client.socket, b"\r\n\r\n")
-            stranger.socket.sendall(ASK.replace(b"good-token", b"unknown").replace(b"GET /", b"GET /reports/", 1))
+            stranger.socket.sendall(
+                UPGRADE_REQUEST.replace(b"good-token", b"unknown").replace(b"GET /", b"GET /reports/", 1)
+            )
             assert b"\r\nX-Enforcer-Would-Deny: inactive_token\r\n" in read_until(stranger.socket, b"\r\n\r\n")
             client.socket.settimeout(expires - time.time() + 0.6)
             with pytest.raises(TimeoutError):
@@ -141,18 +148,18 @@ def test_a_tunnel_tells_too_and_does_not_end_with_its_token(stack: Stack) -> Non
             client.socket.sendall(b"echo")
             assert client.socket.recv(4) == b"echo"
     finally:
-        stack.app.handler = Incoming.answer
+        stack.app.handler = Incoming.respond
 
 
 def test_too_many_unseen_tokens_pass_and_are_not_asked_about() -> None:
     """The limit spares the authorization server, and breaks nothing."""
     limits = {"unseen_tokens": {"rate": 1, "burst": 2}}
-    with upstream() as app, authorization(TOKENS) as server:
+    with upstream() as app, introspection_server(TOKENS) as server:
         with enforcer(config(app.url, server.port, rules=RULES, mode="report", limits=limits)) as proxy:
             found = Stack(proxy, app, server)
             for number in range(20):
                 with Client(proxy.port, token=f"unseen{number}") as client:
-                    answer = client.ask("GET", "/reports/1")
+                    answer = client.request("GET", "/reports/1")
                 assert (answer.status, answer.values("X-Enforcer-Would-Deny")) == (200, [])
             counts = found.decisions()
             assert counts["reports", "would_deny", "too_many_unseen_tokens"] > 10
@@ -161,14 +168,14 @@ def test_too_many_unseen_tokens_pass_and_are_not_asked_about() -> None:
 
 def test_an_authorization_server_that_is_down_locks_nobody_out() -> None:
     """Where the rule enforces, it is 503."""
-    with upstream() as app, authorization(TOKENS) as server:
+    with upstream() as app, introspection_server(TOKENS) as server:
         settings = config(app.url, server.port, rules=RULES, mode="report")
         server.close()
         with enforcer(settings) as proxy:
             found = Stack(proxy, app, server)
             for target, status in (("/reports/1", 200), ("/nowhere", 200), ("/shut/1", 503)) * 4:
                 with Client(proxy.port, token="good") as client:
-                    assert client.ask("GET", target).status == status
+                    assert client.request("GET", target).status == status
             assert identity(app) == {}
             counts = found.decisions()
             assert counts["reports", "would_deny", "introspection_unavailable"] >= 1
@@ -182,11 +189,11 @@ def test_an_authorization_server_that_is_down_locks_nobody_out() -> None:
 def test_a_token_for_another_app_names_nobody_where_no_rule_is() -> None:
     """What the authorization server's settings ask of its tokens holds without a rule, too."""
     tokens = {"ours": {"sub": "alice", "aud": "this"}, "theirs": {"sub": "mallory", "aud": "that"}}
-    with upstream() as app, authorization(tokens) as server:
+    with upstream() as app, introspection_server(tokens) as server:
         servers = [authorization_server(server.port, audience=["this"])]
         settings = config(app.url, server.port, rules=RULES, mode="report", authorization_servers=servers)
         with enforcer(settings) as proxy:
             for token, told in (("ours", {"alice"}), ("theirs", set())):
                 with Client(proxy.port, token=token) as client:
-                    assert client.ask("GET", "/nowhere").status == 200
+                    assert client.request("GET", "/nowhere").status == 200
                 assert {value for name, value in identity(app).items() if name == "x-auth-subject"} == told

@@ -8,8 +8,8 @@ import threading
 import pytest
 from harness.clients import Client
 from harness.processes import Enforcer
-from harness.upstreams import Incoming, LeftError, Upstream
-from harness.usage import memory
+from harness.upstreams import Incoming, PeerClosedError, Upstream
+from harness.usage import resident_memory
 from harness.waiting import eventually, settled
 
 MANY = 256 * 1024**2
@@ -43,18 +43,18 @@ def test_a_client_that_reads_slowly_slows_the_app(app: Upstream, proxy: Enforcer
     flood = Flood()
 
     def handler(incoming: Incoming) -> None:
-        incoming.start(200, [("Content-Length", str(MANY))])
+        incoming.send_head(200, [("Content-Length", str(MANY))])
         flood.into(incoming.socket)
 
     app.handler = handler
-    with Client(proxy.port, receive_buffer=65536, patience=30) as client:
-        before = memory(proxy.process.pid)
+    with Client(proxy.port, receive_buffer=65536, timeout=30) as client:
+        before = resident_memory(proxy.process.pid)
         client.begin("GET", "/download")
         client.end()
-        assert client.head().status == 200
+        assert client.read_head().status == 200
         assert flood.stopped()
         assert sum(map(len, client.pieces())) == MANY
-        assert memory(proxy.process.pid) - before < GROWTH
+        assert resident_memory(proxy.process.pid) - before < GROWTH
 
 
 def test_an_app_that_reads_slowly_slows_the_client(app: Upstream, proxy: Enforcer) -> None:
@@ -66,38 +66,38 @@ def test_an_app_that_reads_slowly_slows_the_client(app: Upstream, proxy: Enforce
         incoming.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         assert read_on.wait(20)
         received.append(sum(map(len, incoming.pieces())))
-        incoming.answer()
+        incoming.respond()
 
     app.handler = handler
     flood = Flood()
-    with Client(proxy.port, patience=30) as client:
-        before = memory(proxy.process.pid)
+    with Client(proxy.port, timeout=30) as client:
+        before = resident_memory(proxy.process.pid)
         client.begin("POST", "/upload", [("Content-Length", str(MANY))])
         writer = threading.Thread(target=flood.into, args=(client.socket,))
         writer.start()
         assert flood.stopped()
         read_on.set()
         writer.join(30)
-        assert client.head().status == 200
+        assert client.read_head().status == 200
         assert received == [MANY]
-        assert memory(proxy.process.pid) - before < GROWTH
+        assert resident_memory(proxy.process.pid) - before < GROWTH
 
 
 def test_a_client_that_reads_nothing_is_answered_no_more(app: Upstream, proxy: Enforcer) -> None:
     """Its next request waits until the answers before have been read, and nobody else waits for that."""
-    app.handler = lambda incoming: incoming.answer(b"x" * 60_000)
+    app.handler = lambda incoming: incoming.respond(b"x" * 60_000)
     request = b"GET /thing HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n\r\n"
     with Client(proxy.port, receive_buffer=65536) as client:
-        before = memory(proxy.process.pid)
+        before = resident_memory(proxy.process.pid)
         asked = 0
         while asked < 400 and eventually(lambda wanted=asked: len(app.requests) == wanted, 0.5):
             client.socket.sendall(request)
             asked += 1
         assert asked < 150
-        assert memory(proxy.process.pid) - before < GROWTH
-        app.handler = lambda incoming: incoming.answer()
+        assert resident_memory(proxy.process.pid) - before < GROWTH
+        app.handler = lambda incoming: incoming.respond()
         with Client(proxy.port) as other:
-            assert other.ask("GET", "/other").status == 200
+            assert other.request("GET", "/other").status == 200
         received = 0
         while received < (asked - 1) * 60_000:
             received += len(client.socket.recv(65536))
@@ -109,7 +109,7 @@ def test_each_event_of_a_stream_arrives_before_the_next_is_sent(app: Upstream, c
     read = threading.Semaphore(0)
 
     def handler(incoming: Incoming) -> None:
-        incoming.start(200, [("Content-Type", "text/event-stream")])
+        incoming.send_head(200, [("Content-Type", "text/event-stream")])
         for number in range(5):
             incoming.send(b"data: %d\n\n" % number)
             assert read.acquire(timeout=10)
@@ -118,7 +118,7 @@ def test_each_event_of_a_stream_arrives_before_the_next_is_sent(app: Upstream, c
     app.handler = handler
     client.begin("GET", "/events")
     client.end()
-    assert client.head().values("Content-Type") == [b"text/event-stream"]
+    assert client.read_head().values("Content-Type") == [b"text/event-stream"]
     events = []
     for event in client.pieces():
         events.append(event)
@@ -130,7 +130,7 @@ def test_each_piece_of_an_upload_arrives_before_the_next_is_sent(app: Upstream, 
     """A body is passed on while it comes, and answered while it comes: both ways at once."""
 
     def handler(incoming: Incoming) -> None:
-        incoming.start()
+        incoming.send_head()
         for piece in incoming.pieces():
             incoming.send(piece.upper())
         incoming.end()
@@ -138,7 +138,7 @@ def test_each_piece_of_an_upload_arrives_before_the_next_is_sent(app: Upstream, 
     app.handler = handler
     client.begin("POST", "/conversation", [("Transfer-Encoding", "chunked")])
     client.send(b"one")
-    assert client.head().status == 200
+    assert client.read_head().status == 200
     answers = client.pieces()
     assert next(answers) == b"ONE"
     client.send(b"two")
@@ -152,17 +152,17 @@ def test_an_answer_before_the_end_of_the_upload_reaches_the_client(app: Upstream
 
     def handler(incoming: Incoming) -> None:
         next(incoming.pieces())
-        incoming.start(413, [("Content-Length", "5"), ("Connection", "close")])
+        incoming.send_head(413, [("Content-Length", "5"), ("Connection", "close")])
         incoming.send(b"large")
         incoming.end()
-        incoming.left()
+        incoming.wait_for_close()
 
     app.handler = handler
     with Client(proxy.port) as client:
         client.begin("POST", "/upload", [("Content-Length", str(MANY))])
         writer = threading.Thread(target=Flood().into, args=(client.socket,))
         writer.start()
-        answer = client.answer()
+        answer = client.read_response()
         assert (answer.status, answer.body, answer.values("Connection")) == (413, b"large", [b"close"])
     writer.join(10)
 
@@ -172,20 +172,20 @@ def test_a_connection_on_which_an_upload_was_cut_short_is_not_used_again(app: Up
 
     def handler(incoming: Incoming) -> None:
         if incoming.request.target == b"/upload":
-            incoming.start(200, [("Content-Length", "5")])
+            incoming.send_head(200, [("Content-Length", "5")])
             incoming.send(b"early")
             incoming.end()
             uploaded.append(b"".join(incoming.pieces()))
         else:
-            incoming.answer(b"second")
+            incoming.respond(b"second")
 
     uploaded: list[bytes] = []
     app.handler = handler
     with Client(proxy.port) as first, Client(proxy.port) as second:
         first.begin("POST", "/upload", [("Content-Length", "100000")])
         first.send(b"half")
-        assert first.head().status == 200
-        assert second.ask("GET", "/second").body == b"second"
+        assert first.read_head().status == 200
+        assert second.request("GET", "/second").body == b"second"
     assert uploaded == []
 
 
@@ -202,8 +202,8 @@ def test_an_answer_that_is_cut_short_breaks_the_clients_connection(
     app: Upstream, client: Client, answer: bytes
 ) -> None:
     """It never ends as if it were whole."""
-    app.handler = lambda incoming: incoming.raw(answer)
+    app.handler = lambda incoming: incoming.send_raw(answer)
     client.begin("GET", "/thing")
     client.end()
-    with pytest.raises(LeftError):
-        client.answer()
+    with pytest.raises(PeerClosedError):
+        client.read_response()

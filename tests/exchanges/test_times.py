@@ -13,7 +13,7 @@ from harness.configs import config
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server
 from harness.tunnels import flood, read_all, read_until
-from harness.upstreams import Incoming, LeftError, Upstream
+from harness.upstreams import Incoming, PeerClosedError, Upstream
 from harness.usage import metric
 from harness.waiting import eventually
 
@@ -24,15 +24,15 @@ ASK = b"GET" + HEAD + b"\r\n"
 
 
 @pytest.fixture(scope="module")
-def hurried(_shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
+def hurried(shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
     """An enforcer that gives clients 300 ms for everything, and the app a little more than a second."""
     times = dict.fromkeys(("head", "body", "keep_alive", "linger"), SHORT)
     pool = {"response_timeout": "1200ms", "idle_timeout": SHORT, "keep_alive_timeout": SHORT}
     text = config(
-        _shared_app.url,
+        shared_app.url,
         authorization_server.port,
         timeouts=times,
-        upstream={"url": _shared_app.url, "pool": pool},
+        upstream={"url": shared_app.url, "pool": pool},
     )
     with enforcer(text) as process:
         yield process
@@ -77,7 +77,7 @@ def test_a_client_that_drips_its_head_is_cut(app: Upstream, hurried: Enforcer) -
 def test_a_client_that_drips_its_second_head_is_cut(app: Upstream, hurried: Enforcer) -> None:
     """A kept connection gives no more time than a new one."""
     with Client(hurried.port) as client:
-        assert client.ask("GET", "/first").status == 200
+        assert client.request("GET", "/first").status == 200
         client.socket.sendall(ASK[:5])
         assert _drip(client.socket, ASK[5:])
         assert read_all(client.socket).startswith(b"HTTP/1.1 408 ")
@@ -100,7 +100,7 @@ def test_a_client_that_stalls_in_its_body_is_cut(app: Upstream, hurried: Enforce
     def handler(incoming: Incoming) -> None:
         try:
             incoming.body()
-        except LeftError:
+        except PeerClosedError:
             cut.set()
 
     app.handler = handler
@@ -114,7 +114,7 @@ def test_a_client_that_stalls_in_its_body_is_cut(app: Upstream, hurried: Enforce
 
 def test_a_slow_but_steady_upload_is_not_cut(app: Upstream, hurried: Enforcer) -> None:
     """It may take longer than every single time: the app's clock starts with the last byte."""
-    app.handler = lambda incoming: incoming.answer(str(len(incoming.body())).encode())
+    app.handler = lambda incoming: incoming.respond(str(len(incoming.body())).encode())
     pause = threading.Event()
     with Client(hurried.port) as client:
         client.begin("POST", "/upload", [("Content-Length", "12000")])
@@ -122,7 +122,7 @@ def test_a_slow_but_steady_upload_is_not_cut(app: Upstream, hurried: Enforcer) -
             client.send(b"x" * 1000)
             pause.wait(0.13)
         client.end()
-        answer = client.answer()
+        answer = client.read_response()
         assert (answer.status, answer.body) == (200, b"12000")
 
 
@@ -132,7 +132,7 @@ def test_an_app_may_take_longer_than_the_clients_pauses(app: Upstream, hurried: 
     def handler(incoming: Incoming) -> None:
         body = incoming.body()
         threading.Event().wait(0.7)
-        incoming.answer(body)
+        incoming.respond(body)
 
     app.handler = handler
     with Client(hurried.port) as client:
@@ -141,7 +141,7 @@ def test_an_app_may_take_longer_than_the_clients_pauses(app: Upstream, hurried: 
         assert eventually(lambda: len(app.requests) == 1)
         client.send(b"half")
         client.end()
-        answer = client.answer()
+        answer = client.read_response()
         assert (answer.status, answer.body) == (200, b"halfhalf")
 
 
@@ -153,38 +153,38 @@ def test_a_client_that_waits_for_100_is_not_slow(app: Upstream, hurried: Enforce
 
     def handler(incoming: Incoming) -> None:
         threading.Event().wait(0.7)
-        incoming.inform(100)
-        incoming.answer(incoming.body())
+        incoming.send_interim(100)
+        incoming.respond(incoming.body())
 
     app.handler = handler
     with Client(hurried.port) as client:
         client.begin("PUT", "/thing", EXPECT)
-        assert client.interim().status_code == 100
+        assert client.read_interim().status_code == 100
         client.send(b"body")
         client.end()
-        assert client.answer().body == b"body"
+        assert client.read_response().body == b"body"
 
 
 def test_an_app_that_never_asks_for_the_body_is_a_504(app: Upstream, hurried: Enforcer) -> None:
     """It is not the client that is slow."""
-    app.handler = lambda incoming: incoming.left() and None
+    app.handler = lambda incoming: incoming.wait_for_close() and None
     with Client(hurried.port) as client:
         client.begin("PUT", "/thing", EXPECT)
-        assert client.answer().status == 504
+        assert client.read_response().status == 504
 
 
 def test_a_client_that_was_asked_for_its_body_and_sends_none_is_cut(app: Upstream, hurried: Enforcer) -> None:
     """After 100, the client's time runs."""
-    app.handler = lambda incoming: (incoming.inform(100), incoming.left())[0]
+    app.handler = lambda incoming: (incoming.send_interim(100), incoming.wait_for_close())[0]
     with Client(hurried.port) as client:
         client.begin("PUT", "/thing", EXPECT)
-        assert client.interim().status_code == 100
-        assert client.answer().status == 408
+        assert client.read_interim().status_code == 100
+        assert client.read_response().status == 408
 
 
 def test_a_client_that_expects_100_and_does_not_wait_is_not_slow(app: Upstream, hurried: Enforcer) -> None:
     """Its upload may take longer than the app's time to answer."""
-    app.handler = lambda incoming: incoming.answer(incoming.body())
+    app.handler = lambda incoming: incoming.respond(incoming.body())
     pause = threading.Event()
     with Client(hurried.port) as client:
         head = HEAD + b"Expect: 100-continue\r\nContent-Length: 12000\r\n\r\n"
@@ -199,17 +199,17 @@ def test_a_client_that_expects_100_and_does_not_wait_is_not_slow(app: Upstream, 
 def test_a_connection_without_a_request_is_closed(app: Upstream, hurried: Enforcer) -> None:
     """After `timeouts.keep_alive`, without a word."""
     with Client(hurried.port) as client:
-        assert client.ask("GET", "/thing").status == 200
+        assert client.request("GET", "/thing").status == 200
         assert client.closed()
 
 
 def test_a_connection_whose_answer_was_read_slowly_is_closed_too(app: Upstream, hurried: Enforcer) -> None:
     """The time between two requests runs, however the answer before was read."""
-    app.handler = lambda incoming: incoming.answer(b"x" * 6_000_000)
+    app.handler = lambda incoming: incoming.respond(b"x" * 6_000_000)
     with Client(hurried.port, receive_buffer=65536) as client:
         client.begin("GET", "/thing")
         client.end()
-        assert client.head().status == 200
+        assert client.read_head().status == 200
         assert sum(map(len, client.pieces())) == 6_000_000
         assert client.closed()
 
@@ -222,7 +222,7 @@ def test_a_client_that_reads_nothing_is_cut(app: Upstream, hurried: Enforcer, cl
 
     def handler(incoming: Incoming) -> None:
         with suppress(OSError):
-            incoming.answer(b"x" * size)
+            incoming.respond(b"x" * size)
         ended.set()
 
     app.handler = handler
@@ -238,7 +238,7 @@ def test_a_client_that_reads_nothing_is_cut(app: Upstream, hurried: Enforcer, cl
 def test_a_client_that_reads_slowly_is_not_cut(app: Upstream, hurried: Enforcer) -> None:
     """However long the answer takes, as long as some of it is read."""
     body = b"x" * 4_000_000
-    app.handler = lambda incoming: incoming.answer(body)
+    app.handler = lambda incoming: incoming.respond(body)
     with Client(hurried.port, receive_buffer=4096) as client:
         client.socket.sendall(b"GET" + HEAD + b"\r\n")
         received = b""
@@ -254,7 +254,7 @@ def test_a_client_that_goes_on_sending_after_its_refusal_is_cut(hurried: Enforce
     """It has `timeouts.linger` to read the refusal."""
     with Client(hurried.port, token=None) as client:
         client.begin("POST", "/upload", [("Content-Length", "1000000000")])
-        assert client.answer().status == 401
+        assert client.read_response().status == 401
         assert eventually(lambda: _broken(client.socket))
 
 
@@ -272,12 +272,12 @@ def _broken(connection: socket.socket) -> bool:
 def test_an_app_that_does_not_answer_in_time_is_a_504(app: Upstream, hurried: Enforcer) -> None:
     """The app is let go, and the client's connection goes on."""
     ended: list[bool] = []
-    app.handler = lambda incoming: ended.append(incoming.left())
+    app.handler = lambda incoming: ended.append(incoming.wait_for_close())
     with Client(hurried.port) as client:
-        assert client.ask("GET", "/slow").status == 504
+        assert client.request("GET", "/slow").status == 504
         assert eventually(lambda: ended == [True])
-        app.handler = Incoming.answer
-        assert client.ask("GET", "/fast").status == 200
+        app.handler = Incoming.respond
+        assert client.request("GET", "/fast").status == 200
 
 
 def test_an_app_that_does_not_read_the_body_is_a_504(app: Upstream, hurried: Enforcer) -> None:
@@ -288,7 +288,7 @@ def test_an_app_that_does_not_read_the_body_is_a_504(app: Upstream, hurried: Enf
         client.begin("POST", "/upload", [("Content-Length", "100000000")])
         flood(client.socket)
         client.socket.settimeout(10)
-        assert client.answer().status == 504
+        assert client.read_response().status == 504
     go_on.set()
 
 
@@ -298,22 +298,22 @@ def test_an_app_that_pauses_too_long_in_its_answer_breaks_it(app: Upstream, hurr
     ended: list[bool] = []
 
     def handler(incoming: Incoming) -> None:
-        incoming.raw(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n4\r\nhalf\r\n" % framing)
-        ended.append(incoming.left())
+        incoming.send_raw(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n4\r\nhalf\r\n" % framing)
+        ended.append(incoming.wait_for_close())
 
     app.handler = handler
     with Client(hurried.port) as client:
         client.begin("GET", "/thing")
         client.end()
-        with pytest.raises(LeftError):
-            client.answer()
+        with pytest.raises(PeerClosedError):
+            client.read_response()
     assert eventually(lambda: ended == [True])
 
 
 def test_a_connection_to_the_app_without_a_request_is_closed(app: Upstream, hurried: Enforcer) -> None:
     """After `upstream.pool.keep_alive_timeout`, and the next request opens another."""
     with Client(hurried.port) as client:
-        assert client.ask("GET", "/thing").status == 200
+        assert client.request("GET", "/thing").status == 200
         assert app.open == 1
     assert eventually(lambda: app.open == 0)
 
@@ -335,11 +335,11 @@ def test_a_connection_to_the_app_without_a_request_is_closed(app: Upstream, hurr
 )
 def test_an_answer_that_cannot_be_read_is_a_502(app: Upstream, client: Client, answer: bytes) -> None:
     """Nothing of it is passed on, and the client's connection goes on."""
-    app.handler = lambda incoming: incoming.raw(answer)
-    refusal = client.ask("GET", "/thing")
+    app.handler = lambda incoming: incoming.send_raw(answer)
+    refusal = client.request("GET", "/thing")
     assert (refusal.status, refusal.values("Content-Type")) == (502, [b"application/problem+json"])
-    app.handler = Incoming.answer
-    assert client.ask("GET", "/thing").status == 200
+    app.handler = Incoming.respond
+    assert client.request("GET", "/thing").status == 200
 
 
 def test_an_app_that_is_not_there_is_a_502(authorization_server: Server) -> None:
@@ -348,8 +348,8 @@ def test_an_app_that_is_not_there_is_a_502(authorization_server: Server) -> None
         nobody.bind(("127.0.0.1", 0))
         text = config(f"http://127.0.0.1:{nobody.getsockname()[1]}", authorization_server.port)
         with enforcer(text) as process, Client(process.port) as client:
-            assert [client.ask("GET", "/thing").status for _ in range(2)] == [502, 502]
-            assert client.ask("POST", "/thing", body=b"x" * 100_000).status == 502
+            assert [client.request("GET", "/thing").status for _ in range(2)] == [502, 502]
+            assert client.request("POST", "/thing", body=b"x" * 100_000).status == 502
 
 
 def test_an_app_that_does_not_accept_in_time_is_a_504(authorization_server: Server) -> None:
@@ -362,4 +362,4 @@ def test_an_app_that_does_not_accept_in_time_is_a_504(authorization_server: Serv
         settings = {"url": url, "pool": {"connect_timeout": SHORT}}
         text = config(url, authorization_server.port, upstream=settings)
         with enforcer(text) as process, Client(process.port) as client:
-            assert client.ask("GET", "/thing").status == 504
+            assert client.request("GET", "/thing").status == 504

@@ -10,9 +10,9 @@ import pytest
 from harness.clients import Client
 from harness.configs import config
 from harness.processes import Enforcer, enforcer
-from harness.servers import authorization
-from harness.tunnels import ASK, SWITCH, read_until
-from harness.upstreams import Incoming, LeftError, Upstream, upstream
+from harness.servers import introspection_server
+from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, read_until
+from harness.upstreams import Incoming, PeerClosedError, Upstream, upstream
 from harness.waiting import eventually
 
 
@@ -34,7 +34,7 @@ class Stack(NamedTuple):
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     tokens: dict[str, dict[str, object]] = {}
-    with upstream() as app, authorization(tokens) as server:
+    with upstream() as app, introspection_server(tokens) as server:
         strict = config(app.url, server.port)
         lenient = config(app.url, server.port, forwarding={"end_with_token": False})
         with enforcer(strict) as first, enforcer(lenient) as second:
@@ -42,14 +42,14 @@ def stack() -> Iterator[Stack]:
 
 
 def _stream(incoming: Incoming) -> None:
-    incoming.start()
-    while not incoming.left(0.1):
+    incoming.send_head()
+    while not incoming.wait_for_close(0.1):
         incoming.send(b"event\n")
 
 
 def _tunnel(incoming: Incoming) -> None:
-    incoming.raw(SWITCH)
-    incoming.left()
+    incoming.send_raw(SWITCHING_PROTOCOLS)
+    incoming.wait_for_close()
 
 
 def test_a_stream_ends_when_its_token_does(stack: Stack) -> None:
@@ -59,8 +59,8 @@ def test_a_stream_ends_when_its_token_does(stack: Stack) -> None:
     with Client(stack.strict.port, token="stream") as client:
         client.begin("GET", "/events")
         client.end()
-        with pytest.raises(LeftError):
-            client.answer()
+        with pytest.raises(PeerClosedError):
+            client.read_response()
     assert time.time() >= expires
     assert eventually(lambda: stack.app.open == 0)
 
@@ -70,7 +70,7 @@ def test_a_tunnel_ends_when_its_token_does(stack: Stack) -> None:
     stack.app.handler = _tunnel
     expires = stack.short_token("tunnel")
     with Client(stack.strict.port) as client:
-        client.socket.sendall(ASK.replace(b"good-token", b"tunnel"))
+        client.socket.sendall(UPGRADE_REQUEST.replace(b"good-token", b"tunnel"))
         read_until(client.socket, b"\r\n\r\n")
         assert client.closed()
     assert time.time() >= expires
@@ -84,9 +84,12 @@ def test_a_stream_and_a_tunnel_outlast_their_token_where_that_is_set(stack: Stac
         stack.app.handler = _stream
         streaming.begin("GET", "/events")
         streaming.end()
-        pieces = streaming.pieces() if streaming.head().status == 200 else iter(())
-        stack.app.handler = lambda incoming: (incoming.raw(SWITCH), incoming.raw(incoming.socket.recv(4)))[0]
-        tunnelling.socket.sendall(ASK.replace(b"good-token", b"lasting"))
+        pieces = streaming.pieces() if streaming.read_head().status == 200 else iter(())
+        stack.app.handler = lambda incoming: (
+            incoming.send_raw(SWITCHING_PROTOCOLS),
+            incoming.send_raw(incoming.socket.recv(4)),
+        )[0]
+        tunnelling.socket.sendall(UPGRADE_REQUEST.replace(b"good-token", b"lasting"))
         read_until(tunnelling.socket, b"\r\n\r\n")
         assert any(time.time() > expires + 0.3 for _ in pieces)
         tunnelling.socket.sendall(b"echo")

@@ -17,9 +17,9 @@ from harness.clients import Client
 from harness.configs import config
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server
-from harness.tunnels import ASK, SWITCH, read, read_until
-from harness.upstreams import Incoming, LeftError, Upstream, upstream
-from harness.usage import descriptors, memory, metric
+from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, read, read_until
+from harness.upstreams import Incoming, PeerClosedError, Upstream, upstream
+from harness.usage import metric, open_descriptors, resident_memory
 from harness.waiting import eventually
 
 LARGE = bytes(range(256)) * 8192
@@ -40,13 +40,13 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="module")
 def secure(authority: Authority, authorization_server: Server) -> Iterator[tuple[Enforcer, Upstream]]:
     """TLS on both sides, with a certificate of the enforcer's own towards the app."""
-    context = authority.server_context("app.example", asks_client=True)
+    context = authority.server_context("app.example", require_client_certificate=True)
     seen: list[str | None] = []
     context.sni_callback = lambda _socket, name, _context: seen.append(name)
     certificate, key = authority.issue("enforcer")
     front, front_key = authority.issue("localhost")
     with upstream(tls=context) as app:
-        app.names = seen
+        app.server_names = seen
         tls = {
             "ca": str(authority.ca),
             "server_name": "app.example",
@@ -67,7 +67,7 @@ def secure(authority: Authority, authorization_server: Server) -> Iterator[tuple
 def client(secure: tuple[Enforcer, Upstream], authority: Authority) -> Iterator[Client]:
     process, app = secure
     app.requests.clear()
-    app.handler = Incoming.answer
+    app.handler = Incoming.respond
     with Client(process.port, tls=authority.client_context()) as connection:
         yield connection
 
@@ -75,12 +75,12 @@ def client(secure: tuple[Enforcer, Upstream], authority: Authority) -> Iterator[
 def test_messages_pass_through_tls_on_both_sides(secure: tuple[Enforcer, Upstream], client: Client) -> None:
     """Large bodies both ways, connections kept; the app is told of https, and asked for by its name."""
     _, app = secure
-    app.handler = lambda incoming: incoming.answer(incoming.body())
+    app.handler = lambda incoming: incoming.respond(incoming.body())
     for _ in range(3):
-        answer = client.ask("POST", "/echo", body=LARGE)
+        answer = client.request("POST", "/echo", body=LARGE)
         assert (answer.status, answer.body) == (200, LARGE)
     assert [value for name, value in app.requests[0].headers if name == b"x-forwarded-proto"] == [b"https"]
-    assert (app.connections, app.names) == (1, ["app.example"])
+    assert (app.connections, app.server_names) == (1, ["app.example"])
 
 
 def test_back_pressure_passes_through_tls(secure: tuple[Enforcer, Upstream], client: Client) -> None:
@@ -88,7 +88,7 @@ def test_back_pressure_passes_through_tls(secure: tuple[Enforcer, Upstream], cli
     _, app = secure
 
     def handler(incoming: Incoming) -> None:
-        incoming.start()
+        incoming.send_head()
         for piece in incoming.pieces():
             incoming.send(piece)
         incoming.end()
@@ -97,7 +97,7 @@ def test_back_pressure_passes_through_tls(secure: tuple[Enforcer, Upstream], cli
     client.begin("POST", "/echo", [("Transfer-Encoding", "chunked")])
     client.send(LARGE)
     client.end()
-    assert client.answer().body == LARGE
+    assert client.read_response().body == LARGE
 
 
 def test_a_tunnel_passes_through_tls(secure: tuple[Enforcer, Upstream], client: Client) -> None:
@@ -106,13 +106,13 @@ def test_a_tunnel_passes_through_tls(secure: tuple[Enforcer, Upstream], client: 
     over = threading.Event()
 
     def handler(incoming: Incoming) -> None:
-        incoming.raw(SWITCH + b"first")
-        incoming.raw(read(incoming.socket, 4))
-        if incoming.left():
+        incoming.send_raw(SWITCHING_PROTOCOLS + b"first")
+        incoming.send_raw(read(incoming.socket, 4))
+        if incoming.wait_for_close():
             over.set()
 
     app.handler = handler
-    client.socket.sendall(ASK)
+    client.socket.sendall(UPGRADE_REQUEST)
     assert read_until(client.socket, b"first").startswith(b"HTTP/1.1 101 ")
     client.socket.sendall(b"echo")
     assert read(client.socket, 4) == b"echo"
@@ -125,25 +125,25 @@ def test_a_refusal_passes_through_tls(secure: tuple[Enforcer, Upstream], authori
     process, _ = secure
     with Client(process.port, token=None, tls=authority.client_context()) as client:
         client.begin("POST", "/upload", [("Content-Length", "10000000")])
-        answer = client.answer()
+        answer = client.read_response()
         assert (answer.status, answer.values("Connection")) == (401, [b"close"])
 
 
 def test_an_answer_cut_short_is_seen_through_tls(secure: tuple[Enforcer, Upstream], client: Client) -> None:
     """It does not end as if it were whole."""
     _, app = secure
-    app.handler = lambda incoming: incoming.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    app.handler = lambda incoming: incoming.send_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
     client.begin("GET", "/thing")
     client.end()
-    with pytest.raises((LeftError, ssl.SSLError)):
-        client.answer()
+    with pytest.raises((PeerClosedError, ssl.SSLError)):
+        client.read_response()
 
 
 def test_a_client_that_leaves_is_seen_through_tls(secure: tuple[Enforcer, Upstream], client: Client) -> None:
     """The app's connection closes."""
     _, app = secure
     ended: list[bool] = []
-    app.handler = lambda incoming: ended.append(incoming.left())
+    app.handler = lambda incoming: ended.append(incoming.wait_for_close())
     client.begin("GET", "/slow")
     client.end()
     assert eventually(lambda: len(app.requests) == 1)
@@ -213,7 +213,7 @@ def test_a_handshake_that_is_not_over_is_a_connection(
         begun.pop().close()
         assert eventually(lambda: metric(process, "enforcer_connections") == FEW - 1)
         with Client(process.port, tls=authority.client_context()) as client:
-            assert client.ask("GET", "/thing").status == 200
+            assert client.request("GET", "/thing").status == 200
             assert ended(stack.enter_context(begin(process.port)))
 
 
@@ -223,7 +223,7 @@ def test_a_handshake_that_stalls_is_cut(authority: Authority, authorization_serv
         first = hello()
         silent, dripping = begin(process.port), begin(process.port, first[:1])
         with Client(process.port, tls=authority.client_context()) as client, silent, dripping:
-            assert client.ask("GET", "/thing").status == 200
+            assert client.request("GET", "/thing").status == 200
             dripped = 1
             with suppress(ConnectionError):
                 while dripped < len(first) and not select.select([dripping], [], [], 0.05)[0]:
@@ -231,7 +231,7 @@ def test_a_handshake_that_stalls_is_cut(authority: Authority, authorization_serv
                     dripped += 1
             assert dripped < len(first)
             assert ended(silent)
-            assert client.ask("GET", "/thing").status == 200
+            assert client.request("GET", "/thing").status == 200
         assert eventually(lambda: metric(process, "enforcer_connections") == 0)
         assert "Traceback" not in process.log()
 
@@ -247,12 +247,12 @@ def test_a_flood_of_handshakes_takes_no_memory(
             stack.enter_context(begin(process.port, first))
         assert eventually(lambda: metric(process, "enforcer_connections") == FEW)
         pid = process.process.pid
-        before = memory(pid), descriptors(pid)
+        before = resident_memory(pid), open_descriptors(pid)
         for _ in range(1000):
             with suppress(ConnectionError), begin(process.port, first) as refused:
                 assert ended(refused)
-        assert memory(pid) - before[0] < 2 * 1024**2
-        assert eventually(lambda: descriptors(pid) <= before[1])
+        assert resident_memory(pid) - before[0] < 2 * 1024**2
+        assert eventually(lambda: open_descriptors(pid) <= before[1])
 
 
 def test_a_handshake_holds_no_stop_up(authority: Authority, authorization_server: Server, app: Upstream) -> None:
@@ -275,11 +275,11 @@ def test_a_client_that_shows_no_good_certificate_is_not_heard(
                 context.load_cert_chain(*issuer.issue("client"))
             if issuer is authority:
                 with Client(process.port, tls=context) as client:
-                    assert client.ask("GET", "/thing").status == 200
+                    assert client.request("GET", "/thing").status == 200
             else:
                 # TLS 1.3 has no answer to a client's certificate: the refusal comes with the first read.
-                with pytest.raises((LeftError, OSError)), Client(process.port, tls=context) as client:
-                    client.ask("GET", "/thing")
+                with pytest.raises((PeerClosedError, OSError)), Client(process.port, tls=context) as client:
+                    client.request("GET", "/thing")
         assert len(app.requests) == 1
         assert "Traceback" not in process.log()
 
@@ -291,14 +291,14 @@ def test_an_app_that_cannot_be_trusted_gets_nothing(
     """502, and not a byte of the request: not when its authority or name is wrong, or it does not trust us."""
     issuer = stranger if wrong == "authority" else authority
     name = "other.example" if wrong == "name" else "app.example"
-    context = issuer.server_context(name, asks_client=wrong.startswith("no"))
+    context = issuer.server_context(name, require_client_certificate=wrong.startswith("no"))
     tls: dict[str, Any] = {"ca": str(authority.ca), "server_name": "app.example"}
     with ExitStack() as stack:
         app = stack.enter_context(upstream(tls=context))
         text = config(app.url, authorization_server.port, upstream={"url": app.url, "tls": tls})
         client = stack.enter_context(Client(stack.enter_context(enforcer(text)).port))
-        assert client.ask("GET", "/thing").status == 502
-        assert client.ask("POST", "/thing", body=b"body").status == 502
+        assert client.request("GET", "/thing").status == 502
+        assert client.request("POST", "/thing", body=b"body").status == 502
         assert app.requests == []
 
 
@@ -309,13 +309,13 @@ def test_an_app_behind_a_unix_socket_is_reached(tmp_path: Path, authorization_se
         listener.bind(str(path))
         listener.listen()
         with (
-            upstream(lambda incoming: incoming.answer(incoming.body()), listener) as app,
+            upstream(lambda incoming: incoming.respond(incoming.body()), listener) as app,
             enforcer(config(f"unix:{path}", authorization_server.port)) as process,
             Client(process.port) as client,
         ):
             for _ in range(3):
-                assert client.ask("POST", "/echo", body=LARGE).body == LARGE
+                assert client.request("POST", "/echo", body=LARGE).body == LARGE
             assert app.connections == 1
             app.disconnect()
             path.unlink()
-            assert client.ask("GET", "/thing").status == 502
+            assert client.request("GET", "/thing").status == 502

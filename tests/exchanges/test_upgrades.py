@@ -14,9 +14,9 @@ from harness.clients import Client
 from harness.configs import TOKEN, config
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server
-from harness.tunnels import ASK, SWITCH, flood, read, read_all, read_until
+from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, flood, read, read_all, read_until
 from harness.upstreams import Incoming, Upstream, upstream
-from harness.usage import descriptors, peak_memory
+from harness.usage import open_descriptors, peak_memory
 from harness.waiting import eventually
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -70,13 +70,13 @@ def test_bytes_right_behind_the_handshake_pass_both_ways(app: Upstream, client: 
     """What either side sends in one packet with its head is the tunnel's first."""
 
     def handler(incoming: Incoming) -> None:
-        incoming.raw(SWITCH + b"first from the app")
+        incoming.send_raw(SWITCHING_PROTOCOLS + b"first from the app")
         begun = bytes(incoming.wire.trailing_data[0])
-        incoming.raw(b", got: " + begun + read(incoming.socket, len(behind) - len(begun)))
+        incoming.send_raw(b", got: " + begun + read(incoming.socket, len(behind) - len(begun)))
 
     behind = b"first from the client"
     app.handler = handler
-    client.socket.sendall(ASK + behind)
+    client.socket.sendall(UPGRADE_REQUEST + behind)
     head, _, rest = read_until(client.socket, b"client").partition(b"\r\n\r\n")
     assert head.split(b"\r\n") == [
         b"HTTP/1.1 101 Switching Protocols",
@@ -93,22 +93,22 @@ def test_bytes_behind_a_handshake_that_waits_its_turn_are_the_tunnels(app: Upstr
 
     def handler(incoming: Incoming) -> None:
         if incoming.request.target == b"/before":
-            incoming.answer(b"before")
+            incoming.respond(b"before")
             return
-        incoming.raw(SWITCH)
+        incoming.send_raw(SWITCHING_PROTOCOLS)
         begun = bytes(incoming.wire.trailing_data[0])
-        incoming.raw(b"got: " + begun + read(incoming.socket, len(behind) - len(begun)))
+        incoming.send_raw(b"got: " + begun + read(incoming.socket, len(behind) - len(begun)))
 
     app.handler = handler
     client.socket.sendall(b"GET /before HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n\r\n")
-    client.socket.sendall(ASK + behind)
+    client.socket.sendall(UPGRADE_REQUEST + behind)
     assert read_until(client.socket, b"client").endswith(b"\r\n\r\ngot: first from the client")
 
 
 def test_the_app_gets_the_request_for_an_upgrade(app: Upstream, client: Client) -> None:
     """Connection and Upgrade are the enforcer's own towards the app, and say the same."""
-    app.handler = lambda incoming: incoming.raw(SWITCH)
-    client.socket.sendall(ASK)
+    app.handler = lambda incoming: incoming.send_raw(SWITCHING_PROTOCOLS)
+    client.socket.sendall(UPGRADE_REQUEST)
     assert read_until(client.socket, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
     fields = app.requests[0].headers
     assert [value for name, value in fields if name in (b"connection", b"upgrade")] == [b"websocket", b"Upgrade"]
@@ -116,26 +116,26 @@ def test_the_app_gets_the_request_for_an_upgrade(app: Upstream, client: Client) 
 
 def test_an_upgrade_that_the_app_refuses_is_an_answer_like_every_other(app: Upstream, client: Client) -> None:
     """The refusal is passed on, and the connection goes on, also with what was sent right behind."""
-    app.handler = lambda incoming: incoming.answer(incoming.request.target, 426, [("Upgrade", "websocket")])
+    app.handler = lambda incoming: incoming.respond(incoming.request.target, 426, [("Upgrade", "websocket")])
     upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
-    answer = client.ask("GET", "/socket", upgrade)
+    answer = client.request("GET", "/socket", upgrade)
     assert (answer.status, answer.body) == (426, b"/socket")
-    assert client.ask("GET", "/next").body == b"/next"
-    client.socket.sendall(ASK + ASK.replace(b"/socket", b"/behind"))
+    assert client.request("GET", "/next").body == b"/next"
+    client.socket.sendall(UPGRADE_REQUEST + UPGRADE_REQUEST.replace(b"/socket", b"/behind"))
     assert read_until(client.socket, b"/behind").count(b"HTTP/1.1 426 ") == 2
 
 
 @pytest.mark.parametrize("body", [None, b"body"])
 def test_an_upgrade_to_h2c_is_a_plain_request(app: Upstream, client: Client, body: bytes | None) -> None:
     """Its requests would pass unjudged: the fields that ask for it go, the request passes."""
-    app.handler = lambda incoming: incoming.answer(incoming.body())
+    app.handler = lambda incoming: incoming.respond(incoming.body())
     fields = [
         ("Connection", "Upgrade, HTTP2-Settings"),
         ("Upgrade", "h2c"),
         ("HTTP2-Settings", "AAMAAABkAAQAoAAAAAIAAAAA"),
     ]
     for _ in range(2):
-        answer = client.ask("POST", "/thing", fields, body)
+        answer = client.request("POST", "/thing", fields, body)
         assert (answer.status, answer.body) == (200, body or b"")
     names = {name for name, _ in app.requests[-1].headers}
     assert names & {b"connection", b"upgrade", b"http2-settings"} == set()
@@ -143,11 +143,11 @@ def test_an_upgrade_to_h2c_is_a_plain_request(app: Upstream, client: Client, bod
 
 def test_an_upgrade_with_a_chunked_body_is_a_plain_request(app: Upstream, client: Client) -> None:
     """The body belongs to the request, and the next request begins behind it."""
-    app.handler = lambda incoming: incoming.answer(incoming.body())
+    app.handler = lambda incoming: incoming.respond(incoming.body())
     client.socket.sendall(
-        ASK.replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+        UPGRADE_REQUEST.replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
         + b"4\r\nbody\r\n0\r\n\r\n"
-        + ASK.replace(b"Upgrade: websocket\r\n", b"").replace(b"/socket", b"/behind")
+        + UPGRADE_REQUEST.replace(b"Upgrade: websocket\r\n", b"").replace(b"/socket", b"/behind")
     )
     assert eventually(lambda: len(app.requests) == 2)
     assert [request.target for request in app.requests] == [b"/socket", b"/behind"]
@@ -160,23 +160,23 @@ def test_a_switch_that_was_not_asked_for_is_an_upstream_error(
     app: Upstream, client: Client, fields: list[tuple[str, str]]
 ) -> None:
     """Nothing becomes a tunnel that was not judged as one."""
-    app.handler = lambda incoming: incoming.raw(SWITCH)
-    assert client.ask("GET", "/thing", fields).status == 502
+    app.handler = lambda incoming: incoming.send_raw(SWITCHING_PROTOCOLS)
+    assert client.request("GET", "/thing", fields).status == 502
 
 
 def test_a_switch_to_nothing_is_an_upstream_error(app: Upstream, client: Client) -> None:
     """101 has to say which protocol it is."""
-    app.handler = lambda incoming: incoming.raw(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
-    assert client.ask("GET", "/thing", [("Connection", "Upgrade"), ("Upgrade", "websocket")]).status == 502
+    app.handler = lambda incoming: incoming.send_raw(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+    assert client.request("GET", "/thing", [("Connection", "Upgrade"), ("Upgrade", "websocket")]).status == 502
 
 
 def test_either_end_of_a_tunnel_may_stop_sending_first(app: Upstream, proxy: Enforcer) -> None:
     """The other one may still send; when both have stopped, both connections end."""
 
     def handler(incoming: Incoming) -> None:
-        incoming.raw(SWITCH)
+        incoming.send_raw(SWITCHING_PROTOCOLS)
         received.append(read_all(incoming.socket))
-        incoming.raw(b"last words")
+        incoming.send_raw(b"last words")
         incoming.socket.shutdown(socket.SHUT_WR)
         assert over.wait(10)
 
@@ -185,14 +185,14 @@ def test_either_end_of_a_tunnel_may_stop_sending_first(app: Upstream, proxy: Enf
     app.handler = handler
     app.disconnect()
     with Client(proxy.port) as client:
-        client.socket.sendall(ASK)
+        client.socket.sendall(UPGRADE_REQUEST)
         read_until(client.socket, b"\r\n\r\n")
-        before = descriptors(proxy.process.pid)
+        before = open_descriptors(proxy.process.pid)
         client.socket.sendall(b"question")
         client.socket.shutdown(socket.SHUT_WR)
         assert read_all(client.socket) == b"last words"
         assert received == [b"question"]
-        assert eventually(lambda: descriptors(proxy.process.pid) <= before - 2)
+        assert eventually(lambda: open_descriptors(proxy.process.pid) <= before - 2)
         over.set()
 
 
@@ -201,16 +201,16 @@ def test_a_tunnel_ends_for_both_when_one_leaves(app: Upstream, client: Client, l
     """What the leaver sent last still arrives."""
 
     def handler(incoming: Incoming) -> None:
-        incoming.raw(SWITCH)
+        incoming.send_raw(SWITCHING_PROTOCOLS)
         if leaver == "app":
-            incoming.raw(b"bye")
+            incoming.send_raw(b"bye")
             incoming.socket.close()
         else:
             received.append(read_all(incoming.socket))
 
     received: list[bytes] = []
     app.handler = handler
-    client.socket.sendall(ASK)
+    client.socket.sendall(UPGRADE_REQUEST)
     head = read_until(client.socket, b"\r\n\r\n")
     if leaver == "app":
         assert (head + read_all(client.socket)).endswith(b"\r\n\r\nbye")
@@ -234,15 +234,15 @@ def test_a_tunnel_without_a_byte_is_cut(short_lived: tuple[Enforcer, Upstream]) 
     ended = threading.Event()
 
     def handler(incoming: Incoming) -> None:
-        incoming.raw(SWITCH)
+        incoming.send_raw(SWITCHING_PROTOCOLS)
         for _ in range(4):
-            incoming.raw(read(incoming.socket, 1))
-        if incoming.left():
+            incoming.send_raw(read(incoming.socket, 1))
+        if incoming.wait_for_close():
             ended.set()
 
     app.handler = handler
     with Client(process.port) as client:
-        client.socket.sendall(ASK)
+        client.socket.sendall(UPGRADE_REQUEST)
         read_until(client.socket, b"\r\n\r\n")
         for _ in range(4):
             time.sleep(0.15)  # shorter than the time that may pass between two bytes, four times in a row longer
@@ -258,7 +258,7 @@ def test_a_tunnel_that_is_cut_waits_for_no_reader(short_lived: tuple[Enforcer, U
     process, app = short_lived
 
     def handler(incoming: Incoming) -> None:
-        incoming.raw(SWITCH)
+        incoming.send_raw(SWITCHING_PROTOCOLS)
         assert ready.wait(10)
         if reader == "client":
             flood(incoming.socket)
@@ -268,13 +268,13 @@ def test_a_tunnel_that_is_cut_waits_for_no_reader(short_lived: tuple[Enforcer, U
     app.handler = handler
     app.disconnect()
     with Client(process.port, receive_buffer=65536) as client:
-        client.socket.sendall(ASK)
+        client.socket.sendall(UPGRADE_REQUEST)
         read_until(client.socket, b"\r\n\r\n")
-        before = descriptors(process.process.pid)
+        before = open_descriptors(process.process.pid)
         ready.set()
         if reader == "app":
             flood(client.socket)
-        assert eventually(lambda: descriptors(process.process.pid) <= before - 2)
+        assert eventually(lambda: open_descriptors(process.process.pid) <= before - 2)
     over.set()
 
 

@@ -10,7 +10,7 @@ import pytest
 from harness.clients import Client
 from harness.configs import config
 from harness.processes import Enforcer, enforcer
-from harness.servers import Server, exchange
+from harness.servers import Server, send_raw
 from harness.upstreams import Upstream, upstream
 
 RULES = [
@@ -62,7 +62,7 @@ def test_a_request_goes_to_the_upstream_of_its_rule(gateway: Gateway, host: str,
     for _ in range(2):  # the second time, from memory
         with Client(gateway.proxy.port) as client:
             client.host = host
-            assert client.ask("GET", target).status == (403 if app is None else 200)
+            assert client.request("GET", target).status == (403 if app is None else 200)
     assert reached(gateway, target) == ([] if app is None else [app])
 
 
@@ -74,7 +74,7 @@ def test_the_same_target_of_two_hosts_is_two_requests_on_one_connection(gateway:
                 app = gateway.apps[host]
                 app.requests.clear()
                 client.host = f"{host}.example.org"
-                assert client.ask("GET", "/same").status == 200
+                assert client.request("GET", "/same").status == 200
                 (request,) = app.requests
                 assert dict(request.headers)[b"host"] == f"{host}.example.org".encode()
 
@@ -84,7 +84,7 @@ def test_each_upstream_is_counted_by_its_name(gateway: Gateway) -> None:
     with Client(gateway.proxy.port) as client:
         for host, target in (("shop", "/x"), ("stock", "/x"), ("shop", "/health")):
             client.host = f"{host}.example.org"
-            client.ask("GET", target)
+            client.request("GET", target)
     with urllib.request.urlopen(f"http://127.0.0.1:{gateway.proxy.admin_port}/metrics", timeout=10) as answer:
         lines = answer.read().decode()
     for name in ("shop", "stock", f"127.0.0.1:{gateway.apps['default'].port}"):
@@ -102,11 +102,11 @@ def test_an_http_1_0_client_without_a_host_gets_its_upstreams(authorization_serv
         settings = config(default.url, authorization_server.port, upstreams={"other": {"url": other.url}}, rules=rules)
         with enforcer(settings) as proxy:
             for target, app in (("/other", other), ("/default", default)):
-                assert exchange(proxy.port, f"GET {target} HTTP/1.0\r\n\r\n".encode()).startswith(b"HTTP/1.1 200 ")
+                assert send_raw(proxy.port, f"GET {target} HTTP/1.0\r\n\r\n".encode()).startswith(b"HTTP/1.1 200 ")
                 fields = dict(app.requests[-1].headers)
                 assert fields[b"host"] == f"127.0.0.1:{app.port}".encode()
                 assert b"x-forwarded-host" not in fields
-            assert b" 403 " in exchange(proxy.port, b"GET /narrow HTTP/1.0\r\n\r\n").partition(b"\r\n")[0]
+            assert b" 403 " in send_raw(proxy.port, b"GET /narrow HTTP/1.0\r\n\r\n").partition(b"\r\n")[0]
 
 
 def test_an_upstream_that_is_down_takes_no_other_with_it(authorization_server: Server) -> None:
@@ -123,5 +123,5 @@ def test_an_upstream_that_is_down_takes_no_other_with_it(authorization_server: S
             f'"upstream": {{"url": "{app.url}"}}, ', ""
         )
         with enforcer(settings) as proxy, Client(proxy.port) as client:
-            statuses = [client.ask("GET", target).status for target in ("/down", "/up", "/down", "/up", "/none")]
+            statuses = [client.request("GET", target).status for target in ("/down", "/up", "/down", "/up", "/none")]
     assert statuses == [502, 200, 502, 200, 403]

@@ -12,7 +12,7 @@ from harness import counting
 from harness.clients import Client
 from harness.configs import TOKEN, config
 from harness.processes import Enforcer, enforcer
-from harness.servers import Server, authorization
+from harness.servers import Server, introspection_server
 from harness.upstreams import Incoming, Upstream, upstream
 from harness.usage import metric
 from harness.waiting import eventually
@@ -37,13 +37,13 @@ class Stack:
     def ask(self, token: str, count: int = 1) -> None:
         """Send requests with a token, one after the other on one connection."""
         with Client(self.process.port, token=token) as client:
-            assert {client.ask("GET", "/thing").status for _ in range(count)} == {200}
+            assert {client.request("GET", "/thing").status for _ in range(count)} == {200}
 
 
 @pytest.fixture
 def stack() -> Iterator[Stack]:
     tokens = {f"token-{number}": {"scope": "read"} for number in range(20)}
-    with upstream() as app, authorization(tokens) as server, enforcer(config(app.url, server.port)) as process:
+    with upstream() as app, introspection_server(tokens) as server, enforcer(config(app.url, server.port)) as process:
         yield Stack(process, app, server)
 
 
@@ -65,14 +65,14 @@ def test_every_new_token_is_one_introspection_on_the_same_connection(stack: Stac
 def test_requests_at_once_with_a_new_token_are_one_introspection(stack: Stack) -> None:
     """All wait for the first one's answer."""
     clients = [Client(stack.process.port, token="token-0") for _ in range(20)]
-    answer, go_on = stack.server._answer, threading.Event()
-    stack.server._answer = lambda head, body: answer(head, body) if go_on.wait(10) else None
+    answer, go_on = stack.server.respond, threading.Event()
+    stack.server.respond = lambda head, body: answer(head, body) if go_on.wait(10) else None
     for client in clients:
         client.begin("GET", "/thing")
         client.end()
     assert eventually(lambda: metric(stack.process, "enforcer_requests_in_flight") == 20)
     go_on.set()
-    assert [client.answer().status for client in clients] == [200] * 20
+    assert [client.read_response().status for client in clients] == [200] * 20
     for client in clients:
         client.close()
     assert len(stack.server.requests) == 1
@@ -83,14 +83,14 @@ def test_a_refused_request_opens_nothing(stack: Stack) -> None:
     """Without a token, or with what is none, nobody is asked."""
     for token in (None, "tok!en"):
         with Client(stack.process.port, token=token) as client:
-            assert client.ask("GET", "/thing").status == 401
+            assert client.request("GET", "/thing").status == 401
     assert (stack.server.connections, stack.app.connections) == (0, 0)
 
 
 @pytest.fixture
 def calls(tmp_path: Path) -> Iterator[Callable[[str | None, int], dict[str, int]]]:
     """Count what one request costs: the calls made at least once for every request."""
-    with upstream(Incoming.answer) as app, authorization({TOKEN: {"scope": "read"}}) as server:
+    with upstream(Incoming.respond) as app, introspection_server({TOKEN: {"scope": "read"}}) as server:
 
         def count(token: str | None, status: int) -> dict[str, int]:
             counts = tmp_path / "counts.json"
@@ -102,7 +102,7 @@ def calls(tmp_path: Path) -> Iterator[Callable[[str | None, int], dict[str, int]
                 Client(process.port, token=token) as client,
             ):
                 for _ in range(REQUESTS):
-                    assert client.ask("GET", "/thing").status == status
+                    assert client.request("GET", "/thing").status == status
                 assert process.stop() == 0
             found: dict[str, int] = json.loads(counts.read_text())
             return {name: made // REQUESTS for name, made in found.items() if made >= REQUESTS}

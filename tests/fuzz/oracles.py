@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import h11
 from fuzz.plane import OWN_HOST, PEER, Arrived, Outcome
-from harness.heads import field, is_wholesome, trespasses
+from harness.heads import field_values, is_unambiguous, reaches_admin
 
 from enforcer.errors import MalformedRequestError
 from enforcer.wire import target as wire_target
@@ -116,28 +116,28 @@ def _answers(received: bytes) -> list[list[tuple[bytes, bytes]]]:
 
 def _of_head(sent: bytes, head: bytes) -> Iterator[str]:
     method, target, _ = head.split(b" ", 2)
-    if not is_wholesome(head):
+    if not is_unambiguous(head):
         yield f"a head that another could read differently: {head!r}"
-    if trespasses(head):
+    if reaches_admin(head):
         yield f"a request for /admin without leave: {head!r}"
-    if not _is_permitted(method, target, field(head, "authorization")):
+    if not _is_permitted(method, target, field_values(head, "authorization")):
         yield f"a request that no rule allows: {head!r}"
     if target not in sent and target != b"/":
         yield f"a target that was not sent: {target!r}"
     for name, wanted in _IDENTITY.items():
-        for value in (values := field(head, name)):
+        for value in (values := field_values(head, name)):
             if wanted is None or not re.fullmatch(wanted, value):
                 yield f"an identity of the client's own making: {name}: {value!r}"
         if len(values) > 1:
             yield f"two identities: {name}: {values!r}"
-    if field(head, "client-cert") or field(head, "client-cert-chain"):
+    if field_values(head, "client-cert") or field_values(head, "client-cert-chain"):
         yield f"a certificate of the client's own making: {head!r}"
-    if field(head, "x-forwarded-for") != [PEER.encode()]:
+    if field_values(head, "x-forwarded-for") != [PEER.encode()]:
         yield f"an address of the client's own making: {head!r}"
     for name in _OURS:
         # An HTTP/1.0 client may name no host, and the app is then told its own
-        absent = name == "x-forwarded-host" and field(head, "host") == [OWN_HOST]
-        if len(field(head, name)) != 1 and name != "via" and not (absent and not field(head, name)):
+        absent = name == "x-forwarded-host" and field_values(head, "host") == [OWN_HOST]
+        if len(field_values(head, name)) != 1 and name != "via" and not (absent and not field_values(head, name)):
             yield f"a field that is set here, twice or not at all: {name}: {head!r}"
 
 

@@ -1,1 +1,1 @@
-"""Real counterparts for the tests of the shell: the enforcer as a process, and servers that show what reached them."""
+"""Drivers, stand-in servers, and helpers that the tests share; tests/README.md says which driver to use."""

@@ -1,4 +1,4 @@
-"""An authority of certificates for one test run."""
+"""A certificate authority for one test run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 _START = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
 _END = _START + datetime.timedelta(days=1)
-# RFC 5280 §4.2.1.3: Python 3.13 accepts no authority without it
+# RFC 5280 §4.2.1.3: Python 3.13 rejects an authority without it
 _SIGNS = x509.KeyUsage(
     key_cert_sign=True,
     crl_sign=True,
@@ -29,7 +29,7 @@ _SIGNS = x509.KeyUsage(
 
 
 class Authority:
-    """Issues certificates, as files in a folder: `ca` is its own, and each other is `NAME.pem` with `NAME.key`."""
+    """Issues certificates as files in a folder: `ca` is the authority's, the others `NAME.pem` with `NAME.key`."""
 
     def __init__(self, folder: Path, name: str = "authority") -> None:
         self._folder = folder
@@ -40,31 +40,31 @@ class Authority:
         self.ca = self._write(f"{name}.pem", own.sign(self._key, hashes.SHA256()))
 
     def issue(self, name: str, ends: datetime.datetime = _END) -> tuple[Path, Path]:
-        """Make a certificate for a host name or an address; return the files of certificate and key."""
+        """Issue a certificate for a host name or an address; return the files of the certificate and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         try:
-            general: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(name))
+            alternative: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(name))
         except ValueError:
-            general = x509.DNSName(name)
+            alternative = x509.DNSName(name)
         builder = self._builder(subject, key, x509.BasicConstraints(ca=False, path_length=None), ends)
-        builder = builder.add_extension(x509.SubjectAlternativeName([general]), critical=False)
+        builder = builder.add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
         certificate = self._write(f"{name}.pem", builder.sign(self._key, hashes.SHA256()))
         private = self._folder / f"{name}.key"
-        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-        private.write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
+        encoding, key_format = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        private.write_bytes(key.private_bytes(encoding, key_format, serialization.NoEncryption()))
         return certificate, private
 
-    def server_context(self, name: str, *, asks_client: bool = False) -> ssl.SSLContext:
-        """Make the context of a server of that name; `asks_client`: a client must show a certificate from here."""
+    def server_context(self, name: str, *, require_client_certificate: bool = False) -> ssl.SSLContext:
+        """Return a server's TLS context; a client certificate, if required, must be from this authority."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.ca)
         context.load_cert_chain(*self.issue(name))
-        if asks_client:
+        if require_client_certificate:
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
     def client_context(self) -> ssl.SSLContext:
-        """Make the context of a client that trusts this authority alone."""
+        """Return a client's TLS context that trusts only this authority."""
         return ssl.create_default_context(cafile=self.ca)
 
     def _builder(

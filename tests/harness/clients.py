@@ -1,4 +1,4 @@
-"""A client on h11, an HTTP/1.1 that is not ours: one connection, one request after the other, each step by itself."""
+"""A client on h11, an independent HTTP/1.1 implementation: one connection, each step of an exchange a method."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 import h11
 
 from harness.configs import TOKEN
-from harness.upstreams import Headers, LeftError, encoded, next_event
+from harness.upstreams import Headers, PeerClosedError, encode_fields, next_event
 
 
 @dataclass
-class Answer:
-    """A whole answer, with what came before its head and after its body."""
+class Response:
+    """A complete response, with the interim responses before it and the trailer fields after it."""
 
     status: int
     reason: bytes
@@ -25,34 +25,34 @@ class Answer:
     interim: list[h11.InformationalResponse] = field(default_factory=list)
 
     def values(self, name: str) -> list[bytes]:
-        """Return the values of one field."""
-        return [value for found, value in self.fields if found.lower() == name.lower().encode()]
+        """Return the values of all fields with this name."""
+        return [value for field_name, value in self.fields if field_name.lower() == name.lower().encode()]
 
 
 class Client:
-    """A connection to the enforcer; `old` makes its requests HTTP/1.0. `host` and `token` are what they carry."""
+    """A connection to the enforcer; requests carry `host` and `token`, and are HTTP/1.0 with `http10`."""
 
     def __init__(
         self,
         port: int,
         *,
         token: str | None = TOKEN,
-        old: bool = False,
+        http10: bool = False,
         tls: ssl.SSLContext | None = None,
         session: ssl.SSLSession | None = None,
         receive_buffer: int | None = None,
-        patience: float = 10.0,
+        timeout: float = 10.0,
     ) -> None:
         self.socket: socket.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(patience)
+        self.socket.settimeout(timeout)
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost", session=session)
         self.token = token
-        self._old = old
+        self._http10 = http10
         self._wire = h11.Connection(h11.CLIENT)
         self.host = f"localhost:{port}"
 
@@ -63,26 +63,26 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self.socket.close()
 
     # The request
 
-    def ask(self, method: str, target: str, headers: Headers = (), body: bytes | None = None) -> Answer:
-        """Send a whole request, and read its whole answer."""
+    def request(self, method: str, target: str, headers: Headers = (), body: bytes | None = None) -> Response:
+        """Send a complete request, and return the complete response."""
         if body is not None:
             headers = [*headers, ("Content-Length", str(len(body)))]
         self.begin(method, target, headers)
         if body:
             self.send(body)
         self.end()
-        return self.answer()
+        return self.read_response()
 
     def begin(self, method: str, target: str, headers: Headers = ()) -> None:
         """Send a request's head."""
         data = self._wire.send(h11.Request(method=method, target=target, headers=self._fields(headers)))
         assert data is not None
-        self.socket.sendall(data.replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1) if self._old else data)
+        self.socket.sendall(data.replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1) if self._http10 else data)
 
     def send(self, data: bytes) -> None:
         """Send a piece of the request's body."""
@@ -90,7 +90,7 @@ class Client:
 
     def end(self, trailers: Headers = ()) -> None:
         """End the request."""
-        self._write(h11.EndOfMessage(headers=encoded(trailers)))
+        self._write(h11.EndOfMessage(headers=encode_fields(trailers)))
 
     def _write(self, event: h11.Event) -> None:
         if data := self._wire.send(event):
@@ -98,26 +98,26 @@ class Client:
 
     def _fields(self, headers: Headers) -> list[tuple[bytes, bytes]]:
         token = [("Authorization", f"Bearer {self.token}")] if self.token else []
-        return encoded([("Host", self.host), *token, *headers])
+        return encode_fields([("Host", self.host), *token, *headers])
 
-    # The answer
+    # The response
 
-    def interim(self) -> h11.InformationalResponse:
-        """Read the next interim answer."""
+    def read_interim(self) -> h11.InformationalResponse:
+        """Return the next interim response."""
         event = next_event(self._wire, self.socket)
         assert isinstance(event, h11.InformationalResponse), event
         return event
 
-    def head(self) -> Answer:
-        """Read the next answer's head, and what comes before it."""
+    def read_head(self) -> Response:
+        """Read up to the end of the next response's head, with the interim responses before it."""
         interim = []
         while isinstance(event := next_event(self._wire, self.socket), h11.InformationalResponse):
             interim.append(event)
         assert isinstance(event, h11.Response), event
-        return Answer(event.status_code, event.reason, list(event.headers.raw_items()), interim=interim)
+        return Response(event.status_code, event.reason, list(event.headers.raw_items()), interim=interim)
 
     def pieces(self) -> Iterator[bytes]:
-        """Give the pieces of the answer's body as they come."""
+        """Yield the pieces of the response body as they arrive."""
         while isinstance(event := next_event(self._wire, self.socket), h11.Data):
             yield bytes(event.data)
         assert isinstance(event, h11.EndOfMessage)
@@ -125,25 +125,25 @@ class Client:
         if self._wire.our_state is self._wire.their_state is h11.DONE:
             self._wire.start_next_cycle()
 
-    def answer(self) -> Answer:
-        """Read the next answer whole; raises LeftError where it is cut short."""
-        answer = self.head()
-        answer.body = b"".join(self.pieces())
-        answer.trailers = self._trailers
-        return answer
+    def read_response(self) -> Response:
+        """Return the next response; raises PeerClosedError if it is cut short."""
+        response = self.read_head()
+        response.body = b"".join(self.pieces())
+        response.trailers = self._trailers
+        return response
 
     @property
     def reusable(self) -> bool:
-        """Whether another request may be sent."""
+        """Whether the connection may carry another request."""
         return self._wire.our_state is h11.IDLE
 
     @property
-    def rest(self) -> bytes:
-        """What has come behind an answer that switched protocols, or behind the last one of a connection."""
+    def unread(self) -> bytes:
+        """Bytes received after a 101 response, or after the last response of the connection."""
         return bytes(self._wire.trailing_data[0])
 
     def closed(self) -> bool:
-        """Tell whether the enforcer closes the connection, with nothing more said."""
+        """Wait for the next byte; return whether the enforcer closed the connection instead of sending one."""
         try:
             return self.socket.recv(1) == b""
         except ConnectionError:
@@ -151,11 +151,11 @@ class Client:
 
 
 def pipelined(
-    port: int, requests: Sequence[tuple[str, str, bytes | None]], *, token: str = TOKEN, patience: float = 10.0
-) -> list[Answer]:
-    """Send requests (method, target, body) at once, and return the whole answers that come before the close."""
-    answers: list[Answer] = []
-    with Client(port, token=token, patience=patience) as client:
+    port: int, requests: Sequence[tuple[str, str, bytes | None]], *, token: str = TOKEN, timeout: float = 10.0
+) -> list[Response]:
+    """Send requests (method, target, body) at once; return the complete responses received before the close."""
+    responses: list[Response] = []
+    with Client(port, token=token, timeout=timeout) as client:
         wires = [h11.Connection(h11.CLIENT) for _ in requests]
         sent = b""
         for wire, (method, target, body) in zip(wires, requests, strict=True):
@@ -171,8 +171,8 @@ def pipelined(
             if rest:
                 wire.receive_data(rest)
             try:
-                answers.append(client.answer())
-            except LeftError:
+                responses.append(client.read_response())
+            except PeerClosedError:
                 break
-            rest = bytes(client.rest)
-    return answers
+            rest = bytes(client.unread)
+    return responses

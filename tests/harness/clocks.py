@@ -1,4 +1,4 @@
-"""Time that goes on when it is told to."""
+"""A clock that a test advances by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Clock:
-    """As much of an event loop as a ticker needs; time goes on when it is told to."""
+    """The part of an event loop that a ticker needs, with a clock that stands still until `advance`."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -20,9 +20,10 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         end = self.now + seconds
-        while (at := min((at for at, _ in self._due), default=end + 1)) <= end:
-            due, self._due = [one for one in self._due if one[0] <= at], [one for one in self._due if one[0] > at]
-            self.now = at
-            for _, callback in due:
+        while (next_due := min((due for due, _ in self._due), default=end + 1)) <= end:
+            calls = [call for call in self._due if call[0] <= next_due]
+            self._due = [call for call in self._due if call[0] > next_due]
+            self.now = next_due
+            for _, callback in calls:
                 callback()
         self.now = end

@@ -1,4 +1,4 @@
-"""Configurations for the enforcer under test: what every one needs, and what a test changes of it."""
+"""Configurations for the enforcer under test: a base, and the sections that a test changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TOKENS: Mapping[str, Mapping[str, object]] = {
     TOKEN: {"scope": "read", "sub": "alice", "client_id": "walker"},
     "other-token": {"scope": "nothing"},
 }
-"""What the authorization server of the tests knows: one token that may do everything, and one that may do nothing."""
+"""The active tokens and their claims: one has the scope that `RULES` require, the other has not."""
 
 RULES = [
     {"name": "public", "path": "/public/**", "public": True},
@@ -20,7 +20,7 @@ RULES = [
 
 
 def authorization_server(port: int, **changes: Any) -> dict[str, Any]:
-    """Write the settings of an authorization server on a port."""
+    """Return the settings of an authorization server on a port of loopback."""
     return {
         "introspection_endpoint": f"http://127.0.0.1:{port}/introspect",
         "client_id": "enforcer",
@@ -30,9 +30,9 @@ def authorization_server(port: int, **changes: Any) -> dict[str, Any]:
 
 
 def config(upstream: str, authorization: int, /, **changes: Any) -> str:
-    """Write a configuration: the upstream's URL, the authorization server's port, and sections set or added to.
+    """Return a configuration for an upstream URL and an authorization server's port, as JSON, which is also YAML.
 
-    It is JSON, which YAML reads too.
+    Each of `changes` is a section: mappings are merged into the base, other values replace it.
     """
     settings: dict[str, Any] = {
         "listener": {"address": "127.0.0.1:0"},
@@ -43,6 +43,6 @@ def config(upstream: str, authorization: int, /, **changes: Any) -> str:
         "timeouts": {"shutdown_delay": "0s"},
     }
     for section, change in changes.items():
-        before = settings.get(section)
-        settings[section] = {**before, **change} if isinstance(before, dict) else change
+        base = settings.get(section)
+        settings[section] = {**base, **change} if isinstance(base, dict) else change
     return json.dumps(settings)

@@ -1,4 +1,4 @@
-"""Reads the corpora of `tests/attacks`: attacks as data."""
+"""Reads the attack corpora of `tests/attacks/corpus`."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read(name: str) -> list[dict[str, Any]]:
-    """Return the cases of one file."""
+    """Return the cases of a file."""
     cases: list[dict[str, Any]] = yaml.load((_FOLDER / f"{name}.yaml").read_text(), _LOADER)
     return cases
 
 
 def requests() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Return the cases of all files of requests, each with its file's name."""
+    """Yield the cases of all request files, each with the name of its file."""
     for path in sorted((_FOLDER / "requests").glob("*.yaml")):
         for case in read(f"requests/{path.stem}"):
             yield path.stem, case
 
 
-def answers(name: str) -> list[Any]:
-    """Return each answer of each case of a file of answers, as a parameter of a test."""
+def responses(name: str) -> list[Any]:
+    """Return each response of each case of a file as a parameter of a test."""
     return [
-        pytest.param(case, answer, id=f"{case['id']}: {number}")
+        pytest.param(case, response, id=f"{case['id']}: {number}")
         for case in read(name)
-        for number, answer in enumerate(case["answers"], 1)
+        for number, response in enumerate(case["answers"], 1)
         if case["source"]
     ]

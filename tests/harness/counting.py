@@ -1,7 +1,7 @@
-"""Runs the enforcer and counts its work: as a program, in place of `enforcer`.
+"""Runs the enforcer and counts its function calls: a program to start in place of `enforcer`.
 
-When it ends, it writes to the file COUNTS how often each function of the package was called (`module:function`), and
-how often each function that is not Python's was called from there (`module:function > function`).
+On exit it writes to the file COUNTS how often each function of the package was called (`module:function`), and how
+often each C function was called from there (`module:function > function`).
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _PACKAGE = str(Path(enforcer.__file__).parent)
 _calls: Counter[tuple[Any, Any]] = Counter()
 
 
-def _count(frame: FrameType, event: str, what: Any) -> None:
+def _count(frame: FrameType, event: str, argument: Any) -> None:
     if event == "call" or event == "c_call":
-        _calls[frame.f_code, what if event == "c_call" else None] += 1
+        _calls[frame.f_code, argument if event == "c_call" else None] += 1
 
 
-def _named() -> dict[str, int]:
-    named: Counter[str] = Counter()
-    for (code, what), count in _calls.items():
+def _counts_by_name() -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for (code, c_function), count in _calls.items():
         if code.co_filename.startswith(_PACKAGE):
             name = f"{code.co_filename[len(_PACKAGE) + 1 : -3]}:{code.co_qualname}"
-            named[name if what is None else f"{name} > {what.__qualname__}"] += count
-    return named
+            counts[name if c_function is None else f"{name} > {c_function.__qualname__}"] += count
+    return counts
 
 
 if __name__ == "__main__":
@@ -41,4 +41,4 @@ if __name__ == "__main__":
         main()
     finally:
         sys.setprofile(None)
-        Path(os.environ["COUNTS"]).write_text(json.dumps(_named()))
+        Path(os.environ["COUNTS"]).write_text(json.dumps(_counts_by_name()))

@@ -1,4 +1,4 @@
-"""What is to be seen in the head of a request that reached the upstream, read with the suspicion of the laxest app."""
+"""Reads the head of a request that reached the upstream in every way that a lax app might read it."""
 
 from __future__ import annotations
 
@@ -7,29 +7,33 @@ from urllib.parse import unquote_to_bytes
 
 from harness.servers import parse_fields
 
-# RFC 9112 §3, §5 and RFC 9110 §5.5, with nothing that a lax parser could read otherwise
+# RFC 9112 §3, §5 and RFC 9110 §5.5, without anything that a lax parser reads differently
 _HEAD = re.compile(
     rb"[!-~]+ /[!-~]* HTTP/1\.1\r\n"
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: ?[\t\x20-\x7e\x80-\xff]*\r\n)+\r\n"
 )
 
 
-def field(head: bytes, name: str) -> list[bytes]:
-    """Return the values of all fields of a head that an app may take for the one of this name."""
-    wanted = re.sub(rb"[^a-z0-9]", b"-", name.lower().encode())
-    return [value for found, value in parse_fields(head) if re.sub(rb"[^a-z0-9]", b"-", found.lower()) == wanted]
+def field_values(head: bytes, name: str) -> list[bytes]:
+    """Return the values of all fields that an app may take for this name, whatever the case and separators."""
+    wanted = _fold(name.encode())
+    return [value for field_name, value in parse_fields(head) if _fold(field_name) == wanted]
+
+
+def _fold(name: bytes) -> bytes:
+    return re.sub(rb"[^a-z0-9]", b"-", name.lower())
 
 
 def request_line(head: bytes) -> str:
-    """Return method and target of a request that reached the upstream."""
+    """Return the method and target of a head, separated by a space."""
     return head.partition(b" HTTP/1.1\r\n")[0].decode("latin-1")
 
 
-def is_wholesome(head: bytes) -> bool:
-    """Tell whether no two parsers could read a request's head in two ways."""
+def is_unambiguous(head: bytes) -> bool:
+    """Return whether every parser reads this request head the same way."""
     names = [name.lower() for name, _ in parse_fields(head)]
     framing = [name for name in names if name in (b"content-length", b"transfer-encoding")]
-    lengths = field(head, "content-length")
+    lengths = field_values(head, "content-length")
     return (
         _HEAD.fullmatch(head) is not None
         and len(framing) <= 1
@@ -38,8 +42,8 @@ def is_wholesome(head: bytes) -> bool:
     )
 
 
-def trespasses(head: bytes) -> bool:
-    """Tell whether a request is for `/admin`, however an app may read its path, and comes without a token for it."""
+def reaches_admin(head: bytes) -> bool:
+    """Return whether any reading of the path is below `/admin` although the request has no token for it."""
     path = head.split(b" ")[1].partition(b"?")[0]
     for _ in range(4):
         path = unquote_to_bytes(path)
@@ -50,6 +54,6 @@ def trespasses(head: bytes) -> bool:
             del segments[-1:]
         elif segment not in (b"", b"."):
             segments.append(segment)
-    tokens = field(head, "authorization")
+    tokens = field_values(head, "authorization")
     allowed = len(tokens) == 1 and re.match(rb"(?i:bearer) +ADM(~|$)", tokens[0]) is not None
     return segments[:1] == [b"admin"] and not allowed

@@ -1,8 +1,9 @@
-"""The data plane in a thread of the test's own process, so that the test can swap its configuration and look inside."""
+"""A listening proxy in a thread of the test's own process, for tests that swap its snapshot or look inside."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import tempfile
 import threading
 import time
@@ -20,12 +21,12 @@ from enforcer.server.reloading import Origin, Reloader
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 
-_PATIENCE = 20.0
+_TIMEOUT = 30.0
 _ENVIRONMENT = {"ENFORCER_CLIENT_SECRET": "secret"}
 
 
-class Plane:
-    """A gateway that listens on a free port of loopback, and the reloader that keeps its configuration."""
+class InProcessProxy:
+    """A gateway that listens on a free port of loopback, and the reloader of its configuration."""
 
     gateway: Gateway
     reloader: Reloader
@@ -38,40 +39,40 @@ class Plane:
         started: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve(started)), daemon=True)
         self._thread.start()
-        started.result(_PATIENCE)
+        started.result(_TIMEOUT)
 
     def swap(self, config: str) -> float:
-        """Put another configuration in force, and return when all connections go by it.
+        """Put another configuration in force; return once every connection uses it.
 
-        Returns the most CPU time that the loop has spent on end, in seconds.
+        The return value is the longest CPU time, in seconds, that the reload kept the loop busy without a pause.
         """
         self._path.write_text(config)
-        return asyncio.run_coroutine_threadsafe(self._swap(), self._loop).result(_PATIENCE)
+        return asyncio.run_coroutine_threadsafe(self._swap(), self._loop).result(_TIMEOUT)
 
     async def _swap(self) -> float:
         reload = asyncio.create_task(self.reloader.reload(self.gateway))
-        most = 0.0
+        longest = 0.0
         while not reload.done():
             before = time.thread_time()
             await asyncio.sleep(0.001)
-            most = max(most, time.thread_time() - before)
+            longest = max(longest, time.thread_time() - before)
         await reload
-        return most
+        return longest
 
     def shutdown(self, before: Callable[[], object]) -> None:
-        """Have all connections end as soon as nothing is under way; `before` is done with no look at them between."""
+        """Start the graceful end of every connection; `before` runs first, in the same turn of the loop."""
 
         async def end() -> None:
             before()
-            for held in tuple(self.gateway.connections):
-                held.shutdown()
+            for connection in tuple(self.gateway.connections):
+                connection.shutdown()
 
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(_PATIENCE)
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(_TIMEOUT)
 
     def close(self) -> None:
-        """End all connections, and stop."""
+        """Cut all connections, and stop."""
         self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(_PATIENCE)
+        self._thread.join(_TIMEOUT)
 
     async def _serve(self, started: Future[None]) -> None:
         self._over = asyncio.Event()
@@ -80,8 +81,9 @@ class Plane:
         self.reloader = Reloader(Origin(self._path, _ENVIRONMENT), loaded, self.telemetry, ticker, self._loop)
         self.gateway = Gateway(self.reloader.current.snapshot, self.telemetry, ticker, self.reloader.current.tls)
         state = SimpleNamespace(connections=set())
-        server = await self._loop.create_server(lambda: self.gateway.protocol(server_state=state), "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port = listener.getsockname()[1]
+        server = await self._loop.create_server(lambda: self.gateway.protocol(server_state=state), sock=listener)
         started.set_result(None)
         await self._over.wait()
         server.close()
@@ -91,13 +93,13 @@ class Plane:
 
 
 @contextmanager
-def plane(config: str) -> Iterator[Plane]:
-    """Run a data plane by a configuration until the block ends."""
+def in_process_proxy(config: str) -> Iterator[InProcessProxy]:
+    """Run a proxy with this configuration until the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
         path.write_text(config)
-        running = Plane(path)
+        proxy = InProcessProxy(path)
         try:
-            yield running
+            yield proxy
         finally:
-            running.close()
+            proxy.close()

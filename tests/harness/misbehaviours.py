@@ -1,4 +1,4 @@
-"""Servers that do not keep to what an answer is: cut, endless, slow, huge, or silent."""
+"""Servers whose responses are cut short, endless, slow, huge, or missing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ GOOD: Final = b'{"active": true, "scope": "read", "sub": "reader"}'
 _GIBIBYTE: Final = 1024**3
 
 
-def _until_it_hangs_up(connection: socket.socket, first: bytes, piece: bytes, most: int = _GIBIBYTE) -> None:
+def _send_until_closed(connection: socket.socket, first: bytes, piece: bytes, size: int = _GIBIBYTE) -> None:
     connection.sendall(first)
-    for _ in range(most // len(piece)):
+    for _ in range(size // len(piece)):
         connection.sendall(piece)
 
 
@@ -45,18 +45,18 @@ _BOMB = gzip.compress(b" " * 40 * 1024**2)
 Behaviour = Callable[[socket.socket], None]
 
 MISBEHAVIOURS: dict[str, Behaviour] = {
-    "a body of a gibibyte, in chunks": lambda c: _until_it_hangs_up(c, _CHUNKED, b"10000\r\n" + _PIECE + b"\r\n"),
-    "a body of a gibibyte, sized": lambda c: _until_it_hangs_up(c, _OK + b"Content-Length: 1073741824\r\n\r\n", _PIECE),
-    "a body until the connection ends": lambda c: _until_it_hangs_up(c, _OK + b"\r\n", _PIECE),
-    "a field without end": lambda c: _until_it_hangs_up(c, _OK + b"X: ", _PIECE),
-    "fields without end": lambda c: _until_it_hangs_up(c, _OK, b"X-Some: yyyyyyyy\r\n" * 1000),
-    "interim answers without end": lambda c: _until_it_hangs_up(c, b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
-    "a reason without end": lambda c: _until_it_hangs_up(c, b"HTTP/1.1 200 ", b"a" * 65536),
-    "blank lines without end": lambda c: _until_it_hangs_up(c, b"", b"\r\n" * 30000),
-    "a trailer without end": lambda c: _until_it_hangs_up(c, _CHUNKED + b"1\r\n{\r\n0\r\nX: ", b"a" * 65536),
-    "trailers without end": lambda c: _until_it_hangs_up(c, _CHUNKED + b"1\r\n{\r\n0\r\n", b"X: yyyyyyyy\r\n" * 4000),
-    "a chunk extension without end": lambda c: _until_it_hangs_up(c, _CHUNKED + b"1;", b"a" * 65536),
-    "many small chunks": lambda c: _until_it_hangs_up(c, _CHUNKED, b"1\r\n \r\n" * 10000),
+    "a body of a gibibyte, in chunks": lambda c: _send_until_closed(c, _CHUNKED, b"10000\r\n" + _PIECE + b"\r\n"),
+    "a body of a gibibyte, sized": lambda c: _send_until_closed(c, _OK + b"Content-Length: 1073741824\r\n\r\n", _PIECE),
+    "a body until the connection ends": lambda c: _send_until_closed(c, _OK + b"\r\n", _PIECE),
+    "a field without end": lambda c: _send_until_closed(c, _OK + b"X: ", _PIECE),
+    "fields without end": lambda c: _send_until_closed(c, _OK, b"X-Some: yyyyyyyy\r\n" * 1000),
+    "interim answers without end": lambda c: _send_until_closed(c, b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+    "a reason without end": lambda c: _send_until_closed(c, b"HTTP/1.1 200 ", b"a" * 65536),
+    "blank lines without end": lambda c: _send_until_closed(c, b"", b"\r\n" * 30000),
+    "a trailer without end": lambda c: _send_until_closed(c, _CHUNKED + b"1\r\n{\r\n0\r\nX: ", b"a" * 65536),
+    "trailers without end": lambda c: _send_until_closed(c, _CHUNKED + b"1\r\n{\r\n0\r\n", b"X: yyyyyyyy\r\n" * 4000),
+    "a chunk extension without end": lambda c: _send_until_closed(c, _CHUNKED + b"1;", b"a" * 65536),
+    "many small chunks": lambda c: _send_until_closed(c, _CHUNKED, b"1\r\n \r\n" * 10000),
     "a bomb": lambda c: c.sendall(_OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(_BOMB) + _BOMB),
     "depth": lambda c: c.sendall(response(b'{"active": true, "scope": "read", "x": ' + b"[" * 60000)),
     "depth that is closed again": lambda c: c.sendall(
@@ -76,11 +76,14 @@ MISBEHAVIOURS: dict[str, Behaviour] = {
 
 
 @contextmanager
-def misbehaving(
+def misbehaving_server(
     number: Callable[[bytes, bytes], int], behaviours: Sequence[Behaviour] = tuple(MISBEHAVIOURS.values())
 ) -> Iterator[int]:
-    """Run a server, and give its port; after a request, of whose head and body `number` is made, it does the
-    misbehaviour of that number, and hangs up."""
+    """Run a server, and yield its port.
+
+    After each request it performs the behaviour whose index `number` returns for the head and body, and then closes
+    the connection.
+    """
 
     def serve(connection: socket.socket) -> None:
         try:
@@ -88,7 +91,7 @@ def misbehaving(
                 head = b""
                 while (line := stream.readline()) != b"\r\n":
                     if not line:
-                        return  # it hung up first
+                        return  # the client closed first
                     head += line
                 length = head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]
                 behaviours[number(head, stream.read(int(length or 0)))](connection)

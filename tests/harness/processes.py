@@ -1,4 +1,4 @@
-"""Runs the enforcer as a process of its own, on free ports."""
+"""Runs the enforcer, and the demo's authorization server, as processes on free ports."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_PATIENCE = 20.0  # seconds until a process that is not ready is taken to be broken
+_TIMEOUT = 60.0  # seconds; only a process that is broken takes as long to start or stop, even on a busy machine
 _SERVING = re.compile(r"serving \S+ on (\S+):(\d+), admin on (\S+):(\d+)")
 SECRET = "introspection-secret"
 
 
 @dataclass
 class Enforcer:
-    """A running enforcer: its ports, its process, and what it has logged so far."""
+    """A running enforcer: its ports, its process, its configuration file, and the output of its log so far."""
 
     port: int
     admin_port: int
@@ -31,30 +31,30 @@ class Enforcer:
     lines: list[str] = field(default_factory=list)
 
     def log(self) -> str:
-        """Return all that it has logged until now."""
-        while more := _logged(self.process, 0.0):
-            self.lines.append(more)
+        """Return everything logged so far."""
+        while output := _read_log(self.process, 0.0):
+            self.lines.append(output)
         return "".join(self.lines)
 
     def stop(self) -> int:
         """Send SIGTERM, and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(_PATIENCE)
+        return self.process.wait(_TIMEOUT)
 
 
-def _logged(process: subprocess.Popen[str], patience: float) -> str:
-    """Return what a process logs next; nothing where there is nothing within `patience` seconds, or no more at all."""
+def _read_log(process: subprocess.Popen[str], timeout: float) -> str:
+    """Return the next output of a process; empty if there is none within `timeout` seconds, or if it has ended."""
     assert process.stderr is not None
-    # Not by the stream, which reads more than it returns: what it holds back could not be waited for.
+    # Read the descriptor, because the stream buffers: select would not see lines that it holds back.
     descriptor = process.stderr.fileno()
-    return os.read(descriptor, 65536).decode() if select.select([descriptor], [], [], patience)[0] else ""
+    return os.read(descriptor, 65536).decode() if select.select([descriptor], [], [], timeout)[0] else ""
 
 
 @contextmanager
 def enforcer(
     config: str | Path, environment: Mapping[str, str] | None = None, launcher: Sequence[str] = ("-m", "enforcer")
 ) -> Iterator[Enforcer]:
-    """Run an enforcer by `config`, a text or a file, whose addresses are best `127.0.0.1:0`, until the block ends."""
+    """Run an enforcer until the block ends; `config` is a text or a file, with port 0 in its addresses."""
     with tempfile.TemporaryDirectory() as folder:
         path = config if isinstance(config, Path) else Path(folder) / "config.yaml"
         if isinstance(config, str):
@@ -68,31 +68,31 @@ def enforcer(
         )
         assert process.stderr is not None
         lines: list[str] = []
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         try:
             while True:
-                more = _logged(process, max(0.0, deadline - time.monotonic()))
-                if not more:
+                output = _read_log(process, max(0.0, deadline - time.monotonic()))
+                if not output:
                     raise AssertionError("the enforcer did not start:\n" + "".join(lines))
-                lines.append(more)
-                if found := _SERVING.search("".join(lines)):
-                    yield Enforcer(int(found[2]), int(found[4]), process, path, lines)
+                lines.append(output)
+                if ports := _SERVING.search("".join(lines)):
+                    yield Enforcer(int(ports[2]), int(ports[4]), process, path, lines)
                     return
         finally:
             process.kill()
-            process.wait(_PATIENCE)
+            process.wait(_TIMEOUT)
             process.stderr.close()
 
 
 @contextmanager
 def authorization_server(*arguments: str) -> Iterator[str]:
-    """Run the authorization server for development on a free port until the block ends, and give its issuer."""
+    """Run the demo's authorization server on a free port until the block ends, and yield its issuer identifier."""
     command = [sys.executable, "-m", "authserver", "--port", "0", *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
-            found = re.search(r" as (\S+)$", process.stderr.readline())
-            assert found is not None
-            yield found[1]
+            issuer = re.search(r" as (\S+)$", process.stderr.readline())
+            assert issuer is not None
+            yield issuer[1]
         finally:
             process.terminate()

@@ -1,4 +1,4 @@
-"""Servers that show what reached them: raw sockets, one thread a connection, nothing normalised."""
+"""Servers on raw sockets that record each request as received: one thread per connection, nothing normalised."""
 
 from __future__ import annotations
 
@@ -8,24 +8,28 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import BinaryIO
 from urllib.parse import parse_qs
+
+Respond = Callable[[bytes, bytes], bytes | None]
 
 
 class Server:
-    """A server on a free port of loopback; `answer` gets each request's head and body, and returns the raw answer.
+    """A server on a free port of loopback; `respond` gets each request's head and body, and returns the raw response.
 
-    `requests` holds all that arrived whole, in order, `trailers` their trailer sections, and `heads` every head, be its
-    body whole or not. An answer of None closes the connection without one; `closes` closes it behind each.
+    `requests` holds every complete request in order, `trailers` their trailer sections, and `heads` every head,
+    whether or not its body was complete. If `respond` returns None, the connection is closed without a response;
+    `close_after_response` closes it after each response.
     """
 
-    def __init__(self, answer: Callable[[bytes, bytes], bytes | None], tls: ssl.SSLContext | None = None) -> None:
-        self._answer = answer
+    def __init__(self, respond: Respond, tls: ssl.SSLContext | None = None) -> None:
+        self.respond = respond
         self._tls = tls
         self.heads: list[bytes] = []
         self.trailers: list[bytes] = []
         self.requests: list[tuple[bytes, bytes]] = []
         self.connections = 0
-        self.closes = False
+        self.close_after_response = False
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -34,20 +38,20 @@ class Server:
 
     @property
     def open(self) -> int:
-        """How many connections are open."""
+        """The number of open connections."""
         with self._lock:
             return len(self._open)
 
     def close(self) -> None:
-        """Stop listening and break all connections."""
+        """Stop listening, and cut all connections."""
         if self._socket.fileno() < 0:
             return
-        # Without the shutdown, a thread that waits in accept keeps the port open.
+        # Without shutdown, the thread that is blocked in accept keeps the port open.
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         with self._lock:
             for connection in self._open:
-                # Not only closed: the thread that reads from it holds it open.
+                # close() is not enough: the thread that reads from the connection keeps it open.
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
@@ -76,11 +80,11 @@ class Server:
                     with self._lock:
                         self.requests.append((head, body))
                         self.trailers.append(trailers)
-                    answer = self._answer(head, body)
-                    if answer is None:
+                    response = self.respond(head, body)
+                    if response is None:
                         return
-                    connection.sendall(answer)
-                    if self.closes:
+                    connection.sendall(response)
+                    if self.close_after_response:
                         return
         except (OSError, ValueError):
             return
@@ -89,44 +93,44 @@ class Server:
                 self._open.discard(connection)
 
 
-def _read_head(stream: object) -> bytes:
+def _read_head(stream: BinaryIO) -> bytes:
     lines = []
-    while line := stream.readline():  # type: ignore[attr-defined]
+    while line := stream.readline():
         lines.append(line)
         if line == b"\r\n":
             return b"".join(lines)
     return b""
 
 
-def _read_body(head: bytes, stream: object) -> tuple[bytes, bytes]:
+def _read_body(head: bytes, stream: BinaryIO) -> tuple[bytes, bytes]:
     fields = {name.lower(): value for name, value in parse_fields(head)}
     if b"chunked" in fields.get(b"transfer-encoding", b""):
         body = trailers = b""
-        while size := int(stream.readline().split(b";")[0], 16):  # type: ignore[attr-defined]
-            body += stream.read(size)  # type: ignore[attr-defined]
-            stream.readline()  # type: ignore[attr-defined]
-        while (line := stream.readline()) not in (b"\r\n", b""):  # type: ignore[attr-defined]
+        while size := int(stream.readline().split(b";")[0], 16):
+            body += stream.read(size)
+            stream.readline()
+        while (line := stream.readline()) not in (b"\r\n", b""):
             trailers += line
         return body, trailers
-    return stream.read(int(fields.get(b"content-length", b"0"))), b""  # type: ignore[attr-defined]
+    return stream.read(int(fields.get(b"content-length", b"0"))), b""
 
 
 def parse_fields(head: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the field names and values of a head, as sent."""
+    """Return the names and values of a head's fields, in the order sent."""
     pairs = (line.partition(b":") for line in head.split(b"\r\n")[1:] if line)
     return [(name, value.strip()) for name, _, value in pairs]
 
 
 def response(body: bytes, status: str = "200 OK", *fields: str) -> bytes:
-    """Write an answer with a Content-Length."""
+    """Write a response with a Content-Length field."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *fields, "", ""]
     return "\r\n".join(lines).encode() + body
 
 
 @contextmanager
-def serving(answer: Callable[[bytes, bytes], bytes | None], tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+def raw_server(respond: Respond, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Run a server until the block ends."""
-    server = Server(answer, tls)
+    server = Server(respond, tls)
     try:
         yield server
     finally:
@@ -134,35 +138,35 @@ def serving(answer: Callable[[bytes, bytes], bytes | None], tls: ssl.SSLContext 
 
 
 @contextmanager
-def echo() -> Iterator[Server]:
-    """Run an upstream that answers with the head and body that reached it."""
-    with serving(lambda head, body: response(head + body, "200 OK", "Content-Type: text/plain")) as server:
+def echo_server() -> Iterator[Server]:
+    """Run an upstream that responds with the head and body that it received."""
+    with raw_server(lambda head, body: response(head + body, "200 OK", "Content-Type: text/plain")) as server:
         yield server
 
 
 @contextmanager
-def authorization(tokens: Mapping[str, Mapping[str, object]]) -> Iterator[Server]:
-    """Run an introspection endpoint that knows `tokens`, and keeps the calls in `requests`."""
+def introspection_server(tokens: Mapping[str, Mapping[str, object]]) -> Iterator[Server]:
+    """Run an introspection endpoint for which `tokens` are active, with these claims, and no other token is."""
 
-    def answer(head: bytes, body: bytes) -> bytes:
+    def respond(head: bytes, body: bytes) -> bytes:
         form = parse_qs(body.decode(), keep_blank_values=True, strict_parsing=True)
-        known = tokens.get(form["token"][0]) if len(form["token"]) == 1 else None
-        members = {"active": False} if known is None else {"active": True, **known}
+        claims = tokens.get(form["token"][0]) if len(form["token"]) == 1 else None
+        members = {"active": False} if claims is None else {"active": True, **claims}
         return response(json.dumps(members).encode(), "200 OK", "Content-Type: application/json")
 
-    with serving(answer) as server:
+    with raw_server(respond) as server:
         yield server
 
 
-def exchange(port: int, data: bytes, timeout: float = 10.0) -> bytes:
-    """Send raw bytes, and return all that comes back until the connection closes or `Content-Length` is reached."""
+def send_raw(port: int, data: bytes, timeout: float = 10.0) -> bytes:
+    """Send raw bytes on a new connection, and return the response as `read_response` does."""
     with socket.create_connection(("127.0.0.1", port), timeout) as connection:
         connection.sendall(data)
-        return receive(connection)
+        return read_response(connection)
 
 
-def receive(connection: socket.socket) -> bytes:
-    """Read one answer with a Content-Length, or all until the connection closes."""
+def read_response(connection: socket.socket) -> bytes:
+    """Return one response that has a Content-Length, or all bytes until the connection closes."""
     received = b""
     while True:
         head, end, body = received.partition(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""Keys and signed tokens for the tests: well-formed ones, and any other that somebody could write."""
+"""Keys, signed tokens and DPoP proofs for the tests, well-formed or with any change that an attacker could make."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MODELS = {model.name: model for model in JWS_ALGORITHMS}
 
 @cache
 def key(algorithm: str = "ES256", number: int = 1) -> AnyKey:
-    """Return the private key of a number for an algorithm, always the same one in a run."""
+    """Return private key number `number` for an algorithm; the same arguments return the same key within a run."""
     if algorithm[:2] in ("RS", "PS"):
         return _rsa(number)
     if algorithm.startswith("ES"):
@@ -35,14 +35,14 @@ def _rsa(number: int) -> RSAKey:
 
 
 def public(private: AnyKey, **members: Any) -> dict[str, Any]:
-    """Return the public JWK of a key, with other members."""
+    """Return the public JWK of a key, with `members` added."""
     return {**private.as_dict(private=False), **members}
 
 
 def proof(private: AnyKey, token: str, method: str, url: str, header: Any = None, **claims: Any) -> str:
-    """Sign a DPoP proof (RFC 9449 §4.2) with ES256; `header` and `claims` are changes, None leaves one out."""
-    heads = {"typ": "dpop+jwt", "alg": "ES256", "jwk": public(private), **(header or {})}
-    said = {
+    """Sign a DPoP proof (RFC 9449 §4.2) with ES256; `header` and `claims` override members, None removes one."""
+    head = {"typ": "dpop+jwt", "alg": "ES256", "jwk": public(private), **(header or {})}
+    payload = {
         "jti": secrets.token_urlsafe(12),
         "htm": method,
         "htu": url,
@@ -50,16 +50,19 @@ def proof(private: AnyKey, token: str, method: str, url: str, header: Any = None
         "ath": encode(sha256(token.encode()).digest()).decode(),
         **claims,
     }
-    members = ({name: value for name, value in one.items() if value is not None} for one in (heads, said))
-    return sign(*members, private, "ES256").decode()
+    return sign(_present(head), _present(payload), private, "ES256").decode()
+
+
+def _present(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def text(members: Any) -> bytes:
-    """Write JSON as most do; bytes stay as they are."""
+    """Serialise as JSON; bytes are returned unchanged."""
     return members if isinstance(members, bytes) else json.dumps(members).encode()
 
 
 def sign(header: Any, payload: Any, private: AnyKey, algorithm: str) -> bytes:
-    """Sign with an algorithm, whatever the header says; header and payload are members, or bytes as they are."""
+    """Sign with an algorithm, whatever `alg` the header has; header and payload are JSON members, or raw bytes."""
     signed = encode(text(header)) + b"." + encode(text(payload))
     return signed + b"." + encode(_MODELS[algorithm].sign(signed, private))

@@ -1,4 +1,4 @@
-"""Snapshots for tests of what reads them alone: real ones, of servers that nobody reaches."""
+"""Real snapshots, whose servers are never contacted, for tests of code that only reads a snapshot."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 from harness.configs import config
 
-_NOBODY = 9
+_CLOSED_PORT = 9
 
 
 def snapshot(**changes: Any) -> Snapshot:
-    """Make what requests are judged by, of the configuration with these sections set or added to."""
+    """Return a snapshot of the base configuration with `changes` (see `harness.configs.config`)."""
     telemetry = Telemetry("tested")
     telemetry.begin()
     loop = asyncio.new_event_loop()
@@ -27,7 +27,7 @@ def snapshot(**changes: Any) -> Snapshot:
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "config.yaml"
-            path.write_text(config(f"http://127.0.0.1:{_NOBODY}", _NOBODY, **changes))
+            path.write_text(config(f"http://127.0.0.1:{_CLOSED_PORT}", _CLOSED_PORT, **changes))
             loaded = load(path, {"ENFORCER_CLIENT_SECRET": "secret"})
         return assemble(loaded.config, SharedResources().scope(), telemetry, ticker, loop)[0]
     finally:

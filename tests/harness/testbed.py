@@ -1,58 +1,48 @@
-"""The bed of the attacks: an enforcer between an upstream and an authorization server that tell what reached them."""
+"""A testbed for attacks: an enforcer between an upstream and an authorization server that record what they receive."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 
-from harness.configs import config
+from harness.attack_policy import CLAIMS, RULES
+from harness.configs import authorization_server, config
 from harness.processes import Enforcer, enforcer
-from harness.servers import Server, authorization, parse_fields, response, serving
+from harness.servers import Respond, Server, introspection_server, parse_fields, raw_server, response
 
-RULES = [
-    {"name": "public", "path": "/public/**", "public": True},
-    {"name": "admin", "path": "/admin/**", "scopes": ["admin"]},
-    {"name": "read", "path": "/api/**", "methods": ["GET"], "scopes": ["read"]},
-    {"name": "write", "path": "/api/**", "methods": ["POST"], "scopes": ["write"]},
-]
-WORTH: Mapping[str, Mapping[str, object]] = {
-    "R": {"scope": "read", "sub": "reader", "client_id": "reading"},
-    "W": {"scope": "write", "sub": "writer", "client_id": "writing"},
-    "ADM": {"scope": "admin", "sub": "administrator", "client_id": "managing"},
-    "N": {"scope": "read"},  # of nobody
-    "K": {"scope": "read", "cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}},  # RFC 9449 §6.1
-    "C": {"scope": "read", "cnf": {"x5t#S256": "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"}},  # RFC 8705 appendix A
-}
 SENTINEL = b"GET /public/sentinel HTTP/1.1\r\nHost: sentinel\r\n\r\n"
+"""A harmless request, sent after an attack on the same connection."""
 
-_PATIENCE = 10.0
-_fresh = count(1)
+_TIMEOUT = 20.0
+_numbers = count(1)
 
 
-class Tokens(Mapping[str, Mapping[str, object]]):
-    """Tokens by what stands before `~` in them, so that each attack has fresh ones, of which nothing is remembered."""
+class _ClaimsByKind(Mapping[str, Mapping[str, object]]):
+    """Looks claims up by the part of a token before `~`, so that each attack can use a token that is not cached."""
 
     def __getitem__(self, token: str) -> Mapping[str, object]:
-        return WORTH[token.partition("~")[0]]
+        return CLAIMS[token.partition("~")[0]]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(WORTH)
+        return iter(CLAIMS)
 
     def __len__(self) -> int:
-        return len(WORTH)
+        return len(CLAIMS)
 
 
-def token(worth: str) -> str:
-    """Make a fresh token that is worth one of `WORTH`, or, for any other name, nothing."""
-    return f"{worth}~{next(_fresh)}"
+def fresh_token(kind: str) -> str:
+    """Return an unseen token: one with the claims of that kind in `CLAIMS`, or an inactive one for any other name."""
+    return f"{kind}~{next(_numbers)}"
 
 
 @dataclass(frozen=True)
-class Bed:
-    """The enforcer and its two counterparts."""
+class Testbed:
+    """The enforcer and the two servers around it."""
+
+    __test__ = False  # not a test class, in spite of its name
 
     enforcer: Enforcer
     upstream: Server
@@ -60,46 +50,41 @@ class Bed:
 
 
 @contextmanager
-def bed(
-    answer: Callable[[bytes, bytes], bytes | None] | None = None,
-    introspect: Callable[[bytes, bytes], bytes | None] | None = None,
-    **changes: object,
-) -> Iterator[Bed]:
-    """Lay a bed; `answer` is the upstream's, `introspect` the authorization server's, `changes` the configuration's."""
-    asked = authorization(Tokens()) if introspect is None else serving(introspect)
-    with serving(answer or echo) as upstream, asked as server:
-        changes = {"rules": RULES, "authorization_servers": [asking(server.port)], **changes}
-        settings = config(f"http://127.0.0.1:{upstream.port}", server.port, **changes)
-        with enforcer(settings) as process:
-            yield Bed(process, upstream, server)
+def run_testbed(
+    respond: Respond | None = None, introspect: Respond | None = None, **changes: object
+) -> Iterator[Testbed]:
+    """Run a testbed; by default the upstream echoes, and the authorization server knows the tokens of `CLAIMS`.
+
+    `respond` makes the upstream's responses, `introspect` those of the authorization server; `changes` are sections of
+    the configuration.
+    """
+    authorization = introspection_server(_ClaimsByKind()) if introspect is None else raw_server(introspect)
+    with raw_server(respond or echo) as upstream, authorization as server:
+        sections = {"rules": RULES, "authorization_servers": [server_without_breaker(server.port)], **changes}
+        with enforcer(config(f"http://127.0.0.1:{upstream.port}", server.port, **sections)) as process:
+            yield Testbed(process, upstream, server)
 
 
-def asking(port: int, **changes: object) -> dict[str, object]:
-    """Return the settings of an authorization server that is never left alone, however often it fails."""
-    return {
-        "introspection_endpoint": f"http://127.0.0.1:{port}/introspect",
-        "client_id": "enforcer",
-        "client_secret": {"env": "ENFORCER_CLIENT_SECRET"},
-        "breaker": {"failures": 10**6},
-        **changes,
-    }
+def server_without_breaker(port: int, **changes: object) -> dict[str, object]:
+    """Return the settings of an authorization server whose circuit breaker never opens, however often it fails."""
+    return authorization_server(port, **{"breaker": {"failures": 10**6}, **changes})
 
 
 def echo(head: bytes, body: bytes) -> bytes:
-    """Answer with what arrived, but for the body where HEAD asks."""
-    whole = response(head + body, "200 OK", "Content-Type: text/plain")
-    return whole.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if head.startswith(b"HEAD ") else whole
+    """Respond with the received head and body; without the body if the method is HEAD."""
+    message = response(head + body, "200 OK", "Content-Type: text/plain")
+    return message.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if head.startswith(b"HEAD ") else message
 
 
-class Answers:
-    """Reads the answers of one connection, one after the other."""
+class ResponseReader:
+    """Reads the responses on a connection one after the other."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._received = b""
 
     def next(self, *, head_only: bool = False) -> tuple[int, bytes, bytes]:
-        """Return status, head and body of the next final answer; raises EOFError where none comes."""
+        """Return status, head and body of the next final response; raises EOFError if the connection ends first."""
         while True:
             while b"\r\n\r\n" not in self._received:
                 self._read()
@@ -116,7 +101,7 @@ class Answers:
         return status, head, body
 
     def closed(self) -> bool:
-        """Tell whether the connection ends here, with nothing more said."""
+        """Return whether the connection ends without another byte."""
         try:
             self._read()
         except EOFError:
@@ -129,20 +114,20 @@ class Answers:
         except ConnectionError:
             data = b""
         if not data:
-            raise EOFError(f"the connection ended behind {self._received!r}")
+            raise EOFError(f"the connection ended after {self._received!r}")
         self._received += data
 
 
 def connect(port: int) -> socket.socket:
-    """Open a connection that waits for nothing too long."""
-    connection = socket.create_connection(("127.0.0.1", port), _PATIENCE)
+    """Open a connection whose operations time out after 20 s."""
+    connection = socket.create_connection(("127.0.0.1", port), _TIMEOUT)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 
 
-def get(bed: Bed, target: str, credentials: str | None = None) -> tuple[int, bytes, bytes]:
-    """Send one GET, and return status, head and body of its answer."""
-    line = f"Authorization: Bearer {credentials}\r\n" if credentials is not None else ""
-    with connect(bed.enforcer.port) as connection:
-        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: app\r\n{line}\r\n".encode())
-        return Answers(connection).next()
+def get(testbed: Testbed, target: str, credentials: str | None = None) -> tuple[int, bytes, bytes]:
+    """Send a GET request, and return status, head and body of its response."""
+    field = f"Authorization: Bearer {credentials}\r\n" if credentials is not None else ""
+    with connect(testbed.enforcer.port) as connection:
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: app\r\n{field}\r\n".encode())
+        return ResponseReader(connection).next()

@@ -1,19 +1,21 @@
-"""Both ends of an upgrade by hand, for what a WebSocket library would not do: the handshake, and raw bytes."""
+"""Both ends of an upgrade as raw bytes, for what a WebSocket library refuses to do."""
 
 from __future__ import annotations
 
 import socket
 from contextlib import suppress
 
-ASK = (
+UPGRADE_REQUEST = (
     b"GET /socket HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n"
     b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nX-Key: 1\r\n\r\n"
 )
-SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Accept: 2\r\n\r\n"
+SWITCHING_PROTOCOLS = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Accept: 2\r\n\r\n"
+)
 
 
 def flood(connection: socket.socket) -> None:
-    """Send until nothing is taken any more."""
+    """Send until the peer stops reading, that is, until a write blocks for 0.2 s."""
     connection.settimeout(0.2)
     with suppress(OSError):
         while True:
@@ -21,7 +23,7 @@ def flood(connection: socket.socket) -> None:
 
 
 def read(connection: socket.socket, size: int) -> bytes:
-    """Read so many bytes, or all until the end."""
+    """Return `size` bytes, or fewer if the connection ends before."""
     data = b""
     while len(data) < size and (piece := connection.recv(size - len(data))):
         data += piece
@@ -29,7 +31,7 @@ def read(connection: socket.socket, size: int) -> bytes:
 
 
 def read_until(connection: socket.socket, end: bytes) -> bytes:
-    """Read until what was read ends so, or all."""
+    """Return all bytes up to and including `end`, or all if the connection ends before."""
     data = b""
     while not data.endswith(end) and (piece := connection.recv(65536)):
         data += piece
@@ -37,5 +39,5 @@ def read_until(connection: socket.socket, end: bytes) -> bytes:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Read until the end."""
+    """Return all bytes until the connection ends."""
     return read(connection, 2**30)

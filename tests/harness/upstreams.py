@@ -1,6 +1,6 @@
-"""An upstream on h11, an HTTP/1.1 that is not ours: a thread a connection, and a function that answers.
+"""An upstream on h11, an independent HTTP/1.1 implementation: one thread per connection, and a handler function.
 
-What is to break the rules of HTTP goes around h11, by `Incoming.raw`.
+Responses that break the rules of HTTP bypass h11: `Incoming.send_raw`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _READ = 65536
 
 
 class Incoming:
-    """One request that reached the upstream, and the means to answer it."""
+    """A request that reached the upstream, with methods to read its body and to respond."""
 
     def __init__(self, upstream: Upstream, connection: socket.socket, wire: h11.Connection, request: h11.Request):
         self.upstream = upstream
@@ -30,17 +30,17 @@ class Incoming:
 
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:
-        """The request's header fields, in the order and spelling that arrived."""
+        """The request's header fields, in the order and spelling received."""
         return list(self.request.headers.raw_items())
 
     def values(self, name: str) -> list[bytes]:
-        """Return the values of one field."""
-        return [value for found, value in self.request.headers if found == name.lower().encode()]
+        """Return the values of all fields with this name."""
+        return [value for field_name, value in self.request.headers if field_name == name.lower().encode()]
 
     # The request's body
 
     def pieces(self) -> Iterator[bytes]:
-        """Give the body's pieces as they come."""
+        """Yield the pieces of the body as they arrive."""
         while True:
             event = next_event(self.wire, self.socket)
             if isinstance(event, h11.EndOfMessage):
@@ -50,46 +50,46 @@ class Incoming:
             yield bytes(event.data)
 
     def body(self) -> bytes:
-        """Return the whole body."""
+        """Read and return the body."""
         return b"".join(self.pieces())
 
-    # The answer
+    # The response
 
-    def inform(self, status: int, headers: Headers = ()) -> None:
-        """Send an interim answer."""
-        self._send(h11.InformationalResponse(status_code=status, headers=encoded(headers)))
+    def send_interim(self, status: int, headers: Headers = ()) -> None:
+        """Send an interim response."""
+        self._send(h11.InformationalResponse(status_code=status, headers=encode_fields(headers)))
 
-    def start(self, status: int = 200, headers: Headers = ()) -> None:
-        """Send an answer's head."""
-        self._send(h11.Response(status_code=status, headers=encoded(headers)))
+    def send_head(self, status: int = 200, headers: Headers = ()) -> None:
+        """Send the head of the response."""
+        self._send(h11.Response(status_code=status, headers=encode_fields(headers)))
 
     def send(self, data: bytes) -> None:
-        """Send a piece of the answer's body."""
+        """Send a piece of the response body."""
         self._send(h11.Data(data=data))
 
     def end(self, trailers: Headers = ()) -> None:
-        """End the answer."""
-        self._send(h11.EndOfMessage(headers=encoded(trailers)))
+        """End the response."""
+        self._send(h11.EndOfMessage(headers=encode_fields(trailers)))
 
-    def answer(self, body: bytes = b"", status: int = 200, headers: Headers = ()) -> None:
-        """Send a whole answer at once, after reading what is left of the request."""
+    def respond(self, body: bytes = b"", status: int = 200, headers: Headers = ()) -> None:
+        """Read the rest of the request, then send a complete response in one write."""
         if self.wire.their_state is h11.SEND_BODY:
             self.body()
         length = ("Content-Length", str(len(body)))
         events = (
-            h11.Response(status_code=status, headers=encoded([*headers, length])),
+            h11.Response(status_code=status, headers=encode_fields([*headers, length])),
             h11.Data(data=body),
             h11.EndOfMessage(),
         )
         self.socket.sendall(b"".join(self.wire.send(event) or b"" for event in events))
 
-    def raw(self, data: bytes) -> None:
-        """Send bytes that h11 would not, and close when the handler returns."""
+    def send_raw(self, data: bytes) -> None:
+        """Send bytes that h11 would refuse; the connection is closed after the handler returns."""
         self.socket.sendall(data)
 
-    def left(self, patience: float = 10.0) -> bool:
-        """Tell whether the client ends the connection within `patience` seconds."""
-        self.socket.settimeout(patience)
+    def wait_for_close(self, timeout: float = 10.0) -> bool:
+        """Return whether the enforcer closes the connection within `timeout` seconds."""
+        self.socket.settimeout(timeout)
         try:
             while self.socket.recv(_READ):
                 pass
@@ -106,44 +106,44 @@ class Incoming:
 
 
 class Upstream:
-    """A server on a free port, or on `listener`; `handler` answers each request, and may be changed at any time."""
+    """A server on a free port, or on `listener`; `handler` responds to each request, and may be replaced any time."""
 
     def __init__(self, listener: socket.socket | None = None, tls: ssl.SSLContext | None = None) -> None:
         self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self._tls = tls
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self.handler: Handler = Incoming.answer
+        self.handler: Handler = Incoming.respond
         self.connections = 0
         self.requests: list[h11.Request] = []
-        self.names: list[str | None] = []
+        self.server_names: list[str | None] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port that the server listens on."""
         return int(self._listener.getsockname()[1])
 
     @property
     def url(self) -> str:
-        """What the enforcer reaches it by."""
+        """The URL for the configuration."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def open(self) -> int:
-        """How many connections it has now."""
+        """The number of open connections."""
         with self._lock:
             return len(self._open)
 
     def disconnect(self) -> None:
-        """Break all connections, and go on listening."""
+        """Cut all connections, and keep listening."""
         with self._lock:
             for connection in self._open:
-                with suppress(OSError):  # it may have ended by itself
+                with suppress(OSError):  # it may be closed already
                     connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Stop listening and break all connections."""
+        """Stop listening, and cut all connections."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.disconnect()
@@ -182,7 +182,7 @@ class Upstream:
                 if wire.their_state is not h11.DONE:
                     next_event(wire, connection)
                 wire.start_next_cycle()
-        except (OSError, h11.ProtocolError, LeftError):
+        except (OSError, h11.ProtocolError, PeerClosedError):
             return
         finally:
             self._closed(connection, plain)
@@ -194,18 +194,18 @@ class Upstream:
             connection.close()
 
 
-class LeftError(Exception):
-    """The other side left before its message was whole."""
+class PeerClosedError(Exception):
+    """The peer closed the connection before its message was complete."""
 
 
 def next_event(wire: h11.Connection, connection: socket.socket) -> h11.Event:
-    """Return the next event, reading what is needed for it; raises LeftError where it can no longer come."""
+    """Read until the next event, and return it; raises PeerClosedError if the connection ends first."""
     while True:
         try:
             event = wire.next_event()
         except h11.RemoteProtocolError as error:
             if wire.trailing_data[1]:
-                raise LeftError(str(error)) from None
+                raise PeerClosedError(str(error)) from None
             raise
         if event is h11.NEED_DATA:
             if wire.they_are_waiting_for_100_continue and wire.our_role is h11.SERVER:
@@ -213,9 +213,9 @@ def next_event(wire: h11.Connection, connection: socket.socket) -> h11.Event:
             try:
                 wire.receive_data(connection.recv(_READ))
             except ConnectionError as error:
-                raise LeftError(str(error)) from None
+                raise PeerClosedError(str(error)) from None
         elif isinstance(event, h11.ConnectionClosed) or event is h11.PAUSED:
-            raise LeftError(f"no more messages: {event!r}")
+            raise PeerClosedError(f"no more messages: {event!r}")
         else:
             assert not isinstance(event, type)
             return event
@@ -223,7 +223,7 @@ def next_event(wire: h11.Connection, connection: socket.socket) -> h11.Event:
 
 @contextmanager
 def upstream(
-    handler: Handler = Incoming.answer, listener: socket.socket | None = None, tls: ssl.SSLContext | None = None
+    handler: Handler = Incoming.respond, listener: socket.socket | None = None, tls: ssl.SSLContext | None = None
 ) -> Iterator[Upstream]:
     """Run an upstream until the block ends."""
     server = Upstream(listener, tls)
@@ -234,6 +234,6 @@ def upstream(
         server.close()
 
 
-def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Encode fields as they stand in a message; h11 by itself takes ASCII alone."""
+def encode_fields(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Encode fields as Latin-1, because h11 itself encodes only ASCII."""
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]

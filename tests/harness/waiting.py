@@ -1,17 +1,17 @@
-"""Waiting for what another process or thread does: looked at until it holds, or too long."""
+"""Bounded waiting for another process or thread, by polling an observable."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-PATIENCE = 10.0
-_PAUSE = 0.01
+TIMEOUT = 20.0  # seconds; only a test that fails waits as long
+_PAUSE = 0.01  # seconds between two polls
 
 
-def eventually(holds: Callable[[], object], patience: float = PATIENCE) -> bool:
-    """Tell whether `holds` becomes true within `patience` seconds."""
-    deadline = time.monotonic() + patience
+def eventually(holds: Callable[[], object], timeout: float = TIMEOUT) -> bool:
+    """Return whether `holds()` becomes true within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
     while not holds():
         if time.monotonic() > deadline:
             return False
@@ -20,7 +20,7 @@ def eventually(holds: Callable[[], object], patience: float = PATIENCE) -> bool:
 
 
 def settled(measure: Callable[[], int], still: float = 0.3) -> int:
-    """Return what `measure` gives once it has not changed for `still` seconds."""
+    """Return the value of `measure()` once it has been the same for `still` seconds."""
     value, since = measure(), time.monotonic()
     while time.monotonic() - since < still:
         time.sleep(_PAUSE)

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from harness.servers import response, serving
+from harness.servers import raw_server, response
 from starlette.applications import Starlette
 
 from enforcer.errors import ConfigError
@@ -51,7 +51,7 @@ def test_the_variables_are_those_written_by_inject() -> None:
 def test_an_http_probe_is_sent_as_the_kubelet_would(status: str, relayed: int) -> None:
     """With its path and its fields; a status from 200 to 399 is success."""
     action = {"path": "health?x=1", "port": "http", "httpHeaders": [{"name": "Host", "value": "app.example"}]}
-    with serving(lambda head, body: response(b"", status)) as app:
+    with raw_server(lambda head, body: response(b"", status)) as app:
         assert probe(httpGet=action, port=app.port, timeoutSeconds=5) == relayed
         ((head, _),) = app.requests
     assert head.startswith(b"GET /health?x=1 HTTP/1.1\r\n")
@@ -73,7 +73,7 @@ def test_a_redirect_is_followed_only_within_the_app() -> None:
             else response(b"", "302 Found", "Location: /there")
         )
 
-    with serving(answer) as app:
+    with raw_server(answer) as app:
         assert probe(httpGet={"path": "/"}, port=app.port, timeoutSeconds=5) == 503
         assert probe(httpGet={"path": "/away"}, port=app.port, timeoutSeconds=5) == 200
         assert probe(httpGet={"path": "/loop"}, port=app.port, timeoutSeconds=5) == 503
@@ -115,7 +115,7 @@ def test_an_invalid_variable_prevents_the_start(text: str) -> None:
 
 def test_the_apps_metrics_are_relayed() -> None:
     """With their content type; if the app is unreachable, the status is 502."""
-    with serving(lambda head, body: response(b"up 1\n", "200 OK", "Content-Type: text/plain; version=0.0.4")) as app:
+    with raw_server(lambda head, body: response(b"up 1\n", "200 OK", "Content-Type: text/plain; version=0.0.4")) as app:
         answer = ask({APP_METRICS: f"http://127.0.0.1:{app.port}/metrics"}, "/app-metrics")
     assert (answer.status_code, answer.text) == (200, "up 1\n")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")

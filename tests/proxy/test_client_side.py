@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.clients import Client
 from harness.configs import config
-from harness.in_process import plane
+from harness.in_process import in_process_proxy
 from harness.upstreams import upstream
 
 REQUEST = b"GET /thing HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -16,13 +16,13 @@ def test_a_request_that_has_arrived_and_was_not_read_yet_is_answered() -> None:
     with upstream() as app:
         text = config(app.url, 1, rules=rules, timeouts={"head": "300ms"})
         with (
-            plane(text) as running,
+            in_process_proxy(text) as running,
             Client(running.port) as asks,
             Client(running.port) as idle,
             Client(running.port) as blank,
         ):
             clients = (asks, idle, blank)
-            assert [client.ask("GET", "/thing").status for client in clients] == [200] * 3
+            assert [client.request("GET", "/thing").status for client in clients] == [200] * 3
 
             def send() -> None:
                 asks.socket.sendall(REQUEST)

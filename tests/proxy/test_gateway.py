@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from harness.clients import Client
 from harness.configs import RULES, TOKENS, authorization_server, config
-from harness.in_process import Plane, plane
-from harness.servers import Server, authorization, receive
-from harness.tunnels import ASK, SWITCH, read_until
-from harness.upstreams import Incoming, LeftError, Upstream, upstream
+from harness.in_process import InProcessProxy, in_process_proxy
+from harness.servers import Server, introspection_server, read_response
+from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, read_until
+from harness.upstreams import Incoming, PeerClosedError, Upstream, upstream
 from harness.waiting import eventually
 
 NOBODY = [{"name": "all else", "path": "/**", "scopes": ["never"]}]
@@ -36,7 +36,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    with upstream() as app, authorization(TOKENS) as server:
+    with upstream() as app, introspection_server(TOKENS) as server:
         yield Stack(app, server)
 
 
@@ -44,13 +44,13 @@ def stack() -> Iterator[Stack]:
 def app(stack: Stack) -> Iterator[Upstream]:
     stack.app.requests.clear()
     yield stack.app
-    stack.app.handler = Incoming.answer
+    stack.app.handler = Incoming.respond
     stack.app.disconnect()
 
 
 @pytest.fixture
-def running(stack: Stack, app: Upstream) -> Iterator[Plane]:
-    with plane(stack.text()) as running:
+def running(stack: Stack, app: Upstream) -> Iterator[InProcessProxy]:
+    with in_process_proxy(stack.text()) as running:
         yield running
 
 
@@ -68,7 +68,7 @@ class Gate:
 
 def status(client: Client) -> bytes:
     """Read the answer to raw bytes, and return its status."""
-    return receive(client.socket)[9:12]
+    return read_response(client.socket)[9:12]
 
 
 def chain(app: Upstream) -> set[bytes]:
@@ -78,16 +78,16 @@ def chain(app: Upstream) -> set[bytes]:
 
 def stream(incoming: Incoming) -> None:
     """Send events until the client leaves."""
-    incoming.start()
-    while not incoming.left(0.02):
+    incoming.send_head()
+    while not incoming.wait_for_close(0.02):
         incoming.send(b"event\n")
 
 
 def tunnel(incoming: Incoming) -> None:
     """Switch protocols, and send back one byte at a time until the client leaves."""
-    incoming.raw(SWITCH)
+    incoming.send_raw(SWITCHING_PROTOCOLS)
     while byte := incoming.socket.recv(1):
-        incoming.raw(byte)
+        incoming.send_raw(byte)
 
 
 def open_stream(port: int, target: str, token: str | None = "good-token") -> tuple[Client, Iterator[bytes]]:
@@ -95,7 +95,7 @@ def open_stream(port: int, target: str, token: str | None = "good-token") -> tup
     client = Client(port, token=token)
     client.begin("GET", target)
     client.end()
-    assert client.head().status == 200
+    assert client.read_head().status == 200
     pieces = client.pieces()
     assert next(pieces) == b"event\n"
     return client, pieces
@@ -104,35 +104,35 @@ def open_stream(port: int, target: str, token: str | None = "good-token") -> tup
 def open_tunnel(port: int, target: bytes) -> Client:
     """Open a tunnel."""
     client = Client(port)
-    client.socket.sendall(ASK.replace(b"/socket", target))
+    client.socket.sendall(UPGRADE_REQUEST.replace(b"/socket", target))
     assert read_until(client.socket, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
     return client
 
 
-def test_a_request_on_a_kept_connection_is_judged_by_the_new_rules(stack: Stack, running: Plane) -> None:
+def test_a_request_on_a_kept_connection_is_judged_by_the_new_rules(stack: Stack, running: InProcessProxy) -> None:
     """The very next one, on every connection, however many there are."""
     clients = [Client(running.port) for _ in range(250)]
     for rules, expected in ((RULES, 200), (NOBODY, 403), (RULES, 200)):
         running.swap(stack.text(rules))
-        assert {client.ask("GET", "/thing").status for client in clients} == {expected}
+        assert {client.request("GET", "/thing").status for client in clients} == {expected}
     for client in clients:
         client.close()
 
 
 def test_a_request_on_a_kept_connection_is_forwarded_by_the_new_settings(
-    stack: Stack, app: Upstream, running: Plane
+    stack: Stack, app: Upstream, running: InProcessProxy
 ) -> None:
     """What the app is told of the client and its way is written anew."""
     with Client(running.port) as client:
         for kind, expected in (("x-forwarded", {b"x-forwarded-for"}), ("forwarded", {b"forwarded"}), ("none", set())):
             running.swap(stack.text(forwarding={"chain": kind}))
             for _ in range(2):
-                assert client.ask("GET", "/thing").status == 200
+                assert client.request("GET", "/thing").status == 200
                 assert chain(app) == expected
 
 
 def test_a_request_whose_head_has_begun_keeps_its_rules_and_settings(
-    stack: Stack, app: Upstream, running: Plane
+    stack: Stack, app: Upstream, running: InProcessProxy
 ) -> None:
     """The one behind it, on the same connection, has the new ones."""
     with Client(running.port) as client:
@@ -150,13 +150,15 @@ def test_a_request_whose_head_has_begun_keeps_its_rules_and_settings(
         assert chain(app) == {b"forwarded"}
 
 
-def test_a_request_that_waits_for_its_answer_keeps_its_rules(stack: Stack, app: Upstream, running: Plane) -> None:
+def test_a_request_that_waits_for_its_answer_keeps_its_rules(
+    stack: Stack, app: Upstream, running: InProcessProxy
+) -> None:
     """One that waits behind it on its connection was not judged yet, and is judged by the new ones."""
     gate = Gate()
 
     def handler(incoming: Incoming) -> None:
         gate.wait()
-        incoming.answer()
+        incoming.respond()
 
     app.handler = handler
     with Client(running.port) as client:
@@ -170,26 +172,28 @@ def test_a_request_that_waits_for_its_answer_keeps_its_rules(stack: Stack, app: 
         assert len(app.requests) == 1
 
 
-def test_a_stream_that_the_new_rules_deny_is_cut_and_others_go_on(stack: Stack, app: Upstream, running: Plane) -> None:
+def test_a_stream_that_the_new_rules_deny_is_cut_and_others_go_on(
+    stack: Stack, app: Upstream, running: InProcessProxy
+) -> None:
     """It does not look as if it had ended, and the app is let go."""
     app.handler = stream
     denied, cut = open_stream(running.port, "/events")
     allowed, pieces = open_stream(running.port, "/kept/events")
     running.swap(stack.text(SOME))
-    with pytest.raises(LeftError):
+    with pytest.raises(PeerClosedError):
         list(cut)
     assert eventually(lambda: app.open == 1)
     for _ in range(20):
         assert next(pieces) == b"event\n"
     assert running.telemetry.route("all else").ended_by_reload == 1
     running.swap(stack.text(NOBODY))
-    with pytest.raises(LeftError):
+    with pytest.raises(PeerClosedError):
         list(pieces)
     denied.close()
     allowed.close()
 
 
-def test_a_stream_that_begins_after_the_swap_is_cut_too(stack: Stack, app: Upstream, running: Plane) -> None:
+def test_a_stream_that_begins_after_the_swap_is_cut_too(stack: Stack, app: Upstream, running: InProcessProxy) -> None:
     """Its request was forwarded before, and may be answered; what goes on for longer is judged again."""
     gate = Gate()
 
@@ -204,11 +208,13 @@ def test_a_stream_that_begins_after_the_swap_is_cut_too(stack: Stack, app: Upstr
         assert gate.reached.wait(10)
         running.swap(stack.text(NOBODY))
         gate.opened.set()
-        with pytest.raises(LeftError):
-            client.answer()
+        with pytest.raises(PeerClosedError):
+            client.read_response()
 
 
-def test_a_stream_ends_where_what_its_token_is_worth_is_not_known(stack: Stack, app: Upstream, running: Plane) -> None:
+def test_a_stream_ends_where_what_its_token_is_worth_is_not_known(
+    stack: Stack, app: Upstream, running: InProcessProxy
+) -> None:
     """A rule that let everybody pass, and now wants a token; one that now asks another authorization server."""
     app.handler = stream
     clients = [open_stream(running.port, "/public/events", None), open_stream(running.port, "/events")]
@@ -216,13 +222,13 @@ def test_a_stream_ends_where_what_its_token_is_worth_is_not_known(stack: Stack, 
     rules = [{"name": "all else", "path": "/**", "scopes": ["read"], "authorization_server": "other"}]
     running.swap(stack.text(rules, authorization_servers=[authorization_server(stack.server.port), other]))
     for client, pieces in clients:
-        with pytest.raises(LeftError):
+        with pytest.raises(PeerClosedError):
             list(pieces)
         client.close()
 
 
 def test_an_upload_that_the_new_rules_deny_is_refused_and_others_go_on(
-    stack: Stack, app: Upstream, running: Plane
+    stack: Stack, app: Upstream, running: InProcessProxy
 ) -> None:
     """The client is told, and its connection closed."""
     read = threading.Semaphore(0)
@@ -230,7 +236,7 @@ def test_an_upload_that_the_new_rules_deny_is_refused_and_others_go_on(
     def handler(incoming: Incoming) -> None:
         for _ in incoming.pieces():
             read.release()
-        incoming.answer()
+        incoming.respond()
 
     app.handler = handler
     with Client(running.port) as denied, Client(running.port) as allowed:
@@ -239,14 +245,16 @@ def test_an_upload_that_the_new_rules_deny_is_refused_and_others_go_on(
             client.send(b"piece")
             assert read.acquire(timeout=10)
         running.swap(stack.text(SOME))
-        assert denied.answer().status == 403
+        assert denied.read_response().status == 403
         assert denied.closed()
         allowed.send(b"piece")
         allowed.end()
-        assert allowed.answer().status == 200
+        assert allowed.read_response().status == 200
 
 
-def test_a_tunnel_that_the_new_rules_deny_is_cut_and_others_go_on(stack: Stack, app: Upstream, running: Plane) -> None:
+def test_a_tunnel_that_the_new_rules_deny_is_cut_and_others_go_on(
+    stack: Stack, app: Upstream, running: InProcessProxy
+) -> None:
     """Both its sides end."""
     app.handler = tunnel
     with open_tunnel(running.port, b"/socket") as denied, open_tunnel(running.port, b"/kept/socket") as allowed:
@@ -257,7 +265,9 @@ def test_a_tunnel_that_the_new_rules_deny_is_cut_and_others_go_on(stack: Stack, 
         assert allowed.socket.recv(1) == b"x"
 
 
-def test_a_tunnel_that_opens_after_the_swap_is_judged_again(stack: Stack, app: Upstream, running: Plane) -> None:
+def test_a_tunnel_that_opens_after_the_swap_is_judged_again(
+    stack: Stack, app: Upstream, running: InProcessProxy
+) -> None:
     """Its request was forwarded before, and that is all that was allowed."""
     gate = Gate()
 
@@ -267,22 +277,22 @@ def test_a_tunnel_that_opens_after_the_swap_is_judged_again(stack: Stack, app: U
 
     app.handler = handler
     with Client(running.port) as client:
-        client.socket.sendall(ASK)
+        client.socket.sendall(UPGRADE_REQUEST)
         assert gate.reached.wait(10)
         running.swap(stack.text(NOBODY))
         gate.opened.set()
         assert eventually(lambda: app.open == 0)
 
 
-def test_no_snapshot_outlives_what_is_judged_by_it(stack: Stack, app: Upstream, running: Plane) -> None:
+def test_no_snapshot_outlives_what_is_judged_by_it(stack: Stack, app: Upstream, running: InProcessProxy) -> None:
     """Kept connections, streams, uploads and tunnels that go on hold none but the newest."""
     app.handler = stream
     streaming, _ = open_stream(running.port, "/events")
     app.handler = tunnel
     tunnelling = open_tunnel(running.port, b"/socket")
-    app.handler = Incoming.answer
+    app.handler = Incoming.respond
     with streaming, tunnelling, Client(running.port) as idle, Client(running.port) as uploading:
-        assert idle.ask("GET", "/thing").status == 200
+        assert idle.request("GET", "/thing").status == 200
         uploading.begin("POST", "/thing", [("Transfer-Encoding", "chunked")])
         uploading.send(b"piece")
         assert eventually(lambda: len(app.requests) == 4)
@@ -294,7 +304,7 @@ def test_no_snapshot_outlives_what_is_judged_by_it(stack: Stack, app: Upstream, 
         assert running.gateway.snapshot.matcher.find([b"thing"], b"GET", b"localhost") is not None
 
 
-def test_nothing_of_a_request_is_left_to_the_collector(running: Plane) -> None:
+def test_nothing_of_a_request_is_left_to_the_collector(running: InProcessProxy) -> None:
     """What holds a token ends with the request, not when the collector comes, which a reload may hold up."""
     gc.collect()
     gc.set_debug(gc.DEBUG_SAVEALL)

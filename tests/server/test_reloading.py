@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from harness.clients import Client
 from harness.configs import RULES, TOKENS, authorization_server, config
-from harness.in_process import Plane, plane
-from harness.issuers import issuing
-from harness.servers import Server, authorization, response, serving
-from harness.tunnels import ASK, SWITCH, read_until
+from harness.in_process import InProcessProxy, in_process_proxy
+from harness.issuers import running_issuer
+from harness.servers import Server, introspection_server, raw_server, response
+from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, read_until
 from harness.upstreams import Incoming, Upstream, upstream
 from harness.waiting import eventually
 
@@ -26,35 +26,37 @@ from enforcer.server import reloading
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[Upstream, Server]]:
-    with upstream() as app, authorization(TOKENS) as server:
+    with upstream() as app, introspection_server(TOKENS) as server:
         yield app, server
 
 
 @pytest.fixture
-def running(servers: tuple[Upstream, Server]) -> Iterator[Plane]:
+def running(servers: tuple[Upstream, Server]) -> Iterator[InProcessProxy]:
     app, server = servers
-    with plane(config(app.url, server.port)) as running:
+    with in_process_proxy(config(app.url, server.port)) as running:
         yield running
 
 
-def exposed_routes(running: Plane) -> set[str]:
+def exposed_routes(running: InProcessProxy) -> set[str]:
     """Return the rules that have a series in the metrics."""
     return set(re.findall(r'enforcer_decisions_total\{.*route="([^"]*)"', running.telemetry.exposition().decode()))
 
 
-def test_nothing_is_left_of_configurations_that_are_over(servers: tuple[Upstream, Server], running: Plane) -> None:
+def test_nothing_is_left_of_configurations_that_are_over(
+    servers: tuple[Upstream, Server], running: InProcessProxy
+) -> None:
     """However many there were, and though every one of them was different in all that can be shared."""
     app, server = servers
     at_first = running.reloader.resources.kinds()
     lives = []
     with Client(running.port) as client, Client(running.port) as tunnelling:
-        app.handler = lambda incoming: (incoming.raw(SWITCH), incoming.left())[0]
-        tunnelling.socket.sendall(ASK)
+        app.handler = lambda incoming: (incoming.send_raw(SWITCHING_PROTOCOLS), incoming.wait_for_close())[0]
+        tunnelling.socket.sendall(UPGRADE_REQUEST)
         assert read_until(tunnelling.socket, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
-        app.handler = Incoming.answer
+        app.handler = Incoming.respond
         for number in range(40):
             lives.append(weakref.ref(running.gateway.snapshot.life))
-            assert client.ask("GET", f"/thing/{number}").status == 200
+            assert client.request("GET", f"/thing/{number}").status == 200
             changes: dict[str, Any] = {
                 "rules": [{"name": f"rule {number}", "path": "/**", "scopes": ["read"]}],
                 "upstream": {"pool": {"connections": number + 1}},
@@ -64,7 +66,7 @@ def test_nothing_is_left_of_configurations_that_are_over(servers: tuple[Upstream
                 "forwarding": {"identity": {f"X-User-{number}": "sub"}},
             }
             running.swap(config(app.url, server.port, **changes))
-        assert client.ask("GET", "/thing").status == 200
+        assert client.request("GET", "/thing").status == 200
         assert eventually(lambda: not any(life() for life in lives))
         assert eventually(lambda: running.reloader.resources.kinds() == at_first)
         assert exposed_routes(running) == {"rule 39"}
@@ -77,21 +79,23 @@ def test_what_a_server_published_outlasts_a_rotated_secret(servers: tuple[Upstre
     app, _ = servers
     secret = tmp_path / "secret"
     secret.write_text("old")
-    with issuing() as issuer:
+    with running_issuer() as issuer:
         client = {"client_id": "enforcer", "client_secret": {"file": str(secret)}}
         settings = [{"issuer": issuer.url, "verify": "jwt_then_introspect", **client}]
         text = config(app.url, 1, authorization_servers=settings)
-        with plane(text) as running:
+        with in_process_proxy(text) as running:
             for value in ("old", "new", "newer"):
                 secret.write_text(value)
                 running.swap(text)
                 with Client(running.port, token=issuer.jwt(scope="read", jti=value)) as asking:
-                    assert asking.ask("GET", "/thing").status == 200
+                    assert asking.request("GET", "/thing").status == 200
                 issuer.statuses = dict.fromkeys(issuer.paths, "503 Service Unavailable")
         assert set(issuer.paths.values()) == {1}
 
 
-def test_ten_thousand_rules_cost_the_loop_next_to_nothing(servers: tuple[Upstream, Server], running: Plane) -> None:
+def test_ten_thousand_rules_cost_the_loop_next_to_nothing(
+    servers: tuple[Upstream, Server], running: InProcessProxy
+) -> None:
     """They are read, made and taken apart beside it: less than 1 ms on end is left, and 10 ms would be a stall."""
     app, server = servers
 
@@ -103,7 +107,7 @@ def test_ten_thousand_rules_cost_the_loop_next_to_nothing(servers: tuple[Upstrea
     for version in range(3):
         assert running.swap(text(version)) < 0.01
     with Client(running.port) as client:
-        assert client.ask("GET", "/2/99/99/id/thing").status == 200
+        assert client.request("GET", "/2/99/99/id/thing").status == 200
     running.swap(config(app.url, server.port))
 
 
@@ -113,28 +117,28 @@ def test_nothing_that_was_under_way_is_left_to_the_collector(servers: tuple[Upst
     closed = socket.create_server(("127.0.0.1", 0))
 
     def tunnel(incoming: Incoming) -> None:
-        incoming.raw(SWITCH + b"first")
-        incoming.left()
+        incoming.send_raw(SWITCHING_PROTOCOLS + b"first")
+        incoming.wait_for_close()
 
     with (
-        serving(
+        raw_server(
             lambda head, body: response(b"no JSON" if b"odd" in body else b'{"active": true, "scope": "read"}')
         ) as odd,
-        plane(config(f"http://127.0.0.1:{closed.getsockname()[1]}", odd.port)) as running,
+        in_process_proxy(config(f"http://127.0.0.1:{closed.getsockname()[1]}", odd.port)) as running,
     ):
         closed.close()
         for token in ("good-token", "odd-token"):
             with Client(running.port, token=token) as client:
-                assert client.ask("GET", "/thing").status in (502, 503)
+                assert client.request("GET", "/thing").status in (502, 503)
         running.swap(config(app.url, odd.port))
         app.handler = tunnel
         for _ in range(2):
             with Client(running.port) as client:
-                client.socket.sendall(ASK)
+                client.socket.sendall(UPGRADE_REQUEST)
                 assert read_until(client.socket, b"first").endswith(b"first")
-        app.handler = Incoming.answer
+        app.handler = Incoming.respond
         with Client(running.port) as client:
-            assert client.ask("POST", "/thing", body=b"body").status == 200
+            assert client.request("POST", "/thing", body=b"body").status == 200
             client.socket.sendall(b"GET /cut HT")
         assert eventually(lambda: not running.gateway.connections)
         gc.set_debug(gc.DEBUG_SAVEALL)
@@ -149,7 +153,7 @@ def test_nothing_that_was_under_way_is_left_to_the_collector(servers: tuple[Upst
 
 def test_what_is_in_force_stays_whatever_goes_wrong(
     servers: tuple[Upstream, Server],
-    running: Plane,
+    running: InProcessProxy,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -157,19 +161,19 @@ def test_what_is_in_force_stays_whatever_goes_wrong(
     app, server = servers
     before = running.reloader.resources.kinds()
     with Client(running.port) as client, monkeypatch.context() as patched:
-        assert client.ask("GET", "/thing").status == 200
+        assert client.request("GET", "/thing").status == 200
         patched.setattr(reloading, "assemble", None)
         running.swap(config(app.url, server.port, rules=[{"name": "none", "path": "/", "public": True}]))
-        assert client.ask("GET", "/thing").status == 200
+        assert client.request("GET", "/thing").status == 200
         assert (running.telemetry.config_successful, running.telemetry.config_reloads["failure"]) == (False, 1)
         assert "internal error; the new configuration is not used" in caplog.text
         patched.undo()
         running.swap(config(app.url, server.port, rules=[{"name": "none", "path": "/", "public": True}]))
-        assert client.ask("GET", "/thing").status == 403
+        assert client.request("GET", "/thing").status == 403
     assert eventually(lambda: running.reloader.resources.kinds() == before)
 
 
-def test_the_level_of_the_log_can_change(servers: tuple[Upstream, Server], running: Plane) -> None:
+def test_the_level_of_the_log_can_change(servers: tuple[Upstream, Server], running: InProcessProxy) -> None:
     """And its form."""
     app, server = servers
     root = logging.getLogger()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from harness.certificates import Authority
-from harness.issuers import Issuer, issuing
+from harness.issuers import Issuer, running_issuer
 from harness.signing import key, text
 from harness.waiting import eventually
 from joserfc import jwt
@@ -87,16 +87,16 @@ def kinds(results: list[Answer | IntrospectionError]) -> list[object]:
 
 def test_the_issuer_alone_is_enough() -> None:
     """Its metadata names all that is needed, and is fetched once."""
-    with issuing(GOOD) as issuer:
+    with running_issuer(GOOD) as issuer:
         assert kinds(asked(settings(issuer), "good", "junk")) == ["joe", False]
         assert issuer.paths == {METADATA: 1, "/introspect": 2}
-        assert issuer.shown == ["good", "junk"]
+        assert issuer.introspected_tokens == ["good", "junk"]
 
 
 @pytest.mark.parametrize("verify", ["jwt", "jwt_then_introspect"])
 def test_so_it_is_for_keys(verify: str) -> None:
     """A JWT is verified, and shown to nobody."""
-    with issuing(GOOD) as issuer:
+    with running_issuer(GOOD) as issuer:
         good, forged = issuer.jwt(sub="ann"), issuer.jwt()[:-8] + "AAAAAAAA"
         assert kinds(asked(settings(issuer, verify=verify), good, forged)) == ["ann", False]
         assert issuer.paths == {METADATA: 1, "/keys": 1}
@@ -104,16 +104,16 @@ def test_so_it_is_for_keys(verify: str) -> None:
 
 def test_openid_metadata_does_where_there_is_no_other() -> None:
     """OpenID Connect Discovery 1.0 §4; a server that does not know the standard's place answers 404 there."""
-    with issuing(GOOD) as issuer:
+    with running_issuer(GOOD) as issuer:
         issuer.statuses[METADATA] = "404 Not Found"
-        issuer.places = (OPENID,)
+        issuer.metadata_paths = (OPENID,)
         assert kinds(asked(settings(issuer), "good")) == ["joe"]
         assert issuer.paths == {METADATA: 1, OPENID: 1, "/introspect": 1}
 
 
 def test_an_endpoint_that_is_set_wins() -> None:
     """Whatever the metadata says; where nothing else is needed, it is not even fetched."""
-    with issuing(GOOD) as issuer, issuing() as other:
+    with running_issuer(GOOD) as issuer, running_issuer() as other:
         issuer.metadata["introspection_endpoint"] = f"{other.url}/introspect"
         here = f"{issuer.url}/introspect"
         assert kinds(asked(settings(issuer, introspection_endpoint=here), "good")) == ["joe"]
@@ -126,11 +126,11 @@ def test_an_endpoint_that_is_set_wins() -> None:
 
 def test_what_needs_no_metadata_does_not_wait_for_it() -> None:
     """Keys are known, where to ask is not: JWTs are served, opaque tokens are 503."""
-    with issuing(GOOD) as issuer:
+    with running_issuer(GOOD) as issuer:
         issuer.statuses[METADATA] = "500 Down"
         server = settings(issuer, jwks_uri=f"{issuer.url}/keys", verify="jwt_then_introspect")
         assert kinds(asked(server, issuer.jwt(), "good")) == ["joe", IntrospectionFailure.UNAVAILABLE]
-        assert issuer.shown == []
+        assert issuer.introspected_tokens == []
 
 
 def test_until_it_is_found_nothing_is_sent_and_then_all_is_well() -> None:
@@ -153,9 +153,9 @@ def test_until_it_is_found_nothing_is_sent_and_then_all_is_well() -> None:
         source.close()
         ticker.stop()
 
-    with issuing(GOOD) as issuer:
+    with running_issuer(GOOD) as issuer:
         asyncio.run(run(issuer))
-        assert issuer.shown == ["good"]
+        assert issuer.introspected_tokens == ["good"]
     assert metrics.fetches["metadata"].results == {"unavailable": 1, "ok": 1}
 
 
@@ -172,28 +172,28 @@ def test_until_it_is_found_nothing_is_sent_and_then_all_is_well() -> None:
 )
 def test_metadata_that_cannot_be_believed_leads_nowhere(metadata: dict[str, Any], why: str) -> None:
     """RFC 8414 §3.3, §6.2: nothing is shown to anybody."""
-    with issuing(GOOD) as issuer:
+    with running_issuer(GOOD) as issuer:
         issuer.metadata = metadata
         (error,) = asked(settings(issuer), "good")
         assert isinstance(error, IntrospectionError)
         assert error.reason is IntrospectionFailure.MALFORMED
         assert why in error.detail
-        assert issuer.shown == []
+        assert issuer.introspected_tokens == []
 
 
 def test_metadata_that_redirects_leads_nowhere() -> None:
     """RFC 8414 §3.2: it is at its place, or not at all."""
-    with issuing(GOOD) as issuer, issuing(GOOD) as other:
+    with running_issuer(GOOD) as issuer, running_issuer(GOOD) as other:
         for path in (METADATA, OPENID):
             issuer.statuses[path] = f"302 Found\r\nLocation: {other.url}{path}"
         assert kinds(asked(settings(issuer), "good")) == [IntrospectionFailure.MALFORMED]
         assert other.server.connections == 0
-        assert issuer.shown == []
+        assert issuer.introspected_tokens == []
 
 
 def test_secure_metadata_leads_nowhere_in_the_clear(authority: Authority) -> None:
     """Neither token nor secret leaves TLS because a document says so."""
-    with issuing(GOOD, authority.server_context("localhost")) as issuer, issuing(GOOD) as clear:
+    with running_issuer(GOOD, authority.server_context("localhost")) as issuer, running_issuer(GOOD) as clear:
         issuer.metadata["introspection_endpoint"] = f"{clear.url}/introspect"
         server = settings(issuer, tls=ClientTLS(ca=authority.ca))  # type: ignore[arg-type]
         (error,) = asked(server, "good")
@@ -219,7 +219,7 @@ def test_the_secret_is_shown_in_one_way(
     method: str, accepts: Callable[..., bool], own_token: OwnTokenSettings | None
 ) -> None:
     """Where a token of our own is used, only where that is got."""
-    with issuing(GOOD) as issuer:
+    with running_issuer(GOOD) as issuer:
         issuer.accepts = accepts if own_token is None else lambda head, form: "token" in form or accepts(head, form)
         server = settings(issuer, client_authentication=method, own_token=own_token)
         assert kinds(asked(server, "good")) == ["joe"]
@@ -233,7 +233,7 @@ def test_the_secret_is_shown_in_one_way(
 
 def test_an_assertion_is_signed_for_the_issuer_and_never_shown_twice() -> None:
     """RFC 7523 §3."""
-    with issuing(GOOD) as issuer:
+    with running_issuer(GOOD) as issuer:
         server = settings(
             issuer,
             client_secret=None,
@@ -246,12 +246,12 @@ def test_an_assertion_is_signed_for_the_issuer_and_never_shown_twice() -> None:
         assert {one["aud"] for one in claims} == {issuer.url}
         assert {(one["iss"], one["sub"]) for one in claims} == {("enforcer", "enforcer")}
         assert len({one["jti"] for one in claims}) == 2
-        assert not any(issuer.lines)
+        assert not any(issuer.authorization_fields)
 
 
 def test_without_an_issuer_it_is_signed_for_the_endpoint() -> None:
     """Nothing else is known of the server."""
-    with issuing(GOOD) as issuer:
+    with running_issuer(GOOD) as issuer:
         endpoint = f"{issuer.url}/introspect"
         server = settings(
             introspection_endpoint=endpoint,
@@ -269,8 +269,8 @@ def test_a_certificate_is_shown_and_no_secret(authority: Authority) -> None:
     certificate, private = authority.issue("enforcer")
     tls = ClientTLS(ca=authority.ca, certificate=certificate, key=private)  # type: ignore[arg-type]
     with (
-        issuing({}, authority.server_context("localhost")) as issuer,
-        issuing(GOOD, authority.server_context("localhost", asks_client=True)) as mutual,
+        running_issuer({}, authority.server_context("localhost")) as issuer,
+        running_issuer(GOOD, authority.server_context("localhost", require_client_certificate=True)) as mutual,
     ):
         issuer.metadata["mtls_endpoint_aliases"] = {"introspection_endpoint": f"{mutual.url}/introspect"}
         server = settings(issuer, client_secret=None, client_authentication="tls_client_auth", tls=tls)
@@ -285,22 +285,22 @@ def test_a_certificate_is_shown_and_no_secret(authority: Authority) -> None:
 def test_one_token_of_our_own_serves_all_questions() -> None:
     """RFC 7662 §2.1: Bearer at the introspection endpoint; it is got once, with the scopes that are set."""
     metrics = IntrospectionMetrics()
-    with issuing(GOOD) as issuer:
+    with running_issuer(GOOD) as issuer:
         server = settings(issuer, own_token=OwnTokenSettings(scopes=("introspect", "b")))
         assert kinds(asked(server, "good", "junk", "good", metrics=metrics)) == ["joe", False, "joe"]
         assert issuer.forms[0] == {"grant_type": ["client_credentials"], "scope": ["introspect b"]}
-        assert issuer.lines[1:] == ["Bearer own1"] * 3
+        assert issuer.authorization_fields[1:] == ["Bearer own1"] * 3
         assert issuer.paths == {METADATA: 1, "/token": 1, "/introspect": 3}
     assert metrics.fetches["own_token"].results == {"ok": 1}
 
 
 def test_while_there_is_no_token_of_our_own_nobody_is_shown_anything() -> None:
     """It is 503, and never a judgement of the token."""
-    with issuing(GOOD) as issuer:
+    with running_issuer(GOOD) as issuer:
         issuer.accepts = lambda head, form: False
         server = settings(issuer, own_token=OwnTokenSettings())
         assert kinds(asked(server, "good", "junk")) == [IntrospectionFailure.REFUSED] * 2
-        assert issuer.shown == []
+        assert issuer.introspected_tokens == []
         assert issuer.paths == {METADATA: 1, "/token": 1}
 
 
@@ -320,10 +320,14 @@ def test_a_server_that_has_forgotten_our_token_gives_another() -> None:
         source.close()
         ticker.stop()
 
-    with issuing(GOOD) as issuer:
+    with running_issuer(GOOD) as issuer:
         asyncio.run(run(issuer))
-        assert [line for line in issuer.lines if "Bearer" in line] == ["Bearer own1", "Bearer own1", "Bearer own2"]
-        assert issuer.given == 2
+        assert [line for line in issuer.authorization_fields if "Bearer" in line] == [
+            "Bearer own1",
+            "Bearer own1",
+            "Bearer own2",
+        ]
+        assert issuer.issued_tokens == 2
 
 
 @pytest.mark.parametrize(
@@ -337,22 +341,22 @@ def test_a_server_that_has_forgotten_our_token_gives_another() -> None:
 def test_there_is_one_token_parameter_with_the_literal_value(changes: dict[str, Any]) -> None:
     """However the enforcer authenticates, and whatever a b64token may hold (NGINX njs)."""
     token = "a-._~+/b=="
-    with issuing({token: {"sub": "joe"}}) as issuer:
+    with running_issuer({token: {"sub": "joe"}}) as issuer:
         assert kinds(asked(settings(issuer, **changes), token)) == ["joe"]
         assert all(len(values) == 1 for form in issuer.forms for values in form.values())
-        assert issuer.shown == [token]
+        assert issuer.introspected_tokens == [token]
 
 
 def test_an_answer_that_is_to_be_signed_is_believed_when_it_is() -> None:
     """RFC 9701, by the keys of the metadata; what is not signed, or signed for another, is no answer."""
-    with issuing(GOOD) as issuer:
-        issuer.signs = True
+    with running_issuer(GOOD) as issuer:
+        issuer.signs_responses = True
         server = settings(issuer, signed_answers=True)
         assert kinds(asked(server, "good", "junk")) == ["joe", False]
         assert issuer.paths == {METADATA: 1, "/keys": 1, "/introspect": 2}
         issuer.claims["aud"] = "another"
         assert kinds(asked(server, "good")) == [IntrospectionFailure.MALFORMED]
-        issuer.signs = False
+        issuer.signs_responses = False
         assert kinds(asked(server, "good", "junk")) == [IntrospectionFailure.MALFORMED] * 2
 
 
@@ -387,9 +391,9 @@ def test_a_closed_source_ends_its_work_and_not_that_of_others(changes: dict[str,
         ticker.stop()
         return results
 
-    with issuing({"slow": {"sub": "joe"}, "late": {"sub": "ann"}}) as issuer:
+    with running_issuer({"slow": {"sub": "joe"}, "late": {"sub": "ann"}}) as issuer:
         issuer.accepts = slow
-        issuer.signs = True
+        issuer.signs_responses = True
         assert kinds(asyncio.run(run(issuer))) == ["joe", "ann"]
         assert eventually(lambda: not issuer.server.open)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from harness.configs import config
-from harness.issuers import Issuer, issuing
+from harness.issuers import Issuer, running_issuer
 
 from enforcer.config.effective import effective_rules
 from enforcer.config.load import load
@@ -23,13 +23,13 @@ SECRETS = {"SECRET": "s3cret"}
 
 @pytest.fixture
 def a() -> Iterator[Issuer]:
-    with issuing({"of a": {}, "of-a": {"sub": "ann", "aud": "for a"}}) as issuer:
+    with running_issuer({"of a": {}, "of-a": {"sub": "ann", "aud": "for a"}}) as issuer:
         yield issuer
 
 
 @pytest.fixture
 def b() -> Iterator[Issuer]:
-    with issuing({"of-b": {"sub": "bob", "aud": "for b"}}) as issuer:
+    with running_issuer({"of-b": {"sub": "bob", "aud": "for b"}}) as issuer:
         yield issuer
 
 
@@ -85,7 +85,7 @@ def test_a_question_goes_where_it_goes_when_serving(
 ) -> None:
     """The rule's server, or its servers in their order."""
     assert asked(token, rule) == told
-    assert (len(a.shown), len(b.shown)) == shown
+    assert (len(a.introspected_tokens), len(b.introspected_tokens)) == shown
 
 
 def test_so_does_one_about_a_jwt(asked: Asked, a: Issuer, b: Issuer) -> None:
@@ -93,9 +93,9 @@ def test_so_does_one_about_a_jwt(asked: Asked, a: Issuer, b: Issuer) -> None:
     token = b.jwt(sub="bob")
     b.tokens[token] = {"sub": "bob"}
     assert asked(token, BOTH) == "bob"
-    assert (a.shown, b.shown) == ([], [token])
+    assert (a.introspected_tokens, b.introspected_tokens) == ([], [token])
     assert asked(token, BOTH, b={"verify": "jwt", "client_id": None, "client_secret": None}) == "bob"
-    assert (a.shown, b.shown) == ([], [token])
+    assert (a.introspected_tokens, b.introspected_tokens) == ([], [token])
 
 
 def test_why_nobody_knows_is_told_with_the_time_to_wait(asked: Asked, a: Issuer) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import click
 from harness.configs import authorization_server, config
 from harness.processes import Enforcer, enforcer
-from harness.usage import descriptors, memory, metric
+from harness.usage import metric, open_descriptors, resident_memory
 from harness.waiting import settled
 
 from soak.children import Outages, running
@@ -78,8 +78,8 @@ def _traffic(
     for worker in workers:
         worker.join()
     pid = process.process.pid
-    held = settled(lambda: descriptors(pid), 3)
-    return Use(memory(pid), held, sum(metric(process, name) for name in _QUIET))
+    held = settled(lambda: open_descriptors(pid), 3)
+    return Use(resident_memory(pid), held, sum(metric(process, name) for name in _QUIET))
 
 
 def _watch(process: Enforcer, tally: Tally) -> None:

@@ -10,8 +10,8 @@ import random
 import threading
 from collections.abc import Callable
 
-from harness.clients import Answer, Client, pipelined
-from harness.upstreams import LeftError
+from harness.clients import Client, Response, pipelined
+from harness.upstreams import PeerClosedError
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
@@ -51,7 +51,7 @@ class Worker(threading.Thread):
     def run(self) -> None:
         weights = [weight for _, weight, _ in self._kinds]
         while not self._over.is_set():
-            with Client(self._port, patience=_PATIENCE) as client:
+            with Client(self._port, timeout=_PATIENCE) as client:
                 for _ in range(random.choice((1, 5, 50))):
                     kind, _, act = random.choices(self._kinds, weights)[0]
                     if self._over.is_set() or not self._exchange(kind, act, client):
@@ -65,7 +65,7 @@ class Worker(threading.Thread):
         except TimeoutError:
             self._tally.wrong(f"{kind}: no answer for {_PATIENCE:g} s")
             outcome = "hung"
-        except (LeftError, OSError):
+        except (PeerClosedError, OSError):
             outcome = "cut"
         except Exception as error:  # noqa: BLE001 - whatever a client cannot read is wrong
             self._tally.wrong(f"{kind}: {error!r}")
@@ -73,7 +73,7 @@ class Worker(threading.Thread):
         self._tally.count(kind, outcome)
         return isinstance(outcome, int) and client.reusable
 
-    def _check(self, kind: str, answer: Answer, *, has_body: bool = True) -> int:
+    def _check(self, kind: str, answer: Response, *, has_body: bool = True) -> int:
         if answer.status == 200:
             if has_body and not is_whole(answer.body):
                 self._tally.wrong(f"{kind}: a body of {len(answer.body)} bytes is not whole, and looked so")
@@ -84,20 +84,20 @@ class Worker(threading.Thread):
     # What is allowed
 
     def _sized(self, client: Client) -> int:
-        return self._check("sized", client.ask("GET", f"/allowed/sized/{_size()}"))
+        return self._check("sized", client.request("GET", f"/allowed/sized/{_size()}"))
 
     def _chunked(self, client: Client) -> int:
-        return self._check("chunked", client.ask("GET", f"/allowed/chunked/{_size()}"))
+        return self._check("chunked", client.request("GET", f"/allowed/chunked/{_size()}"))
 
     def _head(self, client: Client) -> int:
         size = _size()
-        answer = client.ask("HEAD", f"/allowed/sized/{size}")
+        answer = client.request("HEAD", f"/allowed/sized/{size}")
         if answer.status == 200 and answer.values("Content-Length") != [b"%d" % (size + DIGEST)]:
             self._tally.wrong("head: the length is another's")
         return self._check("head", answer, has_body=False)
 
     def _upload(self, client: Client) -> int:
-        return self._check("upload", client.ask("POST", "/allowed/upload", body=make(_size())))
+        return self._check("upload", client.request("POST", "/allowed/upload", body=make(_size())))
 
     def _streamed_upload(self, client: Client) -> int:
         body = make(_size())
@@ -105,24 +105,24 @@ class Worker(threading.Thread):
         for at in range(0, len(body), 10_000):
             client.send(body[at : at + 10_000])
         client.end()
-        return self._check("streamed", client.answer())
+        return self._check("streamed", client.read_response())
 
     def _events(self, client: Client) -> int:
-        answer = client.ask("GET", "/allowed/events/20")
+        answer = client.request("GET", "/allowed/events/20")
         if answer.status == 200 and answer.body != b"".join(b"data: %d\n\n" % number for number in range(20)):
             self._tally.wrong("events: not those that were sent")
         return self._check("events", answer, has_body=False)
 
     def _old(self, _: Client) -> str:
-        with Client(self._port, old=True, patience=_PATIENCE, token=f"good-{random.randrange(_TOKENS)}") as client:
+        with Client(self._port, http10=True, timeout=_PATIENCE, token=f"good-{random.randrange(_TOKENS)}") as client:
             kind = random.choice(("sized", "chunked"))
-            return str(self._check("old", client.ask("GET", f"/allowed/{kind}/{_size()}")))
+            return str(self._check("old", client.request("GET", f"/allowed/{kind}/{_size()}")))
 
     def _pipelined(self, _: Client) -> str:
         sizes = [random.randrange(2000) for _ in range(5)]
         token = f"good-{random.randrange(_TOKENS)}"
         asked = [("GET", f"/allowed/sized/{size}", None) for size in sizes]
-        answers = pipelined(self._port, asked, token=token, patience=_PATIENCE)
+        answers = pipelined(self._port, asked, token=token, timeout=_PATIENCE)
         for size, answer in zip(sizes, answers, strict=False):
             if self._check("pipelined", answer) == 200 and len(answer.body) != size + DIGEST:
                 self._tally.wrong("pipelined: an answer is another's")
@@ -161,7 +161,7 @@ class Worker(threading.Thread):
         )
         client.token = token
         body = make(1000) if random.random() < 0.2 else None
-        answer = client.ask("GET" if body is None else "POST", target, body=body)
+        answer = client.request("GET" if body is None else "POST", target, body=body)
         if answer.status not in statuses:
             self._tally.wrong(f"denied: {answer.status} for {target} with {token}")
         return answer.status
@@ -186,14 +186,14 @@ class Worker(threading.Thread):
             client.begin("GET", "/allowed/chunked/1000000")
             client.end()
             if when == "in the answer":
-                client.head()
+                client.read_head()
         return when
 
     def _slow_reader(self, client: Client) -> int:
         client.begin("GET", "/allowed/sized/1000000")
         client.end()
         self._over.wait(0.5)
-        return self._check("slow", client.answer())
+        return self._check("slow", client.read_response())
 
 
 def _size() -> int:

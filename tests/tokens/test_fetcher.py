@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from harness.servers import response, serving
+from harness.servers import raw_server, response
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.pool import PoolSettings
@@ -50,7 +50,7 @@ def always(answer: bytes | None) -> Callable[[bytes, bytes], bytes | None]:
 
 def test_a_document_is_fetched_on_a_kept_connection() -> None:
     """With nothing of ours in the request."""
-    with serving(always(response(b"{}"))) as server:
+    with raw_server(always(response(b"{}"))) as server:
         assert fetch(server.port, 3) == [b"{}"] * 3
         assert server.connections == 1
         head = b"GET /jwks?a=b HTTP/1.1\r\nHost: auth.example.org\r\nAccept: application/json, */*\r\n\r\n"
@@ -74,10 +74,10 @@ def test_a_document_is_fetched_on_a_kept_connection() -> None:
 )
 def test_nothing_but_200_is_the_document(status: str, expected: IntrospectionFailure) -> None:
     """A redirect is not followed: nothing is sent where it points."""
-    with serving(always(response(b"{}"))) as other:
+    with raw_server(always(response(b"{}"))) as other:
         location = f"Location: http://127.0.0.1:{other.port}/jwks"
         body = b"" if status.startswith("204") else b"{}"
-        with serving(always(response(body, status, location))) as server:
+        with raw_server(always(response(body, status, location))) as server:
             (result,) = fetch(server.port)
             assert reason(result) is expected
             assert status[:3] in str(result)
@@ -95,7 +95,7 @@ def test_nothing_but_200_is_the_document(status: str, expected: IntrospectionFai
 )
 def test_a_call_that_fails_is_an_error_of_the_server(answer: bytes | None, expected: IntrospectionFailure) -> None:
     """Too large, too slow, no HTTP, closed."""
-    with serving(always(answer)) as server:
+    with raw_server(always(answer)) as server:
         assert reason(fetch(server.port, timeout=0.2)[0]) is expected
 
 

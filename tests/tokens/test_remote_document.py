@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from harness.clocks import Clock
-from harness.servers import response, serving
+from harness.servers import raw_server, response
 from harness.signing import key, public
 
 from enforcer.counters import FetchMetrics
@@ -251,7 +251,7 @@ def test_keys_come_from_a_server() -> None:
         ticker.stop()
         return outcome
 
-    with serving(lambda head, _: response(body("a", "b"), "200 OK", "Content-Type: application/json")) as server:
+    with raw_server(lambda head, _: response(body("a", "b"), "200 OK", "Content-Type: application/json")) as server:
         outcome = asyncio.run(run(server.port))
         assert isinstance(outcome, KeySet)
         assert [one.kid for one in outcome.keys] == ["a", "b"]

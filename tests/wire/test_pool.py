@@ -3,7 +3,7 @@
 import asyncio
 import threading
 
-from harness.servers import response, serving
+from harness.servers import raw_server, response
 from harness.waiting import eventually
 
 from enforcer.errors import UpstreamError, UpstreamFailure
@@ -67,7 +67,7 @@ def test_a_closed_pool_keeps_no_connection_and_still_serves_to_the_end() -> None
         ticker.stop()
         return outcomes
 
-    with serving(answer) as server:
+    with raw_server(answer) as server:
         assert asyncio.run(run()) == [Reply(200, b"{}")] * 3
         assert server.connections == 2
         assert eventually(lambda: not server.open)
@@ -87,5 +87,5 @@ def test_a_closed_pool_closes_what_is_idle() -> None:
         pool.close()
         assert await loop.run_in_executor(None, eventually, lambda: not server.open)
 
-    with serving(lambda head, body: response(b"{}")) as server:
+    with raw_server(lambda head, body: response(b"{}")) as server:
         asyncio.run(run())

@@ -1,4 +1,4 @@
-"""An API server that keeps a few objects, as the real one does: versions, conflicts, JSON patches, who may ask."""
+"""A stand-in for the Kubernetes API server: objects with versions, conflicts, JSON patches, and authentication."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigura
 
 
 class ApiServer:
-    """Serves `objects`, by path; `events` are those recorded, `calls` all that was asked of it.
+    """Serves `objects` by path; records `events`, and every request in `calls`.
 
-    `failures` are statuses and messages that the next calls get instead; `between` runs once, before the next change.
+    `failures` are statuses and messages with which the next requests fail; `between` runs once, before the next change.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class ApiServer:
         self.clear()
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Remove all objects and records."""
         self.objects: dict[str, Object] = {}
         self.events: list[Object] = []
         self.calls: list[str] = []
@@ -45,16 +45,16 @@ class ApiServer:
         self.between: Callable[[], None] | None = None
 
     def put(self, path: str, **document: Any) -> None:
-        """Keep an object."""
+        """Store an object."""
         namespace = {"namespace": path.split("/")[4]} if path.startswith("/api/v1/namespaces/") else {}
         meta = {"name": path.rpartition("/")[2], **namespace, "resourceVersion": "1", **document.pop("metadata", {})}
         self.objects[path] = {"metadata": meta, **document}
 
     def application(self) -> Starlette:
-        """Make the application."""
-        return Starlette(routes=[Route("/{path:path}", self._answer, methods=["GET", "PUT", "PATCH", "POST"])])
+        """Return the ASGI application."""
+        return Starlette(routes=[Route("/{path:path}", self._respond, methods=["GET", "PUT", "PATCH", "POST"])])
 
-    async def _answer(self, request: Request) -> Response:
+    async def _respond(self, request: Request) -> Response:
         path = request.url.path
         self.calls.append(f"{request.method} {path}")
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
@@ -69,35 +69,35 @@ class ApiServer:
         if request.method != "GET" and self.between is not None:
             self.between()
             self.between = None
-        found = self.objects.get(path)
-        if found is None:
+        stored = self.objects.get(path)
+        if stored is None:
             return _status(404, f"{path} not found")
         if request.method == "PUT":
-            return self._replace(path, found, await request.json())
+            return self._replace(path, stored, await request.json())
         if request.method == "PATCH":
             assert request.headers["content-type"] == "application/json-patch+json"
-            return self._patch(path, found, await request.json())
-        return JSONResponse(found)
+            return self._patch(path, stored, await request.json())
+        return JSONResponse(stored)
 
-    def _replace(self, path: str, found: Object, document: Object) -> Response:
-        if document["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+    def _replace(self, path: str, stored: Object, document: Object) -> Response:
+        if document["metadata"]["resourceVersion"] != stored["metadata"]["resourceVersion"]:
             return _status(409, "the object has been modified")
-        return self._keep(path, document)
+        return self._store(path, document)
 
-    def _patch(self, path: str, found: Object, operations: list[Object]) -> Response:
-        document = copy.deepcopy(found)
+    def _patch(self, path: str, stored: Object, operations: list[Object]) -> Response:
+        document = copy.deepcopy(stored)
         for operation in operations:
-            *way, last = (int(step) if step.isdigit() else step for step in operation["path"].split("/")[1:])
+            *parents, last = (int(step) if step.isdigit() else step for step in operation["path"].split("/")[1:])
             inner: Any = document
-            for step in way:
+            for step in parents:
                 inner = inner[step]
             if operation["op"] == "test" and inner[last] != operation["value"]:
                 return _status(422, "the test failed")
             if operation["op"] == "add":
                 inner[last] = operation["value"]
-        return self._keep(path, document)
+        return self._store(path, document)
 
-    def _keep(self, path: str, document: Object) -> Response:
+    def _store(self, path: str, document: Object) -> Response:
         version = str(int(self.objects[path]["metadata"]["resourceVersion"]) + 1)
         self.objects[path] = {**document, "metadata": {**document["metadata"], "resourceVersion": version}}
         return JSONResponse(self.objects[path])
@@ -109,7 +109,7 @@ def _status(code: int, message: str) -> Response:
 
 @contextmanager
 def api_server(folder: Path) -> Iterator[ApiServer]:
-    """Run one until the block ends; `folder` gets what a pod of its cluster has of its ServiceAccount."""
+    """Run an API server until the block ends; `folder` gets the ServiceAccount files that a pod has."""
     authority = Authority(folder, "ca")
     server = ApiServer()
     context = authority.server_context("localhost")

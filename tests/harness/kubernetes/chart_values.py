@@ -1,7 +1,7 @@
-"""Every value of the chart, another value for it, and where that is seen in what is made.
+"""Every value of the chart with another value for it, and where the change shows in the rendered objects.
 
-A place is the object's kind (and name, where there are two) and the way to a part of it, in words; `config` is the
-configuration in its ConfigMap, `notes` what is said after the installation. ABSENT is nothing there.
+A place is the object's kind (and name, if there are two) and the path to a part of it, separated by spaces; `config`
+is the configuration in the ConfigMap, `notes` the notes after the installation. ABSENT: the part does not exist.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ CONTEXTS: dict[str, dict[str, Any]] = {
     "tests.enabled": {"policy": {"rules": [{"name": "a", "path": "/", "public": True}]}},
     "tests.client.": {"tests": {"client": {"tokenUrl": "http://auth", "clientId": "me", "existingSecret": "mine"}}},
 }
-"""What a value needs besides, by the beginning of its name; of several, all."""
+"""Values that must be set as well, by prefix of the value's name; all matching prefixes apply."""
 
 FLIPS: list[tuple[str, Any, str, Any]] = [
     ("nameOverride", "proxy", "Deployment spec selector matchLabels app.kubernetes.io/name", "proxy"),
@@ -370,11 +370,11 @@ FLIPS: list[tuple[str, Any, str, Any]] = [
     ("tests.client.clientId", "you", f"{TEST} env 3 value", "you"),
     ("tests.client.existingSecret", "yours", "Pod spec volumes 0 secret secretName", "yours"),
 ]
-"""Name, value, place, and what is there; before, there is something else."""
+"""Value name, another value, place, and the expected content of the place, which differs with the default value."""
 
-ELSEWHERE = {
+TESTED_ELSEWHERE = {
     "reload.mode": "test_the_checksum_follows_the_configuration",
     "tls.enabled": "test_tls_changes_the_name_of_the_port_everywhere",
     "tests.requests": "test_more_is_asked_of_the_enforcer_by_values",
 }
-"""Values that have a test of their own."""
+"""Values that another test covers, with its name."""

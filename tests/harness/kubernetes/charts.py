@@ -1,4 +1,4 @@
-"""Renders the charts, as `helm install` would, and reads what comes out."""
+"""Renders the charts as `helm install` does, and reads the objects."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from harness.kubernetes import schemas
 ROOT = Path(__file__).parents[3] / "helm"
 ENFORCER = ROOT / "enforcer"
 CI = {path.name.removesuffix("-values.yaml"): path for path in sorted((ENFORCER / "ci").glob("*-values.yaml"))}
-"""Values that people may start from, by name; all of them are rendered and checked."""
+"""The example values of the chart, by name; all of them are rendered and checked."""
 
 CUSTOM = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "HTTPRoute", "Certificate"}
-"""Kinds that are not Kubernetes' own, of which there is no schema here."""
+"""Kinds that are not part of Kubernetes, for which no schema is available."""
 
 SINCE = dict.fromkeys(("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"), (1, 30))
-"""Kinds that not every version has; who installs them on an older one is told so by its API server."""
+"""Kinds that not every supported version has, with the first that does; older API servers reject them."""
 
 Object = dict[str, Any]
 Values = Mapping[str, Any]
@@ -30,17 +30,18 @@ Values = Mapping[str, Any]
 
 @cache
 def load(path: Path = ENFORCER) -> helm_python.Chart:
-    """Load a chart, once."""
+    """Load a chart; cached."""
     return helm_python.Chart.load(path)
 
 
 def values(name: str) -> dict[str, Any]:
-    """Read the values of a file in ci/."""
-    return yaml.safe_load(CI[name].read_text("utf-8"))
+    """Return the values of a file in ci/."""
+    content: dict[str, Any] = yaml.safe_load(CI[name].read_text("utf-8"))
+    return content
 
 
 def texts(values: Values, chart: Path = ENFORCER, name: str = "enforcer", namespace: str = "apps") -> Mapping[str, str]:
-    """Render a chart: its files by their path in it; raises HelmError. Nobody asks the schema here: see `refusal`."""
+    """Render a chart: texts by template path. Raises HelmError; does not check the schema, which `refusal` does."""
     return _texts(chart, json.dumps(values), name, namespace)
 
 
@@ -51,18 +52,18 @@ def _texts(chart: Path, values: str, name: str, namespace: str) -> Mapping[str, 
 
 
 def objects(values: Values, chart: Path = ENFORCER, name: str = "enforcer", namespace: str = "apps") -> list[Object]:
-    """Render a chart, and read its objects; the notes for people are none."""
+    """Render a chart, and return its objects, without the notes."""
     rendered = texts(values, chart, name, namespace)
     return [thing for path, text in rendered.items() if not path.endswith("NOTES.txt") for thing in read(text)]
 
 
 def read(text: str) -> Iterator[Object]:
-    """Read objects from YAML; empty documents are none."""
+    """Yield the objects of a YAML stream; empty documents are skipped."""
     return filter(None, yaml.load_all(text, yaml.CSafeLoader))
 
 
 def violations(things: list[Object], versions: tuple[str, ...] = schemas.VERSIONS) -> list[str]:
-    """Tell of all that is wrong with objects, to the letter. What is not Kubernetes' own is passed over."""
+    """Return all violations of the strict Kubernetes schemas; kinds in `CUSTOM` are skipped."""
     own = [thing for thing in things if thing["kind"] not in CUSTOM]
     return [violation for thing in own for violation in _violations(json.dumps(thing), _known(thing, versions))]
 
@@ -78,9 +79,9 @@ def _violations(thing: str, versions: tuple[str, ...]) -> list[str]:
 
 
 def refusal(values: Values, chart: Path = ENFORCER) -> str:
-    """Return what the chart's schema, or else its templates, say against values; nothing where they take them."""
+    """Return the error with which the chart's schema or its templates refuse values; empty if they accept them."""
     try:
-        load(chart).validate_schema(values)
+        load(chart).validate_schema(dict(values))
         texts(values, chart)
     except helm_python.HelmError as error:
         return str(error)
@@ -88,22 +89,26 @@ def refusal(values: Values, chart: Path = ENFORCER) -> str:
 
 
 def only(things: list[Object], kind: str, name: str | None = None) -> Object:
-    """Return the one object of a kind, and of a name where there are more."""
-    (found,) = [thing for thing in things if thing["kind"] == kind and name in (None, thing["metadata"]["name"])]
-    return found
+    """Return the only object of a kind, or of a kind and name."""
+    (match,) = [thing for thing in things if thing["kind"] == kind and name in (None, thing["metadata"]["name"])]
+    return match
 
 
 def merged(base: Values, change: Values) -> dict[str, Any]:
-    """Return values with others over them, as several `-f` are."""
+    """Return values overridden by others, as Helm merges several `-f` files."""
     both = dict(base)
     for key, value in change.items():
-        before = both.get(key)
-        both[key] = merged(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+        base_value = both.get(key)
+        both[key] = (
+            merged(base_value, value) if isinstance(base_value, Mapping) and isinstance(value, Mapping) else value
+        )
     return both
 
 
 def under(path: str, value: Any) -> dict[str, Any]:
-    """Return values in which one stands at a dotted path."""
-    for key in reversed(path.split(".")):
-        value = {key: value}
-    return value
+    """Return values with `value` at a dotted path."""
+    *parents, last = path.split(".")
+    values = {last: value}
+    for key in reversed(parents):
+        values = {key: values}
+    return values

@@ -1,4 +1,4 @@
-"""Manifests for tests: some to begin with, and any that hypothesis can think of, in any style."""
+"""Manifests for tests: simple ones, and hypothesis strategies for arbitrary ones in several YAML and JSON styles."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Object = dict[str, Any]
 
 
 def deployment(*containers: Object, name: str = "app", **spec: Any) -> Object:
-    """Make a Deployment of these containers, which are completed by an image."""
+    """Return a Deployment of these containers, each with an image."""
     labels = {"app": name}
-    made = [{"image": f"{one['name']}:1", **one} for one in containers or (container(),)]
-    template = {"metadata": {"labels": labels}, "spec": {"containers": made, **spec}}
+    with_images = [{"image": f"{entry['name']}:1", **entry} for entry in containers or (container(),)]
+    template = {"metadata": {"labels": labels}, "spec": {"containers": with_images, **spec}}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -26,12 +26,12 @@ def deployment(*containers: Object, name: str = "app", **spec: Any) -> Object:
 
 
 def container(name: str = "app", *ports: Object, **more: Any) -> Object:
-    """Make a container, with a port 8080 that is called http unless others are named."""
+    """Return a container; default: one port, `http` 8080."""
     return {"name": name, "ports": list(ports or ({"name": "http", "containerPort": 8080},)), **more}
 
 
 def service(target: str | int | None = "http", *, name: str = "app", selects: str = "app", **spec: Any) -> Object:
-    """Make a Service for port 80; a target of None is left out."""
+    """Return a Service for port 80; with `target` None, it has no target port."""
     port: Object = {"port": 80} if target is None else {"port": 80, "targetPort": target}
     return {
         "apiVersion": "v1",
@@ -42,20 +42,23 @@ def service(target: str | int | None = "http", *, name: str = "app", selects: st
 
 
 def template(workload: Object) -> Object:
-    """Return the template of a workload's pods."""
+    """Return the pod template of a workload."""
     spec = workload["spec"]
-    return spec["jobTemplate"]["spec"]["template"] if workload["kind"] == "CronJob" else spec.get("template", workload)
+    is_cron_job = workload["kind"] == "CronJob"
+    pod: Object = spec["jobTemplate"]["spec"]["template"] if is_cron_job else spec.get("template", workload)
+    return pod
 
 
 def pod_spec(workload: Object) -> Object:
-    """Return the specification of a workload's pods."""
-    return template(workload)["spec"]
+    """Return the pod specification of a workload."""
+    spec: Object = template(workload)["spec"]
+    return spec
 
 
 def find(things: list[Object], kind: str, name: str | None = None) -> Object:
-    """Return the one object of a kind, or of a kind and name."""
-    (found,) = [one for one in things if one["kind"] == kind and name in (None, one["metadata"]["name"])]
-    return found
+    """Return the only object of a kind, or of a kind and name."""
+    (match,) = [thing for thing in things if thing["kind"] == kind and name in (None, thing["metadata"]["name"])]
+    return match
 
 
 PORT_NAMES = ("http", "web", "metrics", "a-very-long-one")
@@ -69,7 +72,7 @@ def _optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Object]:
 
 @st.composite
 def _containers(draw: st.DrawFn) -> list[Object]:
-    """One to three containers, whose ports have numbers and names of their own in the pod."""
+    """Draw one to three containers whose ports have numbers and names unique in the pod."""
     numbers = draw(st.lists(st.sampled_from(_NUMBERS), unique=True, min_size=1, max_size=4))
     names = draw(st.permutations([*PORT_NAMES, None, None]))
     ports = [
@@ -77,16 +80,16 @@ def _containers(draw: st.DrawFn) -> list[Object]:
         for number, name in zip(numbers, names, strict=False)
     ]
     count = draw(st.integers(1, 3))
-    made = []
-    for at in range(count):
-        own = ports[at::count]
-        known = [value for port in own for value in (port.get("name"), port["containerPort"]) if value]
-        more = draw(_rest(known or [8080]))
-        made.append({"name": f"c{at}", "image": "app:1", **({"ports": own} if own else {}), **more})
-    return made
+    containers = []
+    for index in range(count):
+        own = ports[index::count]
+        references = [value for port in own for value in (port.get("name"), port["containerPort"]) if value]
+        rest = draw(_optional_fields(references or [8080]))
+        containers.append({"name": f"c{index}", "image": "app:1", **({"ports": own} if own else {}), **rest})
+    return containers
 
 
-def _rest(ports: list[Any]) -> st.SearchStrategy[Object]:
+def _optional_fields(ports: list[Any]) -> st.SearchStrategy[Object]:
     port = st.sampled_from(ports)
     http = st.fixed_dictionaries(
         {"port": port},
@@ -112,20 +115,25 @@ def _rest(ports: list[Any]) -> st.SearchStrategy[Object]:
         readinessProbe=probe,
         startupProbe=probe,
         lifecycle=st.one_of(st.just({}), _optional(preStop=hook, postStart=hook)),
-        env=env.filter(lambda found: len({one["name"] for one in found}) == len(found)),
+        env=env.filter(lambda entries: len({entry["name"] for entry in entries}) == len(entries)),
         args=st.lists(_WORDS, max_size=2),
     )
 
 
-_STAYING = {"name": "stays", "image": "log:1", "restartPolicy": "Always", "startupProbe": {"tcpSocket": {"port": 8080}}}
+_NATIVE_SIDECAR = {
+    "name": "stays",
+    "image": "log:1",
+    "restartPolicy": "Always",
+    "startupProbe": {"tcpSocket": {"port": 8080}},
+}
 
 _SPECS = _optional(
-    initContainers=st.sampled_from([[], [{"name": "first", "image": "init:1"}], [_STAYING]]),
+    initContainers=st.sampled_from([[], [{"name": "first", "image": "init:1"}], [_NATIVE_SIDECAR]]),
     volumes=st.sampled_from([[], [{"name": "data", "emptyDir": {}}]]),
     terminationGracePeriodSeconds=st.sampled_from([0, 10, 60]),
     serviceAccountName=st.just("app"),
 )
-_ANNOTATIONS = st.one_of(
+_ANNOTATIONS: st.SearchStrategy[Any] = st.one_of(
     st.just({}),
     st.just(None),
     _optional(
@@ -141,7 +149,7 @@ _ANNOTATIONS = st.one_of(
 
 @st.composite
 def workloads(draw: st.DrawFn) -> Object:
-    """Any workload, called app."""
+    """Draw a workload named app."""
     containers = draw(_containers())
     labels = {"app": "app", **draw(_optional(tier=st.just("web")))}
     pod: Object = {"metadata": {"labels": labels}, "spec": {"containers": containers, **draw(_SPECS)}}
@@ -161,8 +169,13 @@ def workloads(draw: st.DrawFn) -> Object:
             pod["spec"]["restartPolicy"] = "OnFailure"
             spec = {"schedule": "@daily", "jobTemplate": {"spec": {"template": pod}}}
             return {"apiVersion": "batch/v1", "kind": kind, "metadata": metadata, "spec": spec}
-    more = {"serviceName": "app"} if kind == "StatefulSet" else {}
-    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": {**more, **selector, "template": pod}}
+    service_name = {"serviceName": "app"} if kind == "StatefulSet" else {}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": metadata,
+        "spec": {**service_name, **selector, "template": pod},
+    }
 
 
 def _services() -> st.SearchStrategy[list[Object]]:
@@ -170,19 +183,21 @@ def _services() -> st.SearchStrategy[list[Object]]:
     port = st.tuples(st.sampled_from([80, 8080, 9090]), target).map(
         lambda pair: {"port": pair[0], **({} if pair[1] is None else {"targetPort": pair[1]})}
     )
-    ports = st.lists(port, min_size=1, max_size=2, unique_by=lambda one: one["port"]).map(
-        lambda found: [{"name": f"p{at}", **one} for at, one in enumerate(found)]
+    ports = st.lists(port, min_size=1, max_size=2, unique_by=lambda entry: entry["port"]).map(
+        lambda entries: [{"name": f"p{index}", **entry} for index, entry in enumerate(entries)]
     )
     spec = st.fixed_dictionaries(
         {"ports": ports},
         optional={"selector": st.sampled_from([{"app": "app"}, {"app": "other"}]), "clusterIP": st.just("None")},
     )
-    metadata = st.sampled_from([{}, {"annotations": {}}, {"annotations": {"a": "b"}}])
-    made = st.tuples(metadata, spec).map(
+    metadata: st.SearchStrategy[Object] = st.sampled_from([{}, {"annotations": {}}, {"annotations": {"a": "b"}}])
+    services = st.tuples(metadata, spec).map(
         lambda pair: {"apiVersion": "v1", "kind": "Service", "metadata": pair[0], "spec": pair[1]}
     )
-    return st.lists(made, max_size=2).map(
-        lambda found: [{**one, "metadata": {"name": f"s{at}", **one["metadata"]}} for at, one in enumerate(found)]
+    return st.lists(services, max_size=2).map(
+        lambda drawn: [
+            {**entry, "metadata": {"name": f"s{index}", **entry["metadata"]}} for index, entry in enumerate(drawn)
+        ]
     )
 
 
@@ -211,13 +226,13 @@ _OTHERS: list[Object] = [
 
 @st.composite
 def bundles(draw: st.DrawFn) -> list[Object]:
-    """A workload, what leads to it, and what has nothing to do with it, in any order."""
-    others = draw(st.lists(st.sampled_from(_OTHERS), max_size=2, unique_by=lambda one: one["kind"]))
+    """Draw a workload, Services that may select it, and unrelated objects, in any order."""
+    others = draw(st.lists(st.sampled_from(_OTHERS), max_size=2, unique_by=lambda entry: entry["kind"]))
     return draw(st.permutations([draw(workloads()), *draw(_services()), *others]))
 
 
 class _Indented(yaml.SafeDumper):
-    """Indents lists in mappings, as people do; kubectl does not."""
+    """Indents lists in mappings, as people do and kubectl does not."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:
         return super().increase_indent(flow, False)
@@ -226,7 +241,7 @@ class _Indented(yaml.SafeDumper):
         return True
 
 
-class _Flush(yaml.SafeDumper):
+class _NotIndented(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
@@ -237,20 +252,20 @@ def _dumper(kind: type[yaml.SafeDumper]) -> Callable[[Object], str]:
 
 STYLES: Mapping[str, Callable[[Object], str]] = {
     "indented": _dumper(_Indented),
-    "as kubectl": _dumper(_Flush),
+    "as kubectl": _dumper(_NotIndented),
     "JSON": lambda value: json.dumps(value, indent=4) + "\n",
     "JSON on one line": lambda value: json.dumps(value, ensure_ascii=False) + "\n",
 }
 
 
 def written(things: list[Object], style: str) -> str:
-    """Write objects in a style, as documents of a stream."""
+    """Return objects as a YAML stream in a style."""
     return "---\n".join(map(STYLES[style], things))
 
 
 @st.composite
 def commented(draw: st.DrawFn, text: str) -> str:
-    """Any text with comments on lines of their own and at the ends of others."""
+    """Draw the text with comments on lines of their own and at the ends of lines."""
     lines = []
     for line in text.splitlines():
         if draw(st.integers(0, 9)) == 0:

@@ -1,6 +1,6 @@
-"""The checks of Pod Security, level *restricted*, which holds those of *baseline* too.
+"""The checks of Pod Security at level *restricted*, which includes *baseline*.
 
-Written after https://kubernetes.io/docs/concepts/security/pod-security-standards/, as of Kubernetes 1.34.
+Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/, as of Kubernetes 1.34.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Object = Mapping[str, Any]
 
 
 def pods(thing: Object) -> Iterator[Object]:
-    """Give the pods, or the templates of pods, that an object holds."""
+    """Yield the pods or pod templates in an object."""
     spec = thing.get("spec") or {}
     match thing["kind"]:
         case "Pod":
@@ -48,7 +48,7 @@ def pods(thing: Object) -> Iterator[Object]:
 
 
 def violations(pod: Object) -> Iterator[str]:
-    """Tell of each check that a pod, or a template of one, does not pass, by the container where it is one's."""
+    """Yield each check that a pod or pod template fails, with the container's name if it concerns a container."""
     spec = pod["spec"]
     yield from _of_pod(pod, spec)
     context = spec.get("securityContext") or {}
@@ -108,7 +108,7 @@ def _of_container(container: Object, pod: Object) -> Iterator[str]:
 
 
 def _of_context(context: Object) -> Iterator[str]:
-    """Tell of what neither a pod nor a container may say."""
+    """Yield the failed checks that apply to the security context of both pods and containers."""
     if context.get("runAsUser") == 0:
         yield "runAsUser is 0"
     if (context.get("seccompProfile") or {}).get("type") == "Unconfined":

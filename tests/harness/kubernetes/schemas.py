@@ -1,4 +1,4 @@
-"""What Kubernetes' own schemas say of an object; unknown fields are mistakes, as for `kubectl --validate=strict`."""
+"""Validates objects against the Kubernetes schemas; unknown fields are errors, as with `kubectl --validate=strict`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from jsonschema.validators import Draft202012Validator
 from referencing import Registry, Resource
 
 VERSIONS = ("1.29", "1.33", "1.37")
-"""The oldest that is supported, one between, and the newest that there are schemas of."""
+"""The oldest supported version, one in between, and the newest with a schema."""
 
 _SCHEMAS = files("kubernetes_validate") / "kubernetes-json-schema"
 
 
 def violations(thing: Mapping[str, Any], versions: tuple[str, ...] = VERSIONS) -> Iterator[str]:
-    """Tell of all that is wrong with an object; raises FileNotFoundError where no version knows its kind."""
+    """Yield each violation; raises FileNotFoundError if a version does not know the kind."""
     for version in versions:
         for error in _validator(version, thing["apiVersion"], thing["kind"]).iter_errors(thing):
             yield f"{version}: {thing['kind']}.{'.'.join(map(str, error.path))}: {error.message}"

@@ -1,4 +1,4 @@
-"""Where a Service sends: what an endpoints controller finds in a pod, and who listens there."""
+"""Resolves a Service's target port in a pod, as the endpoints controller does."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from collections.abc import Iterator
 from typing import Any
 
 Object = dict[str, Any]
-NATIVE_FOUND = (1, 32)
-"""Since when the ports of native sidecars are found by their names, after those of containers."""
+NATIVE_SIDECARS_SINCE = (1, 32)
+"""The first version that searches native sidecars for named ports, after the containers."""
 
 
 def resolved(spec: Object, port: Object, version: tuple[int, int]) -> int | None:
-    """Return the number that a Service's port leads to in a pod; None if it finds nothing there."""
+    """Return the container port that a Service port resolves to; None if no container declares it."""
     target = port.get("targetPort") or port["port"]
     if isinstance(target, int):
         return target
     protocol = port.get("protocol") or "TCP"
-    for one in _searched(spec, version):
-        for found in one.get("ports") or ():
-            if found.get("name") == target and (found.get("protocol") or "TCP") == protocol:
-                return int(found["containerPort"])
+    for container in _searched(spec, version):
+        for declared in container.get("ports") or ():
+            if declared.get("name") == target and (declared.get("protocol") or "TCP") == protocol:
+                return int(declared["containerPort"])
     return None
 
 
 def _searched(spec: Object, version: tuple[int, int]) -> Iterator[Object]:
     yield from spec["containers"]
-    if version >= NATIVE_FOUND:
-        yield from (one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always")
+    if version >= NATIVE_SIDECARS_SINCE:
+        containers = spec.get("initContainers") or ()
+        yield from (container for container in containers if container.get("restartPolicy") == "Always")

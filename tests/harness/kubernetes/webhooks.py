@@ -1,4 +1,4 @@
-"""Runs the webhook as a process of its own, in a cluster that consists of an API server alone."""
+"""Runs the webhook as a process, against a stand-in for the API server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import httpx
 
 from harness.kubernetes.apiserver import CONFIGURATIONS, ApiServer
 
-_PATIENCE = 20.0
+_TIMEOUT = 60.0  # seconds; only a broken process takes as long
 _BOUND = re.compile(r"bound to \S+:(\d+), admin on \S+:(\d+)")
 HOST = "injector.enforcer.svc"
 SECRET = "/api/v1/namespaces/enforcer/secrets/injector-tls"
@@ -30,7 +30,7 @@ OPTIONS = ("--service", "injector", "--secret", "injector-tls", "--configuration
 
 
 def furnish(server: ApiServer) -> None:
-    """Give an API server what the chart makes."""
+    """Store the objects that the chart creates."""
     server.put(SECRET, type="Opaque")
     service = {"namespace": "enforcer", "name": "injector"}
     server.put(CONFIGURATION, webhooks=[{"name": "pods", "clientConfig": {"service": service}}])
@@ -38,7 +38,7 @@ def furnish(server: ApiServer) -> None:
 
 @dataclass
 class Webhook:
-    """A running webhook: its ports, its process, and what it has logged so far."""
+    """A running webhook: its ports, its process, and its log so far."""
 
     port: int
     admin_port: int
@@ -47,7 +47,7 @@ class Webhook:
     lines: list[str] = field(default_factory=list)
 
     def log(self) -> str:
-        """Return all that it has logged until now."""
+        """Return everything logged so far."""
         stream = self.process.stderr
         assert stream is not None
         while select.select([stream], [], [], 0)[0] and (line := stream.readline()):
@@ -57,25 +57,25 @@ class Webhook:
     def stop(self) -> int:
         """Send SIGTERM, and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(_PATIENCE)
+        return self.process.wait(_TIMEOUT)
 
     def review(self, content: bytes) -> httpx.Response:
-        """Ask as an API server does: by the Service's name, trusting whom it was told to trust, and nobody else."""
+        """Send a review as an API server does: to the Service's name, trusting only the configured CA bundle."""
         bundle = self.server.objects[CONFIGURATION]["webhooks"][0]["clientConfig"]["caBundle"]
         context = ssl.create_default_context(cadata=base64.b64decode(bundle).decode())
-        with httpx.Client(verify=context, trust_env=False, timeout=_PATIENCE) as client:
+        with httpx.Client(verify=context, trust_env=False, timeout=_TIMEOUT) as client:
             return client.post(
                 f"https://127.0.0.1:{self.port}/inject", content=content, extensions={"sni_hostname": HOST}
             )
 
     def admin(self, path: str) -> httpx.Response:
-        """Ask the admin side."""
+        """Get a path from the admin server."""
         return httpx.get(f"http://127.0.0.1:{self.admin_port}{path}", trust_env=False)
 
 
 @contextmanager
 def webhook(server: ApiServer, options: Sequence[str] = OPTIONS, **variables: Any) -> Iterator[Webhook]:
-    """Run one until the block ends."""
+    """Run a webhook until the block ends."""
     location = urlsplit(server.url)
     environment = {"KUBERNETES_SERVICE_HOST": location.hostname, "KUBERNETES_SERVICE_PORT": str(location.port)}
     addresses = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--service-account", str(server.account))
@@ -88,7 +88,7 @@ def webhook(server: ApiServer, options: Sequence[str] = OPTIONS, **variables: An
     )
     assert process.stderr is not None
     lines: list[str] = []
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT
     try:
         while True:
             ready = select.select([process.stderr], [], [], deadline - time.monotonic())[0]
@@ -96,10 +96,10 @@ def webhook(server: ApiServer, options: Sequence[str] = OPTIONS, **variables: An
             if not line:
                 raise AssertionError("the webhook did not start:\n" + "".join(lines))
             lines.append(line)
-            if found := _BOUND.search(line):
-                yield Webhook(int(found[1]), int(found[2]), process, server, lines)
+            if ports := _BOUND.search(line):
+                yield Webhook(int(ports[1]), int(ports[2]), process, server, lines)
                 return
     finally:
         process.kill()
-        process.wait(_PATIENCE)
+        process.wait(_TIMEOUT)
         process.stderr.close()

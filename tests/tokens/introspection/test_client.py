@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from harness.servers import Server, response, serving
+from harness.servers import Server, raw_server, response
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.secret import Secret
@@ -49,7 +49,7 @@ def answering(status: str, body: bytes) -> Callable[[bytes, bytes], bytes]:
 
 def test_a_call_is_a_form_with_the_token_and_our_credentials() -> None:
     """RFC 7662 §2.1; whatever a b64token may hold is one parameter."""
-    with serving(answering("200 OK", b'{"active": true, "scope": "a"}')) as server:
+    with raw_server(answering("200 OK", b'{"active": true, "scope": "a"}')) as server:
         (answer,) = ask(server, b"a-._~+/b==")
         ((head, body),) = server.requests
     assert isinstance(answer, Active)
@@ -77,7 +77,7 @@ def test_a_call_is_a_form_with_the_token_and_our_credentials() -> None:
 )
 def test_what_is_no_answer_says_why(status: str, body: bytes, reason: IntrospectionFailure) -> None:
     """Never a judgement of the token."""
-    with serving(answering(status, body)) as server:
+    with raw_server(answering(status, body)) as server:
         (error,) = ask(server, b"t")
     assert isinstance(error, IntrospectionError)
     assert error.reason is reason
@@ -85,13 +85,13 @@ def test_what_is_no_answer_says_why(status: str, body: bytes, reason: Introspect
 
 def test_a_token_that_the_server_cannot_read_is_inactive() -> None:
     """Some answer 400 unsupported_token_type to what they did not issue."""
-    with serving(answering("400 Bad Request", b'{"error": "unsupported_token_type"}')) as server:
+    with raw_server(answering("400 Bad Request", b'{"error": "unsupported_token_type"}')) as server:
         assert ask(server, b"t") == [INACTIVE]
 
 
 def test_a_server_in_trouble_is_left_alone() -> None:
     """After so many failures, who asks is told at once."""
-    with serving(answering("500 Internal Server Error", b"")) as server:
+    with raw_server(answering("500 Internal Server Error", b"")) as server:
         results = ask(server, *[b"t"] * 5)
         assert len(server.requests) == 3
     reasons = [result.reason for result in results if isinstance(result, IntrospectionError)]
@@ -101,7 +101,7 @@ def test_a_server_in_trouble_is_left_alone() -> None:
 @pytest.mark.parametrize("body", [b'{"error": "invalid_request"}', b'{"error": "unsupported_token_type"}', b"junk"])
 def test_no_token_makes_the_enforcer_leave_the_server_alone(body: bytes) -> None:
     """Whoever sends junk cuts off nobody else."""
-    with serving(answering("400 Bad Request", body)) as server:
+    with raw_server(answering("400 Bad Request", body)) as server:
         ask(server, *[b"t"] * 20)
         assert len(server.requests) == 20
 
@@ -139,7 +139,7 @@ def knowing(line: bytes) -> Callable[[bytes, bytes], bytes]:
 
 def test_without_credentials_nothing_is_asked() -> None:
     """And who asks is told so; the server had no part in that, and is not left alone for it."""
-    with serving(knowing(FIRST)) as server:
+    with raw_server(knowing(FIRST)) as server:
         *failed, last = ask(server, *[b"t"] * 6, authentication=Renewed(*[NO_TOKEN] * 5, FIRST))
         assert len(server.requests) == 1
     assert failed == [NO_TOKEN] * 5
@@ -148,7 +148,7 @@ def test_without_credentials_nothing_is_asked() -> None:
 
 def test_credentials_that_are_not_accepted_are_replaced_and_the_token_is_asked_about_once_more() -> None:
     """RFC 6750 §3.1: 401 says that they have ended. Nobody notices."""
-    with serving(knowing(SECOND)) as server:
+    with raw_server(knowing(SECOND)) as server:
         authentication = Renewed(FIRST, SECOND)
         (answer,) = ask(server, b"t", authentication=authentication)
         assert len(server.requests) == 2
@@ -158,7 +158,7 @@ def test_credentials_that_are_not_accepted_are_replaced_and_the_token_is_asked_a
 
 def test_it_is_asked_once_more_and_not_again() -> None:
     """A server that accepts none of what it gave us is not pressed."""
-    with serving(knowing(b"nothing")) as server:
+    with raw_server(knowing(b"nothing")) as server:
         authentication = Renewed(FIRST, SECOND)
         (error,) = ask(server, b"t", authentication=authentication)
         assert len(server.requests) == 2
@@ -169,7 +169,7 @@ def test_it_is_asked_once_more_and_not_again() -> None:
 
 def test_a_refusal_of_what_credentials_allow_does_not_replace_them() -> None:
     """RFC 6750 §3.1: others would allow no more."""
-    with serving(answering("403 Forbidden", b'{"error": "insufficient_scope"}')) as server:
+    with raw_server(answering("403 Forbidden", b'{"error": "insufficient_scope"}')) as server:
         authentication = Renewed(FIRST)
         (error,) = ask(server, b"t", authentication=authentication)
     assert isinstance(error, IntrospectionError)
@@ -202,7 +202,7 @@ def test_a_full_queue_of_our_own_says_nothing_of_the_server() -> None:
         ticker.stop()
         return results
 
-    with serving(answer) as server:
+    with raw_server(answer) as server:
         *failed, last = asyncio.run(run(server))
     assert all(isinstance(result, IntrospectionError) for result in failed)
     assert isinstance(last, Active)
@@ -214,7 +214,7 @@ def test_a_server_that_forbids_one_token_is_asked_about_the_next() -> None:
     def answer(head: bytes, body: bytes) -> bytes:
         return response(b"", "403 Forbidden") if b"odd" in body else response(b'{"active": true}')
 
-    with serving(answer) as server:
+    with raw_server(answer) as server:
         *odd, good = ask(server, *[b"odd"] * 20, b"t")
     assert all(isinstance(one, IntrospectionError) and one.reason is IntrospectionFailure.REFUSED for one in odd)
     assert isinstance(good, Active)
