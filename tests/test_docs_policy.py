@@ -54,7 +54,9 @@ def test_its_line_of_a_decision_log_is_one() -> None:
 
 def test_it_names_every_reason_and_every_kind_of_finding() -> None:
     """None is left for the reader to guess."""
-    source = (ROOT / "enforcer/analysis/lint.py").read_text() + (ROOT / "enforcer/config/doubts.py").read_text()
+    source = (ROOT / "enforcer/analysis/lint.py").read_text() + (
+        ROOT / "enforcer/config/validate/warnings.py"
+    ).read_text()
     kinds = re.findall(r'Level\.\w+, "(\w+)"', " ".join(source.split()))
     assert len(kinds) > 8
     assert not [name for name in (*kinds, *Reason) if f"`{name}`" not in TEXT]

@@ -12,10 +12,10 @@ import click
 
 from enforcer.analysis.evaluator import Policy
 from enforcer.cli._errors import refuse
-from enforcer.config.effective import effective_rules
-from enforcer.config.load import Loaded, load_with_places
+from enforcer.config.load import Loaded, load_with_document
+from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config
-from enforcer.config.whole import Whole
+from enforcer.config.resolved import resolved_rules
 from enforcer.errors import ConfigError
 from enforcer.proxy.refusals import Refusals
 
@@ -49,17 +49,17 @@ def open_policy(path: Path, *, with_secrets: bool = False, enforced: bool = Fals
     `enforced`: as if nothing only reported.
     """
     try:
-        loaded, document = load_with_places(path, os.environ if with_secrets else None)
+        loaded, document = load_with_document(path, os.environ if with_secrets else None)
     except ConfigError as error:
         refuse(error)
     return opened(loaded, document, enforced=enforced)
 
 
-def opened(loaded: Loaded, document: Whole, *, enforced: bool = False) -> Opened:
+def opened(loaded: Loaded, document: MergedDocument, *, enforced: bool = False) -> Opened:
     """Make the policy of a configuration ready to be tried."""
     config = loaded.config
     rules = (
-        (rule, ":".join(map(str, document.where(("rules", at))[:2]))) for at, rule in enumerate(effective_rules(config))
+        (rule, ":".join(map(str, document.where(("rules", at))[:2]))) for at, rule in enumerate(resolved_rules(config))
     )
     if enforced:
         rules = ((replace(rule, mode="enforce"), where) for rule, where in rules)

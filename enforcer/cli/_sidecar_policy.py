@@ -9,12 +9,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from enforcer.config.document import Step, parse
-from enforcer.config.doubts import is_loopback
-from enforcer.config.load import load_with_places
+from enforcer.config.load import load_with_document
+from enforcer.config.merged_document import MergedDocument
 from enforcer.config.overrides import Override, parse_override
-from enforcer.config.rulefiles import MOST_BYTES
+from enforcer.config.rule_files import MOST_BYTES
 from enforcer.config.sources import read
-from enforcer.config.whole import Whole
+from enforcer.config.validate.warnings import is_loopback
 from enforcer.errors import ConfigError, Problem
 from enforcer.kubernetes import names
 from enforcer.kubernetes.settings import KEY, Settings
@@ -32,7 +32,7 @@ def read_policy(path: Path, settings: Settings) -> tuple[Mapping[str, str], Sett
     Raises ConfigError.
     """
     settings = replace(settings, upstream_scheme=_scheme(path, settings))
-    loaded, whole = load_with_places(path, None, _overrides(settings))
+    loaded, whole = load_with_document(path, None, _overrides(settings))
     others = sorted(one for one in loaded.files if one.is_file() and one != path.absolute())
     if problems := [*_unreachable(whole), *_misplaced(path.absolute(), others)]:
         raise ConfigError(problems)
@@ -66,7 +66,7 @@ def _overrides(settings: Settings) -> list[Override]:
     return [parse_override(one.replace("$(POD_IPS)", "127.0.0.1")) for one in said]
 
 
-def _nowhere(whole: Whole) -> Iterator[Problem]:
+def _nowhere(whole: MergedDocument) -> Iterator[Problem]:
     """Tell of authorization servers that would have to be in the pod."""
     servers = whole.values.get("authorization_servers")
     for at, server in enumerate(servers if isinstance(servers, list) else ()):
@@ -80,7 +80,7 @@ def _is_inside(host: str) -> bool:
     return is_loopback(host) or host.endswith(".localhost")
 
 
-def _unreachable(whole: Whole) -> Iterator[Problem]:
+def _unreachable(whole: MergedDocument) -> Iterator[Problem]:
     """Tell of secrets that are where a sidecar has none."""
     for section in _SECTIONS:
         for path, place in _places(whole.values.get(section), (section,)):

@@ -15,9 +15,9 @@ from enforcer.cli._errors import refuse
 from enforcer.cli._findings import Finding, as_github, as_json, as_text
 from enforcer.cli._override_option import overrides_option
 from enforcer.cli._policy import opened
-from enforcer.config.doubts import doubts
-from enforcer.config.load import load_with_places
+from enforcer.config.load import load_with_document
 from enforcer.config.overrides import Override
+from enforcer.config.validate.warnings import find_warnings
 from enforcer.errors import ConfigError
 
 
@@ -45,7 +45,7 @@ def command(config: Path, strict: bool, form: str, overrides: Sequence[Override]
       enforcer check --strict --format github
     """
     try:
-        loaded, document = load_with_places(config, os.environ, overrides)
+        loaded, document = load_with_document(config, os.environ, overrides)
     except ConfigError as error:
         if form == "text":
             refuse(error)
@@ -54,7 +54,7 @@ def command(config: Path, strict: bool, form: str, overrides: Sequence[Override]
         sys.exit(2)
     found = [
         Finding("error" if strict and one.level is Level.WARNING else one.level.value, one.code, one.problem)
-        for one in doubts(loaded.config, document, opened(loaded, document).policy)
+        for one in find_warnings(loaded.config, document, opened(loaded, document).policy)
     ]
     count = len(loaded.config.rules)
     _print(form, found, {"file": str(config), "usable": True, "rules": count, "hash": loaded.hash})

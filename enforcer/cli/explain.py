@@ -17,7 +17,7 @@ from enforcer.analysis.explain import Oracle, Shown, Unknown, explain
 from enforcer.analysis.explanation_text import write
 from enforcer.analysis.policy_tests import Facts
 from enforcer.cli._policy import Opened, config_option, open_policy
-from enforcer.config.effective import servers_of
+from enforcer.config.resolved import servers_for
 from enforcer.proxy import refusals
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken
@@ -135,7 +135,7 @@ def _asked(opened: Opened, token: str) -> Oracle:
         rule = located.entry.rule
         told = asyncio.run(ask(opened.config, rule, read))
         if isinstance(told, NoAnswer):
-            names = ", ".join(server.name for server in servers_of(opened.config, rule))
+            names = ", ".join(server.name for server in servers_for(opened.config, rule))
             click.echo(f"authorization server {names}: {told.error}", err=True)
             return Unknown(told.error.reason, refusals.introspection_failed(told.retry_after))
         return told

@@ -12,16 +12,16 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from enforcer.config.conflicts import conflicts
 from enforcer.config.document import parse
-from enforcer.config.mending import Mended
-from enforcer.config.messages import problems
+from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config, adapter
 from enforcer.config.overrides import Override, override
-from enforcer.config.rulefiles import MOST_BYTES, RuleFiles
+from enforcer.config.rule_files import MOST_BYTES, RuleFiles
 from enforcer.config.schema import shape
 from enforcer.config.sources import Files, Signature, Sources, read
-from enforcer.config.whole import Whole
+from enforcer.config.validate.conflicts import conflicts
+from enforcer.config.validate.messages import problems
+from enforcer.config.validate.partial import PartialValidation
 from enforcer.errors import ConfigError, Problem
 
 
@@ -36,15 +36,15 @@ class Loaded:
 
 def load(path: Path, environment: Mapping[str, str], overrides: Sequence[Override] = ()) -> Loaded:
     """Read a configuration, with what is said beside it; raises ConfigError with all its mistakes, by line."""
-    return load_with_places(path, environment, overrides)[0]
+    return load_with_document(path, environment, overrides)[0]
 
 
-def load_with_places(
+def load_with_document(
     path: Path,
     environment: Mapping[str, str] | None,
     overrides: Sequence[Override] = (),
     files: Files | None = None,
-) -> tuple[Loaded, Whole]:
+) -> tuple[Loaded, MergedDocument]:
     """Read a configuration as `load` does, and return it with what knows where its parts stand.
 
     Without an environment its secrets are left where they are: to look at a policy, none is needed. Every file that is
@@ -59,7 +59,7 @@ def load_with_places(
         main = parse(str(path), data)
         override(main, overrides)
         beside = RuleFiles(main, path, len(data), sources)
-        whole = Whole(main, beside.documents)
+        whole = MergedDocument(main, beside.documents)
         config = _read(whole, beside.problems, sources)
     return Loaded(config, _hash(data, beside.data), sources.files), whole
 
@@ -72,14 +72,14 @@ def _hash(data: bytes, others: Iterable[bytes]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _read(whole: Whole, problems_beside: Sequence[Problem], sources: Sources) -> Config:
+def _read(whole: MergedDocument, problems_beside: Sequence[Problem], sources: Sources) -> Config:
     errors: list[ErrorDetails] = []
     faults: Iterable[Problem] = ()
     try:
         config = adapter().validate_python(whole.values, context=sources)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        mended = Mended(whole.values.get("rules"), errors)
+        mended = PartialValidation(whole.values.get("rules"), errors)
         rules = mended.rules
         faults = (whole.problem(way, text) for way, text in mended.faults)
     else:

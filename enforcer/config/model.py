@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
-from enforcer.config.checks import check_answer_field, check_challenge, check_forwarding
-from enforcer.config.clients import check_authorization_server
+from enforcer.config.authorization_server import check_authorization_server
+from enforcer.config.validate.http_fields import check_answer_field, check_challenge, check_forwarding
 from enforcer.policy.rules import Mode, Preflight, Rule, RuleDefaults
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.settings.cache import CacheSettings

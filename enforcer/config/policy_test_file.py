@@ -10,11 +10,11 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from enforcer.analysis.policy_tests import NO_TOKEN, Cases
-from enforcer.config.conflicts import twice
 from enforcer.config.document import Document, parse, show
-from enforcer.config.messages import problems, suggestion
 from enforcer.config.schema import Shape
 from enforcer.config.sources import read
+from enforcer.config.validate.conflicts import duplicates
+from enforcer.config.validate.messages import problems, suggestion
 from enforcer.errors import ConfigError, Problem
 from enforcer.policy.journal import NO_RULE
 
@@ -44,7 +44,7 @@ def _unknown(document: Document, cases: Cases, rules: Collection[str]) -> Iterat
     """Tell of names that stand for nothing, or for two things."""
     if NO_TOKEN in cases.tokens:
         yield document.problem(("tokens",), f"{show(NO_TOKEN)} is no token: choose another name", key=NO_TOKEN)
-    yield from twice(document, {("tests", at): case.name for at, case in enumerate(cases.tests)})
+    yield from duplicates(document, {("tests", at): case.name for at, case in enumerate(cases.tests)})
     tokens, names = [NO_TOKEN, *cases.tokens], [NO_RULE, *rules]
     for at, case in enumerate(cases.tests):
         if isinstance(case.token, str) and case.token not in tokens:

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Final, get_args
 from urllib.parse import quote_plus
 
-from enforcer.config import clients
-from enforcer.config.clients import SecretClient, SecretMethod
+from enforcer.config import authorization_server
+from enforcer.config.authorization_server import SecretClient, SecretMethod
 from enforcer.doctor import diagnosis, response_checks
 from enforcer.doctor.connection_probe import ConnectionProbe
 from enforcer.doctor.diagnosis import Finding, Seen, is_right
@@ -34,7 +34,7 @@ class AuthorizationServerCheck:
 
     def __init__(self, server: AuthorizationServer) -> None:
         self._server = server
-        self._endpoints = dict(clients.endpoints(server))
+        self._endpoints = dict(authorization_server.endpoints(server))
         self._discovers = None in self._endpoints.values()
         self._ways: dict[tuple[bool, str], tuple[ConnectionProbe, list[Finding]]] = {}
         self._timed = False
@@ -58,7 +58,7 @@ class AuthorizationServerCheck:
         return found if self._discovers or self._server.issuer is None else [*found, *await self._metadata()]
 
     async def _metadata(self) -> list[Finding]:
-        issuer = clients.issuer(self._server)
+        issuer = authorization_server.issuer(self._server)
         try:
             urls = metadata.well_known_urls(issuer)
         except ValueError:
@@ -150,7 +150,7 @@ class AuthorizationServerCheck:
             return response_checks.no_signed_answer("its keys cannot be had")
         try:
             told = jwt_introspection.verify(
-                seen.body, jwks.parse(keys.body), clients.expected_answer(self._server), seen.received
+                seen.body, jwks.parse(keys.body), authorization_server.expected_response(self._server), seen.received
             )
         except IntrospectionError as error:
             return response_checks.no_signed_answer(error.detail)
@@ -194,11 +194,13 @@ class AuthorizationServerCheck:
     ) -> tuple[Seen | Finding, SecretMethod | None]:
         """Post a form with our credentials; returns the answer, and another way to show the secret that is accepted."""
         server = self._server
-        seen = await self._post(way, url, form, clients.authentication(server, where, time.time).credentials())
-        client = clients.client(server)
+        seen = await self._post(
+            way, url, form, authorization_server.authenticator(server, where, time.time).credentials()
+        )
+        client = authorization_server.client(server)
         if isinstance(seen, Seen) and response_checks.is_refusal(seen) and isinstance(client, SecretClient):
             (other,) = (method for method in _SECRET_METHODS if method != client.method)
-            shown = clients.authentication(replace(server, client_authentication=other), where, time.time)
+            shown = authorization_server.authenticator(replace(server, client_authentication=other), where, time.time)
             again = await self._post(way, url, form, shown.credentials())
             if isinstance(again, Seen) and accepts(again):
                 return seen, other

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from enforcer.config.effective import upstreams
 from enforcer.config.model import Config
+from enforcer.config.resolved import upstreams
 from enforcer.doctor import diagnosis
 from enforcer.doctor.authorization_server_check import AuthorizationServerCheck
 from enforcer.doctor.connection_probe import ConnectionProbe

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from enforcer.config.effective import effective_rules, upstreams
 from enforcer.config.model import Config
+from enforcer.config.resolved import resolved_rules, upstreams
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Path as PathTemplate
@@ -87,7 +87,7 @@ def assemble(
         upstream=apps.get(None) or next(iter(apps.values())),
         demand=Demand(),
     )
-    matcher = Matcher(map(route, effective_rules(config)))
+    matcher = Matcher(map(route, resolved_rules(config)))
     field = None if config.would_deny_field is None else config.would_deny_field.encode()
     unserved = replace(no_route, reports=False, asks=False)
     unseen = config.limits.unseen_tokens

@@ -9,8 +9,8 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
-from enforcer.config.effective import upstreams
 from enforcer.config.model import Config
+from enforcer.config.resolved import upstreams
 from enforcer.errors import EnforcerError
 from enforcer.settings.addresses import EVERYWHERE, parse_address
 

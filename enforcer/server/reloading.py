@@ -19,10 +19,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final
 
-from enforcer.config.effective import effective_rules
-from enforcer.config.load import Loaded, load_with_places
+from enforcer.config.load import Loaded, load_with_document
 from enforcer.config.model import Config
 from enforcer.config.overrides import Override
+from enforcer.config.resolved import resolved_rules
 from enforcer.config.sources import Files, Signature
 from enforcer.errors import ConfigError
 from enforcer.operations import logs
@@ -147,7 +147,7 @@ class Reloader:
     def _try(self, files: Files) -> Generation | Exception:
         origin = self._origin
         try:
-            loaded, document = load_with_places(origin.path, origin.environment, origin.overrides, files)
+            loaded, document = load_with_document(origin.path, origin.environment, origin.overrides, files)
             self._garbage.append(document)
             return self._build(loaded)
         except ConfigError as error:
@@ -167,7 +167,7 @@ class Reloader:
         except BaseException:
             self._retire_soon(scope, [])
             raise
-        report_rules = sum(rule.mode == "report" for rule in effective_rules(config))
+        report_rules = sum(rule.mode == "report" for rule in resolved_rules(config))
         # The last request that uses the snapshot holds the last reference to its lifetime token.
         large: list[object] = [snapshot.matcher, snapshot.located, loaded]
         weakref.finalize(snapshot.life, self._retire_soon, scope, large).atexit = False

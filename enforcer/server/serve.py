@@ -18,9 +18,9 @@ import uvicorn
 import uvloop
 from starlette.routing import Route
 
-from enforcer.config.effective import upstreams
 from enforcer.config.load import Loaded, load
 from enforcer.config.overrides import Override
+from enforcer.config.resolved import upstreams
 from enforcer.operations import logs
 from enforcer.operations.admin import admin
 from enforcer.operations.decision_log_writer import DecisionLogWriter

@@ -9,7 +9,7 @@ import time
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from enforcer.config import clients
+from enforcer.config import authorization_server
 from enforcer.counters import IntrospectionMetrics
 from enforcer.settings.addresses import Location, parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
@@ -67,7 +67,7 @@ class _Making:
         self._metrics = metrics
         self._ticker = ticker
         self._loop = loop
-        self._urls = clients.endpoints(server)
+        self._urls = authorization_server.endpoints(server)
 
     def source(self, domain: Domain) -> Source:
         """Make what says what a token is worth."""
@@ -78,7 +78,7 @@ class _Making:
         # Cryptography is a large import, and most need none.
         from enforcer.tokens.jwt.jwt_source import SignedTokens
 
-        return SignedTokens(self._keys, clients.issuer(server), server.jwt, asked, time.time)
+        return SignedTokens(self._keys, authorization_server.issuer(server), server.jwt, asked, time.time)
 
     def _introspector(self, domain: Domain) -> Source:
         own = self._server.own_token
@@ -93,7 +93,7 @@ class _Making:
             return Plain()
         from enforcer.tokens.introspection.jwt_introspection import SignedAnswers
 
-        return SignedAnswers(self._keys, clients.expected_answer(server), time.time)
+        return SignedAnswers(self._keys, authorization_server.expected_response(server), time.time)
 
     @cached_property
     def _keys(self) -> Kept[KeySet]:
@@ -123,7 +123,7 @@ class _Making:
         return Bearer(token)
 
     def _client(self, where: EndpointName) -> Authentication:
-        return clients.authentication(self._server, where, time.time)
+        return authorization_server.authenticator(self._server, where, time.time)
 
     def _endpoint(self, name: EndpointName) -> ServerEndpoint:
         url = self._urls[name]
@@ -134,7 +134,7 @@ class _Making:
     @cached_property
     def _metadata(self) -> Kept[Metadata]:
         server = self._server
-        issuer = clients.issuer(server)
+        issuer = authorization_server.issuer(server)
         mutual_tls = server.client_authentication == "tls_client_auth"
 
         def read(body: bytes) -> Metadata:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
-from enforcer.config.effective import domains, servers_of
 from enforcer.config.model import Config
+from enforcer.config.resolved import issuer_scopes, servers_for
 from enforcer.errors import IntrospectionError
 from enforcer.policy.rules import Rule
 from enforcer.proxy.forwarding import Forwarding
@@ -57,7 +57,7 @@ class Verifiers:
         settings = config.limits.unseen_tokens
         limiter = scope.take("limiter", settings, make=lambda: UnseenLimiter(settings))
         self._config = config
-        self._domains = domains(config)
+        self._domains = issuer_scopes(config)
 
         def verifier(server: AuthorizationServer) -> Verifier:
             domain = self._domains[server.name]
@@ -83,8 +83,8 @@ class Verifiers:
         self.memory = Memory(cache, tuple(self._by_server.values()))
 
     def of(self, rule: Rule) -> Verifier | Several:
-        """Return what tells a rule, as it is judged (`effective_rules`), what tokens are worth."""
-        servers = servers_of(self._config, rule)
+        """Return what tells a rule, as it is judged (`resolved_rules`), what tokens are worth."""
+        servers = servers_for(self._config, rule)
         if len(servers) == 1:
             return self._by_server[servers[0].name]
         trusted = [self._trusted(server, rule.issuer, rule.audience) for server in servers]

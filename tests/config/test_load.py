@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enforcer.config.load import Loaded, load, load_with_places
+from enforcer.config.load import Loaded, load, load_with_document
 from enforcer.config.schema import shape
 from enforcer.config.sources import Files, signature
 from enforcer.errors import ConfigError, Problem
@@ -81,7 +81,7 @@ def test_what_was_looked_at_is_known_even_where_the_configuration_is_refused(tmp
     path.write_text(text.replace("{env: ENFORCER_CLIENT_SECRET}", "{file: secret}"), "utf-8")
     files: Files = {}
     with pytest.raises(ConfigError):
-        load_with_places(path, {}, files=files)
+        load_with_document(path, {}, files=files)
     assert files == {path: signature(path), tmp_path / "secret": None}
     assert files[path] is not None
 
@@ -178,10 +178,10 @@ def test_without_an_environment_secrets_are_left_where_they_are(tmp_path: Path) 
     path = tmp_path / "config.yaml"
     text = (ROOT / "config.yaml").read_text("utf-8")
     path.write_text(text.replace("{env: ENFORCER_CLIENT_SECRET}", "{file: nowhere}"), "utf-8")
-    loaded, document = load_with_places(path, None)
+    loaded, document = load_with_document(path, None)
     assert loaded.config.authorization_servers[0].client_secret.reveal() == ""
     assert loaded.files.keys() == {path}
     assert text.splitlines()[document.where(("rules", 0))[1] - 1].startswith("  - name: read countries")
     path.write_text(text.replace("{env: ENFORCER_CLIENT_SECRET}", "{file: nowhere, env: NOWHERE}"), "utf-8")
     with pytest.raises(ConfigError, match="a secret is kept in one place"):
-        load_with_places(path, None)
+        load_with_document(path, None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.config.load import load, load_with_places
+from enforcer.config.load import load, load_with_document
 from enforcer.config.model import Config
 from enforcer.config.overrides import Override, parse_override
 from enforcer.errors import ConfigError
@@ -71,7 +71,7 @@ def test_it_counts_where_the_file_says_nothing(tmp_path: Path) -> None:
 
 
 def test_a_list_takes_the_place_of_the_files(tmp_path: Path) -> None:
-    """Whole."""
+    """MergedDocument."""
     config = loaded(tmp_path, 'rules=[{"name": "one", "path": "/", "public": true}]')
     assert [rule.name for rule in config.rules] == ["one"]
 
@@ -111,6 +111,6 @@ def test_the_file_that_is_checked_is_the_one_that_is_used(tmp_path: Path) -> Non
     """Those who look at places find those of the file."""
     path = tmp_path / "config.yaml"
     path.write_text(FILE)
-    found, document = load_with_places(path, None, [parse_override("log.format=json")])
+    found, document = load_with_document(path, None, [parse_override("log.format=json")])
     assert found.config.log.format == "json"
     assert document.where(("rules", 0)) == (str(path), 6, 5)

@@ -15,7 +15,7 @@ from harness.kubernetes.charts import CI, ENFORCER, Object, objects, only, refus
 
 from enforcer.cli.webhook import command as webhook
 from enforcer.cli.webhook import settings_of
-from enforcer.config.load import load_with_places
+from enforcer.config.load import load_with_document
 from enforcer.config.overrides import parse_override
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.sidecar import Mode
@@ -142,7 +142,7 @@ def test_the_command_line_and_the_configuration_are_what_the_enforcer_takes(name
         text = thing["data"].get("config.yaml", text) if thing["kind"] == "ConfigMap" else text
     file = tmp_path / Path(path).name
     file.write_text(text.replace("/etc/enforcer-", f"{mounted(tmp_path)}/enforcer-"), "utf-8")
-    loaded, _ = load_with_places(file, None, [parse_override(said.removeprefix("--set=")) for said in settings])
+    loaded, _ = load_with_document(file, None, [parse_override(said.removeprefix("--set=")) for said in settings])
     assert loaded.config.listener.address == ":8091"
     assert loaded.config.admin.address == ":9091"
     assert (loaded.config.timeouts.shutdown_delay, loaded.config.timeouts.drain) == (5.0, 20.0)

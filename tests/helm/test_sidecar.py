@@ -21,7 +21,7 @@ from harness.kubernetes.network_policies import Peer, may_reach
 from kustomize.rendering import RENDERED
 
 from enforcer.cli import main
-from enforcer.config.load import load_with_places
+from enforcer.config.load import load_with_document
 from enforcer.config.overrides import parse_override
 from enforcer.kubernetes import names, sidecar
 from enforcer.kubernetes.settings import VALUES
@@ -207,7 +207,7 @@ def test_the_example_is_valid_and_restricted(mode: str, example: helm_python.Cha
     path.write_text(only(things, "ConfigMap")["data"]["config.yaml"], "utf-8")
     settings = [said.removeprefix("--set=") for said in pod["spec"]["initContainers"][0]["args"][2:]]
     overrides = [parse_override(said.replace("$(POD_IPS)", "10.0.0.1,fd00::1")) for said in settings]
-    loaded, _ = load_with_places(path, None, overrides)
+    loaded, _ = load_with_document(path, None, overrides)
     stop = loaded.config.timeouts.shutdown_delay + loaded.config.timeouts.drain
     assert pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] + stop < 60
     assert pod["spec"]["terminationGracePeriodSeconds"] == 60

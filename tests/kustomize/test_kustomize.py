@@ -16,7 +16,7 @@ from harness.kubernetes.charts import Object, objects, only, read, values, viola
 from harness.kubernetes.network_policies import Peer, may_reach
 
 from enforcer.cli import main
-from enforcer.config.load import load_with_places
+from enforcer.config.load import load_with_document
 from enforcer.config.overrides import parse_override
 from kustomize.rendering import INJECT, INJECTED, OVERLAYS, RENDERED, ROOT, SUMS, sums
 
@@ -85,7 +85,7 @@ def test_the_command_line_and_the_configuration_are_what_the_enforcer_takes(name
         # The certificate is not here.
         said = [one.removeprefix("--set=") for one in settings if "/etc/enforcer-tls" not in one]
         addressed = [parse_override(one.replace("$(POD_IPS)", "10.0.0.1,fd00::1")) for one in said]
-        loaded, _ = load_with_places(path, None, addressed)
+        loaded, _ = load_with_document(path, None, addressed)
         stop = loaded.config.timeouts.shutdown_delay + loaded.config.timeouts.drain
         assert stop < pod["spec"].get("terminationGracePeriodSeconds", 30)
 

@@ -11,9 +11,9 @@ import pytest
 from harness.configs import config
 from harness.issuers import Issuer, running_issuer
 
-from enforcer.config.effective import effective_rules
 from enforcer.config.load import load
 from enforcer.config.model import Config
+from enforcer.config.resolved import resolved_rules
 from enforcer.errors import IntrospectionFailure
 from enforcer.server.verifiers import NoAnswer, ask
 from enforcer.tokens.introspection.response import Active
@@ -53,7 +53,7 @@ class Asked:
 
     def __call__(self, token: str, rule: dict[str, Any], **servers: dict[str, Any]) -> object:
         loaded = self.loaded(rule, **servers)
-        (judged,) = effective_rules(loaded)
+        (judged,) = resolved_rules(loaded)
         told = asyncio.run(ask(loaded, judged, token.encode()))
         if isinstance(told, NoAnswer):
             return told.error.reason
@@ -102,7 +102,7 @@ def test_why_nobody_knows_is_told_with_the_time_to_wait(asked: Asked, a: Issuer)
     """That of the server that was asked."""
     a.statuses["/introspect"] = "503 Down"
     loaded = asked.loaded({}, a={"retry_after": "7s"})
-    (judged,) = effective_rules(loaded)
+    (judged,) = resolved_rules(loaded)
     told = asyncio.run(ask(loaded, judged, b"of-a"))
     assert isinstance(told, NoAnswer)
     assert (told.error.reason, told.retry_after) == (IntrospectionFailure.UNAVAILABLE, 7)

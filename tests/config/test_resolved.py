@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from enforcer.config.effective import domains, effective_rules
 from enforcer.config.load import Loaded
 from enforcer.config.model import Config
+from enforcer.config.resolved import issuer_scopes, resolved_rules
 from enforcer.tokens.routing import Domain
 
 RULES = """\
@@ -24,7 +24,7 @@ def test_a_rule_needs_the_issuer_of_its_authorization_server(loads: Callable[...
     """Unless it names one itself, or is public."""
     named = {"client_id: enforcer": f"issuer: {issuer}, client_id: enforcer"} if issuer else {}
     config = loads(RULES, {**named, "rules:\n": f"{SECOND}rules:\n"}).config
-    assert {rule.name: rule.issuer for rule in effective_rules(config)} == {
+    assert {rule.name: rule.issuer for rule in resolved_rules(config)} == {
         "all": (issuer,) if issuer else (),
         "own": ("https://other.example.org",),
         "public": (),
@@ -56,7 +56,7 @@ def servers(loads: Callable[..., Loaded]) -> Config:
 
 def test_a_rule_needs_issuer_and_audience_of_its_authorization_servers(loads: Callable[..., Loaded]) -> None:
     """Of all of them, unless it names its own; where one has none, that is not for a rule to ask."""
-    found = {rule.name: (rule.issuer, rule.audience) for rule in effective_rules(servers(loads))}
+    found = {rule.name: (rule.issuer, rule.audience) for rule in resolved_rules(servers(loads))}
     assert found == {
         "first": (("A",), ("x", "y")),
         "own": (("I",), ("w",)),
@@ -69,7 +69,7 @@ def test_a_rule_needs_issuer_and_audience_of_its_authorization_servers(loads: Ca
 
 def test_each_server_knows_the_issuers_of_the_others(loads: Callable[..., Loaded]) -> None:
     """So that it is shown no token of theirs; one of whom nothing is known has none of its own."""
-    assert domains(servers(loads)) == {
+    assert issuer_scopes(servers(loads)) == {
         "a": Domain("A", frozenset({"B"})),
         "b": Domain("B", frozenset({"A"})),
         "c": Domain(None, frozenset({"A", "B"})),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from enforcer.config.load import Loaded, load
-from enforcer.config.rulefiles import MOST_BYTES
+from enforcer.config.rule_files import MOST_BYTES
 from enforcer.errors import ConfigError
 
 Loads = Callable[..., Loaded]

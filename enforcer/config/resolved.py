@@ -20,7 +20,7 @@ def upstreams(config: Config) -> dict[str | None, Upstream]:
     return found
 
 
-def effective_rules(config: Config) -> Iterator[Rule]:
+def resolved_rules(config: Config) -> Iterator[Rule]:
     """Give the rules in their order, as they are judged: each with what the configuration says for all.
 
     One that names no issuer, or no audience, needs those of its authorization servers, where all of these have some.
@@ -32,7 +32,7 @@ def effective_rules(config: Config) -> Iterator[Rule]:
         if rule.mode is None and config.mode != "enforce":
             changes["mode"] = config.mode
         if not rule.public and (rule.authorization_server is not None or not plain):
-            servers = servers_of(config, rule)
+            servers = servers_for(config, rule)
             issuers = [() if server.issuer is None else (server.issuer,) for server in servers]
             if not rule.issuer and all(issuers):
                 changes["issuer"] = _any_of(issuers)
@@ -43,14 +43,14 @@ def effective_rules(config: Config) -> Iterator[Rule]:
         yield replace(rule, **changes) if changes else rule
 
 
-def servers_of(config: Config, rule: Rule) -> Sequence[AuthorizationServer]:
+def servers_for(config: Config, rule: Rule) -> Sequence[AuthorizationServer]:
     """Return the authorization servers whose tokens a rule takes, in the rule's order."""
     by_name = {server.name: server for server in config.authorization_servers}
     named = [by_name[name] for name in rule.authorization_servers]
     return named or config.authorization_servers[:1]
 
 
-def domains(config: Config) -> Mapping[str, Domain]:
+def issuer_scopes(config: Config) -> Mapping[str, Domain]:
     """Return which tokens each authorization server may be shown, by its name."""
     issuers = {server.name: server.issuer for server in config.authorization_servers}
     return {

@@ -9,19 +9,19 @@ from typing import Final
 
 from enforcer.analysis.evaluator import Policy
 from enforcer.analysis.lint import Level, lint
-from enforcer.config import clients
-from enforcer.config.clients import Way
+from enforcer.config import authorization_server
+from enforcer.config.authorization_server import Way
 from enforcer.config.document import show
-from enforcer.config.effective import servers_of
+from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config
-from enforcer.config.whole import Whole
+from enforcer.config.resolved import servers_for
 from enforcer.errors import Problem
 from enforcer.settings.addresses import parse_url
 from enforcer.tokens.introspection.metadata import EndpointName
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class ConfigWarning:
     """One of them; `code` names its kind for machines."""
 
     level: Level
@@ -29,16 +29,16 @@ class Doubt:
     problem: Problem
 
 
-def doubts(config: Config, document: Whole, policy: Policy) -> list[Doubt]:
+def find_warnings(config: Config, document: MergedDocument, policy: Policy) -> list[ConfigWarning]:
     """Look at a configuration whose rules, in their order, are the policy's; return what there is to tell, by line."""
     kinds = (_plain_text, _any_audience, _report_only, _unused)
     found = [*(one for kind in kinds for one in kind(config, document)), *_of_rules(document, policy)]
     return sorted(found, key=lambda one: document.order(one.problem))
 
 
-def _plain_text(config: Config, document: Whole) -> Iterator[Doubt]:
+def _plain_text(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:
     for at, server in enumerate(config.authorization_servers):
-        used = clients.endpoints(server)
+        used = authorization_server.endpoints(server)
         crossing: list[tuple[Way, str]] = [(_WAYS[name], url) for name, url in used.items() if url is not None]
         if server.issuer is not None and None in used.values():
             crossing.append((("issuer",), server.issuer))
@@ -47,7 +47,7 @@ def _plain_text(config: Config, document: Whole) -> Iterator[Doubt]:
             if not location.secure and not is_loopback(location.host):
                 message = f"{_CROSSING[way[-1]]} as plain text; use https://"
                 problem = document.problem(("authorization_servers", at, *way), message)
-                yield Doubt(Level.WARNING, "plain_text", problem)
+                yield ConfigWarning(Level.WARNING, "plain_text", problem)
 
 
 _WAYS: Final[Mapping[EndpointName, Way]] = {
@@ -63,59 +63,61 @@ _CROSSING: Final[Mapping[str | int, str]] = {
 }
 
 
-def _any_audience(config: Config, document: Whole) -> Iterator[Doubt]:
+def _any_audience(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:
     """Find the servers of whose tokens those for another app pass."""
     rules = [rule for rule in config.rules if not rule.public and not rule.audience]
-    unasked = {server.name for rule in rules for server in servers_of(config, rule) if not server.audience}
+    unasked = {server.name for rule in rules for server in servers_for(config, rule) if not server.audience}
     for at, server in enumerate(config.authorization_servers):
         if server.name in unasked:
             message = "no audience is asked for: tokens that it issued for other apps pass too; set audience"
-            yield Doubt(Level.WARNING, "any_audience", document.problem(("authorization_servers", at), message))
+            yield ConfigWarning(Level.WARNING, "any_audience", document.problem(("authorization_servers", at), message))
 
 
-def _report_only(config: Config, document: Whole) -> Iterator[Doubt]:
+def _report_only(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:
     """Tell where nothing is refused: at the configuration's mode, or at each rule's own."""
     if config.mode == "report":
         enforced = sum(rule.mode == "enforce" for rule in config.rules)
         but = f" but by the {enforced} of {len(config.rules)} rules with mode: enforce" if enforced else ""
         message = f"nothing is refused{but}: what would be is forwarded, and counted as would_deny"
-        yield Doubt(Level.WARNING, "report_only", document.problem(("mode",), message))
+        yield ConfigWarning(Level.WARNING, "report_only", document.problem(("mode",), message))
     if config.rule_defaults.mode == "report":
         message = "rules that do not say otherwise refuse nothing: what they would is forwarded, as would_deny"
-        yield Doubt(Level.WARNING, "report_only", document.problem(("rule_defaults", "mode"), message))
+        yield ConfigWarning(Level.WARNING, "report_only", document.problem(("rule_defaults", "mode"), message))
     for at, rule in enumerate(config.rules):
         if document.own(at).get("mode") == "report":
             message = f"{show(rule.name)} refuses nothing: what it would is forwarded, and counted as would_deny"
-            yield Doubt(Level.WARNING, "report_only", document.problem(("rules", at, "mode"), message))
+            yield ConfigWarning(Level.WARNING, "report_only", document.problem(("rules", at, "mode"), message))
 
 
-def _unused(config: Config, document: Whole) -> Iterator[Doubt]:
+def _unused(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:
     """Tell of what rules can name, and none does."""
     named = {rule.upstream for rule in config.rules}
     if config.upstream is not None and None not in named and config.mode == "enforce":
-        yield Doubt(Level.WARNING, "unused", document.problem(("upstream",), "every rule names another"))
+        yield ConfigWarning(Level.WARNING, "unused", document.problem(("upstream",), "every rule names another"))
     for name in config.upstreams:
         if name not in named:
-            yield Doubt(Level.WARNING, "unused", document.problem(("upstreams", name), f"no rule names {show(name)}"))
+            yield ConfigWarning(
+                Level.WARNING, "unused", document.problem(("upstreams", name), f"no rule names {show(name)}")
+            )
     for name in config.scope_sets:
         if name not in document.used_sets:
             message = f"no rule has ${name} among its scopes"
-            yield Doubt(Level.WARNING, "unused", document.problem(("scope_sets", name), message))
+            yield ConfigWarning(Level.WARNING, "unused", document.problem(("scope_sets", name), message))
     servers = {name for rule in config.rules for name in rule.authorization_servers}
     for at, server in enumerate(config.authorization_servers[1:], 1):
         if server.name not in servers:
             message = f"no rule names {show(server.name)}, and only the first one is asked where none does"
-            yield Doubt(Level.WARNING, "unused", document.problem(("authorization_servers", at), message))
+            yield ConfigWarning(Level.WARNING, "unused", document.problem(("authorization_servers", at), message))
 
 
-def _of_rules(document: Whole, policy: Policy) -> Iterator[Doubt]:
+def _of_rules(document: MergedDocument, policy: Policy) -> Iterator[ConfigWarning]:
     for one in lint(policy):
         path = ("rules", one.rule)
         if one.key is not None and one.key in document.own(one.rule):
             problem = document.problem((*path, one.key), one.message)
         else:
             problem = document.problem(path, one.message)
-        yield Doubt(one.level, one.code, problem)
+        yield ConfigWarning(one.level, one.code, problem)
 
 
 def is_loopback(host: str) -> bool:

@@ -15,7 +15,7 @@ from enforcer.errors import FaultsError
 from enforcer.policy.rules import CONDITIONS, Rule
 
 
-class Mended:
+class PartialValidation:
     """What can be said of rules in spite of the errors found in them.
 
     `rules` are those that are right, or wrong only where no other rule cares, by their number; `faults` are mistakes

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from enforcer.config.load import Loaded, load_with_places
+from enforcer.config.load import Loaded, load_with_document
 from enforcer.policy.rules import Rule
 
 Loads = Callable[..., Loaded]
@@ -115,7 +115,7 @@ rules:
   - {name: a, path: /a}
 """
     )
-    loaded, whole = load_with_places(main, None)
+    loaded, whole = load_with_document(main, None)
     assert [(rule.name, rule.scopes, rule.host) for rule in loaded.config.rules] == [
         ("a", ("a", "b"), "a.org"),
         ("b", ("a", "b"), "a.org"),

@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from enforcer.config.document import Document, Step, show
-from enforcer.config.messages import suggestion
+from enforcer.config.merged_document import MergedDocument
 from enforcer.config.schema import shape
-from enforcer.config.whole import Whole
+from enforcer.config.validate.messages import suggestion
 from enforcer.errors import Problem
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.rules import Path, Rule, is_scope
@@ -20,12 +20,12 @@ _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9_])?")
 _PARAMETER = re.compile(r"\{[^/]*\}")
 
 
-def conflicts(document: Whole, rules: Mapping[int, Rule], *, complete: bool) -> Iterator[Problem]:
+def conflicts(document: MergedDocument, rules: Mapping[int, Rule], *, complete: bool) -> Iterator[Problem]:
     """Tell of each; `rules` are those that could be read, by their number, `complete` whether no file of them is
     missing."""
     servers = _server_names(document.values)
-    yield from twice(document, {("authorization_servers", at): name for at, name in servers.items()})
-    yield from twice(document, {("rules", at): rule.name for at, rule in rules.items()})
+    yield from duplicates(document, {("authorization_servers", at): name for at, name in servers.items()})
+    yield from duplicates(document, {("rules", at): rule.name for at, rule in rules.items()})
     yield from _named(document, "authorization_server", list(servers.values()))
     yield from _names(document)
     yield from _sets(document)
@@ -35,13 +35,13 @@ def conflicts(document: Whole, rules: Mapping[int, Rule], *, complete: bool) -> 
     yield from _rivals(document, rules)
 
 
-def _no_rules(document: Whole) -> Problem:
+def _no_rules(document: MergedDocument) -> Problem:
     if "rules" in document.values:
         return document.problem(("rules",), f"expected at least one, found {show(document.values['rules'])}")
     return document.problem((), f'missing key "rules": {shape().meaning(("rules",))}')
 
 
-def _names(document: Whole) -> Iterator[Problem]:
+def _names(document: MergedDocument) -> Iterator[Problem]:
     for section in ("upstreams", "scope_sets"):
         for name in _keys(document, section):
             if not _NAME.fullmatch(name):
@@ -49,7 +49,7 @@ def _names(document: Whole) -> Iterator[Problem]:
                 yield document.problem((section,), f"{show(name)} is no name: {message}", key=name)
 
 
-def _sets(document: Whole) -> Iterator[Problem]:
+def _sets(document: MergedDocument) -> Iterator[Problem]:
     for name in _keys(document, "scope_sets"):
         scopes = document.values["scope_sets"][name]
         if scopes == []:
@@ -61,13 +61,13 @@ def _sets(document: Whole) -> Iterator[Problem]:
                 )
 
 
-def _keys(document: Whole, section: str) -> list[str]:
+def _keys(document: MergedDocument, section: str) -> list[str]:
     # As written, so that a mistake in what is named does not make every rule that names it another one.
     written = document.values.get(section)
     return list(written) if isinstance(written, dict) else []
 
 
-def _named(document: Whole, key: str, known: Sequence[str], otherwise: str = "") -> Iterator[Problem]:
+def _named(document: MergedDocument, key: str, known: Sequence[str], otherwise: str = "") -> Iterator[Problem]:
     """Tell of each rule, and of the defaults, that name by a key what there is not; `otherwise` where nothing is."""
     if not known and not otherwise:
         return
@@ -80,7 +80,7 @@ def _named(document: Whole, key: str, known: Sequence[str], otherwise: str = "")
                 yield document.problem(place, f"no {key.replace('_', ' ')} is called {show(name)}; {hint}")
 
 
-def _upstreams(document: Whole, rules: Mapping[int, Rule]) -> Iterator[Problem]:
+def _upstreams(document: MergedDocument, rules: Mapping[int, Rule]) -> Iterator[Problem]:
     named = _keys(document, "upstreams")
     unnamed = document.values.get("upstream") is not None
     if not unnamed and not named:
@@ -107,7 +107,7 @@ def _server_names(values: Mapping[str, Any]) -> dict[int, str]:
     return {at: name for at, name in named.items() if isinstance(name, str)}
 
 
-def twice(document: Whole | Document, names: Mapping[tuple[Step, ...], str]) -> Iterator[Problem]:
+def duplicates(document: MergedDocument | Document, names: Mapping[tuple[Step, ...], str]) -> Iterator[Problem]:
     """Tell of each name that stands a second time; `names` are by the path of what bears them."""
     first: dict[str, tuple[Step, ...]] = {}
     for path, name in names.items():
@@ -116,7 +116,7 @@ def twice(document: Whole | Document, names: Mapping[tuple[Step, ...], str]) -> 
             yield document.problem(path, f"the name {show(name)} is taken by the one at {place}")
 
 
-def _rivals(document: Whole, rules: Mapping[int, Rule]) -> Iterator[Problem]:
+def _rivals(document: MergedDocument, rules: Mapping[int, Rule]) -> Iterator[Problem]:
     # Reading paths and matching costs far more than this look, which leaves out the rules that cannot have a rival.
     alike: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for at, rule in rules.items():
@@ -126,7 +126,7 @@ def _rivals(document: Whole, rules: Mapping[int, Rule]) -> Iterator[Problem]:
             yield from _compared(document, {at: rules[at] for at in group})
 
 
-def _compared(document: Whole, rules: Mapping[int, Rule]) -> Iterator[Problem]:
+def _compared(document: MergedDocument, rules: Mapping[int, Rule]) -> Iterator[Problem]:
     places = {
         at: Place(Path.parse(rule.path), tuple(dict.fromkeys(rule.methods)), rule.host) for at, rule in rules.items()
     }
@@ -140,5 +140,5 @@ def _compared(document: Whole, rules: Mapping[int, Rule]) -> Iterator[Problem]:
             yield document.problem(("rules", at), f"rule {show(rules[at].name)} claims {claimed}, and so does {rival}")
 
 
-def _place(document: Whole | Document, path: tuple[Step, ...]) -> str:
+def _place(document: MergedDocument | Document, path: tuple[Step, ...]) -> str:
     return ":".join(map(str, document.where(path)))

@@ -72,7 +72,7 @@ def client(server: AuthorizationServer) -> Client:
     raise FaultsError(dict(_faults(server)))
 
 
-def authentication(server: AuthorizationServer, where: EndpointName, clock: Callable[[], float]) -> AtHand:
+def authenticator(server: AuthorizationServer, where: EndpointName, clock: Callable[[], float]) -> AtHand:
     """Make what authenticates the enforcer at an endpoint; `clock` gives seconds since the epoch."""
     found = client(server)
     match found:
@@ -92,7 +92,7 @@ def authentication(server: AuthorizationServer, where: EndpointName, clock: Call
     assert_never(found)
 
 
-def expected_answer(server: AuthorizationServer) -> Expected:
+def expected_response(server: AuthorizationServer) -> Expected:
     """Return what a signed answer must be."""
     from enforcer.tokens.introspection.jwt_introspection import Expected
 

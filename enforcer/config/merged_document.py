@@ -16,7 +16,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from enforcer.config.document import BROKEN, Document, Step, dotted, show
-from enforcer.config.messages import suggestion
+from enforcer.config.validate.messages import suggestion
 from enforcer.errors import FaultsError, Problem
 from enforcer.policy.rules import OF_TOKENS, RuleDefaults, is_scope
 
@@ -32,7 +32,7 @@ class Origin:
     written: Any
 
 
-class Whole:
+class MergedDocument:
     """All files as one. `values` are the main file's, with the `rules` of all; `used_sets` are sets that a rule names.
 
     `problems` are what is wrong with the files as YAML, and with what is put in.

@@ -7,8 +7,8 @@ import pytest
 from enforcer.analysis.evaluator import Policy
 from enforcer.analysis.lint import Level
 from enforcer.config.document import Document
-from enforcer.config.doubts import Doubt, doubts
-from enforcer.config.load import load_with_places
+from enforcer.config.load import load_with_document
+from enforcer.config.validate.warnings import ConfigWarning, find_warnings
 
 CONFIG = """\
 upstream: {url: http://127.0.0.1:8090}
@@ -34,11 +34,11 @@ BUT_ONE = (
 )
 
 
-def looked_at(tmp_path: Path, text: str) -> tuple[list[Doubt], Document]:
+def looked_at(tmp_path: Path, text: str) -> tuple[list[ConfigWarning], Document]:
     file = tmp_path / "config.yaml"
     file.write_text(text)
-    loaded, document = load_with_places(file, None)
-    return doubts(loaded.config, document, Policy((rule, "there") for rule in loaded.config.rules)), document
+    loaded, document = load_with_document(file, None)
+    return find_warnings(loaded.config, document, Policy((rule, "there") for rule in loaded.config.rules)), document
 
 
 def test_doubts_are_told_by_line_each_at_its_key(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from harness.signing import key
 
-from enforcer.config.clients import CertificateClient, Client, KeyClient, SecretClient, client, endpoints
-from enforcer.config.load import Loaded, load_with_places
+from enforcer.config.authorization_server import CertificateClient, Client, KeyClient, SecretClient, client, endpoints
+from enforcer.config.load import Loaded, load_with_document
 from enforcer.secret import Secret
 from enforcer.settings.authorization_server import AuthorizationServer
 
@@ -86,5 +86,5 @@ def test_a_key_is_left_where_it_is_where_no_secret_is_read(
     """To look at a policy none is needed."""
     server(f"{URL}, client_id: e, client_key: {{file: private.pem}}, client_authentication: private_key_jwt")
     (tmp_path / "private.pem").unlink()
-    loaded, _ = load_with_places(tmp_path / "config.yaml", None)
+    loaded, _ = load_with_document(tmp_path / "config.yaml", None)
     assert loaded.config.authorization_servers[0].client_key == Secret("")

@@ -16,7 +16,7 @@ from enforcer.config.schema import Shape
 from enforcer.errors import FaultsError, Problem
 
 
-class Placing(Protocol):
+class PlacedValues(Protocol):
     """Values that know where they stand: a file's, or those of several files."""
 
     @property
@@ -27,7 +27,7 @@ class Placing(Protocol):
         """Make a problem of the value at a path, or of one of its keys."""
 
 
-def problems(errors: Sequence[ErrorDetails], document: Placing, shape: Callable[[], Shape]) -> Iterator[Problem]:
+def problems(errors: Sequence[ErrorDetails], document: PlacedValues, shape: Callable[[], Shape]) -> Iterator[Problem]:
     """Tell of each mistake once, at its place; `shape` says what may stand where, and is asked only if need be."""
     located = {_path(document.values, error): error for error in reversed(errors)}
     # Where a value may be of several kinds, pydantic tells for each why it is not that; only the deepest counts.
@@ -57,7 +57,7 @@ def _path(values: Any, error: ErrorDetails) -> tuple[Step, ...]:
 
 
 def _told(
-    path: tuple[Step, ...], error: ErrorDetails, document: Placing, shape: Callable[[], Shape]
+    path: tuple[Step, ...], error: ErrorDetails, document: PlacedValues, shape: Callable[[], Shape]
 ) -> Iterator[Problem]:
     found = show(error["input"])
     match error["type"]:
