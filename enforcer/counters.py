@@ -11,6 +11,10 @@ _LATENCY: Final[Sequence[float]] = (
 )  # fmt: skip
 
 
+NO_ROUTE: Final = "_none"
+"""The `route` of a request that matches no rule."""
+
+
 class Histogram:
     """A histogram of durations in seconds. The request path only calls `observe`."""
 

@@ -23,9 +23,6 @@ _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONN
 
 T = TypeVar("T")
 
-NO_ROUTE: Final = "_none"
-"""The `route` label of a request that matches no rule."""
-
 
 class _NamedMetrics:
     """The counters of one configuration's rules, upstreams and authorization servers, by name."""

@@ -12,7 +12,7 @@ PACKAGES = ("enforcer", "authserver", "country_app")
 
 ROOMS = (
     *("errors", "units", "secret", "counters", "yamltext", "telemetry", "settings", "wire", "tokens"),
-    *("policy", "proxy", "analysis"),
+    *("policy", "decision_log", "proxy", "analysis"),
     *("config", "operations", "doctor", "server", "kubernetes", "cli"),
 )
 """From the ground up: a room imports itself and those before it."""
@@ -27,7 +27,7 @@ PURE = (
     *("policy.rules", "policy.matcher", "policy.decision"),
     *("analysis.evaluator", "analysis.explain", "analysis.explanation_text", "analysis.policy_tests", "analysis.junit"),
     *("analysis.lint", "analysis.denial_report", "analysis.path_templates", "analysis.learn", "analysis.rule_yaml"),
-    *("analysis.openapi", "policy.journal"),
+    *("analysis.openapi", "decision_log.record", "decision_log.buffer", "decision_log.redaction"),
     *("proxy.forwarding", "proxy.refusals", "proxy.request"),
     *("yamltext.objects", "yamltext.json_diff", "yamltext.documents", "yamltext.writer", "yamltext.editor"),
     *("yamltext.stream", "kubernetes.settings", "kubernetes.selectors", "kubernetes.sidecar", "kubernetes.workloads"),
@@ -115,10 +115,35 @@ def test_every_module_is_in_a_room() -> None:
 
 @pytest.mark.parametrize("module", [module for module in ENFORCER if module.room in ROOMS], ids=by_name)
 def test_a_room_imports_only_itself_and_rooms_before_it(module: Module) -> None:
-    """One way, no back and forth; what is imported for types alone counts too."""
+    """One way, no back and forth; imports for types only count too."""
     allowed = {"", *ROOMS[: ROOMS.index(module.room) + 1]}
     imported = {MODULES[found].room for name in module.imports() if (found := _imported_module(name)) in MODULES}
     assert imported <= allowed
+
+
+CIRCULAR: frozenset[str] = frozenset({"config", "proxy", "wire"})
+"""Rooms whose modules still import each other in a circle. It only ever gets shorter, and will be empty."""
+
+
+def _circle(room: str) -> list[str]:
+    """Return the modules of a room that take part in an import circle, imports for types only included."""
+    inside = {module.name: module for module in ENFORCER if module.room == room}
+    imported = {
+        name: {_imported_module(text) for text in module.imports()} & inside.keys() - {name}
+        for name, module in inside.items()
+    }
+    left = dict(imported)
+    while removable := {
+        name for name in left if not imported[name] & left.keys() or not any(name in imported[other] for other in left)
+    }:
+        left = {name: needed for name, needed in left.items() if name not in removable}
+    return sorted(left)
+
+
+@pytest.mark.parametrize("room", sorted({*ROOMS} - CIRCULAR))
+def test_no_import_circle_inside_a_room(room: str) -> None:
+    """A room is read in one order; imports for types only count too."""
+    assert _circle(room) == []
 
 
 def _reached(module: Module) -> Iterator[Module]:
@@ -204,10 +229,10 @@ def test_the_three_packages_know_nothing_of_each_other(module: Module) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES.values(), ids=by_name)
-def test_no_module_is_longer_than_400_lines(module: Module) -> None:
+def test_no_module_is_longer_than_500_lines(module: Module) -> None:
     """A module has one job, and can be read in one go."""
     lines = len(module.path.read_text("utf-8").splitlines())
-    assert lines <= 400
+    assert lines <= 500
 
 
 @pytest.mark.parametrize("name", PURE)

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from enforcer.cli import main
+from enforcer.decision_log.record import parse
 from enforcer.policy.decision import Reason
-from enforcer.policy.journal import parse
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "policy.md").read_text("utf-8")

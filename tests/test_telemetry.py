@@ -7,8 +7,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from enforcer.counters import NO_ROUTE
 from enforcer.policy.decision import Deny, Reason
-from enforcer.telemetry import NO_ROUTE, Telemetry
+from enforcer.telemetry import Telemetry
 
 KNOWN = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}  # RFC 9110 §9.3, RFC 5789
 

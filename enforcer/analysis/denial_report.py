@@ -19,9 +19,9 @@ from enforcer.analysis.explain import (
     Unknown,
     conditions,
 )
+from enforcer.decision_log.record import DecisionRecord, log_line
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import WOULD_DENY
-from enforcer.policy.journal import Decided, record
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.dpop.possession import Fault, Proven
 from enforcer.tokens.introspection.response import Active, Inactive
@@ -49,10 +49,10 @@ class Hindsight:
     conditions: tuple[Condition, ...]
 
 
-def why(decided: Decided, time: str) -> Hindsight:
+def why(decided: DecisionRecord, time: str) -> Hindsight:
     """Tell why it was decided so; `time` is the decision's own, as RFC 3339 has it."""
-    line = record(decided, time)
-    answer = decided.answer
+    line = log_line(decided, time)
+    answer = decided.refusal
     return Hindsight(
         time=time,
         request_id=line.request_id,
@@ -91,8 +91,8 @@ def explained(told: Hindsight) -> Explanation:
     )
 
 
-def _conditions(decided: Decided) -> tuple[Condition, ...]:
-    evidence, answer = decided.evidence, decided.answer
+def _conditions(decided: DecisionRecord) -> tuple[Condition, ...]:
+    evidence, answer = decided.evidence, decided.refusal
     if decided.rule is None or evidence is None or answer is None:
         return ()
     (entry,) = Policy([(decided.rule, "")]).entries
@@ -102,7 +102,7 @@ def _conditions(decided: Decided) -> tuple[Condition, ...]:
     else:
         shown = Unknown(evidence if isinstance(evidence, IntrospectionFailure) else None, answer)
     bound = isinstance(evidence, Active) and evidence.bound
-    possession = _possession(decided.shown) if bound or decided.shown is not None else None
+    possession = _possession(decided.possession) if bound or decided.possession is not None else None
     return tuple(conditions(entry, decided.segments, shown, possession, decided.time))
 
 

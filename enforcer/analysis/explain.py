@@ -14,9 +14,10 @@ from functools import partial
 from typing import Any, Final
 
 from enforcer.analysis.evaluator import Entry, Located, Policy, Request
+from enforcer.counters import NO_ROUTE
+from enforcer.decision_log.record import Refusal
 from enforcer.errors import IntrospectionFailure, MalformedRequestError
 from enforcer.policy.decision import Allow, Deny, Evidence, decide
-from enforcer.policy.journal import NO_RULE, Refused
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Claim, Rule
@@ -35,7 +36,7 @@ class Unknown:
     """Stands for what a token is worth where nobody said: why, None where it was too large to ask, and the answer."""
 
     why: IntrospectionFailure | None
-    answer: Refused
+    answer: Refusal
 
 
 class Choice(StrEnum):
@@ -156,8 +157,8 @@ def explain(policy: Policy, request: Request, oracle: Oracle, now: float, refusa
 
 def _judge(located: Located, shown: Shown, now: float, refusals: Refusals) -> Judgement:
     rule = None if located.entry is None else located.entry.rule
-    name = NO_RULE if rule is None else rule.name
-    answer: Refused | None = None
+    name = NO_ROUTE if rule is None else rule.name
+    answer: Refusal | None = None
     evidence: Evidence
     if not isinstance(shown, Unknown):
         evidence = shown
@@ -175,10 +176,10 @@ def _judge(located: Located, shown: Shown, now: float, refusals: Refusals) -> Ju
 
 
 def _malformed(error: MalformedRequestError) -> Judgement:
-    return Judgement(NO_RULE, "deny", MALFORMED, _reply(malformed(str(error), error.status)))
+    return Judgement(NO_ROUTE, "deny", MALFORMED, _reply(malformed(str(error), error.status)))
 
 
-def _reply(refused: Refused) -> Reply:
+def _reply(refused: Refusal) -> Reply:
     return Reply(refused.status, refused.detail, refused.challenges, refused.retry_after)
 
 

@@ -14,9 +14,9 @@ from typing import Final
 
 from enforcer.analysis.path_templates import Places
 from enforcer.analysis.rule_yaml import Proposal, comment, unique_name, write
+from enforcer.decision_log.record import LogLine
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.decision import NO_ANSWER, Reason
-from enforcer.policy.journal import Record
 from enforcer.policy.rules import UNSERVED, Rule
 from enforcer.tokens.introspection.response import from_claims
 from enforcer.wire.fields import METHODS
@@ -75,7 +75,7 @@ class Learner:
         self._decisions = 0
         self._left_out: Counter[str] = Counter()
 
-    def take(self, record: Record | None) -> None:
+    def take(self, record: LogLine | None) -> None:
         """Take one line of a log; None is one that is no decision."""
         left_out = "lines that are no decisions" if record is None else _left_out(record)
         if record is None or left_out:
@@ -118,7 +118,7 @@ class Learner:
             yield from asked
 
 
-def _left_out(record: Record) -> str:
+def _left_out(record: LogLine) -> str:
     """Say why a decision makes no rule; nothing where it may make one."""
     if record.decision in ("deny", "error"):
         return "requests that were refused"

@@ -8,7 +8,7 @@ from typing import BinaryIO, Final
 import click
 
 from enforcer.analysis.learn import Learner
-from enforcer.policy.journal import parse
+from enforcer.decision_log.record import parse
 
 _LONGEST: Final = 64 * 1024
 """Bytes of a line: what is longer is no decision. Bounds memory."""

@@ -15,8 +15,8 @@ from enforcer.config.schema import Shape
 from enforcer.config.sources import read
 from enforcer.config.validate.conflicts import duplicates
 from enforcer.config.validate.messages import problems, suggestion
+from enforcer.counters import NO_ROUTE
 from enforcer.errors import ConfigError, Problem
-from enforcer.policy.journal import NO_RULE
 
 MOST_BYTES: Final = 16 * 1024**2
 """Size of a file at most, as of a configuration."""
@@ -45,7 +45,7 @@ def _unknown(document: Document, cases: Cases, rules: Collection[str]) -> Iterat
     if NO_TOKEN in cases.tokens:
         yield document.problem(("tokens",), f"{show(NO_TOKEN)} is no token: choose another name", key=NO_TOKEN)
     yield from duplicates(document, {("tests", at): case.name for at, case in enumerate(cases.tests)})
-    tokens, names = [NO_TOKEN, *cases.tokens], [NO_RULE, *rules]
+    tokens, names = [NO_TOKEN, *cases.tokens], [NO_ROUTE, *rules]
     for at, case in enumerate(cases.tests):
         if isinstance(case.token, str) and case.token not in tokens:
             message = f"no token is called {show(case.token)}; {suggestion(case.token, tokens)}"

@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from enforcer.analysis.denial_report import why
+from enforcer.decision_log.record import DecisionRecord
 from enforcer.operations.logs import rfc3339
-from enforcer.policy.journal import Decided
 from enforcer.secret import Secret
 from enforcer.telemetry import Telemetry
 
@@ -28,7 +28,7 @@ def admin(
     telemetry: Telemetry,
     *,
     purge_cache: Callable[[str, str], int],
-    find_denials: Callable[[bytes], Sequence[Decided]],
+    find_denials: Callable[[bytes], Sequence[DecisionRecord]],
     credential: Callable[[], Secret | None],
     extra_routes: Sequence[Route] = (),
 ) -> Starlette:

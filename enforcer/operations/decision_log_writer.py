@@ -7,8 +7,8 @@ from collections import deque
 from contextlib import suppress
 from typing import Final, TextIO
 
+from enforcer.decision_log.record import DecisionRecord, log_line
 from enforcer.operations.logs import rfc3339
-from enforcer.policy.journal import Decided, record
 
 _BATCH: Final = 500
 """Lines per write call."""
@@ -19,7 +19,7 @@ _CLOSE_TIMEOUT: Final = 1.0
 class DecisionLogWriter:
     """Takes decisions from the left of `backlog` and writes them to `stream`. The first decision starts its thread."""
 
-    def __init__(self, backlog: deque[Decided], stream: TextIO) -> None:
+    def __init__(self, backlog: deque[DecisionRecord], stream: TextIO) -> None:
         self._backlog = backlog
         self._stream = stream
         self._due = threading.Event()
@@ -53,7 +53,7 @@ class DecisionLogWriter:
         lines: list[str] = []
         while self._backlog and len(lines) < _BATCH:
             decided = self._backlog.popleft()
-            lines.append(record(decided, rfc3339(decided.time)).write() + "\n")
+            lines.append(log_line(decided, rfc3339(decided.time)).write() + "\n")
         with suppress(OSError, ValueError):  # the stream is broken or closed, and there is nowhere to report that
             self._stream.write("".join(lines))
             self._stream.flush()

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.policy.decision import WOULD_DENY, Allow
 from enforcer.proxy import refusals
-from enforcer.proxy.decisions import identify
 from enforcer.proxy.forwarding import STATUS_LINES, Kind, request_head, trailers
 from enforcer.proxy.judgement import Judgement
 from enforcer.proxy.refusals import OwnAnswer, Refusal
@@ -281,7 +280,7 @@ class Exchange(Judgement):
         if self._status:
             self._abort()
         else:
-            self._refuse(refusals.UPSTREAM[error.reason], identify(request))
+            self._refuse(refusals.UPSTREAM[error.reason], self._request_id())
 
     # Ends
 
@@ -289,7 +288,7 @@ class Exchange(Judgement):
         """Refuse a request that was not judged, and the connection that it came on."""
         self._route.metrics.decisions[_REJECTED] += 1
         self.close = True
-        request_id = identify(self.request)
+        request_id = self._request_id()
         self._keep(request_id, _REJECTED, None, refusal)
         self._refuse(refusal, request_id)
 
@@ -300,7 +299,7 @@ class Exchange(Judgement):
             self._abort()
         elif not self._over:
             self.close = True
-            self._refuse(refusal, identify(self.request))
+            self._refuse(refusal, self._request_id())
 
     def _refuse(self, refusal: OwnAnswer, request_id: bytes = b"") -> None:
         self._status = refusal.status

@@ -9,8 +9,8 @@ from email.utils import formatdate
 from time import time
 from typing import Any, Final, Protocol
 
+from enforcer.decision_log.buffer import DecisionBuffer
 from enforcer.proxy.connection import ClientConnection
-from enforcer.proxy.decisions import Decisions
 from enforcer.proxy.handshake import Handshake
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.telemetry import Telemetry
@@ -58,7 +58,7 @@ class Gateway:
         self.telemetry = telemetry
         self.ticker = ticker
         self.connections: set[Held] = set()
-        self.decisions = Decisions()
+        self.decisions = DecisionBuffer()
         self.refused: set[Held] = set()  # over the limit: they were told so, and have not read it yet
         self.draining = False
         self._behind: set[Held] = set()  # those that have requests of an older snapshot
@@ -68,7 +68,7 @@ class Gateway:
         ticker.add(self._tick)
         telemetry.in_flight = lambda: sum(held.busy for held in self.connections)
         telemetry.connections = lambda: len(self.connections)
-        telemetry.decisions_left_out = lambda: self.decisions.left_out
+        telemetry.decisions_left_out = lambda: self.decisions.dropped
 
     def protocol(self, *, server_state: Any, **_: Any) -> asyncio.Protocol:
         """Make the protocol of a new connection: what uvicorn takes for `http=`."""

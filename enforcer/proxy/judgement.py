@@ -14,6 +14,8 @@ from collections.abc import Callable
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Final
 
+from enforcer.decision_log.record import DecisionRecord
+from enforcer.decision_log.redaction import make_request_id, recorded_path, sent_request_id
 from enforcer.errors import IntrospectionError, MalformedRequestError
 from enforcer.policy.decision import (
     UNPROVEN,
@@ -27,10 +29,8 @@ from enforcer.policy.decision import (
     decide,
     decide_bound,
 )
-from enforcer.policy.journal import Decided
 from enforcer.policy.matcher import Methods, choose
 from enforcer.proxy import refusals
-from enforcer.proxy.decisions import given_id, identify, path_of
 from enforcer.proxy.proofs import ProofWaiter
 from enforcer.proxy.refusals import Answers, Refusal
 from enforcer.proxy.request import RequestHead, preflight
@@ -246,7 +246,7 @@ class Judgement(ABC):
     ) -> None:
         self._route.metrics.decisions[verdict.label] += 1
         refusal = refusal or self._route.refusals.bearer[verdict.reason]
-        request_id = identify(self.request)
+        request_id = self._request_id()
         self._keep(request_id, verdict.label, evidence, refusal, shown)
         self._refuse(refusal, request_id)
 
@@ -257,7 +257,7 @@ class Judgement(ABC):
         decision, reason = label
         if decision == WOULD_DENY and refusal is None:
             refusal = self._route.refusals.bearer[Reason(reason)]
-        self._keep(given_id(self.request), label, evidence, refusal, shown)
+        self._keep(self._sent_id(), label, evidence, refusal, shown)
 
     def _keep(
         self,
@@ -273,10 +273,20 @@ class Judgement(ABC):
         if keeping is not None:
             requirement = self._route.requirement
             rule = None if requirement is None else requirement.rule
-            path, segments = (b"", ()) if evidence is None else path_of(request, self._segments)
+            path, segments = (
+                (b"", ()) if evidence is None else recorded_path(request.target, self._segments, request.authorization)
+            )
             method, now = request.method, time()
-            decided = Decided(now, request_id, method, path, segments, rule, label, evidence, shown, refusal)
-            self._client.gateway.decisions.take(decided, keeping)
+            decided = DecisionRecord(now, request_id, method, path, segments, rule, label, evidence, shown, refusal)
+            self._client.gateway.decisions.add(decided, keeping)
+
+    def _request_id(self) -> bytes:
+        """Return the id to find this request's decision by: the client's if it may be recorded, else a new one."""
+        return self._sent_id() or make_request_id()
+
+    def _sent_id(self) -> bytes | None:
+        request = self.request
+        return sent_request_id(request.lines, request.target, request.authorization)
 
     def _internal_error(self) -> None:
         _log.exception("internal error")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from enforcer.counters import RouteMetrics, UpstreamMetrics
+from enforcer.decision_log.buffer import RetentionSettings
 from enforcer.policy.matcher import Matcher, Methods
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import UNSERVED
-from enforcer.proxy.decisions import Keeping
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.proofs import Proofs
 from enforcer.proxy.refusals import RuleRefusals
@@ -73,7 +73,7 @@ class Snapshot:
     timeouts: Timeouts
     proofs: Proofs
     would_deny_field: bytes | None
-    keeping: Keeping | None
+    keeping: RetentionSettings | None
     by_host: bool
     life: Any
     located: dict[bytes | tuple[bytes, bytes], Located] = field(default_factory=dict)

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules, upstreams
+from enforcer.counters import NO_ROUTE
+from enforcer.decision_log.buffer import RetentionSettings
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Path as PathTemplate
 from enforcer.policy.rules import Rule
-from enforcer.proxy.decisions import Keeping
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.proofs import Proofs
 from enforcer.proxy.refusals import Refusals
@@ -21,7 +22,7 @@ from enforcer.server.sources import make_endpoint
 from enforcer.server.verifiers import Verifiers
 from enforcer.settings.addresses import parse_server
 from enforcer.settings.servers import Upstream as UpstreamSettings
-from enforcer.telemetry import NO_ROUTE, Telemetry
+from enforcer.telemetry import Telemetry
 from enforcer.tokens.dpop.replay_cache import ProofMemory, ReplayCache
 from enforcer.tokens.limiter import UnseenLimiter
 from enforcer.tokens.verifier import Demand, Memory
@@ -116,9 +117,9 @@ class LifetimeToken:
     __slots__ = ("__weakref__",)
 
 
-def _keeping(config: Config) -> Keeping | None:
+def _keeping(config: Config) -> RetentionSettings | None:
     """Return what is kept of decisions; without the credential nobody can ask for the last denials."""
     denials = 0 if config.admin.credential is None else config.admin.denials
     if not denials and config.log.decisions == "none":
         return None
-    return Keeping(denials, config.log.decisions, config.log.backlog)
+    return RetentionSettings(denials, config.log.decisions, config.log.backlog)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from fuzz.plane import OWN_PORT, Plane
+from harness.dataplane import OWN_PORT, DataPlane
 from harness.policies import NOW, REFUSALS, policy, worth
 from harness.servers import parse_fields
 from hypothesis import given, settings
@@ -18,9 +18,10 @@ from enforcer.analysis.denial_report import Hindsight, why
 from enforcer.analysis.evaluator import Policy, Request, shown
 from enforcer.analysis.explain import MALFORMED, Choice, Condition, Explanation, explain, judge
 from enforcer.analysis.policy_tests import Cases, run
+from enforcer.counters import NO_ROUTE
+from enforcer.decision_log.record import DecisionRecord
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.decision import Evidence, Unasked, decide, decide_bound
-from enforcer.policy.journal import NO_RULE, Decided
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Mode, Path, Rule
@@ -106,12 +107,12 @@ CLAIMS: st.SearchStrategy[dict[str, Any] | None] = st.fixed_dictionaries(
 def directly(rules: list[Rule], mode: Mode, request: Request, claims: dict[str, Any] | None) -> tuple[str, str, str]:
     """Return decision, reason and rule as the matcher and `decide` give them."""
     if request.method == "FETCH" or " " in request.host:
-        return "deny", MALFORMED, NO_RULE
+        return "deny", MALFORMED, NO_ROUTE
     matcher = Matcher((Place(Path.parse(rule.path), rule.methods, rule.host), rule) for rule in rules)
     try:
         target = parse(request.target.encode())
     except MalformedRequestError:
-        return "deny", MALFORMED, NO_RULE
+        return "deny", MALFORMED, NO_ROUTE
     rule = matcher.find(target.segments, request.method.encode(), request.host.encode())
     evidence: Evidence = shown(None if claims is None else from_claims(claims), target.query)
     if request.preflight and request.method == "OPTIONS":
@@ -128,7 +129,7 @@ def directly(rules: list[Rule], mode: Mode, request: Request, claims: dict[str, 
     else:
         verdict = decide(requirement, evidence, target.segments, NOW, reports)
     decision, reason = verdict.label
-    return decision, reason, NO_RULE if rule is None else rule.name
+    return decision, reason, NO_ROUTE if rule is None else rule.name
 
 
 @settings(max_examples=300)
@@ -150,10 +151,10 @@ def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
     assert (judgement.reply is None) == (decision != "deny")
     assert (judgement.enforced is None) == (decision != "would_deny")
     assert judge(found_in, request, worth(claims), NOW, REFUSALS) == judgement
-    if name != NO_RULE:
+    if name != NO_ROUTE:
         assert all(one.met for one in explanation.conditions) == (decision == "allow")
     chosen = [one.rule for one in explanation.candidates if one.choice is Choice.CHOSEN]
-    assert chosen == ([] if name == NO_RULE else [name])
+    assert chosen == ([] if name == NO_ROUTE else [name])
     leads_to = {entry.rule.name: entry.rule.upstream for entry in found_in.entries}
     assert explanation.upstream == leads_to.get(name)
     if explanation.path is not None and reason != "preflight":
@@ -188,7 +189,8 @@ def afterwards(
     located = found_in.locate(request)
     judgement = explanation.judgement
     evidence = shown(None if claims is None else from_claims(claims), located.target.query)
-    kept = Decided(
+    bound = isinstance(evidence, Active) and (evidence.bound or request.proof)
+    kept = DecisionRecord(
         time=NOW,
         request_id=None,
         method=located.method,
@@ -197,8 +199,8 @@ def afterwards(
         rule=None if located.entry is None else located.entry.rule,
         label=(judgement.decision, judgement.reason),
         evidence=evidence,
-        shown=located.show(evidence) if isinstance(evidence, Active) and (evidence.bound or request.proof) else None,
-        answer=judgement.reply or judgement.enforced or Refusal(403, "whatever it would have been"),
+        possession=located.show(evidence) if isinstance(evidence, Active) and bound else None,
+        refusal=judgement.reply or judgement.enforced or Refusal(403, "whatever it would have been"),
     )
     return why(kept, "now")
 
@@ -225,7 +227,9 @@ async def _compare(
     found_in = policy(*rules, mode=mode)
     now = time.time()
     shift = {key: now + 3600 * (claims[key] - NOW) - 60 for key in ("exp", "nbf") if claims and key in claims}
-    plane = Plane(lambda _: {"active": True, **(claims or {}), **shift}, rules=rules, mode=mode, upstreams=UPSTREAMS)
+    plane = DataPlane(
+        lambda _: {"active": True, **(claims or {}), **shift}, rules=rules, mode=mode, upstreams=UPSTREAMS
+    )
     counted: Counter[tuple[str, str, str]] = Counter()
     try:
         for one in requests:

@@ -5,9 +5,9 @@ import pytest
 from enforcer.analysis.denial_report import Hindsight, explained, why
 from enforcer.analysis.explain import Condition
 from enforcer.analysis.explanation_text import write
+from enforcer.decision_log.record import DecisionRecord
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import Evidence, Unasked
-from enforcer.policy.journal import Decided
 from enforcer.policy.rules import Rule
 from enforcer.proxy.refusals import Refusal
 from enforcer.tokens.bearer import NoToken
@@ -17,7 +17,7 @@ from enforcer.tokens.introspection.response import INACTIVE, Active, from_claims
 NOW = 1_700_000_000.0
 RULE = Rule(name="read", path="/a/{x}", scopes=("a", "b"), audience=("shop",), claims={"sub": "{x}"})
 REFUSAL = Refusal(403, "the token lacks a scope", challenges=('Bearer error="insufficient_scope"',))
-DENIED = Decided(
+DENIED = DecisionRecord(
     NOW,
     b"7f",
     b"GET",
@@ -97,7 +97,7 @@ def test_possession_is_told_where_it_was_asked_for(
 ) -> None:
     """Of a bound token, and of one that came with a proof."""
     answer = from_claims({"scope": "a b", "aud": "shop", "sub": "b", "cnf": cnf})
-    told = why(DENIED._replace(evidence=answer, shown=shown), "then").conditions
+    told = why(DENIED._replace(evidence=answer, possession=shown), "then").conditions
     assert [(one.there, one.met) for one in told if one.name == "possession"] == [(there, met)]
     assert all(one.met for one in told if one.name != "possession")
 
@@ -107,7 +107,7 @@ def test_possession_that_was_shown_is_met() -> None:
     answer = from_claims({"scope": "a", "aud": "shop", "sub": "b", "cnf": {"jkt": "k"}})
     assert isinstance(answer, Active)
     proven = with_key(answer, "k")
-    told = why(DENIED._replace(evidence=answer, shown=proven), "then").conditions
+    told = why(DENIED._replace(evidence=answer, possession=proven), "then").conditions
     assert [(one.name, one.there) for one in told if not one.met] == [("scopes", "a")]
 
 
@@ -118,7 +118,7 @@ def test_possession_that_was_shown_is_met() -> None:
         pytest.param(DENIED._replace(evidence=None, path=b"", label=("error", "request_rejected")), id="not read"),
     ],
 )
-def test_what_was_not_judged_by_a_rule_has_no_conditions(kept: Decided) -> None:
+def test_what_was_not_judged_by_a_rule_has_no_conditions(kept: DecisionRecord) -> None:
     """Its answer says what was wrong."""
     told = why(kept, "then")
     assert (told.conditions, told.status, told.detail) == ((), 403, "the token lacks a scope")

@@ -9,10 +9,9 @@ from harness.policies import NOW, REFUSALS, explained, policy
 
 from enforcer.analysis.evaluator import Policy, Request
 from enforcer.analysis.explain import Explanation, Judgement, Reply, Unknown, explain
+from enforcer.counters import NO_ROUTE
 from enforcer.errors import IntrospectionFailure
-from enforcer.policy.journal import NO_RULE
 from enforcer.proxy import refusals
-from enforcer.telemetry import NO_ROUTE
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.introspection.response import INACTIVE
 
@@ -137,4 +136,4 @@ def test_a_long_claim_is_cut(value: Any) -> None:
 
 def test_no_rule_is_named_as_metrics_name_it() -> None:
     """So that what one shows can be looked for in the other."""
-    assert NO_RULE == NO_ROUTE
+    assert explained(policy({"path": "/a", "public": True}), "GET /b").judgement.rule == NO_ROUTE

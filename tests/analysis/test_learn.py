@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from enforcer.analysis.learn import MOST_SEGMENTS, Learner
-from enforcer.policy.journal import Record
+from enforcer.decision_log.record import LogLine
 
 
 def record(
@@ -17,9 +17,9 @@ def record(
     *,
     decision: str = "would_deny",
     reason: str = "no_rule",
-) -> Record:
+) -> LogLine:
     method, path = request.split(" ")
-    return Record(
+    return LogLine(
         time="2026-11-23T16:25:00Z",
         method=method,
         path=path,
@@ -31,7 +31,7 @@ def record(
     )
 
 
-def proposed(records: Iterable[Record | None]) -> str:
+def proposed(records: Iterable[LogLine | None]) -> str:
     learner = Learner()
     for one in records:
         learner.take(one)
@@ -148,7 +148,7 @@ def test_an_empty_log_makes_no_rule() -> None:
         record("GET /a" + "/b" * MOST_SEGMENTS),
     ],
 )
-def test_what_was_not_good_makes_no_rule(one: Record) -> None:
+def test_what_was_not_good_makes_no_rule(one: LogLine) -> None:
     """Least of all a public one."""
     assert yaml.safe_load(proposed([one])) == {"rules": []}
 

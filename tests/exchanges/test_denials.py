@@ -23,7 +23,7 @@ from harness.usage import metric, resident_memory
 from harness.waiting import eventually
 
 from enforcer.analysis.learn import Learner
-from enforcer.policy.journal import Record, parse
+from enforcer.decision_log.record import LogLine, parse
 
 CREDENTIAL = {"credential": {"env": "ADMIN_CREDENTIAL"}}
 ENVIRONMENT = {"ADMIN_CREDENTIAL": "operator"}
@@ -50,10 +50,10 @@ def why(process: Enforcer, request_id: bytes) -> list[dict[str, Any]]:
     return []
 
 
-def decisions(process: Enforcer, count: int) -> list[Record]:
+def decisions(process: Enforcer, count: int) -> list[LogLine]:
     """Return the decisions that were logged, once there are so many."""
 
-    def logged() -> list[Record]:
+    def logged() -> list[LogLine]:
         return [record for line in process.log().splitlines() if (record := parse(line.encode())) is not None]
 
     assert eventually(lambda: len(logged()) >= count)

@@ -14,8 +14,8 @@ from contextlib import closing
 from pathlib import Path
 
 import click
-from fuzz.plane import Plane
 from fuzz.search import Failure, judge, search
+from harness.dataplane import DataPlane
 
 _SAVED = Path(__file__).parents[2] / "build" / "fuzz"
 
@@ -42,7 +42,7 @@ def main(file: Path | None, seconds: float, seed: int | None) -> None:
 
 async def _again(kind: str, data: bytes) -> str:
     pieces = [data[at : at + 1] for at in range(len(data))]
-    with closing(Plane()) as plane:
+    with closing(DataPlane()) as plane:
         return await judge(plane, kind, data, pieces, Counter())
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
 import h11
-from fuzz.plane import OWN_HOST, PEER, Arrived, Outcome
+from harness.dataplane import OWN_HOST, PEER, Arrived, Outcome
 from harness.heads import field_values, is_unambiguous, reaches_admin
 
 from enforcer.errors import MalformedRequestError

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from fuzz import mutation, oracles
-from fuzz.plane import Plane
+from harness.dataplane import DataPlane
 
 _HANGS = 10  # seconds after which an input is taken to hang
 _ODD = b"GET /public/odd HTTP/1.1\r\nHost: app\r\n\r\n"
@@ -47,7 +47,7 @@ async def search(seconds: float, seed: int) -> Report:
     }
     report = Report(seed)
     deadline = time.monotonic() + seconds
-    with closing(Plane()) as plane:
+    with closing(DataPlane()) as plane:
         while time.monotonic() < deadline and report.failure is None:
             kind = random.choices(("requests", "targets", "answers"), (6, 2, 1))[0]
             data = makers[kind].next()
@@ -58,7 +58,7 @@ async def search(seconds: float, seed: int) -> Report:
     return report
 
 
-async def judge(plane: Plane, kind: str, data: bytes, pieces: list[bytes], counts: Counter[str]) -> str:
+async def judge(plane: DataPlane, kind: str, data: bytes, pieces: list[bytes], counts: Counter[str]) -> str:
     """Return what does not hold of one input; nothing where all does."""
     try:
         with _alarm():

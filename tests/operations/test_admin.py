@@ -5,15 +5,15 @@ import asyncio
 import httpx
 import pytest
 
+from enforcer.decision_log.record import DecisionRecord
 from enforcer.operations.admin import admin
-from enforcer.policy.journal import Decided
 from enforcer.policy.rules import Rule
 from enforcer.proxy.refusals import Refusal
 from enforcer.secret import Secret
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.introspection.response import from_claims
 
-DENIED = Decided(
+DENIED = DecisionRecord(
     1_700_000_000.25,
     b"7f/8",
     b"GET",
@@ -38,7 +38,7 @@ class Memory:
         return 2
 
 
-def find_denials(request_id: bytes) -> list[Decided]:
+def find_denials(request_id: bytes) -> list[DecisionRecord]:
     """Return two denials of one request id, and none of any other."""
     return [DENIED, DENIED._replace(method=b"HEAD")] if request_id == b"7f/8" else []
 

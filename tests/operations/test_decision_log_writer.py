@@ -8,20 +8,22 @@ from collections import deque
 import pytest
 from harness.waiting import eventually
 
+from enforcer.decision_log.record import DecisionRecord, LogLine, parse
 from enforcer.operations.decision_log_writer import DecisionLogWriter
-from enforcer.policy.journal import Decided, Record, parse
 
 
-def decisions(count: int) -> deque[Decided]:
+def decisions(count: int) -> deque[DecisionRecord]:
     return deque(
-        Decided(1_700_000_000.0 + number, None, b"GET", b"/%d" % number, [], None, ("allow", "ok"), None, None, None)
+        DecisionRecord(
+            1_700_000_000.0 + number, None, b"GET", b"/%d" % number, [], None, ("allow", "ok"), None, None, None
+        )
         for number in range(count)
     )
 
 
 def paths(text: str) -> list[str]:
     records = [parse(line.encode()) for line in text.splitlines()]
-    assert all(isinstance(record, Record) for record in records)
+    assert all(isinstance(record, LogLine) for record in records)
     return [record.path for record in records if record is not None]
 
 

@@ -1,23 +1,21 @@
-"""The decision log: one JSON object a line for each decision, without token, query or anything else that is secret."""
+"""Decision records, and the decision log: one JSON object a line, without token, query or any other secret."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from enforcer.counters import NO_ROUTE
 from enforcer.policy.decision import Evidence, Label
 from enforcer.policy.rules import Rule
 from enforcer.tokens.dpop.possession import Fault, Proven
 from enforcer.tokens.introspection.response import Active
 
-NO_RULE: Final = "_none"
-"""Stands for the name of the rule where there is none, as in metrics."""
 
-
-class Refused(Protocol):
-    """How the enforcer answers a request that it does not forward."""
+class Refusal(Protocol):
+    """The response to a denied request."""
 
     @property
     def status(self) -> int:
@@ -25,7 +23,7 @@ class Refused(Protocol):
 
     @property
     def detail(self) -> str:
-        """What the body says."""
+        """The `detail` member of the problem body (RFC 9457)."""
 
     @property
     def challenges(self) -> tuple[str, ...]:
@@ -33,16 +31,16 @@ class Refused(Protocol):
 
     @property
     def retry_after(self) -> int | None:
-        """The value of Retry-After, seconds."""
+        """The value of Retry-After in seconds."""
 
 
-class Decided(NamedTuple):
-    """A decision as it was taken: all that is told of it later, and nothing that must not be.
+class DecisionRecord(NamedTuple):
+    """One recorded decision: everything that the log and `enforcer why` report, and no secret.
 
-    `time` is seconds since the epoch; `path` as sent, without query, empty where it was not read; `rule` None where
-    there is none; `evidence` what the token was worth, None where nobody looked; `shown` whether its sender holds what
-    it is bound to, None where that was not asked; `answer` the refusal, or what it would be were the rule enforced,
-    None where the request was allowed.
+    `time` is in seconds since the epoch. `path` is as sent, without query; empty if it was not read. `rule` is None if
+    no rule matches. `evidence` is the verification result or the reason why there is none; None if the token was not
+    looked at. `possession` is the result of checking what the token is bound to; None if it was not checked. `refusal`
+    is the response, or in report mode the one that enforcing would give; None if the request was allowed.
     """
 
     time: float
@@ -53,18 +51,18 @@ class Decided(NamedTuple):
     rule: Rule | None
     label: Label
     evidence: Evidence | None
-    shown: Proven | Fault | None
-    answer: Refused | None
+    possession: Proven | Fault | None
+    refusal: Refusal | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One decision.
+class LogLine:
+    """One line of the decision log.
 
-    `time` is RFC 3339; `request_id` the value of X-Request-Id, None where a request that was allowed had none; `path`
-    as sent, without query, empty where it could not be read; `route` the rule's name or `_none`; `decision` is `allow`,
-    `deny`, `would_deny` (refused, were the rule enforced) or `error`; `scopes` and `client_id` are None where no active
-    token was seen.
+    `time` is RFC 3339. `request_id` is the value of X-Request-Id, None for an allowed request without one. `path` is as
+    sent, without query, and empty if it could not be read. `route` is the rule's name or `_none`. `decision` is
+    `allow`, `deny`, `would_deny` (denied if the rule were enforced) or `error`. `scopes` and `client_id` are None if
+    there was no active token.
     """
 
     time: str
@@ -78,20 +76,20 @@ class Record:
     client_id: str | None
 
     def write(self) -> str:
-        """Write the line, without its line break."""
+        """Return the line as JSON, without line break."""
         return json.dumps({name: getattr(self, name) for name in self.__slots__})
 
 
-def record(decided: Decided, time: str) -> Record:
-    """Make the record of a decision; `time` is its own, as RFC 3339 has it."""
-    active = decided.evidence if isinstance(decided.evidence, Active) else None
-    decision, reason = decided.label
-    return Record(
+def log_line(record: DecisionRecord, time: str) -> LogLine:
+    """Make the log line of a record; `time` is the record's time as RFC 3339."""
+    active = record.evidence if isinstance(record.evidence, Active) else None
+    decision, reason = record.label
+    return LogLine(
         time=time,
-        request_id=None if decided.request_id is None else decided.request_id.decode(),
-        method=decided.method.decode(),
-        path=decided.path.decode(),
-        route=NO_RULE if decided.rule is None else decided.rule.name,
+        request_id=None if record.request_id is None else record.request_id.decode(),
+        method=record.method.decode(),
+        path=record.path.decode(),
+        route=NO_ROUTE if record.rule is None else record.rule.name,
         decision=decision,
         reason=reason,
         scopes=None if active is None else tuple(sorted(active.scopes)),
@@ -99,8 +97,8 @@ def record(decided: Decided, time: str) -> Record:
     )
 
 
-def parse(line: bytes) -> Record | None:
-    """Read a line; None where it is no decision: other lines may stand between."""
+def parse(line: bytes) -> LogLine | None:
+    """Read one line of a log; None if it is not a decision, since other lines may stand between."""
     try:
         members: Any = json.loads(line)
     except (ValueError, RecursionError):
@@ -116,7 +114,7 @@ def parse(line: bytes) -> Record | None:
     if not all(text is None or isinstance(text, str) for text in (request_id, client_id)):
         return None
     time, method, path, route, decision, reason = map(str, texts)
-    return Record(
+    return LogLine(
         time=time,
         request_id=request_id,
         method=method,

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enforcer.decision_log.record import DecisionRecord, LogLine, log_line, parse
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import Evidence, Unasked
-from enforcer.policy.journal import Decided, Record, parse, record
 from enforcer.policy.rules import Rule
 from enforcer.proxy.refusals import Refusal
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.introspection.response import INACTIVE, from_claims
 
-RECORD = Record(
+RECORD = LogLine(
     time="2026-11-23T16:25:00Z",
     request_id="7f",
     method="GET",
@@ -47,7 +47,7 @@ texts = st.text(max_size=5)
 
 @given(
     st.builds(
-        Record,
+        LogLine,
         time=texts,
         request_id=st.none() | texts,
         method=texts,
@@ -59,7 +59,7 @@ texts = st.text(max_size=5)
         client_id=st.none() | texts,
     )
 )
-def test_what_is_written_is_read(record: Record) -> None:
+def test_what_is_written_is_read(record: LogLine) -> None:
     """And stays on its line."""
     assert "\n" not in record.write()
     assert parse(record.write().encode()) == record
@@ -103,7 +103,7 @@ def test_a_line_without_a_token_has_neither_scopes_nor_client() -> None:
 
 
 RULE = Rule(name="read", path="/a/**", scopes=("a",))
-DENIED = Decided(
+DENIED = DecisionRecord(
     1_700_000_000.5,
     b"7f",
     b"GET",
@@ -119,7 +119,7 @@ DENIED = Decided(
 
 def test_a_decision_is_recorded_with_what_may_be_told_of_the_token() -> None:
     """Scopes in order and the client; no other claim."""
-    assert record(DENIED, "2023-11-14T22:13:20.500+00:00") == Record(
+    assert log_line(DENIED, "2023-11-14T22:13:20.500+00:00") == LogLine(
         time="2023-11-14T22:13:20.500+00:00",
         request_id="7f",
         method="GET",
@@ -135,5 +135,5 @@ def test_a_decision_is_recorded_with_what_may_be_told_of_the_token() -> None:
 @pytest.mark.parametrize("evidence", [None, INACTIVE, NoToken.MISSING, IntrospectionFailure.TIMEOUT, Unasked.TOO_MANY])
 def test_a_decision_without_an_active_token_is_recorded_without_its_facts(evidence: Evidence | None) -> None:
     """Whatever stood in its place."""
-    found = record(DENIED._replace(evidence=evidence, rule=None, request_id=None), "now")
+    found = log_line(DENIED._replace(evidence=evidence, rule=None, request_id=None), "now")
     assert (found.route, found.request_id, found.scopes, found.client_id) == ("_none", None, None, None)

@@ -13,8 +13,6 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import h11
-from harness.configs import config
-from harness.servers import response
 
 from enforcer.config.load import load
 from enforcer.proxy.connection import ClientConnection
@@ -23,6 +21,8 @@ from enforcer.server.assembly import assemble
 from enforcer.server.resources import SharedResources
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
+from harness.configs import config
+from harness.servers import response
 
 PEER = "192.0.2.1"
 RULES = [
@@ -72,7 +72,7 @@ class Outcome:
 class Transport(asyncio.Transport):
     """One end of a connection; what is written goes to `receive`."""
 
-    def __init__(self, plane: Plane, receive: Callable[[bytes], None]) -> None:
+    def __init__(self, plane: DataPlane, receive: Callable[[bytes], None]) -> None:
         super().__init__({"peername": (PEER, 1), "socket": _Socket()})
         self._plane = plane
         self._receive = receive
@@ -129,7 +129,7 @@ class _Socket:
         return -1
 
 
-class Plane:
+class DataPlane:
     """The data plane of one configuration, and the servers behind it.
 
     `worth` says what the authorization server tells of a token; `changes` are sections of the configuration.
@@ -247,7 +247,7 @@ class _Server:
     protocol: Any
     transport: Transport
 
-    def __init__(self, plane: Plane) -> None:
+    def __init__(self, plane: DataPlane) -> None:
         self.plane = plane
         self.wire = h11.Connection(h11.SERVER, max_incomplete_event_size=2**20)
 
@@ -284,7 +284,7 @@ class _Server:
 
 
 class _Upstream(_Server):
-    def __init__(self, plane: Plane, port: int) -> None:
+    def __init__(self, plane: DataPlane, port: int) -> None:
         super().__init__(plane)
         self._port = port
 

@@ -1,0 +1,47 @@
+"""Which request id and which path may be recorded: none that reveals the token or the query. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from random import getrandbits
+from typing import Final
+
+_PLAIN: Final = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
+_REVEALING: Final = 8
+"""Minimum length in bytes at which a text that is also part of the credentials may be a secret."""
+_HIDDEN: Final = b"[hidden]"
+
+
+def make_request_id() -> bytes:
+    """Return a new request id."""
+    return b"%016x" % getrandbits(64)
+
+
+def sent_request_id(lines: Sequence[bytes], target: bytes, credentials: bytes | None) -> bytes | None:
+    """Return the client's own X-Request-Id if it sent exactly one that is plain and reveals no secret.
+
+    `lines` are the request's field lines in pieces (name, `b": "`, value, `b"\\r\\n"`); `target` is its request target;
+    `credentials` is the value of Authorization, None if there is none.
+    """
+    ids = [lines[index + 2] for index in range(0, len(lines), 4) if lines[index].lower() == b"x-request-id"]
+    if len(ids) != 1 or not _PLAIN.fullmatch(ids[0]):
+        return None
+    (request_id,) = ids
+    in_target = len(request_id) >= _REVEALING and request_id in target
+    return None if in_target or _reveals(request_id, credentials) else request_id
+
+
+def recorded_path(target: bytes, segments: Sequence[bytes], credentials: bytes | None) -> tuple[bytes, Sequence[bytes]]:
+    """Return the path of a request as sent, without its query, and its segments; hidden if they reveal the token."""
+    path = target.partition(b"?")[0]
+    if credentials is not None and any(_reveals(part, credentials) for part in (path, *segments)):
+        return b"/" + _HIDDEN, [_HIDDEN] * len(segments)
+    return path, segments
+
+
+def _reveals(text: bytes, credentials: bytes | None) -> bool:
+    if credentials is None or len(text) < _REVEALING:
+        return False
+    token = credentials.rpartition(b" ")[2]
+    return text in credentials or (len(token) >= _REVEALING and token in text)

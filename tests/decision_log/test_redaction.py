@@ -1,0 +1,78 @@
+"""Which request id and path are recorded: none that reveals a secret."""
+
+import re
+
+import pytest
+
+from enforcer.decision_log.redaction import make_request_id, recorded_path, sent_request_id
+
+TOKEN = b"0123456789abcdef"
+CREDENTIALS = b"Bearer " + TOKEN
+
+
+def lines(*fields: tuple[bytes, bytes]) -> list[bytes]:
+    return [piece for name, value in fields for piece in (name, b": ", value, b"\r\n")]
+
+
+@pytest.mark.parametrize(
+    "sent", [b"1", b"0af7651916cd43dd8448eb211c80319c", b"a:b/c+d=e@f.g~h_i-j", b"x" * 128, b"f47ac10b-58cc-4372"]
+)
+def test_a_plain_id_of_the_clients_is_recorded(sent: bytes) -> None:
+    """The client can then be asked for it; a short one reveals nothing, even if it also occurs elsewhere."""
+    fields = lines((b"Accept", b"*/*"), (b"x-request-ID", sent))
+    assert sent_request_id(fields, b"/countries/1", CREDENTIALS) == sent
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param([], id="none"),
+        pytest.param([b"1", b"1"], id="two"),
+        pytest.param([b""], id="empty"),
+        pytest.param([b"x" * 129], id="too long"),
+        pytest.param([b"a b"], id="blank"),
+        pytest.param([b'a"b'], id="quote"),
+        pytest.param([b"a,b"], id="comma"),
+        pytest.param([b"\xe9"], id="not ASCII"),
+        pytest.param([b"\x1b[31m"], id="escape"),
+        pytest.param([b"a\n"], id="line break"),
+        pytest.param([TOKEN], id="the token"),
+        pytest.param([TOKEN + b"-1"], id="contains the token"),
+        pytest.param([TOKEN[:10]], id="a part of the token"),
+        pytest.param([b"secretquery"], id="a part of the query"),
+    ],
+)
+def test_no_other_id_is_recorded(values: list[bytes]) -> None:
+    """A refusal then gets a new id; an allowed request needs none."""
+    fields = lines(*((b"X-Request-Id", value) for value in values))
+    assert sent_request_id(fields, b"/a?token=secretquery", CREDENTIALS) is None
+
+
+def test_a_new_id_is_random() -> None:
+    """16 hexadecimal digits."""
+    first, second = make_request_id(), make_request_id()
+    assert re.fullmatch(rb"[0-9a-f]{16}", first)
+    assert first != second
+
+
+def test_the_path_is_recorded_without_its_query() -> None:
+    """As it was sent."""
+    assert recorded_path(b"/a/%62?c=d?e", [b"a", b"b"], CREDENTIALS) == (b"/a/%62", [b"a", b"b"])
+    assert recorded_path(b"/", [b""], None) == (b"/", [b""])
+
+
+@pytest.mark.parametrize(
+    ("target", "segments"),
+    [
+        (b"/a/" + TOKEN, [b"a", TOKEN]),
+        (b"/a/x" + TOKEN + b"x", [b"a", b"x" + TOKEN + b"x"]),
+        (b"/a/%30123456789abcdef", [b"a", TOKEN]),
+        (b"/a/23456789", [b"a", b"23456789"]),
+    ],
+)
+def test_a_path_that_reveals_the_token_is_hidden(target: bytes, segments: list[bytes]) -> None:
+    """Whole, encoded or in part; a text too short to reveal anything stays."""
+    assert recorded_path(target, segments, CREDENTIALS) == (b"/[hidden]", [b"[hidden]"] * 2)
+    assert recorded_path(target, segments, None) == (target, segments)
+    assert recorded_path(target, segments, b"Bearer other-token") == (target, segments)
+    assert recorded_path(b"/a/abc", [b"a", b"abc"], b"Bearer abc")[0] == b"/a/abc"
