@@ -1,6 +1,6 @@
-"""The way to a server, step by step: name, TCP, TLS, HTTP; each is tried by itself, to tell which one fails.
+"""Connects to a server step by step (name, TCP, TLS, HTTP), so that a failure names the step.
 
-Every wait is bounded, and a redirect is an answer: it is not followed.
+Every wait has a timeout. Redirects are not followed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import httpx
 
 from enforcer.doctor.diagnosis import (
     Finding,
-    Seen,
+    ServerResponse,
     Verdict,
     bad_certificate,
     certificate,
@@ -32,30 +32,30 @@ from enforcer.settings.tls import ClientTLS
 
 _NO_SOCKET: Final = "start the server, or correct the socket's path"
 _NO_LISTENER: Final = "start the server, or correct host and port"
-_SILENCE: Final = "correct host and port; a firewall or network policy may be in the way"
-_NO_NAME: Final = "correct the host, or see to this machine's name resolution"
+_NO_RESPONSE: Final = "correct host and port; a firewall or network policy may be in the way"
+_NO_NAME: Final = "correct the host, or this machine's name resolution"
 _NO_HTTP: Final = "correct host, port, and http:// or https://"
 
 
 class ConnectionProbe:
-    """The way to one server; `tls` is how it is verified, `patience` the seconds that each step to it may take."""
+    """Probes one server, verified with `tls`; each step to the connection may take `timeout` seconds."""
 
-    def __init__(self, location: Location, tls: ClientTLS | None, patience: float) -> None:
+    def __init__(self, location: Location, tls: ClientTLS | None, timeout: float) -> None:
         self._location = location
         self._context = (tls or ClientTLS()).context if location.secure else None
         self._name = (tls.server_name if tls is not None else None) or location.host
-        self._patience = patience
+        self._timeout = timeout
         self._addresses: list[str] = []
 
-    async def reach(self) -> list[Finding]:
-        """Find the server, connect and shake hands; the first finding that is wrong is the last."""
+    async def connect(self) -> list[Finding]:
+        """Resolve the name, connect, and do the TLS handshake; stops at the first failed step."""
         findings: list[Finding] = []
         for what, step, advice in self._steps():
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(self._timeout):
                     finding = await step()
             except TimeoutError:
-                finding = wrong(what, f"no answer within {self._patience:g} s", advice)
+                finding = wrong(what, f"no response within {self._timeout:g} s", advice)
             findings.append(finding)
             if finding.verdict is Verdict.WRONG:
                 break
@@ -65,61 +65,61 @@ class ConnectionProbe:
         location = self._location
         if location.unix is not None:
             return [("socket", self._connect_unix, _NO_SOCKET)]
-        steps = [("TCP", self._connect, _SILENCE)]
+        steps = [("TCP", self._connect_tcp, _NO_RESPONSE)]
         if _is_address(location.host):
             self._addresses = [location.host]
         else:
             steps.insert(0, ("name", self._resolve, _NO_NAME))
         if self._context is not None:
-            steps.append(("TLS", self._shake_hands, _SILENCE))
+            steps.append(("TLS", self._handshake, _NO_RESPONSE))
         return steps
 
     async def _resolve(self) -> Finding:
         host = self._location.host
         try:
-            found = await _look_up(host)
+            addresses = await _look_up(host)
         except OSError as error:
-            return wrong("name", f"{host} cannot be resolved: {_words(error)}", _NO_NAME)
-        self._addresses = found
-        return right("name", f"{host} is {', '.join(found)}")
+            return wrong("name", f"{host} cannot be resolved: {_reason(error)}", _NO_NAME)
+        self._addresses = addresses
+        return right("name", f"{host} is {', '.join(addresses)}")
 
-    async def _connect(self) -> Finding:
+    async def _connect_tcp(self) -> Finding:
         failures = []
         for address in self._addresses:
-            at = _place(address, self._location.port)
+            place = _place(address, self._location.port)
             started = time.perf_counter()
             try:
                 _, writer = await asyncio.open_connection(address, self._location.port)
             except OSError as error:
-                failures.append(f"{at}: {_words(error)}")
+                failures.append(f"{place}: {_reason(error)}")
                 continue
             writer.transport.abort()
-            # The one that answers is the one that is used, as by the enforcer, which tries them in the same order.
+            # Later steps use the address that accepted, as the enforcer does, which tries them in the same order.
             self._addresses = [address]
-            return right("TCP", f"{at} connects in {_milliseconds(time.perf_counter() - started)}")
+            return right("TCP", f"{place} connects in {_milliseconds(time.perf_counter() - started)}")
         return wrong("TCP", "; ".join(failures), _NO_LISTENER)
 
     async def _connect_unix(self) -> Finding:
         try:
             _, writer = await asyncio.open_unix_connection(self._location.unix)
         except OSError as error:
-            return wrong("socket", _words(error), _NO_SOCKET)
+            return wrong("socket", _reason(error), _NO_SOCKET)
         writer.transport.abort()
         return right("socket", "connects")
 
-    async def _shake_hands(self) -> Finding:
+    async def _handshake(self) -> Finding:
         started = time.time()
         try:
             _, writer = await self._open_tls()
         except ssl.SSLError as error:
-            return _tls(error)
+            return _tls_finding(error)
         except OSError as error:
-            return wrong("TLS", f"the server ends the handshake: {_words(error)}", _NO_HTTP)
+            return wrong("TLS", f"the server ends the handshake: {_reason(error)}", _NO_HTTP)
         connection = writer.get_extra_info("ssl_object")
-        ends = ssl.cert_time_to_seconds(connection.getpeercert()["notAfter"])
+        not_after = ssl.cert_time_to_seconds(connection.getpeercert()["notAfter"])
         version = connection.version()
         writer.transport.abort()
-        return certificate(version, self._name, ends, started)
+        return certificate(version, self._name, not_after, started)
 
     async def _open_tls(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(
@@ -127,83 +127,83 @@ class ConnectionProbe:
         )
 
     def client(self) -> httpx.AsyncClient:
-        """Return a client that takes this way; proxies of the environment are not used, as the enforcer uses none."""
-        # Without TLS, an empty context: it trusts nobody, and loads nothing.
+        """Return an HTTP client for this server. Like the enforcer, it ignores proxies of the environment."""
+        # Without TLS an empty context is enough; it loads no authorities.
         context = self._context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         transport = httpx.AsyncHTTPTransport(verify=context, trust_env=False, uds=self._location.unix)
-        return httpx.AsyncClient(transport=transport, trust_env=False, timeout=None)  # noqa: S113 - `ask` bounds all
+        return httpx.AsyncClient(transport=transport, trust_env=False, timeout=None)  # noqa: S113 - `send` has a timeout
 
-    async def ask(
-        self, client: httpx.AsyncClient, method: str, url: str, *, patience: float, most: int, **content: Any
-    ) -> Seen | Finding:
-        """Make a request, and return the answer, or what is wrong with the way.
+    async def send(
+        self, client: httpx.AsyncClient, method: str, url: str, *, within: float, max_body: int, **content: Any
+    ) -> ServerResponse | Finding:
+        """Send a request and return the response, or a finding if the connection fails.
 
-        All of it takes `patience` seconds at most, and `most` bytes of the answer are read.
+        Takes `within` seconds at most and reads about `max_body` bytes of the body.
         """
         started = time.perf_counter()
 
-        async def note(event: str, _: Mapping[str, Any]) -> None:
-            # What comes before is not the server's time: loading the client's modules, and connecting.
+        async def trace(event: str, _: Mapping[str, Any]) -> None:
+            # Exclude importing the client's modules and connecting from the server's response time.
             if event.endswith("send_request_headers.started"):
                 nonlocal started
                 started = time.perf_counter()
 
         body = b""
-        extensions = {"sni_hostname": self._name, "trace": note}
+        extensions = {"sni_hostname": self._name, "trace": trace}
         try:
             async with (
-                asyncio.timeout(patience),
+                asyncio.timeout(within),
                 client.stream(method, url, extensions=extensions, **content) as response,
             ):
-                async for piece in response.aiter_raw():
-                    body += piece
-                    if len(body) > most:
+                async for chunk in response.aiter_raw():
+                    body += chunk
+                    if len(body) > max_body:
                         break
         except TimeoutError:
             return wrong(
-                "HTTP", f"no whole answer within {patience:g} s", "see the server's log, or allow it more time"
+                "HTTP", f"no complete response within {within:g} s", "see the server's log, or raise the timeout"
             )
         except httpx.RemoteProtocolError:
-            return wrong("HTTP", "the server does not answer in HTTP/1.1", _NO_HTTP)
+            return wrong("HTTP", "the server does not speak HTTP/1.1", _NO_HTTP)
         except ssl.SSLError as error:
-            return _tls(error)
+            return _tls_finding(error)
         except (httpx.TransportError, OSError):
-            return await self._broken()
+            return await self._broken_connection()
         seconds, received = time.perf_counter() - started, time.time()
-        return Seen(
-            url, response.status_code, dict(response.headers), body, len(body) > most, received - seconds, received
+        return ServerResponse(
+            url, response.status_code, dict(response.headers), body, len(body) > max_body, received - seconds, received
         )
 
-    async def _broken(self) -> Finding:
-        """Say why a connection broke under a request.
+    async def _broken_connection(self) -> Finding:
+        """Return why a connection broke during a request.
 
-        A server that wants a certificate of ours refuses after the handshake (RFC 8446 §4.4.2.4), and the alert is lost
-        when we have begun to write: so it is listened for on a connection of its own.
+        A server that requires a client certificate refuses after the handshake (RFC 8446 §4.4.2.4), and its alert is
+        lost if we are already writing. So open another connection, and only read.
         """
         if self._context is not None:
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(self._timeout):
                     reader, writer = await self._open_tls()
                     await reader.read(1)
                     writer.transport.abort()
             except ssl.SSLError as error:
-                return _tls(error)
+                return _tls_finding(error)
             except OSError:
                 pass
-        return wrong("HTTP", "the connection broke before the answer was whole", "see the server's log")
+        return wrong("HTTP", "the connection broke before the response was complete", "see the server's log")
 
 
 async def _look_up(host: str) -> list[str]:
-    """Return a name's addresses, in the order to try them; raises OSError.
+    """Return a name's addresses, in the order to try them. Raises OSError.
 
-    On a thread that nobody waits for: a name server that is silent would hold the end of the program.
+    Runs on a daemon thread, because a name server that does not respond would delay the end of the program.
     """
     loop = asyncio.get_running_loop()
-    found: asyncio.Future[list[str] | OSError] = loop.create_future()
+    future: asyncio.Future[list[str] | OSError] = loop.create_future()
 
-    def tell(result: list[str] | OSError) -> None:
-        if not found.done():
-            found.set_result(result)
+    def resolve(result: list[str] | OSError) -> None:
+        if not future.done():
+            future.set_result(result)
 
     def look_up() -> None:
         result: list[str] | OSError
@@ -211,27 +211,27 @@ async def _look_up(host: str) -> list[str]:
             infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
             result = list(dict.fromkeys(str(address[0]) for *_, address in infos))
         except UnicodeError:
-            result = OSError(0, "no name can be written so")
+            result = OSError(0, "the name is not valid")
         except OSError as error:
             result = error
         if not loop.is_closed():
-            loop.call_soon_threadsafe(tell, result)
+            loop.call_soon_threadsafe(resolve, result)
 
     threading.Thread(target=look_up, daemon=True).start()
-    result = await found
+    result = await future
     if isinstance(result, OSError):
         raise result
     return result
 
 
-def _tls(error: ssl.SSLError) -> Finding:
+def _tls_finding(error: ssl.SSLError) -> Finding:
     if isinstance(error, ssl.SSLCertVerificationError):
         return bad_certificate(error.verify_code)
     return failed_handshake(error.reason)
 
 
-def _words(error: OSError) -> str:
-    # asyncio puts addresses into the text; the system's own words are enough. Of a name, the errno is below 0.
+def _reason(error: OSError) -> str:
+    # asyncio adds addresses to strerror, so use the system's text. Errors of name resolution have an errno below 0.
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno).lower()
     return (error.strerror or "the connection was closed").lower()

@@ -1,8 +1,8 @@
-"""Tries the configured authorization servers and upstreams as the enforcer would, from here and now.
+"""Tries the configured authorization servers and upstreams as the enforcer would, from this machine.
 
-1. Each step needs the one before it: the first that is wrong ends the way to its server.
-2. Our credentials go to the endpoints that are configured, or that the issuer's metadata names, and nowhere else; and
-   with them goes a token that nobody issued.
+1. Each step needs the previous one: the first failed step ends the examination of its server.
+2. Our credentials are sent only to endpoints that are configured or named by the issuer's metadata, together with a
+   made-up token.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from enforcer.doctor.diagnosis import Finding, is_right
 from enforcer.settings.addresses import parse_server
 from enforcer.settings.servers import Upstream
 
-_PATIENCE: Final = 10.0
-"""Seconds that the upstream may take to answer: less than in service, since somebody waits at a terminal."""
-_MOST: Final = 64 * 1024
-"""Bytes that are read of an answer that no setting bounds."""
+_TIMEOUT: Final = 10.0
+"""Seconds for the upstream's response: less than when serving, because an operator waits at a terminal."""
+_MAX_BODY: Final = 64 * 1024
+"""Bytes of the upstream's response that are read. Bounds memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found at one server."""
+    """The findings for one server. The names are keys of `--json`."""
 
     server: str
     url: str
@@ -35,27 +35,27 @@ class Report:
 
     @property
     def right(self) -> bool:
-        """Whether nothing is wrong; a warning is not."""
+        """True if no check failed."""
         return is_right(self.findings)
 
 
 async def examine(config: Config) -> list[Report]:
-    """Try the servers in the order of the configuration, upstreams last: one after the other, to time them well."""
+    """Examine the servers in the order of the configuration, upstreams last; in sequence, so that times are right."""
     reports = []
     for server in config.authorization_servers:
-        visit = AuthorizationServerCheck(server)
-        findings = await visit.findings()
-        reports.append(Report(f"authorization server {server.name}", visit.url, tuple(findings)))
+        check = AuthorizationServerCheck(server)
+        findings = await check.findings()
+        reports.append(Report(f"authorization server {server.name}", check.url, tuple(findings)))
     return reports + [await _upstream(name, upstream) for name, upstream in upstreams(config).items()]
 
 
 async def _upstream(name: str | None, upstream: Upstream) -> Report:
     location = parse_server(upstream.url)
-    way = ConnectionProbe(location, upstream.tls, upstream.pool.connect_timeout)
-    findings = await way.reach()
+    probe = ConnectionProbe(location, upstream.tls, upstream.pool.connect_timeout)
+    findings = await probe.connect()
     if is_right(findings):
         root = f"{'https' if location.secure else 'http'}://{location.authority}/"
-        async with way.client() as client:
-            seen = await way.ask(client, "GET", root, patience=_PATIENCE, most=_MOST)
-        findings.append(seen if isinstance(seen, Finding) else diagnosis.app(seen))
+        async with probe.client() as client:
+            response = await probe.send(client, "GET", root, within=_TIMEOUT, max_body=_MAX_BODY)
+        findings.append(response if isinstance(response, Finding) else diagnosis.app(response))
     return Report("upstream" if name is None else f"upstream {name}", upstream.url, tuple(findings))

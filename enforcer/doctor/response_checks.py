@@ -1,6 +1,6 @@
-"""What the answers of an authorization server tell of its settings. Pure: what was seen comes in, findings come out.
+"""Checks of an authorization server's responses against its settings. Pure: responses in, findings out.
 
-Nothing of an answer is repeated but what cannot be a secret: a status, an error code, a place without its query.
+A finding repeats nothing of a response that could be a secret, only statuses, error codes and URLs without their query.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Final, Literal
 from urllib.parse import urljoin
 
-from enforcer.doctor.diagnosis import Finding, Seen, Verdict, right, warning, wrong
+from enforcer.doctor.diagnosis import Finding, ServerResponse, Verdict, right, warning, wrong
 from enforcer.errors import IntrospectionError
 from enforcer.settings.authorization_server import ClientAuthentication
 from enforcer.tokens.introspection import client_credentials
@@ -20,75 +20,79 @@ from enforcer.tokens.introspection.metadata import parse as parse_metadata
 from enforcer.tokens.introspection.response import Active, parse
 
 Method = ClientAuthentication | Literal["own_token"]
-"""How we authenticate where we ask about tokens."""
+"""The way of authenticating at the introspection endpoint."""
 Client = tuple[EndpointName, ClientAuthentication]
-"""Where, and how, our client authenticates."""
+"""The endpoint at which the enforcer's client authenticates, and the way."""
 
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_PLACE = re.compile(r"https?://[A-Za-z0-9.:\[\]-]{1,256}(?:/[!$-;=A-~]{0,256})?")
-_CORRECT: Final[Mapping[Method, str]] = {
+_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]{1,256}(?:/[!$-;=A-~]{0,256})?")
+_ADVICE: Final[Mapping[Method, str]] = {
     "client_secret_basic": "correct client_id and client_secret",
     "client_secret_post": "correct client_id and client_secret",
     "private_key_jwt": "correct client_id, register the public part of client_key for it",
     "tls_client_auth": "correct client_id, register the certificate in tls for it",
     "own_token": "correct own_token.scopes",
 }
-"""What a refusal asks us to do."""
+"""What to do if the server refuses our credentials."""
+_INACTIVE: Final = "accepted; a made-up token is reported as inactive"
+_TOO_LARGE: Final = "the response is larger than max_answer"
 
 
-# What is known of a server
+# Metadata and keys
 
 
 def no_metadata(found: str, *, needed: bool) -> Finding:
-    """Say that there is no account of a server by itself; `needed`: it must tell an endpoint."""
+    """Return the finding for a server without metadata; `needed`: an endpoint is not set and must come from there."""
     if needed:
         return wrong("metadata", found, "correct issuer, or set the endpoints")
-    return warning("metadata", found, "correct issuer; if the server publishes none, there is nothing to do")
+    return warning("metadata", found, "correct issuer; if the server publishes no metadata, there is nothing to do")
 
 
 def metadata(
-    answer: Seen,
+    response: ServerResponse,
     issuer: str,
     endpoints: Mapping[EndpointName, str | None],
     client: Client | None,
 ) -> list[Finding]:
-    """Compare what a server says of itself (RFC 8414 §2) with the settings.
+    """Compare a server's metadata (RFC 8414 §2) with the settings.
 
-    `endpoints` are those that are used, None where the server must tell; `client` is where and how we authenticate.
+    `endpoints` are those in use, with their configured URL; None if it must come from the metadata.
     """
+    mutual_tls = client is not None and client[1] == "tls_client_auth"
     try:
-        told = parse_metadata(answer.body, issuer, mutual_tls=client is not None and client[1] == "tls_client_auth")
+        document = parse_metadata(response.body, issuer, mutual_tls=mutual_tls)
     except IntrospectionError as error:
-        theirs = _member(answer.body, "issuer")
-        if isinstance(theirs, str) and theirs != issuer and _PLACE.fullmatch(theirs):
-            return [wrong("metadata", f"the server calls itself {theirs}", "set issuer to that, to the letter")]
-        return [wrong("metadata", f"{answer.url}: {error.detail}", "correct issuer")]
+        published = _member(response.body, "issuer")
+        if isinstance(published, str) and published != issuer and _URL.fullmatch(published):
+            return [wrong("metadata", f"the server's issuer is {published}", "set issuer to exactly that")]
+        return [wrong("metadata", f"{response.url}: {error.detail}", "correct issuer")]
     findings = []
-    same, found = ["issuer"], []
-    for name, ours in endpoints.items():
-        theirs = told.endpoints.get(name)
-        if theirs is None and ours is None:
-            findings.append(wrong("metadata", f"the server names no {name}", f"set {name}"))
-        elif ours is None:
-            found.append(f"{name} is {theirs}")
-        elif ours == theirs:
-            same.append(name)
+    equal, discovered = ["issuer"], []
+    for name, configured in endpoints.items():
+        published = document.endpoints.get(name)
+        if published is None and configured is None:
+            findings.append(wrong("metadata", f"the server publishes no {name}", f"set {name}"))
+        elif configured is None:
+            discovered.append(f"{name} is {published}")
+        elif configured == published:
+            equal.append(name)
         else:
             findings.append(
                 warning(
                     "metadata",
-                    f"the server's {name} is {theirs or 'not there'}",
-                    f"set {name} to that, unless the server is reached by another name from here",
+                    f"the server's {name} is {published or 'not published'}",
+                    f"set {name} to that, unless the server has another address from here",
                 )
             )
-    findings += _methods(answer, client)
-    equal = f"{' and '.join(filter(None, (', '.join(same[:-1]), same[-1])))} {'are' if same[1:] else 'is'}"
-    return findings or [right("metadata", "; ".join((f"{equal} as the server says", *found)))]
+    findings += _methods(response, client)
+    names = " and ".join(filter(None, (", ".join(equal[:-1]), equal[-1])))
+    matches = f"{names} {'match' if equal[1:] else 'matches'} the server's metadata"
+    return findings or [right("metadata", "; ".join((matches, *discovered)))]
 
 
-def _methods(answer: Seen, client: Client | None) -> list[Finding]:
-    where, method = client or (None, None)
-    methods = _member(answer.body, f"{where}_auth_methods_supported")
+def _methods(response: ServerResponse, client: Client | None) -> list[Finding]:
+    endpoint, method = client or (None, None)
+    methods = _member(response.body, f"{endpoint}_auth_methods_supported")
     if method is None or not isinstance(methods, list) or method in methods:
         return []
     offered = ", ".join(name for name in methods if isinstance(name, str) and _CODE.fullmatch(name))
@@ -96,126 +100,120 @@ def _methods(answer: Seen, client: Client | None) -> list[Finding]:
     return [warning("metadata", f"the server does not offer {method}", advice)]
 
 
-def keys(answer: Seen, algorithms: Collection[str]) -> Finding:
-    """Judge a server's keys (RFC 7517 §5) by the algorithms that tokens may be signed with."""
+def keys(response: ServerResponse, algorithms: Collection[str]) -> Finding:
+    """Check a server's keys (RFC 7517 §5) against the algorithms of `jwt.algorithms`."""
     from enforcer.tokens.jwt import jwks
 
-    if answer.status != 200:
-        return _elsewhere("keys", answer, "jwks_uri")
-    if answer.cut:
-        return wrong("keys", "the answer is larger than max_answer", "correct jwks_uri, or allow more")
+    if response.status != 200:
+        return _not_an_endpoint("keys", response, "jwks_uri")
+    if response.truncated:
+        return wrong("keys", _TOO_LARGE, "correct jwks_uri, or raise max_answer")
     try:
-        found = jwks.parse(answer.body).keys
+        published = jwks.parse(response.body).keys
     except IntrospectionError as error:
-        return wrong("keys", f"no keys (RFC 7517): {error.detail}", "correct jwks_uri")
-    theirs = sorted({algorithm for key in found for algorithm in key.algorithms})
-    counted = f"{len(found)} {'key' if len(found) == 1 else 'keys'}, for {', '.join(theirs)}"
-    if not {*theirs} & {*algorithms}:
-        return wrong("keys", counted, "set jwt.algorithms to what the server signs with")
-    return right("keys", counted)
+        return wrong("keys", f"not a key set (RFC 7517): {error.detail}", "correct jwks_uri")
+    supported = sorted({algorithm for key in published for algorithm in key.algorithms})
+    found = f"{len(published)} {'key' if len(published) == 1 else 'keys'}, for {', '.join(supported)}"
+    if not {*supported} & {*algorithms}:
+        return wrong("keys", found, "set jwt.algorithms to the algorithms that the server signs with")
+    return right("keys", found)
 
 
-# Our own credentials
+# Our credentials
 
 
-def is_refusal(answer: Seen) -> bool:
-    """Tell whether an endpoint may have refused our credentials (RFC 7662 §2.3, RFC 6749 §5.2)."""
-    return answer.status in (400, 401, 403) and not is_acceptance(answer)
+def is_refusal(response: ServerResponse) -> bool:
+    """Return whether an endpoint may have refused our credentials (RFC 7662 §2.3, RFC 6749 §5.2)."""
+    return response.status in (400, 401, 403) and not is_acceptance(response)
 
 
-def is_acceptance(answer: Seen) -> bool:
-    """Tell whether a token that nobody issued was called inactive, be it in the way of RFC 7009 §2.2.1."""
-    if answer.status == 400:
-        return _member(answer.body, "error") == "unsupported_token_type"
-    return answer.status == 200 and _introspected(answer).verdict is Verdict.RIGHT
+def is_acceptance(response: ServerResponse) -> bool:
+    """Return whether a made-up token was reported as inactive, also in the form of RFC 7009 §2.2.1."""
+    if response.status == 400:
+        return _member(response.body, "error") == "unsupported_token_type"
+    return response.status == 200 and _introspected(response).verdict is Verdict.RIGHT
 
 
 def own_token(
-    answer: Seen, method: ClientAuthentication, accepted: ClientAuthentication | None, lifetime: float
+    response: ServerResponse, method: ClientAuthentication, accepted: ClientAuthentication | None, lifetime: float
 ) -> Finding:
-    """Judge the answer to our request for an access token of our own (RFC 6749 §5.1, §5.2)."""
-    if is_refusal(answer):
-        return _refused("own token", answer, method, accepted)
-    if answer.status != 200:
-        return _elsewhere("own token", answer, "own_token.token_endpoint")
+    """Check the response to our request for an access token (RFC 6749 §5.1, §5.2); see `credentials` for `accepted`."""
+    if is_refusal(response):
+        return _refused("own token", response, method, accepted)
+    if response.status != 200:
+        return _not_an_endpoint("own token", response, "own_token.token_endpoint")
     try:
-        token = client_credentials.parse(answer.body, lifetime)
+        token = client_credentials.parse(response.body, lifetime)
     except IntrospectionError as error:
-        return wrong("own token", f"no token answer (RFC 6749): {error.detail}", "correct own_token.token_endpoint")
-    return right("own token", f"given, for {token.expires_in:g} s")
+        found = f"not a token response (RFC 6749): {error.detail}"
+        return wrong("own token", found, "correct own_token.token_endpoint")
+    return right("own token", f"issued, for {token.expires_in:g} s")
 
 
-def credentials(answer: Seen, method: Method, accepted: ClientAuthentication | None) -> Finding:
-    """Judge the answer to a token that nobody issued, asked about with our credentials (RFC 7662 §2.2, §2.3).
+def credentials(response: ServerResponse, method: Method, accepted: ClientAuthentication | None) -> Finding:
+    """Check the response to the introspection of a made-up token with our credentials (RFC 7662 §2.2, §2.3).
 
-    `accepted` is the way to authenticate, other than `method`, that the server was seen to accept.
+    `accepted` is another way to authenticate than `method`, if the server accepted that one.
     """
-    if is_acceptance(answer):
-        return right("credentials", "accepted; a token that nobody issued is called inactive")
-    if is_refusal(answer):
-        return _refused("credentials", answer, method, accepted)
-    return (
-        _introspected(answer) if answer.status == 200 else _elsewhere("credentials", answer, "introspection_endpoint")
-    )
+    if is_acceptance(response):
+        return right("credentials", _INACTIVE)
+    if is_refusal(response):
+        return _refused("credentials", response, method, accepted)
+    if response.status != 200:
+        return _not_an_endpoint("credentials", response, "introspection_endpoint")
+    return _introspected(response)
 
 
-def no_signed_answer(found: str) -> Finding:
-    """Say that the server has not signed what it says of a token, or not as it must (RFC 9701)."""
-    advice = "have the server sign its introspection answers for this client, or leave signed_answers out"
+def no_signed_response(found: str) -> Finding:
+    """Return the finding for an introspection response that is not signed as required (RFC 9701)."""
+    advice = "configure the server to sign introspection responses for this client, or remove signed_answers"
     return wrong("credentials", f"{found} (RFC 9701)", advice)
 
 
-def _introspected(answer: Seen) -> Finding:
-    if answer.cut and not _is_html(answer):
-        return wrong(
-            "credentials", "the answer is larger than max_answer", "correct introspection_endpoint, or allow more"
-        )
+def _introspected(response: ServerResponse) -> Finding:
+    if response.truncated and not _is_html(response):
+        return wrong("credentials", _TOO_LARGE, "correct introspection_endpoint, or raise max_answer")
     try:
-        told = parse(answer.body)
+        token = parse(response.body)
     except IntrospectionError as error:
-        if _is_html(answer):
-            return wrong(
-                "credentials", "the answer is a web page", "correct introspection_endpoint: it leads elsewhere"
-            )
-        return wrong(
-            "credentials", f"no introspection answer (RFC 7662): {error.detail}", "correct introspection_endpoint"
-        )
-    if isinstance(told, Active):
-        return wrong(
-            "credentials",
-            "a token that nobody issued is called active",
-            "trust no answer of this endpoint; correct introspection_endpoint",
-        )
-    return right("credentials", "accepted; a token that nobody issued is called inactive")
+        if _is_html(response):
+            advice = "correct introspection_endpoint: it leads elsewhere"
+            return wrong("credentials", "the response is a web page", advice)
+        found = f"not an introspection response (RFC 7662): {error.detail}"
+        return wrong("credentials", found, "correct introspection_endpoint")
+    if isinstance(token, Active):
+        advice = "do not trust this endpoint; correct introspection_endpoint"
+        return wrong("credentials", "a made-up token is reported as active", advice)
+    return right("credentials", _INACTIVE)
 
 
-def _refused(what: str, answer: Seen, method: Method, accepted: ClientAuthentication | None) -> Finding:
-    code = _member(answer.body, "error")
-    said = f"{answer.status}, {code}" if isinstance(code, str) and _CODE.fullmatch(code) else f"{answer.status}"
-    found = f"refused ({said}) with {method}"
+def _refused(what: str, response: ServerResponse, method: Method, accepted: ClientAuthentication | None) -> Finding:
+    code = _member(response.body, "error")
+    shown = f", {code}" if isinstance(code, str) and _CODE.fullmatch(code) else ""
+    found = f"refused ({response.status}{shown}) with {method}"
     if accepted is not None:
         return wrong(what, found, f"set client_authentication: {accepted}, which the server accepts")
     if code == "invalid_scope":
         return wrong(what, found, "correct own_token.scopes, or grant them to this client, at the authorization server")
-    may = "get a token by client credentials" if what == "own token" else "introspect"
-    return wrong(what, found, f"{_CORRECT[method]}, and let this client {may}, at the authorization server")
+    permission = "get a token by client credentials" if what == "own token" else "introspect"
+    return wrong(what, found, f"{_ADVICE[method]}, and let this client {permission}, at the authorization server")
 
 
-def _elsewhere(what: str, answer: Seen, setting: str) -> Finding:
-    """Say that an endpoint is none: it answers something else than it should."""
-    status = answer.status
+def _not_an_endpoint(what: str, response: ServerResponse, setting: str) -> Finding:
+    """Return the finding for a status that the endpoint of `setting` does not send."""
+    status = response.status
     if 300 <= status < 400:
-        place = urljoin(answer.url, answer.fields.get("location", "")).partition("?")[0].partition("#")[0]
-        shown = place if _PLACE.fullmatch(place) else "another place"
-        found = f"{status}: redirected to {shown}, and the enforcer follows no redirect"
-        return wrong(what, found, f"set {setting} to the URL that answers itself")
+        url = urljoin(response.url, response.fields.get("location", "")).partition("?")[0].partition("#")[0]
+        shown = url if _URL.fullmatch(url) else "another place"
+        found = f"{status}: redirected to {shown}, and the enforcer does not follow redirects"
+        return wrong(what, found, f"set {setting} to the URL that responds itself")
     if status == 429 or status >= 500:
-        return wrong(what, f"the server answers {status}", "see the server's log")
-    return wrong(what, f"the server answers {status}", f"correct {setting}")
+        return wrong(what, f"the server responds with {status}", "see the server's log")
+    return wrong(what, f"the server responds with {status}", f"correct {setting}")
 
 
-def _is_html(answer: Seen) -> bool:
-    return "html" in answer.fields.get("content-type", "") or answer.body.lstrip()[:1] == b"<"
+def _is_html(response: ServerResponse) -> bool:
+    return "html" in response.fields.get("content-type", "") or response.body.lstrip()[:1] == b"<"
 
 
 def _member(body: bytes, name: str) -> object:

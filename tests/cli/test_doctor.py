@@ -1,4 +1,4 @@
-"""`enforcer doctor` as a user meets it."""
+"""`enforcer doctor`, run as a command."""
 
 from __future__ import annotations
 
@@ -38,36 +38,36 @@ def doctor(folder: Path, text: str, *options: str, colour: bool = False, **envir
     return runner.invoke(main, ["doctor", str(path), *options], color=colour)
 
 
-def test_what_is_right_is_said_in_a_line_each(tmp_path: Path, auth: Server, app: Upstream) -> None:
-    """A warning ends with 0 too; what was measured is left out here."""
-    ended = doctor(tmp_path, config(app.url, auth.port))
-    assert re.sub(r"\d+ ms", "N ms", ended.stdout) == (
+def test_each_check_is_a_line(tmp_path: Path, auth: Server, app: Upstream) -> None:
+    """Warnings do not change the exit code, 0. Measured times vary and are replaced."""
+    result = doctor(tmp_path, config(app.url, auth.port))
+    assert re.sub(r"\d+ ms", "N ms", result.stdout) == (
         f"authorization server default, http://127.0.0.1:{auth.port}/introspect\n"
         f"  ✓ TCP: 127.0.0.1:{auth.port} connects in N ms\n"
-        "  ✓ credentials: accepted; a token that nobody issued is called inactive\n"
-        "  ! clock: the answer has no Date; compare the two clocks by hand\n"
+        "  ✓ credentials: accepted; a made-up token is reported as inactive\n"
+        "  ! clock: the response has no Date field; compare the two clocks by hand\n"
         "  ✓ answer time: N ms, of 2 s allowed\n"
         f"upstream, {app.url}\n"
         f"  ✓ TCP: 127.0.0.1:{app.port} connects in N ms\n"
         "  ✓ HTTP: answers GET / with 200\n"
     )
-    assert (ended.exit_code, ended.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
-def test_what_is_wrong_is_said_with_what_to_do_and_ends_with_1(tmp_path: Path, auth: Server) -> None:
-    """Standard output has all of it."""
-    ended = doctor(tmp_path, config("http://127.0.0.1:1", auth.port))
-    assert ended.stdout.splitlines()[-1] == (
+def test_an_error_has_advice_and_exit_code_1(tmp_path: Path, auth: Server) -> None:
+    """Findings go to standard output."""
+    result = doctor(tmp_path, config("http://127.0.0.1:1", auth.port))
+    assert result.stdout.splitlines()[-1] == (
         "  ✗ TCP: 127.0.0.1:1: connection refused; start the server, or correct host and port"
     )
-    assert ended.exit_code == 1
+    assert result.exit_code == 1
 
 
-def test_json_says_the_same_to_a_machine(tmp_path: Path, auth: Server) -> None:
-    """One object, with a verdict on the whole."""
-    ended = doctor(tmp_path, config("http://127.0.0.1:1", auth.port), "--json")
-    document = json.loads(ended.stdout)
-    assert (document["right"], ended.exit_code) == (False, 1)
+def test_json_has_the_same_findings(tmp_path: Path, auth: Server) -> None:
+    """One object; `right` is false if any check failed."""
+    result = doctor(tmp_path, config("http://127.0.0.1:1", auth.port), "--json")
+    document = json.loads(result.stdout)
+    assert (document["right"], result.exit_code) == (False, 1)
     assert [server["server"] for server in document["servers"]] == ["authorization server default", "upstream"]
     assert document["servers"][1]["findings"] == [
         {
@@ -77,36 +77,36 @@ def test_json_says_the_same_to_a_machine(tmp_path: Path, auth: Server) -> None:
             "advice": "start the server, or correct host and port",
         }
     ]
-    assert SECRET not in ended.output
+    assert SECRET not in result.output
 
 
 @pytest.mark.parametrize(
     ("colour", "environment", "coloured"), [(True, {}, True), (True, {"NO_COLOR": "1"}, False), (False, {}, False)]
 )
-def test_colours_are_for_a_terminal_that_may_have_them(
+def test_colours_are_only_for_terminals_without_no_color(
     colour: bool, environment: dict[str, str], coloured: bool, tmp_path: Path, auth: Server, app: Upstream
 ) -> None:
-    """https://no-color.org is heeded."""
-    ended = doctor(tmp_path, config(app.url, auth.port), colour=colour, **environment)
-    assert ("\x1b[" in ended.stdout) == coloured
+    """See https://no-color.org."""
+    result = doctor(tmp_path, config(app.url, auth.port), colour=colour, **environment)
+    assert ("\x1b[" in result.stdout) == coloured
 
 
-def test_a_configuration_that_cannot_be_read_ends_with_2(tmp_path: Path) -> None:
-    """Nobody is asked anything."""
-    ended = doctor(tmp_path, "upstream: {}\n")
-    assert (ended.exit_code, ended.stdout) == (2, "")
-    assert ended.stderr.endswith("\n3 mistakes\n")
+def test_an_invalid_configuration_has_exit_code_2(tmp_path: Path) -> None:
+    """No server is contacted."""
+    result = doctor(tmp_path, "upstream: {}\n")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith("\n3 mistakes\n")
 
 
-def test_each_upstream_is_tried_and_named(tmp_path: Path, auth: Server, app: Upstream) -> None:
-    """The one that has no name is the first."""
+def test_each_upstream_is_tried_by_name(tmp_path: Path, auth: Server, app: Upstream) -> None:
+    """The unnamed `upstream` comes first."""
     named = {"shop": {"url": app.url}, "gone": {"url": "http://127.0.0.1:1"}}
     rules = [{"name": name, "path": f"/{name}", "public": True, "upstream": name} for name in named]
-    ended = doctor(tmp_path, config(app.url, auth.port, upstreams=named, rules=rules), "--json")
-    told = json.loads(ended.stdout)["servers"][1:]
-    assert [(one["server"], one["url"], one["findings"][0]["verdict"]) for one in told] == [
+    result = doctor(tmp_path, config(app.url, auth.port, upstreams=named, rules=rules), "--json")
+    reports = json.loads(result.stdout)["servers"][1:]
+    assert [(report["server"], report["url"], report["findings"][0]["verdict"]) for report in reports] == [
         ("upstream", app.url, "right"),
         ("upstream shop", app.url, "right"),
         ("upstream gone", "http://127.0.0.1:1", "wrong"),
     ]
-    assert ended.exit_code == 1
+    assert result.exit_code == 1

@@ -1,4 +1,4 @@
-"""What the doctor finds at real servers, for each thing that can be wrong."""
+"""The doctor's findings at real servers, one for each kind of error."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def issuer() -> Iterator[str]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            found = re.search(r"listening on .* as (\S+)$", process.stderr.readline())
-            assert found is not None
-            yield found[1]
+            match = re.search(r"listening on .* as (\S+)$", process.stderr.readline())
+            assert match is not None
+            yield match[1]
         finally:
             process.kill()
 
@@ -48,7 +48,7 @@ def app() -> Iterator[str]:
 
 @pytest.fixture
 def examined(tmp_path: Path, app: str) -> Callable[..., list[Report]]:
-    """Examine a configuration with one authorization server, whose settings are given."""
+    """Return a function that examines a configuration with one authorization server."""
 
     def examined(secret: str = SECRET, app: str = app, **settings: Any) -> list[Report]:
         server = {"client_id": "service-client-jwt", "client_secret": {"env": "SECRET"}, **settings}
@@ -67,8 +67,8 @@ def endpoint(server: Server) -> str:
     return f"http://127.0.0.1:{server.port}/introspect"
 
 
-def test_nothing_is_wrong_with_what_is_right(issuer: str, examined: Callable[..., list[Report]]) -> None:
-    """Every step is named, the authorization server's first."""
+def test_a_correct_configuration_has_no_errors(issuer: str, examined: Callable[..., list[Report]]) -> None:
+    """Every step is listed, those of the authorization server first."""
     server, app = examined(introspection_endpoint=f"{issuer}/oauth2/introspect", issuer=issuer)
     assert {finding.what: finding.verdict for finding in server.findings} == dict.fromkeys(
         ["name", "TCP", "credentials", "clock", "answer time", "metadata"], Verdict.RIGHT
@@ -79,16 +79,16 @@ def test_nothing_is_wrong_with_what_is_right(issuer: str, examined: Callable[...
     )  # fmt: skip
 
 
-def test_a_wrong_secret_is_told_from_everything_else(issuer: str, examined: Callable[..., list[Report]]) -> None:
-    """The way there is right; the secret is said to be wrong, and not said."""
+def test_a_wrong_secret_is_the_only_error(issuer: str, examined: Callable[..., list[Report]]) -> None:
+    """The connection steps pass; the finding does not contain the secret."""
     server, _ = examined("hunter2hunter2", introspection_endpoint=f"{issuer}/oauth2/introspect")
     assert [finding.what for finding in server.findings if finding.verdict is Verdict.WRONG] == ["credentials"]
     assert by_name(server)["credentials"].found == "refused (401, invalid_client) with client_secret_basic"
     assert "hunter2" not in repr(server)
 
 
-def test_a_client_that_may_not_introspect_is_told_so(issuer: str, examined: Callable[..., list[Report]]) -> None:
-    """Its secret is right."""
+def test_a_client_that_may_not_introspect_is_reported(issuer: str, examined: Callable[..., list[Report]]) -> None:
+    """Although its secret is correct."""
     settings = {"client_id": "user-client-opaque", "introspection_endpoint": f"{issuer}/oauth2/introspect"}
     server, _ = examined("user-client-secret", **settings)
     finding = by_name(server)["credentials"]
@@ -102,7 +102,7 @@ def test_a_client_that_may_not_introspect_is_told_so(issuer: str, examined: Call
     [("client_secret_basic", "client_secret_post"), ("client_secret_post", "client_secret_basic")],
 )
 def test_the_other_way_to_authenticate_is_tried(ours: str, theirs: str, examined: Callable[..., list[Report]]) -> None:
-    """A server that takes only the other one refuses as it would a wrong secret."""
+    """A server that accepts only that one refuses as if the secret were wrong."""
 
     def answer(head: bytes, body: bytes) -> bytes:
         basic, post = b"\r\nAuthorization: Basic " in head, b"client_secret" in parse_qs(body)
@@ -115,29 +115,29 @@ def test_the_other_way_to_authenticate_is_tried(ours: str, theirs: str, examined
     assert by_name(server)["credentials"].advice == f"set client_authentication: {theirs}, which the server accepts"
 
 
-def test_the_question_is_that_of_the_enforcer(examined: Callable[..., list[Report]]) -> None:
-    """One call, about a token that nobody issued, and another one each time."""
+def test_the_introspection_request_is_that_of_the_enforcer(examined: Callable[..., list[Report]]) -> None:
+    """One request with a made-up token, a different one each time."""
     with introspection_server({}) as auth:
         for _ in range(2):
             examined(introspection_endpoint=endpoint(auth))
-        questions = [parse_qs(body.decode()) for _, body in auth.requests]
-    assert [sorted(question) for question in questions] == [["token", "token_type_hint"]] * 2
-    assert questions[0]["token"] != questions[1]["token"]
-    assert questions[0]["token_type_hint"] == ["access_token"]
+        forms = [parse_qs(body.decode()) for _, body in auth.requests]
+    assert [sorted(form) for form in forms] == [["token", "token_type_hint"]] * 2
+    assert forms[0]["token"] != forms[1]["token"]
+    assert forms[0]["token_type_hint"] == ["access_token"]
 
 
 @pytest.mark.parametrize(
     ("answer", "found"),
     [
-        pytest.param(response(b"<html>", "200 OK", PAGE), "the answer is a web page", id="page"),
-        pytest.param(response(b"", "404 Not Found"), "the server answers 404", id="not there"),
-        pytest.param(response(b'{"active": true}'), "a token that nobody issued is called active", id="all active"),
+        pytest.param(response(b"<html>", "200 OK", PAGE), "the response is a web page", id="page"),
+        pytest.param(response(b"", "404 Not Found"), "the server responds with 404", id="not there"),
+        pytest.param(response(b'{"active": true}'), "a made-up token is reported as active", id="all active"),
     ],
 )
-def test_another_endpoint_is_told_from_wrong_credentials(
+def test_a_wrong_endpoint_is_distinguished_from_wrong_credentials(
     answer: bytes, found: str, examined: Callable[..., list[Report]]
 ) -> None:
-    """What to correct is the URL."""
+    """The advice is to correct the URL."""
     with raw_server(lambda _head, _body: answer) as auth:
         server, _ = examined(introspection_endpoint=endpoint(auth))
         assert len(auth.requests) == 1
@@ -147,7 +147,7 @@ def test_another_endpoint_is_told_from_wrong_credentials(
 
 
 def test_a_redirect_is_shown_and_not_followed(examined: Callable[..., list[Report]]) -> None:
-    """Our credentials would go along."""
+    """Following it would send our credentials along."""
     with introspection_server({}) as elsewhere:
         moved = response(b"", "308 Permanent Redirect", f"Location: {endpoint(elsewhere)}?secret=1")
         with raw_server(lambda _head, _body: moved) as auth:
@@ -159,8 +159,8 @@ def test_a_redirect_is_shown_and_not_followed(examined: Callable[..., list[Repor
 
 
 @pytest.mark.parametrize(("off", "verdict"), [(30, Verdict.WARNING), (3600, Verdict.WRONG), (-3600, Verdict.WRONG)])
-def test_a_clock_that_is_off_is_seen(off: int, verdict: Verdict, examined: Callable[..., list[Report]]) -> None:
-    """By the Date of the answer."""
+def test_a_wrong_clock_is_reported(off: int, verdict: Verdict, examined: Callable[..., list[Report]]) -> None:
+    """By the response's Date field."""
 
     def answer(_head: bytes, _body: bytes) -> bytes:
         date = format_datetime(datetime.now(UTC) + timedelta(seconds=off), usegmt=True)
@@ -172,16 +172,16 @@ def test_a_clock_that_is_off_is_seen(off: int, verdict: Verdict, examined: Calla
     assert by_name(server)["credentials"].verdict == Verdict.RIGHT
 
 
-def test_a_server_that_does_not_answer_in_time_is_wrong(examined: Callable[..., list[Report]]) -> None:
-    """The time is the setting's; the upstream is looked at all the same."""
+def test_a_slow_server_times_out(examined: Callable[..., list[Report]]) -> None:
+    """The timeout is the setting's; the upstream is examined anyway."""
     with raw_server(lambda _head, _body: b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n") as auth:
         server, app = examined(introspection_endpoint=endpoint(auth), timeout="200ms")
-    assert by_name(server)["HTTP"].found == "no whole answer within 0.2 s"
+    assert by_name(server)["HTTP"].found == "no complete response within 0.2 s"
     assert (server.right, app.right) == (False, True)
 
 
-def test_a_server_that_is_down_ends_its_own_way_alone(examined: Callable[..., list[Report]]) -> None:
-    """What could not be tried is not spoken of."""
+def test_a_server_that_is_down_ends_only_its_own_examination(examined: Callable[..., list[Report]]) -> None:
+    """Steps that could not be tried are not listed."""
     server, app = examined(introspection_endpoint="http://127.0.0.1:1/introspect", app="http://127.0.0.1:1")
     assert [finding.what for finding in server.findings] == ["TCP"]
     assert [finding.what for finding in app.findings] == ["TCP"]
@@ -189,22 +189,22 @@ def test_a_server_that_is_down_ends_its_own_way_alone(examined: Callable[..., li
 
 
 def test_another_issuer_is_wrong(issuer: str, examined: Callable[..., list[Report]]) -> None:
-    """A slash more, and every token is refused."""
+    """With an extra slash in the issuer, every token would be refused."""
     server, _ = examined(introspection_endpoint=f"{issuer}/oauth2/introspect", issuer=issuer + "/")
     finding = by_name(server)["metadata"]
-    assert (finding.verdict, finding.found) == (Verdict.WRONG, f"the server calls itself {issuer}")
+    assert (finding.verdict, finding.found) == (Verdict.WRONG, f"the server's issuer is {issuer}")
 
 
 @pytest.mark.parametrize(
     ("issuer", "found"),
     [
-        pytest.param("countries", "countries is no URL", id="no URL"),
+        pytest.param("countries", "countries is not a URL", id="no URL"),
         pytest.param("http://127.0.0.1:1", "TCP: 127.0.0.1:1: connection refused", id="out of reach"),
         pytest.param("http://127.0.0.1:{port}", "none at http://127.0.0.1:{port}/.well-known/oauth", id="none"),
     ],
 )
-def test_a_server_without_metadata_is_no_fault(issuer: str, found: str, examined: Callable[..., list[Report]]) -> None:
-    """Many publish none, or not towards the app; that it cannot be compared is said."""
+def test_missing_metadata_is_not_an_error(issuer: str, found: str, examined: Callable[..., list[Report]]) -> None:
+    """Many servers publish no metadata; a warning says that it could not be compared."""
     with raw_server(
         lambda head, _: response(b'{"active": false}', "404 No" if head[:3] == b"GET" else "200 OK")
     ) as auth:
