@@ -60,9 +60,9 @@ soak: build/compiled/.ready ## Mixed traffic for ten minutes, servers killed und
 	@PYTHONPATH=$(CURDIR)/build/compiled:tests PYTHONSAFEPATH=1 $(BIN)/python -m soak $(if $(SOAK_SECONDS),--seconds $(SOAK_SECONDS)) \
 		$(if $(CONNECTIONS),--connections $(CONNECTIONS))
 
-bench: $(VENV)/.ready ## Measure beside other proxies, for ten minutes (a quick look: ROUNDS=1 SECONDS=1 ONLY=cached)
+bench: $(VENV)/.ready ## Measure beside other proxies, for ten minutes (a quick look: ROUNDS=1 SECONDS=1 ONLY=cached; two builds: AGAINST=REV)
 	@$(BIN)/python -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
-		$(if $(ONLY),--only $(ONLY)) $(if $(BENCH_PYTHON),--python $(BENCH_PYTHON))
+		$(if $(ONLY),--only $(ONLY)) $(if $(AGAINST),--against $(AGAINST)) $(if $(BENCH_PYTHON),--python $(BENCH_PYTHON))
 
 bench-readme: $(VENV)/.ready ## Write the last measurement into the README
 	@$(BIN)/python -m bench --readme

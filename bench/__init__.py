@@ -1,6 +1,7 @@
-"""The benchmark: the enforcer and its peers, one at a time on a core of their own.
+"""The benchmark: compares the enforcer with other proxies, each measured alone on a CPU core of its own.
 
-Each measured server runs on CPU 0, alone; what it needs behind it and what loads it run on CPU 1. Every measurement
-starts its server anew, and a round takes all servers in turn, so that a noisy minute of the machine falls on all of
-them. A ratio is formed within a round, and the median of the rounds counts.
+1. The measured server runs on CPU 0. The servers behind it and the load generator run on CPU 1.
+2. Each measurement starts its server anew. A round measures all servers in turn, so that noise on the machine affects
+   all of them.
+3. A ratio is formed within a round. The result is the median over the rounds.
 """

@@ -1,4 +1,4 @@
-"""A gigabyte through a proxy: how fast, and what memory it takes on the way."""
+"""Sends 1 GiB through a proxy; measures throughput, CPU time and memory growth."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.processes import BenchError
-from bench.servers import AUTHORIZED, BACKEND, LARGE, LARGE_SIZE, SINK, Running, Server, enforcer
+from bench.servers import AUTHORIZED, BACKEND, LARGE, LARGE_SIZE, SINK, RunningServer, Server, enforcer
 from bench.usage import cpu_seconds, forget_peak, memory
 
-_PIECE = 1 << 20
-_PATIENCE = 60.0  # seconds without a byte
+_CHUNK = 1 << 20
+_PATIENCE = 60.0  # seconds without receiving a byte
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
-    """What a large body took: bytes a second, CPU seconds, and bytes of memory beyond those in use before."""
+class TransferSample:
+    """The cost of one large body: bytes per second, CPU seconds, and growth of peak memory in bytes."""
 
     rate: float
     cpu: float
@@ -25,16 +25,19 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """A way to move a large body, and the enforcer that stands before its other end."""
+class Transfer:
+    """A direction in which a large body is sent, and the enforcer configured with the matching upstream."""
 
     transfer: Callable[[http.client.HTTPConnection, int], int]
     enforcer: Server
 
-    def run(self, server: Running) -> Flow:
-        """Move a small body first, to have all code loaded, then the large one."""
+    def run(self, server: RunningServer) -> TransferSample:
+        """Send a small body first, so that all code is loaded, then the large one, and return its cost.
+
+        Raises BenchError if the server passes on another number of bytes.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", server.server.port, timeout=_PATIENCE)
-        self.transfer(connection, _PIECE)
+        self.transfer(connection, _CHUNK)
         forget_peak(server.pids)
         before = memory(server.pids).resident
         cpu = cpu_seconds(server.pids)
@@ -44,11 +47,11 @@ class Exchange:
         if moved != LARGE_SIZE:
             raise BenchError(f"{server.server.name} passed {moved} of {LARGE_SIZE} bytes")
         connection.close()
-        return Flow(moved / took, cpu_seconds(server.pids) - cpu, memory(server.pids).peak - before)
+        return TransferSample(moved / took, cpu_seconds(server.pids) - cpu, memory(server.pids).peak - before)
 
 
 def _download(connection: http.client.HTTPConnection, size: int) -> int:
-    buffer = memoryview(bytearray(_PIECE))
+    buffer = memoryview(bytearray(_CHUNK))
     connection.request("GET", LARGE, headers={**AUTHORIZED, "Range": f"bytes=0-{size - 1}"})
     response = connection.getresponse()
     received = 0
@@ -58,15 +61,15 @@ def _download(connection: http.client.HTTPConnection, size: int) -> int:
 
 
 def _upload(connection: http.client.HTTPConnection, size: int) -> int:
-    piece = bytes(_PIECE)
+    chunk = bytes(_CHUNK)
     connection.putrequest("PUT", "/sink/file")
     for name, value in {**AUTHORIZED, "Content-Length": str(size)}.items():
         connection.putheader(name, value)
     connection.endheaders()
-    for _ in range(size // _PIECE):
-        connection.send(piece)
+    for _ in range(size // _CHUNK):
+        connection.send(chunk)
     return int(connection.getresponse().read())
 
 
-EXCHANGES = {"download": Exchange(_download, enforcer(app=BACKEND)), "upload": Exchange(_upload, enforcer(app=SINK))}
-"""The ways by name."""
+TRANSFERS = {"download": Transfer(_download, enforcer(app=BACKEND)), "upload": Transfer(_upload, enforcer(app=SINK))}
+"""Both directions, by name."""

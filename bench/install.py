@@ -1,4 +1,4 @@
-"""What the benchmark needs: Debian packages for the peers, and a virtual environment for the enforcer."""
+"""Installs the prerequisites: Debian packages of the other proxies, and a virtual environment for the enforcer."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.interpreter import Interpreter
 from bench.processes import BenchError
-from bench.servers import HERE, Place
+from bench.results import BUILD
+from bench.servers import HERE, Build, Workspace
 
 _ROOT = HERE.parent
 _MODULES = "/usr/lib/apache2/modules", "/usr/share/nginx/modules", "/usr/lib/nginx/modules"
-_NEEDED = {  # what must be there: the Debian package that has it
+_COMPILED = {"HATCH_BUILD_HOOK_ENABLE_CUSTOM": "true"}
+_REQUIRED = {  # command or module: the Debian package that contains it
     "wrk": "wrk",
     "nginx": "nginx",
     "ngx_http_js_module.so": "libnginx-mod-http-js",
@@ -26,53 +29,85 @@ _NEEDED = {  # what must be there: the Debian package that has it
 }
 
 
-def packages(place: Place) -> None:
-    """Install the Debian packages that are missing; raises BenchError where that is not possible."""
-    missing = _missing(place)
+def packages(workspace: Workspace) -> None:
+    """Install the missing Debian packages; raises BenchError if that fails or is not possible."""
+    missing = _missing(workspace)
     if not missing:
         return
     command = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        how = "sudo " + " ".join(command) if shutil.which("apt-get") else "install them with your system's tools"
-        raise BenchError(f"missing: {', '.join(missing)}\n{how}")
+        hint = "sudo " + " ".join(command) if shutil.which("apt-get") else "install them with your system's tools"
+        raise BenchError(f"missing: {', '.join(missing)}\n{hint}")
     print(f"installing {', '.join(missing)} …", flush=True)
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    environment = {"DEBIAN_FRONTEND": "noninteractive"}
     _run(["apt-get", "update", "--quiet"], environment)
     _run([*command, "--quiet"], environment)
-    if missing := _missing(place):
-        raise BenchError(f"installed, and still missing: {', '.join(missing)}")
+    if missing := _missing(workspace):
+        raise BenchError(f"still missing after installing the packages: {', '.join(missing)}")
 
 
 def environment(venv: Path, interpreter: Interpreter) -> None:
-    """Make the virtual environment where there is none or an old one, and install the enforcer as it is now."""
-    locked, ours = _ROOT / "requirements.lock", HERE / "requirements.txt"
-    digest = hashlib.sha256(locked.read_bytes() + ours.read_bytes()).hexdigest()
-    made_from = f"{interpreter}\n{digest}\n"
-    pip = [str(venv / "bin" / "pip"), "--quiet", "--disable-pip-version-check", "install"]
+    """Create the virtual environment if it is missing or outdated, and install the enforcer from the working tree."""
+    lock, extra = _ROOT / "requirements.lock", HERE / "requirements.txt"
+    digest = hashlib.sha256(lock.read_bytes() + extra.read_bytes()).hexdigest()
+    contents = f"{interpreter}\n{digest}\n"
     stamp = venv / ".ready"
-    if not stamp.is_file() or stamp.read_text() != made_from:
-        print(f"making a virtual environment of {interpreter.path} …", flush=True)
+    if not stamp.is_file() or stamp.read_text() != contents:
+        print(f"creating a virtual environment with {interpreter.path} …", flush=True)
         shutil.rmtree(venv, ignore_errors=True)
         _run([interpreter.path, "-m", "venv", str(venv)])
-        _run([*pip, "--require-hashes", "-r", str(locked), "-r", str(ours)])
-        stamp.write_text(made_from)
-    # A copy, not the folder itself: what is edited during a run is not measured. Compiled, as in the image.
-    compiled = {**os.environ, "HATCH_BUILD_HOOK_ENABLE_CUSTOM": "true"}
-    _run([*pip, "--no-deps", "--no-build-isolation", "--force-reinstall", str(_ROOT)], compiled)
+        _run([*_pip(venv), "--require-hashes", "-r", str(lock), "-r", str(extra)])
+        stamp.write_text(contents)
+    # A copy instead of an editable install, so that edits during a run have no effect. Compiled, as in the image.
+    _run([*_pip(venv), "--no-deps", "--no-build-isolation", "--force-reinstall", str(_ROOT)], _COMPILED)
 
 
-def _missing(place: Place) -> list[str]:
-    def there(name: str) -> bool:
+def build(workspace: Workspace, revision: str) -> Build:
+    """Compile the enforcer of a git revision into a folder beside the virtual environment; once for each commit.
+
+    It runs on the same versions of its dependencies. Raises BenchError if the revision is unknown or does not build.
+    """
+    commit = _run(["git", "-C", str(_ROOT), "rev-parse", "--short", "--verify", f"{revision}^{{commit}}"]).strip()
+    folder = workspace.venv.with_name(f"enforcer-{commit}")
+    if not folder.is_dir():
+        print(f"building the enforcer of {commit} …", flush=True)
+        with tempfile.TemporaryDirectory() as source:
+            archive = Path(source) / "source.tar"
+            _run(["git", "-C", str(_ROOT), "archive", f"--output={archive}", commit])
+            shutil.unpack_archive(archive, source, filter="data")
+            unfinished = folder.with_suffix(".unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            _run(
+                [*_pip(workspace.venv), "--no-deps", "--no-build-isolation", f"--target={unfinished}", source],
+                _COMPILED,
+            )
+            unfinished.rename(folder)
+    return Build(f"{BUILD}{commit}", folder)
+
+
+def _pip(venv: Path) -> list[str]:
+    return [str(venv / "bin" / "pip"), "--quiet", "--disable-pip-version-check", "install"]
+
+
+def _missing(workspace: Workspace) -> list[str]:
+    def installed(name: str) -> bool:
         if name.endswith(".so"):
             return any((Path(folder) / name).exists() for folder in _MODULES)
-        return Path(place.command(name)).is_absolute()
+        return Path(workspace.command(name)).is_absolute()
 
-    return sorted({package for name, package in _NEEDED.items() if not there(name)})
+    return sorted({package for name, package in _REQUIRED.items() if not installed(name)})
 
 
-def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> None:
-    ran = subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """Run a command and return its output; raises BenchError if it fails."""
+    ended = subprocess.run(
+        command,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    if ran.returncode:
-        raise BenchError(f"{' '.join(command)} failed:\n{(ran.stderr or ran.stdout)[-2000:]}")
+    if ended.returncode:
+        raise BenchError(f"{' '.join(command)} failed:\n{(ended.stderr or ended.stdout)[-2000:]}")
+    return ended.stdout

@@ -1,4 +1,4 @@
-"""Which Python the enforcer is measured on, and how it was built: that decides a quarter of its speed."""
+"""Chooses the Python interpreter to measure the enforcer on. Its build options account for a quarter of the speed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 
 from bench.processes import BenchError
 
-_SYSTEM = "/usr/bin/python3"  # a distribution builds it with profile-guided optimisation; many others do not
+_SYSTEM = "/usr/bin/python3"  # distributions build it with profile-guided optimisation; many other builds lack it
 _PROBE = """
 import ensurepip, json, platform, sys, sysconfig, venv
 print(json.dumps({
     "version": platform.python_version(), "implementation": platform.python_implementation(),
     "compiler": platform.python_compiler(), "arguments": sysconfig.get_config_var("CONFIG_ARGS") or "",
-    "enough": sys.version_info >= (3, 11), "executable": sys.executable,
+    "supported": sys.version_info >= (3, 11), "executable": sys.executable,
 }))
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """A Python that can make virtual environments."""
+    """A Python interpreter that can create virtual environments."""
 
     path: str
     version: str
@@ -32,33 +32,38 @@ class Interpreter:
 
     @property
     def optimized(self) -> str:
-        """How it was built, as far as it tells."""
+        """Describe how it was built, as far as its build options show."""
         if "--enable-optimizations" in self.arguments:
             return "built with --enable-optimizations"
         if self.path == _SYSTEM:
             return "the distribution's build; its CONFIG_ARGS do not name --enable-optimizations"
-        return "built without --enable-optimizations, so about a quarter slower than it could be"
+        return "built without --enable-optimizations, so about a quarter slower than an optimized build"
 
     def describe(self) -> str:
-        """Say which it is, without where it is."""
+        """Return version, compiler and build, without the path."""
         return f"CPython {self.version} ({self.compiler}; {self.optimized})"
 
 
-def choose(wanted: str | None) -> Interpreter:
-    """Return the one asked for; else the system's where it will do; else the one that runs this."""
-    for path in [wanted] if wanted else [_SYSTEM, str(Path(sys.base_prefix) / "bin" / "python3")]:
-        found = _probe(path)
-        if found is not None:
-            return found
-    raise BenchError(f"{wanted or _SYSTEM} is no CPython 3.11 or later with venv; Debian: apt-get install python3-venv")
+def choose(requested: str | None) -> Interpreter:
+    """Return the requested interpreter (a path), or the system's, or else the one that runs the benchmark.
+
+    Raises BenchError if none of them is CPython 3.11 or later with venv.
+    """
+    for path in [requested] if requested else [_SYSTEM, str(Path(sys.base_prefix) / "bin" / "python3")]:
+        interpreter = _probe(path)
+        if interpreter is not None:
+            return interpreter
+    raise BenchError(
+        f"{requested or _SYSTEM} is not CPython 3.11 or later with venv; Debian: apt-get install python3-venv"
+    )
 
 
 def _probe(path: str) -> Interpreter | None:
     try:
-        ran = subprocess.run([path, "-c", _PROBE], capture_output=True, text=True, check=True)
+        ended = subprocess.run([path, "-c", _PROBE], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    said = json.loads(ran.stdout)
-    if not said["enough"] or said["implementation"] != "CPython":
+    facts = json.loads(ended.stdout)
+    if not facts["supported"] or facts["implementation"] != "CPython":
         return None
-    return Interpreter(path, said["version"], said["compiler"], said["arguments"])
+    return Interpreter(path, facts["version"], facts["compiler"], facts["arguments"])

@@ -1,4 +1,4 @@
-"""The loads: what each is about, and how one round of it is measured."""
+"""The loads: how one round of each is measured."""
 
 from __future__ import annotations
 
@@ -9,80 +9,84 @@ from typing import TypeVar
 from bench import bulk, wrk
 from bench.footprint import connections, start
 from bench.results import Results
-from bench.servers import APACHE, ENVOY, NAIVE, NGINX, NJS, Place, enforcer, serving
+from bench.servers import APACHE, ENVOY, NAIVE, NGINX, NJS, Build, RunningServer, Workspace, enforcer, serving
 
 T = TypeVar("T")
 
-_WARM_UP = 1  # seconds: connections are opened, caches filled, allocators grown
+_WARM_UP = 1  # seconds in which connections are opened, caches filled and allocators grown
 _MANY_RULES = 10_000
-_TURNS = 4  # for each second of another load
-# One address sends all the load, at a rate at which no client may by default. The tokens are counted all the same.
+_TURNS = 4  # turns of 1 s for each second of another load
+_SECOND_PORT = 18018
+# All requests come from one address and exceed the default limit of one client. The limiter still counts the tokens.
 _UNSEEN_LIMITS = {"unseen_tokens": {"rate": 1_000_000, "burst": 1_000_000}}
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round: its number, the seconds that each load takes, and where its samples go."""
+    """One round: its number, the seconds that each load takes, and the results that its samples are added to."""
 
     number: int
     seconds: int
-    place: Place
+    workspace: Workspace
     results: Results
 
-    def turn(self, compared: Iterable[T]) -> list[T]:
-        """Return what is compared, from either end in turn: none always comes first."""
-        return list(compared)[:: -1 if self.number % 2 else 1]
+    def in_turn(self, subjects: Iterable[T]) -> list[T]:
+        """Return the subjects, reversed in every other round, so that none of them always comes first."""
+        return list(subjects)[:: -1 if self.number % 2 else 1]
 
 
 def _cached(now: Round) -> None:
-    # The enforcer stands beside those that it is compared with.
-    for server in now.turn((NGINX, enforcer(), NJS, ENVOY, APACHE, NAIVE)):
-        with serving(now.place, server) as running:
+    for server in now.in_turn((NGINX, enforcer(), NJS, ENVOY, APACHE, NAIVE)):
+        with serving(now.workspace, server) as running:
             wrk.load(running, _WARM_UP)
             now.results.add("cached", server.name, asdict(wrk.load(running, now.seconds)))
 
 
 def _unseen(now: Round) -> None:
-    for server in now.turn((NJS, enforcer(limits=_UNSEEN_LIMITS), APACHE)):
-        with serving(now.place, server) as running:
+    for server in now.in_turn((NJS, enforcer(limits=_UNSEEN_LIMITS), APACHE)):
+        with serving(now.workspace, server) as running:
             wrk.load(running, _WARM_UP, script=wrk.UNSEEN)
             now.results.add("unseen", server.name, asdict(wrk.load(running, now.seconds, script=wrk.UNSEEN)))
 
 
 def _rules(now: Round) -> None:
-    # The difference is small, so the two take many turns of a second, that no noise may fall on one alone.
-    few, many = enforcer(10), enforcer(_MANY_RULES, port=18018)
-    with serving(now.place, few) as of_few, serving(now.place, many) as of_many:
-        subjects = {"10 rules": of_few, "10,000 rules": of_many}
-        for running in subjects.values():
-            wrk.load(running, _WARM_UP)
-        for _ in range(now.seconds * _TURNS):
-            for name in now.turn(subjects):
-                now.results.add("rules", name, asdict(wrk.load(subjects[name], 1)))
+    few, many = enforcer(10), enforcer(_MANY_RULES, port=_SECOND_PORT)
+    with serving(now.workspace, few) as of_few, serving(now.workspace, many) as of_many:
+        _alternate(now, "rules", {"10 rules": of_few, "10,000 rules": of_many})
+
+
+def _alternate(now: Round, load: str, subjects: dict[str, RunningServer]) -> None:
+    """Load running servers in many turns of 1 s, because a small difference must not drown in noise."""
+    script = wrk.UNSEEN if load == "unseen" else None
+    for running in subjects.values():
+        wrk.load(running, _WARM_UP, script=script)
+    for turn in range(now.seconds * _TURNS):
+        for name in list(subjects)[:: -1 if (now.number + turn) % 2 else 1]:
+            now.results.add(load, name, asdict(wrk.load(subjects[name], 1, script=script)))
 
 
 def _refused(now: Round) -> None:
-    with serving(now.place, enforcer()) as running:
+    with serving(now.workspace, enforcer()) as running:
         wrk.load(running, _WARM_UP)
-        for name in now.turn(("allowed", "refused")):
+        for name in now.in_turn(("allowed", "refused")):
             now.results.add("refused", name, asdict(wrk.load(running, now.seconds, refused=name == "refused")))
 
 
 def _large(now: Round) -> None:
-    for name, exchange in bulk.EXCHANGES.items():
-        for server in now.turn((NGINX, exchange.enforcer)):
-            with serving(now.place, server) as running:
-                now.results.add(name, server.name, asdict(exchange.run(running)))
+    for name, transfer in bulk.TRANSFERS.items():
+        for server in now.in_turn((NGINX, transfer.enforcer)):
+            with serving(now.workspace, server) as running:
+                now.results.add(name, server.name, asdict(transfer.run(running)))
 
 
 def _connections(now: Round) -> None:
-    with serving(now.place, enforcer()) as running:
+    with serving(now.workspace, enforcer()) as running:
         now.results.add("connections", "enforcer", connections(running))
 
 
 def _start(now: Round) -> None:
     for server in (ENVOY, NAIVE, enforcer()):
-        with serving(now.place, server) as running:
+        with serving(now.workspace, server) as running:
             now.results.add("start", server.name, start(running))
 
 
@@ -96,3 +100,14 @@ LOADS: dict[str, Callable[[Round], None]] = {
     "start": _start,
 }
 """The loads by name, in the order in which a round takes them."""
+
+BUILD_LOADS = ("cached", "unseen")
+"""The loads that can compare two builds of the enforcer."""
+
+
+def compare(now: Round, load: str, build: Build) -> None:
+    """Measure the enforcer and an earlier build of it side by side, under one of BUILD_LOADS."""
+    limits = _UNSEEN_LIMITS if load == "unseen" else None
+    present, earlier = enforcer(limits=limits), enforcer(limits=limits, port=_SECOND_PORT, build=build)
+    with serving(now.workspace, present) as of_present, serving(now.workspace, earlier) as of_earlier:
+        _alternate(now, load, {present.name: of_present, earlier.name: of_earlier})

@@ -1,4 +1,4 @@
-"""What was measured on what."""
+"""Describes the machine and the versions of the measured software."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import subprocess
 from pathlib import Path
 
 from bench.interpreter import Interpreter
-from bench.servers import Place
+from bench.servers import Workspace
 
 _LIBRARIES = "uvicorn", "uvloop", "httptools", "starlette", "httpx"
-_ROOM = 1 << 30
+_MIN_FREE = 1 << 30  # bytes
 
 
 def fast_folder() -> str | None:
-    """Return a folder in memory that has room, or None: a disk that is busy would slow the peer that keeps files."""
+    """Return a folder in memory with enough free space, or None.
+
+    A busy disk would slow down the njs script, which keeps its cache in files.
+    """
     shared = Path("/dev/shm")
-    roomy = shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free >= _ROOM
-    return str(shared) if roomy else None
+    usable = shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free >= _MIN_FREE
+    return str(shared) if usable else None
 
 
 def machine() -> dict[str, str]:
@@ -41,31 +44,33 @@ def machine() -> dict[str, str]:
     }
 
 
-def versions(place: Place, interpreter: Interpreter) -> dict[str, str]:
-    """Return the version of everything measured."""
+def versions(workspace: Workspace, interpreter: Interpreter) -> dict[str, str]:
+    """Return the versions of all measured software."""
     script = f"from importlib.metadata import version\nfor name in {_LIBRARIES}: print(name, version(name))"
-    installed = dict(line.split() for line in _said([str(place.venv / "bin" / "python"), "-c", script]).splitlines())
+    installed = dict(
+        line.split() for line in _output([str(workspace.venv / "bin" / "python"), "-c", script]).splitlines()
+    )
     return {
         "python": interpreter.describe(),
         **installed,
-        "nginx": _number([place.command("nginx"), "-v"]),
+        "nginx": _version([workspace.command("nginx"), "-v"]),
         "njs": _package("libnginx-mod-http-js"),
-        "apache": _number([place.command("apache2"), "-v"]),
+        "apache": _version([workspace.command("apache2"), "-v"]),
         "mod_oauth2": _package("libapache2-mod-oauth2"),
-        "envoy": _number([place.command("envoy"), "--version"]),
-        "wrk": _number([place.command("wrk"), "-v"]),
+        "envoy": _version([workspace.command("envoy"), "--version"]),
+        "wrk": _version([workspace.command("wrk"), "-v"]),
     }
 
 
-def _said(command: list[str]) -> str:
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    return ran.stdout + ran.stderr
+def _output(command: list[str]) -> str:
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    return ended.stdout + ended.stderr
 
 
-def _number(command: list[str]) -> str:
-    found = re.search(r"\d+\.\d+\.\d+", _said(command))
-    return found[0] if found else "unknown"
+def _version(command: list[str]) -> str:
+    match = re.search(r"\d+\.\d+\.\d+", _output(command))
+    return match[0] if match else "unknown"
 
 
 def _package(name: str) -> str:
-    return _said(["dpkg-query", "--show", "--showformat=${Version}", name])
+    return _output(["dpkg-query", "--show", "--showformat=${Version}", name])

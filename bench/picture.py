@@ -1,4 +1,4 @@
-"""The comparison as a picture: bars of CPU time a request, in an SVG that is legible on light and on dark pages."""
+"""Draws the comparison: bars of CPU time per request, in an SVG that is legible on light and dark pages."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from bench.report import TITLES
 from bench.results import Results
 
-_GROUPS = {"cached": "Cached token, 64 connections", "unseen": "Every token new: one introspection each"}
+_GROUPS = {"cached": "Cached token, 64 connections", "unseen": "Unseen tokens, one introspection request each"}
 _WIDTH, _MARGIN, _LABELS, _VALUES = 760, 24, 308, 70
 _BAR, _STEP = 16, 26
-_FULL = _WIDTH - 2 * _MARGIN - _LABELS - _VALUES
-_CUT = 5  # a bar that is so many times the next one is cut, lest all others vanish
+_MAX_BAR = _WIDTH - 2 * _MARGIN - _LABELS - _VALUES
+_CUT = 5  # a bar this many times as long as the next is cut, because the others would be too short to compare
 
 _STYLE = """
   text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2328 }
@@ -37,7 +37,7 @@ _STYLE = """
 
 
 def draw(results: Results, path: Path) -> None:
-    """Draw the median CPU time a request of all servers into a file."""
+    """Write an SVG file with the median CPU time per request of all servers."""
     y = 64
     parts: list[str] = []
     for load, title in _GROUPS.items():
@@ -49,10 +49,10 @@ def draw(results: Results, path: Path) -> None:
     height = y + 8
     size = f'viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="CPU microseconds a request">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="CPU microseconds per request">',
         f"<style>{_STYLE}</style>",
         f'<rect class="page" x="0.5" y="0.5" width="{_WIDTH - 1}" height="{height - 1}" rx="6"/>',
-        f'<text class="title" x="{_MARGIN}" y="34">CPU microseconds a request</text>',
+        f'<text class="title" x="{_MARGIN}" y="34">CPU microseconds per request</text>',
         f'<text class="note" x="{_WIDTH - _MARGIN}" y="34" text-anchor="end">one core, shorter is better</text>',
     )
     path.parent.mkdir(exist_ok=True)
@@ -66,7 +66,7 @@ def _bars(values: dict[str, float], y: int) -> Iterator[str]:
     x = _MARGIN + _LABELS
     for name in ranked:
         ours = ' class="ours"' if name == "enforcer" else ""
-        width = max(2.0, min(values[name] / scale, 1.0) * _FULL)
+        width = max(2.0, min(values[name] / scale, 1.0) * _MAX_BAR)
         middle = y + _BAR - 3
         label = escape(TITLES[name].strip("*"))
         yield f'<text{ours} x="{x - 12}" y="{middle}" text-anchor="end">{label}</text>'

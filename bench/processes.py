@@ -1,4 +1,4 @@
-"""Processes that end when the benchmark does, however it ends."""
+"""Runs child processes that end with the benchmark, even if it is killed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 MEASURED_CPU = 0
 LOAD_CPU = 1
 
-_PATIENCE = 10.0  # seconds for a process to end when asked to
+_PATIENCE = 10.0  # seconds for a process to end after SIGTERM
 
 
 class BenchError(Exception):
-    """Why there is nothing to measure: something is missing, or a server does not do what it should."""
+    """A measurement is not possible: a prerequisite is missing, or a server misbehaves."""
 
 
 def pinned(cpu: int, command: Sequence[str]) -> list[str]:
-    """Return a command that runs on one CPU, and gets SIGTERM should the benchmark be killed."""
+    """Return a command that runs on one CPU and gets SIGTERM if the benchmark is killed."""
     return ["setpriv", "--pdeathsig", "TERM", "taskset", "--cpu-list", str(cpu), *command]
 
 
@@ -29,7 +29,7 @@ def pinned(cpu: int, command: Sequence[str]) -> list[str]:
 def running(
     command: Sequence[str], cpu: int, log: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command with its output in `log` until the block ends; then end it with all its children."""
+    """Run a command until the block ends, with its output in `log`; then end it and all its children."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             pinned(cpu, command),
@@ -38,7 +38,7 @@ def running(
             stderr=subprocess.STDOUT,
             cwd=log.parent,
             env={**os.environ, **(environment or {})},
-            start_new_session=True,  # Ctrl-C is the benchmark's alone, which then ends what runs in order
+            start_new_session=True,  # Ctrl-C reaches only the benchmark, which then stops its children in order
         )
     try:
         yield process
@@ -51,7 +51,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(_PATIENCE)
-    # A worker may outlive the process that started it, and hold the port.
+    # A worker may outlive its parent process and keep the port.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

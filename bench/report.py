@@ -1,4 +1,4 @@
-"""A run, written down: as a table for people, and as JSON to make it from again."""
+"""Writes the results of a run: as Markdown tables, and as JSON from which the tables can be written again."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.goals import goals
 from bench.results import Results
-from bench.verdicts import verdicts
 from bench.wrk import CONNECTIONS
 
 ENOUGH_ROUNDS = 5
@@ -23,15 +23,15 @@ TITLES = {
 }
 _REQUESTS = {
     "cached": f"Cached token, allowed GET, {CONNECTIONS} connections",
-    "unseen": "Every token new, one introspection each",
+    "unseen": "Unseen tokens, one introspection request each",
     "rules": "The enforcer with 10 and with 10,000 rules",
-    "refused": "The enforcer, allowed and refused (no token)",
+    "refused": "The enforcer, allowed requests and refused ones (no token)",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """All of a run that is worth keeping."""
+    """The results of a run and its conditions."""
 
     machine: dict[str, str]
     versions: dict[str, str]
@@ -41,38 +41,44 @@ class Run:
 
     @staticmethod
     def read(path: Path) -> Run:
-        """Read what `save` has written."""
-        kept = json.loads(path.read_text())
-        results = Results(kept["samples"])
-        return Run(kept["machine"], kept["versions"], kept["rounds"], kept["seconds"], results)
+        """Read a file written by `save`."""
+        content = json.loads(path.read_text())
+        results = Results(content["samples"])
+        return Run(content["machine"], content["versions"], content["rounds"], content["seconds"], results)
 
     def save(self, path: Path) -> None:
-        """Write it down, verdicts included."""
-        judged = [
-            {"figure": one.figure, "median": one.median, "wanted": one.wanted, "met": one.met, "rounds": one.values}
-            for one in verdicts(self.results)
+        """Write the run to a JSON file, with the goals and whether each is met."""
+        outcomes = [
+            {
+                "figure": goal.figure,
+                "median": goal.median,
+                "wanted": goal.wanted,
+                "met": goal.met,
+                "rounds": goal.values,
+            }
+            for goal in goals(self.results)
         ]
-        kept = {
+        content = {
             "machine": self.machine,
             "versions": self.versions,
             "rounds": self.rounds,
             "seconds": self.seconds,
-            "verdicts": judged,
+            "goals": outcomes,
             **asdict(self.results),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     def markdown(self) -> str:
-        """Write all the tables."""
-        return "\n\n".join([self._verdicts(), *self._tables(), self._conditions()])
+        """Return all tables."""
+        return "\n\n".join([self._goals(), *self._tables(), self._conditions()])
 
     def readme(self, picture: str) -> str:
-        """Write what the README has: the picture, what counts, and the rest to unfold."""
+        """Return the README's section: the picture, the main table and the goals, and the other tables folded."""
         first, *others = self._tables()
         folded = "\n\n".join(["<details><summary>All other figures</summary>", *others, "</details>"])
-        shown = f"![CPU microseconds a request]({picture})"
-        return f"{shown}\n\n{first}\n\n{self._verdicts()}\n\n{folded}\n\n{self._conditions()}"
+        shown = f"![CPU microseconds per request]({picture})"
+        return f"{shown}\n\n{first}\n\n{self._goals()}\n\n{folded}\n\n{self._conditions()}"
 
     def _tables(self) -> list[str]:
         measured = self.results.samples
@@ -83,12 +89,12 @@ class Run:
             tables.append(self._start())
         return tables
 
-    def _verdicts(self) -> str:
+    def _goals(self) -> str:
         rows = [
-            (one.figure, one.unit.write(one.median), one.spread, one.wanted, "met" if one.met else "**missed**")
-            for one in verdicts(self.results)
+            (goal.figure, goal.unit.format(goal.median), goal.spread, goal.wanted, "met" if goal.met else "**missed**")
+            for goal in goals(self.results)
         ]
-        return _table(("figure of the enforcer", "median", "least – greatest", "wanted", ""), rows)
+        return _table(("enforcer", "median", "min – max", "goal", ""), rows)
 
     def _requests(self, load: str, title: str) -> str:
         def row(subject: str) -> Sequence[str]:
@@ -105,25 +111,25 @@ class Run:
             )
 
         subjects = sorted(self.results.samples[load], key=lambda subject: self.results.median(load, subject, "cpu"))
-        return _table((title, "requests/s", "CPU µs a request", "p50 ms", "p99 ms", "memory MB"), map(row, subjects))
+        return _table((title, "requests/s", "CPU µs per request", "p50 ms", "p99 ms", "memory MB"), map(row, subjects))
 
     def _large(self) -> str:
         rows = [
             (
-                f"{way}, {TITLES[subject]}",
-                f"{self.results.median(way, subject, 'rate') / 2**20:,.0f}",
-                f"{self.results.median(way, subject, 'cpu'):.2f}",
-                f"{self.results.median(way, subject, 'growth') / 2**20:.1f}",
+                f"{direction}, {TITLES[subject]}",
+                f"{self.results.median(direction, subject, 'rate') / 2**20:,.0f}",
+                f"{self.results.median(direction, subject, 'cpu'):.2f}",
+                f"{self.results.median(direction, subject, 'growth') / 2**20:.1f}",
             )
-            for way in ("download", "upload")
-            for subject in self.results.samples[way]
+            for direction in ("download", "upload")
+            for subject in self.results.samples[direction]
         ]
-        return _table(("1 GiB", "MiB/s", "CPU s", "memory it takes, MiB"), rows)
+        return _table(("1 GiB", "MiB/s", "CPU s", "memory growth, MiB"), rows)
 
     def _start(self) -> str:
         rows = [
             (
-                TITLES[subject],
+                TITLES.get(subject, subject),
                 f"{self.results.median('start', subject, 'ready_after'):.2f}",
                 f"{self.results.median('start', subject, 'resident') / 1e6:.0f}",
             )
@@ -132,30 +138,30 @@ class Run:
         return _table(("Start", "ready after s", "memory MB"), rows)
 
     def _conditions(self) -> str:
-        machine, found = self.machine, self.versions
+        machine, installed = self.machine, self.versions
         return (
             f"`make bench`: medians of {self.rounds} rounds of {self.seconds} s; ratios are formed within a round. One "
-            "server at a time was loaded, on CPU 0. The app, the authorization server and the load shared CPU 1, which "
-            "bounds the requests a second of the fastest: the CPU time is what compares. The enforcer is compiled, as "
-            "in the image, and has its default settings, metrics on, but that one client may send any number of new "
-            "tokens. It checks scopes, as mod_oauth2 does; the njs script checks that the token is active, and the "
-            "files of its cache are "
-            f"{machine['files']}. nginx streams large bodies in buffers of its default size.\n\n"
+            "server at a time was loaded, on CPU 0. The app, the authorization server and the load generator shared "
+            "CPU 1, which limits the requests per second of the fastest servers, so compare the CPU time. The enforcer "
+            "is compiled, as in the image, and has its default settings, with metrics, except that one client may send "
+            "any number of unseen tokens. It checks scopes, as mod_oauth2 does; the njs script only checks that the "
+            f"token is active, and keeps its cache in files {machine['files']}. nginx streams large bodies in buffers "
+            "of its default size.\n\n"
             f"Machine: {machine['cpu']}, {machine['cores']} cores ({machine['kind']}), {machine['memory']}, "
             f"{machine['kernel']}, {machine['system']}; load before the run {machine['load']}. "
-            f"Enforcer: {found['python']}, uvicorn {found['uvicorn']}, uvloop {found['uvloop']}, "
-            f"httptools {found['httptools']}. Peers: nginx {found['nginx']}, njs {found['njs']}, "
-            f"Apache {found['apache']}, mod_oauth2 {found['mod_oauth2']}, Envoy {found['envoy']}, "
-            f"Starlette {found['starlette']}, httpx {found['httpx']}. Load: wrk {found['wrk']}."
+            f"Enforcer: {installed['python']}, uvicorn {installed['uvicorn']}, uvloop {installed['uvloop']}, "
+            f"httptools {installed['httptools']}. Peers: nginx {installed['nginx']}, njs {installed['njs']}, "
+            f"Apache {installed['apache']}, mod_oauth2 {installed['mod_oauth2']}, Envoy {installed['envoy']}, "
+            f"Starlette {installed['starlette']}, httpx {installed['httpx']}. Load: wrk {installed['wrk']}."
         )
 
 
 def insert(page: str, text: str) -> str:
-    """Put text between the marks of a page; raises LookupError where it has none."""
+    """Return the page with the text between its marks replaced; raises LookupError if the marks are missing."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise LookupError(f"{BEGIN} and {END} mark where the table goes, and are missing")
+        raise LookupError(f"{BEGIN} and {END} must mark the place of the table, and are missing")
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 

@@ -1,4 +1,4 @@
-"""The servers that are measured, and what stands behind them."""
+"""The measured servers, and the servers behind them: app, authorization server and upload sink."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ LARGE = "/large/file"
 LARGE_SIZE = 1 << 30
 
 _PATIENCE = 20.0  # seconds for a server to start
-_SYSTEM = f"{os.environ.get('PATH', '')}:/usr/sbin"  # where Debian has servers; not on every user's path
+# Debian installs servers in /usr/sbin, which is not on every user's PATH.
+_SYSTEM = f"{os.environ.get('PATH', '')}:/usr/sbin"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a run keeps its files, and the virtual environment that it uses."""
+class Workspace:
+    """The folder with the files of a run, and the virtual environment that the run uses."""
 
     folder: Path
     venv: Path
 
     def command(self, name: str) -> str:
-        """Return the path of a command: the virtual environment's, or the system's."""
+        """Return the path of a command in the virtual environment or the system, or its bare name if there is none."""
         return shutil.which(name, path=f"{self.venv / 'bin'}:{_SYSTEM}") or name
 
     def configure(self, name: str, port: int) -> str:
-        """Write a peer's configuration with this run's folder and ports, and return its path."""
+        """Write the configuration `name` from peers/ with this run's folder and ports, and return its path."""
         text = (HERE / "peers" / name).read_text()
         for mark, value in {"DIR": self.folder, "PORT": port, "BACKEND": BACKEND, "SINK": SINK}.items():
             text = text.replace(f"@{mark}@", str(value))
@@ -48,20 +49,28 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Build:
+    """An earlier build of the enforcer: the name of its results, and the folder that it is installed in."""
+
+    name: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
-    """A server that can be measured: what it is called, where it listens, and the command that runs it."""
+    """A server that can be measured: its name, its port, the command that runs it, and a URL that shows it is ready."""
 
     name: str
     port: int
-    command: Callable[[Place, int], list[str]]
+    command: Callable[[Workspace, int], list[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
     ready_path: str = TARGET
     ready_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """A server that runs: its processes, and how long it took to be ready."""
+class RunningServer:
+    """A running server: its process IDs, and the seconds until it was ready."""
 
     server: Server
     pids: list[int]
@@ -69,35 +78,35 @@ class Running:
 
     @property
     def url(self) -> str:
-        """Where the load goes."""
+        """The URL that the load requests."""
         return f"http://127.0.0.1:{self.server.port}{TARGET}"
 
 
-def _nginx(place: Place, configuration: str) -> list[str]:
-    # Workers of a server that root starts run as another user otherwise, who may not enter the folder.
+def _nginx(workspace: Workspace, configuration: str) -> list[str]:
+    # Started by root, nginx would run its workers as another user, who may not read the folder.
     user = ["-g", "user root;"] if os.geteuid() == 0 else []
-    return [place.command("nginx"), "-e", "stderr", "-c", configuration, *user]
+    return [workspace.command("nginx"), "-e", "stderr", "-c", configuration, *user]
 
 
-def _njs(place: Place, port: int) -> list[str]:
-    place.configure("introspect.js", port)
-    return _nginx(place, place.configure("njs.conf", port))
+def _njs(workspace: Workspace, port: int) -> list[str]:
+    workspace.configure("introspect.js", port)
+    return _nginx(workspace, workspace.configure("njs.conf", port))
 
 
-def _apache(place: Place, port: int) -> list[str]:
-    return [place.command("apache2"), "-f", place.configure("apache.conf", port), "-D", "FOREGROUND"]
+def _apache(workspace: Workspace, port: int) -> list[str]:
+    return [workspace.command("apache2"), "-f", workspace.configure("apache.conf", port), "-D", "FOREGROUND"]
 
 
-def _envoy(place: Place, port: int) -> list[str]:
+def _envoy(workspace: Workspace, port: int) -> list[str]:
     limits = ["--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
-    return [place.command("envoy"), "-c", place.configure("envoy.yaml", port), *limits]
+    return [workspace.command("envoy"), "-c", workspace.configure("envoy.yaml", port), *limits]
 
 
-def _naive(place: Place, port: int) -> list[str]:
-    place.configure("naive.py", port)
+def _naive(workspace: Workspace, port: int) -> list[str]:
+    workspace.configure("naive.py", port)
     quiet = ["--no-access-log", "--log-level", "warning"]
     return [
-        place.command("uvicorn"),
+        workspace.command("uvicorn"),
         "naive:app",
         "--port",
         str(port),
@@ -109,41 +118,46 @@ def _naive(place: Place, port: int) -> list[str]:
     ]
 
 
-NGINX = Server("nginx", 18011, lambda place, port: _nginx(place, place.configure("nginx.conf", port)))
+NGINX = Server("nginx", 18011, lambda workspace, port: _nginx(workspace, workspace.configure("nginx.conf", port)))
 NJS = Server("njs", 18012, _njs)
 ENVOY = Server("envoy", 18013, _envoy)
 APACHE = Server("apache", 18014, _apache)
 NAIVE = Server("naive", 18015, _naive, {"BACKEND": str(BACKEND)})
 
 
-def enforcer(rules: int = 10, app: int = BACKEND, port: int = 18016, *, limits: object = None) -> Server:
-    """Return the enforcer with default settings but for `limits`, so many rules, and the app on a port.
+def enforcer(
+    rules: int = 10, app: int = BACKEND, port: int = 18016, *, limits: object = None, build: Build | None = None
+) -> Server:
+    """Return an enforcer with default settings except `limits`, with `rules` rules, and the app on port `app`.
 
-    Its admin side listens on `port` + 1.
+    Its admin server listens on `port` + 1. `build` is an earlier build to run; default: the working tree's.
     """
 
-    def command(place: Place, port: int) -> list[str]:
-        path = place.folder / f"enforcer-{port}.yaml"
-        path.write_text(json.dumps(_configuration(rules, app, port, limits or {})))  # JSON is YAML
-        return [place.command("enforcer"), "run", str(path)]
+    def command(workspace: Workspace, port: int) -> list[str]:
+        path = workspace.folder / f"enforcer-{port}.yaml"
+        path.write_text(json.dumps(_enforcer_settings(rules, app, port, limits or {})))  # JSON is YAML
+        return [workspace.command("python"), "-m", "enforcer", "run", str(path)]
 
-    return Server("enforcer", port, command, {"ENFORCER_CLIENT_SECRET": "bench"}, "/readyz", port + 1)
+    environment = {"ENFORCER_CLIENT_SECRET": "bench", "PYTHONSAFEPATH": "1"}
+    if build is None:
+        return Server("enforcer", port, command, environment, "/readyz", port + 1)
+    return Server(build.name, port, command, {**environment, "PYTHONPATH": str(build.folder)}, "/readyz", port + 1)
 
 
-def _configuration(rules: int, app: int, port: int, limits: object) -> dict[str, object]:
-    own = [
+def _enforcer_settings(rules: int, app: int, port: int, limits: object) -> dict[str, object]:
+    used = [
         {"name": "read countries", "path": "/ms-system/country/**", "methods": ["GET"], "scopes": ["country.read"]},
         {"name": "read large files", "path": "/large/**", "methods": ["GET"], "scopes": ["country.read"]},
         {"name": "send large files", "path": "/sink/**", "methods": ["PUT"], "scopes": ["country.read"]},
     ]
-    others = [
+    unused = [
         {
             "name": f"rule {number}",
             "path": f"/ms-system/service-{number % 100}/items-{number}/{{id}}",
             "methods": ["GET"],
             "scopes": [f"service.{number % 100}.read"],
         }
-        for number in range(rules - len(own))
+        for number in range(rules - len(used))
     ]
     return {
         "listener": {"address": f"127.0.0.1:{port}"},
@@ -156,51 +170,56 @@ def _configuration(rules: int, app: int, port: int, limits: object) -> dict[str,
                 "client_secret": {"env": "ENFORCER_CLIENT_SECRET"},
             }
         ],
-        "rules": own + others,
+        "rules": used + unused,
         "limits": limits,
     }
 
 
 @contextmanager
-def behind(place: Place) -> Iterator[None]:
-    """Run what stands behind every measured server: an app and authorization server, and a taker of uploads."""
-    large, buffer = place.folder / LARGE.lstrip("/"), bytearray(1 << 20)
+def behind(workspace: Workspace) -> Iterator[None]:
+    """Run the servers behind every measured server: one for app and authorization server, and the upload sink."""
+    large, buffer = workspace.folder / LARGE.lstrip("/"), bytearray(1 << 20)
     large.parent.mkdir()
     with large.open("wb") as file:
         file.truncate(LARGE_SIZE)
     with large.open("rb", buffering=0) as file:
         while file.readinto(buffer):
-            pass  # a hole becomes memory when it is first read, and the first server measured is not to pay for that
-    backend = Server("backend", BACKEND, lambda place, port: _nginx(place, place.configure("backend.conf", port)))
-    sink = Server("sink", SINK, lambda place, port: [place.command("python"), str(HERE / "sink.py"), str(port)])
-    with serving(place, backend, LOAD_CPU), serving(place, sink, LOAD_CPU):
+            pass  # the first read of a sparse file allocates its pages, which would slow the first server
+    backend = Server(
+        "backend", BACKEND, lambda workspace, port: _nginx(workspace, workspace.configure("backend.conf", port))
+    )
+    sink = Server("sink", SINK, lambda workspace, port: [workspace.command("python"), str(HERE / "sink.py"), str(port)])
+    with serving(workspace, backend, LOAD_CPU), serving(workspace, sink, LOAD_CPU):
         yield
 
 
 @contextmanager
-def serving(place: Place, server: Server, cpu: int = MEASURED_CPU) -> Iterator[Running]:
-    """Run a server until the block ends; it is ready when the block begins."""
-    if _answers(server):
-        raise BenchError(f"port {server.port} is taken; the benchmark needs 18000 to 18019 for itself")
-    log = place.folder / f"{server.name}-{server.port}.log"
-    command = server.command(place, server.port)
+def serving(workspace: Workspace, server: Server, cpu: int = MEASURED_CPU) -> Iterator[RunningServer]:
+    """Run a server until the block ends; the block begins when it is ready.
+
+    Raises BenchError if the port is in use or the server does not become ready.
+    """
+    if _is_ready(server):
+        raise BenchError(f"port {server.port} is in use; the benchmark uses the ports 18000 to 18019")
+    log = workspace.folder / f"{server.name}-{server.port}.log"
+    command = server.command(workspace, server.port)
     started = time.perf_counter()
     with running(command, cpu, log, server.environment) as process:
         deadline = started + _PATIENCE
-        while not _answers(server):
+        while not _is_ready(server):
             if process.poll() is not None or time.perf_counter() > deadline:
-                raise BenchError(f"{server.name} does not start:\n{log.read_text(errors='replace')[-2000:]}")
+                raise BenchError(f"{server.name} did not start:\n{log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.002)
         ready_after = time.perf_counter() - started
         try:
-            yield Running(server, tree(process.pid), ready_after)
+            yield RunningServer(server, tree(process.pid), ready_after)
         except BenchError as error:
-            if said := log.read_text(errors="replace"):
-                error.add_note(f"last words of {server.name}:\n{said[-2000:]}")
+            if output := log.read_text(errors="replace"):
+                error.add_note(f"last output of {server.name}:\n{output[-2000:]}")
             raise
 
 
-def _answers(server: Server) -> bool:
+def _is_ready(server: Server) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", server.ready_port or server.port, timeout=2)
     try:
         connection.request("GET", server.ready_path, headers=AUTHORIZED)

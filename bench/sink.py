@@ -1,4 +1,4 @@
-"""An app that takes uploads, forgets them, and answers with how many bytes there were: `sink.py PORT`."""
+"""An app that discards uploads and responds with their size in bytes: `sink.py PORT`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ class _Sink(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         buffer = memoryview(bytearray(1 << 20))
-        wanted = int(self.headers["Content-Length"])
-        taken = 0
-        while taken < wanted and (count := self.rfile.readinto1(buffer[: wanted - taken])):
-            taken += count
-        self._answer(str(taken).encode())
+        expected = int(self.headers["Content-Length"])
+        received = 0
+        while received < expected and (count := self.rfile.readinto1(buffer[: expected - received])):
+            received += count
+        self._respond(str(received).encode())
 
     def do_GET(self) -> None:
-        self._answer(b"ready")
+        self._respond(b"ready")
 
-    def _answer(self, body: bytes) -> None:
+    def _respond(self, body: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -1,4 +1,4 @@
-"""What processes use of CPU and memory, as the kernel counts it (proc(5))."""
+"""CPU time and memory of processes, from /proc (proc(5))."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
-_PPID, _UTIME, _STIME = 1, 11, 12  # fields of /proc/PID/stat behind the command's name
+_PPID, _UTIME, _STIME = 1, 11, 12  # fields of /proc/PID/stat after the command name
 
 
 def _stat(pid: int) -> list[str]:
@@ -15,34 +15,34 @@ def _stat(pid: int) -> list[str]:
 
 
 def tree(root: int) -> list[int]:
-    """Return a process and all that descend from it: a server's workers are its children."""
+    """Return a process and all its descendants, because a server's workers are its children."""
     parents: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parents[int(folder.name)] = int(_stat(int(folder.name))[_PPID])
         except (FileNotFoundError, ProcessLookupError):
             continue
-    found = [root]
-    for pid in found:
-        found += [child for child, parent in parents.items() if parent == pid]
-    return found
+    pids = [root]
+    for pid in pids:
+        pids += [child for child, parent in parents.items() if parent == pid]
+    return pids
 
 
 def cpu_seconds(pids: list[int]) -> float:
-    """Return the CPU time that processes have used, in user and kernel mode."""
+    """Return the CPU time of processes, user and kernel mode together."""
     return sum(int(_stat(pid)[_UTIME]) + int(_stat(pid)[_STIME]) for pid in pids) / _TICK
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes of memory in use by processes, and the most there ever were."""
+    """Resident memory of processes, and its peak, in bytes."""
 
     resident: int
     peak: int
 
 
 def memory(pids: list[int]) -> Memory:
-    """Return the memory of processes."""
+    """Return the memory of processes, summed up."""
     resident = peak = 0
     for pid in pids:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -55,6 +55,6 @@ def memory(pids: list[int]) -> Memory:
 
 
 def forget_peak(pids: list[int]) -> None:
-    """Let the peak begin anew at what is in use now: else that of the start would hide a growth."""
+    """Reset the peak to the current usage, because the peak of the start would hide a later growth."""
     for pid in pids:
         Path(f"/proc/{pid}/clear_refs").write_text("5")

@@ -1,4 +1,4 @@
-"""The load of small requests, made by wrk, and what it costs the server."""
+"""Loads a server with small requests, sent by wrk, and measures their cost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.processes import LOAD_CPU, BenchError, pinned
-from bench.servers import AUTHORIZED, Running
+from bench.servers import AUTHORIZED, RunningServer
 from bench.usage import cpu_seconds, memory
 
 CONNECTIONS = 64
@@ -18,8 +18,8 @@ _UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 6e7}
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
-    """What a server did under a load: requests a second, CPU microseconds a request, latencies in microseconds."""
+class TrafficSample:
+    """One measurement: requests per second, CPU microseconds per request, latencies in microseconds."""
 
     rate: float
     cpu: float
@@ -29,10 +29,10 @@ class Traffic:
     resident: int
 
 
-def load(server: Running, seconds: int, *, script: Path | None = None, refused: bool = False) -> Traffic:
-    """Send requests for so long on 64 connections: with one token, by a script, or `refused`, without a token.
+def load(server: RunningServer, seconds: int, *, script: Path | None = None, refused: bool = False) -> TrafficSample:
+    """Send requests on 64 connections: with the same token, from a wrk script, or without a token (`refused`).
 
-    Raises BenchError where the answers are not those that the load is about.
+    Raises BenchError if a response does not have the expected status.
     """
     command = ["wrk", "--latency", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
     if script is not None:
@@ -40,32 +40,32 @@ def load(server: Running, seconds: int, *, script: Path | None = None, refused: 
     elif not refused:
         command += ["-H", f"Authorization: {AUTHORIZED['Authorization']}"]
     before = cpu_seconds(server.pids)
-    ran = subprocess.run(
+    ended = subprocess.run(
         pinned(LOAD_CPU, [*command, server.url]), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
     used = cpu_seconds(server.pids) - before
-    said = ran.stdout
-    total = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m)", said)
+    output = ended.stdout
+    total = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m)", output)
     if total is None or (requests := int(total[1])) == 0:
-        raise BenchError(f"{server.server.name} answers nothing: {said or ran.stderr}")
-    unsuccessful = _count(r"Non-2xx or 3xx responses: (\d+)", said)
-    if unsuccessful != (requests if refused else 0):
-        raise BenchError(f"{server.server.name} refused {unsuccessful} of {requests} requests")
-    return Traffic(
+        raise BenchError(f"{server.server.name} does not respond: {output or ended.stderr}")
+    refusals = _count(r"Non-2xx or 3xx responses: (\d+)", output)
+    if refusals != (requests if refused else 0):
+        raise BenchError(f"{server.server.name} refused {refusals} of {requests} requests")
+    return TrafficSample(
         rate=requests / (float(total[2]) * _UNITS[total[3]] / 1e6),
         cpu=used / requests * 1e6,
-        p50=_latency("50", said),
-        p99=_latency("99", said),
-        timeouts=_count(r"Socket errors: .*timeout (\d+)", said),
+        p50=_latency("50", output),
+        p99=_latency("99", output),
+        timeouts=_count(r"Socket errors: .*timeout (\d+)", output),
         resident=memory(server.pids).resident,
     )
 
 
 def _count(pattern: str, text: str) -> int:
-    found = re.search(pattern, text)
-    return int(found[1]) if found else 0
+    match = re.search(pattern, text)
+    return int(match[1]) if match else 0
 
 
 def _latency(percentile: str, text: str) -> float:
-    found = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s|m)$", text, re.MULTILINE)
-    return float(found[1]) * _UNITS[found[2]] if found else float("nan")
+    match = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s|m)$", text, re.MULTILINE)
+    return float(match[1]) * _UNITS[match[2]] if match else float("nan")

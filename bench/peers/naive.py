@@ -1,4 +1,4 @@
-"""The proxy that one writes in an afternoon: Starlette in front, httpx behind, a dictionary as the cache."""
+"""A proxy as written in an afternoon: Starlette as the server, httpx as the client, a dictionary as the cache."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ cache: dict[bytes, tuple[float, dict[str, Any]]] = {}
 
 
 async def introspect(token: str) -> dict[str, Any]:
-    """Ask what a token is worth, unless it is known."""
+    """Return the introspection response of a token, from the cache if it is there."""
     key = hashlib.sha256(token.encode()).digest()
-    until, answer = cache.get(key, (0.0, {}))
-    if until < time.monotonic():
-        answer = (await client.post(f"{APP}/introspect", data={"token": token})).json()
-        cache[key] = time.monotonic() + TTL, answer
-    return answer
+    expires_at, response = cache.get(key, (0.0, {}))
+    if expires_at < time.monotonic():
+        response = (await client.post(f"{APP}/introspect", data={"token": token})).json()
+        cache[key] = time.monotonic() + TTL, response
+    return response
 
 
 async def proxy(request: Request) -> Response:
-    """Check the token, and pass the request on."""
+    """Check the token and forward the request."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})
-    answer = await introspect(token)
-    if not answer["active"] or "country.read" not in answer["scope"].split():
+    introspected = await introspect(token)
+    if not introspected["active"] or "country.read" not in introspected["scope"].split():
         return Response(status_code=403)
     body = None if request.method in {"GET", "HEAD"} else request.stream()
     forwarded = client.build_request(request.method, APP + request.url.path, headers=request.headers.raw, content=body)
