@@ -1,11 +1,12 @@
-"""The walk against authorization servers that others wrote, each installed in its pinned version and run for real.
+"""Interoperability tests: the enforcer with third-party authorization servers, each installed in a pinned version.
 
-A folder beside this file is a server: what pins its versions; `start PORT`, which installs it and serves on that port
-of loopback; and `introspect.yaml`, its part of the enforcer's configuration, as docs/interop.md shows it.
+Each folder beside this file is an authorization server. It contains the files that pin its versions; `start PORT`,
+which installs the server and runs it on that port of the loopback interface; and the server's part of the enforcer's
+configuration, such as `introspect.yaml`, as docs/interop.md shows it.
 """
 
 import sys
 from pathlib import Path
 
-# What starts an enforcer for the tests does it here too.
+# The test harness starts the enforcer here, too.
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))

@@ -1,4 +1,4 @@
-"""The authorization servers, and what is to be expected of each."""
+"""The authorization servers, and the expected behaviour of each."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Final, Literal
 
 HERE: Final = Path(__file__).parent
 
-Format = Literal["opaque", "jwt"]
-How = Literal["introspect", "jwt", "private_key_jwt", "own_token", "signed_answers"]
-"""What the settings say, in a file of this name: ask with a secret, verify by keys and ask nobody, ask by a key's
-signature, ask with a token of the enforcer's own, have the answers signed."""
+TokenFormat = Literal["opaque", "jwt"]
+Method = Literal["introspect", "jwt", "private_key_jwt", "own_token", "signed_answers"]
+"""How the enforcer verifies tokens; the settings are in a file of this name. `introspect`: with a client secret; `jwt`:
+with the server's keys, without introspection; `private_key_jwt`: introspection with a signed client assertion;
+`own_token`: introspection with an access token of the enforcer; `signed_answers`: signed introspection responses."""
 
-_NAMES: Final[Mapping[How, str]] = {
+_NAMES: Final[Mapping[Method, str]] = {
     "introspect": "{}, introspected",
     "jwt": "{}, by keys",
     "private_key_jwt": "{}, introspected with a key",
@@ -25,116 +26,125 @@ _NAMES: Final[Mapping[How, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One walk: which client gets which kind of token, how the enforcer learns its worth, and who its holder is."""
+class Scenario:
+    """One walk: the token format, how the enforcer verifies the token, and the identity that the app gets."""
 
-    format: Format
-    how: How = "introspect"
+    format: TokenFormat
+    method: Method = "introspect"
     client: str = "country-client"
     parameters: Mapping[str, str] = field(default_factory=dict)
-    """What the token request has besides."""
+    """Additional parameters of the token request."""
     subject: str | None = None
-    """What the app is told in X-Auth-Subject; the field is absent where it is None."""
+    """The app's X-Auth-Subject; None if the field is absent."""
     names_client: bool = True
-    """Whether the app is told the client in X-Auth-Client."""
+    """Whether the app gets X-Auth-Client."""
     revocable: bool = True
-    """Whether a token that its client revoked is refused."""
+    """Whether a token is refused after its client revoked it."""
     unread: Mapping[str, str] | None = None
-    """What the request for a token has besides that the server's introspection cannot read."""
+    """Additional parameters of a request for a token that the server's introspection endpoint does not support."""
 
     @property
     def name(self) -> str:
-        """What the table calls it."""
-        return _NAMES[self.how].format(self.format)
+        """The column of the table."""
+        return _NAMES[self.method].format(self.format)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """One server; paths are those of its endpoints, `pinned` the file and the pattern that tell its version."""
+class AuthorizationServer:
+    """An authorization server.
+
+    `ready`, `token` and `revocation` are paths; `pinned` is a file and the pattern that matches the version in it.
+    """
 
     name: str
     pinned: tuple[str, str]
     ready: str
     token: str
     revocation: str
-    runs: tuple[Run, ...]
+    scenarios: tuple[Scenario, ...]
 
     @property
     def folder(self) -> Path:
-        """Where it is started from."""
+        """The folder with its `start` script."""
         return HERE / self.name
 
     @property
     def version(self) -> str:
-        """The version that is installed."""
+        """The pinned version."""
         file, pattern = self.pinned
         (version,) = re.findall(pattern, (self.folder / file).read_text("utf-8"))
         return str(version)
 
 
 _RESOURCE: Final = {"resource": "https://countries.example"}
-"""RFC 8707: the token is for this app."""
+"""The resource that the token is meant for (RFC 8707)."""
 _ACCOUNT: Final = "6f1c2c1e-7d0d-4a55-9a39-0c8b5a1d2e3f"
 
 SERVERS: Final = (
-    Server(
+    AuthorizationServer(
         name="oidc-provider",
         pinned=("package.json", r'"oidc-provider": "(.+)"'),
         ready="/.well-known/openid-configuration",
         token="/token",  # noqa: S106 - a path
         revocation="/token/revocation",
-        # A token of client credentials has no sub. It introspects no JWTs: they are to be verified by their keys.
-        runs=(
-            Run(format="opaque", unread=_RESOURCE),
-            Run(format="opaque", how="private_key_jwt"),
-            Run(format="opaque", how="signed_answers"),
-            Run(format="jwt", how="jwt", subject="country-client", parameters=_RESOURCE),
+        # Tokens of the client credentials grant have no `sub`. JWTs are not introspected, only verified with the keys.
+        scenarios=(
+            Scenario(format="opaque", unread=_RESOURCE),
+            Scenario(format="opaque", method="private_key_jwt"),
+            Scenario(format="opaque", method="signed_answers"),
+            Scenario(format="jwt", method="jwt", subject="country-client", parameters=_RESOURCE),
         ),
     ),
-    Server(
+    AuthorizationServer(
         name="django-oauth-toolkit",
         pinned=("requirements.in", r"==(.+)"),
         ready="/o/.well-known/oauth-authorization-server",
         token="/o/token/",  # noqa: S106 - a path
         revocation="/o/revoke_token/",
         # It issues no JWTs.
-        runs=(Run(format="opaque"), Run(format="opaque", how="own_token")),
+        scenarios=(Scenario(format="opaque"), Scenario(format="opaque", method="own_token")),
     ),
-    Server(
+    AuthorizationServer(
         name="authlib",
         pinned=("requirements.in", r"authlib==(.+)"),
         ready="/jwks",
         token="/token",  # noqa: S106 - a path
         revocation="/revoke",
-        runs=(
-            Run(format="opaque", subject="country-client"),
-            Run(format="jwt", client="country-client-jwt", subject="country-client-jwt", revocable=False),
-            Run(format="jwt", how="jwt", client="country-client-jwt", subject="country-client-jwt"),
+        scenarios=(
+            Scenario(format="opaque", subject="country-client"),
+            Scenario(format="jwt", client="country-client-jwt", subject="country-client-jwt", revocable=False),
+            Scenario(format="jwt", method="jwt", client="country-client-jwt", subject="country-client-jwt"),
         ),
     ),
-    Server(
+    AuthorizationServer(
         name="spring-authorization-server",
         pinned=("pom.xml", r"<spring-security.version>(.+)</"),
         ready="/oauth2/jwks",
         token="/oauth2/token",  # noqa: S106 - a path
         revocation="/oauth2/revoke",
-        runs=(
-            Run(format="opaque", subject="country-client"),
-            Run(format="jwt", client="country-client-jwt", subject="country-client-jwt"),
-            # What a JWT of it names is the subject, which is the client.
-            Run(format="jwt", how="jwt", client="country-client-jwt", subject="country-client-jwt", names_client=False),
+        scenarios=(
+            Scenario(format="opaque", subject="country-client"),
+            Scenario(format="jwt", client="country-client-jwt", subject="country-client-jwt"),
+            # Its JWTs have no `client_id`, but a `sub`, which is the client.
+            Scenario(
+                format="jwt",
+                method="jwt",
+                client="country-client-jwt",
+                subject="country-client-jwt",
+                names_client=False,
+            ),
         ),
     ),
-    Server(
+    AuthorizationServer(
         name="keycloak",
         pinned=("pom.xml", r"<artifactId>keycloak-quarkus-dist</artifactId>\s*<version>(.+)</version>"),
         ready="/realms/countries/.well-known/openid-configuration",
         token="/realms/countries/protocol/openid-connect/token",  # noqa: S106 - a path
         revocation="/realms/countries/protocol/openid-connect/revoke",
         # It issues no opaque tokens. The subject is the client's service account.
-        runs=(
-            Run(format="jwt", client="country-client-jwt", subject=_ACCOUNT),
-            Run(format="jwt", how="jwt", client="country-client-jwt", subject=_ACCOUNT),
+        scenarios=(
+            Scenario(format="jwt", client="country-client-jwt", subject=_ACCOUNT),
+            Scenario(format="jwt", method="jwt", client="country-client-jwt", subject=_ACCOUNT),
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""What a walk needs: an authorization server that is installed here, an app that keeps what reached it, an enforcer."""
+"""Starts the processes of a walk: the authorization server and the country app; writes the enforcer's configuration."""
 
 from __future__ import annotations
 
@@ -21,36 +21,39 @@ from joserfc.jwk import ECKey
 
 from country_app.app import build
 from country_app.store import Store, open_store
-from interop.servers import HERE, Run, Server
+from interop.servers import HERE, AuthorizationServer, Scenario
 
-SECRET: Final = "enforcer-secret"  # noqa: S105 - of servers that live as long as a walk
+SECRET: Final = "enforcer-secret"  # noqa: S105 - for servers that live as long as a walk
 _PRIVATE: Final = ECKey.generate_key("P-256")
 KEY: Final = json.dumps(_PRIVATE.as_dict(private=True))
-"""The enforcer's own key, as a JWK; a server is told the public part of it in ENFORCER_CLIENT_JWK."""
+"""The enforcer's private key as a JWK. Servers get the public key in the variable ENFORCER_CLIENT_JWK."""
 _ORIGIN: Final = "http://localhost:9000"
 _RULES: Final = HERE.parent / "config.yaml"
-_INSTALLED: Final = 900.0  # seconds until a server must be there; the first time, it is fetched and built
-_GRACE: Final = 10.0  # seconds for one to end
+_INSTALLED: Final = 900.0  # seconds for a server to start; the first time, it is downloaded and built
+_GRACE: Final = 10.0  # seconds for a server to end
 
 
 class StackError(Exception):
-    """Something could not be started."""
+    """A server did not start."""
 
 
 @contextmanager
-def authorization_server(server: Server, log: Path) -> Iterator[str]:
-    """Start a server on a free port until the block ends; gives its origin."""
+def authorization_server(server: AuthorizationServer, log: Path) -> Iterator[str]:
+    """Run a server on a free port until the block ends; yields its origin.
+
+    Raises StackError if it does not start.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     origin = f"http://localhost:{port}"
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - a script of ours
+        process = subprocess.Popen(  # noqa: S603 - our own script
             [server.folder / "start", str(port)],
             env={**os.environ, "ENFORCER_CLIENT_JWK": json.dumps(_PRIVATE.as_dict(private=False))},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # what it starts in turn ends with it
+            start_new_session=True,  # so that its child processes end with it
         )
     try:
         _await(server, process, origin, log)
@@ -59,14 +62,14 @@ def authorization_server(server: Server, log: Path) -> Iterator[str]:
         _end(process)
 
 
-def _await(server: Server, process: subprocess.Popen[bytes], origin: str, log: Path) -> None:
+def _await(server: AuthorizationServer, process: subprocess.Popen[bytes], origin: str, log: Path) -> None:
     deadline = time.monotonic() + _INSTALLED
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(httpx.TransportError):
             if httpx.get(origin + server.ready, trust_env=False).status_code == httpx.codes.OK:
                 return
         time.sleep(0.2)
-    raise StackError(f"{server.name} did not start; its log is {log}")
+    raise StackError(f"{server.name} did not start; see its log, {log}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -78,7 +81,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 class App:
-    """The country app, and the fields of the request that reached it last."""
+    """The country app; keeps the header fields of its last request."""
 
     def __init__(self, store: Store) -> None:
         self._app = build(store)
@@ -92,7 +95,7 @@ class App:
 
 @contextmanager
 def country_app() -> Iterator[tuple[str, App]]:
-    """Run the app on a free port until the block ends; gives its URL, and itself."""
+    """Run the app on a free port until the block ends; yields its URL and the app."""
     with open_store(None) as store, socket.create_server(("127.0.0.1", 0)) as listener:
         app = App(store)
         server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
@@ -105,9 +108,9 @@ def country_app() -> Iterator[tuple[str, App]]:
             thread.join()
 
 
-def configuration(server: Server, run: Run, origin: str, app: str) -> str:
-    """Write the enforcer's configuration: the server's part as the documentation shows it, the project's own rules."""
-    theirs = (server.folder / f"{run.how}.yaml").read_text("utf-8").replace(_ORIGIN, origin)
+def configuration(server: AuthorizationServer, scenario: Scenario, origin: str, app: str) -> str:
+    """Return the enforcer's configuration: the server's part as in docs/interop.md, the rules from config.yaml."""
+    server_settings = (server.folder / f"{scenario.method}.yaml").read_text("utf-8").replace(_ORIGIN, origin)
     rules = yaml.safe_load(_RULES.read_text("utf-8"))["rules"]
     return yaml.safe_dump(
         {
@@ -115,6 +118,6 @@ def configuration(server: Server, run: Run, origin: str, app: str) -> str:
             "admin": {"address": "127.0.0.1:0"},
             "upstream": {"url": app},
             "rules": rules,
-            **yaml.safe_load(theirs),
+            **yaml.safe_load(server_settings),
         }
     )

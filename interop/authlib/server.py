@@ -1,6 +1,6 @@
-"""Authlib on Flask, with two clients of the country app and one that introspects: python server.py PORT.
+"""Authlib on Flask, with two clients of the country app and one that introspects: `python server.py PORT`.
 
-What Authlib leaves to its user is here, in memory: the clients, the tokens, and the two documents.
+It implements what Authlib leaves to the application, in memory: clients, tokens, JWKS and metadata.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ import os
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
-os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # plain HTTP, on this machine alone
+os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # plain HTTP, only on this machine
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import ClientMixin, TokenMixin
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
-from authlib.oauth2.rfc6749.util import list_to_scope, scope_to_list
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator, JWTIntrospectionEndpoint
-from flask import Flask
+from flask import Flask, Response
 from joserfc.jwk import KeySet, RSAKey
 
 PORT = int(sys.argv[1])
@@ -34,19 +34,19 @@ class Client(ClientMixin):
     client_secret: str
     signed: bool = False
 
-    def get_client_id(self):
+    def get_client_id(self) -> str:
         return self.client_id
 
-    def get_allowed_scope(self, scope):
-        return list_to_scope([name for name in scope_to_list(scope or "") if name in SCOPES])
+    def get_allowed_scope(self, scope: str | None) -> str:
+        return " ".join(name for name in (scope or "").split() if name in SCOPES)
 
-    def check_client_secret(self, client_secret):
+    def check_client_secret(self, client_secret: str) -> bool:
         return client_secret == self.client_secret
 
-    def check_endpoint_auth_method(self, method, endpoint):
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         return method == "client_secret_basic"
 
-    def check_grant_type(self, grant_type):
+    def check_grant_type(self, grant_type: str) -> bool:
         return grant_type == "client_credentials"
 
 
@@ -58,13 +58,13 @@ class Token(TokenMixin):
     expires: int
     revoked: bool = False
 
-    def check_client(self, client):
+    def check_client(self, client: Client) -> bool:
         return client is self.client
 
-    def is_expired(self):
+    def is_expired(self) -> bool:
         return self.expires < time.time()
 
-    def is_revoked(self):
+    def is_revoked(self) -> bool:
         return self.revoked
 
 
@@ -79,36 +79,36 @@ clients = {
 tokens: dict[str, Token] = {}
 
 
-def save(token, request):
-    """Remember what an opaque token is worth."""
+def save(token: dict[str, Any], request: Any) -> None:
+    """Store an opaque token."""
     now = int(time.time())
     tokens[token["access_token"]] = Token(request.client, token.get("scope", ""), now, now + token["expires_in"])
 
 
 class Signer(JWTBearerTokenGenerator):
-    def get_jwks(self):
+    def get_jwks(self) -> RSAKey:
         return KEY
 
-    def get_audiences(self, client, user, scope):
+    def get_audiences(self, client: Client, user: Any, scope: str) -> str:
         return "https://countries.example"
 
 
 class SignedTokens(JWTIntrospectionEndpoint):
-    def get_jwks(self):
+    def get_jwks(self) -> RSAKey:
         return KEY
 
-    def check_permission(self, token, client, request):
+    def check_permission(self, token: Any, client: Client, request: Any) -> bool:
         return client.client_id == "enforcer"
 
 
 class OpaqueTokens(IntrospectionEndpoint):
-    def query_token(self, token_string, token_type_hint):
+    def query_token(self, token_string: str, token_type_hint: str | None) -> Token | None:
         return tokens.get(token_string)
 
-    def check_permission(self, token, client, request):
+    def check_permission(self, token: Any, client: Client, request: Any) -> bool:
         return client.client_id == "enforcer"
 
-    def introspect_token(self, token):
+    def introspect_token(self, token: Token) -> dict[str, Any]:
         return {
             "client_id": token.client.client_id,
             "sub": token.client.client_id,
@@ -121,10 +121,10 @@ class OpaqueTokens(IntrospectionEndpoint):
 
 
 class Revocation(RevocationEndpoint):
-    def query_token(self, token_string, token_type_hint):
+    def query_token(self, token_string: str, token_type_hint: str | None) -> Token | None:
         return tokens.get(token_string)
 
-    def revoke_token(self, token, request):
+    def revoke_token(self, token: Token, request: Any) -> None:
         token.revoked = True
 
 
@@ -141,27 +141,27 @@ server.register_endpoint(Revocation)
 
 
 @app.post("/token")
-def token():
+def token() -> Response:
     return server.create_token_response()
 
 
 @app.post("/introspect")
-def introspect():
+def introspect() -> Response:
     return server.create_endpoint_response("introspection")
 
 
 @app.post("/revoke")
-def revoke():
+def revoke() -> Response:
     return server.create_endpoint_response("revocation")
 
 
 @app.get("/jwks")
-def jwks():
-    return KeySet([KEY]).as_dict(private=False)
+def jwks() -> dict[str, Any]:
+    return dict(KeySet([KEY]).as_dict(private=False))
 
 
 @app.get("/.well-known/oauth-authorization-server")
-def metadata():
+def metadata() -> dict[str, Any]:
     return {
         "issuer": ISSUER,
         "token_endpoint": f"{ISSUER}/token",

@@ -1,4 +1,4 @@
-"""django-oauth-toolkit with one client of the country app and one that introspects: python server.py PORT."""
+"""django-oauth-toolkit with one client of the country app and one that introspects: `python server.py PORT`."""
 
 import sys
 import tempfile

@@ -27,7 +27,7 @@ const provider = new Provider(issuer, {
     revocation: { enabled: true },
     resourceIndicators: {
       enabled: true,
-      // A token for a resource is a JWT (RFC 9068); a token for none is opaque.
+      // A token for a resource is a JWT (RFC 9068); a token without a resource is opaque.
       getResourceServerInfo: () => ({
         scope: scopes.join(' '),
         audience: 'https://countries.example',

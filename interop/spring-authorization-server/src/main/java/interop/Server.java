@@ -3,7 +3,7 @@ package interop;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.SpringBootApplication;
 
-/** Spring Authorization Server, all of it from application.yaml. */
+/** Spring Authorization Server, configured by application.yaml. */
 @SpringBootApplication
 public class Server {
     public static void main(String[] arguments) {
