@@ -3,9 +3,9 @@
 #   docker run IMAGE authserver --host 0.0.0.0
 #   docker run IMAGE country-app --host 0.0.0.0
 #
-# Any base will do that has Python 3.11 or later. The two go together: BUILD_IMAGE has the same Python at the same place,
-# with what the base need not have: a shell, venv, a C compiler and Python.h. Without the last two: --build-arg
-# COMPILED=false, and a request costs about a third more CPU time (docs/speed.md).
+# BASE_IMAGE can be any image with Python 3.11 or later. BUILD_IMAGE must have the same Python at the same path, and also
+# a shell, venv, a C compiler and Python.h. Without the last two, build with --build-arg COMPILED=false; a request then
+# costs about a third more CPU time (docs/speed.md).
 ARG BASE_IMAGE=docker.io/library/python:3.13-slim-bookworm
 ARG BUILD_IMAGE=docker.io/library/python:3.13-bookworm
 
@@ -25,7 +25,8 @@ ARG COMPILED=true
 ENV HATCH_BUILD_HOOK_ENABLE_CUSTOM=${COMPILED}
 RUN ["/opt/build/bin/pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "/wheels", "."]
 RUN /opt/build/bin/pip --python /opt/enforcer install --no-deps --no-index /wheels/*.whl
-# Bytecode is made here, since the root is read-only where it runs; and what nobody reads there is left behind.
+# Bytecode is compiled here, because the root file system is read-only at run time. Files that are not used there are
+# removed.
 RUN rm -rf /opt/enforcer/bin/[Aa]ctivate* /opt/enforcer/lib/python3*/site-packages/pycountry/locales \
  && find /opt/enforcer \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name tests -o -name testing \) -prune -exec rm -rf {} + \
  && /opt/enforcer/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/enforcer/lib
@@ -43,11 +44,11 @@ LABEL org.opencontainers.image.title="token-enforcer" \
 COPY --from=build /opt/enforcer /opt/enforcer
 ENV PATH=/opt/enforcer/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /
-# Nothing is left by it: it fails where the base is not of the Python that it was built for.
+# Leaves no files: this step only fails the build if the base has another Python than the build image.
 RUN ["/opt/enforcer/bin/python", "-c", "import enforcer.server.serve"]
-# A number, so that the kubelet can tell that it is not root.
+# A number, because the kubelet cannot check runAsNonRoot with a user name.
 USER 65532:65532
 EXPOSE 8091 9091
-# No shell: the command line is the argument vector, and a base's own entry point is not used.
+# No shell: the arguments are the command line, and the entry point of the base is not used.
 ENTRYPOINT []
 CMD ["enforcer", "run", "/etc/enforcer/config.yaml"]

@@ -1,6 +1,6 @@
-"""Compiles the path of requests with mypyc, the compiler that comes with mypy, for the wheel that is being built.
+"""A hatchling build hook that compiles the request path with mypyc, the compiler of mypy, for the wheel.
 
-Only where HATCH_BUILD_HOOK_ENABLE_CUSTOM=true says so, since it takes a C compiler; all run as they are, too.
+It only runs if HATCH_BUILD_HOOK_ENABLE_CUSTOM=true, because it takes a C compiler. All modules run interpreted, too.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from setuptools import Distribution
 
 
 class CompiledModules(BuildHookInterface[Any]):
-    """Adds to the wheel, beside each of `modules`, what it is compiled to."""
+    """Adds the compiled form of each module in `modules` to the wheel, beside its source."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile; a folder that is installed as it stands (`version` is "editable") stays interpreted."""
+        """Compile, except for an editable install (`version` is "editable"), which stays interpreted."""
         if version == "editable":
             return
         compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
@@ -33,13 +33,13 @@ class CompiledModules(BuildHookInterface[Any]):
         ]
         if missing:
             self.app.abort(
-                f"to compile, {' and '.join(missing)} must be there (Debian: gcc libc6-dev python3-dev); or leave "
-                "it interpreted: without HATCH_BUILD_HOOK_ENABLE_CUSTOM, and the image with COMPILED=false"
+                f"compiling takes {' and '.join(missing)} (Debian: gcc libc6-dev python3-dev). To build without it, "
+                "unset HATCH_BUILD_HOOK_ENABLE_CUSTOM, or build the image with COMPILED=false"
             )
         self._folder = TemporaryDirectory(prefix="enforcer-compiled-")
         built = Path(self._folder.name)
         paths = [f"{module.replace('.', '/')}.py" for module in self.config["modules"]]
-        # Nothing of others is looked at, so that what is there when it is built makes no difference.
+        # Third-party types are ignored, so that the result does not depend on the packages installed at build time.
         extensions = mypycify(
             ["--config-file=", "--no-site-packages", "--ignore-missing-imports", *paths],
             group_name="enforcer",
@@ -57,6 +57,6 @@ class CompiledModules(BuildHookInterface[Any]):
         build_data["infer_tag"] = True
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Remove what was made on the way."""
+        """Remove the temporary files."""
         if version != "editable":
             self._folder.cleanup()

@@ -1,4 +1,4 @@
-"""The command line: `python -m authserver`."""
+"""The command line, `python -m authserver`."""
 
 import errno
 import logging
@@ -19,7 +19,7 @@ from authserver.clients import ClientsError, packaged_clients, parse_clients
 from authserver.store import open_store
 
 GRACE = 5
-"""Seconds that requests have to finish after a stop signal: each takes milliseconds, a stuck one must not hold us."""
+"""Seconds that requests have to finish after a stop signal. They take milliseconds; a stuck one must not block it."""
 
 EXAMPLES = """\
 \b
@@ -28,7 +28,7 @@ Examples:
   python -m authserver --clients my-clients.yaml --database tokens.sqlite3
   python -m authserver --port 8185 --log-level warning
 \b
-A token, and what it is worth:
+Get a token and introspect it:
   curl -d grant_type=client_credentials -d scope=country.read \\
        -d client_id=user-client-opaque -d client_secret=user-client-secret \\
        http://localhost:8085/ms-auth-server/oauth2/token
@@ -38,9 +38,9 @@ A token, and what it is worth:
 
 
 def _issuer(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    # RFC 8414 §2: no query and no fragment; a final slash would make two names of one issuer.
+    # RFC 8414 §2: no query and no fragment. A trailing slash would give one issuer two names.
     if value is not None and not re.fullmatch(r"https?://[\w.-]+(:\d{1,5})?(/[\w.~-]+)*", value, re.ASCII):
-        raise click.BadParameter("not an http or https URL without query, fragment and final slash")
+        raise click.BadParameter("not an http or https URL without query, fragment and trailing slash")
     return value
 
 
@@ -51,13 +51,13 @@ def _issuer(_: click.Context, __: click.Parameter, value: str | None) -> str | N
     default=8085,
     show_default=True,
     type=click.IntRange(0, 65535),
-    help="Port to listen on; 0 for any free one.",
+    help="Port to listen on; 0: any free port.",
 )
 @click.option(
     "--issuer",
     callback=_issuer,
     metavar="URL",
-    help="Name of the server in tokens and metadata; its path is where the endpoints are.  "
+    help="Issuer identifier in tokens and metadata; the endpoints are below its path.  "
     "[default: http://localhost:PORT/ms-auth-server]",
 )
 @click.option(
@@ -65,36 +65,36 @@ def _issuer(_: click.Context, __: click.Parameter, value: str | None) -> str | N
     "clients_file",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML file of the registered clients.  [default: those of the package]",
+    help="YAML file with the registered clients.  [default: the file in the package]",
 )
 @click.option(
     "--database",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="SQLite file for tokens and the signing key, made when it is missing.  [default: in memory]",
+    help="SQLite file for tokens and the signing key, created if it is missing.  [default: in memory]",
 )
 @click.option(
     "--log-level",
     default="info",
     show_default=True,
     type=click.Choice(["debug", "info", "warning", "error"]),
-    help="What to log on standard error.",
+    help="Lowest level of messages to log, on standard error.",
 )
 def main(
     host: str, port: int, issuer: str | None, clients_file: Path | None, database: Path | None, log_level: str
 ) -> None:
     """Run an OAuth 2.0 authorization server for development and tests.
 
-    It grants client credentials, introspects and revokes tokens, and shows its keys and metadata.
+    It supports the client credentials grant, introspection and revocation, and publishes its keys and metadata.
     """
     for stop in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn finishes what runs, then raises the signal again; asked to stop, we have stopped well.
+        # uvicorn finishes the running requests, then raises the signal again, which is a successful exit here.
         signal.signal(stop, lambda *_: sys.exit(0))
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         clients = parse_clients(clients_file.read_bytes(), str(clients_file)) if clients_file else packaged_clients()
     except ClientsError as error:
-        raise click.UsageError("the clients file cannot be used\n" + "\n".join(error.problems)) from None
+        raise click.UsageError("the clients file is not valid\n" + "\n".join(error.problems)) from None
     with ExitStack() as resources:
         listener = resources.enter_context(_listen(host, port))
         port = listener.getsockname()[1]
@@ -115,7 +115,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise click.ClickException(f"port {port} of {host} is taken; choose another with --port") from None
+            raise click.ClickException(f"port {port} of {host} is in use; choose another with --port") from None
         raise click.ClickException(
             f"cannot listen on port {port} of {host}: {error.strerror}; choose others with --host and --port"
         ) from None

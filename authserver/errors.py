@@ -1,4 +1,4 @@
-"""The refusals of an authorization server."""
+"""The error responses of the authorization server."""
 
 from typing import Literal
 
@@ -14,10 +14,10 @@ ErrorCode = Literal[
 
 
 class OAuthError(Exception):
-    """Refuse a request with an error of RFC 6749 §5.2 or RFC 9449 §5.
+    """An error response of RFC 6749 §5.2 or RFC 9449 §5.
 
-    `description` is for people, in the characters that the RFC allows (ASCII without `"` and `\\`), and repeats nothing
-    that the client sent.
+    `description` is for people. It only has characters that the RFC allows (ASCII without `"` and `\\`), and contains
+    nothing that the client sent.
     """
 
     def __init__(self, code: ErrorCode, description: str, status: int = 400) -> None:

@@ -1,4 +1,4 @@
-"""The parameters of a request."""
+"""Request parameters, from a form."""
 
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
@@ -11,8 +11,7 @@ Form = Mapping[str, str]
 def parse_form(content_type: str, body: bytes) -> Form:
     """Read the parameters of an `application/x-www-form-urlencoded` body (RFC 6749 appendix B).
 
-    Raises `OAuthError` (invalid_request) for another content type, for octets that are not UTF-8, and for a parameter
-    that comes twice.
+    Raises `OAuthError` (invalid_request) for another content type, a body that is not UTF-8, or a repeated parameter.
     """
     if content_type.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise OAuthError("invalid_request", "the body must be application/x-www-form-urlencoded")

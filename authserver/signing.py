@@ -1,32 +1,32 @@
-"""The key that signs JWT access tokens."""
+"""Signs JWT access tokens."""
 
 import json
 
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
-from authserver.tokens import Document
+from authserver.tokens import JsonObject
 
-# RFC 9068 §2.1: every authorization server and protected resource knows RS256.
+# RFC 9068 §2.1: authorization servers and protected resources must support RS256.
 ALGORITHM = "RS256"
 
 
 def generate_key() -> str:
-    """Make a signing key and return it as the JSON text of a private JWK (RFC 7517)."""
+    """Return a new signing key as the JSON text of a private JWK (RFC 7517)."""
     key = RSAKey.generate_key(2048, {"use": "sig", "alg": ALGORITHM}, auto_kid=True)
     return json.dumps(key.as_dict(private=True))
 
 
 def read_key(text: str) -> RSAKey:
-    """Return the signing key of a text that `generate_key` made."""
+    """Return the signing key from a text returned by `generate_key`."""
     return RSAKey.import_key(json.loads(text))
 
 
-def sign(claims: Document, key: RSAKey) -> str:
+def sign(claims: JsonObject, key: RSAKey) -> str:
     """Return a JWT access token in compact form (RFC 9068 §2.1)."""
     return jwt.encode({"typ": "at+jwt", "alg": ALGORITHM, "kid": key.kid}, claims, key)
 
 
-def public_keys(key: RSAKey) -> Document:
-    """Return the JWK set that verifies what the key signed (RFC 7517 §5)."""
+def public_keys(key: RSAKey) -> JsonObject:
+    """Return the JWK set (RFC 7517 §5) with the public part of the key."""
     return dict(KeySet([key]).as_dict(private=False))

@@ -1,4 +1,4 @@
-"""Tokens and the signing key in SQLite."""
+"""Stores tokens and the signing key in SQLite."""
 
 import json
 import os
@@ -26,14 +26,14 @@ CREATE TABLE IF NOT EXISTS signing_key (id INTEGER PRIMARY KEY CHECK (id = 1), j
 """
 
 
-class Store:
-    """Keep what must outlive a request. Every call is one short transaction."""
+class TokenStore:
+    """The tokens and the signing key. Every call is one short transaction."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
     def add(self, digest: bytes, token: Token, now: int) -> None:
-        """Keep a token under its digest, and forget those that have expired."""
+        """Store a token under its digest, and delete expired tokens."""
         self._database.execute("DELETE FROM token WHERE exp <= ?", (now,))
         self._database.execute(
             "INSERT INTO token (digest, jti, iss, client_id, aud, scope, iat, exp, cnf) "
@@ -45,7 +45,7 @@ class Store:
         )
 
     def find(self, digest: bytes) -> Token | None:
-        """Return the token kept under a digest, which may have expired."""
+        """Return the token with a digest, which may have expired, or None."""
         row = self._database.execute(
             "SELECT jti, iss, client_id, aud, scope, iat, exp, cnf FROM token WHERE digest = ?", (digest,)
         ).fetchone()
@@ -55,37 +55,37 @@ class Store:
         return Token(jti, iss, client_id, tuple(json.loads(aud)), scope, iat, exp, cnf and json.loads(cnf))
 
     def remove(self, digest: bytes) -> None:
-        """Forget a token: what is revoked is unknown from then on."""
+        """Delete a token, which makes a revoked token an unknown one."""
         self._database.execute("DELETE FROM token WHERE digest = ?", (digest,))
 
     def signing_key(self, generate: Callable[[], str]) -> str:
-        """Return the key that is kept, which `generate` makes the first time."""
+        """Return the stored key; the first call stores the result of `generate`."""
         read = "SELECT jwk FROM signing_key"
         row = self._database.execute(read).fetchone()
         if row is None:
-            # Of two servers that start on one new file, both must use the key of the first.
+            # If two servers start with the same new file, both must use the key of the first.
             self._database.execute("INSERT OR IGNORE INTO signing_key (id, jwk) VALUES (1, ?)", (generate(),))
             row = self._database.execute(read).fetchone()
         return str(row[0])
 
 
 @contextmanager
-def open_store(path: Path | None) -> Iterator[Store]:
-    """Open the store in a file, made when it is missing, or in memory; it is closed at the end of the block.
+def open_store(path: Path | None) -> Iterator[TokenStore]:
+    """Open the store in a file, created if it is missing, or in memory (None); it is closed at the end of the block.
 
-    Raises `OSError` or `sqlite3.Error` when the file cannot be used.
+    Raises `OSError` or `sqlite3.Error` if the file cannot be opened or is not a database.
     """
     if path is not None:
-        # The file holds a private key: nobody else may read it.
+        # The file contains a private key, so only its owner may read it.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    # The endpoints call the store on the event loop itself, one at a time: a look-up takes microseconds, less than
-    # handing it to a thread. The thread that runs the loop need not be the one that opened the store.
+    # The endpoints call the store on the event loop, because a look-up takes microseconds, less than a switch to a
+    # worker thread. The calls never overlap, so check_same_thread is off: another thread may run the loop.
     connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
     with closing(connection):
-        # A commit then survives a crash of the process without waiting for the disk.
+        # With these two, a commit survives a crash of the process, and does not wait for the disk.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(SCHEMA)
         if not any(name == "cnf" for _, name, *_ in connection.execute("PRAGMA table_info(token)")):
-            connection.execute("ALTER TABLE token ADD COLUMN cnf TEXT")  # a file from before tokens could be bound
-        yield Store(connection)
+            connection.execute("ALTER TABLE token ADD COLUMN cnf TEXT")  # the file of a version without bound tokens
+        yield TokenStore(connection)

@@ -1,6 +1,6 @@
-"""What an access token stands for.
+"""Access tokens and their claims.
 
-Time is a whole number: the second of Unix time that is running.
+Times are Unix time in whole seconds, rounded down.
 """
 
 import secrets
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 LIFETIME = 14400
-"""Seconds from `iat` to `exp`: four hours, a morning's work without asking again."""
+"""Seconds from `iat` to `exp`: four hours, so that a morning's work takes one token."""
 
-Document = dict[str, object]
+JsonObject = dict[str, object]
 """A JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What the server knows of an access token that it issued; the token itself is not part of it.
+    """The data of an issued access token, without the token string itself.
 
-    The fields have the names of RFC 7662 §2.2. What follows from them is left out: `sub` is `client_id`, for nobody
-    else takes part in the client credentials grant (RFC 9068 §2.2), and `nbf` is `iat`. `cnf` says what the token is
-    bound to: a key (`jkt`, RFC 9449 §6.1), a certificate (`x5t#S256`, RFC 8705 §3.1), or, where it is None, nothing.
+    The fields have the names of RFC 7662 §2.2. Two are derived: `sub` is `client_id`, because the client credentials
+    grant has no other subject (RFC 9068 §2.2), and `nbf` is `iat`. `cnf` is the key (`jkt`, RFC 9449 §6.1) or the
+    certificate (`x5t#S256`, RFC 8705 §3.1) that the token is bound to, or None.
     """
 
     jti: str
@@ -34,9 +34,9 @@ class Token:
     cnf: Mapping[str, str] | None = None
 
 
-def claims(token: Token) -> Document:
-    """Return the claims of the token (RFC 9068 §2.2, with nbf): the payload of a JWT, and what introspection tells."""
-    confirmation: Document = {} if token.cnf is None else {"cnf": dict(token.cnf)}
+def claims(token: Token) -> JsonObject:
+    """Return the claims of the token (RFC 9068 §2.2, with nbf), for a JWT and for introspection responses."""
+    confirmation: JsonObject = {} if token.cnf is None else {"cnf": dict(token.cnf)}
     return {
         "sub": token.client_id,
         "aud": list(token.aud),
@@ -51,35 +51,35 @@ def claims(token: Token) -> Document:
     }
 
 
-def introspection(token: Token | None, now: int) -> Document:
-    """Answer what a token is worth (RFC 7662 §2.2); `None` is one that the server does not know, or no longer."""
+def introspection(token: Token | None, now: int) -> JsonObject:
+    """Return the introspection response (RFC 7662 §2.2); None is an unknown or revoked token."""
     if token is None or token.exp <= now:
         return {"active": False}
     return {"active": True, **claims(token), "token_type": token_type(token)}
 
 
 def token_type(token: Token) -> str:
-    """Return how the token is sent: with proofs where it is bound to a key (RFC 9449 §5), else as a bearer token.
+    """Return "DPoP" if the token is bound to a key (RFC 9449 §5), else "Bearer".
 
-    One that is bound to a certificate is a bearer token too (RFC 8705 §3).
+    A token that is bound to a certificate is a bearer token, too (RFC 8705 §3).
     """
     return "DPoP" if token.cnf is not None and "jkt" in token.cnf else "Bearer"
 
 
 def expires_in(token: Token, now: int) -> int:
-    """Return the whole seconds that the token has left (RFC 6749 §5.1).
+    """Return the remaining lifetime in whole seconds (RFC 6749 §5.1).
 
-    The running second has begun and is none of them, so a client that counts from the moment the answer arrives stops
-    using the token before `exp`.
+    The current second is not counted, so that a client that counts from the arrival of the response stops using the
+    token before `exp`.
     """
     return token.exp - (now + 1)
 
 
-def opaque() -> str:
-    """Make an access token of 128 URL-safe characters, 768 bits of chance."""
+def new_opaque_token() -> str:
+    """Return a new access token: 128 URL-safe characters with 768 random bits."""
     return secrets.token_urlsafe(96)
 
 
 def digest(access_token: str) -> bytes:
-    """Return what an access token is kept under, so that the database gives none away."""
+    """Return the digest that a token is stored under, so that the database does not reveal tokens."""
     return sha256(access_token.encode()).digest()

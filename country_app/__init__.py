@@ -1,5 +1,5 @@
-"""The countries of ISO 3166-1 as a small HTTP app.
+"""A small HTTP app with the countries of ISO 3166-1.
 
-`countries` is the value and what is wrong with a bad one, `store` keeps countries in SQLite, `app` is HTTP, and
-`python -m country_app` runs it. The app serves whoever reaches it, so it listens on the loopback address.
+`countries` validates a country, `store` keeps countries in SQLite, `app` is the HTTP interface, and
+`python -m country_app` runs it. The app serves every client, so by default it listens on the loopback address only.
 """

@@ -1,4 +1,4 @@
-"""The command line: `python -m country_app`."""
+"""The command line, `python -m country_app`."""
 
 import errno
 import logging
@@ -17,7 +17,7 @@ from country_app.app import build
 from country_app.store import open_store
 
 GRACE = 5
-"""Seconds that requests have to finish after a stop signal: each takes milliseconds, a stuck one must not hold us."""
+"""Seconds that requests have to finish after a stop signal. They take milliseconds; a stuck one must not block it."""
 
 EXAMPLES = """\
 \b
@@ -25,7 +25,7 @@ Examples:
   python -m country_app
   python -m country_app --port 8190 --database countries.sqlite3
 \b
-One country:
+Get one country:
   curl http://127.0.0.1:8090/ms-system/country/code/AUS
 """
 
@@ -37,28 +37,28 @@ One country:
     default=8090,
     show_default=True,
     type=click.IntRange(0, 65535),
-    help="Port to listen on; 0 for any free one.",
+    help="Port to listen on; 0: any free port.",
 )
 @click.option(
     "--database",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="SQLite file for the countries, made when it is missing.  [default: in memory]",
+    help="SQLite file for the countries, created if it is missing.  [default: in memory]",
 )
 @click.option(
     "--log-level",
     default="info",
     show_default=True,
     type=click.Choice(["debug", "info", "warning", "error"]),
-    help="What to log on standard error.",
+    help="Lowest level of messages to log, on standard error.",
 )
 def main(host: str, port: int, database: Path | None, log_level: str) -> None:
     """Run an app that lists, shows, creates, replaces and deletes countries.
 
-    It starts with those of ISO 3166-1.
+    It starts with the countries of ISO 3166-1.
     """
     for stop in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn finishes what runs, then raises the signal again; asked to stop, we have stopped well.
+        # uvicorn finishes the running requests, then raises the signal again, which is a successful exit here.
         signal.signal(stop, lambda *_: sys.exit(0))
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with ExitStack() as resources:
@@ -76,7 +76,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise click.ClickException(f"port {port} of {host} is taken; choose another with --port") from None
+            raise click.ClickException(f"port {port} of {host} is in use; choose another with --port") from None
         raise click.ClickException(
             f"cannot listen on port {port} of {host}: {error.strerror}; choose others with --host and --port"
         ) from None

@@ -1,4 +1,4 @@
-"""The countries over HTTP."""
+"""The HTTP interface."""
 
 from collections.abc import Awaitable, Callable
 from typing import cast
@@ -10,20 +10,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from country_app.countries import Country, InvalidCountryError, parse_country
-from country_app.store import Store
+from country_app.store import CountryStore
 
 BASE = "/ms-system/country"
 
 MAX_BODY = 64 * 1024
-"""Bytes of a body: many times what a country needs, and little to hold in memory."""
+"""Largest accepted request body, in bytes: many times the size of a country, and harmless in memory."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def build(store: Store) -> Starlette:
-    """Return the app for the countries of a store, which stays the caller's to close.
+def build(store: CountryStore) -> Starlette:
+    """Return the app for the countries of a store. The caller closes the store.
 
-    A code names its country as it is written, in upper case: every country has one URL.
+    Codes are case-sensitive, so that every country has only one URL.
     """
 
     async def list_all(_: Request) -> Response:
@@ -35,7 +35,7 @@ def build(store: Store) -> Starlette:
             raise HTTPException(409, f"there is already a country with the code {country.code}")
         return JSONResponse(country.model_dump(), 201, {"Location": f"{BASE}/code/{country.code}"})
 
-    async def show(request: Request) -> Response:
+    async def read(request: Request) -> Response:
         country = store.get(_code(request))
         if country is None:
             raise _unknown(request)
@@ -55,20 +55,20 @@ def build(store: Store) -> Starlette:
     app = Starlette(
         routes=[
             _route(BASE, GET=list_all, POST=create),
-            _route(BASE + "/code/{code}", GET=show, PUT=replace, DELETE=delete),
+            _route(BASE + "/code/{code}", GET=read, PUT=replace, DELETE=delete),
         ],
         exception_handlers={HTTPException: _http_error, InvalidCountryError: _invalid_country},
     )
-    # A redirect would be built from the Host field, and no path of ours ends with a slash.
+    # The Location of such a redirect would come from the Host field, and no path here ends with a slash.
     app.router.redirect_slashes = False
     return app
 
 
 def _route(path: str, **endpoints: Endpoint) -> Route:
-    """Join the endpoints of a path, so that a 405 names all its methods."""
+    """Return one route for all methods of a path, so that a 405 response lists all of them."""
 
     async def endpoint(request: Request) -> Response:
-        # Starlette ends its pattern with `$`, which also matches before a final line feed.
+        # Starlette's pattern ends with `$`, which also matches before a trailing line feed.
         if request["path"].endswith("\n"):
             raise HTTPException(404)
         return await endpoints["GET" if request.method == "HEAD" else request.method](request)

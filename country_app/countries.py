@@ -1,4 +1,4 @@
-"""A country, and what is wrong with one that is sent."""
+"""A country, and the validation of one that a client sent."""
 
 import re
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, Val
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 MAX_NAME = 200
-"""Characters of a name: several times the longest of ISO 3166-1."""
+"""Largest number of characters in a name: several times the longest in ISO 3166-1."""
 
 
 def _code(value: str, info: ValidationInfo) -> str:
     if not re.fullmatch(r"[A-Z]{3}", value):
         raise PydanticCustomError("code", "should be three upper-case letters from A to Z, such as AUS")
     if info.context not in (None, value):
-        raise PydanticCustomError("code", "should be the code of the URL")
+        raise PydanticCustomError("code", "should be the code in the URL")
     return value
 
 
@@ -27,7 +27,7 @@ def _name(value: str) -> str:
 
 
 class Country(BaseModel):
-    """A country: its alpha-3 code and its name, which is turned to upper case."""
+    """A country: its alpha-3 code and its name, which is converted to upper case."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -36,7 +36,7 @@ class Country(BaseModel):
 
 
 class InvalidCountryError(Exception):
-    """Report what is wrong with a country that was sent: all of it, in one line of text for each fault."""
+    """A country that is not valid; `problems` contains one line of text for each error."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -44,20 +44,20 @@ class InvalidCountryError(Exception):
 
 
 def parse_country(text: bytes, code: str | None = None) -> Country:
-    """Read a country from JSON, one with the given `code` if there is one.
+    """Read a country from JSON; `code` is the code that it must have, None: any.
 
     Raises `InvalidCountryError`.
     """
     try:
         return Country.model_validate_json(text, context=code)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-        raise InvalidCountryError([f"{_place(fault['loc'])}: {_wording(fault)}" for fault in faults]) from None
+        details = error.errors(include_url=False, include_input=False, include_context=False)
+        raise InvalidCountryError([f"{_path(detail['loc'])}: {_message(detail)}" for detail in details]) from None
 
 
-def _place(path: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, path)) or "body"
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, location)) or "body"
 
 
-def _wording(fault: ErrorDetails) -> str:
-    return {"missing": "missing", "extra_forbidden": "unknown member"}.get(fault["type"], fault["msg"])
+def _message(details: ErrorDetails) -> str:
+    return {"missing": "missing", "extra_forbidden": "unknown member"}.get(details["type"], details["msg"])

@@ -20,7 +20,7 @@ import yaml
 from joserfc.jwk import ECKey
 
 from country_app.app import build
-from country_app.store import Store, open_store
+from country_app.store import CountryStore, open_store
 from interop.servers import HERE, AuthorizationServer, Scenario
 
 SECRET: Final = "enforcer-secret"  # noqa: S105 - for servers that live as long as a walk
@@ -83,7 +83,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 class App:
     """The country app; keeps the header fields of its last request."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: CountryStore) -> None:
         self._app = build(store)
         self.fields: dict[str, str] = {}
 

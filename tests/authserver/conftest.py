@@ -1,4 +1,4 @@
-"""An authorization server for each test: the packaged clients, a store in memory, a clock that is set by hand."""
+"""Fixtures: an authorization server with the packaged clients, a store in memory and a clock that the test sets."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import pytest
 from authserver.app import build
 from authserver.clients import Clients, packaged_clients
 from authserver.signing import generate_key
-from authserver.store import Store, open_store
+from authserver.store import TokenStore, open_store
 
 ISSUER = "http://localhost:8085/ms-auth-server"
 
 
 @dataclass
 class Clock:
-    """Unix time, as the test sets it."""
+    """Unix time in seconds, set by the test."""
 
     now: float = 1_800_000_000.25
 
@@ -41,7 +41,7 @@ def clock() -> Clock:
 
 @pytest.fixture(scope="session")
 def jwk() -> str:
-    """A signing key, made once because that takes long."""
+    """A signing key, created only once because that is slow."""
     return generate_key()
 
 
@@ -51,14 +51,14 @@ def clients() -> Clients:
 
 
 @pytest.fixture
-def store(jwk: str) -> Iterator[Store]:
+def store(jwk: str) -> Iterator[TokenStore]:
     with open_store(None) as store:
         store.signing_key(lambda: jwk)
         yield store
 
 
 @pytest.fixture
-async def http(clients: Clients, store: Store, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
+async def http(clients: Clients, store: TokenStore, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client of the authorization server."""
     transport = httpx.ASGITransport(app=build(clients, store, ISSUER, clock))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8085") as client:

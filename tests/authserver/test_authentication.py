@@ -1,3 +1,5 @@
+"""Client authentication: both methods, and errors that reveal nothing."""
+
 from base64 import b64encode
 from urllib.parse import quote_plus
 
@@ -26,18 +28,18 @@ def refusal(authorization: list[str], form: dict[str, str]) -> tuple[str, int]:
 
 
 def test_a_client_authenticates_in_the_form() -> None:
-    """client_secret_post."""
+    """The method client_secret_post."""
     assert APP is authenticate(CLIENTS, [], POST)
 
 
 @pytest.mark.parametrize("scheme", ["Basic ", "basic ", "BASIC   "])
 def test_a_client_authenticates_with_basic_form_urlencoded(scheme: str) -> None:
-    """client_secret_basic, RFC 6749 §2.3.1: colons, spaces and plus signs arrive as they were meant."""
+    """The method client_secret_basic (RFC 6749 §2.3.1) decodes colons, spaces and plus signs."""
     assert APP is authenticate(CLIENTS, [scheme + basic(APP.client_id, SECRET)[6:]], {})
 
 
 def test_the_client_id_may_be_repeated_in_the_form() -> None:
-    """Many clients do; alone it is no second way of authenticating."""
+    """Many clients repeat it; without a secret it is not a second authentication method."""
     assert APP is authenticate(CLIENTS, [basic(APP.client_id, SECRET)], {"client_id": APP.client_id})
 
 
@@ -51,7 +53,7 @@ def test_the_client_id_may_be_repeated_in_the_form() -> None:
         ([], {"client_secret": SECRET}),
     ],
 )
-def test_two_ways_at_once_and_half_a_way_are_an_invalid_request(authorization: list[str], form: dict[str, str]) -> None:
+def test_two_methods_or_half_of_one_are_an_invalid_request(authorization: list[str], form: dict[str, str]) -> None:
     """RFC 6749 §2.3: not more than one authentication method in a request."""
     assert refusal(authorization, form) == ("invalid_request", 400)
 
@@ -80,30 +82,30 @@ def test_two_ways_at_once_and_half_a_way_are_an_invalid_request(authorization: l
         ([""], {}),
     ],
 )
-def test_everything_else_is_an_invalid_client(authorization: list[str], form: dict[str, str]) -> None:
-    """Missing, wrong, unknown and unreadable credentials are told apart by nothing that helps a thief."""
+def test_any_other_credentials_are_an_invalid_client(authorization: list[str], form: dict[str, str]) -> None:
+    """Missing, wrong, unknown and malformed credentials get the same error."""
     assert refusal(authorization, form) == ("invalid_client", 401)
 
 
-def test_an_unknown_client_is_refused_as_a_wrong_secret_is() -> None:
-    """Which names are registered cannot be learned from the answer."""
-    answers = set()
+def test_an_unknown_client_gets_the_same_error_as_a_wrong_secret() -> None:
+    """The response does not reveal which clients are registered."""
+    errors = set()
     for client_id in (APP.client_id, "unknown"):
         with pytest.raises(OAuthError) as refused:
             authenticate(CLIENTS, [], {"client_id": client_id, "client_secret": "wrong"})
-        answers.add((refused.value.code, refused.value.status, refused.value.description))
-    assert len(answers) == 1
+        errors.add((refused.value.code, refused.value.status, refused.value.description))
+    assert len(errors) == 1
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_no_credentials_but_the_right_ones_are_taken(client_id: str, secret: str) -> None:
-    """For any client identifier and secret in the form, the answer is the client or a refusal, never another error."""
+def test_only_the_right_credentials_are_accepted(client_id: str, secret: str) -> None:
+    """For any client identifier and secret in the form, the result is the client or an OAuthError."""
     if (client_id, secret) != (APP.client_id, SECRET):
         assert refusal([], {"client_id": client_id, "client_secret": secret}) == ("invalid_client", 401)
 
 
 @given(st.text(st.characters(max_codepoint=255)))
-def test_no_authorization_field_breaks_the_reading(value: str) -> None:
-    """Whatever octets the field holds."""
+def test_any_authorization_field_is_handled(value: str) -> None:
+    """Arbitrary octets in the field get an OAuthError."""
     assert refusal([value], {}) == ("invalid_client", 401)
     assert refusal([f"Basic {value}"], {}) == ("invalid_client", 401)

@@ -1,3 +1,5 @@
+"""The clients file: the packaged clients, defaults, and errors with their lines."""
+
 import traceback
 
 import pytest
@@ -13,8 +15,8 @@ clients:
 """
 
 
-def test_the_packaged_clients_are_those_of_the_walk() -> None:
-    """Two that get tokens of either format, and one that may introspect."""
+def test_the_packaged_clients_are_the_clients_of_the_walk() -> None:
+    """One client for each token format, and one that may introspect."""
     clients = packaged_clients()
     assert {name: (client.secret, client.token_format, client.may_introspect) for name, client in clients.items()} == {
         "user-client-opaque": ("user-client-secret", "opaque", False),
@@ -25,28 +27,28 @@ def test_the_packaged_clients_are_those_of_the_walk() -> None:
     assert clients["user-client-opaque"].scopes == clients["user-client-jwt"].scopes
 
 
-def test_a_client_gets_opaque_tokens_and_may_not_introspect_unless_its_entry_says_so() -> None:
-    """The defaults are the safe ones."""
+def test_by_default_a_client_gets_opaque_tokens_and_may_not_introspect() -> None:
+    """The defaults are the safe values."""
     client = parse_clients(GOOD.encode(), "clients.yaml")["app"]
     assert (client.client_id, client.token_format, client.may_introspect) == ("app", "opaque", False)
     assert (client.scopes, client.audience) == (("read", "write"), ("api",))
 
 
 def test_the_secret_is_not_in_the_repr() -> None:
-    """What is printed by accident gives nothing away."""
+    """A client that is printed by accident does not reveal its secret."""
     assert "s3cret" not in repr(parse_clients(GOOD.encode(), "clients.yaml"))
 
 
-def test_an_entry_may_take_over_another_and_change_it() -> None:
-    """YAML's merge key is no key given twice."""
+def test_an_entry_may_merge_another_and_override_its_keys() -> None:
+    """Overriding a merged key (`<<`) is not a duplicate key."""
     text = GOOD.replace("app:", "app: &app") + "  other:\n    <<: *app\n    token_format: jwt\n    scopes: [admin]\n"
     clients = parse_clients(text.encode(), "clients.yaml")
     assert clients["other"].scopes == ("admin",)
     assert clients["other"].secret == clients["app"].secret
 
 
-def test_every_problem_is_told_at_once_with_its_line() -> None:
-    """One run of the server is enough to mend the file."""
+def test_all_errors_are_reported_at_once_with_their_lines() -> None:
+    """One run of the server is enough to correct the file."""
     text = """\
 clients:
   app:
@@ -71,12 +73,12 @@ colour: blue
 """
     with pytest.raises(ClientsError) as error:
         parse_clients(text.encode(), "my.yaml")
-    assert [problem for problem in error.value.problems if "twice" in problem] == [
-        "my.yaml:8: app: given twice",
-        "my.yaml:10: secret: given twice",
+    assert [problem for problem in error.value.problems if "duplicate" in problem] == [
+        "my.yaml:8: app: duplicate key",
+        "my.yaml:10: secret: duplicate key",
     ]
-    found = [problem.split(": ")[:2] for problem in error.value.problems if "twice" not in problem]
-    assert found == [
+    others = [problem.split(": ")[:2] for problem in error.value.problems if "duplicate" not in problem]
+    assert others == [
         ["my.yaml:8", "clients.app.audience"],
         ["my.yaml:14", "clients.other.may_introspect"],
         ["my.yaml:17", "clients.other.scopes.1"],
@@ -85,8 +87,8 @@ colour: blue
     ]
 
 
-def test_the_faults_of_one_entry_are_told_at_once_with_their_lines() -> None:
-    """Wrong type, unknown word, unknown key, a scope with a space, an empty list."""
+def test_all_errors_of_one_entry_are_reported_at_once() -> None:
+    """A wrong type, an unknown value, an unknown key, a scope with a space, an empty list."""
     text = """\
 clients:
   app:
@@ -108,8 +110,8 @@ clients:
     assert "unknown key" in error.value.problems[2]
 
 
-def test_problems_repeat_no_value_of_the_file() -> None:
-    """A mistyped file must not put its secrets on a screen."""
+def test_errors_contain_no_values_from_the_file() -> None:
+    """A file with errors must not show its secrets on the screen."""
     text = GOOD.replace("s3cret", "[s3cret]").replace("[api]", "s3cret").replace("read", "s3 cret")
     with pytest.raises(ClientsError) as error:
         parse_clients(text.encode(), "my.yaml")
@@ -120,8 +122,8 @@ def test_problems_repeat_no_value_of_the_file() -> None:
 @pytest.mark.parametrize(
     "secret", ["*s3cret", "!s3cret", "!s3cret!x", "!<s3cret> x", "!!s3cret x", "@s3cret", "'s3cret"]
 )
-def test_a_secret_that_yaml_cannot_read_is_not_repeated(secret: str) -> None:
-    """Random secrets may begin with a character that means something in YAML."""
+def test_a_secret_that_is_not_valid_yaml_is_not_in_the_error(secret: str) -> None:
+    """A random secret may begin with a special character of YAML."""
     with pytest.raises(ClientsError) as error:
         parse_clients(GOOD.replace("s3cret", secret).encode(), "my.yaml")
     assert "s3cret" not in str(error.value)
@@ -144,8 +146,8 @@ def test_a_secret_that_yaml_cannot_read_is_not_repeated(secret: str) -> None:
         (b"---\na: 1\n---\nb: 2\n", 3),
     ],
 )
-def test_what_is_no_clients_file_is_refused(text: bytes, line: int) -> None:
-    """Whatever the file holds, the answer is a problem with a place."""
+def test_a_file_of_another_kind_is_an_error_with_a_line(text: bytes, line: int) -> None:
+    """Any content of the file leads to an error with its line."""
     with pytest.raises(ClientsError) as error:
         parse_clients(text, "my.yaml")
     assert error.value.problems[0].startswith(f"my.yaml:{line}: ")

@@ -1,3 +1,5 @@
+"""Reading request parameters from a form."""
+
 import pytest
 
 from authserver.errors import OAuthError
@@ -23,8 +25,8 @@ def test_parameters_are_decoded_and_empty_ones_are_omitted(body: bytes, form: di
 
 
 @pytest.mark.parametrize("body", [b"a=1&a=1", b"a=1&%61=2", b"a=&a=1", b"a&a"])
-def test_a_parameter_that_comes_twice_is_an_invalid_request(body: bytes) -> None:
-    """It does not help that the two are equal, or that one is empty."""
+def test_a_repeated_parameter_is_an_invalid_request(body: bytes) -> None:
+    """Even if both values are equal or one of them is empty."""
     with pytest.raises(OAuthError) as refusal:
         parse_form(FORM, body)
     assert (refusal.value.code, refusal.value.status) == ("invalid_request", 400)
@@ -32,7 +34,7 @@ def test_a_parameter_that_comes_twice_is_an_invalid_request(body: bytes) -> None
 
 @pytest.mark.parametrize("body", [b"a=\xff", b"a=%FF", b"%C3=1"])
 def test_octets_that_are_not_utf_8_are_an_invalid_request(body: bytes) -> None:
-    """Neither raw nor percent-encoded."""
+    """Raw or percent-encoded."""
     with pytest.raises(OAuthError) as refusal:
         parse_form(FORM, body)
     assert refusal.value.code == "invalid_request"
@@ -40,19 +42,19 @@ def test_octets_that_are_not_utf_8_are_an_invalid_request(body: bytes) -> None:
 
 @pytest.mark.parametrize("content_type", [FORM, FORM.upper(), f"{FORM}; charset=UTF-8", f"{FORM} ;x=y"])
 def test_the_content_type_may_have_any_case_and_parameters(content_type: str) -> None:
-    """As clients send it."""
+    """Clients send both."""
     assert parse_form(content_type, b"a=1") == {"a": "1"}
 
 
 @pytest.mark.parametrize("content_type", ["", "application/json", "multipart/form-data; boundary=x", f"{FORM}x"])
 def test_another_content_type_is_an_invalid_request(content_type: str) -> None:
-    """A JSON body is not taken for an empty form."""
+    """A JSON body is not read as an empty form."""
     with pytest.raises(OAuthError) as refusal:
         parse_form(content_type, b"a=1")
     assert refusal.value.code == "invalid_request"
 
 
-def test_a_required_parameter_that_is_missing_is_an_invalid_request() -> None:
+def test_a_missing_required_parameter_is_an_invalid_request() -> None:
     """The description names it."""
     assert required({"a": "1"}, "a") == "1"
     with pytest.raises(OAuthError) as refusal:

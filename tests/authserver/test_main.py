@@ -1,3 +1,5 @@
+"""The authorization server as a process, and its command line."""
+
 import re
 import signal
 import socket
@@ -10,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner
+from harness.demo_processes import listening
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
@@ -21,16 +24,11 @@ SERVICE = {"client_id": "service-client-jwt", "client_secret": "service-client-j
 
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the server on a free port until the end of the block; yields it and its issuer."""
-    with subprocess.Popen([*COMMAND, "--port", "0", *arguments], stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            # The line is written when the port accepts connections, and reading it waits for nothing else.
-            found = re.search(r"listening on .* as (\S+)$", process.stderr.readline())
-            assert found is not None
-            yield process, found[1]
-        finally:
-            process.kill()
+    """Run the server on a free port until the block ends; yields the process and the issuer."""
+    with listening("authserver", *arguments) as (process, line):
+        match = re.search(r"listening on .* as (\S+)$", line)
+        assert match is not None
+        yield process, match[1]
 
 
 def token(issuer: str, client_id: str) -> str:
@@ -39,13 +37,13 @@ def token(issuer: str, client_id: str) -> str:
 
 
 def introspected(issuer: str, token: str) -> dict[str, object]:
-    document: dict[str, object] = httpx.post(f"{issuer}/oauth2/introspect", data={**SERVICE, "token": token}).json()
-    return document
+    body: dict[str, object] = httpx.post(f"{issuer}/oauth2/introspect", data={**SERVICE, "token": token}).json()
+    return body
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_the_server_serves_until_it_is_asked_to_stop_and_leaves_nothing_to_read(stop: signal.Signals) -> None:
-    """It ends with 0, and its log holds no secret and no token, not even at the finest level."""
+def test_a_stop_signal_ends_the_server_and_its_log_has_no_secrets(stop: signal.Signals) -> None:
+    """The exit code is 0, and the log has no secrets or tokens, not even at level debug."""
     with running("--log-level", "debug") as (process, issuer):
         port = issuer.removeprefix("http://localhost:").removesuffix("/ms-auth-server")
         metadata = httpx.get(f"http://localhost:{port}/.well-known/oauth-authorization-server/ms-auth-server")
@@ -65,12 +63,12 @@ def test_the_server_serves_until_it_is_asked_to_stop_and_leaves_nothing_to_read(
 
 
 def test_a_restart_with_a_file_loses_no_token(tmp_path: Path) -> None:
-    """Opaque and signed ones are worth what they were, and the published key still verifies the signed one."""
+    """Opaque and signed tokens stay active, and the published key still verifies the signed one."""
     database = str(tmp_path / "tokens.sqlite3")
     with running("--database", database) as (process, issuer):
         opaque, signed = token(issuer, "user-client-opaque"), token(issuer, "user-client-jwt")
         before = [introspected(issuer, opaque), introspected(issuer, signed)]
-        # Killed, not asked to stop: what was answered is kept all the same.
+        # Killed instead of stopped: everything in a response was stored before.
         process.kill()
     with running("--database", database) as (_, issuer):
         assert before == [introspected(issuer, opaque), introspected(issuer, signed)]
@@ -78,8 +76,8 @@ def test_a_restart_with_a_file_loses_no_token(tmp_path: Path) -> None:
         assert jwt.decode(signed, keys, algorithms=["RS256"]).claims["sub"] == "user-client-jwt"
 
 
-def test_other_clients_and_another_issuer_are_used_when_they_are_given(tmp_path: Path) -> None:
-    """The packaged clients are then unknown."""
+def test_clients_and_issuer_can_be_set(tmp_path: Path) -> None:
+    """The server starts with them."""
     clients = tmp_path / "clients.yaml"
     clients.write_text("clients: {app: {secret: user-client-secret, scopes: [read], audience: [api]}}")
     with running("--clients", str(clients), "--issuer", "http://as.example/x", "--host", "127.0.0.1") as (
@@ -90,14 +88,14 @@ def test_other_clients_and_another_issuer_are_used_when_they_are_given(tmp_path:
         assert process.poll() is None
 
 
-def test_a_client_that_leaves_in_the_middle_of_a_form_leaves_no_traceback() -> None:
-    """It is a matter of every day."""
+def test_a_client_that_disconnects_within_a_form_causes_no_traceback() -> None:
+    """Clients disconnect at any time."""
     with running() as (process, issuer):
         url = httpx.URL(f"{issuer}/oauth2/token")
         with socket.create_connection((url.host, url.port or 0)) as connection:
             head = f"POST {url.path} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n"
             connection.sendall(head.encode())
-            # The server has begun to read the form when it asks for it.
+            # The server sends this when it begins to read the form.
             assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
         assert httpx.get(f"{issuer}/oauth2/jwks").status_code == 200
         process.terminate()
@@ -105,17 +103,17 @@ def test_a_client_that_leaves_in_the_middle_of_a_form_leaves_no_traceback() -> N
     assert "Traceback" not in log
 
 
-def test_a_taken_port_is_one_clear_line() -> None:
-    """It says which port, and how to choose another."""
+def test_a_port_in_use_is_one_line_of_error() -> None:
+    """It names the port and the option to choose another."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = subprocess.run([*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=10, check=False)
     assert ended.returncode == 1
-    assert [f"Error: port {port} of 127.0.0.1 is taken; choose another with --port"] == ended.stderr.splitlines()
+    assert [f"Error: port {port} of 127.0.0.1 is in use; choose another with --port"] == ended.stderr.splitlines()
 
 
-def test_a_bad_clients_file_starts_nothing_and_tells_every_problem(tmp_path: Path) -> None:
-    """Exit code 2, a line for each."""
+def test_an_invalid_clients_file_is_reported_completely(tmp_path: Path) -> None:
+    """Exit code 2, one line for each error; the server does not start."""
     clients = tmp_path / "clients.yaml"
     clients.write_text("clients:\n  app:\n    secret: 7\n    scops: [read]\n    audience: [api]\n")
     ended = subprocess.run(
@@ -130,8 +128,8 @@ def test_a_bad_clients_file_starts_nothing_and_tells_every_problem(tmp_path: Pat
     ] == [line for line in ended.stderr.splitlines() if line.startswith(str(clients))]
 
 
-def test_a_bad_database_starts_nothing(tmp_path: Path) -> None:
-    """Exit code 2, and the option is named."""
+def test_an_unusable_database_is_an_error(tmp_path: Path) -> None:
+    """Exit code 2; the message names the option."""
     notes = tmp_path / "notes.txt"
     notes.write_text("no database\n" * 100)
     for database in (notes, tmp_path / "nowhere" / "tokens.sqlite3"):
@@ -164,15 +162,15 @@ def test_a_bad_database_starts_nothing(tmp_path: Path) -> None:
         ["surplus"],
     ],
 )
-def test_wrong_use_ends_with_2(arguments: list[str]) -> None:
-    """And the message names the argument."""
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    """The message names the argument."""
     ended = CliRunner().invoke(main, arguments)
     assert ended.exit_code == 2
     assert arguments[0] in ended.output
 
 
-def test_help_has_the_options_and_examples() -> None:
-    """What a new user needs to begin."""
+def test_the_help_has_all_options_and_examples() -> None:
+    """A new user finds how to begin."""
     ended = CliRunner().invoke(main, ["--help"])
     assert ended.exit_code == 0
     for text in ("--host", "--port", "--issuer", "--clients", "--database", "--log-level", "Examples:", "8085"):

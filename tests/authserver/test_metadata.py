@@ -1,9 +1,11 @@
+"""The authorization server metadata."""
+
 from authserver.clients import Clients
 from authserver.metadata import metadata
 
 
-def test_the_metadata_names_the_endpoints_under_the_issuer(clients: Clients) -> None:
-    """RFC 8414 §2, with every member that applies."""
+def test_the_metadata_lists_the_endpoints_below_the_issuer(clients: Clients) -> None:
+    """With every member of RFC 8414 §2 that applies."""
     methods = ["client_secret_basic", "client_secret_post"]
     assert {
         "issuer": "https://as.example/x",

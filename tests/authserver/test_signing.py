@@ -1,3 +1,5 @@
+"""Signing JWTs, and the published keys."""
+
 import json
 from typing import Any
 
@@ -10,12 +12,12 @@ from authserver.signing import generate_key, public_keys, read_key, sign
 
 
 def published(key: RSAKey) -> Any:
-    """Return the public keys as they arrive at a reader of the JSON."""
+    """Return the public keys after a round trip through JSON."""
     return json.loads(json.dumps(public_keys(key)))
 
 
 def test_a_signed_token_is_verified_by_the_public_keys(jwk: str) -> None:
-    """RFC 9068 §2.1: the type tells an access token from other JWTs, the kid finds the key."""
+    """RFC 9068 §2.1: `typ` distinguishes it from other JWTs, `kid` names the key."""
     key = read_key(jwk)
     token = jwt.decode(sign({"sub": "app"}, key), KeySet.import_key_set(published(key)), algorithms=["RS256"])
     assert {"typ": "at+jwt", "alg": "RS256", "kid": key.kid} == token.header
@@ -23,14 +25,14 @@ def test_a_signed_token_is_verified_by_the_public_keys(jwk: str) -> None:
 
 
 def test_another_key_does_not_verify_it(jwk: str) -> None:
-    """Every server makes its own key."""
+    """Every server has its own key."""
     other = read_key(generate_key())
     with pytest.raises(JoseError):
         jwt.decode(sign({"sub": "app"}, read_key(jwk)), other, algorithms=["RS256"])
 
 
 def test_the_public_keys_have_no_private_member(jwk: str) -> None:
-    """RFC 7518 §6.3.2 lists what must not leave the server."""
+    """RFC 7518 §6.3.2 lists the private members."""
     (key,) = published(read_key(jwk))["keys"]
     assert {"kty", "n", "e", "kid", "use", "alg"} == set(key)
     assert (key["kty"], key["use"], key["alg"]) == ("RSA", "sig", "RS256")

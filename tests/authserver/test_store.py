@@ -1,3 +1,5 @@
+"""The SQLite store of tokens and the signing key."""
+
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -5,29 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from authserver.store import Store, open_store
+from authserver.store import TokenStore, open_store
 from authserver.tokens import Token, digest
 
 TOKEN = Token(jti="7d2f", iss="https://as.example", client_id="app", aud=("a", "Å"), scope="read", iat=100, exp=200)
 
 
-def test_a_token_is_found_as_it_was_added(store: Store) -> None:
-    """And nothing is found under another digest."""
+def test_an_added_token_is_found(store: TokenStore) -> None:
+    """Only under its own digest."""
     store.add(digest("one"), TOKEN, now=100)
     assert store.find(digest("one")) == TOKEN
     assert store.find(digest("two")) is None
 
 
-def test_a_removed_token_is_gone(store: Store) -> None:
-    """Removing what is not there does nothing."""
+def test_a_removed_token_is_gone(store: TokenStore) -> None:
+    """Removing a token that does not exist has no effect."""
     store.add(digest("one"), TOKEN, now=100)
     store.remove(digest("two"))
     store.remove(digest("one"))
     assert store.find(digest("one")) is None
 
 
-def test_adding_forgets_what_has_expired(store: Store) -> None:
-    """So the store holds no more than the tokens of one lifetime."""
+def test_adding_a_token_deletes_expired_ones(store: TokenStore) -> None:
+    """So the store contains at most the tokens of one lifetime."""
     store.add(digest("old"), TOKEN, now=100)
     store.add(digest("young"), replace(TOKEN, exp=201), now=100)
     store.add(digest("new"), replace(TOKEN, iat=200, exp=300), now=200)
@@ -35,15 +37,15 @@ def test_adding_forgets_what_has_expired(store: Store) -> None:
     assert store.find(digest("young")) is not None
 
 
-def test_another_thread_may_use_the_store(store: Store) -> None:
-    """The one that runs the event loop, for instance."""
+def test_another_thread_may_use_the_store(store: TokenStore) -> None:
+    """For example, the thread of the event loop."""
     with ThreadPoolExecutor(1) as other:
         other.submit(store.add, digest("one"), TOKEN, now=100).result()
     assert store.find(digest("one")) == TOKEN
 
 
 def test_a_file_keeps_tokens_and_the_first_key(tmp_path: Path) -> None:
-    """Also when two stores are open on it at once."""
+    """Even if two stores have it open at the same time."""
     path = tmp_path / "tokens.sqlite3"
     with open_store(path) as first, open_store(path) as second:
         first.add(digest("one"), TOKEN, now=100)
@@ -55,8 +57,8 @@ def test_a_file_keeps_tokens_and_the_first_key(tmp_path: Path) -> None:
         assert again.find(digest("one")) == TOKEN
 
 
-def test_a_file_is_for_its_owner_alone_and_holds_no_token(tmp_path: Path) -> None:
-    """It has the private key; of tokens it has digests."""
+def test_only_the_owner_can_read_the_file_and_it_contains_no_token(tmp_path: Path) -> None:
+    """It contains the private key, and digests of tokens."""
     path = tmp_path / "tokens.sqlite3"
     with open_store(path) as store:
         store.add(digest("the-access-token"), TOKEN, now=100)
@@ -65,7 +67,7 @@ def test_a_file_is_for_its_owner_alone_and_holds_no_token(tmp_path: Path) -> Non
     assert b"the-access-token" not in path.read_bytes()
 
 
-def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_stays_unchanged(tmp_path: Path) -> None:
     """The error is raised before anything is written."""
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but twenty lines of notes\n" * 20)

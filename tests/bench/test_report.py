@@ -44,7 +44,7 @@ def test_a_load_that_was_not_measured_has_no_goals() -> None:
 
 def test_an_earlier_build_is_compared_without_other_proxies() -> None:
     """Its goals are the ratios to the earlier build, one for each load."""
-    reached = goals(_results(**{"enforcer": [41, 44], "enforcer at 1a2b3c4": [40, 40]}))
+    reached = goals(_results(**{"enforcer": [41.0, 44.0], "enforcer at 1a2b3c4": [40.0, 40.0]}))
 
     assert [(goal.figure, goal.values) for goal in reached] == [
         ("CPU per request, cached token, over enforcer at 1a2b3c4", [1.025, 1.1]),

@@ -1,3 +1,5 @@
+"""The SQLite store of countries."""
+
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -6,22 +8,22 @@ import pycountry
 import pytest
 
 from country_app.countries import Country
-from country_app.store import Store, open_store
+from country_app.store import CountryStore, open_store
 
 AUSTRALIA = Country(code="AUS", name="AUSTRALIA")
 ATLANTIS = Country(code="XAT", name="ATLANTIS")
 
 
-def test_an_empty_store_gets_the_countries_of_iso_3166_1(store: Store) -> None:
-    """All of them, in the order of the codes, with names in upper case."""
+def test_an_empty_store_gets_the_countries_of_iso_3166_1(store: CountryStore) -> None:
+    """All countries, ordered by code, with names in upper case."""
     countries = store.all()
     assert [country.code for country in countries] == sorted(country.alpha_3 for country in pycountry.countries)
     assert AUSTRALIA in countries
     assert all(country.name == country.name.upper() for country in countries)
 
 
-def test_a_country_is_added_replaced_and_deleted(store: Store) -> None:
-    """Each says whether it did anything."""
+def test_a_country_is_added_replaced_and_deleted(store: CountryStore) -> None:
+    """Each method returns whether it changed anything."""
     assert store.get("XAT") is None
     assert not store.replace(ATLANTIS)
     assert not store.delete("XAT")
@@ -36,14 +38,14 @@ def test_a_country_is_added_replaced_and_deleted(store: Store) -> None:
     assert store.get("AUS") == AUSTRALIA
 
 
-def test_another_thread_may_use_the_store(store: Store) -> None:
-    """The one that runs the event loop, for instance."""
+def test_another_thread_may_use_the_store(store: CountryStore) -> None:
+    """For example, the thread of the event loop."""
     with ThreadPoolExecutor(1) as other:
         assert other.submit(store.get, "AUS").result() == AUSTRALIA
 
 
-def test_a_file_keeps_what_was_changed(tmp_path: Path) -> None:
-    """It is filled once, so what was deleted stays away."""
+def test_a_file_keeps_changes(tmp_path: Path) -> None:
+    """It is filled only once, so a deleted country stays deleted."""
     path = tmp_path / "countries.sqlite3"
     with open_store(path) as store:
         store.delete("AUS")
@@ -54,7 +56,7 @@ def test_a_file_keeps_what_was_changed(tmp_path: Path) -> None:
         assert store.get("AUS") is None
 
 
-def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_stays_unchanged(tmp_path: Path) -> None:
     """The error is raised before anything is written."""
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but twenty lines of notes\n" * 20)

@@ -1,4 +1,4 @@
-"""What the image is made from is what is tested: its locks pick from requirements.lock."""
+"""The image is built from the tested versions: its lock files are subsets of requirements.lock."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ ENTRY = re.compile(r"^(\S+)==.*(?:\n {4}--hash=.*)+", re.MULTILINE)
 
 
 def entries(path: Path) -> dict[str, str]:
-    """Read a lock: each package's version, condition and hashes, as they are written."""
-    return {found[1]: found[0].removesuffix(" \\") for found in ENTRY.finditer(path.read_text("utf-8"))}
+    """Return the entries of a lock file by package: version, condition and hashes as written."""
+    return {match[1]: match[0].removesuffix(" \\") for match in ENTRY.finditer(path.read_text("utf-8"))}
 
 
-def needed(*roots: Requirement) -> Iterator[str]:
-    """Yield the names of all that is needed here by some requirements, themselves included."""
-    waiting, seen = list(roots), set()
-    while waiting:
-        wanted = waiting.pop()
-        for extra in ("", *wanted.extras):
-            if (wanted.name, extra) in seen:
+def closure(*roots: Requirement) -> Iterator[str]:
+    """Yield the names of all packages that some requirements need on this system, including their own."""
+    pending, seen = list(roots), set()
+    while pending:
+        requirement = pending.pop()
+        for extra in ("", *requirement.extras):
+            if (requirement.name, extra) in seen:
                 continue
-            seen.add((wanted.name, extra))
-            for line in distribution(wanted.name).requires or ():
-                found = Requirement(line)
-                if found.marker is None or found.marker.evaluate({"extra": extra}):
-                    waiting.append(found)
-        yield canonicalize_name(wanted.name)
+            seen.add((requirement.name, extra))
+            for line in distribution(requirement.name).requires or ():
+                dependency = Requirement(line)
+                if dependency.marker is None or dependency.marker.evaluate({"extra": extra}):
+                    pending.append(dependency)
+        yield canonicalize_name(requirement.name)
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_a_lock_of_the_image_has_the_tested_versions(name: str) -> None:
-    """Same version, same hashes: `make lock` renews all of them at once."""
-    picked = entries(LOCKS[name])
-    assert picked.items() <= entries(ROOT / "requirements.lock").items()
-    assert picked
+def test_a_lock_file_of_the_image_has_the_tested_versions(name: str) -> None:
+    """The versions and hashes are equal, because `make lock` updates all lock files at once."""
+    locked = entries(LOCKS[name])
+    assert locked.items() <= entries(ROOT / "requirements.lock").items()
+    assert locked
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_a_lock_of_the_image_has_the_tested_versions(name: str) -> None:
     [("run.lock", ["token-enforcer[demo]"]), ("build.lock", ["hatchling", "mypy", "setuptools"])],
     ids=["run", "build"],
 )
-def test_a_lock_of_the_image_has_all_that_is_needed_and_no_more(name: str, roots: list[str]) -> None:
-    """Nothing that only the tests need goes into the image."""
-    assert set(entries(LOCKS[name])) == set(needed(*map(Requirement, roots))) - {"token-enforcer"}
+def test_a_lock_file_of_the_image_has_exactly_the_needed_packages(name: str, roots: list[str]) -> None:
+    """The image has no package that only the tests need."""
+    assert set(entries(LOCKS[name])) == set(closure(*map(Requirement, roots))) - {"token-enforcer"}
 
 
-def test_the_build_lock_is_for_the_build_backend_and_what_compiles() -> None:
-    """pyproject.toml names no other."""
+def test_the_build_lock_is_for_the_build_backend_and_the_compiler() -> None:
+    """pyproject.toml has no other build requirements."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     hook = project["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
-    wanted = [*project["build-system"]["requires"], *hook["dependencies"]]
-    assert [Requirement(line).name for line in wanted] == ["hatchling", "mypy", "setuptools"]
+    requirements = [*project["build-system"]["requires"], *hook["dependencies"]]
+    assert [Requirement(line).name for line in requirements] == ["hatchling", "mypy", "setuptools"]
