@@ -33,50 +33,50 @@ class Config:
     listener: Listener = field(default_factory=Listener)
     """Where clients connect."""
     admin: Admin = field(default_factory=Admin)
-    """Where the operator's side listens: health and metrics."""
+    """Where the admin server listens: health and metrics."""
     upstream: Upstream | None = None
-    """The app that allowed requests are forwarded to. A rule may name another of `upstreams`; where each does, this is
-    not needed."""
+    """The app that allowed requests are forwarded to. A rule may name another one, of `upstreams`; if every rule does,
+    this is not required."""
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
-    """More apps, by the names that rules and metrics call them."""
+    """More apps, by the names that rules and metrics use."""
     authorization_servers: Annotated[
         tuple[Annotated[AuthorizationServer, AfterValidator(check_authorization_server)], ...], Field(min_length=1)
     ]
-    """Who is asked what a token is worth; a rule that names none asks the first."""
+    """The servers that verify tokens; a rule that names none uses the first."""
     rules: tuple[Rule, ...] = ()
-    """Who may do what. What no rule allows is refused; of the rules for a path the most specific one counts. One is
-    needed, here or in `rule_files`, unless `mode` is `report`."""
+    """Who may do what. A request that no rule allows is denied; if several rules match a path, the most specific one
+    applies. At least one is required, here or in `rule_files`, unless `mode` is `report`."""
     rule_files: tuple[Text, ...] = ()
-    """Files with more rules, each a mapping with `rules` alone: paths, patterns such as `rules/*.yaml`, or folders, of
-    which those with .yaml or .yml count. Names that begin with a dot are left out, so that a folder may be a mounted
-    ConfigMap."""
+    """Files with more rules, each a mapping with `rules` only: paths, patterns such as `rules/*.yaml`, or folders, of
+    which files ending in .yaml or .yml are read. Names that begin with a dot are skipped, so that a folder may be a
+    mounted ConfigMap."""
     rule_defaults: RuleDefaults = field(default_factory=RuleDefaults)
-    """What rules say that do not say it themselves. A public rule takes none that speaks of a token."""
+    """Defaults for keys that a rule does not set. A public rule takes none that concerns a token."""
     scope_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Scopes by a name, which stands for them in `scopes` and `any_scope`: `scope_sets: {editors: [a, b]}` and
-    `any_scope: [$editors]`."""
+    """Named sets of scopes, for use in `scopes` and `any_scope`: `scope_sets: {editors: [a, b]}` and `any_scope:
+    [$editors]`."""
     mode: Mode = "enforce"
-    """What becomes of requests that are refused, without a rule or by a rule that says nothing else: `enforce` refuses
-    them; `report` forwards them, and counts them as `would_deny`. Whatever the mode, a request that cannot be read in
-    one way, or is larger than `limits` say, is refused."""
+    """What happens to a denied request if no rule matches, or the rule has no `mode`: `enforce` refuses it; `report`
+    forwards it and counts it as `would_deny`. In both modes, a request is refused if it can be read in more than one
+    way or exceeds `limits`."""
     cors_preflight: Preflight = "judge"
-    """What becomes of CORS preflights (OPTIONS with Origin and Access-Control-Request-Method, without Authorization and
-    body): `allow` lets one pass without a token where a rule is for the method that it asks for, at its path and host;
-    `judge` judges it as any other OPTIONS. Browsers send no token with them."""
+    """How CORS preflights are handled (OPTIONS with Origin and Access-Control-Request-Method, without Authorization and
+    body): `allow` lets one pass without a token if a rule matches the requested method at its path and host; `judge`
+    treats it like any other OPTIONS request. Browsers send no token with preflights."""
     would_deny_field: Annotated[str, AfterValidator(check_answer_field)] | None = None
-    """Field, such as `X-Enforcer-Would-Deny`, in which an answer tells the client what its request would have been
-    refused for; none unless set."""
+    """Response field, such as `X-Enforcer-Would-Deny`, that tells the client why its request would have been denied.
+    Default: none."""
     cache: CacheSettings = field(default_factory=CacheSettings)
-    """How long, and how many, answers of authorization servers are remembered."""
+    """How long, and how many, verification results are cached."""
     forwarding: Annotated[ForwardingSettings, AfterValidator(check_forwarding)] = field(
         default_factory=ForwardingSettings
     )
-    """The fields that the upstream gets from the enforcer, and never from a client."""
+    """The header fields that the upstream receives from the enforcer, and never from a client."""
     challenge: Annotated[ChallengeSettings, AfterValidator(check_challenge)] = field(default_factory=ChallengeSettings)
     """What the challenge of a refusal says besides the error."""
     dpop: ProofSettings = field(default_factory=ProofSettings)
-    """Tokens that are bound to a key (RFC 9449), whose holder proves with each request that they have it. They are
-    taken in any case; this says which proofs are."""
+    """DPoP-bound tokens (RFC 9449), whose senders prove possession of the key with each request. They are always
+    accepted; this section sets which proofs are."""
     limits: Limits = field(default_factory=Limits)
     """What a client may send."""
     timeouts: Timeouts = field(default_factory=Timeouts)

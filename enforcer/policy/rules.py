@@ -126,48 +126,48 @@ def _text(member: Any) -> bytes | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleDefaults:
-    """What a rule says, unless it must say that itself."""
+    """The keys of a rule that `rule_defaults` may set."""
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     methods: tuple[str, ...] = ()
-    """Methods it is for, GET covering HEAD; every method but CONNECT unless said."""
+    """Methods that the rule matches; GET includes HEAD. Default: every method except CONNECT."""
     host: str | None = None
-    """Host it is for, without port; `*.example.org` for any first label. Every host unless said."""
+    """Host that the rule matches, without port; `*.example.org` matches any first label. Default: every host."""
     authenticated: Switch = False
-    """Let every active token pass, whatever its scopes."""
+    """Allow every active token, whatever its scopes."""
     scopes: tuple[str, ...] = ()
-    """Scopes that the token must all have; `$name` stands for those of a set of `scope_sets`."""
+    """Scopes that the token must have, all of them; `$name` stands for the scopes of a set in `scope_sets`."""
     any_scope: tuple[str, ...] = ()
-    """Scopes of which the token must have at least one; `$name` stands for those of a set of `scope_sets`."""
+    """Scopes of which the token must have at least one; `$name` stands for the scopes of a set in `scope_sets`."""
     claims: Mapping[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict, hash=False)
-    """Claims that the token must have: a value, a list of which one must be there, or `"{name}"` for the path's
-    segment. A dotted name reaches into nested claims."""
+    """Claims that the token must have: a value, a list of which one value must match, or `"{name}"` for the path
+    segment of that name. A dotted name reaches into nested claims."""
     audience: tuple[str, ...] = ()
-    """Audiences of which the token must be for at least one."""
+    """Audiences of which the token must have at least one."""
     issuer: tuple[str, ...] = ()
     """Issuers of which one must have issued the token."""
     client_ids: tuple[str, ...] = ()
-    """Clients to one of which the token must have been given."""
+    """Clients of which one must be the token's client."""
     upstream: str | None = None
-    """Name of the upstream that it forwards to, one of `upstreams`; `upstream` unless said."""
+    """Name of the upstream, one of `upstreams`. Default: `upstream`."""
     authorization_server: str | tuple[str, ...] | None = None
-    """Name of the authorization server whose tokens it takes, or a list of them; the first of the configuration unless
-    said. A JWT is shown to the one whose `issuer` it names, any other token to the first of them alone."""
+    """Name of the authorization server whose tokens are accepted, or a list of names. Default: the configuration's
+    first. A JWT is verified by the server whose `issuer` it names, any other token only by the first of the list."""
     ask_in_order: Switch = False
-    """Ask the further authorization servers of the rule too, in their order, about a token that names no issuer and
-    that those before do not know. That shows it to servers that did not issue it."""
+    """If a token names no issuer and is unknown to the first authorization server, ask the rule's other ones too, in
+    order. This sends the token to servers that did not issue it."""
     max_answer_age: Seconds | None = None
-    """How old a remembered answer may be for this rule; the cache's `ttl` unless said."""
+    """Maximum age of a cached verification result for this rule. Default: the cache's `ttl`."""
     on_outage: Literal["deny", "stale"] = "deny"
-    """What happens while the authorization server does not answer: refuse, or go by a remembered answer for up to the
-    cache's `stale` past its time."""
+    """What happens during an outage of the authorization server: `deny`, or use a `stale` cached result for up to the
+    cache's `stale` after its time."""
     mode: Mode | None = None
-    """Whether it refuses (`enforce`), or only tells what it would refuse (`report`), and lets it pass; the
-    configuration's `mode` unless said."""
+    """Whether a denied request is refused (`enforce`), or forwarded and only reported (`report`). Default: the
+    configuration's `mode`."""
     cors_preflight: Preflight | None = None
-    """Whether a CORS preflight for one of its methods passes without a token (`allow`), or is judged as any other
-    OPTIONS (`judge`); the configuration's `cors_preflight` unless said."""
+    """Whether a CORS preflight for one of the rule's methods passes without a token (`allow`), or is treated like any
+    other OPTIONS request (`judge`). Default: the configuration's `cors_preflight`."""
 
     def __post_init__(self) -> None:
         _refuse(_faults(self))
@@ -184,11 +184,11 @@ class Rule(RuleDefaults):
     """One rule of the policy."""
 
     name: str
-    """What it is for, in the user's words: a metric label and a log field, unique."""
+    """Unique name: a metric label and a log field."""
     path: Annotated[str, "path"]
-    """Path template: `{name}` stands for one segment, `**` at the end for the rest. The most specific path wins."""
+    """Path template: `{name}` matches one segment, `**` at the end matches the rest. The most specific path applies."""
     public: Switch = False
-    """Let everybody pass, without a token."""
+    """Allow everybody, without a token."""
 
     def __post_init__(self) -> None:
         _refuse([*_faults_of_rule(self), *_faults(self)])

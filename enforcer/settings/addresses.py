@@ -1,4 +1,4 @@
-"""Where servers listen and are reached, as a configuration writes it."""
+"""The addresses that servers listen on, and the URLs that they are reached at, as written in a configuration."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _ADDRESS = re.compile(rf"({_NAME}|\[[0-9A-Fa-f:.,]+\]|):([0-9]{{1,5}})")
 _URL = re.compile(rf"(https?)://(({_NAME})(?::([0-9]{{1,5}}))?)([/?][!\"$-~]*)?")
 _UNIX = re.compile(r"unix:(/[^\x00]+)")
 
-EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - what is meant where no host is named
-"""All addresses of this machine, of both families."""
+EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - the meaning of an address without host
+"""All addresses of this machine, of both IP families."""
 
 
 class Location(NamedTuple):
-    """Where a URL leads: `host` without brackets, `authority` for the Host field, `target` the path and query.
+    """The parts of a URL: `host` without brackets, `authority` for the Host field, `target` with path and query.
 
-    With `unix`, the path of a socket, the host is `localhost`.
+    `unix` is the path of a socket; the host is then `localhost`.
     """
 
     secure: bool
@@ -33,16 +33,19 @@ class Location(NamedTuple):
 
 
 def parse_address(text: str) -> tuple[tuple[str, ...], int]:
-    """Read `host:port`, `[v6]:port`, `[address,address]:port`, or `:port` for every address; raises ValueError."""
-    found = _ADDRESS.fullmatch(text)
-    hosts = _hosts(found[1]) if found is not None else None
-    if found is None or hosts is None or int(found[2]) > 65535:
+    """Return hosts and port of `host:port`, `[v6]:port`, `[address,address]:port`, or `:port` for every address.
+
+    Raises ValueError.
+    """
+    match = _ADDRESS.fullmatch(text)
+    hosts = _hosts(match[1]) if match is not None else None
+    if match is None or hosts is None or int(match[2]) > 65535:
         raise ValueError("expected host:port, such as 127.0.0.1:8091 or [::1]:8091, or :port for every address")
-    return hosts, int(found[2])
+    return hosts, int(match[2])
 
 
 def _hosts(text: str) -> tuple[str, ...] | None:
-    """Return the hosts that an address names, or None where one of them is none."""
+    """Return the hosts that an address names, or None if one of them is not valid."""
     if not text.startswith("["):
         return (text,) if text else EVERYWHERE
     hosts = tuple(text[1:-1].split(","))
@@ -55,20 +58,20 @@ def _hosts(text: str) -> tuple[str, ...] | None:
 
 
 def parse_url(text: str) -> Location:
-    """Read an http or https URL without user or fragment; raises ValueError, which never shows the URL."""
-    found = _URL.fullmatch(text)
-    if found is None or not _is_host(found[3]) or not 0 < int(found[4] or 1) <= 65535:
-        # A password may stand in a wrong URL, so it is not shown.
+    """Parse an http or https URL without user or fragment; raises ValueError, which never shows the URL."""
+    match = _URL.fullmatch(text)
+    if match is None or not _is_host(match[3]) or not 0 < int(match[4] or 1) <= 65535:
+        # An invalid URL may contain a password, so the message does not show it.
         raise ValueError("not a URL such as https://auth.example.org/introspect, without user and fragment")
-    secure = found[1] == "https"
-    port = int(found[4] or (443 if secure else 80))
-    return Location(secure, found[3].strip("[]"), port, found[2], "/" + (found[5] or "").removeprefix("/"))
+    secure = match[1] == "https"
+    port = int(match[4] or (443 if secure else 80))
+    return Location(secure, match[3].strip("[]"), port, match[2], "/" + (match[5] or "").removeprefix("/"))
 
 
 def parse_server(text: str) -> Location:
-    """Read a URL without path, or `unix:` and a socket's path; raises ValueError, which never shows the URL."""
-    if found := _UNIX.fullmatch(text):
-        return Location(False, "localhost", 0, "localhost", "/", found[1])
+    """Parse a URL without path, or `unix:` and a socket's path; raises ValueError, which never shows the URL."""
+    if match := _UNIX.fullmatch(text):
+        return Location(False, "localhost", 0, "localhost", "/", match[1])
     try:
         location = parse_url(text)
     except ValueError:

@@ -18,94 +18,96 @@ ClientAuthentication = Literal["client_secret_basic", "client_secret_post", "pri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnTokenSettings:
-    """An access token of the enforcer's own, which it gets by client credentials and introspects with."""
+    """An access token of the enforcer's own, obtained with the client credentials grant and used to introspect."""
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     token_endpoint: Url | None = None
-    """URL that gives it, with its path; the one that the issuer's metadata names unless set."""
+    """URL of the token endpoint, with path. Default: the one in the issuer's metadata."""
     scopes: tuple[Text, ...] = ()
-    """Scopes that it is asked for with; the server's default ones unless set."""
+    """Scopes to request. Default: the server's default scopes."""
     renew_ahead: SecondsOrZero = 30.0
-    """How long before its end another one is fetched, so that no request waits for it; at most half of its life."""
+    """How long before it expires the token is renewed, so that no request waits for a new one; at most half of its
+    lifetime."""
     lifetime: Seconds = 300.0
-    """How long one is used whose life the server does not tell."""
+    """Lifetime of a token if the server sends no `expires_in`."""
     pause: Seconds = 10.0
-    """How long after a fetch none is made because a token was not accepted, and at most between attempts. Bounds the
-    load on a server in trouble."""
+    """Minimum time between a fetch and another one that is caused by a token that was not accepted, and maximum time
+    between attempts. Bounds the load on a failing server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataSettings:
-    """How long the metadata of an authorization server is used (RFC 8414), where it must tell an endpoint."""
+    """Refresh of an authorization server's metadata (RFC 8414), if an endpoint comes from there."""
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     refresh: Seconds = 3600.0
-    """How often it is fetched, in the background: how late an endpoint that moved is noticed. Until that succeeds, the
-    last one holds."""
+    """How often the metadata is fetched in the background: how late a moved endpoint is noticed. Until a fetch
+    succeeds, the last metadata stays in use."""
     pause: Seconds = 30.0
-    """How long at most until it is tried again after a failure; at first it is 1 s, and twice as long each time. Bounds
-    the load on a server in trouble."""
+    """Maximum time until a failed fetch is repeated. The first retry comes after 1 s, and the time doubles with each
+    failure. Bounds the load on a failing server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationServer:
-    """Who says what a token is worth: when asked (RFC 7662), or by its keys (RFC 9068)."""
+    """A server that verifies tokens, by introspection (RFC 7662) or with its signing keys (RFC 9068)."""
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     name: Text = "default"
-    """What rules and metrics call it; unique."""
+    """Unique name, used in rules and metrics."""
     issuer: Text | None = None
-    """Issuer of its tokens, as they name it. Its metadata (RFC 8414) tells each endpoint that is needed and not set;
-    rules that name no issuer themselves need this one; and a JWT that names another is shown to another server, or to
-    none."""
+    """Issuer identifier, as in the `iss` claim of its tokens. The issuer's metadata (RFC 8414) supplies each endpoint
+    that is needed and not set. Rules without an `issuer` of their own require this one. A JWT from another issuer is
+    never sent to this server."""
     audience: tuple[Text, ...] = ()
-    """Audiences of which its tokens must be for at least one, on rules that name none themselves. Any unless set: then
-    tokens that it issued for other apps pass here too."""
+    """Accepted audiences for rules without an `audience` of their own: a token must be for at least one of them.
+    Default: any audience, so tokens that the server issued for other apps are accepted too."""
     verify: Literal["introspect", "jwt", "jwt_then_introspect"] = "introspect"
-    """How a token's worth is learnt: by asking about each, so that a revocation is noticed; or, where it is a JWT, by
-    its signature. Then one that is no JWT is asked about, or, with `jwt`, worth nothing and shown to nobody; `issuer`
-    is needed."""
+    """How tokens are verified. `introspect` sends each to the server, so that a revocation is noticed. `jwt` verifies
+    the signature of JWTs; any other token is inactive and sent to no server. `jwt_then_introspect` verifies JWTs by
+    signature and introspects all other tokens. The last two need `issuer`."""
     introspection_endpoint: Url | None = None
-    """URL that is asked, with its path; the one that the issuer's metadata names unless set."""
+    """URL of the introspection endpoint, with path. Default: the one in the issuer's metadata."""
     jwks_uri: Url | None = None
-    """URL of the server's keys (RFC 7517), for JWTs; the one that the issuer's metadata names unless set."""
+    """URL of the server's keys (JWKS, RFC 7517), for JWTs. Default: the one in the issuer's metadata."""
     jwt: JwtSettings = field(default_factory=JwtSettings)
     """Which JWTs are accepted."""
     keys: KeySettings = field(default_factory=KeySettings)
     """How long the server's keys are used."""
     metadata: MetadataSettings = field(default_factory=MetadataSettings)
-    """How long its metadata is used (RFC 8414), where that must tell an endpoint."""
+    """Refresh of the server's metadata (RFC 8414), if an endpoint comes from there."""
     client_id: TextElsewhere | None = None
-    """Client that the enforcer is to the authorization server; it must be allowed to introspect. Needed unless nobody
-    is asked (`verify: jwt`). Where it comes with the secret, `{file: path}` or `{env: NAME}`."""
+    """Client ID of the enforcer at this server; the client must be allowed to introspect. Required unless `verify` is
+    `jwt`. If it is stored with the secret: `{file: path}` or `{env: NAME}`."""
     client_secret: SecretElsewhere | None = None
-    """That client's secret, by where it is kept: `{file: path}`, relative to the configuration's folder, or
-    `{env: NAME}`."""
+    """Client secret, by where it is stored: `{file: path}`, relative to the configuration's folder, or `{env:
+    NAME}`."""
     client_key: SecretElsewhere | None = None
-    """That client's private key, PEM or JWK, for `private_key_jwt`, by where it is kept: RSA, EC or Ed25519. Elliptic
-    curves are best: one signature is made for each call."""
+    """Private key of the client for `private_key_jwt`, by where it is stored: PEM or JWK; RSA, EC or Ed25519. Prefer an
+    elliptic curve key: every call needs a signature."""
     client_authentication: ClientAuthentication = "client_secret_basic"
-    """How the client authenticates: by its secret, in the Authorization field or in the form (RFC 6749 §2.3.1); by
-    assertions that its key signs (RFC 7523); or by the certificate in `tls` (RFC 8705 §2)."""
+    """How the client authenticates: with its secret, in the Authorization field or in the form (RFC 6749 §2.3.1); with
+    assertions signed by its key (RFC 7523); or with the certificate in `tls` (RFC 8705 §2)."""
     signed_answers: Switch = False
-    """Have the server sign what it says of tokens (RFC 9701), and believe nothing else: where something between may
-    change it. `issuer` is needed, and `jwt` says which algorithms may be used."""
+    """Request signed introspection responses (RFC 9701) and accept no others, for networks where an intermediary could
+    change a response. Needs `issuer`; `jwt` sets the accepted algorithms."""
     own_token: OwnTokenSettings | None = None
-    """Introspect with an access token of the enforcer's own (RFC 7662 §2.1), for servers that want one there; the
-    client then authenticates where it gets that. `{}` is enough where the issuer's metadata names the token
-    endpoint."""
+    """Introspect with an access token of the enforcer's own (RFC 7662 §2.1), for servers that require one; the client
+    then authenticates at the token endpoint. `{}` is enough if the issuer's metadata names the token endpoint."""
     tls: ClientTLS | None = None
-    """How an `https://` server is verified, and what it is shown; by the system's authorities unless set."""
+    """How an `https://` server is verified, and the client certificate for it. Default: the system's certificate
+    authorities, no client certificate."""
     timeout: Seconds = 2.0
-    """For the whole call, connecting and the answer's last byte included. A client waits for it."""
+    """Timeout of a whole call, from connecting to the last byte of the response. A client waits this long."""
     max_answer: Bytes = 64 * 1024
-    """Size of an answer at most. Bounds memory."""
+    """Maximum size of a response. Bounds memory."""
     retry_after: Seconds = 5.0
-    """What Retry-After says in a 503 when no answer came, in whole seconds, rounded up. Spares a server in trouble."""
+    """Retry-After of the 503 that clients get if the server gave no usable response; whole seconds, rounded up. Reduces
+    the load on a failing server."""
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
-    """When it is left alone because it fails."""
+    """When the enforcer stops calling a failing server."""
     pool: IntrospectionPool = field(default_factory=IntrospectionPool)
-    """Limits and times of the connections to it."""
+    """Limits and timeouts of the connections to the server."""

@@ -10,21 +10,22 @@ from enforcer.units import CLOSED, Count, Seconds, SecondsOrZero
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheSettings:
-    """How long, and how many, answers are remembered."""
+    """How long, and how many, verification results are cached."""
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     ttl: Seconds = 60.0
-    """How long an active token's answer is used without asking again: how late a revocation may be noticed."""
+    """How long a result for an active token is used without introspecting again: how late a revocation may be
+    noticed."""
     refresh_ahead: SecondsOrZero = 5.0
-    """How long before its `ttl` ends the answer of a token in use is asked for again, so that no request waits for it;
+    """How long before its `ttl` ends the result for a token in use is fetched again, so that no request waits for it;
     at most half of `ttl`."""
     stale: SecondsOrZero = 300.0
-    """How long past its `ttl` an answer may serve rules with `on_outage: stale` while the authorization server does not
-    answer: how late a revocation may be noticed then. Never past the token's end."""
+    """How long after its `ttl` a result may still serve rules with `on_outage: stale` during an outage of the
+    authorization server: how late a revocation may be noticed then. Never past the token's expiry."""
     negative_ttl: Seconds = 5.0
-    """How long an inactive token's answer is used. Short: a token may become known a moment later."""
+    """How long a result for an inactive token is used. Short, because a token may become active a moment later."""
     entries: Count = 100_000
-    """Active answers remembered at most (about 2 KiB each). Bounds memory."""
+    """Maximum number of cached active tokens (about 2 KiB each). Bounds memory."""
     negative_entries: Count = 10_000
-    """Inactive answers remembered at most (about 300 B each). Bounds memory under a flood of random tokens."""
+    """Maximum number of cached inactive tokens (about 300 B each). Bounds memory under a flood of random tokens."""

@@ -15,8 +15,8 @@ class ChallengeSettings:
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     realm: str | None = None
-    """The protection space's name (RFC 9110 §11.5); absent unless set."""
+    """Name of the protection space (RFC 9110 §11.5). Default: no `realm`."""
     scope: Switch = False
-    """Whether a challenge for a request without a token names the scopes that the rule needs (RFC 6750 §3)."""
+    """Whether the challenge for a request without a token names the scopes that the rule requires (RFC 6750 §3)."""
     resource_metadata: str | None = None
-    """URL of the protected resource's metadata (RFC 9728 §5.1); absent unless set."""
+    """URL of the protected resource metadata (RFC 9728 §5.1). Default: no `resource_metadata`."""

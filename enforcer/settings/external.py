@@ -1,4 +1,4 @@
-"""Values that a setting names and does not hold: secrets, and files beside the configuration.
+"""Values stored outside the configuration: secrets, and files that settings name.
 
 pydantic's validation context supplies them, so that this room reads no file and no environment itself.
 """
@@ -56,8 +56,8 @@ def _read_text(value: object, info: ValidationInfo[SettingsContext]) -> str:
 _PLACE: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "file": {"type": "string", "description": "File that holds it, and nothing else."},
-        "env": {"type": "string", "description": "Environment variable that holds it."},
+        "file": {"type": "string", "description": "File that holds the value, and nothing else."},
+        "env": {"type": "string", "description": "Environment variable that holds the value."},
     },
     "additionalProperties": False,
     "minProperties": 1,

@@ -10,25 +10,25 @@ from enforcer.units import CLOSED, Bytes, Count, Seconds, SecondsOrZero, Switch
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"
 ]  # fmt: skip
-"""RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2: all of them asymmetric; there is no other way to name one."""
+"""RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2; only asymmetric ones, so that no public key serves as an HMAC secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JwtSettings:
-    """Which signed tokens are accepted."""
+    """Which JWTs are accepted."""
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     algorithms: tuple[Algorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
-    """Algorithms that a token may be signed with, all of them asymmetric. These are what servers use; one that yours
-    does not use is best left out."""
+    """Accepted signature algorithms, all of them asymmetric. The default is what servers commonly use; remove those
+    that your server does not use."""
     any_typ: Switch = False
     """Also accept tokens whose `typ` is `JWT` or absent, for servers that do not write `at+jwt` (RFC 9068 §2.1). ID
-    tokens of the same issuer look like that too, and not all say what they are: set the server's `audience`, or have
-    rules ask for scopes."""
+    tokens of the same issuer look like that too, and not all can be told apart: set the server's `audience`, or require
+    scopes in the rules."""
     clock_skew: SecondsOrZero = 5.0
-    """How far the server's clock may be ahead: `nbf` and `iat` may lie so far in the future, since a token is used the
-    moment it is issued. `exp` gets none: a token that ends is renewed before."""
+    """How far the server's clock may be ahead: how far in the future `nbf` and `iat` may be, because tokens are used
+    right after they are issued. `exp` gets no allowance: clients renew tokens before they expire."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +38,17 @@ class KeySettings:
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     refresh: Seconds = 300.0
-    """How often they are fetched, in the background: how late a key that the server withdrew is noticed."""
+    """How often the keys are fetched in the background: how late a withdrawn key is noticed."""
     max_age: Seconds = 4 * 3600.0
-    """How long they serve while they cannot be fetched; then tokens are answered 503. More than `refresh`; about as
-    long as tokens live that were issued before the outage."""
+    """How long keys are used if they cannot be fetched; after that, tokens are answered 503. Must be more than
+    `refresh`; useful values are about the lifetime of tokens that were issued before the outage."""
     pause: Seconds = 30.0
-    """How long after a fetch a token with an unknown key starts no other. Bounds the load that made-up tokens make;
-    a server that signs with a new key before it has published it for so long has its tokens refused meanwhile."""
+    """How long after a fetch an unknown key ID causes no other fetch. Bounds the load caused by invented tokens. If the
+    server signs with a new key sooner than this after publishing it, its tokens are refused meanwhile."""
 
     def __post_init__(self) -> None:
         if self.max_age <= self.refresh:
-            raise ValueError("max_age must be more than refresh: keys would end before they are fetched anew")
+            raise ValueError("max_age must be more than refresh, or keys would expire before they are fetched again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,20 +58,22 @@ class ProofSettings:
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     challenge: Switch = False
-    """Whether a 401 offers the DPoP scheme to whoever did not use it, beside Bearer (RFC 9449 §7.1). A token that came
-    with the DPoP scheme, or is bound to a key, is judged and answered by it in any case."""
+    """Whether a 401 also offers the DPoP scheme, beside Bearer, to clients that did not use it (RFC 9449 §7.1). A token
+    that came with the DPoP scheme, or is bound to a key, is always verified and challenged with that scheme."""
     algorithms: tuple[Algorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
-    """Algorithms that a proof may be signed with, all of them asymmetric; a challenge names them."""
+    """Accepted signature algorithms of proofs, all of them asymmetric; a challenge lists them."""
     max_age: Seconds = 60.0
-    """How old a proof may be. Short, since it bounds how many must be remembered; clocks of devices differ, though."""
+    """Maximum age of a proof. Short, because it bounds how many proofs must be remembered; but long enough for
+    differing device clocks."""
     clock_skew: SecondsOrZero = 15.0
-    """How far the client's clock may be ahead. More than for a server, whose clock is better kept."""
+    """How far the client's clock may be ahead. More than for servers, because device clocks are less exact."""
     size: Bytes = 8192
-    """Size of a proof at most. Bounds the work of reading one."""
+    """Maximum size of a proof. Bounds the work of reading one."""
     replays: Count = 300_000
-    """Proofs remembered at most (about 100 B each), for up to twice as long as they are accepted; with one more it is
-    503. Bounds memory, and with it the proofs a second: to about 2,000 with the other defaults."""
+    """Maximum number of remembered proofs (about 100 B each), each kept for up to twice the time that it is accepted;
+    if the table is full, requests with a proof are answered 503. Bounds memory, and thereby the proofs per second: to
+    about 2,000 with the other defaults."""
 
     def __post_init__(self) -> None:
         if not self.algorithms:
-            raise ValueError("algorithms: without one, no proof could be accepted")
+            raise ValueError("algorithms: expected at least one, or no proof could be accepted")

@@ -10,17 +10,18 @@ from enforcer.units import CLOSED, Bytes, Count, Seconds, SecondsOrZero
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnseenSettings:
-    """How many tokens that were never seen before a client address may send."""
+    """How many unseen tokens a client address may send."""
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     rate: Count = 1000
-    """A second, on average; one more is answered 429. Protects the authorization server. DPoP proofs with a wrong
-    signature are counted apart, by the same numbers."""
+    """Unseen tokens a second, on average; one more is answered 429. Protects the authorization server. DPoP proofs with
+    a wrong signature are counted separately, with the same limits."""
     burst: Count = 2000
-    """At once. Room for a start with an empty cache."""
+    """Unseen tokens at once. Allows a start with an empty cache."""
     addresses: Count = 10_000
-    """Addresses that are told apart at most; the one longest unseen is forgotten first. Bounds memory."""
+    """Maximum number of client addresses counted separately; the least recently seen is dropped first. Bounds
+    memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,49 +31,54 @@ class Limits:
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     connections: Count = 10_000
-    """Client connections at most, TLS handshakes included; one more is answered 503 and closed, or dropped where it is
-    to be TLS. Bounds memory and descriptors."""
+    """Maximum number of client connections, TLS handshakes included. One more is answered 503 and closed, or closed
+    without a response if it uses TLS. Bounds memory and descriptors."""
     pipelined: Count = 16
-    """Requests on one connection that may wait for the one before; beyond, it closes after these. Bounds memory."""
+    """Maximum number of requests on one connection that wait for an earlier one; if there are more, the connection
+    closes after these. Bounds memory."""
     head: Bytes = 32768
-    """Size of a request's head at most, else 431. Bounds memory."""
+    """Maximum size of a request head; a larger one is answered 431. Bounds memory."""
     fields: Count = 100
-    """Header fields of a request at most, else 431. Bounds work."""
+    """Maximum number of header fields in a request; more are answered 431. Bounds work."""
     target: Bytes = 8192
-    """Size of a request-target at most, else 414. Bounds work."""
+    """Maximum size of a request target; a larger one is answered 414. Bounds work."""
     token: Bytes = 8192
-    """Size of an access token at most, else 431, before anything is computed from it."""
+    """Maximum size of an access token; a larger one is answered 431, before any work is done with it."""
     body: Bytes = 1024**3
-    """Size of a request's body at most, else 413; counted as it streams, since it is never held."""
+    """Maximum size of a request body; a larger one is answered 413. Counted while the body streams, because it is never
+    held in memory."""
     body_rate: Bytes = 240
-    """Bytes a second that a body must come with on average, after a first `timeouts.body`. Cuts a client that drips."""
+    """Minimum average rate of a request body, per second, after a first period of `timeouts.body`. Cuts slow-body
+    attacks."""
 
     unseen_tokens: UnseenSettings = field(default_factory=UnseenSettings)
-    """Tokens never seen before that a client address may send; known good ones are not counted."""
+    """How many unseen tokens a client address may send; cached active tokens are not counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """How long a client may take. All are kept to within a fifth of a second, and never early."""
+    """How long a client may take. A timeout is exact to a fifth of a second, and never early."""
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     handshake: Seconds = 10.0
-    """From accepting a connection until TLS is agreed on. Cuts a client that begins and stalls."""
+    """From accepting a connection to the end of the TLS handshake. Cuts clients that begin one and stall."""
     head: Seconds = 10.0
-    """From the first byte of a head to its last. Cuts a client that drips."""
+    """From the first byte of a request head to its last. Cuts slow-header attacks."""
     body: Seconds = 30.0
-    """Between two reads of a body, or of an answer by the client. Cuts a client that stalls."""
+    """Between two reads of a request body, and between two reads of a response by the client. Cuts clients that
+    stall."""
     keep_alive: Seconds = 75.0
-    """Between two requests of a connection."""
+    """Between two requests on a connection."""
     tunnel: Seconds = 600.0
-    """Without a byte in either direction of an upgraded connection."""
+    """Without a byte in either direction on an upgraded connection."""
     linger: Seconds = 2.0
-    """For a client to stop sending after a refusal, so that it can read the refusal."""
+    """How long a client may go on sending after a refusal, so that it can read the refusal."""
     shutdown_delay: SecondsOrZero = 5.0
-    """How long everybody is still served after SIGTERM or `enforcer drain`, told on each answer that the connection
-    closes, while /readyz says that it drains: for load balancers, such as Kubernetes' Services, to look elsewhere
-    first. Not after SIGINT, as of Ctrl-C."""
+    """How long requests are still served after SIGTERM or `enforcer drain`. Each response then announces that the
+    connection closes, and /readyz reports draining, so that load balancers such as Kubernetes Services stop sending
+    requests first. Not applied after SIGINT (Ctrl-C)."""
     drain: Seconds = 20.0
-    """For running exchanges to end after that, in whole seconds, rounded up; what runs longer is cut. Both together
-    stay below the time after which one is killed: with Kubernetes `terminationGracePeriodSeconds`, 30 unless set."""
+    """How long running exchanges may take to end after that, in whole seconds, rounded up; those that take longer are
+    cut. Keep both together below the time after which the process is killed: with Kubernetes
+    `terminationGracePeriodSeconds`, default 30."""

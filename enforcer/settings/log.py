@@ -18,11 +18,12 @@ class Log:
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least that is logged."""
+    """Minimum level of log lines."""
     format: Literal["text", "json"] = "text"
-    """Lines for people, or one JSON object a line for machines."""
+    """`text` for people, or `json` for machines: one JSON object a line."""
     decisions: Logged = "none"
-    """Decisions that are logged too, each as a JSON object on a line of its own: `none`, those that do not allow, or
-    `all`, as `enforcer learn` needs them. None of them unless set: strangers can make as many denials as they like."""
+    """Which decisions are logged as well, each as a JSON object on its own line: `none`, `denied` (those that do not
+    allow), or `all`, as `enforcer learn` needs them. The default is `none` because anybody can cause any number of
+    denials."""
     backlog: Count = 10_000
-    """Decisions that may wait to be written while standard error is slow; more are left out. Bounds memory."""
+    """Maximum number of decisions waiting to be written if standard error is slow; more are dropped. Bounds memory."""

@@ -19,26 +19,26 @@ class Listener:
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     address: Address = "0.0.0.0:8091"
-    """Address and port; port 0 takes a free one. `:8091` is every address of both IP families, and
-    `[10.0.0.1,fd00::1]:8091` are those two. All interfaces, since clients come from elsewhere."""
+    """Address and port; port 0 selects a free port. `:8091` is every address of both IP families, and
+    `[10.0.0.1,fd00::1]:8091` is those two. The default is all interfaces, because clients come from other hosts."""
     tls: ServerTLS | None = None
-    """Serve TLS; plain text unless set."""
+    """Serve TLS. Default: plain text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admin:
-    """Where the operator's side listens: health and metrics."""
+    """Where the admin server listens: health and metrics."""
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     address: Address = "127.0.0.1:9091"
-    """Address and port; port 0 takes a free one. Loopback, since whoever reaches it reads the metrics."""
+    """Address and port; port 0 selects a free port. The default is loopback, because everybody who can connect can read
+    the metrics."""
     credential: SecretElsewhere | None = None
-    """What `Authorization: Bearer` must carry to ask why a request was refused, or have remembered answers forgotten,
-    by where it is kept; both are refused to everybody unless set."""
+    """Credential that `Authorization: Bearer` must carry to ask why a request was denied, or to drop cached results; by
+    where it is stored. Default: both are refused to everybody."""
     denials: Count = 256
-    """Denials that can be asked about (`GET /decisions/ID`), the last so many; none without `credential`. Bounds
-    memory."""
+    """How many of the last denials can be looked up (`GET /decisions/ID`); none without `credential`. Bounds memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +48,13 @@ class Upstream:
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     url: Server
-    """Where the app listens: `http://host:port`, `https://host:port` or `unix:/path/to.sock`. It has no path, since
+    """Address of the app: `http://host:port`, `https://host:port` or `unix:/path/to.sock`. It has no path, because
     requests keep theirs."""
     tls: ClientTLS | None = None
-    """How an `https://` app is verified; by the system's authorities unless set."""
+    """How an `https://` app is verified. Default: the system's certificate authorities."""
     pool: PoolSettings = field(default_factory=PoolSettings)
-    """Limits and times of the connections to the app."""
+    """Limits and timeouts of the connections to the app."""
 
     def __post_init__(self) -> None:
         if self.tls is not None and not self.url.startswith("https://"):
-            raise ValueError("tls is for https:// alone")
+            raise ValueError("tls is only for https://")

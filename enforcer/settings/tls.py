@@ -1,4 +1,4 @@
-"""TLS of a listener and of connections to other servers; the files are loaded when the settings are read."""
+"""TLS for client connections and for connections to other servers. Reading the settings loads the files."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from enforcer.units import CLOSED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerTLS:
-    """TLS towards clients. Paths are relative to the configuration's folder."""
+    """TLS for client connections. Paths are relative to the configuration's folder."""
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     certificate: ReadableFile
-    """File with the certificate and those that lead from it to an authority, PEM."""
+    """PEM file with the certificate, followed by the intermediate certificates up to its authority."""
     key: ReadableFile
-    """File with the certificate's private key, PEM, not encrypted."""
+    """PEM file with the certificate's private key, not encrypted."""
     client_ca: ReadableFile | None = None
-    """File with the authorities of which clients show a certificate, PEM; none is asked for unless set."""
+    """PEM file with the authorities that client certificates are verified with. Default: no client certificate is
+    requested."""
     client_certificate: Literal["required", "optional"] = "required"
-    """Whether every client must show a certificate of `client_ca`, or may. A token that is bound to one (RFC 8705) is
-    worth nothing without it. One that is of no such authority is refused in any case."""
+    """Whether every client must present a certificate of `client_ca`, or may. Without one, a certificate-bound token
+    (RFC 8705) is refused. A certificate of another authority is always refused."""
     context: ssl.SSLContext = field(init=False, repr=False, compare=False)
-    """What the files make, as they were read."""
+    """The TLS context, made from the files as they were read."""
 
     def __post_init__(self) -> None:
         if self.client_certificate == "optional" and self.client_ca is None:
-            raise ValueError("client_certificate: optional needs client_ca, of which certificates are asked for")
-        object.__setattr__(self, "context", _loaded(self._load))
+            raise ValueError("client_certificate: optional needs client_ca, to verify certificates with")
+        object.__setattr__(self, "context", _load_context(self._load))
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.client_ca)
@@ -45,25 +46,25 @@ class ServerTLS:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientTLS:
-    """TLS towards a server that is called. Paths are relative to the configuration's folder."""
+    """TLS for connections to another server. Paths are relative to the configuration's folder."""
 
     __pydantic_config__: ClassVar[Any] = CLOSED
 
     ca: ReadableFile | None = None
-    """File with the authorities that the server's certificate may come from, PEM; those of the system unless set."""
+    """PEM file with the authorities that the server's certificate is verified with. Default: those of the system."""
     server_name: Text | None = None
-    """Name that the server's certificate must have; the URL's host unless set."""
+    """Name that the server's certificate must have. Default: the URL's host."""
     certificate: ReadableFile | None = None
-    """File with the certificate that is shown to the server, PEM; needs `key`. None unless set."""
+    """PEM file with the certificate that is presented to the server; needs `key`. Default: none."""
     key: ReadableFile | None = None
-    """File with that certificate's private key, PEM, not encrypted."""
+    """PEM file with that certificate's private key, not encrypted."""
     context: ssl.SSLContext = field(init=False, repr=False, compare=False)
-    """What the files make, as they were read."""
+    """The TLS context, made from the files as they were read."""
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key are set together, or neither")
-        object.__setattr__(self, "context", _loaded(self._load))
+        object.__setattr__(self, "context", _load_context(self._load))
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self.ca)
@@ -72,14 +73,14 @@ class ClientTLS:
         return context
 
 
-def _loaded(load: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+def _load_context(load: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     try:
         return load()
     except OSError as error:
-        # OpenSSL gives no reason for a file that is not what it should be.
+        # OpenSSL gives no reason if a file has the wrong content.
         reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-        said = (reason or "not PEM of the right kind, or a key with a password").replace("_", " ")
-        raise ValueError(f"the files cannot be used for TLS: {said}") from None
+        cause = (reason or "not PEM of the right kind, or an encrypted key").replace("_", " ")
+        raise ValueError(f"the files cannot be used for TLS: {cause}") from None
 
 
 def _no_password() -> str:

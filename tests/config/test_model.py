@@ -197,8 +197,8 @@ def test_settings_are_equal_unless_they_or_their_files_changed(loads: Loads, cer
     ("key", "reason"),
     [
         ("other.key", "KEY VALUES MISMATCH"),
-        ("locked.key", "not PEM of the right kind, or a key with a password"),
-        ("one.crt", "not PEM of the right kind, or a key with a password"),
+        ("locked.key", "not PEM of the right kind, or an encrypted key"),
+        ("one.crt", "not PEM of the right kind, or an encrypted key"),
     ],
 )
 def test_tls_files_that_do_not_fit_are_refused(loads: Loads, certificate: str, key: str, reason: str) -> None:
