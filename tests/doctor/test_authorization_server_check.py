@@ -120,7 +120,7 @@ def test_a_server_that_is_down_is_reported() -> None:
 def test_openid_metadata_is_found_too() -> None:
     """If the URL of RFC 8414 returns something else."""
     with running_issuer() as issuer:
-        issuer.places = ("/.well-known/openid-configuration",)
+        issuer.metadata_paths = ("/.well-known/openid-configuration",)
         issuer.statuses[METADATA] = "200 OK"
         assert wrong(check(issuer)) == []
 
@@ -154,7 +154,7 @@ def test_a_refused_own_token_is_distinguished_from_a_refused_introspection() -> 
         findings = check(issuer, own_token=own)
         assert finding("own token", findings).found == "issued, for 600 s"
         assert wrong(findings) == [("credentials", "refused (401, invalid_client) with own_token")]
-        assert issuer.lines[-1] == "Bearer own1"
+        assert issuer.authorization_fields[-1] == "Bearer own1"
         assert "own1" not in repr(findings)
 
 
@@ -179,13 +179,13 @@ def test_keys_for_other_algorithms_are_wrong() -> None:
 def test_a_signed_introspection_response_is_verified() -> None:
     """With the server's keys, which are checked too."""
     with running_issuer() as issuer:
-        issuer.signs = True
+        issuer.signs_responses = True
         findings = check(issuer, signed_answers=True)
         assert names(findings) == [*CONNECTION, "metadata", "credentials", *TIMES, "keys"]
         assert wrong(findings) == []
-        issuer.signs = False
+        issuer.signs_responses = False
         assert wrong(check(issuer, signed_answers=True)) == [("credentials", "its signed answer: malformed (RFC 9701)")]
-        issuer.signs = True
+        issuer.signs_responses = True
         issuer.statuses["/keys"] = "500 Down"
         assert [what for what, _ in wrong(check(issuer, signed_answers=True))] == ["credentials", "keys"]
 

@@ -107,10 +107,10 @@ def test_a_socket_is_tried_by_its_path(tmp_path: Path) -> None:
 
 @contextmanager
 def secure(
-    authority: Authority, name: str, expires: datetime | None = None, *, asks_client: bool = False
+    authority: Authority, name: str, expires: datetime | None = None, *, require_client_certificate: bool = False
 ) -> Iterator[str]:
     """Run a server with a certificate for `name`; yields its URL, which has an address as host."""
-    context = authority.server_context(name, asks_client=asks_client)
+    context = authority.server_context(name, require_client_certificate=require_client_certificate)
     if expires is not None:
         context.load_cert_chain(*authority.issue(name, expires))
     with upstream(tls=context) as server:
@@ -168,7 +168,7 @@ def test_a_server_without_tls_is_told_from_a_bad_certificate() -> None:
 
 def test_a_missing_client_certificate_is_reported(authority: Authority) -> None:
     """With TLS 1.3 the server's alert comes only after our side of the handshake is complete."""
-    with secure(authority, "127.0.0.1", asks_client=True) as url:
+    with secure(authority, "127.0.0.1", require_client_certificate=True) as url:
         finding = get(url, ClientTLS(ca=authority.ca))
         certificate, key = authority.issue("enforcer")
         answer = get(url, ClientTLS(ca=authority.ca, certificate=certificate, key=key))
@@ -228,5 +228,5 @@ def test_an_incomplete_response_is_wrong(sent: bytes | None, found: str) -> None
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """The enforcer does not use one either."""
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed()}")
-    with upstream(Incoming.answer) as app:
+    with upstream(Incoming.respond) as app:
         assert isinstance(get(app.url), ServerResponse)
