@@ -36,7 +36,7 @@ def proof_key_thumbprint(proofs: Sequence[str], *, method: str, url: str, now: i
     try:
         proof = jws.extract_compact(proofs[0].encode(), registry=_REGISTRY)
         header = proof.headers()
-        # RFC 9449 §4.3, check 7: a key with a private part in the proof is no evidence of possession.
+        # RFC 9449 §4.3, check 7: a key whose private part is in the proof proves nothing.
         members = {name: value for name, value in header["jwk"].items() if name not in ("use", "key_ops", "alg", "kid")}
         key = import_key(members)
         signed = not key.is_private and jws.validate_compact(proof, key, registry=_REGISTRY)

@@ -20,14 +20,14 @@ def raise_descriptor_limit() -> None:
 
     Raises BenchError if the limit cannot be raised.
     """
-    wanted = CONNECTIONS + _WARM_UP + _SPARE
+    needed = CONNECTIONS + _WARM_UP + _SPARE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= wanted:
+    if soft >= needed:
         return
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, max(hard, needed)))
     except (ValueError, OSError):
-        raise BenchError(f"{CONNECTIONS} connections need more file descriptors: ulimit -n {wanted}") from None
+        raise BenchError(f"{CONNECTIONS} connections need more file descriptors: ulimit -n {needed}") from None
 
 
 def connections(server: RunningServer) -> dict[str, float]:

@@ -10,7 +10,7 @@ from bench.results import BUILD, Results
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """How a value is written: its symbol, its divisor, and the number of decimals."""
+    """A unit: its symbol, the divisor of a value, and the number of decimals."""
 
     symbol: str
     scale: float
@@ -46,7 +46,7 @@ class Goal:
 
     @property
     def met(self) -> bool:
-        """Whether the median keeps the bound, which itself is allowed."""
+        """True if the median keeps the bound; a value equal to the bound does."""
         return self.median >= self.bound if self.at_least else self.median <= self.bound
 
     @property
@@ -64,8 +64,8 @@ class Goal:
 def goals(results: Results) -> list[Goal]:
     """Return the goals of everything that was measured."""
 
-    def cpu_ratio(what: str, load: str, subject: str, base: str, bound: float) -> Goal:
-        return Goal(f"CPU per request, {what}", results.ratios(load, "cpu", subject, base), bound, TIMES)
+    def cpu_ratio(title: str, load: str, subject: str, base: str, bound: float) -> Goal:
+        return Goal(f"CPU per request, {title}", results.ratios(load, "cpu", subject, base), bound, TIMES)
 
     all_goals = [
         cpu_ratio("cached token, over nginx + njs", "cached", "enforcer", "njs", 0.85),
@@ -74,9 +74,9 @@ def goals(results: Results) -> list[Goal]:
         cpu_ratio("10,000 rules over 10", "rules", "10,000 rules", "10 rules", 1.05),
         cpu_ratio("refused over allowed", "refused", "refused", "allowed", 0.6),
     ]
-    for load, title in (("cached", "cached token"), ("unseen", "unseen tokens")):
+    for load, tokens in (("cached", "cached token"), ("unseen", "unseen tokens")):
         builds = [subject for subject in results.samples.get(load, {}) if subject.startswith(BUILD)]
-        all_goals += [cpu_ratio(f"{title}, over {build}", load, "enforcer", build, 1.03) for build in builds]
+        all_goals += [cpu_ratio(f"{tokens}, over {build}", load, "enforcer", build, 1.03) for build in builds]
     for direction in ("download", "upload"):
         rates = results.ratios(direction, "rate", "enforcer", "nginx")
         growth = results.column(direction, "enforcer", "growth")

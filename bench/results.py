@@ -7,7 +7,7 @@ from statistics import median
 
 Sample = dict[str, float]
 BUILD = "enforcer at "
-"""How the subjects begin that are earlier builds of the enforcer; the git revision follows."""
+"""The prefix of subjects that are earlier builds of the enforcer; the commit follows."""
 
 
 @dataclass(slots=True)

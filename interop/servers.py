@@ -12,9 +12,11 @@ HERE: Final = Path(__file__).parent
 
 TokenFormat = Literal["opaque", "jwt"]
 Method = Literal["introspect", "jwt", "private_key_jwt", "own_token", "signed_answers"]
-"""How the enforcer verifies tokens; the settings are in a file of this name. `introspect`: with a client secret; `jwt`:
-with the server's keys, without introspection; `private_key_jwt`: introspection with a signed client assertion;
-`own_token`: introspection with an access token of the enforcer; `signed_answers`: signed introspection responses."""
+"""The enforcer's verification method; its settings are in a file of this name.
+
+`introspect`: introspection with a client secret; `private_key_jwt`: with a signed client assertion; `own_token`: with an
+access token of the enforcer; `signed_answers`: with signed responses. `jwt`: the server's keys, without introspection.
+"""
 
 _NAMES: Final[Mapping[Method, str]] = {
     "introspect": "{}, introspected",
@@ -37,9 +39,9 @@ class Scenario:
     subject: str | None = None
     """The app's X-Auth-Subject; None if the field is absent."""
     names_client: bool = True
-    """Whether the app gets X-Auth-Client."""
+    """True if the app gets X-Auth-Client."""
     revocable: bool = True
-    """Whether a token is refused after its client revoked it."""
+    """True if a token is refused after its client revoked it."""
     unread: Mapping[str, str] | None = None
     """Additional parameters of a request for a token that the server's introspection endpoint does not support."""
 

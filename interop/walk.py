@@ -37,7 +37,7 @@ class Expectation(NamedTuple):
 
     @property
     def met(self) -> bool:
-        """Whether both are equal."""
+        """True if both are equal."""
         return bool(self.expected == self.actual)
 
 

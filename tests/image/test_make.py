@@ -30,7 +30,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def built(*options: str) -> set[str]:
-    """Return the build arguments passed to the builder, except those that every build has."""
+    """Return the build arguments passed to the builder, except the ones of every build."""
     ended = make("--silent", "image", "BUILDER=echo", *options)
     assert ended.returncode == 0
     words = ended.stdout.split()
