@@ -1,4 +1,4 @@
-"""Writes the golden files of the tests again, after an intended change of output. Review the difference before a commit.
+"""Writes the golden files of the tests again, after an intended change of output. Review the difference afterwards.
 
 `PYTHONPATH=tests python -m golden` writes all of them, `… -m golden NAME …` only some. One function for each folder.
 """
