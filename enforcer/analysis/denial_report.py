@@ -23,8 +23,8 @@ from enforcer.decision_log.record import DecisionRecord, log_line
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import WOULD_DENY
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.dpop.possession import Fault, Proven
-from enforcer.tokens.introspection.response import Active, Inactive
+from enforcer.tokens.dpop.possession import PossessionFault, Proven
+from enforcer.tokens.introspection.response import ActiveToken, InactiveToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +97,18 @@ def _conditions(decided: DecisionRecord) -> tuple[Condition, ...]:
         return ()
     (entry,) = Policy([(decided.rule, "")]).entries
     shown: Shown
-    if isinstance(evidence, Active | Inactive | NoToken):
+    if isinstance(evidence, ActiveToken | InactiveToken | NoToken):
         shown = evidence
     else:
         shown = Unknown(evidence if isinstance(evidence, IntrospectionFailure) else None, answer)
-    bound = isinstance(evidence, Active) and evidence.bound
+    bound = isinstance(evidence, ActiveToken) and evidence.bound
     possession = _possession(decided.possession) if bound or decided.possession is not None else None
     return tuple(conditions(entry, decided.segments, shown, possession, decided.time))
 
 
-def _possession(shown: Proven | Fault | None) -> Possession:
+def _possession(shown: Proven | PossessionFault | None) -> Possession:
     if shown is None:
         return Possession("not looked at", False)
-    return Possession(shown.replace("_", " ") if isinstance(shown, Fault) else "shown", isinstance(shown, Proven))
+    return Possession(
+        shown.replace("_", " ") if isinstance(shown, PossessionFault) else "shown", isinstance(shown, Proven)
+    )

@@ -16,8 +16,8 @@ from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import UNSERVED, Mode, Path, Rule
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.dpop.possession import Fault, Proven, with_certificate, with_key
-from enforcer.tokens.introspection.response import Active, Answer, Inactive
+from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_certificate, with_key
+from enforcer.tokens.introspection.response import ActiveToken, InactiveToken, VerificationResult
 from enforcer.wire.fields import HOST, METHODS
 from enforcer.wire.target import Target, parse
 
@@ -78,12 +78,12 @@ class Located:
             evidence = Unasked.PREFLIGHT
         requirement = None if self.entry is None else self.entry.requirement
         segments, reports = self.target.segments, self.reports and not enforced
-        bound = isinstance(evidence, Active) and evidence.bound
-        if isinstance(evidence, Active | Inactive) and (bound or self.proof):
+        bound = isinstance(evidence, ActiveToken) and evidence.bound
+        if isinstance(evidence, ActiveToken | InactiveToken) and (bound or self.proof):
             return decide_bound(requirement, evidence, self.show, segments, now, reports)
         return decide(requirement, evidence, segments, now, reports)
 
-    def show(self, answer: Active) -> Proven | Fault:
+    def show(self, answer: ActiveToken) -> Proven | PossessionFault:
         """Tell whether the request's sender has what the token is bound to."""
         return with_key(answer, self.proof) if self.proof else with_certificate(answer, self.certificate)
 
@@ -122,7 +122,7 @@ class Policy:
         return Located(target, method, host, entry, reports, *shown)
 
 
-def shown(answer: Answer | None, query: bytes) -> Answer | NoToken:
+def shown(answer: VerificationResult | None, query: bytes) -> VerificationResult | NoToken:
     """Return what a request shows that sends a token worth `answer` in its Authorization field, or, with None, none."""
     if answer is None:
         return NoToken.MISSING

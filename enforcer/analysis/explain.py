@@ -23,9 +23,9 @@ from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Claim, Rule
 from enforcer.proxy.refusals import Refusals, malformed
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.dpop.binding import Kind, binding
+from enforcer.tokens.dpop.binding import BindingKind, binding
 from enforcer.tokens.dpop.possession import Proven
-from enforcer.tokens.introspection.response import NEVER, Active, Answer, Inactive
+from enforcer.tokens.introspection.response import NEVER, ActiveToken, InactiveToken, VerificationResult
 
 MALFORMED: Final = "malformed_request"
 """The reason where a request can be read in more than one way, or is none: no rule was looked at."""
@@ -111,7 +111,7 @@ class Explanation:
     judgement: Judgement
 
 
-Shown = Answer | NoToken | Unknown
+Shown = VerificationResult | NoToken | Unknown
 Oracle = Callable[[Located], Shown]
 """Says what the token of a request is worth."""
 
@@ -242,7 +242,7 @@ def _of_rule(located: Located, shown: Shown, now: float) -> tuple[Condition, ...
         there = f"a preflight for {located.preflighted.decode()}, without a token"
         return (Condition("cors_preflight", "allow", there, True),)
     possession = None
-    if isinstance(shown, Active) and (shown.bound or located.proof):
+    if isinstance(shown, ActiveToken) and (shown.bound or located.proof):
         there = f"a DPoP proof by {located.proof}" if located.proof else located.certificate or _NONE
         possession = Possession(there, isinstance(located.show(shown), Proven))
     return tuple(conditions(entry, located.target.segments, shown, possession, now))
@@ -253,7 +253,7 @@ _CREDENTIALS: Final = {
     NoToken.INVALID_REQUEST: "several, or credentials that cannot be read",
     NoToken.MALFORMED: "what is no token (RFC 6750 §2.1)",
 }
-_STATES: Final = {Inactive: "inactive", Unknown: "not known"}
+_STATES: Final = {InactiveToken: "inactive", Unknown: "not known"}
 
 
 def conditions(
@@ -266,14 +266,14 @@ def conditions(
         return
     there = _CREDENTIALS[shown] if isinstance(shown, NoToken) else "one"
     yield Condition("token", "an access token", there, not isinstance(shown, NoToken))
-    if not isinstance(shown, Active):
+    if not isinstance(shown, ActiveToken):
         there = _STATES.get(type(shown), "nothing")
         yield Condition("state", "active", there, False)
         for part in _parts(entry, segments):
             yield Condition(part.name, part.needed, "nothing is known", False)
         return
 
-    def met(one: Rule, answer: Active) -> bool:
+    def met(one: Rule, answer: ActiveToken) -> bool:
         return isinstance(decide(Requirement(one, entry.place.path), answer, segments, now), Allow)
 
     anybody = Rule(name=rule.name, path=rule.path, authenticated=True)
@@ -287,10 +287,10 @@ def conditions(
 
 
 _POSSESSION: Final = {
-    Kind.NONE: "the Bearer scheme: it is bound to nothing",
-    Kind.CERTIFICATE: "its certificate (cnf.x5t#S256)",
-    Kind.KEY: "a DPoP proof by its key (cnf.jkt)",
-    Kind.UNKNOWN: "what its cnf says, which is not known here",
+    BindingKind.NONE: "the Bearer scheme: it is bound to nothing",
+    BindingKind.CERTIFICATE: "its certificate (cnf.x5t#S256)",
+    BindingKind.KEY: "a DPoP proof by its key (cnf.jkt)",
+    BindingKind.UNKNOWN: "what its cnf says, which is not known here",
 }
 
 
@@ -301,10 +301,10 @@ class _Part:
     name: str
     rule: Rule
     needed: str
-    there: Callable[[Active], str]
+    there: Callable[[ActiveToken], str]
 
 
-_THERE: Final[Mapping[str, Callable[[Active], str]]] = {
+_THERE: Final[Mapping[str, Callable[[ActiveToken], str]]] = {
     "issuer": lambda answer: answer.issuer or _NONE,
     "audience": lambda answer: ", ".join(sorted(answer.audience)) or _NONE,
     "scopes": lambda answer: ", ".join(sorted(answer.scopes)) or _NONE,
@@ -330,7 +330,7 @@ def _parts(entry: Entry, segments: Sequence[bytes]) -> Iterator[_Part]:
         yield _Part(f"claims.{name}", one, needed, partial(_claim, claim))
 
 
-def _claim(claim: Claim, answer: Active) -> str:
+def _claim(claim: Claim, answer: ActiveToken) -> str:
     value: Any = answer.claims.get(claim.name)
     if value is None:
         value = answer.claims
@@ -339,7 +339,7 @@ def _claim(claim: Claim, answer: Active) -> str:
     return _NONE if value is None else _show(value)
 
 
-def _time(answer: Active, now: float) -> str:
+def _time(answer: ActiveToken, now: float) -> str:
     if answer.not_before > now:
         return f"begins in {answer.not_before - now:.0f} s"
     if answer.expires == NEVER:

@@ -12,7 +12,7 @@ from enforcer.analysis.explanation_text import write
 from enforcer.errors import IntrospectionError
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, WOULD_DENY, Reason
 from enforcer.proxy.refusals import Refusals
-from enforcer.tokens.introspection.response import INACTIVE, Answer, from_claims
+from enforcer.tokens.introspection.response import INACTIVE, VerificationResult, from_claims
 from enforcer.units import CLOSED, Switch
 
 REASONS: Final = (*(str(reason) for reason in Reason if reason not in NO_ANSWER | OF_A_PROOF), MALFORMED)
@@ -55,7 +55,7 @@ class Facts:
         except IntrospectionError as error:
             raise ValueError(f"claims: {error.detail}") from None
 
-    def answer(self, now: float) -> Answer:
+    def answer(self, now: float) -> VerificationResult:
         """Make the answer that says so at `now`, seconds since the epoch."""
         if self.inactive:
             return INACTIVE

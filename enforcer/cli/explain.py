@@ -21,7 +21,7 @@ from enforcer.config.resolved import servers_for
 from enforcer.proxy import refusals
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken
-from enforcer.tokens.introspection.response import Answer
+from enforcer.tokens.introspection.response import VerificationResult
 from enforcer.wire.fields import METHODS
 
 
@@ -113,7 +113,7 @@ def _claim(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _stated(answer: Answer | None) -> Oracle:
+def _stated(answer: VerificationResult | None) -> Oracle:
     return lambda located: shown(answer, located.target.query)
 
 

@@ -13,11 +13,16 @@ from enforcer.errors import FaultsError
 from enforcer.secret import Secret
 from enforcer.settings.addresses import parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, ClientAuthentication
-from enforcer.tokens.introspection.client_authentication import AtHand, secret_basic, secret_post, tls_client
+from enforcer.tokens.introspection.client_authentication import (
+    ImmediateAuthentication,
+    secret_basic,
+    secret_post,
+    tls_client,
+)
 from enforcer.tokens.introspection.metadata import EndpointName, well_known_urls
 
 if TYPE_CHECKING:
-    from enforcer.tokens.introspection.jwt_introspection import Expected
+    from enforcer.tokens.introspection.jwt_introspection import ExpectedResponse
 
 SecretMethod = Literal["client_secret_basic", "client_secret_post"]
 
@@ -72,7 +77,9 @@ def client(server: AuthorizationServer) -> Client:
     raise FaultsError(dict(_faults(server)))
 
 
-def authenticator(server: AuthorizationServer, where: EndpointName, clock: Callable[[], float]) -> AtHand:
+def authenticator(
+    server: AuthorizationServer, where: EndpointName, clock: Callable[[], float]
+) -> ImmediateAuthentication:
     """Make what authenticates the enforcer at an endpoint; `clock` gives seconds since the epoch."""
     found = client(server)
     match found:
@@ -92,12 +99,12 @@ def authenticator(server: AuthorizationServer, where: EndpointName, clock: Calla
     assert_never(found)
 
 
-def expected_response(server: AuthorizationServer) -> Expected:
+def expected_response(server: AuthorizationServer) -> ExpectedResponse:
     """Return what a signed answer must be."""
-    from enforcer.tokens.introspection.jwt_introspection import Expected
+    from enforcer.tokens.introspection.jwt_introspection import ExpectedResponse
 
     settings = server.jwt
-    return Expected(
+    return ExpectedResponse(
         issuer=issuer(server),
         client_id=client(server).client_id,
         algorithms=settings.algorithms,

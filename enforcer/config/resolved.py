@@ -10,7 +10,7 @@ from enforcer.config.model import Config
 from enforcer.policy.rules import Rule
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.settings.servers import Upstream
-from enforcer.tokens.routing import Domain
+from enforcer.tokens.issuers import IssuerScope
 
 
 def upstreams(config: Config) -> dict[str | None, Upstream]:
@@ -50,11 +50,11 @@ def servers_for(config: Config, rule: Rule) -> Sequence[AuthorizationServer]:
     return named or config.authorization_servers[:1]
 
 
-def issuer_scopes(config: Config) -> Mapping[str, Domain]:
+def issuer_scopes(config: Config) -> Mapping[str, IssuerScope]:
     """Return which tokens each authorization server may be shown, by its name."""
     issuers = {server.name: server.issuer for server in config.authorization_servers}
     return {
-        name: Domain(own, frozenset(issuer for issuer in issuers.values() if issuer not in (None, own)))
+        name: IssuerScope(own, frozenset(issuer for issuer in issuers.values() if issuer not in (None, own)))
         for name, own in issuers.items()
     }
 

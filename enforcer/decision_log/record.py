@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Protocol
 from enforcer.counters import NO_ROUTE
 from enforcer.policy.decision import Evidence, Label
 from enforcer.policy.rules import Rule
-from enforcer.tokens.dpop.possession import Fault, Proven
-from enforcer.tokens.introspection.response import Active
+from enforcer.tokens.dpop.possession import PossessionFault, Proven
+from enforcer.tokens.introspection.response import ActiveToken
 
 
 class Refusal(Protocol):
@@ -51,7 +51,7 @@ class DecisionRecord(NamedTuple):
     rule: Rule | None
     label: Label
     evidence: Evidence | None
-    possession: Proven | Fault | None
+    possession: Proven | PossessionFault | None
     refusal: Refusal | None
 
 
@@ -82,7 +82,7 @@ class LogLine:
 
 def log_line(record: DecisionRecord, time: str) -> LogLine:
     """Make the log line of a record; `time` is the record's time as RFC 3339."""
-    active = record.evidence if isinstance(record.evidence, Active) else None
+    active = record.evidence if isinstance(record.evidence, ActiveToken) else None
     decision, reason = record.label
     return LogLine(
         time=time,

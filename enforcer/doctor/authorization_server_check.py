@@ -19,10 +19,10 @@ from enforcer.errors import IntrospectionError
 from enforcer.settings.addresses import parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
 from enforcer.tokens.introspection import client_credentials, metadata
-from enforcer.tokens.introspection.client import PLAIN, SIGNED
+from enforcer.tokens.introspection.client import JSON_TYPE, JWT_TYPE
 from enforcer.tokens.introspection.client_authentication import Credentials
 from enforcer.tokens.introspection.metadata import EndpointName, Metadata
-from enforcer.tokens.introspection.response import Active
+from enforcer.tokens.introspection.response import ActiveToken
 
 _SECRET_METHODS: Final[tuple[SecretMethod, ...]] = get_args(SecretMethod)
 """Ways to send a client secret. If the server refuses one, the other is tried."""
@@ -165,7 +165,7 @@ class AuthorizationServerCheck:
             return response_checks.no_signed_response(error.detail)
         if result is jwt.NEEDS_KEY:
             return response_checks.no_signed_response("the response is not signed with any of the server's keys")
-        return replace(response, body=json.dumps({"active": isinstance(result, Active)}).encode())
+        return replace(response, body=json.dumps({"active": isinstance(result, ActiveToken)}).encode())
 
     async def _check_keys(self) -> list[Finding]:
         url = self._endpoints.get("jwks_uri")
@@ -236,7 +236,7 @@ class AuthorizationServerCheck:
         self, probe: ConnectionProbe, url: str, form: bytes, credentials: Credentials
     ) -> ServerResponse | Finding:
         headers = {
-            "Accept": SIGNED if self._server.signed_answers else PLAIN,
+            "Accept": JWT_TYPE if self._server.signed_answers else JSON_TYPE,
             "Accept-Encoding": "identity",
             "Content-Type": "application/x-www-form-urlencoded",
         }

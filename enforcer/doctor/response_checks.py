@@ -17,7 +17,7 @@ from enforcer.settings.authorization_server import ClientAuthentication
 from enforcer.tokens.introspection import client_credentials
 from enforcer.tokens.introspection.metadata import EndpointName
 from enforcer.tokens.introspection.metadata import parse as parse_metadata
-from enforcer.tokens.introspection.response import Active, parse
+from enforcer.tokens.introspection.response import ActiveToken, parse
 
 Method = ClientAuthentication | Literal["own_token"]
 """The way of authenticating at the introspection endpoint."""
@@ -181,7 +181,7 @@ def _introspected(response: ServerResponse) -> Finding:
             return wrong("credentials", "the response is a web page", advice)
         found = f"not an introspection response (RFC 7662): {error.detail}"
         return wrong("credentials", found, "correct introspection_endpoint")
-    if isinstance(token, Active):
+    if isinstance(token, ActiveToken):
         advice = "do not trust this endpoint; correct introspection_endpoint"
         return wrong("credentials", "a made-up token is reported as active", advice)
     return right("credentials", _INACTIVE)

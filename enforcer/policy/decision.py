@@ -16,8 +16,8 @@ from typing import Final, final
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.requirement import Requirement
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.dpop.possession import Fault, Proven
-from enforcer.tokens.introspection.response import Active, Answer, Inactive
+from enforcer.tokens.dpop.possession import PossessionFault, Proven
+from enforcer.tokens.introspection.response import ActiveToken, InactiveToken, VerificationResult
 
 
 class Reason(StrEnum):
@@ -62,7 +62,7 @@ class Unasked(Enum):
     PREFLIGHT = "preflight"  # it is a CORS preflight, which never has one
 
 
-Evidence = Answer | NoToken | IntrospectionFailure | Unasked | Fault
+Evidence = VerificationResult | NoToken | IntrospectionFailure | Unasked | PossessionFault
 """What is known of a request's token: what it is worth, or why that is not known, or nothing to its sender."""
 
 Label = tuple[str, str]
@@ -78,7 +78,7 @@ class Allow:
 
     __slots__ = ("answer", "label")
 
-    def __init__(self, answer: Active | None, label: Label) -> None:
+    def __init__(self, answer: ActiveToken | None, label: Label) -> None:
         self.answer = answer
         self.label = label
 
@@ -120,28 +120,28 @@ OF_A_PROOF: Final = frozenset(
 """Reasons that lie in one request's DPoP proof, and in no rule."""
 _DENIALS: Final[Mapping[Reason, Deny]] = {reason: Deny(reason) for reason in Reason if reason not in ALLOWED}
 _UNPROVEN: Final = {
-    Fault.UNBOUND: Reason.WRONG_SCHEME,
-    Fault.SCHEME: Reason.WRONG_SCHEME,
-    Fault.UNKNOWN: Reason.UNPROVEN_TOKEN,
-    Fault.CERTIFICATE: Reason.UNPROVEN_TOKEN,
-    Fault.KEY: Reason.UNPROVEN_TOKEN,
-    Fault.MISSING: Reason.MISSING_PROOF,
-    Fault.METHOD: Reason.MISMATCHED_PROOF,
-    Fault.URL: Reason.MISMATCHED_PROOF,
-    Fault.TOKEN: Reason.MISMATCHED_PROOF,
-    Fault.TIME: Reason.STALE_PROOF,
-    Fault.REPLAYED: Reason.REPLAYED_PROOF,
-    Fault.FLOOD: Reason.TOO_MANY_WRONG_PROOFS,
-    Fault.FULL: Reason.TOO_MANY_PROOFS,
+    PossessionFault.UNBOUND: Reason.WRONG_SCHEME,
+    PossessionFault.SCHEME: Reason.WRONG_SCHEME,
+    PossessionFault.UNKNOWN: Reason.UNPROVEN_TOKEN,
+    PossessionFault.CERTIFICATE: Reason.UNPROVEN_TOKEN,
+    PossessionFault.KEY: Reason.UNPROVEN_TOKEN,
+    PossessionFault.MISSING: Reason.MISSING_PROOF,
+    PossessionFault.METHOD: Reason.MISMATCHED_PROOF,
+    PossessionFault.URL: Reason.MISMATCHED_PROOF,
+    PossessionFault.TOKEN: Reason.MISMATCHED_PROOF,
+    PossessionFault.TIME: Reason.STALE_PROOF,
+    PossessionFault.REPLAYED: Reason.REPLAYED_PROOF,
+    PossessionFault.FLOOD: Reason.TOO_MANY_WRONG_PROOFS,
+    PossessionFault.FULL: Reason.TOO_MANY_PROOFS,
 }
-_UNKNOWN: Final[Mapping[NoToken | IntrospectionFailure | Unasked | Fault, Deny]] = {
+_UNKNOWN: Final[Mapping[NoToken | IntrospectionFailure | Unasked | PossessionFault, Deny]] = {
     NoToken.MISSING: _DENIALS[Reason.MISSING_TOKEN],
     NoToken.INVALID_REQUEST: _DENIALS[Reason.INVALID_REQUEST],
     NoToken.MALFORMED: _DENIALS[Reason.MALFORMED_TOKEN],
     Unasked.TOO_MANY: _DENIALS[Reason.TOO_MANY_UNSEEN_TOKENS],
     Unasked.PREFLIGHT: _DENIALS[Reason.MISSING_TOKEN],
     **{failure: _DENIALS[reason] for reason, failure in _FAULTS.items()},
-    **{fault: _DENIALS[_UNPROVEN.get(fault, Reason.INVALID_PROOF)] for fault in Fault},
+    **{fault: _DENIALS[_UNPROVEN.get(fault, Reason.INVALID_PROOF)] for fault in PossessionFault},
 }
 _NO_RULE: Final = _DENIALS[Reason.NO_RULE]
 _INACTIVE: Final = _DENIALS[Reason.INACTIVE_TOKEN]
@@ -170,7 +170,7 @@ def decide(
         denied = _NO_RULE
     elif rule.public:
         return Allow(None, _PUBLIC)
-    elif isinstance(evidence, Active):
+    elif isinstance(evidence, ActiveToken):
         if evidence.expires <= now:
             failed: Deny | None = _EXPIRED
         elif evidence.not_before > now:
@@ -187,17 +187,17 @@ def decide(
     elif evidence is Unasked.PREFLIGHT and rule.preflight:
         return Allow(None, _PREFLIGHT)
     else:
-        denied = _INACTIVE if isinstance(evidence, Inactive) else _UNKNOWN[evidence]
+        denied = _INACTIVE if isinstance(evidence, InactiveToken) else _UNKNOWN[evidence]
     return Allow(_holder(evidence, denied, now, proven), denied.reported) if reports else denied
 
 
-def _is_proven(answer: Active, proven: Proven | Allow | None) -> bool:
+def _is_proven(answer: ActiveToken, proven: Proven | Allow | None) -> bool:
     return proven is not None and proven.answer is answer
 
 
-def _holder(evidence: Evidence, denied: Deny, now: float, proven: Proven | Allow | None) -> Active | None:
+def _holder(evidence: Evidence, denied: Deny, now: float, proven: Proven | Allow | None) -> ActiveToken | None:
     """Return what is known of the sender of a request that passes though it is denied: nothing by a bad token."""
-    if not isinstance(evidence, Active) or denied.reason in (Reason.WRONG_ISSUER, Reason.WRONG_AUDIENCE):
+    if not isinstance(evidence, ActiveToken) or denied.reason in (Reason.WRONG_ISSUER, Reason.WRONG_AUDIENCE):
         return None
     theirs = not evidence.bound or _is_proven(evidence, proven)
     return evidence if theirs and evidence.not_before <= now < evidence.expires else None
@@ -205,8 +205,8 @@ def _holder(evidence: Evidence, denied: Deny, now: float, proven: Proven | Allow
 
 def decide_bound(
     rule: Requirement | None,
-    answer: Answer,
-    show: Callable[[Active], Proven | Fault],
+    answer: VerificationResult,
+    show: Callable[[ActiveToken], Proven | PossessionFault],
     segments: Sequence[bytes],
     now: float,
     reports: bool = False,
@@ -215,10 +215,10 @@ def decide_bound(
 
     They are asked for that where the token is worth something.
     """
-    if isinstance(answer, Active) and not answer.bound:
-        return decide(rule, Fault.UNBOUND, segments, now, reports)
+    if isinstance(answer, ActiveToken) and not answer.bound:
+        return decide(rule, PossessionFault.UNBOUND, segments, now, reports)
     verdict = decide(rule, answer, segments, now, reports)
-    if verdict is not UNPROVEN or not isinstance(answer, Active):
+    if verdict is not UNPROVEN or not isinstance(answer, ActiveToken):
         return verdict
     shown = show(answer)
     if isinstance(shown, Proven):
@@ -226,7 +226,7 @@ def decide_bound(
     return decide(rule, shown, segments, now, reports)
 
 
-def _narrowed(rule: Requirement, answer: Active, segments: Sequence[bytes]) -> Deny | None:
+def _narrowed(rule: Requirement, answer: ActiveToken, segments: Sequence[bytes]) -> Deny | None:
     if rule.issuer and answer.issuer not in rule.issuer:
         return _DENIALS[Reason.WRONG_ISSUER]
     if rule.audience and not rule.audience & answer.audience:

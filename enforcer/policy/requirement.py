@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from enforcer.policy.rules import Path, Rule, compile_claims
-from enforcer.tokens.introspection.response import Active
+from enforcer.tokens.introspection.response import ActiveToken
 
 
 class Requirement:
@@ -36,6 +36,6 @@ class Requirement:
         self.claims = compile_claims(rule, path)
         self.narrow = bool(self.any_scope or self.audience or self.issuer or self.client_ids or self.claims)
 
-    def meets_claims(self, answer: Active, segments: Sequence[bytes]) -> bool:
+    def meets_claims(self, answer: ActiveToken, segments: Sequence[bytes]) -> bool:
         """Tell whether all conditions on claims hold."""
         return all(claim.holds(answer.claims, segments) for claim in self.claims)

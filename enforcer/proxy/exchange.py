@@ -22,7 +22,7 @@ from enforcer.proxy.request import RequestHead
 from enforcer.proxy.standing import Standing
 from enforcer.proxy.tunnel import Tunnel
 from enforcer.tokens.introspection.response import NEVER
-from enforcer.wire.connection import Connection
+from enforcer.wire.connection import PooledConnection
 
 if TYPE_CHECKING:
     from enforcer.proxy.connection import ClientConnection
@@ -58,7 +58,7 @@ class Exchange(Judgement):
 
     def __init__(self, client: ClientConnection, request: RequestHead) -> None:
         super().__init__(client, request)
-        self._upstream: Connection | None = None
+        self._upstream: PooledConnection | None = None
         self._status = 0
         self._full = False
         self._retried = False
@@ -95,7 +95,7 @@ class Exchange(Judgement):
             self._note = b"%b: %b\r\n" % (field, reason.encode())
         return b"" if permit.answer is None else identity
 
-    def on_connection(self, connection: Connection) -> None:
+    def on_connection(self, connection: PooledConnection) -> None:
         self._waiting_for_pool = False
         self._upstream = connection
         request = self.request
@@ -249,7 +249,7 @@ class Exchange(Judgement):
         metrics.duration.observe(ended - self._sent)
         self._finish(ended)
 
-    def on_upgrade(self, reason: bytes, lines: list[bytes], connection: Connection, rest: bytes) -> None:
+    def on_upgrade(self, reason: bytes, lines: list[bytes], connection: PooledConnection, rest: bytes) -> None:
         request = self.request
         if request.upgrade is None:
             raise RuntimeError("an upgrade that was not asked for")

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from enforcer.policy.decision import Allow
 from enforcer.settings.forwarding import ForwardingSettings
-from enforcer.tokens.introspection.response import Active
+from enforcer.tokens.introspection.response import ActiveToken
 from enforcer.wire.fields import FOLD, HOP_BY_HOP, field_value, fold, parse_tokens, without
 
 UPGRADES: Final = frozenset({b"websocket"})
@@ -135,7 +135,7 @@ class Forwarding:
         self._identity = tuple((name.encode(), claim) for name, claim in settings.identity.items())
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
 
-    def identity(self, answer: Active) -> bytes:
+    def identity(self, answer: ActiveToken) -> bytes:
         """Write the identity fields of a token's holder; a claim that is not there makes no field."""
         lines = []
         for name, claim in self._identity:
@@ -200,7 +200,7 @@ def _without_port(node: str) -> str:
     return node.partition(":")[0] if node.count(":") == 1 else node
 
 
-def claim_text(answer: Active, claim: str) -> str | None:
+def claim_text(answer: ActiveToken, claim: str) -> str | None:
     """Return a claim as one text: a list's members joined by blanks, anything nested as JSON."""
     value: Any = answer.claims.get(claim)
     if value is None:

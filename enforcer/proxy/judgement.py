@@ -37,9 +37,9 @@ from enforcer.proxy.request import RequestHead, preflight
 from enforcer.proxy.snapshot import Route
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken
-from enforcer.tokens.cache import Entry
-from enforcer.tokens.dpop.possession import Fault, Proven, with_certificate
-from enforcer.tokens.introspection.response import Active
+from enforcer.tokens.cache import CacheEntry
+from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_certificate
+from enforcer.tokens.introspection.response import ActiveToken
 
 if TYPE_CHECKING:
     from enforcer.proxy.connection import ClientConnection
@@ -145,7 +145,7 @@ class Judgement(ABC):
             if entry is not None:
                 self._conclude_with_proof(entry, token)
 
-    def on_answer(self, entry: Entry[bytes], with_proof: bytes | None = None) -> None:
+    def on_answer(self, entry: CacheEntry, with_proof: bytes | None = None) -> None:
         """Take what the token is worth; `with_proof` is the token where it came with the DPoP scheme."""
         if self._over:
             return
@@ -176,43 +176,45 @@ class Judgement(ABC):
         """The client's address, for which unseen tokens are counted."""
         return self._client.peer.client_address(self.request)
 
-    def _conclude(self, entry: Entry[bytes]) -> None:
+    def _conclude(self, entry: CacheEntry) -> None:
         route = self._route
-        verdict = decide(route.requirement, entry.answer, self._segments, time(), route.reports)
+        verdict = decide(route.requirement, entry.result, self._segments, time(), route.reports)
         if isinstance(verdict, Allow):
             if route.watched:
-                self._tell(verdict.label, entry.answer, None)
-            self._forward(verdict, entry.prepared)
+                self._tell(verdict.label, entry.result, None)
+            self._forward(verdict, entry.identity)
         elif verdict is UNPROVEN:
             self._conclude_bound(entry, self._shown_certificate, route.refusals.bearer)
         else:
-            self._deny(verdict, entry.answer, None)
+            self._deny(verdict, entry.result, None)
 
-    def _conclude_with_proof(self, entry: Entry[bytes], token: bytes) -> None:
-        def shown(answer: Active) -> Proven | Fault:
+    def _conclude_with_proof(self, entry: CacheEntry, token: bytes) -> None:
+        def shown(answer: ActiveToken) -> Proven | PossessionFault:
             request = self.request
             return request.snapshot.proofs.check(request, self._client.peer, token, answer, time())
 
         self._conclude_bound(entry, shown, self._route.refusals.dpop)
 
-    def _shown_certificate(self, answer: Active) -> Proven | Fault:
+    def _shown_certificate(self, answer: ActiveToken) -> Proven | PossessionFault:
         return with_certificate(answer, self._client.peer.thumbprint(self.request))
 
-    def _conclude_bound(self, entry: Entry[bytes], show: Callable[[Active], Proven | Fault], answers: Answers) -> None:
-        answer = entry.answer
-        unbound = isinstance(answer, Active) and not answer.bound
-        shown: Proven | Fault | None = Fault.UNBOUND if unbound else None
+    def _conclude_bound(
+        self, entry: CacheEntry, show: Callable[[ActiveToken], Proven | PossessionFault], answers: Answers
+    ) -> None:
+        answer = entry.result
+        unbound = isinstance(answer, ActiveToken) and not answer.bound
+        shown: Proven | PossessionFault | None = PossessionFault.UNBOUND if unbound else None
 
-        def noted(answer: Active) -> Proven | Fault:
+        def noted(answer: ActiveToken) -> Proven | PossessionFault:
             nonlocal shown
             shown = show(answer)
-            if isinstance(shown, Fault):
+            if isinstance(shown, PossessionFault):
                 _log.debug("a bound token does not count: %s", shown)
             return shown
 
         route = self._route
         verdict = decide_bound(route.requirement, answer, noted, self._segments, time(), route.reports)
-        self._settle(verdict, entry.prepared, answer, answers, shown)
+        self._settle(verdict, entry.identity, answer, answers, shown)
 
     def _decide(self, evidence: Evidence, refusal: Refusal | None) -> None:
         """Judge by why it is not known what the token is worth; `refusal` is the answer, the rule's own if None."""
@@ -231,7 +233,7 @@ class Judgement(ABC):
         identity: bytes,
         evidence: Evidence,
         answers: Answers,
-        shown: Proven | Fault | None = None,
+        shown: Proven | PossessionFault | None = None,
     ) -> None:
         """Do what was decided of a request with a bound token; it is refused in the words of `answers`."""
         if isinstance(verdict, Allow):
@@ -242,7 +244,7 @@ class Judgement(ABC):
             self._deny(verdict, evidence, answers[verdict.reason], shown)
 
     def _deny(
-        self, verdict: Deny, evidence: Evidence, refusal: Refusal | None, shown: Proven | Fault | None = None
+        self, verdict: Deny, evidence: Evidence, refusal: Refusal | None, shown: Proven | PossessionFault | None = None
     ) -> None:
         self._route.metrics.decisions[verdict.label] += 1
         refusal = refusal or self._route.refusals.bearer[verdict.reason]
@@ -251,7 +253,7 @@ class Judgement(ABC):
         self._refuse(refusal, request_id)
 
     def _tell(
-        self, label: Label, evidence: Evidence, refusal: Refusal | None, shown: Proven | Fault | None = None
+        self, label: Label, evidence: Evidence, refusal: Refusal | None, shown: Proven | PossessionFault | None = None
     ) -> None:
         """Tell of a request that is forwarded; `refusal` is what its answer would be, the rule's own if None."""
         decision, reason = label
@@ -265,7 +267,7 @@ class Judgement(ABC):
         label: Label,
         evidence: Evidence | None,
         refusal: Refusal | None,
-        shown: Proven | Fault | None = None,
+        shown: Proven | PossessionFault | None = None,
     ) -> None:
         """Keep what was decided for those who ask later; without evidence the request was not read as far as that."""
         request = self.request

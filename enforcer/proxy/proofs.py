@@ -11,10 +11,10 @@ from enforcer.errors import IntrospectionError
 from enforcer.proxy.forwarding import Kind
 from enforcer.proxy.request import RequestHead
 from enforcer.settings.jwt import ProofSettings
-from enforcer.tokens.cache import Entry
-from enforcer.tokens.dpop.possession import Fault, Proven
-from enforcer.tokens.dpop.replay_cache import ProofMemory
-from enforcer.tokens.introspection.response import Active
+from enforcer.tokens.cache import CacheEntry
+from enforcer.tokens.dpop.possession import PossessionFault, Proven
+from enforcer.tokens.dpop.replay_cache import ProofState
+from enforcer.tokens.introspection.response import ActiveToken
 from enforcer.wire.fields import OWS
 
 if TYPE_CHECKING:
@@ -29,17 +29,19 @@ class Proofs:
 
     __slots__ = ("_settings", "memory")
 
-    def __init__(self, settings: ProofSettings, memory: ProofMemory) -> None:
+    def __init__(self, settings: ProofSettings, memory: ProofState) -> None:
         self._settings = settings
         self.memory = memory
 
-    def check(self, head: RequestHead, peer: Peer, token: bytes, answer: Active, now: float) -> Proven | Fault:
+    def check(
+        self, head: RequestHead, peer: Peer, token: bytes, answer: ActiveToken, now: float
+    ) -> Proven | PossessionFault:
         """Check the proof of a request that came from there; `now` is seconds since the epoch."""
         # Cryptography is a large import, and most tokens are bound to nothing.
-        from enforcer.tokens.dpop.proof import Request, check
+        from enforcer.tokens.dpop.proof import ProofRequest, check
 
         shown = [value.strip(OWS) for _, value in (head.rare or {}).get(_PROOF, ())]
-        request = Request(method=head.method, url=peer.url(head), token=token, address=peer.client_address(head))
+        request = ProofRequest(method=head.method, url=peer.url(head), token=token, address=peer.client_address(head))
         return check(shown, request, answer, self._settings, self.memory, now)
 
 
@@ -57,7 +59,7 @@ class ProofWaiter:
         """The client's address, for which unseen tokens are counted."""
         return self._judgement.address
 
-    def on_answer(self, entry: Entry[bytes]) -> None:
+    def on_answer(self, entry: CacheEntry) -> None:
         """Take the answer."""
         self._judgement.on_answer(entry, self._token)
 

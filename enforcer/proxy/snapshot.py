@@ -17,7 +17,7 @@ from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.proofs import Proofs
 from enforcer.proxy.refusals import RuleRefusals
 from enforcer.settings.limits import Limits, Timeouts
-from enforcer.tokens.verifier import Demand, Judge
+from enforcer.tokens.verifier import LookupOptions, TokenVerifier
 from enforcer.wire.pool import Pool
 from enforcer.wire.target import Target, parse
 
@@ -46,9 +46,9 @@ class Route:
     ends_with_token: bool
     refusals: RuleRefusals
     metrics: RouteMetrics
-    verifier: Judge
+    verifier: TokenVerifier
     upstream: Upstream
-    demand: Demand
+    demand: LookupOptions
 
 
 Located = tuple[Target, Methods[Route] | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from enforcer.wire.connection import Connection
+from enforcer.wire.connection import PooledConnection
 
 if TYPE_CHECKING:
     from enforcer.proxy.connection import ClientConnection
@@ -68,7 +68,7 @@ class Tunnel:
     )
 
     def __init__(
-        self, client: ClientConnection, connection: Connection, idle: float, ends: float, standing: Standing
+        self, client: ClientConnection, connection: PooledConnection, idle: float, ends: float, standing: Standing
     ) -> None:
         self._gateway = client.gateway
         self._connection = connection

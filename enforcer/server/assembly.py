@@ -23,16 +23,16 @@ from enforcer.server.verifiers import Verifiers
 from enforcer.settings.addresses import parse_server
 from enforcer.settings.servers import Upstream as UpstreamSettings
 from enforcer.telemetry import Telemetry
-from enforcer.tokens.dpop.replay_cache import ProofMemory, ReplayCache
-from enforcer.tokens.limiter import UnseenLimiter
-from enforcer.tokens.verifier import Demand, Memory
+from enforcer.tokens.dpop.replay_cache import ProofState, ReplayCache
+from enforcer.tokens.limiter import AddressLimiter
+from enforcer.tokens.verifier import LookupOptions
 from enforcer.wire.pool import Pool
 from enforcer.wire.ticker import Ticker
 
 
 def assemble(
     config: Config, scope: ResourceScope, telemetry: Telemetry, ticker: Ticker, loop: asyncio.AbstractEventLoop
-) -> tuple[Snapshot, Memory]:
+) -> tuple[Snapshot, CacheControl]:
     """Make a configuration ready to judge requests by, with what it will remember of tokens.
 
     It takes what it can from the configurations that run (`scope`), and touches nothing of theirs: it may be called
@@ -70,7 +70,7 @@ def assemble(
             metrics=telemetry.route(rule.name),
             verifier=verifiers.of(rule),
             upstream=apps[rule.upstream],
-            demand=Demand(max_age=rule.max_answer_age, stale=rule.on_outage == "stale"),
+            demand=LookupOptions(max_age=rule.max_answer_age, stale=rule.on_outage == "stale"),
         )
         return Place(path, rule.methods, rule.host), found
 
@@ -86,14 +86,14 @@ def assemble(
         verifier=verifiers.without_rule(),
         # Where there is none for rules that name none, nothing is forwarded without a rule.
         upstream=apps.get(None) or next(iter(apps.values())),
-        demand=Demand(),
+        demand=LookupOptions(),
     )
     matcher = Matcher(map(route, resolved_rules(config)))
     field = None if config.would_deny_field is None else config.would_deny_field.encode()
     unserved = replace(no_route, reports=False, asks=False)
     unseen = config.limits.unseen_tokens
-    wrong = scope.take("wrong proofs", unseen, make=lambda: UnseenLimiter(unseen))
-    proofs = Proofs(config.dpop, ProofMemory(scope.take("used proofs", make=ReplayCache), wrong))
+    wrong = scope.take("wrong proofs", unseen, make=lambda: AddressLimiter(unseen))
+    proofs = Proofs(config.dpop, ProofState(scope.take("used proofs", make=ReplayCache), wrong))
     limits, timeouts = config.limits, config.timeouts
     snapshot = Snapshot(
         matcher,

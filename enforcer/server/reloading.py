@@ -34,7 +34,7 @@ from enforcer.server.assembly import assemble
 from enforcer.server.listening import raise_descriptor_limit
 from enforcer.server.resources import ResourceScope, SharedResources
 from enforcer.telemetry import Telemetry
-from enforcer.tokens.verifier import Memory
+from enforcer.tokens.verifier import CacheControl
 from enforcer.wire.ticker import Ticker
 
 _log = logging.getLogger("enforcer")
@@ -58,7 +58,7 @@ class Generation:
 
     loaded: Loaded
     snapshot: Snapshot
-    memory: Memory
+    memory: CacheControl
     scope: ResourceScope
     tls: ssl.SSLContext | None
     report_rules: int

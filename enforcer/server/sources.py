@@ -14,36 +14,35 @@ from enforcer.counters import IntrospectionMetrics
 from enforcer.settings.addresses import Location, parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
 from enforcer.settings.tls import ClientTLS
-from enforcer.tokens.fetcher import Fetcher, FirstOf
-from enforcer.tokens.introspection.client import PLAIN, SIGNED, Introspector, Plain, Reader
+from enforcer.tokens.introspection.client import JSON_TYPE, JWT_TYPE, IntrospectionClient, JsonReader, ResponseReader
 from enforcer.tokens.introspection.client_authentication import Authentication
-from enforcer.tokens.introspection.client_credentials import Bearer, OwnToken, TokenRequest
+from enforcer.tokens.introspection.client_credentials import BearerAuthentication, OwnAccessToken, TokenRequest
 from enforcer.tokens.introspection.endpoint import DiscoveredEndpoint, KnownEndpoint, ServerEndpoint
 from enforcer.tokens.introspection.metadata import EndpointName, Metadata, parse, well_known_urls
-from enforcer.tokens.refresh_schedule import Freshness, Life
-from enforcer.tokens.remote_document import Kept
-from enforcer.tokens.routing import Domain, OwnTokens
-from enforcer.tokens.verifier import Source
-from enforcer.wire.http_client import Caller
-from enforcer.wire.pool import Endpoint, Pool
+from enforcer.tokens.issuers import IssuerFilter, IssuerScope
+from enforcer.tokens.refresh_schedule import Lifetime, RefreshSchedule
+from enforcer.tokens.remote_document import DocumentFetcher, FirstAvailable, RemoteDocument
+from enforcer.tokens.verifier import TokenSource
+from enforcer.wire.http_client import HttpClient
+from enforcer.wire.pool import Pool, ServerAddress
 from enforcer.wire.ticker import Ticker
 
 if TYPE_CHECKING:
     from enforcer.tokens.jwt.jwks import KeySet
 
 
-Fetched = dict[str, Freshness[Any]]
+Fetched = dict[str, RefreshSchedule[Any]]
 """What an authorization server published, by what it is: its keys, its metadata."""
 
 
 def make_source(
     server: AuthorizationServer,
-    domain: Domain,
+    domain: IssuerScope,
     fetched: Fetched,
     metrics: IntrospectionMetrics,
     ticker: Ticker,
     loop: asyncio.AbstractEventLoop,
-) -> Source:
+) -> TokenSource:
     """Make what says what a server's tokens are worth; it owns all that it needs for that, until it is closed.
 
     But for what was `fetched`, which another one of the same server may have had before, and has still.
@@ -69,42 +68,42 @@ class _Making:
         self._loop = loop
         self._urls = authorization_server.endpoints(server)
 
-    def source(self, domain: Domain) -> Source:
+    def source(self, domain: IssuerScope) -> TokenSource:
         """Make what says what a token is worth."""
         server = self._server
         asked = None if server.verify == "jwt" else self._introspector(domain)
         if asked is not None and server.verify == "introspect":
             return asked
         # Cryptography is a large import, and most need none.
-        from enforcer.tokens.jwt.jwt_source import SignedTokens
+        from enforcer.tokens.jwt.jwt_source import JwtSource
 
-        return SignedTokens(self._keys, authorization_server.issuer(server), server.jwt, asked, time.time)
+        return JwtSource(self._keys, authorization_server.issuer(server), server.jwt, asked, time.time)
 
-    def _introspector(self, domain: Domain) -> Source:
+    def _introspector(self, domain: IssuerScope) -> TokenSource:
         own = self._server.own_token
         authentication = self._client("introspection_endpoint") if own is None else self._bearer(own)
         endpoint, reader = self._endpoint("introspection_endpoint"), self._reader()
-        introspector = Introspector(endpoint, authentication, reader, self._server.breaker, self._ticker)
-        return introspector if domain == Domain() else OwnTokens(introspector, domain)
+        introspector = IntrospectionClient(endpoint, authentication, reader, self._server.breaker, self._ticker)
+        return introspector if domain == IssuerScope() else IssuerFilter(introspector, domain)
 
-    def _reader(self) -> Reader:
+    def _reader(self) -> ResponseReader:
         server = self._server
         if not server.signed_answers:
-            return Plain()
-        from enforcer.tokens.introspection.jwt_introspection import SignedAnswers
+            return JsonReader()
+        from enforcer.tokens.introspection.jwt_introspection import JwtReader
 
-        return SignedAnswers(self._keys, authorization_server.expected_response(server), time.time)
+        return JwtReader(self._keys, authorization_server.expected_response(server), time.time)
 
     @cached_property
-    def _keys(self) -> Kept[KeySet]:
+    def _keys(self) -> RemoteDocument[KeySet]:
         from enforcer.tokens.jwt import jwks
 
         server = self._server
-        life = Life(server.keys.refresh, server.keys.max_age)
-        return Kept(
+        life = Lifetime(server.keys.refresh, server.keys.max_age)
+        return RemoteDocument(
             f"the keys of authorization server {server.name}",
-            Fetcher(self._endpoint("jwks_uri"), jwks.parse),
-            self._fetched.setdefault("keys", Freshness(lambda _: life, server.keys.pause)),
+            DocumentFetcher(self._endpoint("jwks_uri"), jwks.parse),
+            self._fetched.setdefault("keys", RefreshSchedule(lambda _: life, server.keys.pause)),
             self._ticker,
             self._metrics.fetches["keys"],
         )
@@ -113,14 +112,14 @@ class _Making:
         request = TokenRequest(
             self._endpoint("token_endpoint"), self._client("token_endpoint"), settings.scopes, settings.lifetime
         )
-        token: Kept[OwnToken] = Kept(
+        token: RemoteDocument[OwnAccessToken] = RemoteDocument(
             f"our own access token of authorization server {self._server.name}",
             request,
-            Freshness(lambda token: token.life(settings.renew_ahead), settings.pause),
+            RefreshSchedule(lambda token: token.life(settings.renew_ahead), settings.pause),
             self._ticker,
             self._metrics.fetches["own_token"],
         )
-        return Bearer(token)
+        return BearerAuthentication(token)
 
     def _client(self, where: EndpointName) -> Authentication:
         return authorization_server.authenticator(self._server, where, time.time)
@@ -128,11 +127,11 @@ class _Making:
     def _endpoint(self, name: EndpointName) -> ServerEndpoint:
         url = self._urls[name]
         signed = name == "introspection_endpoint" and self._server.signed_answers
-        make = partial(self._known, accept=SIGNED if signed else PLAIN)
+        make = partial(self._known, accept=JWT_TYPE if signed else JSON_TYPE)
         return make(url) if url is not None else DiscoveredEndpoint(name, self._metadata, make)
 
     @cached_property
-    def _metadata(self) -> Kept[Metadata]:
+    def _metadata(self) -> RemoteDocument[Metadata]:
         server = self._server
         issuer = authorization_server.issuer(server)
         mutual_tls = server.client_authentication == "tls_client_auth"
@@ -140,20 +139,20 @@ class _Making:
         def read(body: bytes) -> Metadata:
             return parse(body, issuer, mutual_tls=mutual_tls)
 
-        life = Life(server.metadata.refresh, math.inf)
-        return Kept(
+        life = Lifetime(server.metadata.refresh, math.inf)
+        return RemoteDocument(
             f"the metadata of authorization server {server.name}",
-            FirstOf([Fetcher(self._known(url), read) for url in well_known_urls(issuer)]),
-            self._fetched.setdefault("metadata", Freshness(lambda _: life, server.metadata.pause)),
+            FirstAvailable([DocumentFetcher(self._known(url), read) for url in well_known_urls(issuer)]),
+            self._fetched.setdefault("metadata", RefreshSchedule(lambda _: life, server.metadata.pause)),
             self._ticker,
             self._metrics.fetches["metadata"],
         )
 
-    def _known(self, url: str, accept: str = PLAIN) -> KnownEndpoint:
+    def _known(self, url: str, accept: str = JSON_TYPE) -> KnownEndpoint:
         server = self._server
         location = parse_url(url)
         endpoint = _endpoint(location, server.tls, self._tls) if location.secure else make_endpoint(location, None)
-        caller = Caller(
+        caller = HttpClient(
             Pool(endpoint, server.pool, self._ticker, self._loop),
             timeout=server.timeout,
             max_answer=server.max_answer,
@@ -166,13 +165,13 @@ class _Making:
         return (self._server.tls or ClientTLS()).context
 
 
-def make_endpoint(location: Location, tls: ClientTLS | None) -> Endpoint:
+def make_endpoint(location: Location, tls: ClientTLS | None) -> ServerAddress:
     """Make where a server is reached, and how it is verified."""
     if not location.secure:
-        return Endpoint(host=location.host, port=location.port, unix=location.unix)
+        return ServerAddress(host=location.host, port=location.port, unix=location.unix)
     return _endpoint(location, tls, (tls or ClientTLS()).context)
 
 
-def _endpoint(location: Location, tls: ClientTLS | None, context: ssl.SSLContext) -> Endpoint:
+def _endpoint(location: Location, tls: ClientTLS | None, context: ssl.SSLContext) -> ServerAddress:
     name = (tls.server_name if tls is not None else None) or location.host
-    return Endpoint(host=location.host, port=location.port, tls=context, server_name=name)
+    return ServerAddress(host=location.host, port=location.port, tls=context, server_name=name)

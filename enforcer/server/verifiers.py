@@ -18,11 +18,11 @@ from enforcer.server.resources import ResourceScope, SharedResources
 from enforcer.server.sources import Fetched, make_source
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.telemetry import Telemetry
-from enforcer.tokens.cache import Cache, Entry, Keys
-from enforcer.tokens.introspection.response import Active, Answer
-from enforcer.tokens.issuers import Several, Trusted
-from enforcer.tokens.limiter import UnseenLimiter
-from enforcer.tokens.verifier import Demand, Memory, Source, Verifier
+from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
+from enforcer.tokens.introspection.response import ActiveToken, VerificationResult
+from enforcer.tokens.issuers import MultiIssuerVerifier, TrustedIssuer
+from enforcer.tokens.limiter import AddressLimiter
+from enforcer.tokens.verifier import CacheControl, CachingVerifier, LookupOptions, TokenSource
 from enforcer.wire.ticker import Ticker
 
 
@@ -41,12 +41,12 @@ class Verifiers:
         ticker: Ticker,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        def prepare(answer: Active) -> bytes:
+        def prepare(answer: ActiveToken) -> bytes:
             # Compiled code lets no other thread run: this is not, and there may be many answers to take over.
             return forwarding.identity(answer)
 
-        def remembering() -> Cache[bytes]:
-            cache: Cache[bytes] = Cache(config.cache)
+        def remembering() -> TokenCache:
+            cache: TokenCache = TokenCache(config.cache)
             earlier = scope.newest("cache")
             if earlier is not None:
                 cache.take_over(earlier, prepare)
@@ -55,51 +55,51 @@ class Verifiers:
         # What is prepared of an answer is made from the settings of the identity.
         cache = scope.take("cache", config.cache, config.forwarding.identity, make=remembering)
         settings = config.limits.unseen_tokens
-        limiter = scope.take("limiter", settings, make=lambda: UnseenLimiter(settings))
+        limiter = scope.take("limiter", settings, make=lambda: AddressLimiter(settings))
         self._config = config
         self._domains = issuer_scopes(config)
 
-        def verifier(server: AuthorizationServer) -> Verifier:
+        def verifier(server: AuthorizationServer) -> CachingVerifier:
             domain = self._domains[server.name]
             metrics = telemetry.server(server.name)
             says = _says(server)
-            keys = scope.take("keys", *says, domain, make=lambda: Keys(server.name))
+            keys = scope.take("keys", *says, domain, make=lambda: CacheKeys(server.name))
             fetched = scope.take("fetched", *says, server.keys, server.metadata, make=Fetched)
 
-            def making() -> Source:
+            def making() -> TokenSource:
                 return make_source(server, domain, fetched, metrics, ticker, loop)
 
             source = scope.take("source", server, domain, make=making)
             after = math.ceil(server.retry_after)
 
-            def make() -> Verifier:
-                return Verifier(
+            def make() -> CachingVerifier:
+                return CachingVerifier(
                     server.name, source, cache, keys, limiter, forwarding.identity, metrics, time.time, after
                 )
 
             return scope.take("verifier", source, cache, keys, limiter, make=make)
 
         self._by_server = {server.name: verifier(server) for server in config.authorization_servers}
-        self.memory = Memory(cache, tuple(self._by_server.values()))
+        self.memory = CacheControl(cache, tuple(self._by_server.values()))
 
-    def of(self, rule: Rule) -> Verifier | Several:
+    def of(self, rule: Rule) -> CachingVerifier | MultiIssuerVerifier:
         """Return what tells a rule, as it is judged (`resolved_rules`), what tokens are worth."""
         servers = servers_for(self._config, rule)
         if len(servers) == 1:
             return self._by_server[servers[0].name]
         trusted = [self._trusted(server, rule.issuer, rule.audience) for server in servers]
-        return Several(trusted, in_order=rule.ask_in_order, clock=time.time)
+        return MultiIssuerVerifier(trusted, in_order=rule.ask_in_order, clock=time.time)
 
-    def without_rule(self) -> Verifier | Several:
+    def without_rule(self) -> CachingVerifier | MultiIssuerVerifier:
         """Return what tells of tokens where no rule asks for more than their server's settings do."""
         first = self._config.authorization_servers[0]
         if first.issuer is None and not first.audience:
             return self._by_server[first.name]
-        return Several([self._trusted(first, (), ())], in_order=False, clock=time.time)
+        return MultiIssuerVerifier([self._trusted(first, (), ())], in_order=False, clock=time.time)
 
-    def _trusted(self, server: AuthorizationServer, issuers: Sequence[str], audience: Sequence[str]) -> Trusted:
+    def _trusted(self, server: AuthorizationServer, issuers: Sequence[str], audience: Sequence[str]) -> TrustedIssuer:
         issuer = () if server.issuer is None else (server.issuer,)
-        return Trusted(
+        return TrustedIssuer(
             self._by_server[server.name],
             self._domains[server.name],
             _of_these(issuers, issuer),
@@ -131,7 +131,7 @@ class NoAnswer:
     retry_after: int
 
 
-async def ask(config: Config, rule: Rule, token: bytes) -> Answer | NoAnswer:
+async def ask(config: Config, rule: Rule, token: bytes) -> VerificationResult | NoAnswer:
     """Ask once what a token is worth to a rule, as when serving."""
     loop = asyncio.get_running_loop()
     ticker = Ticker(loop)
@@ -139,8 +139,8 @@ async def ask(config: Config, rule: Rule, token: bytes) -> Answer | NoAnswer:
     verifiers = Verifiers(config, scope, Forwarding(config.forwarding), Telemetry(""), ticker, loop)
     asking = _Asking(loop.create_future())
     try:
-        entry = verifiers.of(rule).verify(token, time.time(), asking, Demand())
-        return await asking.told if entry is None else entry.answer
+        entry = verifiers.of(rule).verify(token, time.time(), asking, LookupOptions())
+        return await asking.told if entry is None else entry.result
     finally:
         scope.end()
         ticker.stop()
@@ -151,11 +151,11 @@ class _Asking:
 
     address = ""
 
-    def __init__(self, told: asyncio.Future[Answer | NoAnswer]) -> None:
+    def __init__(self, told: asyncio.Future[VerificationResult | NoAnswer]) -> None:
         self.told = told
 
-    def on_answer(self, entry: Entry[bytes]) -> None:
-        self.told.set_result(entry.answer)
+    def on_answer(self, entry: CacheEntry) -> None:
+        self.told.set_result(entry.result)
 
     def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
         self.told.set_result(NoAnswer(error, retry_after))

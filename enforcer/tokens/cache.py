@@ -14,91 +14,89 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Generic, TypeVar
 
 from enforcer.settings.cache import CacheSettings
-from enforcer.tokens.introspection.response import NEVER, Active, Answer
-
-T = TypeVar("T")
+from enforcer.tokens.introspection.response import NEVER, ActiveToken, VerificationResult
 
 _CHANCES = 32  # entries that one eviction looks at, so that it costs the same however many there are
 
 
-class Entry(Generic[T]):
-    """One remembered answer; `prepared` is what its owner made of it once, so as not to make it on each request.
+class CacheEntry:
+    """One remembered answer; `identity` is what its owner made of it once, so as not to make it on each request.
 
-    It is fresh from `given` to `until`, kept for an outage to `kept_until`, and best asked for anew from `refresh_at`.
+    It is fresh from `fetched_at` to `expires_at`, may be served during an outage until `stale_until`, and is
+    best fetched anew from `refresh_at`.
     """
 
-    __slots__ = ("answer", "given", "kept_until", "prepared", "refresh_at", "until", "used")
+    __slots__ = ("expires_at", "fetched_at", "identity", "refresh_at", "result", "stale_until", "used")
 
-    def __init__(self, answer: Answer, prepared: T, given: float, until: float) -> None:
-        self.answer = answer
-        self.prepared = prepared
-        self.given = given
-        self.until = self.kept_until = until
+    def __init__(self, answer: VerificationResult, identity: bytes, fetched_at: float, expires_at: float) -> None:
+        self.result = answer
+        self.identity = identity
+        self.fetched_at = fetched_at
+        self.expires_at = self.stale_until = expires_at
         self.refresh_at = NEVER
         self.used = False
 
 
-class Cache(Generic[T]):
+class TokenCache:
     """Answers by key, bounded; of the oldest, those not used go first. `now` is seconds since the epoch."""
 
     def __init__(self, settings: CacheSettings) -> None:
         self._settings = settings
-        self._active: OrderedDict[bytes, Entry[T]] = OrderedDict()
-        self._inactive: OrderedDict[bytes, Entry[T]] = OrderedDict()
+        self._active: OrderedDict[bytes, CacheEntry] = OrderedDict()
+        self._inactive: OrderedDict[bytes, CacheEntry] = OrderedDict()
         self.purges = 0
         """How often something was purged: an answer that was asked for before the last time is not to be kept."""
         self.evictions = {"expired": 0, "capacity": 0}
 
-    def get(self, key: bytes, now: float) -> Entry[T] | None:
+    def get(self, key: bytes, now: float) -> CacheEntry | None:
         """Return the entry for a key while it is fresh."""
         entry = self._active.get(key)
         if entry is None:
             entry = self._inactive.get(key)
             if entry is None:
                 return None
-        if entry.given <= now < entry.until:
+        if entry.fetched_at <= now < entry.expires_at:
             entry.used = True
             return entry
-        if not entry.given <= now < entry.kept_until:
+        if not entry.fetched_at <= now < entry.stale_until:
             self.drop(key)
             self.evictions["expired"] += 1
         return None
 
-    def get_stale(self, key: bytes, now: float) -> Entry[T] | None:
+    def get_stale(self, key: bytes, now: float) -> CacheEntry | None:
         """Return the entry for a key while it is kept for an outage; never a negative one that is not fresh."""
         entry = self._active.get(key)
-        return entry if entry is not None and entry.given <= now < entry.kept_until else None
+        return entry if entry is not None and entry.fetched_at <= now < entry.stale_until else None
 
-    def put(self, key: bytes, answer: Answer, prepared: T, now: float) -> Entry[T]:
+    def put(self, key: bytes, answer: VerificationResult, identity: bytes, now: float) -> CacheEntry:
         """Remember an answer given at `now`; one that is over already is returned, and not kept."""
         settings = self._settings
         self.drop(key)
-        if isinstance(answer, Active):
-            entry = Entry(answer, prepared, now, min(now + settings.ttl, answer.expires))
-            entry.kept_until = min(entry.until + settings.stale, answer.expires)
-            if entry.until < answer.expires and settings.refresh_ahead:
-                entry.refresh_at = entry.until - min(settings.refresh_ahead, settings.ttl / 2)
+        if isinstance(answer, ActiveToken):
+            entry = CacheEntry(answer, identity, now, min(now + settings.ttl, answer.expires))
+            entry.stale_until = min(entry.expires_at + settings.stale, answer.expires)
+            if entry.expires_at < answer.expires and settings.refresh_ahead:
+                entry.refresh_at = entry.expires_at - min(settings.refresh_ahead, settings.ttl / 2)
             room, most = self._active, settings.entries
         else:
-            entry = Entry(answer, prepared, now, now + settings.negative_ttl)
+            entry = CacheEntry(answer, identity, now, now + settings.negative_ttl)
             room, most = self._inactive, settings.negative_entries
-        if entry.until > now:
+        if entry.expires_at > now:
             if len(room) >= most:
                 self._evict(room, now)
             room[key] = entry
         return entry
 
-    def take_over(self, earlier: Cache[T], prepare: Callable[[Active], T]) -> None:
+    def take_over(self, earlier: TokenCache, prepare: Callable[[ActiveToken], bytes]) -> None:
         """Remember what another one does, by this one's settings; `prepare` makes anew what was made of each answer."""
         self.purges = earlier.purges
         self.evictions = earlier.evictions
         for key, entry in (*earlier._active.items(), *earlier._inactive.items()):
-            answer = entry.answer
-            prepared = prepare(answer) if isinstance(answer, Active) else entry.prepared
-            self.put(key, answer, prepared, entry.given).used = entry.used
+            answer = entry.result
+            identity = prepare(answer) if isinstance(answer, ActiveToken) else entry.identity
+            self.put(key, answer, identity, entry.fetched_at).used = entry.used
 
     def drop(self, key: bytes) -> bool:
         """Forget a key; tells whether it was known."""
@@ -109,10 +107,10 @@ class Cache(Generic[T]):
         gone = [
             key
             for key, entry in self._active.items()
-            if isinstance(entry.answer, Active)
+            if isinstance(entry.result, ActiveToken)
             and (
-                (subject is not None and entry.answer.subject == subject)
-                or (client_id is not None and entry.answer.client_id == client_id)
+                (subject is not None and entry.result.subject == subject)
+                or (client_id is not None and entry.result.client_id == client_id)
             )
         ]
         for key in gone:
@@ -128,10 +126,10 @@ class Cache(Generic[T]):
     def __len__(self) -> int:
         return len(self._active) + len(self._inactive)
 
-    def _evict(self, room: OrderedDict[bytes, Entry[T]], now: float) -> None:
+    def _evict(self, room: OrderedDict[bytes, CacheEntry], now: float) -> None:
         for _ in range(_CHANCES):
             key, entry = room.popitem(last=False)
-            if entry.kept_until <= now:
+            if entry.stale_until <= now:
                 self.evictions["expired"] += 1
                 return
             if not entry.used:
@@ -143,7 +141,7 @@ class Cache(Generic[T]):
         self.evictions["capacity"] += 1
 
 
-class Keys:
+class CacheKeys:
     """Makes the keys of one authorization server's tokens; they are worth nothing outside this process."""
 
     __slots__ = ("_start",)

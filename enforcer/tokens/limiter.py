@@ -11,7 +11,7 @@ from collections import OrderedDict
 from enforcer.settings.limits import UnseenSettings
 
 
-class UnseenLimiter:
+class AddressLimiter:
     """The buckets. `now` is seconds since the epoch."""
 
     __slots__ = ("_buckets", "_settings")

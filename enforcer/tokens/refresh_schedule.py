@@ -22,14 +22,14 @@ _NEVER_FETCHED: Final = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "no
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class Lifetime:
     """How long one serves, in seconds since it was fetched: another is fetched after `refresh`; `end` is its end."""
 
     refresh: float
     end: float
 
 
-class Freshness(Generic[T]):
+class RefreshSchedule(Generic[T]):
     """What the last fetches gave: `last` is the outcome of the last one, or why it is worth nothing any more.
 
     `life` tells how long one that was fetched serves; `pause` is in seconds.
@@ -37,7 +37,7 @@ class Freshness(Generic[T]):
 
     __slots__ = ("_admits_from", "_due", "_failures", "_good", "_life", "_pause", "_until", "last")
 
-    def __init__(self, life: Callable[[T], Life], pause: float) -> None:
+    def __init__(self, life: Callable[[T], Lifetime], pause: float) -> None:
         self._life = life
         self._pause = pause
         self._good: T | None = None

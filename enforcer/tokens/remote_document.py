@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from enforcer.counters import FetchMetrics
-from enforcer.errors import IntrospectionError
-from enforcer.tokens.refresh_schedule import Freshness
+from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.tokens.introspection.endpoint_result import EndpointResult, response_body
+from enforcer.tokens.refresh_schedule import RefreshSchedule
 from enforcer.wire.ticker import Ticker
 
 _log = logging.getLogger("enforcer.tokens")
@@ -18,8 +19,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Document(Protocol[T_co]):
-    """What it is fetched from; a `fetcher.Fetcher`."""
+class DocumentSource(Protocol[T_co]):
+    """What a remote document is fetched from."""
 
     def fetch(self, done: Callable[[T_co | IntrospectionError], None]) -> None:
         """Fetch it; `done` gets it, or the error, exactly once, now or later."""
@@ -28,11 +29,16 @@ class Document(Protocol[T_co]):
         """Keep no connection for later."""
 
 
-class Kept(Generic[T]):
+class RemoteDocument(Generic[T]):
     """What `document` gives, fetched by the ticker's clock; `what` is what the log calls it."""
 
     def __init__(
-        self, what: str, document: Document[T], freshness: Freshness[T], ticker: Ticker, metrics: FetchMetrics
+        self,
+        what: str,
+        document: DocumentSource[T],
+        freshness: RefreshSchedule[T],
+        ticker: Ticker,
+        metrics: FetchMetrics,
     ) -> None:
         self._what = what
         self._document = document
@@ -109,3 +115,67 @@ class Kept(Generic[T]):
         if self._troubled:
             _log.info("%s can be fetched again", self._what)
         self._troubled = False
+
+
+class Readable(Protocol):
+    """An endpoint that can be read with GET."""
+
+    def get(self, done: Callable[[EndpointResult], None]) -> None:
+        """Send the request; `done` gets the result exactly once, now or later."""
+
+    def close(self) -> None:
+        """Keep no connection for later."""
+
+
+class DocumentFetcher(Generic[T]):
+    """Fetches one from its place; `read` makes of its bytes what it says, or raises IntrospectionError."""
+
+    def __init__(self, endpoint: Readable, read: Callable[[bytes], T]) -> None:
+        self._endpoint = endpoint
+        self._read = read
+
+    def fetch(self, done: Callable[[T | IntrospectionError], None]) -> None:
+        """Fetch it; `done` gets it, or the error, exactly once, now or later."""
+        self._endpoint.get(lambda outcome: done(self._told(outcome)))
+
+    def close(self) -> None:
+        """Keep no connection for later; a running fetch ends by itself."""
+        self._endpoint.close()
+
+    def _told(self, outcome: EndpointResult) -> T | IntrospectionError:
+        data = response_body(outcome)
+        try:
+            return data if isinstance(data, IntrospectionError) else self._read(data)
+        except IntrospectionError as error:
+            return error.as_value()
+
+
+class FirstAvailable(Generic[T]):
+    """Fetches one from the first of several places that has it: the next is asked when one answers something else."""
+
+    def __init__(self, places: Sequence[DocumentSource[T]]) -> None:
+        self._places = places
+
+    def fetch(self, done: Callable[[T | IntrospectionError], None]) -> None:
+        """Fetch it; `done` gets it, or the error, exactly once, now or later."""
+        self._ask(0, [], done)
+
+    def close(self) -> None:
+        """Keep no connection for later; a running fetch ends by itself."""
+        for place in self._places:
+            place.close()
+
+    def _ask(self, at: int, details: list[str], done: Callable[[T | IntrospectionError], None]) -> None:
+        def told(outcome: T | IntrospectionError) -> None:
+            # A server that does not answer does not answer at its other places either.
+            if not isinstance(outcome, IntrospectionError) or outcome.reason is not IntrospectionFailure.MALFORMED:
+                done(outcome)
+                return
+            details.append(outcome.detail)
+            if at + 1 < len(self._places):
+                self._ask(at + 1, details, done)
+            else:
+                every = "; ".join(dict.fromkeys(details))
+                done(IntrospectionError(IntrospectionFailure.MALFORMED, every))
+
+        self._places[at].fetch(told)

@@ -17,15 +17,15 @@ from typing import Protocol
 
 from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.cache import Cache, Entry, Keys
+from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
 from enforcer.tokens.introspection.client import Done
-from enforcer.tokens.introspection.response import NEVER, Active, Answer
-from enforcer.tokens.limiter import UnseenLimiter
+from enforcer.tokens.introspection.response import NEVER, ActiveToken, VerificationResult
+from enforcer.tokens.limiter import AddressLimiter
 
 _log = logging.getLogger("enforcer.tokens")
 
 
-class Source(Protocol):
+class TokenSource(Protocol):
     """Who says what a token is worth."""
 
     def introspect(self, token: bytes, done: Done) -> None:
@@ -38,14 +38,14 @@ class Source(Protocol):
         """End what goes on in the background: it is replaced. Running calls end; who still asks is answered."""
 
 
-class Waiter(Protocol):
+class VerificationListener(Protocol):
     """Who waits for an answer."""
 
     @property
     def address(self) -> str:
         """The client's address, for which unseen tokens are counted."""
 
-    def on_answer(self, entry: Entry[bytes]) -> None:
+    def on_answer(self, entry: CacheEntry) -> None:
         """Take the answer."""
 
     def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
@@ -56,28 +56,30 @@ class Waiter(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
+class LookupOptions:
     """What a rule asks of an answer: at most `max_age` seconds old, or, in an outage, any that is kept (`stale`)."""
 
     max_age: float | None = None
     stale: bool = False
 
 
-class Judge(Protocol):
+class TokenVerifier(Protocol):
     """Tells a rule what tokens are worth."""
 
     @property
-    def keys(self) -> frozenset[Keys]:
+    def keys(self) -> frozenset[CacheKeys]:
         """What tells apart whose answers it gives."""
 
-    def verify(self, token: bytes, now: float, waiter: Waiter, demand: Demand) -> Entry[bytes] | None:
+    def verify(
+        self, token: bytes, now: float, waiter: VerificationListener, demand: LookupOptions
+    ) -> CacheEntry | None:
         """Return what is remembered of a token; or None, and tell the waiter later (or before this returns)."""
 
-    def takes(self, answer: Active, other: Judge) -> bool:
+    def takes(self, answer: ActiveToken, other: TokenVerifier) -> bool:
         """Tell whether what the other said of a token holds here too: it is of an authorization server of this one."""
 
 
-class Verifier:
+class CachingVerifier:
     """What the tokens of one authorization server are worth, remembered by its `keys`.
 
     `prepare` makes, once for each answer, what is needed of it on every request; `clock` gives seconds since the epoch.
@@ -86,11 +88,11 @@ class Verifier:
     def __init__(
         self,
         name: str,
-        source: Source,
-        cache: Cache[bytes],
-        keys: Keys,
-        limiter: UnseenLimiter,
-        prepare: Callable[[Active], bytes],
+        source: TokenSource,
+        cache: TokenCache,
+        keys: CacheKeys,
+        limiter: AddressLimiter,
+        prepare: Callable[[ActiveToken], bytes],
         metrics: IntrospectionMetrics,
         clock: Callable[[], float],
         retry_after: int,
@@ -105,19 +107,21 @@ class Verifier:
         metrics.circuit_open = source.circuit_open
         self._clock = clock
         self._retry_after = retry_after
-        self._waiting: dict[bytes, list[tuple[Waiter, Demand]]] = {}
+        self._waiting: dict[bytes, list[tuple[VerificationListener, LookupOptions]]] = {}
         self._troubled = False
 
-    def verify(self, token: bytes, now: float, waiter: Waiter, demand: Demand) -> Entry[bytes] | None:
+    def verify(
+        self, token: bytes, now: float, waiter: VerificationListener, demand: LookupOptions
+    ) -> CacheEntry | None:
         """Return what is remembered of a token; or None, and tell the waiter later (or before this returns)."""
         key = self._keys.key(token)
         entry = self._cache.get(key, now)
-        if entry is not None and (demand.max_age is None or now - entry.given <= demand.max_age):
+        if entry is not None and (demand.max_age is None or now - entry.fetched_at <= demand.max_age):
             if entry.refresh_at <= now:
                 entry.refresh_at = NEVER
                 if key not in self._waiting:
                     self._ask(key, token, [])
-            if isinstance(entry.answer, Active):
+            if isinstance(entry.result, ActiveToken):
                 self._metrics.hits += 1
             else:
                 self._metrics.negative_hits += 1
@@ -137,11 +141,11 @@ class Verifier:
         return None
 
     @property
-    def keys(self) -> frozenset[Keys]:
+    def keys(self) -> frozenset[CacheKeys]:
         """What tells apart whose answers it gives."""
         return frozenset((self._keys,))
 
-    def takes(self, answer: Active, other: Judge) -> bool:
+    def takes(self, answer: ActiveToken, other: TokenVerifier) -> bool:
         """Tell whether what the other said of a token holds here too: it is of the same authorization server."""
         return other.keys <= self.keys
 
@@ -154,7 +158,7 @@ class Verifier:
         self._cache.purges += 1
         return self._cache.drop(self._keys.key(token))
 
-    def _ask(self, key: bytes, token: bytes, waiting: list[tuple[Waiter, Demand]]) -> None:
+    def _ask(self, key: bytes, token: bytes, waiting: list[tuple[VerificationListener, LookupOptions]]) -> None:
         self._waiting[key] = waiting
         self._metrics.in_flight += 1
         started = time.perf_counter()
@@ -167,13 +171,13 @@ class Verifier:
                 failed = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "it could not be asked")
                 self._told(key, failed, started, purges)
 
-    def _told(self, key: bytes, result: Answer | IntrospectionError, started: float, purges: int) -> None:
+    def _told(self, key: bytes, result: VerificationResult | IntrospectionError, started: float, purges: int) -> None:
         metrics = self._metrics
         metrics.in_flight -= 1
         waiting = self._waiting.pop(key)
         now = self._clock()
         prepared = b""
-        if isinstance(result, Active):
+        if isinstance(result, ActiveToken):
             try:
                 prepared = self._prepare(result)
             except Exception:  # noqa: BLE001 - whatever it is, nobody waits for ever
@@ -192,7 +196,7 @@ class Verifier:
             return
         metrics.duration.observe(time.perf_counter() - started)
         self._note(None)
-        active = isinstance(result, Active)
+        active = isinstance(result, ActiveToken)
         metrics.results["active" if active else "inactive"] += 1
         entry = self._cache.put(key, result, prepared, now)
         if purges != self._cache.purges:
@@ -208,14 +212,14 @@ class Verifier:
         self._troubled = error is not None
 
 
-class Memory:
+class CacheControl:
     """All that is remembered of tokens, whichever server issued them."""
 
-    def __init__(self, cache: Cache[bytes], verifiers: Iterable[Verifier]) -> None:
+    def __init__(self, cache: TokenCache, verifiers: Iterable[CachingVerifier]) -> None:
         self._cache = cache
         self._verifiers = frozenset(verifiers)
 
-    def succeed(self, earlier: Memory) -> None:
+    def succeed(self, earlier: CacheControl) -> None:
         """Take the place of the one whose answers were taken over: what it was to forget since then is forgotten."""
         if self._cache.purges != earlier._cache.purges:
             self._cache.clear()

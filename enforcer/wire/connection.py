@@ -25,7 +25,7 @@ class Receiver(Protocol):
     server's order and spelling, hop-by-hop fields left out.
     """
 
-    def on_connection(self, connection: Connection) -> None:
+    def on_connection(self, connection: PooledConnection) -> None:
         """Send the request on it: the connection is the receiver's now."""
 
     def on_informational(self, status: int, reason: bytes, lines: list[bytes]) -> None:
@@ -43,7 +43,7 @@ class Receiver(Protocol):
     def on_complete(self, trailers: list[bytes]) -> None:
         """The answer is whole; the connection is no longer the receiver's."""
 
-    def on_upgrade(self, reason: bytes, lines: list[bytes], connection: Connection, rest: bytes) -> None:
+    def on_upgrade(self, reason: bytes, lines: list[bytes], connection: PooledConnection, rest: bytes) -> None:
         """The server switched protocols; `rest` is what it sent after its head. Call `connection.detach()`."""
 
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
@@ -74,7 +74,7 @@ _REMEMBERED = 1024  # spellings of field names; more are looked at anew each tim
 _SPECIAL = _Special()
 
 
-class Connection:
+class PooledConnection:
     """One connection of a pool: an asyncio.Protocol by its methods; its base would cost a compiled class its speed."""
 
     __slots__ = (

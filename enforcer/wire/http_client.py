@@ -12,18 +12,18 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.wire.connection import Connection
+from enforcer.wire.connection import PooledConnection
 from enforcer.wire.pool import Pool
 
 
-class Reply(NamedTuple):
+class HttpResponse(NamedTuple):
     """An answer, whole."""
 
     status: int
     body: bytes
 
 
-Done = Callable[[Reply | UpstreamError], None]
+Done = Callable[[HttpResponse | UpstreamError], None]
 
 
 class RetryBudget:
@@ -48,7 +48,7 @@ class RetryBudget:
         return True
 
 
-class Caller:
+class HttpClient:
     """Makes calls to one server: `timeout` in seconds, `max_answer` in bytes.
 
     It watches the time only while there are calls, as its pool does.
@@ -98,11 +98,11 @@ class _Call:
 
     __slots__ = ("_body", "_caller", "_connection", "_done", "_request", "_retried", "_sent", "_size", "_status")
 
-    def __init__(self, caller: Caller, request: bytes, done: Done) -> None:
+    def __init__(self, caller: HttpClient, request: bytes, done: Done) -> None:
         self._caller = caller
         self._request = request
         self._done: Done | None = done
-        self._connection: Connection | None = None
+        self._connection: PooledConnection | None = None
         self._body: list[bytes] = []
         self._size = self._status = 0
         self._retried = self._sent = False
@@ -126,7 +126,7 @@ class _Call:
             self._caller.pool.cancel(self)
         self._end(UpstreamError(reason, detail))
 
-    def on_connection(self, connection: Connection) -> None:
+    def on_connection(self, connection: PooledConnection) -> None:
         self._connection = connection
         self._sent = True
         connection.send(self, self._request)
@@ -151,9 +151,9 @@ class _Call:
         if self._size > self._caller.max_answer:
             self._end(UpstreamError(UpstreamFailure.MALFORMED, "the answer is too large"))
         else:
-            self._end(Reply(self._status, b"".join(self._body)))
+            self._end(HttpResponse(self._status, b"".join(self._body)))
 
-    def on_upgrade(self, reason: bytes, lines: list[bytes], connection: Connection, rest: bytes) -> None:
+    def on_upgrade(self, reason: bytes, lines: list[bytes], connection: PooledConnection, rest: bytes) -> None:
         self.give_up(UpstreamFailure.MALFORMED, "the server switched protocols")
 
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
@@ -171,7 +171,7 @@ class _Call:
     def on_drained(self) -> None:
         pass
 
-    def _end(self, result: Reply | UpstreamError) -> None:
+    def _end(self, result: HttpResponse | UpstreamError) -> None:
         done, self._done = self._done, None
         self._caller.ended(self)
         if done is not None:

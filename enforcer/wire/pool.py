@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
-from enforcer.wire.connection import Connection, Receiver
+from enforcer.wire.connection import PooledConnection, Receiver
 from enforcer.wire.ticker import Ticker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class ServerAddress:
     """Where a server listens. `unix` is a socket's path, else `host` and `port`; `tls` None means plain text."""
 
     host: str = ""
@@ -38,14 +38,14 @@ class Pool:
     """
 
     def __init__(
-        self, endpoint: Endpoint, settings: PoolSettings, ticker: Ticker, loop: asyncio.AbstractEventLoop
+        self, endpoint: ServerAddress, settings: PoolSettings, ticker: Ticker, loop: asyncio.AbstractEventLoop
     ) -> None:
         self.endpoint = endpoint
         self.settings = settings
         self.ticker = ticker
         self._loop = loop
-        self._idle: list[Connection] = []
-        self._all: set[Connection] = set()
+        self._idle: list[PooledConnection] = []
+        self._all: set[PooledConnection] = set()
         self._waiting: deque[tuple[Receiver, float]] = deque()
         self._waiting_fresh: deque[tuple[Receiver, float]] = deque()
         self._opening = 0
@@ -74,7 +74,7 @@ class Pool:
                     queue.remove(entry)
                     return
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: PooledConnection) -> None:
         """Take back a connection after a whole answer."""
         if connection.transport.is_closing():
             self.forget(connection)
@@ -84,7 +84,7 @@ class Pool:
             connection.deadline = self.ticker.next + self.settings.keep_alive_timeout
             self._idle.append(connection)
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: PooledConnection) -> None:
         """Count a connection no more."""
         if connection in self._all:
             self._all.discard(connection)
@@ -115,7 +115,7 @@ class Pool:
             task.add_done_callback(self._tasks.discard)
 
     async def _connect(self) -> None:
-        connection: Connection | None = None
+        connection: PooledConnection | None = None
         failure = UpstreamError(UpstreamFailure.TIMEOUT, "opening the connection took too long")
         try:
             async with asyncio.timeout(self.settings.connect_timeout):
@@ -141,15 +141,15 @@ class Pool:
             queue.popleft()[0].on_failure(failure, False)
         self._open()
 
-    async def _create(self) -> Connection:
+    async def _create(self) -> PooledConnection:
         endpoint = self.endpoint
         if endpoint.unix is not None:
             _, connection = await self._loop.create_unix_connection(  # type: ignore[type-var]
-                lambda: Connection(self), endpoint.unix, ssl=endpoint.tls, server_hostname=endpoint.server_name
+                lambda: PooledConnection(self), endpoint.unix, ssl=endpoint.tls, server_hostname=endpoint.server_name
             )
         else:
             _, connection = await self._loop.create_connection(  # type: ignore[type-var]
-                lambda: Connection(self),
+                lambda: PooledConnection(self),
                 endpoint.host,
                 endpoint.port,
                 ssl=endpoint.tls,

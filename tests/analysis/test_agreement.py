@@ -27,7 +27,7 @@ from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Mode, Path, Rule
 from enforcer.proxy.refusals import Refusal
 from enforcer.tokens.dpop.possession import with_certificate, with_key
-from enforcer.tokens.introspection.response import Active, from_claims
+from enforcer.tokens.introspection.response import ActiveToken, from_claims
 from enforcer.wire.target import parse
 
 CASES = TypeAdapter(Cases)
@@ -122,7 +122,7 @@ def directly(rules: list[Rule], mode: Mode, request: Request, claims: dict[str, 
     requirement = None if rule is None else Requirement(rule, Path.parse(rule.path))
     reports = (mode if rule is None or rule.mode is None else rule.mode) == "report"
     reports = reports and not (rule is None and request.method == "CONNECT")
-    if isinstance(evidence, Active) and (evidence.bound or request.proof):
+    if isinstance(evidence, ActiveToken) and (evidence.bound or request.proof):
         show = with_key if request.proof else with_certificate
         has = partial(show, thumbprint=request.proof or request.certificate)
         verdict = decide_bound(requirement, evidence, has, target.segments, NOW, reports)
@@ -189,7 +189,7 @@ def afterwards(
     located = found_in.locate(request)
     judgement = explanation.judgement
     evidence = shown(None if claims is None else from_claims(claims), located.target.query)
-    bound = isinstance(evidence, Active) and (evidence.bound or request.proof)
+    bound = isinstance(evidence, ActiveToken) and (evidence.bound or request.proof)
     kept = DecisionRecord(
         time=NOW,
         request_id=None,
@@ -199,7 +199,7 @@ def afterwards(
         rule=None if located.entry is None else located.entry.rule,
         label=(judgement.decision, judgement.reason),
         evidence=evidence,
-        possession=located.show(evidence) if isinstance(evidence, Active) and bound else None,
+        possession=located.show(evidence) if isinstance(evidence, ActiveToken) and bound else None,
         refusal=judgement.reply or judgement.enforced or Refusal(403, "whatever it would have been"),
     )
     return why(kept, "now")

@@ -11,8 +11,8 @@ from enforcer.policy.decision import Evidence, Unasked
 from enforcer.policy.rules import Rule
 from enforcer.proxy.refusals import Refusal
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.dpop.possession import Fault, with_key
-from enforcer.tokens.introspection.response import INACTIVE, Active, from_claims
+from enforcer.tokens.dpop.possession import PossessionFault, with_key
+from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, from_claims
 
 NOW = 1_700_000_000.0
 RULE = Rule(name="read", path="/a/{x}", scopes=("a", "b"), audience=("shop",), claims={"sub": "{x}"})
@@ -86,14 +86,14 @@ def test_what_is_not_known_of_a_token_is_not_met(evidence: Evidence, name: str, 
 @pytest.mark.parametrize(
     ("cnf", "shown", "there", "met"),
     [
-        ({"jkt": "k"}, Fault.MISSING, "missing proof", False),
-        ({"x5t#S256": "k"}, Fault.CERTIFICATE, "not the tokens certificate", False),
+        ({"jkt": "k"}, PossessionFault.MISSING, "missing proof", False),
+        ({"x5t#S256": "k"}, PossessionFault.CERTIFICATE, "not the tokens certificate", False),
         ({"x5t#S256": "k"}, None, "not looked at", False),
-        (None, Fault.UNBOUND, "not bound to a key", False),
+        (None, PossessionFault.UNBOUND, "not bound to a key", False),
     ],
 )
 def test_possession_is_told_where_it_was_asked_for(
-    cnf: dict[str, str] | None, shown: Fault | None, there: str, met: bool
+    cnf: dict[str, str] | None, shown: PossessionFault | None, there: str, met: bool
 ) -> None:
     """Of a bound token, and of one that came with a proof."""
     answer = from_claims({"scope": "a b", "aud": "shop", "sub": "b", "cnf": cnf})
@@ -105,7 +105,7 @@ def test_possession_is_told_where_it_was_asked_for(
 def test_possession_that_was_shown_is_met() -> None:
     """What was refused then is another condition."""
     answer = from_claims({"scope": "a", "aud": "shop", "sub": "b", "cnf": {"jkt": "k"}})
-    assert isinstance(answer, Active)
+    assert isinstance(answer, ActiveToken)
     proven = with_key(answer, "k")
     told = why(DENIED._replace(evidence=answer, possession=proven), "then").conditions
     assert [(one.name, one.there) for one in told if not one.met] == [("scopes", "a")]

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from enforcer.analysis.policy_tests import Cases, Facts, Outcome, coverage, run
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, Reason
-from enforcer.tokens.introspection.response import INACTIVE, Active
+from enforcer.tokens.introspection.response import INACTIVE, ActiveToken
 
 POLICY = policy(
     {"name": "read", "path": "/a/**", "methods": ["GET"], "scopes": ["read"]},
@@ -104,7 +104,7 @@ def test_the_facts_of_a_token_are_those_of_an_introspection() -> None:
     """Read as an authorization server's answer is."""
     facts = Facts(scope="a b", client_id="c", sub="s", iss="i", aud=("x", "y"), claims={"tenant": "t"}, expired=True)
     answer = facts.answer(NOW)
-    assert isinstance(answer, Active)
+    assert isinstance(answer, ActiveToken)
     assert (answer.scopes, answer.client_id, answer.subject, answer.issuer) == (frozenset("ab"), "c", "s", "i")
     assert (answer.audience, answer.claims["tenant"], answer.expires) == (frozenset("xy"), "t", NOW - 1)
     assert Facts(inactive=True).answer(NOW) is INACTIVE

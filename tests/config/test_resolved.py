@@ -7,7 +7,7 @@ import pytest
 from enforcer.config.load import Loaded
 from enforcer.config.model import Config
 from enforcer.config.resolved import issuer_scopes, resolved_rules
-from enforcer.tokens.routing import Domain
+from enforcer.tokens.issuers import IssuerScope
 
 RULES = """\
   - {name: own, path: /own, issuer: [https://other.example.org], authenticated: true}
@@ -70,7 +70,7 @@ def test_a_rule_needs_issuer_and_audience_of_its_authorization_servers(loads: Ca
 def test_each_server_knows_the_issuers_of_the_others(loads: Callable[..., Loaded]) -> None:
     """So that it is shown no token of theirs; one of whom nothing is known has none of its own."""
     assert issuer_scopes(servers(loads)) == {
-        "a": Domain("A", frozenset({"B"})),
-        "b": Domain("B", frozenset({"A"})),
-        "c": Domain(None, frozenset({"A", "B"})),
+        "a": IssuerScope("A", frozenset({"B"})),
+        "b": IssuerScope("B", frozenset({"A"})),
+        "c": IssuerScope(None, frozenset({"A", "B"})),
     }

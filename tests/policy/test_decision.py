@@ -9,8 +9,8 @@ from enforcer.policy.decision import UNPROVEN, Allow, Deny, Evidence, Reason, Un
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Path, Rule
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.dpop.possession import Fault, Proven, with_key
-from enforcer.tokens.introspection.response import INACTIVE, Active, from_claims
+from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_key
+from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, from_claims
 
 NOW = 1_700_000_000.0
 PATH = "/tenants/{tenant}"
@@ -33,14 +33,14 @@ def judge(rule: Requirement | None, evidence: Evidence, now: float = NOW) -> Rea
     if isinstance(verdict, Allow):
         assert (decision, reported.label, reported.answer) == ("allow", verdict.label, verdict.answer)
     else:
-        ours = isinstance(evidence, IntrospectionFailure) or evidence is Fault.FULL
+        ours = isinstance(evidence, IntrospectionFailure) or evidence is PossessionFault.FULL
         assert decision == ("error" if ours and rule else "deny")
         assert verdict.reason == reason
         assert reported.label == ("would_deny", reason)
     return Reason(reason)
 
 
-def token(**claims: Any) -> Active:
+def token(**claims: Any) -> ActiveToken:
     return from_claims({"exp": NOW + 60, **claims})
 
 
@@ -50,7 +50,7 @@ READ = requirement(scopes=("read",))
 GOOD = token(scope="read", sub="alice")
 
 
-NOTHING_KNOWN: list[Evidence] = [*NoToken, *IntrospectionFailure, *Unasked, *Fault]
+NOTHING_KNOWN: list[Evidence] = [*NoToken, *IntrospectionFailure, *Unasked, *PossessionFault]
 
 
 @pytest.mark.parametrize("evidence", [GOOD, INACTIVE, *NOTHING_KNOWN])
@@ -296,12 +296,12 @@ def test_who_passes_only_by_report_is_known_by_a_good_token_alone(
 BOUND = token(scope="read", sub="alice", cnf={"jkt": "k"})
 
 
-def proof(answer: Active) -> Proven | Fault:
+def proof(answer: ActiveToken) -> Proven | PossessionFault:
     """Show the key that `BOUND` is bound to."""
     return with_key(answer, "k")
 
 
-def nothing(answer: Active) -> Proven | Fault:
+def nothing(answer: ActiveToken) -> Proven | PossessionFault:
     """Show nothing, and say that it was asked for in vain."""
     raise AssertionError(f"asked for {answer}")
 
@@ -322,34 +322,34 @@ def test_a_bound_token_passes_with_the_proof_for_it_alone(reports: bool) -> None
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (Fault.UNBOUND, Reason.WRONG_SCHEME),
-        (Fault.SCHEME, Reason.WRONG_SCHEME),
-        (Fault.UNKNOWN, Reason.UNPROVEN_TOKEN),
-        (Fault.CERTIFICATE, Reason.UNPROVEN_TOKEN),
-        (Fault.KEY, Reason.UNPROVEN_TOKEN),
-        (Fault.MISSING, Reason.MISSING_PROOF),
-        (Fault.SEVERAL, Reason.INVALID_PROOF),
-        (Fault.SIZE, Reason.INVALID_PROOF),
-        (Fault.MALFORMED, Reason.INVALID_PROOF),
-        (Fault.TYPE, Reason.INVALID_PROOF),
-        (Fault.ALGORITHM, Reason.INVALID_PROOF),
-        (Fault.UNUSABLE_KEY, Reason.INVALID_PROOF),
-        (Fault.SIGNATURE, Reason.INVALID_PROOF),
-        (Fault.METHOD, Reason.MISMATCHED_PROOF),
-        (Fault.URL, Reason.MISMATCHED_PROOF),
-        (Fault.TOKEN, Reason.MISMATCHED_PROOF),
-        (Fault.TIME, Reason.STALE_PROOF),
-        (Fault.REPLAYED, Reason.REPLAYED_PROOF),
-        (Fault.FLOOD, Reason.TOO_MANY_WRONG_PROOFS),
-        (Fault.FULL, Reason.TOO_MANY_PROOFS),
+        (PossessionFault.UNBOUND, Reason.WRONG_SCHEME),
+        (PossessionFault.SCHEME, Reason.WRONG_SCHEME),
+        (PossessionFault.UNKNOWN, Reason.UNPROVEN_TOKEN),
+        (PossessionFault.CERTIFICATE, Reason.UNPROVEN_TOKEN),
+        (PossessionFault.KEY, Reason.UNPROVEN_TOKEN),
+        (PossessionFault.MISSING, Reason.MISSING_PROOF),
+        (PossessionFault.SEVERAL, Reason.INVALID_PROOF),
+        (PossessionFault.SIZE, Reason.INVALID_PROOF),
+        (PossessionFault.MALFORMED, Reason.INVALID_PROOF),
+        (PossessionFault.TYPE, Reason.INVALID_PROOF),
+        (PossessionFault.ALGORITHM, Reason.INVALID_PROOF),
+        (PossessionFault.UNUSABLE_KEY, Reason.INVALID_PROOF),
+        (PossessionFault.SIGNATURE, Reason.INVALID_PROOF),
+        (PossessionFault.METHOD, Reason.MISMATCHED_PROOF),
+        (PossessionFault.URL, Reason.MISMATCHED_PROOF),
+        (PossessionFault.TOKEN, Reason.MISMATCHED_PROOF),
+        (PossessionFault.TIME, Reason.STALE_PROOF),
+        (PossessionFault.REPLAYED, Reason.REPLAYED_PROOF),
+        (PossessionFault.FLOOD, Reason.TOO_MANY_WRONG_PROOFS),
+        (PossessionFault.FULL, Reason.TOO_MANY_PROOFS),
     ],
 )
-def test_what_is_wrong_with_the_proof_is_the_reason(fault: Fault, reason: Reason) -> None:
+def test_what_is_wrong_with_the_proof_is_the_reason(fault: PossessionFault, reason: Reason) -> None:
     """Where possession is not shown the sender is nobody, also where the rule only reports."""
     verdict = decide_bound(READ, BOUND, lambda _: fault, SEGMENTS, NOW)
     assert isinstance(verdict, Deny)
     assert verdict.reason is reason
-    assert verdict.label == ("error" if fault is Fault.FULL else "deny", reason)
+    assert verdict.label == ("error" if fault is PossessionFault.FULL else "deny", reason)
     reported = decide_bound(READ, BOUND, lambda _: fault, SEGMENTS, NOW, reports=True)
     assert isinstance(reported, Allow)
     assert (reported.answer, reported.label) == (None, ("would_deny", reason))
@@ -357,7 +357,7 @@ def test_what_is_wrong_with_the_proof_is_the_reason(fault: Fault, reason: Reason
 
 def test_every_fault_is_a_reason_to_deny() -> None:
     """A new one cannot be forgotten."""
-    assert all(isinstance(decide(READ, fault, SEGMENTS, NOW), Deny) for fault in Fault)
+    assert all(isinstance(decide(READ, fault, SEGMENTS, NOW), Deny) for fault in PossessionFault)
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_every_fault_is_a_reason_to_deny() -> None:
         (PUBLIC, GOOD, Reason.PUBLIC),
     ],
 )
-def test_a_proof_is_looked_at_where_it_decides(rule: Requirement | None, answer: Active, reason: Reason) -> None:
+def test_a_proof_is_looked_at_where_it_decides(rule: Requirement | None, answer: ActiveToken, reason: Reason) -> None:
     """A proof for a token that is worth nothing costs no look at it."""
     assert decide_bound(rule, answer, nothing, SEGMENTS, NOW).label[1] == reason
 

@@ -14,7 +14,7 @@ from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Path, Rule
 from enforcer.proxy.forwarding import Forwarding, Kind, Kinds, claim_text, request_head, trailers, without_listed
 from enforcer.settings.forwarding import ForwardingSettings
-from enforcer.tokens.introspection.response import Active, Answer, from_claims, parse
+from enforcer.tokens.introspection.response import ActiveToken, VerificationResult, from_claims, parse
 from enforcer.wire.fields import FOLD
 
 IDENTITY = {"X-Auth-Subject": "sub", "X-Auth-Client": "client_id", "X-Auth-Scope": "scope"}
@@ -222,12 +222,12 @@ def test_a_claim_of_any_kind_is_one_text(value: Any, text: str | None) -> None:
 def test_a_claim_nested_as_deep_as_can_be_read_is_no_fault() -> None:
     """What was read without an error is written without one: those who wait for the answer get theirs."""
 
-    def read(depth: int) -> Answer | None:
+    def read(depth: int) -> VerificationResult | None:
         with suppress(IntrospectionError):
             return parse(b'{"active":true,"sub":"a","c":%b}' % (b"[" * depth + b"]" * depth))
         return None
 
-    def write(answer: Active, calls: int = 10) -> bytes:
+    def write(answer: ActiveToken, calls: int = 10) -> bytes:
         # An answer is written some calls deeper than it was read.
         return write(answer, calls - 1) if calls else ready.identity(answer)
 
@@ -235,7 +235,7 @@ def test_a_claim_nested_as_deep_as_can_be_read_is_no_fault() -> None:
     ready = forwarding(identity={"X-C": "c", "X-S": "sub"})
     for depth in range(too_deep - 30, too_deep):
         answer = read(depth)
-        assert isinstance(answer, Active)
+        assert isinstance(answer, ActiveToken)
         assert write(answer).endswith(b"X-S: a\r\n")
 
 

@@ -17,7 +17,7 @@ from enforcer.server.assembly import assemble
 from enforcer.server.resources import SharedResources
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.introspection.response import from_claims
-from enforcer.tokens.verifier import Memory
+from enforcer.tokens.verifier import CacheControl
 from enforcer.wire.ticker import Ticker
 
 APP = "http://127.0.0.1:1"
@@ -65,7 +65,7 @@ class Bench:
 class Made:
     """What was made of a configuration."""
 
-    def __init__(self, snapshot: Snapshot, memory: Memory) -> None:
+    def __init__(self, snapshot: Snapshot, memory: CacheControl) -> None:
         self.forwarding = snapshot.forwarding
         self.pool = snapshot.no_route.upstream.pool
         _, methods = snapshot.locate(b"/thing", b"")
@@ -148,7 +148,7 @@ def test_answers_are_taken_over_by_the_new_settings(bench: Bench) -> None:
     after = bench.make(cache={"ttl": "30s"}, forwarding={"identity": {"X-User": "sub"}})
     found = after.cache.get(KEY, now)
     assert found is not None
-    assert (found.prepared, found.until) == (b"X-User: joe\r\n", now + 20)
+    assert (found.identity, found.expires_at) == (b"X-User: joe\r\n", now + 20)
     after.memory.succeed(before.memory)
     assert len(after.memory) == 1
 

@@ -23,16 +23,16 @@ from enforcer.secret import Secret
 from enforcer.server.sources import make_source
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
 from enforcer.settings.tls import ClientTLS
-from enforcer.tokens.introspection.response import Active, Answer, Inactive
-from enforcer.tokens.routing import Domain
-from enforcer.tokens.verifier import Source
+from enforcer.tokens.introspection.response import ActiveToken, InactiveToken, VerificationResult
+from enforcer.tokens.issuers import IssuerScope
+from enforcer.tokens.verifier import TokenSource
 from enforcer.wire.ticker import Ticker
 
 METADATA = "/.well-known/oauth-authorization-server"
 OPENID = "/.well-known/openid-configuration"
 PRIVATE = Secret(text(key("ES256", 7).as_dict(private=True)).decode())
 GOOD = {"good": {"sub": "joe"}}
-Ask = Callable[..., Awaitable[Answer | IntrospectionError]]
+Ask = Callable[..., Awaitable[VerificationResult | IntrospectionError]]
 
 
 def settings(issuer: Issuer | None = None, **changes: Any) -> AuthorizationServer:
@@ -47,13 +47,13 @@ def asked(
     server: AuthorizationServer,
     *tokens: str,
     metrics: IntrospectionMetrics | None = None,
-) -> list[Answer | IntrospectionError]:
+) -> list[VerificationResult | IntrospectionError]:
     """Ask about tokens, one after the other."""
 
-    async def run() -> list[Answer | IntrospectionError]:
+    async def run() -> list[VerificationResult | IntrospectionError]:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        source = make_source(server, Domain(server.issuer), {}, metrics or IntrospectionMetrics(), ticker, loop)
+        source = make_source(server, IssuerScope(server.issuer), {}, metrics or IntrospectionMetrics(), ticker, loop)
         results = [await ask(source, token) for token in tokens]
         source.close()
         ticker.stop()
@@ -65,20 +65,20 @@ def asked(
     return asyncio.run(run())
 
 
-async def ask(source: Source, token: str) -> Answer | IntrospectionError:
-    told: asyncio.Future[Answer | IntrospectionError] = asyncio.get_running_loop().create_future()
+async def ask(source: TokenSource, token: str) -> VerificationResult | IntrospectionError:
+    told: asyncio.Future[VerificationResult | IntrospectionError] = asyncio.get_running_loop().create_future()
     source.introspect(token.encode(), told.set_result)
     return await told
 
 
-def kinds(results: list[Answer | IntrospectionError]) -> list[object]:
+def kinds(results: list[VerificationResult | IntrospectionError]) -> list[object]:
     """Tell what came: the subject of an active token, False of an inactive one, or the reason why nothing did."""
     told: list[object] = []
     for result in results:
-        if isinstance(result, Active):
+        if isinstance(result, ActiveToken):
             told.append(result.subject)
         else:
-            told.append(False if isinstance(result, Inactive) else result.reason)
+            told.append(False if isinstance(result, InactiveToken) else result.reason)
     return told
 
 
@@ -140,7 +140,7 @@ def test_until_it_is_found_nothing_is_sent_and_then_all_is_well() -> None:
     async def run(issuer: Issuer) -> None:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        source = make_source(settings(issuer), Domain(issuer.url), {}, metrics, ticker, loop)
+        source = make_source(settings(issuer), IssuerScope(issuer.url), {}, metrics, ticker, loop)
         issuer.statuses[METADATA] = "503 Down"
         assert kinds([await ask(source, "good")]) == [IntrospectionFailure.UNAVAILABLE]
         began = time.monotonic()
@@ -311,7 +311,7 @@ def test_a_server_that_has_forgotten_our_token_gives_another() -> None:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
         server = settings(issuer, own_token=OwnTokenSettings())
-        source = make_source(server, Domain(issuer.url), {}, IntrospectionMetrics(), ticker, loop)
+        source = make_source(server, IssuerScope(issuer.url), {}, IntrospectionMetrics(), ticker, loop)
         assert kinds([await ask(source, "good")]) == ["joe"]
         issuer.accepts = lambda head, form: b"Bearer own1" not in head
         assert kinds([await ask(source, "good")]) == [IntrospectionFailure.REFUSED]
@@ -376,10 +376,12 @@ def test_a_closed_source_ends_its_work_and_not_that_of_others(changes: dict[str,
             held.wait(10)
         return True
 
-    async def run(issuer: Issuer) -> list[Answer | IntrospectionError]:
+    async def run(issuer: Issuer) -> list[VerificationResult | IntrospectionError]:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        source = make_source(settings(issuer, **changes), Domain(issuer.url), {}, IntrospectionMetrics(), ticker, loop)
+        source = make_source(
+            settings(issuer, **changes), IssuerScope(issuer.url), {}, IntrospectionMetrics(), ticker, loop
+        )
         first = loop.create_task(ask(source, "slow"))
         assert await loop.run_in_executor(None, reached.wait, 10)
         source.close()

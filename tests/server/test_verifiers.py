@@ -16,7 +16,7 @@ from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules
 from enforcer.errors import IntrospectionFailure
 from enforcer.server.verifiers import NoAnswer, ask
-from enforcer.tokens.introspection.response import Active
+from enforcer.tokens.introspection.response import ActiveToken
 
 SECRETS = {"SECRET": "s3cret"}
 
@@ -57,7 +57,7 @@ class Asked:
         told = asyncio.run(ask(loaded, judged, token.encode()))
         if isinstance(told, NoAnswer):
             return told.error.reason
-        return told.subject if isinstance(told, Active) else False
+        return told.subject if isinstance(told, ActiveToken) else False
 
 
 @pytest.fixture

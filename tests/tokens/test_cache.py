@@ -3,19 +3,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcer.settings.cache import CacheSettings
-from enforcer.tokens.cache import Cache, Entry, Keys
-from enforcer.tokens.introspection.response import INACTIVE, NEVER, Active, Answer, from_claims
+from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
+from enforcer.tokens.introspection.response import INACTIVE, NEVER, ActiveToken, VerificationResult, from_claims
 
 NOW = 1_700_000_000.0
 FOREVER = from_claims({"sub": "a"})
 
 
-def until(expires: float) -> Active:
+def until(expires: float) -> ActiveToken:
     return from_claims({} if expires == NEVER else {"exp": expires})
 
 
-def cache(**settings: float) -> Cache[bytes]:
-    return Cache(CacheSettings(**{"stale": 0.0, **settings}))  # type: ignore[arg-type]
+def cache(**settings: float) -> TokenCache:
+    return TokenCache(CacheSettings(**{"stale": 0.0, **settings}))  # type: ignore[arg-type]
 
 
 def test_an_answer_is_found_with_what_was_made_of_it_and_when_it_was_given() -> None:
@@ -24,7 +24,7 @@ def test_an_answer_is_found_with_what_was_made_of_it_and_when_it_was_given() -> 
     entry = remembered.put(b"k", FOREVER, b"X-Auth-Subject: a\r\n", NOW)
     found = remembered.get(b"k", NOW + 1)
     assert found is entry
-    assert (entry.answer, entry.prepared, entry.given) == (FOREVER, b"X-Auth-Subject: a\r\n", NOW)
+    assert (entry.result, entry.identity, entry.fetched_at) == (FOREVER, b"X-Auth-Subject: a\r\n", NOW)
     assert remembered.get(b"other", NOW) is None
 
 
@@ -38,10 +38,10 @@ def test_an_answer_is_found_with_what_was_made_of_it_and_when_it_was_given() -> 
         pytest.param(INACTIVE, 5.0, id="negative_ttl"),
     ],
 )
-def test_an_answer_lives_until_its_time_and_not_on_it(answer: Answer, lifetime: float) -> None:
+def test_an_answer_lives_until_its_time_and_not_on_it(answer: VerificationResult, lifetime: float) -> None:
     """For `ttl` or until the token's end, whichever comes first; a negative one for `negative_ttl`."""
     remembered = cache(ttl=60.0, negative_ttl=5.0)
-    assert remembered.put(b"k", answer, b"", NOW).until == NOW + lifetime
+    assert remembered.put(b"k", answer, b"", NOW).expires_at == NOW + lifetime
     assert remembered.get(b"k", NOW + lifetime - 0.01) is not None
     assert remembered.get(b"k", NOW + lifetime) is None
     assert len(remembered) == 0
@@ -53,7 +53,7 @@ def test_a_token_that_is_over_already_is_told_and_not_kept(expires: float) -> No
     """Whoever waited for the answer gets it; nobody finds it later, also not with the clock set back."""
     remembered = cache()
     answer = until(expires)
-    assert remembered.put(b"k", answer, b"", NOW).answer is answer
+    assert remembered.put(b"k", answer, b"", NOW).result is answer
     assert len(remembered) == 0
     assert remembered.get(b"k", NOW - 100) is None
 
@@ -75,7 +75,9 @@ def test_an_entry_from_the_future_is_none() -> None:
         pytest.param(INACTIVE, 0.0, id="never a negative one"),
     ],
 )
-def test_past_its_time_an_answer_is_kept_for_an_outage_and_never_past_exp(answer: Answer, kept: float) -> None:
+def test_past_its_time_an_answer_is_kept_for_an_outage_and_never_past_exp(
+    answer: VerificationResult, kept: float
+) -> None:
     """It is found there by who asks for it so, and by nobody else."""
     remembered = cache(ttl=60.0, stale=10.0, negative_ttl=5.0)
     entry = remembered.put(b"k", answer, b"", NOW)
@@ -101,7 +103,7 @@ def test_past_its_time_an_answer_is_kept_for_an_outage_and_never_past_exp(answer
     ],
 )
 def test_an_answer_is_best_renewed_before_its_time_where_that_is_not_its_tokens_end(
-    settings: dict[str, float], answer: Answer, refresh: float
+    settings: dict[str, float], answer: VerificationResult, refresh: float
 ) -> None:
     """Asking again about a token that ends finds nothing new; and not before half of its time."""
     assert cache(**settings).put(b"k", answer, b"", NOW).refresh_at == NOW + refresh
@@ -122,13 +124,13 @@ def test_all_answers_of_a_subject_or_a_client_can_be_forgotten() -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [(FOREVER, INACTIVE), (INACTIVE, FOREVER), (FOREVER, until(NOW))])
-def test_a_newer_answer_takes_the_place_of_the_older(first: Answer, second: Answer) -> None:
+def test_a_newer_answer_takes_the_place_of_the_older(first: VerificationResult, second: VerificationResult) -> None:
     """Also from active to inactive and back; a token that was revoked is not found active in another room."""
     remembered = cache()
     remembered.put(b"k", first, b"", NOW)
     entry = remembered.put(b"k", second, b"", NOW)
-    assert remembered.get(b"k", NOW) is (entry if entry.until > NOW else None)
-    assert len(remembered) == (entry.until > NOW)
+    assert remembered.get(b"k", NOW) is (entry if entry.expires_at > NOW else None)
+    assert len(remembered) == (entry.expires_at > NOW)
     assert remembered.evictions["capacity"] == 0
 
 
@@ -144,12 +146,12 @@ def test_another_cache_takes_over_what_is_remembered_by_its_own_settings() -> No
     assert {key for key in (b"old", b"new", b"short", b"no") if later.get(key, NOW + 34)} == {b"new", b"short", b"no"}
     found = later.get(b"new", NOW + 49)
     assert found is not None
-    assert (found.prepared, found.given, found.until) == (b"later", NOW + 30, NOW + 50)
+    assert (found.identity, found.fetched_at, found.expires_at) == (b"later", NOW + 30, NOW + 50)
     assert later.get(b"short", NOW + 36) is later.get(b"no", NOW + 41) is None
     assert later.get_stale(b"old", NOW + 100) is not None
     untouched = earlier.get(b"new", NOW + 49)
     assert untouched is not None
-    assert untouched.prepared == b"earlier"
+    assert untouched.identity == b"earlier"
 
 
 def test_a_smaller_cache_takes_over_what_it_has_room_for() -> None:
@@ -185,7 +187,7 @@ def test_what_was_dropped_is_not_found() -> None:
 
 
 @pytest.mark.parametrize("answer", [FOREVER, INACTIVE], ids=["active", "inactive"])
-def test_of_the_oldest_those_not_used_go_first(answer: Answer) -> None:
+def test_of_the_oldest_those_not_used_go_first(answer: VerificationResult) -> None:
     """What is in use stays; that which nobody asked for since goes."""
     remembered = cache(entries=3, negative_entries=3)
     for key in (b"a", b"b", b"c"):
@@ -250,7 +252,7 @@ _STEPS = st.lists(
 def test_it_does_what_a_plain_table_with_times_would(steps: list[tuple[str, bytes, float | None]]) -> None:
     """As many active tokens as there is room for are all found; an inactive one may be forgotten, never invented."""
     remembered = cache(ttl=10.0, negative_ttl=5.0, entries=len(_GOOD), negative_entries=2)
-    table: dict[bytes, Entry[bytes]] = {}
+    table: dict[bytes, CacheEntry] = {}
     now = NOW
     for step, key, value in steps:
         if step == "wait":
@@ -261,10 +263,10 @@ def test_it_does_what_a_plain_table_with_times_would(steps: list[tuple[str, byte
         elif step == "get":
             found = remembered.get(key, now)
             known = table.get(key)
-            if known is None or not known.given <= now < known.until:
+            if known is None or not known.fetched_at <= now < known.expires_at:
                 assert found is None
                 table.pop(key, None)
-            elif isinstance(known.answer, Active):
+            elif isinstance(known.result, ActiveToken):
                 assert found is known
             else:
                 assert found in (known, None)
@@ -272,9 +274,9 @@ def test_it_does_what_a_plain_table_with_times_would(steps: list[tuple[str, byte
             answer = INACTIVE if value is None else until(now + value)
             entry = remembered.put(key, answer, b"", now)
             lifetime = 5.0 if value is None else min(10.0, value)
-            assert (entry.answer, entry.given, entry.until) == (answer, now, now + lifetime)
+            assert (entry.result, entry.fetched_at, entry.expires_at) == (answer, now, now + lifetime)
             table.pop(key, None)
-            if entry.until > now:
+            if entry.expires_at > now:
                 table[key] = entry
         assert len(remembered) <= len(_GOOD) + 2
         assert remembered.evictions["capacity"] <= sum(step == "refuse" for step, _, _ in steps)
@@ -284,12 +286,12 @@ def test_it_does_what_a_plain_table_with_times_would(steps: list[tuple[str, byte
 def test_the_bounds_hold_and_the_newest_is_there(most: int, steps: list[tuple[int, bool, bool]]) -> None:
     """Whatever is put and asked for."""
     remembered = cache(entries=most, negative_entries=most)
-    newest: dict[int, Answer] = {}
+    newest: dict[int, VerificationResult] = {}
     for number, active, ask in steps:
-        answer: Answer = FOREVER if active else INACTIVE
+        answer: VerificationResult = FOREVER if active else INACTIVE
         if ask:
             found = remembered.get(b"%d" % number, NOW)
-            assert found is None or found.answer is newest[number]
+            assert found is None or found.result is newest[number]
         else:
             remembered.put(b"%d" % number, answer, b"", NOW)
             newest[number] = answer
@@ -305,7 +307,7 @@ SECRET = b"0" * 32
 def test_a_server_and_a_token_are_never_taken_for_another_pair(joined: str, first: int, second: int) -> None:
     """Oathkeeper and Heimdall each had keys of fields put together without their lengths."""
     pairs = {(joined[:cut], joined[cut:]) for cut in (first, second)}
-    keys = {Keys(server, SECRET).key(token.encode()) for server, token in pairs}
+    keys = {CacheKeys(server, SECRET).key(token.encode()) for server, token in pairs}
     assert len(keys) == len(pairs)
 
 
@@ -314,14 +316,14 @@ def test_keys_are_equal_exactly_where_server_and_token_are(
     server: str, token: bytes, other_server: str, other_token: bytes
 ) -> None:
     """Whatever the bytes."""
-    one, other = Keys(server, SECRET).key(token), Keys(other_server, SECRET).key(other_token)
+    one, other = CacheKeys(server, SECRET).key(token), CacheKeys(other_server, SECRET).key(other_token)
     assert (one == other) == ((server, token) == (other_server, other_token))
 
 
 @pytest.mark.parametrize("token", [b"", b"abc", b"x" * 128, b"x" * 8192])
 def test_a_key_is_short_and_does_not_hold_the_token(token: bytes) -> None:
     """What is kept of a token is worth nothing to who reads the memory."""
-    keys = Keys("default", SECRET)
+    keys = CacheKeys("default", SECRET)
     assert len(keys.key(token)) == 32
     assert keys.key(token) == keys.key(token)
     assert not token or token not in keys.key(token)
@@ -329,5 +331,5 @@ def test_a_key_is_short_and_does_not_hold_the_token(token: bytes) -> None:
 
 def test_without_a_secret_of_ones_own_the_keys_are_this_processs_alone() -> None:
     """Nobody can find a token by trying digests."""
-    assert Keys("default").key(b"abc") != Keys("default").key(b"abc")
-    assert Keys("default", b"1" * 32).key(b"abc") != Keys("default", SECRET).key(b"abc")
+    assert CacheKeys("default").key(b"abc") != CacheKeys("default").key(b"abc")
+    assert CacheKeys("default", b"1" * 32).key(b"abc") != CacheKeys("default", SECRET).key(b"abc")

@@ -8,10 +8,10 @@ from harness.servers import raw_server, response
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.pool import PoolSettings
-from enforcer.tokens.fetcher import Fetcher, FirstOf
 from enforcer.tokens.introspection.endpoint import KnownEndpoint
-from enforcer.wire.http_client import Caller, Reply
-from enforcer.wire.pool import Endpoint, Pool
+from enforcer.tokens.remote_document import DocumentFetcher, FirstAvailable
+from enforcer.wire.http_client import HttpClient, HttpResponse
+from enforcer.wire.pool import Pool, ServerAddress
 from enforcer.wire.ticker import Ticker
 
 Result = bytes | IntrospectionError
@@ -24,9 +24,9 @@ def fetch(port: int, times: int = 1, timeout: float = 5.0) -> list[Result]:
     async def run() -> list[Result]:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        pool = Pool(Endpoint(host="127.0.0.1", port=port), PoolSettings(), ticker, loop)
-        caller = Caller(pool, timeout=timeout, max_answer=MOST)
-        fetcher = Fetcher(KnownEndpoint(caller, "auth.example.org", "/jwks?a=b"), bytes)
+        pool = Pool(ServerAddress(host="127.0.0.1", port=port), PoolSettings(), ticker, loop)
+        caller = HttpClient(pool, timeout=timeout, max_answer=MOST)
+        fetcher = DocumentFetcher(KnownEndpoint(caller, "auth.example.org", "/jwks?a=b"), bytes)
         results = []
         for _ in range(times):
             told: asyncio.Future[Result] = loop.create_future()
@@ -105,14 +105,14 @@ def test_what_cannot_be_read_is_an_error() -> None:
     class Place:
         """Answers with what cannot be read."""
 
-        def get(self, done: Callable[[Reply], None]) -> None:
-            done(Reply(200, b"<html>"))
+        def get(self, done: Callable[[HttpResponse], None]) -> None:
+            done(HttpResponse(200, b"<html>"))
 
     def read(data: bytes) -> bytes:
         raise IntrospectionError(IntrospectionFailure.MALFORMED, "not JSON")
 
     told: list[Result] = []
-    Fetcher(Place(), read).fetch(told.append)  # type: ignore[arg-type]
+    DocumentFetcher(Place(), read).fetch(told.append)  # type: ignore[arg-type]
     assert reason(told[0]) is IntrospectionFailure.MALFORMED
 
 
@@ -158,7 +158,7 @@ def test_the_first_place_that_has_a_document_gives_it(
 ) -> None:
     """One that answers something else has it not; a server that does not answer is not asked at its other places."""
     several = [Place(has) for has in places]
-    found: FirstOf[bytes] = FirstOf(several)
+    found: FirstAvailable[bytes] = FirstAvailable(several)
     told: list[Result] = []
     found.fetch(told.append)
     (outcome,) = told

@@ -13,13 +13,12 @@ from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.cache import CacheSettings
 from enforcer.settings.limits import UnseenSettings
-from enforcer.tokens.cache import Cache, Entry, Keys
+from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
 from enforcer.tokens.introspection.client import Done
-from enforcer.tokens.introspection.response import INACTIVE, Active, Answer, from_claims
-from enforcer.tokens.issuers import Several, Trusted
-from enforcer.tokens.limiter import UnseenLimiter
-from enforcer.tokens.routing import Domain
-from enforcer.tokens.verifier import Demand, Verifier
+from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, VerificationResult, from_claims
+from enforcer.tokens.issuers import IssuerScope, MultiIssuerVerifier, TrustedIssuer
+from enforcer.tokens.limiter import AddressLimiter
+from enforcer.tokens.verifier import CachingVerifier, LookupOptions
 
 START = 1_700_000_000.0
 A, B = "https://a.example", "https://b.example"
@@ -51,7 +50,7 @@ class Source:
         for token, done in pending:
             done(self._result(token))
 
-    def _result(self, token: bytes) -> Answer | IntrospectionError:
+    def _result(self, token: bytes) -> VerificationResult | IntrospectionError:
         if not self.up:
             return DOWN
         members = self.tokens.get(token)
@@ -71,8 +70,8 @@ class Client:
     address: str = "192.0.2.1"
     told: list[object] = field(default_factory=list)
 
-    def on_answer(self, entry: Entry[bytes]) -> None:
-        self.told.append(entry.prepared.decode() if isinstance(entry.answer, Active) else 401)
+    def on_answer(self, entry: CacheEntry) -> None:
+        self.told.append(entry.identity.decode() if isinstance(entry.result, ActiveToken) else 401)
 
     def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
         self.told.append(503)
@@ -88,21 +87,21 @@ class Bed:
         self.now = START
         self.a = Source(ann={"sub": "ann", "iss": A, "aud": "for a"})
         self.b = Source(bob={"sub": "bob", "iss": B, "aud": "for b"})
-        self.cache: Cache[bytes] = Cache(CacheSettings(ttl=60.0, negative_ttl=5.0, refresh_ahead=0.0, stale=100.0))
-        self.limiter = UnseenLimiter(UnseenSettings(rate=1, burst=burst))
-        domains = (Domain(A, frozenset({B})), Domain(B, frozenset({A})))
+        self.cache: TokenCache = TokenCache(CacheSettings(ttl=60.0, negative_ttl=5.0, refresh_ahead=0.0, stale=100.0))
+        self.limiter = AddressLimiter(UnseenSettings(rate=1, burst=burst))
+        domains = (IssuerScope(A, frozenset({B})), IssuerScope(B, frozenset({A})))
         trusted = [
-            Trusted(self._verifier(name, source), domain, **terms.get(name, {}))
+            TrustedIssuer(self._verifier(name, source), domain, **terms.get(name, {}))
             for name, source, domain in zip("ab", (self.a, self.b), domains, strict=True)
         ]
-        self.several = Several(trusted, in_order=in_order, clock=lambda: self.now)
+        self.several = MultiIssuerVerifier(trusted, in_order=in_order, clock=lambda: self.now)
 
-    def _verifier(self, name: str, source: Source) -> Verifier:
-        return Verifier(
+    def _verifier(self, name: str, source: Source) -> CachingVerifier:
+        return CachingVerifier(
             name,
             source,
             self.cache,
-            Keys(name),
+            CacheKeys(name),
             self.limiter,
             lambda answer: (answer.subject or "").encode(),
             IntrospectionMetrics(),
@@ -110,13 +109,13 @@ class Bed:
             7,
         )
 
-    def look(self, token: bytes, demand: Demand = Demand()) -> object:  # noqa: B008 - it is immutable
+    def look(self, token: bytes, demand: LookupOptions = LookupOptions()) -> object:  # noqa: B008 - it is immutable
         """Ask for a token's worth, and return what is told: whose it is, or a status."""
         client = self.begin(token, demand)
         (told,) = client.told
         return told
 
-    def begin(self, token: bytes, demand: Demand = Demand()) -> Client:  # noqa: B008
+    def begin(self, token: bytes, demand: LookupOptions = LookupOptions()) -> Client:  # noqa: B008
         client = Client()
         entry = self.several.verify(token, self.now, client, demand)
         if entry is not None:
@@ -213,7 +212,7 @@ def test_in_an_outage_a_kept_answer_serves_rules_that_take_it() -> None:
     bed.look(b"bob")
     bed.now = START + 70
     bed.b.up = False
-    assert bed.look(b"bob", Demand(stale=True)) == "bob"
+    assert bed.look(b"bob", LookupOptions(stale=True)) == "bob"
     assert bed.look(b"bob") == 503
     assert bed.saw == (1, 3)
 
@@ -223,7 +222,7 @@ def test_a_rule_may_want_younger_answers() -> None:
     bed = Bed(in_order=True)
     bed.look(b"bob")
     bed.now = START + 6
-    assert bed.look(b"bob", Demand(max_age=5.0)) == "bob"
+    assert bed.look(b"bob", LookupOptions(max_age=5.0)) == "bob"
     assert bed.saw == (1, 2)
 
 
@@ -242,16 +241,16 @@ def test_the_same_token_is_one_at_each_server() -> None:
     bed = Bed()
     bed.a.tokens[b"same"], bed.b.tokens[b"same"] = {"sub": "ann"}, {"sub": "bob"}
     first, second = bed.several._trusted
-    reverse = Several((second, first), in_order=False, clock=lambda: bed.now)
+    reverse = MultiIssuerVerifier((second, first), in_order=False, clock=lambda: bed.now)
     assert bed.look(b"same") == "ann"
     # Whoever has called it active is asked; a rule that takes the other alone asks that one.
-    alone = Several((second,), in_order=False, clock=lambda: bed.now)
+    alone = MultiIssuerVerifier((second,), in_order=False, clock=lambda: bed.now)
     client = Client()
-    assert alone.verify(b"same", bed.now, client, Demand()) is None
+    assert alone.verify(b"same", bed.now, client, LookupOptions()) is None
     assert client.told == ["bob"]
-    entry = reverse.verify(b"same", bed.now, client, Demand())
+    entry = reverse.verify(b"same", bed.now, client, LookupOptions())
     assert entry is not None
-    assert entry.prepared == b"bob"
+    assert entry.identity == b"bob"
 
 
 @pytest.mark.parametrize(
@@ -286,7 +285,7 @@ def test_unseen_tokens_are_counted_for_each_look_up() -> None:
 class Watched:
     """A domain that counts how often it is asked what a token is."""
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: IssuerScope) -> None:
         self._domain = domain
         self.asked = 0
 
@@ -303,7 +302,7 @@ def test_a_remembered_jwt_is_not_taken_apart_again() -> None:
         replace(one, domain=domain)  # type: ignore[arg-type]
         for one, domain in zip(bed.several._trusted, watched, strict=True)
     ]
-    bed.several = Several(trusted, in_order=False, clock=lambda: bed.now)
+    bed.several = MultiIssuerVerifier(trusted, in_order=False, clock=lambda: bed.now)
     token = jwt(B)
     bed.b.tokens[token] = {"sub": "bob", "iss": B}
     assert [bed.look(token) for _ in range(5)] == ["bob"] * 5
@@ -318,7 +317,7 @@ def test_what_a_server_said_holds_for_rules_that_take_its_tokens() -> None:
     both = bed.several
     one, other = (trusted.verifier for trusted in both._trusted)
     of_a = from_claims({"active": True, "iss": A})
-    assert isinstance(of_a, Active)
+    assert isinstance(of_a, ActiveToken)
     assert both.takes(of_a, one)
     assert both.takes(of_a, both)
     assert not one.takes(of_a, both)
@@ -331,8 +330,8 @@ def test_what_a_server_said_holds_no_longer_where_its_tokens_must_be_for_another
     one, other = (trusted.verifier for trusted in bed.several._trusted)
     of_a = from_claims({"active": True, "iss": A, "aud": "for a"})
     of_b = from_claims({"active": True, "iss": B, "aud": "for a"})
-    assert isinstance(of_a, Active)
-    assert isinstance(of_b, Active)
+    assert isinstance(of_a, ActiveToken)
+    assert isinstance(of_b, ActiveToken)
     assert bed.several.takes(of_a, one)
     assert bed.several.takes(of_a, bed.several)
     assert not bed.several.takes(of_b, other)
@@ -344,6 +343,6 @@ def test_a_token_that_another_rule_showed_its_server_is_no_other_here() -> None:
     bed = Bed()
     client = Client()
     second = bed.several._trusted[1].verifier
-    assert second.verify(b"bob", bed.now, client, Demand()) is None
+    assert second.verify(b"bob", bed.now, client, LookupOptions()) is None
     assert client.told == ["bob"]
     assert bed.look(b"bob") == 401

@@ -1,9 +1,9 @@
 from enforcer.settings.limits import UnseenSettings
-from enforcer.tokens.limiter import UnseenLimiter
+from enforcer.tokens.limiter import AddressLimiter
 
 
-def limiter(addresses: int = 10) -> UnseenLimiter:
-    return UnseenLimiter(UnseenSettings(rate=10, burst=3, addresses=addresses))
+def limiter(addresses: int = 10) -> AddressLimiter:
+    return AddressLimiter(UnseenSettings(rate=10, burst=3, addresses=addresses))
 
 
 def test_a_burst_is_admitted_and_then_the_rate() -> None:

@@ -2,7 +2,7 @@ import pytest
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.jwt import KeySettings
-from enforcer.tokens.refresh_schedule import Freshness, Life
+from enforcer.tokens.refresh_schedule import Lifetime, RefreshSchedule
 
 PAUSE = 30.0
 DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
@@ -10,11 +10,11 @@ FIRST, SECOND = "first", "second"
 START = 1000.0
 
 
-def unfetched() -> Freshness[str]:
-    return Freshness(lambda _: Life(refresh=300.0, end=3600.0), PAUSE)
+def unfetched() -> RefreshSchedule[str]:
+    return RefreshSchedule(lambda _: Lifetime(refresh=300.0, end=3600.0), PAUSE)
 
 
-def fetched() -> Freshness[str]:
+def fetched() -> RefreshSchedule[str]:
     freshness = unfetched()
     freshness.note(FIRST, START)
     return freshness
@@ -95,8 +95,8 @@ def test_keys_must_outlive_the_time_until_they_are_fetched_anew(max_age: float) 
 
 def test_each_lives_as_long_as_it_says() -> None:
     """An access token of our own knows its life; keys have that of the settings."""
-    lives = {"short": Life(refresh=5.0, end=10.0), "long": Life(refresh=50.0, end=100.0)}
-    freshness = Freshness(lives.__getitem__, PAUSE)
+    lives = {"short": Lifetime(refresh=5.0, end=10.0), "long": Lifetime(refresh=50.0, end=100.0)}
+    freshness = RefreshSchedule(lives.__getitem__, PAUSE)
     for name, life in lives.items():
         freshness.note(name, START)
         assert [freshness.is_due(START + after) for after in (life.refresh - 0.1, life.refresh)] == [False, True]

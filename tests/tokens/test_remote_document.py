@@ -13,13 +13,12 @@ from harness.signing import key, public
 from enforcer.counters import FetchMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.pool import PoolSettings
-from enforcer.tokens.fetcher import Fetcher
 from enforcer.tokens.introspection.endpoint import KnownEndpoint
 from enforcer.tokens.jwt.jwks import KeySet, parse
-from enforcer.tokens.refresh_schedule import Freshness, Life
-from enforcer.tokens.remote_document import Kept
-from enforcer.wire.http_client import Caller
-from enforcer.wire.pool import Endpoint, Pool
+from enforcer.tokens.refresh_schedule import Lifetime, RefreshSchedule
+from enforcer.tokens.remote_document import DocumentFetcher, RemoteDocument
+from enforcer.wire.http_client import HttpClient
+from enforcer.wire.pool import Pool, ServerAddress
 from enforcer.wire.ticker import RESOLUTION, Ticker
 
 DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
@@ -27,8 +26,8 @@ Done = Callable[[KeySet | IntrospectionError], None]
 WHAT = "the keys of authorization server main"
 
 
-def fresh() -> Freshness[KeySet]:
-    return Freshness(lambda _: Life(refresh=300.0, end=3600.0), 30.0)
+def fresh() -> RefreshSchedule[KeySet]:
+    return RefreshSchedule(lambda _: Lifetime(refresh=300.0, end=3600.0), 30.0)
 
 
 def body(*kids: str) -> bytes:
@@ -71,7 +70,7 @@ class Bed:
         self.document = Document()
         self.metrics = FetchMetrics()
         self.ticker = Ticker(self.clock)  # type: ignore[arg-type]
-        self.source = Kept(WHAT, self.document, fresh(), self.ticker, self.metrics)
+        self.source = RemoteDocument(WHAT, self.document, fresh(), self.ticker, self.metrics)
         self.told: list[KeySet | IntrospectionError] = []
 
     def started(self) -> "Bed":
@@ -240,9 +239,9 @@ def test_keys_come_from_a_server() -> None:
     async def run(port: int) -> KeySet | IntrospectionError:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        pool = Pool(Endpoint(host="127.0.0.1", port=port), PoolSettings(), ticker, loop)
-        endpoint = KnownEndpoint(Caller(pool, timeout=5.0, max_answer=65536), "auth.example.org", "/jwks")
-        source = Kept(WHAT, Fetcher(endpoint, parse), fresh(), ticker, FetchMetrics())
+        pool = Pool(ServerAddress(host="127.0.0.1", port=port), PoolSettings(), ticker, loop)
+        endpoint = KnownEndpoint(HttpClient(pool, timeout=5.0, max_answer=65536), "auth.example.org", "/jwks")
+        source = RemoteDocument(WHAT, DocumentFetcher(endpoint, parse), fresh(), ticker, FetchMetrics())
         told: asyncio.Future[KeySet | IntrospectionError] = loop.create_future()
         source.renew(told.set_result)
         outcome = await told

@@ -9,8 +9,8 @@ from harness.signing import encode, text
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.introspection.client import Done
-from enforcer.tokens.introspection.response import INACTIVE, Answer, from_claims
-from enforcer.tokens.routing import Domain, OwnTokens
+from enforcer.tokens.introspection.response import INACTIVE, VerificationResult, from_claims
+from enforcer.tokens.issuers import IssuerFilter, IssuerScope
 
 A, B, C = "https://a.example", "https://b.example", "https://c.example"
 DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
@@ -30,17 +30,19 @@ ANONYMOUS = jwt({"sub": "joe"})
 @pytest.mark.parametrize(
     ("domain", "admitted"),
     [
-        pytest.param(Domain(), {OPAQUE, OF_A, OF_B, OF_NOBODY, UNREADABLE, ANONYMOUS}, id="of whom nothing is known"),
-        pytest.param(Domain(A), {OPAQUE, OF_A}, id="one with an issuer"),
-        pytest.param(Domain(A, frozenset({B})), {OPAQUE, OF_A}, id="one with an issuer beside another"),
         pytest.param(
-            Domain(None, frozenset({B})),
+            IssuerScope(), {OPAQUE, OF_A, OF_B, OF_NOBODY, UNREADABLE, ANONYMOUS}, id="of whom nothing is known"
+        ),
+        pytest.param(IssuerScope(A), {OPAQUE, OF_A}, id="one with an issuer"),
+        pytest.param(IssuerScope(A, frozenset({B})), {OPAQUE, OF_A}, id="one with an issuer beside another"),
+        pytest.param(
+            IssuerScope(None, frozenset({B})),
             {OPAQUE, OF_A, OF_NOBODY, UNREADABLE, ANONYMOUS},
             id="one without, beside another",
         ),
     ],
 )
-def test_a_server_is_shown_no_token_of_another(domain: Domain, admitted: set[bytes]) -> None:
+def test_a_server_is_shown_no_token_of_another(domain: IssuerScope, admitted: set[bytes]) -> None:
     """What names no issuer that can be read names not this one either."""
     every = {OPAQUE, OF_A, OF_B, OF_NOBODY, UNREADABLE, ANONYMOUS}
     assert {token for token in every if domain.admits(token)} == admitted
@@ -49,7 +51,7 @@ def test_a_server_is_shown_no_token_of_another(domain: Domain, admitted: set[byt
 class Source:
     """An authorization server in memory, of which everything is active."""
 
-    def __init__(self, answer: Answer | IntrospectionError) -> None:
+    def __init__(self, answer: VerificationResult | IntrospectionError) -> None:
         self.asked: list[bytes] = []
         self.closed = False
         self._answer = answer
@@ -65,9 +67,9 @@ class Source:
         self.closed = True
 
 
-def told(source: Source, domain: Domain, token: bytes) -> Answer | IntrospectionError:
-    results: list[Answer | IntrospectionError] = []
-    OwnTokens(source, domain).introspect(token, results.append)
+def told(source: Source, domain: IssuerScope, token: bytes) -> VerificationResult | IntrospectionError:
+    results: list[VerificationResult | IntrospectionError] = []
+    IssuerFilter(source, domain).introspect(token, results.append)
     (result,) = results
     return result
 
@@ -75,7 +77,7 @@ def told(source: Source, domain: Domain, token: bytes) -> Answer | Introspection
 def test_a_token_of_another_server_is_worth_nothing_and_nobody_is_asked() -> None:
     """CVE-2026-33496, skipper #4196: it would be shown to a server that did not issue it."""
     source = Source(from_claims({"iss": A}))
-    assert told(source, Domain(A, frozenset({B})), OF_B) is INACTIVE
+    assert told(source, IssuerScope(A, frozenset({B})), OF_B) is INACTIVE
     assert source.asked == []
 
 
@@ -84,7 +86,7 @@ def test_the_servers_answer_about_its_own_token_counts() -> None:
     answer = from_claims({"iss": A})
     for outcome in (answer, INACTIVE, DOWN):
         source = Source(outcome)
-        assert told(source, Domain(A, frozenset({B})), OF_A) is outcome
+        assert told(source, IssuerScope(A, frozenset({B})), OF_A) is outcome
         assert source.asked == [OF_A]
 
 
@@ -92,13 +94,13 @@ def test_the_servers_answer_about_its_own_token_counts() -> None:
 def test_a_server_does_not_speak_for_another(issuer: str | None, counts: bool) -> None:
     """What it calls a token of another configured server is worth nothing, whatever it says of it."""
     answer = from_claims({"iss": issuer})
-    assert told(Source(answer), Domain(A, frozenset({B})), OPAQUE) is (answer if counts else INACTIVE)
+    assert told(Source(answer), IssuerScope(A, frozenset({B})), OPAQUE) is (answer if counts else INACTIVE)
 
 
 def test_what_is_behind_it_is_reached_through_it() -> None:
     """Its end, and its circuit."""
     source = Source(INACTIVE)
-    tokens = OwnTokens(source, Domain(A))
+    tokens = IssuerFilter(source, IssuerScope(A))
     assert tokens.circuit_open()
     tokens.close()
     assert source.closed

@@ -9,16 +9,16 @@ from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.cache import CacheSettings
 from enforcer.settings.limits import UnseenSettings
-from enforcer.tokens.cache import Cache, Entry, Keys
+from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
 from enforcer.tokens.introspection.client import Done
-from enforcer.tokens.introspection.response import INACTIVE, Active, Answer, from_claims
-from enforcer.tokens.limiter import UnseenLimiter
-from enforcer.tokens.verifier import Demand, Verifier
+from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, VerificationResult, from_claims
+from enforcer.tokens.limiter import AddressLimiter
+from enforcer.tokens.verifier import CachingVerifier, LookupOptions
 
 START = 1_700_000_000.0
 DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
-FRESH = Demand()
-STALE = Demand(stale=True)
+FRESH = LookupOptions()
+STALE = LookupOptions(stale=True)
 
 
 class Source:
@@ -45,7 +45,7 @@ class Source:
         for token, done in pending:
             done(self._result(token))
 
-    def _result(self, token: bytes) -> Answer | IntrospectionError:
+    def _result(self, token: bytes) -> VerificationResult | IntrospectionError:
         if not self.up:
             return DOWN
         members = self.tokens.get(token)
@@ -59,8 +59,8 @@ class Client:
     address: str = "192.0.2.1"
     told: list[object] = field(default_factory=list)
 
-    def on_answer(self, entry: Entry[bytes]) -> None:
-        self.told.append(entry.answer)
+    def on_answer(self, entry: CacheEntry) -> None:
+        self.told.append(entry.result)
 
     def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
         self.told.append((503, retry_after))
@@ -77,22 +77,22 @@ class Bed:
         self.source = Source()
         self.source.tokens[b"good"] = {"sub": "joe", "client_id": "app", "exp": START + 1000}
         self.metrics = IntrospectionMetrics()
-        self.cache: Cache[bytes] = Cache(
+        self.cache: TokenCache = TokenCache(
             CacheSettings(**{"ttl": 60.0, "negative_ttl": 5.0, "refresh_ahead": 10.0, "stale": 100.0, **settings})  # type: ignore[arg-type]
         )
-        self.verifier = Verifier(
+        self.verifier = CachingVerifier(
             "main",
             self.source,
             self.cache,
-            Keys("main"),
-            UnseenLimiter(UnseenSettings(rate=1, burst=50)),
+            CacheKeys("main"),
+            AddressLimiter(UnseenSettings(rate=1, burst=50)),
             lambda answer: (answer.subject or "").encode(),
             self.metrics,
             lambda: self.now,
             7,
         )
 
-    def look(self, token: bytes = b"good", demand: Demand = FRESH, *, wait: bool = False) -> Client:
+    def look(self, token: bytes = b"good", demand: LookupOptions = FRESH, *, wait: bool = False) -> Client:
         client = Client()
         entry = self.verifier.verify(token, self.now, client, demand)
         if entry is not None:
@@ -111,7 +111,7 @@ class Bed:
 
 
 def active(client: Client) -> bool:
-    return len(client.told) == 1 and isinstance(client.told[0], Active)
+    return len(client.told) == 1 and isinstance(client.told[0], ActiveToken)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_a_negative_answer_never_serves_stale() -> None:
 def test_a_rule_may_want_younger_answers_without_disturbing_others() -> None:
     """The younger answer then serves everybody."""
     bed = Bed(refresh_ahead=0.0)
-    strict = Demand(max_age=5.0)
+    strict = LookupOptions(max_age=5.0)
     bed.look()
     assert active(bed.at(5).look(demand=strict))
     assert bed.calls == 1
@@ -307,7 +307,7 @@ def test_what_is_needed_of_an_answer_is_made_once() -> None:
     bed.look()
     entry = bed.verifier.verify(b"good", bed.now, Client(), FRESH)
     assert entry is not None
-    assert entry.prepared == b"joe"
+    assert entry.identity == b"joe"
 
 
 def test_nobody_waits_for_ever_whatever_an_answer_holds() -> None:

@@ -8,23 +8,23 @@ from harness.waiting import eventually
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
-from enforcer.wire.http_client import Caller, Reply
-from enforcer.wire.pool import Endpoint, Pool
+from enforcer.wire.http_client import HttpClient, HttpResponse
+from enforcer.wire.pool import Pool, ServerAddress
 from enforcer.wire.ticker import Ticker
 
 
 def test_a_name_that_cannot_be_looked_up_is_a_server_that_is_not_there() -> None:
     """Also where the look-up itself fails in another way than the network; its place is free again each time."""
 
-    async def run() -> list[Reply | UpstreamError]:
+    async def run() -> list[HttpResponse | UpstreamError]:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda *_: None)
         ticker = Ticker(loop)
-        pool = Pool(Endpoint(host="a" * 70 + ".test", port=80), PoolSettings(connections=1), ticker, loop)
-        caller = Caller(pool, timeout=5.0, max_answer=1000)
+        pool = Pool(ServerAddress(host="a" * 70 + ".test", port=80), PoolSettings(connections=1), ticker, loop)
+        caller = HttpClient(pool, timeout=5.0, max_answer=1000)
         outcomes = []
         for _ in range(3):
-            told: asyncio.Future[Reply | UpstreamError] = loop.create_future()
+            told: asyncio.Future[HttpResponse | UpstreamError] = loop.create_future()
             caller.call(b"GET / HTTP/1.1\r\n\r\n", told.set_result)
             outcomes.append(await told)
         pool.close()
@@ -35,8 +35,8 @@ def test_a_name_that_cannot_be_looked_up_is_a_server_that_is_not_there() -> None
     assert [getattr(outcome, "reason", None) for outcome in outcomes] == [UpstreamFailure.UNAVAILABLE] * 3
 
 
-async def called(caller: Caller) -> Reply | UpstreamError:
-    told: asyncio.Future[Reply | UpstreamError] = asyncio.get_running_loop().create_future()
+async def called(caller: HttpClient) -> HttpResponse | UpstreamError:
+    told: asyncio.Future[HttpResponse | UpstreamError] = asyncio.get_running_loop().create_future()
     caller.call(b"GET / HTTP/1.1\r\n\r\n", told.set_result)
     return await told
 
@@ -51,11 +51,13 @@ def test_a_closed_pool_keeps_no_connection_and_still_serves_to_the_end() -> None
             held.wait(10)
         return response(b"{}")
 
-    async def run() -> list[Reply | UpstreamError]:
+    async def run() -> list[HttpResponse | UpstreamError]:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        pool = Pool(Endpoint(host="127.0.0.1", port=server.port), PoolSettings(keep_alive_timeout=60.0), ticker, loop)
-        caller = Caller(pool, timeout=5.0, max_answer=1000)
+        pool = Pool(
+            ServerAddress(host="127.0.0.1", port=server.port), PoolSettings(keep_alive_timeout=60.0), ticker, loop
+        )
+        caller = HttpClient(pool, timeout=5.0, max_answer=1000)
         outcomes = [await called(caller)]
         running = loop.create_task(called(caller))
         await loop.run_in_executor(None, reached.wait)
@@ -68,7 +70,7 @@ def test_a_closed_pool_keeps_no_connection_and_still_serves_to_the_end() -> None
         return outcomes
 
     with raw_server(answer) as server:
-        assert asyncio.run(run()) == [Reply(200, b"{}")] * 3
+        assert asyncio.run(run()) == [HttpResponse(200, b"{}")] * 3
         assert server.connections == 2
         assert eventually(lambda: not server.open)
 
@@ -79,8 +81,10 @@ def test_a_closed_pool_closes_what_is_idle() -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        pool = Pool(Endpoint(host="127.0.0.1", port=server.port), PoolSettings(keep_alive_timeout=60.0), ticker, loop)
-        caller = Caller(pool, timeout=5.0, max_answer=1000)
+        pool = Pool(
+            ServerAddress(host="127.0.0.1", port=server.port), PoolSettings(keep_alive_timeout=60.0), ticker, loop
+        )
+        caller = HttpClient(pool, timeout=5.0, max_answer=1000)
         await called(caller)
         ticker.stop()
         assert server.open == 1

@@ -14,7 +14,7 @@ from typing import Any, Final
 from enforcer.tokens.jwt.jws import encode
 
 
-class Kind(Enum):
+class BindingKind(Enum):
     """How a token's holder proves that it is theirs."""
 
     NONE = "none"  # whoever has it may use it
@@ -27,12 +27,12 @@ class Kind(Enum):
 class Binding:
     """What a token is bound to: `thumbprint` is that of a certificate or key, SHA-256, base64url; else empty."""
 
-    kind: Kind
+    kind: BindingKind
     thumbprint: str = ""
 
 
-UNBOUND: Final = Binding(Kind.NONE)
-UNKNOWN: Final = Binding(Kind.UNKNOWN)
+UNBOUND: Final = Binding(BindingKind.NONE)
+UNKNOWN: Final = Binding(BindingKind.UNKNOWN)
 
 
 def binding(claims: Mapping[str, Any]) -> Binding:
@@ -40,7 +40,7 @@ def binding(claims: Mapping[str, Any]) -> Binding:
     confirmation = claims.get("cnf")
     if confirmation is None:
         return UNBOUND
-    for kind in (Kind.CERTIFICATE, Kind.KEY):
+    for kind in (BindingKind.CERTIFICATE, BindingKind.KEY):
         # Alone, since each member is one more thing to be proven.
         if isinstance(confirmation, dict) and confirmation.keys() == {kind.value}:
             thumbprint = confirmation[kind.value]

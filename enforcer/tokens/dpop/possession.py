@@ -10,11 +10,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import final
 
-from enforcer.tokens.dpop.binding import Kind, binding
-from enforcer.tokens.introspection.response import Active
+from enforcer.tokens.dpop.binding import BindingKind, binding
+from enforcer.tokens.introspection.response import ActiveToken
 
 
-class Fault(StrEnum):
+class PossessionFault(StrEnum):
     """Why possession is not shown. The values are log words."""
 
     UNBOUND = "not_bound_to_a_key"  # it came with a DPoP proof
@@ -45,25 +45,25 @@ class Proven:
 
     __slots__ = ("answer",)
 
-    def __init__(self, answer: Active) -> None:
+    def __init__(self, answer: ActiveToken) -> None:
         self.answer = answer
 
 
-def with_certificate(answer: Active, thumbprint: str) -> Proven | Fault:
+def with_certificate(answer: ActiveToken, thumbprint: str) -> Proven | PossessionFault:
     """Judge a bound token that came as a bearer token, by the certificate that its sender showed.
 
     `thumbprint` is the certificate's SHA-256, base64url (RFC 8705 §3.1); empty where none was shown.
     """
     bound = binding(answer.claims)
-    if bound.kind is Kind.CERTIFICATE:
-        return Proven(answer) if thumbprint == bound.thumbprint else Fault.CERTIFICATE
+    if bound.kind is BindingKind.CERTIFICATE:
+        return Proven(answer) if thumbprint == bound.thumbprint else PossessionFault.CERTIFICATE
     # RFC 9449 §7.2: a token that is bound to a key is never taken as a bearer token, whatever comes with it
-    return Fault.SCHEME if bound.kind is Kind.KEY else Fault.UNKNOWN
+    return PossessionFault.SCHEME if bound.kind is BindingKind.KEY else PossessionFault.UNKNOWN
 
 
-def with_key(answer: Active, thumbprint: str) -> Proven | Fault:
+def with_key(answer: ActiveToken, thumbprint: str) -> Proven | PossessionFault:
     """Judge a token that came with a DPoP proof, by the proof's key: its SHA-256, base64url (RFC 9449 §6.1)."""
     bound = binding(answer.claims)
-    if bound.kind is Kind.KEY:
-        return Proven(answer) if thumbprint == bound.thumbprint else Fault.KEY
-    return Fault.UNKNOWN if bound.kind is Kind.UNKNOWN else Fault.UNBOUND
+    if bound.kind is BindingKind.KEY:
+        return Proven(answer) if thumbprint == bound.thumbprint else PossessionFault.KEY
+    return PossessionFault.UNKNOWN if bound.kind is BindingKind.UNKNOWN else PossessionFault.UNBOUND

@@ -15,16 +15,16 @@ from typing import Any, Final
 
 from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.dpop.binding import digest
-from enforcer.tokens.dpop.possession import Fault, Proven, with_key
-from enforcer.tokens.dpop.replay_cache import ProofMemory, name
-from enforcer.tokens.introspection.response import Active
+from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_key
+from enforcer.tokens.dpop.replay_cache import ProofState, name
+from enforcer.tokens.introspection.response import ActiveToken
 from enforcer.tokens.jwt.jwks import read_key, thumbprint
 from enforcer.tokens.jwt.jws import parse
 from enforcer.tokens.strict_json import read_object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Request:
+class ProofRequest:
     """What a proof must be for: the request's method and URL, as the client sees it, and the token it came with.
 
     `address` is the client's, for which wrong signatures are counted.
@@ -38,36 +38,36 @@ class Request:
 
 def check(
     proofs: Sequence[bytes],
-    request: Request,
-    answer: Active,
+    request: ProofRequest,
+    answer: ActiveToken,
     settings: ProofSettings,
-    memory: ProofMemory,
+    memory: ProofState,
     now: float,
-) -> Proven | Fault:
+) -> Proven | PossessionFault:
     """Check that a request comes from the holder of the key that its token is bound to (RFC 9449 §4.3, §7.1).
 
     `proofs` are the values of all DPoP fields; `answer` is what the token is worth; `now` seconds since the epoch.
     """
     if len(proofs) != 1:
-        return Fault.SEVERAL if proofs else Fault.MISSING
+        return PossessionFault.SEVERAL if proofs else PossessionFault.MISSING
     if len(proofs[0]) > settings.size:
-        return Fault.SIZE
+        return PossessionFault.SIZE
     jws = parse(proofs[0])
     if jws is None:
-        return Fault.MALFORMED
+        return PossessionFault.MALFORMED
     typ, algorithm, jwk = (jws.header.get(member) for member in ("typ", "alg", "jwk"))
     # RFC 7515 §4.1.9: a media type, whose case does not matter
     if not isinstance(typ, str) or typ.lower().removeprefix("application/") != "dpop+jwt":
-        return Fault.TYPE
+        return PossessionFault.TYPE
     if algorithm not in settings.algorithms:
-        return Fault.ALGORITHM
+        return PossessionFault.ALGORITHM
     try:
         claims = read_object(jws.payload)
     except ValueError:
-        return Fault.MALFORMED
+        return PossessionFault.MALFORMED
     shown = thumbprint(jwk)
     if shown is None:
-        return Fault.UNUSABLE_KEY
+        return PossessionFault.UNUSABLE_KEY
     proven = with_key(answer, shown)
     if not isinstance(proven, Proven):
         return proven
@@ -79,32 +79,34 @@ def check(
     if refused is not None:
         return refused
     if memory.wrong.wait(request.address, now):
-        return Fault.FLOOD
+        return PossessionFault.FLOOD
     key = read_key(jwk)
     if key is None:
-        return Fault.UNUSABLE_KEY
+        return PossessionFault.UNUSABLE_KEY
     if not key.verifies(algorithm, jws.signed, jws.signature):
-        return Fault.SIGNATURE
+        return PossessionFault.SIGNATURE
     memory.wrong.give_back(request.address)
     # Not before: whoever has no key must not use up the proofs of others.
     memory.used.remember(used)
     return proven
 
 
-def _mismatch(claims: Mapping[str, Any], request: Request, settings: ProofSettings, now: float) -> Fault | None:
+def _mismatch(
+    claims: Mapping[str, Any], request: ProofRequest, settings: ProofSettings, now: float
+) -> PossessionFault | None:
     identifier, issued = claims.get("jti"), claims.get("iat")
     method, url, token = claims.get("htm"), claims.get("htu"), claims.get("ath")
     if not isinstance(identifier, str) or not identifier or not isinstance(url, str) or not isinstance(token, str):
-        return Fault.MALFORMED
+        return PossessionFault.MALFORMED
     if not isinstance(issued, int | float) or isinstance(issued, bool):
-        return Fault.MALFORMED
+        return PossessionFault.MALFORMED
     if method != request.method.decode("latin-1"):
-        return Fault.METHOD
+        return PossessionFault.METHOD
     if (place := normal_url(url)) is None or place != normal_url(request.url):
-        return Fault.URL
+        return PossessionFault.URL
     if not now - settings.max_age <= issued <= now + settings.clock_skew:
-        return Fault.TIME
-    return None if token == digest(request.token) else Fault.TOKEN
+        return PossessionFault.TIME
+    return None if token == digest(request.token) else PossessionFault.TOKEN
 
 
 # RFC 3986 §3.2: no user in the authority; what follows the path is not compared (RFC 9449 §4.3)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from enforcer.settings.jwt import ProofSettings
-from enforcer.tokens.dpop.possession import Fault
-from enforcer.tokens.limiter import UnseenLimiter
+from enforcer.tokens.dpop.possession import PossessionFault
+from enforcer.tokens.limiter import AddressLimiter
 
 
 class ReplayCache:
@@ -28,7 +28,7 @@ class ReplayCache:
         self._now: set[bytes] = set()
         self._before: set[bytes] = set()
 
-    def look(self, proof: bytes, issued: float, settings: ProofSettings, now: float) -> Fault | None:
+    def look(self, proof: bytes, issued: float, settings: ProofSettings, now: float) -> PossessionFault | None:
         """Tell whether a proof, by its `name`, was used before, may have been, or could not be remembered.
 
         It is not remembered yet. `issued` and `now` are seconds since the epoch.
@@ -37,7 +37,7 @@ class ReplayCache:
             self._reaches = now - self._max_age
         self._max_age = settings.max_age
         if issued < self._reaches:
-            return Fault.TIME
+            return PossessionFault.TIME
         lasts = settings.max_age + settings.clock_skew
         age = now - self._since
         if age >= lasts:
@@ -47,8 +47,8 @@ class ReplayCache:
             # Also where the clock was set back: what is here is then kept for a while more, and no longer.
             self._since = now
         if proof in self._now or proof in self._before:
-            return Fault.REPLAYED
-        return Fault.FULL if len(self) >= settings.replays else None
+            return PossessionFault.REPLAYED
+        return PossessionFault.FULL if len(self) >= settings.replays else None
 
     def remember(self, proof: bytes) -> None:
         """Note that a proof is used, which was looked for just now."""
@@ -59,11 +59,11 @@ class ReplayCache:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ProofMemory:
+class ProofState:
     """What is remembered of proofs: those that were used, and how many had a wrong signature, by address."""
 
     used: ReplayCache
-    wrong: UnseenLimiter
+    wrong: AddressLimiter
 
 
 def name(thumbprint: str, jti: str) -> bytes:

@@ -16,7 +16,7 @@ from joserfc.jwa import JWS_ALGORITHMS
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from enforcer.secret import Secret
-from enforcer.tokens.introspection.client_authentication import AtHand, Credentials
+from enforcer.tokens.introspection.client_authentication import Credentials, ImmediateAuthentication
 from enforcer.tokens.jwt.jws import encode
 
 Key = RSAKey | ECKey | OKPKey
@@ -33,7 +33,7 @@ _ALGORITHMS: Final[Mapping[str | None, Sequence[str]]] = {
 }
 
 
-class PrivateKeyJwt(AtHand):
+class PrivateKeyJwt(ImmediateAuthentication):
     """Signs a new assertion for each request.
 
     `key` is PEM or a JWK; raises ValueError where it is no private RSA, EC or Ed25519 key. `clock` gives seconds since

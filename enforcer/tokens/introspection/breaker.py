@@ -9,7 +9,7 @@ from __future__ import annotations
 from enforcer.settings.pool import BreakerSettings
 
 
-class Breaker:
+class CircuitBreaker:
     """Counts the failures of one server."""
 
     __slots__ = ("_failures", "_opened", "_probing", "_settings")

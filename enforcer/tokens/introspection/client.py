@@ -13,21 +13,22 @@ from typing import Final, Protocol
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
 from enforcer.settings.pool import BreakerSettings
-from enforcer.tokens.introspection.breaker import Breaker
+from enforcer.tokens.introspection.breaker import CircuitBreaker
 from enforcer.tokens.introspection.client_authentication import Authentication, Credentials
-from enforcer.tokens.introspection.endpoint import Outcome, ServerEndpoint, content, error_code, refusal
-from enforcer.tokens.introspection.response import INACTIVE, Answer, parse
-from enforcer.wire.http_client import Reply
+from enforcer.tokens.introspection.endpoint import ServerEndpoint
+from enforcer.tokens.introspection.endpoint_result import EndpointResult, credentials_refusal, error_code, response_body
+from enforcer.tokens.introspection.response import INACTIVE, VerificationResult, parse
+from enforcer.wire.http_client import HttpResponse
 from enforcer.wire.ticker import Ticker
 
-Done = Callable[[Answer | IntrospectionError], None]
+Done = Callable[[VerificationResult | IntrospectionError], None]
 
-PLAIN: Final = "application/json"
-SIGNED: Final = "application/token-introspection+jwt"
+JSON_TYPE: Final = "application/json"
+JWT_TYPE: Final = "application/token-introspection+jwt"
 """What an answer can be asked for as (RFC 7662 §2.2, RFC 9701 §4)."""
 
 
-class Reader(Protocol):
+class ResponseReader(Protocol):
     """Makes of an answer's bytes what it says."""
 
     def read(self, data: bytes, done: Done) -> None:
@@ -37,13 +38,13 @@ class Reader(Protocol):
         """End what goes on in the background."""
 
 
-class Plain:
-    """A `Reader` of JSON (RFC 7662 §2.2)."""
+class JsonReader:
+    """A `ResponseReader` of JSON (RFC 7662 §2.2)."""
 
     def read(self, data: bytes, done: Done) -> None:
         """Read it at once."""
         try:
-            answer: Answer | IntrospectionError = parse(data)
+            answer: VerificationResult | IntrospectionError = parse(data)
         except IntrospectionError as error:
             answer = error.as_value()
         done(answer)
@@ -52,21 +53,21 @@ class Plain:
         """End nothing."""
 
 
-class Introspector:
+class IntrospectionClient:
     """Makes introspection calls to one server."""
 
     def __init__(
         self,
         endpoint: ServerEndpoint,
         authentication: Authentication,
-        reader: Reader,
+        reader: ResponseReader,
         breaker: BreakerSettings,
         ticker: Ticker,
     ) -> None:
         self._endpoint = endpoint
         self._authentication = authentication
         self._reader = reader
-        self._breaker = Breaker(breaker)
+        self._breaker = CircuitBreaker(breaker)
         self._ticker = ticker
 
     def introspect(self, token: bytes, done: Done) -> None:
@@ -102,32 +103,36 @@ class Introspector:
         else:
             self._endpoint.post(form, credentials, partial(self._ended, form, done, again, credentials))
 
-    def _ended(self, form: bytes, done: Done, again: bool, credentials: Credentials, outcome: Outcome) -> None:
+    def _ended(self, form: bytes, done: Done, again: bool, credentials: Credentials, outcome: EndpointResult) -> None:
         # RFC 6750 §3.1: 401 is about the credentials themselves, 403 about what they allow
-        unauthorized = isinstance(outcome, Reply) and outcome.status == 401
+        unauthorized = isinstance(outcome, HttpResponse) and outcome.status == 401
         if unauthorized and self._authentication.rejected(credentials) and again:
             self._ask(form, done, again=False)
             return
         self._read(outcome, partial(self._told, outcome, done))
 
-    def _told(self, outcome: Outcome, done: Done, result: Answer | IntrospectionError) -> None:
+    def _told(self, outcome: EndpointResult, done: Done, result: VerificationResult | IntrospectionError) -> None:
         self._note(outcome, result)
         done(result)
 
-    def _read(self, outcome: Outcome, done: Done) -> None:
-        if isinstance(outcome, Reply) and outcome.status == 400 and error_code(outcome) == "unsupported_token_type":
+    def _read(self, outcome: EndpointResult, done: Done) -> None:
+        if (
+            isinstance(outcome, HttpResponse)
+            and outcome.status == 400
+            and error_code(outcome) == "unsupported_token_type"
+        ):
             done(INACTIVE)  # RFC 7009 §2.2.1 has the code, and some servers use it here for what they did not issue
             return
         # RFC 7662 §2.3: a refusal is about our own credentials, never a judgement of the token
-        found = refusal(outcome) or content(outcome)
+        found = credentials_refusal(outcome) or response_body(outcome)
         if isinstance(found, IntrospectionError):
             done(found)
         else:
             self._reader.read(found, done)
 
-    def _note(self, outcome: Outcome, result: Answer | IntrospectionError) -> None:
+    def _note(self, outcome: EndpointResult, result: VerificationResult | IntrospectionError) -> None:
         overloaded = isinstance(outcome, UpstreamError) and outcome.reason is UpstreamFailure.OVERLOADED
-        forbidden = isinstance(outcome, Reply) and outcome.status == 403
+        forbidden = isinstance(outcome, HttpResponse) and outcome.status == 403
         if overloaded or forbidden or isinstance(outcome, IntrospectionError):
             # It was not asked; or something before it disliked this token, which must not cut off all others.
             self._breaker.released()

@@ -36,7 +36,7 @@ class Authentication(Protocol):
         """End what goes on in the background."""
 
 
-class AtHand(ABC):
+class ImmediateAuthentication(ABC):
     """An `Authentication` that needs nobody else, and has nothing else to offer when the server does not accept it."""
 
     @abstractmethod
@@ -55,7 +55,7 @@ class AtHand(ABC):
         """End nothing."""
 
 
-class Fixed(AtHand):
+class StaticCredentials(ImmediateAuthentication):
     """Credentials that are the same for every request."""
 
     def __init__(self, credentials: Credentials) -> None:
@@ -66,18 +66,18 @@ class Fixed(AtHand):
         return self._credentials
 
 
-def secret_basic(client_id: str, secret: Secret) -> Fixed:
+def secret_basic(client_id: str, secret: Secret) -> StaticCredentials:
     """Authenticate by `client_secret_basic`; both halves are form-encoded before all else (RFC 6749 §2.3.1)."""
     pair = f"{quote_plus(client_id)}:{quote_plus(secret.reveal())}"
-    return Fixed(Credentials(lines=b"Authorization: Basic %b\r\n" % base64.b64encode(pair.encode())))
+    return StaticCredentials(Credentials(lines=b"Authorization: Basic %b\r\n" % base64.b64encode(pair.encode())))
 
 
-def secret_post(client_id: str, secret: Secret) -> Fixed:
+def secret_post(client_id: str, secret: Secret) -> StaticCredentials:
     """Authenticate by `client_secret_post` (RFC 6749 §2.3.1)."""
     form = f"&client_id={quote_plus(client_id)}&client_secret={quote_plus(secret.reveal())}"
-    return Fixed(Credentials(form=form.encode()))
+    return StaticCredentials(Credentials(form=form.encode()))
 
 
-def tls_client(client_id: str) -> Fixed:
+def tls_client(client_id: str) -> StaticCredentials:
     """Authenticate by the certificate of the connection (RFC 8705 §2)."""
-    return Fixed(Credentials(form=f"&client_id={quote_plus(client_id)}".encode()))
+    return StaticCredentials(Credentials(form=f"&client_id={quote_plus(client_id)}".encode()))

@@ -15,9 +15,10 @@ from urllib.parse import quote_plus
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.bearer import is_b64token
 from enforcer.tokens.introspection.client_authentication import Authentication, Credentials
-from enforcer.tokens.introspection.endpoint import Outcome, ServerEndpoint, content, refusal
-from enforcer.tokens.refresh_schedule import Life
-from enforcer.tokens.remote_document import Kept
+from enforcer.tokens.introspection.endpoint import ServerEndpoint
+from enforcer.tokens.introspection.endpoint_result import EndpointResult, credentials_refusal, response_body
+from enforcer.tokens.refresh_schedule import Lifetime
+from enforcer.tokens.remote_document import RemoteDocument
 from enforcer.tokens.strict_json import read_object
 
 LONGEST: Final = 24 * 3600.0
@@ -29,15 +30,15 @@ _NOT_ACCEPTED: Final = IntrospectionError(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OwnToken:
+class OwnAccessToken:
     """One, as the server gave it: what a request carries, and its life in seconds."""
 
     credentials: Credentials
     expires_in: float
 
-    def life(self, renew_ahead: float) -> Life:
+    def life(self, renew_ahead: float) -> Lifetime:
         """Tell how long it serves, if it is renewed so many seconds before its end, or at half of a short life."""
-        return Life(self.expires_in - min(renew_ahead, self.expires_in / 2), self.expires_in)
+        return Lifetime(self.expires_in - min(renew_ahead, self.expires_in / 2), self.expires_in)
 
 
 class TokenRequest:
@@ -55,7 +56,7 @@ class TokenRequest:
         self._form = f"grant_type=client_credentials{scope}".encode()
         self._lifetime = lifetime
 
-    def fetch(self, done: Callable[[OwnToken | IntrospectionError], None]) -> None:
+    def fetch(self, done: Callable[[OwnAccessToken | IntrospectionError], None]) -> None:
         """Fetch it; `done` gets it, or the error, exactly once, now or later."""
 
         def authenticated(credentials: Credentials | IntrospectionError) -> None:
@@ -70,18 +71,18 @@ class TokenRequest:
         """Keep no connection for later; a running fetch ends by itself."""
         self._endpoint.close()
 
-    def _read(self, outcome: Outcome) -> OwnToken | IntrospectionError:
-        found = refusal(outcome) or content(outcome)
+    def _read(self, outcome: EndpointResult) -> OwnAccessToken | IntrospectionError:
+        found = credentials_refusal(outcome) or response_body(outcome)
         try:
             return found if isinstance(found, IntrospectionError) else parse(found, self._lifetime)
         except IntrospectionError as error:
             return error.as_value()
 
 
-class Bearer:
+class BearerAuthentication:
     """An `Authentication` by an access token of our own (RFC 6750 §2.1)."""
 
-    def __init__(self, token: Kept[OwnToken]) -> None:
+    def __init__(self, token: RemoteDocument[OwnAccessToken]) -> None:
         self._token = token
 
     def authenticate(self, done: Callable[[Credentials | IntrospectionError], None]) -> None:
@@ -101,7 +102,7 @@ class Bearer:
         self._token.close()
 
 
-def parse(data: bytes, lifetime: float) -> OwnToken:
+def parse(data: bytes, lifetime: float) -> OwnAccessToken:
     """Read a token answer (RFC 6749 §5.1); raises IntrospectionError (malformed), whose text shows nothing of it.
 
     `lifetime` is the life, in seconds, of a token whose life it does not tell.
@@ -116,7 +117,7 @@ def parse(data: bytes, lifetime: float) -> OwnToken:
     if not isinstance(kind, str) or kind.lower() != "bearer":
         raise _malformed("token_type is not Bearer")
     credentials = Credentials(lines=f"Authorization: Bearer {token}\r\n".encode())
-    return OwnToken(credentials, float(min(_seconds(members.get("expires_in"), lifetime), LONGEST)))
+    return OwnAccessToken(credentials, float(min(_seconds(members.get("expires_in"), lifetime), LONGEST)))
 
 
 def _seconds(value: object, absent: float) -> float:

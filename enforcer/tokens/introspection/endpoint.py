@@ -10,18 +10,16 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
+from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.introspection.client_authentication import Credentials
+from enforcer.tokens.introspection.endpoint_result import EndpointResult
 from enforcer.tokens.introspection.metadata import EndpointName, Metadata
-from enforcer.tokens.remote_document import Kept
-from enforcer.tokens.strict_json import read_object
-from enforcer.wire.http_client import Caller, Reply
+from enforcer.tokens.remote_document import RemoteDocument
+from enforcer.wire.http_client import HttpClient
 
 _log = logging.getLogger("enforcer.tokens")
 
-Outcome = Reply | UpstreamError | IntrospectionError
-"""An answer; or a failure on the way; or why nothing was sent at all."""
-Done = Callable[[Outcome], None]
+Done = Callable[[EndpointResult], None]
 
 
 class ServerEndpoint(Protocol):
@@ -43,7 +41,7 @@ class KnownEndpoint:
     `accept` is the media type that a form is to be answered with.
     """
 
-    def __init__(self, caller: Caller, authority: str, target: str, accept: str = "application/json") -> None:
+    def __init__(self, caller: HttpClient, authority: str, target: str, accept: str = "application/json") -> None:
         self._caller = caller
         self._get = f"GET {target} HTTP/1.1\r\nHost: {authority}\r\nAccept: application/json, */*\r\n\r\n".encode()
         self._post = (
@@ -70,7 +68,9 @@ class KnownEndpoint:
 class DiscoveredEndpoint:
     """The one that the server's metadata calls `name`; `make` makes it of its URL."""
 
-    def __init__(self, name: EndpointName, metadata: Kept[Metadata], make: Callable[[str], KnownEndpoint]) -> None:
+    def __init__(
+        self, name: EndpointName, metadata: RemoteDocument[Metadata], make: Callable[[str], KnownEndpoint]
+    ) -> None:
         self._name = name
         self._metadata = metadata
         self._make = make
@@ -117,49 +117,3 @@ class DiscoveredEndpoint:
         _log.info("the %s of %s is %s", self._name, metadata.issuer, url.partition("?")[0])
         self._url, self._endpoint = url, endpoint
         return endpoint
-
-
-_FAILURES = {
-    UpstreamFailure.TIMEOUT: IntrospectionFailure.TIMEOUT,
-    UpstreamFailure.UNAVAILABLE: IntrospectionFailure.UNAVAILABLE,
-    UpstreamFailure.OVERLOADED: IntrospectionFailure.UNAVAILABLE,
-    UpstreamFailure.MALFORMED: IntrospectionFailure.MALFORMED,
-}
-# RFC 6749 §5.2: those that are about us
-_REFUSALS = ("invalid_client", "unauthorized_client", "invalid_scope")
-
-
-def content(outcome: Outcome) -> bytes | IntrospectionError:
-    """Return what came with status 200, or why nothing did."""
-    if isinstance(outcome, IntrospectionError):
-        return outcome
-    if isinstance(outcome, UpstreamError):
-        return IntrospectionError(_FAILURES[outcome.reason], outcome.detail)
-    status = outcome.status
-    if status == 200:
-        return outcome.body
-    unwell = status >= 500 or status == 429
-    reason = IntrospectionFailure.UNAVAILABLE if unwell else IntrospectionFailure.MALFORMED
-    return IntrospectionError(reason, f"it answered {status}")
-
-
-def refusal(outcome: Outcome) -> IntrospectionError | None:
-    """Return the error where the server refuses our credentials, or what we ask with them (RFC 6749 §5.2)."""
-    if not isinstance(outcome, Reply):
-        return None
-    code = error_code(outcome)
-    if code in _REFUSALS:
-        return IntrospectionError(IntrospectionFailure.REFUSED, f"it answered {outcome.status}, {code}")
-    if outcome.status in (401, 403):
-        return IntrospectionError(IntrospectionFailure.REFUSED, f"it answered {outcome.status} to our credentials")
-    return None
-
-
-def error_code(reply: Reply) -> object:
-    """Return the code of an error answer (RFC 6749 §5.2); None where it has none that can be read."""
-    if reply.status not in (400, 401, 403):
-        return None
-    try:
-        return read_object(reply.body).get("error")
-    except ValueError:
-        return None

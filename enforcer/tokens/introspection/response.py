@@ -34,7 +34,7 @@ _SETS: Final[dict[frozenset[str], frozenset[str]]] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Active:
+class ActiveToken:
     """A token that its server calls active. Times are seconds since the epoch; `claims` are all members as sent."""
 
     scopes: frozenset[str]
@@ -50,15 +50,15 @@ class Active:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Inactive:
+class InactiveToken:
     """A token that its server does not know, or calls expired or revoked; it does not say which (RFC 7662 §2.2)."""
 
 
-Answer = Active | Inactive
-INACTIVE: Final = Inactive()
+VerificationResult = ActiveToken | InactiveToken
+INACTIVE: Final = InactiveToken()
 
 
-def parse(body: bytes) -> Answer:
+def parse(body: bytes) -> VerificationResult:
     """Read an introspection answer; raises IntrospectionError (malformed)."""
     try:
         return from_members(read_object(body))
@@ -66,7 +66,7 @@ def parse(body: bytes) -> Answer:
         raise _malformed(str(error)) from None
 
 
-def from_members(members: Mapping[str, Any]) -> Answer:
+def from_members(members: Mapping[str, Any]) -> VerificationResult:
     """Make the answer from the members of an introspection answer; raises IntrospectionError (malformed)."""
     active = members.get("active")
     if active is False:
@@ -83,9 +83,9 @@ def gives_access(members: Mapping[str, Any]) -> bool:
     return members.get("token_use") not in _NO_ACCESS and members.get("typ") not in _NO_ACCESS
 
 
-def from_claims(members: Mapping[str, Any]) -> Active:
+def from_claims(members: Mapping[str, Any]) -> ActiveToken:
     """Make the answer from the members of an active token; raises IntrospectionError (malformed)."""
-    return Active(
+    return ActiveToken(
         scopes=_scopes(members.get("scope")),
         expires=_date(members, "exp", NEVER),
         not_before=_date(members, "nbf", -NEVER),

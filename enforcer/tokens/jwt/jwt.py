@@ -18,13 +18,13 @@ from typing import Any, Final, final
 
 from enforcer.errors import IntrospectionError
 from enforcer.settings.jwt import JwtSettings
-from enforcer.tokens.introspection.response import NEVER, Active, Inactive, from_claims, gives_access
+from enforcer.tokens.introspection.response import NEVER, ActiveToken, InactiveToken, from_claims, gives_access
 from enforcer.tokens.jwt.jwks import KeySet
 from enforcer.tokens.jwt.jws import Jws, parse
 from enforcer.tokens.strict_json import read_object
 
 
-class Fault(StrEnum):
+class JwtFault(StrEnum):
     """Why a signed token was rejected. The values are log words."""
 
     MALFORMED = "malformed"  # no JWS, an extension that is not understood, or a header whose members are no such
@@ -41,10 +41,10 @@ class Fault(StrEnum):
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Rejected(Inactive):
+class RejectedToken(InactiveToken):
     """A token that is worth nothing, and why."""
 
-    fault: Fault
+    fault: JwtFault
 
 
 @final
@@ -59,55 +59,57 @@ _ACCESS_TOKEN: Final = frozenset({"at+jwt"})
 _ANY_JWT: Final = frozenset({"at+jwt", "jwt", ""})
 
 
-def verify(token: bytes, keys: KeySet, issuer: str, settings: JwtSettings, now: float) -> Active | Rejected | NeedsKey:
+def verify(
+    token: bytes, keys: KeySet, issuer: str, settings: JwtSettings, now: float
+) -> ActiveToken | RejectedToken | NeedsKey:
     """Verify a signed access token of `issuer` at the time `now` (seconds since the epoch; RFC 9068 §4)."""
     jws = parse(token)
     if jws is None:
-        return Rejected(Fault.MALFORMED)
+        return RejectedToken(JwtFault.MALFORMED)
     fault = signature_fault(jws, _ANY_JWT if settings.any_typ else _ACCESS_TOKEN, keys, settings.algorithms)
     if fault is None:
         return _judge(jws.payload, issuer, settings, now)
-    return fault if isinstance(fault, NeedsKey) else Rejected(fault)
+    return fault if isinstance(fault, NeedsKey) else RejectedToken(fault)
 
 
 def signature_fault(
     jws: Jws, types: Collection[str], keys: KeySet, algorithms: Collection[str]
-) -> Fault | NeedsKey | None:
+) -> JwtFault | NeedsKey | None:
     """Return why a JWS is not one of these types that one of the keys has signed; None where it is."""
     typ, algorithm, kid = jws.header.get("typ", ""), jws.header.get("alg"), jws.header.get("kid")
     if not isinstance(typ, str) or not isinstance(kid, str | None):
-        return Fault.MALFORMED
+        return JwtFault.MALFORMED
     # RFC 7515 §4.1.9: a media type, whose case does not matter, and whose `application/` may be left out
     if typ.lower().removeprefix("application/") not in types:
-        return Fault.TYPE
+        return JwtFault.TYPE
     if not isinstance(algorithm, str) or algorithm not in algorithms:
-        return Fault.ALGORITHM
+        return JwtFault.ALGORITHM
     fitting = keys.fitting(kid, algorithm)
     if len(fitting) != 1:
         known = bool(fitting) or (kid is not None and keys.knows(kid))
-        return Fault.KEY if known else NEEDS_KEY
+        return JwtFault.KEY if known else NEEDS_KEY
     if not fitting[0].verifies(algorithm, jws.signed, jws.signature):
         # Where keys have no names, another key is all that shows of a new one.
-        return Fault.SIGNATURE if kid is not None else NEEDS_KEY
+        return JwtFault.SIGNATURE if kid is not None else NEEDS_KEY
     return None
 
 
-def _judge(payload: bytes, issuer: str, settings: JwtSettings, now: float) -> Active | Rejected:
+def _judge(payload: bytes, issuer: str, settings: JwtSettings, now: float) -> ActiveToken | RejectedToken:
     try:
         claims = read_object(payload)
         answer = from_claims({**claims, **_standard_names(claims)})
     except (ValueError, IntrospectionError):
-        return Rejected(Fault.CLAIMS)
+        return RejectedToken(JwtFault.CLAIMS)
     if not gives_access(claims):
-        return Rejected(Fault.TYPE)
+        return RejectedToken(JwtFault.TYPE)
     if not _has_times(claims) or answer.expires == NEVER:
-        return Rejected(Fault.CLAIMS)
+        return RejectedToken(JwtFault.CLAIMS)
     if answer.issuer != issuer:
-        return Rejected(Fault.ISSUER)
+        return RejectedToken(JwtFault.ISSUER)
     if answer.expires <= now:
-        return Rejected(Fault.EXPIRED)
+        return RejectedToken(JwtFault.EXPIRED)
     if max(answer.not_before, claims.get("iat") or -NEVER) > now + settings.clock_skew:
-        return Rejected(Fault.NOT_YET_VALID)
+        return RejectedToken(JwtFault.NOT_YET_VALID)
     # Whoever judges the answer again knows nothing of our tolerance.
     return replace(answer, not_before=answer.not_before - settings.clock_skew)
 

@@ -8,26 +8,26 @@ from collections.abc import Callable
 from enforcer.errors import IntrospectionError
 from enforcer.settings.jwt import JwtSettings
 from enforcer.tokens.introspection.client import Done
-from enforcer.tokens.introspection.response import INACTIVE, Answer
+from enforcer.tokens.introspection.response import INACTIVE, VerificationResult
 from enforcer.tokens.jwt.jwks import KeySet
 from enforcer.tokens.jwt.jws import looks_like_jwt
 from enforcer.tokens.jwt.jwt import NeedsKey, verify
-from enforcer.tokens.remote_document import Kept
-from enforcer.tokens.verifier import Source
+from enforcer.tokens.remote_document import RemoteDocument
+from enforcer.tokens.verifier import TokenSource
 
 
-class SignedTokens:
-    """A `Source` for the tokens of `issuer`: JWTs are verified by `keys`, and `others` says what the rest are worth.
+class JwtSource:
+    """A `TokenSource` for the tokens of `issuer`: JWTs are verified by `keys`, and `others` verifies the rest.
 
     Without `others` the rest are worth nothing, and nobody is asked. `clock` gives seconds since the epoch.
     """
 
     def __init__(
         self,
-        keys: Kept[KeySet],
+        keys: RemoteDocument[KeySet],
         issuer: str,
         settings: JwtSettings,
-        others: Source | None,
+        others: TokenSource | None,
         clock: Callable[[], float],
     ) -> None:
         self._keys = keys
@@ -69,6 +69,6 @@ class SignedTokens:
         """Tell whether the server failed too often, and is left alone for a while."""
         return self._others is not None and self._others.circuit_open()
 
-    def _verify(self, token: bytes, keys: KeySet) -> Answer | None:
+    def _verify(self, token: bytes, keys: KeySet) -> VerificationResult | None:
         outcome = verify(token, keys, self._issuer, self._settings, self._clock())
         return None if isinstance(outcome, NeedsKey) else outcome

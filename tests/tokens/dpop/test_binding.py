@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from enforcer.tokens.dpop.binding import UNBOUND, UNKNOWN, Binding, Kind, binding, digest
+from enforcer.tokens.dpop.binding import UNBOUND, UNKNOWN, Binding, BindingKind, binding, digest
 
 # RFC 8705 appendix A
 CERTIFICATE = base64.b64decode(
@@ -26,8 +26,8 @@ def test_a_certificate_is_named_by_its_digest() -> None:
     [
         ({}, UNBOUND),
         ({"cnf": None}, UNBOUND),
-        ({"cnf": {"x5t#S256": THUMBPRINT}}, Binding(Kind.CERTIFICATE, THUMBPRINT)),
-        ({"cnf": {"jkt": "x"}}, Binding(Kind.KEY, "x")),
+        ({"cnf": {"x5t#S256": THUMBPRINT}}, Binding(BindingKind.CERTIFICATE, THUMBPRINT)),
+        ({"cnf": {"jkt": "x"}}, Binding(BindingKind.KEY, "x")),
     ],
 )
 def test_a_token_says_what_it_is_bound_to(claims: dict[str, Any], expected: Binding) -> None:

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.limits import UnseenSettings
-from enforcer.tokens.dpop.possession import Fault, Proven
-from enforcer.tokens.dpop.proof import Request, check, normal_url
-from enforcer.tokens.dpop.replay_cache import ProofMemory, ReplayCache, name
-from enforcer.tokens.introspection.response import Active, from_claims
+from enforcer.tokens.dpop.possession import PossessionFault, Proven
+from enforcer.tokens.dpop.proof import ProofRequest, check, normal_url
+from enforcer.tokens.dpop.replay_cache import ProofState, ReplayCache, name
+from enforcer.tokens.introspection.response import ActiveToken, from_claims
 from enforcer.tokens.jwt.jwks import Key, thumbprint
 from enforcer.tokens.jwt.jws import encode
-from enforcer.tokens.limiter import UnseenLimiter
+from enforcer.tokens.limiter import AddressLimiter
 
 # RFC 9449 §7.1
 TOKEN = b"Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU"
@@ -31,7 +31,7 @@ IAT = 1562262618.0
 
 NOW = 1_700_000_000.0
 SETTINGS = ProofSettings(max_age=60.0, clock_skew=15.0, replays=100)
-REQUEST = Request(method=b"GET", url="https://api.example.org/a/b", token=TOKEN, address="192.0.2.1")
+REQUEST = ProofRequest(method=b"GET", url="https://api.example.org/a/b", token=TOKEN, address="192.0.2.1")
 MINE = key("ES256")
 JKT = MINE.thumbprint()
 ATH = "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo"
@@ -48,53 +48,53 @@ def proof(claims: Any = None, header: Any = None, private: AnyKey = MINE, **memb
     return sign(header or HEADER, {**CLAIMS, **members} if claims is None else claims, private, "ES256")
 
 
-def memory(**settings: int) -> ProofMemory:
-    return ProofMemory(ReplayCache(), UnseenLimiter(UnseenSettings(**settings)))
+def memory(**settings: int) -> ProofState:
+    return ProofState(ReplayCache(), AddressLimiter(UnseenSettings(**settings)))
 
 
-def bound(thumbprint: str = JKT) -> Active:
+def bound(thumbprint: str = JKT) -> ActiveToken:
     return from_claims({"cnf": {"jkt": thumbprint}})
 
 
-def checked(*proofs: bytes, request: Request = REQUEST, thumbprint: str = JKT) -> Proven | Fault:
+def checked(*proofs: bytes, request: ProofRequest = REQUEST, thumbprint: str = JKT) -> Proven | PossessionFault:
     return check(proofs, request, bound(thumbprint), SETTINGS, memory(), NOW)
 
 
 def test_the_proof_of_the_rfc_is_accepted_for_its_request() -> None:
     """RFC 9449 §7.1, and §6.1 for the key's thumbprint."""
-    request = Request(method=b"GET", url="https://resource.example.org/protectedresource", token=TOKEN, address="")
+    request = ProofRequest(method=b"GET", url="https://resource.example.org/protectedresource", token=TOKEN, address="")
     replays, answer = memory(), bound(THUMBPRINT)
     proven = check([PROOF], request, answer, SETTINGS, replays, IAT)
     assert isinstance(proven, Proven)
     assert proven.answer is answer
-    assert check([PROOF], request, answer, SETTINGS, replays, IAT) is Fault.REPLAYED
+    assert check([PROOF], request, answer, SETTINGS, replays, IAT) is PossessionFault.REPLAYED
 
 
 def test_a_proof_for_the_token_endpoint_is_none_for_a_resource() -> None:
     """RFC 9449 §4.2: without `ath` it is for no token."""
-    assert checked(proof(without(CLAIMS, "ath"))) is Fault.MALFORMED
+    assert checked(proof(without(CLAIMS, "ath"))) is PossessionFault.MALFORMED
 
 
 def test_exactly_one_proof_is_one() -> None:
     """RFC 9449 §4.3, 1: of two, another reader may see the other."""
     assert isinstance(checked(proof()), Proven)
-    assert checked() is Fault.MISSING
-    assert checked(proof(), proof()) is Fault.SEVERAL
-    assert checked(proof(), b"") is Fault.SEVERAL
+    assert checked() is PossessionFault.MISSING
+    assert checked(proof(), proof()) is PossessionFault.SEVERAL
+    assert checked(proof(), b"") is PossessionFault.SEVERAL
 
 
 @pytest.mark.parametrize("other", [b"", b"x", PROOF[:-1], PROOF + b"=", PROOF + b"," + PROOF, b" ", proof() + b".x.y"])
 def test_a_proof_is_a_jwt(other: bytes) -> None:
     """RFC 9449 §4.3, 2."""
-    assert checked(other) is Fault.MALFORMED
+    assert checked(other) is PossessionFault.MALFORMED
 
 
 @pytest.mark.parametrize("name", ["jti", "htu", "iat", "ath"])
 @pytest.mark.parametrize("value", [None, True, [], {}, ["x"]])
 def test_what_a_proof_must_say_is_there(name: str, value: Any) -> None:
     """RFC 9449 §4.3, 3."""
-    assert checked(proof(without(CLAIMS, name))) is Fault.MALFORMED
-    assert checked(proof(**{name: value})) is Fault.MALFORMED
+    assert checked(proof(without(CLAIMS, name))) is PossessionFault.MALFORMED
+    assert checked(proof(**{name: value})) is PossessionFault.MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -102,13 +102,13 @@ def test_what_a_proof_must_say_is_there(name: str, value: Any) -> None:
 )
 def test_claims_that_cannot_be_read_are_malformed(payload: bytes) -> None:
     """A member twice is read differently by others."""
-    assert checked(proof(payload)) is Fault.MALFORMED
+    assert checked(proof(payload)) is PossessionFault.MALFORMED
 
 
 def test_a_proof_says_that_it_is_one() -> None:
     """RFC 9449 §4.3, 4: no other JWT of the client's is one."""
     for typ in ("jwt", "at+jwt", "dpop", "", None, 1, ["dpop+jwt"]):
-        assert checked(proof(header={**HEADER, "typ": typ})) is Fault.TYPE
+        assert checked(proof(header={**HEADER, "typ": typ})) is PossessionFault.TYPE
     for typ in ("dpop+jwt", "DPoP+JWT", "application/dpop+jwt"):
         assert isinstance(checked(proof(header={**HEADER, "typ": typ})), Proven)
 
@@ -116,7 +116,7 @@ def test_a_proof_says_that_it_is_one() -> None:
 @pytest.mark.parametrize("alg", ["none", "None", "", "HS256", "es256", None, 1, [], ["ES256"], "ES384"])
 def test_a_proof_is_signed_with_an_algorithm_of_the_list(alg: Any) -> None:
     """RFC 9449 §4.3, 5: asymmetric, and never none."""
-    assert checked(proof(header={**HEADER, "alg": alg})) is Fault.ALGORITHM
+    assert checked(proof(header={**HEADER, "alg": alg})) is PossessionFault.ALGORITHM
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
@@ -131,15 +131,15 @@ def test_a_key_of_another_type_proves_nothing() -> None:
     """It could not have signed so."""
     other = key("RS256")
     signed = sign({**HEADER, "jwk": public(other)}, CLAIMS, MINE, "ES256")
-    assert checked(signed, thumbprint=other.thumbprint()) is Fault.SIGNATURE
+    assert checked(signed, thumbprint=other.thumbprint()) is PossessionFault.SIGNATURE
 
 
 def test_a_signature_of_another_key_proves_nothing() -> None:
     """RFC 9449 §4.3, 6."""
     signed = sign(HEADER, CLAIMS, key("ES256", 2), "ES256")
-    assert checked(signed) is Fault.SIGNATURE
-    assert checked(signed[:-86] + encode(bytes(64))) is Fault.SIGNATURE
-    assert checked(signed[:-86]) is Fault.SIGNATURE
+    assert checked(signed) is PossessionFault.SIGNATURE
+    assert checked(signed[:-86] + encode(bytes(64))) is PossessionFault.SIGNATURE
+    assert checked(signed[:-86]) is PossessionFault.SIGNATURE
 
 
 @pytest.mark.parametrize(
@@ -153,35 +153,37 @@ def test_a_signature_of_another_key_proves_nothing() -> None:
 )
 def test_a_key_is_public_and_verifies(jwk: Any) -> None:
     """RFC 9449 §4.3, 7."""
-    assert checked(proof(header={**HEADER, "jwk": jwk})) is Fault.UNUSABLE_KEY
-    assert checked(proof(header=without(HEADER, "jwk"))) is Fault.UNUSABLE_KEY
+    assert checked(proof(header={**HEADER, "jwk": jwk})) is PossessionFault.UNUSABLE_KEY
+    assert checked(proof(header=without(HEADER, "jwk"))) is PossessionFault.UNUSABLE_KEY
 
 
 def test_a_key_that_is_no_point_of_its_curve_is_none() -> None:
     """Also where a token could be bound to it."""
     jwk = {**public(MINE), "y": "AA"}
-    assert checked(proof(header={**HEADER, "jwk": jwk}), thumbprint=thumbprint(jwk) or "") is Fault.UNUSABLE_KEY
+    assert (
+        checked(proof(header={**HEADER, "jwk": jwk}), thumbprint=thumbprint(jwk) or "") is PossessionFault.UNUSABLE_KEY
+    )
 
 
 def test_a_key_that_the_token_is_not_bound_to_proves_nothing() -> None:
     """RFC 9449 §7.1: whoever stole a token has a key too, but not this one."""
     thief = key("ES256", 2)
     signed = sign({**HEADER, "jwk": public(thief)}, CLAIMS, thief, "ES256")
-    assert checked(signed) is Fault.KEY
-    assert checked(proof(), thumbprint=JKT + "=") is Fault.KEY
-    assert checked(proof(header={**HEADER, "jwk": {**public(MINE), "y": "AA"}})) is Fault.KEY
+    assert checked(signed) is PossessionFault.KEY
+    assert checked(proof(), thumbprint=JKT + "=") is PossessionFault.KEY
+    assert checked(proof(header={**HEADER, "jwk": {**public(MINE), "y": "AA"}})) is PossessionFault.KEY
 
 
 @pytest.mark.parametrize(
     ("confirmation", "expected"),
     [
-        (None, Fault.UNBOUND),
-        ({"x5t#S256": JKT}, Fault.UNBOUND),
-        ({"jkt": ""}, Fault.UNKNOWN),
-        ({"jkt": JKT, "x5t#S256": JKT}, Fault.UNKNOWN),
+        (None, PossessionFault.UNBOUND),
+        ({"x5t#S256": JKT}, PossessionFault.UNBOUND),
+        ({"jkt": ""}, PossessionFault.UNKNOWN),
+        ({"jkt": JKT, "x5t#S256": JKT}, PossessionFault.UNKNOWN),
     ],
 )
-def test_a_proof_does_not_prove_another_binding_than_to_a_key(confirmation: Any, expected: Fault) -> None:
+def test_a_proof_does_not_prove_another_binding_than_to_a_key(confirmation: Any, expected: PossessionFault) -> None:
     """RFC 9449 §7.1: the token must be bound to the proof's key."""
     answer = from_claims({"cnf": confirmation})
     assert check([proof()], REQUEST, answer, SETTINGS, memory(), NOW) is expected
@@ -189,7 +191,7 @@ def test_a_proof_does_not_prove_another_binding_than_to_a_key(confirmation: Any,
 
 def test_a_proof_is_not_too_large() -> None:
     """Whatever is in it is not looked at."""
-    for size, expected in ((8192, Fault.MALFORMED), (8193, Fault.SIZE)):
+    for size, expected in ((8192, PossessionFault.MALFORMED), (8193, PossessionFault.SIZE)):
         assert checked(b"a" * size) is expected
 
 
@@ -208,20 +210,20 @@ def test_the_signature_is_verified_last(monkeypatch: pytest.MonkeyPatch) -> None
         proof(header={**HEADER, "typ": "jwt"}),
         proof(header={**HEADER, "jwk": public(thief)}, private=thief),
     ):
-        assert isinstance(checked(wrong), Fault)
+        assert isinstance(checked(wrong), PossessionFault)
     replays = memory()
     replays.used.look(used := name(JKT, CLAIMS["jti"]), NOW, SETTINGS, NOW)
     replays.used.remember(used)
-    assert check([proof()], REQUEST, bound(), SETTINGS, replays, NOW) is Fault.REPLAYED
+    assert check([proof()], REQUEST, bound(), SETTINGS, replays, NOW) is PossessionFault.REPLAYED
     assert verified == []
-    assert checked(proof()) is Fault.SIGNATURE
+    assert checked(proof()) is PossessionFault.SIGNATURE
     assert verified == ["ES256"]
 
 
 @pytest.mark.parametrize("method", ["POST", "get", "GET ", "", None, 1, ["GET"]])
 def test_a_proof_is_for_one_method(method: Any) -> None:
     """RFC 9449 §4.3, 8."""
-    assert checked(proof(htm=method)) is Fault.METHOD
+    assert checked(proof(htm=method)) is PossessionFault.METHOD
 
 
 @pytest.mark.parametrize(
@@ -254,13 +256,13 @@ def test_equal_urls_are_the_same_place(url: str) -> None:
 )
 def test_a_proof_is_for_one_url(url: str) -> None:
     """RFC 9449 §4.3, 9."""
-    assert checked(proof(htu=url)) is Fault.URL
+    assert checked(proof(htu=url)) is PossessionFault.URL
 
 
 @pytest.mark.parametrize("url", ["", "/a/b", "https://", "*"])
 def test_where_we_do_not_know_our_own_url_nothing_is_proven(url: str) -> None:
     """Two URLs that cannot be read are not equal."""
-    assert checked(proof(htu=url), request=replace(REQUEST, url=url)) is Fault.URL
+    assert checked(proof(htu=url), request=replace(REQUEST, url=url)) is PossessionFault.URL
 
 
 @pytest.mark.parametrize(
@@ -282,19 +284,19 @@ def test_a_proof_is_fresh() -> None:
     for ahead in (-60, -59.5, 0, 15):
         assert isinstance(checked(proof(iat=NOW + ahead)), Proven)
     for ahead in (-61, -1e9, 15.5, 1e9, 1e300, -(10**400), 10**400):
-        assert checked(proof(iat=NOW + ahead if abs(ahead) < 1e301 else ahead)) is Fault.TIME
+        assert checked(proof(iat=NOW + ahead if abs(ahead) < 1e301 else ahead)) is PossessionFault.TIME
 
 
 def test_a_time_that_is_no_number_is_malformed() -> None:
     """RFC 7519 §2."""
-    assert checked(proof(iat=str(int(NOW)))) is Fault.MALFORMED
+    assert checked(proof(iat=str(int(NOW)))) is PossessionFault.MALFORMED
 
 
 @pytest.mark.parametrize("ath", ["", ATH[:-1], ATH + "=", ATH.lower(), "\ud800", TOKEN.decode()])
 def test_a_proof_is_for_one_token(ath: str) -> None:
     """RFC 9449 §4.3, 12."""
-    assert checked(proof(ath=ath)) is Fault.TOKEN
-    assert checked(proof(), request=replace(REQUEST, token=b"another")) is Fault.TOKEN
+    assert checked(proof(ath=ath)) is PossessionFault.TOKEN
+    assert checked(proof(), request=replace(REQUEST, token=b"another")) is PossessionFault.TOKEN
 
 
 # Replays
@@ -309,15 +311,15 @@ def test_a_proof_is_accepted_once_for_as_long_as_it_would_be_fresh() -> None:
         at = NOW + first
         assert isinstance(check([signed], REQUEST, bound(), SETTINGS, replays, at), Proven)
         for later in (0.0, 0.1, 30.0, 60.0, 74.9, 75.0):
-            assert check([signed], REQUEST, bound(), SETTINGS, replays, at + later) is Fault.REPLAYED
-        assert check([signed], REQUEST, bound(), SETTINGS, replays, at + 75.1) is Fault.TIME
+            assert check([signed], REQUEST, bound(), SETTINGS, replays, at + later) is PossessionFault.REPLAYED
+        assert check([signed], REQUEST, bound(), SETTINGS, replays, at + 75.1) is PossessionFault.TIME
 
 
 def test_what_is_refused_for_another_reason_is_not_remembered() -> None:
     """Nobody can use up another's proof, or fill the memory, without the key."""
     replays = memory()
     for wrong in (proof(htm="POST"), proof(private=key("ES256", 2)), proof(iat=0), proof(ath="x")):
-        assert isinstance(check([wrong], REQUEST, bound(), SETTINGS, replays, NOW), Fault)
+        assert isinstance(check([wrong], REQUEST, bound(), SETTINGS, replays, NOW), PossessionFault)
     assert len(replays.used) == 0
     assert isinstance(check([proof()], REQUEST, bound(), SETTINGS, replays, NOW), Proven)
 
@@ -326,8 +328,8 @@ def test_where_no_more_can_be_remembered_no_more_is_accepted() -> None:
     """Fail closed; and a proof that was seen before is still told so."""
     replays, settings = memory(), replace(SETTINGS, replays=1)
     assert isinstance(check([proof()], REQUEST, bound(), settings, replays, NOW), Proven)
-    assert check([proof(jti="other")], REQUEST, bound(), settings, replays, NOW) is Fault.FULL
-    assert check([proof()], REQUEST, bound(), settings, replays, NOW) is Fault.REPLAYED
+    assert check([proof(jti="other")], REQUEST, bound(), settings, replays, NOW) is PossessionFault.FULL
+    assert check([proof()], REQUEST, bound(), settings, replays, NOW) is PossessionFault.REPLAYED
 
 
 def test_an_address_may_send_so_many_wrong_signatures_and_no_more_are_looked_at() -> None:
@@ -335,13 +337,13 @@ def test_an_address_may_send_so_many_wrong_signatures_and_no_more_are_looked_at(
     few = memory(rate=1, burst=3)
     forged = proof(private=key("ES256", 2), jti="forged")
 
-    def told(*proofs: bytes, address: str = "192.0.2.1", at: float = NOW) -> list[Proven | Fault]:
+    def told(*proofs: bytes, address: str = "192.0.2.1", at: float = NOW) -> list[Proven | PossessionFault]:
         asked = replace(REQUEST, address=address)
         return [check([one], asked, bound(), SETTINGS, few, at) for one in proofs]
 
     assert all(isinstance(one, Proven) for one in told(*(proof(jti=str(number)) for number in range(9))))
-    assert told(*[forged] * 4, proof(jti="good")) == [Fault.SIGNATURE] * 3 + [Fault.FLOOD] * 2
-    assert told(proof(htm="POST"), proof(jti="0")) == [Fault.METHOD, Fault.REPLAYED]
+    assert told(*[forged] * 4, proof(jti="good")) == [PossessionFault.SIGNATURE] * 3 + [PossessionFault.FLOOD] * 2
+    assert told(proof(htm="POST"), proof(jti="0")) == [PossessionFault.METHOD, PossessionFault.REPLAYED]
     assert isinstance(told(proof(jti="good"), address="192.0.2.2")[0], Proven)
     assert isinstance(told(proof(jti="better"), at=NOW + 1)[0], Proven)
 
@@ -349,7 +351,7 @@ def test_an_address_may_send_so_many_wrong_signatures_and_no_more_are_looked_at(
 @given(st.binary() | st.tuples(st.binary(), st.binary(), st.binary()).map(lambda parts: b".".join(map(encode, parts))))
 def test_any_bytes_prove_nothing(data: bytes) -> None:
     """And never an exception."""
-    assert isinstance(checked(data), Fault)
+    assert isinstance(checked(data), PossessionFault)
 
 
 _values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.just(public(MINE))
@@ -360,4 +362,4 @@ _values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
 )
 def test_any_members_are_a_verdict(header: dict[str, Any], claims: dict[str, Any]) -> None:
     """Also where the holder of the key signs them."""
-    assert isinstance(checked(proof({**CLAIMS, **claims}, {**HEADER, **header})), Proven | Fault)
+    assert isinstance(checked(proof({**CLAIMS, **claims}, {**HEADER, **header})), Proven | PossessionFault)

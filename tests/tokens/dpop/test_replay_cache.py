@@ -3,14 +3,14 @@ from dataclasses import replace
 import pytest
 
 from enforcer.settings.jwt import ProofSettings
-from enforcer.tokens.dpop.possession import Fault
+from enforcer.tokens.dpop.possession import PossessionFault
 from enforcer.tokens.dpop.replay_cache import ReplayCache, name
 
 NOW = 1_700_000_000.0
 SETTINGS = ProofSettings(max_age=60.0, clock_skew=15.0, replays=100)
 
 
-def use(replays: ReplayCache, proof: str, now: float) -> Fault | None:
+def use(replays: ReplayCache, proof: str, now: float) -> PossessionFault | None:
     """Look for a proof, and remember it where it may be used."""
     named = name("key", proof)
     fault = replays.look(named, now, SETTINGS, now)
@@ -27,7 +27,7 @@ def test_a_proof_is_used_once_whatever_else_is_used_in_between(times: list[float
     for number, at in enumerate(times):
         for proof, since in seen.items():
             if at - since <= 75:
-                assert use(replays, proof, NOW + at) is Fault.REPLAYED
+                assert use(replays, proof, NOW + at) is PossessionFault.REPLAYED
         assert use(replays, str(number), NOW + at) is None
         seen[str(number)] = at
 
@@ -49,8 +49,8 @@ def test_where_no_more_can_be_remembered_no_more_is_accepted() -> None:
     """Fail closed: a proof that was forgotten would pass as new; old ones make room."""
     replays = ReplayCache()
     assert [use(replays, str(number), NOW) for number in range(100)] == [None] * 100
-    assert use(replays, "one more", NOW + 75) is Fault.FULL
-    assert use(replays, "0", NOW + 75) is Fault.REPLAYED
+    assert use(replays, "one more", NOW + 75) is PossessionFault.FULL
+    assert use(replays, "0", NOW + 75) is PossessionFault.REPLAYED
     assert len(replays) == 100
     assert use(replays, "one more", NOW + 150) is None
     assert len(replays) == 1
@@ -60,7 +60,7 @@ def test_a_clock_that_is_set_back_does_not_stop_the_forgetting() -> None:
     """Nor does it forget what was just seen."""
     replays = ReplayCache()
     use(replays, "x", NOW)
-    assert use(replays, "x", NOW - 3600) is Fault.REPLAYED
+    assert use(replays, "x", NOW - 3600) is PossessionFault.REPLAYED
     use(replays, "y", NOW - 3600 + 75)
     use(replays, "z", NOW - 3600 + 150)
     assert len(replays) == 2
@@ -72,7 +72,7 @@ def test_a_longer_life_does_not_bring_back_what_was_forgotten() -> None:
     longer = replace(SETTINGS, max_age=300.0)
     assert use(replays, "x", NOW) is None
     assert use(replays, "y", NOW + 160) is None
-    assert replays.look(name("key", "x"), NOW, longer, NOW + 170) is Fault.TIME
-    assert replays.look(name("key", "y"), NOW + 160, longer, NOW + 170) is Fault.REPLAYED
-    assert replays.look(name("key", "y"), NOW + 160, longer, NOW + 400) is Fault.REPLAYED
+    assert replays.look(name("key", "x"), NOW, longer, NOW + 170) is PossessionFault.TIME
+    assert replays.look(name("key", "y"), NOW + 160, longer, NOW + 170) is PossessionFault.REPLAYED
+    assert replays.look(name("key", "y"), NOW + 160, longer, NOW + 400) is PossessionFault.REPLAYED
     assert replays.look(name("key", "z"), NOW + 120, longer, NOW + 400) is None

@@ -1,11 +1,11 @@
 from enforcer.settings.pool import BreakerSettings
-from enforcer.tokens.introspection.breaker import Breaker
+from enforcer.tokens.introspection.breaker import CircuitBreaker
 
 SETTINGS = BreakerSettings(failures=3, pause=2.0)
 
 
-def opened() -> Breaker:
-    breaker = Breaker(SETTINGS)
+def opened() -> CircuitBreaker:
+    breaker = CircuitBreaker(SETTINGS)
     for _ in range(3):
         assert breaker.admits(0.0)
         breaker.failed(0.0)
@@ -14,7 +14,7 @@ def opened() -> Breaker:
 
 def test_it_opens_after_so_many_failures_in_a_row() -> None:
     """One answer in between begins the count anew."""
-    breaker = Breaker(SETTINGS)
+    breaker = CircuitBreaker(SETTINGS)
     for outcome in (breaker.failed, breaker.failed):
         outcome(0.0)
     breaker.succeeded()

@@ -10,30 +10,32 @@ from harness.servers import Server, raw_server, response
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.secret import Secret
 from enforcer.settings.pool import BreakerSettings, PoolSettings
-from enforcer.tokens.introspection.client import Introspector, Plain
+from enforcer.tokens.introspection.client import IntrospectionClient, JsonReader
 from enforcer.tokens.introspection.client_authentication import Authentication, Credentials, secret_basic
 from enforcer.tokens.introspection.endpoint import KnownEndpoint
-from enforcer.tokens.introspection.response import INACTIVE, Active, Answer
-from enforcer.wire.http_client import Caller
-from enforcer.wire.pool import Endpoint, Pool
+from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, VerificationResult
+from enforcer.wire.http_client import HttpClient
+from enforcer.wire.pool import Pool, ServerAddress
 from enforcer.wire.ticker import Ticker
 
 BASIC = secret_basic("me", Secret("secret"))
 
 
-def ask(server: Server, *tokens: bytes, authentication: Authentication = BASIC) -> list[Answer | IntrospectionError]:
+def ask(
+    server: Server, *tokens: bytes, authentication: Authentication = BASIC
+) -> list[VerificationResult | IntrospectionError]:
     """Ask about tokens, one after the other."""
 
-    async def run() -> list[Answer | IntrospectionError]:
+    async def run() -> list[VerificationResult | IntrospectionError]:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        pool = Pool(Endpoint(host="127.0.0.1", port=server.port), PoolSettings(), ticker, loop)
-        caller = Caller(pool, timeout=5.0, max_answer=1000)
+        pool = Pool(ServerAddress(host="127.0.0.1", port=server.port), PoolSettings(), ticker, loop)
+        caller = HttpClient(pool, timeout=5.0, max_answer=1000)
         endpoint = KnownEndpoint(caller, "as.example", "/introspect?x=1")
-        introspector = Introspector(endpoint, authentication, Plain(), BreakerSettings(failures=3), ticker)
+        introspector = IntrospectionClient(endpoint, authentication, JsonReader(), BreakerSettings(failures=3), ticker)
         results = []
         for token in tokens:
-            told: asyncio.Future[Answer | IntrospectionError] = loop.create_future()
+            told: asyncio.Future[VerificationResult | IntrospectionError] = loop.create_future()
             introspector.introspect(token, told.set_result)
             results.append(await told)
         introspector.close()
@@ -52,7 +54,7 @@ def test_a_call_is_a_form_with_the_token_and_our_credentials() -> None:
     with raw_server(answering("200 OK", b'{"active": true, "scope": "a"}')) as server:
         (answer,) = ask(server, b"a-._~+/b==")
         ((head, body),) = server.requests
-    assert isinstance(answer, Active)
+    assert isinstance(answer, ActiveToken)
     assert head.startswith(b"POST /introspect?x=1 HTTP/1.1\r\nHost: as.example\r\n")
     assert b"\r\nAuthorization: Basic bWU6c2VjcmV0\r\n" in head
     assert body == b"token=a-._~%2B%2Fb%3D%3D&token_type_hint=access_token"
@@ -143,7 +145,7 @@ def test_without_credentials_nothing_is_asked() -> None:
         *failed, last = ask(server, *[b"t"] * 6, authentication=Renewed(*[NO_TOKEN] * 5, FIRST))
         assert len(server.requests) == 1
     assert failed == [NO_TOKEN] * 5
-    assert isinstance(last, Active)
+    assert isinstance(last, ActiveToken)
 
 
 def test_credentials_that_are_not_accepted_are_replaced_and_the_token_is_asked_about_once_more() -> None:
@@ -152,7 +154,7 @@ def test_credentials_that_are_not_accepted_are_replaced_and_the_token_is_asked_a
         authentication = Renewed(FIRST, SECOND)
         (answer,) = ask(server, b"t", authentication=authentication)
         assert len(server.requests) == 2
-    assert isinstance(answer, Active)
+    assert isinstance(answer, ActiveToken)
     assert authentication.refused == [FIRST]
 
 
@@ -184,18 +186,18 @@ def test_a_full_queue_of_our_own_says_nothing_of_the_server() -> None:
         slow.wait(5)
         return response(b'{"active": true}')
 
-    async def run(server: Server) -> list[Answer | IntrospectionError]:
+    async def run(server: Server) -> list[VerificationResult | IntrospectionError]:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        pool = Pool(Endpoint(host="127.0.0.1", port=server.port), PoolSettings(connections=1), ticker, loop)
-        endpoint = KnownEndpoint(Caller(pool, timeout=0.3, max_answer=1000), "as", "/")
-        introspector = Introspector(endpoint, BASIC, Plain(), BreakerSettings(failures=3), ticker)
-        told: list[asyncio.Future[Answer | IntrospectionError]] = [loop.create_future() for _ in range(10)]
+        pool = Pool(ServerAddress(host="127.0.0.1", port=server.port), PoolSettings(connections=1), ticker, loop)
+        endpoint = KnownEndpoint(HttpClient(pool, timeout=0.3, max_answer=1000), "as", "/")
+        introspector = IntrospectionClient(endpoint, BASIC, JsonReader(), BreakerSettings(failures=3), ticker)
+        told: list[asyncio.Future[VerificationResult | IntrospectionError]] = [loop.create_future() for _ in range(10)]
         for future in told:
             introspector.introspect(b"t", future.set_result)
         await asyncio.gather(*told)
         slow.set()
-        last: asyncio.Future[Answer | IntrospectionError] = loop.create_future()
+        last: asyncio.Future[VerificationResult | IntrospectionError] = loop.create_future()
         introspector.introspect(b"t", last.set_result)
         results = [future.result() for future in told] + [await last]
         pool.close()
@@ -205,7 +207,7 @@ def test_a_full_queue_of_our_own_says_nothing_of_the_server() -> None:
     with raw_server(answer) as server:
         *failed, last = asyncio.run(run(server))
     assert all(isinstance(result, IntrospectionError) for result in failed)
-    assert isinstance(last, Active)
+    assert isinstance(last, ActiveToken)
 
 
 def test_a_server_that_forbids_one_token_is_asked_about_the_next() -> None:
@@ -217,4 +219,4 @@ def test_a_server_that_forbids_one_token_is_asked_about_the_next() -> None:
     with raw_server(answer) as server:
         *odd, good = ask(server, *[b"odd"] * 20, b"t")
     assert all(isinstance(one, IntrospectionError) and one.reason is IntrospectionFailure.REFUSED for one in odd)
-    assert isinstance(good, Active)
+    assert isinstance(good, ActiveToken)

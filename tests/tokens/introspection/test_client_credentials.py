@@ -14,10 +14,16 @@ from enforcer.counters import FetchMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
 from enforcer.secret import Secret
 from enforcer.tokens.introspection.client_authentication import Credentials, secret_post
-from enforcer.tokens.introspection.client_credentials import LONGEST, Bearer, OwnToken, TokenRequest, parse
-from enforcer.tokens.refresh_schedule import Freshness, Life
-from enforcer.tokens.remote_document import Kept
-from enforcer.wire.http_client import Reply
+from enforcer.tokens.introspection.client_credentials import (
+    LONGEST,
+    BearerAuthentication,
+    OwnAccessToken,
+    TokenRequest,
+    parse,
+)
+from enforcer.tokens.refresh_schedule import Lifetime, RefreshSchedule
+from enforcer.tokens.remote_document import RemoteDocument
+from enforcer.wire.http_client import HttpResponse
 from enforcer.wire.ticker import Ticker
 
 GIVEN: dict[str, Any] = {"access_token": "one", "token_type": "Bearer", "expires_in": 600}
@@ -79,7 +85,7 @@ def test_what_is_no_token_answer_is_malformed_and_not_shown(data: bytes) -> None
 )
 def test_it_is_renewed_before_its_end(lives: float, ahead: float, refresh: float) -> None:
     """A short one at half of its life."""
-    assert OwnToken(Credentials(), lives).life(ahead) == Life(refresh, lives)
+    assert OwnAccessToken(Credentials(), lives).life(ahead) == Lifetime(refresh, lives)
 
 
 # How it is asked for
@@ -88,7 +94,7 @@ def test_it_is_renewed_before_its_end(lives: float, ahead: float, refresh: float
 class TokenEndpoint:
     """Keeps the forms, and answers what it is told to."""
 
-    def __init__(self, *outcomes: Reply | UpstreamError | IntrospectionError) -> None:
+    def __init__(self, *outcomes: HttpResponse | UpstreamError | IntrospectionError) -> None:
         self.outcomes = list(outcomes)
         self.forms: list[bytes] = []
         self.closed = False
@@ -101,8 +107,8 @@ class TokenEndpoint:
         self.closed = True
 
 
-def fetched(endpoint: TokenEndpoint, *scopes: str) -> OwnToken | IntrospectionError:
-    told: list[OwnToken | IntrospectionError] = []
+def fetched(endpoint: TokenEndpoint, *scopes: str) -> OwnAccessToken | IntrospectionError:
+    told: list[OwnAccessToken | IntrospectionError] = []
     TokenRequest(endpoint, secret_post("me", Secret("s")), scopes, 300.0).fetch(told.append)  # type: ignore[arg-type]
     (outcome,) = told
     return outcome
@@ -117,21 +123,21 @@ def fetched(endpoint: TokenEndpoint, *scopes: str) -> OwnToken | IntrospectionEr
 )
 def test_it_is_asked_for_by_client_credentials(scopes: tuple[str, ...], form: bytes) -> None:
     """RFC 6749 §4.4.2; with no scope where none is set."""
-    endpoint = TokenEndpoint(Reply(200, body()))
-    assert isinstance(fetched(endpoint, *scopes), OwnToken)
+    endpoint = TokenEndpoint(HttpResponse(200, body()))
+    assert isinstance(fetched(endpoint, *scopes), OwnAccessToken)
     assert endpoint.forms == [form]
 
 
 @pytest.mark.parametrize(
     ("outcome", "reason"),
     [
-        (Reply(401, b""), IntrospectionFailure.REFUSED),
-        (Reply(400, b'{"error": "invalid_client"}'), IntrospectionFailure.REFUSED),
-        (Reply(400, b'{"error": "invalid_scope"}'), IntrospectionFailure.REFUSED),
-        (Reply(400, b"{}"), IntrospectionFailure.MALFORMED),
-        (Reply(302, b""), IntrospectionFailure.MALFORMED),
-        (Reply(200, b"<html>"), IntrospectionFailure.MALFORMED),
-        (Reply(503, b""), IntrospectionFailure.UNAVAILABLE),
+        (HttpResponse(401, b""), IntrospectionFailure.REFUSED),
+        (HttpResponse(400, b'{"error": "invalid_client"}'), IntrospectionFailure.REFUSED),
+        (HttpResponse(400, b'{"error": "invalid_scope"}'), IntrospectionFailure.REFUSED),
+        (HttpResponse(400, b"{}"), IntrospectionFailure.MALFORMED),
+        (HttpResponse(302, b""), IntrospectionFailure.MALFORMED),
+        (HttpResponse(200, b"<html>"), IntrospectionFailure.MALFORMED),
+        (HttpResponse(503, b""), IntrospectionFailure.UNAVAILABLE),
         (UpstreamError(UpstreamFailure.TIMEOUT, "slow"), IntrospectionFailure.TIMEOUT),
         (IntrospectionError(IntrospectionFailure.MALFORMED, "no endpoint"), IntrospectionFailure.MALFORMED),
     ],
@@ -153,11 +159,13 @@ class Bed:
         self.clock = Clock()
         self.ticker = Ticker(self.clock)  # type: ignore[arg-type]
         self.endpoint = TokenEndpoint(
-            *(Reply(200, body(access_token=f"one{n}", expires_in=expires_in)) for n in range(9))
+            *(HttpResponse(200, body(access_token=f"one{n}", expires_in=expires_in)) for n in range(9))
         )
         request = TokenRequest(self.endpoint, secret_post("me", Secret("s")), (), 300.0)  # type: ignore[arg-type]
-        freshness: Freshness[OwnToken] = Freshness(lambda token: token.life(30.0), 10.0)
-        self.bearer = Bearer(Kept("our own token", request, freshness, self.ticker, FetchMetrics()))
+        freshness: RefreshSchedule[OwnAccessToken] = RefreshSchedule(lambda token: token.life(30.0), 10.0)
+        self.bearer = BearerAuthentication(
+            RemoteDocument("our own token", request, freshness, self.ticker, FetchMetrics())
+        )
 
     def get(self) -> str | IntrospectionFailure:
         """Return the token that a call would show, or why there is none."""
@@ -200,13 +208,13 @@ def test_while_it_cannot_be_renewed_the_last_one_serves_to_its_end() -> None:
     """Then who needs one is told why there is none; and it is tried less and less often."""
     bed = Bed()
     bed.clock.advance(0.2)
-    bed.endpoint.outcomes = [Reply(503, b"")]
+    bed.endpoint.outcomes = [HttpResponse(503, b"")]
     bed.clock.advance(599.0)
     assert bed.get() == "one0"
     assert bed.asked == 7  # 1, 2, 4, 8, 10 s after another
     bed.clock.advance(1.0)
     assert bed.get() is IntrospectionFailure.UNAVAILABLE
-    bed.endpoint.outcomes = [Reply(200, body(access_token="new"))]
+    bed.endpoint.outcomes = [HttpResponse(200, body(access_token="new"))]
     bed.clock.advance(10.0)
     assert bed.get() == "new"
 
@@ -256,7 +264,7 @@ def test_the_token_is_in_no_log_and_no_repr(caplog: pytest.LogCaptureFixture) ->
     caplog.set_level(logging.DEBUG)
     bed = Bed()
     bed.clock.advance(0.2)
-    bed.endpoint.outcomes = [Reply(401, b'{"error": "one0 is no client"}')]
+    bed.endpoint.outcomes = [HttpResponse(401, b'{"error": "one0 is no client"}')]
     bed.clock.advance(600.0)
     assert caplog.records
     assert "one0" not in caplog.text

@@ -10,16 +10,10 @@ import pytest
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
 from enforcer.tokens.introspection.client_authentication import Credentials
-from enforcer.tokens.introspection.endpoint import (
-    DiscoveredEndpoint,
-    KnownEndpoint,
-    Outcome,
-    content,
-    error_code,
-    refusal,
-)
+from enforcer.tokens.introspection.endpoint import DiscoveredEndpoint, KnownEndpoint
+from enforcer.tokens.introspection.endpoint_result import EndpointResult, credentials_refusal, error_code, response_body
 from enforcer.tokens.introspection.metadata import EndpointName, Metadata
-from enforcer.wire.http_client import Reply
+from enforcer.wire.http_client import HttpResponse
 
 ISSUER = "https://as.example"
 DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
@@ -32,9 +26,9 @@ class Caller:
         self.sent: list[bytes] = []
         self.closed = False
 
-    def call(self, request: bytes, done: Callable[[Reply], None]) -> None:
+    def call(self, request: bytes, done: Callable[[HttpResponse], None]) -> None:
         self.sent.append(request)
-        done(Reply(200, b"{}"))
+        done(HttpResponse(200, b"{}"))
 
     def close(self) -> None:
         self.closed = True
@@ -74,8 +68,8 @@ class Bed:
         caller = self.callers[url] = Caller()
         return KnownEndpoint(caller, "as.example", "/x")  # type: ignore[arg-type]
 
-    def post(self) -> Outcome:
-        told: list[Outcome] = []
+    def post(self) -> EndpointResult:
+        told: list[EndpointResult] = []
         self.endpoint.post(b"token=t", Credentials(form=b"&client_id=me"), told.append)
         (outcome,) = told
         return outcome
@@ -104,7 +98,7 @@ def test_until_metadata_is_there_nothing_is_sent() -> None:
     assert bed.post() is DOWN
     assert bed.made == []
     bed.kept.now = metadata(introspection_endpoint="https://as.example/a")
-    assert bed.post() == Reply(200, b"{}")
+    assert bed.post() == HttpResponse(200, b"{}")
     assert bed.sent() == {"https://as.example/a": 1}
 
 
@@ -162,13 +156,13 @@ def test_a_closed_one_closes_what_is_its_own() -> None:
     [
         (DOWN, IntrospectionFailure.UNAVAILABLE),
         *((UpstreamError(failure, "x"), None) for failure in UpstreamFailure),
-        *((Reply(status, b""), IntrospectionFailure.MALFORMED) for status in (204, 301, 302, 307, 400, 404)),
-        *((Reply(status, b""), IntrospectionFailure.UNAVAILABLE) for status in (429, 500, 503)),
+        *((HttpResponse(status, b""), IntrospectionFailure.MALFORMED) for status in (204, 301, 302, 307, 400, 404)),
+        *((HttpResponse(status, b""), IntrospectionFailure.UNAVAILABLE) for status in (429, 500, 503)),
     ],
 )
-def test_what_is_no_content_says_why(outcome: Outcome, reason: IntrospectionFailure | None) -> None:
+def test_what_is_no_content_says_why(outcome: EndpointResult, reason: IntrospectionFailure | None) -> None:
     """A redirect is no answer."""
-    found = content(outcome)
+    found = response_body(outcome)
     assert isinstance(found, IntrospectionError)
     assert reason in (found.reason, None)
 
@@ -176,21 +170,21 @@ def test_what_is_no_content_says_why(outcome: Outcome, reason: IntrospectionFail
 @pytest.mark.parametrize(
     ("outcome", "refused"),
     [
-        (Reply(401, b""), True),
-        (Reply(403, b"<html>"), True),
-        (Reply(400, b'{"error": "invalid_client"}'), True),
-        (Reply(400, b'{"error": "unauthorized_client"}'), True),
-        (Reply(400, b'{"error": "invalid_request"}'), False),
-        (Reply(400, b'{"error": ["invalid_client"]}'), False),
-        (Reply(200, b'{"error": "invalid_client"}'), False),
-        (Reply(404, b""), False),
+        (HttpResponse(401, b""), True),
+        (HttpResponse(403, b"<html>"), True),
+        (HttpResponse(400, b'{"error": "invalid_client"}'), True),
+        (HttpResponse(400, b'{"error": "unauthorized_client"}'), True),
+        (HttpResponse(400, b'{"error": "invalid_request"}'), False),
+        (HttpResponse(400, b'{"error": ["invalid_client"]}'), False),
+        (HttpResponse(200, b'{"error": "invalid_client"}'), False),
+        (HttpResponse(404, b""), False),
         (UpstreamError(UpstreamFailure.TIMEOUT, "slow"), False),
         (DOWN, False),
     ],
 )
-def test_a_refusal_is_about_us(outcome: Outcome, refused: bool) -> None:
+def test_a_refusal_is_about_us(outcome: EndpointResult, refused: bool) -> None:
     """RFC 6749 §5.2: by status, or by one of the codes that are about a client."""
-    found = refusal(outcome)
+    found = credentials_refusal(outcome)
     assert (found is not None) is refused
     assert found is None or found.reason is IntrospectionFailure.REFUSED
 
@@ -201,7 +195,7 @@ def test_a_refusal_is_about_us(outcome: Outcome, refused: bool) -> None:
 )
 def test_an_error_code_is_read_from_anything(body: bytes, code: Any) -> None:
     """And never an exception."""
-    assert error_code(Reply(400, body)) == code
+    assert error_code(HttpResponse(400, body)) == code
 
 
 def test_an_endpoint_that_cannot_be_called_is_told_of() -> None:

@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.introspection.jwt_introspection import OLDEST, Expected, SignedAnswers, verify
-from enforcer.tokens.introspection.response import INACTIVE, Active, Answer
+from enforcer.tokens.introspection.jwt_introspection import MAX_AGE, ExpectedResponse, JwtReader, verify
+from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, VerificationResult
 from enforcer.tokens.jwt.jwks import KeySet, parse
 from enforcer.tokens.jwt.jwt import NEEDS_KEY
 
 NOW = 1_700_000_000.0
 ISSUER = "https://as.example"
 FIRST, SECOND = key("ES256", 1), key("ES256", 2)
-EXPECTED = Expected(issuer=ISSUER, client_id="me", algorithms=("ES256",), clock_skew=5.0)
+EXPECTED = ExpectedResponse(issuer=ISSUER, client_id="me", algorithms=("ES256",), clock_skew=5.0)
 HEADER: dict[str, Any] = {"alg": "ES256", "typ": "token-introspection+jwt", "kid": "first"}
 CLAIMS: dict[str, Any] = {
     "iss": ISSUER,
@@ -55,7 +55,7 @@ def refused(data: bytes) -> str:
     [
         {},
         {"aud": ["x", "me"]},
-        {"iat": NOW - OLDEST},
+        {"iat": NOW - MAX_AGE},
         {"iat": NOW + 5},
         {"iat": NOW - 0.5},
         {"header": {"typ": "application/token-introspection+jwt"}},
@@ -64,7 +64,7 @@ def refused(data: bytes) -> str:
 def test_what_the_server_has_signed_for_us_is_its_answer(changes: dict[str, Any]) -> None:
     """RFC 9701 §5: just now, in the member for it."""
     told = verify(answer(**changes), KEYS, EXPECTED, NOW)
-    assert isinstance(told, Active)
+    assert isinstance(told, ActiveToken)
     assert (told.subject, told.scopes) == ("joe", {"read"})
 
 
@@ -90,7 +90,7 @@ def test_a_token_that_is_worth_nothing_is_called_so_under_a_signature() -> None:
         pytest.param(answer(aud="you"), "wrong_audience", id="for another client"),
         pytest.param(answer(aud=None), "wrong_audience", id="for nobody"),
         pytest.param(answer(aud={"me": 1}), "wrong_audience", id="for something else"),
-        pytest.param(answer(iat=NOW - OLDEST - 1), "expired", id="old: given to another question"),
+        pytest.param(answer(iat=NOW - MAX_AGE - 1), "expired", id="old: given to another question"),
         pytest.param(answer(iat=NOW + 6), "not_yet_valid", id="from the future"),
         pytest.param(answer(iat=None), "malformed_claims", id="of no time"),
         pytest.param(answer(iat=True), "malformed_claims", id="a time that is none"),
@@ -133,9 +133,9 @@ class Keys:
         self.closed = True
 
 
-def read(data: bytes, keys: Keys) -> Answer | IntrospectionError:
-    told: list[Answer | IntrospectionError] = []
-    SignedAnswers(keys, EXPECTED, lambda: NOW).read(data, told.append)  # type: ignore[arg-type]
+def read(data: bytes, keys: Keys) -> VerificationResult | IntrospectionError:
+    told: list[VerificationResult | IntrospectionError] = []
+    JwtReader(keys, EXPECTED, lambda: NOW).read(data, told.append)  # type: ignore[arg-type]
     (result,) = told
     return result
 
@@ -149,7 +149,7 @@ def test_keys_are_renewed_where_they_do_not_do() -> None:
         (Keys(KEYS, both), by_second, 1),
         (Keys(None, both), by_second, 1),
     ):
-        assert isinstance(read(data, keys), Active)
+        assert isinstance(read(data, keys), ActiveToken)
         assert keys.renewals == renewals
 
 
@@ -165,7 +165,7 @@ def test_without_keys_it_is_an_outage_and_no_judgement() -> None:
 def test_a_closed_reader_closes_its_keys() -> None:
     """They would be fetched for ever."""
     keys = Keys(KEYS, DOWN)
-    SignedAnswers(keys, EXPECTED, lambda: NOW).close()  # type: ignore[arg-type]
+    JwtReader(keys, EXPECTED, lambda: NOW).close()  # type: ignore[arg-type]
     assert keys.closed
 
 

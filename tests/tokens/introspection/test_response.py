@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.introspection.response import INACTIVE, NEVER, Active, Inactive, from_claims, parse
+from enforcer.tokens.introspection.response import INACTIVE, NEVER, ActiveToken, InactiveToken, from_claims, parse
 
 # RFC 7662 §2.2
 FULL = {
@@ -29,9 +29,9 @@ def answer(**members: Any) -> bytes:
     return json.dumps({"active": True, **members}).encode()
 
 
-def read(body: bytes) -> Active:
+def read(body: bytes) -> ActiveToken:
     found = parse(body)
-    assert isinstance(found, Active)
+    assert isinstance(found, ActiveToken)
     return found
 
 
@@ -73,7 +73,7 @@ def test_an_answer_of_active_alone_gives_nothing_but_that() -> None:
 )
 def test_an_inactive_token_is_that_whatever_else_is_said(body: bytes) -> None:
     """Nothing of it is looked at."""
-    assert isinstance(parse(body), Inactive)
+    assert isinstance(parse(body), InactiveToken)
 
 
 MALFORMED = {
@@ -274,7 +274,7 @@ def test_any_bytes_are_an_answer_or_malformed_and_give_no_more_than_they_say(bod
     assert reason in (None, IntrospectionFailure.MALFORMED)
     if said is None:
         return
-    if isinstance(found, Inactive):
+    if isinstance(found, InactiveToken):
         assert said["active"] is False
         return
     assert said["active"] is True
@@ -300,4 +300,4 @@ def test_only_an_access_token_gives_access(members: dict[str, str]) -> None:
 @pytest.mark.parametrize("members", [{"token_use": "access_token"}, {"typ": "Bearer"}, {"typ": ["Refresh"]}, {}])
 def test_what_is_not_called_otherwise_is_an_access_token(members: dict[str, object]) -> None:
     """Most servers call it nothing."""
-    assert isinstance(parse(json.dumps({"active": True, **members}).encode()), Active)
+    assert isinstance(parse(json.dumps({"active": True, **members}).encode()), ActiveToken)

@@ -8,15 +8,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcer.settings.jwt import Algorithm
-from enforcer.tokens.introspection.response import Active, Inactive, from_claims
+from enforcer.tokens.introspection.response import ActiveToken, InactiveToken, from_claims
 from enforcer.tokens.jwt.jwks import KeySet, parse
 from enforcer.tokens.jwt.jws import MOST_BYTES, encode
 from enforcer.tokens.jwt.jwt import (
     NEEDS_KEY,
-    Fault,
+    JwtFault,
     JwtSettings,
     NeedsKey,
-    Rejected,
+    RejectedToken,
     verify,
 )
 
@@ -51,15 +51,15 @@ def token(claims: Any = None, header: Any = None, **members: Any) -> bytes:
     return sign(HEADER if header is None else header, {**CLAIMS, **members} if claims is None else claims, EC, "ES256")
 
 
-def read(signed: bytes, settings: JwtSettings = SETTINGS, keys: KeySet = KEYS, now: float = NOW) -> Active:
+def read(signed: bytes, settings: JwtSettings = SETTINGS, keys: KeySet = KEYS, now: float = NOW) -> ActiveToken:
     found = verify(signed, keys, ISSUER, settings, now)
-    assert isinstance(found, Active), found
+    assert isinstance(found, ActiveToken), found
     return found
 
 
-def fault(signed: bytes, settings: JwtSettings = SETTINGS, keys: KeySet = KEYS, now: float = NOW) -> Fault:
+def fault(signed: bytes, settings: JwtSettings = SETTINGS, keys: KeySet = KEYS, now: float = NOW) -> JwtFault:
     found = verify(signed, keys, ISSUER, settings, now)
-    assert isinstance(found, Rejected), found
+    assert isinstance(found, RejectedToken), found
     return found.fault
 
 
@@ -81,7 +81,7 @@ def test_what_a_token_is_bound_to_is_kept() -> None:
 
 def test_a_rejected_token_is_an_inactive_one() -> None:
     """Rules cannot tell either; only the log can."""
-    assert isinstance(verify(token(exp=0), KEYS, ISSUER, SETTINGS, NOW), Inactive)
+    assert isinstance(verify(token(exp=0), KEYS, ISSUER, SETTINGS, NOW), InactiveToken)
 
 
 @pytest.mark.parametrize("algorithm", get_args(Algorithm))
@@ -92,7 +92,7 @@ def test_each_algorithm_that_is_allowed_verifies(algorithm: Algorithm) -> None:
     signed = sign({**HEADER, "alg": algorithm, "kid": "k"}, CLAIMS, private, algorithm)
     read(signed, JwtSettings(algorithms=(algorithm,)), keys)
     others = tuple(other for other in get_args(Algorithm) if other != algorithm)
-    assert fault(signed, JwtSettings(algorithms=others), keys) is Fault.ALGORITHM
+    assert fault(signed, JwtSettings(algorithms=others), keys) is JwtFault.ALGORITHM
 
 
 def test_by_default_the_algorithms_are_those_that_servers_use() -> None:
@@ -110,12 +110,12 @@ def test_by_default_the_algorithms_are_those_that_servers_use() -> None:
 def test_no_spelling_of_none_passes(alg: Any, signature: bytes) -> None:
     """RFC 8725 §2.1: nothing but a name of the list is an algorithm."""
     signed = encode(text({**HEADER, "alg": alg})) + b"." + encode(text(CLAIMS)) + b"." + signature
-    assert fault(signed) is Fault.ALGORITHM
+    assert fault(signed) is JwtFault.ALGORITHM
 
 
 def test_an_algorithm_must_be_named() -> None:
     """RFC 7515 §4.1.1."""
-    assert fault(token(header=without(HEADER, "alg"))) is Fault.ALGORITHM
+    assert fault(token(header=without(HEADER, "alg"))) is JwtFault.ALGORITHM
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
@@ -128,21 +128,21 @@ def test_a_public_key_is_no_secret(algorithm: str, kid: str | None) -> None:
         pem = private.as_pem(private=False)
         for secret in (pem, pem.strip(), private.as_der(private=False), text(public(private)), b""):
             mac = hmac.digest(secret, signed, f"sha{algorithm[2:]}")
-            assert fault(signed + b"." + encode(mac)) is Fault.ALGORITHM
-            assert not isinstance(verify(signed + b"." + encode(mac), KEYS, ISSUER, sloppy, NOW), Active)
+            assert fault(signed + b"." + encode(mac)) is JwtFault.ALGORITHM
+            assert not isinstance(verify(signed + b"." + encode(mac), KEYS, ISSUER, sloppy, NOW), ActiveToken)
 
 
 def test_a_key_of_another_type_is_not_used() -> None:
     """The `kid` selects the key, and the key says what it may be used with."""
-    assert fault(token(header={**HEADER, "kid": "rsa"})) is Fault.KEY
-    assert fault(sign({**HEADER, "alg": "RS256"}, CLAIMS, RSA, "RS256")) is Fault.KEY
+    assert fault(token(header={**HEADER, "kid": "rsa"})) is JwtFault.KEY
+    assert fault(sign({**HEADER, "alg": "RS256"}, CLAIMS, RSA, "RS256")) is JwtFault.KEY
 
 
 def test_a_key_for_another_algorithm_is_not_used() -> None:
     """RFC 7517 §4.4: a key for PS256 verifies no RS256."""
     keys = parse(text({"keys": [public(RSA, kid="rsa", alg="PS256")]}))
     header = {**HEADER, "kid": "rsa", "alg": "RS256"}
-    assert fault(sign(header, CLAIMS, RSA, "RS256"), keys=keys) is Fault.KEY
+    assert fault(sign(header, CLAIMS, RSA, "RS256"), keys=keys) is JwtFault.KEY
     read(sign({**header, "alg": "PS256"}, CLAIMS, RSA, "PS256"), keys=keys)
 
 
@@ -155,7 +155,7 @@ def test_an_unknown_key_asks_for_newer_ones(kid: str) -> None:
 @pytest.mark.parametrize("kid", [1, 0, True, [], ["ec"], {"ec": 1}])
 def test_a_key_name_is_text(kid: Any) -> None:
     """RFC 7515 §4.1.4."""
-    assert fault(token(header={**HEADER, "kid": kid})) is Fault.MALFORMED
+    assert fault(token(header={**HEADER, "kid": kid})) is JwtFault.MALFORMED
 
 
 def test_without_a_name_the_one_key_that_fits_is_used() -> None:
@@ -167,9 +167,9 @@ def test_without_a_name_the_one_key_that_fits_is_used() -> None:
 def test_without_a_name_no_key_is_guessed() -> None:
     """Of two that fit, neither is the one."""
     keys = parse(text({"keys": [public(EC), public(key("ES256", 2))]}))
-    assert fault(token(header=without(HEADER, "kid")), keys=keys) is Fault.KEY
+    assert fault(token(header=without(HEADER, "kid")), keys=keys) is JwtFault.KEY
     twice = parse(text({"keys": [public(EC, kid="ec"), public(key("ES256", 2), kid="ec")]}))
-    assert fault(token(), keys=twice) is Fault.KEY
+    assert fault(token(), keys=twice) is JwtFault.KEY
 
 
 def test_without_names_another_key_may_be_a_newer_one() -> None:
@@ -181,7 +181,7 @@ def test_without_names_another_key_may_be_a_newer_one() -> None:
 
 def test_a_key_of_the_right_name_that_did_not_sign_verifies_nothing() -> None:
     """And no newer one is asked for: the name is known."""
-    assert fault(sign(HEADER, CLAIMS, key("ES256", 2), "ES256")) is Fault.SIGNATURE
+    assert fault(sign(HEADER, CLAIMS, key("ES256", 2), "ES256")) is JwtFault.SIGNATURE
 
 
 MINE = key("ES256", 3)
@@ -197,7 +197,7 @@ BROUGHT: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("members", BROUGHT.values(), ids=BROUGHT)
 def test_a_key_that_a_token_brings_along_is_not_used(members: dict[str, Any]) -> None:
     """RFC 8725 §3.10: neither looked at where the signature is a stranger's, nor minded where it is the server's."""
-    assert fault(sign({**HEADER, **members}, CLAIMS, MINE, "ES256")) is Fault.SIGNATURE
+    assert fault(sign({**HEADER, **members}, CLAIMS, MINE, "ES256")) is JwtFault.SIGNATURE
     assert (
         verify(sign({**HEADER, **members, "kid": "x"}, CLAIMS, MINE, "ES256"), KEYS, ISSUER, SETTINGS, NOW) is NEEDS_KEY
     )
@@ -223,7 +223,7 @@ SIGNED = token()
 )
 def test_a_signature_that_does_not_hold_is_rejected(other: bytes) -> None:
     """RFC 7515 §5.2."""
-    assert fault(other) in (Fault.SIGNATURE, Fault.MALFORMED)
+    assert fault(other) in (JwtFault.SIGNATURE, JwtFault.MALFORMED)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_signature_that_does_not_hold_is_rejected(other: bytes) -> None:
 )
 def test_what_is_no_jwt_is_malformed(other: bytes) -> None:
     """RFC 7515 §5.2, §4.1.11, RFC 7797 §6."""
-    assert fault(other) is Fault.MALFORMED
+    assert fault(other) is JwtFault.MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_what_is_no_jwt_is_malformed(other: bytes) -> None:
 )
 def test_claims_that_cannot_be_read_in_one_way_are_rejected(payload: bytes) -> None:
     """RFC 7519 §4: also where the server signed them."""
-    assert fault(token(payload)) is Fault.CLAIMS
+    assert fault(token(payload)) is JwtFault.CLAIMS
 
 
 # typ
@@ -296,8 +296,8 @@ OTHERS = [
 @pytest.mark.parametrize("typ", ["JWT", "jwt", "application/jwt", "", *OTHERS])
 def test_another_kind_of_token_is_none(typ: str) -> None:
     """RFC 8725 §3.11: an ID token or a logout token of the same server must not pass for an access token."""
-    assert fault(token(header={**HEADER, "typ": typ})) is Fault.TYPE
-    assert fault(token(header=without(HEADER, "typ"))) is Fault.TYPE
+    assert fault(token(header={**HEADER, "typ": typ})) is JwtFault.TYPE
+    assert fault(token(header=without(HEADER, "typ"))) is JwtFault.TYPE
 
 
 def test_tokens_of_servers_that_write_jwt_or_nothing_pass_where_that_is_set() -> None:
@@ -307,14 +307,14 @@ def test_tokens_of_servers_that_write_jwt_or_nothing_pass_where_that_is_set() ->
         read(token(header={**HEADER, "typ": typ}), settings)
     read(token(header=without(HEADER, "typ")), settings)
     for typ in OTHERS:
-        assert fault(token(header={**HEADER, "typ": typ}), settings) is Fault.TYPE
+        assert fault(token(header={**HEADER, "typ": typ}), settings) is JwtFault.TYPE
 
 
 @pytest.mark.parametrize("members", [{"typ": "ID"}, {"typ": "Refresh"}, {"token_use": "id"}, {"token_use": "id_token"}])
 def test_a_token_whose_claims_call_it_another_kind_is_none(members: dict[str, str]) -> None:
     """Keycloak and Cognito sign them all with the same key and header."""
     settings = JwtSettings(any_typ=True)
-    assert fault(token(header={**HEADER, "typ": "JWT"}, **members), settings) is Fault.TYPE
+    assert fault(token(header={**HEADER, "typ": "JWT"}, **members), settings) is JwtFault.TYPE
     for access in ({"typ": "Bearer"}, {"token_use": "access"}):
         read(token(header={**HEADER, "typ": "JWT"}, **access), settings)
 
@@ -328,20 +328,20 @@ def test_a_token_whose_claims_call_it_another_kind_is_none(members: dict[str, st
 )
 def test_another_issuer_is_rejected(issuer: str | None) -> None:
     """RFC 9068 §4: character by character."""
-    assert fault(token(iss=issuer)) is Fault.ISSUER
-    assert fault(token(without(CLAIMS, "iss"))) is Fault.ISSUER
+    assert fault(token(iss=issuer)) is JwtFault.ISSUER
+    assert fault(token(without(CLAIMS, "iss"))) is JwtFault.ISSUER
 
 
 @pytest.mark.parametrize("issuer", [[ISSUER], {"iss": ISSUER}, 1, True])
 def test_an_issuer_is_text(issuer: Any) -> None:
     """RFC 7519 §4.1.1."""
-    assert fault(token(iss=issuer)) is Fault.CLAIMS
+    assert fault(token(iss=issuer)) is JwtFault.CLAIMS
 
 
 @pytest.mark.parametrize("audience", [1, True, {"https://api": 1}, ["https://api", 1], [["https://api"]]])
 def test_an_audience_is_text_or_a_list_of_texts(audience: Any) -> None:
     """RFC 7519 §4.1.3."""
-    assert fault(token(aud=audience)) is Fault.CLAIMS
+    assert fault(token(aud=audience)) is JwtFault.CLAIMS
 
 
 @pytest.mark.parametrize(
@@ -350,20 +350,20 @@ def test_an_audience_is_text_or_a_list_of_texts(audience: Any) -> None:
 @pytest.mark.parametrize("name", ["exp", "nbf"])
 def test_a_time_that_is_none_is_rejected(name: str, time: Any) -> None:
     """RFC 7519 §2: a JSON number; a token has no life that nobody can reckon with."""
-    assert fault(token(**{name: time})) is Fault.CLAIMS
+    assert fault(token(**{name: time})) is JwtFault.CLAIMS
 
 
 def test_a_token_must_end() -> None:
     """RFC 9068 §2.2."""
-    assert fault(token(exp=None)) is Fault.CLAIMS
-    assert fault(token(without(CLAIMS, "exp"))) is Fault.CLAIMS
-    assert fault(token(text(CLAIMS).replace(str(CLAIMS["exp"]).encode(), b"1e400"))) is Fault.CLAIMS
+    assert fault(token(exp=None)) is JwtFault.CLAIMS
+    assert fault(token(without(CLAIMS, "exp"))) is JwtFault.CLAIMS
+    assert fault(token(text(CLAIMS).replace(str(CLAIMS["exp"]).encode(), b"1e400"))) is JwtFault.CLAIMS
 
 
 @pytest.mark.parametrize("expires", [NOW, NOW - 0.001, NOW - 1e6, 0, -1, 1.5])
 def test_an_ended_token_is_expired_without_grace(expires: float) -> None:
     """RFC 7519 §4.1.4: on or after the time."""
-    assert fault(token(exp=expires)) is Fault.EXPIRED
+    assert fault(token(exp=expires)) is JwtFault.EXPIRED
 
 
 @pytest.mark.parametrize("expires", [NOW + 0.001, NOW + 0.5, NOW + 1e9])
@@ -378,11 +378,11 @@ def test_a_token_from_the_future_is_not_yet_valid(name: str) -> None:
     for ahead in (-1e9, 0, 4.9, 5):
         read(token(**{name: NOW + ahead}))
     for ahead in (5.1, 60, 1e9):
-        assert fault(token(**{name: NOW + ahead})) is Fault.NOT_YET_VALID
-    assert fault(token(**{name: NOW + 1}), JwtSettings(clock_skew=0.0)) is Fault.NOT_YET_VALID
+        assert fault(token(**{name: NOW + ahead})) is JwtFault.NOT_YET_VALID
+    assert fault(token(**{name: NOW + 1}), JwtSettings(clock_skew=0.0)) is JwtFault.NOT_YET_VALID
     assert (
         fault(token(text(CLAIMS)[:-1].replace(b'"iat"', b'"x"') + b', "iat": 1' + b"0" * 4000 + b"}"))
-        is Fault.NOT_YET_VALID
+        is JwtFault.NOT_YET_VALID
     )
 
 
@@ -395,7 +395,7 @@ def test_the_tolerance_is_in_the_answer() -> None:
 @pytest.mark.parametrize("issued", ["1", True, [], {}])
 def test_a_time_of_issue_is_a_number(issued: Any) -> None:
     """RFC 7519 §4.1.6."""
-    assert fault(token(iat=issued)) is Fault.CLAIMS
+    assert fault(token(iat=issued)) is JwtFault.CLAIMS
 
 
 @pytest.mark.parametrize(
@@ -420,8 +420,8 @@ def test_scopes_are_read_where_servers_write_them(members: dict[str, Any], scope
 @pytest.mark.parametrize("scope", [1, True, {}, ["a", 1], {"a": True}])
 def test_scopes_are_text(scope: Any) -> None:
     """RFC 9068 §2.2.3; what cannot be read is no default."""
-    assert fault(token(scope=scope)) is Fault.CLAIMS
-    assert fault(token(scope=None, scp=scope)) is Fault.CLAIMS
+    assert fault(token(scope=scope)) is JwtFault.CLAIMS
+    assert fault(token(scope=None, scp=scope)) is JwtFault.CLAIMS
 
 
 def test_the_client_is_read_where_servers_write_it() -> None:
@@ -446,13 +446,13 @@ _members = st.dictionaries(st.sampled_from([*CLAIMS, "nbf", "cnf", "scp", "azp",
 @example(encode(json.dumps({"alg": "\ud800", "typ": "at+jwt"}).encode()) + b"..")
 def test_any_bytes_are_a_verdict(signed: bytes) -> None:
     """And never an exception."""
-    assert isinstance(verify(signed, KEYS, ISSUER, SETTINGS, NOW), Active | Rejected | NeedsKey)
+    assert isinstance(verify(signed, KEYS, ISSUER, SETTINGS, NOW), ActiveToken | RejectedToken | NeedsKey)
 
 
 @given(_members)
 def test_whatever_is_signed_an_active_token_is_of_the_issuer_and_has_not_ended(members: dict[str, Any]) -> None:
     """What a server signs by mistake gives nothing."""
     found = verify(token(members), KEYS, ISSUER, SETTINGS, NOW)
-    if isinstance(found, Active):
+    if isinstance(found, ActiveToken):
         assert found.issuer == ISSUER
         assert found.not_before <= NOW < found.expires

@@ -8,9 +8,9 @@ from harness.signing import AnyKey, key, public, sign
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.jwt import JwtSettings
 from enforcer.tokens.introspection.client import Done
-from enforcer.tokens.introspection.response import INACTIVE, Active, Answer, Inactive
+from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, InactiveToken, VerificationResult
 from enforcer.tokens.jwt.jwks import KeySet, parse
-from enforcer.tokens.jwt.jwt_source import SignedTokens
+from enforcer.tokens.jwt.jwt_source import JwtSource
 
 NOW = 1_700_000_000.0
 ISSUER = "https://as.example"
@@ -56,9 +56,9 @@ class Others:
         self.closed = True
 
 
-def ask(token: bytes, keys: Keys, others: Others | None) -> Answer | IntrospectionError:
-    told: list[Answer | IntrospectionError] = []
-    SignedTokens(keys, ISSUER, JwtSettings(), others, lambda: NOW).introspect(token, told.append)  # type: ignore[arg-type]
+def ask(token: bytes, keys: Keys, others: Others | None) -> VerificationResult | IntrospectionError:
+    told: list[VerificationResult | IntrospectionError] = []
+    JwtSource(keys, ISSUER, JwtSettings(), others, lambda: NOW).introspect(token, told.append)  # type: ignore[arg-type]
     (answer,) = told
     return answer
 
@@ -72,7 +72,7 @@ def test_a_signed_token_is_verified_and_nobody_is_asked() -> None:
     """Neither the server about the token, nor for newer keys."""
     keys, others = Keys(key_set(FIRST), DOWN), Others()
     answer = ask(token(FIRST), keys, others)
-    assert isinstance(answer, Active)
+    assert isinstance(answer, ActiveToken)
     assert (answer.subject, answer.scopes) == ("joe", {"read"})
     assert (keys.renewals, others.asked) == (0, [])
 
@@ -81,7 +81,7 @@ def test_a_wrong_signed_token_is_not_asked_about() -> None:
     """What the signature or a claim rules out, nobody else may rule in."""
     keys, others = Keys(key_set(FIRST), DOWN), Others()
     for wrong in (token(FIRST, iss="https://other"), token(FIRST, exp=NOW), token(FIRST)[:-8] + b"AAAAAAAA"):
-        assert isinstance(ask(wrong, keys, others), Inactive)
+        assert isinstance(ask(wrong, keys, others), InactiveToken)
     assert (keys.renewals, others.asked) == (0, [])
 
 
@@ -95,7 +95,7 @@ def test_an_opaque_token_is_asked_about() -> None:
 def test_whoever_is_closed_closes_what_is_its_own() -> None:
     """The keys, which would be fetched for ever, and the connections."""
     keys, others = Keys(key_set(FIRST), DOWN), Others()
-    SignedTokens(keys, ISSUER, JwtSettings(), others, lambda: NOW).close()  # type: ignore[arg-type]
+    JwtSource(keys, ISSUER, JwtSettings(), others, lambda: NOW).close()  # type: ignore[arg-type]
     assert keys.closed
     assert others.closed
 
@@ -104,7 +104,7 @@ def test_an_unknown_key_is_looked_for_once() -> None:
     """With newer keys the token is verified again; if they lack it too, the token is nobody's."""
     others = Others()
     rotated = Keys(key_set(FIRST), key_set(FIRST, SECOND))
-    assert isinstance(ask(token(SECOND), rotated, others), Active)
+    assert isinstance(ask(token(SECOND), rotated, others), ActiveToken)
     unknown = Keys(key_set(FIRST), key_set(FIRST))
     assert ask(token(SECOND), unknown, others) is INACTIVE
     assert (rotated.renewals, unknown.renewals) == (1, 1)
@@ -112,7 +112,7 @@ def test_an_unknown_key_is_looked_for_once() -> None:
 
 def test_without_keys_nobody_is_told_that_a_token_is_worth_nothing() -> None:
     """They are fetched; where that fails it is an outage, not a judgement."""
-    assert isinstance(ask(token(FIRST), Keys(None, key_set(FIRST)), Others()), Active)
+    assert isinstance(ask(token(FIRST), Keys(None, key_set(FIRST)), Others()), ActiveToken)
     assert ask(token(FIRST), Keys(None, DOWN), Others()) is DOWN
 
 
@@ -120,8 +120,8 @@ def test_where_nobody_is_asked_an_opaque_token_is_worth_nothing() -> None:
     """It is shown to nobody (`verify: jwt`)."""
     keys = Keys(key_set(FIRST), DOWN)
     assert ask(b"opaque", keys, None) is INACTIVE
-    assert isinstance(ask(token(FIRST), keys, None), Active)
-    source = SignedTokens(keys, ISSUER, JwtSettings(), None, lambda: NOW)  # type: ignore[arg-type]
+    assert isinstance(ask(token(FIRST), keys, None), ActiveToken)
+    source = JwtSource(keys, ISSUER, JwtSettings(), None, lambda: NOW)  # type: ignore[arg-type]
     assert not source.circuit_open()
     source.close()
     assert (keys.renewals, keys.closed) == (0, True)
