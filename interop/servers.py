@@ -14,8 +14,8 @@ TokenFormat = Literal["opaque", "jwt"]
 Method = Literal["introspect", "jwt", "private_key_jwt", "own_token", "signed_answers"]
 """The enforcer's verification method; its settings are in a file of this name.
 
-`introspect`: introspection with a client secret; `private_key_jwt`: with a signed client assertion; `own_token`: with an
-access token of the enforcer; `signed_answers`: with signed responses. `jwt`: the server's keys, without introspection.
+`introspect`: introspection with a client secret; `private_key_jwt`: with a signed client assertion; `own_token`: with
+an access token of the enforcer; `signed_answers`: with signed responses. `jwt`: the server's keys, no introspection.
 """
 
 _NAMES: Final[Mapping[Method, str]] = {
