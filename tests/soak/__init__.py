@@ -1,4 +1,4 @@
-"""The soak: hours of mixed traffic in minutes, servers killed under it, and every answer checked.
+"""The soak test: mixed traffic while servers are killed and the configuration changes; every response is checked.
 
-Run by `make soak`; `SOAK_SECONDS` and `CONNECTIONS` change how long and how many.
+`make soak` runs it; `SOAK_SECONDS` and `CONNECTIONS` set its length and the number of connections.
 """

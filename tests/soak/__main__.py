@@ -1,4 +1,4 @@
-"""Runs the soak, prints what came of it, and exits 1 when anything was wrong."""
+"""Runs the soak test and prints its results; the exit code is 1 if anything was wrong."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from soak.reloads import Reloads
 from soak.tally import Tally
 from soak.traffic import Worker
 
-_GROWTH = 8 * 1024**2
-_WARM_UP = 0.2  # of the whole time
-_QUIET = ("enforcer_connections", "enforcer_requests_in_flight", "enforcer_introspection_in_flight")
+_MAX_GROWTH = 8 * 1024**2  # bytes of resident memory
+_WARM_UP = 0.2  # of the total time
+_IDLE_GAUGES = ("enforcer_connections", "enforcer_requests_in_flight", "enforcer_introspection_in_flight")
 _RULES = [
     {"name": "allowed", "path": "/allowed/**", "scopes": ["read"]},
     {"name": "denied", "path": "/denied/**", "scopes": ["read", "never"]},
 ]
 
 
-class Use(NamedTuple):
-    """What the enforcer uses when nobody asks it anything."""
+class IdleUsage(NamedTuple):
+    """The resources of the idle enforcer: bytes, file descriptors, and the sum of gauges that must be 0."""
 
     memory: int
     descriptors: int
-    held: float
+    in_flight: float
 
     def __str__(self) -> str:
         return f"{self.memory / 1024**2:.1f} MiB, {self.descriptors} descriptors"
 
 
 def _settings(app: int, authorization: int, version: int = 0) -> str:
-    """Write the configuration; each version differs in all that can be changed while requests are served."""
+    """Return the configuration; versions differ in every setting that can change while requests are served."""
     pool = {"keep_alive_timeout": "1s", "response_timeout": "10s", "connections": 256 + version}
     base = f"http://127.0.0.1:{app}"
     return config(
@@ -55,45 +55,47 @@ def _settings(app: int, authorization: int, version: int = 0) -> str:
         cache={"ttl": "5s", "negative_ttl": "1s", "entries": 100_000 + version},
         forwarding={"chain": ("x-forwarded", "forwarded")[version % 2]},
         limits={"unseen_tokens": {"rate": 1_000_000, "burst": 1_000_000}},
-        timeouts={"keep_alive": "20s"},  # garbage may be nothing but blank lines, and is then no request
+        timeouts={
+            "keep_alive": "20s"
+        },  # ends the connection of garbage that is only blank lines, which are not a request
     )
 
 
 def _traffic(
     process: Enforcer, outages: Outages, reloads: Reloads, connections: int, seconds: float, tally: Tally
-) -> Use:
-    """Make traffic for a time, with outages and reloads; return what the enforcer uses when all have left."""
+) -> IdleUsage:
+    """Generate traffic with outages and reloads, and return the usage of the enforcer after all clients left."""
     outages.start()
     reloads.start()
-    over = threading.Event()
-    workers = [Worker(process.port, tally, over) for _ in range(connections)]
+    stopped = threading.Event()
+    workers = [Worker(process.port, tally, stopped) for _ in range(connections)]
     for worker in workers:
         worker.start()
-    until = time.monotonic() + seconds
-    while time.monotonic() < until and process.process.poll() is None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.process.poll() is None:
         time.sleep(0.1)
     outages.end()
     reloads.end()
-    over.set()
+    stopped.set()
     for worker in workers:
         worker.join()
     pid = process.process.pid
-    held = settled(lambda: open_descriptors(pid), 3)
-    return Use(resident_memory(pid), held, sum(metric(process, name) for name in _QUIET))
+    descriptors = settled(lambda: open_descriptors(pid), 3)
+    return IdleUsage(resident_memory(pid), descriptors, sum(metric(process, name) for name in _IDLE_GAUGES))
 
 
 def _watch(process: Enforcer, tally: Tally) -> None:
-    """Read the enforcer's log, in which there must be no error of its own."""
+    """Read the enforcer's log, which must not contain an internal error."""
     for line in process.process.stderr or ():
         if "internal error" in line or "Traceback" in line or "exception" in line:
-            tally.wrong(f"log: {line.rstrip()}")
+            tally.error(f"log: {line.rstrip()}")
 
 
 @click.command()
-@click.option("--seconds", default=600, show_default=True, help="How long.")
-@click.option("--connections", default=200, show_default=True, help="How many clients at once.")
+@click.option("--seconds", default=600, show_default=True, help="Seconds to run.")
+@click.option("--connections", default=200, show_default=True, help="Number of concurrent clients.")
 def main(seconds: int, connections: int) -> None:
-    """Soak the enforcer in mixed traffic while its configuration changes and the servers around it are killed."""
+    """Load the enforcer with mixed traffic while its configuration changes and the servers around it are killed."""
     tally = Tally()
     with tempfile.TemporaryDirectory() as folder:
         violations = Path(folder) / "violations"
@@ -108,33 +110,33 @@ def main(seconds: int, connections: int) -> None:
                 return _settings(app.port, authorization.port, number)
 
             threading.Thread(target=_watch, args=(process, tally), daemon=True).start()
-            parts = [(Outages([app, authorization]), seconds * share) for share in (_WARM_UP, 1 - _WARM_UP)]
+            phases = [(Outages([app, authorization]), seconds * share) for share in (_WARM_UP, 1 - _WARM_UP)]
             before, after = (
-                _traffic(process, outages, Reloads(process, version), connections, part, tally)
-                for outages, part in parts
+                _traffic(process, outages, Reloads(process, version), connections, length, tally)
+                for outages, length in phases
             )
-            good, broken = (
+            applied, rejected = (
                 metric(process, f'enforcer_config_reloads_total{{result="{result}"}}')
                 for result in ("success", "failure")
             )
         for violation in violations.read_text().splitlines():
-            tally.wrong(f"app: {violation}")
-    if after.memory - before.memory > _GROWTH:
-        tally.wrong("memory has grown")
+            tally.error(f"app: {violation}")
+    if after.memory - before.memory > _MAX_GROWTH:
+        tally.error("memory has grown")
     if after.descriptors > before.descriptors:
-        tally.wrong("descriptors have grown")
-    if after.held:
-        tally.wrong("requests or connections are still held")
+        tally.error("descriptors have grown")
+    if after.in_flight:
+        tally.error("requests or connections are still open")
     for line in tally.lines():
         click.echo(line)
-    count = sum(outages.count for outages, _ in parts)
+    count = sum(outages.count for outages, _ in phases)
     click.echo(f"{sum(tally.outcomes.values())} exchanges on {connections} connections, {count} outages")
-    click.echo(f"{good:.0f} configurations were put in force, and {broken:.0f} broken ones were not")
+    click.echo(f"{applied:.0f} configurations were applied, {rejected:.0f} invalid ones were rejected")
     click.echo(f"after the warm-up: {before}; at the end: {after}")
-    for wrong in tally.wrongs[:50]:
-        click.echo(f"WRONG: {wrong}", err=True)
-    click.echo(f"{len(tally.wrongs)} wrong")
-    sys.exit(1 if tally.wrongs else 0)
+    for error in tally.errors[:50]:
+        click.echo(f"ERROR: {error}", err=True)
+    click.echo(f"{len(tally.errors)} errors")
+    sys.exit(1 if tally.errors else 0)
 
 
 if __name__ == "__main__":

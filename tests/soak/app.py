@@ -1,6 +1,7 @@
-"""The app of the soak: an ASGI application that notes what should never have reached it.
+"""The app of the soak test: an ASGI application that records requests that must not reach it.
 
-`/allowed/...` is for good tokens, `/denied/...` for nobody. A wrong thing is a line in the file VIOLATIONS.
+`/allowed/...` is for tokens with the scope, `/denied/...` must never arrive. Each violation is a line in the file
+VIOLATIONS.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from soak.payload import is_whole, make
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-_PIECE = 20_000
-_FAILING = 0.01  # of all pieces of answers
+_CHUNK = 20_000
+_FAILURE_RATE = 0.01  # of all chunks of responses
 
 
 async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Answer one request, or talk on one WebSocket."""
+    """Respond to one request, or echo the messages of one WebSocket."""
     if scope["type"] not in ("http", "websocket"):
         return
     kind, *rest = scope["path"].removeprefix("/allowed/").split("/")
-    if wrong := _wrong(scope):
-        _note(f"{scope.get('method', 'websocket')} {scope['path']}: {wrong}")
+    if violation := _violation(scope):
+        _record(f"{scope.get('method', 'websocket')} {scope['path']}: {violation}")
     elif scope["type"] == "websocket":
         await _echo(receive, send)
     elif kind == "upload":
@@ -36,7 +37,7 @@ async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await _download(int(rest[0]), kind == "sized", send)
 
 
-def _wrong(scope: dict[str, Any]) -> str | None:
+def _violation(scope: dict[str, Any]) -> str | None:
     if not scope["path"].startswith("/allowed/"):
         return "a denied request was forwarded"
     fields = dict(scope["headers"])
@@ -46,7 +47,7 @@ def _wrong(scope: dict[str, Any]) -> str | None:
     return None
 
 
-def _note(violation: str) -> None:
+def _record(violation: str) -> None:
     with Path(os.environ["VIOLATIONS"]).open("a") as file:
         file.write(f"{violation}\n")
 
@@ -55,25 +56,25 @@ async def _download(size: int, sized: bool, send: Send) -> None:
     body = make(size)
     headers = [(b"content-length", b"%d" % len(body))] if sized else []
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    for at in range(0, len(body), _PIECE):
-        if at and random.random() < _FAILING:
-            raise RuntimeError("an app that fails in the middle of its answer")
-        await send({"type": "http.response.body", "body": body[at : at + _PIECE], "more_body": True})
+    for offset in range(0, len(body), _CHUNK):
+        if offset and random.random() < _FAILURE_RATE:
+            raise RuntimeError("the app fails within its response")
+        await send({"type": "http.response.body", "body": body[offset : offset + _CHUNK], "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 
 async def _upload(receive: Receive, send: Send) -> None:
-    pieces = []
+    chunks = []
     while True:
         event = await receive()
         if event["type"] == "http.disconnect":
             return
-        pieces.append(event.get("body", b""))
+        chunks.append(event.get("body", b""))
         if not event.get("more_body"):
             break
-    body = b"".join(pieces)
+    body = b"".join(chunks)
     if not is_whole(body):
-        _note(f"an upload of {len(body)} bytes is not whole, and looked so")
+        _record(f"an upload of {len(body)} bytes is truncated or changed, but looked complete")
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

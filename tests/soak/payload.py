@@ -1,4 +1,4 @@
-"""Bodies that tell whether they are whole: random bytes, and the digest of these at the end."""
+"""Bodies that can be checked for completeness: random bytes, followed by their digest."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ DIGEST = 64  # bytes at the end of every body
 
 
 def make(size: int) -> bytes:
-    """Make a body of so many bytes and its digest."""
+    """Return a body of `size` random bytes and their digest."""
     data = random.randbytes(size)
     return data + hashlib.sha256(data).hexdigest().encode()
 
 
 def is_whole(body: bytes) -> bool:
-    """Tell whether nothing of a body is missing or changed."""
+    """Return whether a body is complete and unchanged."""
     return hashlib.sha256(body[:-DIGEST]).hexdigest().encode() == body[-DIGEST:]

@@ -1,4 +1,4 @@
-"""The configuration of the enforcer, changed under it at random."""
+"""Reloads the enforcer with a changed configuration at random intervals."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from collections.abc import Callable
 
 from harness.processes import Enforcer
 
-_BROKEN = 0.1  # of all configurations
+_INVALID_RATE = 0.1  # of all configurations
 
 
 class Reloads(threading.Thread):
-    """Has another version of the configuration read several times a second, until told to end."""
+    """Reloads another version of the configuration several times per second, until `end`."""
 
     def __init__(self, process: Enforcer, version: Callable[[int], str]) -> None:
         super().__init__(daemon=True)
         self._process = process
         self._version = version
-        self._over = threading.Event()
+        self._stop_event = threading.Event()
 
     def run(self) -> None:
         number = 0
-        while not self._over.wait(random.uniform(0.1, 0.5)):
+        while not self._stop_event.wait(random.uniform(0.1, 0.5)):
             number += 1
-            self._read("broken" if random.random() < _BROKEN else self._version(number))
+            self._reload("broken" if random.random() < _INVALID_RATE else self._version(number))
 
     def end(self) -> None:
-        """Change it no more, and leave the one that it began with."""
-        self._over.set()
+        """Stop, and reload the first configuration."""
+        self._stop_event.set()
         self.join()
-        self._read(self._version(0))
+        self._reload(self._version(0))
 
-    def _read(self, text: str) -> None:
+    def _reload(self, text: str) -> None:
         self._process.config.write_text(text)
         self._process.process.send_signal(signal.SIGHUP)

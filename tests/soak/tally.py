@@ -1,4 +1,4 @@
-"""What came of the traffic: counts by kind and outcome, and what was wrong."""
+"""The results of the traffic: exchanges counted by kind and outcome, and errors."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections import Counter
 
 
 class Tally:
-    """Counts from many threads."""
+    """Collects counts and errors from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.outcomes: Counter[tuple[str, str]] = Counter()
-        self.wrongs: list[str] = []
+        self.errors: list[str] = []
 
     def count(self, kind: str, outcome: object) -> None:
         """Count one exchange."""
         with self._lock:
             self.outcomes[kind, str(outcome)] += 1
 
-    def wrong(self, what: str) -> None:
-        """Note what must never happen."""
+    def error(self, message: str) -> None:
+        """Add an error: an event that must never happen."""
         with self._lock:
-            self.wrongs.append(what)
+            self.errors.append(message)
 
     def lines(self) -> list[str]:
-        """Write the counts, a kind a line."""
+        """Return the counts as text, one line for each kind."""
         kinds: dict[str, list[str]] = {}
         for (kind, outcome), count in sorted(self.outcomes.items()):
             kinds.setdefault(kind, []).append(f"{outcome}: {count}")

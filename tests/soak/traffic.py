@@ -1,7 +1,7 @@
-"""The clients of the soak: each kind of exchange, and the check of its answer.
+"""The clients of the soak test: each kind of exchange, and the check of its response.
 
-An outage may cost an answer (502, 503, 504, or a connection cut in the middle), and never its truth: no answer that is
-cut looks whole, no good token is called bad, and nothing denied gets through.
+An outage may cause an error response (502, 503, 504) or a cut connection, but never a wrong result: no truncated
+response looks complete, no valid token is refused, and no denied request is forwarded.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from soak.payload import DIGEST, is_whole, make
 from soak.tally import Tally
 
 _OUTAGE = frozenset({502, 503, 504})
-_PATIENCE = 60.0  # seconds; longer than any time the enforcer has, so that who waits as long waits for ever
+_TIMEOUT = 60.0  # seconds; longer than any timeout of the enforcer, so that a client that waits longer hangs
 _TOKENS = 2000
-_BEGINNINGS = (b"", b"GET / HTTP/1.1\r\n", b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+_GARBAGE_PREFIXES = (b"", b"GET / HTTP/1.1\r\n", b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
 
 
 class Worker(threading.Thread):
-    """One connection's worth of traffic after the other, until `over`."""
+    """Sends the traffic of one connection after the other, until `stopped` is set."""
 
-    def __init__(self, port: int, tally: Tally, over: threading.Event) -> None:
+    def __init__(self, port: int, tally: Tally, stopped: threading.Event) -> None:
         super().__init__(daemon=True)
         self._port = port
         self._tally = tally
-        self._over = over
+        self._stop_event = stopped
         self._kinds: list[tuple[str, int, Callable[[Client], object]]] = [
             ("sized", 30, self._sized),
             ("chunked", 12, self._chunked),
@@ -40,7 +40,7 @@ class Worker(threading.Thread):
             ("streamed", 8, self._streamed_upload),
             ("events", 3, self._events),
             ("denied", 15, self._denied),
-            ("old", 5, self._old),
+            ("http10", 5, self._http10),
             ("pipelined", 4, self._pipelined),
             ("websocket", 4, self._websocket),
             ("garbage", 4, self._garbage),
@@ -50,38 +50,40 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         weights = [weight for _, weight, _ in self._kinds]
-        while not self._over.is_set():
-            with Client(self._port, timeout=_PATIENCE) as client:
+        while not self._stop_event.is_set():
+            with Client(self._port, timeout=_TIMEOUT) as client:
                 for _ in range(random.choice((1, 5, 50))):
-                    kind, _, act = random.choices(self._kinds, weights)[0]
-                    if self._over.is_set() or not self._exchange(kind, act, client):
+                    kind, _, send = random.choices(self._kinds, weights)[0]
+                    if self._stop_event.is_set() or not self._exchange(kind, send, client):
                         break
 
-    def _exchange(self, kind: str, act: Callable[[Client], object], client: Client) -> bool:
-        """Make one exchange; returns whether its connection may be used again."""
+    def _exchange(self, kind: str, send: Callable[[Client], object], client: Client) -> bool:
+        """Do one exchange; returns whether the connection can be reused."""
         client.token = f"good-{random.randrange(_TOKENS)}"
         try:
-            outcome = act(client)
+            outcome = send(client)
         except TimeoutError:
-            self._tally.wrong(f"{kind}: no answer for {_PATIENCE:g} s")
+            self._tally.error(f"{kind}: no response within {_TIMEOUT:g} s")
             outcome = "hung"
         except (PeerClosedError, OSError):
             outcome = "cut"
-        except Exception as error:  # noqa: BLE001 - whatever a client cannot read is wrong
-            self._tally.wrong(f"{kind}: {error!r}")
+        except Exception as error:  # noqa: BLE001 - any other exception is an error
+            self._tally.error(f"{kind}: {error!r}")
             outcome = "unreadable"
         self._tally.count(kind, outcome)
         return isinstance(outcome, int) and client.reusable
 
-    def _check(self, kind: str, answer: Response, *, has_body: bool = True) -> int:
-        if answer.status == 200:
-            if has_body and not is_whole(answer.body):
-                self._tally.wrong(f"{kind}: a body of {len(answer.body)} bytes is not whole, and looked so")
-        elif answer.status not in _OUTAGE:
-            self._tally.wrong(f"{kind}: {answer.status} with a good token: {answer.body[:200]!r}")
-        return answer.status
+    def _check(self, kind: str, response: Response, *, has_body: bool = True) -> int:
+        if response.status == 200:
+            if has_body and not is_whole(response.body):
+                self._tally.error(
+                    f"{kind}: a body of {len(response.body)} bytes is truncated or changed, but looked complete"
+                )
+        elif response.status not in _OUTAGE:
+            self._tally.error(f"{kind}: {response.status} with a valid token: {response.body[:200]!r}")
+        return response.status
 
-    # What is allowed
+    # Allowed requests
 
     def _sized(self, client: Client) -> int:
         return self._check("sized", client.request("GET", f"/allowed/sized/{_size()}"))
@@ -91,10 +93,10 @@ class Worker(threading.Thread):
 
     def _head(self, client: Client) -> int:
         size = _size()
-        answer = client.request("HEAD", f"/allowed/sized/{size}")
-        if answer.status == 200 and answer.values("Content-Length") != [b"%d" % (size + DIGEST)]:
-            self._tally.wrong("head: the length is another's")
-        return self._check("head", answer, has_body=False)
+        response = client.request("HEAD", f"/allowed/sized/{size}")
+        if response.status == 200 and response.values("Content-Length") != [b"%d" % (size + DIGEST)]:
+            self._tally.error("head: wrong Content-Length")
+        return self._check("head", response, has_body=False)
 
     def _upload(self, client: Client) -> int:
         return self._check("upload", client.request("POST", "/allowed/upload", body=make(_size())))
@@ -102,51 +104,51 @@ class Worker(threading.Thread):
     def _streamed_upload(self, client: Client) -> int:
         body = make(_size())
         client.begin("PUT", "/allowed/upload", [("Transfer-Encoding", "chunked")])
-        for at in range(0, len(body), 10_000):
-            client.send(body[at : at + 10_000])
+        for offset in range(0, len(body), 10_000):
+            client.send(body[offset : offset + 10_000])
         client.end()
         return self._check("streamed", client.read_response())
 
     def _events(self, client: Client) -> int:
-        answer = client.request("GET", "/allowed/events/20")
-        if answer.status == 200 and answer.body != b"".join(b"data: %d\n\n" % number for number in range(20)):
-            self._tally.wrong("events: not those that were sent")
-        return self._check("events", answer, has_body=False)
+        response = client.request("GET", "/allowed/events/20")
+        if response.status == 200 and response.body != b"".join(b"data: %d\n\n" % number for number in range(20)):
+            self._tally.error("events: not the events that the app sent")
+        return self._check("events", response, has_body=False)
 
-    def _old(self, _: Client) -> str:
-        with Client(self._port, http10=True, timeout=_PATIENCE, token=f"good-{random.randrange(_TOKENS)}") as client:
+    def _http10(self, _: Client) -> str:
+        with Client(self._port, http10=True, timeout=_TIMEOUT, token=f"good-{random.randrange(_TOKENS)}") as client:
             kind = random.choice(("sized", "chunked"))
-            return str(self._check("old", client.request("GET", f"/allowed/{kind}/{_size()}")))
+            return str(self._check("http10", client.request("GET", f"/allowed/{kind}/{_size()}")))
 
     def _pipelined(self, _: Client) -> str:
         sizes = [random.randrange(2000) for _ in range(5)]
         token = f"good-{random.randrange(_TOKENS)}"
-        asked = [("GET", f"/allowed/sized/{size}", None) for size in sizes]
-        answers = pipelined(self._port, asked, token=token, timeout=_PATIENCE)
-        for size, answer in zip(sizes, answers, strict=False):
-            if self._check("pipelined", answer) == 200 and len(answer.body) != size + DIGEST:
-                self._tally.wrong("pipelined: an answer is another's")
-        return f"{len(answers)} answers"
+        requests = [("GET", f"/allowed/sized/{size}", None) for size in sizes]
+        responses = pipelined(self._port, requests, token=token, timeout=_TIMEOUT)
+        for size, response in zip(sizes, responses, strict=False):
+            if self._check("pipelined", response) == 200 and len(response.body) != size + DIGEST:
+                self._tally.error("pipelined: a response belongs to another request")
+        return f"{len(responses)} responses"
 
     def _websocket(self, client: Client) -> str:
         fields = {"Authorization": f"Bearer {client.token}"}
         url = f"ws://127.0.0.1:{self._port}/allowed/socket"
         try:
-            with connect(url, additional_headers=fields, proxy=None, open_timeout=_PATIENCE) as websocket:
+            with connect(url, additional_headers=fields, proxy=None, open_timeout=_TIMEOUT) as websocket:
                 for _ in range(random.randrange(5)):
                     body = make(_size())
                     websocket.send(body)
-                    if websocket.recv(_PATIENCE) != body:
-                        self._tally.wrong("websocket: another message than was sent")
+                    if websocket.recv(_TIMEOUT) != body:
+                        self._tally.error("websocket: the echo differs from the message")
         except InvalidStatus as refusal:
             if refusal.response.status_code not in _OUTAGE:
-                self._tally.wrong(f"websocket: {refusal.response.status_code} with a good token")
+                self._tally.error(f"websocket: {refusal.response.status_code} with a valid token")
             return str(refusal.response.status_code)
         except WebSocketException:
             return "cut"
         return "echoed"
 
-    # What is not
+    # Denied requests, malformed requests and clients that leave
 
     def _denied(self, client: Client) -> int:
         token, target, statuses = random.choice(
@@ -161,38 +163,40 @@ class Worker(threading.Thread):
         )
         client.token = token
         body = make(1000) if random.random() < 0.2 else None
-        answer = client.request("GET" if body is None else "POST", target, body=body)
-        if answer.status not in statuses:
-            self._tally.wrong(f"denied: {answer.status} for {target} with {token}")
-        return answer.status
+        response = client.request("GET" if body is None else "POST", target, body=body)
+        if response.status not in statuses:
+            self._tally.error(f"denied: {response.status} for {target} with {token}")
+        return response.status
 
     def _garbage(self, client: Client) -> str:
-        client.socket.sendall(random.choice(_BEGINNINGS) + random.randbytes(random.randrange(20, 2000)) + b"\r\n\r\n")
+        client.socket.sendall(
+            random.choice(_GARBAGE_PREFIXES) + random.randbytes(random.randrange(20, 2000)) + b"\r\n\r\n"
+        )
         received = client.socket.recv(65536)
-        while received and (more := client.socket.recv(65536)):
-            received += more
+        while received and (chunk := client.socket.recv(65536)):
+            received += chunk
         if received and not received.startswith(b"HTTP/1.1 4") and not received.startswith(b"HTTP/1.1 501 "):
-            self._tally.wrong(f"garbage: answered by {received[:100]!r}")
+            self._tally.error(f"garbage: the response begins with {received[:100]!r}")
         return received[9:12].decode() or "closed"
 
     def _leaver(self, client: Client) -> str:
-        when = random.choice(("in the head", "in the body", "in the wait", "in the answer"))
-        if when == "in the head":
+        moment = random.choice(("in the head", "in the body", "while waiting", "in the response"))
+        if moment == "in the head":
             client.socket.sendall(b"GET /allowed/sized/1 HTTP/1.1\r\nHost: local")
-        elif when == "in the body":
+        elif moment == "in the body":
             client.begin("POST", "/allowed/upload", [("Content-Length", "100000")])
             client.send(make(1000))
         else:
             client.begin("GET", "/allowed/chunked/1000000")
             client.end()
-            if when == "in the answer":
+            if moment == "in the response":
                 client.read_head()
-        return when
+        return moment
 
     def _slow_reader(self, client: Client) -> int:
         client.begin("GET", "/allowed/sized/1000000")
         client.end()
-        self._over.wait(0.5)
+        self._stop_event.wait(0.5)
         return self._check("slow", client.read_response())
 
 
