@@ -25,7 +25,7 @@ from enforcer.settings.servers import Upstream as UpstreamSettings
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.dpop.replay_cache import ProofState, ReplayCache
 from enforcer.tokens.limiter import AddressLimiter
-from enforcer.tokens.verifier import LookupOptions
+from enforcer.tokens.verifier import CacheControl, LookupOptions
 from enforcer.wire.pool import Pool
 from enforcer.wire.ticker import Ticker
 
