@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from enforcer.errors import IntrospectionFailure, UpstreamFailure
-from enforcer.kubernetes.webhook.admission import OUTCOMES, Result, Why
+from enforcer.kubernetes.webhook.admission import OUTCOMES, AdmissionReason, Result
 from enforcer.kubernetes.webhook.metrics import Metrics
 from enforcer.policy.decision import Reason
 from enforcer.telemetry import Telemetry
@@ -68,7 +68,7 @@ def test_every_reason_of_the_webhook_is_documented() -> None:
         assert re.findall(r"`(\w+)`", row) == list(reasons)
 
 
-@pytest.mark.parametrize("values", [Reason, IntrospectionFailure, UpstreamFailure, Result, Why])
+@pytest.mark.parametrize("values", [Reason, IntrospectionFailure, UpstreamFailure, Result, AdmissionReason])
 def test_every_reason_is_documented(values: type[StrEnum]) -> None:
     """In the table of the labels."""
     assert [value for value in values if f"`{value}`" not in PAGE] == []

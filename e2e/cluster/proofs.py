@@ -135,7 +135,7 @@ def injection(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:
         names(pod, "initContainers"),
     )
     proof.holds(
-        "and is told what the webhook does not see", "one that sends to its number goes past the enforcer" in said
+        "and is told what the webhook does not see", "one that uses the number 8080 bypasses the enforcer" in said
     )
     if pod is not None:
         again, said = create(cluster, _bare(pod))

@@ -1,4 +1,4 @@
-"""Where a command reads manifests from: files, folders, and standard input."""
+"""Input of commands that read manifests: files, folders and standard input."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import click
 from enforcer.config.sources import read as read_file
 from enforcer.yamltext.documents import Document, ManifestError, read
 
-MOST_BYTES: Final = 64 * 1024**2
-"""Bytes of a file at most. The definitions of large operators have some 5 MiB; `-f /dev/zero` must end."""
+MAX_BYTES: Final = 64 * 1024**2
+"""Size of a file. Bundles of large operators have about 5 MiB; reading `-f /dev/zero` must end."""
 
 _ENDINGS: Final = {".yaml", ".yml", ".json"}
 
@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def inputs_options(function: F) -> F:
-    """Add what says where manifests are."""
+    """Add the options for the input."""
     decorators = (
         click.argument("stdin", metavar="[-]", required=False, type=click.Choice(["-"])),
         click.option(
@@ -30,9 +30,9 @@ def inputs_options(function: F) -> F:
             "filenames",
             multiple=True,
             metavar="FILE",
-            help="File or folder with manifests, or - for standard input. May stand often.",
+            help="File or folder with manifests, or - for standard input. Repeatable.",
         ),
-        click.option("-R", "--recursive", is_flag=True, help="Read the folders in a folder, too."),
+        click.option("-R", "--recursive", is_flag=True, help="Read folders recursively."),
     )
     for decorate in reversed(decorators):
         function = decorate(function)
@@ -40,22 +40,22 @@ def inputs_options(function: F) -> F:
 
 
 def read_inputs(stdin: str | None, filenames: Sequence[str], recursive: bool) -> list[Document]:
-    """Read all documents; raises ManifestError, and click.UsageError where nothing is named."""
-    wanted = [*filenames, *([stdin] if stdin else [])]
-    if not wanted:
-        raise click.UsageError("name what to read: -f FILE, -f FOLDER, or - for standard input")
-    return [document for name in wanted for document in _documents(name, recursive)]
+    """Read all documents; raises ManifestError, and click.UsageError if no input is named."""
+    names = [*filenames, *([stdin] if stdin else [])]
+    if not names:
+        raise click.UsageError("no input; give -f FILE, -f FOLDER, or - for standard input")
+    return [document for name in names for document in _documents(name, recursive)]
 
 
 def _documents(name: str, recursive: bool) -> Iterator[Document]:
     if name == "-":
-        yield from read("standard input", _decoded("standard input", sys.stdin.buffer.read(MOST_BYTES + 1)))
+        yield from read("standard input", _decoded("standard input", sys.stdin.buffer.read(MAX_BYTES + 1)))
     elif "://" in name:
-        raise ManifestError(f"{name}: a URL is not read here; fetch it, look at it, and give it as a file")
+        raise ManifestError(f"{name}: URLs are not supported; download and review the file, then pass it with -f")
     else:
         for path in _files(Path(name), recursive):
             try:
-                data = read_file(path, MOST_BYTES)
+                data = read_file(path, MAX_BYTES)
             except ValueError as error:
                 raise ManifestError(f"{path}: {error}") from None
             yield from read(str(path), _decoded(str(path), data))
@@ -64,16 +64,16 @@ def _documents(name: str, recursive: bool) -> Iterator[Document]:
 def _files(path: Path, recursive: bool) -> list[Path]:
     if not path.is_dir():
         return [path]
-    inside = path.rglob("*") if recursive else path.glob("*")
-    found = sorted(one for one in inside if one.suffix in _ENDINGS and one.is_file())
-    if not found:
-        raise ManifestError(f"{path}: there is no manifest (.yaml, .yml, .json) in this folder")
-    return found
+    entries = path.rglob("*") if recursive else path.glob("*")
+    files = sorted(entry for entry in entries if entry.suffix in _ENDINGS and entry.is_file())
+    if not files:
+        raise ManifestError(f"{path}: this folder contains no manifest (.yaml, .yml, .json)")
+    return files
 
 
 def _decoded(name: str, data: bytes) -> str:
-    if len(data) > MOST_BYTES:
-        raise ManifestError(f"{name}: is larger than {MOST_BYTES} bytes")
+    if len(data) > MAX_BYTES:
+        raise ManifestError(f"{name}: is larger than {MAX_BYTES} bytes")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""How commands that change manifests end: with the manifests on standard output, and a report on standard error."""
+"""Output of commands that change manifests: the manifests on standard output, a report on standard error."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from enforcer.kubernetes.inject.manifest_set import Outcome
 from enforcer.kubernetes.inject.report import QUIET, written
 from enforcer.yamltext.stream import Stream
 
-FINE: Final = 0
+SUCCESS: Final = 0
 UNREADABLE: Final = 1
-"""Wrong use, and what cannot be read or written."""
+"""Usage error, or something that cannot be read or written."""
 REFUSED: Final = 2
-"""Something cannot be injected; nothing is written."""
+"""A workload cannot be injected; nothing is written."""
 MISSING: Final = 3
-"""`--check`: something is not injected."""
+"""`--check`: a workload is not injected."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _WrongUse(click.UsageError):
+class _UsageError(click.UsageError):
     exit_code = UNREADABLE
 
 
 class ManifestCommand(click.Command):
-    """A command whose wrong use ends with 1, since 2 says something of the manifests."""
+    """A command whose usage errors exit with 1, because 2 means that a workload was refused."""
 
     def make_context(self, *args: Any, **more: Any) -> click.Context:
-        with _wrong_use():
+        with _usage_errors():
             return super().make_context(*args, **more)
 
     def invoke(self, context: click.Context) -> Any:
-        with _wrong_use():
+        with _usage_errors():
             return super().invoke(context)
 
 
 @contextmanager
-def _wrong_use() -> Iterator[None]:
+def _usage_errors() -> Iterator[None]:
     try:
         yield
     except click.UsageError as error:
-        raise _WrongUse(error.format_message(), error.ctx) from None
+        raise _UsageError(error.format_message(), error.ctx) from None
 
 
 def output_options(function: F) -> F:
-    """Add what says how the outcome is told."""
+    """Add the options for output and report."""
     forms = click.Choice(["yaml", "json", "patch", "diff"])
     decorators = (
         click.option(
@@ -57,10 +57,10 @@ def output_options(function: F) -> F:
             "--output",
             "form",
             type=forms,
-            help="yaml (as it came, changed in place; the default), json (the default for JSON), patch (for a "
-            "kustomization, without new objects) or diff.",
+            help="yaml (the input, edited in place), json, patch (patches for a kustomization, without new objects) "
+            "or diff. Default: json if the input is JSON, else yaml.",
         ),
-        click.option("-q", "--quiet", is_flag=True, help="Report warnings and refusals alone."),
+        click.option("-q", "--quiet", is_flag=True, help="Report only warnings and refusals."),
     )
     for decorate in reversed(decorators):
         function = decorate(function)
@@ -68,19 +68,19 @@ def output_options(function: F) -> F:
 
 
 def report(outcome: Outcome, quiet: bool) -> None:
-    """Write the report."""
+    """Write the report to standard error."""
     for line in written(line for line in outcome.report if not quiet or line.result in QUIET):
         click.echo(line, err=True)
 
 
 def write(stream: Stream, outcome: Outcome, form: str | None) -> None:
-    """Write the manifests; raises StreamError."""
+    """Write the manifests to standard output; raises StreamError."""
     make = {"yaml": stream.as_yaml, "json": stream.as_json, "patch": stream.as_patches, "diff": stream.as_diff}
     text = make[form or ("json" if stream.is_json() else "yaml")](outcome)
     sys.stdout.buffer.write(text.encode())
 
 
 def fail(error: Exception) -> NoReturn:
-    """Tell what cannot be read or written, and end."""
+    """Print an error and exit with UNREADABLE."""
     click.echo(error, err=True)
     sys.exit(UNREADABLE)

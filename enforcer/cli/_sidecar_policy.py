@@ -1,4 +1,4 @@
-"""The policy that is given to `inject` as a file: whether a sidecar can use it, and what goes into a ConfigMap."""
+"""The policy file of `inject --policy`: checks that a sidecar can use it, and returns the data of a ConfigMap."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from enforcer.kubernetes.sidecar import Sidecar, container
 _VARIABLES: Final = ("ENFORCER_CLIENT_ID", "ENFORCER_CLIENT_SECRET")
 _FOLDERS: Final = (f"{names.CREDENTIALS_FOLDER}/", f"{names.TOKEN_FOLDER}/")
 _SECTIONS: Final = ("admin", "authorization_servers")
-"""Those that say where secrets are."""
+"""Sections that refer to secrets."""
 
 
 def read_policy(path: Path, settings: Settings) -> tuple[Mapping[str, str], Settings, Sequence[Problem]]:
-    """Return a policy's files by their names, the settings with what it says of the app, and doubts of it.
+    """Return the policy's files by name, the settings with the app's scheme, and warnings.
 
     Raises ConfigError.
     """
     settings = replace(settings, upstream_scheme=_scheme(path, settings))
-    loaded, whole = load_with_document(path, None, _overrides(settings))
-    others = sorted(one for one in loaded.files if one.is_file() and one != path.absolute())
-    if problems := [*_unreachable(whole), *_misplaced(path.absolute(), others)]:
+    loaded, document = load_with_document(path, None, _overrides(settings))
+    others = sorted(file for file in loaded.files if file.is_file() and file != path.absolute())
+    if problems := [*_missing_secrets(document), *_excluded_files(path.absolute(), others)]:
         raise ConfigError(problems)
     texts = {other.name: other.read_text("utf-8") for other in others}
-    return {settings.policy_key: path.read_text("utf-8"), **texts}, settings, [*_nowhere(whole)]
+    return {settings.policy_key: path.read_text("utf-8"), **texts}, settings, [*_servers_in_pod(document)]
 
 
 def _scheme(path: Path, settings: Settings) -> str:
@@ -51,7 +51,7 @@ def _scheme(path: Path, settings: Settings) -> str:
 
 
 def _overrides(settings: Settings) -> list[Override]:
-    """Say what a sidecar will say beside the file."""
+    """Return the overrides that the sidecar's arguments will set."""
     sidecar = Sidecar(
         image=settings.image,
         mode=settings.mode,
@@ -62,35 +62,35 @@ def _overrides(settings: Settings) -> list[Override]:
         upstream_scheme=settings.upstream_scheme,
         settings=settings.config,
     )
-    said = [one.removeprefix("--set=") for one in container(sidecar)["args"] if one.startswith("--set=")]
-    return [parse_override(one.replace("$(POD_IPS)", "127.0.0.1")) for one in said]
+    arguments = [item.removeprefix("--set=") for item in container(sidecar)["args"] if item.startswith("--set=")]
+    return [parse_override(argument.replace("$(POD_IPS)", "127.0.0.1")) for argument in arguments]
 
 
-def _nowhere(whole: MergedDocument) -> Iterator[Problem]:
-    """Tell of authorization servers that would have to be in the pod."""
-    servers = whole.values.get("authorization_servers")
-    for at, server in enumerate(servers if isinstance(servers, list) else ()):
+def _servers_in_pod(document: MergedDocument) -> Iterator[Problem]:
+    """Yield a warning for each authorization server with a loopback address, which would be in the pod itself."""
+    servers = document.values.get("authorization_servers")
+    for index, server in enumerate(servers if isinstance(servers, list) else ()):
         for key, value in server.items():
-            if isinstance(value, str) and "://" in value and _is_inside(urlsplit(value).hostname or ""):
-                message = f"{value} is in the pod itself there; name the authorization server as pods reach it"
-                yield whole.problem(("authorization_servers", at, key), message)
+            if isinstance(value, str) and "://" in value and _is_in_pod(urlsplit(value).hostname or ""):
+                message = f"{value} is in the pod itself for a sidecar; use an address that pods can reach"
+                yield document.problem(("authorization_servers", index, key), message)
 
 
-def _is_inside(host: str) -> bool:
+def _is_in_pod(host: str) -> bool:
     return is_loopback(host) or host.endswith(".localhost")
 
 
-def _unreachable(whole: MergedDocument) -> Iterator[Problem]:
-    """Tell of secrets that are where a sidecar has none."""
+def _missing_secrets(document: MergedDocument) -> Iterator[Problem]:
+    """Yield an error for each secret in a place that a sidecar does not have."""
     for section in _SECTIONS:
-        for path, place in _places(whole.values.get(section), (section,)):
+        for path, place in _places(document.values.get(section), (section,)):
             ((kind, where),) = place.items()
             if where not in _VARIABLES if kind == "env" else not where.startswith(_FOLDERS):
                 message = (
-                    f"a sidecar has its secrets as files of the Secret: {{env: {_VARIABLES[1]}}} is its "
-                    f"{names.CLIENT_SECRET_KEY}, and {{file: {_FOLDERS[0]}KEY}} any of its keys"
+                    f"a sidecar's secrets come from its Secret: use {{env: {_VARIABLES[1]}}} for its "
+                    f"{names.CLIENT_SECRET_KEY}, or {{file: {_FOLDERS[0]}KEY}} for any of its keys"
                 )
-                yield whole.problem((*path, kind), message)
+                yield document.problem((*path, kind), message)
 
 
 def _places(value: Any, path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], Mapping[str, str]]]:
@@ -100,14 +100,14 @@ def _places(value: Any, path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ..
         for key, member in value.items():
             yield from _places(member, (*path, key))
     elif isinstance(value, list):
-        for at, member in enumerate(value):
-            yield from _places(member, (*path, at))
+        for index, member in enumerate(value):
+            yield from _places(member, (*path, index))
 
 
-def _misplaced(policy: Path, others: Iterable[Path]) -> Iterator[Problem]:
-    """Tell of files that cannot go with the policy."""
+def _excluded_files(policy: Path, others: Iterable[Path]) -> Iterator[Problem]:
+    """Yield an error for each file that cannot be in the policy's ConfigMap."""
     for other in others:
         if other.parent != policy.parent or not KEY.fullmatch(other.name):
-            yield Problem(str(other), 0, 0, "", "keep it beside the policy, so that it can be in its ConfigMap")
+            yield Problem(str(other), 0, 0, "", "put it into the policy's folder, to be in the same ConfigMap")
         elif "PRIVATE KEY" in other.read_text("utf-8", "replace"):
-            yield Problem(str(other), 0, 0, "", "a private key has no place in a ConfigMap; use --policy-configmap")
+            yield Problem(str(other), 0, 0, "", "a private key must not be in a ConfigMap; use --policy-configmap")

@@ -1,4 +1,4 @@
-"""`enforcer inject`."""
+"""`enforcer inject`: puts the sidecar into manifests."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ _VERSION: Final = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(?:[.+-].*)?")
 
 
 def _version(text: str) -> Version:
-    found = _VERSION.fullmatch(text)
-    if found is None:
+    match = _VERSION.fullmatch(text)
+    if match is None:
         raise ValueError("expected a version of Kubernetes, such as 1.33")
-    wanted = int(found[1]), int(found[2])
-    if wanted < _OLDEST:
-        raise ValueError(f"expected {'.'.join(map(str, _OLDEST))}, the oldest Kubernetes that it is for, or later")
-    return wanted
+    parsed = int(match[1]), int(match[2])
+    if parsed < _OLDEST:
+        raise ValueError(f"expected {'.'.join(map(str, _OLDEST))}, the oldest supported version, or later")
+    return parsed
 
 
 @click.command(name="inject", cls=ManifestCommand)
@@ -60,68 +60,68 @@ def _version(text: str) -> Version:
 @click.option(
     "--mode",
     metavar="MODE",
-    help="How requests come to the enforcer: port, by the name of the app's port (the default); loopback, on the app's "
-    "port, with the app on 127.0.0.1; transparent, by the pod's network, which takes a privileged init container.",
+    help="How requests reach the enforcer. port (default): it takes over the name of the app's port; loopback: it "
+    "listens on the app's port, the app on 127.0.0.1; transparent: a privileged init container redirects the port.",
 )
-@click.option("--port", metavar="PORT", help="The app's port, by name or number, if it has several.")
-@click.option("--container", metavar="NAME", help="The app's container, if there are several.")
-@click.option("--listen-port", metavar="PORT", help=f"The enforcer's own port ({names.LISTEN_PORT} unless said).")
-@click.option("--app-env", type=PAIR, multiple=True, help="Set for the app in mode loopback: HOST=127.0.0.1.")
-@click.option("--app-arg", multiple=True, help="Added to the app's arguments in mode loopback: --host=127.0.0.1.")
-@click.option("--policy", type=click.Path(path_type=Path), help="A policy that a ConfigMap is made of.")
+@click.option("--port", metavar="PORT", help="Name or number of the app's port, if there are several.")
+@click.option("--container", metavar="NAME", help="Name of the app's container, if there are several.")
+@click.option("--listen-port", metavar="PORT", help=f"The enforcer's own port (default: {names.LISTEN_PORT}).")
+@click.option("--app-env", type=PAIR, multiple=True, help="Set an app variable in mode loopback: HOST=127.0.0.1.")
+@click.option("--app-arg", multiple=True, help="Add an app argument in mode loopback: --host=127.0.0.1.")
+@click.option("--policy", type=click.Path(path_type=Path), help="Policy file to put into a ConfigMap.")
 @click.option(
     "--policy-configmap",
     metavar="NAME[/KEY]",
-    help=f"The ConfigMap with the policy (WORKLOAD-enforcer/{names.POLICY_KEY} unless said).",
+    help=f"The ConfigMap with the policy (default: WORKLOAD-enforcer/{names.POLICY_KEY}).",
 )
 @click.option(
     "--credentials-secret",
     metavar="NAME",
-    help=f"The Secret with {names.CLIENT_ID_KEY} and {names.CLIENT_SECRET_KEY} (WORKLOAD-enforcer unless said).",
+    help=f"The Secret with {names.CLIENT_ID_KEY} and {names.CLIENT_SECRET_KEY} (default: WORKLOAD-enforcer).",
 )
-@click.option("--image", metavar="IMAGE", help=f"The enforcer's image ({names.IMAGE}:VERSION unless said).")
+@click.option("--image", metavar="IMAGE", help=f"The enforcer's image (default: {names.IMAGE}:VERSION).")
 @click.option(
     "--native-sidecar",
-    metavar="WHETHER",
-    help="Whether it is an init container that stays: true, false or auto, as Kubernetes and the Services allow it.",
+    metavar="true|false|auto",
+    help="Use a native sidecar, an init container that keeps running (default: auto, if Services can find it).",
 )
 @click.option(
     "--kube-version",
     type=Read("VERSION", _version),
     default="1.29",
     show_default=True,
-    help="The oldest Kubernetes that it is for.",
+    help="The oldest Kubernetes version that the output must support.",
 )
 @click.option(
     "--network-policy/--no-network-policy",
     default=None,
-    help="Whether a NetworkPolicy closes the way around the enforcer (in mode port, unless said).",
+    help="Add a NetworkPolicy that closes the bypass around the enforcer (default: in mode port).",
 )
-@click.option("--prepare", is_flag=True, help="Name the port, and have Services use the name: the first of two steps.")
-@click.option("--force-service", is_flag=True, help="Change Services that use the port's number, with an outage.")
-@click.option("--fix-hpa", is_flag=True, help="Have autoscalers look at the app's container alone.")
+@click.option("--prepare", is_flag=True, help="First of two steps: name the port, and have Services use the name.")
+@click.option("--force-service", is_flag=True, help="Change Services that use the port's number, despite an outage.")
+@click.option("--fix-hpa", is_flag=True, help="Have autoscalers measure the app's container only.")
 @click.option(
     "--scrape",
     type=click.Choice(["warn", "passthrough"]),
     default="warn",
     show_default=True,
-    help="What is done where Prometheus fetches from the protected port: passthrough leads it to the admin port.",
+    help="If Prometheus scrapes the protected port: warn, or passthrough to serve the app's metrics on the admin port.",
 )
-@click.option("--set", "values", type=PAIR, multiple=True, help="A value of the chart's sidecar: logLevel=debug.")
+@click.option("--set", "values", type=PAIR, multiple=True, help="Set a key of the chart's sidecar: logLevel=debug.")
 @click.option("-l", "--selector", type=Read("SELECTOR", parse_selector), help="Only workloads with these labels.")
-@click.option("--skip-kind", "skipped", multiple=True, metavar="KIND", help="Leave these as they are: DaemonSet.")
-@click.option("--check", is_flag=True, help="Write nothing, and end with 3 if a workload is not injected.")
-@click.option("--strict", is_flag=True, help="Take warnings for refusals.")
+@click.option("--skip-kind", "skipped", multiple=True, metavar="KIND", help="Skip this kind, such as DaemonSet.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 3 if a workload is not injected.")
+@click.option("--strict", is_flag=True, help="Treat warnings as refusals.")
 def command(
-    stdin: str | None, filenames: Sequence[str], recursive: bool, form: str | None, quiet: bool, **said: Any
+    stdin: str | None, filenames: Sequence[str], recursive: bool, form: str | None, quiet: bool, **given: Any
 ) -> None:
-    """Put the enforcer beside the app, into each workload of manifests, and write these to standard output.
+    """Put the enforcer beside the app in each workload of the manifests, and write the manifests to standard output.
 
-    Only what has to change does; the rest stays as it is, comments and all. What was done with each object goes to
-    standard error. Annotations of the pods' template (enforcer.dev/mode and others) say otherwise for one workload.
+    Only what must change changes; everything else, comments included, stays the same. A report on each object goes to
+    standard error. Annotations of a pod template (enforcer.dev/mode and others) override the options for one workload.
 
-    Exit codes: 0 fine, 1 wrong use, or what cannot be read, 2 something cannot be injected, 3 --check found something
-    that is not, or no workload at all.
+    Exit codes: 0 success, 1 usage error or unreadable input, 2 a workload cannot be injected, 3 --check found a
+    workload without sidecar, or no workload at all.
 
     \b
     Examples:
@@ -133,22 +133,22 @@ def command(
     """
     try:
         stream = Stream(read_inputs(stdin, filenames, recursive))
-        options, doubts = _options(said, stream.function_config())
+        options, warnings = _options(given, stream.function_config())
         if options.settings.app_env or options.settings.app_args:
             _check_loopback(stream.objects, options.settings)
     except (ManifestError, SettingsError, ConfigError) as error:
         fail(error)
-    act = check_all if said["check"] else prepare_all if said["prepare"] else inject_all
-    outcome = act(stream.objects, options)
+    run = check_all if given["check"] else prepare_all if given["prepare"] else inject_all
+    outcome = run(stream.objects, options)
     if not any(map(workload_of, stream.objects)):
-        result = Result.MISSING if said["check"] else Result.WARNING
-        named = ["standard input" if name == "-" else name for name in (*filenames, *([stdin] if stdin else []))]
-        lines = [Line(name, result, f"no workload in {name}") for name in named]
+        result = Result.MISSING if given["check"] else Result.WARNING
+        inputs = ["standard input" if name == "-" else name for name in (*filenames, *([stdin] if stdin else []))]
+        lines = [Line(name, result, f"no workload in {name}") for name in inputs]
         outcome = replace(outcome, report=(*lines, *outcome.report))
-    lines = [Line(str(said["policy"]), Result.WARNING, str(doubt)) for doubt in doubts]
+    lines = [Line(str(given["policy"]), Result.WARNING, str(warning)) for warning in warnings]
     outcome = replace(outcome, report=(*outcome.report, *lines))
-    refused = outcome.has(Result.REFUSED) or (said["strict"] and outcome.has(Result.WARNING))
-    if not refused and not said["check"]:
+    refused = outcome.has(Result.REFUSED) or (given["strict"] and outcome.has(Result.WARNING))
+    if not refused and not given["check"]:
         try:
             write(stream, outcome, form)
         except StreamError as error:
@@ -157,43 +157,43 @@ def command(
     sys.exit(REFUSED if refused else MISSING if outcome.has(Result.MISSING) else 0)
 
 
-def _check_loopback(things: Sequence[Object], settings: Settings) -> None:
-    """Raise SettingsError where the app is told to listen on 127.0.0.1, and nothing is to be in the mode for that."""
-    templates = [workload.template for thing in things if (workload := workload_of(thing)) is not None]
-    places = [*templates, *(thing for thing in things if thing.get("kind") == "Namespace")]
+def _check_loopback(objects: Sequence[Object], settings: Settings) -> None:
+    """Raise SettingsError if --app-env or --app-arg is given, and no workload can be in mode loopback."""
+    templates = [workload.template for obj in objects if (workload := workload_of(obj)) is not None]
+    places = [*templates, *(obj for obj in objects if obj.get("kind") == "Namespace")]
     modes = {section(place, "metadata", "annotations").get(f"{names.PREFIX}mode") for place in places}
     if settings.mode is not Mode.LOOPBACK and Mode.LOOPBACK.value not in modes:
         raise SettingsError([f"--app-env and --app-arg are for --mode loopback; the mode is {settings.mode}"])
 
 
-def _options(said: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Options, Sequence[Problem]]:
-    """Return what is wanted, and doubts of the policy; raises SettingsError and ConfigError."""
+def _options(given: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Options, Sequence[Problem]]:
+    """Return the run's options and warnings about the policy; raises SettingsError and ConfigError."""
     package = version("token-enforcer")
-    settings = with_values(Settings(image=f"{names.IMAGE}:{package}"), dict(said["values"]))
-    # What a KRM function is configured by is called as the annotations are.
+    settings = with_values(Settings(image=f"{names.IMAGE}:{package}"), dict(given["values"]))
+    # The keys of a KRM function's configuration are the names of the annotations.
     settings = with_annotations(settings, {f"{names.PREFIX}{name}": value for name, value in config.items()})
-    options = {name: said[name.replace("-", "_")] for name in OPTIONS}
+    options = {name: given[name.replace("-", "_")] for name in OPTIONS}
     settings = with_options(settings, {name: value for name, value in options.items() if value is not None})
     settings = replace(
         settings,
-        network_policy=said["network_policy"],
-        app_env=dict(said["app_env"]),
-        app_args=said["app_arg"],
-        scrape_passthrough=said["scrape"] == "passthrough",
+        network_policy=given["network_policy"],
+        app_env=dict(given["app_env"]),
+        app_args=given["app_arg"],
+        scrape_passthrough=given["scrape"] == "passthrough",
     )
     policy = None
-    doubts: Sequence[Problem] = ()
-    if said["policy"] is not None:
-        policy, settings, doubts = read_policy(said["policy"], settings)
+    warnings: Sequence[Problem] = ()
+    if given["policy"] is not None:
+        policy, settings, warnings = read_policy(given["policy"], settings)
     wanted = Options(
         settings=settings,
-        version=said["kube_version"],
+        version=given["kube_version"],
         package=package,
         by=_BY,
         policy=policy,
-        force_service=said["force_service"],
-        fix_hpa=said["fix_hpa"],
-        selector=said["selector"] or {},
-        skipped_kinds=frozenset(kind.lower() for kind in said["skipped"]),
+        force_service=given["force_service"],
+        fix_hpa=given["fix_hpa"],
+        selector=given["selector"] or {},
+        skipped_kinds=frozenset(kind.lower() for kind in given["skipped"]),
     )
-    return wanted, doubts
+    return wanted, warnings

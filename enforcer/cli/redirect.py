@@ -1,4 +1,4 @@
-"""`enforcer redirect`."""
+"""`enforcer redirect`: redirects a port in a pod's network."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ _PORT = click.IntRange(1, 65535)
 @click.argument("app_port", type=_PORT)
 @click.argument("listen_port", type=_PORT)
 def command(app_port: int, listen_port: int) -> None:
-    """Have the kernel redirect what comes from outside for TCP port APP_PORT to LISTEN_PORT, in this network.
+    """Redirect TCP connections from outside for APP_PORT to LISTEN_PORT, in the current network namespace.
 
-    It is what the init container of a sidecar in mode transparent does, and needs NET_ADMIN there. Outside of a pod's
-    network it redirects the host's own port. It lasts as long as the network, or until it is undone, with nftables' own
-    tool: nft delete table inet enforcer. Exit codes: 0 it is redirected, 1 it is not, 2 wrong use.
+    The init container of a sidecar in mode transparent runs this command; it needs the capability NET_ADMIN. Outside of
+    a pod it redirects the host's own port. The redirect lasts as long as the network namespace, or until
+    this command removes it: nft delete table inet enforcer.
+
+    Exit codes: 0 success, 1 the redirect failed, 2 usage error.
 
     \b
     Examples:
       enforcer redirect 8080 15080
     """
     if app_port == listen_port:
-        raise click.BadParameter("the two ports are the same", param_hint="LISTEN_PORT")
+        raise click.BadParameter("the two ports are equal", param_hint="LISTEN_PORT")
     try:
         redirect(app_port, listen_port)
     except RedirectError as error:
-        click.echo(f"{error}; NET_ADMIN and Linux 5.2 or later are needed", err=True)
+        click.echo(f"{error}; this needs NET_ADMIN and Linux 5.2 or later", err=True)
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""`enforcer uninject`."""
+"""`enforcer uninject`: takes the sidecar out of manifests."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from enforcer.yamltext.stream import Stream, StreamError
 @inputs_options
 @output_options
 def command(stdin: str | None, filenames: Sequence[str], recursive: bool, form: str | None, quiet: bool) -> None:
-    """Take the sidecar out of manifests that `enforcer inject` has put it into, and write them as they were before.
+    """Take the sidecar out of manifests that `enforcer inject` changed, and write them as they were before.
 
-    Exit codes: 0 fine, 1 wrong use, or manifests that cannot be read.
+    Exit codes: 0 success, 1 usage error or unreadable manifests.
 
     \b
     Examples:

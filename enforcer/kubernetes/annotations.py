@@ -1,4 +1,4 @@
-"""What was done to a pod's template, as its own annotation tells it, so that it can be undone to the letter."""
+"""The status annotation: records in a pod template, or in another object, how to revert an injection exactly."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from enforcer.yamltext.objects import Object, section
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What was added is known by its name; this is the rest."""
+    """The status of a pod template. Added parts are recognized by their names; the status holds everything else."""
 
     version: str
     hash: str
-    """Of the sidecar's container: two with the same one are the same."""
+    """Hash of the sidecar's container: equal hashes mean equal containers."""
     mode: str
     container: str
-    """The app's."""
+    """Name of the app's container."""
     port: int
-    """The protected one."""
+    """The protected port."""
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """The app's port: its new name by its former one."""
+    """The app's port that was renamed: its new name, by its former name."""
     pre_stop: bool = False
-    """Whether the app was given a preStop hook."""
+    """Whether a preStop hook was added to the app."""
     grace: tuple[int | None, ...] = ()
-    """The former time to end, if it was changed; None where there was none."""
+    """The former grace period, if it was changed; None if the template had none."""
     env: Mapping[str, Any] = field(default_factory=dict)
-    """The app's environment variables that were set, by name: the former entry, or None."""
+    """The app's environment variables that were set: the former entries by name, or None if there was none."""
     args: int = 0
-    """How many arguments the app was given."""
+    """The number of arguments that were added to the app."""
     annotations: Mapping[str, str | None] = field(default_factory=dict)
-    """The former values of annotations that are not ours and were set, None for those that were not there."""
+    """The former values of other annotations that were set; None for an annotation that did not exist."""
     empty: Mapping[str, Any] = field(default_factory=dict)
-    """SharedResources that were there and empty: what stood there."""
+    """Parts that existed but were empty: their former values by path."""
 
     def write(self) -> str:
-        """Write it as JSON; what says nothing is left out."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        """Write the status as JSON, without empty fields."""
+        values = {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
         return json.dumps({name: value for name, value in values.items() if value}, separators=(",", ":"))
 
 
 def status_of(template: Object) -> Status | None:
-    """Return the status of a template; None if it was not injected, or has a status that is none of ours."""
+    """Return the status of a template; None if it was not injected, or if the annotation is not a valid status."""
     text = section(template, "metadata", "annotations").get(names.STATUS)
     try:
         values = json.loads(text) if isinstance(text, str) else None
@@ -54,19 +54,19 @@ def status_of(template: Object) -> Status | None:
         return None
 
 
-def marked(thing: Object, former: Mapping[str, Any]) -> Object:
-    """Return an object that says what it was before."""
-    metadata = section(thing, "metadata")
+def with_status(obj: Object, former: Mapping[str, Any]) -> Object:
+    """Return an object with the status annotation, which holds its former values."""
+    metadata = section(obj, "metadata")
     annotations = metadata.get("annotations")
     if "annotations" in metadata and not annotations:
         former = {**former, "annotations": annotations}
     text = json.dumps(former, separators=(",", ":"))
-    return {**thing, "metadata": {**metadata, "annotations": {**(annotations or {}), names.STATUS: text}}}
+    return {**obj, "metadata": {**metadata, "annotations": {**(annotations or {}), names.STATUS: text}}}
 
 
-def unmarked(thing: Object) -> tuple[Object, Mapping[str, Any]] | None:
-    """Return an object that says so no more, and what it said; None if it says nothing."""
-    metadata = section(thing, "metadata")
+def without_status(obj: Object) -> tuple[Object, Mapping[str, Any]] | None:
+    """Return an object without the status annotation, and the former values; None if there is no valid annotation."""
+    metadata = section(obj, "metadata")
     text = section(metadata, "annotations").get(names.STATUS)
     try:
         former = json.loads(text) if isinstance(text, str) else None
@@ -78,11 +78,11 @@ def unmarked(thing: Object) -> tuple[Object, Mapping[str, Any]] | None:
     rest = {**metadata, "annotations": annotations or former.get("annotations")}
     if not annotations and "annotations" not in former:
         del rest["annotations"]
-    return {**thing, "metadata": rest}, former
+    return {**obj, "metadata": rest}, former
 
 
-def is_ours(thing: Object) -> bool:
-    """Tell whether an object was made here, and may be replaced and removed."""
-    if thing.get("kind") not in ("NetworkPolicy", "ConfigMap"):
+def is_ours(obj: Object) -> bool:
+    """Return whether an injection created the object, so that it may be replaced and removed."""
+    if obj.get("kind") not in ("NetworkPolicy", "ConfigMap"):
         return False
-    return names.INJECTED_BY in section(thing, "metadata", "annotations")
+    return names.INJECTED_BY in section(obj, "metadata", "annotations")

@@ -1,32 +1,32 @@
-"""The names that the enforcer has in a cluster, each in one place."""
+"""Names in a cluster: labels, annotations, containers, ports, volumes and environment variables."""
 
 from __future__ import annotations
 
 from typing import Final
 
 PREFIX: Final = "enforcer.dev/"
-"""Of every label and annotation that is ours."""
+"""Prefix of all our labels and annotations."""
 
 INJECT: Final = f"{PREFIX}inject"
-"""Label of a pod: `enabled` asks the webhook for the sidecar, `disabled` keeps everybody from injecting it."""
+"""Label of a pod: `enabled` has the webhook inject it; `disabled` excludes it from every injection."""
 INJECTED: Final = f"{PREFIX}injected"
 """Label of a pod that has the sidecar: `"true"`."""
 STATUS: Final = f"{PREFIX}status"
-"""Annotation that holds, as JSON, what was changed, so that it can be taken back exactly."""
+"""Annotation with the former values of everything that was changed, as JSON, so that it can be reverted exactly."""
 INJECTED_BY: Final = f"{PREFIX}injected-by"
-"""Annotation of who injected it: what is ours alone, and may be replaced and removed, has it too."""
+"""Annotation that names the injector. Objects that have it were created by an injection, and may be replaced."""
 POLICY_CHECKSUM: Final = f"{PREFIX}policy-checksum"
-"""Annotation with the SHA-256 of the policy that was at hand."""
+"""Annotation with the SHA-256 of the policy, if it was known at injection."""
 
 WRITTEN: Final = frozenset({STATUS, INJECTED_BY, POLICY_CHECKSUM})
-"""Annotations that are ours to write, and nobody else's."""
+"""Annotations that only an injection writes; users do not set them."""
 
 IMAGE: Final = "token-enforcer"
 """The image's repository; its tag is the package's version."""
 
 CONTAINER: Final = "enforcer"
 REDIRECT: Final = "enforcer-redirect"
-"""The init container that leads the app's port to the enforcer, in mode `transparent`."""
+"""The init container that redirects the app's port to the enforcer in mode `transparent`."""
 
 LISTEN_PORT: Final = 15080
 ADMIN_PORT: Final = 15081
@@ -49,9 +49,9 @@ TEMPORARY_VOLUME: Final = "enforcer-tmp"
 OURS: Final = frozenset(
     {CONTAINER, REDIRECT, POLICY_VOLUME, CREDENTIALS_VOLUME, TOKEN_VOLUME, TEMPORARY_VOLUME},
 )
-"""Names of all containers and volumes that a pod is given."""
+"""Names of all containers and volumes that an injection adds to a pod."""
 
 PROBES: Final = "ENFORCER_PROBES"
-"""Environment variable with the probes of others that the enforcer executes, as JSON."""
+"""Environment variable with the app's probes that the enforcer executes for the kubelet, as JSON."""
 APP_METRICS: Final = "ENFORCER_APP_METRICS"
-"""Environment variable with the URL of the app's own metrics, which the admin side passes on at `/app-metrics`."""
+"""Environment variable with the URL of the app's own metrics, which the admin server serves at `/app-metrics`."""

@@ -1,4 +1,4 @@
-"""Which labels a selector selects: those of objects, and those of a command line."""
+"""Label selectors, as in objects and on kubectl's command line."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ _COMMA: Final = re.compile(r",(?![^(]*\))")
 
 
 def selects(selector: Object, labels: Labels) -> bool:
-    """Tell whether a label selector, with `matchLabels` and `matchExpressions`, selects labels; an empty one does."""
+    """Return whether a selector (`matchLabels`, `matchExpressions`) matches labels; an empty one matches everything."""
     wanted = section(selector, "matchLabels")
-    return selects_all(wanted, labels) and all(_holds(one, labels) for one in items(selector, "matchExpressions"))
+    return selects_all(wanted, labels) and all(
+        _holds(expression, labels) for expression in items(selector, "matchExpressions")
+    )
 
 
 def selects_all(wanted: Labels, labels: Labels) -> bool:
-    """Tell whether labels have all these values."""
+    """Return whether the labels include all wanted names with the wanted values."""
     return all(name in labels and labels[name] == value for name, value in wanted.items())
 
 
 def _holds(expression: Object, labels: Labels) -> bool:
     key, operator, values = expression.get("key"), expression.get("operator"), expression.get("values") or []
     present = key in labels
-    found = labels.get(str(key))
+    value = labels.get(str(key))
     match operator:
         case "In":
-            return present and found in values
+            return present and value in values
         case "NotIn":
-            return not present or found not in values
+            return not present or value not in values
         case "Exists":
             return present
         case "DoesNotExist":
@@ -46,16 +48,16 @@ def _holds(expression: Object, labels: Labels) -> bool:
 
 
 def parse_selector(text: str) -> Object:
-    """Read a selector as kubectl does: `app=web,tier!=cache,env in (a, b),!canary`; raises ValueError."""
+    """Parse a selector in kubectl's syntax, such as `app=web,tier!=cache,env in (a, b),!canary`; raises ValueError."""
     return {"matchExpressions": [_expression(part.strip()) for part in _COMMA.split(text)]}
 
 
 def _expression(part: str) -> Object:
-    if found := _EQUALITY.fullmatch(part):
-        return {"key": found[1], "operator": "NotIn" if found[2] == "!=" else "In", "values": [found[3]]}
-    if found := _SET.fullmatch(part):
-        values = [value.strip() for value in found[3].split(",")]
-        return {"key": found[1], "operator": "In" if found[2] == "in" else "NotIn", "values": values}
-    if found := _PRESENCE.fullmatch(part):
-        return {"key": found[2], "operator": "DoesNotExist" if found[1] else "Exists"}
-    raise ValueError(f'expected a selector such as app=web,tier!=cache,env in (a, b),!canary; "{part}" is none')
+    if match := _EQUALITY.fullmatch(part):
+        return {"key": match[1], "operator": "NotIn" if match[2] == "!=" else "In", "values": [match[3]]}
+    if match := _SET.fullmatch(part):
+        values = [value.strip() for value in match[3].split(",")]
+        return {"key": match[1], "operator": "In" if match[2] == "in" else "NotIn", "values": values}
+    if match := _PRESENCE.fullmatch(part):
+        return {"key": match[2], "operator": "DoesNotExist" if match[1] else "Exists"}
+    raise ValueError(f'expected a selector such as app=web,tier!=cache,env in (a, b),!canary, found "{part}"')

@@ -1,7 +1,7 @@
-"""What can be said of a sidecar: for all by the command line, for one namespace or one pod by annotations.
+"""Settings of sidecars: from the command line for all, from annotations for one namespace or one pod.
 
-Every annotation under our prefix is known and its value is read whole: one that is not is an error, since what it was
-meant to say would go unheard, and a pod would be protected in another way than was asked for, or not at all.
+An unknown annotation under our prefix and an invalid value are errors, because ignoring them would protect a pod in
+another way than its author asked for, or not at all.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from enforcer.kubernetes import names
 from enforcer.kubernetes.sidecar import Mode, Resources, ServiceAccountToken
 from enforcer.yamltext.documents import ManifestError, value_of
 
-MOST_CONFIG: Final = 8192
-"""Characters of the annotation `config`. It is for a few settings; a policy belongs into a ConfigMap."""
-MOST_SECONDS: Final = 3600
-"""Seconds that a pod may take to end, an hour: more is surely a mistake."""
+MAX_CONFIG: Final = 8192
+"""Characters in the annotation `config`. It is for a few settings; a policy belongs in a ConfigMap."""
+MAX_SECONDS: Final = 3600
+"""Seconds that a pod may take to end, one hour: a longer time is surely a mistake."""
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -34,7 +34,7 @@ _OURS: Final = ("listener.address", "admin.address", "upstream.url")
 
 
 class SettingsError(EnforcerError):
-    """All that is wrong with what was said of a sidecar."""
+    """All invalid settings of a sidecar, in `problems`."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -43,13 +43,13 @@ class SettingsError(EnforcerError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What is wanted; None where it is found out or has a default of its own."""
+    """The settings of a sidecar; None means that the value is detected, or that the enforcer's default applies."""
 
     image: str
     image_pull_policy: str = "IfNotPresent"
     mode: Mode = Mode.PORT
     port: str | int | None = None
-    """The protected port, by its name or number."""
+    """Name or number of the port to protect."""
     container: str | None = None
     policy: str | None = None
     policy_key: str = names.POLICY_KEY
@@ -76,37 +76,37 @@ class Settings:
 
 
 Change = Mapping[str, Any]
-Read = Callable[[Settings, str], Change]
+Parser = Callable[[Settings, str], Change]
 
 
 def with_annotations(settings: Settings, annotations: Mapping[str, Any]) -> Settings:
-    """Return settings with what annotations say instead; raises SettingsError for each that is not understood."""
+    """Apply annotations; raises SettingsError with every unknown annotation and invalid value."""
     ours = {
         name.removeprefix(names.PREFIX): value
         for name, value in annotations.items()
         if name.startswith(names.PREFIX) and name not in names.WRITTEN
     }
-    return _changed(settings, ours, ANNOTATIONS, names.PREFIX)
+    return _applied(settings, ours, ANNOTATIONS, names.PREFIX)
 
 
 def with_options(settings: Settings, options: Mapping[str, str]) -> Settings:
-    """Return settings with what options of a command line say instead; raises SettingsError."""
-    return _changed(settings, options, OPTIONS, "--")
+    """Apply options of a command line; raises SettingsError."""
+    return _applied(settings, options, OPTIONS, "--")
 
 
 def with_values(settings: Settings, values: Mapping[str, str]) -> Settings:
-    """Return settings with what `--set` says instead; raises SettingsError for each that is not understood."""
-    return _changed(settings, values, VALUES, "")
+    """Apply the values of `--set`; raises SettingsError with every unknown key and invalid value."""
+    return _applied(settings, values, VALUES, "")
 
 
-def _changed(settings: Settings, said: Mapping[str, Any], known: Mapping[str, Read], prefix: str) -> Settings:
+def _applied(settings: Settings, values: Mapping[str, Any], known: Mapping[str, Parser], prefix: str) -> Settings:
     problems = []
-    for name, value in said.items():
+    for name, value in values.items():
         if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f'did you mean "{prefix}{near[0]}"?' if near else f"known: {', '.join(known)}"
+            matches = get_close_matches(name, known, 1)
+            hint = f'did you mean "{prefix}{matches[0]}"?' if matches else f"known: {', '.join(known)}"
             if f"{prefix}{name}" in (names.INJECT, names.INJECTED):
-                hint = "it is a label"
+                hint = "it is a label, not an annotation"
             problems.append(f"{prefix}{name} is unknown; {hint}")
             continue
         try:
@@ -121,58 +121,57 @@ def _changed(settings: Settings, said: Mapping[str, Any], known: Mapping[str, Re
 T = TypeVar("T")
 
 
-def _to(name: str, read: Callable[[str], Any]) -> Read:
-    return lambda settings, text: {name: read(text)}
+def _field(name: str, parse: Callable[[str], Any]) -> Parser:
+    return lambda settings, text: {name: parse(text)}
 
 
-def _to_resource(name: str) -> Read:
+def _resource(name: str) -> Parser:
     return lambda settings, text: {"resources": replace(settings.resources, **{name: _quantity(text)})}
 
 
-def _matching(pattern: re.Pattern[str], expected: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
+def _pattern(pattern: re.Pattern[str], expected: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
         if not pattern.fullmatch(text):
             raise ValueError(f"expected {expected}")
         return text
 
-    return read
+    return parse
 
 
-def _one_of(choices: Mapping[str, T]) -> Callable[[str], T]:
-    def read(text: str) -> T:
+def _choice(choices: Mapping[str, T]) -> Callable[[str], T]:
+    def parse(text: str) -> T:
         if text not in choices:
             raise ValueError(f"expected {', '.join(choices)}")
         return choices[text]
 
-    return read
+    return parse
 
 
 def _number(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
+    def parse(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
             raise ValueError(f"expected a whole number from {least} to {most}")
         return int(text)
 
-    return read
+    return parse
 
 
-_name = _matching(_NAME, "a name of Kubernetes: small letters, digits, hyphens and dots")
-_quantity = _matching(_QUANTITY, "a quantity such as 100m or 128Mi")
+_name = _pattern(_NAME, "a Kubernetes name: lower-case letters, digits, hyphens and dots")
+_quantity = _pattern(_QUANTITY, "a quantity such as 100m or 128Mi")
 _any_port = _number(1, 65535)
 _own_port = _number(1024, 65535)
-_seconds = _number(0, MOST_SECONDS)
-_switch = _one_of({"true": True, "false": False})
+_seconds = _number(0, MAX_SECONDS)
 
 
 def parse_port(text: str) -> str | int:
-    """Read the name of a port or its number; raises ValueError."""
+    """Parse the name or the number of a port; raises ValueError."""
     if text.isdecimal():
         return _any_port(text)
-    return _matching(_PORT_NAME, "a port's name or number")(text)
+    return _pattern(_PORT_NAME, "a port's name or number")(text)
 
 
 def parse_policy(text: str) -> Change:
-    """Read `name` or `name/key` of a ConfigMap; raises ValueError."""
+    """Parse `name` or `name/key` of a ConfigMap; raises ValueError."""
     name, slash, key = text.partition("/")
     if not _NAME.fullmatch(name) or (slash and not KEY.fullmatch(key)):
         raise ValueError("expected the name of a ConfigMap in the same namespace, or name/key")
@@ -180,33 +179,33 @@ def parse_policy(text: str) -> Change:
 
 
 def parse_config(text: str) -> dict[str, str]:
-    """Read YAML that is merged over the policy, as settings by their dotted keys; raises ValueError."""
-    if len(text) > MOST_CONFIG:
-        raise ValueError(f"is longer than {MOST_CONFIG} characters; put it into the policy")
+    """Parse YAML that overrides the policy; returns values by dotted key. Raises ValueError."""
+    if len(text) > MAX_CONFIG:
+        raise ValueError(f"is longer than {MAX_CONFIG} characters; put it into the policy")
     try:
         value = value_of(text, "config")
     except ManifestError as error:
         raise ValueError(str(error)) from None
     if not isinstance(value, dict):
-        raise ValueError("expected a mapping of YAML")  # noqa: TRY004 - collected with the others
+        raise ValueError("expected a YAML mapping")  # noqa: TRY004 - collected with the others
     flat = dict(_flat(value, ""))
-    if found := [key for key in _OURS if any(f"{key}.".startswith(f"{name}.") for name in flat)]:
-        raise ValueError(f"{', '.join(found)} is said by the injector, which knows the pod")
+    if reserved := [key for key in _OURS if any(f"{key}.".startswith(f"{name}.") for name in flat)]:
+        raise ValueError(f"{', '.join(reserved)} cannot be set: the injector sets it to match the pod")
     return flat
 
 
-def _flat(value: Mapping[str, Any], before: str) -> Any:
+def _flat(value: Mapping[str, Any], prefix: str) -> Any:
     for key, member in value.items():
         if not _SETTING.fullmatch(key):
-            raise ValueError(f'no setting is called "{before}{key}"')
+            raise ValueError(f'"{prefix}{key}" is not the name of a setting')
         if isinstance(member, dict) and member:
-            yield from _flat(member, f"{before}{key}.")
+            yield from _flat(member, f"{prefix}{key}.")
         else:
-            yield f"{before}{key}", json.dumps(member)
+            yield f"{prefix}{key}", json.dumps(member)
 
 
 def parse_container_patch(text: str) -> tuple[Mapping[str, Any], ...]:
-    """Read a JSON patch of the sidecar's container; raises ValueError."""
+    """Parse a JSON patch of the sidecar's container; raises ValueError."""
     try:
         patch = json.loads(text)
     except ValueError:
@@ -218,14 +217,16 @@ def parse_container_patch(text: str) -> tuple[Mapping[str, Any], ...]:
 
 def _audience(settings: Settings, text: str) -> Change:
     token = settings.service_account_token
-    read = _matching(_IMAGE, "the audience that the token is for")(text)
-    return {"service_account_token": replace(token, audience=read) if token else ServiceAccountToken(audience=read)}
+    audience = _pattern(_IMAGE, "an audience without spaces")(text)
+    return {
+        "service_account_token": replace(token, audience=audience) if token else ServiceAccountToken(audience=audience)
+    }
 
 
 def _expiration(settings: Settings, text: str) -> Change:
     token = settings.service_account_token
     if token is None:
-        raise ValueError("set serviceAccountToken.audience before it")
+        raise ValueError("serviceAccountToken.audience must be set first")
     return {"service_account_token": replace(token, expiration_seconds=_number(600, 2**32)(text))}
 
 
@@ -238,31 +239,31 @@ _LEVELS: Final = {level: level for level in ("debug", "info", "warning", "error"
 _FORMATS: Final = {form: form for form in ("text", "json")}
 _PULLS: Final = {pull: pull for pull in ("Always", "IfNotPresent", "Never")}
 
-ANNOTATIONS: Final[Mapping[str, Read]] = {
-    "mode": _to("mode", _one_of({mode.value: mode for mode in Mode})),
-    "port": _to("port", parse_port),
-    "container": _to("container", _matching(_LABEL, "the name of a container")),
+ANNOTATIONS: Final[Mapping[str, Parser]] = {
+    "mode": _field("mode", _choice({mode.value: mode for mode in Mode})),
+    "port": _field("port", parse_port),
+    "container": _field("container", _pattern(_LABEL, "the name of a container")),
     "policy": lambda settings, text: parse_policy(text),
-    "credentials-secret": _to("credentials", _name),
-    "native-sidecar": _to("native", _one_of({"auto": None, "true": True, "false": False})),
-    "image": _to("image", _matching(_IMAGE, "an image")),
-    "image-pull-policy": _to("image_pull_policy", _one_of(_PULLS)),
-    "log-level": _to("log_level", _one_of(_LEVELS)),
-    "log-format": _to("log_format", _one_of(_FORMATS)),
-    **{name: _to_resource(name.replace("-", "_")) for name in _RESOURCES},
-    "drain-seconds": _to("drain_seconds", _number(1, MOST_SECONDS)),
-    "wait-before-exit-seconds": _to("wait_before_exit_seconds", _seconds),
-    "config": _to("config", parse_config),
-    "container-patch": _to("container_patch", parse_container_patch),
-    "skip-probe-rewrite": _to("rewrite_probes", _one_of({"true": False})),
+    "credentials-secret": _field("credentials", _name),
+    "native-sidecar": _field("native", _choice({"auto": None, "true": True, "false": False})),
+    "image": _field("image", _pattern(_IMAGE, "an image")),
+    "image-pull-policy": _field("image_pull_policy", _choice(_PULLS)),
+    "log-level": _field("log_level", _choice(_LEVELS)),
+    "log-format": _field("log_format", _choice(_FORMATS)),
+    **{name: _resource(name.replace("-", "_")) for name in _RESOURCES},
+    "drain-seconds": _field("drain_seconds", _number(1, MAX_SECONDS)),
+    "wait-before-exit-seconds": _field("wait_before_exit_seconds", _seconds),
+    "config": _field("config", parse_config),
+    "container-patch": _field("container_patch", parse_container_patch),
+    "skip-probe-rewrite": _field("rewrite_probes", _choice({"true": False})),
 }
-"""What can be said of a pod, by annotations under our prefix, and how each is read."""
+"""Annotations of a pod, without our prefix, each with its parser."""
 
-VALUES: Final[Mapping[str, Read]] = {
+VALUES: Final[Mapping[str, Parser]] = {
     "image": ANNOTATIONS["image"],
     "imagePullPolicy": ANNOTATIONS["image-pull-policy"],
-    "listenPort": _to("listen_port", _own_port),
-    "adminPort": _to("admin_port", _own_port),
+    "listenPort": _field("listen_port", _own_port),
+    "adminPort": _field("admin_port", _own_port),
     "runAsUser": _user,
     "resources.requests.cpu": ANNOTATIONS["cpu-request"],
     "resources.requests.memory": ANNOTATIONS["memory-request"],
@@ -272,14 +273,14 @@ VALUES: Final[Mapping[str, Read]] = {
     "logFormat": ANNOTATIONS["log-format"],
     "drainSeconds": ANNOTATIONS["drain-seconds"],
     "waitBeforeExitSeconds": ANNOTATIONS["wait-before-exit-seconds"],
-    "upstreamScheme": _to("upstream_scheme", _one_of({"http": "http", "https": "https"})),
+    "upstreamScheme": _field("upstream_scheme", _choice({"http": "http", "https": "https"})),
     "serviceAccountToken.audience": _audience,
     "serviceAccountToken.expirationSeconds": _expiration,
-    "monitoringNamespace": _to("monitoring_namespace", _matching(_LABEL, "the name of a namespace")),
+    "monitoringNamespace": _field("monitoring_namespace", _pattern(_LABEL, "the name of a namespace")),
 }
-"""What `--set` says of all sidecars, by the keys of the chart's `sidecar`, and how each is read."""
+"""Keys of `--set`, which are the keys of the chart's `sidecar`, each with its parser."""
 
-OPTIONS: Final[Mapping[str, Read]] = {
+OPTIONS: Final[Mapping[str, Parser]] = {
     **{
         name: ANNOTATIONS[name]
         for name in ("mode", "port", "container", "credentials-secret", "native-sidecar", "image")
@@ -287,4 +288,4 @@ OPTIONS: Final[Mapping[str, Read]] = {
     "policy-configmap": ANNOTATIONS["policy"],
     "listen-port": VALUES["listenPort"],
 }
-"""What has an option of its own, and how it is read."""
+"""Command-line options with the same name and parser as an annotation or a `--set` key."""

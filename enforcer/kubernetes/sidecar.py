@@ -1,13 +1,13 @@
-"""The sidecar as Kubernetes is told of it: its container, its volumes, its label; and nothing of the pod around it.
+"""The sidecar in Kubernetes' terms: its container, volumes and labels, independent of the pod around it.
 
-The one source of truth: the injector, the webhook, the library chart and the kustomize component must write an equal
-container for equal settings. A setting that is left out has its default here.
+This is the single source of truth: the injector, the webhook, the library chart and the kustomize component must write
+an equal container for equal settings. The defaults are here.
 
 1. The command is `enforcer`, whatever the image's entry point; `args` begin with `run`.
-2. One policy file serves everywhere: where the enforcer listens, and where the app is, is said by `--set`.
-3. Probes go to the admin port by its number: it has started and is ready when `/readyz` says so, it lives as `/livez`.
-4. A native one is told by its hook that the pod ends, since it gets SIGTERM only after the app has ended.
-5. All that Pod Security *restricted* asks for stands at the container, whatever the pod says.
+2. The same policy file works everywhere: `--set` arguments say where the enforcer listens and where the app is.
+3. Probes use the number of the admin port: `/readyz` for startup and readiness, `/livez` for liveness.
+4. A native sidecar learns from its preStop hook that the pod is ending: it gets SIGTERM only after the app has ended.
+5. The container itself sets everything that Pod Security *restricted* requires, whatever the pod sets.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ Object = dict[str, Any]
 
 
 class Mode(StrEnum):
-    """How requests come to the enforcer instead of the app."""
+    """How requests reach the enforcer instead of the app."""
 
     PORT = "port"
-    """The enforcer has a port of its own, and takes over the name of the app's."""
+    """The enforcer has its own port and takes over the name of the app's port."""
     LOOPBACK = "loopback"
-    """The app listens on 127.0.0.1, and the enforcer on the pod's addresses, both on the same port."""
+    """The app listens on 127.0.0.1 and the enforcer on the pod's addresses, both on the same port."""
     TRANSPARENT = "transparent"
-    """The enforcer has a port of its own, and the pod's network leads the app's port there."""
+    """The enforcer has its own port, and the pod's network redirects the app's port to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """Quantities; what is None is left out. No limit on CPU: it would make every request wait."""
+    """Resource quantities; None omits one. Default: no CPU limit, because throttling would delay every request."""
 
     cpu_request: str | None = "100m"
     memory_request: str | None = "128Mi"
@@ -45,7 +45,7 @@ class Resources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceAccountToken:
-    """A token of the pod's service account, for the authorization server: who it is for, and its life in seconds."""
+    """A token of the pod's service account for the authorization server: its audience and its lifetime."""
 
     audience: str
     expiration_seconds: int = 3600
@@ -53,16 +53,16 @@ class ServiceAccountToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sidecar:
-    """One sidecar: `image` with its tag, `policy` and `credentials` the names of a ConfigMap and a Secret."""
+    """One sidecar. `image` includes the tag; `policy` and `credentials` name a ConfigMap and a Secret."""
 
     image: str
     image_pull_policy: str = "IfNotPresent"
     mode: Mode
     native: bool
-    """Whether it is an init container that stays (Kubernetes 1.29), which starts before the app and ends after it."""
+    """Whether it is a native sidecar (Kubernetes 1.29), an init container that starts before the app and ends after."""
     app_port: int
     port_name: str | None = None
-    """In mode `port`: what Services call the protected port."""
+    """In mode `port`: the name by which Services find the protected port."""
     upstream_scheme: str = "http"
     listen_port: int = names.LISTEN_PORT
     admin_port: int = names.ADMIN_PORT
@@ -70,25 +70,25 @@ class Sidecar:
     policy_key: str = names.POLICY_KEY
     credentials: str
     user: int | None = 65532
-    """User and group; None leaves them to the cluster, as OpenShift wants it."""
+    """User and group ID; None leaves the choice to the cluster, as OpenShift requires."""
     resources: Resources = field(default_factory=Resources)
     log_level: str | None = None
     log_format: str | None = None
     drain_seconds: int = 20
     """How long running requests may take after SIGTERM."""
     wait_before_exit_seconds: int = 5
-    """How long clients are still served after the pod began to end: until no Service leads there any more."""
+    """How long new requests are served after the pod began to end: until no Service sends requests to it any more."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """More for `--set`: the dotted path of a setting, and its value as YAML on one line."""
+    """More `--set` arguments: the dotted key of a setting, and its value as YAML on one line."""
     probes: str | None = None
-    """JSON of the probes that the enforcer executes for the kubelet."""
+    """The probes that the enforcer executes for the kubelet, as JSON."""
     app_metrics: str | None = None
-    """URL of the app's own metrics, where the admin side passes them on."""
+    """URL of the app's own metrics, which the admin server serves; None if it does not."""
     service_account_token: ServiceAccountToken | None = None
 
 
 def container(sidecar: Sidecar) -> Object:
-    """Write the container; native ones belong among the init containers, all others among the containers."""
+    """Write the container. A native sidecar belongs in `initContainers`, a classic one in `containers`."""
     written: Object = {
         "name": names.CONTAINER,
         "image": sidecar.image,
@@ -105,14 +105,14 @@ def container(sidecar: Sidecar) -> Object:
         "volumeMounts": _mounts(sidecar),
     }
     if sidecar.native:
-        # SIGTERM comes after the app has ended; hooks are run at once.
+        # SIGTERM comes only after the app has ended; the hook runs as soon as the pod begins to end.
         written["lifecycle"] = {"preStop": {"exec": {"command": ["enforcer", "drain"]}}}
         written["restartPolicy"] = "Always"
     return written
 
 
 def redirect(sidecar: Sidecar) -> Object:
-    """Write the init container of mode `transparent`; it needs more than Pod Security *baseline* allows."""
+    """Write the init container of mode `transparent`; it needs a capability that Pod Security *baseline* forbids."""
     return {
         "name": names.REDIRECT,
         "image": sidecar.image,
@@ -129,7 +129,7 @@ def redirect(sidecar: Sidecar) -> Object:
 
 
 def volumes(sidecar: Sidecar) -> list[Object]:
-    """Write what the container mounts: the policy and the credentials as folders, so that they follow changes."""
+    """Write the volumes: policy and credentials as folders, because a single mounted file is never updated."""
     written: list[Object] = [
         {"name": names.POLICY_VOLUME, "configMap": {"name": sidecar.policy}},
         {"name": names.CREDENTIALS_VOLUME, "secret": {"secretName": sidecar.credentials}},
@@ -146,13 +146,13 @@ def volumes(sidecar: Sidecar) -> list[Object]:
 
 
 LABELS: Final[Mapping[str, str]] = {names.INJECTED: "true"}
-"""Labels of a pod that has the sidecar; PodMonitors, NetworkPolicies and the admission policy select by them."""
+"""Labels of an injected pod; PodMonitors, NetworkPolicies and the admission policy select by them."""
 
 
 def pod_annotations(app: str, policy_checksum: str | None = None) -> dict[str, str]:
-    """Write the annotations of a pod that has the sidecar, beside the status; `app` is the app's container.
+    """Write the annotations of an injected pod, except the status; `app` is the name of the app's container.
 
-    Those of kubectl, which keep `kubectl logs` and `exec` with the app, are for pods that say nothing there.
+    kubectl's annotations keep `kubectl logs` and `kubectl exec` on the app's container; a pod may have its own.
     """
     written = {
         "kubectl.kubernetes.io/default-container": app,
@@ -164,12 +164,12 @@ def pod_annotations(app: str, policy_checksum: str | None = None) -> dict[str, s
 
 
 def listener(sidecar: Sidecar) -> str:
-    """Return where it listens: on the app's port of the pod's addresses, else on its own of all."""
+    """Return the listener's address: the app's port on the pod's addresses, or the enforcer's own port on all."""
     return f"[$(POD_IPS)]:{sidecar.app_port}" if sidecar.mode is Mode.LOOPBACK else f":{sidecar.listen_port}"
 
 
 def _arguments(sidecar: Sidecar) -> list[str]:
-    # The last one counts, so that nothing else can say where it listens and where it forwards to.
+    # The last --set of a key wins: nothing can override where the enforcer listens and forwards to.
     settings = {name: _literal(value) for name, value in sidecar.settings.items()}
     if sidecar.log_level is not None:
         settings["log.level"] = sidecar.log_level
@@ -187,7 +187,7 @@ def _arguments(sidecar: Sidecar) -> list[str]:
 
 
 def _literal(text: str) -> str:
-    # In arguments and environment variables Kubernetes puts the variable X in for $(X), and $ for $$.
+    # In arguments and environment variables, Kubernetes expands $(X) to the variable X, and $$ to $.
     return text.replace("$", "$$")
 
 
@@ -197,7 +197,7 @@ def _environment(sidecar: Sidecar) -> list[Object]:
         {"name": name, "value": f"{names.CREDENTIALS_FOLDER}/{key}"} for name, key in files.items()
     ]
     if sidecar.mode is Mode.LOOPBACK:
-        # All of them, since the app on 127.0.0.1 leaves those of both IP families to the enforcer.
+        # All addresses: an app on 127.0.0.1 leaves those of both IP families to the enforcer.
         written.append({"name": "POD_IPS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}}})
     more = {names.PROBES: sidecar.probes, names.APP_METRICS: sidecar.app_metrics}
     written.extend({"name": name, "value": _literal(value)} for name, value in more.items() if value is not None)
@@ -207,7 +207,7 @@ def _environment(sidecar: Sidecar) -> list[Object]:
 def _ports(sidecar: Sidecar) -> list[Object]:
     admin = {"name": names.ADMIN_PORT_NAME, "containerPort": sidecar.admin_port, "protocol": "TCP"}
     if sidecar.mode is Mode.LOOPBACK:
-        # The app declares the port, under the name that it has; twice would be refused or warned about.
+        # The app declares its port, under its name; declaring it twice causes a warning or a rejection.
         return [admin]
     name = sidecar.port_name if sidecar.mode is Mode.PORT and sidecar.port_name else names.LISTEN_PORT_NAME
     return [{"name": name, "containerPort": sidecar.listen_port, "protocol": "TCP"}, admin]
@@ -221,17 +221,17 @@ def _resources(resources: Resources) -> Object:
     requests = {"cpu": resources.cpu_request, "memory": resources.memory_request}
     limits = {"cpu": resources.cpu_limit, "memory": resources.memory_limit}
     both = {"requests": requests, "limits": limits}
-    set_ = {
+    present = {
         key: {name: quantity for name, quantity in part.items() if quantity is not None} for key, part in both.items()
     }
-    return {key: part for key, part in set_.items() if part}
+    return {key: part for key, part in present.items() if part}
 
 
 def _security_context(user: int | None) -> Object:
-    who = {} if user is None else {"runAsUser": user, "runAsGroup": user}
+    ids = {} if user is None else {"runAsUser": user, "runAsGroup": user}
     return {
         "runAsNonRoot": True,
-        **who,
+        **ids,
         "privileged": False,
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,

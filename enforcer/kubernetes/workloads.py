@@ -1,4 +1,4 @@
-"""What runs pods: which objects do, where their pod's template is, and what keeps one from being injected."""
+"""Workloads: the objects that run pods, where their pod template is, and what prevents an injection."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _KINDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("batch", "CronJob"): ("spec", "jobTemplate", *_TEMPLATE),
     ("argoproj.io", "Rollout"): _TEMPLATE,
 }
-"""API group and kind of what runs pods, and the way to the template of these."""
+"""API group and kind of each workload, and the path of its pod template."""
 
 
 class Reason(StrEnum):
-    """Why a workload is not injected. The values are metric labels of the webhook."""
+    """The reason why a workload is not injected. The values are metric labels of the webhook."""
 
     DISABLED = "disabled"
     OWNED = "owned"
@@ -44,11 +44,11 @@ class Reason(StrEnum):
 
 
 SKIPPED: Final = {Reason.DISABLED, Reason.OWNED, Reason.NO_PORT}
-"""Reasons to leave a workload as it is. For all others it was meant to be injected, and cannot be."""
+"""Reasons for which a workload need not be injected. All others prevent an injection that was wanted."""
 
 
 class NotInjectableError(EnforcerError):
-    """A workload that gets no sidecar, and why."""
+    """A workload that is not injected, with the reason."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -58,7 +58,7 @@ class NotInjectableError(EnforcerError):
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """An object that runs pods: what it is called, and the template of its pods, with the way there."""
+    """An object that runs pods: its identity, its pod template, and the path of the template in the object."""
 
     kind: str
     name: str
@@ -68,84 +68,86 @@ class Workload:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """The labels of its pods."""
+        """The labels of the pods."""
         return section(self.template, "metadata", "labels")
 
     @property
     def spec(self) -> Object:
-        """The specification of its pods."""
+        """The specification of the pods."""
         return section(self.template, "spec")
 
     @property
     def ends(self) -> bool:
-        """Whether its pods are done at some time, which a classic sidecar would never let them be."""
-        restarts = self.spec.get("restartPolicy") or "Always"
-        return self.kind in ("Job", "CronJob") or (self.kind == "Pod" and restarts != "Always")
+        """Whether the pods run to completion, which a classic sidecar would prevent."""
+        restart_policy = self.spec.get("restartPolicy") or "Always"
+        return self.kind in ("Job", "CronJob") or (self.kind == "Pod" and restart_policy != "Always")
 
 
-def workload_of(thing: Object) -> Workload | None:
-    """Return what an object runs; None if it runs no pods."""
-    api_version, kind = thing.get("apiVersion"), thing.get("kind")
+def workload_of(obj: Object) -> Workload | None:
+    """Return the workload of an object; None if it runs no pods."""
+    api_version, kind = obj.get("apiVersion"), obj.get("kind")
     if not isinstance(api_version, str) or not isinstance(kind, str):
         return None
     group = api_version.rpartition("/")[0]
     path = _KINDS.get((group, kind))
     if path is None:
         return None
-    template = thing
+    template = obj
     for step in path:
         inner = template.get(step)
         template = inner if isinstance(inner, dict) else {}
-    return Workload(kind, *identity(thing), path, template)
+    return Workload(kind, *identity(obj), path, template)
 
 
-def with_template(thing: Object, path: tuple[str, ...], template: Object) -> Object:
-    """Return the object with another template."""
+def with_template(obj: Object, path: tuple[str, ...], template: Object) -> Object:
+    """Return the object with another pod template."""
     if not path:
         return template
-    return {**thing, path[0]: with_template(thing[path[0]], path[1:], template)}
+    return {**obj, path[0]: with_template(obj[path[0]], path[1:], template)}
 
 
 def containers(spec: Object) -> list[Object]:
-    """Return the containers that run beside each other, but not ours; init containers that stay are not among them."""
-    return [one for one in items(spec, "containers") if one.get("name") != names.CONTAINER]
+    """Return the app's containers: neither ours nor init containers, native sidecars included."""
+    return [container for container in items(spec, "containers") if container.get("name") != names.CONTAINER]
 
 
-def check_owner(thing: Object) -> None:
-    """Raise NotInjectableError where another object made this one, and would make it anew without the sidecar."""
-    for owner in items(section(thing, "metadata"), "ownerReferences"):
+def check_owner(obj: Object) -> None:
+    """Raise NotInjectableError if a controller owns the object: it would create it again without the sidecar."""
+    for owner in items(section(obj, "metadata"), "ownerReferences"):
         if owner.get("controller"):
             kind, name = str(owner.get("kind")).lower(), owner.get("name")
-            raise NotInjectableError(Reason.OWNED, f"it belongs to {kind}/{name}")
+            raise NotInjectableError(Reason.OWNED, f"it is owned by {kind}/{name}")
 
 
 def check(workload: Workload) -> None:
-    """Raise NotInjectableError where a workload cannot have a sidecar, whatever its ports, or shall have none."""
+    """Raise NotInjectableError if a workload must not or cannot have a sidecar, whatever its ports."""
     _check_labels(workload.labels)
     spec = workload.spec
     lists = [spec.get(key) or [] for key in ("containers", "initContainers", "volumes")]
-    if not lists[0] or not all(isinstance(one, list) and all(isinstance(each, dict) for each in one) for one in lists):
-        raise NotInjectableError(Reason.UNREADABLE, "there are no containers where its pods' should be")
+    if not lists[0] or not all(
+        isinstance(part, list) and all(isinstance(item, dict) for item in part) for part in lists
+    ):
+        raise NotInjectableError(Reason.UNREADABLE, "its pod template has no readable list of containers")
     if spec.get("hostNetwork") is True:
-        message = "hostNetwork: its ports are the node's, which nothing in the pod can close"
+        message = "hostNetwork: its ports are open on the node, and nothing in the pod can close them"
         raise NotInjectableError(Reason.HOST_NETWORK, message)
     if _is_windows(spec):
-        raise NotInjectableError(Reason.WINDOWS, "it runs on Windows, for which there is no image")
+        raise NotInjectableError(Reason.WINDOWS, "it runs on Windows, and there is no Windows image of the enforcer")
     for kind, key in (("container", "containers"), ("container", "initContainers"), ("volume", "volumes")):
-        for one in items(spec, key):
-            if one.get("name") in names.OURS:
-                message = f"its pods have a {kind} called {one['name']} that was not injected; rename it"
+        for part in items(spec, key):
+            if part.get("name") in names.OURS:
+                message = f"its pods have a {kind} called {part['name']} that was not injected; rename it"
                 raise NotInjectableError(Reason.NAME_TAKEN, message)
 
 
 def _check_labels(labels: Mapping[str, Any]) -> None:
     for name in labels:
         if name.startswith(names.PREFIX) and name not in (names.INJECT, names.INJECTED):
-            raise NotInjectableError(Reason.BAD_SETTING, f"no label is called {name}; {names.INJECT} is one")
-    wanted = labels.get(names.INJECT, "enabled")
-    if wanted == "disabled":
+            raise NotInjectableError(Reason.BAD_SETTING, f"unknown label {name}; known: {names.INJECT}")
+    value = labels.get(names.INJECT, "enabled")
+    if value == "disabled":
         raise NotInjectableError(Reason.DISABLED, f"its pods are labelled {names.INJECT}: disabled")
-    if wanted != "enabled":
+    if value != "enabled":
         raise NotInjectableError(Reason.BAD_SETTING, f"label {names.INJECT}: expected enabled or disabled")
 
 

@@ -1,4 +1,4 @@
-"""A stream of YAML as the documents that it consists of: each one's text, to the byte, and the value that it means."""
+"""Reads a stream of YAML as documents: the exact text of each, and its value as Kubernetes' tools read it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import yaml
 from enforcer.errors import EnforcerError
 
 Node = Any  # PyYAML's
-MOST_DEPTH: Final = 200
-"""Mappings and lists inside each other. Schemas of custom resources need some 60; bounds the stack."""
-MOST_REPEATED: Final = 10_000
-"""Mappings and lists that all aliases together may stand for, so that a few lines do not become millions of them."""
+MAX_DEPTH: Final = 200
+"""Levels of nesting. Schemas of custom resources need about 60; the limit bounds the stack."""
+MAX_REPEATED: Final = 10_000
+"""Mappings and lists that all aliases together may expand to, so that a few lines do not become millions."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SEPARATOR: Final = re.compile(r"^---(?=\s|\Z)", re.MULTILINE)
@@ -36,7 +36,7 @@ class ManifestError(EnforcerError):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One of a stream: where it comes from, its text with the separator before it, and its value; None if empty."""
+    """A document of a stream: its file and line, its text with the separator before it, its value; None if empty."""
 
     file: str
     line: int
@@ -45,8 +45,8 @@ class Document:
 
 
 def read(file: str, text: str) -> Iterator[Document]:
-    """Give the documents of a file, whose texts together are the file's; raises ManifestError."""
-    ends = [found.start() for found in _SEPARATOR.finditer(text)]
+    """Yield the documents of a file; their texts together are the file's text. Raises ManifestError."""
+    ends = [match.start() for match in _SEPARATOR.finditer(text)]
     begin = 0
     for end in [*(end for end in ends if end), len(text)]:
         part = text[begin:end]
@@ -56,9 +56,9 @@ def read(file: str, text: str) -> Iterator[Document]:
 
 
 def value_of(text: str, file: str = "", line: int = 1) -> Any:
-    """Return what one document means, in the types of JSON; raises ManifestError."""
+    """Return the value of one document, in the types of JSON; raises ManifestError."""
     try:
-        return _Reading().value(compose(text), 0)
+        return _Reader().value(compose(text), 0)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{file}:{line + mark.line}:{mark.column + 1}" if mark is not None else f"{file}:{line}"
@@ -68,12 +68,12 @@ def value_of(text: str, file: str = "", line: int = 1) -> Any:
 
 
 def compose(text: str) -> Node:
-    """Return the nodes of one document, which know where they stand; None if there is none. Raises yaml.YAMLError."""
+    """Return the root node of one document, with positions; None if it is empty. Raises yaml.YAMLError."""
     return yaml.compose(text, Loader=_LOADER)
 
 
-class _Reading:
-    """Makes a value of nodes; an alias stands for a copy, so that what is changed in one place is not in the other."""
+class _Reader:
+    """Builds the value of a node. An alias becomes a copy, so that a change in one place leaves the other alone."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
@@ -84,12 +84,12 @@ class _Reading:
             return None
         if isinstance(node, yaml.ScalarNode):
             return resolve(node.value) if node.style in ("", None) else node.value
-        if depth > MOST_DEPTH:
-            raise _wrong(node, f"mappings and lists stand more than {MOST_DEPTH} deep in each other")
+        if depth > MAX_DEPTH:
+            raise _error(node, f"mappings and lists are nested more than {MAX_DEPTH} levels deep")
         if id(node) in self._seen:
             self._repeated += 1
-            if self._repeated > MOST_REPEATED:
-                raise _wrong(node, f"aliases stand for more than {MOST_REPEATED} mappings and lists; write them out")
+            if self._repeated > MAX_REPEATED:
+                raise _error(node, f"aliases expand to more than {MAX_REPEATED} mappings and lists; write them out")
         self._seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
             return [self.value(member, depth + 1) for member in node.value]
@@ -99,21 +99,21 @@ class _Reading:
         seen = set()
         for key, member in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise _wrong(key, "a key is text")
+                raise _error(key, "a key must be a string")
             if key.value == "<<":
-                raise _wrong(key, "merge keys (<<) are not read here; write the keys out")
+                raise _error(key, "merge keys (<<) are not supported; write the keys out")
             if key.value in seen:
-                raise _wrong(key, f'the key "{key.value}" stands twice')
+                raise _error(key, f'the key "{key.value}" is duplicated')
             seen.add(key.value)
             yield key.value, self.value(member, depth)
 
 
-def _wrong(node: Node, problem: str) -> yaml.MarkedYAMLError:
+def _error(node: Node, problem: str) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
 def resolve(text: str) -> str | int | float | bool | None:
-    """Read it: no dates, no numbers to the base 60; `0644` is octal."""
+    """Return the value of a plain scalar in Kubernetes' YAML 1.1: `0644` is octal; no dates, no sexagesimal numbers."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     digits = text.replace("_", "")

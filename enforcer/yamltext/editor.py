@@ -1,11 +1,11 @@
-"""Makes changes to a document in its own text, so that all else in it stays as it is, to the byte.
+"""Edits the text of a YAML document in place, so that everything that does not change stays the same to the byte.
 
-1. What is added after a member begins a line after the last one of that member; what is removed takes its whole lines.
-   So a removal is the exact opposite of an addition, comments and line ends included.
-2. Within flow style (JSON, too) the same holds of what is between two commas.
-3. A scalar that takes the place of another is quoted as that was (in flow style, of a number: as its key is), and lists
-   are indented as the others are.
-4. At the end the text is read again. If it does not mean what it should, it is refused rather than written.
+1. An addition starts on the line after the member that it follows; a removal takes whole lines. So a removal is the
+   exact inverse of an addition, comments and line ends included.
+2. In flow style, JSON included, the same holds for the text between two commas.
+3. A replaced scalar keeps the quotes of the former one (in flow style a number takes those of its key), and lists are
+   indented like the other lists of the document.
+4. The result is parsed again. If its value is not the wanted one, RewritingError is raised and nothing is written.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from enforcer.yamltext.json_diff import Change, Path, changes
 
 
 class RewritingError(EnforcerError):
-    """A document that is written in a way that cannot be changed in place."""
+    """A document whose form does not allow a change in place."""
 
 
 def rewritten(text: str, old: Any, new: Any) -> str:
-    """Return the text of a document that means `old`, changed so that it means `new`; raises RewritingError."""
+    """Return the text of a document with the value `old`, edited to have the value `new`; raises RewritingError."""
     result = text
     try:
         offset = _offset(compose(text))
         for change in changes(old, new):
-            result = _made(result, change, offset)
-        meant = value_of(result)
-    except (yaml.YAMLError, ManifestError, _CannotError):
-        meant = None
-    if meant != new:
+            result = _apply(result, change, offset)
+        value = value_of(result)
+    except (yaml.YAMLError, ManifestError, _NotInPlaceError):
+        value = None
+    if value != new:
         raise RewritingError("is written in a way that cannot be changed in place: write out anchors and aliases")
     return result
 
@@ -43,127 +43,127 @@ def rewritten(text: str, old: Any, new: Any) -> str:
 _FLOW_MARKS: Final = frozenset(",[]{}")
 
 
-class _CannotError(Exception):
-    """A change that there is no way to make."""
+class _NotInPlaceError(Exception):
+    """A change that cannot be made in place."""
 
 
-class _Spot(NamedTuple):
-    """A mapping or list in the text, and the key that it is the value of; None at the top, or in a list."""
+class _Parent(NamedTuple):
+    """A mapping or list in the text, and the key that it is the value of; None at the top or in a list."""
 
     node: Node
     key: Node | None
 
 
 def _offset(node: Node) -> int:
-    """Return by how much lists are indented in mappings: as the first one is."""
-    waiting = [node]
-    for one in waiting:
-        if isinstance(one, yaml.MappingNode) and not one.flow_style:
-            for key, member in one.value:
+    """Return the indentation of lists in mappings: that of the first such list."""
+    queue = [node]
+    for parent in queue:
+        if isinstance(parent, yaml.MappingNode) and not parent.flow_style:
+            for key, member in parent.value:
                 if isinstance(member, yaml.SequenceNode) and not member.flow_style:
                     return int(member.start_mark.column - key.start_mark.column)
-                waiting.append(member)
-        elif isinstance(one, yaml.SequenceNode):
-            waiting.extend(one.value)
+                queue.append(member)
+        elif isinstance(parent, yaml.SequenceNode):
+            queue.extend(parent.value)
     return writer.INDENT
 
 
-def _made(text: str, change: Change, offset: int) -> str:
-    spot = _find(compose(text), change.path[:-1])
+def _apply(text: str, change: Change, offset: int) -> str:
+    parent = _find(compose(text), change.path[:-1])
     if change.op == "add":
-        return _added(text, spot, change, offset)
-    at = _position(spot.node, change.path[-1])
+        return _add(text, parent, change, offset)
+    index = _position(parent.node, change.path[-1])
     if change.op == "remove":
-        return _removed(text, spot, at)
+        return _remove(text, parent, index)
     if change.op == "move":
-        key = spot.node.value[at][0]
+        key = parent.node.value[index][0]
         return f"{text[: key.start_mark.index]}{_like(key, change.value)}{text[key.end_mark.index :]}"
-    return _replaced(text, spot, at, change, offset)
+    return _replace(text, parent, index, change, offset)
 
 
-def _find(node: Node, path: Path) -> _Spot:
+def _find(node: Node, path: Path) -> _Parent:
     key = None
     for step in path:
         member = node.value[_position(node, step)]
         key, node = member if isinstance(node, yaml.MappingNode) else (None, member)
-    return _Spot(node, key)
+    return _Parent(node, key)
 
 
 def _position(node: Node, step: str | int) -> int:
     if isinstance(step, int):
         return step
-    return next(at for at, (key, _) in enumerate(node.value) if key.value == step)
+    return next(index for index, (key, _) in enumerate(node.value) if key.value == step)
 
 
 def _members(node: Node) -> list[tuple[Node, Node]]:
-    """Return where each member begins and where it ends: a key and its value, or an item twice."""
+    """Return the first and the last node of each member: a mapping's key and value, or a list's item twice."""
     return list(node.value) if isinstance(node, yaml.MappingNode) else [(item, item) for item in node.value]
 
 
-def _added(text: str, spot: _Spot, change: Change, offset: int) -> str:
-    node, name = spot.node, change.path[-1]
+def _add(text: str, parent: _Parent, change: Change, offset: int) -> str:
+    node, name = parent.node, change.path[-1]
     if isinstance(name, int):
-        at = name
+        index = name
         lines, written = writer.item(change.value, offset), writer.flow(change.value)
     else:
-        at = 0 if change.after is None else _position(node, change.after) + 1
+        index = 0 if change.after is None else _position(node, change.after) + 1
         lines = writer.entry(name, change.value, offset)
         written = f"{writer.flow(name)}: {writer.flow(change.value)}"
     members = _members(node)
     if node.flow_style:
-        if at:
-            end = _end(text, members[at - 1][1])
+        if index:
+            end = _end(text, members[index - 1][1])
             return f"{text[:end]}, {written}{text[end:]}"
         begin = members[0][0].start_mark.index if members else node.start_mark.index + 1
         return f"{text[:begin]}{written}{', ' if members else ''}{text[begin:]}"
     if not members:
-        raise _CannotError
-    if at:
-        end = _end(text, members[at - 1][1])
-    elif spot.key is not None:
-        end = spot.key.end_mark.index
+        raise _NotInPlaceError
+    if index:
+        end = _end(text, members[index - 1][1])
+    elif parent.key is not None:
+        end = parent.key.end_mark.index
     else:
-        # The first member of an item stands on the line of its dash.
-        raise _CannotError
-    return _inserted(text, _line_end(text, end), lines, node.start_mark.column)
+        # The first member of a list item shares the line of the dash.
+        raise _NotInPlaceError
+    return _insert_lines(text, _line_end(text, end), lines, node.start_mark.column)
 
 
-def _removed(text: str, spot: _Spot, at: int) -> str:
-    members = _members(spot.node)
-    begin, end = members[at][0].start_mark.index, _end(text, members[at][1])
-    if spot.node.flow_style:
-        if at:
-            begin = _end(text, members[at - 1][1])
+def _remove(text: str, parent: _Parent, index: int) -> str:
+    members = _members(parent.node)
+    begin, end = members[index][0].start_mark.index, _end(text, members[index][1])
+    if parent.node.flow_style:
+        if index:
+            begin = _end(text, members[index - 1][1])
         elif len(members) > 1:
             end = members[1][0].start_mark.index
         return text[:begin] + text[end:]
     if len(members) == 1:
-        # A block has at least one member.
-        empty = "{}" if isinstance(spot.node, yaml.MappingNode) else "[]"
-        return _instead(text, spot, empty)
-    return _without_lines(text, _line_begin(text, begin), _line_end(text, end), spot.node.start_mark.column)
+        # A block must have at least one member.
+        empty = "{}" if isinstance(parent.node, yaml.MappingNode) else "[]"
+        return _replace_block(text, parent, empty)
+    return _remove_lines(text, _line_begin(text, begin), _line_end(text, end), parent.node.start_mark.column)
 
 
-def _replaced(text: str, spot: _Spot, at: int, change: Change, offset: int) -> str:
-    begin, member = _members(spot.node)[at]
+def _replace(text: str, parent: _Parent, index: int, change: Change, offset: int) -> str:
+    begin, member = _members(parent.node)[index]
     value = change.value
-    inner = _Spot(member, begin if isinstance(spot.node, yaml.MappingNode) else None)
-    if spot.node.flow_style:
-        # A number has no quotes that a text could have too; its key may.
+    inner = _Parent(member, begin if isinstance(parent.node, yaml.MappingNode) else None)
+    if parent.node.flow_style:
+        # A number has no quotes to copy to a text; its key may have some.
         model = member if _is_text(member) else begin
         written = _like(model, value) if _is_text(model) and "," not in str(value) else writer.flow(value)
-    elif isinstance(value, dict | list) and value and inner.key is not None and _is_nothing(member):
-        indent = spot.node.start_mark.column + (offset if isinstance(value, list) else writer.INDENT)
-        return _inserted(text, _line_end(text, inner.key.end_mark.index), writer.block(value, offset), indent)
+    elif isinstance(value, dict | list) and value and inner.key is not None and _is_empty(member):
+        indent = parent.node.start_mark.column + (offset if isinstance(value, list) else writer.INDENT)
+        return _insert_lines(text, _line_end(text, inner.key.end_mark.index), writer.block(value, offset), indent)
     elif value is None and inner.key is not None and isinstance(member, yaml.CollectionNode) and not member.flow_style:
-        return _without_lines(text, _line_begin(text, member.start_mark.index), _line_end(text, _end(text, member)), 0)
+        return _remove_lines(text, _line_begin(text, member.start_mark.index), _line_end(text, _end(text, member)), 0)
     elif isinstance(member, yaml.ScalarNode) and member.style in ("|", ">"):
         key = str(change.path[-1])
         lines = writer.entry(key, value, offset)
-        more = _inserted(text, _line_end(text, _end(text, member)), lines, begin.start_mark.column)
-        return _without_lines(more, _line_begin(more, begin.start_mark.index), _line_end(more, _end(text, member)), 0)
+        more = _insert_lines(text, _line_end(text, _end(text, member)), lines, begin.start_mark.column)
+        return _remove_lines(more, _line_begin(more, begin.start_mark.index), _line_end(more, _end(text, member)), 0)
     elif isinstance(member, yaml.CollectionNode) and not member.flow_style:
-        return _instead(text, inner, writer.flow(value))
+        return _replace_block(text, inner, writer.flow(value))
     else:
         written = _like(member, value)
     start, end = member.start_mark.index, _end(text, member)
@@ -172,18 +172,18 @@ def _replaced(text: str, spot: _Spot, at: int, change: Change, offset: int) -> s
 
 
 def _like(member: Node, value: Any) -> str:
-    """Write a scalar with the quotes of another."""
+    """Write a scalar with the quotes of another one."""
     if isinstance(value, dict | list) or not isinstance(member, yaml.ScalarNode):
         return writer.flow(value)
     if isinstance(value, str) and member.style == "'" and value.isprintable():
         return writer.single_quoted(value)
     if isinstance(value, str) and member.style == '"':
         return writer.flow(value)
-    return value if isinstance(value, str) and _means_itself(value) else writer.scalar(value)
+    return value if isinstance(value, str) and _needs_no_quotes(value) else writer.scalar(value)
 
 
-def _means_itself(text: str) -> bool:
-    """Tell whether a text needs no quotes where another has none, in block and in flow style."""
+def _needs_no_quotes(text: str) -> bool:
+    """Return whether a text needs no quotes, in block and in flow style."""
     if not text.isprintable() or not _FLOW_MARKS.isdisjoint(text):
         return False
     try:
@@ -197,31 +197,31 @@ def _is_text(member: Node) -> bool:
     return isinstance(member, yaml.ScalarNode) and (bool(member.style) or isinstance(resolve(member.value), str))
 
 
-def _is_nothing(member: Node) -> bool:
+def _is_empty(member: Node) -> bool:
     return isinstance(member, yaml.ScalarNode) and not member.style and not member.value
 
 
-def _instead(text: str, spot: _Spot, written: str) -> str:
-    """Put one line's text in the place of a block that is the value of a key."""
-    if spot.key is None:
-        raise _CannotError
-    begin = _line_begin(text, spot.node.start_mark.index)
-    rest = _without_lines(text, begin, _line_end(text, _end(text, spot.node)), 0)
-    colon = text.index(":", spot.key.end_mark.index) + 1
+def _replace_block(text: str, parent: _Parent, written: str) -> str:
+    """Replace a block that is the value of a key by text on the key's line."""
+    if parent.key is None:
+        raise _NotInPlaceError
+    begin = _line_begin(text, parent.node.start_mark.index)
+    rest = _remove_lines(text, begin, _line_end(text, _end(text, parent.node)), 0)
+    colon = text.index(":", parent.key.end_mark.index) + 1
     return f"{rest[:colon]} {written}{rest[colon:]}"
 
 
-def _inserted(text: str, end: int, lines: Iterable[str], indent: int) -> str:
-    """Put lines after the one that ends there."""
+def _insert_lines(text: str, end: int, lines: Iterable[str], indent: int) -> str:
+    """Insert lines after the line that ends at `end`."""
     line_break = "\r\n" if "\r\n" in text else "\n"
     written = "".join(f"{line_break}{' ' * indent}{line}" if line else line_break for line in lines)
     return text[:end] + written + text[end:]
 
 
-def _without_lines(text: str, begin: int, end: int, column: int) -> str:
-    """Take lines away, from the beginning of one to the end of another."""
+def _remove_lines(text: str, begin: int, end: int, column: int) -> str:
+    """Remove lines, from the start of the first to the end of the last."""
     if begin and not text[begin:].startswith(" " * column):
-        raise _CannotError
+        raise _NotInPlaceError
     before = text[:begin]
     if before.endswith("\r\n"):
         return before[:-2] + text[end:]
@@ -242,11 +242,11 @@ def _line_end(text: str, index: int) -> int:
 
 
 def _end(text: str, node: Node) -> int:
-    """Return where a node's own text ends: that of a block ends with its last member."""
+    """Return the end of a node's own text; a block ends with its last member."""
     while isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         node = node.value[-1][1] if isinstance(node, yaml.MappingNode) else node.value[-1]
     end: int = node.end_mark.index
     if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
-        # PyYAML counts the empty lines and the comments after it too.
+        # PyYAML's end mark includes the empty lines and comments that follow.
         return node.start_mark.index + len(text[node.start_mark.index : end].rstrip())
     return end

@@ -1,9 +1,9 @@
-"""What differs between two values of JSON, as a list of changes that lead from one to the other.
+"""The differences between two JSON values, as a list of changes that turn one into the other.
 
-1. A change's path holds when all changes before it were made.
-2. Members of a list are taken for the same by their `name`, so that what goes in before the first is one addition.
-3. An added member of a mapping says after which other it stands; JSON does not care, but people do.
-4. A mapping that stands under another key in the same place has moved: what is within it is changed there.
+1. The path of a change holds after all earlier changes have been made.
+2. Two list members count as the same if they have the same `name`, so that an insertion at the front is one addition.
+3. An added mapping member names the key that it follows; JSON does not need that, but readers of YAML do.
+4. A mapping under another key in the same place counts as moved: the differences within it are changes there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Path = tuple[Step, ...]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One of them; `after` is the member of the same mapping that an added one follows, None where it is the first.
+    """One change. An added mapping member follows the key `after`, or is the first if that is None.
 
     The value of a `move` is the new key, in the same mapping.
     """
@@ -37,16 +37,16 @@ class PatchError(ValueError):
 
 
 def changes(old: Any, new: Any, path: Path = ()) -> Iterator[Change]:
-    """Give what makes `new` of `old`; nothing where they are equal."""
+    """Yield the changes that turn `old` into `new`; none if they are equal."""
     if isinstance(old, dict) and isinstance(new, dict):
-        yield from _of_mappings(old, new, path)
+        yield from _mapping_changes(old, new, path)
     elif isinstance(old, list) and isinstance(new, list):
-        yield from _of_lists(old, new, path)
+        yield from _list_changes(old, new, path)
     elif old != new or type(old) is not type(new):
         yield Change("replace", path, new)
 
 
-def _of_mappings(old: dict[str, Any], new: dict[str, Any], path: Path) -> Iterator[Change]:
+def _mapping_changes(old: dict[str, Any], new: dict[str, Any], path: Path) -> Iterator[Change]:
     moved = {key: former for former, key in zip(old, new, strict=False) if _has_moved(old, new, former, key)}
     before = None
     for key, value in new.items():
@@ -58,7 +58,7 @@ def _of_mappings(old: dict[str, Any], new: dict[str, Any], path: Path) -> Iterat
         else:
             yield Change("add", (*path, key), value, before)
         before = key
-    # Last, so that a mapping is never empty in between.
+    # Removals come last, so that the mapping is never empty in between: YAML cannot write an empty one as a block.
     for key in old:
         if key not in new and key not in moved.values():
             yield Change("remove", (*path, key))
@@ -68,32 +68,32 @@ def _has_moved(old: dict[str, Any], new: dict[str, Any], former: str, key: str) 
     return former not in new and key not in old and isinstance(old[former], dict) and isinstance(new[key], dict)
 
 
-def _of_lists(old: list[Any], new: list[Any], path: Path) -> Iterator[Change]:
-    steps = SequenceMatcher(None, [_identity(item) for item in old], [_identity(item) for item in new], autojunk=False)
-    # From the end, so that what comes before keeps its place.
-    for _, begin, end, new_begin, new_end in reversed(steps.get_opcodes()):
+def _list_changes(old: list[Any], new: list[Any], path: Path) -> Iterator[Change]:
+    matcher = SequenceMatcher(None, [*map(_identity, old)], [*map(_identity, new)], autojunk=False)
+    # Backwards, so that the indexes before a change stay valid.
+    for _, begin, end, new_begin, new_end in reversed(matcher.get_opcodes()):
         common = min(end - begin, new_end - new_begin)
-        for at in range(new_end - 1, new_begin + common - 1, -1):
-            yield Change("add", (*path, begin + common), new[at])
-        for at in range(end - 1, begin + common - 1, -1):
-            yield Change("remove", (*path, at))
-        for at in range(common):
-            yield from changes(old[begin + at], new[new_begin + at], (*path, begin + at))
+        for index in range(new_end - 1, new_begin + common - 1, -1):
+            yield Change("add", (*path, begin + common), new[index])
+        for index in range(end - 1, begin + common - 1, -1):
+            yield Change("remove", (*path, index))
+        for offset in range(common):
+            yield from changes(old[begin + offset], new[new_begin + offset], (*path, begin + offset))
 
 
 def _identity(item: Any) -> str:
-    named = item.get("name") if isinstance(item, dict) else None
-    return named if isinstance(named, str) else json.dumps(item, sort_keys=True)
+    name = item.get("name") if isinstance(item, dict) else None
+    return name if isinstance(name, str) else json.dumps(item, sort_keys=True)
 
 
-def as_json_patch(made: Iterable[Change]) -> list[dict[str, Any]]:
+def as_json_patch(differences: Iterable[Change]) -> list[dict[str, Any]]:
     """Write changes as a JSON patch (RFC 6902)."""
     patch: list[dict[str, Any]] = []
-    for change in made:
+    for change in differences:
         match change.op:
             case "move":
-                to = (*change.path[:-1], change.value)
-                patch.append({"op": "move", "from": _pointer(change.path), "path": _pointer(to)})
+                target = (*change.path[:-1], change.value)
+                patch.append({"op": "move", "from": _pointer(change.path), "path": _pointer(target)})
             case "remove":
                 patch.append({"op": "remove", "path": _pointer(change.path)})
             case _:
@@ -107,18 +107,18 @@ def _pointer(path: Path) -> str:
 
 
 def patched(value: Any, patch: Iterable[Mapping[str, Any]]) -> Any:
-    """Apply a JSON patch (RFC 6902, without `move` and `copy`) to a copy; raises PatchError."""
-    result = {"": deepcopy(value)}
+    """Apply a JSON patch (RFC 6902, without `move` and `copy`) to a copy of a value; raises PatchError."""
+    root = {"": deepcopy(value)}
     for operation in patch:
         match operation:
-            case {"op": "add" | "remove" | "replace" | "test" as op, "path": str(pointer)} if _is_whole(operation):
-                _apply(op, ["", *_steps(pointer)], operation, result)
+            case {"op": "add" | "remove" | "replace" | "test" as op, "path": str(pointer)} if _is_complete(operation):
+                _apply(op, ["", *_steps(pointer)], operation, root)
             case _:
                 raise PatchError('expected {"op": "add", "remove", "replace" or "test", "path": …, "value": …}')
-    return result[""]
+    return root[""]
 
 
-def _is_whole(operation: Mapping[str, Any]) -> bool:
+def _is_complete(operation: Mapping[str, Any]) -> bool:
     return operation["op"] == "remove" or "value" in operation
 
 
@@ -129,10 +129,10 @@ def _steps(pointer: str) -> list[str]:
     return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
 
 
-def _apply(op: str, steps: Sequence[str], operation: Mapping[str, Any], whole: Any) -> None:
-    parent = whole
+def _apply(op: str, steps: Sequence[str], operation: Mapping[str, Any], root: Any) -> None:
+    parent = root
     for step in steps[:-1]:
-        parent = parent[_found(parent, step, operation)]
+        parent = parent[_existing(parent, step, operation)]
     apply: Callable[[Any, str, Mapping[str, Any]], None] = {
         "add": _add,
         "remove": _remove,
@@ -142,13 +142,13 @@ def _apply(op: str, steps: Sequence[str], operation: Mapping[str, Any], whole: A
     apply(parent, steps[-1], operation)
 
 
-def _found(parent: Any, step: str, operation: Mapping[str, Any]) -> str | int:
-    """Return the key or the index of a member that is there."""
+def _existing(parent: Any, step: str, operation: Mapping[str, Any]) -> str | int:
+    """Return the key or the index of a member that exists."""
     if isinstance(parent, dict) and step in parent:
         return step
     if isinstance(parent, list) and step.isdecimal() and int(step) < len(parent):
         return int(step)
-    raise PatchError(f'nothing is at "{operation["path"]}"')
+    raise PatchError(f'there is nothing at "{operation["path"]}"')
 
 
 def _add(parent: Any, step: str, operation: Mapping[str, Any]) -> None:
@@ -161,13 +161,13 @@ def _add(parent: Any, step: str, operation: Mapping[str, Any]) -> None:
 
 
 def _remove(parent: Any, step: str, operation: Mapping[str, Any]) -> None:
-    del parent[_found(parent, step, operation)]
+    del parent[_existing(parent, step, operation)]
 
 
 def _replace(parent: Any, step: str, operation: Mapping[str, Any]) -> None:
-    parent[_found(parent, step, operation)] = operation["value"]
+    parent[_existing(parent, step, operation)] = operation["value"]
 
 
 def _test(parent: Any, step: str, operation: Mapping[str, Any]) -> None:
-    if parent[_found(parent, step, operation)] != operation["value"]:
-        raise PatchError(f'"{operation["path"]}" is not what the test says')
+    if parent[_existing(parent, step, operation)] != operation["value"]:
+        raise PatchError(f'"{operation["path"]}" does not have the value that the test expects')

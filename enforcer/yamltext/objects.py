@@ -8,9 +8,9 @@ from typing import Any
 Object = dict[str, Any]
 
 
-def identity(thing: Object) -> tuple[str, str | None]:
+def identity(obj: Object) -> tuple[str, str | None]:
     """Return an object's name and namespace; the namespace is None if the object names none."""
-    metadata = section(thing, "metadata")
+    metadata = section(obj, "metadata")
     name, namespace = metadata.get("name"), metadata.get("namespace")
     # A pod that a controller creates has no name yet at admission, only the prefix of one.
     prefix = metadata.get("generateName")

@@ -1,7 +1,7 @@
-"""The objects of a stream of documents, and the stream again when something has become of them.
+"""Kubernetes objects in a stream of documents: read as a sequence, and written back after they have changed.
 
-Objects may stand in a list: a `List` of kubectl's, or the `ResourceList` of a KRM function. New ones are put into the
-list that holds the workload which they are for, or else into documents of their own at the end.
+Objects may be items of a list: kubectl's `List`, or the `ResourceList` of a KRM function. A new object goes into the
+list that holds the object it belongs to, or else into a document of its own at the end.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _LISTS = {("v1", "List"), ("config.kubernetes.io/v1", "ResourceList"), ("config.
 
 
 class StreamError(EnforcerError):
-    """A stream that cannot be written as it was asked for."""
+    """A stream that cannot be written in the requested form."""
 
 
 class ChangedObjects(Protocol):
-    """What a stream's objects became: each at its index, None if removed; and new ones, with the index of another."""
+    """A stream's objects at their indexes, None if removed; and new ones, with the index of the one they belong to."""
 
     @property
     def objects(self) -> Sequence[Object | None]: ...
@@ -35,7 +35,7 @@ class ChangedObjects(Protocol):
 
 
 class _Slot(NamedTuple):
-    """Where an object stands: the number of its document, and of the item in each list that it is in."""
+    """The position of an object: the index of its document, and its index in each list around it."""
 
     document: int
     path: tuple[int, ...]
@@ -46,12 +46,12 @@ class Stream:
 
     def __init__(self, documents: Sequence[Document]) -> None:
         self.documents = documents
-        found = [one for at, document in enumerate(documents) for one in _objects(document.value, at, ())]
-        self._slots = [slot for slot, _ in found]
-        self.objects: Sequence[Object] = [thing for _, thing in found]
+        placed = [pair for index, document in enumerate(documents) for pair in _objects(document.value, index, ())]
+        self._slots = [slot for slot, _ in placed]
+        self.objects: Sequence[Object] = [obj for _, obj in placed]
 
     def function_config(self) -> Mapping[str, Any]:
-        """Return the data of a KRM function's configuration."""
+        """Return the data of a KRM function's configuration; empty if there is none."""
         config: dict[str, Any] = {}
         for document in self.documents:
             if isinstance(document.value, dict) and document.value.get("kind") == "ResourceList":
@@ -59,21 +59,21 @@ class Stream:
         return config
 
     def is_json(self) -> bool:
-        """Tell whether all of it is JSON."""
-        return bool(self.documents) and all(one.text.lstrip().startswith("{") for one in self.documents)
+        """Return whether every document is JSON."""
+        return bool(self.documents) and all(document.text.lstrip().startswith("{") for document in self.documents)
 
     def as_yaml(self, changed: ChangedObjects) -> str:
-        """Write the stream; what has not changed stays as it is to the byte. Raises StreamError."""
+        """Write the stream; unchanged text stays the same to the byte. Raises StreamError."""
         values, extra = self._values(changed)
         parts: list[str] = []
         for document, value in zip(self.documents, values, strict=True):
             if value is not None or document.value is None:
                 parts.append(_separated(parts, self._rewritten(document, value)))
             elif parts and not document.text.endswith("\n"):
-                # It had been added to what has no line break at its end.
+                # This document was added after a text without a final line break, and got one before it.
                 parts[-1] = parts[-1].removesuffix("\n")
-        for thing in extra:
-            parts.append(_added(parts, thing))
+        for obj in extra:
+            parts.append(_added(parts, obj))
         return "".join(parts)
 
     def _rewritten(self, document: Document, value: Any) -> str:
@@ -85,37 +85,37 @@ class Stream:
             raise StreamError(f"{document.file}:{document.line}: {error}, or use -o json") from None
 
     def as_json(self, changed: ChangedObjects) -> str:
-        """Write all objects as JSON: one alone as it is, else a list."""
+        """Write all objects as JSON: a single object as it is, several as a `List`."""
         values, extra = self._values(changed)
-        found = [value for value in values if isinstance(value, dict)] + extra
-        whole = found[0] if len(found) == 1 else {"apiVersion": "v1", "kind": "List", "items": found}
-        return f"{json.dumps(whole, indent=4, ensure_ascii=False)}\n"
+        objects = [value for value in values if isinstance(value, dict)] + extra
+        root = objects[0] if len(objects) == 1 else {"apiVersion": "v1", "kind": "List", "items": objects}
+        return f"{json.dumps(root, indent=4, ensure_ascii=False)}\n"
 
     def as_patches(self, changed: ChangedObjects) -> str:
-        """Write what has changed in objects as patches for a kustomization; new objects are none of it."""
+        """Write the changes of objects as patches for a kustomization, which cannot contain new objects."""
         patches = []
-        for thing, now in zip(self.objects, changed.objects, strict=True):
-            if now is not None and (patch := as_json_patch(changes(thing, now))):
-                patches.append({"target": _target(thing), "patch": json.dumps(patch, indent=2) + "\n"})
+        for obj, current in zip(self.objects, changed.objects, strict=True):
+            if current is not None and (patch := as_json_patch(changes(obj, current))):
+                patches.append({"target": _target(obj), "patch": json.dumps(patch, indent=2) + "\n"})
         return writer.document({"patches": patches})
 
     def as_diff(self, changed: ChangedObjects) -> str:
-        """Write what changes in the text; raises StreamError."""
+        """Write the changes as a unified diff of the text; raises StreamError."""
         before = _lines("".join(_joined([document.text for document in self.documents])))
         after = _lines(self.as_yaml(changed))
         return "".join(difflib.unified_diff(before, after, "before", "after"))
 
     def _values(self, changed: ChangedObjects) -> tuple[list[Any], list[Object]]:
-        """Return the documents' values with what has become of their objects, and the objects for new documents."""
-        now = dict(zip(self._slots, changed.objects, strict=True))
-        values: list[Any] = [_with(document.value, at, (), now) for at, document in enumerate(self.documents)]
+        """Return the values of the documents with their changed objects, and the objects for new documents."""
+        current = dict(zip(self._slots, changed.objects, strict=True))
+        values: list[Any] = [_with(document.value, index, (), current) for index, document in enumerate(self.documents)]
         extra: list[Object] = []
-        for at, thing in changed.added:
-            slot = self._slots[at]
+        for index, obj in changed.added:
+            slot = self._slots[index]
             if slot.path:
-                values[slot.document] = _appended(values[slot.document], slot.path[:-1], thing)
+                values[slot.document] = _appended(values[slot.document], slot.path[:-1], obj)
             else:
-                extra.append(thing)
+                extra.append(obj)
         return values, extra
 
 
@@ -123,8 +123,8 @@ def _objects(value: Any, document: int, path: tuple[int, ...]) -> Iterator[tuple
     if not isinstance(value, dict):
         return
     if _is_list(value):
-        for at, item in enumerate(value["items"]):
-            yield from _objects(item, document, (*path, at))
+        for index, item in enumerate(value["items"]):
+            yield from _objects(item, document, (*path, index))
     else:
         yield _Slot(document, path), value
 
@@ -133,38 +133,38 @@ def _is_list(value: Object) -> bool:
     return (value.get("apiVersion"), value.get("kind")) in _LISTS and isinstance(value.get("items"), list)
 
 
-def _with(value: Any, document: int, path: tuple[int, ...], now: Mapping[_Slot, Object | None]) -> Any:
+def _with(value: Any, document: int, path: tuple[int, ...], current: Mapping[_Slot, Object | None]) -> Any:
     if not isinstance(value, dict) or not _is_list(value):
-        return now.get(_Slot(document, path), value)
-    items = [(item, _with(item, document, (*path, at), now)) for at, item in enumerate(value["items"])]
+        return current.get(_Slot(document, path), value)
+    items = [(item, _with(item, document, (*path, index), current)) for index, item in enumerate(value["items"])]
     return {**value, "items": [after for before, after in items if after is not None or before is None]}
 
 
-def _appended(value: Object, path: tuple[int, ...], thing: Object) -> Object:
+def _appended(value: Object, path: tuple[int, ...], obj: Object) -> Object:
     items = list(value["items"])
     if path:
-        items[path[0]] = _appended(items[path[0]], path[1:], thing)
+        items[path[0]] = _appended(items[path[0]], path[1:], obj)
     else:
-        items.append(thing)
+        items.append(obj)
     return {**value, "items": items}
 
 
 def _separated(before: Sequence[str], text: str) -> str:
-    """Return a document's text with a separator where it comes after another and has none."""
+    """Return a document's text, with a separator if it follows another document and has none."""
     if not before:
         return text
     separated = text if text.startswith("---") else f"---\n{text}"
     return separated if before[-1].endswith("\n") else f"\n{separated}"
 
 
-def _added(before: Sequence[str], thing: Object) -> str:
-    """Write a new document, which ends with a line break where what is before it does."""
-    text = writer.document(thing)
+def _added(before: Sequence[str], obj: Object) -> str:
+    """Write a new document; it ends with a line break if the text before it does."""
+    text = writer.document(obj)
     if not before or before[-1].endswith("\n"):
         return f"---\n{text}"
-    # A literal block would lose its own last line break.
+    # A literal block at the end would lose its last line break; flow style does not.
     ends = text.removesuffix("\n")
-    return f"\n---\n{ends if value_of(ends) == thing else writer.flow(thing)}"
+    return f"\n---\n{ends if value_of(ends) == obj else writer.flow(obj)}"
 
 
 def _joined(texts: Sequence[str]) -> list[str]:
@@ -174,10 +174,10 @@ def _joined(texts: Sequence[str]) -> list[str]:
     return parts
 
 
-def _target(thing: Object) -> Object:
-    group, _, version = str(thing.get("apiVersion")).rpartition("/")
-    name, namespace = identity(thing)
-    target = {"group": group, "version": version, "kind": thing.get("kind"), "name": name, "namespace": namespace}
+def _target(obj: Object) -> Object:
+    group, _, version = str(obj.get("apiVersion")).rpartition("/")
+    name, namespace = identity(obj)
+    target = {"group": group, "version": version, "kind": obj.get("kind"), "name": name, "namespace": namespace}
     return {key: value for key, value in target.items() if value}
 
 

@@ -1,4 +1,4 @@
-"""Writes values as YAML, in the style of Kubernetes' own examples, or on one line as JSON, which YAML reads too."""
+"""Writes values as YAML in the style of Kubernetes' own examples, or on one line as JSON, which is valid YAML."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Any, Final
 from enforcer.yamltext.documents import resolve
 
 _PLAIN: Final = re.compile(r"-{0,2}[A-Za-z0-9_/$](?:[A-Za-z0-9_./$:@+=~,-]*[A-Za-z0-9_./$@+=~-])?")
-"""Text that needs no quotes, if it is not read as something else: without blanks, and no mark of YAML's."""
+"""Text without blanks and YAML indicators: it needs no quotes unless it reads as another type."""
 _CONTROL: Final = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff"
 _LITERAL: Final = re.compile(rf"[^\s{_CONTROL}][^{_CONTROL}]*\n")
-"""Lines that a literal block can hold as they are."""
+"""Text that a literal block can hold unescaped."""
 
 
 _UNPRINTABLE: Final = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-"""What JSON can hold as it is, and YAML cannot (YAML 1.2 §5.1), or takes for the end of a line."""
+"""Characters that JSON may hold unescaped, but YAML forbids (YAML 1.2 §5.1) or reads as the end of a line."""
 
 INDENT: Final = 2
-"""Blanks before what stands in something else."""
+"""Spaces per level of nesting."""
 
 
 def flow(value: Any) -> str:
     """Write a value on one line."""
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
 def scalar(value: Any) -> str:
-    """Write a value that is no mapping and no list, for a block."""
+    """Write a value other than a mapping or list with members, for block style."""
     if not isinstance(value, str):
         return flow(value)
     if _PLAIN.fullmatch(value) and isinstance(resolve(value), str):
         return value
-    # JSON within JSON is easier read between single quotes.
+    # JSON within JSON is easier to read between single quotes.
     return single_quoted(value) if '"' in value and value.isprintable() else flow(value)
 
 
@@ -44,7 +44,7 @@ def single_quoted(text: str) -> str:
 
 
 def block(value: Any, offset: int = INDENT) -> Iterator[str]:
-    """Give the lines of a mapping or a list that has members; lists are indented by `offset` in a mapping."""
+    """Yield the lines of a mapping or list with members; a list in a mapping is indented by `offset`."""
     if isinstance(value, dict):
         for key, member in value.items():
             yield from entry(key, member, offset)
@@ -54,7 +54,7 @@ def block(value: Any, offset: int = INDENT) -> Iterator[str]:
 
 
 def entry(key: str, value: Any, offset: int = INDENT) -> Iterator[str]:
-    """Give the lines of one member of a mapping."""
+    """Yield the lines of one member of a mapping."""
     name = scalar(key)
     if isinstance(value, dict | list) and value:
         yield f"{name}:"
@@ -67,7 +67,7 @@ def entry(key: str, value: Any, offset: int = INDENT) -> Iterator[str]:
 
 
 def item(value: Any, offset: int = INDENT) -> Iterator[str]:
-    """Give the lines of one member of a list."""
+    """Yield the lines of one member of a list."""
     lines = block(value, offset) if isinstance(value, dict | list) and value else iter([scalar(value)])
     yield f"- {next(lines)}"
     yield from _indented(lines, INDENT)

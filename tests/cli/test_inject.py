@@ -73,15 +73,15 @@ def test_files_and_folders_are_read_in_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ([], "name what to read"),
-        (["-f", "https://example.org/app.yaml"], "a URL is not read here"),
+        ([], "no input; give"),
+        (["-f", "https://example.org/app.yaml"], "URLs are not supported"),
         (["-f", "nowhere.yaml"], "nowhere.yaml: cannot be read: No such file or directory"),
-        (["-f", "."], "there is no manifest (.yaml, .yml, .json) in this folder"),
+        (["-f", "."], "this folder contains no manifest (.yaml, .yml, .json)"),
         (["-f", "/dev/zero"], "is larger than"),
         (["-", "--mode", "sidecar"], "--mode: expected port, loopback, transparent"),
         (["-", "--port", "0"], "--port: expected a whole number from 1 to 65535"),
         (["-", "--kube-version", "latest"], "expected a version of Kubernetes, such as 1.33, found latest"),
-        (["-", "--kube-version", "1.20"], "expected 1.29, the oldest Kubernetes that it is for, or later, found 1.20"),
+        (["-", "--kube-version", "1.20"], "expected 1.29, the oldest supported version, or later, found 1.20"),
         (["-", "--app-env", "HOST=127.0.0.1"], "--app-env and --app-arg are for --mode loopback; the mode is port"),
         (["-", "--app-arg=--local", "--mode", "transparent"], "are for --mode loopback; the mode is transparent"),
         (["-", "--set", "logLevel"], "expected NAME=VALUE, found logLevel"),
@@ -103,7 +103,7 @@ def test_wrong_use_ends_with_1(arguments: list[str], why: str, monkeypatch: Any,
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("a: [\n", "standard input:2:1: not YAML"), ("a: 1\na: 2\n", 'standard input:2:1: not YAML: the key "a" stands')],
+    [("a: [\n", "standard input:2:1: not YAML"), ("a: 1\na: 2\n", 'standard input:2:1: not YAML: the key "a" is')],
 )
 @pytest.mark.parametrize("command", ["inject", "uninject"])
 def test_what_is_no_manifest_ends_with_1(command: str, text: str, why: str) -> None:
@@ -263,9 +263,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("{env: ENFORCER_CLIENT_ID}", "{env: MY_ID}", "policy.yaml:3:22: authorization_servers[0].client_id.env: a s"),
         ("/etc/enforcer-credentials/client-secret", "x", "policy.yaml:4:27: authorization_servers[0].client_secret"),
         ("path: /**", "path: no", "policy.yaml:7:23: rules[0].path: a path begins with /"),
-        ("rules:", "admin: {credential: {env: X}}\nrules:", "admin.credential.env: a sidecar has its secrets"),
-        ("ca.pem", "../ca.pem", "keep it beside the policy"),
-        ("ca.pem", "key.pem", "a private key has no place in a ConfigMap"),
+        ("rules:", "admin: {credential: {env: X}}\nrules:", "admin.credential.env: a sidecar's secrets come"),
+        ("ca.pem", "../ca.pem", "put it into the policy's folder"),
+        ("ca.pem", "key.pem", "a private key must not be in a ConfigMap"),
         ("rules:", "listener: {tls: {certificate: ca.pem, key: key.pem}}\nrules:", "cannot be used for TLS"),
     ],
 )

@@ -65,7 +65,7 @@ def stream(text: str) -> Stream:
 def injected(things: list[Object], wanted: Options) -> Outcome:
     """Inject; what cannot be is another test's."""
     outcome = inject_all(things, wanted)
-    note("\n".join(f"{line.thing} {line.result} {line.detail}" for line in outcome.report))
+    note("\n".join(f"{line.name} {line.result} {line.detail}" for line in outcome.report))
     assume(outcome.has(Result.INJECTED))
     return outcome
 

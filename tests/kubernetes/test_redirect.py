@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from enforcer.kubernetes.redirect import _checked, batch
+from enforcer.kubernetes.redirect import _count_acknowledged, batch
 
 
 def sizes(attributes: bytes) -> list[int]:
@@ -48,8 +48,8 @@ def answer(code: int) -> bytes:
 
 def test_acknowledgements_are_counted_and_a_refusal_is_told() -> None:
     """An answer is an error whose code is nothing; several may come at once."""
-    assert _checked(answer(0) + answer(0)) == 2
-    assert _checked(b"") == 0
+    assert _count_acknowledged(answer(0) + answer(0)) == 2
+    assert _count_acknowledged(b"") == 0
     with pytest.raises(OSError, match="Operation not permitted") as refused:
-        _checked(answer(0) + answer(-errno.EPERM))
+        _count_acknowledged(answer(0) + answer(-errno.EPERM))
     assert refused.value.errno == errno.EPERM

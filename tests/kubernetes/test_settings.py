@@ -9,7 +9,7 @@ import pytest
 from enforcer.kubernetes import names
 from enforcer.kubernetes.settings import (
     ANNOTATIONS,
-    MOST_CONFIG,
+    MAX_CONFIG,
     Settings,
     SettingsError,
     with_annotations,
@@ -71,7 +71,7 @@ def test_each_annotation_says_something(said: dict[str, str], field: str, value:
         *(("cpu-request", value) for value in ("", "1 ", "100M i", "-1", "1e3")),
         *(("drain-seconds", value) for value in ("0", "-1", "3601", "5s", "1.5")),
         ("wait-before-exit-seconds", ""),
-        *(("config", value) for value in ("", "[]", "a", "a: [", "a: 1\na: 2", "'a b': 1", "x" * (MOST_CONFIG + 1))),
+        *(("config", value) for value in ("", "[]", "a", "a: [", "a: 1\na: 2", "'a b': 1", "x" * (MAX_CONFIG + 1))),
         *(("config", f"{key}: x") for key in ("listener: {address", "upstream: {url", "admin")),
         ("config", "listener: {address: ':1'}"),
         ("config", "upstream: x"),
@@ -95,7 +95,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     assert refused.value.problems == (
         'enforcer.dev/mod is unknown; did you mean "enforcer.dev/mode"?',
         'enforcer.dev/port: expected a whole number from 1 to 65535, found "0"',
-        "enforcer.dev/inject is unknown; it is a label",
+        "enforcer.dev/inject is unknown; it is a label, not an annotation",
         f"enforcer.dev/nonsense is unknown; known: {', '.join(ANNOTATIONS)}",
         'enforcer.dev/drain-seconds: expected a whole number from 1 to 3600, found "soon"',
     )
@@ -141,7 +141,7 @@ def test_values_are_those_of_the_chart(values: dict[str, str], field: str, value
     [
         ({"runAsUser": "0"}, "runAsUser: expected a whole number from 1 to 2147483647"),
         ({"listenPort": "80"}, "listenPort: expected a whole number from 1024 to 65535"),
-        ({"serviceAccountToken.expirationSeconds": "900"}, "set serviceAccountToken.audience before it"),
+        ({"serviceAccountToken.expirationSeconds": "900"}, "serviceAccountToken.audience must be set first"),
         ({"logLevle": "debug"}, 'logLevle is unknown; did you mean "logLevel"?'),
     ],
 )

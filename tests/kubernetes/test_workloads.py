@@ -153,5 +153,5 @@ def test_labels_of_ours_are_known(labels: dict[str, Any], reason: Reason) -> Non
 def test_what_a_controller_made_is_left_to_it() -> None:
     """It would be made anew without the sidecar."""
     owner = {"kind": "Deployment", "name": "app", "controller": True}
-    with pytest.raises(NotInjectableError, match="it belongs to deployment/app"):
+    with pytest.raises(NotInjectableError, match="it is owned by deployment/app"):
         check_owner({"metadata": {"ownerReferences": [{"kind": "X", "name": "y"}, owner]}})

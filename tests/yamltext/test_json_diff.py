@@ -104,13 +104,13 @@ def test_a_patch_is_applied_to_a_copy(value: Any, operation: dict[str, Any], res
         ({"op": "add", "path": "/b"}, 'expected {"op"'),
         ({"op": "add", "path": 5, "value": 1}, 'expected {"op"'),
         ({"op": "remove", "path": "a"}, 'a path that begins with /, found "a"'),
-        ({"op": "remove", "path": "/b"}, 'nothing is at "/b"'),
-        ({"op": "remove", "path": "/l/1"}, 'nothing is at "/l/1"'),
-        ({"op": "replace", "path": "/l/-", "value": 1}, 'nothing is at "/l/-"'),
+        ({"op": "remove", "path": "/b"}, 'there is nothing at "/b"'),
+        ({"op": "remove", "path": "/l/1"}, 'there is nothing at "/l/1"'),
+        ({"op": "replace", "path": "/l/-", "value": 1}, 'there is nothing at "/l/-"'),
         ({"op": "add", "path": "/l/2", "value": 1}, 'nothing can be added at "/l/2"'),
         ({"op": "add", "path": "/a/b", "value": 1}, 'nothing can be added at "/a/b"'),
-        ({"op": "add", "path": "/a/b/c", "value": 1}, 'nothing is at "/a/b/c"'),
-        ({"op": "test", "path": "/a", "value": 2}, "is not what the test says"),
+        ({"op": "add", "path": "/a/b/c", "value": 1}, 'there is nothing at "/a/b/c"'),
+        ({"op": "test", "path": "/a", "value": 2}, "does not have the value that the test expects"),
     ],
 )
 def test_a_patch_that_cannot_be_applied_says_why(operation: dict[str, Any], why: str) -> None:

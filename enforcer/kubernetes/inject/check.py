@@ -13,9 +13,9 @@ from enforcer.kubernetes.workloads import Workload
 from enforcer.yamltext.objects import Object, items
 
 
-def check_all(things: Sequence[Object], options: Options) -> Outcome:
+def check_all(objects: Sequence[Object], options: Options) -> Outcome:
     """Check every workload that the options select."""
-    manifests = ManifestSet(things)
+    manifests = ManifestSet(objects)
     workloads = WorkloadPass(manifests, options)
 
     def check(index: int, workload: Workload) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from enforcer.kubernetes import names
 from enforcer.kubernetes.annotations import is_ours
 from enforcer.kubernetes.inject import scaling, services
-from enforcer.kubernetes.inject.diagnostics import Injected, advice, summary
+from enforcer.kubernetes.inject.diagnostics import Injected, diagnose, summary
 from enforcer.kubernetes.inject.manifest_set import ManifestSet, Outcome
 from enforcer.kubernetes.inject.networkpolicies import network_policy
 from enforcer.kubernetes.inject.pod.pod_template import Plan, choose_native, inject, make_sidecar
@@ -28,9 +28,9 @@ from enforcer.kubernetes.workloads import NotInjectableError, Reason, Workload, 
 from enforcer.yamltext.objects import Object, identity, section
 
 
-def inject_all(things: Sequence[Object], options: Options) -> Outcome:
+def inject_all(objects: Sequence[Object], options: Options) -> Outcome:
     """Inject every workload that the options select."""
-    workloads = WorkloadPass(ManifestSet(things), options)
+    workloads = WorkloadPass(ManifestSet(objects), options)
     return workloads.run(_Injector(workloads).inject)
 
 
@@ -62,17 +62,17 @@ class _Injector:
         )
         sidecar = make_sidecar(workload, plan)
         template = inject(workload.template, sidecar, plan)
-        thing = self._manifests.originals[index]
-        self._manifests.current[index] = with_template(thing, workload.path, template)
-        closing = self._network_policy(thing, workload, sidecar, settings)
-        at_hand = plan.policy_checksum is not None
-        injected = Injected(workload, settings, sidecar, port, template, closing, at_hand)
+        obj = self._manifests.originals[index]
+        self._manifests.current[index] = with_template(obj, workload.path, template)
+        closing = self._network_policy(obj, workload, sidecar, settings)
+        policy_known = plan.policy_checksum is not None
+        injected = Injected(workload, settings, sidecar, port, template, closing, policy_known)
         self._manifests.report(index, Result.INJECTED, summary(injected))
         self._put_network_policy(index, workload, closing)
         self._put_policy(index, workload, sidecar)
         self._separate_metrics(workload, port)
-        for line in advice(injected, self._manifests.originals, [service for _, service in selecting]):
-            self._manifests.report(index, line.result, line.detail, line.thing)
+        for line in diagnose(injected, self._manifests.originals, [service for _, service in selecting]):
+            self._manifests.report(index, line.result, line.detail, line.name)
 
     def _current(self, selecting: Sequence[tuple[int, Object]]) -> Sequence[Object]:
         current = (self._manifests.current[index] for index, _ in selecting)
@@ -84,9 +84,9 @@ class _Injector:
         if late := [service for index, service in numeric if not self._may_change_target(index)]:
             raise NotInjectableError(
                 Reason.NUMERIC_TARGET_PORT,
-                f"port {port.number} is found by its number by {', '.join(map(called, late))}, and pods that run "
-                "already listen on no other. In two steps: `enforcer inject --prepare`, rolled out, then `enforcer "
-                "inject`. Or --mode loopback, or --force-service for a first install",
+                f"port {port.number} is the targetPort of {', '.join(map(called, late))} by number, and running "
+                "pods listen on no other port. Inject in two steps: `enforcer inject --prepare`, a rollout, then "
+                "`enforcer inject`. Or use --mode loopback, or --force-service for a first install",
             )
         name = port.name
         if name is None and numeric:
@@ -94,7 +94,7 @@ class _Injector:
         for index, service in selecting:
             if name is not None and services.by_number(service, port):
                 self._manifests.current[index] = services.taken_over(service, port, name)
-                detail = f'targetPort "{name}" instead of {port.number}: the enforcer'
+                detail = f'targetPort is now "{name}", the enforcer, instead of {port.number}'
                 self._manifests.report(index, Result.CHANGED, detail)
             elif name is not None and name in services.targets(service) and not services.is_headless(service):
                 self._manifests.report(index, Result.UNCHANGED, f'targetPort "{name}" now resolves to the enforcer')
@@ -104,30 +104,30 @@ class _Injector:
         return self._options.force_service or services.is_taken_over(self._manifests.originals[index])
 
     def _policy_checksum(self, workload: Workload, settings: Settings) -> str | None:
-        """Return the policy's checksum, None if the policy is not at hand; raises NotInjectableError if unusable."""
+        """Return the policy's checksum, None if it is not known; raises NotInjectableError if it cannot be used."""
         data = self._options.policy
         name = settings.policy or f"{workload.name}-enforcer"
         for other in self._manifests.originals:
             if other.get("kind") != "ConfigMap" or identity(other)[0] != name:
                 continue
-            if not services.near(identity(other)[1], workload.namespace):
+            if not services.may_share_namespace(identity(other)[1], workload.namespace):
                 continue
             if self._options.policy is not None and not is_ours(other):
-                message = f"configmap/{name} is there already; name another for --policy (--policy-configmap)"
+                message = f"configmap/{name} already exists; choose another name for the policy (--policy-configmap)"
                 raise NotInjectableError(Reason.NAME_TAKEN, message)
             if self._options.policy is None:
                 data = section(other, "data")
                 if settings.policy_key not in data:
-                    message = f"configmap/{name} has no {settings.policy_key}; name the right key (--policy-configmap)"
+                    message = f"configmap/{name} has no key {settings.policy_key}; choose another (--policy-configmap)"
                     raise NotInjectableError(Reason.BAD_SETTING, message)
         return None if data is None else hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
-    def _network_policy(self, thing: Object, workload: Workload, sidecar: Sidecar, settings: Settings) -> Object | None:
+    def _network_policy(self, obj: Object, workload: Workload, sidecar: Sidecar, settings: Settings) -> Object | None:
         """Write the NetworkPolicy that closes the bypass; None if none is wanted, or if no labels select the pods."""
         wanted = sidecar.mode is Mode.PORT if settings.network_policy is None else settings.network_policy
         if not wanted:
             return None
-        return network_policy(thing, workload, sidecar, settings.monitoring_namespace, self._options.by)
+        return network_policy(obj, workload, sidecar, settings.monitoring_namespace, self._options.by)
 
     def _put_network_policy(self, index: int, workload: Workload, closing: Object | None) -> None:
         """Add the NetworkPolicy, or remove the one of an earlier injection."""
@@ -136,7 +136,9 @@ class _Injector:
             return
         for former in self._manifests.find_ours("NetworkPolicy", f"{workload.name}-enforcer", workload.namespace):
             self._manifests.current[former] = None
-            self._manifests.report(former, Result.REMOVED, "not from the cluster: kubectl delete")
+            self._manifests.report(
+                former, Result.REMOVED, "from the manifests only; remove it from the cluster with kubectl delete"
+            )
 
     def _put_policy(self, index: int, workload: Workload, sidecar: Sidecar) -> None:
         """Add the ConfigMap with the policy of the command line."""
@@ -151,17 +153,17 @@ class _Injector:
 
     def _separate_metrics(self, workload: Workload, port: Port) -> None:
         """Have autoscalers measure the app's container only."""
-        for index, thing in enumerate(self._manifests.originals):
-            if not scaling.scales(thing, workload):
+        for index, obj in enumerate(self._manifests.originals):
+            if not scaling.scales(obj, workload):
                 continue
-            before = scaling.given_back(thing)
-            autoscaler = before or thing
+            before = scaling.given_back(obj)
+            autoscaler = before or obj
             if not scaling.mixes(autoscaler):
                 continue
             if (self._options.fix_hpa or before is not None) and scaling.can_be_separated(autoscaler):
                 self._manifests.current[index] = scaling.separated(autoscaler, port.container)
-                self._manifests.report(index, Result.CHANGED, f"looks at the container {port.container} alone")
+                self._manifests.report(index, Result.CHANGED, f"measures the container {port.container} only")
             else:
-                how = "--fix-hpa" if scaling.can_be_separated(autoscaler) else "autoscaling/v2 has it"
-                message = f"Resource metric mixes app and enforcer; use ContainerResource ({how})"
+                how = "--fix-hpa" if scaling.can_be_separated(autoscaler) else "requires autoscaling/v2"
+                message = f"its Resource metric includes the enforcer's usage; use ContainerResource ({how})"
                 self._manifests.report(index, Result.WARNING, message)

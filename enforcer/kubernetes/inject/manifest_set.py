@@ -38,41 +38,41 @@ class ManifestSet:
         self._added: list[tuple[int, Object]] = []
         self._lines: list[tuple[int, Line]] = []
 
-    def report(self, index: int, result: Result, detail: str = "", thing: str | None = None) -> None:
+    def report(self, index: int, result: Result, detail: str = "", name: str | None = None) -> None:
         """Report on the object at an index, or on another object that is listed with it; repeated lines are dropped."""
-        line = Line(thing or called(self.originals[index]), result, detail)
+        line = Line(name or called(self.originals[index]), result, detail)
         if line not in (reported for _, reported in self._lines):
             self._lines.append((index, line))
 
     def outcome(self) -> Outcome:
         """Return the result; objects without a line in the report are reported as unchanged."""
-        reported = {line.thing for _, line in self._lines}
-        for index, thing in enumerate(self.originals):
-            if thing.get("kind") and called(thing) not in reported:
+        reported = {line.name for _, line in self._lines}
+        for index, obj in enumerate(self.originals):
+            if obj.get("kind") and called(obj) not in reported:
                 self.report(index, Result.UNCHANGED)
         report = [line for _, line in sorted(self._lines, key=lambda entry: entry[0])]
         return Outcome(tuple(self.current), tuple(self._added), tuple(report))
 
     def services_of(self, workload: Workload) -> list[tuple[int, Object]]:
         """Return the Services that select a workload's pods, with their indexes, as they were before any injection."""
-        indexed = [(index, thing) for index, thing in enumerate(self.originals) if services.is_service(thing)]
+        indexed = [(index, obj) for index, obj in enumerate(self.originals) if services.is_service(obj)]
         restored = [(index, services.given_back(service) or service) for index, service in indexed]
-        return [(index, service) for index, service in restored if services.leads_to(service, workload)]
+        return [(index, service) for index, service in restored if services.selects_pods_of(service, workload)]
 
     def find_ours(self, kind: str, name: str, namespace: str | None) -> list[int]:
         """Return the indexes of the objects of that kind and name that an earlier injection created."""
         return [
             index
-            for index, thing in enumerate(self.originals)
-            if is_ours(thing) and thing.get("kind") == kind and identity(thing) == (name, namespace)
+            for index, obj in enumerate(self.originals)
+            if is_ours(obj) and obj.get("kind") == kind and identity(obj) == (name, namespace)
         ]
 
-    def put(self, index: int, thing: Object) -> None:
+    def put(self, index: int, obj: Object) -> None:
         """Add an object for the workload at an index; it replaces the one that an earlier injection created."""
-        for former in self.find_ours(thing["kind"], *identity(thing))[:1]:
-            self.current[former] = thing
-            self.report(former, Result.UNCHANGED if thing == self.originals[former] else Result.CHANGED)
+        for former in self.find_ours(obj["kind"], *identity(obj))[:1]:
+            self.current[former] = obj
+            self.report(former, Result.UNCHANGED if obj == self.originals[former] else Result.CHANGED)
             return
-        if thing not in (added for _, added in self._added):
-            self._added.append((index, thing))
-            self.report(index, Result.ADDED, thing=called(thing))
+        if obj not in (added for _, added in self._added):
+            self._added.append((index, obj))
+            self.report(index, Result.ADDED, name=called(obj))

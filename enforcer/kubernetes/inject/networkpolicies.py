@@ -1,7 +1,7 @@
-"""NetworkPolicies: the one that closes the way around the enforcer, and others that open it again.
+"""NetworkPolicies: writes the one that closes the bypass around the enforcer, and finds others that open it again.
 
-They add up: what one lets in, no other keeps out. A network plugin that does not enforce them lets everything in, and
-none of them keeps out what runs on the pod's node.
+NetworkPolicies are additive: traffic that one allows, no other can block. A network plugin that does not enforce them
+allows all traffic, and none of them blocks processes on the pod's own node.
 """
 
 from __future__ import annotations
@@ -12,33 +12,34 @@ from typing import Any
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.inject.pod.ports import Port, declared
-from enforcer.kubernetes.inject.services import near
+from enforcer.kubernetes.inject.services import may_share_namespace
 from enforcer.kubernetes.selectors import selects
 from enforcer.kubernetes.sidecar import LABELS, Mode, Sidecar
 from enforcer.kubernetes.workloads import Workload, containers
 from enforcer.yamltext.objects import Object, identity, items, section
 
 
-def is_network_policy(thing: Object) -> bool:
-    """Tell whether an object is a NetworkPolicy."""
-    return (thing.get("apiVersion"), thing.get("kind")) == ("networking.k8s.io/v1", "NetworkPolicy")
+def is_network_policy(obj: Object) -> bool:
+    """Return whether an object is a NetworkPolicy."""
+    return (obj.get("apiVersion"), obj.get("kind")) == ("networking.k8s.io/v1", "NetworkPolicy")
 
 
-def protected(sidecar: Sidecar) -> int:
-    """Return the port at which the protected app is asked for on the network."""
+def enforcer_port(sidecar: Sidecar) -> int:
+    """Return the port at which clients reach the enforcer."""
     return sidecar.listen_port if sidecar.mode is Mode.PORT else sidecar.app_port
 
 
-def network_policy(thing: Object, workload: Workload, sidecar: Sidecar, monitoring: str, by: str) -> Object | None:
-    """Write the policy of a workload's injected pods; None where there are no labels to select them by.
+def network_policy(obj: Object, workload: Workload, sidecar: Sidecar, monitoring: str, by: str) -> Object | None:
+    """Write the NetworkPolicy for a workload's injected pods; None if no labels select them.
 
-    Anybody may reach the protected port; only the namespace `monitoring` the admin port, and what is called metrics.
-    Ports by their numbers: not every plugin finds a native sidecar's port by its name (projectcalico/calico#8881).
+    Every client may reach the enforcer's port; only the namespace `monitoring` may reach the admin port, and ports with
+    "metrics" in their name. Ports are numbers, because not every network plugin resolves the name of a native sidecar's
+    port (projectcalico/calico#8881).
     """
-    selector = _selector(thing, workload)
+    selector = _selector(obj, workload)
     if selector is None:
         return None
-    watched = [sidecar.admin_port, *_metrics(workload)]
+    monitored = [sidecar.admin_port, *_metrics(workload)]
     namespace = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": monitoring}}}
     metadata: Object = {"name": f"{workload.name}-enforcer"}
     if workload.namespace is not None:
@@ -51,8 +52,8 @@ def network_policy(thing: Object, workload: Workload, sidecar: Sidecar, monitori
             "podSelector": selector,
             "policyTypes": ["Ingress"],
             "ingress": [
-                {"ports": [_port(protected(sidecar))]},
-                {"from": [namespace], "ports": [_port(number) for number in watched]},
+                {"ports": [_port(enforcer_port(sidecar))]},
+                {"from": [namespace], "ports": [_port(number) for number in monitored]},
             ],
         },
     }
@@ -62,28 +63,28 @@ def _port(number: int) -> Object:
     return {"port": number, "protocol": "TCP"}
 
 
-def _selector(thing: Object, workload: Workload) -> Object | None:
-    """Select the workload's pods that are injected: those that are not yet must be reached as before."""
-    whole = deepcopy(section(thing, "spec", "selector")) if workload.path else {}
+def _selector(obj: Object, workload: Workload) -> Object | None:
+    """Select the injected pods of the workload only: pods that are not injected yet must stay reachable."""
+    selector = deepcopy(section(obj, "spec", "selector")) if workload.path else {}
     if workload.kind == "ReplicationController":
-        whole = {"matchLabels": whole} if whole else {}
-    if not whole.get("matchLabels") and not whole.get("matchExpressions"):
-        whole = {"matchLabels": dict(workload.labels)} if workload.labels else {}
-    if not whole:
+        selector = {"matchLabels": selector} if selector else {}
+    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        selector = {"matchLabels": dict(workload.labels)} if workload.labels else {}
+    if not selector:
         return None
-    return {**whole, "matchLabels": {**section(whole, "matchLabels"), **LABELS}}
+    return {**selector, "matchLabels": {**section(selector, "matchLabels"), **LABELS}}
 
 
 def _metrics(workload: Workload) -> list[int]:
-    ports = (port for one in containers(workload.spec) for port in declared(one))
+    ports = (port for container in containers(workload.spec) for port in declared(container))
     return [port.number for port in ports if port.name is not None and "metrics" in port.name]
 
 
 def reopens(policy: Object, workload: Workload, port: Port, injected: Mapping[str, Any]) -> bool:
-    """Tell whether another policy lets clients reach the app's own port of the injected pods, with these labels."""
+    """Return whether another policy allows clients to reach the app's own port of pods with the labels `injected`."""
     spec = section(policy, "spec")
     types = spec.get("policyTypes") or ["Ingress"]
-    if "Ingress" not in types or not near(identity(policy)[1], workload.namespace):
+    if "Ingress" not in types or not may_share_namespace(identity(policy)[1], workload.namespace):
         return False
     if not selects(section(spec, "podSelector"), injected):
         return False
@@ -92,14 +93,14 @@ def reopens(policy: Object, workload: Workload, port: Port, injected: Mapping[st
 
 def _covers(rule: Object, number: int) -> bool:
     ports = items(rule, "ports")
-    return not ports or any(_includes(one, number) for one in ports)
+    return not ports or any(_includes(entry, number) for entry in ports)
 
 
-def _includes(one: Object, number: int) -> bool:
-    if one.get("protocol") not in (None, "TCP"):
+def _includes(entry: Object, number: int) -> bool:
+    if entry.get("protocol") not in (None, "TCP"):
         return False
-    first, last = one.get("port"), one.get("endPort")
+    first, last = entry.get("port"), entry.get("endPort")
     if first is None:
         return True
-    # A name leads to the enforcer, which has taken it over.
+    # A name refers to the enforcer's port, which has taken it over.
     return isinstance(first, int) and first <= number <= (last if isinstance(last, int) else first)

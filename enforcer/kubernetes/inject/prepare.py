@@ -18,14 +18,14 @@ from enforcer.kubernetes.workloads import Workload, containers, with_template
 from enforcer.yamltext.objects import Object, items
 
 
-def prepare_all(things: Sequence[Object], options: Options) -> Outcome:
+def prepare_all(objects: Sequence[Object], options: Options) -> Outcome:
     """Prepare every workload that the options select."""
-    manifests = ManifestSet(things)
+    manifests = ManifestSet(objects)
     workloads = WorkloadPass(manifests, options)
 
     def prepare(index: int, workload: Workload) -> None:
         if status_of(workload.template) is not None:
-            manifests.report(index, Result.UNCHANGED, "it is injected already")
+            manifests.report(index, Result.UNCHANGED, "already injected")
             return
         settings, selecting, port = workloads.inspect(index, workload)
         if settings.mode is not Mode.PORT:
@@ -34,12 +34,12 @@ def prepare_all(things: Sequence[Object], options: Options) -> Outcome:
         name = port.name or services.name_for([service for _, service in selecting], port, workload.spec)
         if port.name is None:
             template = _with_port_name(workload, port, name)
-            manifests.current[index] = with_template(things[index], workload.path, template)
-            manifests.report(index, Result.CHANGED, f'port {port.number} of {port.container} is called "{name}"')
+            manifests.current[index] = with_template(objects[index], workload.path, template)
+            manifests.report(index, Result.CHANGED, f'port {port.number} of {port.container} is now called "{name}"')
         for place, service in selecting:
             if services.by_number(service, port):
-                manifests.current[place] = services.renumbered(manifests.current[place] or service, port, name)
-                detail = f'targetPort "{name}" instead of {port.number}, which is the same'
+                manifests.current[place] = services.with_named_target(manifests.current[place] or service, port, name)
+                detail = f'targetPort is now "{name}", the same port, instead of {port.number}'
                 manifests.report(place, Result.CHANGED, detail)
 
     return workloads.run(prepare)

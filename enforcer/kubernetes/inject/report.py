@@ -1,4 +1,4 @@
-"""What was done with each object, a line each."""
+"""The report of a run: a line for each result, in columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enforcer.yamltext.objects import Object, identity
 
 
 class Result(StrEnum):
-    """What became of an object."""
+    """The result for an object."""
 
     INJECTED = "injected"
     UNINJECTED = "uninjected"
@@ -27,30 +27,30 @@ class Result(StrEnum):
 
 
 QUIET = frozenset({Result.WARNING, Result.REFUSED, Result.MISSING})
-"""What is told even to those who want to hear little."""
+"""Results that are reported with --quiet, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One of the report: `thing` is `kind/name`."""
+    """A line of the report; `name` is `kind/name`."""
 
-    thing: str
+    name: str
     result: Result
     detail: str = ""
 
 
-def called(thing: Object) -> str:
-    """Return what an object is called in a report."""
-    kind = str(thing.get("kind") or "object").lower()
-    return f"{_SHORT.get(kind, kind)}/{identity(thing)[0] or '-'}"
+def called(obj: Object) -> str:
+    """Return an object's name in a report, `kind/name`."""
+    kind = str(obj.get("kind") or "object").lower()
+    return f"{_SHORT.get(kind, kind)}/{identity(obj)[0] or '-'}"
 
 
 _SHORT: Final = {"horizontalpodautoscaler": "hpa"}
 
 
 def written(lines: Iterable[Line]) -> Iterator[str]:
-    """Write a report, in columns."""
+    """Yield the lines of a report as text, in columns."""
     lines = list(lines)
-    width = max((len(line.thing) for line in lines), default=0)
+    width = max((len(line.name) for line in lines), default=0)
     for line in lines:
-        yield f"{line.thing:{width}}  {line.result:10}  {line.detail}".rstrip()
+        yield f"{line.name:{width}}  {line.result:10}  {line.detail}".rstrip()

@@ -1,52 +1,51 @@
-"""HorizontalPodAutoscalers whose metrics would mix what the app uses with what the enforcer uses."""
+"""HorizontalPodAutoscalers whose resource metrics would add up the app's and the enforcer's usage."""
 
 from __future__ import annotations
 
-from enforcer.kubernetes.annotations import marked, unmarked
-from enforcer.kubernetes.inject.services import near
+from enforcer.kubernetes.annotations import with_status, without_status
+from enforcer.kubernetes.inject.services import may_share_namespace
 from enforcer.kubernetes.workloads import Workload
 from enforcer.yamltext.objects import Object, identity, items, section
 
 _GROUP = "autoscaling/"
 
 
-def scales(thing: Object, workload: Workload) -> bool:
-    """Tell whether an object is an autoscaler of a workload."""
-    if not str(thing.get("apiVersion")).startswith(_GROUP) or thing.get("kind") != "HorizontalPodAutoscaler":
+def scales(obj: Object, workload: Workload) -> bool:
+    """Return whether an object is an autoscaler of the workload."""
+    if not str(obj.get("apiVersion")).startswith(_GROUP) or obj.get("kind") != "HorizontalPodAutoscaler":
         return False
-    target = section(thing, "spec", "scaleTargetRef")
+    target = section(obj, "spec", "scaleTargetRef")
     same = (target.get("kind"), target.get("name")) == (workload.kind, workload.name)
-    return same and near(identity(thing)[1], workload.namespace)
+    return same and may_share_namespace(identity(obj)[1], workload.namespace)
 
 
-def mixes(thing: Object) -> bool:
-    """Tell whether an autoscaler looks at the resources of whole pods."""
-    spec = section(thing, "spec")
+def mixes(obj: Object) -> bool:
+    """Return whether an autoscaler measures the resources of whole pods."""
+    spec = section(obj, "spec")
     return "targetCPUUtilizationPercentage" in spec or any(map(_is_mixed, items(spec, "metrics")))
 
 
-def can_be_separated(thing: Object) -> bool:
-    """Tell whether its version of the API knows metrics of one container."""
-    return thing.get("apiVersion") == "autoscaling/v2"
+def can_be_separated(obj: Object) -> bool:
+    """Return whether the autoscaler's API version supports metrics of a single container."""
+    return obj.get("apiVersion") == "autoscaling/v2"
 
 
-def separated(thing: Object, container: str) -> Object:
-    """Return an autoscaler that looks at one container alone, with what it was before written down."""
-    spec = section(thing, "spec")
-    metrics = [_of_container(one, container) if _is_mixed(one) else one for one in items(spec, "metrics")]
-    at = [at for at, one in enumerate(items(spec, "metrics")) if _is_mixed(one)]
-    return marked({**thing, "spec": {**spec, "metrics": metrics}}, {"metrics": at})
+def separated(obj: Object, container: str) -> Object:
+    """Return an autoscaler that measures one container only, with the former metrics in the status annotation."""
+    spec = section(obj, "spec")
+    metrics = [_of_container(metric, container) if _is_mixed(metric) else metric for metric in items(spec, "metrics")]
+    changed = [index for index, metric in enumerate(items(spec, "metrics")) if _is_mixed(metric)]
+    return with_status({**obj, "spec": {**spec, "metrics": metrics}}, {"metrics": changed})
 
 
-def given_back(thing: Object) -> Object | None:
-    """Return an autoscaler as it was before; None if nothing of it was changed."""
-    found = unmarked(thing)
-    if found is None:
+def given_back(obj: Object) -> Object | None:
+    """Return the autoscaler as it was before the injection; None if it was not changed."""
+    if (parts := without_status(obj)) is None:
         return None
-    restored, former = found
+    restored, former = parts
     spec = section(restored, "spec")
     changed = former.get("metrics", [])
-    metrics = [_of_pod(one) if at in changed else one for at, one in enumerate(items(spec, "metrics"))]
+    metrics = [_of_pod(metric) if index in changed else metric for index, metric in enumerate(items(spec, "metrics"))]
     return {**restored, "spec": {**spec, "metrics": metrics}}
 
 

@@ -1,119 +1,120 @@
-"""Services that lead to a pod, and how their ports find the app's."""
+"""Services that select a workload's pods, and how their target ports find the app's port."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from enforcer.kubernetes.annotations import marked, unmarked
+from enforcer.kubernetes.annotations import with_status, without_status
 from enforcer.kubernetes.inject.pod.ports import Port, is_tcp, new_name, port_names
 from enforcer.kubernetes.selectors import selects_all
 from enforcer.kubernetes.workloads import Workload
 from enforcer.yamltext.objects import Object, identity, items, section
 
 
-def is_service(thing: Object) -> bool:
-    """Tell whether an object is a Service."""
-    return (thing.get("apiVersion"), thing.get("kind")) == ("v1", "Service")
+def is_service(obj: Object) -> bool:
+    """Return whether an object is a Service."""
+    return (obj.get("apiVersion"), obj.get("kind")) == ("v1", "Service")
 
 
-def leads_to(service: Object, workload: Workload) -> bool:
-    """Tell whether a Service selects the pods of a workload; where one has no namespace, it may be the other's."""
+def selects_pods_of(service: Object, workload: Workload) -> bool:
+    """Return whether a Service selects a workload's pods; a namespace that is not given counts as the other's."""
     spec = section(service, "spec")
     selector = section(spec, "selector")
     if spec.get("type") == "ExternalName" or not selector:
         return False
-    return near(identity(service)[1], workload.namespace) and selects_all(selector, workload.labels)
+    return may_share_namespace(identity(service)[1], workload.namespace) and selects_all(selector, workload.labels)
 
 
-def near(one: str | None, other: str | None) -> bool:
-    """Tell whether two namespaces may be the same; None is the one that kubectl is told of."""
-    return one == other or one is None or other is None
+def may_share_namespace(entry: str | None, other: str | None) -> bool:
+    """Return whether two namespaces may be the same; None is the namespace that kubectl chooses later."""
+    return entry == other or entry is None or other is None
 
 
 def targets(service: Object) -> Iterator[str | int]:
-    """Give what the TCP ports of a Service send to: a port's name or number."""
-    for one in items(section(service, "spec"), "ports"):
-        target = _target(one)
-        if is_tcp(one) and target is not None:
+    """Yield the target of each TCP port of a Service: a name or a number."""
+    for entry in items(section(service, "spec"), "ports"):
+        target = _target(entry)
+        if is_tcp(entry) and target is not None:
             yield target
 
 
 def by_name(services: Sequence[Object], port: Port) -> bool:
-    """Tell whether one of the Services finds a port by its name."""
-    return port.name is not None and any(port.name in targets(one) for one in services)
+    """Return whether any of the Services finds the port by its name."""
+    return port.name is not None and any(port.name in targets(service) for service in services)
 
 
 def by_number(service: Object, port: Port) -> bool:
-    """Tell whether a Service finds a port by its number."""
+    """Return whether a Service finds the port by its number."""
     return port.number in targets(service)
 
 
 def is_headless(service: Object) -> bool:
-    """Tell whether clients of a Service learn the pods' addresses, and choose the port themselves."""
+    """Return whether a Service is headless: its clients resolve the pods' addresses and choose the port themselves."""
     return section(service, "spec").get("clusterIP") == "None"
 
 
 def name_for(services: Sequence[Object], port: Port, spec: Object) -> str:
-    """Choose a name for a port that has none: the one that a Service has for its own port, else `http`.
+    """Choose a name for a port without one: the name that a Service has for its own port, or `http`.
 
-    It is none that a port of the pod has, and none that a Service looks for in vain.
+    No port of the pod has the name, and no Service refers to it.
     """
-    every = [one for service in services for one in items(section(service, "spec"), "ports")]
-    wanted = (str(one["name"]) for one in every if one.get("name") and _target(one) == port.number)
+    every = [entry for service in services for entry in items(section(service, "spec"), "ports")]
+    wanted = (str(entry["name"]) for entry in every if entry.get("name") and _target(entry) == port.number)
     taken = port_names(spec) | {str(target) for service in services for target in targets(service)}
     return new_name(next(wanted, "http"), taken)
 
 
-def renumbered(service: Object, port: Port, name: str) -> Object:
-    """Return a Service that finds the port by a name where it did so by its number."""
+def with_named_target(service: Object, port: Port, name: str) -> Object:
+    """Return the Service with the port's name in place of its number as target."""
     ports = [
-        {**one, "targetPort": name} if is_tcp(one) and _target(one) == port.number else one
-        for one in service["spec"]["ports"]
+        {**entry, "targetPort": name} if is_tcp(entry) and _target(entry) == port.number else entry
+        for entry in service["spec"]["ports"]
     ]
     return {**service, "spec": {**service["spec"], "ports": ports}}
 
 
 def taken_over(service: Object, port: Port, name: str) -> Object:
-    """Return it as `renumbered` does, with what it was before written down."""
+    """Return the Service as `with_named_target` does, with its former targets in the status annotation."""
     ports = items(service["spec"], "ports")
-    former = {_key(one): one.get("targetPort") for one in ports if is_tcp(one) and _target(one) == port.number}
-    return marked(renumbered(service, port, name), {"targetPorts": former})
+    former = {
+        _key(entry): entry.get("targetPort") for entry in ports if is_tcp(entry) and _target(entry) == port.number
+    }
+    return with_status(with_named_target(service, port, name), {"targetPorts": former})
 
 
 def is_taken_over(service: Object) -> bool:
-    """Tell whether a Service was changed to find the enforcer, so that it may be again."""
-    found = unmarked(service)
-    return found is not None and "targetPorts" in found[1]
+    """Return whether an earlier injection changed the targets, so that they may be changed again."""
+    former = without_status(service)
+    return former is not None and "targetPorts" in former[1]
 
 
 def given_back(service: Object) -> Object | None:
-    """Return a Service as it was before; None if nothing of it was changed."""
-    found = unmarked(service)
-    if found is None:
+    """Return the Service as it was before the injection; None if it was not changed."""
+    if (parts := without_status(service)) is None:
         return None
-    restored, former = found
+    restored, former = parts
     targets_ = former.get("targetPorts", {})
-    ports = [_restored(one, targets_) for one in items(section(restored, "spec"), "ports")]
+    ports = [_restored(entry, targets_) for entry in items(section(restored, "spec"), "ports")]
     return {**restored, "spec": {**section(restored, "spec"), "ports": ports}}
 
 
-def _restored(one: Object, former: Object) -> Object:
-    if _key(one) not in former:
-        return one
-    target = former[_key(one)]
+def _restored(entry: Object, former: Object) -> Object:
+    if _key(entry) not in former:
+        return entry
+    target = former[_key(entry)]
     if target is None:
-        return {key: value for key, value in one.items() if key != "targetPort"}
-    return {**one, "targetPort": target}
+        return {key: value for key, value in entry.items() if key != "targetPort"}
+    return {**entry, "targetPort": target}
 
 
-def _key(one: Object) -> str:
-    return f"{one.get('port')}/{one.get('protocol') or 'TCP'}"
+def _key(entry: Object) -> str:
+    return f"{entry.get('port')}/{entry.get('protocol') or 'TCP'}"
 
 
-def _target(one: Object) -> str | int | None:
-    target = one.get("targetPort")
-    # Left out it is the Service's own port; as 0 and "" it was left out, too.
-    found = target or one.get("port")
-    if isinstance(found, str) and found.isdecimal():
-        return int(found)
-    return found if isinstance(found, str | int) else None
+def _target(entry: Object) -> str | int | None:
+    target = entry.get("targetPort")
+    # Default: the Service's own port. 0 and "" count as not set.
+    target = target or entry.get("port")
+    if isinstance(target, str) and target.isdecimal():
+        return int(target)
+    return target if isinstance(target, str | int) else None

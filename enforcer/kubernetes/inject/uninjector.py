@@ -13,21 +13,23 @@ from enforcer.kubernetes.workloads import with_template, workload_of
 from enforcer.yamltext.objects import Object
 
 
-def uninject_all(things: Sequence[Object]) -> Outcome:
+def uninject_all(objects: Sequence[Object]) -> Outcome:
     """Remove every sidecar and every object that an injection created, and restore what it changed."""
-    manifests = ManifestSet(things)
-    for index, thing in enumerate(things):
-        workload = workload_of(thing)
-        if is_ours(thing):
+    manifests = ManifestSet(objects)
+    for index, obj in enumerate(objects):
+        workload = workload_of(obj)
+        if is_ours(obj):
             manifests.current[index] = None
-            manifests.report(index, Result.REMOVED, "not from the cluster: kubectl delete")
+            manifests.report(
+                index, Result.REMOVED, "from the manifests only; remove it from the cluster with kubectl delete"
+            )
         elif workload is not None and (template := uninject(workload.template)) is not None:
-            manifests.current[index] = with_template(thing, workload.path, template)
+            manifests.current[index] = with_template(obj, workload.path, template)
             manifests.report(index, Result.UNINJECTED)
-        elif services.is_service(thing) and (service := services.given_back(thing)) is not None:
+        elif services.is_service(obj) and (service := services.given_back(obj)) is not None:
             manifests.current[index] = service
-            manifests.report(index, Result.CHANGED, "targetPort is what it was before")
-        elif (autoscaler := scaling.given_back(thing)) is not None:
+            manifests.report(index, Result.CHANGED, "targetPort restored")
+        elif (autoscaler := scaling.given_back(obj)) is not None:
             manifests.current[index] = autoscaler
-            manifests.report(index, Result.CHANGED, "its metrics are what they were before")
+            manifests.report(index, Result.CHANGED, "metrics restored")
     return manifests.outcome()

@@ -85,30 +85,30 @@ class WorkloadPass:
         return self.manifests.outcome()
 
     def _selected(self) -> Iterator[tuple[int, Workload]]:
-        for index, thing in enumerate(self.manifests.originals):
-            workload = workload_of(thing)
+        for index, obj in enumerate(self.manifests.originals):
+            workload = workload_of(obj)
             if workload is None or workload.kind.lower() in self.options.skipped_kinds:
                 continue
-            if selects(self.options.selector, section(thing, "metadata", "labels")):
+            if selects(self.options.selector, section(obj, "metadata", "labels")):
                 yield index, workload
 
     def inspect(self, index: int, workload: Workload) -> Inspection:
         """Return what has to be known before a workload is changed; raises NotInjectableError and SettingsError."""
-        thing = self.manifests.originals[index]
-        check_owner(thing)
-        settings = self._settings_of(thing, workload)
+        obj = self.manifests.originals[index]
+        check_owner(obj)
+        settings = self._settings_of(obj, workload)
         check(workload)
         selecting = self.manifests.services_of(workload)
         targets = [target for _, service in selecting for target in services.targets(service)]
         return Inspection(settings, selecting, find_port(workload.spec, settings, targets))
 
-    def _settings_of(self, thing: Object, workload: Workload) -> Settings:
+    def _settings_of(self, obj: Object, workload: Workload) -> Settings:
         """Apply the annotations of the namespace, and over them those of the pod template; raises SettingsError."""
         if workload.path:
-            annotations = section(thing, "metadata", "annotations")
+            annotations = section(obj, "metadata", "annotations")
             misplaced = [name for name in annotations if name.startswith(names.PREFIX)]
             if misplaced:
-                raise SettingsError([f"{name} belongs to the template of its pods" for name in misplaced])
+                raise SettingsError([f"{name} must be an annotation of its pod template" for name in misplaced])
         settings = self.options.settings
         for other in self.manifests.originals:
             if other.get("kind") == "Namespace" and identity(other)[0] == workload.namespace:
@@ -116,4 +116,4 @@ class WorkloadPass:
         return with_annotations(settings, section(workload.template, "metadata", "annotations"))
 
 
-_NAME_IT: Final = f"name it with --port, or label pods that serve nothing {names.INJECT}: disabled"
+_NAME_IT: Final = f"name it with --port, or label pods that serve no requests {names.INJECT}: disabled"

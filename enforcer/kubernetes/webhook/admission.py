@@ -1,8 +1,8 @@
-"""What becomes of one pod that is about to be created: the webhook's decision, by the library of `enforcer inject`.
+"""The webhook's decision on a pod that is about to be created, made with the code of `enforcer inject`.
 
-1. Who asked for the sidecar by the pod's label gets it, or no pod: whatever stands in its way is a denial.
-2. Where a namespace asks for all its pods, those without a TCP port, which have nothing to protect, start as they are.
-3. A pod that has the sidecar already gets the one that is wanted now, so that to be asked twice is to be asked once.
+1. A pod with the label `enforcer.dev/inject: enabled` gets the sidecar or is denied, whatever the obstacle.
+2. If only the namespace has the label, pods without a TCP port start unchanged: they have nothing to protect.
+3. A pod that has a sidecar already gets it anew from the current settings, so that repeated calls give the same result.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from enum import StrEnum
 from typing import Final
 
 from enforcer.kubernetes import names
-from enforcer.kubernetes.inject.diagnostics import Injected, advice, summary
+from enforcer.kubernetes.inject.diagnostics import Injected, diagnose, summary
 from enforcer.kubernetes.inject.pod.pod_template import Plan, Version, choose_native, inject, make_sidecar
 from enforcer.kubernetes.inject.pod.ports import Port, find_port
 from enforcer.kubernetes.inject.pod.uninject import uninject
-from enforcer.kubernetes.inject.report import Result as Told
+from enforcer.kubernetes.inject.report import Result as ReportResult
 from enforcer.kubernetes.settings import Settings, SettingsError, with_annotations
 from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.workloads import NotInjectableError, Reason, Workload, check
@@ -25,7 +25,7 @@ from enforcer.yamltext.objects import Object, identity, items, section
 
 
 class Result(StrEnum):
-    """What became of a pod. The values are metric labels."""
+    """The result for a pod. The values are metric labels."""
 
     INJECTED = "injected"
     SKIPPED = "skipped"
@@ -33,31 +33,31 @@ class Result(StrEnum):
     ERROR = "error"
 
 
-class Why(StrEnum):
-    """Reasons beside those for which a workload is not injected. The values are metric labels."""
+class AdmissionReason(StrEnum):
+    """Reasons besides those of `workloads.Reason`. The values are metric labels."""
 
     OK = "ok"
-    NOT_WANTED = "not_wanted"  # nobody asked for it
+    NOT_WANTED = "not_wanted"  # neither the pod nor its namespace asks for injection
     MALFORMED_REVIEW = "malformed_review"
     NAMESPACE_UNAVAILABLE = "namespace_unavailable"
     INTERNAL = "internal"
 
 
 OUTCOMES: Final[Mapping[Result, Sequence[str]]] = {
-    Result.INJECTED: (Why.OK,),
-    Result.SKIPPED: (Why.NOT_WANTED, Reason.DISABLED, Reason.NO_PORT),
+    Result.INJECTED: (AdmissionReason.OK,),
+    Result.SKIPPED: (AdmissionReason.NOT_WANTED, Reason.DISABLED, Reason.NO_PORT),
     Result.DENIED: tuple(reason for reason in Reason if reason not in (Reason.DISABLED, Reason.OWNED)),
-    Result.ERROR: (Why.MALFORMED_REVIEW, Why.NAMESPACE_UNAVAILABLE, Why.INTERNAL),
+    Result.ERROR: (AdmissionReason.MALFORMED_REVIEW, AdmissionReason.NAMESPACE_UNAVAILABLE, AdmissionReason.INTERNAL),
 }
-"""Every reason that a result has."""
+"""The possible reasons for each result."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """One decision: `pod` is what is to be created, None where nothing is; `message` and `warnings` are for people."""
+class AdmissionDecision:
+    """The decision on a pod: `pod` is to be created, None if denied; `message` and `warnings` are for people."""
 
     result: Result
-    reason: Reason | Why
+    reason: Reason | AdmissionReason
     pod: Object | None
     message: str
     warnings: tuple[str, ...] = ()
@@ -65,39 +65,39 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Decides: `settings` are those of all pods, `version` is the cluster's, and `package` the enforcer's own."""
+    """Decides on pods: `settings` are the defaults, `version` is the cluster's, `package` the enforcer's."""
 
     settings: Settings
     version: Version
     package: str
 
-    def decide(self, pod: Object, namespace: Object) -> Verdict:
+    def decide(self, pod: Object, namespace: Object) -> AdmissionDecision:
         """Decide on a pod that is to be created in a namespace."""
         label = section(pod, "metadata", "labels").get(names.INJECT)
-        of_namespace = section(namespace, "metadata", "labels").get(names.INJECT)
-        said = of_namespace if label is None else label
-        if said in (None, _DISABLED):
-            reason = Reason.DISABLED if label else Why.NOT_WANTED
-            return Verdict(Result.SKIPPED, reason, pod, f"it is not labelled {names.INJECT}: {_ENABLED}")
-        if said != _ENABLED:
-            message = f"the label {names.INJECT} is {_ENABLED} or {_DISABLED}, found {said}"
-            return Verdict(Result.DENIED, Reason.BAD_SETTING, None, message)
+        namespace_label = section(namespace, "metadata", "labels").get(names.INJECT)
+        requested = namespace_label if label is None else label
+        if requested in (None, _DISABLED):
+            reason = Reason.DISABLED if label else AdmissionReason.NOT_WANTED
+            return AdmissionDecision(Result.SKIPPED, reason, pod, f"it is not labelled {names.INJECT}: {_ENABLED}")
+        if requested != _ENABLED:
+            message = f"label {names.INJECT}: expected {_ENABLED} or {_DISABLED}, found {requested}"
+            return AdmissionDecision(Result.DENIED, Reason.BAD_SETTING, None, message)
         try:
             return self._injected(pod, namespace)
         except NotInjectableError as error:
             if error.reason is Reason.NO_PORT and label is None:
-                return Verdict(Result.SKIPPED, error.reason, pod, error.detail)
-            return Verdict(Result.DENIED, error.reason, None, error.detail)
+                return AdmissionDecision(Result.SKIPPED, error.reason, pod, error.detail)
+            return AdmissionDecision(Result.DENIED, error.reason, None, error.detail)
         except SettingsError as error:
-            return Verdict(Result.DENIED, Reason.BAD_SETTING, None, str(error))
+            return AdmissionDecision(Result.DENIED, Reason.BAD_SETTING, None, str(error))
 
-    def _injected(self, pod: Object, namespace: Object) -> Verdict:
+    def _injected(self, pod: Object, namespace: Object) -> AdmissionDecision:
         pod = uninject(pod) or pod
         settings = with_annotations(self.settings, section(namespace, "metadata", "annotations"))
         settings = with_annotations(settings, section(pod, "metadata", "annotations"))
         workload = Workload("Pod", workload_name(pod), None, (), pod)
         check(workload)
-        # Services are nowhere in sight: the port must be the only one, or be said.
+        # The webhook does not see Services: the port must be the only one, or be named by an annotation.
         port = find_port(workload.spec, settings, [])
         named = settings.mode is Mode.PORT and port.name is not None
         plan = Plan(
@@ -111,10 +111,10 @@ class Admission:
         sidecar = make_sidecar(workload, plan)
         template = inject(pod, sidecar, plan)
         injected = Injected(workload, settings, sidecar, port, template, None, False)
-        warnings = [line.detail for line in advice(injected, (), ()) if line.result is Told.WARNING]
+        warnings = [line.detail for line in diagnose(injected, (), ()) if line.result is ReportResult.WARNING]
         if settings.mode is Mode.PORT:
-            warnings.append(_unseen(port))
-        return Verdict(Result.INJECTED, Why.OK, template, summary(injected), tuple(warnings))
+            warnings.append(_service_warning(port))
+        return AdmissionDecision(Result.INJECTED, AdmissionReason.OK, template, summary(injected), tuple(warnings))
 
 
 _ENABLED: Final = "enabled"
@@ -122,19 +122,19 @@ _DISABLED: Final = "disabled"
 _BY: Final = "webhook"
 
 
-def _unseen(port: Port) -> str:
-    """Say what must hold of Services, which the webhook does not see."""
-    how = f"by its name, {port.name}" if port.name else f"by {names.LISTEN_PORT_NAME}, since it has no name"
-    return f"Services must send to port {port.number} {how}; one that sends to its number goes past the enforcer"
+def _service_warning(port: Port) -> str:
+    """Return what Services must do, because the webhook cannot check them."""
+    target = f'"{port.name}"' if port.name else f'"{names.LISTEN_PORT_NAME}"'
+    return f"Services must use targetPort {target}; one that uses the number {port.number} bypasses the enforcer"
 
 
 def workload_name(pod: Object) -> str:
-    """Return the name of what people wrote and the pod is of: its Deployment's, where that made it."""
+    """Return the name of the workload that people wrote: the pod's controller, or the Deployment of its ReplicaSet."""
     metadata = section(pod, "metadata")
-    owner = next((one for one in items(metadata, "ownerReferences") if one.get("controller") is True), None)
+    owner = next((ref for ref in items(metadata, "ownerReferences") if ref.get("controller") is True), None)
     if owner is None:
         return identity(pod)[0]
     name = str(owner.get("name"))
-    # What Deployments add to the names of their ReplicaSets, and label all pods with.
+    # The hash that a Deployment appends to the names of its ReplicaSets, and sets as a label of the pods.
     hashed = section(metadata, "labels").get("pod-template-hash")
     return name.removesuffix(f"-{hashed}") if owner.get("kind") == "ReplicaSet" and hashed else name

@@ -1,8 +1,9 @@
-"""The admission webhook: a pod comes from an API server, and goes back with the sidecar, or with why it may not be.
+"""The admission webhook's HTTP application: answers an API server's review with the changed pod, or with a denial.
 
-1. Whatever goes wrong is a denial or no answer at all, which the webhook configuration takes for one: nothing starts
-   unprotected because of a fault.
-2. A review has no effect but its answer (`sideEffects: None`); Events are for pods that really are created.
+1. Every failure is a denial or no response, which `failurePolicy: Fail` turns into a denial: no pod starts unprotected
+   because of a failure.
+2. A review has no side effect besides its response (`sideEffects: None`); Events are recorded only for pods that are
+   really created.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from enforcer.kubernetes.webhook.admission import Admission, Result, Verdict, Why
+from enforcer.kubernetes.webhook.admission import Admission, AdmissionDecision, AdmissionReason, Result
 from enforcer.kubernetes.webhook.cluster import Cluster, ClusterError
 from enforcer.kubernetes.webhook.events import Recorder
 from enforcer.kubernetes.webhook.metrics import Metrics
@@ -26,13 +27,13 @@ from enforcer.kubernetes.webhook.review import Review, ReviewError, allowed, den
 _log = logging.getLogger("enforcer.webhook")
 
 PATH: Final = "/inject"
-"""Where reviews are sent."""
-_MOST_BYTES: Final = 8 * 1024 * 1024
-"""Of a review: an API server takes objects of 3 MiB, and sends the former one beside it."""
+"""Path to which API servers send reviews."""
+_MAX_BYTES: Final = 8 * 1024 * 1024
+"""Size of a review: API servers accept objects of 3 MiB, and an update carries the old one, too."""
 
 
 class Webhook:
-    """Answers reviews."""
+    """Answers admission reviews."""
 
     def __init__(self, admission: Admission, cluster: Cluster, recorder: Recorder, metrics: Metrics) -> None:
         self._admission = admission
@@ -41,7 +42,7 @@ class Webhook:
         self._metrics = metrics
 
     def application(self) -> Starlette:
-        """Make the application that API servers call."""
+        """Return the application that API servers call."""
         return Starlette(routes=[Route(PATH, self._inject, methods=["POST"])])
 
     async def _inject(self, request: Request) -> Response:
@@ -49,37 +50,37 @@ class Webhook:
         try:
             review = parse(await _body(request))
         except ReviewError as error:
-            self._metrics.admitted(Result.ERROR, Why.MALFORMED_REVIEW, time.perf_counter() - begin)
+            self._metrics.admitted(Result.ERROR, AdmissionReason.MALFORMED_REVIEW, time.perf_counter() - begin)
             return JSONResponse({"detail": str(error)}, 400)
-        verdict = await self._judge(review)
-        self._tell(review, verdict)
-        self._metrics.admitted(verdict.result, verdict.reason, time.perf_counter() - begin)
-        if verdict.pod is None:
-            return JSONResponse(denied(review, verdict.message))
-        return JSONResponse(allowed(review, verdict.pod, verdict.warnings))
+        decision = await self._decide(review)
+        self._record(review, decision)
+        self._metrics.admitted(decision.result, decision.reason, time.perf_counter() - begin)
+        if decision.pod is None:
+            return JSONResponse(denied(review, decision.message))
+        return JSONResponse(allowed(review, decision.pod, decision.warnings))
 
-    async def _judge(self, review: Review) -> Verdict:
+    async def _decide(self, review: Review) -> AdmissionDecision:
         try:
             namespace = await self._cluster.namespace(review.namespace)
         except ClusterError as error:
             _log.warning("%s: %s", review.namespace, error)
-            message = f"the defaults of namespace {review.namespace} could not be read; try again"
-            return Verdict(Result.ERROR, Why.NAMESPACE_UNAVAILABLE, None, message)
+            message = f"namespace {review.namespace} could not be read; try again"
+            return AdmissionDecision(Result.ERROR, AdmissionReason.NAMESPACE_UNAVAILABLE, None, message)
         try:
             return self._admission.decide(review.pod, namespace)
-        except Exception:  # noqa: BLE001 - nothing starts unprotected because of a fault
-            _log.exception("%s: a pod could not be judged", review.namespace)
-            return Verdict(Result.ERROR, Why.INTERNAL, None, "the webhook failed; its log says why")
+        except Exception:  # noqa: BLE001 - no pod starts unprotected because of a failure
+            _log.exception("%s: no decision on a pod", review.namespace)
+            return AdmissionDecision(Result.ERROR, AdmissionReason.INTERNAL, None, "the webhook failed; see its log")
 
-    def _tell(self, review: Review, verdict: Verdict) -> None:
-        _log.info("%s/%s: %s: %s", review.namespace, _name(review.pod), verdict.result, verdict.message)
-        if verdict.reason is not Why.NOT_WANTED:
-            message = "; ".join((verdict.message, *verdict.warnings))
-            self._recorder.note(review, verdict.pod is None, f"Enforcer{verdict.result.capitalize()}", message)
+    def _record(self, review: Review, decision: AdmissionDecision) -> None:
+        _log.info("%s/%s: %s: %s", review.namespace, _name(review.pod), decision.result, decision.message)
+        if decision.reason is not AdmissionReason.NOT_WANTED:
+            message = "; ".join((decision.message, *decision.warnings))
+            self._recorder.note(review, decision.pod is None, f"Enforcer{decision.result.capitalize()}", message)
 
 
 def operations(metrics: Metrics) -> Starlette:
-    """Make the operator's application: `/livez`, `/readyz` once there is a certificate to show, and `/metrics`."""
+    """Return the admin application: `/livez`, `/readyz` (200 once there is a certificate), and `/metrics`."""
 
     async def livez(request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -95,10 +96,10 @@ def operations(metrics: Metrics) -> Starlette:
 
 async def _body(request: Request) -> bytes:
     body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MOST_BYTES:
-            raise ReviewError(f"a review has at most {_MOST_BYTES} bytes")
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BYTES:
+            raise ReviewError(f"a review must have at most {_MAX_BYTES} bytes")
     return body
 
 

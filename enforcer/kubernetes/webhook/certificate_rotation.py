@@ -1,7 +1,8 @@
-"""Keeps the certificate that the webhook shows, and the authorities that API servers trust for it, in step.
+"""Certificate rotation: keeps the webhook's certificate and the authorities that API servers trust in step.
 
-Round by round: read the Secret, renew the authority where that is due, tell the API servers, issue. Replicas do the
-same side by side: the Secret's resourceVersion lets one of them renew, and the others take what it stored.
+Each round reads the Secret, renews the authority if it is due, publishes the trusted authorities to the API servers,
+and issues a certificate. Replicas do this independently: the Secret's resourceVersion lets one of them store a new
+authority, and the others use it.
 """
 
 from __future__ import annotations
@@ -25,45 +26,45 @@ from enforcer.kubernetes.webhook.cluster import Cluster, Document
 _log = logging.getLogger("enforcer.webhook")
 
 ROUND: Final = timedelta(minutes=1)
-"""From one round to the next: how long a caBundle that somebody emptied stays empty."""
+"""Time between two rounds: a caBundle that somebody removed is restored within it."""
 
 
 class CertificateError(EnforcerError):
-    """The certificates cannot be kept."""
+    """Certificates that cannot be read or renewed."""
 
 
 class CertificateSource(Protocol):
-    """What keeps a TLS context showing a certificate that API servers trust."""
+    """Keeps a TLS context on a certificate that API servers trust."""
 
-    async def step(self) -> Mapping[str, datetime]:
-        """Do one round, and return what expires when; raises EnforcerError where it could not be done."""
+    async def round(self) -> Mapping[str, datetime]:
+        """Do one round and return the expiry times by name; raises EnforcerError if it failed."""
 
 
 class FileCertificate:
-    """Certificate and key that somebody else keeps, as files: read again when they change."""
+    """A certificate and key in files that others renew (cert-manager, for example); they are read in each round."""
 
     def __init__(self, certificate: Path, key: Path, context: ssl.SSLContext) -> None:
         self._files = certificate, key
         self._context = context
-        self._shown = b""
+        self._in_use = b""
 
-    async def step(self) -> Mapping[str, datetime]:
+    async def round(self) -> Mapping[str, datetime]:
         """Do one round; raises CertificateError."""
         try:
             certificate, key = (path.read_bytes() for path in self._files)
-            ends = x509.load_pem_x509_certificate(certificate).not_valid_after_utc
-            # One text, so that a certificate never meets the key of the next one.
-            if (pem := key + certificate) != self._shown:
-                _show(self._context, pem)
-                self._shown = pem
+            expiry = x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+            # Loaded as one text, so that a certificate is never combined with the key of the next one.
+            if (pem := key + certificate) != self._in_use:
+                _load(self._context, pem)
+                self._in_use = pem
         except (OSError, ValueError) as error:
             raise CertificateError(f"{self._files[0]} with {self._files[1]}: {error}") from None
-        return {"certificate": ends}
+        return {"certificate": expiry}
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Where the webhook is found in its cluster."""
+    """The names of the webhook's objects in the cluster."""
 
     namespace: str
     service: str
@@ -72,38 +73,38 @@ class Names:
 
     @property
     def host(self) -> str:
-        """The name that API servers call the webhook by."""
+        """The host name by which API servers call the webhook."""
         return f"{self.service}.{self.namespace}.svc"
 
 
 class SelfSigned:
-    """Certificates of an authority of our own, which is kept in a Secret."""
+    """Certificates of the webhook's own authority, which is kept in a Secret."""
 
     def __init__(self, cluster: Cluster, names: Names, context: ssl.SSLContext, clock: Callable[[], datetime]) -> None:
         self._cluster = cluster
         self._names = names
         self._context = context
         self._clock = clock
-        self._shown: Issued | None = None
+        self._in_use: Issued | None = None
 
-    async def step(self) -> Mapping[str, datetime]:
+    async def round(self) -> Mapping[str, datetime]:
         """Do one round; raises ClusterError and CertificateError."""
         authority = await self._authority()
         await self._publish(authority)
-        if self._shown is None or self._is_stale(self._shown.certificate, authority):
-            self._shown = authority.issue(self._names.host, self._clock())
-            _show(self._context, self._shown.pem())
-            _log.info("a new certificate for %s", self._names.host)
+        if self._in_use is None or self._is_stale(self._in_use.certificate, authority):
+            self._in_use = authority.issue(self._names.host, self._clock())
+            _load(self._context, self._in_use.pem())
+            _log.info("issued a new certificate for %s", self._names.host)
         return {
             "authority": authority.certificate.not_valid_after_utc,
-            "certificate": self._shown.certificate.not_valid_after_utc,
+            "certificate": self._in_use.certificate.not_valid_after_utc,
         }
 
-    def _is_stale(self, shown: x509.Certificate, authority: Authority) -> bool:
-        if is_due(shown, self._clock()):
+    def _is_stale(self, certificate: x509.Certificate, authority: Authority) -> bool:
+        if is_due(certificate, self._clock()):
             return True
-        # A new authority has been published just now: it issues once the last of the API servers must have heard.
-        return not authority.has_issued(shown) and self._clock() >= authority.begins + ROUND
+        # A new authority issues only when the API servers have had a round's time to learn of it.
+        return not authority.has_issued(certificate) and self._clock() >= authority.begins + ROUND
 
     async def _authority(self) -> Authority:
         secret = await self._cluster.secret(self._names.namespace, self._names.secret)
@@ -112,37 +113,37 @@ class SelfSigned:
             authority = current(data, self._names.host, self._clock())
         except ValueError as error:
             raise CertificateError(
-                f"Secret {self._names.secret}: {error}; delete its data, and it is filled anew"
+                f"Secret {self._names.secret}: {error}; delete its data to have it filled again"
             ) from None
         if data != authority.data():
             await self._cluster.replace_secret({**secret, "data": authority.data()})
-            _log.info("a new authority, until %s", authority.certificate.not_valid_after_utc)
+            _log.info("created a new authority, valid until %s", authority.certificate.not_valid_after_utc)
         return authority
 
     async def _publish(self, authority: Authority) -> None:
-        """Tell the API servers whom to trust, where they do not know."""
-        found = await self._cluster.webhooks(self._names.configuration)
+        """Set the caBundle of our webhooks to the trusted authorities."""
+        configuration = await self._cluster.webhooks(self._names.configuration)
         bundle = base64.b64encode(authority.bundle()).decode()
         patch: list[dict[str, Any]] = []
-        for index, webhook in enumerate(found.get("webhooks") or []):
+        for index, webhook in enumerate(configuration.get("webhooks") or []):
             if self._is_ours(webhook) and webhook["clientConfig"].get("caBundle") != bundle:
-                # The list may have changed since it was read.
+                # The `test` fails the patch if the list has changed since it was read.
                 patch.append({"op": "test", "path": f"/webhooks/{index}/name", "value": webhook["name"]})
                 patch.append({"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": bundle})
         if patch:
             await self._cluster.patch_webhooks(self._names.configuration, patch)
-            _log.info("%s: told the API servers whom to trust", self._names.configuration)
+            _log.info("%s: set the caBundle to the trusted authorities", self._names.configuration)
 
     def _is_ours(self, webhook: Document) -> bool:
         service = webhook["clientConfig"].get("service") or {}
         return (service.get("namespace"), service.get("name")) == (self._names.namespace, self._names.service)
 
 
-def _show(context: ssl.SSLContext, pem: bytes) -> None:
-    """Show another certificate from the next handshake on; raises ssl.SSLError, an OSError."""
-    with tempfile.NamedTemporaryFile() as file:  # only its owner may read it, and it is gone at once
+def _load(context: ssl.SSLContext, pem: bytes) -> None:
+    """Use another certificate from the next handshake on; raises ssl.SSLError, which is an OSError."""
+    with tempfile.NamedTemporaryFile() as file:  # readable by its owner only, and deleted at once
         file.write(pem)
         file.flush()
-        # A key that does not fit leaves a context with neither: tried on another one first.
+        # A key that does not match would leave the context without a certificate, so test it on another context first.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file.name)
         context.load_cert_chain(file.name)

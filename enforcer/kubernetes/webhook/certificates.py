@@ -1,8 +1,10 @@
-"""The webhook's own certificates: an authority that can vouch for one host alone, and what it issues. Time comes in.
+"""The webhook's own certificates: a certificate authority for a single host, and the certificates that it issues.
 
-1. An authority and a certificate are renewed while a third of their life is left, long before anything expires.
-2. A new authority is trusted before it issues, and the old one until it ends: no moment has an untrusted server.
-3. The authority's key is good for nothing else: its name constraint (RFC 5280 §4.2.1.10) permits one host.
+1. Authority and certificate are renewed when a third of their lifetime is left, long before they expire.
+2. A new authority is trusted before it issues, and the old one until it expires: the server is trusted at all times.
+3. The authority's key is of no use for other hosts: its name constraint (RFC 5280 §4.2.1.10) permits one host.
+
+Time is an argument.
 """
 
 from __future__ import annotations
@@ -21,16 +23,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_LIFE: Final = timedelta(days=365)
-"""Days that an authority can be trusted: renewed where it runs, and of no use for long where it leaked."""
+"""Lifetime of an authority: it is renewed in operation, and a leaked key is soon useless."""
 CERTIFICATE_LIFE: Final = timedelta(days=30)
-"""Days that a serving certificate holds; its key is never stored, so that each process has its own."""
+"""Lifetime of a serving certificate; its key is never stored, so that each process has its own."""
 _SKEW: Final = timedelta(minutes=5)
 """How far the clock of an API server may be behind ours."""
 
 CERTIFICATES: Final = "ca.crt"
-"""Where the Secret holds the authorities that are trusted, as PEM, the one that issues first."""
+"""The Secret's key for the trusted authorities as PEM; the issuing one comes first."""
 KEY: Final = "ca.key"
-"""Where the Secret holds the key of the authority that issues."""
+"""The Secret's key for the issuing authority's private key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +43,13 @@ class Issued:
     key: ec.EllipticCurvePrivateKey
 
     def pem(self) -> bytes:
-        """Return both, as `ssl` reads them from one file."""
+        """Return key and certificate as one PEM text, as `ssl` reads them from a file."""
         return _key_pem(self.key) + _pem(self.certificate)
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Who issues; and `previous`, who issued before, and is trusted besides."""
+    """The issuing authority; `previous` issued before and is still trusted."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
@@ -55,22 +57,22 @@ class Authority:
 
     @property
     def begins(self) -> datetime:
-        """When it was made."""
+        """When it was created."""
         return self.certificate.not_valid_before_utc + _SKEW
 
     def bundle(self) -> bytes:
-        """Return the certificates that are to be trusted, as PEM."""
+        """Return the certificates to trust, as PEM."""
         return _pem(self.certificate) + (_pem(self.previous) if self.previous is not None else b"")
 
     def data(self) -> dict[str, str]:
-        """Return what the Secret holds, as its `data` wants it."""
+        """Return the Secret's `data`."""
         return {
             CERTIFICATES: base64.b64encode(self.bundle()).decode(),
             KEY: base64.b64encode(_key_pem(self.key)).decode(),
         }
 
     def issue(self, host: str, now: datetime) -> Issued:
-        """Make a serving certificate for `host`."""
+        """Issue a serving certificate for `host`."""
         key = ec.generate_private_key(ec.SECP256R1())
         ends = min(now + CERTIFICATE_LIFE, self.certificate.not_valid_after_utc)
         builder = _builder("enforcer webhook", key, now, ends, x509.BasicConstraints(ca=False, path_length=None))
@@ -81,7 +83,7 @@ class Authority:
         return Issued(builder.add_extension(ours, critical=False).sign(self.key, hashes.SHA256()), key)
 
     def has_issued(self, certificate: x509.Certificate) -> bool:
-        """Tell whether a certificate is from here."""
+        """Return whether this authority issued the certificate."""
         try:
             certificate.verify_directly_issued_by(self.certificate)
         except (ValueError, TypeError, InvalidSignature):
@@ -90,9 +92,9 @@ class Authority:
 
 
 def current(data: Mapping[str, str], host: str, now: datetime) -> Authority:
-    """Return the authority for `host` that the Secret's `data` holds, or a new one where it holds none that serves.
+    """Return the authority for `host` from the Secret's `data`, or a new one if there is none or it is due for renewal.
 
-    Raises ValueError where `data` holds something that nobody could have written here.
+    Raises ValueError if `data` is not what `Authority.data` writes.
     """
     stored = _read(data) if data.get(CERTIFICATES) or data.get(KEY) else None
     if stored is not None and _permits(stored.certificate, host) and not is_due(stored.certificate, now):
@@ -102,18 +104,18 @@ def current(data: Mapping[str, str], host: str, now: datetime) -> Authority:
 
 
 def is_due(certificate: x509.Certificate, now: datetime) -> bool:
-    """Tell whether a certificate is to be renewed: a third of its life, or less, is left."""
+    """Return whether a certificate is due for renewal: a third of its lifetime or less is left."""
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return now >= ends - (ends - begins) / 3
 
 
 def _new(host: str, now: datetime, previous: x509.Certificate | None) -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
-    # A name of its own for each: a verifier then never takes one for the other.
+    # Each authority has its own name, so that a verifier cannot confuse two of them.
     name = f"enforcer webhook authority {secrets.token_hex(8)}"
     builder = _builder(name, key, now, now + AUTHORITY_LIFE, x509.BasicConstraints(ca=True, path_length=0))
     builder = builder.issuer_name(_name(name))
-    # RFC 5280 §4.2.1.10: a host below the permitted one would be permitted too, and there is none.
+    # RFC 5280 §4.2.1.10 also permits subdomains of the host; a Service has none.
     builder = builder.add_extension(x509.NameConstraints([x509.DNSName(host)], None), critical=True)
     usage = x509.KeyUsage(
         key_cert_sign=True,

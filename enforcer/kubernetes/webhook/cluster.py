@@ -1,4 +1,4 @@
-"""The API server, as a pod's own ServiceAccount may use it: the few calls that the webhook makes, each with an end."""
+"""A client for the API server: the few calls that the webhook makes, each with a timeout and a size limit."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import httpx
 from enforcer.errors import EnforcerError
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where the kubelet puts `token`, `ca.crt` and `namespace`."""
+"""Folder in which the kubelet puts `token`, `ca.crt` and `namespace`."""
 _TIMEOUT: Final = 2.0
-"""Seconds for a call: an admission, which the API server gives five, waits for one at most."""
-_MOST_BYTES: Final = 4 * 1024 * 1024
-"""Of an answer: more than any single object that an API server keeps."""
+"""Seconds per call. An admission waits for at most one call, and API servers wait five seconds for an admission."""
+_MAX_BYTES: Final = 4 * 1024 * 1024
+"""Size of a response: more than any single object that an API server stores."""
 _SHOWN: Final = 200
-"""Characters of an answer that an error shows."""
+"""Characters of a response that an error message quotes."""
 
 _WEBHOOKS: Final = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 
@@ -27,15 +27,15 @@ Document = dict[str, Any]
 
 
 class ClusterError(EnforcerError):
-    """The API server did not do as asked; `status` is 0 where it did not answer."""
+    """A failed call of the API server; `status` is 0 if there was no response."""
 
-    def __init__(self, call: str, status: int, why: str) -> None:
-        super().__init__(f"{call}: {status} {why}" if status else f"{call}: {why}")
+    def __init__(self, call: str, status: int, reason: str) -> None:
+        super().__init__(f"{call}: {status} {reason}" if status else f"{call}: {reason}")
         self.status = status
 
 
 class Cluster:
-    """Speaks to the API server with the token of a ServiceAccount, which is read anew for each call: it rotates."""
+    """Calls the API server with a ServiceAccount's token, which is read for each call because it rotates."""
 
     def __init__(self, url: str, account: Path = SERVICE_ACCOUNT) -> None:
         self._token = account / "token"
@@ -48,12 +48,12 @@ class Cluster:
 
     async def version(self) -> tuple[int, int]:
         """Return the version of Kubernetes, as (1, 33)."""
-        answer = await self._call("GET", "/version")
+        response = await self._call("GET", "/version")
         try:
             # Some distributions write "33+".
-            return int(answer["major"]), int(str(answer["minor"]).rstrip("+"))
+            return int(response["major"]), int(str(response["minor"]).rstrip("+"))
         except (KeyError, ValueError):
-            raise ClusterError("GET /version", 200, "no version in the answer") from None
+            raise ClusterError("GET /version", 200, "the response has no version") from None
 
     async def namespace(self, name: str) -> Document:
         """Return a Namespace."""
@@ -64,7 +64,7 @@ class Cluster:
         return await self._call("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
 
     async def replace_secret(self, secret: Document) -> Document:
-        """Store a Secret that was read before; status 409 where somebody else was faster."""
+        """Store a Secret that was read before; raises ClusterError with status 409 if it has changed since."""
         meta = secret["metadata"]
         return await self._call("PUT", f"/api/v1/namespaces/{meta['namespace']}/secrets/{meta['name']}", secret)
 
@@ -73,11 +73,11 @@ class Cluster:
         return await self._call("GET", f"{_WEBHOOKS}/{name}")
 
     async def patch_webhooks(self, name: str, patch: Sequence[Mapping[str, Any]]) -> Document:
-        """Change a MutatingWebhookConfiguration by a JSON patch (RFC 6902)."""
+        """Patch a MutatingWebhookConfiguration with a JSON patch (RFC 6902)."""
         return await self._call("PATCH", f"{_WEBHOOKS}/{name}", patch, "application/json-patch+json")
 
     async def record(self, event: Document) -> None:
-        """Record an Event, in the namespace that it names."""
+        """Create an Event in its namespace."""
         await self._call("POST", f"/api/v1/namespaces/{event['metadata']['namespace']}/events", event)
 
     async def _call(self, method: str, path: str, content: Any = None, media: str = "application/json") -> Document:
@@ -87,15 +87,15 @@ class Cluster:
             headers["Content-Type"] = media
         body = None if content is None else json.dumps(content).encode()
         try:
-            async with self._client.stream(method, path, content=body, headers=headers) as answer:
-                text = await _whole(call, answer)
+            async with self._client.stream(method, path, content=body, headers=headers) as response:
+                text = await _read(call, response)
         except httpx.HTTPError as error:
             raise ClusterError(call, 0, str(error) or type(error).__name__) from None
         document = _object(text)
-        if not answer.is_success:
-            raise ClusterError(call, answer.status_code, _reason(document, text))
+        if not response.is_success:
+            raise ClusterError(call, response.status_code, _reason(document, text))
         if document is None:
-            raise ClusterError(call, answer.status_code, "the answer is no JSON object")
+            raise ClusterError(call, response.status_code, "the response is not a JSON object")
         return document
 
     def _bearer(self, call: str) -> str:
@@ -105,12 +105,12 @@ class Cluster:
             raise ClusterError(call, 0, f"no token can be read from {self._token}") from None
 
 
-async def _whole(call: str, answer: httpx.Response) -> bytes:
+async def _read(call: str, response: httpx.Response) -> bytes:
     text = b""
-    async for piece in answer.aiter_bytes():
-        text += piece
-        if len(text) > _MOST_BYTES:
-            raise ClusterError(call, answer.status_code, f"the answer has more than {_MOST_BYTES} bytes")
+    async for chunk in response.aiter_bytes():
+        text += chunk
+        if len(text) > _MAX_BYTES:
+            raise ClusterError(call, response.status_code, f"the response has more than {_MAX_BYTES} bytes")
     return text
 
 
@@ -123,6 +123,6 @@ def _object(text: bytes) -> Document | None:
 
 
 def _reason(document: Document | None, text: bytes) -> str:
-    """Say why: the `message` of a Status, or the beginning of what came instead."""
+    """Return the `message` of a Status, or the beginning of any other response."""
     message = document.get("message") if document is not None else None
     return (message if isinstance(message, str) else text.decode("utf-8", "replace"))[:_SHOWN]

@@ -1,4 +1,4 @@
-"""Events: what became of a pod, told where its owner's history is read (`kubectl describe`)."""
+"""Events on the owners of pods, which report the webhook's decisions in `kubectl describe`."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ Object = dict[str, Any]
 
 _log = logging.getLogger("enforcer.webhook")
 
-_WAITING: Final = 100
-"""Events that may wait to be recorded: anybody can call a webhook, and an Event is never worth an admission."""
-_REMEMBERED: Final = 1000
-"""Events that are not recorded again: the pods of one owner mostly fare alike."""
-_MESSAGE: Final = 1024
-"""Characters of a message, as the API server allows it."""
+_QUEUE_SIZE: Final = 100
+"""Events that may wait. Bounded, because any process can call a webhook, and an Event must never delay an admission."""
+_MAX_KNOWN: Final = 1000
+"""Events that are remembered, so that the pods of one owner do not repeat them."""
+_MAX_MESSAGE: Final = 1024
+"""Characters in a message: the API server's limit."""
 
 
 class Recorder:
-    """Records Events one after the other, each once; `outcome` counts them by `recorded`, `failed` and `dropped`."""
+    """Records each Event once, one after the other; `outcome` is called with `recorded`, `failed` or `dropped`."""
 
     def __init__(self, cluster: Cluster, clock: Callable[[], datetime], outcome: Callable[[str], None]) -> None:
         self._cluster = cluster
         self._clock = clock
         self._outcome = outcome
-        self._waiting: asyncio.Queue[Object] = asyncio.Queue(_WAITING)
+        self._queue: asyncio.Queue[Object] = asyncio.Queue(_QUEUE_SIZE)
         self._known: OrderedDict[tuple[str, str, str], None] = OrderedDict()
 
     def note(self, review: Review, warning: bool, reason: str, message: str) -> None:
-        """Take an Event on the owner of a review's pod; none where there is no owner, nor for a dry run."""
+        """Queue an Event on the owner of a pod; a pod without owner and a dry run have none."""
         owner = _owner(review.pod)
         if owner is None or review.dry:
             return
@@ -44,18 +44,18 @@ class Recorder:
         if key in self._known:
             return
         try:
-            self._waiting.put_nowait(self._event(review.namespace, owner, warning, reason, message))
+            self._queue.put_nowait(self._event(review.namespace, owner, warning, reason, message))
         except asyncio.QueueFull:
             self._outcome("dropped")
             return
         self._known[key] = None
-        if len(self._known) > _REMEMBERED:
+        if len(self._known) > _MAX_KNOWN:
             self._known.popitem(last=False)
 
     async def run(self) -> None:
-        """Record what was taken, until cancelled."""
+        """Record queued Events until cancelled."""
         while True:
-            event = await self._waiting.get()
+            event = await self._queue.get()
             try:
                 await self._cluster.record(event)
             except ClusterError as error:
@@ -73,7 +73,7 @@ class Recorder:
             "involvedObject": {**owner, "namespace": namespace},
             "type": "Warning" if warning else "Normal",
             "reason": reason,
-            "message": message[:_MESSAGE],
+            "message": message[:_MAX_MESSAGE],
             "source": {"component": "enforcer-webhook"},
             "firstTimestamp": now,
             "lastTimestamp": now,
@@ -82,7 +82,7 @@ class Recorder:
 
 
 def _owner(pod: Object) -> Object | None:
-    """Return what an Event says of the controller that makes a pod, or None where nobody does."""
+    """Return an Event's reference to the controller that owns the pod; None if there is none."""
     owners = pod["metadata"].get("ownerReferences")
     for owner in owners if isinstance(owners, list) else []:
         match owner:

@@ -1,4 +1,4 @@
-"""What the webhook counts. Labels are closed sets: no namespace, name or annotation makes a series."""
+"""The webhook's metrics. Label values are closed sets: no namespace, name or annotation creates a series."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROUNDS: Final = ("ok", "failed")
 
 
 class Metrics:
-    """All that is counted, and its exposition; `ready` is whether there is a certificate to show."""
+    """The metrics and their exposition; `ready` is whether the webhook has a certificate and reviews pods."""
 
     def __init__(self, version: str) -> None:
         self._registry = CollectorRegistry()
@@ -37,35 +37,39 @@ class Metrics:
                 self._admissions.labels(outcome, reason)
         self._duration = Histogram(
             "enforcer_injector_admission_duration_seconds",
-            "From a review to its answer.",
+            "Time from a review to its response.",
             buckets=_DURATIONS,
             registry=self._registry,
         )
         self._events = self._counter("events", "Events on the owners of pods.", "result")
-        self._rounds = self._counter("trust_rounds", "Looks at certificates and whom API servers trust.", "result")
+        self._rounds = self._counter(
+            "trust_rounds", "Checks of the certificates and of the authorities that API servers trust.", "result"
+        )
         for counter, results in ((self._events, EVENTS), (self._rounds, ROUNDS)):
             for result in results:
                 counter.labels(result)
-        self._ends = self._gauge("certificate_not_after_timestamp_seconds", "When a certificate ends.", "certificate")
-        self._ready = self._gauge("ready", "Whether pods are reviewed.")
-        build = Gauge("enforcer_build_info", "The program that runs.", ("version",), registry=self._registry)
+        self._ends = self._gauge(
+            "certificate_not_after_timestamp_seconds", "When a certificate expires.", "certificate"
+        )
+        self._ready = self._gauge("ready", "Whether the webhook reviews pods.")
+        build = Gauge("enforcer_build_info", "The running version.", ("version",), registry=self._registry)
         build.labels(version).set(1)
         self.ready = False
 
     def admitted(self, result: str, reason: str, seconds: float) -> None:
-        """Count a review, and how long it took."""
+        """Count a review and its duration."""
         self._admissions.labels(result, reason).inc()
         self._duration.observe(seconds)
 
     def event(self, result: str) -> None:
-        """Count an Event, by one of EVENTS."""
+        """Count an Event with one of the results in EVENTS."""
         self._events.labels(result).inc()
 
     def trusted(self, ends: Mapping[str, datetime] | None) -> None:
-        """Count a round of the certificates, and when they end; None where it failed."""
+        """Count a check of the certificates, and set when they expire; None if the check failed."""
         self._rounds.labels("failed" if ends is None else "ok").inc()
-        for name, moment in (ends or {}).items():
-            self._ends.labels(name).set(moment.timestamp())
+        for name, expiry in (ends or {}).items():
+            self._ends.labels(name).set(expiry.timestamp())
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

@@ -1,4 +1,4 @@
-"""What an API server asks a webhook, and what it is answered: AdmissionReview of admission.k8s.io/v1."""
+"""AdmissionReview (admission.k8s.io/v1): parses an API server's request, and writes the response."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Object = dict[str, Any]
 
 _VERSION: Final = "admission.k8s.io/v1"
 _NAMESPACE: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_WARNING: Final = 256
-"""Characters of a warning: an API server cuts what is longer."""
+_MAX_WARNING: Final = 256
+"""Characters in a warning; an API server truncates longer ones."""
 
 
 class ReviewError(EnforcerError):
-    """What came is no review that could be answered."""
+    """A request body that is not a valid review of a pod."""
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """One pod that is about to be created; `dry` when it will not be."""
+    """The review of a pod that is about to be created; `dry` for a dry run, which creates nothing."""
 
     uid: str
     namespace: str
@@ -35,14 +35,14 @@ class Review:
 
 
 def parse(body: bytes) -> Review:
-    """Read a review of a pod that is to be created; raises ReviewError.
+    """Parse the review of a pod that is to be created; raises ReviewError.
 
-    Anybody in the cluster can call a webhook, so that nothing in it is taken for what an API server has checked.
+    Any process in the cluster can call a webhook, so nothing is assumed to have been validated by an API server.
     """
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        raise ReviewError("this is no JSON") from None
+        raise ReviewError("the body is not JSON") from None
     match document:
         case {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": dict(request)}:
             return _request(request)
@@ -57,31 +57,31 @@ def _request(request: Object) -> Review:
             raise ReviewError("only the creation of pods is reviewed: correct the rules of the webhook configuration")
         case _:
             raise ReviewError("request.uid is missing")
-    # It becomes a part of paths at the API server.
+    # The namespace becomes part of a URL path at the API server.
     if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
-        raise ReviewError("request.namespace is no name of a namespace")
+        raise ReviewError("request.namespace is not the name of a namespace")
     if not isinstance(pod, dict) or not isinstance(pod.get("spec"), dict) or not isinstance(pod.get("metadata"), dict):
-        raise ReviewError("request.object is no pod")
+        raise ReviewError("request.object is not a pod")
     return Review(uid, namespace, request.get("dryRun") is True, pod)
 
 
 def allowed(review: Review, pod: Object, warnings: Sequence[str] = ()) -> Object:
-    """Let a pod be created as `pod`, which may be as it came."""
+    """Write the response that allows the pod, changed to `pod`."""
     response: Object = {"uid": review.uid, "allowed": True}
     if patch := as_json_patch(changes(review.pod, pod)):
         response["patchType"] = "JSONPatch"
         response["patch"] = base64.b64encode(json.dumps(patch).encode()).decode()
     if warnings:
-        response["warnings"] = [warning[:_WARNING] for warning in warnings]
-    return _answer(response)
+        response["warnings"] = [warning[:_MAX_WARNING] for warning in warnings]
+    return _response(response)
 
 
 def denied(review: Review, message: str) -> Object:
-    """Let a pod not be created; `message` is what who creates it reads."""
-    # 403 as the API server has for what an admission plugin does not want; it is asked for again, not changed.
+    """Write the response that denies the pod; the message is shown to whoever creates the pod."""
+    # 403 is what API servers use for a denial by admission. Controllers retry the creation.
     status = {"code": 403, "reason": "Forbidden", "message": message}
-    return _answer({"uid": review.uid, "allowed": False, "status": status})
+    return _response({"uid": review.uid, "allowed": False, "status": status})
 
 
-def _answer(response: Object) -> Object:
+def _response(response: Object) -> Object:
     return {"apiVersion": _VERSION, "kind": "AdmissionReview", "response": response}

@@ -1,4 +1,4 @@
-"""The webhook's process: what is built once, what is served, and how it stops."""
+"""The webhook's process: builds everything, serves reviews and the admin application, and stops gracefully."""
 
 from __future__ import annotations
 
@@ -39,104 +39,109 @@ T = TypeVar("T")
 
 _log = logging.getLogger("enforcer.webhook")
 
-_SOONEST: Final = 0.5
-_LATEST: Final = 30.0
-"""Seconds until what failed is tried again, doubled from one failure to the next: an API server may be starting."""
+_MIN_PAUSE: Final = 0.5
+_MAX_PAUSE: Final = 30.0
+"""Seconds before a failed call is retried, doubled after each failure: an API server may be starting."""
 _GRACE: Final = 5
-"""Seconds that reviews have to be answered after a stop: an API server waits no longer."""
-_CONCURRENT: Final = 1000
-"""Reviews at once; more are refused, and their pods with them. Each waits for one call at most."""
+"""Seconds for running reviews after a stop: API servers wait no longer."""
+_MAX_CONCURRENT: Final = 1000
+"""Concurrent reviews; more are rejected with 503, and their pods with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How the webhook is run; `trusted` is where its own certificates are found, or the two files of another's."""
+    """Options of the process. `certificate` names the objects of its own authority, or certificate and key files."""
 
     listen: str
     admin: str
     api_server: str
     account: Path
-    trusted: Names | tuple[Path, Path]
+    certificate: Names | tuple[Path, Path]
     settings: Settings
 
 
 def run(options: Options) -> None:
     """Serve until SIGTERM or SIGINT; raises AddressError before anything is served."""
-    front = bind(options.listen, "--listen")
-    back = bind(options.admin, "--admin")
-    uvloop.run(_serve(options, front, back))
+    review_sockets = bind(options.listen, "--listen")
+    admin_sockets = bind(options.admin, "--admin")
+    uvloop.run(_serve(options, review_sockets, admin_sockets))
 
 
-async def _serve(options: Options, front_sockets: list[socket.socket], back_sockets: list[socket.socket]) -> None:
+async def _serve(options: Options, review_sockets: list[socket.socket], admin_sockets: list[socket.socket]) -> None:
     package = version("token-enforcer")
     metrics = Metrics(package)
     cluster = Cluster(options.api_server, options.account)
     recorder = Recorder(cluster, _now, metrics.event)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    trust = _trust(options.trusted, cluster, context)
-    back = ManagedServer(_uvicorn(operations(metrics)))
+    certificates = _certificate_source(options.certificate, cluster, context)
+    admin_server = ManagedServer(_uvicorn(operations(metrics)))
     reviewing: list[tuple[ManagedServer, asyncio.Task[None]]] = []
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
 
-    async def step() -> None:
+    async def renew() -> None:
         try:
-            metrics.trusted(await trust.step())
+            metrics.trusted(await certificates.round())
         except EnforcerError:
             metrics.trusted(None)
             raise
 
-    async def keep() -> None:
-        # Nobody is served before there is a certificate that API servers trust.
-        kubernetes = await _persistently(cluster.version)
+    async def serve_reviews() -> None:
+        # No review is served before there is a certificate that API servers trust.
+        kubernetes = await _retry(cluster.version)
         admission = Admission(settings=options.settings, version=kubernetes, package=package)
-        await _persistently(step)
+        await _retry(renew)
         webhook = Webhook(admission, cluster, recorder, metrics)
-        front = ManagedServer(_uvicorn(webhook.application(), context))
-        reviewing.append((front, group.create_task(front.serve(front_sockets), name="webhook")))
-        await front.listening.wait()
+        review_server = ManagedServer(_uvicorn(webhook.application(), context))
+        reviewing.append((review_server, group.create_task(review_server.serve(review_sockets), name="webhook")))
+        await review_server.listening.wait()
         metrics.ready = True
         _log.info("reviewing pods")
         while True:
             await asyncio.sleep(ROUND.total_seconds())
-            await _persistently(step)
+            await _retry(renew)
 
-    _log.info("bound to %s, admin on %s", name_of(front_sockets), name_of(back_sockets))
-    # What fails without being expected to ends all of it: a process that is started anew is better than half of one.
+    _log.info("bound to %s, admin on %s", name_of(review_sockets), name_of(admin_sockets))
+    # An unexpected failure ends the whole process: a restart is better than a process that half works.
     async with asyncio.TaskGroup() as group:
-        group.create_task(back.serve(back_sockets), name="admin")
-        background = [group.create_task(recorder.run(), name="events"), group.create_task(keep(), name="trust")]
+        group.create_task(admin_server.serve(admin_sockets), name="admin")
+        background = [
+            group.create_task(recorder.run(), name="events"),
+            group.create_task(serve_reviews(), name="certificates"),
+        ]
         await stopped.wait()
         _log.info("stopping: running reviews end within %d s", _GRACE)
         metrics.ready = False
         for task in background:
             task.cancel()
-        for front, task in reviewing:
-            front.should_exit = True
+        for review_server, task in reviewing:
+            review_server.should_exit = True
             await task
-        back.should_exit = True
+        admin_server.should_exit = True
     await cluster.close()
     _log.info("stopped")
 
 
-async def _persistently(call: Callable[[], Awaitable[T]]) -> T:
-    """Try until it is done."""
-    pause = _SOONEST
+async def _retry(call: Callable[[], Awaitable[T]]) -> T:
+    """Retry until the call succeeds."""
+    pause = _MIN_PAUSE
     while True:
         try:
             return await call()
         except EnforcerError as error:
-            _log.warning("%s; again in %g s", error, pause)
+            _log.warning("%s; retrying in %g s", error, pause)
         await asyncio.sleep(pause)
-        pause = min(2 * pause, _LATEST)
+        pause = min(2 * pause, _MAX_PAUSE)
 
 
-def _trust(trusted: Names | tuple[Path, Path], cluster: Cluster, context: ssl.SSLContext) -> CertificateSource:
-    if isinstance(trusted, Names):
-        return SelfSigned(cluster, trusted, context, _now)
-    return FileCertificate(*trusted, context)
+def _certificate_source(
+    certificate: Names | tuple[Path, Path], cluster: Cluster, context: ssl.SSLContext
+) -> CertificateSource:
+    if isinstance(certificate, Names):
+        return SelfSigned(cluster, certificate, context, _now)
+    return FileCertificate(*certificate, context)
 
 
 def _uvicorn(application: Starlette, context: ssl.SSLContext | None = None) -> uvicorn.Config:
@@ -145,7 +150,7 @@ def _uvicorn(application: Starlette, context: ssl.SSLContext | None = None) -> u
         lifespan="off",
         log_config=None,
         access_log=False,
-        limit_concurrency=_CONCURRENT,
+        limit_concurrency=_MAX_CONCURRENT,
         timeout_graceful_shutdown=_GRACE,
         ssl_context_factory=(lambda *_: context) if context is not None else None,
     )

@@ -31,7 +31,7 @@ def labelled(workload: Any, value: str) -> Any:
 
 def results(outcome: Outcome) -> list[tuple[str, str]]:
     """Return the object and the result of each line of the report, without notes."""
-    return [(line.thing, line.result.value) for line in outcome.report if line.result is not Result.NOTE]
+    return [(line.name, line.result.value) for line in outcome.report if line.result is not Result.NOTE]
 
 
 def objects_after(outcome: Outcome) -> list[Any]:

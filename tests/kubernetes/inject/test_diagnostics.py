@@ -23,7 +23,7 @@ def said(things: list[Any], mode: Mode, result: Result, version: tuple[int, int]
     """Return all that is said with one result."""
     wanted = Settings(image="e:1", mode=mode, **{"port": "http", **settings})
     report = inject_all(things, Options(settings=wanted, version=version, package="1", by="t")).report
-    return "\n".join(f"{line.thing}: {line.detail}" for line in report if line.result is result)
+    return "\n".join(f"{line.name}: {line.detail}" for line in report if line.result is result)
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,17 @@ def said(things: list[Any], mode: Mode, result: Result, version: tuple[int, int]
     [
         ([deployment()], Mode.PORT, {"network_policy": False}, "port 8080 can still be reached at the pods' addresses"),
         ([deployment(OTHER)], Mode.PORT, {}, "grpc 9000 of app is not protected: networkpolicy/app-enforcer closes"),
-        ([deployment(OTHER)], Mode.LOOPBACK, {}, "port grpc 9000 of app is not protected: it can be reached without"),
+        (
+            [deployment(OTHER)],
+            Mode.LOOPBACK,
+            {},
+            "port grpc 9000 of app is not protected: clients can reach it without",
+        ),
         ([deployment(WATCHED)], Mode.LOOPBACK, {}, "port http-metrics 9100 of app is not protected"),
         ([SCRAPED], Mode.LOOPBACK, {}, "prometheus.io/port is 8080, where metrics now need a token"),
         ([deployment()], Mode.LOOPBACK, {"native": False}, "the app may start before a classic sidecar"),
-        ([deployment()], Mode.LOOPBACK, {"rewrite_probes": False}, "its probes are left as they are"),
-        ([deployment(), service(clusterIP="None")], Mode.PORT, {}, "service/app: headless: its clients choose"),
+        ([deployment()], Mode.LOOPBACK, {"rewrite_probes": False}, "its probes are not rewritten"),
+        ([deployment(), service(clusterIP="None")], Mode.PORT, {}, "service/app: headless: clients choose"),
     ],
 )
 def test_what_may_not_be_meant_is_a_warning(things: list[Any], mode: Mode, settings: Any, warning: str) -> None:
@@ -47,7 +52,7 @@ def test_what_may_not_be_meant_is_a_warning(things: list[Any], mode: Mode, setti
 @pytest.mark.parametrize("mode", Mode)
 def test_a_port_that_no_container_names_is_a_warning(mode: Mode) -> None:
     """It may be a slip; where no container names any, there is nothing to hold it against."""
-    warning = "no container names port 9999; there are: http 8080, grpc 9000"
+    warning = "no container declares port 9999; declared: http 8080, grpc 9000"
     assert warning in said([deployment(OTHER)], mode, Result.WARNING, port=9999)
     assert "no container names" not in said([deployment(OTHER)], mode, Result.WARNING, port=9000)
     assert said([deployment({"name": "app"})], mode, Result.WARNING, port=9999) == ""
@@ -75,7 +80,7 @@ def test_what_is_right_is_no_warning(things: list[Any], mode: Mode, settings: An
         ([deployment()], Mode.PORT, {}, "networkpolicy/app-enforcer needs a network plugin that enforces it"),
         ([deployment()], Mode.LOOPBACK, {}, "the app must listen on 127.0.0.1:8080"),
         ([deployment()], Mode.TRANSPARENT, {}, "enforcer-redirect needs NET_ADMIN, which Pod Security"),
-        ([deployment()], Mode.PORT, {"policy": "p"}, "needs configmap/p with config.yaml"),
+        ([deployment()], Mode.PORT, {"policy": "p"}, "needs configmap/p with the policy as config.yaml"),
         ([deployment()], Mode.PORT, {"credentials": "c"}, "needs secret/c with client-id and client-secret"),
     ],
 )
@@ -89,8 +94,12 @@ def test_what_must_hold_is_a_note(things: list[Any], mode: Mode, settings: Any, 
     [
         (Mode.PORT, (1, 33), "port http 8080→15080, native sidecar, bypass closed by networkpolicy/app-enforcer"),
         (Mode.PORT, (1, 28), "port http 8080→15080, classic sidecar, bypass closed by networkpolicy/app-enforcer"),
-        (Mode.LOOPBACK, (1, 33), "port http 8080 of the pod's addresses, app on 127.0.0.1, native sidecar, bypass"),
-        (Mode.TRANSPARENT, (1, 33), "port http 8080→15080 in the pod's network, native sidecar, bypass closed"),
+        (Mode.LOOPBACK, (1, 33), "port http 8080 on the pod's addresses, app on 127.0.0.1, native sidecar, bypass"),
+        (
+            Mode.TRANSPARENT,
+            (1, 33),
+            "port http 8080→15080 by a redirect in the pod's network, native sidecar, bypass closed",
+        ),
     ],
 )
 def test_a_line_says_how_it_is_protected(mode: Mode, version: tuple[int, int], summary: str) -> None:

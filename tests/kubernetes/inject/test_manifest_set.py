@@ -13,7 +13,7 @@ def test_the_report_follows_the_order_of_the_objects() -> None:
     manifests = ManifestSet([deployment(), {}, service()])
     manifests.report(2, Result.CHANGED, "x")
     manifests.report(2, Result.CHANGED, "x")
-    manifests.report(0, Result.ADDED, thing="networkpolicy/n")
+    manifests.report(0, Result.ADDED, name="networkpolicy/n")
     assert manifests.outcome().report == (
         Line("networkpolicy/n", Result.ADDED),
         Line("deployment/app", Result.UNCHANGED),

@@ -8,7 +8,7 @@ import pytest
 from harness.kubernetes.manifests import container, deployment, pod_spec, service
 
 from enforcer.kubernetes import names
-from enforcer.kubernetes.annotations import is_ours, marked, unmarked
+from enforcer.kubernetes.annotations import is_ours, with_status, without_status
 from enforcer.kubernetes.inject.pod.ports import Port
 from enforcer.kubernetes.inject.services import (
     by_name,
@@ -16,11 +16,11 @@ from enforcer.kubernetes.inject.services import (
     given_back,
     is_headless,
     is_taken_over,
-    leads_to,
     name_for,
-    renumbered,
+    selects_pods_of,
     taken_over,
     targets,
+    with_named_target,
 )
 from enforcer.kubernetes.workloads import workload_of
 
@@ -49,7 +49,7 @@ def test_a_service_leads_to_what_it_selects(spec: Any, namespaces: tuple[str | N
             thing["metadata"]["namespace"] = namespace
     workload = workload_of(other)
     assert workload is not None
-    assert leads_to(one, workload) is leads
+    assert selects_pods_of(one, workload) is leads
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_service_is_turned_and_turned_back(port: Any, annotations: Any) -> Non
     assert not is_taken_over(before)
     assert given_back(after) == before
     assert list(given_back(after)["metadata"]) == list(before["metadata"])  # type: ignore[index]
-    assert renumbered(before, PORT, "http")["spec"] == after["spec"]
+    assert with_named_target(before, PORT, "http")["spec"] == after["spec"]
     assert given_back(before) is None
 
 
@@ -123,9 +123,12 @@ def test_a_port_without_a_name_gets_one(services: Any, name: str) -> None:
 
 def test_an_object_says_what_it_was() -> None:
     """As long as nobody takes that away."""
-    assert unmarked(marked({"metadata": {"name": "a"}}, {"x": [1]})) == ({"metadata": {"name": "a"}}, {"x": [1]})
+    assert without_status(with_status({"metadata": {"name": "a"}}, {"x": [1]})) == (
+        {"metadata": {"name": "a"}},
+        {"x": [1]},
+    )
     for text in ("{", "5", None):
-        assert unmarked({"metadata": {"annotations": {names.STATUS: text}}}) is None
+        assert without_status({"metadata": {"annotations": {names.STATUS: text}}}) is None
 
 
 @pytest.mark.parametrize(

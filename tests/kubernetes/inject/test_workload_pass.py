@@ -42,7 +42,7 @@ def test_only_selected_workloads_are_handled(more: Any, injected: set[str]) -> N
     other = deployment(name="other")
     other["metadata"]["labels"] = {"tier": "front"}
     outcome = inject_all([deployment(), other], options(**more))
-    names_ = {line.thing.removeprefix("deployment/") for line in outcome.report if line.result is Result.INJECTED}
+    names_ = {line.name.removeprefix("deployment/") for line in outcome.report if line.result is Result.INJECTED}
     assert names_ == injected
 
 

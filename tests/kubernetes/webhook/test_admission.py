@@ -7,7 +7,7 @@ from harness.kubernetes import podsecurity, schemas
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.settings import Settings
-from enforcer.kubernetes.webhook.admission import OUTCOMES, Admission, Result, Why, workload_name
+from enforcer.kubernetes.webhook.admission import OUTCOMES, Admission, AdmissionReason, Result, workload_name
 from enforcer.kubernetes.workloads import Reason
 
 ADMISSION = Admission(settings=Settings(image="token-enforcer:1"), version=(1, 34), package="1")
@@ -50,7 +50,7 @@ def pod(labels: dict[str, str] | None = None, annotations: dict[str, str] | None
 def test_who_asks_by_a_label_gets_the_sidecar() -> None:
     """What comes out is a pod, to the letter, and a restricted one."""
     verdict = ADMISSION.decide(pod(ENABLED), PLAIN)
-    assert (verdict.result, verdict.reason) == (Result.INJECTED, Why.OK)
+    assert (verdict.result, verdict.reason) == (Result.INJECTED, AdmissionReason.OK)
     assert verdict.pod is not None
     assert [one["name"] for one in verdict.pod["spec"]["initContainers"]] == [names.CONTAINER]
     created = {**verdict.pod, "metadata": {**verdict.pod["metadata"], "name": "app-5d8f-x"}}
@@ -58,11 +58,11 @@ def test_who_asks_by_a_label_gets_the_sidecar() -> None:
     assert list(podsecurity.violations(created)) == []
 
 
-LABELS: dict[str, tuple[str | None, str | None, Result, Reason | Why]] = {
-    "nobody": (None, None, Result.SKIPPED, Why.NOT_WANTED),
-    "the namespace": (None, "enabled", Result.INJECTED, Why.OK),
+LABELS: dict[str, tuple[str | None, str | None, Result, Reason | AdmissionReason]] = {
+    "nobody": (None, None, Result.SKIPPED, AdmissionReason.NOT_WANTED),
+    "the namespace": (None, "enabled", Result.INJECTED, AdmissionReason.OK),
     "the namespace, but not the pod": ("disabled", "enabled", Result.SKIPPED, Reason.DISABLED),
-    "the pod, but not the namespace": ("enabled", "disabled", Result.INJECTED, Why.OK),
+    "the pod, but not the namespace": ("enabled", "disabled", Result.INJECTED, AdmissionReason.OK),
     "the pod, in a word of its own": ("yes", None, Result.DENIED, Reason.BAD_SETTING),
     "the pod, in no word": ("", None, Result.DENIED, Reason.BAD_SETTING),
     "the namespace, in a word of its own": (None, "true", Result.DENIED, Reason.BAD_SETTING),
@@ -71,7 +71,7 @@ LABELS: dict[str, tuple[str | None, str | None, Result, Reason | Why]] = {
 
 @pytest.mark.parametrize(("of_pod", "of_namespace", "result", "reason"), LABELS.values(), ids=LABELS)
 def test_the_pod_has_the_last_word(
-    of_pod: str | None, of_namespace: str | None, result: Result, reason: Reason | Why
+    of_pod: str | None, of_namespace: str | None, result: Result, reason: Reason | AdmissionReason
 ) -> None:
     """A word that nobody knows is no word for no."""
     labels = {} if of_pod is None else {names.INJECT: of_pod}
@@ -176,14 +176,14 @@ def test_a_container_that_only_has_the_name_is_no_sidecar() -> None:
     assert (verdict.result, verdict.reason) == (Result.DENIED, Reason.NAME_TAKEN)
 
 
-def test_mode_port_says_what_the_webhook_does_not_see() -> None:
-    """A Service that sends to a number, and a pod's address."""
+def test_mode_port_warns_of_what_the_webhook_does_not_see() -> None:
+    """A Service that uses the port's number, and clients that use the pod's address."""
     warnings = ADMISSION.decide(pod(ENABLED), PLAIN).warnings
-    assert "port 8080 can still be reached at the pods' addresses, past the enforcer" in warnings
-    assert "Services must send to port 8080 by its name, http; one that sends to its number" in warnings[-1]
+    assert "port 8080 can still be reached at the pods' addresses, bypassing the enforcer" in warnings
+    assert 'Services must use targetPort "http"; one that uses the number 8080 bypasses' in warnings[-1]
     unnamed = [{"name": "app", "image": "app:1", "ports": [{"containerPort": 8080}]}]
     warnings = ADMISSION.decide(pod(ENABLED, containers=unnamed), PLAIN).warnings
-    assert "port 8080 by enforcer-proxy, since it has no name" in warnings[-1]
+    assert 'Services must use targetPort "enforcer-proxy"' in warnings[-1]
     assert ADMISSION.decide(pod(ENABLED, {"enforcer.dev/mode": "loopback"}), PLAIN).warnings == ()
 
 

@@ -51,7 +51,7 @@ class Replica:
 
     def round(self) -> Mapping[str, datetime]:
         """Do one round."""
-        return self._runner.run(self._trust.step())
+        return self._runner.run(self._trust.round())
 
 
 Start = Callable[[datetime], Replica]
@@ -197,11 +197,11 @@ def test_provided_files_are_shown_and_read_again_when_they_change(tmp_path: Path
     certificate, key, trusted = provided(tmp_path, NAMES.host)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trust = FileCertificate(certificate, key, context)
-    expiries = asyncio.run(trust.step())
+    expiries = asyncio.run(trust.round())
     first = shown(context, trusted)
     assert expiries == {"certificate": first.not_valid_after_utc}
     _, _, trusted = provided(tmp_path, NAMES.host)
-    asyncio.run(trust.step())
+    asyncio.run(trust.round())
     assert shown(context, trusted) != first
 
 
@@ -210,9 +210,9 @@ def test_provided_files_that_do_not_fit_leave_what_is_shown(tmp_path: Path) -> N
     certificate, key, trusted = provided(tmp_path, NAMES.host)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trust = FileCertificate(certificate, key, context)
-    asyncio.run(trust.step())
+    asyncio.run(trust.round())
     first = shown(context, trusted)
     certificate.write_bytes(Authority(tmp_path, "other").issue(NAMES.host)[0].read_bytes())
     with pytest.raises(CertificateError, match=r"tls\.crt with .*tls\.key"):
-        asyncio.run(trust.step())
+        asyncio.run(trust.round())
     assert shown(context, trusted) == first

@@ -42,8 +42,8 @@ def test_a_dry_run_is_one_that_says_so(said: bool | None, dry: bool) -> None:
 
 
 WRONG: dict[str, tuple[Any, str]] = {
-    "no JSON": ("{", "this is no JSON"),
-    "too deep": ("[" * 100_000, "this is no JSON"),
+    "no JSON": ("{", "the body is not JSON"),
+    "too deep": ("[" * 100_000, "the body is not JSON"),
     "no object": ([], "AdmissionReview"),
     "another version": ({**document(), "apiVersion": "admission.k8s.io/v1beta1"}, "AdmissionReview of admission"),
     "no request": ({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}, "AdmissionReview"),

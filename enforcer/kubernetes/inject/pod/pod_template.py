@@ -1,9 +1,9 @@
-"""Puts the sidecar into a pod's template.
+"""Puts the sidecar into a pod template.
 
-1. The name that Services know the port by is never left at the app: of several ports of one name a Service finds the
-   one of a container that is no init container, and so the app, past the enforcer.
-2. What changes is written down in the template's own status, and no more changes than is written down.
-3. Nothing is left half protected: what cannot be done raises NotInjectableError before anything is returned.
+1. The app never keeps the port name that Services use: of two ports with the same name, a Service finds the one of a
+   container that is not an init container, which would be the app, and the enforcer would be bypassed.
+2. Every change is recorded in the template's status annotation, and nothing else changes.
+3. No template is half protected: if a step is impossible, NotInjectableError is raised and nothing is returned.
 """
 
 from __future__ import annotations
@@ -27,38 +27,39 @@ from enforcer.yamltext.objects import Object, items, section
 
 Version = tuple[int, int]
 NATIVE: Final[Version] = (1, 29)
-"""Since when init containers stay, and a preStop hook sleeps."""
+"""The first version with native sidecars and with preStop hooks that sleep."""
 NAMED: Final[Version] = (1, 32)
-"""Since when a Service finds a native sidecar by the name of its port (kubernetes#127958)."""
+"""The first version in which a Service finds a native sidecar by its port's name (kubernetes#127958)."""
 MARGIN: Final = 20
-"""Seconds for the app to end, and for a native sidecar after it, before both are killed."""
-LONGER: Final = 2
-"""Seconds that the app goes on beyond the enforcer's wait: what is taken at its end still has to be answered."""
+"""Seconds for the app, and after it a native sidecar, to end before they are killed."""
+APP_EXTRA_WAIT: Final = 2
+"""Seconds that the app serves longer than the enforcer accepts requests: the last ones still need a response."""
 APP_METRICS_PATH: Final = "/app-metrics"
-"""Path of the admin side at which the app's own metrics are."""
-_GRACE: Final = 30
-"""Seconds that a pod has to end unless it says otherwise."""
+"""Path of the app's own metrics on the admin server."""
+_DEFAULT_GRACE: Final = 30
+"""Kubernetes' default for terminationGracePeriodSeconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All that is needed to inject one template; `port.name` is what Services call the port, if they do."""
+    """Everything that the injection of one template needs; `port.name` is the name that Services use, if any."""
 
     settings: Settings
     port: Port
     version: Version
     native: bool
     package: str
-    """The enforcer's own version."""
+    """The version of the enforcer."""
     by: str
-    """Who injects."""
+    """The value of the annotation `injected-by`."""
     policy_checksum: str | None = None
 
 
 def choose_native(workload: Workload, settings: Settings, version: Version, named: bool) -> bool:
-    """Say whether the sidecar is a native one, `named` if a Service finds it by a name; raises NotInjectableError.
+    """Return whether to use a native sidecar; `named` if a Service uses the port's name. Raises NotInjectableError.
 
-    Before 1.32 such a Service finds no native sidecar. A classic one would keep what ends from ending.
+    Before Kubernetes 1.32 a Service does not find a native sidecar by name. A classic sidecar would keep a Job's pods
+    from completing.
     """
     reachable = version >= (NAMED if named else NATIVE)
     native = reachable if settings.native is None else settings.native
@@ -67,16 +68,18 @@ def choose_native(workload: Workload, settings: Settings, version: Version, name
         why = "a Service's named targetPort finds no native sidecar" if named else "there are no native sidecars"
         raise NotInjectableError(Reason.NEEDS_NATIVE, f"before Kubernetes {needed} {why}")
     if workload.ends and not native:
-        message = f"a classic sidecar would keep its pods from ending; a native one needs Kubernetes {needed}"
+        message = f"a classic sidecar would keep its pods from completing; a native one needs Kubernetes {needed}"
         raise NotInjectableError(Reason.NEEDS_NATIVE, message)
     return native
 
 
 def make_sidecar(workload: Workload, plan: Plan) -> Sidecar:
-    """Make the sidecar of a workload, without probes; raises NotInjectableError."""
+    """Return the sidecar of a workload, without the app's probes; raises NotInjectableError."""
     settings, port = plan.settings, plan.port
     if settings.mode is Mode.LOOPBACK and port.number < 1024:
-        message = f"without privileges the enforcer cannot listen on port {port.number}; use mode port or transparent"
+        message = (
+            f"the enforcer runs unprivileged and cannot listen on port {port.number}; use mode port or transparent"
+        )
         raise NotInjectableError(Reason.PRIVILEGED_PORT, message)
     return Sidecar(
         image=settings.image,
@@ -114,7 +117,7 @@ def inject(template: Object, sidecar: Sidecar, plan: Plan) -> Object:
 
 
 class _Injection:
-    """One template on its way: `undo` gathers what the status will say."""
+    """The injection of one template; `undo` and `empty` collect the status."""
 
     def __init__(self, template: Object, sidecar: Sidecar, plan: Plan) -> None:
         self.template = deepcopy(template)
@@ -126,28 +129,28 @@ class _Injection:
         self.empty: dict[str, Any] = {}
 
     def injected(self) -> Object:
-        """Do all of it."""
+        """Make all changes and return the template."""
         self._rename_port()
         stored = self._take_over_probes()
         self._set_up_app()
-        self._give_time()
+        self._extend_grace()
         written = self._container(replace(self.sidecar, probes=probes.as_text(stored)))
         self._add(written)
-        self._mark(written)
+        self._annotate(written)
         return self.template
 
     def _containers(self) -> list[Object]:
-        found: list[Object] = self.spec["containers"]
-        return found
+        containers: list[Object] = self.spec["containers"]
+        return containers
 
     def _app(self) -> Object:
-        return next(one for one in self._containers() if one.get("name") == self.plan.port.container)
+        return next(each for each in self._containers() if each.get("name") == self.plan.port.container)
 
-    def _change(self, key: str, at: int, changed: Object) -> None:
-        self.spec[key][at] = changed
+    def _change(self, key: str, index: int, changed: Object) -> None:
+        self.spec[key][index] = changed
 
     def _part(self, parent: Object, key: str, kind: type, where: str) -> Any:
-        """Return a part that is there, or make it; one that is there and empty is written down."""
+        """Return a part, created if it is missing; the former value of an empty part is recorded in the status."""
         if not parent.get(key):
             if key in parent:
                 self.empty[where] = deepcopy(parent[key])
@@ -158,12 +161,12 @@ class _Injection:
         port = self.plan.port
         if self.sidecar.mode is not Mode.PORT or port.name is None:
             return
-        at, app = next((at, one) for at, one in enumerate(self._containers()) if one.get("name") == port.container)
-        if not any(one.get("name") == port.name for one in items(app, "ports")):
+        index, app = next(pair for pair in enumerate(self._containers()) if pair[1].get("name") == port.container)
+        if not any(entry.get("name") == port.name for entry in items(app, "ports")):
             return
         name = new_name(f"app-{port.name}", port_names(self.spec))
-        ports = [{**one, "name": name} if one.get("name") == port.name else one for one in app["ports"]]
-        self._change("containers", at, probes.renamed({**app, "ports": ports}, port.name, name))
+        ports = [{**entry, "name": name} if entry.get("name") == port.name else entry for entry in app["ports"]]
+        self._change("containers", index, probes.renamed({**app, "ports": ports}, port.name, name))
         self.undo["renamed"] = {port.name: name}
 
     def _take_over_probes(self) -> probes.Stored:
@@ -171,16 +174,17 @@ class _Injection:
         if self.sidecar.mode is Mode.PORT or not self.settings.rewrite_probes:
             return stored
         for key in ("containers", "initContainers"):
-            for at, one in enumerate(items(self.spec, key)):
-                # A native sidecar that starts before a classic enforcer would wait for it for ever.
-                if key == "containers" or (one.get("restartPolicy") == "Always" and self.sidecar.native):
-                    self._change(key, at, probes.taken_over(one, self.sidecar.admin_port, self._concerned(one), stored))
+            for index, each in enumerate(items(self.spec, key)):
+                # A native sidecar with a probe on a classic enforcer, which starts later, would wait for it forever.
+                if key == "containers" or (each.get("restartPolicy") == "Always" and self.sidecar.native):
+                    affects = self._affects(each)
+                    self._change(key, index, probes.taken_over(each, self.sidecar.admin_port, affects, stored))
         return stored
 
-    def _concerned(self, one: Object) -> Any:
-        """Say which ports of a container the kubelet cannot reach: with `loopback`, maybe all of the app's."""
-        whole = self.sidecar.mode is Mode.LOOPBACK and one.get("name") == self.plan.port.container
-        return lambda number: whole or number == self.plan.port.number
+    def _affects(self, app: Object) -> Any:
+        """Return a test for ports that the kubelet cannot reach: in mode `loopback` it may be any port of the app."""
+        every = self.sidecar.mode is Mode.LOOPBACK and app.get("name") == self.plan.port.container
+        return lambda number: every or number == self.plan.port.number
 
     def _set_up_app(self) -> None:
         app = self._app()
@@ -191,7 +195,7 @@ class _Injection:
                 self.undo["args"] = len(self.settings.app_args)
         wait = self.sidecar.wait_before_exit_seconds if self.plan.version >= NATIVE else 0
         if wait and "preStop" not in section(app, "lifecycle"):
-            sleep = {"sleep": {"seconds": wait + LONGER}}
+            sleep = {"sleep": {"seconds": wait + APP_EXTRA_WAIT}}
             self._part(app, "lifecycle", dict, "lifecycle")["preStop"] = sleep
             self.undo["pre_stop"] = True
 
@@ -200,20 +204,20 @@ class _Injection:
         for name, value in self.settings.app_env.items():
             entries = self._part(app, "env", list, "env")
             entry = {"name": name, "value": value}
-            at = next((at for at, one in enumerate(entries) if one.get("name") == name), None)
-            former[name] = None if at is None else entries[at]
-            if at is None:
+            index = next((index for index, other in enumerate(entries) if other.get("name") == name), None)
+            former[name] = None if index is None else entries[index]
+            if index is None:
                 entries.append(entry)
             else:
-                entries[at] = entry
+                entries[index] = entry
         if former:
             self.undo["env"] = former
 
-    def _give_time(self) -> None:
+    def _extend_grace(self) -> None:
         needed = self.sidecar.wait_before_exit_seconds + self.sidecar.drain_seconds + MARGIN
-        given = self.spec.get("terminationGracePeriodSeconds")
-        if (_GRACE if given is None else given) < needed:
-            self.undo["grace"] = (given,)
+        current = self.spec.get("terminationGracePeriodSeconds")
+        if (_DEFAULT_GRACE if current is None else current) < needed:
+            self.undo["grace"] = (current,)
             self.spec["terminationGracePeriodSeconds"] = needed
 
     def _container(self, sidecar: Sidecar) -> Object:
@@ -223,7 +227,7 @@ class _Injection:
         except PatchError as error:
             raise NotInjectableError(Reason.BAD_SETTING, f"{names.PREFIX}container-patch: {error}") from None
         if not isinstance(changed, dict) or changed.get("name") != names.CONTAINER:
-            message = f"{names.PREFIX}container-patch: the container must stay one that is called {names.CONTAINER}"
+            message = f"{names.PREFIX}container-patch: the result must still be a container called {names.CONTAINER}"
             raise NotInjectableError(Reason.BAD_SETTING, message)
         return changed
 
@@ -237,13 +241,13 @@ class _Injection:
             self._part(self.spec, "initContainers", list, "spec.initContainers")[:0] = first
         self._part(self.spec, "volumes", list, "spec.volumes").extend(volumes(self.sidecar))
 
-    def _mark(self, written: Object) -> None:
+    def _annotate(self, written: Object) -> None:
         metadata = self._part(self.template, "metadata", dict, "metadata")
         self._part(metadata, "labels", dict, "metadata.labels").update(LABELS)
         annotations = self._part(metadata, "annotations", dict, "metadata.annotations")
-        set_ = self._annotations(annotations)
-        self.undo["annotations"] = {name: annotations.get(name) for name in set_ if not name.startswith(names.PREFIX)}
-        annotations.update(set_)
+        added = self._annotations(annotations)
+        self.undo["annotations"] = {name: annotations.get(name) for name in added if not name.startswith(names.PREFIX)}
+        annotations.update(added)
         status = Status(
             version=self.plan.package,
             hash=hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()[:16],
@@ -256,7 +260,7 @@ class _Injection:
         annotations[names.STATUS] = status.write()
 
     def _annotations(self, present: Mapping[str, Any]) -> dict[str, str]:
-        """Say which annotations are set; those of kubectl only where the pod says nothing there."""
+        """Return the annotations to set; kubectl's only if the pod has none of its own."""
         wanted = pod_annotations(self.plan.port.container, self.plan.policy_checksum)
         ours = {name: value for name, value in wanted.items() if name not in present or name.startswith(names.PREFIX)}
         if self.sidecar.app_metrics is not None:
@@ -267,7 +271,7 @@ class _Injection:
 
 
 def _app_metrics(workload: Workload, plan: Plan) -> str | None:
-    """Return where the app's own metrics are, if Prometheus is told to fetch them from the protected port."""
+    """Return the URL of the app's own metrics, if annotations have Prometheus scrape the protected port."""
     annotations = section(workload.template, "metadata", "annotations")
     if not plan.settings.scrape_passthrough or annotations.get("prometheus.io/port") != str(plan.port.number):
         return None

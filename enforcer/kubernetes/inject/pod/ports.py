@@ -1,4 +1,4 @@
-"""The port of a pod that is protected, and the names that ports have."""
+"""Finds the port of a pod to protect, and checks and chooses the names of ports."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.workloads import NotInjectableError, Reason, containers
 from enforcer.yamltext.objects import Object, items
 
-MOST_NAME: Final = 15
-"""Characters of a port's name (RFC 6335 §5.1)."""
+MAX_NAME: Final = 15
+"""Characters in a port's name (RFC 6335 §5.1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A TCP port of a container; `name` is None where it has none, or is not declared."""
+    """A TCP port of a container; `name` is None if it has none, or if the port is not declared."""
 
     container: str
     number: int
@@ -27,128 +27,126 @@ class Port:
 
 
 def declared(container: Object) -> Iterator[Port]:
-    """Give the TCP ports that a container declares."""
-    for one in items(container, "ports"):
-        number = one.get("containerPort")
-        if is_tcp(one) and isinstance(number, int):
-            name = one.get("name")
+    """Yield the TCP ports that a container declares."""
+    for entry in items(container, "ports"):
+        number = entry.get("containerPort")
+        if is_tcp(entry) and isinstance(number, int):
+            name = entry.get("name")
             yield Port(str(container.get("name")), number, name if isinstance(name, str) and name else None)
 
 
 def is_tcp(port: Object) -> bool:
-    """Tell whether a port of a container or a Service is one for TCP, which it is unless it says otherwise."""
+    """Return whether a port of a container or a Service is a TCP port (the default protocol)."""
     return port.get("protocol") in (None, "TCP")
 
 
 def number_of(container: Object, port: Any) -> int | None:
-    """Return the number of a port that a probe names, in its own container; None where there is none."""
+    """Return the number of the port that a probe names in its own container; None if there is no such port."""
     if isinstance(port, str) and port.isdecimal():
         return int(port)
     if isinstance(port, int):
         return port
-    return next((one.number for one in declared(container) if one.name == port), None)
+    return next((other.number for other in declared(container) if other.name == port), None)
 
 
 def find_port(spec: Object, settings: Settings, targets: Sequence[str | int]) -> Port:
-    """Find the protected port; `targets` are what Services in sight send to. Raises NotInjectableError."""
-    candidates = [port for one in _chosen(spec, settings) for port in declared(one)]
+    """Return the port to protect; `targets` are the known Services' target ports. Raises NotInjectableError."""
+    candidates = [port for container in _eligible(spec, settings) for port in declared(container)]
     if settings.port is not None:
         return _wanted(spec, settings, settings.port, candidates)
     if not candidates and targets:
         return _wanted(spec, settings, _only(list(dict.fromkeys(targets))), candidates)
     if not candidates:
-        if any(items(one, "ports") for one in containers(spec)):
-            raise NotInjectableError(Reason.UDP_ONLY, "its ports are for UDP, which carries no requests to judge")
+        if any(items(container, "ports") for container in containers(spec)):
+            raise NotInjectableError(Reason.UDP_ONLY, "it has only UDP ports; the enforcer protects TCP")
         raise NotInjectableError(Reason.NO_PORT, "no TCP port")
     if len(candidates) > 1:
         candidates = [port for port in candidates if port.name in targets or port.number in targets] or candidates
     return _only(candidates)
 
 
-def _chosen(spec: Object, settings: Settings) -> list[Object]:
-    found = containers(spec)
+def _eligible(spec: Object, settings: Settings) -> list[Object]:
+    """Return the containers whose ports may be protected: the one that the settings name, or all."""
+    every = containers(spec)
     if settings.container is None:
-        return found
-    chosen = [one for one in found if one.get("name") == settings.container]
-    if not chosen:
-        known = ", ".join(str(one.get("name")) for one in found)
+        return every
+    eligible = [container for container in every if container.get("name") == settings.container]
+    if not eligible:
+        known = ", ".join(str(container.get("name")) for container in every)
         raise NotInjectableError(Reason.BAD_SETTING, f"no container is called {settings.container}; there are: {known}")
-    return chosen
+    return eligible
 
 
 def _wanted(spec: Object, settings: Settings, port: Any, candidates: Sequence[Port]) -> Port:
-    found = [one for one in candidates if port in (one.name, one.number)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        return _only(found)
+    if matching := [candidate for candidate in candidates if port in (candidate.name, candidate.number)]:
+        return _only(matching)
     if isinstance(port, str):
         known = ", ".join(map(str, candidates)) or "none"
         raise NotInjectableError(Reason.BAD_SETTING, f"no TCP port is called {port}; there are: {known}")
-    chosen = _chosen(spec, settings)
-    if len(chosen) > 1:
-        known = ", ".join(str(one.get("name")) for one in chosen)
-        message = f"no container declares the port {port}; say whose it is (--container): {known}"
+    eligible = _eligible(spec, settings)
+    if len(eligible) > 1:
+        known = ", ".join(str(container.get("name")) for container in eligible)
+        message = f"no container declares port {port}; choose its container (--container): {known}"
         raise NotInjectableError(Reason.AMBIGUOUS_PORT, message)
-    return Port(str(chosen[0].get("name")), port, None)
+    return Port(str(eligible[0].get("name")), port, None)
 
 
 T = TypeVar("T", Port, str | int)
 
 
-def _only(found: Sequence[T]) -> T:
-    if len(found) > 1:
-        known = ", ".join(f"{one} of {one.container}" if isinstance(one, Port) else str(one) for one in found)
-        message = f"it has several ports; say which one (--port, --container): {known}"
+def _only(ports: Sequence[T]) -> T:
+    if len(ports) > 1:
+        known = ", ".join(f"{port} of {port.container}" if isinstance(port, Port) else str(port) for port in ports)
+        message = f"it has several ports; choose one (--port, --container): {known}"
         raise NotInjectableError(Reason.AMBIGUOUS_PORT, message)
-    return found[0]
+    return ports[0]
 
 
 _CHOOSE: Final = "choose another (--listen-port, --set adminPort=…)"
 
 
 def check_port(spec: Object, port: Port, own: Collection[int]) -> None:
-    """Raise NotInjectableError where a port cannot be protected; `own` are the ports that the enforcer needs."""
+    """Raise NotInjectableError if the port cannot be protected; `own` are the ports that the enforcer needs."""
     for container in containers(spec):
-        for one in items(container, "ports"):
-            number = one.get("containerPort")
-            if one.get("hostPort") and number == port.number and is_tcp(one):
-                message = f"hostPort {one['hostPort']} leads from the node to the app, past the enforcer"
+        for entry in items(container, "ports"):
+            number = entry.get("containerPort")
+            if entry.get("hostPort") and number == port.number and is_tcp(entry):
+                message = f"hostPort {entry['hostPort']} opens the app's port on the node, bypassing the enforcer"
                 raise NotInjectableError(Reason.HOST_PORT, message)
-            if number in own and is_tcp(one):
-                message = f"the enforcer's port {number} is one of {container.get('name')}; {_CHOOSE}"
+            if number in own and is_tcp(entry):
+                message = f"the enforcer's port {number} is taken by {container.get('name')}; {_CHOOSE}"
                 raise NotInjectableError(Reason.PORT_TAKEN, message)
     if port.number in own:
-        message = f"the enforcer's port {port.number} is the app's; {_CHOOSE}"
+        message = f"the enforcer's port {port.number} is the app's own port; {_CHOOSE}"
         raise NotInjectableError(Reason.PORT_TAKEN, message)
 
 
 def check_name(spec: Object, port: Port) -> None:
-    """Raise NotInjectableError where the port has several names, or its name stands for another port too."""
+    """Raise NotInjectableError if the port has several names, or if another port has the same name."""
     for container in containers(spec):
-        for one in declared(container):
-            if one == port:
+        for other in declared(container):
+            if other == port:
                 continue
-            if one.name == port.name and port.name is not None:
-                message = f"{one.container}, too, has a port {one.name}: a Service would find that one; rename it"
+            if other.name == port.name and port.name is not None:
+                message = f"{other.container} also has a port called {other.name}, which a Service may find; rename it"
                 raise NotInjectableError(Reason.NAME_TAKEN, message)
-            if one.number == port.number and one.name is not None:
-                message = f"port {one.number} is called {one.name} too, which would lead past the enforcer; remove it"
+            if other.number == port.number and other.name is not None:
+                message = f"port {other.number} is also called {other.name}, which bypasses the enforcer; remove it"
                 raise NotInjectableError(Reason.NAME_TAKEN, message)
 
 
 def new_name(wanted: str, taken: Collection[str]) -> str:
-    """Shorten a name to what a port may be called, and make it unique."""
-    name = wanted[:MOST_NAME].rstrip("-")
-    at = 1
+    """Return the wanted name, shortened to a valid port name and made unique."""
+    name = wanted[:MAX_NAME].rstrip("-")
+    number = 1
     while name in taken:
-        at += 1
-        ending = f"-{at}"
-        name = wanted[: MOST_NAME - len(ending)].rstrip("-") + ending
+        number += 1
+        ending = f"-{number}"
+        name = wanted[: MAX_NAME - len(ending)].rstrip("-") + ending
     return name
 
 
 def port_names(spec: Object) -> set[str]:
-    """Return the names of all ports of a pod, of whatever protocol and container."""
-    every = [one for key in ("containers", "initContainers") for one in items(spec, key)]
-    return {str(port["name"]) for one in every for port in items(one, "ports") if port.get("name")}
+    """Return the names of all ports of a pod, in every container and of every protocol."""
+    every = [container for key in ("containers", "initContainers") for container in items(spec, key)]
+    return {str(port["name"]) for container in every for port in items(container, "ports") if port.get("name")}

@@ -1,8 +1,8 @@
-"""Probes and lifecycle hooks that would reach the enforcer instead of the app, or nothing at all.
+"""Probes and lifecycle hooks that would otherwise reach the enforcer instead of the app, or nothing at all.
 
-In modes `loopback` and `transparent` the kubelet, which comes from outside of the pod, cannot reach the app's port. So
-it asks the enforcer's admin side, which asks the app in its place, from inside. The original is kept as JSON in the
-enforcer's environment: by it the enforcer knows what to do, and `uninject` what was there.
+In modes `loopback` and `transparent` the kubelet, which connects from outside of the pod, cannot reach the app's port.
+So its probes go to the enforcer's admin server, which probes the app from inside of the pod. The original probe is kept
+as JSON in the enforcer's environment: the enforcer executes it, and `uninject` restores it.
 """
 
 from __future__ import annotations
@@ -15,54 +15,54 @@ from enforcer.kubernetes.inject.pod.ports import number_of
 from enforcer.yamltext.objects import Object, section
 
 FOLDER: Final = "/probes"
-"""Path of the admin side under which they are: `/probes/<container>/<which>`."""
+"""Path prefix on the admin server: `/probes/<container>/<which>`."""
 
 _PROBES: Final = {"livenessProbe": "livez", "readinessProbe": "readyz", "startupProbe": "startupz"}
 _HOOKS: Final = {"postStart": "poststart", "preStop": "prestop"}
 _ACTIONS: Final = ("httpGet", "tcpSocket", "grpc")
 
 Stored = dict[str, Any]
-"""What is kept of each, by `<container>/<which>`: its action, the number of its `port`, and its `timeoutSeconds`."""
+"""The original probes by `<container>/<which>`: the action, the number of its `port`, and `timeoutSeconds`."""
 
 
-def taken_over(container: Object, admin_port: int, concerns: Callable[[int], bool], stored: Stored) -> Object:
-    """Return a container whose probes ask the admin side, those to ports that `concerns` is true of; fills `stored`."""
+def taken_over(container: Object, admin_port: int, affects: Callable[[int], bool], stored: Stored) -> Object:
+    """Return a container whose probes of ports that `affects` accepts go to the admin server; fills `stored`."""
 
     def change(which: str, handler: Object) -> Object:
-        # A hook has no gRPC, and the kubelet refuses one with tcpSocket.
+        # A hook cannot use gRPC, and the kubelet does not execute one with tcpSocket.
         actions = _ACTIONS if which in _PROBES.values() else ("httpGet",)
         action = next((name for name in actions if isinstance(handler.get(name), dict)), None)
         if action is None or handler[action].get("host"):
             return handler
         number = number_of(container, handler[action].get("port"))
-        if number is None or not concerns(number):
+        if number is None or not affects(number):
             return handler
-        kept: Stored = {action: handler[action], "port": number}
+        original: Stored = {action: handler[action], "port": number}
         if "timeoutSeconds" in handler:
-            kept["timeoutSeconds"] = handler["timeoutSeconds"]
+            original["timeoutSeconds"] = handler["timeoutSeconds"]
         path = f"{container.get('name')}/{which}"
-        stored[path] = kept
-        return _instead(handler, action, "httpGet", _asking(handler[action], f"{FOLDER}/{path}", admin_port))
+        stored[path] = original
+        return _replace_action(handler, action, "httpGet", _redirected(handler[action], f"{FOLDER}/{path}", admin_port))
 
     return _handlers(container, change)
 
 
 def given_back(container: Object, stored: Mapping[str, Any]) -> Object:
-    """Return the container as it was before `taken_over`."""
+    """Return the container with its original probes: the inverse of `taken_over`."""
 
     def change(which: str, handler: Object) -> Object:
         path = f"{container.get('name')}/{which}"
-        kept = stored.get(path)
-        if not isinstance(kept, dict) or section(handler, "httpGet").get("path") != f"{FOLDER}/{path}":
+        original = stored.get(path)
+        if not isinstance(original, dict) or section(handler, "httpGet").get("path") != f"{FOLDER}/{path}":
             return handler
-        action = next(name for name in _ACTIONS if name in kept)
-        return _instead(handler, "httpGet", action, kept[action])
+        action = next(name for name in _ACTIONS if name in original)
+        return _replace_action(handler, "httpGet", action, original[action])
 
     return _handlers(container, change)
 
 
 def renamed(container: Object, old: str, new: str) -> Object:
-    """Return a container whose probes and hooks name a port of its own by another name."""
+    """Return a container whose probes and hooks use the new name of a port."""
 
     def change(which: str, handler: Object) -> Object:
         for action in _ACTIONS:
@@ -73,14 +73,14 @@ def renamed(container: Object, old: str, new: str) -> Object:
     return _handlers(container, change)
 
 
-def _asking(action: Object, path: str, admin_port: int) -> Object:
-    # What stays keeps its place; the admin side makes nothing of the headers, which it knows from what is kept.
-    asking = {"path": path, "port": admin_port}
+def _redirected(action: Object, path: str, admin_port: int) -> Object:
+    # Keys keep their order. The admin server ignores the headers: it sends those of the original probe.
+    target = {"path": path, "port": admin_port}
     kept = {key: action[key] for key in action if key in ("path", "port", "scheme", "httpHeaders")}
-    return {**kept, **asking, **({"scheme": "HTTP"} if "scheme" in kept else {})}
+    return {**kept, **target, **({"scheme": "HTTP"} if "scheme" in kept else {})}
 
 
-def _instead(handler: Object, old: str, new: str, value: Any) -> Object:
+def _replace_action(handler: Object, old: str, new: str, value: Any) -> Object:
     return dict((new, value) if key == old else (key, member) for key, member in handler.items())
 
 
@@ -99,5 +99,5 @@ def _present(value: Object, keys: Mapping[str, str]) -> Iterator[tuple[str, str]
 
 
 def as_text(stored: Stored) -> str | None:
-    """Write what is kept for the enforcer's environment; None where nothing is."""
+    """Write the original probes for the enforcer's environment; None if there are none."""
     return json.dumps(stored, separators=(",", ":"), ensure_ascii=False) if stored else None

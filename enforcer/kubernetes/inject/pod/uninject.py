@@ -1,4 +1,4 @@
-"""Takes the sidecar out of a pod's template, which then is what it was before; what others changed since stays."""
+"""Removes the sidecar from a pod template and restores what it was before; later changes by others stay."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ from enforcer.yamltext.objects import Object, items
 
 
 def uninject(template: Object) -> Object | None:
-    """Return a template without the sidecar; None if it has none of ours."""
+    """Return the template without the sidecar; None if it was not injected."""
     status = status_of(template)
     if status is None:
         return None
-    return _Removal(deepcopy(template), status).removed()
+    return _Removal(deepcopy(template), status).restored()
 
 
 class _Removal:
-    """One template on its way back."""
+    """The removal of the sidecar from one template."""
 
     def __init__(self, template: Object, status: Status) -> None:
         self.template = template
         self.spec: Object = template["spec"]
         self.status = status
 
-    def removed(self) -> Object:
-        """Undo all of it."""
+    def restored(self) -> Object:
+        """Revert all changes and return the template."""
         stored = self._stored()
         for key in ("containers", "initContainers", "volumes"):
-            self._without(self.spec, key, f"spec.{key}", _is_not_ours)
+            self._filter(self.spec, key, f"spec.{key}", _is_not_ours)
         for key in ("containers", "initContainers"):
-            for at, one in enumerate(self.spec.get(key) or ()):
-                self.spec[key][at] = self._given_back(one, stored)
-        self._take_time_back()
-        self._unmark()
+            for index, container in enumerate(self.spec.get(key) or ()):
+                self.spec[key][index] = self._restore_container(container, stored)
+        self._restore_grace()
+        self._remove_annotations()
         return self.template
 
     def _stored(self) -> Mapping[str, Any]:
-        """Return the probes that the sidecar was told of."""
-        ours = [one for key in ("containers", "initContainers") for one in items(self.spec, key)]
-        for entry in (entry for one in ours if one.get("name") == names.CONTAINER for entry in items(one, "env")):
+        """Return the app's former probes, which the sidecar keeps in its environment."""
+        every = [each for key in ("containers", "initContainers") for each in items(self.spec, key)]
+        for entry in (entry for each in every if each.get("name") == names.CONTAINER for entry in items(each, "env")):
             if entry.get("name") == names.PROBES:
-                found = json.loads(entry["value"].replace("$$", "$"))
-                return found if isinstance(found, dict) else {}
+                stored = json.loads(entry["value"].replace("$$", "$"))
+                return stored if isinstance(stored, dict) else {}
         return {}
 
-    def _without(self, parent: Object, key: str, where: str, keep: Callable[[Any], bool]) -> None:
-        """Leave of a list or mapping what is to be kept; one that is empty then stands for what was there before."""
+    def _filter(self, parent: Object, key: str, where: str, keep: Callable[[Any], bool]) -> None:
+        """Remove entries from a list or mapping; if none is left, the former value or absence is restored."""
         if not parent.get(key):
             return
         part = parent[key]
-        kept = {name: part[name] for name in part if keep(name)} if isinstance(part, dict) else [*filter(keep, part)]
-        self._put(parent, key, where, kept)
+        rest = {name: part[name] for name in part if keep(name)} if isinstance(part, dict) else [*filter(keep, part)]
+        self._put(parent, key, where, rest)
 
     def _put(self, parent: Object, key: str, where: str, part: Any) -> None:
         if part:
@@ -67,44 +67,44 @@ class _Removal:
         else:
             parent.pop(key, None)
 
-    def _given_back(self, one: Object, stored: Mapping[str, Any]) -> Object:
-        one = probes.given_back(one, stored)
-        if one.get("name") != self.status.container:
-            return one
+    def _restore_container(self, container: Object, stored: Mapping[str, Any]) -> Object:
+        container = probes.given_back(container, stored)
+        if container.get("name") != self.status.container:
+            return container
         for old, new in self.status.renamed.items():
-            ports = [{**port, "name": old} if port.get("name") == new else port for port in items(one, "ports")]
-            one = probes.renamed({**one, "ports": ports}, new, old)
-        self._take_back_environment(one)
+            ports = [{**port, "name": old} if port.get("name") == new else port for port in items(container, "ports")]
+            container = probes.renamed({**container, "ports": ports}, new, old)
+        self._restore_environment(container)
         if self.status.args:
-            self._put(one, "args", "args", one.get("args", [])[: -self.status.args])
+            self._put(container, "args", "args", container.get("args", [])[: -self.status.args])
         if self.status.pre_stop:
-            self._without(one, "lifecycle", "lifecycle", lambda name: name != "preStop")
-        return one
+            self._filter(container, "lifecycle", "lifecycle", lambda name: name != "preStop")
+        return container
 
-    def _take_back_environment(self, one: Object) -> None:
+    def _restore_environment(self, container: Object) -> None:
         former = self.status.env
-        if former and items(one, "env"):
-            entries = [former.get(entry["name"], entry) if "name" in entry else entry for entry in one["env"]]
-            self._put(one, "env", "env", [entry for entry in entries if entry is not None])
+        if former and items(container, "env"):
+            entries = [former.get(entry["name"], entry) if "name" in entry else entry for entry in container["env"]]
+            self._put(container, "env", "env", [entry for entry in entries if entry is not None])
 
-    def _take_time_back(self) -> None:
+    def _restore_grace(self) -> None:
         for former in self.status.grace:
             if former is None:
                 self.spec.pop("terminationGracePeriodSeconds", None)
             else:
                 self.spec["terminationGracePeriodSeconds"] = former
 
-    def _unmark(self) -> None:
+    def _remove_annotations(self) -> None:
         metadata = self.template["metadata"]
         annotations = metadata["annotations"]
         for name, former in self.status.annotations.items():
             if former is not None:
                 annotations[name] = former
         gone = {*names.WRITTEN, *(name for name, former in self.status.annotations.items() if former is None)}
-        self._without(metadata, "labels", "metadata.labels", lambda name: name not in LABELS)
-        self._without(metadata, "annotations", "metadata.annotations", lambda name: name not in gone)
+        self._filter(metadata, "labels", "metadata.labels", lambda name: name not in LABELS)
+        self._filter(metadata, "annotations", "metadata.annotations", lambda name: name not in gone)
         self._put(self.template, "metadata", "metadata", metadata)
 
 
-def _is_not_ours(one: Object) -> bool:
-    return one.get("name") not in names.OURS
+def _is_not_ours(container: Object) -> bool:
+    return container.get("name") not in names.OURS

@@ -212,9 +212,9 @@ def test_metrics_of_the_app_are_passed_on() -> None:
 @pytest.mark.parametrize(
     ("patch", "why"),
     [
-        ({"op": "remove", "path": "/nothing"}, 'nothing is at "/nothing"'),
-        ({"op": "replace", "path": "/name", "value": "other"}, "must stay one that is called enforcer"),
-        ({"op": "replace", "path": "", "value": []}, "must stay one that is called enforcer"),
+        ({"op": "remove", "path": "/nothing"}, 'there is nothing at "/nothing"'),
+        ({"op": "replace", "path": "/name", "value": "other"}, "must still be a container called enforcer"),
+        ({"op": "replace", "path": "", "value": []}, "must still be a container called enforcer"),
     ],
 )
 def test_a_patch_must_leave_a_container_of_the_name(patch: Any, why: str) -> None:
