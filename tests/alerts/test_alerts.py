@@ -1,4 +1,4 @@
-"""Alerts and dashboard ask for nothing that the program does not export."""
+"""Alerts and dashboard query only metrics that the programs export."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ JWT = ".".join(
     urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
     for part in ({"alg": "ES256", "typ": "at+jwt", "kid": "a"}, {"iss": ISSUER}, "signature")
 )
-"""A token whose key must be fetched to tell what it is worth."""
+"""A token whose verification needs the issuer's keys."""
 each_alert = pytest.mark.parametrize("name", ALERTS)
 each_query = pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
 
 
 @pytest.fixture(scope="module")
 def exported() -> Mapping[str, set[str]]:
-    """Labels by metric, as the running programs export them once something of each kind has happened."""
+    """Labels by metric, as the running programs export them after at least one event of each kind."""
 
     def app(head: bytes, body: bytes) -> bytes | None:
         return None if b"/hang-up" in head else response(b"", "200 OK")
@@ -91,20 +91,20 @@ def exported() -> Mapping[str, set[str]]:
 
 
 @each_query
-def test_a_query_asks_for_metrics_that_are_exported(query: str, exported: Mapping[str, set[str]]) -> None:
+def test_a_query_uses_exported_metrics(query: str, exported: Mapping[str, set[str]]) -> None:
     """By name, and with labels that they have."""
-    asked = list(metrics(query))
-    assert asked
-    for metric in asked:
+    selectors = list(metrics(query))
+    assert selectors
+    for metric in selectors:
         assert metric.name in exported
         assert metric.labels.keys() <= exported[metric.name] | TARGET
-    known = set().union(*(exported[metric.name] for metric in asked))
+    known = set().union(*(exported[metric.name] for metric in selectors))
     assert grouped(query) <= known | TARGET
 
 
 @each_query
-def test_a_query_compares_with_values_that_there_are(query: str) -> None:
-    """docs/metrics.md lists them; patterns of statuses and Grafana's variables aside."""
+def test_a_query_compares_with_documented_label_values(query: str) -> None:
+    """docs/metrics.md lists the values, except status patterns and Grafana variables."""
     compared = {
         value
         for metric in metrics(query)
@@ -117,27 +117,27 @@ def test_a_query_compares_with_values_that_there_are(query: str) -> None:
 
 
 @each_alert
-def test_an_alert_says_what_it_is_about(name: str) -> None:
-    """How bad, in one line, and in some words; and the page on it says what to do."""
+def test_an_alert_has_annotations_and_a_section(name: str) -> None:
+    """Severity, summary and description; the alerts page has a section for it."""
     rule = ALERTS[name]
     assert rule["labels"]["severity"] in {"critical", "warning", "info"}
     assert {*rule["annotations"]} == {"summary", "description"}
     assert f"\n## {name}\n" in RUNBOOK
 
 
-def test_the_page_has_no_alert_that_there_is_not() -> None:
-    """In their order."""
+def test_the_page_has_exactly_the_alerts() -> None:
+    """In the same order."""
     assert re.findall(r"^## (\w+)$", RUNBOOK, re.MULTILINE) == list(ALERTS)
 
 
 def outcomes() -> Iterator[tuple[str, bool]]:
-    """Give what `make alerts` tries: the alert, and whether it must fire."""
+    """Yield each case of `make alerts`: the alert, and whether it must fire."""
     for test in TESTED:
         for case in test["alert_rule_test"]:
             yield case["alertname"], bool(case.get("exp_alerts"))
 
 
-def test_each_alert_is_tried_both_ways() -> None:
-    """By promtool: it fires when it must, and is quiet when all is well."""
+def test_each_alert_is_tested_both_ways() -> None:
+    """By promtool: with an input for which it fires, and one for which it does not."""
     assert {name for name, fires in outcomes() if fires} == {*ALERTS}
     assert {name for name, fires in outcomes() if not fires} == {*ALERTS}

@@ -1,4 +1,4 @@
-"""The corpus of attacks, over raw sockets, against the real process."""
+"""The corpus of attacks, sent over raw sockets to the real process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KEYS = {
     "id", "source", "request", "each", "times", "big", "answers", "answers_at_most", "challenge", "ends", "upstream",
     "introspections", "asked", "fields", "body", "trailers",
 }  # fmt: skip
-_PLACE = re.compile(r"\$(ADM|BIG|R|W|X|N|K|C)")
+_PLACEHOLDER = re.compile(r"\$(ADM|BIG|R|W|X|N|K|C)")
 
 
 def _cases() -> Iterator[Any]:
@@ -29,7 +29,7 @@ def _cases() -> Iterator[Any]:
 
 
 class Attack:
-    """One case of the corpus with one of its variants: `§` is the variant, `$R` and its like are fresh tokens."""
+    """A case of the corpus with one of its variants: `§` is the variant, `$R` and its like are unseen tokens."""
 
     def __init__(self, case: dict[str, Any], variant: str) -> None:
         self.case = case
@@ -37,109 +37,112 @@ class Attack:
         self._tokens: dict[str, str] = {"BIG": "a" * case.get("big", 0)}
 
     def fill(self, text: str) -> bytes:
+        """Return a text with the variant and the tokens filled in."""
         text = text.replace("§", self._variant)
-        return _PLACE.sub(lambda found: self._token(found[1]), text).encode("latin-1")
+        return _PLACEHOLDER.sub(lambda match: self._token(match[1]), text).encode("latin-1")
 
     def lines(self, key: str) -> list[str] | None:
+        """Return the filled-in lines of a key; None if the case has no such key."""
         lines = self.case.get(key)
         return None if lines is None else [self.fill(line).decode("latin-1") for line in lines]
 
-    def _token(self, worth: str) -> str:
-        return self._tokens.setdefault(worth, "") or self._tokens.setdefault(worth + "~", fresh_token(worth))
+    def _token(self, kind: str) -> str:
+        return self._tokens.setdefault(kind, "") or self._tokens.setdefault(kind + "~", fresh_token(kind))
 
 
 @pytest.fixture(scope="module")
-def ground() -> Iterator[Testbed]:
-    with run_testbed() as laid:
-        yield laid
-        assert [head for head in laid.upstream.heads if reaches_admin(head)] == []
-        assert [head for head in laid.upstream.heads if not is_unambiguous(head)] == []
+def testbed() -> Iterator[Testbed]:
+    with run_testbed() as running:
+        yield running
+        assert [head for head in running.upstream.heads if reaches_admin(head)] == []
+        assert [head for head in running.upstream.heads if not is_unambiguous(head)] == []
 
 
 @pytest.mark.parametrize(("case", "variant"), list(_cases()))
-def test_attack_fails(ground: Testbed, case: dict[str, Any], variant: str) -> None:
-    """An attack gets the answer that is due, and reaches nothing behind the enforcer that it should not."""
+def test_attack_fails(testbed: Testbed, case: dict[str, Any], variant: str) -> None:
+    """An attack gets the expected response, and reaches nothing behind the enforcer that it must not reach."""
     attack = Attack(case, variant)
-    before, asked = len(ground.upstream.heads), len(ground.authorization.requests)
+    forwarded, introspected = len(testbed.upstream.heads), len(testbed.authorization.requests)
     request = attack.fill(case["request"])
-    with connect(ground.enforcer.port) as connection:
+    with connect(testbed.enforcer.port) as connection:
         _send(connection, request)
-        _check_answers(attack, ResponseReader(connection), connection, request.startswith(b"HEAD "))
-    _check_upstream(attack, ground, before)
-    _check_introspections(attack, ground, asked)
+        _check_responses(attack, ResponseReader(connection), connection, request.startswith(b"HEAD "))
+    _check_upstream(attack, testbed, forwarded)
+    _check_introspections(attack, testbed, introspected)
 
 
 def _send(connection: Any, request: bytes) -> None:
     try:
         connection.sendall(request)
     except ConnectionError:
-        return  # it was refused before its last byte, and what was said of it can still be read
+        return  # refused before its last byte; the refusal can still be read
 
 
-def _check_answers(attack: Attack, answers: ResponseReader, connection: Any, head_only: bool) -> None:
+def _check_responses(attack: Attack, responses: ResponseReader, connection: Any, head_only: bool) -> None:
     case = attack.case
     head = b""
-    for wanted in case.get("answers", ()):
-        status, head, _ = answers.next(head_only=head_only)
-        assert status in (wanted if isinstance(wanted, list) else [wanted]), head
+    for expected in case.get("answers", ()):
+        status, head, _ = responses.next(head_only=head_only)
+        assert status in (expected if isinstance(expected, list) else [expected]), head
     if "answers_at_most" in case:
         try:
-            status, head, _ = answers.next()
+            status, head, _ = responses.next()
             assert status in case["answers_at_most"], head
         except EOFError:
             head = b"Connection: close"
     if "challenge" in case:
-        wanted = case["challenge"] if isinstance(case["challenge"], list) else [case["challenge"]]
-        assert field_values(head, "WWW-Authenticate") == [challenge.encode() for challenge in wanted]
+        challenges = case["challenge"] if isinstance(case["challenge"], list) else [case["challenge"]]
+        assert field_values(head, "WWW-Authenticate") == [challenge.encode() for challenge in challenges]
     if case.get("ends") == "closed" or b"connection: close" in head.lower():
-        assert answers.closed(), "the connection is still open"
+        assert responses.closed(), "the connection is still open"
     else:
-        # What is answered now is the next request, and nothing that was sent before.
+        # The next response belongs to the sentinel, and not to anything sent before.
         connection.sendall(SENTINEL)
-        status, head, body = answers.next()
+        status, head, body = responses.next()
         assert (status, body.partition(b" HTTP/1.1")[0]) == (200, b"GET /public/sentinel"), head
 
 
-def _check_upstream(attack: Attack, ground: Testbed, before: int) -> None:
+def _check_upstream(attack: Attack, testbed: Testbed, before: int) -> None:
     case = attack.case
-    # What is cut while it is sent may come late, or not at all.
-    heads = [head for head in ground.upstream.heads[before:] if not re.match(rb"\w+ /public/(sentinel|cut) ", head)]
+    # A request that is cut while it is sent may arrive late, or not at all.
+    heads = [head for head in testbed.upstream.heads[before:] if not re.match(rb"\w+ /public/(sentinel|cut) ", head)]
     lines = [request_line(head) for head in heads]
-    if (wanted := attack.lines("upstream")) is not None:
-        assert lines == wanted
+    if (expected := attack.lines("upstream")) is not None:
+        assert lines == expected
     assert [head for head in heads if reaches_admin(head)] == []
     assert [head for head in heads if not is_unambiguous(head)] == []
     for name, values in case.get("fields", {}).items():
         assert field_values(heads[-1], name) == [attack.fill(value) for value in values], name
     if "body" in case:
-        assert ground.upstream.requests[_place(ground, heads[0])][1] == attack.fill(case["body"])
+        assert testbed.upstream.requests[_index(testbed, heads[0])][1] == attack.fill(case["body"])
     if "trailers" in case:
-        assert ground.upstream.trailers[_place(ground, heads[0])] == attack.fill(case["trailers"])
+        assert testbed.upstream.trailers[_index(testbed, heads[0])] == attack.fill(case["trailers"])
 
 
-def _place(ground: Testbed, head: bytes) -> int:
-    return next(at for at in reversed(range(len(ground.upstream.requests))) if ground.upstream.requests[at][0] == head)
+def _index(testbed: Testbed, head: bytes) -> int:
+    requests = testbed.upstream.requests
+    return next(index for index in reversed(range(len(requests))) if requests[index][0] == head)
 
 
-def _check_introspections(attack: Attack, ground: Testbed, before: int) -> None:
-    calls = ground.authorization.requests[before:]
-    if (wanted := attack.case.get("introspections")) is not None:
-        assert len(calls) == wanted
+def _check_introspections(attack: Attack, testbed: Testbed, before: int) -> None:
+    calls = testbed.authorization.requests[before:]
+    if (expected := attack.case.get("introspections")) is not None:
+        assert len(calls) == expected
     for _, body in calls:
         form = parse_qs(body.decode(), strict_parsing=True)
-        assert (form.keys(), len(form["token"])) == ({"token", "token_type_hint"}, 1)
+        assert (set(form), len(form["token"])) == ({"token", "token_type_hint"}, 1)
         if "asked" in attack.case:
             assert form["token"][0].encode() == attack.fill(attack.case["asked"])
 
 
-def test_corpus_tells_its_names_apart() -> None:
-    """A case is named once, so that a failure names one case."""
+def test_corpus_names_are_unique() -> None:
+    """Names are unique, so that a failure names one case."""
     names = [(stem, case["id"]) for stem, case in corpora.requests()]
     assert len(names) == len(set(names))
 
 
-def test_fields_of_an_answer_are_told_apart() -> None:
-    """The reading of fields that the corpus relies on sees every spelling, and no other field."""
+def test_field_values_finds_every_spelling() -> None:
+    """`field_values`, which the corpus relies on, finds every spelling of a name, and no other field."""
     head = b"GET / HTTP/1.1\r\nX-A: 1\r\nx_a: 2\r\nX.A: 3\r\nX-AB: 4\r\n\r\n"
     assert field_values(head, "X-A") == [b"1", b"2", b"3"]
     assert len(parse_fields(head)) == 4

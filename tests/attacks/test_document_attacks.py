@@ -1,5 +1,4 @@
-"""What may come where an authorization server is asked for its metadata, its keys, or a token of our own: an outage at
-most, and never more memory than is due."""
+"""Hostile metadata, key sets and token responses: they cause an outage at most, and never fill the memory."""
 
 from __future__ import annotations
 
@@ -12,20 +11,21 @@ from typing import Any, NamedTuple
 import pytest
 from harness.misbehaviours import MISBEHAVIOURS, Behaviour, misbehaving_server
 from harness.servers import Server, raw_server, response
-from harness.signing import encode
 from harness.testbed import Testbed, get, run_testbed, server_without_breaker
 from harness.usage import peak_memory
 
-_ROOM = 16 * 1024**2
-_WHOLE = 160 * 1024**2  # of a process with all these servers, cryptography included
+from enforcer.tokens.jwt.jws import encode
+
+_GROWTH = 16 * 1024**2
+_PEAK = 160 * 1024**2  # of a process with all these servers, cryptography included
 _NUMBER = re.compile(rb"/(?:metadata|keys|token)/([0-9]+)")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CASES = [*MISBEHAVIOURS, *map(str, _REDIRECTS)]
 _KINDS = ("metadata", "keys", "token")
 
 
-class Laid(NamedTuple):
-    """The bed, the port of who misbehaves, what redirects lead to, and who is asked with the token for us."""
+class DocumentTestbed(NamedTuple):
+    """A testbed, the port of the misbehaving server, the target of its redirects, and an introspection endpoint."""
 
     testbed: Testbed
     port: int
@@ -35,14 +35,14 @@ class Laid(NamedTuple):
 
 def _redirect(status: int, elsewhere: Server) -> Behaviour:
     location = f"Location: http://127.0.0.1:{elsewhere.port}/elsewhere"
-    return lambda connection: connection.sendall(response(_ANYTHING, f"{status} Elsewhere", location))
+    return lambda connection: connection.sendall(response(_BODY, f"{status} Elsewhere", location))
 
 
-_ANYTHING = json.dumps({"active": True, "access_token": "t", "token_type": "Bearer", "keys": []}).encode()
+_BODY = json.dumps({"active": True, "access_token": "t", "token_type": "Bearer", "keys": []}).encode()
 
 
 def _server(kind: str, number: int, port: int, introspection: Server) -> dict[str, Any]:
-    """Write the settings of a server of which one document comes from the one that misbehaves."""
+    """Return the settings of an authorization server whose document of this kind misbehaves."""
     url = f"http://127.0.0.1:{port}/{kind}/{number}"
     common = {"name": f"{kind}-{number}", "timeout": "500ms"}
     match kind:
@@ -54,15 +54,15 @@ def _server(kind: str, number: int, port: int, introspection: Server) -> dict[st
 
 
 @contextmanager
-def _beds() -> Iterator[Laid]:
+def _run_document_testbed() -> Iterator[DocumentTestbed]:
     def number(head: bytes, _: bytes) -> int:
-        found = _NUMBER.search(head)
-        assert found is not None
-        return int(found[1])
+        match = _NUMBER.search(head)
+        assert match is not None
+        return int(match[1])
 
     with (
-        raw_server(lambda head, body: response(_ANYTHING)) as elsewhere,
-        raw_server(lambda head, body: response(_ANYTHING)) as introspection,
+        raw_server(lambda head, body: response(_BODY)) as elsewhere,
+        raw_server(lambda head, body: response(_BODY)) as introspection,
     ):
         behaviours = [*MISBEHAVIOURS.values(), *(_redirect(status, elsewhere) for status in _REDIRECTS)]
         with misbehaving_server(number, behaviours) as port:
@@ -79,18 +79,18 @@ def _beds() -> Iterator[Laid]:
                 for server in servers
             ]
             public = {"name": "public", "path": "/public/**", "public": True}
-            with run_testbed(authorization_servers=servers, rules=[*rules, public]) as laid:
-                yield Laid(laid, port, elsewhere, introspection)
+            with run_testbed(authorization_servers=servers, rules=[*rules, public]) as running:
+                yield DocumentTestbed(running, port, elsewhere, introspection)
 
 
 @pytest.fixture(scope="module")
-def laid() -> Iterator[Laid]:
-    with _beds() as beds:
-        yield beds
+def documents() -> Iterator[DocumentTestbed]:
+    with _run_document_testbed() as running:
+        yield running
 
 
 def _token(kind: str, port: int, number: int) -> str:
-    """Make a token that needs the document: a JWT of the issuer, or any."""
+    """Return a token whose verification needs the document: a JWT of the issuer, or an opaque token."""
     if kind == "token":
         return "anything"
     issuer = f"http://127.0.0.1:{port}/{kind}/{number}"
@@ -100,16 +100,16 @@ def _token(kind: str, port: int, number: int) -> str:
 
 @pytest.mark.parametrize("number", range(len(_CASES)), ids=_CASES)
 @pytest.mark.parametrize("kind", _KINDS)
-def test_misbehaviour_is_an_outage_and_no_more(laid: Laid, kind: str, number: int) -> None:
-    """503, and everybody else is served; memory stays flat, and a redirect leads nowhere."""
-    before = peak_memory(laid.testbed.enforcer.process.pid)
-    assert get(laid.testbed, f"/{kind}-{number}", _token(kind, laid.port, number))[0] == 503
-    assert get(laid.testbed, "/public/x")[0] == 200
-    assert peak_memory(laid.testbed.enforcer.process.pid) - before < _ROOM
-    assert laid.elsewhere.connections == 0
-    assert laid.introspection.connections == 0
+def test_misbehaviour_is_only_an_outage(documents: DocumentTestbed, kind: str, number: int) -> None:
+    """503, while other requests are served; memory does not grow, and a redirect is not followed."""
+    before = peak_memory(documents.testbed.enforcer.process.pid)
+    assert get(documents.testbed, f"/{kind}-{number}", _token(kind, documents.port, number))[0] == 503
+    assert get(documents.testbed, "/public/x")[0] == 200
+    assert peak_memory(documents.testbed.enforcer.process.pid) - before < _GROWTH
+    assert documents.elsewhere.connections == 0
+    assert documents.introspection.connections == 0
 
 
-def test_all_of_it_together_is_nothing_to_remember(laid: Laid) -> None:
-    """They are all asked at the start, at once, and again and again."""
-    assert peak_memory(laid.testbed.enforcer.process.pid) < _WHOLE
+def test_peak_memory_of_all_documents_is_bounded(documents: DocumentTestbed) -> None:
+    """All documents are fetched at the start, and again and again."""
+    assert peak_memory(documents.testbed.enforcer.process.pid) < _PEAK

@@ -1,4 +1,4 @@
-"""What holds for any bytes: the target that is matched is the one that is forwarded, and packets make no difference."""
+"""Properties of arbitrary bytes: the matched target is the forwarded one, and packet boundaries have no effect."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ _REQUESTS = {
     b"GET /api/f HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer R~split\r\n\r\n": ("GET /api/f", b"", b""),
     b"GET /admin HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer R~split\r\n\r\n": None,
 }
-"""Requests, and what of each must reach the upstream: request line, body and trailers."""
+"""Requests with the request line, body and trailers that must reach the upstream, or None if nothing must."""
 
 
 @pytest.fixture(scope="module")
-def ground() -> Iterator[Testbed]:
-    with run_testbed() as laid:
-        yield laid
+def testbed() -> Iterator[Testbed]:
+    with run_testbed() as running:
+        yield running
 
 
 @settings(max_examples=400)
@@ -73,42 +73,43 @@ def ground() -> Iterator[Testbed]:
 @example(target=b"http://app/public/x", credentials="")
 @example(target=b" /public/x ", credentials="")
 @example(target=b"", credentials="")
-def test_target_is_refused_or_forwarded_as_it_was_sent(ground: Testbed, target: bytes, credentials: str) -> None:
-    """Whatever stands for a target, the upstream sees nothing or exactly these bytes, and no `/admin` without leave."""
-    before = len(ground.upstream.heads)
-    with connect(ground.enforcer.port) as connection:
+def test_target_is_refused_or_forwarded_unchanged(testbed: Testbed, target: bytes, credentials: str) -> None:
+    """The upstream gets nothing or exactly the target's bytes, and no `/admin` without a token for it."""
+    before = len(testbed.upstream.heads)
+    with connect(testbed.enforcer.port) as connection:
         head = f" HTTP/1.1\r\nHost: app\r\nConnection: close\r\n{credentials}\r\n".encode()
         connection.sendall(b"GET " + target + head)
         status = ResponseReader(connection).next()[0]
-    seen = ground.upstream.heads[before:]
+    heads = testbed.upstream.heads[before:]
     if status != 200:
         assert status in _REFUSALS
-        assert seen == []
+        assert heads == []
         return
-    assert len(seen) == 1
-    assert is_unambiguous(seen[0])
-    assert not reaches_admin(seen[0])
-    forwarded = seen[0].split(b" ")[1]
+    assert len(heads) == 1
+    assert is_unambiguous(heads[0])
+    assert not reaches_admin(heads[0])
+    forwarded = heads[0].split(b" ")[1]
     sent = target.strip(b" ")
     assert sent in (forwarded, b"http://app" + forwarded, b"https://app" + forwarded)
 
 
 @settings(max_examples=80)
 @given(data=st.data(), requests=st.lists(st.sampled_from(list(_REQUESTS)), min_size=1, max_size=5))
-def test_packets_make_no_difference(ground: Testbed, data: st.DataObject, requests: list[bytes]) -> None:
-    """However a connection's bytes are cut into packets, the upstream gets the same requests, in their order."""
-    before = len(ground.upstream.requests)
+def test_packet_boundaries_have_no_effect(testbed: Testbed, data: st.DataObject, requests: list[bytes]) -> None:
+    """However the bytes are cut into packets, the upstream gets the same requests in the same order."""
+    before = len(testbed.upstream.requests)
     stream = b"".join(requests)
     cuts = data.draw(st.sets(st.integers(1, len(stream) - 1), max_size=20).map(sorted))
-    with connect(ground.enforcer.port) as connection:
+    with connect(testbed.enforcer.port) as connection:
         for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
             connection.sendall(stream[start:end])
-        answers = ResponseReader(connection)
-        statuses = [answers.next()[0] for _ in requests]
-    wanted = [_REQUESTS[request] for request in requests]
-    assert statuses == [403 if one is None else 200 for one in wanted]
-    heads = [head for head, _ in ground.upstream.requests[before:]]
-    bodies = [body for _, body in ground.upstream.requests[before:]]
+        responses = ResponseReader(connection)
+        statuses = [responses.next()[0] for _ in requests]
+    expected = [_REQUESTS[request] for request in requests]
+    assert statuses == [403 if message is None else 200 for message in expected]
+    heads = [head for head, _ in testbed.upstream.requests[before:]]
+    bodies = [body for _, body in testbed.upstream.requests[before:]]
     lines = [head.partition(b" HTTP/1.1")[0].decode() for head in heads]
-    assert list(zip(lines, bodies, ground.upstream.trailers[before:], strict=True)) == [one for one in wanted if one]
+    messages = list(zip(lines, bodies, testbed.upstream.trailers[before:], strict=True))
+    assert messages == [message for message in expected if message]
     assert all(map(is_unambiguous, heads))

@@ -1,4 +1,4 @@
-"""The running enforcer decides as explain says that it does."""
+"""The running enforcer decides as `enforcer explain` predicts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RULES: list[dict[str, Any]] = [
     {"name": "narrow", "path": "/narrow", "audience": ["shop"], "issuer": ["https://as"], "client_ids": ["web"]},
     {"name": "anybody", "path": "/api/me", "authenticated": True},
     {"name": "inner", "path": "/open/inner", "host": "a.example.org", "scopes": ["write"]},
-    {"name": "watched", "path": "/watched", "scopes": ["write"], "mode": "report"},
+    {"name": "report", "path": "/watched", "scopes": ["write"], "mode": "report"},
 ]
 
 TOKENS: dict[str, dict[str, object]] = {
@@ -57,21 +57,23 @@ TARGETS = [
 ]
 
 
-def test_the_running_enforcer_answers_as_explain_says() -> None:
+def test_the_running_enforcer_responds_as_explain_predicts() -> None:
     """Status and challenge, for each request, token and host."""
-    ruled = policy(*RULES)
-    asked = list(product(TARGETS, [None, *TOKENS], ["localhost", "a.example.org"]))
-    assert len(asked) > 200
+    rules = policy(*RULES)
+    cases = list(product(TARGETS, [None, *TOKENS], ["localhost", "a.example.org"]))
+    assert len(cases) > 200
     with introspection_server(TOKENS) as auth, echo_server() as app:
         settings = config(f"http://127.0.0.1:{app.port}", auth.port, rules=RULES)
         with enforcer(settings) as process:
-            for (method, target), token, host in asked:
+            for (method, target), token, host in cases:
                 credentials = "" if token is None else f"Authorization: Bearer {token}\r\n"
                 head = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{credentials}Connection: close\r\n\r\n"
-                answer = send_raw(process.port, head.encode()).partition(b"\r\n\r\n")[0]
-                told = [value.decode() for name, value in parse_fields(answer) if name == b"WWW-Authenticate"]
+                response_head = send_raw(process.port, head.encode()).partition(b"\r\n\r\n")[0]
+                challenges = [
+                    value.decode() for name, value in parse_fields(response_head) if name == b"WWW-Authenticate"
+                ]
                 claims = None if token is None else TOKENS[token]
-                reply = explained(ruled, f"{method} {target}", claims, host).judgement.reply
+                reply = explained(rules, f"{method} {target}", claims, host).judgement.reply
                 expected = (200, []) if reply is None else (reply.status, list(reply.challenges))
-                found = (int(answer.split(b" ")[1]), told)
-                assert (method, target, token, host, *found) == (method, target, token, host, *expected)
+                actual = (int(response_head.split(b" ")[1]), challenges)
+                assert (method, target, token, host, *actual) == (method, target, token, host, *expected)

@@ -1,4 +1,4 @@
-"""How the enforcer comes and goes, as a process."""
+"""Start and stop of the enforcer as a process."""
 
 import re
 import signal
@@ -11,12 +11,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from harness.ports import unused_ports
 from harness.processes import enforcer
 from harness.servers import raw_server, response
 from harness.waiting import eventually
 
 RUN = [sys.executable, "-m", "enforcer", "run"]
-PATIENCE = 20.0
+TIMEOUT = 60.0
 CONFIG = """\
 listener: {{address: "{address}"}}
 admin: {{address: "127.0.0.1:0"}}
@@ -33,40 +34,40 @@ timeouts: {{shutdown_delay: {delay}, drain: {drain}}}
 """
 
 
-def configured(upstream: int, *, address: str = "127.0.0.1:0", delay: str = "0s", drain: str = "20s") -> str:
-    """Write a configuration for an app on a port."""
+def config_text(upstream: int, *, address: str = "127.0.0.1:0", delay: str = "0s", drain: str = "20s") -> str:
+    """Return a configuration for an app on a port."""
     return CONFIG.format(upstream=upstream, address=address, delay=delay, drain=drain)
 
 
 def refuses(port: int) -> bool:
-    """Tell whether a new connection is refused."""
+    """Return whether a new connection is refused."""
     with socket.socket() as connection:
         return connection.connect_ex(("127.0.0.1", port)) != 0
 
 
 def run(config: Path) -> subprocess.CompletedProcess[str]:
-    """Run an enforcer that is not expected to serve."""
-    return subprocess.run([*RUN, str(config)], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    """Run an enforcer that must not start."""
+    return subprocess.run([*RUN, str(config)], capture_output=True, text=True, timeout=TIMEOUT, check=False)
 
 
-def test_sigterm_ends_what_runs_and_accepts_nothing_new() -> None:
-    """While the app is slow to answer, /readyz says that it drains; the client still gets the whole answer."""
+def test_sigterm_finishes_running_requests_and_accepts_no_connections() -> None:
+    """/readyz says that it is draining; a client still gets the complete response of a slow app."""
     go_on = threading.Event()
 
-    def answer(head: bytes, body: bytes) -> bytes:
-        go_on.wait(PATIENCE)
+    def respond(head: bytes, body: bytes) -> bytes:
+        go_on.wait(TIMEOUT)
         return response(b"late")
 
     with (
-        raw_server(answer) as app,
-        enforcer(configured(app.port)) as running,
+        raw_server(respond) as app,
+        enforcer(config_text(app.port)) as running,
         ThreadPoolExecutor(1) as pool,
-        httpx.Client(trust_env=False, timeout=PATIENCE) as client,
+        httpx.Client(trust_env=False, timeout=TIMEOUT) as client,
     ):
         try:
             admin = f"http://127.0.0.1:{running.admin_port}"
             assert client.get(f"{admin}/readyz").status_code == 200
-            late = pool.submit(client.get, f"http://127.0.0.1:{running.port}/slow")
+            running_request = pool.submit(client.get, f"http://127.0.0.1:{running.port}/slow")
             assert eventually(lambda: len(app.requests) == 1)
             running.process.send_signal(signal.SIGTERM)
             assert eventually(lambda: refuses(running.port))
@@ -74,46 +75,46 @@ def test_sigterm_ends_what_runs_and_accepts_nothing_new() -> None:
             assert (draining.status_code, draining.text) == (503, "draining\n")
             assert client.get(f"{admin}/livez").status_code == 200
             assert "enforcer_draining 1.0" in client.get(f"{admin}/metrics").text
-            assert not late.done()
+            assert not running_request.done()
         finally:
             go_on.set()
-        answered = late.result(PATIENCE)
-        assert (answered.status_code, answered.text) == (200, "late")
-        assert answered.headers["Connection"] == "close"
-        assert running.process.wait(PATIENCE) == 0
+        late = running_request.result(TIMEOUT)
+        assert (late.status_code, late.text) == (200, "late")
+        assert late.headers["Connection"] == "close"
+        assert running.process.wait(TIMEOUT) == 0
         assert "stopped" in running.log()
 
 
-def test_an_idle_connection_holds_nobody_up() -> None:
-    """A client that keeps its connection without a request is closed at once."""
-    with enforcer(configured(1)) as running, socket.create_connection(("127.0.0.1", running.port), PATIENCE) as idle:
+def test_an_idle_connection_does_not_delay_the_stop() -> None:
+    """A connection without a request is closed at once."""
+    with enforcer(config_text(1)) as running, socket.create_connection(("127.0.0.1", running.port), TIMEOUT) as idle:
         running.process.send_signal(signal.SIGTERM)
         assert idle.recv(1) == b""
-        assert running.process.wait(PATIENCE) == 0
+        assert running.process.wait(TIMEOUT) == 0
 
 
-@pytest.mark.parametrize("hurry", ["a second signal", "the end of the time to drain"])
-def test_what_never_ends_is_cut(hurry: str) -> None:
-    """Still an orderly end: exit code 0, and nothing raised."""
+@pytest.mark.parametrize("trigger", ["a second signal", "the end of timeouts.drain"])
+def test_a_request_that_never_ends_is_cut(trigger: str) -> None:
+    """The exit code is still 0, and nothing is raised."""
     go_on = threading.Event()
 
-    def answer(head: bytes, body: bytes) -> None:
-        go_on.wait(PATIENCE)
+    def respond(head: bytes, body: bytes) -> None:
+        go_on.wait(TIMEOUT)
 
     with (
-        raw_server(answer) as app,
-        enforcer(configured(app.port, drain="1s")) as running,
-        socket.create_connection(("127.0.0.1", running.port), PATIENCE) as client,
+        raw_server(respond) as app,
+        enforcer(config_text(app.port, drain="1s")) as running,
+        socket.create_connection(("127.0.0.1", running.port), TIMEOUT) as client,
     ):
         try:
             client.sendall(b"GET /slow HTTP/1.1\r\nHost: app\r\n\r\n")
             assert eventually(lambda: len(app.requests) == 1)
             running.process.send_signal(signal.SIGINT)
             assert eventually(lambda: refuses(running.port))
-            if hurry == "a second signal":
+            if trigger == "a second signal":
                 running.process.send_signal(signal.SIGINT)
-            assert running.process.wait(PATIENCE) == 0
-            # A plain end would look like that of an answer, to a client of HTTP/1.0.
+            assert running.process.wait(TIMEOUT) == 0
+            # To an HTTP/1.0 client a plain close would look like the end of a response.
             with pytest.raises(ConnectionResetError):
                 client.recv(100)
             assert "Traceback" not in running.log()
@@ -121,10 +122,9 @@ def test_what_never_ends_is_cut(hurry: str) -> None:
             go_on.set()
 
 
-def test_four_mistakes_are_told_at_once_and_nothing_starts(tmp_path: Path) -> None:
+def test_four_errors_are_reported_at_once_and_nothing_starts(tmp_path: Path) -> None:
     """An unknown key, a missing secret, a wrong type and a duplicate key, each with its line; exit code 2."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = unused_ports(1)
     config = tmp_path / "config.yaml"
     config.write_text(f"""\
 listener:
@@ -163,13 +163,13 @@ def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_a_taken_address_is_one_clear_line(tmp_path: Path) -> None:
-    """It says which, and where another is set."""
+    """It names the address, and the setting to change."""
     config = tmp_path / "config.yaml"
     secret = tmp_path / "secret"
     secret.write_text("secret")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        text = configured(1, address=address)
+        text = config_text(1, address=address)
         config.write_text(text.replace("{env: ENFORCER_CLIENT_SECRET}", "{file: secret}"))
         ended = run(config)
     assert ended.returncode == 1

@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""The README is executed: its files, its commands, and the output that it shows."""
 
 import os
 import re
@@ -6,13 +6,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE, STDOUT
 
 import click
 import httpx
 import pytest
+from harness.ports import unused_ports
 from harness.processes import enforcer
 from harness.waiting import eventually
 
@@ -22,16 +24,17 @@ from enforcer.config.reference import reference
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+TIMEOUT = 60.0
 ROW = re.compile(r"^\| (`[\w.\[\]]+`) \| ([^|]+) \|", re.MULTILINE)
 
 
 def section(title: str) -> str:
-    """Return a section, and those below it."""
+    """Return a section of the README with its subsections."""
     return README.partition(f"\n## {title}")[2].partition("\n## ")[0]
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """Return the code blocks of a language."""
+    """Return the code blocks in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
@@ -40,7 +43,7 @@ def process(*arguments: str, port: int) -> Iterator[None]:
     """Run a Python module until the block ends; it is ready when it accepts connections."""
     with subprocess.Popen([sys.executable, "-m", *arguments], stderr=subprocess.DEVNULL) as process:
         try:
-            assert eventually(lambda: process.poll() is not None or listens(port))
+            assert eventually(lambda: process.poll() is not None or listens(port), TIMEOUT)
             assert process.poll() is None
             yield
         finally:
@@ -48,23 +51,16 @@ def process(*arguments: str, port: int) -> Iterator[None]:
 
 
 def listens(port: int) -> bool:
-    """Tell whether somebody does."""
+    """Return whether a program listens on a port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on."""
-    with ExitStack() as held:
-        listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [listener.getsockname()[1] for listener in listeners]
-
-
 def test_the_five_minutes_lead_to_an_app_behind_the_enforcer(tmp_path: Path) -> None:
-    """With the two files of the README, and the answers that it shows."""
+    """With the two files of the README, and the responses that it shows."""
     steps = section("In front of your own app")
     clients, config = blocks(steps, "yaml")
-    app_port, auth_port = free_ports(2)
+    app_port, auth_port = unused_ports(2)
     for address, port in {"127.0.0.1:8000": app_port, "127.0.0.1:8085": auth_port, "127.0.0.1:8091": 0}.items():
         assert address in config
         config = config.replace(address, f"127.0.0.1:{port}")
@@ -89,8 +85,13 @@ def test_the_five_minutes_lead_to_an_app_behind_the_enforcer(tmp_path: Path) -> 
         assert client.get("/config.yaml", headers=bearer).status_code == 403
 
 
+def has_decisions(log: Path, count: int) -> bool:
+    """Return whether a log has this many decisions."""
+    return log.read_text().count('"decision"') == count
+
+
 class Shell:
-    """One shell, as somebody at a terminal has it: its jobs and variables last from command to command."""
+    """A shell as in a terminal: jobs and variables persist from command to command."""
 
     def __init__(self, folder: Path) -> None:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -101,16 +102,16 @@ class Shell:
         self.run("set -m")
 
     def run(self, command: str) -> str:
-        """Run a command, and return what it prints."""
+        """Run a command, and return its output."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        # What it prints may end without a line break.
+        # The output may end without a line break.
         self._process.stdin.write(f"{command}\necho; echo {_DONE}\n")
         printed = "".join(iter(self._process.stdout.readline, f"{_DONE}\n")).removesuffix("\n")
         return printed if printed.endswith("\n") or not printed else f"{printed}\n"
 
     def close(self) -> None:
-        """Leave, and end what still runs."""
+        """Exit, and kill the jobs that still run."""
         self.run("kill -9 $(jobs -p) 2> /dev/null; wait")
         self._process.communicate()
 
@@ -119,13 +120,13 @@ _DONE = "-- done --"
 _STEP = re.compile(r"(?:`([\w.]+\.yaml)`[^`]*)?\n\n```(yaml|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_the_way_to_enforced_rules_can_be_gone(tmp_path: Path) -> None:
-    """Step by step: with the files of the README, its commands, and the answers that it shows."""
-    ports = dict(zip((8000, 8085, 8091, 9091), free_ports(4), strict=True))
+def test_the_steps_to_enforced_rules_work(tmp_path: Path) -> None:
+    """Step by step: with the files of the README, its commands, and the output that it shows."""
+    ports = dict(zip((8000, 8085, 8091, 9091), unused_ports(4), strict=True))
     steps = section("From an app without rules to enforced rules")
     for shown, port in ports.items():
         steps = steps.replace(f":{shown}", f":{port}")
-    # Where the admin side listens need not be said, but here others may listen there.
+    # The README relies on the default admin address, whose port may be taken here.
     steps = steps.replace("\nupstream:", f"\nadmin: {{address: 127.0.0.1:{ports[9091]}}}\nupstream:", 1)
     clients, _ = blocks(section("In front of your own app"), "yaml")
     (tmp_path / "clients.yaml").write_text(clients)
@@ -139,25 +140,25 @@ def test_the_way_to_enforced_rules_can_be_gone(tmp_path: Path) -> None:
         process("authserver", "--port", str(ports[8085]), "--clients", registered, port=ports[8085]),
         closing(Shell(tmp_path)) as shell,
     ):
-        gone = [*_STEP.findall(steps)]
-        assert len(gone) == 10
-        for file, kind, text in gone:
+        matches = _STEP.findall(steps)
+        assert len(matches) == 10
+        for file, kind, text in matches:
             if kind == "yaml":
                 (tmp_path / file).write_text(text)
                 continue
-            for asked, expected in re.findall(r"^\$ (.*?(?<!\\)\n)(.*?)(?=^\$ |\Z)", text, re.MULTILINE | re.DOTALL):
-                if asked.startswith("enforcer learn"):
+            for command, expected in re.findall(r"^\$ (.*?(?<!\\)\n)(.*?)(?=^\$ |\Z)", text, re.MULTILINE | re.DOTALL):
+                if command.startswith("enforcer learn"):
                     log = tmp_path / "enforcer.log"
-                    assert eventually(lambda: log.read_text().count('"decision"') == 3)  # noqa: B023
-                printed = shell.run(asked).replace("\r\n", "\n")
+                    assert eventually(partial(has_decisions, log, 3), TIMEOUT)
+                printed = shell.run(command).replace("\r\n", "\n")
                 pattern = ".*".join(map(re.escape, expected.split("…")))
-                assert re.fullmatch(pattern, printed, re.DOTALL), (asked, printed)
-                if asked.endswith("&\n"):
-                    assert eventually(lambda: listens(ports[8091]) and listens(ports[9091]))
+                assert re.fullmatch(pattern, printed, re.DOTALL), (command, printed)
+                if command.endswith("&\n"):
+                    assert eventually(lambda: listens(ports[8091]) and listens(ports[9091]), TIMEOUT)
 
 
 def test_the_rules_can_be_copied(tmp_path: Path) -> None:
-    """They are a policy as it stands."""
+    """They are a valid policy as they are."""
     head, _, _ = (ROOT / "config.yaml").read_text().partition("rules:")
     (rules,) = blocks(section("The configuration"), "yaml")
     config = tmp_path / "config.yaml"
@@ -167,7 +168,7 @@ def test_the_rules_can_be_copied(tmp_path: Path) -> None:
 
 
 def test_the_keys_and_their_defaults_are_those_of_the_reference() -> None:
-    """The table is a choice of its rows."""
+    """The table is a selection of the reference's rows."""
     rows = ROW.findall(section("The configuration"))
     assert len(rows) > 10
     assert [row for row in rows if row not in ROW.findall(reference())] == []
@@ -183,7 +184,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_commands_exist() -> None:
-    """Of the command line and of the Makefile."""
+    """Those of the command line and those of the Makefile."""
     commands = set(re.findall(r"(?:^\$ |`)enforcer ([a-z-]+)", README, re.MULTILINE))
     assert commands <= set(main.list_commands(click.Context(main)))
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

@@ -1,4 +1,4 @@
-"""The configuration changes while requests are served: a real process, its files, and its signals."""
+"""Reloads of a real process, by changed files and by signals, while it serves requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from harness.servers import Server, introspection_server
 from harness.upstreams import Incoming, Upstream, upstream
 from harness.waiting import eventually
 
-NOBODY = [{"name": "all else", "path": "/**", "scopes": ["never"]}]
+DENY_ALL: list[dict[str, Any]] = [{"name": "all else", "path": "/**", "scopes": ["never"]}]
 BROKEN = """\
 listener: {address: "127.0.0.1:0"}
 limits: {head: many}
@@ -37,7 +37,7 @@ RELOADS = int(os.environ.get("RELOADS", "30"))
 
 
 class Stack:
-    """An enforcer by a configuration in a folder, with its secrets beside it, an app and an authorization server."""
+    """An enforcer whose configuration and secrets are files in a folder, its app and its authorization server."""
 
     process: Enforcer
 
@@ -50,13 +50,13 @@ class Stack:
         self.write("credential", "old")
 
     def text(self, rules: list[dict[str, Any]] = RULES, *, secret: str = "secret", **changes: Any) -> str:
-        """Write a configuration."""
+        """Return a configuration."""
         servers = [authorization_server(self.server.port, client_secret={"file": secret})]
         settings = {"admin": {"credential": {"file": "credential"}}, "authorization_servers": servers, **changes}
         return config(self.app.url, self.server.port, rules=rules, **settings)
 
     def write(self, name: str, text: str) -> None:
-        """Write a file of the folder."""
+        """Write a file in the folder."""
         (self.folder / name).write_text(text)
 
     def status(self, token: str = TOKEN) -> int:
@@ -65,25 +65,25 @@ class Stack:
             return client.request("GET", "/thing").status
 
     def metric(self, name: str) -> float:
-        """Return the value of a metric, by its name and labels as they are exposed; 0 where there is none."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.process.admin_port}/metrics", timeout=10) as answer:
-            lines = (line.rpartition(" ") for line in answer.read().decode().splitlines())
-        return next((float(value) for found, _, value in lines if found == f"enforcer_{name}"), 0.0)
+        """Return the value of a series, named as in the exposition; 0 if it does not exist."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.process.admin_port}/metrics", timeout=20) as response:
+            lines = (line.rpartition(" ") for line in response.read().decode().splitlines())
+        return next((float(value) for series, _, value in lines if series == f"enforcer_{name}"), 0.0)
 
     def reloads(self, result: str) -> float:
-        """Return how often the configuration was read again, with this result."""
+        """Return the number of reloads with this result."""
         return self.metric(f'config_reloads_total{{result="{result}"}}')
 
     def reload(self, text: str | None = None, result: str = "success") -> None:
-        """Write the configuration, ask for it to be read again, and wait until it was."""
+        """Write the configuration, send SIGHUP, and wait for a reload with this result."""
+        before = self.reloads(result)
         if text is not None:
             self.write("config.yaml", text)
-        before = self.reloads(result)
         self.process.process.send_signal(signal.SIGHUP)
         assert eventually(lambda: self.reloads(result) > before), self.process.log()
 
     def log(self) -> list[str]:
-        """Return what was logged as a warning or worse since the last time, without time and logger."""
+        """Return the messages logged at level warning or above since the last call."""
         self.process.lines.clear()
         lines = re.findall(r"(?:WARNING|ERROR) +\S+: (.*)", self.process.log())
         return [line.replace(f"{self.folder}/", "") for line in lines]
@@ -105,7 +105,7 @@ def shared(servers: tuple[Upstream, Server], tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def stack(shared: Stack) -> Stack:
-    """A stack in which everything is as it was at the start."""
+    """The shared stack, with its initial configuration and secrets."""
     shared.write("secret", "old")
     shared.write("credential", "old")
     shared.reload(shared.text())
@@ -113,33 +113,33 @@ def stack(shared: Stack) -> Stack:
     return shared
 
 
-# What is watched
+# Changed files
 
 
-def test_a_file_that_changes_is_in_force_a_moment_later(stack: Stack) -> None:
-    """Without a signal; the metrics tell which configuration it is, and since when."""
+def test_a_changed_file_is_in_force_a_moment_later(stack: Stack) -> None:
+    """Without a signal; metrics show which configuration is in force, and since when."""
     before = stack.metric("config_last_reload_success_timestamp_seconds")
-    text = stack.text(NOBODY)
+    text = stack.text(DENY_ALL)
     stack.write("config.yaml", text)
     assert eventually(lambda: stack.status() == 403)
-    number = f'config_info{{hash="{sha256(text.encode()).hexdigest()[:16]}"}}'
-    assert eventually(lambda: stack.metric(number) == 1)
+    info = f'config_info{{hash="{sha256(text.encode()).hexdigest()[:16]}"}}'
+    assert eventually(lambda: stack.metric(info) == 1)
     assert stack.metric("config_last_reload_success_timestamp_seconds") > before
 
 
-def test_a_file_that_was_missing_is_noticed_when_it_comes(stack: Stack) -> None:
-    """What was looked for in vain is watched too."""
-    stack.reload(stack.text(NOBODY, secret="missing"), "failure")
+def test_a_missing_file_is_noticed_when_it_appears(stack: Stack) -> None:
+    """Missing files are watched, too."""
+    stack.reload(stack.text(DENY_ALL, secret="missing"), "failure")
     assert stack.log()[1].endswith('client_secret: "missing" cannot be read: No such file or directory')
     stack.write("missing", "secret")
     assert eventually(lambda: stack.status() == 403)
     (stack.folder / "missing").unlink()
 
 
-def test_a_file_that_comes_to_a_folder_of_rules_is_in_force(stack: Stack) -> None:
-    """And one that goes is not: the folder is watched too."""
+def test_a_file_added_to_a_rules_folder_is_in_force(stack: Stack) -> None:
+    """And a removed one is not: the folder is watched, too."""
     (stack.folder / "rules").mkdir()
-    stack.write("rules/nobody.yaml", json.dumps({"rules": NOBODY}))
+    stack.write("rules/deny.yaml", json.dumps({"rules": DENY_ALL}))
     stack.reload(stack.text([], rule_files=["rules"]))
     assert stack.status() == 403
     stack.write("rules/thing.yaml", json.dumps({"rules": [{"name": "thing", "path": "/thing", "scopes": ["read"]}]}))
@@ -149,22 +149,22 @@ def test_a_file_that_comes_to_a_folder_of_rules_is_in_force(stack: Stack) -> Non
 
 
 def publish(folder: Path, version: str, text: str) -> None:
-    """Swap the configuration in a folder as the kubelet does with that of a ConfigMap."""
+    """Swap the configuration in a folder as the kubelet does for a ConfigMap."""
     (folder / version).mkdir()
     (folder / version / "config.yaml").write_text(text)
     (folder / "..data_tmp").symlink_to(version)
     os.replace(folder / "..data_tmp", folder / "..data")
 
 
-def test_a_folder_that_is_swapped_is_read_anew(servers: tuple[Upstream, Server], tmp_path: Path) -> None:
-    """One swap after the other, broken ones among them: in the end the last good one is in force."""
+def test_a_swapped_folder_is_read_again(servers: tuple[Upstream, Server], tmp_path: Path) -> None:
+    """After many swaps, some of them to invalid files, the last valid configuration is in force."""
     stack = Stack(*servers, tmp_path)
     publish(tmp_path, "..v0", stack.text())
     stack.path.symlink_to("..data/config.yaml")
     with enforcer(stack.path) as stack.process:
         for number in range(1, 20):
             publish(tmp_path, f"..v{number}", BROKEN if number % 2 else stack.text())
-        publish(tmp_path, "..v20", stack.text(NOBODY))
+        publish(tmp_path, "..v20", stack.text(DENY_ALL))
         assert eventually(lambda: stack.status() == 403)
         assert eventually(lambda: stack.metric("config_last_reload_successful") == 1)
         publish(tmp_path, "..v21", BROKEN)
@@ -172,24 +172,24 @@ def test_a_folder_that_is_swapped_is_read_anew(servers: tuple[Upstream, Server],
         assert stack.status() == 403
 
 
-# What comes of it
+# The new configuration
 
 
-def test_a_broken_file_changes_nothing_and_a_mended_one_does(stack: Stack) -> None:
-    """All mistakes are logged, each once; the metrics tell that what runs is not what is written."""
+def test_an_invalid_file_changes_nothing_and_a_corrected_one_does(stack: Stack) -> None:
+    """Each error is logged once; metrics show that the file differs from the configuration in force."""
     stack.reload(BROKEN, "failure")
     assert stack.metric("config_last_reload_successful") == 0
     assert stack.status() == 200
-    found = stack.log()
-    assert found[0] == "the new configuration is not used, the previous one stays in force; errors: 4"
-    assert [line.split(":")[:2] for line in found[1:]] == [["config.yaml", line] for line in ("1", "1", "2", "4")]
-    stack.reload(stack.text(NOBODY))
+    lines = stack.log()
+    assert lines[0] == "the new configuration is not used, the previous one stays in force; errors: 4"
+    assert [line.split(":")[:2] for line in lines[1:]] == [["config.yaml", line] for line in ("1", "1", "2", "4")]
+    stack.reload(stack.text(DENY_ALL))
     assert stack.metric("config_last_reload_successful") == 1
     assert stack.status() == 403
 
 
-def test_a_secret_that_is_rotated_is_used_and_nothing_is_forgotten(stack: Stack) -> None:
-    """The next call to the authorization server has it; tokens that are known are not asked about again."""
+def test_a_rotated_secret_is_used_and_the_cache_is_kept(stack: Stack) -> None:
+    """The next introspection request uses it; cached tokens stay cached."""
     stack.reload(stack.text(cache={"negative_ttl": "1ms"}))
     assert stack.status() == 200
     stack.server.requests.clear()
@@ -197,12 +197,12 @@ def test_a_secret_that_is_rotated_is_used_and_nothing_is_forgotten(stack: Stack)
         stack.write("secret", secret)
         stack.reload()
         assert (stack.status(), stack.status(f"unknown to {secret}".replace(" ", "-"))) == (200, 401)
-    sent = [re.search(rb"Authorization: Basic (\S+)", head) for head, _ in stack.server.requests]
-    assert [base64.b64decode(found[1]) for found in sent if found] == [b"enforcer:old", b"enforcer:new"]
+    matches = [re.search(rb"Authorization: Basic (\S+)", head) for head, _ in stack.server.requests]
+    assert [base64.b64decode(match[1]) for match in matches if match] == [b"enforcer:old", b"enforcer:new"]
 
 
 def test_the_credential_of_the_operator_can_be_rotated(stack: Stack) -> None:
-    """The old one is worth nothing any more."""
+    """The old one is no longer accepted."""
 
     def purge(credential: str) -> int:
         url = f"http://127.0.0.1:{stack.process.admin_port}/cache/purge"
@@ -215,10 +215,8 @@ def test_the_credential_of_the_operator_can_be_rotated(stack: Stack) -> None:
     assert (purge("old"), purge("new")) == (401, 200)
 
 
-def test_a_certificate_that_is_renewed_is_shown_to_new_connections(
-    servers: tuple[Upstream, Server], tmp_path: Path
-) -> None:
-    """Those that are open go on; a certificate without its key changes nothing."""
+def test_a_renewed_certificate_is_used_for_new_connections(servers: tuple[Upstream, Server], tmp_path: Path) -> None:
+    """Open connections continue; a certificate without its key changes nothing."""
     stack = Stack(*servers, tmp_path)
     old, new = (Authority(tmp_path, name) for name in ("old", "new"))
 
@@ -228,26 +226,26 @@ def test_a_certificate_that_is_renewed_is_shown_to_new_connections(
 
     def trusted_by(authority: Authority) -> bool:
         try:
-            with Client(stack.process.port, tls=authority.client_context()) as client:
-                return client.request("GET", "/thing").status == 200
+            with Client(stack.process.port, tls=authority.client_context()) as another:
+                return another.request("GET", "/thing").status == 200
         except ssl.SSLCertVerificationError:
             return False
 
     install(old)
     stack.write("config.yaml", stack.text(listener={"tls": {"certificate": "tls.crt", "key": "tls.key"}}))
-    with enforcer(stack.path) as stack.process, Client(stack.process.port, tls=old.client_context()) as kept:
-        assert kept.request("GET", "/thing").status == 200
+    with enforcer(stack.path) as stack.process, Client(stack.process.port, tls=old.client_context()) as client:
+        assert client.request("GET", "/thing").status == 200
         os.replace(new.issue("localhost")[0], tmp_path / "tls.crt")
         stack.reload(result="failure")
         assert trusted_by(old)
         install(new)
         stack.reload()
         assert (trusted_by(old), trusted_by(new)) == (False, True)
-        assert kept.request("GET", "/thing").status == 200
+        assert client.request("GET", "/thing").status == 200
 
 
-def test_a_stop_in_the_middle_of_a_reload_is_a_stop(stack: Stack) -> None:
-    """What is half made is given up, without a word."""
+def test_a_stop_during_a_reload_is_clean(stack: Stack) -> None:
+    """The reload is abandoned without an error."""
     rules = [{"name": f"rule {number}", "path": f"/{number}", "scopes": ["read"]} for number in range(2000)]
     with enforcer(stack.text(rules, secret=f"{stack.folder}/secret", admin={})) as process:
         process.process.send_signal(signal.SIGHUP)
@@ -256,63 +254,63 @@ def test_a_stop_in_the_middle_of_a_reload_is_a_stop(stack: Stack) -> None:
         assert not re.findall("ERROR|Traceback", process.log())
 
 
-def test_what_counts_from_the_next_start_on_is_told(stack: Stack) -> None:
-    """The address stays, and all else is in force."""
-    stack.reload(stack.text(NOBODY, listener={"address": "127.0.0.1:1"}))
+def test_a_setting_that_needs_a_restart_is_logged(stack: Stack) -> None:
+    """The address stays, and everything else is in force."""
+    stack.reload(stack.text(DENY_ALL, listener={"address": "127.0.0.1:1"}))
     assert stack.status() == 403
     assert stack.log() == ["listener.address: 127.0.0.1:1 takes effect after a restart; until then it is 127.0.0.1:0"]
 
 
-def test_a_request_that_runs_ends_at_the_app_that_it_began_with(stack: Stack) -> None:
-    """New ones go to the new app, and the old one is left when it has answered."""
+def test_a_running_request_finishes_at_its_app(stack: Stack) -> None:
+    """New requests go to the new app, and connections to the old one are closed after its last response."""
     go_on = threading.Event()
 
     def slow(incoming: Incoming) -> None:
-        assert go_on.wait(10)
+        assert go_on.wait(20)
         incoming.respond(b"old")
 
     answering = upstream(lambda incoming: incoming.respond(b"new"))
     with upstream(slow) as old, answering as new, ThreadPoolExecutor(1) as pool:
         stack.reload(stack.text(upstream={"url": old.url}))
         with Client(stack.process.port) as first, Client(stack.process.port) as second:
-            late = pool.submit(first.request, "GET", "/thing")
+            running = pool.submit(first.request, "GET", "/thing")
             assert eventually(lambda: len(old.requests) == 1)
             stack.reload(stack.text(upstream={"url": new.url}))
             assert second.request("GET", "/thing").body == b"new"
             go_on.set()
-            assert late.result(10).body == b"old"
+            assert running.result(20).body == b"old"
             assert first.request("GET", "/thing").body == b"new"
             assert eventually(lambda: old.open == 0)
 
 
-def test_no_request_is_lost_while_the_configuration_changes_time_and_again(stack: Stack) -> None:
-    """RELOADS=1000 for more of them: on kept connections and on new ones, every request is answered, and rightly."""
+def test_no_request_is_lost_during_many_reloads(stack: Stack) -> None:
+    """On persistent and on new connections, every request gets the right response. RELOADS=1000 makes more reloads."""
     over = threading.Event()
-    told: list[str] = []
+    warnings: list[str] = []
 
-    def load(*, keeps: bool) -> list[int]:
+    def load(*, persistent: bool) -> list[int]:
         statuses = []
         client = Client(stack.process.port)
         while not over.is_set():
             statuses.append(client.request("GET", "/thing").status)
-            if not keeps:
+            if not persistent:
                 client.close()
                 client = Client(stack.process.port)
         client.close()
         return statuses
 
     with ThreadPoolExecutor(4) as pool:
-        loads = [pool.submit(load, keeps=bool(number % 2)) for number in range(4)]
+        loads = [pool.submit(load, persistent=bool(number % 2)) for number in range(4)]
         try:
             for number in range(RELOADS):
                 rules = [{"name": f"other {number}", "path": "/other", "scopes": ["read"]}, *RULES]
-                kind = ("x-forwarded", "forwarded")[number % 2]
-                pause = {"pool": {"keep_alive_timeout": f"{1 + number % 3}s"}}
-                stack.reload(stack.text(rules, forwarding={"chain": kind}, upstream=pause))
-                told += stack.log()
+                fields = ("x-forwarded", "forwarded")[number % 2]
+                pool_settings = {"pool": {"keep_alive_timeout": f"{1 + number % 3}s"}}
+                stack.reload(stack.text(rules, forwarding={"chain": fields}, upstream=pool_settings))
+                warnings += stack.log()
         finally:
             over.set()
-        statuses = [status for running in loads for status in running.result(20)]
+        statuses = [status for future in loads for status in future.result(60)]
     assert set(statuses) == {200}
     assert len(statuses) > RELOADS
-    assert told == []
+    assert warnings == []

@@ -1,4 +1,4 @@
-"""The walk, from the command that a newcomer types."""
+"""The walk of `enforcer demo`, step by step."""
 
 import os
 import re
@@ -23,33 +23,33 @@ UP = re.compile(
     r"the enforcer: (?P<enforcer>[^\s,]+), metrics at (?P<metrics>\S+)\n",
     re.DOTALL,
 )
-PATIENCE = 30.0
+TIMEOUT = 120.0
 COUNTRY = "/ms-system/country/code/AUS"
 SERVICE = {"client_id": "service-client-jwt", "client_secret": "service-client-jwt-secret"}
 
 
 def demo(*options: str, **ports: str) -> list[str]:
     """Return the command line of a demo on free ports."""
-    chosen = {**PORTS, **{f"--{name.replace('_', '-')}": port for name, port in ports.items()}}
-    return [*DEMO, *(part for option in chosen.items() for part in option), *options]
+    options_with_ports = {**PORTS, **{f"--{name.replace('_', '-')}": port for name, port in ports.items()}}
+    return [*DEMO, *(part for option in options_with_ports.items() for part in option), *options]
 
 
 class Demo(NamedTuple):
-    """A demo that stays up, what it has said until then, and where its parts are."""
+    """A demo that stays up, its output so far, and the URLs of its parts."""
 
     process: subprocess.Popen[str]
-    said: str
+    output: str
     places: dict[str, str]
 
     @property
     def folder(self) -> Path:
-        """Where it keeps its logs."""
-        found = re.search(r"logs in (\S+):", self.said)
-        assert found is not None
-        return Path(found[1])
+        """The folder of the logs."""
+        match = re.search(r"logs in (\S+):", self.output)
+        assert match is not None
+        return Path(match[1])
 
     def children(self) -> dict[str, int]:
-        """Return the process of each part, by its module."""
+        """Return the process ID of each part, by module."""
         table = subprocess.run(["ps", "-A", "-o", "ppid=,pid=,args="], capture_output=True, text=True, check=True)
         rows = [line.split() for line in table.stdout.splitlines()]
         return {
@@ -57,20 +57,20 @@ class Demo(NamedTuple):
         }
 
     def leftovers(self) -> list[object]:
-        """Tell what still answers or lies around."""
+        """Return the URLs that still accept connections, and the log folder if it still exists."""
         urls = [httpx.URL(url) for url in self.places.values()]
         answering = [url for url in urls if listens(url.port or 0)]
         return [*answering, *([self.folder] if self.folder.exists() else [])]
 
 
 def listens(port: int) -> bool:
-    """Tell whether somebody does."""
+    """Return whether a program listens on a port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def lives(pid: int) -> bool:
-    """Tell whether a process does."""
+def is_alive(pid: int) -> bool:
+    """Return whether a process exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -80,32 +80,32 @@ def lives(pid: int) -> bool:
 
 @contextmanager
 def running() -> Iterator[Demo]:
-    """Run a demo that has played its walk and stays up, in a process group of its own as a terminal would."""
+    """Run a demo that has played its walk and stays up, in its own process group as in a terminal."""
     command = subprocess.Popen(
         demo(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     with command as process:
         try:
             assert process.stdout is not None
-            said = ""
-            while "Ctrl-C stops all three" not in said and (line := process.stdout.readline()):
-                said += line
-            found = UP.search(said)
-            assert found is not None, said
-            yield Demo(process, said, found.groupdict())
+            output = ""
+            while "Ctrl-C stops all three" not in output and (line := process.stdout.readline()):
+                output += line
+            match = UP.search(output)
+            assert match is not None, output
+            yield Demo(process, output, match.groupdict())
         finally:
             process.terminate()
 
 
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    """A client that uses no proxy."""
+    """A client that ignores proxy settings."""
     with httpx.Client(trust_env=False) as client:
         yield client
 
 
 def token(client: httpx.Client, issuer: str, scope: str) -> httpx.Response:
-    """Ask for a token as step 2 does."""
+    """Request a token as in step 2."""
     form = {
         "grant_type": "client_credentials",
         "client_id": "user-client-opaque",
@@ -116,8 +116,8 @@ def token(client: httpx.Client, issuer: str, scope: str) -> httpx.Response:
 
 
 def test_the_walk_is_right_step_by_step_and_ends_with_0() -> None:
-    """Every step is shown with its request and answer, and no whole token."""
-    ended = subprocess.run(demo("--once"), capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=ROOT)
+    """Every step is shown with its request and response, and no complete token."""
+    ended = subprocess.run(demo("--once"), capture_output=True, text=True, timeout=TIMEOUT, check=False, cwd=ROOT)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert re.findall(r"^(\d)\. ", ended.stdout, re.MULTILINE) == ["1", "2", "3", "4", "5", "6"]
     assert re.findall(r"^   (\d{3}) ", ended.stdout, re.MULTILINE) == ["401", "200", "200", "200", "200", "403"]
@@ -129,11 +129,11 @@ def test_the_walk_is_right_step_by_step_and_ends_with_0() -> None:
 
 
 def test_a_wrong_step_says_what_was_expected_and_ends_with_1(tmp_path: Path) -> None:
-    """Here everybody may read."""
+    """With a configuration in which everything is public."""
     config = tmp_path / "open.yaml"
     config.write_text((ROOT / "config.yaml").read_text().replace("scopes: [country.read]", "public: true"))
     command = demo("--once", "--config", str(config))
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert ended.returncode == 1
     assert ended.stdout.count("   ✓ status") == 4
     assert "   ✗ status: expected 401, got 200\n" in ended.stdout
@@ -143,7 +143,7 @@ def test_a_wrong_step_says_what_was_expected_and_ends_with_1(tmp_path: Path) -> 
 
 
 def test_the_demo_stays_up_for_clients_until_it_is_stopped(client: httpx.Client) -> None:
-    """The four steps and the refusal, by another client; SIGTERM then leaves nothing behind."""
+    """The four steps and the refusal, by another client; after SIGTERM nothing is left."""
     with running() as demo:
         issuer, url = demo.places["issuer"], demo.places["enforcer"] + COUNTRY
 
@@ -188,21 +188,21 @@ def test_the_demo_stays_up_for_clients_until_it_is_stopped(client: httpx.Client)
         ).text.replace("'", '"')
         logs = "".join(log.read_text() for log in demo.folder.glob("*.log"))
         assert not [secret for secret in (access_token, other, *SERVICE.values()) if secret in logs]
-        assert f'  curl -i -H "Authorization: Bearer $TOKEN" {demo.places["enforcer"]}/' in demo.said
+        assert f'  curl -i -H "Authorization: Bearer $TOKEN" {demo.places["enforcer"]}/' in demo.output
 
         demo.process.terminate()
-        said, errors = demo.process.communicate(timeout=PATIENCE)
-        assert (demo.process.returncode, said, errors) == (0, "\nAll three are stopped\n", "")
+        output, errors = demo.process.communicate(timeout=TIMEOUT)
+        assert (demo.process.returncode, output, errors) == (0, "\nAll three are stopped\n", "")
         assert demo.leftovers() == []
 
 
-def test_a_part_that_dies_is_told_of_and_ends_the_others() -> None:
-    """With its own last lines."""
+def test_a_part_that_dies_is_reported_and_ends_the_others() -> None:
+    """With its own last log lines."""
     with running() as demo:
         children = demo.children()
         assert sorted(children) == ["authserver", "country_app", "enforcer"]
         os.kill(children["country_app"], signal.SIGKILL)
-        _, errors = demo.process.communicate(timeout=PATIENCE)
+        _, errors = demo.process.communicate(timeout=TIMEOUT)
         assert demo.process.returncode == 1
         assert errors.startswith("Error: the country app was killed by signal 9; the end of its log:\n")
         assert "country_app: listening on 127.0.0.1 port" in errors
@@ -210,7 +210,7 @@ def test_a_part_that_dies_is_told_of_and_ends_the_others() -> None:
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing_running() -> None:
-    """The terminal sends SIGINT to the whole process group."""
+    """A terminal sends SIGINT to the whole process group."""
     with subprocess.Popen(
         demo(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT
     ) as process:
@@ -218,20 +218,20 @@ def test_ctrl_c_while_it_starts_leaves_nothing_running() -> None:
         started = Demo(process, process.stdout.readline(), {})
         children = started.children()
         os.killpg(process.pid, signal.SIGINT)
-        said, errors = process.communicate(timeout=PATIENCE)
+        output, errors = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, errors) == (0, "")
-    assert said.endswith("\nAll three are stopped\n")
-    assert [module for module, pid in children.items() if lives(pid)] == []
+    assert output.endswith("\nAll three are stopped\n")
+    assert [module for module, pid in children.items() if is_alive(pid)] == []
     assert started.leftovers() == []
 
 
 @pytest.mark.parametrize("name", ["port", "admin_port", "auth_port", "app_port"])
 def test_a_taken_port_is_one_clear_line(name: str) -> None:
-    """It says which, and how to choose another; nothing is started."""
+    """It names the port and how to choose another; nothing is started."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         command = demo("--once", **{name: str(port)})
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=ROOT)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False, cwd=ROOT)
     option = f"--{name.replace('_', '-')}"
     assert ended.returncode == 1
     assert ended.stderr == f"Error: port {port} is in use; choose another: {option} N, or make demo {name.upper()}=N\n"
@@ -239,10 +239,10 @@ def test_a_taken_port_is_one_clear_line(name: str) -> None:
 
 
 def test_a_wrong_configuration_starts_nothing(tmp_path: Path) -> None:
-    """Its mistakes are told by the lines of the user's own file."""
+    """Its errors have the line numbers of the user's file."""
     config = tmp_path / "config.yaml"
     config.write_text((ROOT / "config.yaml").read_text().replace("methods: [GET]", "methds: [GET]"))
     command = demo("--once", "--config", str(config))
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert re.fullmatch(rf"{re.escape(str(config))}:\d+:\d+: rules\[0\]: unknown key .*\n", ended.stderr)

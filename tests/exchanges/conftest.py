@@ -1,4 +1,4 @@
-"""One authorization server, one upstream and one enforcer for all tests that need no settings of their own."""
+"""One authorization server, one upstream and one enforcer for all tests that use the default settings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def proxy(shared_app: Upstream, authorization_server: Server) -> Iterator[Enforc
 
 @pytest.fixture
 def app(shared_app: Upstream) -> Iterator[Upstream]:
-    """The upstream behind `proxy`; a test sets its handler."""
+    """The upstream of `proxy`; a test may set its handler."""
     shared_app.requests.clear()
     yield shared_app
     shared_app.handler = Incoming.respond

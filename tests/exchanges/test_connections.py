@@ -1,4 +1,4 @@
-"""How long connections live, on both sides, and what HTTP/1.0 on either side changes."""
+"""The life of client and upstream connections, and what HTTP/1.0 on either side changes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from harness.upstreams import Incoming, PeerClosedError, Upstream
 from harness.waiting import eventually
 
 
-def test_connections_are_kept_on_both_sides(app: Upstream, client: Client) -> None:
-    """Requests one after the other use one connection of the client and one to the app."""
+def test_connections_persist_on_both_sides(app: Upstream, client: Client) -> None:
+    """Successive requests use one client connection and one upstream connection."""
     client.request("GET", "/0")
     before = app.connections
     for number in range(1, 20):
@@ -23,7 +23,7 @@ def test_connections_are_kept_on_both_sides(app: Upstream, client: Client) -> No
 
 
 def test_connections_of_many_clients_share_one_to_the_app(app: Upstream, proxy: Enforcer) -> None:
-    """A connection to the app belongs to no client."""
+    """An upstream connection is not tied to a client connection."""
     with Client(proxy.port) as client:
         client.request("GET", "/0")
     before = app.connections
@@ -34,45 +34,45 @@ def test_connections_of_many_clients_share_one_to_the_app(app: Upstream, proxy: 
 
 
 def test_a_client_that_asks_for_close_gets_it(app: Upstream, client: Client) -> None:
-    """Connection: close ends the client's connection, and not the one to the app."""
+    """Connection: close ends the client connection, and not the upstream connection."""
     client.request("GET", "/0")
     before = app.connections
-    answer = client.request("GET", "/1", [("Connection", "close")])
-    assert answer.values("Connection") == [b"close"]
+    response = client.request("GET", "/1", [("Connection", "close")])
+    assert response.values("Connection") == [b"close"]
     assert client.closed()
     assert [value for name, value in app.requests[-1].headers if name == b"connection"] == []
     assert app.connections - before == 0
 
 
-def test_an_app_that_closes_closes_its_own_connection_alone(app: Upstream, client: Client) -> None:
-    """Connection: close in an answer is not for the client."""
+def test_an_app_that_closes_does_not_close_the_client_connection(app: Upstream, client: Client) -> None:
+    """Connection: close in a response does not apply to the client connection."""
     app.handler = lambda incoming: incoming.respond(b"bye", headers=[("Connection", "close")])
-    answers = [client.request("GET", "/0"), client.request("GET", "/1")]
-    assert [(answer.body, answer.values("Connection")) for answer in answers] == [(b"bye", []), (b"bye", [])]
+    responses = [client.request("GET", "/0"), client.request("GET", "/1")]
+    assert [(response.body, response.values("Connection")) for response in responses] == [(b"bye", []), (b"bye", [])]
 
 
-def test_an_http_1_0_client_gets_its_answer_and_the_close(app: Upstream, proxy: Enforcer) -> None:
-    """Without a word about it, HTTP/1.0 does not keep connections."""
+def test_an_http_1_0_client_gets_its_response_and_the_close(app: Upstream, proxy: Enforcer) -> None:
+    """By default, HTTP/1.0 connections do not persist."""
     with Client(proxy.port, http10=True) as client:
-        answer = client.request("POST", "/thing", body=b"body")
-        assert (answer.status, answer.values("Connection")) == (200, [b"close"])
+        response = client.request("POST", "/thing", body=b"body")
+        assert (response.status, response.values("Connection")) == (200, [b"close"])
         assert client.closed()
     assert app.requests[-1].http_version == b"1.1"
 
 
 def test_an_http_1_0_client_may_keep_its_connection(app: Upstream, proxy: Enforcer) -> None:
-    """It asks for that, and is told that it has it."""
+    """With Connection: keep-alive in the request, the response confirms it."""
     with Client(proxy.port, http10=True) as client:
         for _ in range(2):
-            answer = client.request("GET", "/thing", [("Connection", "keep-alive")])
-            assert answer.values("Connection") == [b"keep-alive"]
+            response = client.request("GET", "/thing", [("Connection", "keep-alive")])
+            assert response.values("Connection") == [b"keep-alive"]
 
 
 @pytest.mark.parametrize("keep", [[], [("Connection", "keep-alive")]])
-def test_an_http_1_0_client_gets_a_chunked_answer_without_the_chunks(
+def test_an_http_1_0_client_gets_a_chunked_response_without_the_chunks(
     app: Upstream, proxy: Enforcer, keep: list[tuple[str, str]]
 ) -> None:
-    """It knows no chunks: the answer ends with the connection."""
+    """It does not know the chunked coding: the response ends with the connection."""
 
     def handler(incoming: Incoming) -> None:
         incoming.send_head()
@@ -82,13 +82,13 @@ def test_an_http_1_0_client_gets_a_chunked_answer_without_the_chunks(
 
     app.handler = handler
     with Client(proxy.port, http10=True) as client:
-        answer = client.request("GET", "/thing", keep)
-        assert (answer.body, answer.values("Transfer-Encoding")) == (b"one two", [])
-        assert (answer.values("Connection"), answer.values("Trailer")) == ([b"close"], [])
+        response = client.request("GET", "/thing", keep)
+        assert (response.body, response.values("Transfer-Encoding")) == (b"one two", [])
+        assert (response.values("Connection"), response.values("Trailer")) == ([b"close"], [])
 
 
-def test_an_http_1_0_client_gets_no_interim_answer(app: Upstream, proxy: Enforcer) -> None:
-    """It would take the first head for the answer."""
+def test_an_http_1_0_client_gets_no_interim_response(app: Upstream, proxy: Enforcer) -> None:
+    """It would take the first head for the final response."""
 
     def handler(incoming: Incoming) -> None:
         incoming.send_interim(103, [("Link", "</style.css>")])
@@ -96,12 +96,12 @@ def test_an_http_1_0_client_gets_no_interim_answer(app: Upstream, proxy: Enforce
 
     app.handler = handler
     with Client(proxy.port, http10=True) as client:
-        answer = client.request("GET", "/page")
-        assert (answer.body, answer.interim) == (b"page", [])
+        response = client.request("GET", "/page")
+        assert (response.body, response.interim) == (b"page", [])
 
 
-def test_an_http_1_0_client_sees_that_a_chunked_answer_was_cut(app: Upstream, proxy: Enforcer) -> None:
-    """A plain close would look like the end of the answer, so that it is a reset."""
+def test_an_http_1_0_client_sees_that_a_chunked_response_was_cut(app: Upstream, proxy: Enforcer) -> None:
+    """The connection is reset, because a plain close would look like the end of the response."""
     app.handler = lambda incoming: incoming.send_raw(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nwor"
     )
@@ -117,18 +117,18 @@ def test_an_http_1_0_client_sees_that_a_chunked_answer_was_cut(app: Upstream, pr
         (b"HTTP/1.0 200 OK\r\nContent-Length: 11\r\n\r\n", []),
     ],
 )
-def test_an_answer_may_end_with_the_apps_connection(
+def test_a_response_may_end_with_the_apps_connection(
     app: Upstream, client: Client, head: bytes, framing: list[bytes]
 ) -> None:
-    """To the client it has a length of its own, and the client's connection is kept."""
+    """The client gets a framed response, and its connection persists."""
     app.handler = lambda incoming: incoming.send_raw(head + b"hello world")
     for _ in range(2):
-        answer = client.request("GET", "/thing")
-        assert (answer.body, answer.values("Transfer-Encoding")) == (b"hello world", framing)
+        response = client.request("GET", "/thing")
+        assert (response.body, response.values("Transfer-Encoding")) == (b"hello world", framing)
 
 
 def test_an_http_1_0_app_may_keep_its_connection(app: Upstream, client: Client) -> None:
-    """It says so, and gets the next request there."""
+    """With Connection: keep-alive it gets the next request on the same connection."""
     head = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"
 
     def handler(incoming: Incoming) -> None:
@@ -146,7 +146,7 @@ def test_an_http_1_0_app_may_keep_its_connection(app: Upstream, client: Client) 
 def test_a_request_on_a_connection_that_the_app_had_closed_is_sent_again(
     app: Upstream, client: Client, method: str
 ) -> None:
-    """What is safe to repeat is repeated once, on a new connection."""
+    """A request with an idempotent method and no body is retried once, on a new connection."""
     fail_once = _closing_once(app, client)
     assert client.request(method, "/again").status == 200
     assert fail_once.is_set()
@@ -157,14 +157,14 @@ def test_a_request_on_a_connection_that_the_app_had_closed_is_sent_again(
 def test_a_request_that_is_not_safe_to_repeat_is_not_sent_again(
     app: Upstream, client: Client, method: str, body: bytes | None
 ) -> None:
-    """The client is told 502, and decides for itself; a body was streamed and is gone."""
+    """The client gets 502, and may retry itself; a body was streamed and cannot be sent again."""
     _closing_once(app, client)
     assert client.request(method, "/again", body=body).status == 502
     assert [request.target for request in app.requests] == [b"/first", b"/again"]
 
 
 def test_a_request_on_a_new_connection_is_not_sent_again(app: Upstream, client: Client) -> None:
-    """An app that closes on the first request of a connection would close on every one."""
+    """An app that closes on the first request of a connection would do so again."""
     app.disconnect()
     assert eventually(lambda: app.open == 0)
     app.handler = lambda incoming: incoming.socket.close()
@@ -173,7 +173,7 @@ def test_a_request_on_a_new_connection_is_not_sent_again(app: Upstream, client: 
 
 
 def _closing_once(app: Upstream, client: Client) -> threading.Event:
-    """Make the app close the connection that it has, on its next request, before the first byte of an answer."""
+    """Make the app close its connection once, on the next request and before a response."""
     app.disconnect()
     assert eventually(lambda: app.open == 0)
     assert client.request("GET", "/first").status == 200
@@ -191,20 +191,20 @@ def _closing_once(app: Upstream, client: Client) -> threading.Event:
     return failed
 
 
-def test_pipelined_requests_beyond_the_limit_close_the_connection_behind_those_before(
+def test_pipelined_requests_beyond_the_limit_close_the_connection_after_those_before(
     app: Upstream, authorization_server: Server
 ) -> None:
-    """What is answered is answered in order; the rest may be sent again, and none of it reached the app."""
+    """Responses come in order; the client may retry the rest, none of which reached the app."""
     with enforcer(config(app.url, authorization_server.port, limits={"pipelined": 3})) as process:
         go_on = threading.Event()
 
         def handler(incoming: Incoming) -> None:
-            assert go_on.wait(10)
+            assert go_on.wait(20)
             incoming.respond(incoming.request.target)
 
         app.handler = handler
-        threading.Timer(0.1, go_on.set).start()
-        answers = pipelined(process.port, [("GET", f"/{number}", None) for number in range(3000)])
-    assert [answer.body for answer in answers] == [b"/0", b"/1", b"/2", b"/3"]
-    assert [answer.values("Connection") for answer in answers] == [[], [], [], [b"close"]]
+        requests = [("GET", f"/{number}", None) for number in range(3000)]
+        responses = pipelined(process.port, requests, on_sent=go_on.set)
+    assert [response.body for response in responses] == [b"/0", b"/1", b"/2", b"/3"]
+    assert [response.values("Connection") for response in responses] == [[], [], [], [b"close"]]
     assert [request.target for request in app.requests] == [b"/0", b"/1", b"/2", b"/3"]

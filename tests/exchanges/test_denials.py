@@ -1,4 +1,4 @@
-"""What is told of decisions: the id of a refusal, why it was refused, and the log."""
+"""Reports of decisions: the request ID of a refusal, `enforcer why`, and the decision log."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ from enforcer.decision_log.record import LogLine, parse
 CREDENTIAL = {"credential": {"env": "ADMIN_CREDENTIAL"}}
 ENVIRONMENT = {"ADMIN_CREDENTIAL": "operator"}
 TENANT = {"name": "tenants", "path": "/tenants/{tenant}", "scopes": ["read"], "claims": {"sub": "{tenant}"}}
-PLAIN = re.compile(rb"[0-9a-f]{16}")
+GENERATED = re.compile(rb"[0-9a-f]{16}")
 
 
 @pytest.fixture(scope="module")
-def watched(shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
-    """An enforcer that can be asked why."""
+def explaining(shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
+    """An enforcer that explains its denials to operators."""
     admin = {**CREDENTIAL, "denials": 5}
     text = config(shared_app.url, authorization_server.port, admin=admin, rules=[*RULES, TENANT])
     with enforcer(text, ENVIRONMENT) as process:
         yield process
 
 
-def why(process: Enforcer, request_id: bytes) -> list[dict[str, Any]]:
-    """Ask why the requests with an id were refused."""
+def denials(process: Enforcer, request_id: bytes) -> list[dict[str, Any]]:
+    """Return the recorded denials of a request ID."""
     url = f"http://127.0.0.1:{process.admin_port}/decisions/{request_id.decode()}"
-    asked = urllib.request.Request(url, headers={"Authorization": "Bearer operator"})
-    with suppress(urllib.error.HTTPError), urllib.request.urlopen(asked, timeout=10) as answer:
-        told: list[dict[str, Any]] = json.load(answer)["decisions"]
-        return told
+    request = urllib.request.Request(url, headers={"Authorization": "Bearer operator"})
+    with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=20) as response:
+        records: list[dict[str, Any]] = json.load(response)["decisions"]
+        return records
     return []
 
 
 def decisions(process: Enforcer, count: int) -> list[LogLine]:
-    """Return the decisions that were logged, once there are so many."""
+    """Return the decisions that were logged, once there are at least `count`."""
 
     def logged() -> list[LogLine]:
         return [record for line in process.log().splitlines() if (record := parse(line.encode())) is not None]
@@ -71,47 +71,47 @@ def decisions(process: Enforcer, count: int) -> list[LogLine]:
         ("good-token", "/thing", [("Content-Length", "9999999999999")], 413),
     ],
 )
-def test_a_refusal_can_be_asked_about(
-    watched: Enforcer, token: str | None, target: str, headers: Headers, status: int
+def test_a_refusal_is_found_by_its_request_id(
+    explaining: Enforcer, token: str | None, target: str, headers: Headers, status: int
 ) -> None:
-    """By the id that the client sent, or by the one that it was given."""
-    for own in ([], [("X-Request-Id", "f47ac10b-58cc")]):
-        with Client(watched.port, token=token) as client:
-            client.begin("GET", target, [*headers, *own])
-            answer = client.read_response()
-        (request_id,) = answer.values("X-Request-Id")
-        assert answer.status == status
-        assert request_id == b"f47ac10b-58cc" if own else PLAIN.fullmatch(request_id)
-        assert [one["status"] for one in why(watched, request_id)][-1:] == [status]
+    """By the request ID that the client sent, or by the generated one."""
+    for own_id in ([], [("X-Request-Id", "f47ac10b-58cc")]):
+        with Client(explaining.port, token=token) as client:
+            client.begin("GET", target, [*headers, *own_id])
+            response = client.read_response()
+        (request_id,) = response.values("X-Request-Id")
+        assert response.status == status
+        assert request_id == b"f47ac10b-58cc" if own_id else GENERATED.fullmatch(request_id)
+        assert [record["status"] for record in denials(explaining, request_id)][-1:] == [status]
 
 
-def test_a_request_that_is_allowed_has_no_id_of_ours(app: Upstream, watched: Enforcer) -> None:
-    """Its own passes to the app, which may answer with it; nobody remembers it here."""
+def test_an_allowed_request_gets_no_generated_id(app: Upstream, explaining: Enforcer) -> None:
+    """The client's ID is forwarded, the response has only the app's, and no denial is recorded."""
     app.handler = lambda incoming: incoming.respond(b"", 200, [("X-Request-Id", "the-apps")])
-    with Client(watched.port) as client:
+    with Client(explaining.port) as client:
         assert client.request("GET", "/thing").values("X-Request-Id") == [b"the-apps"]
         assert client.request("GET", "/thing", [("x-request-id", "abc 1")]).values("X-Request-Id") == [b"the-apps"]
     assert [request.headers.raw_items()[2] for request in app.requests[1:]] == [(b"x-request-id", b"abc 1")]
-    assert why(watched, b"the-apps") == []
+    assert denials(explaining, b"the-apps") == []
 
 
-def test_an_app_that_cannot_be_reached_is_a_refusal_with_an_id(authorization_server: Server) -> None:
-    """The policy allowed it, so that there is nothing to ask about."""
+def test_a_502_has_a_request_id(authorization_server: Server) -> None:
+    """The policy allowed the request, so no denial is recorded."""
     text = config("http://127.0.0.1:1", authorization_server.port, admin=CREDENTIAL)
     with enforcer(text, ENVIRONMENT) as process, Client(process.port) as client:
-        answer = client.request("GET", "/thing", [("X-Request-Id", "mine")])
-        assert (answer.status, answer.values("X-Request-Id")) == (502, [b"mine"])
-        assert why(process, b"mine") == []
+        response = client.request("GET", "/thing", [("X-Request-Id", "mine")])
+        assert (response.status, response.values("X-Request-Id")) == (502, [b"mine"])
+        assert denials(process, b"mine") == []
 
 
-def test_the_answer_tells_what_was_needed_and_what_was_there(watched: Enforcer) -> None:
-    """Each condition of the rule, the decision and the challenge."""
-    with Client(watched.port) as client:
+def test_a_denial_record_has_what_was_required_and_what_was_present(explaining: Enforcer) -> None:
+    """A record has each condition of the rule, the decision, and the challenge."""
+    with Client(explaining.port) as client:
         (request_id,) = client.request("GET", "/tenants/bob?secret=1").values("X-Request-Id")
-    (told,) = why(watched, request_id)
-    assert time.time() - 60 < datetime.fromisoformat(told.pop("time")).timestamp() < time.time() + 1
-    conditions = {one["name"]: (one["needed"], one["there"], one["met"]) for one in told.pop("conditions")}
-    assert told == {
+    (record,) = denials(explaining, request_id)
+    assert time.time() - 60 < datetime.fromisoformat(record.pop("time")).timestamp() < time.time() + 1
+    conditions = {entry["name"]: (entry["needed"], entry["there"], entry["met"]) for entry in record.pop("conditions")}
+    assert record == {
         "request_id": request_id.decode(),
         "method": "GET",
         "path": "/tenants/bob",
@@ -126,33 +126,33 @@ def test_the_answer_tells_what_was_needed_and_what_was_there(watched: Enforcer) 
     assert conditions["claims.sub"] == ('"bob", the path\'s {tenant}', '"alice"', False)
 
 
-def test_the_oldest_denial_is_forgotten(watched: Enforcer) -> None:
-    """There is memory for so many."""
-    with Client(watched.port, token=None) as client:
+def test_the_oldest_denial_is_forgotten(explaining: Enforcer) -> None:
+    """`admin.denials` limits how many are kept."""
+    with Client(explaining.port, token=None) as client:
         for number in range(7):
             assert client.request("GET", "/thing", [("X-Request-Id", f"number-{number}")]).status == 401
-    remembered = [bool(why(watched, b"number-%d" % number)) for number in range(7)]
-    assert remembered == [False, False, *[True] * 5]
+    found = [bool(denials(explaining, b"number-%d" % number)) for number in range(7)]
+    assert found == [False, False, *[True] * 5]
 
 
-def test_denials_without_end_take_no_memory(app: Upstream, authorization_server: Server) -> None:
-    """Whatever they are of: paths and ids are as long as a client likes them to be."""
+def test_many_denials_take_no_more_memory(app: Upstream, authorization_server: Server) -> None:
+    """Memory is bounded, however long the paths and IDs are."""
     text = config(app.url, authorization_server.port, admin={**CREDENTIAL, "denials": 20})
     with enforcer(text, ENVIRONMENT) as process, Client(process.port, token="other-token") as client:
 
-        def ask(count: int) -> None:
+        def deny(count: int) -> None:
             for number in range(count):
                 target = f"/{number}/{'a' * 8000}"
                 assert client.request("GET", target, [("X-Request-Id", f"{number}-{'b' * 100}")]).status == 403
 
-        ask(100)
+        deny(100)
         before = resident_memory(process.process.pid)
-        ask(1000)
+        deny(1000)
         assert resident_memory(process.process.pid) - before < 1024**2
 
 
 def test_the_log_has_all_decisions_as_learn_reads_them(app: Upstream, authorization_server: Server) -> None:
-    """Of a time when nothing was refused: what it proposes are rules for what was asked."""
+    """In report mode, `enforcer learn` proposes rules for the logged requests."""
     changes: dict[str, Any] = {"mode": "report", "log": {"decisions": "all"}, "rules": [*RULES[:1], TENANT]}
     with enforcer(config(app.url, authorization_server.port, **changes)) as process:
         with Client(process.port) as client:
@@ -162,15 +162,15 @@ def test_the_log_has_all_decisions_as_learn_reads_them(app: Upstream, authorizat
             assert client.request("GET", "/new").status == 200
         with Client(process.port, token="other-token") as client:
             assert client.request("GET", "/public/x").status == 200
-        logged = decisions(process, 4)
+        records = decisions(process, 4)
         log = process.log()
-    assert [(one.path, one.route, one.decision, one.reason) for one in logged] == [
+    assert [(record.path, record.route, record.decision, record.reason) for record in records] == [
         ("/reports/today", "_none", "would_deny", "no_rule"),
         ("/tenants/alice", "tenants", "allow", "ok"),
         ("/new", "_none", "would_deny", "no_rule"),
         ("/public/x", "public", "allow", "public"),
     ]
-    assert [(one.request_id, one.scopes, one.client_id) for one in logged] == [
+    assert [(record.request_id, record.scopes, record.client_id) for record in records] == [
         ("id-1", ("read",), "walker"),
         ("id-1", ("read",), "walker"),
         (None, None, None),
@@ -180,37 +180,37 @@ def test_the_log_has_all_decisions_as_learn_reads_them(app: Upstream, authorizat
     learner = Learner()
     for line in log.encode().splitlines():
         learner.take(parse(line))
-    proposed = learner.propose()
-    assert "path: /reports/today" in proposed
-    assert "path: /tenants/alice" in proposed
+    proposal = learner.propose()
+    assert "path: /reports/today" in proposal
+    assert "path: /tenants/alice" in proposal
 
 
 @pytest.mark.parametrize(
     ("logged", "expected"), [("none", []), ("denied", ["/denied"]), ("all", ["/thing", "/denied"])]
 )
-def test_the_log_has_what_is_asked_of_it(
+def test_the_log_has_the_configured_decisions(
     app: Upstream, authorization_server: Server, logged: str, expected: Sequence[str]
 ) -> None:
-    """Nothing at all unless set."""
+    """As `log.decisions` says; default: none."""
     with enforcer(config(app.url, authorization_server.port, log={"decisions": logged})) as process:
         with Client(process.port) as client:
             assert client.request("GET", "/thing").status == 200
         with Client(process.port, token=None) as client:
             assert client.request("GET", "/denied").status == 401
         assert process.stop() == 0
-        assert [one.path for one in decisions(process, len(expected))] == expected
+        assert [record.path for record in decisions(process, len(expected))] == expected
 
 
-def test_a_log_that_nobody_reads_holds_no_request_up(app: Upstream, authorization_server: Server) -> None:
-    """What waits is bounded; what does not fit is counted, and later decisions are written again."""
+def test_a_log_that_nobody_reads_does_not_delay_requests(app: Upstream, authorization_server: Server) -> None:
+    """The buffer is bounded; records that do not fit are counted, and later ones are written again."""
     log = {"decisions": "all", "backlog": 10}
     with enforcer(config(app.url, authorization_server.port, log=log)) as process, Client(process.port) as client:
         target = f"/{'a' * 4000}"
-        asked = 0
+        sent = 0
         while metric(process, "enforcer_decisions_left_out_total") < 5:
             assert client.request("GET", target).status == 200
-            asked += 1
-        reader = threading.Thread(target=lambda: decisions(process, asked - 20))
+            sent += 1
+        reader = threading.Thread(target=lambda: decisions(process, sent - 20))
         reader.start()
-        reader.join(20)
+        reader.join(30)
         assert eventually(lambda: client.request("GET", "/later").status == 200 and "/later" in process.log())

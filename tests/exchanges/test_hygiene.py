@@ -1,4 +1,4 @@
-"""What of a message goes on (RFC 9110 §7.6): what is for the next hop alone goes, the rest stays as it was."""
+"""Forwarding of fields (RFC 9110 §7.6): hop-by-hop fields are removed, all others stay as they are."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ FORGED = [
 ]
 
 
-def _sent_on(app: Upstream) -> list[tuple[bytes, bytes]]:
-    """What the app got but for the fields that every test would have."""
+def _forwarded(app: Upstream) -> list[tuple[bytes, bytes]]:
+    """Return the fields of the last forwarded request, without Host and Authorization."""
     return [field for field in app.requests[-1].headers.raw_items() if field[0] not in (b"Host", b"Authorization")]
 
 
 def test_end_to_end_fields_of_a_request_pass_unchanged(app: Upstream, client: Client) -> None:
-    """Their order, spelling and number stay; the enforcer's own come behind."""
+    """Their order, spelling and number stay; the enforcer's own fields come after them."""
     client.request("GET", "/thing", END_TO_END)
-    assert _sent_on(app)[: len(END_TO_END)] == encode_fields(END_TO_END)
-    assert _sent_on(app)[len(END_TO_END) :] == encode_fields(
+    assert _forwarded(app)[: len(END_TO_END)] == encode_fields(END_TO_END)
+    assert _forwarded(app)[len(END_TO_END) :] == encode_fields(
         [
             ("X-Forwarded-For", "127.0.0.1"),
             ("X-Forwarded-Proto", "http"),
@@ -58,15 +58,15 @@ def test_end_to_end_fields_of_a_request_pass_unchanged(app: Upstream, client: Cl
 
 
 def test_host_and_target_pass_unchanged(app: Upstream, client: Client) -> None:
-    """The app sees what the client asked for, byte for byte."""
+    """Byte for byte."""
     client.request("GET", "/a/%C3%A9/b%20c?x=1&y=%2F..%2f&&z", [])
     request = app.requests[-1]
     assert request.target == b"/a/%C3%A9/b%20c?x=1&y=%2F..%2f&&z"
     assert [value for name, value in request.headers if name == b"host"] == [client.host.encode()]
 
 
-def test_end_to_end_fields_of_an_answer_pass_unchanged(app: Upstream, client: Client) -> None:
-    """Their order, spelling and number stay, several Set-Cookie among them; nothing is added."""
+def test_end_to_end_fields_of_a_response_pass_unchanged(app: Upstream, client: Client) -> None:
+    """Their order, spelling and number stay, also of Set-Cookie; nothing is added."""
     fields = [
         ("Set-Cookie", "a=1; Path=/; HttpOnly"),
         ("date", "Tue, 15 Nov 1994 08:12:31 GMT"),
@@ -80,20 +80,20 @@ def test_end_to_end_fields_of_an_answer_pass_unchanged(app: Upstream, client: Cl
         ("Content-Encoding", "br"),
     ]
     app.handler = lambda incoming: incoming.respond(b"body", 401, fields)
-    answer = client.request("GET", "/thing")
-    assert answer.fields == [*encode_fields(fields), (b"Content-Length", b"4")]
+    response = client.request("GET", "/thing")
+    assert response.fields == [*encode_fields(fields), (b"Content-Length", b"4")]
 
 
 @pytest.mark.parametrize("status", [200, 201, 207, 299, 302, 404, 418, 499, 500, 503, 599])
 def test_status_and_reason_pass_unchanged(app: Upstream, client: Client, status: int) -> None:
-    """Also those that nobody has registered."""
+    """Also unregistered ones."""
     app.handler = lambda incoming: incoming.send_raw(b"HTTP/1.1 %d Quite So!\r\nContent-Length: 0\r\n\r\n" % status)
-    answer = client.request("GET", "/thing")
-    assert (answer.status, answer.reason) == (status, b"Quite So!")
+    response = client.request("GET", "/thing")
+    assert (response.status, response.reason) == (status, b"Quite So!")
 
 
-def test_what_is_for_the_next_hop_alone_goes_from_a_request(app: Upstream, client: Client) -> None:
-    """Hop-by-hop fields, and those that Connection lists, are not forwarded."""
+def test_hop_by_hop_fields_of_a_request_are_removed(app: Upstream, client: Client) -> None:
+    """Hop-by-hop fields, and those listed in Connection, are not forwarded."""
     headers = [
         ("X-Kept", "1"),
         ("Connection", "X-Listed, keep-alive"),
@@ -107,13 +107,13 @@ def test_what_is_for_the_next_hop_alone_goes_from_a_request(app: Upstream, clien
         ("Upgrade", "HTTP/3.0"),
     ]
     assert client.request("GET", "/thing", headers).status == 200
-    names = [name for name, _ in _sent_on(app)]
+    names = [name for name, _ in _forwarded(app)]
     assert names[0] == b"X-Kept"
     assert {name.lower() for name in names} & {name.lower().encode() for name, _ in headers[1:]} == set()
 
 
-def test_what_is_for_the_next_hop_alone_goes_from_an_answer(app: Upstream, client: Client) -> None:
-    """Hop-by-hop fields, and those that Connection lists, are not forwarded."""
+def test_hop_by_hop_fields_of_a_response_are_removed(app: Upstream, client: Client) -> None:
+    """Hop-by-hop fields, and those listed in Connection, are not forwarded."""
     fields = [
         ("X-Kept", "1"),
         ("Connection", "X-Listed, keep-alive"),
@@ -127,8 +127,8 @@ def test_what_is_for_the_next_hop_alone_goes_from_an_answer(app: Upstream, clien
 
 
 @pytest.mark.parametrize("connection", ["", "Authorization, Host, X-Auth-Subject, X-Forwarded-For, Via"])
-def test_forged_fields_are_gone_and_ours_stay(app: Upstream, client: Client, connection: str) -> None:
-    """What a client says of itself or its way is replaced, and Connection cannot take ours away."""
+def test_forged_fields_are_replaced(app: Upstream, client: Client, connection: str) -> None:
+    """Identity and forwarding fields of the client are replaced, and Connection cannot remove the enforcer's."""
     client.request("GET", "/thing", [*FORGED, ("Connection", connection)])
     assert [name for name, _ in app.requests[-1].headers.raw_items()] == [
         b"Host",
@@ -144,11 +144,11 @@ def test_forged_fields_are_gone_and_ours_stay(app: Upstream, client: Client, con
     assert b"mallory" not in b"".join(value for _, value in app.requests[-1].headers)
 
 
-def test_forged_fields_are_gone_without_a_token_too(app: Upstream, proxy: Enforcer) -> None:
-    """A public rule sets no identity, and lets none be forged."""
+def test_forged_fields_are_removed_on_a_public_rule(app: Upstream, proxy: Enforcer) -> None:
+    """A public rule sets no identity fields, and forwards none from the client."""
     with Client(proxy.port, token=None) as client:
         assert client.request("GET", "/public/thing", FORGED).status == 200
-    names = [name for name, _ in _sent_on(app)]
+    names = [name for name, _ in _forwarded(app)]
     assert names == [b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"Via"]
 
 
@@ -169,18 +169,18 @@ def forwarded(shared_app: Upstream, authorization_server: Server) -> Iterator[En
 
 @pytest.fixture(scope="module")
 def silent(shared_app: Upstream) -> Iterator[Enforcer]:
-    """Passes neither chain nor token on, and claims of its own choice."""
+    """An enforcer that forwards neither forwarding fields nor the token, and sets identity fields of its own choice."""
     claims = {"scope": "read", "sub": "al\u00e9", "groups": ["a", "b"], "org": {"id": 7}, "admin": True}
     names = {"X-User": "sub", "X-Groups": "groups", "X-Org": "org", "X-Admin": "admin", "X-None": "nothing"}
     with introspection_server({TOKEN: claims}) as server:
         yield from _proxy(shared_app, server, chain="none", authorization="remove", identity=names)
 
 
-def test_a_trusted_proxys_chain_is_kept_and_added_to(app: Upstream, trusting: Enforcer) -> None:
-    """Its X-Forwarded-For grows, its Proto and Host stand."""
+def test_a_trusted_proxys_forwarding_fields_are_extended(app: Upstream, trusting: Enforcer) -> None:
+    """The client's address is appended to X-Forwarded-For; Proto and Host stay."""
     with Client(trusting.port) as client:
         client.request("GET", "/thing", FORGED)
-    assert _sent_on(app)[:5] == encode_fields(
+    assert _forwarded(app)[:5] == encode_fields(
         [
             ("X-Forwarded-For", "192.0.2.1, 127.0.0.1"),
             ("X-Forwarded-Proto", "https"),
@@ -191,11 +191,11 @@ def test_a_trusted_proxys_chain_is_kept_and_added_to(app: Upstream, trusting: En
     )
 
 
-def test_forwarded_replaces_the_three_fields_where_that_is_set(app: Upstream, forwarded: Enforcer) -> None:
-    """RFC 7239, with a trusted proxy's elements before ours."""
+def test_forwarded_replaces_the_three_fields_if_configured(app: Upstream, forwarded: Enforcer) -> None:
+    """With `chain: forwarded` (RFC 7239), a trusted proxy's elements come before the enforcer's."""
     with Client(forwarded.port) as client:
         client.request("GET", "/thing", [("Via", "1.0 fred"), *FORGED])
-        assert _sent_on(app)[:3] == encode_fields(
+        assert _forwarded(app)[:3] == encode_fields(
             [
                 ("Via", "1.0 fred"),
                 ("Forwarded", f'for=192.0.2.1, for=127.0.0.1;proto=http;host="{client.host}"'),
@@ -203,18 +203,18 @@ def test_forwarded_replaces_the_three_fields_where_that_is_set(app: Upstream, fo
             ]
         )
         client.request("GET", "/thing")
-        assert _sent_on(app)[0] == (b"Forwarded", f'for=127.0.0.1;proto=http;host="{client.host}"'.encode())
+        assert _forwarded(app)[0] == (b"Forwarded", f'for=127.0.0.1;proto=http;host="{client.host}"'.encode())
 
 
 def test_claims_authorization_and_chain_are_as_configured(app: Upstream, silent: Enforcer) -> None:
-    """Claims of any kind become fields, absent ones do not; no chain and no token where that is set."""
+    """Claims of any type become fields, absent ones do not; forwarding fields and token can be turned off."""
     with Client(silent.port) as client:
         client.request("GET", "/thing", FORGED)
     fields = app.requests[-1].headers.raw_items()
     assert fields[:1] == [(b"Host", fields[0][1])]
     assert fields[1:] == encode_fields(
         [
-            *FORGED[5:],  # not identity fields here, and nobody's chain
+            *FORGED[5:],  # these names are neither identity nor forwarding fields in this configuration
             ("Via", "1.1 enforcer"),
             ("X-User", "al%C3%A9"),
             ("X-Groups", "a b"),
@@ -224,20 +224,20 @@ def test_claims_authorization_and_chain_are_as_configured(app: Upstream, silent:
     )
 
 
-def _with_trailer(process: Enforcer, trailer: bytes, behind: bytes) -> list[bytes]:
-    """Send a chunked request with a trailer and a request behind it; return the status lines of the answers."""
+def _with_trailer(process: Enforcer, trailer: bytes, next_fields: bytes) -> list[bytes]:
+    """Send a chunked request with a trailer, and another request after it; return the status lines."""
     first = b"POST /first HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n"
     chunks = b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n%b\r\n\r\n" % trailer
-    second = b"GET /second HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%b\r\n" % behind
+    second = b"GET /second HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%b\r\n" % next_fields
     with Client(process.port) as client:
         client.socket.sendall(first + chunks + second)
         return [line for line in read_all(client.socket).split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
 
 
-def test_a_token_in_a_trailer_is_nobodys(app: Upstream, silent: Enforcer) -> None:
-    """Where a proxy before us shares a connection among clients, it must not be the next client's."""
-    answers = _with_trailer(silent, b"Authorization: Bearer good-token", b"")
-    assert answers == [b"HTTP/1.1 200 ", b"HTTP/1.1 401 Unauthorized"]
+def test_a_token_in_a_trailer_is_ignored(app: Upstream, silent: Enforcer) -> None:
+    """If a proxy in front shares a connection among clients, the token must not count for the next request."""
+    statuses = _with_trailer(silent, b"Authorization: Bearer good-token", b"")
+    assert statuses == [b"HTTP/1.1 200 ", b"HTTP/1.1 401 Unauthorized"]
 
 
 @pytest.mark.parametrize(
@@ -246,8 +246,8 @@ def test_a_token_in_a_trailer_is_nobodys(app: Upstream, silent: Enforcer) -> Non
 )
 def test_a_trailer_changes_nothing_of_the_next_request(app: Upstream, trusting: Enforcer, trailer: bytes) -> None:
     """It belongs to the message that it came with."""
-    answers = _with_trailer(trusting, trailer, b"Authorization: Bearer good-token\r\nX-Kept: 1\r\n")
-    assert answers == [b"HTTP/1.1 200 "] * 2
+    statuses = _with_trailer(trusting, trailer, b"Authorization: Bearer good-token\r\nX-Kept: 1\r\n")
+    assert statuses == [b"HTTP/1.1 200 "] * 2
     assert [name for name, _ in app.requests[-1].headers.raw_items()][:4] == [
         b"Host",
         b"Authorization",
@@ -258,46 +258,46 @@ def test_a_trailer_changes_nothing_of_the_next_request(app: Upstream, trusting: 
 
 
 @pytest.mark.parametrize("trailer", [b"Content-Length: 5", b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip"])
-def test_a_trailer_frames_nothing(app: Upstream, proxy: Enforcer, trailer: bytes) -> None:
-    """The request behind it is the one that was sent, or the connection ends."""
-    answers = _with_trailer(proxy, trailer, b"Authorization: Bearer good-token\r\n")
-    assert answers in ([b"HTTP/1.1 200 "] * 2, [b"HTTP/1.1 400 Bad Request"])
+def test_a_framing_field_in_a_trailer_has_no_effect(app: Upstream, proxy: Enforcer, trailer: bytes) -> None:
+    """The next request is parsed as sent, or the connection ends."""
+    statuses = _with_trailer(proxy, trailer, b"Authorization: Bearer good-token\r\n")
+    assert statuses in ([b"HTTP/1.1 200 "] * 2, [b"HTTP/1.1 400 Bad Request"])
     names = {name for request in app.requests[1:] for name, _ in request.headers}
     assert names & {b"content-length", b"transfer-encoding"} == set()
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
-def test_a_request_with_hops_left_goes_on_with_one_less(app: Upstream, client: Client, method: str) -> None:
-    """RFC 9110 §7.6.2; that of another method is nobody's to count."""
+def test_max_forwards_is_decremented(app: Upstream, client: Client, method: str) -> None:
+    """RFC 9110 §7.6.2; Max-Forwards is unchanged with other methods."""
     assert client.request(method, "/hops", [("Max-Forwards", "2")]).status == 200
     assert client.request("GET", "/hops", [("Max-Forwards", "0")]).status == 200
-    came = [dict(request.headers) for request in app.requests if request.target == b"/hops"]
-    assert [headers[b"max-forwards"] for headers in came] == [b"1", b"0"]
+    forwarded = [dict(request.headers) for request in app.requests if request.target == b"/hops"]
+    assert [headers[b"max-forwards"] for headers in forwarded] == [b"1", b"0"]
 
 
-def test_options_without_a_hop_left_is_answered_here(app: Upstream, client: Client) -> None:
-    """Before the app, on a connection that stays."""
-    answer = client.request("OPTIONS", "/thing", [("Max-Forwards", "0")])
-    assert (answer.status, answer.body, answer.values("Content-Length")) == (200, b"", [b"0"])
+def test_the_enforcer_responds_to_options_with_max_forwards_0(app: Upstream, client: Client) -> None:
+    """The enforcer responds itself, and the connection stays open."""
+    response = client.request("OPTIONS", "/thing", [("Max-Forwards", "0")])
+    assert (response.status, response.body, response.values("Content-Length")) == (200, b"", [b"0"])
     assert client.request("GET", "/thing").status == 200
     assert [request.method for request in app.requests] == [b"GET"]
 
 
-def test_trace_without_a_hop_left_tells_of_the_way_and_no_secret(app: Upstream, client: Client) -> None:
-    """RFC 9110 §9.3.8: the request as it arrived, without the fields that may be secret."""
+def test_the_enforcer_responds_to_trace_with_max_forwards_0(app: Upstream, client: Client) -> None:
+    """RFC 9110 §9.3.8: the request as received, without fields that may be secret."""
     headers = [("Via", "1.1 first"), ("max-forwards", "0"), ("Cookie", "secret"), ("X-Secret", "secret")]
-    answer = client.request("TRACE", "/thing?x=1", headers)
-    assert (answer.status, answer.values("Content-Type")) == (200, [b"message/http"])
+    response = client.request("TRACE", "/thing?x=1", headers)
+    assert (response.status, response.values("Content-Type")) == (200, [b"message/http"])
     host = f"Host: {client.host}\r\n".encode()
-    assert answer.body == b"TRACE /thing?x=1 HTTP/1.1\r\n" + host + b"Via: 1.1 first\r\nMax-Forwards: 0\r\n\r\n"
+    assert response.body == b"TRACE /thing?x=1 HTTP/1.1\r\n" + host + b"Via: 1.1 first\r\nMax-Forwards: 0\r\n\r\n"
     assert app.requests == []
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
 @pytest.mark.parametrize(("token", "status"), [(None, 401), ("other-token", 403)])
-def test_who_may_not_ask_the_app_is_told_nothing_by_the_enforcer(
+def test_max_forwards_0_is_authorized_too(
     app: Upstream, proxy: Enforcer, method: str, token: str | None, status: int
 ) -> None:
-    """The request is judged before it is answered here."""
+    """The request is authorized before the enforcer responds."""
     with Client(proxy.port, token=token) as client:
         assert client.request(method, "/thing", [("Max-Forwards", "0")]).status == status

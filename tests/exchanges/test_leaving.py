@@ -1,4 +1,4 @@
-"""Who leaves is not waited for: a client that leaves ends all work that was done for it."""
+"""A client that closes its connection ends all work that was done for its request."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from harness.usage import metric
 from harness.waiting import eventually
 
 
-class Watch:
-    """A handler that notes whether the request arrived, and whether its connection ended while it was waited for."""
+class CloseRecorder:
+    """A handler that records when its request arrived, and when the enforcer closed the connection."""
 
     def __init__(self, begin: bytes = b"") -> None:
         self.arrived = threading.Event()
@@ -34,53 +34,53 @@ class Watch:
 
 @pytest.mark.parametrize("half", [False, True])
 def test_a_client_that_leaves_while_the_app_works_ends_the_work(app: Upstream, proxy: Enforcer, half: bool) -> None:
-    """The app sees its connection close, be it that the client closed or only stopped sending."""
-    app.handler = watch = Watch()
+    """The upstream connection closes, whether the client closes its connection or only its sending side."""
+    app.handler = recorder = CloseRecorder()
     with Client(proxy.port) as client:
         client.begin("GET", "/slow")
         client.end()
-        assert watch.arrived.wait(10)
+        assert recorder.arrived.wait(20)
         if half:
             client.socket.shutdown(socket.SHUT_WR)
         else:
             client.close()
-        assert watch.ended.wait(10)
+        assert recorder.ended.wait(20)
 
 
-def test_a_client_that_leaves_during_the_answer_ends_it(app: Upstream, proxy: Enforcer) -> None:
-    """The app sees its connection close in the middle of a stream."""
-    app.handler = watch = Watch(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+def test_a_client_that_leaves_during_the_response_ends_it(app: Upstream, proxy: Enforcer) -> None:
+    """The upstream connection closes in the middle of a stream."""
+    app.handler = recorder = CloseRecorder(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
     with Client(proxy.port) as client:
         client.begin("GET", "/stream")
         client.end()
         assert client.read_head().status == 200
-    assert watch.ended.wait(10)
+    assert recorder.ended.wait(20)
 
 
 def test_a_client_that_leaves_during_its_upload_ends_it(app: Upstream, proxy: Enforcer) -> None:
-    """The app sees that the body is not whole."""
-    app.handler = watch = Watch()
+    """The app sees that the body is incomplete."""
+    app.handler = recorder = CloseRecorder()
     with Client(proxy.port) as client:
         client.begin("PUT", "/upload", [("Content-Length", "1000")])
         client.send(b"half")
-        assert watch.arrived.wait(10)
-    assert watch.ended.wait(10)
+        assert recorder.arrived.wait(20)
+    assert recorder.ended.wait(20)
 
 
 def test_a_client_that_leaves_during_the_introspection_never_reaches_the_app(app: Upstream) -> None:
-    """Its token is asked for to the end, since others may wait for it, and the request goes no further."""
-    asked, go_on = threading.Event(), threading.Event()
+    """The introspection completes, because other requests may wait for it, but the request is not forwarded."""
+    introspected, go_on = threading.Event(), threading.Event()
 
-    def answer(head: bytes, body: bytes) -> bytes:
-        asked.set()
-        assert go_on.wait(10)
+    def introspect(head: bytes, body: bytes) -> bytes:
+        introspected.set()
+        assert go_on.wait(20)
         return response(b'{"active": true, "scope": "read"}')
 
-    with raw_server(answer) as server, enforcer(config(app.url, server.port)) as process:
+    with raw_server(introspect) as server, enforcer(config(app.url, server.port)) as process:
         with Client(process.port) as client:
             client.begin("GET", "/left")
             client.end()
-            assert asked.wait(10)
+            assert introspected.wait(20)
         assert eventually(lambda: metric(process, "enforcer_connections") == 0)
         go_on.set()
         with Client(process.port) as client:
@@ -91,18 +91,18 @@ def test_a_client_that_leaves_during_the_introspection_never_reaches_the_app(app
 
 @pytest.fixture
 def narrow(app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
-    """An enforcer that has one connection to the app."""
+    """An enforcer with one upstream connection."""
     settings = {"url": app.url, "pool": {"connections": 1}}
     with enforcer(config(app.url, authorization_server.port, upstream=settings)) as process:
         yield process
 
 
 def test_a_client_that_leaves_the_queue_never_reaches_the_app(app: Upstream, narrow: Enforcer) -> None:
-    """Who waits for a connection to the app and leaves gives the place up."""
+    """A client that leaves while it waits for an upstream connection gives up its place."""
     go_on = threading.Event()
 
     def handler(incoming: Incoming) -> None:
-        assert go_on.wait(10)
+        assert go_on.wait(20)
         incoming.respond()
 
     app.handler = handler

@@ -14,18 +14,18 @@ MIXED = bytes(range(256)) * 400
 
 
 @pytest.mark.parametrize("size", [0, 1, 1_000, 300_000])
-def test_a_sized_body_arrives_as_it_was_sent_both_ways(app: Upstream, client: Client, size: int) -> None:
-    """Content-Length frames stay Content-Length frames."""
+def test_a_sized_body_is_forwarded_both_ways(app: Upstream, client: Client, size: int) -> None:
+    """A body with Content-Length keeps it."""
     app.handler = lambda incoming: incoming.respond(incoming.body()[::-1])
     body = (MIXED * 4)[:size]
-    answer = client.request("POST", "/echo", body=body)
-    assert (answer.status, answer.body) == (200, body[::-1])
-    assert answer.values("Content-Length") == [b"%d" % size]
-    assert answer.values("Transfer-Encoding") == []
+    response = client.request("POST", "/echo", body=body)
+    assert (response.status, response.body) == (200, body[::-1])
+    assert response.values("Content-Length") == [b"%d" % size]
+    assert response.values("Transfer-Encoding") == []
 
 
-def test_a_chunked_body_arrives_as_it_was_sent_both_ways(app: Upstream, client: Client) -> None:
-    """A body of unknown length stays one, and keeps its bytes."""
+def test_a_chunked_body_is_forwarded_both_ways(app: Upstream, client: Client) -> None:
+    """A body of unknown length stays chunked."""
 
     def handler(incoming: Incoming) -> None:
         assert incoming.values("Transfer-Encoding") == [b"chunked"]
@@ -36,30 +36,30 @@ def test_a_chunked_body_arrives_as_it_was_sent_both_ways(app: Upstream, client: 
 
     app.handler = handler
     client.begin("POST", "/echo", [("Transfer-Encoding", "chunked")])
-    for at in range(0, len(MIXED), 10_000):
-        client.send(MIXED[at : at + 10_000])
+    for start in range(0, len(MIXED), 10_000):
+        client.send(MIXED[start : start + 10_000])
     client.end()
-    answer = client.read_response()
-    assert answer.body == MIXED
-    assert answer.values("Transfer-Encoding") == [b"chunked"]
+    response = client.read_response()
+    assert response.body == MIXED
+    assert response.values("Transfer-Encoding") == [b"chunked"]
 
 
-def test_an_answer_to_head_has_the_fields_and_no_body(app: Upstream, client: Client) -> None:
-    """The length that a GET would have is told, and the connection goes on."""
+def test_a_response_to_head_has_the_fields_and_no_body(app: Upstream, client: Client) -> None:
+    """It has the length that the response to GET would have, and the connection stays open."""
 
     def handler(incoming: Incoming) -> None:
         incoming.send_head(200, [("Content-Length", "1234"), ("ETag", '"x"')])
         incoming.end()
 
     app.handler = handler
-    answer = client.request("HEAD", "/thing")
-    assert (answer.status, answer.body, answer.values("Content-Length")) == (200, b"", [b"1234"])
+    response = client.request("HEAD", "/thing")
+    assert (response.status, response.body, response.values("Content-Length")) == (200, b"", [b"1234"])
     assert client.request("HEAD", "/thing").status == 200
     assert app.requests[-1].method == b"HEAD"
 
 
-def test_an_answer_to_head_of_unknown_length_ends_with_its_head(app: Upstream, client: Client) -> None:
-    """Transfer-Encoding in an answer to HEAD announces no body."""
+def test_a_response_to_head_of_unknown_length_ends_with_its_head(app: Upstream, client: Client) -> None:
+    """Transfer-Encoding in a response to HEAD announces no body."""
     app.handler = lambda incoming: incoming.send_raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     assert client.request("HEAD", "/thing").body == b""
 
@@ -73,21 +73,21 @@ def test_an_answer_to_head_of_unknown_length_ends_with_its_head(app: Upstream, c
         b"304 Not Modified\r\nTransfer-Encoding: chunked\r\n",
     ],
 )
-def test_an_answer_that_has_no_body_ends_with_its_head(app: Upstream, client: Client, head: bytes) -> None:
-    """204 and 304 end at once, whatever length a body would have had, and the connection goes on."""
+def test_a_response_without_a_body_ends_with_its_head(app: Upstream, client: Client, head: bytes) -> None:
+    """204 and 304 end with their head, whatever length it declares, and the connection stays open."""
     app.handler = lambda incoming: incoming.send_raw(b"HTTP/1.1 %b\r\n" % head)
     for _ in range(2):
-        answer = client.request("GET", "/thing")
-        assert (b"%d" % answer.status, answer.body) == (head[:3], b"")
+        response = client.request("GET", "/thing")
+        assert (b"%d" % response.status, response.body) == (head[:3], b"")
 
 
-def test_early_hints_arrive_before_the_answer(app: Upstream, client: Client) -> None:
-    """103 is passed on at once, with its fields."""
+def test_early_hints_arrive_before_the_response(app: Upstream, client: Client) -> None:
+    """103 is forwarded at once, with its fields."""
 
     def handler(incoming: Incoming) -> None:
         incoming.send_interim(103, [("Link", "</style.css>; rel=preload")])
         incoming.send_interim(103, [("Link", "</script.js>; rel=preload")])
-        assert go_on.wait(10)
+        assert go_on.wait(20)
         incoming.respond(b"page")
 
     go_on = threading.Event()
@@ -104,7 +104,7 @@ def test_early_hints_arrive_before_the_answer(app: Upstream, client: Client) -> 
 
 
 def test_a_client_that_expects_100_gets_the_apps_own(app: Upstream, client: Client) -> None:
-    """Expect goes to the app, its 100 to the client, and only then the body."""
+    """Expect is forwarded to the app, its 100 to the client, and then the body."""
 
     def handler(incoming: Incoming) -> None:
         assert incoming.values("Expect") == [b"100-continue"]
@@ -121,7 +121,7 @@ def test_a_client_that_expects_100_gets_the_apps_own(app: Upstream, client: Clie
 
 
 def test_a_client_that_expects_100_can_be_refused_by_the_app(app: Upstream, client: Client) -> None:
-    """The app's final answer arrives, and the body is never asked for."""
+    """The app's final response is forwarded, and the body is never sent."""
 
     def handler(incoming: Incoming) -> None:
         incoming.send_head(417, [("Content-Length", "2")])
@@ -130,26 +130,26 @@ def test_a_client_that_expects_100_can_be_refused_by_the_app(app: Upstream, clie
 
     app.handler = handler
     client.begin("PUT", "/thing", [("Content-Length", "4"), ("Expect", "100-continue")])
-    answer = client.read_response()
-    assert (answer.status, answer.body, answer.interim) == (417, b"no", [])
+    response = client.read_response()
+    assert (response.status, response.body, response.interim) == (417, b"no", [])
 
 
 def test_a_client_that_expects_100_is_refused_without_a_token(app: Upstream, proxy: Enforcer) -> None:
     """The refusal comes instead of 100, and nothing reaches the app."""
     with Client(proxy.port, token=None) as client:
         client.begin("PUT", "/thing", [("Content-Length", "4"), ("Expect", "100-continue")])
-        answer = client.read_response()
-        assert (answer.status, answer.interim, answer.values("Connection")) == (401, [], [b"close"])
+        response = client.read_response()
+        assert (response.status, response.interim, response.values("Connection")) == (401, [], [b"close"])
     assert app.requests == []
 
 
-def test_trailers_pass_both_ways(app: Upstream, client: Client) -> None:
-    """The fields behind a chunked body arrive, but for those that may not stand there."""
-    seen = []
+def test_trailers_are_forwarded_both_ways(app: Upstream, client: Client) -> None:
+    """Trailer fields are forwarded, except those that must not be trailers."""
+    received = []
 
     def handler(incoming: Incoming) -> None:
         body = incoming.body()
-        seen.append(incoming.trailers)
+        received.append(incoming.trailers)
         incoming.send_head(200, [("Trailer", "Digest")])
         incoming.send(body)
         incoming.end([("Digest", "sha-256=abc"), ("X-Timing", "5")])
@@ -158,14 +158,14 @@ def test_trailers_pass_both_ways(app: Upstream, client: Client) -> None:
     client.begin("POST", "/thing", [("Transfer-Encoding", "chunked"), ("TE", "trailers"), ("Trailer", "X-Sum")])
     client.send(b"body")
     client.end([("X-Sum", "17"), ("X-Auth-Subject", "mallory"), ("Authorization", "Bearer other-token")])
-    answer = client.read_response()
-    assert seen == [[(b"X-Sum", b"17")]]
-    assert answer.trailers == [(b"Digest", b"sha-256=abc"), (b"X-Timing", b"5")]
+    response = client.read_response()
+    assert received == [[(b"X-Sum", b"17")]]
+    assert response.trailers == [(b"Digest", b"sha-256=abc"), (b"X-Timing", b"5")]
     assert [value for name, value in app.requests[0].headers if name == b"te"] == [b"trailers"]
 
 
-def test_pipelined_requests_are_answered_in_their_order(app: Upstream, proxy: Enforcer) -> None:
-    """The first is the slowest and has a body; each answer is the one to its own request."""
+def test_responses_to_pipelined_requests_come_in_order(app: Upstream, proxy: Enforcer) -> None:
+    """The first is the slowest and has a body; each response belongs to its request."""
 
     def handler(incoming: Incoming) -> None:
         body = incoming.body()
@@ -175,14 +175,14 @@ def test_pipelined_requests_are_answered_in_their_order(app: Upstream, proxy: En
 
     app.handler = handler
     requests = [("POST", "/0", b"x" * 50_000), ("GET", "/1", None), ("PUT", "/2", b"y" * 50_000), ("GET", "/3", None)]
-    answers = pipelined(proxy.port, requests)
-    assert [answer.body for answer in answers] == [b"/0 " + b"x" * 50_000, b"/1 ", b"/2 " + b"y" * 50_000, b"/3 "]
+    responses = pipelined(proxy.port, requests)
+    assert [response.body for response in responses] == [b"/0 " + b"x" * 50_000, b"/1 ", b"/2 " + b"y" * 50_000, b"/3 "]
 
 
-def test_the_framing_of_an_interim_answer_says_nothing_of_the_final_one(app: Upstream, client: Client) -> None:
-    """An interim answer has no body, whatever it says, and the answer behind it its own length."""
+def test_the_framing_of_an_interim_response_does_not_apply_to_the_final_one(app: Upstream, client: Client) -> None:
+    """An interim response has no body, whatever it declares, and the final response its own framing."""
     app.handler = lambda incoming: incoming.send_raw(
         b"HTTP/1.1 103 Early Hints\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\n\r\nwhole"
     )
-    answer = client.request("GET", "/thing")
-    assert (answer.body, answer.values("Transfer-Encoding")) == (b"whole", [b"chunked"])
+    response = client.request("GET", "/thing")
+    assert (response.body, response.values("Transfer-Encoding")) == (b"whole", [b"chunked"])

@@ -1,4 +1,4 @@
-"""Tokens that are bound to a certificate (RFC 8705) or a key (RFC 9449): worth nothing to whoever stole them."""
+"""Sender-constrained tokens, bound to a certificate (RFC 8705) or a key (RFC 9449): useless to a thief."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import signing
 from harness.certificates import Authority
 from harness.clients import Client, Response
 from harness.configs import config
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server, introspection_server
-from harness.signing import key, proof, public
+from harness.signing import key, public
 from harness.upstreams import Headers, PeerClosedError, Upstream, upstream
 from harness.usage import metric
 
 from enforcer.tokens.dpop.binding import digest
 
-MINE, THIEFS = key("ES256", 1), key("ES256", 2)
+OWN_KEY, OTHER_KEY = key("ES256", 1), key("ES256", 2)
 ALGORITHMS = 'algs="RS256 PS256 ES256 EdDSA"'
-OFFER = f"DPoP {ALGORITHMS}".encode()
+DPOP_CHALLENGE = f"DPoP {ALGORITHMS}".encode()
 WRONG_TOKEN = b'Bearer error="invalid_token"'
 WRONG_DPOP_TOKEN = [f'DPoP error="invalid_token", {ALGORITHMS}'.encode(), b"Bearer"]
 WRONG_PROOF = [f'DPoP error="invalid_dpop_proof", {ALGORITHMS}'.encode(), b"Bearer"]
 
 TOKENS: dict[str, dict[str, object]] = {
     "unbound": {"scope": "read", "sub": "alice"},
-    "keyed": {"scope": "read", "sub": "alice", "cnf": {"jkt": MINE.thumbprint()}},
-    "keyed-elsewhere": {"scope": "other", "cnf": {"jkt": MINE.thumbprint()}},
-    "odd": {"scope": "read", "cnf": {"kid": "x"}},
+    "keyed": {"scope": "read", "sub": "alice", "cnf": {"jkt": OWN_KEY.thumbprint()}},
+    "keyed-elsewhere": {"scope": "other", "cnf": {"jkt": OWN_KEY.thumbprint()}},
+    "unknown-binding": {"scope": "read", "cnf": {"kid": "x"}},
 }
 
 
@@ -43,7 +44,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def certificates(authority: Authority) -> dict[str, bytes]:
-    """The certificates of three clients, DER; the files are the authority's."""
+    """The DER certificates of three clients; their files are in the authority's folder."""
     names = ("client.example", "thief.example", "proxy.example")
     return {name: ssl.PEM_cert_to_DER_cert(authority.issue(name)[0].read_text()) for name in names}
 
@@ -64,21 +65,23 @@ def app() -> Iterator[Upstream]:
         yield running
 
 
-def field(head: Any, name: str) -> list[bytes]:
-    """Return what the app got in a field, in whatever spelling."""
-    return [value for found, value in head.headers if found.lower().replace(b"_", b"-") == name.lower().encode()]
+def field_values(head: Any, name: str) -> list[bytes]:
+    """Return the values of a forwarded field, in any spelling."""
+    return [
+        value for field_name, value in head.headers if field_name.lower().replace(b"_", b"-") == name.lower().encode()
+    ]
 
 
-def detail(answer: Response) -> str:
-    return str(json.loads(answer.body)["detail"])
+def detail(response: Response) -> str:
+    return str(json.loads(response.body)["detail"])
 
 
 # Certificates
 
 
 @pytest.fixture(scope="module")
-def asking(authority: Authority, server: Server, app: Upstream) -> Iterator[Enforcer]:
-    """An enforcer that asks its clients for a certificate, and serves those without one too."""
+def mutual_tls(authority: Authority, server: Server, app: Upstream) -> Iterator[Enforcer]:
+    """An enforcer that requests client certificates, and also serves clients without one."""
     certificate, private = authority.issue("localhost")
     tls = {
         "certificate": str(certificate),
@@ -90,8 +93,8 @@ def asking(authority: Authority, server: Server, app: Upstream) -> Iterator[Enfo
         yield process
 
 
-def showing(authority: Authority, name: str | None) -> ssl.SSLContext:
-    """Make the context of a client that shows the certificate of a name."""
+def client_context(authority: Authority, name: str | None) -> ssl.SSLContext:
+    """Return the TLS context of a client that presents the certificate of a name."""
     context = authority.client_context()
     if name is not None:
         folder = Path(authority.ca).parent
@@ -100,38 +103,38 @@ def showing(authority: Authority, name: str | None) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize(
-    ("token", "shown", "status"),
+    ("token", "certificate", "status"),
     [
         ("client", "client.example", 200),
         ("client", "thief.example", 401),
         ("client", None, 401),
         ("thief", "client.example", 401),
-        ("odd", "client.example", 401),
+        ("unknown-binding", "client.example", 401),
         ("keyed", "client.example", 401),
         ("unbound", "client.example", 200),
         ("unbound", None, 200),
     ],
 )
-def test_a_token_that_is_bound_to_a_certificate_needs_it(
-    asking: Enforcer, authority: Authority, token: str, shown: str | None, status: int
+def test_a_certificate_bound_token_needs_its_certificate(
+    mutual_tls: Enforcer, authority: Authority, token: str, certificate: str | None, status: int
 ) -> None:
-    """RFC 8705 §3: on every request of a connection; whoever needs none is served without."""
-    with Client(asking.port, token=token, tls=showing(authority, shown)) as client:
+    """RFC 8705 §3: on every request of a connection; an unbound token needs no certificate."""
+    with Client(mutual_tls.port, token=token, tls=client_context(authority, certificate)) as client:
         for _ in range(3):
-            answer = client.request("GET", "/thing")
-            assert answer.status == status
-            expected = [] if status == 200 else [WRONG_TOKEN, OFFER] if token == "keyed" else [WRONG_TOKEN]
-            assert answer.values("WWW-Authenticate") == expected
+            response = client.request("GET", "/thing")
+            assert response.status == status
+            expected = [] if status == 200 else [WRONG_TOKEN, DPOP_CHALLENGE] if token == "keyed" else [WRONG_TOKEN]
+            assert response.values("WWW-Authenticate") == expected
 
 
-def test_a_session_that_is_resumed_is_its_clients(asking: Enforcer, authority: Authority) -> None:
-    """TLS 1.3 shows no certificate again: that of the session's beginning counts, and nobody else has the session."""
-    context = showing(authority, "client.example")
-    with Client(asking.port, token="client", tls=context) as first:
+def test_a_resumed_session_has_the_certificate_of_its_beginning(mutual_tls: Enforcer, authority: Authority) -> None:
+    """TLS 1.3 sends no certificate on resumption: the session's certificate counts."""
+    context = client_context(authority, "client.example")
+    with Client(mutual_tls.port, token="client", tls=context) as first:
         assert first.request("GET", "/thing").status == 200
         assert isinstance(first.socket, ssl.SSLSocket)
         session = first.socket.session
-    with Client(asking.port, token="client", tls=context, session=session) as again:
+    with Client(mutual_tls.port, token="client", tls=context, session=session) as again:
         assert isinstance(again.socket, ssl.SSLSocket)
         assert again.socket.session_reused
         assert again.request("GET", "/thing").status == 200
@@ -139,8 +142,8 @@ def test_a_session_that_is_resumed_is_its_clients(asking: Enforcer, authority: A
         assert again.request("GET", "/thing").status == 401
 
 
-def test_a_certificate_of_no_known_authority_is_refused_though_none_is_required(
-    asking: Enforcer, authority: Authority, tmp_path: Path
+def test_a_certificate_of_an_unknown_authority_is_refused_although_none_is_required(
+    mutual_tls: Enforcer, authority: Authority, tmp_path: Path
 ) -> None:
     """Anybody can make one."""
     stranger = Authority(tmp_path)
@@ -148,7 +151,7 @@ def test_a_certificate_of_no_known_authority_is_refused_though_none_is_required(
     context.load_cert_chain(*stranger.issue("client.example"))
     with (
         pytest.raises((ssl.SSLError, ConnectionError, PeerClosedError)),
-        Client(asking.port, token="unbound", tls=context) as client,
+        Client(mutual_tls.port, token="unbound", tls=context) as client,
     ):
         client.request("GET", "/thing")
 
@@ -157,40 +160,40 @@ def test_a_certificate_of_no_known_authority_is_refused_though_none_is_required(
 
 
 @pytest.fixture(scope="module")
-def behind(server: Server, app: Upstream) -> Iterator[Enforcer]:
-    """An enforcer that believes its proxy what certificate a client showed."""
+def behind_proxy(server: Server, app: Upstream) -> Iterator[Enforcer]:
+    """An enforcer that trusts its proxy's Client-Cert field."""
     forwarding = {"trusted_proxies": ["127.0.0.1"], "client_cert": True}
     with enforcer(config(app.url, server.port, forwarding=forwarding)) as process:
         yield process
 
 
-def written(certificate: bytes) -> str:
-    """Write a certificate as a Client-Cert field has it."""
+def client_cert(certificate: bytes) -> str:
+    """Return the value of a Client-Cert field (RFC 9440 §2.2)."""
     return f":{base64.b64encode(certificate).decode()}:"
 
 
-def test_a_trusted_proxy_says_which_certificate_its_client_showed(
-    behind: Enforcer, app: Upstream, certificates: dict[str, bytes]
+def test_a_trusted_proxy_forwards_the_clients_certificate(
+    behind_proxy: Enforcer, app: Upstream, certificates: dict[str, bytes]
 ) -> None:
-    """RFC 9440 §2: the one field that says so; and the app never gets it."""
+    """RFC 9440 §2: exactly one valid field counts, and the app never gets it."""
     app.requests.clear()
-    mine, thiefs = written(certificates["client.example"]), written(certificates["thief.example"])
-    with Client(behind.port, token="client") as client:
+    own, other = client_cert(certificates["client.example"]), client_cert(certificates["thief.example"])
+    with Client(behind_proxy.port, token="client") as client:
         for sent, status in (
-            ([mine], 200),
-            ([thiefs], 401),
+            ([own], 200),
+            ([other], 401),
             ([], 401),
-            ([mine, mine], 401),
-            ([mine, thiefs], 401),
-            ([f"{mine}, {mine}"], 401),
-            ([mine.strip(":")], 401),
+            ([own, own], 401),
+            ([own, other], 401),
+            ([f"{own}, {own}"], 401),
+            ([own.strip(":")], 401),
             (["::"], 401),
-            ([mine], 200),
+            ([own], 200),
         ):
             fields = [("Client-Cert", value) for value in sent]
-            assert client.request("GET", "/thing", [*fields, ("Client-Cert-Chain", mine)]).status == status
-        assert client.request("GET", "/thing", [("Client_Cert", mine)]).status == 401
-        assert client.request("GET", "/public/thing", [("Client-Cert", mine), ("client_cert", mine)]).status == 200
+            assert client.request("GET", "/thing", [*fields, ("Client-Cert-Chain", own)]).status == status
+        assert client.request("GET", "/thing", [("Client_Cert", own)]).status == 401
+        assert client.request("GET", "/public/thing", [("Client-Cert", own), ("client_cert", own)]).status == 200
     assert len(app.requests) == 3
     assert [name for head in app.requests for name, _ in head.headers if b"cert" in name.lower()] == []
 
@@ -198,31 +201,31 @@ def test_a_trusted_proxy_says_which_certificate_its_client_showed(
 @pytest.mark.parametrize(
     "forwarding",
     [{}, {"trusted_proxies": ["127.0.0.1"]}, {"trusted_proxies": ["192.0.2.1"], "client_cert": True}],
-    ids=["nobody is trusted", "the field is not", "another is trusted"],
+    ids=["no trusted proxy", "the field is not trusted", "another trusted proxy"],
 )
-def test_a_certificate_that_a_client_claims_is_not_its_own(
+def test_a_client_cert_field_of_an_untrusted_client_is_ignored(
     server: Server, app: Upstream, certificates: dict[str, bytes], forwarding: dict[str, object]
 ) -> None:
-    """A certificate is no secret: whoever stole the token has it too."""
+    """A certificate is not a secret: a thief of the token has it too."""
     app.requests.clear()
-    claimed = [("Client-Cert", written(certificates["client.example"]))]
+    fields = [("Client-Cert", client_cert(certificates["client.example"]))]
     with (
         enforcer(config(app.url, server.port, forwarding=forwarding)) as process,
         Client(process.port, token="client") as client,
     ):
-        assert client.request("GET", "/thing", claimed).status == 401
-        assert client.request("GET", "/public/thing", claimed).status == 200
+        assert client.request("GET", "/thing", fields).status == 401
+        assert client.request("GET", "/public/thing", fields).status == 200
     assert [name for head in app.requests for name, _ in head.headers if b"cert" in name.lower()] == []
 
 
-def test_a_trusted_proxys_own_certificate_is_nobodys(authority: Authority, server: Server, app: Upstream) -> None:
-    """A thief of the proxy's token would otherwise use it through the proxy."""
+def test_a_trusted_proxys_own_certificate_does_not_count(authority: Authority, server: Server, app: Upstream) -> None:
+    """Otherwise a thief of the proxy's token could use it through the proxy."""
     certificate, private = authority.issue("localhost")
     tls = {"certificate": str(certificate), "key": str(private), "client_ca": str(authority.ca)}
     forwarding = {"trusted_proxies": ["127.0.0.1"], "client_cert": True}
     with (
         enforcer(config(app.url, server.port, listener={"tls": tls}, forwarding=forwarding)) as process,
-        Client(process.port, token="proxy", tls=showing(authority, "proxy.example")) as client,
+        Client(process.port, token="proxy", tls=client_context(authority, "proxy.example")) as client,
     ):
         assert client.request("GET", "/thing").status == 401
         client.token = "unbound"
@@ -238,112 +241,118 @@ def proxy(server: Server, app: Upstream) -> Iterator[Enforcer]:
         yield process
 
 
-class Holder:
-    """Sends requests with a token and the proofs of a key."""
+class DpopClient:
+    """Sends requests with a token and the DPoP proofs of a key."""
 
-    def __init__(self, process: Enforcer, token: str = "keyed", *, private: Any = MINE) -> None:
+    def __init__(self, process: Enforcer, token: str = "keyed", *, private: Any = OWN_KEY) -> None:
         self._client = Client(process.port, token=None)
         self._private = private
         self.origin = f"http://{self._client.host}"
         self.token = token
 
-    def __enter__(self) -> Holder:
+    def __enter__(self) -> DpopClient:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def prove(self, method: str = "GET", path: str = "/thing", **changes: Any) -> str:
-        """Write a proof for a request."""
+    def proof(self, method: str = "GET", path: str = "/thing", **changes: Any) -> str:
+        """Return a proof for a request."""
         url = changes.pop("url", self.origin + path)
-        return proof(changes.pop("private", self._private), changes.pop("token", self.token), method, url, **changes)
+        return signing.proof(
+            changes.pop("private", self._private), changes.pop("token", self.token), method, url, **changes
+        )
 
     def send(
-        self, *proofs: str, method: str = "GET", path: str = "/thing", scheme: str = "DPoP", more: Headers = ()
+        self, *proofs: str, method: str = "GET", path: str = "/thing", scheme: str = "DPoP", fields: Headers = ()
     ) -> Response:
-        """Send a request with the proofs."""
-        fields = [("Authorization", f"{scheme} {self.token}"), *(("DPoP", one) for one in proofs), *more]
-        return self._client.request(method, path, fields)
+        """Send a request with these proofs."""
+        own_fields = [("Authorization", f"{scheme} {self.token}"), *(("DPoP", value) for value in proofs)]
+        return self._client.request(method, path, [*own_fields, *fields])
 
 
-def test_each_proof_is_good_for_its_request_once_and_the_token_is_asked_about_once(
+def test_each_proof_is_valid_once_for_its_request_and_the_token_is_introspected_once(
     proxy: Enforcer, app: Upstream, server: Server
 ) -> None:
-    """RFC 9449 §4.3, §11.1: the answer is remembered, the verdict is not. The app gets what its client sent."""
+    """RFC 9449 §4.3, §11.1: the introspection response is cached, the decision is not; both fields are forwarded."""
     app.requests.clear()
     before = len(server.requests)
-    with Holder(proxy) as holder:
-        shown = [holder.prove(), holder.prove("POST", "/other/%7Ething?x=1"), holder.prove("HEAD")]
-        assert holder.send(shown[0]).status == 200
-        assert holder.send(shown[1], method="POST", path="/other/~thing?x=2").status == 200
-        assert holder.send(shown[2], method="HEAD").status == 200
-        for used in shown[:1] * 2:
-            answer = holder.send(used)
-            assert (answer.status, answer.values("WWW-Authenticate")) == (401, WRONG_PROOF)
-            assert "used before" in detail(answer)
+    with DpopClient(proxy) as holder:
+        proofs = [holder.proof(), holder.proof("POST", "/other/%7Ething?x=1"), holder.proof("HEAD")]
+        assert holder.send(proofs[0]).status == 200
+        assert holder.send(proofs[1], method="POST", path="/other/~thing?x=2").status == 200
+        assert holder.send(proofs[2], method="HEAD").status == 200
+        for used in proofs[:1] * 2:
+            response = holder.send(used)
+            assert (response.status, response.values("WWW-Authenticate")) == (401, WRONG_PROOF)
+            assert "used before" in detail(response)
     assert len(server.requests) - before <= 1
-    assert [field(head, "dpop") for head in app.requests] == [[one.encode()] for one in shown]
-    assert [field(head, "authorization") for head in app.requests] == [[b"DPoP keyed"]] * 3
-    assert [field(head, "x-auth-subject") for head in app.requests] == [[b"alice"]] * 3
+    assert [field_values(head, "dpop") for head in app.requests] == [[value.encode()] for value in proofs]
+    assert [field_values(head, "authorization") for head in app.requests] == [[b"DPoP keyed"]] * 3
+    assert [field_values(head, "x-auth-subject") for head in app.requests] == [[b"alice"]] * 3
 
 
-WRONG: dict[str, tuple[Callable[[Holder], list[str]], list[bytes], str]] = {
+INVALID: dict[str, tuple[Callable[[DpopClient], list[str]], list[bytes], str]] = {
     "no proof": (lambda holder: [], WRONG_PROOF, "needs a DPoP field"),
-    "two proofs": (lambda holder: [holder.prove(), holder.prove()], WRONG_PROOF, "several"),
-    "another key": (lambda holder: [holder.prove(private=THIEFS)], WRONG_DPOP_TOKEN, "possession"),
+    "two proofs": (lambda holder: [holder.proof(), holder.proof()], WRONG_PROOF, "several"),
+    "another key": (lambda holder: [holder.proof(private=OTHER_KEY)], WRONG_DPOP_TOKEN, "possession"),
     "the token's key, signed by another": (
-        lambda holder: [holder.prove(private=THIEFS, header={"jwk": public(MINE)})],
+        lambda holder: [holder.proof(private=OTHER_KEY, header={"jwk": public(OWN_KEY)})],
         WRONG_PROOF,
         "verified",
     ),
-    "another method": (lambda holder: [holder.prove("POST")], WRONG_PROOF, "another method"),
-    "another path": (lambda holder: [holder.prove(path="/other")], WRONG_PROOF, "another method"),
-    "another host": (lambda holder: [holder.prove(url="http://evil.example/thing")], WRONG_PROOF, "another method"),
+    "another method": (lambda holder: [holder.proof("POST")], WRONG_PROOF, "another method"),
+    "another path": (lambda holder: [holder.proof(path="/other")], WRONG_PROOF, "another method"),
+    "another host": (lambda holder: [holder.proof(url="http://evil.example/thing")], WRONG_PROOF, "another method"),
     "another scheme": (
-        lambda holder: [holder.prove(url=holder.origin.replace("http", "https") + "/thing")],
+        lambda holder: [holder.proof(url=holder.origin.replace("http", "https") + "/thing")],
         WRONG_PROOF,
         "another method",
     ),
-    "another token": (lambda holder: [holder.prove(token="unbound")], WRONG_PROOF, "another method"),
-    "no token": (lambda holder: [holder.prove(ath=None)], WRONG_PROOF, "cannot be read"),
-    "an old one": (lambda holder: [holder.prove(iat=1)], WRONG_PROOF, "too old"),
-    "a private key": (lambda holder: [holder.prove(header={"jwk": MINE.as_dict(private=True)})], WRONG_PROOF, "read"),
-    "alg none": (lambda holder: [holder.prove(header={"alg": "none"})], WRONG_PROOF, "read"),
-    "alg HS256": (lambda holder: [holder.prove(header={"alg": "HS256"})], WRONG_PROOF, "read"),
-    "another type": (lambda holder: [holder.prove(header={"typ": "JWT"})], WRONG_PROOF, "read"),
-    "a huge one": (lambda holder: [holder.prove(x="x" * 8192)], WRONG_PROOF, "read"),
+    "another token": (lambda holder: [holder.proof(token="unbound")], WRONG_PROOF, "another method"),
+    "no token": (lambda holder: [holder.proof(ath=None)], WRONG_PROOF, "cannot be read"),
+    "an old one": (lambda holder: [holder.proof(iat=1)], WRONG_PROOF, "too old"),
+    "a private key": (
+        lambda holder: [holder.proof(header={"jwk": OWN_KEY.as_dict(private=True)})],
+        WRONG_PROOF,
+        "read",
+    ),
+    "alg none": (lambda holder: [holder.proof(header={"alg": "none"})], WRONG_PROOF, "read"),
+    "alg HS256": (lambda holder: [holder.proof(header={"alg": "HS256"})], WRONG_PROOF, "read"),
+    "another type": (lambda holder: [holder.proof(header={"typ": "JWT"})], WRONG_PROOF, "read"),
+    "a huge one": (lambda holder: [holder.proof(x="x" * 8192)], WRONG_PROOF, "read"),
     "no JWS": (lambda holder: ["x"], WRONG_PROOF, "read"),
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-def test_a_proof_that_does_not_prove_is_refused(proxy: Enforcer, app: Upstream, wrong: str) -> None:
-    """RFC 9449 §4.3, §7.1: with what was wrong, and the algorithms that would do; the app sees nothing of it."""
+@pytest.mark.parametrize("wrong", INVALID)
+def test_an_invalid_proof_is_refused(proxy: Enforcer, app: Upstream, wrong: str) -> None:
+    """RFC 9449 §4.3, §7.1: the refusal names the error and the accepted algorithms; nothing reaches the app."""
     app.requests.clear()
-    shown, challenges, why = WRONG[wrong]
-    with Holder(proxy) as holder:
-        answer = holder.send(*shown(holder))
-        assert (answer.status, answer.values("WWW-Authenticate")) == (401, challenges)
-        assert why in detail(answer)
-        assert holder.send(holder.prove()).status == 200
+    make_proofs, challenges, reason = INVALID[wrong]
+    with DpopClient(proxy) as holder:
+        response = holder.send(*make_proofs(holder))
+        assert (response.status, response.values("WWW-Authenticate")) == (401, challenges)
+        assert reason in detail(response)
+        assert holder.send(holder.proof()).status == 200
     assert len(app.requests) == 1
 
 
-def test_a_token_that_is_bound_to_a_key_is_no_bearer_token(proxy: Enforcer) -> None:
-    """RFC 9449 §7.2: not even with a good proof."""
-    with Holder(proxy) as holder:
-        for shown in ([], [holder.prove()]):
-            answer = holder.send(*shown, scheme="Bearer")
-            assert (answer.status, answer.values("WWW-Authenticate")) == (401, [WRONG_TOKEN, OFFER])
+def test_a_key_bound_token_is_not_a_bearer_token(proxy: Enforcer) -> None:
+    """RFC 9449 §7.2: not even with a valid proof."""
+    with DpopClient(proxy) as holder:
+        for proofs in ([], [holder.proof()]):
+            response = holder.send(*proofs, scheme="Bearer")
+            assert (response.status, response.values("WWW-Authenticate")) == (401, [WRONG_TOKEN, DPOP_CHALLENGE])
 
 
-@pytest.mark.parametrize("token", ["unbound", "odd", "client"])
-def test_a_token_that_is_bound_to_no_key_comes_with_no_proof(proxy: Enforcer, token: str) -> None:
+@pytest.mark.parametrize("token", ["unbound", "unknown-binding", "client"])
+def test_the_dpop_scheme_needs_a_key_bound_token(proxy: Enforcer, token: str) -> None:
     """RFC 9449 §7.1: the proof's key must be the token's."""
-    with Holder(proxy, token) as holder:
+    with DpopClient(proxy, token) as holder:
         for _ in range(2):
-            answer = holder.send(holder.prove())
-            assert (answer.status, answer.values("WWW-Authenticate")) == (401, WRONG_DPOP_TOKEN)
+            response = holder.send(holder.proof())
+            assert (response.status, response.values("WWW-Authenticate")) == (401, WRONG_DPOP_TOKEN)
 
 
 @pytest.mark.parametrize(
@@ -356,28 +365,28 @@ def test_a_token_that_is_bound_to_no_key_comes_with_no_proof(proxy: Enforcer, to
         ("x" * 8193, 431, []),
     ],
 )
-def test_whatever_else_is_wrong_is_told_in_the_scheme_that_came(
+def test_other_errors_are_reported_in_the_scheme_of_the_request(
     proxy: Enforcer, token: str, status: int, challenges: list[bytes]
 ) -> None:
-    """As RFC 6750 §3.1 has it for Bearer."""
-    with Holder(proxy, token) as holder:
-        answer = holder.send(holder.prove())
-        assert (answer.status, answer.values("WWW-Authenticate")) == (status, challenges)
+    """As RFC 6750 §3.1 defines for Bearer."""
+    with DpopClient(proxy, token) as holder:
+        response = holder.send(holder.proof())
+        assert (response.status, response.values("WWW-Authenticate")) == (status, challenges)
 
 
-def test_on_a_public_rule_nothing_is_looked_at(proxy: Enforcer, app: Upstream, server: Server) -> None:
-    """Token and proof go on as they came."""
+def test_on_a_public_rule_nothing_is_checked(proxy: Enforcer, app: Upstream, server: Server) -> None:
+    """Token and proofs are forwarded unchecked."""
     app.requests.clear()
     before = len(server.requests)
-    with Holder(proxy) as holder:
+    with DpopClient(proxy) as holder:
         assert holder.send("nonsense", "twice", path="/public/thing").status == 200
     assert len(server.requests) == before
-    assert field(app.requests[0], "dpop") == [b"nonsense", b"twice"]
+    assert field_values(app.requests[0], "dpop") == [b"nonsense", b"twice"]
 
 
 @pytest.fixture(scope="module")
 def silent(server: Server, app: Upstream) -> Iterator[Enforcer]:
-    """An enforcer behind a proxy, that offers DPoP, keeps the token from the app and remembers three proofs."""
+    """An enforcer behind a proxy that offers DPoP, removes Authorization, and remembers three proofs."""
     forwarding = {"trusted_proxies": ["127.0.0.1"], "authorization": "remove"}
     with enforcer(
         config(app.url, server.port, forwarding=forwarding, dpop={"challenge": True, "replays": 3})
@@ -385,74 +394,80 @@ def silent(server: Server, app: Upstream) -> Iterator[Enforcer]:
         yield process
 
 
-def test_where_no_more_proofs_can_be_remembered_it_is_our_fault(silent: Enforcer, app: Upstream) -> None:
-    """503 and not 401, lest the client throw its token away. Behind a proxy the URL is that of its client."""
+def test_a_full_replay_cache_is_a_503(silent: Enforcer, app: Upstream) -> None:
+    """503 and not 401, so that the client keeps its token. Behind a proxy, the URL is the one its client used."""
     app.requests.clear()
-    with Holder(silent) as holder:
-        assert holder.send(holder.prove()).status == 200
-        said = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "api.example")]
-        assert holder.send(holder.prove(), more=said).status == 401
-        assert holder.send(holder.prove(url="https://api.example/thing"), more=said).status == 200
-        secured = holder.origin.replace("http", "https")
-        assert holder.send(holder.prove(url=secured + "/thing"), more=said[:1]).status == 200
-        answer = holder.send(holder.prove())
-        assert (answer.status, answer.values("WWW-Authenticate"), answer.values("Retry-After")) == (503, [], [b"1"])
+    with DpopClient(silent) as holder:
+        assert holder.send(holder.proof()).status == 200
+        forwarded = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "api.example")]
+        assert holder.send(holder.proof(), fields=forwarded).status == 401
+        assert holder.send(holder.proof(url="https://api.example/thing"), fields=forwarded).status == 200
+        https_origin = holder.origin.replace("http", "https")
+        assert holder.send(holder.proof(url=https_origin + "/thing"), fields=forwarded[:1]).status == 200
+        response = holder.send(holder.proof())
+        assert (response.status, response.values("WWW-Authenticate"), response.values("Retry-After")) == (
+            503,
+            [],
+            [b"1"],
+        )
     assert metric(silent, "enforcer_proofs_remembered") == 3
     assert len(app.requests) == 3
-    assert [value for head in app.requests for value in (*field(head, "dpop"), *field(head, "authorization"))] == []
+    assert [
+        value for head in app.requests for value in (*field_values(head, "dpop"), *field_values(head, "authorization"))
+    ] == []
 
 
-def test_where_dpop_is_offered_a_401_offers_it(silent: Enforcer) -> None:
+def test_a_401_offers_dpop_if_configured(silent: Enforcer) -> None:
     """RFC 9449 §7.1: each scheme in a field of its own."""
-    for token, first in ((None, b"Bearer"), ("unknown", WRONG_TOKEN)):
+    for token, challenge in ((None, b"Bearer"), ("unknown", WRONG_TOKEN)):
         with Client(silent.port, token=token) as client:
-            answer = client.request("GET", "/thing")
-            assert (answer.status, answer.values("WWW-Authenticate")) == (401, [first, OFFER])
+            response = client.request("GET", "/thing")
+            assert (response.status, response.values("WWW-Authenticate")) == (401, [challenge, DPOP_CHALLENGE])
 
 
-def test_of_wrong_signatures_an_address_may_send_no_more_than_of_unseen_tokens(server: Server, app: Upstream) -> None:
-    """429 without a look at it; the address is that of the client behind a trusted proxy, and others are served."""
+def test_the_limit_of_unseen_tokens_covers_invalid_signatures(server: Server, app: Upstream) -> None:
+    """429 without verification; the address is the client's behind a trusted proxy, and other clients are served."""
     settings: dict[str, Any] = {
         "forwarding": {"trusted_proxies": ["127.0.0.1"]},
         "limits": {"unseen_tokens": {"rate": 1, "burst": 9}},
     }
-    with enforcer(config(app.url, server.port, **settings)) as process, Holder(process) as holder:
+    with enforcer(config(app.url, server.port, **settings)) as process, DpopClient(process) as holder:
 
         def send(address: str, **changes: Any) -> Response:
-            return holder.send(holder.prove(**changes), more=[("X-Forwarded-For", address)])
+            return holder.send(holder.proof(**changes), fields=[("X-Forwarded-For", address)])
 
-        forged = {"private": THIEFS, "header": {"jwk": public(MINE)}}
-        found = [send("192.0.2.1", **forged) for _ in range(30)]
-        statuses = [answer.status for answer in found]
+        forged = {"private": OTHER_KEY, "header": {"jwk": public(OWN_KEY)}}
+        responses = [send("192.0.2.1", **forged) for _ in range(30)]
+        statuses = [response.status for response in responses]
         assert statuses[:9] == [401] * 9
         assert set(statuses[9:]) <= {401, 429}
         assert statuses[9:].count(429) > 10
-        limited = found[statuses.index(429)]
+        limited = responses[statuses.index(429)]
         assert (limited.values("Retry-After"), limited.values("WWW-Authenticate")) == ([b"1"], [])
         assert send("192.0.2.2").status == 200
 
 
-def test_what_anybody_says_of_the_url_does_not_count(proxy: Enforcer) -> None:
-    """A proof for another host, stolen there, would be good here."""
-    said = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "api.example"), ("Forwarded", "host=api.example")]
-    with Holder(proxy) as holder:
-        assert holder.send(holder.prove(url="https://api.example/thing"), more=said).status == 401
-        assert holder.send(holder.prove(), more=said).status == 200
+def test_forwarding_fields_of_an_untrusted_client_do_not_change_the_url(proxy: Enforcer) -> None:
+    """Otherwise a proof stolen at another host would be valid here."""
+    forwarded = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "api.example"), ("Forwarded", "host=api.example")]
+    with DpopClient(proxy) as holder:
+        assert holder.send(holder.proof(url="https://api.example/thing"), fields=forwarded).status == 401
+        assert holder.send(holder.proof(), fields=forwarded).status == 200
 
 
 def test_cryptography_is_loaded_with_the_first_proof(server: Server, app: Upstream) -> None:
-    """Whoever has no bound tokens does not pay for it: not for the scheme, nor for a token that is worth nothing."""
+    """Without bound tokens the library is not loaded: neither for the scheme, nor for an inactive token."""
 
     def loaded(process: Enforcer) -> bool:
         return "cryptography" in Path(f"/proc/{process.process.pid}/maps").read_text()
 
     with enforcer(config(app.url, server.port)) as process:
         for token in ("unbound", "unknown"):
-            with Holder(process, token) as holder:
-                assert holder.send(holder.prove()).status == 401
+            with DpopClient(process, token) as holder:
+                assert holder.send(holder.proof()).status == 401
         with Client(process.port, token="keyed") as client:
             assert client.request("GET", "/thing").status == 401
         assert not loaded(process)
-        with Holder(process) as holder:
-            assert holder.send(holder.prove()).status == 200
+        with DpopClient(process) as holder:
+            assert holder.send(holder.proof()).status == 200
         assert loaded(process)

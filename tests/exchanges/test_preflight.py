@@ -1,4 +1,4 @@
-"""`cors_preflight: allow`: a browser's question before a request passes without a token, and nothing else does."""
+"""`cors_preflight: allow`: a preflight request of a browser is forwarded without a token, and nothing else is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ORIGIN = ("Origin", "https://web.example.org")
 
 
 class Stack(NamedTuple):
-    """An enforcer that lets preflights pass, and its app."""
+    """An enforcer that allows preflights, and its app."""
 
     proxy: Enforcer
     app: Upstream
@@ -38,35 +38,35 @@ def stack(authorization_server: Server) -> Iterator[Stack]:
             yield Stack(proxy, app)
 
 
-def asks(method: str) -> tuple[str, str]:
+def requests_method(method: str) -> tuple[str, str]:
     return "Access-Control-Request-Method", method
 
 
 @pytest.mark.parametrize(
     ("target", "fields", "status"),
     [
-        ("/things/7", [ORIGIN, asks("GET")], 200),
-        ("/things/7", [ORIGIN, asks("PUT")], 200),
-        ("/things/7", [ORIGIN, asks("HEAD")], 200),
-        ("/things/7", [ORIGIN, asks("PUT"), ("Access-Control-Request-Headers", "authorization")], 200),
-        ("/all", [ORIGIN, asks("DELETE")], 200),
-        ("/things/7", [ORIGIN, asks("DELETE")], 403),
-        ("/things/7", [ORIGIN, asks("OPTIONS")], 403),
+        ("/things/7", [ORIGIN, requests_method("GET")], 200),
+        ("/things/7", [ORIGIN, requests_method("PUT")], 200),
+        ("/things/7", [ORIGIN, requests_method("HEAD")], 200),
+        ("/things/7", [ORIGIN, requests_method("PUT"), ("Access-Control-Request-Headers", "authorization")], 200),
+        ("/all", [ORIGIN, requests_method("DELETE")], 200),
+        ("/things/7", [ORIGIN, requests_method("DELETE")], 403),
+        ("/things/7", [ORIGIN, requests_method("OPTIONS")], 403),
         ("/things/7", [ORIGIN], 403),
-        ("/things/7", [asks("GET")], 403),
-        ("/all", [ORIGIN, asks("CONNECT")], 401),
+        ("/things/7", [requests_method("GET")], 403),
+        ("/all", [ORIGIN, requests_method("CONNECT")], 401),
         ("/all", [ORIGIN], 401),
-        ("/nowhere", [ORIGIN, asks("GET")], 403),
-        ("/quiet", [ORIGIN, asks("PUT")], 403),
-        ("/options", [ORIGIN, asks("PUT")], 401),
-        ("/here", [ORIGIN, asks("GET")], 403),
-        ("/things/../all", [ORIGIN, asks("GET")], 400),
+        ("/nowhere", [ORIGIN, requests_method("GET")], 403),
+        ("/quiet", [ORIGIN, requests_method("PUT")], 403),
+        ("/options", [ORIGIN, requests_method("PUT")], 401),
+        ("/here", [ORIGIN, requests_method("GET")], 403),
+        ("/things/../all", [ORIGIN, requests_method("GET")], 400),
     ],
 )
-def test_a_preflight_passes_where_a_rule_is_for_what_it_asks(
+def test_a_preflight_is_forwarded_if_a_rule_matches_its_method(
     stack: Stack, target: str, fields: list[tuple[str, str]], status: int
 ) -> None:
-    """Without a token, and to the app alone: what it answers is the app's."""
+    """If a rule matches the requested method, it is forwarded to the app without a token."""
     stack.app.requests.clear()
     with Client(stack.proxy.port, token=None) as client:
         assert client.request("OPTIONS", target, fields).status == status
@@ -74,23 +74,23 @@ def test_a_preflight_passes_where_a_rule_is_for_what_it_asks(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PUT"])
-def test_no_other_method_passes_for_a_preflight(stack: Stack, method: str) -> None:
-    """The fields alone open nothing."""
+def test_no_other_method_is_a_preflight(stack: Stack, method: str) -> None:
+    """The fields without OPTIONS are not a preflight."""
     with Client(stack.proxy.port, token=None) as client:
-        assert client.request(method, "/all", [ORIGIN, asks("GET")]).status == 401
+        assert client.request(method, "/all", [ORIGIN, requests_method("GET")]).status == 401
 
 
-def test_a_preflight_with_credentials_or_content_is_judged_as_any_options(stack: Stack) -> None:
-    """A browser sends neither: nobody smuggles a token, or a body, past its rule."""
+def test_a_preflight_with_credentials_or_content_is_an_ordinary_options_request(stack: Stack) -> None:
+    """A browser sends neither, so that neither a token nor a body can bypass its rule."""
     with Client(stack.proxy.port, token="unknown") as client:
-        assert client.request("OPTIONS", "/all", [ORIGIN, asks("GET")]).status == 401
+        assert client.request("OPTIONS", "/all", [ORIGIN, requests_method("GET")]).status == 401
     with Client(stack.proxy.port, token=None) as client:
-        assert client.request("OPTIONS", "/all", [ORIGIN, asks("GET")], body=b"x").status == 401
+        assert client.request("OPTIONS", "/all", [ORIGIN, requests_method("GET")], body=b"x").status == 401
     with Client(stack.proxy.port) as client:
-        assert client.request("OPTIONS", "/all", [ORIGIN, asks("GET")]).status == 200
+        assert client.request("OPTIONS", "/all", [ORIGIN, requests_method("GET")]).status == 200
 
 
-def test_unless_it_is_allowed_a_preflight_is_an_options(stack: Stack, proxy: Enforcer) -> None:
-    """Which needs a token, as all else."""
+def test_by_default_a_preflight_is_an_ordinary_options_request(stack: Stack, proxy: Enforcer) -> None:
+    """By default, it needs a token as all requests do."""
     with Client(proxy.port, token=None) as client:
-        assert client.request("OPTIONS", "/thing", [ORIGIN, asks("GET")]).status == 401
+        assert client.request("OPTIONS", "/thing", [ORIGIN, requests_method("GET")]).status == 401

@@ -1,4 +1,4 @@
-"""`mode: report`: what would be refused is forwarded, told of and counted; what cannot stand is refused."""
+"""`mode: report`: denied requests are forwarded, marked and counted; malformed requests are refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.clients import Client
 from harness.configs import authorization_server, config
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server, introspection_server, send_raw
-from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, read_until
+from harness.tunnels import UPGRADE_REQUEST, echo_once, read_until
 from harness.upstreams import Incoming, Upstream, upstream
 
 RULES: list[dict[str, Any]] = [
@@ -25,24 +25,24 @@ RULES: list[dict[str, Any]] = [
 ]
 TOKENS: dict[str, dict[str, object]] = {
     "good": {"scope": "read", "sub": "alice", "client_id": "web"},
-    "poor": {"scope": "other", "sub": "alice", "client_id": "web"},
+    "wrong-scope": {"scope": "other", "sub": "alice", "client_id": "web"},
     "ended": {"scope": "read", "sub": "alice", "exp": 1},
 }
 _DECISION = re.compile(r'enforcer_decisions_total\{decision="(\w+)",reason="(\w+)",route="([^"]+)"\} ([0-9.]+)')
 
 
 class Stack(NamedTuple):
-    """An enforcer that only reports, and what it stands between."""
+    """An enforcer in report mode, its app, and its authorization server."""
 
     proxy: Enforcer
     app: Upstream
     server: Server
 
     def decisions(self) -> dict[tuple[str, str, str], float]:
-        """Return what was counted so far, by rule, decision and reason."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.proxy.admin_port}/metrics", timeout=10) as answer:
-            found = _DECISION.findall(answer.read().decode())
-        return {(route, decision, reason): float(count) for decision, reason, route, count in found}
+        """Return the decision counts by rule, decision and reason."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.proxy.admin_port}/metrics", timeout=20) as response:
+            series = _DECISION.findall(response.read().decode())
+        return {(route, decision, reason): float(count) for decision, reason, route, count in series}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ ALICE = {"x-auth-subject": "alice", "x-auth-client": "web"}
 
 
 @pytest.mark.parametrize(
-    ("target", "token", "label", "known"),
+    ("target", "token", "labels", "fields"),
     [
         ("/reports/1", "good", ("reports", "allow", "ok"), {**ALICE, "x-auth-scope": "read"}),
         ("/open", None, ("open", "allow", "public"), {}),
@@ -73,34 +73,39 @@ ALICE = {"x-auth-subject": "alice", "x-auth-client": "web"}
         ("/reports/1", "n!", ("reports", "would_deny", "malformed_token"), {}),
         ("/reports/1", "unknown", ("reports", "would_deny", "inactive_token"), {}),
         ("/reports/1", "ended", ("reports", "would_deny", "expired_token"), {}),
-        ("/reports/1", "poor", ("reports", "would_deny", "insufficient_scope"), {**ALICE, "x-auth-scope": "other"}),
-        ("/users/bob", "poor", ("mine", "would_deny", "claim_mismatch"), {**ALICE, "x-auth-scope": "other"}),
+        (
+            "/reports/1",
+            "wrong-scope",
+            ("reports", "would_deny", "insufficient_scope"),
+            {**ALICE, "x-auth-scope": "other"},
+        ),
+        ("/users/bob", "wrong-scope", ("mine", "would_deny", "claim_mismatch"), {**ALICE, "x-auth-scope": "other"}),
         ("/issued", "good", ("issued", "would_deny", "wrong_issuer"), {}),
         ("/nowhere", "good", ("_none", "would_deny", "no_rule"), {**ALICE, "x-auth-scope": "read"}),
         ("/nowhere", "unknown", ("_none", "would_deny", "no_rule"), {}),
         ("/nowhere", None, ("_none", "would_deny", "no_rule"), {}),
     ],
 )
-def test_what_would_be_refused_reaches_the_app_and_is_counted(
-    stack: Stack, target: str, token: str | None, label: tuple[str, str, str], known: dict[str, str]
+def test_a_denied_request_is_forwarded_and_counted(
+    stack: Stack, target: str, token: str | None, labels: tuple[str, str, str], fields: dict[str, str]
 ) -> None:
-    """With the identity that a good token gives, and a field that tells the client."""
-    before = stack.decisions().get(label, 0.0)
+    """With the identity fields of an active token, and a response field with the reason."""
+    before = stack.decisions().get(labels, 0.0)
     forged = [("X-Auth-Subject", "root"), ("x_auth_scope", "all")]
     with Client(stack.proxy.port, token=token) as client:
-        answer = client.request("GET", target, forged)
-    assert answer.status == 200
-    assert answer.values("X-Enforcer-Would-Deny") == ([label[2].encode()] if label[1] == "would_deny" else [])
-    assert identity(stack.app) == known
-    assert stack.decisions()[label] == before + 1
+        response = client.request("GET", target, forged)
+    assert response.status == 200
+    assert response.values("X-Enforcer-Would-Deny") == ([labels[2].encode()] if labels[1] == "would_deny" else [])
+    assert identity(stack.app) == fields
+    assert stack.decisions()[labels] == before + 1
 
 
-def test_a_rule_that_enforces_does_so(stack: Stack) -> None:
-    """Its own mode is before the configuration's."""
-    for token, status in ((None, 401), ("poor", 403), ("good", 200)):
+def test_a_rule_may_enforce(stack: Stack) -> None:
+    """A rule's mode overrides the configuration's."""
+    for token, status in ((None, 401), ("wrong-scope", 403), ("good", 200)):
         with Client(stack.proxy.port, token=token) as client:
-            answer = client.request("GET", "/shut/1")
-        assert (answer.status, answer.values("X-Enforcer-Would-Deny")) == (status, [])
+            response = client.request("GET", "/shut/1")
+        assert (response.status, response.values("X-Enforcer-Would-Deny")) == (status, [])
 
 
 @pytest.mark.parametrize(
@@ -117,20 +122,17 @@ def test_a_rule_that_enforces_does_so(stack: Stack) -> None:
         (b"POST /reports HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n", 413),
     ],
 )
-def test_what_cannot_stand_or_is_too_large_is_refused(stack: Stack, head: bytes, status: int) -> None:
-    """It is not for a rule to let it pass."""
-    reached = len(stack.app.requests)
+def test_a_malformed_or_oversized_request_is_refused(stack: Stack, head: bytes, status: int) -> None:
+    """Malformed and oversized requests are refused before any rule applies."""
+    before = len(stack.app.requests)
     assert int(send_raw(stack.proxy.port, head).split(b" ")[1]) == status
-    assert len(stack.app.requests) == reached
+    assert len(stack.app.requests) == before
 
 
-def test_a_tunnel_tells_too_and_does_not_end_with_its_token(stack: Stack) -> None:
-    """What an enforced rule would have ended goes on."""
-    TOKENS["short"] = {"scope": "read", "exp": (expires := time.time() + 0.6)}
-    stack.app.handler = lambda incoming: (
-        incoming.send_raw(SWITCHING_PROTOCOLS),
-        incoming.send_raw(incoming.socket.recv(4)),
-    )[0]
+def test_a_tunnel_is_marked_and_does_not_end_with_its_token(stack: Stack) -> None:
+    """The response to the upgrade is marked, and the tunnel outlasts its token."""
+    TOKENS["short"] = {"scope": "read", "exp": (expires := time.time() + 1.5)}
+    stack.app.handler = echo_once
     try:
         with Client(stack.proxy.port) as client, Client(stack.proxy.port) as stranger:
             client.socket.sendall(
@@ -143,41 +145,41 @@ def test_a_tunnel_tells_too_and_does_not_end_with_its_token(stack: Stack) -> Non
             assert b"\r\nX-Enforcer-Would-Deny: inactive_token\r\n" in read_until(stranger.socket, b"\r\n\r\n")
             client.socket.settimeout(expires - time.time() + 0.6)
             with pytest.raises(TimeoutError):
-                client.socket.recv(1)  # neither a byte nor an end: it outlasts the token
-            client.socket.settimeout(10)
+                client.socket.recv(1)  # neither a byte nor an end
+            client.socket.settimeout(20)
             client.socket.sendall(b"echo")
             assert client.socket.recv(4) == b"echo"
     finally:
         stack.app.handler = Incoming.respond
 
 
-def test_too_many_unseen_tokens_pass_and_are_not_asked_about() -> None:
-    """The limit spares the authorization server, and breaks nothing."""
+def test_requests_beyond_the_limit_of_unseen_tokens_are_forwarded_without_introspection() -> None:
+    """The limit spares the authorization server, and the requests are forwarded."""
     limits = {"unseen_tokens": {"rate": 1, "burst": 2}}
     with upstream() as app, introspection_server(TOKENS) as server:
         with enforcer(config(app.url, server.port, rules=RULES, mode="report", limits=limits)) as proxy:
-            found = Stack(proxy, app, server)
+            stack = Stack(proxy, app, server)
             for number in range(20):
                 with Client(proxy.port, token=f"unseen{number}") as client:
-                    answer = client.request("GET", "/reports/1")
-                assert (answer.status, answer.values("X-Enforcer-Would-Deny")) == (200, [])
-            counts = found.decisions()
+                    response = client.request("GET", "/reports/1")
+                assert (response.status, response.values("X-Enforcer-Would-Deny")) == (200, [])
+            counts = stack.decisions()
             assert counts["reports", "would_deny", "too_many_unseen_tokens"] > 10
         assert len(server.requests) < 10
 
 
-def test_an_authorization_server_that_is_down_locks_nobody_out() -> None:
-    """Where the rule enforces, it is 503."""
+def test_requests_are_forwarded_while_the_authorization_server_is_down() -> None:
+    """Requests are forwarded; a rule that enforces responds with 503."""
     with upstream() as app, introspection_server(TOKENS) as server:
         settings = config(app.url, server.port, rules=RULES, mode="report")
         server.close()
         with enforcer(settings) as proxy:
-            found = Stack(proxy, app, server)
+            stack = Stack(proxy, app, server)
             for target, status in (("/reports/1", 200), ("/nowhere", 200), ("/shut/1", 503)) * 4:
                 with Client(proxy.port, token="good") as client:
                     assert client.request("GET", target).status == status
             assert identity(app) == {}
-            counts = found.decisions()
+            counts = stack.decisions()
             assert counts["reports", "would_deny", "introspection_unavailable"] >= 1
             assert counts["_none", "would_deny", "no_rule"] == 4
             assert sum(count for label, count in counts.items() if label[:2] == ("shut", "error")) == 4
@@ -186,14 +188,14 @@ def test_an_authorization_server_that_is_down_locks_nobody_out() -> None:
             assert "mode report: requests that match no rule are forwarded" in proxy.log()
 
 
-def test_a_token_for_another_app_names_nobody_where_no_rule_is() -> None:
-    """What the authorization server's settings ask of its tokens holds without a rule, too."""
+def test_a_token_with_a_wrong_audience_sets_no_identity_without_a_rule() -> None:
+    """The audience in the authorization server's settings applies without a matching rule, too."""
     tokens = {"ours": {"sub": "alice", "aud": "this"}, "theirs": {"sub": "mallory", "aud": "that"}}
     with upstream() as app, introspection_server(tokens) as server:
         servers = [authorization_server(server.port, audience=["this"])]
         settings = config(app.url, server.port, rules=RULES, mode="report", authorization_servers=servers)
         with enforcer(settings) as proxy:
-            for token, told in (("ours", {"alice"}), ("theirs", set())):
+            for token, subjects in (("ours", {"alice"}), ("theirs", set())):
                 with Client(proxy.port, token=token) as client:
                     assert client.request("GET", "/nowhere").status == 200
-                assert {value for name, value in identity(app).items() if name == "x-auth-subject"} == told
+                assert {value for name, value in identity(app).items() if name == "x-auth-subject"} == subjects

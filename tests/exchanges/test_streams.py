@@ -1,9 +1,10 @@
-"""Bodies that stream: as they come, no faster than they are read, and never held."""
+"""Streaming bodies: forwarded as they arrive, no faster than the receiver reads, and never buffered whole."""
 
 from __future__ import annotations
 
 import socket
 import threading
+from functools import partial
 
 import pytest
 from harness.clients import Client
@@ -18,14 +19,14 @@ GROWTH = 16 * 1024**2
 
 
 class Flood:
-    """Sends `MANY` bytes where it is told to, and counts those that were taken."""
+    """Sends `MANY` bytes, and counts those that the peer accepts."""
 
     def __init__(self) -> None:
         self.sent = 0
         self.failed = threading.Event()
 
     def into(self, connection: socket.socket) -> None:
-        """Send it all, or until the connection ends."""
+        """Send everything, or until the connection ends."""
         try:
             while self.sent < MANY:
                 connection.sendall(PIECE)
@@ -33,13 +34,13 @@ class Flood:
         except OSError:
             self.failed.set()
 
-    def stopped(self) -> bool:
-        """Tell whether no more is taken, long before it is all."""
+    def is_blocked(self) -> bool:
+        """Return whether sending stalls long before everything is sent."""
         return settled(lambda: self.sent) < MANY // 4
 
 
 def test_a_client_that_reads_slowly_slows_the_app(app: Upstream, proxy: Enforcer) -> None:
-    """The app's writes stop, the enforcer's memory does not grow, and the rest arrives when it is read."""
+    """The app's writes block, the enforcer's memory does not grow, and the rest arrives when the client reads it."""
     flood = Flood()
 
     def handler(incoming: Incoming) -> None:
@@ -47,35 +48,35 @@ def test_a_client_that_reads_slowly_slows_the_app(app: Upstream, proxy: Enforcer
         flood.into(incoming.socket)
 
     app.handler = handler
-    with Client(proxy.port, receive_buffer=65536, timeout=30) as client:
+    with Client(proxy.port, receive_buffer=65536, timeout=60) as client:
         before = resident_memory(proxy.process.pid)
         client.begin("GET", "/download")
         client.end()
         assert client.read_head().status == 200
-        assert flood.stopped()
+        assert flood.is_blocked()
         assert sum(map(len, client.pieces())) == MANY
         assert resident_memory(proxy.process.pid) - before < GROWTH
 
 
 def test_an_app_that_reads_slowly_slows_the_client(app: Upstream, proxy: Enforcer) -> None:
-    """The client's writes stop, the enforcer's memory does not grow, and the rest arrives when it is read."""
+    """The client's writes block, the enforcer's memory does not grow, and the rest arrives when the app reads it."""
     read_on = threading.Event()
     received = []
 
     def handler(incoming: Incoming) -> None:
         incoming.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        assert read_on.wait(20)
+        assert read_on.wait(60)
         received.append(sum(map(len, incoming.pieces())))
         incoming.respond()
 
     app.handler = handler
     flood = Flood()
-    with Client(proxy.port, timeout=30) as client:
+    with Client(proxy.port, timeout=60) as client:
         before = resident_memory(proxy.process.pid)
         client.begin("POST", "/upload", [("Content-Length", str(MANY))])
         writer = threading.Thread(target=flood.into, args=(client.socket,))
         writer.start()
-        assert flood.stopped()
+        assert flood.is_blocked()
         read_on.set()
         writer.join(30)
         assert client.read_head().status == 200
@@ -83,36 +84,40 @@ def test_an_app_that_reads_slowly_slows_the_client(app: Upstream, proxy: Enforce
         assert resident_memory(proxy.process.pid) - before < GROWTH
 
 
-def test_a_client_that_reads_nothing_is_answered_no_more(app: Upstream, proxy: Enforcer) -> None:
-    """Its next request waits until the answers before have been read, and nobody else waits for that."""
+def test_a_client_that_reads_nothing_gets_no_further_responses(app: Upstream, proxy: Enforcer) -> None:
+    """Its next requests wait until it has read the responses before; other clients are served."""
     app.handler = lambda incoming: incoming.respond(b"x" * 60_000)
     request = b"GET /thing HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n\r\n"
     with Client(proxy.port, receive_buffer=65536) as client:
         before = resident_memory(proxy.process.pid)
-        asked = 0
-        while asked < 400 and eventually(lambda wanted=asked: len(app.requests) == wanted, 0.5):
+        sent = 0
+        while sent < 400 and eventually(partial(_has_requests, app, sent), 0.5):
             client.socket.sendall(request)
-            asked += 1
-        assert asked < 150
+            sent += 1
+        assert sent < 150
         assert resident_memory(proxy.process.pid) - before < GROWTH
         app.handler = lambda incoming: incoming.respond()
         with Client(proxy.port) as other:
             assert other.request("GET", "/other").status == 200
         received = 0
-        while received < (asked - 1) * 60_000:
+        while received < (sent - 1) * 60_000:
             received += len(client.socket.recv(65536))
-        assert eventually(lambda: len(app.requests) == asked + 1)
+        assert eventually(lambda: len(app.requests) == sent + 1)
+
+
+def _has_requests(app: Upstream, count: int) -> bool:
+    return len(app.requests) == count
 
 
 def test_each_event_of_a_stream_arrives_before_the_next_is_sent(app: Upstream, client: Client) -> None:
-    """Server-sent events are not gathered: each is read by the client before the app goes on."""
+    """Server-sent events are not buffered: the client reads each one before the app continues."""
     read = threading.Semaphore(0)
 
     def handler(incoming: Incoming) -> None:
         incoming.send_head(200, [("Content-Type", "text/event-stream")])
         for number in range(5):
             incoming.send(b"data: %d\n\n" % number)
-            assert read.acquire(timeout=10)
+            assert read.acquire(timeout=20)
         incoming.end()
 
     app.handler = handler
@@ -127,7 +132,7 @@ def test_each_event_of_a_stream_arrives_before_the_next_is_sent(app: Upstream, c
 
 
 def test_each_piece_of_an_upload_arrives_before_the_next_is_sent(app: Upstream, client: Client) -> None:
-    """A body is passed on while it comes, and answered while it comes: both ways at once."""
+    """Request and response bodies stream at the same time."""
 
     def handler(incoming: Incoming) -> None:
         incoming.send_head()
@@ -139,16 +144,16 @@ def test_each_piece_of_an_upload_arrives_before_the_next_is_sent(app: Upstream, 
     client.begin("POST", "/conversation", [("Transfer-Encoding", "chunked")])
     client.send(b"one")
     assert client.read_head().status == 200
-    answers = client.pieces()
-    assert next(answers) == b"ONE"
+    pieces = client.pieces()
+    assert next(pieces) == b"ONE"
     client.send(b"two")
-    assert next(answers) == b"TWO"
+    assert next(pieces) == b"TWO"
     client.end()
-    assert list(answers) == []
+    assert list(pieces) == []
 
 
-def test_an_answer_before_the_end_of_the_upload_reaches_the_client(app: Upstream, proxy: Enforcer) -> None:
-    """The app says 413 and reads no further; the client, still sending, can read that."""
+def test_a_response_before_the_end_of_the_upload_reaches_the_client(app: Upstream, proxy: Enforcer) -> None:
+    """The app responds with 413 and stops reading; the client, still sending, can read the response."""
 
     def handler(incoming: Incoming) -> None:
         next(incoming.pieces())
@@ -162,13 +167,13 @@ def test_an_answer_before_the_end_of_the_upload_reaches_the_client(app: Upstream
         client.begin("POST", "/upload", [("Content-Length", str(MANY))])
         writer = threading.Thread(target=Flood().into, args=(client.socket,))
         writer.start()
-        answer = client.read_response()
-        assert (answer.status, answer.body, answer.values("Connection")) == (413, b"large", [b"close"])
+        response = client.read_response()
+        assert (response.status, response.body, response.values("Connection")) == (413, b"large", [b"close"])
     writer.join(10)
 
 
-def test_a_connection_on_which_an_upload_was_cut_short_is_not_used_again(app: Upstream, proxy: Enforcer) -> None:
-    """The app would take the next request for the rest of the body: one client could forge another's request."""
+def test_an_upstream_connection_with_an_incomplete_upload_is_not_reused(app: Upstream, proxy: Enforcer) -> None:
+    """The app would take the next request for the rest of the body, and a client could forge another's request."""
 
     def handler(incoming: Incoming) -> None:
         if incoming.request.target == b"/upload":
@@ -190,7 +195,7 @@ def test_a_connection_on_which_an_upload_was_cut_short_is_not_used_again(app: Up
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "cut",
     [
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
@@ -198,11 +203,9 @@ def test_a_connection_on_which_an_upload_was_cut_short_is_not_used_again(app: Up
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nnonsense\r\n\r\n",
     ],
 )
-def test_an_answer_that_is_cut_short_breaks_the_clients_connection(
-    app: Upstream, client: Client, answer: bytes
-) -> None:
-    """It never ends as if it were whole."""
-    app.handler = lambda incoming: incoming.send_raw(answer)
+def test_a_response_that_is_cut_short_breaks_the_client_connection(app: Upstream, client: Client, cut: bytes) -> None:
+    """It never ends as if it were complete."""
+    app.handler = lambda incoming: incoming.send_raw(cut)
     client.begin("GET", "/thing")
     client.end()
     with pytest.raises(PeerClosedError):

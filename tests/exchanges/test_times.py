@@ -1,4 +1,4 @@
-"""Each time limit: who is too slow is cut or told so, and who is merely slow is not."""
+"""Each time limit: a peer that exceeds it is cut or gets an error, and one that is only slow is not."""
 
 from __future__ import annotations
 
@@ -10,39 +10,46 @@ from contextlib import suppress
 import pytest
 from harness.clients import Client
 from harness.configs import config
+from harness.ports import closed_port
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server
 from harness.tunnels import flood, read_all, read_until
 from harness.upstreams import Incoming, PeerClosedError, Upstream
 from harness.usage import metric
-from harness.waiting import eventually
+from harness.waiting import eventually, let_pass
 
 SHORT = "300ms"
-PAUSE = 0.1
+PAUSE = 0.1  # seconds, shorter than every limit; a busy machine may stretch it to several times as long
 HEAD = b" /thing HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n"
-ASK = b"GET" + HEAD + b"\r\n"
+REQUEST = b"GET" + HEAD + b"\r\n"
 
 
 @pytest.fixture(scope="module")
-def hurried(shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
-    """An enforcer that gives clients 300 ms for everything, and the app a little more than a second."""
-    times = dict.fromkeys(("head", "body", "keep_alive", "linger"), SHORT)
+def impatient(shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
+    """An enforcer with limits of 300 ms, for peers that exceed them."""
+    timeouts = {**dict.fromkeys(("head", "body", "linger"), SHORT), "keep_alive": "1s"}
     pool = {"response_timeout": "1200ms", "idle_timeout": SHORT, "keep_alive_timeout": SHORT}
-    text = config(
-        shared_app.url,
-        authorization_server.port,
-        timeouts=times,
-        upstream={"url": shared_app.url, "pool": pool},
-    )
-    with enforcer(text) as process:
+    yield from _enforcer(shared_app, authorization_server, timeouts, pool)
+
+
+@pytest.fixture(scope="module")
+def patient(shared_app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
+    """An enforcer with limits of one second, for peers that are slow and stay within them, even on a busy machine."""
+    timeouts = dict.fromkeys(("head", "body", "keep_alive", "linger"), "1s")
+    pool = {"response_timeout": "3s", "idle_timeout": "1s", "keep_alive_timeout": "1s"}
+    yield from _enforcer(shared_app, authorization_server, timeouts, pool)
+
+
+def _enforcer(app: Upstream, server: Server, timeouts: dict[str, str], pool: dict[str, str]) -> Iterator[Enforcer]:
+    with enforcer(config(app.url, server.port, timeouts=timeouts, upstream={"url": app.url, "pool": pool})) as process:
         yield process
 
 
 def _drip(connection: socket.socket, data: bytes, pause: float = PAUSE) -> bool:
-    """Send a byte now and then; tell whether the other side says something, or closes, before all is sent."""
-    for at in range(len(data)):
+    """Send one byte per pause; return whether the enforcer responds or closes before the last one."""
+    for index in range(len(data)):
         with suppress(ConnectionError):
-            connection.sendall(data[at : at + 1])
+            connection.sendall(data[index : index + 1])
         connection.settimeout(pause)
         try:
             connection.recv(1, socket.MSG_PEEK)
@@ -59,42 +66,48 @@ def _drip(connection: socket.socket, data: bytes, pause: float = PAUSE) -> bool:
 # The client
 
 
-def test_a_client_that_says_nothing_is_closed(hurried: Enforcer) -> None:
-    """After `timeouts.head`, without an answer: there was no request."""
-    with Client(hurried.port) as client:
+def _wait(incoming: Incoming) -> None:
+    incoming.wait_for_close()
+
+
+def test_a_client_that_sends_nothing_is_closed(impatient: Enforcer) -> None:
+    """After `timeouts.head`, without a response: there was no request."""
+    with Client(impatient.port) as client:
         assert client.closed()
 
 
-def test_a_client_that_drips_its_head_is_cut(app: Upstream, hurried: Enforcer) -> None:
-    """Each byte comes soon enough, and the head does not: 408."""
-    with Client(hurried.port) as client:
-        client.socket.sendall(ASK[:5])
-        assert _drip(client.socket, ASK[5:])
+def test_a_client_that_drips_its_head_is_cut(app: Upstream, impatient: Enforcer) -> None:
+    """The limit covers the head, not the pause between two bytes: 408."""
+    with Client(impatient.port) as client:
+        client.socket.sendall(REQUEST[:5])
+        assert _drip(client.socket, REQUEST[5:])
         assert read_all(client.socket).startswith(b"HTTP/1.1 408 ")
     assert app.requests == []
 
 
-def test_a_client_that_drips_its_second_head_is_cut(app: Upstream, hurried: Enforcer) -> None:
-    """A kept connection gives no more time than a new one."""
-    with Client(hurried.port) as client:
+def test_a_client_that_drips_its_second_head_is_cut(app: Upstream, impatient: Enforcer) -> None:
+    """A persistent connection has no more time for a head than a new one."""
+    with Client(impatient.port) as client:
         assert client.request("GET", "/first").status == 200
-        client.socket.sendall(ASK[:5])
-        assert _drip(client.socket, ASK[5:])
+        client.socket.sendall(REQUEST[:5])
+        assert _drip(client.socket, REQUEST[5:])
         assert read_all(client.socket).startswith(b"HTTP/1.1 408 ")
     assert [request.target for request in app.requests] == [b"/first"]
 
 
-def test_a_client_that_drips_blank_lines_is_closed(hurried: Enforcer) -> None:
-    """What may stand before a request line is no request line."""
-    with Client(hurried.port) as client:
+def test_a_client_that_drips_blank_lines_is_closed(impatient: Enforcer) -> None:
+    """Blank lines before a request line (RFC 9112 §2.2) do not extend the time for the head."""
+    with Client(impatient.port) as client:
         assert _drip(client.socket, b"\r\n" * 100)
         assert client.closed()
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 100000", b"Transfer-Encoding: chunked"])
 @pytest.mark.parametrize("drips", [True, False])
-def test_a_client_that_stalls_in_its_body_is_cut(app: Upstream, hurried: Enforcer, framing: bytes, drips: bool) -> None:
-    """Be it that it sends nothing, or a byte now and then: 408, and the app sees that the body is not whole."""
+def test_a_client_that_stalls_in_its_body_is_cut(
+    app: Upstream, impatient: Enforcer, framing: bytes, drips: bool
+) -> None:
+    """Whether it sends nothing or one byte at a time: 408, and the app sees that the body is incomplete."""
     cut = threading.Event()
 
     def handler(incoming: Incoming) -> None:
@@ -104,7 +117,7 @@ def test_a_client_that_stalls_in_its_body_is_cut(app: Upstream, hurried: Enforce
             cut.set()
 
     app.handler = handler
-    with Client(hurried.port) as client:
+    with Client(impatient.port) as client:
         client.socket.sendall(b"POST" + HEAD + framing + b"\r\n\r\n4\r\nbody\r\n")
         if drips:
             assert _drip(client.socket, b"1\r\nx\r\n" * 50)
@@ -112,52 +125,51 @@ def test_a_client_that_stalls_in_its_body_is_cut(app: Upstream, hurried: Enforce
     assert cut.wait(10)
 
 
-def test_a_slow_but_steady_upload_is_not_cut(app: Upstream, hurried: Enforcer) -> None:
-    """It may take longer than every single time: the app's clock starts with the last byte."""
+def test_a_slow_but_steady_upload_is_not_cut(app: Upstream, patient: Enforcer) -> None:
+    """The upload may take longer than each limit: the app's response time starts after the last byte."""
     app.handler = lambda incoming: incoming.respond(str(len(incoming.body())).encode())
-    pause = threading.Event()
-    with Client(hurried.port) as client:
+    with Client(patient.port) as client:
         client.begin("POST", "/upload", [("Content-Length", "12000")])
         for _ in range(12):
             client.send(b"x" * 1000)
-            pause.wait(0.13)
+            let_pass(0.13)
         client.end()
-        answer = client.read_response()
-        assert (answer.status, answer.body) == (200, b"12000")
+        response = client.read_response()
+        assert (response.status, response.body) == (200, b"12000")
 
 
-def test_an_app_may_take_longer_than_the_clients_pauses(app: Upstream, hurried: Enforcer) -> None:
-    """Once the body is there, the client's time for it has no say."""
+def test_an_app_may_take_longer_than_the_clients_pauses(app: Upstream, patient: Enforcer) -> None:
+    """Once the body is complete, the client's body limit no longer applies."""
 
     def handler(incoming: Incoming) -> None:
         body = incoming.body()
-        threading.Event().wait(0.7)
+        let_pass(1.3)
         incoming.respond(body)
 
     app.handler = handler
-    with Client(hurried.port) as client:
+    with Client(patient.port) as client:
         client.begin("POST", "/slow", [("Content-Length", "8")])
         client.send(b"half")
         assert eventually(lambda: len(app.requests) == 1)
         client.send(b"half")
         client.end()
-        answer = client.read_response()
-        assert (answer.status, answer.body) == (200, b"halfhalf")
+        response = client.read_response()
+        assert (response.status, response.body) == (200, b"halfhalf")
 
 
 EXPECT = [("Content-Length", "4"), ("Expect", "100-continue")]
 
 
-def test_a_client_that_waits_for_100_is_not_slow(app: Upstream, hurried: Enforcer) -> None:
-    """It sends nothing because the app has not asked yet: the app's time runs, and not the client's."""
+def test_a_client_that_waits_for_100_is_not_slow(app: Upstream, patient: Enforcer) -> None:
+    """While the client waits for 100 Continue, the app's limit applies, not the client's."""
 
     def handler(incoming: Incoming) -> None:
-        threading.Event().wait(0.7)
+        let_pass(1.3)
         incoming.send_interim(100)
         incoming.respond(incoming.body())
 
     app.handler = handler
-    with Client(hurried.port) as client:
+    with Client(patient.port) as client:
         client.begin("PUT", "/thing", EXPECT)
         assert client.read_interim().status_code == 100
         client.send(b"body")
@@ -165,48 +177,52 @@ def test_a_client_that_waits_for_100_is_not_slow(app: Upstream, hurried: Enforce
         assert client.read_response().body == b"body"
 
 
-def test_an_app_that_never_asks_for_the_body_is_a_504(app: Upstream, hurried: Enforcer) -> None:
-    """It is not the client that is slow."""
-    app.handler = lambda incoming: incoming.wait_for_close() and None
-    with Client(hurried.port) as client:
+def test_an_app_that_sends_no_100_is_a_504(app: Upstream, impatient: Enforcer) -> None:
+    """The app is slow, not the client."""
+    app.handler = _wait
+    with Client(impatient.port) as client:
         client.begin("PUT", "/thing", EXPECT)
         assert client.read_response().status == 504
 
 
-def test_a_client_that_was_asked_for_its_body_and_sends_none_is_cut(app: Upstream, hurried: Enforcer) -> None:
-    """After 100, the client's time runs."""
-    app.handler = lambda incoming: (incoming.send_interim(100), incoming.wait_for_close())[0]
-    with Client(hurried.port) as client:
+def test_a_client_that_sends_no_body_after_100_is_cut(app: Upstream, impatient: Enforcer) -> None:
+    """After 100 Continue, the client's limit applies."""
+
+    def handler(incoming: Incoming) -> None:
+        incoming.send_interim(100)
+        incoming.wait_for_close()
+
+    app.handler = handler
+    with Client(impatient.port) as client:
         client.begin("PUT", "/thing", EXPECT)
         assert client.read_interim().status_code == 100
         assert client.read_response().status == 408
 
 
-def test_a_client_that_expects_100_and_does_not_wait_is_not_slow(app: Upstream, hurried: Enforcer) -> None:
-    """Its upload may take longer than the app's time to answer."""
+def test_a_client_that_expects_100_and_does_not_wait_is_not_slow(app: Upstream, patient: Enforcer) -> None:
+    """Its upload may take longer than the app's response time."""
     app.handler = lambda incoming: incoming.respond(incoming.body())
-    pause = threading.Event()
-    with Client(hurried.port) as client:
+    with Client(patient.port) as client:
         head = HEAD + b"Expect: 100-continue\r\nContent-Length: 12000\r\n\r\n"
         client.socket.sendall(b"PUT" + head)
         for _ in range(12):
             client.socket.sendall(b"x" * 1000)
-            pause.wait(0.13)
-        answer = read_until(client.socket, b"x" * 12_000)
-    assert answer.endswith(b"\r\n\r\n" + b"x" * 12_000)
+            let_pass(0.13)
+        response = read_until(client.socket, b"x" * 12_000)
+    assert response.endswith(b"\r\n\r\n" + b"x" * 12_000)
 
 
-def test_a_connection_without_a_request_is_closed(app: Upstream, hurried: Enforcer) -> None:
-    """After `timeouts.keep_alive`, without a word."""
-    with Client(hurried.port) as client:
+def test_a_connection_without_a_request_is_closed(app: Upstream, impatient: Enforcer) -> None:
+    """After `timeouts.keep_alive`, without a response."""
+    with Client(impatient.port) as client:
         assert client.request("GET", "/thing").status == 200
         assert client.closed()
 
 
-def test_a_connection_whose_answer_was_read_slowly_is_closed_too(app: Upstream, hurried: Enforcer) -> None:
-    """The time between two requests runs, however the answer before was read."""
+def test_a_connection_whose_response_was_read_slowly_is_closed_too(app: Upstream, impatient: Enforcer) -> None:
+    """`timeouts.keep_alive` applies however slowly the response before was read."""
     app.handler = lambda incoming: incoming.respond(b"x" * 6_000_000)
-    with Client(hurried.port, receive_buffer=65536) as client:
+    with Client(impatient.port, receive_buffer=65536) as client:
         client.begin("GET", "/thing")
         client.end()
         assert client.read_head().status == 200
@@ -216,8 +232,8 @@ def test_a_connection_whose_answer_was_read_slowly_is_closed_too(app: Upstream, 
 
 @pytest.mark.parametrize("closing", [b"", b"Connection: close\r\n"])
 @pytest.mark.parametrize("size", [6_000_000, 60_000_000])
-def test_a_client_that_reads_nothing_is_cut(app: Upstream, hurried: Enforcer, closing: bytes, size: int) -> None:
-    """Whether the app has more to send or not, and whatever the client asks for behind."""
+def test_a_client_that_reads_nothing_is_cut(app: Upstream, impatient: Enforcer, closing: bytes, size: int) -> None:
+    """Whether or not the app has more to send, and whatever the client requests next."""
     ended = threading.Event()
 
     def handler(incoming: Incoming) -> None:
@@ -226,33 +242,33 @@ def test_a_client_that_reads_nothing_is_cut(app: Upstream, hurried: Enforcer, cl
         ended.set()
 
     app.handler = handler
-    with Client(hurried.port, receive_buffer=4096) as client:
+    with Client(impatient.port, receive_buffer=4096) as client:
         client.socket.sendall(b"GET" + HEAD + closing + b"\r\n")
         assert eventually(lambda: len(app.requests) == 1)
         with suppress(ConnectionError):
-            client.socket.sendall(ASK)
-        assert eventually(lambda: metric(hurried, "enforcer_connections") == 0)
+            client.socket.sendall(REQUEST)
+        assert eventually(lambda: metric(impatient, "enforcer_connections") == 0)
         assert ended.wait(10)
 
 
-def test_a_client_that_reads_slowly_is_not_cut(app: Upstream, hurried: Enforcer) -> None:
-    """However long the answer takes, as long as some of it is read."""
+def test_a_client_that_reads_slowly_is_not_cut(app: Upstream, patient: Enforcer) -> None:
+    """However long the response takes, as long as the client keeps reading."""
     body = b"x" * 4_000_000
     app.handler = lambda incoming: incoming.respond(body)
-    with Client(hurried.port, receive_buffer=4096) as client:
+    with Client(patient.port, receive_buffer=4096) as client:
         client.socket.sendall(b"GET" + HEAD + b"\r\n")
         received = b""
-        for _ in range(20):  # two seconds, of which 300 ms without a byte would be too many
+        for _ in range(20):  # two seconds, of which one without a byte would be too many
             received += client.socket.recv(20_000)
-            threading.Event().wait(PAUSE)
+            let_pass(PAUSE)
         while not received.endswith(body[-1:]) or len(received) < len(body):
             received += client.socket.recv(1_000_000)
     assert received.partition(b"\r\n\r\n")[2] == body
 
 
-def test_a_client_that_goes_on_sending_after_its_refusal_is_cut(hurried: Enforcer) -> None:
+def test_a_client_that_goes_on_sending_after_its_refusal_is_cut(impatient: Enforcer) -> None:
     """It has `timeouts.linger` to read the refusal."""
-    with Client(hurried.port, token=None) as client:
+    with Client(impatient.port, token=None) as client:
         client.begin("POST", "/upload", [("Content-Length", "1000000000")])
         assert client.read_response().status == 401
         assert eventually(lambda: _broken(client.socket))
@@ -269,22 +285,26 @@ def _broken(connection: socket.socket) -> bool:
 # The app
 
 
-def test_an_app_that_does_not_answer_in_time_is_a_504(app: Upstream, hurried: Enforcer) -> None:
-    """The app is let go, and the client's connection goes on."""
+def test_an_app_that_does_not_respond_in_time_is_a_504(app: Upstream, impatient: Enforcer) -> None:
+    """The upstream connection is closed, and the client connection stays open."""
     ended: list[bool] = []
     app.handler = lambda incoming: ended.append(incoming.wait_for_close())
-    with Client(hurried.port) as client:
+    with Client(impatient.port) as client:
         assert client.request("GET", "/slow").status == 504
         assert eventually(lambda: ended == [True])
         app.handler = Incoming.respond
         assert client.request("GET", "/fast").status == 200
 
 
-def test_an_app_that_does_not_read_the_body_is_a_504(app: Upstream, hurried: Enforcer) -> None:
-    """It is not the client that is slow."""
+def test_an_app_that_does_not_read_the_body_is_a_504(app: Upstream, impatient: Enforcer) -> None:
+    """The app is slow, not the client."""
     go_on = threading.Event()
-    app.handler = lambda incoming: go_on.wait(10) and None
-    with Client(hurried.port) as client:
+
+    def handler(incoming: Incoming) -> None:
+        go_on.wait(20)
+
+    app.handler = handler
+    with Client(impatient.port) as client:
         client.begin("POST", "/upload", [("Content-Length", "100000000")])
         flood(client.socket)
         client.socket.settimeout(10)
@@ -293,8 +313,10 @@ def test_an_app_that_does_not_read_the_body_is_a_504(app: Upstream, hurried: Enf
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 100", b"Transfer-Encoding: chunked"])
-def test_an_app_that_pauses_too_long_in_its_answer_breaks_it(app: Upstream, hurried: Enforcer, framing: bytes) -> None:
-    """The client sees that the answer is not whole, and the app is let go."""
+def test_an_app_that_pauses_too_long_in_its_response_breaks_it(
+    app: Upstream, impatient: Enforcer, framing: bytes
+) -> None:
+    """The client sees that the response is incomplete, and the upstream connection is closed."""
     ended: list[bool] = []
 
     def handler(incoming: Incoming) -> None:
@@ -302,7 +324,7 @@ def test_an_app_that_pauses_too_long_in_its_answer_breaks_it(app: Upstream, hurr
         ended.append(incoming.wait_for_close())
 
     app.handler = handler
-    with Client(hurried.port) as client:
+    with Client(impatient.port) as client:
         client.begin("GET", "/thing")
         client.end()
         with pytest.raises(PeerClosedError):
@@ -310,16 +332,16 @@ def test_an_app_that_pauses_too_long_in_its_answer_breaks_it(app: Upstream, hurr
     assert eventually(lambda: ended == [True])
 
 
-def test_a_connection_to_the_app_without_a_request_is_closed(app: Upstream, hurried: Enforcer) -> None:
-    """After `upstream.pool.keep_alive_timeout`, and the next request opens another."""
-    with Client(hurried.port) as client:
+def test_a_connection_to_the_app_without_a_request_is_closed(app: Upstream, impatient: Enforcer) -> None:
+    """After `upstream.pool.keep_alive_timeout`; the next request opens another."""
+    with Client(impatient.port) as client:
         assert client.request("GET", "/thing").status == 200
         assert app.open == 1
     assert eventually(lambda: app.open == 0)
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"nonsense\r\n\r\n",
         b"HTTP/1.1 twohundred OK\r\n\r\n",
@@ -333,20 +355,19 @@ def test_a_connection_to_the_app_without_a_request_is_closed(app: Upstream, hurr
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-def test_an_answer_that_cannot_be_read_is_a_502(app: Upstream, client: Client, answer: bytes) -> None:
-    """Nothing of it is passed on, and the client's connection goes on."""
-    app.handler = lambda incoming: incoming.send_raw(answer)
+def test_a_response_that_cannot_be_parsed_is_a_502(app: Upstream, client: Client, response: bytes) -> None:
+    """None of it is forwarded, and the client connection stays open."""
+    app.handler = lambda incoming: incoming.send_raw(response)
     refusal = client.request("GET", "/thing")
     assert (refusal.status, refusal.values("Content-Type")) == (502, [b"application/problem+json"])
     app.handler = Incoming.respond
     assert client.request("GET", "/thing").status == 200
 
 
-def test_an_app_that_is_not_there_is_a_502(authorization_server: Server) -> None:
-    """As soon as the connection is refused, and the client's own goes on."""
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        text = config(f"http://127.0.0.1:{nobody.getsockname()[1]}", authorization_server.port)
+def test_an_unreachable_app_is_a_502(authorization_server: Server) -> None:
+    """As soon as the connection is refused; the client connection stays open."""
+    with closed_port() as port:
+        text = config(f"http://127.0.0.1:{port}", authorization_server.port)
         with enforcer(text) as process, Client(process.port) as client:
             assert [client.request("GET", "/thing").status for _ in range(2)] == [502, 502]
             assert client.request("POST", "/thing", body=b"x" * 100_000).status == 502

@@ -1,4 +1,4 @@
-"""Upgrades: a tunnel where client, app and proxy agree on one, a plain request where not."""
+"""Upgrades: a tunnel if client, app and enforcer agree, an ordinary request otherwise."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,7 +16,7 @@ from harness.servers import Server
 from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, flood, read, read_all, read_until
 from harness.upstreams import Incoming, Upstream, upstream
 from harness.usage import open_descriptors, peak_memory
-from harness.waiting import eventually
+from harness.waiting import eventually, let_pass
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
@@ -27,7 +26,7 @@ AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 @pytest.fixture(scope="module")
 def websocket_proxy(authorization_server: Server) -> Iterator[Enforcer]:
-    """An enforcer before a server of `websockets` that echoes what it gets."""
+    """An enforcer in front of a `websockets` server that echoes."""
 
     def echo(connection: ServerConnection) -> None:
         connection.send("welcome")
@@ -44,8 +43,8 @@ def websocket_proxy(authorization_server: Server) -> Iterator[Enforcer]:
         thread.join()
 
 
-def test_a_websocket_talks_through(websocket_proxy: Enforcer) -> None:
-    """Messages of any size pass both ways, and the closing handshake too."""
+def test_websocket_messages_pass_both_ways(websocket_proxy: Enforcer) -> None:
+    """Messages of any size pass both ways, and so does the closing handshake."""
     url = f"ws://localhost:{websocket_proxy.port}/socket"
     with connect(url, additional_headers=AUTHORIZED, max_size=2**22, proxy=None) as websocket:
         assert websocket.recv() == "welcome"
@@ -59,24 +58,24 @@ def test_a_websocket_talks_through(websocket_proxy: Enforcer) -> None:
 def test_a_websocket_that_no_token_allows_is_refused(
     websocket_proxy: Enforcer, fields: dict[str, str], status: int
 ) -> None:
-    """The handshake is a request like every other."""
+    """The handshake is authorized as any request."""
     with pytest.raises(InvalidStatus) as refusal:
         connect(f"ws://localhost:{websocket_proxy.port}/socket", additional_headers=fields, proxy=None)
     assert refusal.value.response.status_code == status
     assert "WWW-Authenticate" in refusal.value.response.headers
 
 
-def test_bytes_right_behind_the_handshake_pass_both_ways(app: Upstream, client: Client) -> None:
-    """What either side sends in one packet with its head is the tunnel's first."""
+def test_bytes_right_after_the_handshake_pass_both_ways(app: Upstream, client: Client) -> None:
+    """Bytes in one packet with either head are the first of the tunnel."""
 
     def handler(incoming: Incoming) -> None:
         incoming.send_raw(SWITCHING_PROTOCOLS + b"first from the app")
-        begun = bytes(incoming.wire.trailing_data[0])
-        incoming.send_raw(b", got: " + begun + read(incoming.socket, len(behind) - len(begun)))
+        received = bytes(incoming.wire.trailing_data[0])
+        incoming.send_raw(b", got: " + received + read(incoming.socket, len(first) - len(received)))
 
-    behind = b"first from the client"
+    first = b"first from the client"
     app.handler = handler
-    client.socket.sendall(UPGRADE_REQUEST + behind)
+    client.socket.sendall(UPGRADE_REQUEST + first)
     head, _, rest = read_until(client.socket, b"client").partition(b"\r\n\r\n")
     assert head.split(b"\r\n") == [
         b"HTTP/1.1 101 Switching Protocols",
@@ -87,26 +86,26 @@ def test_bytes_right_behind_the_handshake_pass_both_ways(app: Upstream, client: 
     assert rest == b"first from the app, got: first from the client"
 
 
-def test_bytes_behind_a_handshake_that_waits_its_turn_are_the_tunnels(app: Upstream, client: Client) -> None:
-    """A request in front of it, in the same packet, changes nothing."""
-    behind = b"first from the client"
+def test_bytes_after_a_pipelined_handshake_belong_to_the_tunnel(app: Upstream, client: Client) -> None:
+    """Also if another request precedes the upgrade."""
+    first = b"first from the client"
 
     def handler(incoming: Incoming) -> None:
         if incoming.request.target == b"/before":
             incoming.respond(b"before")
             return
         incoming.send_raw(SWITCHING_PROTOCOLS)
-        begun = bytes(incoming.wire.trailing_data[0])
-        incoming.send_raw(b"got: " + begun + read(incoming.socket, len(behind) - len(begun)))
+        received = bytes(incoming.wire.trailing_data[0])
+        incoming.send_raw(b"got: " + received + read(incoming.socket, len(first) - len(received)))
 
     app.handler = handler
     client.socket.sendall(b"GET /before HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n\r\n")
-    client.socket.sendall(UPGRADE_REQUEST + behind)
+    client.socket.sendall(UPGRADE_REQUEST + first)
     assert read_until(client.socket, b"client").endswith(b"\r\n\r\ngot: first from the client")
 
 
 def test_the_app_gets_the_request_for_an_upgrade(app: Upstream, client: Client) -> None:
-    """Connection and Upgrade are the enforcer's own towards the app, and say the same."""
+    """The enforcer writes Connection and Upgrade itself, with the same meaning."""
     app.handler = lambda incoming: incoming.send_raw(SWITCHING_PROTOCOLS)
     client.socket.sendall(UPGRADE_REQUEST)
     assert read_until(client.socket, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
@@ -114,20 +113,20 @@ def test_the_app_gets_the_request_for_an_upgrade(app: Upstream, client: Client) 
     assert [value for name, value in fields if name in (b"connection", b"upgrade")] == [b"websocket", b"Upgrade"]
 
 
-def test_an_upgrade_that_the_app_refuses_is_an_answer_like_every_other(app: Upstream, client: Client) -> None:
-    """The refusal is passed on, and the connection goes on, also with what was sent right behind."""
+def test_an_upgrade_that_the_app_refuses_has_an_ordinary_response(app: Upstream, client: Client) -> None:
+    """The refusal is forwarded, and the connection continues with whatever the client sent next."""
     app.handler = lambda incoming: incoming.respond(incoming.request.target, 426, [("Upgrade", "websocket")])
     upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
-    answer = client.request("GET", "/socket", upgrade)
-    assert (answer.status, answer.body) == (426, b"/socket")
+    response = client.request("GET", "/socket", upgrade)
+    assert (response.status, response.body) == (426, b"/socket")
     assert client.request("GET", "/next").body == b"/next"
     client.socket.sendall(UPGRADE_REQUEST + UPGRADE_REQUEST.replace(b"/socket", b"/behind"))
     assert read_until(client.socket, b"/behind").count(b"HTTP/1.1 426 ") == 2
 
 
 @pytest.mark.parametrize("body", [None, b"body"])
-def test_an_upgrade_to_h2c_is_a_plain_request(app: Upstream, client: Client, body: bytes | None) -> None:
-    """Its requests would pass unjudged: the fields that ask for it go, the request passes."""
+def test_an_upgrade_to_h2c_is_an_ordinary_request(app: Upstream, client: Client, body: bytes | None) -> None:
+    """Its fields are removed, because requests inside the h2c connection would bypass authorization."""
     app.handler = lambda incoming: incoming.respond(incoming.body())
     fields = [
         ("Connection", "Upgrade, HTTP2-Settings"),
@@ -135,14 +134,14 @@ def test_an_upgrade_to_h2c_is_a_plain_request(app: Upstream, client: Client, bod
         ("HTTP2-Settings", "AAMAAABkAAQAoAAAAAIAAAAA"),
     ]
     for _ in range(2):
-        answer = client.request("POST", "/thing", fields, body)
-        assert (answer.status, answer.body) == (200, body or b"")
+        response = client.request("POST", "/thing", fields, body)
+        assert (response.status, response.body) == (200, body or b"")
     names = {name for name, _ in app.requests[-1].headers}
     assert names & {b"connection", b"upgrade", b"http2-settings"} == set()
 
 
-def test_an_upgrade_with_a_chunked_body_is_a_plain_request(app: Upstream, client: Client) -> None:
-    """The body belongs to the request, and the next request begins behind it."""
+def test_an_upgrade_with_a_chunked_body_is_an_ordinary_request(app: Upstream, client: Client) -> None:
+    """The body belongs to the request, and the next request begins after it."""
     app.handler = lambda incoming: incoming.respond(incoming.body())
     client.socket.sendall(
         UPGRADE_REQUEST.replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -156,29 +155,29 @@ def test_an_upgrade_with_a_chunked_body_is_a_plain_request(app: Upstream, client
 
 
 @pytest.mark.parametrize("fields", [[], [("Connection", "Upgrade"), ("Upgrade", "h2c")]])
-def test_a_switch_that_was_not_asked_for_is_an_upstream_error(
+def test_a_101_without_an_upgrade_request_is_an_upstream_error(
     app: Upstream, client: Client, fields: list[tuple[str, str]]
 ) -> None:
-    """Nothing becomes a tunnel that was not judged as one."""
+    """No connection becomes a tunnel without an authorized upgrade request."""
     app.handler = lambda incoming: incoming.send_raw(SWITCHING_PROTOCOLS)
     assert client.request("GET", "/thing", fields).status == 502
 
 
-def test_a_switch_to_nothing_is_an_upstream_error(app: Upstream, client: Client) -> None:
-    """101 has to say which protocol it is."""
+def test_a_101_without_a_protocol_is_an_upstream_error(app: Upstream, client: Client) -> None:
+    """A 101 response must name the protocol."""
     app.handler = lambda incoming: incoming.send_raw(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
     assert client.request("GET", "/thing", [("Connection", "Upgrade"), ("Upgrade", "websocket")]).status == 502
 
 
 def test_either_end_of_a_tunnel_may_stop_sending_first(app: Upstream, proxy: Enforcer) -> None:
-    """The other one may still send; when both have stopped, both connections end."""
+    """The other end may still send; both connections close when both have stopped."""
 
     def handler(incoming: Incoming) -> None:
         incoming.send_raw(SWITCHING_PROTOCOLS)
         received.append(read_all(incoming.socket))
-        incoming.send_raw(b"last words")
+        incoming.send_raw(b"final bytes")
         incoming.socket.shutdown(socket.SHUT_WR)
-        assert over.wait(10)
+        assert over.wait(20)
 
     received: list[bytes] = []
     over = threading.Event()
@@ -190,7 +189,7 @@ def test_either_end_of_a_tunnel_may_stop_sending_first(app: Upstream, proxy: Enf
         before = open_descriptors(proxy.process.pid)
         client.socket.sendall(b"question")
         client.socket.shutdown(socket.SHUT_WR)
-        assert read_all(client.socket) == b"last words"
+        assert read_all(client.socket) == b"final bytes"
         assert received == [b"question"]
         assert eventually(lambda: open_descriptors(proxy.process.pid) <= before - 2)
         over.set()
@@ -198,7 +197,7 @@ def test_either_end_of_a_tunnel_may_stop_sending_first(app: Upstream, proxy: Enf
 
 @pytest.mark.parametrize("leaver", ["client", "app"])
 def test_a_tunnel_ends_for_both_when_one_leaves(app: Upstream, client: Client, leaver: str) -> None:
-    """What the leaver sent last still arrives."""
+    """The last bytes of the side that leaves still arrive."""
 
     def handler(incoming: Incoming) -> None:
         incoming.send_raw(SWITCHING_PROTOCOLS)
@@ -222,14 +221,14 @@ def test_a_tunnel_ends_for_both_when_one_leaves(app: Upstream, client: Client, l
 
 @pytest.fixture(scope="module")
 def short_lived(authorization_server: Server) -> Iterator[tuple[Enforcer, Upstream]]:
-    """An enforcer whose tunnels may be idle for 500 ms."""
-    times = {"tunnel": "500ms"}
-    with upstream() as app, enforcer(config(app.url, authorization_server.port, timeouts=times)) as process:
+    """An enforcer whose tunnels may be idle for one second."""
+    timeouts = {"tunnel": "1s"}
+    with upstream() as app, enforcer(config(app.url, authorization_server.port, timeouts=timeouts)) as process:
         yield process, app
 
 
-def test_a_tunnel_without_a_byte_is_cut(short_lived: tuple[Enforcer, Upstream]) -> None:
-    """Bytes in either direction keep it; none for `timeouts.tunnel` end it on both sides."""
+def test_an_idle_tunnel_is_cut(short_lived: tuple[Enforcer, Upstream]) -> None:
+    """Bytes in either direction extend it; an idle time of `timeouts.tunnel` ends it on both sides."""
     process, app = short_lived
     ended = threading.Event()
 
@@ -245,24 +244,26 @@ def test_a_tunnel_without_a_byte_is_cut(short_lived: tuple[Enforcer, Upstream]) 
         client.socket.sendall(UPGRADE_REQUEST)
         read_until(client.socket, b"\r\n\r\n")
         for _ in range(4):
-            time.sleep(0.15)  # shorter than the time that may pass between two bytes, four times in a row longer
+            let_pass(0.3)  # four pauses are longer than the limit, one is much shorter
             client.socket.sendall(b".")
             assert client.socket.recv(1) == b"."
         assert client.closed()
-        assert ended.wait(10)
+        assert ended.wait(20)
 
 
 @pytest.mark.parametrize("reader", ["client", "app"])
-def test_a_tunnel_that_is_cut_waits_for_no_reader(short_lived: tuple[Enforcer, Upstream], reader: str) -> None:
-    """One end sends, and the other reads nothing: when the time is over, neither is waited for."""
+def test_the_idle_limit_applies_to_a_tunnel_with_a_blocked_reader(
+    short_lived: tuple[Enforcer, Upstream], reader: str
+) -> None:
+    """If one end sends and the other does not read, the time limit still closes both connections."""
     process, app = short_lived
 
     def handler(incoming: Incoming) -> None:
         incoming.send_raw(SWITCHING_PROTOCOLS)
-        assert ready.wait(10)
+        assert ready.wait(20)
         if reader == "client":
             flood(incoming.socket)
-        assert over.wait(10)
+        assert over.wait(20)
 
     ready, over = threading.Event(), threading.Event()
     app.handler = handler
@@ -278,20 +279,20 @@ def test_a_tunnel_that_is_cut_waits_for_no_reader(short_lived: tuple[Enforcer, U
     over.set()
 
 
-def test_many_requests_for_an_upgrade_in_one_read_cost_what_others_do(authorization_server: Server) -> None:
-    """The parser stops behind each; what is left is neither copied for each nor read in a call within the call."""
-    ask = b"GET /any HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n"
-    many = 4000
+def test_many_upgrade_requests_in_one_read_are_parsed_in_linear_time(authorization_server: Server) -> None:
+    """The parser pauses after each; the rest is neither copied for each request nor parsed recursively."""
+    request = b"GET /any HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n"
+    count = 4000
     with enforcer(config("http://127.0.0.1:9", authorization_server.port)) as process:
         before = peak_memory(process.process.pid)
-        with socket.create_connection(("127.0.0.1", process.port), timeout=20) as client:
-            os.kill(process.process.pid, signal.SIGSTOP)  # so that all is there at once
-            client.sendall(ask * many)
+        with socket.create_connection(("127.0.0.1", process.port), timeout=60) as client:
+            os.kill(process.process.pid, signal.SIGSTOP)  # so that it reads everything at once
+            client.sendall(request * count)
             os.kill(process.process.pid, signal.SIGCONT)
-            answers = b""
-            while answers.count(b"HTTP/1.1 401 ") < many:
-                more = client.recv(1 << 20)
-                assert more, answers.count(b"HTTP/1.1 401 ")
-                answers += more
+            responses = b""
+            while responses.count(b"HTTP/1.1 401 ") < count:
+                data = client.recv(1 << 20)
+                assert data, responses.count(b"HTTP/1.1 401 ")
+                responses += data
         assert peak_memory(process.process.pid) - before < 48 << 20
         assert not [line for line in process.lines if "ERROR" in line]

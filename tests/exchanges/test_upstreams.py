@@ -1,4 +1,4 @@
-"""A gateway in front of several apps: each rule leads to its own."""
+"""A gateway in front of several apps: each rule selects its upstream."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 from harness.clients import Client
 from harness.configs import config
+from harness.ports import closed_port
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server, send_raw
 from harness.upstreams import Upstream, upstream
@@ -22,7 +23,7 @@ RULES = [
 
 
 class Gateway(NamedTuple):
-    """An enforcer before three apps."""
+    """An enforcer in front of three apps."""
 
     proxy: Enforcer
     apps: dict[str, Upstream]
@@ -39,8 +40,10 @@ def gateway(authorization_server: Server) -> Iterator[Gateway]:
 
 
 def reached(gateway: Gateway, target: str) -> list[str]:
-    """Return the apps that a request for the target has reached."""
-    return [name for name, app in gateway.apps.items() if target.encode() in {one.target for one in app.requests}]
+    """Return the names of the apps that received a request for the target."""
+    return [
+        name for name, app in gateway.apps.items() if target.encode() in {request.target for request in app.requests}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -56,18 +59,18 @@ def reached(gateway: Gateway, target: str) -> list[str]:
     ],
 )
 def test_a_request_goes_to_the_upstream_of_its_rule(gateway: Gateway, host: str, target: str, app: str | None) -> None:
-    """And to no other; a host without rules of its own has those for all hosts."""
-    for one in gateway.apps.values():
-        one.requests.clear()
-    for _ in range(2):  # the second time, from memory
+    """And to no other; a host without rules of its own has the rules for all hosts."""
+    for upstream_app in gateway.apps.values():
+        upstream_app.requests.clear()
+    for _ in range(2):  # the second time, the route is cached
         with Client(gateway.proxy.port) as client:
             client.host = host
             assert client.request("GET", target).status == (403 if app is None else 200)
     assert reached(gateway, target) == ([] if app is None else [app])
 
 
-def test_the_same_target_of_two_hosts_is_two_requests_on_one_connection(gateway: Gateway) -> None:
-    """What was found for one is not taken for the other."""
+def test_the_route_cache_distinguishes_hosts(gateway: Gateway) -> None:
+    """The route cached for one host does not apply to the other."""
     with Client(gateway.proxy.port) as client:
         for _ in range(3):
             for host in ("shop", "stock"):
@@ -80,19 +83,19 @@ def test_the_same_target_of_two_hosts_is_two_requests_on_one_connection(gateway:
 
 
 def test_each_upstream_is_counted_by_its_name(gateway: Gateway) -> None:
-    """The one that has none by its address."""
+    """The default upstream has no name, and is counted by its address."""
     with Client(gateway.proxy.port) as client:
         for host, target in (("shop", "/x"), ("stock", "/x"), ("shop", "/health")):
             client.host = f"{host}.example.org"
             client.request("GET", target)
-    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.proxy.admin_port}/metrics", timeout=10) as answer:
-        lines = answer.read().decode()
+    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.proxy.admin_port}/metrics", timeout=20) as response:
+        lines = response.read().decode()
     for name in ("shop", "stock", f"127.0.0.1:{gateway.apps['default'].port}"):
         assert f'enforcer_upstream_requests_total{{code="200",upstream="{name}"}}' in lines
 
 
-def test_an_http_1_0_client_without_a_host_gets_its_upstreams(authorization_server: Server) -> None:
-    """It names none, so that only rules for all hosts are there for it; the app is told its own name."""
+def test_an_http_1_0_request_without_a_host_gets_its_upstreams(authorization_server: Server) -> None:
+    """Only rules for all hosts match; the Host field is the upstream's own."""
     rules = [
         {"name": "other", "path": "/other", "public": True, "upstream": "other"},
         {"name": "default", "path": "/default", "public": True},
@@ -109,16 +112,14 @@ def test_an_http_1_0_client_without_a_host_gets_its_upstreams(authorization_serv
             assert b" 403 " in send_raw(proxy.port, b"GET /narrow HTTP/1.0\r\n\r\n").partition(b"\r\n")[0]
 
 
-def test_an_upstream_that_is_down_takes_no_other_with_it(authorization_server: Server) -> None:
-    """Each has connections of its own; without a rule, nothing is forwarded, and no `upstream` is needed."""
+def test_an_unreachable_upstream_does_not_affect_others(authorization_server: Server) -> None:
+    """Each has its own pool; if every rule names an upstream, the default one is not needed."""
     rules = [
         {"name": "up", "path": "/up", "scopes": ["read"], "upstream": "up"},
         {"name": "down", "path": "/down", "scopes": ["read"], "upstream": "down"},
     ]
-    with upstream() as gone:
-        url = gone.url
-    with upstream() as app:
-        named = {"up": {"url": app.url}, "down": {"url": url}}
+    with closed_port() as port, upstream() as app:
+        named = {"up": {"url": app.url}, "down": {"url": f"http://127.0.0.1:{port}"}}
         settings = config(app.url, authorization_server.port, upstreams=named, rules=rules).replace(
             f'"upstream": {{"url": "{app.url}"}}, ', ""
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import h11
@@ -41,7 +41,7 @@ class Client:
         tls: ssl.SSLContext | None = None,
         session: ssl.SSLSession | None = None,
         receive_buffer: int | None = None,
-        timeout: float = 10.0,
+        timeout: float = 20.0,
     ) -> None:
         self.socket: socket.socket = socket.socket()
         if receive_buffer is not None:
@@ -151,9 +151,17 @@ class Client:
 
 
 def pipelined(
-    port: int, requests: Sequence[tuple[str, str, bytes | None]], *, token: str = TOKEN, timeout: float = 10.0
+    port: int,
+    requests: Sequence[tuple[str, str, bytes | None]],
+    *,
+    token: str = TOKEN,
+    timeout: float = 20.0,
+    on_sent: Callable[[], object] | None = None,
 ) -> list[Response]:
-    """Send requests (method, target, body) at once; return the complete responses received before the close."""
+    """Send requests (method, target, body) at once; return the complete responses received before the close.
+
+    `on_sent` is called when all of them are written.
+    """
     responses: list[Response] = []
     with Client(port, token=token, timeout=timeout) as client:
         wires = [h11.Connection(h11.CLIENT) for _ in requests]
@@ -165,6 +173,8 @@ def pipelined(
             sent += (wire.send(h11.Data(data=body)) or b"") if body else b""
             sent += wire.send(h11.EndOfMessage()) or b""
         client.socket.sendall(sent)
+        if on_sent is not None:
+            on_sent()
         rest = b""
         for wire in wires:
             client._wire = wire

@@ -13,7 +13,7 @@ TOKENS: Mapping[str, Mapping[str, object]] = {
 }
 """The active tokens and their claims: one has the scope that `RULES` require, the other has not."""
 
-RULES = [
+RULES: list[dict[str, Any]] = [
     {"name": "public", "path": "/public/**", "public": True},
     {"name": "all else", "path": "/**", "scopes": ["read"]},
 ]

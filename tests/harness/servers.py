@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO
 from urllib.parse import parse_qs
 
+from harness.ports import hold
+
 Respond = Callable[[bytes, bytes], bytes | None]
 
 
@@ -34,6 +36,7 @@ class Server:
         self._lock = threading.Lock()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
+        self._held: socket.socket | None = None
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -43,17 +46,23 @@ class Server:
             return len(self._open)
 
     def close(self) -> None:
-        """Stop listening, and cut all connections."""
+        """Stop listening, and cut all connections; the port stays reserved until `release`."""
         if self._socket.fileno() < 0:
             return
         # Without shutdown, the thread that is blocked in accept keeps the port open.
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        self._held = hold(self.port)
         with self._lock:
             for connection in self._open:
                 # close() is not enough: the thread that reads from the connection keeps it open.
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Let the port of the closed server go."""
+        if self._held is not None:
+            self._held.close()
 
     def _accept(self) -> None:
         while True:
@@ -135,6 +144,7 @@ def raw_server(respond: Respond, tls: ssl.SSLContext | None = None) -> Iterator[
         yield server
     finally:
         server.close()
+        server.release()
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 
+from harness.upstreams import Incoming
+
 UPGRADE_REQUEST = (
     b"GET /socket HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n"
     b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nX-Key: 1\r\n\r\n"
@@ -12,6 +14,12 @@ UPGRADE_REQUEST = (
 SWITCHING_PROTOCOLS = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Accept: 2\r\n\r\n"
 )
+
+
+def echo_once(incoming: Incoming) -> None:
+    """Accept an upgrade as the app, and return the first four bytes to the client."""
+    incoming.send_raw(SWITCHING_PROTOCOLS)
+    incoming.send_raw(incoming.socket.recv(4))
 
 
 def flood(connection: socket.socket) -> None:

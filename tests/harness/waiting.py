@@ -19,6 +19,14 @@ def eventually(holds: Callable[[], object], timeout: float = TIMEOUT) -> bool:
     return True
 
 
+def let_pass(seconds: float) -> None:
+    """Let real time pass, to test a time limit of a running process.
+
+    A limit that must not be reached has to be several times as long, because a busy machine stretches every pause.
+    """
+    time.sleep(seconds)
+
+
 def settled(measure: Callable[[], int], still: float = 0.3) -> int:
     """Return the value of `measure()` once it has been the same for `still` seconds."""
     value, since = measure(), time.monotonic()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness.ports import unused_ports
 from harness.waiting import eventually
 
 _ROOT = Path(__file__).parent.parent
@@ -21,8 +22,7 @@ class Child:
     """A server on a port of its own, that it has again when it is started again."""
 
     def __init__(self, application: str, violations: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        (self.port,) = unused_ports(1)
         listening = ["--host", "127.0.0.1", "--port", str(self.port), "--no-access-log", "--log-level", "critical"]
         self._command = [sys.executable, "-m", "uvicorn", *listening, "--ws", "websockets-sansio", application]
         self._environment = {**os.environ, "PYTHONPATH": str(_ROOT), "VIOLATIONS": str(violations)}

@@ -191,7 +191,7 @@ def _services() -> st.SearchStrategy[list[Object]]:
         optional={"selector": st.sampled_from([{"app": "app"}, {"app": "other"}]), "clusterIP": st.just("None")},
     )
     metadata: st.SearchStrategy[Object] = st.sampled_from([{}, {"annotations": {}}, {"annotations": {"a": "b"}}])
-    services = st.tuples(metadata, spec).map(
+    services: st.SearchStrategy[Object] = st.tuples(metadata, spec).map(
         lambda pair: {"apiVersion": "v1", "kind": "Service", "metadata": pair[0], "spec": pair[1]}
     )
     return st.lists(services, max_size=2).map(
