@@ -12,7 +12,8 @@ IMAGE   ?= token-enforcer:dev
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
-.PHONY: help demo test test-compiled check lint fuzz soak bench bench-readme interop e2e-pods e2e-cluster image generated k8s alerts lock clean
+.PHONY: help demo test test-compiled coverage check lint fuzz soak bench bench-readme interop e2e-pods e2e-cluster image
+.PHONY: generated golden k8s alerts lock version release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +48,15 @@ test-compiled: build/compiled/.ready ## Run the tests of what is compiled in the
 		--deselect tests/fuzz/test_smoke.py::test_saved_input_is_judged_again \
 		tests/attacks tests/e2e tests/exchanges tests/fuzz tests/operations tests/policy tests/proxy tests/server \
 		tests/test_counters.py tests/tokens tests/wire
+
+# Without the tests that start processes or render charts: the lines that run there are not counted.
+COVERED = $(wildcard $(addprefix tests/,analysis attacks cli config decision_log doctor exchanges kubernetes operations \
+	policy proxy server settings tokens wire yamltext test_*.py))
+
+coverage: $(VENV)/.ready ## Measure the lines that the tests run, by module, and compare with the floors
+	@mkdir -p build
+	$(BIN)/pytest -n auto --cov=enforcer --cov-report=json:build/coverage.json --cov-report= $(COVERED) $(PYTEST_ARGS)
+	$(BIN)/python .ci/check_coverage.py build/coverage.json
 
 lint: $(VENV)/.ready ## Style and types
 	$(BIN)/ruff check .
@@ -91,6 +101,9 @@ generated: $(VENV)/.ready ## Write what is made from the code and from values.ya
 	@$(BIN)/python -m enforcer.config.reference > docs/configuration.md
 	@$(BIN)/python -m helm
 
+golden: $(VENV)/.ready ## Write the golden files of the tests again, after an intended change of output: review the difference
+	@PYTHONPATH=tests $(BIN)/python -m golden
+
 k8s: $(VENV)/.ready ## Render the overlays of k8s/ for the tests, with kubectl or kustomize
 	@PYTHONPATH=tests $(BIN)/python -m kustomize
 
@@ -110,5 +123,12 @@ lock: $(VENV)/.ready ## Renew the locked versions from pyproject.toml
 	$(COMPILE) --extra demo -c requirements.lock pyproject.toml -o image/run.lock
 	printf 'hatchling\nmypy\nsetuptools\n' | $(COMPILE) -c requirements.lock - -o image/build.lock
 
+version: $(VENV)/.ready ## Print the version, or write it everywhere: make version VERSION=1.2.3
+	@$(BIN)/python .ci/version.py $(VERSION)
+	@$(if $(VERSION),$(MAKE) $(VENV)/.ready golden && $(BIN)/python .ci/version.py --injected)
+
+release: $(VENV)/.ready ## Check the commit, build everything into dist/, and tag it (DRY_RUN=1: without a tag)
+	@$(BIN)/python .ci/release.py $(if $(DRY_RUN),--dry-run) $(if $(SKIP_CHECKS),--skip-checks)
+
 clean: ## Remove what the targets made
-	rm -rf $(VENV) build interop/.build e2e/.build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist interop/.build e2e/.build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -77,7 +77,7 @@ FLIPS: list[tuple[str, Any, str, Any]] = [
     ("global.imageRegistry", "r.example.org", f"{CONTAINER} image", "r.example.org/token-enforcer:0.1.0"),
     ("global.imagePullSecrets", ["a"], f"{POD} imagePullSecrets", [{"name": "a"}]),
     ("image.registry", "r.example.org", f"{CONTAINER} image", "r.example.org/token-enforcer:0.1.0"),
-    ("image.repository", "other", f"{CONTAINER} image", "other:0.1.0"),
+    ("image.repository", "mirror/token-enforcer", f"{CONTAINER} image", "mirror/token-enforcer:0.1.0"),
     ("image.tag", "7", f"{CONTAINER} image", "token-enforcer:7"),
     (
         "image.digest",
