@@ -44,7 +44,8 @@ class Watcher:
             signatures = await self._poll()
             if signatures != self.expected:
                 await self._rest(signatures)
-                return
+                break
+        # The read that follows also serves a signal that came meanwhile.
         self._woken.clear()
 
     async def _rest(self, signatures: Files) -> None:

@@ -37,7 +37,7 @@ rules:
 
 
 class Load:
-    """Sends requests for a path with each of some tokens in turn; records when each was sent and received, and its status."""
+    """Sends requests for a path with each of some tokens in turn; records times and statuses."""
 
     def __init__(self, proxy: Enforcer, path: str, tokens: list[str]) -> None:
         self.responses: list[tuple[float, float, int]] = []

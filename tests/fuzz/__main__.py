@@ -1,6 +1,6 @@
-"""Fuzzes the parsers of request heads, targets and answers for a while; exit code 1 and the input where one fails.
+"""Fuzzes the parsers of requests, targets and responses; if an input fails, saves it and exits with 1.
 
-In `tests`: `python -m fuzz [--seconds N] [--seed N]` searches, and `python -m fuzz FILE` judges a saved input again.
+In `tests`: `python -m fuzz [--seconds N] [--seed N]` searches, and `python -m fuzz FILE` checks a saved input again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import click
-from fuzz.search import Failure, judge, search
+from fuzz.search import Failure, check, search
 from harness.dataplane import DataPlane
 
 _SAVED = Path(__file__).parents[2] / "build" / "fuzz"
@@ -22,28 +22,28 @@ _SAVED = Path(__file__).parents[2] / "build" / "fuzz"
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--seconds", default=60.0, help="How long to search.")
-@click.option("--seed", default=None, type=int, help="What the inputs follow from; random unless given.")
+@click.option("--seconds", default=60.0, help="Duration of the search.")
+@click.option("--seed", default=None, type=int, help="Seed of the inputs; default: random.")
 def main(file: Path | None, seconds: float, seed: int | None) -> None:
-    """Search for an input that breaks the data plane, or judge the one in FILE again."""
+    """Search for an input that violates a property, or check the one in FILE again."""
     if file is not None:
-        wrong = asyncio.run(_again(file.suffix.removeprefix("."), file.read_bytes()))
-        click.echo(wrong or "all holds")
-        sys.exit(1 if wrong else 0)
-    began = time.monotonic()
+        violations = asyncio.run(_check_saved(file.suffix.removeprefix("."), file.read_bytes()))
+        click.echo(violations or "no violations")
+        sys.exit(1 if violations else 0)
+    started = time.monotonic()
     report = asyncio.run(search(seconds, secrets.randbits(32) if seed is None else seed))
-    took = time.monotonic() - began
-    counts = ", ".join(f"{count} {what}" for what, count in sorted(report.counts.items()))
-    click.echo(f"seed {report.seed}, {took:.0f} s: {counts}")
+    duration = time.monotonic() - started
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(report.counts.items()))
+    click.echo(f"seed {report.seed}, {duration:.0f} s: {counts}")
     if report.failure is not None:
-        click.echo(f"{report.failure.what}\nsaved as {_save(report.failure)}", err=True)
+        click.echo(f"{report.failure.violations}\nsaved as {_save(report.failure)}", err=True)
         sys.exit(1)
 
 
-async def _again(kind: str, data: bytes) -> str:
-    pieces = [data[at : at + 1] for at in range(len(data))]
+async def _check_saved(kind: str, data: bytes) -> str:
+    pieces = [data[index : index + 1] for index in range(len(data))]
     with closing(DataPlane()) as plane:
-        return await judge(plane, kind, data, pieces, Counter())
+        return await check(plane, kind, data, pieces, Counter())
 
 
 def _save(failure: Failure) -> Path:

@@ -1,7 +1,8 @@
-"""The search: makes inputs for a while, and stops at the first one of which something does not hold."""
+"""The search: tries inputs until the first one that violates a property, or until it reaches a limit."""
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections import Counter
@@ -13,71 +14,73 @@ from random import Random
 from fuzz import mutation, oracles
 from harness.dataplane import DataPlane
 
-_HANGS = 10  # seconds after which an input is taken to hang
+_TIMEOUT = 60  # seconds after which an input counts as hanging, even on a busy machine
 _ODD = b"GET /public/odd HTTP/1.1\r\nHost: app\r\n\r\n"
 _EVEN = b"GET /public/even HTTP/1.1\r\nHost: app\r\n\r\n"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An input, by its kind, and what does not hold of it."""
+    """An input, its kind, and the properties that it violates."""
 
     kind: str
     data: bytes
-    what: str
+    violations: str
 
 
 @dataclass
 class Report:
-    """What a search did, and the failure that ended it."""
+    """The counts of a search, and the failure that ended it."""
 
     seed: int
     counts: Counter[str] = field(default_factory=Counter)
     failure: Failure | None = None
 
 
-async def search(seconds: float, seed: int) -> Report:
-    """Search for `seconds`; the same seed makes the same inputs."""
+async def search(seconds: float, seed: int, limit: float = math.inf) -> Report:
+    """Search for `seconds`, or until `limit` inputs; the same seed makes the same inputs."""
     random = Random(seed)
     seeds = mutation.requests()
     makers = {
         "requests": mutation.Mutator(seeds, random),
         "targets": mutation.Mutator(mutation.targets(seeds), random),
-        "answers": mutation.Mutator(mutation.answers(), random),
+        "responses": mutation.Mutator(mutation.responses(), random),
     }
     report = Report(seed)
     deadline = time.monotonic() + seconds
+    tried = 0
     with closing(DataPlane()) as plane:
-        while time.monotonic() < deadline and report.failure is None:
-            kind = random.choices(("requests", "targets", "answers"), (6, 2, 1))[0]
+        while time.monotonic() < deadline and tried < limit and report.failure is None:
+            tried += 1
+            kind = random.choices(("requests", "targets", "responses"), (6, 2, 1))[0]
             data = makers[kind].next()
-            wrong = await judge(plane, kind, data, makers[kind].pieces(data), report.counts)
+            violations = await check(plane, kind, data, makers[kind].pieces(data), report.counts)
             report.counts[kind] += 1
-            if wrong:
-                report.failure = Failure(kind, data, wrong)
+            if violations:
+                report.failure = Failure(kind, data, violations)
     return report
 
 
-async def judge(plane: DataPlane, kind: str, data: bytes, pieces: list[bytes], counts: Counter[str]) -> str:
-    """Return what does not hold of one input; nothing where all does."""
+async def check(plane: DataPlane, kind: str, data: bytes, pieces: list[bytes], counts: Counter[str]) -> str:
+    """Return the properties that an input violates; empty if there are none."""
     try:
         with _alarm():
             if kind == "targets":
-                wrong = [*oracles.of_target(data)]
-            elif kind == "answers":
+                violations = [*oracles.of_target(data)]
+            elif kind == "responses":
                 odd = await plane.run([_ODD + _EVEN], answer=data)
-                wrong = [*oracles.of_answer(odd, await plane.run([_EVEN]))]
+                violations = [*oracles.of_response(odd, await plane.run([_EVEN]))]
             else:
                 whole = await plane.run([data])
                 cut = await plane.run(pieces)
                 late = await plane.run(pieces, late=True)
-                wrong = [broken for outcome in (whole, cut, late) for broken in oracles.of_request(data, outcome)]
-                wrong += oracles.of_packets(whole, cut)
+                violations = [text for outcome in (whole, cut, late) for text in oracles.of_request(data, outcome)]
+                violations += oracles.of_packets(whole, cut)
                 counts["requests forwarded"] += len(whole.arrived)
                 counts["requests not forwarded"] += not whole.arrived
     except TimeoutError:
-        wrong = [f"it takes more than {_HANGS} s"]
-    return "; ".join(wrong)
+        violations = [f"it takes more than {_TIMEOUT} s"]
+    return "; ".join(violations)
 
 
 @contextmanager
@@ -86,7 +89,7 @@ def _alarm() -> Iterator[None]:
         raise TimeoutError
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(_HANGS)
+    signal.alarm(_TIMEOUT)
     try:
         yield
     finally:

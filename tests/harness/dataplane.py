@@ -21,23 +21,11 @@ from enforcer.server.assembly import assemble
 from enforcer.server.resources import SharedResources
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
+from harness.attack_policy import CLAIMS, RULES
 from harness.configs import config
 from harness.servers import response
 
 PEER = "192.0.2.1"
-RULES = [
-    {"name": "public", "path": "/public/**", "public": True},
-    {"name": "admin", "path": "/admin/**", "scopes": ["admin"]},
-    {"name": "read", "path": "/api/**", "methods": ["GET"], "scopes": ["read"]},
-    {"name": "write", "path": "/api/**", "methods": ["POST"], "scopes": ["write"]},
-]
-WORTH: dict[str, dict[str, object]] = {
-    "R": {"scope": "read"},
-    "W": {"scope": "write"},
-    "ADM": {"scope": "admin"},
-    "K": {"scope": "read write admin", "cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}},
-    "C": {"scope": "read write admin", "cnf": {"x5t#S256": "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"}},
-}
 OWN_PORT, _AUTHORIZATION = 1, 2  # of `upstream`, and of the authorization server
 OWN_HOST = b"127.0.0.1:%d" % OWN_PORT
 _STILL = 2  # turns of the loop in which nothing happens, after which nothing will without more input
@@ -318,8 +306,8 @@ class _Authorization(_Server):
 
 
 def _worth(token: str) -> Mapping[str, Any]:
-    worth = WORTH.get(token.partition("~")[0])
-    return {"active": False} if worth is None else {"active": True, "sub": "subject", **worth}
+    claims = CLAIMS.get(token.partition("~")[0])
+    return {"active": False} if claims is None else {"active": True, **claims}
 
 
 class _Recorder(logging.Handler):
