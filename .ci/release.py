@@ -8,8 +8,8 @@ Usage: python .ci/release.py [--dry-run] [--skip-checks]
 
 dist/ gets the source distribution, a wheel for every platform, a compiled wheel for the interpreter that runs this
 script (and for each in PYTHONS, such as PYTHONS="python3.12 python3.13"), the charts, the image as an archive (if
-docker, podman or buildah is there), and SHA256SUMS. Everything is built from an export of the commit, and the wheels from the
-source distribution, so that nothing untracked gets into them.
+docker, podman or buildah is there), and SHA256SUMS. Everything is built from an export of the commit, and the wheels
+from the source distribution, so that nothing untracked gets into them.
 """
 
 from __future__ import annotations
