@@ -59,7 +59,7 @@ def walk(proof: Proof, client: Client, enforcer: str, server: str) -> None:
     """Go the walk, from outside of the pods."""
     for step in Walk(client.http, enforcer, ISSUER, server).steps():
         wrong = [str(check) for check in step.checks if not check.right]
-        proof.claim(f"{step.title}: {', '.join(check.what for check in step.checks)}", [], wrong)
+        proof.claim(f"{step.title}: {', '.join(check.name for check in step.checks)}", [], wrong)
 
 
 def identity(proof: Proof, client: Client, url: str, token: str) -> None:

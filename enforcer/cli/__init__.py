@@ -1,4 +1,4 @@
-"""The command line: one module a command, imported when it is called."""
+"""The command line. Each command is a module, imported when it is called; modules with an underscore are helpers."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import importlib.util
 import click
 
 _COMMANDS = {
-    "check": "Say what is wrong with a configuration, and serve nothing.",
-    "demo": "Show it at work, with an authorization server and an app.",
-    "doctor": "Try the servers of a configuration, and say what is wrong.",
-    "drain": "Tell the enforcer of a pod that the pod ends.",
-    "explain": "Tell how a request is decided, and why.",
+    "check": "Report the errors of a configuration, and serve nothing.",
+    "demo": "Show the enforcer with an authorization server and an app.",
+    "doctor": "Try the servers of a configuration, and report what is wrong.",
+    "drain": "Start the shutdown of every enforcer in this container.",
+    "explain": "Show how a request is decided, and why.",
     "import-openapi": "Propose rules from an OpenAPI document, or compare.",
-    "inject": "Put the enforcer into Kubernetes manifests, beside the app.",
+    "inject": "Add the enforcer to Kubernetes manifests, beside the app.",
     "learn": "Propose rules from a decision log.",
-    "redirect": "Have the kernel redirect a port, in a sidecar's pod.",
-    "run": "Serve by a configuration.",
-    "schema": "Print the configuration's JSON Schema, for editors.",
-    "test": "Run tests of a policy.",
-    "uninject": "Take the enforcer out of Kubernetes manifests again.",
-    "webhook": "Put the sidecar into pods as they are created.",
+    "redirect": "Redirect a port in the kernel, for a sidecar's pod.",
+    "run": "Serve with a configuration.",
+    "schema": "Print the JSON Schema of the configuration, for editors.",
+    "test": "Run policy tests.",
+    "uninject": "Remove the enforcer from Kubernetes manifests.",
+    "webhook": "Add the sidecar to pods as they are created.",
     "why": "Ask a running enforcer why it refused a request.",
 }
 
@@ -44,8 +44,8 @@ class _Commands(click.Group):
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
-        found = importlib.util.find_spec("enforcer.proxy.exchange")
-        compiled = found is not None and not (found.origin or "").endswith(".py")
+        spec = importlib.util.find_spec("enforcer.proxy.exchange")
+        compiled = spec is not None and not (spec.origin or "").endswith(".py")
         how = "compiled" if compiled else "interpreted"
         click.echo(f"enforcer, version {importlib.metadata.version('token-enforcer')}, {how}")
         context.exit()
@@ -58,12 +58,13 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     expose_value=False,
     is_eager=True,
     callback=_show_version,
-    help="Show the version, and whether the path of requests is compiled, and exit.",
+    help="Show the version, and if the request path is compiled or interpreted, and exit.",
 )
 def main() -> None:
-    """An authorization proxy: bearer tokens in, rules in YAML, the right answer out.
+    """An authorization proxy: checks access tokens against rules in YAML, before requests reach the app.
 
-    Exit codes, where a command has none of its own: 0 fine, 1 the answer is no, 2 wrong use or a wrong configuration.
+    Exit codes, unless a command documents others: 0 success, 1 a negative result, 2 wrong usage or an invalid
+    configuration.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""How a command tells of a configuration that cannot be used."""
+"""Reporting a configuration that is not valid."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from enforcer.errors import ConfigError
 
 
 def refuse(error: ConfigError) -> NoReturn:
-    """Print every mistake, a line each, and end with 2."""
+    """Print every error on a line of its own, and exit with 2."""
     click.echo(error, err=True)
     if len(error.problems) > 1:
-        click.echo(f"{len(error.problems)} mistakes", err=True)
+        click.echo(f"{len(error.problems)} errors", err=True)
     sys.exit(2)

@@ -1,4 +1,4 @@
-"""How a command tells what it found in files: for people, for programs, or for GitHub's annotations."""
+"""Formats for findings in files: text, JSON, and GitHub's workflow commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GITHUB: Final = {"error": "error", "warning": "warning", "note": "notice"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One of them: `level` is error, warning or note, `code` names its kind."""
+    """One finding: `level` is error, warning or note; `code` identifies the kind of finding."""
 
     level: str
     code: str
@@ -22,7 +22,7 @@ class Finding:
 
 
 def as_text(finding: Finding) -> str:
-    """Write a line for people; an error is a mistake, which needs no name."""
+    """Return a line of text. Errors are shown without their level."""
     problem = finding.problem
     if finding.level == "error":
         return str(problem)
@@ -30,18 +30,18 @@ def as_text(finding: Finding) -> str:
 
 
 def as_json(findings: Sequence[Finding], about: Mapping[str, Any]) -> str:
-    """Write one JSON object: what is known of the whole, and the findings."""
-    listed = [{"level": one.level, "code": one.code, **asdict(one.problem)} for one in findings]
-    return json.dumps({**about, "findings": listed}, indent=2)
+    """Return one JSON object with the members of `about` and the findings."""
+    members = [{"level": each.level, "code": each.code, **asdict(each.problem)} for each in findings]
+    return json.dumps({**about, "findings": members}, indent=2)
 
 
 def as_github(finding: Finding) -> str:
-    """Write a workflow command, which GitHub shows at the line."""
+    """Return a workflow command, which GitHub shows as an annotation of the line."""
     problem = finding.problem
-    place = {"file": problem.file, "line": problem.line, "col": problem.column}
-    shown = ",".join(f"{key}={_property(str(value))}" for key, value in place.items() if value)
+    properties = {"file": problem.file, "line": problem.line, "col": problem.column}
+    place = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items() if value)
     message = f"{problem.path}: {problem.message}" if problem.path else problem.message
-    return f"::{_GITHUB[finding.level]} {shown}::{_data(message)}"
+    return f"::{_GITHUB[finding.level]} {place}::{_data(message)}"
 
 
 def _data(text: str) -> str:

@@ -1,4 +1,4 @@
-"""How a command lets settings be said beside the configuration's file."""
+"""The option `--set`, which overrides settings of the configuration file."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class _Setting(click.ParamType[Override]):
 
 
 def overrides_option(function: F) -> F:
-    """Add the option that says a setting; `overrides` are those given, the last one of a key counts."""
+    """Add `--set`; the command gets the values as `overrides`. The last override of a key applies."""
     option = click.option(
         "--set",
         "overrides",
         type=_Setting(),
         multiple=True,
-        help="Set what the file says otherwise, or not: the dotted key, and its value as in the file. May stand often.",
+        help="Override a setting: its dotted key, and its value as in the file. Repeatable.",
     )
     return option(function)

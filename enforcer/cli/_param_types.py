@@ -1,4 +1,4 @@
-"""Options whose values a function reads."""
+"""Types of option values that a function parses."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, Final
 import click
 
 
-class Read(click.ParamType[Any]):
-    """A value that a function reads, which raises ValueError."""
+class Parsed(click.ParamType[Any]):
+    """A value that `parse` reads; it raises ValueError with a message for the user."""
 
-    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
-        self._read = read
+        self._parse = parse
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
         try:
-            return self._read(value) if isinstance(value, str) else value
+            return self._parse(value) if isinstance(value, str) else value
         except ValueError as error:
             self.fail(f"{error}, found {value}", parameter, context)
 
@@ -29,5 +29,5 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-PAIR: Final = Read("NAME=VALUE", _pair)
-"""A name and its value."""
+PAIR: Final = Parsed("NAME=VALUE", _pair)
+"""A name and its value, as a pair."""

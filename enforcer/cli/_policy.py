@@ -1,4 +1,4 @@
-"""How a command comes by the policy of a configuration."""
+"""Loading the policy of a configuration, for commands that evaluate it."""
 
 from __future__ import annotations
 
@@ -23,46 +23,46 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def config_option(function: F) -> F:
-    """Add the option that names the configuration."""
+    """Add the option `--config`."""
     option = click.option(
         "--config",
         type=click.Path(path_type=Path),
         default=Path("config.yaml"),
         show_default=True,
-        help="The configuration.",
+        help="The configuration file.",
     )
     return option(function)
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A configuration, its policy, and how the enforcer answers by it."""
+class LoadedPolicy:
+    """A configuration, its policy, and the refusals that clients would get."""
 
     config: Config
     policy: Policy
     refusals: Refusals
 
 
-def open_policy(path: Path, *, with_secrets: bool = False, enforced: bool = False) -> Opened:
-    """Read the policy of a configuration, or print what is wrong with it and end with 2.
+def open_policy(path: Path, *, with_secrets: bool = False, enforced: bool = False) -> LoadedPolicy:
+    """Load the policy of a configuration, or print its errors and exit with 2.
 
-    `enforced`: as if nothing only reported.
+    `enforced`: treat every rule in mode report as if it were enforced.
     """
     try:
         loaded, document = load_with_document(path, os.environ if with_secrets else None)
     except ConfigError as error:
         refuse(error)
-    return opened(loaded, document, enforced=enforced)
+    return loaded_policy(loaded, document, enforced=enforced)
 
 
-def opened(loaded: Loaded, document: MergedDocument, *, enforced: bool = False) -> Opened:
-    """Make the policy of a configuration ready to be tried."""
+def loaded_policy(loaded: Loaded, document: MergedDocument, *, enforced: bool = False) -> LoadedPolicy:
+    """Return the policy of a loaded configuration."""
     config = loaded.config
     rules = (
         (rule, ":".join(map(str, document.where(("rules", at))[:2]))) for at, rule in enumerate(resolved_rules(config))
     )
     if enforced:
         rules = ((replace(rule, mode="enforce"), where) for rule, where in rules)
-    return Opened(
+    return LoadedPolicy(
         config, Policy(rules, "enforce" if enforced else config.mode), Refusals(config.challenge, config.dpop)
     )

@@ -1,4 +1,4 @@
-"""Processes that a command starts, watches and stops."""
+"""Child processes of a command."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Final
 
 _GRACE: Final = 10.0
-"""Seconds that a process has to end by itself: none of ours needs as much, and nobody waits longer."""
-_LAST: Final = 10
-"""Lines of a log that tell why its process ended."""
+"""Seconds for a process to end after SIGINT, before SIGKILL. None of ours needs as long."""
+_LAST_LINES: Final = 10
+"""Lines of its log that are shown if a process ends early."""
 
 
 class Child:
-    """A Python module that runs as a process of its own, its output in a file.
+    """A Python module that runs as a child process, with its output in a file.
 
-    It leads a process group, so that Ctrl-C in the terminal reaches the command alone, which then stops it in turn.
+    It leads its own process group, so that Ctrl-C in the terminal reaches only the command, which then stops it.
     """
 
     def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
@@ -35,20 +35,20 @@ class Child:
             )
 
     @property
-    def end(self) -> str | None:
-        """How it ended, in words; None while it runs."""
+    def outcome(self) -> str | None:
+        """A text that says how the process ended; None while it runs."""
         code = self._process.poll()
         if code is None:
             return None
-        return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
     def last_lines(self) -> str:
-        """Return what it said last."""
-        lines = self._log.read_text("utf-8", "replace").splitlines()[-_LAST:]
+        """Return the last lines of its log, indented."""
+        lines = self._log.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:]
         return "\n".join(f"  {line}" for line in lines) or "  (nothing)"
 
     def stop(self) -> None:
-        """End it as Ctrl-C would, and with SIGKILL when that is not heard."""
+        """Stop the process with SIGINT, or with SIGKILL if it does not end in time."""
         self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(_GRACE)

@@ -1,4 +1,4 @@
-"""The walk: what a client sees of an app behind the enforcer, step by step, each checked against what must come."""
+"""The demo's requests to an app behind the enforcer. Each step is checked against the expected response."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ _TOKEN_MEMBERS: Final = ["access_token", "expires_in", "scope", "token_type"]
 _INTROSPECTION_MEMBERS: Final = [
     "active", "aud", "client_id", "exp", "iat", "iss", "jti", "nbf", "scope", "sub", "token_type",
 ]  # fmt: skip
-_RECENT: Final = 60.0  # seconds within which a time stamp is taken for one of just now
-_WIDTH: Final = 100  # characters from which on a JSON object is shown member by member
+_RECENT: Final = 60.0  # seconds; a time stamp within them counts as "just now"
+_WIDTH: Final = 100  # characters; a longer JSON object is shown with a line for each member
 
 
 class Check(NamedTuple):
-    """One thing that must be so; both values are of JSON."""
+    """A comparison of two JSON values."""
 
-    what: str
+    name: str
     expected: Any
     got: Any
 
     @property
     def right(self) -> bool:
-        """Whether it is so; to JSON, unlike to Python, 1, 1.0 and true are three things."""
+        """True if the values are equal as JSON, where unlike in Python 1, 1.0 and true differ."""
         return _dump(self.expected) == _dump(self.got)
 
     def __str__(self) -> str:
-        return f"{self.what}: expected {_dump(self.expected)}, got {_dump(self.got)}"
+        return f"{self.name}: expected {_dump(self.expected)}, got {_dump(self.got)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step as it is shown: what was asked, as a curl line, the lines that came back, and what was checked."""
+    """One step: the request as a curl command, the lines of the response, and the checks."""
 
     title: str
     request: str
-    answer: Sequence[str]
+    response: Sequence[str]
     checks: Sequence[Check]
 
     @property
     def right(self) -> bool:
-        """Whether all came as it must."""
+        """True if every check passed."""
         return all(check.right for check in self.checks)
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    """What came back; no answer at all has the status 0."""
+class _Response:
+    """A response; status 0 if there was none."""
 
     status: int = 0
     challenges: Sequence[str] = ()
@@ -76,7 +76,7 @@ class _Answer:
 
 
 class Walk:
-    """The walk through an enforcer and an authorization server, by their URLs; `reached` is where, if not as named."""
+    """The steps, for the URLs of an enforcer and an issuer; `reached` is the issuer's URL from here, if it differs."""
 
     def __init__(self, client: httpx.Client, enforcer: str, issuer: str, reached: str | None = None) -> None:
         self._client = client
@@ -86,106 +86,106 @@ class Walk:
         self._tokens: set[str] = set()
 
     def steps(self) -> Iterator[Step]:
-        """Go the walk; each step is made when it is asked for."""
-        curl, answer = self._get_country()
-        checks = [_challenge("Bearer", answer)]
-        yield self._step("No token: refused", curl, answer, 401, checks)
+        """Yield the steps. Each sends its request when the iterator reaches it."""
+        curl, response = self._get_country()
+        checks = [_challenge("Bearer", response)]
+        yield self._step("No token: refused", curl, response, 401, checks)
 
-        curl, answer = self._get_token("country.read")
-        token = answer.token
-        yield self._step("A token to read countries", curl, answer, 200, _token_checks(answer, "country.read"))
+        curl, response = self._get_token("country.read")
+        token = response.token
+        yield self._step("A token to read countries", curl, response, 200, _token_checks(response, "country.read"))
 
-        curl, answer = self._get_country(token)
-        checks = [Check("country", {"code": "AUS", "name": "AUSTRALIA"}, answer.document)]
-        yield self._step("With the token: answered by the app", curl, answer, 200, checks)
+        curl, response = self._get_country(token)
+        checks = [Check("country", {"code": "AUS", "name": "AUSTRALIA"}, response.document)]
+        yield self._step("With the token: the app responds", curl, response, 200, checks)
 
-        curl, answer = self._post("introspect", {**_SERVICE, "token": token})
-        checks = _introspection_checks(answer, self._issuer)
-        yield self._step("What the enforcer is told of the token", curl, answer, 200, checks)
+        curl, response = self._post("introspect", {**_SERVICE, "token": token})
+        checks = _introspection_checks(response, self._issuer)
+        yield self._step("The introspection response that the enforcer gets", curl, response, 200, checks)
 
-        curl, answer = self._get_token("profile")
-        yield self._step("A token for something else", curl, answer, 200, _token_checks(answer, "profile"))
+        curl, response = self._get_token("profile")
+        yield self._step("A token for something else", curl, response, 200, _token_checks(response, "profile"))
 
-        curl, answer = self._get_country(answer.token)
-        checks = [_challenge('Bearer error="insufficient_scope", scope="country.read"', answer)]
-        yield self._step("Without the scope: refused", curl, answer, 403, checks)
+        curl, response = self._get_country(response.token)
+        checks = [_challenge('Bearer error="insufficient_scope", scope="country.read"', response)]
+        yield self._step("Without the scope: refused", curl, response, 403, checks)
 
-    def _step(self, title: str, curl: str, answer: _Answer, status: int, checks: Sequence[Check]) -> Step:
-        shown = [self._shorten(line) for line in answer.lines]
-        return Step(title, self._shorten(curl), shown, [Check("status", status, answer.status), *checks])
+    def _step(self, title: str, curl: str, response: _Response, status: int, checks: Sequence[Check]) -> Step:
+        shown = [self._shorten(line) for line in response.lines]
+        return Step(title, self._shorten(curl), shown, [Check("status", status, response.status), *checks])
 
-    def _get_country(self, token: str | None = None) -> tuple[str, _Answer]:
+    def _get_country(self, token: str | None = None) -> tuple[str, _Response]:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         options = "".join(f' -H "{name}: {value}"' for name, value in headers.items())
-        return f"curl -i{options} {self._country}", self._ask("GET", self._country, headers=headers)
+        return f"curl -i{options} {self._country}", self._send("GET", self._country, headers=headers)
 
-    def _get_token(self, scope: str) -> tuple[str, _Answer]:
+    def _get_token(self, scope: str) -> tuple[str, _Response]:
         return self._post("token", {"grant_type": "client_credentials", **_CLIENT, "scope": scope})
 
-    def _post(self, endpoint: str, form: Mapping[str, str]) -> tuple[str, _Answer]:
+    def _post(self, endpoint: str, form: Mapping[str, str]) -> tuple[str, _Response]:
         url = f"{self._server}/oauth2/{endpoint}"
         options = "".join(f" -d {name}={value}" for name, value in form.items())
-        return f"curl{options} {url}", self._ask("POST", url, data=form)
+        return f"curl{options} {url}", self._send("POST", url, data=form)
 
-    def _ask(self, method: str, url: str, **content: Any) -> _Answer:
+    def _send(self, method: str, url: str, **content: Any) -> _Response:
         try:
-            response = self._client.request(method, url, **content)
+            received = self._client.request(method, url, **content)
         except httpx.HTTPError as error:
-            return _Answer(lines=[f"no answer: {error}"])
+            return _Response(lines=[f"no response: {error}"])
         try:
-            document = response.json()
+            document = received.json()
         except ValueError:
             document = None
-        challenges = response.headers.get_list("WWW-Authenticate")
-        answer = _Answer(
-            response.status_code,
+        challenges = received.headers.get_list("WWW-Authenticate")
+        response = _Response(
+            received.status_code,
             challenges,
             document,
             [
-                f"{response.status_code} {response.reason_phrase}",
+                f"{received.status_code} {received.reason_phrase}",
                 *(f"WWW-Authenticate: {challenge}" for challenge in challenges),
-                *(response.text.splitlines() if document is None else _lines(document)),
+                *(received.text.splitlines() if document is None else _lines(document)),
             ],
         )
-        if answer.token:
-            self._tokens.add(answer.token)
-        return answer
+        if response.token:
+            self._tokens.add(response.token)
+        return response
 
     def _shorten(self, text: str) -> str:
-        """Show of a token only enough to tell it from another."""
+        """Shorten tokens, so that the output shows only their first characters."""
         for token in self._tokens:
             text = text.replace(token, f"{token[:8]}…")
         return text
 
 
-def _challenge(expected: str, answer: _Answer) -> Check:
-    return Check("WWW-Authenticate", [expected], answer.challenges)
+def _challenge(expected: str, response: _Response) -> Check:
+    return Check("WWW-Authenticate", [expected], response.challenges)
 
 
-def _token_checks(answer: _Answer, scope: str) -> list[Check]:
+def _token_checks(response: _Response, scope: str) -> list[Check]:
     return [
-        Check("members", _TOKEN_MEMBERS, answer.members),
-        Check("access_token", "128 URL-safe characters", _kind(answer["access_token"])),
-        Check("scope", scope, answer["scope"]),
-        Check("token_type", "Bearer", answer["token_type"]),
-        Check("expires_in", 14399, answer["expires_in"]),
+        Check("members", _TOKEN_MEMBERS, response.members),
+        Check("access_token", "128 URL-safe characters", _kind(response["access_token"])),
+        Check("scope", scope, response["scope"]),
+        Check("token_type", "Bearer", response["token_type"]),
+        Check("expires_in", 14399, response["expires_in"]),
     ]
 
 
-def _introspection_checks(answer: _Answer, issuer: str) -> list[Check]:
+def _introspection_checks(response: _Response, issuer: str) -> list[Check]:
     return [
-        Check("members", _INTROSPECTION_MEMBERS, answer.members),
-        Check("active", True, answer["active"]),
-        Check("sub", "user-client-opaque", answer["sub"]),
-        Check("aud", ["user-client-opaque"], answer["aud"]),
-        Check("scope", "country.read", answer["scope"]),
-        Check("iss", issuer, answer["iss"]),
-        Check("iat", "just now", _moment(answer["iat"])),
-        Check("nbf - iat", 0, _difference(answer["nbf"], answer["iat"])),
-        Check("exp - iat", 14400, _difference(answer["exp"], answer["iat"])),
-        Check("jti", "text", "text" if isinstance(answer["jti"], str) and answer["jti"] else answer["jti"]),
-        Check("client_id", "user-client-opaque", answer["client_id"]),
-        Check("token_type", "Bearer", answer["token_type"]),
+        Check("members", _INTROSPECTION_MEMBERS, response.members),
+        Check("active", True, response["active"]),
+        Check("sub", "user-client-opaque", response["sub"]),
+        Check("aud", ["user-client-opaque"], response["aud"]),
+        Check("scope", "country.read", response["scope"]),
+        Check("iss", issuer, response["iss"]),
+        Check("iat", "just now", _moment(response["iat"])),
+        Check("nbf - iat", 0, _difference(response["nbf"], response["iat"])),
+        Check("exp - iat", 14400, _difference(response["exp"], response["iat"])),
+        Check("jti", "text", "text" if isinstance(response["jti"], str) and response["jti"] else response["jti"]),
+        Check("client_id", "user-client-opaque", response["client_id"]),
+        Check("token_type", "Bearer", response["token_type"]),
     ]
 
 

@@ -14,7 +14,7 @@ from enforcer.analysis.lint import Level
 from enforcer.cli._errors import refuse
 from enforcer.cli._findings import Finding, as_github, as_json, as_text
 from enforcer.cli._override_option import overrides_option
-from enforcer.cli._policy import opened
+from enforcer.cli._policy import loaded_policy
 from enforcer.config.load import load_with_document
 from enforcer.config.overrides import Override
 from enforcer.config.validate.warnings import find_warnings
@@ -23,20 +23,22 @@ from enforcer.errors import ConfigError
 
 @click.command(name="check")
 @click.argument("config", type=click.Path(path_type=Path), default=Path("config.yaml"))
-@click.option("--strict", is_flag=True, help="Take warnings for errors, and end with 1.")
+@click.option("--strict", is_flag=True, help="Treat warnings as errors, with exit code 1.")
 @click.option(
     "form",
     "--format",
     type=click.Choice(["text", "json", "github"]),
     default="text",
     show_default=True,
-    help="Lines for people, one JSON object, or GitHub's workflow commands.",
+    help="Lines of text, one JSON object, or GitHub's workflow commands.",
 )
 @overrides_option
 def command(config: Path, strict: bool, form: str, overrides: Sequence[Override]) -> None:
-    """Read CONFIG (config.yaml unless said) as `run` would, open nothing, and print every mistake with its line.
+    """Read CONFIG (default: config.yaml) as `run` would, open no sockets, and print every error with its line.
 
-    Where there is none, it prints warnings, of what may not be meant, and notes, of what is worth knowing.
+    A valid configuration may have warnings (probably unintended settings) and notes.
+
+    Exit codes: 0 valid, 1 refused by --strict, 2 wrong usage or an invalid configuration.
 
     \b
     Examples:
@@ -49,32 +51,32 @@ def command(config: Path, strict: bool, form: str, overrides: Sequence[Override]
     except ConfigError as error:
         if form == "text":
             refuse(error)
-        mistakes = [Finding("error", "mistake", problem) for problem in error.problems]
-        _print(form, mistakes, {"file": str(config), "usable": False})
+        errors = [Finding("error", "mistake", problem) for problem in error.problems]
+        _print(form, errors, {"file": str(config), "usable": False})
         sys.exit(2)
-    found = [
-        Finding("error" if strict and one.level is Level.WARNING else one.level.value, one.code, one.problem)
-        for one in find_warnings(loaded.config, document, opened(loaded, document).policy)
+    findings = [
+        Finding("error" if strict and each.level is Level.WARNING else each.level.value, each.code, each.problem)
+        for each in find_warnings(loaded.config, document, loaded_policy(loaded, document).policy)
     ]
     count = len(loaded.config.rules)
-    _print(form, found, {"file": str(config), "usable": True, "rules": count, "hash": loaded.hash})
+    _print(form, findings, {"file": str(config), "usable": True, "rules": count, "hash": loaded.hash})
     if form == "text":
-        counts = Counter(one.level for one in found)
-        more = "".join(f", {_count(number, level)}" for level, number in sorted(counts.items()))
+        counts = Counter(each.level for each in findings)
+        summary = "".join(f", {_count(number, level)}" for level, number in sorted(counts.items()))
         verdict = "refused by --strict" if counts["error"] else "good"
-        click.echo(f"{config}: {verdict}; {_count(count, 'rule')}, hash {loaded.hash}{more}")
-    sys.exit(1 if any(one.level == "error" for one in found) else 0)
+        click.echo(f"{config}: {verdict}; {_count(count, 'rule')}, hash {loaded.hash}{summary}")
+    sys.exit(1 if any(each.level == "error" for each in findings) else 0)
 
 
 def _print(form: str, findings: list[Finding], about: dict[str, object]) -> None:
     if form == "json":
         click.echo(as_json(findings, about))
-    for one in findings:
+    for each in findings:
         if form == "github":
-            click.echo(as_github(one))
+            click.echo(as_github(each))
         elif form == "text":
-            click.echo(as_text(one), err=True)
+            click.echo(as_text(each), err=True)
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
     from enforcer.cli._walk import Step
 
-# The enforcer's own client, as the authorization server's packaged registration has it.
+# The enforcer's client in the registration that the demo's authorization server is shipped with.
 _SECRET: Final = {"ENFORCER_CLIENT_SECRET": "service-client-jwt-secret"}
-_PATIENCE: Final = 30.0
-"""Seconds until a process that is not ready is taken to be broken: many times what a slow machine needs."""
-_PAUSE: Final = 0.05  # seconds between two looks
+_START_TIMEOUT: Final = 30.0
+"""Seconds for a process to become ready: many times as long as on a slow machine."""
+_POLL_INTERVAL: Final = 0.05  # seconds
 
 _PORT: Final = click.IntRange(0, 65535)
 
 
 class _Ports(NamedTuple):
-    """Named as the options are; 0 stands for any free one."""
+    """Ports by the names of the options; 0 is any free port."""
 
     port: int
     admin_port: int
@@ -45,19 +45,21 @@ class _Ports(NamedTuple):
     app_port: int
 
 
-class _Part(NamedTuple):
-    """One of the three: where it is for people, and the URL that answers 200 when it is ready."""
+class _Component(NamedTuple):
+    """One of the three processes: its address as shown, and a URL that returns 200 once it is ready."""
 
     name: str
-    place: str
-    ready: str
-    child: Child
+    address: str
+    ready_url: str
+    process: Child
 
 
 @click.command(name="demo")
-@click.option("--once", is_flag=True, help="End after the walk: with 0 if every step was right, else with 1.")
-@click.option("--port", type=_PORT, default=8091, show_default=True, help="Port of the enforcer; 0 for any free one.")
-@click.option("--admin-port", type=_PORT, default=9091, show_default=True, help="Port of the enforcer's admin side.")
+@click.option(
+    "--once", is_flag=True, help="Stop after the walk; exit with 0 if every step was right, otherwise with 1."
+)
+@click.option("--port", type=_PORT, default=8091, show_default=True, help="Port of the enforcer; 0 for any free port.")
+@click.option("--admin-port", type=_PORT, default=9091, show_default=True, help="Port of the enforcer's admin server.")
 @click.option("--auth-port", type=_PORT, default=8085, show_default=True, help="Port of the authorization server.")
 @click.option("--app-port", type=_PORT, default=8090, show_default=True, help="Port of the country app.")
 @click.option(
@@ -68,9 +70,11 @@ class _Part(NamedTuple):
     help="The enforcer's configuration; its addresses are replaced by those of the demo.",
 )
 def command(once: bool, config: Path, **ports: int) -> None:
-    """Start an authorization server, an app and the enforcer in front of it, and play a walk through them.
+    """Start an authorization server, an app and the enforcer in front of it, and send them some requests.
 
-    Each step shows what is asked, what comes back, and whether it is right. The three then stay up until Ctrl-C.
+    Each step shows the request, the response, and whether it is as expected. The processes then run until Ctrl-C.
+
+    Exit codes: 0 stopped, 1 a step of --once failed or a process ended, 2 wrong usage or an invalid configuration.
 
     \b
     Examples:
@@ -86,15 +90,15 @@ def command(once: bool, config: Path, **ports: int) -> None:
         refuse(error)
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
-            # Noted, not raised: an exception just behind a fork would leave a process that nobody stops.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
+            # Not raised as an exception, which directly after a fork would leave a child process running.
             signal.signal(number, lambda received, _: stopped.append(received))
     right = _play(config, _choose(_Ports(**ports)), once, lambda: bool(stopped))
     sys.exit(0 if right or not once else 1)
 
 
 def _play(config: Path, ports: _Ports, once: bool, stopped: Callable[[], bool]) -> bool:
-    """Run the demo until it ends or is stopped; tells whether the whole walk was right."""
+    """Run the demo until it ends or is stopped. Returns whether every step was as expected."""
     try:
         import httpx
 
@@ -105,25 +109,25 @@ def _play(config: Path, ports: _Ports, once: bool, stopped: Callable[[], bool]) 
     issuer = f"http://localhost:{ports.auth_port}/ms-auth-server"
     with ExitStack() as resources:
         resources.callback(click.echo, "\nAll three are stopped")
-        # Loopback is reached directly, whatever proxy the environment names.
+        # Ignore proxies of the environment, because the servers are on loopback.
         client = resources.enter_context(httpx.Client(trust_env=False, timeout=10.0))
         folder = Path(resources.enter_context(TemporaryDirectory(prefix="enforcer-demo-")))
         click.echo(f"Starting, with logs in {folder}:")
-        parts = _start(resources, folder, config, ports)
-        for part in parts:
-            _await(part, client, stopped)
+        components = _start(resources, folder, config, ports)
+        for component in components:
+            _await(component, client, stopped)
             if stopped():
                 return False
-            click.echo(f"  {part.name}: {part.place}")
+            click.echo(f"  {component.name}: {component.address}")
         right = _show_walk(Walk(client, enforcer, issuer).steps(), stopped)
         if not once and not stopped():
             click.echo(_TRY.format(issuer=issuer, enforcer=enforcer))
         while True:
-            for part in parts:
-                _check(part)
+            for component in components:
+                _check_running(component)
             if once or stopped():
                 return right
-            time.sleep(_PAUSE)
+            time.sleep(_POLL_INTERVAL)
 
 
 _TRY: Final = """
@@ -137,51 +141,51 @@ Ctrl-C stops all three."""
 
 
 def _choose(ports: _Ports) -> _Ports:
-    """See that every port is free, and find those that are left to us; nothing has been started yet."""
+    """Check that every port is free, and choose the ports that are 0. Nothing has been started yet."""
     chosen = []
-    with ExitStack() as held:
+    with ExitStack() as listeners:
         for name, port in ports._asdict().items():
             try:
-                listener = held.enter_context(socket.create_server(("127.0.0.1", port)))
+                listener = listeners.enter_context(socket.create_server(("127.0.0.1", port)))
             except OSError as error:
-                why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+                reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
                 another = f"--{name.replace('_', '-')} N, or make demo {name.upper()}=N"
-                raise click.ClickException(f"port {port} {why}; choose another: {another}") from None
+                raise click.ClickException(f"port {port} {reason}; choose another: {another}") from None
             chosen.append(listener.getsockname()[1])
     return _Ports(*chosen)
 
 
-def _start(resources: ExitStack, folder: Path, config: Path, ports: _Ports) -> list[_Part]:
-    """Start all three, each to be stopped when `resources` are closed, the enforcer first."""
-    replaced = folder / "config.yaml"
-    replaced.write_text(_with_addresses(config, ports), "utf-8")
+def _start(resources: ExitStack, folder: Path, config: Path, ports: _Ports) -> list[_Component]:
+    """Start all three processes. Closing `resources` stops them, the enforcer first."""
+    adapted = folder / "config.yaml"
+    adapted.write_text(_with_addresses(config, ports), "utf-8")
 
     def child(module: str, *arguments: str, **environment: str) -> Child:
-        started = Child([module, *arguments], folder / f"{module}.log", environment)
-        resources.callback(started.stop)
-        return started
+        process = Child([module, *arguments], folder / f"{module}.log", environment)
+        resources.callback(process.stop)
+        return process
 
     auth = f"http://localhost:{ports.auth_port}"
     app = f"http://127.0.0.1:{ports.app_port}"
     admin = f"http://localhost:{ports.admin_port}"
     return [
-        _Part(
+        _Component(
             "the authorization server",
             f"{auth}/ms-auth-server",
             f"{auth}/.well-known/oauth-authorization-server/ms-auth-server",
             child("authserver", "--port", str(ports.auth_port)),
         ),
-        _Part(
+        _Component(
             "the country app",
-            f"{app}, for the enforcer alone",
+            f"{app}, only for the enforcer",
             f"{app}/ms-system/country",
             child("country_app", "--port", str(ports.app_port)),
         ),
-        _Part(
+        _Component(
             "the enforcer",
             f"http://localhost:{ports.port}, metrics at {admin}/metrics",
             f"{admin}/readyz",
-            child("enforcer", "run", str(replaced), **_SECRET),
+            child("enforcer", "run", str(adapted), **_SECRET),
         ),
     ]
 
@@ -199,30 +203,33 @@ def _with_addresses(config: Path, ports: _Ports) -> str:
     return yaml.safe_dump(document, sort_keys=False)
 
 
-def _await(part: _Part, client: httpx.Client, stopped: Callable[[], bool]) -> None:
+def _await(component: _Component, client: httpx.Client, stopped: Callable[[], bool]) -> None:
     import httpx
 
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _START_TIMEOUT
     while not stopped():
-        _check(part)
+        _check_running(component)
         try:
-            if client.get(part.ready).status_code == httpx.codes.OK:
+            if client.get(component.ready_url).status_code == httpx.codes.OK:
                 return
         except httpx.TransportError:
             pass
         if time.monotonic() > deadline:
-            last = part.child.last_lines()
-            raise click.ClickException(f"{part.name} is not ready after {_PATIENCE:.0f} s; it said last:\n{last}")
-        time.sleep(_PAUSE)
+            log = component.process.last_lines()
+            raise click.ClickException(
+                f"{component.name} is not ready after {_START_TIMEOUT:.0f} s; the end of its log:\n{log}"
+            )
+        time.sleep(_POLL_INTERVAL)
 
 
-def _check(part: _Part) -> None:
-    if part.child.end is not None:
-        raise click.ClickException(f"{part.name} {part.child.end}; it said last:\n{part.child.last_lines()}")
+def _check_running(component: _Component) -> None:
+    if outcome := component.process.outcome:
+        log = component.process.last_lines()
+        raise click.ClickException(f"{component.name} {outcome}; the end of its log:\n{log}")
 
 
 def _show_walk(steps: Iterator[Step], stopped: Callable[[], bool]) -> bool:
-    """Go the walk; tells whether it came to its end with every step right."""
+    """Show the steps. Returns whether all of them ran and were as expected."""
     shown = wrong = 0
     while not stopped():
         step = next(steps, None)
@@ -233,9 +240,9 @@ def _show_walk(steps: Iterator[Step], stopped: Callable[[], bool]) -> bool:
         shown += 1
         wrong += not step.right
         click.echo("\n" + click.style(f"{shown}. {step.title}", bold=True))
-        mistakes = [_verdict(False, str(check)) for check in step.checks if not check.right]
-        verdicts = mistakes or [_verdict(True, ", ".join(check.what for check in step.checks))]
-        for line in (f"$ {step.request}", *step.answer, *verdicts):
+        failures = [_verdict(False, str(check)) for check in step.checks if not check.right]
+        verdicts = failures or [_verdict(True, ", ".join(check.name for check in step.checks))]
+        for line in (f"$ {step.request}", *step.response, *verdicts):
             click.echo(f"   {line}")
     return False
 

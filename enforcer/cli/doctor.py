@@ -26,12 +26,12 @@ _SIGNS: Final = {Verdict.RIGHT: ("✓", "green"), Verdict.WARNING: ("!", "yellow
 @click.argument("config", type=click.Path(path_type=Path), default=Path("config.yaml"))
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
 def command(config: Path, as_json: bool) -> None:
-    """Try each authorization server and upstream of CONFIG (config.yaml unless said) as `run` would reach them.
+    """Try each authorization server and upstream of CONFIG (default: config.yaml) as `run` would.
 
-    A line each says what is right (✓), what to look at (!), and what is wrong (✗) and what to change. The authorization
-    servers are asked about a token that nobody issued, an upstream is asked for /.
+    Prints a line for each check: passed (✓), warning (!) or failed (✗), with advice. Authorization servers get an
+    introspection request for a made-up token, upstreams get GET /.
 
-    Exit codes: 0 nothing is wrong, 1 something is, 2 wrong use or a wrong configuration.
+    Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage or an invalid configuration.
 
     \b
     Examples:
@@ -52,7 +52,7 @@ def command(config: Path, as_json: bool) -> None:
 
 
 def _show(reports: Sequence[Report]) -> None:
-    # click takes the colours away where there is no terminal; https://no-color.org is ours to heed.
+    # click removes colours if the output is not a terminal, but does not know https://no-color.org.
     colour = False if os.environ.get("NO_COLOR") else None
     for report in reports:
         click.echo(click.style(f"{report.server}, {report.url}", bold=True), color=colour)

@@ -18,49 +18,53 @@ PROCESSES: Final = Path("/proc")
 
 @click.command(name="drain")
 def command() -> None:
-    """Have every `enforcer run` of this container, or machine, begin what it does on SIGTERM, and go on until then.
+    """Start the shutdown of every `enforcer run` in this container, or on this machine, without ending it.
 
-    It cannot be undone: the pod is not ready from then on, until SIGTERM ends it. It is the preStop hook of a native
-    sidecar, which gets SIGTERM only when the app has ended: too late to send clients elsewhere. Exit codes: 0 it was
-    told, 1 there is none, or one that is only starting, and was not told.
+    This cannot be undone: the enforcer reports not ready until SIGTERM ends it. Use it as the preStop hook of a native
+    sidecar, which gets SIGTERM only after the app has ended: too late to send clients elsewhere.
+
+    Exit codes: 0 every enforcer was signalled, 1 there is none, or one is still starting and was not signalled.
 
     \b
     Examples:
       enforcer drain
       kubectl exec POD --container enforcer -- enforcer drain
     """
-    told, deaf = [], []
+    signalled, starting = [], []
     for process in _running():
-        with suppress(OSError):  # it has ended, or is somebody else's
+        with suppress(OSError):  # the process has ended, or belongs to another user
             if _catches(process):
                 os.kill(int(process.name), signal.SIGUSR1)
-                told.append(process.name)
+                signalled.append(process.name)
             elif (process / "exe").readlink().name.startswith("python"):
-                # Not what launches it and stays, as `timeout` does, nor who has its words for other reasons.
-                deaf.append(process.name)
-    if deaf:
-        others = f"; process {', '.join(told)} was" if told else ""
+                # Not a launcher that stays, such as `timeout`, nor another program with these arguments.
+                starting.append(process.name)
+    if starting:
+        others = f"; process {', '.join(signalled)} was" if signalled else ""
+        names = ", ".join(starting)
         click.echo(
-            f"`enforcer run` (process {', '.join(deaf)}) is only starting and was not told{others}: try again", err=True
+            f"`enforcer run` (process {names}) is still starting and was not signalled{others}: try again", err=True
         )
         sys.exit(1)
-    if not told:
-        click.echo("no process of this user is `enforcer run` here", err=True)
+    if not signalled:
+        click.echo("this user runs no `enforcer run` here", err=True)
         sys.exit(1)
 
 
 def _running() -> Iterator[Path]:
-    """Yield those that see the files that this process sees: a pod, or a node, may share its processes, not those."""
+    """Yield the enforcers in this mount namespace: other containers may share the process list, but not the files."""
     for entry in PROCESSES.iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
-                named = any(Path(os.fsdecode(one)).name == "enforcer" and two == b"run" for one, two in pairwise(words))
-                if named and (entry / "ns/mnt").samefile("/proc/self/ns/mnt"):
+                matches = any(
+                    Path(os.fsdecode(word)).name == "enforcer" and after == b"run" for word, after in pairwise(words)
+                )
+                if matches and (entry / "ns/mnt").samefile("/proc/self/ns/mnt"):
                     yield entry
 
 
 def _catches(process: Path) -> bool:
-    """Tell whether SIGUSR1 has a handler there; one that has none would be ended by it (proc_pid_status(5), SigCgt)."""
+    """Return whether a process handles SIGUSR1; without a handler it would be killed (SigCgt in proc_pid_status(5))."""
     fields = dict(line.split(b":", 1) for line in (process / "status").read_bytes().splitlines())
     return bool(int(fields[b"SigCgt"], 16) >> (signal.SIGUSR1 - 1) & 1)

@@ -16,7 +16,7 @@ from enforcer.analysis.evaluator import Located, Request, shown
 from enforcer.analysis.explain import Oracle, Shown, Unknown, explain
 from enforcer.analysis.explanation_text import write
 from enforcer.analysis.policy_tests import Facts
-from enforcer.cli._policy import Opened, config_option, open_policy
+from enforcer.cli._policy import LoadedPolicy, config_option, open_policy
 from enforcer.config.resolved import servers_for
 from enforcer.proxy import refusals
 from enforcer.tokens import bearer
@@ -29,17 +29,25 @@ from enforcer.wire.fields import METHODS
 @click.argument("method")
 @click.argument("target", metavar="PATH")
 @config_option
-@click.option("--host", default="", help="Host that the request is for.")
-@click.option("--preflight", default="", metavar="METHOD", help="Take OPTIONS for the CORS preflight of this method.")
-@click.option("--token", help="Ask the authorization server about this access token; - reads it from standard input.")
-@click.option("--scope", help="Scopes of a token, with blanks between them.")
-@click.option("--claim", "claims", multiple=True, metavar="NAME=VALUE", help="Claim of it; VALUE as JSON, else text.")
-@click.option("--client-id", help="Client that it was given to.")
-@click.option("--subject", help="Its subject.")
-@click.option("--audience", multiple=True, help="An audience of it.")
-@click.option("--issuer", help="Its issuer.")
-@click.option("--certificate", default="", metavar="X5T", help="Thumbprint of the certificate that its sender shows.")
-@click.option("--proof", default="", metavar="JKT", help="Send it with a DPoP proof by the key of this thumbprint.")
+@click.option("--host", default="", help="Host of the request.")
+@click.option("--preflight", default="", metavar="METHOD", help="Treat OPTIONS as the CORS preflight of this method.")
+@click.option(
+    "--token", help="Introspect this access token at the authorization server; - reads it from standard input."
+)
+@click.option("--scope", help="Scopes of an assumed token, separated by spaces.")
+@click.option(
+    "--claim",
+    "claims",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Claim of the token; VALUE is JSON, otherwise a string.",
+)
+@click.option("--client-id", help="Client that the token was issued to.")
+@click.option("--subject", help="Subject of the token.")
+@click.option("--audience", multiple=True, help="Audience of the token. Repeatable.")
+@click.option("--issuer", help="Issuer of the token.")
+@click.option("--certificate", default="", metavar="X5T", help="Thumbprint of the client certificate.")
+@click.option("--proof", default="", metavar="JKT", help="Send a DPoP proof with the key of this thumbprint.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     method: str,
@@ -53,11 +61,11 @@ def command(
     as_json: bool,
     **facts: Any,
 ) -> None:
-    """Tell how the enforcer decides about METHOD PATH, and why.
+    """Show how the enforcer decides the request METHOD PATH, and why.
 
-    The request has the token of --token, or one with the facts that the other options state, or, without any, none.
-    Exit codes: 0 it is allowed, 1 it is not (though forwarded where the rule only reports), 2 wrong use or a wrong
-    configuration.
+    The request has the token of --token, or an assumed token with the properties of the other options, or no token.
+
+    Exit codes: 0 allowed, 1 denied (also if the rule only reports), 2 wrong usage or an invalid configuration.
 
     \b
     Examples:
@@ -67,23 +75,23 @@ def command(
       enforcer explain GET /ms-system/country --scope country.read --claim 'cnf={"jkt": "k"}' --proof k
       enforcer explain OPTIONS /ms-system/country --preflight PUT
     """
-    stated = any(value not in (None, ()) for value in facts.values())
+    assumed = any(value not in (None, ()) for value in facts.values())
     if method not in METHODS and (method.startswith("/") or method.upper() in METHODS):
         raise click.UsageError("METHOD comes before PATH, in capitals: enforcer explain GET /path")
-    if token is not None and stated:
-        raise click.UsageError("--token says all of a token; leave it, or the options that state facts, out")
-    if proof and token is None and not stated:
-        raise click.UsageError("--proof proves nothing without a token")
-    if preflight and (method != "OPTIONS" or token is not None or stated):
+    if token is not None and assumed:
+        raise click.UsageError("--token cannot be combined with options that describe an assumed token")
+    if proof and token is None and not assumed:
+        raise click.UsageError("--proof needs a token")
+    if preflight and (method != "OPTIONS" or token is not None or assumed):
         raise click.UsageError("--preflight is for OPTIONS, and a preflight has no token")
-    opened = open_policy(config, with_secrets=token is not None)
+    loaded = open_policy(config, with_secrets=token is not None)
     now = time.time()
     if token is not None:
-        evidence = _asked(opened, sys.stdin.read().strip() if token == "-" else token)  # noqa: S105 - no password
+        evidence = _introspected(loaded, sys.stdin.read().strip() if token == "-" else token)  # noqa: S105 - no password
     else:
-        evidence = _stated(_facts(**facts).answer(now) if stated else None)
+        evidence = _assumed(_facts(**facts).answer(now) if assumed else None)
     request = Request(method, target, host, certificate, proof, preflight)
-    explanation = explain(opened.policy, request, evidence, now, opened.refusals)
+    explanation = explain(loaded.policy, request, evidence, now, loaded.refusals)
     click.echo(json.dumps(asdict(explanation), indent=2) if as_json else write(explanation), nl=as_json)
     sys.exit(0 if explanation.judgement.decision == "allow" else 1)
 
@@ -97,8 +105,8 @@ def _facts(
     issuer: str | None,
 ) -> Facts:
     try:
-        read = dict(_claim(text) for text in claims)
-        return Facts(scope=scope or "", client_id=client_id, sub=subject, iss=issuer, aud=audience, claims=read)
+        members = dict(_claim(text) for text in claims)
+        return Facts(scope=scope or "", client_id=client_id, sub=subject, iss=issuer, aud=audience, claims=members)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
@@ -113,31 +121,31 @@ def _claim(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _stated(answer: VerificationResult | None) -> Oracle:
+def _assumed(answer: VerificationResult | None) -> Oracle:
     return lambda located: shown(answer, located.target.query)
 
 
-def _asked(opened: Opened, token: str) -> Oracle:
-    """Ask the rule's authorization servers, where the enforcer would."""
-    from enforcer.server.verifiers import NoAnswer, ask
+def _introspected(loaded: LoadedPolicy, token: str) -> Oracle:
+    """Introspect the token at the rule's authorization servers, if the enforcer would."""
+    from enforcer.server.verifiers import NoResult, verify_once
 
     def evidence(located: Located) -> Shown:
         if located.entry is None or located.entry.rule.public:
-            return NoToken.MISSING  # whatever the request shows, it is not looked at
+            return NoToken.MISSING  # the enforcer does not read the token
         scheme = b"DPoP " if located.proof else b"Bearer "
-        read = bearer.parse(scheme + token.encode("utf-8", "surrogatepass"), 1, located.target.query)
-        if isinstance(read, DPoPToken):
-            read = read.token
-        if isinstance(read, NoToken):
-            return read
-        if len(read) > opened.config.limits.token:
+        parsed = bearer.parse(scheme + token.encode("utf-8", "surrogatepass"), 1, located.target.query)
+        if isinstance(parsed, DPoPToken):
+            parsed = parsed.token
+        if isinstance(parsed, NoToken):
+            return parsed
+        if len(parsed) > loaded.config.limits.token:
             return Unknown(None, refusals.TOKEN_TOO_LARGE)
         rule = located.entry.rule
-        told = asyncio.run(ask(opened.config, rule, read))
-        if isinstance(told, NoAnswer):
-            names = ", ".join(server.name for server in servers_for(opened.config, rule))
-            click.echo(f"authorization server {names}: {told.error}", err=True)
-            return Unknown(told.error.reason, refusals.introspection_failed(told.retry_after))
-        return told
+        result = asyncio.run(verify_once(loaded.config, rule, parsed))
+        if isinstance(result, NoResult):
+            names = ", ".join(server.name for server in servers_for(loaded.config, rule))
+            click.echo(f"authorization server {names}: {result.error}", err=True)
+            return Unknown(result.error.reason, refusals.introspection_failed(result.retry_after))
+        return result
 
     return evidence

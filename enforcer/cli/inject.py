@@ -14,7 +14,7 @@ import click
 
 from enforcer.cli._manifest_input import inputs_options, read_inputs
 from enforcer.cli._manifests import MISSING, REFUSED, ManifestCommand, fail, output_options, report, write
-from enforcer.cli._param_types import PAIR, Read
+from enforcer.cli._param_types import PAIR, Parsed
 from enforcer.cli._sidecar_policy import read_policy
 from enforcer.errors import ConfigError, Problem
 from enforcer.kubernetes import names
@@ -87,7 +87,7 @@ def _version(text: str) -> Version:
 )
 @click.option(
     "--kube-version",
-    type=Read("VERSION", _version),
+    type=Parsed("VERSION", _version),
     default="1.29",
     show_default=True,
     help="The oldest Kubernetes version that the output must support.",
@@ -108,7 +108,7 @@ def _version(text: str) -> Version:
     help="If Prometheus scrapes the protected port: warn, or passthrough to serve the app's metrics on the admin port.",
 )
 @click.option("--set", "values", type=PAIR, multiple=True, help="Set a key of the chart's sidecar: logLevel=debug.")
-@click.option("-l", "--selector", type=Read("SELECTOR", parse_selector), help="Only workloads with these labels.")
+@click.option("-l", "--selector", type=Parsed("SELECTOR", parse_selector), help="Only workloads with these labels.")
 @click.option("--skip-kind", "skipped", multiple=True, metavar="KIND", help="Skip this kind, such as DaemonSet.")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 3 if a workload is not injected.")
 @click.option("--strict", is_flag=True, help="Treat warnings as refusals.")

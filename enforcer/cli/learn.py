@@ -10,16 +10,18 @@ import click
 from enforcer.analysis.learn import Learner
 from enforcer.decision_log.record import parse
 
-_LONGEST: Final = 64 * 1024
-"""Bytes of a line: what is longer is no decision. Bounds memory."""
+_MAX_LINE: Final = 64 * 1024
+"""Bytes of a line. Decisions are shorter. Bounds memory."""
 
 
 @click.command(name="learn")
 @click.argument("logs", metavar="LOG…", nargs=-1, required=True, type=click.File("rb"))
 def command(logs: tuple[BinaryIO, ...]) -> None:
-    """Propose rules from the decisions in LOG… (- for standard input), for you to look at and edit.
+    """Propose rules from the decisions in LOG… (- for standard input). Review and edit them before use.
 
-    Only requests with an active token make a rule, and none is public. Lines that are no decisions are passed over.
+    Only requests with an active token lead to a rule, and no rule is public. Lines that are not decisions are skipped.
+
+    Exit codes: 0 printed, 2 wrong usage or a log that cannot be read.
 
     \b
     Examples:
@@ -34,5 +36,5 @@ def command(logs: tuple[BinaryIO, ...]) -> None:
 
 
 def _lines(log: BinaryIO) -> Iterator[bytes]:
-    while line := log.readline(_LONGEST):
+    while line := log.readline(_MAX_LINE):
         yield line

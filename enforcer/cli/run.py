@@ -21,7 +21,9 @@ from enforcer.server.serve import run
 @click.argument("config", type=click.Path(path_type=Path), default=Path("config.yaml"))
 @overrides_option
 def command(config: Path, overrides: Sequence[Override]) -> None:
-    """Serve by CONFIG (config.yaml unless said) until SIGTERM or Ctrl-C.
+    """Serve with CONFIG (default: config.yaml) until SIGTERM or Ctrl-C.
+
+    Exit codes: 0 stopped by a signal, 1 an address cannot be listened on, 2 wrong usage or an invalid configuration.
 
     \b
     Examples:

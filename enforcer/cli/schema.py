@@ -13,6 +13,8 @@ from enforcer.config.schema import schema
 def command() -> None:
     """Print the JSON Schema of the configuration.
 
+    Exit codes: 0 printed, 2 wrong usage.
+
     \b
     Example, for editors that read `# yaml-language-server: $schema=schema.json`:
       enforcer schema > schema.json

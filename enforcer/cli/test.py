@@ -20,13 +20,15 @@ from enforcer.errors import ConfigError
 @click.command(name="test")
 @click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @config_option
-@click.option("--junit", type=click.Path(path_type=Path), help="Write the outcomes to this file, as JUnit XML.")
-@click.option("--coverage/--no-coverage", "covering", default=True, help="Tell which rules the tests leave out.")
-@click.option("--enforced", is_flag=True, help="Judge as if no rule only reported: what will be, once they refuse.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Write the results to this file, as JUnit XML.")
+@click.option("--coverage/--no-coverage", "covering", default=True, help="List the rules that the tests do not cover.")
+@click.option("--enforced", is_flag=True, help="Treat rules in mode report as if they were enforced.")
 def command(files: tuple[Path, ...], config: Path, junit: Path | None, covering: bool, enforced: bool) -> None:
-    """Judge the requests of the tests in FILE… by the rules of a configuration, and compare.
+    """Decide the requests of the tests in FILE… with the rules of a configuration, and compare the results.
 
-    No server is asked, and no secret is needed. Exit codes: 0 all is as expected, 1 a test fails, 2 a file is wrong.
+    No server is contacted, and no secret is needed.
+
+    Exit codes: 0 every test passed, 1 a test failed, 2 wrong usage or an invalid file.
 
     \b
     Examples:
@@ -34,25 +36,27 @@ def command(files: tuple[Path, ...], config: Path, junit: Path | None, covering:
       enforcer test tests/*.yaml --config /etc/enforcer/config.yaml --junit policy.xml
       enforcer test policy-tests.yaml --enforced
     """
-    opened = open_policy(config, enforced=enforced)
-    names = [entry.rule.name for entry in opened.policy.entries]
+    loaded = open_policy(config, enforced=enforced)
+    names = [entry.rule.name for entry in loaded.policy.entries]
     suites = []
     for file in files:
         try:
             cases, document = load_cases(file, names)
         except ConfigError as error:
             refuse(error)
-        outcomes = run(cases, opened.policy, time.time(), opened.refusals)
-        suites.append(Suite(str(file), outcomes, [document.place(("tests", at))[0] for at in range(len(outcomes))]))
-    outcomes = [one for suite in suites for one in suite.outcomes]
+        outcomes = run(cases, loaded.policy, time.time(), loaded.refusals)
+        suites.append(
+            Suite(str(file), outcomes, [document.place(("tests", index))[0] for index in range(len(outcomes))])
+        )
+    outcomes = [outcome for suite in suites for outcome in suite.outcomes]
     for suite in suites:
         _show_failures(suite)
-    failed = sum(not one.passed for one in outcomes)
+    failed = sum(not outcome.passed for outcome in outcomes)
     click.echo(
         f"{len(outcomes)} {'test' if len(outcomes) == 1 else 'tests'}: {len(outcomes) - failed} passed, {failed} failed"
     )
     if covering:
-        _show_coverage(list(coverage(opened.policy, outcomes)))
+        _show_coverage(list(coverage(loaded.policy, outcomes)))
     if junit is not None:
         try:
             junit.write_text(write(suites), "utf-8")
@@ -62,14 +66,14 @@ def command(files: tuple[Path, ...], config: Path, junit: Path | None, covering:
 
 
 def _show_failures(suite: Suite) -> None:
-    for one, line in zip(suite.outcomes, suite.lines, strict=True):
-        if not one.passed:
-            click.echo(f"{suite.file}:{line}: {one.case.name}")
-            click.echo("".join(f"  {text}".rstrip() + "\n" for text in one.failure.splitlines()))
+    for outcome, line in zip(suite.outcomes, suite.lines, strict=True):
+        if not outcome.passed:
+            click.echo(f"{suite.file}:{line}: {outcome.case.name}")
+            click.echo("".join(f"  {text}".rstrip() + "\n" for text in outcome.failure.splitlines()))
 
 
 def _show_coverage(rules: Sequence[Coverage]) -> None:
-    left = [one for one in rules if one.missing]
-    click.echo(f"{len(rules) - len(left)} of {len(rules)} {'rule' if len(rules) == 1 else 'rules'} covered")
-    for one in left:
-        click.echo(f'{one.entry.where}: rule "{one.entry.rule.name}" is never {one.missing}')
+    uncovered = [rule for rule in rules if rule.missing]
+    click.echo(f"{len(rules) - len(uncovered)} of {len(rules)} {'rule' if len(rules) == 1 else 'rules'} covered")
+    for rule in uncovered:
+        click.echo(f'{rule.entry.where}: rule "{rule.entry.rule.name}" is never {rule.missing}')

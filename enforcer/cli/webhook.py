@@ -87,6 +87,8 @@ def command(
     enforcer.dev/inject: enabled, and for pods in a namespace with that label. Annotations of the pod and of the
     namespace override the options below (docs/kubernetes.md).
 
+    Exit codes: 0 stopped by a signal, 1 an address cannot be listened on, 2 wrong usage.
+
     \b
     Examples:
       enforcer webhook --service enforcer-injector --secret enforcer-injector-tls --configuration enforcer-injector

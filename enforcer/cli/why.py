@@ -20,24 +20,26 @@ from enforcer.errors import ConfigError
 from enforcer.settings.addresses import EVERYWHERE, parse_address
 from enforcer.settings.servers import Admin
 
-_PATIENCE: Final = 5.0
-"""Seconds that the enforcer has to answer."""
-_MOST: Final = 16 * 1024**2
-"""Bytes of its answer that are read."""
+_TIMEOUT: Final = 5.0
+"""Seconds for the enforcer's response."""
+_MAX_BODY: Final = 16 * 1024**2
+"""Bytes of the response that are read. Bounds memory."""
 
 
 @click.command(name="why")
 @click.argument("request_id", metavar="REQUEST-ID")
 @config_option
-@click.option("--admin", metavar="URL", help="Where its admin side is, unless at admin.address: http://10.0.0.1:9091")
-@click.option("--json", "as_json", is_flag=True, help="Print what it says as one JSON object.")
+@click.option(
+    "--admin", metavar="URL", help="URL of the admin server, such as http://10.0.0.1:9091.  [default: admin.address]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(request_id: str, config: Path, admin: str | None, as_json: bool) -> None:
-    """Ask a running enforcer why it refused the request whose refusal had this X-Request-Id.
+    """Ask a running enforcer why it refused the request with this X-Request-Id (a field of the refusal).
 
-    Where its admin side is, and the credential to ask with, is what the configuration says. It remembers the last
-    refusals, as many as admin.denials says.
+    The address of the admin server and the credential come from the configuration. The enforcer keeps only the last
+    denials (admin.denials).
 
-    Exit codes: 0 it knows, 1 it does not remember such a request, 2 wrong use, or it cannot be asked.
+    Exit codes: 0 found, 1 no recent denial has this id, 2 wrong usage, or the enforcer cannot be asked.
 
     \b
     Examples:
@@ -49,15 +51,15 @@ def command(request_id: str, config: Path, admin: str | None, as_json: bool) -> 
     except ConfigError as error:
         refuse(error)
     if settings.credential is None:
-        _end(f"{config}: admin.credential is not set: nobody can ask (set it to {{file: PATH}} or {{env: NAME}})")
+        _end(f"{config}: admin.credential is not set; set it to {{file: PATH}} or {{env: NAME}}")
     base = (admin or _url(settings)).rstrip("/")
     if not base.startswith(("http://", "https://")):
         raise click.UsageError("--admin: expected a URL such as http://10.0.0.1:9091")
-    told = _asked(f"{base}/decisions/{quote(request_id)}", settings.credential.reveal())
-    if told is None:
-        click.echo(f"{base}: no refusal with this id is remembered", err=True)
+    report = _fetch(f"{base}/decisions/{quote(request_id)}", settings.credential.reveal())
+    if report is None:
+        click.echo(f"{base}: no recent denial has this id", err=True)
         sys.exit(1)
-    click.echo(json.dumps(told, indent=2) if as_json else _written(told), nl=as_json)
+    click.echo(json.dumps(report, indent=2) if as_json else _as_text(report), nl=as_json)
 
 
 def _url(settings: Admin) -> str:
@@ -66,34 +68,34 @@ def _url(settings: Admin) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _asked(url: str, credential: str) -> Any:
-    """Return what it says of the id in `url`, or None where it does not remember it."""
-    asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {credential}"})  # noqa: S310 - checked above
-    # No proxy of the environment's: it would see the credential.
+def _fetch(url: str, credential: str) -> Any:
+    """Return the denials from the admin server; None if it knows none with this id."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {credential}"})  # noqa: S310 - checked above
+    # Ignore proxies of the environment, which would see the credential.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(asked, timeout=_PATIENCE) as answer:
-            return json.loads(answer.read(_MOST))
+        with opener.open(request, timeout=_TIMEOUT) as response:
+            return json.loads(response.read(_MAX_BODY))
     except urllib.error.HTTPError as error:
         if error.code == 404:
             return None
-        _end(f"{url}: {error.code} {error.reason}{': is the credential that of this enforcer?' * (error.code == 401)}")
+        _end(f"{url}: {error.code} {error.reason}{': is this the credential of this enforcer?' * (error.code == 401)}")
     except (OSError, ValueError) as error:
         _end(f"{url}: {error}")
 
 
-def _written(told: Any) -> str:
-    """Put what it says into words."""
+def _as_text(report: Any) -> str:
+    """Return the denials as text."""
     from pydantic import TypeAdapter
 
     from enforcer.analysis.denial_report import Hindsight, explained
     from enforcer.analysis.explanation_text import write
     from enforcer.analysis.rule_yaml import printable
 
-    denials = TypeAdapter(tuple[Hindsight, ...]).validate_python(told["decisions"])
-    return "\n".join(f"{printable(one.time)}\n{write(explained(one))}" for one in denials)
+    denials = TypeAdapter(tuple[Hindsight, ...]).validate_python(report["decisions"])
+    return "\n".join(f"{printable(denial.time)}\n{write(explained(denial))}" for denial in denials)
 
 
-def _end(why: str) -> NoReturn:
-    click.echo(why, err=True)
+def _end(message: str) -> NoReturn:
+    click.echo(message, err=True)
     sys.exit(2)

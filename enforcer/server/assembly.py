@@ -1,4 +1,4 @@
-"""Makes a configuration ready to judge requests by."""
+"""Builds a snapshot, ready for the request path, from a configuration."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from enforcer.wire.ticker import Ticker
 def assemble(
     config: Config, scope: ResourceScope, telemetry: Telemetry, ticker: Ticker, loop: asyncio.AbstractEventLoop
 ) -> tuple[Snapshot, CacheControl]:
-    """Make a configuration ready to judge requests by, with what it will remember of tokens.
+    """Return the snapshot of a configuration, and its token cache.
 
-    It takes what it can from the configurations that run (`scope`), and touches nothing of theirs: it may be called
-    from another thread than the loop's.
+    It reuses resources of running configurations (`scope`) without changing them, so that it may run on another thread
+    than the event loop's.
     """
     forwarding = scope.take("forwarding", config.forwarding, make=lambda: Forwarding(config.forwarding))
 
@@ -54,16 +54,16 @@ def assemble(
     verifiers = Verifiers(config, scope, forwarding, telemetry, ticker, loop)
     refusals = Refusals(config.challenge, config.dpop)
 
-    keeping = _keeping(config)
-    everything = config.log.decisions == "all"
+    retention = _retention(config)
+    log_all = config.log.decisions == "all"
 
     def route(rule: Rule) -> tuple[Place, Route]:
         path = PathTemplate.parse(rule.path)
         reports = rule.mode == "report"
-        found = Route(
+        compiled = Route(
             requirement=Requirement(rule, path),
             reports=reports,
-            watched=reports or everything,
+            watched=reports or log_all,
             asks=not rule.public,
             ends_with_token=config.forwarding.end_with_token and not reports,
             refusals=refusals.of(rule),
@@ -72,19 +72,19 @@ def assemble(
             upstream=apps[rule.upstream],
             demand=LookupOptions(max_age=rule.max_answer_age, stale=rule.on_outage == "stale"),
         )
-        return Place(path, rule.methods, rule.host), found
+        return Place(path, rule.methods, rule.host), compiled
 
     reports = config.mode == "report"
     no_route = Route(
         requirement=None,
         reports=reports,
-        watched=reports or everything,
+        watched=reports or log_all,
         asks=reports,
         ends_with_token=False,
         refusals=refusals.of(None),
         metrics=telemetry.route(NO_ROUTE),
         verifier=verifiers.without_rule(),
-        # Where there is none for rules that name none, nothing is forwarded without a rule.
+        # Without a default upstream, no request is forwarded without a rule, and any upstream will do.
         upstream=apps.get(None) or next(iter(apps.values())),
         demand=LookupOptions(),
     )
@@ -92,8 +92,8 @@ def assemble(
     field = None if config.would_deny_field is None else config.would_deny_field.encode()
     unserved = replace(no_route, reports=False, asks=False)
     unseen = config.limits.unseen_tokens
-    wrong = scope.take("wrong proofs", unseen, make=lambda: AddressLimiter(unseen))
-    proofs = Proofs(config.dpop, ProofState(scope.take("used proofs", make=ReplayCache), wrong))
+    wrong_proofs = scope.take("wrong proofs", unseen, make=lambda: AddressLimiter(unseen))
+    proofs = Proofs(config.dpop, ProofState(scope.take("used proofs", make=ReplayCache), wrong_proofs))
     limits, timeouts = config.limits, config.timeouts
     snapshot = Snapshot(
         matcher,
@@ -104,7 +104,7 @@ def assemble(
         timeouts,
         proofs,
         field,
-        keeping,
+        retention,
         matcher.by_host,
         LifetimeToken(),
     )
@@ -112,13 +112,13 @@ def assemble(
 
 
 class LifetimeToken:
-    """Ends when nothing holds it any more."""
+    """Belongs to one snapshot. It is freed when the last request that uses the snapshot has ended."""
 
     __slots__ = ("__weakref__",)
 
 
-def _keeping(config: Config) -> RetentionSettings | None:
-    """Return what is kept of decisions; without the credential nobody can ask for the last denials."""
+def _retention(config: Config) -> RetentionSettings | None:
+    """Return which decisions to keep. Without the admin credential, nobody could ask for denials."""
     denials = 0 if config.admin.credential is None else config.admin.denials
     if not denials and config.log.decisions == "none":
         return None

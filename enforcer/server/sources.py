@@ -1,4 +1,4 @@
-"""Who says what an authorization server's tokens are worth, made from its settings."""
+"""Builds an authorization server's token source (introspection, JWT verification or both) from its settings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 Fetched = dict[str, RefreshSchedule[Any]]
-"""What an authorization server published, by what it is: its keys, its metadata."""
+"""Remote documents of an authorization server, by kind: `keys` and `metadata`."""
 
 
 def make_source(
@@ -43,15 +43,15 @@ def make_source(
     ticker: Ticker,
     loop: asyncio.AbstractEventLoop,
 ) -> TokenSource:
-    """Make what says what a server's tokens are worth; it owns all that it needs for that, until it is closed.
+    """Return the token source of a server. It owns its connections until it is closed.
 
-    But for what was `fetched`, which another one of the same server may have had before, and has still.
+    The `fetched` documents are shared with other sources of the same server, so that a reload need not fetch them.
     """
-    return _Making(server, fetched, metrics, ticker, loop).source(domain)
+    return _SourceBuilder(server, fetched, metrics, ticker, loop).source(domain)
 
 
-class _Making:
-    """Makes the parts of one source."""
+class _SourceBuilder:
+    """Builds one source. Endpoints, keys and metadata are built on first use, and once."""
 
     def __init__(
         self,
@@ -69,15 +69,15 @@ class _Making:
         self._urls = authorization_server.endpoints(server)
 
     def source(self, domain: IssuerScope) -> TokenSource:
-        """Make what says what a token is worth."""
+        """Return the source that the server's `verify` setting requires."""
         server = self._server
-        asked = None if server.verify == "jwt" else self._introspector(domain)
-        if asked is not None and server.verify == "introspect":
-            return asked
-        # Cryptography is a large import, and most need none.
+        introspector = None if server.verify == "jwt" else self._introspector(domain)
+        if introspector is not None and server.verify == "introspect":
+            return introspector
+        # Imported late, because cryptography is large and introspection alone does not need it.
         from enforcer.tokens.jwt.jwt_source import JwtSource
 
-        return JwtSource(self._keys, authorization_server.issuer(server), server.jwt, asked, time.time)
+        return JwtSource(self._keys, authorization_server.issuer(server), server.jwt, introspector, time.time)
 
     def _introspector(self, domain: IssuerScope) -> TokenSource:
         own = self._server.own_token
@@ -121,8 +121,8 @@ class _Making:
         )
         return BearerAuthentication(token)
 
-    def _client(self, where: EndpointName) -> Authentication:
-        return authorization_server.authenticator(self._server, where, time.time)
+    def _client(self, endpoint: EndpointName) -> Authentication:
+        return authorization_server.authenticator(self._server, endpoint, time.time)
 
     def _endpoint(self, name: EndpointName) -> ServerEndpoint:
         url = self._urls[name]
@@ -161,12 +161,12 @@ class _Making:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        # Made once for all endpoints: it reads the system's authorities, some 150.
+        # Built once for all endpoints, because it loads the system's authorities, some 150.
         return (self._server.tls or ClientTLS()).context
 
 
 def make_endpoint(location: Location, tls: ClientTLS | None) -> ServerAddress:
-    """Make where a server is reached, and how it is verified."""
+    """Return the endpoint of a pool: address, and TLS verification."""
     if not location.secure:
         return ServerAddress(host=location.host, port=location.port, unix=location.unix)
     return _endpoint(location, tls, (tls or ClientTLS()).context)

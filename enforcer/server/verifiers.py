@@ -1,4 +1,4 @@
-"""What tells each rule what tokens are worth: a verifier for each authorization server, or several of them in turn."""
+"""Builds the token verifier of each rule: one authorization server's, or one that chooses among several."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from enforcer.wire.ticker import Ticker
 
 
 class Verifiers:
-    """Those of a configuration, with what it remembers of tokens.
+    """The verifiers of a configuration, and their token cache.
 
-    It takes what it can from the configurations that run (`scope`), and touches nothing of theirs.
+    It reuses resources of running configurations (`scope`) without changing them.
     """
 
     def __init__(
@@ -42,18 +42,18 @@ class Verifiers:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         def prepare(answer: ActiveToken) -> bytes:
-            # Compiled code lets no other thread run: this is not, and there may be many answers to take over.
+            # An interpreted function between compiled calls lets other threads run while many entries are taken over.
             return forwarding.identity(answer)
 
-        def remembering() -> TokenCache:
+        def make_cache() -> TokenCache:
             cache: TokenCache = TokenCache(config.cache)
             earlier = scope.newest("cache")
             if earlier is not None:
                 cache.take_over(earlier, prepare)
             return cache
 
-        # What is prepared of an answer is made from the settings of the identity.
-        cache = scope.take("cache", config.cache, config.forwarding.identity, make=remembering)
+        # Cache entries contain identity fields that were written with the identity settings.
+        cache = scope.take("cache", config.cache, config.forwarding.identity, make=make_cache)
         settings = config.limits.unseen_tokens
         limiter = scope.take("limiter", settings, make=lambda: AddressLimiter(settings))
         self._config = config
@@ -62,19 +62,19 @@ class Verifiers:
         def verifier(server: AuthorizationServer) -> CachingVerifier:
             domain = self._domains[server.name]
             metrics = telemetry.server(server.name)
-            says = _says(server)
-            keys = scope.take("keys", *says, domain, make=lambda: CacheKeys(server.name))
-            fetched = scope.take("fetched", *says, server.keys, server.metadata, make=Fetched)
+            identity = _identity(server)
+            keys = scope.take("keys", *identity, domain, make=lambda: CacheKeys(server.name))
+            fetched = scope.take("fetched", *identity, server.keys, server.metadata, make=Fetched)
 
-            def making() -> TokenSource:
+            def new_source() -> TokenSource:
                 return make_source(server, domain, fetched, metrics, ticker, loop)
 
-            source = scope.take("source", server, domain, make=making)
-            after = math.ceil(server.retry_after)
+            source = scope.take("source", server, domain, make=new_source)
+            retry_after = math.ceil(server.retry_after)
 
             def make() -> CachingVerifier:
                 return CachingVerifier(
-                    server.name, source, cache, keys, limiter, forwarding.identity, metrics, time.time, after
+                    server.name, source, cache, keys, limiter, forwarding.identity, metrics, time.time, retry_after
                 )
 
             return scope.take("verifier", source, cache, keys, limiter, make=make)
@@ -83,7 +83,7 @@ class Verifiers:
         self.memory = CacheControl(cache, tuple(self._by_server.values()))
 
     def of(self, rule: Rule) -> CachingVerifier | MultiIssuerVerifier:
-        """Return what tells a rule, as it is judged (`resolved_rules`), what tokens are worth."""
+        """Return the verifier of a rule with its defaults applied (`resolved_rules`)."""
         servers = servers_for(self._config, rule)
         if len(servers) == 1:
             return self._by_server[servers[0].name]
@@ -91,7 +91,7 @@ class Verifiers:
         return MultiIssuerVerifier(trusted, in_order=rule.ask_in_order, clock=time.time)
 
     def without_rule(self) -> CachingVerifier | MultiIssuerVerifier:
-        """Return what tells of tokens where no rule asks for more than their server's settings do."""
+        """Return the verifier of requests that match no rule: the first server's, with that server's conditions."""
         first = self._config.authorization_servers[0]
         if first.issuer is None and not first.audience:
             return self._by_server[first.name]
@@ -102,63 +102,63 @@ class Verifiers:
         return TrustedIssuer(
             self._by_server[server.name],
             self._domains[server.name],
-            _of_these(issuers, issuer),
-            _of_these(audience, server.audience),
+            _required(issuers, issuer),
+            _required(audience, server.audience),
         )
 
 
-_HOW_IT_IS_ASKED: Final = {
+_NOT_IDENTIFYING: Final = {
     *("client_secret", "client_key", "tls", "timeout", "max_answer", "retry_after", "breaker", "keys", "metadata"),
     *("pool", "audience"),
 }
 
 
-def _says(server: AuthorizationServer) -> tuple[object, ...]:
-    """Return the settings that decide what a server says: while they stay, what it has said is remembered."""
-    return tuple(getattr(server, field.name) for field in fields(server) if field.name not in _HOW_IT_IS_ASKED)
+def _identity(server: AuthorizationServer) -> tuple[object, ...]:
+    """Return the settings that identify a server. Cached results stay valid while they do not change."""
+    return tuple(getattr(server, field.name) for field in fields(server) if field.name not in _NOT_IDENTIFYING)
 
 
-def _of_these(rules: Sequence[str], servers: Sequence[str]) -> frozenset[str]:
-    """Return which of a server's values its tokens must have where a rule needs some: those that the rule needs too."""
-    return frozenset(servers if not rules else (one for one in servers if one in rules))
+def _required(rules: Sequence[str], servers: Sequence[str]) -> frozenset[str]:
+    """Return the values that a server's tokens must have: the server's own, narrowed to those that the rule allows."""
+    return frozenset(servers if not rules else (value for value in servers if value in rules))
 
 
 @dataclass(frozen=True, slots=True)
-class NoAnswer:
-    """Nobody said what a token is worth; `retry_after` is in seconds."""
+class NoResult:
+    """The failure of a verification; `retry_after` is in seconds."""
 
     error: IntrospectionError
     retry_after: int
 
 
-async def ask(config: Config, rule: Rule, token: bytes) -> VerificationResult | NoAnswer:
-    """Ask once what a token is worth to a rule, as when serving."""
+async def verify_once(config: Config, rule: Rule, token: bytes) -> VerificationResult | NoResult:
+    """Verify a token once, as for a request that matches the rule."""
     loop = asyncio.get_running_loop()
     ticker = Ticker(loop)
     scope = SharedResources().scope()
     verifiers = Verifiers(config, scope, Forwarding(config.forwarding), Telemetry(""), ticker, loop)
-    asking = _Asking(loop.create_future())
+    listener = _Listener(loop.create_future())
     try:
-        entry = verifiers.of(rule).verify(token, time.time(), asking, LookupOptions())
-        return await asking.told if entry is None else entry.result
+        entry = verifiers.of(rule).verify(token, time.time(), listener, LookupOptions())
+        return await listener.result if entry is None else entry.result
     finally:
         scope.end()
         ticker.stop()
 
 
-class _Asking:
-    """A `Waiter` that keeps what it is told."""
+class _Listener:
+    """A listener that sets a future."""
 
     address = ""
 
-    def __init__(self, told: asyncio.Future[VerificationResult | NoAnswer]) -> None:
-        self.told = told
+    def __init__(self, result: asyncio.Future[VerificationResult | NoResult]) -> None:
+        self.result = result
 
     def on_answer(self, entry: CacheEntry) -> None:
-        self.told.set_result(entry.result)
+        self.result.set_result(entry.result)
 
     def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
-        self.told.set_result(NoAnswer(error, retry_after))
+        self.result.set_result(NoResult(error, retry_after))
 
     def on_too_many(self, retry_after: int) -> None:
         raise AssertionError("one token is not too many")

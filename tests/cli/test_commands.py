@@ -1,4 +1,4 @@
-"""The command line as a user meets it."""
+"""The command line as a whole, and commands without a test module of their own."""
 
 import json
 from importlib.metadata import version
@@ -32,71 +32,72 @@ def enforcer(*arguments: str) -> Result:
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
 def test_help_has_examples(command: list[str]) -> None:
-    """Each begins with the command itself, so that it can be copied."""
-    ended = enforcer(*command, "--help")
-    assert ended.exit_code == 0
-    _, _, examples = ended.stdout.partition("Example")
+    """Each example starts with the command, so that it can be copied."""
+    result = enforcer(*command, "--help")
+    assert result.exit_code == 0
+    _, _, examples = result.stdout.partition("Example")
     assert f"\n    {' '.join(['enforcer', *command])}" in examples
+    assert "Exit codes" in result.stdout
 
 
-def test_help_tells_how_to_undo_what_lasts() -> None:
-    """By the name that the table has."""
+def test_help_says_how_to_undo_lasting_effects() -> None:
+    """With the name of the nftables table."""
     undo = f"nft delete table inet {_TABLE.decode().rstrip(chr(0))}."
     assert undo in " ".join(enforcer("redirect", "--help").stdout.split())
     assert "cannot be undone" in enforcer("drain", "--help").stdout
 
 
 def test_help_lists_every_command() -> None:
-    """With a sentence on each."""
+    """With one sentence for each."""
     commands = enforcer("--help").stdout.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in commands] == COMMANDS
     assert all(line.endswith(".") for line in commands)
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    """As the metrics tell it."""
+    """The metrics have the same."""
     assert enforcer("--version").stdout == f"enforcer, version {version('token-enforcer')}, interpreted\n"
 
 
 @pytest.mark.parametrize("arguments", [["serve"], ["run", "--prot", "1"], ["check", "a", "b"], ["demo", "--port", "x"]])
-def test_wrong_use_ends_with_2(arguments: list[str]) -> None:
-    """And tells what is wrong."""
-    ended = enforcer(*arguments)
-    assert (ended.exit_code, ended.stdout) == (2, "")
-    assert "\nError: " in ended.stderr
+def test_wrong_usage_has_exit_code_2(arguments: list[str]) -> None:
+    """And a message that says what is wrong."""
+    result = enforcer(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "\nError: " in result.stderr
 
 
-def test_check_tells_of_a_good_file(tmp_path: Path) -> None:
-    """By a hash that the metrics show too, once it is in effect."""
+def test_check_accepts_a_valid_file(tmp_path: Path) -> None:
+    """The output has the hash that the metrics show too, once the file is in force."""
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG)
-    ended = enforcer("check", str(config))
+    result = enforcer("check", str(config))
     note = f"{config}:7:5: note: rules[0]: everybody may pass: all methods of /**\n"
-    assert (ended.exit_code, ended.stderr) == (0, note)
-    assert ended.stdout.startswith(f"{config}: good; 1 rule, hash ")
+    assert (result.exit_code, result.stderr) == (0, note)
+    assert result.stdout.startswith(f"{config}: good; 1 rule, hash ")
 
 
-def test_check_tells_of_every_mistake_with_its_line(tmp_path: Path) -> None:
-    """And counts them where there are several."""
+def test_check_reports_every_error_with_its_line(tmp_path: Path) -> None:
+    """And their number, if there are several."""
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG.replace("name: all", "nam: all").replace("client_id", "client"))
-    ended = enforcer("check", str(config))
-    assert (ended.exit_code, ended.stdout) == (2, "")
-    *mistakes, count = ended.stderr.splitlines()
-    assert len(mistakes) == 3
-    assert all(line.startswith(f"{config}:") for line in mistakes)
-    assert count == "3 mistakes"
+    result = enforcer("check", str(config))
+    assert (result.exit_code, result.stdout) == (2, "")
+    *errors, count = result.stderr.splitlines()
+    assert len(errors) == 3
+    assert all(line.startswith(f"{config}:") for line in errors)
+    assert count == "3 errors"
 
 
-def test_check_tells_of_a_missing_file_in_one_line(tmp_path: Path) -> None:
-    """And ends with 2."""
-    ended = enforcer("check", str(tmp_path / "config.yaml"))
-    assert ended.exit_code == 2
-    assert ended.stderr == f"{tmp_path}/config.yaml: cannot be read: No such file or directory\n"
+def test_check_reports_a_missing_file_in_one_line(tmp_path: Path) -> None:
+    """With exit code 2."""
+    result = enforcer("check", str(tmp_path / "config.yaml"))
+    assert result.exit_code == 2
+    assert result.stderr == f"{tmp_path}/config.yaml: cannot be read: No such file or directory\n"
 
 
 def test_schema_is_json_schema() -> None:
     """For editors."""
-    ended = enforcer("schema")
-    assert ended.exit_code == 0
-    assert json.loads(ended.stdout)["$schema"].startswith("https://json-schema.org/")
+    result = enforcer("schema")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["$schema"].startswith("https://json-schema.org/")

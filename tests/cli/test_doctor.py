@@ -95,7 +95,7 @@ def test_an_invalid_configuration_has_exit_code_2(tmp_path: Path) -> None:
     """No server is contacted."""
     result = doctor(tmp_path, "upstream: {}\n")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.endswith("\n3 mistakes\n")
+    assert result.stderr.endswith("\n3 errors\n")
 
 
 def test_each_upstream_is_tried_by_name(tmp_path: Path, auth: Server, app: Upstream) -> None:

@@ -1,4 +1,4 @@
-"""`enforcer drain`, where there is nobody for it; tests/e2e has the rest."""
+"""`enforcer drain` if there is no enforcer to signal; tests/e2e has the other cases."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from enforcer.cli import drain, main
         pytest.param(None, id="ended meanwhile"),
     ],
 )
-def test_who_finds_no_enforcer_says_so(words: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And tells nobody else; its number is one that no process has."""
+def test_no_enforcer_is_an_error(words: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other process is signalled; the process id in the test is above any real one."""
     process = tmp_path / "4194305"
     (process / "ns").mkdir(parents=True)
     (process / "ns/mnt").touch()
@@ -31,29 +31,33 @@ def test_who_finds_no_enforcer_says_so(words: bytes | None, tmp_path: Path, monk
         (process / "cmdline").write_bytes(words)
     (tmp_path / "self").mkdir()
     monkeypatch.setattr(drain, "PROCESSES", tmp_path)
-    ended = CliRunner().invoke(main, ["drain"], prog_name="enforcer")
-    assert (ended.exit_code, ended.stdout) == (1, "")
-    assert "`enforcer run`" in ended.stderr
+    result = CliRunner().invoke(main, ["drain"], prog_name="enforcer")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "`enforcer run`" in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "message"),
     [
-        pytest.param(["sh", "-c", "echo; read line"], "no process", id="its launcher, or anybody with the words"),
-        pytest.param([sys.executable, "-c", "print(flush=True); input()"], "try again", id="one that only starts"),
+        pytest.param(
+            ["sh", "-c", "echo; read line"], "runs no", id="its launcher, or another program with these arguments"
+        ),
+        pytest.param(
+            [sys.executable, "-c", "print(flush=True); input()"], "try again", id="one that is still starting"
+        ),
     ],
 )
-def test_nobody_is_ended_who_does_not_wait_for_it(
-    program: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_process_without_a_handler_is_not_signalled(
+    program: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGUSR1 ends a process that does not catch it."""
+    """SIGUSR1 would kill it."""
     monkeypatch.setattr(drain, "PROCESSES", tmp_path)
     with subprocess.Popen([*program, "enforcer", "run"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"\n"
         (tmp_path / str(process.pid)).symlink_to(f"/proc/{process.pid}")
-        ended = CliRunner().invoke(main, ["drain"], prog_name="enforcer")
+        result = CliRunner().invoke(main, ["drain"], prog_name="enforcer")
         process.communicate(b"\n")
     assert process.returncode == 0
-    assert (ended.exit_code, ended.stdout) == (1, "")
-    assert said in ended.stderr
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert message in result.stderr

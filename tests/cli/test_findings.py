@@ -1,4 +1,4 @@
-"""Findings for people, for programs, and for GitHub."""
+"""Findings as text, as JSON, and as GitHub's workflow commands."""
 
 import json
 
@@ -18,8 +18,8 @@ ERROR = Finding("error", "mistake", Problem("config.yaml", 0, 0, "", "cannot be 
         (ERROR, "config.yaml: cannot be read"),
     ],
 )
-def test_people_get_a_line(finding: Finding, text: str) -> None:
-    """With its place where it has one."""
+def test_text_is_one_line(finding: Finding, text: str) -> None:
+    """With its place, if it has one."""
     assert as_text(finding) == text
 
 
@@ -30,13 +30,13 @@ def test_people_get_a_line(finding: Finding, text: str) -> None:
         (ERROR, "::error file=config.yaml::cannot be read"),
     ],
 )
-def test_github_gets_a_workflow_command(finding: Finding, text: str) -> None:
-    """Nothing in it can end it, or begin another."""
+def test_github_gets_an_escaped_workflow_command(finding: Finding, text: str) -> None:
+    """No text in it can end the command or start another one."""
     assert as_github(finding) == text
 
 
-def test_programs_get_one_object() -> None:
-    """What is known of the whole, and each finding by its parts."""
+def test_json_is_one_object() -> None:
+    """With the given members, and the members of each finding."""
     assert json.loads(as_json([ERROR], {"usable": False})) == {
         "usable": False,
         "findings": [

@@ -1,4 +1,4 @@
-"""The policy's commands as a user meets them: explain, test, check, learn, import-openapi."""
+"""Commands about the policy: explain, test, check, learn, import-openapi."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ limits: {token: 64B}
 """
 
 
-def enforcer(*arguments: str, secret: str | None = None, given: str = "") -> Result:
+def enforcer(*arguments: str, secret: str | None = None, stdin: str = "") -> Result:
     environment = {"ENFORCER_CLIENT_SECRET": secret}
-    return CliRunner(env=environment).invoke(main, arguments, given, prog_name="enforcer")
+    return CliRunner(env=environment).invoke(main, arguments, stdin, prog_name="enforcer")
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the configuration, in which commands run."""
+    """A folder with a configuration, as working directory."""
     (tmp_path / "config.yaml").write_text(CONFIG.replace("PORT", "1"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -58,12 +58,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class TestExplain:
     """`enforcer explain`."""
 
-    def test_it_tells_why_and_ends_with_1_where_the_request_is_refused(self) -> None:
-        """Without a token, and without the secret."""
-        ended = enforcer("explain", "GET", "/a/b", "--host", "shop.example.org")
-        assert (ended.exit_code, ended.stderr) == (1, "")
+    def test_a_denied_request_is_explained_with_exit_code_1(self) -> None:
+        """Without a token, and without the client secret."""
+        result = enforcer("explain", "GET", "/a/b", "--host", "shop.example.org")
+        assert (result.exit_code, result.stderr) == (1, "")
         assert (
-            ended.stdout
+            result.stdout
             == """\
 GET /a/b  host shop.example.org
 path: /a/b
@@ -92,10 +92,10 @@ answer: 401, an access token is needed
             (["/a/../b"], 1, "malformed_request"),
         ],
     )
-    def test_it_ends_with_0_where_the_request_is_allowed(self, arguments: list[str], code: int, reason: str) -> None:
-        """For scripts."""
-        ended = enforcer("explain", "GET", *arguments, "--json")
-        assert (ended.exit_code, json.loads(ended.stdout)["judgement"]["reason"]) == (code, reason)
+    def test_the_exit_code_is_0_only_for_an_allowed_request(self, arguments: list[str], code: int, reason: str) -> None:
+        """So that scripts can use it."""
+        result = enforcer("explain", "GET", *arguments, "--json")
+        assert (result.exit_code, json.loads(result.stdout)["judgement"]["reason"]) == (code, reason)
 
     @pytest.mark.parametrize(
         ("left_out", "reason"),
@@ -108,42 +108,42 @@ answer: 401, an access token is needed
             ("--claim level=2", "claim_mismatch"),
         ],
     )
-    def test_the_facts_of_a_token_can_be_stated(self, left_out: str, reason: str) -> None:
-        """Each by its option; a claim's value is JSON where it is."""
+    def test_options_describe_an_assumed_token(self, left_out: str, reason: str) -> None:
+        """Each property has an option; a claim's value is parsed as JSON if possible."""
         options = "--audience shop --issuer https://as.example.org --client-id web --claim tenant=acme --claim level=2"
-        ended = enforcer("explain", "POST", "/tenants/acme", "--json", *options.replace(left_out, "").split())
-        assert json.loads(ended.stdout)["judgement"]["reason"] == reason
+        result = enforcer("explain", "POST", "/tenants/acme", "--json", *options.replace(left_out, "").split())
+        assert json.loads(result.stdout)["judgement"]["reason"] == reason
 
-    def test_the_subject_can_be_stated(self, here: Path) -> None:
-        """It is the claim `sub`."""
+    def test_the_subject_is_an_option(self, here: Path) -> None:
+        """It sets the claim `sub`."""
         config = here / "config.yaml"
         config.write_text(config.read_text().replace("scopes: [a.read]", "claims: {sub: alice}"))
         assert enforcer("explain", "GET", "/a", "--subject", "alice").exit_code == 0
         assert enforcer("explain", "GET", "/a", "--subject", "bob").exit_code == 1
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             ([], "Missing argument 'METHOD'"),
             (["GET", "/a", "--claim", "x"], "--claim x: expected NAME=VALUE"),
             (["GET", "/a", "--claim", "scope=x"], "claims: scope has a key of its own"),
-            (["GET", "/a", "--token", "x", "--scope", "y"], "--token says all of a token"),
+            (["GET", "/a", "--token", "x", "--scope", "y"], "--token cannot be combined"),
             (["get", "/a"], "METHOD comes before PATH, in capitals"),
             (["/a", "GET"], "METHOD comes before PATH, in capitals"),
         ],
     )
-    def test_wrong_use_ends_with_2(self, arguments: list[str], said: str) -> None:
-        """And tells what is wrong."""
-        ended = enforcer("explain", *arguments)
-        assert (ended.exit_code, ended.stdout) == (2, "")
-        assert said in ended.stderr
+    def test_wrong_usage_has_exit_code_2(self, arguments: list[str], message: str) -> None:
+        """And a message that says what is wrong."""
+        result = enforcer("explain", *arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert message in result.stderr
 
-    def test_a_wrong_configuration_ends_with_2(self, here: Path) -> None:
-        """With its mistakes."""
+    def test_an_invalid_configuration_has_exit_code_2(self, here: Path) -> None:
+        """With its errors."""
         (here / "config.yaml").write_text("rules: 1\n")
-        ended = enforcer("explain", "GET", "/a")
-        assert (ended.exit_code, ended.stdout) == (2, "")
-        assert "config.yaml:1:8: rules: expected a list, found 1" in ended.stderr
+        result = enforcer("explain", "GET", "/a")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "config.yaml:1:8: rules: expected a list, found 1" in result.stderr
 
 
 @pytest.fixture(scope="module")
@@ -155,11 +155,11 @@ def auth() -> Iterator[Server]:
 class TestExplainWithToken:
     """`enforcer explain --token`."""
 
-    def explained(self, here: Path, port: int, target: str, token: str, given: str = "") -> tuple[Result, int]:
+    def explained(self, here: Path, port: int, target: str, token: str, stdin: str = "") -> tuple[Result, int]:
         (here / "config.yaml").write_text(CONFIG.replace("PORT", str(port)))
-        ended = enforcer("explain", "GET", target, "--json", "--token", token, secret="hunter2", given=given)
-        assert token == "-" or token not in ended.output
-        return ended, ended.exit_code
+        result = enforcer("explain", "GET", target, "--json", "--token", token, secret="hunter2", stdin=stdin)
+        assert token == "-" or token not in result.output
+        return result, result.exit_code
 
     @pytest.mark.parametrize(
         ("target", "token", "reason", "asked"),
@@ -174,29 +174,29 @@ class TestExplainWithToken:
             ("/nowhere", "good", "no_rule", 0),
         ],
     )
-    def test_the_authorization_server_is_asked_where_the_enforcer_would(
+    def test_the_token_is_introspected_only_if_the_enforcer_would(
         self, here: Path, auth: Server, target: str, token: str, reason: str, asked: int
     ) -> None:
-        """And only there; the token is shown nowhere."""
+        """The output never contains the token."""
         auth.requests.clear()
-        ended, _ = self.explained(here, auth.port, target, token)
-        assert json.loads(ended.stdout)["judgement"]["reason"] == reason
+        result, _ = self.explained(here, auth.port, target, token)
+        assert json.loads(result.stdout)["judgement"]["reason"] == reason
         assert len(auth.requests) == asked
 
     def test_a_token_can_come_from_standard_input(self, here: Path, auth: Server) -> None:
-        """Where no list of processes shows it."""
-        ended, code = self.explained(here, auth.port, "/a", "-", given="good\n")
+        """So that it does not appear in the process list."""
+        result, code = self.explained(here, auth.port, "/a", "-", stdin="good\n")
         assert code == 0
-        assert "good" not in ended.output
+        assert "good" not in result.output
 
-    def test_when_the_server_does_not_answer_that_is_told(self, here: Path) -> None:
-        """With the answer that clients get."""
+    def test_a_failing_authorization_server_is_reported(self, here: Path) -> None:
+        """With the response that clients would get."""
         with raw_server(lambda head, body: b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n") as broken:
-            ended, code = self.explained(here, broken.port, "/a", "good")
-        told = json.loads(ended.stdout)["judgement"]
-        assert (code, told["decision"], told["reason"]) == (1, "error", "introspection_unavailable")
-        assert (told["reply"]["status"], told["reply"]["retry_after"]) == (503, 5)
-        assert ended.stderr == "authorization server default: unavailable: it answered 500\n"
+            result, code = self.explained(here, broken.port, "/a", "good")
+        report = json.loads(result.stdout)["judgement"]
+        assert (code, report["decision"], report["reason"]) == (1, "error", "introspection_unavailable")
+        assert (report["reply"]["status"], report["reply"]["retry_after"]) == (503, 5)
+        assert result.stderr == "authorization server default: unavailable: it answered 500\n"
 
 
 TESTS = """\
@@ -208,18 +208,18 @@ tests:
 """
 
 
-def test_a_real_document_of_hundreds_of_operations_becomes_a_configuration_that_check_accepts(here: Path) -> None:
-    """As it is written, and with an operation for each rule."""
+def test_a_large_openapi_document_becomes_a_valid_configuration(here: Path) -> None:
+    """Unchanged, it passes `check`, and every rule has an operation."""
     proposed = enforcer("import-openapi", str(OKTA))
     assert proposed.exit_code == 0
     (here / "config.yaml").write_text(proposed.stdout, "utf-8")
     checked = enforcer("check", "--format", "json", secret="hunter2")
-    told = json.loads(checked.stdout)
-    assert (checked.exit_code, told["usable"]) == (0, True)
-    assert told["rules"] > 300
-    assert {one["level"] for one in told["findings"]} <= {"warning", "note"}
+    report = json.loads(checked.stdout)
+    assert (checked.exit_code, report["usable"]) == (0, True)
+    assert report["rules"] > 300
+    assert {finding["level"] for finding in report["findings"]} <= {"warning", "note"}
     compared = enforcer("import-openapi", str(OKTA), "--check", "config.yaml")
-    assert (compared.exit_code, compared.stdout) == (0, "585 operations, and each rule is for one of them\n")
+    assert (compared.exit_code, compared.stdout) == (0, "585 operations have a rule, and each rule has an operation\n")
 
 
 RESOLVED = """\
@@ -243,8 +243,8 @@ answer: 403, the token lacks a scope; needed: mail orders.read profile
 """
 
 
-def test_explain_shows_what_counts_and_where_the_rule_stands(here: Path) -> None:
-    """Of defaults, sets and several files."""
+def test_explain_shows_the_resolved_rule_and_its_place(here: Path) -> None:
+    """With defaults, scope sets and several files."""
     (here / "rules").mkdir()
     (here / "rules" / "orders.yaml").write_text(
         'rules:\n  - {name: orders, path: "/orders/{id}", scopes: [orders.read, $basics]}\n'
@@ -255,21 +255,21 @@ def test_explain_shows_what_counts_and_where_the_rule_stands(here: Path) -> None
         + "rule_defaults: {issuer: [https://as.example.org], client_ids: [web], host: app.example.org}\n"
     )
     facts = ["--scope", "orders.read", "--issuer", "https://as.example.org", "--client-id", "web"]
-    ended = enforcer("explain", "GET", "/orders/7", "--host", "app.example.org", *facts)
-    assert (ended.exit_code, ended.stdout) == (1, RESOLVED)
+    result = enforcer("explain", "GET", "/orders/7", "--host", "app.example.org", *facts)
+    assert (result.exit_code, result.stdout) == (1, RESOLVED)
 
 
 @pytest.mark.usefixtures("here")
 class TestTest:
     """`enforcer test`."""
 
-    def test_it_counts_what_passed_and_tells_what_is_not_covered(self, here: Path) -> None:
-        """And ends with 0."""
+    def test_passed_tests_and_uncovered_rules_are_reported(self, here: Path) -> None:
+        """With exit code 0."""
         (here / "tests.yaml").write_text(TESTS.replace("EXPECTED", "deny"))
-        ended = enforcer("test", "tests.yaml")
-        assert (ended.exit_code, ended.stderr) == (0, "")
+        result = enforcer("test", "tests.yaml")
+        assert (result.exit_code, result.stderr) == (0, "")
         assert (
-            ended.stdout
+            result.stdout
             == """\
 2 tests: 2 passed, 0 failed
 1 of 3 rules covered
@@ -279,13 +279,13 @@ config.yaml:12: rule "tenant" is never allowed or denied
         )
         assert enforcer("test", "tests.yaml", "--no-coverage").stdout == "2 tests: 2 passed, 0 failed\n"
 
-    def test_a_failure_is_told_with_what_led_to_it(self, here: Path) -> None:
-        """And ends with 1; CI gets it as JUnit XML."""
+    def test_a_failed_test_is_explained(self, here: Path) -> None:
+        """With exit code 1; the JUnit report has it too."""
         (here / "tests.yaml").write_text(TESTS.replace("EXPECTED", "allow"))
-        ended = enforcer("test", "tests.yaml", "--no-coverage", "--junit", "out.xml")
-        assert (ended.exit_code, ended.stderr) == (1, "")
+        result = enforcer("test", "tests.yaml", "--no-coverage", "--junit", "out.xml")
+        assert (result.exit_code, result.stderr) == (1, "")
         assert (
-            ended.stdout
+            result.stdout
             == """\
 tests.yaml:3: shut
   decision: expected allow, got deny
@@ -312,49 +312,49 @@ tests.yaml:3: shut
         assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
 
     def test_several_files_are_one_run(self, here: Path) -> None:
-        """Their tests may bear the same names."""
+        """Tests in different files may have the same name."""
         for name in ("one.yaml", "two.yaml"):
             (here / name).write_text(TESTS.replace("EXPECTED", "deny"))
         assert enforcer("test", "one.yaml", "two.yaml").stdout.startswith("4 tests: 4 passed, 0 failed\n")
 
-    def test_a_wrong_file_ends_with_2(self, here: Path) -> None:
+    def test_an_invalid_file_has_exit_code_2(self, here: Path) -> None:
         """Before any test is run."""
         (here / "tests.yaml").write_text(TESTS)
-        ended = enforcer("test", "tests.yaml")
-        assert (ended.exit_code, ended.stdout) == (2, "")
+        result = enforcer("test", "tests.yaml")
+        assert (result.exit_code, result.stdout) == (2, "")
         assert (
-            ended.stderr == 'tests.yaml:5:13: tests[1].expect: expected allow, deny or would_deny, found "EXPECTED"\n'
+            result.stderr == 'tests.yaml:5:13: tests[1].expect: expected allow, deny or would_deny, found "EXPECTED"\n'
         )
 
-    def test_what_only_reports_can_be_judged_as_if_it_refused(self, here: Path) -> None:
-        """So that the tests are ready before the policy is enforced."""
+    def test_rules_in_report_mode_can_be_tested_as_if_enforced(self, here: Path) -> None:
+        """So that tests can be written before the policy is enforced."""
         (here / "config.yaml").write_text(CONFIG.replace("PORT", "1") + "mode: report\n")
         (here / "tests.yaml").write_text("tests: [{name: none, request: GET /a, expect: deny, status: 401}]\n")
-        ended = enforcer("test", "tests.yaml", "--no-coverage")
-        assert (ended.exit_code, "decision: expected deny, got would_deny" in ended.stdout) == (1, True)
-        ended = enforcer("test", "tests.yaml", "--no-coverage", "--enforced")
-        assert (ended.exit_code, ended.stdout) == (0, "1 test: 1 passed, 0 failed\n")
+        result = enforcer("test", "tests.yaml", "--no-coverage")
+        assert (result.exit_code, "decision: expected deny, got would_deny" in result.stdout) == (1, True)
+        result = enforcer("test", "tests.yaml", "--no-coverage", "--enforced")
+        assert (result.exit_code, result.stdout) == (0, "1 test: 1 passed, 0 failed\n")
 
-    def test_a_report_that_cannot_be_written_is_told(self, here: Path) -> None:
-        """In one line."""
+    def test_a_junit_report_that_cannot_be_written_is_an_error(self, here: Path) -> None:
+        """With one line on standard error."""
         (here / "tests.yaml").write_text(TESTS.replace("EXPECTED", "deny"))
-        ended = enforcer("test", "tests.yaml", "--junit", "no/out.xml")
-        assert (ended.exit_code, ended.stderr) == (1, "Error: no/out.xml: No such file or directory\n")
+        result = enforcer("test", "tests.yaml", "--junit", "no/out.xml")
+        assert (result.exit_code, result.stderr) == (1, "Error: no/out.xml: No such file or directory\n")
 
 
 def test_the_projects_own_tests_pass_and_cover_every_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes with config.yaml."""
+    """The tests shipped beside config.yaml."""
     monkeypatch.chdir(ROOT)
-    ended = enforcer("test", "policy-tests.yaml")
-    assert ended.exit_code == 0
-    *_, passed, covered = ended.stdout.splitlines()
+    result = enforcer("test", "policy-tests.yaml")
+    assert result.exit_code == 0
+    *_, passed, covered = result.stdout.splitlines()
     assert passed.endswith(" passed, 0 failed")
     assert covered == "2 of 2 rules covered"
 
 
 @pytest.mark.usefixtures("here")
 class TestCheck:
-    """`enforcer check`, where there is no mistake."""
+    """`enforcer check` of a configuration without errors, unless a test adds one."""
 
     NOTES = "config.yaml:18:5: note: rules[2]: everybody may pass: all methods of /health\n"
     WARNING = (
@@ -364,7 +364,7 @@ class TestCheck:
 
     @pytest.fixture(autouse=True)
     def for_one_app(self, here: Path) -> None:
-        """Ask for an audience, so that there is nothing to say about that."""
+        """Require an audience, so that there is no warning about a missing one."""
         config = here / "config.yaml"
         config.write_text(config.read_text().replace("timeout: 5s", "audience: [shop]"))
 
@@ -373,40 +373,40 @@ class TestCheck:
         text = config.read_text().replace("limits:", "  - {name: all else, path: /**, authenticated: true}\nlimits:")
         config.write_text(text)
 
-    def test_notes_are_told_and_strict_passes(self) -> None:
-        """They are no warnings."""
+    def test_notes_are_shown_and_pass_strict(self) -> None:
+        """Notes are not warnings."""
         for options in ([], ["--strict"]):
-            ended = enforcer("check", *options, secret="x")
-            assert (ended.exit_code, ended.stderr) == (0, self.NOTES)
-            assert ended.stdout.startswith("config.yaml: good; 3 rules, hash ")
-            assert ended.stdout.endswith(", 1 note\n")
+            result = enforcer("check", *options, secret="x")
+            assert (result.exit_code, result.stderr) == (0, self.NOTES)
+            assert result.stdout.startswith("config.yaml: good; 3 rules, hash ")
+            assert result.stdout.endswith(", 1 note\n")
 
-    def test_a_warning_is_told_and_strict_refuses(self, here: Path) -> None:
-        """With 1: the configuration could be used."""
+    def test_a_warning_is_shown_and_fails_strict(self, here: Path) -> None:
+        """With exit code 1, because the configuration is valid."""
         self.all_else(here)
-        ended = enforcer("check", secret="x")
-        assert ended.exit_code == 0
-        assert self.WARNING in ended.stderr
-        assert ended.stdout.endswith(", 3 notes, 1 warning\n")
+        result = enforcer("check", secret="x")
+        assert result.exit_code == 0
+        assert self.WARNING in result.stderr
+        assert result.stdout.endswith(", 3 notes, 1 warning\n")
         strict = enforcer("check", "--strict", secret="x")
         assert strict.exit_code == 1
         assert self.WARNING.replace("warning: ", "") in strict.stderr
         assert strict.stdout.startswith("config.yaml: refused by --strict; 4 rules, hash ")
 
-    def test_programs_get_one_object(self, here: Path) -> None:
+    def test_json_is_one_object(self, here: Path) -> None:
         """With every finding."""
         self.all_else(here)
-        told = json.loads(enforcer("check", "--format", "json", secret="x").stdout)
-        assert (told["file"], told["usable"], told["rules"]) == ("config.yaml", True, 4)
-        assert [(one["level"], one["code"], one["line"]) for one in told["findings"]] == [
+        report = json.loads(enforcer("check", "--format", "json", secret="x").stdout)
+        assert (report["file"], report["usable"], report["rules"]) == ("config.yaml", True, 4)
+        assert [(finding["level"], finding["code"], finding["line"]) for finding in report["findings"]] == [
             ("note", "methods_left_out", 10),
             ("warning", "weaker_around", 13),
             ("note", "public", 18),
             ("note", "weaker_in_other_letters", 21),
         ]
 
-    def test_github_gets_commands(self, here: Path) -> None:
-        """Warnings as errors where they are."""
+    def test_github_gets_workflow_commands(self, here: Path) -> None:
+        """With --strict, warnings are errors."""
         self.all_else(here)
         lines = enforcer("check", "--format", "github", "--strict", secret="x").stdout.splitlines()
         assert [line.partition(" ")[0] for line in lines] == ["::notice", "::error", "::notice", "::notice"]
@@ -414,16 +414,16 @@ class TestCheck:
             "::notice file=config.yaml,line=18,col=5::rules[2]: everybody may pass: all methods of /health"
         )
 
-    def test_mistakes_come_in_every_format(self, here: Path) -> None:
-        """And end with 2."""
+    def test_errors_are_shown_in_every_format(self, here: Path) -> None:
+        """With exit code 2."""
         (here / "config.yaml").write_text(CONFIG.replace("PORT", "1").replace("public: true", "pubic: true"))
         github = enforcer("check", "--format", "github", secret="x")
         assert (github.exit_code, github.stderr) == (2, "")
         assert github.stdout.splitlines()[-1] == (
             '::error file=config.yaml,line=20,col=5::rules[2]: unknown key "pubic"; did you mean "public"?'
         )
-        told = json.loads(enforcer("check", "--format", "json", secret="x").stdout)
-        assert (told["usable"], {one["code"] for one in told["findings"]}) == (False, {"mistake"})
+        report = json.loads(enforcer("check", "--format", "json", secret="x").stdout)
+        assert (report["usable"], {finding["code"] for finding in report["findings"]}) == (False, {"mistake"})
 
 
 class TestLearn:
@@ -442,14 +442,14 @@ class TestLearn:
         }
     )
 
-    def test_it_proposes_rules_that_a_configuration_can_have(self, here: Path) -> None:
-        """From several logs, with other lines between."""
+    def test_the_proposed_rules_are_valid(self, here: Path) -> None:
+        """They come from several logs, with other lines in between."""
         (here / "one.log").write_text(f"{self.LINE}\nstarted\n{'x' * 70_000}\n")
         (here / "two.log").write_text(self.LINE.replace("/7", "/8"))
-        ended = enforcer("learn", "one.log", "two.log")
-        assert (ended.exit_code, ended.stderr) == (0, "")
+        result = enforcer("learn", "one.log", "two.log")
+        assert (result.exit_code, result.stderr) == (0, "")
         assert (
-            ended.stdout
+            result.stdout
             == """\
 # Proposed from 2 decisions. What was asked is not what should be allowed:
 # look at each rule before you use it, and give it a name that says what it is for.
@@ -464,80 +464,83 @@ rules:
 
 """
         )
-        (here / "config.yaml").write_text(CONFIG.replace("PORT", "1").partition("rules:")[0] + ended.stdout)
+        (here / "config.yaml").write_text(CONFIG.replace("PORT", "1").partition("rules:")[0] + result.stdout)
         assert enforcer("check", secret="x").exit_code == 0
 
     def test_a_log_can_come_from_standard_input(self) -> None:
-        """For those that are packed."""
-        assert "  - name: GET /orders/{id}\n" in enforcer("learn", "-", given=self.LINE).stdout
+        """For compressed logs."""
+        assert "  - name: GET /orders/{id}\n" in enforcer("learn", "-", stdin=self.LINE).stdout
 
-    def test_a_log_that_is_not_there_ends_with_2(self) -> None:
-        """It is wrong use."""
-        ended = enforcer("learn", "no.log")
-        assert (ended.exit_code, ended.stdout) == (2, "")
+    def test_a_missing_log_has_exit_code_2(self) -> None:
+        """It counts as wrong usage."""
+        result = enforcer("learn", "no.log")
+        assert (result.exit_code, result.stdout) == (2, "")
 
 
 class TestImportOpenAPI:
     """`enforcer import-openapi`."""
 
-    def test_what_it_proposes_passes_check_and_its_own_comparison(self, here: Path) -> None:
-        """For a real document of 585 operations."""
-        ended = enforcer("import-openapi", str(OKTA))
-        assert (ended.exit_code, ended.stderr) == (0, "")
-        assert ended.stdout.startswith(
-            "# Proposed from Okta Admin Management. Change what is marked with yours, and look at each rule before"
+    def test_the_proposal_passes_check_and_its_own_comparison(self, here: Path) -> None:
+        """For a real document with 585 operations."""
+        result = enforcer("import-openapi", str(OKTA))
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout.startswith(
+            "# Proposed from Okta Admin Management. Change what is marked with yours, and review each rule before"
         )
-        (here / "config.yaml").write_text(ended.stdout)
+        (here / "config.yaml").write_text(result.stdout)
         checked = enforcer("check", "--strict", secret="x")
         assert checked.exit_code == 0
         assert checked.stdout.startswith("config.yaml: good; 513 rules, hash ")
         compared = enforcer("import-openapi", str(OKTA), "--check", "config.yaml")
-        assert (compared.exit_code, compared.stdout) == (0, "585 operations, and each rule is for one of them\n")
+        assert (compared.exit_code, compared.stdout) == (
+            0,
+            "585 operations have a rule, and each rule has an operation\n",
+        )
 
-    def test_what_no_rule_can_say_is_told_and_noted(self, here: Path) -> None:
+    def test_operations_that_cannot_be_rules_are_reported(self, here: Path) -> None:
         """On standard error, and at the end of the file."""
         document = {"openapi": "3.0.3", "paths": {"/a/{b}.json": {"get": {}}, "/a": {"get": {"security": []}}}}
         (here / "spec.json").write_text(json.dumps(document))
-        ended = enforcer("import-openapi", "spec.json")
+        result = enforcer("import-openapi", "spec.json")
         left_out = "GET /a/{b}.json: {b}.json varies in part, and in a rule a whole segment does"
-        assert (ended.exit_code, ended.stderr) == (0, f"spec.json: left out: {left_out}\n")
-        assert ended.stdout.endswith(f"    public: true\n\n# Left out, and so refused:\n#   {left_out}\n")
+        assert (result.exit_code, result.stderr) == (0, f"spec.json: left out: {left_out}\n")
+        assert result.stdout.endswith(f"    public: true\n\n# Left out, and so refused:\n#   {left_out}\n")
 
-    def test_operations_without_a_rule_and_rules_without_an_operation_end_with_1(self, here: Path) -> None:
-        """Each in a line."""
+    def test_differences_have_exit_code_1(self, here: Path) -> None:
+        """Each operation without a rule, and each rule without an operation, is a line."""
         (here / "spec.yaml").write_text(
             "openapi: 3.1.0\npaths: {/a/b: {get: {}, put: {operationId: x}}, /health: {get: {}}, /b: {get: {}}}\n"
         )
-        ended = enforcer("import-openapi", "spec.yaml", "--check", "config.yaml")
-        assert (ended.exit_code, ended.stderr) == (1, "")
+        result = enforcer("import-openapi", "spec.yaml", "--check", "config.yaml")
+        assert (result.exit_code, result.stderr) == (1, "")
         assert (
-            ended.stdout
+            result.stdout
             == """\
-no rule is for PUT /a/b (x)
-no rule is for GET /b (GET /b)
-config.yaml:12: no operation is for rule "tenant"
+no rule matches PUT /a/b (x)
+no rule matches GET /b (GET /b)
+config.yaml:12: no operation matches rule "tenant"
 """
         )
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             ("swagger: '2.0'\n", "not OpenAPI 3.0 or 3.1: it says openapi: nothing"),
             ("openapi: [", "cannot be read: "),
             ("{", "Expecting property name"),
             ("\xff", "cannot be read: "),
-            ("openapi: 3.0.0\npaths: {}\n", "there is no operation that a rule can be for"),
+            ("openapi: 3.0.0\npaths: {}\n", "no operation can be written as a rule"),
         ],
     )
-    def test_a_wrong_document_ends_with_2(self, here: Path, text: str, said: str) -> None:
-        """In one line."""
+    def test_an_invalid_document_has_exit_code_2(self, here: Path, text: str, message: str) -> None:
+        """With one line on standard error."""
         (here / "spec.yaml").write_bytes(text.encode("latin-1"))
-        ended = enforcer("import-openapi", "spec.yaml")
-        assert (ended.exit_code, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
-        assert ended.stderr.startswith("spec.yaml: ")
-        assert said in ended.stderr
+        result = enforcer("import-openapi", "spec.yaml")
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+        assert result.stderr.startswith("spec.yaml: ")
+        assert message in result.stderr
 
-    def test_a_missing_document_ends_with_2(self) -> None:
-        """In one line."""
-        ended = enforcer("import-openapi", "no.yaml")
-        assert (ended.exit_code, ended.stderr) == (2, "no.yaml: cannot be read: No such file or directory\n")
+    def test_a_missing_document_has_exit_code_2(self) -> None:
+        """With one line on standard error."""
+        result = enforcer("import-openapi", "no.yaml")
+        assert (result.exit_code, result.stderr) == (2, "no.yaml: cannot be read: No such file or directory\n")

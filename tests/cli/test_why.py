@@ -1,4 +1,4 @@
-"""Asking a running enforcer why it refused a request."""
+"""`enforcer why`, against a running enforcer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRETS = {"ENFORCER_CLIENT_SECRET": "secret", "ADMIN_CREDENTIAL": "operator"}
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Enforcer]:
-    """An enforcer that refused one request twice."""
+    """An enforcer that refused two requests with the same id."""
     with introspection_server(TOKENS) as server:
         text = config("http://127.0.0.1:1", server.port, admin={"credential": {"env": "ADMIN_CREDENTIAL"}})
         with enforcer(text, SECRETS) as process, Client(process.port, token="other-token") as client:
@@ -30,15 +30,15 @@ def running() -> Iterator[Enforcer]:
 
 
 def why(process: Enforcer, *arguments: str, **secrets: str) -> Result:
-    where = ["--config", str(process.config), "--admin", f"http://127.0.0.1:{process.admin_port}/"]
-    return CliRunner(env={**SECRETS, **secrets}).invoke(main, ["why", *where, *arguments])
+    options = ["--config", str(process.config), "--admin", f"http://127.0.0.1:{process.admin_port}/"]
+    return CliRunner(env={**SECRETS, **secrets}).invoke(main, ["why", *options, *arguments])
 
 
-def test_a_refusal_is_told_in_words(running: Enforcer) -> None:
-    """Each time that the id was used, with time, conditions and answer."""
-    ended = why(running, "a/1")
-    assert ended.exit_code == 0
-    first, second = ended.stdout.split("\n\n2")
+def test_a_denial_is_explained_as_text(running: Enforcer) -> None:
+    """Every denial with the id, with its time, conditions and response."""
+    result = why(running, "a/1")
+    assert result.exit_code == 0
+    first, second = result.stdout.split("\n\n2")
     assert second.splitlines()[1] == "POST /thing"
     assert first.splitlines()[1:] == [
         "GET /thing",
@@ -55,32 +55,34 @@ def test_a_refusal_is_told_in_words(running: Enforcer) -> None:
     ]
 
 
-def test_a_refusal_is_told_as_json(running: Enforcer) -> None:
-    """As the admin side says it."""
-    told = json.loads(why(running, "a/1", "--json").stdout)
-    assert [one["method"] for one in told["decisions"]] == ["GET", "POST"]
+def test_a_denial_is_explained_as_json(running: Enforcer) -> None:
+    """The response of the admin server."""
+    report = json.loads(why(running, "a/1", "--json").stdout)
+    assert [denial["method"] for denial in report["decisions"]] == ["GET", "POST"]
 
 
-def test_an_id_that_is_not_remembered_ends_with_1(running: Enforcer) -> None:
-    """It may have been allowed, or too long ago."""
-    ended = why(running, "other")
-    assert (ended.exit_code, ended.stdout) == (1, "")
-    assert ended.stderr.endswith(": no refusal with this id is remembered\n")
+def test_an_unknown_id_has_exit_code_1(running: Enforcer) -> None:
+    """The request was allowed, or is too long ago."""
+    result = why(running, "other")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.endswith(": no recent denial has this id\n")
 
 
-def test_who_cannot_ask_is_told_why(running: Enforcer, tmp_path: Path) -> None:
-    """A wrong credential, none, no enforcer, no URL, no configuration: 2, and no secret is told."""
+def test_if_the_enforcer_cannot_be_asked_the_reason_is_reported(running: Enforcer, tmp_path: Path) -> None:
+    """Exit code 2 for a wrong or missing credential, no enforcer, no URL, no configuration. No secret is shown."""
     wrong = why(running, "a/1", ADMIN_CREDENTIAL="another")
-    assert (wrong.exit_code, "401 Unauthorized: is the credential that of this enforcer?" in wrong.stderr) == (2, True)
-    for changed, said in (
+    assert (wrong.exit_code, "401 Unauthorized: is this the credential of this enforcer?" in wrong.stderr) == (2, True)
+    for changed, message in (
         ({"admin": {"address": "127.0.0.1:1"}}, "admin.credential is not set"),
         ({"admin": {"address": ":1", "credential": {"env": "ADMIN_CREDENTIAL"}}}, "http://127.0.0.1:1/decisions/a: "),
         ({"admin": {"address": "[::1]:1", "credential": {"env": "ADMIN_CREDENTIAL"}}}, "http://[::1]:1/decisions/a: "),
     ):
         path = tmp_path / "config.yaml"
         path.write_text(json.dumps({**json.loads(running.config.read_text()), **changed}))
-        ended = CliRunner(env=SECRETS).invoke(main, ["why", "a", "--config", str(path)])
-        assert (ended.exit_code, said in ended.stderr, "operator" in ended.stderr) == (2, True, False), ended.stderr
+        result = CliRunner(env=SECRETS).invoke(main, ["why", "a", "--config", str(path)])
+        assert (result.exit_code, message in result.stderr, "operator" in result.stderr) == (2, True, False), (
+            result.stderr
+        )
     nowhere = why(running, "a/1", "--admin", "file:///etc/passwd")
     assert (nowhere.exit_code, "expected a URL" in nowhere.stderr) == (2, True)
     missing = CliRunner(env=SECRETS).invoke(main, ["why", "a", "--config", str(tmp_path / "missing.yaml")])

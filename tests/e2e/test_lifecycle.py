@@ -151,7 +151,7 @@ rules:
         ("10", "limits.fields"),
         ("15", "rules[0]"),
     ]
-    assert ended.stderr.splitlines()[4:] == ["4 mistakes"]
+    assert ended.stderr.splitlines()[4:] == ["4 errors"]
     assert refuses(port)
 
 

@@ -204,7 +204,7 @@ def test_a_part_that_dies_is_reported_and_ends_the_others() -> None:
         os.kill(children["country_app"], signal.SIGKILL)
         _, errors = demo.process.communicate(timeout=TIMEOUT)
         assert demo.process.returncode == 1
-        assert errors.startswith("Error: the country app was ended by signal 9; it said last:\n")
+        assert errors.startswith("Error: the country app was killed by signal 9; the end of its log:\n")
         assert "country_app: listening on 127.0.0.1 port" in errors
         assert demo.leftovers() == []
 
@@ -234,7 +234,7 @@ def test_a_taken_port_is_one_clear_line(name: str) -> None:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False, cwd=ROOT)
     option = f"--{name.replace('_', '-')}"
     assert ended.returncode == 1
-    assert ended.stderr == f"Error: port {port} is taken; choose another: {option} N, or make demo {name.upper()}=N\n"
+    assert ended.stderr == f"Error: port {port} is in use; choose another: {option} N, or make demo {name.upper()}=N\n"
     assert ended.stdout == ""
 
 

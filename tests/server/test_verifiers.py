@@ -15,7 +15,7 @@ from enforcer.config.load import load
 from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules
 from enforcer.errors import IntrospectionFailure
-from enforcer.server.verifiers import NoAnswer, ask
+from enforcer.server.verifiers import NoResult, verify_once
 from enforcer.tokens.introspection.response import ActiveToken
 
 SECRETS = {"SECRET": "s3cret"}
@@ -54,8 +54,8 @@ class Asked:
     def __call__(self, token: str, rule: dict[str, Any], **servers: dict[str, Any]) -> object:
         loaded = self.loaded(rule, **servers)
         (judged,) = resolved_rules(loaded)
-        told = asyncio.run(ask(loaded, judged, token.encode()))
-        if isinstance(told, NoAnswer):
+        told = asyncio.run(verify_once(loaded, judged, token.encode()))
+        if isinstance(told, NoResult):
             return told.error.reason
         return told.subject if isinstance(told, ActiveToken) else False
 
@@ -103,8 +103,8 @@ def test_why_nobody_knows_is_told_with_the_time_to_wait(asked: Asked, a: Issuer)
     a.statuses["/introspect"] = "503 Down"
     loaded = asked.loaded({}, a={"retry_after": "7s"})
     (judged,) = resolved_rules(loaded)
-    told = asyncio.run(ask(loaded, judged, b"of-a"))
-    assert isinstance(told, NoAnswer)
+    told = asyncio.run(verify_once(loaded, judged, b"of-a"))
+    assert isinstance(told, NoResult)
     assert (told.error.reason, told.retry_after) == (IntrospectionFailure.UNAVAILABLE, 7)
 
 
