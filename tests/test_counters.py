@@ -1,3 +1,5 @@
+"""Histograms."""
+
 import math
 
 import pytest
@@ -22,8 +24,8 @@ from enforcer.counters import Histogram
         ([0.5, 1.5, 1.5, 3.0], [1, 3, 4]),
     ],
 )
-def test_a_bucket_counts_what_is_at_most_its_bound(observed: list[float], cumulative: list[int]) -> None:
-    """Prometheus' `le`: less or equal, each bucket with all below it."""
+def test_a_bucket_counts_values_up_to_its_bound(observed: list[float], cumulative: list[int]) -> None:
+    """As Prometheus' `le`: less than or equal, cumulative."""
     histogram = Histogram((1.0, 2.0))
     for seconds in observed:
         histogram.observe(seconds)
@@ -32,8 +34,8 @@ def test_a_bucket_counts_what_is_at_most_its_bound(observed: list[float], cumula
 
 
 @given(st.lists(st.floats(0, 20), max_size=50))
-def test_buckets_grow_and_the_last_has_all(observed: list[float]) -> None:
-    """For any observations; and each is at most the bound of every bucket that counts it."""
+def test_buckets_are_cumulative(observed: list[float]) -> None:
+    """For any observations."""
     histogram = Histogram((0.1, 1.0, 2.5, 10.0))
     for seconds in observed:
         histogram.observe(seconds)

@@ -1,4 +1,4 @@
-"""The documentation of the metrics and what is exported are the same."""
+"""docs/metrics.md and the exported metrics agree."""
 
 import re
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ ROW = re.compile(r"^\| `(enforcer_\w+)` \| (\w+) \| ((?:`\w+`(?:, )?)*) ?\| \S.*
 
 
 def documented() -> list[tuple[str, str, set[str]]]:
-    """Read the table: name, type and labels of each metric."""
+    """Return name, type and labels of each metric in the table."""
     return [(name, kind, set(re.findall(r"\w+", labels))) for name, kind, labels in ROW.findall(PAGE)]
 
 
 def exported() -> Iterator[tuple[str, str, set[str]]]:
-    """Give the same of each metric, once something of each kind has happened."""
+    """Yield name, type and labels of each exported metric, with at least one series."""
     telemetry = Telemetry("1.2.3")
     route, upstream, server = telemetry.route("read"), telemetry.upstream("app"), telemetry.server("default")
     route.requests[b"GET", 200] += 1
@@ -51,17 +51,17 @@ def exported() -> Iterator[tuple[str, str, set[str]]]:
 
 
 def name(family: Metric) -> str:
-    """Return the name that a query uses."""
+    """Return the name of a metric in queries."""
     return f"{family.name}_total" if family.type == "counter" else family.name
 
 
-def test_every_metric_is_documented_and_nothing_else_is() -> None:
-    """By name, type and labels, each once."""
+def test_exactly_the_exported_metrics_are_documented() -> None:
+    """Once each, with name, type and labels."""
     assert sorted(documented(), key=str) == sorted(exported(), key=str)
 
 
 def test_every_reason_of_the_webhook_is_documented() -> None:
-    """Those of its library among them, each with the result that it has."""
+    """In the row of its result."""
     for result, reasons in OUTCOMES.items():
         of = "`error` of a pod" if result is Result.ERROR else f"`{result}`"
         (row,) = re.findall(rf"^\| `reason` of {of} \| (.*) \|$", PAGE, re.MULTILINE)
@@ -70,5 +70,5 @@ def test_every_reason_of_the_webhook_is_documented() -> None:
 
 @pytest.mark.parametrize("values", [Reason, IntrospectionFailure, UpstreamFailure, Result, AdmissionReason])
 def test_every_reason_is_documented(values: type[StrEnum]) -> None:
-    """In the table of the labels."""
+    """In the table of labels."""
     assert [value for value in values if f"`{value}`" not in PAGE] == []

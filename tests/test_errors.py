@@ -1,3 +1,5 @@
+"""Exceptions and configuration errors."""
+
 import re
 from typing import Any
 
@@ -24,21 +26,21 @@ from enforcer.errors import (
         (Problem("config.yaml", 0, 0, "rules", "missing"), "config.yaml: rules: missing"),
     ],
 )
-def test_a_problem_says_where_it_is_as_editors_read_it(problem: Problem, text: str) -> None:
-    """file:line:column, as far as they are known."""
+def test_a_problem_has_its_place_in_the_format_of_editors(problem: Problem, text: str) -> None:
+    """file:line:column, as far as known."""
     assert str(problem) == text
 
 
-def test_a_configuration_error_tells_all_problems_a_line_each() -> None:
-    """One start, one correction."""
+def test_a_configuration_error_lists_every_problem() -> None:
+    """One per line, so that a user can fix all of them at once."""
     problems = [Problem("c", line, 1, "", f"wrong {line}") for line in (1, 2, 3)]
     error = ConfigError(problems)
     assert str(error) == "c:1:1: wrong 1\nc:2:1: wrong 2\nc:3:1: wrong 3"
     assert error.problems == tuple(problems)
 
 
-def test_a_malformed_request_is_400_unless_said() -> None:
-    """The part and the reason, for the answer and the log."""
+def test_a_malformed_request_is_400_by_default() -> None:
+    """With the part and the reason, for the response and the log."""
     error = MalformedRequestError("Host", "missing")
     assert (str(error), error.part, error.why, error.status) == ("Host: missing", "Host", "missing", 400)
     assert MalformedRequestError("request line", "too new", 505).status == 505
@@ -51,20 +53,20 @@ def test_a_malformed_request_is_400_unless_said() -> None:
         (UpstreamError(UpstreamFailure.TIMEOUT, "no head"), "timeout: no head"),
     ],
 )
-def test_a_fault_of_another_server_has_a_reason_and_a_detail(error: Any, text: str) -> None:
-    """The reason is a metric's label."""
+def test_an_error_of_another_server_has_a_reason_and_a_detail(error: Any, text: str) -> None:
+    """The reason is a metric label."""
     assert str(error) == text
     assert f"{error.reason}: {error.detail}" == text
 
 
 @pytest.mark.parametrize("failure", [*IntrospectionFailure, *UpstreamFailure])
-def test_reasons_are_fit_for_labels(failure: str) -> None:
-    """Lower-case words."""
+def test_reasons_are_valid_metric_labels(failure: str) -> None:
+    """Lower-case words, joined with underscores."""
     assert re.fullmatch("[a-z]+(_[a-z]+)*", failure)
 
 
 @pytest.mark.parametrize("error", [ConfigError, MalformedRequestError, IntrospectionError, UpstreamError])
-def test_every_fault_that_is_raised_on_purpose_has_one_base(error: type[Exception]) -> None:
-    """So that one `except` can tell them from mistakes."""
+def test_every_exception_has_one_base_class(error: type[Exception]) -> None:
+    """So that one `except` distinguishes them from bugs."""
     assert issubclass(error, EnforcerError)
     assert not issubclass(error, ValueError | OSError)

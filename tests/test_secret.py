@@ -1,3 +1,5 @@
+"""Secrets."""
+
 import copy
 import dataclasses
 from collections.abc import Callable
@@ -33,24 +35,24 @@ class Client:
     ],
 )
 def test_a_secret_is_shown_nowhere(show: Callable[[Secret], str]) -> None:
-    """Not in a log, an error or a `repr`, alone or in something else."""
+    """Not in a log, an error or a `repr`, by itself or inside another object."""
     assert "hunter2" not in show(Secret("hunter2"))
 
 
-def test_a_secret_is_revealed_where_it_is_asked_for() -> None:
-    """By name, so that each place can be found."""
+def test_reveal_returns_the_value() -> None:
+    """It is a named method, so that every use can be found."""
     assert Secret("hunter2").reveal() == "hunter2"
 
 
 @pytest.mark.parametrize("misuse", [len, iter, vars, lambda secret: secret + "", lambda secret: secret[0]])
-def test_a_secret_is_no_text(misuse: Callable[[Any], Any]) -> None:
-    """Nothing takes it for one by mistake."""
+def test_a_secret_is_not_a_string(misuse: Callable[[Any], Any]) -> None:
+    """So that it cannot be used as one by accident."""
     with pytest.raises(TypeError):
         misuse(Secret("hunter2"))
 
 
-def test_a_secret_equals_one_of_the_same_value_and_nothing_else() -> None:
-    """So that settings that did not change are seen to be the same."""
+def test_secrets_are_equal_if_their_values_are() -> None:
+    """So that a reload recognizes unchanged settings."""
     assert Secret("hünter2") == Secret("hünter2")
     assert hash(Secret("hunter2")) == hash(Secret("hunter2"))
     assert Secret("hunter2") != Secret("hunter3")

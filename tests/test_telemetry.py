@@ -1,3 +1,5 @@
+"""The exported metrics."""
+
 import re
 
 import pytest
@@ -15,7 +17,7 @@ KNOWN = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", 
 
 
 def families(telemetry: Telemetry) -> dict[str, Metric]:
-    """Scrape, and read what a Prometheus would."""
+    """Scrape and parse, as Prometheus would."""
     return {family.name: family for family in text_string_to_metric_families(telemetry.exposition().decode())}
 
 
@@ -29,13 +31,13 @@ def samples(telemetry: Telemetry) -> list[Sample]:
 
 
 def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
-    found = [sample.value for sample in samples(telemetry) if (sample.name, sample.labels) == (name, labels)]
-    assert len(found) <= 1
-    return found[0] if found else None
+    values = [sample.value for sample in samples(telemetry) if (sample.name, sample.labels) == (name, labels)]
+    assert len(values) <= 1
+    return values[0] if values else None
 
 
 def busy() -> Telemetry:
-    """One of everything has happened."""
+    """Return a Telemetry with at least one event of each kind."""
     telemetry = Telemetry("1.2.3")
     route = telemetry.route("read countries")
     route.requests[b"GET", 200] += 3
@@ -93,13 +95,13 @@ def busy() -> Telemetry:
         ("draining", {}, 0),
     ],
 )
-def test_what_happened_is_exported_under_its_name(name: str, labels: dict[str, str], expected: float) -> None:
-    """Each event once, in base units."""
+def test_every_event_is_exported(name: str, labels: dict[str, str], expected: float) -> None:
+    """Once, under its name, in base units."""
     assert value(busy(), f"enforcer_{name}", **labels) == expected
 
 
 def test_the_time_of_the_last_load_is_exported() -> None:
-    """In seconds since the epoch; 0 until the first."""
+    """In seconds since the epoch; 0 before the first load."""
     name = "enforcer_config_last_reload_success_timestamp_seconds"
     assert value(Telemetry("1"), name) == 0
     assert value(Telemetry("1"), "enforcer_config_last_reload_successful") == 0
@@ -110,7 +112,7 @@ def test_the_time_of_the_last_load_is_exported() -> None:
 
 @pytest.mark.parametrize("telemetry", [Telemetry("1"), busy()], ids=["at the start", "busy"])
 def test_every_metric_has_one_help_and_one_type(telemetry: Telemetry) -> None:
-    """And a name that says its unit."""
+    """And a name with its unit."""
     lines = telemetry.exposition().decode().splitlines()
     helped = [line.split(" ", 3) for line in lines if line.startswith("# HELP enforcer_")]
     typed = {line.split(" ")[2]: line.split(" ")[3] for line in lines if line.startswith("# TYPE enforcer_")}
@@ -125,8 +127,8 @@ def test_every_metric_has_one_help_and_one_type(telemetry: Telemetry) -> None:
         assert kind != "histogram" or name.endswith("_seconds")
 
 
-def test_the_process_and_the_interpreter_are_exported_too() -> None:
-    """Memory, descriptors, CPU and collections."""
+def test_metrics_of_process_and_interpreter_are_exported() -> None:
+    """Memory, descriptors, CPU, garbage collection."""
     names = set(families(Telemetry("1")))
     assert {"process_resident_memory_bytes", "process_open_fds", "process_cpu_seconds", "python_info"} <= names
 
@@ -140,8 +142,8 @@ def test_the_process_and_the_interpreter_are_exported_too() -> None:
         max_size=40,
     )
 )
-def test_random_methods_make_no_series(events: list[tuple[bytes, int]]) -> None:
-    """What is no method of RFC 9110 or 5789 is `_OTHER`, and every request is counted all the same."""
+def test_unknown_methods_create_no_series(events: list[tuple[bytes, int]]) -> None:
+    """Methods that are not in RFC 9110 or RFC 5789 are counted as `_OTHER`."""
     telemetry = Telemetry("1")
     for event in events:
         telemetry.route(NO_ROUTE).requests[event] += 1
@@ -153,15 +155,15 @@ def test_random_methods_make_no_series(events: list[tuple[bytes, int]]) -> None:
 
 
 @pytest.mark.parametrize("name", ['a "b"', "a\\b", "été", "{x}", "a,b=c", "# HELP x"])
-def test_a_name_is_a_label_as_it_is(name: str) -> None:
-    """Names of rules are the user's words."""
+def test_a_rule_name_is_an_unchanged_label(name: str) -> None:
+    """Rule names are chosen by users and may contain any character."""
     telemetry = Telemetry("1")
     telemetry.route(name).decisions["allow", "ok"] += 1
     assert value(telemetry, "enforcer_decisions_total", route=name, decision="allow", reason="ok") == 1
 
 
-def test_the_numbers_of_a_name_are_kept() -> None:
-    """A reload with the same rules goes on counting."""
+def test_counters_of_a_name_are_kept() -> None:
+    """A reload with the same rules continues to count."""
     telemetry = Telemetry("1")
     assert telemetry.route("a") is telemetry.route("a")
     assert telemetry.upstream("a") is telemetry.upstream("a")
@@ -170,8 +172,8 @@ def test_the_numbers_of_a_name_are_kept() -> None:
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_every_decision_has_a_series_of_its_own(reason: Reason) -> None:
-    """By what was decided and why."""
+def test_every_decision_has_its_own_series(reason: Reason) -> None:
+    """By decision and reason."""
     denied = Deny(reason)
     telemetry = Telemetry("1")
     for label in (denied.label, denied.reported):

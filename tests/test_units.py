@@ -1,3 +1,5 @@
+"""Units of settings."""
+
 import math
 import re
 from typing import Any
@@ -22,30 +24,30 @@ from enforcer.units import (
 
 
 @pytest.mark.parametrize(
-    ("written", "seconds"),
+    ("text", "seconds"),
     [("250ms", 0.25), ("5s", 5.0), ("2m", 120.0), ("1h", 3600.0), ("0s", 0.0), ("1.5s", 1.5), ("0.5ms", 0.0005)],
 )
-def test_a_duration_is_a_number_with_its_unit(written: str, seconds: float) -> None:
-    """Read as seconds."""
-    assert parse_duration(written) == pytest.approx(seconds)
+def test_a_duration_is_a_number_with_its_unit(text: str, seconds: float) -> None:
+    """The value is in seconds."""
+    assert parse_duration(text) == pytest.approx(seconds)
 
 
-NO_DURATIONS = [
+INVALID_DURATIONS = [
     *("", "5", "s", "5 s", " 5s", "5s ", "5s\n", "-5s", "+5s", "5S", "5sec", "1d", "1h30m", "1e3s", "infs", "nans"),
     *(".5s", "5.s", "5.5.5s", "1,5s", "1_000s", "0x5s", "٥s", "५m", "9" * 10 + "s", 5, 5.0, True, None, ["5s"]),
 ]
 
 
-@pytest.mark.parametrize("written", NO_DURATIONS)
-def test_anything_else_is_no_duration(written: object) -> None:
-    """A bare number has no unit, and a guess of one is how 5 minutes become 5 milliseconds."""
+@pytest.mark.parametrize("written", INVALID_DURATIONS)
+def test_anything_else_is_not_a_duration(written: object) -> None:
+    """A bare number has no unit, and guessing one turns 5 minutes into 5 milliseconds."""
     with pytest.raises(ValueError):
         parse_duration(written)
 
 
 @pytest.mark.parametrize("written", ["0s", "0ms", "0.0h", "-1s", "", 0])
-def test_a_time_limit_is_more_than_nothing(written: object) -> None:
-    """A limit of 0 would refuse everything."""
+def test_a_timeout_is_greater_than_0(written: object) -> None:
+    """A timeout of 0 would refuse everything."""
     with pytest.raises(ValueError):
         parse_positive_duration(written)
 
@@ -54,7 +56,7 @@ def test_a_time_limit_is_more_than_nothing(written: object) -> None:
     ("written", "size"), [("1B", 1), ("512B", 512), ("64KiB", 65536), ("1MiB", 1048576), ("1GiB", 1073741824)]
 )
 def test_a_size_is_a_whole_number_with_its_unit(written: str, size: int) -> None:
-    """Read as bytes."""
+    """The value is in bytes."""
     assert parse_size(written) == size
 
 
@@ -65,8 +67,8 @@ def test_a_size_is_a_whole_number_with_its_unit(written: str, size: int) -> None
         *("0B", "0KiB", "00MiB", "1e3B", "٦٤KiB", "9" * 16 + "B", 64, 64.0, True, None, ["1B"]),
     ],
 )
-def test_anything_else_is_no_size(written: object) -> None:
-    """KB is 1000 to one and 1024 to another; a limit of nothing would refuse everything."""
+def test_anything_else_is_not_a_size(written: object) -> None:
+    """KB is ambiguous (1000 or 1024), and a limit of 0 would refuse everything."""
     with pytest.raises(ValueError):
         parse_size(written)
 
@@ -78,8 +80,8 @@ def test_a_count_is_a_whole_number_of_at_least_one(value: int) -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, 2**31, 1.0, 1.5, True, False, "1", None, [1], math.inf, math.nan])
-def test_anything_else_is_no_count(value: object) -> None:
-    """`true` is no number, whatever Python says."""
+def test_anything_else_is_not_a_count(value: object) -> None:
+    """`true` is not a number, although Python's bool is an int."""
     with pytest.raises(ValueError):
         parse_count(value)
 
@@ -91,8 +93,8 @@ def test_a_switch_is_true_or_false(value: bool) -> None:
 
 
 @pytest.mark.parametrize("value", [0, 1, "true", "false", "yes", "on", None, "", []])
-def test_anything_else_is_no_switch(value: object) -> None:
-    """`"false"` must not switch something on."""
+def test_anything_else_is_not_a_switch(value: object) -> None:
+    """`"false"` must not be true."""
     with pytest.raises(ValueError):
         parse_switch(value)
 
@@ -101,8 +103,8 @@ UNITS = [(Seconds, "5s", 5.0), (SecondsOrZero, "0s", 0.0), (Bytes, "64KiB", 6553
 
 
 @pytest.mark.parametrize(("unit", "written", "value"), UNITS)
-def test_a_unit_is_read_and_described_where_it_annotates(unit: Any, written: object, value: object) -> None:
-    """The same text is the reading's and the schema's."""
+def test_a_unit_as_annotation_is_parsed_and_has_a_schema(unit: Any, written: object, value: object) -> None:
+    """Parser and schema accept the same text."""
     adapter = TypeAdapter(unit)
     assert adapter.validate_python(written) == value
     schema = adapter.json_schema()
@@ -114,8 +116,8 @@ def test_a_unit_is_read_and_described_where_it_annotates(unit: Any, written: obj
 
 @pytest.mark.parametrize(("unit", "parse"), [(Seconds, parse_positive_duration), (Bytes, parse_size)])
 @given(text=st.text("0159.msh BKMGiT٥-e\n", max_size=8))
-def test_an_editor_that_knows_the_schema_accepts_what_is_read(unit: Any, parse: Any, text: str) -> None:
-    """JSON Schema's patterns are ECMAScript's, where `\\d` is ASCII and `$` the very end."""
+def test_the_schema_accepts_every_text_that_the_parser_accepts(unit: Any, parse: Any, text: str) -> None:
+    """JSON Schema has ECMAScript's patterns, where `\\d` is ASCII and `$` matches only at the end."""
     pattern = TypeAdapter(unit).json_schema()["pattern"]
     try:
         value = parse(text)

@@ -31,7 +31,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check: `what` was checked, the verdict, what was `found`, and what to do. The names are keys of `--json`."""
+    """One check: its subject (`what`), its result, details (`found`) and advice. The names are keys of `--json`."""
 
     what: str
     verdict: Verdict

@@ -33,7 +33,7 @@ _ADVICE: Final[Mapping[Method, str]] = {
     "tls_client_auth": "correct client_id, register the certificate in tls for it",
     "own_token": "correct own_token.scopes",
 }
-"""What to do if the server refuses our credentials."""
+"""Advice if the server refuses our credentials."""
 _INACTIVE: Final = "accepted; a made-up token is reported as inactive"
 _TOO_LARGE: Final = "the response is larger than max_answer"
 

@@ -54,7 +54,7 @@ def free(roots: list[object]) -> None:
     """
     while roots:
         node = roots.pop()
-        # Two references, ours and the call's: nothing else uses it. Take its children first, so that it is freed alone.
+        # Two references, ours and the call's: nothing else uses it. Take its children first, so that only it is freed.
         if gc.is_tracked(node) and sys.getrefcount(node) == 2:
             roots += gc.get_referents(node)
         del node

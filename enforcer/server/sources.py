@@ -74,7 +74,7 @@ class _SourceBuilder:
         introspector = None if server.verify == "jwt" else self._introspector(domain)
         if introspector is not None and server.verify == "introspect":
             return introspector
-        # Imported late, because cryptography is large and introspection alone does not need it.
+        # Imported late, because cryptography is large, and introspection does not need it.
         from enforcer.tokens.jwt.jwt_source import JwtSource
 
         return JwtSource(self._keys, authorization_server.issuer(server), server.jwt, introspector, time.time)

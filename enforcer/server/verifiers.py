@@ -119,7 +119,7 @@ def _identity(server: AuthorizationServer) -> tuple[object, ...]:
 
 
 def _required(rules: Sequence[str], servers: Sequence[str]) -> frozenset[str]:
-    """Return the values that a server's tokens must have: the server's own, narrowed to those that the rule allows."""
+    """Return the values that a server's tokens must have: the server's own, except those that the rule excludes."""
     return frozenset(servers if not rules else (value for value in servers if value in rules))
 
 

@@ -61,7 +61,7 @@ def closed() -> int:
 
 
 def verdicts(findings: list[Finding]) -> dict[str, Verdict]:
-    """Return the verdict of each step."""
+    """Return the result of each step."""
     return {finding.what: finding.verdict for finding in findings}
 
 
@@ -150,8 +150,8 @@ def test_an_expired_certificate_is_wrong(authority: Authority) -> None:
     assert (finding.what, finding.verdict, finding.found) == ("TLS", Verdict.WRONG, "the certificate has expired")
 
 
-def test_a_server_without_tls_is_told_from_a_bad_certificate() -> None:
-    """A plain server answers the handshake with what is no TLS."""
+def test_a_server_without_tls_is_distinguished_from_a_bad_certificate() -> None:
+    """It responds to the handshake with plain HTTP."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
 
         def answer() -> None:

@@ -1,4 +1,4 @@
-"""What a configuration has in common with the one before it, and what is made anew."""
+"""Resources that a configuration shares with the previous one, and resources that are built again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.configs import authorization_server, config
 from enforcer.config.load import load
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.server.assembly import assemble
-from enforcer.server.resources import SharedResources
+from enforcer.server.resources import ResourceScope, SharedResources
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.introspection.response import from_claims
 from enforcer.tokens.verifier import CacheControl
@@ -25,8 +25,8 @@ KEY = b"key of a token"
 RULES = [{"name": "all", "path": "/**", "authenticated": True}]
 
 
-class Bench:
-    """Makes one configuration after the other."""
+class Assembler:
+    """Assembles one configuration after another."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "config.yaml"
@@ -34,7 +34,7 @@ class Bench:
         self._resources = SharedResources()
         self._telemetry = Telemetry("tested")
         self._loop = asyncio.new_event_loop()
-        self._loop.set_debug(True)  # whoever calls it from another thread is told so
+        self._loop.set_debug(True)  # raises an error for calls from another thread
         self._ticker = Ticker(self._loop)
 
     def make(
@@ -44,8 +44,8 @@ class Bench:
         server: dict[str, Any] | None = None,
         other: dict[str, Any] | None = None,
         **changes: Any,
-    ) -> Made:
-        """Make one, in another thread than the loop's; `other` are the settings of a second authorization server."""
+    ) -> Assembled:
+        """Assemble a configuration on another thread; `other` are the settings of a second authorization server."""
         (self._folder / "secret").write_text(secret)
         own = {"client_secret": {"file": "secret"}}
         settings = [authorization_server(2, **own, **(server or {}))]
@@ -55,46 +55,47 @@ class Bench:
         loaded = load(self._path, {})
         scope = self._resources.scope()
         work = asyncio.to_thread(assemble, loaded.config, scope, self._telemetry, self._ticker, self._loop)
-        return Made(*self._loop.run_until_complete(work))
+        snapshot, memory = self._loop.run_until_complete(work)
+        return Assembled(snapshot, memory, scope)
 
     def close(self) -> None:
         self._ticker.stop()
         self._loop.close()
 
 
-class Made:
-    """What was made of a configuration."""
+class Assembled:
+    """A snapshot's resources."""
 
-    def __init__(self, snapshot: Snapshot, memory: CacheControl) -> None:
+    def __init__(self, snapshot: Snapshot, memory: CacheControl, scope: ResourceScope) -> None:
         self.forwarding = snapshot.forwarding
         self.pool = snapshot.no_route.upstream.pool
         _, methods = snapshot.locate(b"/thing", b"")
         assert methods is not None
-        self.verifier = methods[None].verifier  # of a rule that asks one server
+        self.verifier = methods[None].verifier  # the rule has one authorization server
         self.memory = memory
-        self.cache = memory._cache
-        self.limiter = self.verifier._limiter
+        self.cache = scope.newest("cache")
+        self.limiter = scope.newest("limiter")
 
-    def same(self, other: Made) -> set[str]:
-        """Return which things are the other's too."""
-        return {name for name, thing in vars(self).items() if vars(other)[name] is thing}
+    def same(self, other: Assembled) -> set[str]:
+        """Return the names of the resources that both have."""
+        return {name for name, resource in vars(self).items() if vars(other)[name] is resource}
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.close()
+def assembler(tmp_path: Path) -> Iterator[Assembler]:
+    assembler = Assembler(tmp_path)
+    yield assembler
+    assembler.close()
 
 
 ALL = {"forwarding", "pool", "verifier", "cache", "limiter"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "anew"),
+    ("changes", "rebuilt"),
     [
         pytest.param({}, set(), id="nothing"),
-        pytest.param({"timeouts": {"head": "1s"}}, set(), id="what no thing is made of"),
+        pytest.param({"timeouts": {"head": "1s"}}, set(), id="a setting of no resource"),
         pytest.param({"forwarding": {"chain": "none"}}, {"forwarding"}, id="forwarding"),
         pytest.param({"upstream": {"url": "http://127.0.0.1:3"}}, {"pool"}, id="another app"),
         pytest.param({"upstream": {"pool": {"connections": 1}}}, {"pool"}, id="limits of the app's connections"),
@@ -106,13 +107,15 @@ ALL = {"forwarding", "pool", "verifier", "cache", "limiter"}
         pytest.param({"secret": "rotated"}, {"verifier"}, id="secret"),
         pytest.param({"server": {"timeout": "1s"}}, {"verifier"}, id="authorization server"),
         pytest.param({"other": {}}, set(), id="another authorization server"),
-        pytest.param({"other": {"issuer": "b"}}, {"verifier"}, id="one whose tokens the first must not be shown"),
+        pytest.param({"other": {"issuer": "b"}}, {"verifier"}, id="a server whose tokens the first must not get"),
     ],
 )
-def test_what_a_change_does_not_touch_stays(bench: Bench, changes: dict[str, Any], anew: set[str]) -> None:
-    """Connections, remembered answers, counts: the very same things."""
-    before = bench.make()
-    assert bench.make(**changes).same(before) == ALL - anew
+def test_resources_with_unchanged_settings_are_shared(
+    assembler: Assembler, changes: dict[str, Any], rebuilt: set[str]
+) -> None:
+    """So that connections, cache entries and counters are kept."""
+    before = assembler.make()
+    assert assembler.make(**changes).same(before) == ALL - rebuilt
 
 
 @pytest.mark.parametrize(
@@ -132,32 +135,32 @@ def test_what_a_change_does_not_touch_stays(bench: Bench, changes: dict[str, Any
         ({"other": {"issuer": "b"}}, False),
     ],
 )
-def test_what_a_server_said_is_remembered_while_it_is_the_same_one(
-    bench: Bench, changes: dict[str, Any], shared: bool
+def test_cache_entries_of_an_unchanged_server_are_kept(
+    assembler: Assembler, changes: dict[str, Any], shared: bool
 ) -> None:
-    """However it is asked; another one under its name, or the same that may say something else, is asked anew."""
-    before, after = bench.make(), bench.make(**changes)
+    """Timeouts and the like may change. A different server, or other claims, need a new introspection."""
+    before, after = assembler.make(), assembler.make(**changes)
     assert (before.verifier.keys <= after.verifier.keys) is shared
 
 
-def test_answers_are_taken_over_by_the_new_settings(bench: Bench) -> None:
-    """As old as they are, and with the fields that are now sent."""
+def test_cache_entries_follow_the_new_settings(assembler: Assembler) -> None:
+    """With their age, and the new identity fields."""
     now = time.time()
-    before = bench.make()
+    before = assembler.make()
     before.cache.put(KEY, from_claims({"sub": "joe"}), b"X-Auth-Subject: joe\r\n", now - 10)
-    after = bench.make(cache={"ttl": "30s"}, forwarding={"identity": {"X-User": "sub"}})
-    found = after.cache.get(KEY, now)
-    assert found is not None
-    assert (found.identity, found.expires_at) == (b"X-User: joe\r\n", now + 20)
+    after = assembler.make(cache={"ttl": "30s"}, forwarding={"identity": {"X-User": "sub"}})
+    entry = after.cache.get(KEY, now)
+    assert entry is not None
+    assert (entry.identity, entry.expires_at) == (b"X-User: joe\r\n", now + 20)
     after.memory.succeed(before.memory)
     assert len(after.memory) == 1
 
 
-def test_what_was_purged_while_answers_were_taken_over_is_not_remembered(bench: Bench) -> None:
-    """It was asked of the one before, which was in force."""
-    before = bench.make()
+def test_a_purge_while_entries_are_copied_also_removes_the_copies(assembler: Assembler) -> None:
+    """The purge reached the configuration that was still in force."""
+    before = assembler.make()
     before.cache.put(KEY, from_claims({"sub": "joe"}), b"", time.time())
-    after = bench.make(cache={"ttl": "30s"})
+    after = assembler.make(cache={"ttl": "30s"})
     assert before.memory.purge("subject", "joe") == 1
     after.memory.succeed(before.memory)
     assert len(after.memory) == 0

@@ -1,14 +1,19 @@
-"""The addresses that are listened on."""
+"""Sockets to listen on, and the limit on descriptors."""
 
 from __future__ import annotations
 
+import logging
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from harness.configs import config
 
-from enforcer.server.listening import AddressError, bind, name_of
+from enforcer.config.load import load
+from enforcer.server.listening import AddressError, bind, name_of, raise_descriptor_limit
 
 SETTING = "admin.address in config.yaml"
 
@@ -20,26 +25,26 @@ def bound(address: str) -> Iterator[list[socket.socket]]:
     try:
         yield sockets
     finally:
-        for one in sockets:
-            one.close()
+        for listener in sockets:
+            listener.close()
 
 
 def peer(port: int, host: str) -> str:
-    """Return who a server on a port sees when a host connects to itself."""
+    """Connect to a port of a host, and return the client's own address."""
     with socket.create_connection((host, port), 5) as client:
         return str(client.getsockname()[0])
 
 
 def accepted(listening: socket.socket) -> str:
-    """Return who has connected."""
+    """Accept a connection, and return the client's address as the server sees it."""
     listening.settimeout(5)
     connection, address = listening.accept()
     connection.close()
     return str(address[0])
 
 
-def test_every_address_is_one_port_of_both_families() -> None:
-    """A client of IPv4 is seen by its own address, not by one that IPv6 made of it."""
+def test_all_addresses_means_one_port_of_both_families() -> None:
+    """An IPv4 client appears with its IPv4 address, not with an IPv4-mapped one."""
     with bound(":0") as (four, six):
         (_, port), (_, other, *_) = four.getsockname(), six.getsockname()
         assert port == other
@@ -48,8 +53,8 @@ def test_every_address_is_one_port_of_both_families() -> None:
         assert peer(port, "::1") == accepted(six) == "::1"
 
 
-def test_every_address_is_that_of_ipv4_where_there_is_no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a machine that was started without it."""
+def test_without_ipv6_all_addresses_means_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with IPv6 disabled."""
 
     class OnlyFour(socket.socket):
         def __init__(self, family: int = -1, *more: int) -> None:
@@ -60,20 +65,20 @@ def test_every_address_is_that_of_ipv4_where_there_is_no_ipv6(monkeypatch: pytes
 
     monkeypatch.setattr(socket, "socket", OnlyFour)
     with bound(":0") as sockets:
-        assert [one.family for one in sockets] == [socket.AF_INET]
+        assert [listener.family for listener in sockets] == [socket.AF_INET]
     with pytest.raises(AddressError, match="Address family not supported"):
         bind("[::1]:0", SETTING)
 
 
 def test_several_addresses_share_the_port() -> None:
-    """Those of a pod, of both families."""
+    """Such as the addresses of a pod, of both families."""
     with bound("[127.0.0.1,::1]:0") as sockets:
-        assert len({one.getsockname()[1] for one in sockets}) == 1
+        assert len({listener.getsockname()[1] for listener in sockets}) == 1
         assert name_of(sockets) == "127.0.0.1:{0}, [::1]:{0}".format(sockets[0].getsockname()[1])
 
 
-def test_an_address_that_is_taken_is_told_and_none_is_kept() -> None:
-    """With the setting that chooses another; the one before it in the list is free again."""
+def test_an_address_in_use_is_an_error_and_leaves_no_socket_open() -> None:
+    """The error names the setting. The address before it in the list is free again."""
     with socket.create_server(("127.0.0.2", 0)) as taken:
         port = taken.getsockname()[1]
         address = f"[127.0.0.1,127.0.0.2]:{port}"
@@ -84,3 +89,47 @@ def test_an_address_that_is_taken_is_told_and_none_is_kept() -> None:
         )
         with bound(f"127.0.0.1:{port}"):
             pass
+
+
+@pytest.mark.parametrize(
+    ("limits", "raised", "warned"),
+    [
+        pytest.param((64, 1_000_000), (5_512, 1_000_000), False, id="too low"),
+        pytest.param((9_000, 1_000_000), None, False, id="high enough"),
+        pytest.param((64, resource.RLIM_INFINITY), (5_512, resource.RLIM_INFINITY), False, id="no hard limit"),
+        pytest.param((64, 128), (128, 128), True, id="a hard limit"),
+    ],
+)
+def test_the_descriptor_limit_covers_every_connection(
+    limits: tuple[int, int],
+    raised: tuple[int, int] | None,
+    warned: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Those of clients, of both pools, and 256 more; a hard limit below that is logged."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        config(
+            "http://127.0.0.1:1",
+            1,
+            limits={"connections": 5_000},
+            upstream={"pool": {"connections": 200}},
+            authorization_servers=[
+                {
+                    "introspection_endpoint": "http://127.0.0.1:2/introspect",
+                    "client_id": "a",
+                    "client_secret": {"env": "SECRET"},
+                    "pool": {"connections": 56},
+                }
+            ],
+        )
+    )
+    calls: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, changed: calls.append(changed))
+    with caplog.at_level(logging.WARNING):
+        raise_descriptor_limit(load(path, {"SECRET": "x"}).config)
+    assert calls == ([] if raised is None else [raised])
+    assert ("may open only 128 descriptors" in caplog.text) == warned

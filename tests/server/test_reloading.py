@@ -1,4 +1,4 @@
-"""One configuration after the other, with a look at what is left of those before."""
+"""Reloads, and what is left of earlier configurations."""
 
 from __future__ import annotations
 
@@ -42,20 +42,18 @@ def exposed_routes(running: InProcessProxy) -> set[str]:
     return set(re.findall(r'enforcer_decisions_total\{.*route="([^"]*)"', running.telemetry.exposition().decode()))
 
 
-def test_nothing_is_left_of_configurations_that_are_over(
-    servers: tuple[Upstream, Server], running: InProcessProxy
-) -> None:
-    """However many there were, and though every one of them was different in all that can be shared."""
+def test_nothing_is_left_of_retired_configurations(servers: tuple[Upstream, Server], running: InProcessProxy) -> None:
+    """After many reloads, each of which changed every resource."""
     app, server = servers
-    at_first = running.reloader.resources.kinds()
-    lives = []
+    initial = running.reloader.resources.kinds()
+    lifetimes = []
     with Client(running.port) as client, Client(running.port) as tunnelling:
         app.handler = lambda incoming: (incoming.send_raw(SWITCHING_PROTOCOLS), incoming.wait_for_close())[0]
         tunnelling.socket.sendall(UPGRADE_REQUEST)
         assert read_until(tunnelling.socket, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
         app.handler = Incoming.respond
         for number in range(40):
-            lives.append(weakref.ref(running.gateway.snapshot.life))
+            lifetimes.append(weakref.ref(running.gateway.snapshot.life))
             assert client.request("GET", f"/thing/{number}").status == 200
             changes: dict[str, Any] = {
                 "rules": [{"name": f"rule {number}", "path": "/**", "scopes": ["read"]}],
@@ -67,15 +65,15 @@ def test_nothing_is_left_of_configurations_that_are_over(
             }
             running.swap(config(app.url, server.port, **changes))
         assert client.request("GET", "/thing").status == 200
-        assert eventually(lambda: not any(life() for life in lives))
-        assert eventually(lambda: running.reloader.resources.kinds() == at_first)
+        assert eventually(lambda: not any(lifetime() for lifetime in lifetimes))
+        assert eventually(lambda: running.reloader.resources.kinds() == initial)
         assert exposed_routes(running) == {"rule 39"}
         tunnelling.socket.sendall(b"x")
     assert gc.isenabled()
 
 
-def test_what_a_server_published_outlasts_a_rotated_secret(servers: tuple[Upstream, Server], tmp_path: Path) -> None:
-    """Its keys and its metadata are at hand, though it is just then out of order."""
+def test_remote_documents_are_kept_when_a_secret_is_rotated(servers: tuple[Upstream, Server], tmp_path: Path) -> None:
+    """Keys and metadata are not fetched again, so that the server may be down at that time."""
     app, _ = servers
     secret = tmp_path / "secret"
     secret.write_text("old")
@@ -93,10 +91,8 @@ def test_what_a_server_published_outlasts_a_rotated_secret(servers: tuple[Upstre
         assert set(issuer.paths.values()) == {1}
 
 
-def test_ten_thousand_rules_cost_the_loop_next_to_nothing(
-    servers: tuple[Upstream, Server], running: InProcessProxy
-) -> None:
-    """They are read, made and taken apart beside it: less than 1 ms on end is left, and 10 ms would be a stall."""
+def test_ten_thousand_rules_do_not_block_the_loop(servers: tuple[Upstream, Server], running: InProcessProxy) -> None:
+    """They are read, built and freed on the worker thread: less than 1 ms is left; the test allows 10 ms."""
     app, server = servers
 
     def text(version: int) -> str:
@@ -111,8 +107,8 @@ def test_ten_thousand_rules_cost_the_loop_next_to_nothing(
     running.swap(config(app.url, server.port))
 
 
-def test_nothing_that_was_under_way_is_left_to_the_collector(servers: tuple[Upstream, Server]) -> None:
-    """What runs during a reload is not looked at by it again, so that it must be freed without it when it is over."""
+def test_finished_requests_leave_no_cyclic_garbage(servers: tuple[Upstream, Server]) -> None:
+    """A reload freezes the heap, so the collector would never free cycles of running requests."""
     app, _ = servers
     closed = socket.create_server(("127.0.0.1", 0))
 
@@ -144,20 +140,20 @@ def test_nothing_that_was_under_way_is_left_to_the_collector(servers: tuple[Upst
         gc.set_debug(gc.DEBUG_SAVEALL)
         try:
             gc.collect()
-            left = {type(one).__qualname__ for one in gc.garbage if type(one).__module__.startswith("enforcer.")}
+            left = {type(each).__qualname__ for each in gc.garbage if type(each).__module__.startswith("enforcer.")}
         finally:
             gc.set_debug(0)
             gc.garbage.clear()
     assert left == set()
 
 
-def test_what_is_in_force_stays_whatever_goes_wrong(
+def test_the_configuration_stays_in_force_after_an_internal_error(
     servers: tuple[Upstream, Server],
     running: InProcessProxy,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """An error of our own is a failure like any other, and the next change is read."""
+    """It counts as a failed reload, and the next change is read."""
     app, server = servers
     before = running.reloader.resources.kinds()
     with Client(running.port) as client, monkeypatch.context() as patched:
@@ -173,8 +169,8 @@ def test_what_is_in_force_stays_whatever_goes_wrong(
     assert eventually(lambda: running.reloader.resources.kinds() == before)
 
 
-def test_the_level_of_the_log_can_change(servers: tuple[Upstream, Server], running: InProcessProxy) -> None:
-    """And its form."""
+def test_level_and_format_of_the_log_can_change(servers: tuple[Upstream, Server], running: InProcessProxy) -> None:
+    """By a reload."""
     app, server = servers
     root = logging.getLogger()
     before = root.level, root.handlers[:]

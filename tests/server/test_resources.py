@@ -1,11 +1,11 @@
-"""What configurations share, and when it is closed."""
+"""Sharing and closing of resources."""
 
 from enforcer.server.resources import SharedResources
 from enforcer.settings.pool import PoolSettings
 
 
-class Thing:
-    """Something that is open until it is closed."""
+class Resource:
+    """Counts the calls of `close`."""
 
     closed = 0
 
@@ -13,33 +13,33 @@ class Thing:
         self.closed += 1
 
 
-def test_what_is_made_of_the_same_is_the_same() -> None:
-    """Settings are compared by what they say, whoever read them."""
+def test_a_resource_with_equal_settings_is_shared() -> None:
+    """Settings are compared by value."""
     shared = SharedResources()
     first, second = shared.scope(), shared.scope()
-    thing = first.take("pool", "app", PoolSettings(connections=1), make=Thing)
-    assert second.take("pool", "app", PoolSettings(connections=1), make=Thing) is thing
-    assert second.take("pool", "app", PoolSettings(connections=2), make=Thing) is not thing
-    assert second.take("source", "app", PoolSettings(connections=1), make=Thing) is not thing
+    resource = first.take("pool", "app", PoolSettings(connections=1), make=Resource)
+    assert second.take("pool", "app", PoolSettings(connections=1), make=Resource) is resource
+    assert second.take("pool", "app", PoolSettings(connections=2), make=Resource) is not resource
+    assert second.take("source", "app", PoolSettings(connections=1), make=Resource) is not resource
 
 
-def test_a_thing_is_closed_when_the_last_one_that_took_it_ends() -> None:
-    """Once, however often each took it."""
+def test_a_resource_is_closed_with_its_last_scope() -> None:
+    """Once, even if a scope took it several times."""
     shared = SharedResources()
     first, second = shared.scope(), shared.scope()
-    common, own = first.take("shared", make=Thing), first.take("own", make=Thing)
+    common, own = first.take("shared", make=Resource), first.take("own", make=Resource)
     for _ in range(2):
-        second.take("shared", make=Thing)
+        second.take("shared", make=Resource)
     first.end()
     assert (common.closed, own.closed) == (0, 1)
     first.end()
     second.end()
     assert (common.closed, own.closed) == (1, 1)
-    assert shared.scope().take("shared", make=Thing) is not common
+    assert shared.scope().take("shared", make=Resource) is not common
 
 
-def test_what_has_nothing_to_close_is_let_go() -> None:
-    """A table, say."""
+def test_a_resource_without_close_is_released() -> None:
+    """For example a dictionary."""
     shared = SharedResources()
     scope = shared.scope()
     table = scope.take("table", make=dict)
@@ -47,12 +47,12 @@ def test_what_has_nothing_to_close_is_let_go() -> None:
     assert shared.scope().take("table", make=dict) is not table
 
 
-def test_the_newest_of_a_kind_is_the_one_made_last_of_those_in_use() -> None:
-    """What a new one may take over from."""
+def test_the_newest_of_a_kind_is_the_last_one_built_and_in_use() -> None:
+    """A new cache takes over entries from it."""
     shared = SharedResources()
-    assert shared.scope().newest("cache") is None
+    assert (shared.scope().newest("cache"), shared.kinds()) == (None, [])
     first, second = shared.scope(), shared.scope()
-    earlier, later = first.take("cache", 1, make=Thing), second.take("cache", 2, make=Thing)
-    assert shared.scope().newest("cache") is later
+    earlier, later = first.take("cache", 1, make=Resource), second.take("cache", 2, make=Resource)
+    assert (shared.scope().newest("cache"), shared.kinds()) == (later, ["cache", "cache"])
     second.end()
     assert shared.scope().newest("cache") is earlier

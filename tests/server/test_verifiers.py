@@ -1,4 +1,4 @@
-"""What tells each rule what tokens are worth, and a question asked once, against servers that keep what they saw."""
+"""The verifiers of rules, and a single verification, against servers that record introspection requests."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def b() -> Iterator[Issuer]:
         yield issuer
 
 
-class Asked:
-    """A configuration with two servers and one rule; `ask` tells whose a token is, or why nobody knows."""
+class VerifyOnce:
+    """A configuration with two servers and one rule. A call returns a token's subject, False, or a failure's reason."""
 
     def __init__(self, folder: Path, a: Issuer, b: Issuer) -> None:
         self._folder = folder
@@ -53,16 +53,16 @@ class Asked:
 
     def __call__(self, token: str, rule: dict[str, Any], **servers: dict[str, Any]) -> object:
         loaded = self.loaded(rule, **servers)
-        (judged,) = resolved_rules(loaded)
-        told = asyncio.run(verify_once(loaded, judged, token.encode()))
-        if isinstance(told, NoResult):
-            return told.error.reason
-        return told.subject if isinstance(told, ActiveToken) else False
+        (resolved,) = resolved_rules(loaded)
+        result = asyncio.run(verify_once(loaded, resolved, token.encode()))
+        if isinstance(result, NoResult):
+            return result.error.reason
+        return result.subject if isinstance(result, ActiveToken) else False
 
 
 @pytest.fixture
-def asked(tmp_path: Path, a: Issuer, b: Issuer) -> Asked:
-    return Asked(tmp_path, a, b)
+def verify(tmp_path: Path, a: Issuer, b: Issuer) -> VerifyOnce:
+    return VerifyOnce(tmp_path, a, b)
 
 
 BOTH = {"authorization_server": ["a", "b"]}
@@ -70,7 +70,7 @@ IN_ORDER = {**BOTH, "ask_in_order": True}
 
 
 @pytest.mark.parametrize(
-    ("token", "rule", "told", "shown"),
+    ("token", "rule", "expected", "requests"),
     [
         ("of-a", {}, "ann", (1, 0)),
         ("of-b", {}, False, (1, 0)),
@@ -80,32 +80,38 @@ IN_ORDER = {**BOTH, "ask_in_order": True}
         ("of-a", IN_ORDER, "ann", (1, 0)),
     ],
 )
-def test_a_question_goes_where_it_goes_when_serving(
-    token: str, rule: dict[str, Any], told: object, shown: tuple[int, int], asked: Asked, a: Issuer, b: Issuer
+def test_an_opaque_token_goes_to_the_servers_of_the_rule(
+    token: str,
+    rule: dict[str, Any],
+    expected: object,
+    requests: tuple[int, int],
+    verify: VerifyOnce,
+    a: Issuer,
+    b: Issuer,
 ) -> None:
-    """The rule's server, or its servers in their order."""
-    assert asked(token, rule) == told
-    assert (len(a.introspected_tokens), len(b.introspected_tokens)) == shown
+    """To its only server, or to its servers in order if `ask_in_order` is set."""
+    assert verify(token, rule) == expected
+    assert (len(a.introspected_tokens), len(b.introspected_tokens)) == requests
 
 
-def test_so_does_one_about_a_jwt(asked: Asked, a: Issuer, b: Issuer) -> None:
-    """To its issuer alone; or to nobody, where that verifies by keys."""
+def test_a_jwt_goes_to_its_issuer(verify: VerifyOnce, a: Issuer, b: Issuer) -> None:
+    """Only there; to no server if the issuer's keys verify it."""
     token = b.jwt(sub="bob")
     b.tokens[token] = {"sub": "bob"}
-    assert asked(token, BOTH) == "bob"
+    assert verify(token, BOTH) == "bob"
     assert (a.introspected_tokens, b.introspected_tokens) == ([], [token])
-    assert asked(token, BOTH, b={"verify": "jwt", "client_id": None, "client_secret": None}) == "bob"
+    assert verify(token, BOTH, b={"verify": "jwt", "client_id": None, "client_secret": None}) == "bob"
     assert (a.introspected_tokens, b.introspected_tokens) == ([], [token])
 
 
-def test_why_nobody_knows_is_told_with_the_time_to_wait(asked: Asked, a: Issuer) -> None:
-    """That of the server that was asked."""
+def test_a_failure_has_a_reason_and_a_retry_time(verify: VerifyOnce, a: Issuer) -> None:
+    """The retry time of the server that failed."""
     a.statuses["/introspect"] = "503 Down"
-    loaded = asked.loaded({}, a={"retry_after": "7s"})
-    (judged,) = resolved_rules(loaded)
-    told = asyncio.run(verify_once(loaded, judged, b"of-a"))
-    assert isinstance(told, NoResult)
-    assert (told.error.reason, told.retry_after) == (IntrospectionFailure.UNAVAILABLE, 7)
+    loaded = verify.loaded({}, a={"retry_after": "7s"})
+    (resolved,) = resolved_rules(loaded)
+    result = asyncio.run(verify_once(loaded, resolved, b"of-a"))
+    assert isinstance(result, NoResult)
+    assert (result.error.reason, result.retry_after) == (IntrospectionFailure.UNAVAILABLE, 7)
 
 
 @pytest.mark.parametrize(
@@ -114,14 +120,16 @@ def test_why_nobody_knows_is_told_with_the_time_to_wait(asked: Asked, a: Issuer)
         pytest.param({}, ("for a", "for b"), "ann", "bob", id="each for its own"),
         pytest.param({}, ("for a", "for a"), "ann", False, id="one that b is not for"),
         pytest.param({}, ("for b", "for a"), False, False, id="each for the other's"),
-        pytest.param({"audience": ["for b"]}, ("for a", "for a"), "ann", "bob", id="the rule's is for it to judge"),
+        pytest.param(
+            {"audience": ["for b"]}, ("for a", "for a"), "ann", "bob", id="the rule's audience is checked by the rule"
+        ),
         pytest.param({"audience": ["for b"]}, ("for b", "for a"), False, "bob", id="also where a server has it too"),
     ],
 )
 def test_each_server_is_held_to_its_own_audience(
-    rule: dict[str, Any], audiences: tuple[str, str], of_a: object, of_b: object, asked: Asked
+    rule: dict[str, Any], audiences: tuple[str, str], of_a: object, of_b: object, verify: VerifyOnce
 ) -> None:
-    """Where a rule takes several, what one's tokens must be for does not do for the other's."""
+    """If a rule has several servers, the audience of one does not apply to the tokens of another."""
     servers = {name: {"audience": [audience]} for name, audience in zip("ab", audiences, strict=True)}
-    assert asked("of-a", {**IN_ORDER, **rule}, **servers) == of_a
-    assert asked("of-b", {**IN_ORDER, **rule}, **servers) == of_b
+    assert verify("of-a", {**IN_ORDER, **rule}, **servers) == of_a
+    assert verify("of-b", {**IN_ORDER, **rule}, **servers) == of_b
