@@ -12,7 +12,7 @@ from enforcer.config.document import Step, parse
 from enforcer.config.load import load_with_document
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.overrides import Override, parse_override
-from enforcer.config.rule_files import MOST_BYTES
+from enforcer.config.rule_files import MAX_BYTES
 from enforcer.config.sources import read
 from enforcer.config.validate.warnings import is_loopback
 from enforcer.errors import ConfigError, Problem
@@ -42,7 +42,7 @@ def read_policy(path: Path, settings: Settings) -> tuple[Mapping[str, str], Sett
 
 def _scheme(path: Path, settings: Settings) -> str:
     try:
-        values = parse(str(path), read(path, MOST_BYTES)).values
+        values = parse(str(path), read(path, MAX_BYTES)).values
     except ValueError:
         return settings.upstream_scheme
     upstream = values.get("upstream")

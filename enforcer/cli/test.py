@@ -13,7 +13,7 @@ from enforcer.analysis.junit import Suite, write
 from enforcer.analysis.policy_tests import Coverage, coverage, run
 from enforcer.cli._errors import refuse
 from enforcer.cli._policy import config_option, open_policy
-from enforcer.config.policy_test_file import load_cases
+from enforcer.config.policy_test_file import load_policy_tests
 from enforcer.errors import ConfigError
 
 
@@ -41,7 +41,7 @@ def command(files: tuple[Path, ...], config: Path, junit: Path | None, covering:
     suites = []
     for file in files:
         try:
-            cases, document = load_cases(file, names)
+            cases, document = load_policy_tests(file, names)
         except ConfigError as error:
             refuse(error)
         outcomes = run(cases, loaded.policy, time.time(), loaded.refusals)

@@ -1,5 +1,5 @@
-"""YAML to immutable settings, the policy included; every mistake of a file at once, each with its line.
+"""Reads a YAML configuration, policy included, into immutable settings, and reports every error with file and line.
 
-`load` is the way in: `document` (YAML as values that know where they stand) -> `model` (the settings; `sources` for
-what is kept elsewhere) -> `conflicts` (its parts against each other), with `messages` for what is wrong with a value.
+`load` is the entry point: `document` (YAML values with their positions) -> `rule_files` (more documents) ->
+`merged_document` (all of them as one) -> `model` (the settings; `sources` reads secrets and files) -> `validate`.
 """

@@ -1,6 +1,6 @@
-"""The client that the enforcer is to an authorization server, and the endpoints that it needs there.
+"""The enforcer's client at an authorization server, and the endpoints that it uses there.
 
-A key that has no use is a mistake like one that is missing: whoever wrote it means something else.
+A key without effect is an error like a missing one, because its author expects an effect.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SecretMethod = Literal["client_secret_basic", "client_secret_post"]
 
 @dataclass(frozen=True, slots=True)
 class SecretClient:
-    """A client that shows a secret (RFC 6749 §2.3.1)."""
+    """A client that authenticates with a secret (RFC 6749 §2.3.1)."""
 
     client_id: str
     secret: Secret
@@ -38,7 +38,7 @@ class SecretClient:
 
 @dataclass(frozen=True, slots=True)
 class KeyClient:
-    """A client that signs assertions (RFC 7523 §2.2)."""
+    """A client that authenticates with signed assertions (RFC 7523 §2.2)."""
 
     client_id: str
     key: Secret
@@ -46,26 +46,27 @@ class KeyClient:
 
 @dataclass(frozen=True, slots=True)
 class CertificateClient:
-    """A client that shows the certificate of its connection (RFC 8705 §2)."""
+    """A client that authenticates with the certificate of its connection (RFC 8705 §2)."""
 
     client_id: str
 
 
 Client = SecretClient | KeyClient | CertificateClient
-Way = tuple[str | int, ...]
+Fault = tuple[tuple[str | int, ...], str]
+"""The path of an invalid key within the settings of a server, and a message."""
 
-_USE: Final[Mapping[ClientAuthentication, str | None]] = {
+_CREDENTIAL_KEYS: Final[Mapping[ClientAuthentication, str | None]] = {
     "client_secret_basic": "client_secret",
     "client_secret_post": "client_secret",
     "private_key_jwt": "client_key",
     "tls_client_auth": None,
 }
-"""The key that each way to authenticate needs beside `client_id`."""
-_ASKS_NOBODY: Final = "nobody is asked with verify: jwt, so that it has no use; leave it out"
+"""The key that each method requires beside `client_id`."""
+_NO_INTROSPECTION: Final = "has no effect with verify: jwt, which introspects no token; remove it"
 
 
 def client(server: AuthorizationServer) -> Client:
-    """Return the client that asks a server; raises FaultsError where the settings make none."""
+    """Return the client that introspects; raises FaultsError if the settings lack one."""
     client_id, secret, key = server.client_id, server.client_secret, server.client_key
     match server.client_authentication:
         case "private_key_jwt" if client_id is not None and key is not None:
@@ -74,15 +75,15 @@ def client(server: AuthorizationServer) -> Client:
             return CertificateClient(client_id)
         case "client_secret_basic" | "client_secret_post" as method if client_id is not None and secret is not None:
             return SecretClient(client_id, secret, method)
-    raise FaultsError(dict(_faults(server)))
+    raise FaultsError(dict(_client_faults(server)))
 
 
 def authenticator(
-    server: AuthorizationServer, where: EndpointName, clock: Callable[[], float]
+    server: AuthorizationServer, endpoint: EndpointName, clock: Callable[[], float]
 ) -> ImmediateAuthentication:
-    """Make what authenticates the enforcer at an endpoint; `clock` gives seconds since the epoch."""
-    found = client(server)
-    match found:
+    """Return the authentication of the enforcer at an endpoint; `clock` returns seconds since the epoch."""
+    credentials = client(server)
+    match credentials:
         case SecretClient(client_id, secret, "client_secret_basic"):
             return secret_basic(client_id, secret)
         case SecretClient(client_id, secret):
@@ -90,17 +91,17 @@ def authenticator(
         case CertificateClient(client_id):
             return tls_client(client_id)
         case KeyClient(client_id, key):
-            # Cryptography is a large import, and most need none.
+            # Imported here because cryptography is a large import and most configurations need none.
             from enforcer.tokens.introspection.assertion import PrivateKeyJwt
 
-            # RFC 7523 §3: the server's own name for itself; where that is not known, the URL that is called
-            audience = server.issuer or endpoints(server)[where] or issuer(server)
+            # RFC 7523 §3: the audience is the server's issuer identifier, or the endpoint's URL if that is unknown.
+            audience = server.issuer or endpoints(server)[endpoint] or issuer(server)
             return PrivateKeyJwt(client_id, key, audience, clock)
-    assert_never(found)
+    assert_never(credentials)
 
 
 def expected_response(server: AuthorizationServer) -> ExpectedResponse:
-    """Return what a signed answer must be."""
+    """Return what a signed introspection response must contain (RFC 9701)."""
     from enforcer.tokens.introspection.jwt_introspection import ExpectedResponse
 
     settings = server.jwt
@@ -113,14 +114,14 @@ def expected_response(server: AuthorizationServer) -> ExpectedResponse:
 
 
 def issuer(server: AuthorizationServer) -> str:
-    """Return the issuer of a server whose settings need one; raises FaultsError where they have none."""
+    """Return the issuer of a server whose settings require one; raises FaultsError if it is not set."""
     if server.issuer is None:
-        raise FaultsError(dict(_unknown_places(server)))
+        raise FaultsError(dict(_endpoint_faults(server)))
     return server.issuer
 
 
 def endpoints(server: AuthorizationServer) -> Mapping[EndpointName, str | None]:
-    """Return the endpoints that a server is used by; None where its metadata must tell."""
+    """Return the endpoints that the enforcer uses; None if the URL comes from the server's metadata."""
     used: dict[EndpointName, str | None] = {}
     if server.verify != "jwt":
         used["introspection_endpoint"] = server.introspection_endpoint
@@ -132,41 +133,41 @@ def endpoints(server: AuthorizationServer) -> Mapping[EndpointName, str | None]:
 
 
 def check_authorization_server(server: AuthorizationServer) -> AuthorizationServer:
-    """Return the settings; raises FaultsError that names each missing and each unused key."""
-    faults: dict[Way, str] = {}
-    for way, text in (*_faults(server), *_unknown_places(server)):
-        faults[way] = f"{faults[way]}; {text}" if way in faults else text
+    """Return the settings; raises FaultsError that names each missing key and each key without effect."""
+    faults: dict[tuple[str | int, ...], str] = {}
+    for path, message in (*_client_faults(server), *_endpoint_faults(server)):
+        faults[path] = f"{faults[path]}; {message}" if path in faults else message
     if faults:
         raise FaultsError(faults)
     return server
 
 
-def _faults(server: AuthorizationServer) -> Iterator[tuple[Way, str]]:
+def _client_faults(server: AuthorizationServer) -> Iterator[Fault]:
     if server.verify == "jwt":
         for key in ("introspection_endpoint", "client_id", "client_secret", "client_key", "own_token"):
             if getattr(server, key) is not None:
-                yield (key,), _ASKS_NOBODY
+                yield (key,), _NO_INTROSPECTION
         if server.signed_answers:
-            yield ("signed_answers",), _ASKS_NOBODY
+            yield ("signed_answers",), _NO_INTROSPECTION
         return
     method = server.client_authentication
-    needed = _USE[method]
+    required = _CREDENTIAL_KEYS[method]
     if server.client_id is None:
-        yield (), 'missing key "client_id": the client that the enforcer is to the authorization server'
+        yield (), 'missing key "client_id": the client ID of the enforcer at the authorization server'
     for key in ("client_secret", "client_key"):
-        if key == needed and getattr(server, key) is None:
+        if key == required and getattr(server, key) is None:
             yield (), f'missing key "{key}": client_authentication: {method} needs it'
-        elif key != needed and getattr(server, key) is not None:
-            fitting = " or ".join(other for other, use in _USE.items() if use == key)
-            yield (key,), f"it has no use with client_authentication: {method}; it is for {fitting}"
+        elif key != required and getattr(server, key) is not None:
+            methods = " or ".join(other for other, needed in _CREDENTIAL_KEYS.items() if needed == key)
+            yield (key,), f"has no effect with client_authentication: {method}; it is for {methods}"
     if method == "private_key_jwt" and server.client_key is not None and server.client_key.reveal():
         yield from _key_faults(server.client_key)
     if method == "tls_client_auth" and (server.tls is None or server.tls.certificate is None):
         yield (), "client_authentication: tls_client_auth needs tls.certificate and tls.key"
 
 
-def _key_faults(key: Secret) -> Iterator[tuple[Way, str]]:
-    # Cryptography is a large import, and most need none.
+def _key_faults(key: Secret) -> Iterator[Fault]:
+    # Imported here because cryptography is a large import and most configurations need none.
     from enforcer.tokens.introspection.assertion import private_key
 
     try:
@@ -175,25 +176,25 @@ def _key_faults(key: Secret) -> Iterator[tuple[Way, str]]:
         yield ("client_key",), str(error)
 
 
-def _unknown_places(server: AuthorizationServer) -> Iterator[tuple[Way, str]]:
+def _endpoint_faults(server: AuthorizationServer) -> Iterator[Fault]:
     used = endpoints(server)
-    unknown = [name for name, url in used.items() if url is None]
-    known = [url for url in used.values() if url is not None]
+    from_metadata = [name for name, url in used.items() if url is None]
+    urls = [url for url in used.values() if url is not None]
     if server.issuer is None and "jwks_uri" in used:
         yield (), f"{'signed_answers' if server.verify == 'introspect' else f'verify: {server.verify}'} needs issuer"
-    elif server.issuer is None and unknown:
-        key = "own_token.token_endpoint" if unknown[0] == "token_endpoint" else unknown[0]
+    elif server.issuer is None and from_metadata:
+        key = "own_token.token_endpoint" if from_metadata[0] == "token_endpoint" else from_metadata[0]
         yield (), f'missing key "{key}": set it, or issuer, whose metadata (RFC 8414) names it'
-    elif server.issuer is not None and unknown:
-        known.append(server.issuer)
+    elif server.issuer is not None and from_metadata:
+        urls.append(server.issuer)
         try:
             parse_url(well_known_urls(server.issuer)[0])
         except ValueError as error:
-            yield ("issuer",), f"{error}; where {unknown[0]} is not set, its metadata must tell it"
+            yield ("issuer",), f"{error}; without {from_metadata[0]}, the issuer's metadata must be fetched"
     if "jwks_uri" not in used and server.jwks_uri is not None:
-        yield ("jwks_uri",), "it has no use with verify: introspect; leave it out, or set verify: jwt_then_introspect"
-    secure = [url.startswith("https://") for url in known]
+        yield ("jwks_uri",), "has no effect with verify: introspect; remove it, or set verify: jwt_then_introspect"
+    secure = [url.startswith("https://") for url in urls]
     if server.tls is not None and not any(secure):
-        yield (), "tls is for https:// alone"
+        yield (), "tls is only for https://"
     elif server.client_authentication == "tls_client_auth" and not all(secure):
-        yield (), "client_authentication: tls_client_auth needs endpoints that are https:// alone"
+        yield (), "client_authentication: tls_client_auth needs https:// for every endpoint"

@@ -1,8 +1,8 @@
-"""YAML as plain values that know where they stand.
+"""Parses YAML into plain values that know their positions.
 
-1. Less than YAML: one document, a mapping at its top, keys that are text, no merge keys, no tags that make objects.
-2. `true` and `false` are the only booleans: `on` may be a scope's name. No dates, no octal, no base-60 numbers.
-3. What is wrong with one value does not hide what is wrong with the next; only broken syntax ends the reading.
+1. A subset of YAML: one document, a mapping at the top, text as keys, no merge keys, no tags that make objects.
+2. `true` and `false` are the only booleans, because `on` may be a scope. No dates, octal or base-60 numbers.
+3. An error in one value does not hide an error in the next; only a syntax error ends the parsing.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from yaml.events import (
 from enforcer.errors import ConfigError, Problem
 
 Step = str | int
-Mark = Any  # PyYAML's, of which there are two: both have `line` and `column`, from 0
+Mark = Any  # one of two classes of PyYAML; both have `line` and `column`, from 0
 
-MOST_DEPTH: Final = 32
-"""Mappings and lists inside each other. The configuration itself needs 6; bounds the stack."""
-MOST_REPEATED: Final = 10_000
-"""Values that all aliases together may stand for, so that a few lines do not become millions of values."""
+MAX_DEPTH: Final = 32
+"""Maximum nesting of mappings and lists; the configuration itself needs 6. Bounds the stack."""
+MAX_ALIASED: Final = 10_000
+"""Maximum number of values that all aliases together stand for, so that a few lines never become millions of values."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAGS = {
@@ -49,23 +49,23 @@ _CONSTANTS = {
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,99})")
 _NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,99})?(?:[eE][-+]?[0-9]{1,3})?")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2 §5.1
-_PIECE = 65536  # characters that are looked at in one go
+_CHUNK = 65536  # characters searched at once
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 NOWHERE: Mark = yaml.Mark("", 0, -1, -1, None, 0)
-"""Where a value is that stands in no file: its line and column are told as 0."""
+"""The position of a value that comes from no file: reported as line 0, column 0."""
 
 
 class Broken:
-    """Stands for a value that cannot be read; its problem is noted already."""
+    """A placeholder for a value that could not be parsed; its problem is recorded already."""
 
 
 BROKEN: Final = Broken()
 
 
 class Table(dict[str, Any]):
-    """A mapping of the file. `marks` are where each key and its value begin."""
+    """A mapping in the file. `marks` are the positions of each key and its value."""
 
     __slots__ = ("marks",)
 
@@ -74,7 +74,7 @@ class Table(dict[str, Any]):
 
 
 class Items(list[Any]):
-    """A list of the file. `marks` are where each item begins."""
+    """A list in the file. `marks` are the positions of the items."""
 
     __slots__ = ("marks",)
 
@@ -84,23 +84,23 @@ class Items(list[Any]):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file as values, and what was wrong with it as YAML."""
+    """The values of a file, and its YAML errors."""
 
     file: str
     values: Table
     problems: tuple[Problem, ...]
 
     def where(self, path: Sequence[Step]) -> tuple[str, int, int]:
-        """Return where a value stands: file, line and column."""
+        """Return the position of a value: file, line and column."""
         return self.file, *self.place(path)
 
     def problem(self, path: Sequence[Step], message: str, *, key: Step | None = None) -> Problem:
-        """Make a problem of the value at a path, or of one of its keys."""
+        """Return a problem with the value at a path, or with one of its keys."""
         line, column = self.place(path) if key is None else self.place((*path, key), of_key=True)
         return _problem(self.file, line, column, path, message)
 
     def place(self, path: Sequence[Step], *, of_key: bool = False) -> tuple[int, int]:
-        """Return line and column: of the key where asked or where the value is a mapping or list, else of the value."""
+        """Return line and column of a value; of its key if `of_key` is set or the value is a mapping or list."""
         value: Any = self.values
         line = column = 0
         for step in path:
@@ -113,26 +113,26 @@ class Document:
 
 
 def parse(file: str, data: bytes) -> Document:
-    """Read the bytes of a file; raises ConfigError where they are no YAML mapping."""
+    """Parse the bytes of a file; raises ConfigError if they are not a YAML mapping."""
     text = _decode(file, data)
-    reader = _Reader(file, text)
+    parser = _Parser(file, text)
     try:
-        values = reader.read()
+        values = parser.parse()
     except yaml.MarkedYAMLError as error:
-        reader.note(error.problem_mark, (), _describe(error, text))
-        raise ConfigError(reader.problems) from None
+        parser.note(error.problem_mark, (), _describe(error, text))
+        raise ConfigError(parser.problems) from None
     if not isinstance(values, Table):
-        raise ConfigError(reader.problems)
-    return Document(file, values, tuple(reader.problems))
+        raise ConfigError(parser.problems)
+    return Document(file, values, tuple(parser.problems))
 
 
 def dotted(path: Sequence[Step]) -> str:
-    """Write a path as `rules[2].scopes`."""
+    """Return a path as `rules[2].scopes`."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{_key(step)}" for step in path).removeprefix(".")
 
 
 def show(value: object) -> str:
-    """Write a value for a message: scalars as they are and short, of all else only what it is."""
+    """Return a value for a message: a scalar itself, shortened if long; of any other value only its type."""
     if value is None:
         return "nothing"
     if isinstance(value, dict):
@@ -143,8 +143,8 @@ def show(value: object) -> str:
     return text if len(text) <= 100 else f"{text[:98]}…{text[-1]}"
 
 
-class _Reader:
-    """Builds the values from the events of one text."""
+class _Parser:
+    """Builds values from the YAML events of one text."""
 
     def __init__(self, file: str, text: str) -> None:
         self.problems: list[Problem] = []
@@ -154,8 +154,8 @@ class _Reader:
         self._count = 0
         self._repeated = 0
 
-    def read(self) -> Any:
-        """Return the document's value; anything but a Table comes with a problem."""
+    def parse(self) -> Any:
+        """Return the document's value; if it is not a Table, a problem is recorded."""
         self._next()
         if isinstance(start := self._next(), StreamEndEvent):
             return self.note(start.start_mark, (), "the file is empty")
@@ -163,7 +163,7 @@ class _Reader:
         value = self._value(event, (), None)
         self._next()
         if isinstance(second := self._next(), DocumentStartEvent):
-            self.note(second.start_mark, (), "a second document begins here; a configuration is one document")
+            self.note(second.start_mark, (), "a second document begins here, but only one is allowed")
         if value is None:
             self.note(event.start_mark, (), "the file is empty")
         elif not isinstance(value, Table | Broken):
@@ -171,7 +171,7 @@ class _Reader:
         return value
 
     def note(self, mark: Mark, path: Sequence[Step], message: str) -> Broken:
-        """Note a problem, and return what stands for its value."""
+        """Record a problem, and return the placeholder for its value."""
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
         self.problems.append(_problem(self._file, line, column, path, message))
         return BROKEN
@@ -183,8 +183,8 @@ class _Reader:
         path = parent if step is None else (*parent, step)
         if kind is AliasEvent:
             return self._alias(event, path)
-        if len(path) > MOST_DEPTH:
-            self.note(event.start_mark, (), f"mappings and lists stand more than {MOST_DEPTH} deep in each other")
+        if len(path) > MAX_DEPTH:
+            self.note(event.start_mark, (), f"mappings and lists are nested more than {MAX_DEPTH} deep")
             raise ConfigError(self.problems)
         before = self._count
         self._count += 1
@@ -197,7 +197,7 @@ class _Reader:
             value = _scalar(event)
         if event.tag not in (None, _TAGS[kind]):
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            value = self.note(event.start_mark, path, f"the tag {show(tag)} is not read here; leave it out")
+            value = self.note(event.start_mark, path, f"the tag {show(tag)} is not supported; remove it")
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, self._count - before)
         return value
@@ -207,21 +207,21 @@ class _Reader:
         marks = table.marks
         while type(event := self._next()) is not MappingEndEvent:
             key = self._value(event, path, "?")
-            named = isinstance(key, str)
-            at = self._next()
-            value = self._value(at, path, key if named else "?")
-            if not named:
+            is_text = isinstance(key, str)
+            value_event = self._next()
+            value = self._value(value_event, path, key if is_text else "?")
+            if not is_text:
                 if key is not BROKEN:
                     self.note(event.start_mark, path, f"expected text as a key, found {show(key)}; quotes make it text")
             elif key == "<<":
-                self.note(event.start_mark, path, "merge keys (<<) are not read here; write the keys out")
+                self.note(event.start_mark, path, "merge keys (<<) are not supported; write the keys out")
             elif key in table:
                 line, column = marks[key][0].line + 1, marks[key][0].column + 1
                 first = f"{self._file}:{line}:{column}"
-                self.note(event.start_mark, path, f"duplicate key {show(key)}; it stands first at {first}")
+                self.note(event.start_mark, path, f"duplicate key {show(key)}; first used at {first}")
             else:
                 table[key] = value
-                marks[key] = (event.start_mark, at.start_mark)
+                marks[key] = (event.start_mark, value_event.start_mark)
         self._count += len(table)
         return table
 
@@ -235,15 +235,15 @@ class _Reader:
 
     def _alias(self, event: Any, path: tuple[Step, ...]) -> Any:
         name = event.anchor
-        # An anchor is known when its value is whole, so that none contains itself.
+        # An anchor becomes known after its value, so that no value contains itself.
         if name not in self._anchors:
             return self.note(event.start_mark, path, f"the alias *{name} has no anchor &{name} before it")
         value, size = self._anchors[name]
-        if self._repeated <= MOST_REPEATED < self._repeated + size:
-            self.note(event.start_mark, path, f"the aliases stand for more than {MOST_REPEATED} values; write them out")
+        if self._repeated <= MAX_ALIASED < self._repeated + size:
+            self.note(event.start_mark, path, f"the aliases stand for more than {MAX_ALIASED} values; write them out")
         self._count += size
         self._repeated += size
-        return value if self._repeated <= MOST_REPEATED else BROKEN
+        return value if self._repeated <= MAX_ALIASED else BROKEN
 
 
 def _scalar(event: Any) -> Any:
@@ -267,13 +267,13 @@ def _decode(file: str, data: bytes) -> str:
         before = data[: error.start].decode("utf-8")
         problem = f"the byte 0x{data[error.start]:02X} is not UTF-8"
     else:
-        # In pieces: each holds the interpreter until it is done, and a megabyte would for 3 ms of a reload.
-        pieces = range(0, len(text), _PIECE)
-        found = next(filter(None, (_UNPRINTABLE.search(text, at, at + _PIECE) for at in pieces)), None)
-        if found is None:
+        # In chunks, because a search holds the interpreter lock until it ends: 3 ms for a megabyte, during a reload.
+        starts = range(0, len(text), _CHUNK)
+        match = next(filter(None, (_UNPRINTABLE.search(text, start, start + _CHUNK) for start in starts)), None)
+        if match is None:
             return text.removeprefix("\ufeff")
-        before = text[: found.start()]
-        problem = f"the character U+{ord(found[0]):04X} cannot stand in YAML"
+        before = text[: match.start()]
+        problem = f"the character U+{ord(match[0]):04X} is not allowed in YAML"
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
     raise ConfigError([_problem(file, line, column, (), problem)])
 
@@ -281,16 +281,16 @@ def _decode(file: str, data: bytes) -> str:
 def _describe(error: yaml.MarkedYAMLError, text: str) -> str:
     mark = error.problem_mark
     if mark is not None and [line[mark.column :][:1] for line in text.splitlines()[mark.line :][:1]] == ["\t"]:
-        return "a tab cannot indent in YAML; use spaces"
-    begun = error.context_mark
-    where = f" ({error.context} that begins in line {begun.line + 1})" if begun is not None else ""
-    return f"not YAML: {error.problem}{where}"
+        return "YAML does not allow tabs for indentation; use spaces"
+    start = error.context_mark
+    context = f" ({error.context} that begins in line {start.line + 1})" if start is not None else ""
+    return f"not YAML: {error.problem}{context}"
 
 
 def _problem(file: str, line: int, column: int, path: Sequence[Step], message: str) -> Problem:
-    # One line each, whatever a key or name holds: a terminal must not obey it.
+    # Escape what a key or name contains, so that a problem is one line and never controls a terminal.
     clean = (
-        "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+        "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
         for text in (dotted(path), message)
     )
     return Problem(file, line, column, *clean)

@@ -1,4 +1,4 @@
-"""Reads a configuration whole, or tells of all its mistakes."""
+"""Loads a configuration with all its files, or reports all its errors at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from enforcer.config.document import parse
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config, adapter
 from enforcer.config.overrides import Override, override
-from enforcer.config.rule_files import MOST_BYTES, RuleFiles
+from enforcer.config.rule_files import MAX_BYTES, RuleFiles
 from enforcer.config.schema import shape
 from enforcer.config.sources import Files, Signature, Sources, read
 from enforcer.config.validate.conflicts import conflicts
@@ -27,7 +27,7 @@ from enforcer.errors import ConfigError, Problem
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration, the hash of what its files say, and every file that it was made from, as it was found then."""
+    """A configuration, the hash of its files' contents, and the signature of each file when it was read."""
 
     config: Config
     hash: str
@@ -35,7 +35,7 @@ class Loaded:
 
 
 def load(path: Path, environment: Mapping[str, str], overrides: Sequence[Override] = ()) -> Loaded:
-    """Read a configuration, with what is said beside it; raises ConfigError with all its mistakes, by line."""
+    """Load a configuration with overrides applied; raises ConfigError with all errors, in order of line."""
     return load_with_document(path, environment, overrides)[0]
 
 
@@ -45,55 +45,55 @@ def load_with_document(
     overrides: Sequence[Override] = (),
     files: Files | None = None,
 ) -> tuple[Loaded, MergedDocument]:
-    """Read a configuration as `load` does, and return it with what knows where its parts stand.
+    """Load a configuration as `load` does, and return it with the document that knows the position of each value.
 
-    Without an environment its secrets are left where they are: to look at a policy, none is needed. Every file that is
-    looked at goes into `files`, where that is given, whatever comes of it.
+    Without an environment, secrets are not read and are empty: analysing a policy needs none. If `files` is given, each
+    file that is read is added to it, also if loading fails.
     """
     sources = Sources(path.parent, environment, {} if files is None else files)
     try:
-        data = read(sources.note(path), MOST_BYTES)
+        data = read(sources.note(path), MAX_BYTES)
     except ValueError as error:
         raise ConfigError([Problem(str(path), 0, 0, "", str(error))]) from None
-    with _uncollected():
+    with _garbage_collection_paused():
         main = parse(str(path), data)
         override(main, overrides)
-        beside = RuleFiles(main, path, len(data), sources)
-        whole = MergedDocument(main, beside.documents)
-        config = _read(whole, beside.problems, sources)
-    return Loaded(config, _hash(data, beside.data), sources.files), whole
+        rule_files = RuleFiles(main, path, len(data), sources)
+        document = MergedDocument(main, rule_files.documents)
+        config = _validate(document, rule_files.problems, sources)
+    return Loaded(config, _hash(data, rule_files.data), sources.files), document
 
 
 def _hash(data: bytes, others: Iterable[bytes]) -> str:
-    """Name what the files say: of one alone, as `sha256sum` would; each of others adds the digest of its own."""
+    """Return a hash of the files' contents: that of `sha256sum` for one file; each other file adds its own digest."""
     digest = sha256(data)
     for other in others:
         digest.update(sha256(other).digest())
     return digest.hexdigest()[:16]
 
 
-def _read(whole: MergedDocument, problems_beside: Sequence[Problem], sources: Sources) -> Config:
+def _validate(document: MergedDocument, rule_file_problems: Sequence[Problem], sources: Sources) -> Config:
     errors: list[ErrorDetails] = []
-    faults: Iterable[Problem] = ()
+    hidden: Iterable[Problem] = ()
     try:
-        config = adapter().validate_python(whole.values, context=sources)
+        config = adapter().validate_python(document.values, context=sources)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        mended = PartialValidation(whole.values.get("rules"), errors)
-        rules = mended.rules
-        faults = (whole.problem(way, text) for way, text in mended.faults)
+        partial = PartialValidation(document.values.get("rules"), errors)
+        rules = partial.rules
+        hidden = (document.problem(path, message) for path, message in partial.faults)
     else:
         rules = dict(enumerate(config.rules))
-    known = [*problems_beside, *whole.problems, *problems(errors, whole, shape), *faults]
-    found = [*known, *conflicts(whole, rules, complete=not problems_beside)]
+    found = [*rule_file_problems, *document.problems, *problems(errors, document, shape), *hidden]
+    found += conflicts(document, rules, complete=not rule_file_problems)
     if found:
-        raise ConfigError(sorted(found, key=whole.order))
+        raise ConfigError(sorted(found, key=document.order))
     return config
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    # The collector would walk the growing values again and again and find nothing: a third of the time of a load.
+def _garbage_collection_paused() -> Iterator[None]:
+    # The collector would walk the growing values again and again without freeing any: a third of the load time.
     enabled = gc.isenabled()
     gc.disable()
     try:

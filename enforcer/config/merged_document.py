@@ -1,9 +1,9 @@
-"""A configuration of all its files as one document: the rules of each, with their defaults and scope sets put in.
+"""All files of a configuration merged into one document: rules of every file, with defaults and scope sets applied.
 
-1. A rule stands where its file has it: whatever is told of one names that file, and the rule's number there.
-2. What a rule says itself is before `rule_defaults`, key by key. A public rule has no token, and takes no default that
-   speaks of one.
-3. `$name` among scopes stands for the set of that name. In a set, every text is a scope.
+1. A rule keeps its file: each error names the rule's file, and its index there.
+2. A rule's own key overrides that of `rule_defaults`. A public rule has no token, and takes no default that concerns
+   one.
+3. `$name` in a list of scopes stands for the set of that name. Within a set, every text is a scope.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from pydantic import TypeAdapter, ValidationError
 from enforcer.config.document import BROKEN, Document, Step, dotted, show
 from enforcer.config.validate.messages import suggestion
 from enforcer.errors import FaultsError, Problem
-from enforcer.policy.rules import OF_TOKENS, RuleDefaults, is_scope
+from enforcer.policy.rules import TOKEN_KEYS, RuleDefaults, is_scope
 
-_SCOPES: Final = ("scopes", "any_scope")
+_SCOPE_LISTS: Final = ("scopes", "any_scope")
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a rule stands: its file, its number in it, and what is written there."""
+class RuleSource:
+    """The file of a rule, its index there, and the value as written."""
 
     document: Document
-    at: int
+    index: int
     written: Any
 
 
 class MergedDocument:
-    """All files as one. `values` are the main file's, with the `rules` of all; `used_sets` are sets that a rule names.
+    """All files as one. `values` are the main file's with the `rules` of every file; `used_sets` the scope sets in use.
 
-    `problems` are what is wrong with the files as YAML, and with what is put in.
+    `problems` are YAML errors, and errors in the defaults and scope sets.
     """
 
     def __init__(self, main: Document, others: Sequence[Document]) -> None:
         documents = (main, *others)
         self.main = main
-        self.origins = [origin for document in documents for origin in _origins(document)]
+        self.rule_sources = [source for document in documents for source in _rule_sources(document)]
         self.problems = [problem for document in documents for problem in document.problems]
         self.used_sets: set[str] = set()
         self.values = dict(main.values)
         self._files = [document.file for document in documents]
-        named = main.values.get("scope_sets")
-        self._named = list(named) if isinstance(named, dict) else []
-        self._sets = _usable_sets(main.values)
-        if self.origins:
+        sets = main.values.get("scope_sets")
+        self._set_names = list(sets) if isinstance(sets, dict) else []
+        self._sets = _valid_sets(main.values)
+        if self.rule_sources:
             defaults = self._defaults()
             self.values["rules"] = [
-                self._with_scopes(("rules", at), _with_defaults(origin.written, defaults))
-                for at, origin in enumerate(self.origins)
+                self._expand_sets(("rules", index), _with_defaults(source.written, defaults))
+                for index, source in enumerate(self.rule_sources)
             ]
 
     @property
@@ -61,134 +61,132 @@ class MergedDocument:
         """The main file's name."""
         return self.main.file
 
-    def own(self, at: int) -> Mapping[str, Any]:
-        """Return what a rule says itself."""
-        written = self.origins[at].written
+    def own(self, index: int) -> Mapping[str, Any]:
+        """Return the keys written in the rule itself, without defaults."""
+        written = self.rule_sources[index].written
         return written if isinstance(written, dict) else {}
 
     def written(self, key: str) -> Iterator[tuple[tuple[Step, ...], Any]]:
-        """Give what the defaults and the rules themselves say by a key, each with its path."""
+        """Yield each value written for a key, in `rule_defaults` and in rules, with its path."""
         defaults = self.main.values.get("rule_defaults")
         if isinstance(defaults, dict) and key in defaults:
             yield ("rule_defaults", key), defaults[key]
-        for at, origin in enumerate(self.origins):
-            if isinstance(origin.written, dict) and key in origin.written:
-                yield ("rules", at, key), origin.written[key]
+        for index, source in enumerate(self.rule_sources):
+            if isinstance(source.written, dict) and key in source.written:
+                yield ("rules", index, key), source.written[key]
 
     def where(self, path: Sequence[Step]) -> tuple[str, int, int]:
-        """Return where a value stands: file, line and column."""
-        document, own = self._own(path)
-        return document.file, *document.place(own)
+        """Return the position of a value: file, line and column."""
+        document, path_in_file = self._locate(path)
+        return document.file, *document.place(path_in_file)
 
     def problem(self, path: Sequence[Step], message: str, *, key: Step | None = None) -> Problem:
-        """Make a problem of the value at a path, or of one of its keys."""
-        document, own = self._own(path)
-        if len(own) < len(path):
-            # It is no value of the rule's own: what is wrong is what was put into it.
-            message = f"{dotted(path[len(own) :])}, of rule_defaults: {message}"
-        return document.problem(own, message, key=key)
+        """Return a problem with the value at a path, or with one of its keys."""
+        document, path_in_file = self._locate(path)
+        if len(path_in_file) < len(path):
+            # The rule itself has no such value: it comes from the defaults.
+            message = f"{dotted(path[len(path_in_file) :])}, of rule_defaults: {message}"
+        return document.problem(path_in_file, message, key=key)
 
     def order(self, problem: Problem) -> tuple[int, int, int]:
-        """Return a key to sort problems by: the main file first, then line by line."""
+        """Return a sort key for problems: the main file first, then line by line."""
         known = problem.file in self._files
         return self._files.index(problem.file) if known else len(self._files), problem.line, problem.column
 
-    def _own(self, path: Sequence[Step]) -> tuple[Document, Sequence[Step]]:
-        """Return the file that has a value, and the way to it there, or as far as it leads."""
+    def _locate(self, path: Sequence[Step]) -> tuple[Document, Sequence[Step]]:
+        """Return the file of a value and its path there, as far as the file has it."""
         if path[:1] != ("rules",) or len(path) < 2:
             return self.main, path
-        origin = self.origins[int(path[1])]
-        way: list[Step] = ["rules", origin.at]
-        value = origin.written
+        source = self.rule_sources[int(path[1])]
+        path_in_file: list[Step] = ["rules", source.index]
+        value = source.written
         for step in path[2:]:
-            there = isinstance(value, list) and isinstance(step, int) and step < len(value)
-            if not there and not (isinstance(value, dict) and step in value):
+            is_item = isinstance(value, list) and isinstance(step, int) and step < len(value)
+            if not is_item and not (isinstance(value, dict) and step in value):
                 break
             value = value[step]
-            way.append(step)
-        return origin.document, tuple(way)
+            path_in_file.append(step)
+        return source.document, tuple(path_in_file)
 
     def _defaults(self) -> dict[str, Any]:
-        """Return the defaults, with what is wrong among them marked as broken: it is told once, not for each rule."""
+        """Return the defaults, invalid ones marked as broken, so that an error is reported once, not per rule."""
         written = self.main.values.get("rule_defaults")
         if not isinstance(written, dict):
             return {}
         defaults = {key: value for key, value in written.items() if key in _KEYS}
-        wrong, _ = _wrong_in(defaults)
-        more, faults = _wrong_in({key: value for key, value in defaults.items() if key not in wrong})
-        # What is wrong as a value hides what else is wrong; without that, they are told with the configuration's own.
-        self.problems += [self.main.problem(("rule_defaults", *way), text) for way, text in faults.items()]
-        marked = {key: BROKEN if key in wrong | more else value for key, value in defaults.items()}
-        expanded: dict[str, Any] = self._with_scopes(("rule_defaults",), marked)
+        of_wrong_type, _ = _invalid(defaults)
+        # A value of the wrong type hides other errors: validate again without it.
+        invalid, faults = _invalid({key: value for key, value in defaults.items() if key not in of_wrong_type})
+        self.problems += [self.main.problem(("rule_defaults", *path), message) for path, message in faults.items()]
+        marked = {key: BROKEN if key in of_wrong_type | invalid else value for key, value in defaults.items()}
+        expanded: dict[str, Any] = self._expand_sets(("rule_defaults",), marked)
         return expanded
 
-    def _with_scopes(self, path: tuple[Step, ...], rule: Any) -> Any:
+    def _expand_sets(self, path: tuple[Step, ...], rule: Any) -> Any:
         if not isinstance(rule, dict):
             return rule
         changed: dict[str, Any] = {}
-        for key in _SCOPES:
+        for key in _SCOPE_LISTS:
             scopes = rule.get(key)
-            if isinstance(scopes, list) and any(isinstance(one, str) and one[:1] == "$" for one in scopes):
-                changed[key] = self._expanded((*path, key), scopes)
+            if isinstance(scopes, list) and any(isinstance(scope, str) and scope[:1] == "$" for scope in scopes):
+                changed[key] = self._expand((*path, key), scopes)
         return {**rule, **changed} if changed else rule
 
-    def _expanded(self, path: tuple[Step, ...], scopes: Sequence[Any]) -> list[Any]:
-        """Put the scopes of sets in their place: the first there, the others at the end, so that all else keeps its
-        number."""
-        found: list[Any] = []
-        others: list[str] = []
-        for at, scope in enumerate(scopes):
+    def _expand(self, path: tuple[Step, ...], scopes: Sequence[Any]) -> list[Any]:
+        """Replace each set by its first scope and append the others, so that all other items keep their index."""
+        expanded: list[Any] = []
+        appended: list[str] = []
+        for index, scope in enumerate(scopes):
             if not isinstance(scope, str) or scope[:1] != "$":
-                found.append(scope)
+                expanded.append(scope)
                 continue
             name = scope[1:]
             self.used_sets.add(name)
-            if name not in self._named:
-                hint = suggestion(name, self._named) if self._named else "`scope_sets` has none"
-                self.problems.append(self.problem((*path, at), f"no scope set is called {show(name)}; {hint}"))
+            if name not in self._set_names:
+                hint = suggestion(name, self._set_names) if self._set_names else "`scope_sets` is empty"
+                self.problems.append(self.problem((*path, index), f"no scope set is called {show(name)}; {hint}"))
             members = self._sets.get(name, (BROKEN,))
-            found.append(members[0])
-            others += members[1:]
-        return [*found, *dict.fromkeys(one for one in others if one not in found)]
+            expanded.append(members[0])
+            appended += members[1:]
+        return [*expanded, *dict.fromkeys(scope for scope in appended if scope not in expanded)]
 
 
-def _origins(document: Document) -> Iterator[Origin]:
+def _rule_sources(document: Document) -> Iterator[RuleSource]:
     rules = document.values.get("rules")
-    for at, rule in enumerate(rules if isinstance(rules, list) else ()):
-        yield Origin(document, at, rule)
+    for index, rule in enumerate(rules if isinstance(rules, list) else ()):
+        yield RuleSource(document, index, rule)
 
 
 def _with_defaults(rule: Any, defaults: Mapping[str, Any]) -> Any:
     if not defaults or not isinstance(rule, dict):
         return rule
     public = rule.get("public") is True
-    return {**{key: value for key, value in defaults.items() if not (public and key in OF_TOKENS)}, **rule}
+    return {**{key: value for key, value in defaults.items() if not (public and key in TOKEN_KEYS)}, **rule}
 
 
-def _usable_sets(values: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+def _valid_sets(values: Mapping[str, Any]) -> dict[str, Sequence[str]]:
     sets = values.get("scope_sets")
     return {
         name: scopes
         for name, scopes in (sets.items() if isinstance(sets, dict) else ())
-        if isinstance(scopes, list) and scopes and all(isinstance(one, str) and is_scope(one) for one in scopes)
+        if isinstance(scopes, list) and scopes and all(isinstance(scope, str) and is_scope(scope) for scope in scopes)
     }
 
 
-def _wrong_in(defaults: Mapping[str, Any]) -> tuple[set[Step], Mapping[tuple[Step, ...], str]]:
-    """Return the keys of defaults that are wrong, and what is wrong with them where their values are of the right
-    kinds."""
+def _invalid(defaults: Mapping[str, Any]) -> tuple[set[Step], Mapping[tuple[Step, ...], str]]:
+    """Return the keys of invalid defaults, and the messages for those whose values have the right type."""
     try:
         _adapter().validate_python(defaults)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        mistake = errors[0].get("ctx", {}).get("error")
-        if isinstance(mistake, FaultsError):
-            return {way[0] for way in mistake.faults}, mistake.faults
-        return {one["loc"][0] for one in errors}, {}
+        cause = errors[0].get("ctx", {}).get("error")
+        if isinstance(cause, FaultsError):
+            return {path[0] for path in cause.faults}, cause.faults
+        return {details["loc"][0] for details in errors}, {}
     return set(), {}
 
 
-_KEYS: Final = frozenset(one.name for one in fields(RuleDefaults))
+_KEYS: Final = frozenset(field.name for field in fields(RuleDefaults))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The settings of the whole product, immutable once read."""
+"""`Config`, the settings of the whole product: immutable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field, TypeAdapter
 
 from enforcer.config.authorization_server import check_authorization_server
-from enforcer.config.validate.http_fields import check_answer_field, check_challenge, check_forwarding
+from enforcer.config.validate.http_fields import check_challenge, check_forwarding, check_response_field
 from enforcer.policy.rules import Mode, Preflight, Rule, RuleDefaults
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.settings.cache import CacheSettings
@@ -63,7 +63,7 @@ class Config:
     """How CORS preflights are handled (OPTIONS with Origin and Access-Control-Request-Method, without Authorization and
     body): `allow` lets one pass without a token if a rule matches the requested method at its path and host; `judge`
     treats it like any other OPTIONS request. Browsers send no token with preflights."""
-    would_deny_field: Annotated[str, AfterValidator(check_answer_field)] | None = None
+    would_deny_field: Annotated[str, AfterValidator(check_response_field)] | None = None
     """Response field, such as `X-Enforcer-Would-Deny`, that tells the client why its request would have been denied.
     Default: none."""
     cache: CacheSettings = field(default_factory=CacheSettings)
@@ -87,5 +87,5 @@ class Config:
 
 @cache
 def adapter() -> TypeAdapter[Config]:
-    """Return what reads a Config from plain values; its context is a `sources.Sources`. Built once, when first used."""
+    """Return the adapter that validates plain values as a Config, with a `sources.Sources` as context; built once."""
     return TypeAdapter(Config)

@@ -1,7 +1,7 @@
-"""Settings that are said beside a file, and count instead of what it says: `listener.address=:8091`.
+"""Overrides: settings given on the command line, such as `listener.address=:8091`, that replace those of the file.
 
-A value is YAML, as in the file; what is no YAML is taken for text, since `[::1]:8091` is. A mapping or a list takes the
-place of the file's own, whole. Its mistakes are told by its key alone: it has no line.
+A value is YAML, as in the file; a value that is not valid YAML is text, because `[::1]:8091` is not valid. A mapping or
+list replaces the file's whole mapping or list. Errors name only the key, because an override has no line.
 """
 
 from __future__ import annotations
@@ -24,53 +24,53 @@ class Override(NamedTuple):
 
 
 def parse_override(text: str) -> Override:
-    """Read `key.of.setting=value`; raises ValueError."""
-    key, sign, value = text.partition("=")
-    if not sign or not _KEY.fullmatch(key):
+    """Parse `key.of.setting=value`; raises ValueError."""
+    key, equals, value = text.partition("=")
+    if not equals or not _KEY.fullmatch(key):
         raise ValueError("expected KEY=VALUE, such as listener.address=:8091 or log.level=debug")
-    return Override(tuple(key.split(".")), _read(value))
+    return Override(tuple(key.split(".")), _parse_value(value))
 
 
 def override(document: Document, overrides: Iterable[Override]) -> None:
-    """Put each where it belongs in a document that was just read."""
+    """Set each override in a document, in order."""
     for path, value in overrides:
         table = document.values
-        for step in path[:-1]:
-            inner = table.get(step)
+        for key in path[:-1]:
+            inner = table.get(key)
             if inner is None:
                 inner = Table()
-                _put(table, step, inner)
+                _set(table, key, inner)
             if not isinstance(inner, Table):
-                # What stands there is a mistake, and will be told of.
+                # The file has no mapping here: validation reports that error.
                 break
             table = inner
         else:
-            _put(table, path[-1], value)
+            _set(table, path[-1], value)
 
 
-def _put(table: Table, key: str, value: Any) -> None:
+def _set(table: Table, key: str, value: Any) -> None:
     table[key] = value
     table.marks[key] = (NOWHERE, NOWHERE)
 
 
-def _read(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
         document = parse("", b"value: " + text.encode("utf-8", "surrogateescape"))
     except ConfigError:
         return text
     if document.problems or len(document.values) != 1:
         return text
-    return _placeless(document.values["value"])
+    return _without_positions(document.values["value"])
 
 
-def _placeless(value: Any) -> Any:
-    """Take the places of what was read from no file."""
+def _without_positions(value: Any) -> Any:
+    """Remove the positions from a value, because it comes from no file."""
     if isinstance(value, Table):
         value.marks = dict.fromkeys(value, (NOWHERE, NOWHERE))
         for inner in value.values():
-            _placeless(inner)
+            _without_positions(inner)
     elif isinstance(value, Items):
         value.marks = [NOWHERE] * len(value)
         for inner in value:
-            _placeless(inner)
+            _without_positions(inner)
     return value

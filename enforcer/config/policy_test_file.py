@@ -1,4 +1,4 @@
-"""Reads a file of policy tests, or tells of all its mistakes."""
+"""Reads a file of policy tests, or reports all its errors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from enforcer.config.validate.messages import problems, suggestion
 from enforcer.counters import NO_ROUTE
 from enforcer.errors import ConfigError, Problem
 
-MOST_BYTES: Final = 16 * 1024**2
-"""Size of a file at most, as of a configuration."""
+MAX_BYTES: Final = 16 * 1024**2
+"""Maximum size of a file, as of a configuration."""
 
 
-def load_cases(path: Path, rules: Collection[str]) -> tuple[Cases, Document]:
-    """Read tests for the rules of these names, with what knows where they stand; raises ConfigError."""
+def load_policy_tests(path: Path, rules: Collection[str]) -> tuple[Cases, Document]:
+    """Return tests of the rules with these names, and the document with their positions; raises ConfigError."""
     try:
-        document = parse(str(path), read(path, MOST_BYTES))
+        document = parse(str(path), read(path, MAX_BYTES))
     except ValueError as error:
         raise ConfigError([Problem(str(path), 0, 0, "", str(error))]) from None
     found = [*document.problems]
@@ -34,26 +34,25 @@ def load_cases(path: Path, rules: Collection[str]) -> tuple[Cases, Document]:
     except ValidationError as error:
         found += problems(error.errors(include_url=False), document, _shape)
     else:
-        found += _unknown(document, cases, rules)
+        found += _wrong_names(document, cases, rules)
         if not found:
             return cases, document
     raise ConfigError(sorted(found, key=lambda problem: (problem.line, problem.column)))
 
 
-def _unknown(document: Document, cases: Cases, rules: Collection[str]) -> Iterator[Problem]:
-    """Tell of names that stand for nothing, or for two things."""
+def _wrong_names(document: Document, cases: Cases, rules: Collection[str]) -> Iterator[Problem]:
+    """Yield a problem for each duplicate, reserved or unknown name."""
     if NO_TOKEN in cases.tokens:
-        yield document.problem(("tokens",), f"{show(NO_TOKEN)} is no token: choose another name", key=NO_TOKEN)
-    yield from duplicates(document, {("tests", at): case.name for at, case in enumerate(cases.tests)})
-    tokens, names = [NO_TOKEN, *cases.tokens], [NO_ROUTE, *rules]
-    for at, case in enumerate(cases.tests):
-        if isinstance(case.token, str) and case.token not in tokens:
-            message = f"no token is called {show(case.token)}; {suggestion(case.token, tokens)}"
-            yield document.problem(("tests", at, "token"), message)
-        if case.rule is not None and case.rule not in names:
-            yield document.problem(
-                ("tests", at, "rule"), f"no rule is called {show(case.rule)}; {suggestion(case.rule, names)}"
-            )
+        yield document.problem(("tokens",), f"{show(NO_TOKEN)} is reserved: choose another name", key=NO_TOKEN)
+    yield from duplicates(document, {("tests", index): case.name for index, case in enumerate(cases.tests)})
+    token_names, rule_names = [NO_TOKEN, *cases.tokens], [NO_ROUTE, *rules]
+    for index, case in enumerate(cases.tests):
+        if isinstance(case.token, str) and case.token not in token_names:
+            message = f"no token is called {show(case.token)}; {suggestion(case.token, token_names)}"
+            yield document.problem(("tests", index, "token"), message)
+        if case.rule is not None and case.rule not in rule_names:
+            message = f"no rule is called {show(case.rule)}; {suggestion(case.rule, rule_names)}"
+            yield document.problem(("tests", index, "rule"), message)
 
 
 @cache

@@ -1,6 +1,6 @@
-"""The reference of every key, as Markdown, from the settings' own docstrings.
+"""Writes the reference of all settings as Markdown, from the settings' docstrings.
 
-`python -m enforcer.config.reference > docs/configuration.md` writes it anew.
+`python -m enforcer.config.reference > docs/configuration.md` writes the file again.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from enforcer.config.schema import Node, Shape, shape
 _INTRODUCTION: Final = """\
 # The configuration
 
-One YAML file. `config.yaml` is one to begin with, `enforcer check` tells of all mistakes in a file at once, each with
-its line, and `enforcer schema` prints the JSON schema that editors complete and check it by.
+One YAML file. `config.yaml` is an example to start from. `enforcer check` reports all errors in a file at once, each
+with its line. `enforcer schema` prints the JSON schema, with which editors complete and check the file.
 
-- `enforcer run --set log.level=debug` says a setting beside the file, and counts instead of what the file says.
-- A key that is not listed here is an error, and so is one that stands twice.
+- `enforcer run --set log.level=debug` overrides a setting of the file.
+- An unknown or duplicate key is an error.
 - Durations are written `250ms`, `5s`, `2m` or `1h`; sizes `512B`, `64KiB`, `1MiB` or `1GiB`.
 - Only `true` and `false` are booleans: `on`, `off`, `yes` and `no` are text.
-- Secrets never stand in the file: it says where they are kept, `{file: path}` or `{env: NAME}`. One line break at the
-  end of such a file is no part of the secret. Where NAME is not set, NAME_FILE may say in which file it is.
-- Paths of files are relative to the folder of the configuration.
+- Secrets are never in the file: it names their place, `{file: path}` or `{env: NAME}`. One line break at the end of a
+  secret's file is not part of the secret. If NAME is not set, NAME_FILE may name a file that contains the value.
+- File paths are relative to the folder of the configuration.
 
-In a key, `[]` stands for each item of a list, and `NAME` for a name that you choose. `–` is no default: the key is
-absent, or empty, unless set.
+In a key, `[]` stands for each item of a list, and `NAME` for a name that you choose. `–` means no default: the key is
+absent or empty.
 """
 
 
 def reference() -> str:
-    """Write the reference."""
+    """Return the reference."""
     return "\n".join([_INTRODUCTION, *_sections(shape())])
 
 
@@ -48,24 +48,23 @@ def _sections(settings: Shape) -> Iterator[str]:
 
 def _rows(settings: Shape, path: str, node: Node) -> Iterator[str]:
     """Yield a row for each key below a node."""
-    for found in settings.alternatives(node):
-        if "items" in found:
-            yield from _rows(settings, f"{path}[]", found["items"])
-        if isinstance(found.get("additionalProperties"), dict):
-            yield from _rows(settings, f"{path}.NAME", found["additionalProperties"])
-        needed = found.get("required", ())
-        for key, inner in sorted(found.get("properties", {}).items(), key=lambda one: one[0] not in needed):
-            required = key in needed
+    for alternative in settings.alternatives(node):
+        if "items" in alternative:
+            yield from _rows(settings, f"{path}[]", alternative["items"])
+        if isinstance(alternative.get("additionalProperties"), dict):
+            yield from _rows(settings, f"{path}.NAME", alternative["additionalProperties"])
+        required = alternative.get("required", ())
+        for key, inner in sorted(alternative.get("properties", {}).items(), key=lambda item: item[0] not in required):
             below = [*_rows(settings, f"{path}.{key}", inner)]
-            # A section that is always there has no default of its own.
-            if not below or required or "default" in inner:
-                default = "**required**" if required else _default(inner.get("default"))
+            # A section that always exists has no default of its own.
+            if not below or key in required or "default" in inner:
+                default = "**required**" if key in required else _default(inner.get("default"))
                 yield f"| `{path}.{key}` | {default} | {_meaning(settings, inner)} |"
             yield from below
 
 
 def _meaning(settings: Shape, node: Node) -> str:
-    choices = [f"`{choice}`" for found in settings.alternatives(node) for choice in found.get("enum", ())]
+    choices = [f"`{choice}`" for option in settings.alternatives(node) for choice in option.get("enum", ())]
     text = _text(settings, node)
     return f"{text} One of {', '.join(choices)}." if choices else text
 

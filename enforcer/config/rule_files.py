@@ -1,8 +1,8 @@
-"""The files with rules beside a configuration: which there are, and what they say.
+"""Finds and reads the rule files that a configuration names.
 
-1. A folder or a pattern means the files that are in it now, by name; what begins with a dot is none of them. A
-   ConfigMap is mounted as a folder with `..data` beside links to its files.
-2. What cannot be read is one problem, and the others are read all the same.
+1. A folder or pattern stands for the files in it at the time of reading, in order of name. Names that begin with a dot
+   are skipped, because a mounted ConfigMap is a folder with `..data` beside links to its files.
+2. A file that cannot be read is one error; the others are read nevertheless.
 """
 
 from __future__ import annotations
@@ -17,52 +17,51 @@ from enforcer.config.document import Document, parse, show
 from enforcer.config.sources import Sources, read
 from enforcer.errors import ConfigError, Problem
 
-MOST_BYTES: Final = 16 * 1024**2
-"""Size of a configuration at most, all its files together: some 100,000 rules. Bounds memory and the time of a
-reload."""
+MAX_BYTES: Final = 16 * 1024**2
+"""Maximum size of a configuration, all its files together: about 100,000 rules. Bounds memory and reload time."""
 
-_ENDINGS: Final = (".yaml", ".yml")
-_WILD: Final = frozenset("*?[")
+_SUFFIXES: Final = (".yaml", ".yml")
+_WILDCARDS: Final = frozenset("*?[")
 
 
 class RuleFiles:
-    """The files that a configuration names. `documents` are those that could be read, `data` the bytes of all."""
+    """The rule files of a configuration: `documents` are those that could be parsed, `data` the bytes of all."""
 
     def __init__(self, main: Document, path: Path, size: int, sources: Sources) -> None:
         self.documents: list[Document] = []
         self.data: list[bytes] = []
         self.problems: list[Problem] = []
         self._sources = sources
-        self._left = MOST_BYTES - size
+        self._bytes_left = MAX_BYTES - size
         self._known = {path.absolute()}
         entries = main.values.get("rule_files")
-        for at, entry in enumerate(entries if isinstance(entries, list) else ()):
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
             if isinstance(entry, str) and entry:
                 try:
                     for file in self._find(path.parent / entry):
                         self._read(file)
                 except ValueError as error:
-                    self.problems.append(main.problem(("rule_files", at), str(error)))
+                    self.problems.append(main.problem(("rule_files", index), str(error)))
 
     def _find(self, entry: Path) -> list[Path]:
-        """Return the files that an entry means; raises ValueError where it means none."""
-        if _WILD & set(str(entry.parent)):
-            raise ValueError("a pattern is in the name of the file alone, as in rules/*.yaml")
-        pattern = entry.name if _WILD & set(entry.name) else None
+        """Return the files that an entry stands for; raises ValueError if there are none."""
+        if _WILDCARDS & set(str(entry.parent)):
+            raise ValueError("only the name of the file may be a pattern, as in rules/*.yaml")
+        pattern = entry.name if _WILDCARDS & set(entry.name) else None
         if pattern is None and not entry.is_dir():
             return [entry]
         folder = entry if pattern is None else entry.parent
-        found = sorted(
+        matches = sorted(
             folder / name
-            for name in self._listed(folder)
-            if (name.endswith(_ENDINGS) if pattern is None else fnmatchcase(name, pattern))
+            for name in self._list(folder)
+            if (name.endswith(_SUFFIXES) if pattern is None else fnmatchcase(name, pattern))
         )
-        files = [file for file in found if file.is_file() and file.absolute() not in self._known]
+        files = [file for file in matches if file.is_file() and file.absolute() not in self._known]
         if not files:
-            raise ValueError("it means no file: none is there, or each is one of the configuration's already")
+            raise ValueError("matches no file, or only files that the configuration already includes")
         return files
 
-    def _listed(self, folder: Path) -> Iterator[str]:
+    def _list(self, folder: Path) -> Iterator[str]:
         try:
             yield from (name for name in os.listdir(self._sources.note(folder)) if not name.startswith("."))
         except OSError as error:
@@ -70,13 +69,13 @@ class RuleFiles:
 
     def _read(self, file: Path) -> None:
         if file.absolute() in self._known:
-            raise ValueError(f"{show(str(file))} is one of the configuration's files already")
+            raise ValueError(f"the configuration already includes {show(str(file))}")
         self._known.add(file.absolute())
         try:
-            data = read(self._sources.note(file), self._left)
+            data = read(self._sources.note(file), self._bytes_left)
         except ValueError as error:
             raise ValueError(f"{show(str(file))} {error}") from None
-        self._left -= len(data)
+        self._bytes_left -= len(data)
         self.data.append(data)
         try:
             document = parse(str(file), data)
@@ -86,10 +85,10 @@ class RuleFiles:
         self.documents.append(document)
         for key in document.values:
             if key != "rules":
-                message = f"unknown key {show(key)}; a file of rules has `rules` alone"
+                message = f"unknown key {show(key)}; a rule file has only `rules`"
                 self.problems.append(document.problem((), message, key=key))
         rules = document.values.get("rules")
         if "rules" not in document.values:
-            self.problems.append(document.problem((), 'missing key "rules": all that a file of rules has'))
+            self.problems.append(document.problem((), 'missing key "rules", the only one of a rule file'))
         elif not isinstance(rules, list):
             self.problems.append(document.problem(("rules",), f"expected a list, found {show(rules)}"))

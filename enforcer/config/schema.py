@@ -1,4 +1,4 @@
-"""The JSON schema of a configuration, and what it says of one place in it."""
+"""The JSON schema of a configuration, and lookups in it: keys, types and descriptions at a path."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _SIZES: Final = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON schema that editors complete and check a configuration by."""
+    """Return the JSON schema with which editors complete and check a configuration."""
     generated = adapter().json_schema(schema_generator=_Generator)
-    # A docstring under a field is read in the class that has the field, and not for those that inherit it.
+    # pydantic reads the docstring of a field in the class that declares it, not in the classes that inherit it.
     for base, derived in ((PoolSettings, IntrospectionPool), (RuleDefaults, Rule)):
         inherited = generated["$defs"][base.__name__]["properties"]
         own = generated["$defs"][derived.__name__]["properties"]
@@ -39,44 +39,44 @@ def schema() -> dict[str, Any]:
 
 
 class Shape:
-    """What may stand where."""
+    """Lookups in a JSON schema."""
 
-    def __init__(self, whole: Node) -> None:
-        self._whole = whole
+    def __init__(self, root: Node) -> None:
+        self._root = root
 
     def keys(self, path: Sequence[str | int]) -> Mapping[str, Node]:
         """Return the keys of the mapping at a path."""
-        return {key: node for found in self._at(path) for key, node in found.get("properties", {}).items()}
+        return {key: inner for node in self._at(path) for key, inner in node.get("properties", {}).items()}
 
     def meaning(self, path: Sequence[str | int]) -> str:
-        """Return the first sentence on what the key at a path means."""
+        """Return the first sentence of the description of the key at a path."""
         return self.description(self.keys(path[:-1])[str(path[-1])]).partition(". ")[0].removesuffix(".")
 
     def description(self, node: Node) -> str:
-        """Return what a node's docstring says, on one line."""
-        # Where a section's key says what its class says, pydantic keeps only the class's.
-        texts = [found.get("description", "") for found in (node, *self.alternatives(node))]
+        """Return a node's description, on one line."""
+        # If a key has the same description as its class, pydantic keeps only that of the class.
+        texts = [described.get("description", "") for described in (node, *self.alternatives(node))]
         return " ".join(next(filter(None, texts), "").split())
 
     def expected(self, path: Sequence[str | int]) -> str:
-        """Say in words what may stand at a path."""
+        """Return in words which values are valid at a path."""
         words = [word for node in self._at(path) for word in node.get("enum", ()) or (_WORDS[node["type"]],)]
         return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
     def alternatives(self, node: Node) -> Iterator[Node]:
-        """Follow references and alternatives to what a node stands for, null left out."""
+        """Yield the nodes that a node stands for: references and alternatives resolved, null omitted."""
         if "$ref" in node:
-            yield from self.alternatives(self._whole["$defs"][node["$ref"].rpartition("/")[2]])
+            yield from self.alternatives(self._root["$defs"][node["$ref"].rpartition("/")[2]])
         elif "anyOf" in node:
-            for one in node["anyOf"]:
-                yield from self.alternatives(one)
+            for alternative in node["anyOf"]:
+                yield from self.alternatives(alternative)
         elif node.get("type") != "null":
             yield node
 
     def _at(self, path: Sequence[str | int]) -> list[Node]:
-        nodes = list(self.alternatives(self._whole))
+        nodes = list(self.alternatives(self._root))
         for step in path:
-            nodes = [found for node in nodes for found in self.alternatives(_child(node, step))]
+            nodes = [child for node in nodes for child in self.alternatives(_child(node, step))]
         return nodes
 
 
@@ -87,7 +87,7 @@ def shape() -> Shape:
 
 
 def write_duration(seconds: float) -> str:
-    """Write seconds as a user would: 5s, 10m, 250ms."""
+    """Return seconds as a user writes them: 5s, 10m, 250ms."""
     for unit, size in _DURATIONS:
         if seconds >= size and seconds % size == 0:
             return f"{int(seconds / size)}{unit}"
@@ -95,7 +95,7 @@ def write_duration(seconds: float) -> str:
 
 
 def write_size(size: int) -> str:
-    """Write bytes as a user would: 64KiB, 1GiB."""
+    """Return bytes as a user writes them: 64KiB, 1GiB."""
     for unit, factor in _SIZES:
         if size >= factor and size % factor == 0:
             return f"{size // factor}{unit}"
@@ -103,7 +103,7 @@ def write_size(size: int) -> str:
 
 
 class _Generator(GenerateJsonSchema):
-    """Writes defaults in the units of users, and no titles, which only repeat the names."""
+    """Writes defaults in the units of users, and omits titles, which only repeat the names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -112,17 +112,17 @@ class _Generator(GenerateJsonSchema):
         if "default_factory" not in schema:
             return super().get_default_value(schema)
         default = schema["default_factory"]()  # type: ignore[call-arg]
-        # A section's defaults stand at its own keys.
+        # The defaults of a section are those of its keys.
         return super().get_default_value(schema) if is_dataclass(default) else default
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        written = super().default_schema(schema)
-        default = written.get("default")
-        if written.get("type") == "string" and isinstance(default, float):
-            written["default"] = write_duration(default)
-        elif written.get("type") == "string" and isinstance(default, int):
-            written["default"] = write_size(default)
-        return written
+        node = super().default_schema(schema)
+        default = node.get("default")
+        if node.get("type") == "string" and isinstance(default, float):
+            node["default"] = write_duration(default)
+        elif node.get("type") == "string" and isinstance(default, int):
+            node["default"] = write_size(default)
+        return node
 
 
 def _child(node: Node, step: str | int) -> Node:
@@ -130,5 +130,5 @@ def _child(node: Node, step: str | int) -> Node:
         child: Node = node.get("items", {"type": "null"})
         return child
     properties: Mapping[str, Node] = node.get("properties", {})
-    others = node.get("additionalProperties")
-    return properties.get(step) or (others if isinstance(others, dict) else {"type": "null"})
+    additional = node.get("additionalProperties")
+    return properties.get(step) or (additional if isinstance(additional, dict) else {"type": "null"})

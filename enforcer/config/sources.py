@@ -1,4 +1,4 @@
-"""What a configuration names and does not hold: secrets, and files beside it."""
+"""Reads what a configuration names but does not contain: secrets and files. Notes each file, to detect changes."""
 
 from __future__ import annotations
 
@@ -12,51 +12,53 @@ from enforcer.config.document import show
 from enforcer.secret import Secret
 from enforcer.settings.external import File
 
-MOST_BYTES: Final = 1024**2
-"""Size of a file at most; a bundle of all public authorities has 200 KiB. `{file: /dev/zero}` must end."""
-
+MAX_BYTES: Final = 1024**2
+"""Maximum size of a file, so that `{file: /dev/zero}` ends; a bundle of all public authorities has 200 KiB."""
 
 Signature = tuple[int, ...] | None
-"""As what a path is found: which file, of which size, written and changed when; None where there is nothing."""
+"""What identifies a version of a file: device, inode, size and times; None if there is no file."""
 
 Files = dict[Path, Signature]
 """Files and folders, by their absolute paths."""
 
 
 def signature(path: Path) -> Signature:
-    """Tell as what a path is found, without reading it: another file, or another content, has another signature."""
+    """Return the signature of a file or folder, without reading it: a changed or replaced one has another signature."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (OSError, ValueError):
         return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 @dataclass(slots=True)
 class Sources:
-    """Where to look, and in `files` what was looked at. Without an environment, secrets are left where they are."""
+    """The validation context of a configuration. `files` collects what was read.
+
+    Without an environment, secrets are not read and are empty.
+    """
 
     folder: Path
     environment: Mapping[str, str] | None
     files: Files = field(default_factory=dict)
 
     def note(self, path: Path) -> Path:
-        """Note as what a file or folder is found, which is read next; a change from now on can be told."""
+        """Note the signature of a file or folder before it is read, so that any later change is detected."""
         self.files.setdefault(path.absolute(), signature(path))
         return path
 
     def file(self, name: object) -> File:
-        """Find a file that can be read; raises ValueError."""
+        """Return a file after checking that it can be read; raises ValueError."""
         if not isinstance(name, str):
             raise ValueError("expected the path of a file")  # noqa: TRY004 - pydantic collects ValueErrors
         path, data = self._read(name)
         return File(path.absolute(), sha256(data).digest())
 
     def secret(self, place: object) -> Secret:
-        """Fetch a secret from its place; raises ValueError, which never shows what was found there."""
+        """Return the secret stored at a place; raises ValueError, which never shows the content."""
         match place:
             case {"file": _, "env": _}:
-                raise ValueError("a secret is kept in one place: either {file: path} or {env: NAME}")
+                raise ValueError("a secret has one place: either {file: path} or {env: NAME}")
             case {"file": str(), **others} | {"env": str(), **others} if not others and self.environment is None:
                 return Secret("")
             case {"file": str(name), **others} if not others:
@@ -67,10 +69,10 @@ class Sources:
             case dict() | list() | None:
                 raise ValueError("expected {file: path} or {env: NAME}")
             case _:
-                raise ValueError("secrets are never written here: say where it is kept, {file: path} or {env: NAME}")
+                raise ValueError("a secret is never written here: name its place, {file: path} or {env: NAME}")
 
     def text(self, value: object) -> str:
-        """Return a text that is written, or fetch it from its place; raises ValueError."""
+        """Return a text, given literally or by its place; raises ValueError."""
         if isinstance(value, str) and value:
             return value
         if isinstance(value, dict):
@@ -79,34 +81,34 @@ class Sources:
 
     def _variable(self, name: str) -> Secret:
         environment = self.environment or {}
-        where = f"the environment variable {show(name)}"
+        description = f"the environment variable {show(name)}"
         if name in environment:
-            return _secret(environment[name].encode("utf-8", "surrogateescape"), where)
-        # As containers have it: a secret is mounted as a file, and the variable says where.
+            return _secret(environment[name].encode("utf-8", "surrogateescape"), description)
+        # A convention of container images: the secret is mounted as a file, and NAME_FILE holds its path.
         if file := environment.get(f"{name}_FILE"):
             path, data = self._read(file)
             return _secret(data, show(str(path)))
-        raise ValueError(f"{where} is not set")
+        raise ValueError(f"{description} is not set")
 
     def _read(self, name: str) -> tuple[Path, bytes]:
         path = self.note(self.folder / name)
         try:
-            return path, read(path, MOST_BYTES)
+            return path, read(path, MAX_BYTES)
         except ValueError as error:
             raise ValueError(f"{show(str(path))} {error}") from None
 
 
-def read(path: Path, most: int) -> bytes:
-    """Read a file of at most so many bytes; raises ValueError saying why it cannot be, without its path."""
+def read(path: Path, max_bytes: int) -> bytes:
+    """Return a file's content; raises ValueError with the reason, without the path, if it is larger or unreadable."""
     try:
         with path.open("rb") as file:
-            data = file.read(most + 1)
+            data = file.read(max_bytes + 1)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except ValueError:
-        raise ValueError("cannot be read: no file has such a name") from None
-    if len(data) > most:
-        raise ValueError(f"is larger than {most} bytes")
+        raise ValueError("cannot be read: not a valid file name") from None
+    if len(data) > max_bytes:
+        raise ValueError(f"is larger than {max_bytes} bytes")
     return data
 
 
@@ -115,7 +117,7 @@ def _secret(data: bytes, place: str) -> Secret:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise ValueError(f"{place} is not UTF-8 text") from None
-    # Editors and `echo` end a file with one line break; more than one is meant.
+    # Editors and `echo` end a file with one line break. Further ones belong to the secret.
     text = text.removesuffix("\n").removesuffix("\r")
     if not text:
         raise ValueError(f"{place} is empty")

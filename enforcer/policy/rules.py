@@ -1,8 +1,8 @@
-"""A rule, as a user writes it and as it is judged: who may do what where.
+"""Rules as a user writes them: who may do what.
 
-1. A rule says who may pass: `public`, `authenticated`, or at least one condition on the token. One that says nothing
-   is an error, never open.
-2. All conditions must hold. A condition that cannot be checked does not hold.
+1. A rule says who is allowed: `public`, `authenticated`, or at least one condition on the token. A rule without any of
+   these is an error, never open.
+2. All conditions must be met. A condition that cannot be checked is not met.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from enforcer.wire.target import parse_segments
 
 Scalar = str | int | bool
 Mode = Literal["enforce", "report"]
-"""What becomes of a request that is refused: it is, or it is forwarded all the same, and counted."""
+"""What happens to a denied request: it is refused, or forwarded and counted as would_deny."""
 Preflight = Literal["allow", "judge"]
-"""What becomes of a CORS preflight: it passes without a token, or is judged as any other OPTIONS."""
+"""How a CORS preflight is handled: allowed without a token, or treated like any other OPTIONS request."""
 
 _SIMPLE = re.compile(r"[A-Za-z0-9_~-]+")
 _NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
-# RFC 9110 §9.3.6; the others are those of HTTP/2, ICE and RTSP that a parser of HTTP takes too
+# CONNECT: RFC 9110 §9.3.6. The others belong to HTTP/2, ICE and RTSP, but llhttp accepts them too.
 UNSERVED: Final = frozenset(
     b"CONNECT PRI SOURCE DESCRIBE ANNOUNCE SETUP PLAY PAUSE TEARDOWN REDIRECT RECORD FLUSH "
     b"GET_PARAMETER SET_PARAMETER".split()
 )
-"""Methods that no rule is for: one makes a tunnel of a proxy, the others are none of HTTP."""
+"""Methods that no rule matches: CONNECT turns a proxy into a tunnel, and the others are not HTTP methods."""
 _HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]|[0-9.]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A path template: segments from the left, each a literal or None for `{name}`; `rest` where it ends in `**`.
+    """A path template: `segments` are literals, or None for `{name}`; `rest` is set if the template ends in `**`.
 
-    `names` are the names of the `{name}` segments and where each stands.
+    `names` maps the name of each `{name}` segment to its index.
     """
 
     segments: tuple[bytes | None, ...]
@@ -48,13 +48,13 @@ class Path:
 
     @property
     def rank(self) -> bytes:
-        """How specific it is: of the templates that a path fits, the one with the least rank is the most specific."""
+        """The sort key of specificity: of the templates that match a path, the lowest rank is the most specific."""
         kinds = bytes(segment is None for segment in self.segments)
         return kinds + b"\2" if self.rest else kinds
 
     @staticmethod
     def parse(text: str) -> Path:
-        """Read a template; raises ValueError saying what is wrong with it."""
+        """Parse a template; raises ValueError."""
         if not text.startswith("/"):
             raise ValueError("a path begins with /")
         parts = text[1:].split("/")
@@ -65,11 +65,12 @@ class Path:
             raise ValueError("no request can have this path: it has an empty segment")
         segments: list[bytes | None] = []
         names: dict[str, int] = {}
-        for at, part in enumerate(parts):
-            if found := _NAME.fullmatch(part):
-                if found[1] in names:
-                    raise ValueError(f"{{{found[1]}}} stands twice in the path")
-                names[found[1]] = at
+        for index, part in enumerate(parts):
+            if parameter := _NAME.fullmatch(part):
+                name = parameter[1]
+                if name in names:
+                    raise ValueError(f"duplicate {{{name}}} in the path")
+                names[name] = index
                 segments.append(None)
             else:
                 segments.append(_literal(part))
@@ -80,9 +81,9 @@ def _literal(part: str) -> bytes:
     if _SIMPLE.fullmatch(part):
         return part.encode()
     if "*" in part:
-        raise ValueError("* is no pattern here: {name} stands for one segment, ** at the end for the rest")
+        raise ValueError("* is not a pattern here: use {name} for one segment, ** at the end for the rest")
     if "{" in part or "}" in part:
-        raise ValueError("{name} stands for a whole segment, and its name is letters, digits and _")
+        raise ValueError("{name} must be a whole segment, and a name has only letters, digits and _")
     encoded = b"/" + part.encode().replace(b" ", b"%20")
     encoded = b"".join(b"%%%02X" % byte if byte > 0x7F else bytes((byte,)) for byte in encoded)
     try:
@@ -93,8 +94,8 @@ def _literal(part: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A condition on one claim: it, or one of its members where it is a list, is one of `allowed`, or equals the
-    path's segment number `segment`. `path` is the way to a nested claim."""
+    """A condition on one claim: its value, or a member of a list, must be one of `allowed`, or equal path segment
+    number `segment`. `path` are the keys that lead to a nested claim."""
 
     name: str
     path: tuple[str, ...]
@@ -102,7 +103,7 @@ class Claim:
     segment: int | None
 
     def holds(self, claims: Mapping[str, Any], segments: Sequence[bytes]) -> bool:
-        """Tell whether the token's claims meet the condition."""
+        """Return whether the token's claims meet the condition."""
         value: Any = claims.get(self.name)
         if value is None:
             value = claims
@@ -110,10 +111,10 @@ class Claim:
                 value = value.get(name) if isinstance(value, Mapping) else None
         members = value if isinstance(value, list) else [value]
         if self.segment is None:
-            # Not `in`: to Python, True equals 1.
-            return any(type(member) is type(one) and member == one for member in members for one in self.allowed)
-        wanted = segments[self.segment]
-        return any(_text(member) == wanted for member in members)
+            # Not `in`, because in Python True == 1.
+            return any(type(member) is type(value) and member == value for member in members for value in self.allowed)
+        segment = segments[self.segment]
+        return any(_text(member) == segment for member in members)
 
 
 def _text(member: Any) -> bytes | None:
@@ -174,9 +175,9 @@ class RuleDefaults:
 
     @property
     def authorization_servers(self) -> tuple[str, ...]:
-        """The names of the authorization servers whose tokens it takes; none: the first of the configuration."""
-        named = self.authorization_server
-        return (named,) if isinstance(named, str) else named or ()
+        """The names of the authorization servers whose tokens are accepted; empty for the configuration's first one."""
+        names = self.authorization_server
+        return (names,) if isinstance(names, str) else names or ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,32 +196,32 @@ class Rule(RuleDefaults):
 
 
 def _refuse(faults: Iterable[Fault]) -> None:
-    found = dict(faults)
-    if found:
-        raise FaultsError(found)
+    by_path = dict(faults)
+    if by_path:
+        raise FaultsError(by_path)
 
 
 Fault = tuple[tuple[str | int, ...], str]
-"""What is wrong with a rule: the way to it from there, and what to do about it."""
+"""An error in a rule: the path of the value within the rule, and a message."""
 
 CONDITIONS: Final = ("scopes", "any_scope", "claims", "audience", "issuer", "client_ids")
-"""Keys of a rule each of which says who may pass."""
-OF_TOKENS: Final = (*CONDITIONS, "authenticated", "max_answer_age", "on_outage")
-"""Keys of a rule that speak of its token: a public one has none."""
+"""Keys of a rule that are conditions on the token."""
+TOKEN_KEYS: Final = (*CONDITIONS, "authenticated", "max_answer_age", "on_outage")
+"""Keys of a rule that concern the token, which a public rule does not have."""
 
 
 def _faults(rule: RuleDefaults) -> Iterator[Fault]:
-    for at, method in enumerate(rule.methods):
+    for index, method in enumerate(rule.methods):
         if not _METHOD.fullmatch(method):
-            yield ("methods", at), f"{method!r} is no method in capitals"
+            yield ("methods", index), f"{method!r} is not a method in capital letters"
         elif method.encode() in UNSERVED:
-            yield ("methods", at), f"{method} is never let through"
-        elif method in rule.methods[:at]:
-            yield ("methods", at), f"{method} stands twice"
+            yield ("methods", index), f"{method} is never forwarded"
+        elif method in rule.methods[:index]:
+            yield ("methods", index), f"duplicate method {method}"
     for key, scopes in (("scopes", rule.scopes), ("any_scope", rule.any_scope)):
-        for at, scope in enumerate(scopes):
+        for index, scope in enumerate(scopes):
             if not is_scope(scope):
-                yield (key, at), f"{scope!r} is no scope: no blanks, quotes or backslashes"
+                yield (key, index), f"{scope!r} is not a valid scope: no spaces, quotes or backslashes"
     if rule.host is not None and not _HOST.fullmatch(rule.host):
         yield ("host",), "expected a name without port, such as app.example.org or *.example.org"
     for name, value in rule.claims.items():
@@ -228,10 +229,10 @@ def _faults(rule: RuleDefaults) -> Iterator[Fault]:
             yield ("claims", name), "an empty list, which no token can meet"
     servers = rule.authorization_servers
     if rule.authorization_server == ():
-        yield ("authorization_server",), "an empty list, of which nobody can be asked"
-    for at, server in enumerate(servers):
-        if server in servers[:at]:
-            yield ("authorization_server", at), f"{server} stands twice"
+        yield ("authorization_server",), "expected at least one, found an empty list"
+    for index, server in enumerate(servers):
+        if server in servers[:index]:
+            yield ("authorization_server", index), f"duplicate authorization server {server}"
 
 
 def _faults_of_rule(rule: Rule) -> Iterator[Fault]:
@@ -243,37 +244,37 @@ def _faults_of_rule(rule: Rule) -> Iterator[Fault]:
         yield ("path",), str(error)
     else:
         for name, value in rule.claims.items():
-            found = _NAME.fullmatch(value) if isinstance(value, str) else None
-            if found and found[1] not in path.names:
+            parameter = _NAME.fullmatch(value) if isinstance(value, str) else None
+            if parameter and parameter[1] not in path.names:
                 yield ("claims", name), f"the path has no segment {value}"
     conditions = any(getattr(rule, key) for key in CONDITIONS)
-    of_tokens = conditions or rule.authenticated or rule.max_answer_age is not None or rule.on_outage == "stale"
-    if rule.public and of_tokens:
-        yield (), "public lets everybody pass, so that no other condition can stand beside it"
+    needs_token = conditions or rule.authenticated or rule.max_answer_age is not None or rule.on_outage == "stale"
+    if rule.public and needs_token:
+        yield (), "public allows everybody; remove it, or every other condition"
     if not rule.public and not rule.authenticated and not conditions:
-        yield (), NOBODY
+        yield (), _ALLOWS_NOBODY
     if rule.ask_in_order and len(rule.authorization_servers) < 2:
-        yield ("ask_in_order",), "it is for rules that name several in authorization_server"
+        yield ("ask_in_order",), "needs several names in authorization_server"
 
 
-NOBODY: Final = (
-    "it says nobody: add scopes, any_scope, claims, audience, issuer or client_ids, "
+_ALLOWS_NOBODY: Final = (
+    "allows nobody: add scopes, any_scope, claims, audience, issuer or client_ids, "
     "or authenticated: true for any active token, or public: true for everybody"
 )
-"""What is wrong with a rule that says nothing of who may pass."""
+"""The error of a rule without condition."""
 
 
 def is_scope(text: str) -> bool:
-    """Tell whether a text can be a scope (RFC 6749 §3.3)."""
+    """Return whether a text is a valid scope (RFC 6749 §3.3)."""
     return _SCOPE.fullmatch(text) is not None
 
 
 def compile_claims(rule: Rule, path: Path) -> tuple[Claim, ...]:
-    """Make the claim conditions of a rule ready to be judged."""
+    """Return the claim conditions of a rule, compiled for the request path."""
     compiled = []
     for name, value in rule.claims.items():
-        found = _NAME.fullmatch(value) if isinstance(value, str) else None
+        parameter = _NAME.fullmatch(value) if isinstance(value, str) else None
         allowed = value if isinstance(value, tuple) else (value,)
-        segment = path.names[found[1]] if found else None
-        compiled.append(Claim(name, tuple(name.split(".")), () if found else allowed, segment))
+        segment = path.names[parameter[1]] if parameter else None
+        compiled.append(Claim(name, tuple(name.split(".")), () if parameter else allowed, segment))
     return tuple(compiled)

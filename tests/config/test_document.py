@@ -1,15 +1,17 @@
-"""YAML as plain values that know where they stand."""
+"""YAML as plain values that know their positions."""
+
+from __future__ import annotations
 
 from typing import Any
 
 import pytest
 
-from enforcer.config.document import MOST_DEPTH, dotted, parse, show
+from enforcer.config.document import MAX_DEPTH, dotted, parse, show
 from enforcer.errors import ConfigError
 
 
 def value_of(text: str) -> Any:
-    """Read `text` as the value of a key."""
+    """Return the value of a key whose value is `text`."""
     return parse("file", f"key: {text}\n".encode()).values["key"]
 
 
@@ -31,10 +33,10 @@ def value_of(text: str) -> Any:
         ("!!str 5", "5"),
     ],
 )
-def test_a_plain_scalar_is_what_json_would_make_of_it(text: str, value: object) -> None:
-    """Booleans, null and numbers are read; what is quoted is text."""
-    found = value_of(text)
-    assert (found, type(found)) == (value, type(value))
+def test_a_plain_scalar_is_read_as_in_json(text: str, value: object) -> None:
+    """Booleans, null and numbers are recognised; a quoted value is text."""
+    parsed = value_of(text)
+    assert (parsed, type(parsed)) == (value, type(value))
 
 
 @pytest.mark.parametrize(
@@ -46,13 +48,13 @@ def test_the_surprises_of_yaml_1_1_stay_text(text: str) -> None:
     assert value_of(text) == text
 
 
-def test_a_number_of_absurd_length_stays_text() -> None:
-    """Python refuses to read integers of thousands of digits; nobody means one."""
+def test_an_absurdly_long_number_stays_text() -> None:
+    """Python refuses to convert integers of thousands of digits."""
     assert value_of("9" * 5000) == "9" * 5000
 
 
-def test_every_key_value_and_item_knows_its_place() -> None:
-    """Lines and columns count from 1; a mapping or list stands where its key does."""
+def test_every_key_value_and_item_has_a_position() -> None:
+    """Lines and columns count from 1; the position of a mapping or list is that of its key."""
     document = parse("file", b"# first\na:\n  b: [x, {c: 5}]\n  d: e\n")
     places = {path: document.place(path) for path in [(), ("a",), ("a", "b"), ("a", "b", 0), ("a", "b", 1), ("a", "d")]}
     assert places == {
@@ -68,25 +70,25 @@ def test_every_key_value_and_item_knows_its_place() -> None:
 
 
 def test_a_column_counts_characters_not_bytes() -> None:
-    """An editor's column is meant."""
+    """As editors count columns."""
     assert parse("file", "größe: {ä: x}".encode()).place(("größe", "ä")) == (1, 12)
 
 
 @pytest.mark.parametrize("lines", [0, 10_000, 100_000])
-def test_a_character_that_cannot_stand_in_yaml_is_found_wherever_it_is(lines: int) -> None:
-    """In a large file too."""
+def test_a_character_not_allowed_in_yaml_is_found_anywhere(lines: int) -> None:
+    """Also in a large file."""
     with pytest.raises(ConfigError) as refused:
         parse("file", b"# a comment\n" * lines + b"key: \x07\n" + b"# a comment\n" * lines)
-    assert str(refused.value) == f"file:{lines + 1}:6: the character U+0007 cannot stand in YAML"
+    assert str(refused.value) == f"file:{lines + 1}:6: the character U+0007 is not allowed in YAML"
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_key() -> None:
+def test_a_byte_order_mark_is_not_part_of_the_first_key() -> None:
     """Some editors begin a file with one."""
     assert parse("file", b"\xef\xbb\xbfkey: x").values == {"key": "x"}
 
 
-def test_an_alias_stands_for_its_anchors_value_at_its_own_place() -> None:
-    """The value is shared, the place is the alias's."""
+def test_an_alias_has_its_anchors_value_and_its_own_position() -> None:
+    """The value is shared, the position is the alias's."""
     document = parse("file", b"a: &x [1, 2]\nb: {c: *x}\n")
     assert document.values == {"a": [1, 2], "b": {"c": [1, 2]}}
     assert document.place(("b", "c")) == (2, 5)
@@ -94,28 +96,31 @@ def test_an_alias_stands_for_its_anchors_value_at_its_own_place() -> None:
 
 
 def test_a_duplicate_key_keeps_the_first_value_and_is_one_problem() -> None:
-    """Both places are named, and reading goes on."""
+    """The message names both positions, and parsing goes on."""
     document = parse("file", b"a: 1\nb: {c: 1, c: 2}\na: 3\nd: 4\n")
     assert document.values == {"a": 1, "b": {"c": 1}, "d": 4}
     assert [str(problem) for problem in document.problems] == [
-        'file:2:11: b: duplicate key "c"; it stands first at file:2:5',
-        'file:3:1: duplicate key "a"; it stands first at file:1:1',
+        'file:2:11: b: duplicate key "c"; first used at file:2:5',
+        'file:3:1: duplicate key "a"; first used at file:1:1',
     ]
 
 
-def test_what_stands_as_deep_as_allowed_is_read() -> None:
-    """The bound is on what nobody writes."""
-    assert value_of("[" * MOST_DEPTH + "]" * MOST_DEPTH)
+def test_the_maximum_depth_is_accepted() -> None:
+    """The bound is far above any real configuration."""
+    value: Any = value_of("[" * MAX_DEPTH + "]" * MAX_DEPTH)
+    for _ in range(MAX_DEPTH - 1):
+        (value,) = value
+    assert value == []
 
 
 def test_deep_keys_count_as_depth_too() -> None:
-    """A key may be a mapping to YAML, whose key may be one again."""
-    with pytest.raises(ConfigError, match="deep in each other"):
+    """In YAML a key may be a mapping, whose key may be a mapping again."""
+    with pytest.raises(ConfigError, match="are nested more than"):
         parse("file", b"? " * 5000 + b"x")
 
 
-def test_a_path_is_written_so_that_odd_keys_stay_on_their_line() -> None:
-    """What is no plain name is quoted."""
+def test_unusual_keys_in_a_path_are_quoted() -> None:
+    """A path is one line, whatever its keys contain."""
     assert dotted(("rules", 2, "claims", "a b\n", "c-d")) == 'rules[2].claims."a b\\n".c-d'
 
 
@@ -132,6 +137,6 @@ def test_a_path_is_written_so_that_odd_keys_stay_on_their_line() -> None:
         ("x" * 200, '"' + "x" * 97 + '…"'),
     ],
 )
-def test_a_value_is_shown_short_and_on_one_line(value: object, text: str) -> None:
-    """Of containers, only what they are."""
+def test_a_value_in_a_message_is_short_and_one_line(value: object, text: str) -> None:
+    """Of mappings and lists, only the type is shown."""
     assert show(value) == text

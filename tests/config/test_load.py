@@ -1,7 +1,9 @@
-"""Reading a configuration whole, or telling of all its mistakes.
+"""Loading a configuration, or reporting all its errors.
 
-`mistakes/` holds a file for each mistake and, beside it, exactly what is said of it.
+`mistakes/` holds a file for each error and, beside it, the exact message.
 """
+
+from __future__ import annotations
 
 import cProfile
 import tempfile
@@ -26,8 +28,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_mistake_is_told_at_its_place_and_no_secret_with_it(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole text, all problems of the file, by line."""
+def test_each_error_has_its_position_and_shows_no_secret(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole text is compared: all problems of the file, in order of line."""
     monkeypatch.chdir(MISTAKES)
     with pytest.raises(ConfigError) as refused:
         load(Path(file), ENVIRONMENT)
@@ -35,16 +37,16 @@ def test_a_mistake_is_told_at_its_place_and_no_secret_with_it(file: str, monkeyp
     assert "hunter2" not in str(refused.value)
 
 
-def test_there_are_mistakes_and_each_has_its_text() -> None:
-    """An empty folder would pass every test above."""
+def test_every_invalid_file_has_its_message() -> None:
+    """With an empty folder, every test above would pass."""
     assert len(FILES) > 50
     assert {Path(file).stem for file in FILES} == {path.stem for path in MISTAKES.glob("*.txt")}
 
 
-def test_unknown_key_missing_secret_wrong_type_and_duplicate_key_are_told_at_once(
+def test_errors_of_different_kinds_are_reported_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One look at the file mends all of them."""
+    """One run is enough to correct all of them."""
     monkeypatch.chdir(MISTAKES)
     with pytest.raises(ConfigError) as refused:
         load(Path("four-at-once.yaml"), {})
@@ -52,12 +54,12 @@ def test_unknown_key_missing_secret_wrong_type_and_duplicate_key_are_told_at_onc
         (6, 5, "authorization_servers[0].client_secret", 'the environment variable "NOT_SET" is not set'),
         (8, 11, "limits.fields", 'expected a whole number of at least 1, found "ten"'),
         (12, 5, "rules[0]", 'unknown key "methds"; did you mean "methods"?'),
-        (18, 5, "rules[1]", 'duplicate key "scopes"; it stands first at four-at-once.yaml:17:5'),
+        (18, 5, "rules[1]", 'duplicate key "scopes"; first used at four-at-once.yaml:17:5'),
     ]
 
 
-def test_the_walks_configuration_can_be_used() -> None:
-    """What comes with the product, with the one secret that it asks for."""
+def test_the_example_configuration_is_valid() -> None:
+    """The file that comes with the product, with the one secret that it names."""
     loaded = load(ROOT / "config.yaml", {"ENFORCER_CLIENT_SECRET": "hunter2"})
     assert [(rule.name, rule.methods, rule.scopes) for rule in loaded.config.rules] == [
         ("read countries", ("GET",), ("country.read",)),
@@ -66,16 +68,16 @@ def test_the_walks_configuration_can_be_used() -> None:
     assert loaded.config.authorization_servers[0].client_secret.reveal() == "hunter2"
 
 
-def test_what_was_loaded_names_its_bytes_and_its_files(loads: Callable[..., Loaded], tmp_path: Path) -> None:
-    """The hash says which configuration is in effect; the files are what a change can come from."""
+def test_loaded_has_the_hash_and_the_files(loads: Callable[..., Loaded], tmp_path: Path) -> None:
+    """The hash identifies the configuration in force; a change of any of the files causes a reload."""
     (tmp_path / "secret").write_text("hunter2\n")
     loaded = loads(changed={"env: SECRET": "file: secret"})
     assert loaded.hash == sha256((tmp_path / "config.yaml").read_bytes()).hexdigest()[:16]
     assert loaded.files.keys() == {tmp_path / "config.yaml", tmp_path / "secret"}
 
 
-def test_what_was_looked_at_is_known_even_where_the_configuration_is_refused(tmp_path: Path) -> None:
-    """Each file as it was found, or that it was not: what is missing may come, and is worth another look then."""
+def test_the_files_are_known_even_if_loading_fails(tmp_path: Path) -> None:
+    """Each with its signature, or None if it is missing: it may appear later, and is then worth a reload."""
     path = tmp_path / "config.yaml"
     text = (ROOT / "config.yaml").read_text("utf-8")
     path.write_text(text.replace("{env: ENFORCER_CLIENT_SECRET}", "{file: secret}"), "utf-8")
@@ -86,10 +88,10 @@ def test_what_was_looked_at_is_known_even_where_the_configuration_is_refused(tmp
     assert files[path] is not None
 
 
-def test_the_files_are_absolute_wherever_the_configuration_was_named_from(
+def test_the_files_are_absolute_paths(
     loads: Callable[..., Loaded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The working folder may change later."""
+    """The working directory may change later."""
     loads()
     monkeypatch.chdir(tmp_path)
     assert load(Path("config.yaml"), ENVIRONMENT).files.keys() == {tmp_path / "config.yaml"}
@@ -97,14 +99,14 @@ def test_the_files_are_absolute_wherever_the_configuration_was_named_from(
 
 @pytest.mark.parametrize(("name", "reason"), [("nowhere.yaml", "No such file or directory"), ("", "Is a directory")])
 def test_a_configuration_that_cannot_be_read_is_one_problem(tmp_path: Path, name: str, reason: str) -> None:
-    """It names the file as it was asked for."""
+    """The message names the file as it was given."""
     with pytest.raises(ConfigError) as refused:
         load(tmp_path / name, {})
     assert str(refused.value) == f"{tmp_path / name}: cannot be read: {reason}"
 
 
 def test_a_configuration_is_at_most_16_mib(tmp_path: Path) -> None:
-    """The wrong file given by mistake must not fill the memory."""
+    """A wrong file given by mistake must not fill the memory."""
     path = tmp_path / "config.yaml"
     with path.open("wb") as file:
         file.truncate(16 * 1024**2 + 1)
@@ -112,8 +114,8 @@ def test_a_configuration_is_at_most_16_mib(tmp_path: Path) -> None:
         load(path, {})
 
 
-def test_the_work_of_a_load_grows_with_the_number_of_rules(loads: Callable[..., Loaded]) -> None:
-    """A generated configuration is large: twice as many rules take about twice as many calls, and no square of them."""
+def test_the_work_of_a_load_is_linear_in_the_number_of_rules(loads: Callable[..., Loaded]) -> None:
+    """Generated configurations are large: twice as many rules take about twice as many calls, not four times."""
 
     def calls(rules: int) -> int:
         text = "".join(
@@ -130,8 +132,8 @@ def test_the_work_of_a_load_grows_with_the_number_of_rules(loads: Callable[..., 
     assert calls(2_000) < 2.2 * calls(1_000)
 
 
-def loads_or_refuses(data: bytes) -> None:
-    """Load bytes as a file; any exception but ConfigError is a failure."""
+def loads_or_raises_config_error(data: bytes) -> None:
+    """Load bytes as a file; any exception but ConfigError fails the test."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
         path.write_bytes(data)
@@ -145,15 +147,15 @@ def loads_or_refuses(data: bytes) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_configuration_or_a_config_error(data: bytes) -> None:
-    """A file may hold anything."""
-    loads_or_refuses(data)
+    """A file may contain anything."""
+    loads_or_raises_config_error(data)
 
 
 @given(st.text(alphabet=":-?*&!<>[]{}|#%@`\"', \t\nab1.~\u0085\ufeff", max_size=60))
 @settings(max_examples=300)
-def test_any_text_of_yamls_own_characters_is_a_configuration_or_a_config_error(text: str) -> None:
-    """Most bytes are no YAML at all; these often are."""
-    loads_or_refuses(text.encode())
+def test_any_text_of_yaml_syntax_is_a_configuration_or_a_config_error(text: str) -> None:
+    """Most random bytes are not YAML; these often are."""
+    loads_or_raises_config_error(text.encode())
 
 
 KEYS = st.sampled_from([*shape().keys(()), *shape().keys(("rules", 0)), *shape().keys(("authorization_servers", 0))])
@@ -169,12 +171,12 @@ RULES = st.lists(st.dictionaries(st.sampled_from([*shape().keys(("rules", 0))]),
 def test_any_values_at_known_keys_are_a_configuration_or_a_config_error(
     sections: dict[str, object], rules: object
 ) -> None:
-    """What is right as YAML may be wrong in every other way."""
-    loads_or_refuses(yaml.safe_dump(sections | {"rules": rules}).encode())
+    """Valid YAML may be invalid in every other way."""
+    loads_or_raises_config_error(yaml.safe_dump(sections | {"rules": rules}).encode())
 
 
-def test_without_an_environment_secrets_are_left_where_they_are(tmp_path: Path) -> None:
-    """To look at a policy none is needed; where one is kept must still be said right."""
+def test_without_an_environment_no_secret_is_read(tmp_path: Path) -> None:
+    """Analysing a policy needs none; the place must be valid nevertheless."""
     path = tmp_path / "config.yaml"
     text = (ROOT / "config.yaml").read_text("utf-8")
     path.write_text(text.replace("{env: ENFORCER_CLIENT_SECRET}", "{file: nowhere}"), "utf-8")
@@ -183,5 +185,5 @@ def test_without_an_environment_secrets_are_left_where_they_are(tmp_path: Path) 
     assert loaded.files.keys() == {path}
     assert text.splitlines()[document.where(("rules", 0))[1] - 1].startswith("  - name: read countries")
     path.write_text(text.replace("{env: ENFORCER_CLIENT_SECRET}", "{file: nowhere, env: NOWHERE}"), "utf-8")
-    with pytest.raises(ConfigError, match="a secret is kept in one place"):
+    with pytest.raises(ConfigError, match="a secret has one place"):
         load_with_document(path, None)

@@ -102,7 +102,7 @@ def test_a_section_that_is_none_is_told_as_it_stands(tmp_path: Path) -> None:
 
 def test_a_secret_is_not_said_here_either(tmp_path: Path) -> None:
     """It would be seen by everybody who can list processes."""
-    with pytest.raises(ConfigError, match="secrets are never written here") as refused:
+    with pytest.raises(ConfigError, match="a secret is never written here") as refused:
         loaded(tmp_path, "admin.credential=hunter2")
     assert "hunter2" not in str(refused.value)
 

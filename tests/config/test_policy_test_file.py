@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from enforcer.analysis.policy_tests import REASONS, Case, Facts
-from enforcer.config.policy_test_file import load_cases
+from enforcer.config.policy_test_file import load_policy_tests
 from enforcer.errors import ConfigError
 
 RULES = ["read countries", "write countries"]
@@ -15,7 +15,7 @@ def mistakes(tmp_path: Path, text: str) -> list[str]:
     file = tmp_path / "tests.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as refused:
-        load_cases(file, RULES)
+        load_policy_tests(file, RULES)
     return [str(problem).replace(f"{tmp_path}/", "") for problem in refused.value.problems]
 
 
@@ -35,7 +35,7 @@ tests:
 """,
         encoding="utf-8",
     )
-    cases, document = load_cases(file, RULES)
+    cases, document = load_policy_tests(file, RULES)
     assert cases.tokens == {"reader": Facts(scope="country.read", aud=("x",))}
     assert cases.tests == (
         Case(name="one", request="GET /a", token="reader", expect="allow"),
@@ -120,9 +120,9 @@ tests:
 def test_names_that_stand_for_nothing_or_twice_are_mistakes(tmp_path: Path) -> None:
     """With the one that was probably meant."""
     assert mistakes(tmp_path, NAMES) == [
-        'tests.yaml:2:3: tokens: "none" is no token: choose another name',
+        'tests.yaml:2:3: tokens: "none" is reserved: choose another name',
         'tests.yaml:5:55: tests[0].token: no token is called "raeder"; did you mean "reader"?',
-        'tests.yaml:6:5: tests[1]: the name "one" is taken by the one at tests.yaml:5:5',
+        'tests.yaml:6:5: tests[1]: duplicate name "one"; first used at tests.yaml:5:5',
         'tests.yaml:6:54: tests[1].rule: no rule is called "read country"; did you mean "read countries"?',
         'tests.yaml:7:54: tests[2].rule: no rule is called "other"; known: _none, read countries, write countries',
     ]
@@ -146,5 +146,5 @@ def test_a_file_without_tests_is_a_mistake(tmp_path: Path, text: str, told: str)
 def test_a_file_that_is_not_there_is_one_mistake(tmp_path: Path) -> None:
     """Named as it was asked for."""
     with pytest.raises(ConfigError) as refused:
-        load_cases(tmp_path / "none.yaml", RULES)
+        load_policy_tests(tmp_path / "none.yaml", RULES)
     assert str(refused.value) == f"{tmp_path}/none.yaml: cannot be read: No such file or directory"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from enforcer.config.load import Loaded, load
-from enforcer.config.rule_files import MOST_BYTES
+from enforcer.config.rule_files import MAX_BYTES
 from enforcer.errors import ConfigError
 
 Loads = Callable[..., Loaded]
@@ -104,7 +104,7 @@ def test_without_a_rule_it_is_only_told_what_is_asked(loads: Loads) -> None:
 
 def test_all_files_together_are_at_most_16_mib(tmp_path: Path, loads: Loads) -> None:
     """However many they are."""
-    filler = "#" + "x" * (MOST_BYTES // 2) + "\n"
+    filler = "#" + "x" * (MAX_BYTES // 2) + "\n"
     for name in ("a.yaml", "b.yaml"):
         (tmp_path / name).write_text(filler + "rules: []\n")
     with pytest.raises(ConfigError, match=r'rule_files\[1\]: ".*b.yaml" is larger than \d+ bytes'):

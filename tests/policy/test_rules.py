@@ -1,3 +1,7 @@
+"""Rules: paths, conditions, and what is an error."""
+
+from __future__ import annotations
+
 from typing import Any
 from urllib.parse import quote
 
@@ -6,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from enforcer.errors import FaultsError
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Claim, Path, Rule, compile_claims
 from enforcer.tokens.introspection.response import from_claims
@@ -36,32 +41,32 @@ def rule(**settings: Any) -> Rule:
 def test_a_path_is_literals_parameters_and_maybe_the_rest(
     text: str, segments: tuple[bytes | None, ...], rest: bool, names: dict[str, int]
 ) -> None:
-    """It may be written as people read it or as requests send it."""
+    """A path may be written decoded, or percent-encoded as in a request."""
     path = Path.parse(text)
     assert (path.segments, path.rest, dict(path.names)) == (segments, rest, names)
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "message"),
     [
         ("", "begins with /"),
         ("a", "begins with /"),
         ("http://app/a", "begins with /"),
-        ("/*", "no pattern"),
-        ("/a*", "no pattern"),
-        ("/**/a", "no pattern"),
-        ("/a**", "no pattern"),
-        ("/***", "no pattern"),
-        ("/{}", "{name} stands for a whole segment"),
-        ("/{x", "{name} stands for a whole segment"),
-        ("/x}", "{name} stands for a whole segment"),
-        ("/a{x}", "{name} stands for a whole segment"),
-        ("/{x}.json", "{name} stands for a whole segment"),
-        ("/{a-b}", "{name} stands for a whole segment"),
-        ("/{1}", "{name} stands for a whole segment"),
-        ("/{x:path}", "{name} stands for a whole segment"),
-        ("/{é}", "{name} stands for a whole segment"),
-        ("/{x}/{x}", "{x} stands twice"),
+        ("/*", "* is not a pattern here"),
+        ("/a*", "* is not a pattern here"),
+        ("/**/a", "* is not a pattern here"),
+        ("/a**", "* is not a pattern here"),
+        ("/***", "* is not a pattern here"),
+        ("/{}", "{name} must be a whole segment"),
+        ("/{x", "{name} must be a whole segment"),
+        ("/x}", "{name} must be a whole segment"),
+        ("/a{x}", "{name} must be a whole segment"),
+        ("/{x}.json", "{name} must be a whole segment"),
+        ("/{a-b}", "{name} must be a whole segment"),
+        ("/{1}", "{name} must be a whole segment"),
+        ("/{x:path}", "{name} must be a whole segment"),
+        ("/{é}", "{name} must be a whole segment"),
+        ("/{x}/{x}", "duplicate {x}"),
         ("//", "no request can have this path"),
         ("//a", "no request can have this path"),
         ("/a//b", "no request can have this path"),
@@ -82,16 +87,16 @@ def test_a_path_is_literals_parameters_and_maybe_the_rest(
         ("/ ", "no request can have this path"),
     ],
 )
-def test_a_path_that_no_request_has_or_nobody_understands_is_an_error(text: str, why: str) -> None:
-    """At load, and not a rule that silently never matches."""
+def test_an_ambiguous_or_impossible_path_is_an_error(text: str, message: str) -> None:
+    """At load, instead of a rule that silently never matches."""
     with pytest.raises(ValueError) as error:
         Path.parse(text)
-    assert why in str(error.value)
+    assert message in str(error.value)
 
 
 @given(st.text("ab/{}x*.%2e é;", max_size=12).map(lambda tail: "/" + tail))
-def test_every_path_that_is_accepted_is_one_that_a_request_can_have(text: str) -> None:
-    """With the parameters filled in; and the request's segments are those of the rule."""
+def test_every_accepted_path_can_be_requested(text: str) -> None:
+    """With its parameters filled in, the request's segments are those of the rule."""
     try:
         path = Path.parse(text)
     except ValueError:
@@ -109,18 +114,18 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"name": "\ud800"}, "a name is"),
     ({"name": "x" * 101}, "a name is"),
     ({"path": "a"}, "path: "),
-    ({"methods": ("get",)}, "'get' is no method"),
-    ({"methods": ("GET ",)}, "is no method"),
-    ({"methods": ("",)}, "is no method"),
-    ({"methods": ("GET\n",)}, "is no method"),
-    ({"methods": ("*",)}, "is no method"),
-    ({"methods": ("GET", "CONNECT")}, "CONNECT is never let through"),
-    ({"methods": ("GET", "POST", "GET")}, "GET stands twice"),
-    ({"scopes": ("a b",)}, "'a b' is no scope"),
-    ({"scopes": ("",)}, "is no scope"),
-    ({"any_scope": ('a"',)}, "is no scope"),
-    ({"any_scope": ("é",)}, "is no scope"),
-    ({"any_scope": ("a\n",)}, "is no scope"),
+    ({"methods": ("get",)}, "'get' is not a method"),
+    ({"methods": ("GET ",)}, "is not a method"),
+    ({"methods": ("",)}, "is not a method"),
+    ({"methods": ("GET\n",)}, "is not a method"),
+    ({"methods": ("*",)}, "is not a method"),
+    ({"methods": ("GET", "CONNECT")}, "CONNECT is never forwarded"),
+    ({"methods": ("GET", "POST", "GET")}, "duplicate method GET"),
+    ({"scopes": ("a b",)}, "'a b' is not a valid scope"),
+    ({"scopes": ("",)}, "is not a valid scope"),
+    ({"any_scope": ('a"',)}, "is not a valid scope"),
+    ({"any_scope": ("é",)}, "is not a valid scope"),
+    ({"any_scope": ("a\n",)}, "is not a valid scope"),
     ({"host": ""}, "host: "),
     ({"host": "app:80"}, "host: "),
     ({"host": "*"}, "host: "),
@@ -130,37 +135,37 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"host": "http://app"}, "host: "),
     ({"host": "app\n"}, "host: "),
     ({"host": "é"}, "host: "),
-    ({"public": True, "authenticated": True}, "public lets everybody pass"),
-    ({"public": True, "scopes": ("a",)}, "public lets everybody pass"),
-    ({"public": True, "any_scope": ("a",)}, "public lets everybody pass"),
-    ({"public": True, "claims": {"a": "b"}}, "public lets everybody pass"),
-    ({"public": True, "audience": ("a",)}, "public lets everybody pass"),
-    ({"public": True, "issuer": ("a",)}, "public lets everybody pass"),
-    ({"public": True, "client_ids": ("a",)}, "public lets everybody pass"),
-    ({"public": True, "max_answer_age": 5.0}, "public lets everybody pass"),
-    ({"public": True, "on_outage": "stale"}, "public lets everybody pass"),
-    ({"authenticated": False}, "it says nobody"),
-    ({"scopes": ()}, "it says nobody"),
-    ({"scopes": (), "any_scope": (), "claims": {}, "audience": ()}, "it says nobody"),
-    ({"public": False}, "it says nobody"),
+    ({"public": True, "authenticated": True}, "public allows everybody"),
+    ({"public": True, "scopes": ("a",)}, "public allows everybody"),
+    ({"public": True, "any_scope": ("a",)}, "public allows everybody"),
+    ({"public": True, "claims": {"a": "b"}}, "public allows everybody"),
+    ({"public": True, "audience": ("a",)}, "public allows everybody"),
+    ({"public": True, "issuer": ("a",)}, "public allows everybody"),
+    ({"public": True, "client_ids": ("a",)}, "public allows everybody"),
+    ({"public": True, "max_answer_age": 5.0}, "public allows everybody"),
+    ({"public": True, "on_outage": "stale"}, "public allows everybody"),
+    ({"authenticated": False}, "allows nobody"),
+    ({"scopes": ()}, "allows nobody"),
+    ({"scopes": (), "any_scope": (), "claims": {}, "audience": ()}, "allows nobody"),
+    ({"public": False}, "allows nobody"),
     ({"claims": {"roles": ()}}, "empty list"),
     ({"claims": {"tenant": "{tenant}"}}, "the path has no segment {tenant}"),
 ]
 
 
-@pytest.mark.parametrize(("settings", "why"), ERRORS)
-def test_a_rule_that_is_wrong_or_says_nobody_is_an_error(settings: dict[str, Any], why: str) -> None:
-    """A rule is open only where it says so."""
+@pytest.mark.parametrize(("settings", "message"), ERRORS)
+def test_an_invalid_rule_or_one_without_condition_is_an_error(settings: dict[str, Any], message: str) -> None:
+    """A rule is public only if it says so."""
     with pytest.raises(ValueError) as error:
         rule(**settings)
-    assert why in str(error.value)
+    assert message in str(error.value)
 
 
-def test_all_that_is_wrong_with_a_rule_is_told_at_once() -> None:
-    """One look at the file, one correction."""
-    with pytest.raises(ValueError) as error:
+def test_all_errors_of_a_rule_are_reported_at_once() -> None:
+    """One error message is enough to correct the rule."""
+    with pytest.raises(FaultsError) as error:
         Rule(name="", path="x", methods=("get",), host="*", scopes=("a b",), public=True)
-    assert str(error.value).count("; ") == 5
+    assert error.value.faults.keys() == {("name",), ("path",), (), ("methods", 0), ("scopes", 0), ("host",)}
 
 
 @pytest.mark.parametrize(
@@ -180,9 +185,10 @@ def test_all_that_is_wrong_with_a_rule_is_told_at_once() -> None:
         {"authenticated": True, "host": "localhost"},
     ],
 )
-def test_a_rule_that_says_who_may_pass_is_one(settings: dict[str, Any]) -> None:
+def test_a_rule_with_conditions_is_valid(settings: dict[str, Any]) -> None:
     """With one condition or several."""
-    assert rule(**settings).name
+    made = rule(**settings)
+    assert {name: getattr(made, name) for name in settings} == settings
 
 
 @pytest.mark.parametrize(
@@ -202,14 +208,14 @@ def test_a_rule_that_says_who_may_pass_is_one(settings: dict[str, Any]) -> None:
         {"name": "r", "public": True},
     ],
 )
-def test_a_rule_is_read_as_it_is_written_or_not_at_all(document: dict[str, Any]) -> None:
-    """An unknown key, a wrong kind, or a word where true belongs is an error: never a guess."""
+def test_values_are_not_coerced(document: dict[str, Any]) -> None:
+    """An unknown key, a wrong type, or text instead of a boolean is an error."""
     with pytest.raises(ValidationError):
         TypeAdapter(Rule).validate_python(document)
 
 
-def test_a_claims_value_keeps_its_kind() -> None:
-    """`true` does not become `1`, nor a number a text."""
+def test_a_claims_value_keeps_its_type() -> None:
+    """`true` does not become `1`, nor a number text."""
     document = {"name": "r", "path": "/", "claims": {"a": True, "b": 1, "c": "1", "d": [True, 1, "1"]}}
     read = TypeAdapter(Rule).validate_python(document).claims
     assert {name: repr(value) for name, value in read.items()} == {
@@ -262,10 +268,8 @@ def holds(condition: Any, claims: dict[str, Any], name: str = "c", path: str = "
         ("", {}, False),
     ],
 )
-def test_a_claim_is_one_of_the_values_or_has_one_as_member(
-    condition: Any, claims: dict[str, Any], expected: bool
-) -> None:
-    """Of the same kind: to Python, True equals 1. What is not there equals nothing."""
+def test_a_claim_must_be_or_contain_one_of_the_values(condition: Any, claims: dict[str, Any], expected: bool) -> None:
+    """Of the same type, although in Python True == 1. A missing claim equals nothing."""
     assert holds(condition, claims) == expected
 
 
@@ -287,7 +291,7 @@ def test_a_claim_is_one_of_the_values_or_has_one_as_member(
     ],
 )
 def test_a_dotted_name_reaches_into_nested_claims(claims: dict[str, Any], expected: bool) -> None:
-    """A claim that bears the whole name, as URIs do, is before it."""
+    """A claim whose own name has the dots, such as a URI, takes precedence."""
     assert holds("admin", claims, name="realm.roles") == expected
 
 
@@ -317,13 +321,13 @@ def test_a_dotted_name_reaches_into_nested_claims(claims: dict[str, Any], expect
         ("/t/%EF%BF%BD/7", "\ud800", False),
     ],
 )
-def test_a_claim_can_be_held_to_a_segment_of_the_path(path: str, claim: Any, expected: bool) -> None:
-    """A tenant's token opens that tenant's paths: the segment as decoded, byte for byte."""
+def test_a_claim_can_be_required_to_equal_a_path_segment(path: str, claim: Any, expected: bool) -> None:
+    """The token of a tenant is for that tenant's paths: the decoded segment is compared byte for byte."""
     assert holds("{tenant}", {"c": claim}, path=path) == expected
 
 
-def test_a_template_of_the_path_is_one_by_its_whole_value() -> None:
-    """`x{tenant}` is a text."""
+def test_only_a_whole_value_refers_to_a_path_segment() -> None:
+    """`x{tenant}` is text."""
     assert compile_claims(rule(claims={"c": "x{x}"}), Path.parse("/a/{x}/**")) == (Claim("c", ("c",), ("x{x}",), None),)
     assert compile_claims(rule(claims={"c": "{x}"}), Path.parse("/a/{x}/**")) == (Claim("c", ("c",), (), 1),)
 
@@ -331,8 +335,8 @@ def test_a_template_of_the_path_is_one_by_its_whole_value() -> None:
 @pytest.mark.parametrize(
     ("claims", "expected"), [({"a": 1, "b": 2}, True), ({"a": 1}, False), ({"b": 2}, False), ({"a": 2, "b": 1}, False)]
 )
-def test_all_claim_conditions_must_hold(claims: dict[str, Any], expected: bool) -> None:
-    """One is not enough."""
+def test_all_claim_conditions_must_be_met(claims: dict[str, Any], expected: bool) -> None:
+    """One of several is not enough."""
     requirement = Requirement(rule(claims={"a": 1, "b": 2}), Path.parse("/a/{x}/**"))
     assert requirement.meets_claims(from_claims(claims), [b"a", b"b"]) == expected
 
@@ -345,8 +349,8 @@ _VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["a", "a.b", "b"]), _VALUES), st.sampled_from(["a", "a.b", "a.b.c"]))
-def test_whatever_a_token_claims_a_condition_holds_or_does_not(claims: dict[str, Any], name: str) -> None:
-    """Strangers write claims: nothing in them is an exception."""
+def test_any_claims_either_meet_a_condition_or_do_not(claims: dict[str, Any], name: str) -> None:
+    """Claims are untrusted input: none of them raises an exception."""
     for condition in ("a", 1, True, ("a", False), "{tenant}"):
         assert isinstance(holds(condition, claims, name), bool)
 
@@ -364,8 +368,8 @@ def test_whatever_a_token_claims_a_condition_holds_or_does_not(claims: dict[str,
         ({"claims": {"a": "b"}}, True),
     ],
 )
-def test_a_requirement_knows_whether_there_is_more_to_judge_than_scopes(settings: dict[str, Any], narrow: bool) -> None:
-    """What the common rule does not ask for costs it nothing; what a rule asks for is never passed over."""
+def test_a_requirement_knows_whether_it_has_more_than_scopes(settings: dict[str, Any], narrow: bool) -> None:
+    """`narrow` must be set for every condition that the fast path does not check."""
     requirement = Requirement(rule(**settings), Path.parse("/a/{x}/**"))
     assert requirement.narrow == narrow
     assert requirement.public == settings.get("public", False)

@@ -1,6 +1,6 @@
-"""What is wrong with values, in the words of a configuration's author.
+"""Error messages for invalid values, in the words of a configuration's author.
 
-pydantic finds the mistakes; its own texts speak of Python, and may show a value that is secret, so none is used.
+pydantic finds the errors. Its own texts are not used, because they speak of Python and may show a secret value.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from enforcer.errors import FaultsError, Problem
 
 
 class PlacedValues(Protocol):
-    """Values that know where they stand: a file's, or those of several files."""
+    """Values with their positions: those of one file, or of several."""
 
     @property
     def values(self) -> Mapping[str, Any]:
         """The values."""
 
     def problem(self, path: Sequence[Step], message: str, *, key: Step | None = None) -> Problem:
-        """Make a problem of the value at a path, or of one of its keys."""
+        """Return a problem with the value at a path, or with one of its keys."""
 
 
 def problems(errors: Sequence[ErrorDetails], document: PlacedValues, shape: Callable[[], Shape]) -> Iterator[Problem]:
-    """Tell of each mistake once, at its place; `shape` says what may stand where, and is asked only if need be."""
-    located = {_path(document.values, error): error for error in reversed(errors)}
-    # Where a value may be of several kinds, pydantic tells for each why it is not that; only the deepest counts.
-    inside = {path[:length] for path in located for length in range(len(path))}
-    for path, error in located.items():
-        if path not in inside and error["input"] is not BROKEN:
-            yield from _told(path, error, document, shape)
+    """Yield each error once, with its position; `shape` returns the schema's shape, and is called only if needed."""
+    by_path = {_path(document.values, error): error for error in reversed(errors)}
+    # For a value of several possible types, pydantic reports why it is none of them; only the deepest error counts.
+    parents = {path[:length] for path in by_path for length in range(len(path))}
+    for path, error in by_path.items():
+        if path not in parents and error["input"] is not BROKEN:
+            yield from _describe(path, error, document, shape)
 
 
 def suggestion(wrong: str, known: Sequence[str]) -> str:
-    """Say which of the known names was probably meant, or else which there are."""
+    """Return the known name that was probably meant, or else all known names."""
     near = get_close_matches(wrong, known, 1)
     return f"did you mean {show(near[0])}?" if near else f"known: {', '.join(known)}"
 
@@ -47,7 +47,7 @@ def _path(values: Any, error: ErrorDetails) -> tuple[Step, ...]:
     path: list[Step] = []
     value: Any = values
     for step in error["loc"]:
-        # pydantic puts the kinds of a union's members among the steps; those lead nowhere.
+        # pydantic includes the member types of a union in `loc`; those are not keys or indexes.
         if value is error["input"]:
             break
         if isinstance(value, list) if isinstance(step, int) else isinstance(value, dict) and step in value:
@@ -56,7 +56,7 @@ def _path(values: Any, error: ErrorDetails) -> tuple[Step, ...]:
     return (*path, error["loc"][-1]) if error["type"] == "missing" else tuple(path)
 
 
-def _told(
+def _describe(
     path: tuple[Step, ...], error: ErrorDetails, document: PlacedValues, shape: Callable[[], Shape]
 ) -> Iterator[Problem]:
     found = show(error["input"])
@@ -68,13 +68,13 @@ def _told(
             hint = suggestion(str(path[-1]), list(shape().keys(path[:-1])))
             yield document.problem(path[:-1], f"unknown key {show(path[-1])}; {hint}", key=path[-1])
         case "value_error":
-            mistake = error["ctx"]["error"]
-            if isinstance(mistake, FaultsError):
-                for way, text in mistake.faults.items():
-                    yield document.problem((*path, *way), text)
+            cause = error["ctx"]["error"]
+            if isinstance(cause, FaultsError):
+                for way, message in cause.faults.items():
+                    yield document.problem((*path, *way), message)
             else:
-                text = str(mistake)
-                yield document.problem(path, f"{text}, found {found}" if text.startswith("expected ") else text)
+                message = f"{cause}, found {found}" if str(cause).startswith("expected ") else str(cause)
+                yield document.problem(path, message)
         case "too_short":
             yield document.problem(path, "expected at least one, found an empty list")
         case "string_too_short":

@@ -1,4 +1,4 @@
-"""Rules of which some keys are wrong, judged by the others, so that all that is wrong with a rule is told together."""
+"""Validates the remaining keys of a rule that has invalid ones, so that one run reports every error."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from enforcer.policy.rules import CONDITIONS, Rule
 
 
 class PartialValidation:
-    """What can be said of rules in spite of the errors found in them.
+    """The result of validating rules without their invalid keys.
 
-    `rules` are those that are right, or wrong only where no other rule cares, by their number; `faults` are mistakes
-    that the errors hid: the way to each, and what to do about it.
+    `rules`, by index, are the valid ones and those invalid only in keys that no other rule is compared by. `faults` are
+    errors that the invalid keys hid, each with its path and a message.
     """
 
     def __init__(self, rules: Any, errors: Iterable[ErrorDetails]) -> None:
         self.rules: dict[int, Rule] = {}
         self.faults: list[tuple[tuple[Step, ...], str]] = []
-        wrong: defaultdict[int, set[Any]] = defaultdict(set)
+        invalid: defaultdict[int, set[Any]] = defaultdict(set)
         for error in errors:
-            place = error["loc"]
-            if place[0] == "rules" and len(place) > 1:
-                wrong[int(place[1])].add(place[2] if len(place) > 2 else None)
-        for at, rule in enumerate(rules if isinstance(rules, list) else ()):
-            if at not in wrong:
-                self.rules[at] = _adapter().validate_python(rule)
-            elif None not in wrong[at]:  # else it is no mapping, or has told all of its faults
-                self._mend(at, rule, wrong[at])
+            path = error["loc"]
+            if path[0] == "rules" and len(path) > 1:
+                invalid[int(path[1])].add(path[2] if len(path) > 2 else None)
+        for index, rule in enumerate(rules if isinstance(rules, list) else ()):
+            if index not in invalid:
+                self.rules[index] = _adapter().validate_python(rule)
+            elif None not in invalid[index]:  # otherwise it is not a mapping, or all its errors are reported already
+                self._validate(index, rule, invalid[index])
 
-    def _mend(self, at: int, written: Mapping[str, Any], wrong: set[str]) -> None:
+    def _validate(self, index: int, written: Mapping[str, Any], invalid: set[str]) -> None:
         try:
-            rule = _adapter().validate_python(_without(written, wrong))
+            rule = _adapter().validate_python(_without(written, invalid))
         except ValidationError as error:
-            self.faults += [(("rules", at, *way), text) for way, text in _faults(error)]
+            self.faults += [(("rules", index, *path), message) for path, message in _faults(error)]
         else:
-            if not wrong & _COMPARED and wrong <= _KEYS:
-                self.rules[at] = rule
+            if not invalid & _COMPARED and invalid <= _KEYS:
+                self.rules[index] = rule
 
 
 _KEYS: Final = frozenset(Rule.__dataclass_fields__)
@@ -51,23 +51,23 @@ _COMPARED: Final = frozenset({"name", "path", "methods", "host", "upstream", "au
 """Keys by which rules are compared with each other, and with the rest of the configuration."""
 
 
-def _without(rule: Mapping[str, Any], wrong: set[str]) -> dict[str, Any]:
-    """Return a rule without what is wrong, and with what stands for that so that nothing is wrong for want of it."""
-    left = {key: value for key, value in rule.items() if key not in wrong}
-    if "path" in wrong:
-        left.pop("claims", None)  # they may speak of its segments
-    left = {"name": "nameless", "path": "/", **left}
-    may_say_who = wrong - _KEYS or wrong & {*CONDITIONS, "authenticated", "public", "path"}
-    if may_say_who and left.get("public") is not True:
-        left.setdefault("authenticated", True)
-    return left
+def _without(rule: Mapping[str, Any], invalid: set[str]) -> dict[str, Any]:
+    """Return a rule without its invalid keys, and with replacements, so that their absence causes no further error."""
+    remaining = {key: value for key, value in rule.items() if key not in invalid}
+    if "path" in invalid:
+        remaining.pop("claims", None)  # may refer to segments of the path
+    remaining = {"name": "nameless", "path": "/", **remaining}
+    may_have_condition = invalid - _KEYS or invalid & {*CONDITIONS, "authenticated", "public", "path"}
+    if may_have_condition and remaining.get("public") is not True:
+        remaining.setdefault("authenticated", True)
+    return remaining
 
 
 def _faults(error: ValidationError) -> Iterator[tuple[tuple[Step, ...], str]]:
-    for one in error.errors(include_url=False):
-        mistake = one.get("ctx", {}).get("error")
-        if isinstance(mistake, FaultsError):
-            yield from mistake.faults.items()
+    for details in error.errors(include_url=False):
+        cause = details.get("ctx", {}).get("error")
+        if isinstance(cause, FaultsError):
+            yield from cause.faults.items()
 
 
 @cache

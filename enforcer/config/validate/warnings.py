@@ -1,4 +1,4 @@
-"""What is no mistake in a configuration and may yet not be meant, each with its place."""
+"""Configuration warnings: valid settings that are probably unintended, each with file and line."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Final
 
 from enforcer.analysis.evaluator import Policy
 from enforcer.analysis.lint import Level, lint
-from enforcer.config import authorization_server
-from enforcer.config.authorization_server import Way
-from enforcer.config.document import show
+from enforcer.config.authorization_server import endpoints
+from enforcer.config.document import Step, show
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config
 from enforcer.config.resolved import servers_for
@@ -22,7 +21,7 @@ from enforcer.tokens.introspection.metadata import EndpointName
 
 @dataclass(frozen=True, slots=True)
 class ConfigWarning:
-    """One of them; `code` names its kind for machines."""
+    """One warning; `code` is its kind, for machines."""
 
     level: Level
     code: str
@@ -30,98 +29,101 @@ class ConfigWarning:
 
 
 def find_warnings(config: Config, document: MergedDocument, policy: Policy) -> list[ConfigWarning]:
-    """Look at a configuration whose rules, in their order, are the policy's; return what there is to tell, by line."""
-    kinds = (_plain_text, _any_audience, _report_only, _unused)
-    found = [*(one for kind in kinds for one in kind(config, document)), *_of_rules(document, policy)]
-    return sorted(found, key=lambda one: document.order(one.problem))
+    """Return the warnings of a configuration in order of line; `policy` has the configuration's rules in order."""
+    checks = (_plain_text, _any_audience, _report_only, _unused)
+    warnings = [warning for check in checks for warning in check(config, document)]
+    return sorted([*warnings, *_of_rules(document, policy)], key=lambda warning: document.order(warning.problem))
 
 
 def _plain_text(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:
-    for at, server in enumerate(config.authorization_servers):
-        used = authorization_server.endpoints(server)
-        crossing: list[tuple[Way, str]] = [(_WAYS[name], url) for name, url in used.items() if url is not None]
+    for index, server in enumerate(config.authorization_servers):
+        used = endpoints(server)
+        urls = [(_PATHS[name], url) for name, url in used.items() if url is not None]
         if server.issuer is not None and None in used.values():
-            crossing.append((("issuer",), server.issuer))
-        for way, url in crossing:
+            urls.append((("issuer",), server.issuer))
+        for path, url in urls:
             location = parse_url(url)
             if not location.secure and not is_loopback(location.host):
-                message = f"{_CROSSING[way[-1]]} as plain text; use https://"
-                problem = document.problem(("authorization_servers", at, *way), message)
+                message = f"{_SENT[path[-1]]} in plain text; use https://"
+                problem = document.problem(("authorization_servers", index, *path), message)
                 yield ConfigWarning(Level.WARNING, "plain_text", problem)
 
 
-_WAYS: Final[Mapping[EndpointName, Way]] = {
+_PATHS: Final[Mapping[EndpointName, tuple[Step, ...]]] = {
     "introspection_endpoint": ("introspection_endpoint",),
     "jwks_uri": ("jwks_uri",),
     "token_endpoint": ("own_token", "token_endpoint"),
 }
-_CROSSING: Final[Mapping[str | int, str]] = {
+_SENT: Final[Mapping[str | int, str]] = {
     "introspection_endpoint": "tokens and the client's credentials cross the network",
-    "jwks_uri": "the keys that tokens are verified by cross the network",
-    "token_endpoint": "the client's credentials and the token that it gets cross the network",
-    "issuer": "the metadata that says where tokens and credentials go crosses the network",
+    "jwks_uri": "the keys that verify tokens cross the network",
+    "token_endpoint": "the client's credentials and its access token cross the network",
+    "issuer": "the metadata that says where to send tokens and credentials crosses the network",
 }
 
 
 def _any_audience(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:
-    """Find the servers of whose tokens those for another app pass."""
+    """Find the servers of which a rule accepts tokens for any audience."""
     rules = [rule for rule in config.rules if not rule.public and not rule.audience]
-    unasked = {server.name for rule in rules for server in servers_for(config, rule) if not server.audience}
-    for at, server in enumerate(config.authorization_servers):
-        if server.name in unasked:
-            message = "no audience is asked for: tokens that it issued for other apps pass too; set audience"
-            yield ConfigWarning(Level.WARNING, "any_audience", document.problem(("authorization_servers", at), message))
+    unrestricted = {server.name for rule in rules for server in servers_for(config, rule) if not server.audience}
+    for index, server in enumerate(config.authorization_servers):
+        if server.name in unrestricted:
+            message = "no audience is required: tokens that it issued for other apps are accepted too; set audience"
+            problem = document.problem(("authorization_servers", index), message)
+            yield ConfigWarning(Level.WARNING, "any_audience", problem)
 
 
 def _report_only(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:
-    """Tell where nothing is refused: at the configuration's mode, or at each rule's own."""
+    """Find report mode, in the configuration, its rule defaults or a rule."""
+
+    def warning(path: tuple[Step, ...], message: str) -> ConfigWarning:
+        return ConfigWarning(Level.WARNING, "report_only", document.problem(path, message))
+
     if config.mode == "report":
         enforced = sum(rule.mode == "enforce" for rule in config.rules)
-        but = f" but by the {enforced} of {len(config.rules)} rules with mode: enforce" if enforced else ""
-        message = f"nothing is refused{but}: what would be is forwarded, and counted as would_deny"
-        yield ConfigWarning(Level.WARNING, "report_only", document.problem(("mode",), message))
+        but = f", except by the {enforced} of {len(config.rules)} rules with mode: enforce" if enforced else ""
+        yield warning(("mode",), f"no request is refused{but}: denied requests are forwarded, counted as would_deny")
     if config.rule_defaults.mode == "report":
-        message = "rules that do not say otherwise refuse nothing: what they would is forwarded, as would_deny"
-        yield ConfigWarning(Level.WARNING, "report_only", document.problem(("rule_defaults", "mode"), message))
-    for at, rule in enumerate(config.rules):
-        if document.own(at).get("mode") == "report":
-            message = f"{show(rule.name)} refuses nothing: what it would is forwarded, and counted as would_deny"
-            yield ConfigWarning(Level.WARNING, "report_only", document.problem(("rules", at, "mode"), message))
+        message = "rules without a mode refuse no request: denied requests are forwarded, counted as would_deny"
+        yield warning(("rule_defaults", "mode"), message)
+    for index, rule in enumerate(config.rules):
+        if document.own(index).get("mode") == "report":
+            message = f"{show(rule.name)} refuses no request: denied requests are forwarded, counted as would_deny"
+            yield warning(("rules", index, "mode"), message)
 
 
 def _unused(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:
-    """Tell of what rules can name, and none does."""
-    named = {rule.upstream for rule in config.rules}
-    if config.upstream is not None and None not in named and config.mode == "enforce":
-        yield ConfigWarning(Level.WARNING, "unused", document.problem(("upstream",), "every rule names another"))
+    """Find upstreams, scope sets and authorization servers that no rule uses."""
+
+    def warning(path: tuple[Step, ...], message: str) -> ConfigWarning:
+        return ConfigWarning(Level.WARNING, "unused", document.problem(path, message))
+
+    upstreams = {rule.upstream for rule in config.rules}
+    if config.upstream is not None and None not in upstreams and config.mode == "enforce":
+        yield warning(("upstream",), "every rule names another")
     for name in config.upstreams:
-        if name not in named:
-            yield ConfigWarning(
-                Level.WARNING, "unused", document.problem(("upstreams", name), f"no rule names {show(name)}")
-            )
+        if name not in upstreams:
+            yield warning(("upstreams", name), f"no rule names {show(name)}")
     for name in config.scope_sets:
         if name not in document.used_sets:
-            message = f"no rule has ${name} among its scopes"
-            yield ConfigWarning(Level.WARNING, "unused", document.problem(("scope_sets", name), message))
+            yield warning(("scope_sets", name), f"no rule has ${name} among its scopes")
     servers = {name for rule in config.rules for name in rule.authorization_servers}
-    for at, server in enumerate(config.authorization_servers[1:], 1):
+    for index, server in enumerate(config.authorization_servers[1:], 1):
         if server.name not in servers:
-            message = f"no rule names {show(server.name)}, and only the first one is asked where none does"
-            yield ConfigWarning(Level.WARNING, "unused", document.problem(("authorization_servers", at), message))
+            message = f"no rule names {show(server.name)}, and rules that name none use only the first"
+            yield warning(("authorization_servers", index), message)
 
 
 def _of_rules(document: MergedDocument, policy: Policy) -> Iterator[ConfigWarning]:
-    for one in lint(policy):
-        path = ("rules", one.rule)
-        if one.key is not None and one.key in document.own(one.rule):
-            problem = document.problem((*path, one.key), one.message)
-        else:
-            problem = document.problem(path, one.message)
-        yield ConfigWarning(one.level, one.code, problem)
+    for finding in lint(policy):
+        path: tuple[Step, ...] = ("rules", finding.rule)
+        if finding.key is not None and finding.key in document.own(finding.rule):
+            path = (*path, finding.key)
+        yield ConfigWarning(finding.level, finding.code, document.problem(path, finding.message))
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is the machine itself: a loopback address, or localhost."""
+    """Return whether a host is this machine: a loopback address, or localhost."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,6 @@
-"""What may not be meant, with its place."""
+"""Configuration warnings, each with its position."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
@@ -28,26 +30,34 @@ rules:
 """
 
 
-BUT_ONE = (
-    "nothing is refused but by the 1 of 2 rules with mode: enforce: "
-    "what would be is forwarded, and counted as would_deny"
+EXCEPT_ONE = (
+    "no request is refused, except by the 1 of 2 rules with mode: enforce: "
+    "denied requests are forwarded, counted as would_deny"
 )
+FORWARDED = "denied requests are forwarded, counted as would_deny"
 
 
-def looked_at(tmp_path: Path, text: str) -> tuple[list[ConfigWarning], Document]:
+def warnings_of(tmp_path: Path, text: str) -> tuple[list[ConfigWarning], Document]:
     file = tmp_path / "config.yaml"
     file.write_text(text)
     loaded, document = load_with_document(file, None)
     return find_warnings(loaded.config, document, Policy((rule, "there") for rule in loaded.config.rules)), document
 
 
-def test_doubts_are_told_by_line_each_at_its_key(tmp_path: Path) -> None:
-    """Or at its rule, where the key is not written."""
-    found, document = looked_at(tmp_path, CONFIG.replace("ENDPOINT", "http://auth.example.org/x"))
-    assert {one.problem.file for one in found} == {document.file}
+def test_warnings_are_sorted_by_line_and_name_the_key(tmp_path: Path) -> None:
+    """If the key is not written in the rule, the position is the rule's."""
+    warnings, document = warnings_of(tmp_path, CONFIG.replace("ENDPOINT", "http://auth.example.org/x"))
+    assert {warning.problem.file for warning in warnings} == {document.file}
     assert [
-        (one.level, one.code, one.problem.line, one.problem.column, one.problem.path, one.problem.message)
-        for one in found
+        (
+            warning.level,
+            warning.code,
+            warning.problem.line,
+            warning.problem.column,
+            warning.problem.path,
+            warning.problem.message,
+        )
+        for warning in warnings
     ] == [
         (
             Level.WARNING,
@@ -55,7 +65,7 @@ def test_doubts_are_told_by_line_each_at_its_key(tmp_path: Path) -> None:
             3,
             29,
             "authorization_servers[0].introspection_endpoint",
-            "tokens and the client's credentials cross the network as plain text; use https://",
+            "tokens and the client's credentials cross the network in plain text; use https://",
         ),
         (Level.NOTE, "public", 8, 5, "rules[0]", "everybody may pass: all methods of /a/**"),
         (
@@ -78,28 +88,31 @@ def test_doubts_are_told_by_line_each_at_its_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ("", []),
         ("mode: enforce\n", []),
-        ("mode: report\n", [(15, "mode", "nothing is refused: what would be is forwarded, and counted as would_deny")]),
+        (
+            "mode: report\n",
+            [(15, "mode", "no request is refused: denied requests are forwarded, counted as would_deny")],
+        ),
         ("    mode: enforce\n", []),
         (
             "    mode: report\n",
-            [(15, "rules[1].mode", '"shut" refuses nothing: what it would is forwarded, and counted as would_deny')],
+            [(15, "rules[1].mode", '"shut" refuses no request: denied requests are forwarded, counted as would_deny')],
         ),
-        ("    mode: enforce\nmode: report\n", [(16, "mode", BUT_ONE)]),
+        ("    mode: enforce\nmode: report\n", [(16, "mode", EXCEPT_ONE)]),
     ],
 )
-def test_what_only_reports_is_told_once(tmp_path: Path, change: str, told: list[tuple[int, str, str]]) -> None:
-    """At the rule that does, or for the whole configuration: it must not be forgotten."""
-    found, _ = looked_at(tmp_path, CONFIG.replace("ENDPOINT", "https://auth.example.org/x") + change)
-    reports = [one for one in found if one.code == "report_only"]
-    assert [(one.problem.line, one.problem.path, one.problem.message) for one in reports] == told
-    assert all(one.level is Level.WARNING for one in reports)
+def test_report_mode_is_one_warning(tmp_path: Path, change: str, expected: list[tuple[int, str, str]]) -> None:
+    """At the rule that sets it, or for the whole configuration, so that nobody forgets it."""
+    warnings, _ = warnings_of(tmp_path, CONFIG.replace("ENDPOINT", "https://auth.example.org/x") + change)
+    reports = [warning for warning in warnings if warning.code == "report_only"]
+    assert [(warning.problem.line, warning.problem.path, warning.problem.message) for warning in reports] == expected
+    assert all(warning.level is Level.WARNING for warning in reports)
 
 
-FIRST = "and only the first one is asked where none does"
+FIRST = "and rules that name none use only the first"
 SERVERS = """\
   - {introspection_endpoint: https://a.b/c, client_id: e, client_secret: {env: S}, name: used}
   - {introspection_endpoint: https://a.b/d, client_id: e, client_secret: {env: S}, name: spare}
@@ -110,7 +123,7 @@ upstreams:
 
 
 @pytest.mark.parametrize(
-    ("rule", "told"),
+    ("rule", "expected"),
     [
         (
             "upstream: shop, authorization_server: used",
@@ -134,8 +147,8 @@ upstreams:
         ),
     ],
 )
-def test_what_no_rule_names_is_told(tmp_path: Path, rule: str, told: list[tuple[int, str, str]]) -> None:
-    """It is a rule's name for it that is wrong, or nobody needs it."""
+def test_unused_entries_are_warnings(tmp_path: Path, rule: str, expected: list[tuple[int, str, str]]) -> None:
+    """Either a rule has the wrong name, or the entry is not needed."""
     text = f"""\
 upstream: {{url: http://127.0.0.1:8090}}
 authorization_servers:
@@ -144,34 +157,34 @@ authorization_servers:
 rules:
   - {{name: a, path: /a, authenticated: true, {rule}}}
 """
-    found, _ = looked_at(tmp_path, text)
-    unused = [one for one in found if one.code == "unused"]
-    assert [(one.problem.line, one.problem.path, one.problem.message) for one in unused] == told
-    found, _ = looked_at(tmp_path, f"{text}mode: report\n")
-    assert ("upstream" in {one.problem.path for one in found if one.code == "unused"}) is False
+    warnings, _ = warnings_of(tmp_path, text)
+    unused = [warning for warning in warnings if warning.code == "unused"]
+    assert [(warning.problem.line, warning.problem.path, warning.problem.message) for warning in unused] == expected
+    warnings, _ = warnings_of(tmp_path, f"{text}mode: report\n")
+    assert ("upstream" in {warning.problem.path for warning in warnings if warning.code == "unused"}) is False
 
 
-def test_a_set_that_no_rule_names_and_a_default_that_only_reports_are_told(tmp_path: Path) -> None:
-    """Each once, where it stands."""
+def test_unused_scope_sets_and_report_mode_by_default_are_warnings(tmp_path: Path) -> None:
+    """Each is reported once, at its own position."""
     more = "scope_sets: {a: [x], b: [y]}\nrule_defaults: {mode: report, any_scope: [$a]}\n"
-    found, _ = looked_at(tmp_path, CONFIG.replace("ENDPOINT", "https://auth.example.org/x") + more)
+    warnings, _ = warnings_of(tmp_path, CONFIG.replace("ENDPOINT", "https://auth.example.org/x") + more)
     assert [
-        (one.code, one.problem.line, one.problem.path, one.problem.message)
-        for one in found
-        if one.code in ("unused", "report_only")
+        (warning.code, warning.problem.line, warning.problem.path, warning.problem.message)
+        for warning in warnings
+        if warning.code in ("unused", "report_only")
     ] == [
         ("unused", 15, "scope_sets.b", "no rule has $b among its scopes"),
         (
             "report_only",
             16,
             "rule_defaults.mode",
-            "rules that do not say otherwise refuse nothing: what they would is forwarded, as would_deny",
+            "rules without a mode refuse no request: denied requests are forwarded, counted as would_deny",
         ),
     ]
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "plain"),
+    ("endpoint", "warned"),
     [
         ("http://127.0.0.1:8085/x", False),
         ("http://127.9.9.9/x", False),
@@ -183,10 +196,10 @@ def test_a_set_that_no_rule_names_and_a_default_that_only_reports_are_told(tmp_p
         ("http://localhost.example.org/x", True),
     ],
 )
-def test_plain_text_is_doubted_where_it_leaves_the_machine(tmp_path: Path, endpoint: str, plain: bool) -> None:
-    """Tokens go along, and our secret."""
-    found, _ = looked_at(tmp_path, CONFIG.replace("ENDPOINT", endpoint))
-    assert ("plain_text" in {one.code for one in found}) == plain
+def test_plain_text_off_the_machine_is_a_warning(tmp_path: Path, endpoint: str, warned: bool) -> None:
+    """The connection carries tokens and the client's credentials."""
+    warnings, _ = warnings_of(tmp_path, CONFIG.replace("ENDPOINT", endpoint))
+    assert ("plain_text" in {warning.code for warning in warnings}) == warned
 
 
 @pytest.mark.parametrize(
@@ -195,31 +208,33 @@ def test_plain_text_is_doubted_where_it_leaves_the_machine(tmp_path: Path, endpo
         (
             "https://auth.example.org/x\n    issuer: i\n    verify: jwt_then_introspect\n    jwks_uri: http://a.b/keys",
             "jwks_uri",
-            "the keys that tokens are verified by cross",
+            "the keys that verify tokens cross",
         ),
         (
             "https://auth.example.org/x\n    own_token: {token_endpoint: 'http://a.b/token'}",
             "own_token.token_endpoint",
-            "the client's credentials and the token that it gets cross",
+            "the client's credentials and its access token cross",
         ),
         (
             "https://auth.example.org/x\n    issuer: http://a.b\n    own_token: {}",
             "issuer",
-            "the metadata that says where tokens and credentials go crosses",
+            "the metadata that says where to send tokens and credentials crosses",
         ),
     ],
 )
-def test_all_that_decides_over_tokens_is_doubted(tmp_path: Path, settings: str, path: str, crossing: str) -> None:
-    """Who changes keys makes tokens; who changes metadata gets them."""
-    found, _ = looked_at(tmp_path, CONFIG.replace("ENDPOINT", settings))
-    told = [(one.problem.path, one.problem.message) for one in found if one.code == "plain_text"]
-    assert told == [(f"authorization_servers[0].{path}", f"{crossing} the network as plain text; use https://")]
+def test_every_url_that_tokens_depend_on_is_checked(tmp_path: Path, settings: str, path: str, crossing: str) -> None:
+    """An attacker who changes keys can issue tokens; one who changes metadata receives them."""
+    warnings, _ = warnings_of(tmp_path, CONFIG.replace("ENDPOINT", settings))
+    plain = [(warning.problem.path, warning.problem.message) for warning in warnings if warning.code == "plain_text"]
+    assert plain == [(f"authorization_servers[0].{path}", f"{crossing} the network in plain text; use https://")]
 
 
-def test_an_issuer_that_nobody_asks_is_only_a_name(tmp_path: Path) -> None:
-    """Nothing crosses the network to it where the endpoints are set."""
-    found, _ = looked_at(tmp_path, CONFIG.replace("ENDPOINT", "https://auth.example.org/x\n    issuer: http://a.b"))
-    assert "plain_text" not in {one.code for one in found}
+def test_an_issuer_whose_metadata_is_not_fetched_is_only_a_name(tmp_path: Path) -> None:
+    """If every endpoint is set, no connection is made to the issuer."""
+    warnings, _ = warnings_of(
+        tmp_path, CONFIG.replace("ENDPOINT", "https://auth.example.org/x\n    issuer: http://a.b")
+    )
+    assert "plain_text" not in {warning.code for warning in warnings}
 
 
 AUDIENCES = """\
@@ -234,7 +249,7 @@ rules:
 
 
 @pytest.mark.parametrize(
-    ("rule", "audiences", "told"),
+    ("rule", "audiences", "expected"),
     [
         pytest.param("authenticated: true", ([], []), [3], id="none, at the server that is asked"),
         pytest.param("authenticated: true, authorization_server: [b, a]", ([], []), [3, 4], id="none at both"),
@@ -244,12 +259,12 @@ rules:
         pytest.param("public: true", ([], []), [], id="nobody needs a token"),
     ],
 )
-def test_tokens_for_any_app_are_doubted(
-    tmp_path: Path, rule: str, audiences: tuple[list[str], list[str]], told: list[int]
+def test_accepting_any_audience_is_a_warning(
+    tmp_path: Path, rule: str, audiences: tuple[list[str], list[str]], expected: list[int]
 ) -> None:
-    """Once for a server, however many rules there are."""
+    """One warning for a server, however many rules use it."""
     text = AUDIENCES.replace("RULE", rule)
     for name, audience in zip("AB", audiences, strict=True):
         text = text.replace(f"AUDIENCE_{name}", f"audience: [{', '.join(audience)}]")
-    found, _ = looked_at(tmp_path, text)
-    assert [one.problem.line for one in found if one.code == "any_audience"] == told
+    warnings, _ = warnings_of(tmp_path, text)
+    assert [warning.problem.line for warning in warnings if warning.code == "any_audience"] == expected
