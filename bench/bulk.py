@@ -12,7 +12,7 @@ from bench.servers import AUTHORIZED, BACKEND, LARGE, LARGE_SIZE, SINK, RunningS
 from bench.usage import cpu_seconds, forget_peak, memory
 
 _CHUNK = 1 << 20
-_PATIENCE = 60.0  # seconds without receiving a byte
+_TIMEOUT = 60.0  # seconds without receiving a byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Transfer:
 
         Raises BenchError if the server passes on another number of bytes.
         """
-        connection = http.client.HTTPConnection("127.0.0.1", server.server.port, timeout=_PATIENCE)
+        connection = http.client.HTTPConnection("127.0.0.1", server.server.port, timeout=_TIMEOUT)
         self.transfer(connection, _CHUNK)
         forget_peak(server.pids)
         before = memory(server.pids).resident

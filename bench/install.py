@@ -74,7 +74,7 @@ def build(workspace: Workspace, revision: str) -> Build:
         with tempfile.TemporaryDirectory() as source:
             archive = Path(source) / "source.tar"
             _run(["git", "-C", str(_ROOT), "archive", f"--output={archive}", commit])
-            shutil.unpack_archive(archive, source, filter="data")
+            _run(["tar", "--extract", f"--file={archive}", f"--directory={source}"])
             unfinished = folder.with_suffix(".unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
             _run(

@@ -13,7 +13,7 @@ from pathlib import Path
 MEASURED_CPU = 0
 LOAD_CPU = 1
 
-_PATIENCE = 10.0  # seconds for a process to end after SIGTERM
+_TIMEOUT = 10.0  # seconds for a process to end after SIGTERM
 
 
 class BenchError(Exception):
@@ -50,12 +50,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
-        process.wait(_PATIENCE)
+        process.wait(_TIMEOUT)
     # A worker may outlive its parent process and keep the port.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while time.monotonic() < deadline:
             os.killpg(process.pid, 0)
             time.sleep(0.01)

@@ -22,7 +22,7 @@ AUTHORIZED = {"Authorization": f"Bearer {'fm8DH_ofCQnIhhbn' * 8}"}  # as long as
 LARGE = "/large/file"
 LARGE_SIZE = 1 << 30
 
-_PATIENCE = 20.0  # seconds for a server to start
+_TIMEOUT = 20.0  # seconds for a server to start
 # Debian installs servers in /usr/sbin, which is not on every user's PATH.
 _SYSTEM = f"{os.environ.get('PATH', '')}:/usr/sbin"
 
@@ -205,7 +205,7 @@ def serving(workspace: Workspace, server: Server, cpu: int = MEASURED_CPU) -> It
     command = server.command(workspace, server.port)
     started = time.perf_counter()
     with running(command, cpu, log, server.environment) as process:
-        deadline = started + _PATIENCE
+        deadline = started + _TIMEOUT
         while not _is_ready(server):
             if process.poll() is not None or time.perf_counter() > deadline:
                 raise BenchError(f"{server.name} did not start:\n{log.read_text(errors='replace')[-2000:]}")
