@@ -1,10 +1,10 @@
-"""Fixtures that every test may use."""
+"""Settings of all tests."""
 
 from hypothesis import settings
 
 # Keeps the names and output of failed tests in build/failed-tests/.
 pytest_plugins = ["failure_report"]
 
-# How long an example takes says how busy the machine is, and nothing of the code.
+# No deadline for an example: its duration depends on how busy the machine is, not on the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

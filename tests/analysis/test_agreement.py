@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from harness.dataplane import OWN_PORT, DataPlane
-from harness.policies import NOW, REFUSALS, policy, worth
+from harness.policies import NOW, REFUSALS, oracle, policy
 from harness.servers import parse_fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -145,12 +145,12 @@ def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
     found_in = policy(*(rule for rule in rules if rule["name"] not in conflicts), mode=mode)
     decision, reason, name = directly([entry.rule for entry in found_in.entries], mode, request, claims)
 
-    explanation = explain(found_in, request, worth(claims), NOW, REFUSALS)
+    explanation = explain(found_in, request, oracle(claims), NOW, REFUSALS)
     judgement = explanation.judgement
     assert (judgement.decision, judgement.reason, judgement.rule) == (decision, reason, name)
     assert (judgement.reply is None) == (decision != "deny")
     assert (judgement.enforced is None) == (decision != "would_deny")
-    assert judge(found_in, request, worth(claims), NOW, REFUSALS) == judgement
+    assert judge(found_in, request, oracle(claims), NOW, REFUSALS) == judgement
     if name != NO_ROUTE:
         assert all(one.met for one in explanation.conditions) == (decision == "allow")
     chosen = [one.rule for one in explanation.candidates if one.choice is Choice.CHOSEN]
@@ -235,7 +235,7 @@ async def _compare(
         for one in requests:
             request = replace(one, certificate="", proof="")
             token = None if request.preflight else claims
-            shown = worth(None if token is None else {**token, **shift})
+            shown = oracle(None if token is None else {**token, **shift})
             explanation = explain(found_in, request, shown, now, REFUSALS)
             outcome = await plane.run([_head(request, token is not None)])
             assert outcome.faults == []

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from harness.policies import NOW, REFUSALS, explained, policy, worth
+from harness.policies import NOW, REFUSALS, explained, oracle, policy
 
 from enforcer.analysis.evaluator import Request
 from enforcer.analysis.explain import Unknown, explain
@@ -249,7 +249,7 @@ def test_a_decision_is_told_whole(request_: str, claims: dict[str, Any] | None, 
 def test_a_preflight_is_told_of_by_the_method_that_it_asks_for(asked: str, text: str) -> None:
     """Where its rule lets those pass; else it is an OPTIONS."""
     request = Request("OPTIONS", "/sizes", preflight=asked)
-    assert write(explain(SHOP, request, worth(None), NOW, REFUSALS)) == text
+    assert write(explain(SHOP, request, oracle(None), NOW, REFUSALS)) == text
 
 
 def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:

@@ -1,4 +1,4 @@
-"""Policies for tests: rules as a configuration writes them, and answers as the enforcer gives them."""
+"""Policies for tests, made of rules as in a configuration, and their explanations."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ REFUSALS = Refusals(ChallengeSettings(), ProofSettings())
 
 
 def policy(*rules: dict[str, Any], mode: Mode = "enforce") -> Policy:
-    """Make a policy of rules; each stands in a line of its own, and is named by its path unless it has a name."""
-    named = ({"name": rule["path"], "mode": mode, **rule} for rule in rules)
-    made = ((_RULE.validate_python(rule), f"rules.yaml:{line}") for line, rule in enumerate(named, 1))
-    return Policy(made, mode)
+    """Return a policy; each rule has a line of its own, and its path as its name by default."""
+    named_rules = ({"name": rule["path"], "mode": mode, **rule} for rule in rules)
+    places = ((_RULE.validate_python(rule), f"rules.yaml:{line}") for line, rule in enumerate(named_rules, 1))
+    return Policy(places, mode)
 
 
-def worth(claims: dict[str, Any] | None) -> Oracle:
-    """Tell that a request has a token with these claims; None for no token."""
-    answer = None if claims is None else from_claims(claims)
-    return lambda located: shown(answer, located.target.query)
+def oracle(claims: dict[str, Any] | None) -> Oracle:
+    """Return the verification result of a token with these claims; None: the request has no token."""
+    token = None if claims is None else from_claims(claims)
+    return lambda located: shown(token, located.target.query)
 
 
-def explained(found_in: Policy, request: str, claims: dict[str, Any] | None = None, host: str = "") -> Explanation:
-    """Explain `METHOD target`."""
+def explained(rules: Policy, request: str, claims: dict[str, Any] | None = None, host: str = "") -> Explanation:
+    """Explain the decision for `METHOD target`."""
     method, target = request.split(" ")
-    return explain(found_in, Request(method, target, host), worth(claims), NOW, REFUSALS)
+    return explain(rules, Request(method, target, host), oracle(claims), NOW, REFUSALS)
