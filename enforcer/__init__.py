@@ -1,11 +1,14 @@
-"""A standalone authorization proxy.
+"""A standalone OAuth authorization proxy.
 
-The way of a request, one way through the rooms:
+A request passes through the rooms in one direction (docs/architecture.md; `proxy` lists its modules in order):
 
-    bytes in -> proxy.gateway -> wire.target -> policy.matcher -> tokens.bearer -> tokens.verifier
-             -> policy.decision -> proxy.forwarding -> wire.pool -> the upstream
-                                -> proxy.refusals (tokens.challenge) -> the client
+    client -> proxy: connection, request head
+           -> wire.target, policy.matcher: the route (rule, upstream, verifier)
+           -> tokens.bearer, tokens.verifier: the token, and whether it is active (cache, introspection or signature)
+           -> policy.decision: allow or deny
+           -> proxy.forwarding, wire.pool: to the upstream; or a refusal (tokens.challenge): to the client
 
-A room imports only rooms above it: errors, units, secret, telemetry; wire; tokens; policy; proxy; config; operations;
-server; kubernetes; cli. What decides is pure: no event loop, socket, clock or logger; time comes in as an argument.
+A room imports only itself and rooms before it: errors, units, secret, counters; yamltext; telemetry; settings; wire;
+tokens; policy; decision_log; proxy; analysis; config; operations; doctor; server; kubernetes; cli. Deciding is pure: no
+event loop, socket, clock or logger; the time is an argument (tests/test_architecture.py checks both).
 """

@@ -37,12 +37,12 @@ class ConfigError(EnforcerError):
         self.problems = tuple(problems)
 
 
-class FaultsError(ValueError):
+class SettingsError(ValueError):
     """Errors within one setting, each keyed by its path below that setting."""
 
-    def __init__(self, faults: Mapping[tuple[str | int, ...], str]) -> None:
-        super().__init__("; ".join(": ".join([*map(str, path), text]) for path, text in faults.items()))
-        self.faults = faults
+    def __init__(self, errors: Mapping[tuple[str | int, ...], str]) -> None:
+        super().__init__("; ".join(": ".join([*map(str, path), text]) for path, text in errors.items()))
+        self.errors = errors
 
 
 class MalformedRequestError(EnforcerError):

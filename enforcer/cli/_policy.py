@@ -59,7 +59,8 @@ def loaded_policy(loaded: Loaded, document: MergedDocument, *, enforced: bool = 
     """Return the policy of a loaded configuration."""
     config = loaded.config
     rules = (
-        (rule, ":".join(map(str, document.where(("rules", at))[:2]))) for at, rule in enumerate(resolved_rules(config))
+        (rule, ":".join(map(str, document.where(("rules", index))[:2])))
+        for index, rule in enumerate(resolved_rules(config))
     )
     if enforced:
         rules = ((replace(rule, mode="enforce"), where) for rule, where in rules)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
-from enforcer.errors import FaultsError
+from enforcer.errors import SettingsError
 from enforcer.secret import Secret
 from enforcer.settings.addresses import parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, ClientAuthentication
@@ -66,7 +66,7 @@ _NO_INTROSPECTION: Final = "has no effect with verify: jwt, which introspects no
 
 
 def client(server: AuthorizationServer) -> Client:
-    """Return the client that introspects; raises FaultsError if the settings lack one."""
+    """Return the client that introspects; raises SettingsError if the settings lack one."""
     client_id, secret, key = server.client_id, server.client_secret, server.client_key
     match server.client_authentication:
         case "private_key_jwt" if client_id is not None and key is not None:
@@ -75,7 +75,7 @@ def client(server: AuthorizationServer) -> Client:
             return CertificateClient(client_id)
         case "client_secret_basic" | "client_secret_post" as method if client_id is not None and secret is not None:
             return SecretClient(client_id, secret, method)
-    raise FaultsError(dict(_client_faults(server)))
+    raise SettingsError(dict(_client_faults(server)))
 
 
 def authenticator(
@@ -114,9 +114,9 @@ def expected_response(server: AuthorizationServer) -> ExpectedResponse:
 
 
 def issuer(server: AuthorizationServer) -> str:
-    """Return the issuer of a server whose settings require one; raises FaultsError if it is not set."""
+    """Return the issuer of a server whose settings require one; raises SettingsError if it is not set."""
     if server.issuer is None:
-        raise FaultsError(dict(_endpoint_faults(server)))
+        raise SettingsError(dict(_endpoint_faults(server)))
     return server.issuer
 
 
@@ -133,12 +133,12 @@ def endpoints(server: AuthorizationServer) -> Mapping[EndpointName, str | None]:
 
 
 def check_authorization_server(server: AuthorizationServer) -> AuthorizationServer:
-    """Return the settings; raises FaultsError that names each missing key and each key without effect."""
+    """Return the settings; raises SettingsError that names each missing key and each key without effect."""
     faults: dict[tuple[str | int, ...], str] = {}
     for path, message in (*_client_faults(server), *_endpoint_faults(server)):
         faults[path] = f"{faults[path]}; {message}" if path in faults else message
     if faults:
-        raise FaultsError(faults)
+        raise SettingsError(faults)
     return server
 
 

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from enforcer.config.document import BROKEN, Document, Step, dotted, show
 from enforcer.config.validate.messages import suggestion
-from enforcer.errors import FaultsError, Problem
+from enforcer.errors import Problem, SettingsError
 from enforcer.policy.rules import TOKEN_KEYS, RuleDefaults, is_scope
 
 _SCOPE_LISTS: Final = ("scopes", "any_scope")
@@ -180,8 +180,8 @@ def _invalid(defaults: Mapping[str, Any]) -> tuple[set[Step], Mapping[tuple[Step
     except ValidationError as error:
         errors = error.errors(include_url=False)
         cause = errors[0].get("ctx", {}).get("error")
-        if isinstance(cause, FaultsError):
-            return {path[0] for path in cause.faults}, cause.faults
+        if isinstance(cause, SettingsError):
+            return {path[0] for path in cause.errors}, cause.errors
         return {details["loc"][0] for details in errors}, {}
     return set(), {}
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from enforcer.errors import FaultsError, MalformedRequestError
+from enforcer.errors import MalformedRequestError, SettingsError
 from enforcer.units import CLOSED, Seconds, Switch
 from enforcer.wire.target import parse_segments
 
@@ -198,7 +198,7 @@ class Rule(RuleDefaults):
 def _refuse(faults: Iterable[Fault]) -> None:
     by_path = dict(faults)
     if by_path:
-        raise FaultsError(by_path)
+        raise SettingsError(by_path)
 
 
 Fault = tuple[tuple[str | int, ...], str]

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -97,14 +98,8 @@ async def _serve(
 
 
 def _proxy_server(gateway: Gateway) -> ManagedServer:
-    return ManagedServer(
-        uvicorn.Config(
-            _no_application,
-            http=gateway.protocol,  # type: ignore[arg-type] # a factory serves as well as the class
-            lifespan="off",
-            log_config=None,
-        )
-    )
+    factory: Any = gateway.protocol  # uvicorn's annotation asks for a class
+    return ManagedServer(uvicorn.Config(_no_application, http=factory, lifespan="off", log_config=None))
 
 
 async def _no_application(scope: object, receive: object, send: object) -> None:
@@ -122,9 +117,8 @@ def _admin_server(
         credential=lambda: reloader.current.config.admin.credential,
         extra_routes=probe_routes,
     )
-    return ManagedServer(
-        uvicorn.Config(application, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1)
-    )
+    config = uvicorn.Config(application, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    return ManagedServer(config)
 
 
 def _handle_signals(loop: asyncio.AbstractEventLoop, shutdown: _Shutdown, reloader: Reloader) -> None:

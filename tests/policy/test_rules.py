@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from enforcer.errors import FaultsError
+from enforcer.errors import SettingsError
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Claim, Path, Rule, compile_claims
 from enforcer.tokens.introspection.response import from_claims
@@ -163,7 +163,7 @@ def test_an_invalid_rule_or_one_without_condition_is_an_error(settings: dict[str
 
 def test_all_errors_of_a_rule_are_reported_at_once() -> None:
     """One error message is enough to correct the rule."""
-    with pytest.raises(FaultsError) as error:
+    with pytest.raises(SettingsError) as error:
         Rule(name="", path="x", methods=("get",), host="*", scopes=("a b",), public=True)
     assert error.value.faults.keys() == {("name",), ("path",), (), ("methods", 0), ("scopes", 0), ("host",)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import Final
 
-from enforcer.errors import FaultsError
+from enforcer.errors import SettingsError
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.wire.fields import HOP_BY_HOP, TOKEN, fold
@@ -17,7 +17,7 @@ _RESERVED: Final = {
 
 
 def check_forwarding(settings: ForwardingSettings) -> ForwardingSettings:
-    """Return the settings; raises FaultsError."""
+    """Return the settings; raises SettingsError."""
     faults: dict[tuple[str | int, ...], str] = {}
     seen: dict[bytes, str] = {}
     for name, claim in settings.identity.items():
@@ -38,7 +38,7 @@ def check_forwarding(settings: ForwardingSettings) -> ForwardingSettings:
     if settings.client_cert and not settings.trusted_proxies:
         faults["client_cert",] = "needs trusted_proxies: the Client-Cert field is believed only from them"
     if faults:
-        raise FaultsError(faults)
+        raise SettingsError(faults)
     return settings
 
 
@@ -50,7 +50,7 @@ def check_response_field(name: str) -> str:
 
 
 def check_challenge(settings: ChallengeSettings) -> ChallengeSettings:
-    """Return the settings; raises FaultsError."""
+    """Return the settings; raises SettingsError."""
     values = {"realm": settings.realm, "resource_metadata": settings.resource_metadata}
     faults: dict[tuple[str | int, ...], str] = {
         (name,): "expected printable ASCII"
@@ -58,5 +58,5 @@ def check_challenge(settings: ChallengeSettings) -> ChallengeSettings:
         if value is not None and not (value.isascii() and value.isprintable())
     }
     if faults:
-        raise FaultsError(faults)
+        raise SettingsError(faults)
     return settings

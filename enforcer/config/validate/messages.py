@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from enforcer.config.document import BROKEN, Step, show
 from enforcer.config.schema import Shape
-from enforcer.errors import FaultsError, Problem
+from enforcer.errors import Problem, SettingsError
 
 
 class PlacedValues(Protocol):
@@ -69,8 +69,8 @@ def _describe(
             yield document.problem(path[:-1], f"unknown key {show(path[-1])}; {hint}", key=path[-1])
         case "value_error":
             cause = error["ctx"]["error"]
-            if isinstance(cause, FaultsError):
-                for way, message in cause.faults.items():
+            if isinstance(cause, SettingsError):
+                for way, message in cause.errors.items():
                     yield document.problem((*path, *way), message)
             else:
                 message = f"{cause}, found {found}" if str(cause).startswith("expected ") else str(cause)

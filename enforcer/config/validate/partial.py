@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from enforcer.config.document import Step
-from enforcer.errors import FaultsError
+from enforcer.errors import SettingsError
 from enforcer.policy.rules import CONDITIONS, Rule
 
 
@@ -66,8 +66,8 @@ def _without(rule: Mapping[str, Any], invalid: set[str]) -> dict[str, Any]:
 def _faults(error: ValidationError) -> Iterator[tuple[tuple[Step, ...], str]]:
     for details in error.errors(include_url=False):
         cause = details.get("ctx", {}).get("error")
-        if isinstance(cause, FaultsError):
-            yield from cause.faults.items()
+        if isinstance(cause, SettingsError):
+            yield from cause.errors.items()
 
 
 @cache
