@@ -1,6 +1,6 @@
-"""The charts, and what writes the parts of them that are made from others.
+"""The charts, and the generators of their derived files.
 
-`values` makes the schema of the values and their table, from values.yaml and from what the enforcer says of its own
-configuration; `dashboard` makes Grafana's, and `rules` gives the alerts to kustomize too. `python -m helm` writes them
-all, and the tests hold them current.
+`values` generates the schema and the table of the values from values.yaml and the enforcer's own schema; `dashboard`
+generates the Grafana dashboard, and `rules` copies the alerts to kustomize. `python -m helm` writes all of them; tests
+check that they are current.
 """

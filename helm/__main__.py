@@ -1,4 +1,4 @@
-"""Write what is made from other parts of the charts: `python -m helm`."""
+"""Writes the generated files of the charts: `python -m helm`."""
 
 from helm import dashboard, rules, values
 

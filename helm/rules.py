@@ -1,4 +1,4 @@
-"""Makes the kustomize component's PrometheusRule of the chart's alert rules, to the letter."""
+"""Generates the kustomize component's PrometheusRule from the chart's alerting rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RULES = Path(__file__).parent / "enforcer" / "rules" / "enforcer.yaml"
 FILE = Path(__file__).parents[1] / "k8s" / "components" / "monitoring" / "prometheusrule.yaml"
 
 _HEAD = """\
-# Made of helm/enforcer/rules/enforcer.yaml: `make generated` writes it.
+# Generated from helm/enforcer/rules/enforcer.yaml by `make generated`.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
@@ -26,6 +26,6 @@ spec:
 
 
 def derived() -> Iterator[tuple[Path, str]]:
-    """Give the component's file, and its text."""
+    """Yield the component's file and its text."""
     _, start, groups = RULES.read_text("utf-8").partition("groups:\n")
     yield FILE, _HEAD + indent(start + groups, "  ")

@@ -1,9 +1,9 @@
-"""Makes the schema of a chart's values, and the table of its README, from values.yaml.
+"""Generates the schema of the chart's values, and the table in its README, from values.yaml.
 
-1. Every value has a comment before it that begins with its name: `# image.tag -- What it is for.`
-2. Its type is that of its default. An empty mapping is open; any other is closed, so that a typo is an error.
-3. A line `# @schema {…}` before the comment says more: it is merged over what the default tells.
-4. What stands under `config` and `policy.rules` is checked by the enforcer's own schema.
+1. Every value has a comment before it that begins with its name: `# image.tag -- Meaning of the value.`
+2. A value has the type of its default. An empty mapping is open; any other is closed, so that a typo is an error.
+3. A line `# @schema {…}` before the comment overrides the schema that follows from the default.
+4. The enforcer's own schema checks `config` and `policy.rules`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MARKS = re.compile(r"(<!-- values -->\n).*(<!-- /values -->)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Value:
-    """One value: its place, its default, what it is for, and what its annotation says of its shape."""
+    """A value: its path, default and meaning, and the schema of its annotation."""
 
     path: tuple[str, ...]
     default: Any
@@ -35,46 +35,46 @@ class Value:
 
     @property
     def name(self) -> str:
-        """The place as `--set` writes it."""
+        """The path as `--set` writes it."""
         return ".".join(self.path)
 
     @property
     def is_section(self) -> bool:
-        """Whether it holds values of its own, instead of being one."""
+        """True if it contains values, instead of being one."""
         return isinstance(self.default, dict) and bool(self.default) and not self.shape.get("additionalProperties")
 
 
 def read(text: str) -> list[Value]:
-    """Read values.yaml with its comments, in its order; raises ValueError where one is missing or wrong."""
-    whole = yaml.safe_load(text)
-    found: list[Value] = []
-    place: list[tuple[int, str]] = []
+    """Parse values.yaml with its comments, in order; raises ValueError for a missing or wrong comment."""
+    root = yaml.safe_load(text)
+    values: list[Value] = []
+    parents: list[tuple[int, str]] = []
     comment: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.lstrip().startswith("#"):
             comment.append(line.strip())
             continue
         key = _KEY.fullmatch(line)
-        above, comment = comment, []
+        lines_above, comment = comment, []
         if key is None:
             continue
-        while place and place[-1][0] >= len(key[1]):
-            place.pop()
-        place.append((len(key[1]), key[2]))
-        path = tuple(name for _, name in place)
-        if any(known.path == path[: len(known.path)] and not known.is_section for known in found):
-            continue  # a part of a default
-        value = Value(path, _at(whole, path), *_comment(above, ".".join(path), number))
+        while parents and parents[-1][0] >= len(key[1]):
+            parents.pop()
+        parents.append((len(key[1]), key[2]))
+        path = tuple(name for _, name in parents)
+        if any(known.path == path[: len(known.path)] and not known.is_section for known in values):
+            continue  # part of a default
+        value = Value(path, _at(root, path), *_comment(lines_above, ".".join(path), number))
         if not value.meaning and not value.is_section:
             raise ValueError(f"line {number}: {value.name} has no comment that begins with its name")
-        found.append(value)
-    return found
+        values.append(value)
+    return values
 
 
-def _at(whole: Any, path: tuple[str, ...]) -> Any:
+def _at(root: Any, path: tuple[str, ...]) -> Any:
     for name in path:
-        whole = whole[name]
-    return whole
+        root = root[name]
+    return root
 
 
 def _comment(lines: list[str], name: str, number: int) -> tuple[str, Mapping[str, Any]]:
@@ -96,7 +96,7 @@ def schema(values: list[Value]) -> dict[str, Any]:
     """Return the JSON schema of the values."""
     config = _undescribed(configuration_schema())
     definitions = config["$defs"]
-    # What the chart derives from other values need not stand there, and rules have a value of their own.
+    # The chart derives the upstream from other values, so nothing of it is required; rules are a separate value.
     properties = {name: node for name, node in config["properties"].items() if name != "rules"}
     definitions["PartOfUpstream"] = {key: node for key, node in definitions["Upstream"].items() if key != "required"}
     properties["upstream"] = {"$ref": "#/$defs/PartOfUpstream"}
@@ -111,17 +111,17 @@ def schema(values: list[Value]) -> dict[str, Any]:
 
 
 def _undescribed(node: Any) -> Any:
-    """Drop the words of a schema: `enforcer schema` has them, and Helm keeps the chart in every release's record."""
+    """Drop the descriptions of a schema to keep it small: Helm stores the chart in every release's record."""
     if isinstance(node, list):
         return [_undescribed(item) for item in node]
     if not isinstance(node, dict):
         return node
-    # `properties` has keys of the configuration, among which a `title` would be one like others.
+    # The keys of `properties` are those of the configuration; one of them may be called `title`.
     return {
-        key: {name: _undescribed(inner) for name, inner in found.items()}
+        key: {name: _undescribed(inner) for name, inner in member.items()}
         if key == "properties"
-        else _undescribed(found)
-        for key, found in node.items()
+        else _undescribed(member)
+        for key, member in node.items()
         if key not in ("description", "title")
     }
 
@@ -138,7 +138,7 @@ def _node(value: Value) -> dict[str, Any]:
 
 
 def table(values: list[Value]) -> str:
-    """Return the values as a Markdown table; sections are not in it."""
+    """Return the values as a Markdown table, without sections."""
     rows = (
         f"| `{value.name}` | {_code(value.default)} | {value.meaning} |" for value in values if not value.is_section
     )
@@ -152,8 +152,8 @@ def _code(default: Any) -> str:
 
 
 def derived() -> Iterator[tuple[Path, str]]:
-    """Give each file that is made from values.yaml, and its text."""
+    """Yield each file that is generated from values.yaml, and its text."""
     values = read((CHART / "values.yaml").read_text("utf-8"))
     yield CHART / "values.schema.json", json.dumps(schema(values), indent=1, ensure_ascii=False) + "\n"
     readme = CHART / "README.md"
-    yield readme, _MARKS.sub(lambda found: f"{found[1]}{table(values)}\n{found[2]}", readme.read_text("utf-8"))
+    yield readme, _MARKS.sub(lambda match: f"{match[1]}{table(values)}\n{match[2]}", readme.read_text("utf-8"))

@@ -60,7 +60,7 @@ def _version(text: str) -> Version:
 @click.option(
     "--mode",
     metavar="MODE",
-    help="How requests reach the enforcer. port (default): it takes over the name of the app's port; loopback: it "
+    help="The way to the enforcer. port (default): it takes over the name of the app's port; loopback: it "
     "listens on the app's port, the app on 127.0.0.1; transparent: a privileged init container redirects the port.",
 )
 @click.option("--port", metavar="PORT", help="Name or number of the app's port, if there are several.")

@@ -26,7 +26,7 @@ class Status:
     renamed: Mapping[str, str] = field(default_factory=dict)
     """The app's port that was renamed: its new name, by its former name."""
     pre_stop: bool = False
-    """Whether a preStop hook was added to the app."""
+    """True if a preStop hook was added to the app."""
     grace: tuple[int | None, ...] = ()
     """The former grace period, if it was changed; None if the template had none."""
     env: Mapping[str, Any] = field(default_factory=dict)

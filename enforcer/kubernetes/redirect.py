@@ -27,7 +27,7 @@ _BEFORE_FILTERS: Final = -100 & 0xFFFFFFFF  # NF_IP_PRI_NAT_DST
 _L4_PROTOCOL: Final = 16  # NFT_META_L4PROTO
 _TRANSPORT_HEADER: Final = 2
 _TIMEOUT: Final = 5.0
-"""How long to wait for the kernel's acknowledgements, in seconds."""
+"""Timeout for the kernel's acknowledgements, in seconds."""
 
 
 class RedirectError(EnforcerError):
@@ -51,7 +51,7 @@ def redirect(app_port: int, listen_port: int) -> None:
 
 
 def batch(app_port: int, listen_port: int) -> list[bytes]:
-    """Write the messages of one transaction: it creates the table anew, with one chain and one rule."""
+    """Write the messages of one transaction: it replaces the table, with one chain and one rule."""
     table = _attribute(1, _TABLE)
     hook = _nested(4, _number(1, 0), _number(2, _BEFORE_FILTERS))
     chain = _attribute(1, _TABLE) + _attribute(3, _CHAIN) + hook + _attribute(7, b"nat\0")

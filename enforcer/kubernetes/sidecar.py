@@ -23,7 +23,7 @@ Object = dict[str, Any]
 
 
 class Mode(StrEnum):
-    """How requests reach the enforcer instead of the app."""
+    """The way in which requests reach the enforcer instead of the app."""
 
     PORT = "port"
     """The enforcer has its own port and takes over the name of the app's port."""
@@ -59,7 +59,7 @@ class Sidecar:
     image_pull_policy: str = "IfNotPresent"
     mode: Mode
     native: bool
-    """Whether it is a native sidecar (Kubernetes 1.29), an init container that starts before the app and ends after."""
+    """True for a native sidecar (Kubernetes 1.29), an init container that starts before the app and ends after it."""
     app_port: int
     port_name: str | None = None
     """In mode `port`: the name by which Services find the protected port."""
@@ -75,9 +75,9 @@ class Sidecar:
     log_level: str | None = None
     log_format: str | None = None
     drain_seconds: int = 20
-    """How long running requests may take after SIGTERM."""
+    """Timeout of running requests after SIGTERM."""
     wait_before_exit_seconds: int = 5
-    """How long new requests are served after the pod began to end: until no Service sends requests to it any more."""
+    """Seconds for which new requests are served after the pod began to end: until Services send it no more requests."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """More `--set` arguments: the dotted key of a setting, and its value as YAML on one line."""
     probes: str | None = None

@@ -78,7 +78,7 @@ class Workload:
 
     @property
     def ends(self) -> bool:
-        """Whether the pods run to completion, which a classic sidecar would prevent."""
+        """True if the pods run to completion, which a classic sidecar would prevent."""
         restart_policy = self.spec.get("restartPolicy") or "Always"
         return self.kind in ("Job", "CronJob") or (self.kind == "Pod" and restart_policy != "Always")
 

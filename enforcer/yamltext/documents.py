@@ -73,7 +73,7 @@ def compose(text: str) -> Node:
 
 
 class _Reader:
-    """Builds the value of a node. An alias becomes a copy, so that a change in one place leaves the other alone."""
+    """Builds the value of a node. An alias becomes a copy, so that a change in one place does not affect the other."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()

@@ -68,18 +68,18 @@ def test_a_typo_in_what_the_enforcer_reads_is_refused(changes: dict[str, Any], n
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"upstream__url": ""}, "upstream.url is needed"),
-        ({"introspection__url": ""}, "introspection.url is needed"),
-        ({"introspection__clientId": ""}, "introspection.clientId is needed, or"),
-        ({"introspection__clientSecret": ""}, "introspection.existingSecret is needed"),
+        ({"upstream__url": ""}, "upstream.url is required"),
+        ({"introspection__url": ""}, "introspection.url is required"),
+        ({"introspection__clientId": ""}, "introspection.clientId or introspection.existingSecret is required"),
+        ({"introspection__clientSecret": ""}, "introspection.existingSecret or introspection.clientSecret is required"),
         ({"introspection__existingSecret": "mine"}, "choose one"),
-        ({"existingConfigMap": "a", "existingPolicyConfigMap": "b"}, "existingPolicyConfigMap does nothing"),
+        ({"existingConfigMap": "a", "existingPolicyConfigMap": "b"}, "existingPolicyConfigMap has no effect"),
         ({"upstream__tls__clientCertificate": True}, "upstream.tls.existingSecret"),
         ({"introspection__tls__clientCertificate": True}, "introspection.tls.existingSecret"),
         ({"tests__enabled": False}, "policy.rules is empty"),
         ({"tls__enabled": True}, "tls.enabled needs"),
-        ({"tls__clientCa": True}, "do nothing without tls.enabled"),
-        ({"tls__enabled": True, "tls__certManager__enabled": True}, "tls.certManager.issuerRef.name is needed"),
+        ({"tls__clientCa": True}, "have no effect without tls.enabled"),
+        ({"tls__enabled": True, "tls__certManager__enabled": True}, "tls.certManager.issuerRef.name is required"),
         ({"tls": {"enabled": True, "existingSecret": "a", "clientCa": True}}, "tests.enabled must be false"),
         ({"terminationGracePeriodSeconds": 25}, "terminationGracePeriodSeconds (25) must be more than"),
         ({"drain__seconds": 40}, "(45)"),
@@ -87,8 +87,8 @@ def test_a_typo_in_what_the_enforcer_reads_is_refused(changes: dict[str, Any], n
         ({"service__nodePort": 30000}, "service.nodePort is for"),
         ({"service__externalTrafficPolicy": "Local"}, "service.externalTrafficPolicy is for"),
         ({"service__loadBalancerClass": "a"}, "are for service.type LoadBalancer"),
-        ({"ingress__enabled": True}, "ingress.hosts is needed"),
-        ({"httpRoute__enabled": True}, "httpRoute.parentRefs is needed"),
+        ({"ingress__enabled": True}, "ingress.hosts is required"),
+        ({"httpRoute__enabled": True}, "httpRoute.parentRefs is required"),
         ({"autoscaling": {"enabled": True, "minReplicas": 11}}, "autoscaling.minReplicas is more"),
         ({"autoscaling": {"enabled": True, "targetCPUUtilizationPercentage": None}}, "needs a target"),
         ({"autoscaling__enabled": True, "resources__requests": {"cpu": None}}, "resources.requests.cpu"),
@@ -113,8 +113,8 @@ def test_values_that_do_not_go_together_are_refused(changes: dict[str, Any], sai
 def test_all_mistakes_are_told_at_once() -> None:
     """Not one an installation."""
     told = refusal({})
-    assert "upstream.url is needed" in told
-    assert "introspection.url is needed" in told
+    assert "upstream.url is required" in told
+    assert "introspection.url is required" in told
 
 
 def test_an_image_cannot_be_named_by_half_a_digest() -> None:

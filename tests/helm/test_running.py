@@ -98,7 +98,7 @@ def test_helm_test_tells_of_an_enforcer_that_lets_too_much_through(places: Mappi
     opened: dict[str, Any] = {"policy": {"rules": [{"name": "open", "path": "/ms-system/**", "public": True}]}}
     ended = ask(merged(values("demo"), opened), places, tmp_path)
     assert ended.returncode == 1
-    assert "WRONG GET /ms-system/country/code/AUS: 200\n      must be 401 Bearer\n" in ended.stdout
+    assert "WRONG GET /ms-system/country/code/AUS: 200\n      expected 401 Bearer\n" in ended.stdout
 
 
 def test_helm_test_tells_of_an_auth_server_that_is_not_there(places: Mapping[str, str], tmp_path: Path) -> None:

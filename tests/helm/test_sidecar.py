@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from harness.kubernetes import podsecurity
 from harness.kubernetes.charts import ROOT, Object, only, read, violations
 from harness.kubernetes.network_policies import Peer, may_reach
-from kustomize.rendering import RENDERED
+from kustomize import rendering
 
 from enforcer.cli import main
 from enforcer.config.load import load_with_document
@@ -154,7 +154,7 @@ def test_the_values_of_the_library_are_those_of_the_injector(chart: helm_python.
     """By the same names, so that `enforcer inject --set` and a chart say the same."""
     with pytest.raises(helm_python.HelmRenderError) as refused:
         rendered(chart, {"polcy": "a"})
-    known = re.search(r'have no "polcy"; they are: (.*)', str(refused.value))
+    known = re.search(r'unknown key "polcy" in the enforcer.s values; known: (.*)', str(refused.value))
     assert known is not None
     theirs = {name.partition(".")[0] for name in VALUES}
     own = {"mode", "policy", "policyKey", "credentialsSecret", "config"}
@@ -238,7 +238,7 @@ def test_no_name_of_a_port_leads_past_the_enforcer(example: helm_python.Chart) -
 )
 def test_the_components_write_what_the_injector_writes(component: str, mode: Mode) -> None:
     """First among the init containers, with its volumes and its label."""
-    things = list(read((RENDERED / f"{component}.yaml").read_text("utf-8")))
+    things = rendering.rendered(component)
     pod = only(things, "Deployment")["spec"]["template"]
     told = {"policy": "enforcer-policy", "credentials": "enforcer-credentials", "mode": mode}
     same = Sidecar(image=IMAGE, native=True, app_port=8090, **told)

@@ -1,5 +1,5 @@
-"""What kustomize makes of k8s/: rendered by the real one (`make k8s`), kept here, and read by the tests.
+"""The output of kustomize for k8s/: rendered by the real program (`make k8s`), stored here, and read by the tests.
 
-SHA256SUMS names every file that it was made from and every file that was made, so that the tests, which need no
-kustomize, know when one of them was changed without the others.
+SHA256SUMS lists every source file and every rendered file, so that the tests, which need no kustomize, notice when one
+of them was changed without the others.
 """

@@ -1,4 +1,4 @@
-"""Render the overlays of k8s/: `make k8s`."""
+"""Renders the overlays of k8s/: `make k8s`."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The manifests for kustomize are valid, restricted, and those of the chart."""
+"""The kustomize manifests are valid and restricted, and equal to those of the chart."""
 
 from __future__ import annotations
 
@@ -12,38 +12,33 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from harness.kubernetes import podsecurity
-from harness.kubernetes.charts import Object, objects, only, read, values, violations
+from harness.kubernetes.charts import Object, objects, only, values, violations
 from harness.kubernetes.network_policies import Peer, may_reach
 
 from enforcer.cli import main
 from enforcer.config.load import load_with_document
 from enforcer.config.overrides import parse_override
-from kustomize.rendering import INJECT, INJECTED, OVERLAYS, RENDERED, ROOT, SUMS, sums
+from kustomize.rendering import INJECT, INJECTED, OVERLAYS, RENDERED, ROOT, SUMS, rendered, sums
 
 each = pytest.mark.parametrize("name", OVERLAYS)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 
-def rendered(name: str) -> list[Object]:
-    """Read what an overlay makes."""
-    return list(read((RENDERED / f"{name}.yaml").read_text("utf-8")))
-
-
-def test_what_was_rendered_is_current() -> None:
-    """Neither what it is made from nor what was made has changed since."""
+def test_the_rendered_files_are_current() -> None:
+    """Neither the sources nor the rendered files have changed since the last `make k8s`."""
     assert SUMS.read_text("utf-8").splitlines() == list(sums()), "run: make k8s"
     assert {path.stem for path in RENDERED.glob("*.yaml")} == {*OVERLAYS}
 
 
 @each
-def test_every_object_is_valid_to_the_letter(name: str) -> None:
-    """An unknown field is a mistake."""
+def test_every_object_is_strictly_valid(name: str) -> None:
+    """An unknown field is an error."""
     assert violations(rendered(name)) == []
 
 
 @each
 def test_every_pod_is_restricted(name: str) -> None:
-    """Namespaces that enforce it take them."""
+    """A namespace that enforces the level `restricted` accepts it."""
     pods = list(chain.from_iterable(map(podsecurity.pods, rendered(name))))
     assert pods
     assert list(chain.from_iterable(map(podsecurity.violations, pods))) == []
@@ -51,7 +46,7 @@ def test_every_pod_is_restricted(name: str) -> None:
 
 @each
 def test_every_image_has_the_version_of_the_project(name: str) -> None:
-    """And the label says the same."""
+    """The version label is the same."""
     for pod in chain.from_iterable(map(podsecurity.pods, rendered(name))):
         images = {container["image"] for container in containers(pod)}
         assert images == {f"token-enforcer:{PROJECT['version']}"}
@@ -65,81 +60,81 @@ def containers(pod: Object) -> list[Object]:
 
 
 @each
-def test_the_command_line_and_the_configuration_are_what_the_enforcer_takes(name: str, tmp_path: Path) -> None:
-    """Every enforcer among the containers, by the ConfigMap that its pod mounts."""
-    things = rendered(name)
-    found = [
+def test_the_enforcer_accepts_the_command_line_and_the_configuration(name: str, tmp_path: Path) -> None:
+    """For every enforcer container, with the ConfigMap that its pod mounts; draining ends before the pod is killed."""
+    manifests = rendered(name)
+    enforcers = [
         (pod, container)
-        for pod in chain.from_iterable(map(podsecurity.pods, things))
+        for pod in chain.from_iterable(map(podsecurity.pods, manifests))
         for container in containers(pod)
         if container["name"] == "enforcer"
     ]
-    assert found
-    for pod, container in found:
-        (volume,) = [one for one in pod["spec"]["volumes"] if one["name"] == "enforcer-policy"]
-        config = only(things, "ConfigMap", volume["configMap"]["name"])["data"]["config.yaml"]
+    assert enforcers
+    for pod, container in enforcers:
+        (volume,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "enforcer-policy"]
+        config = only(manifests, "ConfigMap", volume["configMap"]["name"])["data"]["config.yaml"]
         path = tmp_path / "config.yaml"
         path.write_text(config, "utf-8")
         command, file, *settings = container["args"]
         assert (command, file) == ("run", "/etc/enforcer/config.yaml")
-        # The certificate is not here.
-        said = [one.removeprefix("--set=") for one in settings if "/etc/enforcer-tls" not in one]
-        addressed = [parse_override(one.replace("$(POD_IPS)", "10.0.0.1,fd00::1")) for one in said]
-        loaded, _ = load_with_document(path, None, addressed)
+        # The certificate file does not exist here.
+        values_ = [setting.removeprefix("--set=") for setting in settings if "/etc/enforcer-tls" not in setting]
+        overrides = [parse_override(value.replace("$(POD_IPS)", "10.0.0.1,fd00::1")) for value in values_]
+        loaded, _ = load_with_document(path, None, overrides)
         stop = loaded.config.timeouts.shutdown_delay + loaded.config.timeouts.drain
         assert stop < pod["spec"].get("terminationGracePeriodSeconds", 30)
 
 
-def test_the_sidecar_is_what_the_injector_makes_of_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the letter, and out again."""
+def test_the_sidecar_overlay_is_the_output_of_the_injector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the byte; `uninject` restores the demo's app."""
     monkeypatch.chdir(ROOT)
-    ended = CliRunner().invoke(main, INJECT)
-    assert (ended.exit_code, ended.stdout) == (0, INJECTED.read_text("utf-8")), "run: make k8s"
-    taken_out = CliRunner().invoke(main, ["uninject", "--filename", str(INJECTED)])
-    assert (taken_out.exit_code, taken_out.stdout) == (0, (ROOT / INJECT[2]).read_text("utf-8"))
+    result = CliRunner().invoke(main, INJECT)
+    assert (result.exit_code, result.stdout) == (0, INJECTED.read_text("utf-8")), "run: make k8s"
+    restored = CliRunner().invoke(main, ["uninject", "--filename", str(INJECTED)])
+    assert (restored.exit_code, restored.stdout) == (0, (ROOT / INJECT[2]).read_text("utf-8"))
 
 
-def test_in_the_sidecar_demo_the_name_of_the_port_leads_to_the_enforcer() -> None:
-    """And nobody reaches the app's own port."""
-    things = rendered("sidecar")
-    pod = only(things, "Deployment", "country-app")["spec"]["template"]
+def test_in_the_sidecar_overlay_the_ports_name_resolves_to_the_enforcer() -> None:
+    """No other pod reaches the app's own port."""
+    manifests = rendered("sidecar")
+    pod = only(manifests, "Deployment", "country-app")["spec"]["template"]
     ports = {
         port["name"]: (container["name"], port["containerPort"])
         for container in containers(pod)
         for port in container["ports"]
     }
-    (port,) = only(things, "Service", "country-app")["spec"]["ports"]
+    (port,) = only(manifests, "Service", "country-app")["spec"]["ports"]
     assert ports[port["targetPort"]] == ("enforcer", 15080)
-    policies = [thing for thing in things if thing["kind"] == "NetworkPolicy"]
+    policies = [thing for thing in manifests if thing["kind"] == "NetworkPolicy"]
     neighbour = Peer({"app": "neighbour"})
     reached = {port for port in (8090, 15080, 15081) if may_reach(policies, pod["metadata"]["labels"], port, neighbour)}
     assert reached == {15080}
 
 
 def comparable(thing: Object) -> Object:
-    """Return an object without what Helm writes of itself, and with configurations read."""
+    """Return an object without Helm's own labels, and with configurations parsed."""
     thing = yaml.safe_load(yaml.safe_dump(thing))
     metadata = [thing["metadata"], *(pod["metadata"] for pod in podsecurity.pods(thing))]
-    for one in metadata:
-        one.pop("namespace", None)
+    for part in metadata:
+        part.pop("namespace", None)
         for label in ("helm.sh/chart", "app.kubernetes.io/managed-by"):
-            one.get("labels", {}).pop(label, None)
+            part.get("labels", {}).pop(label, None)
     if thing["kind"] == "ConfigMap":
         config = yaml.safe_load(thing["data"]["config.yaml"])
         config["rules"] = [rule for rule in config["rules"] if rule["name"] != "helm test"]
         thing["data"]["config.yaml"] = config
     if thing["kind"] == "Secret":
         thing["metadata"].pop("labels", None)
-        told = {key: b64decode(value).decode() for key, value in thing.pop("data", {}).items()}
-        thing["stringData"] = {**told, **thing.get("stringData", {})}
+        decoded = {key: b64decode(value).decode() for key, value in thing.pop("data", {}).items()}
+        thing["stringData"] = {**decoded, **thing.get("stringData", {})}
     return thing
 
 
-def test_the_demo_is_that_of_the_chart() -> None:
-    """Object by object; but for the pod of `helm test`, and the client that it fetches tokens as."""
+def test_the_demo_overlay_equals_the_charts_demo() -> None:
+    """Object by object, except the pod of `helm test` and the Secret of its client."""
 
-    def by_name(things: list[Object]) -> dict[tuple[str, str], Any]:
-        return {(thing["kind"], thing["metadata"]["name"]): comparable(thing) for thing in things}
+    def by_name(manifests: list[Object]) -> dict[tuple[str, str], Any]:
+        return {(thing["kind"], thing["metadata"]["name"]): comparable(thing) for thing in manifests}
 
     chart = by_name(objects(values("demo")))
     for own in (("Pod", "enforcer-test"), ("Secret", "user-client")):
@@ -147,37 +142,47 @@ def test_the_demo_is_that_of_the_chart() -> None:
     assert by_name(rendered("demo")) == chart
 
 
-def test_production_is_closed_to_all_but_the_ingress_and_the_monitoring() -> None:
-    """In its own namespace, which takes restricted pods alone."""
-    things = rendered("production")
-    namespace = only(things, "Namespace")["metadata"]
+def test_production_admits_only_the_ingress_controller_and_the_monitoring() -> None:
+    """In its own namespace, which accepts only restricted pods."""
+    manifests = rendered("production")
+    namespace = only(manifests, "Namespace")["metadata"]
     assert namespace["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    namespaced = [thing for thing in things if thing["kind"] != "Namespace"]
+    namespaced = [thing for thing in manifests if thing["kind"] != "Namespace"]
     assert {thing["metadata"]["namespace"] for thing in namespaced} == {namespace["name"]}
-    labels = only(things, "Deployment")["spec"]["template"]["metadata"]["labels"]
-    policies = [thing for thing in things if thing["kind"] == "NetworkPolicy"]
+    labels = only(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    policies = [thing for thing in manifests if thing["kind"] == "NetworkPolicy"]
     for source in ("ingress-nginx", "monitoring", "elsewhere"):
         peer = Peer({}, source, {"kubernetes.io/metadata.name": source})
         reached = {port for port in (8091, 9091) if may_reach(policies, labels, port, peer, namespace["name"])}
         assert reached == {"ingress-nginx": {8091}, "monitoring": {9091}}.get(source, set())
 
 
-def test_production_scales_from_three_pods_on() -> None:
-    """The number is the autoscaler's alone."""
-    things = rendered("production")
-    assert "replicas" not in only(things, "Deployment")["spec"]
-    scaler = only(things, "HorizontalPodAutoscaler")["spec"]
+def test_production_has_three_to_twenty_pods() -> None:
+    """Only the autoscaler sets the number."""
+    manifests = rendered("production")
+    assert "replicas" not in only(manifests, "Deployment")["spec"]
+    scaler = only(manifests, "HorizontalPodAutoscaler")["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (3, 20)
 
 
 def test_production_serves_tls() -> None:
-    """By the Secret enforcer-tls, on the port that is called so."""
-    things = rendered("production")
-    (container,) = only(things, "Deployment")["spec"]["template"]["spec"]["containers"]
+    """With the Secret enforcer-tls, on a port called https."""
+    manifests = rendered("production")
+    (container,) = only(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
     assert container["ports"][0]["name"] == "https"
     assert (
         "--set=listener.tls={certificate: /etc/enforcer-tls/tls.crt, key: /etc/enforcer-tls/tls.key}"
         in container["args"]
     )
-    (port,) = only(things, "Service")["spec"]["ports"]
+    (port,) = only(manifests, "Service")["spec"]["ports"]
     assert (port["port"], port["targetPort"]) == (443, "https")
+
+
+def test_production_has_the_dashboard_and_the_alerts() -> None:
+    """Equal to the files in k8s/components/monitoring, which the rendered file refers to."""
+    manifests = rendered("production")
+    folder = ROOT / "k8s" / "components" / "monitoring"
+    dashboard = only(manifests, "ConfigMap", "enforcer-dashboard")["data"]
+    assert dashboard == {"enforcer.json": (folder / "enforcer.json").read_text("utf-8")}
+    rules = yaml.safe_load((folder / "prometheusrule.yaml").read_text("utf-8"))
+    assert only(manifests, "PrometheusRule")["spec"] == rules["spec"]

@@ -1,4 +1,4 @@
-"""One pass over the selected workloads: runs a step on each, and reports those that the step rejects."""
+"""One pass over the selected workloads: runs a step on each, and reports rejected workloads."""
 
 from __future__ import annotations
 

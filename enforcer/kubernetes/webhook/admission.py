@@ -2,7 +2,7 @@
 
 1. A pod with the label `enforcer.dev/inject: enabled` gets the sidecar or is denied, whatever the obstacle.
 2. If only the namespace has the label, pods without a TCP port start unchanged: they have nothing to protect.
-3. A pod that has a sidecar already gets it anew from the current settings, so that repeated calls give the same result.
+3. An existing sidecar is replaced by one from the current settings, so that repeated calls give the same result.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ AUTHORITY_LIFE: Final = timedelta(days=365)
 CERTIFICATE_LIFE: Final = timedelta(days=30)
 """Lifetime of a serving certificate; its key is never stored, so that each process has its own."""
 _SKEW: Final = timedelta(minutes=5)
-"""How far the clock of an API server may be behind ours."""
+"""Tolerance for an API server's clock that is behind ours."""
 
 CERTIFICATES: Final = "ca.crt"
 """The Secret's key for the trusted authorities as PEM; the issuing one comes first."""

@@ -51,7 +51,7 @@ class Metrics:
         self._ends = self._gauge(
             "certificate_not_after_timestamp_seconds", "When a certificate expires.", "certificate"
         )
-        self._ready = self._gauge("ready", "Whether the webhook reviews pods.")
+        self._ready = self._gauge("ready", "1 if the webhook reviews pods.")
         build = Gauge("enforcer_build_info", "The running version.", ("version",), registry=self._registry)
         build.labels(version).set(1)
         self.ready = False

@@ -77,7 +77,7 @@ def allowed(review: Review, pod: Object, warnings: Sequence[str] = ()) -> Object
 
 
 def denied(review: Review, message: str) -> Object:
-    """Write the response that denies the pod; the message is shown to whoever creates the pod."""
+    """Write the response that denies the pod; the client that creates the pod gets the message."""
     # 403 is what API servers use for a denial by admission. Controllers retry the creation.
     status = {"code": 403, "reason": "Forbidden", "message": message}
     return _response({"uid": review.uid, "allowed": False, "status": status})

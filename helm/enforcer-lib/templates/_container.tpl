@@ -1,9 +1,9 @@
-{{/* A list with the sidecar as an init container that stays, and starts before the app: for spec.initContainers. */}}
+{{/* A list with the native sidecar, which starts before the app: for spec.initContainers. */}}
 {{- define "enforcer.sidecar.native" -}}
 - {{- include "enforcer.sidecar.container" (merge (dict "native" true) .) | nindent 2 }}
 {{- end -}}
 
-{{/* A list with the sidecar as a container like others: for spec.containers, where there are no native sidecars. */}}
+{{/* A list with the classic sidecar: for spec.containers, on clusters without native sidecars. */}}
 {{- define "enforcer.sidecar.classic" -}}
 - {{- include "enforcer.sidecar.container" (merge (dict "native" false) .) | nindent 2 }}
 {{- end -}}
@@ -97,7 +97,7 @@ restartPolicy: Always
 {{- end }}
 {{- end -}}
 
-{{/* Quantities, without those that are null. */}}
+{{/* Resource quantities, without null values. */}}
 {{- define "enforcer.sidecar.resources" -}}
 {{- $set := dict -}}
 {{- range $part, $quantities := . -}}
@@ -108,7 +108,7 @@ restartPolicy: Always
 {{- toYaml $set -}}
 {{- end -}}
 
-{{/* All that Pod Security *restricted* asks for, whatever the pod says; without a user where that is OpenShift's to choose. */}}
+{{/* Everything that Pod Security *restricted* requires, whatever the pod sets; without user ID if OpenShift chooses it. */}}
 {{- define "enforcer.sidecar.securityContext" -}}
 runAsNonRoot: true
 {{- if . }}
@@ -151,7 +151,7 @@ seccompProfile:
 {{- end -}}
 {{- end -}}
 
-{{/* What the container mounts: for spec.volumes. */}}
+{{/* The volumes that the container mounts: for spec.volumes. */}}
 {{- define "enforcer.sidecar.volumes" -}}
 {{- $s := include "enforcer.sidecar.settings" . | fromYaml -}}
 - name: enforcer-policy

@@ -1,4 +1,4 @@
-{{/* The ConfigMap of the policy: (dict "values" VALUES "app" APP "config" MAP), the whole configuration but for addresses. */}}
+{{/* The ConfigMap of the policy: (dict "values" VALUES "app" APP "config" MAP), the complete configuration except addresses. */}}
 {{- define "enforcer.sidecar.policyConfigMap" -}}
 {{- $s := include "enforcer.sidecar.settings" . | fromYaml -}}
 apiVersion: v1
@@ -10,9 +10,9 @@ data:
 {{- end -}}
 
 {{/*
-The NetworkPolicy that closes the way around the enforcer: (dict "values" VALUES "app" APP "name" NAME "selector" LABELS).
-Anybody may reach the protected port, and the monitoring's namespace the admin port. Ports are numbers: not every network
-finds a native sidecar's port by its name.
+The NetworkPolicy that closes the bypass: (dict "values" VALUES "app" APP "name" NAME "selector" LABELS). All clients may
+reach the enforcer's port, and the monitoring namespace the admin port. Ports are numbers, because not every network plugin
+resolves the name of a native sidecar's port.
 */}}
 {{- define "enforcer.sidecar.networkPolicy" -}}
 {{- $s := include "enforcer.sidecar.settings" . | fromYaml -}}

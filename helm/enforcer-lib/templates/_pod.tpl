@@ -3,15 +3,15 @@
 enforcer.dev/injected: "true"
 {{- end -}}
 
-{{/* Annotations of the pod: `kubectl logs` and `exec` stay with the app, whose container is app.container. */}}
+{{/* Annotations of the pod: `kubectl logs` and `exec` use the app's container, app.container. */}}
 {{- define "enforcer.sidecar.annotations" -}}
 kubectl.kubernetes.io/default-container: {{ required "the name of the app's container is needed: app.container" .app.container }}
 kubectl.kubernetes.io/default-logs-container: {{ .app.container }}
 {{- end -}}
 
 {{/*
-The name of the app's own port. In mode port the enforcer has the name that Services look for: were it the app's too,
-they would lead past the enforcer.
+The name of the app's own port. In mode port the enforcer has the name that Services use; if the app's port had it, too,
+Services would bypass the enforcer.
 */}}
 {{- define "enforcer.sidecar.appPort" -}}
 {{- $s := include "enforcer.sidecar.settings" . | fromYaml -}}
@@ -19,8 +19,8 @@ they would lead past the enforcer.
 {{- end -}}
 
 {{/*
-The app's probes, app.probes: by livenessProbe, readinessProbe, startupProbe, as Kubernetes has them, with the port's number.
-In modes loopback and transparent the kubelet does not reach the app, and asks the enforcer to ask it.
+The app's probes, app.probes: by livenessProbe, readinessProbe, startupProbe, in Kubernetes' form, with the port's number.
+In modes loopback and transparent the kubelet cannot reach the app, and the enforcer executes the probes for it.
 */}}
 {{- define "enforcer.sidecar.probes" -}}
 {{- $s := include "enforcer.sidecar.settings" . | fromYaml -}}
@@ -36,7 +36,7 @@ In modes loopback and transparent the kubelet does not reach the app, and asks t
 {{- toYaml $probes -}}
 {{- end -}}
 
-{{/* What the enforcer is told of the app's probes, as JSON; nothing where the kubelet asks the app itself. */}}
+{{/* The app's probes that the enforcer executes, as JSON; empty if the kubelet can reach the app itself. */}}
 {{- define "enforcer.sidecar.storedProbes" -}}
 {{- $s := include "enforcer.sidecar.settings" . | fromYaml -}}
 {{- $which := dict "livenessProbe" "livez" "readinessProbe" "readyz" "startupProbe" "startupz" -}}

@@ -1,11 +1,11 @@
 {{/*
-The settings of a sidecar: (dict "values" VALUES "app" APP), the values over what holds unless said. A value that there is
-not is refused, since what it was meant to say would go unheard. The same are the keys of `enforcer inject --set`.
+The settings of a sidecar: (dict "values" VALUES "app" APP), the values over the defaults. An unknown value is an error,
+because ignoring it would protect the app in another way than was meant. `enforcer inject --set` has the same keys.
 */}}
 {{- define "enforcer.sidecar.settings" -}}
 {{- $settings := fromYaml (include "enforcer.sidecar.defaults" .) -}}
 {{- range $name, $value := .values -}}
-  {{- if not (hasKey $settings $name) }}{{ fail (printf "\n\nthe enforcer's values have no %q; they are: %s\n" $name (keys $settings | sortAlpha | join ", ")) }}{{ end -}}
+  {{- if not (hasKey $settings $name) }}{{ fail (printf "\n\nunknown key %q in the enforcer's values; known: %s\n" $name (keys $settings | sortAlpha | join ", ")) }}{{ end -}}
   {{- if and (kindIs "map" $value) (ne $name "config") -}}
     {{- range $inner, $said := $value -}}
       {{- if kindIs "map" $said -}}
@@ -54,7 +54,7 @@ serviceAccountToken: {audience: "", expirationSeconds: 3600}
 monitoringNamespace: monitoring
 {{- end -}}
 
-{{/* Settings as `--set` has them: (dict "settings" MAP "before" ""); one a line. */}}
+{{/* Settings in the form of `--set`, one per line: (dict "settings" MAP "before" ""). */}}
 {{- define "enforcer.sidecar.flat" -}}
 {{- range $name, $value := .settings }}
 {{- if and (kindIs "map" $value) $value }}

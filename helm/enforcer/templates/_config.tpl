@@ -1,6 +1,6 @@
 {{/*
-The configuration: what the values say, and over it .Values.config. Where the enforcer listens and how long it drains is
-no part of it: the Deployment says so, for a ConfigMap of yours too.
+The configuration: derived from the values, overridden by .Values.config. It does not contain addresses and drain times:
+the Deployment sets them, also for an existing ConfigMap.
 */}}
 {{- define "enforcer.config" -}}
 {{- $upstream := dict -}}
@@ -36,12 +36,12 @@ no part of it: the Deployment says so, for a ConfigMap of yours too.
 {{- mustMergeOverwrite $derived (deepCopy .Values.config) | toYaml -}}
 {{- end -}}
 
-{{/* Where the app is; nothing where each rule names one of several. */}}
+{{/* The app's URL; empty if there are several upstreams. */}}
 {{- define "enforcer.upstreamUrl" -}}
 {{- .Values.upstream.url | default (dig "upstream" "url" "" .Values.config) -}}
 {{- end -}}
 
-{{/* Settings of TLS towards a server: (list values folder), the folder being that of its secret. */}}
+{{/* TLS settings for a server: (list values folder), with the folder of its secret. */}}
 {{- define "enforcer.clientTls" -}}
 {{- $tls := index . 0 -}}
 {{- $folder := index . 1 -}}

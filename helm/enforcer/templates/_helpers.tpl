@@ -1,9 +1,9 @@
-{{/* The chart's name, or what stands for it. */}}
+{{/* The chart's name, or nameOverride. */}}
 {{- define "enforcer.name" -}}
 {{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* The name of all objects: 50 characters at most, since some add to it. */}}
+{{/* The name of all objects: at most 50 characters, because some objects append to it. */}}
 {{- define "enforcer.fullname" -}}
 {{- $name := include "enforcer.name" . -}}
 {{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
@@ -14,14 +14,14 @@
 {{- .Values.namespaceOverride | default .Release.Namespace -}}
 {{- end -}}
 
-{{/* What selects pods; it never changes in the life of a release. */}}
+{{/* The labels that select pods; they never change during the life of a release. */}}
 {{- define "enforcer.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "enforcer.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: gateway
 {{- end -}}
 
-{{/* The labels of an object, of a component such as gateway: (list . component more). */}}
+{{/* The labels of an object in a component such as gateway: (list . component more). */}}
 {{- define "enforcer.labels" -}}
 {{- $root := index . 0 -}}
 {{- $labels := include "enforcer.selectorLabels" $root | fromYaml -}}
@@ -50,7 +50,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end -}}
 {{- end -}}
 
-{{/* Secrets to pull images with: names, or {name: …}. */}}
+{{/* Image pull secrets: names, or {name: …}. */}}
 {{- define "enforcer.imagePullSecrets" -}}
 {{- range concat .Values.global.imagePullSecrets .Values.imagePullSecrets }}
 - name: {{ if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end }}
@@ -69,7 +69,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- .Values.existingConfigMap | default (include "enforcer.fullname" .) -}}
 {{- end -}}
 
-{{/* The Secret with the client's secret; nothing where the values name none. */}}
+{{/* The Secret with the client's secret; empty if the values name none. */}}
 {{- define "enforcer.credentialsName" -}}
 {{- if .Values.introspection.existingSecret -}}
 {{- .Values.introspection.existingSecret -}}
@@ -82,7 +82,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- .Values.tls.existingSecret | default (printf "%s-tls" (include "enforcer.fullname" .)) -}}
 {{- end -}}
 
-{{/* Volumes of secrets, each with its folder under /etc: name, Secret. */}}
+{{/* Volumes for secrets, each with its folder under /etc: name, Secret. */}}
 {{- define "enforcer.secretVolumes" -}}
 {{- with include "enforcer.credentialsName" . }}
 enforcer-credentials: {{ . }}
@@ -98,17 +98,17 @@ enforcer-tls: {{ include "enforcer.tlsName" . }}
 {{- end }}
 {{- end -}}
 
-{{/* What the port that clients come by is called. */}}
+{{/* The name of the port for clients. */}}
 {{- define "enforcer.scheme" -}}
 {{- .Values.tls.enabled | ternary "https" "http" -}}
 {{- end -}}
 
-{{/* How many pods there are at least. */}}
+{{/* The minimum number of pods. */}}
 {{- define "enforcer.minReplicas" -}}
 {{- .Values.autoscaling.enabled | ternary .Values.autoscaling.minReplicas .Values.replicaCount | int -}}
 {{- end -}}
 
-{{/* Security contexts, without the users and groups that OpenShift picks itself. */}}
+{{/* Security contexts, without the user and group IDs that OpenShift chooses. */}}
 {{- define "enforcer.podSecurityContext" -}}
 {{- .Values.openshift.enabled | ternary (omit .Values.podSecurityContext "runAsUser" "runAsGroup" "fsGroup") .Values.podSecurityContext | toYaml -}}
 {{- end -}}
@@ -117,7 +117,7 @@ enforcer-tls: {{ include "enforcer.tlsName" . }}
 {{- .Values.openshift.enabled | ternary (omit .Values.securityContext "runAsUser" "runAsGroup") .Values.securityContext | toYaml -}}
 {{- end -}}
 
-{{/* The path that `helm test` asks for. A rule keeps it for GET with a scope that nobody has: 401, or else 403. */}}
+{{/* The path that `helm test` requests. Its rule requires GET and a scope that no client has: 401, otherwise 403. */}}
 {{- define "enforcer.testPath" -}}
 /.well-known/enforcer-helm-test
 {{- end -}}

@@ -1,4 +1,4 @@
-{{/* How metrics are read, equal for both kinds of monitor: the values of one. */}}
+{{/* The endpoint of a ServiceMonitor or PodMonitor, from its values. */}}
 {{- define "enforcer.scrape" -}}
 port: admin
 path: /metrics

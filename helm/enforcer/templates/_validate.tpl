@@ -1,18 +1,18 @@
-{{/* What a schema cannot say: values that are needed, and values that do not go together. All mistakes at once. */}}
+{{/* Checks that a schema cannot express: required values, and values that exclude each other. Reports all errors at once. */}}
 {{- define "enforcer.validate" -}}
 {{- $wrong := list -}}
 {{- $v := .Values -}}
 {{- if and (ne $v.mode "injector") (not $v.existingConfigMap) -}}
-  {{- if not (or (include "enforcer.upstreamUrl" .) $v.config.upstreams) }}{{ $wrong = append $wrong "upstream.url is needed: where the app is, such as http://app:8080" }}{{ end -}}
+  {{- if not (or (include "enforcer.upstreamUrl" .) $v.config.upstreams) }}{{ $wrong = append $wrong "upstream.url is required: the app's URL, such as http://app:8080" }}{{ end -}}
   {{- if or $v.introspection.url $v.introspection.issuer -}}
-    {{- if not (or $v.introspection.clientId $v.introspection.existingSecret) }}{{ $wrong = append $wrong "introspection.clientId is needed, or introspection.existingSecret: the enforcer's own client at the auth server" }}{{ end -}}
-    {{- if not (include "enforcer.credentialsName" .) }}{{ $wrong = append $wrong "introspection.existingSecret is needed, or introspection.clientSecret: that client's secret" }}{{ end -}}
+    {{- if not (or $v.introspection.clientId $v.introspection.existingSecret) }}{{ $wrong = append $wrong "introspection.clientId or introspection.existingSecret is required: the enforcer's own client at the authorization server" }}{{ end -}}
+    {{- if not (include "enforcer.credentialsName" .) }}{{ $wrong = append $wrong "introspection.existingSecret or introspection.clientSecret is required: that client's secret" }}{{ end -}}
   {{- else if not $v.config.authorization_servers -}}
-    {{- $wrong = append $wrong "introspection.url is needed: the introspection endpoint of the auth server; or introspection.issuer, if it has metadata" -}}
+    {{- $wrong = append $wrong "introspection.url is required: the introspection endpoint of the authorization server; or introspection.issuer, if it publishes metadata" -}}
   {{- end -}}
-  {{- if not (or $v.policy.rules $v.existingPolicyConfigMap $v.tests.enabled) }}{{ $wrong = append $wrong "policy.rules is empty: write rules" }}{{ end -}}
+  {{- if not (or $v.policy.rules $v.existingPolicyConfigMap $v.tests.enabled) }}{{ $wrong = append $wrong "policy.rules is empty: add rules" }}{{ end -}}
 {{- end -}}
-{{- if and $v.existingConfigMap $v.existingPolicyConfigMap }}{{ $wrong = append $wrong "existingPolicyConfigMap does nothing with existingConfigMap: name /etc/… in its rule_files, and mount it by extraVolumes" }}{{ end -}}
+{{- if and $v.existingConfigMap $v.existingPolicyConfigMap }}{{ $wrong = append $wrong "existingPolicyConfigMap has no effect with existingConfigMap: list /etc/… in its rule_files, and mount the files with extraVolumes" }}{{ end -}}
 {{- if and $v.introspection.clientSecret $v.introspection.existingSecret }}{{ $wrong = append $wrong "introspection.clientSecret and introspection.existingSecret are both set: choose one" }}{{ end -}}
 {{- range $name := list "upstream" "introspection" -}}
   {{- $tls := (get $v $name).tls -}}
@@ -21,11 +21,11 @@
 {{- if $v.tls.enabled -}}
   {{- if not (or $v.tls.existingSecret $v.tls.certManager.enabled) }}{{ $wrong = append $wrong "tls.enabled needs tls.existingSecret, or tls.certManager.enabled" }}{{ end -}}
 {{- else if or $v.tls.existingSecret $v.tls.clientCa $v.tls.certManager.enabled -}}
-  {{- $wrong = append $wrong "tls.existingSecret, tls.clientCa and tls.certManager do nothing without tls.enabled" -}}
+  {{- $wrong = append $wrong "tls.existingSecret, tls.clientCa and tls.certManager have no effect without tls.enabled" -}}
 {{- end -}}
-{{- if and $v.tls.certManager.enabled (not $v.tls.certManager.issuerRef.name) }}{{ $wrong = append $wrong "tls.certManager.issuerRef.name is needed" }}{{ end -}}
+{{- if and $v.tls.certManager.enabled (not $v.tls.certManager.issuerRef.name) }}{{ $wrong = append $wrong "tls.certManager.issuerRef.name is required" }}{{ end -}}
 {{- $stopping := add $v.drain.delaySeconds $v.drain.seconds -}}
-{{- if ge (int $stopping) (int $v.terminationGracePeriodSeconds) }}{{ $wrong = append $wrong (printf "terminationGracePeriodSeconds (%v) must be more than drain.delaySeconds and drain.seconds together (%v), or pods are killed while requests run" $v.terminationGracePeriodSeconds $stopping) }}{{ end -}}
+{{- if ge (int $stopping) (int $v.terminationGracePeriodSeconds) }}{{ $wrong = append $wrong (printf "terminationGracePeriodSeconds (%v) must be more than drain.delaySeconds and drain.seconds together (%v), or pods are killed while requests are running" $v.terminationGracePeriodSeconds $stopping) }}{{ end -}}
 {{- if eq (int $v.service.targetPort) (int $v.metrics.port) }}{{ $wrong = append $wrong "service.targetPort and metrics.port are the same port" }}{{ end -}}
 {{- if eq $v.service.type "ClusterIP" -}}
   {{- if $v.service.nodePort }}{{ $wrong = append $wrong "service.nodePort is for service.type NodePort or LoadBalancer" }}{{ end -}}
@@ -34,21 +34,21 @@
 {{- if ne $v.service.type "LoadBalancer" -}}
   {{- if or $v.service.loadBalancerClass $v.service.loadBalancerSourceRanges }}{{ $wrong = append $wrong "service.loadBalancerClass and loadBalancerSourceRanges are for service.type LoadBalancer" }}{{ end -}}
 {{- end -}}
-{{- if and $v.ingress.enabled (not $v.ingress.hosts) }}{{ $wrong = append $wrong "ingress.hosts is needed" }}{{ end -}}
-{{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) }}{{ $wrong = append $wrong "httpRoute.parentRefs is needed: the gateways it belongs to" }}{{ end -}}
+{{- if and $v.ingress.enabled (not $v.ingress.hosts) }}{{ $wrong = append $wrong "ingress.hosts is required" }}{{ end -}}
+{{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) }}{{ $wrong = append $wrong "httpRoute.parentRefs is required: the gateways that the route attaches to" }}{{ end -}}
 {{- with $v.autoscaling -}}
 {{- if .enabled -}}
   {{- if gt (int .minReplicas) (int .maxReplicas) }}{{ $wrong = append $wrong "autoscaling.minReplicas is more than autoscaling.maxReplicas" }}{{ end -}}
   {{- if not (or .targetCPUUtilizationPercentage .targetMemoryUtilizationPercentage .metrics) }}{{ $wrong = append $wrong "autoscaling needs a target or metrics" }}{{ end -}}
-  {{- if and .targetCPUUtilizationPercentage (not (dig "requests" "cpu" "" $v.resources)) }}{{ $wrong = append $wrong "autoscaling.targetCPUUtilizationPercentage is a share of resources.requests.cpu, which is not set" }}{{ end -}}
-  {{- if and .targetMemoryUtilizationPercentage (not (dig "requests" "memory" "" $v.resources)) }}{{ $wrong = append $wrong "autoscaling.targetMemoryUtilizationPercentage is a share of resources.requests.memory, which is not set" }}{{ end -}}
+  {{- if and .targetCPUUtilizationPercentage (not (dig "requests" "cpu" "" $v.resources)) }}{{ $wrong = append $wrong "autoscaling.targetCPUUtilizationPercentage requires resources.requests.cpu" }}{{ end -}}
+  {{- if and .targetMemoryUtilizationPercentage (not (dig "requests" "memory" "" $v.resources)) }}{{ $wrong = append $wrong "autoscaling.targetMemoryUtilizationPercentage requires resources.requests.memory" }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- with $v.podDisruptionBudget -}}
   {{- if and .enabled (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable) }}{{ $wrong = append $wrong "podDisruptionBudget needs minAvailable or maxUnavailable" }}{{ end -}}
 {{- end -}}
 {{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled }}{{ $wrong = append $wrong "metrics.serviceMonitor and metrics.podMonitor would count everything twice: enable one" }}{{ end -}}
-{{- if and $v.tests.enabled $v.tls.clientCa }}{{ $wrong = append $wrong "tests.enabled must be false with tls.clientCa: the pod of the test has no certificate to show" }}{{ end -}}
+{{- if and $v.tests.enabled $v.tls.clientCa }}{{ $wrong = append $wrong "tests.enabled must be false with tls.clientCa: the test's pod has no client certificate" }}{{ end -}}
 {{- with $v.tests -}}
   {{- range .requests -}}
     {{- if and .scope (not $v.tests.client.tokenUrl) }}{{ $wrong = append $wrong "tests.requests with a scope need tests.client" }}{{ end -}}
@@ -58,7 +58,7 @@
 {{- with $v.injector.tls -}}
   {{- if and (eq .mode "provided") (not (and .existingSecret .caBundle)) }}{{ $wrong = append $wrong "injector.tls.mode provided needs injector.tls.existingSecret and injector.tls.caBundle" }}{{ end -}}
   {{- if and (eq .mode "certManager") (not .issuerRef.name) }}{{ $wrong = append $wrong "injector.tls.mode certManager needs injector.tls.issuerRef.name" }}{{ end -}}
-  {{- if and (ne .mode "provided") .caBundle }}{{ $wrong = append $wrong "injector.tls.caBundle is for injector.tls.mode provided: others are told whom to trust while they run" }}{{ end -}}
+  {{- if and (ne .mode "provided") .caBundle }}{{ $wrong = append $wrong "injector.tls.caBundle is for injector.tls.mode provided: in the other modes it is set at run time" }}{{ end -}}
 {{- end -}}
 {{- if $wrong }}{{ fail (printf "\n\n%s\n" (join "\n" (uniq $wrong))) }}{{ end -}}
 {{- end -}}

@@ -8,7 +8,7 @@
 {{- toYaml $labels -}}
 {{- end -}}
 
-{{/* The metadata of an object of the injector: (list . annotations); cluster-wide ones are in no namespace. */}}
+{{/* The metadata of an object of the injector: (list . annotations); cluster-wide objects have no namespace. */}}
 {{- define "enforcer.clusterMetadata" -}}
 {{- $root := index . 0 -}}
 name: {{ include "enforcer.injectorName" $root }}
@@ -29,7 +29,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- .Values.injector.tls.existingSecret | default (printf "%s-tls" (include "enforcer.injectorName" .)) -}}
 {{- end -}}
 
-{{/* What is said of all sidecars, as arguments. */}}
+{{/* The settings of all sidecars, as arguments. */}}
 {{- define "enforcer.sidecarArguments" -}}
 {{- $sidecar := .Values.sidecar -}}
 - --image={{ $sidecar.image | default (include "enforcer.image" .) }}
