@@ -1,8 +1,7 @@
-"""What only real pods and a real API server can prove: `make e2e-pods` and `make e2e-cluster`.
+"""End-to-end tests with real pods (`make e2e-pods`) and a real API server (`make e2e-cluster`).
 
-For a Linux machine with root; nothing here is needed to run the enforcer, nor by `make test`. What is made on the way
-is kept in `e2e/.build`, so that the next time is faster; whatever runs, is mounted or is routed is taken away at the
-end.
+They need a Linux machine and root; neither the enforcer nor `make test` needs them. Build results are kept in
+`e2e/.build`, so that the next run is faster; processes, mounts and routes are removed at the end.
 """
 
 import sys
@@ -13,5 +12,5 @@ HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent
 BUILD: Final = (HERE / ".build").resolve()
 
-# What the tests have of certificates and waiting serves here too.
+# Helpers for certificates and waiting come from tests/harness.
 sys.path.insert(0, str(ROOT / "tests"))

@@ -1,4 +1,4 @@
-"""What was shown: one line for each thing that must be so."""
+"""Reports the results of an end-to-end run: a line for each claim."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from e2e.tools import ToolError
 
 
 class Proof:
-    """Says of each claim whether it holds, at once; `wrong` counts those that do not."""
+    """Prints each claim with its result at once; `wrong` counts the failed claims."""
 
     def __init__(self) -> None:
         self.right = 0
         self.wrong = 0
 
     def part(self, title: str) -> None:
-        """Begin a part."""
+        """Print the title of a part."""
         click.echo(f"\n{click.style(title, bold=True)}")
 
     def note(self, text: str) -> None:
-        """Say something that is neither right nor wrong."""
+        """Print a remark that is not a claim."""
         click.echo(f"  · {text}")
 
     def claim(self, what: str, expected: Any, got: Any) -> None:
-        """Compare."""
+        """Claim that two values are equal."""
         if expected == got:
             self.right += 1
             click.echo(f"  {click.style('✓', fg='green')} {what}")
@@ -35,12 +35,12 @@ class Proof:
             click.echo(f"  {click.style('✗', fg='red')} {what}: expected {expected!r}, got {got!r}")
 
     def holds(self, what: str, got: Any) -> None:
-        """Claim that something is so."""
+        """Claim that a value is true."""
         self.claim(what, True, bool(got))
 
     def attempt(self, part: Callable[[], None]) -> None:
-        """Go through a part, whose failure is a wrong claim and keeps no other part from being tried."""
+        """Run a part; an error in it is a failed claim, and the other parts still run."""
         try:
             part()
         except (ToolError, AssertionError) as error:
-            self.claim("it can be tried", None, str(error))
+            self.claim("it runs", None, str(error))

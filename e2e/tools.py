@@ -1,4 +1,4 @@
-"""The programs of others that are needed, where to get them, and how they are called."""
+"""External programs: checks that they are installed, and runs them."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_PATIENCE: Final = 1800.0
-"""Seconds for one program: the slowest of them compiles an API server."""
+_TIMEOUT: Final = 1800.0
+"""Timeout of one program, in seconds: the slowest one compiles an API server."""
 
 
 class ToolError(Exception):
-    """A program is missing, or did not do as asked."""
+    """A program that is missing or failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program, and how to get it."""
+    """A program and how to install it."""
 
     name: str
     source: str
 
 
 def debian(package: str) -> str:
-    """Say how to get a package of Debian."""
+    """Return the command that installs a Debian package."""
     return f"apt-get install {package}"
 
 
 def demand(*tools: Tool) -> None:
-    """Raise ToolError, which names all that is missing, unless everything is there and we are root on Linux."""
-    # A login shell of root has these, and not every other way to become root.
+    """Raise ToolError with every missing program, and unless this is root on Linux."""
+    # A root login shell has these folders in its PATH; sudo, for example, may not.
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin"
     missing = [f"{tool.name} is missing: {tool.source}" for tool in tools if shutil.which(tool.name) is None]
     if not Path("/proc/self/ns/net").exists():
@@ -50,7 +50,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> str:
-    """Run a program to its end, and return what it wrote; raises ToolError with what it said where it failed."""
+    """Run a program and return its standard output; raises ToolError with its error output if it fails."""
     ended = attempt(*command, given=given, environment=environment, folder=folder)
     if ended.returncode:
         said = (ended.stderr or ended.stdout).strip()
@@ -71,7 +71,7 @@ def attempt(
         stdin=subprocess.DEVNULL if given is None else None,
         capture_output=True,
         text=True,
-        timeout=_PATIENCE,
+        timeout=_TIMEOUT,
         env={**os.environ, **(environment or {})},
         cwd=folder,
         check=False,
@@ -79,5 +79,5 @@ def attempt(
 
 
 def polite(command: Sequence[str | Path]) -> list[str]:
-    """Let others on this machine go first."""
+    """Return the command at the lowest priority, so that other processes are not slowed down."""
     return ["nice", "-n", "19", *map(str, command)]

@@ -1,4 +1,4 @@
-"""`python -m e2e.cluster`."""
+"""`python -m e2e.cluster`: the tests against an API server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from e2e.cluster import injector, proofs
-from e2e.cluster.controlplane import TOOLS, build, control_plane, version
+from e2e.cluster.controlplane import TOOLS, ControlPlane, build, control_plane, version
 from e2e.proof import Proof
 from e2e.tools import ToolError, demand
 
@@ -37,7 +37,7 @@ def main() -> None:
     sys.exit(1 if proof.wrong else 0)
 
 
-def _prove(proof: Proof, cluster: proofs.ControlPlane, folder: Path) -> None:
+def _prove(proof: Proof, cluster: ControlPlane, folder: Path) -> None:
     proofs.namespaces(cluster)
     things = injector.install(cluster)
     with injector.webhook(cluster, things, folder / "account") as webhook:

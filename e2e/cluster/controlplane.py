@@ -1,4 +1,4 @@
-"""etcd and an API server, on free ports of loopback, until the block ends."""
+"""Runs etcd and an API server on free loopback ports until a block ends."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ TOOLS: Final = (
     Tool("ip", debian("iproute2")),
 )
 SERVICES: Final = "10.97.77.0/24"
-"""Where Services get their addresses: the webhook's is one of this machine while it runs."""
+"""The range of Service addresses; this machine has the webhook's address while the webhook runs."""
 
 _API_SERVER: Final = BUILD / "kube-apiserver"
 _PATIENCE: Final = 90.0
-"""Seconds for either to be ready: an API server that starts on two busy cores takes some."""
+"""Seconds for each to be ready: an API server on two busy cores starts slowly."""
 
 Object = dict[str, Any]
 
 
 class ControlPlane:
-    """A running API server: what an administrator, or a ServiceAccount, may do there."""
+    """A running API server, as an administrator or a ServiceAccount uses it."""
 
     def __init__(self, url: str, folder: Path, ca: Path) -> None:
         self.url = url
@@ -60,7 +60,7 @@ class ControlPlane:
         return dict(json.loads(self("get", *arguments, "-o", "json")))
 
     def account(self, folder: Path, namespace: str, name: str) -> Path:
-        """Make what a pod has of its ServiceAccount; returns the folder."""
+        """Create the files that a pod gets for its ServiceAccount; returns their folder."""
         folder.mkdir()
         shutil.copy(self.ca, folder / "ca.crt")
         (folder / "token").write_text(self("create", "token", "-n", namespace, name))
@@ -72,13 +72,13 @@ class ControlPlane:
 
 
 def version() -> str:
-    """Return the version of Kubernetes that is built, as go.mod pins it."""
+    """Return the version of Kubernetes that go.mod pins."""
     (found,) = re.findall(r"^\s*k8s.io/kubernetes (v\S+)", (HERE / "cluster" / "go.mod").read_text(), re.MULTILINE)
     return str(found)
 
 
 def build() -> None:
-    """Build the API server, unless this version is there; it takes a quarter of an hour, once."""
+    """Build the API server, unless this version exists already; it takes a quarter of an hour."""
     BUILD.mkdir(exist_ok=True)
     if _API_SERVER.exists() and version() in run(_API_SERVER, "--version"):
         return
@@ -87,13 +87,21 @@ def build() -> None:
     flags = " ".join(
         ["-s", "-w", *(f"-X k8s.io/component-base/version.{key}={value}" for key, value in stamps.items())]
     )
-    command = ["go", "build", "-o", _API_SERVER, "-ldflags", flags, "k8s.io/kubernetes/cmd/kube-apiserver"]
+    command: list[str | Path] = [
+        "go",
+        "build",
+        "-o",
+        _API_SERVER,
+        "-ldflags",
+        flags,
+        "k8s.io/kubernetes/cmd/kube-apiserver",
+    ]
     run(*polite(command), folder=HERE / "cluster", environment={"CGO_ENABLED": "0"})
 
 
 @contextmanager
 def control_plane(folder: Path) -> Iterator[ControlPlane]:
-    """Run one until the block ends; `folder` is for what it keeps."""
+    """Run a control plane until the block ends; `folder` holds its data."""
     authority = Authority(folder, "api-server-ca")
     certificate, key = authority.issue("127.0.0.1")
     signing, password = folder / "accounts.key", secrets.token_hex(16)
@@ -102,7 +110,7 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
     store, peers, port = _free_ports(3)
     with ExitStack() as stack:
         store_url, peers_url = f"http://127.0.0.1:{store}", f"http://127.0.0.1:{peers}"
-        etcd = ["etcd", "--data-dir", folder / "etcd", "--listen-client-urls", store_url]
+        etcd: list[str | Path] = ["etcd", "--data-dir", folder / "etcd", "--listen-client-urls", store_url]
         etcd += ["--advertise-client-urls", store_url, "--listen-peer-urls", peers_url]
         stack.enter_context(
             _process(
@@ -112,7 +120,7 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
             )
         )
         url = f"https://127.0.0.1:{port}"
-        api_server = [
+        api_server: list[str | Path] = [
             *(_API_SERVER, f"--etcd-servers={store_url}", f"--secure-port={port}", "--bind-address=127.0.0.1"),
             *(f"--tls-cert-file={certificate}", f"--tls-private-key-file={key}", "--authorization-mode=RBAC"),
             *(f"--service-cluster-ip-range={SERVICES}", f"--token-auth-file={folder / 'tokens.csv'}"),

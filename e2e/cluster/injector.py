@@ -1,4 +1,4 @@
-"""The injector as the chart installs it; its webhook is a process of this machine that has the Service's address."""
+"""The injector as the chart installs it; its webhook runs on this machine, at the Service's address."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def install(cluster: ControlPlane) -> list[Object]:
 
 
 class Webhook:
-    """A running webhook; `admin` is where its health and metrics are."""
+    """A running webhook; `admin` is the URL of its health and metrics."""
 
     def __init__(self, process: subprocess.Popen[bytes], admin: str, log: Path) -> None:
         self._process = process
@@ -44,23 +44,23 @@ class Webhook:
         self.log = log
 
     def metrics(self) -> str:
-        """Return what it has counted."""
+        """Return its metrics."""
         return httpx.get(f"{self.admin}/metrics", trust_env=False).text
 
     def stop(self) -> int:
-        """End it, and return how it ended."""
+        """Stop it and return its exit code."""
         self._process.terminate()
         return self._process.wait(_PATIENCE)
 
 
 @contextmanager
 def webhook(cluster: ControlPlane, things: list[Object], folder: Path) -> Iterator[Webhook]:
-    """Run the container of the Deployment until the block ends, with the rights of its ServiceAccount and no others."""
+    """Run the Deployment's container until the block ends, with only the permissions of its ServiceAccount."""
     (container,) = charts.only(things, "Deployment", NAME)["spec"]["template"]["spec"]["containers"]
     address = cluster.get("service", "-n", NAMESPACE, NAME)["spec"]["clusterIP"]
     account = cluster.account(folder, NAMESPACE, NAME)
     location = urlsplit(cluster.url)
-    # The last one counts: what only a pod has is said anew.
+    # The last option wins: override the options that refer to a pod.
     here = [f"--listen={address}:443", "--admin=127.0.0.1:0", f"--service-account={account}", "--log-format=text"]
     log = folder / "webhook.log"
     run("ip", "address", "add", f"{address}/32", "dev", "lo")
@@ -87,7 +87,7 @@ def webhook(cluster: ControlPlane, things: list[Object], folder: Path) -> Iterat
 
 
 def _ready(process: subprocess.Popen[bytes], log: Path) -> str:
-    """Wait until it reviews pods; returns where its admin side is."""
+    """Wait until it reviews pods; returns the URL of its admin server."""
 
     def admin() -> str | None:
         found = re.search(r"admin on (\S+)", log.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""What must be so of an API server that has the injector, and of what this project would have it take."""
+"""Claims about an API server with the injector, and about the manifests of this project."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Object = dict[str, Any]
 APPS: Final = "apps"
 """A namespace that enforces Pod Security *restricted*."""
 WHOLE: Final = "whole"
-"""One that does, too, and whose pods are all to be injected."""
+"""A namespace that enforces it, too, and whose pods are all injected."""
 OPEN: Final = "open"
-"""One that enforces nothing."""
+"""A namespace that enforces nothing."""
 _RESTRICTED: Final = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 _LABELS: Final = {APPS: _RESTRICTED, WHOLE: {**_RESTRICTED, "enforcer.dev/inject": "enabled"}, OPEN: {}}
 _DENIED: Final = "admission webhook .* denied the request"
 
 
 def namespaces(cluster: ControlPlane) -> None:
-    """Make them; no controller makes their ServiceAccount here, without which there are no pods."""
+    """Create the namespaces with their ServiceAccounts: no controller creates these here, and pods need them."""
     for name, labels in _LABELS.items():
         cluster(
             "apply",
@@ -45,13 +45,13 @@ def namespaces(cluster: ControlPlane) -> None:
 
 
 def every_object(proof: Proof, cluster: ControlPlane) -> None:
-    """Try every object of every render, and a pod of every workload, without keeping any of it."""
+    """Submit every object of every render, and a pod of every workload, as a dry run."""
     left_out: set[str] = set()
     for name, things in (*renders(APPS), *injected(APPS)):
         objects = known(things)
         left_out |= {thing["kind"] for thing in things} - {thing["kind"] for thing in objects}
         wrong = _refused(cluster, objects, "apply", "--validate=strict")
-        # A trial leaves no ServiceAccount behind, without which a pod is not looked at.
+        # A dry run creates no ServiceAccount, and a pod without one is not admitted.
         accounts = [thing for thing in objects if thing["kind"] == "ServiceAccount"]
         named = {pod["spec"].get("serviceAccountName", "default") for pod in pods(objects)}
         accounts += [_account(name) for name in named - {thing["metadata"]["name"] for thing in accounts}]
@@ -69,13 +69,13 @@ def _refused(cluster: ControlPlane, things: list[Object], *verb: str) -> list[st
     if not things:
         return []
     said = cluster.attempt(*verb, "--dry-run=server", "-n", APPS, "-f", "-", given=things)
-    # Pod Security warns of workloads, and refuses pods.
+    # Pod Security only warns about workloads; it denies pods.
     lines = said.stderr.splitlines()
     return [line for line in lines if said.returncode or "would violate" in line or "unknown field" in line]
 
 
 def trust(proof: Proof, cluster: ControlPlane) -> None:
-    """See what the webhook has written."""
+    """Check the objects that the webhook has written."""
     secret = cluster.get("secret", "-n", NAMESPACE, f"{NAME}-tls")
     proof.claim("its Secret holds an authority", {"ca.crt", "ca.key"}, set(secret.get("data", {})))
     found = cluster.get("mutatingwebhookconfiguration", NAME)["webhooks"]
@@ -116,7 +116,7 @@ def asking(pod: Object, annotations: dict[str, str] | None = None, **spec: Any) 
 
 
 def create(cluster: ControlPlane, pod: Object, namespace: str = APPS, *options: str) -> tuple[Object | None, str]:
-    """Create a pod; return it as it is kept, or None, and what was said."""
+    """Create a pod; return the stored pod, or None, and kubectl's message."""
     said = cluster.attempt("create", "-n", namespace, "-f", "-", "-o", "json", *options, given=pod)
     return (json.loads(said.stdout) if said.returncode == 0 else None), said.stderr
 
@@ -127,7 +127,7 @@ def names(pod: Object | None, key: str) -> Sequence[str]:
 
 
 def injection(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:
-    """Create pods, for good and as a trial."""
+    """Create pods, for real and as dry runs."""
     pod, said = create(cluster, asking(app()))
     proof.claim(
         "a pod that asks is injected, in a namespace that enforces restricted",
@@ -168,7 +168,7 @@ def injection(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:
 
 
 def _bare(pod: Object) -> Object:
-    """Return a pod that was read, as one to be created."""
+    """Return a pod that was read, without the fields that the API server sets."""
     meta = {key: pod["metadata"][key] for key in ("generateName", "labels", "annotations") if key in pod["metadata"]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": pod["spec"]}
 
@@ -206,7 +206,7 @@ def events(proof: Proof, cluster: ControlPlane) -> None:
 
 
 def locks(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:
-    """Stop the webhook, then take its configuration away: each lock holds without the other."""
+    """Stop the webhook, then delete its configuration: each lock holds without the other."""
     proof.claim("the webhook ends well", 0, webhook.stop())
     pod, said = create(cluster, asking(app()))
     proof.holds("while nobody answers, a pod that asks is refused", pod is None and "failed calling webhook" in said)
@@ -225,7 +225,7 @@ def locks(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:
 
 
 def _injected() -> Object:
-    """Return the app's pod as `enforcer inject` makes it."""
+    """Return the app's pod as `enforcer inject` writes it."""
     pod = asking(app())
     pod["metadata"]["name"] = "by-hand"
     command = (sys.executable, "-m", "enforcer", "inject", "--kube-version", "1.34", "-f", "-")

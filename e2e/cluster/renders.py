@@ -1,4 +1,4 @@
-"""Everything that this project would have a cluster take: the chart with each file of values, and each overlay."""
+"""All manifests of this project: the chart with each values file, and each overlay."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from e2e.tools import run
 Object = dict[str, Any]
 
 EXCEPTIONS: Final = frozenset(charts.CUSTOM)
-"""Kinds that operators and gateways bring: a bare API server does not know them. They are left out, and said."""
+"""Kinds that operators and gateways define: a bare API server does not know them. They are skipped and listed."""
 _TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
     "Deployment": ("spec", "template"),
     "StatefulSet": ("spec", "template"),
@@ -25,7 +25,7 @@ _TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
 
 
 def renders(namespace: str) -> Iterator[tuple[str, list[Object]]]:
-    """Give what each render consists of, in a namespace; what says another namespace is put there, too."""
+    """Yield the objects of each render, moved to one namespace."""
     for name in charts.CI:
         yield (
             f"helm: ci/{name}-values.yaml",
@@ -37,7 +37,7 @@ def renders(namespace: str) -> Iterator[tuple[str, list[Object]]]:
 
 
 def injected(namespace: str) -> Iterator[tuple[str, list[Object]]]:
-    """Give what `enforcer inject` makes of the demo's app; mode transparent is for those that are not restricted."""
+    """Yield the output of `enforcer inject` for the demo's app; mode transparent only for unrestricted namespaces."""
     app = [
         thing for thing in charts.objects(charts.values("demo"), namespace=namespace) if _is_of(thing, "country-app")
     ]
@@ -52,12 +52,12 @@ def _is_of(thing: Object, name: str) -> bool:
 
 
 def known(things: list[Object]) -> list[Object]:
-    """Return what an API server knows by itself."""
+    """Return the objects of kinds that an API server knows."""
     return [thing for thing in things if thing["kind"] not in EXCEPTIONS]
 
 
 def pods(things: list[Object]) -> list[Object]:
-    """Return a pod for each workload, as its controller would create it: Pod Security looks at nothing else."""
+    """Return a pod for each workload, as its controller would create it: Pod Security checks only pods."""
     made = []
     for thing in things:
         if (way := _TEMPLATES.get(thing["kind"])) is None:
@@ -71,7 +71,7 @@ def pods(things: list[Object]) -> list[Object]:
 
 
 def _within(things: list[Object], namespace: str) -> list[Object]:
-    """Put objects into another namespace, and leave out the one that they bring."""
+    """Move objects to another namespace, without Namespace objects."""
     moved = []
     for thing in things:
         if thing["kind"] == "Namespace":

@@ -1,4 +1,4 @@
-"""`python -m e2e.pods`."""
+"""`python -m e2e.pods`: the tests with real pods."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PARTS: Final[dict[str, Callable[[Proof, Podman, Path], None]]] = {
 @click.command()
 @click.argument("parts", metavar="[PART]...", nargs=-1, type=click.Choice(list(_PARTS)))
 def main(parts: Sequence[str]) -> None:
-    """Run real pods, and try what must be so of them; PARTs are namespaces, gateway and sidecars, all unless said.
+    """Run real pods and test them; PARTs are namespaces, gateway and sidecars (default: all).
 
     It needs Linux, root, and some packages, which it names. The first time, a base image is made and an image is built
     from the Dockerfile, which takes some minutes.

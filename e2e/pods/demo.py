@@ -1,4 +1,4 @@
-"""The demo of the chart: the gateway before the country app, as `helm install` would make it."""
+"""The chart's demo: the gateway in front of the country app, as `helm install` would create it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def manifests() -> list[Object]:
 
 
 def gateway(proof: Proof, podman: Podman, folder: Path) -> None:
-    """Run it, with what `helm test` runs."""
+    """Run the demo and the pods of `helm test`."""
     proof.part("The demo of the chart: a gateway before the country app")
     documents = manifests()
     with running(podman, BUILD, documents, NAMESPACE) as node:

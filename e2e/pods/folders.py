@@ -1,4 +1,4 @@
-"""ConfigMaps and Secrets as the kubelet mounts them: files are links into `..data`, a link that is exchanged whole."""
+"""ConfigMaps and Secrets as the kubelet mounts them: files link into `..data`, a link that is replaced atomically."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any, Final
 Object = dict[str, Any]
 
 _MODE: Final = 0o644
-"""Of files, where a volume says nothing."""
+"""Default mode of files."""
 
 
 def contents(documents: Iterable[Object]) -> dict[tuple[str, str], dict[str, bytes]]:
-    """Return what ConfigMaps and Secrets hold, by kind and name."""
+    """Return the data of ConfigMaps and Secrets, by kind and name."""
     held: dict[tuple[str, str], dict[str, bytes]] = {}
     for document in documents:
         if document["kind"] in ("ConfigMap", "Secret"):
@@ -31,18 +31,18 @@ def contents(documents: Iterable[Object]) -> dict[tuple[str, str], dict[str, byt
 
 
 class Folder:
-    """One volume; `group` may read it, as the pod's fsGroup says."""
+    """A volume; `group` may read it, like the pod's fsGroup."""
 
     def __init__(self, path: Path, mode: int = _MODE, group: int | None = None) -> None:
         self.path = path
-        # Where there is a group, the kubelet lets it read.
+        # If there is a group, the kubelet lets it read.
         self._mode = mode if group is None else mode | 0o440
         self._group = -1 if group is None else group
         self._versions = itertools.count(1)
         path.mkdir(parents=True)
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        """Exchange what is in it for other files, all at once: the rename of `..data` is what a watcher sees."""
+        """Replace all files at once; a watcher sees the rename of `..data`."""
         before = self.path / "..data"
         former = before.resolve() if before.is_symlink() else None
         version = self.path / f"..v{next(self._versions)}"
@@ -67,7 +67,7 @@ class Folder:
 
 
 def mounted(volume: Object, held: Mapping[tuple[str, str], Mapping[str, bytes]]) -> dict[str, bytes] | None:
-    """Return the files of a volume, or None where it is none of ConfigMaps and Secrets."""
+    """Return the files of a volume; None for volumes other than ConfigMaps and Secrets."""
     match volume:
         case {"configMap": {"name": name} as source}:
             return _chosen(held["ConfigMap", name], source.get("items"))
@@ -87,5 +87,5 @@ def _chosen(files: Mapping[str, bytes], items: Iterable[Object] | None) -> dict[
 
 
 def settings(volume: Object) -> Object:
-    """Return what a volume says of its files."""
+    """Return the options of a volume's files."""
     return dict(volume.get("configMap") or volume.get("secret") or volume.get("projected") or {})

@@ -1,4 +1,4 @@
-"""The image, built from the project's Dockerfile on a base that is made here: no registry is asked for anything."""
+"""Builds the image from the project's Dockerfile on a locally made base, without a registry."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def build_image(podman: Podman, build: Path) -> int:
 
 
 def _base(podman: Podman, build: Path, name: str, packages: str) -> str:
-    """Make a base with Python, once, which trusts what this machine trusts: there may be a proxy on the way to PyPI."""
+    """Create a base with Python, once, that trusts this machine's authorities: a proxy may intercept downloads."""
     plain, base = (f"localhost/enforcer-e2e-{kind}:{_SUITE}" for kind in (f"plain-{name}", name))
     if not podman.has_image(plain):
         tree = build / f"{name}.tar"

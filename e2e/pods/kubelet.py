@@ -1,4 +1,4 @@
-"""A pod from its first container to its last, as the kubelet goes about it: order, probes, hooks, signals."""
+"""Runs a pod as the kubelet does: order of containers, probes, hooks, signals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PAUSE: Final = 0.1
 
 
 class Pod:
-    """One pod; `name` and `address` are its own."""
+    """A pod with its `name` and `address`."""
 
     def __init__(self, podman: Podman, template: Template, name: str, address: str) -> None:
         self._podman = podman
@@ -28,7 +28,7 @@ class Pod:
         self.address = address
 
     def start(self) -> None:
-        """Start it: init containers one after the other, sidecars once they have started up, the app's last."""
+        """Start it: init containers in order, each sidecar until it has started, then the app's containers."""
         for container in self.template.containers:
             self._podman("start", self._id(container))
             if container.stays:
@@ -42,7 +42,7 @@ class Pod:
                 self._await(container, "readinessProbe")
 
     def stop(self) -> dict[str, int]:
-        """End it: hooks, SIGTERM to the app's containers, then to the sidecars; return how each container ended."""
+        """Stop it: hooks, SIGTERM to the app's containers, then to the sidecars; return the exit codes."""
         deadline = time.monotonic() + self.template.spec.get("terminationGracePeriodSeconds", 30)
         staying = [container for container in self.template.containers if container.stays]
         with ThreadPoolExecutor(2 * len(staying)) as pool:
@@ -53,19 +53,19 @@ class Pod:
                 self._end(container, deadline)
 
             list(pool.map(end, [container for container in staying if not container.first]))
-            # Hooks are run at once, but native sidecars get SIGTERM one by one, the first one last.
+            # All hooks run at once; native sidecars get SIGTERM one by one, in reverse order.
             for container in reversed([container for container in staying if container.first]):
                 end(container)
         return {container.name: self._code(container) for container in staying}
 
     def wait(self) -> dict[str, int]:
-        """Wait until it has ended by itself; return how each container ended."""
+        """Wait until it has completed; return the exit codes."""
         for container in self.template.containers:
             self._podman("wait", self._id(container))
         return {container.name: self._code(container) for container in self.template.containers}
 
     def probes(self) -> dict[str, bool]:
-        """Say of each probe whether it holds, seen from the node."""
+        """Return the result of each probe, sent from the node."""
         return {
             f"{container.name} {kind}": self._holds(container, container.written[kind])
             for container in self.template.containers
@@ -78,7 +78,7 @@ class Pod:
         return self._podman("exec", f"{self.name}-{container}", *command)
 
     def logs(self, container: str) -> str:
-        """Return what a container has written."""
+        """Return a container's output."""
         return self._podman.logs(f"{self.name}-{container}")
 
     def _id(self, container: Container) -> str:

@@ -1,4 +1,4 @@
-"""What a run leaves that was killed, and whose storage is gone since: podman knows of none of it."""
+"""Removes the remains of a killed run whose storage no longer exists, which podman does not know about."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from e2e.tools import attempt, run
 
 
 def clear(running: Path, subnet: str) -> None:
-    """Kill containers whose state is in the folder `running`, and take away the bridge of a subnet and its ports."""
+    """Kill containers whose state is in the folder `running`, and remove the bridge of a subnet with its ports."""
     for file in running.glob("*-containers/*/userdata/pidfile"):
         with suppress(OSError):
             _kill(int(file.read_text()), container=file.parent.parent.name)
@@ -27,7 +27,7 @@ def clear(running: Path, subnet: str) -> None:
 
 
 def _kill(process: int, container: str) -> None:
-    # Its number may be another process's by now.
+    # The process id may belong to another process by now.
     if container in Path(f"/proc/{process}/cgroup").read_text():
         os.kill(process, signal.SIGKILL)
 

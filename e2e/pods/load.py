@@ -1,4 +1,4 @@
-"""Requests without end, to see whether one of them is lost."""
+"""Continuous load, to detect lost requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PATIENCE: Final = 30.0
 
 
 class Load:
-    """What came of the requests so far: `answers` by their status, or by what happened instead of an answer."""
+    """Counts the results of requests: `answers` by status, or by the error instead of a response."""
 
     def __init__(self, url: str, token: str) -> None:
         self.answers: Counter[int | str] = Counter()
@@ -30,7 +30,7 @@ class Load:
         return thread
 
     def run(self, path: str, kept: bool) -> None:
-        """Send one after the other until stopped, over connections that are kept, or each over a new one."""
+        """Send requests one after the other until stopped, over reused connections or each over a new one."""
         while not self._stopped.is_set():
             with httpx.Client(trust_env=False, timeout=_PATIENCE, headers=self._headers) as client:
                 self._send(client, path)
@@ -38,7 +38,7 @@ class Load:
                     self._send(client, path)
 
     def stop(self) -> None:
-        """Stop after the requests that run."""
+        """Stop after the running requests."""
         self._stopped.set()
 
     def _once(self, path: str) -> None:
@@ -56,7 +56,7 @@ class Load:
 
 @contextmanager
 def load(url: str, token: str, paths: Sequence[str]) -> Iterator[Load]:
-    """Send requests until the block ends: two clients for each path, one of which keeps its connection."""
+    """Send requests until the block ends: two clients for each path, one with a reused connection."""
     made = Load(url, token)
     threads = [threading.Thread(target=made.run, args=(path, kept)) for path in paths for kept in (True, False)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""A pod in the words that podman 4.3 has. Every change is one of `CHANGES`, which the command shows."""
+"""Translates pods for podman 4.3. The command prints `CHANGES`, the list of all changes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REFERENCE: Final = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container; `first` is whether the kubelet starts it before the app's."""
+    """A container; `first` is true if the kubelet starts it before the app's containers."""
 
     name: str
     written: Object
@@ -38,7 +38,7 @@ class Container:
 
     @property
     def stays(self) -> bool:
-        """Whether it runs until the pod ends."""
+        """True if it runs until the pod ends."""
         return not self.first or self.written.get("restartPolicy") == "Always"
 
 
@@ -62,7 +62,7 @@ class Template:
 
 
 def templates(documents: Iterable[Object]) -> Iterator[Template]:
-    """Yield the pods that the workloads among some documents describe, and those that stand there themselves."""
+    """Yield the pods of all workloads among the documents, and the plain pods."""
     for document in documents:
         if document["kind"] == "Pod":
             meta = document["metadata"]
@@ -82,7 +82,7 @@ def templates(documents: Iterable[Object]) -> Iterator[Template]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a pod runs: its name, its address, the hosts it knows, and where its volumes are."""
+    """The place of a pod: its name, address, known hosts and volumes."""
 
     pod: str
     namespace: str
@@ -163,11 +163,11 @@ def _field(path: str, template: Template, place: Place) -> str:
         **{f"metadata.labels['{key}']": value for key, value in template.labels.items()},
         **{f"metadata.annotations['{key}']": value for key, value in template.annotations.items()},
     }
-    return fields[path]
+    return str(fields[path])
 
 
 def _expand(text: str, variables: Mapping[str, str]) -> str:
-    """Put variables in, as Kubernetes does: an unknown one stays as it is, and `$$` is one `$`."""
+    """Expand variables as Kubernetes does: an unknown one stays as it is, and `$$` is one `$`."""
 
     def value(found: re.Match[str]) -> str:
         return "$" if found[0] == "$$" else variables.get(found[1], found[0])

@@ -46,14 +46,14 @@ except httpx.TransportError as error:
 
 
 class Answer(NamedTuple):
-    """What came back; 0 where nobody answered."""
+    """A response; its status is 0 if there was none."""
 
     status: int
     text: str
 
 
 def ask(namespace: str, url: str, token: str | None = None, **form: str) -> Answer:
-    """Send a request from within a namespace: a POST where there is a form."""
+    """Send a request from within a namespace: a POST if there is a form."""
     asked: dict[str, Any] = {"method": "POST" if form else "GET", "url": url}
     if form:
         asked["data"] = form
@@ -63,7 +63,7 @@ def ask(namespace: str, url: str, token: str | None = None, **form: str) -> Answ
 
 
 def prove(proof: Proof, folder: Path) -> None:
-    """Try both ways, with IPv4 and IPv6."""
+    """Test both modes with IPv4 and IPv6."""
     with _namespaces(), ExitStack() as stack:
         stack.enter_context(_process("authserver", "--host", "0.0.0.0", log=folder / "authserver.log"))  # noqa: S104
         _await(_POD, f"http://127.0.0.1:{_AUTH}/ms-auth-server/oauth2/jwks")
@@ -162,7 +162,7 @@ def _literal(address: str) -> str:
 
 @contextmanager
 def _namespaces() -> Iterator[None]:
-    """Make both namespaces, a cable between them, and take them away."""
+    """Create both namespaces and a link between them; remove them at the end."""
     _clear()
     try:
         for namespace in (_POD, _CLIENT):
@@ -172,7 +172,7 @@ def _namespaces() -> Iterator[None]:
         for namespace, last in ((_POD, "1"), (_CLIENT, "2")):
             for address, width in zip(_ADDRESSES, ("24", "64"), strict=True):
                 own = f"{address[:-1]}{last}/{width}"
-                # Without looking whether somebody else has the address: that takes a second.
+                # Without duplicate address detection, which takes a second.
                 extra = ("nodad",) if ":" in own else ()
                 run(*_within(namespace), "ip", "address", "add", own, "dev", "eth0", *extra)
             run(*_within(namespace), "ip", "link", "set", "eth0", "up")
@@ -182,7 +182,7 @@ def _namespaces() -> Iterator[None]:
 
 
 def _clear() -> None:
-    """Take both namespaces away, and what an earlier run that was killed has left in them."""
+    """Remove both namespaces, and the processes of a killed run in them."""
     for namespace in (_POD, _CLIENT):
         for process in attempt("ip", "netns", "pids", namespace).stdout.split():
             os.kill(int(process), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The machine that runs pods: it holds what was applied, mounts volumes, and leads Services to ready pods."""
+"""The machine that runs pods: stores applied objects, mounts volumes, and routes Services to ready pods."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Node:
         self.pods: list[Pod] = []
 
     def start(self) -> None:
-        """Run a pod for each replica of each workload, in the order of the manifests; pods that end are for `add`."""
+        """Run a pod for each replica of each workload, in the order of the manifests; pods that complete need `add`."""
         for template in self.templates.values():
             for _ in range(template.replicas):
                 self.add(template)
 
     def add(self, template: Template) -> Pod:
-        """Run one more pod, and lead its Services to it once it is ready."""
+        """Run one more pod, and route its Services to it once it is ready."""
         number = next(self._numbers)
         name, address = f"{template.name}-{number}", f"{SUBNET.rpartition('.')[0]}.{number}"
         place = Place(name, self._namespace, address, self._hosts(), self._mount(name, template))
@@ -65,12 +65,12 @@ class Node:
         return pod
 
     def withdraw(self, pod: Pod) -> None:
-        """Lead no Service to a pod any more; it runs on."""
+        """Stop routing Services to a pod, which keeps running."""
         self.pods.remove(pod)
         self.lead()
 
     def lead(self) -> None:
-        """Lead each Service to its pods."""
+        """Route each Service to its pods."""
         self._proxy.lead(
             (
                 service.address,
@@ -87,11 +87,11 @@ class Node:
         return [pod for pod in self.pods if pod.template.name == workload]
 
     def held(self, kind: str, name: str) -> Mapping[str, bytes]:
-        """Return what a ConfigMap or Secret holds."""
+        """Return the data of a ConfigMap or Secret."""
         return self._held[kind, name]
 
     def change(self, kind: str, name: str, files: Mapping[str, bytes]) -> None:
-        """Change a ConfigMap or Secret, and with it the volumes of all pods that mount it."""
+        """Change a ConfigMap or Secret, and the volumes of all pods that mount it."""
         self._held[kind, name] = dict(files)
         for volumes in self._folders.values():
             for folder, volume in volumes:
@@ -131,7 +131,7 @@ def _names(service: Service, namespace: str) -> Iterable[str]:
 
 @contextmanager
 def running(podman: Podman, build: Path, documents: Sequence[Object], namespace: str = "default") -> Iterator[Node]:
-    """Run manifests until the block ends; what they made is taken away then, however it ends."""
+    """Run manifests until the block ends; everything is removed then, even after an error."""
     folder = build / "node"
     proxy = Proxy()
     clear(podman, proxy, folder)
@@ -145,7 +145,7 @@ def running(podman: Podman, build: Path, documents: Sequence[Object], namespace:
 
 
 def clear(podman: Podman, proxy: Proxy, folder: Path) -> None:
-    """Take away all that runs, and what an earlier run that was killed has left."""
+    """Remove all running pods, and the remains of a killed run."""
     proxy.close()
     podman.close()
     shutil.rmtree(folder, ignore_errors=True)

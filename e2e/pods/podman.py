@@ -1,4 +1,4 @@
-"""podman, with a storage, a network and a configuration of its own: other containers of the machine are not touched."""
+"""podman with its own storage, network and configuration, so that other containers on the machine are not affected."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ network_config_dir = "{networks}"
 
 
 class Podman:
-    """Runs images and pods; `close` takes away all that runs.
+    """Runs images and pods; `close` removes everything that runs.
 
     There is one on a machine at a time: raises ToolError where there is another.
     """
@@ -74,20 +74,20 @@ class Podman:
         leftovers.clear(_RUNNING / "storage", SUBNET)
 
     def has_image(self, name: str) -> bool:
-        """Tell whether there is such an image."""
+        """Return whether an image exists."""
         return self._attempt("image", "exists", name).returncode == 0
 
     def build(self, context: Path, tag: str, *options: str | Path) -> None:
-        """Build an image from `context`, which has a Dockerfile unless the options say another."""
+        """Build an image from `context`, which contains the Dockerfile unless the options name another."""
         command = ["buildah", *self._storage, "build", "--layers", "--isolation", "chroot", "--tag", tag]
         run(*polite([*command, *options, context]), environment=self._environment)
 
     def create(self, manifest: Path, address: str) -> None:
-        """Make the one pod of a manifest, on an address of the network; none of its containers runs yet."""
+        """Create a manifest's pod at an address of the network, without starting its containers."""
         self("kube", "play", "--start=false", "--network", self._network, "--ip", address, manifest)
 
     def logs(self, container: str) -> str:
-        """Return what a container has written, to both its outputs."""
+        """Return a container's standard output and error output."""
         said = self._attempt("logs", container)
         return said.stdout + said.stderr
 
@@ -101,11 +101,11 @@ class Podman:
         return dict(found["State"])
 
     def start_network(self) -> None:
-        """Make the pods' network, without names: those of Services stand in hosts files."""
+        """Create the pods' network, without DNS: hosts files contain the names of Services."""
         self("network", "create", "--subnet", SUBNET, "--disable-dns", self._network)
 
     def steady_network(self) -> None:
-        """Keep the bridge's hardware address: else it changes when a pod goes, and no pod is reached for a while."""
+        """Fix the bridge's hardware address: if it changes when a pod ends, no pod can be reached for a while."""
         (network,) = json.loads(self("network", "inspect", self._network))
         bridge = network["network_interface"]
         own = Path("/sys/class/net", bridge, "address").read_text().strip()
@@ -119,5 +119,5 @@ class Podman:
 
 
 def _driver() -> str:
-    """Choose the storage: layers where the kernel has overlays, whole copies elsewhere."""
+    """Choose the storage driver: overlay if the kernel supports it, else vfs."""
     return "overlay" if "\toverlay\n" in Path("/proc/filesystems").read_text() else "vfs"

@@ -1,4 +1,4 @@
-"""What must be so of pods that run: of the demo as the chart writes it, and of apps that the injector has protected."""
+"""Claims about running pods: the chart's demo, and apps with injected sidecars."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from enforcer.cli._walk import Walk
 Object = dict[str, Any]
 
 ISSUER: Final = "http://localhost:8085/ms-auth-server"
-"""As the demo's authorization server calls itself, wherever it runs."""
+"""Issuer of the demo's authorization server, wherever it runs."""
 _COUNTRY: Final = "/ms-system/country/code/AUS"
 _FORGED: Final = {"X-Auth-Subject": "root", "x_auth_subject": "root", "X-Auth-Scope": "country.write"}
 _KEY: Final = "config.yaml"
 _SOME: Final = 100
 """Requests: enough for the load to be under way."""
 _SOON: Final = 30.0
-"""Seconds for a change of a ConfigMap to be taken up, once the kubelet has swapped the folder."""
+"""Seconds for a change of a ConfigMap to be applied, once the kubelet has replaced the folder."""
 
 
 class Client:
-    """Somebody outside of all pods, who gets tokens at the demo's authorization server."""
+    """A client outside of all pods, which gets tokens from the demo's authorization server."""
 
     def __init__(self, server: str) -> None:
         self._server = server
@@ -43,27 +43,27 @@ class Client:
         return str(answer.raise_for_status().json()["access_token"])
 
     def status(self, url: str, token: str | None = None) -> int:
-        """Ask, and return the status; 0 where nobody answers."""
+        """Send a request, and return the status; 0 if there is no response."""
         try:
             return self.ask(url, token).status_code
         except httpx.TransportError:
             return 0
 
     def ask(self, url: str, token: str | None = None, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        """Ask."""
+        """Send a request."""
         authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
         return self.http.get(url, headers={**(headers or {}), **authorization})
 
 
 def walk(proof: Proof, client: Client, enforcer: str, server: str) -> None:
-    """Go the walk, from outside of the pods."""
+    """Run the transcript from outside of the pods."""
     for step in Walk(client.http, enforcer, ISSUER, server).steps():
         wrong = [str(check) for check in step.checks if not check.right]
         proof.claim(f"{step.title}: {', '.join(check.name for check in step.checks)}", [], wrong)
 
 
 def identity(proof: Proof, client: Client, url: str, token: str) -> None:
-    """The app learns who asks, and from nobody but the enforcer."""
+    """The app gets the client's identity, and only from the enforcer."""
     told = client.ask(url, token, _FORGED).json()
     fields = {name: value for name, value in told.items() if name.replace("_", "-").startswith("x-auth-")}
     who = {"x-auth-subject": "user-client-opaque", "x-auth-client": "user-client-opaque"}
@@ -71,13 +71,13 @@ def identity(proof: Proof, client: Client, url: str, token: str) -> None:
 
 
 def probes(proof: Proof, pod: Pod) -> None:
-    """The kubelet, which comes from outside, finds all well."""
+    """All probes succeed, sent from outside of the pod like the kubelet's."""
     wrong = [probe for probe, holds in pod.probes().items() if not holds]
     proof.claim(f"{pod.name}: all {len(pod.probes())} probes hold, seen from the node", [], wrong)
 
 
 def confinement(proof: Proof, pod: Pod, container: str) -> None:
-    """The process is nobody, and can become nobody else."""
+    """The process is unprivileged and cannot gain privileges."""
     status = dict(re.findall(r"^(\w+):\s+(.*)$", pod.exec(container, "cat", "/proc/1/status"), re.MULTILINE))
     proof.claim(f"{pod.name}: {container} runs as 65532", "65532", status["Uid"].split()[0])
     proof.claim("without any capability", {"0" * 16}, {status[name] for name in ("CapPrm", "CapEff", "CapBnd")})
@@ -85,7 +85,7 @@ def confinement(proof: Proof, pod: Pod, container: str) -> None:
 
 
 def metrics(proof: Proof, client: Client, pods: Sequence[Pod], port: int) -> None:
-    """What was decided is counted, by one of the pods or another."""
+    """The pods' metrics together count the decisions."""
     text = "".join(client.http.get(f"http://{pod.address}:{port}/metrics").text for pod in pods)
     counted = {reason for reason in ("ok", "missing_token", "insufficient_scope") if _sum(text, reason)}
     proof.claim("allowed, 401 and 403 are counted", {"ok", "missing_token", "insufficient_scope"}, counted)
@@ -113,7 +113,7 @@ def drain(proof: Proof, node: Node, workload: str, url: str, paths: Sequence[str
 
 
 def helm_test(proof: Proof, node: Node) -> None:
-    """Run the pods of `helm test`, which ask from within."""
+    """Run the pods of `helm test`, which send requests from inside."""
     for template in node.templates.values():
         if template.annotations.get("helm.sh/hook") == "test":
             pod = node.add(template)
@@ -123,7 +123,7 @@ def helm_test(proof: Proof, node: Node) -> None:
 
 
 def swap(proof: Proof, node: Node, client: Client, url: str, pods: Sequence[Pod], port: int, name: str) -> None:
-    """Change a ConfigMap: a rule goes, something broken comes, and the rule comes back."""
+    """Change a ConfigMap: remove a rule, break the configuration, and restore the rule."""
     token, before = client.token(), node.held("ConfigMap", name)
     text = before[_KEY].decode()
 

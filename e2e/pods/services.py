@@ -1,4 +1,4 @@
-"""Services as kube-proxy makes them: an address of nobody, which iptables leads to the pods behind it."""
+"""Services as kube-proxy implements them: virtual addresses that iptables redirects to pods."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _JUMPS: Final = (("PREROUTING", _TO), ("OUTPUT", _TO), ("POSTROUTING", _FROM))
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A Service and the address that it has here; None where it is headless."""
+    """A Service and its address on this machine; None if it is headless."""
 
     name: str
     address: str | None
@@ -28,12 +28,12 @@ class Service:
     ports: Sequence[Object]
 
     def selects(self, template: Template) -> bool:
-        """Tell whether the pods of a template are behind it."""
+        """Return whether it selects the pods of a template."""
         return bool(self.selector) and self.selector.items() <= template.labels.items()
 
 
 def services(documents: Iterable[Object]) -> list[Service]:
-    """Give an address to each Service among some documents."""
+    """Assign an address to each Service among the documents."""
     found = (document for document in documents if document["kind"] == "Service")
     return [
         Service(
@@ -51,7 +51,7 @@ def target(port: Object, template: Template) -> int:
     wanted = port.get("targetPort", port["port"])
     if isinstance(wanted, int):
         return wanted
-    # Kubernetes 1.32: pod.FindPort looks at containers first, and at native sidecars then.
+    # Kubernetes 1.32: pod.FindPort searches the containers first, then native sidecars.
     for first in (False, True):
         for container in template.containers:
             if container.first is first and container.stays:
@@ -62,30 +62,30 @@ def target(port: Object, template: Template) -> int:
 
 
 class Proxy:
-    """Leads addresses of Services to pods; `close` takes all of it away."""
+    """Routes addresses of Services to pods; `close` removes all rules."""
 
     def start(self) -> None:
-        """Begin, with nothing led anywhere."""
+        """Begin without any rule."""
         for chain in (_TO, _FROM):
             run("iptables", "-t", "nat", "-N", chain)
         for place, chain in _JUMPS:
             run("iptables", "-t", "nat", "-I", place, "1", "-j", chain)
-        # Pods answer each other through this machine, or the answer would come from another address than was asked.
+        # Pods respond to each other through this machine; otherwise the response would come from another address.
         rule = ("-s", SUBNET, "-d", SUBNET, "-m", "conntrack", "--ctstate", "DNAT", "-j", "MASQUERADE")
         run("iptables", "-t", "nat", "-A", _FROM, *rule)
-        # This machine asks nobody that it has no route to, though it takes another once the address is exchanged.
+        # This machine needs a route to the virtual addresses, although packets take another one after translation.
         run("ip", "link", "add", _INTERFACE, "type", "bridge")
         run("ip", "address", "add", f"{_PREFIX}.254/24", "dev", _INTERFACE)
         run("ip", "link", "set", _INTERFACE, "up")
 
     def lead(self, routes: Iterable[tuple[str, int, Sequence[tuple[str, int]]]]) -> None:
-        """Lead each (address, port) to the (address, port) of pods, in turn; new connections, and all at once."""
+        """Route each (address, port) to those of pods in turn; affects new connections, all rules at once."""
         lines = [f"-A {_TO} {rule}" for address, port, pods in routes for rule in _rules(address, port, pods)]
         text = "\n".join(("*nat", f":{_TO} - [0:0]", *lines, "COMMIT", ""))
         run("iptables-restore", "--noflush", given=text)
 
     def close(self) -> None:
-        """Take everything away, also what an earlier run that was killed has left."""
+        """Remove all rules, and those of a killed run."""
         for place, chain in _JUMPS:
             while attempt("iptables", "-t", "nat", "-D", place, "-j", chain).returncode == 0:
                 pass

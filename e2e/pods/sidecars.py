@@ -25,18 +25,18 @@ Object = dict[str, Any]
 
 _ADMIN: Final = 15081
 _INTROSPECTION: Final = ("http://127.0.0.1:8085/", "http://authserver:8085/")
-"""Where the project's own configuration finds the authorization server, and where it is in the demo."""
+"""Address of the authorization server in the project's own configuration, and in the demo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """One way to be injected: `closed` is whether the pod's own address, too, leads to the enforcer."""
+    """A way to inject: `closed` is true if the pod's own address also leads to the enforcer."""
 
     name: str
     arguments: Sequence[str]
     closed: bool
     apps: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What is said besides, of each app by its name."""
+    """Additional options for each app, by name."""
 
 
 _NATIVE: Final = ("--kube-version", "1.33")
@@ -54,7 +54,7 @@ _WAYS: Final = (
 
 
 def sidecars(proof: Proof, podman: Podman, folder: Path) -> None:
-    """Go all the ways."""
+    """Test all ways."""
     for way in _WAYS:
         proof.attempt(lambda: _try(proof, podman, folder, way))  # noqa: B023 - called at once
 
@@ -87,7 +87,7 @@ def _try(proof: Proof, podman: Podman, folder: Path, way: Way) -> None:
 
 
 def _bypass(proof: Proof, client: proofs.Client, pod: Pod, port: int, way: Way) -> None:
-    """Go to the app's port at the pod's own address."""
+    """Send requests to the app's port at the pod's own address."""
     status = client.status(f"http://{pod.address}:{port}/ms-system/country")
     if way.closed:
         proof.claim(f"{pod.name}: at the pod's own address, too, port {port} is the enforcer's", 401, status)
@@ -96,9 +96,18 @@ def _bypass(proof: Proof, client: proofs.Client, pod: Pod, port: int, way: Way) 
 
 
 def _inject(proof: Proof, things: list[Object], policy: Path, way: Way, name: str) -> list[Object]:
-    """Inject manifests as they are; what comes out, taken back again, is what went in."""
+    """Inject manifests; `uninject` of the output gives the input."""
     before = yaml.safe_dump_all(things, sort_keys=False)
-    command = ["inject", "-", "--policy", policy, "--image", IMAGE, *way.arguments, *way.apps.get(name, ())]
+    command: list[str | Path] = [
+        "inject",
+        "-",
+        "--policy",
+        policy,
+        "--image",
+        IMAGE,
+        *way.arguments,
+        *way.apps.get(name, ()),
+    ]
     after, report = _enforcer(before, command)
     for line in report.splitlines():
         proof.note(line)
@@ -116,17 +125,17 @@ def _enforcer(given: str, arguments: Iterable[str | Path]) -> tuple[str, str]:
 
 
 def _policy() -> str:
-    """Return the project's own configuration, with the server where it is in the demo, and a client of its own."""
+    """Return the project's own configuration, with the demo's address of the server, and its own client."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8").replace(*_INTROSPECTION))
     return yaml.safe_dump({key: config[key] for key in ("authorization_servers", "rules")})
 
 
 def _credentials(app: str) -> Object:
-    """Make the Secret that a user makes."""
+    """Create the Secret that a user creates."""
     values = {"client-id": "service-client-jwt", "client-secret": "service-client-jwt-secret"}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{app}-enforcer"}, "stringData": values}
 
 
 def _of(things: list[Object], name: str) -> list[Object]:
-    """Return what the demo has of an app, as it is: its Deployment and its Service."""
+    """Return the demo's Deployment and Service of an app."""
     return [one for one in things if one["metadata"]["name"] == name and one["kind"] in ("Deployment", "Service")]

@@ -22,7 +22,7 @@ def policies(things: list[Object]) -> list[Object]:
 
 def labels(things: list[Object], deployment: str) -> dict[str, str]:
     """Return the labels of a Deployment's pods."""
-    return only(things, "Deployment", deployment)["spec"]["template"]["metadata"]["labels"]
+    return dict(only(things, "Deployment", deployment)["spec"]["template"]["metadata"]["labels"])
 
 
 def reaches(values: Values, source: Peer, port: int) -> bool:

@@ -123,7 +123,7 @@ def test_every_named_port_is_there(name: str) -> None:
 def only_pod(things: list[Object], component: str = "gateway") -> Object:
     """Return the template of a component's pods."""
     deployments = (thing for thing in things if thing["kind"] == "Deployment" and is_ours(thing))
-    return next(thing for thing in deployments if component_of(thing) == component)["spec"]["template"]
+    return dict(next(thing for thing in deployments if component_of(thing) == component)["spec"]["template"])
 
 
 def only_container(things: list[Object]) -> Object:

@@ -68,7 +68,7 @@ def ask(changed: Values, places: Mapping[str, str], folder: Path) -> subprocess.
 
 def mount(secret: Object, folder: Path) -> Path:
     """Lay a Secret's values in files, as a volume does."""
-    place = folder / secret["metadata"]["name"]
+    place = folder / str(secret["metadata"]["name"])
     place.mkdir()
     for name, value in secret["stringData"].items():
         (place / name).write_text(value, "utf-8")

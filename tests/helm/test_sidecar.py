@@ -100,7 +100,7 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> helm_python.Chart:
 def rendered(chart: helm_python.Chart, values: Mapping[str, Any], app: Mapping[str, Any] = APP) -> Object:
     """Return what the library writes for some values."""
     told = {"enforcer": {**NEEDED, **values}, "app": dict(app)}
-    return yaml.safe_load(chart.render(told)["some/templates/all.yaml"])
+    return dict(yaml.safe_load(chart.render(told)["some/templates/all.yaml"]))
 
 
 def injected(*, native: bool, port_name: str | None = "http", **changes: Any) -> Sidecar:
@@ -240,7 +240,7 @@ def test_the_components_write_what_the_injector_writes(component: str, mode: Mod
     """First among the init containers, with its volumes and its label."""
     things = rendering.rendered(component)
     pod = only(things, "Deployment")["spec"]["template"]
-    told = {"policy": "enforcer-policy", "credentials": "enforcer-credentials", "mode": mode}
+    told: dict[str, Any] = {"policy": "enforcer-policy", "credentials": "enforcer-credentials", "mode": mode}
     same = Sidecar(image=IMAGE, native=True, app_port=8090, **told)
     assert pod["spec"]["initContainers"] == [sidecar.container(same)]
     assert by_name(pod["spec"]["volumes"]) == by_name(sidecar.volumes(same))

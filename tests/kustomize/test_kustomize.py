@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from base64 import b64decode
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def test_every_image_has_the_version_of_the_project(name: str) -> None:
         assert labels.get("app.kubernetes.io/version", PROJECT["version"]) == PROJECT["version"]
 
 
-def containers(pod: Object) -> list[Object]:
+def containers(pod: Mapping[str, Any]) -> list[Object]:
     """Return all containers of a pod."""
     return [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]
 

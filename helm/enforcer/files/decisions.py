@@ -20,7 +20,7 @@ UNVERIFIED = ssl._create_unverified_context()
 class NoRedirects(urllib.request.HTTPRedirectHandler):
     """Returns redirects instead of following them."""
 
-    def redirect_request(self, *_):
+    def redirect_request(self, *_: object) -> None:
         return None
 
 
@@ -29,7 +29,7 @@ OPENER = urllib.request.build_opener(
 )
 
 
-def send(request):
+def send(request: urllib.request.Request) -> tuple[int, str]:
     """Return the status and the challenge of the response; 0 and the error if there is none."""
     try:
         with OPENER.open(request, timeout=TIMEOUT) as response:
@@ -40,7 +40,7 @@ def send(request):
         return 0, str(error)
 
 
-def fetch_token(scope):
+def fetch_token(scope: str) -> str:
     """Return a token with a scope."""
     with open(os.environ["CLIENT_SECRET_FILE"]) as file:
         secret = file.read().removesuffix("\n")
@@ -51,7 +51,7 @@ def fetch_token(scope):
         return json.load(response)["access_token"]
 
 
-def check(case):
+def check(case: dict[str, str]) -> bool:
     """Send a request, print the result, and return whether the response is the expected one."""
     fields = {"Host": case["host"]} if "host" in case else {}
     token = fetch_token(case["scope"]) if "scope" in case else case.get("token")
@@ -69,7 +69,7 @@ def check(case):
     return passed
 
 
-def main():
+def main() -> int:
     """Send all requests, and return the exit code."""
     failed = [case for case in json.loads(os.environ["REQUESTS"]) if not check(case)]
     return 1 if failed else 0

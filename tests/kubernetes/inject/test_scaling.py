@@ -51,7 +51,7 @@ def test_an_autoscaler_of_whole_pods_mixes() -> None:
 
 def test_an_autoscaler_is_made_to_look_at_the_app_and_back() -> None:
     """What looked at a container before still does."""
-    own = {"type": "ContainerResource", "containerResource": {**CPU["resource"], "container": "app"}}
+    own: dict[str, Any] = {"type": "ContainerResource", "containerResource": {**CPU["resource"], "container": "app"}}
     before = scaler(OTHER, CPU, own)
     after = separated(before, "app")
     assert not mixes(after)

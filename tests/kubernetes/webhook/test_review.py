@@ -32,7 +32,7 @@ def document(**changes: Any) -> dict[str, Any]:
 
 def test_a_review_is_of_one_pod_that_is_to_be_created() -> None:
     """Its namespace stands in the request; in the pod it may be missing."""
-    assert parse(json.dumps(document()).encode()) == Review(REQUEST["uid"], "apps", False, POD)
+    assert parse(json.dumps(document()).encode()) == Review(str(REQUEST["uid"]), "apps", False, POD)
 
 
 @pytest.mark.parametrize(("said", "dry"), [(True, True), (False, False), (None, False)])
