@@ -18,10 +18,12 @@ from enforcer.analysis.explanation_text import write
 from enforcer.analysis.policy_tests import Facts
 from enforcer.cli._policy import LoadedPolicy, config_option, open_policy
 from enforcer.config.resolved import servers_for
+from enforcer.errors import IntrospectionFailure
 from enforcer.proxy import refusals
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken
 from enforcer.tokens.introspection.response import VerificationResult
+from enforcer.tokens.verifier import VerificationFailure
 from enforcer.wire.fields import METHODS
 
 
@@ -127,7 +129,7 @@ def _assumed(answer: VerificationResult | None) -> Oracle:
 
 def _introspected(loaded: LoadedPolicy, token: str) -> Oracle:
     """Introspect the token at the rule's authorization servers, if the enforcer would."""
-    from enforcer.server.verifiers import NoResult, verify_once
+    from enforcer.server.verifiers import verify_once
 
     def evidence(located: Located) -> Shown:
         if located.entry is None or located.entry.rule.public:
@@ -142,10 +144,11 @@ def _introspected(loaded: LoadedPolicy, token: str) -> Oracle:
             return Unknown(None, refusals.TOKEN_TOO_LARGE)
         rule = located.entry.rule
         result = asyncio.run(verify_once(loaded.config, rule, parsed))
-        if isinstance(result, NoResult):
+        if isinstance(result, VerificationFailure):
             names = ", ".join(server.name for server in servers_for(loaded.config, rule))
-            click.echo(f"authorization server {names}: {result.error}", err=True)
-            return Unknown(result.error.reason, refusals.introspection_failed(result.retry_after))
+            click.echo(f"authorization server {names}: {result.detail}", err=True)
+            reason = result.reason if isinstance(result.reason, IntrospectionFailure) else None
+            return Unknown(reason, refusals.introspection_failed(result.retry_after))
         return result
 
     return evidence

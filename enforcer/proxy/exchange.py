@@ -84,8 +84,13 @@ class Exchange(Judgement):
         self._head = request_head(
             permit, request.method, request.target, request.lines, request.chain, identity, request.framing
         )
-        self._waiting_for_pool = True
-        route.upstream.pool.request(self)
+        connection = route.upstream.pool.request(self)
+        if isinstance(connection, PooledConnection):
+            self.on_connection(connection)
+        elif connection is None:
+            self._waiting_for_pool = True
+        else:
+            self.on_failure(connection, False)
 
     def _report(self, permit: Allow, identity: bytes) -> bytes:
         """Note what the answer is to tell where the rule only reports; returns the identity that goes along."""
@@ -271,9 +276,11 @@ class Exchange(Judgement):
         request = self.request
         if unanswered and not self._retried and not request.has_body and request.method in _REPEATABLE:
             self._retried = True
-            self._waiting_for_pool = True
-            self._route.upstream.pool.request(self, fresh=True)
-            return
+            failure = self._route.upstream.pool.request(self, fresh=True)
+            if not isinstance(failure, UpstreamError):
+                self._waiting_for_pool = True
+                return
+            error = failure
         self._route.upstream.metrics.errors[error.reason] += 1
         if error.reason is not UpstreamFailure.OVERLOADED:
             _log.warning("upstream %s: %s", self._route.upstream.pool.endpoint, error)

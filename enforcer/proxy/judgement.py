@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from enforcer.decision_log.record import DecisionRecord
 from enforcer.decision_log.redaction import make_request_id, recorded_path, sent_request_id
-from enforcer.errors import IntrospectionError, MalformedRequestError
+from enforcer.errors import IntrospectionFailure, MalformedRequestError
 from enforcer.policy.decision import (
     UNPROVEN,
     WOULD_DENY,
@@ -40,6 +40,7 @@ from enforcer.tokens.bearer import DPoPToken, NoToken
 from enforcer.tokens.cache import CacheEntry
 from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_certificate
 from enforcer.tokens.introspection.response import ActiveToken
+from enforcer.tokens.verifier import VerificationFailure, VerificationOutcome
 
 if TYPE_CHECKING:
     from enforcer.proxy.connection import ClientConnection
@@ -109,9 +110,11 @@ class Judgement(ABC):
                 if len(token) > snapshot.limits.token:
                     self._reject(refusals.TOKEN_TOO_LARGE)
                     return
-                entry = route.verifier.verify(token, time(), self, route.demand)
-                if entry is not None:
-                    self._conclude(entry)
+                outcome = route.verifier.verify(token, time(), self, route.demand)
+                if isinstance(outcome, CacheEntry):
+                    self._conclude(outcome)
+                elif outcome is not None:
+                    self._decide_unverified(outcome)
                 return
             if isinstance(token, DPoPToken):
                 self._judge_with_proof(token.token)
@@ -141,39 +144,35 @@ class Judgement(ABC):
         elif len(token) > self.request.snapshot.limits.token:
             self._reject(refusals.TOKEN_TOO_LARGE)
         else:
-            entry = route.verifier.verify(token, time(), ProofWaiter(self, token), route.demand)
-            if entry is not None:
-                self._conclude_with_proof(entry, token)
+            outcome = route.verifier.verify(token, time(), ProofWaiter(self, token), route.demand)
+            if isinstance(outcome, CacheEntry):
+                self._conclude_with_proof(outcome, token)
+            elif outcome is not None:
+                self._decide_unverified(outcome)
 
-    def on_answer(self, entry: CacheEntry, with_proof: bytes | None = None) -> None:
-        """Take what the token is worth; `with_proof` is the token where it came with the DPoP scheme."""
+    def on_verification(self, outcome: VerificationOutcome, with_proof: bytes | None = None) -> None:
+        """Continue with the outcome; `with_proof` is the token, if it came with the DPoP scheme."""
         if self._over:
             return
         try:
-            if with_proof is None:
-                self._conclude(entry)
+            if isinstance(outcome, VerificationFailure):
+                self._decide_unverified(outcome)
+            elif with_proof is None:
+                self._conclude(outcome)
             else:
-                self._conclude_with_proof(entry, with_proof)
+                self._conclude_with_proof(outcome, with_proof)
         except Exception:  # noqa: BLE001 - whatever it is, the request is not forwarded
             self._internal_error()
 
-    def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
-        self._decide_unanswered(error.reason, refusals.introspection_failed(retry_after))
-
-    def on_too_many(self, retry_after: int) -> None:
-        self._decide_unanswered(Unasked.TOO_MANY, refusals.too_many(retry_after))
-
-    def _decide_unanswered(self, evidence: Evidence, refusal: Refusal) -> None:
-        if self._over:
-            return
-        try:
-            self._decide(evidence, refusal)
-        except Exception:  # noqa: BLE001 - whatever it is, the request is not forwarded
-            self._internal_error()
+    def _decide_unverified(self, failure: VerificationFailure) -> None:
+        if isinstance(failure.reason, IntrospectionFailure):
+            self._decide(failure.reason, refusals.introspection_failed(failure.retry_after))
+        else:
+            self._decide(Unasked.TOO_MANY, refusals.too_many(failure.retry_after))
 
     @property
-    def address(self) -> str:
-        """The client's address, for which unseen tokens are counted."""
+    def client_address(self) -> str:
+        """The client's address, by which unseen tokens are counted."""
         return self._client.peer.client_address(self.request)
 
     def _conclude(self, entry: CacheEntry) -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from enforcer.errors import IntrospectionError
 from enforcer.proxy.forwarding import Kind
 from enforcer.proxy.request import RequestHead
 from enforcer.settings.jwt import ProofSettings
-from enforcer.tokens.cache import CacheEntry
 from enforcer.tokens.dpop.possession import PossessionFault, Proven
 from enforcer.tokens.dpop.replay_cache import ProofState
 from enforcer.tokens.introspection.response import ActiveToken
+from enforcer.tokens.verifier import VerificationOutcome
 from enforcer.wire.fields import OWS
 
 if TYPE_CHECKING:
@@ -55,18 +54,10 @@ class ProofWaiter:
         self._token = token
 
     @property
-    def address(self) -> str:
-        """The client's address, for which unseen tokens are counted."""
-        return self._judgement.address
+    def client_address(self) -> str:
+        """The client's address, by which unseen tokens are counted."""
+        return self._judgement.client_address
 
-    def on_answer(self, entry: CacheEntry) -> None:
-        """Take the answer."""
-        self._judgement.on_answer(entry, self._token)
-
-    def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
-        """Take the reason why there is none."""
-        self._judgement.on_no_answer(error, retry_after)
-
-    def on_too_many(self, retry_after: int) -> None:
-        """Take that the client has sent too many unseen tokens."""
-        self._judgement.on_too_many(retry_after)
+    def on_verification(self, outcome: VerificationOutcome) -> None:
+        """The outcome is known."""
+        self._judgement.on_verification(outcome, self._token)

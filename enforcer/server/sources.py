@@ -115,7 +115,7 @@ class _SourceBuilder:
         token: RemoteDocument[OwnAccessToken] = RemoteDocument(
             f"our own access token of authorization server {self._server.name}",
             request,
-            RefreshSchedule(lambda token: token.life(settings.renew_ahead), settings.pause),
+            RefreshSchedule(lambda token: token.lifetime(settings.renew_ahead), settings.pause),
             self._ticker,
             self._metrics.fetches["own_token"],
         )
@@ -155,7 +155,7 @@ class _SourceBuilder:
         caller = HttpClient(
             Pool(endpoint, server.pool, self._ticker, self._loop),
             timeout=server.timeout,
-            max_answer=server.max_answer,
+            max_body=server.max_answer,
         )
         return KnownEndpoint(caller, location.authority, location.target, accept)
 

@@ -6,12 +6,11 @@ import asyncio
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Final
 
 from enforcer.config.model import Config
 from enforcer.config.resolved import issuer_scopes, servers_for
-from enforcer.errors import IntrospectionError
 from enforcer.policy.rules import Rule
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.server.resources import ResourceScope, SharedResources
@@ -22,7 +21,14 @@ from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
 from enforcer.tokens.introspection.response import ActiveToken, VerificationResult
 from enforcer.tokens.issuers import MultiIssuerVerifier, TrustedIssuer
 from enforcer.tokens.limiter import AddressLimiter
-from enforcer.tokens.verifier import CacheControl, CachingVerifier, LookupOptions, TokenSource
+from enforcer.tokens.verifier import (
+    CacheControl,
+    CachingVerifier,
+    LookupOptions,
+    TokenSource,
+    VerificationFailure,
+    VerificationOutcome,
+)
 from enforcer.wire.ticker import Ticker
 
 
@@ -123,15 +129,7 @@ def _required(rules: Sequence[str], servers: Sequence[str]) -> frozenset[str]:
     return frozenset(servers if not rules else (value for value in servers if value in rules))
 
 
-@dataclass(frozen=True, slots=True)
-class NoResult:
-    """The failure of a verification; `retry_after` is in seconds."""
-
-    error: IntrospectionError
-    retry_after: int
-
-
-async def verify_once(config: Config, rule: Rule, token: bytes) -> VerificationResult | NoResult:
+async def verify_once(config: Config, rule: Rule, token: bytes) -> VerificationResult | VerificationFailure:
     """Verify a token once, as for a request that matches the rule."""
     loop = asyncio.get_running_loop()
     ticker = Ticker(loop)
@@ -139,8 +137,10 @@ async def verify_once(config: Config, rule: Rule, token: bytes) -> VerificationR
     verifiers = Verifiers(config, scope, Forwarding(config.forwarding), Telemetry(""), ticker, loop)
     listener = _Listener(loop.create_future())
     try:
-        entry = verifiers.of(rule).verify(token, time.time(), listener, LookupOptions())
-        return await listener.result if entry is None else entry.result
+        outcome = verifiers.of(rule).verify(token, time.time(), listener, LookupOptions())
+        if outcome is None:
+            outcome = await listener.outcome
+        return outcome.result if isinstance(outcome, CacheEntry) else outcome
     finally:
         scope.end()
         ticker.stop()
@@ -149,16 +149,10 @@ async def verify_once(config: Config, rule: Rule, token: bytes) -> VerificationR
 class _Listener:
     """A listener that sets a future."""
 
-    address = ""
+    client_address = ""
 
-    def __init__(self, result: asyncio.Future[VerificationResult | NoResult]) -> None:
-        self.result = result
+    def __init__(self, outcome: asyncio.Future[VerificationOutcome]) -> None:
+        self.outcome = outcome
 
-    def on_answer(self, entry: CacheEntry) -> None:
-        self.result.set_result(entry.result)
-
-    def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
-        self.result.set_result(NoResult(error, retry_after))
-
-    def on_too_many(self, retry_after: int) -> None:
-        raise AssertionError("one token is not too many")
+    def on_verification(self, outcome: VerificationOutcome) -> None:
+        self.outcome.set_result(outcome)

@@ -1,11 +1,11 @@
-"""The answers that are remembered. The answer, never the verdict: every rule is judged anew on every request.
+"""The cache of verification results. It holds results, never decisions: every request is decided anew.
 
-1. A key is a keyed digest over (authorization server, token), each length-prefixed; the token itself is not kept.
-2. A positive answer lives for `ttl` or until its token's `exp`, whichever comes first; a negative one for
-   `negative_ttl`.
-3. Past its `ttl` a positive answer is kept for `stale` more, never past `exp`, for when nobody can be asked.
-4. Positives and negatives are bounded apart, so that a flood of unknown tokens evicts no good one.
-5. An entry from the future (the clock was set back) is no entry.
+1. A cache key is a keyed digest over (authorization server, token), each length-prefixed. The token is not stored.
+2. An active token's entry expires after `ttl`, or at the token's `exp` if that is sooner; an inactive token's entry
+   after `negative_ttl`.
+3. After its `ttl`, an active token's entry is stale for `stale` more seconds, never past `exp`, for outages.
+4. Active and inactive tokens have separate bounds, so that a flood of unknown tokens evicts no good one.
+5. An entry from the future is not used: the clock was set back.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from hashlib import sha256
 from enforcer.settings.cache import CacheSettings
 from enforcer.tokens.introspection.response import NEVER, ActiveToken, VerificationResult
 
-_CHANCES = 32  # entries that one eviction looks at, so that it costs the same however many there are
+_EVICTION_CANDIDATES = 32  # entries that one eviction looks at, so that its cost does not depend on the cache's size
 
 
 class CacheEntry:
-    """One remembered answer; `identity` is what its owner made of it once, so as not to make it on each request.
+    """One cached verification result, and the identity fields that were written from it.
 
-    It is fresh from `fetched_at` to `expires_at`, may be served during an outage until `stale_until`, and is
-    best fetched anew from `refresh_at`.
+    It is fresh from `fetched_at` to `expires_at`, may serve an outage until `stale_until`, and should be fetched again
+    from `refresh_at`.
     """
 
     __slots__ = ("expires_at", "fetched_at", "identity", "refresh_at", "result", "stale_until", "used")
 
-    def __init__(self, answer: VerificationResult, identity: bytes, fetched_at: float, expires_at: float) -> None:
-        self.result = answer
+    def __init__(self, result: VerificationResult, identity: bytes, fetched_at: float, expires_at: float) -> None:
+        self.result = result
         self.identity = identity
         self.fetched_at = fetched_at
         self.expires_at = self.stale_until = expires_at
@@ -40,18 +40,19 @@ class CacheEntry:
 
 
 class TokenCache:
-    """Answers by key, bounded; of the oldest, those not used go first. `now` is seconds since the epoch."""
+    """A bounded cache, which evicts the oldest entries that were not used (second chance). `now` is seconds since the
+    epoch."""
 
     def __init__(self, settings: CacheSettings) -> None:
         self._settings = settings
         self._active: OrderedDict[bytes, CacheEntry] = OrderedDict()
         self._inactive: OrderedDict[bytes, CacheEntry] = OrderedDict()
         self.purges = 0
-        """How often something was purged: an answer that was asked for before the last time is not to be kept."""
+        """The number of purges: a result that was requested before the last one must not be cached."""
         self.evictions = {"expired": 0, "capacity": 0}
 
     def get(self, key: bytes, now: float) -> CacheEntry | None:
-        """Return the entry for a key while it is fresh."""
+        """Return the entry of a key while it is fresh."""
         entry = self._active.get(key)
         if entry is None:
             entry = self._inactive.get(key)
@@ -66,45 +67,45 @@ class TokenCache:
         return None
 
     def get_stale(self, key: bytes, now: float) -> CacheEntry | None:
-        """Return the entry for a key while it is kept for an outage; never a negative one that is not fresh."""
+        """Return an active token's entry while it is fresh or stale."""
         entry = self._active.get(key)
         return entry if entry is not None and entry.fetched_at <= now < entry.stale_until else None
 
-    def put(self, key: bytes, answer: VerificationResult, identity: bytes, now: float) -> CacheEntry:
-        """Remember an answer given at `now`; one that is over already is returned, and not kept."""
+    def put(self, key: bytes, result: VerificationResult, identity: bytes, now: float) -> CacheEntry:
+        """Add a result fetched at `now`. An entry that has expired already is returned, but not stored."""
         settings = self._settings
         self.drop(key)
-        if isinstance(answer, ActiveToken):
-            entry = CacheEntry(answer, identity, now, min(now + settings.ttl, answer.expires))
-            entry.stale_until = min(entry.expires_at + settings.stale, answer.expires)
-            if entry.expires_at < answer.expires and settings.refresh_ahead:
+        if isinstance(result, ActiveToken):
+            entry = CacheEntry(result, identity, now, min(now + settings.ttl, result.expires))
+            entry.stale_until = min(entry.expires_at + settings.stale, result.expires)
+            if entry.expires_at < result.expires and settings.refresh_ahead:
                 entry.refresh_at = entry.expires_at - min(settings.refresh_ahead, settings.ttl / 2)
-            room, most = self._active, settings.entries
+            entries, bound = self._active, settings.entries
         else:
-            entry = CacheEntry(answer, identity, now, now + settings.negative_ttl)
-            room, most = self._inactive, settings.negative_entries
+            entry = CacheEntry(result, identity, now, now + settings.negative_ttl)
+            entries, bound = self._inactive, settings.negative_entries
         if entry.expires_at > now:
-            if len(room) >= most:
-                self._evict(room, now)
-            room[key] = entry
+            if len(entries) >= bound:
+                self._evict(entries, now)
+            entries[key] = entry
         return entry
 
-    def take_over(self, earlier: TokenCache, prepare: Callable[[ActiveToken], bytes]) -> None:
-        """Remember what another one does, by this one's settings; `prepare` makes anew what was made of each answer."""
+    def take_over(self, earlier: TokenCache, write_identity: Callable[[ActiveToken], bytes]) -> None:
+        """Copy another cache's entries, by the settings of this one; identity fields are written anew."""
         self.purges = earlier.purges
         self.evictions = earlier.evictions
         for key, entry in (*earlier._active.items(), *earlier._inactive.items()):
-            answer = entry.result
-            identity = prepare(answer) if isinstance(answer, ActiveToken) else entry.identity
-            self.put(key, answer, identity, entry.fetched_at).used = entry.used
+            result = entry.result
+            identity = write_identity(result) if isinstance(result, ActiveToken) else entry.identity
+            self.put(key, result, identity, entry.fetched_at).used = entry.used
 
     def drop(self, key: bytes) -> bool:
-        """Forget a key; tells whether it was known."""
+        """Remove a key; returns whether it was there."""
         return (self._active.pop(key, None) or self._inactive.pop(key, None)) is not None
 
     def purge(self, subject: str | None = None, client_id: str | None = None) -> int:
-        """Forget all active answers for a subject, or a client; returns how many there were."""
-        gone = [
+        """Remove all active tokens of a subject, or a client; returns their number."""
+        keys = [
             key
             for key, entry in self._active.items()
             if isinstance(entry.result, ActiveToken)
@@ -113,47 +114,47 @@ class TokenCache:
                 or (client_id is not None and entry.result.client_id == client_id)
             )
         ]
-        for key in gone:
+        for key in keys:
             del self._active[key]
         self.purges += 1
-        return len(gone)
+        return len(keys)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all entries."""
         self._active.clear()
         self._inactive.clear()
 
     def __len__(self) -> int:
         return len(self._active) + len(self._inactive)
 
-    def _evict(self, room: OrderedDict[bytes, CacheEntry], now: float) -> None:
-        for _ in range(_CHANCES):
-            key, entry = room.popitem(last=False)
+    def _evict(self, entries: OrderedDict[bytes, CacheEntry], now: float) -> None:
+        for _ in range(_EVICTION_CANDIDATES):
+            key, entry = entries.popitem(last=False)
             if entry.stale_until <= now:
                 self.evictions["expired"] += 1
                 return
             if not entry.used:
                 break
             entry.used = False
-            room[key] = entry
+            entries[key] = entry
         else:
-            room.popitem(last=False)
+            entries.popitem(last=False)
         self.evictions["capacity"] += 1
 
 
 class CacheKeys:
-    """Makes the keys of one authorization server's tokens; they are worth nothing outside this process."""
+    """Makes the cache keys for one authorization server's tokens. They are useless outside this process."""
 
     __slots__ = ("_start",)
 
     def __init__(self, server: str, secret: bytes | None = None) -> None:
         name = server.encode()
-        # A whole block of SHA-256 (FIPS 180-4), which processors have instructions for: what follows it costs its own.
+        # The secret fills a whole block of SHA-256 (FIPS 180-4), so that it is hashed only here, and not for each key.
         self._start = sha256(secret or secrets.token_bytes(64))
         self._start.update(len(name).to_bytes(4, "big") + name)
 
     def key(self, token: bytes) -> bytes:
-        """Return the key of a token."""
+        """Return the cache key of a token."""
         digest = self._start.copy()
         digest.update(len(token).to_bytes(4, "big") + token)
         return digest.digest()

@@ -1,187 +1,202 @@
-"""Tells what a token is worth where a rule takes those of several authorization servers.
+"""Rules that accept tokens of several authorization servers: which server a token is sent to, and their verifier.
 
-1. A JWT is asked about at the server whose issuer it names, and at no other.
-2. Any other token is asked about at the first server; where the rule says so, at the next one when that does not know
-   it. The token is worthless when all of them said so: where one did not answer, nobody knows.
-3. What a rule leaves to its servers (issuer, audience) is held against the server that answered, not against all.
+1. A JWT is sent to the server whose issuer it names, and to no other. The name is not verified here, and decides
+   nothing else. A JWT without one (RFC 9068 §2.2 requires it) is sent to no server whose issuer is known.
+2. Any other token is sent to the first server of its rule. Only if the rule says so is it sent on to the next ones, in
+   order, until one knows it, since that shows it to servers that did not issue it.
+3. The token is inactive if all of them say so. If one of them failed, it is unknown.
+4. A server's response counts only for its own tokens: one that it says is another server's is inactive.
+5. Conditions that a rule leaves to its servers (issuer, audience) are those of the server that responded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from enforcer.errors import IntrospectionError
+from enforcer.errors import IntrospectionFailure
 from enforcer.tokens.cache import CacheEntry, CacheKeys
-from enforcer.tokens.introspection.client import Done
-from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, VerificationResult
+from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, IntrospectionOutcome
 from enforcer.tokens.jwt.jws import looks_like_jwt, unverified_issuer
-from enforcer.tokens.verifier import CachingVerifier, LookupOptions, TokenSource, TokenVerifier, VerificationListener
+from enforcer.tokens.verifier import (
+    CachingVerifier,
+    LookupOptions,
+    TokenSource,
+    TokenVerifier,
+    VerificationFailure,
+    VerificationListener,
+    VerificationOutcome,
+)
+from enforcer.wire.callback import Callback
 
 
 @dataclass(frozen=True, slots=True)
 class IssuerScope:
-    """The issuers that a server speaks for: its `own`, where that is known, and none of `others`, which are others'."""
+    """The issuers that a server speaks for: its `own`, if that is known, and none of the `others`."""
 
     own: str | None = None
     others: frozenset[str] = frozenset()
 
     def admits(self, token: bytes) -> bool:
-        """Tell whether a token may be shown to the server: it may be its own, as far as the token says."""
+        """Return whether a token may be sent to the server: as far as the token says, it may be the server's."""
         if not looks_like_jwt(token):
             return True
         issuer = unverified_issuer(token)
         return issuer not in self.others if self.own is None else issuer == self.own
 
-    def covers(self, answer: ActiveToken) -> bool:
-        """Tell whether what the server says is about a token of its own."""
-        return answer.issuer not in self.others
+    def covers(self, result: ActiveToken) -> bool:
+        """Return whether the server's result is about a token of its own."""
+        return result.issuer not in self.others
 
 
 class IssuerFilter:
-    """A `TokenSource` that asks another one about tokens of its domain alone; the rest are worth nothing here."""
+    """A `TokenSource` that passes on only tokens of its scope; all others are inactive."""
 
-    def __init__(self, source: TokenSource, domain: IssuerScope) -> None:
+    def __init__(self, source: TokenSource, scope: IssuerScope) -> None:
         self._source = source
-        self._domain = domain
+        self._scope = scope
         self.circuit_open = source.circuit_open
         self.close = source.close
 
-    def introspect(self, token: bytes, done: Done) -> None:
-        """Ask about a token; `done` gets the answer, or the error, exactly once, now or later."""
-        if self._domain.admits(token):
-            self._source.introspect(token, lambda told: done(self._own(told)))
-        else:
-            done(INACTIVE)
+    def introspect(self, token: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        """Verify a token."""
+        if not self._scope.admits(token):
+            return INACTIVE
+        outcome = self._source.introspect(token, partial(self._on_introspected, callback))
+        return None if outcome is None else self._filter(outcome)
 
-    def _own(self, told: VerificationResult | IntrospectionError) -> VerificationResult | IntrospectionError:
-        return INACTIVE if isinstance(told, ActiveToken) and not self._domain.covers(told) else told
+    def _on_introspected(self, callback: Callback[IntrospectionOutcome], outcome: IntrospectionOutcome) -> None:
+        callback(self._filter(outcome))
+
+    def _filter(self, outcome: IntrospectionOutcome) -> IntrospectionOutcome:
+        return INACTIVE if isinstance(outcome, ActiveToken) and not self._scope.covers(outcome) else outcome
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrustedIssuer:
-    """A server whose tokens a rule takes; its tokens must be of one of `issuers` and for one of `audience`, if any."""
+    """A server whose tokens a rule accepts: those of one of `issuers` and for one of `audience`, unless empty."""
 
     verifier: CachingVerifier
-    domain: IssuerScope
+    scope: IssuerScope
     issuers: frozenset[str] = frozenset()
     audience: frozenset[str] = frozenset()
 
-    def settles(self, entry: CacheEntry) -> CacheEntry | None:
-        """Return what an answer of this server is to the rule; None where the server does not know the token."""
-        answer = entry.result
-        if not isinstance(answer, ActiveToken):
+    def accept(self, entry: CacheEntry) -> CacheEntry | None:
+        """Return the entry for the rule, or None if the server does not know the token."""
+        result = entry.result
+        if not isinstance(result, ActiveToken):
             return None
-        if self.takes(answer):
-            return entry
-        # It is a token of this server, and none that the rule takes: nobody else is to see it.
-        return _worthless(entry.fetched_at)
+        # The server's own token, if the rule does not accept it: no other server must see it.
+        return entry if self.takes(result) else _inactive(entry.fetched_at)
 
-    def takes(self, answer: ActiveToken) -> bool:
-        """Tell whether the rule takes a token of this server."""
-        return (not self.issuers or answer.issuer in self.issuers) and (
-            not self.audience or not self.audience.isdisjoint(answer.audience)
+    def takes(self, result: ActiveToken) -> bool:
+        """Return whether the rule accepts a token of this server."""
+        return (not self.issuers or result.issuer in self.issuers) and (
+            not self.audience or not self.audience.isdisjoint(result.audience)
         )
 
 
-class MultiIssuerVerifier:
-    """What the tokens of several servers are worth, for one rule: a `TokenVerifier`.
+def choose(token: bytes, issuers: Sequence[TrustedIssuer], *, in_order: bool) -> Sequence[TrustedIssuer]:
+    """Return the servers that a token may be sent to, in this order. `in_order`: all that may have issued it."""
+    admitting = [issuer for issuer in issuers if issuer.scope.admits(token)]
+    return admitting if in_order else admitting[:1]
 
-    `in_order`: a token that names no issuer is asked about at each, until one knows it. `clock` gives seconds since
+
+class MultiIssuerVerifier:
+    """A `TokenVerifier` over several servers, for one rule.
+
+    `in_order`: a token that names no issuer is sent to each server, until one knows it. `clock` gives seconds since
     the epoch.
     """
 
-    def __init__(self, trusted: Sequence[TrustedIssuer], *, in_order: bool, clock: Callable[[], float]) -> None:
-        self._trusted = trusted
+    def __init__(self, issuers: Sequence[TrustedIssuer], *, in_order: bool, clock: Callable[[], float]) -> None:
+        self._issuers = issuers
         self._in_order = in_order
         self.clock = clock
 
     def verify(
-        self, token: bytes, now: float, waiter: VerificationListener, demand: LookupOptions
-    ) -> CacheEntry | None:
-        """Return what is remembered of a token; or None, and tell the waiter later (or before this returns)."""
-        return _Question(self, self._servers(token, now), token, waiter, demand).ask(now)
+        self, token: bytes, now: float, listener: VerificationListener, options: LookupOptions
+    ) -> VerificationOutcome | None:
+        """Return the outcome if it is known at once; otherwise None, and the listener gets it later."""
+        return _Lookup(self, self._candidates(token, now), token, listener, options).resume(now)
 
     @property
     def keys(self) -> frozenset[CacheKeys]:
-        """What tells apart whose answers it gives."""
-        return frozenset(keys for one in self._trusted for keys in one.verifier.keys)
+        """The cache keys of the servers; they identify them."""
+        return frozenset(keys for issuer in self._issuers for keys in issuer.verifier.keys)
 
-    def takes(self, answer: ActiveToken, other: TokenVerifier) -> bool:
-        """Tell whether what the other said of a token holds here too, whichever server may have said it."""
-        said = [one for one in self._trusted if one.verifier.keys <= other.keys and one.domain.covers(answer)]
-        return other.keys <= self.keys and bool(said) and all(one.takes(answer) for one in said)
+    def takes(self, result: ActiveToken, other: TokenVerifier) -> bool:
+        """Return whether the other's result for a token holds here too, whichever of its servers it is from."""
+        possible = [
+            issuer for issuer in self._issuers if issuer.verifier.keys <= other.keys and issuer.scope.covers(result)
+        ]
+        return other.keys <= self.keys and bool(possible) and all(issuer.takes(result) for issuer in possible)
 
-    def _servers(self, token: bytes, now: float) -> Sequence[TrustedIssuer]:
-        for one in self._trusted if self._in_order or looks_like_jwt(token) else self._trusted[:1]:
-            # Whoever called it active has issued it: no need to take it apart, or to ask those before again.
-            if one.verifier.remembers(token, now):
-                return (one,)
-        admitted = [one for one in self._trusted if one.domain.admits(token)]
-        return admitted if self._in_order else admitted[:1]
+    def _candidates(self, token: bytes, now: float) -> Sequence[TrustedIssuer]:
+        for issuer in self._issuers if self._in_order or looks_like_jwt(token) else self._issuers[:1]:
+            # A server that called the token active has issued it: neither parse it, nor ask the servers before again.
+            if issuer.verifier.remembers(token, now):
+                return (issuer,)
+        return choose(token, self._issuers, in_order=self._in_order)
 
 
-class _Question:
-    """A `VerificationListener` between the one who waits and the servers that are asked, one after the other."""
+class _Lookup:
+    """The verification of one token by several servers, one after the other: a `VerificationListener` for each."""
 
-    __slots__ = ("_at", "_demand", "_error", "_servers", "_several", "_token", "_waiter")
+    __slots__ = ("_failure", "_index", "_issuers", "_listener", "_options", "_token", "_verifier")
 
     def __init__(
         self,
-        several: MultiIssuerVerifier,
-        servers: Sequence[TrustedIssuer],
+        verifier: MultiIssuerVerifier,
+        issuers: Sequence[TrustedIssuer],
         token: bytes,
-        waiter: VerificationListener,
-        demand: LookupOptions,
+        listener: VerificationListener,
+        options: LookupOptions,
     ) -> None:
-        self._several = several
-        self._servers = servers
+        self._verifier = verifier
+        self._issuers = issuers
         self._token = token
-        self._waiter = waiter
-        self._demand = demand
-        self._at = 0
-        self._error: tuple[IntrospectionError, int] | None = None
+        self._listener = listener
+        self._options = options
+        self._index = 0
+        self._failure: VerificationFailure | None = None
 
     @property
-    def address(self) -> str:
-        return self._waiter.address
+    def client_address(self) -> str:
+        return self._listener.client_address
 
-    def ask(self, now: float) -> CacheEntry | None:
-        """Ask those that are left, until one knows the token; as `CachingVerifier.verify`."""
-        while self._at < len(self._servers):
-            server = self._servers[self._at]
-            entry = server.verifier.verify(self._token, now, self, self._demand)
-            if entry is None:
+    def resume(self, now: float) -> VerificationOutcome | None:
+        """Ask the remaining servers, until one knows the token; as `TokenVerifier.verify`."""
+        while self._index < len(self._issuers):
+            outcome = self._issuers[self._index].verifier.verify(self._token, now, self, self._options)
+            if outcome is None:
                 return None
-            settled = server.settles(entry)
-            if settled is not None:
-                return settled
-            self._at += 1
-        if self._error is None:
-            return _worthless(now)
-        self._waiter.on_no_answer(*self._error)
+            final = self._take(outcome)
+            if final is not None:
+                return final
+        return self._failure or _inactive(now)
+
+    def on_verification(self, outcome: VerificationOutcome) -> None:
+        final = self._take(outcome)
+        if final is None:
+            final = self.resume(self._verifier.clock())
+        if final is not None:
+            self._listener.on_verification(final)
+
+    def _take(self, outcome: VerificationOutcome) -> VerificationOutcome | None:
+        """Return the final outcome, or None if it is the next server's turn."""
+        if isinstance(outcome, CacheEntry):
+            accepted = self._issuers[self._index].accept(outcome)
+            if accepted is not None:
+                return accepted
+        elif isinstance(outcome.reason, IntrospectionFailure):
+            self._failure = self._failure or outcome
+        else:
+            return outcome
+        self._index += 1
         return None
 
-    def on_answer(self, entry: CacheEntry) -> None:
-        settled = self._servers[self._at].settles(entry)
-        if settled is not None:
-            self._waiter.on_answer(settled)
-        else:
-            self._go_on()
 
-    def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
-        self._error = self._error or (error, retry_after)
-        self._go_on()
-
-    def on_too_many(self, retry_after: int) -> None:
-        self._waiter.on_too_many(retry_after)
-
-    def _go_on(self) -> None:
-        self._at += 1
-        entry = self.ask(self._several.clock())
-        if entry is not None:
-            self._waiter.on_answer(entry)
-
-
-def _worthless(now: float) -> CacheEntry:
+def _inactive(now: float) -> CacheEntry:
     return CacheEntry(INACTIVE, b"", now, now)

@@ -1,7 +1,7 @@
-"""Bounds how much work a client may make that nobody else would: a token bucket for each address. Pure.
+"""Limits, for each client address, work that only abuse makes much of: a token bucket for each address. Pure.
 
-It is of tokens never seen before, which are looked up, and of DPoP proofs with a wrong signature. What is remembered,
-and what is right, is never counted, so that a flood of made-up ones harms its sender alone.
+It counts unseen tokens, which must be looked up, and DPoP proofs with a wrong signature. Cached tokens and good proofs
+are never counted, so a flood of made-up ones harms only its sender.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enforcer.settings.limits import UnseenSettings
 
 
 class AddressLimiter:
-    """The buckets. `now` is seconds since the epoch."""
+    """The token buckets. `now` is seconds since the epoch."""
 
     __slots__ = ("_buckets", "_settings")
 
@@ -21,17 +21,17 @@ class AddressLimiter:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait(self, address: str, now: float) -> float:
-        """Count one unseen token; returns 0, or the seconds until there is room for it."""
+        """Count one unit of work. Returns 0, or the seconds until it would be allowed."""
         settings = self._settings
-        left, since = self._buckets.pop(address, (float(settings.burst), now))
-        left = min(left + max(now - since, 0.0) * settings.rate, float(settings.burst))
-        admitted = left >= 1.0
-        self._buckets[address] = (left - 1.0 if admitted else left, now)
+        left, updated = self._buckets.pop(address, (float(settings.burst), now))
+        left = min(left + max(now - updated, 0.0) * settings.rate, float(settings.burst))
+        allowed = left >= 1.0
+        self._buckets[address] = (left - 1.0 if allowed else left, now)
         if len(self._buckets) > settings.addresses:
             self._buckets.popitem(last=False)
-        return 0.0 if admitted else (1.0 - left) / settings.rate
+        return 0.0 if allowed else (1.0 - left) / settings.rate
 
     def give_back(self, address: str) -> None:
-        """Count one less for an address, of which one was counted just now."""
-        left, since = self._buckets[address]
-        self._buckets[address] = (left + 1.0, since)
+        """Undo the last count for an address."""
+        left, updated = self._buckets[address]
+        self._buckets[address] = (left + 1.0, updated)

@@ -1,11 +1,10 @@
-"""How long something that an authorization server gives is used, and when it is fetched: its keys, its metadata, an
-access token of our own. Pure: `now` is seconds of any clock that only goes on.
+"""When a remote document is fetched again, and how long it is used. Pure: `now` is seconds of any monotonic clock.
 
-1. It is fetched anew when a part of its life is over, before anybody needs it; until that succeeds the last good one
-   serves to the end of its life.
-2. Who needs a newer one has it fetched at once, but not within `pause` of the last time: whoever makes such a need up
-   makes no load.
-3. After a failure it is tried again in 1, 2, 4, … seconds, at most `pause`.
+1. A document is refreshed when part of its lifetime is over, before anybody needs a new one. Until that succeeds, the
+   last good one is used to the end of its lifetime.
+2. A document that somebody needs sooner is fetched at once, but not within `pause` of the last fetch: made-up needs,
+   such as tokens with an unknown key, cause no load.
+3. After a failure, fetches are retried after 1, 2, 4, … seconds, at most `pause`.
 """
 
 from __future__ import annotations
@@ -23,56 +22,56 @@ _NEVER_FETCHED: Final = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "no
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """How long one serves, in seconds since it was fetched: another is fetched after `refresh`; `end` is its end."""
+    """Seconds since the fetch: until the next refresh, and until the document is no longer used."""
 
     refresh: float
     end: float
 
 
 class RefreshSchedule(Generic[T]):
-    """What the last fetches gave: `last` is the outcome of the last one, or why it is worth nothing any more.
+    """The outcomes of past fetches, and what follows from them. `last` is the last outcome, or why it was discarded.
 
-    `life` tells how long one that was fetched serves; `pause` is in seconds.
+    `lifetime` returns the lifetime of a fetched document; `pause` is in seconds.
     """
 
-    __slots__ = ("_admits_from", "_due", "_failures", "_good", "_life", "_pause", "_until", "last")
+    __slots__ = ("_allowed_from", "_current", "_due", "_expires", "_failures", "_lifetime", "_pause", "last")
 
-    def __init__(self, life: Callable[[T], Lifetime], pause: float) -> None:
-        self._life = life
+    def __init__(self, lifetime: Callable[[T], Lifetime], pause: float) -> None:
+        self._lifetime = lifetime
         self._pause = pause
-        self._good: T | None = None
-        self._due = self._admits_from = self._until = float("-inf")
+        self._current: T | None = None
+        self._due = self._allowed_from = self._expires = float("-inf")
         self._failures = 0
         self.last: T | IntrospectionError = _NEVER_FETCHED
 
-    def good(self, now: float) -> T | None:
-        """Return the last good one, while it serves."""
-        return self._good if now < self._until else None
+    def current(self, now: float) -> T | None:
+        """Return the last good document, until the end of its lifetime."""
+        return self._current if now < self._expires else None
 
     def is_due(self, now: float) -> bool:
-        """Tell whether one should be fetched, whether or not anybody asks."""
+        """Return whether the document should be refreshed, even if nobody needs it now."""
         return now >= self._due
 
-    def admits(self, now: float) -> bool:
-        """Tell whether one may be fetched since somebody needs a newer one."""
-        return now >= self._admits_from
+    def allows_fetch(self, now: float) -> bool:
+        """Return whether the document may be fetched because somebody needs a newer one."""
+        return now >= self._allowed_from
 
-    def note(self, outcome: T | IntrospectionError, now: float) -> None:
-        """Note how a fetch ended."""
+    def record(self, outcome: T | IntrospectionError, now: float) -> None:
+        """Record the outcome of a fetch."""
         self.last = outcome
         if isinstance(outcome, IntrospectionError):
-            self._due = self._admits_from = now + min(2.0 ** min(self._failures, 30), self._pause)
+            self._due = self._allowed_from = now + min(2.0 ** min(self._failures, 30), self._pause)
             self._failures += 1
             return
-        life = self._life(outcome)
-        self._good = outcome
+        lifetime = self._lifetime(outcome)
+        self._current = outcome
         self._failures = 0
-        self._due = now + life.refresh
-        self._until = now + life.end
-        self._admits_from = now + self._pause
+        self._due = now + lifetime.refresh
+        self._expires = now + lifetime.end
+        self._allowed_from = now + self._pause
 
-    def discard(self, why: IntrospectionError) -> None:
-        """Note that the last good one is worth nothing; another is fetched as soon as one may be."""
-        self.last = why
-        self._good = None
-        self._due = self._admits_from
+    def discard(self, error: IntrospectionError) -> None:
+        """Discard the last good document, because of `error`. Another is fetched as soon as the pause allows."""
+        self.last = error
+        self._current = None
+        self._due = self._allowed_from

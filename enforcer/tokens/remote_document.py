@@ -1,16 +1,19 @@
-"""Keeps something of an authorization server at hand: fetched before it is needed, and once for all who wait."""
+"""A document of an authorization server (its keys, its metadata) or an access token of our own, fetched before it is
+needed, and once for everyone who waits for it."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from enforcer.counters import FetchMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.introspection.endpoint_result import EndpointResult, response_body
+from enforcer.tokens.introspection.endpoint_result import EndpointResult, SendFailure, response_body
 from enforcer.tokens.refresh_schedule import RefreshSchedule
+from enforcer.wire.callback import Callback
 from enforcer.wire.ticker import Ticker
 
 _log = logging.getLogger("enforcer.tokens")
@@ -20,162 +23,182 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class DocumentSource(Protocol[T_co]):
-    """What a remote document is fetched from."""
+    """Fetches a document."""
 
-    def fetch(self, done: Callable[[T_co | IntrospectionError], None]) -> None:
-        """Fetch it; `done` gets it, or the error, exactly once, now or later."""
+    def fetch(self, callback: Callback[T_co | IntrospectionError]) -> IntrospectionError | None:
+        """Fetch the document; only an error can be known at once, and is returned."""
 
     def close(self) -> None:
-        """Keep no connection for later."""
+        """Close idle connections; a running fetch continues."""
 
 
 class RemoteDocument(Generic[T]):
-    """What `document` gives, fetched by the ticker's clock; `what` is what the log calls it."""
+    """The document that `source` fetches, refreshed as `schedule` says. `name` is for the log."""
 
     def __init__(
-        self,
-        what: str,
-        document: DocumentSource[T],
-        freshness: RefreshSchedule[T],
-        ticker: Ticker,
-        metrics: FetchMetrics,
+        self, name: str, source: DocumentSource[T], schedule: RefreshSchedule[T], ticker: Ticker, metrics: FetchMetrics
     ) -> None:
-        self._what = what
-        self._document = document
-        self._freshness = freshness
+        self._name = name
+        self._source = source
+        self._schedule = schedule
         self._ticker = ticker
         self._metrics = metrics
-        self._waiting: list[Callable[[T | IntrospectionError], None]] = []
-        self._fetching = self._troubled = self._closed = False
+        self._waiting: list[Callback[T | IntrospectionError]] = []
+        self._fetching = self._failing = self._closed = False
         self._started = 0.0
         ticker.add(self._sweep)
 
     @property
-    def good(self) -> T | None:
-        """The last good one; None before the first fetch, and too long after the last."""
-        return self._freshness.good(self._ticker.next)
+    def current(self) -> T | None:
+        """The last good document; None before the first fetch, and after the end of its lifetime."""
+        return self._schedule.current(self._ticker.next)
 
-    def get(self, done: Callable[[T | IntrospectionError], None]) -> None:
-        """Get the last good one, or else a newer one; `done` gets it, or the error, exactly once, now or later."""
-        good = self.good
-        if good is not None:
-            done(good)
-        else:
-            self.renew(done)
+    def get(self, callback: Callback[T | IntrospectionError]) -> T | IntrospectionError | None:
+        """Get the last good document, or else a newer one."""
+        current = self.current
+        return self.refresh(callback) if current is None else current
 
-    def renew(self, done: Callable[[T | IntrospectionError], None]) -> None:
-        """Get a newer one than the last good one; `done` gets it, or the error, exactly once, now or later.
+    def refresh(self, callback: Callback[T | IntrospectionError]) -> T | IntrospectionError | None:
+        """Get a newer document than the last good one.
 
-        Where the last fetch was a moment ago, nothing is fetched, and `done` gets its outcome at once.
+        Shortly after a fetch, nothing is fetched: the result is that fetch's.
         """
-        if not self._fetching and not self._freshness.admits(self._ticker.next):
-            done(self._freshness.last)
-            return
-        self._waiting.append(done)
-        self._fetch()
+        if not self._fetching:
+            if not self._schedule.allows_fetch(self._ticker.next):
+                return self._schedule.last
+            failure = self._fetch()
+            if failure is not None:
+                return failure
+        self._waiting.append(callback)
+        return None
 
-    def discard(self, why: IntrospectionError) -> None:
-        """Use the last good one no more."""
-        self._freshness.discard(why)
+    def discard(self, error: IntrospectionError) -> None:
+        """Stop using the last good document, because of `error`."""
+        self._schedule.discard(error)
 
     def close(self) -> None:
-        """Fetch no more of itself; who still asks is answered as before."""
+        """Stop refreshing. Later calls are still served."""
         if not self._closed:
             self._closed = True
             self._ticker.remove(self._sweep)
-            self._document.close()
+            self._source.close()
 
     def _sweep(self, now: float) -> None:
-        if self._freshness.is_due(now):
+        if not self._fetching and self._schedule.is_due(now):
             self._fetch()
 
-    def _fetch(self) -> None:
-        if not self._fetching:
-            self._fetching = True
-            self._started = time.perf_counter()
-            self._document.fetch(self._fetched)
+    def _fetch(self) -> IntrospectionError | None:
+        self._fetching = True
+        self._started = time.perf_counter()
+        failure = self._source.fetch(self._on_fetched)
+        if failure is not None:
+            self._on_fetched(failure)
+        return failure
 
-    def _fetched(self, outcome: T | IntrospectionError) -> None:
+    def _on_fetched(self, outcome: T | IntrospectionError) -> None:
         self._fetching = False
-        self._freshness.note(outcome, self._ticker.next)
-        self._note(outcome)
+        self._schedule.record(outcome, self._ticker.next)
+        self._report(outcome)
         waiting, self._waiting = self._waiting, []
-        for done in waiting:
-            done(outcome)
+        for callback in waiting:
+            callback(outcome)
 
-    def _note(self, outcome: T | IntrospectionError) -> None:
+    def _report(self, outcome: T | IntrospectionError) -> None:
         self._metrics.duration.observe(time.perf_counter() - self._started)
         if isinstance(outcome, IntrospectionError):
             self._metrics.results[outcome.reason.value] += 1
-            if not self._troubled:
-                _log.error("%s cannot be fetched: %s", self._what, outcome)
-            self._troubled = True
+            if not self._failing:
+                _log.error("%s cannot be fetched: %s", self._name, outcome)
+            self._failing = True
             return
         self._metrics.results["ok"] += 1
-        if self._troubled:
-            _log.info("%s can be fetched again", self._what)
-        self._troubled = False
+        if self._failing:
+            _log.info("%s can be fetched again", self._name)
+        self._failing = False
 
 
 class Readable(Protocol):
     """An endpoint that can be read with GET."""
 
-    def get(self, done: Callable[[EndpointResult], None]) -> None:
-        """Send the request; `done` gets the result exactly once, now or later."""
+    def get(self, callback: Callback[EndpointResult]) -> SendFailure | None:
+        """Send a GET request; only a failure can be known at once, and is returned."""
 
     def close(self) -> None:
-        """Keep no connection for later."""
+        """Close idle connections; running requests continue."""
 
 
 class DocumentFetcher(Generic[T]):
-    """Fetches one from its place; `read` makes of its bytes what it says, or raises IntrospectionError."""
+    """Fetches a document from one URL. `read` parses its bytes, or raises IntrospectionError."""
 
     def __init__(self, endpoint: Readable, read: Callable[[bytes], T]) -> None:
         self._endpoint = endpoint
         self._read = read
 
-    def fetch(self, done: Callable[[T | IntrospectionError], None]) -> None:
-        """Fetch it; `done` gets it, or the error, exactly once, now or later."""
-        self._endpoint.get(lambda outcome: done(self._told(outcome)))
+    def fetch(self, callback: Callback[T | IntrospectionError]) -> IntrospectionError | None:
+        """Fetch the document; an error that is known at once is returned."""
+        failure = self._endpoint.get(partial(self._on_response, callback))
+        body = None if failure is None else response_body(failure)
+        return body if isinstance(body, IntrospectionError) else None
 
     def close(self) -> None:
-        """Keep no connection for later; a running fetch ends by itself."""
+        """Close idle connections; a running fetch continues."""
         self._endpoint.close()
 
-    def _told(self, outcome: EndpointResult) -> T | IntrospectionError:
-        data = response_body(outcome)
+    def _on_response(self, callback: Callback[T | IntrospectionError], response: EndpointResult) -> None:
+        body = response_body(response)
         try:
-            return data if isinstance(data, IntrospectionError) else self._read(data)
+            document = body if isinstance(body, IntrospectionError) else self._read(body)
         except IntrospectionError as error:
-            return error.as_value()
+            document = error.as_value()
+        callback(document)
 
 
 class FirstAvailable(Generic[T]):
-    """Fetches one from the first of several places that has it: the next is asked when one answers something else."""
+    """Fetches a document from the first of several sources that has it."""
 
-    def __init__(self, places: Sequence[DocumentSource[T]]) -> None:
-        self._places = places
+    def __init__(self, sources: Sequence[DocumentSource[T]]) -> None:
+        self._sources = sources
 
-    def fetch(self, done: Callable[[T | IntrospectionError], None]) -> None:
-        """Fetch it; `done` gets it, or the error, exactly once, now or later."""
-        self._ask(0, [], done)
+    def fetch(self, callback: Callback[T | IntrospectionError]) -> IntrospectionError | None:
+        """Fetch the document; an error that is known at once is returned."""
+        return self._fetch(0, (), callback)
 
     def close(self) -> None:
-        """Keep no connection for later; a running fetch ends by itself."""
-        for place in self._places:
-            place.close()
+        """Close idle connections; a running fetch continues."""
+        for source in self._sources:
+            source.close()
 
-    def _ask(self, at: int, details: list[str], done: Callable[[T | IntrospectionError], None]) -> None:
-        def told(outcome: T | IntrospectionError) -> None:
-            # A server that does not answer does not answer at its other places either.
-            if not isinstance(outcome, IntrospectionError) or outcome.reason is not IntrospectionFailure.MALFORMED:
-                done(outcome)
-                return
-            details.append(outcome.detail)
-            if at + 1 < len(self._places):
-                self._ask(at + 1, details, done)
-            else:
-                every = "; ".join(dict.fromkeys(details))
-                done(IntrospectionError(IntrospectionFailure.MALFORMED, every))
+    def _fetch(
+        self, index: int, details: tuple[str, ...], callback: Callback[T | IntrospectionError]
+    ) -> IntrospectionError | None:
+        failure = self._sources[index].fetch(partial(self._on_fetched, index, details, callback))
+        return None if failure is None else self._fetch_next(index, details, callback, failure)
 
-        self._places[at].fetch(told)
+    def _on_fetched(
+        self,
+        index: int,
+        details: tuple[str, ...],
+        callback: Callback[T | IntrospectionError],
+        outcome: T | IntrospectionError,
+    ) -> None:
+        if isinstance(outcome, IntrospectionError):
+            failure = self._fetch_next(index, details, callback, outcome)
+            if failure is not None:
+                callback(failure)
+        else:
+            callback(outcome)
+
+    def _fetch_next(
+        self,
+        index: int,
+        details: tuple[str, ...],
+        callback: Callback[T | IntrospectionError],
+        failure: IntrospectionError,
+    ) -> IntrospectionError | None:
+        # A server that does not respond will not respond at its other URLs either.
+        if failure.reason is not IntrospectionFailure.MALFORMED:
+            return failure
+        details += (failure.detail,)
+        if index + 1 < len(self._sources):
+            return self._fetch(index + 1, details, callback)
+        return IntrospectionError(IntrospectionFailure.MALFORMED, "; ".join(dict.fromkeys(details)))

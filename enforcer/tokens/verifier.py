@@ -1,9 +1,9 @@
-"""Tells what a token is worth: remembered, or asked once for all who wait.
+"""Verifies tokens: by a cached result, or by asking a token source once for everyone who waits.
 
-1. Only answers are remembered; an error is told to those who waited for it, and to nobody later.
-2. A call belongs to no request: whoever leaves, the others get their answer.
-3. A token in use is asked for again before its answer ends, with nobody waiting.
-4. While nobody can be asked, an answer that is kept serves those who may take it, never past the token's end.
+1. Only verification results are cached. An error goes to the requests that waited for it, and to no later one.
+2. An introspection belongs to no request: if a client leaves, the other requests still get the result.
+3. The result for a token in use is refreshed before it expires, while requests are served from the cache.
+4. While the source fails, a stale entry serves requests that accept it, never past the token's expiry.
 """
 
 from __future__ import annotations
@@ -12,77 +12,93 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from math import ceil
-from typing import Protocol
+from typing import Protocol, final
 
 from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
-from enforcer.tokens.introspection.client import Done
-from enforcer.tokens.introspection.response import NEVER, ActiveToken, VerificationResult
+from enforcer.tokens.introspection.response import NEVER, ActiveToken, IntrospectionOutcome
 from enforcer.tokens.limiter import AddressLimiter
+from enforcer.wire.callback import Callback
 
 _log = logging.getLogger("enforcer.tokens")
 
 
 class TokenSource(Protocol):
-    """Who says what a token is worth."""
+    """Verifies tokens of one authorization server, without a cache."""
 
-    def introspect(self, token: bytes, done: Done) -> None:
-        """Ask about a token; `done` gets the answer, or the error, exactly once, now or later."""
+    def introspect(self, token: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        """Verify a token."""
 
     def circuit_open(self) -> bool:
-        """Tell whether it failed too often, and is left alone for a while."""
+        """Return whether a circuit breaker stops its calls."""
 
     def close(self) -> None:
-        """End what goes on in the background: it is replaced. Running calls end; who still asks is answered."""
+        """Stop background work, because it is replaced. Running and later calls are still served."""
+
+
+class LimitFailure(Enum):
+    """A limit that stopped a verification."""
+
+    TOO_MANY_UNSEEN = "too_many_unseen_tokens"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class VerificationFailure:
+    """Why it is unknown whether a token is active. `retry_after` is in seconds, `detail` a text for the log."""
+
+    reason: IntrospectionFailure | LimitFailure
+    retry_after: int
+    detail: str = ""
+
+
+VerificationOutcome = CacheEntry | VerificationFailure
 
 
 class VerificationListener(Protocol):
-    """Who waits for an answer."""
+    """Waits for the outcome of a verification."""
 
     @property
-    def address(self) -> str:
-        """The client's address, for which unseen tokens are counted."""
+    def client_address(self) -> str:
+        """The client's address, by which unseen tokens are counted."""
 
-    def on_answer(self, entry: CacheEntry) -> None:
-        """Take the answer."""
-
-    def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
-        """Take the reason why there is none."""
-
-    def on_too_many(self, retry_after: int) -> None:
-        """Take that the client has sent too many unseen tokens."""
+    def on_verification(self, outcome: VerificationOutcome) -> None:
+        """The outcome is known; called only after `verify` has returned None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupOptions:
-    """What a rule asks of an answer: at most `max_age` seconds old, or, in an outage, any that is kept (`stale`)."""
+    """Which cached results a rule accepts: at most `max_age` seconds old; in an outage also stale ones (`stale`)."""
 
     max_age: float | None = None
     stale: bool = False
 
 
 class TokenVerifier(Protocol):
-    """Tells a rule what tokens are worth."""
+    """Verifies tokens for a rule."""
 
     @property
     def keys(self) -> frozenset[CacheKeys]:
-        """What tells apart whose answers it gives."""
+        """The cache keys of the servers whose tokens it verifies; they identify the servers."""
 
     def verify(
-        self, token: bytes, now: float, waiter: VerificationListener, demand: LookupOptions
-    ) -> CacheEntry | None:
-        """Return what is remembered of a token; or None, and tell the waiter later (or before this returns)."""
+        self, token: bytes, now: float, listener: VerificationListener, options: LookupOptions
+    ) -> VerificationOutcome | None:
+        """Return the outcome if it is known at once; otherwise None, and the listener gets it later."""
 
-    def takes(self, answer: ActiveToken, other: TokenVerifier) -> bool:
-        """Tell whether what the other said of a token holds here too: it is of an authorization server of this one."""
+    def takes(self, result: ActiveToken, other: TokenVerifier) -> bool:
+        """Return whether the other's result for a token holds here too, since it is of one of these servers."""
 
 
 class CachingVerifier:
-    """What the tokens of one authorization server are worth, remembered by its `keys`.
+    """Verifies the tokens of one authorization server, cached by `keys`.
 
-    `prepare` makes, once for each answer, what is needed of it on every request; `clock` gives seconds since the epoch.
+    `write_identity` writes, once for each result, the identity fields that requests need; `clock` gives seconds since
+    the epoch.
     """
 
     def __init__(
@@ -92,7 +108,7 @@ class CachingVerifier:
         cache: TokenCache,
         keys: CacheKeys,
         limiter: AddressLimiter,
-        prepare: Callable[[ActiveToken], bytes],
+        write_identity: Callable[[ActiveToken], bytes],
         metrics: IntrospectionMetrics,
         clock: Callable[[], float],
         retry_after: int,
@@ -102,25 +118,25 @@ class CachingVerifier:
         self._cache = cache
         self._limiter = limiter
         self._keys = keys
-        self._prepare = prepare
+        self._write_identity = write_identity
         self._metrics = metrics
         metrics.circuit_open = source.circuit_open
         self._clock = clock
         self._retry_after = retry_after
         self._waiting: dict[bytes, list[tuple[VerificationListener, LookupOptions]]] = {}
-        self._troubled = False
+        self._failing = False
 
     def verify(
-        self, token: bytes, now: float, waiter: VerificationListener, demand: LookupOptions
-    ) -> CacheEntry | None:
-        """Return what is remembered of a token; or None, and tell the waiter later (or before this returns)."""
+        self, token: bytes, now: float, listener: VerificationListener, options: LookupOptions
+    ) -> VerificationOutcome | None:
+        """Return the outcome if it is known at once; otherwise None, and the listener gets it later."""
         key = self._keys.key(token)
         entry = self._cache.get(key, now)
-        if entry is not None and (demand.max_age is None or now - entry.fetched_at <= demand.max_age):
+        if entry is not None and (options.max_age is None or now - entry.fetched_at <= options.max_age):
             if entry.refresh_at <= now:
                 entry.refresh_at = NEVER
                 if key not in self._waiting:
-                    self._ask(key, token, [])
+                    self._introspect(key, token, None, options)
             if isinstance(entry.result, ActiveToken):
                 self._metrics.hits += 1
             else:
@@ -129,98 +145,104 @@ class CachingVerifier:
         waiting = self._waiting.get(key)
         if waiting is not None:
             self._metrics.coalesced += 1
-            waiting.append((waiter, demand))
+            waiting.append((listener, options))
             return None
         if self._cache.get_stale(key, now) is None:
-            wait = self._limiter.wait(waiter.address, now)
+            wait = self._limiter.wait(listener.client_address, now)
             if wait:
-                waiter.on_too_many(ceil(wait))
-                return None
+                return VerificationFailure(LimitFailure.TOO_MANY_UNSEEN, ceil(wait))
         self._metrics.misses += 1
-        self._ask(key, token, [(waiter, demand)])
-        return None
+        return self._introspect(key, token, listener, options)
 
     @property
     def keys(self) -> frozenset[CacheKeys]:
-        """What tells apart whose answers it gives."""
+        """The cache keys of the server; they identify it."""
         return frozenset((self._keys,))
 
-    def takes(self, answer: ActiveToken, other: TokenVerifier) -> bool:
-        """Tell whether what the other said of a token holds here too: it is of the same authorization server."""
+    def takes(self, result: ActiveToken, other: TokenVerifier) -> bool:
+        """Return whether the other's result for a token holds here too, since it is of the same server."""
         return other.keys <= self.keys
 
     def remembers(self, token: bytes, now: float) -> bool:
-        """Tell whether the token is known to have been active, be the answer fresh or kept for an outage."""
+        """Return whether the cache has an active token, fresh or stale."""
         return self._cache.get_stale(self._keys.key(token), now) is not None
 
     def purge(self, token: bytes) -> bool:
-        """Forget what is remembered of a token; tells whether anything was."""
+        """Remove a token from the cache; returns whether it was there."""
         self._cache.purges += 1
         return self._cache.drop(self._keys.key(token))
 
-    def _ask(self, key: bytes, token: bytes, waiting: list[tuple[VerificationListener, LookupOptions]]) -> None:
-        self._waiting[key] = waiting
+    def _introspect(
+        self, key: bytes, token: bytes, listener: VerificationListener | None, options: LookupOptions
+    ) -> VerificationOutcome | None:
+        self._waiting[key] = [] if listener is None else [(listener, options)]
         self._metrics.in_flight += 1
         started = time.perf_counter()
         purges = self._cache.purges
         try:
-            self._source.introspect(token, lambda result: self._told(key, result, started, purges))
-        except Exception:  # noqa: BLE001 - whatever it is, nobody waits for ever
+            result = self._source.introspect(token, partial(self._on_introspected, key, started, purges))
+        except Exception:  # noqa: BLE001 - after any error, no request must wait forever
             _log.exception("internal error")
-            if key in self._waiting:
-                failed = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "it could not be asked")
-                self._told(key, failed, started, purges)
+            result = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "it could not be asked")
+        if result is None:
+            return None
+        del self._waiting[key]
+        return self._choose(self._record(key, started, purges, result), key, options)
 
-    def _told(self, key: bytes, result: VerificationResult | IntrospectionError, started: float, purges: int) -> None:
+    def _on_introspected(self, key: bytes, started: float, purges: int, result: IntrospectionOutcome) -> None:
+        waiting = self._waiting.pop(key)
+        outcome = self._record(key, started, purges, result)
+        for listener, options in waiting:
+            listener.on_verification(self._choose(outcome, key, options))
+
+    def _record(self, key: bytes, started: float, purges: int, result: IntrospectionOutcome) -> VerificationOutcome:
+        """Record the result in the metrics, the log and the cache."""
         metrics = self._metrics
         metrics.in_flight -= 1
-        waiting = self._waiting.pop(key)
-        now = self._clock()
-        prepared = b""
+        identity = b""
         if isinstance(result, ActiveToken):
             try:
-                prepared = self._prepare(result)
-            except Exception:  # noqa: BLE001 - whatever it is, nobody waits for ever
+                identity = self._write_identity(result)
+            except Exception:  # noqa: BLE001 - after any error, no request must wait forever
                 _log.exception("internal error")
                 result = IntrospectionError(IntrospectionFailure.MALFORMED, "its claims cannot be passed on")
         if isinstance(result, IntrospectionError):
             metrics.results[result.reason.value] += 1
-            self._note(result)
-            kept = self._cache.get_stale(key, now)
-            for waiter, demand in waiting:
-                if kept is not None and demand.stale:
-                    metrics.stale_hits += 1
-                    waiter.on_answer(kept)
-                else:
-                    waiter.on_no_answer(result, self._retry_after)
-            return
+            if not self._failing:
+                self._failing = True
+                _log.error(
+                    "authorization server %s gives no usable answer: %s; see enforcer doctor", self._name, result
+                )
+            return VerificationFailure(result.reason, self._retry_after, str(result))
         metrics.duration.observe(time.perf_counter() - started)
-        self._note(None)
-        active = isinstance(result, ActiveToken)
-        metrics.results["active" if active else "inactive"] += 1
-        entry = self._cache.put(key, result, prepared, now)
-        if purges != self._cache.purges:
-            self._cache.drop(key)  # it may be the very answer that was to be forgotten
-        for waiter, _ in waiting:
-            waiter.on_answer(entry)
-
-    def _note(self, error: IntrospectionError | None) -> None:
-        if error is not None and not self._troubled:
-            _log.error("authorization server %s gives no usable answer: %s; see enforcer doctor", self._name, error)
-        elif error is None and self._troubled:
+        if self._failing:
+            self._failing = False
             _log.info("authorization server %s answers again", self._name)
-        self._troubled = error is not None
+        metrics.results["active" if isinstance(result, ActiveToken) else "inactive"] += 1
+        entry = self._cache.put(key, result, identity, self._clock())
+        if purges != self._cache.purges:
+            self._cache.drop(key)  # the purge may have been for this very token
+        return entry
+
+    def _choose(self, outcome: VerificationOutcome, key: bytes, options: LookupOptions) -> VerificationOutcome:
+        """Return the outcome for one request: in an outage, a stale entry if the request accepts it."""
+        if options.stale and isinstance(outcome, VerificationFailure):
+            stale = self._cache.get_stale(key, self._clock())
+            if stale is not None:
+                self._metrics.stale_hits += 1
+                return stale
+        return outcome
 
 
 class CacheControl:
-    """All that is remembered of tokens, whichever server issued them."""
+    """The token cache as the admin server sees it, whichever servers issued the tokens."""
 
     def __init__(self, cache: TokenCache, verifiers: Iterable[CachingVerifier]) -> None:
         self._cache = cache
         self._verifiers = frozenset(verifiers)
 
     def succeed(self, earlier: CacheControl) -> None:
-        """Take the place of the one whose answers were taken over: what it was to forget since then is forgotten."""
+        """Replace another one, whose entries were taken over: purges since then clear the whole cache."""
         if self._cache.purges != earlier._cache.purges:
             self._cache.clear()
 
@@ -229,11 +251,11 @@ class CacheControl:
 
     @property
     def evictions(self) -> Mapping[str, int]:
-        """How many answers were forgotten, by reason."""
+        """The number of entries evicted, by reason."""
         return self._cache.evictions
 
     def purge(self, what: str, value: str) -> int:
-        """Forget by `token`, `subject` or `client_id`; returns how many answers there were."""
+        """Remove the entries of a `token`, `subject` or `client_id`; returns their number."""
         if what == "token":
             return sum(verifier.purge(value.encode("utf-8", "surrogatepass")) for verifier in self._verifiers)
         return self._cache.purge(**{what: value})

@@ -1,1 +1,1 @@
-"""HTTP as values (fields, target), and the pooled HTTP/1.1 client side (client)."""
+"""HTTP as values (`fields`, `target`), and pooled HTTP/1.1 connections to other servers (`pool`, `http_client`)."""

@@ -1,81 +1,93 @@
-"""One connection of the client side, and what receives its events.
+"""A pooled connection to a server, and the interface of what receives its events.
 
-1. It carries one exchange at a time; it is used again only after a whole answer on a kept-alive connection.
-2. An answer is whole, or it failed: it never ends quietly short of its framing.
+1. It carries one exchange at a time. It is reused only after a complete response on a persistent connection.
+2. A response is complete or a failure: one that ends short of its framing is never taken for complete.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import httptools
 
 from enforcer.errors import UpstreamError, UpstreamFailure
+from enforcer.settings.pool import PoolSettings
 from enforcer.wire.fields import HOP_BY_HOP, without_length, without_named
-
-if TYPE_CHECKING:
-    from enforcer.wire.pool import Pool
+from enforcer.wire.ticker import Ticker
 
 
 class Receiver(Protocol):
-    """What an exchange does with the events of its connection.
+    """Receives the events of one exchange.
 
     `lines` are field lines in pieces, ready to be joined: `name`, `b": "`, `value`, `b"\\r\\n"`, and so on, in the
-    server's order and spelling, hop-by-hop fields left out.
+    server's order and spelling, without hop-by-hop fields.
     """
 
     def on_connection(self, connection: PooledConnection) -> None:
-        """Send the request on it: the connection is the receiver's now."""
+        """A connection is there, after `Pool.request` returned None: send the request on it."""
 
     def on_informational(self, status: int, reason: bytes, lines: list[bytes]) -> None:
-        """Take an interim answer (RFC 9110 §15.2), never 101."""
+        """An interim response (RFC 9110 §15.2), never 101."""
 
     def on_head(self, status: int, reason: bytes, lines: list[bytes], sized: bool) -> None:
-        """Take the final head. `sized`: the lines have a Content-Length, or no body can follow."""
+        """The final head. `sized`: the lines have a Content-Length, or no body can follow."""
 
     def on_body(self, data: bytes) -> None:
-        """Take a piece of the body, framing removed."""
+        """A piece of the body, without framing."""
 
     def on_flush(self) -> None:
-        """All that has arrived so far was handed over, and the answer is not whole yet."""
+        """Everything that has arrived was passed on, and the response is not complete yet."""
 
     def on_complete(self, trailers: list[bytes]) -> None:
-        """The answer is whole; the connection is no longer the receiver's."""
+        """The response is complete; the connection is no longer the receiver's."""
 
     def on_upgrade(self, reason: bytes, lines: list[bytes], connection: PooledConnection, rest: bytes) -> None:
-        """The server switched protocols; `rest` is what it sent after its head. Call `connection.detach()`."""
+        """The server switched protocols; `rest` are the bytes after its head. Call `connection.detach()`."""
 
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
-        """No whole answer will come. `unanswered`: a reused connection was closed before the first byte of one."""
+        """No complete response will come. `unanswered`: a reused connection closed before the response began."""
 
     def on_full(self) -> None:
-        """Send no more of the body until `on_drained`."""
+        """The write buffer is full: send no more of the body until `on_drained`."""
 
     def on_drained(self) -> None:
-        """Send on."""
+        """The write buffer has room again."""
+
+
+class ConnectionOwner(Protocol):
+    """The pool, as its connections see it."""
+
+    def release(self, connection: PooledConnection) -> None:
+        """Take a connection back after a complete response."""
+
+    def forget(self, connection: PooledConnection) -> None:
+        """Stop counting a connection."""
+
+    def report(self, error: BaseException) -> None:
+        """Report an exception that a receiver should not have raised."""
 
 
 NEVER = float("inf")
 
 
 class _Special(dict[bytes, bytes | None]):
-    """The lower-case name of a field that is read here, None of any other; by the name as a server spelt it."""
+    """By a field name as the server spelt it: the lower-case name of a field that is read here, else None."""
 
     def __missing__(self, name: bytes) -> bytes | None:
         lower = name.lower()
-        found = lower if lower in HOP_BY_HOP or lower == b"content-length" else None
-        if len(self) < _REMEMBERED:
-            self[name] = found
-        return found
+        special = lower if lower in HOP_BY_HOP or lower == b"content-length" else None
+        if len(self) < _MAX_SPELLINGS:
+            self[name] = special
+        return special
 
 
-_REMEMBERED = 1024  # spellings of field names; more are looked at anew each time
+_MAX_SPELLINGS = 1024  # spellings of field names that are cached: a server must not grow the table without bound
 _SPECIAL = _Special()
 
 
 class PooledConnection:
-    """One connection of a pool: an asyncio.Protocol by its methods; its base would cost a compiled class its speed."""
+    """One connection of a pool: an asyncio.Protocol by its methods. A foreign base would slow the compiled class."""
 
     __slots__ = (
         "_body_came",
@@ -88,26 +100,30 @@ class PooledConnection:
         "_head_seen",
         "_keep_alive",
         "_parser",
-        "_pool",
         "_reading",
         "_reason",
         "_reused",
+        "_settings",
         "_sized",
         "_started",
         "_status",
+        "_ticker",
         "_upgradable",
         "deadline",
+        "pool",
         "receiver",
         "transport",
     )
 
     transport: asyncio.Transport
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: ConnectionOwner, settings: PoolSettings, ticker: Ticker) -> None:
+        self.pool = pool
+        self._settings = settings
+        self._ticker = ticker
         self.receiver: Receiver | None = None
         self.deadline = NEVER
-        self._parser: Any = None  # it and this object hold each other, so that one that never connects has none
+        self._parser: Any = None  # a reference cycle: made only once connected, and cut in connection_lost
         self._reused = False
         self._reading = True
         self._reset()
@@ -125,62 +141,56 @@ class PooledConnection:
         self._body_came = False
         self._head_seen = 0
 
-    # What a receiver calls
+    # Called by receivers
 
     def send(self, receiver: Receiver, data: bytes, *, head_only: bool = False, upgradable: bool = False) -> None:
-        """Begin an exchange. `head_only`: the answer to HEAD has no body; `upgradable`: 101 was asked for."""
+        """Begin an exchange. `head_only`: a response to HEAD has no body; `upgradable`: an upgrade was requested."""
         self.receiver = receiver
         self._head_only = head_only
         self._upgradable = upgradable
-        pool = self._pool
-        self.deadline = pool.ticker.next + pool.settings.response_timeout
+        self.deadline = self._ticker.next + self._settings.response_timeout
         self.transport.write(data)
 
     def expect_answer(self) -> None:
-        """Start the clock for the answer's head: the request is with the server, or the server does not read it."""
+        """Start the deadline of the response head: the request was sent, or the server does not read it."""
         if not self._final:
-            self.deadline = self._pool.ticker.next + self._pool.settings.response_timeout
+            self.deadline = self._ticker.next + self._settings.response_timeout
 
     def await_client(self) -> None:
-        """Stop the clock: the next byte must come from the client, whose own deadlines apply."""
+        """Stop the deadline: the next byte must come from the client, whose own deadlines apply."""
         if not self._final:
             self.deadline = NEVER
 
     def pause(self) -> None:
-        """Read no more until `resume`; a pause is not the server's fault, so no deadline runs."""
+        """Stop reading until `resume`. The server did not cause the pause, so no deadline runs."""
         if self._reading:
             self._reading = False
             self.transport.pause_reading()
             self.deadline = NEVER
 
     def resume(self) -> None:
-        """Read on."""
+        """Continue reading."""
         if not self._reading:
             self._reading = True
             self.transport.resume_reading()
-            self.deadline = self._pool.ticker.next + self._pool.settings.idle_timeout
+            self.deadline = self._ticker.next + self._settings.idle_timeout
 
     def use_no_more(self) -> None:
-        """Keep the connection for no other exchange: the rest of this one's request will not be sent."""
+        """Do not reuse the connection: the rest of this exchange's request will not be sent."""
         self._keep_alive = False
 
     def abandon(self) -> None:
-        """End the exchange half-way: the server sees the connection close."""
+        """End the exchange before it is complete: the server sees the connection close."""
         self.receiver = None
-        self._pool.forget(self)
+        self.pool.forget(self)
         self.transport.abort()
 
     def detach(self) -> asyncio.Transport:
-        """Give the transport away after an upgrade; call `Pool.forget` when it has ended."""
+        """Hand over the transport after an upgrade; call `pool.forget` when it has ended."""
         self.receiver = None
         self.deadline = NEVER
         self._parser = None
         return self.transport
-
-    @property
-    def pool(self) -> Pool:
-        """The pool that counts this connection."""
-        return self._pool
 
     # asyncio.Protocol
 
@@ -191,8 +201,8 @@ class PooledConnection:
     def data_received(self, data: bytes) -> None:
         receiver = self.receiver
         if receiver is None:
-            # Bytes that nobody asked for: the answer to the next request must not come before it was sent.
-            self._pool.forget(self)
+            # Unsolicited bytes: they must not be taken for the response to the next request.
+            self.pool.forget(self)
             self.transport.abort()
             return
         self._started = True
@@ -205,42 +215,42 @@ class PooledConnection:
             if not self._done:
                 self._fail(UpstreamFailure.MALFORMED, self._cause(error))
                 return
-            self._keep_alive = False  # the answer is whole, and what follows it is nobody's
+            self._keep_alive = False  # the response is complete, and no request belongs to what follows it
         if self._done:
             if self.receiver is receiver:
                 self._finish(receiver)
         elif self._body_came:
             self._body_came = False
             self._head_seen = 0
-            self._go_on(receiver)
+            self._flush(receiver)
         else:
-            # Nothing but a head, framing or trailers, all of which are held until they are whole.
+            # Only a head, framing or trailers, which are all buffered until they are complete.
             self._head_seen += len(data)
-            if self._head_seen > self._pool.settings.head:
-                self._fail(UpstreamFailure.MALFORMED, "the answer's head or trailer section is too large")
+            if self._head_seen > self._settings.head:
+                self._fail(UpstreamFailure.MALFORMED, "the response's head or trailer section is too large")
             elif self._final:
-                self._go_on(receiver)
+                self._flush(receiver)
 
-    def _go_on(self, receiver: Receiver) -> None:
+    def _flush(self, receiver: Receiver) -> None:
         if self._reading:
-            self.deadline = self._pool.ticker.next + self._pool.settings.idle_timeout
+            self.deadline = self._ticker.next + self._settings.idle_timeout
         receiver.on_flush()
 
     def eof_received(self) -> bool | None:
-        # RFC 9112 §6.3: an answer with neither length nor chunks ends with the connection
+        # RFC 9112 §6.3: a response with neither length nor chunks ends with the connection
         receiver = self.receiver
         if receiver is not None and self._final and not self._sized and not self._chunked:
             self._keep_alive = False
             self._finish(receiver)
         elif receiver is None:
-            self._pool.forget(self)
+            self.pool.forget(self)
         return None
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._parser = None  # it holds this object's methods: without this, only the garbage collector frees both
-        self._pool.forget(self)
+        self._parser = None  # the parser refers to this object: only the garbage collector would free the two
+        self.pool.forget(self)
         if self.receiver is not None:
-            self._fail(UpstreamFailure.UNAVAILABLE, "the connection was closed before the answer was whole")
+            self._fail(UpstreamFailure.UNAVAILABLE, "the connection was closed before the response was complete")
 
     def pause_writing(self) -> None:
         if self.receiver is not None:
@@ -254,8 +264,8 @@ class PooledConnection:
 
     def on_message_begin(self) -> None:
         if self._done:
-            # Were it only the beginning of a head, the next answer would be taken for its rest.
-            raise _ViolationError(_UNASKED)
+            # Even the beginning of a head is an error: the next response would be taken for its rest.
+            raise _ViolationError(_EXCESS)
 
     def on_status(self, reason: bytes) -> None:
         self._reason += reason
@@ -277,7 +287,7 @@ class PooledConnection:
 
     def on_headers_complete(self) -> None:
         if self._done:
-            raise _ViolationError(_UNASKED)
+            raise _ViolationError(_EXCESS)
         self._status = status = self._parser.get_status_code()
         lines = self._fields
         options = self._connection_options
@@ -285,7 +295,7 @@ class PooledConnection:
             lines = without_named(lines, options)
         receiver = self.receiver
         if receiver is None:
-            raise _ViolationError(_UNASKED)
+            raise _ViolationError(_EXCESS)
         if status >= 200:
             self._fields = []
             self._final = True
@@ -304,12 +314,12 @@ class PooledConnection:
         elif self._upgradable:
             self._fields = lines
         else:
-            raise _ViolationError("it is 101, and nobody asked for it")
+            raise _ViolationError("it is 101, and no upgrade was requested")
 
     def on_body(self, data: bytes) -> None:
         if self._done or not self._final or self.receiver is None:
-            # Not final: llhttp reads a body behind an interim answer that it does not know.
-            raise _ViolationError(_UNASKED)
+            # Not final: llhttp reads a body after an interim response that it does not know.
+            raise _ViolationError(_EXCESS)
         self._body_came = True
         self.receiver.on_body(data)
 
@@ -317,7 +327,7 @@ class PooledConnection:
         if self._final:
             self._done = True
             if self._chunked and not self._parser.should_keep_alive():
-                self._keep_alive = False  # the parser takes Connection from trailers, and would read no other answer
+                self._keep_alive = False  # the parser takes Connection from trailers, and would parse no other response
         elif self._status != 101:
             self._fields = []
             self._reason = b""
@@ -330,23 +340,23 @@ class PooledConnection:
         self.receiver = None
         if keep:
             if self._head_only:
-                # llhttp waits for the body that an answer to HEAD only announces
+                # llhttp waits for the body that a response to HEAD only announces
                 self._parser = httptools.HttpResponseParser(self)
             self._reset()
             self._reused = True
             if not self._reading:
                 self.resume()
-            self._pool.release(self)
+            self.pool.release(self)
         else:
-            self._pool.forget(self)
+            self.pool.forget(self)
             if self.transport.get_write_buffer_size():
-                self.transport.abort()  # what the server has not read of its request, it may never read
+                self.transport.abort()  # the server may never read the rest of the request
             else:
                 self.transport.close()
         receiver.on_complete(trailers)
 
     def fail(self, reason: UpstreamFailure, detail: str) -> None:
-        """Give the exchange up, and the connection with it."""
+        """End the exchange with a failure, and close the connection."""
         self._fail(reason, detail)
 
     def _cause(self, error: httptools.HttpParserError) -> str:
@@ -355,20 +365,20 @@ class PooledConnection:
             return str(error)
         if isinstance(cause, _ViolationError):
             return str(cause)
-        self._pool.report(cause)
+        self.pool.report(cause)
         return type(cause).__name__
 
     def _fail(self, reason: UpstreamFailure, detail: str) -> None:
         receiver, self.receiver = self.receiver, None
         unanswered = self._reused and not self._started and reason is UpstreamFailure.UNAVAILABLE
-        self._pool.forget(self)
+        self.pool.forget(self)
         self.transport.abort()
         if receiver is not None:
             receiver.on_failure(UpstreamError(reason, detail), unanswered)
 
 
-_UNASKED: Final = "there are bytes after its end"
+_EXCESS: Final = "there are bytes after its end"
 
 
 class _ViolationError(Exception):
-    """The answer breaks HTTP; its text says how."""
+    """The response violates HTTP; the text says how."""

@@ -1,47 +1,44 @@
-"""Whole calls on pooled connections: a request out, an answer's status and body back, within one time and one size.
+"""Whole HTTP requests on pooled connections: the response's status and body, within a time limit and a size limit.
 
-1. One time limit bounds the whole call, connection and body included, and one size limit the answer's body.
-2. A redirect is an answer like any other: nothing is sent where it points.
-3. For calls that change nothing: one on a connection that the server had closed is made once more on a new one, and so
-   is one that could not connect, as long as few do.
+1. The time limit covers the whole call, connecting and the response body included; the size limit the response body.
+2. Redirects are not followed: a redirect is a response like any other.
+3. Only for requests that change nothing: a request is sent again once, on a new connection, if the server had closed
+   the reused one, or if connecting failed and the retry budget allows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from enforcer.errors import UpstreamError, UpstreamFailure
+from enforcer.wire.callback import Callback
 from enforcer.wire.connection import PooledConnection
 from enforcer.wire.pool import Pool
 
 
 class HttpResponse(NamedTuple):
-    """An answer, whole."""
+    """A complete response."""
 
     status: int
     body: bytes
 
 
-Done = Callable[[HttpResponse | UpstreamError], None]
-
-
 class RetryBudget:
-    """Lets a tenth of the calls be tried again, so that retries cannot multiply an outage's load."""
+    """Limits retries to a tenth of the calls, so that they cannot multiply the load of an outage."""
 
     __slots__ = ("_left",)
 
-    _MOST = 10.0
+    _MAX = 10.0
 
     def __init__(self) -> None:
-        self._left = self._MOST
+        self._left = self._MAX
 
-    def call(self) -> None:
-        """Note a call."""
-        self._left = min(self._left + 0.1, self._MOST)
+    def record_call(self) -> None:
+        """Count a call: ten of them pay for a retry."""
+        self._left = min(self._left + 0.1, self._MAX)
 
     def withdraw(self) -> bool:
-        """Tell whether a call may be tried again."""
+        """Return whether a call may be retried, and count the retry."""
         if self._left < 1.0:
             return False
         self._left -= 1.0
@@ -49,46 +46,47 @@ class RetryBudget:
 
 
 class HttpClient:
-    """Makes calls to one server: `timeout` in seconds, `max_answer` in bytes.
+    """Sends requests to one server. `timeout` is in seconds, `max_body` in bytes.
 
-    It watches the time only while there are calls, as its pool does.
+    Its timer runs only during calls, as the pool's does.
     """
 
-    def __init__(self, pool: Pool, *, timeout: float, max_answer: int) -> None:
+    def __init__(self, pool: Pool, *, timeout: float, max_body: int) -> None:
         self.pool = pool
         self.timeout = timeout
-        self.max_answer = max_answer
+        self.max_body = max_body
         self.retries = RetryBudget()
-        self._calls: dict[_Call, float] = {}
+        self.calls: dict[_Call, float] = {}
         self._watching = False
 
-    def call(self, request: bytes, done: Done) -> None:
-        """Send a whole request; `done` gets the answer, or the error, exactly once, now or later."""
-        call = _Call(self, request, done)
-        self.retries.call()
+    def send(self, request: bytes, callback: Callback[HttpResponse | UpstreamError]) -> UpstreamError | None:
+        """Send a whole request; the error is returned if it is known at once."""
+        self.retries.record_call()
         if not self._watching:
             self._watching = True
             self.pool.ticker.add(self._sweep)
-        self._calls[call] = self.pool.ticker.next + self.timeout
-        self.pool.request(call)
+        call = _Call(self, request, callback)
+        connection = self.pool.request(call)
+        if isinstance(connection, UpstreamError):
+            return connection
+        self.calls[call] = self.pool.ticker.next + self.timeout
+        if connection is not None:
+            call.on_connection(connection)
+        return None
 
     def close(self) -> None:
-        """Keep no connection for later; running calls end by themselves."""
+        """Close idle connections; running calls continue."""
         self.pool.close()
 
-    def ended(self, call: _Call) -> None:
-        """Forget a call."""
-        self._calls.pop(call, None)
-
     def _sweep(self, now: float) -> None:
-        late = []
-        for call, deadline in self._calls.items():
+        expired = []
+        for call, deadline in self.calls.items():
             if deadline > now:
-                break  # all have the same time, so that they stand in the order of their deadlines
-            late.append(call)
-        for call in late:
+                break  # all calls have the same timeout, so they are in the order of their deadlines
+            expired.append(call)
+        for call in expired:
             call.expire()
-        if not self._calls:
+        if not self.calls:
             self._watching = False
             self.pool.ticker.remove(self._sweep)
 
@@ -96,12 +94,12 @@ class HttpClient:
 class _Call:
     """One call: a `Receiver`."""
 
-    __slots__ = ("_body", "_caller", "_connection", "_done", "_request", "_retried", "_sent", "_size", "_status")
+    __slots__ = ("_body", "_callback", "_client", "_connection", "_request", "_retried", "_sent", "_size", "_status")
 
-    def __init__(self, caller: HttpClient, request: bytes, done: Done) -> None:
-        self._caller = caller
+    def __init__(self, client: HttpClient, request: bytes, callback: Callback[HttpResponse | UpstreamError]) -> None:
+        self._client = client
         self._request = request
-        self._done: Done | None = done
+        self._callback: Callback[HttpResponse | UpstreamError] | None = callback
         self._connection: PooledConnection | None = None
         self._body: list[bytes] = []
         self._size = self._status = 0
@@ -111,19 +109,19 @@ class _Call:
         return "<call>"
 
     def expire(self) -> None:
-        """End the call: its time is over. Where it never had a connection, the server had no part in that."""
+        """End the call at its deadline. Without a connection, the server had no part in the delay."""
         if self._sent:
-            self.give_up(UpstreamFailure.TIMEOUT, "the whole call took too long")
+            self._give_up(UpstreamFailure.TIMEOUT, "the whole call took too long")
         else:
-            self.give_up(UpstreamFailure.OVERLOADED, "no connection became free in time")
+            self._give_up(UpstreamFailure.OVERLOADED, "no connection became free in time")
 
-    def give_up(self, reason: UpstreamFailure, detail: str) -> None:
+    def _give_up(self, reason: UpstreamFailure, detail: str) -> None:
         """End the call, and its connection with it."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abandon()
         else:
-            self._caller.pool.cancel(self)
+            self._client.pool.cancel(self)
         self._end(UpstreamError(reason, detail))
 
     def on_connection(self, connection: PooledConnection) -> None:
@@ -139,30 +137,32 @@ class _Call:
 
     def on_body(self, data: bytes) -> None:
         self._size += len(data)
-        if self._size <= self._caller.max_answer:
+        if self._size <= self._client.max_body:
             self._body.append(data)
 
     def on_flush(self) -> None:
-        if self._size > self._caller.max_answer:
-            self.give_up(UpstreamFailure.MALFORMED, "the answer is too large")
+        if self._size > self._client.max_body:
+            self._give_up(UpstreamFailure.MALFORMED, "the response is too large")
 
     def on_complete(self, trailers: list[bytes]) -> None:
         self._connection = None
-        if self._size > self._caller.max_answer:
-            self._end(UpstreamError(UpstreamFailure.MALFORMED, "the answer is too large"))
+        if self._size > self._client.max_body:
+            self._end(UpstreamError(UpstreamFailure.MALFORMED, "the response is too large"))
         else:
             self._end(HttpResponse(self._status, b"".join(self._body)))
 
     def on_upgrade(self, reason: bytes, lines: list[bytes], connection: PooledConnection, rest: bytes) -> None:
-        self.give_up(UpstreamFailure.MALFORMED, "the server switched protocols")
+        self._give_up(UpstreamFailure.MALFORMED, "the server switched protocols")
 
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
         self._connection = None
-        refused = error.reason is UpstreamFailure.UNAVAILABLE and not self._sent
-        if not self._retried and (unanswered or (refused and self._caller.retries.withdraw())):
+        connecting_failed = error.reason is UpstreamFailure.UNAVAILABLE and not self._sent
+        if not self._retried and (unanswered or (connecting_failed and self._client.retries.withdraw())):
             self._retried = True
-            self._caller.pool.request(self, fresh=True)
-            return
+            failure = self._client.pool.request(self, fresh=True)
+            if not isinstance(failure, UpstreamError):
+                return
+            error = failure
         self._end(error)
 
     def on_full(self) -> None:
@@ -172,7 +172,7 @@ class _Call:
         pass
 
     def _end(self, result: HttpResponse | UpstreamError) -> None:
-        done, self._done = self._done, None
-        self._caller.ended(self)
-        if done is not None:
-            done(result)
+        self._client.calls.pop(self, None)
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback(result)

@@ -1,7 +1,8 @@
-"""The client side: pooled HTTP/1.1 connections to one server, the upstream or an authorization server.
+"""Pooled HTTP/1.1 connections to one server: an upstream, or an authorization server.
 
-1. There are never more connections than the settings say, nor more requests that wait for one.
+1. There are never more connections, nor more waiting requests, than the settings allow.
 2. Every wait is bounded: for a connection, for the first byte, between bytes, and for the next use.
+3. `request` never calls its receiver: the connection, or the failure, is returned if it is known at once.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from enforcer.wire.ticker import Ticker
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerAddress:
-    """Where a server listens. `unix` is a socket's path, else `host` and `port`; `tls` None means plain text."""
+    """Where a server listens: at the path of a socket (`unix`), or at `host` and `port`. Without `tls`: plain text."""
 
     host: str = ""
     port: int = 0
@@ -32,9 +33,9 @@ class ServerAddress:
 
 
 class Pool:
-    """The connections to one server, at most `settings.connections`, and the queue for them.
+    """The connections to one server, at most `settings.connections`, and the requests that wait for one.
 
-    It watches the time only while there are any, so that one that is used no more needs no other end than `close`.
+    Its timer runs only while there are any, so a pool that is no longer used needs no other end than `close`.
     """
 
     def __init__(
@@ -53,21 +54,24 @@ class Pool:
         self._watching = False
         self.opened = 0
 
-    def request(self, receiver: Receiver, *, fresh: bool = False) -> None:
-        """Hand a connection to `receiver.on_connection`, at once or later; `fresh`: one never used before."""
+    def request(self, receiver: Receiver, *, fresh: bool = False) -> PooledConnection | UpstreamError | None:
+        """Return an idle connection, now the receiver's, or the error if the queue is full.
+
+        Otherwise returns None, and calls `receiver.on_connection` or `receiver.on_failure` later. `fresh`: only a
+        connection that was never used, which is never there at once.
+        """
         if self._idle and not fresh:
-            receiver.on_connection(self._idle.pop())
-            return
+            return self._idle.pop()
         queue = self._waiting_fresh if fresh else self._waiting
-        # Who waits for a connection that is being opened, or may be, is in nobody's way.
+        # A request whose connection is being opened, or may be opened, takes no place in the queue.
         if len(queue) >= self.settings.queue + self.settings.connections - len(self._all):
-            receiver.on_failure(UpstreamError(UpstreamFailure.OVERLOADED, "the queue is full"), False)
-            return
+            return UpstreamError(UpstreamFailure.OVERLOADED, "the queue is full")
         queue.append((receiver, self.ticker.next + self.settings.queue_timeout))
         self._open()
+        return None
 
     def cancel(self, receiver: Receiver) -> None:
-        """Forget a receiver that waits for a connection."""
+        """Remove a receiver from the queue."""
         for queue in (self._waiting, self._waiting_fresh):
             for entry in queue:
                 if entry[0] is receiver:
@@ -75,7 +79,7 @@ class Pool:
                     return
 
     def release(self, connection: PooledConnection) -> None:
-        """Take back a connection after a whole answer."""
+        """Take a connection back after a complete response."""
         if connection.transport.is_closing():
             self.forget(connection)
         elif self._waiting:
@@ -85,7 +89,7 @@ class Pool:
             self._idle.append(connection)
 
     def forget(self, connection: PooledConnection) -> None:
-        """Count a connection no more."""
+        """Stop counting a connection: it is closed, or no longer HTTP."""
         if connection in self._all:
             self._all.discard(connection)
             if connection in self._idle:
@@ -93,14 +97,14 @@ class Pool:
             self._open()
 
     def close(self) -> None:
-        """Keep no connection for later: idle ones end now, running and waiting exchanges are served to their end."""
+        """Close idle connections, and the others when their exchange ends; waiting exchanges are still served."""
         self.settings = replace(self.settings, keep_alive_timeout=0.0)
         for connection in tuple(self._idle):
             self.forget(connection)
             connection.transport.close()
 
     def report(self, error: BaseException) -> None:
-        """Tell the loop of an exception that a receiver should not have raised."""
+        """Report an exception that a receiver should not have raised to the event loop."""
         self._loop.call_exception_handler({"message": f"exchange with {self.endpoint}", "exception": error})
 
     def _open(self) -> None:
@@ -124,7 +128,7 @@ class Pool:
             pass
         except (OSError, ssl.SSLError) as error:
             failure = UpstreamError(UpstreamFailure.UNAVAILABLE, _describe(error))
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told, and the place is free again
+        except Exception as error:  # noqa: BLE001 - any error must reach the waiting request and free the place
             failure = UpstreamError(UpstreamFailure.UNAVAILABLE, type(error).__name__)
             self.report(error)
         self._opening -= 1
@@ -142,25 +146,24 @@ class Pool:
         self._open()
 
     async def _create(self) -> PooledConnection:
-        endpoint = self.endpoint
-        if endpoint.unix is not None:
+        address = self.endpoint
+        if address.unix is not None:
             _, connection = await self._loop.create_unix_connection(  # type: ignore[type-var]
-                lambda: PooledConnection(self), endpoint.unix, ssl=endpoint.tls, server_hostname=endpoint.server_name
+                self._protocol, address.unix, ssl=address.tls, server_hostname=address.server_name
             )
         else:
             _, connection = await self._loop.create_connection(  # type: ignore[type-var]
-                lambda: PooledConnection(self),
-                endpoint.host,
-                endpoint.port,
-                ssl=endpoint.tls,
-                server_hostname=endpoint.server_name,
+                self._protocol, address.host, address.port, ssl=address.tls, server_hostname=address.server_name
             )
         return connection
 
+    def _protocol(self) -> PooledConnection:
+        return PooledConnection(self, self.settings, self.ticker)
+
     def _sweep(self, now: float) -> None:
-        for connection in [c for c in self._all if c.deadline <= now]:
+        for connection in [connection for connection in self._all if connection.deadline <= now]:
             if connection.receiver is not None:
-                connection.fail(UpstreamFailure.TIMEOUT, "the answer took too long")
+                connection.fail(UpstreamFailure.TIMEOUT, "the response took too long")
             else:
                 self.forget(connection)
                 connection.transport.close()
@@ -174,7 +177,7 @@ class Pool:
 
 
 def _describe(error: Exception) -> str:
-    # An OSError's text can carry addresses of several attempts; the class and the system's own words are enough.
+    # An OSError's text can contain addresses of several attempts; its class and the system's own words are enough.
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"TLS: {error.verify_message}"
     if isinstance(error, ssl.SSLError):

@@ -1,4 +1,4 @@
-"""Coarse time: one timer for all connections instead of one each, so that a deadline costs a request one store."""
+"""A coarse clock: one timer for all connections instead of one each, so that setting a deadline costs one store."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable
 
 RESOLUTION = 0.1
-"""Seconds between two looks at the deadlines: a deadline is kept to within twice this, and never early."""
+"""Seconds between two ticks: a deadline is noticed up to twice this late, and never early."""
 
 
 class Ticker:
-    """Keeps the time of the next tick and calls the sweeps on each.
+    """Keeps the time of the next tick, and calls the sweeps on each tick.
 
-    `next` is in seconds of the loop's clock; a deadline is `next + timeout`.
+    `next` is in seconds of the event loop's clock; a deadline is `next + timeout`.
     """
 
     __slots__ = ("_handle", "_loop", "_sweeps", "next")
@@ -24,15 +24,15 @@ class Ticker:
         self._handle: asyncio.TimerHandle | None = loop.call_later(RESOLUTION, self._tick)
 
     def add(self, sweep: Callable[[float], None]) -> None:
-        """Call `sweep(now)` on every tick from now on; may be said from another thread than the loop's."""
+        """Call `sweep(now)` on every tick from now on. Safe to call from any thread."""
         self._sweeps.append(sweep)
 
     def remove(self, sweep: Callable[[float], None]) -> None:
-        """Call `sweep` no more."""
+        """Stop calling `sweep`."""
         self._sweeps.remove(sweep)
 
     def stop(self) -> None:
-        """Tick no more."""
+        """Stop ticking."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -44,5 +44,5 @@ class Ticker:
         for sweep in tuple(self._sweeps):
             try:
                 sweep(now)
-            except Exception as error:  # noqa: BLE001 - one that fails must not stop the time of all others
-                self._loop.call_exception_handler({"message": "a look at the deadlines", "exception": error})
+            except Exception as error:  # noqa: BLE001 - one sweep that fails must not stop the others
+                self._loop.call_exception_handler({"message": "sweep of the deadlines", "exception": error})

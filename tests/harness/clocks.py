@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Clock:
@@ -17,6 +20,9 @@ class Clock:
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> None:
         self._due.append((self.now + delay, callback))
+
+    def call_soon(self, callback: Callable[[T], None], value: T) -> None:
+        self._due.append((self.now, lambda: callback(value)))
 
     def advance(self, seconds: float) -> None:
         end = self.now + seconds

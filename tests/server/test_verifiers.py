@@ -15,8 +15,9 @@ from enforcer.config.load import load
 from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules
 from enforcer.errors import IntrospectionFailure
-from enforcer.server.verifiers import NoResult, verify_once
+from enforcer.server.verifiers import verify_once
 from enforcer.tokens.introspection.response import ActiveToken
+from enforcer.tokens.verifier import VerificationFailure
 
 SECRETS = {"SECRET": "s3cret"}
 
@@ -55,8 +56,8 @@ class VerifyOnce:
         loaded = self.loaded(rule, **servers)
         (resolved,) = resolved_rules(loaded)
         result = asyncio.run(verify_once(loaded, resolved, token.encode()))
-        if isinstance(result, NoResult):
-            return result.error.reason
+        if isinstance(result, VerificationFailure):
+            return result.reason
         return result.subject if isinstance(result, ActiveToken) else False
 
 
@@ -110,8 +111,8 @@ def test_a_failure_has_a_reason_and_a_retry_time(verify: VerifyOnce, a: Issuer) 
     loaded = verify.loaded({}, a={"retry_after": "7s"})
     (resolved,) = resolved_rules(loaded)
     result = asyncio.run(verify_once(loaded, resolved, b"of-a"))
-    assert isinstance(result, NoResult)
-    assert (result.error.reason, result.retry_after) == (IntrospectionFailure.UNAVAILABLE, 7)
+    assert isinstance(result, VerificationFailure)
+    assert (result.reason, result.retry_after) == (IntrospectionFailure.UNAVAILABLE, 7)
 
 
 @pytest.mark.parametrize(

@@ -2,82 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from harness.clocks import Clock
+from harness.outcomes import outcome_of
 from harness.signing import encode, text
+from harness.verification import DOWN, FakeListener, FakeSource
 
 from enforcer.counters import IntrospectionMetrics
-from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.errors import IntrospectionFailure
 from enforcer.settings.cache import CacheSettings
 from enforcer.settings.limits import UnseenSettings
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
-from enforcer.tokens.introspection.client import Done
-from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, VerificationResult, from_claims
-from enforcer.tokens.issuers import IssuerScope, MultiIssuerVerifier, TrustedIssuer
+from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, IntrospectionOutcome, from_claims
+from enforcer.tokens.issuers import IssuerFilter, IssuerScope, MultiIssuerVerifier, TrustedIssuer, choose
 from enforcer.tokens.limiter import AddressLimiter
-from enforcer.tokens.verifier import CachingVerifier, LookupOptions
+from enforcer.tokens.verifier import CachingVerifier, LookupOptions, VerificationOutcome
+from enforcer.wire.callback import Callback
 
 START = 1_700_000_000.0
-A, B = "https://a.example", "https://b.example"
-DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
+A, B, C = "https://a.example", "https://b.example", "https://c.example"
+
+
+def unsigned(payload: Any) -> bytes:
+    """Write a JWT without a valid signature."""
+    return b".".join((encode(text({"alg": "ES256"})), encode(text(payload)), b"AA"))
 
 
 def jwt(issuer: str) -> bytes:
-    """Write a JWT that nobody signed."""
-    return b".".join((encode(text({"alg": "ES256"})), encode(text({"iss": issuer})), b"AA"))
+    return unsigned({"iss": issuer})
 
 
-class Source:
-    """An authorization server in memory: it answers at once, or when it is told to, and keeps what it saw."""
-
-    def __init__(self, **tokens: Mapping[str, Any]) -> None:
-        self.tokens = {name.encode(): members for name, members in tokens.items()}
-        self.saw: list[bytes] = []
-        self.up = self.at_once = True
-        self._pending: list[tuple[bytes, Done]] = []
-
-    def introspect(self, token: bytes, done: Done) -> None:
-        self.saw.append(token)
-        self._pending.append((token, done))
-        if self.at_once:
-            self.answer()
-
-    def answer(self) -> None:
-        pending, self._pending = self._pending, []
-        for token, done in pending:
-            done(self._result(token))
-
-    def _result(self, token: bytes) -> VerificationResult | IntrospectionError:
-        if not self.up:
-            return DOWN
-        members = self.tokens.get(token)
-        return INACTIVE if members is None else from_claims({"exp": START + 1000, **members})
-
-    def circuit_open(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        pass
+OF_A, OF_B, OF_NOBODY = jwt(A), jwt(B), jwt(C)
+OPAQUE = b"opaque"
+UNREADABLE = unsigned(b'{"iss": "https://a.example", "iss": "https://b.example"}')
+ANONYMOUS = unsigned({"sub": "joe"})
 
 
-@dataclass
-class Client:
-    """Waits, and keeps what it was told."""
+def show(outcome: VerificationOutcome) -> object:
+    """Return whose the token is, or a status."""
+    if isinstance(outcome, CacheEntry):
+        return outcome.identity.decode() if isinstance(outcome.result, ActiveToken) else 401
+    return 503 if isinstance(outcome.reason, IntrospectionFailure) else 429
 
-    address: str = "192.0.2.1"
-    told: list[object] = field(default_factory=list)
 
-    def on_answer(self, entry: CacheEntry) -> None:
-        self.told.append(entry.identity.decode() if isinstance(entry.result, ActiveToken) else 401)
-
-    def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
-        self.told.append(503)
-
-    def on_too_many(self, retry_after: int) -> None:
-        self.told.append(429)
+def source(issuer: str, name: str, audience: str) -> FakeSource:
+    """Make an authorization server that has issued one token."""
+    return FakeSource({name.encode(): {"sub": name, "iss": issuer, "aud": audience, "exp": START + 1000}}, at_once=True)
 
 
 class Bed:
@@ -85,8 +58,8 @@ class Bed:
 
     def __init__(self, *, in_order: bool = False, burst: int = 50, **terms: Any) -> None:
         self.now = START
-        self.a = Source(ann={"sub": "ann", "iss": A, "aud": "for a"})
-        self.b = Source(bob={"sub": "bob", "iss": B, "aud": "for b"})
+        self.a = source(A, "ann", "for a")
+        self.b = source(B, "bob", "for b")
         self.cache: TokenCache = TokenCache(CacheSettings(ttl=60.0, negative_ttl=5.0, refresh_ahead=0.0, stale=100.0))
         self.limiter = AddressLimiter(UnseenSettings(rate=1, burst=burst))
         domains = (IssuerScope(A, frozenset({B})), IssuerScope(B, frozenset({A})))
@@ -96,7 +69,7 @@ class Bed:
         ]
         self.several = MultiIssuerVerifier(trusted, in_order=in_order, clock=lambda: self.now)
 
-    def _verifier(self, name: str, source: Source) -> CachingVerifier:
+    def _verifier(self, name: str, source: FakeSource) -> CachingVerifier:
         return CachingVerifier(
             name,
             source,
@@ -110,21 +83,21 @@ class Bed:
         )
 
     def look(self, token: bytes, demand: LookupOptions = LookupOptions()) -> object:  # noqa: B008 - it is immutable
-        """Ask for a token's worth, and return what is told: whose it is, or a status."""
-        client = self.begin(token, demand)
-        (told,) = client.told
-        return told
+        """Verify a token, and return whose it is, or a status."""
+        (outcome,) = self.begin(token, demand).outcomes
+        return outcome
 
-    def begin(self, token: bytes, demand: LookupOptions = LookupOptions()) -> Client:  # noqa: B008
-        client = Client()
-        entry = self.several.verify(token, self.now, client, demand)
-        if entry is not None:
-            client.on_answer(entry)
+    def begin(self, token: bytes, demand: LookupOptions = LookupOptions()) -> FakeListener:  # noqa: B008
+        client = FakeListener(show)
+        outcome = self.several.verify(token, self.now, client, demand)
+        assert client.outcomes == []
+        if outcome is not None:
+            client.on_verification(outcome)
         return client
 
     @property
     def saw(self) -> tuple[int, int]:
-        return len(self.a.saw), len(self.b.saw)
+        return len(self.a.seen), len(self.b.seen)
 
 
 def test_a_jwt_is_asked_about_at_its_issuer_and_at_no_other() -> None:
@@ -134,21 +107,21 @@ def test_a_jwt_is_asked_about_at_its_issuer_and_at_no_other() -> None:
         of_a, of_b, of_nobody = jwt(A), jwt(B), jwt("https://c.example")
         bed.b.tokens[of_b] = {"sub": "bob", "iss": B}
         assert [bed.look(token) for token in (of_b, of_a, of_nobody, of_b)] == ["bob", 401, 401, "bob"]
-        assert (bed.a.saw, bed.b.saw) == ([of_a], [of_b])
+        assert (bed.a.seen, bed.b.seen) == ([of_a], [of_b])
 
 
 def test_an_opaque_token_is_asked_about_at_the_first_server_alone() -> None:
     """To no other it is shown, be it known there or not."""
     bed = Bed()
     assert [bed.look(b"ann"), bed.look(b"bob"), bed.look(b"junk")] == ["ann", 401, 401]
-    assert (bed.a.saw, bed.b.saw) == ([b"ann", b"bob", b"junk"], [])
+    assert (bed.a.seen, bed.b.seen) == ([b"ann", b"bob", b"junk"], [])
 
 
 def test_in_order_it_is_asked_about_at_each_until_one_knows_it() -> None:
     """What the first knows is shown to no other."""
     bed = Bed(in_order=True)
     assert [bed.look(b"ann"), bed.look(b"bob"), bed.look(b"junk")] == ["ann", "bob", 401]
-    assert (bed.a.saw, bed.b.saw) == ([b"ann", b"bob", b"junk"], [b"bob", b"junk"])
+    assert (bed.a.seen, bed.b.seen) == ([b"ann", b"bob", b"junk"], [b"bob", b"junk"])
 
 
 def test_whose_it_is_is_remembered_as_long_as_the_answer() -> None:
@@ -198,11 +171,11 @@ def test_an_answer_that_comes_later_is_told_as_one_that_comes_at_once() -> None:
     bed = Bed(in_order=True)
     bed.a.at_once = bed.b.at_once = False
     clients = [bed.begin(b"bob") for _ in range(3)]
-    assert [client.told for client in clients] == [[]] * 3
-    bed.a.answer()
-    assert [client.told for client in clients] == [[]] * 3
-    bed.b.answer()
-    assert [client.told for client in clients] == [["bob"]] * 3
+    assert [client.outcomes for client in clients] == [[]] * 3
+    bed.a.respond()
+    assert [client.outcomes for client in clients] == [[]] * 3
+    bed.b.respond()
+    assert [client.outcomes for client in clients] == [["bob"]] * 3
     assert bed.saw == (1, 1)
 
 
@@ -240,16 +213,17 @@ def test_the_same_token_is_one_at_each_server() -> None:
     """What one says of it is not the other's answer: caches never mix."""
     bed = Bed()
     bed.a.tokens[b"same"], bed.b.tokens[b"same"] = {"sub": "ann"}, {"sub": "bob"}
-    first, second = bed.several._trusted
+    first, second = bed.several._issuers
     reverse = MultiIssuerVerifier((second, first), in_order=False, clock=lambda: bed.now)
     assert bed.look(b"same") == "ann"
     # Whoever has called it active is asked; a rule that takes the other alone asks that one.
     alone = MultiIssuerVerifier((second,), in_order=False, clock=lambda: bed.now)
-    client = Client()
-    assert alone.verify(b"same", bed.now, client, LookupOptions()) is None
-    assert client.told == ["bob"]
+    client = FakeListener(show)
+    entry = alone.verify(b"same", bed.now, client, LookupOptions())
+    assert isinstance(entry, CacheEntry)
+    assert entry.identity == b"bob"
     entry = reverse.verify(b"same", bed.now, client, LookupOptions())
-    assert entry is not None
+    assert isinstance(entry, CacheEntry)
     assert entry.identity == b"bob"
 
 
@@ -270,8 +244,8 @@ def test_each_server_is_held_to_its_own_issuer_and_audience(terms: dict[str, Any
         bed = Bed(in_order=True, **terms)
         bed.a.at_once = at_once
         client = bed.begin(b"ann")
-        bed.a.answer()
-        assert client.told == [told]
+        bed.a.respond()
+        assert client.outcomes == [told]
         assert bed.saw == (1, 0)
 
 
@@ -297,10 +271,10 @@ class Watched:
 def test_a_remembered_jwt_is_not_taken_apart_again() -> None:
     """Whose it is shows from who has called it active."""
     bed = Bed()
-    watched = [Watched(one.domain) for one in bed.several._trusted]
+    watched = [Watched(one.scope) for one in bed.several._issuers]
     trusted = [
-        replace(one, domain=domain)  # type: ignore[arg-type]
-        for one, domain in zip(bed.several._trusted, watched, strict=True)
+        replace(one, scope=domain)  # type: ignore[arg-type]
+        for one, domain in zip(bed.several._issuers, watched, strict=True)
     ]
     bed.several = MultiIssuerVerifier(trusted, in_order=False, clock=lambda: bed.now)
     token = jwt(B)
@@ -315,7 +289,7 @@ def test_what_a_server_said_holds_for_rules_that_take_its_tokens() -> None:
     takes the tokens of all that may have."""
     bed = Bed()
     both = bed.several
-    one, other = (trusted.verifier for trusted in both._trusted)
+    one, other = (trusted.verifier for trusted in both._issuers)
     of_a = from_claims({"active": True, "iss": A})
     assert isinstance(of_a, ActiveToken)
     assert both.takes(of_a, one)
@@ -327,7 +301,7 @@ def test_what_a_server_said_holds_for_rules_that_take_its_tokens() -> None:
 def test_what_a_server_said_holds_no_longer_where_its_tokens_must_be_for_another() -> None:
     """The audience of a server may be narrowed by a reload; that of another server is nothing to its tokens."""
     bed = Bed(b={"audience": frozenset({"for b"})})
-    one, other = (trusted.verifier for trusted in bed.several._trusted)
+    one, other = (trusted.verifier for trusted in bed.several._issuers)
     of_a = from_claims({"active": True, "iss": A, "aud": "for a"})
     of_b = from_claims({"active": True, "iss": B, "aud": "for a"})
     assert isinstance(of_a, ActiveToken)
@@ -341,8 +315,106 @@ def test_what_a_server_said_holds_no_longer_where_its_tokens_must_be_for_another
 def test_a_token_that_another_rule_showed_its_server_is_no_other_here() -> None:
     """Without order it goes to the first server alone, whatever is remembered of it: the answer is always the same."""
     bed = Bed()
-    client = Client()
-    second = bed.several._trusted[1].verifier
-    assert second.verify(b"bob", bed.now, client, LookupOptions()) is None
-    assert client.told == ["bob"]
+    second = bed.several._issuers[1].verifier
+    entry = second.verify(b"bob", bed.now, FakeListener(show), LookupOptions())
+    assert isinstance(entry, CacheEntry)
+    assert entry.identity == b"bob"
     assert bed.look(b"bob") == 401
+
+
+@pytest.mark.parametrize(
+    ("domain", "admitted"),
+    [
+        pytest.param(
+            IssuerScope(), {OPAQUE, OF_A, OF_B, OF_NOBODY, UNREADABLE, ANONYMOUS}, id="of whom nothing is known"
+        ),
+        pytest.param(IssuerScope(A), {OPAQUE, OF_A}, id="one with an issuer"),
+        pytest.param(IssuerScope(A, frozenset({B})), {OPAQUE, OF_A}, id="one with an issuer beside another"),
+        pytest.param(
+            IssuerScope(None, frozenset({B})),
+            {OPAQUE, OF_A, OF_NOBODY, UNREADABLE, ANONYMOUS},
+            id="one without, beside another",
+        ),
+    ],
+)
+def test_a_server_is_shown_no_token_of_another(domain: IssuerScope, admitted: set[bytes]) -> None:
+    """What names no issuer that can be read names not this one either."""
+    every = {OPAQUE, OF_A, OF_B, OF_NOBODY, UNREADABLE, ANONYMOUS}
+    assert {token for token in every if domain.admits(token)} == admitted
+
+
+class OneResult:
+    """A token source that responds to everything with one result."""
+
+    def __init__(self, result: IntrospectionOutcome) -> None:
+        self.seen: list[bytes] = []
+        self.closed = False
+        self.clock = Clock()
+        self._result = result
+
+    def introspect(self, token: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        self.seen.append(token)
+        self.clock.call_soon(callback, self._result)
+        return None
+
+    def circuit_open(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def filtered(source: OneResult, scope: IssuerScope, token: bytes) -> IntrospectionOutcome:
+    return outcome_of(lambda callback: IssuerFilter(source, scope).introspect(token, callback), source.clock)
+
+
+def test_a_token_of_another_server_is_worth_nothing_and_nobody_is_asked() -> None:
+    """CVE-2026-33496, skipper #4196: it would be shown to a server that did not issue it."""
+    source = OneResult(from_claims({"iss": A}))
+    assert filtered(source, IssuerScope(A, frozenset({B})), OF_B) is INACTIVE
+    assert source.seen == []
+
+
+def test_the_servers_answer_about_its_own_token_counts() -> None:
+    """As it is; so does its silence."""
+    answer = from_claims({"iss": A})
+    for outcome in (answer, INACTIVE, DOWN):
+        source = OneResult(outcome)
+        assert filtered(source, IssuerScope(A, frozenset({B})), OF_A) is outcome
+        assert source.seen == [OF_A]
+
+
+@pytest.mark.parametrize(("issuer", "counts"), [(A, True), (None, True), (C, True), (B, False)])
+def test_a_server_does_not_speak_for_another(issuer: str | None, counts: bool) -> None:
+    """What it calls a token of another configured server is worth nothing, whatever it says of it."""
+    answer = from_claims({"iss": issuer})
+    assert filtered(OneResult(answer), IssuerScope(A, frozenset({B})), OPAQUE) is (answer if counts else INACTIVE)
+
+
+def test_what_is_behind_it_is_reached_through_it() -> None:
+    """Its end, and its circuit."""
+    source = OneResult(INACTIVE)
+    tokens = IssuerFilter(source, IssuerScope(A))
+    assert tokens.circuit_open()
+    tokens.close()
+    assert source.closed
+
+
+@pytest.mark.parametrize(
+    ("token", "in_order", "chosen"),
+    [
+        pytest.param(OF_A, False, "a", id="a JWT: its issuer"),
+        pytest.param(OF_B, False, "b", id="a JWT of the second"),
+        pytest.param(OF_B, True, "b", id="a JWT, in order: only its issuer"),
+        pytest.param(OF_NOBODY, True, "", id="a JWT of another issuer"),
+        pytest.param(ANONYMOUS, True, "", id="a JWT without an issuer"),
+        pytest.param(OPAQUE, False, "a", id="opaque: the first"),
+        pytest.param(OPAQUE, True, "ab", id="opaque, in order: all"),
+    ],
+)
+def test_the_servers_for_a_token_are_chosen_before_any_is_asked(token: bytes, in_order: bool, chosen: str) -> None:
+    """`choose` is pure: no server is asked, and the cache plays no part."""
+    bed = Bed()
+    issuers = bed.several._issuers
+    assert list(choose(token, issuers, in_order=in_order)) == [issuers["ab".index(name)] for name in chosen]
+    assert bed.saw == (0, 0)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from harness.clocks import Clock
+from harness.outcomes import outcome, outcome_of
 from harness.servers import raw_server, response
 from harness.signing import key, public
 
@@ -16,13 +17,13 @@ from enforcer.settings.pool import PoolSettings
 from enforcer.tokens.introspection.endpoint import KnownEndpoint
 from enforcer.tokens.jwt.jwks import KeySet, parse
 from enforcer.tokens.refresh_schedule import Lifetime, RefreshSchedule
-from enforcer.tokens.remote_document import DocumentFetcher, RemoteDocument
-from enforcer.wire.http_client import HttpClient
+from enforcer.tokens.remote_document import DocumentFetcher, FirstAvailable, RemoteDocument
+from enforcer.wire.callback import Callback
+from enforcer.wire.http_client import HttpClient, HttpResponse
 from enforcer.wire.pool import Pool, ServerAddress
 from enforcer.wire.ticker import RESOLUTION, Ticker
 
 DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
-Done = Callable[[KeySet | IntrospectionError], None]
 WHAT = "the keys of authorization server main"
 
 
@@ -41,25 +42,29 @@ def keys(*kids: str) -> KeySet:
 class Document:
     """A key set in memory: it comes when it is told to, and counts how often it was fetched."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.content: KeySet | IntrospectionError = keys("a")
         self.fetches = 0
         self.at_once = False
-        self._pending: list[Done] = []
+        self._pending: list[Callback[KeySet | IntrospectionError]] = []
 
-    def fetch(self, done: Done) -> None:
+    def fetch(self, callback: Callback[KeySet | IntrospectionError]) -> IntrospectionError | None:
         self.fetches += 1
-        self._pending.append(done)
+        if self.at_once and isinstance(self.content, IntrospectionError):
+            return self.content
+        self._pending.append(callback)
         if self.at_once:
-            self.come()
+            self.clock.call_later(0.0, self.come)
+        return None
 
     def close(self) -> None:
         self.closed = True
 
     def come(self) -> None:
         pending, self._pending = self._pending, []
-        for done in pending:
-            done(self.content)
+        for callback in pending:
+            callback(self.content)
 
 
 class Bed:
@@ -67,7 +72,7 @@ class Bed:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.document = Document()
+        self.document = Document(self.clock)
         self.metrics = FetchMetrics()
         self.ticker = Ticker(self.clock)  # type: ignore[arg-type]
         self.source = RemoteDocument(WHAT, self.document, fresh(), self.ticker, self.metrics)
@@ -83,11 +88,19 @@ class Bed:
         self.clock.advance(seconds)
 
     def renew(self) -> None:
-        self.source.renew(self.told.append)
+        self._add(self.source.refresh(self.told.append))
+
+    def get(self) -> None:
+        self._add(self.source.get(self.told.append))
+
+    def _add(self, result: KeySet | IntrospectionError | None) -> None:
+        if result is not None:
+            self.told.append(result)
+        self.clock.advance(0.0)
 
     @property
     def kids(self) -> list[str | None]:
-        found = self.source.good
+        found = self.source.current
         return [] if found is None else [one.kid for one in found.keys]
 
 
@@ -110,7 +123,7 @@ def test_one_fetch_serves_all_who_wait() -> None:
     bed.renew()
     assert (bed.told, bed.document.fetches) == ([], 1)
     bed.document.come()
-    assert bed.told == [bed.source.good] * 6
+    assert bed.told == [bed.source.current] * 6
 
 
 def test_keys_are_fetched_anew_while_nobody_waits() -> None:
@@ -132,16 +145,16 @@ def test_an_unknown_key_has_them_fetched_at_once_and_then_not_for_a_while() -> N
     """Whoever makes names up gets the keys that are there, at no cost to the server."""
     bed = Bed().started()
     bed.renew()
-    assert (bed.told, bed.document.fetches) == ([bed.source.good], 1)
+    assert (bed.told, bed.document.fetches) == ([bed.source.current], 1)
     bed.advance(31.0)
     bed.document.content = keys("a", "b")
     bed.renew()
     assert (bed.kids, bed.document.fetches) == (["a", "b"], 2)
-    assert bed.told[1] is bed.source.good
+    assert bed.told[1] is bed.source.current
     for _ in range(1000):
         bed.renew()
     assert bed.document.fetches == 2
-    assert all(told is bed.source.good for told in bed.told[1:])
+    assert all(told is bed.source.current for told in bed.told[1:])
 
 
 def test_while_the_server_is_down_the_last_good_keys_serve() -> None:
@@ -179,18 +192,18 @@ def test_a_server_that_is_down_is_not_pressed() -> None:
 def test_what_is_there_is_given_at_once_and_what_is_not_is_waited_for() -> None:
     """Whoever needs any, and not a newer one, starts no fetch while there is a good one."""
     bed = Bed()
-    bed.source.get(bed.told.append)
+    bed.get()
     assert (bed.told, bed.document.fetches) == ([], 1)
     bed.document.come()
-    bed.source.get(bed.told.append)
-    assert (bed.told, bed.document.fetches) == ([bed.source.good] * 2, 1)
+    bed.get()
+    assert (bed.told, bed.document.fetches) == ([bed.source.current] * 2, 1)
 
 
 def test_one_that_was_discarded_is_fetched_anew_for_who_needs_it() -> None:
     """Within the pause, who needs it is told why there is none; afterwards it comes of itself."""
     bed = Bed().started()
     bed.source.discard(DOWN)
-    bed.source.get(bed.told.append)
+    bed.get()
     assert (bed.told, bed.document.fetches) == ([DOWN], 1)
     bed.document.content = keys("b")
     bed.advance(31.0)
@@ -240,18 +253,173 @@ def test_keys_come_from_a_server() -> None:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
         pool = Pool(ServerAddress(host="127.0.0.1", port=port), PoolSettings(), ticker, loop)
-        endpoint = KnownEndpoint(HttpClient(pool, timeout=5.0, max_answer=65536), "auth.example.org", "/jwks")
+        endpoint = KnownEndpoint(HttpClient(pool, timeout=5.0, max_body=65536), "auth.example.org", "/jwks")
         source = RemoteDocument(WHAT, DocumentFetcher(endpoint, parse), fresh(), ticker, FetchMetrics())
-        told: asyncio.Future[KeySet | IntrospectionError] = loop.create_future()
-        source.renew(told.set_result)
-        outcome = await told
-        assert source.good is outcome
+        document = await outcome(source.refresh)
+        assert source.current is document
         source.close()
         ticker.stop()
-        return outcome
+        return document
 
     with raw_server(lambda head, _: response(body("a", "b"), "200 OK", "Content-Type: application/json")) as server:
-        outcome = asyncio.run(run(server.port))
-        assert isinstance(outcome, KeySet)
-        assert [one.kid for one in outcome.keys] == ["a", "b"]
+        document = asyncio.run(run(server.port))
+        assert isinstance(document, KeySet)
+        assert [one.kid for one in document.keys] == ["a", "b"]
         assert len(server.requests) == 1
+
+
+# Fetchers
+
+Result = bytes | IntrospectionError
+MOST = 1000
+
+
+def fetch(port: int, times: int = 1, timeout: float = 5.0) -> list[Result]:
+    """Fetch a document a number of times, one after the other."""
+
+    async def run() -> list[Result]:
+        loop = asyncio.get_running_loop()
+        ticker = Ticker(loop)
+        pool = Pool(ServerAddress(host="127.0.0.1", port=port), PoolSettings(), ticker, loop)
+        client = HttpClient(pool, timeout=timeout, max_body=MOST)
+        fetcher = DocumentFetcher(KnownEndpoint(client, "auth.example.org", "/jwks?a=b"), bytes)
+        results = [await outcome(fetcher.fetch) for _ in range(times)]
+        ticker.stop()
+        fetcher.close()
+        return results
+
+    return asyncio.run(run())
+
+
+def reason(result: Result) -> IntrospectionFailure:
+    assert isinstance(result, IntrospectionError)
+    return result.reason
+
+
+def always(answer: bytes | None) -> Callable[[bytes, bytes], bytes | None]:
+    return lambda head, body: answer
+
+
+def test_a_document_is_fetched_on_a_kept_connection() -> None:
+    """With nothing of ours in the request."""
+    with raw_server(always(response(b"{}"))) as server:
+        assert fetch(server.port, 3) == [b"{}"] * 3
+        assert server.connections == 1
+        head = b"GET /jwks?a=b HTTP/1.1\r\nHost: auth.example.org\r\nAccept: application/json, */*\r\n\r\n"
+        assert server.requests == [(head, b"")] * 3
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("301 Moved Permanently", IntrospectionFailure.MALFORMED),
+        ("302 Found", IntrospectionFailure.MALFORMED),
+        ("307 Temporary Redirect", IntrospectionFailure.MALFORMED),
+        ("204 No Content", IntrospectionFailure.MALFORMED),
+        ("206 Partial Content", IntrospectionFailure.MALFORMED),
+        ("401 Unauthorized", IntrospectionFailure.MALFORMED),
+        ("404 Not Found", IntrospectionFailure.MALFORMED),
+        ("429 Too Many Requests", IntrospectionFailure.UNAVAILABLE),
+        ("500 Internal Server Error", IntrospectionFailure.UNAVAILABLE),
+        ("503 Service Unavailable", IntrospectionFailure.UNAVAILABLE),
+    ],
+)
+def test_nothing_but_200_is_the_document(status: str, expected: IntrospectionFailure) -> None:
+    """A redirect is not followed: nothing is sent where it points."""
+    with raw_server(always(response(b"{}"))) as other:
+        location = f"Location: http://127.0.0.1:{other.port}/jwks"
+        body = b"" if status.startswith("204") else b"{}"
+        with raw_server(always(response(body, status, location))) as server:
+            (result,) = fetch(server.port)
+            assert reason(result) is expected
+            assert status[:3] in str(result)
+        assert other.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (response(b"x" * (MOST + 1)), IntrospectionFailure.MALFORMED),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", IntrospectionFailure.TIMEOUT),
+        (b"nonsense\r\n\r\n", IntrospectionFailure.MALFORMED),
+        (None, IntrospectionFailure.UNAVAILABLE),
+    ],
+)
+def test_a_call_that_fails_is_an_error_of_the_server(answer: bytes | None, expected: IntrospectionFailure) -> None:
+    """Too large, too slow, no HTTP, closed."""
+    with raw_server(always(answer)) as server:
+        assert reason(fetch(server.port, timeout=0.2)[0]) is expected
+
+
+def test_what_cannot_be_read_is_an_error() -> None:
+    """It came, and is none."""
+
+    class Html:
+        """Responds with a page."""
+
+        def get(self, callback: Callback[HttpResponse]) -> None:
+            clock.call_soon(callback, HttpResponse(200, b"<html>"))
+
+    def read(data: bytes) -> bytes:
+        raise IntrospectionError(IntrospectionFailure.MALFORMED, "not JSON")
+
+    clock = Clock()
+    fetcher = DocumentFetcher(Html(), read)  # type: ignore[arg-type]
+    assert reason(outcome_of(fetcher.fetch, clock)) is IntrospectionFailure.MALFORMED
+
+
+class Place:
+    """A place that has something, and counts who asks."""
+
+    def __init__(self, has: Result, clock: Clock, at_once: bool) -> None:
+        self._clock = clock
+        self._at_once = at_once
+        self.has = has
+        self.asked = 0
+        self.closed = False
+
+    def fetch(self, callback: Callback[Result]) -> IntrospectionError | None:
+        self.asked += 1
+        if self._at_once and isinstance(self.has, IntrospectionError):
+            return self.has
+        self._clock.call_soon(callback, self.has)
+        return None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def failed(reason: IntrospectionFailure, detail: str) -> IntrospectionError:
+    return IntrospectionError(reason, detail)
+
+
+NOT_THERE = failed(IntrospectionFailure.MALFORMED, "it answered 404")
+ANOTHERS = failed(IntrospectionFailure.MALFORMED, "another issuer's")
+GONE = failed(IntrospectionFailure.UNAVAILABLE, "it answered 503")
+
+
+@pytest.mark.parametrize(
+    ("places", "asked", "expected"),
+    [
+        ([b"a", b"b"], [1, 0], b"a"),
+        ([NOT_THERE, b"b"], [1, 1], b"b"),
+        ([NOT_THERE, NOT_THERE, b"c"], [1, 1, 1], b"c"),
+        ([NOT_THERE, NOT_THERE], [1, 1], "malformed: it answered 404"),
+        ([ANOTHERS, NOT_THERE, NOT_THERE], [1, 1, 1], "malformed: another issuer's; it answered 404"),
+        ([GONE, b"b"], [1, 0], "unavailable: it answered 503"),
+        ([NOT_THERE, GONE, b"c"], [1, 1, 0], "unavailable: it answered 503"),
+    ],
+)
+def test_the_first_place_that_has_a_document_gives_it(
+    places: list[Result], asked: list[int], expected: bytes | str
+) -> None:
+    """One that answers something else has it not; a server that does not answer is not asked at its other places."""
+    for at_once in (False, True):
+        clock = Clock()
+        sources = [Place(has, clock, at_once) for has in places]
+        first: FirstAvailable[bytes] = FirstAvailable(sources)
+        result = outcome_of(first.fetch, clock)
+        assert [source.asked for source in sources] == asked
+        assert (result if isinstance(result, bytes) else str(result)) == expected
+        first.close()
+        assert all(source.closed for source in sources)

@@ -1,72 +1,27 @@
 """The cache contract, driven by an advanced clock, with every introspection counted."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 import pytest
+from harness.verification import FakeListener, FakeSource
 
 from enforcer.counters import IntrospectionMetrics
-from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.errors import IntrospectionFailure
 from enforcer.settings.cache import CacheSettings
 from enforcer.settings.limits import UnseenSettings
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
-from enforcer.tokens.introspection.client import Done
-from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, VerificationResult, from_claims
+from enforcer.tokens.introspection.response import INACTIVE, ActiveToken
 from enforcer.tokens.limiter import AddressLimiter
-from enforcer.tokens.verifier import CachingVerifier, LookupOptions
+from enforcer.tokens.verifier import CachingVerifier, LookupOptions, VerificationOutcome
 
 START = 1_700_000_000.0
-DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
 FRESH = LookupOptions()
 STALE = LookupOptions(stale=True)
 
 
-class Source:
-    """An authorization server in memory: it answers when it is told to, and counts what it was asked."""
-
-    def __init__(self) -> None:
-        self.tokens: dict[bytes, Mapping[str, object]] = {}
-        self.up = True
-        self.calls: list[bytes] = []
-        self._pending: list[tuple[bytes, Done]] = []
-
-    def introspect(self, token: bytes, done: Done) -> None:
-        self.calls.append(token)
-        self._pending.append((token, done))
-
-    def circuit_open(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        raise AssertionError("the verifier ends nothing")
-
-    def answer(self) -> None:
-        pending, self._pending = self._pending, []
-        for token, done in pending:
-            done(self._result(token))
-
-    def _result(self, token: bytes) -> VerificationResult | IntrospectionError:
-        if not self.up:
-            return DOWN
-        members = self.tokens.get(token)
-        return INACTIVE if members is None else from_claims(members)
-
-
-@dataclass
-class Client:
-    """Waits, and keeps what it was told."""
-
-    address: str = "192.0.2.1"
-    told: list[object] = field(default_factory=list)
-
-    def on_answer(self, entry: CacheEntry) -> None:
-        self.told.append(entry.result)
-
-    def on_no_answer(self, error: IntrospectionError, retry_after: int) -> None:
-        self.told.append((503, retry_after))
-
-    def on_too_many(self, retry_after: int) -> None:
-        self.told.append((429, retry_after))
+def show(outcome: VerificationOutcome) -> object:
+    """Return the result, or the status and when to try again."""
+    if isinstance(outcome, CacheEntry):
+        return outcome.result
+    return (503 if isinstance(outcome.reason, IntrospectionFailure) else 429), outcome.retry_after
 
 
 class Bed:
@@ -74,8 +29,7 @@ class Bed:
 
     def __init__(self, **settings: float) -> None:
         self.now = START
-        self.source = Source()
-        self.source.tokens[b"good"] = {"sub": "joe", "client_id": "app", "exp": START + 1000}
+        self.source = FakeSource({b"good": {"sub": "joe", "client_id": "app", "exp": START + 1000}})
         self.metrics = IntrospectionMetrics()
         self.cache: TokenCache = TokenCache(
             CacheSettings(**{"ttl": 60.0, "negative_ttl": 5.0, "refresh_ahead": 10.0, "stale": 100.0, **settings})  # type: ignore[arg-type]
@@ -92,13 +46,14 @@ class Bed:
             7,
         )
 
-    def look(self, token: bytes = b"good", demand: LookupOptions = FRESH, *, wait: bool = False) -> Client:
-        client = Client()
-        entry = self.verifier.verify(token, self.now, client, demand)
-        if entry is not None:
-            client.on_answer(entry)
+    def look(self, token: bytes = b"good", demand: LookupOptions = FRESH, *, wait: bool = False) -> FakeListener:
+        client = FakeListener(show)
+        outcome = self.verifier.verify(token, self.now, client, demand)
+        assert client.outcomes == []
+        if outcome is not None:
+            client.on_verification(outcome)
         elif not wait:
-            self.source.answer()
+            self.source.respond()
         return client
 
     def at(self, seconds: float) -> "Bed":
@@ -107,11 +62,11 @@ class Bed:
 
     @property
     def calls(self) -> int:
-        return len(self.source.calls)
+        return len(self.source.seen)
 
 
-def active(client: Client) -> bool:
-    return len(client.told) == 1 and isinstance(client.told[0], ActiveToken)
+def active(client: FakeListener) -> bool:
+    return len(client.outcomes) == 1 and isinstance(client.outcomes[0], ActiveToken)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +93,7 @@ def test_a_negative_answer_serves_for_its_own_short_time() -> None:
     """A token that becomes known a moment later is not locked out for long."""
     bed = Bed()
     for second in (0, 1, 4.9):
-        assert bed.at(second).look(b"new").told == [INACTIVE]
+        assert bed.at(second).look(b"new").outcomes == [INACTIVE]
     assert bed.calls == 1
     bed.source.tokens[b"new"] = {"exp": START + 1000}
     assert active(bed.at(5).look(b"new"))
@@ -149,7 +104,7 @@ def test_one_introspection_serves_all_who_wait() -> None:
     """Each is told once."""
     bed = Bed()
     clients = [bed.look(wait=True) for _ in range(10)]
-    bed.source.answer()
+    bed.source.respond()
     assert all(map(active, clients))
     assert (bed.calls, bed.metrics.coalesced, bed.metrics.in_flight) == (1, 9, 0)
 
@@ -159,8 +114,8 @@ def test_an_error_is_told_to_those_who_waited_and_to_nobody_later() -> None:
     bed = Bed()
     bed.source.up = False
     clients = [bed.look(wait=True) for _ in range(3)]
-    bed.source.answer()
-    assert [client.told for client in clients] == [[(503, 7)]] * 3
+    bed.source.respond()
+    assert [client.outcomes for client in clients] == [[(503, 7)]] * 3
     bed.source.up = True
     assert active(bed.look())
     assert bed.calls == 2
@@ -173,7 +128,7 @@ def test_a_token_in_use_is_asked_for_again_before_its_answer_ends() -> None:
     for second in (49, 50, 51, 52):
         assert active(bed.at(second).look(wait=True))
     assert bed.calls == 2
-    bed.source.answer()
+    bed.source.respond()
     assert active(bed.at(105).look(wait=True))
     assert bed.calls == 3
     assert bed.metrics.misses == 1
@@ -184,7 +139,7 @@ def test_a_token_not_in_use_is_not_asked_for_again() -> None:
     bed = Bed()
     bed.look()
     bed.at(59.9)
-    bed.source.answer()
+    bed.source.respond()
     assert bed.calls == 1
 
 
@@ -203,8 +158,8 @@ def test_a_revocation_seen_ahead_of_time_holds_at_once() -> None:
     bed.look()
     bed.at(51).look(wait=True)
     del bed.source.tokens[b"good"]
-    bed.source.answer()
-    assert bed.look().told == [INACTIVE]
+    bed.source.respond()
+    assert bed.look().outcomes == [INACTIVE]
 
 
 def test_a_failed_renewal_disturbs_nobody_while_the_answer_lasts() -> None:
@@ -213,7 +168,7 @@ def test_a_failed_renewal_disturbs_nobody_while_the_answer_lasts() -> None:
     bed.look()
     bed.source.up = False
     assert active(bed.at(51).look(wait=True))
-    bed.source.answer()
+    bed.source.respond()
     assert active(bed.at(59).look(wait=True))
 
 
@@ -223,9 +178,9 @@ def test_in_an_outage_a_kept_answer_serves_rules_that_take_it_and_no_others() ->
     bed.look()
     bed.source.up = False
     assert active(bed.at(61).look(demand=STALE))
-    assert bed.look(demand=FRESH).told == [(503, 7)]
+    assert bed.look(demand=FRESH).outcomes == [(503, 7)]
     both = [bed.look(demand=demand, wait=True) for demand in (STALE, FRESH)]
-    bed.source.answer()
+    bed.source.respond()
     assert [active(client) for client in both] == [True, False]
     assert bed.metrics.stale_hits == 2
     bed.source.up = True
@@ -249,7 +204,7 @@ def test_a_kept_answer_never_serves_past_the_tokens_end() -> None:
     bed.look()
     bed.source.up = False
     assert active(bed.at(69).look(demand=STALE))
-    assert bed.at(70).look(demand=STALE).told == [(503, 7)]
+    assert bed.at(70).look(demand=STALE).outcomes == [(503, 7)]
 
 
 def test_a_negative_answer_never_serves_stale() -> None:
@@ -257,7 +212,7 @@ def test_a_negative_answer_never_serves_stale() -> None:
     bed = Bed()
     bed.look(b"new")
     bed.source.up = False
-    assert bed.at(6).look(b"new", STALE).told == [(503, 7)]
+    assert bed.at(6).look(b"new", STALE).outcomes == [(503, 7)]
 
 
 def test_a_rule_may_want_younger_answers_without_disturbing_others() -> None:
@@ -277,7 +232,7 @@ def test_unseen_tokens_are_limited_and_known_good_ones_are_not() -> None:
     """Whoever floods is told when to come again; nothing is asked for the excess."""
     bed = Bed()
     bed.look()
-    told = [bed.look(b"random%d" % number).told[0] for number in range(100)]
+    told = [bed.look(b"random%d" % number).outcomes[0] for number in range(100)]
     assert told.count(INACTIVE) == 49
     assert told.count((429, 1)) == 51
     assert bed.calls == 50
@@ -305,8 +260,8 @@ def test_what_is_needed_of_an_answer_is_made_once() -> None:
     """Not on every request."""
     bed = Bed()
     bed.look()
-    entry = bed.verifier.verify(b"good", bed.now, Client(), FRESH)
-    assert entry is not None
+    entry = bed.verifier.verify(b"good", bed.now, FakeListener(show), FRESH)
+    assert isinstance(entry, CacheEntry)
     assert entry.identity == b"joe"
 
 
@@ -314,8 +269,8 @@ def test_nobody_waits_for_ever_whatever_an_answer_holds() -> None:
     """An answer that nothing can be made of is none."""
     bed = Bed()
     bed.source.tokens[b"odd"] = {"sub": None}
-    bed.verifier._prepare = lambda answer: bytes(answer.claims["sub"])  # type: ignore[method-assign, arg-type]
-    assert bed.look(b"odd").told == [(503, 7)]
+    bed.verifier._write_identity = lambda answer: bytes(answer.claims["sub"])  # type: ignore[method-assign, arg-type]
+    assert bed.look(b"odd").outcomes == [(503, 7)]
     assert bed.metrics.results == {"malformed": 1}
 
 
@@ -328,7 +283,7 @@ def test_an_answer_that_was_asked_for_before_a_purge_is_not_kept(how: str) -> No
         bed.verifier.purge(b"good")
     else:
         bed.cache.purge(subject="joe")
-    bed.source.answer()
+    bed.source.respond()
     assert active(client)
     bed.look()
     assert bed.calls == 2
@@ -338,10 +293,10 @@ def test_a_source_that_fails_leaves_nobody_waiting() -> None:
     """Whatever goes wrong when it is asked: who waits is told, and the next one is not made to wait for them."""
     bed = Bed()
 
-    def fail(token: bytes, done: Done) -> None:
+    def fail(token: bytes, callback: object) -> None:
         raise RuntimeError("broken")
 
     bed.source.introspect = fail  # type: ignore[method-assign]
-    assert bed.look().told == [(503, 7)]
-    assert bed.look().told == [(503, 7)]
+    assert bed.look().outcomes == [(503, 7)]
+    assert bed.look().outcomes == [(503, 7)]
     assert bed.metrics.in_flight == 0

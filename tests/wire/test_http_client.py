@@ -6,5 +6,5 @@ def test_retries_are_a_tenth_of_the_calls() -> None:
     budget = RetryBudget()
     assert sum(budget.withdraw() for _ in range(100)) == 10
     for _ in range(95):
-        budget.call()
+        budget.record_call()
     assert sum(budget.withdraw() for _ in range(100)) == 9

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+from functools import partial
 
+from harness.outcomes import outcome
 from harness.servers import raw_server, response
 from harness.waiting import eventually
 
@@ -21,12 +23,8 @@ def test_a_name_that_cannot_be_looked_up_is_a_server_that_is_not_there() -> None
         loop.set_exception_handler(lambda *_: None)
         ticker = Ticker(loop)
         pool = Pool(ServerAddress(host="a" * 70 + ".test", port=80), PoolSettings(connections=1), ticker, loop)
-        caller = HttpClient(pool, timeout=5.0, max_answer=1000)
-        outcomes = []
-        for _ in range(3):
-            told: asyncio.Future[HttpResponse | UpstreamError] = loop.create_future()
-            caller.call(b"GET / HTTP/1.1\r\n\r\n", told.set_result)
-            outcomes.append(await told)
+        client = HttpClient(pool, timeout=5.0, max_body=1000)
+        outcomes = [await called(client) for _ in range(3)]
         pool.close()
         ticker.stop()
         return outcomes
@@ -35,10 +33,8 @@ def test_a_name_that_cannot_be_looked_up_is_a_server_that_is_not_there() -> None
     assert [getattr(outcome, "reason", None) for outcome in outcomes] == [UpstreamFailure.UNAVAILABLE] * 3
 
 
-async def called(caller: HttpClient) -> HttpResponse | UpstreamError:
-    told: asyncio.Future[HttpResponse | UpstreamError] = asyncio.get_running_loop().create_future()
-    caller.call(b"GET / HTTP/1.1\r\n\r\n", told.set_result)
-    return await told
+async def called(client: HttpClient) -> HttpResponse | UpstreamError:
+    return await outcome(partial(client.send, b"GET / HTTP/1.1\r\n\r\n"))
 
 
 def test_a_closed_pool_keeps_no_connection_and_still_serves_to_the_end() -> None:
@@ -57,12 +53,12 @@ def test_a_closed_pool_keeps_no_connection_and_still_serves_to_the_end() -> None
         pool = Pool(
             ServerAddress(host="127.0.0.1", port=server.port), PoolSettings(keep_alive_timeout=60.0), ticker, loop
         )
-        caller = HttpClient(pool, timeout=5.0, max_answer=1000)
-        outcomes = [await called(caller)]
-        running = loop.create_task(called(caller))
+        client = HttpClient(pool, timeout=5.0, max_body=1000)
+        outcomes = [await called(client)]
+        running = loop.create_task(called(client))
         await loop.run_in_executor(None, reached.wait)
-        caller.close()
-        outcomes.append(await called(caller))
+        client.close()
+        outcomes.append(await called(client))
         held.set()
         outcomes.append(await running)
         assert await loop.run_in_executor(None, eventually, lambda: not ticker._sweeps)
@@ -84,8 +80,8 @@ def test_a_closed_pool_closes_what_is_idle() -> None:
         pool = Pool(
             ServerAddress(host="127.0.0.1", port=server.port), PoolSettings(keep_alive_timeout=60.0), ticker, loop
         )
-        caller = HttpClient(pool, timeout=5.0, max_answer=1000)
-        await called(caller)
+        client = HttpClient(pool, timeout=5.0, max_body=1000)
+        await called(client)
         ticker.stop()
         assert server.open == 1
         pool.close()

@@ -1,13 +1,12 @@
-"""Asks an authorization server what a token is worth (RFC 7662).
+"""The introspection client of an authorization server (RFC 7662).
 
-1. The token goes to this server alone; a redirect is an error, and nothing is sent where it points.
-2. A server that fails time after time is left alone for a while; who asks is told so at once.
-3. What the server says of our own credentials is never taken for a judgement of the token.
+1. A token is sent to this server only. Redirects are not followed.
+2. The circuit breaker stops requests to a server that fails repeatedly; tokens then get an error at once.
+3. A response about our own credentials is an error, and never a statement about the token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
@@ -16,45 +15,43 @@ from enforcer.settings.pool import BreakerSettings
 from enforcer.tokens.introspection.breaker import CircuitBreaker
 from enforcer.tokens.introspection.client_authentication import Authentication, Credentials
 from enforcer.tokens.introspection.endpoint import ServerEndpoint
-from enforcer.tokens.introspection.endpoint_result import EndpointResult, credentials_refusal, error_code, response_body
-from enforcer.tokens.introspection.response import INACTIVE, VerificationResult, parse
+from enforcer.tokens.introspection.endpoint_result import EndpointResult, authenticated_body, error_code
+from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome, parse
+from enforcer.wire.callback import Callback
 from enforcer.wire.http_client import HttpResponse
 from enforcer.wire.ticker import Ticker
 
-Done = Callable[[VerificationResult | IntrospectionError], None]
-
 JSON_TYPE: Final = "application/json"
 JWT_TYPE: Final = "application/token-introspection+jwt"
-"""What an answer can be asked for as (RFC 7662 §2.2, RFC 9701 §4)."""
+"""The media types of introspection responses (RFC 7662 §2.2, RFC 9701 §4)."""
 
 
 class ResponseReader(Protocol):
-    """Makes of an answer's bytes what it says."""
+    """Reads the body of an introspection response."""
 
-    def read(self, data: bytes, done: Done) -> None:
-        """Read it; `done` gets the answer, or the error, exactly once, now or later."""
+    def read(self, body: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        """Read a body of status 200."""
 
     def close(self) -> None:
-        """End what goes on in the background."""
+        """Stop background work."""
 
 
 class JsonReader:
-    """A `ResponseReader` of JSON (RFC 7662 §2.2)."""
+    """A `ResponseReader` for JSON (RFC 7662 §2.2)."""
 
-    def read(self, data: bytes, done: Done) -> None:
-        """Read it at once."""
+    def read(self, body: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        """Read a body; the outcome is always known at once."""
         try:
-            answer: VerificationResult | IntrospectionError = parse(data)
+            return parse(body)
         except IntrospectionError as error:
-            answer = error.as_value()
-        done(answer)
+            return error.as_value()
 
     def close(self) -> None:
-        """End nothing."""
+        """Do nothing: there is no background work."""
 
 
 class IntrospectionClient:
-    """Makes introspection calls to one server."""
+    """Sends introspection requests to one server."""
 
     def __init__(
         self,
@@ -70,74 +67,108 @@ class IntrospectionClient:
         self._breaker = CircuitBreaker(breaker)
         self._ticker = ticker
 
-    def introspect(self, token: bytes, done: Done) -> None:
-        """Ask about a token, which is a b64token; `done` gets the answer, or the error, exactly once, now or later."""
-        if not self._breaker.admits(self._ticker.next):
-            done(IntrospectionError(IntrospectionFailure.CIRCUIT_OPEN, "it failed too often; left alone for a while"))
-            return
-        # RFC 6750 §2.1 leaves three characters that a form must encode
+    def introspect(self, token: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        """Send an introspection request for a token, which is a b64token."""
+        if not self._breaker.allows(self._ticker.next):
+            return IntrospectionError(IntrospectionFailure.CIRCUIT_OPEN, "it failed too often; left alone for a while")
+        # RFC 6750 §2.1: a b64token has three characters that must be encoded in a form
         value = token.replace(b"+", b"%2B").replace(b"/", b"%2F").replace(b"=", b"%3D")
-        self._ask(b"token=%b&token_type_hint=access_token" % value, done, again=True)
+        return self._request(b"token=%b&token_type_hint=access_token" % value, callback, retry=True)
 
     def close(self) -> None:
-        """End what goes on in the background; running calls end by themselves."""
+        """Stop background work; running requests continue."""
         self._endpoint.close()
         self._authentication.close()
         self._reader.close()
 
     def circuit_open(self) -> bool:
-        """Tell whether the server failed too often, and is left alone for a while."""
+        """Return whether the circuit breaker stops requests."""
         return self._breaker.is_open
 
-    # Methods, not functions within a function: compiled, those hold each other, and the token with them.
+    # Methods, not nested functions: compiled, those would hold each other, and with them the token.
 
-    def _ask(self, form: bytes, done: Done, again: bool) -> None:
-        self._authentication.authenticate(partial(self._authenticated, form, done, again))
+    def _request(
+        self, form: bytes, callback: Callback[IntrospectionOutcome], retry: bool
+    ) -> IntrospectionOutcome | None:
+        credentials = self._authentication.authenticate(partial(self._on_credentials, form, callback, retry))
+        return None if credentials is None else self._post(form, callback, retry, credentials)
 
-    def _authenticated(
-        self, form: bytes, done: Done, again: bool, credentials: Credentials | IntrospectionError
+    def _on_credentials(
+        self,
+        form: bytes,
+        callback: Callback[IntrospectionOutcome],
+        retry: bool,
+        credentials: Credentials | IntrospectionError,
     ) -> None:
+        outcome = self._post(form, callback, retry, credentials)
+        if outcome is not None:
+            callback(outcome)
+
+    def _post(
+        self,
+        form: bytes,
+        callback: Callback[IntrospectionOutcome],
+        retry: bool,
+        credentials: Credentials | IntrospectionError,
+    ) -> IntrospectionOutcome | None:
         if isinstance(credentials, IntrospectionError):
-            self._breaker.released()
-            done(credentials)
-        else:
-            self._endpoint.post(form, credentials, partial(self._ended, form, done, again, credentials))
+            self._breaker.release()
+            return credentials
+        on_response = partial(self._on_response, form, callback, retry, credentials)
+        failure = self._endpoint.post(form, credentials, on_response)
+        return None if failure is None else self._read(failure, callback)
 
-    def _ended(self, form: bytes, done: Done, again: bool, credentials: Credentials, outcome: EndpointResult) -> None:
+    def _on_response(
+        self,
+        form: bytes,
+        callback: Callback[IntrospectionOutcome],
+        retry: bool,
+        credentials: Credentials,
+        response: EndpointResult,
+    ) -> None:
         # RFC 6750 §3.1: 401 is about the credentials themselves, 403 about what they allow
-        unauthorized = isinstance(outcome, HttpResponse) and outcome.status == 401
-        if unauthorized and self._authentication.rejected(credentials) and again:
-            self._ask(form, done, again=False)
-            return
-        self._read(outcome, partial(self._told, outcome, done))
+        unauthorized = isinstance(response, HttpResponse) and response.status == 401
+        if unauthorized and self._authentication.on_rejected(credentials) and retry:
+            outcome = self._request(form, callback, retry=False)
+        else:
+            outcome = self._read(response, callback)
+        if outcome is not None:
+            callback(outcome)
 
-    def _told(self, outcome: EndpointResult, done: Done, result: VerificationResult | IntrospectionError) -> None:
-        self._note(outcome, result)
-        done(result)
-
-    def _read(self, outcome: EndpointResult, done: Done) -> None:
+    def _read(self, response: EndpointResult, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        outcome: IntrospectionOutcome | None
         if (
-            isinstance(outcome, HttpResponse)
-            and outcome.status == 400
-            and error_code(outcome) == "unsupported_token_type"
+            isinstance(response, HttpResponse)
+            and response.status == 400
+            and error_code(response) == "unsupported_token_type"
         ):
-            done(INACTIVE)  # RFC 7009 §2.2.1 has the code, and some servers use it here for what they did not issue
-            return
-        # RFC 7662 §2.3: a refusal is about our own credentials, never a judgement of the token
-        found = credentials_refusal(outcome) or response_body(outcome)
-        if isinstance(found, IntrospectionError):
-            done(found)
+            # The code is from RFC 7009 §2.2.1; some servers use it here for tokens that they did not issue.
+            outcome = INACTIVE
         else:
-            self._reader.read(found, done)
+            # RFC 7662 §2.3: a refusal is about our own credentials, never about the token
+            body = authenticated_body(response)
+            if isinstance(body, IntrospectionError):
+                outcome = body
+            else:
+                outcome = self._reader.read(body, partial(self._on_read, response, callback))
+        if outcome is not None:
+            self._record_outcome(response, outcome)
+        return outcome
 
-    def _note(self, outcome: EndpointResult, result: VerificationResult | IntrospectionError) -> None:
-        overloaded = isinstance(outcome, UpstreamError) and outcome.reason is UpstreamFailure.OVERLOADED
-        forbidden = isinstance(outcome, HttpResponse) and outcome.status == 403
-        if overloaded or forbidden or isinstance(outcome, IntrospectionError):
-            # It was not asked; or something before it disliked this token, which must not cut off all others.
-            self._breaker.released()
-        elif isinstance(result, IntrospectionError) and result.reason is not IntrospectionFailure.MALFORMED:
-            self._breaker.failed(self._ticker.next)
+    def _on_read(
+        self, response: EndpointResult, callback: Callback[IntrospectionOutcome], outcome: IntrospectionOutcome
+    ) -> None:
+        self._record_outcome(response, outcome)
+        callback(outcome)
+
+    def _record_outcome(self, response: EndpointResult, outcome: IntrospectionOutcome) -> None:
+        overloaded = isinstance(response, UpstreamError) and response.reason is UpstreamFailure.OVERLOADED
+        forbidden = isinstance(response, HttpResponse) and response.status == 403
+        if overloaded or forbidden or isinstance(response, IntrospectionError):
+            # No request was sent; or a firewall in front of the server rejected this token, which must not stop others.
+            self._breaker.release()
+        elif isinstance(outcome, IntrospectionError) and outcome.reason is not IntrospectionFailure.MALFORMED:
+            self._breaker.record_failure(self._ticker.next)
         else:
-            # A server that answers is not in trouble: what it says of one token must not cut off all others.
-            self._breaker.succeeded()
+            # A server that responds is not failing: its response to one token must not stop requests for others.
+            self._breaker.record_success()

@@ -1,20 +1,19 @@
-"""How the enforcer authenticates to an authorization server: at its introspection endpoint, and where it gets its own
-access token."""
+"""Client authentication: how the enforcer authenticates to an authorization server's endpoints."""
 
 from __future__ import annotations
 
 import base64
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 from urllib.parse import quote_plus
 
 from enforcer.errors import IntrospectionError
 from enforcer.secret import Secret
+from enforcer.wire.callback import Callback
 
 
 class Credentials(NamedTuple):
-    """What a request carries: whole field lines, and form parameters, each led in by `&`."""
+    """What a request contains: whole field lines, and form parameters, each preceded by `&`."""
 
     lines: bytes = b""
     form: bytes = b""
@@ -24,50 +23,52 @@ class Credentials(NamedTuple):
 
 
 class Authentication(Protocol):
-    """A way to authenticate."""
+    """A method of client authentication."""
 
-    def authenticate(self, done: Callable[[Credentials | IntrospectionError], None]) -> None:
-        """Get what the next request carries; `done` gets it, or why there is none, exactly once, now or later."""
+    def authenticate(
+        self, callback: Callback[Credentials | IntrospectionError]
+    ) -> Credentials | IntrospectionError | None:
+        """Get the credentials for the next request, or why there are none."""
 
-    def rejected(self, credentials: Credentials) -> bool:
-        """Note that the server did not accept what it was sent; tells whether it may accept other credentials."""
+    def on_rejected(self, credentials: Credentials) -> bool:
+        """The server rejected these credentials; returns whether it may accept others."""
 
     def close(self) -> None:
-        """End what goes on in the background."""
+        """Stop background work."""
 
 
 class ImmediateAuthentication(ABC):
-    """An `Authentication` that needs nobody else, and has nothing else to offer when the server does not accept it."""
+    """An `Authentication` that depends on no server, and has no other credentials if the server rejects these."""
 
     @abstractmethod
     def credentials(self) -> Credentials:
-        """Return what the next request carries."""
+        """Return the credentials for the next request."""
 
-    def authenticate(self, done: Callable[[Credentials | IntrospectionError], None]) -> None:
-        """Give it at once."""
-        done(self.credentials())
+    def authenticate(self, callback: Callback[Credentials | IntrospectionError]) -> Credentials:
+        """Return the credentials for the next request."""
+        return self.credentials()
 
-    def rejected(self, credentials: Credentials) -> bool:
-        """Tell that there are no others."""
+    def on_rejected(self, credentials: Credentials) -> bool:
+        """Return False: there are no others."""
         return False
 
-    def close(self) -> None:  # noqa: B027 - there is nothing to end
-        """End nothing."""
+    def close(self) -> None:  # noqa: B027 - not abstract, since there is nothing to stop
+        """Do nothing: there is no background work."""
 
 
 class StaticCredentials(ImmediateAuthentication):
-    """Credentials that are the same for every request."""
+    """The same credentials for every request."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
 
     def credentials(self) -> Credentials:
-        """Return them."""
+        """Return the credentials."""
         return self._credentials
 
 
 def secret_basic(client_id: str, secret: Secret) -> StaticCredentials:
-    """Authenticate by `client_secret_basic`; both halves are form-encoded before all else (RFC 6749 §2.3.1)."""
+    """Authenticate by `client_secret_basic`; both halves are form-encoded first (RFC 6749 §2.3.1)."""
     pair = f"{quote_plus(client_id)}:{quote_plus(secret.reveal())}"
     return StaticCredentials(Credentials(lines=b"Authorization: Basic %b\r\n" % base64.b64encode(pair.encode())))
 
@@ -79,5 +80,5 @@ def secret_post(client_id: str, secret: Secret) -> StaticCredentials:
 
 
 def tls_client(client_id: str) -> StaticCredentials:
-    """Authenticate by the certificate of the connection (RFC 8705 §2)."""
+    """Authenticate by the client certificate of the connection (RFC 8705 §2)."""
     return StaticCredentials(Credentials(form=f"&client_id={quote_plus(client_id)}".encode()))

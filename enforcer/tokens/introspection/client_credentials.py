@@ -1,14 +1,15 @@
-"""An access token of our own, with which the enforcer asks what others are worth (RFC 7662 §2.1, RFC 6749 §4.4).
+"""The client credentials grant: an access token of our own for introspection requests (RFC 7662 §2.1, RFC 6749 §4.4).
 
-1. It is fetched at the start and renewed before it ends; whoever needs one that is not there yet waits for the fetch.
-2. One that the server does not accept is used no more; another is fetched, but not within a pause of the last time.
-3. It goes to the introspection endpoint of the server that gave it, and nowhere else.
+1. The token is fetched at the start, and replaced before it expires. Requests wait for the first fetch.
+2. A token that the server rejects is discarded. Another is fetched, but not within a pause of the last fetch.
+3. The token is sent only to the introspection endpoint of the server that issued it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from urllib.parse import quote_plus
 
@@ -16,13 +17,14 @@ from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.bearer import is_b64token
 from enforcer.tokens.introspection.client_authentication import Authentication, Credentials
 from enforcer.tokens.introspection.endpoint import ServerEndpoint
-from enforcer.tokens.introspection.endpoint_result import EndpointResult, credentials_refusal, response_body
+from enforcer.tokens.introspection.endpoint_result import EndpointResult, authenticated_body
 from enforcer.tokens.refresh_schedule import Lifetime
 from enforcer.tokens.remote_document import RemoteDocument
 from enforcer.tokens.strict_json import read_object
+from enforcer.wire.callback import Callback
 
-LONGEST: Final = 24 * 3600.0
-"""Seconds that one is used at most, however long the server lets it live: what it changed of our rights then shows."""
+MAX_LIFETIME: Final = 24 * 3600.0
+"""Longest use of a token in seconds, even if it expires later, so that a change of our rights takes effect."""
 
 _NOT_ACCEPTED: Final = IntrospectionError(
     IntrospectionFailure.REFUSED, "it does not accept the access token that it gave us"
@@ -31,20 +33,20 @@ _NOT_ACCEPTED: Final = IntrospectionError(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OwnAccessToken:
-    """One, as the server gave it: what a request carries, and its life in seconds."""
+    """An access token of our own: the credentials for requests, and its lifetime in seconds."""
 
     credentials: Credentials
     expires_in: float
 
-    def life(self, renew_ahead: float) -> Lifetime:
-        """Tell how long it serves, if it is renewed so many seconds before its end, or at half of a short life."""
+    def lifetime(self, renew_ahead: float) -> Lifetime:
+        """Return the lifetime if it is replaced so many seconds before it expires, or halfway if it is short."""
         return Lifetime(self.expires_in - min(renew_ahead, self.expires_in / 2), self.expires_in)
 
 
 class TokenRequest:
-    """Fetches one from a token endpoint (RFC 6749 §4.4.2).
+    """Requests access tokens from a token endpoint (RFC 6749 §4.4.2).
 
-    `lifetime` is the life, in seconds, of one whose life the server does not tell.
+    `lifetime` is in seconds, for a response without `expires_in`.
     """
 
     def __init__(
@@ -56,27 +58,38 @@ class TokenRequest:
         self._form = f"grant_type=client_credentials{scope}".encode()
         self._lifetime = lifetime
 
-    def fetch(self, done: Callable[[OwnAccessToken | IntrospectionError], None]) -> None:
-        """Fetch it; `done` gets it, or the error, exactly once, now or later."""
-
-        def authenticated(credentials: Credentials | IntrospectionError) -> None:
-            if isinstance(credentials, IntrospectionError):
-                done(credentials)
-            else:
-                self._endpoint.post(self._form, credentials, lambda outcome: done(self._read(outcome)))
-
-        self._authentication.authenticate(authenticated)
+    def fetch(self, callback: Callback[OwnAccessToken | IntrospectionError]) -> IntrospectionError | None:
+        """Request a token; an error that is known at once is returned."""
+        credentials = self._authentication.authenticate(partial(self._on_credentials, callback))
+        return None if credentials is None else self._post(callback, credentials)
 
     def close(self) -> None:
-        """Keep no connection for later; a running fetch ends by itself."""
+        """Close idle connections; a running request continues."""
         self._endpoint.close()
 
-    def _read(self, outcome: EndpointResult) -> OwnAccessToken | IntrospectionError:
-        found = credentials_refusal(outcome) or response_body(outcome)
+    def _on_credentials(
+        self, callback: Callback[OwnAccessToken | IntrospectionError], credentials: Credentials | IntrospectionError
+    ) -> None:
+        error = self._post(callback, credentials)
+        if error is not None:
+            callback(error)
+
+    def _post(
+        self, callback: Callback[OwnAccessToken | IntrospectionError], credentials: Credentials | IntrospectionError
+    ) -> IntrospectionError | None:
+        if isinstance(credentials, IntrospectionError):
+            return credentials
+        failure = self._endpoint.post(self._form, credentials, partial(self._on_response, callback))
+        body = None if failure is None else authenticated_body(failure)
+        return body if isinstance(body, IntrospectionError) else None
+
+    def _on_response(self, callback: Callback[OwnAccessToken | IntrospectionError], response: EndpointResult) -> None:
+        body = authenticated_body(response)
         try:
-            return found if isinstance(found, IntrospectionError) else parse(found, self._lifetime)
+            token = body if isinstance(body, IntrospectionError) else parse(body, self._lifetime)
         except IntrospectionError as error:
-            return error.as_value()
+            token = error.as_value()
+        callback(token)
 
 
 class BearerAuthentication:
@@ -85,27 +98,35 @@ class BearerAuthentication:
     def __init__(self, token: RemoteDocument[OwnAccessToken]) -> None:
         self._token = token
 
-    def authenticate(self, done: Callable[[Credentials | IntrospectionError], None]) -> None:
-        """Get what the next request carries; `done` gets it, or why there is none, exactly once, now or later."""
-        self._token.get(lambda found: done(found if isinstance(found, IntrospectionError) else found.credentials))
+    def authenticate(
+        self, callback: Callback[Credentials | IntrospectionError]
+    ) -> Credentials | IntrospectionError | None:
+        """Get the credentials for the next request, or why there are none."""
+        token = self._token.get(partial(self._on_token, callback))
+        return token.credentials if isinstance(token, OwnAccessToken) else token
 
-    def rejected(self, credentials: Credentials) -> bool:
-        """Use the token no more; another may be had."""
-        good = self._token.good
-        # Of the many that were asked with it, only the first to come back has it thrown away.
-        if good is not None and good.credentials is credentials:
+    def on_rejected(self, credentials: Credentials) -> bool:
+        """Discard the token; the server may accept another."""
+        token = self._token.current
+        # Of many requests that were sent with the token, only the first rejected one discards it.
+        if token is not None and token.credentials is credentials:
             self._token.discard(_NOT_ACCEPTED)
         return True
 
     def close(self) -> None:
-        """Fetch no more of itself."""
+        """Stop refreshing the token."""
         self._token.close()
+
+    def _on_token(
+        self, callback: Callback[Credentials | IntrospectionError], token: OwnAccessToken | IntrospectionError
+    ) -> None:
+        callback(token.credentials if isinstance(token, OwnAccessToken) else token)
 
 
 def parse(data: bytes, lifetime: float) -> OwnAccessToken:
-    """Read a token answer (RFC 6749 §5.1); raises IntrospectionError (malformed), whose text shows nothing of it.
+    """Read a token response (RFC 6749 §5.1); raises IntrospectionError (malformed), whose text contains none of it.
 
-    `lifetime` is the life, in seconds, of a token whose life it does not tell.
+    `lifetime` is in seconds, for a response without `expires_in`.
     """
     try:
         members = read_object(data)
@@ -113,23 +134,23 @@ def parse(data: bytes, lifetime: float) -> OwnAccessToken:
         raise _malformed(str(error)) from None
     token, kind = members.get("access_token"), members.get("token_type")
     if not isinstance(token, str) or not is_b64token(token.encode("utf-8", "surrogatepass")):
-        raise _malformed("access_token is none that a request can carry")
+        raise _malformed("access_token is not one that a request can contain")
     if not isinstance(kind, str) or kind.lower() != "bearer":
         raise _malformed("token_type is not Bearer")
     credentials = Credentials(lines=f"Authorization: Bearer {token}\r\n".encode())
-    return OwnAccessToken(credentials, float(min(_seconds(members.get("expires_in"), lifetime), LONGEST)))
+    return OwnAccessToken(credentials, float(min(_seconds(members.get("expires_in"), lifetime), MAX_LIFETIME)))
 
 
 def _seconds(value: object, absent: float) -> float:
     if value is None:
         return absent
-    # RFC 6749 §5.1 has a number; some servers write a string of digits.
+    # A number by RFC 6749 §5.1; some servers write a string of digits.
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 15:
         value = int(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
         return value
-    raise _malformed("expires_in is no time to live")
+    raise _malformed("expires_in is not a lifetime")
 
 
 def _malformed(detail: str) -> IntrospectionError:
-    return IntrospectionError(IntrospectionFailure.MALFORMED, f"its token answer: {detail}")
+    return IntrospectionError(IntrospectionFailure.MALFORMED, f"its token response: {detail}")

@@ -1,48 +1,48 @@
-"""Where requests to an authorization server go: to the URL that the configuration names, or else its metadata.
+"""The endpoints of an authorization server: at a configured URL, or at the one that the server's metadata names.
 
-1. Nothing is sent anywhere else: a redirect is an answer like any other.
-2. What the metadata names holds as long as the last good metadata says so; before the first, nothing is sent.
+1. Requests go nowhere else: a redirect is a response like any other.
+2. The URL from the metadata is used as long as the last good metadata names it. Before the first, nothing is sent.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.introspection.client_authentication import Credentials
-from enforcer.tokens.introspection.endpoint_result import EndpointResult
+from enforcer.tokens.introspection.endpoint_result import EndpointResult, SendFailure
 from enforcer.tokens.introspection.metadata import EndpointName, Metadata
 from enforcer.tokens.remote_document import RemoteDocument
+from enforcer.wire.callback import Callback
 from enforcer.wire.http_client import HttpClient
 
 _log = logging.getLogger("enforcer.tokens")
 
-Done = Callable[[EndpointResult], None]
-
 
 class ServerEndpoint(Protocol):
-    """One of an authorization server's; `done` gets the outcome exactly once, now or later."""
+    """An endpoint of an authorization server. Only failures can be known at once, and are returned."""
 
-    def get(self, done: Done) -> None:
-        """Ask for what it has to give."""
+    def get(self, callback: Callback[EndpointResult]) -> SendFailure | None:
+        """Send a GET request."""
 
-    def post(self, form: bytes, credentials: Credentials, done: Done) -> None:
-        """Send a form, with our credentials."""
+    def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> SendFailure | None:
+        """Send a form with our credentials."""
 
     def close(self) -> None:
-        """Keep no connection for later; running calls end by themselves."""
+        """Close idle connections; running requests continue."""
 
 
 class KnownEndpoint:
-    """One at a known place: `authority` is its Host, `target` its path and query; `caller` bounds time and size.
+    """An endpoint at a known URL: `authority` is its Host, `target` its path and query.
 
-    `accept` is the media type that a form is to be answered with.
+    `accept` is the media type for responses to forms. `client` bounds their time and size.
     """
 
-    def __init__(self, caller: HttpClient, authority: str, target: str, accept: str = "application/json") -> None:
-        self._caller = caller
+    def __init__(self, client: HttpClient, authority: str, target: str, accept: str = "application/json") -> None:
+        self._client = client
         self._get = f"GET {target} HTTP/1.1\r\nHost: {authority}\r\nAccept: application/json, */*\r\n\r\n".encode()
         self._post = (
             f"POST {target} HTTP/1.1\r\n"
@@ -51,22 +51,23 @@ class KnownEndpoint:
             "Content-Type: application/x-www-form-urlencoded\r\n"
         ).encode()
 
-    def get(self, done: Done) -> None:
-        """Ask for what it has to give; `done` gets the outcome exactly once, now or later."""
-        self._caller.call(self._get, done)
+    def get(self, callback: Callback[EndpointResult]) -> SendFailure | None:
+        """Send a GET request."""
+        return self._client.send(self._get, callback)
 
-    def post(self, form: bytes, credentials: Credentials, done: Done) -> None:
-        """Send a form, with our credentials; `done` gets the outcome exactly once, now or later."""
+    def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> SendFailure | None:
+        """Send a form with our credentials."""
         body = form + credentials.form
-        self._caller.call(b"%b%bContent-Length: %d\r\n\r\n%b" % (self._post, credentials.lines, len(body), body), done)
+        head = b"%b%bContent-Length: %d\r\n\r\n" % (self._post, credentials.lines, len(body))
+        return self._client.send(head + body, callback)
 
     def close(self) -> None:
-        """Keep no connection for later; running calls end by themselves."""
-        self._caller.close()
+        """Close idle connections; running requests continue."""
+        self._client.close()
 
 
 class DiscoveredEndpoint:
-    """The one that the server's metadata calls `name`; `make` makes it of its URL."""
+    """The endpoint called `name` in the server's metadata. `make` makes it from its URL."""
 
     def __init__(
         self, name: EndpointName, metadata: RemoteDocument[Metadata], make: Callable[[str], KnownEndpoint]
@@ -77,31 +78,45 @@ class DiscoveredEndpoint:
         self._url: str | None = None
         self._endpoint: KnownEndpoint | None = None
 
-    def get(self, done: Done) -> None:
-        """Ask for what it has to give; `done` gets the outcome exactly once, now or later."""
-        self._find(lambda endpoint: endpoint.get(done), done)
+    def get(self, callback: Callback[EndpointResult]) -> SendFailure | None:
+        """Send a GET request."""
+        metadata = self._metadata.get(partial(self._on_metadata, None, callback))
+        return None if metadata is None else self._send(None, callback, metadata)
 
-    def post(self, form: bytes, credentials: Credentials, done: Done) -> None:
-        """Send a form, with our credentials; `done` gets the outcome exactly once, now or later."""
-        self._find(lambda endpoint: endpoint.post(form, credentials, done), done)
+    def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> SendFailure | None:
+        """Send a form with our credentials."""
+        request = (form, credentials)
+        metadata = self._metadata.get(partial(self._on_metadata, request, callback))
+        return None if metadata is None else self._send(request, callback, metadata)
 
     def close(self) -> None:
-        """Look for it no more; who still asks is answered as before."""
+        """Stop refreshing the metadata and close idle connections; running requests continue."""
         self._metadata.close()
         if self._endpoint is not None:
             self._endpoint.close()
 
-    def _find(self, found: Callable[[KnownEndpoint], None], failed: Callable[[IntrospectionError], None]) -> None:
-        def told(metadata: Metadata | IntrospectionError) -> None:
-            endpoint = metadata if isinstance(metadata, IntrospectionError) else self._at(metadata)
-            if isinstance(endpoint, IntrospectionError):
-                failed(endpoint)
-            else:
-                found(endpoint)
+    def _on_metadata(
+        self,
+        request: tuple[bytes, Credentials] | None,
+        callback: Callback[EndpointResult],
+        metadata: Metadata | IntrospectionError,
+    ) -> None:
+        failure = self._send(request, callback, metadata)
+        if failure is not None:
+            callback(failure)
 
-        self._metadata.get(told)
+    def _send(
+        self,
+        request: tuple[bytes, Credentials] | None,
+        callback: Callback[EndpointResult],
+        metadata: Metadata | IntrospectionError,
+    ) -> SendFailure | None:
+        endpoint = metadata if isinstance(metadata, IntrospectionError) else self._resolve(metadata)
+        if isinstance(endpoint, IntrospectionError):
+            return endpoint
+        return endpoint.get(callback) if request is None else endpoint.post(*request, callback)
 
-    def _at(self, metadata: Metadata) -> KnownEndpoint | IntrospectionError:
+    def _resolve(self, metadata: Metadata) -> KnownEndpoint | IntrospectionError:
         url = metadata.endpoints.get(self._name)
         if url is None:
             return IntrospectionError(IntrospectionFailure.MALFORMED, f"its metadata names no {self._name}")
@@ -113,7 +128,7 @@ class DiscoveredEndpoint:
             return IntrospectionError(IntrospectionFailure.MALFORMED, f"its {self._name} is no URL that can be called")
         if self._endpoint is not None:
             self._endpoint.close()
-        # A query may hold what is nobody's business.
+        # Without the query, which may contain a secret
         _log.info("the %s of %s is %s", self._name, metadata.issuer, url.partition("?")[0])
         self._url, self._endpoint = url, endpoint
         return endpoint

@@ -1,4 +1,4 @@
-"""The result of a request to an authorization server's endpoint, and how its status is read. Pure."""
+"""Results of requests to an authorization server's endpoints, and what their status means. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamEr
 from enforcer.tokens.strict_json import read_object
 from enforcer.wire.http_client import HttpResponse
 
-EndpointResult = HttpResponse | UpstreamError | IntrospectionError
-"""An answer; or a failure on the way; or why nothing was sent at all."""
+SendFailure = UpstreamError | IntrospectionError
+"""A failure of the connection; or why no request could be made at all."""
+EndpointResult = HttpResponse | SendFailure
 
 _FAILURES = {
     UpstreamFailure.TIMEOUT: IntrospectionFailure.TIMEOUT,
@@ -15,41 +16,43 @@ _FAILURES = {
     UpstreamFailure.OVERLOADED: IntrospectionFailure.UNAVAILABLE,
     UpstreamFailure.MALFORMED: IntrospectionFailure.MALFORMED,
 }
-# RFC 6749 §5.2: those that are about us
+# RFC 6749 §5.2: the error codes that are about our credentials
 _REFUSALS = ("invalid_client", "unauthorized_client", "invalid_scope")
 
 
-def response_body(outcome: EndpointResult) -> bytes | IntrospectionError:
-    """Return what came with status 200, or why nothing did."""
-    if isinstance(outcome, IntrospectionError):
-        return outcome
-    if isinstance(outcome, UpstreamError):
-        return IntrospectionError(_FAILURES[outcome.reason], outcome.detail)
-    status = outcome.status
-    if status == 200:
-        return outcome.body
-    unwell = status >= 500 or status == 429
-    reason = IntrospectionFailure.UNAVAILABLE if unwell else IntrospectionFailure.MALFORMED
-    return IntrospectionError(reason, f"it answered {status}")
+def response_body(result: EndpointResult) -> bytes | IntrospectionError:
+    """Return the body of a response with status 200, or the error."""
+    if isinstance(result, HttpResponse):
+        status = result.status
+        if status == 200:
+            return result.body
+        unavailable = status >= 500 or status == 429
+        reason = IntrospectionFailure.UNAVAILABLE if unavailable else IntrospectionFailure.MALFORMED
+        return IntrospectionError(reason, f"it answered {status}")
+    if isinstance(result, UpstreamError):
+        return IntrospectionError(_FAILURES[result.reason], result.detail)
+    return result
 
 
-def credentials_refusal(outcome: EndpointResult) -> IntrospectionError | None:
-    """Return the error where the server refuses our credentials, or what we ask with them (RFC 6749 §5.2)."""
-    if not isinstance(outcome, HttpResponse):
-        return None
-    code = error_code(outcome)
-    if code in _REFUSALS:
-        return IntrospectionError(IntrospectionFailure.REFUSED, f"it answered {outcome.status}, {code}")
-    if outcome.status in (401, 403):
-        return IntrospectionError(IntrospectionFailure.REFUSED, f"it answered {outcome.status} to our credentials")
-    return None
+def authenticated_body(result: EndpointResult) -> bytes | IntrospectionError:
+    """Return the body of a response with status 200 to a request with our credentials, or the error.
+
+    A refusal of the credentials, or of what they allow us (RFC 6749 §5.2), is an error of its own.
+    """
+    if isinstance(result, HttpResponse) and result.status in (400, 401, 403):
+        code = error_code(result)
+        if code in _REFUSALS:
+            return IntrospectionError(IntrospectionFailure.REFUSED, f"it answered {result.status}, {code}")
+        if result.status != 400:
+            return IntrospectionError(IntrospectionFailure.REFUSED, f"it answered {result.status} to our credentials")
+    return response_body(result)
 
 
-def error_code(reply: HttpResponse) -> object:
-    """Return the code of an error answer (RFC 6749 §5.2); None where it has none that can be read."""
-    if reply.status not in (400, 401, 403):
+def error_code(response: HttpResponse) -> object:
+    """Return the code of an error response (RFC 6749 §5.2), or None if there is no readable one."""
+    if response.status not in (400, 401, 403):
         return None
     try:
-        return read_object(reply.body).get("error")
+        return read_object(response.body).get("error")
     except ValueError:
         return None

@@ -1,34 +1,37 @@
-"""Introspection answers that the authorization server has signed (RFC 9701): who stands between changes nothing.
+"""Signed introspection responses (RFC 9701), which nobody between the server and us can change.
 
-1. An answer that is not signed by the server's keys, for us, and just now, is none.
-2. The signature is over what the server says, not over which token it says it of: that is TLS's to keep together.
+1. A response that was not signed with the server's keys, for us, and just now, is an error.
+2. The signature covers the response, but not the token that it is about: only TLS ties the two together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.introspection.client import Done
-from enforcer.tokens.introspection.response import VerificationResult, from_members
+from enforcer.tokens.introspection.response import IntrospectionOutcome, VerificationResult, from_members
 from enforcer.tokens.jwt.jwks import KeySet
 from enforcer.tokens.jwt.jws import parse
 from enforcer.tokens.jwt.jwt import NEEDS_KEY, JwtFault, NeedsKey, signature_fault
 from enforcer.tokens.remote_document import RemoteDocument
 from enforcer.tokens.strict_json import read_object
+from enforcer.wire.callback import Callback
 
 MAX_AGE: Final = 60.0
-"""Seconds since an answer was signed, at most: an older one was given to another question."""
+"""Highest age of a signature in seconds: an older response belongs to another request."""
 
 _TYPES: Final = frozenset({"token-introspection+jwt"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedResponse:
-    """What an answer must be: by this issuer, for this client, signed with one of these algorithms. `clock_skew` is
-    how far the server's clock may be ahead, in seconds."""
+    """What a response must have: this issuer, this client as its audience, one of these signature algorithms.
+
+    `clock_skew` is how far the server's clock may be ahead, in seconds.
+    """
 
     issuer: str
     client_id: str
@@ -37,41 +40,45 @@ class ExpectedResponse:
 
 
 class JwtReader:
-    """A `Reader` of signed answers, by the keys of the server; `clock` gives seconds since the epoch."""
+    """A `ResponseReader` for signed responses, verified by the server's keys. `clock` gives seconds since the epoch."""
 
     def __init__(self, keys: RemoteDocument[KeySet], expected: ExpectedResponse, clock: Callable[[], float]) -> None:
         self._keys = keys
         self._expected = expected
         self._clock = clock
 
-    def read(self, data: bytes, done: Done) -> None:
-        """Verify an answer; `done` gets it, or the error, exactly once, now or later."""
-        keys = self._keys.good
-        answer = NEEDS_KEY if keys is None else self._verify(data, keys)
-        if not isinstance(answer, NeedsKey):
-            done(answer)
-            return
-
-        def renewed(outcome: KeySet | IntrospectionError) -> None:
-            newer = outcome if isinstance(outcome, IntrospectionError) else self._verify(data, outcome)
-            done(_malformed(JwtFault.KEY) if isinstance(newer, NeedsKey) else newer)
-
-        self._keys.renew(renewed)
+    def read(self, body: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        """Verify a response; keys that may be missing are fetched first."""
+        keys = self._keys.current
+        outcome = NEEDS_KEY if keys is None else self._verify(body, keys)
+        if not isinstance(outcome, NeedsKey):
+            return outcome
+        newer = self._keys.refresh(partial(self._on_keys, body, callback))
+        return None if newer is None else self._verify_by_newest(body, newer)
 
     def close(self) -> None:
-        """Fetch keys no more."""
+        """Stop refreshing the keys."""
         self._keys.close()
 
-    def _verify(self, data: bytes, keys: KeySet) -> VerificationResult | IntrospectionError | NeedsKey:
+    def _on_keys(
+        self, body: bytes, callback: Callback[IntrospectionOutcome], keys: KeySet | IntrospectionError
+    ) -> None:
+        callback(self._verify_by_newest(body, keys))
+
+    def _verify_by_newest(self, body: bytes, keys: KeySet | IntrospectionError) -> IntrospectionOutcome:
+        outcome = keys if isinstance(keys, IntrospectionError) else self._verify(body, keys)
+        return _malformed(JwtFault.KEY) if isinstance(outcome, NeedsKey) else outcome
+
+    def _verify(self, body: bytes, keys: KeySet) -> IntrospectionOutcome | NeedsKey:
         try:
-            return verify(data, keys, self._expected, self._clock())
+            return verify(body, keys, self._expected, self._clock())
         except IntrospectionError as error:
             return error.as_value()
 
 
-def verify(data: bytes, keys: KeySet, expected: ExpectedResponse, now: float) -> VerificationResult | NeedsKey:
-    """Verify an answer at `now`, seconds since the epoch (RFC 9701 §5); raises IntrospectionError (malformed)."""
-    jws = parse(data)
+def verify(body: bytes, keys: KeySet, expected: ExpectedResponse, now: float) -> VerificationResult | NeedsKey:
+    """Verify a response at `now`, seconds since the epoch (RFC 9701 §5); raises IntrospectionError (malformed)."""
+    jws = parse(body)
     if jws is None:
         raise _malformed(JwtFault.MALFORMED)
     fault = signature_fault(jws, _TYPES, keys, expected.algorithms)
@@ -98,4 +105,4 @@ def verify(data: bytes, keys: KeySet, expected: ExpectedResponse, now: float) ->
 
 
 def _malformed(fault: JwtFault) -> IntrospectionError:
-    return IntrospectionError(IntrospectionFailure.MALFORMED, f"its signed answer: {fault}")
+    return IntrospectionError(IntrospectionFailure.MALFORMED, f"its signed response: {fault}")

@@ -55,6 +55,7 @@ class InactiveToken:
 
 
 VerificationResult = ActiveToken | InactiveToken
+IntrospectionOutcome = VerificationResult | IntrospectionError
 INACTIVE: Final = InactiveToken()
 
 

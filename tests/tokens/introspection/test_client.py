@@ -3,8 +3,10 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
+from harness.outcomes import outcome
 from harness.servers import Server, raw_server, response
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
@@ -13,7 +15,8 @@ from enforcer.settings.pool import BreakerSettings, PoolSettings
 from enforcer.tokens.introspection.client import IntrospectionClient, JsonReader
 from enforcer.tokens.introspection.client_authentication import Authentication, Credentials, secret_basic
 from enforcer.tokens.introspection.endpoint import KnownEndpoint
-from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, VerificationResult
+from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, IntrospectionOutcome
+from enforcer.wire.callback import Callback
 from enforcer.wire.http_client import HttpClient
 from enforcer.wire.pool import Pool, ServerAddress
 from enforcer.wire.ticker import Ticker
@@ -21,23 +24,17 @@ from enforcer.wire.ticker import Ticker
 BASIC = secret_basic("me", Secret("secret"))
 
 
-def ask(
-    server: Server, *tokens: bytes, authentication: Authentication = BASIC
-) -> list[VerificationResult | IntrospectionError]:
+def ask(server: Server, *tokens: bytes, authentication: Authentication = BASIC) -> list[IntrospectionOutcome]:
     """Ask about tokens, one after the other."""
 
-    async def run() -> list[VerificationResult | IntrospectionError]:
+    async def run() -> list[IntrospectionOutcome]:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
         pool = Pool(ServerAddress(host="127.0.0.1", port=server.port), PoolSettings(), ticker, loop)
-        caller = HttpClient(pool, timeout=5.0, max_answer=1000)
-        endpoint = KnownEndpoint(caller, "as.example", "/introspect?x=1")
+        client = HttpClient(pool, timeout=5.0, max_body=1000)
+        endpoint = KnownEndpoint(client, "as.example", "/introspect?x=1")
         introspector = IntrospectionClient(endpoint, authentication, JsonReader(), BreakerSettings(failures=3), ticker)
-        results = []
-        for token in tokens:
-            told: asyncio.Future[VerificationResult | IntrospectionError] = loop.create_future()
-            introspector.introspect(token, told.set_result)
-            results.append(await told)
+        results = [await outcome(partial(introspector.introspect, token)) for token in tokens]
         introspector.close()
         ticker.stop()
         return results
@@ -111,14 +108,21 @@ def test_no_token_makes_the_enforcer_leave_the_server_alone(body: bytes) -> None
 class Renewed:
     """Credentials of which each is better than the one before, or none."""
 
-    def __init__(self, *given: bytes | IntrospectionError) -> None:
+    def __init__(self, *given: bytes | IntrospectionError, later: bool = False) -> None:
+        self._later = later
         self._given = [one if isinstance(one, IntrospectionError) else Credentials(lines=one) for one in given]
         self.refused: list[bytes] = []
 
-    def authenticate(self, done: Callable[[Credentials | IntrospectionError], None]) -> None:
-        done(self._given.pop(0))
+    def authenticate(
+        self, callback: Callback[Credentials | IntrospectionError]
+    ) -> Credentials | IntrospectionError | None:
+        given = self._given.pop(0)
+        if not self._later:
+            return given
+        asyncio.get_running_loop().call_soon(callback, given)
+        return None
 
-    def rejected(self, credentials: Credentials) -> bool:
+    def on_rejected(self, credentials: Credentials) -> bool:
         self.refused.append(credentials.lines)
         return True
 
@@ -150,12 +154,13 @@ def test_without_credentials_nothing_is_asked() -> None:
 
 def test_credentials_that_are_not_accepted_are_replaced_and_the_token_is_asked_about_once_more() -> None:
     """RFC 6750 §3.1: 401 says that they have ended. Nobody notices."""
-    with raw_server(knowing(SECOND)) as server:
-        authentication = Renewed(FIRST, SECOND)
-        (answer,) = ask(server, b"t", authentication=authentication)
-        assert len(server.requests) == 2
-    assert isinstance(answer, ActiveToken)
-    assert authentication.refused == [FIRST]
+    for later in (False, True):
+        with raw_server(knowing(SECOND)) as server:
+            authentication = Renewed(FIRST, SECOND, later=later)
+            (answer,) = ask(server, b"t", authentication=authentication)
+            assert len(server.requests) == 2
+        assert isinstance(answer, ActiveToken)
+        assert authentication.refused == [FIRST]
 
 
 def test_it_is_asked_once_more_and_not_again() -> None:
@@ -186,20 +191,16 @@ def test_a_full_queue_of_our_own_says_nothing_of_the_server() -> None:
         slow.wait(5)
         return response(b'{"active": true}')
 
-    async def run(server: Server) -> list[VerificationResult | IntrospectionError]:
+    async def run(server: Server) -> list[IntrospectionOutcome]:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
         pool = Pool(ServerAddress(host="127.0.0.1", port=server.port), PoolSettings(connections=1), ticker, loop)
-        endpoint = KnownEndpoint(HttpClient(pool, timeout=0.3, max_answer=1000), "as", "/")
+        endpoint = KnownEndpoint(HttpClient(pool, timeout=0.3, max_body=1000), "as", "/")
         introspector = IntrospectionClient(endpoint, BASIC, JsonReader(), BreakerSettings(failures=3), ticker)
-        told: list[asyncio.Future[VerificationResult | IntrospectionError]] = [loop.create_future() for _ in range(10)]
-        for future in told:
-            introspector.introspect(b"t", future.set_result)
-        await asyncio.gather(*told)
+        request = partial(introspector.introspect, b"t")
+        results = await asyncio.gather(*(outcome(request) for _ in range(10)))
         slow.set()
-        last: asyncio.Future[VerificationResult | IntrospectionError] = loop.create_future()
-        introspector.introspect(b"t", last.set_result)
-        results = [future.result() for future in told] + [await last]
+        results.append(await outcome(request))
         pool.close()
         ticker.stop()
         return results

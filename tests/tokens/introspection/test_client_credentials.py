@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from harness.clocks import Clock
+from harness.outcomes import outcome_of
 
 from enforcer.counters import FetchMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
 from enforcer.secret import Secret
 from enforcer.tokens.introspection.client_authentication import Credentials, secret_post
 from enforcer.tokens.introspection.client_credentials import (
-    LONGEST,
+    MAX_LIFETIME,
     BearerAuthentication,
     OwnAccessToken,
     TokenRequest,
     parse,
 )
+from enforcer.tokens.introspection.endpoint_result import EndpointResult, SendFailure
 from enforcer.tokens.refresh_schedule import Lifetime, RefreshSchedule
 from enforcer.tokens.remote_document import RemoteDocument
+from enforcer.wire.callback import Callback
 from enforcer.wire.http_client import HttpResponse
 from enforcer.wire.ticker import Ticker
 
@@ -43,8 +45,8 @@ def body(**members: Any) -> bytes:
         ({"expires_in": 0.5}, 0.5),
         ({"expires_in": "600"}, 600.0),
         ({"expires_in": None}, 300.0),
-        ({"expires_in": 10**30}, LONGEST),
-        ({"expires_in": 1e300}, LONGEST),
+        ({"expires_in": 10**30}, MAX_LIFETIME),
+        ({"expires_in": 1e300}, MAX_LIFETIME),
         ({"token_type": "bearer"}, 600.0),
         ({"scope": "anything", "refresh_token": "x"}, 600.0),
     ],
@@ -58,7 +60,7 @@ def test_a_token_answer_is_read(members: dict[str, Any], seconds: float) -> None
 
 def test_a_life_that_is_not_told_is_bounded_too() -> None:
     """Whatever the setting."""
-    assert parse(body(expires_in=None), 10 * LONGEST).expires_in == LONGEST
+    assert parse(body(expires_in=None), 10 * MAX_LIFETIME).expires_in == MAX_LIFETIME
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_what_is_no_token_answer_is_malformed_and_not_shown(data: bytes) -> None
 )
 def test_it_is_renewed_before_its_end(lives: float, ahead: float, refresh: float) -> None:
     """A short one at half of its life."""
-    assert OwnAccessToken(Credentials(), lives).life(ahead) == Lifetime(refresh, lives)
+    assert OwnAccessToken(Credentials(), lives).lifetime(ahead) == Lifetime(refresh, lives)
 
 
 # How it is asked for
@@ -97,21 +99,24 @@ class TokenEndpoint:
     def __init__(self, *outcomes: HttpResponse | UpstreamError | IntrospectionError) -> None:
         self.outcomes = list(outcomes)
         self.forms: list[bytes] = []
+        self.clock = Clock()
         self.closed = False
 
-    def post(self, form: bytes, credentials: Credentials, done: Callable[..., None]) -> None:
+    def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> SendFailure | None:
         self.forms.append(form + credentials.form)
-        done(self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0])
+        outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+        if not isinstance(outcome, HttpResponse):
+            return outcome
+        self.clock.call_soon(callback, outcome)
+        return None
 
     def close(self) -> None:
         self.closed = True
 
 
 def fetched(endpoint: TokenEndpoint, *scopes: str) -> OwnAccessToken | IntrospectionError:
-    told: list[OwnAccessToken | IntrospectionError] = []
-    TokenRequest(endpoint, secret_post("me", Secret("s")), scopes, 300.0).fetch(told.append)  # type: ignore[arg-type]
-    (outcome,) = told
-    return outcome
+    request = TokenRequest(endpoint, secret_post("me", Secret("s")), scopes, 300.0)  # type: ignore[arg-type]
+    return outcome_of(request.fetch, endpoint.clock)
 
 
 @pytest.mark.parametrize(
@@ -161,24 +166,24 @@ class Bed:
         self.endpoint = TokenEndpoint(
             *(HttpResponse(200, body(access_token=f"one{n}", expires_in=expires_in)) for n in range(9))
         )
+        self.endpoint.clock = self.clock
         request = TokenRequest(self.endpoint, secret_post("me", Secret("s")), (), 300.0)  # type: ignore[arg-type]
-        freshness: RefreshSchedule[OwnAccessToken] = RefreshSchedule(lambda token: token.life(30.0), 10.0)
+        freshness: RefreshSchedule[OwnAccessToken] = RefreshSchedule(lambda token: token.lifetime(30.0), 10.0)
         self.bearer = BearerAuthentication(
             RemoteDocument("our own token", request, freshness, self.ticker, FetchMetrics())
         )
 
     def get(self) -> str | IntrospectionFailure:
         """Return the token that a call would show, or why there is none."""
-        told: list[Credentials | IntrospectionError] = []
-        self.bearer.authenticate(told.append)
-        (outcome,) = told
+        outcome = outcome_of(self.bearer.authenticate, self.clock)
         if isinstance(outcome, IntrospectionError):
             return outcome.reason
         return outcome.lines.decode().removeprefix("Authorization: Bearer ").removesuffix("\r\n")
 
     def reject(self) -> None:
         """Have the server not accept the token that it would be shown."""
-        self.bearer.authenticate(self.bearer.rejected)  # type: ignore[arg-type]
+        credentials = outcome_of(self.bearer.authenticate, self.clock)
+        self.bearer.on_rejected(credentials)  # type: ignore[arg-type]
 
     @property
     def asked(self) -> int:
@@ -243,10 +248,9 @@ def test_only_the_token_that_was_shown_is_thrown_away() -> None:
     """Of many calls under way with it, the last come back when there is a new one."""
     bed = Bed()
     bed.clock.advance(60.0)
-    shown: list[Any] = []
-    bed.bearer.authenticate(shown.append)
+    shown: Any = outcome_of(bed.bearer.authenticate, bed.clock)
     for _ in range(5):
-        bed.bearer.rejected(shown[0])
+        bed.bearer.on_rejected(shown)
         assert (bed.get(), bed.asked) == ("one1", 2)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from harness.clocks import Clock
+from harness.outcomes import outcome_of
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
 from enforcer.tokens.introspection.client_authentication import Credentials
 from enforcer.tokens.introspection.endpoint import DiscoveredEndpoint, KnownEndpoint
-from enforcer.tokens.introspection.endpoint_result import EndpointResult, credentials_refusal, error_code, response_body
+from enforcer.tokens.introspection.endpoint_result import EndpointResult, authenticated_body, error_code, response_body
 from enforcer.tokens.introspection.metadata import EndpointName, Metadata
+from enforcer.wire.callback import Callback
 from enforcer.wire.http_client import HttpResponse
 
 ISSUER = "https://as.example"
@@ -22,13 +24,14 @@ DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
 class Caller:
     """Keeps what it is to send, and answers all of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.sent: list[bytes] = []
         self.closed = False
 
-    def call(self, request: bytes, done: Callable[[HttpResponse], None]) -> None:
+    def send(self, request: bytes, callback: Callback[EndpointResult]) -> None:
         self.sent.append(request)
-        done(HttpResponse(200, b"{}"))
+        self.clock.call_soon(callback, HttpResponse(200, b"{}"))
 
     def close(self) -> None:
         self.closed = True
@@ -41,8 +44,8 @@ class Kept:
         self.now = now
         self.closed = False
 
-    def get(self, done: Callable[[Metadata | IntrospectionError], None]) -> None:
-        done(self.now)
+    def get(self, callback: Callback[Metadata | IntrospectionError]) -> Metadata | IntrospectionError | None:
+        return self.now
 
     def close(self) -> None:
         self.closed = True
@@ -56,6 +59,7 @@ class Bed:
     """An endpoint to be discovered, and who is called by URL."""
 
     def __init__(self, now: Metadata | IntrospectionError, name: EndpointName = "introspection_endpoint") -> None:
+        self.clock = Clock()
         self.kept = Kept(now)
         self.callers: dict[str, Caller] = {}
         self.made: list[str] = []
@@ -65,14 +69,12 @@ class Bed:
         if ":0/" in url:
             raise ValueError("not a URL")
         self.made.append(url)
-        caller = self.callers[url] = Caller()
+        caller = self.callers[url] = Caller(self.clock)
         return KnownEndpoint(caller, "as.example", "/x")  # type: ignore[arg-type]
 
     def post(self) -> EndpointResult:
-        told: list[EndpointResult] = []
-        self.endpoint.post(b"token=t", Credentials(form=b"&client_id=me"), told.append)
-        (outcome,) = told
-        return outcome
+        credentials = Credentials(form=b"&client_id=me")
+        return outcome_of(lambda callback: self.endpoint.post(b"token=t", credentials, callback), self.clock)
 
     def sent(self) -> dict[str, int]:
         return {url: len(caller.sent) for url, caller in self.callers.items()}
@@ -80,7 +82,7 @@ class Bed:
 
 def test_a_form_carries_the_credentials_and_its_length() -> None:
     """Field lines among the others, parameters at its end."""
-    caller = Caller()
+    caller = Caller(Clock())
     endpoint = KnownEndpoint(caller, "as.example:1", "/x?y")  # type: ignore[arg-type]
     endpoint.post(b"a=b", Credentials(b"Authorization: Basic x\r\n", b"&c=d"), lambda _: None)
     endpoint.get(lambda _: None)
@@ -184,9 +186,8 @@ def test_what_is_no_content_says_why(outcome: EndpointResult, reason: Introspect
 )
 def test_a_refusal_is_about_us(outcome: EndpointResult, refused: bool) -> None:
     """RFC 6749 §5.2: by status, or by one of the codes that are about a client."""
-    found = credentials_refusal(outcome)
-    assert (found is not None) is refused
-    assert found is None or found.reason is IntrospectionFailure.REFUSED
+    body = authenticated_body(outcome)
+    assert (isinstance(body, IntrospectionError) and body.reason is IntrospectionFailure.REFUSED) is refused
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
+from harness.outcomes import outcome_of
 from harness.signing import AnyKey, encode, key, public, sign
+from harness.verification import DOWN, FakeKeys
 from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.introspection.jwt_introspection import MAX_AGE, ExpectedResponse, JwtReader, verify
-from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, VerificationResult
+from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, IntrospectionOutcome
 from enforcer.tokens.jwt.jwks import KeySet, parse
 from enforcer.tokens.jwt.jwt import NEEDS_KEY
 
@@ -29,7 +30,6 @@ CLAIMS: dict[str, Any] = {
     "iat": int(NOW),
     "token_introspection": {"active": True, "sub": "joe", "scope": "read"},
 }
-DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
 
 
 def key_set(**keys: AnyKey) -> KeySet:
@@ -47,7 +47,7 @@ def refused(data: bytes) -> str:
     with pytest.raises(IntrospectionError) as error:
         verify(data, KEYS, EXPECTED, NOW)
     assert error.value.reason is IntrospectionFailure.MALFORMED
-    return error.value.detail.removeprefix("its signed answer: ")
+    return error.value.detail.removeprefix("its signed response: ")
 
 
 @pytest.mark.parametrize(
@@ -116,28 +116,9 @@ def test_a_key_that_is_not_known_may_be_a_new_one() -> None:
     assert verify(answer({"kid": "second"}, SECOND), KEYS, EXPECTED, NOW) is NEEDS_KEY
 
 
-class Keys:
-    """Keys that are renewed when it is told to."""
-
-    def __init__(self, keys: KeySet | None, newer: KeySet | IntrospectionError) -> None:
-        self.good = keys
-        self._newer = newer
-        self.renewals = 0
-        self.closed = False
-
-    def renew(self, done: Callable[[KeySet | IntrospectionError], None]) -> None:
-        self.renewals += 1
-        done(self._newer)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def read(data: bytes, keys: Keys) -> VerificationResult | IntrospectionError:
-    told: list[VerificationResult | IntrospectionError] = []
-    JwtReader(keys, EXPECTED, lambda: NOW).read(data, told.append)  # type: ignore[arg-type]
-    (result,) = told
-    return result
+def read(data: bytes, keys: FakeKeys) -> IntrospectionOutcome:
+    reader = JwtReader(keys, EXPECTED, lambda: NOW)  # type: ignore[arg-type]
+    return outcome_of(lambda callback: reader.read(data, callback))
 
 
 def test_keys_are_renewed_where_they_do_not_do() -> None:
@@ -145,18 +126,21 @@ def test_keys_are_renewed_where_they_do_not_do() -> None:
     both = key_set(first=FIRST, second=SECOND)
     by_second = answer({"kid": "second"}, SECOND)
     for keys, data, renewals in (
-        (Keys(KEYS, DOWN), answer(), 0),
-        (Keys(KEYS, both), by_second, 1),
-        (Keys(None, both), by_second, 1),
+        (FakeKeys(KEYS, DOWN), answer(), 0),
+        (FakeKeys(KEYS, both), by_second, 1),
+        (FakeKeys(None, both), by_second, 1),
     ):
         assert isinstance(read(data, keys), ActiveToken)
-        assert keys.renewals == renewals
+        assert keys.refreshes == renewals
 
 
 def test_without_keys_it_is_an_outage_and_no_judgement() -> None:
     """And so it is with keys that do not do."""
-    assert read(answer(), Keys(None, DOWN)) is DOWN
-    for keys, data in ((Keys(KEYS, KEYS), answer({"kid": "second"}, SECOND)), (Keys(KEYS, KEYS), answer(iss="x"))):
+    assert read(answer(), FakeKeys(None, DOWN)) is DOWN
+    for keys, data in (
+        (FakeKeys(KEYS, KEYS), answer({"kid": "second"}, SECOND)),
+        (FakeKeys(KEYS, KEYS), answer(iss="x")),
+    ):
         error = read(data, keys)
         assert isinstance(error, IntrospectionError)
         assert error.reason is IntrospectionFailure.MALFORMED
@@ -164,7 +148,7 @@ def test_without_keys_it_is_an_outage_and_no_judgement() -> None:
 
 def test_a_closed_reader_closes_its_keys() -> None:
     """They would be fetched for ever."""
-    keys = Keys(KEYS, DOWN)
+    keys = FakeKeys(KEYS, DOWN)
     JwtReader(keys, EXPECTED, lambda: NOW).close()  # type: ignore[arg-type]
     assert keys.closed
 
