@@ -12,7 +12,7 @@ IMAGE   ?= token-enforcer:dev
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
-.PHONY: help demo test test-compiled coverage check lint fuzz soak bench bench-readme interop e2e-pods e2e-cluster image
+.PHONY: help demo test test-compiled coverage check lint fuzz soak bench bench-page interop e2e-pods e2e-cluster image
 .PHONY: generated golden k8s alerts lock version release clean
 
 help: ## List the targets
@@ -74,8 +74,8 @@ bench: $(VENV)/.ready ## Measure beside other proxies, for ten minutes (a quick 
 	@$(BIN)/python -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
 		$(if $(ONLY),--only $(ONLY)) $(if $(AGAINST),--against $(AGAINST)) $(if $(BENCH_PYTHON),--python $(BENCH_PYTHON))
 
-bench-readme: $(VENV)/.ready ## Write the last measurement into the README
-	@$(BIN)/python -m bench --readme
+bench-page: $(VENV)/.ready ## Write the last measurement into docs/speed.md
+	@$(BIN)/python -m bench --page
 
 interop: $(VENV)/.ready ## Walk with the tokens of authorization servers of others (one: SERVER=keycloak); fetches them
 	@$(BIN)/python -m interop $(SERVER)

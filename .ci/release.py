@@ -104,11 +104,16 @@ def build_charts(source: Path, dist: Path) -> None:
         print("packaged", Path(archive).name)
 
 
+def works(builder: str) -> bool:
+    """Return whether a program that builds images is installed, and its daemon, if any, responds."""
+    return shutil.which(builder) is not None and not subprocess.run([builder, "info"], capture_output=True).returncode
+
+
 def build_image(source: Path, dist: Path, version: str) -> bool:
     """Build the image and save it as an archive; return False if this machine has nothing to build it with."""
-    builder = next(filter(shutil.which, ("docker", "podman", "buildah")), None)
+    builder = next(filter(works, ("docker", "podman", "buildah")), None)
     if builder is None:
-        print("no image: docker, podman or buildah is needed to build one", file=sys.stderr)
+        print("no image: docker, podman or buildah is needed to build one, and must be running", file=sys.stderr)
         return False
     image, archive = f"token-enforcer:{version}", dist / f"token-enforcer-{version}.image.tar"
     run(builder, "build", "--tag", image, "--build-arg", f"REVISION={git('rev-parse', 'HEAD')}", source)

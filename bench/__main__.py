@@ -1,4 +1,4 @@
-"""The command line, `python -m bench`: runs the benchmark, or writes the last saved results into the README."""
+"""The command line, `python -m bench`: runs the benchmark, or writes the last saved results into docs/speed.md."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def main() -> None:
     parser.add_argument(
         "--against", metavar="REV", help="compare with the enforcer of this git revision instead of other proxies"
     )
-    parser.add_argument("--readme", action="store_true", help="write the saved results into README.md; measure nothing")
+    parser.add_argument("--page", action="store_true", help="write the saved results into docs/speed.md, without a run")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        if options.readme:
-            _write_readme()
+        if options.page:
+            _write_page()
         else:
             loads = options.only or list(BUILD_LOADS if options.against else LOADS)
             if options.against and not set(loads) <= set(BUILD_LOADS):
@@ -82,12 +82,12 @@ def _measure(rounds: int, seconds: int, loads: list[str], python: str | None, re
         print(f"\nnot saved: only runs of all loads with at least {ENOUGH_ROUNDS} rounds are")
 
 
-def _write_readme() -> None:
+def _write_page() -> None:
     if not _LATEST.is_file():
         raise BenchError("there are no saved results; run make bench first")
     run = Run.read(_LATEST)
-    readme = _ROOT / "README.md"
-    readme.write_text(insert(readme.read_text(), run.readme(str(_PICTURE.relative_to(_ROOT)))))
+    page = _ROOT / "docs" / "speed.md"
+    page.write_text(insert(page.read_text(), run.section(_PICTURE.name)))
     picture.draw(run.results, _PICTURE)
 
 

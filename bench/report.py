@@ -73,8 +73,8 @@ class Run:
         """Return all tables."""
         return "\n\n".join([self._goals(), *self._tables(), self._conditions()])
 
-    def readme(self, picture: str) -> str:
-        """Return the README's section: the picture, the main table and the goals, and the other tables folded."""
+    def section(self, picture: str) -> str:
+        """Return the section of docs/speed.md: the picture, the main table, the goals, and the other tables folded."""
         first, *others = self._tables()
         folded = "\n\n".join(["<details><summary>All other figures</summary>", *others, "</details>"])
         shown = f"![CPU microseconds per request]({picture})"

@@ -67,11 +67,11 @@ def test_a_page_without_marks_is_an_error(page: str) -> None:
 
 
 def test_a_saved_run_gives_the_same_table(tmp_path: Path) -> None:
-    """The README is written from the saved results."""
+    """docs/speed.md is written from the saved results."""
     run = Run(_MACHINE, _VERSIONS, 1, 1, _results(nginx=[20], njs=[50], enforcer=[40]))
     run.save(tmp_path / "latest.json")
 
-    assert Run.read(tmp_path / "latest.json").readme("picture.svg") == run.readme("picture.svg")
+    assert Run.read(tmp_path / "latest.json").section("picture.svg") == run.section("picture.svg")
 
 
 def test_the_picture_marks_one_bar_in_each_group(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ _STEP = re.compile(r"(?:`([\w.]+\.yaml)`[^`]*)?\n\n```(yaml|console)\n(.*?)^```$
 def test_the_steps_to_enforced_rules_work(tmp_path: Path) -> None:
     """Step by step: with the files of the README, its commands, and the output that it shows."""
     ports = dict(zip((8000, 8085, 8091, 9091), unused_ports(4), strict=True))
-    steps = section("From an app without rules to enforced rules")
+    steps = (ROOT / "docs" / "first-rules.md").read_text()
     for shown, port in ports.items():
         steps = steps.replace(f":{shown}", f":{port}")
     # The README relies on the default admin address, whose port may be taken here.
@@ -160,7 +160,7 @@ def test_the_steps_to_enforced_rules_work(tmp_path: Path) -> None:
 def test_the_rules_can_be_copied(tmp_path: Path) -> None:
     """They are a valid policy as they are."""
     head, _, _ = (ROOT / "config.yaml").read_text().partition("rules:")
-    (rules,) = blocks(section("The configuration"), "yaml")
+    (rules,) = blocks(section("Rules"), "yaml")
     config = tmp_path / "config.yaml"
     config.write_text(head + rules)
     loaded = load(config, {"ENFORCER_CLIENT_SECRET": "secret"})
@@ -169,13 +169,13 @@ def test_the_rules_can_be_copied(tmp_path: Path) -> None:
 
 def test_the_keys_and_their_defaults_are_those_of_the_reference() -> None:
     """The table is a selection of the reference's rows."""
-    rows = ROW.findall(section("The configuration"))
+    rows = ROW.findall((ROOT / "docs" / "running.md").read_text())
     assert len(rows) > 10
     assert [row for row in rows if row not in ROW.findall(reference())] == []
 
 
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+    "page", [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: page.name
 )
 def test_links_lead_somewhere(page: Path) -> None:
     """To files of this repository."""
@@ -189,3 +189,11 @@ def test_the_commands_exist() -> None:
     assert commands <= set(main.list_commands(click.Context(main)))
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:^\$ |`)make ([a-z]+)", README, re.MULTILINE)) <= targets
+
+
+def test_the_cost_of_a_request_is_that_of_the_benchmark() -> None:
+    """The README's figure is in the table of docs/speed.md."""
+    (figure,) = re.findall(r"\[([\d.]+) µs of CPU\]\(docs/speed\.md\)", README)
+    assert re.search(
+        rf"\| \*\*enforcer\*\* \| [\d,]+ \| {re.escape(figure)} \|", (ROOT / "docs" / "speed.md").read_text()
+    )
