@@ -50,12 +50,12 @@ test-compiled: build/compiled/.ready ## Run the tests of what is compiled in the
 		tests/test_counters.py tests/tokens tests/wire
 
 # Without the tests that start processes or render charts: the lines that run there are not counted.
-COVERED = $(wildcard $(addprefix tests/,analysis attacks cli config decision_log doctor exchanges kubernetes operations \
+COVERED = $(wildcard $(addprefix tests/,analysis cli config decision_log doctor exchanges kubernetes operations \
 	policy proxy server settings tokens wire yamltext test_*.py))
 
 coverage: $(VENV)/.ready ## Measure the lines that the tests run, by module, and compare with the floors
 	@mkdir -p build
-	$(BIN)/pytest -n auto --cov=enforcer --cov-report=json:build/coverage.json --cov-report= $(COVERED) $(PYTEST_ARGS)
+	$(BIN)/pytest -n auto --hypothesis-profile=quick --cov=enforcer --cov-report=json:build/coverage.json --cov-report= $(COVERED) $(PYTEST_ARGS)
 	$(BIN)/python .ci/check_coverage.py build/coverage.json
 
 lint: $(VENV)/.ready ## Style and types

@@ -106,7 +106,9 @@ def build_charts(source: Path, dist: Path) -> None:
 
 def works(builder: str) -> bool:
     """Return whether a program that builds images is installed, and its daemon, if any, responds."""
-    return shutil.which(builder) is not None and not subprocess.run([builder, "info"], capture_output=True).returncode
+    if shutil.which(builder) is None:
+        return False
+    return subprocess.run([builder, "info"], capture_output=True, check=False).returncode == 0
 
 
 def build_image(source: Path, dist: Path, version: str) -> bool:
