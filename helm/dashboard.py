@@ -52,7 +52,7 @@ _ROWS: Mapping[str, Sequence[Panel]] = {
             "Decisions",
             {"{{decision}}": _rate("enforcer_decisions_total", "decision", scope="$routes")},
             "reqps",
-            "Requests a second: let through, refused, and those that nobody could decide.",
+            "Requests per second: allowed, refused, and failed to decide.",
             stacked=True,
         ),
         Panel(
@@ -156,7 +156,7 @@ _ROWS: Mapping[str, Sequence[Panel]] = {
             "Look-ups by result",
             {"{{result}}": _rate("enforcer_cache_requests_total", "result")},
             "reqps",
-            "stale_hit: the auth server did not answer, and the rule allows an older answer.",
+            "stale_hit: the authorization server did not respond, and the rule allows an older response.",
             stacked=True,
         ),
         Panel("Answers remembered", {"{{pod}}": "enforcer_cache_entries{$scope}"}),

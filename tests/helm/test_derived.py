@@ -1,4 +1,4 @@
-"""What is made from other parts of the charts is current."""
+"""The generated files of the charts are current."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/kubernetes.md says of the charts is so."""
+"""The examples and lists in docs/kubernetes.md match the charts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_values_that_are_shown_are_taken(shown: dict[str, object]) -> None:
 
 
 def test_the_templates_of_the_library_are_listed() -> None:
-    """Those that are there, and no others."""
+    """Every public template, and no other."""
     texts = "".join(path.read_text("utf-8") for path in (ROOT / "enforcer-lib" / "templates").glob("*.tpl"))
     defined = set(re.findall(r'define "enforcer\.sidecar\.(\w+)"', texts))
     (table,) = re.findall(r"\| template \| writes \|\n.*?\n\n", PAGE, re.DOTALL)
@@ -35,7 +35,7 @@ def test_the_templates_of_the_library_are_listed() -> None:
 
 
 def test_the_overlays_are_listed() -> None:
-    """Those that are for people."""
+    """Every public overlay, without those of the tests."""
     (table,) = re.findall(r"\| overlay \| what it is \|\n.*?\n\n", PAGE, re.DOTALL)
     assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == {
         name for name, folder in OVERLAYS.items() if folder.is_relative_to(ROOT.parent / "k8s")

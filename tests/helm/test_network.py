@@ -1,4 +1,4 @@
-"""Who may reach what, where the network enforces policies."""
+"""The NetworkPolicies allow only the intended clients."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def labels(things: list[Object], deployment: str) -> dict[str, str]:
 
 
 def reaches(values: Values, source: Peer, port: int) -> bool:
-    """Tell whether somebody may reach a port of the enforcer's pods."""
+    """Return whether a client may reach a port of the enforcer's pods."""
     things = objects(values)
     return may_reach(policies(things), labels(things, "enforcer"), port, source)
 

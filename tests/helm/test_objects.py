@@ -1,4 +1,4 @@
-"""All that the chart makes, of all values that it is shipped with, is what Kubernetes takes."""
+"""Kubernetes accepts every object that the chart creates from each of its values files."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_what_selects_pods_selects_those_of_the_deployment(name: str) -> None:
 
 
 def is_ours(thing: Object) -> bool:
-    """Tell whether an object is the chart's own, and none of extraObjects."""
+    """Return whether an object is the chart's own, not from extraObjects."""
     return "helm.sh/chart" in thing["metadata"].get("labels", {})
 
 
@@ -98,7 +98,7 @@ def selector_of(thing: Object) -> dict[str, str]:
 
 @each
 def test_every_volume_that_is_mounted_is_there_and_every_one_there_is_mounted(name: str) -> None:
-    """Secrets and the configuration, as folders: a file mounted alone would never change."""
+    """Secrets and the configuration are mounted as folders: a single mounted file is never updated."""
     for pod in chain.from_iterable(map(podsecurity.pods, objects(values(name)))):
         mounts = [mount for container in pod["spec"]["containers"] for mount in container.get("volumeMounts", ())]
         assert {mount["name"] for mount in mounts} == {volume["name"] for volume in pod["spec"].get("volumes", ())}
@@ -133,7 +133,7 @@ def only_container(things: list[Object]) -> Object:
 
 @each_gateway
 def test_the_command_line_and_the_configuration_are_what_the_enforcer_takes(name: str, tmp_path: Path) -> None:
-    """Where it listens and how it drains is said by arguments, whatever the configuration says."""
+    """Arguments set addresses and drain times, whatever the configuration contains."""
     things = objects(values(name))
     command, path, *settings = only_container(things)["args"]
     assert command == "run"
@@ -180,7 +180,7 @@ def test_secrets_are_files_and_nowhere_else() -> None:
 
 @pytest.mark.parametrize("name", ["injector", "both"])
 def test_the_webhooks_command_line_is_what_it_takes(name: str) -> None:
-    """What is said of all sidecars, too."""
+    """Including the settings of all sidecars."""
     container = only_pod(objects(values(name)), "injector")["spec"]["containers"][0]
     command, *arguments = container["args"]
     assert command == "webhook"

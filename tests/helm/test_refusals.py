@@ -23,7 +23,7 @@ def by_name(value: Value) -> str:
 
 
 def refused(**changes: Any) -> str:
-    """Return why values are refused, which are the least that there are but for changes at dotted paths (`__`)."""
+    """Return the error for the minimal values with changes at dotted paths (written `__`)."""
     found = values("minimal")
     for name, value in changes.items():
         found = merged(found, under(name.replace("__", "."), value))

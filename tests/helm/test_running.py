@@ -21,7 +21,7 @@ PATIENCE = 30.0
 
 @contextmanager
 def program(module: str) -> Iterator[str]:
-    """Run the auth server or the country app on a free port, and give where it is."""
+    """Run the authorization server or the country app on a free port, and yield its address."""
     command = [sys.executable, "-m", module, "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -35,7 +35,7 @@ def program(module: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def places() -> Iterator[Mapping[str, str]]:
-    """What stands for the Services of the demo."""
+    """The addresses that replace the demo's Services."""
     with ExitStack() as running:
         yield {
             "http://authserver:8085": running.enter_context(program("authserver")),

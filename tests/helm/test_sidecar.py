@@ -1,4 +1,4 @@
-"""The sidecar is the same, whoever writes it: the injector, the library chart, the components of kustomize."""
+"""The injector, the library chart and the kustomize components write the same sidecar."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ APP = {"container": "app", "port": 8080, "portName": "http"}
 PROBE = {"httpGet": {"path": "/health", "port": 8080}, "timeoutSeconds": 2}
 
 CASES: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
-    "what holds unless said": ({}, {}),
+    "the defaults": ({}, {}),
     "loopback": ({"mode": "loopback"}, {"mode": Mode.LOOPBACK}),
     "transparent": ({"mode": "transparent"}, {"mode": Mode.TRANSPARENT}),
     "an image": (

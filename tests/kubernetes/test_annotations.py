@@ -1,4 +1,4 @@
-"""What was done to a template, as it tells it."""
+"""The status annotation of a pod template."""
 
 import json
 
@@ -9,7 +9,7 @@ from enforcer.kubernetes.annotations import Status, status_of
 
 
 def test_a_status_is_read_as_it_was_written() -> None:
-    """What says nothing is left out."""
+    """Empty fields are omitted."""
     renamed = {"http": "app-http"}
     status = Status(version="1", hash="abc", mode="port", container="app", port=8080, renamed=renamed, grace=(None,))
     text = status.write()

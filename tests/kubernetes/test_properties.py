@@ -1,4 +1,4 @@
-"""What holds of every manifest, whatever hypothesis makes of it."""
+"""Properties of every injection, with generated manifests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=list(H
 
 @st.composite
 def options(draw: st.DrawFn, modes: Sequence[Mode] = tuple(Mode), fixes: bool = True) -> Options:
-    """Whatever may be wanted, in these modes; `fixes` whether autoscalers may be changed, too."""
+    """Generated options with these modes; `fixes` allows --fix-hpa."""
     return Options(
         settings=Settings(
             image="token-enforcer:1",
@@ -97,7 +97,7 @@ def test_what_was_injected_comes_out_as_it_went_in_to_the_byte(
 @EXAMPLES
 @given(bundles(), options([Mode.PORT], fixes=False), st.sampled_from(["indented", "as kubectl"]), st.data())
 def test_comments_stay(things: list[Object], wanted: Options, style: str, data: st.DataObject) -> None:
-    """All of them, where nothing that they are within is replaced."""
+    """All of them, if no part that contains them is replaced."""
     text = data.draw(commented(written(things, style)))
     before = stream(text)
     once = before.as_yaml(injected([*before.objects], wanted))

@@ -50,7 +50,7 @@ def test_a_selector_selects_as_kubernetes_has_it(selector: dict[str, Any], selec
     ],
 )
 def test_a_command_line_says_it_as_kubectl_has_it(text: str, selected: bool) -> None:
-    """Commas within brackets are no end."""
+    """A comma within brackets does not end a requirement."""
     assert selects(parse_selector(text), LABELS) is selected
 
 

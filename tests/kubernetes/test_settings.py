@@ -1,4 +1,4 @@
-"""What can be said of a sidecar."""
+"""Settings of a sidecar, from annotations, options and `--set`."""
 
 from __future__ import annotations
 
@@ -102,13 +102,13 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 
 def test_annotations_of_others_are_not_looked_at() -> None:
-    """Nor those that are written here."""
+    """Annotations that the injector writes are ignored, too."""
     written = dict.fromkeys(names.WRITTEN, "x")
     assert with_annotations(BEGUN, {"linkerd.io/mode": "x", "enforcer.device/mode": "x", **written}) == BEGUN
 
 
 def test_an_annotation_that_is_no_text_is_an_error() -> None:
-    """An unquoted `true` is none, and would be refused by Kubernetes too."""
+    """An unquoted `true` is not a string, and Kubernetes would reject it, too."""
     with pytest.raises(SettingsError, match="found true"):
         with_annotations(BEGUN, {"enforcer.dev/skip-probe-rewrite": True})
 

@@ -1,4 +1,4 @@
-"""The sidecar's container and volumes, as Kubernetes is told of them."""
+"""The sidecar's container and volumes."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_it_is_told_where_to_listen_and_where_the_app_is(mode: Mode, listener: s
 
 
 def test_nothing_else_can_say_where_it_listens() -> None:
-    """What is given twice counts the last time, and what is given here comes last."""
+    """The last `--set` of a key wins, and the sidecar's own come last."""
     said = values(sidecar(settings={"listener.address": ":1", "cache.ttl": "5s"}))
     assert [value for value in said if value.startswith("listener.address=")] == ["listener.address=:15080"]
     assert "cache.ttl=5s" in said
@@ -164,7 +164,7 @@ def test_the_probes_have_meanings_of_their_own() -> None:
 
 
 def test_a_native_one_stays_and_is_told_of_the_end_and_a_classic_one_is_a_container_as_others() -> None:
-    """There is no other difference: a classic one is told by SIGTERM, as soon as the pod ends."""
+    """This is the only difference: a classic sidecar gets SIGTERM as soon as the pod ends."""
     native, classic = container(sidecar()), container(sidecar(native=False))
     hook = {"preStop": {"exec": {"command": ["enforcer", "drain"]}}}
     assert native == {**classic, "restartPolicy": "Always", "lifecycle": hook}

@@ -1,4 +1,4 @@
-"""What runs pods, and what keeps one from being injected."""
+"""Objects that run pods, and reasons that prevent an injection."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_pod_that_cannot_be_injected_is_told_why(spec: dict[str, Any], reason:
 
 
 def test_a_container_of_our_name_that_is_not_ours_is_refused() -> None:
-    """It is said which."""
+    """The message names the container."""
     workload = workload_of(deployment(container(), container("enforcer")))
     assert workload is not None
     with pytest.raises(NotInjectableError, match="a container called enforcer that was not injected"):
@@ -143,7 +143,7 @@ def test_a_container_of_our_name_that_is_not_ours_is_refused() -> None:
     ],
 )
 def test_labels_of_ours_are_known(labels: dict[str, Any], reason: Reason) -> None:
-    """One that is misspelt would go unheard."""
+    """A misspelt label would be ignored."""
     pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a"}]}}
     with pytest.raises(NotInjectableError) as refused:
         check(Workload("Pod", "a", None, (), pod))
@@ -151,7 +151,7 @@ def test_labels_of_ours_are_known(labels: dict[str, Any], reason: Reason) -> Non
 
 
 def test_what_a_controller_made_is_left_to_it() -> None:
-    """It would be made anew without the sidecar."""
+    """The controller would create it again without the sidecar."""
     owner = {"kind": "Deployment", "name": "app", "controller": True}
     with pytest.raises(NotInjectableError, match="it is owned by deployment/app"):
         check_owner({"metadata": {"ownerReferences": [{"kind": "X", "name": "y"}, owner]}})

@@ -31,7 +31,7 @@ def test_values_have_the_types_of_json() -> None:
 
 
 def test_an_alias_stands_for_a_copy() -> None:
-    """What is changed in one place is not changed in the other; of aliases of aliases there is an end."""
+    """A change in one place does not affect the other; the expansion of nested aliases is limited."""
     (one,) = read("m.yaml", "a: &a {b: 1}\nc: *a\n")
     one.value["a"]["b"] = 2
     assert one.value["c"] == {"b": 1}

@@ -24,7 +24,7 @@ MAPPINGS = st.recursive(
 @settings(deadline=None)
 @given(MAPPINGS, MAPPINGS, st.sampled_from([*STYLES]))
 def test_the_text_means_what_it_should_or_is_refused(old: dict[str, Any], new: dict[str, Any], style: str) -> None:
-    """Whatever becomes of whatever."""
+    """For every pair of values."""
     text = STYLES[style]({"kept": 1, **old})
     wanted = {"kept": 1, **new}
     try:
@@ -110,5 +110,5 @@ def test_a_text_that_was_replaced_comes_back_with_the_quotes_that_it_had(before:
 
 @pytest.mark.parametrize("text", ["a: b", "a #b", "- a", "[a", "yes", "1", "", "*a", "!a b", "%a", "a\nb", "? a"])
 def test_a_text_that_means_something_else_without_quotes_is_given_some(text: str) -> None:
-    """Where another stood that had none."""
+    """In place of a value without quotes."""
     assert value_of(rewritten("a: other\n", {"a": "other"}, {"a": text})) == {"a": text}

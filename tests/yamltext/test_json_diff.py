@@ -1,4 +1,4 @@
-"""What differs between two values, and JSON patches."""
+"""Differences between two values, and JSON patches."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def moved(value: Any, patch: list[dict[str, Any]]) -> Any:
 
 @given(VALUES, VALUES)
 def test_what_differs_leads_from_one_to_the_other(old: Any, new: Any) -> None:
-    """As a JSON patch; and nothing differs where nothing does."""
+    """As a JSON patch; equal values have no difference."""
     assert moved(old, as_json_patch(changes(old, new))) == new
     assert list(changes(old, old)) == []
 

@@ -26,7 +26,7 @@ def outcome(objects: Any, *added: tuple[int, Any]) -> Outcome:
 
 
 def test_objects_are_found_in_documents_and_lists() -> None:
-    """Also in a list within a list; what is no object is none."""
+    """Also in nested lists; other values are ignored."""
     inner = {"apiVersion": "v1", "kind": "List", "items": [{"kind": "C"}]}
     outer = {"apiVersion": "v1", "kind": "List", "items": [{"kind": "B"}, inner, None]}
     found = stream(written([{"kind": "A"}, outer], "indented") + "---\n[1]\n--- x\n---\n")

@@ -1,4 +1,4 @@
-"""What a user is told of an injected workload."""
+"""Warnings and notes about an injected workload."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ template(SCRAPED)["metadata"]["annotations"] = {"prometheus.io/port": "8080"}
 
 
 def said(things: list[Any], mode: Mode, result: Result, version: tuple[int, int] = (1, 33), **settings: Any) -> str:
-    """Return all that is said with one result."""
+    """Return all lines with one result."""
     wanted = Settings(image="e:1", mode=mode, **{"port": "http", **settings})
     report = inject_all(things, Options(settings=wanted, version=version, package="1", by="t")).report
     return "\n".join(f"{line.name}: {line.detail}" for line in report if line.result is result)
@@ -69,7 +69,7 @@ def test_a_port_that_no_container_names_is_a_warning(mode: Mode) -> None:
     ],
 )
 def test_what_is_right_is_no_warning(things: list[Any], mode: Mode, settings: Any) -> None:
-    """Nobody reads what is said every time."""
+    """A warning that always appears would be ignored."""
     assert said(things, mode, Result.WARNING, **settings) == ""
 
 

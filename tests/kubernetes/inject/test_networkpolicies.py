@@ -108,7 +108,7 @@ def test_it_selects_the_workloads_injected_pods(kind: str, selector: Any, labels
     ],
 )
 def test_another_policy_may_open_the_way_again(spec: Any, opens: bool) -> None:
-    """It is said, and whom it lets in is not looked at."""
+    """It is reported, whichever clients it admits."""
     policy = {"metadata": {"name": "other"}, "spec": spec}
     assert reopens(policy, workload(deployment()), PORT, INJECTED) is opens
     elsewhere = {"metadata": {"name": "other", "namespace": "elsewhere"}, "spec": spec}

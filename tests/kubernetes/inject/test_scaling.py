@@ -50,7 +50,7 @@ def test_an_autoscaler_of_whole_pods_mixes() -> None:
 
 
 def test_an_autoscaler_is_made_to_look_at_the_app_and_back() -> None:
-    """What looked at a container before still does."""
+    """Metrics of a single container stay unchanged."""
     own: dict[str, Any] = {"type": "ContainerResource", "containerResource": {**CPU["resource"], "container": "app"}}
     before = scaler(OTHER, CPU, own)
     after = separated(before, "app")

@@ -66,7 +66,7 @@ def test_a_service_leads_to_what_it_selects(spec: Any, namespaces: tuple[str | N
     ],
 )
 def test_a_port_sends_to_its_target_or_to_its_own_number(port: Any, target: list[Any]) -> None:
-    """For TCP alone."""
+    """For TCP only."""
     one = service(ports=[port])
     assert [*targets(one)] == target
     assert by_number(one, PORT) is (target == [8080])

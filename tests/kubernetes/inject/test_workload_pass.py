@@ -1,4 +1,4 @@
-"""A pass handles each selected workload by its own settings, and reports those that cannot be handled."""
+"""A pass handles each selected workload by its own settings, and reports rejected workloads."""
 
 from __future__ import annotations
 

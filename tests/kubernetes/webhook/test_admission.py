@@ -48,7 +48,7 @@ def pod(labels: dict[str, str] | None = None, annotations: dict[str, str] | None
 
 
 def test_who_asks_by_a_label_gets_the_sidecar() -> None:
-    """What comes out is a pod, to the letter, and a restricted one."""
+    """The result is a strictly valid pod that meets the level `restricted`."""
     verdict = ADMISSION.decide(pod(ENABLED), PLAIN)
     assert (verdict.result, verdict.reason) == (Result.INJECTED, AdmissionReason.OK)
     assert verdict.pod is not None
@@ -73,7 +73,7 @@ LABELS: dict[str, tuple[str | None, str | None, Result, Reason | AdmissionReason
 def test_the_pod_has_the_last_word(
     of_pod: str | None, of_namespace: str | None, result: Result, reason: Reason | AdmissionReason
 ) -> None:
-    """A word that nobody knows is no word for no."""
+    """An unknown value does not mean `disabled`."""
     labels = {} if of_pod is None else {names.INJECT: of_pod}
     namespace = {"metadata": {"labels": {} if of_namespace is None else {names.INJECT: of_namespace}}}
     verdict = ADMISSION.decide(pod(labels), namespace)
@@ -131,7 +131,7 @@ DENIED: dict[str, tuple[dict[str, str], dict[str, Any], Reason, str]] = {
 def test_what_stands_in_the_way_is_a_denial(
     annotations: dict[str, str], spec: dict[str, Any], reason: Reason, told: str, namespace: dict[str, Any]
 ) -> None:
-    """Whoever asked for it: nothing starts unprotected because it was said wrongly."""
+    """Whether the pod or the namespace asks: no pod starts unprotected because of an invalid setting."""
     labels = {} if namespace is WHOLE else ENABLED
     verdict = ADMISSION.decide(pod(labels, annotations, **spec), namespace)
     assert (verdict.result, verdict.reason, verdict.pod) == (Result.DENIED, reason, None)
@@ -169,7 +169,7 @@ def test_to_be_asked_twice_is_to_be_asked_once() -> None:
 
 
 def test_a_container_that_only_has_the_name_is_no_sidecar() -> None:
-    """Whoever brings one is told, instead of being let in."""
+    """A pod that contains one already is denied with a message."""
     impostor = {"name": names.CONTAINER, "image": "anything"}
     containers = pod()["spec"]["containers"]
     verdict = ADMISSION.decide(pod(ENABLED, containers=[*containers, impostor]), PLAIN)
@@ -197,7 +197,7 @@ def test_the_clusters_own_version_decides_between_native_and_classic(version: tu
 
 
 def test_what_ends_gets_a_native_sidecar_or_none() -> None:
-    """A classic one would keep a Job's pod for ever."""
+    """A classic sidecar would keep a Job's pod running forever."""
     old = Admission(settings=ADMISSION.settings, version=(1, 28), package="1")
     verdict = old.decide(pod(ENABLED, restartPolicy="Never"), PLAIN)
     assert (verdict.result, verdict.reason) == (Result.DENIED, Reason.NEEDS_NATIVE)
@@ -212,7 +212,7 @@ NAMES = {
 
 @pytest.mark.parametrize(("owner", "labels", "name"), NAMES.values(), ids=NAMES)
 def test_a_pod_is_called_by_what_people_wrote(owner: dict[str, str], labels: dict[str, str], name: str) -> None:
-    """After which its policy is called where nothing else is said, as `enforcer inject` does."""
+    """The default name of its policy follows from it, as in `enforcer inject`."""
     references = [{"kind": "Other", "name": "other"}, {**owner, "controller": True}]
     assert workload_name({"metadata": {"labels": labels, "ownerReferences": references}}) == name
 

@@ -100,7 +100,7 @@ def test_the_first_round_makes_all_that_is_missing(server: ApiServer, start: Sta
 
 
 def test_a_round_that_finds_all_as_it_is_to_be_writes_nothing(server: ApiServer, start: Start) -> None:
-    """API servers are not told anew what they know."""
+    """An unchanged caBundle is not written again."""
     replica = start(NOW)
     replica.round()
     server.calls.clear()
@@ -119,7 +119,7 @@ def test_replicas_take_what_the_first_has_stored(server: ApiServer, start: Start
 
 
 def test_of_two_that_are_as_fast_one_gives_way(server: ApiServer, start: Start) -> None:
-    """It is told so, and finds in its next round what the other has stored."""
+    """It gets a conflict, and uses the authority that the other has stored in its next round."""
     replica = start(NOW)
     server.between = lambda: server.put(SECRET, metadata={"resourceVersion": "2"}, data=OTHER.data())
     with pytest.raises(ClusterError) as caught:
@@ -139,7 +139,7 @@ def test_what_somebody_emptied_is_told_again(server: ApiServer, start: Start) ->
 
 
 def test_a_new_authority_is_trusted_before_it_issues(server: ApiServer, start: Start) -> None:
-    """At every moment, those who have heard of the new one trust what is shown, and so do those who have not."""
+    """API servers with the new caBundle and with the old one trust the certificate at every moment."""
     due = NOW - AUTHORITY_LIFE * 2 / 3 + timedelta(minutes=1)
     replica = start(due)
     replica.round()
@@ -193,7 +193,7 @@ def provided(folder: Path, host: str) -> tuple[Path, Path, str]:
 
 
 def test_provided_files_are_shown_and_read_again_when_they_change(tmp_path: Path) -> None:
-    """The certificate's end is told."""
+    """The certificate's expiry is returned."""
     certificate, key, trusted = provided(tmp_path, NAMES.host)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trust = FileCertificate(certificate, key, context)
@@ -206,7 +206,7 @@ def test_provided_files_are_shown_and_read_again_when_they_change(tmp_path: Path
 
 
 def test_provided_files_that_do_not_fit_leave_what_is_shown(tmp_path: Path) -> None:
-    """Half of an exchange is no reason to show nothing."""
+    """A half replaced pair of files leaves the former certificate in use."""
     certificate, key, trusted = provided(tmp_path, NAMES.host)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trust = FileCertificate(certificate, key, context)

@@ -38,7 +38,7 @@ def test_an_empty_secret_gets_an_authority_whose_certificates_are_trusted() -> N
 
 
 def test_the_authority_can_vouch_for_no_other_host() -> None:
-    """Whoever gets its key is not any server that an API server calls."""
+    """A leaked key cannot impersonate other servers."""
     authority = current({}, HOST, NOW)
     issued = authority.issue("kubernetes.default.svc", NOW)
     with pytest.raises(VerificationError, match="name constraint"):
@@ -55,7 +55,7 @@ def test_what_was_stored_is_used_until_a_third_of_its_life_is_left() -> None:
 
 
 def test_the_former_authority_is_trusted_beside_the_new_one() -> None:
-    """What it issued is still shown somewhere, and is trusted by those who have heard of the new one."""
+    """Certificates that it issued are still in use, and are trusted together with the new authority."""
     former = current({}, HOST, NOW)
     issued = former.issue(HOST, NOW + AUTHORITY_LIFE * 2 / 3)
     now = NOW + AUTHORITY_LIFE * 2 / 3 + timedelta(hours=1)
@@ -88,7 +88,7 @@ def test_a_certificate_does_not_outlive_its_authority() -> None:
 
 
 def test_a_certificate_is_due_when_a_third_of_its_life_is_left() -> None:
-    """Whatever its life."""
+    """For every lifetime."""
     certificate = current({}, HOST, NOW).issue(HOST, NOW).certificate
     assert not is_due(certificate, NOW + CERTIFICATE_LIFE * 2 / 3 - timedelta(minutes=5))
     assert is_due(certificate, NOW + CERTIFICATE_LIFE * 2 / 3)
@@ -108,7 +108,7 @@ def damaged(authority: Authority) -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("what", damaged(current({}, HOST, NOW)))
 def test_what_cannot_be_read_is_not_replaced(what: str) -> None:
-    """Somebody put it there, and is told."""
+    """Data that somebody else wrote is an error."""
     with pytest.raises(ValueError):
         current(damaged(current({}, HOST, NOW))[what], HOST, NOW)
 

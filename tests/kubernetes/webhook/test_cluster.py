@@ -89,7 +89,7 @@ def test_a_server_of_another_authority_is_not_spoken_to(server: ApiServer, tmp_p
 
 
 def test_an_answer_has_an_end(server: ApiServer) -> None:
-    """Whatever sends it."""
+    """For every sender."""
     server.put("/api/v1/namespaces/large", data="x" * (4 * 1024 * 1024))
     with pytest.raises(ClusterError, match="more than 4194304 bytes"):
         call(server, lambda cluster: cluster.namespace("large"))

@@ -85,7 +85,7 @@ def test_an_event_is_on_the_owner(server: ApiServer) -> None:
 
 
 def test_pods_of_one_owner_that_fare_alike_are_one_event(server: ApiServer) -> None:
-    """A hundred replicas are no hundred Events."""
+    """A hundred replicas cause a single Event."""
     events, _ = recorded(server, *[(review(), "mode port")] * 5, (review(), "another"), wanted=2)
     assert [event["message"] for event in events] == ["mode port", "another"]
 
@@ -102,7 +102,7 @@ def test_a_dry_run_has_no_event(server: ApiServer) -> None:
     ids=["none", "no controller", "no text", "no list", "no objects"],
 )
 def test_a_pod_of_nobody_has_no_event(server: ApiServer, owners: Any) -> None:
-    """Who creates a pod by hand reads the answer."""
+    """A user who creates a pod directly sees the response."""
     events, _ = recorded(server, (review(owners=owners), "nobody"), (review(), "somebody"))
     assert [event["message"] for event in events] == ["somebody"]
 

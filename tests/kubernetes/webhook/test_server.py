@@ -117,7 +117,7 @@ def test_without_the_namespaces_defaults_nothing_is_created(running: Webhook, se
 
 
 def test_what_cannot_be_judged_is_not_created(running: Webhook) -> None:
-    """A pod that no API server would send is no reason to let one start."""
+    """A malformed pod that no API server would send is not allowed."""
     spec = {"containers": [{"name": "app", "ports": [{"containerPort": 8080}], "lifecycle": [], "env": 7}]}
     given = response(running, review({**POD, "spec": {**spec, "terminationGracePeriodSeconds": "long"}}))
     assert given["allowed"] is False

@@ -68,7 +68,7 @@ def test_a_native_sidecar_is_chosen_where_it_is_found(
 def test_a_sidecar_that_would_be_in_vain_is_refused(
     version: Version, named: bool, wanted: bool | None, ends: bool
 ) -> None:
-    """One that no Service finds, or one that keeps a Job from ending."""
+    """A sidecar that no Service finds, or that prevents a Job from completing."""
     one = Workload("Job" if ends else "Deployment", "a", None, (), {"spec": {}})
     with pytest.raises(NotInjectableError) as refused:
         choose_native(one, Settings(image="e:1", native=wanted), version, named)
@@ -119,9 +119,9 @@ def test_the_port_keeps_its_name_where_its_number_stays(mode: Mode) -> None:
     ],
 )
 def test_probes_that_cannot_reach_their_port_are_taken_over(mode: Mode, native: bool, taken: set[str]) -> None:
-    """Those to the port, in any container; with loopback all of the app's, which may listen there alone.
+    """Probes of the port, in any container; in mode loopback all of the app's, which may listen on 127.0.0.1 only.
 
-    A native sidecar of others starts before a classic enforcer, and would wait for it for ever.
+    Another native sidecar starts before a classic enforcer, and would wait for it forever.
     """
     to_port, to_metrics = {"tcpSocket": {"port": 8080}}, {"tcpSocket": {"port": 9090}}
     staying = {"name": "stays", "restartPolicy": "Always", "livenessProbe": to_port}
@@ -184,7 +184,7 @@ def test_the_time_to_end_is_never_shortened(given: int | None, drain: int, time:
     ],
 )
 def test_the_app_is_told_where_to_listen(env: Any, result: Any) -> None:
-    """By its environment and its arguments, in mode loopback alone."""
+    """With environment variables and arguments, only in mode loopback."""
     one = workload(container(args=["serve"], **({} if env is None else {"env": env})))
     wanted: Mapping[str, Any] = {"app_env": {"HOST": "127.0.0.1"}, "app_args": ("--local",)}
     told = app(injected(one, plan(mode=Mode.LOOPBACK, **wanted)))
@@ -194,7 +194,7 @@ def test_the_app_is_told_where_to_listen(env: Any, result: Any) -> None:
 
 
 def test_metrics_of_the_app_are_passed_on() -> None:
-    """Where they are, as Prometheus was told, and by what it is told now."""
+    """From the address in the former annotations, which now name the admin port."""
     one = workload()
     annotations = {"prometheus.io/port": "8080", "prometheus.io/path": "/stats", "prometheus.io/scheme": "https"}
     one.template["metadata"]["annotations"] = annotations
@@ -240,7 +240,7 @@ def test_a_privileged_port_cannot_be_listened_on() -> None:
 
 
 def test_what_came_in_is_not_changed() -> None:
-    """What goes out is a copy."""
+    """The result is a copy."""
     one = workload()
     before = repr(one)
     assert pod_spec({"kind": "Pod", **one.template}) != injected(one, plan())

@@ -40,7 +40,7 @@ def found(containers: Any, targets: Any = (), **wanted: Any) -> Port:
     ],
 )
 def test_the_port_is_found(containers: Any, targets: Any, wanted: Any, port: Port) -> None:
-    """Where there is one that can be meant."""
+    """If only one port is possible."""
     assert found(containers, targets, **wanted) == port
 
 

@@ -105,6 +105,6 @@ def test_a_name_is_changed_in_probes_and_hooks() -> None:
 
 
 def test_what_is_kept_is_json() -> None:
-    """Nothing where there is nothing."""
+    """None if there are no probes."""
     assert as_text({}) is None
     assert json.loads(as_text({"app/livez": HTTP}) or "") == {"app/livez": HTTP}

@@ -40,7 +40,7 @@ def test_nothing_is_left(mode: Mode, native: bool) -> None:
 
 @pytest.mark.parametrize("template", [{}, {"spec": {}}, {"metadata": {"annotations": {names.STATUS: "{"}}, "spec": {}}])
 def test_what_was_not_injected_is_none_of_its_business(template: Any) -> None:
-    """A container of the name alone says nothing."""
+    """A container with the name is not enough."""
     assert uninject(template) is None
 
 
