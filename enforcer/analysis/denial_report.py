@@ -1,7 +1,7 @@
-"""Why a request was refused, told when somebody asks.
+"""Reports why a past request was denied, from its decision record.
 
-The conditions are those that `explain` tells of, tried on what the token was worth then: it can come to no other
-result than the decision.
+The conditions are those of `explain`, checked against the verification result of that time, so that the report cannot
+differ from the decision.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from enforcer.analysis.evaluator import Policy
 from enforcer.analysis.explain import (
     Condition,
+    Evaluation,
     Explanation,
-    Judgement,
     Possession,
-    Reply,
-    Shown,
-    Unknown,
+    RefusalSummary,
+    TokenEvidence,
+    UnverifiedToken,
     conditions,
 )
 from enforcer.decision_log.record import DecisionRecord, log_line
@@ -28,12 +28,12 @@ from enforcer.tokens.introspection.response import ActiveToken, InactiveToken
 
 
 @dataclass(frozen=True, slots=True)
-class Hindsight:
-    """A decision and why it was taken.
+class DenialReport:
+    """A denial and its reasons; the JSON of `GET /decisions/ID` has the same members.
 
-    `time` is RFC 3339; `path` as sent, without query, empty where it was not read; `rule`, `decision` and `reason` as
-    metrics name them; `status`, `detail` and `challenges` are the refusal's, or what they would be were the rule
-    enforced.
+    `time` is RFC 3339; `path` as sent, without query, empty if it was not parsed; `rule`, `decision` and `reason` as
+    metrics name them; `status`, `detail` and `challenges` are those of the refusal, or of the one that enforcing
+    would give.
     """
 
     time: str
@@ -49,11 +49,11 @@ class Hindsight:
     conditions: tuple[Condition, ...]
 
 
-def why(decided: DecisionRecord, time: str) -> Hindsight:
-    """Tell why it was decided so; `time` is the decision's own, as RFC 3339 has it."""
-    line = log_line(decided, time)
-    answer = decided.refusal
-    return Hindsight(
+def report_denial(record: DecisionRecord, time: str) -> DenialReport:
+    """Return the report of a decision; `time` is that of the decision, as RFC 3339."""
+    line = log_line(record, time)
+    refusal = record.refusal
+    return DenialReport(
         time=time,
         request_id=line.request_id,
         method=line.method,
@@ -61,54 +61,55 @@ def why(decided: DecisionRecord, time: str) -> Hindsight:
         rule=line.route,
         decision=line.decision,
         reason=line.reason,
-        status=None if answer is None else answer.status,
-        detail=None if answer is None else answer.detail,
-        challenges=() if answer is None else answer.challenges,
-        conditions=tuple(_conditions(decided)),
+        status=None if refusal is None else refusal.status,
+        detail=None if refusal is None else refusal.detail,
+        challenges=() if refusal is None else refusal.challenges,
+        conditions=tuple(_conditions(record)),
     )
 
 
-def explained(told: Hindsight) -> Explanation:
-    """Make of it what `wording.write` puts into words."""
-    reply = None if told.status is None else Reply(told.status, told.detail or "", told.challenges, None)
-    forwarded = told.decision == WOULD_DENY
+def to_explanation(report: DenialReport) -> Explanation:
+    """Return the report as an explanation, for `explanation_text.write`."""
+    status = report.status
+    reply = None if status is None else RefusalSummary(status, report.detail or "", report.challenges, None)
+    forwarded = report.decision == WOULD_DENY
     return Explanation(
-        method=told.method,
-        target=told.path,
+        method=report.method,
+        target=report.path,
         host="",
         preflight="",
         path=None,
         candidates=(),
-        conditions=told.conditions,
+        conditions=report.conditions,
         upstream=None,
-        judgement=Judgement(
-            rule=told.rule,
-            decision=told.decision,
-            reason=told.reason,
+        judgement=Evaluation(
+            rule=report.rule,
+            decision=report.decision,
+            reason=report.reason,
             reply=None if forwarded else reply,
             enforced=reply if forwarded else None,
         ),
     )
 
 
-def _conditions(decided: DecisionRecord) -> tuple[Condition, ...]:
-    evidence, answer = decided.evidence, decided.refusal
-    if decided.rule is None or evidence is None or answer is None:
+def _conditions(record: DecisionRecord) -> tuple[Condition, ...]:
+    evidence, refusal = record.evidence, record.refusal
+    if record.rule is None or evidence is None or refusal is None:
         return ()
-    (entry,) = Policy([(decided.rule, "")]).entries
-    shown: Shown
+    (entry,) = Policy([(record.rule, "")]).entries
+    token: TokenEvidence
     if isinstance(evidence, ActiveToken | InactiveToken | NoToken):
-        shown = evidence
+        token = evidence
     else:
-        shown = Unknown(evidence if isinstance(evidence, IntrospectionFailure) else None, answer)
+        token = UnverifiedToken(evidence if isinstance(evidence, IntrospectionFailure) else None, refusal)
     bound = isinstance(evidence, ActiveToken) and evidence.bound
-    possession = _possession(decided.possession) if bound or decided.possession is not None else None
-    return tuple(conditions(entry, decided.segments, shown, possession, decided.time))
+    possession = _possession(record.possession) if bound or record.possession is not None else None
+    return tuple(conditions(entry, record.segments, token, possession, record.time))
 
 
-def _possession(shown: Proven | PossessionFault | None) -> Possession:
-    if shown is None:
-        return Possession("not looked at", False)
+def _possession(result: Proven | PossessionFault | None) -> Possession:
+    if result is None:
+        return Possession("not checked", False)
     return Possession(
-        shown.replace("_", " ") if isinstance(shown, PossessionFault) else "shown", isinstance(shown, Proven)
+        result.replace("_", " ") if isinstance(result, PossessionFault) else "proven", isinstance(result, Proven)
     )

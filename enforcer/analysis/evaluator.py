@@ -1,6 +1,6 @@
-"""A policy on trial: a request put to the matcher and the decision that the enforcer uses, without a network.
+"""Evaluates requests by a policy without a network, with the matcher and the decision of the request path.
 
-What explains, tests or compares a policy asks here, so that it cannot come to another decision than the enforcer.
+Every tool that explains, tests or compares a policy uses it, so that none can decide differently from the enforcer.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ from enforcer.wire.fields import HOST, METHODS
 from enforcer.wire.target import Target, parse
 
 _SOME_TOKEN: Final = b"Bearer x"
-"""Stands for a token whose worth is known: only how it was sent is looked at."""
+"""A placeholder for a token whose verification result is given: only the way it is sent matters."""
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A request as far as a policy looks at it: `target` and `host` as sent, `host` empty where none is given.
+class PolicyRequest:
+    """The parts of a request that a policy depends on: `target` and `host` as sent; `host` is empty if there is none.
 
-    Its sender shows the certificate, or has the key of its DPoP proof, of the thumbprint in `certificate` or `proof`;
-    empty where there is none. `preflight` is the method that it asks for, where it is a CORS preflight: an OPTIONS
-    without a token.
+    `certificate` and `proof` are the thumbprints of the sender's certificate and of the key of its DPoP proof; empty if
+    there is none. `preflight` is the requested method of a CORS preflight, which is an OPTIONS request without a token.
     """
 
     method: str
@@ -43,8 +42,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Entry:
-    """A rule, what it claims and what it is judged by; `where` is its file and line."""
+class PolicyRule:
+    """A rule, what it matches and its requirement; `where` is its file and line."""
 
     rule: Rule
     place: Place
@@ -53,51 +52,52 @@ class Entry:
 
     @property
     def reports(self) -> bool:
-        """Whether what it denies is forwarded all the same."""
+        """Whether the rule is in report mode: a denied request is forwarded nevertheless."""
         return self.rule.mode == "report"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Located:
-    """A request as it was read, and the rule that it falls under; `preflighted` is the method that it is asked about,
-    where it is a CORS preflight that the rule lets pass."""
+class RoutedRequest:
+    """A parsed request and the rule that matches it.
+
+    `preflighted` is the requested method of a CORS preflight that the rule allows.
+    """
 
     target: Target
     method: bytes
     host: bytes
-    entry: Entry | None
+    entry: PolicyRule | None
     reports: bool
     certificate: str
     proof: str
     preflighted: bytes | None = None
 
-    def judge(self, evidence: Evidence, now: float, *, enforced: bool = False) -> Allow | Deny:
-        """Judge the request by what its token is worth at `now`, seconds since the epoch; `enforced`: in no mode but
-        that."""
+    def decide(self, evidence: Evidence, now: float, *, enforced: bool = False) -> Allow | Deny:
+        """Decide the request at `now`, seconds since the epoch; `enforced` ignores report mode."""
         if self.preflighted is not None:
             evidence = Unasked.PREFLIGHT
         requirement = None if self.entry is None else self.entry.requirement
         segments, reports = self.target.segments, self.reports and not enforced
         bound = isinstance(evidence, ActiveToken) and evidence.bound
         if isinstance(evidence, ActiveToken | InactiveToken) and (bound or self.proof):
-            return decide_bound(requirement, evidence, self.show, segments, now, reports)
+            return decide_bound(requirement, evidence, self.check_possession, segments, now, reports)
         return decide(requirement, evidence, segments, now, reports)
 
-    def show(self, answer: ActiveToken) -> Proven | PossessionFault:
-        """Tell whether the request's sender has what the token is bound to."""
+    def check_possession(self, answer: ActiveToken) -> Proven | PossessionFault:
+        """Return whether the sender holds what the token is bound to."""
         return with_key(answer, self.proof) if self.proof else with_certificate(answer, self.certificate)
 
 
 class Policy:
-    """Rules made ready to be tried, each with the place where it stands; `mode` is that of requests without a rule."""
+    """Compiled rules, each with its file and line; `mode` is that of requests that match no rule."""
 
     def __init__(self, rules: Iterable[tuple[Rule, str]], mode: Mode = "enforce") -> None:
         self._reports = mode == "report"
         self.entries = tuple(_entry(rule, where) for rule, where in rules)
         self.matcher = Matcher((entry.place, entry) for entry in self.entries)
 
-    def locate(self, request: Request) -> Located:
-        """Read a request and find its rule; raises MalformedRequestError as the enforcer does."""
+    def locate(self, request: PolicyRequest) -> RoutedRequest:
+        """Parse a request and find its rule; raises MalformedRequestError as the enforcer does."""
         if request.method not in METHODS:
             raise MalformedRequestError("request line", "unknown method", 501)
         host = _encode(request.host)
@@ -109,32 +109,32 @@ class Policy:
                 raise MalformedRequestError("Host", "not the one of the request target")
             host = target.authority
         method = request.method.encode()
-        found = self.matcher.at(target.segments, host)
-        entry = None if found is None else choose(found, method)
-        shown = request.certificate, request.proof
-        if method == b"OPTIONS" and request.preflight and found is not None:
-            asked = _encode(request.preflight)
-            allowing = choose(found, asked)
+        methods = self.matcher.at(target.segments, host)
+        entry = None if methods is None else choose(methods, method)
+        held = request.certificate, request.proof
+        if method == b"OPTIONS" and request.preflight and methods is not None:
+            requested = _encode(request.preflight)
+            allowing = choose(methods, requested)
             if allowing is not None and allowing.requirement.preflight:
-                return Located(target, method, host, allowing, allowing.reports, *shown, preflighted=asked)
-        # What is never let through is not in report mode either.
+                return RoutedRequest(target, method, host, allowing, allowing.reports, *held, preflighted=requested)
+        # A method that is never forwarded is not forwarded in report mode either.
         reports = entry.reports if entry is not None else self._reports and method not in UNSERVED
-        return Located(target, method, host, entry, reports, *shown)
+        return RoutedRequest(target, method, host, entry, reports, *held)
 
 
-def shown(answer: VerificationResult | None, query: bytes) -> VerificationResult | NoToken:
-    """Return what a request shows that sends a token worth `answer` in its Authorization field, or, with None, none."""
+def token_evidence(answer: VerificationResult | None, query: bytes) -> VerificationResult | NoToken:
+    """Return the evidence of a request whose Authorization field has a token of this result; None means no token."""
     if answer is None:
         return NoToken.MISSING
     token = bearer.parse(_SOME_TOKEN, 1, query)
     return token if isinstance(token, NoToken) else answer
 
 
-def _entry(rule: Rule, where: str) -> Entry:
+def _entry(rule: Rule, where: str) -> PolicyRule:
     path = Path.parse(rule.path)
-    return Entry(rule, Place(path, rule.methods, rule.host), Requirement(rule, path), where)
+    return PolicyRule(rule, Place(path, rule.methods, rule.host), Requirement(rule, path), where)
 
 
 def _encode(text: str) -> bytes:
-    # A surrogate stands for a byte of the command line that is no UTF-8: it becomes what no request may hold.
+    # A surrogate is a byte of the command line that is not UTF-8: it becomes bytes that no valid request contains.
     return text.encode("utf-8", "surrogatepass")

@@ -1,7 +1,7 @@
-"""Why a request is allowed or refused: the rules that were looked at, the conditions, the answer.
+"""Explains a decision: the candidate rules, the conditions of the chosen rule, the response.
 
-1. The decision is the one of `trial`; what is told of it here is asked of the same matcher and decision, in parts.
-2. A condition is tried by a rule that has it alone, on a token with nothing else wrong with it.
+1. The decision comes from `evaluator`; each part of the explanation comes from the same matcher and decision.
+2. A condition is tested with a rule that has only this condition, and a token that is valid in every other respect.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
-from enforcer.analysis.evaluator import Entry, Located, Policy, Request
+from enforcer.analysis.evaluator import Policy, PolicyRequest, PolicyRule, RoutedRequest
 from enforcer.counters import NO_ROUTE
 from enforcer.decision_log.record import Refusal
 from enforcer.errors import IntrospectionFailure, MalformedRequestError
@@ -28,30 +28,30 @@ from enforcer.tokens.dpop.possession import Proven
 from enforcer.tokens.introspection.response import NEVER, ActiveToken, InactiveToken, VerificationResult
 
 MALFORMED: Final = "malformed_request"
-"""The reason where a request can be read in more than one way, or is none: no rule was looked at."""
+"""The reason if a request is ambiguous or not valid HTTP: no rule is matched."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
-    """Stands for what a token is worth where nobody said: why, None where it was too large to ask, and the answer."""
+class UnverifiedToken:
+    """A token without verification result: the failure, None if the token is too large to verify, and the response."""
 
     why: IntrospectionFailure | None
     answer: Refusal
 
 
 class Choice(StrEnum):
-    """What became of a rule whose path fits."""
+    """Why a rule whose path matches was chosen or not."""
 
     CHOSEN = "chosen"
     METHOD = "other_method"
     HOST = "other_host"
-    OUTDONE = "outdone"  # another rule for the same path names the method or host more closely
+    OUTDONE = "outdone"  # a rule for the same path has a more specific method or host
     WIDER = "less_specific"
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A rule whose path fits, and what became of it."""
+    """A rule whose path matches, and why it was chosen or not."""
 
     rule: str
     where: str
@@ -62,7 +62,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition of the chosen rule."""
+    """One condition of the chosen rule: what it requires, what the token has, and whether it is met."""
 
     name: str
     needed: str
@@ -71,8 +71,8 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """How the enforcer answers a request that it does not forward."""
+class RefusalSummary:
+    """The response to a request that is not forwarded."""
 
     status: int
     detail: str
@@ -81,23 +81,24 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """What comes of a request: rule, decision and reason as metrics name them; `reply` None where it is forwarded.
+class Evaluation:
+    """The result for a request: rule, decision and reason as in metrics; `reply` is None if it is forwarded.
 
-    `enforced` is the answer that it would get, were a rule enforced that only reports.
+    `enforced` is the refusal that a rule in report mode would give if it were enforced.
     """
 
     rule: str
     decision: str
     reason: str
-    reply: Reply | None
-    enforced: Reply | None = None
+    reply: RefusalSummary | None
+    enforced: RefusalSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that is known of a decision. `path` is decoded, and None where it was not read; `upstream` is the one that
-    the rule names, if any.
+    """A decision and its reasons; the JSON of `enforcer explain` has the same members.
+
+    `path` is decoded, or None if it was not parsed; `upstream` is the name in the rule, if any.
     """
 
     method: str
@@ -108,25 +109,29 @@ class Explanation:
     candidates: tuple[Candidate, ...]
     conditions: tuple[Condition, ...]
     upstream: str | None
-    judgement: Judgement
+    judgement: Evaluation
 
 
-Shown = VerificationResult | NoToken | Unknown
-Oracle = Callable[[Located], Shown]
-"""Says what the token of a request is worth."""
+TokenEvidence = VerificationResult | NoToken | UnverifiedToken
+EvidenceSource = Callable[[RoutedRequest], TokenEvidence]
+"""Returns the evidence for a request's token."""
 
 
-def judge(policy: Policy, request: Request, oracle: Oracle, now: float, refusals: Refusals) -> Judgement:
-    """Judge a request at `now`, seconds since the epoch."""
+def evaluate(
+    policy: Policy, request: PolicyRequest, source: EvidenceSource, now: float, refusals: Refusals
+) -> Evaluation:
+    """Evaluate a request at `now`, seconds since the epoch."""
     try:
         located = policy.locate(request)
     except MalformedRequestError as error:
         return _malformed(error)
-    return _judge(located, oracle(located), now, refusals)
+    return _evaluate(located, source(located), now, refusals)
 
 
-def explain(policy: Policy, request: Request, oracle: Oracle, now: float, refusals: Refusals) -> Explanation:
-    """Judge a request at `now`, seconds since the epoch, and tell why."""
+def explain(
+    policy: Policy, request: PolicyRequest, source: EvidenceSource, now: float, refusals: Refusals
+) -> Explanation:
+    """Evaluate a request at `now`, seconds since the epoch, and explain the result."""
     try:
         located = policy.locate(request)
     except MalformedRequestError as error:
@@ -141,7 +146,7 @@ def explain(policy: Policy, request: Request, oracle: Oracle, now: float, refusa
             upstream=None,
             judgement=_malformed(error),
         )
-    shown = oracle(located)
+    token = source(located)
     return Explanation(
         method=request.method,
         target=request.target,
@@ -149,77 +154,78 @@ def explain(policy: Policy, request: Request, oracle: Oracle, now: float, refusa
         preflight=request.preflight,
         path="/" + b"/".join(located.target.segments).decode(),
         candidates=tuple(_candidates(policy, located)),
-        conditions=_of_rule(located, shown, now),
+        conditions=_rule_conditions(located, token, now),
         upstream=None if located.entry is None else located.entry.rule.upstream,
-        judgement=_judge(located, shown, now, refusals),
+        judgement=_evaluate(located, token, now, refusals),
     )
 
 
-def _judge(located: Located, shown: Shown, now: float, refusals: Refusals) -> Judgement:
+def _evaluate(located: RoutedRequest, token: TokenEvidence, now: float, refusals: Refusals) -> Evaluation:
     rule = None if located.entry is None else located.entry.rule
     name = NO_ROUTE if rule is None else rule.name
-    answer: Refusal | None = None
+    refusal: Refusal | None = None
     evidence: Evidence
-    if not isinstance(shown, Unknown):
-        evidence = shown
-    elif shown.why is None:
-        return Judgement(name, "deny", MALFORMED, _reply(shown.answer))
+    if not isinstance(token, UnverifiedToken):
+        evidence = token
+    elif token.why is None:
+        return Evaluation(name, "deny", MALFORMED, _reply(token.answer))
     else:
-        evidence, answer = shown.why, shown.answer if rule is not None else None
-    verdict = located.judge(evidence, now)
-    refused = located.judge(evidence, now, enforced=True)
-    if isinstance(refused, Allow):
-        return Judgement(name, *verdict.label, None)
+        evidence, refusal = token.why, token.answer if rule is not None else None
+    decision = located.decide(evidence, now)
+    enforced = located.decide(evidence, now, enforced=True)
+    if isinstance(enforced, Allow):
+        return Evaluation(name, *decision.label, None)
     own = refusals.of(rule)
-    reply = _reply(answer or (own.dpop if located.proof else own.bearer)[refused.reason])
-    return Judgement(name, *verdict.label, *((reply,) if isinstance(verdict, Deny) else (None, reply)))
+    reply = _reply(refusal or (own.dpop if located.proof else own.bearer)[enforced.reason])
+    return Evaluation(name, *decision.label, *((reply,) if isinstance(decision, Deny) else (None, reply)))
 
 
-def _malformed(error: MalformedRequestError) -> Judgement:
-    return Judgement(NO_ROUTE, "deny", MALFORMED, _reply(malformed(str(error), error.status)))
+def _malformed(error: MalformedRequestError) -> Evaluation:
+    return Evaluation(NO_ROUTE, "deny", MALFORMED, _reply(malformed(str(error), error.status)))
 
 
-def _reply(refused: Refusal) -> Reply:
-    return Reply(refused.status, refused.detail, refused.challenges, refused.retry_after)
+def _reply(refused: Refusal) -> RefusalSummary:
+    return RefusalSummary(refused.status, refused.detail, refused.challenges, refused.retry_after)
 
 
 # The rules
 
 
-def _candidates(policy: Policy, located: Located) -> Iterator[Candidate]:
-    """Tell of the rules whose path fits: those that are there for the host, the most specific first, then the others.
+def _candidates(policy: Policy, located: RoutedRequest) -> Iterator[Candidate]:
+    """Yield the rules whose path matches: those that match the host too, the most specific first, then the others.
 
-    Each is asked for alone, by its path, by its host and by its method.
+    Each is matched alone, by its path, by its host and by its method.
     """
-
     method = located.preflighted or located.method
 
-    def fits(entry: Entry, host: str | None, methods: tuple[str, ...] | None) -> bool:
+    def matches(entry: PolicyRule, host: str | None, methods: tuple[str, ...] | None) -> bool:
         alone = Matcher([(Place(entry.place.path, methods or (), host), entry)])
         if methods is None:
             return alone.at(located.target.segments, located.host) is not None
         return alone.find(located.target.segments, method, located.host) is not None
 
-    def candidate(entry: Entry, choice: Choice, why: str) -> Candidate:
+    def candidate(entry: PolicyRule, choice: Choice, why: str) -> Candidate:
         return Candidate(entry.rule.name, entry.where, entry.rule.path, choice, why)
 
-    with_path = sorted((one for one in policy.entries if fits(one, None, None)), key=lambda one: one.place.path.rank)
-    there = [entry for entry in with_path if fits(entry, entry.rule.host, None)]
-    for entry in there:
-        rule, top = entry.rule, there[0]
+    with_path = sorted(
+        (entry for entry in policy.entries if matches(entry, None, None)), key=lambda entry: entry.place.path.rank
+    )
+    with_host = [entry for entry in with_path if matches(entry, entry.rule.host, None)]
+    for entry in with_host:
+        rule, top = entry.rule, with_host[0]
         if entry is located.entry:
             yield candidate(entry, Choice.CHOSEN, "chosen")
         elif entry.place.path.rank != top.place.path.rank:
             yield candidate(entry, Choice.WIDER, f"less specific than {top.rule.path}")
-        elif not fits(entry, None, rule.methods):
-            served = ", ".join(rule.methods) or "all that are served"
+        elif not matches(entry, None, rule.methods):
+            served = ", ".join(rule.methods) or "every other method"
             yield candidate(entry, Choice.METHOD, f"not for {method.decode()}: for {served}")
         else:
-            closer = "" if located.entry is None else located.entry.rule.name
-            yield candidate(entry, Choice.OUTDONE, f'rule "{closer}" names the host or method more closely')
+            chosen = "" if located.entry is None else located.entry.rule.name
+            yield candidate(entry, Choice.OUTDONE, f'rule "{chosen}" has a more specific host or method')
     host = f"host {located.host.decode()}" if located.host else "no host"
     for entry in with_path:
-        if entry not in there:
+        if entry not in with_host:
             yield candidate(entry, Choice.HOST, f"not for {host}: for {entry.rule.host}")
 
 
@@ -228,13 +234,13 @@ def _candidates(policy: Policy, located: Located) -> Iterator[Candidate]:
 
 @dataclass(frozen=True, slots=True)
 class Possession:
-    """What is there of what a token is bound to, and whether it is that."""
+    """What the sender presented to prove possession, and whether it is what the token is bound to."""
 
     there: str
-    holds: bool
+    proven: bool
 
 
-def _of_rule(located: Located, shown: Shown, now: float) -> tuple[Condition, ...]:
+def _rule_conditions(located: RoutedRequest, token: TokenEvidence, now: float) -> tuple[Condition, ...]:
     entry = located.entry
     if entry is None:
         return ()
@@ -242,61 +248,61 @@ def _of_rule(located: Located, shown: Shown, now: float) -> tuple[Condition, ...
         there = f"a preflight for {located.preflighted.decode()}, without a token"
         return (Condition("cors_preflight", "allow", there, True),)
     possession = None
-    if isinstance(shown, ActiveToken) and (shown.bound or located.proof):
+    if isinstance(token, ActiveToken) and (token.bound or located.proof):
         there = f"a DPoP proof by {located.proof}" if located.proof else located.certificate or _NONE
-        possession = Possession(there, isinstance(located.show(shown), Proven))
-    return tuple(conditions(entry, located.target.segments, shown, possession, now))
+        possession = Possession(there, isinstance(located.check_possession(token), Proven))
+    return tuple(conditions(entry, located.target.segments, token, possession, now))
 
 
 _CREDENTIALS: Final = {
     NoToken.MISSING: "none",
     NoToken.INVALID_REQUEST: "several, or credentials that cannot be read",
-    NoToken.MALFORMED: "what is no token (RFC 6750 §2.1)",
+    NoToken.MALFORMED: "not a valid token (RFC 6750 §2.1)",
 }
-_STATES: Final = {InactiveToken: "inactive", Unknown: "not known"}
+_STATES: Final = {InactiveToken: "inactive", UnverifiedToken: "unknown"}
 
 
 def conditions(
-    entry: Entry, segments: Sequence[bytes], shown: Shown, possession: Possession | None, now: float
+    entry: PolicyRule, segments: Sequence[bytes], token: TokenEvidence, possession: Possession | None, now: float
 ) -> Iterator[Condition]:
-    """Tell of each condition of the rule, in the order of the decision."""
+    """Yield each condition of the rule, in the order in which the decision checks them."""
     rule = entry.rule
     if rule.public:
-        yield Condition("public", "nothing", "not looked at", True)
+        yield Condition("public", "nothing", "not checked", True)
         return
-    there = _CREDENTIALS[shown] if isinstance(shown, NoToken) else "one"
-    yield Condition("token", "an access token", there, not isinstance(shown, NoToken))
-    if not isinstance(shown, ActiveToken):
-        there = _STATES.get(type(shown), "nothing")
+    there = _CREDENTIALS[token] if isinstance(token, NoToken) else "one"
+    yield Condition("token", "an access token", there, not isinstance(token, NoToken))
+    if not isinstance(token, ActiveToken):
+        there = _STATES.get(type(token), "nothing")
         yield Condition("state", "active", there, False)
         for part in _parts(entry, segments):
-            yield Condition(part.name, part.needed, "nothing is known", False)
+            yield Condition(part.name, part.needed, "unknown", False)
         return
 
-    def met(one: Rule, answer: ActiveToken) -> bool:
-        return isinstance(decide(Requirement(one, entry.place.path), answer, segments, now), Allow)
+    def met(alone: Rule, candidate: ActiveToken) -> bool:
+        return isinstance(decide(Requirement(alone, entry.place.path), candidate, segments, now), Allow)
 
-    anybody = Rule(name=rule.name, path=rule.path, authenticated=True)
-    sound = replace(shown, expires=NEVER, not_before=-NEVER, bound=False)
-    yield Condition("state", "active", "active", met(anybody, sound))
-    yield Condition("time", "valid now", _time(shown, now), met(anybody, replace(shown, bound=False)))
+    any_token = Rule(name=rule.name, path=rule.path, authenticated=True)
+    valid = replace(token, expires=NEVER, not_before=-NEVER, bound=False)
+    yield Condition("state", "active", "active", met(any_token, valid))
+    yield Condition("time", "valid now", _time(token, now), met(any_token, replace(token, bound=False)))
     if possession is not None:
-        yield Condition("possession", _POSSESSION[binding(shown.claims).kind], possession.there, possession.holds)
+        yield Condition("possession", _POSSESSION[binding(token.claims).kind], possession.there, possession.proven)
     for part in _parts(entry, segments):
-        yield Condition(part.name, part.needed, part.there(shown), met(part.rule, sound))
+        yield Condition(part.name, part.needed, part.there(token), met(part.rule, valid))
 
 
 _POSSESSION: Final = {
-    BindingKind.NONE: "the Bearer scheme: it is bound to nothing",
+    BindingKind.NONE: "the Bearer scheme, because the token is not bound",
     BindingKind.CERTIFICATE: "its certificate (cnf.x5t#S256)",
     BindingKind.KEY: "a DPoP proof by its key (cnf.jkt)",
-    BindingKind.UNKNOWN: "what its cnf says, which is not known here",
+    BindingKind.UNKNOWN: "an unsupported confirmation method (cnf)",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One condition of a rule, by itself."""
+    """One condition of a rule, as a rule of its own."""
 
     name: str
     rule: Rule
@@ -305,48 +311,48 @@ class _Part:
 
 
 _THERE: Final[Mapping[str, Callable[[ActiveToken], str]]] = {
-    "issuer": lambda answer: answer.issuer or _NONE,
-    "audience": lambda answer: ", ".join(sorted(answer.audience)) or _NONE,
-    "scopes": lambda answer: ", ".join(sorted(answer.scopes)) or _NONE,
-    "any_scope": lambda answer: ", ".join(sorted(answer.scopes)) or _NONE,
-    "client_ids": lambda answer: answer.client_id or _NONE,
+    "issuer": lambda token: token.issuer or _NONE,
+    "audience": lambda token: ", ".join(sorted(token.audience)) or _NONE,
+    "scopes": lambda token: ", ".join(sorted(token.scopes)) or _NONE,
+    "any_scope": lambda token: ", ".join(sorted(token.scopes)) or _NONE,
+    "client_ids": lambda token: token.client_id or _NONE,
 }
 _NONE: Final = "none"
 
 
-def _parts(entry: Entry, segments: Sequence[bytes]) -> Iterator[_Part]:
-    """Take a rule apart into rules with one condition each."""
+def _parts(entry: PolicyRule, segments: Sequence[bytes]) -> Iterator[_Part]:
+    """Split a rule into rules with one condition each."""
     rule = entry.rule
     for key, there in _THERE.items():
         if values := getattr(rule, key):
-            one = Rule(**{"name": rule.name, "path": rule.path, key: values})
-            yield _Part(key, one, _listed("all of" if key == "scopes" else "one of", values), there)
+            alone = Rule(**{"name": rule.name, "path": rule.path, key: values})
+            yield _Part(key, alone, _listed("all of" if key == "scopes" else "one of", values), there)
     for claim, (name, wanted) in zip(entry.requirement.claims, rule.claims.items(), strict=True):
         if claim.segment is None:
             needed = _listed("one of", [_show(value) for value in claim.allowed])
         else:
             needed = f"{_show(segments[claim.segment].decode())}, the path's {wanted}"
-        one = Rule(name=rule.name, path=rule.path, claims={name: wanted})
-        yield _Part(f"claims.{name}", one, needed, partial(_claim, claim))
+        alone = Rule(name=rule.name, path=rule.path, claims={name: wanted})
+        yield _Part(f"claims.{name}", alone, needed, partial(_claim, claim))
 
 
-def _claim(claim: Claim, answer: ActiveToken) -> str:
-    value: Any = answer.claims.get(claim.name)
+def _claim(claim: Claim, token: ActiveToken) -> str:
+    value: Any = token.claims.get(claim.name)
     if value is None:
-        value = answer.claims
+        value = token.claims
         for step in claim.path:
             value = value.get(step) if isinstance(value, Mapping) else None
     return _NONE if value is None else _show(value)
 
 
-def _time(answer: ActiveToken, now: float) -> str:
-    if answer.not_before > now:
-        return f"begins in {answer.not_before - now:.0f} s"
-    if answer.expires == NEVER:
-        return "no end is stated"
-    if answer.expires > now:
-        return f"ends in {answer.expires - now:.0f} s"
-    return f"ended {now - answer.expires:.0f} s ago"
+def _time(token: ActiveToken, now: float) -> str:
+    if token.not_before > now:
+        return f"valid in {token.not_before - now:.0f} s"
+    if token.expires == NEVER:
+        return "no expiry"
+    if token.expires > now:
+        return f"expires in {token.expires - now:.0f} s"
+    return f"expired {now - token.expires:.0f} s ago"
 
 
 def _listed(how: str, values: Sequence[str]) -> str:
@@ -358,4 +364,4 @@ def _show(value: Any) -> str:
     return text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"
 
 
-_LONG: Final = 100  # characters of a claim that are shown
+_LONG: Final = 100  # characters

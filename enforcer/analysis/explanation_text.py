@@ -1,15 +1,15 @@
-"""An explanation in words, for people."""
+"""Writes an explanation as text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from enforcer.analysis.explain import Candidate, Choice, Explanation, Reply
+from enforcer.analysis.explain import Candidate, Choice, Explanation, RefusalSummary
 from enforcer.analysis.rule_yaml import printable
 
 
 def write(explanation: Explanation) -> str:
-    """Write an explanation for people, ending in a line break."""
+    """Return an explanation as text, ending in a line break."""
     host = f"  host {explanation.host}" if explanation.host else ""
     preflight = f"  preflight for {explanation.preflight}" if explanation.preflight else ""
     lines = [f"{explanation.method} {explanation.target}{host}{preflight}"]
@@ -18,28 +18,31 @@ def write(explanation: Explanation) -> str:
     if explanation.conditions:
         lines += ["", f'conditions of rule "{explanation.judgement.rule}":']
         lines += _table(
-            (_mark(one.met), one.name, f"needed: {one.needed}", f"there: {one.there}") for one in explanation.conditions
+            (_mark(condition.met), condition.name, f"needed: {condition.needed}", f"there: {condition.there}")
+            for condition in explanation.conditions
         )
-    judgement = explanation.judgement
-    lines += ["", f"decision: {judgement.decision}, {judgement.reason}"]
-    if judgement.reply is None:
+    result = explanation.judgement
+    lines += ["", f"decision: {result.decision}, {result.reason}"]
+    if result.reply is None:
         app = "the app's" if explanation.upstream is None else f"that of upstream {explanation.upstream}"
-        lines.append(f"answer: {app}{'' if judgement.enforced is None else ', since this only reports'}")
-    for what, reply in (("answer", judgement.reply), ("enforced", judgement.enforced)):
+        lines.append(f"answer: {app}{'' if result.enforced is None else ' (report mode)'}")
+    for label, reply in (("answer", result.reply), ("enforced", result.enforced)):
         if reply is not None:
-            lines += _answer(what, reply)
+            lines += _refusal(label, reply)
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _rules(candidates: Sequence[Candidate]) -> list[str]:
     if not candidates:
-        return ["no rule has this path"]
-    rows = ((_mark(one.choice is Choice.CHOSEN), f'"{one.rule}"', one.where, one.path, one.why) for one in candidates)
-    return ["rules with this path, the most specific first:", *_table(rows)]
+        return ["no rule matches this path"]
+    rows = (
+        (_mark(rule.choice is Choice.CHOSEN), f'"{rule.rule}"', rule.where, rule.path, rule.why) for rule in candidates
+    )
+    return ["rules that match this path, the most specific first:", *_table(rows)]
 
 
-def _answer(what: str, reply: Reply) -> list[str]:
-    lines = [f"{what}: {reply.status}, {reply.detail}"]
+def _refusal(label: str, reply: RefusalSummary) -> list[str]:
+    lines = [f"{label}: {reply.status}, {reply.detail}"]
     lines += [f"  WWW-Authenticate: {challenge}" for challenge in reply.challenges]
     if reply.retry_after is not None:
         lines.append(f"  Retry-After: {reply.retry_after}")
@@ -54,5 +57,5 @@ def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _mark(right: bool) -> str:
-    return "✓" if right else "✗"
+def _mark(passed: bool) -> str:
+    return "✓" if passed else "✗"

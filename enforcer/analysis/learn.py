@@ -1,7 +1,7 @@
-"""Rules proposed from what was asked: from the decisions of a time when a person watched, and nothing was refused.
+"""Proposes rules from a decision log that was recorded in report mode, when no request was refused.
 
-1. Only requests with an active token make a rule; none is ever public.
-2. The same decisions make the same proposal.
+1. Only requests with an active token lead to a rule; no proposed rule is public.
+2. The same decisions lead to the same proposal.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final
 
-from enforcer.analysis.path_templates import Places
+from enforcer.analysis.path_templates import PathTemplates
 from enforcer.analysis.rule_yaml import Proposal, comment, unique_name, write
 from enforcer.decision_log.record import LogLine
 from enforcer.errors import MalformedRequestError
@@ -22,29 +22,29 @@ from enforcer.tokens.introspection.response import from_claims
 from enforcer.wire.fields import METHODS
 from enforcer.wire.target import parse_segments
 
-MOST_SEGMENTS: Final = 32
-"""Segments of a path that makes a rule."""
+MAX_SEGMENTS: Final = 32
+"""Maximum number of segments of a path that leads to a rule."""
 _MANY: Final = 100
-"""Clients, or scopes, of a place that are counted."""
+"""Maximum number of clients, or scopes, counted for a template."""
 _FEW: Final = 5
-"""Clients, or scopes, of a place that are named."""
+"""Maximum number of clients, or scopes, listed by name."""
 
-# What comes of a token that is good: where a rule refused, it asked for more than an active token.
+# Reasons with a valid token: if a rule denied the request, it required more than an active token.
 _GOOD: Final = {Reason.OK, Reason.NO_RULE, Reason.INSUFFICIENT_SCOPE, Reason.CLIENT_MISMATCH, Reason.CLAIM_MISMATCH}
 _UNSEEN: Final = {Reason.MISSING_TOKEN, Reason.NO_RULE}
-"""What comes of a request whose token, if it had one, was not looked at."""
+"""Reasons of requests without a token, or whose token was not verified."""
 
 
 @dataclass(slots=True)
-class _Asked:
-    """What was asked by one method at one place. `common` are the scopes of every token, `seen` those of any."""
+class _MethodUse:
+    """The requests with one method. `common` are the scopes that all tokens had, `seen` those of any token."""
 
     count: int = 0
     common: frozenset[str] | None = None
     seen: set[str] = field(default_factory=set)
     clients: set[str] = field(default_factory=set)
 
-    def add(self, other: _Asked) -> None:
+    def add(self, other: _MethodUse) -> None:
         self.count += other.count
         if other.common is not None:
             self.common = other.common if self.common is None else self.common & other.common
@@ -55,71 +55,73 @@ class _Asked:
 
 
 @dataclass(slots=True)
-class _Uses:
-    """What was asked at one place, by method."""
+class _TemplateUse:
+    """The requests that match one template, by method."""
 
-    methods: dict[str, _Asked] = field(default_factory=dict)
+    methods: dict[str, _MethodUse] = field(default_factory=dict)
 
-    def add(self, other: _Uses) -> None:
-        for method, asked in other.methods.items():
-            self.methods.setdefault(method, _Asked()).add(asked)
+    def add(self, other: _TemplateUse) -> None:
+        for method, use in other.methods.items():
+            self.methods.setdefault(method, _MethodUse()).add(use)
 
 
 class Learner:
-    """Takes decisions, and proposes rules by which they would have been allowed."""
+    """Collects decisions, and proposes rules that would have allowed them."""
 
     def __init__(self) -> None:
-        self._good: Places[_Uses] = Places(_Uses)
-        # Apart, since strangers choose these paths.
-        self._without_token: Places[_Uses] = Places(_Uses)
+        self._good: PathTemplates[_TemplateUse] = PathTemplates(_TemplateUse)
+        # Separate, because anybody can request these paths.
+        self._without_token: PathTemplates[_TemplateUse] = PathTemplates(_TemplateUse)
         self._decisions = 0
-        self._left_out: Counter[str] = Counter()
+        self._skipped: Counter[str] = Counter()
 
     def take(self, record: LogLine | None) -> None:
-        """Take one line of a log; None is one that is no decision."""
-        left_out = "lines that are no decisions" if record is None else _left_out(record)
-        if record is None or left_out:
-            self._left_out[left_out] += 1
+        """Add one line of a log; None stands for a line that is not a decision."""
+        skipped = "lines that are not decisions" if record is None else _skip_reason(record)
+        if record is None or skipped:
+            self._skipped[skipped] += 1
             return
         self._decisions += 1
         scopes = None if record.scopes is None else from_claims({"scope": list(record.scopes)}).scopes
-        asked = _Asked(1, scopes, set(scopes or ()), set() if record.client_id is None else {record.client_id})
-        # RFC 9110 §9.3.2: a rule for GET is one for HEAD
+        use = _MethodUse(1, scopes, set(scopes or ()), set() if record.client_id is None else {record.client_id})
+        # RFC 9110 §9.3.2: a rule for GET matches HEAD too.
         method = "GET" if record.method == "HEAD" else record.method
-        places = self._without_token if scopes is None else self._good
-        places.at(_segments(record.path)).methods.setdefault(method, _Asked()).add(asked)
+        templates = self._without_token if scopes is None else self._good
+        templates.at(_segments(record.path)).methods.setdefault(method, _MethodUse()).add(use)
 
     def propose(self) -> str:
-        """Write the proposed rules as YAML, with what a person should know of them."""
+        """Return the proposed rules as YAML, with comments for the person who reviews them."""
         head = [
-            f"Proposed from {_number(self._decisions, 'decision')}. What was asked is not what should be allowed:",
-            "look at each rule before you use it, and give it a name that says what it is for.",
-            *(f"Left out, {what}: {count}" for what, count in sorted(self._left_out.items())),
+            f"Proposed from {_number(self._decisions, 'decision')}. What was requested is not always what should be",
+            "allowed: review each rule before you use it, and give it a name that says what it is for.",
+            *(f"Skipped, {cause}: {count}" for cause, count in sorted(self._skipped.items())),
         ]
         return "\n".join([*comment(head), "", write(self._proposals()), *comment(self._open_questions()), ""])
 
     def _proposals(self) -> Iterator[Proposal]:
         names: set[str] = set()
         for path, uses in self._good:
-            by_scopes = sorted(uses.methods.items(), key=lambda one: (sorted(one[1].common or ()), one[0]))
-            for scopes, group in groupby(by_scopes, key=lambda one: sorted(one[1].common or ())):
-                asked = dict(group)
-                name = unique_name(f"{' '.join(asked)} {path}", names)
-                rule = Rule(name=name, path=path, methods=tuple(asked), scopes=tuple(scopes), authenticated=not scopes)
-                yield Proposal(rule, tuple(_comments(asked, bool(scopes))))
+            by_scopes = sorted(uses.methods.items(), key=lambda item: (sorted(item[1].common or ()), item[0]))
+            for scopes, group in groupby(by_scopes, key=lambda item: sorted(item[1].common or ())):
+                methods = dict(group)
+                name = unique_name(f"{' '.join(methods)} {path}", names)
+                rule = Rule(
+                    name=name, path=path, methods=tuple(methods), scopes=tuple(scopes), authenticated=not scopes
+                )
+                yield Proposal(rule, tuple(_comments(methods, bool(scopes))))
 
     def _open_questions(self) -> Iterator[str]:
-        if asked := [
-            f"  {_number(asked.count, 'time')} {method} {path}"
+        if lines := [
+            f"  {_number(use.count, 'time')} {method} {path}"
             for path, uses in self._without_token
-            for method, asked in sorted(uses.methods.items())
+            for method, use in sorted(uses.methods.items())
         ]:
-            yield "Without a token, and so without a rule; where everybody may pass, write one with `public: true`:"
-            yield from asked
+            yield "Requested without a token, and so without a rule; if everybody may, write one with `public: true`:"
+            yield from lines
 
 
-def _left_out(record: LogLine) -> str:
-    """Say why a decision makes no rule; nothing where it may make one."""
+def _skip_reason(record: LogLine) -> str:
+    """Return why a decision leads to no rule; empty if it may lead to one."""
     if record.decision in ("deny", "error"):
         return "requests that were refused"
     if record.reason == Reason.PUBLIC:
@@ -127,11 +129,11 @@ def _left_out(record: LogLine) -> str:
     if record.reason == Reason.PREFLIGHT:
         return "CORS preflights"
     if record.reason in NO_ANSWER:
-        return "requests whose token could not be looked up"
+        return "requests whose token could not be verified"
     if record.reason not in (_UNSEEN if record.scopes is None else _GOOD):
-        return "requests with a token that is not good"
+        return "requests with a token that is not valid"
     served = record.method in METHODS and record.method.encode() not in UNSERVED
-    return "" if served and _segments(record.path) else "requests that no rule can be for"
+    return "" if served and _segments(record.path) else "requests that no rule can match"
 
 
 def _segments(path: str) -> list[bytes]:
@@ -139,14 +141,14 @@ def _segments(path: str) -> list[bytes]:
         segments = parse_segments(path.encode("utf-8", "surrogatepass")) if path.startswith("/") else []
     except MalformedRequestError:
         return []
-    return segments if len(segments) <= MOST_SEGMENTS else []
+    return segments if len(segments) <= MAX_SEGMENTS else []
 
 
-def _comments(asked: dict[str, _Asked], has_scopes: bool) -> Iterator[str]:
-    whole = _Asked()
-    for one in asked.values():
-        whole.add(one)
-    each = f" ({', '.join(f'{method} {one.count}' for method, one in asked.items())})" if len(asked) > 1 else ""
+def _comments(methods: dict[str, _MethodUse], has_scopes: bool) -> Iterator[str]:
+    whole = _MethodUse()
+    for use in methods.values():
+        whole.add(use)
+    each = f" ({', '.join(f'{method} {use.count}' for method, use in methods.items())})" if len(methods) > 1 else ""
     clients = f", {_named(whole.clients, 'client')}" if whole.clients else ""
     yield f"{_number(whole.count, 'request')}{each}{clients}"
     if not has_scopes:

@@ -1,7 +1,7 @@
-"""What is no mistake in a policy, and may yet not be meant.
+"""Finds valid rules that are probably unintended.
 
-1. A warning is what somebody has probably overlooked; a note is worth knowing, and often meant.
-2. Which rule a request falls under is asked of the matcher, with a request.
+1. A warning is probably an oversight; a note is worth knowing, and often intended.
+2. The matcher decides which rule a request matches; lint only chooses the requests.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final
 
-from enforcer.analysis.evaluator import Entry, Policy
+from enforcer.analysis.evaluator import Policy, PolicyRule
 from enforcer.policy.rules import Rule
 from enforcer.wire.fields import METHODS
 
@@ -27,7 +27,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something about the rule of this number, from 0, and about its value at `key` where it is one's."""
+    """A finding about the rule with index `rule`, and about the value of its `key` if that is not None."""
 
     level: Level
     code: str
@@ -37,7 +37,7 @@ class Finding:
 
 
 def lint(policy: Policy) -> Iterator[Finding]:
-    """Tell of a policy's rules, kind by kind."""
+    """Yield the findings about a policy, kind by kind."""
     yield from _never_matching(policy)
     yield from _weaker_around(policy)
     yield from _weaker_elsewhere(policy)
@@ -47,27 +47,27 @@ def lint(policy: Policy) -> Iterator[Finding]:
 
 
 _ANY: Final = b"\0"
-"""A segment that no rule names: it stands for all those that none does."""
-_USUAL: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+"""A segment that no rule has as a literal; it represents all such segments."""
+_COMMON_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def _never_matching(policy: Policy) -> Iterator[Finding]:
     deepest = max((len(entry.place.path.segments) for entry in policy.entries), default=0)
-    for at, entry in enumerate(policy.entries):
+    for index, entry in enumerate(policy.entries):
         for method in entry.rule.methods:
             if method not in METHODS:
                 near = get_close_matches(method, METHODS, 1)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 yield Finding(
-                    Level.WARNING, "unknown_method", at, "methods", f"no request has the method {method}{hint}"
+                    Level.WARNING, "unknown_method", index, "methods", f"no request has the method {method}{hint}"
                 )
         if entry.place.path.rest and not any(_leads_to(policy, entry, probe) for probe in _below(entry, deepest)):
-            message = f'"{entry.rule.name}" never decides: other rules are for all that is below its path'
-            yield Finding(Level.WARNING, "never_matches", at, "path", message)
+            message = f'"{entry.rule.name}" never matches: other rules match every path below it'
+            yield Finding(Level.WARNING, "never_matches", index, "path", message)
 
 
-def _below(entry: Entry, deepest: int) -> Iterator[list[bytes]]:
-    # What a path of unnamed segments, deeper than all rules, leads to, it leads to at every depth below.
+def _below(entry: PolicyRule, deepest: int) -> Iterator[list[bytes]]:
+    # Below the deepest rule, a path of other segments matches the same rule at every depth.
     path = _sample(entry)
     if path:
         yield path
@@ -77,116 +77,116 @@ def _below(entry: Entry, deepest: int) -> Iterator[list[bytes]]:
         yield path
 
 
-def _leads_to(policy: Policy, entry: Entry, segments: list[bytes]) -> bool:
+def _leads_to(policy: Policy, entry: PolicyRule, segments: list[bytes]) -> bool:
     return entry in (policy.matcher.at(segments, _host(entry)) or {}).values()
 
 
-def _host(entry: Entry) -> bytes:
-    """Return a host that the rule is for, and no rule that names a host more closely."""
+def _host(entry: PolicyRule) -> bytes:
+    """Return a host that the rule matches, and no rule with a more specific host."""
     return (entry.rule.host or "").replace("*", "\0").encode()
 
 
-def _sample(entry: Entry) -> list[bytes]:
+def _sample(entry: PolicyRule) -> list[bytes]:
     return [_ANY if segment is None else segment for segment in entry.place.path.segments]
 
 
 def _weaker_around(policy: Policy) -> Iterator[Finding]:
-    """Tell where what is nearly a rule's path falls under one that asks for less: apps may take both for the same."""
-    other_letters: defaultdict[Entry, list[str]] = defaultdict(list)
-    for at, entry in enumerate(policy.entries):
+    """Find weaker rules for paths that an app may treat as the same: another trailing slash, or other letter case."""
+    other_case: defaultdict[PolicyRule, list[str]] = defaultdict(list)
+    for index, entry in enumerate(policy.entries):
         path = _sample(entry)
         if not entry.place.path.rest and path != [b""]:
-            ends = path[-1] == b""
-            wider = _weaker(policy, entry, path[:-1] if ends else [*path, b""])
-            if wider is not None:
-                near = entry.rule.path.removesuffix("/") if ends else f"{entry.rule.path}/"
-                message = f"{near} falls under {_named(wider)}, which asks for less; an app may take both for the same"
-                yield Finding(Level.WARNING, "weaker_around", at, "path", message)
+            has_slash = path[-1] == b""
+            weaker = _weaker(policy, entry, path[:-1] if has_slash else [*path, b""])
+            if weaker is not None:
+                near = entry.rule.path.removesuffix("/") if has_slash else f"{entry.rule.path}/"
+                message = f"{near} matches {_named(weaker)}, which requires less; an app may treat both as the same"
+                yield Finding(Level.WARNING, "weaker_around", index, "path", message)
                 continue
-        for number, segment in enumerate(path):
-            swapped = [*path[:number], segment.swapcase(), *path[number + 1 :]]
-            wider = _weaker(policy, entry, swapped) if swapped != path else None
-            if wider is not None:
-                written = entry.rule.path.split("/")
-                written[number + 1] = written[number + 1].swapcase()
-                other_letters[wider].append("/".join(written))
+        for position, segment in enumerate(path):
+            swapped = [*path[:position], segment.swapcase(), *path[position + 1 :]]
+            weaker = _weaker(policy, entry, swapped) if swapped != path else None
+            if weaker is not None:
+                parts = entry.rule.path.split("/")
+                parts[position + 1] = parts[position + 1].swapcase()
+                other_case[weaker].append("/".join(parts))
                 break
-    for wider, paths in other_letters.items():
+    for weaker, paths in other_case.items():
         examples = paths if len(paths) <= _FEW else [*paths[:_FEW], f"{len(paths) - _FEW} more"]
-        message = f"{_either(examples, 'and')} would fall under it; in other letters, there are rules that ask for more"
-        yield Finding(Level.NOTE, "weaker_in_other_letters", policy.entries.index(wider), "path", message)
+        message = f"{_either(examples, 'and')} would match it; rules for the other letter case require more"
+        yield Finding(Level.NOTE, "weaker_in_other_letters", policy.entries.index(weaker), "path", message)
 
 
 def _weaker_elsewhere(policy: Policy) -> Iterator[Finding]:
-    """Tell of rules for one host whose path asks for less at another: it is the client that writes Host."""
-    for at, entry in enumerate(policy.entries):
+    """Find rules for one host with a weaker rule for other hosts: clients choose the Host field."""
+    for index, entry in enumerate(policy.entries):
         if entry.rule.host is not None:
             below = _sample(entry) + ([_ANY] if entry.place.path.rest else [])
-            wider = _weaker(policy, entry, below, b"")
-            if wider is not None:
+            weaker = _weaker(policy, entry, below, b"")
+            if weaker is not None:
                 message = (
-                    f"for any other Host, which clients choose, {entry.rule.path} falls under {_named(wider)}, "
-                    "which asks for less"
+                    f"for any other Host, which clients choose, {entry.rule.path} matches {_named(weaker)}, "
+                    "which requires less"
                 )
-                yield Finding(Level.WARNING, "weaker_for_other_hosts", at, "host", message)
+                yield Finding(Level.WARNING, "weaker_for_other_hosts", index, "host", message)
 
 
-_FEW: Final = 3  # examples that are enough
+_FEW: Final = 3  # examples in a message
 
 
-def _weaker(policy: Policy, entry: Entry, segments: list[bytes], host: bytes | None = None) -> Entry | None:
-    for method in entry.rule.methods or _USUAL:
-        found = policy.matcher.find(segments, method.encode(), _host(entry) if host is None else host)
-        if found is None or found is entry or found.rule.upstream != entry.rule.upstream:
+def _weaker(policy: Policy, entry: PolicyRule, segments: list[bytes], host: bytes | None = None) -> PolicyRule | None:
+    for method in entry.rule.methods or _COMMON_METHODS:
+        match = policy.matcher.find(segments, method.encode(), _host(entry) if host is None else host)
+        if match is None or match is entry or match.rule.upstream != entry.rule.upstream:
             continue
-        if _asks_less(found.rule, entry.rule):
-            return found
+        if _requires_less(match.rule, entry.rule):
+            return match
     return None
 
 
-def _asks_less(one: Rule, other: Rule) -> bool:
-    if one.public or other.public:
-        return one.public and not other.public
-    return _conditions(one) < _conditions(other)
+def _requires_less(rule: Rule, other: Rule) -> bool:
+    if rule.public or other.public:
+        return rule.public and not other.public
+    return _conditions(rule) < _conditions(other)
 
 
 def _conditions(rule: Rule) -> frozenset[tuple[str, object]]:
-    wholes = {key: frozenset(getattr(rule, key)) for key in ("any_scope", "audience", "issuer", "client_ids")}
+    any_of = {key: frozenset(getattr(rule, key)) for key in ("any_scope", "audience", "issuer", "client_ids")}
     return frozenset(
         [
             *(("scope", scope) for scope in rule.scopes),
-            *((key, whole) for key, whole in wholes.items() if whole),
+            *((key, values) for key, values in any_of.items() if values),
             *((f"claims.{name}", repr(value)) for name, value in rule.claims.items()),
         ]
     )
 
 
 def _public(policy: Policy) -> Iterator[Finding]:
-    for at, entry in enumerate(policy.entries):
+    for index, entry in enumerate(policy.entries):
         if entry.rule.public:
             methods = _either(entry.rule.methods, "and") or "all methods"
-            yield Finding(Level.NOTE, "public", at, None, f"everybody may pass: {methods} of {entry.rule.path}")
+            yield Finding(Level.NOTE, "public", index, None, f"everybody is allowed: {methods} of {entry.rule.path}")
 
 
 def _methods_left_out(policy: Policy) -> Iterator[Finding]:
-    """Tell of methods that rules leave out in a whole area (`**`), or where a wider rule is for them.
+    """Find methods that no rule has in a whole area (`**`), or that only a less specific rule has.
 
-    That an exact path lacks some methods is how most apps are.
+    That an exact path lacks some methods is usual.
     """
-    places: defaultdict[Shape, dict[str, int]] = defaultdict(dict)
-    for at, entry in enumerate(policy.entries):
+    by_shape: defaultdict[Shape, dict[str, int]] = defaultdict(dict)
+    for index, entry in enumerate(policy.entries):
         path = entry.place.path
         for method in entry.rule.methods or METHODS:
-            places[path.segments, path.rest, entry.rule.host].setdefault(method, at)
-    for shape, methods in places.items():
-        left = [method for method in _USUAL if method not in methods]
-        around = next((places[wider] for wider in _around(shape) if wider in places), {})
-        wider = [around[method] for method in left if method in around]
-        if wider or (left and shape[1] and not methods.keys() <= {"GET", "HEAD"}):
-            at = min(methods.values())
-            though = f", though {_named(policy.entries[wider[0]])} is for it around there" if wider else ""
-            message = f"no rule is for {_either(left, 'or')} of {policy.entries[at].rule.path}: refused{though}"
-            yield Finding(Level.NOTE, "methods_left_out", at, "methods", message)
+            by_shape[path.segments, path.rest, entry.rule.host].setdefault(method, index)
+    for shape, methods in by_shape.items():
+        missing = [method for method in _COMMON_METHODS if method not in methods]
+        around = next((by_shape[wider] for wider in _around(shape) if wider in by_shape), {})
+        wider_rules = [around[method] for method in missing if method in around]
+        if wider_rules or (missing and shape[1] and not methods.keys() <= {"GET", "HEAD"}):
+            index = min(methods.values())
+            though = f", though {_named(policy.entries[wider_rules[0]])} allows it around there" if wider_rules else ""
+            message = f"no rule matches {_either(missing, 'or')} of {policy.entries[index].rule.path}: denied{though}"
+            yield Finding(Level.NOTE, "methods_left_out", index, "methods", message)
 
 
 Shape = tuple[tuple[bytes | None, ...], bool, str | None]
@@ -201,21 +201,21 @@ def _around(shape: Shape) -> Iterator[Shape]:
 
 def _scopes_used_once(policy: Policy) -> Iterator[Finding]:
     uses: defaultdict[str, list[int]] = defaultdict(list)
-    for at, entry in enumerate(policy.entries):
+    for index, entry in enumerate(policy.entries):
         for scope in dict.fromkeys((*entry.rule.scopes, *entry.rule.any_scope)):
-            uses[scope].append(at)
-    alike: defaultdict[str, list[str]] = defaultdict(list)
+            uses[scope].append(index)
+    by_variant: defaultdict[str, list[str]] = defaultdict(list)
     for scope in uses:
-        for one in _with_one_letter_less(scope):
-            alike[one].append(scope)
-    # Where no scope is in several rules, one that is in one is nothing to wonder at.
+        for variant in _variants(scope):
+            by_variant[variant].append(scope)
+    # If no scope is in several rules, a scope in only one rule is normal.
     reused = any(len(rules) > 1 for rules in uses.values())
     for scope, rules in uses.items():
         if len(rules) > 1:
             continue
         key = "scopes" if scope in policy.entries[rules[0]].rule.scopes else "any_scope"
-        near = [other for one in _with_one_letter_less(scope) for other in alike[one] if _may_be_meant(scope, other)]
-        other = max(near, key=lambda one: len(uses[one]), default=None)
+        near = [other for variant in _variants(scope) for other in by_variant[variant] if _may_be_typo(scope, other)]
+        other = max(near, key=lambda candidate: len(uses[candidate]), default=None)
         if other is not None and len(uses[other]) > 1:
             message = f"{scope} is in no other rule; did you mean {other}, which is in {len(uses[other])}?"
             yield Finding(Level.WARNING, "scope_like_another", rules[0], key, message)
@@ -224,25 +224,26 @@ def _scopes_used_once(policy: Policy) -> Iterator[Finding]:
             yield Finding(Level.NOTE, "scope_used_once", rules[0], key, f"{scope} is in no other rule{hint}")
 
 
-def _with_one_letter_less(scope: str) -> list[str]:
-    # Two that differ by one letter, or by two that changed places, have one of these in common.
-    return [scope, *(scope[:at] + scope[at + 1 :] for at in range(len(scope)))]
+def _variants(scope: str) -> list[str]:
+    # The scope, and each with one letter removed: two scopes that differ by a letter, or by a swap, have one in common.
+    return [scope, *(scope[:position] + scope[position + 1 :] for position in range(len(scope)))]
 
 
-def _may_be_meant(scope: str, other: str) -> bool:
+def _may_be_typo(scope: str, other: str) -> bool:
     if scope == other or len(scope) <= _SHORT or scope.translate(_NO_DIGITS) == other.translate(_NO_DIGITS):
-        return False  # alike by chance, or on purpose, as v1.read and v2.read
+        return False  # similar by chance, or on purpose, as v1.read and v2.read
     if len(scope) != len(other):
         return True
-    places = [at for at, (one, two) in enumerate(zip(scope, other, strict=True)) if one != two]
-    return len(places) == 1 or [scope[at] for at in places] == [other[at] for at in reversed(places)]
+    pairs = zip(scope, other, strict=True)
+    differing = [position for position, (letter, other_letter) in enumerate(pairs) if letter != other_letter]
+    return len(differing) == 1 or [scope[p] for p in differing] == [other[p] for p in reversed(differing)]
 
 
 _SHORT: Final = 3  # letters
 _NO_DIGITS: Final = str.maketrans("", "", "0123456789")
 
 
-def _named(entry: Entry) -> str:
+def _named(entry: PolicyRule) -> str:
     return f'"{entry.rule.name}" ({entry.where})'
 
 

@@ -1,7 +1,7 @@
-"""The places that a log speaks of: paths with what varies in them made parameters, in bounded memory.
+"""Derives path templates from paths: segments that vary become parameters, in bounded memory.
 
-1. A segment that looks like an identifier is a parameter; so are all of a place where too many different ones stand.
-2. What is merged stays merged, so that the order of the paths does not matter (up to `MOST_PLACES`).
+1. A segment that looks like an identifier becomes a parameter; so do all segments at a position with too many values.
+2. Merged segments stay merged, so that the order of the paths does not matter (up to `MAX_TEMPLATES`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Final, Generic, Protocol, Self, TypeVar
 from urllib.parse import quote
 
 VARIES: Final = 50
-"""Different values at one place of a path above which they are taken for values of a parameter."""
-MOST_PLACES: Final = 20_000
-"""Places kept apart; with more, fewer different values make a parameter. Bounds memory to some tens of MiB."""
+"""Maximum number of different literals at one position of a path; if there are more, they become a parameter."""
+MAX_TEMPLATES: Final = 20_000
+"""PathTemplates kept apart; with more, fewer different values make a parameter. Bounds memory to some tens of MiB."""
 
 # Numbers, UUIDs (RFC 9562), digests and other keys: hexadecimal with a digit, or long with letters and digits
 _IDENTIFIER: Final = re.compile(
@@ -25,10 +25,10 @@ _IDENTIFIER: Final = re.compile(
 
 
 class Use(Protocol):
-    """What is known of a place."""
+    """What is recorded for a template."""
 
     def add(self, other: Self) -> None:
-        """Take in what is known of a place that is the same after all."""
+        """Add the record of a template that was merged into this one."""
 
 
 U = TypeVar("U", bound=Use)
@@ -44,7 +44,7 @@ class _Node(Generic[U]):
         self.merged = False
 
     def child(self, segment: bytes, varies: int) -> _Node[U]:
-        # No parameter stands for an empty segment, which a path that ends in a slash has.
+        # A parameter never matches an empty segment, which a path that ends in a slash has.
         if segment and (self.merged or _IDENTIFIER.fullmatch(segment)):
             return self._parameter()
         child = self.literals.get(segment)
@@ -68,7 +68,7 @@ class _Node(Generic[U]):
         self._merge_literals(-1 if other.merged else varies)
 
     def shrink(self, varies: int) -> None:
-        """Merge what is too much by a lower bound."""
+        """Merge literals by a lower bound."""
         self._merge_literals(varies)
         for node in (*self.literals.values(), *filter(None, [self.parameter])):
             node.shrink(varies)
@@ -94,8 +94,8 @@ class _Node(Generic[U]):
         return True
 
 
-class Places(Generic[U]):
-    """Places by their path, each with its use."""
+class PathTemplates(Generic[U]):
+    """Path templates, each with its record."""
 
     def __init__(self, new: Callable[[], U]) -> None:
         self._new = new
@@ -104,28 +104,28 @@ class Places(Generic[U]):
         self._made = 0
 
     def at(self, segments: Sequence[bytes]) -> U:
-        """Return the use of the place that a path belongs to, for now: to be changed at once, and not kept."""
+        """Return the record of a path's template. Update it at once, because a later merge may drop it."""
         node = self._root
         for segment in segments:
             node = node.child(segment, self._varies)
         if node.use is None:
             node.use = self._new()
-            self._made += len(segments)  # at most as many nodes are new
-            if self._made > MOST_PLACES:
+            self._made += len(segments)  # upper bound of the number of new nodes
+            if self._made > MAX_TEMPLATES:
                 return self._bounded(segments)
         return node.use
 
     def _bounded(self, segments: Sequence[bytes]) -> U:
         self._made = self._root.size()
-        while self._made > MOST_PLACES // 2 and self._varies:
+        while self._made > MAX_TEMPLATES // 2 and self._varies:
             self._varies //= 2
             self._root.shrink(self._varies)
             self._made = self._root.size()
         return self.at(segments)
 
     def __iter__(self) -> Iterator[tuple[str, U]]:
-        """Give path templates and their uses, sorted by template."""
-        return iter(sorted(_walk(self._root, "", 1), key=lambda found: found[0]))
+        """Yield path templates and their records, sorted by template."""
+        return iter(sorted(_walk(self._root, "", 1), key=lambda item: item[0]))
 
 
 def _walk(node: _Node[U], path: str, number: int) -> Iterator[tuple[str, U]]:
@@ -137,4 +137,4 @@ def _walk(node: _Node[U], path: str, number: int) -> Iterator[tuple[str, U]]:
         yield from _walk(node.parameter, f"{path}/{{id{number if number > 1 else ''}}}", number + 1)
 
 
-_UNQUOTED: Final = "!$&'()+,=:@~"  # what is itself in a path template; `*` and braces are not
+_UNQUOTED: Final = "!$&'()+,=:@~"  # characters without meaning in a path template, unlike `*` and braces

@@ -1,4 +1,4 @@
-"""Proposed rules as YAML for a person to edit."""
+"""Writes proposed rules as YAML, for a person to edit."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from enforcer.policy.rules import Rule
 
 _PLAIN: Final = re.compile(r"[A-Za-z/_][A-Za-z0-9/_.{}-]*(?: [A-Za-z0-9/_.{}-]+)*(?:/\*\*)?|/\*\*")
 _PLAIN_IN_LIST: Final = re.compile(r"[A-Za-z][A-Za-z0-9/_.-]*")
-_WORDS: Final = re.compile(r"(?:true|false|null|yes|no|on|off|y|n)", re.IGNORECASE)  # to some readers no text
-_LONGEST_NAME: Final = 100
+_WORDS: Final = re.compile(r"(?:true|false|null|yes|no|on|off|y|n)", re.IGNORECASE)  # not text to some parsers
+_MAX_NAME: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A rule, and what a person should know of it."""
+    """A proposed rule, with comments for the person who edits it."""
 
     rule: Rule
     comments: tuple[str, ...] = ()
 
 
 def write(proposals: Iterable[Proposal]) -> str:
-    """Write the `rules` section of a configuration, ending in a line break."""
+    """Return the `rules` section of a configuration, ending in a line break."""
     lines = [line for proposal in proposals for line in _lines(proposal)]
     return "".join(f"{line}\n" for line in (["rules:", *lines[1:]] if lines else ["rules: []"]))
 
 
 def comment(lines: Iterable[str], indent: str = "") -> list[str]:
-    """Write lines as comments; what a line holds cannot end it."""
+    """Return lines as comments; unprintable characters are escaped, so that no content ends a comment."""
     return [f"{indent}# {printable(line)}".rstrip() for line in lines]
 
 
@@ -55,19 +55,19 @@ def _scalar(text: str, plain: re.Pattern[str] = _PLAIN) -> str:
 
 
 def unique_name(wanted: str, taken: set[str]) -> str:
-    """Return a name for a rule like the wanted one that is not taken, and take it."""
-    name = "".join(one if one.isprintable() else "?" for one in wanted).strip().lstrip("_") or "rule"
-    name = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    """Return a rule name like the wanted one that is not in `taken`, and add it there."""
+    name = "".join(char if char.isprintable() else "?" for char in wanted).strip().lstrip("_") or "rule"
+    name = name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
     number = 1
-    found = name
-    while found in taken:
+    unique = name
+    while unique in taken:
         number += 1
         suffix = f" ({number})"
-        found = f"{name[: _LONGEST_NAME - len(suffix)]}{suffix}"
-    taken.add(found)
-    return found
+        unique = f"{name[: _MAX_NAME - len(suffix)]}{suffix}"
+    taken.add(unique)
+    return unique
 
 
 def printable(text: str) -> str:
-    """Write what a terminal could obey as what it is: paths, claims and titles are written by strangers."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    """Return text with unprintable characters escaped, because untrusted paths, claims and titles go to terminals."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
-from enforcer.analysis.evaluator import Located, Request, shown
-from enforcer.analysis.explain import Oracle, Shown, Unknown, explain
+from enforcer.analysis.evaluator import PolicyRequest, RoutedRequest, token_evidence
+from enforcer.analysis.explain import EvidenceSource, TokenEvidence, UnverifiedToken, explain
 from enforcer.analysis.explanation_text import write
-from enforcer.analysis.policy_tests import Facts
+from enforcer.analysis.policy_tests import TokenFacts
 from enforcer.cli._policy import LoadedPolicy, config_option, open_policy
 from enforcer.config.resolved import servers_for
 from enforcer.errors import IntrospectionFailure
@@ -91,8 +91,8 @@ def command(
     if token is not None:
         evidence = _introspected(loaded, sys.stdin.read().strip() if token == "-" else token)  # noqa: S105 - no password
     else:
-        evidence = _assumed(_facts(**facts).answer(now) if assumed else None)
-    request = Request(method, target, host, certificate, proof, preflight)
+        evidence = _assumed(_facts(**facts).result(now) if assumed else None)
+    request = PolicyRequest(method, target, host, certificate, proof, preflight)
     explanation = explain(loaded.policy, request, evidence, now, loaded.refusals)
     click.echo(json.dumps(asdict(explanation), indent=2) if as_json else write(explanation), nl=as_json)
     sys.exit(0 if explanation.judgement.decision == "allow" else 1)
@@ -105,10 +105,10 @@ def _facts(
     subject: str | None,
     audience: tuple[str, ...],
     issuer: str | None,
-) -> Facts:
+) -> TokenFacts:
     try:
         members = dict(_claim(text) for text in claims)
-        return Facts(scope=scope or "", client_id=client_id, sub=subject, iss=issuer, aud=audience, claims=members)
+        return TokenFacts(scope=scope or "", client_id=client_id, sub=subject, iss=issuer, aud=audience, claims=members)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
@@ -123,15 +123,15 @@ def _claim(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _assumed(answer: VerificationResult | None) -> Oracle:
-    return lambda located: shown(answer, located.target.query)
+def _assumed(answer: VerificationResult | None) -> EvidenceSource:
+    return lambda located: token_evidence(answer, located.target.query)
 
 
-def _introspected(loaded: LoadedPolicy, token: str) -> Oracle:
+def _introspected(loaded: LoadedPolicy, token: str) -> EvidenceSource:
     """Introspect the token at the rule's authorization servers, if the enforcer would."""
     from enforcer.server.verifiers import verify_once
 
-    def evidence(located: Located) -> Shown:
+    def evidence(located: RoutedRequest) -> TokenEvidence:
         if located.entry is None or located.entry.rule.public:
             return NoToken.MISSING  # the enforcer does not read the token
         scheme = b"DPoP " if located.proof else b"Bearer "
@@ -141,14 +141,14 @@ def _introspected(loaded: LoadedPolicy, token: str) -> Oracle:
         if isinstance(parsed, NoToken):
             return parsed
         if len(parsed) > loaded.config.limits.token:
-            return Unknown(None, refusals.TOKEN_TOO_LARGE)
+            return UnverifiedToken(None, refusals.TOKEN_TOO_LARGE)
         rule = located.entry.rule
         result = asyncio.run(verify_once(loaded.config, rule, parsed))
         if isinstance(result, VerificationFailure):
             names = ", ".join(server.name for server in servers_for(loaded.config, rule))
             click.echo(f"authorization server {names}: {result.detail}", err=True)
             reason = result.reason if isinstance(result.reason, IntrospectionFailure) else None
-            return Unknown(reason, refusals.introspection_failed(result.retry_after))
+            return UnverifiedToken(reason, refusals.introspection_failed(result.retry_after))
         return result
 
     return evidence

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from enforcer.analysis.junit import Suite, write
-from enforcer.analysis.policy_tests import Coverage, coverage, run
+from enforcer.analysis.policy_tests import RuleCoverage, coverage, run
 from enforcer.cli._errors import refuse
 from enforcer.cli._policy import config_option, open_policy
 from enforcer.config.policy_test_file import load_policy_tests
@@ -48,7 +48,7 @@ def command(files: tuple[Path, ...], config: Path, junit: Path | None, covering:
         suites.append(
             Suite(str(file), outcomes, [document.place(("tests", index))[0] for index in range(len(outcomes))])
         )
-    outcomes = [outcome for suite in suites for outcome in suite.outcomes]
+    outcomes = [outcome for suite in suites for outcome in suite.results]
     for suite in suites:
         _show_failures(suite)
     failed = sum(not outcome.passed for outcome in outcomes)
@@ -66,13 +66,13 @@ def command(files: tuple[Path, ...], config: Path, junit: Path | None, covering:
 
 
 def _show_failures(suite: Suite) -> None:
-    for outcome, line in zip(suite.outcomes, suite.lines, strict=True):
+    for outcome, line in zip(suite.results, suite.lines, strict=True):
         if not outcome.passed:
             click.echo(f"{suite.file}:{line}: {outcome.case.name}")
             click.echo("".join(f"  {text}".rstrip() + "\n" for text in outcome.failure.splitlines()))
 
 
-def _show_coverage(rules: Sequence[Coverage]) -> None:
+def _show_coverage(rules: Sequence[RuleCoverage]) -> None:
     uncovered = [rule for rule in rules if rule.missing]
     click.echo(f"{len(rules) - len(uncovered)} of {len(rules)} {'rule' if len(rules) == 1 else 'rules'} covered")
     for rule in uncovered:

@@ -88,12 +88,12 @@ def _as_text(report: Any) -> str:
     """Return the denials as text."""
     from pydantic import TypeAdapter
 
-    from enforcer.analysis.denial_report import Hindsight, explained
+    from enforcer.analysis.denial_report import DenialReport, to_explanation
     from enforcer.analysis.explanation_text import write
     from enforcer.analysis.rule_yaml import printable
 
-    denials = TypeAdapter(tuple[Hindsight, ...]).validate_python(report["decisions"])
-    return "\n".join(f"{printable(denial.time)}\n{write(explained(denial))}" for denial in denials)
+    denials = TypeAdapter(tuple[DenialReport, ...]).validate_python(report["decisions"])
+    return "\n".join(f"{printable(denial.time)}\n{write(to_explanation(denial))}" for denial in denials)
 
 
 def _end(message: str) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from enforcer.analysis.policy_tests import NO_TOKEN, Cases
+from enforcer.analysis.policy_tests import NO_TOKEN, PolicyTests
 from enforcer.config.document import Document, parse, show
 from enforcer.config.schema import Shape
 from enforcer.config.sources import read
@@ -22,7 +22,7 @@ MAX_BYTES: Final = 16 * 1024**2
 """Maximum size of a file, as of a configuration."""
 
 
-def load_policy_tests(path: Path, rules: Collection[str]) -> tuple[Cases, Document]:
+def load_policy_tests(path: Path, rules: Collection[str]) -> tuple[PolicyTests, Document]:
     """Return tests of the rules with these names, and the document with their positions; raises ConfigError."""
     try:
         document = parse(str(path), read(path, MAX_BYTES))
@@ -40,7 +40,7 @@ def load_policy_tests(path: Path, rules: Collection[str]) -> tuple[Cases, Docume
     raise ConfigError(sorted(found, key=lambda problem: (problem.line, problem.column)))
 
 
-def _wrong_names(document: Document, cases: Cases, rules: Collection[str]) -> Iterator[Problem]:
+def _wrong_names(document: Document, cases: PolicyTests, rules: Collection[str]) -> Iterator[Problem]:
     """Yield a problem for each duplicate, reserved or unknown name."""
     if NO_TOKEN in cases.tokens:
         yield document.problem(("tokens",), f"{show(NO_TOKEN)} is reserved: choose another name", key=NO_TOKEN)
@@ -56,8 +56,8 @@ def _wrong_names(document: Document, cases: Cases, rules: Collection[str]) -> It
 
 
 @cache
-def _adapter() -> TypeAdapter[Cases]:
-    return TypeAdapter(Cases)
+def _adapter() -> TypeAdapter[PolicyTests]:
+    return TypeAdapter(PolicyTests)
 
 
 @cache

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from enforcer.analysis.denial_report import why
+from enforcer.analysis.denial_report import report_denial
 from enforcer.decision_log.record import DecisionRecord
 from enforcer.operations.logs import rfc3339
 from enforcer.secret import Secret
@@ -70,7 +70,7 @@ def admin(
         denials = find_denials(request.path_params["request_id"].encode())
         if not denials:
             return JSONResponse({"detail": "no recent denial has this id"}, 404)
-        return JSONResponse({"decisions": [asdict(why(denial, rfc3339(denial.time))) for denial in denials]})
+        return JSONResponse({"decisions": [asdict(report_denial(denial, rfc3339(denial.time))) for denial in denials]})
 
     async def purge(request: Request) -> Response:
         if error := authentication_error(request):

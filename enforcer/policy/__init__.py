@@ -1,1 +1,1 @@
-"""Who may do what: rules as written, the rule that a request falls under, the decision. Pure throughout."""
+"""The core of the policy: rules, their compiled requirements, the matcher, and the decision (read `decision` first)."""

@@ -1,10 +1,10 @@
 """The decision: the function to read first.
 
-1. No rule: refused. What is not allowed by a rule that says so is refused.
+1. Default deny: a request that no rule allows is denied.
 2. `Allow` is the permit: only `decide` makes one, and nothing is forwarded without one.
-3. A refusal is a value with one reason; the first condition that fails, in the order below, names it.
-4. Where a rule only reports, its refusal is an `Allow` that says what it would have been refused for.
-5. A token that is bound passes only with `Proven`, the evidence that its sender holds what it is bound to.
+3. `Deny` has one reason: the first condition, in the order below, that is not met.
+4. In report mode, a denied request gets an `Allow` whose label has the reason of the denial.
+5. A sender-constrained token is accepted only with `Proven`, the evidence that its sender holds the key or certificate.
 """
 
 from __future__ import annotations
@@ -56,24 +56,24 @@ class Reason(StrEnum):
 
 
 class Unasked(Enum):
-    """Why nobody was asked what a token is worth."""
+    """Why a token was not verified."""
 
-    TOO_MANY = "too_many"  # the client has sent too many tokens that were never seen before
-    PREFLIGHT = "preflight"  # it is a CORS preflight, which never has one
+    TOO_MANY = "too_many"  # the client has sent too many unseen tokens
+    PREFLIGHT = "preflight"  # a CORS preflight never has a token
 
 
 Evidence = VerificationResult | NoToken | IntrospectionFailure | Unasked | PossessionFault
-"""What is known of a request's token: what it is worth, or why that is not known, or nothing to its sender."""
+"""What is known about a request's token: the verification result, or why there is none, or why possession failed."""
 
 Label = tuple[str, str]
-"""Decision and reason, as a metric names them."""
+"""Decision and reason, as in metrics."""
 
 
 @final
 class Allow:
-    """The permit to forward one request: `answer` is what the token of its sender is worth, None where nobody is known.
+    """The permit to forward one request. `answer` is the sender's active token, None if the sender is unknown.
 
-    `label` begins with `would_deny` where only the mode of the rule let it pass.
+    The decision in `label` is `would_deny` if the request is forwarded only because of report mode.
     """
 
     __slots__ = ("answer", "label")
@@ -87,12 +87,12 @@ _OK: Final = ("allow", str(Reason.OK))
 _PUBLIC: Final = ("allow", str(Reason.PUBLIC))
 _PREFLIGHT: Final = ("allow", str(Reason.PREFLIGHT))
 WOULD_DENY: Final = "would_deny"
-"""The decision where a request was forwarded that would be refused, were the rule enforced."""
+"""The decision for a request that is forwarded only because of report mode."""
 
 
 @final
 class Deny:
-    """A refusal. `reported` is its label where the rule only reports."""
+    """A denial. `reported` is its label in report mode."""
 
     __slots__ = ("label", "reason", "reported")
 
@@ -106,18 +106,18 @@ class Deny:
 
 
 ALLOWED: Final = frozenset({Reason.OK, Reason.PUBLIC, Reason.PREFLIGHT})
-"""Reasons to allow; all others are to deny."""
+"""Reasons to allow; all other reasons deny."""
 _FAULTS: Final = {Reason(f"introspection_{failure}"): failure for failure in IntrospectionFailure}
 _ERRORS: Final = frozenset({*_FAULTS, Reason.TOO_MANY_PROOFS})
 NO_ANSWER: Final = frozenset({*_FAULTS, Reason.TOO_MANY_UNSEEN_TOKENS})
-"""Reasons of the moment: nobody said what the token is worth, and it is worth trying again."""
+"""Temporary reasons: the token could not be verified, and the client may retry."""
 OF_A_PROOF: Final = frozenset(
     {
         *(Reason.MISSING_PROOF, Reason.INVALID_PROOF, Reason.MISMATCHED_PROOF),
         *(Reason.STALE_PROOF, Reason.REPLAYED_PROOF, Reason.TOO_MANY_WRONG_PROOFS, Reason.TOO_MANY_PROOFS),
     }
 )
-"""Reasons that lie in one request's DPoP proof, and in no rule."""
+"""Reasons that depend on the request's DPoP proof, not on a rule."""
 _DENIALS: Final[Mapping[Reason, Deny]] = {reason: Deny(reason) for reason in Reason if reason not in ALLOWED}
 _UNPROVEN: Final = {
     PossessionFault.UNBOUND: Reason.WRONG_SCHEME,
@@ -148,7 +148,7 @@ _INACTIVE: Final = _DENIALS[Reason.INACTIVE_TOKEN]
 _EXPIRED: Final = _DENIALS[Reason.EXPIRED_TOKEN]
 _EARLY: Final = _DENIALS[Reason.NOT_YET_VALID]
 UNPROVEN: Final = _DENIALS[Reason.UNPROVEN_TOKEN]
-"""The token is bound, and whether its sender holds what it is bound to is not known yet: see `decide_bound`."""
+"""The token is bound, and possession is not checked yet: see `decide_bound`."""
 _SCOPE: Final = _DENIALS[Reason.INSUFFICIENT_SCOPE]
 
 
@@ -160,11 +160,11 @@ def decide(
     reports: bool = False,
     proven: Proven | Allow | None = None,
 ) -> Allow | Deny:
-    """Judge a request: by its rule, by what its token is worth, at the time `now` (seconds since the epoch).
+    """Decide a request by its rule and its token, at the time `now` (seconds since the epoch).
 
-    `segments` are the path's; `proven` says for which token possession was shown, as an earlier permit does. With
-    `reports` whatever would be a Deny is an Allow, labelled with the reason; but for UNPROVEN, which does not say yet
-    what would be.
+    `segments` are those of the path. `proven` names the token whose possession is proven; so does an earlier permit.
+    With `reports` (report mode) each Deny becomes an Allow labelled with the reason, except UNPROVEN, after which the
+    caller checks possession and decides again.
     """
     if rule is None:
         denied = _NO_RULE
@@ -196,45 +196,45 @@ def _is_proven(answer: ActiveToken, proven: Proven | Allow | None) -> bool:
 
 
 def _holder(evidence: Evidence, denied: Deny, now: float, proven: Proven | Allow | None) -> ActiveToken | None:
-    """Return what is known of the sender of a request that passes though it is denied: nothing by a bad token."""
+    """Return the token that identifies the sender of a denied request in report mode; None if it is not valid."""
     if not isinstance(evidence, ActiveToken) or denied.reason in (Reason.WRONG_ISSUER, Reason.WRONG_AUDIENCE):
         return None
-    theirs = not evidence.bound or _is_proven(evidence, proven)
-    return evidence if theirs and evidence.not_before <= now < evidence.expires else None
+    held = not evidence.bound or _is_proven(evidence, proven)
+    return evidence if held and evidence.not_before <= now < evidence.expires else None
 
 
 def decide_bound(
     rule: Requirement | None,
     answer: VerificationResult,
-    show: Callable[[ActiveToken], Proven | PossessionFault],
+    check_possession: Callable[[ActiveToken], Proven | PossessionFault],
     segments: Sequence[bytes],
     now: float,
     reports: bool = False,
 ) -> Allow | Deny:
-    """Judge a request whose token must be bound: by what its sender can `show` of what it is bound to.
+    """Decide a request whose token must be bound, by what `check_possession` returns.
 
-    They are asked for that where the token is worth something.
+    Possession is checked only if the token meets every other condition on its state.
     """
     if isinstance(answer, ActiveToken) and not answer.bound:
         return decide(rule, PossessionFault.UNBOUND, segments, now, reports)
-    verdict = decide(rule, answer, segments, now, reports)
-    if verdict is not UNPROVEN or not isinstance(answer, ActiveToken):
-        return verdict
-    shown = show(answer)
-    if isinstance(shown, Proven):
-        return decide(rule, answer, segments, now, reports, shown)
-    return decide(rule, shown, segments, now, reports)
+    decision = decide(rule, answer, segments, now, reports)
+    if decision is not UNPROVEN or not isinstance(answer, ActiveToken):
+        return decision
+    possession = check_possession(answer)
+    if isinstance(possession, Proven):
+        return decide(rule, answer, segments, now, reports, possession)
+    return decide(rule, possession, segments, now, reports)
 
 
-def _narrowed(rule: Requirement, answer: ActiveToken, segments: Sequence[bytes]) -> Deny | None:
-    if rule.issuer and answer.issuer not in rule.issuer:
+def _narrowed(rule: Requirement, token: ActiveToken, segments: Sequence[bytes]) -> Deny | None:
+    if rule.issuer and token.issuer not in rule.issuer:
         return _DENIALS[Reason.WRONG_ISSUER]
-    if rule.audience and not rule.audience & answer.audience:
+    if rule.audience and not rule.audience & token.audience:
         return _DENIALS[Reason.WRONG_AUDIENCE]
-    if not rule.scopes <= answer.scopes or (rule.any_scope and not rule.any_scope & answer.scopes):
+    if not rule.scopes <= token.scopes or (rule.any_scope and not rule.any_scope & token.scopes):
         return _SCOPE
-    if rule.client_ids and answer.client_id not in rule.client_ids:
+    if rule.client_ids and token.client_id not in rule.client_ids:
         return _DENIALS[Reason.CLIENT_MISMATCH]
-    if not rule.meets_claims(answer, segments):
+    if not rule.meets_claims(token, segments):
         return _DENIALS[Reason.CLAIM_MISMATCH]
     return None

@@ -1,13 +1,13 @@
-"""Finds what a request falls under: a trie over path segments, one for each host that rules name.
+"""Finds the rule for a request: a trie over path segments for each host that rules name.
 
-1. Host first: a rule for another host is as if it were not there; one without a host is there for all.
-2. Of those that are, the most specific path wins, segment by segment: a literal, then `{name}`, then `**`, whatever
-   the order of rules.
-3. Of the rules for one path, one that names the host is before one for `*.` and its first label, and that before one
-   for all hosts; each is before the next for the methods that it is for.
-4. A path that a rule claims is not looked for under a less specific one, so that a method which that rule leaves out is
-   refused, not let through by a wider rule.
-5. Matching costs the length of the path, not the number of rules or hosts.
+1. Host first: a rule for another host never matches; a rule without host matches every host.
+2. Of the matching rules, the most specific path applies, segment by segment: a literal, then `{name}`, then `**`. The
+   order of rules in the file does not matter.
+3. Of the rules for one path, one for the exact host precedes one for `*.` and the rest of it, which precedes one for
+   every host; each precedes the next only for its own methods.
+4. If a path has a rule, less specific paths are not tried: a method which that rule leaves out is denied instead
+   of allowed by a wider rule.
+5. Matching costs time in the length of the path, not in the number of rules or hosts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Place(NamedTuple):
-    """What a rule claims: a path, methods (none: all) and a host (None: all; `*.` for any first label)."""
+    """What a rule matches: a path, methods (empty: all) and a host (None: all; `*.` for any first label)."""
 
     path: Path
     methods: tuple[str, ...]
@@ -29,7 +29,7 @@ class Place(NamedTuple):
 
 
 class Methods(dict[bytes | None, T]):
-    """What a path leads to, by method; None stands for all others. `rank` is the path's, of `Path.rank`."""
+    """The matches of a path by method; None stands for all other methods. `rank` is the path's `Path.rank`."""
 
     __slots__ = ("rank",)
 
@@ -49,37 +49,37 @@ class _Node(Generic[T]):
 
 
 class Matcher(Generic[T]):
-    """An immutable table from places to whatever stands for a rule."""
+    """An immutable table from places to values, one for each rule."""
 
     def __init__(self, entries: Iterable[tuple[Place, T]]) -> None:
         self._any: _Node[T] = _Node()
         self._exact: dict[bytes, _Node[T]] = {}
         self._wild: dict[bytes, _Node[T]] = {}
         self.conflicts: list[tuple[T, str]] = []
-        """Entries that claim what an earlier one claims, with the method in question (`*` for all)."""
-        for place, found in entries:
-            self._add(place, found)
+        """Values whose place equals that of an earlier one, with the method concerned (`*` for all)."""
+        for place, value in entries:
+            self._add(place, value)
         self.by_host = bool(self._exact or self._wild)
-        """Whether the host of a request makes a difference."""
+        """Whether any rule names a host."""
 
     def find(self, segments: Sequence[bytes], method: bytes, host: bytes) -> T | None:
-        """Return what the request falls under, or None."""
+        """Return the match of a request, or None."""
         methods = self.at(segments, host)
         return None if methods is None else choose(methods, method)
 
     def at(self, segments: Sequence[bytes], host: bytes) -> Methods[T] | None:
-        """Return what the path leads to at a host, for `choose`, or None."""
-        found = _walk(self._any, segments)
-        return self._at_host(found, segments, host) if self.by_host else found
+        """Return the matches of a path at a host, for `choose`, or None."""
+        methods = _walk(self._any, segments)
+        return self._at_host(methods, segments, host) if self.by_host else methods
 
     def _at_host(self, for_all: Methods[T] | None, segments: Sequence[bytes], host: bytes) -> Methods[T] | None:
-        name = without_port(host).lower().removesuffix(b".")  # RFC 3986 §3.2.2: the dot of the root says nothing more
+        name = without_port(host).lower().removesuffix(b".")  # RFC 3986 §3.2.2: a final dot is the DNS root
         tries = self._exact.get(name), self._wild.get(name.partition(b".")[2])
-        claimed = [*(_walk(trie, segments) for trie in tries if trie is not None), for_all]
-        found = [methods for methods in claimed if methods is not None]
-        best = min((methods.rank for methods in found), default=b"")
-        found = [methods for methods in found if methods.rank == best]
-        return _joined(found) if len(found) > 1 else found[0] if found else None
+        walked = [*(_walk(trie, segments) for trie in tries if trie is not None), for_all]
+        matches = [methods for methods in walked if methods is not None]
+        best = min((methods.rank for methods in matches), default=b"")
+        matches = [methods for methods in matches if methods.rank == best]
+        return _joined(matches) if len(matches) > 1 else matches[0] if matches else None
 
     def _trie(self, host: str | None) -> _Node[T]:
         if host is None:
@@ -89,7 +89,7 @@ class Matcher(Generic[T]):
             return self._wild.setdefault(name[2:], _Node())
         return self._exact.setdefault(name, _Node())
 
-    def _add(self, place: Place, found: T) -> None:
+    def _add(self, place: Place, value: T) -> None:
         path = place.path
         node = self._trie(place.host)
         for segment in path.segments:
@@ -104,35 +104,35 @@ class Matcher(Generic[T]):
             methods = node.rest = node.rest if node.rest is not None else Methods(path.rank)
         else:
             methods = node.here = node.here if node.here is not None else Methods(path.rank)
-        wanted: list[bytes | None] = [method.encode() for method in place.methods] or [None]
-        for method in wanted:
-            # A rule for all methods claims those that another names, and the other way round.
+        keys: list[bytes | None] = [method.encode() for method in place.methods] or [None]
+        for method in keys:
+            # A rule for all methods conflicts with one for some of them, and vice versa.
             rivals = methods if method is None else (method, None)
             if any(other in methods for other in rivals):
-                self.conflicts.append((found, "*" if method is None else method.decode()))
-            methods.setdefault(method, found)
+                self.conflicts.append((value, "*" if method is None else method.decode()))
+            methods.setdefault(method, value)
 
 
 def choose(methods: Mapping[bytes | None, T], method: bytes) -> T | None:
-    """Return what a request falls under, of what its path leads to."""
-    found = methods.get(method)
-    if found is not None:
-        return found
+    """Return the match for a method, of the matches of a path; None if there is none."""
+    value = methods.get(method)
+    if value is not None:
+        return value
     if method == b"HEAD":
         return choose(methods, b"GET")  # RFC 9110 §9.3.2: HEAD is GET without the content
     return None if method in UNSERVED else methods.get(None)
 
 
-def _joined(found: Sequence[Methods[T]]) -> Methods[T]:
-    """Join what the same path leads to at a host, those that name it most closely first."""
-    joined: Methods[T] = Methods(found[0].rank)
-    for methods in found:
-        joined.update({method: one for method, one in methods.items() if choose(joined, method or b"") is None})
+def _joined(matches: Sequence[Methods[T]]) -> Methods[T]:
+    """Merge the matches of equal paths at a host, of which the first have the most specific host."""
+    joined: Methods[T] = Methods(matches[0].rank)
+    for methods in matches:
+        joined.update({method: value for method, value in methods.items() if choose(joined, method or b"") is None})
     return joined
 
 
 def _walk(root: _Node[T], segments: Sequence[bytes]) -> Methods[T] | None:
-    # A literal beside a parameter is the only place where the way may have to be taken back.
+    # Only a literal beside a parameter can need backtracking.
     node = root
     methods: Methods[T] | None = None
     for segment in segments:
@@ -155,25 +155,25 @@ def _walk(root: _Node[T], segments: Sequence[bytes]) -> Methods[T] | None:
     return methods
 
 
-def _search(node: _Node[T], segments: Sequence[bytes], at: int, end: int) -> Methods[T] | None:
-    if at == end:
+def _search(node: _Node[T], segments: Sequence[bytes], index: int, end: int) -> Methods[T] | None:
+    if index == end:
         return node.here if node.here is not None else node.rest
-    segment = segments[at]
+    segment = segments[index]
     child = node.literals.get(segment)
     if child is not None:
-        found = _search(child, segments, at + 1, end)
-        if found is not None:
-            return found
+        methods = _search(child, segments, index + 1, end)
+        if methods is not None:
+            return methods
     child = node.parameter
     if child is not None and segment:
-        found = _search(child, segments, at + 1, end)
-        if found is not None:
-            return found
+        methods = _search(child, segments, index + 1, end)
+        if methods is not None:
+            return methods
     return node.rest
 
 
 def without_port(host: bytes) -> bytes:
-    """Return the name or address of a Host field's value."""
+    """Return the name or address in a Host field's value."""
     if host.startswith(b"["):
         return host[: host.find(b"]") + 1]
     return host.partition(b":")[0]

@@ -1,4 +1,4 @@
-"""A rule as a request is judged by it."""
+"""Requirements: the conditions of rules, compiled for the request path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from enforcer.tokens.introspection.response import ActiveToken
 
 
 class Requirement:
-    """A rule made ready to be judged."""
+    """The conditions of one rule.
+
+    `narrow` is set if there are conditions other than scopes.
+    """
 
     __slots__ = (
         "any_scope",
@@ -36,6 +39,6 @@ class Requirement:
         self.claims = compile_claims(rule, path)
         self.narrow = bool(self.any_scope or self.audience or self.issuer or self.client_ids or self.claims)
 
-    def meets_claims(self, answer: ActiveToken, segments: Sequence[bytes]) -> bool:
-        """Tell whether all conditions on claims hold."""
-        return all(claim.holds(answer.claims, segments) for claim in self.claims)
+    def meets_claims(self, token: ActiveToken, segments: Sequence[bytes]) -> bool:
+        """Return whether the token meets all conditions on claims."""
+        return all(claim.holds(token.claims, segments) for claim in self.claims)

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from enforcer.analysis.denial_report import Hindsight, why
-from enforcer.analysis.evaluator import Policy, Request, shown
-from enforcer.analysis.explain import MALFORMED, Choice, Condition, Explanation, explain, judge
-from enforcer.analysis.policy_tests import Cases, run
+from enforcer.analysis.denial_report import DenialReport, report_denial
+from enforcer.analysis.evaluator import Policy, PolicyRequest, token_evidence
+from enforcer.analysis.explain import MALFORMED, Choice, Condition, Explanation, evaluate, explain
+from enforcer.analysis.policy_tests import PolicyTests, run
 from enforcer.counters import NO_ROUTE
 from enforcer.decision_log.record import DecisionRecord
 from enforcer.errors import MalformedRequestError
@@ -30,7 +30,7 @@ from enforcer.tokens.dpop.possession import with_certificate, with_key
 from enforcer.tokens.introspection.response import ActiveToken, from_claims
 from enforcer.wire.target import parse
 
-CASES = TypeAdapter(Cases)
+CASES = TypeAdapter(PolicyTests)
 SEGMENTS = ["a", "b", "{x}", "{y}"]
 PATHS = st.builds(
     lambda segments, end: "/" + "/".join(dict.fromkeys(segments)) + end,
@@ -71,7 +71,7 @@ RULES = st.lists(
 )
 
 REQUESTS = st.builds(
-    Request,
+    PolicyRequest,
     st.sampled_from([*["GET", "HEAD", "POST", "OPTIONS"] * 5, "CONNECT", "FETCH"]),
     st.builds(
         lambda segments, end, query: "/" + "/".join(segments) + end + query,
@@ -104,7 +104,9 @@ CLAIMS: st.SearchStrategy[dict[str, Any] | None] = st.fixed_dictionaries(
 )
 
 
-def directly(rules: list[Rule], mode: Mode, request: Request, claims: dict[str, Any] | None) -> tuple[str, str, str]:
+def directly(
+    rules: list[Rule], mode: Mode, request: PolicyRequest, claims: dict[str, Any] | None
+) -> tuple[str, str, str]:
     """Return decision, reason and rule as the matcher and `decide` give them."""
     if request.method == "FETCH" or " " in request.host:
         return "deny", MALFORMED, NO_ROUTE
@@ -114,7 +116,7 @@ def directly(rules: list[Rule], mode: Mode, request: Request, claims: dict[str, 
     except MalformedRequestError:
         return "deny", MALFORMED, NO_ROUTE
     rule = matcher.find(target.segments, request.method.encode(), request.host.encode())
-    evidence: Evidence = shown(None if claims is None else from_claims(claims), target.query)
+    evidence: Evidence = token_evidence(None if claims is None else from_claims(claims), target.query)
     if request.preflight and request.method == "OPTIONS":
         asked = matcher.find(target.segments, request.preflight.encode(), request.host.encode())
         if asked is not None and asked.cors_preflight == "allow":
@@ -135,7 +137,7 @@ def directly(rules: list[Rule], mode: Mode, request: Request, claims: dict[str, 
 @settings(max_examples=300)
 @given(RULES, st.sampled_from(["enforce", "report"]), REQUESTS, CLAIMS)
 def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
-    wanted: list[dict[str, Any]], mode: Mode, request: Request, claims: dict[str, Any] | None
+    wanted: list[dict[str, Any]], mode: Mode, request: PolicyRequest, claims: dict[str, Any] | None
 ) -> None:
     """And what explain tells of rules and conditions agrees with it."""
     if request.preflight:
@@ -150,7 +152,7 @@ def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
     assert (judgement.decision, judgement.reason, judgement.rule) == (decision, reason, name)
     assert (judgement.reply is None) == (decision != "deny")
     assert (judgement.enforced is None) == (decision != "would_deny")
-    assert judge(found_in, request, oracle(claims), NOW, REFUSALS) == judgement
+    assert evaluate(found_in, request, oracle(claims), NOW, REFUSALS) == judgement
     if name != NO_ROUTE:
         assert all(one.met for one in explanation.conditions) == (decision == "allow")
     chosen = [one.rule for one in explanation.candidates if one.choice is Choice.CHOSEN]
@@ -183,12 +185,12 @@ def essence(condition: Condition) -> Condition:
 
 
 def afterwards(
-    found_in: Policy, request: Request, claims: dict[str, Any] | None, explanation: Explanation
-) -> Hindsight:
+    found_in: Policy, request: PolicyRequest, claims: dict[str, Any] | None, explanation: Explanation
+) -> DenialReport:
     """Tell why, of what is kept of the decision."""
     located = found_in.locate(request)
     judgement = explanation.judgement
-    evidence = shown(None if claims is None else from_claims(claims), located.target.query)
+    evidence = token_evidence(None if claims is None else from_claims(claims), located.target.query)
     bound = isinstance(evidence, ActiveToken) and (evidence.bound or request.proof)
     kept = DecisionRecord(
         time=NOW,
@@ -199,10 +201,10 @@ def afterwards(
         rule=None if located.entry is None else located.entry.rule,
         label=(judgement.decision, judgement.reason),
         evidence=evidence,
-        possession=located.show(evidence) if isinstance(evidence, ActiveToken) and bound else None,
+        possession=located.check_possession(evidence) if isinstance(evidence, ActiveToken) and bound else None,
         refusal=judgement.reply or judgement.enforced or Refusal(403, "whatever it would have been"),
     )
-    return why(kept, "now")
+    return report_denial(kept, "now")
 
 
 APPS = {"one": 11, "other": 12}
@@ -212,7 +214,7 @@ UPSTREAMS = {name: {"url": f"http://127.0.0.1:{port}"} for name, port in APPS.it
 @settings(max_examples=150)
 @given(RULES, st.sampled_from(["enforce", "report"]), st.lists(REQUESTS, min_size=1, max_size=4), CLAIMS)
 def test_the_enforcer_at_work_decides_as_explain_says(
-    wanted: list[dict[str, Any]], mode: Mode, requests: list[Request], claims: dict[str, Any] | None
+    wanted: list[dict[str, Any]], mode: Mode, requests: list[PolicyRequest], claims: dict[str, Any] | None
 ) -> None:
     """Status, challenge, upstream, and what is counted: for hosts, preflights and report mode alike."""
     rules = [{"name": str(number), **rule} for number, rule in enumerate(wanted)]
@@ -222,7 +224,7 @@ def test_the_enforcer_at_work_decides_as_explain_says(
 
 
 async def _compare(
-    rules: list[dict[str, Any]], mode: Mode, requests: list[Request], claims: dict[str, Any] | None
+    rules: list[dict[str, Any]], mode: Mode, requests: list[PolicyRequest], claims: dict[str, Any] | None
 ) -> None:
     found_in = policy(*rules, mode=mode)
     now = time.time()
@@ -255,14 +257,14 @@ async def _compare(
         plane.close()
 
 
-def _head(request: Request, with_token: bool) -> bytes:
+def _head(request: PolicyRequest, with_token: bool) -> bytes:
     lines = [f"{request.method} {request.target} HTTP/{1.1 if request.host else 1.0}"]
     if request.host:
         lines.append(f"Host: {request.host}")
     if with_token:
         lines.append("Authorization: Bearer token")
     if request.preflight:
-        lines += ["Origin: https://web", f"Access-Control-Request-Method: {request.preflight}"]
+        lines += ["Origin: https://web", f"Access-Control-PolicyRequest-Method: {request.preflight}"]
     return "\r\n".join([*lines, "", ""]).encode()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from enforcer.analysis.denial_report import Hindsight, explained, why
+from enforcer.analysis.denial_report import DenialReport, report_denial, to_explanation
 from enforcer.analysis.explain import Condition
 from enforcer.analysis.explanation_text import write
 from enforcer.decision_log.record import DecisionRecord
@@ -33,7 +33,7 @@ DENIED = DecisionRecord(
 
 def test_a_denial_is_told_with_each_condition_of_its_rule() -> None:
     """What was needed, what was there, and the answer that was given."""
-    assert why(DENIED, "then") == Hindsight(
+    assert report_denial(DENIED, "then") == DenialReport(
         time="then",
         request_id="7f",
         method="GET",
@@ -47,7 +47,7 @@ def test_a_denial_is_told_with_each_condition_of_its_rule() -> None:
         conditions=(
             Condition("token", "an access token", "one", True),
             Condition("state", "active", "active", True),
-            Condition("time", "valid now", "ends in 60 s", True),
+            Condition("time", "valid now", "expires in 60 s", True),
             Condition("audience", "shop", "shop", True),
             Condition("scopes", "all of a, b", "a", False),
             Condition("claims.sub", '"b", the path\'s {x}', '"b"', True),
@@ -58,12 +58,12 @@ def test_a_denial_is_told_with_each_condition_of_its_rule() -> None:
 @pytest.mark.parametrize("decision", ["deny", "would_deny"])
 def test_it_can_be_put_into_words(decision: str) -> None:
     """As an explanation is; a request that was forwarded has the answer that it would have had."""
-    told = why(DENIED._replace(label=(decision, "insufficient_scope")), "then")
-    lines = write(explained(told)).splitlines()
+    told = report_denial(DENIED._replace(label=(decision, "insufficient_scope")), "then")
+    lines = write(to_explanation(told)).splitlines()
     assert lines[0] == "GET /a/%62"
     assert ["✗", "scopes", "needed:", "all", "of", "a,", "b", "there:", "a"] in [line.split() for line in lines]
     assert f"decision: {decision}, insufficient_scope" in lines
-    assert ("answer: the app's, since this only reports" in lines) == (decision == "would_deny")
+    assert ("answer: the app's (report mode)" in lines) == (decision == "would_deny")
     assert lines[-2].endswith(": 403, the token lacks a scope")
 
 
@@ -72,15 +72,15 @@ def test_it_can_be_put_into_words(decision: str) -> None:
     [
         (NoToken.MISSING, "token", "none"),
         (INACTIVE, "state", "inactive"),
-        (IntrospectionFailure.TIMEOUT, "state", "not known"),
-        (Unasked.TOO_MANY, "state", "not known"),
+        (IntrospectionFailure.TIMEOUT, "state", "unknown"),
+        (Unasked.TOO_MANY, "state", "unknown"),
     ],
 )
 def test_what_is_not_known_of_a_token_is_not_met(evidence: Evidence, name: str, there: str) -> None:
     """Nothing is known of the rule's own conditions either."""
-    told = why(DENIED._replace(evidence=evidence), "then").conditions
+    told = report_denial(DENIED._replace(evidence=evidence), "then").conditions
     assert Condition(name, {"token": "an access token", "state": "active"}[name], there, False) in told
-    assert [one.there for one in told if one.name == "scopes"] == ["nothing is known"]
+    assert [one.there for one in told if one.name == "scopes"] == ["unknown"]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_is_not_known_of_a_token_is_not_met(evidence: Evidence, name: str, 
     [
         ({"jkt": "k"}, PossessionFault.MISSING, "missing proof", False),
         ({"x5t#S256": "k"}, PossessionFault.CERTIFICATE, "not the tokens certificate", False),
-        ({"x5t#S256": "k"}, None, "not looked at", False),
+        ({"x5t#S256": "k"}, None, "not checked", False),
         (None, PossessionFault.UNBOUND, "not bound to a key", False),
     ],
 )
@@ -97,7 +97,7 @@ def test_possession_is_told_where_it_was_asked_for(
 ) -> None:
     """Of a bound token, and of one that came with a proof."""
     answer = from_claims({"scope": "a b", "aud": "shop", "sub": "b", "cnf": cnf})
-    told = why(DENIED._replace(evidence=answer, possession=shown), "then").conditions
+    told = report_denial(DENIED._replace(evidence=answer, possession=shown), "then").conditions
     assert [(one.there, one.met) for one in told if one.name == "possession"] == [(there, met)]
     assert all(one.met for one in told if one.name != "possession")
 
@@ -107,7 +107,7 @@ def test_possession_that_was_shown_is_met() -> None:
     answer = from_claims({"scope": "a", "aud": "shop", "sub": "b", "cnf": {"jkt": "k"}})
     assert isinstance(answer, ActiveToken)
     proven = with_key(answer, "k")
-    told = why(DENIED._replace(evidence=answer, possession=proven), "then").conditions
+    told = report_denial(DENIED._replace(evidence=answer, possession=proven), "then").conditions
     assert [(one.name, one.there) for one in told if not one.met] == [("scopes", "a")]
 
 
@@ -120,5 +120,5 @@ def test_possession_that_was_shown_is_met() -> None:
 )
 def test_what_was_not_judged_by_a_rule_has_no_conditions(kept: DecisionRecord) -> None:
     """Its answer says what was wrong."""
-    told = why(kept, "then")
+    told = report_denial(kept, "then")
     assert (told.conditions, told.status, told.detail) == ((), 403, "the token lacks a scope")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from harness.policies import NOW, REFUSALS, explained, policy
 
-from enforcer.analysis.evaluator import Policy, Request
-from enforcer.analysis.explain import Explanation, Judgement, Reply, Unknown, explain
+from enforcer.analysis.evaluator import Policy, PolicyRequest
+from enforcer.analysis.explain import Evaluation, Explanation, RefusalSummary, UnverifiedToken, explain
 from enforcer.counters import NO_ROUTE
 from enforcer.errors import IntrospectionFailure
 from enforcer.proxy import refusals
@@ -39,12 +39,12 @@ def conditions(explanation: Explanation) -> dict[str, tuple[str, bool]]:
 @pytest.mark.parametrize(
     ("claims", "told"),
     [
-        ({}, ("no end is stated", True)),
-        ({"exp": NOW + 1}, ("ends in 1 s", True)),
-        ({"exp": NOW}, ("ended 0 s ago", False)),
-        ({"exp": NOW - 9}, ("ended 9 s ago", False)),
-        ({"nbf": NOW}, ("no end is stated", True)),
-        ({"nbf": NOW + 3, "exp": NOW + 9}, ("begins in 3 s", False)),
+        ({}, ("no expiry", True)),
+        ({"exp": NOW + 1}, ("expires in 1 s", True)),
+        ({"exp": NOW}, ("expired 0 s ago", False)),
+        ({"exp": NOW - 9}, ("expired 9 s ago", False)),
+        ({"nbf": NOW}, ("no expiry", True)),
+        ({"nbf": NOW + 3, "exp": NOW + 9}, ("valid in 3 s", False)),
     ],
 )
 def test_the_time_of_a_token_is_told(claims: dict[str, Any], told: tuple[str, bool]) -> None:
@@ -55,7 +55,7 @@ def test_the_time_of_a_token_is_told(claims: dict[str, Any], told: tuple[str, bo
 def test_what_is_wrong_with_a_token_hides_no_other_condition() -> None:
     """One look tells all that is to be changed."""
     told = conditions(explained(SHOP, "GET /shop", {"exp": NOW - 1, "scope": "shop.read"}))
-    assert told["time"] == ("ended 1 s ago", False)
+    assert told["time"] == ("expired 1 s ago", False)
     assert told["scopes"] == ("shop.read", True)
 
 
@@ -63,25 +63,25 @@ def test_what_is_wrong_with_a_token_hides_no_other_condition() -> None:
     ("evidence", "there"),
     [
         (INACTIVE, {"token": ("one", True), "state": ("inactive", False)}),
-        (NoToken.MALFORMED, {"token": ("what is no token (RFC 6750 §2.1)", False), "state": ("nothing", False)}),
+        (NoToken.MALFORMED, {"token": ("not a valid token (RFC 6750 §2.1)", False), "state": ("nothing", False)}),
         (NoToken.INVALID_REQUEST, {"token": ("several, or credentials that cannot be read", False)}),
     ],
 )
 def test_a_token_that_is_none_is_told_of(evidence: Any, there: dict[str, tuple[str, bool]]) -> None:
     """As what it is."""
-    found = explain(SHOP, Request("GET", "/shop"), lambda _: evidence, NOW, REFUSALS)
+    found = explain(SHOP, PolicyRequest("GET", "/shop"), lambda _: evidence, NOW, REFUSALS)
     told = conditions(found)
     assert {name: told[name] for name in there} == there
-    assert told["scopes"] == ("nothing is known", False)
+    assert told["scopes"] == ("unknown", False)
 
 
 def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:
     """With the answer that the client gets."""
-    unknown = Unknown(IntrospectionFailure.TIMEOUT, refusals.introspection_failed(5))
-    found = explain(SHOP, Request("GET", "/shop"), lambda _: unknown, NOW, REFUSALS)
+    unknown = UnverifiedToken(IntrospectionFailure.TIMEOUT, refusals.introspection_failed(5))
+    found = explain(SHOP, PolicyRequest("GET", "/shop"), lambda _: unknown, NOW, REFUSALS)
     detail = "the authorization server does not say what the token is worth"
-    assert found.judgement == Judgement("read", "error", "introspection_timeout", Reply(503, detail, (), 5))
-    assert conditions(found)["state"] == ("not known", False)
+    assert found.judgement == Evaluation("read", "error", "introspection_timeout", RefusalSummary(503, detail, (), 5))
+    assert conditions(found)["state"] == ("unknown", False)
 
 
 def test_an_explanation_is_plain_values() -> None:
@@ -106,7 +106,7 @@ def test_an_explanation_is_plain_values() -> None:
         "conditions": [
             {"name": "token", "needed": "an access token", "there": "one", "met": True},
             {"name": "state", "needed": "active", "there": "active", "met": True},
-            {"name": "time", "needed": "valid now", "there": "no end is stated", "met": True},
+            {"name": "time", "needed": "valid now", "there": "no expiry", "met": True},
             {"name": "scopes", "needed": "shop.read", "there": "shop.read", "met": True},
         ],
         "upstream": None,
@@ -117,7 +117,7 @@ def test_an_explanation_is_plain_values() -> None:
 def test_a_method_that_is_never_let_through_is_told_of() -> None:
     """A rule for all methods is not for it."""
     (candidate,) = explained(policy({"path": "/**", "public": True}), "CONNECT /a").candidates
-    assert candidate.why == "not for CONNECT: for all that are served"
+    assert candidate.why == "not for CONNECT: for every other method"
 
 
 def test_a_rule_for_a_host_is_not_for_a_request_without_one() -> None:

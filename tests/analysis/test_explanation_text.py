@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from harness.policies import NOW, REFUSALS, explained, oracle, policy
 
-from enforcer.analysis.evaluator import Request
-from enforcer.analysis.explain import Unknown, explain
+from enforcer.analysis.evaluator import PolicyRequest
+from enforcer.analysis.explain import UnverifiedToken, explain
 from enforcer.analysis.explanation_text import write
 from enforcer.errors import IntrospectionFailure
 from enforcer.proxy import refusals
@@ -34,7 +34,7 @@ PUBLIC = """\
 POST /shop/items/featured
 path: /shop/items/featured
 
-rules with this path, the most specific first:
+rules that match this path, the most specific first:
   ✓  "featured"   rules.yaml:5  /shop/items/featured  chosen
   ✗  "item"       rules.yaml:3  /shop/items/{id}      less specific than /shop/items/featured
   ✗  "read"       rules.yaml:1  /shop/**              less specific than /shop/items/featured
@@ -42,7 +42,7 @@ rules with this path, the most specific first:
   ✗  "item here"  rules.yaml:4  /shop/items/{id}      not for no host: for app.example.org
 
 conditions of rule "featured":
-  ✓  public  needed: nothing  there: not looked at
+  ✓  public  needed: nothing  there: not checked
 
 decision: allow, public
 answer: the app's
@@ -52,7 +52,7 @@ METHOD = """\
 DELETE /shop/items/7?x=1
 path: /shop/items/7
 
-rules with this path, the most specific first:
+rules that match this path, the most specific first:
   ✗  "item"       rules.yaml:3  /shop/items/{id}  not for DELETE: for GET
   ✗  "read"       rules.yaml:1  /shop/**          less specific than /shop/items/{id}
   ✗  "write"      rules.yaml:2  /shop/**          less specific than /shop/items/{id}
@@ -66,14 +66,14 @@ HOST = """\
 HEAD /shop/items/7  host app.example.org:443
 path: /shop/items/7
 
-rules with this path, the most specific first:
-  ✗  "item"       rules.yaml:3  /shop/items/{id}  rule "item here" names the host or method more closely
+rules that match this path, the most specific first:
+  ✗  "item"       rules.yaml:3  /shop/items/{id}  rule "item here" has a more specific host or method
   ✓  "item here"  rules.yaml:4  /shop/items/{id}  chosen
   ✗  "read"       rules.yaml:1  /shop/**          less specific than /shop/items/{id}
   ✗  "write"      rules.yaml:2  /shop/**          less specific than /shop/items/{id}
 
 conditions of rule "item here":
-  ✓  public  needed: nothing  there: not looked at
+  ✓  public  needed: nothing  there: not checked
 
 decision: allow, public
 answer: the app's
@@ -83,7 +83,7 @@ NO_TOKEN = """\
 GET /shop/items/7  host localhost
 path: /shop/items/7
 
-rules with this path, the most specific first:
+rules that match this path, the most specific first:
   ✓  "item"       rules.yaml:3  /shop/items/{id}  chosen
   ✗  "read"       rules.yaml:1  /shop/**          less specific than /shop/items/{id}
   ✗  "write"      rules.yaml:2  /shop/**          less specific than /shop/items/{id}
@@ -92,7 +92,7 @@ rules with this path, the most specific first:
 conditions of rule "item":
   ✗  token      needed: an access token               there: none
   ✗  state      needed: active                        there: nothing
-  ✗  any_scope  needed: one of items.read, shop.read  there: nothing is known
+  ✗  any_scope  needed: one of items.read, shop.read  there: unknown
 
 decision: deny, missing_token
 answer: 401, an access token is needed
@@ -103,14 +103,14 @@ SCOPE = """\
 PUT /shop
 path: /shop
 
-rules with this path, the most specific first:
+rules that match this path, the most specific first:
   ✗  "read"   rules.yaml:1  /shop/**  not for PUT: for GET
   ✓  "write"  rules.yaml:2  /shop/**  chosen
 
 conditions of rule "write":
   ✓  token   needed: an access token               there: one
   ✓  state   needed: active                        there: active
-  ✓  time    needed: valid now                     there: ends in 60 s
+  ✓  time    needed: valid now                     there: expires in 60 s
   ✗  scopes  needed: all of shop.read, shop.write  there: other, shop.read
 
 decision: deny, insufficient_scope
@@ -122,13 +122,13 @@ CLAIMS = """\
 GET /tenants/a%20b/reports
 path: /tenants/a b/reports
 
-rules with this path, the most specific first:
+rules that match this path, the most specific first:
   ✓  "tenant"  rules.yaml:6  /tenants/{tenant}/reports  chosen
 
 conditions of rule "tenant":
   ✓  token               needed: an access token                    there: one
   ✓  state               needed: active                             there: active
-  ✗  time                needed: valid now                          there: begins in 5 s
+  ✗  time                needed: valid now                          there: valid in 5 s
   ✗  possession          needed: a DPoP proof by its key (cnf.jkt)  there: none
   ✓  issuer              needed: https://as.example.org             there: https://as.example.org
   ✗  audience            needed: reports                            there: none
@@ -146,16 +146,16 @@ REPORTED = """\
 PUT /basket
 path: /basket
 
-rules with this path, the most specific first:
+rules that match this path, the most specific first:
   ✓  "basket"  rules.yaml:9  /basket  chosen
 
 conditions of rule "basket":
   ✗  token   needed: an access token  there: none
   ✗  state   needed: active           there: nothing
-  ✗  scopes  needed: basket           there: nothing is known
+  ✗  scopes  needed: basket           there: unknown
 
 decision: would_deny, missing_token
-answer: the app's, since this only reports
+answer: the app's (report mode)
 enforced: 401, an access token is needed
   WWW-Authenticate: Bearer
 """
@@ -164,11 +164,11 @@ UPSTREAM = """\
 GET /stock/7
 path: /stock/7
 
-rules with this path, the most specific first:
+rules that match this path, the most specific first:
   ✓  "stock"  rules.yaml:7  /stock/{id}  chosen
 
 conditions of rule "stock":
-  ✓  public  needed: nothing  there: not looked at
+  ✓  public  needed: nothing  there: not checked
 
 decision: allow, public
 answer: that of upstream warehouse
@@ -178,7 +178,7 @@ PREFLIGHT = """\
 OPTIONS /sizes  preflight for PUT
 path: /sizes
 
-rules with this path, the most specific first:
+rules that match this path, the most specific first:
   ✓  "sizes"  rules.yaml:8  /sizes  chosen
 
 conditions of rule "sizes":
@@ -192,7 +192,7 @@ OTHER_PREFLIGHT = """\
 OPTIONS /sizes  preflight for DELETE
 path: /sizes
 
-rules with this path, the most specific first:
+rules that match this path, the most specific first:
   ✗  "sizes"  rules.yaml:8  /sizes  not for OPTIONS: for PUT
 
 decision: deny, no_rule
@@ -203,7 +203,7 @@ NOWHERE = """\
 GET /shops
 path: /shops
 
-no rule has this path
+no rule matches this path
 
 decision: deny, no_rule
 answer: 403, no rule allows this request
@@ -248,19 +248,19 @@ def test_a_decision_is_told_whole(request_: str, claims: dict[str, Any] | None, 
 @pytest.mark.parametrize(("asked", "text"), [("PUT", PREFLIGHT), ("DELETE", OTHER_PREFLIGHT)])
 def test_a_preflight_is_told_of_by_the_method_that_it_asks_for(asked: str, text: str) -> None:
     """Where its rule lets those pass; else it is an OPTIONS."""
-    request = Request("OPTIONS", "/sizes", preflight=asked)
+    request = PolicyRequest("OPTIONS", "/sizes", preflight=asked)
     assert write(explain(SHOP, request, oracle(None), NOW, REFUSALS)) == text
 
 
 def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:
     """With the answer that the client gets."""
-    unknown = Unknown(IntrospectionFailure.TIMEOUT, refusals.introspection_failed(5))
-    found = explain(SHOP, Request("GET", "/shop"), lambda _: unknown, NOW, REFUSALS)
+    unknown = UnverifiedToken(IntrospectionFailure.TIMEOUT, refusals.introspection_failed(5))
+    found = explain(SHOP, PolicyRequest("GET", "/shop"), lambda _: unknown, NOW, REFUSALS)
     assert write(found).splitlines()[-8:] == [
         'conditions of rule "read":',
         "  ✓  token   needed: an access token  there: one",
-        "  ✗  state   needed: active           there: not known",
-        "  ✗  scopes  needed: shop.read        there: nothing is known",
+        "  ✗  state   needed: active           there: unknown",
+        "  ✗  scopes  needed: shop.read        there: unknown",
         "",
         "decision: error, introspection_timeout",
         "answer: 503, the authorization server does not say what the token is worth",

@@ -6,9 +6,9 @@ from harness.policies import NOW, REFUSALS, policy
 from pydantic import TypeAdapter
 
 from enforcer.analysis.junit import Suite, write
-from enforcer.analysis.policy_tests import Cases, run
+from enforcer.analysis.policy_tests import PolicyTests, run
 
-CASES = TypeAdapter(Cases).validate_python(
+CASES = TypeAdapter(PolicyTests).validate_python(
     {
         "tests": [
             {"name": "open", "request": "GET /a", "expect": "allow"},
@@ -37,7 +37,7 @@ reason: expected ok, got no_rule
 GET /b
 path: /b
 
-no rule has this path
+no rule matches this path
 
 decision: deny, no_rule
 answer: 403, no rule allows this request

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 import yaml
 
-from enforcer.analysis.learn import MOST_SEGMENTS, Learner
+from enforcer.analysis.learn import MAX_SEGMENTS, Learner
 from enforcer.decision_log.record import LogLine
 
 
@@ -64,15 +64,15 @@ LOG = [
 ]
 
 PROPOSAL = """\
-# Proposed from 131 decisions. What was asked is not what should be allowed:
-# look at each rule before you use it, and give it a name that says what it is for.
-# Left out, CORS preflights: 1
-# Left out, lines that are no decisions: 1
-# Left out, requests that no rule can be for: 1
-# Left out, requests that were refused: 2
-# Left out, requests under public rules: 1
-# Left out, requests whose token could not be looked up: 2
-# Left out, requests with a token that is not good: 2
+# Proposed from 131 decisions. What was requested is not always what should be
+# allowed: review each rule before you use it, and give it a name that says what it is for.
+# Skipped, CORS preflights: 1
+# Skipped, lines that are not decisions: 1
+# Skipped, requests that no rule can match: 1
+# Skipped, requests that were refused: 2
+# Skipped, requests under public rules: 1
+# Skipped, requests whose token could not be verified: 2
+# Skipped, requests with a token that is not valid: 2
 
 rules:
   # 2 requests, client web
@@ -107,7 +107,7 @@ rules:
     methods: [PATCH, PUT]
     scopes: [orders.write]
 
-# Without a token, and so without a rule; where everybody may pass, write one with `public: true`:
+# Requested without a token, and so without a rule; if everybody may, write one with `public: true`:
 #   2 times GET /health
 #   1 time POST /login
 """
@@ -145,7 +145,7 @@ def test_an_empty_log_makes_no_rule() -> None:
         record("GET a"),
         record("GET /a//b"),
         record("GET /\ud800"),
-        record("GET /a" + "/b" * MOST_SEGMENTS),
+        record("GET /a" + "/b" * MAX_SEGMENTS),
     ],
 )
 def test_what_was_not_good_makes_no_rule(one: LogLine) -> None:

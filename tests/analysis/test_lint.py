@@ -48,7 +48,7 @@ def test_a_method_that_no_request_has_is_a_warning(methods: list[str], message: 
     assert told({"path": "/a", "methods": methods, **A}, code="unknown_method") == [("unknown_method", 0, message)]
 
 
-NEVER = '"/a/**" never decides: other rules are for all that is below its path'
+NEVER = '"/a/**" never matches: other rules match every path below it'
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ def test_a_path_with_a_slash_that_falls_under_a_weaker_rule_is_a_warning() -> No
         (
             "weaker_around",
             1,
-            '/a/b/ falls under "/a/**" (rules.yaml:1), which asks for less; an app may take both for the same',
+            '/a/b/ matches "/a/**" (rules.yaml:1), which requires less; an app may treat both as the same',
         ),
         (
             "weaker_around",
             2,
-            '/a/c falls under "/a/**" (rules.yaml:1), which asks for less; an app may take both for the same',
+            '/a/c matches "/a/**" (rules.yaml:1), which requires less; an app may treat both as the same',
         ),
     ]
 
@@ -122,9 +122,7 @@ def test_a_rule_for_a_host_that_another_host_gets_around_is_a_warning(
 ) -> None:
     """It is the client that writes Host, and one app may answer to all."""
     path, first = rules[-1]["path"], rules[0]["path"]
-    message = (
-        f'for any other Host, which clients choose, {path} falls under "{first}" (rules.yaml:1), which asks for less'
-    )
+    message = f'for any other Host, which clients choose, {path} matches "{first}" (rules.yaml:1), which requires less'
     last = len(rules) - 1
     expected = [("weaker_for_other_hosts", last, message)] if warned else []
     assert told(*rules, code="weaker_for_other_hosts") == expected
@@ -164,7 +162,7 @@ def test_paths_in_other_letters_that_fall_under_a_weaker_rule_are_noted_once() -
     assert told({"path": "/b/**", **A}, *rules, code="weaker_in_other_letters") == []
     for wide, paths in (("/a/**", "/a/B/**, /a/C/**, /a/D/** and 2 more"), ("/{x}/{y}", "/A/b/**, /A/c/**")):
         found = told({"path": wide, **A}, *rules[: 2 if "{" in wide else 5], code="weaker_in_other_letters")
-        message = "would fall under it; in other letters, there are rules that ask for more"
+        message = "would match it; rules for the other letter case require more"
         assert found == [("weaker_in_other_letters", 0, f"{paths.replace('**, /A', '** and /A')} {message}")]
 
 
@@ -177,9 +175,9 @@ def test_public_rules_are_noted() -> None:
         {"path": "/d", **A},
         code="public",
     ) == [
-        ("public", 0, "everybody may pass: all methods of /a"),
-        ("public", 1, "everybody may pass: GET of /b"),
-        ("public", 2, "everybody may pass: GET, POST and PUT of /c"),
+        ("public", 0, "everybody is allowed: all methods of /a"),
+        ("public", 1, "everybody is allowed: GET of /b"),
+        ("public", 2, "everybody is allowed: GET, POST and PUT of /c"),
     ]
 
 
@@ -193,12 +191,12 @@ def test_methods_that_the_rules_of_an_area_leave_out_are_noted() -> None:
         {"path": "/d/**", "methods": ["GET", "POST", "PUT", "PATCH", "DELETE"], **A},
         {"path": "/e/**", **A},
         code="methods_left_out",
-    ) == [("methods_left_out", 0, "no rule is for PUT, PATCH or DELETE of /a/**: refused")]
+    ) == [("methods_left_out", 0, "no rule matches PUT, PATCH or DELETE of /a/**: denied")]
 
 
 def test_methods_that_a_wider_rule_has_are_noted_where_a_path_leaves_them_out() -> None:
     """The most specific path decides alone, which surprises."""
-    though = 'though "wide" (rules.yaml:1) is for it around there'
+    though = 'though "wide" (rules.yaml:1) allows it around there'
     wide = {"name": "wide", "path": "/{x}/**", "methods": ["GET", "DELETE"], **A}
     assert told(
         wide,
@@ -209,13 +207,13 @@ def test_methods_that_a_wider_rule_has_are_noted_where_a_path_leaves_them_out() 
         {"path": "/f", "methods": ["GET"], **A},
         code="methods_left_out",
     ) == [
-        ("methods_left_out", 0, "no rule is for POST, PUT or PATCH of /{x}/**: refused"),
+        ("methods_left_out", 0, "no rule matches POST, PUT or PATCH of /{x}/**: denied"),
         (
             "methods_left_out",
             1,
-            f"no rule is for POST, PUT, PATCH or DELETE of /{{y}}/b: refused, {though}",
+            f"no rule matches POST, PUT, PATCH or DELETE of /{{y}}/b: denied, {though}",
         ),
-        ("methods_left_out", 2, "no rule is for POST, PUT or PATCH of /{y}/c/**: refused"),
+        ("methods_left_out", 2, "no rule matches POST, PUT or PATCH of /{y}/c/**: denied"),
     ]
 
 

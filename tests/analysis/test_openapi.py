@@ -72,7 +72,7 @@ rules:
     methods: [GET]
     scopes: [pets.read]
 
-  # the document also takes basic
+  # the document also accepts basic
   - name: addPet
     path: /base/pets
     methods: [POST]
@@ -83,13 +83,13 @@ rules:
     methods: [GET, HEAD]
     scopes: [pets.read]
 
-  # the document takes key
+  # the document accepts key
   - name: PUT /pets/{pet-id}
     path: /base/pets/{pet_id}
     methods: [PUT]
     authenticated: true
 
-  # the document also takes basic
+  # the document also accepts basic
   - name: Remove a pet
     path: /base/pets/{pet_id}
     methods: [DELETE]
@@ -100,7 +100,7 @@ rules:
     methods: [GET]
     public: true
 
-  # the document also takes basic
+  # the document also accepts basic
   - name: GET /else
     path: /v2/else
     methods: [GET]
@@ -113,8 +113,8 @@ def test_rules_are_proposed_for_paths_methods_and_scopes() -> None:
     found = read(SHOP)
     assert write(proposals(found)) == PROPOSED
     assert found.left_out == (
-        "GET /pets/{id}.json: {id}.json varies in part, and in a rule a whole segment does",
-        "GET /pets/{other}: /base/pets/{pet_id} is the same place",
+        "GET /pets/{id}.json: in {id}.json a parameter is only part of the segment, which no rule can express",
+        "GET /pets/{other}: the same path as /base/pets/{pet_id}",
     )
 
 
@@ -132,16 +132,16 @@ def test_rules_are_proposed_for_paths_methods_and_scopes() -> None:
         ([{"oauth": ["a", "b"]}, {"oauth": ["a", "c"]}], {"scopes": ("a",), "any_scope": ("b", "c")}, ""),
         ([{"oauth": ["a"]}, {"oauth": ["a", "b"]}], {"scopes": ("a",)}, ""),
         ([{"oauth": ["a"]}, {"oauth": []}], {"authenticated": True}, ""),
-        ([{"oauth": ["a"]}, {}], {"scopes": ("a",)}, "the document also takes no token at all"),
-        ([{"key": []}, {"oauth": ["a"]}], {"scopes": ("a",)}, "the document also takes key"),
-        ([{"key": [], "oauth": ["a"]}], {"authenticated": True}, "the document takes key"),
+        ([{"oauth": ["a"]}, {}], {"scopes": ("a",)}, "the document also accepts no token at all"),
+        ([{"key": []}, {"oauth": ["a"]}], {"scopes": ("a",)}, "the document also accepts key"),
+        ([{"key": [], "oauth": ["a"]}], {"authenticated": True}, "the document accepts key"),
         (
             [{"key": [], "basic": []}, {}],
             {"authenticated": True},
-            "the document takes no token at all, or key with basic",
+            "the document accepts no token at all, or key with basic",
         ),
-        ([{"unheard-of": []}], {"authenticated": True}, "the document takes unheard-of"),
-        (None, {"authenticated": True}, "the document says nothing of its security"),
+        ([{"unheard-of": []}], {"authenticated": True}, "the document accepts unheard-of"),
+        (None, {"authenticated": True}, "the document does not say what it requires"),
     ],
 )
 def test_a_rule_asks_for_what_the_security_asks_of_a_bearer_token(
@@ -179,19 +179,19 @@ def test_a_path_begins_with_the_base_path_of_each_server(servers: list[dict[str,
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (document({"/a/{x}-{y}": {"get": {}}}), "{x}-{y} varies in part"),
+        (document({"/a/{x}-{y}": {"get": {}}}), "in {x}-{y} a parameter is only part of the segment"),
         (document({"/a#b": {"get": {}}}), "no request can have this path"),
         (document({"/a?b=c": {"get": {}}}), "no request can have this path"),
         (document({"/a//b": {"get": {}}}), "no request can have this path"),
         (document({"/a*": {"get": {}}}), "* is not a pattern here"),
         (document({"a": {"get": {}}}), "a path begins with /"),
         (one([{"oauth": ["a b"]}]), "'a b' is not a valid scope"),
-        (one([{"oauth": ["a", "b"]}, {"oauth": ["c"]}]), "no rule can say that it needs (a b) or (c)"),
+        (one([{"oauth": ["a", "b"]}, {"oauth": ["c"]}]), "no rule can require (a b) or (c)"),
         (one([], servers=[{"url": "/{x}"}]), "the server's variable x has no default"),
         (one([], servers=[{"url": "./api"}]), "no request can have this path"),
         (one([], servers=[{"url": "http://[x/"}]), "Invalid IPv6 URL"),
-        (document({"/a": {"$ref": "paths.yaml#/a"}}), "the reference paths.yaml#/a leads out of the document"),
-        (document({"/a": {"$ref": "#/paths/~1a"}}), "too many references lead from one to the next"),
+        (document({"/a": {"$ref": "paths.yaml#/a"}}), "the reference paths.yaml#/a leads to another document"),
+        (document({"/a": {"$ref": "#/paths/~1a"}}), "too long a chain of references"),
     ],
 )
 def test_what_no_rule_can_say_is_left_out_and_told_of(values: dict[str, Any], said: str) -> None:
@@ -225,7 +225,7 @@ def test_a_parameter_has_a_name_that_a_rule_can_have(parameters: str, path: str)
 @pytest.mark.parametrize("version", ["2.0", "3.2.0", "31", "nothing"])
 def test_another_kind_of_document_is_an_error(version: str) -> None:
     """It could mean something else."""
-    with pytest.raises(OpenAPIError, match=f"not OpenAPI 3.0 or 3.1: it says openapi: {version}"):
+    with pytest.raises(OpenAPIError, match=f"not OpenAPI 3.0 or 3.1: it has openapi: {version}"):
         read({} if version == "nothing" else {"openapi": version, "paths": {}})
 
 

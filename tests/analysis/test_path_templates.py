@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.analysis.path_templates import MOST_PLACES, VARIES, Places
+from enforcer.analysis.path_templates import MAX_TEMPLATES, VARIES, PathTemplates
 from enforcer.policy.rules import Path
 
 
@@ -24,7 +24,7 @@ class Count:
 
 
 def templates(paths: Iterable[str]) -> dict[str, int]:
-    places = Places(Count)
+    places = PathTemplates(Count)
     for path in paths:
         places.at(path[1:].encode().split(b"/")).count += 1
     return {path: use.count for path, use in places}
@@ -88,5 +88,5 @@ def test_memory_is_bounded_whatever_strangers_ask_for() -> None:
     chance = random.Random(1)
     paths = ["/" + "/".join(chance.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(5)) for _ in range(60_000)]
     found = templates(paths)
-    assert len(found) < MOST_PLACES
+    assert len(found) < MAX_TEMPLATES
     assert sum(found.values()) == 60_000

@@ -6,7 +6,7 @@ import pytest
 from harness.policies import NOW, REFUSALS, policy
 from pydantic import TypeAdapter, ValidationError
 
-from enforcer.analysis.policy_tests import Cases, Facts, Outcome, coverage, run
+from enforcer.analysis.policy_tests import PolicyTestResult, PolicyTests, TokenFacts, coverage, run
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, Reason
 from enforcer.tokens.introspection.response import INACTIVE, ActiveToken
 
@@ -15,10 +15,10 @@ POLICY = policy(
     {"name": "mine", "path": "/a/{user}", "methods": ["GET"], "claims": {"sub": "{user}"}},
     {"name": "health", "path": "/health", "public": True},
 )
-_CASES = TypeAdapter(Cases)
+_CASES = TypeAdapter(PolicyTests)
 
 
-def outcomes(*tests: dict[str, Any], **tokens: dict[str, Any]) -> list[Outcome]:
+def outcomes(*tests: dict[str, Any], **tokens: dict[str, Any]) -> list[PolicyTestResult]:
     named = [{"name": str(number), **test} for number, test in enumerate(tests)]
     return run(_CASES.validate_python({"tokens": tokens, "tests": named}), POLICY, NOW, REFUSALS)
 
@@ -68,14 +68,14 @@ reason: expected ok, got claim_mismatch
 GET /a/alice
 path: /a/alice
 
-rules with this path, the most specific first:
+rules that match this path, the most specific first:
   ✓  "mine"  rules.yaml:2  /a/{user}  chosen
   ✗  "read"  rules.yaml:1  /a/**      less specific than /a/{user}
 
 conditions of rule "mine":
   ✓  token       needed: an access token             there: one
   ✓  state       needed: active                      there: active
-  ✓  time        needed: valid now                   there: no end is stated
+  ✓  time        needed: valid now                   there: no expiry
   ✗  claims.sub  needed: "alice", the path's {user}  there: none
 
 decision: deny, claim_mismatch
@@ -102,20 +102,22 @@ def test_a_status_that_is_expected_of_what_is_allowed_is_told_as_none() -> None:
 
 def test_the_facts_of_a_token_are_those_of_an_introspection() -> None:
     """Read as an authorization server's answer is."""
-    facts = Facts(scope="a b", client_id="c", sub="s", iss="i", aud=("x", "y"), claims={"tenant": "t"}, expired=True)
-    answer = facts.answer(NOW)
+    facts = TokenFacts(
+        scope="a b", client_id="c", sub="s", iss="i", aud=("x", "y"), claims={"tenant": "t"}, expired=True
+    )
+    answer = facts.result(NOW)
     assert isinstance(answer, ActiveToken)
     assert (answer.scopes, answer.client_id, answer.subject, answer.issuer) == (frozenset("ab"), "c", "s", "i")
     assert (answer.audience, answer.claims["tenant"], answer.expires) == (frozenset("xy"), "t", NOW - 1)
-    assert Facts(inactive=True).answer(NOW) is INACTIVE
+    assert TokenFacts(inactive=True).result(NOW) is INACTIVE
 
 
 @pytest.mark.parametrize(
     ("facts", "why"),
     [
-        ({"inactive": True, "scope": "a"}, "of an inactive token nothing else is known"),
-        ({"claims": {"scope": "a"}}, "claims: scope has a key of its own"),
-        ({"claims": {"exp": 1}}, "claims: exp has a key of its own"),
+        ({"inactive": True, "scope": "a"}, "an inactive token has no other member"),
+        ({"claims": {"scope": "a"}}, "claims: scope is set by a key of its own"),
+        ({"claims": {"exp": 1}}, "claims: exp is set by a key of its own"),
         ({"claims": {"nbf": "soon"}}, "claims: nbf is not a time"),
     ],
 )
@@ -128,21 +130,24 @@ def test_facts_that_no_token_can_have_are_an_error(facts: dict[str, Any], why: s
 @pytest.mark.parametrize(
     ("test", "why"),
     [
-        ({"request": "/a", "expect": "deny"}, "request: expected a method, a blank and a path"),
-        ({"request": "GET  /a", "expect": "deny"}, "request: expected a method, a blank and a path"),
+        ({"request": "/a", "expect": "deny"}, "request: expected a method, a space and a path"),
+        ({"request": "GET  /a", "expect": "deny"}, "request: expected a method, a space and a path"),
         (
             {"request": "GET /a", "expect": "deny", "reason": "scope"},
             "reason: expected one of ok, public, preflight",
         ),
-        ({"request": "GET /a", "expect": "allow", "status": 200}, "it is the app that says the status"),
+        ({"request": "GET /a", "expect": "allow", "status": 200}, "the status of an allowed request is the app's"),
         ({"request": "GET /a", "expect": "refuse"}, "expect"),
         ({"request": "GET /a"}, "expect"),
         ({"request": "GET /a", "expect": "deny", "reason": "stale_proof"}, "reason: expected one of ok, public"),
-        ({"request": "GET /a", "expect": "deny", "proof": "k"}, "proof: without a token it proves nothing"),
-        ({"request": "GET /a", "expect": "deny", "preflight": "GET"}, "preflight: it is an OPTIONS, and has no token"),
+        ({"request": "GET /a", "expect": "deny", "proof": "k"}, "proof: only for a request with a token"),
+        (
+            {"request": "GET /a", "expect": "deny", "preflight": "GET"},
+            "preflight: only for an OPTIONS request without a token",
+        ),
         (
             {"request": "OPTIONS /a", "expect": "deny", "preflight": "GET", "token": {"scope": "a"}},
-            "preflight: it is an OPTIONS, and has no token",
+            "preflight: only for an OPTIONS request without a token",
         ),
     ],
 )

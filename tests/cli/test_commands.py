@@ -72,7 +72,7 @@ def test_check_accepts_a_valid_file(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG)
     result = enforcer("check", str(config))
-    note = f"{config}:7:5: note: rules[0]: everybody may pass: all methods of /**\n"
+    note = f"{config}:7:5: note: rules[0]: everybody is allowed: all methods of /**\n"
     assert (result.exit_code, result.stderr) == (0, note)
     assert result.stdout.startswith(f"{config}: good; 1 rule, hash ")
 

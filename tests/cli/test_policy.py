@@ -68,13 +68,13 @@ class TestExplain:
 GET /a/b  host shop.example.org
 path: /a/b
 
-rules with this path, the most specific first:
+rules that match this path, the most specific first:
   ✓  "read"  config.yaml:8  /a/**  chosen
 
 conditions of rule "read":
   ✗  token   needed: an access token  there: none
   ✗  state   needed: active           there: nothing
-  ✗  scopes  needed: a.read           there: nothing is known
+  ✗  scopes  needed: a.read           there: unknown
 
 decision: deny, missing_token
 answer: 401, an access token is needed
@@ -126,7 +126,7 @@ answer: 401, an access token is needed
         [
             ([], "Missing argument 'METHOD'"),
             (["GET", "/a", "--claim", "x"], "--claim x: expected NAME=VALUE"),
-            (["GET", "/a", "--claim", "scope=x"], "claims: scope has a key of its own"),
+            (["GET", "/a", "--claim", "scope=x"], "claims: scope is set by a key of its own"),
             (["GET", "/a", "--token", "x", "--scope", "y"], "--token cannot be combined"),
             (["get", "/a"], "METHOD comes before PATH, in capitals"),
             (["/a", "GET"], "METHOD comes before PATH, in capitals"),
@@ -226,13 +226,13 @@ RESOLVED = """\
 GET /orders/7  host app.example.org
 path: /orders/7
 
-rules with this path, the most specific first:
+rules that match this path, the most specific first:
   ✓  "orders"  rules/orders.yaml:2  /orders/{id}  chosen
 
 conditions of rule "orders":
   ✓  token       needed: an access token                    there: one
   ✓  state       needed: active                             there: active
-  ✓  time        needed: valid now                          there: no end is stated
+  ✓  time        needed: valid now                          there: no expiry
   ✓  issuer      needed: https://as.example.org             there: https://as.example.org
   ✗  scopes      needed: all of orders.read, profile, mail  there: orders.read
   ✓  client_ids  needed: web                                there: web
@@ -293,13 +293,13 @@ tests.yaml:3: shut
   GET /a
   path: /a
 
-  rules with this path, the most specific first:
+  rules that match this path, the most specific first:
     ✓  "read"  config.yaml:8  /a/**  chosen
 
   conditions of rule "read":
     ✗  token   needed: an access token  there: none
     ✗  state   needed: active           there: nothing
-    ✗  scopes  needed: a.read           there: nothing is known
+    ✗  scopes  needed: a.read           there: unknown
 
   decision: deny, missing_token
   answer: 401, an access token is needed
@@ -356,10 +356,10 @@ def test_the_projects_own_tests_pass_and_cover_every_rule(monkeypatch: pytest.Mo
 class TestCheck:
     """`enforcer check` of a configuration without errors, unless a test adds one."""
 
-    NOTES = "config.yaml:18:5: note: rules[2]: everybody may pass: all methods of /health\n"
+    NOTES = "config.yaml:18:5: note: rules[2]: everybody is allowed: all methods of /health\n"
     WARNING = (
-        'config.yaml:13:11: warning: rules[1].path: /tenants/{tenant}/ falls under "all else" (config.yaml:21), '
-        "which asks for less; an app may take both for the same\n"
+        'config.yaml:13:11: warning: rules[1].path: /tenants/{tenant}/ matches "all else" (config.yaml:21), '
+        "which requires less; an app may treat both as the same\n"
     )
 
     @pytest.fixture(autouse=True)
@@ -411,7 +411,7 @@ class TestCheck:
         lines = enforcer("check", "--format", "github", "--strict", secret="x").stdout.splitlines()
         assert [line.partition(" ")[0] for line in lines] == ["::notice", "::error", "::notice", "::notice"]
         assert lines[2] == (
-            "::notice file=config.yaml,line=18,col=5::rules[2]: everybody may pass: all methods of /health"
+            "::notice file=config.yaml,line=18,col=5::rules[2]: everybody is allowed: all methods of /health"
         )
 
     def test_errors_are_shown_in_every_format(self, here: Path) -> None:
@@ -451,9 +451,9 @@ class TestLearn:
         assert (
             result.stdout
             == """\
-# Proposed from 2 decisions. What was asked is not what should be allowed:
-# look at each rule before you use it, and give it a name that says what it is for.
-# Left out, lines that are no decisions: 3
+# Proposed from 2 decisions. What was requested is not always what should be
+# allowed: review each rule before you use it, and give it a name that says what it is for.
+# Skipped, lines that are not decisions: 3
 
 rules:
   # 2 requests, client web
@@ -502,9 +502,9 @@ class TestImportOpenAPI:
         document = {"openapi": "3.0.3", "paths": {"/a/{b}.json": {"get": {}}, "/a": {"get": {"security": []}}}}
         (here / "spec.json").write_text(json.dumps(document))
         result = enforcer("import-openapi", "spec.json")
-        left_out = "GET /a/{b}.json: {b}.json varies in part, and in a rule a whole segment does"
+        left_out = "GET /a/{b}.json: in {b}.json a parameter is only part of the segment, which no rule can express"
         assert (result.exit_code, result.stderr) == (0, f"spec.json: left out: {left_out}\n")
-        assert result.stdout.endswith(f"    public: true\n\n# Left out, and so refused:\n#   {left_out}\n")
+        assert result.stdout.endswith(f"    public: true\n\n# Skipped, and so refused:\n#   {left_out}\n")
 
     def test_differences_have_exit_code_1(self, here: Path) -> None:
         """Each operation without a rule, and each rule without an operation, is a line."""
@@ -525,7 +525,7 @@ config.yaml:12: no operation matches rule "tenant"
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("swagger: '2.0'\n", "not OpenAPI 3.0 or 3.1: it says openapi: nothing"),
+            ("swagger: '2.0'\n", "not OpenAPI 3.0 or 3.1: it has openapi: nothing"),
             ("openapi: [", "cannot be read: "),
             ("{", "Expecting property name"),
             ("\xff", "cannot be read: "),

@@ -46,7 +46,7 @@ def test_a_denial_is_explained_as_text(running: Enforcer) -> None:
         'conditions of rule "all else":',
         "  ✓  token   needed: an access token  there: one",
         "  ✓  state   needed: active           there: active",
-        "  ✓  time    needed: valid now        there: no end is stated",
+        "  ✓  time    needed: valid now        there: no expiry",
         "  ✗  scopes  needed: read             there: nothing",
         "",
         "decision: deny, insufficient_scope",

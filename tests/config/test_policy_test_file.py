@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.analysis.policy_tests import REASONS, Case, Facts
+from enforcer.analysis.policy_tests import REASONS, PolicyTest, TokenFacts
 from enforcer.config.policy_test_file import load_policy_tests
 from enforcer.errors import ConfigError
 
@@ -36,13 +36,13 @@ tests:
         encoding="utf-8",
     )
     cases, document = load_policy_tests(file, RULES)
-    assert cases.tokens == {"reader": Facts(scope="country.read", aud=("x",))}
+    assert cases.tokens == {"reader": TokenFacts(scope="country.read", aud=("x",))}
     assert cases.tests == (
-        Case(name="one", request="GET /a", token="reader", expect="allow"),
-        Case(
+        PolicyTest(name="one", request="GET /a", token="reader", expect="allow"),
+        PolicyTest(
             name="two",
             request="PUT /b",
-            token=Facts(inactive=True),
+            token=TokenFacts(inactive=True),
             expect="deny",
             rule="_none",
             reason="no_rule",
@@ -93,15 +93,15 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path: Path) -> Non
     assert mistakes(tmp_path, WRONG) == [
         'tests.yaml:2:12: tokens.reader: unknown key "scopes"; did you mean "scope"?',
         "tests.yaml:3:12: tokens.writer.scope: expected text, found a list",
-        "tests.yaml:4:3: tokens.nobody: of an inactive token nothing else is known",
+        "tests.yaml:4:3: tokens.nobody: an inactive token has no other member",
         'tests.yaml:5:1: unknown key "test"; did you mean "tests"?',
         'tests.yaml:9:5: tests[0]: unknown key "tokn"; did you mean "token"?',
-        "tests.yaml:11:5: tests[1]: request: expected a method, a blank and a path, such as GET /ms-system/country",
+        "tests.yaml:11:5: tests[1]: request: expected a method, a space and a path, such as GET /ms-system/country",
         'tests.yaml:16:13: tests[2].expect: expected allow, deny or would_deny, found "maybe"',
         "tests.yaml:17:12: tests[2].token: expected a mapping or text, found 7",
-        'tests.yaml:18:5: tests[3]: missing key "expect": What the decision must be',
+        'tests.yaml:18:5: tests[3]: missing key "expect": Expected decision',
         'tests.yaml:23:13: tests[4].token: unknown key "client"; did you mean "client_id"?',
-        "tests.yaml:27:5: tests[5].token: of an inactive token nothing else is known",
+        "tests.yaml:27:5: tests[5].token: an inactive token has no other member",
         f"tests.yaml:29:5: tests[6]: reason: expected one of {', '.join(REASONS)}",
     ]
 
@@ -133,7 +133,7 @@ def test_names_that_stand_for_nothing_or_twice_are_mistakes(tmp_path: Path) -> N
     [
         ("", "tests.yaml:1:1: the file is empty"),
         ("tokens: {}", 'tests.yaml:1:1: missing key "tests": The tests'),
-        ("tests: []", "tests.yaml:1:1: tests: there is none"),
+        ("tests: []", "tests.yaml:1:1: tests: expected at least one"),
         ("tests: [", "tests.yaml:2:1: not YAML:"),
     ],
 )

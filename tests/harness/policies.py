@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from enforcer.analysis.evaluator import Policy, Request, shown
-from enforcer.analysis.explain import Explanation, Oracle, explain
+from enforcer.analysis.evaluator import Policy, PolicyRequest, token_evidence
+from enforcer.analysis.explain import EvidenceSource, Explanation, explain
 from enforcer.policy.rules import Mode, Rule
 from enforcer.proxy.refusals import Refusals
 from enforcer.settings.challenge import ChallengeSettings
@@ -27,13 +27,13 @@ def policy(*rules: dict[str, Any], mode: Mode = "enforce") -> Policy:
     return Policy(places, mode)
 
 
-def oracle(claims: dict[str, Any] | None) -> Oracle:
+def oracle(claims: dict[str, Any] | None) -> EvidenceSource:
     """Return the verification result of a token with these claims; None: the request has no token."""
     token = None if claims is None else from_claims(claims)
-    return lambda located: shown(token, located.target.query)
+    return lambda located: token_evidence(token, located.target.query)
 
 
 def explained(rules: Policy, request: str, claims: dict[str, Any] | None = None, host: str = "") -> Explanation:
     """Explain the decision for `METHOD target`."""
     method, target = request.split(" ")
-    return explain(rules, Request(method, target, host), oracle(claims), NOW, REFUSALS)
+    return explain(rules, PolicyRequest(method, target, host), oracle(claims), NOW, REFUSALS)

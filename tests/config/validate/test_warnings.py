@@ -67,14 +67,14 @@ def test_warnings_are_sorted_by_line_and_name_the_key(tmp_path: Path) -> None:
             "authorization_servers[0].introspection_endpoint",
             "tokens and the client's credentials cross the network in plain text; use https://",
         ),
-        (Level.NOTE, "public", 8, 5, "rules[0]", "everybody may pass: all methods of /a/**"),
+        (Level.NOTE, "public", 8, 5, "rules[0]", "everybody is allowed: all methods of /a/**"),
         (
             Level.WARNING,
             "weaker_around",
             12,
             11,
             "rules[1].path",
-            '/a/b/ falls under "open" (there), which asks for less; an app may take both for the same',
+            '/a/b/ matches "open" (there), which requires less; an app may treat both as the same',
         ),
         (
             Level.NOTE,
@@ -82,7 +82,7 @@ def test_warnings_are_sorted_by_line_and_name_the_key(tmp_path: Path) -> None:
             13,
             5,
             "rules[1].methods",
-            'no rule is for POST, PUT, PATCH or DELETE of /a/b: refused, though "open" (there) is for it around there',
+            'no rule matches POST, PUT, PATCH or DELETE of /a/b: denied, though "open" (there) allows it around there',
         ),
     ]
 
