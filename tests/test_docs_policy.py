@@ -23,7 +23,8 @@ authorization_servers:
 
 
 def block(kind: str, beginning: str) -> str:
-    return next(text for language, text in BLOCKS if language == kind and text.startswith(beginning))
+    text: str = next(text for language, text in BLOCKS if language == kind and text.startswith(beginning))
+    return text
 
 
 def test_its_rules_can_be_used_and_its_tests_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,7 +228,9 @@ async def _compare(
 ) -> None:
     found_in = policy(*rules, mode=mode)
     now = time.time()
-    shift = {key: now + 3600 * (claims[key] - NOW) - 60 for key in ("exp", "nbf") if claims and key in claims}
+    shift: dict[str, Any] = {
+        key: now + 3600 * (claims[key] - NOW) - 60 for key in ("exp", "nbf") if claims and key in claims
+    }
     plane = DataPlane(
         lambda _: {"active": True, **(claims or {}), **shift}, rules=rules, mode=mode, upstreams=UPSTREAMS
     )

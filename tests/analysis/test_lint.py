@@ -19,7 +19,7 @@ def told(*rules: dict[str, Any], code: str | None = None) -> list[tuple[str, int
 
 def test_a_policy_that_says_what_is_meant_is_not_talked_about() -> None:
     """No warning without a reason."""
-    rules = [
+    rules: list[dict[str, Any]] = [
         {"path": "/users/{id}", "methods": ["GET"], "scopes": ["users.read"]},
         {"path": "/users/me", "methods": ["GET"], "authenticated": True},
         {"path": "/users/**", "methods": ["POST"], "scopes": ["users.read"]},

@@ -52,7 +52,7 @@ def test_no_rules_are_an_empty_list() -> None:
     assert write([]) == "rules: []\n"
 
 
-names = st.text(st.characters(exclude_categories=("C",)), min_size=1, max_size=30).filter(
+names = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=30).filter(
     lambda name: name.isprintable() and not name.startswith("_")
 )
 scopes = st.text(

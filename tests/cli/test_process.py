@@ -32,7 +32,7 @@ def test_stopping_twice_is_harmless(tmp_path: Path) -> None:
     log = tmp_path / "log"
     child = Child(["http.server", "0", "--bind", "127.0.0.1"], log, {"PYTHONUNBUFFERED": "1"})
     assert eventually(lambda: child.outcome or "Serving" in log.read_text())
-    assert child.outcome is None
+    before = child.outcome
     child.stop()
-    assert child.outcome == "ended with exit code 0"
+    assert (before, child.outcome) == (None, "ended with exit code 0")
     child.stop()

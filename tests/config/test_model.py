@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.configs import secret_of
 
 from enforcer.config.load import Loaded, load
 from enforcer.errors import ConfigError
@@ -23,6 +24,7 @@ def test_every_setting_has_a_default(loads: Loads) -> None:
     assert (config.listener.address, config.admin.address) == ("0.0.0.0:8091", "127.0.0.1:9091")
     assert (server.name, server.client_authentication) == ("default", "client_secret_basic")
     assert (server.timeout, server.max_answer, server.retry_after) == (2.0, 65536, 5.0)
+    assert config.upstream is not None
     assert (config.upstream.pool.connections, config.upstream.pool.queue) == (256, 1024)
     assert (config.cache.ttl, config.log.level, config.log.format) == (60.0, "info", "text")
 
@@ -55,11 +57,11 @@ def test_a_configuration_cannot_be_changed(loads: Loads) -> None:
 
 def test_a_secret_comes_from_the_environment_or_a_file(loads: Loads, tmp_path: Path) -> None:
     """A file is relative to the configuration, and one line break at its end is not part of the secret."""
-    assert loads().config.authorization_servers[0].client_secret.reveal() == "hunter2"
+    assert secret_of(loads().config.authorization_servers[0]) == "hunter2"
     for content, secret in [("a b\n", "a b"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("ä", "ä")]:
         (tmp_path / "secret").write_bytes(content.encode())
         loaded = loads(changed={"env: SECRET": "file: secret"})
-        assert loaded.config.authorization_servers[0].client_secret.reveal() == secret
+        assert secret_of(loaded.config.authorization_servers[0]) == secret
 
 
 def test_a_variable_may_name_a_file(loads: Loads, tmp_path: Path) -> None:
@@ -72,10 +74,10 @@ def test_a_variable_may_name_a_file(loads: Loads, tmp_path: Path) -> None:
     environment = {"SECRET_FILE": str(tmp_path / "secret"), "CLIENT_ID_FILE": "id"}
     loaded = load(config, environment)
     (server,) = loaded.config.authorization_servers
-    assert (server.client_id, server.client_secret.reveal()) == ("service", "from the file")
+    assert (server.client_id, secret_of(server)) == ("service", "from the file")
     assert loaded.files.keys() == {config, tmp_path / "secret", tmp_path / "id"}
     both = load(config, {**environment, "SECRET": "itself"})
-    assert both.config.authorization_servers[0].client_secret.reveal() == "itself"
+    assert secret_of(both.config.authorization_servers[0]) == "itself"
     with pytest.raises(ConfigError, match="cannot be read"):
         load(config, {**environment, "SECRET_FILE": "nowhere"})
 
@@ -91,6 +93,7 @@ def test_tls_files_are_loaded(loads: Loads, certificate: str) -> None:
     ca = f"{certificate}/one.crt"
     app = f"https://127.0.0.1:8090, tls: {{ca: {ca}, {files}}}"
     loaded = loads(f"listener: {{tls: {{{files}, client_ca: {ca}}}}}\n", {"http://127.0.0.1:8090": app})
+    assert loaded.config.upstream is not None
     listener, upstream = loaded.config.listener.tls, loaded.config.upstream.tls
     assert listener is not None
     assert upstream is not None

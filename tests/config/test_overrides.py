@@ -59,6 +59,7 @@ def test_what_names_no_setting_is_refused(text: str) -> None:
 def test_it_counts_instead_of_what_the_file_says(tmp_path: Path) -> None:
     """And the last one of several; the rest of a section stays."""
     config = loaded(tmp_path, "log.level=error", "upstream.url=http://127.0.0.1:1", "log.level=debug")
+    assert config.upstream is not None
     assert (config.log.level, config.upstream.url) == ("debug", "http://127.0.0.1:1")
     assert loaded(tmp_path, "log.format=json").log.level == "info"
 
@@ -67,6 +68,7 @@ def test_it_counts_where_the_file_says_nothing(tmp_path: Path) -> None:
     """Then what is required need not stand there."""
     file = FILE.replace("upstream: {url: http://127.0.0.1:8090}", "listener:")
     config = loaded(tmp_path, "upstream.url=http://127.0.0.1:1", "listener.address=:1", file=file)
+    assert config.upstream is not None
     assert (config.upstream.url, config.listener.address) == ("http://127.0.0.1:1", ":1")
 
 

@@ -18,6 +18,7 @@ from harness.upstreams import Incoming, upstream
 from enforcer.doctor.connection_probe import ConnectionProbe
 from enforcer.doctor.diagnosis import Finding, ServerResponse, Verdict
 from enforcer.settings.addresses import parse_server
+from enforcer.settings.external import File
 from enforcer.settings.tls import ClientTLS
 
 TIMEOUT = 5.0
@@ -117,10 +118,15 @@ def secure(
         yield server.url
 
 
+def file_of(path: Path) -> File:
+    """Return a file as settings hold it."""
+    return File(path, b"")
+
+
 def test_a_certificate_of_a_trusted_authority_for_the_right_name_is_accepted(authority: Authority) -> None:
     """The name is that of `server_name`. A certificate that expires within a day gets a warning."""
     with secure(authority, "app.example") as url:
-        *_, finding = connect(url, ClientTLS(ca=authority.ca, server_name="app.example"))
+        *_, finding = connect(url, ClientTLS(ca=file_of(authority.ca), server_name="app.example"))
     assert (finding.what, finding.verdict, finding.advice) == ("TLS", Verdict.WARNING, "renew it")
     assert finding.found == "TLSv1.3, the certificate is valid for app.example and expires in 0 days"
 
@@ -138,7 +144,7 @@ def test_a_certificate_of_an_unknown_authority_is_wrong(authority: Authority) ->
 def test_a_certificate_for_another_name_is_wrong(authority: Authority, server_name: str | None) -> None:
     """The name comes from the URL or from `server_name`."""
     with secure(authority, "app.example") as url:
-        *_, finding = connect(url, ClientTLS(ca=authority.ca, server_name=server_name))
+        *_, finding = connect(url, ClientTLS(ca=file_of(authority.ca), server_name=server_name))
     assert (finding.what, finding.verdict) == ("TLS", Verdict.WRONG)
     assert finding.found.startswith("the certificate is for another ")
 
@@ -146,7 +152,7 @@ def test_a_certificate_for_another_name_is_wrong(authority: Authority, server_na
 def test_an_expired_certificate_is_wrong(authority: Authority) -> None:
     """Also if its authority is trusted."""
     with secure(authority, "127.0.0.1", datetime.now(UTC) - timedelta(minutes=1)) as url:
-        *_, finding = connect(url, ClientTLS(ca=authority.ca))
+        *_, finding = connect(url, ClientTLS(ca=file_of(authority.ca)))
     assert (finding.what, finding.verdict, finding.found) == ("TLS", Verdict.WRONG, "the certificate has expired")
 
 
@@ -169,9 +175,9 @@ def test_a_server_without_tls_is_distinguished_from_a_bad_certificate() -> None:
 def test_a_missing_client_certificate_is_reported(authority: Authority) -> None:
     """With TLS 1.3 the server's alert comes only after our side of the handshake is complete."""
     with secure(authority, "127.0.0.1", require_client_certificate=True) as url:
-        finding = get(url, ClientTLS(ca=authority.ca))
+        finding = get(url, ClientTLS(ca=file_of(authority.ca)))
         certificate, key = authority.issue("enforcer")
-        answer = get(url, ClientTLS(ca=authority.ca, certificate=certificate, key=key))
+        answer = get(url, ClientTLS(ca=file_of(authority.ca), certificate=file_of(certificate), key=file_of(key)))
     assert isinstance(finding, Finding)
     assert (finding.what, finding.verdict) == ("TLS", Verdict.WRONG)
     assert "set tls.certificate and tls.key" in finding.advice
@@ -181,7 +187,7 @@ def test_a_missing_client_certificate_is_reported(authority: Authority) -> None:
 def test_a_silent_server_times_out(authority: Authority) -> None:
     """The finding names the step that timed out."""
     with silent() as port:
-        *_, finding = connect(f"https://127.0.0.1:{port}", ClientTLS(ca=authority.ca), timeout=0.2)
+        *_, finding = connect(f"https://127.0.0.1:{port}", ClientTLS(ca=file_of(authority.ca)), timeout=0.2)
     assert (finding.what, finding.verdict, finding.found) == ("TLS", Verdict.WRONG, "no response within 0.2 s")
 
 

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from enforcer.settings.authorization_server import AuthorizationServer
+
 TOKEN = "good-token"
 TOKENS: Mapping[str, Mapping[str, object]] = {
     TOKEN: {"scope": "read", "sub": "alice", "client_id": "walker"},
@@ -46,3 +48,9 @@ def config(upstream: str, authorization: int, /, **changes: Any) -> str:
         base = settings.get(section)
         settings[section] = {**base, **change} if isinstance(base, dict) else change
     return json.dumps(settings)
+
+
+def secret_of(server: AuthorizationServer) -> str:
+    """Return the client secret of an authorization server's settings."""
+    assert server.client_secret is not None
+    return server.client_secret.reveal()

@@ -22,6 +22,12 @@ def echo_once(incoming: Incoming) -> None:
     incoming.send_raw(incoming.socket.recv(4))
 
 
+def hold_tunnel(incoming: Incoming) -> None:
+    """Accept an upgrade as the app, and wait until the enforcer closes the connection."""
+    incoming.send_raw(SWITCHING_PROTOCOLS)
+    incoming.wait_for_close()
+
+
 def flood(connection: socket.socket) -> None:
     """Send until the peer stops reading, that is, until a write blocks for 0.2 s."""
     connection.settimeout(0.2)

@@ -91,9 +91,9 @@ def component_of(thing: Object) -> str:
 def selector_of(thing: Object) -> dict[str, str]:
     """Return the labels that an object selects pods by."""
     spec = thing["spec"]
-    return (
-        spec["selector"] if thing["kind"] == "Service" else (spec.get("selector") or spec["podSelector"])["matchLabels"]
-    )
+    if thing["kind"] == "Service":
+        return dict(spec["selector"])
+    return dict((spec.get("selector") or spec["podSelector"])["matchLabels"])
 
 
 @each

@@ -214,7 +214,7 @@ def test_the_first_condition_that_fails_names_the_refusal(missing: tuple[str, ..
     assert judge(requirement(**ALL), token(**claims)) is reason
 
 
-_CLAIMS = st.fixed_dictionaries(
+_CLAIMS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
         "iss": st.sampled_from(["i", "x"]),

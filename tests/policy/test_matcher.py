@@ -309,7 +309,7 @@ def most_specific(rules: list[Claim], segments: list[str], method: str, host: st
 
     def path_rank(rule: Claim) -> list[int] | None:
         parts = rule[0][1:].split("/")
-        rank = []
+        rank: list[int] = []
         for at, part in enumerate(parts):
             if part == "**":
                 return [*rank, 2]
@@ -343,7 +343,7 @@ def most_specific(rules: list[Claim], segments: list[str], method: str, host: st
     if not reached:
         return None
     best = min(found for found, _ in reached)
-    applying = [(found, rule) for at, rule in reached if at == best and (found := rank(rule)) is not None]
+    applying = [(key, rule) for at, rule in reached if at == best and (key := rank(rule)) is not None]
     return min(applying)[1] if applying else None
 
 

@@ -165,7 +165,7 @@ def test_all_errors_of_a_rule_are_reported_at_once() -> None:
     """One error message is enough to correct the rule."""
     with pytest.raises(SettingsError) as error:
         Rule(name="", path="x", methods=("get",), host="*", scopes=("a b",), public=True)
-    assert error.value.faults.keys() == {("name",), ("path",), (), ("methods", 0), ("scopes", 0), ("host",)}
+    assert error.value.errors.keys() == {("name",), ("path",), (), ("methods", 0), ("scopes", 0), ("host",)}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import re
-import socket
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +15,9 @@ from harness.clients import Client
 from harness.configs import RULES, TOKENS, authorization_server, config
 from harness.in_process import InProcessProxy, in_process_proxy
 from harness.issuers import running_issuer
+from harness.ports import closed_port
 from harness.servers import Server, introspection_server, raw_server, response
-from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, read_until
+from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, hold_tunnel, read_until
 from harness.upstreams import Incoming, Upstream, upstream
 from harness.waiting import eventually
 
@@ -48,7 +48,7 @@ def test_nothing_is_left_of_retired_configurations(servers: tuple[Upstream, Serv
     initial = running.reloader.resources.kinds()
     lifetimes = []
     with Client(running.port) as client, Client(running.port) as tunnelling:
-        app.handler = lambda incoming: (incoming.send_raw(SWITCHING_PROTOCOLS), incoming.wait_for_close())[0]
+        app.handler = hold_tunnel
         tunnelling.socket.sendall(UPGRADE_REQUEST)
         assert read_until(tunnelling.socket, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
         app.handler = Incoming.respond
@@ -110,7 +110,6 @@ def test_ten_thousand_rules_do_not_block_the_loop(servers: tuple[Upstream, Serve
 def test_finished_requests_leave_no_cyclic_garbage(servers: tuple[Upstream, Server]) -> None:
     """A reload freezes the heap, so the collector would never free cycles of running requests."""
     app, _ = servers
-    closed = socket.create_server(("127.0.0.1", 0))
 
     def tunnel(incoming: Incoming) -> None:
         incoming.send_raw(SWITCHING_PROTOCOLS + b"first")
@@ -120,9 +119,9 @@ def test_finished_requests_leave_no_cyclic_garbage(servers: tuple[Upstream, Serv
         raw_server(
             lambda head, body: response(b"no JSON" if b"odd" in body else b'{"active": true, "scope": "read"}')
         ) as odd,
-        in_process_proxy(config(f"http://127.0.0.1:{closed.getsockname()[1]}", odd.port)) as running,
+        closed_port() as port,
+        in_process_proxy(config(f"http://127.0.0.1:{port}", odd.port)) as running,
     ):
-        closed.close()
         for token in ("good-token", "odd-token"):
             with Client(running.port, token=token) as client:
                 assert client.request("GET", "/thing").status in (502, 503)

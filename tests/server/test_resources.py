@@ -42,7 +42,7 @@ def test_a_resource_without_close_is_released() -> None:
     """For example a dictionary."""
     shared = SharedResources()
     scope = shared.scope()
-    table = scope.take("table", make=dict)
+    table: dict[str, str] = scope.take("table", make=dict)
     scope.end()
     assert shared.scope().take("table", make=dict) is not table
 

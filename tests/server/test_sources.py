@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import threading
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +142,8 @@ def test_tokens_are_sent_only_once_the_metadata_is_there() -> None:
         source = make_source(settings(issuer), IssuerScope(issuer.url), {}, metrics, ticker, loop)
         issuer.statuses[METADATA] = "503 Down"
         assert summarize([await introspect_one(source, "good")]) == [IntrospectionFailure.UNAVAILABLE]
-        started = time.monotonic()
         assert summarize([await introspect_one(source, "good")]) == [IntrospectionFailure.UNAVAILABLE]
-        assert time.monotonic() - started < 0.1
-        assert issuer.paths == {METADATA: 1}
+        assert issuer.paths == {METADATA: 1}  # it did not wait for the next attempt
         del issuer.statuses[METADATA]
         assert await loop.run_in_executor(None, eventually, lambda: issuer.paths[METADATA] == 2)
         assert summarize([await introspect_one(source, "good")]) == ["joe"]
@@ -401,5 +398,5 @@ def test_a_closed_source_stops_after_running_requests(changes: dict[str, Any]) -
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Iterator[Authority]:
+def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)

@@ -8,8 +8,8 @@ import pytest
 
 from enforcer.analysis.evaluator import Policy
 from enforcer.analysis.lint import Level
-from enforcer.config.document import Document
 from enforcer.config.load import load_with_document
+from enforcer.config.merged_document import MergedDocument
 from enforcer.config.validate.warnings import ConfigWarning, find_warnings
 
 CONFIG = """\
@@ -37,7 +37,7 @@ EXCEPT_ONE = (
 FORWARDED = "denied requests are forwarded, counted as would_deny"
 
 
-def warnings_of(tmp_path: Path, text: str) -> tuple[list[ConfigWarning], Document]:
+def warnings_of(tmp_path: Path, text: str) -> tuple[list[ConfigWarning], MergedDocument]:
     file = tmp_path / "config.yaml"
     file.write_text(text)
     loaded, document = load_with_document(file, None)

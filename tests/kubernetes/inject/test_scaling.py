@@ -11,7 +11,10 @@ from harness.kubernetes.schemas import violations
 from enforcer.kubernetes.inject.scaling import can_be_separated, given_back, mixes, scales, separated
 from enforcer.kubernetes.workloads import workload_of
 
-CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}
+CPU: dict[str, Any] = {
+    "type": "Resource",
+    "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
+}
 OTHER = {"type": "External", "external": {"metric": {"name": "x"}, "target": {"type": "Value", "value": "1"}}}
 
 

@@ -14,7 +14,7 @@ POD = {
     "metadata": {"generateName": "app-"},
     "spec": {"containers": [{"name": "app"}]},
 }
-REQUEST = {
+REQUEST: dict[str, Any] = {
     "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
     "resource": {"group": "", "version": "v1", "resource": "pods"},
     "operation": "CREATE",
