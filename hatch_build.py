@@ -9,6 +9,7 @@ import os
 import shlex
 import shutil
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,8 +19,21 @@ from mypyc.build import mypycify
 from setuptools import Distribution
 
 
+def compiled_paths(config: Mapping[str, Any], root: Path = Path()) -> list[Path]:
+    """Return the modules to compile: those of the packages in `compiled`, without the ones in `interpreted`."""
+    package = root / "enforcer"
+    interpreted = {package.joinpath(*name.split(".")).with_suffix(".py") for name in config["interpreted"]}
+    modules: set[Path] = set()
+    for name in config["compiled"]:
+        path = package.joinpath(*name.split("."))
+        modules.update(path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")])
+    if unknown := interpreted - modules:
+        raise ValueError(f"not among the compiled packages: {', '.join(sorted(map(str, unknown)))}")
+    return sorted(path for path in modules - interpreted if path.name != "__init__.py")
+
+
 class CompiledModules(BuildHookInterface[Any]):
-    """Adds the compiled form of each module in `modules` to the wheel, beside its source."""
+    """Adds the compiled form of each module in `compiled`, except those in `interpreted`, beside its source."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, except for an editable install (`version` is "editable"), which stays interpreted."""
@@ -38,7 +52,7 @@ class CompiledModules(BuildHookInterface[Any]):
             )
         self._folder = TemporaryDirectory(prefix="enforcer-compiled-")
         built = Path(self._folder.name)
-        paths = [f"{module.replace('.', '/')}.py" for module in self.config["modules"]]
+        paths = [str(path) for path in compiled_paths(self.config)]
         # Third-party types are ignored, so that the result does not depend on the packages installed at build time.
         extensions = mypycify(
             ["--config-file=", "--no-site-packages", "--ignore-missing-imports", *paths],

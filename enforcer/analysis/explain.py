@@ -21,7 +21,7 @@ from enforcer.policy.decision import Allow, Deny, Evidence, decide
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Claim, Rule
-from enforcer.proxy.refusals import Refusals, malformed
+from enforcer.proxy.responses import Refusals, malformed
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.dpop.binding import BindingKind, binding
 from enforcer.tokens.dpop.possession import Proven

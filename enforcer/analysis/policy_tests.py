@@ -11,7 +11,7 @@ from enforcer.analysis.explain import MALFORMED, Evaluation, TokenEvidence, eval
 from enforcer.analysis.explanation_text import write
 from enforcer.errors import IntrospectionError
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, WOULD_DENY, Reason
-from enforcer.proxy.refusals import Refusals
+from enforcer.proxy.responses import Refusals
 from enforcer.tokens.introspection.response import INACTIVE, VerificationResult, from_claims
 from enforcer.units import CLOSED, Switch
 

@@ -17,7 +17,7 @@ from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules
 from enforcer.errors import ConfigError
-from enforcer.proxy.refusals import Refusals
+from enforcer.proxy.responses import Refusals
 
 F = TypeVar("F", bound=Callable[..., Any])
 

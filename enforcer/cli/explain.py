@@ -19,7 +19,7 @@ from enforcer.analysis.policy_tests import TokenFacts
 from enforcer.cli._policy import LoadedPolicy, config_option, open_policy
 from enforcer.config.resolved import servers_for
 from enforcer.errors import IntrospectionFailure
-from enforcer.proxy import refusals
+from enforcer.proxy import responses
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken
 from enforcer.tokens.introspection.response import VerificationResult
@@ -141,14 +141,14 @@ def _introspected(loaded: LoadedPolicy, token: str) -> EvidenceSource:
         if isinstance(parsed, NoToken):
             return parsed
         if len(parsed) > loaded.config.limits.token:
-            return UnverifiedToken(None, refusals.TOKEN_TOO_LARGE)
+            return UnverifiedToken(None, responses.TOKEN_TOO_LARGE)
         rule = located.entry.rule
         result = asyncio.run(verify_once(loaded.config, rule, parsed))
         if isinstance(result, VerificationFailure):
             names = ", ".join(server.name for server in servers_for(loaded.config, rule))
             click.echo(f"authorization server {names}: {result.detail}", err=True)
             reason = result.reason if isinstance(result.reason, IntrospectionFailure) else None
-            return UnverifiedToken(reason, refusals.introspection_failed(result.retry_after))
+            return UnverifiedToken(reason, responses.not_verified(result.retry_after))
         return result
 
     return evidence

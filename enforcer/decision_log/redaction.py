@@ -24,10 +24,14 @@ def sent_request_id(lines: Sequence[bytes], target: bytes, credentials: bytes | 
     `lines` are the request's field lines in pieces (name, `b": "`, value, `b"\\r\\n"`); `target` is its request target;
     `credentials` is the value of Authorization, None if there is none.
     """
-    ids = [lines[index + 2] for index in range(0, len(lines), 4) if lines[index].lower() == b"x-request-id"]
-    if len(ids) != 1 or not _PLAIN.fullmatch(ids[0]):
+    request_id: bytes | None = None
+    for index in range(0, len(lines), 4):
+        if lines[index].lower() == b"x-request-id":
+            if request_id is not None:
+                return None
+            request_id = lines[index + 2]
+    if request_id is None or not _PLAIN.fullmatch(request_id):
         return None
-    (request_id,) = ids
     in_target = len(request_id) >= _REVEALING and request_id in target
     return None if in_target or _reveals(request_id, credentials) else request_id
 

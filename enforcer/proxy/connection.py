@@ -1,79 +1,155 @@
-"""The protocol class under the server's sockets: one connection of a client, its bytes in, requests to their exchanges.
+"""The client connection: bytes from the client become exchanges, one after the other.
 
-1. Requests of a connection are answered in their order; a later one waits, parsed, and not many do.
-2. What cannot be parsed in one way ends the connection: what came before is answered, no byte after it is read.
-3. A field costs one look-up; all else about it was prepared at load.
+1. Requests of a connection are answered in their order. A later one waits, parsed, and not many do.
+2. Bytes that cannot be parsed in exactly one way end the connection: what came before them is answered, and no byte
+   after them is read.
+3. Over the limit of connections, a connection is answered at once and closed.
+
+`ReadState` names the states of the input, `TRANSITIONS` the events that lead from one to another. Whether the transport
+is paused is no state of its own: `update_flow_control` derives it from the exchanges.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
 
 import httptools
 
-from enforcer.proxy import refusals
-from enforcer.proxy.client_side import NEVER, ClientSide
+from enforcer.proxy import responses
+from enforcer.proxy.authorize import Grant
+from enforcer.proxy.client_transport import NEVER, BodyDeadline, ClientTransport
 from enforcer.proxy.exchange import Exchange
-from enforcer.proxy.forwarding import Kind
-from enforcer.proxy.lasthop import LastHop
-from enforcer.proxy.pace import Pace
-from enforcer.proxy.refusals import Refusal
-from enforcer.proxy.request import RequestHead, complete, unreadable
-from enforcer.proxy.unparsable import refusal_to
+from enforcer.proxy.head import HeadBuilder, RequestHead, unreadable
+from enforcer.proxy.peer import Peer
+from enforcer.proxy.registry import ConnectionRegistry
+from enforcer.proxy.responses import Refusal
+from enforcer.proxy.snapshot import Snapshot
+from enforcer.proxy.tunnel import Tunnel
+from enforcer.wire.connection import PooledConnection
 
-if TYPE_CHECKING:
-    from enforcer.proxy.gateway import Gateway
-
-# An enum's member is found by calling Python code, which is too much for every field.
-_HOST: Final = int(Kind.HOST)
-_AUTHORIZATION: Final = int(Kind.AUTHORIZATION)
+_log: Final = logging.getLogger("enforcer.proxy")
 
 
-class ClientConnection(ClientSide):
-    """One connection of a client."""
+class ReadState(IntEnum):
+    """What the next byte from the client belongs to."""
+
+    HEAD = 0  # a request head, begun or not
+    BODY = 1  # the body or trailers of the request whose exchange is `_receiving`
+    UPGRADING = 2  # nothing yet: the head asks for an upgrade, and the parser stops behind it
+    RESUMING = 3  # a body behind such a head: a new parser gets a head of our own, so that it reads the body
+    HOLDING = 4  # another protocol, or the next head: the bytes are kept until the response decides
+    CLOSED = 5  # nothing: no byte is read any more
+
+
+_HEAD: Final = ReadState.HEAD
+_BODY: Final = ReadState.BODY
+_UPGRADING: Final = ReadState.UPGRADING
+_RESUMING: Final = ReadState.RESUMING
+_HOLDING: Final = ReadState.HOLDING
+_CLOSED: Final = ReadState.CLOSED
+
+_ENDS: Final = {"closing response": (_CLOSED,), "end of input": (_CLOSED,)}
+
+TRANSITIONS: Final[Mapping[ReadState, Mapping[str, tuple[ReadState, ...]]]] = {
+    _HEAD: {"head": (_BODY, _UPGRADING, _CLOSED), "unreadable": (_CLOSED,), **_ENDS},
+    _BODY: {"request end": (_HEAD, _CLOSED), "unreadable": (_CLOSED,), **_ENDS},
+    _UPGRADING: {"parser stopped": (_RESUMING, _HOLDING, _HEAD, _CLOSED)},
+    _RESUMING: {"own head": (_BODY,)},
+    _HOLDING: {"exchange end": (_HEAD,), "upgrade": (_CLOSED,), **_ENDS},
+    _CLOSED: {},
+}
+"""The events that change the state, and the states that they lead to. `tests/proxy/test_connection.py` drives them.
+
+UPGRADING and RESUMING last only within one read. The loss of the connection leads to CLOSED from every state.
+"""
+
+
+class _ParserEvents(NamedTuple):
+    """What the parser calls, for a head or trailers the builder, else the connection."""
+
+    on_url: Callable[[bytes], None]
+    on_header: Callable[[bytes, bytes], None]
+    on_headers_complete: Callable[[], None]
+    on_body: Callable[[bytes], None]
+    on_message_complete: Callable[[], None]
+
+
+class ClientConnection:
+    """One client connection, an asyncio.Protocol by its methods: with that as its base it would compile to slower code.
+
+    It is the `Downstream` of its exchanges. `deadline` is when it is ended if nothing more comes, on the loop's clock.
+    `closing`: the next response announces the end of the connection, and then it ends.
+    """
 
     __slots__ = (
-        "_continuing",
-        "_exchange",
-        "_head_size",
-        "_kinds",
-        "_large",
-        "_pace",
-        "_parser",
-        "_queue",
-        "_receiving",
-        "_request",
-        "_stash",
-        "_upgrading",
-    )
+        "_body_deadline", "_builder", "_exchange", "_head_size", "_held", "_io", "_oversize", "_parser",
+        "_queue", "_receiving", "_registry", "_snapshot", "_stopping", "closing", "deadline", "peer",
+        "read_state", "transport",
+    )  # fmt: skip
 
-    def __init__(self, gateway: Gateway) -> None:
-        super().__init__(gateway)
-        self._parser: Any = httptools.HttpRequestParser(self)
+    transport: asyncio.Transport
+    peer: Peer
+    _io: ClientTransport
+
+    def __init__(self, registry: ConnectionRegistry) -> None:
+        self._registry = registry
+        self._snapshot: Snapshot = registry.snapshot
+        self._builder = HeadBuilder(self._snapshot.forwarding)
+        self._parser: Any = self._new_parser()
         self._exchange: Exchange | None = None  # the one that is being answered
         self._receiving: Exchange | None = None  # the one whose body is being read
         self._queue: deque[Exchange] = deque()
-        self._upgrading = False
-        self._continuing = False
-        self._stash: bytes | None = None  # what came behind a request for an upgrade
-        self._large = False
-        self._head_size = 0
-        self._pace = Pace()
-        self._reset()
+        self._held = b""
+        self._oversize = False  # one read is larger than a head may be
+        self._head_size = 0  # of a head that came in several reads
+        self._body_deadline = BodyDeadline()
+        self._stopping = False  # it ends when no request is under way
+        self.closing = False
+        self.deadline = NEVER
+        self.read_state = _HEAD
 
-    def _reset(self) -> None:
-        self._snapshot = snapshot = self.gateway.snapshot
-        self._kinds = snapshot.forwarding.kinds
-        self._request = RequestHead(snapshot)
+    def _new_parser(self) -> Any:
+        builder = self._builder
+        return httptools.HttpRequestParser(
+            _ParserEvents(
+                builder.on_url,
+                builder.on_header,
+                self.on_headers_complete,
+                self.on_body,
+                self.on_message_complete,
+            )
+        )
 
     # asyncio.Protocol
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        self._io = ClientTransport(self.transport)
+        self.peer = Peer(transport, self._snapshot.forwarding)
+        registry, limits = self._registry, self._snapshot.limits
+        if len(registry.connections) >= limits.connections:
+            self.read_state = _CLOSED
+            self.transport.write(responses.OVERLOADED.render(registry.date, close=True, head_only=False))
+            if len(registry.refused) < limits.connections:
+                registry.refused.add(self)
+                self._linger()
+            else:
+                self.transport.close()
+            return
+        registry.connections.add(self)
+        self.closing = registry.draining
+        self.deadline = registry.ticker.next + self._snapshot.timeouts.head
+
     def connection_lost(self, error: Exception | None) -> None:
         self._parser = None  # it holds this object's methods: without this, only the garbage collector frees both
-        self._deaf = True
-        self.gateway.connections.discard(self)
-        self.gateway.refused.discard(self)
+        self.read_state = _CLOSED
+        self._registry.connections.discard(self)
+        self._registry.refused.discard(self)
         exchange, self._exchange, self._receiving = self._exchange, None, None
         self._queue.clear()
         if exchange is not None:
@@ -81,320 +157,335 @@ class ClientConnection(ClientSide):
 
     def eof_received(self) -> None:
         # A client that closes and one that only stops sending look the same: both are taken to have left.
-        self._deaf = True
+        self.read_state = _CLOSED
         if self._exchange is not None:
             self.abort()
         else:
-            self._end()
+            self._close()
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
+        if self.read_state is _CLOSED:
             return
-        if self._stash is not None:
-            self._stash += data
+        if self.read_state is _HOLDING:
+            self._held += data
             return
-        self._large = len(data) > self._snapshot.limits.head
+        self._oversize = len(data) > self._snapshot.limits.head
         rest: bytes | memoryview | None = data
         while rest is not None:
             try:
                 self._parser.feed_data(rest)
             except httptools.HttpParserUpgrade as upgrade:
-                rest = self._behind_upgrade(memoryview(rest)[upgrade.args[0] :])
+                rest = self._on_parser_stopped(memoryview(rest)[upgrade.args[0] :])
                 continue
             except httptools.HttpParserError as error:
                 self._on_parser_error(error)
             else:
-                if self._request.target:
+                if self._builder.target:
                     self._on_partial_head(len(rest))
                 elif self._receiving is not None:
                     self._on_partial_body(self._receiving, len(rest))
             return
 
     def pause_writing(self) -> None:
-        self._full = True
-        self._await_reader()
+        self._io.on_full(self._body_time())
         if self._exchange is not None:
             self._exchange.on_client_full()
 
     def resume_writing(self) -> None:
-        self._full = False
-        if not self.transport.is_closing():
-            self._unread = NEVER
+        self._io.on_drained()
         if self._exchange is not None:
             self._exchange.on_client_drained()
         elif self._queue:
             self._begin_next()
 
-    # httptools
-
-    def on_url(self, part: bytes) -> None:
-        self._request.target += part
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        kind = self._kinds[name]
-        request = self._request
-        if not kind:
-            request.lines += (name, b": ", value, b"\r\n")
-        elif kind == _HOST:
-            request.host = value.rstrip()
-            request.hosts += 1
-            request.lines += (name, b": ", value, b"\r\n")
-        elif kind == _AUTHORIZATION:
-            request.authorization = value
-            request.authorizations += 1
-            if self._snapshot.forwarding.pass_authorization:
-                request.lines += (name, b": ", value, b"\r\n")
-        else:
-            if request.rare is None:
-                request.rare = {}
-            request.rare.setdefault(kind, []).append((name, value))
+    # The parser's events
 
     def on_headers_complete(self) -> None:
-        request = self._request
-        self._reset()
-        if self._continuing or self._deaf:
+        """Make an exchange of the head, and begin it if it is its turn."""
+        builder, snapshot = self._builder, self._snapshot
+        if self.read_state is not _HEAD:
+            self._start_head()
             return
-        parser = self._parser
-        request.method = parser.get_method()
-        request.keep_alive = parser.should_keep_alive()
-        if request.rare is not None or not request.keep_alive or request.hosts != 1 or request.host != self.peer.host:
-            exchange = self._complete(request)
+        parser, limits = self._parser, snapshot.limits
+        method, keep_alive = parser.get_method(), parser.should_keep_alive()
+        oversize = self._oversize or self._head_size > 0
+        self._head_size = 0
+        head = builder.build(method, keep_alive, limits, oversize)
+        if head is None:
+            head = self._build_special(method, keep_alive, oversize)
         else:
-            # No Connection field and a connection that stays: HTTP/1.1, without a body, from the host seen before.
-            request.chain = self.peer.chain
-            exchange = Exchange(self, request)
-        limits = request.snapshot.limits
-        if len(request.target) > limits.target:
-            request.refusal = refusals.TARGET_TOO_LONG
-        elif len(request.lines) > limits.fields * 4:
-            request.refusal = refusals.HEAD_TOO_LARGE
-        elif self._large or self._head_size:
-            self._head_size = 0
-            if request.size > limits.head:
-                request.refusal = refusals.HEAD_TOO_LARGE
+            self.read_state = _BODY
+        self._snapshot = newest = self._registry.snapshot
+        builder.start(newest.forwarding)
+        exchange = self._receiving = Exchange(self, self._registry, self.peer, head, snapshot)
         self.deadline = NEVER
-        self._receiving = exchange
-        if self._exchange is None and not self._full:
+        if self._exchange is None and not self._io.full:
             self._exchange = exchange
             exchange.begin()
         else:
             self._enqueue(exchange)
 
     def on_body(self, data: bytes) -> None:
+        """Pass a piece of the body on."""
         if self._receiving is not None:
-            self._pace.came = True
+            self._body_deadline.has_data = True
             self._receiving.on_request_body(data)
 
     def on_message_complete(self) -> None:
-        if self._upgrading:
-            return  # llhttp ends such a message with its head; see _behind_upgrade
+        """End the request."""
+        if self.read_state is not _BODY:
+            return  # behind a head that asks for an upgrade: see _on_parser_stopped
         receiving = self._receiving
         if receiving is None:
             return
         self._receiving = None
-        trailers = self._request.lines
-        if not receiving.received:
-            self._reset()  # what a trailer section said is nothing to the next request
+        self.read_state = _HEAD if receiving.head.keep_alive else _CLOSED
+        trailers = self._builder.lines
+        if not receiving.request_complete:
+            self._start_head()  # the trailer section does not belong to the next request
             self._head_size = 0
             self.deadline = NEVER
-        if not receiving.request.keep_alive:
-            self._deaf = True
-        receiving.on_request_end(trailers)
+        if receiving.head.has_body:
+            receiving.on_request_end(trailers)
 
     # What an exchange calls
+
+    @property
+    def has_queued(self) -> bool:
+        """Whether a request waits for the response to the one before."""
+        return bool(self._queue)
 
     def on_exchange_end(self, exchange: Exchange) -> None:
         """Go on to the next request, or close."""
         if self._exchange is not exchange:
             return
         self._exchange = None
-        if exchange.close:
-            self._close(exchange)
+        if exchange.closes:
+            self._close_after(exchange)
             return
         if self._queue:
-            if not self._full:
+            if not self._io.full:
                 self._begin_next()
-        elif self._last:
-            self._end()
+        elif self._stopping:
+            self._close()
             return
         else:
             timeouts = self._snapshot.timeouts
-            self.deadline = self.gateway.ticker.next + (timeouts.head if self._request.target else timeouts.keep_alive)
-        if self._stash is not None and not self.busy and not self._queue:
-            stash, self._stash = self._stash, None
-            if stash:
-                self.data_received(stash)
-        if not self._reading:
-            self.regulate()
+            timeout = timeouts.head if self._builder.target else timeouts.keep_alive
+            self.deadline = self._registry.ticker.next + timeout
+        if self.read_state is _HOLDING and self._exchange is None and not self._queue:
+            held, self._held = self._held, b""
+            self.read_state = _HEAD
+            if held:
+                self.data_received(held)
+        if self._io.paused:
+            self.update_flow_control()
 
-    @property
-    def waits(self) -> bool:
-        """Whether a request waits for the answer to the one before."""
-        return bool(self._queue)
-
-    def is_answering(self, exchange: Exchange) -> bool:
-        """Tell whether it is this exchange's turn."""
-        return self._exchange is exchange
-
-    def regulate(self) -> None:
+    def update_flow_control(self) -> None:
         """Read from the client only what there is room for."""
         receiving = self._receiving
-        wanted = not self._queue and self._stash is None and (receiving is None or not receiving.blocked)
-        if wanted == self._reading or self.transport.is_closing():
+        ready = not self._queue and self.read_state is not _HOLDING and (receiving is None or not receiving.blocked)
+        if ready != self._io.paused or self.transport.is_closing():
             return
-        self._reading = wanted
-        if wanted:
-            self.transport.resume_reading()
+        if ready:
+            self._io.resume()
             if receiving is not None:
-                self.start_body_clock()
+                self.start_body_deadline()
         else:
-            self.transport.pause_reading()
+            self._io.pause()
             self.deadline = NEVER  # it is not the client that is slow
 
-    def start_body_clock(self) -> None:
-        """Measure from now how the body comes."""
-        self.deadline = self._pace.start(self.gateway.ticker.next, self._snapshot.timeouts)
+    def start_body_deadline(self) -> None:
+        """Expect the request's body from now on."""
+        self.deadline = self._body_deadline.start(self._registry.ticker.next, self._snapshot.timeouts)
 
-    def take_over(self) -> bytes:
-        """Give the transport away to a tunnel; returns what the client sent behind its request."""
+    def become_tunnel(self, upstream: PooledConnection, first: bytes, grant: Grant, snapshot: Snapshot) -> None:
+        """Give the transport to a tunnel, with what the client sent behind its request."""
+        registry = self._registry
         self._exchange = self._receiving = None
         self._parser = None
-        self._deaf = True
-        self.gateway.connections.discard(self)
-        return self._stash or b""
+        self.read_state = _CLOSED
+        registry.connections.discard(self)
+        tunnel = Tunnel(registry, self.transport, upstream, grant, snapshot.timeouts.tunnel)
+        tunnel.start(self._held, first)
+        if snapshot is not registry.snapshot:
+            tunnel.renew()
 
-    # What the gateway and the server call
+    def abort(self) -> None:
+        """Reset the connection, so that nothing looks like the end of a response."""
+        self._io.abort()
+
+    # What the registry and the server call
 
     @property
     def busy(self) -> bool:
+        """Whether a request is being answered."""
         return self._exchange is not None
 
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being read or answered."""
+        return self._exchange is None and not self._queue and not self._builder.target
+
     def sweep(self, now: float, wall: float) -> None:
-        if self._unread <= now:
-            self._look_at_reader()
-        elif self.deadline <= now:
+        """Check the deadlines: `now` is on the loop's clock, `wall` in seconds since the epoch."""
+        if self._io.check_reader(now, self._body_time()):
+            return
+        if self.deadline <= now:
             self.deadline = NEVER
             if self._exchange is not None:
-                self._exchange.on_stalled()
-            elif self._request.target and not self._deaf:
-                self._refuse(refusals.TIMEOUT)
+                self._exchange.on_client_stalled()
+            elif self._builder.target and self.read_state is not _CLOSED:
+                self._refuse(responses.TIMEOUT)
             else:
-                self._end()
+                self._close()
         elif self._exchange is not None:
-            self._exchange.end_if_token_ended(wall)
+            self._exchange.end_if_token_expired(wall)
 
-    @property
-    def pending(self) -> bool:
-        return bool(self._exchange is not None or self._queue or self._request.target)
+    def drain(self) -> None:
+        """Announce the end of the connection in the next response."""
+        self.closing = True
+
+    def shutdown(self) -> None:
+        """Close once the requests that have arrived are answered."""
+        self.closing = self._stopping = True
+        if not self.idle or self._io.lingering:
+            return
+        if self._io.has_input():
+            # Most likely a request, whose sender could not know.
+            self.deadline = self._registry.ticker.next + self._snapshot.timeouts.head
+        else:
+            self._close()
 
     def renew(self) -> bool:
-        snapshot = self.gateway.snapshot
-        self.peer.renew(snapshot.forwarding)
-        if self._snapshot is not snapshot and not self._request.size:
-            self._reset()  # nothing was read yet of the next head, nor of a trailer section
-        read = (self._exchange, self._receiving, *self._queue)
-        behind = [exchange for exchange in read if exchange is not None and not exchange.renew()]
+        """Use the newest snapshot for the requests to come; return whether nothing of an older one is left."""
+        snapshot = self._registry.snapshot
+        self.peer.use(snapshot.forwarding)
+        if self._snapshot is not snapshot and not self._builder.size:
+            self._start_head()  # nothing was read yet of the next head, nor of a trailer section
+        exchanges = (self._exchange, self._receiving, *self._queue)
+        behind = [exchange for exchange in exchanges if exchange is not None and not exchange.renew()]
         return not behind and self._snapshot is snapshot
 
-    # Ends and odd cases
+    # Heads
+
+    def _start_head(self) -> None:
+        self._snapshot = snapshot = self._registry.snapshot
+        self._builder.start(snapshot.forwarding)
+
+    def _build_special(self, method: bytes, keep_alive: bool, oversize: bool) -> RequestHead:
+        parser = self._parser
+        self._body_deadline.stop()
+        upgrades = parser.should_upgrade()
+        self.read_state = _UPGRADING if upgrades else _BODY
+        return self._builder.build_special(
+            method, keep_alive, self._snapshot.limits, oversize, parser.get_http_version(), upgrades
+        )
 
     def _begin_next(self) -> None:
         self._exchange = following = self._queue.popleft()
         following.begin()
-        if not self._reading:
-            self.regulate()
-
-    def _complete(self, request: RequestHead) -> Exchange:
-        self._pace.stop()
-        self._upgrading = self._parser.should_upgrade()
-        last = complete(request, self._parser.get_http_version(), self._upgrading)
-        self.peer.introduce(request)
-        return LastHop(self, request) if last else Exchange(self, request)
+        if self._io.paused:
+            self.update_flow_control()
 
     def _enqueue(self, exchange: Exchange) -> None:
         if len(self._queue) < self._snapshot.limits.pipelined:
             self._queue.append(exchange)
         else:
-            # RFC 9112 §9.3.2: requests that a closed connection left unanswered may be sent again
-            self._queue[-1].close = True
-            self._queue[-1].received = False  # more is on its way, and must not cost the client its answers
+            self._queue[-1].on_input_overflow()
             self._receiving = None
-            self._deaf = True
-        self.regulate()
+            self.read_state = _CLOSED
+        self.update_flow_control()
 
-    def _behind_upgrade(self, rest: memoryview) -> memoryview | None:
-        """llhttp stops behind a head that asks for an upgrade, body or not; returns what is to be read on."""
-        self._upgrading = False
+    def _on_parser_stopped(self, rest: memoryview) -> memoryview | None:
+        """llhttp stops behind a head that asks for an upgrade, body or not; return what is to be parsed next."""
         exchange = self._receiving
-        if self._deaf:
+        if self.read_state is _CLOSED:
             return None
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = self._new_parser()
         if exchange is None:
-            pass  # CONNECT, whole with its head; no rule allows it
-        elif exchange.request.has_body:
-            self._continuing = True
-            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % exchange.request.framing)
-            self._continuing = False
+            self.read_state = _HEAD  # CONNECT, which ends with its head and which no rule allows
+        elif exchange.head.has_body:
+            self.read_state = _RESUMING
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % exchange.head.framing)
+            self.read_state = _BODY
         else:
             self._receiving = None
-            if not exchange.request.keep_alive:
-                self._deaf = True
+            self.read_state = _HEAD if exchange.head.keep_alive else _CLOSED
             exchange.on_request_end([])
             if exchange.awaits_upgrade:
-                self._stash = bytes(rest)
-                self.regulate()
+                self.read_state = _HOLDING
+                self._held = bytes(rest)
+                self.update_flow_control()
                 return None
-        return rest if rest and not self._deaf else None
+        return rest if rest and self.read_state is not _CLOSED else None
+
+    # Limits and errors
 
     def _on_partial_head(self, size: int) -> None:
         limits = self._snapshot.limits
         if not self._head_size:
-            self._head_size = self._request.size
+            self._head_size = self._builder.size
             if self._exchange is None:
-                self.deadline = self.gateway.ticker.next + self._snapshot.timeouts.head
+                self.deadline = self._registry.ticker.next + self._snapshot.timeouts.head
         else:
             self._head_size += size
-        if len(self._request.target) > limits.target:
-            self._refuse(refusals.TARGET_TOO_LONG)
+        if len(self._builder.target) > limits.target:
+            self._refuse(responses.TARGET_TOO_LONG)
         elif self._head_size > limits.head:
-            self._refuse(refusals.HEAD_TOO_LARGE)
+            self._refuse(responses.HEAD_TOO_LARGE)
 
     def _on_partial_body(self, receiving: Exchange, size: int) -> None:
-        if not self._reading:
+        if self._io.paused:
             return
         snapshot = self._snapshot
-        deadline = self._pace.read(size, self.gateway.ticker.next, snapshot.limits, snapshot.timeouts)
+        deadline = self._body_deadline.on_read(size, self._registry.ticker.next, snapshot.limits, snapshot.timeouts)
         if deadline is None:
-            self._refuse(refusals.HEAD_TOO_LARGE)
+            self._refuse(responses.HEAD_TOO_LARGE)
         else:
-            self.deadline = NEVER if receiving.awaits_asking else deadline
+            self.deadline = NEVER if receiving.expects_continue else deadline
 
     def _on_parser_error(self, error: httptools.HttpParserError) -> None:
-        if not self._deaf:
-            too_long = not self._receiving and len(self._request.target) > self._snapshot.limits.target
-            self._refuse(refusal_to(error, target_too_long=too_long))
+        if self.read_state is _CLOSED:
+            return
+        if isinstance(error, httptools.HttpParserCallbackError):
+            _log.error("internal error", exc_info=error.__context__)
+        in_target = self._receiving is None and len(self._builder.target) > self._snapshot.limits.target
+        self._refuse(responses.unparsable(error, target_too_long=in_target))
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer what cannot be read, in its turn, and read no further."""
-        self._deaf = True
+        self.read_state = _CLOSED
         receiving, self._receiving = self._receiving, None
         if receiving is not None:
-            receiving.on_unreadable(refusal)  # the head was good and the body is not
+            receiving.on_unreadable(refusal)  # the head was valid, and the body is not
             return
-        exchange = Exchange(self, unreadable(self._snapshot, refusal))
-        exchange.received = False  # more may be on its way, and must not cost the client its answer
+        exchange = Exchange(self, self._registry, self.peer, unreadable(refusal), self._snapshot)
+        exchange.on_input_overflow()  # more may be on its way, and must not cost the client its response
         if self._exchange is None and not self._queue:
             self._exchange = exchange
             exchange.begin()
         else:
             self._queue.append(exchange)
 
-    def _close(self, exchange: Exchange) -> None:
-        """Close behind an answer."""
+    # Ends
+
+    def _body_time(self) -> float:
+        return self._registry.ticker.next + self._snapshot.timeouts.body
+
+    def _close_after(self, exchange: Exchange) -> None:
+        """Close behind a response."""
         self._queue.clear()
         self._receiving = None
-        self._deaf = True
-        if exchange.received:
-            self._end()
+        self.read_state = _CLOSED
+        if exchange.request_complete:
+            self._close()
         else:
             self._linger()
+
+    def _close(self) -> None:
+        self._io.close(self._body_time())
+
+    def _linger(self) -> None:
+        until = self._registry.ticker.next + self._snapshot.timeouts.linger
+        self.deadline = self._io.linger(until, self._body_time())

@@ -1,143 +1,253 @@
-"""One request and its answer, from the client's head to the answer's last byte.
+"""The exchange: one request and its response, from the request head to the last byte of the response.
 
-1. It is answered exactly once: forwarded with a permit, or refused.
-2. An answer that has begun ends whole, or the client's connection is aborted: never cut short as if it were whole.
-3. Who leaves is not waited for: a client gone ends the upstream's work, an upstream gone the client's wait.
-4. What goes on for long is judged again by every newer snapshot; all else ends by the one that it began with.
+1. Every request gets exactly one response: the upstream's, with a permit, or one of our own.
+2. A response that has begun ends whole, or the client connection is aborted: it is never cut short as if it were whole.
+3. Nobody waits for a side that has left: a client that is gone ends the upstream's work, an upstream that is gone the
+   client's wait.
+4. What goes on for long is authorized again by every newer snapshot; everything else ends by the one it began with.
+
+`ExchangeState` names the states, `TRANSITIONS` the events that lead from one to another.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Mapping
+from enum import IntEnum
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.policy.decision import WOULD_DENY, Allow
-from enforcer.proxy import refusals
-from enforcer.proxy.forwarding import STATUS_LINES, Kind, request_head, trailers
-from enforcer.proxy.judgement import Judgement
-from enforcer.proxy.refusals import OwnAnswer, Refusal
-from enforcer.proxy.request import RequestHead
-from enforcer.proxy.standing import Standing
-from enforcer.proxy.tunnel import Tunnel
-from enforcer.tokens.introspection.response import NEVER
+from enforcer.proxy import responses
+from enforcer.proxy.authorize import Authorization, Grant
+from enforcer.proxy.forwarding import STATUS_LINES, permitted_trailers, request_head
+from enforcer.proxy.head import RequestHead
+from enforcer.proxy.peer import Peer
+from enforcer.proxy.registry import ConnectionRegistry
+from enforcer.proxy.responses import OwnResponse, Refusal
+from enforcer.proxy.snapshot import Snapshot
+from enforcer.tokens.verifier import VerificationOutcome
 from enforcer.wire.connection import PooledConnection
 
-if TYPE_CHECKING:
-    from enforcer.proxy.connection import ClientConnection
+_log: Final = logging.getLogger("enforcer.proxy")
 
-_log = logging.getLogger("enforcer.proxy")
-
-# RFC 9110 §9.2.2, less PUT and DELETE with a body, which was streamed and is gone
+# RFC 9110 §9.2.2: idempotent methods. PUT and DELETE only without a body, which was streamed and is gone.
 _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
-_EXPECT: Final = int(Kind.EXPECT)
-_REJECTED: Final = ("error", "request_rejected")
-_CLIENT_GONE: Final = 499  # as nginx counts a client that left before its answer
+_CLIENT_GONE: Final = 499  # as nginx counts a client that left before its response
 
 
-class Exchange(Judgement):
-    """A `Receiver` of the upstream's answer."""
+class ExchangeState(IntEnum):
+    """What an exchange waits for."""
+
+    QUEUED = 0  # its turn: the request before it on its connection has not been answered
+    WAIT_VERIFICATION = 1  # the verification of the token
+    WAIT_CONNECTION = 2  # a connection to the upstream: the request is allowed
+    SENDING = 3  # the final response head: the request is being sent, or is sent
+    RESPONDING = 4  # the end of the response
+    DONE = 5  # nothing: the response is written, the connection is a tunnel, or the client is gone
+
+
+_QUEUED: Final = ExchangeState.QUEUED
+_WAIT_VERIFICATION: Final = ExchangeState.WAIT_VERIFICATION
+_WAIT_CONNECTION: Final = ExchangeState.WAIT_CONNECTION
+_SENDING: Final = ExchangeState.SENDING
+_RESPONDING: Final = ExchangeState.RESPONDING
+_DONE: Final = ExchangeState.DONE
+
+_ENDED_BY_CLIENT: Final = {"unreadable body": (_DONE,), "client stalled": (_DONE,), "client gone": (_DONE,)}
+
+TRANSITIONS: Final[Mapping[ExchangeState, Mapping[str, tuple[ExchangeState, ...]]]] = {
+    _QUEUED: {"begin": (_WAIT_VERIFICATION, _WAIT_CONNECTION, _SENDING, _DONE)},
+    _WAIT_VERIFICATION: {"verified": (_WAIT_CONNECTION, _SENDING, _DONE), **_ENDED_BY_CLIENT},
+    _WAIT_CONNECTION: {"connected": (_SENDING,), "upstream failed": (_DONE,), **_ENDED_BY_CLIENT},
+    _SENDING: {
+        "response head": (_RESPONDING,),
+        "upgraded": (_DONE,),
+        "upstream failed": (_WAIT_CONNECTION, _DONE),
+        "denied by reload": (_DONE,),
+        **_ENDED_BY_CLIENT,
+    },
+    _RESPONDING: {
+        "response end": (_DONE,),
+        "upstream failed": (_DONE,),
+        "token expired": (_DONE,),
+        "denied by reload": (_DONE,),
+        **_ENDED_BY_CLIENT,
+    },
+    _DONE: {},
+}
+"""The events that change the state, and the states that they lead to. `tests/proxy/test_exchange.py` drives them."""
+
+
+class Downstream(Protocol):
+    """What an exchange needs of its client connection."""
+
+    transport: asyncio.Transport  # responses are written to it
+    closing: bool  # the connection ends after the requests that have arrived
+
+    @property
+    def has_queued(self) -> bool:
+        """Whether another request waits for this exchange to end."""
+
+    def on_exchange_end(self, exchange: Exchange) -> None:
+        """Begin the next exchange, or close if `exchange.closes`."""
+
+    def update_flow_control(self) -> None:
+        """Pause or resume reading: `exchange.blocked` may have changed."""
+
+    def start_body_deadline(self) -> None:
+        """Expect the request's body from now on."""
+
+    def become_tunnel(self, upstream: PooledConnection, first: bytes, grant: Grant, snapshot: Snapshot) -> None:
+        """Copy bytes both ways from now on; `first` came from the upstream, `snapshot` is the request's."""
+
+    def abort(self) -> None:
+        """Reset the connection, so that nothing looks like the end of a response."""
+
+
+class Exchange:
+    """One request and its response: a `Receiver` of the upstream connection, a `VerificationListener` of its token.
+
+    `closes`: the connection ends after the response. `request_complete`: all of the request has arrived.
+    `expects_continue`: the client waits to be asked for the body (RFC 9110 §10.1.1), so its deadline does not run.
+    """
 
     __slots__ = (
-        "_chunked_answer",
-        "_full",
-        "_head",
-        "_note",
-        "_out",
-        "_pending",
-        "_permit",
-        "_retried",
-        "_sent",
-        "_status",
-        "_upstream",
-        "_waiting_for_pool",
-        "close",
-        "received",
-    )
+        "_authorization", "_body_left", "_chunked", "_client", "_note", "_out", "_peer", "_pending", "_permit",
+        "_refusal", "_registry", "_request", "_retried", "_sent_at", "_snapshot", "_started_at", "_status",
+        "_upstream", "_upstream_full", "closes", "expects_continue", "head", "request_complete", "state",
+    )  # fmt: skip
 
-    def __init__(self, client: ClientConnection, request: RequestHead) -> None:
-        super().__init__(client, request)
+    def __init__(
+        self, client: Downstream, registry: ConnectionRegistry, peer: Peer, head: RequestHead, snapshot: Snapshot
+    ) -> None:
+        self._client = client
+        self._registry = registry
+        self._peer = peer
+        self._snapshot = snapshot
+        self._authorization = Authorization(head, snapshot, peer, registry.decisions)
+        self._refusal = head.refusal
         self._upstream: PooledConnection | None = None
-        self._status = 0
-        self._full = False
+        self._upstream_full = False
+        self._pending: list[bytes] | None = None  # the beginning of the body, until there is a connection
+        self._body_left = snapshot.limits.body
+        self._note: bytes | None = None  # a field that we add to the response
         self._retried = False
-        self._waiting_for_pool = False
-        self._pending: list[bytes] | None = None
-        self._note: bytes | None = None  # a field of the answer that is ours
-        self._sent = 0.0
-        self.received = not request.has_body
-        self.close = not request.keep_alive
+        self._status = 0
+        self.head = head
+        self.state = _QUEUED
+        self.request_complete = not head.has_body
+        self.expects_continue = head.expects_continue
+        self.closes = not head.keep_alive
 
     def __repr__(self) -> str:
-        return f"<exchange {self._status or 'unanswered'}>"
+        return f"<exchange {self.state.name}>"
 
-    def _forward(self, permit: Allow, identity: bytes) -> None:
-        request = self.request
-        route = self._route
-        route.metrics.decisions[permit.label] += 1
+    # Authorization
+
+    def begin(self) -> None:
+        """Authorize the request, and forward or refuse it, now or when its token has been verified."""
+        self._started_at = perf_counter()
+        self.state = _WAIT_VERIFICATION
+        try:
+            refusal = self._refusal
+            if refusal is None:
+                outcome = self._authorization.authorize(self)
+            else:
+                outcome = self._authorization.reject(refusal)
+            if isinstance(outcome, Allow):
+                self._forward(outcome)
+            elif outcome is not None:
+                self.closes = self.closes or outcome.closes
+                self._respond(outcome.refusal, outcome.request_id)
+        except Exception:  # noqa: BLE001 - whatever the fault is, the request is not forwarded
+            self._on_internal_error()
+
+    @property
+    def client_address(self) -> str:
+        return self._authorization.client_address
+
+    def on_verification(self, outcome: VerificationOutcome) -> None:
+        """Go on with the verification result."""
+        if self.state is _DONE:
+            return
+        try:
+            decided = self._authorization.conclude(outcome)
+            if isinstance(decided, Allow):
+                self._forward(decided)
+            else:
+                self._respond(decided.refusal, decided.request_id)
+        except Exception:  # noqa: BLE001 - whatever the fault is, the request is not forwarded
+            self._on_internal_error()
+
+    def _on_internal_error(self) -> None:
+        _log.exception("internal error")
+        self._give_up(responses.INTERNAL)
+
+    # The request
+
+    def _forward(self, permit: Allow) -> None:
+        head, authorization = self.head, self._authorization
+        if head.last_hop:
+            own = responses.at_last_hop(head.method, authorization.target, head.lines, http10=head.http10)
+            self._respond(own)
+            return
         self._permit = permit
-        if route.reports:
-            identity = self._report(permit, identity)
-        if not request.hosts:
-            request.lines += (b"Host", b": ", route.upstream.authority, b"\r\n")
-        self._head = request_head(
-            permit, request.method, request.target, request.lines, request.chain, identity, request.framing
+        route = authorization.route
+        if route.report_only and permit.label[0] == WOULD_DENY and self._snapshot.would_deny_field is not None:
+            self._note = b"%b: %b\r\n" % (self._snapshot.would_deny_field, permit.label[1].encode())
+        lines = head.lines
+        if not head.host:
+            lines = [*lines, b"Host", b": ", route.upstream.authority, b"\r\n"]
+        target, forwarded = authorization.target, self._peer.forwarding_fields(head, self._snapshot.forwarding)
+        self._request = request_head(
+            permit, head.method, target, lines, forwarded, authorization.identity, head.framing
         )
+        self.state = _WAIT_CONNECTION
         connection = route.upstream.pool.request(self)
         if isinstance(connection, PooledConnection):
             self.on_connection(connection)
-        elif connection is None:
-            self._waiting_for_pool = True
-        else:
+        elif connection is not None:
             self.on_failure(connection, False)
 
-    def _report(self, permit: Allow, identity: bytes) -> bytes:
-        """Note what the answer is to tell where the rule only reports; returns the identity that goes along."""
-        decision, reason = permit.label
-        field = self.request.snapshot.would_deny_field
-        if field is not None and decision == WOULD_DENY:
-            self._note = b"%b: %b\r\n" % (field, reason.encode())
-        return b"" if permit.answer is None else identity
-
     def on_connection(self, connection: PooledConnection) -> None:
-        self._waiting_for_pool = False
+        self.state = _SENDING
         self._upstream = connection
-        request = self.request
-        sent = self._sent = perf_counter()
-        self._client.gateway.telemetry.overhead.observe(sent - self._started)
-        connection.send(self, self._head, head_only=request.method == b"HEAD", upgradable=request.upgrade is not None)
-        if request.has_body:
+        head = self.head
+        sent_at = self._sent_at = perf_counter()
+        self._registry.overhead.observe(sent_at - self._started_at)
+        connection.send(self, self._request, head_only=head.method == b"HEAD", upgradable=head.upgrade is not None)
+        if head.has_body:
             if self._pending is not None:
                 connection.transport.write(b"".join(self._pending))
                 self._pending = None
-            if not self.received and not self.awaits_asking:
+            if not self.request_complete and not self.expects_continue:
                 connection.await_client()
-            self._client.regulate()
-
-    # The request's body
+            self._client.update_flow_control()
 
     def on_request_body(self, data: bytes) -> None:
         """Take a piece of the request's body, framing removed."""
-        request = self.request
-        if self._over or request.refusal is not None:
+        if self.state is _DONE or self._refusal is not None:
             return
-        if self.awaits_asking:
-            self._on_asked()  # it did not wait
-        request.body_left -= len(data)
-        if request.body_left < 0:
-            self.on_unreadable(refusals.TOO_LARGE)
+        if self.expects_continue:
+            self._on_continue()  # the client did not wait
+        self._body_left -= len(data)
+        if self._body_left < 0:
+            self.on_unreadable(responses.TOO_LARGE)
             return
-        self._send_on((b"%x\r\n%b\r\n" % (len(data), data)) if request.chunked else data)
+        self._send_on((b"%x\r\n%b\r\n" % (len(data), data)) if self.head.chunked else data)
 
-    def on_request_end(self, lines: list[bytes]) -> None:
-        """The request is whole; `lines` are its trailers."""
-        self.received = True
-        if self._over or not self.request.has_body:
+    def on_request_end(self, trailers: list[bytes]) -> None:
+        """Take the end of the request; `trailers` are field lines in pieces."""
+        self.request_complete = True
+        head = self.head
+        if self.state is _DONE or not head.has_body:
             return
-        if self.request.chunked:
-            kept = trailers(lines, self.request.snapshot.forwarding.kinds)
-            self._send_on(b"0\r\n%b\r\n" % b"".join(kept))
+        if head.chunked:
+            lines = permitted_trailers(trailers, self._snapshot.forwarding.kinds)
+            self._send_on(b"0\r\n%b\r\n" % b"".join(lines))
         if self._upstream is not None:
             self._upstream.expect_answer()
 
@@ -146,88 +256,93 @@ class Exchange(Judgement):
             self._upstream.transport.write(data)
         elif self._pending is None:
             self._pending = [data]
-            self._client.regulate()
+            self._client.update_flow_control()
         else:
             self._pending.append(data)
 
     def on_unreadable(self, refusal: Refusal) -> None:
-        """The head was good, and the body cannot stand."""
-        if self._client.is_answering(self):
-            self._give_up(refusal)
+        """Refuse the request although its head was valid, because its body is not."""
+        if self.state is _QUEUED:
+            self._refusal = refusal
         else:
-            self.request.refusal = refusal
+            self._give_up(refusal)
 
-    @property
-    def awaits_asking(self) -> bool:
-        """Whether the client waits to be asked for the body (RFC 9110 §10.1.1): it is not its time that runs."""
-        request = self.request
-        return request.rare is not None and _EXPECT in request.rare and not request.old
+    def on_input_overflow(self) -> None:
+        """Make this the last exchange: more requests are on their way than may wait.
 
-    def _on_asked(self) -> None:
-        if self.request.rare is not None:
-            self.request.rare.pop(_EXPECT, None)
+        They may be sent again (RFC 9112 §9.3.2), and must not destroy the responses before them.
+        """
+        self.closes = True
+        self.request_complete = False
+
+    def _on_continue(self) -> None:
+        self.expects_continue = False
         if self._upstream is not None:
             self._upstream.await_client()
-        self._client.start_body_clock()
+        self._client.start_body_deadline()
 
     @property
     def awaits_upgrade(self) -> bool:
-        """Whether it is still open which protocol the next bytes are of."""
-        return self.request.upgrade is not None and not self._over
+        """Whether it is not decided yet which protocol the client's next bytes belong to."""
+        return self.head.upgrade is not None and self.state is not _DONE
 
     @property
     def blocked(self) -> bool:
         """Whether no more of the request's body can be taken for now."""
-        return not self._over and (self._full or (self._pending is not None and self._upstream is None))
+        if self.state is _DONE:
+            return False
+        return self._upstream_full or (self._pending is not None and self._upstream is None)
 
     def on_full(self) -> None:
-        self._full = True
+        self._upstream_full = True
         if self._upstream is not None:
             self._upstream.expect_answer()
-        self._client.regulate()
+        self._client.update_flow_control()
 
     def on_drained(self) -> None:
-        self._full = False
-        if self._upstream is not None and not self.received:
+        self._upstream_full = False
+        if self._upstream is not None and not self.request_complete:
             self._upstream.await_client()
-        self._client.regulate()
+        self._client.update_flow_control()
 
-    # The answer
+    # The response
 
     def on_informational(self, status: int, reason: bytes, lines: list[bytes]) -> None:
-        if status == 100 and self.request.has_body and self.awaits_asking:
-            self._on_asked()
+        if status == 100 and self.head.has_body and self.expects_continue:
+            self._on_continue()
         # RFC 9110 §15.2: never to an HTTP/1.0 client
-        if not self.request.old:
+        if not self.head.http10:
             self._client.transport.write(b"%b%b\r\n" % (STATUS_LINES[status, reason], b"".join(lines)))
 
     def on_head(self, status: int, reason: bytes, lines: list[bytes], sized: bool) -> None:
+        self.state = _RESPONDING
         self._status = status
-        request = self.request
+        http10 = self.head.http10
         out = self._out = [STATUS_LINES[status, reason], *lines]
         if self._note is not None:
             out.append(self._note)
-        self._chunked_answer = False
+        self._chunked = False
         if not sized:
-            if request.old:
-                self.close = True
+            if http10:
+                self.closes = True
             else:
-                self._chunked_answer = True
+                self._chunked = True
                 out.append(b"Transfer-Encoding: chunked\r\n")
-        if not self.received or (self._client.closing and not self._client.waits):
-            # RFC 9112 §9.6: what is left of the request's body will not be read to make room for another
-            self.close = True
-            if not self.received and self._upstream is not None:
+        client = self._client
+        if not self.request_complete or (client.closing and not client.has_queued):
+            # RFC 9112 §9.6: the rest of the request's body will not be read to make room for another request
+            self.closes = True
+            if not self.request_complete and self._upstream is not None:
                 self._upstream.use_no_more()
-        if self.close:
+        if self.closes:
             out.append(b"Connection: close\r\n\r\n")
-        elif request.old:
+        elif http10:
             out.append(b"Connection: keep-alive\r\n\r\n")
         else:
             out.append(b"\r\n")
 
     def on_body(self, data: bytes) -> None:
-        if self._chunked_answer:
+        if self._chunked:
             self._out += (b"%x\r\n" % len(data), data, b"\r\n")
         else:
             self._out.append(data)
@@ -238,99 +353,85 @@ class Exchange(Judgement):
             self._out = []
             self._client.transport.writelines(out)
 
-    def on_complete(self, trailer_lines: list[bytes]) -> None:
+    def on_complete(self, trailers: list[bytes]) -> None:
         out = self._out
-        if self._chunked_answer:
+        if self._chunked:
             out.append(b"0\r\n")
-            if trailer_lines:
-                out += trailers(trailer_lines, self.request.snapshot.forwarding.kinds)
+            if trailers:
+                out += permitted_trailers(trailers, self._snapshot.forwarding.kinds)
             out.append(b"\r\n")
-        self._upstream = None  # it may be another's already: a client that reads slowly must not pause it
+        self._upstream = None  # it may serve another exchange by now, which this client must not pause
         if out:
             self._client.transport.write(b"".join(out))
-        ended = perf_counter()
-        metrics = self._route.upstream.metrics
+        ended_at = perf_counter()
+        metrics = self._authorization.route.upstream.metrics
         metrics.answers[self._status] += 1
-        metrics.duration.observe(ended - self._sent)
-        self._finish(ended)
+        metrics.duration.observe(ended_at - self._sent_at)
+        self._finish(ended_at)
 
     def on_upgrade(self, reason: bytes, lines: list[bytes], connection: PooledConnection, rest: bytes) -> None:
-        request = self.request
-        if request.upgrade is None:
+        protocol = self.head.upgrade
+        if protocol is None:
             raise RuntimeError("an upgrade that was not asked for")
         client = self._client
         self._status = 101
         switching = b"HTTP/1.1 101 %b\r\n%b%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n"
-        client.transport.write(switching % (reason, b"".join(lines), self._note or b"", request.upgrade))
+        client.transport.write(switching % (reason, b"".join(lines), self._note or b"", protocol))
         self._upstream = None
-        self._route.upstream.metrics.answers[101] += 1
-        tunnel = Tunnel(client, connection, request.snapshot.timeouts.tunnel, self._ends(), self._standing())
-        tunnel.start(client.take_over(), rest)
-        if request.snapshot is not client.gateway.snapshot:
-            tunnel.renew()
+        self._authorization.route.upstream.metrics.answers[101] += 1
+        client.become_tunnel(connection, rest, self._grant(), self._snapshot)
         self._finish(perf_counter())
 
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
         self._upstream = None
-        self._waiting_for_pool = False
-        request = self.request
-        if unanswered and not self._retried and not request.has_body and request.method in _REPEATABLE:
+        head = self.head
+        upstream = self._authorization.route.upstream
+        if unanswered and not self._retried and not head.has_body and head.method in _REPEATABLE:
             self._retried = True
-            failure = self._route.upstream.pool.request(self, fresh=True)
+            self.state = _WAIT_CONNECTION
+            failure = upstream.pool.request(self, fresh=True)
             if not isinstance(failure, UpstreamError):
-                self._waiting_for_pool = True
                 return
             error = failure
-        self._route.upstream.metrics.errors[error.reason] += 1
+        upstream.metrics.errors[error.reason] += 1
         if error.reason is not UpstreamFailure.OVERLOADED:
-            _log.warning("upstream %s: %s", self._route.upstream.pool.endpoint, error)
-        if self._status:
+            _log.warning("upstream %s: %s", upstream.pool.endpoint, error)
+        if self.state is _RESPONDING:
             self._abort()
         else:
-            self._refuse(refusals.UPSTREAM[error.reason], self._request_id())
+            self._respond(responses.UPSTREAM[error.reason], self._authorization.request_id())
 
     # Ends
 
-    def _reject(self, refusal: Refusal) -> None:
-        """Refuse a request that was not judged, and the connection that it came on."""
-        self._route.metrics.decisions[_REJECTED] += 1
-        self.close = True
-        request_id = self._request_id()
-        self._keep(request_id, _REJECTED, None, refusal)
-        self._refuse(refusal, request_id)
-
     def _give_up(self, refusal: Refusal) -> None:
-        """End it whatever its state: with a refusal where the answer has not begun."""
+        """End the exchange whatever its state: with a refusal if the response has not begun."""
         self._leave_upstream()
-        if self._status:
+        if self.state is _RESPONDING:
             self._abort()
-        elif not self._over:
-            self.close = True
-            self._refuse(refusal, self._request_id())
+        elif self.state is not _DONE:
+            self.closes = True
+            self._respond(refusal, self._authorization.request_id())
 
-    def _refuse(self, refusal: OwnAnswer, request_id: bytes = b"") -> None:
-        self._status = refusal.status
-        client = self._client
-        if not self.received and self.request.has_body:
-            self.close = True
-        if client.closing and not client.waits:
-            self.close = True
-        date, request = client.gateway.date, self.request
-        answer = refusal.render(
-            date, close=self.close, head_only=request.method == b"HEAD", old=request.old, request_id=request_id
-        )
-        client.transport.write(answer)
+    def _respond(self, response: OwnResponse, request_id: bytes = b"") -> None:
+        """Write a response of our own."""
+        client, head = self._client, self.head
+        self._status = response.status
+        if (not self.request_complete and head.has_body) or (client.closing and not client.has_queued):
+            self.closes = True
+        date, head_only = self._registry.date, head.method == b"HEAD"
+        data = response.render(date, close=self.closes, head_only=head_only, http10=head.http10, request_id=request_id)
+        client.transport.write(data)
         self._finish(perf_counter())
 
-    def _finish(self, ended: float) -> None:
-        self._over = True
-        metrics = self._route.metrics
-        metrics.requests[self.request.method, self._status] += 1
-        metrics.duration.observe(ended - self._started)
+    def _finish(self, ended_at: float) -> None:
+        self.state = _DONE
+        metrics = self._authorization.route.metrics
+        metrics.requests[self.head.method, self._status] += 1
+        metrics.duration.observe(ended_at - self._started_at)
         self._client.on_exchange_end(self)
 
     def _abort(self) -> None:
-        # The answer is not whole, and only a broken connection says so.
+        # The response is not whole, and only a broken connection says so.
         self._client.abort()
         self.on_client_gone()
 
@@ -338,67 +439,60 @@ class Exchange(Judgement):
         if self._upstream is not None:
             self._upstream.abandon()
             self._upstream = None
-        elif self._waiting_for_pool:
-            self._waiting_for_pool = False
-            self._route.upstream.pool.cancel(self)
+        elif self.state is _WAIT_CONNECTION:
+            self._authorization.route.upstream.pool.cancel(self)
 
     def on_client_gone(self) -> None:
-        """The client's connection is no more: end the upstream's work."""
-        if self._over:
+        """End the upstream's work: the client connection has ended."""
+        if self.state is _DONE:
             return
-        self._over = True
         self._leave_upstream()
-        self._route.metrics.requests[self.request.method, self._status or _CLIENT_GONE] += 1
+        self.state = _DONE
+        self._authorization.route.metrics.requests[self.head.method, self._status or _CLIENT_GONE] += 1
 
     def on_client_full(self) -> None:
-        """The client reads slower than the upstream writes."""
+        """Pause the upstream: the client reads too slowly."""
         if self._upstream is not None:
             self._upstream.pause()
 
     def on_client_drained(self) -> None:
-        """The client has read."""
+        """Resume the upstream: the client has read."""
         if self._upstream is not None:
             self._upstream.resume()
 
-    def on_stalled(self) -> None:
-        """The client sent nothing of the body, or read nothing of the answer, for too long."""
-        self._give_up(refusals.TIMEOUT)
+    def on_client_stalled(self) -> None:
+        """Give up: the client sent nothing of the body, or read nothing of the response, for too long."""
+        self._give_up(responses.TIMEOUT)
 
-    def end_if_token_ended(self, now: float) -> None:
-        """Cut an answer that outlasts its token; one that has not begun may still come."""
-        if self._status and self._ends() <= now:
+    def end_if_token_expired(self, now: float) -> None:
+        """Cut a response that outlasts its token; one that has not begun may still come."""
+        if self.state is _RESPONDING and self._grant().expires_at <= now:
             self._leave_upstream()
             self._abort()
 
     def renew(self) -> bool:
-        """Have what streams judged again by the newest snapshot, and end it where that says no.
+        """Authorize a stream again by the newest snapshot, and end it if that denies it.
 
-        Tells whether it need not be looked at again: what does not stream, is not over, and began before, may yet.
+        Returns whether the exchange need not be asked again. One that does not stream yet may still come to it.
         """
-        request = self.request
-        snapshot = self._client.gateway.snapshot
-        if self._over or request.snapshot is snapshot:
+        snapshot = self._registry.snapshot
+        if self.state is _DONE or self._snapshot is snapshot:
             return True
-        if not self._client.is_answering(self) and request.snapshot.forwarding is snapshot.forwarding:
-            # It waits its turn, and was read as it would be now: it is judged, when it comes, by what is then in force.
-            request.snapshot = snapshot
-            self._route = snapshot.no_route
+        if self.state is _QUEUED and self._snapshot.forwarding is snapshot.forwarding:
+            # It was read as it would be now, and is authorized when its turn comes, by the snapshot then in force.
+            self._snapshot = self._authorization.snapshot = snapshot
+            self._authorization.route = snapshot.no_route
             return True
-        if not self._status and (self.received or self._upstream is None):
+        if self.state is not _RESPONDING and (self.request_complete or self._upstream is None):
             return False
-        refusal = self._standing().refused_by(snapshot)
+        refusal = self._grant().reauthorize(snapshot)
         if refusal is None:
-            request.snapshot = snapshot  # else it would keep a whole policy for as long as it goes on
+            # otherwise it would keep a whole policy in memory for as long as it goes on
+            self._snapshot = self._authorization.snapshot = snapshot
         else:
-            self._route.metrics.ended_by_reload += 1
+            self._authorization.route.metrics.ended_by_reload += 1
             self._give_up(refusal)
         return True
 
-    def _standing(self) -> Standing:
-        request = self.request
-        return Standing(request.method, request.target, request.host, self._route, self._permit)
-
-    def _ends(self) -> float:
-        """Return when its token ends, and it with that."""
-        answer = self._permit.answer
-        return answer.expires if answer is not None and self._route.ends_with_token else NEVER
+    def _grant(self) -> Grant:
+        return self._authorization.grant(self._permit)

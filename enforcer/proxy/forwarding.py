@@ -1,9 +1,9 @@
-"""What of a request goes on to the upstream (RFC 9110 §7.6): pure, and prepared at load.
+"""Forwarding: which header fields go on to the upstream (RFC 9110 §7.6). Pure, and prepared at load.
 
-1. Strip, then set: identity and forwarding fields of the client's are removed on every request, in every spelling that
-   an app may fold into the same name, also where Connection lists them; then ours are set.
-2. Framing is written by us alone, from what the parser read.
-3. Only an `Allow` makes a request head.
+1. Strip, then set: the client's own identity and forwarding fields are removed from every request, in every spelling
+   that an app may fold into the same name, also if Connection lists them. Then ours are set.
+2. Framing is written only by us, from what the parser read.
+3. Only an `Allow` can make a request head.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from enforcer.tokens.introspection.response import ActiveToken
 from enforcer.wire.fields import FOLD, HOP_BY_HOP, field_value, fold, parse_tokens, without
 
 UPGRADES: Final = frozenset({b"websocket"})
-"""Protocols that a connection may be switched to. Never h2c: its requests would pass unjudged."""
+"""Protocols that a connection may be upgraded to. Never h2c: its requests would not be authorized."""
 
 
-class Kind(IntEnum):
-    """What is done with a field of a client's request."""
+class FieldKind(IntEnum):
+    """How a field of a client's request is treated."""
 
     PASS = 0
     DROP = 1
@@ -36,27 +36,27 @@ class Kind(IntEnum):
     UPGRADE = 7
     TE = 8
     EXPECT = 9
-    CHAIN = 10  # X-Forwarded-* and Forwarded: dropped, or kept and added to where the peer is trusted
+    FORWARDED = 10  # X-Forwarded-* and Forwarded: dropped, or kept and added to if the peer is trusted
     MAX_FORWARDS = 11
-    PROOF = 12  # DPoP: as Authorization, to which it belongs
-    CERTIFICATE = 13  # Client-Cert: dropped, and read where the peer is trusted to have set it
+    PROOF = 12  # DPoP: forwarded if Authorization is, to which it belongs
+    CERTIFICATE = 13  # Client-Cert: dropped, but read if the peer is trusted to have set it
 
 
 _READ: Final = {
-    b"host": Kind.HOST,
-    b"authorization": Kind.AUTHORIZATION,
-    b"content-length": Kind.CONTENT_LENGTH,
-    b"transfer-encoding": Kind.TRANSFER_ENCODING,
-    b"connection": Kind.CONNECTION,
-    b"upgrade": Kind.UPGRADE,
-    b"te": Kind.TE,
-    b"expect": Kind.EXPECT,
-    b"dpop": Kind.PROOF,
-    b"client-cert": Kind.CERTIFICATE,
-    b"max-forwards": Kind.MAX_FORWARDS,
+    b"host": FieldKind.HOST,
+    b"authorization": FieldKind.AUTHORIZATION,
+    b"content-length": FieldKind.CONTENT_LENGTH,
+    b"transfer-encoding": FieldKind.TRANSFER_ENCODING,
+    b"connection": FieldKind.CONNECTION,
+    b"upgrade": FieldKind.UPGRADE,
+    b"te": FieldKind.TE,
+    b"expect": FieldKind.EXPECT,
+    b"dpop": FieldKind.PROOF,
+    b"client-cert": FieldKind.CERTIFICATE,
+    b"max-forwards": FieldKind.MAX_FORWARDS,
 }
-# Another target, method, client or user than what was judged: the app would answer another request than the one that
-# was matched.
+# These name another target, method, client or user. An app that honours them would serve another request than the one
+# that was authorized.
 _OVERRIDES: Final = frozenset(
     {
         b"client-cert-chain",
@@ -91,15 +91,16 @@ _OVERRIDES: Final = frozenset(
         b"x-remote-user",
         b"x-remote-group",
         b"x-remote-groups",
-        b"proxy",  # a CGI-like app takes it for its environment's HTTP_PROXY
+        b"proxy",  # CGI turns it into the environment variable HTTP_PROXY (CVE-2016-5385)
         b"http2-settings",
     }
 )
-_REMEMBERED: Final = 2048  # spellings of field names; more are looked at anew each time
+_CACHED: Final = 2048
+"""Maximum number of entries of the two caches below. Bounds memory; more are computed each time."""
 
 
-class Kinds(dict[bytes, int]):
-    """What is done with a field, by its name as the client spelt it; a new spelling is classified once."""
+class FieldKinds(dict[bytes, int]):
+    """The kind of a field by its name as the client spelled it; each spelling is classified once."""
 
     def __init__(self, identity: Iterable[str]) -> None:
         super().__init__()
@@ -107,45 +108,45 @@ class Kinds(dict[bytes, int]):
 
     def __missing__(self, name: bytes) -> int:
         kind = int(self._classify(name))
-        if len(self) < _REMEMBERED and len(name) <= 64:
+        if len(self) < _CACHED and len(name) <= 64:
             self[name] = kind
         return kind
 
-    def _classify(self, name: bytes) -> Kind:
+    def _classify(self, name: bytes) -> FieldKind:
         folded = name.translate(FOLD)
         if folded in self._identity or folded in _OVERRIDES:
-            return Kind.DROP
+            return FieldKind.DROP
         special = folded in _READ or folded in HOP_BY_HOP
-        chain = folded == b"forwarded" or folded.startswith(b"x-forwarded")
-        if (special or chain) and name.lower() != folded:
-            return Kind.DROP  # `Content_Length`: not the field, but an app may take it for it
-        if chain:
-            return Kind.CHAIN
-        return _READ.get(folded, Kind.DROP if special else Kind.PASS)
+        forwarded = folded == b"forwarded" or folded.startswith(b"x-forwarded")
+        if (special or forwarded) and name.lower() != folded:
+            return FieldKind.DROP  # `Content_Length` is another field, but an app may take it for Content-Length
+        if forwarded:
+            return FieldKind.FORWARDED
+        return _READ.get(folded, FieldKind.DROP if special else FieldKind.PASS)
 
 
 class Forwarding:
-    """The settings of forwarding, made ready."""
+    """The forwarding settings, ready for use."""
 
     def __init__(self, settings: ForwardingSettings) -> None:
-        self.kinds = Kinds(settings.identity)
+        self.kinds = FieldKinds(settings.identity)
         self.pass_authorization = settings.authorization == "pass"
         self.client_cert = settings.client_cert
-        self._chain = settings.chain
+        self._style = settings.chain
         self._identity = tuple((name.encode(), claim) for name, claim in settings.identity.items())
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
 
-    def identity(self, answer: ActiveToken) -> bytes:
-        """Write the identity fields of a token's holder; a claim that is not there makes no field."""
+    def identity_fields(self, token: ActiveToken) -> bytes:
+        """Return the identity field lines for a token; an absent claim makes no field."""
         lines = []
         for name, claim in self._identity:
-            value = claim_text(answer, claim)
+            value = claim_text(token, claim)
             if value is not None:
                 lines.append(b"%b: %b\r\n" % (name, field_value(value)))
         return b"".join(lines)
 
     def trusts(self, address: str) -> bool:
-        """Tell whether a peer's own forwarding fields are kept."""
+        """Return whether the peer with this address is a trusted proxy, whose forwarding fields are kept."""
         if not self._trusted:
             return False
         try:
@@ -156,28 +157,28 @@ class Forwarding:
             peer = peer.ipv4_mapped
         return any(peer in network for network in self._trusted)
 
-    def client_address(self, peer: str, chain: Iterable[bytes]) -> str:
-        """Return the address farthest to the right of an X-Forwarded-For chain that is no trusted proxy's.
+    def client_address(self, peer: str, forwarded_for: Iterable[bytes]) -> str:
+        """Return the rightmost address of the X-Forwarded-For values that is not a trusted proxy's.
 
-        What stands left of it, anybody may have written.
+        Anybody may have written the addresses left of it.
         """
         address = peer
-        for text in reversed(b",".join(chain).decode("latin-1").split(",")):
+        for text in reversed(b",".join(forwarded_for).decode("latin-1").split(",")):
             if not self.trusts(address):
                 break
             address = _without_port(text.strip()) or address
         return address
 
-    def chain(self, address: str, scheme: str, host: bytes, received: Mapping[bytes, list[bytes]]) -> bytes:
-        """Write the fields that tell the upstream of the client and its way.
+    def forwarding_fields(self, address: str, scheme: str, host: bytes, received: Mapping[bytes, list[bytes]]) -> bytes:
+        """Return the field lines that describe the client to the upstream, `Via` included.
 
-        `received` are the forwarding fields of a trusted peer by lower-case name; empty for everybody else. `host` is
-        empty where an HTTP/1.0 client named none.
+        `received` are the forwarding fields of a trusted peer by lower-case name; empty for any other peer. `host` is
+        empty if an HTTP/1.0 client sent none.
         """
         lines = []
-        if self._chain == "x-forwarded":
-            chain = [*received.get(b"x-forwarded-for", ()), address.encode()]
-            lines.append(b"X-Forwarded-For: %b\r\n" % b", ".join(chain))
+        if self._style == "x-forwarded":
+            addresses = [*received.get(b"x-forwarded-for", ()), address.encode()]
+            lines.append(b"X-Forwarded-For: %b\r\n" % b", ".join(addresses))
             for name, value in ((b"X-Forwarded-Proto", scheme.encode()), (b"X-Forwarded-Host", host)):
                 theirs = received.get(name.lower())
                 if theirs or value:
@@ -185,7 +186,7 @@ class Forwarding:
             for name, values in received.items():
                 if name not in (b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"):
                     lines.append(b"%b: %b\r\n" % (name, b", ".join(values)))
-        elif self._chain == "forwarded":
+        elif self._style == "forwarded":
             # RFC 7239 §4, §6: an IPv6 address is bracketed and quoted
             node = f'"[{address}]"' if ":" in address else address
             element = f"for={node};proto={scheme}".encode() + (b';host="%b"' % host if host else b"")
@@ -200,9 +201,9 @@ def _without_port(node: str) -> str:
     return node.partition(":")[0] if node.count(":") == 1 else node
 
 
-def claim_text(answer: ActiveToken, claim: str) -> str | None:
-    """Return a claim as one text: a list's members joined by blanks, anything nested as JSON."""
-    value: Any = answer.claims.get(claim)
+def claim_text(token: ActiveToken, claim: str) -> str | None:
+    """Return a claim as one text: a list of strings joined by spaces, anything nested as JSON; None if absent."""
+    value: Any = token.claims.get(claim)
     if value is None:
         return None
     if isinstance(value, str):
@@ -212,33 +213,34 @@ def claim_text(answer: ActiveToken, claim: str) -> str | None:
     try:
         return json.dumps(value, separators=(",", ":"), sort_keys=True)
     except RecursionError:
-        return None  # nested as deep as could just be read: nobody's name
+        return None  # too deeply nested to be written again: not the name of anybody
 
 
 def request_head(
-    permit: Allow, method: bytes, target: bytes, lines: list[bytes], chain: bytes, identity: bytes, framing: bytes
+    permit: Allow, method: bytes, target: bytes, lines: list[bytes], forwarded: bytes, identity: bytes, framing: bytes
 ) -> bytes:
-    """Write the head of the request that `permit` allows.
+    """Return the head of the request that `permit` allows.
 
-    `lines` are the client's field lines that pass, in pieces; `framing` are the lines that belong to this connection.
+    `lines` are the client's field lines that pass, in pieces. `forwarded` are the forwarding fields, `identity` the
+    identity fields, `framing` the fields that belong to the upstream connection, each as whole lines.
     """
-    return b"%b %b HTTP/1.1\r\n%b%b%b%b\r\n" % (method, target, b"".join(lines), chain, identity, framing)
+    return b"%b %b HTTP/1.1\r\n%b%b%b%b\r\n" % (method, target, b"".join(lines), forwarded, identity, framing)
 
 
 def without_listed(lines: list[bytes], options: Iterable[bytes]) -> list[bytes]:
-    """Leave out the client's fields that Connection lists, but for those that are read here (RFC 9110 §7.6.1)."""
+    """Remove the fields that Connection lists (RFC 9110 §7.6.1), except those that are read here."""
     named = frozenset(name for option in options for name in parse_tokens(option) or ()) - frozenset(_READ)
     return without(lines, named)
 
 
 class _StatusLines(dict[tuple[int, bytes], bytes]):
-    """The status line of an answer, by status and reason; a reason that cannot stand (RFC 9112 §4) is left out."""
+    """Status lines by status and reason phrase; a phrase that is not valid (RFC 9112 §4) is left out."""
 
-    def __missing__(self, answer: tuple[int, bytes]) -> bytes:
-        status, reason = answer
+    def __missing__(self, key: tuple[int, bytes]) -> bytes:
+        status, reason = key
         line = b"HTTP/1.1 %d %b\r\n" % (status, b"" if reason.translate(None, _IN_REASON) else reason)
-        if len(self) < _REMEMBERED and len(reason) <= 64:
-            self[answer] = line
+        if len(self) < _CACHED and len(reason) <= 64:
+            self[key] = line
         return line
 
 
@@ -253,11 +255,11 @@ _NOT_IN_TRAILERS: Final = frozenset(
 )
 
 
-def trailers(lines: list[bytes], kinds: Kinds) -> list[bytes]:
-    """Leave of a trailer section what may stand in one (RFC 9110 §6.5.1): nothing that frames, routes or identifies."""
-    kept: list[bytes] = []
-    for at in range(0, len(lines), 4):
-        name = lines[at]
-        if kinds[name] == Kind.PASS and name.translate(FOLD) not in _NOT_IN_TRAILERS:
-            kept += lines[at : at + 4]
-    return kept
+def permitted_trailers(lines: list[bytes], kinds: FieldKinds) -> list[bytes]:
+    """Return the trailer fields that may be forwarded (RFC 9110 §6.5.1): none that frames, routes or identifies."""
+    permitted: list[bytes] = []
+    for index in range(0, len(lines), 4):
+        name = lines[index]
+        if kinds[name] == FieldKind.PASS and name.translate(FOLD) not in _NOT_IN_TRAILERS:
+            permitted += lines[index : index + 4]
+    return permitted

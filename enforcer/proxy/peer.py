@@ -1,6 +1,6 @@
-"""Who is at the other end of a client's connection, what they show, and what the upstream is told of them.
+"""The other end of a client connection: its address and certificate, and the forwarding fields that describe it.
 
-A trusted proxy speaks for its own clients: what it says of them counts, and nothing that it shows for itself.
+A trusted proxy speaks for its own clients: what it says of them counts, and what it presents itself does not.
 """
 
 from __future__ import annotations
@@ -8,66 +8,75 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from enforcer.proxy.forwarding import Forwarding, Kind
-from enforcer.proxy.request import RequestHead
+from enforcer.proxy.forwarding import FieldKind, Forwarding
+from enforcer.proxy.head import RequestHead
 from enforcer.tokens.dpop.binding import digest
 from enforcer.wire.fields import byte_sequence
 
-_CHAIN: Final = int(Kind.CHAIN)
-_CERTIFICATE: Final = int(Kind.CERTIFICATE)
+_FORWARDED: Final = int(FieldKind.FORWARDED)
+_CERTIFICATE: Final = int(FieldKind.CERTIFICATE)
 
 
 class Peer:
-    """One connection's other end. `chain` are the lines for requests to `host`, the last one asked for."""
+    """The other end of one client connection.
 
-    __slots__ = ("_address", "_forwarding", "_thumbprint", "_tls", "_trusted", "chain", "host")
+    Each request brings the `forwarding` settings that it began with, since they may be older than the newest ones.
+    """
+
+    __slots__ = ("_address", "_fields", "_forwarding", "_host", "_thumbprint", "_tls", "_trusted")
 
     def __init__(self, transport: asyncio.BaseTransport, forwarding: Forwarding) -> None:
-        peer = transport.get_extra_info("peername")
-        self._address = str(peer[0]) if isinstance(peer, tuple) else "unknown"
+        name = transport.get_extra_info("peername")
+        self._address = str(name[0]) if isinstance(name, tuple) else "unknown"
         self._tls = transport.get_extra_info("ssl_object")
         self._thumbprint: str | None = None
         self._forwarding = forwarding
         self._trusted = forwarding.trusts(self._address)
-        self.chain = b""
-        self.host: bytes | None = None
+        self._host: bytes | None = None
+        self._fields = b""  # of requests to `_host`: mostly the next request is for the same host
 
-    def renew(self, forwarding: Forwarding) -> None:
-        """Go by these settings for the requests to come."""
+    def use(self, forwarding: Forwarding) -> None:
+        """Prepare for requests with other settings."""
         if forwarding is not self._forwarding:
             self._forwarding = forwarding
             self._trusted = forwarding.trusts(self._address)
-            self.host = None
+            self._host = None
 
-    def introduce(self, request: RequestHead) -> None:
-        """Write what the upstream is told of the client, and remember it where the next request will need the same."""
-        forwarding = request.snapshot.forwarding
+    def forwarding_fields(self, head: RequestHead, forwarding: Forwarding) -> bytes:
+        """Return the field lines that describe the client to the upstream."""
+        if head.special is None and head.host == self._host and forwarding is self._forwarding:
+            return self._fields
         received: dict[bytes, list[bytes]] = {}
-        for name, value in self._said(request, _CHAIN):
+        for name, value in self._trusted_fields(head, forwarding, _FORWARDED):
             received.setdefault(name.lower(), []).append(value)
-        request.chain = forwarding.chain(self._address, self._scheme, request.host, received)
-        if not received and request.refusal is None and forwarding is self._forwarding:
-            self.chain = request.chain
-            self.host = request.host
+        fields = forwarding.forwarding_fields(self._address, self._scheme, head.host, received)
+        if not received and forwarding is self._forwarding:
+            self._fields = fields
+            self._host = head.host
+        return fields
 
-    def client_address(self, request: RequestHead) -> str:
-        """Return the client's address: the peer's, or what a trusted peer says that its own peer's is."""
-        chain = [value for name, value in self._said(request, _CHAIN) if name.lower() == b"x-forwarded-for"]
-        return request.snapshot.forwarding.client_address(self._address, chain) if chain else self._address
+    def client_address(self, head: RequestHead, forwarding: Forwarding) -> str:
+        """Return the client's address: the peer's, or the one that a trusted peer names."""
+        fields = self._trusted_fields(head, forwarding, _FORWARDED)
+        addresses = [value for name, value in fields if name.lower() == b"x-forwarded-for"]
+        return forwarding.client_address(self._address, addresses) if addresses else self._address
 
-    def url(self, request: RequestHead) -> str:
-        """Return the URL of a request as the client sees it, without query; a trusted peer says where it was sent."""
-        said = {name.lower(): value.decode("latin-1") for name, value in self._said(request, _CHAIN)}
-        scheme = said.get(b"x-forwarded-proto", self._scheme)
-        host = said.get(b"x-forwarded-host", request.host.decode("latin-1"))
-        return f"{scheme}://{host}{request.target.partition(b'?')[0].decode('latin-1')}"
+    def url(self, head: RequestHead, target: bytes, forwarding: Forwarding) -> str:
+        """Return the URL of a request as the client sees it, without query; a trusted peer names scheme and host."""
+        fields = self._trusted_fields(head, forwarding, _FORWARDED)
+        named = {name.lower(): value.decode("latin-1") for name, value in fields}
+        scheme = named.get(b"x-forwarded-proto", self._scheme)
+        host = named.get(b"x-forwarded-host", head.host.decode("latin-1"))
+        return f"{scheme}://{host}{target.partition(b'?')[0].decode('latin-1')}"
 
-    def thumbprint(self, request: RequestHead) -> str:
-        """Return the SHA-256 of the certificate that the client showed, base64url (RFC 8705 §3.1); empty if none."""
-        forwarding = request.snapshot.forwarding
+    def thumbprint(self, head: RequestHead, forwarding: Forwarding) -> str:
+        """Return the SHA-256 of the client's certificate, base64url (RFC 8705 §3.1); empty if it presented none."""
         if self._is_trusted(forwarding):
-            shown = [byte_sequence(value) for _, value in self._said(request, _CERTIFICATE)]
-            return digest(shown[0]) if forwarding.client_cert and len(shown) == 1 and shown[0] else ""
+            fields = self._trusted_fields(head, forwarding, _CERTIFICATE)
+            certificates = [byte_sequence(value) for _, value in fields]
+            if not forwarding.client_cert or len(certificates) != 1 or not certificates[0]:
+                return ""
+            return digest(certificates[0])
         if self._thumbprint is None:
             certificate = None if self._tls is None else self._tls.getpeercert(binary_form=True)
             self._thumbprint = digest(certificate) if certificate else ""
@@ -77,12 +86,11 @@ class Peer:
     def _scheme(self) -> str:
         return "http" if self._tls is None else "https"
 
-    def _said(self, request: RequestHead, kind: int) -> list[tuple[bytes, bytes]]:
-        """Return the fields of a kind, where the peer is trusted to have written them."""
-        if request.rare is None or not self._is_trusted(request.snapshot.forwarding):
+    def _trusted_fields(self, head: RequestHead, forwarding: Forwarding, kind: int) -> list[tuple[bytes, bytes]]:
+        """Return the fields of a kind if the peer is trusted to have written them."""
+        if head.special is None or not self._is_trusted(forwarding):
             return []
-        return request.rare.get(kind, [])
+        return list(head.special.get(kind, ()))
 
     def _is_trusted(self, forwarding: Forwarding) -> bool:
-        # A request that began before a reload goes by the settings of then.
         return self._trusted if forwarding is self._forwarding else forwarding.trusts(self._address)

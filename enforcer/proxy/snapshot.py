@@ -1,11 +1,11 @@
-"""What requests are judged by: one configuration, made ready, immutable and swapped whole.
+"""The snapshot: one configuration, ready for use, immutable and swapped whole.
 
 A request keeps the snapshot that it began with.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from enforcer.counters import RouteMetrics, UpstreamMetrics
@@ -14,9 +14,10 @@ from enforcer.policy.matcher import Matcher, Methods
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import UNSERVED
 from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.proofs import Proofs
-from enforcer.proxy.refusals import RuleRefusals
+from enforcer.proxy.responses import RuleRefusals
+from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.limits import Limits, Timeouts
+from enforcer.tokens.dpop.replay_cache import ProofState
 from enforcer.tokens.verifier import LookupOptions, TokenVerifier
 from enforcer.wire.pool import Pool
 from enforcer.wire.target import Target, parse
@@ -24,7 +25,7 @@ from enforcer.wire.target import Target, parse
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Upstream:
-    """A server that requests are forwarded to; `authority` is its Host where a client sent none."""
+    """A server that requests are forwarded to; `authority` is the Host of requests that came without one."""
 
     pool: Pool
     authority: bytes
@@ -33,65 +34,88 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Route:
-    """A rule with all that a request under it needs; `requirement` None is the route of requests without a rule.
+    """A rule with everything that a request under it needs.
 
-    `reports`: what it denies is forwarded all the same. `watched`: what is forwarded is told of too. `asks`: it must be
-    known what the token is worth, which may end what it began (`ends_with_token`).
+    - `requirement`: the rule's conditions; None in the route of requests that no rule matches.
+    - `report_only`: a denied request is forwarded and counted (`mode: report`).
+    - `logs_allowed`: decisions to forward are recorded too.
+    - `needs_token`: the token must be verified.
+    - `ends_with_token`: a stream or tunnel ends when its token expires.
     """
 
     requirement: Requirement | None
-    reports: bool
-    watched: bool
-    asks: bool
+    report_only: bool
+    logs_allowed: bool
+    needs_token: bool
     ends_with_token: bool
     refusals: RuleRefusals
     metrics: RouteMetrics
     verifier: TokenVerifier
     upstream: Upstream
-    demand: LookupOptions
+    lookup: LookupOptions
 
 
 Located = tuple[Target, Methods[Route] | None]
-"""A request-target as it was read, and what its path leads to."""
+"""A request target as it was read, and the routes by method that its path leads to, None if no rule has the path."""
+
+_SHORT: Final = 256
+"""Maximum length in bytes of a target and its host that is cached; targets with a query are not."""
+_CACHED: Final = 4096
+"""Maximum number of cached targets: about 2 MiB."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """One configuration, made ready. `located` remembers request-targets that were read already, with their host where
-    it makes a difference (`by_host`).
+class RouteCache:
+    """Finds the routes of a request target, and remembers the most recent targets: most clients repeat theirs.
 
-    `would_deny_field` names the field of an answer that tells what its request would have been refused for; `keeping`
-    says what is kept of decisions, None where nothing is; `life` ends with the snapshot, whose own end cannot be
-    watched: it is compiled, and has no weak references.
+    The key includes the host only if rules differ by host.
     """
 
-    matcher: Matcher[Route]
+    __slots__ = ("_by_host", "located", "matcher")
+
+    def __init__(self, matcher: Matcher[Route]) -> None:
+        self.matcher = matcher
+        self._by_host = matcher.by_host
+        self.located: dict[bytes | tuple[bytes, bytes], Located] = {}
+
+    def locate(self, raw: bytes, host: bytes) -> Located:
+        """Read a request target and find its routes; raises MalformedRequestError."""
+        located = self.located.get((raw, host) if self._by_host else raw)
+        return self._read(raw, host) if located is None else located
+
+    def _read(self, raw: bytes, host: bytes) -> Located:
+        target = parse(raw)
+        located = (target, self.matcher.at(target.segments, host))
+        if not target.query and len(raw) + len(host) <= _SHORT:
+            if len(self.located) >= _CACHED:
+                self.located.clear()
+            self.located[(raw, host) if self._by_host else raw] = located
+        return located
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Snapshot:
+    """One configuration, ready for use.
+
+    - `routes`: finds the route of a request. Two routes are for requests that no rule matches: `no_route`, and
+      `unserved` for methods that are never forwarded, not even in report mode.
+    - `proof_settings`, `proof_state`: what DPoP proofs are checked with; the state outlives the snapshot.
+    - `would_deny_field`: the response field that names the reason why a request would have been denied; None: no field.
+    - `retention`: which decisions are recorded; None: no decision.
+    - `lifetime_token`: an object that ends with the snapshot. A compiled class has no weak references to watch it by.
+    """
+
+    routes: RouteCache
     no_route: Route
     unserved: Route
     forwarding: Forwarding
     limits: Limits
     timeouts: Timeouts
-    proofs: Proofs
+    proof_settings: ProofSettings
+    proof_state: ProofState
     would_deny_field: bytes | None
-    keeping: RetentionSettings | None
-    by_host: bool
-    life: Any
-    located: dict[bytes | tuple[bytes, bytes], Located] = field(default_factory=dict)
+    retention: RetentionSettings | None
+    lifetime_token: Any
 
     def without_rule(self, method: bytes) -> Route:
-        """Return the route of a request that no rule is for. What is never let through is not in report mode either."""
+        """Return the route of a request that no rule matches."""
         return self.unserved if method in UNSERVED else self.no_route
-
-    def locate(self, raw: bytes, host: bytes) -> Located:
-        """Read a request-target and find what it leads to; raises MalformedRequestError."""
-        target = parse(raw)
-        found = (target, self.matcher.at(target.segments, host))
-        if not target.query and len(raw) + len(host) <= _SHORT:
-            if len(self.located) >= _REMEMBERED:
-                self.located.clear()
-            self.located[(raw, host) if self.by_host else raw] = found
-        return found
-
-
-_SHORT: Final = 256  # bytes of a target and its host that are worth remembering; one with a query is not
-_REMEMBERED: Final = 4096  # such targets at most: some 2 MiB

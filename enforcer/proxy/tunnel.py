@@ -1,114 +1,123 @@
-"""A connection after its protocol was switched (RFC 9110 §7.8): bytes both ways, as they come."""
+"""A tunnel: two connections after an upgrade (RFC 9110 §7.8). Bytes are copied both ways as they come.
+
+1. What one side sent before it closed is delivered to the other, and a side may close while the other still sends.
+2. It ends if no byte was copied for too long, when its token expires, and when a newer snapshot denies it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
+from enforcer.proxy.authorize import Grant
+from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.wire.connection import PooledConnection
 
-if TYPE_CHECKING:
-    from enforcer.proxy.connection import ClientConnection
-    from enforcer.proxy.standing import Standing
 
+class _End:
+    """One end of a tunnel, an asyncio.Protocol by its methods: bytes that arrive here leave by the other end."""
 
-class _End(asyncio.Protocol):
-    """One of a tunnel's two ends: what arrives here leaves by the other."""
-
-    __slots__ = ("_finished", "_tunnel", "other", "transport")
-
-    other: _End
+    __slots__ = ("_finished", "_other", "_tunnel", "transport")
 
     def __init__(self, tunnel: Tunnel, transport: asyncio.Transport) -> None:
-        self._tunnel = tunnel
+        self._tunnel: Tunnel | None = tunnel
+        self._other: _End | None = None
         self._finished = False
         self.transport = transport
 
+    def join(self, other: _End) -> None:
+        """Name the other end."""
+        self._other = other
+
+    def release(self) -> None:
+        """Drop the references to the tunnel and the other end: otherwise only the garbage collector frees them."""
+        self._tunnel = self._other = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        pass
+
     def data_received(self, data: bytes) -> None:
-        self._tunnel.active = True
-        self.other.transport.write(data)
+        if self._other is not None and self._tunnel is not None:
+            self._tunnel.active = True
+            self._other.transport.write(data)
 
     def eof_received(self) -> bool:
         self._finished = True
-        if self.other._finished or not self.other.transport.can_write_eof():
+        other = self._other
+        if other is None or other._finished or not other.transport.can_write_eof():
             return False
-        self.other.transport.write_eof()
+        other.transport.write_eof()
         return True
 
     def pause_writing(self) -> None:
-        self.other.transport.pause_reading()
+        if self._other is not None:
+            self._other.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if not self.other.transport.is_closing():
-            self.other.transport.resume_reading()
+        if self._other is not None and not self._other.transport.is_closing():
+            self._other.transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.other.transport.close()  # what was received is still delivered
-        self._tunnel.lose()
-
-    def let_go(self) -> None:
-        """Hold neither the tunnel nor its other end: without this, only the garbage collector frees them."""
-        del self.other, self._tunnel
+        if self._other is not None and self._tunnel is not None:
+            self._other.transport.close()  # what was received is still delivered
+            self._tunnel.on_end_lost()
 
 
 class Tunnel:
-    """The two ends, and the times that end both: `idle` seconds without a byte, or `ends`, when the token does."""
+    """The two ends and their deadlines: `idle_timeout` seconds without a byte, or the expiry of the token."""
 
     __slots__ = (
-        "_connection",
-        "_deadline",
-        "_down",
-        "_ends",
-        "_gateway",
-        "_idle",
-        "_left",
-        "_standing",
-        "_up",
-        "active",
-    )
+        "_deadline", "_down", "_ends", "_expires_at", "_grant", "_idle_timeout", "_registry", "_up",
+        "_upstream", "active",
+    )  # fmt: skip
 
     def __init__(
-        self, client: ClientConnection, connection: PooledConnection, idle: float, ends: float, standing: Standing
+        self,
+        registry: ConnectionRegistry,
+        client: asyncio.Transport,
+        upstream: PooledConnection,
+        grant: Grant,
+        idle_timeout: float,
     ) -> None:
-        self._gateway = client.gateway
-        self._connection = connection
-        self._idle = idle
-        self._ends = ends
-        self._standing = standing
-        self._deadline = self._gateway.ticker.next + idle
-        self._left = 2
+        self._registry = registry
+        self._upstream = upstream
+        self._grant = grant
+        self._expires_at = grant.expires_at
+        self._idle_timeout = idle_timeout
+        self._deadline = registry.ticker.next + idle_timeout
+        self._ends = 2
         self.active = False
-        self._down = _End(self, client.transport)
-        self._up = _End(self, connection.detach())
-        self._down.other = self._up
-        self._up.other = self._down
+        self._down = _End(self, client)
+        self._up = _End(self, upstream.detach())
+        self._down.join(self._up)
+        self._up.join(self._down)
 
     def start(self, from_client: bytes, from_upstream: bytes) -> None:
-        """Begin, with what either side sent behind its head."""
-        for end, first in ((self._down, from_client), (self._up, from_upstream)):
-            end.transport.set_protocol(end)
+        """Copy bytes from now on, beginning with those that either side sent behind its head."""
+        down, up = self._down.transport, self._up.transport
+        for end, other, first in ((self._down, up, from_client), (self._up, down, from_upstream)):
+            end.transport.set_protocol(end)  # type: ignore[arg-type] # it is a protocol by its methods
             if first:
-                end.other.transport.write(first)
+                other.write(first)
             end.transport.resume_reading()
-        self._gateway.connections.add(self)
+        self._registry.connections.add(self)
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being answered: its answer was to switch, and it is over."""
+        """Whether a request is being answered: no, the response was the upgrade."""
         return False
 
     def sweep(self, now: float, wall: float) -> None:
-        """End what is idle too long, or outlasts its token; what was not delivered by then is not waited for."""
+        """End it if it is idle for too long or outlasts its token, without waiting for bytes not yet delivered."""
         if self.active:
             self.active = False
-            self._deadline = now + self._idle
-        if self._deadline <= now or self._ends <= wall:
+            self._deadline = now + self._idle_timeout
+        if self._deadline <= now or self._expires_at <= wall:
             self.abort()
 
     def renew(self) -> bool:
-        """End it where the newest snapshot does not allow it; tells that this need not be looked at again."""
-        if self._standing.refused_by(self._gateway.snapshot) is not None:
-            self._standing.route.metrics.ended_by_reload += 1
+        """End it if the newest snapshot denies it; return that it need not be asked again."""
+        if self._grant.reauthorize(self._registry.snapshot) is not None:
+            self._grant.route.metrics.ended_by_reload += 1
             self.abort()
         return True
 
@@ -118,16 +127,16 @@ class Tunnel:
         self._up.transport.abort()
 
     def drain(self) -> None:
-        """Go on: no answer is to come that could tell of it."""
+        """Go on: there is no response to come that could announce the end."""
 
     def shutdown(self) -> None:
         """Go on: a tunnel has no end to wait for, and is cut when the time to drain is over."""
 
-    def lose(self) -> None:
-        """Count an end that is no more; with the second one, the tunnel is."""
-        self._left -= 1
-        if not self._left:
-            self._gateway.connections.discard(self)
-            self._connection.pool.forget(self._connection)
-            self._down.let_go()
-            self._up.let_go()
+    def on_end_lost(self) -> None:
+        """Leave the registry and the pool after the second end."""
+        self._ends -= 1
+        if not self._ends:
+            self._registry.connections.discard(self)
+            self._upstream.pool.forget(self._upstream)
+            self._down.release()
+            self._up.release()

@@ -14,9 +14,8 @@ from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Path as PathTemplate
 from enforcer.policy.rules import Rule
 from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.proofs import Proofs
-from enforcer.proxy.refusals import Refusals
-from enforcer.proxy.snapshot import Route, Snapshot, Upstream
+from enforcer.proxy.responses import Refusals
+from enforcer.proxy.snapshot import Route, RouteCache, Snapshot, Upstream
 from enforcer.server.resources import ResourceScope
 from enforcer.server.sources import make_endpoint
 from enforcer.server.verifiers import Verifiers
@@ -54,59 +53,56 @@ def assemble(
     verifiers = Verifiers(config, scope, forwarding, telemetry, ticker, loop)
     refusals = Refusals(config.challenge, config.dpop)
 
-    retention = _retention(config)
-    log_all = config.log.decisions == "all"
+    logs_all = config.log.decisions == "all"
 
-    def route(rule: Rule) -> tuple[Place, Route]:
+    def make_route(rule: Rule) -> tuple[Place, Route]:
         path = PathTemplate.parse(rule.path)
-        reports = rule.mode == "report"
-        compiled = Route(
+        report_only = rule.mode == "report"
+        route = Route(
             requirement=Requirement(rule, path),
-            reports=reports,
-            watched=reports or log_all,
-            asks=not rule.public,
-            ends_with_token=config.forwarding.end_with_token and not reports,
+            report_only=report_only,
+            logs_allowed=report_only or logs_all,
+            needs_token=not rule.public,
+            ends_with_token=config.forwarding.end_with_token and not report_only,
             refusals=refusals.of(rule),
             metrics=telemetry.route(rule.name),
             verifier=verifiers.of(rule),
             upstream=apps[rule.upstream],
-            demand=LookupOptions(max_age=rule.max_answer_age, stale=rule.on_outage == "stale"),
+            lookup=LookupOptions(max_age=rule.max_answer_age, stale=rule.on_outage == "stale"),
         )
-        return Place(path, rule.methods, rule.host), compiled
+        return Place(path, rule.methods, rule.host), route
 
-    reports = config.mode == "report"
+    report_only = config.mode == "report"
     no_route = Route(
         requirement=None,
-        reports=reports,
-        watched=reports or log_all,
-        asks=reports,
+        report_only=report_only,
+        logs_allowed=report_only or logs_all,
+        needs_token=report_only,
         ends_with_token=False,
         refusals=refusals.of(None),
         metrics=telemetry.route(NO_ROUTE),
         verifier=verifiers.without_rule(),
         # Without a default upstream, no request is forwarded without a rule, and any upstream will do.
         upstream=apps.get(None) or next(iter(apps.values())),
-        demand=LookupOptions(),
+        lookup=LookupOptions(),
     )
-    matcher = Matcher(map(route, resolved_rules(config)))
+    matcher = Matcher(map(make_route, resolved_rules(config)))
     field = None if config.would_deny_field is None else config.would_deny_field.encode()
-    unserved = replace(no_route, reports=False, asks=False)
+    unserved = replace(no_route, report_only=False, needs_token=False)
     unseen = config.limits.unseen_tokens
-    wrong_proofs = scope.take("wrong proofs", unseen, make=lambda: AddressLimiter(unseen))
-    proofs = Proofs(config.dpop, ProofState(scope.take("used proofs", make=ReplayCache), wrong_proofs))
-    limits, timeouts = config.limits, config.timeouts
+    wrong = scope.take("wrong proofs", unseen, make=lambda: AddressLimiter(unseen))
     snapshot = Snapshot(
-        matcher,
-        no_route,
-        unserved,
-        forwarding,
-        limits,
-        timeouts,
-        proofs,
-        field,
-        retention,
-        matcher.by_host,
-        LifetimeToken(),
+        routes=RouteCache(matcher),
+        no_route=no_route,
+        unserved=unserved,
+        forwarding=forwarding,
+        limits=config.limits,
+        timeouts=config.timeouts,
+        proof_settings=config.dpop,
+        proof_state=ProofState(scope.take("used proofs", make=ReplayCache), wrong),
+        would_deny_field=field,
+        retention=_retention(config),
+        lifetime_token=LifetimeToken(),
     )
     return snapshot, verifiers.memory
 

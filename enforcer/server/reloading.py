@@ -28,7 +28,7 @@ from enforcer.errors import ConfigError
 from enforcer.operations import logs
 from enforcer.operations.watcher import Watcher, signatures_of
 from enforcer.operations.worker import WorkerThread
-from enforcer.proxy.gateway import Gateway
+from enforcer.proxy.listener import Listener
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.server.assembly import assemble
 from enforcer.server.listening import raise_descriptor_limit
@@ -91,24 +91,24 @@ class Reloader:
         telemetry.loaded(loaded.hash)
         telemetry.cache_entries = lambda: len(self.current.memory)
         telemetry.cache_evictions = lambda: self.current.memory.evictions
-        telemetry.proofs = lambda: len(self.current.snapshot.proofs.memory.used)
+        telemetry.proofs = lambda: len(self.current.snapshot.proof_state.used)
 
     def wake(self) -> None:
         """Read the files again, even if they have not changed."""
         _log.info("SIGHUP: reading the configuration again")
         self._watcher.wake()
 
-    async def run(self, gateway: Gateway) -> None:
+    async def run(self, listener: Listener) -> None:
         """Reload whenever the files change; ends only by cancellation."""
         while True:
             try:
                 await self._watcher.change()
-                await self.reload(gateway)
+                await self.reload(listener)
             except Exception:  # noqa: BLE001 - the next change may be readable
                 _log.exception("internal error")
                 self._telemetry.reload_failed()
 
-    async def reload(self, gateway: Gateway) -> None:
+    async def reload(self, listener: Listener) -> None:
         """Read the files and put them in force, or log their errors."""
         started = perf_counter()
         self._reading = True
@@ -118,7 +118,7 @@ class Reloader:
         try:
             result, self._watcher.expected = await self._worker.run(self._read)
             if isinstance(result, Generation):
-                await self._put_in_force(result, gateway)
+                await self._put_in_force(result, listener)
                 gc.freeze()  # excludes the configuration from every later collection
                 _log.info("configuration %s is in force, after %.2f s", result.loaded.hash, perf_counter() - started)
                 self.announce()
@@ -169,15 +169,14 @@ class Reloader:
             raise
         report_rules = sum(rule.mode == "report" for rule in resolved_rules(config))
         # The last request that uses the snapshot holds the last reference to its lifetime token.
-        large: list[object] = [snapshot.matcher, snapshot.located, loaded]
-        weakref.finalize(snapshot.life, self._retire_soon, scope, large).atexit = False
+        large: list[object] = [snapshot.routes.matcher, snapshot.routes.located, loaded]
+        weakref.finalize(snapshot.lifetime_token, self._retire_soon, scope, large).atexit = False
         return Generation(loaded, snapshot, memory, scope, tls, report_rules)
 
-    async def _put_in_force(self, successor: Generation, gateway: Gateway) -> None:
+    async def _put_in_force(self, successor: Generation, listener: Listener) -> None:
         previous, self.current = self.current, successor
         successor.memory.succeed(previous.memory)
-        gateway.tls = successor.tls
-        await gateway.swap(successor.snapshot)
+        await listener.swap(successor.snapshot, successor.tls)
         self._telemetry.reloaded(successor.loaded.hash)
         if successor.config.log != previous.config.log:
             logs.configure(successor.config.log.level, successor.config.log.format)

@@ -26,7 +26,8 @@ from enforcer.operations import logs
 from enforcer.operations.admin import admin
 from enforcer.operations.decision_log_writer import DecisionLogWriter
 from enforcer.operations.probe_relay import routes
-from enforcer.proxy.gateway import Gateway
+from enforcer.proxy.listener import Listener
+from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.server.listening import bind, name_of, raise_descriptor_limit
 from enforcer.server.managed_server import ManagedServer
 from enforcer.server.reloading import Origin, Reloader
@@ -64,32 +65,33 @@ async def _serve(
     telemetry, ticker = Telemetry(version("token-enforcer")), Ticker(loop)
     reloader = Reloader(origin, loaded, telemetry, ticker, loop)
     del loaded  # as in `run`
-    gateway = Gateway(reloader.current.snapshot, telemetry, ticker, reloader.current.tls)
-    proxy_server = _proxy_server(gateway)
-    admin_server = _admin_server(telemetry, reloader, gateway, probe_routes)
-    shutdown = _Shutdown(telemetry, reloader, gateway, proxy_server, admin_server)
+    registry = ConnectionRegistry(reloader.current.snapshot, telemetry, ticker)
+    listener = Listener(registry, reloader.current.tls)
+    proxy_server = _proxy_server(listener)
+    admin_server = _admin_server(telemetry, reloader, registry, probe_routes)
+    shutdown = _Shutdown(telemetry, reloader, registry, proxy_server, admin_server)
     _handle_signals(loop, shutdown, reloader)
-    decision_log = DecisionLogWriter(gateway.decisions.backlog, sys.stderr)
+    decision_log = DecisionLogWriter(registry.decisions.backlog, sys.stderr)
     ticker.add(decision_log.tick)
 
     admin_task = asyncio.create_task(admin_server.serve(admin_sockets), name="admin")
     # Everything built so far lives as long as the process: exclude it from garbage collection.
     gc.collect()
     gc.freeze()
-    proxy_task = asyncio.create_task(proxy_server.serve(proxy_sockets), name="gateway")
+    proxy_task = asyncio.create_task(proxy_server.serve(proxy_sockets), name="proxy")
     await proxy_server.listening.wait()
     telemetry.ready = not telemetry.draining
     urls = ",".join(upstream.url for upstream in upstreams(reloader.current.config).values())
     _log.info("serving %s on %s, admin on %s", urls, name_of(proxy_sockets), name_of(admin_sockets))
     reloader.announce()
-    reload_task = asyncio.create_task(reloader.run(gateway), name="reload")
+    reload_task = asyncio.create_task(reloader.run(listener), name="reload")
 
     await proxy_task
     await shutdown.requested.wait()
     reload_task.cancel()
     await asyncio.wait({reload_task})
     reloader.close()
-    gateway.abort()
+    registry.abort()
     admin_server.should_exit = True
     await admin_task
     ticker.stop()
@@ -97,8 +99,8 @@ async def _serve(
     _log.info("stopped")
 
 
-def _proxy_server(gateway: Gateway) -> ManagedServer:
-    factory: Any = gateway.protocol  # uvicorn's annotation asks for a class
+def _proxy_server(listener: Listener) -> ManagedServer:
+    factory: Any = listener.protocol  # uvicorn's annotation asks for a class
     return ManagedServer(uvicorn.Config(_no_application, http=factory, lifespan="off", log_config=None))
 
 
@@ -107,13 +109,13 @@ async def _no_application(scope: object, receive: object, send: object) -> None:
 
 
 def _admin_server(
-    telemetry: Telemetry, reloader: Reloader, gateway: Gateway, probe_routes: Sequence[Route]
+    telemetry: Telemetry, reloader: Reloader, registry: ConnectionRegistry, probe_routes: Sequence[Route]
 ) -> ManagedServer:
     application = admin(
         telemetry,
         # A reload replaces `current`, so it is looked up for each request.
         purge_cache=lambda name, value: reloader.current.memory.purge(name, value),  # noqa: PLW0108
-        find_denials=gateway.decisions.find,
+        find_denials=registry.decisions.find,
         credential=lambda: reloader.current.config.admin.credential,
         extra_routes=probe_routes,
     )
@@ -134,7 +136,7 @@ class _Shutdown:
 
     telemetry: Telemetry
     reloader: Reloader
-    gateway: Gateway
+    registry: ConnectionRegistry
     proxy_server: ManagedServer
     admin_server: ManagedServer
     requested: asyncio.Event = field(default_factory=asyncio.Event)
@@ -149,7 +151,7 @@ class _Shutdown:
             )
             self.telemetry.ready = False
             self.telemetry.draining = True
-            self.gateway.drain()
+            self.registry.drain()
             self.proxy_server.config.timeout_graceful_shutdown = math.ceil(timeouts.drain)
         asyncio.get_running_loop().call_later(delay, setattr, self.proxy_server, "should_exit", True)
 

@@ -49,7 +49,7 @@ class Verifiers:
     ) -> None:
         def prepare(answer: ActiveToken) -> bytes:
             # An interpreted function between compiled calls lets other threads run while many entries are taken over.
-            return forwarding.identity(answer)
+            return forwarding.identity_fields(answer)
 
         def make_cache() -> TokenCache:
             cache: TokenCache = TokenCache(config.cache)
@@ -80,7 +80,15 @@ class Verifiers:
 
             def make() -> CachingVerifier:
                 return CachingVerifier(
-                    server.name, source, cache, keys, limiter, forwarding.identity, metrics, time.time, retry_after
+                    server.name,
+                    source,
+                    cache,
+                    keys,
+                    limiter,
+                    forwarding.identity_fields,
+                    metrics,
+                    time.time,
+                    retry_after,
                 )
 
             return scope.take("verifier", source, cache, keys, limiter, make=make)

@@ -25,7 +25,7 @@ from enforcer.policy.decision import Evidence, Unasked, decide, decide_bound
 from enforcer.policy.matcher import Matcher, Place
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Mode, Path, Rule
-from enforcer.proxy.refusals import Refusal
+from enforcer.proxy.responses import Refusal
 from enforcer.tokens.dpop.possession import with_certificate, with_key
 from enforcer.tokens.introspection.response import ActiveToken, from_claims
 from enforcer.wire.target import parse

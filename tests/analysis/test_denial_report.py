@@ -9,7 +9,7 @@ from enforcer.decision_log.record import DecisionRecord
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import Evidence, Unasked
 from enforcer.policy.rules import Rule
-from enforcer.proxy.refusals import Refusal
+from enforcer.proxy.responses import Refusal
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.dpop.possession import PossessionFault, with_key
 from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, from_claims

@@ -11,7 +11,7 @@ from enforcer.analysis.evaluator import Policy, PolicyRequest
 from enforcer.analysis.explain import Evaluation, Explanation, RefusalSummary, UnverifiedToken, explain
 from enforcer.counters import NO_ROUTE
 from enforcer.errors import IntrospectionFailure
-from enforcer.proxy import refusals
+from enforcer.proxy import responses
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.introspection.response import INACTIVE
 
@@ -77,9 +77,9 @@ def test_a_token_that_is_none_is_told_of(evidence: Any, there: dict[str, tuple[s
 
 def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:
     """With the answer that the client gets."""
-    unknown = UnverifiedToken(IntrospectionFailure.TIMEOUT, refusals.introspection_failed(5))
+    unknown = UnverifiedToken(IntrospectionFailure.TIMEOUT, responses.not_verified(5))
     found = explain(SHOP, PolicyRequest("GET", "/shop"), lambda _: unknown, NOW, REFUSALS)
-    detail = "the authorization server does not say what the token is worth"
+    detail = "the authorization server could not verify the token"
     assert found.judgement == Evaluation("read", "error", "introspection_timeout", RefusalSummary(503, detail, (), 5))
     assert conditions(found)["state"] == ("unknown", False)
 

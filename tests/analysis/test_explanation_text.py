@@ -9,7 +9,7 @@ from enforcer.analysis.evaluator import PolicyRequest
 from enforcer.analysis.explain import UnverifiedToken, explain
 from enforcer.analysis.explanation_text import write
 from enforcer.errors import IntrospectionFailure
-from enforcer.proxy import refusals
+from enforcer.proxy import responses
 
 SHOP = policy(
     {"name": "read", "path": "/shop/**", "methods": ["GET"], "scopes": ["shop.read"]},
@@ -254,7 +254,7 @@ def test_a_preflight_is_told_of_by_the_method_that_it_asks_for(asked: str, text:
 
 def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:
     """With the answer that the client gets."""
-    unknown = UnverifiedToken(IntrospectionFailure.TIMEOUT, refusals.introspection_failed(5))
+    unknown = UnverifiedToken(IntrospectionFailure.TIMEOUT, responses.not_verified(5))
     found = explain(SHOP, PolicyRequest("GET", "/shop"), lambda _: unknown, NOW, REFUSALS)
     assert write(found).splitlines()[-8:] == [
         'conditions of rule "read":',
@@ -263,6 +263,6 @@ def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:
         "  ✗  scopes  needed: shop.read        there: unknown",
         "",
         "decision: error, introspection_timeout",
-        "answer: 503, the authorization server does not say what the token is worth",
+        "answer: 503, the authorization server could not verify the token",
         "  Retry-After: 5",
     ]

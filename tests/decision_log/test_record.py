@@ -10,7 +10,7 @@ from enforcer.decision_log.record import DecisionRecord, LogLine, log_line, pars
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import Evidence, Unasked
 from enforcer.policy.rules import Rule
-from enforcer.proxy.refusals import Refusal
+from enforcer.proxy.responses import Refusal
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.introspection.response import INACTIVE, from_claims
 

@@ -13,7 +13,7 @@ import pytest
 from fuzz.search import search
 
 from enforcer.policy.decision import Allow
-from enforcer.proxy import judgement
+from enforcer.proxy import authorize
 from enforcer.wire import target
 
 _INPUTS = 600
@@ -28,7 +28,7 @@ def test_search_finds_no_violation() -> None:
 
 
 def _allow_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judgement, "decide", lambda *_: Allow(None, ("allow", "public")))
+    monkeypatch.setattr(authorize, "decide", lambda *_: Allow(None, ("allow", "public")))
 
 
 def _let_encoded_delimiters_through(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import h11
 
 from enforcer.config.load import load
 from enforcer.proxy.connection import ClientConnection
-from enforcer.proxy.gateway import Gateway
+from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.server.assembly import assemble
 from enforcer.server.resources import SharedResources
 from enforcer.telemetry import Telemetry
@@ -140,7 +140,7 @@ class DataPlane:
         self.telemetry = Telemetry("fuzzed")
         self._ticker = Ticker(loop)
         snapshot, _ = assemble(settings, SharedResources().scope(), self.telemetry, self._ticker, loop)
-        self._gateway = Gateway(snapshot, self.telemetry, self._ticker)
+        self.registry = ConnectionRegistry(snapshot, self.telemetry, self._ticker)
         self._begin([], b"", late=False)
 
     def _begin(self, arrived: list[Arrived], answer: bytes, *, late: bool) -> None:
@@ -163,7 +163,7 @@ class DataPlane:
         self._begin([], answer, late=late)
         answered = bytearray()
         transport = Transport(self, answered.extend)
-        connection = transport.protocol = ClientConnection(self._gateway)
+        connection = transport.protocol = ClientConnection(self.registry)
         connection.connection_made(transport)
         backlog = list(pieces)
         for _ in range(2):
@@ -183,7 +183,7 @@ class DataPlane:
         )
         transport.close()
         await self._settle()
-        if self._gateway.connections:
+        if self.registry.connections:
             self._faults.append("the connection is still held after its end")
         return outcome
 

@@ -16,7 +16,8 @@ from types import SimpleNamespace
 import uvloop
 
 from enforcer.config.load import load
-from enforcer.proxy.gateway import Gateway
+from enforcer.proxy.listener import Listener
+from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.server.reloading import Origin, Reloader
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
@@ -28,7 +29,8 @@ _ENVIRONMENT = {"ENFORCER_CLIENT_SECRET": "secret"}
 class InProcessProxy:
     """A gateway that listens on a free port of loopback, and the reloader of its configuration."""
 
-    gateway: Gateway
+    listener: Listener
+    registry: ConnectionRegistry
     reloader: Reloader
     port: int
 
@@ -50,7 +52,7 @@ class InProcessProxy:
         return asyncio.run_coroutine_threadsafe(self._swap(), self._loop).result(_TIMEOUT)
 
     async def _swap(self) -> float:
-        reload = asyncio.create_task(self.reloader.reload(self.gateway))
+        reload = asyncio.create_task(self.reloader.reload(self.listener))
         longest = 0.0
         while not reload.done():
             before = time.thread_time()
@@ -64,7 +66,7 @@ class InProcessProxy:
 
         async def end() -> None:
             before()
-            for connection in tuple(self.gateway.connections):
+            for connection in tuple(self.registry.connections):
                 connection.shutdown()
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(_TIMEOUT)
@@ -79,15 +81,16 @@ class InProcessProxy:
         ticker = Ticker(self._loop)
         loaded = load(self._path, _ENVIRONMENT)
         self.reloader = Reloader(Origin(self._path, _ENVIRONMENT), loaded, self.telemetry, ticker, self._loop)
-        self.gateway = Gateway(self.reloader.current.snapshot, self.telemetry, ticker, self.reloader.current.tls)
+        self.registry = ConnectionRegistry(self.reloader.current.snapshot, self.telemetry, ticker)
+        self.listener = Listener(self.registry, self.reloader.current.tls)
         state = SimpleNamespace(connections=set())
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
-        server = await self._loop.create_server(lambda: self.gateway.protocol(server_state=state), sock=listener)
+        server = await self._loop.create_server(lambda: self.listener.protocol(server_state=state), sock=listener)
         started.set_result(None)
         await self._over.wait()
         server.close()
-        self.gateway.abort()
+        self.registry.abort()
         self.reloader.close()
         ticker.stop()
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from enforcer.analysis.evaluator import Policy, PolicyRequest, token_evidence
 from enforcer.analysis.explain import EvidenceSource, Explanation, explain
 from enforcer.policy.rules import Mode, Rule
-from enforcer.proxy.refusals import Refusals
+from enforcer.proxy.responses import Refusals
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.introspection.response import from_claims

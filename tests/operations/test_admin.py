@@ -8,7 +8,7 @@ import pytest
 from enforcer.decision_log.record import DecisionRecord
 from enforcer.operations.admin import admin
 from enforcer.policy.rules import Rule
-from enforcer.proxy.refusals import Refusal
+from enforcer.proxy.responses import Refusal
 from enforcer.secret import Secret
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.introspection.response import from_claims

@@ -12,13 +12,21 @@ from enforcer.errors import IntrospectionError
 from enforcer.policy.decision import Allow, decide
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Path, Rule
-from enforcer.proxy.forwarding import Forwarding, Kind, Kinds, claim_text, request_head, trailers, without_listed
+from enforcer.proxy.forwarding import (
+    FieldKind,
+    FieldKinds,
+    Forwarding,
+    claim_text,
+    permitted_trailers,
+    request_head,
+    without_listed,
+)
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.tokens.introspection.response import ActiveToken, VerificationResult, from_claims, parse
 from enforcer.wire.fields import FOLD
 
 IDENTITY = {"X-Auth-Subject": "sub", "X-Auth-Client": "client_id", "X-Auth-Scope": "scope"}
-KINDS = Kinds(IDENTITY)
+KINDS = FieldKinds(IDENTITY)
 
 
 def forwarding(**settings: Any) -> Forwarding:
@@ -61,7 +69,7 @@ def spellings(name: str) -> list[bytes]:
 )
 def test_an_identity_field_of_the_clients_is_dropped_in_every_spelling(name: bytes) -> None:
     """CVE-2025-64484 oauth2-proxy, CVE-2026-39858 Traefik, CVE-2026-30851 Caddy: whether or not ours is set then."""
-    assert KINDS[name] == Kind.DROP
+    assert KINDS[name] == FieldKind.DROP
 
 
 @pytest.mark.parametrize(
@@ -81,7 +89,7 @@ def test_an_identity_field_of_the_clients_is_dropped_in_every_spelling(name: byt
 )
 def test_what_overrides_what_was_judged_or_is_of_one_hop_is_dropped(name: bytes) -> None:
     """CVE-2026-33495 Oathkeeper; RFC 9110 §7.6.1."""
-    assert KINDS[name] == Kind.DROP
+    assert KINDS[name] == FieldKind.DROP
 
 
 @pytest.mark.parametrize(
@@ -90,34 +98,34 @@ def test_what_overrides_what_was_judged_or_is_of_one_hop_is_dropped(name: bytes)
 )
 def test_a_forwarding_field_is_kept_apart_and_dropped_in_other_spellings(name: str) -> None:
     """CVE-2026-33495 Oathkeeper: only a trusted proxy's counts, and only under its own name."""
-    assert KINDS[name.encode()] == Kind.CHAIN
-    assert KINDS[name.upper().encode()] == Kind.CHAIN
+    assert KINDS[name.encode()] == FieldKind.FORWARDED
+    assert KINDS[name.upper().encode()] == FieldKind.FORWARDED
     if "-" in name:
-        assert KINDS[name.replace("-", "_").encode()] == Kind.DROP
-    assert KINDS[b"X_FORWARDED-FOR"] == Kind.DROP
+        assert KINDS[name.replace("-", "_").encode()] == FieldKind.DROP
+    assert KINDS[b"X_FORWARDED-FOR"] == FieldKind.DROP
 
 
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("Host", Kind.HOST),
-        ("Authorization", Kind.AUTHORIZATION),
-        ("Content-Length", Kind.CONTENT_LENGTH),
-        ("Transfer-Encoding", Kind.TRANSFER_ENCODING),
-        ("Connection", Kind.CONNECTION),
-        ("Upgrade", Kind.UPGRADE),
-        ("TE", Kind.TE),
-        ("Expect", Kind.EXPECT),
-        ("DPoP", Kind.PROOF),
-        ("Client-Cert", Kind.CERTIFICATE),
+        ("Host", FieldKind.HOST),
+        ("Authorization", FieldKind.AUTHORIZATION),
+        ("Content-Length", FieldKind.CONTENT_LENGTH),
+        ("Transfer-Encoding", FieldKind.TRANSFER_ENCODING),
+        ("Connection", FieldKind.CONNECTION),
+        ("Upgrade", FieldKind.UPGRADE),
+        ("TE", FieldKind.TE),
+        ("Expect", FieldKind.EXPECT),
+        ("DPoP", FieldKind.PROOF),
+        ("Client-Cert", FieldKind.CERTIFICATE),
     ],
 )
-def test_a_field_that_is_read_is_known_in_any_case_and_dropped_in_other_spellings(name: str, kind: Kind) -> None:
+def test_a_field_that_is_read_is_known_in_any_case_and_dropped_in_other_spellings(name: str, kind: FieldKind) -> None:
     """`Content_Length` frames nothing here, and must frame nothing for an app either."""
     for spelt in (name, name.lower(), name.upper()):
         assert KINDS[spelt.encode()] == kind
     if "-" in name:
-        assert KINDS[name.replace("-", "_").encode()] == Kind.DROP
+        assert KINDS[name.replace("-", "_").encode()] == FieldKind.DROP
 
 
 @pytest.mark.parametrize(
@@ -130,7 +138,7 @@ def test_a_field_that_is_read_is_known_in_any_case_and_dropped_in_other_spelling
 )
 def test_any_other_field_passes(name: str) -> None:
     """The app is unmodified, and so is what it is sent."""
-    assert KINDS[name.encode()] == Kind.PASS
+    assert KINDS[name.encode()] == FieldKind.PASS
 
 
 _NAMES = st.one_of(
@@ -151,28 +159,28 @@ _NAMES = st.one_of(
 def test_nothing_passes_that_an_app_may_take_for_a_field_of_ours(name: bytes, upper: bool) -> None:
     """For any bytes as a name, and the same whichever time it is looked up."""
     spelt = name.upper() if upper else name
-    kinds = Kinds(IDENTITY)
+    kinds = FieldKinds(IDENTITY)
     kind = kinds[spelt]
     assert kinds[spelt] == kind
     folded = spelt.translate(FOLD)
-    if kind == Kind.PASS:
+    if kind == FieldKind.PASS:
         assert not folded.startswith((b"x-forwarded", b"x-auth-subject ", b"x-original-"))
         assert folded not in (b"x-auth-subject", b"x-auth-client", b"x-auth-scope", b"content-length", b"forwarded")
         assert folded not in (b"transfer-encoding", b"connection", b"upgrade", b"host", b"authorization", b"te")
         assert folded not in (b"dpop", b"client-cert", b"client-cert-chain")
-    if kind not in (Kind.PASS, Kind.DROP):
+    if kind not in (FieldKind.PASS, FieldKind.DROP):
         assert spelt.lower() == folded
 
 
 def test_the_names_that_are_remembered_are_bounded() -> None:
     """Random names take no memory, and are classified all the same."""
-    kinds = Kinds(IDENTITY)
+    kinds = FieldKinds(IDENTITY)
     for number in range(5000):
-        assert kinds[b"x-random-%d" % number] == Kind.PASS
-        assert kinds[b"x" * 1000 + b"%d" % number] == Kind.PASS
+        assert kinds[b"x-random-%d" % number] == FieldKind.PASS
+        assert kinds[b"x" * 1000 + b"%d" % number] == FieldKind.PASS
     assert len(kinds) <= 2048
     assert max(map(len, kinds)) <= 64
-    assert kinds[b"X_AUTH-SUBJECT"] == Kind.DROP
+    assert kinds[b"X_AUTH-SUBJECT"] == FieldKind.DROP
 
 
 @pytest.mark.parametrize(
@@ -195,7 +203,7 @@ def test_the_names_that_are_remembered_are_bounded() -> None:
 )
 def test_the_identity_fields_carry_the_tokens_claims(claims: dict[str, Any], expected: bytes) -> None:
     """CVE-2026-30851 Caddy: a claim that is not there makes no field."""
-    assert forwarding().identity(from_claims(claims)) == expected
+    assert forwarding().identity_fields(from_claims(claims)) == expected
 
 
 @pytest.mark.parametrize(
@@ -229,7 +237,7 @@ def test_a_claim_nested_as_deep_as_can_be_read_is_no_fault() -> None:
 
     def write(answer: ActiveToken, calls: int = 10) -> bytes:
         # An answer is written some calls deeper than it was read.
-        return write(answer, calls - 1) if calls else ready.identity(answer)
+        return write(answer, calls - 1) if calls else ready.identity_fields(answer)
 
     too_deep = bisect_left(range(100_000), True, key=lambda depth: read(depth) is None)
     ready = forwarding(identity={"X-C": "c", "X-S": "sub"})
@@ -252,7 +260,7 @@ _JSON = st.recursive(
 @example({"a": "\x1b[2J\r\n\r\nGET /admin", "b": "\ud800", "c": "é"})
 def test_whatever_a_token_claims_the_identity_is_whole_lines_of_ours(claims: dict[str, Any]) -> None:
     """CVE-2020-7695 uvicorn: strangers write claims. One line for each that is there, under our name, in ASCII."""
-    written = forwarding(identity={"X-A": "a", "X-B": "b", "X-C": "c"}).identity(from_claims(claims))
+    written = forwarding(identity={"X-A": "a", "X-B": "b", "X-C": "c"}).identity_fields(from_claims(claims))
     expected = [f"X-{name.upper()}".encode() for name in "abc" if claims.get(name) is not None]
     found = re.findall(rb"([^:\r\n]+): ([ -~]*)\r\n", written)
     assert [name for name, _ in found] == expected
@@ -311,7 +319,7 @@ def test_the_client_is_the_last_address_that_no_trusted_proxy_has(peer: str, cha
 
 def chain_of(mode: str, address: str = "203.0.113.7", **received: list[bytes]) -> bytes:
     theirs = {name.replace("_", "-").encode(): values for name, values in received.items()}
-    return forwarding(chain=mode).chain(address, "https", b"app.example", theirs)
+    return forwarding(chain=mode).forwarding_fields(address, "https", b"app.example", theirs)
 
 
 X_FORWARDED = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nVia: 1.1 enforcer\r\n"
@@ -411,7 +419,7 @@ def test_trailers_keep_what_may_stand_in_them() -> None:
         *((b"Content-Encoding", b"gzip"), (b"Content-Range", b"bytes 0-1/2"), (b"Cache-Control", b"no-store")),
         *((b"X-Original-URL", b"/admin"), (b"X_HTTP_METHOD_OVERRIDE", b"DELETE"), (b"Max-Forwards", b"0")),
     ]
-    kept = trailers(lines(*fields), KINDS)
+    kept = permitted_trailers(lines(*fields), KINDS)
     assert kept == lines(*fields[:4])
 
 
@@ -420,11 +428,13 @@ def test_trailers_keep_what_may_stand_in_them() -> None:
 )
 def test_whatever_a_client_sends_the_app_finds_each_identity_field_once(sent: list[str]) -> None:
     """Strip, then set: what passes, and what is ours, read by another HTTP."""
-    fields = lines(*((name.encode(), b"root") for name in sent if KINDS[name.encode()] == Kind.PASS), (b"Host", b"a"))
+    fields = lines(
+        *((name.encode(), b"root") for name in sent if KINDS[name.encode()] == FieldKind.PASS), (b"Host", b"a")
+    )
     answer = from_claims({"sub": "alice"})
     ready = forwarding()
-    chain = ready.chain("203.0.113.7", "http", b"a", {})
-    request = parsed(request_head(permit(), b"GET", b"/", fields, chain, ready.identity(answer), b""))
+    chain = ready.forwarding_fields("203.0.113.7", "http", b"a", {})
+    request = parsed(request_head(permit(), b"GET", b"/", fields, chain, ready.identity_fields(answer), b""))
     found = {
         folded: [value for name, value in request.headers if name.translate(FOLD) == folded]
         for folded in (b"x-auth-subject", b"x-forwarded-for", b"forwarded")

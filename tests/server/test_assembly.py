@@ -69,7 +69,7 @@ class Assembled:
     def __init__(self, snapshot: Snapshot, memory: CacheControl, scope: ResourceScope) -> None:
         self.forwarding = snapshot.forwarding
         self.pool = snapshot.no_route.upstream.pool
-        _, methods = snapshot.locate(b"/thing", b"")
+        _, methods = snapshot.routes.locate(b"/thing", b"")
         assert methods is not None
         self.verifier = methods[None].verifier  # the rule has one authorization server
         self.memory = memory

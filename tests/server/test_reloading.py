@@ -53,7 +53,7 @@ def test_nothing_is_left_of_retired_configurations(servers: tuple[Upstream, Serv
         assert read_until(tunnelling.socket, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
         app.handler = Incoming.respond
         for number in range(40):
-            lifetimes.append(weakref.ref(running.gateway.snapshot.life))
+            lifetimes.append(weakref.ref(running.registry.snapshot.lifetime_token))
             assert client.request("GET", f"/thing/{number}").status == 200
             changes: dict[str, Any] = {
                 "rules": [{"name": f"rule {number}", "path": "/**", "scopes": ["read"]}],
@@ -135,7 +135,7 @@ def test_finished_requests_leave_no_cyclic_garbage(servers: tuple[Upstream, Serv
         with Client(running.port) as client:
             assert client.request("POST", "/thing", body=b"body").status == 200
             client.socket.sendall(b"GET /cut HT")
-        assert eventually(lambda: not running.gateway.connections)
+        assert eventually(lambda: not running.registry.connections)
         gc.set_debug(gc.DEBUG_SAVEALL)
         try:
             gc.collect()

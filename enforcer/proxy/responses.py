@@ -1,4 +1,4 @@
-"""The answers that are the enforcer's own: written once at load, as problem JSON (RFC 9457), nothing secret in them."""
+"""The enforcer's own responses: rendered once at load, problem bodies (RFC 9457), nothing secret in them. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Final, NamedTuple
+
+import httptools
 
 from enforcer.errors import UpstreamFailure
 from enforcer.policy.decision import Reason
@@ -19,8 +21,8 @@ from enforcer.tokens.challenge import BearerError, DPoPError, challenge, dpop_ch
 _CLOSE: Final = b"Connection: close\r\n"
 
 
-class OwnAnswer:
-    """One answer, ready but for its date; `fields` are field lines without their ends."""
+class OwnResponse:
+    """A response that is complete except for the date; `fields` are field lines without line ends."""
 
     __slots__ = ("_body", "_start", "status")
 
@@ -30,16 +32,18 @@ class OwnAnswer:
         self._start = "\r\n".join(lines).encode()
         self._body = body
 
-    def render(self, date: bytes, *, close: bool, head_only: bool, old: bool = False, request_id: bytes = b"") -> bytes:
-        """Write the answer. `date` is a whole Date line; `old`: an HTTP/1.0 client that wants its connection kept."""
-        own = _CLOSE if close else b"Connection: keep-alive\r\n" if old else b""
+    def render(
+        self, date: bytes, *, close: bool, head_only: bool, http10: bool = False, request_id: bytes = b""
+    ) -> bytes:
+        """Return the bytes of the response. `date` is a whole Date line; `http10`: to an HTTP/1.0 client."""
+        own = _CLOSE if close else b"Connection: keep-alive\r\n" if http10 else b""
         if request_id:
             own += b"X-Request-Id: %b\r\n" % request_id
         return b"%b%b%b\r\n%b" % (self._start, date, own, b"" if head_only else self._body)
 
 
-class Refusal(OwnAnswer):
-    """An answer to a request that is not forwarded, and what it says."""
+class Refusal(OwnResponse):
+    """The response to a denied request, and what it says."""
 
     __slots__ = ("challenges", "detail", "retry_after")
 
@@ -57,20 +61,20 @@ class Refusal(OwnAnswer):
         self.retry_after = retry_after
 
 
-Answers = Mapping[Reason, Refusal]
-"""How each reason to deny is answered, but for those of the moment."""
+RefusalByReason = Mapping[Reason, Refusal]
+"""The refusal for each reason to deny, except those that depend on the moment (with `Retry-After`)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RuleRefusals:
-    """How requests are refused under one rule: by the scheme that the token came with, Bearer where none came."""
+    """The refusals under one rule by the scheme that the token came with; `bearer` also if no token came."""
 
-    bearer: Answers
-    dpop: Answers
+    bearer: RefusalByReason
+    dpop: RefusalByReason
 
 
 class Refusals:
-    """How a configuration answers what it denies."""
+    """The refusals of one configuration."""
 
     def __init__(self, settings: ChallengeSettings, proofs: ProofSettings) -> None:
         bearer = _Scheme("bound to a key: it is sent with the DPoP scheme and a proof", partial(challenge, settings))
@@ -81,51 +85,51 @@ class Refusals:
         wrong_proof = (dpop.challenge(DPoPError.INVALID_DPOP_PROOF), bearer.challenge(None))
         self._names_scopes = settings.scope
         self._offered = (bearer, dpop) if proofs.challenge else (bearer,)
-        self._bearer = bearer, self._of_every_rule(bearer, dpop, wrong_proof, offers_other=proofs.challenge)
+        self._bearer = bearer, self._for_every_rule(bearer, dpop, wrong_proof, offers_other=proofs.challenge)
         # RFC 9110 §11.6.1: a 401 names every scheme that would do, and Bearer always does.
-        self._dpop = dpop, self._of_every_rule(dpop, bearer, wrong_proof, offers_other=True)
-        self._prepared: dict[tuple[tuple[str, ...], ...], RuleRefusals] = {}
+        self._dpop = dpop, self._for_every_rule(dpop, bearer, wrong_proof, offers_other=True)
+        self._by_scopes: dict[tuple[tuple[str, ...], ...], RuleRefusals] = {}
 
     def of(self, rule: Rule | None) -> RuleRefusals:
-        """Return how each reason is answered under a rule; rules that need the same scopes are answered alike."""
+        """Return the refusals under a rule, None for requests without one; rules with equal scopes share them."""
         all_of, any_of = ((), ()) if rule is None else (rule.scopes, rule.any_scope)
-        found = self._prepared.get((all_of, any_of))
-        if found is None:
+        refusals = self._by_scopes.get((all_of, any_of))
+        if refusals is None:
             bearer, dpop = (
-                {**every, **self._of_scopes(scheme, all_of, any_of)} for scheme, every in (self._bearer, self._dpop)
+                {**common, **self._for_scopes(scheme, all_of, any_of)} for scheme, common in (self._bearer, self._dpop)
             )
-            found = self._prepared[all_of, any_of] = RuleRefusals(bearer, dpop)
-        return found
+            refusals = self._by_scopes[all_of, any_of] = RuleRefusals(bearer, dpop)
+        return refusals
 
-    def _of_scopes(self, scheme: _Scheme, all_of: Sequence[str], any_of: Sequence[str]) -> dict[Reason, Refusal]:
+    def _for_scopes(self, scheme: _Scheme, all_of: Sequence[str], any_of: Sequence[str]) -> dict[Reason, Refusal]:
         scopes = (*all_of, *any_of)
         one_of = f"one of {' '.join(sorted(any_of))}" if any_of else ""
         needed = ", and ".join(filter(None, (" ".join(sorted(all_of)), one_of)))
-        lacks = f"the token lacks a scope; needed: {needed}"
-        found = {
+        missing_scope = scheme.challenge(BearerError.INSUFFICIENT_SCOPE, scopes=scopes)
+        refusals = {
             Reason.INSUFFICIENT_SCOPE: Refusal(
-                403, lacks, challenges=(scheme.challenge(BearerError.INSUFFICIENT_SCOPE, scopes=scopes),)
+                403, f"the token lacks a scope; needed: {needed}", challenges=(missing_scope,)
             )
         }
         if self._names_scopes:
-            found[Reason.MISSING_TOKEN] = self._missing(scopes)
-        return found
+            refusals[Reason.MISSING_TOKEN] = self._missing_token(scopes)
+        return refusals
 
-    def _of_every_rule(
+    def _for_every_rule(
         self, scheme: _Scheme, other: _Scheme, wrong_proof: tuple[str, ...], *, offers_other: bool
     ) -> dict[Reason, Refusal]:
         forbidden = Refusal(403, "the token does not meet the rule's conditions")
-        unread = (scheme.challenge(BearerError.INVALID_REQUEST),)
+        unreadable = (scheme.challenge(BearerError.INVALID_REQUEST),)
         wrong_scheme = (scheme.challenge(BearerError.INVALID_TOKEN), other.challenge(None))
         wrong_token = wrong_scheme if offers_other else wrong_scheme[:1]
         return {
             Reason.NO_RULE: Refusal(403, "no rule allows this request"),
-            Reason.MISSING_TOKEN: self._missing(()),
+            Reason.MISSING_TOKEN: self._missing_token(()),
             Reason.INVALID_REQUEST: Refusal(
-                400, "the credentials cannot be read, or there are several", challenges=unread
+                400, "the credentials cannot be read, or there are several", challenges=unreadable
             ),
             **{reason: Refusal(401, detail, challenges=wrong_token) for reason, detail in _INVALID_TOKEN.items()},
-            Reason.WRONG_SCHEME: Refusal(401, f"the token is {scheme.unfit}", challenges=wrong_scheme),
+            Reason.WRONG_SCHEME: Refusal(401, f"the token is {scheme.mismatch}", challenges=wrong_scheme),
             **{reason: Refusal(401, detail, challenges=wrong_proof) for reason, detail in _INVALID_PROOF.items()},
             Reason.TOO_MANY_WRONG_PROOFS: Refusal(429, "too many DPoP proofs with a wrong signature", retry_after=1),
             Reason.TOO_MANY_PROOFS: Refusal(503, "too many DPoP proofs at once", retry_after=1),
@@ -133,20 +137,20 @@ class Refusals:
             Reason.CLAIM_MISMATCH: forbidden,
         }
 
-    def _missing(self, scopes: Sequence[str]) -> Refusal:
+    def _missing_token(self, scopes: Sequence[str]) -> Refusal:
         challenges = tuple(scheme.challenge(None, scopes=scopes) for scheme in self._offered)
         return Refusal(401, "an access token is needed", challenges=challenges)
 
 
 class _Scheme(NamedTuple):
-    """A scheme by which a token comes: what a token is that must not come so, and what writes its challenges."""
+    """An authentication scheme: what a token is that must not come with it, and a function that writes challenges."""
 
-    unfit: str
+    mismatch: str
     challenge: Callable[..., str]
 
 
 _INVALID_TOKEN: Final = {
-    Reason.MALFORMED_TOKEN: "this is no access token",
+    Reason.MALFORMED_TOKEN: "the access token is malformed",
     Reason.INACTIVE_TOKEN: "the token is not active",
     Reason.EXPIRED_TOKEN: "the token has expired",
     Reason.NOT_YET_VALID: "the token is not valid yet",
@@ -172,21 +176,52 @@ OVERLOADED: Final = Refusal(503, "too many requests at once", retry_after=1)
 UPSTREAM: Final = {
     UpstreamFailure.TIMEOUT: Refusal(504, "the upstream took too long"),
     UpstreamFailure.UNAVAILABLE: Refusal(502, "the upstream cannot be reached"),
-    UpstreamFailure.MALFORMED: Refusal(502, "the upstream's answer cannot be read"),
+    UpstreamFailure.MALFORMED: Refusal(502, "the upstream's response cannot be read"),
     UpstreamFailure.OVERLOADED: OVERLOADED,
 }
 
 
 def malformed(why: str, status: int = 400) -> Refusal:
-    """Make the answer to a request that cannot be read in one way; `why` names no value of the request."""
+    """Return the refusal of a request that cannot be read in exactly one way; `why` contains no value of it."""
     return Refusal(status, why)
 
 
-def too_many(retry_after: int) -> Refusal:
-    """Make the answer to a client that sends too many tokens never seen before (RFC 6585 §4)."""
+def too_many_unseen_tokens(retry_after: int) -> Refusal:
+    """Return the refusal for a client that sends too many unseen tokens (RFC 6585 §4)."""
     return Refusal(429, "too many access tokens that were not seen before", retry_after=retry_after)
 
 
-def introspection_failed(retry_after: int) -> Refusal:
-    """Make the answer for when nobody says what a token is worth."""
-    return Refusal(503, "the authorization server does not say what the token is worth", retry_after=retry_after)
+def not_verified(retry_after: int) -> Refusal:
+    """Return the refusal for a token that no authorization server could verify."""
+    return Refusal(503, "the authorization server could not verify the token", retry_after=retry_after)
+
+
+def unparsable(error: httptools.HttpParserError, *, target_too_long: bool) -> Refusal:
+    """Return the refusal of bytes that the parser rejects; `target_too_long`: while it read too long a target."""
+    if isinstance(error, httptools.HttpParserCallbackError):
+        return INTERNAL
+    if isinstance(error, httptools.HttpParserInvalidMethodError):
+        return malformed("request line: unknown method", 501)
+    if target_too_long:
+        return TARGET_TOO_LONG
+    return malformed("not valid HTTP/1.1 (RFC 9112)")
+
+
+_REFLECTED: Final = frozenset({b"host", b"max-forwards", b"via"})
+_OPTIONS: Final = OwnResponse(200, (), b"")
+
+
+def at_last_hop(method: bytes, target: bytes, lines: Sequence[bytes], *, http10: bool) -> OwnResponse:
+    """Return the response to an allowed OPTIONS or TRACE with `Max-Forwards: 0` (RFC 9110 §7.6.2).
+
+    TRACE is answered with the request as it arrived (RFC 9110 §9.3.8), of its fields only those that describe its route
+    and no credentials. `lines` are field lines in pieces.
+    """
+    if method == b"OPTIONS":
+        return _OPTIONS
+    reflected = b"".join(
+        b"".join(lines[index : index + 4]) for index in range(0, len(lines), 4) if lines[index].lower() in _REFLECTED
+    )
+    version = b"1.0" if http10 else b"1.1"
+    message = b"%b %b HTTP/%b\r\n%b\r\n" % (method, target, version, reflected)
+    return OwnResponse(200, ("Content-Type: message/http", "Cache-Control: no-store"), message)

@@ -1,19 +1,20 @@
+"""Request heads: what is read from the parser's events, and what is refused."""
+
 import re
 
 import pytest
-from harness.snapshots import snapshot
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from enforcer.proxy import refusals
-from enforcer.proxy.forwarding import Kind, Kinds
-from enforcer.proxy.request import RequestHead, complete, preflight, unreadable
-from enforcer.proxy.snapshot import Snapshot
+from enforcer.proxy import responses
+from enforcer.proxy.forwarding import Forwarding
+from enforcer.proxy.head import HeadBuilder, RequestHead, preflight_method, unreadable
 from enforcer.settings.forwarding import ForwardingSettings
+from enforcer.settings.limits import Limits
 
-SNAPSHOT = snapshot(limits={"body": "1000B"})
-KEPT_BACK = snapshot(forwarding={"authorization": "remove"})
-KINDS = Kinds(ForwardingSettings().identity)
+FORWARDING = Forwarding(ForwardingSettings())
+WITHOUT_AUTHORIZATION = Forwarding(ForwardingSettings(authorization="remove"))
+LIMITS = Limits(body=1000)
 HOST = (b"Host", b"app.example")
 
 Field = tuple[bytes, bytes]
@@ -22,27 +23,16 @@ Field = tuple[bytes, bytes]
 def read(
     *fields: Field,
     version: str = "1.1",
-    asks_upgrade: bool = False,
+    upgrades: bool = False,
     method: bytes = b"POST",
-    snapshot: Snapshot = SNAPSHOT,
+    forwarding: Forwarding = FORWARDING,
 ) -> RequestHead:
-    """Read a head whose fields the parser has told of one by one."""
-    request = RequestHead(snapshot)
-    request.method = method
-    request.target = b"/"
-    request.rare = {}
+    """Read a head from its fields, as the parser reports them."""
+    builder = HeadBuilder(forwarding)
+    builder.on_url(b"/")
     for name, value in fields:
-        kind = KINDS[name]
-        if kind in (Kind.PASS, Kind.HOST, Kind.AUTHORIZATION):
-            request.lines += (name, b": ", value, b"\r\n")
-        elif kind != Kind.DROP:
-            request.rare.setdefault(kind, []).append((name, value))
-        request.authorizations += kind == Kind.AUTHORIZATION
-        if kind == Kind.HOST:
-            request.host = value
-            request.hosts += 1
-    complete(request, version, asks_upgrade)
-    return request
+        builder.on_header(name, value)
+    return builder.build_special(method, True, LIMITS, False, version, upgrades)
 
 
 def status(request: RequestHead) -> int | None:
@@ -63,7 +53,7 @@ def test_a_common_request_stands_and_frames_nothing() -> None:
     request = read(HOST, (b"accept", b"*/*"), (b"X-A", b"1"), (b"X-A", b"2"), method=b"GET")
     assert b"".join(request.lines) == b"Host: app.example\r\naccept: */*\r\nX-A: 1\r\nX-A: 2\r\n"
     assert (status(request), request.framing, request.host) == (None, b"", b"app.example")
-    assert not any((request.has_body, request.chunked, request.old, request.upgrade))
+    assert not any((request.has_body, request.chunked, request.http10, request.upgrade))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +63,7 @@ def test_a_version_other_than_1_1_and_1_0_is_505(version: str, expected: int | N
     """RFC 9110 §15.6.6."""
     request = read(HOST, version=version)
     assert status(request) == expected
-    assert expected is not None or request.old == (version == "1.0")
+    assert expected is not None or request.http10 == (version == "1.0")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +92,7 @@ def test_what_is_not_one_host_is_400(fields: list[Field], version: str) -> None:
 def test_http_1_0_needs_no_host() -> None:
     """Which one the app is told is its upstream's, and known with its rule."""
     request = read(version="1.0", method=b"GET")
-    assert (status(request), request.host, request.hosts, request.lines) == (None, b"", 0, [])
+    assert (status(request), request.host, request.lines) == (None, b"", [])
     assert b"".join(read(HOST, version="1.0").lines) == b"Host: app.example\r\n"
 
 
@@ -134,15 +124,15 @@ def test_a_preflight_is_an_options_with_its_two_fields_and_nothing_else(
     """No credentials, no content: it is to pass without a token."""
     request = read(HOST, *fields, method=method)
     assert status(request) is None
-    assert preflight(request) == asked
+    assert preflight_method(request) == asked
 
 
 def test_what_asks_for_an_upgrade_is_no_preflight() -> None:
     """A tunnel is more than an answer."""
     upgrade = (b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")
-    request = read(HOST, ORIGIN, ASKS, *upgrade, method=b"OPTIONS", asks_upgrade=True)
+    request = read(HOST, ORIGIN, ASKS, *upgrade, method=b"OPTIONS", upgrades=True)
     assert request.upgrade == b"websocket"
-    assert preflight(request) is None
+    assert preflight_method(request) is None
 
 
 CHUNKED, LENGTH = b"Transfer-Encoding", b"Content-Length"
@@ -236,7 +226,7 @@ def test_whatever_is_sent_a_request_that_stands_has_at_most_one_framing_line(fie
         )
         assert request.has_body == (re.search(rb"chunked|[1-9]", request.framing) is not None)
         assert names(request) == [b"Host"]
-        assert not all((request.old, request.chunked))
+        assert not all((request.http10, request.chunked))
     else:
         assert request.refusal.status in (400, 413, 501)
 
@@ -264,7 +254,7 @@ def test_a_proof_goes_where_the_token_goes(options: list[bytes]) -> None:
     fields = [HOST, (b"dpop", b"proof"), (b"Client-Cert", b":AA==:"), *listed]
     assert b"dpop: proof\r\n" in b"".join(read(*fields).lines)
     assert names(read(*fields)) == [b"Host", b"dpop"]
-    assert names(read(*fields, snapshot=KEPT_BACK)) == [b"Host"]
+    assert names(read(*fields, forwarding=WITHOUT_AUTHORIZATION)) == [b"Host"]
 
 
 def test_an_expectation_is_passed_on() -> None:
@@ -291,12 +281,12 @@ def test_of_te_only_trailers_are_asked_for(value: bytes, framing: bytes) -> None
 @pytest.mark.parametrize("protocol", [b"websocket", b"WebSocket", b" websocket "])
 def test_a_websocket_may_be_upgraded_to(protocol: bytes) -> None:
     """RFC 6455 §4.1: the name's case does not matter."""
-    request = read(HOST, (b"Connection", b"Upgrade"), (b"Upgrade", protocol), asks_upgrade=True, method=b"GET")
+    request = read(HOST, (b"Connection", b"Upgrade"), (b"Upgrade", protocol), upgrades=True, method=b"GET")
     assert (request.upgrade, request.framing) == (b"websocket", b"Upgrade: websocket\r\nConnection: Upgrade\r\n")
 
 
 @pytest.mark.parametrize(
-    ("fields", "asks_upgrade", "version"),
+    ("fields", "upgrades", "version"),
     [
         pytest.param([(b"Upgrade", b"h2c")], True, "1.1", id="h2c: its requests would pass unjudged"),
         pytest.param([(b"Upgrade", b"h2c"), (b"HTTP2-Settings", b"AAMAAABk")], True, "1.1", id="h2c with its settings"),
@@ -310,9 +300,9 @@ def test_a_websocket_may_be_upgraded_to(protocol: bytes) -> None:
         pytest.param([(b"Upgrade", b"websocket"), (CHUNKED, b"chunked")], True, "1.1", id="with a chunked body"),
     ],
 )
-def test_any_other_upgrade_is_not_asked_of_the_app(fields: list[Field], asks_upgrade: bool, version: str) -> None:
+def test_any_other_upgrade_is_not_asked_of_the_app(fields: list[Field], upgrades: bool, version: str) -> None:
     """The request itself goes on, as if nothing had been said (RFC 9110 §7.8)."""
-    request = read(HOST, *fields, asks_upgrade=asks_upgrade, version=version)
+    request = read(HOST, *fields, upgrades=upgrades, version=version)
     assert (status(request), request.upgrade) == (None, None)
     assert b"pgrade" not in request.framing
     assert names(request) == [b"Host"]
@@ -320,14 +310,14 @@ def test_any_other_upgrade_is_not_asked_of_the_app(fields: list[Field], asks_upg
 
 def test_te_and_upgrade_are_listed_together() -> None:
     """One Connection line, ours."""
-    request = read(HOST, (b"TE", b"trailers"), (b"Upgrade", b"websocket"), asks_upgrade=True, method=b"GET")
+    request = read(HOST, (b"TE", b"trailers"), (b"Upgrade", b"websocket"), upgrades=True, method=b"GET")
     assert request.framing == b"TE: trailers\r\nUpgrade: websocket\r\nConnection: TE, Upgrade\r\n"
 
 
 def test_a_request_that_cannot_be_read_has_its_answer_and_nothing_else() -> None:
     """And the connection is not kept for another."""
-    request = unreadable(SNAPSHOT, refusals.HEAD_TOO_LARGE)
-    assert (request.refusal, request.method, request.target) == (refusals.HEAD_TOO_LARGE, b"", b"")
+    request = unreadable(responses.HEAD_TOO_LARGE)
+    assert (request.refusal, request.method, request.target) == (responses.HEAD_TOO_LARGE, b"", b"")
     assert not any((request.keep_alive, request.has_body))
 
 

@@ -7,8 +7,8 @@ import pytest
 from enforcer.errors import UpstreamFailure
 from enforcer.policy.decision import ALLOWED, NO_ANSWER, Reason
 from enforcer.policy.rules import Rule
-from enforcer.proxy import refusals
-from enforcer.proxy.refusals import Refusal, Refusals, RuleRefusals
+from enforcer.proxy import responses
+from enforcer.proxy.responses import Refusal, Refusals, RuleRefusals
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.jwt import ProofSettings
 
@@ -20,12 +20,12 @@ def rule(**conditions: Any) -> Rule:
     return Rule(name="secret name", path="/secret/{path}", **(conditions or {"authenticated": True}))
 
 
-def read(refusal: Refusal, *, close: bool = False, head_only: bool = False, old: bool = False) -> h11.Response:
+def read(refusal: Refusal, *, close: bool = False, head_only: bool = False, http10: bool = False) -> h11.Response:
     """Read an answer with another HTTP, and hold it to what all of them have in common."""
     client = h11.Connection(h11.CLIENT)
     client.send(h11.Request(method="HEAD" if head_only else "GET", target="/", headers=[("Host", "a")]))
     client.send(h11.EndOfMessage())
-    client.receive_data(refusal.render(DATE, close=close, head_only=head_only, old=old))
+    client.receive_data(refusal.render(DATE, close=close, head_only=head_only, http10=http10))
     response = client.next_event()
     assert isinstance(response, h11.Response)
     body = client.next_event()
@@ -201,20 +201,20 @@ def test_rules_that_need_the_same_scopes_share_their_answers() -> None:
 
 
 FIXED = [
-    (refusals.TOO_LARGE, 413),
-    (refusals.TARGET_TOO_LONG, 414),
-    (refusals.HEAD_TOO_LARGE, 431),
-    (refusals.TOKEN_TOO_LARGE, 431),
-    (refusals.TIMEOUT, 408),
-    (refusals.INTERNAL, 500),
-    (refusals.OVERLOADED, 503),
-    (refusals.malformed("Host: missing"), 400),
-    (refusals.malformed("request line: not HTTP/1.1 or HTTP/1.0", 505), 505),
-    (refusals.introspection_failed(5), 503),
-    (refusals.UPSTREAM[UpstreamFailure.TIMEOUT], 504),
-    (refusals.UPSTREAM[UpstreamFailure.UNAVAILABLE], 502),
-    (refusals.UPSTREAM[UpstreamFailure.MALFORMED], 502),
-    (refusals.UPSTREAM[UpstreamFailure.OVERLOADED], 503),
+    (responses.TOO_LARGE, 413),
+    (responses.TARGET_TOO_LONG, 414),
+    (responses.HEAD_TOO_LARGE, 431),
+    (responses.TOKEN_TOO_LARGE, 431),
+    (responses.TIMEOUT, 408),
+    (responses.INTERNAL, 500),
+    (responses.OVERLOADED, 503),
+    (responses.malformed("Host: missing"), 400),
+    (responses.malformed("request line: not HTTP/1.1 or HTTP/1.0", 505), 505),
+    (responses.not_verified(5), 503),
+    (responses.UPSTREAM[UpstreamFailure.TIMEOUT], 504),
+    (responses.UPSTREAM[UpstreamFailure.UNAVAILABLE], 502),
+    (responses.UPSTREAM[UpstreamFailure.MALFORMED], 502),
+    (responses.UPSTREAM[UpstreamFailure.OVERLOADED], 503),
 ]
 
 
@@ -228,21 +228,21 @@ def test_every_other_refusal_has_a_status_and_no_challenge(refusal: Refusal, sta
 
 def test_the_client_is_told_when_to_come_again() -> None:
     """RFC 9110 §10.2.3, in seconds."""
-    assert field(read(refusals.introspection_failed(7)), b"retry-after") == b"7"
+    assert field(read(responses.not_verified(7)), b"retry-after") == b"7"
 
 
 def test_every_failure_of_an_upstream_has_an_answer() -> None:
     """Whichever it is."""
-    assert set(refusals.UPSTREAM) == set(UpstreamFailure)
+    assert set(responses.UPSTREAM) == set(UpstreamFailure)
 
 
 @pytest.mark.parametrize("head_only", [False, True])
 @pytest.mark.parametrize("close", [False, True])
-@pytest.mark.parametrize("old", [False, True])
-def test_an_answer_is_whole_dated_and_stored_nowhere(head_only: bool, close: bool, old: bool) -> None:
+@pytest.mark.parametrize("http10", [False, True])
+def test_an_answer_is_whole_dated_and_stored_nowhere(head_only: bool, close: bool, http10: bool) -> None:
     """RFC 9457; to HEAD its length without its body; the connection's end is said, to HTTP/1.0 also its staying."""
-    response = read(refusals.malformed("x"), close=close, head_only=head_only, old=old)
+    response = read(responses.malformed("x"), close=close, head_only=head_only, http10=http10)
     assert field(response, b"date") == b"Tue, 14 Nov 2023 22:13:20 GMT"
     assert field(response, b"content-type") == b"application/problem+json"
     assert field(response, b"cache-control") == b"no-store"
-    assert field(response, b"connection") == (b"close" if close else b"keep-alive" if old else None)
+    assert field(response, b"connection") == (b"close" if close else b"keep-alive" if http10 else None)

@@ -137,7 +137,7 @@ def test_a_request_whose_head_has_begun_keeps_its_rules_and_settings(
     """The one behind it, on the same connection, has the new ones."""
     with Client(running.port) as client:
         client.socket.sendall(REQUEST[:40])
-        assert eventually(lambda: any(held._request.target for held in running.gateway.connections))  # type: ignore[attr-defined]
+        assert eventually(lambda: any(not client.idle for client in running.registry.connections))  # type: ignore[attr-defined]
         running.swap(stack.text(NOBODY, forwarding={"chain": "forwarded"}))
         client.socket.sendall(REQUEST[40:])
         assert status(client) == b"200"
@@ -164,7 +164,7 @@ def test_a_request_that_waits_for_its_answer_keeps_its_rules(
     with Client(running.port) as client:
         client.socket.sendall(REQUEST + REQUEST)
         assert gate.reached.wait(10)
-        assert eventually(lambda: any(held._queue for held in running.gateway.connections))  # type: ignore[attr-defined]
+        assert eventually(lambda: any(client.has_queued for client in running.registry.connections))  # type: ignore[attr-defined]
         running.swap(stack.text(NOBODY))
         gate.opened.set()
         received = read_until(client.socket, b"}")
@@ -298,10 +298,10 @@ def test_no_snapshot_outlives_what_is_judged_by_it(stack: Stack, app: Upstream, 
         assert eventually(lambda: len(app.requests) == 4)
         lives = []
         for _ in range(3):
-            lives.append(weakref.ref(running.gateway.snapshot.life))
+            lives.append(weakref.ref(running.registry.snapshot.lifetime_token))
             running.swap(stack.text())
         assert eventually(lambda: not any(life() for life in lives))
-        assert running.gateway.snapshot.matcher.find([b"thing"], b"GET", b"localhost") is not None
+        assert running.registry.snapshot.routes.matcher.find([b"thing"], b"GET", b"localhost") is not None
 
 
 def test_nothing_of_a_request_is_left_to_the_collector(running: InProcessProxy) -> None:
@@ -314,7 +314,7 @@ def test_nothing_of_a_request_is_left_to_the_collector(running: InProcessProxy) 
                 with Client(running.port) as client:
                     client.socket.sendall(REQUEST.replace(b"good-token", token))
                     assert status(client) == expected
-        assert eventually(lambda: not running.gateway.connections)
+        assert eventually(lambda: not running.registry.connections)
         gc.collect()
         left = {type(one).__module__ for one in gc.garbage}
     finally:

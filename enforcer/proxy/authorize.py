@@ -1,0 +1,289 @@
+"""Authorization: the page to read first. It takes a request from its head to a permit or a refusal.
+
+`Authorization.authorize` takes four steps in this order: locate the rule, read the token, verify the token, decide. If
+the authorization server has to be asked, it stops after the third step, and `conclude` goes on with the result.
+
+1. Nothing is forwarded without a permit, and only `policy.decision.decide` makes one.
+2. Whatever goes wrong on the way, the request is not forwarded.
+3. In report mode a request is refused only if it cannot be read or is too large: never because of its token, and not
+   because the token could not be verified.
+4. Nothing here waits, and nothing here knows connections: every other way in (an API, a gateway) can use it as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from time import time
+from typing import Final, NamedTuple
+
+from enforcer.decision_log.buffer import DecisionBuffer
+from enforcer.decision_log.record import DecisionRecord
+from enforcer.decision_log.redaction import make_request_id, recorded_path, sent_request_id
+from enforcer.errors import IntrospectionFailure, MalformedRequestError
+from enforcer.policy.decision import (
+    UNPROVEN,
+    WOULD_DENY,
+    Allow,
+    Deny,
+    Evidence,
+    Label,
+    Reason,
+    Unasked,
+    decide,
+    decide_bound,
+)
+from enforcer.policy.matcher import Methods, choose
+from enforcer.proxy import responses
+from enforcer.proxy.forwarding import FieldKind
+from enforcer.proxy.head import RequestHead, preflight_method
+from enforcer.proxy.peer import Peer
+from enforcer.proxy.responses import Refusal
+from enforcer.proxy.snapshot import Route, Snapshot
+from enforcer.tokens import bearer
+from enforcer.tokens.bearer import DPoPToken, NoToken
+from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_certificate
+from enforcer.tokens.introspection.response import NEVER, ActiveToken
+from enforcer.tokens.verifier import VerificationFailure, VerificationListener, VerificationOutcome
+from enforcer.wire.fields import OWS
+
+_log: Final = logging.getLogger("enforcer.proxy")
+
+_MISSING: Final = NoToken.MISSING  # access to an enum's member runs Python code
+_PROOF: Final = int(FieldKind.PROOF)
+_REJECTED: Final = ("error", "request_rejected")
+
+
+Possession = Proven | PossessionFault
+"""The result of checking whether the sender of a token holds the key or certificate that it is bound to."""
+
+
+class Refused(NamedTuple):
+    """The outcome for a request that is not forwarded; `closes`: its connection cannot be used after it."""
+
+    refusal: Refusal
+    request_id: bytes
+    closes: bool
+
+
+class Authorization:
+    """The authorization of one request.
+
+    `route` is the rule that applies. `target` is the request target in origin form, `segments` its decoded path. Once
+    there is a permit, `identity` are the identity field lines of the sender that it is for.
+    """
+
+    __slots__ = (
+        "_decisions", "_head", "_peer", "_possession", "_token_with_proof", "identity", "route", "segments",
+        "snapshot", "target",
+    )  # fmt: skip
+
+    def __init__(self, head: RequestHead, snapshot: Snapshot, peer: Peer, decisions: DecisionBuffer) -> None:
+        self._head = head
+        self._peer = peer
+        self._decisions = decisions
+        self._token_with_proof: bytes | None = None  # the token if it came with the DPoP scheme
+        self._possession: Possession | None = None  # None: it was not checked
+        self.snapshot = snapshot
+        self.route: Route = snapshot.no_route
+        self.target = head.target
+        self.segments: list[bytes] = []
+        self.identity = b""
+
+    def authorize(self, listener: VerificationListener) -> Allow | Refused | None:
+        """Return the permit or the refusal; None if the token must be verified first.
+
+        After None, `listener` gets the verification result, later and exactly once, and passes it to `conclude`.
+        """
+        head, snapshot = self._head, self.snapshot
+
+        # 1. Locate the rule.
+        try:
+            target, methods = snapshot.routes.locate(head.target, head.host)
+        except MalformedRequestError as error:
+            return self.reject(responses.malformed(str(error), error.status))
+        if target.authority is not None and target.authority.lower() != head.host.lower():
+            return self.reject(responses.malformed("Host: not the one of the request target"))
+        self.target, self.segments = target.origin_form, target.segments
+        route = None if methods is None else choose(methods, head.method)
+        if route is None:
+            route = snapshot.without_rule(head.method)
+        self.route = route
+
+        # 2. Read the token.
+        if not route.needs_token:
+            return self._conclude_without_token(_MISSING, methods)
+        token = bearer.parse(head.authorization, head.authorizations, target.query)
+        if isinstance(token, DPoPToken):
+            token = token.token
+            self._token_with_proof = token if isinstance(token, bytes) else b""
+        if not isinstance(token, bytes):
+            return self._conclude_without_token(token, methods)
+        if len(token) > snapshot.limits.token:
+            return self.reject(responses.TOKEN_TOO_LARGE)
+
+        # 3. Verify the token: from the cache at once, or by asking the authorization server.
+        verification = route.verifier.verify(token, time(), listener, route.lookup)
+        if verification is None:
+            return None
+
+        # 4. Decide.
+        return self.conclude(verification)
+
+    def conclude(self, verification: VerificationOutcome) -> Allow | Refused:
+        """Return the permit or the refusal that follows from the verification result."""
+        route = self.route
+        if isinstance(verification, VerificationFailure):
+            reason, refusal = _read_failure(verification)
+            decision = decide(route.requirement, reason, self.segments, 0.0, route.report_only)
+            return self._outcome(decision, reason, refusal)
+        token = verification.result
+        if self._token_with_proof is None:
+            decision = decide(route.requirement, token, self.segments, time(), route.report_only)
+        else:
+            decision = UNPROVEN
+        if decision is UNPROVEN:
+            if isinstance(token, ActiveToken) and not token.bound:
+                self._possession = PossessionFault.UNBOUND
+            decision = decide_bound(
+                route.requirement, token, self._check_possession, self.segments, time(), route.report_only
+            )
+        return self._outcome(decision, token, identity=verification.identity)
+
+    def reject(self, refusal: Refusal) -> Refused:
+        """Refuse a request that cannot be authorized because it cannot be read, or is too large."""
+        self.route.metrics.decisions[_REJECTED] += 1
+        request_id = self.request_id()
+        self._record(request_id, _REJECTED, None, refusal)
+        return Refused(refusal, request_id, True)
+
+    def grant(self, permit: Allow) -> Grant:
+        """Return what the request was allowed by, to authorize it again while it goes on."""
+        head = self._head
+        return Grant(head.method, self.target, head.host, self.route, permit)
+
+    @property
+    def client_address(self) -> str:
+        """The client's address, by which unseen tokens are counted."""
+        return self._peer.client_address(self._head, self.snapshot.forwarding)
+
+    def request_id(self) -> bytes:
+        """Return the id to find this request's decision by: the client's own if it may be recorded, else a new one."""
+        head = self._head
+        return sent_request_id(head.lines, self.target, head.authorization) or make_request_id()
+
+    def _conclude_without_token(self, reason: Evidence, methods: Methods[Route] | None) -> Allow | Refused:
+        """Decide without a token. OPTIONS may be a CORS preflight for a method whose rule lets preflights pass."""
+        head = self._head
+        if reason is _MISSING and head.method == b"OPTIONS" and methods is not None:
+            method = preflight_method(head)
+            route = None if method is None else choose(methods, method)
+            if route is not None and route.requirement is not None and route.requirement.preflight:
+                self.route = route
+                reason = Unasked.PREFLIGHT
+        rule = self.route
+        return self._outcome(decide(rule.requirement, reason, self.segments, 0.0, rule.report_only), reason)
+
+    def _check_possession(self, token: ActiveToken) -> Possession:
+        """Check the certificate of the sender (RFC 8705), or the DPoP proof of this request (RFC 9449 §7.1).
+
+        A proof is for one request, so it is checked on every request; the token's verification result is cached.
+        """
+        self._possession = possession = self._compare(token)
+        if isinstance(possession, PossessionFault):
+            _log.debug("a sender-constrained token is refused: %s", possession)
+        return possession
+
+    def _compare(self, token: ActiveToken) -> Possession:
+        head, peer, snapshot = self._head, self._peer, self.snapshot
+        if self._token_with_proof is None:
+            return with_certificate(token, peer.thumbprint(head, snapshot.forwarding))
+        # Cryptography is a large import, and most tokens are bound to nothing.
+        from enforcer.tokens.dpop.proof import ProofRequest, check
+
+        proofs = [value.strip(OWS) for _, value in (head.special or {}).get(_PROOF, ())]
+        url = peer.url(head, self.target, snapshot.forwarding)
+        request = ProofRequest(method=head.method, url=url, token=self._token_with_proof, address=self.client_address)
+        return check(proofs, request, token, snapshot.proof_settings, snapshot.proof_state, time())
+
+    def _outcome(
+        self, decision: Allow | Deny, evidence: Evidence, refusal: Refusal | None = None, identity: bytes = b""
+    ) -> Allow | Refused:
+        """Count and record a decision; `refusal` overrides the rule's own refusal for the reason."""
+        head, route = self._head, self.route
+        refusals = route.refusals.bearer if self._token_with_proof is None else route.refusals.dpop
+        route.metrics.decisions[decision.label] += 1
+        if isinstance(decision, Allow):
+            if decision.answer is not None:
+                self.identity = identity
+            if route.logs_allowed:
+                label, reason = decision.label
+                if refusal is None and label == WOULD_DENY:
+                    refusal = refusals[Reason(reason)]
+                sent_id = sent_request_id(head.lines, self.target, head.authorization)
+                self._record(sent_id, decision.label, evidence, refusal)
+            return decision
+        if refusal is None:
+            refusal = refusals[decision.reason]
+        request_id = sent_request_id(head.lines, self.target, head.authorization) or make_request_id()
+        self._record(request_id, decision.label, evidence, refusal)
+        return Refused(refusal, request_id, False)
+
+    def _record(
+        self, request_id: bytes | None, label: Label, evidence: Evidence | None, refusal: Refusal | None
+    ) -> None:
+        """Record a decision if the settings say so; `evidence` is None if the request was rejected unread."""
+        retention = self.snapshot.retention
+        if retention is None:
+            return
+        head, path, requirement = self._head, b"", self.route.requirement
+        segments: Sequence[bytes] = ()
+        if evidence is not None:
+            path, segments = recorded_path(self.target, self.segments, head.authorization)
+        rule, possession = None if requirement is None else requirement.rule, self._possession
+        record = DecisionRecord(
+            time(), request_id, head.method, path, segments, rule, label, evidence, possession, refusal
+        )
+        self._decisions.add(record, retention)
+
+
+def _read_failure(failure: VerificationFailure) -> tuple[Evidence, Refusal]:
+    if isinstance(failure.reason, IntrospectionFailure):
+        return failure.reason, responses.not_verified(failure.retry_after)
+    return Unasked.TOO_MANY, responses.too_many_unseen_tokens(failure.retry_after)
+
+
+class Grant(NamedTuple):
+    """What a forwarded request was allowed by, so that a stream can be authorized again by a newer snapshot.
+
+    `target` is in origin form; `route` and `permit` are what the request was forwarded by.
+    """
+
+    method: bytes
+    target: bytes
+    host: bytes
+    route: Route
+    permit: Allow
+
+    @property
+    def expires_at(self) -> float:
+        """The time when the token expires, and the stream with it; infinity if it may outlast the token."""
+        token = self.permit.answer
+        return token.expires if token is not None and self.route.ends_with_token else NEVER
+
+    def reauthorize(self, snapshot: Snapshot) -> Refusal | None:
+        """Return how a snapshot would refuse the request, by the known verification result; None if it allows it."""
+        target, methods = snapshot.routes.locate(self.target, self.host)
+        route = None if methods is None else choose(methods, self.method)
+        if route is None:
+            route = snapshot.without_rule(self.method)
+        token = self.permit.answer
+        if token is None or not route.verifier.takes(token, self.route.verifier):
+            # The result of one authorization server means nothing to a rule that trusts another one.
+            decision = decide(route.requirement, _MISSING, target.segments, 0.0, route.report_only)
+        else:
+            # At a time when the token was valid: whether its expiry ends the stream is `ends_with_token`.
+            decision = decide(
+                route.requirement, token, target.segments, token.not_before, route.report_only, self.permit
+            )
+        return None if isinstance(decision, Allow) else route.refusals.bearer[decision.reason]

@@ -1,0 +1,169 @@
+"""The transport of a client connection: how it is paused, how fast a body must come, and the three ways to end it.
+
+1. `close`: what was written is delivered first. A client that reads nothing is not waited for longer than
+   `timeouts.body`.
+2. `linger`: the same, and what the client still sends is read and dropped, so that it can read the response.
+3. `abort`: a reset, so that a response that is not whole does not look whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import socket
+import struct
+import sys
+import termios
+from contextlib import suppress
+from typing import Final
+
+from enforcer.settings.limits import Limits, Timeouts
+
+NEVER: Final = float("inf")
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+class ClientTransport:
+    """One client connection's transport. Times and deadlines are on the loop's clock, in seconds.
+
+    `paused`: nothing is read. `full`: the client reads more slowly than it is written to. `lingering`: our side is
+    closed, and the client's is awaited.
+    """
+
+    __slots__ = ("_transport", "_unread", "_unread_deadline", "full", "lingering", "paused")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._unread_deadline = NEVER
+        self._unread = 0
+        self.paused = False
+        self.full = False
+        self.lingering = False
+
+    def pause(self) -> None:
+        """Read no more until `resume`."""
+        if not self.paused:
+            self.paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self.paused:
+            self.paused = False
+            self._transport.resume_reading()
+
+    def on_full(self, deadline: float) -> None:
+        """Note that the client must read something of what was written to it until `deadline`."""
+        self.full = True
+        self._await_reader(deadline)
+
+    def on_drained(self) -> None:
+        """Note that the client has read enough for more to be written."""
+        self.full = False
+        if not self._transport.is_closing():
+            self._unread_deadline = NEVER
+
+    def close(self, deadline: float) -> None:
+        """Close after everything that was written; the client must read something until `deadline`."""
+        self._await_reader(deadline)
+        self._transport.close()
+
+    def linger(self, until: float, deadline: float) -> float:
+        """Close in stages (RFC 9112 §9.6), because a reset would destroy the response before the client has read it.
+
+        Returns when to `close` the rest: `until`, or never if our side cannot be closed alone and all was closed now.
+        """
+        if not self._transport.can_write_eof():
+            self.close(deadline)
+            return NEVER
+        self.lingering = True
+        self._transport.write_eof()
+        self.resume()
+        return until
+
+    def abort(self) -> None:
+        """Reset the connection: to HTTP/1.0, a close would look like the end of the response."""
+        if (connection := self._socket()) is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._transport.abort()
+
+    def check_reader(self, now: float, deadline: float) -> bool:
+        """Abort if the client has read nothing until its deadline; one that reads slowly has until the next `deadline`.
+
+        Returns whether a deadline had passed.
+        """
+        if self._unread_deadline > now:
+            return False
+        if self._count_unread() < self._unread:
+            self._await_reader(deadline)
+        else:
+            self.abort()
+        return True
+
+    def has_input(self) -> bool:
+        """Return whether the system holds bytes of the client's that were not read yet."""
+        return self._count_queued(termios.FIONREAD) > 0
+
+    def _await_reader(self, deadline: float) -> None:
+        self._unread_deadline = deadline
+        self._unread = self._count_unread()
+
+    def _count_unread(self) -> int:
+        # The system takes more from us only when much of its own buffer has been read, so both are counted.
+        return self._transport.get_write_buffer_size() + self._count_queued(termios.TIOCOUTQ)
+
+    def _count_queued(self, queue: int) -> int:
+        """Return the number of bytes that the system holds: not yet taken by the client (TIOCOUTQ) or us (FIONREAD)."""
+        count = b"\0" * 4
+        if (connection := self._socket()) is not None:
+            with suppress(OSError, ValueError):  # it may be closed already
+                count = fcntl.ioctl(connection.fileno(), queue, count)
+        return int.from_bytes(count, sys.byteorder)
+
+    def _socket(self) -> socket.socket | None:
+        # Under TLS it is None for a moment, between the end of the connection and the call of connection_lost.
+        connection: socket.socket | None = self._transport.get_extra_info("socket")
+        return connection
+
+
+class BodyDeadline:
+    """The deadline of one request body. Times are on one clock, in seconds.
+
+    Reads may be `timeouts.body` apart, and the whole must come at `limits.body_rate` on average.
+    """
+
+    __slots__ = ("_framing", "_since", "_size", "has_data")
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self._size = self._framing = 0
+        self.has_data = False
+        """Set if a read held bytes of the body itself, and not only of its framing."""
+
+    def stop(self) -> None:
+        """Measure nothing until the next start."""
+        self._size = 0
+
+    def start(self, now: float, timeouts: Timeouts) -> float:
+        """Measure from `now` on; return the deadline of the first byte."""
+        self._size = 0
+        self._since = now
+        return now + timeouts.body
+
+    def on_read(self, size: int, now: float, limits: Limits, timeouts: Timeouts) -> float | None:
+        """Count a read; return the deadline of the next one, or None if there was too much framing without data.
+
+        Framing and trailers take up memory and time as a head does, so the limit of a head is theirs too.
+        """
+        if self.has_data or not self._size:
+            self.has_data = False
+            self._framing = 0
+        else:
+            self._framing += size
+            if self._framing > limits.head:
+                return None
+        if not self._size:
+            self._since = now
+        self._size += size
+        on_average = self._since + timeouts.body + self._size / limits.body_rate
+        return min(now + timeouts.body, on_average)

@@ -1,0 +1,139 @@
+"""The listener: the protocol of new client connections, TLS handshakes included.
+
+1. A TLS connection counts from its first moment. Over the limit it is dropped, because it could not read a response.
+2. It costs little until its first byte, and its handshake takes no longer than `timeouts.handshake`.
+3. A handshake ends at once when the server stops: no request has been received on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from typing import Any, Final
+
+from enforcer.proxy.connection import ClientConnection
+from enforcer.proxy.registry import ConnectionRegistry
+from enforcer.proxy.snapshot import Snapshot
+
+_log: Final = logging.getLogger("enforcer.proxy")
+
+
+class Listener:
+    """Makes the protocol of each new connection. With `tls`, clients speak TLS.
+
+    The handshake is made here and not by the server underneath, which would not count connections before its end.
+    """
+
+    def __init__(self, registry: ConnectionRegistry, tls: ssl.SSLContext | None = None) -> None:
+        self.registry = registry
+        self.tls = tls
+
+    def protocol(self, *, server_state: Any, **_: Any) -> asyncio.Protocol:
+        """Return the protocol of a new connection: the factory that uvicorn takes for `http=`."""
+        registry = self.registry
+        registry.connections = server_state.connections
+        # Both are protocols by their methods.
+        return ClientConnection(registry) if self.tls is None else Handshake(registry, self.tls)  # type: ignore[return-value]
+
+    async def swap(self, snapshot: Snapshot, tls: ssl.SSLContext | None) -> None:
+        """Switch to another snapshot; return once every connection uses it for its next request."""
+        self.tls = tls
+        await self.registry.swap(snapshot)
+
+
+class Handshake:
+    """A connection until the TLS handshake is complete: then a `ClientConnection` takes over, on the TLS transport.
+
+    It is an asyncio.Protocol by its methods.
+    """
+
+    __slots__ = ("_context", "_deadline", "_first", "_registry", "_task", "_transport")
+
+    _transport: asyncio.Transport
+
+    def __init__(self, registry: ConnectionRegistry, context: ssl.SSLContext) -> None:
+        self._registry = registry
+        self._context = context
+        self._deadline = registry.ticker.next + registry.snapshot.timeouts.handshake
+        self._first = b""
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        registry = self._registry
+        if len(registry.connections) >= registry.snapshot.limits.connections:
+            self.abort()
+        else:
+            registry.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.pause_reading()
+        self._first = data
+        self._task = asyncio.get_running_loop().create_task(self._shake_hands(), name="handshake")
+
+    def eof_received(self) -> None:
+        pass
+
+    def pause_writing(self) -> None:
+        pass
+
+    def resume_writing(self) -> None:
+        pass
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._registry.connections.discard(self)
+
+    async def _shake_hands(self) -> None:
+        if self._transport.is_closing():
+            return
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._pass_on)
+        timeout = self._registry.snapshot.timeouts.handshake
+        protocol: Any = self
+        try:
+            secured = await loop.start_tls(
+                self._transport, protocol, self._context, server_side=True, ssl_handshake_timeout=timeout
+            )
+        except OSError as error:
+            _log.debug("TLS handshake with a client failed: %s", error)
+            return
+        finally:
+            self._registry.connections.discard(self)
+        if secured is not None and not secured.is_closing():
+            client = ClientConnection(self._registry)
+            secured.set_protocol(client)  # type: ignore[arg-type] # it is a protocol by its methods
+            client.connection_made(secured)
+
+    def _pass_on(self) -> None:
+        """Give the first bytes to TLS, which is the transport's protocol by now."""
+        first, self._first = self._first, b""
+        if not self._transport.is_closing():
+            protocol: Any = self._transport.get_protocol()
+            protocol.get_buffer(len(first))[: len(first)] = first
+            protocol.buffer_updated(len(first))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered: no, none has been received."""
+        return False
+
+    def sweep(self, now: float, wall: float) -> None:
+        """End it if it has taken too long."""
+        if self._deadline <= now:
+            self.abort()
+
+    def drain(self) -> None:
+        """Go on: the connection that it becomes announces its end."""
+
+    def renew(self) -> bool:
+        """Return that no request is left that was authorized by an older snapshot."""
+        return True
+
+    def shutdown(self) -> None:
+        """End it at once."""
+        self.abort()
+
+    def abort(self) -> None:
+        """End it at once."""
+        self._transport.abort()

@@ -1,0 +1,119 @@
+"""The state that all client connections share: the snapshot in force, the time, and the connections themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from email.utils import formatdate
+from time import time
+from typing import Final, Protocol
+
+from enforcer.decision_log.buffer import DecisionBuffer
+from enforcer.proxy.snapshot import Snapshot
+from enforcer.telemetry import Telemetry
+from enforcer.wire.ticker import Ticker
+
+_log: Final = logging.getLogger("enforcer.proxy")
+
+_BATCH: Final = 100
+"""Connections that switch to a newer snapshot in one turn of the loop: less than a millisecond."""
+
+
+class ManagedConnection(Protocol):
+    """What the registry needs of a client connection, of a TLS handshake before it, and of a tunnel after it."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+
+    def sweep(self, now: float, wall: float) -> None:
+        """Check the deadlines: `now` is on the loop's clock, `wall` in seconds since the epoch."""
+
+    def drain(self) -> None:
+        """Announce the end of the connection in the next response."""
+
+    def renew(self) -> bool:
+        """Switch to the registry's newest snapshot; return whether nothing of an older one is left."""
+
+    def shutdown(self) -> None:
+        """End as soon as no request is under way."""
+
+    def abort(self) -> None:
+        """End at once, and so that nothing cut short looks complete."""
+
+
+class ConnectionRegistry:
+    """The client connections of one listener, and what they share.
+
+    `connections` is the set that the server waits for when it stops; `refused` are connections over the limit that have
+    not read their refusal yet.
+    """
+
+    def __init__(self, snapshot: Snapshot, telemetry: Telemetry, ticker: Ticker) -> None:
+        self.snapshot = snapshot
+        self.ticker = ticker
+        self.overhead = telemetry.overhead
+        self.decisions = DecisionBuffer()
+        self.connections: set[ManagedConnection] = set()
+        self.refused: set[ManagedConnection] = set()
+        self.draining = False
+        self.date = b""
+        """The Date field line of responses, current to the second."""
+        self._second = 0
+        self._behind: set[ManagedConnection] = set()  # connections with requests of an older snapshot
+        self._tick(0.0)
+        ticker.add(self._tick)
+        telemetry.in_flight = self._count_busy
+        telemetry.connections = self._count
+        telemetry.decisions_left_out = self._count_dropped
+
+    def drain(self) -> None:
+        """Serve on, and announce the end of each connection in its next response."""
+        self.draining = True
+        for connection in self.connections:
+            connection.drain()
+
+    async def swap(self, snapshot: Snapshot) -> None:
+        """Switch to another snapshot; return once every connection uses it for its next request.
+
+        A request that has begun keeps the snapshot that it began with. A stream is authorized again, and ended if the
+        new snapshot denies it.
+        """
+        self.snapshot = snapshot
+        for count, connection in enumerate((*self.connections, *self.refused), 1):
+            if self._is_behind(connection):
+                self._behind.add(connection)
+            if count % _BATCH == 0:
+                await asyncio.sleep(0)
+
+    def abort(self) -> None:
+        """End all connections that are left when the time to drain is over."""
+        for connection in tuple(self.connections):
+            connection.abort()
+
+    def _is_behind(self, connection: ManagedConnection) -> bool:
+        try:
+            return not connection.renew()
+        except Exception:  # noqa: BLE001 - whatever the fault is, nothing goes on that was not authorized
+            _log.exception("internal error")
+            connection.abort()
+            return False
+
+    def _tick(self, now: float) -> None:
+        wall = time()
+        if int(wall) != self._second:
+            self._second = int(wall)
+            self.date = b"Date: %b\r\n" % formatdate(wall, usegmt=True).encode()
+        for connection in (*self.connections, *self.refused):
+            connection.sweep(now, wall)
+        if self._behind:
+            self._behind = {connection for connection in self._behind & self.connections if self._is_behind(connection)}
+
+    def _count_busy(self) -> int:
+        return sum(connection.busy for connection in self.connections)
+
+    def _count(self) -> int:
+        return len(self.connections)
+
+    def _count_dropped(self) -> int:
+        return self.decisions.dropped

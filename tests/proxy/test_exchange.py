@@ -1,0 +1,366 @@
+"""The states of an exchange, as scripts of events: every transition in the table is driven, and no other one exists."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from harness.playbook import Pipe, Playbook, head, play
+
+from enforcer.proxy import responses
+from enforcer.proxy.authorize import Grant
+from enforcer.proxy.exchange import TRANSITIONS, Exchange, ExchangeState
+from enforcer.proxy.head import RequestHead
+from enforcer.proxy.peer import Peer
+from enforcer.proxy.snapshot import Snapshot
+from enforcer.wire.connection import PooledConnection
+
+QUEUED, WAIT_VERIFICATION, WAIT_CONNECTION, SENDING, RESPONDING, DONE = ExchangeState
+
+TOKEN = (b"Authorization", b"Bearer good-token")
+CHUNKED = (b"Transfer-Encoding", b"chunked")
+UPGRADE = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
+ACTIVE = {"active": True, "scope": "read", "sub": "alice", "exp": 4_000_000_000}
+GET = head(b"GET", b"/public/thing")
+POST = head(b"POST", b"/public/thing", CHUNKED)
+WITH_TOKEN = head(b"GET", b"/thing", TOKEN)
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+SWITCHING = b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+NOBODY = [{"name": "all", "path": "/**", "scopes": ["never"]}]
+
+
+class Client:
+    """The client connection of an exchange, as the exchange declares it."""
+
+    def __init__(self) -> None:
+        self.pipe = Pipe()
+        self.transport: asyncio.Transport = self.pipe
+        self.closing = False
+        self.has_queued = False
+        self.ended: list[Exchange] = []
+        self.tunnels: list[tuple[bytes, Grant]] = []
+        self.aborted = False
+
+    def on_exchange_end(self, exchange: Exchange) -> None:
+        self.ended.append(exchange)
+
+    def update_flow_control(self) -> None:
+        pass
+
+    def start_body_deadline(self) -> None:
+        pass
+
+    def become_tunnel(self, upstream: PooledConnection, first: bytes, grant: Grant, snapshot: Snapshot) -> None:
+        self.tunnels.append((first, grant))
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Script:
+    """An exchange, and the events of all sides."""
+
+    def __init__(self, request: RequestHead, **changes: Any) -> None:
+        self.playbook = Playbook(**changes)
+        registry = self.playbook.registry
+        self.client = Client()
+        peer = Peer(self.client.pipe, registry.snapshot.forwarding)
+        self.exchange = Exchange(self.client, registry, peer, request, registry.snapshot)
+
+    @property
+    def written(self) -> bytes:
+        """What the client has got."""
+        return self.client.pipe.written
+
+    @property
+    def status(self) -> bytes:
+        """The status of the response that the client has got, empty if it got none."""
+        return self.written[9:12]
+
+    async def idle_connection(self) -> None:
+        """Have another exchange leave a connection to the upstream."""
+        registry = self.playbook.registry
+        client = Client()
+        other = Exchange(client, registry, Peer(client.pipe, registry.snapshot.forwarding), GET, registry.snapshot)
+        other.begin()
+        await self.playbook.settle()
+        self.playbook.upstream.receive(OK + b"ok")
+        self.playbook.upstream.take()
+        assert other.state is DONE
+
+    async def on(self, event: str) -> None:
+        """Let an event happen."""
+        playbook, exchange = self.playbook, self.exchange
+        if event == "begin":
+            exchange.begin()
+        elif event == "verified":
+            await playbook.settle()
+            playbook.introspected(ACTIVE)
+        elif event == "verified: inactive":
+            await playbook.settle()
+            playbook.introspected({"active": False})
+        elif event == "connected":
+            await playbook.settle()
+        elif event == "response head":
+            playbook.upstream.receive(OK)
+        elif event == "response end":
+            playbook.upstream.receive(b"ok")
+        elif event == "upgraded":
+            playbook.upstream.receive(
+                b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst"
+            )
+        elif event == "upstream failed":
+            if playbook.upstreams and not playbook.upstream.aborted:
+                playbook.upstream.protocol.connection_lost(None)
+            else:
+                playbook.reachable = False
+                await playbook.settle()
+        elif event == "unreadable body":
+            exchange.on_unreadable(responses.TOO_LARGE)
+        elif event == "client stalled":
+            exchange.on_client_stalled()
+        elif event == "client gone":
+            exchange.on_client_gone()
+        elif event == "token expired":
+            exchange.end_if_token_expired(5e9)
+        else:
+            assert event == "denied by reload"
+            playbook.registry.snapshot = playbook.snapshot(rules=NOBODY)
+            assert exchange.renew()
+
+
+Step = tuple[str, ExchangeState]
+TO_VERIFICATION: list[Step] = [("begin", WAIT_VERIFICATION)]
+TO_CONNECTION: list[Step] = [("begin", WAIT_CONNECTION)]
+TO_SENDING: list[Step] = [*TO_CONNECTION, ("connected", SENDING)]
+TO_RESPONDING: list[Step] = [*TO_SENDING, ("response head", RESPONDING)]
+
+SCRIPTS: dict[str, tuple[RequestHead, bool, list[Step], bytes]] = {
+    # request, whether a connection is idle, steps, status that the client gets
+    "public": (GET, False, [*TO_RESPONDING, ("response end", DONE)], b"200"),
+    "public, idle connection": (GET, True, [("begin", SENDING), ("response head", RESPONDING)], b"200"),
+    "no token": (head(b"GET", b"/thing"), False, [("begin", DONE)], b"401"),
+    "unseen token": (
+        WITH_TOKEN,
+        False,
+        [*TO_VERIFICATION, ("verified", WAIT_CONNECTION), ("connected", SENDING), ("response head", RESPONDING)],
+        b"200",
+    ),
+    "unseen token, idle connection": (WITH_TOKEN, True, [*TO_VERIFICATION, ("verified", SENDING)], b""),
+    "inactive token": (WITH_TOKEN, False, [*TO_VERIFICATION, ("verified: inactive", DONE)], b"401"),
+    "upgrade": (head(b"GET", b"/public/socket", *UPGRADE), False, [*TO_SENDING, ("upgraded", DONE)], b"101"),
+    "unreachable": (GET, False, [*TO_CONNECTION, ("upstream failed", DONE)], b"502"),
+    "no response": (GET, False, [*TO_SENDING, ("upstream failed", DONE)], b"502"),
+    "no response on a used connection": (
+        GET,
+        True,
+        [("begin", SENDING), ("upstream failed", WAIT_CONNECTION), ("connected", SENDING)],
+        b"",
+    ),
+    "a response cut short": (GET, False, [*TO_RESPONDING, ("upstream failed", DONE)], b""),
+    "expired while streaming": (
+        WITH_TOKEN,
+        True,
+        [*TO_VERIFICATION, ("verified", SENDING), ("response head", RESPONDING), ("token expired", DONE)],
+        b"",
+    ),
+    "denied while uploading": (POST, False, [*TO_SENDING, ("denied by reload", DONE)], b"401"),
+    "denied while streaming": (GET, False, [*TO_RESPONDING, ("denied by reload", DONE)], b""),
+} | {
+    f"{event} in {steps[-1][1].name}": (request, False, [*steps, (event, DONE)], status)
+    for request, steps in (
+        (WITH_TOKEN, TO_VERIFICATION),
+        (GET, TO_CONNECTION),
+        (GET, TO_SENDING),
+        (GET, TO_RESPONDING),
+    )
+    for event, status in (("unreadable body", b"413"), ("client stalled", b"408"), ("client gone", b""))
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_each_event_leads_to_its_state(name: str) -> None:
+    """And the client gets the response that belongs to it; none if one has begun, which is then cut off."""
+    request, idle, steps, status = SCRIPTS[name]
+
+    async def script() -> None:
+        script = Script(request)
+        if idle:
+            await script.idle_connection()
+        for event, state in steps:
+            before = script.exchange.state
+            await script.on(event)
+            assert script.exchange.state is state, event
+        last = steps[-1][0]
+        if before is RESPONDING and last not in ("response end", "client gone"):
+            assert script.client.aborted
+        elif before is not RESPONDING or last == "response end":
+            assert script.status == status
+            assert script.client.ended == ([script.exchange] if state is DONE and last != "client gone" else [])
+
+    play(script())
+
+
+def test_every_transition_of_the_table_is_driven() -> None:
+    """A state that no script reaches has no place in the table."""
+    driven: set[tuple[ExchangeState, str, ExchangeState]] = set()
+    for _, _, steps, _ in SCRIPTS.values():
+        state = QUEUED
+        for event, following in steps:
+            driven.add((state, event.partition(":")[0], following))
+            state = following
+    table = {
+        (state, event, to) for state, events in TRANSITIONS.items() for event, ends in events.items() for to in ends
+    }
+    assert table == driven
+
+
+def test_a_request_is_forwarded_with_our_fields() -> None:
+    """Identity and forwarding fields are set, the token passes, and the response goes back as it came."""
+
+    async def script() -> None:
+        script = Script(WITH_TOKEN)
+        for event in ("begin", "verified", "connected"):
+            await script.on(event)
+        assert script.playbook.upstream.take() == (
+            b"GET /thing HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n"
+            b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: localhost\r\n"
+            b"Via: 1.1 enforcer\r\nX-Auth-Subject: alice\r\nX-Auth-Scope: read\r\n\r\n"
+        )
+        script.playbook.upstream.receive(OK + b"ok")
+        assert script.written == OK + b"ok"
+        assert not script.exchange.closes
+
+    play(script())
+
+
+def test_a_body_waits_for_a_connection() -> None:
+    """Its first piece is kept and no more is taken; then it is sent behind the head."""
+
+    async def script() -> None:
+        script = Script(POST)
+        script.exchange.begin()
+        script.exchange.on_request_body(b"first")
+        blocked = [script.exchange.blocked]
+        await script.playbook.settle()
+        blocked.append(script.exchange.blocked)
+        assert blocked == [True, False]
+        script.exchange.on_request_body(b"next")
+        script.exchange.on_request_end([])
+        assert script.playbook.upstream.take().endswith(b"\r\n\r\n5\r\nfirst\r\n4\r\nnext\r\n0\r\n\r\n")
+        assert script.exchange.request_complete
+
+    play(script())
+
+
+def test_a_full_upstream_blocks_the_body_and_a_full_client_pauses_the_upstream() -> None:
+    """Each side goes no faster than the other takes."""
+
+    async def script() -> None:
+        script = Script(POST)
+        await script.on("begin")
+        await script.on("connected")
+        upstream = script.playbook.upstream
+        upstream.protocol.pause_writing()
+        blocked = [script.exchange.blocked]
+        upstream.protocol.resume_writing()
+        assert [*blocked, script.exchange.blocked] == [True, False]
+        script.exchange.on_client_full()
+        paused = [upstream.paused]
+        script.exchange.on_client_drained()
+        assert [*paused, upstream.paused] == [True, False]
+
+    play(script())
+
+
+def test_a_body_that_is_expected_is_asked_for() -> None:
+    """The upstream's 100 goes to the client, whose time runs from then on."""
+
+    async def script() -> None:
+        script = Script(head(b"POST", b"/public/thing", CHUNKED, (b"Expect", b"100-continue")))
+        await script.on("begin")
+        await script.on("connected")
+        expected = [script.exchange.expects_continue]
+        script.playbook.upstream.receive(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert script.written == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert [*expected, script.exchange.expects_continue] == [True, False]
+        assert script.exchange.state is SENDING
+
+    play(script())
+
+
+def test_a_body_that_is_too_large_is_refused_while_it_streams() -> None:
+    """413, and the upstream's connection is ended."""
+
+    async def script() -> None:
+        script = Script(POST, limits={"body": "3B"})
+        await script.on("begin")
+        await script.on("connected")
+        script.exchange.on_request_body(b"four")
+        assert script.status == b"413"
+        assert script.playbook.upstream.aborted
+        assert script.exchange.closes
+
+    play(script())
+
+
+def test_a_response_before_the_request_is_whole_ends_the_connection() -> None:
+    """RFC 9112 §9.6: the rest of the body is not read to make room for another request."""
+
+    async def script() -> None:
+        script = Script(POST)
+        await script.on("begin")
+        await script.on("connected")
+        script.playbook.upstream.receive(OK + b"ok")
+        assert b"Connection: close\r\n" in script.written
+        assert script.exchange.closes
+
+    play(script())
+
+
+def test_a_verification_for_a_client_that_left_is_ignored() -> None:
+    """Nothing is forwarded, decided or counted."""
+
+    async def script() -> None:
+        script = Script(WITH_TOKEN)
+        for event in ("begin", "client gone", "verified"):
+            await script.on(event)
+        assert script.exchange.state is DONE
+        assert script.playbook.upstreams == []
+        assert script.written == b""
+
+    play(script())
+
+
+@pytest.mark.parametrize(("method", "body"), [(b"OPTIONS", b""), (b"TRACE", b"TRACE /public/thing HTTP/1.1\r\n")])
+def test_the_last_hop_responds_itself(method: bytes, body: bytes) -> None:
+    """RFC 9110 §7.6.2: with Max-Forwards: 0 nothing is forwarded."""
+
+    async def script() -> None:
+        script = Script(head(method, b"/public/thing", (b"Max-Forwards", b"0")))
+        await script.on("begin")
+        assert (script.exchange.state, script.status) == (DONE, b"200")
+        assert script.written.partition(b"\r\n\r\n")[2].startswith(body)
+        assert script.playbook.upstreams == []
+
+    play(script())
+
+
+def test_a_queued_exchange_takes_the_newest_snapshot() -> None:
+    """It was not authorized yet; one that waits for its response keeps the one that it began with."""
+
+    async def script() -> None:
+        script = Script(GET)
+        registry = script.playbook.registry
+        registry.snapshot = script.playbook.snapshot(rules=NOBODY)
+        assert script.exchange.renew()
+        await script.on("begin")
+        assert script.status == b"401"
+        waiting = Script(GET)
+        await waiting.on("begin")
+        waiting.playbook.registry.snapshot = waiting.playbook.snapshot(rules=NOBODY)
+        assert not waiting.exchange.renew()
+        assert waiting.exchange.state is WAIT_CONNECTION
+
+    play(script())
