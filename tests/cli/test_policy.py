@@ -504,7 +504,7 @@ class TestImportOpenAPI:
         result = enforcer("import-openapi", "spec.json")
         left_out = "GET /a/{b}.json: in {b}.json a parameter is only part of the segment, which no rule can express"
         assert (result.exit_code, result.stderr) == (0, f"spec.json: left out: {left_out}\n")
-        assert result.stdout.endswith(f"    public: true\n\n# Skipped, and so refused:\n#   {left_out}\n")
+        assert result.stdout.endswith(f"    public: true\n\n# Left out, and so refused:\n#   {left_out}\n")
 
     def test_differences_have_exit_code_1(self, here: Path) -> None:
         """Each operation without a rule, and each rule without an operation, is a line."""
