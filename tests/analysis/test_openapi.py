@@ -1,4 +1,6 @@
-"""Rules from OpenAPI documents."""
+"""Rules proposed from OpenAPI documents."""
+
+from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
@@ -109,7 +111,7 @@ rules:
 
 
 def test_rules_are_proposed_for_paths_methods_and_scopes() -> None:
-    """One for each path and what it needs, named by its operations."""
+    """One for each path and requirement, named after its operations."""
     found = read(SHOP)
     assert write(proposals(found)) == PROPOSED
     assert found.left_out == (
@@ -144,7 +146,7 @@ def test_rules_are_proposed_for_paths_methods_and_scopes() -> None:
         (None, {"authenticated": True}, "the document does not say what it requires"),
     ],
 )
-def test_a_rule_asks_for_what_the_security_asks_of_a_bearer_token(
+def test_a_rule_requires_what_security_requires_of_a_bearer_token(
     security: Any, needs: dict[str, Any], comment: str
 ) -> None:
     """And is public only where the document says so."""
@@ -194,7 +196,7 @@ def test_a_path_begins_with_the_base_path_of_each_server(servers: list[dict[str,
         (document({"/a": {"$ref": "#/paths/~1a"}}), "too long a chain of references"),
     ],
 )
-def test_what_no_rule_can_say_is_left_out_and_told_of(values: dict[str, Any], said: str) -> None:
+def test_what_no_rule_can_express_is_left_out_and_reported(values: dict[str, Any], said: str) -> None:
     """Left out is refused: nothing is opened by a guess."""
     found = read(values)
     assert found.operations == ()
@@ -242,23 +244,25 @@ def test_another_kind_of_document_is_an_error(version: str) -> None:
         {"openapi": "3.0.0", "paths": {"/a": {"get": {"security": [None, "x"], "servers": [None]}}}, "info": "x"},
     ],
 )
-def test_a_document_that_is_written_wrong_raises_nothing_else(values: Any) -> None:
-    """It is somebody's, and nobody has checked it."""
+def test_an_invalid_document_raises_only_openapi_error(values: Any) -> None:
+    """The document is untrusted input."""
     try:
         found = read(values)
     except OpenAPIError:
         return
-    assert write(proposals(found))
+    rules = [proposal.rule for proposal in proposals(found)]
+    written = yaml.safe_load(write(proposals(found)))["rules"]
+    assert [rule["name"] for rule in written] == [rule.name for rule in rules]
 
 
 def okta() -> Any:
     return yaml.load(OKTA.read_bytes(), yaml.CBaseLoader)
 
 
-def test_a_real_document_of_hundreds_of_operations_becomes_a_policy() -> None:
+def test_a_real_document_becomes_a_policy() -> None:
     """Every operation has its rule, and every rule an operation."""
     found = read(okta())
-    assert (len(found.operations), found.left_out) == (585, ())
+    assert (len(found.operations), found.left_out) == (104, ())
     ready = Policy((proposal.rule, "") for proposal in proposals(found))
     assert not ready.matcher.conflicts
     gaps = compare(found, ready)
@@ -268,8 +272,8 @@ def test_a_real_document_of_hundreds_of_operations_becomes_a_policy() -> None:
     assert scopes["replaceApplication, deleteApplication"] == (("PUT", "DELETE"), ("okta.apps.manage",))
 
 
-def test_operations_without_a_rule_and_rules_without_an_operation_are_told() -> None:
-    """By putting a request for each operation to the policy."""
+def test_operations_without_a_rule_and_rules_without_an_operation_are_reported() -> None:
+    """By evaluating a request for each operation."""
     found = read(
         document(
             {
