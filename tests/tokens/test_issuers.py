@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from harness.clocks import Clock
 from harness.outcomes import outcome_of
-from harness.signing import encode, text
+from harness.signing import text
 from harness.verification import DOWN, FakeListener, FakeSource
 
 from enforcer.counters import IntrospectionMetrics
@@ -18,6 +18,7 @@ from enforcer.settings.limits import UnseenSettings
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
 from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, IntrospectionOutcome, from_claims
 from enforcer.tokens.issuers import IssuerFilter, IssuerScope, MultiIssuerVerifier, TrustedIssuer, choose
+from enforcer.tokens.jwt.jws import encode
 from enforcer.tokens.limiter import AddressLimiter
 from enforcer.tokens.verifier import CachingVerifier, LookupOptions, VerificationOutcome
 from enforcer.wire.callback import Callback
@@ -365,7 +366,10 @@ class OneResult:
 
 
 def filtered(source: OneResult, scope: IssuerScope, token: bytes) -> IntrospectionOutcome:
-    return outcome_of(lambda callback: IssuerFilter(source, scope).introspect(token, callback), source.clock)
+    def call(callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        return IssuerFilter(source, scope).introspect(token, callback)
+
+    return outcome_of(call, source.clock)
 
 
 def test_a_token_of_another_server_is_worth_nothing_and_nobody_is_asked() -> None:

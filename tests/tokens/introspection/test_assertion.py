@@ -9,7 +9,7 @@ from enforcer.secret import Secret
 from enforcer.tokens.introspection.assertion import PrivateKeyJwt
 
 NOW = 1_700_000_000.5
-KEYS = {
+KEYS: dict[str, RSAKey | ECKey | OKPKey] = {
     "RS256": RSAKey.generate_key(2048),
     "ES256": ECKey.generate_key("P-256"),
     "ES384": ECKey.generate_key("P-384"),

@@ -74,7 +74,11 @@ class Bed:
 
     def post(self) -> EndpointResult:
         credentials = Credentials(form=b"&client_id=me")
-        return outcome_of(lambda callback: self.endpoint.post(b"token=t", credentials, callback), self.clock)
+
+        def call(callback: Callback[EndpointResult]) -> EndpointResult | None:
+            return self.endpoint.post(b"token=t", credentials, callback)
+
+        return outcome_of(call, self.clock)
 
     def sent(self) -> dict[str, int]:
         return {url: len(caller.sent) for url, caller in self.callers.items()}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from harness.outcomes import outcome_of
-from harness.signing import AnyKey, encode, key, public, sign
+from harness.signing import AnyKey, key, public, sign
 from harness.verification import DOWN, FakeKeys
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +17,9 @@ from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.introspection.jwt_introspection import MAX_AGE, ExpectedResponse, JwtReader, verify
 from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, IntrospectionOutcome
 from enforcer.tokens.jwt.jwks import KeySet, parse
+from enforcer.tokens.jwt.jws import encode
 from enforcer.tokens.jwt.jwt import NEEDS_KEY
+from enforcer.wire.callback import Callback
 
 NOW = 1_700_000_000.0
 ISSUER = "https://as.example"
@@ -65,7 +67,7 @@ def test_what_the_server_has_signed_for_us_is_its_answer(changes: dict[str, Any]
     """RFC 9701 §5: just now, in the member for it."""
     told = verify(answer(**changes), KEYS, EXPECTED, NOW)
     assert isinstance(told, ActiveToken)
-    assert (told.subject, told.scopes) == ("joe", {"read"})
+    assert (told.subject, told.scopes) == ("joe", frozenset({"read"}))
 
 
 def test_a_token_that_is_worth_nothing_is_called_so_under_a_signature() -> None:
@@ -118,7 +120,11 @@ def test_a_key_that_is_not_known_may_be_a_new_one() -> None:
 
 def read(data: bytes, keys: FakeKeys) -> IntrospectionOutcome:
     reader = JwtReader(keys, EXPECTED, lambda: NOW)  # type: ignore[arg-type]
-    return outcome_of(lambda callback: reader.read(data, callback))
+
+    def call(callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        return reader.read(data, callback)
+
+    return outcome_of(call)
 
 
 def test_keys_are_renewed_where_they_do_not_do() -> None:
@@ -159,7 +165,7 @@ _values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
 @given(
     st.binary()
     | st.tuples(st.binary(), st.binary(), st.binary()).map(lambda parts: b".".join(map(encode, parts)))
-    | st.dictionaries(st.sampled_from([*CLAIMS]), _values).map(lambda members: answer(**members))
+    | st.dictionaries(st.sampled_from([*CLAIMS]), _values).map(lambda members: answer(None, FIRST, **members))
     | st.dictionaries(st.sampled_from([*HEADER, "crit", "b64", "jwk"]), _values).map(answer)
 )
 def test_any_bytes_are_an_answer_or_malformed(data: bytes) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.introspection.metadata import Metadata, parse, well_known_urls
+from enforcer.tokens.introspection.metadata import EndpointName, Metadata, parse, well_known_urls
 
 # RFC 8414 §3.2
 ISSUER = "https://server.example.com"
@@ -92,7 +92,8 @@ def test_what_is_no_issuer_has_no_metadata(issuer: str) -> None:
 
 def test_the_metadata_of_the_rfc_is_read() -> None:
     """RFC 8414 §3.2."""
-    endpoints = {name: FULL[name] for name in ("introspection_endpoint", "jwks_uri", "token_endpoint")}
+    names: tuple[EndpointName, ...] = ("introspection_endpoint", "jwks_uri", "token_endpoint")
+    endpoints = {name: FULL[name] for name in names}
     assert parse(json.dumps(FULL).encode(), ISSUER) == Metadata(ISSUER, endpoints)
 
 

@@ -48,7 +48,10 @@ def test_the_answer_of_the_rfc_is_read() -> None:
     assert found.scopes == {"read", "write", "dolphin"}
     assert (found.not_before, found.expires) == (1419350238, 1419356238)
     assert (found.subject, found.client_id) == ("Z5O3upPC88QrAjx00dis", "l238j323ds-23ij4")
-    assert (found.issuer, found.audience) == ("https://server.example.com/", {"https://protected.example.net/resource"})
+    assert (found.issuer, found.audience) == (
+        "https://server.example.com/",
+        frozenset({"https://protected.example.net/resource"}),
+    )
     assert not found.bound
     assert dict(found.claims) == FULL
 
@@ -267,7 +270,7 @@ def test_any_bytes_are_an_answer_or_malformed_and_give_no_more_than_they_say(bod
         found = parse(body)
     except IntrospectionError as error:
         said = None
-        reason = error.reason
+        reason: IntrospectionFailure | None = error.reason
     else:
         said = json.loads(body.decode("utf-8-sig"))
         reason = None

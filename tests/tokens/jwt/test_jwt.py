@@ -7,14 +7,13 @@ from harness.signing import key, public, sign, text
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from enforcer.settings.jwt import Algorithm
+from enforcer.settings.jwt import Algorithm, JwtSettings
 from enforcer.tokens.introspection.response import ActiveToken, InactiveToken, from_claims
 from enforcer.tokens.jwt.jwks import KeySet, parse
 from enforcer.tokens.jwt.jws import MOST_BYTES, encode
 from enforcer.tokens.jwt.jwt import (
     NEEDS_KEY,
     JwtFault,
-    JwtSettings,
     NeedsKey,
     RejectedToken,
     verify,

@@ -41,7 +41,11 @@ class Others:
 
 def ask(token: bytes, keys: FakeKeys, others: Others | None) -> IntrospectionOutcome:
     source = JwtSource(keys, ISSUER, JwtSettings(), others, lambda: NOW)  # type: ignore[arg-type]
-    return outcome_of(lambda callback: source.introspect(token, callback))
+
+    def call(callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        return source.introspect(token, callback)
+
+    return outcome_of(call)
 
 
 def token(signer: tuple[AnyKey, str], **claims: object) -> bytes:
@@ -54,7 +58,7 @@ def test_a_signed_token_is_verified_and_nobody_is_asked() -> None:
     keys, others = FakeKeys(key_set(FIRST), DOWN), Others()
     answer = ask(token(FIRST), keys, others)
     assert isinstance(answer, ActiveToken)
-    assert (answer.subject, answer.scopes) == ("joe", {"read"})
+    assert (answer.subject, answer.scopes) == ("joe", frozenset({"read"}))
     assert (keys.refreshes, others.asked) == (0, [])
 
 
