@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from bench.usage import cpu_seconds, memory
 CONNECTIONS = 64
 UNSEEN = Path(__file__).with_name("unseen.lua")
 
-_UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 6e7}
+_TIMEOUT = 10  # seconds; wrk leaves responses that take longer out of its percentiles (wrk's default: 2)
+_TIMES = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 6e7, "h": 3.6e9}
+_COUNTS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,24 @@ class TrafficSample:
     resident: int
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What wrk printed: numbers of requests, refused requests and timeouts; times in microseconds."""
+
+    requests: int
+    duration: float
+    p50: float
+    p99: float
+    refusals: int
+    timeouts: int
+
+
 def load(server: RunningServer, seconds: int, *, script: Path | None = None, refused: bool = False) -> TrafficSample:
     """Send requests on 64 connections: with the same token, from a wrk script, or without a token (`refused`).
 
     Raises BenchError if a response does not have the expected status.
     """
-    command = ["wrk", "--latency", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
+    command = ["wrk", "--latency", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"--timeout={_TIMEOUT}s"]
     if script is not None:
         command += ["-s", str(script)]
     elif not refused:
@@ -44,28 +59,56 @@ def load(server: RunningServer, seconds: int, *, script: Path | None = None, ref
         pinned(LOAD_CPU, [*command, server.url]), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
     used = cpu_seconds(server.pids) - before
-    output = ended.stdout
-    total = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m)", output)
-    if total is None or (requests := int(total[1])) == 0:
-        raise BenchError(f"{server.server.name} does not respond: {output or ended.stderr}")
-    refusals = _count(r"Non-2xx or 3xx responses: (\d+)", output)
-    if refusals != (requests if refused else 0):
-        raise BenchError(f"{server.server.name} refused {refusals} of {requests} requests")
+    summary = read(ended.stdout) if " requests in " in ended.stdout else None
+    if summary is None or summary.requests == 0:
+        raise BenchError(f"{server.server.name} does not respond: {ended.stdout or ended.stderr}")
+    if summary.refusals != (summary.requests if refused else 0):
+        raise BenchError(f"{server.server.name} refused {summary.refusals} of {summary.requests} requests")
     return TrafficSample(
-        rate=requests / (float(total[2]) * _UNITS[total[3]] / 1e6),
-        cpu=used / requests * 1e6,
-        p50=_latency("50", output),
-        p99=_latency("99", output),
-        timeouts=_count(r"Socket errors: .*timeout (\d+)", output),
+        rate=summary.requests / (summary.duration / 1e6),
+        cpu=used / summary.requests * 1e6,
+        p50=summary.p50,
+        p99=summary.p99,
+        timeouts=summary.timeouts,
         resident=memory(server.pids).resident,
     )
 
 
-def _count(pattern: str, text: str) -> int:
-    match = re.search(pattern, text)
-    return int(match[1]) if match else 0
+def read(output: str) -> Summary:
+    """Read the output of `wrk --latency`; raises BenchError, with the output, if a figure is missing or unreadable."""
+    try:
+        return Summary(
+            requests=count(_figure(r"^ *(.*) requests in ", output)),
+            duration=microseconds(_figure(r" requests in (.*?),", output)),
+            p50=microseconds(_figure(r"^ *50%(.*)$", output)),
+            p99=microseconds(_figure(r"^ *99%(.*)$", output)),
+            # wrk prints these two lines only if there is something to count.
+            refusals=count(_figure(r"Non-2xx or 3xx responses:(.*)$", output, default="0")),
+            timeouts=count(_figure(r"Socket errors:.* timeout(.*)$", output, default="0")),
+        )
+    except BenchError as error:
+        raise BenchError(f"{error} in the output of wrk:\n{output}") from None
 
 
-def _latency(percentile: str, text: str) -> float:
-    match = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s|m)$", text, re.MULTILINE)
-    return float(match[1]) * _UNITS[match[2]] if match else float("nan")
+def microseconds(text: str) -> float:
+    """Return a time as wrk prints it (`1.13s `) in microseconds; raises BenchError if it is not one."""
+    return _quantity(text, _TIMES)
+
+
+def count(text: str) -> int:
+    """Return a count as wrk prints it (`845`, `12.50k `); raises BenchError if it is not one."""
+    return round(_quantity(text, _COUNTS))
+
+
+def _quantity(text: str, units: Mapping[str, float]) -> float:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)([a-zA-Z]*)\s*", text, re.ASCII)
+    if match is None or match[2] not in units:
+        raise BenchError(f"cannot read {text!r}")
+    return float(match[1]) * units[match[2]]
+
+
+def _figure(pattern: str, output: str, default: str | None = None) -> str:
+    match = re.search(pattern, output, re.MULTILINE)
+    if match is None and default is None:
+        raise BenchError(f"cannot find {pattern!r}")
+    return default or "" if match is None else match[1]
