@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
-from bench import bulk, wrk
+from bench import bulk, decisions, wrk
 from bench.footprint import connections, start
 from bench.results import Results
-from bench.servers import APACHE, ENVOY, NAIVE, NGINX, NJS, Build, RunningServer, Workspace, enforcer, serving
+from bench.servers import APACHE, ENVOY, NAIVE, NGINX, NJS, Build, RunningServer, Server, Workspace, enforcer, serving
 
 T = TypeVar("T")
 
@@ -35,23 +36,31 @@ class Round:
         return list(subjects)[:: -1 if self.number % 2 else 1]
 
 
+@contextmanager
+def _checked(workspace: Workspace, server: Server) -> Iterator[RunningServer]:
+    """Run a server until the block ends, after checking its decisions."""
+    with serving(workspace, server) as running:
+        decisions.check(running)
+        yield running
+
+
 def _cached(now: Round) -> None:
     for server in now.in_turn((NGINX, enforcer(), NJS, ENVOY, APACHE, NAIVE)):
-        with serving(now.workspace, server) as running:
+        with _checked(now.workspace, server) as running:
             wrk.load(running, _WARM_UP)
             now.results.add("cached", server.name, asdict(wrk.load(running, now.seconds)))
 
 
 def _unseen(now: Round) -> None:
     for server in now.in_turn((NJS, enforcer(limits=_UNSEEN_LIMITS), APACHE)):
-        with serving(now.workspace, server) as running:
+        with _checked(now.workspace, server) as running:
             wrk.load(running, _WARM_UP, script=wrk.UNSEEN)
             now.results.add("unseen", server.name, asdict(wrk.load(running, now.seconds, script=wrk.UNSEEN)))
 
 
 def _rules(now: Round) -> None:
     few, many = enforcer(10), enforcer(_MANY_RULES, port=_SECOND_PORT)
-    with serving(now.workspace, few) as of_few, serving(now.workspace, many) as of_many:
+    with _checked(now.workspace, few) as of_few, _checked(now.workspace, many) as of_many:
         _alternate(now, "rules", {"10 rules": of_few, "10,000 rules": of_many})
 
 
@@ -66,7 +75,7 @@ def _alternate(now: Round, load: str, subjects: dict[str, RunningServer]) -> Non
 
 
 def _refused(now: Round) -> None:
-    with serving(now.workspace, enforcer()) as running:
+    with _checked(now.workspace, enforcer()) as running:
         wrk.load(running, _WARM_UP)
         for name in now.in_turn(("allowed", "refused")):
             now.results.add("refused", name, asdict(wrk.load(running, now.seconds, refused=name == "refused")))
@@ -75,12 +84,12 @@ def _refused(now: Round) -> None:
 def _large(now: Round) -> None:
     for name, transfer in bulk.TRANSFERS.items():
         for server in now.in_turn((NGINX, transfer.enforcer)):
-            with serving(now.workspace, server) as running:
+            with _checked(now.workspace, server) as running:
                 now.results.add(name, server.name, asdict(transfer.run(running)))
 
 
 def _connections(now: Round) -> None:
-    with serving(now.workspace, enforcer()) as running:
+    with _checked(now.workspace, enforcer()) as running:
         now.results.add("connections", "enforcer", connections(running))
 
 
@@ -109,5 +118,5 @@ def compare(now: Round, load: str, build: Build) -> None:
     """Measure the enforcer and an earlier build of it side by side, under one of BUILD_LOADS."""
     limits = _UNSEEN_LIMITS if load == "unseen" else None
     present, earlier = enforcer(limits=limits), enforcer(limits=limits, port=_SECOND_PORT, build=build)
-    with serving(now.workspace, present) as of_present, serving(now.workspace, earlier) as of_earlier:
+    with _checked(now.workspace, present) as of_present, _checked(now.workspace, earlier) as of_earlier:
         _alternate(now, load, {present.name: of_present, earlier.name: of_earlier})

@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 BACKEND, SINK = 18000, 18001
 TARGET = "/ms-system/country/code/AUS"
 AUTHORIZED = {"Authorization": f"Bearer {'fm8DH_ofCQnIhhbn' * 8}"}  # as long as an opaque token is
+INACTIVE = {"Authorization": f"Bearer {'inactive' * 16}"}  # of the same length; peers/authorization_server.js knows it
 LARGE = "/large/file"
 LARGE_SIZE = 1 << 30
 
@@ -58,7 +59,10 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that can be measured: its name, its port, the command that runs it, and a URL that shows it is ready."""
+    """A server that can be measured: its name, its port, the command that runs it, and a URL that shows it is ready.
+
+    `authorizes` is False for a proxy that only forwards, and passes requests without a token too.
+    """
 
     name: str
     port: int
@@ -66,6 +70,7 @@ class Server:
     environment: Mapping[str, str] = field(default_factory=dict)
     ready_path: str = TARGET
     ready_port: int | None = None
+    authorizes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,11 @@ def _njs(workspace: Workspace, port: int) -> list[str]:
     return _nginx(workspace, workspace.configure("njs.conf", port))
 
 
+def _backend(workspace: Workspace, port: int) -> list[str]:
+    workspace.configure("authorization_server.js", port)
+    return _nginx(workspace, workspace.configure("backend.conf", port))
+
+
 def _apache(workspace: Workspace, port: int) -> list[str]:
     return [workspace.command("apache2"), "-f", workspace.configure("apache.conf", port), "-D", "FOREGROUND"]
 
@@ -118,9 +128,11 @@ def _naive(workspace: Workspace, port: int) -> list[str]:
     ]
 
 
-NGINX = Server("nginx", 18011, lambda workspace, port: _nginx(workspace, workspace.configure("nginx.conf", port)))
+NGINX = Server(
+    "nginx", 18011, lambda workspace, port: _nginx(workspace, workspace.configure("nginx.conf", port)), authorizes=False
+)
 NJS = Server("njs", 18012, _njs)
-ENVOY = Server("envoy", 18013, _envoy)
+ENVOY = Server("envoy", 18013, _envoy, authorizes=False)
 APACHE = Server("apache", 18014, _apache)
 NAIVE = Server("naive", 18015, _naive, {"BACKEND": str(BACKEND)})
 
@@ -185,9 +197,7 @@ def behind(workspace: Workspace) -> Iterator[None]:
     with large.open("rb", buffering=0) as file:
         while file.readinto(buffer):
             pass  # the first read of a sparse file allocates its pages, which would slow the first server
-    backend = Server(
-        "backend", BACKEND, lambda workspace, port: _nginx(workspace, workspace.configure("backend.conf", port))
-    )
+    backend = Server("backend", BACKEND, _backend)
     sink = Server("sink", SINK, lambda workspace, port: [workspace.command("python"), str(HERE / "sink.py"), str(port)])
     with serving(workspace, backend, LOAD_CPU), serving(workspace, sink, LOAD_CPU):
         yield

@@ -1,4 +1,8 @@
 function introspect(r) {
+  if (!r.variables.token) {
+    r.return(401);
+    return;
+  }
   r.subrequest("/_introspect", function (reply) {
     if (reply.status != 200) {
       r.return(401);
