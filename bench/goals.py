@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.results import BUILD, Results
+from bench.wrk import MANY_CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,9 @@ def goals(results: Results) -> list[Goal]:
     for load, tokens in (("cached", "cached token"), ("unseen", "unseen tokens")):
         builds = [subject for subject in results.samples.get(load, {}) if subject.startswith(BUILD)]
         all_goals += [cpu_ratio(f"{tokens}, over {build}", load, "enforcer", build, 1.03) for build in builds]
+    latencies = zip(results.column("many", "enforcer", "p99"), results.column("many", "enforcer", "p50"), strict=True)
+    ratios = [p99 / p50 for p99, p50 in latencies]
+    all_goals.append(Goal(f"p99 over p50, cached token, {MANY_CONNECTIONS:,} connections", ratios, 3.0, TIMES))
     for direction in ("download", "upload"):
         rates = results.ratios(direction, "rate", "enforcer", "nginx")
         growth = results.column(direction, "enforcer", "growth")

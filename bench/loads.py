@@ -51,6 +51,14 @@ def _cached(now: Round) -> None:
             now.results.add("cached", server.name, asdict(wrk.load(running, now.seconds)))
 
 
+def _many(now: Round) -> None:
+    for server in now.in_turn((NGINX, enforcer())):
+        with _checked(now.workspace, server) as running:
+            wrk.load(running, _WARM_UP, connections=wrk.MANY_CONNECTIONS)
+            sample = wrk.load(running, now.seconds, connections=wrk.MANY_CONNECTIONS)
+            now.results.add("many", server.name, asdict(sample))
+
+
 def _unseen(now: Round) -> None:
     for server in now.in_turn((NJS, enforcer(limits=_UNSEEN_LIMITS), APACHE)):
         with _checked(now.workspace, server) as running:
@@ -101,6 +109,7 @@ def _start(now: Round) -> None:
 
 LOADS: dict[str, Callable[[Round], None]] = {
     "cached": _cached,
+    "many": _many,
     "unseen": _unseen,
     "rules": _rules,
     "refused": _refused,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.goals import goals
 from bench.results import Results
-from bench.wrk import CONNECTIONS
+from bench.wrk import CONNECTIONS, MANY_CONNECTIONS
 
 ENOUGH_ROUNDS = 5
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
@@ -23,6 +23,7 @@ TITLES = {
 }
 _REQUESTS = {
     "cached": f"Cached token, allowed GET, {CONNECTIONS} connections",
+    "many": f"Cached token, allowed GET, {MANY_CONNECTIONS:,} connections",
     "unseen": "Unseen tokens, one introspection request each",
     "rules": "The enforcer with 10 and with 10,000 rules",
     "refused": "The enforcer, allowed requests and refused ones (no token)",

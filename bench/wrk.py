@@ -12,7 +12,7 @@ from bench.processes import LOAD_CPU, BenchError, pinned
 from bench.servers import AUTHORIZED, RunningServer
 from bench.usage import cpu_seconds, memory
 
-CONNECTIONS = 64
+CONNECTIONS, MANY_CONNECTIONS = 64, 1_000
 UNSEEN = Path(__file__).with_name("unseen.lua")
 
 _TIMEOUT = 10  # seconds; wrk leaves responses that take longer out of its percentiles (wrk's default: 2)
@@ -34,7 +34,7 @@ class TrafficSample:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What wrk printed: numbers of requests, refused requests and timeouts; times in microseconds."""
+    """The figures that wrk printed: numbers of requests, refusals, timeouts and failed connections; times in µs."""
 
     requests: int
     duration: float
@@ -42,14 +42,22 @@ class Summary:
     p99: float
     refusals: int
     timeouts: int
+    failures: int
 
 
-def load(server: RunningServer, seconds: int, *, script: Path | None = None, refused: bool = False) -> TrafficSample:
-    """Send requests on 64 connections: with the same token, from a wrk script, or without a token (`refused`).
+def load(
+    server: RunningServer,
+    seconds: int,
+    *,
+    script: Path | None = None,
+    refused: bool = False,
+    connections: int = CONNECTIONS,
+) -> TrafficSample:
+    """Send requests on open connections: with the same token, from a wrk script, or without a token (`refused`).
 
-    Raises BenchError if a response does not have the expected status.
+    Raises BenchError if a response does not have the expected status, or a connection fails.
     """
-    command = ["wrk", "--latency", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"--timeout={_TIMEOUT}s"]
+    command = ["wrk", "--latency", "-t1", f"-c{connections}", f"-d{seconds}s", f"--timeout={_TIMEOUT}s"]
     if script is not None:
         command += ["-s", str(script)]
     elif not refused:
@@ -64,6 +72,8 @@ def load(server: RunningServer, seconds: int, *, script: Path | None = None, ref
         raise BenchError(f"{server.server.name} does not respond: {ended.stdout or ended.stderr}")
     if summary.refusals != (summary.requests if refused else 0):
         raise BenchError(f"{server.server.name} refused {summary.refusals} of {summary.requests} requests")
+    if summary.failures:
+        raise BenchError(f"{server.server.name} failed {summary.failures} times to connect, read or write")
     return TrafficSample(
         rate=summary.requests / (summary.duration / 1e6),
         cpu=used / summary.requests * 1e6,
@@ -85,6 +95,10 @@ def read(output: str) -> Summary:
             # wrk prints these two lines only if there is something to count.
             refusals=count(_figure(r"Non-2xx or 3xx responses:(.*)$", output, default="0")),
             timeouts=count(_figure(r"Socket errors:.* timeout(.*)$", output, default="0")),
+            failures=sum(
+                count(_figure(rf"Socket errors:.* {kind}(.*?),", output, default="0"))
+                for kind in ("connect", "read", "write")
+            ),
         )
     except BenchError as error:
         raise BenchError(f"{error} in the output of wrk:\n{output}") from None

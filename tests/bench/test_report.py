@@ -42,6 +42,30 @@ def test_a_load_that_was_not_measured_has_no_goals() -> None:
     assert [goal.unit for goal in goals(_results(nginx=[1], njs=[1], enforcer=[1]))] == [TIMES] * 3
 
 
+@pytest.mark.parametrize(("p99", "met"), [([30.0, 20.0, 90.0], True), ([31.0, 20.0, 90.0], False)])
+def test_the_99th_percentile_with_many_connections_is_at_most_three_times_the_median(
+    p99: list[float], met: bool
+) -> None:
+    """The ratio is formed within a round; the other proxies have no such goal."""
+    slow = {"p50": 1.0, "p99": 100.0}
+    results = Results({"many": {"nginx": [slow] * 3, "enforcer": [{"p50": 10.0, "p99": value} for value in p99]}})
+    (goal,) = goals(results)
+
+    assert goal.figure == "p99 over p50, cached token, 1,000 connections"
+    assert goal.values == [value / 10 for value in p99]
+    assert (goal.bound, goal.met) == (3.0, met)
+
+
+def test_the_report_has_the_latencies_with_many_connections() -> None:
+    """Its table names the number of connections, and shows both percentiles."""
+    sample = {"rate": 1000.0, "cpu": 20.0, "p50": 17_000.0, "p99": 34_000.0, "timeouts": 0.0, "resident": 6e7}
+    report = Run(_MACHINE, _VERSIONS, 1, 1, Results({"many": {"enforcer": [sample]}})).markdown()
+
+    assert "| Cached token, allowed GET, 1,000 connections | requests/s |" in report
+    assert "| **enforcer** | 1,000 | 20.0 | 17.00 | 34.00 | 60 |" in report
+    assert "| p99 over p50, cached token, 1,000 connections | × 2.00 | 2.00 – 2.00 | ≤ × 3.00 | met |" in report
+
+
 def test_an_earlier_build_is_compared_without_other_proxies() -> None:
     """Its goals are the ratios to the earlier build, one for each load."""
     reached = goals(_results(**{"enforcer": [41.0, 44.0], "enforcer at 1a2b3c4": [40.0, 40.0]}))

@@ -29,7 +29,7 @@ Transfer/sec:     43.42KB
 
 def test_a_percentile_in_seconds_is_read() -> None:
     """The blank that wrk prints behind `s` does not hide the number."""
-    assert read(OUTPUT) == Summary(845, 4.01e6, p50=131_240.0, p99=1.13e6, refusals=0, timeouts=0)
+    assert read(OUTPUT) == Summary(845, 4.01e6, p50=131_240.0, p99=1.13e6, refusals=0, timeouts=0, failures=0)
 
 
 @pytest.mark.parametrize(
@@ -89,14 +89,14 @@ def test_a_figure_that_is_missing_or_unreadable_is_an_error(line: str, replaceme
         read(OUTPUT.replace(line, replacement))
 
 
-def test_refusals_and_timeouts_are_zero_if_wrk_does_not_print_them() -> None:
+def test_errors_are_zero_if_wrk_does_not_print_them() -> None:
     """It prints these lines only if there are any, and then an unreadable number is an error."""
-    lines = "  Socket errors: connect 0, read 0, write 0, timeout 12\n  Non-2xx or 3xx responses: 845\n"
+    lines = "  Socket errors: connect 3, read 4, write 5, timeout 12\n  Non-2xx or 3xx responses: 845\n"
     summary = read(OUTPUT.replace("Requests/sec:", f"{lines}Requests/sec:"))
 
-    assert (summary.refusals, summary.timeouts) == (845, 12)
-    for number in ("timeout 12", "responses: 845"):
-        broken = lines.replace(number, number.split()[0] + " ?")
+    assert (summary.refusals, summary.timeouts, summary.failures) == (845, 12, 3 + 4 + 5)
+    for number in ("connect 3", "read 4", "write 5", "timeout 12", "responses: 845"):
+        broken = lines.replace(number, f"{number.split()[0]} ?")
         with pytest.raises(BenchError):
             read(OUTPUT.replace("Requests/sec:", f"{broken}Requests/sec:"))
 
