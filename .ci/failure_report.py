@@ -29,14 +29,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.write_line(f"kept in {path.relative_to(config.rootpath)}")
 
 
-def _lines(reports: list[pytest.TestReport], config: pytest.Config) -> Iterator[str]:
-    """Yield the names of all failed tests, then each one's trace and captured output."""
+def _lines(reports: list[pytest.TestReport | pytest.CollectReport], config: pytest.Config) -> Iterator[str]:
+    """Yield the names of all failed tests and modules, then the trace and the captured output of each."""
     yield f"pytest {' '.join(config.invocation_params.args)}"
     yield f"load average {' '.join(f'{load:.2f}' for load in os.getloadavg())} on {os.cpu_count()} cores"
     yield ""
     for report in reports:
-        worker = getattr(report, "worker_id", "main")
-        yield f"{report.nodeid} ({getattr(report, 'when', 'collect')}, {report.duration:.2f} s, worker {worker})"
+        # A module that cannot be collected has no phase and no duration: no test has run.
+        phase = getattr(report, "when", "collect")
+        duration = f"{report.duration:.2f} s, " if hasattr(report, "duration") else ""
+        yield f"{report.nodeid} ({phase}, {duration}worker {getattr(report, 'worker_id', 'main')})"
     for report in reports:
         yield f"\n{'=' * 20} {report.nodeid}"
         yield report.longreprtext
