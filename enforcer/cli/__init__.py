@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import sys
+from typing import Any
 
 import click
+
+from enforcer.errors import ConfigError
 
 _COMMANDS = {
     "check": "Report the errors of a configuration, and serve nothing.",
@@ -36,6 +40,15 @@ class _Commands(click.Group):
             return None
         command = importlib.import_module(f"enforcer.cli.{name.replace('-', '_')}").command
         return command if isinstance(command, click.Command) else None
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except ConfigError as error:
+            click.echo(error, err=True)
+            if len(error.problems) > 1:
+                click.echo(f"{len(error.problems)} errors", err=True)
+            sys.exit(2)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -22,21 +22,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def inputs_options(function: F) -> F:
     """Add the options for the input."""
-    decorators = (
-        click.argument("stdin", metavar="[-]", required=False, type=click.Choice(["-"])),
-        click.option(
-            "-f",
-            "--filename",
-            "filenames",
-            multiple=True,
-            metavar="FILE",
-            help="File or folder with manifests, or - for standard input. Repeatable.",
-        ),
-        click.option("-R", "--recursive", is_flag=True, help="Read folders recursively."),
-    )
-    for decorate in reversed(decorators):
-        function = decorate(function)
-    return function
+    text = "File or folder with manifests, or - for standard input. Repeatable."
+    stdin = click.argument("stdin", metavar="[-]", required=False, type=click.Choice(["-"]))
+    files = click.option("-f", "--filename", "filenames", multiple=True, metavar="FILE", help=text)
+    recursive = click.option("-R", "--recursive", is_flag=True, help="Read folders recursively.")
+    return stdin(files(recursive(function)))
 
 
 def read_inputs(stdin: str | None, filenames: Sequence[str], recursive: bool) -> list[Document]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
+from enforcer.errors import EnforcerError
 from enforcer.kubernetes.inject.manifest_set import Outcome
 from enforcer.kubernetes.inject.report import QUIET, written
 from enforcer.yamltext.stream import Stream
@@ -29,7 +30,7 @@ class _UsageError(click.UsageError):
 
 
 class ManifestCommand(click.Command):
-    """A command whose usage errors exit with 1, because 2 means that a workload was refused."""
+    """A command that exits with 1 for wrong usage and unreadable input, because 2 means that a workload was refused."""
 
     def make_context(self, *args: Any, **more: Any) -> click.Context:
         with _usage_errors():
@@ -37,7 +38,11 @@ class ManifestCommand(click.Command):
 
     def invoke(self, context: click.Context) -> Any:
         with _usage_errors():
-            return super().invoke(context)
+            try:
+                return super().invoke(context)
+            except EnforcerError as error:
+                click.echo(error, err=True)
+                sys.exit(UNREADABLE)
 
 
 @contextmanager
@@ -50,21 +55,16 @@ def _usage_errors() -> Iterator[None]:
 
 def output_options(function: F) -> F:
     """Add the options for output and report."""
-    forms = click.Choice(["yaml", "json", "patch", "diff"])
-    decorators = (
-        click.option(
-            "-o",
-            "--output",
-            "form",
-            type=forms,
-            help="yaml (the input, edited in place), json, patch (patches for a kustomization, without new objects) "
-            "or diff. Default: json if the input is JSON, else yaml.",
-        ),
-        click.option("-q", "--quiet", is_flag=True, help="Report only warnings and refusals."),
+    output = click.option(
+        "-o",
+        "--output",
+        "form",
+        type=click.Choice(["yaml", "json", "patch", "diff"]),
+        help="yaml (the input, edited in place), json, patch (patches for a kustomization, without new objects) "
+        "or diff. Default: json if the input is JSON, else yaml.",
     )
-    for decorate in reversed(decorators):
-        function = decorate(function)
-    return function
+    quiet = click.option("-q", "--quiet", is_flag=True, help="Report only warnings and refusals.")
+    return output(quiet(function))
 
 
 def report(outcome: Outcome, quiet: bool) -> None:
@@ -78,9 +78,3 @@ def write(stream: Stream, outcome: Outcome, form: str | None) -> None:
     make = {"yaml": stream.as_yaml, "json": stream.as_json, "patch": stream.as_patches, "diff": stream.as_diff}
     text = make[form or ("json" if stream.is_json() else "yaml")](outcome)
     sys.stdout.buffer.write(text.encode())
-
-
-def fail(error: Exception) -> NoReturn:
-    """Print an error and exit with UNREADABLE."""
-    click.echo(error, err=True)
-    sys.exit(UNREADABLE)

@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
-
-import click
 
 from enforcer.analysis.evaluator import Policy
-from enforcer.cli._errors import refuse
 from enforcer.config.load import Loaded, load_with_document
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules
-from enforcer.errors import ConfigError
 from enforcer.proxy.responses import Refusals
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def config_option(function: F) -> F:
-    """Add the option `--config`."""
-    option = click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        default=Path("config.yaml"),
-        show_default=True,
-        help="The configuration file.",
-    )
-    return option(function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +24,11 @@ class LoadedPolicy:
 
 
 def open_policy(path: Path, *, with_secrets: bool = False, enforced: bool = False) -> LoadedPolicy:
-    """Load the policy of a configuration, or print its errors and exit with 2.
+    """Load the policy of a configuration; raises ConfigError.
 
     `enforced`: treat every rule in mode report as if it were enforced.
     """
-    try:
-        loaded, document = load_with_document(path, os.environ if with_secrets else None)
-    except ConfigError as error:
-        refuse(error)
+    loaded, document = load_with_document(path, os.environ if with_secrets else None)
     return loaded_policy(loaded, document, enforced=enforced)
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import click
 
 from enforcer.analysis.lint import Level
-from enforcer.cli._errors import refuse
 from enforcer.cli._findings import Finding, as_github, as_json, as_text
-from enforcer.cli._override_option import overrides_option
+from enforcer.cli._options import overrides_option
 from enforcer.cli._policy import loaded_policy
 from enforcer.config.load import load_with_document
 from enforcer.config.overrides import Override
@@ -50,7 +49,7 @@ def command(config: Path, strict: bool, form: str, overrides: Sequence[Override]
         loaded, document = load_with_document(config, os.environ, overrides)
     except ConfigError as error:
         if form == "text":
-            refuse(error)
+            raise
         errors = [Finding("error", "mistake", problem) for problem in error.problems]
         _print(form, errors, {"file": str(config), "usable": False})
         sys.exit(2)

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import click
 import yaml
 
-from enforcer.cli._errors import refuse
+from enforcer.cli._options import config_option
 from enforcer.cli._process import Child
 from enforcer.config.load import load
-from enforcer.errors import ConfigError
 
 if TYPE_CHECKING:
     import httpx
@@ -55,20 +54,12 @@ class _Component(NamedTuple):
 
 
 @click.command(name="demo")
-@click.option(
-    "--once", is_flag=True, help="Stop after the walk; exit with 0 if every step was right, otherwise with 1."
-)
+@click.option("--once", is_flag=True, help="Stop after the walk; exit with 0 if every step was right, else with 1.")
 @click.option("--port", type=_PORT, default=8091, show_default=True, help="Port of the enforcer; 0 for any free port.")
 @click.option("--admin-port", type=_PORT, default=9091, show_default=True, help="Port of the enforcer's admin server.")
 @click.option("--auth-port", type=_PORT, default=8085, show_default=True, help="Port of the authorization server.")
 @click.option("--app-port", type=_PORT, default=8090, show_default=True, help="Port of the country app.")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=Path("config.yaml"),
-    show_default=True,
-    help="The enforcer's configuration; its addresses are replaced by those of the demo.",
-)
+@config_option("The enforcer's configuration; its addresses are replaced by those of the demo.")
 def command(once: bool, config: Path, **ports: int) -> None:
     """Start an authorization server, an app and the enforcer in front of it, and send them some requests.
 
@@ -84,10 +75,7 @@ def command(once: bool, config: Path, **ports: int) -> None:
     """
     if os.environ.get("NO_COLOR"):
         click.get_current_context().color = False
-    try:
-        load(config, {**os.environ, **_SECRET})
-    except ConfigError as error:
-        refuse(error)
+    load(config, {**os.environ, **_SECRET})
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP

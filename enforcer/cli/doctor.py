@@ -13,11 +13,9 @@ from typing import Final
 
 import click
 
-from enforcer.cli._errors import refuse
 from enforcer.config.load import load
 from enforcer.doctor.diagnosis import Finding, Verdict
 from enforcer.doctor.examination import Report, examine
-from enforcer.errors import ConfigError
 
 _SIGNS: Final = {Verdict.RIGHT: ("✓", "green"), Verdict.WARNING: ("!", "yellow"), Verdict.WRONG: ("✗", "red")}
 
@@ -38,11 +36,7 @@ def command(config: Path, as_json: bool) -> None:
       enforcer doctor
       enforcer doctor --json /etc/enforcer/config.yaml
     """
-    try:
-        loaded = load(config, os.environ)
-    except ConfigError as error:
-        refuse(error)
-    reports = asyncio.run(examine(loaded.config))
+    reports = asyncio.run(examine(load(config, os.environ).config))
     right = all(report.right for report in reports)
     if as_json:
         click.echo(json.dumps({"right": right, "servers": [asdict(report) for report in reports]}, indent=2))

@@ -16,7 +16,8 @@ from enforcer.analysis.evaluator import PolicyRequest, RoutedRequest, token_evid
 from enforcer.analysis.explain import EvidenceSource, TokenEvidence, UnverifiedToken, explain
 from enforcer.analysis.explanation_text import write
 from enforcer.analysis.policy_tests import TokenFacts
-from enforcer.cli._policy import LoadedPolicy, config_option, open_policy
+from enforcer.cli._options import config_option
+from enforcer.cli._policy import LoadedPolicy, open_policy
 from enforcer.config.resolved import servers_for
 from enforcer.errors import IntrospectionFailure
 from enforcer.proxy import responses
@@ -30,7 +31,7 @@ from enforcer.wire.fields import METHODS
 @click.command(name="explain")
 @click.argument("method")
 @click.argument("target", metavar="PATH")
-@config_option
+@config_option()
 @click.option("--host", default="", help="Host of the request.")
 @click.option("--preflight", default="", metavar="METHOD", help="Treat OPTIONS as the CORS preflight of this method.")
 @click.option(

@@ -13,10 +13,10 @@ from typing import Any, Final
 import click
 
 from enforcer.cli._manifest_input import inputs_options, read_inputs
-from enforcer.cli._manifests import MISSING, REFUSED, ManifestCommand, fail, output_options, report, write
-from enforcer.cli._param_types import PAIR, Parsed
+from enforcer.cli._manifests import MISSING, REFUSED, ManifestCommand, output_options, report, write
+from enforcer.cli._options import PAIR, Parsed
 from enforcer.cli._sidecar_policy import read_policy
-from enforcer.errors import ConfigError, Problem
+from enforcer.errors import Problem
 from enforcer.kubernetes import names
 from enforcer.kubernetes.inject.check import check_all
 from enforcer.kubernetes.inject.injector import inject_all
@@ -35,9 +35,8 @@ from enforcer.kubernetes.settings import (
 )
 from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.workloads import workload_of
-from enforcer.yamltext.documents import ManifestError
 from enforcer.yamltext.objects import Object, section
-from enforcer.yamltext.stream import Stream, StreamError
+from enforcer.yamltext.stream import Stream
 
 _BY: Final = "enforcer-inject"
 _OLDEST: Final[Version] = (1, 29)
@@ -131,13 +130,10 @@ def command(
       enforcer inject -f rendered.yaml --check
       helm install app ./app --post-renderer enforcer --post-renderer-args inject,-
     """
-    try:
-        stream = Stream(read_inputs(stdin, filenames, recursive))
-        options, warnings = _options(given, stream.function_config())
-        if options.settings.app_env or options.settings.app_args:
-            _check_loopback(stream.objects, options.settings)
-    except (ManifestError, SettingsError, ConfigError) as error:
-        fail(error)
+    stream = Stream(read_inputs(stdin, filenames, recursive))
+    options, warnings = _options(given, stream.function_config())
+    if options.settings.app_env or options.settings.app_args:
+        _check_loopback(stream.objects, options.settings)
     run = check_all if given["check"] else prepare_all if given["prepare"] else inject_all
     outcome = run(stream.objects, options)
     if not any(map(workload_of, stream.objects)):
@@ -149,10 +145,7 @@ def command(
     outcome = replace(outcome, report=(*outcome.report, *lines))
     refused = outcome.has(Result.REFUSED) or (given["strict"] and outcome.has(Result.WARNING))
     if not refused and not given["check"]:
-        try:
-            write(stream, outcome, form)
-        except StreamError as error:
-            fail(error)
+        write(stream, outcome, form)
     report(outcome, quiet)
     sys.exit(REFUSED if refused else MISSING if outcome.has(Result.MISSING) else 0)
 

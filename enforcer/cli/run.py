@@ -9,10 +9,8 @@ from pathlib import Path
 
 import click
 
-from enforcer.cli._errors import refuse
-from enforcer.cli._override_option import overrides_option
+from enforcer.cli._options import overrides_option
 from enforcer.config.overrides import Override
-from enforcer.errors import ConfigError
 from enforcer.server.listening import AddressError
 from enforcer.server.serve import run
 
@@ -33,8 +31,6 @@ def command(config: Path, overrides: Sequence[Override]) -> None:
     """
     try:
         run(config, os.environ, overrides)
-    except ConfigError as error:
-        refuse(error)
     except AddressError as error:
         click.echo(error, err=True)
         sys.exit(1)

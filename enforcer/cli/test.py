@@ -11,15 +11,14 @@ import click
 
 from enforcer.analysis.junit import Suite, write
 from enforcer.analysis.policy_tests import RuleCoverage, coverage, run
-from enforcer.cli._errors import refuse
-from enforcer.cli._policy import config_option, open_policy
+from enforcer.cli._options import config_option
+from enforcer.cli._policy import open_policy
 from enforcer.config.policy_test_file import load_policy_tests
-from enforcer.errors import ConfigError
 
 
 @click.command(name="test")
 @click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@config_option
+@config_option()
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the results to this file, as JUnit XML.")
 @click.option("--coverage/--no-coverage", "covering", default=True, help="List the rules that the tests do not cover.")
 @click.option("--enforced", is_flag=True, help="Treat rules in mode report as if they were enforced.")
@@ -40,10 +39,7 @@ def command(files: tuple[Path, ...], config: Path, junit: Path | None, covering:
     names = [entry.rule.name for entry in loaded.policy.entries]
     suites = []
     for file in files:
-        try:
-            cases, document = load_policy_tests(file, names)
-        except ConfigError as error:
-            refuse(error)
+        cases, document = load_policy_tests(file, names)
         outcomes = run(cases, loaded.policy, time.time(), loaded.refusals)
         suites.append(
             Suite(str(file), outcomes, [document.place(("tests", index))[0] for index in range(len(outcomes))])

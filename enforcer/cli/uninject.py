@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import click
 
 from enforcer.cli._manifest_input import inputs_options, read_inputs
-from enforcer.cli._manifests import ManifestCommand, fail, output_options, report, write
+from enforcer.cli._manifests import ManifestCommand, output_options, report, write
 from enforcer.kubernetes.inject.uninjector import uninject_all
-from enforcer.yamltext.documents import ManifestError
-from enforcer.yamltext.stream import Stream, StreamError
+from enforcer.yamltext.stream import Stream
 
 
 @click.command(name="uninject", cls=ManifestCommand)
@@ -26,10 +25,7 @@ def command(stdin: str | None, filenames: Sequence[str], recursive: bool, form: 
       enforcer uninject -f injected.yaml | kubectl apply -f -
       kubectl get deployment,service country-app -o yaml | enforcer uninject - | kubectl apply -f -
     """
-    try:
-        stream = Stream(read_inputs(stdin, filenames, recursive))
-        outcome = uninject_all(stream.objects)
-        write(stream, outcome, form)
-    except (ManifestError, StreamError) as error:
-        fail(error)
+    stream = Stream(read_inputs(stdin, filenames, recursive))
+    outcome = uninject_all(stream.objects)
+    write(stream, outcome, form)
     report(outcome, quiet)

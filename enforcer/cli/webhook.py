@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from enforcer.cli._param_types import PAIR
+from enforcer.cli._options import PAIR
 from enforcer.kubernetes import names
 from enforcer.kubernetes.settings import OPTIONS, Settings, SettingsError, with_options, with_values
 from enforcer.kubernetes.sidecar import Mode

@@ -13,10 +13,8 @@ from urllib.parse import quote
 
 import click
 
-from enforcer.cli._errors import refuse
-from enforcer.cli._policy import config_option
+from enforcer.cli._options import config_option
 from enforcer.config.load import load
-from enforcer.errors import ConfigError
 from enforcer.settings.addresses import EVERYWHERE, parse_address
 from enforcer.settings.servers import Admin
 
@@ -28,7 +26,7 @@ _MAX_BODY: Final = 16 * 1024**2
 
 @click.command(name="why")
 @click.argument("request_id", metavar="REQUEST-ID")
-@config_option
+@config_option()
 @click.option(
     "--admin", metavar="URL", help="URL of the admin server, such as http://10.0.0.1:9091.  [default: admin.address]"
 )
@@ -46,10 +44,7 @@ def command(request_id: str, config: Path, admin: str | None, as_json: bool) -> 
       enforcer why 0af7651916cd43dd
       enforcer why 0af7651916cd43dd --config /etc/enforcer/config.yaml --admin http://10.0.0.1:9091
     """
-    try:
-        settings = load(config, os.environ).config.admin
-    except ConfigError as error:
-        refuse(error)
+    settings = load(config, os.environ).config.admin
     if settings.credential is None:
         _end(f"{config}: admin.credential is not set; set it to {{file: PATH}} or {{env: NAME}}")
     base = (admin or _url(settings)).rstrip("/")

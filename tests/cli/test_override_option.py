@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 from click.testing import CliRunner
 
-from enforcer.cli._override_option import overrides_option
+from enforcer.cli._options import overrides_option
 from enforcer.config.overrides import Override, parse_override
 
 

@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from enforcer.cli._param_types import PAIR, Parsed
+from enforcer.cli._options import PAIR, Parsed
 
 
 @click.command()
