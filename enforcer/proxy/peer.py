@@ -10,7 +10,7 @@ from typing import Final
 
 from enforcer.proxy.forwarding import FieldKind, Forwarding
 from enforcer.proxy.head import RequestHead
-from enforcer.tokens.dpop.binding import digest
+from enforcer.tokens.jwt.jws import sha256_base64url
 from enforcer.wire.fields import byte_sequence
 
 _FORWARDED: Final = int(FieldKind.FORWARDED)
@@ -76,10 +76,10 @@ class Peer:
             certificates = [byte_sequence(value) for _, value in fields]
             if not forwarding.client_cert or len(certificates) != 1 or not certificates[0]:
                 return ""
-            return digest(certificates[0])
+            return sha256_base64url(certificates[0])
         if self._thumbprint is None:
             certificate = None if self._tls is None else self._tls.getpeercert(binary_form=True)
-            self._thumbprint = digest(certificate) if certificate else ""
+            self._thumbprint = sha256_base64url(certificate) if certificate else ""
         return self._thumbprint
 
     @property

@@ -1,5 +1,4 @@
-"""Takes the access token out of a request (RFC 6750 §2, RFC 9449 §7.1): from the Authorization field, and from nowhere
-else."""
+"""Reads the access token of a request (RFC 6750 §2, RFC 9449 §7.1): only from the Authorization field."""
 
 from __future__ import annotations
 
@@ -13,17 +12,17 @@ _CREDENTIALS = re.compile(rb"[A-Za-z]+ +([^ ]+)")
 # RFC 6750 §2.1: b64token
 _B64TOKEN = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
-# What makes something else of any byte outside the alphabet: a token of others comes back as it is.
+# Changes every byte outside the alphabet: a token that translates to itself contains only the alphabet.
 _ONLY_ALPHABET = bytes(byte if byte in _ALPHABET else (byte + 1) % 256 for byte in range(256))
-# RFC 6750 §2.3; each character of the name may come percent-encoded
+# RFC 6750 §2.3; each character of the name may be percent-encoded
 _IN_QUERY = re.compile(
-    b"(?:^|&)%b=" % b"".join(b"(?:%c|%%%02x|%%%02x)" % (one, one, one & ~0x20) for one in b"access_token"),
+    b"(?:^|&)%b=" % b"".join(b"(?:%c|%%%02x|%%%02x)" % (byte, byte, byte & ~0x20) for byte in b"access_token"),
     re.IGNORECASE,
 )
 
 
 class NoToken(Enum):
-    """Why a request has no token that could be judged."""
+    """Why a request has no token that could be verified."""
 
     MISSING = "missing_token"
     INVALID_REQUEST = "invalid_request"  # more than one, or credentials that do not parse
@@ -33,45 +32,45 @@ class NoToken(Enum):
 @final
 @dataclass(frozen=True, slots=True, repr=False)
 class DPoPToken:
-    """A token that came with the DPoP scheme, or why there is none: it is worth something with a proof alone."""
+    """A token that came with the DPoP scheme, or why there is none. It counts only with a proof."""
 
     token: bytes | NoToken
 
 
 def parse(authorization: bytes | None, count: int, query: bytes) -> bytes | NoToken | DPoPToken:
-    """Return the bearer token, the one that came with the DPoP scheme, or why there is none.
+    """Return the bearer token, the token that came with the DPoP scheme, or why there is none.
 
-    `authorization` is the field's value, `count` how many such fields came, `query` the target's query.
+    `authorization` is the field's value, `count` the number of such fields, `query` the target's query.
     """
     if count == 1 and not query and authorization is not None and authorization.startswith(b"Bearer "):
         token = authorization[7:]
         if token and token.translate(_ONLY_ALPHABET) == token:
             return token
-    return _carefully(authorization, count, query)
+    return _parse_slowly(authorization, count, query)
 
 
-def _carefully(authorization: bytes | None, count: int, query: bytes) -> bytes | NoToken | DPoPToken:
+def _parse_slowly(authorization: bytes | None, count: int, query: bytes) -> bytes | NoToken | DPoPToken:
     if count > 1:
         return NoToken.INVALID_REQUEST
     value = b"" if authorization is None else authorization.strip(b" \t")
-    scheme = value.partition(b" ")[0].lower()  # RFC 9110 §11.1: its case does not matter
+    scheme = value.partition(b" ")[0].lower()  # RFC 9110 §11.1: case-insensitive
     if scheme == b"bearer":
         return _token(value, query)
     if scheme == b"dpop":
         return DPoPToken(_token(value, query))
-    # RFC 6750 §2.3: a token in the URI is left in logs and histories; it is not taken from there
+    # RFC 6750 §2.3: a token in the URI stays in logs and histories, so it is not read from there
     return NoToken.MISSING
 
 
 def _token(value: bytes, query: bytes) -> bytes | NoToken:
     if (b"%" in query or b"token=" in query.lower()) and _IN_QUERY.search(query) is not None:
         return NoToken.INVALID_REQUEST
-    found = _CREDENTIALS.fullmatch(value)
-    if found is None:
+    match = _CREDENTIALS.fullmatch(value)
+    if match is None:
         return NoToken.INVALID_REQUEST
-    return found[1] if is_b64token(found[1]) else NoToken.MALFORMED
+    return match[1] if is_b64token(match[1]) else NoToken.MALFORMED
 
 
 def is_b64token(token: bytes) -> bool:
-    """Tell whether a token is one that a request can carry (RFC 6750 §2.1)."""
+    """Return whether a token is a b64token, which a request can contain (RFC 6750 §2.1)."""
     return _B64TOKEN.fullmatch(token) is not None

@@ -1,4 +1,4 @@
-"""The challenge of a refusal (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1), written once at load."""
+"""Challenges of refusals (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1), written once at load."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class BearerError(StrEnum):
 
 
 class DPoPError(StrEnum):
-    """RFC 9449 §12.2, besides those of RFC 6750."""
+    """RFC 9449 §12.2, in addition to those of RFC 6750."""
 
     INVALID_DPOP_PROOF = "invalid_dpop_proof"
 
 
 def challenge(settings: ChallengeSettings, error: BearerError | None, scopes: Iterable[str] = ()) -> str:
-    """Write a Bearer challenge; bare where neither an error nor a setting has something to say.
+    """Write a Bearer challenge, without parameters if there is no error and the settings add none.
 
     RFC 6750 §3: no error code when the request lacked any authentication information.
     """
@@ -40,7 +40,7 @@ def dpop_challenge(
 ) -> str:
     """Write a DPoP challenge, which always names the algorithms that a proof may be signed with (RFC 9449 §7.1).
 
-    Where Bearer tokens are taken too, it stands beside the Bearer challenge, in a field of its own.
+    If Bearer tokens are accepted too, the Bearer challenge is in a field of its own beside it.
     """
     return f"DPoP {parameters([*_pairs(settings, error, scopes), ('algs', ' '.join(algorithms))])}"
 

@@ -1,7 +1,7 @@
-"""JSON objects that others wrote (RFC 8259): read in the one way that all readers share, or not at all.
+"""Strict reading of JSON objects (RFC 8259): only what all parsers read alike is accepted.
 
-A member that stands twice is an error at any depth, since parsers differ in which of the two they see; so is a number
-that is none, and what is nested deeper than anybody means.
+A duplicate member is an error at any depth, since parsers differ in which of the two they use. So are NaN and
+Infinity, and nesting deeper than any real claim.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import codecs
 import json
 from typing import Any, Final
 
-MOST_NESTED: Final = 32
-"""How deep objects and lists may stand in one another; claims that people write stand at most five deep."""
+MAX_DEPTH: Final = 32
+"""Deepest nesting of objects and lists; real claims nest at most five deep."""
 
 
 def read_object(data: bytes) -> dict[str, Any]:
-    """Read a JSON object in UTF-8; raises ValueError, whose text shows nothing of what was read."""
+    """Read a JSON object in UTF-8; raises ValueError, whose text contains none of the input."""
     try:
         members = _DECODER.decode(data.removeprefix(codecs.BOM_UTF8).decode())
     except (ValueError, RecursionError):
         raise ValueError("not JSON, or a member twice") from None
     if not isinstance(members, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - what was read is wrong, not how this was called
-    # Few brackets cannot be nested deep, which spares almost all objects the walk.
-    if data.count(b"{") + data.count(b"[") > MOST_NESTED and not _is_shallow(members, MOST_NESTED):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - the input is wrong, not the call
+    # Few brackets cannot nest deeply, so almost no object needs the recursive check.
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and not _is_shallow(members, MAX_DEPTH):
         raise ValueError("nested too deep")
     return members
 
@@ -35,15 +35,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
+def _reject_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_reject_constant)
 
 
-def _is_shallow(value: Any, most: int) -> bool:
+def _is_shallow(value: Any, depth: int) -> bool:
     if not isinstance(value, dict | list):
         return True
     inner = value.values() if isinstance(value, dict) else value
-    return most > 0 and all(_is_shallow(member, most - 1) for member in inner)
+    return depth > 0 and all(_is_shallow(member, depth - 1) for member in inner)

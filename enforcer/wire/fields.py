@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 OWS = b" \t"
-"""RFC 9110 §5.6.3: what may stand around a value, for `bytes.strip`, which by itself takes more."""
+"""RFC 9110 §5.6.3: optional whitespace around a value. `bytes.strip` without it would strip more."""
 # RFC 9110 §5.6.2
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# RFC 9110 §7.2, RFC 3986 §3.2.2; no percent-encoding and no userinfo: nobody needs them in Host, and parsers differ
+# RFC 9110 §7.2, RFC 3986 §3.2.2; no percent-encoding and no userinfo: no client needs them in Host, and parsers differ
 HOST = re.compile(rb"(?:[A-Za-z0-9_][A-Za-z0-9\-._]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 METHODS = frozenset(
@@ -36,19 +36,19 @@ HOP_BY_HOP = frozenset(
 )
 
 FOLD = bytes(ord(b"-") if not chr(byte).isalnum() or byte > 127 else ord(chr(byte).lower()) for byte in range(256))
-"""For `bytes.translate`: a field name as the laxest app may see it: lower case, and all that is no letter or digit a
-hyphen, since CGI-like interfaces turn `X-Auth-Subject` and `X_Auth_Subject` into the same variable."""
+"""For `bytes.translate`: folds a field name as the laxest app may read it: to lower case, and all but letters and
+digits to a hyphen, since CGI-like interfaces turn `X-Auth-Subject` and `X_Auth_Subject` into the same variable."""
 
 _PRINTABLE = "".join(chr(byte) for byte in range(0x20, 0x7F) if byte != ord("%"))
 
 
 def fold(name: str) -> bytes:
-    """Return a field name as the laxest app may see it."""
+    """Return a field name as the laxest app may read it."""
     return name.encode("ascii").translate(FOLD)
 
 
 def parse_tokens(value: bytes) -> tuple[bytes, ...] | None:
-    """Read a comma-separated list of tokens (RFC 9110 §5.6.1), lower-cased; None where it is no such list."""
+    """Read a comma-separated list of tokens (RFC 9110 §5.6.1), lower-cased; None if it is not such a list."""
     members = [member for part in value.split(b",") if (member := part.strip(OWS))]
     if not all(map(TOKEN.fullmatch, members)):
         return None
@@ -56,7 +56,7 @@ def parse_tokens(value: bytes) -> tuple[bytes, ...] | None:
 
 
 def byte_sequence(value: bytes) -> bytes | None:
-    """Read a byte sequence (RFC 9651 §4.2.7), in the one way that servers write them; None where it is none."""
+    """Read a byte sequence (RFC 9651 §4.2.7), only as servers write it; None if it is not one."""
     encoded = value.strip(OWS)
     if len(encoded) < 2 or not encoded.startswith(b":") or not encoded.endswith(b":"):
         return None
@@ -67,7 +67,7 @@ def byte_sequence(value: bytes) -> bytes | None:
 
 
 def quoted_string(text: str) -> str:
-    """Quote a text (RFC 9110 §5.6.4); raises ValueError where it holds what no quoted-string can."""
+    """Quote a text (RFC 9110 §5.6.4); raises ValueError if a quoted-string cannot contain it."""
     if not text.isascii() or not text.isprintable():
         raise ValueError("only printable ASCII can be quoted")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -79,10 +79,10 @@ def parameters(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def field_value(text: str) -> bytes:
-    """Encode any text as one field value: printable ASCII as it is, all else (and `%`) percent-encoded UTF-8.
+    """Encode any text as one field value: printable ASCII as it is, all else (and `%`) as percent-encoded UTF-8.
 
-    A claim is written by strangers: a line break in it must not begin a new field. Leading and trailing blanks,
-    which a parser would drop, are encoded too.
+    A claim is not trusted: a line break in it must not begin a new field. Leading and trailing spaces, which a parser
+    would drop, are encoded too.
     """
     if text.isascii() and text.isprintable() and "%" not in text and text == text.strip(" "):
         return text.encode("ascii")
@@ -94,23 +94,23 @@ def field_value(text: str) -> bytes:
 
 
 def without_named(lines: list[bytes], options: bytes) -> list[bytes]:
-    """Leave out the fields that Connection lists (RFC 9110 §7.6.1); all of them stay where it cannot be read.
+    """Remove the fields that Connection lists (RFC 9110 §7.6.1), or none if its value is malformed.
 
-    Content-Length stays: a body is on its way that nothing else would frame.
+    Content-Length stays, since nothing else would frame the body.
     """
     named = frozenset(parse_tokens(options) or ()) - {b"content-length"}
     return without(lines, named)
 
 
 def without_length(lines: list[bytes]) -> list[bytes]:
-    """Leave out Content-Length, where no body can follow (RFC 9110 §8.6): a client may wait for one."""
+    """Remove Content-Length from a message without a body (RFC 9110 §8.6): a client may wait for one."""
     return without(lines, frozenset({b"content-length"}))
 
 
 def without(lines: list[bytes], names: frozenset[bytes]) -> list[bytes]:
-    """Leave out the fields of some names, lower-case; `lines` are in pieces, four to a field."""
-    kept: list[bytes] = []
-    for at in range(0, len(lines), 4):
-        if lines[at].lower() not in names:
-            kept += lines[at : at + 4]
-    return kept
+    """Remove the fields with these lower-case names; `lines` are in pieces, four to a field."""
+    remaining: list[bytes] = []
+    for index in range(0, len(lines), 4):
+        if lines[index].lower() not in names:
+            remaining += lines[index : index + 4]
+    return remaining

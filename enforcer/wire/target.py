@@ -1,10 +1,10 @@
-"""The request-target (RFC 9112 §3.2): read once, in the only way it can be read, or refused.
+"""The request target (RFC 9112 §3.2): parsed once, or refused if parsers could read it differently.
 
-1. What was matched is what is forwarded: `Target.origin_form` is a slice of the client's bytes, never rebuilt.
-2. A path that two parsers could read differently is refused before any rule is looked at: empty and dot segments,
+1. The target that was matched is forwarded: `Target.origin_form` is a slice of the client's bytes, never rebuilt.
+2. A path that two parsers could read differently is refused before any rule is matched: empty and dot segments,
    encoded or not; backslash; `;` (servlet containers cut path parameters away); an encoded delimiter
    (`/ \\ % ? # ;`), control byte or NUL; a byte outside RFC 3986's pchar; percent-encoding that is not UTF-8.
-3. What percent-encoding is left is decoded exactly once, for matching alone.
+3. The remaining percent-encoding is decoded exactly once, only for matching.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)((?:/[^?#]*)?(?:\?[^#]*)?)")
 
 
 class Target(NamedTuple):
-    """A request-target that can be read in one way only.
+    """An unambiguous request target.
 
-    `origin_form` is what is forwarded; `segments` are the path's, decoded, for matching (`/` is one empty segment);
-    `query` is as sent, without `?`; `authority` is set where the client used the absolute form.
+    `origin_form` is forwarded; `segments` are the decoded path segments, for matching (`/` is one empty segment);
+    `query` is as sent, without `?`; `authority` is set if the client used the absolute form.
     """
 
     origin_form: bytes
@@ -38,16 +38,16 @@ class Target(NamedTuple):
     authority: bytes | None
 
 
-_new: Final = tuple.__new__  # what NamedTuple's own constructor calls, without the way there
+_new: Final = tuple.__new__  # NamedTuple's own constructor calls it too, through a slower function
 
 
 def parse(raw: bytes) -> Target:
-    """Read a request-target; raises MalformedRequestError where it is ambiguous or no path."""
+    """Parse a request target; raises MalformedRequestError if it is ambiguous or not a path."""
     authority = None
     if not raw.startswith(b"/"):
         raw, authority = _absolute(raw)
     path, query = raw, b""
-    # `find`, not `in`: on bytes, `in` first raises and catches an error to see whether it was given a number.
+    # `find`, not `in`: on bytes, `in` first raises and catches an error to check whether its operand is a number.
     if raw.find(b"?") >= 0:
         path, _, query = raw.partition(b"?")
     if path.translate(None, _PLAIN) or path.find(b"//") >= 0 or path.find(b"/.") >= 0:
@@ -61,7 +61,7 @@ def parse(raw: bytes) -> Target:
 
 
 def parse_segments(path: bytes) -> list[bytes]:
-    """Read a path, decoded segment by segment; raises MalformedRequestError where it is ambiguous."""
+    """Parse and decode the path segments; raises MalformedRequestError if the path is ambiguous."""
     segments = path[1:].split(b"/")
     if b"" in segments[:-1]:
         raise MalformedRequestError("request target", "the path has an empty segment")
@@ -86,11 +86,11 @@ def _decoded(segment: bytes) -> bytes:
 
 
 def _absolute(raw: bytes) -> tuple[bytes, bytes]:
-    # RFC 9112 §3.2.2: a server accepts the absolute form, and takes the host from it
-    found = _ABSOLUTE.fullmatch(raw)
-    if found is None:
+    # RFC 9112 §3.2.2: a server accepts the absolute form, and uses its host
+    match = _ABSOLUTE.fullmatch(raw)
+    if match is None:
         raise MalformedRequestError("request target", "neither a path nor an http URI")
-    authority, rest = found[1], found[2]
+    authority, rest = match[1], match[2]
     if not HOST.fullmatch(authority):
         raise MalformedRequestError("request target", "the URI's host cannot be read")
     return (rest if rest[:1] == b"/" else b"/" + rest), authority

@@ -15,7 +15,7 @@ from harness.processes import Enforcer, authorization_server, enforcer
 from harness.servers import echo_server
 from harness.signing import key, proof
 
-from enforcer.tokens.dpop.binding import digest
+from enforcer.tokens.jwt.jws import sha256_base64url
 
 OWN_KEY, OTHER_KEY = key("ES256", 1), key("ES256", 2)
 CLIENTS: dict[str, dict[str, Any]] = {
@@ -63,7 +63,7 @@ def test_only_its_holder_can_use_a_bound_token(tmp_path: Path, verify: str) -> N
     """Opaque or signed, introspected or verified with keys, bound to a key or to a certificate."""
     authority = Authority(tmp_path)
     own, other, listener = (authority.issue(name) for name in ("mine.example", "thief.example", "localhost"))
-    thumbprint = digest(ssl.PEM_cert_to_DER_cert(own[0].read_text()))
+    thumbprint = sha256_base64url(ssl.PEM_cert_to_DER_cert(own[0].read_text()))
     clients = {**CLIENTS, "certified": {**CLIENTS["certified"], "certificate_thumbprint": thumbprint}}
     (tmp_path / "clients.yaml").write_text(json.dumps({"clients": clients}))
     with echo_server() as app, authorization_server("--clients", str(tmp_path / "clients.yaml")) as issuer:

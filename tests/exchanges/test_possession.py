@@ -20,7 +20,7 @@ from harness.signing import key, public
 from harness.upstreams import Headers, PeerClosedError, Upstream, upstream
 from harness.usage import metric
 
-from enforcer.tokens.dpop.binding import digest
+from enforcer.tokens.jwt.jws import sha256_base64url
 
 OWN_KEY, OTHER_KEY = key("ES256", 1), key("ES256", 2)
 ALGORITHMS = 'algs="RS256 PS256 ES256 EdDSA"'
@@ -52,7 +52,7 @@ def certificates(authority: Authority) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def server(certificates: dict[str, bytes]) -> Iterator[Server]:
     certified = {
-        name.partition(".")[0]: {"scope": "read", "cnf": {"x5t#S256": digest(certificate)}}
+        name.partition(".")[0]: {"scope": "read", "cnf": {"x5t#S256": sha256_base64url(certificate)}}
         for name, certificate in certificates.items()
     }
     with introspection_server({**TOKENS, **certified}) as running:

@@ -6,12 +6,14 @@ import asyncio
 import base64
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.certificates import Authority
 from harness.issuers import Issuer, running_issuer
+from harness.outcomes import outcome
 from harness.signing import key, text
 from harness.waiting import eventually
 from joserfc import jwt
@@ -65,9 +67,7 @@ def introspect(
 
 
 async def introspect_one(source: TokenSource, token: str) -> VerificationResult | IntrospectionError:
-    result: asyncio.Future[VerificationResult | IntrospectionError] = asyncio.get_running_loop().create_future()
-    source.introspect(token.encode(), result.set_result)
-    return await result
+    return await outcome(partial(source.introspect, token.encode()))
 
 
 def summarize(results: list[VerificationResult | IntrospectionError]) -> list[object]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.tokens.strict_json import MOST_NESTED, read_object
+from enforcer.tokens.strict_json import MAX_DEPTH, read_object
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_nesting_is_bounded(opening: str, closing: str) -> None:
     def nested(times: int) -> bytes:
         return ('{"a":' + opening * times + "1" + closing * times + "}").encode()
 
-    assert read_object(nested(MOST_NESTED - 1))
-    for times in (MOST_NESTED, 1000, 50_000):
+    assert read_object(nested(MAX_DEPTH - 1))
+    for times in (MAX_DEPTH, 1000, 50_000):
         with pytest.raises(ValueError):
             read_object(nested(times))
     assert read_object(json.dumps({"a": [{"b": 1}] * 1000}).encode())

@@ -1,8 +1,155 @@
-from enforcer.wire.http_client import RetryBudget
+"""The HTTP client for whole calls, against servers on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from harness.outcomes import outcome
+from harness.servers import raw_server, response
+
+from enforcer.errors import UpstreamError, UpstreamFailure
+from enforcer.settings.pool import PoolSettings
+from enforcer.wire.http_client import HttpClient, HttpResponse, RetryBudget
+from enforcer.wire.pool import Pool, ServerAddress
+from enforcer.wire.ticker import Ticker
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: as.example\r\n\r\n"
+MAX_BODY = 100
+
+
+def send(port: int, calls: int = 1, timeout: float = 5.0, **settings: int) -> list[HttpResponse | UpstreamError]:
+    """Send requests, one after the other."""
+
+    async def run() -> list[HttpResponse | UpstreamError]:
+        loop = asyncio.get_running_loop()
+        ticker = Ticker(loop)
+        pool = Pool(ServerAddress(host="127.0.0.1", port=port), PoolSettings(**settings), ticker, loop)
+        client = HttpClient(pool, timeout=timeout, max_body=MAX_BODY)
+        results = [await outcome(partial(client.send, REQUEST)) for _ in range(calls)]
+        assert client.calls == {}
+        client.close()
+        ticker.stop()
+        return results
+
+    return asyncio.run(run())
+
+
+def failure(result: HttpResponse | UpstreamError) -> tuple[UpstreamFailure, str]:
+    assert isinstance(result, UpstreamError)
+    return result.reason, result.detail
+
+
+def always(message: bytes | None) -> Callable[[bytes, bytes], bytes | None]:
+    return lambda head, body: message
+
+
+def test_a_response_is_returned_whole_and_the_connection_reused() -> None:
+    """Status and body, on one connection for all calls."""
+    with raw_server(always(response(b"body", "404 Not Found"))) as server:
+        assert send(server.port, 3) == [HttpResponse(404, b"body")] * 3
+        assert server.connections == 1
+
+
+def test_a_redirect_is_a_response_like_any_other() -> None:
+    """Nothing is sent to its location."""
+    with raw_server(always(response(b"{}"))) as other:
+        location = f"Location: http://127.0.0.1:{other.port}/"
+        with raw_server(always(response(b"", "302 Found", location))) as server:
+            assert send(server.port) == [HttpResponse(302, b"")]
+        assert other.connections == 0
+
+
+@pytest.mark.parametrize("size", [MAX_BODY, MAX_BODY + 1, 100_000])
+def test_a_body_is_bounded(size: int) -> None:
+    """A larger one is malformed, whether or not it has arrived whole."""
+    with raw_server(always(response(b"x" * size))) as server:
+        (result,) = send(server.port)
+    if size == MAX_BODY:
+        assert result == HttpResponse(200, b"x" * size)
+    else:
+        assert failure(result) == (UpstreamFailure.MALFORMED, "the response is too large")
+
+
+def test_one_timeout_covers_the_whole_call() -> None:
+    """Also a response that has begun."""
+    with raw_server(always(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")) as server:
+        assert failure(send(server.port, timeout=0.2)[0])[0] is UpstreamFailure.TIMEOUT
+
+
+def test_a_call_without_a_connection_is_overload_and_not_the_servers_timeout() -> None:
+    """The only connection is busy, so the server never saw the second request."""
+    release = threading.Event()
+
+    def respond(head: bytes, body: bytes) -> bytes:
+        release.wait(5)
+        return response(b"{}")
+
+    async def run(port: int) -> list[HttpResponse | UpstreamError]:
+        loop = asyncio.get_running_loop()
+        ticker = Ticker(loop)
+        pool = Pool(ServerAddress(host="127.0.0.1", port=port), PoolSettings(connections=1), ticker, loop)
+        client = HttpClient(pool, timeout=0.4, max_body=MAX_BODY)
+        results = await asyncio.gather(*(outcome(partial(client.send, REQUEST)) for _ in range(2)))
+        release.set()
+        client.close()
+        ticker.stop()
+        return results
+
+    with raw_server(respond) as server:
+        reasons = [failure(result)[0] for result in asyncio.run(run(server.port))]
+    assert reasons == [UpstreamFailure.TIMEOUT, UpstreamFailure.OVERLOADED]
+
+
+def test_a_full_queue_is_known_at_once() -> None:
+    """The error is returned, and the callback is never called."""
+
+    async def run(port: int) -> tuple[UpstreamError | None, list[object]]:
+        loop = asyncio.get_running_loop()
+        ticker = Ticker(loop)
+        settings = PoolSettings(connections=1, queue=1)
+        pool = Pool(ServerAddress(host="127.0.0.1", port=port), settings, ticker, loop)
+        client = HttpClient(pool, timeout=5.0, max_body=MAX_BODY)
+        results: list[object] = []
+        while (error := client.send(REQUEST, results.append)) is None:
+            assert len(client.calls) <= 2
+        called = list(results)
+        client.close()
+        ticker.stop()
+        return error, called
+
+    with raw_server(always(response(b"{}"))) as server:
+        error, called = asyncio.run(run(server.port))
+    assert error is not None
+    assert (error.reason, error.detail, called) == (UpstreamFailure.OVERLOADED, "the queue is full", [])
+
+
+def test_a_request_on_a_connection_that_the_server_closed_is_sent_again() -> None:
+    """The reused connection closes instead of a second response; the caller does not notice."""
+    seen: list[bytes] = []
+
+    def respond(head: bytes, body: bytes) -> bytes | None:
+        seen.append(head)
+        return None if len(seen) == 2 else response(b"{}")
+
+    with raw_server(respond) as server:
+        assert send(server.port, 2) == [HttpResponse(200, b"{}")] * 2
+        assert (len(seen), server.connections) == (3, 2)
+
+
+def test_a_server_that_refuses_connections_is_unavailable() -> None:
+    """The one retry fails too."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert failure(send(port)[0])[0] is UpstreamFailure.UNAVAILABLE
 
 
 def test_retries_are_a_tenth_of_the_calls() -> None:
-    """Past a few to begin with, so that an outage is not made worse."""
+    """After an initial ten, so that retries do not make an outage worse."""
     budget = RetryBudget()
     assert sum(budget.withdraw() for _ in range(100)) == 10
     for _ in range(95):

@@ -1,6 +1,6 @@
-"""What a token is bound to (RFC 7800 `cnf`), so that whoever stole it cannot use it. Pure.
+"""The binding of a sender-constrained token (RFC 7800 `cnf`), so that a stolen token is useless. Pure.
 
-A binding that cannot be checked here is no absent one: such a token is refused.
+A binding that cannot be checked here does not count as absent: such a token is refused.
 """
 
 from __future__ import annotations
@@ -8,24 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from hashlib import sha256
 from typing import Any, Final
-
-from enforcer.tokens.jwt.jws import encode
 
 
 class BindingKind(Enum):
-    """How a token's holder proves that it is theirs."""
+    """How the holder of a token proves possession."""
 
-    NONE = "none"  # whoever has it may use it
-    CERTIFICATE = "x5t#S256"  # RFC 8705 §3.1: by the certificate of their TLS connection
+    NONE = "none"  # no proof: a bearer token
+    CERTIFICATE = "x5t#S256"  # RFC 8705 §3.1: by the client certificate of the TLS connection
     KEY = "jkt"  # RFC 9449 §6.1: by a DPoP proof
-    UNKNOWN = "unknown"  # in a way that is not known here, or in several
+    UNKNOWN = "unknown"  # by an unsupported method, or several
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a token is bound to: `thumbprint` is that of a certificate or key, SHA-256, base64url; else empty."""
+    """What a token is bound to. `thumbprint` is the SHA-256 of a certificate or key, base64url; else empty."""
 
     kind: BindingKind
     thumbprint: str = ""
@@ -36,20 +33,13 @@ UNKNOWN: Final = Binding(BindingKind.UNKNOWN)
 
 
 def binding(claims: Mapping[str, Any]) -> Binding:
-    """Return what a token is bound to, by its claims or by its introspection answer (RFC 8705 §3.2, RFC 9449 §6.2)."""
+    """Return the binding in a token's claims or introspection response (RFC 8705 §3.2, RFC 9449 §6.2)."""
     confirmation = claims.get("cnf")
     if confirmation is None:
         return UNBOUND
     for kind in (BindingKind.CERTIFICATE, BindingKind.KEY):
-        # Alone, since each member is one more thing to be proven.
+        # It must be the only member, since each member needs its own proof.
         if isinstance(confirmation, dict) and confirmation.keys() == {kind.value}:
             thumbprint = confirmation[kind.value]
             return Binding(kind, thumbprint) if isinstance(thumbprint, str) and thumbprint else UNKNOWN
     return UNKNOWN
-
-
-def digest(data: bytes) -> str:
-    """Return the SHA-256 of some data, base64url: what names a certificate (DER, RFC 8705 §3.1) and a token
-    (RFC 9449 §4.2 `ath`).
-    """
-    return encode(sha256(data).digest()).decode()

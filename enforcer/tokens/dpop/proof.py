@@ -1,9 +1,9 @@
-"""Checks that a token's holder has the key that it is bound to (RFC 9449, DPoP). Pure.
+"""Verification of DPoP proofs (RFC 9449): that the sender of a token has the key that it is bound to. Pure.
 
-1. A proof is for one request and one token: method, URL and token are in it, and it is accepted once.
-2. It is fresh, and its key is the one that the token names; any other key proves nothing.
-3. The signature is verified last, and only with the token's key: whatever else is wrong costs no cryptography, and of
-   wrong signatures an address may send no more than of tokens never seen before.
+1. A proof is for one request and one token: it names method, URL and token, and is accepted once.
+2. A proof must be fresh, and signed with the key that the token is bound to.
+3. The signature is verified last, and only with that key: any other fault costs no cryptography. A client address may
+   send only as many wrong signatures as unseen tokens.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from enforcer.settings.jwt import ProofSettings
-from enforcer.tokens.dpop.binding import digest
 from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_key
-from enforcer.tokens.dpop.replay_cache import ProofState, name
+from enforcer.tokens.dpop.replay_cache import ProofState, proof_id
 from enforcer.tokens.introspection.response import ActiveToken
 from enforcer.tokens.jwt.jwks import read_key, thumbprint
-from enforcer.tokens.jwt.jws import parse
+from enforcer.tokens.jwt.jws import parse, sha256_base64url
 from enforcer.tokens.strict_json import read_object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ProofRequest:
-    """What a proof must be for: the request's method and URL, as the client sees it, and the token it came with.
+    """What a proof must be for: the request's method, its URL as the client sees it, and its token.
 
-    `address` is the client's, for which wrong signatures are counted.
+    `address` is the client's, by which wrong signatures are counted.
     """
 
     method: bytes
@@ -46,7 +45,7 @@ def check(
 ) -> Proven | PossessionFault:
     """Check that a request comes from the holder of the key that its token is bound to (RFC 9449 §4.3, §7.1).
 
-    `proofs` are the values of all DPoP fields; `answer` is what the token is worth; `now` seconds since the epoch.
+    `proofs` are the values of all DPoP fields, `answer` is the token's result, `now` seconds since the epoch.
     """
     if len(proofs) != 1:
         return PossessionFault.SEVERAL if proofs else PossessionFault.MISSING
@@ -56,7 +55,7 @@ def check(
     if jws is None:
         return PossessionFault.MALFORMED
     typ, algorithm, jwk = (jws.header.get(member) for member in ("typ", "alg", "jwk"))
-    # RFC 7515 §4.1.9: a media type, whose case does not matter
+    # RFC 7515 §4.1.9: a media type, case-insensitive
     if not isinstance(typ, str) or typ.lower().removeprefix("application/") != "dpop+jwt":
         return PossessionFault.TYPE
     if algorithm not in settings.algorithms:
@@ -65,19 +64,19 @@ def check(
         claims = read_object(jws.payload)
     except ValueError:
         return PossessionFault.MALFORMED
-    shown = thumbprint(jwk)
-    if shown is None:
+    key_thumbprint = thumbprint(jwk)
+    if key_thumbprint is None:
         return PossessionFault.UNUSABLE_KEY
-    proven = with_key(answer, shown)
+    proven = with_key(answer, key_thumbprint)
     if not isinstance(proven, Proven):
         return proven
-    wrong = _mismatch(claims, request, settings, now)
-    if wrong is not None:
-        return wrong
-    used = name(shown, claims["jti"])
-    refused = memory.used.look(used, claims["iat"], settings, now)
-    if refused is not None:
-        return refused
+    fault = _mismatch(claims, request, settings, now)
+    if fault is not None:
+        return fault
+    identifier = proof_id(key_thumbprint, claims["jti"])
+    fault = memory.used.check(identifier, claims["iat"], settings, now)
+    if fault is not None:
+        return fault
     if memory.wrong.wait(request.address, now):
         return PossessionFault.FLOOD
     key = read_key(jwk)
@@ -86,8 +85,8 @@ def check(
     if not key.verifies(algorithm, jws.signed, jws.signature):
         return PossessionFault.SIGNATURE
     memory.wrong.give_back(request.address)
-    # Not before: whoever has no key must not use up the proofs of others.
-    memory.used.remember(used)
+    # Only now: a sender without the key must not use up the proofs of others.
+    memory.used.add(identifier)
     return proven
 
 
@@ -102,14 +101,14 @@ def _mismatch(
         return PossessionFault.MALFORMED
     if method != request.method.decode("latin-1"):
         return PossessionFault.METHOD
-    if (place := normal_url(url)) is None or place != normal_url(request.url):
+    if (normalized := normal_url(url)) is None or normalized != normal_url(request.url):
         return PossessionFault.URL
     if not now - settings.max_age <= issued <= now + settings.clock_skew:
         return PossessionFault.TIME
-    return None if token == digest(request.token) else PossessionFault.TOKEN
+    return None if token == sha256_base64url(request.token) else PossessionFault.TOKEN
 
 
-# RFC 3986 §3.2: no user in the authority; what follows the path is not compared (RFC 9449 §4.3)
+# RFC 3986 §3.2, without userinfo; query and fragment are not compared (RFC 9449 §4.3)
 _URL = re.compile(r"(?is)(https?)://(\[[0-9a-f:.]+\]|[^/?#@:\[\]]+)(?::([0-9]{0,5}))?(/[^?#]*)?(?:[?#].*)?")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -117,16 +116,16 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 def normal_url(url: str) -> tuple[str, str, int, str] | None:
-    """Return scheme, host, port and path of a URL, such that equal ones are equal (RFC 3986 §6.2.2, §6.2.3).
+    """Return scheme, host, port and path of a URL, normalized for comparison (RFC 3986 §6.2.2, §6.2.3).
 
-    None where it is no http URL. Dot segments stay: no request that has them gets this far.
+    None if it is not an http URL. Dot segments stay: requests with them are refused earlier.
     """
-    found = _URL.fullmatch(url)
-    if found is None:
+    match = _URL.fullmatch(url)
+    if match is None:
         return None
-    scheme = found[1].lower()
-    path = _ESCAPE.sub(_normal_escape, found[4] or "/")
-    return scheme, found[2].lower(), int(found[3] or _PORTS[scheme]), path
+    scheme = match[1].lower()
+    path = _ESCAPE.sub(_normal_escape, match[4] or "/")
+    return scheme, match[2].lower(), int(match[3] or _PORTS[scheme]), path
 
 
 def _normal_escape(escape: re.Match[str]) -> str:

@@ -1,6 +1,7 @@
-"""Remembers DPoP proofs, so that each is accepted once (RFC 9449 §11.1). Pure.
+"""The replay cache: records DPoP proofs, so that each is accepted once (RFC 9449 §11.1). Pure.
 
-Where no more can be remembered, none is accepted: a proof that was forgotten would pass as new.
+A full cache accepts no proof. It must not evict one, since an evicted proof would be accepted again: that is why this
+is not a `cachetools` cache.
 """
 
 from __future__ import annotations
@@ -14,58 +15,58 @@ from enforcer.tokens.limiter import AddressLimiter
 
 
 class ReplayCache:
-    """Remembers proofs for at least as long as they would be accepted, whatever becomes of the configuration meanwhile.
+    """Records proofs for at least as long as they would be accepted, even if the settings change meanwhile.
 
-    There are two sets, of the proofs of this while and of the one before, so that forgetting costs nothing.
+    There are two sets, for the current period and for the previous one, so that expiry costs nothing.
     """
 
-    __slots__ = ("_before", "_max_age", "_now", "_reaches", "_since")
+    __slots__ = ("_complete_since", "_current", "_max_age", "_previous", "_since")
 
     def __init__(self) -> None:
         self._since = 0.0
         self._max_age = float("inf")
-        self._reaches = float("-inf")  # proofs that were issued before may have been used, and forgotten
-        self._now: set[bytes] = set()
-        self._before: set[bytes] = set()
+        self._complete_since = float("-inf")  # proofs issued before this time may have been used, and expired here
+        self._current: set[bytes] = set()
+        self._previous: set[bytes] = set()
 
-    def look(self, proof: bytes, issued: float, settings: ProofSettings, now: float) -> PossessionFault | None:
-        """Tell whether a proof, by its `name`, was used before, may have been, or could not be remembered.
+    def check(self, proof: bytes, issued: float, settings: ProofSettings, now: float) -> PossessionFault | None:
+        """Return a fault if a proof, by its `proof_id`, was used, may have been used, or cannot be recorded.
 
-        It is not remembered yet. `issued` and `now` are seconds since the epoch.
+        It is not recorded yet. `issued` and `now` are seconds since the epoch.
         """
         if settings.max_age > self._max_age:
-            self._reaches = now - self._max_age
+            self._complete_since = now - self._max_age
         self._max_age = settings.max_age
-        if issued < self._reaches:
+        if issued < self._complete_since:
             return PossessionFault.TIME
-        lasts = settings.max_age + settings.clock_skew
+        period = settings.max_age + settings.clock_skew
         age = now - self._since
-        if age >= lasts:
-            self._before = self._now if age < 2 * lasts else set()
-            self._now = set()
-        if not 0.0 <= age < lasts:
-            # Also where the clock was set back: what is here is then kept for a while more, and no longer.
+        if age >= period:
+            self._previous = self._current if age < 2 * period else set()
+            self._current = set()
+        if not 0.0 <= age < period:
+            # Also if the clock was set back: the recorded proofs then stay for one more period.
             self._since = now
-        if proof in self._now or proof in self._before:
+        if proof in self._current or proof in self._previous:
             return PossessionFault.REPLAYED
         return PossessionFault.FULL if len(self) >= settings.replays else None
 
-    def remember(self, proof: bytes) -> None:
-        """Note that a proof is used, which was looked for just now."""
-        self._now.add(proof)
+    def add(self, proof: bytes) -> None:
+        """Record a proof, directly after `check`."""
+        self._current.add(proof)
 
     def __len__(self) -> int:
-        return len(self._now) + len(self._before)
+        return len(self._current) + len(self._previous)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProofState:
-    """What is remembered of proofs: those that were used, and how many had a wrong signature, by address."""
+    """What outlives a request: the proofs that were used, and the number of wrong signatures by address."""
 
     used: ReplayCache
     wrong: AddressLimiter
 
 
-def name(thumbprint: str, jti: str) -> bytes:
-    """Return what a proof is remembered by: its key's thumbprint and its identifier."""
+def proof_id(thumbprint: str, jti: str) -> bytes:
+    """Return the identifier under which a proof is recorded: a digest of its key's thumbprint and its `jti`."""
     return blake2b(thumbprint.encode() + b"\0" + jti.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -1,6 +1,6 @@
-"""Authentication by assertions that are signed with an own key (RFC 7523 §2.2).
+"""Client authentication by signed assertions, `private_key_jwt` (RFC 7523 §2.2).
 
-A JWK may name its algorithm (`alg`) and itself (`kid`); of a PEM, the algorithm follows from the kind of key.
+A JWK may name its algorithm (`alg`) and its identifier (`kid`); for a PEM key, the algorithm follows from its type.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from enforcer.tokens.jwt.jws import encode
 
 Key = RSAKey | ECKey | OKPKey
 
-_ASSERTION_LIFE = 60  # seconds: long enough for a clock that is off, too short to be worth stealing
+_LIFETIME = 60  # seconds: long enough for clocks that differ, too short to be worth stealing
 _MODELS: Final = {model.name: model for model in JWS_ALGORITHMS}
-# By curve, None for RSA; the first unless the key names another
+# By curve, None for RSA; the first is the default if the key names none
 _ALGORITHMS: Final[Mapping[str | None, Sequence[str]]] = {
     None: ("RS256", "PS256", "RS384", "PS384", "RS512", "PS512"),
     "P-256": ("ES256",),
@@ -36,7 +36,7 @@ _ALGORITHMS: Final[Mapping[str | None, Sequence[str]]] = {
 class PrivateKeyJwt(ImmediateAuthentication):
     """Signs a new assertion for each request.
 
-    `key` is PEM or a JWK; raises ValueError where it is no private RSA, EC or Ed25519 key. `clock` gives seconds since
+    `key` is PEM or a JWK; raises ValueError if it is not a private RSA, EC or Ed25519 key. `clock` gives seconds since
     the epoch.
     """
 
@@ -55,7 +55,7 @@ class PrivateKeyJwt(ImmediateAuthentication):
             "sub": self._client_id,
             "aud": self._audience,
             "iat": now,
-            "exp": now + _ASSERTION_LIFE,
+            "exp": now + _LIFETIME,
             "jti": secrets.token_urlsafe(16),
         }
         header = {"alg": self._algorithm} | ({"kid": self._key.kid} if self._key.kid else {})
@@ -70,7 +70,7 @@ class PrivateKeyJwt(ImmediateAuthentication):
 
 
 def private_key(secret: Secret) -> Key:
-    """Read a key to sign with, PEM or a JWK; raises ValueError where it is none, whose text shows nothing of it."""
+    """Read a private key, PEM or a JWK; raises ValueError, whose text contains none of it."""
     text = secret.reveal()
     for kind in (RSAKey, ECKey, OKPKey):
         try:

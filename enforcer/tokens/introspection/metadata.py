@@ -1,7 +1,7 @@
-"""What an authorization server says of itself (RFC 8414, OpenID Connect Discovery): where its endpoints are. Pure.
+"""Authorization server metadata (RFC 8414, OpenID Connect Discovery): the URLs of its endpoints. Pure.
 
-1. It is believed of the very issuer that it was asked of, and of no other (RFC 8414 §3.3).
-2. Endpoints of an issuer that is https are https: nothing goes from there into the clear.
+1. Metadata is accepted only if it names the issuer that it was requested for (RFC 8414 §3.3).
+2. An https issuer has only https endpoints, so that nothing is sent in the clear.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from typing import Final, Literal, get_args
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.strict_json import read_object
 
-# RFC 3986 §3, printable ASCII; no user, which is where a URL hides another host, and no fragment, which is never sent
+# RFC 3986 §3, printable ASCII; without userinfo, which can disguise the host, and fragment, which is never sent
 _AUTHORITY: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]"
 _ISSUER = re.compile(rf"((https?)://(?:{_AUTHORITY})(?::[0-9]{{1,5}})?)((?:/[!$-.0->@-~]*)*)")
 _ENDPOINT = re.compile(rf"(https?)://(?:{_AUTHORITY})(?::[0-9]{{1,5}})?(?:[/?][!$-~]*)?")
 
 
 EndpointName = Literal["introspection_endpoint", "jwks_uri", "token_endpoint"]
-"""Those that are used here, by their names in the metadata (RFC 8414 §2)."""
+"""The endpoints used here, by their names in the metadata (RFC 8414 §2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The endpoints that an authorization server has, as URLs."""
+    """The URLs of an authorization server's endpoints."""
 
     issuer: str
     endpoints: Mapping[EndpointName, str]
 
 
 def well_known_urls(issuer: str) -> tuple[str, ...]:
-    """Return where a server's metadata may be, the standard's place first; raises ValueError on what is no issuer.
+    """Return the URLs where a server's metadata may be, RFC 8414's first; raises ValueError if it is not an issuer.
 
-    RFC 8414 §3.1 and §5: the well-known part stands before the issuer's path; OpenID Connect Discovery §4.1: after it.
+    The well-known part is before the issuer's path in RFC 8414 §3.1 and §5, after it in OpenID Connect Discovery §4.1.
     """
-    found = _ISSUER.fullmatch(issuer)
-    if found is None:
+    match = _ISSUER.fullmatch(issuer)
+    if match is None:
         raise ValueError("not an issuer such as https://auth.example.org/tenant, without query and fragment")
-    origin, path = found[1], found[3].removesuffix("/")
+    origin, path = match[1], match[3].removesuffix("/")
     urls = (
         f"{origin}/.well-known/oauth-authorization-server{path}",
         f"{origin}/.well-known/openid-configuration{path}",
@@ -53,31 +53,31 @@ def well_known_urls(issuer: str) -> tuple[str, ...]:
 def parse(body: bytes, issuer: str, *, mutual_tls: bool = False) -> Metadata:
     """Read the metadata of an issuer; raises IntrospectionError (malformed).
 
-    With `mutual_tls`, endpoints for clients that authenticate by certificate take the place of others (RFC 8705 §5).
+    With `mutual_tls`, the endpoints for clients that authenticate by certificate replace the others (RFC 8705 §5).
     """
     try:
         members = read_object(body)
     except ValueError as error:
         raise _malformed(str(error)) from None
     if members.get("issuer") != issuer:
-        raise _malformed("it is another issuer's, or names the issuer in another way")
+        raise _malformed("it names another issuer, or this one in another spelling")
     aliases = members.get("mtls_endpoint_aliases") if mutual_tls else None
     if not isinstance(aliases, dict | None):
-        raise _malformed("mtls_endpoint_aliases is no object")
-    told = members | {name: url for name, url in (aliases or {}).items() if url is not None}
+        raise _malformed("mtls_endpoint_aliases is not an object")
+    urls = members | {name: url for name, url in (aliases or {}).items() if url is not None}
     insecure = issuer.startswith("http://")
     names: tuple[EndpointName, ...] = get_args(EndpointName)
-    endpoints = {name: _endpoint(told[name], name, insecure) for name in names if told.get(name) is not None}
+    endpoints = {name: _endpoint(urls[name], name, insecure) for name in names if urls.get(name) is not None}
     return Metadata(issuer, MappingProxyType(endpoints))
 
 
 def _endpoint(url: object, name: EndpointName, insecure: bool) -> str:
-    found = _ENDPOINT.fullmatch(url) if isinstance(url, str) else None
-    if found is None:
+    match = _ENDPOINT.fullmatch(url) if isinstance(url, str) else None
+    if match is None:
         raise _malformed(f"{name} is not a URL without user and fragment")
-    if found[1] != "https" and not insecure:
+    if match[1] != "https" and not insecure:
         raise _malformed(f"{name} is not https, and the issuer is")
-    return found[0]
+    return match[0]
 
 
 def _malformed(detail: str) -> IntrospectionError:

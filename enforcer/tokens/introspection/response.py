@@ -1,7 +1,7 @@
-"""What an authorization server says of a token (RFC 7662 §2.2), read tolerantly where the RFC leaves room.
+"""Introspection responses (RFC 7662 §2.2), read tolerantly if the RFC leaves room.
 
-1. Nothing read here gives wider access than what was said: a value that cannot be read is an error, never a default.
-2. `active` is the JSON value true or false, and no other.
+1. Nothing is read as wider access than the response grants: an unreadable value is an error, never a default.
+2. `active` must be the JSON value true or false.
 3. A null member is an absent one. A NumericDate may be an integer, a finite fraction, or a string of digits.
 4. `scope` is a space-separated string or a list of strings; `aud` a string or a list of strings.
 """
@@ -19,23 +19,22 @@ from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.strict_json import read_object
 
 NEVER: Final = math.inf
-"""The expiry of a token whose server states none."""
+"""The expiry of a token whose response has no `exp`."""
 
 # RFC 6749 §3.3: scope-token
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-# What servers call tokens that are active and give no access: only an access token may be used at a resource
+# How servers mark active tokens that are no access tokens: only access tokens may be used at a resource
 _NO_ACCESS = ("refresh_token", "id_token", "Refresh", "Offline", "ID", "id")
 _DIGITS = re.compile(r"-?[0-9]{1,15}")
 
-
-_SHORT: Final = 1024  # characters of a set that is worth remembering
-_REMEMBERED: Final = 4096  # sets at most
+_MAX_CHARACTERS: Final = 1024  # of a set that is shared
+_MAX_SETS: Final = 4096
 _SETS: Final[dict[frozenset[str], frozenset[str]]] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ActiveToken:
-    """A token that its server calls active. Times are seconds since the epoch; `claims` are all members as sent."""
+    """An active token. Times are seconds since the epoch; `claims` are all members of the response, as sent."""
 
     scopes: frozenset[str]
     expires: float
@@ -46,12 +45,12 @@ class ActiveToken:
     audience: frozenset[str]
     claims: Mapping[str, Any] = field(repr=False)
     bound: bool = False
-    """The token says that its holder must prove possession of a key (`cnf`, RFC 7800)."""
+    """Whether the token is sender-constrained: its holder must prove possession of a key (`cnf`, RFC 7800)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InactiveToken:
-    """A token that its server does not know, or calls expired or revoked; it does not say which (RFC 7662 §2.2)."""
+    """A token that is unknown, expired or revoked; the server does not say which (RFC 7662 §2.2)."""
 
 
 VerificationResult = ActiveToken | InactiveToken
@@ -60,7 +59,7 @@ INACTIVE: Final = InactiveToken()
 
 
 def parse(body: bytes) -> VerificationResult:
-    """Read an introspection answer; raises IntrospectionError (malformed)."""
+    """Read an introspection response; raises IntrospectionError (malformed)."""
     try:
         return from_members(read_object(body))
     except ValueError as error:
@@ -68,7 +67,7 @@ def parse(body: bytes) -> VerificationResult:
 
 
 def from_members(members: Mapping[str, Any]) -> VerificationResult:
-    """Make the answer from the members of an introspection answer; raises IntrospectionError (malformed)."""
+    """Make the result from the members of an introspection response; raises IntrospectionError (malformed)."""
     active = members.get("active")
     if active is False:
         return INACTIVE
@@ -80,12 +79,12 @@ def from_members(members: Mapping[str, Any]) -> VerificationResult:
 
 
 def gives_access(members: Mapping[str, Any]) -> bool:
-    """Tell whether a token is one for a resource, as far as its server says what kind it is."""
+    """Return whether a token gives access to a resource, as far as its server says what kind it is."""
     return members.get("token_use") not in _NO_ACCESS and members.get("typ") not in _NO_ACCESS
 
 
 def from_claims(members: Mapping[str, Any]) -> ActiveToken:
-    """Make the answer from the members of an active token; raises IntrospectionError (malformed)."""
+    """Make the result from the claims of an active token; raises IntrospectionError (malformed)."""
     return ActiveToken(
         scopes=_scopes(members.get("scope")),
         expires=_date(members, "exp", NEVER),
@@ -105,18 +104,18 @@ def _malformed(detail: str) -> IntrospectionError:
 
 def _scopes(value: Any) -> frozenset[str]:
     members = value.split(" ") if isinstance(value, str) else _texts(value, "scope")
-    # A scope outside the grammar can be in no rule, so that leaving it out takes nothing and gives nothing.
+    # No rule can require a scope outside the grammar, so leaving it out changes no decision.
     return _shared(scope for scope in members if _SCOPE.fullmatch(scope))
 
 
 def _shared(members: Iterable[str]) -> frozenset[str]:
-    """Return one set for all tokens that have the same: there are few, and each costs memory and collector time."""
-    made = frozenset(members)
-    if sum(map(len, made)) > _SHORT:
-        return made
-    if len(_SETS) >= _REMEMBERED:
+    """Return one shared set for all tokens with equal sets: each costs memory and garbage collection."""
+    values = frozenset(members)
+    if sum(map(len, values)) > _MAX_CHARACTERS:
+        return values
+    if len(_SETS) >= _MAX_SETS:
         _SETS.clear()
-    return _SETS.setdefault(made, made)
+    return _SETS.setdefault(values, values)
 
 
 def _texts(value: Any, name: str) -> list[str]:

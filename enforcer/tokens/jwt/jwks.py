@@ -1,8 +1,8 @@
-"""The public keys of an authorization server (RFC 7517), each with the algorithms that it may be used with.
+"""JWK sets: the public keys of an authorization server (RFC 7517), each with the algorithms that it may be used with.
 
-1. Only what verifies signatures is a key here: not a symmetric one, not one for encryption, and not one whose private
-   part was published, which proves nothing any more.
-2. A key fits an algorithm by its type and curve, and where it names an algorithm, that one alone.
+1. Only keys that verify signatures are read: no symmetric keys, no encryption keys, and no keys whose private part was
+   published, since their signatures prove nothing.
+2. A key fits an algorithm by its type and curve. If the key names an algorithm, it fits only that one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from joserfc.jwa import JWS_ALGORITHMS
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.dpop.binding import digest
-from enforcer.tokens.jwt.jws import decode
+from enforcer.tokens.jwt.jws import decode, sha256_base64url
 from enforcer.tokens.strict_json import read_object
 
-MOST_KEYS: Final = 100
-"""Keys in a set at most; the largest public ones have about ten. Bounds the work of reading it."""
+MAX_KEYS: Final = 100
+"""Most keys in a set; the largest public sets have about ten. Bounds the work of reading it."""
 
-# RFC 7518 §3.3 asks for 2048 bits; larger ones than these, and larger exponents, only cost time at each token.
+# RFC 7518 §3.3 requires 2048 bits. Larger keys and exponents than these only cost time for each token.
 _RSA_BITS: Final = range(2048, 8193)
 _EXPONENT_BITS: Final = 32
 
@@ -36,55 +35,55 @@ _ALGORITHMS: Final[Mapping[tuple[str, str | None], frozenset[str]]] = {
     ("OKP", "Ed25519"): frozenset({"EdDSA", "Ed25519"}),
 }
 _MODELS: Final = {model.name: model for model in JWS_ALGORITHMS}
-# RFC 7518 §6: the members that make a key, and those that make it more than a public one
+# RFC 7518 §6: the members of a public key, and those that only a private key has
 _MEMBERS: Final = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y"), "OKP": ("kty", "crv", "x")}
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Key:
-    """A public key, by the algorithms that it may be used with."""
+    """A public key, and the algorithms that it may be used with."""
 
     kid: str | None
     algorithms: frozenset[str]
     material: RSAKey | ECKey | OKPKey
 
     def verifies(self, algorithm: str, signed: bytes, signature: bytes) -> bool:
-        """Tell whether the signature is this key's, made with an algorithm that it may be used with."""
+        """Return whether the signature is valid for this key, by an algorithm that it may be used with."""
         return algorithm in self.algorithms and _MODELS[algorithm].verify(signed, signature, self.material)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeySet:
-    """The keys that an authorization server signs with."""
+    """The signing keys of an authorization server."""
 
     keys: tuple[Key, ...]
 
     def fitting(self, kid: str | None, algorithm: str) -> list[Key]:
-        """Return the keys of a name that fit an algorithm; all that fit it where no name is given."""
+        """Return the keys with this `kid` that fit an algorithm; without a `kid`, all keys that fit it."""
         return [key for key in self.keys if algorithm in key.algorithms and (kid is None or key.kid == kid)]
 
     def knows(self, kid: str) -> bool:
-        """Tell whether a key has this name."""
+        """Return whether a key has this `kid`."""
         return any(key.kid == kid for key in self.keys)
 
 
 def parse(body: bytes) -> KeySet:
-    """Read a JWK set (RFC 7517 §5), leaving out what is no key here; raises IntrospectionError (malformed)."""
+    """Read a JWK set (RFC 7517 §5), without keys that verify no signatures; raises IntrospectionError (malformed)."""
     try:
-        found = read_object(body).get("keys")
+        members = read_object(body).get("keys")
     except ValueError as error:
         raise _malformed(str(error)) from None
-    if not isinstance(found, list) or len(found) > MOST_KEYS:
-        raise _malformed(f"keys is not a list of at most {MOST_KEYS}")
-    keys = tuple(key for members in found if (key := read_key(members)) is not None)
+    if not isinstance(members, list) or len(members) > MAX_KEYS:
+        raise _malformed(f"keys is not a list of at most {MAX_KEYS}")
+    keys = tuple(key for jwk in members if (key := read_key(jwk)) is not None)
     if not keys:
         raise _malformed("none of its keys can verify a signature")
     return KeySet(keys)
 
 
 def read_key(members: object) -> Key | None:
-    """Read a public JWK that verifies signatures (RFC 7517 §4); None where it is anything else."""
+    """Read a public JWK that verifies signatures (RFC 7517 §4); None if it is anything else."""
     if not isinstance(members, dict) or not _PRIVATE.isdisjoint(members):
         return None
     kid, named = members.get("kid"), members.get("alg")
@@ -98,9 +97,9 @@ def read_key(members: object) -> Key | None:
 
 
 def thumbprint(members: object) -> str | None:
-    """Return the SHA-256 thumbprint of a JWK, base64url (RFC 7638 §3); None where it has not what makes a key.
+    """Return the SHA-256 thumbprint of a JWK, base64url (RFC 7638 §3); None if a member of a key is missing.
 
-    Keys that are equal have equal ones; whether it is a key at all is not looked at.
+    Equal keys have equal thumbprints. The key itself is not checked.
     """
     if not isinstance(members, dict):
         return None
@@ -109,7 +108,7 @@ def thumbprint(members: object) -> str | None:
     needed = {name: value for name in sorted(names) if isinstance(value := members.get(name), str)}
     if not needed or len(needed) != len(names):
         return None
-    return digest(json.dumps(needed, separators=(",", ":")).encode())
+    return sha256_base64url(json.dumps(needed, separators=(",", ":")).encode())
 
 
 def _fitting(members: Mapping[str, Any]) -> frozenset[str]:
@@ -129,7 +128,7 @@ def _may_verify(members: Mapping[str, Any]) -> bool:
 
 def _material(members: Mapping[str, Any]) -> RSAKey | ECKey | OKPKey | None:
     kind = members["kty"]
-    # The library sees what makes the key, and nothing else of what somebody wrote.
+    # The library gets only the members of a public key, and no other input.
     needed: dict[str, str | list[str]] = {
         name: value for name in _MEMBERS[kind] if isinstance(value := members.get(name), str)
     }

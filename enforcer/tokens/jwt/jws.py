@@ -1,16 +1,17 @@
-"""Takes signed tokens apart (RFC 7515 §7.1, the compact form), and tells them from others; believes nothing in them."""
+"""Parsing of signed tokens in the compact form (RFC 7515 §7.1), without verifying them."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final
 
 from enforcer.tokens.strict_json import read_object
 
-MOST_BYTES: Final = 65536
-"""Size of a signed token at most. The limits of a request's head are far below; this holds whoever calls."""
+MAX_BYTES: Final = 65536
+"""Largest size of a signed token in bytes. The limits of a request head are far lower; this holds for any caller."""
 
 # RFC 4648 §5
 ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -18,7 +19,7 @@ ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Jws:
-    """The parts of a signed token, decoded; `signed` is what the signature is over, as it came."""
+    """The decoded parts of a signed token; `signed` are the bytes that the signature covers."""
 
     header: Mapping[str, Any]
     payload: bytes
@@ -27,14 +28,14 @@ class Jws:
 
 
 def parse(token: bytes) -> Jws | None:
-    """Take a compact JWS apart; None where it is none, or wants something that is not understood here."""
-    if len(token) > MOST_BYTES or token.count(b".") != 2:
+    """Parse a compact JWS; None if it is not one, or needs an extension that is not supported here."""
+    if len(token) > MAX_BYTES or token.count(b".") != 2:
         return None
     signed, _, signature = token.rpartition(b".")
     first, _, payload = signed.partition(b".")
     try:
         header = read_object(decode(first))
-        # RFC 7515 §4.1.11, RFC 7797 §6: whoever does not understand an extension that is critical must refuse
+        # RFC 7515 §4.1.11, RFC 7797 §6: a critical extension that is not understood must be rejected
         if "crit" in header or header.get("b64", True) is not True:
             return None
         return Jws(header, decode(payload), signed, decode(signature))
@@ -43,25 +44,25 @@ def parse(token: bytes) -> Jws | None:
 
 
 def looks_like_jwt(token: bytes) -> bool:
-    """Tell whether a token has the form of a JWT (RFC 7519 §3): three parts, of which the first names an algorithm."""
-    # A JSON object begins with {, which is `e` in base64url.
-    if not token.startswith(b"e") or token.count(b".") != 2 or len(token) > MOST_BYTES:
+    """Return whether a token has the form of a JWT (RFC 7519 §3): three parts, the first with an algorithm."""
+    # A JSON object begins with `{`, which begins with `e` in base64url.
+    if not token.startswith(b"e") or token.count(b".") != 2 or len(token) > MAX_BYTES:
         return False
     first, _, rest = token.partition(b".")
     return not rest.translate(None, ALPHABET + b".") and isinstance(_member(first, "alg"), str)
 
 
 def unverified_issuer(token: bytes) -> str | None:
-    """Return what a token claims as its issuer, so as to choose who verifies it; nothing else may follow from it."""
-    if len(token) > MOST_BYTES or token.count(b".") != 2:
+    """Return the issuer that a token names, to choose who verifies it; nothing else may depend on it."""
+    if len(token) > MAX_BYTES or token.count(b".") != 2:
         return None
     issuer = _member(token.split(b".")[1], "iss")
     return issuer if isinstance(issuer, str) else None
 
 
 def decode(text: bytes) -> bytes:
-    """Decode base64url without padding (RFC 7515 §2); raises ValueError also where the same bytes are written in
-    another way than by `encode`, so that no token has two spellings.
+    """Decode base64url without padding (RFC 7515 §2); raises ValueError also if `encode` would write the bytes
+    differently, so that no token has two spellings.
     """
     if text.translate(None, ALPHABET):
         raise ValueError("not base64url")
@@ -74,6 +75,13 @@ def decode(text: bytes) -> bytes:
 def encode(data: bytes) -> bytes:
     """Encode as base64url without padding (RFC 7515 §2)."""
     return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def sha256_base64url(data: bytes) -> str:
+    """Return the SHA-256 digest of some data in base64url: the thumbprint of a certificate (DER, RFC 8705 §3.1) or a
+    key (RFC 7638), and the `ath` of a token (RFC 9449 §4.2).
+    """
+    return encode(sha256(data).digest()).decode()
 
 
 def _member(part: bytes, name: str) -> Any:

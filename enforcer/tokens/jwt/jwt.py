@@ -1,12 +1,12 @@
-"""What a signed access token is worth (RFC 9068, RFC 7519, RFC 8725), by the keys of the server that issued it.
+"""Verification of signed access tokens by the keys of the server that issued them (RFC 9068, RFC 7519, RFC 8725).
 
-1. Nothing in a token chooses how it is verified: the algorithms are the settings', the keys are the server's. A key, a
-   certificate or a URL in the header (`jwk`, `x5c`, `jku`, `x5u`) is not looked at.
-2. A `kid` selects the key; without one, a key is used only where it alone fits the algorithm.
-3. No claim is read before the signature holds. Of what RFC 9068 §2.2 requires, `iss` and `exp` must be there; the
-   audience and the rest are for rules to ask for, as of any token.
-4. The result is that of an introspection: `scp` is read where `scope` is absent, and `azp` where `client_id` is, since
-   large servers write these; both are in the claims under the standard's name too.
+1. Nothing in a token chooses how it is verified: the algorithms are from the settings, the keys from the server. A key,
+   a certificate or a URL in the header (`jwk`, `x5c`, `jku`, `x5u`) is ignored.
+2. A `kid` selects the key. Without one, a key is used only if no other key fits the algorithm.
+3. No claim is read before the signature is verified. Of the claims that RFC 9068 §2.2 requires, `iss` and `exp` must be
+   there; rules may require the audience and the others, as of any token.
+4. The result is the same as an introspection's. `scp` is read if `scope` is absent, and `azp` if `client_id` is, since
+   large servers write these; both are in the claims under the standard name too.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from enforcer.tokens.strict_json import read_object
 
 
 class JwtFault(StrEnum):
-    """Why a signed token was rejected. The values are log words."""
+    """Why a signed token was rejected. The values appear in logs."""
 
-    MALFORMED = "malformed"  # no JWS, an extension that is not understood, or a header whose members are no such
-    TYPE = "wrong_typ"  # or claims that call it an ID or refresh token
+    MALFORMED = "malformed"  # not a JWS, an unsupported extension, or header members of wrong types
+    TYPE = "wrong_typ"  # or its claims say that it is an ID or refresh token
     ALGORITHM = "wrong_algorithm"
     KEY = "no_fitting_key"
     SIGNATURE = "wrong_signature"
     CLAIMS = "malformed_claims"  # or without exp
     ISSUER = "wrong_issuer"
-    AUDIENCE = "wrong_audience"  # of a signed introspection answer
+    AUDIENCE = "wrong_audience"  # of a signed introspection response
     EXPIRED = "expired"
     NOT_YET_VALID = "not_yet_valid"
 
@@ -42,7 +42,7 @@ class JwtFault(StrEnum):
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class RejectedToken(InactiveToken):
-    """A token that is worth nothing, and why."""
+    """An inactive token, and why it was rejected."""
 
     fault: JwtFault
 
@@ -50,7 +50,7 @@ class RejectedToken(InactiveToken):
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class NeedsKey:
-    """No key that is here verifies the token, and a newer one may: fetch the keys once, and verify again."""
+    """No known key verifies the token, but a newer one may: fetch the keys once, and verify again."""
 
 
 NEEDS_KEY: Final = NeedsKey()
@@ -68,18 +68,18 @@ def verify(
         return RejectedToken(JwtFault.MALFORMED)
     fault = signature_fault(jws, _ANY_JWT if settings.any_typ else _ACCESS_TOKEN, keys, settings.algorithms)
     if fault is None:
-        return _judge(jws.payload, issuer, settings, now)
+        return _verify_claims(jws.payload, issuer, settings, now)
     return fault if isinstance(fault, NeedsKey) else RejectedToken(fault)
 
 
 def signature_fault(
     jws: Jws, types: Collection[str], keys: KeySet, algorithms: Collection[str]
 ) -> JwtFault | NeedsKey | None:
-    """Return why a JWS is not one of these types that one of the keys has signed; None where it is."""
+    """Return why a JWS is not of one of these types, or not signed with one of the keys; None if it is both."""
     typ, algorithm, kid = jws.header.get("typ", ""), jws.header.get("alg"), jws.header.get("kid")
     if not isinstance(typ, str) or not isinstance(kid, str | None):
         return JwtFault.MALFORMED
-    # RFC 7515 §4.1.9: a media type, whose case does not matter, and whose `application/` may be left out
+    # RFC 7515 §4.1.9: a media type, case-insensitive, whose `application/` may be left out
     if typ.lower().removeprefix("application/") not in types:
         return JwtFault.TYPE
     if not isinstance(algorithm, str) or algorithm not in algorithms:
@@ -89,29 +89,29 @@ def signature_fault(
         known = bool(fitting) or (kid is not None and keys.knows(kid))
         return JwtFault.KEY if known else NEEDS_KEY
     if not fitting[0].verifies(algorithm, jws.signed, jws.signature):
-        # Where keys have no names, another key is all that shows of a new one.
+        # Without a `kid`, a wrong signature may mean that the server has a new key.
         return JwtFault.SIGNATURE if kid is not None else NEEDS_KEY
     return None
 
 
-def _judge(payload: bytes, issuer: str, settings: JwtSettings, now: float) -> ActiveToken | RejectedToken:
+def _verify_claims(payload: bytes, issuer: str, settings: JwtSettings, now: float) -> ActiveToken | RejectedToken:
     try:
         claims = read_object(payload)
-        answer = from_claims({**claims, **_standard_names(claims)})
+        result = from_claims({**claims, **_standard_names(claims)})
     except (ValueError, IntrospectionError):
         return RejectedToken(JwtFault.CLAIMS)
     if not gives_access(claims):
         return RejectedToken(JwtFault.TYPE)
-    if not _has_times(claims) or answer.expires == NEVER:
+    if not _has_times(claims) or result.expires == NEVER:
         return RejectedToken(JwtFault.CLAIMS)
-    if answer.issuer != issuer:
+    if result.issuer != issuer:
         return RejectedToken(JwtFault.ISSUER)
-    if answer.expires <= now:
+    if result.expires <= now:
         return RejectedToken(JwtFault.EXPIRED)
-    if max(answer.not_before, claims.get("iat") or -NEVER) > now + settings.clock_skew:
+    if max(result.not_before, claims.get("iat") or -NEVER) > now + settings.clock_skew:
         return RejectedToken(JwtFault.NOT_YET_VALID)
-    # Whoever judges the answer again knows nothing of our tolerance.
-    return replace(answer, not_before=answer.not_before - settings.clock_skew)
+    # The decision checks `nbf` again, without our tolerance.
+    return replace(result, not_before=result.not_before - settings.clock_skew)
 
 
 def _standard_names(claims: Mapping[str, Any]) -> dict[str, Any]:

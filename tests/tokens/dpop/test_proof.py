@@ -10,7 +10,7 @@ from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.limits import UnseenSettings
 from enforcer.tokens.dpop.possession import PossessionFault, Proven
 from enforcer.tokens.dpop.proof import ProofRequest, check, normal_url
-from enforcer.tokens.dpop.replay_cache import ProofState, ReplayCache, name
+from enforcer.tokens.dpop.replay_cache import ProofState, ReplayCache, proof_id
 from enforcer.tokens.introspection.response import ActiveToken, from_claims
 from enforcer.tokens.jwt.jwks import Key, thumbprint
 from enforcer.tokens.jwt.jws import encode
@@ -212,8 +212,8 @@ def test_the_signature_is_verified_last(monkeypatch: pytest.MonkeyPatch) -> None
     ):
         assert isinstance(checked(wrong), PossessionFault)
     replays = memory()
-    replays.used.look(used := name(JKT, CLAIMS["jti"]), NOW, SETTINGS, NOW)
-    replays.used.remember(used)
+    replays.used.check(used := proof_id(JKT, CLAIMS["jti"]), NOW, SETTINGS, NOW)
+    replays.used.add(used)
     assert check([proof()], REQUEST, bound(), SETTINGS, replays, NOW) is PossessionFault.REPLAYED
     assert verified == []
     assert checked(proof()) is PossessionFault.SIGNATURE
@@ -306,7 +306,7 @@ def test_a_proof_is_accepted_once_for_as_long_as_it_would_be_fresh() -> None:
     """RFC 9449 §11.1; at its end it is refused for its age."""
     for first in (0.0, 0.5, 37.4, 74.9):
         replays = memory()
-        replays.used.look(b"x", NOW, SETTINGS, NOW)
+        replays.used.check(b"x", NOW, SETTINGS, NOW)
         signed = proof(iat=NOW + first + SETTINGS.clock_skew)
         at = NOW + first
         assert isinstance(check([signed], REQUEST, bound(), SETTINGS, replays, at), Proven)

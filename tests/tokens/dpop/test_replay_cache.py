@@ -4,7 +4,7 @@ import pytest
 
 from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.dpop.possession import PossessionFault
-from enforcer.tokens.dpop.replay_cache import ReplayCache, name
+from enforcer.tokens.dpop.replay_cache import ReplayCache, proof_id
 
 NOW = 1_700_000_000.0
 SETTINGS = ProofSettings(max_age=60.0, clock_skew=15.0, replays=100)
@@ -12,10 +12,10 @@ SETTINGS = ProofSettings(max_age=60.0, clock_skew=15.0, replays=100)
 
 def use(replays: ReplayCache, proof: str, now: float) -> PossessionFault | None:
     """Look for a proof, and remember it where it may be used."""
-    named = name("key", proof)
-    fault = replays.look(named, now, SETTINGS, now)
+    named = proof_id("key", proof)
+    fault = replays.check(named, now, SETTINGS, now)
     if fault is None:
-        replays.remember(named)
+        replays.add(named)
     return fault
 
 
@@ -34,14 +34,21 @@ def test_a_proof_is_used_once_whatever_else_is_used_in_between(times: list[float
 
 def test_the_proofs_of_two_keys_may_have_the_same_identifier() -> None:
     """Nobody can use up another's; and no two of key and identifier look like another two."""
-    names = {name("a", "x"), name("b", "x"), name("a", "y"), name("ax", ""), name("a\0", "x"), name("a", "\ud800")}
+    names = {
+        proof_id("a", "x"),
+        proof_id("b", "x"),
+        proof_id("a", "y"),
+        proof_id("ax", ""),
+        proof_id("a\0", "x"),
+        proof_id("a", "\ud800"),
+    }
     assert len(names) == 6
 
 
 def test_looking_does_not_use() -> None:
     """What is wrong in another way must not use up a proof."""
     replays = ReplayCache()
-    assert [replays.look(b"x", NOW, SETTINGS, NOW) for _ in range(3)] == [None] * 3
+    assert [replays.check(b"x", NOW, SETTINGS, NOW) for _ in range(3)] == [None] * 3
     assert len(replays) == 0
 
 
@@ -72,7 +79,7 @@ def test_a_longer_life_does_not_bring_back_what_was_forgotten() -> None:
     longer = replace(SETTINGS, max_age=300.0)
     assert use(replays, "x", NOW) is None
     assert use(replays, "y", NOW + 160) is None
-    assert replays.look(name("key", "x"), NOW, longer, NOW + 170) is PossessionFault.TIME
-    assert replays.look(name("key", "y"), NOW + 160, longer, NOW + 170) is PossessionFault.REPLAYED
-    assert replays.look(name("key", "y"), NOW + 160, longer, NOW + 400) is PossessionFault.REPLAYED
-    assert replays.look(name("key", "z"), NOW + 120, longer, NOW + 400) is None
+    assert replays.check(proof_id("key", "x"), NOW, longer, NOW + 170) is PossessionFault.TIME
+    assert replays.check(proof_id("key", "y"), NOW + 160, longer, NOW + 170) is PossessionFault.REPLAYED
+    assert replays.check(proof_id("key", "y"), NOW + 160, longer, NOW + 400) is PossessionFault.REPLAYED
+    assert replays.check(proof_id("key", "z"), NOW + 120, longer, NOW + 400) is None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.jwt import Algorithm
-from enforcer.tokens.jwt.jwks import MOST_KEYS, Key, KeySet, parse, read_key, thumbprint
+from enforcer.tokens.jwt.jwks import MAX_KEYS, Key, KeySet, parse, read_key, thumbprint
 from enforcer.tokens.jwt.jws import decode, encode
 
 # RFC 7638 §3.1
@@ -236,7 +236,7 @@ def test_a_set_leaves_out_what_is_no_key() -> None:
         b'{"keys": []}',
         b'{"keys": [{}]}',
         b'{"keys": [], "keys": []}',
-        json.dumps({"keys": [EC] * (MOST_KEYS + 1)}).encode(),
+        json.dumps({"keys": [EC] * (MAX_KEYS + 1)}).encode(),
         json.dumps(EC).encode(),
     ],
 )
@@ -249,7 +249,7 @@ def test_a_set_without_keys_is_an_error(body: bytes) -> None:
 
 def test_the_limits_are_the_last_that_pass() -> None:
     """As many keys, and as large ones."""
-    assert len(keys(*[EC] * MOST_KEYS).keys) == MOST_KEYS
+    assert len(keys(*[EC] * MAX_KEYS).keys) == MAX_KEYS
     for modulus, exponent in ((2**2047 + 1, 2**32 - 1), (2**8191 + 1, 3)):
         numbers = {"n": modulus, "e": exponent}
         sized = {

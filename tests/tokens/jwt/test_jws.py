@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from enforcer.tokens.jwt.jws import MOST_BYTES, Jws, decode, encode, looks_like_jwt, parse, unverified_issuer
+from enforcer.tokens.jwt.jws import MAX_BYTES, Jws, decode, encode, looks_like_jwt, parse, unverified_issuer
 
 # RFC 7515 A.1.1
 TOKEN = (
@@ -51,8 +51,8 @@ def test_the_token_of_the_rfc_is_taken_apart() -> None:
         pytest.param(b".".join(map(encode, (b'{"alg":"none","alg":"ES256"}', b"{}", b""))), id="alg twice"),
         pytest.param(b".".join(map(encode, (b"\xff", b"{}", b""))), id="header is not UTF-8"),
         pytest.param(b".".join(map(encode, (b"[" * 9999, b"{}", b""))), id="header is a bomb"),
-        pytest.param(token({"alg": "ES256", "x": "x" * MOST_BYTES}), id="huge header"),
-        pytest.param(token({"alg": "ES256"}, b"x" * MOST_BYTES), id="huge payload"),
+        pytest.param(token({"alg": "ES256", "x": "x" * MAX_BYTES}), id="huge header"),
+        pytest.param(token({"alg": "ES256"}, b"x" * MAX_BYTES), id="huge payload"),
     ],
 )
 def test_anything_else_is_none(other: bytes) -> None:
@@ -82,9 +82,9 @@ def test_an_extension_that_is_not_understood_is_not_passed_over(header: dict[str
 
 def test_the_largest_token_is_read() -> None:
     """The limit is the last size that is."""
-    room = MOST_BYTES - len(token({"alg": "ES256"}, b""))
+    room = MAX_BYTES - len(token({"alg": "ES256"}, b""))
     largest = token({"alg": "ES256"}, b"x" * (room * 3 // 4))
-    assert len(largest) == MOST_BYTES
+    assert len(largest) == MAX_BYTES
     assert parse(largest) is not None
 
 
@@ -162,7 +162,7 @@ def test_a_jwt_looks_like_one(signed: bytes) -> None:
         TOKEN + b".x.y",
         TOKEN + b"=",
         TOKEN.replace(b".", b"~"),
-        token({"alg": "ES256"}, b"x" * MOST_BYTES),
+        token({"alg": "ES256"}, b"x" * MAX_BYTES),
     ],
 )
 def test_an_opaque_token_does_not(other: bytes) -> None:
@@ -186,7 +186,7 @@ def test_where_none_can_be_read_there_is_none(payload: bytes) -> None:
 
 def test_of_what_is_no_jwt_there_is_no_issuer() -> None:
     """Nor of one that is too large to be looked at."""
-    for other in (b"", b"opaque", b"a.b", TOKEN + b".x", token({"alg": "ES256"}, b"x" * MOST_BYTES)):
+    for other in (b"", b"opaque", b"a.b", TOKEN + b".x", token({"alg": "ES256"}, b"x" * MAX_BYTES)):
         assert unverified_issuer(other) is None
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from enforcer.settings.jwt import Algorithm, JwtSettings
 from enforcer.tokens.introspection.response import ActiveToken, InactiveToken, from_claims
 from enforcer.tokens.jwt.jwks import KeySet, parse
-from enforcer.tokens.jwt.jws import MOST_BYTES, encode
+from enforcer.tokens.jwt.jws import MAX_BYTES, encode
 from enforcer.tokens.jwt.jwt import (
     NEEDS_KEY,
     JwtFault,
@@ -240,7 +240,7 @@ def test_a_signature_that_does_not_hold_is_rejected(other: bytes) -> None:
         pytest.param(token(header={**HEADER, "b64": False}), id="payload not encoded, and not critical"),
         pytest.param(token(header={**HEADER, "typ": ["at+jwt"]}), id="typ is a list"),
         pytest.param(token(header=b'{"alg":' + b"[" * 9000), id="header is a bomb"),
-        pytest.param(token(x="x" * MOST_BYTES), id="huge"),
+        pytest.param(token(x="x" * MAX_BYTES), id="huge"),
     ],
 )
 def test_what_is_no_jwt_is_malformed(other: bytes) -> None:
