@@ -2,6 +2,7 @@
 #   docker run IMAGE enforcer run /etc/enforcer/config.yaml
 #   docker run IMAGE authserver --host 0.0.0.0
 #   docker run IMAGE country-app --host 0.0.0.0
+# The last two are for development only: the client secrets of the authorization server are published.
 #
 # BASE_IMAGE can be any image with Python 3.11 or later. BUILD_IMAGE must have the same Python at the same path, and also
 # a shell, venv, a C compiler and Python.h. Without the last two, build with --build-arg COMPILED=false; a request then

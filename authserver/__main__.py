@@ -1,6 +1,7 @@
 """The command line, `python -m authserver`."""
 
 import errno
+import ipaddress
 import logging
 import re
 import signal
@@ -15,8 +16,10 @@ import uvicorn
 from starlette.applications import Starlette
 
 from authserver.app import build
-from authserver.clients import ClientsError, packaged_clients, parse_clients
+from authserver.clients import Clients, ClientsError, packaged_clients, parse_clients
 from authserver.store import open_store
+
+log = logging.getLogger("authserver")
 
 GRACE = 5
 """Seconds that requests have to finish after a stop signal. They take milliseconds; a stuck one must not block it."""
@@ -83,9 +86,12 @@ def _issuer(_: click.Context, __: click.Parameter, value: str | None) -> str | N
 def main(
     host: str, port: int, issuer: str | None, clients_file: Path | None, database: Path | None, log_level: str
 ) -> None:
-    """Run an OAuth 2.0 authorization server for development and tests.
+    """Run an OAuth 2.0 authorization server, for development and tests only.
 
     It supports the client credentials grant, introspection and revocation, and publishes its keys and metadata.
+
+    The secrets of its default clients are published with its source code. It is meant for loopback; elsewhere, register
+    your own clients with --clients.
     """
     for stop in (signal.SIGTERM, signal.SIGINT):
         # uvicorn finishes the running requests, then raises the signal again, which is a successful exit here.
@@ -106,7 +112,9 @@ def main(
                 f"{database}: {getattr(error, 'strerror', None) or error}", param_hint="--database"
             ) from None
         app = build(clients, store, issuer)
-        logging.getLogger("authserver").info("listening on %s port %d as %s", host, port, issuer)
+        log.info("listening on %s port %d as %s", host, port, issuer)
+        if not is_loopback(listener.getsockname()[0]):
+            _warn_of_published_secrets(clients)
         _serve(app, listener)
 
 
@@ -119,6 +127,24 @@ def _listen(host: str, port: int) -> socket.socket:
         raise click.ClickException(
             f"cannot listen on port {port} of {host}: {error.strerror}; choose others with --host and --port"
         ) from None
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an IPv4 or IPv6 address can be reached only from the same machine."""
+    parsed = ipaddress.ip_address(address)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_loopback
+
+
+def _warn_of_published_secrets(clients: Clients) -> None:
+    published = {client.secret for client in packaged_clients().values()}
+    if affected := [client.client_id for client in clients.values() if client.secret in published]:
+        log.warning(
+            "for development only: the secrets of these clients are published with the source code: %s. Every program "
+            "that reaches this port can get and introspect tokens with them. Register your own clients with --clients, "
+            "or listen on loopback with --host 127.0.0.1",
+            ", ".join(affected),
+        )
 
 
 def _serve(app: Starlette, listener: socket.socket) -> None:

@@ -53,9 +53,9 @@ Get one country:
     help="Lowest level of messages to log, on standard error.",
 )
 def main(host: str, port: int, database: Path | None, log_level: str) -> None:
-    """Run an app that lists, shows, creates, replaces and deletes countries.
+    """Run an app that lists, shows, creates, replaces and deletes countries, for development and tests only.
 
-    It starts with the countries of ISO 3166-1.
+    It starts with the countries of ISO 3166-1. Every client that reaches its port can change them.
     """
     for stop in (signal.SIGTERM, signal.SIGINT):
         # uvicorn finishes the running requests, then raises the signal again, which is a successful exit here.

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,7 @@ from harness.demo_processes import listening
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from authserver.__main__ import main
+from authserver.__main__ import is_loopback, main
 
 COMMAND = [sys.executable, "-m", "authserver"]
 SERVICE = {"client_id": "service-client-jwt", "client_secret": "service-client-jwt-secret"}
@@ -86,6 +87,64 @@ def test_clients_and_issuer_can_be_set(tmp_path: Path) -> None:
     ):
         assert issuer == "http://as.example/x"
         assert process.poll() is None
+
+
+def log_of(*arguments: str) -> list[str]:
+    """Run the server with these arguments until it serves, stop it, and return the lines of its log after the first."""
+    with running(*arguments) as (process, _):
+        assert process.stderr is not None
+        lines = list(takewhile(lambda line: "Started server process" not in line, process.stderr))
+        process.terminate()
+        _, rest = process.communicate(timeout=10)
+    return lines + rest.splitlines()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", ""])
+def test_published_secrets_on_another_address_than_loopback_are_a_warning(host: str) -> None:
+    """The warning names the clients and the ways out, and no secret; an empty host means all addresses."""
+    warnings = [line for line in log_of("--host", host) if " WARNING " in line]
+    assert len(warnings) == 1
+    for text in ("published", "user-client-opaque", "user-client-jwt", "service-client-jwt", "--clients", "--host"):
+        assert text in warnings[0]
+    assert "client-secret" not in warnings[0]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--host", "127.0.0.2"], ["--host", "localhost"]])
+def test_published_secrets_on_loopback_are_no_warning(arguments: list[str]) -> None:
+    """Loopback is also the default: only programs of this machine can use the secrets."""
+    assert not [line for line in log_of(*arguments) if "WARNING" in line]
+
+
+def test_only_clients_with_published_secrets_are_in_the_warning(tmp_path: Path) -> None:
+    """A client of another file may have a published secret too; a file without any causes no warning."""
+    clients = tmp_path / "clients.yaml"
+    entry = "{secret: %s, scopes: [read], audience: [api]}"
+    clients.write_text(f"clients: {{mine: {entry % 'n0t-published'}, copied: {entry % 'user-client-secret'}}}")
+    (warning,) = [line for line in log_of("--host", "0.0.0.0", "--clients", str(clients)) if "WARNING" in line]
+    assert "copied" in warning
+    assert "mine" not in warning
+
+    clients.write_text(f"clients: {{mine: {entry % 'n0t-published'}}}")
+    assert not [line for line in log_of("--host", "0.0.0.0", "--clients", str(clients)) if "WARNING" in line]
+
+
+@pytest.mark.parametrize(
+    ("address", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("::ffff:10.0.0.1", False),
+        ("fe80::1%eth0", False),
+    ],
+)
+def test_loopback_addresses_are_those_of_both_families(address: str, loopback: bool) -> None:
+    """An IPv4 address may be written as an IPv6 address; a link-local one has a zone."""
+    assert is_loopback(address) == loopback
 
 
 def test_a_client_that_disconnects_within_a_form_causes_no_traceback() -> None:
@@ -175,3 +234,11 @@ def test_the_help_has_all_options_and_examples() -> None:
     assert ended.exit_code == 0
     for text in ("--host", "--port", "--issuer", "--clients", "--database", "--log-level", "Examples:", "8085"):
         assert text in ended.output
+
+
+def test_the_help_says_that_it_is_for_development_only() -> None:
+    """It also names the default address, and says that the default secrets are published."""
+    text = " ".join(CliRunner().invoke(main, ["--help"]).output.split())
+    assert "for development and tests only" in text
+    assert "[default: 127.0.0.1]" in text
+    assert "published" in text

@@ -106,3 +106,11 @@ def test_the_help_has_all_options_and_examples() -> None:
     assert ended.exit_code == 0
     for text in ("--host", "--port", "--database", "--log-level", "Examples:", "8090", "127.0.0.1"):
         assert text in ended.output
+
+
+def test_the_help_says_that_the_app_is_for_development_only() -> None:
+    """It accepts changes from every client."""
+    text = " ".join(CliRunner().invoke(main, ["--help"]).output.split())
+    assert "for development and tests only" in text
+    assert "Every client that reaches its port can change them." in text
+    assert "[default: 127.0.0.1]" in text
