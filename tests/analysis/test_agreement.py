@@ -139,7 +139,7 @@ def directly(
 def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
     wanted: list[dict[str, Any]], mode: Mode, request: PolicyRequest, claims: dict[str, Any] | None
 ) -> None:
-    """And what explain tells of rules and conditions agrees with it."""
+    """The explained rules and conditions agree with the decision."""
     if request.preflight:
         claims = None  # a preflight has no token
     rules = [{"name": str(number), **rule} for number, rule in enumerate(wanted)]
@@ -213,10 +213,10 @@ UPSTREAMS = {name: {"url": f"http://127.0.0.1:{port}"} for name, port in APPS.it
 
 @settings(max_examples=150)
 @given(RULES, st.sampled_from(["enforce", "report"]), st.lists(REQUESTS, min_size=1, max_size=4), CLAIMS)
-def test_the_enforcer_at_work_decides_as_explain_says(
+def test_the_running_enforcer_decides_as_explain_says(
     wanted: list[dict[str, Any]], mode: Mode, requests: list[PolicyRequest], claims: dict[str, Any] | None
 ) -> None:
-    """Status, challenge, upstream, and what is counted: for hosts, preflights and report mode alike."""
+    """Status, challenge, upstream and metrics agree, for hosts, preflights and report mode too."""
     rules = [{"name": str(number), **rule} for number, rule in enumerate(wanted)]
     conflicts = {entry.rule.name for entry, _ in policy(*rules).matcher.conflicts}
     rules = [rule for rule in rules if rule["name"] not in conflicts]

@@ -31,8 +31,8 @@ DENIED = DecisionRecord(
 )
 
 
-def test_a_denial_is_told_with_each_condition_of_its_rule() -> None:
-    """What was needed, what was there, and the answer that was given."""
+def test_a_report_has_each_condition_of_the_rule() -> None:
+    """What each requires, what the token had, and the refusal."""
     assert report_denial(DENIED, "then") == DenialReport(
         time="then",
         request_id="7f",
@@ -56,8 +56,8 @@ def test_a_denial_is_told_with_each_condition_of_its_rule() -> None:
 
 
 @pytest.mark.parametrize("decision", ["deny", "would_deny"])
-def test_it_can_be_put_into_words(decision: str) -> None:
-    """As an explanation is; a request that was forwarded has the answer that it would have had."""
+def test_a_report_can_be_written_as_text(decision: str) -> None:
+    """As an explanation; a forwarded request has the refusal that enforcing would give."""
     told = report_denial(DENIED._replace(label=(decision, "insufficient_scope")), "then")
     lines = write(to_explanation(told)).splitlines()
     assert lines[0] == "GET /a/%62"
@@ -76,8 +76,8 @@ def test_it_can_be_put_into_words(decision: str) -> None:
         (Unasked.TOO_MANY, "state", "unknown"),
     ],
 )
-def test_what_is_not_known_of_a_token_is_not_met(evidence: Evidence, name: str, there: str) -> None:
-    """Nothing is known of the rule's own conditions either."""
+def test_unknown_conditions_are_not_met(evidence: Evidence, name: str, there: str) -> None:
+    """Without a verification result, the conditions of the rule are unknown."""
     told = report_denial(DENIED._replace(evidence=evidence), "then").conditions
     assert Condition(name, {"token": "an access token", "state": "active"}[name], there, False) in told
     assert [one.there for one in told if one.name == "scopes"] == ["unknown"]
@@ -92,18 +92,18 @@ def test_what_is_not_known_of_a_token_is_not_met(evidence: Evidence, name: str, 
         (None, PossessionFault.UNBOUND, "not bound to a key", False),
     ],
 )
-def test_possession_is_told_where_it_was_asked_for(
+def test_possession_is_reported_if_it_was_checked(
     cnf: dict[str, str] | None, shown: PossessionFault | None, there: str, met: bool
 ) -> None:
-    """Of a bound token, and of one that came with a proof."""
+    """For a bound token, and for one that came with a proof."""
     answer = from_claims({"scope": "a b", "aud": "shop", "sub": "b", "cnf": cnf})
     told = report_denial(DENIED._replace(evidence=answer, possession=shown), "then").conditions
     assert [(one.there, one.met) for one in told if one.name == "possession"] == [(there, met)]
     assert all(one.met for one in told if one.name != "possession")
 
 
-def test_possession_that_was_shown_is_met() -> None:
-    """What was refused then is another condition."""
+def test_proven_possession_is_met() -> None:
+    """The denial has another reason."""
     answer = from_claims({"scope": "a", "aud": "shop", "sub": "b", "cnf": {"jkt": "k"}})
     assert isinstance(answer, ActiveToken)
     proven = with_key(answer, "k")
@@ -118,7 +118,7 @@ def test_possession_that_was_shown_is_met() -> None:
         pytest.param(DENIED._replace(evidence=None, path=b"", label=("error", "request_rejected")), id="not read"),
     ],
 )
-def test_what_was_not_judged_by_a_rule_has_no_conditions(kept: DecisionRecord) -> None:
-    """Its answer says what was wrong."""
+def test_a_request_without_rule_has_no_conditions(kept: DecisionRecord) -> None:
+    """The refusal says what was wrong."""
     told = report_denial(kept, "then")
     assert (told.conditions, told.status, told.detail) == ((), 403, "the token lacks a scope")

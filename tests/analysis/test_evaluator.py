@@ -28,8 +28,8 @@ TRIED = policy(
         (PolicyRequest("GET", "http://app.example.org/a/1/2", "APP.example.org"), "/a/**"),
     ],
 )
-def test_a_request_falls_under_its_rule(request_: PolicyRequest, rule: str | None) -> None:
-    """By path, method and host, which may stand in the target."""
+def test_a_request_matches_its_rule(request_: PolicyRequest, rule: str | None) -> None:
+    """By path, method and host, which may be part of the target."""
     entry = TRIED.locate(request_).entry
     assert (entry and entry.rule.name) == rule
 
@@ -47,15 +47,15 @@ def test_a_request_falls_under_its_rule(request_: PolicyRequest, rule: str | Non
         (PolicyRequest("get", "/a"), "request line: unknown method", 501),
     ],
 )
-def test_a_request_that_the_enforcer_refuses_unread_is_refused(request_: PolicyRequest, said: str, status: int) -> None:
-    """In the same words."""
+def test_an_invalid_request_is_refused_as_by_the_enforcer(request_: PolicyRequest, said: str, status: int) -> None:
+    """With the same message."""
     with pytest.raises(MalformedRequestError) as refused:
         TRIED.locate(request_)
     assert (str(refused.value), refused.value.status) == (said, status)
 
 
-def test_a_request_is_judged_by_its_rule() -> None:
-    """And without one, refused."""
+def test_a_request_is_decided_by_its_rule() -> None:
+    """Without a rule it is denied."""
     located = TRIED.locate(PolicyRequest("GET", "/a/1"))
     assert isinstance(located.decide(from_claims({"scope": "read"}), NOW), Allow)
     for evidence, reason in ((INACTIVE, Reason.INACTIVE_TOKEN), (NoToken.MISSING, Reason.MISSING_TOKEN)):
@@ -68,7 +68,7 @@ def test_a_request_is_judged_by_its_rule() -> None:
 
 
 def test_a_token_counts_as_it_was_sent() -> None:
-    """A second one in the query makes the request ambiguous; one there alone is none."""
+    """A second token in the query makes the request ambiguous; one only there is not read."""
     assert token_evidence(INACTIVE, b"x=1") is INACTIVE
     assert token_evidence(INACTIVE, b"access_token=x") is NoToken.INVALID_REQUEST
     assert token_evidence(None, b"access_token=x") is NoToken.MISSING
@@ -80,7 +80,7 @@ class _Ignore:
 
 @pytest.mark.parametrize("method", [*sorted(METHODS), "FETCH", "get", "GE", "GETS"])
 def test_the_methods_are_those_that_the_parser_knows(method: str) -> None:
-    """A rule for another one would never match."""
+    """A rule for another method would never match."""
     try:
         httptools.HttpRequestParser(_Ignore()).feed_data(f"{method} /a HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         known = True

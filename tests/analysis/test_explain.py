@@ -47,13 +47,13 @@ def conditions(explanation: Explanation) -> dict[str, tuple[str, bool]]:
         ({"nbf": NOW + 3, "exp": NOW + 9}, ("valid in 3 s", False)),
     ],
 )
-def test_the_time_of_a_token_is_told(claims: dict[str, Any], told: tuple[str, bool]) -> None:
-    """Relative to now."""
+def test_the_validity_of_a_token_is_relative_to_now(claims: dict[str, Any], told: tuple[str, bool]) -> None:
+    """Seconds until or since."""
     assert conditions(explained(SHOP, "GET /shop", claims))["time"] == told
 
 
-def test_what_is_wrong_with_a_token_hides_no_other_condition() -> None:
-    """One look tells all that is to be changed."""
+def test_one_unmet_condition_hides_no_other() -> None:
+    """One explanation shows everything to change."""
     told = conditions(explained(SHOP, "GET /shop", {"exp": NOW - 1, "scope": "shop.read"}))
     assert told["time"] == ("expired 1 s ago", False)
     assert told["scopes"] == ("shop.read", True)
@@ -67,16 +67,16 @@ def test_what_is_wrong_with_a_token_hides_no_other_condition() -> None:
         (NoToken.INVALID_REQUEST, {"token": ("several, or credentials that cannot be read", False)}),
     ],
 )
-def test_a_token_that_is_none_is_told_of(evidence: Any, there: dict[str, tuple[str, bool]]) -> None:
-    """As what it is."""
+def test_a_missing_or_malformed_token_is_described(evidence: Any, there: dict[str, tuple[str, bool]]) -> None:
+    """By what the request has instead."""
     found = explain(SHOP, PolicyRequest("GET", "/shop"), lambda _: evidence, NOW, REFUSALS)
     told = conditions(found)
     assert {name: told[name] for name in there} == there
     assert told["scopes"] == ("unknown", False)
 
 
-def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:
-    """With the answer that the client gets."""
+def test_a_failed_verification_is_explained() -> None:
+    """With the response that the client gets."""
     unknown = UnverifiedToken(IntrospectionFailure.TIMEOUT, responses.not_verified(5))
     found = explain(SHOP, PolicyRequest("GET", "/shop"), lambda _: unknown, NOW, REFUSALS)
     detail = "the authorization server could not verify the token"
@@ -85,7 +85,7 @@ def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:
 
 
 def test_an_explanation_is_plain_values() -> None:
-    """For programs."""
+    """For JSON output."""
     told = json.loads(json.dumps(asdict(explained(SHOP, "GET /shop", {"scope": "shop.read"}))))
     assert told == {
         "method": "GET",
@@ -114,26 +114,26 @@ def test_an_explanation_is_plain_values() -> None:
     }
 
 
-def test_a_method_that_is_never_let_through_is_told_of() -> None:
-    """A rule for all methods is not for it."""
+def test_a_method_that_is_never_forwarded_is_explained() -> None:
+    """A rule for all methods does not match it."""
     (candidate,) = explained(policy({"path": "/**", "public": True}), "CONNECT /a").candidates
     assert candidate.why == "not for CONNECT: for every other method"
 
 
-def test_a_rule_for_a_host_is_not_for_a_request_without_one() -> None:
-    """It is told so."""
+def test_a_rule_for_a_host_does_not_match_a_request_without_one() -> None:
+    """The explanation says so."""
     (candidate,) = explained(policy({"path": "/**", "host": "*.example.org", "public": True}), "GET /a").candidates
     assert candidate.why == "not for no host: for *.example.org"
 
 
 @pytest.mark.parametrize("value", ["x" * 200, {"a": "b" * 200}])
-def test_a_long_claim_is_cut(value: Any) -> None:
-    """A token can hold anything."""
+def test_a_long_claim_is_shortened(value: Any) -> None:
+    """Claims have any length."""
     found_in: Policy = policy({"path": "/**", "claims": {"c": "a"}})
     there, met = conditions(explained(found_in, "GET /a", {"c": value}))["claims.c"]
     assert (len(there), there[-1], met) == (100, "…", False)
 
 
 def test_no_rule_is_named_as_metrics_name_it() -> None:
-    """So that what one shows can be looked for in the other."""
+    """So that a search for one finds the other."""
     assert explained(policy({"path": "/a", "public": True}), "GET /b").judgement.rule == NO_ROUTE

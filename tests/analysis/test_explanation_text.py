@@ -240,20 +240,22 @@ CLAIMED = {
         ("GET /shop/..%2fadmin", {}, "", MALFORMED),
     ],
 )
-def test_a_decision_is_told_whole(request_: str, claims: dict[str, Any] | None, host: str, text: str) -> None:
-    """Path, rules, conditions, decision and answer, line by line."""
+def test_an_explanation_is_written_line_by_line(
+    request_: str, claims: dict[str, Any] | None, host: str, text: str
+) -> None:
+    """Path, rules, conditions, decision and response."""
     assert write(explained(SHOP, request_, claims, host)) == text
 
 
 @pytest.mark.parametrize(("asked", "text"), [("PUT", PREFLIGHT), ("DELETE", OTHER_PREFLIGHT)])
-def test_a_preflight_is_told_of_by_the_method_that_it_asks_for(asked: str, text: str) -> None:
-    """Where its rule lets those pass; else it is an OPTIONS."""
+def test_a_preflight_is_explained_by_its_requested_method(asked: str, text: str) -> None:
+    """If its rule allows preflights; otherwise it is an ordinary OPTIONS request."""
     request = PolicyRequest("OPTIONS", "/sizes", preflight=asked)
     assert write(explain(SHOP, request, oracle(None), NOW, REFUSALS)) == text
 
 
-def test_when_nobody_says_what_the_token_is_worth_that_is_told() -> None:
-    """With the answer that the client gets."""
+def test_a_failed_verification_is_written() -> None:
+    """With the response that the client gets."""
     unknown = UnverifiedToken(IntrospectionFailure.TIMEOUT, responses.not_verified(5))
     found = explain(SHOP, PolicyRequest("GET", "/shop"), lambda _: unknown, NOW, REFUSALS)
     assert write(found).splitlines()[-8:] == [

@@ -18,8 +18,8 @@ CASES = TypeAdapter(PolicyTests).validate_python(
 )
 
 
-def test_the_outcomes_are_told_as_ci_systems_read_them() -> None:
-    """The whole text, with what led to a failure."""
+def test_results_are_written_for_ci_systems() -> None:
+    """The whole document, with the explanation of a failure."""
     outcomes = run(CASES, policy({"path": "/a", "public": True}), NOW, REFUSALS)
     text = write([Suite("tests.yaml", outcomes, [3, 7])])
     assert (

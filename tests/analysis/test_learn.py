@@ -113,20 +113,20 @@ rules:
 """
 
 
-def test_rules_are_proposed_with_what_a_person_should_know() -> None:
-    """Methods, templates, the scopes of every token, and the counts."""
+def test_rules_are_proposed_with_comments() -> None:
+    """Methods, templates, the scopes of every token, and counts."""
     assert proposed(LOG) == PROPOSAL
 
 
 def test_the_same_decisions_make_the_same_proposal() -> None:
-    """In whatever order."""
+    """In any order."""
     shuffled = list(LOG)
     random.Random(1).shuffle(shuffled)
     assert proposed(shuffled) == PROPOSAL
 
 
 def test_an_empty_log_makes_no_rule() -> None:
-    """And that is told."""
+    """The proposal says so."""
     assert yaml.safe_load(proposed([])) == {"rules": []}
 
 
@@ -148,19 +148,19 @@ def test_an_empty_log_makes_no_rule() -> None:
         record("GET /a" + "/b" * MAX_SEGMENTS),
     ],
 )
-def test_what_was_not_good_makes_no_rule(one: LogLine) -> None:
-    """Least of all a public one."""
+def test_a_request_without_valid_token_makes_no_rule(one: LogLine) -> None:
+    """And no public rule in particular."""
     assert yaml.safe_load(proposed([one])) == {"rules": []}
 
 
-def test_paths_of_strangers_do_not_change_what_is_learnt() -> None:
-    """Without a token, anybody can ask for anything."""
+def test_requests_without_token_do_not_change_the_rules() -> None:
+    """Anybody can send them."""
     flood = [
         record(f"GET /word{chr(97 + n // 26)}{chr(97 + n % 26)}", None, reason="missing_token") for n in range(200)
     ]
     assert yaml.safe_load(proposed([*flood, *LOG])) == yaml.safe_load(PROPOSAL)
 
 
-def test_scopes_that_no_server_has_are_passed_over() -> None:
+def test_invalid_scopes_are_skipped() -> None:
     """A log can be edited."""
     assert yaml.safe_load(proposed([record("GET /a", ("a b", "", "c"))]))["rules"][0]["scopes"] == ["c"]

@@ -17,7 +17,7 @@ def told(*rules: dict[str, Any], code: str | None = None) -> list[tuple[str, int
     return [one for one in found if code in (None, one[0])]
 
 
-def test_a_policy_that_says_what_is_meant_is_not_talked_about() -> None:
+def test_an_unremarkable_policy_has_no_finding() -> None:
     """No warning without a reason."""
     rules: list[dict[str, Any]] = [
         {"path": "/users/{id}", "methods": ["GET"], "scopes": ["users.read"]},
@@ -31,8 +31,8 @@ def test_a_policy_that_says_what_is_meant_is_not_talked_about() -> None:
     assert [one for one in told(*rules) if one[0] not in ("scope_used_once", "methods_left_out")] == []
 
 
-def test_a_policy_without_rules_has_nothing_to_tell() -> None:
-    """How an app without rules begins, in report mode."""
+def test_a_policy_without_rules_has_no_finding() -> None:
+    """An app without rules starts like this, in report mode."""
     assert told() == []
 
 
@@ -44,7 +44,7 @@ def test_a_policy_without_rules_has_nothing_to_tell() -> None:
     ],
 )
 def test_a_method_that_no_request_has_is_a_warning(methods: list[str], message: str) -> None:
-    """The parser refuses it before any rule is asked."""
+    """The parser refuses it before any rule is matched."""
     assert told({"path": "/a", "methods": methods, **A}, code="unknown_method") == [("unknown_method", 0, message)]
 
 
@@ -65,20 +65,20 @@ NEVER = '"/a/**" never matches: other rules match every path below it'
         (["/a/**", "/**"], False),
     ],
 )
-def test_a_rule_under_which_nothing_falls_is_a_warning(paths: list[str], never: bool) -> None:
-    """More specific rules are for the path itself, with a slash, and for all that is below."""
+def test_a_rule_that_never_matches_is_a_warning(paths: list[str], never: bool) -> None:
+    """More specific rules match the path itself, the path with a slash, and everything below."""
     found = told(*({"path": path, **A} for path in paths), code="never_matches")
     assert found == ([("never_matches", 0, NEVER)] if never else [])
 
 
-def test_the_rule_for_everything_can_be_one_too() -> None:
-    """There is no path above `/`."""
+def test_the_rule_for_every_path_may_never_match() -> None:
+    """No path is above `/`."""
     (found,) = told({"path": "/**", **A}, {"path": "/", **A}, {"path": "/{x}/**", **A}, code="never_matches")
     assert found[1] == 0
 
 
-def test_a_path_with_a_slash_that_falls_under_a_weaker_rule_is_a_warning() -> None:
-    """To many apps it is the same path."""
+def test_a_weaker_rule_for_the_path_with_a_slash_is_a_warning() -> None:
+    """Many apps treat both paths as the same."""
     assert told(
         {"path": "/a/**", "public": True},
         {"path": "/a/b", "methods": ["GET"], "scopes": ["b"]},
@@ -117,10 +117,8 @@ def test_a_path_with_a_slash_that_falls_under_a_weaker_rule_is_a_warning() -> No
         ),
     ],
 )
-def test_a_rule_for_a_host_that_another_host_gets_around_is_a_warning(
-    rules: list[dict[str, Any]], warned: bool
-) -> None:
-    """It is the client that writes Host, and one app may answer to all."""
+def test_a_weaker_rule_for_other_hosts_is_a_warning(rules: list[dict[str, Any]], warned: bool) -> None:
+    """Clients choose Host, and one app may serve every host."""
     path, first = rules[-1]["path"], rules[0]["path"]
     message = f'for any other Host, which clients choose, {path} matches "{first}" (rules.yaml:1), which requires less'
     last = len(rules) - 1
@@ -148,16 +146,16 @@ def test_a_rule_for_a_host_that_another_host_gets_around_is_a_warning(
         ({"public": True}, {"authenticated": True, "host": "*.x.org"}, True),
     ],
 )
-def test_a_rule_is_weaker_that_asks_for_part_of_what_another_does(
+def test_a_rule_is_weaker_if_it_requires_a_part_of_another(
     wide: dict[str, Any], narrow: dict[str, Any], weaker: bool
 ) -> None:
-    """Two that ask for different things are neither."""
+    """Rules with different conditions are not comparable."""
     found = told({"path": "/a/**", **wide}, {"path": "/a/b", **narrow}, code="weaker_around")
     assert [rule for _, rule, _ in found] == ([1] if weaker else [])
 
 
-def test_paths_in_other_letters_that_fall_under_a_weaker_rule_are_noted_once() -> None:
-    """To some apps they are the same; with the weaker rule, since it is one note for all."""
+def test_weaker_rules_for_another_letter_case_are_one_note() -> None:
+    """At the weaker rule, because some apps ignore case."""
     rules = [{"path": f"/a/{name}/**", "scopes": ["a"]} for name in "bcdef"]
     assert told({"path": "/b/**", **A}, *rules, code="weaker_in_other_letters") == []
     for wide, paths in (("/a/**", "/a/B/**, /a/C/**, /a/D/** and 2 more"), ("/{x}/{y}", "/A/b/**, /A/c/**")):
@@ -167,7 +165,7 @@ def test_paths_in_other_letters_that_fall_under_a_weaker_rule_are_noted_once() -
 
 
 def test_public_rules_are_noted() -> None:
-    """With what they open."""
+    """With the requests that they allow."""
     assert told(
         {"path": "/a", "public": True},
         {"path": "/b", "public": True, "methods": ["GET"]},
@@ -182,7 +180,7 @@ def test_public_rules_are_noted() -> None:
 
 
 def test_methods_that_the_rules_of_an_area_leave_out_are_noted() -> None:
-    """Not those of an exact path, nor of an area that is only read."""
+    """Except for an exact path, and for an area that is only read."""
     assert told(
         {"path": "/a/**", "methods": ["GET"], **A},
         {"path": "/a/**", "methods": ["POST"], **A},
@@ -195,7 +193,7 @@ def test_methods_that_the_rules_of_an_area_leave_out_are_noted() -> None:
 
 
 def test_methods_that_a_wider_rule_has_are_noted_where_a_path_leaves_them_out() -> None:
-    """The most specific path decides alone, which surprises."""
+    """Only the most specific path applies, which may be a surprise."""
     though = 'though "wide" (rules.yaml:1) allows it around there'
     wide = {"name": "wide", "path": "/{x}/**", "methods": ["GET", "DELETE"], **A}
     assert told(
@@ -246,8 +244,8 @@ def test_two_scopes_that_are_nearly_the_same_and_in_one_rule_each_are_noted() ->
     ]
 
 
-def test_scopes_in_one_rule_each_are_nothing_to_wonder_at() -> None:
-    """Where none is in several."""
+def test_scopes_used_once_are_normal_if_none_is_reused() -> None:
+    """Without a scope in several rules there is no note."""
     assert told({"path": "/a", "scopes": ["a.read"]}, {"path": "/b", "scopes": ["a.write", "b"]}) == []
 
 
@@ -258,8 +256,8 @@ def test_scopes_that_are_alike_on_purpose_or_by_chance_are_not_taken_for_slips(o
     assert told(*rules, {"path": "/x", "scopes": [other]}) == [("scope_used_once", 2, f"{other} is in no other rule")]
 
 
-def test_thousands_of_rules_are_looked_at_in_seconds() -> None:
-    """The bound is many times what it takes, so that only a square shows."""
+def test_lint_is_fast_for_thousands_of_rules() -> None:
+    """The bound is many times the usual time, so that only quadratic work exceeds it."""
     rules = [{"path": f"/area{number}/{{id}}/**", "scopes": [f"area{number}.read"]} for number in range(3_000)]
     begun = time.perf_counter()
     assert told(*rules) == []

@@ -52,7 +52,7 @@ def templates(paths: Iterable[str]) -> dict[str, int]:
     ],
 )
 def test_what_looks_like_an_identifier_is_a_parameter(path: str, template: str) -> None:
-    """Numbers, UUIDs, digests and long keys; all else is written so that a rule can have it."""
+    """Numbers, UUIDs, digests and long keys; other segments are written as literals of a rule."""
     assert templates([path]) == {template: 1}
 
 
@@ -62,8 +62,8 @@ def test_what_is_written_is_a_rules_path() -> None:
     assert Path.parse(template.replace("%3B", "")).segments == (b"a*{b}c", "éd".encode(), b"**")
 
 
-def test_many_different_values_at_a_place_are_a_parameter() -> None:
-    """With what is below them."""
+def test_many_values_at_one_position_become_a_parameter() -> None:
+    """With everything below them."""
     few = [f"/users/n{chr(97 + number % 26)}{chr(97 + number // 26)}/posts" for number in range(VARIES)]
     assert len(templates(few)) == VARIES
     assert templates([*few, "/users/more/posts", "/users/more/likes", "/users/"]) == {
@@ -75,7 +75,7 @@ def test_many_different_values_at_a_place_are_a_parameter() -> None:
 
 @given(st.lists(st.lists(st.sampled_from([*"abcdefgh", "1", "2", ""]), min_size=1, max_size=4), max_size=60), st.data())
 def test_the_order_of_paths_does_not_matter(paths: list[list[str]], data: st.DataObject) -> None:
-    """What is merged stays merged."""
+    """Merged segments stay merged."""
     wide = [[f"{segment}{number % 9}x" if segment else "" for segment in path] for path in paths for number in range(9)]
     written = [f"/{'/'.join(path)}" for path in wide]
     shuffled = data.draw(st.permutations(written))
@@ -83,8 +83,8 @@ def test_the_order_of_paths_does_not_matter(paths: list[list[str]], data: st.Dat
     assert sum(templates(written).values()) == len(written)
 
 
-def test_memory_is_bounded_whatever_strangers_ask_for() -> None:
-    """No more places than the bound, and none is lost."""
+def test_memory_is_bounded_for_any_paths() -> None:
+    """No more templates than the maximum, and no request is lost."""
     chance = random.Random(1)
     paths = ["/" + "/".join(chance.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(5)) for _ in range(60_000)]
     found = templates(paths)

@@ -51,8 +51,8 @@ def outcomes(*tests: dict[str, Any], **tokens: dict[str, Any]) -> list[PolicyTes
         {"request": "GET /a/../b", "expect": "deny", "reason": "malformed_request", "status": 400},
     ],
 )
-def test_what_is_as_expected_passes(test: dict[str, Any]) -> None:
-    """Whatever is not stated may be anything."""
+def test_a_test_passes_if_its_expectations_are_met(test: dict[str, Any]) -> None:
+    """What is not stated may have any value."""
     keyed = {"scope": "read", "claims": {"cnf": {"jkt": "k"}}}
     certified = {"scope": "read", "claims": {"cnf": {"x5t#S256": "c"}}}
     (outcome,) = outcomes(test, reader={"scope": "read"}, keyed=keyed, certified=certified)
@@ -83,8 +83,8 @@ answer: 403, the token does not meet the rule's conditions
 """
 
 
-def test_a_failure_is_told_with_all_that_led_to_it() -> None:
-    """What was expected, what came, and why."""
+def test_a_failure_has_the_explanation() -> None:
+    """Expected and actual results, and why."""
     test = {"request": "GET /a/alice", "token": {"scope": "read"}, "expect": "allow", "rule": "read", "reason": "ok"}
     (outcome,) = outcomes(test)
     assert not outcome.passed
@@ -100,8 +100,8 @@ def test_a_status_that_is_expected_of_what_is_allowed_is_told_as_none() -> None:
     ]
 
 
-def test_the_facts_of_a_token_are_those_of_an_introspection() -> None:
-    """Read as an authorization server's answer is."""
+def test_a_token_is_read_like_an_introspection_response() -> None:
+    """With the same parser."""
     facts = TokenFacts(
         scope="a b", client_id="c", sub="s", iss="i", aud=("x", "y"), claims={"tenant": "t"}, expired=True
     )
@@ -163,8 +163,8 @@ def test_every_reason_can_be_expected(reason: str) -> None:
     assert outcomes({"request": "GET /a", "expect": "deny", "reason": str(reason)})
 
 
-def test_what_only_reports_is_expected_as_would_deny() -> None:
-    """A test of what is refused fails while it is not; a rule seen to report was seen to deny."""
+def test_a_denial_in_report_mode_is_would_deny() -> None:
+    """A test that expects `deny` fails in report mode; for coverage, `would_deny` counts as denied."""
     reporting = policy({"name": "a", "path": "/a", "scopes": ["read"]}, mode="report")
     tests = [
         {"name": "1", "request": "GET /a", "expect": "would_deny", "reason": "missing_token", "status": 401},
@@ -183,8 +183,8 @@ def test_what_only_reports_is_expected_as_would_deny() -> None:
     assert covered.missing is None
 
 
-def test_a_rule_is_covered_that_was_seen_to_allow_and_to_deny() -> None:
-    """By tests that passed; a public one need only be seen to allow."""
+def test_a_rule_is_covered_if_tests_see_it_allow_and_deny() -> None:
+    """Only passed tests count; a public rule need only allow."""
     found = outcomes(
         {"request": "GET /a/b/c", "expect": "deny"},
         {"request": "GET /a/b/c", "expect": "allow", "token": {"scope": "read"}},

@@ -12,7 +12,7 @@ from enforcer.policy.rules import Rule
 
 
 def test_rules_are_written_for_a_person_to_edit() -> None:
-    """With what is to be known of each above it."""
+    """With comments above each rule."""
     proposals = [
         Proposal(
             Rule(name="read", path="/a/{id}/**", methods=("GET", "HEAD"), scopes=("a.read", "b:c")), ("why", "not")
@@ -48,7 +48,7 @@ rules:
 
 
 def test_no_rules_are_an_empty_list() -> None:
-    """Which is YAML too."""
+    """Which is valid YAML."""
     assert write([]) == "rules: []\n"
 
 
@@ -61,15 +61,15 @@ scopes = st.text(
 
 
 @given(names, st.lists(scopes, min_size=1, max_size=3), st.text(max_size=30))
-def test_what_is_written_is_read_as_it_was(name: str, needed: list[str], said: str) -> None:
-    """By the configuration's own reader, whatever names, scopes and comments hold."""
+def test_written_rules_are_read_back_unchanged(name: str, needed: list[str], said: str) -> None:
+    """By the configuration's parser, whatever names, scopes and comments contain."""
     rule = Rule(name=name, path="/a/{x}/**", methods=("GET",), scopes=tuple(needed))
     read: Any = parse("rules.yaml", write([Proposal(rule, (said,))]).encode()).values
     assert read == {"rules": [{"name": name, "path": "/a/{x}/**", "methods": ["GET"], "scopes": needed}]}
 
 
 def test_a_comment_stays_on_its_line() -> None:
-    """Whatever it holds."""
+    """Whatever it contains."""
     assert comment(["a", "", "b\nc\x1b"]) == ["# a", "#", "# b\\nc\\x1b"]
 
 
@@ -85,8 +85,8 @@ def test_a_comment_stays_on_its_line() -> None:
         ("y" * 100, "y" * 96 + " (2)"),
     ],
 )
-def test_a_name_is_one_that_a_rule_can_have_and_no_other_has(wanted: str, name: str) -> None:
-    """As near as can be to what was wanted."""
+def test_a_unique_name_is_valid_and_not_taken(wanted: str, name: str) -> None:
+    """As similar to the wanted name as possible."""
     taken = {"taken", "taken (2)", "y" * 100}
     assert unique_name(wanted, taken) == name
     assert name in taken
