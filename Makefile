@@ -46,7 +46,7 @@ test-compiled: build/compiled/.ready ## Run the tests of what is compiled in the
 	PYTHONPATH=$(CURDIR)/build/compiled PYTHONSAFEPATH=1 $(BIN)/pytest -n auto $(PYTEST_ARGS) \
 		--deselect tests/fuzz/test_smoke.py::test_search_finds_a_violation_in_a_broken_enforcer \
 		--deselect tests/fuzz/test_smoke.py::test_saved_input_is_checked_again \
-		tests/attacks tests/e2e tests/exchanges tests/fuzz tests/operations tests/policy tests/proxy tests/server \
+		tests/attacks tests/decision_log tests/e2e tests/exchanges tests/fuzz tests/operations tests/policy tests/proxy tests/server \
 		tests/test_counters.py tests/tokens tests/wire
 
 # Without the tests that start processes or render charts: the lines that run there are not counted.

@@ -1,6 +1,8 @@
 """The rules of the code's shape, read from its own imports."""
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,8 +233,73 @@ def test_no_module_is_longer_than_500_lines(module: Module) -> None:
     assert lines <= 500
 
 
-@pytest.mark.parametrize("name", PURE)
+MIRRORED = [
+    module.name.removeprefix("enforcer.")
+    for module in ENFORCER
+    if module.room in ("decision_log", "proxy") and module.path.name != "__init__.py"
+]
+
+
+@pytest.mark.parametrize("name", sorted({*PURE, *MIRRORED}))
 def test_each_pure_module_has_its_test_module(name: str) -> None:
-    """The tests mirror the modules."""
+    """And so has every module of the request path: the tests mirror the modules."""
     *room, last = name.split(".")
     assert ROOT.joinpath("tests", *room, f"test_{last}.py").is_file()
+
+
+HOOK = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"][
+    "hooks"
+]["custom"]
+COMPILED = [
+    module
+    for module in ENFORCER
+    if module.path.name != "__init__.py"
+    and any(f"{module.name}.".startswith(f"enforcer.{name}.") for name in HOOK["compiled"])
+    and module.name.removeprefix("enforcer.") not in HOOK["interpreted"]
+]
+"""The modules that `hatch_build.py` compiles."""
+
+BASES = {"Protocol", "NamedTuple", "Enum", "IntEnum", "StrEnum", "Generic", "ABC", "Exception", "dict"}
+"""Base classes of compiled classes that are not ours. Others would turn them into slower, interpreted classes."""
+
+
+def test_the_request_path_is_compiled() -> None:
+    """All of it, except the modules that are listed with a reason each."""
+    assert {"wire", "tokens", "policy", "decision_log", "proxy"} <= {*HOOK["compiled"]}
+    assert {module.room for module in COMPILED} == {*HOOK["compiled"]}
+
+
+@pytest.mark.parametrize("name", HOOK["interpreted"])
+def test_each_exception_exists_and_has_a_reason(name: str) -> None:
+    """A module that is gone, or that compiles by now, is not listed."""
+    assert any(f"enforcer.{name}.".startswith(f"enforcer.{compiled}.") for compiled in HOOK["compiled"])
+    assert f"enforcer.{name}" in MODULES
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert re.search(rf'^  "{re.escape(name)}", # \S.{{20,}}$', text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("module", COMPILED, ids=by_name)
+def test_no_compiled_class_has_a_base_that_is_not_compiled(module: Module) -> None:
+    """It would have to be an interpreted class itself, and each of its attributes a look-up in a dictionary."""
+    ours = {node.name for other in COMPILED for node in ast.walk(other.tree) if isinstance(node, ast.ClassDef)}
+    bases = {
+        ast.unparse(base).partition("[")[0]
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ClassDef)
+        for base in node.bases
+    }
+    assert bases - BASES <= ours
+
+
+@pytest.mark.parametrize("module", COMPILED, ids=by_name)
+def test_no_compiled_function_nests_another(module: Module) -> None:
+    """mypyc keeps the variables of both in an object that refers to itself, so only the garbage collector frees it."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    nested = [
+        inner.lineno
+        for node in ast.walk(module.tree)
+        if isinstance(node, functions)
+        for inner in ast.walk(node)
+        if isinstance(inner, functions) and inner is not node
+    ]
+    assert nested == []

@@ -1,0 +1,88 @@
+"""The other end of a client connection: whom it speaks for, and how it is described to the upstream."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+
+import pytest
+from harness.playbook import Pipe, head
+
+from enforcer.proxy.forwarding import Forwarding
+from enforcer.proxy.head import RequestHead
+from enforcer.proxy.peer import Peer
+from enforcer.settings.forwarding import ForwardingSettings
+from enforcer.tokens.jwt.jws import sha256_base64url
+
+STRANGER = Forwarding(ForwardingSettings())
+TRUSTED = Forwarding(ForwardingSettings(trusted_proxies=("192.0.2.0/24",), client_cert=True))
+CHAIN = ((b"X-Forwarded-For", b"198.51.100.7"), (b"X-Forwarded-Proto", b"https"), (b"X-Forwarded-Host", b"app"))
+CERTIFICATE = b"DER"
+
+
+class Connected(Pipe):
+    """A transport from 192.0.2.1, under TLS if it has a certificate."""
+
+    def __init__(self, certificate: bytes | None = None) -> None:
+        super().__init__()
+        self.certificate = certificate
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == "ssl_object" and self.certificate is not None:
+            return self
+        return super().get_extra_info(name, default)
+
+    def getpeercert(self, binary_form: bool) -> bytes | None:
+        return self.certificate
+
+
+def with_chain(*more: tuple[bytes, bytes]) -> RequestHead:
+    return head(b"GET", b"/a?b", *CHAIN, *more)
+
+
+@pytest.mark.parametrize(
+    ("forwarding", "address", "url"),
+    [(STRANGER, "192.0.2.1", "http://localhost/a"), (TRUSTED, "198.51.100.7", "https://app/a")],
+)
+def test_only_a_trusted_proxy_speaks_for_its_clients(forwarding: Forwarding, address: str, url: str) -> None:
+    """Address, scheme and host of the client's request."""
+    peer = Peer(Connected(), forwarding)
+    assert peer.client_address(with_chain(), forwarding) == address
+    assert peer.url(with_chain(), b"/a?b", forwarding) == url
+
+
+def test_a_request_is_described_to_the_upstream() -> None:
+    """A stranger's own fields are dropped, a trusted proxy's are added to."""
+    ours = (
+        b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: localhost\r\nVia: 1.1 enforcer\r\n"
+    )
+    assert Peer(Connected(), STRANGER).forwarding_fields(with_chain(), STRANGER) == ours
+    assert Peer(Connected(), TRUSTED).forwarding_fields(with_chain(), TRUSTED) == (
+        b"X-Forwarded-For: 198.51.100.7, 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: app\r\n"
+        b"Via: 1.1 enforcer\r\n"
+    )
+
+
+def test_the_fields_of_the_last_host_are_remembered_for_the_next_request() -> None:
+    """Not those with a trusted proxy's own fields, nor those of other settings."""
+    peer = Peer(Connected(), TRUSTED)
+    plain = RequestHead(b"GET", b"/", b"localhost", [])
+    first = peer.forwarding_fields(plain, TRUSTED)
+    assert peer.forwarding_fields(plain, TRUSTED) is first
+    assert peer.forwarding_fields(with_chain(), TRUSTED) != first
+    assert peer.forwarding_fields(RequestHead(b"GET", b"/", b"other", []), TRUSTED) != first
+    other = Forwarding(ForwardingSettings(chain="none"))
+    assert peer.forwarding_fields(plain, other) == b"Via: 1.1 enforcer\r\n"
+    peer.use(other)
+    assert peer.forwarding_fields(plain, other) == b"Via: 1.1 enforcer\r\n"
+    assert peer.forwarding_fields(plain, TRUSTED) == first
+
+
+def test_a_certificate_is_the_clients_own_or_what_a_trusted_proxy_says() -> None:
+    """RFC 9440: never the proxy's own, and never what a stranger claims."""
+    claimed = with_chain((b"Client-Cert", b":" + b64encode(CERTIFICATE) + b":"))
+    plain = with_chain()
+    assert Peer(Connected(b"own"), STRANGER).thumbprint(claimed, STRANGER) == sha256_base64url(b"own")
+    assert Peer(Connected(), STRANGER).thumbprint(claimed, STRANGER) == ""
+    assert Peer(Connected(b"proxy"), TRUSTED).thumbprint(claimed, TRUSTED) == sha256_base64url(CERTIFICATE)
+    assert Peer(Connected(b"proxy"), TRUSTED).thumbprint(plain, TRUSTED) == ""
