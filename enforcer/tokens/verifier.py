@@ -187,13 +187,17 @@ class CachingVerifier:
         if result is None:
             return None
         del self._waiting[key]
-        return self._choose(self._record(key, started, purges, result), key, options)
+        outcome = self._record(key, started, purges, result)
+        return self._in_outage(outcome, key, options) if isinstance(outcome, VerificationFailure) else outcome
 
     def _on_introspected(self, key: bytes, started: float, purges: int, result: IntrospectionOutcome) -> None:
         waiting = self._waiting.pop(key)
         outcome = self._record(key, started, purges, result)
         for listener, options in waiting:
-            listener.on_verification(self._choose(outcome, key, options))
+            if isinstance(outcome, VerificationFailure):
+                listener.on_verification(self._in_outage(outcome, key, options))
+            else:
+                listener.on_verification(outcome)
 
     def _record(self, key: bytes, started: float, purges: int, result: IntrospectionOutcome) -> VerificationOutcome:
         """Record the result in the metrics, the log and the cache."""
@@ -224,14 +228,14 @@ class CachingVerifier:
             self._cache.drop(key)  # the purge may have been for this very token
         return entry
 
-    def _choose(self, outcome: VerificationOutcome, key: bytes, options: LookupOptions) -> VerificationOutcome:
-        """Return the outcome for one request: in an outage, a stale entry if the request accepts it."""
-        if options.stale and isinstance(outcome, VerificationFailure):
+    def _in_outage(self, failure: VerificationFailure, key: bytes, options: LookupOptions) -> VerificationOutcome:
+        """Return a stale entry if the request accepts it, else the failure."""
+        if options.stale:
             stale = self._cache.get_stale(key, self._clock())
             if stale is not None:
                 self._metrics.stale_hits += 1
                 return stale
-        return outcome
+        return failure
 
 
 class CacheControl:

@@ -1,4 +1,4 @@
-"""Results of requests to an authorization server's endpoints, and what their status means. Pure."""
+"""Results of requests to an authorization server's endpoints, and what their status means."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ def authenticated_body(result: EndpointResult) -> bytes | IntrospectionError:
 
     A refusal of the credentials, or of what they allow us (RFC 6749 §5.2), is an error of its own.
     """
+    if isinstance(result, HttpResponse) and result.status == 200:
+        return result.body
     if isinstance(result, HttpResponse) and result.status in (400, 401, 403):
         code = error_code(result)
         if code in _REFUSALS:
