@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h)")
 _SIZE = re.compile(r"([1-9][0-9]{0,14})(B|KiB|MiB|GiB)")
@@ -76,5 +76,9 @@ Bytes = Annotated[int, _Unit(parse_size, {"type": "string", "pattern": f"^{_SIZE
 Count = Annotated[int, _Unit(parse_count, {"type": "integer", "minimum": 1})]
 Switch = Annotated[bool, _Unit(parse_switch, {"type": "boolean"})]
 
-CLOSED: Any = {"extra": "forbid", "use_attribute_docstrings": True}
-"""pydantic options of settings: an unknown key is an error; the docstring below a setting is its description."""
+
+class Section:
+    """The base of settings: an unknown key is an error, and the docstring below a setting is its description."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "use_attribute_docstrings": True}

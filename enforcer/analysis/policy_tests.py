@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, Final, Literal
 
 from enforcer.analysis.evaluator import Policy, PolicyRequest, PolicyRule, RoutedRequest, token_evidence
 from enforcer.analysis.explain import MALFORMED, Evaluation, TokenEvidence, evaluate, explain
@@ -13,7 +13,7 @@ from enforcer.errors import IntrospectionError
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, WOULD_DENY, Reason
 from enforcer.proxy.responses import Refusals
 from enforcer.tokens.introspection.response import INACTIVE, VerificationResult, from_claims
-from enforcer.units import CLOSED, Switch
+from enforcer.units import Section, Switch
 
 REASONS: Final = (*(str(reason) for reason in Reason if reason not in NO_ANSWER | OF_A_PROOF), MALFORMED)
 """The possible reasons in a test: no server is called, so that none can fail."""
@@ -22,10 +22,8 @@ _IN_CLAIMS: Final = ("active", "scope", "sub", "client_id", "iss", "aud", "exp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenFacts:
+class TokenFacts(Section):
     """A token as introspection describes it (RFC 7662 §2.2). Without `expired` it does not expire."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     scope: str = ""
     """Scopes, separated by spaces."""
@@ -66,10 +64,8 @@ class TokenFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyTest:
+class PolicyTest(Section):
     """One test."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     name: str
     """Unique name."""
@@ -109,10 +105,8 @@ class PolicyTest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyTests:
+class PolicyTests(Section):
     """A file of tests."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     tokens: Mapping[str, TokenFacts] = field(default_factory=dict, hash=False)
     """Tokens, by the names that tests use."""

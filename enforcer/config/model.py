@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Any, ClassVar
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
@@ -21,14 +21,12 @@ from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.limits import Limits, Timeouts
 from enforcer.settings.log import Log
 from enforcer.settings.servers import Admin, Listener, Upstream
-from enforcer.units import CLOSED
+from enforcer.units import Section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(Section):
     """The whole configuration."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     listener: Listener = field(default_factory=Listener)
     """Where clients connect."""

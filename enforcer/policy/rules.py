@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from enforcer.errors import MalformedRequestError, SettingsError
-from enforcer.units import CLOSED, Seconds, Switch
+from enforcer.units import Seconds, Section, Switch
 from enforcer.wire.target import parse_segments
 
 Scalar = str | int | bool
@@ -126,10 +126,8 @@ def _text(member: Any) -> bytes | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RuleDefaults:
+class RuleDefaults(Section):
     """The keys of a rule that `rule_defaults` may set."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     methods: tuple[str, ...] = ()
     """Methods that the rule matches; GET includes HEAD. Default: every method except CONNECT."""

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from enforcer.settings.addresses import Url
 from enforcer.settings.external import SecretElsewhere, Text, TextElsewhere
 from enforcer.settings.jwt import JwtSettings, KeySettings
 from enforcer.settings.pool import BreakerSettings, IntrospectionPool
 from enforcer.settings.tls import ClientTLS
-from enforcer.units import CLOSED, Bytes, Seconds, SecondsOrZero, Switch
+from enforcer.units import Bytes, Seconds, SecondsOrZero, Section, Switch
 
 ClientAuthentication = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"]
 """The methods, by their registered names (RFC 8414 §2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnTokenSettings:
+class OwnTokenSettings(Section):
     """An access token of the enforcer's own, obtained with the client credentials grant and used to introspect."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     token_endpoint: Url | None = None
     """URL of the token endpoint, with path. Default: the one in the issuer's metadata."""
@@ -37,10 +35,8 @@ class OwnTokenSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MetadataSettings:
+class MetadataSettings(Section):
     """Refresh of an authorization server's metadata (RFC 8414), if an endpoint comes from there."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     refresh: Seconds = 3600.0
     """How often the metadata is fetched in the background: how late a moved endpoint is noticed. Until a fetch
@@ -51,10 +47,8 @@ class MetadataSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorizationServer:
+class AuthorizationServer(Section):
     """A server that verifies tokens, by introspection (RFC 7662) or with its signing keys (RFC 9068)."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     name: Text = "default"
     """Unique name, used in rules and metrics."""

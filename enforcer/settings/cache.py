@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from enforcer.units import CLOSED, Count, Seconds, SecondsOrZero
+from enforcer.units import Count, Seconds, SecondsOrZero, Section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CacheSettings:
+class CacheSettings(Section):
     """How long, and how many, verification results are cached."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     ttl: Seconds = 60.0
     """How long a result for an active token is used without introspecting again: how late a revocation may be

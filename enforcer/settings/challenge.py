@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from enforcer.units import CLOSED, Switch
+from enforcer.units import Section, Switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChallengeSettings:
+class ChallengeSettings(Section):
     """What a challenge says besides the error."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     realm: str | None = None
     """Name of the protection space (RFC 9110 §11.5). Default: no `realm`."""

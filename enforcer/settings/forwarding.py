@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from enforcer.units import CLOSED, Switch
+from enforcer.units import Section, Switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardingSettings:
+class ForwardingSettings(Section):
     """The header fields that the upstream receives from the enforcer, and never from a client."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     identity: Mapping[str, str] = field(
         default_factory=lambda: {"X-Auth-Subject": "sub", "X-Auth-Client": "client_id", "X-Auth-Scope": "scope"}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from enforcer.units import CLOSED, Bytes, Count, Seconds, SecondsOrZero, Switch
+from enforcer.units import Bytes, Count, Seconds, SecondsOrZero, Section, Switch
 
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"
@@ -14,10 +14,8 @@ Algorithm = Literal[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JwtSettings:
+class JwtSettings(Section):
     """Which JWTs are accepted."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     algorithms: tuple[Algorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
     """Accepted signature algorithms, all of them asymmetric. The default is what servers commonly use; remove those
@@ -32,10 +30,8 @@ class JwtSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeySettings:
+class KeySettings(Section):
     """How long the keys of an authorization server are used."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     refresh: Seconds = 300.0
     """How often the keys are fetched in the background: how late a withdrawn key is noticed."""
@@ -52,10 +48,8 @@ class KeySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProofSettings:
+class ProofSettings(Section):
     """Which DPoP proofs are accepted (RFC 9449)."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     challenge: Switch = False
     """Whether a 401 also offers the DPoP scheme, beside Bearer, to clients that did not use it (RFC 9449 §7.1). A token

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
 
-from enforcer.units import CLOSED, Bytes, Count, Seconds, SecondsOrZero
+from enforcer.units import Bytes, Count, Seconds, SecondsOrZero, Section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnseenSettings:
+class UnseenSettings(Section):
     """How many unseen tokens a client address may send."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     rate: Count = 1000
     """Unseen tokens a second, on average; one more is answered 429. Protects the authorization server. DPoP proofs with
@@ -25,10 +22,8 @@ class UnseenSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Section):
     """What a client may send."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     connections: Count = 10_000
     """Maximum number of client connections, TLS handshakes included. One more is answered 503 and closed, or closed
@@ -56,10 +51,8 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
+class Timeouts(Section):
     """How long a client may take. A timeout is exact to a fifth of a second, and never early."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     handshake: Seconds = 10.0
     """From accepting a connection to the end of the TLS handshake. Cuts clients that begin one and stall."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from enforcer.units import CLOSED, Count
+from enforcer.units import Count, Section
 
 Logged = Literal["none", "denied", "all"]
 """Which decisions are logged; `denied` are all except those that allow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Log:
+class Log(Section):
     """What is logged, to standard error."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Minimum level of log lines."""

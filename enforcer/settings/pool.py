@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from enforcer.units import CLOSED, Bytes, Count, Seconds
+from enforcer.units import Bytes, Count, Seconds, Section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSettings:
+class PoolSettings(Section):
     """Limits and timeouts of the connections to one server."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     connections: Count = 256
     """Maximum number of connections; more concurrent requests wait in the queue. Protects the server."""
@@ -44,10 +41,8 @@ class IntrospectionPool(PoolSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerSettings:
+class BreakerSettings(Section):
     """When a failing server is no longer called."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     failures: Count = 5
     """Consecutive failures after which calls stop for a while. Requests are then answered at once."""

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
 
 from enforcer.settings.addresses import Address, Server
 from enforcer.settings.external import SecretElsewhere
 from enforcer.settings.pool import PoolSettings
 from enforcer.settings.tls import ClientTLS, ServerTLS
-from enforcer.units import CLOSED, Count
+from enforcer.units import Count, Section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listener:
+class Listener(Section):
     """Where clients connect."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     address: Address = "0.0.0.0:8091"
     """Address and port; port 0 selects a free port. `:8091` is every address of both IP families, and
@@ -26,10 +23,8 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admin:
+class Admin(Section):
     """Where the admin server listens: health and metrics."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     address: Address = "127.0.0.1:9091"
     """Address and port; port 0 selects a free port. The default is loopback, because everybody who can connect can read
@@ -42,10 +37,8 @@ class Admin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upstream:
+class Upstream(Section):
     """The app that allowed requests are forwarded to."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     url: Server
     """Address of the app: `http://host:port`, `https://host:port` or `unix:/path/to.sock`. It has no path, because

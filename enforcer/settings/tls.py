@@ -5,17 +5,15 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from enforcer.settings.external import ReadableFile, Text
-from enforcer.units import CLOSED
+from enforcer.units import Section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerTLS:
+class ServerTLS(Section):
     """TLS for client connections. Paths are relative to the configuration's folder."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     certificate: ReadableFile
     """PEM file with the certificate, followed by the intermediate certificates up to its authority."""
@@ -45,10 +43,8 @@ class ServerTLS:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClientTLS:
+class ClientTLS(Section):
     """TLS for connections to another server. Paths are relative to the configuration's folder."""
-
-    __pydantic_config__: ClassVar[Any] = CLOSED
 
     ca: ReadableFile | None = None
     """PEM file with the authorities that the server's certificate is verified with. Default: those of the system."""
