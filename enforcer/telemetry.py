@@ -70,11 +70,9 @@ class Telemetry(Collector):
         return _carry_over(self._current.routes, self._next.routes, name, RouteMetrics)
 
     def upstream(self, name: str) -> UpstreamMetrics:
-        """Return the counters of an upstream."""
         return _carry_over(self._current.upstreams, self._next.upstreams, name, UpstreamMetrics)
 
     def server(self, name: str) -> IntrospectionMetrics:
-        """Return the counters of an authorization server."""
         return _carry_over(self._current.servers, self._next.servers, name, IntrospectionMetrics)
 
     def begin(self) -> None:

@@ -141,7 +141,6 @@ class PolicyTestResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the test passed."""
         return not self.differences
 
 

@@ -31,7 +31,6 @@ absent or empty.
 
 
 def reference() -> str:
-    """Return the reference."""
     return "\n".join([_INTRODUCTION, *_sections(shape())])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from enforcer.kubernetes import names
@@ -40,8 +40,7 @@ class Status:
 
     def write(self) -> str:
         """Write the status as JSON, without empty fields."""
-        values = {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
-        return json.dumps({name: value for name, value in values.items() if value}, separators=(",", ":"))
+        return json.dumps({name: value for name, value in asdict(self).items() if value}, separators=(",", ":"))
 
 
 def status_of(template: Object) -> Status | None:

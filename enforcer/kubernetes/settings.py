@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from enforcer.errors import EnforcerError
 from enforcer.kubernetes import names
-from enforcer.kubernetes.sidecar import Mode, Resources, ServiceAccountToken
+from enforcer.kubernetes.sidecar import ContainerSettings, Mode, ServiceAccountToken
 from enforcer.yamltext.documents import ManifestError, value_of
 
 MAX_CONFIG: Final = 8192
@@ -42,32 +42,18 @@ class SettingsError(EnforcerError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(ContainerSettings):
     """The settings of a sidecar; None means that the value is detected, or that the enforcer's default applies."""
 
-    image: str
-    image_pull_policy: str = "IfNotPresent"
-    mode: Mode = Mode.PORT
     port: str | int | None = None
     """Name or number of the port to protect."""
     container: str | None = None
     policy: str | None = None
-    policy_key: str = names.POLICY_KEY
     credentials: str | None = None
     native: bool | None = None
-    listen_port: int = names.LISTEN_PORT
-    admin_port: int = names.ADMIN_PORT
-    user: int | None = 65532
-    resources: Resources = field(default_factory=Resources)
-    log_level: str | None = None
-    log_format: str | None = None
-    drain_seconds: int = 20
-    wait_before_exit_seconds: int = 5
-    upstream_scheme: str = "http"
     config: Mapping[str, str] = field(default_factory=dict)
     container_patch: tuple[Mapping[str, Any], ...] = ()
     rewrite_probes: bool = True
-    service_account_token: ServiceAccountToken | None = None
     app_env: Mapping[str, str] = field(default_factory=dict)
     app_args: tuple[str, ...] = ()
     network_policy: bool | None = None

@@ -13,7 +13,7 @@ an equal container for equal settings. The defaults are here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Final
 
@@ -52,23 +52,16 @@ class ServiceAccountToken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sidecar:
-    """One sidecar. `image` includes the tag; `policy` and `credentials` name a ConfigMap and a Secret."""
+class ContainerSettings:
+    """The settings that the container takes over as they are. `image` includes the tag."""
 
     image: str
     image_pull_policy: str = "IfNotPresent"
-    mode: Mode
-    native: bool
-    """True for a native sidecar (Kubernetes 1.29), an init container that starts before the app and ends after it."""
-    app_port: int
-    port_name: str | None = None
-    """In mode `port`: the name by which Services find the protected port."""
+    mode: Mode = Mode.PORT
     upstream_scheme: str = "http"
     listen_port: int = names.LISTEN_PORT
     admin_port: int = names.ADMIN_PORT
-    policy: str
     policy_key: str = names.POLICY_KEY
-    credentials: str
     user: int | None = 65532
     """User and group ID; None leaves the choice to the cluster, as OpenShift requires."""
     resources: Resources = field(default_factory=Resources)
@@ -78,13 +71,30 @@ class Sidecar:
     """Timeout of running requests after SIGTERM."""
     wait_before_exit_seconds: int = 5
     """Seconds for which new requests are served after the pod began to end: until Services send it no more requests."""
+    service_account_token: ServiceAccountToken | None = None
+
+    def of_container(self) -> dict[str, Any]:
+        """Return these settings by name, without those of subclasses."""
+        return {setting.name: getattr(self, setting.name) for setting in fields(ContainerSettings)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar(ContainerSettings):
+    """One sidecar. `policy` and `credentials` name a ConfigMap and a Secret."""
+
+    native: bool
+    """True for a native sidecar (Kubernetes 1.29), an init container that starts before the app and ends after it."""
+    app_port: int
+    port_name: str | None = None
+    """In mode `port`: the name by which Services find the protected port."""
+    policy: str
+    credentials: str
     settings: Mapping[str, str] = field(default_factory=dict)
     """More `--set` arguments: the dotted key of a setting, and its value as YAML on one line."""
     probes: str | None = None
     """The probes that the enforcer executes for the kubelet, as JSON."""
     app_metrics: str | None = None
     """URL of the app's own metrics, which the admin server serves; None if it does not."""
-    service_account_token: ServiceAccountToken | None = None
 
 
 def container(sidecar: Sidecar) -> Object:

@@ -65,7 +65,6 @@ class Generation:
 
     @property
     def config(self) -> Config:
-        """The settings."""
         return self.loaded.config
 
 

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -133,13 +133,16 @@ def _apply(op: str, steps: Sequence[str], operation: Mapping[str, Any], root: An
     parent = root
     for step in steps[:-1]:
         parent = parent[_existing(parent, step, operation)]
-    apply: Callable[[Any, str, Mapping[str, Any]], None] = {
-        "add": _add,
-        "remove": _remove,
-        "replace": _replace,
-        "test": _test,
-    }[op]
-    apply(parent, steps[-1], operation)
+    if op == "add":
+        _add(parent, steps[-1], operation)
+        return
+    key = _existing(parent, steps[-1], operation)
+    if op == "remove":
+        del parent[key]
+    elif op == "replace":
+        parent[key] = operation["value"]
+    elif parent[key] != operation["value"]:
+        raise PatchError(f'"{operation["path"]}" does not have the value that the test expects')
 
 
 def _existing(parent: Any, step: str, operation: Mapping[str, Any]) -> str | int:
@@ -158,16 +161,3 @@ def _add(parent: Any, step: str, operation: Mapping[str, Any]) -> None:
         parent.insert(len(parent) if step == "-" else int(step), operation["value"])
     else:
         raise PatchError(f'nothing can be added at "{operation["path"]}"')
-
-
-def _remove(parent: Any, step: str, operation: Mapping[str, Any]) -> None:
-    del parent[_existing(parent, step, operation)]
-
-
-def _replace(parent: Any, step: str, operation: Mapping[str, Any]) -> None:
-    parent[_existing(parent, step, operation)] = operation["value"]
-
-
-def _test(parent: Any, step: str, operation: Mapping[str, Any]) -> None:
-    if parent[_existing(parent, step, operation)] != operation["value"]:
-        raise PatchError(f'"{operation["path"]}" does not have the value that the test expects')

@@ -101,9 +101,11 @@ class Stream:
 
     def as_diff(self, changed: ChangedObjects) -> str:
         """Write the changes as a unified diff of the text; raises StreamError."""
-        before = _lines("".join(_joined([document.text for document in self.documents])))
-        after = _lines(self.as_yaml(changed))
-        return "".join(difflib.unified_diff(before, after, "before", "after"))
+        before: list[str] = []
+        for document in self.documents:
+            before.append(_separated(before, document.text))
+        after = self.as_yaml(changed)
+        return "".join(difflib.unified_diff(_lines("".join(before)), _lines(after), "before", "after"))
 
     def _values(self, changed: ChangedObjects) -> tuple[list[Any], list[Object]]:
         """Return the values of the documents with their changed objects, and the objects for new documents."""
@@ -165,13 +167,6 @@ def _added(before: Sequence[str], obj: Object) -> str:
     # A literal block at the end would lose its last line break; flow style does not.
     ends = text.removesuffix("\n")
     return f"\n---\n{ends if value_of(ends) == obj else writer.flow(obj)}"
-
-
-def _joined(texts: Sequence[str]) -> list[str]:
-    parts: list[str] = []
-    for text in texts:
-        parts.append(_separated(parts, text))
-    return parts
 
 
 def _target(obj: Object) -> Object:

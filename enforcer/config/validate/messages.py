@@ -20,8 +20,7 @@ class PlacedValues(Protocol):
     """Values with their positions: those of one file, or of several."""
 
     @property
-    def values(self) -> Mapping[str, Any]:
-        """The values."""
+    def values(self) -> Mapping[str, Any]: ...
 
     def problem(self, path: Sequence[Step], message: str, *, key: Step | None = None) -> Problem:
         """Return a problem with the value at a path, or with one of its keys."""

@@ -93,9 +93,8 @@ class _Injector:
             name = services.name_for([service for _, service in selecting], port, workload.spec)
         for index, service in selecting:
             if name is not None and services.by_number(service, port):
-                self._manifests.current[index] = services.taken_over(service, port, name)
                 detail = f'targetPort is now "{name}", the enforcer, instead of {port.number}'
-                self._manifests.report(index, Result.CHANGED, detail)
+                self._manifests.change(index, services.taken_over(service, port, name), detail)
             elif name is not None and name in services.targets(service) and not services.is_headless(service):
                 self._manifests.report(index, Result.UNCHANGED, f'targetPort "{name}" now resolves to the enforcer')
         return replace(port, name=name)
@@ -135,10 +134,7 @@ class _Injector:
             self._manifests.put(index, closing)
             return
         for former in self._manifests.find_ours("NetworkPolicy", f"{workload.name}-enforcer", workload.namespace):
-            self._manifests.current[former] = None
-            self._manifests.report(
-                former, Result.REMOVED, "from the manifests only; remove it from the cluster with kubectl delete"
-            )
+            self._manifests.remove(former)
 
     def _put_policy(self, index: int, workload: Workload, sidecar: Sidecar) -> None:
         """Add the ConfigMap with the policy of the command line."""
@@ -161,8 +157,8 @@ class _Injector:
             if not scaling.mixes(autoscaler):
                 continue
             if (self._options.fix_hpa or before is not None) and scaling.can_be_separated(autoscaler):
-                self._manifests.current[index] = scaling.separated(autoscaler, port.container)
-                self._manifests.report(index, Result.CHANGED, f"measures the container {port.container} only")
+                separated = scaling.separated(autoscaler, port.container)
+                self._manifests.change(index, separated, f"measures the container {port.container} only")
             else:
                 how = "--fix-hpa" if scaling.can_be_separated(autoscaler) else "requires autoscaling/v2"
                 message = f"its Resource metric includes the enforcer's usage; use ContainerResource ({how})"

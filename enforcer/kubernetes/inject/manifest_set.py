@@ -44,6 +44,16 @@ class ManifestSet:
         if line not in (reported for _, reported in self._lines):
             self._lines.append((index, line))
 
+    def change(self, index: int, obj: Object, detail: str = "", result: Result = Result.CHANGED) -> None:
+        """Change the object at an index, and report it."""
+        self.current[index] = obj
+        self.report(index, result, detail)
+
+    def remove(self, index: int) -> None:
+        """Remove the object at an index, which an earlier injection created, and report it."""
+        self.current[index] = None
+        self.report(index, Result.REMOVED, "from the manifests only; remove it from the cluster with kubectl delete")
+
     def outcome(self) -> Outcome:
         """Return the result; objects without a line in the report are reported as unchanged."""
         reported = {line.name for _, line in self._lines}

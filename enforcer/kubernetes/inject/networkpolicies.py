@@ -20,7 +20,6 @@ from enforcer.yamltext.objects import Object, identity, items, section
 
 
 def is_network_policy(obj: Object) -> bool:
-    """Return whether an object is a NetworkPolicy."""
     return (obj.get("apiVersion"), obj.get("kind")) == ("networking.k8s.io/v1", "NetworkPolicy")
 
 

@@ -33,14 +33,12 @@ def prepare_all(objects: Sequence[Object], options: Options) -> Outcome:
             return
         name = port.name or services.name_for([service for _, service in selecting], port, workload.spec)
         if port.name is None:
-            template = _with_port_name(workload, port, name)
-            manifests.current[index] = with_template(objects[index], workload.path, template)
-            manifests.report(index, Result.CHANGED, f'port {port.number} of {port.container} is now called "{name}"')
+            obj = with_template(objects[index], workload.path, _with_port_name(workload, port, name))
+            manifests.change(index, obj, f'port {port.number} of {port.container} is now called "{name}"')
         for place, service in selecting:
             if services.by_number(service, port):
-                manifests.current[place] = services.with_named_target(manifests.current[place] or service, port, name)
-                detail = f'targetPort is now "{name}", the same port, instead of {port.number}'
-                manifests.report(place, Result.CHANGED, detail)
+                changed = services.with_named_target(manifests.current[place] or service, port, name)
+                manifests.change(place, changed, f'targetPort is now "{name}", the same port, instead of {port.number}')
 
     return workloads.run(prepare)
 

@@ -12,7 +12,6 @@ from enforcer.yamltext.objects import Object, identity, items, section
 
 
 def is_service(obj: Object) -> bool:
-    """Return whether an object is a Service."""
     return (obj.get("apiVersion"), obj.get("kind")) == ("v1", "Service")
 
 
@@ -112,9 +111,8 @@ def _key(entry: Object) -> str:
 
 
 def _target(entry: Object) -> str | int | None:
-    target = entry.get("targetPort")
     # Default: the Service's own port. 0 and "" count as not set.
-    target = target or entry.get("port")
+    target = entry.get("targetPort") or entry.get("port")
     if isinstance(target, str) and target.isdecimal():
         return int(target)
     return target if isinstance(target, str | int) else None

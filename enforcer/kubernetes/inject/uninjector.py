@@ -19,17 +19,11 @@ def uninject_all(objects: Sequence[Object]) -> Outcome:
     for index, obj in enumerate(objects):
         workload = workload_of(obj)
         if is_ours(obj):
-            manifests.current[index] = None
-            manifests.report(
-                index, Result.REMOVED, "from the manifests only; remove it from the cluster with kubectl delete"
-            )
+            manifests.remove(index)
         elif workload is not None and (template := uninject(workload.template)) is not None:
-            manifests.current[index] = with_template(obj, workload.path, template)
-            manifests.report(index, Result.UNINJECTED)
+            manifests.change(index, with_template(obj, workload.path, template), result=Result.UNINJECTED)
         elif services.is_service(obj) and (service := services.given_back(obj)) is not None:
-            manifests.current[index] = service
-            manifests.report(index, Result.CHANGED, "targetPort restored")
+            manifests.change(index, service, "targetPort restored")
         elif (autoscaler := scaling.given_back(obj)) is not None:
-            manifests.current[index] = autoscaler
-            manifests.report(index, Result.CHANGED, "metrics restored")
+            manifests.change(index, autoscaler, "metrics restored")
     return manifests.outcome()

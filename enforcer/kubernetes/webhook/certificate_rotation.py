@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from cryptography import x509
 
@@ -33,13 +33,6 @@ class CertificateError(EnforcerError):
     """Certificates that cannot be read or renewed."""
 
 
-class CertificateSource(Protocol):
-    """Keeps a TLS context on a certificate that API servers trust."""
-
-    async def round(self) -> Mapping[str, datetime]:
-        """Do one round and return the expiry times by name; raises EnforcerError if it failed."""
-
-
 class FileCertificate:
     """A certificate and key in files that others renew (cert-manager, for example); they are read in each round."""
 
@@ -49,7 +42,7 @@ class FileCertificate:
         self._in_use = b""
 
     async def round(self) -> Mapping[str, datetime]:
-        """Do one round; raises CertificateError."""
+        """Do one round and return the expiry times by name; raises CertificateError."""
         try:
             certificate, key = (path.read_bytes() for path in self._files)
             expiry = x509.load_pem_x509_certificate(certificate).not_valid_after_utc
@@ -88,7 +81,7 @@ class SelfSigned:
         self._in_use: Issued | None = None
 
     async def round(self) -> Mapping[str, datetime]:
-        """Do one round; raises ClusterError and CertificateError."""
+        """Do one round and return the expiry times by name; raises ClusterError and CertificateError."""
         authority = await self._authority()
         await self._publish(authority)
         if self._in_use is None or self._is_stale(self._in_use.certificate, authority):

@@ -72,7 +72,6 @@ class Authority:
         }
 
     def issue(self, host: str, now: datetime) -> Issued:
-        """Issue a serving certificate for `host`."""
         key = ec.generate_private_key(ec.SECP256R1())
         ends = min(now + CERTIFICATE_LIFE, self.certificate.not_valid_after_utc)
         builder = _builder("enforcer webhook", key, now, ends, x509.BasicConstraints(ca=False, path_length=None))
@@ -83,7 +82,6 @@ class Authority:
         return Issued(builder.add_extension(ours, critical=False).sign(self.key, hashes.SHA256()), key)
 
     def has_issued(self, certificate: x509.Certificate) -> bool:
-        """Return whether this authority issued the certificate."""
         try:
             certificate.verify_directly_issued_by(self.certificate)
         except (ValueError, TypeError, InvalidSignature):

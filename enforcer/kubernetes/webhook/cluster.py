@@ -43,7 +43,6 @@ class Cluster:
         self._client = httpx.AsyncClient(base_url=url, verify=context, timeout=_TIMEOUT, trust_env=False)
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.aclose()
 
     async def version(self) -> tuple[int, int]:
@@ -56,11 +55,9 @@ class Cluster:
             raise ClusterError("GET /version", 200, "the response has no version") from None
 
     async def namespace(self, name: str) -> Document:
-        """Return a Namespace."""
         return await self._call("GET", f"/api/v1/namespaces/{name}")
 
     async def secret(self, namespace: str, name: str) -> Document:
-        """Return a Secret."""
         return await self._call("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
 
     async def replace_secret(self, secret: Document) -> Document:
@@ -69,7 +66,6 @@ class Cluster:
         return await self._call("PUT", f"/api/v1/namespaces/{meta['namespace']}/secrets/{meta['name']}", secret)
 
     async def webhooks(self, name: str) -> Document:
-        """Return a MutatingWebhookConfiguration."""
         return await self._call("GET", f"{_WEBHOOKS}/{name}")
 
     async def patch_webhooks(self, name: str, patch: Sequence[Mapping[str, Any]]) -> Document:

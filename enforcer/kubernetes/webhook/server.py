@@ -22,13 +22,7 @@ from enforcer.errors import EnforcerError
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.webhook.admission import Admission
 from enforcer.kubernetes.webhook.application import Webhook, operations
-from enforcer.kubernetes.webhook.certificate_rotation import (
-    ROUND,
-    CertificateSource,
-    FileCertificate,
-    Names,
-    SelfSigned,
-)
+from enforcer.kubernetes.webhook.certificate_rotation import ROUND, FileCertificate, Names, SelfSigned
 from enforcer.kubernetes.webhook.cluster import Cluster
 from enforcer.kubernetes.webhook.events import Recorder
 from enforcer.kubernetes.webhook.metrics import Metrics
@@ -138,7 +132,7 @@ async def _retry(call: Callable[[], Awaitable[T]]) -> T:
 
 def _certificate_source(
     certificate: Names | tuple[Path, Path], cluster: Cluster, context: ssl.SSLContext
-) -> CertificateSource:
+) -> FileCertificate | SelfSigned:
     if isinstance(certificate, Names):
         return SelfSigned(cluster, certificate, context, _now)
     return FileCertificate(*certificate, context)

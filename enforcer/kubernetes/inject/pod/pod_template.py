@@ -82,27 +82,14 @@ def make_sidecar(workload: Workload, plan: Plan) -> Sidecar:
         )
         raise NotInjectableError(Reason.PRIVILEGED_PORT, message)
     return Sidecar(
-        image=settings.image,
-        image_pull_policy=settings.image_pull_policy,
-        mode=settings.mode,
+        **settings.of_container(),
         native=plan.native,
         app_port=port.number,
         port_name=port.name,
-        upstream_scheme=settings.upstream_scheme,
-        listen_port=settings.listen_port,
-        admin_port=settings.admin_port,
         policy=settings.policy or f"{workload.name}-enforcer",
-        policy_key=settings.policy_key,
         credentials=settings.credentials or f"{workload.name}-enforcer",
-        user=settings.user,
-        resources=settings.resources,
-        log_level=settings.log_level,
-        log_format=settings.log_format,
-        drain_seconds=settings.drain_seconds,
-        wait_before_exit_seconds=settings.wait_before_exit_seconds,
         settings=settings.config,
         app_metrics=_app_metrics(workload, plan),
-        service_account_token=settings.service_account_token,
     )
 
 
@@ -146,9 +133,6 @@ class _Injection:
     def _app(self) -> Object:
         return next(each for each in self._containers() if each.get("name") == self.plan.port.container)
 
-    def _change(self, key: str, index: int, changed: Object) -> None:
-        self.spec[key][index] = changed
-
     def _part(self, parent: Object, key: str, kind: type, where: str) -> Any:
         """Return a part, created if it is missing; the former value of an empty part is recorded in the status."""
         if not parent.get(key):
@@ -166,7 +150,7 @@ class _Injection:
             return
         name = new_name(f"app-{port.name}", port_names(self.spec))
         ports = [{**entry, "name": name} if entry.get("name") == port.name else entry for entry in app["ports"]]
-        self._change("containers", index, probes.renamed({**app, "ports": ports}, port.name, name))
+        self.spec["containers"][index] = probes.renamed({**app, "ports": ports}, port.name, name)
         self.undo["renamed"] = {port.name: name}
 
     def _take_over_probes(self) -> probes.Stored:
@@ -178,7 +162,7 @@ class _Injection:
                 # A native sidecar with a probe on a classic enforcer, which starts later, would wait for it forever.
                 if key == "containers" or (each.get("restartPolicy") == "Always" and self.sidecar.native):
                     affects = self._affects(each)
-                    self._change(key, index, probes.taken_over(each, self.sidecar.admin_port, affects, stored))
+                    self.spec[key][index] = probes.taken_over(each, self.sidecar.admin_port, affects, stored)
         return stored
 
     def _affects(self, app: Object) -> Any:
