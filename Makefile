@@ -100,6 +100,7 @@ image: ## Build the image (IMAGE=…: its name; BASE_IMAGE=… BUILD_IMAGE=…: 
 generated: $(VENV)/.ready ## Write what is made from the code and from values.yaml: reference, schema, dashboard
 	@$(BIN)/python -m enforcer.config.reference > docs/configuration.md
 	@$(BIN)/python -m helm
+	@$(BIN)/python .ci/draw_architecture.py
 
 golden: $(VENV)/.ready ## Write the golden files of the tests again, after an intended change of output: review the difference
 	@PYTHONPATH=tests $(BIN)/python -m golden
