@@ -82,7 +82,7 @@ def test_every_module_of_the_map_exists() -> None:
 
 
 def test_the_rooms_are_in_the_order_of_the_imports(rooms: tuple[str, ...]) -> None:
-    """From the bottom row up, and from right to left: every room after those that it may import."""
+    """From the bottom row up, and from right to left: every room after the modules that it may import."""
     drawn = [room for row in reversed(MAP["row"]) for names in reversed(row["rooms"]) for room in names.split(", ")]
     assert drawn == list(rooms)
 
