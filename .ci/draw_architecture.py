@@ -44,7 +44,8 @@ def pictures(source: Mapping[str, Any]) -> dict[str, str]:
 
 def draw_rooms(rows: list[Mapping[str, Any]]) -> str:
     """Draw a row of boxes for each floor."""
-    width, parts = 760, []
+    width = 760
+    parts: list[str] = []
     for number, row in enumerate(rows):
         rooms = row["rooms"]
         box = (width - 20) / len(rooms)
