@@ -4,11 +4,11 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ONCE   ?=
 
-# What builds images here, and the image: make image IMAGE=registry.example.org/token-enforcer:0.1.0 BASE_IMAGE=… BUILD_IMAGE=…
+# The image builder of this machine, and the image: make image IMAGE=registry.example.org/token-enforcer:0.1.0 BASE_IMAGE=… BUILD_IMAGE=…
 BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
 IMAGE   ?= token-enforcer:dev
 
-# Where `make demo` listens, when the usual ports are taken: make demo PORT=8191 ADMIN_PORT=9191 AUTH_PORT=8185 APP_PORT=8190
+# Ports of `make demo`, if the default ports are in use: make demo PORT=8191 ADMIN_PORT=9191 AUTH_PORT=8185 APP_PORT=8190
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
@@ -58,10 +58,14 @@ coverage: $(VENV)/.ready ## Measure the lines that the tests run, by module, and
 	$(BIN)/pytest -n auto --hypothesis-profile=quick --cov=enforcer --cov-report=json:build/coverage.json --cov-report= $(COVERED) $(PYTEST_ARGS)
 	$(BIN)/python .ci/check_coverage.py build/coverage.json
 
-lint: $(VENV)/.ready ## Style and types
+PROSE = $(wildcard .ci .github .editorconfig .pre-commit-config.yaml *.md *.yaml Dockerfile Makefile authserver bench \
+	country_app docs e2e enforcer hatch_build.py helm image interop k8s pyproject.toml)
+
+lint: $(VENV)/.ready ## Style, types and prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/check_prose.py $(PROSE)
 
 fuzz: $(VENV)/.ready ## Search for bytes that break the parsers, for a minute (FUZZ_SECONDS=600: longer)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS))

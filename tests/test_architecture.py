@@ -40,7 +40,7 @@ PURE = (
     *("kubernetes.inject.injector", "kubernetes.inject.prepare", "kubernetes.inject.check"),
     *("kubernetes.inject.uninjector", "kubernetes.webhook.admission", "kubernetes.webhook.review"),
 )
-"""What decides: no event loop, socket, clock, environment or logger."""
+"""The modules that decide: no event loop, socket, clock, environment or logger."""
 
 IMPURE = {
     "asyncio",
@@ -145,7 +145,7 @@ def test_no_import_circle_inside_a_room(room: str) -> None:
 
 
 def _reached(module: Module) -> Iterator[Module]:
-    """Yield a module and all of ours that it needs to run; what it imports for types alone it does not."""
+    """Yield a module and all of ours that it needs to run; imports for types only are not needed."""
     reached = [module]
     for found in reached:
         yield found
@@ -221,7 +221,7 @@ def test_a_request_head_takes_a_permit() -> None:
 
 @pytest.mark.parametrize("module", MODULES.values(), ids=by_name)
 def test_the_three_packages_know_nothing_of_each_other(module: Module) -> None:
-    """The auth server and the app are counterparts of the product, and no part of it."""
+    """The authorization server and the app are counterparts of the product, and no part of it."""
     own = module.name.partition(".")[0]
     assert not {name.partition(".")[0] for name in module.imports()} & (set(PACKAGES) - {own})
 
@@ -293,7 +293,7 @@ def test_no_compiled_class_has_a_base_that_is_not_compiled(module: Module) -> No
 
 @pytest.mark.parametrize("module", COMPILED, ids=by_name)
 def test_no_compiled_function_nests_another(module: Module) -> None:
-    """mypyc keeps the variables of both in an object that refers to itself, so only the garbage collector frees it."""
+    """A compiled closure is an object that refers to itself, so only the garbage collector frees it."""
     functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
     nested = [
         inner.lineno

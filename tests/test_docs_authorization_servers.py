@@ -1,4 +1,4 @@
-"""What the documentation of authorization servers shows can be used as it stands there."""
+"""The examples of docs/authorization-servers.md can be used as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documentation says of bound tokens is so."""
+"""The examples of docs/bound-tokens.md work."""
 
 import re
 import shlex

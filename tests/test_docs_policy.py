@@ -1,4 +1,4 @@
-"""What the documentation says of the policy is so."""
+"""The examples of docs/policy.md work, and its tables agree with the code."""
 
 import json
 import re

@@ -47,7 +47,7 @@ def test_the_entries_of_a_version_are_its_notes() -> None:
     ids=["missing", "no date", "empty", "prefix"],
 )
 def test_a_version_without_dated_entries_is_not_released(number: str, message: str) -> None:
-    """What changed must be written down before."""
+    """The changes must be written down before."""
     with pytest.raises(release.ReleaseError, match=message):
         release.changelog_section(CHANGELOG, number)
 

@@ -80,7 +80,7 @@ def trust(proof: Proof, cluster: ControlPlane) -> None:
     proof.claim("its Secret holds an authority", {"ca.crt", "ca.key"}, set(secret.get("data", {})))
     found = cluster.get("mutatingwebhookconfiguration", NAME)["webhooks"]
     bundles = {webhook["clientConfig"].get("caBundle") for webhook in found}
-    proof.claim("which the API server was told to trust, for both webhooks", {secret["data"]["ca.crt"]}, bundles)
+    proof.claim("which the API server trusts for both webhooks", {secret["data"]["ca.crt"]}, bundles)
     for verb, what, where, may in (
         ("get", f"secret/{NAME}-tls", NAMESPACE, "yes"),
         ("get", "secret/other", NAMESPACE, "no"),
@@ -135,7 +135,7 @@ def injection(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:
         names(pod, "initContainers"),
     )
     proof.holds(
-        "and is told what the webhook does not see", "one that uses the number 8080 bypasses the enforcer" in said
+        "and warns of what the webhook does not see", "one that uses the number 8080 bypasses the enforcer" in said
     )
     if pod is not None:
         again, said = create(cluster, _bare(pod))
@@ -202,7 +202,7 @@ def events(proof: Proof, cluster: ControlPlane) -> None:
         return [event["reason"] for event in found]
 
     eventually(recorded)
-    proof.claim("the pod's owner has an Event, and one alone: a dry run has none", ["EnforcerInjected"], recorded())
+    proof.claim("the pod's owner has exactly one Event: a dry run has none", ["EnforcerInjected"], recorded())
 
 
 def locks(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:

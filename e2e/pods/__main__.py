@@ -45,7 +45,7 @@ def main(parts: Sequence[str]) -> None:
     except ToolError as error:
         click.echo(error, err=True)
         sys.exit(2)
-    proof.part("Manifests go to `podman kube play` as they are, but for this")
+    proof.part("Manifests go to `podman kube play` as they are, except for this")
     for change in CHANGES.values():
         proof.note(change)
     proof.note("NetworkPolicies are not enforced by podman's network: tests/ say what they let through")

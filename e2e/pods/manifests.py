@@ -19,7 +19,7 @@ CHANGES: Final = {
     "address": "fields of the pod, status.podIP and status.podIPs above all, become the values that they have here",
     "arguments": "$(NAME) in arguments becomes the variable's value",
     "volumes": "ConfigMaps and Secrets become folders of this machine, laid out and swapped as the kubelet does",
-    "group": "the pod's fsGroup becomes the group of its containers; podman gives none besides",
+    "group": "the pod's fsGroup becomes the group of its containers; podman adds no other",
     "names": "Services become lines of the hosts file; iptables leads their addresses to pods, as kube-proxy does",
     "image": "images are never pulled",
 }

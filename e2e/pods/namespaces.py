@@ -1,6 +1,6 @@
 """The two ways that need nothing of a Service, in two network namespaces: a pod's, and a client's next door.
 
-What a client sees is the kernel's word: which socket a packet reaches, with the app bound to loopback, or with the rule
+The kernel decides what a client sees: which socket a packet reaches, with the app bound to loopback, or with the rule
 of mode `transparent`.
 """
 

@@ -67,7 +67,7 @@ def identity(proof: Proof, client: Client, url: str, token: str) -> None:
     told = client.ask(url, token, _FORGED).json()
     fields = {name: value for name, value in told.items() if name.replace("_", "-").startswith("x-auth-")}
     who = {"x-auth-subject": "user-client-opaque", "x-auth-client": "user-client-opaque"}
-    proof.claim("the app is told who asks, whatever the client says", {**who, "x-auth-scope": "country.read"}, fields)
+    proof.claim("the app gets the identity of the sender", {**who, "x-auth-scope": "country.read"}, fields)
 
 
 def probes(proof: Proof, pod: Pod) -> None:
@@ -143,7 +143,7 @@ def swap(proof: Proof, node: Node, client: Client, url: str, pods: Sequence[Pod]
     proof.holds("a rule that was taken out no longer allows", eventually(lambda: answers(403), _SOON))
     change("rules: [")
     told = eventually(lambda: tells("enforcer_config_last_reload_successful 0.0"), _SOON)
-    proof.holds("a file that is broken is told, in the metrics", told)
+    proof.holds("an invalid file is reported in the metrics", told)
     proof.holds("and what held before it holds on", answers(403))
     change(text)
     proof.holds("the rule is there again", eventually(lambda: answers(200), _SOON))

@@ -194,7 +194,7 @@ def _reply(refused: Refusal) -> RefusalSummary:
 def _candidates(policy: Policy, located: RoutedRequest) -> Iterator[Candidate]:
     """Yield the rules whose path matches: those that match the host too, the most specific first, then the others.
 
-    Each is matched alone, by its path, by its host and by its method.
+    Each is matched by itself, by its path, by its host and by its method.
     """
     method = located.preflighted or located.method
 
@@ -234,7 +234,7 @@ def _candidates(policy: Policy, located: RoutedRequest) -> Iterator[Candidate]:
 
 @dataclass(frozen=True, slots=True)
 class Possession:
-    """What the sender presented to prove possession, and whether it is what the token is bound to."""
+    """The proof of possession that the sender presented, and whether the token is bound to it."""
 
     there: str
     proven: bool

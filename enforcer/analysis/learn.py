@@ -92,7 +92,7 @@ class Learner:
     def propose(self) -> str:
         """Return the proposed rules as YAML, with comments for the person who reviews them."""
         head = [
-            f"Proposed from {_number(self._decisions, 'decision')}. What was requested is not always what should be",
+            f"Proposed from {_number(self._decisions, 'decision')}. Not every request that was sent should be",
             "allowed: review each rule before you use it, and give it a name that says what it is for.",
             *(f"Skipped, {cause}: {count}" for cause, count in sorted(self._skipped.items())),
         ]

@@ -1,7 +1,7 @@
 """Proposes rules from an OpenAPI document (3.0, 3.1): its paths, methods, and the scopes of `security`.
 
 1. An operation without `security` never becomes public: only `security: []` and `security: [{}]` do.
-2. Of alternatives, those that a bearer token can meet count. What no rule can express is left out and reported.
+2. Of alternatives, those that a bearer token can meet count. Other conditions are left out and reported.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class OpenAPIError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What an operation requires: nothing (`public`), or a token with all of `scopes` and one of `any_scope`."""
+    """The requirement of an operation: nothing (`public`), or a token with all of `scopes` and one of `any_scope`."""
 
     public: bool = False
     scopes: tuple[str, ...] = ()

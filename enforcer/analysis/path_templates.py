@@ -25,7 +25,7 @@ _IDENTIFIER: Final = re.compile(
 
 
 class Use(Protocol):
-    """What is recorded for a template."""
+    """The record of a template."""
 
     def add(self, other: Self) -> None:
         """Add the record of a template that was merged into this one."""

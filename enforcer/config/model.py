@@ -29,9 +29,9 @@ class Config(Section):
     """The whole configuration."""
 
     listener: Listener = field(default_factory=Listener)
-    """Where clients connect."""
+    """The listener for clients."""
     admin: Admin = field(default_factory=Admin)
-    """Where the admin server listens: health and metrics."""
+    """The listener of the admin server: health and metrics."""
     upstream: Upstream | None = None
     """The app that allowed requests are forwarded to. A rule may name another one, of `upstreams`; if every rule does,
     this is not required."""
@@ -42,7 +42,7 @@ class Config(Section):
     ]
     """The servers that verify tokens; a rule that names none uses the first."""
     rules: tuple[Rule, ...] = ()
-    """Who may do what. A request that no rule allows is denied; if several rules match a path, the most specific one
+    """The policy. A request that no rule allows is denied; if several rules match a path, the most specific one
     applies. At least one is required, here or in `rule_files`, unless `mode` is `report`."""
     rule_files: tuple[Text, ...] = ()
     """Files with more rules, each a mapping with `rules` only: paths, patterns such as `rules/*.yaml`, or folders, of
@@ -54,11 +54,11 @@ class Config(Section):
     """Named sets of scopes, for use in `scopes` and `any_scope`: `scope_sets: {editors: [a, b]}` and `any_scope:
     [$editors]`."""
     mode: Mode = "enforce"
-    """What happens to a denied request if no rule matches, or the rule has no `mode`: `enforce` refuses it; `report`
+    """Treatment of a denied request if no rule matches, or the rule has no `mode`: `enforce` refuses it; `report`
     forwards it and counts it as `would_deny`. In both modes, a request is refused if it can be read in more than one
     way or exceeds `limits`."""
     cors_preflight: Preflight = "judge"
-    """How CORS preflights are handled (OPTIONS with Origin and Access-Control-Request-Method, without Authorization and
+    """Treatment of CORS preflights (OPTIONS with Origin and Access-Control-Request-Method, without Authorization and
     body): `allow` lets one pass without a token if a rule matches the requested method at its path and host; `judge`
     treats it like any other OPTIONS request. Browsers send no token with preflights."""
     would_deny_field: Annotated[str, AfterValidator(check_response_field)] | None = None
@@ -71,16 +71,16 @@ class Config(Section):
     )
     """The header fields that the upstream receives from the enforcer, and never from a client."""
     challenge: Annotated[ChallengeSettings, AfterValidator(check_challenge)] = field(default_factory=ChallengeSettings)
-    """What the challenge of a refusal says besides the error."""
+    """Parameters of the challenge of a refusal, besides the error."""
     dpop: ProofSettings = field(default_factory=ProofSettings)
     """DPoP-bound tokens (RFC 9449), whose senders prove possession of the key with each request. They are always
     accepted; this section sets which proofs are."""
     limits: Limits = field(default_factory=Limits)
-    """What a client may send."""
+    """Limits on what a client may send."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     """How long a client may take."""
     log: Log = field(default_factory=Log)
-    """What is logged, to standard error."""
+    """Contents of the log, written to standard error."""
 
 
 @cache

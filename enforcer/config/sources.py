@@ -16,7 +16,7 @@ MAX_BYTES: Final = 1024**2
 """Maximum size of a file, so that `{file: /dev/zero}` ends; a bundle of all public authorities has 200 KiB."""
 
 Signature = tuple[int, ...] | None
-"""What identifies a version of a file: device, inode, size and times; None if there is no file."""
+"""The identity of a version of a file: device, inode, size and times; None if there is no file."""
 
 Files = dict[Path, Signature]
 """Files and folders, by their absolute paths."""

@@ -98,7 +98,7 @@ def log_line(record: DecisionRecord, time: str) -> LogLine:
 
 
 def parse(line: bytes) -> LogLine | None:
-    """Read one line of a log; None if it is not a decision, since other lines may stand between."""
+    """Read one line of a log; None if it is not a decision, since there may be other lines between."""
     try:
         members: Any = json.loads(line)
     except (ValueError, RecursionError):

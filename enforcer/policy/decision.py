@@ -63,7 +63,7 @@ class Unasked(Enum):
 
 
 Evidence = VerificationResult | NoToken | IntrospectionFailure | Unasked | PossessionFault
-"""What is known about a request's token: the verification result, or why there is none, or why possession failed."""
+"""Knowledge about a request's token: the verification result, or why there is none, or why possession failed."""
 
 Label = tuple[str, str]
 """Decision and reason, as in metrics."""

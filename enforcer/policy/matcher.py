@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Place(NamedTuple):
-    """What a rule matches: a path, methods (empty: all) and a host (None: all; `*.` for any first label)."""
+    """The scope of a rule: a path, methods (empty: all) and a host (None: all; `*.` for any first label)."""
 
     path: Path
     methods: tuple[str, ...]

@@ -18,9 +18,9 @@ from enforcer.wire.target import parse_segments
 
 Scalar = str | int | bool
 Mode = Literal["enforce", "report"]
-"""What happens to a denied request: it is refused, or forwarded and counted as would_deny."""
+"""Treatment of a denied request: it is refused, or forwarded and counted as would_deny."""
 Preflight = Literal["allow", "judge"]
-"""How a CORS preflight is handled: allowed without a token, or treated like any other OPTIONS request."""
+"""Treatment of a CORS preflight: allowed without a token, or treated like any other OPTIONS request."""
 
 _SIMPLE = re.compile(r"[A-Za-z0-9_~-]+")
 _NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -94,8 +94,10 @@ def _literal(part: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A condition on one claim: its value, or a member of a list, must be one of `allowed`, or equal path segment
-    number `segment`. `path` are the keys that lead to a nested claim."""
+    """A condition on one claim, nested under the keys `path`.
+
+    Its value, or a member of a list, must be one of `allowed`, or equal path segment number `segment`.
+    """
 
     name: str
     path: tuple[str, ...]
@@ -159,7 +161,7 @@ class RuleDefaults(Section):
     max_answer_age: Seconds | None = None
     """Maximum age of a cached verification result for this rule. Default: the cache's `ttl`."""
     on_outage: Literal["deny", "stale"] = "deny"
-    """What happens during an outage of the authorization server: `deny`, or use a `stale` cached result for up to the
+    """Behaviour during an outage of the authorization server: `deny`, or use a `stale` cached result for up to the
     cache's `stale` after its time."""
     mode: Mode | None = None
     """Whether a denied request is refused (`enforce`), or forwarded and only reported (`report`). Default: the

@@ -4,7 +4,7 @@
 the authorization server has to be asked, it stops after the third step, and `conclude` goes on with the result.
 
 1. Nothing is forwarded without a permit, and only `policy.decision.decide` makes one.
-2. Whatever goes wrong on the way, the request is not forwarded.
+2. If anything goes wrong on the way, the request is not forwarded.
 3. In report mode a request is refused only if it cannot be read or is too large: never because of its token, and not
    because the token could not be verified.
 4. Nothing here waits, and nothing here knows connections: every other way in (an API, a gateway) can use it as it is.
@@ -254,7 +254,7 @@ def _read_failure(failure: VerificationFailure) -> tuple[Evidence, Refusal]:
 
 
 class Grant(NamedTuple):
-    """What a forwarded request was allowed by, so that a stream can be authorized again by a newer snapshot.
+    """The grounds on which a request was forwarded, so that a stream can be authorized again by a newer snapshot.
 
     `target` is in origin form; `route` and `permit` are what the request was forwarded by.
     """

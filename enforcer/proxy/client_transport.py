@@ -71,7 +71,7 @@ class ClientTransport:
     def linger(self, until: float, deadline: float) -> float:
         """Close in stages (RFC 9112 §9.6), because a reset would destroy the response before the client has read it.
 
-        Returns when to `close` the rest: `until`, or never if our side cannot be closed alone and all was closed now.
+        Returns when to `close` the rest: `until`, or never if our side cannot be closed first and both were closed.
         """
         if not self._transport.can_write_eof():
             self.close(deadline)

@@ -6,7 +6,7 @@
 3. Over the limit of connections, a connection is answered at once and closed.
 
 `ReadState` names the states of the input, `TRANSITIONS` the events that lead from one to another. Whether the transport
-is paused is no state of its own: `update_flow_control` derives it from the exchanges.
+is paused is not a state of its own: `update_flow_control` derives it from the exchanges.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _log: Final = logging.getLogger("enforcer.proxy")
 
 
 class ReadState(IntEnum):
-    """What the next byte from the client belongs to."""
+    """The part of a message that the next byte from the client belongs to."""
 
     HEAD = 0  # a request head, begun or not
     BODY = 1  # the body or trailers of the request whose exchange is `_receiving`
@@ -70,7 +70,7 @@ UPGRADING and RESUMING last only within one read. The loss of the connection lea
 
 
 class _ParserEvents(NamedTuple):
-    """What the parser calls, for a head or trailers the builder, else the connection."""
+    """The parser's callbacks: for a head or trailers the builder, otherwise the connection."""
 
     on_url: Callable[[bytes], None]
     on_header: Callable[[bytes, bytes], None]
@@ -248,7 +248,7 @@ class ClientConnection:
         if receiving.head.has_body:
             receiving.on_request_end(trailers)
 
-    # What an exchange calls
+    # Called by an exchange
 
     @property
     def has_queued(self) -> bool:
@@ -315,7 +315,7 @@ class ClientConnection:
         """Reset the connection, so that nothing looks like the end of a response."""
         self._io.abort()
 
-    # What the registry and the server call
+    # Called by the registry and the server
 
     @property
     def busy(self) -> bool:
@@ -398,7 +398,7 @@ class ClientConnection:
         self.update_flow_control()
 
     def _on_parser_stopped(self, rest: memoryview) -> memoryview | None:
-        """llhttp stops behind a head that asks for an upgrade, body or not; return what is to be parsed next."""
+        """Return the bytes to parse next: llhttp stops behind a head that asks for an upgrade, body or not."""
         exchange = self._receiving
         if self.read_state is _CLOSED:
             return None

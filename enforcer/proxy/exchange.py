@@ -4,7 +4,7 @@
 2. A response that has begun ends whole, or the client connection is aborted: it is never cut short as if it were whole.
 3. Nobody waits for a side that has left: a client that is gone ends the upstream's work, an upstream that is gone the
    client's wait.
-4. What goes on for long is authorized again by every newer snapshot; everything else ends by the one it began with.
+4. A long exchange is authorized again by every newer snapshot; everything else ends by the one it began with.
 
 `ExchangeState` names the states, `TRANSITIONS` the events that lead from one to another.
 """
@@ -39,7 +39,7 @@ _CLIENT_GONE: Final = 499  # as nginx counts a client that left before its respo
 
 
 class ExchangeState(IntEnum):
-    """What an exchange waits for."""
+    """The event that an exchange waits for."""
 
     QUEUED = 0  # its turn: the request before it on its connection has not been answered
     WAIT_VERIFICATION = 1  # the verification of the token
@@ -82,7 +82,7 @@ TRANSITIONS: Final[Mapping[ExchangeState, Mapping[str, tuple[ExchangeState, ...]
 
 
 class Downstream(Protocol):
-    """What an exchange needs of its client connection."""
+    """The members of a client connection that an exchange uses."""
 
     transport: asyncio.Transport  # responses are written to it
     closing: bool  # the connection ends after the requests that have arrived
@@ -473,7 +473,7 @@ class Exchange:
     def renew(self) -> bool:
         """Authorize a stream again by the newest snapshot, and end it if that denies it.
 
-        Returns whether the exchange need not be asked again. One that does not stream yet may still come to it.
+        Returns whether the exchange need not be asked again. An exchange that does not stream yet may do so later.
         """
         snapshot = self._registry.snapshot
         if self.state is _DONE or self._snapshot is snapshot:

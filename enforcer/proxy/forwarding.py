@@ -24,7 +24,7 @@ UPGRADES: Final = frozenset({b"websocket"})
 
 
 class FieldKind(IntEnum):
-    """How a field of a client's request is treated."""
+    """The treatment of a field of a client's request."""
 
     PASS = 0
     DROP = 1

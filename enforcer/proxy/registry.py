@@ -20,7 +20,7 @@ _BATCH: Final = 100
 
 
 class ManagedConnection(Protocol):
-    """What the registry needs of a client connection, of a TLS handshake before it, and of a tunnel after it."""
+    """The registry's view of a client connection, of a TLS handshake before it, and of a tunnel after it."""
 
     @property
     def busy(self) -> bool:

@@ -1,6 +1,6 @@
 """A tunnel: two connections after an upgrade (RFC 9110 §7.8). Bytes are copied both ways as they come.
 
-1. What one side sent before it closed is delivered to the other, and a side may close while the other still sends.
+1. Bytes sent before one side closed are delivered to the other, and a side may close while the other still sends.
 2. It ends if no byte was copied for too long, when its token expires, and when a newer snapshot denies it.
 """
 

@@ -60,7 +60,7 @@ class AuthorizationServer(Section):
     """Accepted audiences for rules without an `audience` of their own: a token must be for at least one of them.
     Default: any audience, so tokens that the server issued for other apps are accepted too."""
     verify: Literal["introspect", "jwt", "jwt_then_introspect"] = "introspect"
-    """How tokens are verified. `introspect` sends each to the server, so that a revocation is noticed. `jwt` verifies
+    """Verification of tokens. `introspect` sends each to the server, so that a revocation is noticed. `jwt` verifies
     the signature of JWTs; any other token is inactive and sent to no server. `jwt_then_introspect` verifies JWTs by
     signature and introspects all other tokens. The last two need `issuer`."""
     introspection_endpoint: Url | None = None
@@ -83,7 +83,7 @@ class AuthorizationServer(Section):
     """Private key of the client for `private_key_jwt`, by where it is stored: PEM or JWK; RSA, EC or Ed25519. Prefer an
     elliptic curve key: every call needs a signature."""
     client_authentication: ClientAuthentication = "client_secret_basic"
-    """How the client authenticates: with its secret, in the Authorization field or in the form (RFC 6749 §2.3.1); with
+    """Client authentication: with its secret, in the Authorization field or in the form (RFC 6749 §2.3.1); with
     assertions signed by its key (RFC 7523); or with the certificate in `tls` (RFC 8705 §2)."""
     signed_answers: Switch = False
     """Request signed introspection responses (RFC 9701) and accept no others, for networks where an intermediary could
@@ -92,7 +92,7 @@ class AuthorizationServer(Section):
     """Introspect with an access token of the enforcer's own (RFC 7662 §2.1), for servers that require one; the client
     then authenticates at the token endpoint. `{}` is enough if the issuer's metadata names the token endpoint."""
     tls: ClientTLS | None = None
-    """How an `https://` server is verified, and the client certificate for it. Default: the system's certificate
+    """Verification of an `https://` server, and the client certificate for it. Default: the system's certificate
     authorities, no client certificate."""
     timeout: Seconds = 2.0
     """Timeout of a whole call, from connecting to the last byte of the response. A client waits this long."""

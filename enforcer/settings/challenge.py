@@ -9,7 +9,7 @@ from enforcer.units import Section, Switch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChallengeSettings(Section):
-    """What a challenge says besides the error."""
+    """Parameters of a challenge, besides the error."""
 
     realm: str | None = None
     """Name of the protection space (RFC 9110 §11.5). Default: no `realm`."""

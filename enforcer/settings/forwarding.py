@@ -22,7 +22,7 @@ class ForwardingSettings(Section):
     authorization: Literal["pass", "remove"] = "pass"
     """Whether the upstream receives the Authorization field."""
     chain: Literal["x-forwarded", "forwarded", "none"] = "x-forwarded"
-    """How the upstream learns the client's address: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239), or not
+    """Fields with the client's address: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239), or not
     at all."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks (10.0.0.0/8) of proxies in front of the enforcer. Their forwarding fields are kept and

@@ -65,7 +65,7 @@ class ProofSettings(Section):
     """Maximum size of a proof. Bounds the work of reading one."""
     replays: Count = 300_000
     """Maximum number of remembered proofs (about 100 B each), each kept for up to twice the time that it is accepted;
-    if the table is full, requests with a proof are answered 503. Bounds memory, and thereby the proofs per second: to
+    if the table is full, requests with a proof are answered 503. Bounds memory, and so the proofs per second: to
     about 2,000 with the other defaults."""
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ class UnseenSettings(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits(Section):
-    """What a client may send."""
+    """Limits on what a client may send."""
 
     connections: Count = 10_000
     """Maximum number of client connections, TLS handshakes included. One more is answered 503 and closed, or closed

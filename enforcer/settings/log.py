@@ -13,7 +13,7 @@ Logged = Literal["none", "denied", "all"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log(Section):
-    """What is logged, to standard error."""
+    """Contents of the log, written to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Minimum level of log lines."""

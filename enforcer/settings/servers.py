@@ -1,4 +1,4 @@
-"""Where the enforcer listens, and the upstreams that it forwards to."""
+"""Listeners of the enforcer, and the upstreams that it forwards to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from enforcer.units import Count, Section
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener(Section):
-    """Where clients connect."""
+    """The listener for clients."""
 
     address: Address = "0.0.0.0:8091"
     """Address and port; port 0 selects a free port. `:8091` is every address of both IP families, and
@@ -24,7 +24,7 @@ class Listener(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admin(Section):
-    """Where the admin server listens: health and metrics."""
+    """The listener of the admin server: health and metrics."""
 
     address: Address = "127.0.0.1:9091"
     """Address and port; port 0 selects a free port. The default is loopback, because everybody who can connect can read
@@ -44,7 +44,7 @@ class Upstream(Section):
     """Address of the app: `http://host:port`, `https://host:port` or `unix:/path/to.sock`. It has no path, because
     requests keep theirs."""
     tls: ClientTLS | None = None
-    """How an `https://` app is verified. Default: the system's certificate authorities."""
+    """Verification of an `https://` app. Default: the system's certificate authorities."""
     pool: PoolSettings = field(default_factory=PoolSettings)
     """Limits and timeouts of the connections to the app."""
 

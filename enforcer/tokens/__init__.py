@@ -1,1 +1,1 @@
-"""What a token is worth: taken from the request, asked of the authorization server, remembered, challenged for."""
+"""Access tokens: read from the request, verified by the authorization server or a signature, cached, challenged for."""

@@ -1,4 +1,4 @@
-"""The cache of verification results. It holds results, never decisions: every request is decided anew.
+"""The cache of verification results. It holds results, never decisions: every request is decided again.
 
 1. A cache key is a keyed digest over (authorization server, token), each length-prefixed. The token is not stored.
 2. An active token's entry expires after `ttl`, or at the token's `exp` if that is sooner; an inactive token's entry
@@ -40,8 +40,7 @@ class CacheEntry:
 
 
 class TokenCache:
-    """A bounded cache, which evicts the oldest entries that were not used (second chance). `now` is seconds since the
-    epoch."""
+    """A bounded cache, which evicts the oldest unused entries (second chance). `now` is seconds since the epoch."""
 
     def __init__(self, settings: CacheSettings) -> None:
         self._settings = settings
@@ -91,7 +90,7 @@ class TokenCache:
         return entry
 
     def take_over(self, earlier: TokenCache, write_identity: Callable[[ActiveToken], bytes]) -> None:
-        """Copy another cache's entries, by the settings of this one; identity fields are written anew."""
+        """Copy another cache's entries, by the settings of this one; identity fields are written again."""
         self.purges = earlier.purges
         self.evictions = earlier.evictions
         for key, entry in (*earlier._active.items(), *earlier._inactive.items()):

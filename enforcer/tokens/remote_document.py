@@ -1,5 +1,4 @@
-"""A document of an authorization server (its keys, its metadata) or an access token of our own, fetched before it is
-needed, and once for everyone who waits for it."""
+"""A document of an authorization server (keys, metadata), or our own access token: fetched before it is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verifies tokens: by a cached result, or by asking a token source once for everyone who waits.
+"""Verifies tokens: by a cached result, or by asking a token source once for all requests that wait.
 
 1. Only verification results are cached. An error goes to the requests that waited for it, and to no later one.
 2. An introspection belongs to no request: if a client leaves, the other requests still get the result.

@@ -20,7 +20,7 @@ from enforcer.wire.ticker import Ticker
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerAddress:
-    """Where a server listens: at the path of a socket (`unix`), or at `host` and `port`. Without `tls`: plain text."""
+    """The address of a server: the path of a socket (`unix`), or `host` and `port`. Without `tls`: plain text."""
 
     host: str = ""
     port: int = 0

@@ -64,7 +64,7 @@ LOG = [
 ]
 
 PROPOSAL = """\
-# Proposed from 131 decisions. What was requested is not always what should be
+# Proposed from 131 decisions. Not every request that was sent should be
 # allowed: review each rule before you use it, and give it a name that says what it is for.
 # Skipped, CORS preflights: 1
 # Skipped, lines that are not decisions: 1

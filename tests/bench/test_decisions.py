@@ -92,7 +92,7 @@ def test_the_second_request_is_checked_too() -> None:
 
 
 def test_every_proxy_is_checked_except_those_that_only_forward() -> None:
-    """nginx and Envoy are measured for what forwarding costs."""
+    """The proxy nginx and Envoy are measured for what forwarding costs."""
     authorizing = {server.name for server in (APACHE, ENVOY, NAIVE, NGINX, NJS, enforcer()) if server.authorizes}
     assert authorizing == {"apache", "naive", "njs", "enforcer"}
 

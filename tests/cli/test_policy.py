@@ -451,7 +451,7 @@ class TestLearn:
         assert (
             result.stdout
             == """\
-# Proposed from 2 decisions. What was requested is not always what should be
+# Proposed from 2 decisions. Not every request that was sent should be
 # allowed: review each rule before you use it, and give it a name that says what it is for.
 # Skipped, lines that are not decisions: 3
 

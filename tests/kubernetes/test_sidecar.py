@@ -164,7 +164,7 @@ def test_the_probes_have_meanings_of_their_own() -> None:
 
 
 def test_a_native_one_stays_and_is_told_of_the_end_and_a_classic_one_is_a_container_as_others() -> None:
-    """This is the only difference: a classic sidecar gets SIGTERM as soon as the pod ends."""
+    """The only difference is that a classic sidecar gets SIGTERM as soon as the pod ends."""
     native, classic = container(sidecar()), container(sidecar(native=False))
     hook = {"preStop": {"exec": {"command": ["enforcer", "drain"]}}}
     assert native == {**classic, "restartPolicy": "Always", "lifecycle": hook}

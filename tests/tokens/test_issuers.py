@@ -286,8 +286,10 @@ def test_a_remembered_jwt_is_not_taken_apart_again() -> None:
 
 
 def test_what_a_server_said_holds_for_rules_that_take_its_tokens() -> None:
-    """So that a stream goes on under a new rule: that of whom nobody knows which server allowed it, only under one that
-    takes the tokens of all that may have."""
+    """A stream goes on under a new rule.
+
+    If several servers may have allowed it, the rule must accept tokens of all of them.
+    """
     bed = Bed()
     both = bed.several
     one, other = (trusted.verifier for trusted in both._issuers)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 
 class BindingKind(Enum):
-    """How the holder of a token proves possession."""
+    """The way in which the holder of a token proves possession."""
 
     NONE = "none"  # no proof: a bearer token
     CERTIFICATE = "x5t#S256"  # RFC 8705 §3.1: by the client certificate of the TLS connection
@@ -22,7 +22,7 @@ class BindingKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a token is bound to. `thumbprint` is the SHA-256 of a certificate or key, base64url; else empty."""
+    """The binding of a token. `thumbprint` is the SHA-256 of a certificate or key, base64url; else empty."""
 
     kind: BindingKind
     thumbprint: str = ""

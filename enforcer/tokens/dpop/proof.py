@@ -24,7 +24,7 @@ from enforcer.tokens.strict_json import read_object
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ProofRequest:
-    """What a proof must be for: the request's method, its URL as the client sees it, and its token.
+    """The request that a proof must be for: the request's method, its URL as the client sees it, and its token.
 
     `address` is the client's, by which wrong signatures are counted.
     """
@@ -85,7 +85,7 @@ def check(
     if not key.verifies(algorithm, jws.signed, jws.signature):
         return PossessionFault.SIGNATURE
     memory.wrong.give_back(request.address)
-    # Only now: a sender without the key must not use up the proofs of others.
+    # Only now: a sender without the key must not use up the proofs of other senders.
     memory.used.add(identifier)
     return proven
 

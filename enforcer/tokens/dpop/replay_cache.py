@@ -61,7 +61,7 @@ class ReplayCache:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProofState:
-    """What outlives a request: the proofs that were used, and the number of wrong signatures by address."""
+    """State that outlives a request: the proofs that were used, and the number of wrong signatures by address."""
 
     used: ReplayCache
     wrong: AddressLimiter

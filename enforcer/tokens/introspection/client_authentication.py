@@ -13,7 +13,7 @@ from enforcer.wire.callback import Callback
 
 
 class Credentials(NamedTuple):
-    """What a request contains: whole field lines, and form parameters, each preceded by `&`."""
+    """The credentials in a request: whole field lines, and form parameters, each preceded by `&`."""
 
     lines: bytes = b""
     form: bytes = b""

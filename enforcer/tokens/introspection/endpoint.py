@@ -125,7 +125,9 @@ class DiscoveredEndpoint:
         try:
             endpoint = self._make(url)
         except (ValueError, OSError):
-            return IntrospectionError(IntrospectionFailure.MALFORMED, f"its {self._name} is no URL that can be called")
+            return IntrospectionError(
+                IntrospectionFailure.MALFORMED, f"its {self._name} is not a URL that can be called"
+            )
         if self._endpoint is not None:
             self._endpoint.close()
         # Without the query, which may contain a secret

@@ -28,7 +28,7 @@ _TYPES: Final = frozenset({"token-introspection+jwt"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedResponse:
-    """What a response must have: this issuer, this client as its audience, one of these signature algorithms.
+    """The requirements of a response: this issuer, this client as its audience, one of these signature algorithms.
 
     `clock_skew` is how far the server's clock may be ahead, in seconds.
     """

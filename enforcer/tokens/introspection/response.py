@@ -23,7 +23,7 @@ NEVER: Final = math.inf
 
 # RFC 6749 §3.3: scope-token
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-# How servers mark active tokens that are no access tokens: only access tokens may be used at a resource
+# The marks of active tokens that are not access tokens: only access tokens may be used at a resource
 _NO_ACCESS = ("refresh_token", "id_token", "Refresh", "Offline", "ID", "id")
 _DIGITS = re.compile(r"-?[0-9]{1,15}")
 

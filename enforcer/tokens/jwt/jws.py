@@ -61,8 +61,9 @@ def unverified_issuer(token: bytes) -> str | None:
 
 
 def decode(text: bytes) -> bytes:
-    """Decode base64url without padding (RFC 7515 §2); raises ValueError also if `encode` would write the bytes
-    differently, so that no token has two spellings.
+    """Decode base64url without padding (RFC 7515 §2).
+
+    Raises ValueError also if `encode` would write the bytes differently, so that no token has two spellings.
     """
     if text.translate(None, ALPHABET):
         raise ValueError("not base64url")
@@ -78,8 +79,9 @@ def encode(data: bytes) -> bytes:
 
 
 def sha256_base64url(data: bytes) -> str:
-    """Return the SHA-256 digest of some data in base64url: the thumbprint of a certificate (DER, RFC 8705 §3.1) or a
-    key (RFC 7638), and the `ath` of a token (RFC 9449 §4.2).
+    """Return the SHA-256 digest of some data in base64url.
+
+    Thumbprint of a certificate (DER, RFC 8705 §3.1) or a key (RFC 7638), and `ath` of a token (RFC 9449 §4.2).
     """
     return encode(sha256(data).digest()).decode()
 

@@ -159,7 +159,7 @@ def test_why_there_is_none_is_told(outcome: Any, reason: IntrospectionFailure) -
 
 
 class Bed:
-    """Our token, at a server that gives a new one each time: `one0`, `one1`, …"""
+    """Our token, at a server that gives a new one each time (`one0`, `one1`, …)."""
 
     def __init__(self, expires_in: float = 600.0) -> None:
         self.clock = Clock()
