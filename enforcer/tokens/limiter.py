@@ -6,7 +6,7 @@ are never counted, so a flood of made-up ones harms only its sender.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from cachetools import LRUCache
 
 from enforcer.settings.limits import UnseenSettings
 
@@ -18,17 +18,15 @@ class AddressLimiter:
 
     def __init__(self, settings: UnseenSettings) -> None:
         self._settings = settings
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: LRUCache[str, tuple[float, float]] = LRUCache(settings.addresses)
 
     def wait(self, address: str, now: float) -> float:
         """Count one unit of work. Returns 0, or the seconds until it would be allowed."""
         settings = self._settings
-        left, updated = self._buckets.pop(address, (float(settings.burst), now))
+        left, updated = self._buckets.get(address, (float(settings.burst), now))
         left = min(left + max(now - updated, 0.0) * settings.rate, float(settings.burst))
         allowed = left >= 1.0
         self._buckets[address] = (left - 1.0 if allowed else left, now)
-        if len(self._buckets) > settings.addresses:
-            self._buckets.popitem(last=False)
         return 0.0 if allowed else (1.0 - left) / settings.rate
 
     def give_back(self, address: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
+
+from cachetools import FIFOCache
 
 from enforcer.kubernetes.webhook.cluster import Cluster, ClusterError
 from enforcer.kubernetes.webhook.review import Review
@@ -33,7 +34,7 @@ class Recorder:
         self._clock = clock
         self._outcome = outcome
         self._queue: asyncio.Queue[Object] = asyncio.Queue(_QUEUE_SIZE)
-        self._known: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._known: FIFOCache[tuple[str, str, str], None] = FIFOCache(_MAX_KNOWN)
 
     def note(self, review: Review, warning: bool, reason: str, message: str) -> None:
         """Queue an Event on the owner of a pod; a pod without owner and a dry run have none."""
@@ -49,8 +50,6 @@ class Recorder:
             self._outcome("dropped")
             return
         self._known[key] = None
-        if len(self._known) > _MAX_KNOWN:
-            self._known.popitem(last=False)
 
     async def run(self) -> None:
         """Record queued Events until cancelled."""
