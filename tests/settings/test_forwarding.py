@@ -1,4 +1,4 @@
-"""The settings of forwarding."""
+"""Settings of forwarding."""
 
 from __future__ import annotations
 

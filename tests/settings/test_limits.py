@@ -1,4 +1,4 @@
-"""The limits and timeouts of what a client sends."""
+"""Limits and timeouts of requests."""
 
 from __future__ import annotations
 
