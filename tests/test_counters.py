@@ -25,7 +25,7 @@ from enforcer.counters import Histogram
     ],
 )
 def test_a_bucket_counts_values_up_to_its_bound(observed: list[float], cumulative: list[int]) -> None:
-    """As Prometheus' `le`: less than or equal, cumulative."""
+    """As `le` in Prometheus: less than or equal, cumulative."""
     histogram = Histogram((1.0, 2.0))
     for seconds in observed:
         histogram.observe(seconds)

@@ -15,7 +15,7 @@ FLOORS = """floor = 90
 
 
 def report(**percentages: float) -> str:
-    """Build a report of coverage.py; a module of 0 has no lines."""
+    """Return a report of coverage.py; a module of 0 has no lines."""
     summaries = {name: {"percent_covered": value, "num_statements": int(value)} for name, value in percentages.items()}
     return json.dumps({"files": {f"enforcer/{name}.py": {"summary": summary} for name, summary in summaries.items()}})
 
@@ -62,6 +62,6 @@ def test_floors_are_raised_and_never_lowered() -> None:
 
 
 def test_a_lower_floor_is_lower() -> None:
-    """Otherwise, raising the floor of all would leave some behind."""
+    """Otherwise, an exception above the general floor would have no effect."""
     with pytest.raises(ValueError, match=r"not lower than 90: enforcer/c\.py"):
         check_coverage.read_floors(FLOORS + '"enforcer/c.py" = { floor = 90, reason = "" }\n')

@@ -1,4 +1,4 @@
-"""The configurations that docs/interop.md shows are those that `make interop` tries."""
+"""docs/interop.md shows the same configurations that `make interop` runs."""
 
 import json
 from pathlib import Path
@@ -20,8 +20,8 @@ REST = {
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda path: f"{path.parent.name} {path.stem}")
-def test_what_is_shown_is_what_is_tried(snippet: Path, tmp_path: Path) -> None:
-    """To the letter; and with an upstream and rules, it is a whole configuration."""
+def test_each_shown_configuration_is_tested(snippet: Path, tmp_path: Path) -> None:
+    """The texts are equal, and valid with an upstream and rules."""
     text = snippet.read_text("utf-8")
     assert f"```yaml\n{text}```\n" in PAGE
     path = tmp_path / "config.yaml"
@@ -32,8 +32,8 @@ def test_what_is_shown_is_what_is_tried(snippet: Path, tmp_path: Path) -> None:
     assert server.client_id == {"jwt": None, "private_key_jwt": "enforcer-with-a-key"}.get(snippet.stem, "enforcer")
 
 
-def test_the_versions_are_those_that_are_tried() -> None:
-    """In the table of the documentation, and in that of the README."""
+def test_the_documented_versions_are_tested() -> None:
+    """In the tables of the document and of the README."""
     for text in (PAGE, (ROOT / "README.md").read_text("utf-8")):
         rows = [line for line in text.splitlines() if line.startswith("| ")]
         assert [

@@ -1,4 +1,4 @@
-"""Secrets."""
+"""Secrets, which no log or `repr` shows."""
 
 import copy
 import dataclasses

@@ -1,4 +1,4 @@
-"""Units of settings."""
+"""Units of settings: durations, sizes, counts and switches."""
 
 import math
 import re
@@ -75,7 +75,7 @@ def test_anything_else_is_not_a_size(written: object) -> None:
 
 @pytest.mark.parametrize("value", [1, 2, 2**31 - 1])
 def test_a_count_is_a_whole_number_of_at_least_one(value: int) -> None:
-    """As YAML reads it."""
+    """The value comes from the YAML parser."""
     assert parse_count(value) == value
 
 
@@ -88,7 +88,7 @@ def test_anything_else_is_not_a_count(value: object) -> None:
 
 @pytest.mark.parametrize("value", [True, False])
 def test_a_switch_is_true_or_false(value: bool) -> None:
-    """As YAML reads it."""
+    """The value comes from the YAML parser."""
     assert parse_switch(value) is value
 
 

@@ -17,7 +17,7 @@ def test_every_place_has_the_version_of_the_project() -> None:
 
 @pytest.mark.parametrize("name", REPEATING)
 def test_files_that_repeat_the_version_are_known(name: str) -> None:
-    """The patterns find it where it certainly is."""
+    """The patterns find it in the files that certainly have it."""
     assert list(version.places(Path(name), (ROOT / name).read_text("utf-8")))
 
 

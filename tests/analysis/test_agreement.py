@@ -1,4 +1,4 @@
-"""All ways to ask a policy give the same decision: matcher and `decide`, explain, tests, and the enforcer at work."""
+"""All ways to evaluate a policy agree: matcher and `decide`, explain, policy tests, and the running enforcer."""
 
 import asyncio
 import time
@@ -48,7 +48,7 @@ CONDITIONS = st.fixed_dictionaries(
         "client_ids": st.just(["c"]),
         "claims": st.sampled_from([{"sub": "a"}, {"n.m": [1, True]}, {"n": "x"}]),
     },
-).map(lambda found: found or {"authenticated": True})
+).map(lambda conditions: conditions or {"authenticated": True})
 
 RULES = st.lists(
     st.builds(
@@ -107,7 +107,7 @@ CLAIMS: st.SearchStrategy[dict[str, Any] | None] = st.fixed_dictionaries(
 def directly(
     rules: list[Rule], mode: Mode, request: PolicyRequest, claims: dict[str, Any] | None
 ) -> tuple[str, str, str]:
-    """Return decision, reason and rule as the matcher and `decide` give them."""
+    """Return decision, reason and rule, computed with the matcher and `decide` only."""
     if request.method == "FETCH" or " " in request.host:
         return "deny", MALFORMED, NO_ROUTE
     matcher = Matcher((Place(Path.parse(rule.path), rule.methods, rule.host), rule) for rule in rules)
@@ -118,50 +118,50 @@ def directly(
     rule = matcher.find(target.segments, request.method.encode(), request.host.encode())
     evidence: Evidence = token_evidence(None if claims is None else from_claims(claims), target.query)
     if request.preflight and request.method == "OPTIONS":
-        asked = matcher.find(target.segments, request.preflight.encode(), request.host.encode())
-        if asked is not None and asked.cors_preflight == "allow":
-            rule, evidence = asked, Unasked.PREFLIGHT
+        requested = matcher.find(target.segments, request.preflight.encode(), request.host.encode())
+        if requested is not None and requested.cors_preflight == "allow":
+            rule, evidence = requested, Unasked.PREFLIGHT
     requirement = None if rule is None else Requirement(rule, Path.parse(rule.path))
     reports = (mode if rule is None or rule.mode is None else rule.mode) == "report"
     reports = reports and not (rule is None and request.method == "CONNECT")
     if isinstance(evidence, ActiveToken) and (evidence.bound or request.proof):
         show = with_key if request.proof else with_certificate
-        has = partial(show, thumbprint=request.proof or request.certificate)
-        verdict = decide_bound(requirement, evidence, has, target.segments, NOW, reports)
+        check = partial(show, thumbprint=request.proof or request.certificate)
+        result = decide_bound(requirement, evidence, check, target.segments, NOW, reports)
     else:
-        verdict = decide(requirement, evidence, target.segments, NOW, reports)
-    decision, reason = verdict.label
+        result = decide(requirement, evidence, target.segments, NOW, reports)
+    decision, reason = result.label
     return decision, reason, NO_ROUTE if rule is None else rule.name
 
 
 @settings(max_examples=300)
 @given(RULES, st.sampled_from(["enforce", "report"]), REQUESTS, CLAIMS)
-def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
-    wanted: list[dict[str, Any]], mode: Mode, request: PolicyRequest, claims: dict[str, Any] | None
+def test_explain_and_policy_tests_agree_with_matcher_and_decide(
+    settings_of_rules: list[dict[str, Any]], mode: Mode, request: PolicyRequest, claims: dict[str, Any] | None
 ) -> None:
     """The explained rules and conditions agree with the decision."""
     if request.preflight:
         claims = None  # a preflight has no token
-    rules = [{"name": str(number), **rule} for number, rule in enumerate(wanted)]
+    rules = [{"name": str(number), **rule} for number, rule in enumerate(settings_of_rules)]
     conflicts = {entry.rule.name for entry, _ in policy(*rules).matcher.conflicts}
-    found_in = policy(*(rule for rule in rules if rule["name"] not in conflicts), mode=mode)
-    decision, reason, name = directly([entry.rule for entry in found_in.entries], mode, request, claims)
+    tried = policy(*(rule for rule in rules if rule["name"] not in conflicts), mode=mode)
+    decision, reason, name = directly([entry.rule for entry in tried.entries], mode, request, claims)
 
-    explanation = explain(found_in, request, oracle(claims), NOW, REFUSALS)
+    explanation = explain(tried, request, oracle(claims), NOW, REFUSALS)
     judgement = explanation.judgement
     assert (judgement.decision, judgement.reason, judgement.rule) == (decision, reason, name)
     assert (judgement.reply is None) == (decision != "deny")
     assert (judgement.enforced is None) == (decision != "would_deny")
-    assert evaluate(found_in, request, oracle(claims), NOW, REFUSALS) == judgement
+    assert evaluate(tried, request, oracle(claims), NOW, REFUSALS) == judgement
     if name != NO_ROUTE:
-        assert all(one.met for one in explanation.conditions) == (decision == "allow")
-    chosen = [one.rule for one in explanation.candidates if one.choice is Choice.CHOSEN]
+        assert all(condition.met for condition in explanation.conditions) == (decision == "allow")
+    chosen = [candidate.rule for candidate in explanation.candidates if candidate.choice is Choice.CHOSEN]
     assert chosen == ([] if name == NO_ROUTE else [name])
-    leads_to = {entry.rule.name: entry.rule.upstream for entry in found_in.entries}
-    assert explanation.upstream == leads_to.get(name)
+    upstreams = {entry.rule.name: entry.rule.upstream for entry in tried.entries}
+    assert explanation.upstream == upstreams.get(name)
     if explanation.path is not None and reason != "preflight":
-        told = afterwards(found_in, request, claims, explanation).conditions
-        assert list(map(essence, told)) == list(map(essence, explanation.conditions))
+        reported = denial_report(tried, request, claims, explanation).conditions
+        assert list(map(comparable, reported)) == list(map(comparable, explanation.conditions))
 
     test = {
         "name": "t",
@@ -175,24 +175,24 @@ def test_explain_and_test_decide_as_the_matcher_and_the_decision_do(
         "reason": reason,
         "rule": name,
     }
-    (outcome,) = run(CASES.validate_python({"tests": [test]}), found_in, NOW, REFUSALS)
+    (outcome,) = run(CASES.validate_python({"tests": [test]}), tried, NOW, REFUSALS)
     assert outcome.differences == ()
 
 
-def essence(condition: Condition) -> Condition:
-    """Leave out of what was there what only the request itself tells: the key or certificate that was shown."""
+def comparable(condition: Condition) -> Condition:
+    """Return a condition without the key or certificate that was shown, which a decision record does not have."""
     return replace(condition, there="") if condition.name == "possession" else condition
 
 
-def afterwards(
-    found_in: Policy, request: PolicyRequest, claims: dict[str, Any] | None, explanation: Explanation
+def denial_report(
+    tried: Policy, request: PolicyRequest, claims: dict[str, Any] | None, explanation: Explanation
 ) -> DenialReport:
-    """Tell why, of what is kept of the decision."""
-    located = found_in.locate(request)
+    """Return the report that is made later from the decision record."""
+    located = tried.locate(request)
     judgement = explanation.judgement
     evidence = token_evidence(None if claims is None else from_claims(claims), located.target.query)
     bound = isinstance(evidence, ActiveToken) and (evidence.bound or request.proof)
-    kept = DecisionRecord(
+    record = DecisionRecord(
         time=NOW,
         request_id=None,
         method=located.method,
@@ -202,9 +202,9 @@ def afterwards(
         label=(judgement.decision, judgement.reason),
         evidence=evidence,
         possession=located.check_possession(evidence) if isinstance(evidence, ActiveToken) and bound else None,
-        refusal=judgement.reply or judgement.enforced or Refusal(403, "whatever it would have been"),
+        refusal=judgement.reply or judgement.enforced or Refusal(403, "not used"),
     )
-    return report_denial(kept, "now")
+    return report_denial(record, "now")
 
 
 APPS = {"one": 11, "other": 12}
@@ -214,10 +214,10 @@ UPSTREAMS = {name: {"url": f"http://127.0.0.1:{port}"} for name, port in APPS.it
 @settings(max_examples=150)
 @given(RULES, st.sampled_from(["enforce", "report"]), st.lists(REQUESTS, min_size=1, max_size=4), CLAIMS)
 def test_the_running_enforcer_decides_as_explain_says(
-    wanted: list[dict[str, Any]], mode: Mode, requests: list[PolicyRequest], claims: dict[str, Any] | None
+    settings_of_rules: list[dict[str, Any]], mode: Mode, requests: list[PolicyRequest], claims: dict[str, Any] | None
 ) -> None:
     """Status, challenge, upstream and metrics agree, for hosts, preflights and report mode too."""
-    rules = [{"name": str(number), **rule} for number, rule in enumerate(wanted)]
+    rules = [{"name": str(number), **rule} for number, rule in enumerate(settings_of_rules)]
     conflicts = {entry.rule.name for entry, _ in policy(*rules).matcher.conflicts}
     rules = [rule for rule in rules if rule["name"] not in conflicts]
     asyncio.run(_compare(rules, mode, requests, claims))
@@ -226,7 +226,7 @@ def test_the_running_enforcer_decides_as_explain_says(
 async def _compare(
     rules: list[dict[str, Any]], mode: Mode, requests: list[PolicyRequest], claims: dict[str, Any] | None
 ) -> None:
-    found_in = policy(*rules, mode=mode)
+    tried = policy(*rules, mode=mode)
     now = time.time()
     shift: dict[str, Any] = {
         key: now + 3600 * (claims[key] - NOW) - 60 for key in ("exp", "nbf") if claims and key in claims
@@ -236,11 +236,11 @@ async def _compare(
     )
     counted: Counter[tuple[str, str, str]] = Counter()
     try:
-        for one in requests:
-            request = replace(one, certificate="", proof="")
+        for original in requests:
+            request = replace(original, certificate="", proof="")
             token = None if request.preflight else claims
-            shown = oracle(None if token is None else {**token, **shift})
-            explanation = explain(found_in, request, shown, now, REFUSALS)
+            verify = oracle(None if token is None else {**token, **shift})
+            explanation = explain(tried, request, verify, now, REFUSALS)
             outcome = await plane.run([_head(request, token is not None)])
             assert outcome.faults == []
             reply, rule = explanation.judgement.reply, explanation.judgement.rule
@@ -249,7 +249,7 @@ async def _compare(
             expected = (200, []) if reply is None else (reply.status, [*reply.challenges])
             assert (int(head.split(b" ")[1]), challenges) == expected
             port = OWN_PORT if explanation.upstream is None else APPS[explanation.upstream]
-            assert [one.port for one in outcome.arrived] == ([port] if reply is None else [])
+            assert [arrival.port for arrival in outcome.arrived] == ([port] if reply is None else [])
             label = explanation.judgement.decision, explanation.judgement.reason
             if explanation.judgement.reason == MALFORMED:
                 label = "error", "request_rejected"
@@ -266,12 +266,12 @@ def _head(request: PolicyRequest, with_token: bool) -> bytes:
     if with_token:
         lines.append("Authorization: Bearer token")
     if request.preflight:
-        lines += ["Origin: https://web", f"Access-Control-PolicyRequest-Method: {request.preflight}"]
+        lines += ["Origin: https://web", f"Access-Control-Request-Method: {request.preflight}"]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
 def facts(claims: dict[str, Any]) -> dict[str, Any]:
-    """Write claims as a test states them."""
+    """Return claims in the form of a policy test."""
     own = {key: value for key, value in claims.items() if key in ("scope", "iss", "client_id", "sub")}
     aud = claims.get("aud", [])
     return {

@@ -1,4 +1,4 @@
-"""Why a request was refused, of what was kept of it."""
+"""Reports of denials, made from decision records."""
 
 import pytest
 
@@ -32,7 +32,7 @@ DENIED = DecisionRecord(
 
 
 def test_a_report_has_each_condition_of_the_rule() -> None:
-    """What each requires, what the token had, and the refusal."""
+    """With its required and actual values, and the refusal."""
     assert report_denial(DENIED, "then") == DenialReport(
         time="then",
         request_id="7f",
@@ -58,8 +58,8 @@ def test_a_report_has_each_condition_of_the_rule() -> None:
 @pytest.mark.parametrize("decision", ["deny", "would_deny"])
 def test_a_report_can_be_written_as_text(decision: str) -> None:
     """As an explanation; a forwarded request has the refusal that enforcing would give."""
-    told = report_denial(DENIED._replace(label=(decision, "insufficient_scope")), "then")
-    lines = write(to_explanation(told)).splitlines()
+    report = report_denial(DENIED._replace(label=(decision, "insufficient_scope")), "then")
+    lines = write(to_explanation(report)).splitlines()
     assert lines[0] == "GET /a/%62"
     assert ["✗", "scopes", "needed:", "all", "of", "a,", "b", "there:", "a"] in [line.split() for line in lines]
     assert f"decision: {decision}, insufficient_scope" in lines
@@ -78,9 +78,9 @@ def test_a_report_can_be_written_as_text(decision: str) -> None:
 )
 def test_unknown_conditions_are_not_met(evidence: Evidence, name: str, there: str) -> None:
     """Without a verification result, the conditions of the rule are unknown."""
-    told = report_denial(DENIED._replace(evidence=evidence), "then").conditions
-    assert Condition(name, {"token": "an access token", "state": "active"}[name], there, False) in told
-    assert [one.there for one in told if one.name == "scopes"] == ["unknown"]
+    conditions = report_denial(DENIED._replace(evidence=evidence), "then").conditions
+    assert Condition(name, {"token": "an access token", "state": "active"}[name], there, False) in conditions
+    assert [condition.there for condition in conditions if condition.name == "scopes"] == ["unknown"]
 
 
 @pytest.mark.parametrize(
@@ -96,29 +96,31 @@ def test_possession_is_reported_if_it_was_checked(
     cnf: dict[str, str] | None, shown: PossessionFault | None, there: str, met: bool
 ) -> None:
     """For a bound token, and for one that came with a proof."""
-    answer = from_claims({"scope": "a b", "aud": "shop", "sub": "b", "cnf": cnf})
-    told = report_denial(DENIED._replace(evidence=answer, possession=shown), "then").conditions
-    assert [(one.there, one.met) for one in told if one.name == "possession"] == [(there, met)]
-    assert all(one.met for one in told if one.name != "possession")
+    token = from_claims({"scope": "a b", "aud": "shop", "sub": "b", "cnf": cnf})
+    conditions = report_denial(DENIED._replace(evidence=token, possession=shown), "then").conditions
+    assert [(condition.there, condition.met) for condition in conditions if condition.name == "possession"] == [
+        (there, met)
+    ]
+    assert all(condition.met for condition in conditions if condition.name != "possession")
 
 
 def test_proven_possession_is_met() -> None:
     """The denial has another reason."""
-    answer = from_claims({"scope": "a", "aud": "shop", "sub": "b", "cnf": {"jkt": "k"}})
-    assert isinstance(answer, ActiveToken)
-    proven = with_key(answer, "k")
-    told = report_denial(DENIED._replace(evidence=answer, possession=proven), "then").conditions
-    assert [(one.name, one.there) for one in told if not one.met] == [("scopes", "a")]
+    token = from_claims({"scope": "a", "aud": "shop", "sub": "b", "cnf": {"jkt": "k"}})
+    assert isinstance(token, ActiveToken)
+    proven = with_key(token, "k")
+    conditions = report_denial(DENIED._replace(evidence=token, possession=proven), "then").conditions
+    assert [(condition.name, condition.there) for condition in conditions if not condition.met] == [("scopes", "a")]
 
 
 @pytest.mark.parametrize(
-    "kept",
+    "record",
     [
         pytest.param(DENIED._replace(rule=None, label=("deny", "no_rule")), id="no rule"),
         pytest.param(DENIED._replace(evidence=None, path=b"", label=("error", "request_rejected")), id="not read"),
     ],
 )
-def test_a_request_without_rule_has_no_conditions(kept: DecisionRecord) -> None:
+def test_a_request_without_rule_has_no_conditions(record: DecisionRecord) -> None:
     """The refusal says what was wrong."""
-    told = report_denial(kept, "then")
-    assert (told.conditions, told.status, told.detail) == ((), 403, "the token lacks a scope")
+    report = report_denial(record, "then")
+    assert (report.conditions, report.status, report.detail) == ((), 403, "the token lacks a scope")

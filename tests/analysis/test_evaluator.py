@@ -1,4 +1,4 @@
-"""A policy on trial."""
+"""Evaluating requests against a policy, without a running enforcer."""
 
 import httptools
 import pytest
@@ -35,7 +35,7 @@ def test_a_request_matches_its_rule(request_: PolicyRequest, rule: str | None) -
 
 
 @pytest.mark.parametrize(
-    ("request_", "said", "status"),
+    ("request_", "message", "status"),
     [
         (PolicyRequest("GET", "/a/../b"), "request target: the path has a dot segment", 400),
         (PolicyRequest("GET", "/caf\u00e9"), "request target: the path has a byte that no path segment has", 400),
@@ -47,11 +47,11 @@ def test_a_request_matches_its_rule(request_: PolicyRequest, rule: str | None) -
         (PolicyRequest("get", "/a"), "request line: unknown method", 501),
     ],
 )
-def test_an_invalid_request_is_refused_as_by_the_enforcer(request_: PolicyRequest, said: str, status: int) -> None:
+def test_an_invalid_request_is_refused_as_by_the_enforcer(request_: PolicyRequest, message: str, status: int) -> None:
     """With the same message."""
     with pytest.raises(MalformedRequestError) as refused:
         TRIED.locate(request_)
-    assert (str(refused.value), refused.value.status) == (said, status)
+    assert (str(refused.value), refused.value.status) == (message, status)
 
 
 def test_a_request_is_decided_by_its_rule() -> None:
@@ -67,7 +67,7 @@ def test_a_request_is_decided_by_its_rule() -> None:
     assert nowhere.reason == Reason.NO_RULE
 
 
-def test_a_token_counts_as_it_was_sent() -> None:
+def test_a_token_in_the_query_is_treated_as_the_enforcer_does() -> None:
     """A second token in the query makes the request ambiguous; one only there is not read."""
     assert token_evidence(INACTIVE, b"x=1") is INACTIVE
     assert token_evidence(INACTIVE, b"access_token=x") is NoToken.INVALID_REQUEST
@@ -75,7 +75,7 @@ def test_a_token_counts_as_it_was_sent() -> None:
 
 
 class _Ignore:
-    """Takes what the parser finds."""
+    """Ignores the parser's events."""
 
 
 @pytest.mark.parametrize("method", [*sorted(METHODS), "FETCH", "get", "GE", "GETS"])

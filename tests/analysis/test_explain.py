@@ -1,4 +1,4 @@
-"""What is told of a decision."""
+"""Explanations of decisions."""
 
 import json
 from dataclasses import asdict
@@ -33,11 +33,11 @@ SHOP = policy(
 
 
 def conditions(explanation: Explanation) -> dict[str, tuple[str, bool]]:
-    return {one.name: (one.there, one.met) for one in explanation.conditions}
+    return {condition.name: (condition.there, condition.met) for condition in explanation.conditions}
 
 
 @pytest.mark.parametrize(
-    ("claims", "told"),
+    ("claims", "expected"),
     [
         ({}, ("no expiry", True)),
         ({"exp": NOW + 1}, ("expires in 1 s", True)),
@@ -47,16 +47,16 @@ def conditions(explanation: Explanation) -> dict[str, tuple[str, bool]]:
         ({"nbf": NOW + 3, "exp": NOW + 9}, ("valid in 3 s", False)),
     ],
 )
-def test_the_validity_of_a_token_is_relative_to_now(claims: dict[str, Any], told: tuple[str, bool]) -> None:
-    """Seconds until or since."""
-    assert conditions(explained(SHOP, "GET /shop", claims))["time"] == told
+def test_the_validity_of_a_token_is_relative_to_now(claims: dict[str, Any], expected: tuple[str, bool]) -> None:
+    """In seconds until `exp` or `nbf`, or since."""
+    assert conditions(explained(SHOP, "GET /shop", claims))["time"] == expected
 
 
 def test_one_unmet_condition_hides_no_other() -> None:
     """One explanation shows everything to change."""
-    told = conditions(explained(SHOP, "GET /shop", {"exp": NOW - 1, "scope": "shop.read"}))
-    assert told["time"] == ("expired 1 s ago", False)
-    assert told["scopes"] == ("shop.read", True)
+    actual = conditions(explained(SHOP, "GET /shop", {"exp": NOW - 1, "scope": "shop.read"}))
+    assert actual["time"] == ("expired 1 s ago", False)
+    assert actual["scopes"] == ("shop.read", True)
 
 
 @pytest.mark.parametrize(
@@ -68,26 +68,28 @@ def test_one_unmet_condition_hides_no_other() -> None:
     ],
 )
 def test_a_missing_or_malformed_token_is_described(evidence: Any, there: dict[str, tuple[str, bool]]) -> None:
-    """By what the request has instead."""
-    found = explain(SHOP, PolicyRequest("GET", "/shop"), lambda _: evidence, NOW, REFUSALS)
-    told = conditions(found)
-    assert {name: told[name] for name in there} == there
-    assert told["scopes"] == ("unknown", False)
+    """With the kind of fault."""
+    explanation = explain(SHOP, PolicyRequest("GET", "/shop"), lambda _: evidence, NOW, REFUSALS)
+    actual = conditions(explanation)
+    assert {name: actual[name] for name in there} == there
+    assert actual["scopes"] == ("unknown", False)
 
 
 def test_a_failed_verification_is_explained() -> None:
     """With the response that the client gets."""
     unknown = UnverifiedToken(IntrospectionFailure.TIMEOUT, responses.not_verified(5))
-    found = explain(SHOP, PolicyRequest("GET", "/shop"), lambda _: unknown, NOW, REFUSALS)
+    explanation = explain(SHOP, PolicyRequest("GET", "/shop"), lambda _: unknown, NOW, REFUSALS)
     detail = "the authorization server could not verify the token"
-    assert found.judgement == Evaluation("read", "error", "introspection_timeout", RefusalSummary(503, detail, (), 5))
-    assert conditions(found)["state"] == ("unknown", False)
+    assert explanation.judgement == Evaluation(
+        "read", "error", "introspection_timeout", RefusalSummary(503, detail, (), 5)
+    )
+    assert conditions(explanation)["state"] == ("unknown", False)
 
 
 def test_an_explanation_is_plain_values() -> None:
     """For JSON output."""
-    told = json.loads(json.dumps(asdict(explained(SHOP, "GET /shop", {"scope": "shop.read"}))))
-    assert told == {
+    values = json.loads(json.dumps(asdict(explained(SHOP, "GET /shop", {"scope": "shop.read"}))))
+    assert values == {
         "method": "GET",
         "target": "/shop",
         "host": "",

@@ -257,8 +257,8 @@ def test_a_preflight_is_explained_by_its_requested_method(asked: str, text: str)
 def test_a_failed_verification_is_written() -> None:
     """With the response that the client gets."""
     unknown = UnverifiedToken(IntrospectionFailure.TIMEOUT, responses.not_verified(5))
-    found = explain(SHOP, PolicyRequest("GET", "/shop"), lambda _: unknown, NOW, REFUSALS)
-    assert write(found).splitlines()[-8:] == [
+    explanation = explain(SHOP, PolicyRequest("GET", "/shop"), lambda _: unknown, NOW, REFUSALS)
+    assert write(explanation).splitlines()[-8:] == [
         'conditions of rule "read":',
         "  ✓  token   needed: an access token  there: one",
         "  ✗  state   needed: active           there: unknown",

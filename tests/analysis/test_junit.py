@@ -1,4 +1,4 @@
-"""Outcomes as JUnit XML."""
+"""JUnit XML of the outcomes of policy tests."""
 
 from xml.etree import ElementTree
 

@@ -33,8 +33,8 @@ def record(
 
 def proposed(records: Iterable[LogLine | None]) -> str:
     learner = Learner()
-    for one in records:
-        learner.take(one)
+    for record_ in records:
+        learner.take(record_)
     return learner.propose()
 
 
@@ -131,7 +131,7 @@ def test_an_empty_log_makes_no_rule() -> None:
 
 
 @pytest.mark.parametrize(
-    "one",
+    "line",
     [
         record("GET /a", None, decision="allow", reason="public"),
         record("GET /a", None, reason="missing_token"),
@@ -148,9 +148,9 @@ def test_an_empty_log_makes_no_rule() -> None:
         record("GET /a" + "/b" * MAX_SEGMENTS),
     ],
 )
-def test_a_request_without_valid_token_makes_no_rule(one: LogLine) -> None:
-    """And no public rule in particular."""
-    assert yaml.safe_load(proposed([one])) == {"rules": []}
+def test_a_request_without_valid_token_makes_no_rule(line: LogLine) -> None:
+    """Above all, no public rule."""
+    assert yaml.safe_load(proposed([line])) == {"rules": []}
 
 
 def test_requests_without_token_do_not_change_the_rules() -> None:

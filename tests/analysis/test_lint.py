@@ -1,4 +1,4 @@
-"""What may not be meant: the exact text."""
+"""Lint findings, valid rules that are probably unintended: the exact text."""
 
 import time
 from typing import Any
@@ -11,10 +11,10 @@ from enforcer.analysis.lint import lint
 A: dict[str, Any] = {"authenticated": True}
 
 
-def told(*rules: dict[str, Any], code: str | None = None) -> list[tuple[str, int, str]]:
-    """Return code, rule and message of each finding, or of those of one code."""
-    found = [(one.code, one.rule, one.message) for one in lint(policy(*rules))]
-    return [one for one in found if code in (None, one[0])]
+def findings(*rules: dict[str, Any], code: str | None = None) -> list[tuple[str, int, str]]:
+    """Return code, rule and message of each finding; `code` selects the findings of one code."""
+    all_findings = [(finding.code, finding.rule, finding.message) for finding in lint(policy(*rules))]
+    return [finding for finding in all_findings if code in (None, finding[0])]
 
 
 def test_an_unremarkable_policy_has_no_finding() -> None:
@@ -28,12 +28,12 @@ def test_an_unremarkable_policy_has_no_finding() -> None:
         {"path": "/other", "scopes": ["other", "more"]},
         {"path": "/other/", "scopes": ["other", "more"]},
     ]
-    assert [one for one in told(*rules) if one[0] not in ("scope_used_once", "methods_left_out")] == []
+    assert [finding for finding in findings(*rules) if finding[0] not in ("scope_used_once", "methods_left_out")] == []
 
 
 def test_a_policy_without_rules_has_no_finding() -> None:
     """An app without rules starts like this, in report mode."""
-    assert told() == []
+    assert findings() == []
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_policy_without_rules_has_no_finding() -> None:
 )
 def test_a_method_that_no_request_has_is_a_warning(methods: list[str], message: str) -> None:
     """The parser refuses it before any rule is matched."""
-    assert told({"path": "/a", "methods": methods, **A}, code="unknown_method") == [("unknown_method", 0, message)]
+    assert findings({"path": "/a", "methods": methods, **A}, code="unknown_method") == [("unknown_method", 0, message)]
 
 
 NEVER = '"/a/**" never matches: other rules match every path below it'
@@ -67,19 +67,19 @@ NEVER = '"/a/**" never matches: other rules match every path below it'
 )
 def test_a_rule_that_never_matches_is_a_warning(paths: list[str], never: bool) -> None:
     """More specific rules match the path itself, the path with a slash, and everything below."""
-    found = told(*({"path": path, **A} for path in paths), code="never_matches")
-    assert found == ([("never_matches", 0, NEVER)] if never else [])
+    actual = findings(*({"path": path, **A} for path in paths), code="never_matches")
+    assert actual == ([("never_matches", 0, NEVER)] if never else [])
 
 
 def test_the_rule_for_every_path_may_never_match() -> None:
     """No path is above `/`."""
-    (found,) = told({"path": "/**", **A}, {"path": "/", **A}, {"path": "/{x}/**", **A}, code="never_matches")
-    assert found[1] == 0
+    (actual,) = findings({"path": "/**", **A}, {"path": "/", **A}, {"path": "/{x}/**", **A}, code="never_matches")
+    assert actual[1] == 0
 
 
 def test_a_weaker_rule_for_the_path_with_a_slash_is_a_warning() -> None:
     """Many apps treat both paths as the same."""
-    assert told(
+    assert findings(
         {"path": "/a/**", "public": True},
         {"path": "/a/b", "methods": ["GET"], "scopes": ["b"]},
         {"path": "/a/c/", "authenticated": True},
@@ -123,7 +123,7 @@ def test_a_weaker_rule_for_other_hosts_is_a_warning(rules: list[dict[str, Any]],
     message = f'for any other Host, which clients choose, {path} matches "{first}" (rules.yaml:1), which requires less'
     last = len(rules) - 1
     expected = [("weaker_for_other_hosts", last, message)] if warned else []
-    assert told(*rules, code="weaker_for_other_hosts") == expected
+    assert findings(*rules, code="weaker_for_other_hosts") == expected
 
 
 @pytest.mark.parametrize(
@@ -150,23 +150,23 @@ def test_a_rule_is_weaker_if_it_requires_a_part_of_another(
     wide: dict[str, Any], narrow: dict[str, Any], weaker: bool
 ) -> None:
     """Rules with different conditions are not comparable."""
-    found = told({"path": "/a/**", **wide}, {"path": "/a/b", **narrow}, code="weaker_around")
-    assert [rule for _, rule, _ in found] == ([1] if weaker else [])
+    actual = findings({"path": "/a/**", **wide}, {"path": "/a/b", **narrow}, code="weaker_around")
+    assert [rule for _, rule, _ in actual] == ([1] if weaker else [])
 
 
 def test_weaker_rules_for_another_letter_case_are_one_note() -> None:
     """At the weaker rule, because some apps ignore case."""
     rules = [{"path": f"/a/{name}/**", "scopes": ["a"]} for name in "bcdef"]
-    assert told({"path": "/b/**", **A}, *rules, code="weaker_in_other_letters") == []
+    assert findings({"path": "/b/**", **A}, *rules, code="weaker_in_other_letters") == []
     for wide, paths in (("/a/**", "/a/B/**, /a/C/**, /a/D/** and 2 more"), ("/{x}/{y}", "/A/b/**, /A/c/**")):
-        found = told({"path": wide, **A}, *rules[: 2 if "{" in wide else 5], code="weaker_in_other_letters")
+        actual = findings({"path": wide, **A}, *rules[: 2 if "{" in wide else 5], code="weaker_in_other_letters")
         message = "would match it; rules for the other letter case require more"
-        assert found == [("weaker_in_other_letters", 0, f"{paths.replace('**, /A', '** and /A')} {message}")]
+        assert actual == [("weaker_in_other_letters", 0, f"{paths.replace('**, /A', '** and /A')} {message}")]
 
 
 def test_public_rules_are_noted() -> None:
     """With the requests that they allow."""
-    assert told(
+    assert findings(
         {"path": "/a", "public": True},
         {"path": "/b", "public": True, "methods": ["GET"]},
         {"path": "/c", "public": True, "methods": ["GET", "POST", "PUT"]},
@@ -181,7 +181,7 @@ def test_public_rules_are_noted() -> None:
 
 def test_methods_that_the_rules_of_an_area_leave_out_are_noted() -> None:
     """Except for an exact path, and for an area that is only read."""
-    assert told(
+    assert findings(
         {"path": "/a/**", "methods": ["GET"], **A},
         {"path": "/a/**", "methods": ["POST"], **A},
         {"path": "/b/**", "methods": ["GET", "HEAD"], **A},
@@ -192,11 +192,11 @@ def test_methods_that_the_rules_of_an_area_leave_out_are_noted() -> None:
     ) == [("methods_left_out", 0, "no rule matches PUT, PATCH or DELETE of /a/**: denied")]
 
 
-def test_methods_that_a_wider_rule_has_are_noted_where_a_path_leaves_them_out() -> None:
+def test_a_method_that_only_a_wider_rule_allows_is_noted() -> None:
     """Only the most specific path applies, which may be a surprise."""
     though = 'though "wide" (rules.yaml:1) allows it around there'
     wide = {"name": "wide", "path": "/{x}/**", "methods": ["GET", "DELETE"], **A}
-    assert told(
+    assert findings(
         wide,
         {"path": "/{y}/b", "methods": ["GET"], **A},
         {"path": "/{y}/c/**", "methods": ["GET", "DELETE"], **A},
@@ -228,17 +228,17 @@ def test_methods_that_a_wider_rule_has_are_noted_where_a_path_leaves_them_out() 
     ],
 )
 def test_a_scope_in_one_rule_that_is_nearly_one_of_others_is_a_warning(scope: str, code: str) -> None:
-    """A slip of one letter; any other scope in one rule is a note."""
+    """A difference of one letter is probably a mistake; any other scope in only one rule is a note."""
     rules = [{"path": f"/{number}", "any_scope": ["country.read"]} for number in range(2)]
     message = f"{scope} is in no other rule"
     if code == "scope_like_another":
         message += "; did you mean country.read, which is in 2?"
-    assert told(*rules, {"path": "/x", "scopes": [scope]}) == [(code, 2, message)]
+    assert findings(*rules, {"path": "/x", "scopes": [scope]}) == [(code, 2, message)]
 
 
 def test_two_scopes_that_are_nearly_the_same_and_in_one_rule_each_are_noted() -> None:
-    """Nobody knows which is right."""
-    assert told({"path": "/a", "scopes": ["user.read"]}, {"path": "/b", "any_scope": ["users.read"]}) == [
+    """It is unclear which is right, so it is only a note."""
+    assert findings({"path": "/a", "scopes": ["user.read"]}, {"path": "/b", "any_scope": ["users.read"]}) == [
         ("scope_used_once", 0, "user.read is in no other rule; users.read is nearly the same"),
         ("scope_used_once", 1, "users.read is in no other rule; user.read is nearly the same"),
     ]
@@ -246,19 +246,21 @@ def test_two_scopes_that_are_nearly_the_same_and_in_one_rule_each_are_noted() ->
 
 def test_scopes_used_once_are_normal_if_none_is_reused() -> None:
     """Without a scope in several rules there is no note."""
-    assert told({"path": "/a", "scopes": ["a.read"]}, {"path": "/b", "scopes": ["a.write", "b"]}) == []
+    assert findings({"path": "/a", "scopes": ["a.read"]}, {"path": "/b", "scopes": ["a.write", "b"]}) == []
 
 
-@pytest.mark.parametrize(("one", "other"), [("v1.read", "v2.read"), ("abc", "abd")])
-def test_scopes_that_are_alike_on_purpose_or_by_chance_are_not_taken_for_slips(one: str, other: str) -> None:
-    """Numbers tell versions apart; short ones are alike easily."""
-    rules = [{"path": f"/{number}", "scopes": [one]} for number in range(2)]
-    assert told(*rules, {"path": "/x", "scopes": [other]}) == [("scope_used_once", 2, f"{other} is in no other rule")]
+@pytest.mark.parametrize(("scope", "similar"), [("v1.read", "v2.read"), ("abc", "abd")])
+def test_short_scopes_and_versions_are_not_taken_for_misspellings(scope: str, similar: str) -> None:
+    """Versions differ in a digit, and short scopes are often similar."""
+    rules = [{"path": f"/{number}", "scopes": [scope]} for number in range(2)]
+    assert findings(*rules, {"path": "/x", "scopes": [similar]}) == [
+        ("scope_used_once", 2, f"{similar} is in no other rule")
+    ]
 
 
 def test_lint_is_fast_for_thousands_of_rules() -> None:
     """The bound is many times the usual time, so that only quadratic work exceeds it."""
     rules = [{"path": f"/area{number}/{{id}}/**", "scopes": [f"area{number}.read"]} for number in range(3_000)]
     begun = time.perf_counter()
-    assert told(*rules) == []
+    assert findings(*rules) == []
     assert time.perf_counter() - begun < 15

@@ -112,9 +112,9 @@ rules:
 
 def test_rules_are_proposed_for_paths_methods_and_scopes() -> None:
     """One for each path and requirement, named after its operations."""
-    found = read(SHOP)
-    assert write(proposals(found)) == PROPOSED
-    assert found.left_out == (
+    proposal = read(SHOP)
+    assert write(proposals(proposal)) == PROPOSED
+    assert proposal.left_out == (
         "GET /pets/{id}.json: in {id}.json a parameter is only part of the segment, which no rule can express",
         "GET /pets/{other}: the same path as /base/pets/{pet_id}",
     )
@@ -149,17 +149,17 @@ def test_rules_are_proposed_for_paths_methods_and_scopes() -> None:
 def test_a_rule_requires_what_security_requires_of_a_bearer_token(
     security: Any, needs: dict[str, Any], comment: str
 ) -> None:
-    """And is public only where the document says so."""
+    """A rule is public only if the document says so."""
     (proposal,) = proposals(read(one(security)))
     assert proposal.rule == Rule(name="a", path="/a", methods=("GET",), **needs)
     assert proposal.comments == ((comment,) if comment else ())
 
 
-def test_the_security_of_an_operation_is_before_that_of_its_path_and_of_the_document() -> None:
-    """The nearest counts."""
+def test_the_security_of_an_operation_overrides_that_of_path_and_document() -> None:
+    """The nearest one applies."""
     item = {"security": [{"oauth": ["path"]}], "get": {"security": [{"oauth": ["operation"]}]}, "put": {}}
-    found = rules(document({"/a": item, "/b": {"get": {}}}, security=[{"oauth": ["document"]}]))
-    assert [rule.scopes for rule in found] == [("operation",), ("path",), ("document",)]
+    proposed = rules(document({"/a": item, "/b": {"get": {}}}, security=[{"oauth": ["document"]}]))
+    assert [rule.scopes for rule in proposed] == [("operation",), ("path",), ("document",)]
 
 
 @pytest.mark.parametrize(
@@ -174,12 +174,12 @@ def test_the_security_of_an_operation_is_before_that_of_its_path_and_of_the_docu
     ],
 )
 def test_a_path_begins_with_the_base_path_of_each_server(servers: list[dict[str, str]], paths: list[str]) -> None:
-    """Once for those that have the same."""
+    """Servers with the same base path give one rule."""
     assert [rule.path for rule in rules(one([], servers=servers))] == paths
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         (document({"/a/{x}-{y}": {"get": {}}}), "in {x}-{y} a parameter is only part of the segment"),
         (document({"/a#b": {"get": {}}}), "no request can have this path"),
@@ -196,15 +196,15 @@ def test_a_path_begins_with_the_base_path_of_each_server(servers: list[dict[str,
         (document({"/a": {"$ref": "#/paths/~1a"}}), "too long a chain of references"),
     ],
 )
-def test_what_no_rule_can_express_is_left_out_and_reported(values: dict[str, Any], said: str) -> None:
-    """Left out is refused: nothing is opened by a guess."""
-    found = read(values)
-    assert found.operations == ()
-    assert said in found.left_out[0]
+def test_an_operation_that_no_rule_can_express_is_omitted_and_reported(values: dict[str, Any], message: str) -> None:
+    """Without a rule it is denied, so that a guess allows nothing."""
+    proposal = read(values)
+    assert proposal.operations == ()
+    assert message in proposal.left_out[0]
 
 
 def test_references_within_the_document_are_followed() -> None:
-    """A path item may stand among the components."""
+    """A path item may be defined among the components."""
     items = {"a/b": {"get": {"operationId": "found", "security": []}}}
     values = document({"/a": {"$ref": "#/components/pathItems/a~1b"}})
     values["components"]["pathItems"] = items
@@ -220,13 +220,13 @@ def test_references_within_the_document_are_followed() -> None:
     ],
 )
 def test_a_parameter_has_a_name_that_a_rule_can_have(parameters: str, path: str) -> None:
-    """And no other of its path has."""
+    """The name is unique within its path."""
     assert [rule.path for rule in rules(document({parameters: {"get": {"security": []}}}))] == [path]
 
 
 @pytest.mark.parametrize("version", ["2.0", "3.2.0", "31", "nothing"])
 def test_another_kind_of_document_is_an_error(version: str) -> None:
-    """It could mean something else."""
+    """Its keys could have another meaning."""
     with pytest.raises(OpenAPIError, match=f"not OpenAPI 3.0 or 3.1: it has openapi: {version}"):
         read({} if version == "nothing" else {"openapi": version, "paths": {}})
 
@@ -247,11 +247,11 @@ def test_another_kind_of_document_is_an_error(version: str) -> None:
 def test_an_invalid_document_raises_only_openapi_error(values: Any) -> None:
     """The document is untrusted input."""
     try:
-        found = read(values)
+        contents = read(values)
     except OpenAPIError:
         return
-    rules = [proposal.rule for proposal in proposals(found)]
-    written = yaml.safe_load(write(proposals(found)))["rules"]
+    rules = [proposal.rule for proposal in proposals(contents)]
+    written = yaml.safe_load(write(proposals(contents)))["rules"]
     assert [rule["name"] for rule in written] == [rule.name for rule in rules]
 
 
@@ -261,11 +261,11 @@ def okta() -> Any:
 
 def test_a_real_document_becomes_a_policy() -> None:
     """Every operation has its rule, and every rule an operation."""
-    found = read(okta())
-    assert (len(found.operations), found.left_out) == (104, ())
-    ready = Policy((proposal.rule, "") for proposal in proposals(found))
+    proposal = read(okta())
+    assert (len(proposal.operations), proposal.left_out) == (104, ())
+    ready = Policy((proposal.rule, "") for proposal in proposals(proposal))
     assert not ready.matcher.conflicts
-    gaps = compare(found, ready)
+    gaps = compare(proposal, ready)
     assert (gaps.operations, gaps.rules) == ((), ())
     scopes = {rule.name: (rule.methods, rule.scopes) for rule in (entry.rule for entry in ready.entries)}
     assert scopes["listUsers"] == (("GET",), ("okta.users.read",))
@@ -274,7 +274,7 @@ def test_a_real_document_becomes_a_policy() -> None:
 
 def test_operations_without_a_rule_and_rules_without_an_operation_are_reported() -> None:
     """By evaluating a request for each operation."""
-    found = read(
+    proposal = read(
         document(
             {
                 "/pets": {"get": {"operationId": "list"}, "post": {"operationId": "add"}},
@@ -286,7 +286,7 @@ def test_operations_without_a_rule_and_rules_without_an_operation_are_reported()
         )
     )
     gaps = compare(
-        found,
+        proposal,
         policy(
             {"path": "/pets", "methods": ["GET"], "public": True},
             {"path": "/pets/sample0", "public": True},

@@ -1,4 +1,4 @@
-"""Paths with what varies in them made parameters."""
+"""Path templates: segments that vary become parameters."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def templates(paths: Iterable[str]) -> dict[str, int]:
         ("/a b/é", "/a%20b/%C3%A9"),
     ],
 )
-def test_what_looks_like_an_identifier_is_a_parameter(path: str, template: str) -> None:
+def test_a_segment_that_looks_like_an_identifier_is_a_parameter(path: str, template: str) -> None:
     """Numbers, UUIDs, digests and long keys; other segments are written as literals of a rule."""
     assert templates([path]) == {template: 1}
 
 
-def test_what_is_written_is_a_rules_path() -> None:
-    """Literals stay literals."""
+def test_a_template_is_a_valid_path_of_a_rule() -> None:
+    """Its literals match as literals."""
     ((template, _),) = templates(["/a*{b}c/é;d/**"]).items()
     assert Path.parse(template.replace("%3B", "")).segments == (b"a*{b}c", "éd".encode(), b"**")
 
 
 def test_many_values_at_one_position_become_a_parameter() -> None:
-    """With everything below them."""
+    """The paths below them are merged."""
     few = [f"/users/n{chr(97 + number % 26)}{chr(97 + number // 26)}/posts" for number in range(VARIES)]
     assert len(templates(few)) == VARIES
     assert templates([*few, "/users/more/posts", "/users/more/likes", "/users/"]) == {
@@ -87,6 +87,6 @@ def test_memory_is_bounded_for_any_paths() -> None:
     """No more templates than the maximum, and no request is lost."""
     chance = random.Random(1)
     paths = ["/" + "/".join(chance.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(5)) for _ in range(60_000)]
-    found = templates(paths)
-    assert len(found) < MAX_TEMPLATES
-    assert sum(found.values()) == 60_000
+    results = templates(paths)
+    assert len(results) < MAX_TEMPLATES
+    assert sum(results.values()) == 60_000

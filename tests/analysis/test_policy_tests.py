@@ -1,4 +1,4 @@
-"""Policy tests: what they state, what comes of them, what they cover."""
+"""Policy tests: their expectations, outcomes and coverage of rules."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def outcomes(*tests: dict[str, Any], **tokens: dict[str, Any]) -> list[PolicyTes
     ],
 )
 def test_a_test_passes_if_its_expectations_are_met(test: dict[str, Any]) -> None:
-    """What is not stated may have any value."""
+    """An expectation that is not stated may have any value."""
     keyed = {"scope": "read", "claims": {"cnf": {"jkt": "k"}}}
     certified = {"scope": "read", "claims": {"cnf": {"x5t#S256": "c"}}}
     (outcome,) = outcomes(test, reader={"scope": "read"}, keyed=keyed, certified=certified)
@@ -91,10 +91,10 @@ def test_a_failure_has_the_explanation() -> None:
     assert outcome.failure == FAILURE
 
 
-def test_a_status_that_is_expected_of_what_is_allowed_is_told_as_none() -> None:
-    """The app's is not known."""
+def test_the_status_of_an_allowed_request_is_none() -> None:
+    """The app's status is not known."""
     (outcome,) = outcomes({"request": "GET /health", "expect": "deny", "status": 401})
-    assert [(one.what, one.expected, one.got) for one in outcome.differences] == [
+    assert [(difference.what, difference.expected, difference.got) for difference in outcome.differences] == [
         ("decision", "deny", "allow"),
         ("status", "401", "none"),
     ]
@@ -152,14 +152,16 @@ def test_facts_that_no_token_can_have_are_an_error(facts: dict[str, Any], why: s
     ],
 )
 def test_a_test_that_says_too_little_or_nonsense_is_an_error(test: dict[str, Any], why: str) -> None:
-    """Nothing is guessed."""
+    """A missing expectation is not guessed."""
     with pytest.raises(ValidationError, match=why):
         outcomes(test)
 
 
-@pytest.mark.parametrize("reason", [*(one for one in Reason if one not in NO_ANSWER | OF_A_PROOF), "malformed_request"])
+@pytest.mark.parametrize(
+    "reason", [*(reason for reason in Reason if reason not in NO_ANSWER | OF_A_PROOF), "malformed_request"]
+)
 def test_every_reason_can_be_expected(reason: str) -> None:
-    """Those of the metrics, and the one of a request that no rule was asked about; a test asks no server."""
+    """Those of the metrics, and that of a malformed request; no test calls an authorization server."""
     assert outcomes({"request": "GET /a", "expect": "deny", "reason": str(reason)})
 
 
@@ -172,30 +174,32 @@ def test_a_denial_in_report_mode_is_would_deny() -> None:
         {"name": "3", "request": "GET /a", "expect": "deny", "status": 401},
         {"name": "4", "request": "GET /a", "token": {"scope": "read"}, "expect": "allow"},
     ]
-    found = run(_CASES.validate_python({"tests": tests}), reporting, NOW, REFUSALS)
-    assert [[(one.what, one.got) for one in outcome.differences] for outcome in found] == [
+    results = run(_CASES.validate_python({"tests": tests}), reporting, NOW, REFUSALS)
+    assert [[(difference.what, difference.got) for difference in outcome.differences] for outcome in results] == [
         [],
         [],
         [("decision", "would_deny")],
         [],
     ]
-    (covered,) = coverage(reporting, found)
+    (covered,) = coverage(reporting, results)
     assert covered.missing is None
 
 
 def test_a_rule_is_covered_if_tests_see_it_allow_and_deny() -> None:
     """Only passed tests count; a public rule need only allow."""
-    found = outcomes(
+    results = outcomes(
         {"request": "GET /a/b/c", "expect": "deny"},
         {"request": "GET /a/b/c", "expect": "allow", "token": {"scope": "read"}},
         {"request": "GET /a/x", "expect": "allow", "token": {"sub": "y"}},
         {"request": "GET /a/x", "expect": "deny", "token": {"sub": "y"}},
     )
-    assert [one.passed for one in found] == [True, True, False, True]
-    assert [(one.entry.rule.name, one.missing) for one in coverage(POLICY, found)] == [
+    assert [outcome.passed for outcome in results] == [True, True, False, True]
+    assert [(rule.entry.rule.name, rule.missing) for rule in coverage(POLICY, results)] == [
         ("read", None),
         ("mine", "allowed"),
         ("health", "allowed"),
     ]
-    assert [one.missing for one in coverage(POLICY, found[1:2])] == ["denied", "allowed or denied", "allowed"]
-    assert [one.missing for one in coverage(POLICY, outcomes({"request": "GET /health", "expect": "allow"}))][2] is None
+    assert [rule.missing for rule in coverage(POLICY, results[1:2])] == ["denied", "allowed or denied", "allowed"]
+    assert [rule.missing for rule in coverage(POLICY, outcomes({"request": "GET /health", "expect": "allow"}))][
+        2
+    ] is None

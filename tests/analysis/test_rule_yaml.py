@@ -48,7 +48,7 @@ rules:
 
 
 def test_no_rules_are_an_empty_list() -> None:
-    """Which is valid YAML."""
+    """The output is valid YAML without rules, too."""
     assert write([]) == "rules: []\n"
 
 
@@ -61,15 +61,15 @@ scopes = st.text(
 
 
 @given(names, st.lists(scopes, min_size=1, max_size=3), st.text(max_size=30))
-def test_written_rules_are_read_back_unchanged(name: str, needed: list[str], said: str) -> None:
+def test_written_rules_are_read_back_unchanged(name: str, needed: list[str], comment: str) -> None:
     """By the configuration's parser, whatever names, scopes and comments contain."""
     rule = Rule(name=name, path="/a/{x}/**", methods=("GET",), scopes=tuple(needed))
-    read: Any = parse("rules.yaml", write([Proposal(rule, (said,))]).encode()).values
+    read: Any = parse("rules.yaml", write([Proposal(rule, (comment,))]).encode()).values
     assert read == {"rules": [{"name": name, "path": "/a/{x}/**", "methods": ["GET"], "scopes": needed}]}
 
 
 def test_a_comment_stays_on_its_line() -> None:
-    """Whatever it contains."""
+    """Line breaks in it are replaced."""
     assert comment(["a", "", "b\nc\x1b"]) == ["# a", "#", "# b\\nc\\x1b"]
 
 

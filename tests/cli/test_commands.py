@@ -61,7 +61,7 @@ def test_the_version_is_that_of_the_package() -> None:
 
 @pytest.mark.parametrize("arguments", [["serve"], ["run", "--prot", "1"], ["check", "a", "b"], ["demo", "--port", "x"]])
 def test_wrong_usage_has_exit_code_2(arguments: list[str]) -> None:
-    """And a message that says what is wrong."""
+    """The message names the wrong argument."""
     result = enforcer(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "\nError: " in result.stderr

@@ -1,4 +1,4 @@
-"""`enforcer inject` and `uninject`, as a user meets them; whole runs are in tests/kubernetes/golden."""
+"""`enforcer inject` and `uninject` as commands; complete outputs are in tests/kubernetes/golden."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def things(text: str) -> list[Any]:
 
 @pytest.mark.parametrize("arguments", [["-"], ["-f", "-"], ["-", "-o", "yaml"]])
 def test_standard_input_is_read(arguments: list[str]) -> None:
-    """And goes back by the other command."""
+    """`uninject` restores the input."""
     ended = enforcer("inject", *arguments)
     assert ended.exit_code == 0
-    assert [one["kind"] for one in things(ended.stdout)] == ["Deployment", "Service", "NetworkPolicy"]
+    assert [document["kind"] for document in things(ended.stdout)] == ["Deployment", "Service", "NetworkPolicy"]
     assert enforcer("uninject", *arguments, text=ended.stdout).stdout == TEXT
 
 
 @pytest.mark.parametrize("mode", ["port", "loopback", "transparent"])
 def test_a_probe_on_one_line_comes_back_to_the_byte(mode: str) -> None:
-    """Also where a number stood for the port's name meanwhile."""
-    line = next(one for one in TEXT.splitlines() if one.endswith("image: app:1"))
+    """Also if the port's name was replaced by a number."""
+    line = next(line for line in TEXT.splitlines() if line.endswith("image: app:1"))
     indent = len(line) - len(line.lstrip(" -"))
     probe = f"{' ' * indent}readinessProbe: {{httpGet: {{path: /ready, port: http}}}}\n"
     text = TEXT.replace(f"{line}\n", f"{line}\n{probe}")
@@ -59,7 +59,7 @@ def test_a_probe_on_one_line_comes_back_to_the_byte(mode: str) -> None:
 
 
 def test_files_and_folders_are_read_in_their_order(tmp_path: Path) -> None:
-    """Folders within folders where that is asked for, and nothing that is no manifest."""
+    """Subfolders only with --recursive, and only files that are manifests."""
     for name in ("b.yaml", "a.yml", "inner/c.json", "notes.txt"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -94,7 +94,7 @@ def test_files_and_folders_are_read_in_their_order(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_use_ends_with_1(arguments: list[str], why: str, monkeypatch: Any, tmp_path: Path) -> None:
-    """2 says something of the manifests; nothing is written."""
+    """Exit code 2 is for faults of the manifests; nothing is written."""
     monkeypatch.chdir(tmp_path)
     ended = enforcer("inject", *arguments)
     assert (ended.exit_code, ended.stdout) == (1, "")
@@ -106,23 +106,23 @@ def test_wrong_use_ends_with_1(arguments: list[str], why: str, monkeypatch: Any,
     [("a: [\n", "standard input:2:1: not YAML"), ("a: 1\na: 2\n", 'standard input:2:1: not YAML: the key "a" is')],
 )
 @pytest.mark.parametrize("command", ["inject", "uninject"])
-def test_what_is_no_manifest_ends_with_1(command: str, text: str, why: str) -> None:
-    """With its line."""
+def test_input_that_is_not_a_manifest_ends_with_1(command: str, text: str, why: str) -> None:
+    """The message has its line."""
     ended = enforcer(command, "-", text=text)
     assert (ended.exit_code, ended.stdout) == (1, "")
     assert ended.stderr.startswith(why)
 
 
-def test_bytes_that_are_no_text_end_with_1(tmp_path: Path) -> None:
-    """Told by their place."""
+def test_bytes_that_are_not_text_end_with_1(tmp_path: Path) -> None:
+    """The message has their position."""
     path = tmp_path / "a.yaml"
     path.write_bytes(b"a: \xff\n")
     ended = enforcer("inject", "-f", str(path))
     assert (ended.exit_code, ended.stderr) == (1, f"{path}: the byte 0xFF at 3 is not UTF-8\n")
 
 
-def test_anchors_where_something_changes_are_told() -> None:
-    """With a way out that works."""
+def test_anchors_in_changed_values_are_reported() -> None:
+    """With a workaround that works."""
     labels = "labels:\n        app: app"
     assert labels in TEXT
     anchored = TEXT.replace(labels, "labels: &labels\n        app: app\n      annotations: *labels")
@@ -134,8 +134,8 @@ def test_anchors_where_something_changes_are_told() -> None:
     assert "enforcer.dev/injected" not in made["spec"]["template"]["metadata"]["annotations"]
 
 
-def test_what_cannot_be_injected_ends_with_2_and_writes_nothing() -> None:
-    """So that nothing is applied that is half protected."""
+def test_a_workload_that_cannot_be_injected_ends_with_2_and_writes_nothing() -> None:
+    """So that no partly protected workload is applied."""
     ended = enforcer("inject", "-", text=TEXT + "---\n" + written([deployment(hostNetwork=True, name="b")], "indented"))
     assert (ended.exit_code, ended.stdout) == (2, "")
     assert "deployment/b" in ended.stderr
@@ -144,8 +144,8 @@ def test_what_cannot_be_injected_ends_with_2_and_writes_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "code"), [(TEXT, 3), (enforcer("inject", "-").stdout, 0), (written([service()], "indented"), 3)]
 )
-def test_the_check_ends_with_3_where_something_is_missing(text: str, code: int) -> None:
-    """And writes nothing but its report."""
+def test_the_check_ends_with_3_if_something_is_missing(text: str, code: int) -> None:
+    """It writes only its report."""
     ended = enforcer("inject", "-", "--check", text=text)
     assert (ended.exit_code, ended.stdout) == (code, "")
     assert ended.stderr
@@ -159,8 +159,8 @@ def test_strict_takes_warnings_for_refusals() -> None:
     assert (ended.exit_code, ended.stdout) == (2, "")
 
 
-def test_a_port_that_nobody_names_is_no_green_check() -> None:
-    """Left open it would be; said with --port, it is injected."""
+def test_an_undeclared_port_fails_the_check() -> None:
+    """It would stay unprotected; with --port, it is injected."""
     text = written([deployment({"name": "app"})], "indented")
     assert (enforcer("inject", "-", text=text).exit_code, enforcer("inject", "-", text=text).stdout) == (0, text)
     for arguments, code in ((["--check"], 3), (["--strict"], 2), (["--check", "--strict"], 3)):
@@ -171,8 +171,8 @@ def test_a_port_that_nobody_names_is_no_green_check() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "rules: []\n", written([service()], "indented")])
-def test_where_there_is_no_workload_it_is_said(text: str, tmp_path: Path) -> None:
-    """What was named may not be what was meant; as a filter it writes what came, all the same."""
+def test_input_without_a_workload_is_reported(text: str, tmp_path: Path) -> None:
+    """The wrong file may have been named; as a filter, the command writes its input unchanged anyway."""
     path = tmp_path / "config.yaml"
     path.write_text(text)
     ended = enforcer("inject", "-f", str(path), "-q")
@@ -185,7 +185,7 @@ def test_where_there_is_no_workload_it_is_said(text: str, tmp_path: Path) -> Non
 
 
 def test_quiet_reports_what_matters() -> None:
-    """Nothing where all is well."""
+    """Without warnings there is no report."""
     assert enforcer("inject", "-", "-q").stderr == ""
     assert "warning" in enforcer("inject", "-", "-q", "--no-network-policy").stderr
 
@@ -193,28 +193,28 @@ def test_quiet_reports_what_matters() -> None:
 @pytest.mark.parametrize(
     ("form", "begins"), [("json", "{\n"), ("patch", "patches:\n  - target:\n"), ("diff", "--- before\n+++ after\n@@")]
 )
-def test_the_outcome_is_written_as_asked_for(form: str, begins: str) -> None:
-    """As JSON, for a kustomization, or to look at."""
+def test_the_output_has_the_requested_format(form: str, begins: str) -> None:
+    """JSON, a kustomization, or a diff."""
     assert enforcer("inject", "-", "-o", form).stdout.startswith(begins)
 
 
 def test_json_stays_json() -> None:
-    """Whatever kubectl was asked for."""
+    """Output of kubectl may be JSON."""
     text = written([{"apiVersion": "v1", "kind": "List", "items": [deployment(), service()]}], "JSON")
     ended = enforcer("inject", "-", text=text)
     assert [item["kind"] for item in json.loads(ended.stdout)["items"]] == ["Deployment", "Service", "NetworkPolicy"]
     assert enforcer("uninject", "-", text=ended.stdout).stdout == text
 
 
-def test_options_are_heard() -> None:
-    """Each of them."""
+def test_options_take_effect() -> None:
+    """All of them in one run."""
     arguments = [
         *("--mode", "loopback", "--container", "app", "--port", "http", "--image", "e:2", "--native-sidecar", "true"),
         *("--policy-configmap", "rules/p.yaml", "--credentials-secret", "client", "--app-env", "HOST=127.0.0.1"),
         *("--app-arg=--local", "--set", "adminPort=9000", "--set", "runAsUser=null", "--network-policy"),
     ]
-    one, *_, policy = things(enforcer("inject", "-", *arguments).stdout)
-    spec = one["spec"]["template"]["spec"]
+    workload, *_, policy = things(enforcer("inject", "-", *arguments).stdout)
+    spec = workload["spec"]["template"]["spec"]
     (sidecar,) = spec["initContainers"]
     assert (sidecar["image"], sidecar["args"][1]) == ("e:2", "/etc/enforcer/p.yaml")
     assert "runAsUser" not in sidecar["securityContext"]
@@ -229,20 +229,20 @@ def test_options_are_heard() -> None:
     assert other["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"] == 9001
 
 
-def test_one_workload_in_mode_loopback_is_enough_to_set_its_app_up() -> None:
-    """Its own annotation says the mode, or that of its namespace."""
+def test_app_options_need_only_one_workload_in_mode_loopback() -> None:
+    """The mode may come from its annotation or from its namespace's."""
     own = deployment()
     own["spec"]["template"]["metadata"]["annotations"] = {"enforcer.dev/mode": "loopback"}
     space = {"kind": "Namespace", "metadata": {"name": "web", "annotations": {"enforcer.dev/mode": "loopback"}}}
     inside = deployment()
     inside["metadata"]["namespace"] = "web"
-    for one in ([own], [space, inside]):
-        ended = enforcer("inject", "-", "--app-env", "HOST=127.0.0.1", text=written(one, "indented"))
+    for documents in ([own], [space, inside]):
+        ended = enforcer("inject", "-", "--app-env", "HOST=127.0.0.1", text=written(documents, "indented"))
         assert (ended.exit_code, "name: HOST" in ended.stdout) == (0, True)
 
 
-def test_a_policy_goes_into_a_config_map_with_what_is_beside_it(tmp_path: Path, certificate: str) -> None:
-    """As it is, comments and all."""
+def test_a_policy_is_stored_in_a_config_map_with_the_files_that_it_names(tmp_path: Path, certificate: str) -> None:
+    """Unchanged, with its comments."""
     (tmp_path / "ca.pem").write_text(certificate)
     path = tmp_path / "policy.yaml"
     path.write_text("# the rules\n" + POLICY)
@@ -253,7 +253,7 @@ def test_a_policy_goes_into_a_config_map_with_what_is_beside_it(tmp_path: Path, 
 
 @pytest.fixture
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Make a certificate, PEM."""
+    """Return a certificate as PEM text."""
     return Authority(tmp_path_factory.mktemp("authority")).ca.read_text()
 
 
@@ -272,11 +272,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_a_policy_that_a_sidecar_cannot_use_is_refused(
     old: str, new: str, why: str, tmp_path: Path, certificate: str
 ) -> None:
-    """Before anything is written, with its line."""
+    """The message has its line, and nothing is written."""
     folder = tmp_path / "inner"
     folder.mkdir()
-    for at in (tmp_path, folder):
-        (at / "ca.pem").write_text(certificate)
+    for parent in (tmp_path, folder):
+        (parent / "ca.pem").write_text(certificate)
     issued, key = Authority(tmp_path).issue("app")
     (folder / "key.pem").write_text(issued.read_text() + key.read_text())
     path = folder / "policy.yaml"
@@ -288,10 +288,8 @@ def test_a_policy_that_a_sidecar_cannot_use_is_refused(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8085", "localhost", "[::1]:8085"])
-def test_a_policy_that_looks_for_its_authorization_server_in_the_pod_is_a_warning(
-    host: str, tmp_path: Path, certificate: str
-) -> None:
-    """Nothing answers there, unless somebody has put it beside the app."""
+def test_an_authorization_server_at_loopback_is_a_warning(host: str, tmp_path: Path, certificate: str) -> None:
+    """In a pod, loopback is the pod itself, where usually no authorization server listens."""
     (tmp_path / "ca.pem").write_text(certificate)
     path = tmp_path / "policy.yaml"
     path.write_text(POLICY)
@@ -304,8 +302,8 @@ def test_a_policy_that_looks_for_its_authorization_server_in_the_pod_is_a_warnin
     assert enforcer("inject", "-", "--policy", str(path), "--strict").exit_code == 2
 
 
-def test_a_policy_may_say_that_its_app_speaks_tls(tmp_path: Path, certificate: str) -> None:
-    """Then the sidecar reaches it so, at the port that it has there."""
+def test_the_upstream_may_use_tls(tmp_path: Path, certificate: str) -> None:
+    """The sidecar then connects with TLS, to the app's port."""
     (tmp_path / "ca.pem").write_text(certificate)
     path = tmp_path / "policy.yaml"
     path.write_text("upstream: {url: 'https://app:1', tls: {ca: ca.pem, server_name: app}}\n" + POLICY)
@@ -315,7 +313,7 @@ def test_a_policy_may_say_that_its_app_speaks_tls(tmp_path: Path, certificate: s
 
 
 def test_it_is_a_filter(tmp_path: Path) -> None:
-    """As a program of its own, as Helm's post-renderer is: what comes from one side goes out on the other."""
+    """It works as Helm's post-renderer: a program that reads standard input and writes standard output."""
     command = [sys.executable, "-m", "enforcer"]
     once = subprocess.run([*command, "inject", "-"], input=TEXT, capture_output=True, text=True, check=True).stdout
     back = subprocess.run([*command, "uninject", "-"], input=once, capture_output=True, text=True, check=True).stdout

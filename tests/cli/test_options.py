@@ -1,4 +1,4 @@
-"""Types of option values."""
+"""Types of option values on the command line."""
 
 from __future__ import annotations
 

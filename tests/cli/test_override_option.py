@@ -14,7 +14,7 @@ from enforcer.config.overrides import Override, parse_override
 @click.command()
 @overrides_option
 def command(overrides: Sequence[Override]) -> None:
-    """Print the number of overrides, and if they are the expected ones."""
+    """Print the number of overrides, and whether they are the expected ones."""
     click.echo(
         f"{len(overrides)} {list(overrides) == [parse_override('log.level=debug'), parse_override('mode=report')]}"
     )
@@ -28,7 +28,7 @@ def test_overrides_are_parsed_in_order() -> None:
 
 
 def test_an_invalid_override_is_wrong_usage() -> None:
-    """With the message of the parser."""
+    """The message is the parser's."""
     result = CliRunner().invoke(command, ["--set", "nonsense"])
     assert result.exit_code == 2
     assert "Invalid value for '--set'" in result.stderr

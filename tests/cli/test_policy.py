@@ -48,7 +48,7 @@ def enforcer(*arguments: str, secret: str | None = None, stdin: str = "") -> Res
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a configuration, as working directory."""
+    """Make a folder with a configuration the working directory."""
     (tmp_path / "config.yaml").write_text(CONFIG.replace("PORT", "1"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -133,7 +133,7 @@ answer: 401, an access token is needed
         ],
     )
     def test_wrong_usage_has_exit_code_2(self, arguments: list[str], message: str) -> None:
-        """And a message that says what is wrong."""
+        """The message names the wrong argument."""
         result = enforcer("explain", *arguments)
         assert (result.exit_code, result.stdout) == (2, "")
         assert message in result.stderr

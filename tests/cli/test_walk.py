@@ -9,12 +9,12 @@ from enforcer.cli._walk import Check, Step, Walk
 
 @pytest.mark.parametrize(("expected", "got"), [(1, 1.0), (1, True), (1, "1"), (["a"], "a"), (None, False), ({}, [])])
 def test_values_of_different_json_types_are_different(expected: object, got: object) -> None:
-    """In Python some of them are equal."""
+    """In Python some of them are equal, such as 1 and true."""
     assert not Check("member", expected, got).right
 
 
 def test_the_order_of_members_does_not_matter() -> None:
-    """As in JSON."""
+    """JSON objects are unordered."""
     assert Check("document", {"a": 1, "b": [2]}, {"b": [2], "a": 1}).right
 
 

@@ -20,7 +20,7 @@ SECRETS = {"ENFORCER_CLIENT_SECRET": "secret", "ADMIN_CREDENTIAL": "operator"}
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Enforcer]:
-    """An enforcer that refused two requests with the same id."""
+    """Run an enforcer that has denied two requests with the same id."""
     with introspection_server(TOKENS) as server:
         text = config("http://127.0.0.1:1", server.port, admin={"credential": {"env": "ADMIN_CREDENTIAL"}})
         with enforcer(text, SECRETS) as process, Client(process.port, token="other-token") as client:

@@ -23,7 +23,7 @@ rules:
 
 @pytest.fixture
 def loads(tmp_path: Path) -> Callable[..., Loaded]:
-    """Load the smallest configuration, changed as said and with `more` after it, from a folder that a test may fill."""
+    """Return a function that loads the smallest configuration, with replacements and `more` appended."""
 
     def loads(more: str = "", changed: Mapping[str, str] | None = None) -> Loaded:
         text = SMALLEST
@@ -45,12 +45,12 @@ def certificate(tmp_path: Path) -> str:
     key, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
         .sign(key, hashes.SHA256())
         .public_bytes(serialization.Encoding.PEM)
     )
-    (folder / "one.crt").write_bytes(made)
+    (folder / "one.crt").write_bytes(certificate)
     pkcs8 = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
     (folder / "one.key").write_bytes(key.private_bytes(*pkcs8, serialization.NoEncryption()))
     (folder / "other.key").write_bytes(other.private_bytes(*pkcs8, serialization.NoEncryption()))

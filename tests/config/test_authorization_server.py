@@ -1,4 +1,4 @@
-"""The client that the enforcer is, as a configuration writes it; what makes none is in `mistakes/servers-*`."""
+"""The enforcer's client at an authorization server, as configured; errors are in `mistakes/servers-*`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ AUTH = "https://auth.example.org"
 
 @pytest.fixture
 def server(loads: Loads, certificate: str, tmp_path: Path) -> Callable[[str], AuthorizationServer]:
-    """Read the settings of a server."""
+    """Return a function that loads the settings of an authorization server."""
     (tmp_path / "private.pem").write_bytes(key("ES256", 7).as_pem(private=True))
-    whole = f"{URL}, client_id: enforcer, client_secret: {{env: SECRET}}"
+    original = f"{URL}, client_id: enforcer, client_secret: {{env: SECRET}}"
 
     def server(settings: str) -> AuthorizationServer:
         tls = f"{{certificate: {certificate}/one.crt, key: {certificate}/one.key}}"
-        return loads(changed={whole: settings.replace("TLS", tls)}).config.authorization_servers[0]
+        return loads(changed={original: settings.replace("TLS", tls)}).config.authorization_servers[0]
 
     return server
 
@@ -48,10 +48,10 @@ def server(loads: Loads, certificate: str, tmp_path: Path) -> Callable[[str], Au
     ],
 )
 @pytest.mark.parametrize("own_token", ["", f", own_token: {{token_endpoint: {AUTH}/token}}"])
-def test_each_way_to_authenticate_can_be_written(
+def test_each_client_authentication_can_be_configured(
     settings: str, expected: Client, own_token: str, server: Callable[[str], AuthorizationServer]
 ) -> None:
-    """With a token of our own, too."""
+    """With and without a token of the enforcer's own."""
     endpoint = f"introspection_endpoint: {AUTH}/introspect"
     assert client(server(f"{endpoint}, client_id: e, {settings}{own_token}")) == expected
 
@@ -73,17 +73,17 @@ CLIENT = "client_id: e, client_secret: {env: SECRET}"
         ),
     ],
 )
-def test_what_is_not_set_is_for_the_metadata_to_tell(
+def test_an_endpoint_that_is_not_set_comes_from_the_metadata(
     settings: str, expected: dict[str, str | None], server: Callable[[str], AuthorizationServer]
 ) -> None:
-    """Only what is used; where all is set, an issuer may be any name."""
+    """Only endpoints that are used; if all are set, the issuer may be any name."""
     assert endpoints(server(settings)) == expected
 
 
-def test_a_key_is_left_where_it_is_where_no_secret_is_read(
+def test_a_client_key_is_not_read_without_the_environment(
     server: Callable[[str], AuthorizationServer], tmp_path: Path
 ) -> None:
-    """To look at a policy none is needed."""
+    """Policy tools need no secrets."""
     server(f"{URL}, client_id: e, client_key: {{file: private.pem}}, client_authentication: private_key_jwt")
     (tmp_path / "private.pem").unlink()
     loaded, _ = load_with_document(tmp_path / "config.yaml", None)

@@ -1,4 +1,4 @@
-"""What is put into rules: defaults, and scope sets; and where each part of them stands."""
+"""The merged document: defaults and scope sets in rules, and the position of each value."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ scope_sets:
 
 
 def rules(loaded: Loaded) -> dict[str, Rule]:
-    """Return the rules but the first, which is the smallest configuration's."""
+    """Return the rules by name, without the first one, which is in every configuration here."""
     return {rule.name: rule for rule in loaded.config.rules[1:]}
 
 
-def test_a_rule_says_for_itself_or_takes_the_default(loads: Loads) -> None:
-    """Key by key: nothing of a default is added to what a rule says."""
-    found = rules(
+def test_a_default_applies_to_keys_that_a_rule_does_not_set(loads: Loads) -> None:
+    """A default is replaced, not merged with the rule's value."""
+    by_name = rules(
         loads(
             """
   - {name: own, path: "/own", scopes: [x], methods: [POST], mode: enforce}
@@ -37,19 +37,19 @@ rule_defaults: {scopes: [a, b], methods: [GET], audience: [app], max_answer_age:
 """
         )
     )
-    assert {name: (rule.scopes, rule.methods, rule.mode) for name, rule in found.items()} == {
+    assert {name: (rule.scopes, rule.methods, rule.mode) for name, rule in by_name.items()} == {
         "own": (("x",), ("POST",), "enforce"),
         "none": ((), ("GET",), "report"),
         "taken": (("a", "b"), ("GET",), "report"),
     }
-    assert {(rule.audience, rule.max_answer_age, rule.on_outage) for rule in found.values()} == {
+    assert {(rule.audience, rule.max_answer_age, rule.on_outage) for rule in by_name.values()} == {
         (("app",), 5.0, "stale")
     }
 
 
-def test_a_public_rule_takes_no_default_that_speaks_of_a_token(loads: Loads) -> None:
-    """It has none; where it leads and what it is for it takes."""
-    found = rules(
+def test_a_public_rule_ignores_defaults_about_tokens(loads: Loads) -> None:
+    """Defaults such as host, methods and upstream do apply."""
+    by_name = rules(
         loads(
             """
   - {name: open, path: "/open", public: true}
@@ -69,8 +69,8 @@ rule_defaults:
 """,
         )
     )
-    assert found["open"] == Rule(name="open", path="/open", public=True, host="*.example.org", methods=("GET",))
-    assert (found["shut"].scopes, found["shut"].client_ids, found["shut"].on_outage) == (("a",), ("g",), "stale")
+    assert by_name["open"] == Rule(name="open", path="/open", public=True, host="*.example.org", methods=("GET",))
+    assert (by_name["shut"].scopes, by_name["shut"].client_ids, by_name["shut"].on_outage) == (("a",), ("g",), "stale")
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ rule_defaults:
         ("scopes: [pages.write, pages.read]", ("pages.write", "pages.read")),
     ],
 )
-def test_a_set_stands_for_its_scopes(loads: Loads, written: str, scopes: tuple[str, ...]) -> None:
-    """In either key, among others, and in defaults."""
+def test_a_scope_set_is_replaced_by_its_scopes(loads: Loads, written: str, scopes: tuple[str, ...]) -> None:
+    """In `scopes`, in `any_scope`, among other scopes, and in defaults."""
     loaded = loads(f"  - {{name: r, path: /r, {written}}}\n{SETS}")
     assert rules(loaded)["r"].scopes == tuple(scopes)
     loaded = loads(f"  - {{name: r, path: /r, {written.replace('scopes', 'any_scope')}}}\n{SETS}")
@@ -93,14 +93,14 @@ def test_a_set_stands_for_its_scopes(loads: Loads, written: str, scopes: tuple[s
     assert rules(loaded)["r"].scopes == tuple(scopes)
 
 
-def test_a_scope_that_begins_as_a_sets_name_can_be_in_a_set(loads: Loads) -> None:
-    """In a set, every text is a scope."""
+def test_a_scope_that_looks_like_a_set_can_be_in_a_set(loads: Loads) -> None:
+    """Within a set, every text is a scope."""
     loaded = loads("  - {name: r, path: /r, scopes: [$odd]}\nscope_sets: {odd: [$editors]}\n")
     assert rules(loaded)["r"].scopes == ("$editors",)
 
 
-def test_what_is_put_in_is_told_of_where_it_stands(tmp_path: Path) -> None:
-    """A value of the rule's own at its place, one of the defaults at the rule."""
+def test_merged_values_have_positions(tmp_path: Path) -> None:
+    """A rule's own value has its own position, and a default the rule's."""
     (tmp_path / "more.yaml").write_text("rules:\n  - name: b\n    path: /b\n    methods: [GET]\n")
     main = tmp_path / "config.yaml"
     main.write_text(
@@ -115,7 +115,7 @@ rules:
   - {name: a, path: /a}
 """
     )
-    loaded, whole = load_with_document(main, None)
+    loaded, document = load_with_document(main, None)
     assert [(rule.name, rule.scopes, rule.host) for rule in loaded.config.rules] == [
         ("a", ("a", "b"), "a.org"),
         ("b", ("a", "b"), "a.org"),
@@ -130,8 +130,8 @@ rules:
         ("rule_defaults", "scopes", 0): ("config.yaml", 5, 26),
     }
     for path, (file, line, column) in places.items():
-        assert whole.where(path) == (str(tmp_path / file), line, column)
-    problem = whole.problem(("rules", 1, "host"), "is wrong")
+        assert document.where(path) == (str(tmp_path / file), line, column)
+    problem = document.problem(("rules", 1, "host"), "is wrong")
     assert (problem.path, problem.message) == ("rules[0]", "host, of rule_defaults: is wrong")
-    assert whole.used_sets == {"s"}
-    assert whole.own(1) == {"name": "b", "path": "/b", "methods": ["GET"]}
+    assert document.used_sets == {"s"}
+    assert document.own(1) == {"name": "b", "path": "/b", "methods": ["GET"]}

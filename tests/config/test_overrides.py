@@ -1,4 +1,4 @@
-"""Settings that are said beside the file."""
+"""Overrides: settings given on the command line."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ rules:
 """
 
 
-def loaded(tmp_path: Path, *said: str, file: str = FILE) -> Config:
-    """Load the file with what is said beside it."""
+def load_with(tmp_path: Path, *overrides: str, file: str = FILE) -> Config:
+    """Load the file with overrides."""
     path = tmp_path / "config.yaml"
     path.write_text(file)
-    return load(path, {"SECRET": "hunter2"}, [parse_override(one) for one in said]).config
+    return load(path, {"SECRET": "hunter2"}, [parse_override(text) for text in overrides]).config
 
 
 @pytest.mark.parametrize(
@@ -45,47 +45,47 @@ def loaded(tmp_path: Path, *said: str, file: str = FILE) -> Config:
     ],
 )
 def test_a_value_is_read_as_in_the_file(text: str, override: Override) -> None:
-    """And is text where it is no YAML."""
+    """A value that is not valid YAML is text."""
     assert parse_override(text) == override
 
 
 @pytest.mark.parametrize("text", ["", "log.level", "=debug", "log..level=debug", ".log=x", "rules[0]=x", "log level=x"])
-def test_what_names_no_setting_is_refused(text: str) -> None:
-    """With an example of what would."""
+def test_an_override_without_a_key_is_an_error(text: str) -> None:
+    """The message has an example."""
     with pytest.raises(ValueError, match=r"^expected KEY=VALUE, such as listener\.address=:8091"):
         parse_override(text)
 
 
-def test_it_counts_instead_of_what_the_file_says(tmp_path: Path) -> None:
-    """And the last one of several; the rest of a section stays."""
-    config = loaded(tmp_path, "log.level=error", "upstream.url=http://127.0.0.1:1", "log.level=debug")
+def test_an_override_replaces_the_files_value(tmp_path: Path) -> None:
+    """The last of several overrides wins; the other keys of a section stay."""
+    config = load_with(tmp_path, "log.level=error", "upstream.url=http://127.0.0.1:1", "log.level=debug")
     assert config.upstream is not None
     assert (config.log.level, config.upstream.url) == ("debug", "http://127.0.0.1:1")
-    assert loaded(tmp_path, "log.format=json").log.level == "info"
+    assert load_with(tmp_path, "log.format=json").log.level == "info"
 
 
-def test_it_counts_where_the_file_says_nothing(tmp_path: Path) -> None:
-    """Then what is required need not stand there."""
+def test_an_override_can_set_a_missing_key(tmp_path: Path) -> None:
+    """Also a required one, which the file then does not need."""
     file = FILE.replace("upstream: {url: http://127.0.0.1:8090}", "listener:")
-    config = loaded(tmp_path, "upstream.url=http://127.0.0.1:1", "listener.address=:1", file=file)
+    config = load_with(tmp_path, "upstream.url=http://127.0.0.1:1", "listener.address=:1", file=file)
     assert config.upstream is not None
     assert (config.upstream.url, config.listener.address) == ("http://127.0.0.1:1", ":1")
 
 
-def test_a_list_takes_the_place_of_the_files(tmp_path: Path) -> None:
-    """MergedDocument."""
-    config = loaded(tmp_path, 'rules=[{"name": "one", "path": "/", "public": true}]')
+def test_an_overridden_list_replaces_the_whole_list(tmp_path: Path) -> None:
+    """Lists are not merged."""
+    config = load_with(tmp_path, 'rules=[{"name": "one", "path": "/", "public": true}]')
     assert [rule.name for rule in config.rules] == ["one"]
 
 
-def test_mistakes_are_told_by_their_key(tmp_path: Path) -> None:
-    """They have no line: the file does not hold them."""
-    said = [
+def test_errors_in_overrides_have_a_key_and_no_line(tmp_path: Path) -> None:
+    """The file does not contain them."""
+    overrides = [
         *("log.level=loud", "cache.tll=5s", "nonsense=1", "upstream=app"),
         *('rules=[{"name": "x", "path": "/a", "public": true}, {"name": "x", "path": "/", "public": true}]',),
     ]
     with pytest.raises(ConfigError) as refused:
-        loaded(tmp_path, *said)
+        load_with(tmp_path, *overrides)
     assert {(problem.path, problem.line, problem.column) for problem in refused.value.problems} == {
         ("log.level", 0, 0),
         ("cache", 0, 0),
@@ -95,24 +95,24 @@ def test_mistakes_are_told_by_their_key(tmp_path: Path) -> None:
     }
 
 
-def test_a_section_that_is_none_is_told_as_it_stands(tmp_path: Path) -> None:
-    """Nothing can be put into it."""
+def test_a_section_that_is_not_a_mapping_is_an_error_at_its_line(tmp_path: Path) -> None:
+    """A key cannot be set in it."""
     with pytest.raises(ConfigError) as refused:
-        loaded(tmp_path, "log.level=debug", file=FILE.replace("{level: info}", "loud"))
+        load_with(tmp_path, "log.level=debug", file=FILE.replace("{level: info}", "loud"))
     assert [(problem.line, problem.path) for problem in refused.value.problems] == [(1, "log")]
 
 
-def test_a_secret_is_not_said_here_either(tmp_path: Path) -> None:
-    """It would be seen by everybody who can list processes."""
+def test_a_secret_cannot_be_an_override(tmp_path: Path) -> None:
+    """Everybody who can list processes would see it."""
     with pytest.raises(ConfigError, match="a secret is never written here") as refused:
-        loaded(tmp_path, "admin.credential=hunter2")
+        load_with(tmp_path, "admin.credential=hunter2")
     assert "hunter2" not in str(refused.value)
 
 
-def test_the_file_that_is_checked_is_the_one_that_is_used(tmp_path: Path) -> None:
-    """Those who look at places find those of the file."""
+def test_values_of_the_file_keep_their_positions(tmp_path: Path) -> None:
+    """An override moves nothing."""
     path = tmp_path / "config.yaml"
     path.write_text(FILE)
-    found, document = load_with_document(path, None, [parse_override("log.format=json")])
-    assert found.config.log.format == "json"
+    loaded, document = load_with_document(path, None, [parse_override("log.format=json")])
+    assert loaded.config.log.format == "json"
     assert document.where(("rules", 0)) == (str(path), 6, 5)

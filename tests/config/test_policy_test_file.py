@@ -1,4 +1,4 @@
-"""A file of policy tests, read whole or with all its mistakes."""
+"""Files of policy tests: loaded, or all errors reported."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from enforcer.errors import ConfigError
 RULES = ["read countries", "write countries"]
 
 
-def mistakes(tmp_path: Path, text: str) -> list[str]:
+def errors_of(tmp_path: Path, text: str) -> list[str]:
     file = tmp_path / "tests.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as refused:
@@ -19,8 +19,8 @@ def mistakes(tmp_path: Path, text: str) -> list[str]:
     return [str(problem).replace(f"{tmp_path}/", "") for problem in refused.value.problems]
 
 
-def test_tests_are_read_with_their_places(tmp_path: Path) -> None:
-    """A failure names its line."""
+def test_policy_tests_have_positions(tmp_path: Path) -> None:
+    """A failed test is reported with its line."""
     file = tmp_path / "tests.yaml"
     file.write_text(
         """\
@@ -49,7 +49,7 @@ tests:
             status=403,
         ),
     )
-    assert [document.place(("tests", at))[0] for at in range(2)] == [4, 8]
+    assert [document.place(("tests", index))[0] for index in range(2)] == [4, 8]
 
 
 WRONG = """\
@@ -88,9 +88,9 @@ tests:
 """
 
 
-def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
-    """As those of a configuration are."""
-    assert mistakes(tmp_path, WRONG) == [
+def test_all_errors_are_reported_at_once_with_their_lines(tmp_path: Path) -> None:
+    """As for a configuration."""
+    assert errors_of(tmp_path, WRONG) == [
         'tests.yaml:2:12: tokens.reader: unknown key "scopes"; did you mean "scope"?',
         "tests.yaml:3:12: tokens.writer.scope: expected text, found a list",
         "tests.yaml:4:3: tokens.nobody: an inactive token has no other member",
@@ -117,9 +117,9 @@ tests:
 """
 
 
-def test_names_that_stand_for_nothing_or_twice_are_mistakes(tmp_path: Path) -> None:
-    """With the one that was probably meant."""
-    assert mistakes(tmp_path, NAMES) == [
+def test_unknown_and_duplicate_names_are_errors(tmp_path: Path) -> None:
+    """The message suggests the name that was probably meant."""
+    assert errors_of(tmp_path, NAMES) == [
         'tests.yaml:2:3: tokens: "none" is reserved: choose another name',
         'tests.yaml:5:55: tests[0].token: no token is called "raeder"; did you mean "reader"?',
         'tests.yaml:6:5: tests[1]: duplicate name "one"; first used at tests.yaml:5:5',
@@ -129,7 +129,7 @@ def test_names_that_stand_for_nothing_or_twice_are_mistakes(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "tests.yaml:1:1: the file is empty"),
         ("tokens: {}", 'tests.yaml:1:1: missing key "tests": The tests'),
@@ -137,14 +137,14 @@ def test_names_that_stand_for_nothing_or_twice_are_mistakes(tmp_path: Path) -> N
         ("tests: [", "tests.yaml:2:1: not YAML:"),
     ],
 )
-def test_a_file_without_tests_is_a_mistake(tmp_path: Path, text: str, told: str) -> None:
-    """It would pass, and show nothing."""
-    (found,) = mistakes(tmp_path, text)
-    assert found.startswith(told)
+def test_a_file_without_tests_is_an_error(tmp_path: Path, text: str, message: str) -> None:
+    """It would pass without testing anything."""
+    (error,) = errors_of(tmp_path, text)
+    assert error.startswith(message)
 
 
-def test_a_file_that_is_not_there_is_one_mistake(tmp_path: Path) -> None:
-    """Named as it was asked for."""
+def test_a_missing_file_is_one_error(tmp_path: Path) -> None:
+    """The message has the path as given."""
     with pytest.raises(ConfigError) as refused:
         load_policy_tests(tmp_path / "none.yaml", RULES)
     assert str(refused.value) == f"{tmp_path}/none.yaml: cannot be read: No such file or directory"

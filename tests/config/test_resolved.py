@@ -1,4 +1,4 @@
-"""The rules as they are judged."""
+"""Rules with the issuer and audience of their authorization servers filled in."""
 
 from collections.abc import Callable
 
@@ -20,8 +20,10 @@ SECOND = """\
 
 
 @pytest.mark.parametrize("issuer", ["https://as.example.org", None])
-def test_a_rule_needs_the_issuer_of_its_authorization_server(loads: Callable[..., Loaded], issuer: str | None) -> None:
-    """Unless it names one itself, or is public."""
+def test_a_rule_requires_the_issuer_of_its_authorization_server(
+    loads: Callable[..., Loaded], issuer: str | None
+) -> None:
+    """Except for a rule with an issuer of its own, and a public one."""
     named = {"client_id: enforcer": f"issuer: {issuer}, client_id: enforcer"} if issuer else {}
     config = loads(RULES, {**named, "rules:\n": f"{SECOND}rules:\n"}).config
     assert {rule.name: rule.issuer for rule in resolved_rules(config)} == {
@@ -54,10 +56,10 @@ def servers(loads: Callable[..., Loaded]) -> Config:
     return loads(changed={replaced: SERVERS.replace("CLIENT", client)}).config
 
 
-def test_a_rule_needs_issuer_and_audience_of_its_authorization_servers(loads: Callable[..., Loaded]) -> None:
-    """Of all of them, unless it names its own; where one has none, that is not for a rule to ask."""
-    found = {rule.name: (rule.issuer, rule.audience) for rule in resolved_rules(servers(loads))}
-    assert found == {
+def test_a_rule_requires_issuer_and_audience_of_its_authorization_servers(loads: Callable[..., Loaded]) -> None:
+    """Of all of them, except if it has its own; if one server has no issuer or audience, the rule requires none."""
+    required = {rule.name: (rule.issuer, rule.audience) for rule in resolved_rules(servers(loads))}
+    assert required == {
         "first": (("A",), ("x", "y")),
         "own": (("I",), ("w",)),
         "two": (("B", "A"), ("y", "z", "x")),
@@ -68,7 +70,7 @@ def test_a_rule_needs_issuer_and_audience_of_its_authorization_servers(loads: Ca
 
 
 def test_each_server_knows_the_issuers_of_the_others(loads: Callable[..., Loaded]) -> None:
-    """So that it is shown no token of theirs; one of whom nothing is known has none of its own."""
+    """So that it never receives their tokens; a server without `issuer` has no issuer of its own."""
     assert issuer_scopes(servers(loads)) == {
         "a": IssuerScope("A", frozenset({"B"})),
         "b": IssuerScope("B", frozenset({"A"})),

@@ -1,4 +1,4 @@
-"""Files with rules beside a configuration."""
+"""Rule files: which files an entry names, how they are read, and their errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Loads = Callable[..., Loaded]
 
 
 def write(folder: Path, *names: str) -> None:
-    """Write a file of one rule for each name, which is the file's."""
+    """Write a file for each name, with one rule of the same name."""
     for name in names:
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def names(loaded: Loaded) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("entries", "found"),
+    ("entries", "files"),
     [
         ("[r/b.yaml, r/a.yaml]", ["r/b.yaml", "r/a.yaml"]),
         ("[r]", ["r/a.yaml", "r/b.yaml", "r/c.yml"]),
@@ -41,14 +41,14 @@ def names(loaded: Loaded) -> list[str]:
         ("[]", []),
     ],
 )
-def test_an_entry_is_a_file_a_folder_or_a_pattern(loads: Loads, tmp_path: Path, entries: str, found: list[str]) -> None:
-    """In the order of the entries, then of the names; each is read once, and the configuration is none of them."""
+def test_an_entry_is_a_file_a_folder_or_a_pattern(loads: Loads, tmp_path: Path, entries: str, files: list[str]) -> None:
+    """In order of entries, then of names; each file is read once, and the configuration itself never."""
     write(tmp_path, "r/b.yaml", "r/a.yaml", "r/c.yml", "r/d.txt", "r/.hidden.yaml", "r/inner/e.yaml", "top.yaml")
-    assert names(loads(f"rule_files: {entries}\n")) == ["all", *found]
+    assert names(loads(f"rule_files: {entries}\n")) == ["all", *files]
 
 
-def test_a_mounted_configmap_is_a_folder_of_its_files(loads: Loads, tmp_path: Path) -> None:
-    """Its names are links into a folder that begins with two dots, which another one takes the place of."""
+def test_a_mounted_configmap_is_read_as_a_folder(loads: Loads, tmp_path: Path) -> None:
+    """Kubernetes mounts links into a folder `..data`, and replaces that folder on an update."""
     write(tmp_path / "mount" / "..2026_01", "a.yaml", "b.yaml")
     (tmp_path / "mount" / "..data").symlink_to("..2026_01")
     for name in ("a.yaml", "b.yaml"):
@@ -66,19 +66,19 @@ def test_a_mounted_configmap_is_a_folder_of_its_files(loads: Loads, tmp_path: Pa
     assert first.hash != second.hash
 
 
-def test_every_file_and_folder_that_was_looked_at_is_known(loads: Loads, tmp_path: Path) -> None:
-    """So that a change of any can be noticed, and a file that is new in a folder."""
+def test_every_file_and_folder_that_was_read_is_in_the_result(loads: Loads, tmp_path: Path) -> None:
+    """So that a change of any of them is noticed, and a new file in a folder."""
     write(tmp_path, "r/a.yaml", "one.yaml")
     loaded = loads("rule_files: [r/*.yaml, one.yaml]\n")
     assert set(loaded.files) == {tmp_path / name for name in ("config.yaml", "r", "r/a.yaml", "one.yaml")}
 
 
 def test_the_hash_covers_all_files(loads: Loads, tmp_path: Path) -> None:
-    """And is that of the configuration alone where there is no other."""
+    """Without rule files, it is the hash of the configuration file."""
     write(tmp_path, "r/a.yaml", "r/b.yaml")
-    alone = loads()
-    assert alone.hash == sha256((tmp_path / "config.yaml").read_bytes()).hexdigest()[:16]
-    hashes = {alone.hash, loads("rule_files: [r]\n").hash, loads("rule_files: [r]\n").hash}
+    single = loads()
+    assert single.hash == sha256((tmp_path / "config.yaml").read_bytes()).hexdigest()[:16]
+    hashes = {single.hash, loads("rule_files: [r]\n").hash, loads("rule_files: [r]\n").hash}
     assert len(hashes) == 2
     (tmp_path / "r" / "b.yaml").write_text("rules:\n  - {name: b, path: /b, public: true}\n")
     hashes.add(loads("rule_files: [r]\n").hash)
@@ -88,14 +88,14 @@ def test_the_hash_covers_all_files(loads: Loads, tmp_path: Path) -> None:
 
 
 def test_all_rules_can_be_in_files(loads: Loads, tmp_path: Path) -> None:
-    """Then the configuration needs none."""
+    """The configuration itself then needs no rule."""
     write(tmp_path, "a.yaml")
     loaded = loads("rule_files: [a.yaml]\n", {"rules:\n  - {name: all, path: /**, authenticated: true}\n": ""})
     assert names(loaded) == ["a.yaml"]
 
 
-def test_without_a_rule_it_is_only_told_what_is_asked(loads: Loads) -> None:
-    """Where everything is forwarded, no rule is needed: how an app without rules begins."""
+def test_only_report_mode_needs_no_rule(loads: Loads) -> None:
+    """Report mode forwards every request: how an app without rules begins."""
     no_rules = {"rules:\n  - {name: all, path: /**, authenticated: true}\n": ""}
     assert names(loads("mode: report\n", no_rules)) == []
     with pytest.raises(ConfigError, match='missing key "rules"'):
@@ -103,7 +103,7 @@ def test_without_a_rule_it_is_only_told_what_is_asked(loads: Loads) -> None:
 
 
 def test_all_files_together_are_at_most_16_mib(tmp_path: Path, loads: Loads) -> None:
-    """However many they are."""
+    """The bound is for the sum of their sizes."""
     filler = "#" + "x" * (MAX_BYTES // 2) + "\n"
     for name in ("a.yaml", "b.yaml"):
         (tmp_path / name).write_text(filler + "rules: []\n")
@@ -111,14 +111,14 @@ def test_all_files_together_are_at_most_16_mib(tmp_path: Path, loads: Loads) -> 
         loads("rule_files: [a.yaml, b.yaml]\n")
 
 
-def test_a_thousand_files_are_read_at_once(tmp_path: Path, loads: Loads) -> None:
-    """Each of them is only another part of the same rules."""
+def test_a_thousand_files_can_be_read(tmp_path: Path, loads: Loads) -> None:
+    """Generated policies may have a file for each service."""
     write(tmp_path / "r", *(f"{number}.yaml" for number in range(1000)))
     assert len(names(loads("rule_files: [r]\n"))) == 1001
 
 
-def test_mistakes_are_told_with_the_file_as_it_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seen from the folder where the command was called."""
+def test_an_error_has_the_files_path_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative to the working directory if the configuration was given so."""
     write(tmp_path / "etc" / "r", "a.yaml")
     (tmp_path / "etc" / "r" / "a.yaml").write_text("rules:\n  - {name: a, path: a, public: true}\n")
     (tmp_path / "etc" / "config.yaml").write_text(

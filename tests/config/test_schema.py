@@ -25,36 +25,36 @@ def sections(path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]
 
 
 def test_the_reference_is_up_to_date() -> None:
-    """`python -m enforcer.config.reference > docs/configuration.md` writes it anew."""
+    """`python -m enforcer.config.reference > docs/configuration.md` writes it again."""
     docs = Path(__file__).parents[2] / "docs" / "configuration.md"
     assert docs.read_text(encoding="utf-8") == reference()
 
 
-def test_every_key_says_what_it_means_in_the_schema_and_in_the_reference() -> None:
-    """A setting without a meaning, its unit and reason, is not finished."""
+def test_every_key_is_described_in_the_schema_and_in_the_reference() -> None:
+    """A setting is not complete without its meaning, unit and reason."""
     written = reference()
-    found = [(path, key, node) for path in sections() for key, node in shape().keys(path).items()]
-    assert len(found) > 80
-    for path, key, node in found:
+    keys = [(path, key, node) for path in sections() for key, node in shape().keys(path).items()]
+    assert len(keys) > 80
+    for path, key, node in keys:
         assert shape().description(node), (path, key)
         assert shape().meaning((*path, key))
         assert f".{key}`" in written or f".{key}." in written or f"## `{key}`" in written
 
 
-def test_every_default_of_the_schema_is_what_a_user_may_write(loads: Callable[..., Loaded]) -> None:
+def test_every_default_of_the_schema_is_valid_in_a_file(loads: Callable[..., Loaded]) -> None:
     """Setting all keys of all sections to their defaults changes nothing."""
-    whole: dict[str, Any] = {}
+    document: dict[str, Any] = {}
     for path in sections():
         defaults = {key: node["default"] for key, node in shape().keys(path).items() if node.get("default") is not None}
         if defaults and len(path) == 1:
-            whole[str(path[0])] = defaults
-    assert {"listener", "cache", "limits", "timeouts", "forwarding"} <= set(whole)
-    assert loads(yaml.safe_dump(whole)).config.limits == loads().config.limits
-    assert loads(yaml.safe_dump(whole)).config.forwarding == loads().config.forwarding
+            document[str(path[0])] = defaults
+    assert {"listener", "cache", "limits", "timeouts", "forwarding"} <= set(document)
+    assert loads(yaml.safe_dump(document)).config.limits == loads().config.limits
+    assert loads(yaml.safe_dump(document)).config.forwarding == loads().config.forwarding
 
 
 def test_the_schema_is_json_and_closed() -> None:
-    """An editor reads it, and marks unknown keys."""
+    """Editors read it, and mark unknown keys."""
     written = json.loads(json.dumps(schema()))
     assert written["$schema"].startswith("https://json-schema.org/")
     assert written["additionalProperties"] is False
@@ -63,11 +63,11 @@ def test_the_schema_is_json_and_closed() -> None:
 
 @pytest.mark.parametrize("text", ["0s", "1ms", "250ms", "5s", "75s", "2m", "1h"])
 def test_a_duration_is_written_as_it_is_read(text: str) -> None:
-    """In the largest unit that it is a whole number of."""
+    """In the largest unit that gives a whole number."""
     assert write_duration(parse_duration(text)) == text
 
 
 @pytest.mark.parametrize("text", ["1B", "1000B", "64KiB", "1536KiB", "1MiB", "1GiB"])
 def test_a_size_is_written_as_it_is_read(text: str) -> None:
-    """In the largest unit that it is a whole number of."""
+    """In the largest unit that gives a whole number."""
     assert write_size(parse_size(text)) == text

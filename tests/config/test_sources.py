@@ -1,4 +1,4 @@
-"""Telling that a file is not what it was, without reading it."""
+"""File signatures: a change of a file is noticed without reading it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _replace(path: Path) -> None:
     os.replace(beside, path)
 
 
-def _let_read(path: Path) -> None:
+def _change_mode(path: Path) -> None:
     path.chmod(0o640)
 
 
@@ -41,9 +41,9 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("change", [_write, _rewrite_at_the_same_time, _replace, _let_read, _append, _remove])
+@pytest.mark.parametrize("change", [_write, _rewrite_at_the_same_time, _replace, _change_mode, _append, _remove])
 def test_a_file_that_changed_has_another_signature(tmp_path: Path, change: Callable[[Path], None]) -> None:
-    """Whatever did not change with it: size, name, time of writing."""
+    """Even if its size, name or modification time stayed the same."""
     path = tmp_path / "file"
     path.write_text("before")
     first = signature(path)
@@ -56,8 +56,8 @@ def test_a_file_that_changed_has_another_signature(tmp_path: Path, change: Calla
     assert eventually(changed)  # the clock of some file systems is coarse
 
 
-def test_a_link_is_what_it_leads_to(tmp_path: Path) -> None:
-    """Where a folder of a ConfigMap is swapped, no file changes, and none of the paths to them."""
+def test_a_link_has_the_signature_of_its_target(tmp_path: Path) -> None:
+    """An update of a ConfigMap swaps a linked folder: no file and no path changes."""
     for version in ("v1", "v2"):
         (tmp_path / version).mkdir()
         (tmp_path / version / "config.yaml").write_text("same size")
@@ -72,13 +72,13 @@ def test_a_link_is_what_it_leads_to(tmp_path: Path) -> None:
 
 
 def test_a_folder_changes_with_its_entries(tmp_path: Path) -> None:
-    """A file that comes is a change, though nobody knew of it."""
+    """A new file is a change of its folder."""
     os.utime(tmp_path, (0, 0))
     first = signature(tmp_path)
     (tmp_path / "new").touch()
     assert signature(tmp_path) != first
 
 
-def test_what_is_not_there_has_none(tmp_path: Path) -> None:
-    """Nor what can have no such name; a change is told when it comes."""
+def test_a_missing_file_has_no_signature(tmp_path: Path) -> None:
+    """Nor has an impossible path. A file that appears later is then a change."""
     assert signature(tmp_path / "nowhere") is signature(Path("\0")) is None

@@ -83,23 +83,23 @@ def test_what_is_written_is_read(record: LogLine) -> None:
         b"[" * 100_000,
     ],
 )
-def test_what_is_no_decision_is_none(line: bytes) -> None:
-    """Other lines may stand in the same file."""
+def test_another_line_is_not_a_decision(line: bytes) -> None:
+    """The log of the process may be in the same file."""
     assert parse(line) is None
 
 
-def test_members_that_are_not_known_are_passed_over() -> None:
-    """A later version may say more."""
+def test_unknown_members_are_ignored() -> None:
+    """A later version may write more."""
     assert parse(json.dumps({**json.loads(RECORD.write()), "host": "app"}).encode()) == RECORD
 
 
 def test_a_line_without_a_token_has_neither_scopes_nor_client() -> None:
-    """Absent is null."""
+    """A missing member is null."""
     optional = ("request_id", "scopes", "client_id")
-    line = {name: value for name, value in json.loads(RECORD.write()).items() if name not in optional}
-    found = parse(json.dumps(line).encode())
-    assert found is not None
-    assert (found.request_id, found.scopes, found.client_id) == (None, None, None)
+    members = {name: value for name, value in json.loads(RECORD.write()).items() if name not in optional}
+    line = parse(json.dumps(members).encode())
+    assert line is not None
+    assert (line.request_id, line.scopes, line.client_id) == (None, None, None)
 
 
 RULE = Rule(name="read", path="/a/**", scopes=("a",))
@@ -134,6 +134,6 @@ def test_a_decision_is_recorded_with_what_may_be_told_of_the_token() -> None:
 
 @pytest.mark.parametrize("evidence", [None, INACTIVE, NoToken.MISSING, IntrospectionFailure.TIMEOUT, Unasked.TOO_MANY])
 def test_a_decision_without_an_active_token_is_recorded_without_its_facts(evidence: Evidence | None) -> None:
-    """Whatever stood in its place."""
-    found = log_line(DENIED._replace(evidence=evidence, rule=None, request_id=None), "now")
-    assert (found.route, found.request_id, found.scopes, found.client_id) == ("_none", None, None, None)
+    """For every kind of evidence that is not an active token."""
+    line = log_line(DENIED._replace(evidence=evidence, rule=None, request_id=None), "now")
+    assert (line.route, line.request_id, line.scopes, line.client_id) == ("_none", None, None, None)

@@ -144,7 +144,7 @@ def test_a_client_that_expects_100_is_refused_without_a_token(app: Upstream, pro
 
 
 def test_trailers_are_forwarded_both_ways(app: Upstream, client: Client) -> None:
-    """Trailer fields are forwarded, except those that must not be trailers."""
+    """Trailer fields are forwarded, except for fields that are not allowed in trailers."""
     received = []
 
     def handler(incoming: Incoming) -> None:

@@ -19,7 +19,7 @@ GROWTH = 16 * 1024**2
 
 
 class Flood:
-    """Sends `MANY` bytes, and counts those that the peer accepts."""
+    """Sends `MANY` bytes, and counts the bytes that the peer accepts."""
 
     def __init__(self) -> None:
         self.sent = 0

@@ -107,7 +107,7 @@ def test_a_client_that_drips_blank_lines_is_closed(impatient: Enforcer) -> None:
 def test_a_client_that_stalls_in_its_body_is_cut(
     app: Upstream, impatient: Enforcer, framing: bytes, drips: bool
 ) -> None:
-    """Whether it sends nothing or one byte at a time: 408, and the app sees that the body is incomplete."""
+    """Sending nothing and one byte at a time have the same result: 408, and the app sees an incomplete body."""
     cut = threading.Event()
 
     def handler(incoming: Incoming) -> None:
@@ -233,7 +233,7 @@ def test_a_connection_whose_response_was_read_slowly_is_closed_too(app: Upstream
 @pytest.mark.parametrize("closing", [b"", b"Connection: close\r\n"])
 @pytest.mark.parametrize("size", [6_000_000, 60_000_000])
 def test_a_client_that_reads_nothing_is_cut(app: Upstream, impatient: Enforcer, closing: bytes, size: int) -> None:
-    """Whether or not the app has more to send, and whatever the client requests next."""
+    """Even if the app has no more to send, and for any next request of the client."""
     ended = threading.Event()
 
     def handler(incoming: Incoming) -> None:

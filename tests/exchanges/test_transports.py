@@ -218,7 +218,7 @@ def test_an_unfinished_handshake_counts_as_a_connection(
 
 
 def test_a_handshake_that_stalls_is_cut(authority: Authority, authorization_server: Server, app: Upstream) -> None:
-    """Whether it drips or sends nothing; others are served meanwhile, and nothing is raised."""
+    """Also if it sends a byte at a time; other clients are served meanwhile, and nothing is raised."""
     with tls_enforcer(authority, authorization_server, app, timeouts={"handshake": "1s"}) as process:
         first = client_hello()
         silent, dripping = begin_handshake(process.port), begin_handshake(process.port, first[:1])

@@ -1,4 +1,4 @@
-"""How much work a request is, counted and not timed: connections, introspections, calls."""
+"""The work of a request, counted and not timed: connections, introspection requests, function calls."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_requests_at_once_with_a_new_token_are_one_introspection(stack: Stack) -
 
 
 def test_a_refused_request_opens_nothing(stack: Stack) -> None:
-    """Without a token, or with what is none, nobody is asked."""
+    """A request without a valid token causes no connection to the upstream or the authorization server."""
     for token in (None, "tok!en"):
         with Client(stack.process.port, token=token) as client:
             assert client.request("GET", "/thing").status == 401
@@ -117,7 +117,7 @@ def calls(tmp_path: Path) -> Iterator[Callable[[str | None, int], dict[str, int]
 def test_the_work_of_a_request_does_not_grow(
     calls: Callable[[str | None, int], dict[str, int]], token: str | None, status: int, python: int, other: int
 ) -> None:
-    """Function calls for a GET on a kept connection: the package's own, and those of others that it makes."""
+    """Function calls for a GET on an open connection: within the package, and from it into other packages."""
     made = calls(token, status)
     own = {name: count for name, count in made.items() if ">" not in name}
     others = {name: count for name, count in made.items() if ">" in name}

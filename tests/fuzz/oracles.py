@@ -1,4 +1,4 @@
-"""What must hold of every outcome, checked without the enforcer's own code."""
+"""Invariants of every outcome, checked without the enforcer's own code."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class Client:
 
     @property
     def reusable(self) -> bool:
-        """Whether the connection may carry another request."""
+        """True if the connection may carry another request."""
         return self._wire.our_state is h11.IDLE
 
     @property

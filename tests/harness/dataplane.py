@@ -43,18 +43,18 @@ class Arrived:
 
 @dataclass
 class Outcome:
-    """What became of one client's bytes."""
+    """The result of one client's bytes."""
 
     arrived: list[Arrived]
     heads: list[bytes]
     faults: list[str]
     answered: bytes
     ended: bool
-    """Whether the connection is over, or was made a tunnel."""
+    """True if the connection has ended, or became a tunnel."""
     deadline: float
-    """When the connection is cut if nothing more comes."""
+    """Time at which the connection is cut if nothing more arrives."""
     waits: bool
-    """Whether an answer is owed that only an upstream can give."""
+    """True if a response of an upstream is outstanding."""
 
 
 class Transport(asyncio.Transport):
@@ -118,9 +118,9 @@ class _Socket:
 
 
 class DataPlane:
-    """The data plane of one configuration, and the servers behind it.
+    """The data plane of a configuration, and the servers that it calls.
 
-    `worth` says what the authorization server tells of a token; `changes` are sections of the configuration.
+    `worth` returns the introspection response for a token; `changes` are sections of the configuration.
     """
 
     def __init__(self, worth: Callable[[str], Mapping[str, Any]] | None = None, **changes: Any) -> None:

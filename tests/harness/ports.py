@@ -1,4 +1,4 @@
-"""Port numbers for programs that cannot be told to choose a free port themselves, and for servers that are down."""
+"""Port numbers for programs that cannot choose a free port themselves, and for servers that are down."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Decisions: which evidence each rule allows, and the reason for each denial."""
+
 from typing import Any
 
 import pytest
@@ -21,21 +23,21 @@ def requirement(**conditions: Any) -> Requirement:
     return Requirement(Rule(name="r", path=PATH, **conditions), Path.parse(PATH))
 
 
-def judge(rule: Requirement | None, evidence: Evidence, now: float = NOW) -> Reason:
-    """Decide, and tell the reason either way; the labels agree with it, and so does what only reports."""
-    verdict = decide(rule, evidence, SEGMENTS, now)
-    decision, reason = verdict.label
+def reason_of(rule: Requirement | None, evidence: Evidence, now: float = NOW) -> Reason:
+    """Return the reason of the decision; labels, token and report mode must agree with it."""
+    enforced = decide(rule, evidence, SEGMENTS, now)
+    decision, reason = enforced.label
     reported = decide(rule, evidence, SEGMENTS, now, reports=True)
-    if verdict is UNPROVEN:
-        assert reported is UNPROVEN  # in no mode, before it is known what its sender can show
+    if enforced is UNPROVEN:
+        assert reported is UNPROVEN  # report mode does not skip the proof of possession
         return Reason(reason)
     assert isinstance(reported, Allow)
-    if isinstance(verdict, Allow):
-        assert (decision, reported.label, reported.answer) == ("allow", verdict.label, verdict.answer)
+    if isinstance(enforced, Allow):
+        assert (decision, reported.label, reported.answer) == ("allow", enforced.label, enforced.answer)
     else:
-        ours = isinstance(evidence, IntrospectionFailure) or evidence is PossessionFault.FULL
-        assert decision == ("error" if ours and rule else "deny")
-        assert verdict.reason == reason
+        is_error = isinstance(evidence, IntrospectionFailure) or evidence is PossessionFault.FULL
+        assert decision == ("error" if is_error and rule else "deny")
+        assert enforced.reason == reason
         assert reported.label == ("would_deny", reason)
     return Reason(reason)
 
@@ -45,31 +47,31 @@ def token(**claims: Any) -> ActiveToken:
 
 
 PUBLIC = requirement(public=True)
-ANYBODY = requirement(authenticated=True)
+AUTHENTICATED = requirement(authenticated=True)
 READ = requirement(scopes=("read",))
 GOOD = token(scope="read", sub="alice")
 
 
-NOTHING_KNOWN: list[Evidence] = [*NoToken, *IntrospectionFailure, *Unasked, *PossessionFault]
+NO_VERIFIED_TOKEN: list[Evidence] = [*NoToken, *IntrospectionFailure, *Unasked, *PossessionFault]
 
 
-@pytest.mark.parametrize("evidence", [GOOD, INACTIVE, *NOTHING_KNOWN])
-def test_no_rule_is_refused_whatever_came_with_the_request(evidence: Evidence) -> None:
-    """What is not allowed by a rule that says so is refused."""
-    assert judge(None, evidence) is Reason.NO_RULE
+@pytest.mark.parametrize("evidence", [GOOD, INACTIVE, *NO_VERIFIED_TOKEN])
+def test_a_request_without_a_rule_is_denied_for_any_evidence(evidence: Evidence) -> None:
+    """Denied by default: a valid token changes nothing."""
+    assert reason_of(None, evidence) is Reason.NO_RULE
 
 
 @pytest.mark.parametrize(
     "evidence",
-    [INACTIVE, *NOTHING_KNOWN, token(exp=1), token(cnf={}), GOOD],
+    [INACTIVE, *NO_VERIFIED_TOKEN, token(exp=1), token(cnf={}), GOOD],
     ids=lambda evidence: type(evidence).__name__,
 )
-def test_a_public_rule_lets_everybody_pass_as_nobody(evidence: Evidence) -> None:
-    """Whoever sends a token along is not known by it either."""
-    verdict = decide(PUBLIC, evidence, SEGMENTS, NOW)
-    assert isinstance(verdict, Allow)
-    assert verdict.answer is None
-    assert verdict.label == ("allow", "public")
+def test_a_public_rule_allows_every_request_without_identity(evidence: Evidence) -> None:
+    """A token that was sent anyway gives no identity fields."""
+    decision = decide(PUBLIC, evidence, SEGMENTS, NOW)
+    assert isinstance(decision, Allow)
+    assert decision.answer is None
+    assert decision.label == ("allow", "public")
 
 
 @pytest.mark.parametrize(
@@ -82,14 +84,16 @@ def test_a_public_rule_lets_everybody_pass_as_nobody(evidence: Evidence) -> None
         (None, ("deny", "no_rule")),
     ],
 )
-def test_a_preflight_passes_as_nobody_where_the_rule_says_so(rule: Requirement | None, label: tuple[str, str]) -> None:
-    """And nowhere else."""
-    verdict = decide(rule, Unasked.PREFLIGHT, SEGMENTS, NOW)
-    assert verdict.label == label
-    assert isinstance(verdict, Deny) or verdict.answer is None
+def test_a_preflight_is_allowed_without_identity_if_the_rule_says_so(
+    rule: Requirement | None, label: tuple[str, str]
+) -> None:
+    """Every other rule treats a preflight as an ordinary request."""
+    decision = decide(rule, Unasked.PREFLIGHT, SEGMENTS, NOW)
+    assert decision.label == label
+    assert isinstance(decision, Deny) or decision.answer is None
 
 
-@pytest.mark.parametrize("rule", [ANYBODY, READ, requirement(claims={"sub": "alice"})])
+@pytest.mark.parametrize("rule", [AUTHENTICATED, READ, requirement(claims={"sub": "alice"})])
 @pytest.mark.parametrize(
     ("evidence", "reason"),
     [
@@ -102,15 +106,15 @@ def test_a_preflight_passes_as_nobody_where_the_rule_says_so(rule: Requirement |
     ],
 )
 def test_any_other_rule_needs_an_active_token(rule: Requirement, evidence: Evidence, reason: Reason) -> None:
-    """Each way of not having one has its own answer."""
-    assert judge(rule, evidence) is reason
+    """Each way of not having one has its own reason."""
+    assert reason_of(rule, evidence) is reason
 
 
-def test_an_allow_carries_the_answer_that_it_was_given_for() -> None:
-    """From it the identity fields are made."""
-    verdict = decide(READ, GOOD, SEGMENTS, NOW)
-    assert isinstance(verdict, Allow)
-    assert verdict.answer is GOOD
+def test_an_allow_carries_the_token_that_it_was_decided_for() -> None:
+    """The identity fields are made from it."""
+    decision = decide(READ, GOOD, SEGMENTS, NOW)
+    assert isinstance(decision, Allow)
+    assert decision.answer is GOOD
 
 
 @pytest.mark.parametrize(
@@ -133,20 +137,20 @@ def test_an_allow_carries_the_answer_that_it_was_given_for() -> None:
         ({"cnf": {"x5t#S256": "x"}, "exp": NOW - 1}, Reason.EXPIRED_TOKEN),
     ],
 )
-@pytest.mark.parametrize("rule", [ANYBODY, READ, requirement(any_scope=("read",))])
-def test_a_token_counts_from_nbf_until_exp_and_where_possession_is_proof(
+@pytest.mark.parametrize("rule", [AUTHENTICATED, READ, requirement(any_scope=("read",))])
+def test_a_token_is_valid_from_nbf_until_exp_and_unproven_if_bound(
     rule: Requirement, claims: dict[str, Any], reason: Reason
 ) -> None:
-    """RFC 7519 §4.1.4: not on or after `exp`. RFC 7800: a bound token without proof may be stolen."""
-    assert judge(rule, token(scope="read", **claims)) is reason
+    """RFC 7519 §4.1.4: not on or after `exp`. RFC 7800: a bound token without a proof may be stolen."""
+    assert reason_of(rule, token(scope="read", **claims)) is reason
 
 
-def test_an_answer_is_judged_at_the_time_of_the_request_not_of_the_answer() -> None:
-    """liboauth2 CWE-613: the token ends in 2 s, the answer is remembered for 60, the request comes after 3."""
-    answer = token(scope="read", exp=NOW + 2)
-    assert judge(READ, answer, NOW) is Reason.OK
-    assert judge(READ, answer, NOW + 1.999) is Reason.OK
-    assert judge(READ, answer, NOW + 3) is Reason.EXPIRED_TOKEN
+def test_expiry_is_checked_at_the_time_of_the_request_not_of_introspection() -> None:
+    """liboauth2 CWE-613: the token expires in 2 s, the result is cached for 60 s, the request comes after 3 s."""
+    short_lived = token(scope="read", exp=NOW + 2)
+    assert reason_of(READ, short_lived, NOW) is Reason.OK
+    assert reason_of(READ, short_lived, NOW + 1.999) is Reason.OK
+    assert reason_of(READ, short_lived, NOW + 3) is Reason.EXPIRED_TOKEN
 
 
 @pytest.mark.parametrize(
@@ -182,8 +186,8 @@ def test_an_answer_is_judged_at_the_time_of_the_request_not_of_the_answer() -> N
     ],
 )
 def test_each_condition_must_hold(conditions: dict[str, Any], claims: dict[str, Any], reason: Reason) -> None:
-    """What the token does not say does not hold."""
-    assert judge(requirement(**conditions), token(**claims)) is reason
+    """A condition on a claim that the token does not have is not met."""
+    assert reason_of(requirement(**conditions), token(**claims)) is reason
 
 
 ALL = {
@@ -208,10 +212,10 @@ MEETS = {"iss": "i", "aud": "a", "scope": "s t", "client_id": "c", "k": "v"}
         (("k",), Reason.CLAIM_MISMATCH),
     ],
 )
-def test_the_first_condition_that_fails_names_the_refusal(missing: tuple[str, ...], reason: Reason) -> None:
-    """A token of another audience is told 401, and not what scope would do: it is not for here at all."""
+def test_the_first_unmet_condition_is_the_reason(missing: tuple[str, ...], reason: Reason) -> None:
+    """A token for another audience gets 401 and no scope to ask for: it is not for this app at all."""
     claims = {name: value for name, value in MEETS.items() if name not in missing}
-    assert judge(requirement(**ALL), token(**claims)) is reason
+    assert reason_of(requirement(**ALL), token(**claims)) is reason
 
 
 _CLAIMS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
@@ -231,8 +235,8 @@ _CLAIMS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 
 @given(st.sets(st.sampled_from(sorted(ALL)), min_size=1), _CLAIMS)
 @example(set(ALL), MEETS)
-def test_it_allows_exactly_where_every_condition_holds(conditions: set[str], claims: dict[str, Any]) -> None:
-    """Written out once more, each condition by itself."""
+def test_a_request_is_allowed_exactly_if_every_condition_is_met(conditions: set[str], claims: dict[str, Any]) -> None:
+    """Compared with a second implementation that checks each condition by itself."""
     audience = claims.get("aud", [])
     scopes = claims.get("scope", "").split()
     met = {
@@ -249,22 +253,22 @@ def test_it_allows_exactly_where_every_condition_holds(conditions: set[str], cla
         and claims.get("nbf", NOW) <= NOW
         and claims.get("cnf") is None
     )
-    verdict = decide(requirement(**{name: ALL[name] for name in conditions}), from_claims(claims), SEGMENTS, NOW)
-    assert isinstance(verdict, Allow) == expected
+    decision = decide(requirement(**{name: ALL[name] for name in conditions}), from_claims(claims), SEGMENTS, NOW)
+    assert isinstance(decision, Allow) == expected
 
 
 @given(_CLAIMS, _CLAIMS)
-def test_one_answer_is_judged_anew_by_each_rule(first: dict[str, Any], second: dict[str, Any]) -> None:
-    """Oathkeeper CVE-2021-32701: a verdict is no property of a token. Nothing is left over from what came before."""
+def test_each_rule_decides_about_a_token_independently(first: dict[str, Any], second: dict[str, Any]) -> None:
+    """Oathkeeper CVE-2021-32701: a decision is not a property of the token, and earlier decisions change nothing."""
     rules = [requirement(**{name: ALL[name]}) for name in ALL]
-    answers = [from_claims(first), from_claims(second)]
-    forward = [judge(rule, answer) for rule in rules for answer in answers]
-    backward = [judge(rule, answer) for rule in reversed(rules) for answer in reversed(answers)]
+    tokens = [from_claims(first), from_claims(second)]
+    forward = [reason_of(rule, evidence) for rule in rules for evidence in tokens]
+    backward = [reason_of(rule, evidence) for rule in reversed(rules) for evidence in reversed(tokens)]
     assert forward == backward[::-1]
 
 
 @pytest.mark.parametrize(
-    ("rule", "evidence", "known"),
+    ("rule", "evidence", "identified"),
     [
         (None, GOOD, True),
         (requirement(scopes=("other",)), GOOD, True),
@@ -278,43 +282,43 @@ def test_one_answer_is_judged_anew_by_each_rule(first: dict[str, Any], second: d
         (READ, token(exp=NOW), False),
         (READ, token(nbf=NOW + 1), False),
         (READ, INACTIVE, False),
-        *((READ, evidence, False) for evidence in NOTHING_KNOWN),
+        *((READ, evidence, False) for evidence in NO_VERIFIED_TOKEN),
     ],
 )
-def test_who_passes_only_by_report_is_known_by_a_good_token_alone(
-    rule: Requirement | None, evidence: Evidence, known: bool
+def test_a_request_allowed_only_by_report_mode_is_identified_only_by_a_valid_token(
+    rule: Requirement | None, evidence: Evidence, identified: bool
 ) -> None:
-    """What would be refused as no good token names nobody: the app trusts the identity fields."""
-    verdict = decide(rule, evidence, SEGMENTS, NOW, reports=True)
-    assert isinstance(verdict, Allow)
-    assert verdict.label[0] == "would_deny"
-    assert verdict.answer is (evidence if known else None)
+    """The app trusts the identity fields, so a token that enforce mode would refuse must not set them."""
+    decision = decide(rule, evidence, SEGMENTS, NOW, reports=True)
+    assert isinstance(decision, Allow)
+    assert decision.label[0] == "would_deny"
+    assert decision.answer is (evidence if identified else None)
 
 
-# Tokens that are bound
+# Sender-constrained tokens
 
 BOUND = token(scope="read", sub="alice", cnf={"jkt": "k"})
 
 
-def proof(answer: ActiveToken) -> Proven | PossessionFault:
-    """Show the key that `BOUND` is bound to."""
-    return with_key(answer, "k")
+def show_key(token_: ActiveToken) -> Proven | PossessionFault:
+    """Return the proof for the key that `BOUND` is bound to."""
+    return with_key(token_, "k")
 
 
-def nothing(answer: ActiveToken) -> Proven | PossessionFault:
-    """Show nothing, and say that it was asked for in vain."""
-    raise AssertionError(f"asked for {answer}")
+def never_called(token_: ActiveToken) -> Proven | PossessionFault:
+    """Fail: the decision does not depend on a proof, so none must be verified."""
+    raise AssertionError(f"a proof was verified for {token_}")
 
 
 @pytest.mark.parametrize("reports", [False, True])
-def test_a_bound_token_passes_with_the_proof_for_it_alone(reports: bool) -> None:
-    """What was proven of another answer, equal as it may be, was not proven of this one."""
-    proven, other = proof(BOUND), proof(token(scope="read", sub="alice", cnf={"jkt": "k"}))
+def test_a_bound_token_is_allowed_only_with_the_proof_for_it(reports: bool) -> None:
+    """A proof for another result, even an equal one, does not count."""
+    proven, other = show_key(BOUND), show_key(token(scope="read", sub="alice", cnf={"jkt": "k"}))
     assert isinstance(proven, Proven)
     assert isinstance(other, Proven)
-    verdict = decide(READ, BOUND, SEGMENTS, NOW, reports, proven)
-    assert isinstance(verdict, Allow)
-    assert (verdict.answer, verdict.label) == (BOUND, ("allow", "ok"))
+    decision = decide(READ, BOUND, SEGMENTS, NOW, reports, proven)
+    assert isinstance(decision, Allow)
+    assert (decision.answer, decision.label) == (BOUND, ("allow", "ok"))
     assert decide(READ, BOUND, SEGMENTS, NOW, reports, other) is UNPROVEN
     assert decide(READ, BOUND, SEGMENTS, NOW, reports) is UNPROVEN
 
@@ -344,24 +348,24 @@ def test_a_bound_token_passes_with_the_proof_for_it_alone(reports: bool) -> None
         (PossessionFault.FULL, Reason.TOO_MANY_PROOFS),
     ],
 )
-def test_what_is_wrong_with_the_proof_is_the_reason(fault: PossessionFault, reason: Reason) -> None:
-    """Where possession is not shown the sender is nobody, also where the rule only reports."""
-    verdict = decide_bound(READ, BOUND, lambda _: fault, SEGMENTS, NOW)
-    assert isinstance(verdict, Deny)
-    assert verdict.reason is reason
-    assert verdict.label == ("error" if fault is PossessionFault.FULL else "deny", reason)
+def test_the_fault_of_the_proof_is_the_reason(fault: PossessionFault, reason: Reason) -> None:
+    """Without possession the request is not identified, in report mode either."""
+    decision = decide_bound(READ, BOUND, lambda _: fault, SEGMENTS, NOW)
+    assert isinstance(decision, Deny)
+    assert decision.reason is reason
+    assert decision.label == ("error" if fault is PossessionFault.FULL else "deny", reason)
     reported = decide_bound(READ, BOUND, lambda _: fault, SEGMENTS, NOW, reports=True)
     assert isinstance(reported, Allow)
     assert (reported.answer, reported.label) == (None, ("would_deny", reason))
 
 
 def test_every_fault_is_a_reason_to_deny() -> None:
-    """A new one cannot be forgotten."""
+    """Holds for faults that are added later, too."""
     assert all(isinstance(decide(READ, fault, SEGMENTS, NOW), Deny) for fault in PossessionFault)
 
 
 @pytest.mark.parametrize(
-    ("rule", "answer", "reason"),
+    ("rule", "evidence", "reason"),
     [
         (READ, INACTIVE, Reason.INACTIVE_TOKEN),
         (READ, token(scope="read", cnf={"jkt": "k"}, exp=NOW), Reason.EXPIRED_TOKEN),
@@ -372,21 +376,23 @@ def test_every_fault_is_a_reason_to_deny() -> None:
         (PUBLIC, GOOD, Reason.PUBLIC),
     ],
 )
-def test_a_proof_is_looked_at_where_it_decides(rule: Requirement | None, answer: ActiveToken, reason: Reason) -> None:
-    """A proof for a token that is worth nothing costs no look at it."""
-    assert decide_bound(rule, answer, nothing, SEGMENTS, NOW).label[1] == reason
+def test_a_proof_is_verified_only_if_it_decides(
+    rule: Requirement | None, evidence: ActiveToken, reason: Reason
+) -> None:
+    """Verifying a signature is work, so an inactive or expired token causes none."""
+    assert decide_bound(rule, evidence, never_called, SEGMENTS, NOW).label[1] == reason
 
 
 @pytest.mark.parametrize("reports", [False, True])
-def test_a_proof_is_no_condition_of_the_rule(reports: bool) -> None:
-    """Whoever holds the token has its scopes, and no other; and is known by it where the rule only reports."""
-    verdict = decide_bound(requirement(scopes=("other",)), BOUND, proof, SEGMENTS, NOW, reports)
-    assert verdict.label == ("would_deny" if reports else "deny", "insufficient_scope")
-    assert not isinstance(verdict, Allow) or verdict.answer is BOUND
+def test_a_proof_does_not_replace_a_condition_of_the_rule(reports: bool) -> None:
+    """A proven token has its own scopes and no others; in report mode it identifies the request."""
+    decision = decide_bound(requirement(scopes=("other",)), BOUND, show_key, SEGMENTS, NOW, reports)
+    assert decision.label == ("would_deny" if reports else "deny", "insufficient_scope")
+    assert not isinstance(decision, Allow) or decision.answer is BOUND
 
 
-def test_reasons_are_fit_for_labels() -> None:
-    """Lower-case words, each once."""
+def test_reasons_are_valid_metric_labels() -> None:
+    """Lower-case words, all different."""
     assert len(set(Reason)) == len(Reason.__members__)
     assert all(reason.replace("_", "").islower() for reason in Reason)
     assert repr(Deny(Reason.NO_RULE)) == "Deny(no_rule)"

@@ -1,3 +1,5 @@
+"""The matcher: the rule for a host, path and method, and conflicts between rules."""
+
 from collections.abc import Sequence
 
 import pytest
@@ -16,7 +18,7 @@ def place(path: str, methods: Sequence[str] = (), host: str | None = None) -> Pl
 
 
 def matcher(*claims: str | Claim) -> Matcher[str]:
-    """Make a matcher whose entries are named by their claims' text."""
+    """Make a matcher whose entries are the texts of their claims."""
     full = [(claim, (), None) if isinstance(claim, str) else claim for claim in claims]
     return Matcher((place(*claim), _name(claim)) for claim in full)
 
@@ -26,8 +28,8 @@ def _name(claim: Claim) -> str:
     return " ".join(filter(None, [",".join(methods), host, path]))
 
 
-def find(found_in: Matcher[str], path: str, method: str = "GET", host: str = "app") -> str | None:
-    return found_in.find(parse(path.encode()).segments, method.encode(), host.encode())
+def find(rules: Matcher[str], path: str, method: str = "GET", host: str = "app") -> str | None:
+    return rules.find(parse(path.encode()).segments, method.encode(), host.encode())
 
 
 WALK = ("/ms-system/country/**", "/ms-system/health", "/tenants/{tenant}/reports/{id}", "/tenants/acme/**", "/{any}")
@@ -62,8 +64,8 @@ WALK = ("/ms-system/country/**", "/ms-system/health", "/tenants/{tenant}/reports
         ("/a/b/c/d", None),
     ],
 )
-def test_a_request_falls_under_the_rule_of_its_path_or_none(path: str, rule: str | None) -> None:
-    """A parameter is one segment and never an empty one; `**` is what is left, nothing included."""
+def test_a_request_matches_the_rule_of_its_path_or_none(path: str, rule: str | None) -> None:
+    """A parameter is one non-empty segment; `**` is the rest of the path, which may be empty."""
     assert find(matcher(*WALK), path) == rule
     assert find(matcher(*reversed(WALK)), path) == rule
 
@@ -95,20 +97,20 @@ def test_a_request_falls_under_the_rule_of_its_path_or_none(path: str, rule: str
 def test_the_most_specific_path_wins_segment_by_segment_in_any_order(
     paths: tuple[str, ...], path: str, rule: str | None
 ) -> None:
-    """A literal before a parameter before the rest, from the left."""
+    """From the left, a literal comes before a parameter, and a parameter before `**`."""
     assert find(matcher(*paths), path) == rule
     assert find(matcher(*reversed(paths)), path) == rule
 
 
-def test_a_method_that_the_most_specific_path_leaves_out_is_not_let_through_by_a_wider_one() -> None:
-    """Who writes a rule for reading `/admin/x` does not want it written to because `/**` is open."""
+def test_a_method_that_the_most_specific_path_omits_is_not_allowed_by_a_wider_one() -> None:
+    """A rule for reading `/admin/x` would be useless if the open `/**` still allowed writing to it."""
     rules = matcher(("/admin/x", ("GET",), None), "/**")
     assert find(rules, "/admin/x", "POST") is None
     assert find(rules, "/admin/y", "POST") == "/**"
 
 
-def test_a_rule_for_another_host_is_as_if_it_were_not_there() -> None:
-    """Whatever its path: two apps behind one gateway have nothing to do with each other."""
+def test_a_rule_for_another_host_is_ignored() -> None:
+    """Even if its path is more specific: two apps behind one gateway are independent."""
     rules = matcher(("/admin/x", ("GET",), "inside.example"), ("/admin/**", (), "*.example"), "/**")
     assert find(rules, "/admin/x", host="outside.org") == "/**"
     assert find(rules, "/admin/x", host="other.example") == "*.example /admin/**"
@@ -127,8 +129,8 @@ def test_a_rule_for_another_host_is_as_if_it_were_not_there() -> None:
         ("/health", "/health"),
     ],
 )
-def test_of_the_rules_for_a_host_the_most_specific_path_wins_whichever_names_the_host(path: str, rule: str) -> None:
-    """A rule without a host is one of every host's."""
+def test_the_path_decides_before_the_host(path: str, rule: str) -> None:
+    """Among rules that apply to the host, the most specific path wins; a rule without a host applies to all."""
     rules = matcher(
         ("/a/b", (), "app.example.org"),
         ("/a/{x}", (), "*.example.org"),
@@ -153,12 +155,12 @@ def test_of_the_rules_for_a_host_the_most_specific_path_wins_whichever_names_the
     ],
 )
 def test_a_rule_is_for_its_methods_and_get_covers_head(method: str, rule: str | None) -> None:
-    """Heimdall #3452: what is allowed to read is not allowed to write. RFC 9110 §9.1: the case matters."""
+    """Heimdall #3452: a rule for reading must not allow writing. RFC 9110 §9.1: methods are case-sensitive."""
     assert find(matcher(("/a", ("GET",), None), ("/a", ("POST", "PUT"), None)), "/a", method) == rule
 
 
-def test_a_rule_that_names_head_is_before_one_that_covers_it() -> None:
-    """And GET is not covered by HEAD."""
+def test_a_rule_that_names_head_comes_before_one_that_covers_it() -> None:
+    """HEAD does not cover GET."""
     rules = matcher(("/a", ("GET",), None), ("/a", ("HEAD",), None))
     assert find(rules, "/a", "HEAD") == "HEAD /a"
     assert find(rules, "/a", "GET") == "GET /a"
@@ -189,8 +191,8 @@ HOSTS = (("/a", (), None), ("/a", (), "app.example.org"), ("/a", (), "*.example.
         ("", "/a"),
     ],
 )
-def test_a_host_is_found_by_name_then_by_its_first_label_then_as_any(host: str, rule: str) -> None:
-    """Its case, its port and the dot of the root do not matter: to the app they are the same host."""
+def test_an_exact_host_comes_before_a_wildcard_and_a_wildcard_before_none(host: str, rule: str) -> None:
+    """Case, port and a trailing dot do not matter: for the app it is the same host."""
     assert find(matcher(*HOSTS), "/a", host=host) == rule
 
 
@@ -214,10 +216,10 @@ def test_a_host_is_found_by_name_then_by_its_first_label_then_as_any(host: str, 
         ((("/a", ("HEAD",), "a"), ("/a", ("GET",), "b")), "HEAD", "c", None),
     ],
 )
-def test_a_rule_for_another_host_does_not_stand_in_the_way(
+def test_a_rule_for_another_host_hides_no_rule(
     claims: tuple[Claim, ...], method: str, host: str, rule: str | None
 ) -> None:
-    """Two apps behind one proxy may have the same paths; of the rules for one path, the host is before the method."""
+    """Two apps behind one proxy may have the same paths; for one path, the host decides before the method."""
     assert find(matcher(*claims), "/a", method, host) == rule
 
 
@@ -238,7 +240,7 @@ def test_a_rule_for_another_host_does_not_stand_in_the_way(
     ],
 )
 def test_two_rules_for_the_same_requests_are_a_conflict(first: Claim, second: Claim, method: str) -> None:
-    """Which of them is meant cannot be told; the later one is named."""
+    """It is unclear which of them is meant; the later one is reported."""
     assert matcher(first, second).conflicts == [(_name(second), method)]
 
 
@@ -257,20 +259,20 @@ def test_two_rules_for_the_same_requests_are_a_conflict(first: Claim, second: Cl
         (("/a", ("GET",), "a"), ("/a", (), "b")),
     ],
 )
-def test_rules_of_which_one_is_more_specific_are_no_conflict(first: Claim, second: Claim) -> None:
-    """It is then clear which of them is meant."""
+def test_a_more_specific_rule_is_not_a_conflict(first: Claim, second: Claim) -> None:
+    """The more specific rule wins."""
     assert matcher(first, second).conflicts == []
     assert matcher(second, first).conflicts == []
 
 
-def test_nothing_falls_under_no_rules() -> None:
-    """What no rule allows is refused."""
+def test_without_rules_no_request_matches() -> None:
+    """Without a rule, a request is denied."""
     assert find(matcher(), "/") is None
     assert find(matcher(), "/a/b") is None
 
 
-def test_a_path_longer_than_any_rule_is_found_without_going_down_it() -> None:
-    """Matching costs the length of the path at most, and no request exhausts the stack."""
+def test_a_path_longer_than_any_rule_is_matched_without_recursion() -> None:
+    """The cost is at most linear in the path, and no request exhausts the stack."""
     rules = matcher("/**", "/a/{x}/{y}", "/a/a/a")
     assert find(rules, "/a" * 4000) == "/**"
 
@@ -286,7 +288,7 @@ def test_a_path_longer_than_any_rule_is_found_without_going_down_it() -> None:
         (b"127.0.0.1:1", b"127.0.0.1"),
     ],
 )
-def test_a_host_field_is_a_name_and_maybe_a_port(host: bytes, name: bytes) -> None:
+def test_the_port_of_a_host_field_is_removed(host: bytes, name: bytes) -> None:
     """RFC 9110 §7.2."""
     assert without_port(host) == name
 
@@ -305,19 +307,19 @@ _CLAIMS = st.tuples(
 
 
 def most_specific(rules: list[Claim], segments: list[str], method: str, host: str) -> Claim | None:
-    """Say the same as the matcher, by looking at every rule."""
+    """Return the rule that the matcher must find, by comparing every rule."""
 
     def path_rank(rule: Claim) -> list[int] | None:
         parts = rule[0][1:].split("/")
         rank: list[int] = []
-        for at, part in enumerate(parts):
+        for index, part in enumerate(parts):
             if part == "**":
                 return [*rank, 2]
-            if at == len(segments):
+            if index == len(segments):
                 return None
-            if part == "{x}" and segments[at]:
+            if part == "{x}" and segments[index]:
                 rank.append(1)
-            elif part == segments[at]:
+            elif part == segments[index]:
                 rank.append(0)
             else:
                 return None
@@ -338,13 +340,13 @@ def most_specific(rules: list[Claim], segments: list[str], method: str, host: st
     def by_host(rule: Claim) -> int:
         return [host, "*." + host.partition(".")[2], None].index(rule[2])
 
-    there = [rule for rule in rules if rule[2] in (None, host, "*." + host.partition(".")[2])]
-    reached = [(found, rule) for rule in there if (found := path_rank(rule)) is not None]
-    if not reached:
+    of_host = [rule for rule in rules if rule[2] in (None, host, "*." + host.partition(".")[2])]
+    of_path = [(path, rule) for rule in of_host if (path := path_rank(rule)) is not None]
+    if not of_path:
         return None
-    best = min(found for found, _ in reached)
-    applying = [(key, rule) for at, rule in reached if at == best and (key := rank(rule)) is not None]
-    return min(applying)[1] if applying else None
+    best = min(path for path, _ in of_path)
+    candidates = [(key, rule) for path, rule in of_path if path == best and (key := rank(rule)) is not None]
+    return min(candidates)[1] if candidates else None
 
 
 @given(
@@ -362,13 +364,13 @@ def most_specific(rules: list[Claim], segments: list[str], method: str, host: st
     ),
 )
 @example([("/a", ("GET",), "a.org"), ("/a", (), None)], [(["a"], "GET", "b.org")])
-def test_it_finds_what_looking_at_every_rule_would(
+def test_the_matcher_agrees_with_a_comparison_of_every_rule(
     claims: list[Claim], requests: list[tuple[list[str], str, str]]
 ) -> None:
     """For any rules without a conflict, in any order."""
     rules: list[Claim] = []
     for claim in claims:
-        if not Matcher([(place(*each), each) for each in (*rules, claim)]).conflicts:
+        if not Matcher([(place(*rule), rule) for rule in (*rules, claim)]).conflicts:
             rules.append(claim)
     forward, backward = (Matcher((place(*rule), rule) for rule in order) for order in (rules, rules[::-1]))
     assert forward.conflicts == backward.conflicts == []
@@ -377,13 +379,13 @@ def test_it_finds_what_looking_at_every_rule_would(
         expected = most_specific(rules, segments, method, host)
         assert forward.find(path, method.encode(), host.encode()) == expected
         assert backward.find(path, method.encode(), host.encode()) == expected
-        leads_to = forward.at(path, host.encode())
-        assert (None if leads_to is None else choose(leads_to, method.encode())) == expected
+        by_method = forward.at(path, host.encode())
+        assert (None if by_method is None else choose(by_method, method.encode())) == expected
 
 
 @pytest.mark.parametrize("method", sorted(UNSERVED))
-def test_a_rule_for_every_method_is_for_none_that_is_never_let_through(method: bytes) -> None:
-    """CONNECT would make a tunnel, and the others are none of HTTP."""
+def test_a_rule_for_all_methods_does_not_match_an_unserved_method(method: bytes) -> None:
+    """CONNECT would open a tunnel, and the others are not methods of HTTP."""
     everything = matcher("/**")
     assert find(everything, "/a", "GET") == "/**"
     assert find(everything, "/a", method.decode()) is None

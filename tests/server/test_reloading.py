@@ -139,7 +139,9 @@ def test_finished_requests_leave_no_cyclic_garbage(servers: tuple[Upstream, Serv
         gc.set_debug(gc.DEBUG_SAVEALL)
         try:
             gc.collect()
-            left = {type(each).__qualname__ for each in gc.garbage if type(each).__module__.startswith("enforcer.")}
+            left = {
+                type(garbage).__qualname__ for garbage in gc.garbage if type(garbage).__module__.startswith("enforcer.")
+            }
         finally:
             gc.set_debug(0)
             gc.garbage.clear()

@@ -199,7 +199,7 @@ def test_metadata_over_tls_must_name_https_endpoints(authority: Authority) -> No
         assert clear.server.connections == 0
 
 
-# How the enforcer authenticates
+# Client authentication
 
 
 def is_basic(head: bytes, form: Any) -> bool:
@@ -239,10 +239,10 @@ def test_each_assertion_is_new_and_signed_for_the_issuer() -> None:
         )
         assert summarize(introspect(server, "good", "good")) == ["joe", "joe"]
         assertions = [form["client_assertion"][0] for form in issuer.forms]
-        claims = [jwt.decode(each, key("ES256", 7), algorithms=["ES256"]).claims for each in assertions]
-        assert {each["aud"] for each in claims} == {issuer.url}
-        assert {(each["iss"], each["sub"]) for each in claims} == {("enforcer", "enforcer")}
-        assert len({each["jti"] for each in claims}) == 2
+        claims = [jwt.decode(assertion, key("ES256", 7), algorithms=["ES256"]).claims for assertion in assertions]
+        assert {claim_set["aud"] for claim_set in claims} == {issuer.url}
+        assert {(claim_set["iss"], claim_set["sub"]) for claim_set in claims} == {("enforcer", "enforcer")}
+        assert len({claim_set["jti"] for claim_set in claims}) == 2
         assert not any(issuer.authorization_fields)
 
 

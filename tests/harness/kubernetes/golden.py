@@ -2,7 +2,7 @@
 
 `command` is a command line, `input.yaml` its standard input, `output.yaml` the expected standard output (no file: none)
 and `report.txt` the expected standard error. `python -m harness.kubernetes.golden`, with PYTHONPATH=tests, writes the
-expected files anew after a wanted change; read the difference before you commit it.
+expected files again after an intended change; review the difference before you commit it.
 """
 
 from __future__ import annotations

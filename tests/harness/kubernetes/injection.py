@@ -35,5 +35,5 @@ def results(outcome: Outcome) -> list[tuple[str, str]]:
 
 
 def objects_after(outcome: Outcome) -> list[Any]:
-    """Return the objects that remain, and those that were added."""
+    """Return the remaining objects, followed by the added ones."""
     return [thing for thing in outcome.objects if thing is not None] + [thing for _, thing in outcome.added]
