@@ -1,4 +1,4 @@
-"""The decision buffer: which records it holds, for how long, and what happens when it is full."""
+"""The decision buffer: the records that it holds, for how long, and its behaviour if it is full."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A line of the decision log."""
+"""Lines of the decision log: written, and read again."""
 
 import json
 
@@ -59,8 +59,8 @@ texts = st.text(max_size=5)
         client_id=st.none() | texts,
     )
 )
-def test_what_is_written_is_read(record: LogLine) -> None:
-    """And stays on its line."""
+def test_a_written_record_is_read_unchanged(record: LogLine) -> None:
+    """It is always one line."""
     assert "\n" not in record.write()
     assert parse(record.write().encode()) == record
 
@@ -117,7 +117,7 @@ DENIED = DecisionRecord(
 )
 
 
-def test_a_decision_is_recorded_with_what_may_be_told_of_the_token() -> None:
+def test_a_decision_is_recorded_with_scopes_and_client_of_the_token() -> None:
     """Scopes in order and the client; no other claim."""
     assert log_line(DENIED, "2023-11-14T22:13:20.500+00:00") == LogLine(
         time="2023-11-14T22:13:20.500+00:00",

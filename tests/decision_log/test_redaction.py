@@ -1,4 +1,4 @@
-"""Which request id and path are recorded: none that reveals a secret."""
+"""Request IDs and paths in decision records: none that reveals a secret."""
 
 import re
 

@@ -131,8 +131,8 @@ def test_the_oldest_denial_is_forgotten(explaining: Enforcer) -> None:
     with Client(explaining.port, token=None) as client:
         for number in range(7):
             assert client.request("GET", "/thing", [("X-Request-Id", f"number-{number}")]).status == 401
-    found = [bool(denials(explaining, b"number-%d" % number)) for number in range(7)]
-    assert found == [False, False, *[True] * 5]
+    recorded = [bool(denials(explaining, b"number-%d" % number)) for number in range(7)]
+    assert recorded == [False, False, *[True] * 5]
 
 
 def test_many_denials_take_no_more_memory(app: Upstream, authorization_server: Server) -> None:

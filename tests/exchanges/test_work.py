@@ -27,14 +27,14 @@ REFUSED_C_CALLS = 28
 
 
 class Stack:
-    """A new enforcer between a new app and a new authorization server, which know of nobody yet."""
+    """A new enforcer with an app and an authorization server, none of which has had a connection or a request yet."""
 
     def __init__(self, process: Enforcer, app: Upstream, server: Server) -> None:
         self.process = process
         self.app = app
         self.server = server
 
-    def ask(self, token: str, count: int = 1) -> None:
+    def send(self, token: str, count: int = 1) -> None:
         """Send requests with a token, one after the other on one connection."""
         with Client(self.process.port, token=token) as client:
             assert {client.request("GET", "/thing").status for _ in range(count)} == {200}
@@ -48,30 +48,30 @@ def stack() -> Iterator[Stack]:
 
 
 def test_many_requests_are_one_introspection_and_one_connection_to_the_app(stack: Stack) -> None:
-    """A token that is known is asked about no more, and a connection that is free is used."""
-    stack.ask("token-0", 100)
+    """A cached token is not introspected again, and a free connection is reused."""
+    stack.send("token-0", 100)
     assert (len(stack.server.requests), stack.server.connections) == (1, 1)
     assert (len(stack.app.requests), stack.app.connections) == (100, 1)
 
 
-def test_every_new_token_is_one_introspection_on_the_same_connection(stack: Stack) -> None:
-    """The connection to the authorization server is kept too."""
+def test_every_unseen_token_is_one_introspection_on_the_same_connection(stack: Stack) -> None:
+    """The connection to the authorization server is reused too."""
     for number in range(20):
-        stack.ask(f"token-{number}", 2)
+        stack.send(f"token-{number}", 2)
     assert (len(stack.server.requests), stack.server.connections) == (20, 1)
     assert (len(stack.app.requests), stack.app.connections) == (40, 1)
 
 
-def test_requests_at_once_with_a_new_token_are_one_introspection(stack: Stack) -> None:
-    """All wait for the first one's answer."""
+def test_concurrent_requests_with_an_unseen_token_are_one_introspection(stack: Stack) -> None:
+    """All of them wait for the same introspection response."""
     clients = [Client(stack.process.port, token="token-0") for _ in range(20)]
-    answer, go_on = stack.server.respond, threading.Event()
-    stack.server.respond = lambda head, body: answer(head, body) if go_on.wait(10) else None
+    respond, released = stack.server.respond, threading.Event()
+    stack.server.respond = lambda head, body: respond(head, body) if released.wait(10) else None
     for client in clients:
         client.begin("GET", "/thing")
         client.end()
     assert eventually(lambda: metric(stack.process, "enforcer_requests_in_flight") == 20)
-    go_on.set()
+    released.set()
     assert [client.read_response().status for client in clients] == [200] * 20
     for client in clients:
         client.close()
@@ -89,12 +89,12 @@ def test_a_refused_request_opens_nothing(stack: Stack) -> None:
 
 @pytest.fixture
 def calls(tmp_path: Path) -> Iterator[Callable[[str | None, int], dict[str, int]]]:
-    """Count what one request costs: the calls made at least once for every request."""
+    """Return a function that counts the calls made for a request, without calls made for only some requests."""
     with upstream(Incoming.respond) as app, introspection_server({TOKEN: {"scope": "read"}}) as server:
 
         def count(token: str | None, status: int) -> dict[str, int]:
             counts = tmp_path / "counts.json"
-            # Denials are kept where there is a credential to ask for them.
+            # With a credential denials are recorded, which is part of the work.
             text = config(app.url, server.port, admin={"credential": {"env": "CREDENTIAL"}})
             environment = {"COUNTS": str(counts), "CREDENTIAL": "operator"}
             with (
@@ -104,8 +104,8 @@ def calls(tmp_path: Path) -> Iterator[Callable[[str | None, int], dict[str, int]
                 for _ in range(REQUESTS):
                     assert client.request("GET", "/thing").status == status
                 assert process.stop() == 0
-            found: dict[str, int] = json.loads(counts.read_text())
-            return {name: made // REQUESTS for name, made in found.items() if made >= REQUESTS}
+            totals: dict[str, int] = json.loads(counts.read_text())
+            return {name: total // REQUESTS for name, total in totals.items() if total >= REQUESTS}
 
         yield count
 
@@ -118,8 +118,8 @@ def test_the_work_of_a_request_does_not_grow(
     calls: Callable[[str | None, int], dict[str, int]], token: str | None, status: int, python: int, other: int
 ) -> None:
     """Function calls for a GET on an open connection: within the package, and from it into other packages."""
-    made = calls(token, status)
-    own = {name: count for name, count in made.items() if ">" not in name}
-    others = {name: count for name, count in made.items() if ">" in name}
+    counts = calls(token, status)
+    own = {name: count for name, count in counts.items() if ">" not in name}
+    others = {name: count for name, count in counts.items() if ">" in name}
     assert sum(own.values()) <= python, own
     assert sum(others.values()) <= other, others

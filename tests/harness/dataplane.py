@@ -1,4 +1,4 @@
-"""The data plane without sockets: all of it is real but the transports, and the servers at their other ends."""
+"""The data plane without sockets: everything is real except the transports and the servers behind them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STILL = 2  # turns of the loop in which nothing happens, after which nothing wi
 
 @dataclass
 class Arrived:
-    """A request that reached the upstream whole, as an HTTP/1.1 that is not ours reads it."""
+    """A complete request at the upstream, as an independent HTTP/1.1 parser reads it."""
 
     port: int
     head: bytes
@@ -151,14 +151,14 @@ class DataPlane:
         self._late: list[Callable[[], None]] | None = [] if late else None
 
     def close(self) -> None:
-        """Listen to the log no more, and let time stand still."""
+        """Stop the clock, and stop recording the log."""
         logging.getLogger("enforcer").removeHandler(self._recorder)
         self._ticker.stop()
 
     async def run(self, pieces: Sequence[bytes], *, late: bool = False, answer: bytes = b"") -> Outcome:
         """Send `pieces` as the reads of one connection.
 
-        `late`: neither server answers before all is sent; `answer`: what the upstream answers to `/public/odd`.
+        `late`: the servers respond only after all pieces were sent; `answer`: the upstream's response to `/public/odd`.
         """
         self._begin([], answer, late=late)
         answered = bytearray()
@@ -168,8 +168,8 @@ class DataPlane:
         backlog = list(pieces)
         for _ in range(2):
             await self._send(transport, backlog)
-            late_ones, self._late = self._late or [], None
-            for release in late_ones:
+            delayed, self._late = self._late or [], None
+            for release in delayed:
                 release()
             await self._settle()
         outcome = Outcome(
@@ -184,14 +184,14 @@ class DataPlane:
         transport.close()
         await self._settle()
         if self.registry.connections:
-            self._faults.append("the connection is still held after its end")
+            self._faults.append("the connection is still registered after its end")
         return outcome
 
     async def _send(self, transport: Transport, backlog: list[bytes]) -> None:
         while backlog and not transport.over and transport.reading:
             try:
                 transport.protocol.data_received(backlog.pop(0))
-            except Exception as error:  # noqa: BLE001 - none is expected
+            except Exception as error:  # noqa: BLE001 - any exception is a fault
                 self._faults.append(f"raised out of data_received: {error!r}")
             await self._settle()
 
@@ -219,14 +219,14 @@ class DataPlane:
         return transport, protocol
 
     def answer(self, server: _Server, data: bytes) -> None:
-        """Let an answer arrive, soon or when all was sent."""
+        """Deliver a response of a server: in the next turn of the loop, or after everything was sent."""
         if self._late is not None:
             self._late.append(lambda: server.deliver(data))
         else:
             self.soon(lambda: server.deliver(data))
 
     def soon(self, call: Callable[[], None]) -> None:
-        """Do something in the next turn of the loop."""
+        """Call a function in the next turn of the loop."""
         self.events += 1
         self._loop.call_soon(call)
 
@@ -240,7 +240,7 @@ class _Server:
         self.wire = h11.Connection(h11.SERVER, max_incomplete_event_size=2**20)
 
     def receive(self, data: bytes) -> None:
-        """Take what the enforcer wrote."""
+        """Parse bytes from the enforcer."""
         if self.transport.switched:
             return
         try:
@@ -250,13 +250,13 @@ class _Server:
             ):
                 self.on_event(event)
         except h11.RemoteProtocolError as error:
-            self.plane._faults.append(f"the upstream cannot read what it was sent: {error}: {data!r}")
+            self.plane._faults.append(f"the upstream cannot parse the request: {error}: {data!r}")
 
     def on_event(self, event: h11.Event) -> None:
         raise NotImplementedError
 
     def end(self, answer: bytes) -> None:
-        """Answer, and make ready for the next request."""
+        """Respond, and prepare the parser for the next request."""
         self.wire.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
         self.wire.send(h11.EndOfMessage())
         if self.wire.our_state is self.wire.their_state is h11.DONE:
@@ -264,7 +264,7 @@ class _Server:
         self.plane.answer(self, answer)
 
     def deliver(self, data: bytes) -> None:
-        """Let an answer arrive."""
+        """Deliver a response to the enforcer; no data closes the connection."""
         if not self.transport.over and data:
             self.transport.protocol.data_received(data)
         if not data:

@@ -124,7 +124,7 @@ class Playbook:
         return self.upstreams[-1]
 
     async def settle(self) -> None:
-        """Let everything happen that happens without more input."""
+        """Run the event loop until nothing more happens without input."""
         for _ in range(5):
             await asyncio.sleep(0)
 
