@@ -1,0 +1,107 @@
+"""What the status and the body of a response from an authorization server mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
+from enforcer.tokens.introspection.endpoint_result import authenticated_body, error_code, response_body
+from enforcer.wire.http_client import HttpResponse
+
+MALFORMED, REFUSED, UNAVAILABLE = (
+    IntrospectionFailure.MALFORMED,
+    IntrospectionFailure.REFUSED,
+    IntrospectionFailure.UNAVAILABLE,
+)
+
+
+def reason(result: bytes | IntrospectionError) -> IntrospectionFailure:
+    assert isinstance(result, IntrospectionError)
+    return result.reason
+
+
+def test_only_200_has_a_body() -> None:
+    """Whether or not the request had credentials."""
+    response = HttpResponse(200, b"body")
+    assert response_body(response) == authenticated_body(response) == b"body"
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(201, MALFORMED), (204, MALFORMED), (302, MALFORMED), (404, MALFORMED), (429, UNAVAILABLE), (500, UNAVAILABLE)],
+)
+def test_another_status_is_an_error_that_names_it(status: int, expected: IntrospectionFailure) -> None:
+    """Only 429 and 5xx say that the server may answer later; an error never shows the body."""
+    for read in (response_body, authenticated_body):
+        result = read(HttpResponse(status, b"s3cret"))
+        assert reason(result) is expected
+        assert str(status) in str(result)
+        assert "s3cret" not in str(result)
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (UpstreamFailure.TIMEOUT, IntrospectionFailure.TIMEOUT),
+        (UpstreamFailure.UNAVAILABLE, UNAVAILABLE),
+        (UpstreamFailure.OVERLOADED, UNAVAILABLE),
+        (UpstreamFailure.MALFORMED, MALFORMED),
+    ],
+)
+def test_a_failed_connection_keeps_its_reason_and_detail(
+    failure: UpstreamFailure, expected: IntrospectionFailure
+) -> None:
+    """In the terms of introspection."""
+    for read in (response_body, authenticated_body):
+        result = read(UpstreamError(failure, "detail"))
+        assert reason(result) is expected
+        assert "detail" in str(result)
+
+
+def test_an_error_that_prevented_the_request_is_returned_as_it_is() -> None:
+    """For example if there are no credentials."""
+    error = IntrospectionError(UNAVAILABLE, "no credentials")
+    assert response_body(error) is authenticated_body(error) is error
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"error": "invalid_request"}', b'{"error": "invalid_client"}'])
+def test_401_and_403_refuse_our_credentials(status: int, body: bytes) -> None:
+    """Whatever their body says; without credentials they are responses like any other."""
+    assert reason(authenticated_body(HttpResponse(status, body))) is REFUSED
+    assert reason(response_body(HttpResponse(status, body))) is MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("invalid_client", REFUSED),
+        ("unauthorized_client", REFUSED),
+        ("invalid_scope", REFUSED),
+        ("invalid_request", MALFORMED),
+        ("unsupported_token_type", MALFORMED),
+    ],
+)
+def test_400_refuses_our_credentials_only_with_certain_codes(code: str, expected: IntrospectionFailure) -> None:
+    """RFC 6749 §5.2."""
+    result = authenticated_body(HttpResponse(400, b'{"error": "%b"}' % code.encode()))
+    assert reason(result) is expected
+    assert (code in str(result)) is (expected is REFUSED)
+
+
+@pytest.mark.parametrize(
+    ("response", "code"),
+    [
+        (HttpResponse(400, b'{"error": "invalid_scope"}'), "invalid_scope"),
+        (HttpResponse(401, b'{"error": "invalid_client"}'), "invalid_client"),
+        (HttpResponse(403, b'{"error": 1}'), 1),
+        (HttpResponse(400, b"{}"), None),
+        (HttpResponse(400, b"<html>"), None),
+        (HttpResponse(400, b'{"error": "a", "error": "b"}'), None),
+        (HttpResponse(500, b'{"error": "invalid_scope"}'), None),
+        (HttpResponse(200, b'{"error": "invalid_scope"}'), None),
+    ],
+)
+def test_an_error_code_is_read_only_from_a_client_error(response: HttpResponse, code: object) -> None:
+    """RFC 6749 §5.2; any body that cannot be read has no code."""
+    assert error_code(response) == code
