@@ -10,7 +10,6 @@ _LATENCY: Final[Sequence[float]] = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 )  # fmt: skip
 
-
 NO_ROUTE: Final = "_none"
 """The `route` of a request that matches no rule."""
 
@@ -82,26 +81,13 @@ class IntrospectionMetrics:
     """Counters of one authorization server: introspections in `results` by result, `fetches` by document."""
 
     __slots__ = (
-        "circuit_open",
-        "coalesced",
-        "duration",
-        "fetches",
-        "hits",
-        "in_flight",
-        "misses",
-        "negative_hits",
-        "results",
+        "circuit_open", "coalesced", "duration", "fetches", "hits", "in_flight", "misses", "negative_hits", "results",
         "stale_hits",
-    )
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.results: dict[str, int] = defaultdict(int)
         self.duration = Histogram(_LATENCY)
         self.fetches: dict[str, FetchMetrics] = defaultdict(FetchMetrics)
-        self.in_flight = 0
-        self.coalesced = 0
-        self.hits = 0
-        self.negative_hits = 0
-        self.stale_hits = 0
-        self.misses = 0
+        self.in_flight = self.coalesced = self.hits = self.negative_hits = self.stale_hits = self.misses = 0
         self.circuit_open: Callable[[], bool] = bool

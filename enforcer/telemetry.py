@@ -131,13 +131,9 @@ class Telemetry(Collector):
                 duration.add_metric((name,), route.duration.buckets(), route.duration.total)
             if route.ended_by_reload:
                 ended.add_metric((name,), route.ended_by_reload)
-        yield requests
-        yield decisions
-        left_out = _counter("decisions_left_out", "Decisions that the log was too slow to write.")
-        left_out.add_metric((), self.decisions_left_out())
-        yield left_out
-        yield duration
-        yield ended
+        yield from (requests, decisions)
+        yield _total("decisions_left_out", "Decisions that the log was too slow to write.", self.decisions_left_out())
+        yield from (duration, ended)
         overhead = _histogram("overhead_duration_seconds", "Time from a request's head until it is sent upstream.")
         overhead.add_metric((), self.overhead.buckets(), self.overhead.total)
         yield overhead
@@ -156,9 +152,7 @@ class Telemetry(Collector):
             for reason, count in tuple(upstream.errors.items()):
                 errors.add_metric((name, reason), count)
             duration.add_metric((name,), upstream.duration.buckets(), upstream.duration.total)
-        yield responses
-        yield errors
-        yield duration
+        yield from (responses, errors, duration)
 
     def _introspection(self) -> Iterator[Metric]:
         results = _counter(
@@ -172,48 +166,33 @@ class Telemetry(Collector):
             "1 while the circuit breaker of an authorization server is open.",
             labels=("server",),
         )
-        coalesced = in_flight = 0
-        cache: dict[str, int] = dict.fromkeys(("hit", "negative_hit", "stale_hit", "coalesced", "miss"), 0)
         for name, server in self._current.servers.items():
             for result, count in tuple(server.results.items()):
                 results.add_metric((name, result), count)
             duration.add_metric((name,), server.duration.buckets(), server.duration.total)
-            coalesced += server.coalesced
-            in_flight += server.in_flight
-            cache["hit"] += server.hits
-            cache["negative_hit"] += server.negative_hits
-            cache["stale_hit"] += server.stale_hits
-            cache["coalesced"] += server.coalesced
             circuits.add_metric((name,), server.circuit_open())
-            cache["miss"] += server.misses
-        yield results
-        yield duration
-        yield circuits
+        yield from (results, duration, circuits)
+        servers = self._current.servers.values()
+        in_flight = sum(server.in_flight for server in servers)
         yield _gauge("introspection_in_flight", "Introspections in progress.", in_flight)
-        coalesced_total = _counter(
-            "introspection_coalesced", "Requests that waited for another request's introspection of the same token."
-        )
-        coalesced_total.add_metric((), coalesced)
-        yield coalesced_total
-        lookups = _counter("cache_requests", "Cache look-ups, by result.", "result")
-        for result, count in cache.items():
-            lookups.add_metric((result,), count)
-        yield lookups
+        coalesced = sum(server.coalesced for server in servers)
+        text = "Requests that waited for another request's introspection of the same token."
+        yield _total("introspection_coalesced", text, coalesced)
+        lookups = {
+            "hit": sum(server.hits for server in servers),
+            "negative_hit": sum(server.negative_hits for server in servers),
+            "stale_hit": sum(server.stale_hits for server in servers),
+            "coalesced": coalesced,
+            "miss": sum(server.misses for server in servers),
+        }
+        yield _counts("cache_requests", "Cache look-ups, by result.", "result", lookups)
         yield _gauge("cache_entries", "Entries in the token cache.", self.cache_entries())
-        evictions = _counter("cache_evictions", "Entries removed from the token cache.", "reason")
-        for reason, count in self.cache_evictions().items():
-            evictions.add_metric((reason,), count)
-        yield evictions
+        yield _counts("cache_evictions", "Entries removed from the token cache.", "reason", self.cache_evictions())
         yield _gauge("proofs_remembered", "Used DPoP proofs in the replay cache.", self.proofs())
 
     def _fetches(self) -> Iterator[Metric]:
-        results = _counter(
-            "fetches",
-            "Fetches from an authorization server: keys, metadata, the enforcer's own token.",
-            "server",
-            "document",
-            "result",
-        )
+        text = "Fetches from an authorization server: keys, metadata, the enforcer's own token."
+        results = _counter("fetches", text, "server", "document", "result")
         duration = _histogram(
             "fetch_duration_seconds", "Time of such a fetch, including the connection.", "server", "document"
         )
@@ -222,32 +201,38 @@ class Telemetry(Collector):
                 for result, count in tuple(fetched.results.items()):
                     results.add_metric((name, document, result), count)
                 duration.add_metric((name, document), fetched.duration.buckets(), fetched.duration.total)
-        yield results
-        yield duration
+        yield from (results, duration)
 
     def _state(self) -> Iterator[Metric]:
         yield _gauge("config_last_reload_successful", "1 if the last reload took effect.", self.config_successful)
-        yield _gauge(
-            "config_last_reload_success_timestamp_seconds",
-            "Time of the last successful load, in seconds since the epoch.",
-            self.config_loaded,
-        )
-        reloads = _counter("config_reloads", "Reloads of the configuration.", "result")
-        for result, count in self.config_reloads.items():
-            reloads.add_metric((result,), count)
-        yield reloads
-        config = GaugeMetricFamily("enforcer_config_info", "The hash of the configuration in force.", labels=("hash",))
-        config.add_metric((self.config_hash,), 1)
-        yield config
-        build = GaugeMetricFamily("enforcer_build_info", "The running version.", labels=("version",))
-        build.add_metric((self._version,), 1)
-        yield build
+        text = "Time of the last successful load, in seconds since the epoch."
+        yield _gauge("config_last_reload_success_timestamp_seconds", text, self.config_loaded)
+        yield _counts("config_reloads", "Reloads of the configuration.", "result", self.config_reloads)
+        yield _info("config_info", "The hash of the configuration in force.", "hash", self.config_hash)
+        yield _info("build_info", "The running version.", "version", self._version)
         yield _gauge("ready", "1 while requests are served.", self.ready)
         yield _gauge("draining", "1 while draining before the process stops.", self.draining)
 
 
 def _counter(name: str, documentation: str, *labels: str) -> CounterMetricFamily:
     return CounterMetricFamily(f"enforcer_{name}", documentation, labels=labels)
+
+
+def _counts(name: str, documentation: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = _counter(name, documentation, label)
+    for value, count in counts.items():
+        family.add_metric((value,), count)
+    return family
+
+
+def _total(name: str, documentation: str, value: int) -> CounterMetricFamily:
+    return CounterMetricFamily(f"enforcer_{name}", documentation, value=value)
+
+
+def _info(name: str, documentation: str, label: str, value: str) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"enforcer_{name}", documentation, labels=(label,))
+    family.add_metric((value,), 1)
+    return family
 
 
 def _histogram(name: str, documentation: str, *labels: str) -> HistogramMetricFamily:

@@ -78,10 +78,7 @@ def to_explanation(report: DenialReport) -> Explanation:
         target=report.path,
         host="",
         preflight="",
-        path=None,
-        candidates=(),
         conditions=report.conditions,
-        upstream=None,
         judgement=Evaluation(
             rule=report.rule,
             decision=report.decision,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from typing import Any, Final
@@ -105,11 +105,11 @@ class Explanation:
     target: str
     host: str
     preflight: str
-    path: str | None
-    candidates: tuple[Candidate, ...]
-    conditions: tuple[Condition, ...]
-    upstream: str | None
-    judgement: Evaluation
+    path: str | None = None
+    candidates: tuple[Candidate, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    upstream: str | None = None
+    judgement: Evaluation = field(kw_only=True)
 
 
 TokenEvidence = VerificationResult | NoToken | UnverifiedToken
@@ -135,17 +135,8 @@ def explain(
     try:
         located = policy.locate(request)
     except MalformedRequestError as error:
-        return Explanation(
-            request.method,
-            request.target,
-            request.host,
-            request.preflight,
-            path=None,
-            candidates=(),
-            conditions=(),
-            upstream=None,
-            judgement=_malformed(error),
-        )
+        unread = (request.method, request.target, request.host, request.preflight)
+        return Explanation(*unread, judgement=_malformed(error))
     token = source(located)
     return Explanation(
         method=request.method,

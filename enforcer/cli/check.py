@@ -2,22 +2,66 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
 from enforcer.analysis.lint import Level
-from enforcer.cli._findings import Finding, as_github, as_json, as_text
 from enforcer.cli._options import overrides_option
 from enforcer.cli._policy import loaded_policy
 from enforcer.config.load import load_with_document
 from enforcer.config.overrides import Override
 from enforcer.config.validate.warnings import find_warnings
-from enforcer.errors import ConfigError
+from enforcer.errors import ConfigError, Problem
+
+_GITHUB: Final = {"error": "error", "warning": "warning", "note": "notice"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding: `level` is error, warning or note; `code` identifies the kind of finding."""
+
+    level: str
+    code: str
+    problem: Problem
+
+
+def as_text(finding: Finding) -> str:
+    """Return a line of text. Errors are shown without their level."""
+    problem = finding.problem
+    if finding.level == "error":
+        return str(problem)
+    return str(Problem(problem.file, problem.line, problem.column, finding.level, f"{problem.path}: {problem.message}"))
+
+
+def as_json(findings: Sequence[Finding], about: Mapping[str, Any]) -> str:
+    """Return one JSON object with the members of `about` and the findings."""
+    members = [{"level": each.level, "code": each.code, **asdict(each.problem)} for each in findings]
+    return json.dumps({**about, "findings": members}, indent=2)
+
+
+def as_github(finding: Finding) -> str:
+    """Return a workflow command, which GitHub shows as an annotation of the line."""
+    problem = finding.problem
+    properties = {"file": problem.file, "line": problem.line, "col": problem.column}
+    place = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items() if value)
+    message = f"{problem.path}: {problem.message}" if problem.path else problem.message
+    return f"::{_GITHUB[finding.level]} {place}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 @click.command(name="check")

@@ -46,9 +46,9 @@ from enforcer.wire.fields import METHODS
     help="Claim of the token; VALUE is JSON, otherwise a string.",
 )
 @click.option("--client-id", help="Client that the token was issued to.")
-@click.option("--subject", help="Subject of the token.")
-@click.option("--audience", multiple=True, help="Audience of the token. Repeatable.")
-@click.option("--issuer", help="Issuer of the token.")
+@click.option("--subject", "sub", help="Subject of the token.")
+@click.option("--audience", "aud", multiple=True, help="Audience of the token. Repeatable.")
+@click.option("--issuer", "iss", help="Issuer of the token.")
 @click.option("--certificate", default="", metavar="X5T", help="Thumbprint of the client certificate.")
 @click.option("--proof", default="", metavar="JKT", help="Send a DPoP proof with the key of this thumbprint.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -99,17 +99,9 @@ def command(
     sys.exit(0 if explanation.judgement.decision == "allow" else 1)
 
 
-def _facts(
-    scope: str | None,
-    claims: tuple[str, ...],
-    client_id: str | None,
-    subject: str | None,
-    audience: tuple[str, ...],
-    issuer: str | None,
-) -> TokenFacts:
+def _facts(scope: str | None, claims: tuple[str, ...], **facts: Any) -> TokenFacts:
     try:
-        members = dict(_claim(text) for text in claims)
-        return TokenFacts(scope=scope or "", client_id=client_id, sub=subject, iss=issuer, aud=audience, claims=members)
+        return TokenFacts(scope=scope or "", claims=dict(map(_claim, claims)), **facts)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 

@@ -20,6 +20,7 @@ from enforcer.kubernetes.webhook.cluster import SERVICE_ACCOUNT
 from enforcer.kubernetes.webhook.server import Options, run
 from enforcer.operations import logs
 from enforcer.server.listening import AddressError
+from enforcer.settings.addresses import with_port
 
 _NAMES = ("service", "secret", "configuration")
 _FILES = ("tls_certificate", "tls_key")
@@ -115,7 +116,7 @@ def _api_server(environment: Mapping[str, str]) -> str:
     host, port = (environment.get(f"KUBERNETES_SERVICE_{part}") for part in ("HOST", "PORT"))
     if not host or not port:
         raise click.UsageError("KUBERNETES_SERVICE_HOST is not set: this command runs in a pod; see `enforcer inject`")
-    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    return f"https://{with_port(host, port)}"
 
 
 def _certificate(options: Mapping[str, Any], account: Path) -> Names | tuple[Path, Path]:

@@ -15,7 +15,7 @@ import click
 
 from enforcer.cli._options import config_option
 from enforcer.config.load import load
-from enforcer.settings.addresses import EVERYWHERE, parse_address
+from enforcer.settings.addresses import EVERYWHERE, parse_address, with_port
 from enforcer.settings.servers import Admin
 
 _TIMEOUT: Final = 5.0
@@ -60,7 +60,7 @@ def command(request_id: str, config: Path, admin: str | None, as_json: bool) -> 
 def _url(settings: Admin) -> str:
     hosts, port = parse_address(settings.address)
     host = "127.0.0.1" if hosts[0] in EVERYWHERE else hosts[0]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{with_port(host, port)}"
 
 
 def _fetch(url: str, credential: str) -> Any:

@@ -52,7 +52,6 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000100
 _CHUNK = 65536  # characters searched at once
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
-
 NOWHERE: Mark = yaml.Mark("", 0, -1, -1, None, 0)
 """The position of a value that comes from no file: reported as line 0, column 0."""
 
@@ -95,7 +94,6 @@ class Document:
         return self.file, *self.place(path)
 
     def problem(self, path: Sequence[Step], message: str, *, key: Step | None = None) -> Problem:
-        """Return a problem with the value at a path, or with one of its keys."""
         line, column = self.place(path) if key is None else self.place((*path, key), of_key=True)
         return _problem(self.file, line, column, path, message)
 

@@ -81,7 +81,6 @@ class MergedDocument:
         return document.file, *document.place(path_in_file)
 
     def problem(self, path: Sequence[Step], message: str, *, key: Step | None = None) -> Problem:
-        """Return a problem with the value at a path, or with one of its keys."""
         document, path_in_file = self._locate(path)
         if len(path_in_file) < len(path):
             # The rule itself has no such value: it comes from the defaults.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from enforcer.counters import NO_ROUTE
 from enforcer.policy.decision import Evidence, Label
@@ -13,25 +14,25 @@ from enforcer.policy.rules import Rule
 from enforcer.tokens.dpop.possession import PossessionFault, Proven
 from enforcer.tokens.introspection.response import ActiveToken
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
 
 class Refusal(Protocol):
-    """The response to a denied request."""
+    """The response to a denied request.
+
+    `detail` is that of the problem body (RFC 9457); `challenges` are the values of WWW-Authenticate; `retry_after` is
+    the value of Retry-After in seconds.
+    """
 
     @property
-    def status(self) -> int:
-        """The status code."""
-
+    def status(self) -> int: ...
     @property
-    def detail(self) -> str:
-        """The `detail` member of the problem body (RFC 9457)."""
-
+    def detail(self) -> str: ...
     @property
-    def challenges(self) -> tuple[str, ...]:
-        """The values of WWW-Authenticate."""
-
+    def challenges(self) -> tuple[str, ...]: ...
     @property
-    def retry_after(self) -> int | None:
-        """The value of Retry-After in seconds."""
+    def retry_after(self) -> int | None: ...
 
 
 class DecisionRecord(NamedTuple):
@@ -72,8 +73,8 @@ class LogLine:
     route: str
     decision: str
     reason: str
-    scopes: tuple[str, ...] | None
-    client_id: str | None
+    scopes: tuple[str, ...] | None = None
+    client_id: str | None = None
 
     def write(self) -> str:
         """Return the line as JSON, without line break."""
@@ -100,28 +101,14 @@ def log_line(record: DecisionRecord, time: str) -> LogLine:
 def parse(line: bytes) -> LogLine | None:
     """Read one line of a log; None if it is not a decision, since there may be other lines between."""
     try:
-        members: Any = json.loads(line)
-    except (ValueError, RecursionError):
+        return _adapter().validate_json(line, strict=True)
+    except ValueError:
         return None
-    if not isinstance(members, dict):
-        return None
-    texts = [members.get(name) for name in ("time", "method", "path", "route", "decision", "reason")]
-    request_id, scopes, client_id = (members.get(name) for name in ("request_id", "scopes", "client_id"))
-    if not all(isinstance(text, str) for text in texts):
-        return None
-    if scopes is not None and not (isinstance(scopes, list) and all(isinstance(scope, str) for scope in scopes)):
-        return None
-    if not all(text is None or isinstance(text, str) for text in (request_id, client_id)):
-        return None
-    time, method, path, route, decision, reason = map(str, texts)
-    return LogLine(
-        time=time,
-        request_id=request_id,
-        method=method,
-        path=path,
-        route=route,
-        decision=decision,
-        reason=reason,
-        scopes=None if scopes is None else tuple(scopes),
-        client_id=client_id,
-    )
+
+
+@cache
+def _adapter() -> TypeAdapter[LogLine]:
+    # Imported here because the request path makes records, and needs no pydantic.
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(LogLine)

@@ -6,7 +6,6 @@ Every wait has a timeout. Redirects are not followed.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import socket
 import ssl
@@ -27,7 +26,7 @@ from enforcer.doctor.diagnosis import (
     right,
     wrong,
 )
-from enforcer.settings.addresses import Location
+from enforcer.settings.addresses import Location, is_ip, with_port
 from enforcer.settings.tls import ClientTLS
 
 _NO_SOCKET: Final = "start the server, or correct the socket's path"
@@ -66,7 +65,7 @@ class ConnectionProbe:
         if location.unix is not None:
             return [("socket", self._connect_unix, _NO_SOCKET)]
         steps = [("TCP", self._connect_tcp, _NO_RESPONSE)]
-        if _is_address(location.host):
+        if is_ip(location.host):
             self._addresses = [location.host]
         else:
             steps.insert(0, ("name", self._resolve, _NO_NAME))
@@ -86,7 +85,7 @@ class ConnectionProbe:
     async def _connect_tcp(self) -> Finding:
         failures = []
         for address in self._addresses:
-            place = _place(address, self._location.port)
+            place = with_port(address, self._location.port)
             started = time.perf_counter()
             try:
                 _, writer = await asyncio.open_connection(address, self._location.port)
@@ -235,18 +234,6 @@ def _reason(error: OSError) -> str:
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno).lower()
     return (error.strerror or "the connection was closed").lower()
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _place(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _milliseconds(seconds: float) -> str:

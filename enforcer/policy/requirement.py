@@ -9,23 +9,11 @@ from enforcer.tokens.introspection.response import ActiveToken
 
 
 class Requirement:
-    """The conditions of one rule.
-
-    `narrow` is set if there are conditions other than scopes.
-    """
+    """The conditions of one rule. `narrow` is set if there are conditions other than scopes."""
 
     __slots__ = (
-        "any_scope",
-        "audience",
-        "claims",
-        "client_ids",
-        "issuer",
-        "narrow",
-        "preflight",
-        "public",
-        "rule",
-        "scopes",
-    )
+        "any_scope", "audience", "claims", "client_ids", "issuer", "narrow", "preflight", "public", "rule", "scopes",
+    )  # fmt: skip
 
     def __init__(self, rule: Rule, path: Path) -> None:
         self.rule = rule

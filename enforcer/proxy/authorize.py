@@ -53,7 +53,6 @@ _MISSING: Final = NoToken.MISSING  # access to an enum's member runs Python code
 _PROOF: Final = int(FieldKind.PROOF)
 _REJECTED: Final = ("error", "request_rejected")
 
-
 Possession = Proven | PossessionFault
 """The result of checking whether the sender of a token holds the key or certificate that it is bound to."""
 
@@ -164,7 +163,6 @@ class Authorization:
 
     @property
     def client_address(self) -> str:
-        """The client's address, by which unseen tokens are counted."""
         return self._peer.client_address(self._head, self.snapshot.forwarding)
 
     def request_id(self) -> bytes:

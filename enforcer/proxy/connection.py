@@ -296,7 +296,6 @@ class ClientConnection:
             self.deadline = NEVER  # it is not the client that is slow
 
     def start_body_deadline(self) -> None:
-        """Expect the request's body from now on."""
         self.deadline = self._body_deadline.start(self._registry.ticker.next, self._snapshot.timeouts)
 
     def become_tunnel(self, upstream: PooledConnection, first: bytes, grant: Grant, snapshot: Snapshot) -> None:
@@ -312,14 +311,12 @@ class ClientConnection:
             tunnel.renew()
 
     def abort(self) -> None:
-        """Reset the connection, so that nothing looks like the end of a response."""
         self._io.abort()
 
     # Called by the registry and the server
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being answered."""
         return self._exchange is not None
 
     @property
@@ -328,7 +325,6 @@ class ClientConnection:
         return self._exchange is None and not self._queue and not self._builder.target
 
     def sweep(self, now: float, wall: float) -> None:
-        """Check the deadlines: `now` is on the loop's clock, `wall` in seconds since the epoch."""
         if self._io.check_reader(now, self._body_time()):
             return
         if self.deadline <= now:
@@ -343,7 +339,6 @@ class ClientConnection:
             self._exchange.end_if_token_expired(wall)
 
     def drain(self) -> None:
-        """Announce the end of the connection in the next response."""
         self.closing = True
 
     def shutdown(self) -> None:

@@ -1,24 +1,47 @@
-"""Opens the sockets to listen on, and raises the limit on file descriptors."""
+"""Opens the sockets to listen on, raises the limit on file descriptors, and serves without handling signals."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import resource
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
+
+import uvicorn
 
 from enforcer.config.model import Config
 from enforcer.config.resolved import upstreams
 from enforcer.errors import EnforcerError
-from enforcer.settings.addresses import EVERYWHERE, parse_address
+from enforcer.settings.addresses import EVERYWHERE, parse_address, with_port
 
 _log = logging.getLogger("enforcer")
 
 _OTHER_DESCRIPTORS: Final = 256
 """Descriptors for files, listeners, admin connections and the like."""
 _NO_IPV6: Final = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
+
+
+class ManagedServer(uvicorn.Server):
+    """A server that shares its process with another one and leaves signals to the caller.
+
+    `listening` is set once it accepts connections.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 class AddressError(EnforcerError):
@@ -78,5 +101,4 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def name_of(sockets: Sequence[socket.socket]) -> str:
     """Return the addresses of sockets, as a text for logs."""
-    addresses = (listener.getsockname()[:2] for listener in sockets)
-    return ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in addresses)
+    return ", ".join(with_port(*listener.getsockname()[:2]) for listener in sockets)

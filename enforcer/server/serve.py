@@ -28,8 +28,7 @@ from enforcer.operations.decision_log_writer import DecisionLogWriter
 from enforcer.operations.probe_relay import routes
 from enforcer.proxy.listener import Listener
 from enforcer.proxy.registry import ConnectionRegistry
-from enforcer.server.listening import bind, name_of, raise_descriptor_limit
-from enforcer.server.managed_server import ManagedServer
+from enforcer.server.listening import ManagedServer, bind, name_of, raise_descriptor_limit
 from enforcer.server.reloading import Origin, Reloader
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker

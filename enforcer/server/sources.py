@@ -30,28 +30,15 @@ from enforcer.wire.ticker import Ticker
 if TYPE_CHECKING:
     from enforcer.tokens.jwt.jwks import KeySet
 
-
 Fetched = dict[str, RefreshSchedule[Any]]
 """Remote documents of an authorization server, by kind: `keys` and `metadata`."""
 
 
-def make_source(
-    server: AuthorizationServer,
-    domain: IssuerScope,
-    fetched: Fetched,
-    metrics: IntrospectionMetrics,
-    ticker: Ticker,
-    loop: asyncio.AbstractEventLoop,
-) -> TokenSource:
-    """Return the token source of a server. It owns its connections until it is closed.
+class SourceBuilder:
+    """Builds one source of a server. Endpoints, keys and metadata are built on first use, and once.
 
     The `fetched` documents are shared with other sources of the same server, so that a reload need not fetch them.
     """
-    return _SourceBuilder(server, fetched, metrics, ticker, loop).source(domain)
-
-
-class _SourceBuilder:
-    """Builds one source. Endpoints, keys and metadata are built on first use, and once."""
 
     def __init__(
         self,
@@ -69,7 +56,7 @@ class _SourceBuilder:
         self._urls = authorization_server.endpoints(server)
 
     def source(self, domain: IssuerScope) -> TokenSource:
-        """Return the source that the server's `verify` setting requires."""
+        """Return the source that the server's `verify` setting requires. It owns its connections until it is closed."""
         server = self._server
         introspector = None if server.verify == "jwt" else self._introspector(domain)
         if introspector is not None and server.verify == "introspect":

@@ -14,7 +14,7 @@ from enforcer.config.resolved import issuer_scopes, servers_for
 from enforcer.policy.rules import Rule
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.server.resources import ResourceScope, SharedResources
-from enforcer.server.sources import Fetched, make_source
+from enforcer.server.sources import Fetched, SourceBuilder
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
@@ -73,7 +73,7 @@ class Verifiers:
             fetched = scope.take("fetched", *identity, server.keys, server.metadata, make=Fetched)
 
             def new_source() -> TokenSource:
-                return make_source(server, domain, fetched, metrics, ticker, loop)
+                return SourceBuilder(server, fetched, metrics, ticker, loop).source(domain)
 
             source = scope.take("source", server, domain, make=new_source)
             retry_after = math.ceil(server.retry_after)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import PlainValidator
@@ -49,18 +49,18 @@ def _hosts(text: str) -> tuple[str, ...] | None:
     if not text.startswith("["):
         return (text,) if text else EVERYWHERE
     hosts = tuple(text[1:-1].split(","))
-    try:
-        for host in hosts:
-            ip_address(host)
-    except ValueError:
-        return None
-    return hosts
+    return hosts if all(map(is_ip, hosts)) else None
 
 
 def parse_url(text: str) -> Location:
     """Parse an http or https URL without user or fragment; raises ValueError, which never shows the URL."""
     match = _URL.fullmatch(text)
-    if match is None or not _is_host(match[3]) or not 0 < int(match[4] or 1) <= 65535:
+    # In brackets only an IPv6 address is valid.
+    if (
+        match is None
+        or (match[3][0] == "[" and not (":" in match[3] and is_ip(match[3][1:-1])))
+        or not 0 < int(match[4] or 1) <= 65535
+    ):
         # An invalid URL may contain a password, so the message does not show it.
         raise ValueError("not a URL such as https://auth.example.org/introspect, without user and fragment")
     secure = match[1] == "https"
@@ -85,13 +85,21 @@ def parse_server(text: str) -> Location:
 
 
 def _is_host(name: str) -> bool:
-    if not name.startswith("["):
-        return True
+    return not name.startswith("[") or (":" in name and is_ip(name[1:-1]))
+
+
+def is_ip(text: str) -> bool:
+    """Return whether a text is an IP address."""
     try:
-        IPv6Address(name[1:-1])
+        ip_address(text)
     except ValueError:
         return False
     return True
+
+
+def with_port(host: str, port: int | str) -> str:
+    """Return a host or address with its port, as in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _checked(parse: Callable[[str], Any]) -> PlainValidator:

@@ -60,7 +60,6 @@ class IssuerFilter:
         self.close = source.close
 
     def introspect(self, token: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
-        """Verify a token."""
         if not self._scope.admits(token):
             return INACTIVE
         outcome = self._source.introspect(token, partial(self._on_introspected, callback))
@@ -118,7 +117,6 @@ class MultiIssuerVerifier:
     def verify(
         self, token: bytes, now: float, listener: VerificationListener, options: LookupOptions
     ) -> VerificationOutcome | None:
-        """Return the outcome if it is known at once; otherwise None, and the listener gets it later."""
         return _Lookup(self, self._candidates(token, now), token, listener, options).resume(now)
 
     @property

@@ -140,7 +140,6 @@ class DocumentFetcher(Generic[T]):
         return body if isinstance(body, IntrospectionError) else None
 
     def close(self) -> None:
-        """Close idle connections; a running fetch continues."""
         self._endpoint.close()
 
     def _on_response(self, callback: Callback[T | IntrospectionError], response: EndpointResult) -> None:
@@ -163,7 +162,6 @@ class FirstAvailable(Generic[T]):
         return self._fetch(0, (), callback)
 
     def close(self) -> None:
-        """Close idle connections; a running fetch continues."""
         for source in self._sources:
             source.close()
 

@@ -129,7 +129,6 @@ class CachingVerifier:
     def verify(
         self, token: bytes, now: float, listener: VerificationListener, options: LookupOptions
     ) -> VerificationOutcome | None:
-        """Return the outcome if it is known at once; otherwise None, and the listener gets it later."""
         key = self._keys.key(token)
         entry = self._cache.get(key, now)
         if entry is not None and (options.max_age is None or now - entry.fetched_at <= options.max_age):

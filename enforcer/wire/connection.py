@@ -90,30 +90,10 @@ class PooledConnection:
     """One connection of a pool: an asyncio.Protocol by its methods. A foreign base would slow the compiled class."""
 
     __slots__ = (
-        "_body_came",
-        "_chunked",
-        "_connection_options",
-        "_done",
-        "_fields",
-        "_final",
-        "_head_only",
-        "_head_seen",
-        "_keep_alive",
-        "_parser",
-        "_reading",
-        "_reason",
-        "_reused",
-        "_settings",
-        "_sized",
-        "_started",
-        "_status",
-        "_ticker",
-        "_upgradable",
-        "deadline",
-        "pool",
-        "receiver",
-        "transport",
-    )
+        "_body_came", "_chunked", "_connection_options", "_done", "_fields", "_final", "_head_only", "_head_seen",
+        "_keep_alive", "_parser", "_reading", "_reason", "_reused", "_settings", "_sized", "_started", "_status",
+        "_ticker", "_upgradable", "deadline", "pool", "receiver", "transport",
+    )  # fmt: skip
 
     transport: asyncio.Transport
 

@@ -23,16 +23,8 @@ METHODS = frozenset(
 
 # RFC 9110 §7.6.1; Proxy-* as every proxy has treated them since RFC 2616 §13.5.1
 HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"transfer-encoding",
-        b"upgrade",
-    }
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection "
+    b"te transfer-encoding upgrade".split()
 )
 
 FOLD = bytes(ord(b"-") if not chr(byte).isalnum() or byte > 127 else ord(chr(byte).lower()) for byte in range(256))

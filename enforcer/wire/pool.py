@@ -79,7 +79,6 @@ class Pool:
                     return
 
     def release(self, connection: PooledConnection) -> None:
-        """Take a connection back after a complete response."""
         if connection.transport.is_closing():
             self.forget(connection)
         elif self._waiting:

@@ -15,7 +15,6 @@ _CONTROL: Final = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff"
 _LITERAL: Final = re.compile(rf"[^\s{_CONTROL}][^{_CONTROL}]*\n")
 """Text that a literal block can hold unescaped."""
 
-
 _UNPRINTABLE: Final = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 """Characters that JSON may hold unescaped, but YAML forbids (YAML 1.2 §5.1) or reads as the end of a line."""
 

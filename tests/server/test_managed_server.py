@@ -8,7 +8,7 @@ import socket
 
 import uvicorn
 
-from enforcer.server.managed_server import ManagedServer
+from enforcer.server.listening import ManagedServer
 
 
 async def application(scope: object, receive: object, send: object) -> None:

@@ -21,7 +21,7 @@ from joserfc import jwt
 from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.secret import Secret
-from enforcer.server.sources import make_source
+from enforcer.server.sources import SourceBuilder
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
 from enforcer.settings.tls import ClientTLS
 from enforcer.tokens.introspection.response import ActiveToken, InactiveToken, VerificationResult
@@ -54,7 +54,9 @@ def introspect(
     async def run() -> list[VerificationResult | IntrospectionError]:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        source = make_source(server, IssuerScope(server.issuer), {}, metrics or IntrospectionMetrics(), ticker, loop)
+        source = SourceBuilder(server, {}, metrics or IntrospectionMetrics(), ticker, loop).source(
+            IssuerScope(server.issuer)
+        )
         results = [await introspect_one(source, token) for token in tokens]
         source.close()
         ticker.stop()
@@ -139,7 +141,7 @@ def test_tokens_are_sent_only_once_the_metadata_is_there() -> None:
     async def run(issuer: Issuer) -> None:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        source = make_source(settings(issuer), IssuerScope(issuer.url), {}, metrics, ticker, loop)
+        source = SourceBuilder(settings(issuer), {}, metrics, ticker, loop).source(IssuerScope(issuer.url))
         issuer.statuses[METADATA] = "503 Down"
         assert summarize([await introspect_one(source, "good")]) == [IntrospectionFailure.UNAVAILABLE]
         assert summarize([await introspect_one(source, "good")]) == [IntrospectionFailure.UNAVAILABLE]
@@ -308,7 +310,7 @@ def test_a_refused_own_token_is_replaced() -> None:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
         server = settings(issuer, own_token=OwnTokenSettings())
-        source = make_source(server, IssuerScope(issuer.url), {}, IntrospectionMetrics(), ticker, loop)
+        source = SourceBuilder(server, {}, IntrospectionMetrics(), ticker, loop).source(IssuerScope(issuer.url))
         assert summarize([await introspect_one(source, "good")]) == ["joe"]
         issuer.accepts = lambda head, form: b"Bearer own1" not in head
         assert summarize([await introspect_one(source, "good")]) == [IntrospectionFailure.REFUSED]
@@ -376,9 +378,8 @@ def test_a_closed_source_stops_after_running_requests(changes: dict[str, Any]) -
     async def run(issuer: Issuer) -> list[VerificationResult | IntrospectionError]:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        source = make_source(
-            settings(issuer, **changes), IssuerScope(issuer.url), {}, IntrospectionMetrics(), ticker, loop
-        )
+        builder = SourceBuilder(settings(issuer, **changes), {}, IntrospectionMetrics(), ticker, loop)
+        source = builder.source(IssuerScope(issuer.url))
         first = loop.create_task(introspect_one(source, "slow"))
         assert await loop.run_in_executor(None, reached.wait, 10)
         source.close()

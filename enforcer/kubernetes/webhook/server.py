@@ -26,8 +26,7 @@ from enforcer.kubernetes.webhook.certificate_rotation import ROUND, FileCertific
 from enforcer.kubernetes.webhook.cluster import Cluster
 from enforcer.kubernetes.webhook.events import Recorder
 from enforcer.kubernetes.webhook.metrics import Metrics
-from enforcer.server.listening import bind, name_of
-from enforcer.server.managed_server import ManagedServer
+from enforcer.server.listening import ManagedServer, bind, name_of
 
 T = TypeVar("T")
 

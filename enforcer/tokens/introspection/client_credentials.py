@@ -101,7 +101,6 @@ class BearerAuthentication:
     def authenticate(
         self, callback: Callback[Credentials | IntrospectionError]
     ) -> Credentials | IntrospectionError | None:
-        """Get the credentials for the next request, or why there are none."""
         token = self._token.get(partial(self._on_token, callback))
         return token.credentials if isinstance(token, OwnAccessToken) else token
 

@@ -52,17 +52,14 @@ class KnownEndpoint:
         ).encode()
 
     def get(self, callback: Callback[EndpointResult]) -> SendFailure | None:
-        """Send a GET request."""
         return self._client.send(self._get, callback)
 
     def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> SendFailure | None:
-        """Send a form with our credentials."""
         body = form + credentials.form
         head = b"%b%bContent-Length: %d\r\n\r\n" % (self._post, credentials.lines, len(body))
         return self._client.send(head + body, callback)
 
     def close(self) -> None:
-        """Close idle connections; running requests continue."""
         self._client.close()
 
 
@@ -79,12 +76,10 @@ class DiscoveredEndpoint:
         self._endpoint: KnownEndpoint | None = None
 
     def get(self, callback: Callback[EndpointResult]) -> SendFailure | None:
-        """Send a GET request."""
         metadata = self._metadata.get(partial(self._on_metadata, None, callback))
         return None if metadata is None else self._send(None, callback, metadata)
 
     def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> SendFailure | None:
-        """Send a form with our credentials."""
         request = (form, credentials)
         metadata = self._metadata.get(partial(self._on_metadata, request, callback))
         return None if metadata is None else self._send(request, callback, metadata)

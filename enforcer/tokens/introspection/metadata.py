@@ -20,7 +20,6 @@ _AUTHORITY: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]
 _ISSUER = re.compile(rf"((https?)://(?:{_AUTHORITY})(?::[0-9]{{1,5}})?)((?:/[!$-.0->@-~]*)*)")
 _ENDPOINT = re.compile(rf"(https?)://(?:{_AUTHORITY})(?::[0-9]{{1,5}})?(?:[/?][!$-~]*)?")
 
-
 EndpointName = Literal["introspection_endpoint", "jwks_uri", "token_endpoint"]
 """The endpoints used here, by their names in the metadata (RFC 8414 §2)."""
 
