@@ -8,17 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from enforcer.analysis import explain
 from enforcer.analysis.evaluator import Policy
-from enforcer.analysis.explain import (
-    Condition,
-    Evaluation,
-    Explanation,
-    Possession,
-    RefusalSummary,
-    TokenEvidence,
-    UnverifiedToken,
-    conditions,
-)
+from enforcer.analysis.explain import Condition, Evaluation, Explanation, Possession, RefusalSummary
 from enforcer.decision_log.record import DecisionRecord, log_line
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import WOULD_DENY
@@ -94,14 +86,14 @@ def _conditions(record: DecisionRecord) -> tuple[Condition, ...]:
     if record.rule is None or evidence is None or refusal is None:
         return ()
     (entry,) = Policy([(record.rule, "")]).entries
-    token: TokenEvidence
+    token: explain.TokenEvidence
     if isinstance(evidence, ActiveToken | InactiveToken | NoToken):
         token = evidence
     else:
-        token = UnverifiedToken(evidence if isinstance(evidence, IntrospectionFailure) else None, refusal)
+        token = explain.UnverifiedToken(evidence if isinstance(evidence, IntrospectionFailure) else None, refusal)
     bound = isinstance(evidence, ActiveToken) and evidence.bound
     possession = _possession(record.possession) if bound or record.possession is not None else None
-    return tuple(conditions(entry, record.segments, token, possession, record.time))
+    return tuple(explain.conditions(entry, record.segments, token, possession, record.time))
 
 
 def _possession(result: Proven | PossessionFault | None) -> Possession:

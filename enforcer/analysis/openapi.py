@@ -22,6 +22,7 @@ from enforcer.wire.fields import HOST
 
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _PARAMETER: Final = re.compile(r"\{([^{}/]+)\}")
+_UNQUOTED: Final = "!$&'()*+,=:@~%"
 _REFERENCES: Final = 8  # maximum length of a chain
 
 
@@ -250,12 +251,12 @@ class Gaps:
 def compare(specification: Specification, policy: Policy) -> Gaps:
     """Evaluate a request for each operation, for its server's host and for the host of every rule."""
     literals = {segment for entry in policy.entries for segment in entry.place.path.segments}
-    sample = next(text for text in _samples() if text.encode() not in literals)
+    sample = next(text for text in map("sample{}".format, count()) if text.encode() not in literals)
     rule_hosts = {entry.rule.host.replace("*", sample) for entry in policy.entries if entry.rule.host is not None}
     without, used = [], set()
     for operation in specification.operations:
         parts = operation.path.split("/")
-        target = "/".join(sample if _PARAMETER.fullmatch(part) else _quoted(part) for part in parts)
+        target = "/".join(sample if _PARAMETER.fullmatch(part) else quote(part, safe=_UNQUOTED) for part in parts)
         matches = {
             policy.locate(PolicyRequest(operation.method, target, host)).entry for host in {operation.host, *rule_hosts}
         }
@@ -263,11 +264,3 @@ def compare(specification: Specification, policy: Policy) -> Gaps:
         if matches == {None}:
             without.append(operation)
     return Gaps(tuple(without), tuple(entry for entry in policy.entries if entry not in used))
-
-
-def _samples() -> Iterator[str]:
-    return (f"sample{number}" for number in count())
-
-
-def _quoted(segment: str) -> str:
-    return quote(segment, safe="!$&'()*+,=:@~%")

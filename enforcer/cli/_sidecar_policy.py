@@ -71,13 +71,10 @@ def _servers_in_pod(document: MergedDocument) -> Iterator[Problem]:
     servers = document.values.get("authorization_servers")
     for index, server in enumerate(servers if isinstance(servers, list) else ()):
         for key, value in server.items():
-            if isinstance(value, str) and "://" in value and _is_in_pod(urlsplit(value).hostname or ""):
+            host = urlsplit(value).hostname or "" if isinstance(value, str) and "://" in value else ""
+            if is_loopback(host) or host.endswith(".localhost"):
                 message = f"{value} is in the pod itself for a sidecar; use an address that pods can reach"
                 yield document.problem(("authorization_servers", index, key), message)
-
-
-def _is_in_pod(host: str) -> bool:
-    return is_loopback(host) or host.endswith(".localhost")
 
 
 def _missing_secrets(document: MergedDocument) -> Iterator[Problem]:

@@ -6,9 +6,10 @@ import errno
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,6 @@ import click
 import yaml
 
 from enforcer.cli._options import config_option
-from enforcer.cli._process import Child
 from enforcer.config.load import load
 
 if TYPE_CHECKING:
@@ -32,7 +32,53 @@ _START_TIMEOUT: Final = 30.0
 """Seconds for a process to become ready: many times as long as on a slow machine."""
 _POLL_INTERVAL: Final = 0.05  # seconds
 
+_GRACE: Final = 10.0
+"""Seconds for a process to end after SIGINT, before SIGKILL. None of ours needs as long."""
+_LAST_LINES: Final = 10
+"""Lines of its log that are shown if a process ends early."""
+
 _PORT: Final = click.IntRange(0, 65535)
+
+
+class Child:
+    """A Python module that runs as a child process, with its output in a file.
+
+    It leads its own process group, so that Ctrl-C in the terminal reaches only the command, which then stops it.
+    """
+
+    def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own modules
+                [sys.executable, "-m", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment},
+                process_group=0,
+            )
+
+    @property
+    def outcome(self) -> str | None:
+        """A text that says how the process ended; None while it runs."""
+        code = self._process.poll()
+        if code is None:
+            return None
+        return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+    def last_lines(self) -> str:
+        """Return the last lines of its log, indented."""
+        lines = self._log.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:]
+        return "\n".join(f"  {line}" for line in lines) or "  (nothing)"
+
+    def stop(self) -> None:
+        """Stop the process with SIGINT, or with SIGKILL if it does not end in time."""
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 class _Ports(NamedTuple):

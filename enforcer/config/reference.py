@@ -64,7 +64,7 @@ def _rows(settings: Shape, path: str, node: Node) -> Iterator[str]:
 
 def _meaning(settings: Shape, node: Node) -> str:
     choices = [f"`{choice}`" for option in settings.alternatives(node) for choice in option.get("enum", ())]
-    text = _text(settings, node)
+    text = settings.description(node).replace("|", "\\|")
     return f"{text} One of {', '.join(choices)}." if choices else text
 
 
@@ -74,10 +74,6 @@ def _default(value: Any) -> str:
     if isinstance(value, dict):
         return f"`{{{', '.join(f'{key}: {inner}' for key, inner in value.items())}}}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
-
-
-def _text(settings: Shape, node: Node) -> str:
-    return settings.description(node).replace("|", "\\|")
 
 
 if __name__ == "__main__":

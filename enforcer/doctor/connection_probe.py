@@ -16,16 +16,8 @@ from typing import Any, Final
 
 import httpx
 
-from enforcer.doctor.diagnosis import (
-    Finding,
-    ServerResponse,
-    Verdict,
-    bad_certificate,
-    certificate,
-    failed_handshake,
-    right,
-    wrong,
-)
+from enforcer.doctor import diagnosis
+from enforcer.doctor.diagnosis import Finding, ServerResponse, Verdict, right, wrong
 from enforcer.settings.addresses import Location, is_ip, with_port
 from enforcer.settings.tls import ClientTLS
 
@@ -95,7 +87,7 @@ class ConnectionProbe:
             writer.transport.abort()
             # Later steps use the address that accepted, as the enforcer does, which tries them in the same order.
             self._addresses = [address]
-            return right("TCP", f"{place} connects in {_milliseconds(time.perf_counter() - started)}")
+            return right("TCP", f"{place} connects in {(time.perf_counter() - started) * 1000:.0f} ms")
         return wrong("TCP", "; ".join(failures), _NO_LISTENER)
 
     async def _connect_unix(self) -> Finding:
@@ -118,7 +110,7 @@ class ConnectionProbe:
         not_after = ssl.cert_time_to_seconds(connection.getpeercert()["notAfter"])
         version = connection.version()
         writer.transport.abort()
-        return certificate(version, self._name, not_after, started)
+        return diagnosis.certificate(version, self._name, not_after, started)
 
     async def _open_tls(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(
@@ -225,8 +217,8 @@ async def _look_up(host: str) -> list[str]:
 
 def _tls_finding(error: ssl.SSLError) -> Finding:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return bad_certificate(error.verify_code)
-    return failed_handshake(error.reason)
+        return diagnosis.bad_certificate(error.verify_code)
+    return diagnosis.failed_handshake(error.reason)
 
 
 def _reason(error: OSError) -> str:
@@ -234,7 +226,3 @@ def _reason(error: OSError) -> str:
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno).lower()
     return (error.strerror or "the connection was closed").lower()
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms"

@@ -18,8 +18,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from enforcer.kubernetes import names
-
-Object = dict[str, Any]
+from enforcer.yamltext.objects import Object
 
 
 class Mode(StrEnum):

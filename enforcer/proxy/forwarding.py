@@ -58,43 +58,12 @@ _READ: Final = {
 # These name another target, method, client or user. An app that honours them would serve another request than the one
 # that was authorized.
 _OVERRIDES: Final = frozenset(
-    {
-        b"client-cert-chain",
-        b"x-original-url",
-        b"x-original-uri",
-        b"x-original-path",
-        b"x-original-method",
-        b"x-original-host",
-        b"x-original-forwarded-for",
-        b"x-rewrite-url",
-        b"x-rewrite-uri",
-        b"x-override-url",
-        b"x-http-method-override",
-        b"x-http-method",
-        b"x-method-override",
-        b"x-host",
-        b"x-real-ip",
-        b"client-ip",
-        b"x-client-ip",
-        b"x-cluster-client-ip",
-        b"true-client-ip",
-        b"cf-connecting-ip",
-        b"fastly-client-ip",
-        b"wl-proxy-client-ip",
-        b"x-forward-for",
-        b"x-forwarder-for",
-        b"x-originating-ip",
-        b"x-proxyuser-ip",
-        b"x-remote-addr",
-        b"x-remote-ip",
-        b"remote-user",
-        b"x-remote-user",
-        b"x-remote-group",
-        b"x-remote-groups",
-        b"proxy",  # CGI turns it into the environment variable HTTP_PROXY (CVE-2016-5385)
-        b"http2-settings",
-    }
-)
+    b"client-cert-chain x-original-url x-original-uri x-original-path x-original-method x-original-host "
+    b"x-original-forwarded-for x-rewrite-url x-rewrite-uri x-override-url x-http-method-override x-http-method "
+    b"x-method-override x-host x-real-ip client-ip x-client-ip x-cluster-client-ip true-client-ip cf-connecting-ip "
+    b"fastly-client-ip wl-proxy-client-ip x-forward-for x-forwarder-for x-originating-ip x-proxyuser-ip "
+    b"x-remote-addr x-remote-ip remote-user x-remote-user x-remote-group x-remote-groups http2-settings".split()
+) | {b"proxy"}  # CGI turns it into the environment variable HTTP_PROXY (CVE-2016-5385)
 _CACHED: Final = 2048
 """Maximum number of entries of the two caches below. Bounds memory; more are computed each time."""
 

@@ -12,16 +12,16 @@ import gc
 import logging
 import ssl
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Final
 
-from enforcer.config.load import Loaded, load_with_document
+from enforcer.config.load import Loaded
+from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config
-from enforcer.config.overrides import Override
 from enforcer.config.resolved import resolved_rules
 from enforcer.config.sources import Files, Signature
 from enforcer.errors import ConfigError
@@ -43,13 +43,8 @@ _MAX_READS: Final = 3
 """Reads of files that change while they are read, so that no mix of old and new files is loaded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The sources of a configuration: file, environment and `--set` overrides."""
-
-    path: Path
-    environment: Mapping[str, str]
-    overrides: Sequence[Override] = ()
+Load = Callable[[Files], tuple[Loaded, MergedDocument]]
+"""Loads a configuration, and adds each file that it reads to the mapping; raises ConfigError."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,12 +64,12 @@ class Generation:
 
 
 class Reloader:
-    """Keeps the configuration in step with its files. `current` is the one in force."""
+    """Keeps the configuration in step with its files. `current` is the one in force; `load` reads the files again."""
 
     def __init__(
-        self, origin: Origin, loaded: Loaded, telemetry: Telemetry, ticker: Ticker, loop: asyncio.AbstractEventLoop
+        self, load: Load, loaded: Loaded, telemetry: Telemetry, ticker: Ticker, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._origin = origin
+        self._load = load
         self._telemetry = telemetry
         self._ticker = ticker
         self._loop = loop
@@ -144,9 +139,8 @@ class Reloader:
         return result, files if isinstance(result, Generation) else {**watched, **files}
 
     def _try(self, files: Files) -> Generation | Exception:
-        origin = self._origin
         try:
-            loaded, document = load_with_document(origin.path, origin.environment, origin.overrides, files)
+            loaded, document = self._load(files)
             self._garbage.append(document)
             return self._build(loaded)
         except ConfigError as error:

@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import uvicorn
 import uvloop
 from starlette.routing import Route
 
-from enforcer.config.load import Loaded, load
+from enforcer.config.load import Loaded, load, load_with_document
 from enforcer.config.overrides import Override
 from enforcer.config.resolved import upstreams
 from enforcer.operations import logs
@@ -29,7 +30,7 @@ from enforcer.operations.probe_relay import routes
 from enforcer.proxy.listener import Listener
 from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.server.listening import ManagedServer, bind, name_of, raise_descriptor_limit
-from enforcer.server.reloading import Origin, Reloader
+from enforcer.server.reloading import Load, Reloader
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 
@@ -47,14 +48,14 @@ def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override
     raise_descriptor_limit(loaded.config)
     proxy_sockets = bind(loaded.config.listener.address, f"listener.address in {path}")
     admin_sockets = bind(loaded.config.admin.address, f"admin.address in {path}")
-    origin = Origin(path, environment, overrides)
-    serving = _serve(origin, loaded, proxy_sockets, admin_sockets, routes(environment))
+    load_again = partial(load_with_document, path, environment, overrides)
+    serving = _serve(load_again, loaded, proxy_sockets, admin_sockets, routes(environment))
     del loaded  # otherwise this frame would keep the first configuration in memory after reloads
     uvloop.run(serving)
 
 
 async def _serve(
-    origin: Origin,
+    load_again: Load,
     loaded: Loaded,
     proxy_sockets: list[socket.socket],
     admin_sockets: list[socket.socket],
@@ -62,7 +63,7 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     telemetry, ticker = Telemetry(version("token-enforcer")), Ticker(loop)
-    reloader = Reloader(origin, loaded, telemetry, ticker, loop)
+    reloader = Reloader(load_again, loaded, telemetry, ticker, loop)
     del loaded  # as in `run`
     registry = ConnectionRegistry(reloader.current.snapshot, telemetry, ticker)
     listener = Listener(registry, reloader.current.tls)

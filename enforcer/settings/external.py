@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import Field, PlainValidator, WithJsonSchema
 
 from enforcer.secret import Secret
 
@@ -41,18 +41,6 @@ class SettingsContext(Protocol):
         """Return a text, given literally or as `{file: path}` or `{env: NAME}`."""
 
 
-def _read_file(name: object, info: ValidationInfo[SettingsContext]) -> File:
-    return info.context.file(name)
-
-
-def _read_secret(place: object, info: ValidationInfo[SettingsContext]) -> Secret:
-    return info.context.secret(place)
-
-
-def _read_text(value: object, info: ValidationInfo[SettingsContext]) -> str:
-    return info.context.text(value)
-
-
 _PLACE: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -65,8 +53,12 @@ _PLACE: dict[str, Any] = {
 }
 
 Text = Annotated[str, Field(min_length=1)]
-ReadableFile = Annotated[File, PlainValidator(_read_file, json_schema_input_type=str)]
-SecretElsewhere = Annotated[Secret, PlainValidator(_read_secret), WithJsonSchema(_PLACE)]
+ReadableFile = Annotated[File, PlainValidator(lambda name, info: info.context.file(name), json_schema_input_type=str)]
+SecretElsewhere = Annotated[
+    Secret, PlainValidator(lambda place, info: info.context.secret(place)), WithJsonSchema(_PLACE)
+]
 TextElsewhere = Annotated[
-    str, PlainValidator(_read_text), WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, _PLACE]})
+    str,
+    PlainValidator(lambda value, info: info.context.text(value)),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, _PLACE]}),
 ]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from harness.waiting import eventually
 
-from enforcer.cli._process import Child
+from enforcer.cli.demo import Child
 
 
 def outcome(child: Child) -> str:

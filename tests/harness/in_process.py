@@ -10,15 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import uvloop
 
-from enforcer.config.load import load
+from enforcer.config.load import load, load_with_document
 from enforcer.proxy.listener import Listener
 from enforcer.proxy.registry import ConnectionRegistry
-from enforcer.server.reloading import Origin, Reloader
+from enforcer.server.reloading import Reloader
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 
@@ -80,7 +81,9 @@ class InProcessProxy:
         self._over = asyncio.Event()
         ticker = Ticker(self._loop)
         loaded = load(self._path, _ENVIRONMENT)
-        self.reloader = Reloader(Origin(self._path, _ENVIRONMENT), loaded, self.telemetry, ticker, self._loop)
+        self.reloader = Reloader(
+            partial(load_with_document, self._path, _ENVIRONMENT, ()), loaded, self.telemetry, ticker, self._loop
+        )
         self.registry = ConnectionRegistry(self.reloader.current.snapshot, self.telemetry, ticker)
         self.listener = Listener(self.registry, self.reloader.current.tls)
         state = SimpleNamespace(connections=set())

@@ -7,14 +7,13 @@ import logging
 import secrets
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from cachetools import FIFOCache
 
 from enforcer.kubernetes.webhook.cluster import Cluster, ClusterError
 from enforcer.kubernetes.webhook.review import Review
-
-Object = dict[str, Any]
+from enforcer.yamltext.objects import Object
 
 _log = logging.getLogger("enforcer.webhook")
 

@@ -6,16 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from prometheus_client import (
-    GC_COLLECTOR,
-    PLATFORM_COLLECTOR,
-    PROCESS_COLLECTOR,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-)
+import prometheus_client as prometheus
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from enforcer.kubernetes.webhook.admission import OUTCOMES
 
@@ -29,7 +21,7 @@ class Metrics:
 
     def __init__(self, version: str) -> None:
         self._registry = CollectorRegistry()
-        for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
+        for collector in (prometheus.PROCESS_COLLECTOR, prometheus.PLATFORM_COLLECTOR, prometheus.GC_COLLECTOR):
             self._registry.register(collector)
         self._admissions = self._counter("admissions", "Pods that were reviewed.", "result", "reason")
         for outcome, reasons in OUTCOMES.items():
@@ -74,7 +66,7 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         self._ready.set(self.ready)
-        return generate_latest(self._registry)
+        return prometheus.generate_latest(self._registry)
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(f"enforcer_injector_{name}", documentation, labels, registry=self._registry)

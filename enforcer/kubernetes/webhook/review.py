@@ -7,12 +7,11 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from enforcer.errors import EnforcerError
 from enforcer.yamltext.json_diff import as_json_patch, changes
-
-Object = dict[str, Any]
+from enforcer.yamltext.objects import Object
 
 _VERSION: Final = "admission.k8s.io/v1"
 _NAMESPACE: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")

@@ -34,7 +34,7 @@ class _Removal:
         """Revert all changes and return the template."""
         stored = self._stored()
         for key in ("containers", "initContainers", "volumes"):
-            self._filter(self.spec, key, f"spec.{key}", _is_not_ours)
+            self._filter(self.spec, key, f"spec.{key}", lambda part: part.get("name") not in names.OURS)
         for key in ("containers", "initContainers"):
             for index, container in enumerate(self.spec.get(key) or ()):
                 self.spec[key][index] = self._restore_container(container, stored)
@@ -104,7 +104,3 @@ class _Removal:
         self._filter(metadata, "labels", "metadata.labels", lambda name: name not in LABELS)
         self._filter(metadata, "annotations", "metadata.annotations", lambda name: name not in gone)
         self._put(self.template, "metadata", "metadata", metadata)
-
-
-def _is_not_ours(container: Object) -> bool:
-    return container.get("name") not in names.OURS
