@@ -12,21 +12,23 @@ from kustomize.rendering import OVERLAYS
 
 PAGE = (ROOT.parent / "docs" / "kubernetes.md").read_text("utf-8")
 BLOCKS = re.findall(r"^ *```yaml\n(.*?)^ *```", PAGE, re.DOTALL | re.MULTILINE)
-SHOWN = [yaml.safe_load(text) for text in BLOCKS if "{{" not in text]
+EXAMPLES = [yaml.safe_load(text) for text in BLOCKS if "{{" not in text]
 INTERNAL = {"container", "settings", "defaults", "flat", "resources", "securityContext", "storedProbes"}
-"""Templates of the library that others are made of."""
+"""Templates of the library that only other templates use."""
 
 
-@pytest.mark.parametrize("shown", [shown for shown in SHOWN if {"policy", "metrics"} & shown.keys()], ids=str)
-def test_values_that_are_shown_are_taken(shown: dict[str, object]) -> None:
-    """With those of the least installation."""
-    changed = merged(values("minimal"), shown)
+@pytest.mark.parametrize(
+    "example", [example for example in EXAMPLES if {"policy", "metrics"} & example.keys()], ids=str
+)
+def test_the_chart_accepts_the_values_in_the_examples(example: dict[str, object]) -> None:
+    """Together with the minimal values."""
+    changed = merged(values("minimal"), example)
     assert refusal(changed) == ""
     assert objects(changed) != objects(values("minimal"))
 
 
 def test_the_templates_of_the_library_are_listed() -> None:
-    """Every public template, and no other."""
+    """Exactly the public templates."""
     texts = "".join(path.read_text("utf-8") for path in (ROOT / "enforcer-lib" / "templates").glob("*.tpl"))
     defined = set(re.findall(r'define "enforcer\.sidecar\.(\w+)"', texts))
     (table,) = re.findall(r"\| template \| writes \|\n.*?\n\n", PAGE, re.DOTALL)
@@ -35,22 +37,22 @@ def test_the_templates_of_the_library_are_listed() -> None:
 
 
 def test_the_overlays_are_listed() -> None:
-    """Every public overlay, without those of the tests."""
+    """Exactly the public overlays, without those of the tests."""
     (table,) = re.findall(r"\| overlay \| what it is \|\n.*?\n\n", PAGE, re.DOTALL)
     assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == {
         name for name, folder in OVERLAYS.items() if folder.is_relative_to(ROOT.parent / "k8s")
     }
 
 
-def test_files_that_are_named_are_there() -> None:
-    """Of the repository, by their paths; and of the values in ci/, by their names."""
+def test_the_files_in_the_text_exist() -> None:
+    """Files by their paths, and values files in ci/ by their names."""
     named = re.findall(r"`((?:helm|k8s|docs)/[\w./-]+)`", PAGE) + re.findall(r"helm/enforcer/ci/[\w-]+\.yaml", PAGE)
     assert [path for path in named if not (ROOT.parent / path).exists()] == []
     assert set(re.findall(r"`(\w+)-values\.yaml`", PAGE)) <= CI.keys()
 
 
-def test_what_helm_test_is_shown_to_print_is_what_it_prints() -> None:
-    """As the test of the running enforcer has it."""
+def test_the_example_output_of_helm_test_is_current() -> None:
+    """Its lines are those that test_running.py expects."""
     lines = re.findall(r"^ok    .*$", PAGE, re.MULTILINE)
     running = (Path(__file__).parent / "test_running.py").read_text("utf-8")
     assert lines

@@ -16,7 +16,7 @@ REQUESTS, METRICS = 8091, 9091
 
 
 def policies(things: list[Object]) -> list[Object]:
-    """Return the policies among what is made."""
+    """Return the NetworkPolicies among objects."""
     return [thing for thing in things if thing["kind"] == "NetworkPolicy"]
 
 
@@ -32,21 +32,21 @@ def reaches(values: Values, source: Peer, port: int) -> bool:
 
 
 @pytest.mark.parametrize("source", [INGRESS, NEIGHBOUR, STRANGER, OUTSIDE])
-def test_everybody_may_send_requests_unless_somebody_is_named(source: Peer) -> None:
-    """The enforcer is what they go through."""
+def test_all_clients_may_send_requests_by_default(source: Peer) -> None:
+    """The enforcer checks their tokens."""
     assert reaches(OPEN, source, REQUESTS)
 
 
-def test_metrics_are_for_the_namespace_unless_somebody_is_named() -> None:
-    """And no other port is open."""
+def test_metrics_are_open_to_the_namespace_by_default() -> None:
+    """No other port is open."""
     assert reaches(OPEN, NEIGHBOUR, METRICS)
     assert not reaches(OPEN, STRANGER, METRICS)
     assert not reaches(OPEN, OUTSIDE, METRICS)
     assert not reaches(OPEN, NEIGHBOUR, 22)
 
 
-def test_in_production_only_the_ingress_sends_requests_and_only_the_monitoring_reads_metrics() -> None:
-    """The pod of `helm test` sends some too."""
+def test_production_admits_only_the_ingress_controller_and_the_monitoring() -> None:
+    """The pod of `helm test` sends requests, too."""
     things = objects(values("production"))
     test = Peer(only(things, "Pod")["metadata"]["labels"])
     for source in (INGRESS, MONITORING, NEIGHBOUR, STRANGER, OUTSIDE, test):
@@ -54,8 +54,8 @@ def test_in_production_only_the_ingress_sends_requests_and_only_the_monitoring_r
         assert reaches(values("production"), source, METRICS) == (source is MONITORING)
 
 
-def test_in_the_demo_nothing_but_the_enforcer_reaches_the_app() -> None:
-    """The way around it is closed."""
+def test_only_the_enforcer_reaches_the_app_of_the_demo() -> None:
+    """Clients cannot bypass it."""
     things = objects(values("demo"))
     app = labels(things, "country-app")
     enforcer = Peer(labels(things, "enforcer"))

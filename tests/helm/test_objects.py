@@ -30,14 +30,14 @@ authorization_servers:
     client_secret: {env: ENFORCER_CLIENT_SECRET}
 rules: [{name: all, path: /**, authenticated: true}]
 """
-"""Stands for a ConfigMap of somebody else."""
+"""The content of a ConfigMap that the chart does not create."""
 each = pytest.mark.parametrize("name", CI)
 each_gateway = pytest.mark.parametrize("name", [name for name in CI if values(name).get("mode") != "injector"])
 
 
 @each
 def test_the_values_pass_lint(name: str) -> None:
-    """Warnings are mistakes, on the oldest version and the newest. The schema takes them."""
+    """Without warnings, for the oldest and the newest version; the schema accepts them."""
     assert refusal(values(name)) == ""
     for version in ("v1.29.0", "v1.37.0"):
         report = helm_python.lint(ENFORCER, values(name), strict=True, kube_version=version, namespace="apps")
@@ -45,30 +45,30 @@ def test_the_values_pass_lint(name: str) -> None:
 
 
 @each
-def test_every_object_is_valid_to_the_letter(name: str) -> None:
-    """An unknown field is a mistake."""
+def test_every_object_is_strictly_valid(name: str) -> None:
+    """An unknown field is an error."""
     assert violations(objects(values(name))) == []
 
 
 @each
 def test_every_pod_is_restricted(name: str) -> None:
-    """That of `helm test` too."""
+    """The pod of `helm test`, too."""
     pods = list(chain.from_iterable(map(podsecurity.pods, objects(values(name)))))
     assert list(chain.from_iterable(map(podsecurity.violations, pods))) == []
     assert len(pods) >= (2 if any(thing["kind"] == "Pod" for thing in objects(values(name))) else 1)
 
 
 @each
-def test_no_object_stands_twice_and_all_have_names(name: str) -> None:
-    """Names are those of DNS labels."""
+def test_names_are_valid_and_unique(name: str) -> None:
+    """Names are DNS labels."""
     names = [(thing["kind"], thing["metadata"]["name"]) for thing in objects(values(name))]
     assert len(set(names)) == len(names)
-    assert [found for found in names if not NAME.fullmatch(found[1])] == []
+    assert [name for _, name in names if not NAME.fullmatch(name)] == []
 
 
 @each
-def test_what_selects_pods_selects_those_of_the_deployment(name: str) -> None:
-    """And nothing that a later version of the chart would change."""
+def test_selectors_match_the_pods_of_the_deployment(name: str) -> None:
+    """Selectors are immutable, so they use no label that a later version of the chart would change."""
     things = objects(values(name))
     for thing in filter(is_ours, things):
         if thing["kind"] in SELECTING:
@@ -97,7 +97,7 @@ def selector_of(thing: Object) -> dict[str, str]:
 
 
 @each
-def test_every_volume_that_is_mounted_is_there_and_every_one_there_is_mounted(name: str) -> None:
+def test_mounts_and_volumes_match(name: str) -> None:
     """Secrets and the configuration are mounted as folders: a single mounted file is never updated."""
     for pod in chain.from_iterable(map(podsecurity.pods, objects(values(name)))):
         mounts = [mount for container in pod["spec"]["containers"] for mount in container.get("volumeMounts", ())]
@@ -106,8 +106,8 @@ def test_every_volume_that_is_mounted_is_there_and_every_one_there_is_mounted(na
 
 
 @each
-def test_every_named_port_is_there(name: str) -> None:
-    """Of probes and Services."""
+def test_every_port_name_exists(name: str) -> None:
+    """Probes and Services refer to ports of the container by name."""
     things = objects(values(name))
     for component in {component_of(thing) for thing in things if thing["kind"] == "Deployment" and is_ours(thing)}:
         container = only_pod(things, component)["spec"]["containers"][0]
@@ -128,12 +128,12 @@ def only_pod(things: list[Object], component: str = "gateway") -> Object:
 
 def only_container(things: list[Object]) -> Object:
     """Return the enforcer's container."""
-    return next(found for found in only_pod(things)["spec"]["containers"] if found["name"] == "enforcer")
+    return next(entry for entry in only_pod(things)["spec"]["containers"] if entry["name"] == "enforcer")
 
 
 @each_gateway
-def test_the_command_line_and_the_configuration_are_what_the_enforcer_takes(name: str, tmp_path: Path) -> None:
-    """Arguments set addresses and drain times, whatever the configuration contains."""
+def test_the_enforcer_accepts_the_command_line_and_the_configuration(name: str, tmp_path: Path) -> None:
+    """Arguments set addresses and drain times, and override the configuration."""
     things = objects(values(name))
     command, path, *settings = only_container(things)["args"]
     assert command == "run"
@@ -142,7 +142,7 @@ def test_the_command_line_and_the_configuration_are_what_the_enforcer_takes(name
         text = thing["data"].get("config.yaml", text) if thing["kind"] == "ConfigMap" else text
     file = tmp_path / Path(path).name
     file.write_text(text.replace("/etc/enforcer-", f"{mounted(tmp_path)}/enforcer-"), "utf-8")
-    loaded, _ = load_with_document(file, None, [parse_override(said.removeprefix("--set=")) for said in settings])
+    loaded, _ = load_with_document(file, None, [parse_override(setting.removeprefix("--set=")) for setting in settings])
     assert loaded.config.listener.address == ":8091"
     assert loaded.config.admin.address == ":9091"
     assert (loaded.config.timeouts.shutdown_delay, loaded.config.timeouts.drain) == (5.0, 20.0)
@@ -151,7 +151,7 @@ def test_the_command_line_and_the_configuration_are_what_the_enforcer_takes(name
 
 
 def mounted(folder: Path) -> Path:
-    """Lay out what the secrets for TLS hold, and the ConfigMap with rules."""
+    """Create the files of the TLS Secrets and of the ConfigMap with rules."""
     authority = Authority(folder)
     certificate, key = authority.issue("app")
     for volume in ("enforcer-tls", "enforcer-upstream-tls", "enforcer-introspection-tls"):
@@ -163,29 +163,29 @@ def mounted(folder: Path) -> Path:
     return folder
 
 
-def test_with_no_more_than_the_app_and_the_auth_server_it_refuses_everything() -> None:
-    """The one rule is that of the test, and nobody has its scope."""
+def test_the_minimal_values_deny_every_request() -> None:
+    """The only rule is that of `helm test`, and no client has its scope."""
     config = only(objects(values("minimal")), "ConfigMap")["data"]["config.yaml"]
     assert config.count("path: ") == 1
     assert "path: /.well-known/enforcer-helm-test" in config
     assert "There are no rules yet" in texts(values("minimal"))["NOTES.txt"]
 
 
-def test_secrets_are_files_and_nowhere_else() -> None:
-    """Neither in the environment, nor in the configuration, nor in the notes."""
+def test_secrets_are_only_in_files() -> None:
+    """They are not in the environment, the configuration or the notes."""
     for path, text in texts(values("minimal")).items():
         assert ("not-a-secret" in text) == (path == "secret.yaml")
     assert "env" not in only_container(objects(values("minimal")))
 
 
 @pytest.mark.parametrize("name", ["injector", "both"])
-def test_the_webhooks_command_line_is_what_it_takes(name: str) -> None:
+def test_the_webhook_accepts_its_command_line(name: str) -> None:
     """Including the settings of all sidecars."""
     container = only_pod(objects(values(name)), "injector")["spec"]["containers"][0]
     command, *arguments = container["args"]
     assert command == "webhook"
-    said = webhook.make_context("webhook", arguments).params
-    settings = settings_of(said, said["values"])
+    options = webhook.make_context("webhook", arguments).params
+    settings = settings_of(options, options["values"])
     wanted = {**values(name).get("sidecar", {})}
     assert settings.image == container["image"]
     assert settings.mode == wanted.get("mode", "port")

@@ -1,4 +1,4 @@
-"""Values that cannot be meant are refused before anything is installed, with words that say which and why."""
+"""Invalid values are refused before anything is installed, with a message that names them."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ def by_name(value: Value) -> str:
 
 def refused(**changes: Any) -> str:
     """Return the error for the minimal values with changes at dotted paths (written `__`)."""
-    found = values("minimal")
+    result = values("minimal")
     for name, value in changes.items():
-        found = merged(found, under(name.replace("__", "."), value))
-    return refusal(found)
+        result = merged(result, under(name.replace("__", "."), value))
+    return refusal(result)
 
 
-def test_a_typo_at_the_top_is_refused() -> None:
-    """Helm says which."""
+def test_a_typo_at_the_top_level_is_refused() -> None:
+    """Helm names the key."""
     assert "replicas" in refused(replicas=3)
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=by_name)
 def test_a_typo_in_a_section_is_refused(section: Value) -> None:
-    """In every section that is the chart's own."""
+    """In every section of the chart."""
     assert "typo" in refusal(merged(values("minimal"), under(f"{section.name}.typo", 1)))
 
 
 @pytest.mark.parametrize("value", [value for value in VALUES if not value.is_section], ids=by_name)
 def test_a_value_of_another_type_is_refused(value: Value) -> None:
-    """As `--set` makes one of a number that is meant as text."""
+    """For example a number by `--set` for a string."""
     wrong = WRONG[type(value.default)]
     assert not SCHEMA.is_valid(merged(values("minimal"), under(value.name, wrong)))
     assert SCHEMA.is_valid(merged(values("minimal"), under(value.name, value.default)))
 
 
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("changes", "key"),
     [
         ({"config": {"cache": {"tll": "5s"}}}, "tll"),
         ({"config": {"forwarding": {"authorization": "keep"}}}, "authorization"),
@@ -60,13 +60,13 @@ def test_a_value_of_another_type_is_refused(value: Value) -> None:
     ],
     ids=["a setting", "a choice", "rules in the wrong place", "a condition", "no path"],
 )
-def test_a_typo_in_what_the_enforcer_reads_is_refused(changes: dict[str, Any], named: str) -> None:
-    """The schema of the configuration is part of that of the values."""
-    assert named in refusal(merged(values("minimal"), changes))
+def test_a_typo_in_the_configuration_is_refused(changes: dict[str, Any], key: str) -> None:
+    """The schema of the values includes the schema of the configuration."""
+    assert key in refusal(merged(values("minimal"), changes))
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"upstream__url": ""}, "upstream.url is required"),
         ({"introspection__url": ""}, "introspection.url is required"),
@@ -105,19 +105,19 @@ def test_a_typo_in_what_the_enforcer_reads_is_refused(changes: dict[str, Any], n
         ({"tests__client__tokenUrl": "http://auth"}, "needs tests.client.clientId"),
     ],
 )
-def test_values_that_do_not_go_together_are_refused(changes: dict[str, Any], said: str) -> None:
-    """A schema cannot say so."""
-    assert said in refused(**changes)
+def test_conflicting_values_are_refused(changes: dict[str, Any], message: str) -> None:
+    """The templates check what a schema cannot express."""
+    assert message in refused(**changes)
 
 
-def test_all_mistakes_are_told_at_once() -> None:
-    """Not one an installation."""
-    told = refusal({})
-    assert "upstream.url is required" in told
-    assert "introspection.url is required" in told
+def test_all_errors_are_reported_together() -> None:
+    """One message lists them."""
+    message = refusal({})
+    assert "upstream.url is required" in message
+    assert "introspection.url is required" in message
 
 
-def test_an_image_cannot_be_named_by_half_a_digest() -> None:
-    """Nor policies by a word that Kubernetes does not know."""
+def test_an_invalid_digest_is_refused() -> None:
+    """Nor with a pull policy that Kubernetes does not know."""
     assert "digest" in refused(image__digest="sha256:abc")
     assert "pullPolicy" in refused(image__pullPolicy="Sometimes")

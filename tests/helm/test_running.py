@@ -1,4 +1,4 @@
-"""The demo's configuration in a running enforcer, and the pod of `helm test` that asks it."""
+"""The pod of `helm test` sends requests to a running enforcer with the demo's configuration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import yaml
 from harness.kubernetes.charts import Object, Values, merged, objects, only, values
 from harness.processes import enforcer
 
-PATIENCE = 30.0
+TIMEOUT = 30.0
 
 
 @contextmanager
@@ -26,15 +26,15 @@ def program(module: str) -> Iterator[str]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
-            found = re.search(r"listening on \S+ port (\d+)", process.stderr.readline())
-            assert found is not None
-            yield f"http://127.0.0.1:{found[1]}"
+            match = re.search(r"listening on \S+ port (\d+)", process.stderr.readline())
+            assert match is not None
+            yield f"http://127.0.0.1:{match[1]}"
         finally:
             process.terminate()
 
 
 @pytest.fixture(scope="module")
-def places() -> Iterator[Mapping[str, str]]:
+def addresses() -> Iterator[Mapping[str, str]]:
     """The addresses that replace the demo's Services."""
     with ExitStack() as running:
         yield {
@@ -43,44 +43,44 @@ def places() -> Iterator[Mapping[str, str]]:
         }
 
 
-def moved(text: str, places: Mapping[str, str]) -> str:
-    """Put places on this machine in for those in a cluster."""
-    for there, here in places.items():
+def replaced(text: str, addresses: Mapping[str, str]) -> str:
+    """Replace addresses in the cluster by those on this machine."""
+    for there, here in addresses.items():
         text = text.replace(there, here)
     return text
 
 
-def ask(changed: Values, places: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run an enforcer by the values, and then what the pod of the test runs."""
-    things = objects(changed)
+def run_helm_test(chart_values: Values, addresses: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run an enforcer with the configuration of these values, and the command of the test's pod."""
+    things = objects(chart_values)
     secrets = {"/etc/enforcer-credentials": only(things, "Secret", "enforcer-credentials")}
     secrets["/etc/client"] = only(things, "Secret", "user-client")
-    mounted = {there: str(mount(secret, folder)) for there, secret in secrets.items()}
+    mounted = {path: str(mount(secret, folder)) for path, secret in secrets.items()}
     config = yaml.safe_load(only(things, "ConfigMap", "enforcer")["data"]["config.yaml"])
     config |= {"listener": {"address": "127.0.0.1:0"}, "admin": {"address": "127.0.0.1:0"}}
     (container,) = only(things, "Pod")["spec"]["containers"]
-    with enforcer(moved(json.dumps(config), {**places, **mounted})) as running:
-        here = {**places, **mounted, "http://enforcer:80": f"http://127.0.0.1:{running.port}"}
-        environment = {found["name"]: moved(found["value"], here) for found in container["env"]}
+    with enforcer(replaced(json.dumps(config), {**addresses, **mounted})) as running:
+        here = {**addresses, **mounted, "http://enforcer:80": f"http://127.0.0.1:{running.port}"}
+        environment = {variable["name"]: replaced(variable["value"], here) for variable in container["env"]}
         command = [sys.executable, *container["command"][1:], *container["args"]]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
 
 
 def mount(secret: Object, folder: Path) -> Path:
-    """Lay a Secret's values in files, as a volume does."""
-    place = folder / str(secret["metadata"]["name"])
-    place.mkdir()
+    """Write the values of a Secret to files, as a volume has them."""
+    target = folder / str(secret["metadata"]["name"])
+    target.mkdir()
     for name, value in secret["stringData"].items():
-        (place / name).write_text(value, "utf-8")
-    return place
+        (target / name).write_text(value, "utf-8")
+    return target
 
 
-def test_helm_test_plays_the_walk(places: Mapping[str, str], tmp_path: Path) -> None:
-    """401 without a token and with one that is made up, 200 with the scope, 403 without it and where no rule is."""
-    ended = ask(values("demo"), places, tmp_path)
-    assert (ended.returncode, ended.stderr) == (0, "")
+def test_helm_test_sends_the_demo_requests(addresses: Mapping[str, str], tmp_path: Path) -> None:
+    """401 without a token and with an invalid one, 200 with the scope, 403 without the scope or without a rule."""
+    process = run_helm_test(values("demo"), addresses, tmp_path)
+    assert (process.returncode, process.stderr) == (0, "")
     assert (
-        ended.stdout
+        process.stdout
         == """\
 ok    GET /.well-known/enforcer-helm-test: 401 Bearer
 ok    GET /.well-known/enforcer-helm-test with a token: 401 Bearer error="invalid_token"
@@ -93,19 +93,19 @@ ok    GET /elsewhere with scope country.read: 403
     )
 
 
-def test_helm_test_tells_of_an_enforcer_that_lets_too_much_through(places: Mapping[str, str], tmp_path: Path) -> None:
-    """It ends with 1, and says which request was answered wrongly."""
+def test_helm_test_reports_an_enforcer_that_allows_too_much(addresses: Mapping[str, str], tmp_path: Path) -> None:
+    """It exits with 1, and reports the request with the wrong response."""
     opened: dict[str, Any] = {"policy": {"rules": [{"name": "open", "path": "/ms-system/**", "public": True}]}}
-    ended = ask(merged(values("demo"), opened), places, tmp_path)
-    assert ended.returncode == 1
-    assert "WRONG GET /ms-system/country/code/AUS: 200\n      expected 401 Bearer\n" in ended.stdout
+    process = run_helm_test(merged(values("demo"), opened), addresses, tmp_path)
+    assert process.returncode == 1
+    assert "WRONG GET /ms-system/country/code/AUS: 200\n      expected 401 Bearer\n" in process.stdout
 
 
-def test_helm_test_tells_of_an_auth_server_that_is_not_there(places: Mapping[str, str], tmp_path: Path) -> None:
-    """503, where a made-up token should have been refused."""
+def test_helm_test_reports_a_missing_authorization_server(addresses: Mapping[str, str], tmp_path: Path) -> None:
+    """503, although an invalid token should have been refused with 401."""
     alone = merged(
         values("demo"), {"introspection": {"url": "http://127.0.0.1:1/introspect"}, "tests": {"requests": []}}
     )
-    ended = ask(alone, places, tmp_path)
-    assert ended.returncode == 1
-    assert "WRONG GET /.well-known/enforcer-helm-test with a token: 503\n" in ended.stdout
+    process = run_helm_test(alone, addresses, tmp_path)
+    assert process.returncode == 1
+    assert "WRONG GET /.well-known/enforcer-helm-test with a token: 503\n" in process.stdout

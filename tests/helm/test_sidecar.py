@@ -79,11 +79,11 @@ CASES: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
         {"service_account_token": ServiceAccountToken(audience="https://auth.example.org")},
     ),
 }
-"""Values of the library, and the same as the injector has it."""
+"""Values of the library, and the equivalent settings of the injector."""
 
 
-def charted(folder: Path, template: str) -> helm_python.Chart:
-    """Make somebody's chart with one template, and the library in it."""
+def create_chart(folder: Path, template: str) -> helm_python.Chart:
+    """Create a chart with one template that depends on the library."""
     (folder / "templates").mkdir(parents=True)
     (folder / "Chart.yaml").write_text("apiVersion: v2\nname: some\nversion: 1.0.0\n", "utf-8")
     (folder / "templates" / "all.yaml").write_text(template, "utf-8")
@@ -93,65 +93,65 @@ def charted(folder: Path, template: str) -> helm_python.Chart:
 
 @pytest.fixture(scope="module")
 def chart(tmp_path_factory: pytest.TempPathFactory) -> helm_python.Chart:
-    """Somebody's chart, which uses all of the library."""
-    return charted(tmp_path_factory.mktemp("some") / "some", TEMPLATE)
+    """A chart that uses all templates of the library."""
+    return create_chart(tmp_path_factory.mktemp("some") / "some", TEMPLATE)
 
 
 def rendered(chart: helm_python.Chart, values: Mapping[str, Any], app: Mapping[str, Any] = APP) -> Object:
-    """Return what the library writes for some values."""
-    told = {"enforcer": {**NEEDED, **values}, "app": dict(app)}
-    return dict(yaml.safe_load(chart.render(told)["some/templates/all.yaml"]))
+    """Render the library with these values."""
+    chart_values = {"enforcer": {**NEEDED, **values}, "app": dict(app)}
+    return dict(yaml.safe_load(chart.render(chart_values)["some/templates/all.yaml"]))
 
 
 def injected(*, native: bool, port_name: str | None = "http", **changes: Any) -> Sidecar:
-    """Return the same sidecar as the injector has it."""
-    told = {"image": IMAGE, "mode": Mode.PORT, "policy": "policy", "credentials": "credentials", **changes}
-    return Sidecar(native=native, app_port=8080, port_name=port_name, **told)
+    """Return the injector's sidecar."""
+    settings = {"image": IMAGE, "mode": Mode.PORT, "policy": "policy", "credentials": "credentials", **changes}
+    return Sidecar(native=native, app_port=8080, port_name=port_name, **settings)
 
 
 @pytest.mark.parametrize(("values", "changes"), CASES.values(), ids=CASES)
 def test_the_library_writes_what_the_injector_writes(
     values: Mapping[str, Any], changes: Mapping[str, Any], chart: helm_python.Chart
 ) -> None:
-    """The container of both kinds, the volumes, the label, and what redirects in mode transparent."""
-    found = rendered(chart, values)
+    """Both kinds of container, the volumes, the labels, the annotations, and the redirect of mode transparent."""
+    output = rendered(chart, values)
     native = injected(native=True, **changes)
-    assert found["native"] == [sidecar.container(native)]
-    assert found["classic"] == [sidecar.container(injected(native=False, **changes))]
-    assert by_name(found["volumes"]) == by_name(sidecar.volumes(native))
-    assert found["labels"] == dict(sidecar.LABELS)
-    assert found["annotations"] == sidecar.pod_annotations("app")
-    assert found["redirect"] == ([sidecar.redirect(native)] if native.mode is Mode.TRANSPARENT else None)
+    assert output["native"] == [sidecar.container(native)]
+    assert output["classic"] == [sidecar.container(injected(native=False, **changes))]
+    assert by_name(output["volumes"]) == by_name(sidecar.volumes(native))
+    assert output["labels"] == dict(sidecar.LABELS)
+    assert output["annotations"] == sidecar.pod_annotations("app")
+    assert output["redirect"] == ([sidecar.redirect(native)] if native.mode is Mode.TRANSPARENT else None)
 
 
 @pytest.mark.parametrize("mode", ["port", "loopback"])
-def test_the_library_closes_the_way_around_as_the_injector_does(mode: str, chart: helm_python.Chart) -> None:
-    """By the same NetworkPolicy."""
+def test_the_library_writes_the_injectors_network_policy(mode: str, chart: helm_python.Chart) -> None:
+    """The specification and the name are equal."""
     app = str(ROOT.parent / "k8s" / "demo" / "country-app" / "country-app.yaml")
-    ended = CliRunner().invoke(main, ["inject", "--filename", app, "--mode", mode, "--network-policy", "--quiet"])
-    theirs = only(list(read(ended.stdout)), "NetworkPolicy")
+    result = CliRunner().invoke(main, ["inject", "--filename", app, "--mode", mode, "--network-policy", "--quiet"])
+    theirs = only(list(read(result.stdout)), "NetworkPolicy")
     ours = rendered(chart, {"mode": mode}, {**APP, "port": 8090})["networkPolicy"]
     assert ours["spec"] == theirs["spec"]
     assert ours["metadata"]["name"] == theirs["metadata"]["name"]
 
 
 def by_name(volumes: list[Object]) -> dict[str, Object]:
-    """Return volumes by their names: their order means nothing."""
+    """Return volumes by name: their order does not matter."""
     return {volume["name"]: volume for volume in volumes}
 
 
-def test_the_library_keeps_the_probes_of_the_app_as_the_injector_does(chart: helm_python.Chart) -> None:
-    """In modes in which the kubelet does not reach the app."""
+def test_the_library_stores_probes_as_the_injector_does(chart: helm_python.Chart) -> None:
+    """Only in the modes in which the kubelet does not reach the app."""
     app = {**APP, "probes": {"readinessProbe": PROBE}}
     assert rendered(chart, {}, app)["native"] == [sidecar.container(injected(native=True))]
     (container,) = rendered(chart, {"mode": "loopback"}, app)["native"]
-    stored = next(one["value"] for one in container["env"] if one["name"] == names.PROBES)
+    stored = next(variable["value"] for variable in container["env"] if variable["name"] == names.PROBES)
     assert json.loads(stored) == {"app/readyz": {**PROBE, "port": 8080}}
     assert container == sidecar.container(injected(native=True, mode=Mode.LOOPBACK, probes=stored))
 
 
-def test_the_values_of_the_library_are_those_of_the_injector(chart: helm_python.Chart) -> None:
-    """By the same names, so that `enforcer inject --set` and a chart say the same."""
+def test_the_library_has_the_values_of_the_injector(chart: helm_python.Chart) -> None:
+    """`enforcer inject --set` uses the same names."""
     with pytest.raises(helm_python.HelmRenderError) as refused:
         rendered(chart, {"polcy": "a"})
     known = re.search(r'unknown key "polcy" in the enforcer.s values; known: (.*)', str(refused.value))
@@ -162,7 +162,7 @@ def test_the_values_of_the_library_are_those_of_the_injector(chart: helm_python.
 
 
 @pytest.mark.parametrize(
-    ("values", "app", "said"),
+    ("values", "app", "message"),
     [
         ({"mode": "sideways"}, APP, "port, loopback or transparent"),
         ({"policy": ""}, APP, "needs the value policy"),
@@ -171,17 +171,17 @@ def test_the_values_of_the_library_are_those_of_the_injector(chart: helm_python.
         ({}, {"port": 8080, "portName": "http"}, "app.container"),
     ],
 )
-def test_the_library_refuses_what_cannot_be_meant(
-    values: Mapping[str, Any], app: Mapping[str, Any], said: str, chart: helm_python.Chart
+def test_the_library_refuses_invalid_values(
+    values: Mapping[str, Any], app: Mapping[str, Any], message: str, chart: helm_python.Chart
 ) -> None:
-    """With words on what is wrong."""
-    with pytest.raises(helm_python.HelmRenderError, match=said):
+    """With a message that names the value."""
+    with pytest.raises(helm_python.HelmRenderError, match=message):
         rendered(chart, values, app)
 
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> helm_python.Chart:
-    """The example of a chart with the library, after `helm dependency build`."""
+    """The example chart with the library, after `helm dependency build`."""
     folder = tmp_path_factory.mktemp("example") / "country-app"
     shutil.copytree(ROOT / "examples" / "country-app", folder)
     shutil.copytree(ROOT / "enforcer-lib", folder / "charts" / "enforcer-lib")
@@ -190,7 +190,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> helm_python.Chart:
     return helm_python.Chart.load(folder)
 
 
-def exemplary(example: helm_python.Chart, mode: str) -> list[Object]:
+def render_example(example: helm_python.Chart, mode: str) -> list[Object]:
     """Render the example in a mode."""
     (text,) = example.render({"enforcer": {"mode": mode}}, name="country-app").values()
     return list(read(text))
@@ -198,30 +198,30 @@ def exemplary(example: helm_python.Chart, mode: str) -> list[Object]:
 
 @pytest.mark.parametrize("mode", ["port", "loopback"])
 def test_the_example_is_valid_and_restricted(mode: str, example: helm_python.Chart, tmp_path: Path) -> None:
-    """And the enforcer takes its command line and its policy."""
-    things = exemplary(example, mode)
+    """The enforcer accepts its command line and its policy."""
+    things = render_example(example, mode)
     assert violations(things) == []
     (pod,) = chain.from_iterable(map(podsecurity.pods, things))
     assert list(podsecurity.violations(pod)) == []
     path = tmp_path / "config.yaml"
     path.write_text(only(things, "ConfigMap")["data"]["config.yaml"], "utf-8")
-    settings = [said.removeprefix("--set=") for said in pod["spec"]["initContainers"][0]["args"][2:]]
-    overrides = [parse_override(said.replace("$(POD_IPS)", "10.0.0.1,fd00::1")) for said in settings]
+    settings = [argument.removeprefix("--set=") for argument in pod["spec"]["initContainers"][0]["args"][2:]]
+    overrides = [parse_override(argument.replace("$(POD_IPS)", "10.0.0.1,fd00::1")) for argument in settings]
     loaded, _ = load_with_document(path, None, overrides)
     stop = loaded.config.timeouts.shutdown_delay + loaded.config.timeouts.drain
     assert pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] + stop < 60
     assert pod["spec"]["terminationGracePeriodSeconds"] == 60
 
 
-def test_no_name_of_a_port_leads_past_the_enforcer(example: helm_python.Chart) -> None:
-    """In mode port the Service's name is the enforcer's, and the network keeps everybody from the app's own port."""
-    things = exemplary(example, "port")
+def test_the_services_port_name_resolves_to_the_enforcer(example: helm_python.Chart) -> None:
+    """In mode port, the Service's port name is the enforcer's, and the NetworkPolicy closes the app's own port."""
+    things = render_example(example, "port")
     (pod,) = chain.from_iterable(map(podsecurity.pods, things))
     (port,) = only(things, "Service")["spec"]["ports"]
     named = {
-        one["name"]: (container["name"], one["containerPort"])
+        port["name"]: (container["name"], port["containerPort"])
         for container in [*pod["spec"]["containers"], *pod["spec"]["initContainers"]]
-        for one in container["ports"]
+        for port in container["ports"]
     }
     assert named[port["targetPort"]] == ("enforcer", 15080)
     assert named["app-http"] == ("country-app", 8090)
@@ -237,17 +237,17 @@ def test_no_name_of_a_port_leads_past_the_enforcer(example: helm_python.Chart) -
     ("component", "mode"), [("sidecar-component", Mode.PORT), ("loopback-component", Mode.LOOPBACK)]
 )
 def test_the_components_write_what_the_injector_writes(component: str, mode: Mode) -> None:
-    """First among the init containers, with its volumes and its label."""
+    """The sidecar comes first among the init containers; its volumes and labels are there."""
     things = rendering.rendered(component)
     pod = only(things, "Deployment")["spec"]["template"]
-    told: dict[str, Any] = {"policy": "enforcer-policy", "credentials": "enforcer-credentials", "mode": mode}
-    same = Sidecar(image=IMAGE, native=True, app_port=8090, **told)
-    assert pod["spec"]["initContainers"] == [sidecar.container(same)]
-    assert by_name(pod["spec"]["volumes"]) == by_name(sidecar.volumes(same))
+    settings: dict[str, Any] = {"policy": "enforcer-policy", "credentials": "enforcer-credentials", "mode": mode}
+    expected = Sidecar(image=IMAGE, native=True, app_port=8090, **settings)
+    assert pod["spec"]["initContainers"] == [sidecar.container(expected)]
+    assert by_name(pod["spec"]["volumes"]) == by_name(sidecar.volumes(expected))
     assert sidecar.LABELS.items() <= pod["metadata"]["labels"].items()
 
 
-def test_the_library_has_the_version_of_the_program() -> None:
-    """Its own, and that of the image."""
+def test_the_library_has_the_version_of_the_project() -> None:
+    """The chart's version and the image's."""
     chart = yaml.safe_load((ROOT / "enforcer-lib" / "Chart.yaml").read_text("utf-8"))
     assert chart["version"] == chart["appVersion"] == VERSION

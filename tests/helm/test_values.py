@@ -1,4 +1,4 @@
-"""Each value does what it says, and none is there that does nothing."""
+"""Each value of the chart changes the rendered objects in the intended place."""
 
 from __future__ import annotations
 
@@ -14,57 +14,57 @@ from helm.values import read
 
 NAMES = [value.name for value in read((ENFORCER / "values.yaml").read_text("utf-8")) if not value.is_section]
 NEWER = {"service.trafficDistribution": ("1.33", "1.37")}
-"""Values that not every version of Kubernetes has a field for."""
+"""Values whose field not every supported version of Kubernetes has, with the versions that have it."""
 
 
 def base(name: str) -> dict[str, Any]:
-    """Return the values in which one is tried."""
-    found = values("minimal")
-    for beginning, context in CONTEXTS.items():
-        if name.startswith(beginning):
-            found = merged(found, context)
-    return found
+    """Return the values with which a value is tested."""
+    result = values("minimal")
+    for prefix, context in CONTEXTS.items():
+        if name.startswith(prefix):
+            result = merged(result, context)
+    return result
 
 
-def at(values: Values, place: str) -> Any:
-    """Return what stands at a place in what is made."""
-    kind, *way = place.split(" ")
+def content(values: Values, place: str) -> Any:
+    """Return the part of the rendered objects at a place (see chart_values.py)."""
+    kind, *path = place.split(" ")
     things = objects(values)
     if kind == "config":
-        found: Any = yaml.safe_load(only(things, "ConfigMap", "enforcer")["data"]["config.yaml"])
+        node: Any = yaml.safe_load(only(things, "ConfigMap", "enforcer")["data"]["config.yaml"])
     else:
         kind, _, name = kind.partition("/")
         named = (thing for thing in things if name in ("", thing["metadata"]["name"]))
-        found = next((thing for thing in named if thing["kind"] == kind), None)
-    for word in way:
-        if isinstance(found, list):
-            found = dict(enumerate(found)).get(int(word))
+        node = next((thing for thing in named if thing["kind"] == kind), None)
+    for key in path:
+        if isinstance(node, list):
+            node = dict(enumerate(node)).get(int(key))
         else:
-            found = (found or {}).get(word)
-    return ABSENT if found is None else found
+            node = (node or {}).get(key)
+    return ABSENT if node is None else node
 
 
-def test_every_value_is_tried() -> None:
-    """A new one is added to the table, with the place where it is seen."""
+def test_every_value_is_tested() -> None:
+    """A new value must be added to the table, with the place where it shows."""
     assert sorted([*(flip[0] for flip in FLIPS), *TESTED_ELSEWHERE]) == sorted(NAMES)
 
 
-@pytest.mark.parametrize(("name", "value", "place", "wanted"), FLIPS, ids=[flip[0] for flip in FLIPS])
-def test_a_value_is_seen_where_it_should_be(name: str, value: Any, place: str, wanted: Any) -> None:
-    """Only because it was set; and what is made then is valid to the letter."""
+@pytest.mark.parametrize(("name", "value", "place", "expected"), FLIPS, ids=[flip[0] for flip in FLIPS])
+def test_a_value_changes_its_place(name: str, value: Any, place: str, expected: Any) -> None:
+    """The place differs with the default, and the objects stay strictly valid."""
     before, after = base(name), merged(base(name), under(name, value))
     assert refusal(after) == ""
-    assert at(before, place) != wanted
-    assert at(after, place) == wanted
+    assert content(before, place) != expected
+    assert content(after, place) == expected
     assert violations(objects(after), NEWER.get(name, schemas.VERSIONS)) == []
 
 
 def test_the_checksum_follows_the_configuration() -> None:
-    """reload.mode: by rollout, a change of the configuration makes new pods; else the running ones take it over."""
+    """reload.mode: with `rollout`, a changed configuration replaces the pods; with `watch`, running pods reload it."""
 
     def checksum(mode: str, ttl: str) -> Any:
         changed = merged(values("minimal"), {"reload": {"mode": mode}, "config": {"cache": {"ttl": ttl}}})
-        return at(changed, "Deployment spec template metadata annotations checksum/config")
+        return content(changed, "Deployment spec template metadata annotations checksum/config")
 
     assert checksum("watch", "5s") is ABSENT
     assert checksum("rollout", "5s") == checksum("rollout", "5s")
@@ -72,33 +72,33 @@ def test_the_checksum_follows_the_configuration() -> None:
 
 
 def test_tls_changes_the_name_of_the_port_everywhere() -> None:
-    """The container's, and what the Service and the Ingress call it."""
+    """In the container, the Service and the Ingress."""
     changed = merged(values("minimal"), {"tls": {"enabled": True, "existingSecret": "certificate"}})
     changed |= {"ingress": {"enabled": True, "hosts": [{"host": "a.example.org"}]}}
-    assert at(changed, "Deployment spec template spec containers 0 ports 0 name") == "https"
-    assert at(changed, "Service spec ports 0 targetPort") == "https"
-    assert at(changed, "Ingress spec rules 0 http paths 0 backend service port name") == "https"
-    assert at(changed, "config listener tls certificate") == "/etc/enforcer-tls/tls.crt"
+    assert content(changed, "Deployment spec template spec containers 0 ports 0 name") == "https"
+    assert content(changed, "Service spec ports 0 targetPort") == "https"
+    assert content(changed, "Ingress spec rules 0 http paths 0 backend service port name") == "https"
+    assert content(changed, "config listener tls certificate") == "/etc/enforcer-tls/tls.crt"
     assert "curl -ik https://localhost:8091" in texts(changed)["NOTES.txt"]
 
 
-def test_more_is_asked_of_the_enforcer_by_values() -> None:
-    """tests.requests: after what is asked anyway."""
-    asked = {"path": "/reports", "status": 401}
-    before = yaml.safe_load(at(values("minimal"), "Pod spec containers 0 env 1 value"))
-    changed = merged(values("minimal"), {"tests": {"requests": [asked]}})
-    assert yaml.safe_load(at(changed, "Pod spec containers 0 env 1 value")) == [*before, asked]
+def test_values_add_requests_to_helm_test() -> None:
+    """tests.requests: appended to the default requests."""
+    extra = {"path": "/reports", "status": 401}
+    before = yaml.safe_load(content(values("minimal"), "Pod spec containers 0 env 1 value"))
+    changed = merged(values("minimal"), {"tests": {"requests": [extra]}})
+    assert yaml.safe_load(content(changed, "Pod spec containers 0 env 1 value")) == [*before, extra]
 
 
-def test_there_is_no_budget_for_one_pod() -> None:
-    """It would keep its node from being drained."""
-    assert at(merged(values("minimal"), {"replicaCount": 1}), "PodDisruptionBudget") is ABSENT
-    assert at(merged(values("minimal"), {"replicaCount": 2}), "PodDisruptionBudget") is not ABSENT
+def test_a_single_pod_has_no_disruption_budget() -> None:
+    """It would prevent draining its node."""
+    assert content(merged(values("minimal"), {"replicaCount": 1}), "PodDisruptionBudget") is ABSENT
+    assert content(merged(values("minimal"), {"replicaCount": 2}), "PodDisruptionBudget") is not ABSENT
 
 
-def test_the_metrics_have_a_service_where_one_is_looked_for() -> None:
-    """A ServiceMonitor without it would find nothing, and one that found both Services would count twice."""
+def test_a_service_monitor_selects_only_the_admin_service() -> None:
+    """A ServiceMonitor needs it; if it selected both Services, each pod would be scraped twice."""
     monitored = merged(values("minimal"), {"metrics": {"serviceMonitor": {"enabled": True}}})
-    selected = at(monitored, "ServiceMonitor spec selector matchLabels").items()
-    assert selected <= at(monitored, "Service/enforcer-admin metadata labels").items()
-    assert not selected <= at(monitored, "Service/enforcer metadata labels").items()
+    selected = content(monitored, "ServiceMonitor spec selector matchLabels").items()
+    assert selected <= content(monitored, "Service/enforcer-admin metadata labels").items()
+    assert not selected <= content(monitored, "Service/enforcer metadata labels").items()

@@ -26,7 +26,7 @@ def test_a_status_is_read_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", "5", "{}", '{"version": "1", "unknown": 1}', 5])
-def test_what_is_no_status_is_none(text: object) -> None:
-    """Of a template that was not injected, or that somebody else wrote."""
+def test_anything_else_is_not_a_status(text: object) -> None:
+    """A template that was not injected, or one with an annotation that somebody else wrote."""
     assert status_of({"metadata": {"annotations": {names.STATUS: text}}}) is None
     assert status_of({}) is None

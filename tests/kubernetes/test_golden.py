@@ -1,4 +1,4 @@
-"""Golden runs of `enforcer inject`: what is written and reported, to the byte. See harness/kubernetes/golden.py."""
+"""Golden runs of `enforcer inject`: its output and its report, byte for byte. See harness/kubernetes/golden.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INJECTIONS = [case for case in golden.CASES if "inject" in golden.arguments(case
 
 @pytest.mark.parametrize("case", golden.CASES, ids=name)
 def test_output_and_report_are_as_expected(case: Path) -> None:
-    """To the byte. Nothing is written if something was refused."""
+    """Byte for byte. Nothing is written if a workload was refused."""
     result = golden.run_command(case)
     assert result.stdout == golden.expected(case, "output.yaml")
     assert result.stderr == golden.expected(case, "report.txt")

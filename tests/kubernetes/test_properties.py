@@ -36,7 +36,7 @@ EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=list(H
 
 @st.composite
 def options(draw: st.DrawFn, modes: Sequence[Mode] = tuple(Mode), fixes: bool = True) -> Options:
-    """Generated options with these modes; `fixes` allows --fix-hpa."""
+    """Draw options with one of these modes; `fixes` allows --fix-hpa."""
     return Options(
         settings=Settings(
             image="token-enforcer:1",
@@ -63,28 +63,28 @@ def stream(text: str) -> Stream:
 
 
 def injected(things: list[Object], wanted: Options) -> Outcome:
-    """Inject; what cannot be is another test's."""
+    """Inject; manifests that cannot be injected are the subject of other tests."""
     outcome = inject_all(things, wanted)
     note("\n".join(f"{line.name} {line.result} {line.detail}" for line in outcome.report))
     assume(outcome.has(Result.INJECTED))
     return outcome
 
 
-def protected(thing: Object) -> int:
-    """Return the protected port, as the status has it."""
+def protected_port(thing: Object) -> int:
+    """Return the protected port from the status annotation."""
     return int(json.loads(template(thing)["metadata"]["annotations"][names.STATUS])["port"])
 
 
 def everything(outcome: Outcome) -> list[Object]:
-    return [one for one in outcome.objects if one is not None] + [one for _, one in outcome.added]
+    return [thing for thing in outcome.objects if thing is not None] + [thing for _, thing in outcome.added]
 
 
 @EXAMPLES
 @given(bundles(), options(), st.sampled_from([*STYLES]), st.sampled_from(["\n", "\r\n"]), st.booleans())
-def test_what_was_injected_comes_out_as_it_went_in_to_the_byte(
+def test_uninject_restores_the_input(
     things: list[Object], wanted: Options, style: str, line_break: str, ends: bool
 ) -> None:
-    """In every style, with any line ends; and injecting twice is injecting once."""
+    """Byte for byte, in every style and with any line breaks. A second injection changes nothing."""
     text = written(things, style).replace("\n", line_break)
     text = text if ends else text.removesuffix(line_break)
     before = stream(text)
@@ -97,7 +97,7 @@ def test_what_was_injected_comes_out_as_it_went_in_to_the_byte(
 @EXAMPLES
 @given(bundles(), options([Mode.PORT], fixes=False), st.sampled_from(["indented", "as kubectl"]), st.data())
 def test_comments_stay(things: list[Object], wanted: Options, style: str, data: st.DataObject) -> None:
-    """All of them, if no part that contains them is replaced."""
+    """All comments survive, except those in a part that is replaced."""
     text = data.draw(commented(written(things, style)))
     before = stream(text)
     once = before.as_yaml(injected([*before.objects], wanted))
@@ -108,54 +108,56 @@ def test_comments_stay(things: list[Object], wanted: Options, style: str, data: 
 
 @EXAMPLES
 @given(bundles(), options())
-def test_nobody_is_led_past_the_enforcer(things: list[Object], wanted: Options) -> None:
-    """Each Service that led to the app leads to the enforcer, on the version that it is for and on later ones."""
+def test_no_service_bypasses_the_enforcer(things: list[Object], wanted: Options) -> None:
+    """A Service port that reached the protected port reaches the enforcer, on the target version and on later ones."""
     outcome = injected(things, wanted)
-    (at,) = [at for at, thing in enumerate(things) if workload_of(thing)]
-    before, after = pod_spec(things[at]), pod_spec(outcome.objects[at] or {})
-    port = protected(outcome.objects[at] or {})
-    through = 15080 if wanted.settings.mode is Mode.PORT else port
-    for place, thing in enumerate(things):
+    (workload,) = [index for index, thing in enumerate(things) if workload_of(thing)]
+    before, after = pod_spec(things[workload]), pod_spec(outcome.objects[workload] or {})
+    protected = protected_port(outcome.objects[workload] or {})
+    enforcer = 15080 if wanted.settings.mode is Mode.PORT else protected
+    for thing, changed in zip(things, outcome.objects, strict=True):
         if thing["kind"] != "Service" or thing["spec"].get("selector") != {"app": "app"}:
             continue
-        now = outcome.objects[place] or {}
-        for one, other in zip(thing["spec"]["ports"], now["spec"]["ports"], strict=True):
+        for port, changed_port in zip(thing["spec"]["ports"], (changed or {})["spec"]["ports"], strict=True):
             for version in (version for version in VERSIONS if version >= wanted.version):
-                led = resolved(before, one, version)
-                assert resolved(after, other, version) == (through if led == port else led)
+                target = resolved(before, port, version)
+                assert resolved(after, changed_port, version) == (enforcer if target == protected else target)
 
 
 @EXAMPLES
 @given(bundles(), options([Mode.PORT]))
-def test_the_name_of_the_port_is_not_left_at_the_app(things: list[Object], wanted: Options) -> None:
-    """In mode port, no other container has one of the enforcer's."""
+def test_the_enforcer_takes_over_the_name_of_the_port(things: list[Object], wanted: Options) -> None:
+    """In mode port, no other container has a port with a name of the enforcer's ports."""
     outcome = injected(things, wanted)
     for thing in everything(outcome):
         if workload_of(thing):
             spec = pod_spec(thing)
-            every = [*spec["containers"], *(spec.get("initContainers") or ())]
-            ours = {port["name"] for one in every if one["name"] == "enforcer" for port in one["ports"]}
-            others = [port.get("name") for one in every if one["name"] != "enforcer" for port in one.get("ports") or ()]
+            containers = [*spec["containers"], *(spec.get("initContainers") or ())]
+            sidecars = [container for container in containers if container["name"] == "enforcer"]
+            apps = [container for container in containers if container["name"] != "enforcer"]
+            ours = {port["name"] for container in sidecars for port in container["ports"]}
+            others = [port.get("name") for container in apps for port in container.get("ports") or ()]
             assert ours.isdisjoint(others)
             assert all(len(name) <= 15 for name in others if name)
 
 
 @EXAMPLES
 @given(bundles(), options())
-def test_a_network_policy_closes_the_apps_port_of_injected_pods_alone(things: list[Object], wanted: Options) -> None:
-    """Pods that are not injected yet are reached as before, and metrics from where they are watched."""
+def test_a_network_policy_closes_only_the_app_port_of_injected_pods(things: list[Object], wanted: Options) -> None:
+    """Pods that are not injected yet stay reachable, and only the monitoring namespace reaches the admin port."""
     outcome = injected(things, wanted)
-    policies = [one for one in everything(outcome) if one["metadata"]["name"] == "app-enforcer" and "spec" in one]
+    named = [thing for thing in everything(outcome) if thing["metadata"]["name"] == "app-enforcer"]
+    policies = [thing for thing in named if "spec" in thing]
     assume(policies)
     for thing in everything(outcome):
         if workload_of(thing):
             labels = template(thing)["metadata"]["labels"]
             former = {name: value for name, value in labels.items() if name != names.INJECTED}
-            port = protected(thing)
-            through = 15080 if wanted.settings.mode is Mode.PORT else port
+            port = protected_port(thing)
+            enforcer = 15080 if wanted.settings.mode is Mode.PORT else port
             client, namespace = client_in("default"), policies[0]["metadata"].get("namespace", "apps")
-            assert may_reach(policies, labels, through, client, namespace)
-            assert may_reach(policies, labels, port, client, namespace) == (through == port)
+            assert may_reach(policies, labels, enforcer, client, namespace)
+            assert may_reach(policies, labels, port, client, namespace) == (enforcer == port)
             assert not may_reach(policies, labels, 15081, client, namespace)
             assert may_reach(policies, labels, 15081, client_in("monitoring"), namespace)
             assert may_reach(policies, former, port, client, namespace)
@@ -163,46 +165,46 @@ def test_a_network_policy_closes_the_apps_port_of_injected_pods_alone(things: li
 
 @EXAMPLES
 @given(bundles(), options())
-def test_what_is_written_is_valid_in_every_version(things: list[Object], wanted: Options) -> None:
-    """Strictly, and passes Pod Security where it did before; the redirect of mode transparent is the exception."""
+def test_the_output_is_valid_in_every_version(things: list[Object], wanted: Options) -> None:
+    """Strictly valid, and restricted by Pod Security except for the redirect of mode transparent."""
     outcome = injected(things, wanted)
     for thing in everything(outcome):
         if thing["kind"] != "HorizontalPodAutoscaler":
             assert list(schema(thing)) == []
         if workload_of(thing):
-            ours = [one for one in pod_security(template(thing)) if one.startswith("enforcer")]
-            assert all(one.startswith("enforcer-redirect: ") for one in ours)
+            ours = [violation for violation in pod_security(template(thing)) if violation.startswith("enforcer")]
+            assert all(violation.startswith("enforcer-redirect: ") for violation in ours)
             assert bool(ours) == (wanted.settings.mode is Mode.TRANSPARENT)
 
 
 @EXAMPLES
 @given(bundles(), options())
-def test_no_grace_is_shortened_and_all_of_it_suffices(things: list[Object], wanted: Options) -> None:
-    """For the wait, the drain and a margin."""
+def test_the_grace_period_is_never_shortened(things: list[Object], wanted: Options) -> None:
+    """It is long enough for the wait, the drain and a margin."""
     outcome = injected(things, wanted)
-    for thing, now in zip(things, outcome.objects, strict=True):
+    for thing, changed in zip(things, outcome.objects, strict=True):
         if workload_of(thing):
             former = pod_spec(thing).get("terminationGracePeriodSeconds", 30)
-            assert pod_spec(now or {}).get("terminationGracePeriodSeconds", 30) == max(former, 45)
+            assert pod_spec(changed or {}).get("terminationGracePeriodSeconds", 30) == max(former, 45)
 
 
 @EXAMPLES
 @given(bundles(), options())
-def test_what_is_refused_is_left_alone_and_what_is_given_is_not_changed(things: list[Object], wanted: Options) -> None:
-    """A workload is injected or as it was, and the objects that came in are as they were in any case."""
+def test_a_refused_workload_and_the_input_stay_unchanged(things: list[Object], wanted: Options) -> None:
+    """A workload is either injected or unchanged. The input objects are never modified."""
     copy = deepcopy(things)
     outcome = inject_all(things, wanted)
     assert things == copy
-    for thing, now in zip(things, outcome.objects, strict=True):
+    for thing, changed in zip(things, outcome.objects, strict=True):
         if workload_of(thing) and not outcome.has(Result.INJECTED):
-            assert now == thing
+            assert changed == thing
     assert outcome.has(Result.INJECTED) != outcome.has(Result.REFUSED, Result.SKIPPED)
 
 
 @EXAMPLES
 @given(bundles(), options())
-def test_the_check_finds_what_is_not_injected(things: list[Object], wanted: Options) -> None:
-    """And nothing else."""
+def test_the_check_reports_workloads_without_a_sidecar(things: list[Object], wanted: Options) -> None:
+    """And only these."""
     outcome = injected(things, wanted)
     assert not check_all(everything(outcome), wanted).has(Result.MISSING)
     assert check_all(things, wanted).has(Result.MISSING)
@@ -210,26 +212,24 @@ def test_the_check_finds_what_is_not_injected(things: list[Object], wanted: Opti
 
 @EXAMPLES
 @given(bundles(), options([Mode.PORT]), st.sampled_from(VERSIONS))
-def test_preparing_changes_nothing_that_anybody_sees(
-    things: list[Object], wanted: Options, version: tuple[int, int]
-) -> None:
-    """Services lead where they led, and then it can be injected without force."""
+def test_preparing_changes_no_traffic(things: list[Object], wanted: Options, version: tuple[int, int]) -> None:
+    """Services resolve to the same ports, and the output can be injected without --force-service."""
     outcome = prepare_all(things, wanted)
     assume(not outcome.has(Result.REFUSED, Result.SKIPPED))
-    (at,) = [at for at, thing in enumerate(things) if workload_of(thing)]
-    for thing, now in zip(things, outcome.objects, strict=True):
+    (workload,) = [index for index, thing in enumerate(things) if workload_of(thing)]
+    before, after = pod_spec(things[workload]), pod_spec(outcome.objects[workload] or {})
+    for thing, changed in zip(things, outcome.objects, strict=True):
         if thing["kind"] == "Service":
-            for one, other in zip(thing["spec"]["ports"], (now or {})["spec"]["ports"], strict=True):
-                led = resolved(pod_spec(things[at]), one, version)
+            for port, changed_port in zip(thing["spec"]["ports"], (changed or {})["spec"]["ports"], strict=True):
                 if thing["spec"].get("selector") == {"app": "app"}:
-                    assert resolved(pod_spec(outcome.objects[at] or {}), other, version) == led
-    prepared = [one for one in outcome.objects if one is not None]
+                    assert resolved(after, changed_port, version) == resolved(before, port, version)
+    prepared = [thing for thing in outcome.objects if thing is not None]
     report = inject_all(prepared, wanted).report
     assert not [line for line in report if "by its number" in line.detail]
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_a_stream_is_its_documents(style: str) -> None:
-    """To the byte."""
+def test_a_stream_is_the_sequence_of_its_documents(style: str) -> None:
+    """Byte for byte."""
     text = written([{"a": 1}, {"b": [1, 2]}], style) + "---\n# nothing\n"
-    assert "".join(one.text for one in read("f", text)) == text
+    assert "".join(document.text for document in read("f", text)) == text

@@ -1,4 +1,4 @@
-"""The messages by which the kernel is asked to redirect a port; that it does is tried by `make e2e-pods`."""
+"""The netlink messages that redirect a port; `make e2e-pods` tests their effect in a kernel."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from enforcer.kubernetes.redirect import _count_acknowledged, batch
 
 
 def sizes(attributes: bytes) -> list[int]:
-    """Return the sizes that attributes say they have; they follow each other at multiples of four."""
-    found = []
+    """Return the declared sizes of attributes, which are aligned to four bytes."""
+    declared = []
     while attributes:
         (size,) = struct.unpack_from("=H", attributes)
         assert 4 <= size <= len(attributes)
-        found.append(size)
+        declared.append(size)
         attributes = attributes[size + (-size % 4) :]
-    return found
+    return declared
 
 
-def test_every_message_is_as_long_as_it_says() -> None:
-    """The kernel reads one after the other; so do its attributes stand."""
+def test_every_message_has_its_declared_length() -> None:
+    """The kernel finds the next message, and the next attribute, by this length."""
     for number, message in enumerate(batch(8080, 15080)):
         size, _, flags, sequence, _ = struct.unpack_from("=IHHII", message)
         assert size == len(message)
@@ -33,7 +33,7 @@ def test_every_message_is_as_long_as_it_says() -> None:
 
 
 def test_the_ports_are_in_network_order() -> None:
-    """One is compared with what came, the other takes its place."""
+    """The rule compares the destination port with the app's port, and replaces it by the enforcer's."""
     rule = batch(8080, 15080)[-2]
     before, _, behind = rule.partition((8080).to_bytes(2, "big"))
     assert b"payload\0" in before
@@ -42,14 +42,14 @@ def test_the_ports_are_in_network_order() -> None:
     assert behind.count(b"redir\0") == 1
 
 
-def answer(code: int) -> bytes:
+def acknowledgement(code: int) -> bytes:
     return struct.pack("=IHHIIi", 36, 2, 0, 1, 0, code) + bytes(16)
 
 
-def test_acknowledgements_are_counted_and_a_refusal_is_told() -> None:
-    """An answer is an error whose code is nothing; several may come at once."""
-    assert _count_acknowledged(answer(0) + answer(0)) == 2
+def test_acknowledgements_are_counted_and_errors_are_raised() -> None:
+    """An acknowledgement is an error message with code 0; several may arrive together."""
+    assert _count_acknowledged(acknowledgement(0) + acknowledgement(0)) == 2
     assert _count_acknowledged(b"") == 0
     with pytest.raises(OSError, match="Operation not permitted") as refused:
-        _count_acknowledged(answer(0) + answer(-errno.EPERM))
+        _count_acknowledged(acknowledgement(0) + acknowledgement(-errno.EPERM))
     assert refused.value.errno == errno.EPERM

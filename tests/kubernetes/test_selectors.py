@@ -1,4 +1,4 @@
-"""Which labels a selector selects."""
+"""Label selectors, as objects and as text."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ LABELS = {"app": "web", "tier": "front"}
         ({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "x", "operator": "Exists"}]}, False),
     ],
 )
-def test_a_selector_selects_as_kubernetes_has_it(selector: dict[str, Any], selected: bool) -> None:
-    """All of its parts must hold; an empty one selects everything."""
+def test_a_selector_selects_as_in_kubernetes(selector: dict[str, Any], selected: bool) -> None:
+    """All of its requirements must hold; an empty selector selects everything."""
     assert selects(selector, LABELS) is selected
 
 
@@ -49,13 +49,13 @@ def test_a_selector_selects_as_kubernetes_has_it(selector: dict[str, Any], selec
         ("app=", False),
     ],
 )
-def test_a_command_line_says_it_as_kubectl_has_it(text: str, selected: bool) -> None:
-    """A comma within brackets does not end a requirement."""
+def test_a_selector_is_parsed_from_text(text: str, selected: bool) -> None:
+    """The syntax of kubectl. A comma within parentheses does not end a requirement."""
     assert selects(parse_selector(text), LABELS) is selected
 
 
 @pytest.mark.parametrize("text", ["", "=", "app=a b", "app in a", "app in ()(", "app,,b", "a=b;c", "app in (a"])
-def test_what_is_no_selector_is_refused(text: str) -> None:
-    """With an example of one."""
+def test_an_invalid_selector_is_an_error(text: str) -> None:
+    """The error shows an example."""
     with pytest.raises(ValueError, match="expected a selector such as app=web"):
         parse_selector(text)

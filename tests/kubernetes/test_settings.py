@@ -18,16 +18,18 @@ from enforcer.kubernetes.settings import (
 )
 from enforcer.kubernetes.sidecar import Mode, Resources, ServiceAccountToken
 
-BEGUN = Settings(image="token-enforcer:1")
+BASE = Settings(image="token-enforcer:1")
 
 
-def annotated(**said: str) -> Settings:
-    """Read annotations, whose hyphens are underscores here."""
-    return with_annotations(BEGUN, {f"enforcer.dev/{name.replace('_', '-')}": value for name, value in said.items()})
+def annotated(**annotations: str) -> Settings:
+    """Read annotations, given as keywords with underscores instead of hyphens."""
+    return with_annotations(
+        BASE, {f"enforcer.dev/{name.replace('_', '-')}": value for name, value in annotations.items()}
+    )
 
 
 @pytest.mark.parametrize(
-    ("said", "field", "value"),
+    ("annotations", "field", "value"),
     [
         ({"mode": "loopback"}, "mode", Mode.LOOPBACK),
         ({"port": "8080"}, "port", 8080),
@@ -50,9 +52,9 @@ def annotated(**said: str) -> Settings:
         ({"skip_probe_rewrite": "true"}, "rewrite_probes", False),
     ],
 )
-def test_each_annotation_says_something(said: dict[str, str], field: str, value: Any) -> None:
-    """As the table of them has it."""
-    assert getattr(annotated(**said), field) == value
+def test_each_annotation_sets_a_setting(annotations: dict[str, str], field: str, value: Any) -> None:
+    """The value is parsed; `resources` and `config` collect several."""
+    assert getattr(annotated(**annotations), field) == value
 
 
 @pytest.mark.parametrize(
@@ -80,16 +82,16 @@ def test_each_annotation_says_something(said: dict[str, str], field: str, value:
         ("skip-probe-rewrite", "false"),
     ],
 )
-def test_a_value_that_is_not_understood_is_an_error(name: str, value: str) -> None:
-    """Told by the annotation, with what was expected."""
+def test_an_invalid_value_is_an_error(name: str, value: str) -> None:
+    """The message begins with the annotation's name."""
     with pytest.raises(SettingsError) as refused:
-        with_annotations(BEGUN, {f"enforcer.dev/{name}": value})
+        with_annotations(BASE, {f"enforcer.dev/{name}": value})
     (problem,) = refused.value.problems
     assert problem.startswith(f"enforcer.dev/{name}: ")
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
-    """With what was probably meant."""
+def test_all_errors_are_reported_together() -> None:
+    """With suggestions for misspelt names."""
     with pytest.raises(SettingsError) as refused:
         annotated(mod="port", port="0", inject="enabled", nonsense="1", drain_seconds="soon")
     assert refused.value.problems == (
@@ -101,16 +103,16 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     )
 
 
-def test_annotations_of_others_are_not_looked_at() -> None:
+def test_annotations_of_others_are_ignored() -> None:
     """Annotations that the injector writes are ignored, too."""
     written = dict.fromkeys(names.WRITTEN, "x")
-    assert with_annotations(BEGUN, {"linkerd.io/mode": "x", "enforcer.device/mode": "x", **written}) == BEGUN
+    assert with_annotations(BASE, {"linkerd.io/mode": "x", "enforcer.device/mode": "x", **written}) == BASE
 
 
-def test_an_annotation_that_is_no_text_is_an_error() -> None:
+def test_an_annotation_that_is_not_a_string_is_an_error() -> None:
     """An unquoted `true` is not a string, and Kubernetes would reject it, too."""
     with pytest.raises(SettingsError, match="found true"):
-        with_annotations(BEGUN, {"enforcer.dev/skip-probe-rewrite": True})
+        with_annotations(BASE, {"enforcer.dev/skip-probe-rewrite": True})
 
 
 @pytest.mark.parametrize(
@@ -132,12 +134,12 @@ def test_an_annotation_that_is_no_text_is_an_error() -> None:
     ],
 )
 def test_values_are_those_of_the_chart(values: dict[str, str], field: str, value: Any) -> None:
-    """By their dotted keys."""
-    assert getattr(with_values(BEGUN, values), field) == value
+    """`--set` uses the dotted keys of the chart's values."""
+    assert getattr(with_values(BASE, values), field) == value
 
 
 @pytest.mark.parametrize(
-    ("values", "why"),
+    ("values", "message"),
     [
         ({"runAsUser": "0"}, "runAsUser: expected a whole number from 1 to 2147483647"),
         ({"listenPort": "80"}, "listenPort: expected a whole number from 1024 to 65535"),
@@ -145,15 +147,15 @@ def test_values_are_those_of_the_chart(values: dict[str, str], field: str, value
         ({"logLevle": "debug"}, 'logLevle is unknown; did you mean "logLevel"?'),
     ],
 )
-def test_a_wrong_value_is_told(values: dict[str, str], why: str) -> None:
-    """By its key."""
+def test_an_invalid_chart_value_is_an_error(values: dict[str, str], message: str) -> None:
+    """The message begins with the key."""
     with pytest.raises(SettingsError) as refused:
-        with_values(BEGUN, values)
-    assert str(refused.value).startswith(why) or why in str(refused.value)
+        with_values(BASE, values)
+    assert str(refused.value).startswith(message) or message in str(refused.value)
 
 
-def test_an_option_is_told_as_it_is_written() -> None:
+def test_an_error_names_the_option_as_it_is_written() -> None:
     """With its dashes."""
-    assert with_options(BEGUN, {"policy-configmap": "a/b"}).policy_key == "b"
+    assert with_options(BASE, {"policy-configmap": "a/b"}).policy_key == "b"
     with pytest.raises(SettingsError, match=r'^--mode: expected port, loopback, transparent, found "x"$'):
-        with_options(BEGUN, {"mode": "x"})
+        with_options(BASE, {"mode": "x"})

@@ -34,31 +34,31 @@ APP = {
 
 
 def sidecar(mode: Mode = Mode.PORT, *, native: bool = True, **more: Any) -> Sidecar:
-    """Make one with as little as can be."""
+    """Return a sidecar with the minimal settings and `more`."""
     return Sidecar(
         image="token-enforcer:1", mode=mode, native=native, app_port=8080, policy="rules", credentials="client", **more
     )
 
 
-def pod(made: Sidecar) -> dict[str, Any]:
-    """Put it into a pod beside an app."""
-    init = [container(made)] if made.native else []
-    if made.mode is Mode.TRANSPARENT:
-        init.insert(0, redirect(made))
-    containers = [APP] if made.native else [container(made), APP]
+def pod(subject: Sidecar) -> dict[str, Any]:
+    """Return a pod with the sidecar and an app."""
+    init = [container(subject)] if subject.native else []
+    if subject.mode is Mode.TRANSPARENT:
+        init.insert(0, redirect(subject))
+    containers = [APP] if subject.native else [container(subject), APP]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "app", "labels": dict(LABELS), "annotations": pod_annotations("app", "checksum")},
-        "spec": {"initContainers": init, "containers": containers, "volumes": volumes(made)},
+        "spec": {"initContainers": init, "containers": containers, "volumes": volumes(subject)},
     }
 
 
 EACH = [
-    pytest.param(sidecar(mode, native=native, **more), id=f"{mode}-{'native' if native else 'classic'}-{at}")
+    pytest.param(sidecar(mode, native=native, **more), id=f"{mode}-{'native' if native else 'classic'}-{index}")
     for mode in Mode
     for native in (True, False)
-    for at, more in enumerate(
+    for index, more in enumerate(
         (
             {},
             {
@@ -76,27 +76,27 @@ EACH = [
 ]
 
 
-@pytest.mark.parametrize("made", EACH)
-def test_each_is_valid_in_every_version(made: Sidecar) -> None:
-    """Strictly: no field that a version does not know."""
-    assert list(schema(pod(made))) == []
+@pytest.mark.parametrize("subject", EACH)
+def test_the_pod_is_valid_in_every_version(subject: Sidecar) -> None:
+    """Strictly: no version reports an unknown field."""
+    assert list(schema(pod(subject))) == []
 
 
-@pytest.mark.parametrize("made", EACH)
-def test_each_passes_pod_security_restricted_but_for_the_redirect(made: Sidecar) -> None:
-    """That one changes the pod's network, which takes root and a capability, and no more than these."""
+@pytest.mark.parametrize("subject", EACH)
+def test_only_the_redirect_violates_pod_security_restricted(subject: Sidecar) -> None:
+    """The redirect changes the pod's network, and needs root and one capability for it."""
     exceptions = [
         "enforcer-redirect: runAsUser is 0",
         "enforcer-redirect: adds the capability NET_ADMIN",
         "enforcer-redirect: runAsNonRoot is not true",
     ]
-    assert list(pod_security(pod(made))) == (exceptions if made.mode is Mode.TRANSPARENT else [])
+    assert list(pod_security(pod(subject))) == (exceptions if subject.mode is Mode.TRANSPARENT else [])
 
 
-def values(made: Sidecar) -> list[str]:
-    """Return what `--set` says."""
-    command, file, *more = container(made)["args"]
-    assert (command, file) == ("run", f"{names.POLICY_FOLDER}/{made.policy_key}")
+def values(subject: Sidecar) -> list[str]:
+    """Return the values of the `--set` options."""
+    command, file, *more = container(subject)["args"]
+    assert (command, file) == ("run", f"{names.POLICY_FOLDER}/{subject.policy_key}")
     assert all(value.startswith("--set=") for value in more)
     return [value.removeprefix("--set=") for value in more]
 
@@ -105,8 +105,8 @@ def values(made: Sidecar) -> list[str]:
     ("mode", "listener"),
     [(Mode.PORT, ":15080"), (Mode.LOOPBACK, "[$(POD_IPS)]:8080"), (Mode.TRANSPARENT, ":15080")],
 )
-def test_it_is_told_where_to_listen_and_where_the_app_is(mode: Mode, listener: str) -> None:
-    """So that one policy serves in every mode."""
+def test_arguments_set_the_listener_and_the_upstream(mode: Mode, listener: str) -> None:
+    """So that the same policy can be used in every mode."""
     assert values(sidecar(mode)) == [
         "timeouts.shutdown_delay=5s",
         "timeouts.drain=20s",
@@ -116,31 +116,33 @@ def test_it_is_told_where_to_listen_and_where_the_app_is(mode: Mode, listener: s
     ]
 
 
-def test_nothing_else_can_say_where_it_listens() -> None:
+def test_settings_cannot_override_the_listener() -> None:
     """The last `--set` of a key wins, and the sidecar's own come last."""
-    said = values(sidecar(settings={"listener.address": ":1", "cache.ttl": "5s"}))
-    assert [value for value in said if value.startswith("listener.address=")] == ["listener.address=:15080"]
-    assert "cache.ttl=5s" in said
+    options = values(sidecar(settings={"listener.address": ":1", "cache.ttl": "5s"}))
+    assert [value for value in options if value.startswith("listener.address=")] == ["listener.address=:15080"]
+    assert "cache.ttl=5s" in options
 
 
-def test_a_setting_is_not_taken_for_a_variable() -> None:
-    """Kubernetes would put the variable's value there."""
+def test_a_setting_is_escaped() -> None:
+    """Kubernetes would replace $(POD_IPS) by the variable's value."""
     assert "challenge.realm=$$(POD_IPS) $$$$5" in values(sidecar(settings={"challenge.realm": "$(POD_IPS) $$5"}))
 
 
-def test_the_addresses_of_the_pod_are_there_where_they_are_used() -> None:
-    """Of both IP families."""
-    found = {
+def test_only_mode_loopback_reads_the_pods_addresses() -> None:
+    """Addresses of both IP families, as the value of POD_IPS."""
+    fields = {
         mode: [
-            one["valueFrom"]["fieldRef"]["fieldPath"] for one in container(sidecar(mode))["env"] if "value" not in one
+            variable["valueFrom"]["fieldRef"]["fieldPath"]
+            for variable in container(sidecar(mode))["env"]
+            if "value" not in variable
         ]
         for mode in Mode
     }
-    assert found == {Mode.PORT: [], Mode.LOOPBACK: ["status.podIPs"], Mode.TRANSPARENT: []}
+    assert fields == {Mode.PORT: [], Mode.LOOPBACK: ["status.podIPs"], Mode.TRANSPARENT: []}
 
 
 @pytest.mark.parametrize(
-    ("made", "ports"),
+    ("subject", "ports"),
     [
         (sidecar(port_name="http"), {"http": 15080, "enforcer-admin": 15081}),
         (sidecar(port_name=None), {"enforcer-proxy": 15080, "enforcer-admin": 15081}),
@@ -148,38 +150,38 @@ def test_the_addresses_of_the_pod_are_there_where_they_are_used() -> None:
         (sidecar(Mode.TRANSPARENT, port_name="http"), {"enforcer-proxy": 15080, "enforcer-admin": 15081}),
     ],
 )
-def test_only_mode_port_takes_over_the_name(made: Sidecar, ports: dict[str, int]) -> None:
-    """In the others Services reach the app's own number."""
-    assert {port["name"]: port["containerPort"] for port in container(made)["ports"]} == ports
+def test_only_mode_port_takes_over_the_port_name(subject: Sidecar, ports: dict[str, int]) -> None:
+    """In the other modes, Services reach the app's own port number."""
+    assert {port["name"]: port["containerPort"] for port in container(subject)["ports"]} == ports
 
 
-def test_the_probes_have_meanings_of_their_own() -> None:
-    """Draining is not ready, and yet alive."""
-    made = container(sidecar())
-    assert {key: made[key]["httpGet"] for key in made if key.endswith("Probe")} == {
+def test_readiness_and_liveness_are_separate() -> None:
+    """A draining enforcer is not ready, but alive."""
+    subject = container(sidecar())
+    assert {key: subject[key]["httpGet"] for key in subject if key.endswith("Probe")} == {
         "startupProbe": {"path": "/readyz", "port": 15081},
         "livenessProbe": {"path": "/livez", "port": 15081},
         "readinessProbe": {"path": "/readyz", "port": 15081},
     }
 
 
-def test_a_native_one_stays_and_is_told_of_the_end_and_a_classic_one_is_a_container_as_others() -> None:
-    """The only difference is that a classic sidecar gets SIGTERM as soon as the pod ends."""
+def test_a_native_sidecar_restarts_and_has_a_hook() -> None:
+    """A classic sidecar gets SIGTERM as soon as the pod ends; a hook starts the drain of a native one."""
     native, classic = container(sidecar()), container(sidecar(native=False))
     hook = {"preStop": {"exec": {"command": ["enforcer", "drain"]}}}
     assert native == {**classic, "restartPolicy": "Always", "lifecycle": hook}
 
 
 def test_policy_and_credentials_are_folders() -> None:
-    """A file in a folder follows its ConfigMap or Secret; one mounted by `subPath` never does."""
+    """A volume follows changes of its ConfigMap or Secret; a file that is mounted by `subPath` does not."""
     mounts = {mount["name"]: mount for mount in container(sidecar())["volumeMounts"]}
     assert set(mounts) == {volume["name"] for volume in volumes(sidecar())}
     assert not any("subPath" in mount for mount in mounts.values())
     assert mounts[names.POLICY_VOLUME] == {"name": "enforcer-policy", "mountPath": "/etc/enforcer", "readOnly": True}
 
 
-def test_a_quantity_that_is_not_given_is_left_out() -> None:
-    """Nothing stands there as null, which would be an error."""
+def test_an_unset_quantity_is_omitted() -> None:
+    """A null would be an error."""
     none = Resources(cpu_request=None, memory_request=None, cpu_limit=None, memory_limit=None)
     assert container(sidecar(resources=none))["resources"] == {}
     assert container(sidecar())["resources"] == {

@@ -18,7 +18,7 @@ from enforcer.kubernetes.workloads import (
 )
 
 
-def made(**spec: Any) -> Workload:
+def workload_with(**spec: Any) -> Workload:
     workload = workload_of(deployment(**spec))
     assert workload is not None
     return workload
@@ -38,8 +38,8 @@ def made(**spec: Any) -> Workload:
         ("v1", "Pod", ()),
     ],
 )
-def test_a_workload_has_a_template_of_its_pods(api_version: str, kind: str, path: tuple[str, ...]) -> None:
-    """Which is found, and can be put back."""
+def test_a_workload_has_a_pod_template(api_version: str, kind: str, path: tuple[str, ...]) -> None:
+    """The template is found at its path, and `with_template` puts it back."""
     pods = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}
     thing: dict[str, Any] = pods
     for step in reversed(path):
@@ -61,8 +61,8 @@ def test_a_workload_has_a_template_of_its_pods(api_version: str, kind: str, path
         {"apiVersion": "v1", "kind": None},
     ],
 )
-def test_what_runs_no_pods_is_no_workload(thing: dict[str, Any]) -> None:
-    """A kind of the same name in another group is another kind."""
+def test_other_kinds_are_not_workloads(thing: dict[str, Any]) -> None:
+    """A kind of the same name in another API group is another kind."""
     assert workload_of(thing) is None
 
 
@@ -75,8 +75,8 @@ def test_what_runs_no_pods_is_no_workload(thing: dict[str, Any]) -> None:
         ({"metadata": None}, ("", None)),
     ],
 )
-def test_a_workload_is_called_as_its_metadata_says(thing: dict[str, Any], name: tuple[str, str | None]) -> None:
-    """A pod that is admitted may have no name yet."""
+def test_a_workload_has_the_name_of_its_metadata(thing: dict[str, Any], name: tuple[str, str | None]) -> None:
+    """A pod may have no name yet when it is admitted."""
     workload = workload_of({"apiVersion": "v1", "kind": "Pod", **thing})
     assert workload is not None
     assert (workload.name, workload.namespace) == name
@@ -90,13 +90,13 @@ def test_a_workload_is_called_as_its_metadata_says(thing: dict[str, Any], name: 
     ],
 )
 def test_some_workloads_end(kind: str, policy: str | None, ends: bool) -> None:
-    """Jobs, and pods that are not started again."""
+    """Jobs, and pods that are not restarted."""
     assert Workload(kind, "a", None, (), {"spec": {"restartPolicy": policy}}).ends is ends
 
 
-def test_nothing_is_said_of_a_workload_as_most_are() -> None:
-    """It can be injected."""
-    check(made(initContainers={}))
+def test_an_ordinary_workload_can_be_injected() -> None:
+    """The checks raise no error."""
+    check(workload_with(initContainers={}))
     labels = {"enforcer.dev/inject": "enabled", "enforcer.dev/injected": "true"}
     check(Workload("Pod", "a", None, (), {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a"}]}}))
     check_owner(deployment())
@@ -117,15 +117,15 @@ def test_nothing_is_said_of_a_workload_as_most_are() -> None:
         ({"containers": [None]}, Reason.UNREADABLE),
     ],
 )
-def test_a_pod_that_cannot_be_injected_is_told_why(spec: dict[str, Any], reason: Reason) -> None:
-    """Each with its reason, for people and for metrics."""
+def test_a_pod_that_cannot_be_injected_has_a_reason(spec: dict[str, Any], reason: Reason) -> None:
+    """Each with a reason, which is also a metric label, and a message."""
     with pytest.raises(NotInjectableError) as refused:
-        check(made(**spec))
+        check(workload_with(**spec))
     assert refused.value.reason is reason
     assert refused.value.detail
 
 
-def test_a_container_of_our_name_that_is_not_ours_is_refused() -> None:
+def test_another_container_called_enforcer_is_refused() -> None:
     """The message names the container."""
     workload = workload_of(deployment(container(), container("enforcer")))
     assert workload is not None
@@ -142,15 +142,15 @@ def test_a_container_of_our_name_that_is_not_ours_is_refused() -> None:
         ({"enforcer.dev/mode": "port"}, Reason.BAD_SETTING),
     ],
 )
-def test_labels_of_ours_are_known(labels: dict[str, Any], reason: Reason) -> None:
-    """A misspelt label would be ignored."""
+def test_unknown_labels_and_values_of_ours_are_errors(labels: dict[str, Any], reason: Reason) -> None:
+    """A misspelt label or value is an error; otherwise it would be ignored."""
     pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a"}]}}
     with pytest.raises(NotInjectableError) as refused:
         check(Workload("Pod", "a", None, (), pod))
     assert refused.value.reason is reason
 
 
-def test_what_a_controller_made_is_left_to_it() -> None:
+def test_an_object_with_a_controller_is_refused() -> None:
     """The controller would create it again without the sidecar."""
     owner = {"kind": "Deployment", "name": "app", "controller": True}
     with pytest.raises(NotInjectableError, match="it is owned by deployment/app"):

@@ -1,4 +1,4 @@
-"""Every value of the chart with another value for it, and where the change shows in the rendered objects.
+"""Every value of the chart with a value that is not the default, and the place where the change shows.
 
 A place is the object's kind (and name, if there are two) and the path to a part of it, separated by spaces; `config`
 is the configuration in the ConfigMap, `notes` the notes after the installation. ABSENT: the part does not exist.
@@ -202,9 +202,9 @@ FLIPS: list[tuple[str, Any, str, Any]] = [
     ("resources.requests", {"cpu": "1"}, f"{CONTAINER} resources requests cpu", "1"),
     ("resources.limits", {"memory": "1Gi"}, f"{CONTAINER} resources limits memory", "1Gi"),
     *(
-        (f"{probe}.{key}", value, f"{CONTAINER} {probe}{place}", want)
+        (f"{probe}.{key}", value, f"{CONTAINER} {probe}{place}", expected)
         for probe in ("livenessProbe", "readinessProbe", "startupProbe")
-        for key, value, place, want in [
+        for key, value, place, expected in [
             ("enabled", False, "", ABSENT),
             ("periodSeconds", 33, " periodSeconds", 33),
             ("timeoutSeconds", 33, " timeoutSeconds", 33),
@@ -276,12 +276,12 @@ FLIPS: list[tuple[str, Any, str, Any]] = [
     ("networkPolicy.extraIngress", [{"ports": [{"port": 1}]}], "NetworkPolicy spec ingress 2 ports 0 port", 1),
     ("metrics.port", 9999, f"{CONTAINER} args 5", "--set=admin.address=:9999"),
     *(
-        (f"metrics.{name}.{key}", value, f"{kind} {place}", want)
+        (f"metrics.{name}.{key}", value, f"{kind} {place}", expected)
         for name, kind, endpoint in [
             ("serviceMonitor", "ServiceMonitor", "spec endpoints 0"),
             ("podMonitor", "PodMonitor", "spec podMetricsEndpoints 0"),
         ]
-        for key, value, place, want in [
+        for key, value, place, expected in [
             ("enabled", True, f"{endpoint} port", "admin"),
             ("namespace", "monitoring", "metadata namespace", "monitoring"),
             ("additionalLabels", {"release": "a"}, "metadata labels release", "a"),
@@ -375,6 +375,6 @@ FLIPS: list[tuple[str, Any, str, Any]] = [
 TESTED_ELSEWHERE = {
     "reload.mode": "test_the_checksum_follows_the_configuration",
     "tls.enabled": "test_tls_changes_the_name_of_the_port_everywhere",
-    "tests.requests": "test_more_is_asked_of_the_enforcer_by_values",
+    "tests.requests": "test_values_add_requests_to_helm_test",
 }
 """Values that another test covers, with its name."""

@@ -19,8 +19,10 @@ SCRAPED = deployment()
 template(SCRAPED)["metadata"]["annotations"] = {"prometheus.io/port": "8080"}
 
 
-def said(things: list[Any], mode: Mode, result: Result, version: tuple[int, int] = (1, 33), **settings: Any) -> str:
-    """Return all lines with one result."""
+def lines_with(
+    things: list[Any], mode: Mode, result: Result, version: tuple[int, int] = (1, 33), **settings: Any
+) -> str:
+    """Return the report's lines with this result."""
     wanted = Settings(image="e:1", mode=mode, **{"port": "http", **settings})
     report = inject_all(things, Options(settings=wanted, version=version, package="1", by="t")).report
     return "\n".join(f"{line.name}: {line.detail}" for line in report if line.result is result)
@@ -44,18 +46,18 @@ def said(things: list[Any], mode: Mode, result: Result, version: tuple[int, int]
         ([deployment(), service(clusterIP="None")], Mode.PORT, {}, "service/app: headless: clients choose"),
     ],
 )
-def test_what_may_not_be_meant_is_a_warning(things: list[Any], mode: Mode, settings: Any, warning: str) -> None:
-    """Each with what it comes to."""
-    assert warning in said(things, mode, Result.WARNING, **settings)
+def test_a_probable_mistake_is_a_warning(things: list[Any], mode: Mode, settings: Any, warning: str) -> None:
+    """The message says what the consequence is."""
+    assert warning in lines_with(things, mode, Result.WARNING, **settings)
 
 
 @pytest.mark.parametrize("mode", Mode)
-def test_a_port_that_no_container_names_is_a_warning(mode: Mode) -> None:
-    """It may be a slip; where no container names any, there is nothing to hold it against."""
+def test_an_undeclared_port_is_a_warning(mode: Mode) -> None:
+    """It may be a typo. Without any declared port there is nothing to compare it with."""
     warning = "no container declares port 9999; declared: http 8080, grpc 9000"
-    assert warning in said([deployment(OTHER)], mode, Result.WARNING, port=9999)
-    assert "no container names" not in said([deployment(OTHER)], mode, Result.WARNING, port=9000)
-    assert said([deployment({"name": "app"})], mode, Result.WARNING, port=9999) == ""
+    assert warning in lines_with([deployment(OTHER)], mode, Result.WARNING, port=9999)
+    assert "no container names" not in lines_with([deployment(OTHER)], mode, Result.WARNING, port=9000)
+    assert lines_with([deployment({"name": "app"})], mode, Result.WARNING, port=9999) == ""
 
 
 @pytest.mark.parametrize(
@@ -68,9 +70,9 @@ def test_a_port_that_no_container_names_is_a_warning(mode: Mode) -> None:
         ([deployment()], Mode.TRANSPARENT, {"native": False}),
     ],
 )
-def test_what_is_right_is_no_warning(things: list[Any], mode: Mode, settings: Any) -> None:
+def test_a_complete_protection_has_no_warning(things: list[Any], mode: Mode, settings: Any) -> None:
     """A warning that always appears would be ignored."""
-    assert said(things, mode, Result.WARNING, **settings) == ""
+    assert lines_with(things, mode, Result.WARNING, **settings) == ""
 
 
 @pytest.mark.parametrize(
@@ -84,9 +86,9 @@ def test_what_is_right_is_no_warning(things: list[Any], mode: Mode, settings: An
         ([deployment()], Mode.PORT, {"credentials": "c"}, "needs secret/c with client-id and client-secret"),
     ],
 )
-def test_what_must_hold_is_a_note(things: list[Any], mode: Mode, settings: Any, note: str) -> None:
-    """Of what is not seen in the files."""
-    assert note in said(things, mode, Result.NOTE, **settings)
+def test_an_assumption_is_a_note(things: list[Any], mode: Mode, settings: Any, note: str) -> None:
+    """Requirements that the manifests do not show."""
+    assert note in lines_with(things, mode, Result.NOTE, **settings)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,6 @@ def test_what_must_hold_is_a_note(things: list[Any], mode: Mode, settings: Any, 
         ),
     ],
 )
-def test_a_line_says_how_it_is_protected(mode: Mode, version: tuple[int, int], summary: str) -> None:
-    """The first of its lines."""
-    assert summary in said([deployment(), service()], mode, Result.INJECTED, version)
+def test_the_report_says_how_a_workload_is_protected(mode: Mode, version: tuple[int, int], summary: str) -> None:
+    """The first line of the workload."""
+    assert summary in lines_with([deployment(), service()], mode, Result.INJECTED, version)

@@ -1,4 +1,4 @@
-"""NetworkPolicies that close the way around the enforcer, or open it."""
+"""NetworkPolicies that close the app's port, or open it again."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ PORT = Port("app", 8080, "http")
 INJECTED = {"app": "app", "enforcer.dev/injected": "true"}
 
 
-def made(thing: Any, mode: Mode = Mode.PORT) -> Any:
-    """Write the policy of a workload."""
+def policy_of(thing: Any, mode: Mode = Mode.PORT) -> Any:
+    """Return the NetworkPolicy of a workload."""
     sidecar = Sidecar(image="e:1", mode=mode, native=True, app_port=8080, policy="p", credentials="c")
     return network_policy(thing, workload(thing), sidecar, "monitoring", "test")
 
 
 def workload(thing: Any) -> Workload:
-    found = workload_of(thing)
-    assert found is not None
-    return found
+    result = workload_of(thing)
+    assert result is not None
+    return result
 
 
 @pytest.mark.parametrize(
     ("mode", "open_port", "closed"), [(Mode.PORT, 15080, 8080), (Mode.LOOPBACK, 8080, 9), (Mode.TRANSPARENT, 8080, 9)]
 )
 def test_only_the_protected_port_is_open_to_all(mode: Mode, open_port: int, closed: int) -> None:
-    """Metrics are for who watches; pods that are not injected are none of its business."""
-    policy = made(deployment(container("app", *({"name": n, "containerPort": p} for n, p in PORTS.items()))), mode)
+    """Metrics are open to the monitoring namespace only. Pods that are not injected are not selected."""
+    policy = policy_of(deployment(container("app", *({"name": n, "containerPort": p} for n, p in PORTS.items()))), mode)
     assert list(violations(policy)) == []
     client, monitoring = client_in("default"), client_in("monitoring")
     reached = [may_reach([policy], INJECTED, port, client) for port in (open_port, closed, 15081, 9100)]
@@ -48,11 +48,11 @@ def test_only_the_protected_port_is_open_to_all(mode: Mode, open_port: int, clos
 PORTS = {"http": 8080, "http-metrics": 9100, "other": 7000}
 
 
-def test_it_is_of_the_workloads_namespace_and_name() -> None:
-    """And says that it was made here."""
+def test_it_has_the_namespace_and_name_of_the_workload() -> None:
+    """An annotation says what created it."""
     thing = deployment(name="web")
     thing["metadata"]["namespace"] = "front"
-    assert made(thing)["metadata"] == {
+    assert policy_of(thing)["metadata"] == {
         "name": "web-enforcer",
         "namespace": "front",
         "annotations": {"enforcer.dev/injected-by": "test"},
@@ -76,7 +76,7 @@ def test_it_is_of_the_workloads_namespace_and_name() -> None:
     ],
 )
 def test_it_selects_the_workloads_injected_pods(kind: str, selector: Any, labels: Any, expected: Any) -> None:
-    """As the workload itself does, or else by all their labels; without any there can be none."""
+    """By the workload's selector, or else by all labels of the pods; without labels there is no policy."""
     path = () if kind == "Pod" else ("spec", "template")
     pods = {"metadata": {"labels": labels}, "spec": {}}
     thing = {"kind": kind, "metadata": {"name": "a"}, "spec": {"selector": selector} if selector else {}}
@@ -107,7 +107,7 @@ def test_it_selects_the_workloads_injected_pods(kind: str, selector: Any, labels
         pytest.param({"podSelector": {}, "policyTypes": ["Egress"], "ingress": [{}]}, False, id="only egress"),
     ],
 )
-def test_another_policy_may_open_the_way_again(spec: Any, opens: bool) -> None:
+def test_another_policy_may_open_the_port_again(spec: Any, opens: bool) -> None:
     """It is reported, whichever clients it admits."""
     policy = {"metadata": {"name": "other"}, "spec": spec}
     assert reopens(policy, workload(deployment()), PORT, INJECTED) is opens

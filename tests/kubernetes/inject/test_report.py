@@ -1,12 +1,12 @@
-"""A report, in columns."""
+"""The report as text in columns."""
 
 import pytest
 
 from enforcer.kubernetes.inject.report import Line, Result, called, written
 
 
-def test_a_report_has_a_line_for_each() -> None:
-    """Without blanks at the ends."""
+def test_lines_are_aligned() -> None:
+    """Without trailing blanks."""
     lines = [Line("deployment/app", Result.INJECTED, "port 8080"), Line("job/a", Result.SKIPPED)]
     assert [*written(lines)] == ["deployment/app  injected    port 8080", "job/a           skipped"]
     assert [*written([])] == []
@@ -21,6 +21,6 @@ def test_a_report_has_a_line_for_each() -> None:
         ({}, "object/-"),
     ],
 )
-def test_an_object_is_called_as_with_kubectl(thing: dict[str, object], name: str) -> None:
-    """By kind and name."""
+def test_an_object_is_named_as_in_kubectl(thing: dict[str, object], name: str) -> None:
+    """By kind and name, with kubectl's short names."""
     assert called(thing) == name

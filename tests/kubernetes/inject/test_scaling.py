@@ -1,4 +1,4 @@
-"""Autoscalers that would count the enforcer for the app."""
+"""Autoscalers whose metrics would include the enforcer's CPU and memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def scaler(*metrics: Any, version: str = "autoscaling/v2", **target: Any) -> Any
 
 
 @pytest.mark.parametrize(
-    ("thing", "does"),
+    ("thing", "expected"),
     [
         (scaler(), True),
         (scaler(name="other"), False),
@@ -34,15 +34,15 @@ def scaler(*metrics: Any, version: str = "autoscaling/v2", **target: Any) -> Any
         ({**scaler(), "apiVersion": "x/v1"}, False),
     ],
 )
-def test_an_autoscaler_names_its_workload(thing: Any, does: bool) -> None:
-    """By kind and name."""
+def test_an_autoscaler_names_its_workload(thing: Any, expected: bool) -> None:
+    """By API group, kind and name."""
     workload = workload_of(deployment())
     assert workload is not None
-    assert scales(thing, workload) is does
+    assert scales(thing, workload) is expected
 
 
-def test_an_autoscaler_of_whole_pods_mixes() -> None:
-    """Its first version, too, which cannot do otherwise."""
+def test_an_autoscaler_of_whole_pods_mixes_containers() -> None:
+    """Also in autoscaling/v1, which has no metrics of single containers."""
     assert mixes(scaler(OTHER, CPU))
     assert not mixes(scaler(OTHER))
     first = scaler(version="autoscaling/v1")
@@ -52,7 +52,7 @@ def test_an_autoscaler_of_whole_pods_mixes() -> None:
     assert can_be_separated(scaler())
 
 
-def test_an_autoscaler_is_made_to_look_at_the_app_and_back() -> None:
+def test_metrics_are_separated_and_restored() -> None:
     """Metrics of a single container stay unchanged."""
     own: dict[str, Any] = {"type": "ContainerResource", "containerResource": {**CPU["resource"], "container": "app"}}
     before = scaler(OTHER, CPU, own)

@@ -1,4 +1,4 @@
-"""Services, and how they find a port."""
+"""Services, and the pods and ports that they send to."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PORT = Port("app", 8080, None)
 
 
 @pytest.mark.parametrize(
-    ("spec", "namespaces", "leads"),
+    ("spec", "namespaces", "selected"),
     [
         ({}, (None, None), True),
         ({}, ("web", "web"), True),
@@ -41,15 +41,17 @@ PORT = Port("app", 8080, None)
         ({"type": "NodePort"}, (None, None), True),
     ],
 )
-def test_a_service_leads_to_what_it_selects(spec: Any, namespaces: tuple[str | None, str | None], leads: bool) -> None:
-    """In its own namespace; one that is not said may be the same."""
-    one, other = service(**spec), deployment()
-    for thing, namespace in zip((one, other), namespaces, strict=True):
+def test_a_service_selects_pods_of_its_namespace(
+    spec: Any, namespaces: tuple[str | None, str | None], selected: bool
+) -> None:
+    """Within a namespace; objects without a namespace may be in the same one."""
+    subject, app = service(**spec), deployment()
+    for thing, namespace in zip((subject, app), namespaces, strict=True):
         if namespace:
             thing["metadata"]["namespace"] = namespace
-    workload = workload_of(other)
+    workload = workload_of(app)
     assert workload is not None
-    assert selects_pods_of(one, workload) is leads
+    assert selects_pods_of(subject, workload) is selected
 
 
 @pytest.mark.parametrize(
@@ -65,16 +67,16 @@ def test_a_service_leads_to_what_it_selects(spec: Any, namespaces: tuple[str | N
         ({}, []),
     ],
 )
-def test_a_port_sends_to_its_target_or_to_its_own_number(port: Any, target: list[Any]) -> None:
-    """For TCP only."""
-    one = service(ports=[port])
-    assert [*targets(one)] == target
-    assert by_number(one, PORT) is (target == [8080])
-    assert by_name([one], Port("app", 8080, "http")) is (target == ["http"])
+def test_the_target_of_a_port_defaults_to_its_number(port: Any, target: list[Any]) -> None:
+    """Only TCP ports count."""
+    subject = service(ports=[port])
+    assert [*targets(subject)] == target
+    assert by_number(subject, PORT) is (target == [8080])
+    assert by_name([subject], Port("app", 8080, "http")) is (target == ["http"])
 
 
-def test_headless_is_without_an_address() -> None:
-    """Its clients get those of the pods."""
+def test_a_headless_service_has_no_address() -> None:
+    """Its clients resolve the pods' addresses."""
     assert is_headless(service(clusterIP="None"))
     assert not is_headless(service())
 
@@ -88,14 +90,14 @@ def test_headless_is_without_an_address() -> None:
     ],
 )
 @pytest.mark.parametrize("annotations", [None, {}, {"a": "b"}])
-def test_a_service_is_turned_and_turned_back(port: Any, annotations: Any) -> None:
-    """To the letter; ports for others stay as they are."""
+def test_a_service_is_taken_over_and_restored(port: Any, annotations: Any) -> None:
+    """The original is restored exactly; ports with other targets stay unchanged."""
     others = [{"name": "other", "port": 9090, "targetPort": 9090}, {"port": 8080, "protocol": "UDP"}]
     before = service(ports=[port, *others])
     if annotations is not None:
         before["metadata"]["annotations"] = annotations
     after = taken_over(before, PORT, "http")
-    assert [one.get("targetPort") for one in after["spec"]["ports"]] == ["http", 9090, None]
+    assert [entry.get("targetPort") for entry in after["spec"]["ports"]] == ["http", 9090, None]
     assert is_taken_over(after)
     assert not is_taken_over(before)
     assert given_back(after) == before
@@ -115,14 +117,14 @@ def test_a_service_is_turned_and_turned_back(port: Any, annotations: Any) -> Non
         ([service(ports=[{"name": "metrics", "port": 80, "targetPort": 8080}])], "metrics-2"),
     ],
 )
-def test_a_port_without_a_name_gets_one(services: Any, name: str) -> None:
-    """The Service's own, if nobody else has it or looks for it."""
+def test_an_unnamed_port_gets_a_name(services: Any, name: str) -> None:
+    """The name of the Service's port, unless another port has it or another Service uses it."""
     spec = pod_spec(deployment(container("app", {"containerPort": 8080}, {"name": "metrics", "containerPort": 9090})))
     assert name_for(services, PORT, spec) == name
 
 
-def test_an_object_says_what_it_was() -> None:
-    """As long as nobody takes that away."""
+def test_the_status_restores_an_object() -> None:
+    """As long as nobody removes or changes the status annotation."""
     assert without_status(with_status({"metadata": {"name": "a"}}, {"x": [1]})) == (
         {"metadata": {"name": "a"}},
         {"x": [1]},
@@ -140,6 +142,6 @@ def test_an_object_says_what_it_was() -> None:
         ("Pod", {names.INJECTED_BY: "x"}, False),
     ],
 )
-def test_what_was_made_here_says_so(kind: str, annotations: Any, ours: bool) -> None:
-    """A pod was not, even if it was injected."""
+def test_created_objects_have_an_annotation(kind: str, annotations: Any, ours: bool) -> None:
+    """A pod is never created by the injector, even if it was injected."""
     assert is_ours({"kind": kind, "metadata": {"annotations": annotations}}) is ours

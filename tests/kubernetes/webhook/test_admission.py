@@ -1,3 +1,5 @@
+"""The webhook's decision on a pod: injected, skipped or denied."""
+
 import copy
 import re
 from typing import Any
@@ -17,7 +19,7 @@ WHOLE: dict[str, Any] = {"metadata": {"name": "apps", "labels": ENABLED}}
 
 
 def pod(labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
-    """Make the pod of a Deployment, as it comes to be created."""
+    """Return the pod of a Deployment as an API server submits it."""
     owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "app-5d8f", "uid": "1", "controller": True}
     return {
         "apiVersion": "v1",
@@ -47,68 +49,73 @@ def pod(labels: dict[str, str] | None = None, annotations: dict[str, str] | None
     }
 
 
-def test_who_asks_by_a_label_gets_the_sidecar() -> None:
+def test_a_labelled_pod_gets_the_sidecar() -> None:
     """The result is a strictly valid pod that meets the level `restricted`."""
-    verdict = ADMISSION.decide(pod(ENABLED), PLAIN)
-    assert (verdict.result, verdict.reason) == (Result.INJECTED, AdmissionReason.OK)
-    assert verdict.pod is not None
-    assert [one["name"] for one in verdict.pod["spec"]["initContainers"]] == [names.CONTAINER]
-    created = {**verdict.pod, "metadata": {**verdict.pod["metadata"], "name": "app-5d8f-x"}}
+    decision = ADMISSION.decide(pod(ENABLED), PLAIN)
+    assert (decision.result, decision.reason) == (Result.INJECTED, AdmissionReason.OK)
+    assert decision.pod is not None
+    assert [container["name"] for container in decision.pod["spec"]["initContainers"]] == [names.CONTAINER]
+    created = {**decision.pod, "metadata": {**decision.pod["metadata"], "name": "app-5d8f-x"}}
     assert list(schemas.violations(created)) == []
     assert list(podsecurity.violations(created)) == []
 
 
 LABELS: dict[str, tuple[str | None, str | None, Result, Reason | AdmissionReason]] = {
-    "nobody": (None, None, Result.SKIPPED, AdmissionReason.NOT_WANTED),
-    "the namespace": (None, "enabled", Result.INJECTED, AdmissionReason.OK),
-    "the namespace, but not the pod": ("disabled", "enabled", Result.SKIPPED, Reason.DISABLED),
-    "the pod, but not the namespace": ("enabled", "disabled", Result.INJECTED, AdmissionReason.OK),
-    "the pod, in a word of its own": ("yes", None, Result.DENIED, Reason.BAD_SETTING),
-    "the pod, in no word": ("", None, Result.DENIED, Reason.BAD_SETTING),
-    "the namespace, in a word of its own": (None, "true", Result.DENIED, Reason.BAD_SETTING),
+    "no label": (None, None, Result.SKIPPED, AdmissionReason.NOT_WANTED),
+    "only the namespace": (None, "enabled", Result.INJECTED, AdmissionReason.OK),
+    "the namespace, disabled by the pod": ("disabled", "enabled", Result.SKIPPED, Reason.DISABLED),
+    "the pod, disabled by the namespace": ("enabled", "disabled", Result.INJECTED, AdmissionReason.OK),
+    "an unknown value of the pod": ("yes", None, Result.DENIED, Reason.BAD_SETTING),
+    "an empty value of the pod": ("", None, Result.DENIED, Reason.BAD_SETTING),
+    "an unknown value of the namespace": (None, "true", Result.DENIED, Reason.BAD_SETTING),
 }
 
 
 @pytest.mark.parametrize(("of_pod", "of_namespace", "result", "reason"), LABELS.values(), ids=LABELS)
-def test_the_pod_has_the_last_word(
+def test_the_pods_label_overrides_the_namespaces(
     of_pod: str | None, of_namespace: str | None, result: Result, reason: Reason | AdmissionReason
 ) -> None:
-    """An unknown value does not mean `disabled`."""
+    """An unknown value is an error: it does not mean `disabled`."""
     labels = {} if of_pod is None else {names.INJECT: of_pod}
     namespace = {"metadata": {"labels": {} if of_namespace is None else {names.INJECT: of_namespace}}}
-    verdict = ADMISSION.decide(pod(labels), namespace)
-    assert (verdict.result, verdict.reason) == (result, reason)
+    decision = ADMISSION.decide(pod(labels), namespace)
+    assert (decision.result, decision.reason) == (result, reason)
 
 
-def test_what_is_not_injected_stays_as_it_is() -> None:
-    """To the letter."""
-    verdict = ADMISSION.decide(pod(), PLAIN)
-    assert verdict.pod == pod()
+def test_a_skipped_pod_stays_unchanged() -> None:
+    """Its labels, annotations and specification."""
+    decision = ADMISSION.decide(pod(), PLAIN)
+    assert decision.pod == pod()
 
 
-def test_a_pod_that_asked_and_has_no_port_is_denied() -> None:
-    """It meant to be protected."""
-    verdict = ADMISSION.decide(pod(ENABLED, containers=[{"name": "app", "image": "app:1"}]), PLAIN)
-    assert (verdict.result, verdict.reason, verdict.pod) == (Result.DENIED, Reason.NO_PORT, None)
+def test_a_labelled_pod_without_a_port_is_denied() -> None:
+    """Its label says that it must be protected."""
+    decision = ADMISSION.decide(pod(ENABLED, containers=[{"name": "app", "image": "app:1"}]), PLAIN)
+    assert (decision.result, decision.reason, decision.pod) == (Result.DENIED, Reason.NO_PORT, None)
 
 
-def test_a_pod_without_a_port_starts_where_its_namespace_asked() -> None:
-    """There is nothing to protect."""
+def test_a_pod_without_a_port_in_a_labelled_namespace_is_skipped() -> None:
+    """It has nothing to protect."""
     portless = pod(containers=[{"name": "app", "image": "app:1"}])
-    verdict = ADMISSION.decide(portless, WHOLE)
-    assert (verdict.result, verdict.reason, verdict.pod) == (Result.SKIPPED, Reason.NO_PORT, portless)
+    decision = ADMISSION.decide(portless, WHOLE)
+    assert (decision.result, decision.reason, decision.pod) == (Result.SKIPPED, Reason.NO_PORT, portless)
 
 
 DENIED: dict[str, tuple[dict[str, str], dict[str, Any], Reason, str]] = {
     "an unknown annotation": ({"enforcer.dev/mod": "port"}, {}, Reason.BAD_SETTING, 'did you mean "enforcer.dev/mode"'),
-    "a wrong value": ({"enforcer.dev/mode": "proxy"}, {}, Reason.BAD_SETTING, "expected port, loopback, transparent"),
-    "two wrong ones": (
+    "an invalid value": (
+        {"enforcer.dev/mode": "proxy"},
+        {},
+        Reason.BAD_SETTING,
+        "expected port, loopback, transparent",
+    ),
+    "two unknown annotations": (
         {"enforcer.dev/a": "", "enforcer.dev/b": ""},
         {},
         Reason.BAD_SETTING,
         "enforcer.dev/a .*enforcer.dev/b ",
     ),
-    "a port that is not there": ({"enforcer.dev/port": "web"}, {}, Reason.BAD_SETTING, "no TCP port is called web"),
+    "an unknown port": ({"enforcer.dev/port": "web"}, {}, Reason.BAD_SETTING, "no TCP port is called web"),
     "the node's network": ({}, {"hostNetwork": True}, Reason.HOST_NETWORK, "hostNetwork"),
     "Windows": ({}, {"os": {"name": "windows"}}, Reason.WINDOWS, "Windows"),
     "a patch that does not fit": (
@@ -126,39 +133,39 @@ DENIED: dict[str, tuple[dict[str, str], dict[str, Any], Reason, str]] = {
 }
 
 
-@pytest.mark.parametrize(("annotations", "spec", "reason", "told"), DENIED.values(), ids=DENIED)
+@pytest.mark.parametrize(("annotations", "spec", "reason", "pattern"), DENIED.values(), ids=DENIED)
 @pytest.mark.parametrize("namespace", [PLAIN, WHOLE], ids=["pod", "namespace"])
-def test_what_stands_in_the_way_is_a_denial(
-    annotations: dict[str, str], spec: dict[str, Any], reason: Reason, told: str, namespace: dict[str, Any]
+def test_a_pod_that_cannot_be_injected_is_denied(
+    annotations: dict[str, str], spec: dict[str, Any], reason: Reason, pattern: str, namespace: dict[str, Any]
 ) -> None:
-    """Whether the pod or the namespace asks: no pod starts unprotected because of an invalid setting."""
+    """Whether the label is the pod's or the namespace's: no pod starts unprotected because of an invalid setting."""
     labels = {} if namespace is WHOLE else ENABLED
-    verdict = ADMISSION.decide(pod(labels, annotations, **spec), namespace)
-    assert (verdict.result, verdict.reason, verdict.pod) == (Result.DENIED, reason, None)
-    assert re.search(told, verdict.message)
+    decision = ADMISSION.decide(pod(labels, annotations, **spec), namespace)
+    assert (decision.result, decision.reason, decision.pod) == (Result.DENIED, reason, None)
+    assert re.search(pattern, decision.message)
 
 
-def test_a_namespace_has_defaults_which_a_pod_overrides() -> None:
-    """Annotations of one and of the other."""
+def test_annotations_of_a_pod_override_those_of_its_namespace() -> None:
+    """Each annotation separately."""
     namespace = {
         "metadata": {"annotations": {"enforcer.dev/policy": "shared/rules.yaml", "enforcer.dev/log-level": "debug"}}
     }
-    verdict = ADMISSION.decide(pod(ENABLED, {"enforcer.dev/log-level": "error"}), namespace)
-    assert verdict.pod is not None
-    (sidecar,) = verdict.pod["spec"]["initContainers"]
+    decision = ADMISSION.decide(pod(ENABLED, {"enforcer.dev/log-level": "error"}), namespace)
+    assert decision.pod is not None
+    (sidecar,) = decision.pod["spec"]["initContainers"]
     assert sidecar["args"][1] == "/etc/enforcer/rules.yaml"
     assert "--set=log.level=error" in sidecar["args"]
-    assert {"name": names.POLICY_VOLUME, "configMap": {"name": "shared"}} in verdict.pod["spec"]["volumes"]
+    assert {"name": names.POLICY_VOLUME, "configMap": {"name": "shared"}} in decision.pod["spec"]["volumes"]
 
 
-def test_a_wrong_default_of_the_namespace_is_a_denial() -> None:
-    """It says something of every pod there."""
-    verdict = ADMISSION.decide(pod(ENABLED), {"metadata": {"annotations": {"enforcer.dev/polcy": "shared"}}})
-    assert (verdict.result, verdict.reason) == (Result.DENIED, Reason.BAD_SETTING)
+def test_an_invalid_annotation_of_the_namespace_is_a_denial() -> None:
+    """It affects every pod there."""
+    decision = ADMISSION.decide(pod(ENABLED), {"metadata": {"annotations": {"enforcer.dev/polcy": "shared"}}})
+    assert (decision.result, decision.reason) == (Result.DENIED, Reason.BAD_SETTING)
 
 
-def test_to_be_asked_twice_is_to_be_asked_once() -> None:
-    """Other webhooks may change the pod in between, and the API server asks again then."""
+def test_a_second_review_changes_nothing() -> None:
+    """If another webhook changes the pod, the API server sends a second review."""
     once = ADMISSION.decide(pod(ENABLED), PLAIN).pod
     assert once is not None
     assert ADMISSION.decide(copy.deepcopy(once), PLAIN).pod == once
@@ -168,16 +175,16 @@ def test_to_be_asked_twice_is_to_be_asked_once() -> None:
     assert again.pod == changed
 
 
-def test_a_container_that_only_has_the_name_is_no_sidecar() -> None:
-    """A pod that contains one already is denied with a message."""
+def test_a_container_with_the_sidecars_name_is_denied() -> None:
+    """It is not a sidecar, and a pod cannot have two containers of one name."""
     impostor = {"name": names.CONTAINER, "image": "anything"}
     containers = pod()["spec"]["containers"]
-    verdict = ADMISSION.decide(pod(ENABLED, containers=[*containers, impostor]), PLAIN)
-    assert (verdict.result, verdict.reason) == (Result.DENIED, Reason.NAME_TAKEN)
+    decision = ADMISSION.decide(pod(ENABLED, containers=[*containers, impostor]), PLAIN)
+    assert (decision.result, decision.reason) == (Result.DENIED, Reason.NAME_TAKEN)
 
 
-def test_mode_port_warns_of_what_the_webhook_does_not_see() -> None:
-    """A Service that uses the port's number, and clients that use the pod's address."""
+def test_mode_port_warns_about_bypasses() -> None:
+    """Services that use the port's number, and clients that use the pod's address."""
     warnings = ADMISSION.decide(pod(ENABLED), PLAIN).warnings
     assert "port 8080 can still be reached at the pods' addresses, bypassing the enforcer" in warnings
     assert 'Services must use targetPort "http"; one that uses the number 8080 bypasses' in warnings[-1]
@@ -188,19 +195,19 @@ def test_mode_port_warns_of_what_the_webhook_does_not_see() -> None:
 
 
 @pytest.mark.parametrize(("version", "native"), [((1, 31), False), ((1, 32), True)])
-def test_the_clusters_own_version_decides_between_native_and_classic(version: tuple[int, int], native: bool) -> None:
-    """A Service finds a native sidecar by the name of a port since 1.32."""
-    verdict = Admission(settings=ADMISSION.settings, version=version, package="1").decide(pod(ENABLED), PLAIN)
-    assert verdict.pod is not None
+def test_the_version_of_the_cluster_selects_the_kind_of_sidecar(version: tuple[int, int], native: bool) -> None:
+    """Services resolve port names of native sidecars since 1.32."""
+    decision = Admission(settings=ADMISSION.settings, version=version, package="1").decide(pod(ENABLED), PLAIN)
+    assert decision.pod is not None
     key = "initContainers" if native else "containers"
-    assert verdict.pod["spec"][key][0]["name"] == names.CONTAINER
+    assert decision.pod["spec"][key][0]["name"] == names.CONTAINER
 
 
-def test_what_ends_gets_a_native_sidecar_or_none() -> None:
+def test_a_pod_that_ends_needs_a_native_sidecar() -> None:
     """A classic sidecar would keep a Job's pod running forever."""
     old = Admission(settings=ADMISSION.settings, version=(1, 28), package="1")
-    verdict = old.decide(pod(ENABLED, restartPolicy="Never"), PLAIN)
-    assert (verdict.result, verdict.reason) == (Result.DENIED, Reason.NEEDS_NATIVE)
+    decision = old.decide(pod(ENABLED, restartPolicy="Never"), PLAIN)
+    assert (decision.result, decision.reason) == (Result.DENIED, Reason.NEEDS_NATIVE)
 
 
 NAMES = {
@@ -211,14 +218,14 @@ NAMES = {
 
 
 @pytest.mark.parametrize(("owner", "labels", "name"), NAMES.values(), ids=NAMES)
-def test_a_pod_is_called_by_what_people_wrote(owner: dict[str, str], labels: dict[str, str], name: str) -> None:
-    """The default name of its policy follows from it, as in `enforcer inject`."""
+def test_a_pod_has_the_name_of_its_workload(owner: dict[str, str], labels: dict[str, str], name: str) -> None:
+    """The default name of its policy is derived from it, as in `enforcer inject`."""
     references = [{"kind": "Other", "name": "other"}, {**owner, "controller": True}]
     assert workload_name({"metadata": {"labels": labels, "ownerReferences": references}}) == name
 
 
-def test_a_pod_of_nobody_has_its_own_name() -> None:
-    """Or what its name begins with."""
+def test_a_pod_without_an_owner_has_its_own_name() -> None:
+    """Or the prefix of its generated name."""
     assert workload_name({"metadata": {"name": "debug"}}) == "debug"
     assert workload_name({"metadata": {"generateName": "debug-"}}) == "debug"
 

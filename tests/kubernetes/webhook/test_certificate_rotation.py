@@ -1,3 +1,5 @@
+"""Rounds that create, renew and distribute the webhook's certificates."""
+
 import asyncio
 import base64
 import ssl
@@ -23,14 +25,14 @@ CONFIGURATION = f"{CONFIGURATIONS}/enforcer-injector"
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """One server for all: each test gets objects of its own."""
+    """A server for all tests, each with objects of its own."""
     with api_server(tmp_path_factory.mktemp("account")) as server:
         yield server
 
 
 @pytest.fixture
 def server(shared: ApiServer) -> ApiServer:
-    """A Secret as the chart makes it, and webhooks: ours, one of another Service, one outside the cluster."""
+    """The chart's Secret, and three webhooks: ours, one of another Service, and one outside the cluster."""
     shared.clear()
     shared.put(SECRET, type="Opaque")
     services = {"pods": {"namespace": "enforcer", "name": "injector"}, "others": {"namespace": "x", "name": "y"}}
@@ -41,7 +43,7 @@ def server(shared: ApiServer) -> ApiServer:
 
 
 class Replica:
-    """One process of the webhook: its context, and its clock."""
+    """A process of the webhook: its TLS context and its clock."""
 
     def __init__(self, cluster: Cluster, runner: asyncio.Runner, now: datetime) -> None:
         self.now = now
@@ -50,7 +52,7 @@ class Replica:
         self._trust = SelfSigned(cluster, NAMES, self.context, lambda: self.now)
 
     def round(self) -> Mapping[str, datetime]:
-        """Do one round."""
+        """Run a round."""
         return self._runner.run(self._trust.round())
 
 
@@ -59,15 +61,15 @@ Start = Callable[[datetime], Replica]
 
 @pytest.fixture
 def start(server: ApiServer) -> Iterator[Start]:
-    """Starts replicas, each with the clock at a moment."""
+    """Starts replicas, each with its own clock."""
     with asyncio.Runner() as runner:
         cluster = Cluster(server.url, server.account)
         yield lambda now: Replica(cluster, runner, now)
         runner.run(cluster.close())
 
 
-def shown(context: ssl.SSLContext, bundle: str) -> x509.Certificate:
-    """Shake hands as an API server does that trusts `bundle`, and return what was shown."""
+def shown_certificate(context: ssl.SSLContext, bundle: str) -> x509.Certificate:
+    """Do a TLS handshake as an API server that trusts `bundle`, and return the certificate."""
     trusting = ssl.create_default_context(cadata=base64.b64decode(bundle).decode())
     ours, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = trusting.wrap_bio(ours, theirs, server_hostname=NAMES.host)
@@ -84,22 +86,22 @@ def shown(context: ssl.SSLContext, bundle: str) -> x509.Certificate:
 
 
 def bundle(server: ApiServer) -> str:
-    """Return what API servers trust of our webhook."""
+    """Return the CA bundle with which API servers verify our webhook."""
     return str(server.objects[CONFIGURATION]["webhooks"][0]["clientConfig"]["caBundle"])
 
 
-def test_the_first_round_makes_all_that_is_missing(server: ApiServer, start: Start) -> None:
-    """Secret, caBundle and certificate, and what else is in the objects stays."""
+def test_the_first_round_creates_everything(server: ApiServer, start: Start) -> None:
+    """The Secret's data, the caBundle and a certificate; everything else in the objects stays."""
     replica = start(NOW)
     expiries = replica.round()
-    assert shown(replica.context, bundle(server)).not_valid_after_utc == expiries["certificate"]
+    assert shown_certificate(replica.context, bundle(server)).not_valid_after_utc == expiries["certificate"]
     assert expiries["authority"] == (NOW + AUTHORITY_LIFE).replace(microsecond=0)
     assert server.objects[SECRET]["type"] == "Opaque"
     others = server.objects[CONFIGURATION]["webhooks"][1:]
     assert not any("caBundle" in webhook["clientConfig"] for webhook in others)
 
 
-def test_a_round_that_finds_all_as_it_is_to_be_writes_nothing(server: ApiServer, start: Start) -> None:
+def test_a_round_without_changes_writes_nothing(server: ApiServer, start: Start) -> None:
     """An unchanged caBundle is not written again."""
     replica = start(NOW)
     replica.round()
@@ -108,38 +110,38 @@ def test_a_round_that_finds_all_as_it_is_to_be_writes_nothing(server: ApiServer,
     assert server.calls == [f"GET {SECRET}", f"GET {CONFIGURATION}"]
 
 
-def test_replicas_take_what_the_first_has_stored(server: ApiServer, start: Start) -> None:
-    """One authority for all of them."""
+def test_replicas_share_the_stored_authority(server: ApiServer, start: Start) -> None:
+    """All of them use the same authority."""
     first, second = start(NOW), start(NOW)
     first.round()
-    told = bundle(server)
+    stored = bundle(server)
     second.round()
-    assert bundle(server) == told
-    assert shown(first.context, told) != shown(second.context, told)
+    assert bundle(server) == stored
+    assert shown_certificate(first.context, stored) != shown_certificate(second.context, stored)
 
 
-def test_of_two_that_are_as_fast_one_gives_way(server: ApiServer, start: Start) -> None:
-    """It gets a conflict, and uses the authority that the other has stored in its next round."""
+def test_a_conflicting_write_is_retried_in_the_next_round(server: ApiServer, start: Start) -> None:
+    """The second write is a conflict; the next round uses the stored authority."""
     replica = start(NOW)
     server.between = lambda: server.put(SECRET, metadata={"resourceVersion": "2"}, data=OTHER.data())
     with pytest.raises(ClusterError) as caught:
         replica.round()
     assert caught.value.status == 409
     replica.round()
-    assert OTHER.has_issued(shown(replica.context, bundle(server)))
+    assert OTHER.has_issued(shown_certificate(replica.context, bundle(server)))
 
 
-def test_what_somebody_emptied_is_told_again(server: ApiServer, start: Start) -> None:
-    """An upgrade of the chart does that."""
+def test_an_emptied_bundle_is_written_again(server: ApiServer, start: Start) -> None:
+    """An upgrade of the chart empties it."""
     replica = start(NOW)
     replica.round()
     server.objects[CONFIGURATION]["webhooks"][0]["clientConfig"]["caBundle"] = ""
     replica.round()
-    shown(replica.context, bundle(server))
+    shown_certificate(replica.context, bundle(server))
 
 
-def test_a_new_authority_is_trusted_before_it_issues(server: ApiServer, start: Start) -> None:
-    """API servers with the new caBundle and with the old one trust the certificate at every moment."""
+def test_a_new_authority_is_distributed_before_it_issues(server: ApiServer, start: Start) -> None:
+    """API servers with the new and with the old caBundle trust the certificate at every moment."""
     due = NOW - AUTHORITY_LIFE * 2 / 3 + timedelta(minutes=1)
     replica = start(due)
     replica.round()
@@ -150,41 +152,41 @@ def test_a_new_authority_is_trusted_before_it_issues(server: ApiServer, start: S
     replica.round()
     after = bundle(server)
     assert before != after
-    assert shown(replica.context, before) == shown(replica.context, after)
+    assert shown_certificate(replica.context, before) == shown_certificate(replica.context, after)
     replica.now += ROUND
     replica.round()
-    shown(replica.context, after)
+    shown_certificate(replica.context, after)
     with pytest.raises(ssl.SSLCertVerificationError):
-        shown(replica.context, before)
+        shown_certificate(replica.context, before)
 
 
-def test_a_certificate_is_renewed_while_it_still_holds(server: ApiServer, start: Start) -> None:
+def test_a_certificate_is_renewed_before_it_expires(server: ApiServer, start: Start) -> None:
     """By the same authority."""
     replica = start(NOW - CERTIFICATE_LIFE * 2 / 3 - timedelta(hours=1))
     replica.round()
-    former = shown(replica.context, bundle(server))
+    former = shown_certificate(replica.context, bundle(server))
     replica.now = NOW
     replica.round()
-    assert shown(replica.context, bundle(server)).not_valid_after_utc > former.not_valid_after_utc
+    assert shown_certificate(replica.context, bundle(server)).not_valid_after_utc > former.not_valid_after_utc
 
 
-def test_a_secret_that_cannot_be_read_is_left_alone(server: ApiServer, start: Start) -> None:
-    """The error says what helps."""
+def test_an_invalid_secret_is_not_replaced(server: ApiServer, start: Start) -> None:
+    """The error says what to do."""
     server.objects[SECRET]["data"] = {"ca.crt": "junk"}
     with pytest.raises(CertificateError, match=r"Secret injector-tls: .*; delete its data"):
         start(NOW).round()
     assert f"PUT {SECRET}" not in server.calls
 
 
-def test_a_secret_that_is_missing_is_an_error(server: ApiServer, start: Start) -> None:
-    """The chart makes it, so that nobody else need be allowed to make Secrets."""
+def test_a_missing_secret_is_an_error(server: ApiServer, start: Start) -> None:
+    """The chart creates it, so that the webhook needs no permission to create Secrets."""
     del server.objects[SECRET]
     with pytest.raises(ClusterError, match="404"):
         start(NOW).round()
 
 
 def provided(folder: Path, host: str) -> tuple[Path, Path, str]:
-    """Put a certificate, its key and a bundle where somebody else keeps them."""
+    """Create a certificate, its key and a CA bundle, as if provided by the user."""
     authority = Authority(folder)
     certificate, key = authority.issue(host)
     certificate.replace(folder / "tls.crt")
@@ -192,27 +194,27 @@ def provided(folder: Path, host: str) -> tuple[Path, Path, str]:
     return folder / "tls.crt", folder / "tls.key", base64.b64encode(authority.ca.read_bytes()).decode()
 
 
-def test_provided_files_are_shown_and_read_again_when_they_change(tmp_path: Path) -> None:
-    """The certificate's expiry is returned."""
+def test_provided_files_are_used_and_read_again(tmp_path: Path) -> None:
+    """The result has the certificate's expiry."""
     certificate, key, trusted = provided(tmp_path, NAMES.host)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trust = FileCertificate(certificate, key, context)
     expiries = asyncio.run(trust.round())
-    first = shown(context, trusted)
+    first = shown_certificate(context, trusted)
     assert expiries == {"certificate": first.not_valid_after_utc}
     _, _, trusted = provided(tmp_path, NAMES.host)
     asyncio.run(trust.round())
-    assert shown(context, trusted) != first
+    assert shown_certificate(context, trusted) != first
 
 
-def test_provided_files_that_do_not_fit_leave_what_is_shown(tmp_path: Path) -> None:
-    """A half replaced pair of files leaves the former certificate in use."""
+def test_a_mismatched_pair_of_files_is_not_used(tmp_path: Path) -> None:
+    """If only one of the two files is replaced, the former certificate stays in use."""
     certificate, key, trusted = provided(tmp_path, NAMES.host)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trust = FileCertificate(certificate, key, context)
     asyncio.run(trust.round())
-    first = shown(context, trusted)
+    first = shown_certificate(context, trusted)
     certificate.write_bytes(Authority(tmp_path, "other").issue(NAMES.host)[0].read_bytes())
     with pytest.raises(CertificateError, match=r"tls\.crt with .*tls\.key"):
         asyncio.run(trust.round())
-    assert shown(context, trusted) == first
+    assert shown_certificate(context, trusted) == first

@@ -1,3 +1,5 @@
+"""Events on the owners of pods."""
+
 import asyncio
 import copy
 from collections import Counter
@@ -17,20 +19,20 @@ OWNER = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "app-5d8f", "uid
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """One server for all."""
+    """A server for all tests."""
     with api_server(tmp_path_factory.mktemp("account")) as server:
         yield server
 
 
 def review(dry: bool = False, owners: Any = (OWNER,)) -> Review:
-    """Make the review of a pod of an owner."""
+    """Return the review of a pod with these owners."""
     return Review("1", "apps", dry, {"metadata": {"ownerReferences": copy.deepcopy(list(owners))}, "spec": {}})
 
 
 def recorded(
     server: ApiServer, *notes: tuple[Review, str], wanted: int = 1, failures: int = 0
 ) -> tuple[list[Any], Counter[str]]:
-    """Take Events, of which some are wanted at the server; return what was recorded and what was counted."""
+    """Note Events until the server got or refused the wanted number; return the recorded Events and the counts."""
     server.clear()
     server.failures = [(500, "full")] * failures
     counted: Counter[str] = Counter()
@@ -45,8 +47,8 @@ def recorded(
                 done.set()
 
         recorder = Recorder(cluster, lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), count)
-        for taken, message in notes:
-            recorder.note(taken, False, "EnforcerInjected", message)
+        for pod_review, message in notes:
+            recorder.note(pod_review, False, "EnforcerInjected", message)
         task = asyncio.create_task(recorder.run())
         async with asyncio.timeout(10):
             await done.wait()
@@ -58,7 +60,7 @@ def recorded(
 
 
 def test_an_event_is_on_the_owner(server: ApiServer) -> None:
-    """`kubectl describe` shows it there."""
+    """`kubectl describe` shows it for the ReplicaSet."""
     (event,), counted = recorded(server, (review(), "mode port"))
     name = event["metadata"].pop("name")
     assert name.startswith("app-5d8f.")
@@ -84,14 +86,14 @@ def test_an_event_is_on_the_owner(server: ApiServer) -> None:
     assert counted == {"recorded": 1}
 
 
-def test_pods_of_one_owner_that_fare_alike_are_one_event(server: ApiServer) -> None:
+def test_equal_events_of_one_owner_are_recorded_once(server: ApiServer) -> None:
     """A hundred replicas cause a single Event."""
     events, _ = recorded(server, *[(review(), "mode port")] * 5, (review(), "another"), wanted=2)
     assert [event["message"] for event in events] == ["mode port", "another"]
 
 
 def test_a_dry_run_has_no_event(server: ApiServer) -> None:
-    """It has no effect at all."""
+    """It has no side effects."""
     events, _ = recorded(server, (review(dry=True), "dry"), (review(), "real"))
     assert [event["message"] for event in events] == ["real"]
 
@@ -99,23 +101,23 @@ def test_a_dry_run_has_no_event(server: ApiServer) -> None:
 @pytest.mark.parametrize(
     "owners",
     [(), ({**OWNER, "controller": False},), ({**OWNER, "uid": 17},), "x", ("x",)],
-    ids=["none", "no controller", "no text", "no list", "no objects"],
+    ids=["none", "not a controller", "uid is not a string", "not a list", "not objects"],
 )
-def test_a_pod_of_nobody_has_no_event(server: ApiServer, owners: Any) -> None:
+def test_a_pod_without_a_controller_has_no_event(server: ApiServer, owners: Any) -> None:
     """A user who creates a pod directly sees the response."""
     events, _ = recorded(server, (review(owners=owners), "nobody"), (review(), "somebody"))
     assert [event["message"] for event in events] == ["somebody"]
 
 
-def test_what_cannot_be_recorded_keeps_nothing_else(server: ApiServer) -> None:
-    """It is counted."""
+def test_a_failed_event_does_not_stop_the_others(server: ApiServer) -> None:
+    """The failure is counted."""
     events, counted = recorded(server, (review(), "first"), (review(), "second"), wanted=2, failures=1)
     assert [event["message"] for event in events] == ["second"]
     assert counted == {"failed": 1, "recorded": 1}
 
 
-def test_more_events_than_may_wait_are_dropped(server: ApiServer) -> None:
-    """Anybody can call a webhook, as often as they like."""
+def test_excess_events_are_dropped(server: ApiServer) -> None:
+    """Any client can call the webhook, as often as it likes."""
     events, counted = recorded(server, *[(review(), str(number)) for number in range(150)], wanted=100)
     assert len(events) == 100
     assert counted == {"recorded": 100, "dropped": 50}

@@ -1,3 +1,5 @@
+"""AdmissionReview requests and responses."""
+
 import base64
 import copy
 import json
@@ -25,49 +27,52 @@ REQUEST: dict[str, Any] = {
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    """Write a review whose request has these members otherwise; None leaves one out."""
+    """Return a review whose request has these members changed; None removes a member."""
     request = {name: value for name, value in {**REQUEST, **changes}.items() if value is not None}
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
 
 
-def test_a_review_is_of_one_pod_that_is_to_be_created() -> None:
-    """Its namespace stands in the request; in the pod it may be missing."""
+def test_a_review_contains_a_pod_and_its_namespace() -> None:
+    """The namespace comes from the request; the pod may not contain it."""
     assert parse(json.dumps(document()).encode()) == Review(str(REQUEST["uid"]), "apps", False, POD)
 
 
-@pytest.mark.parametrize(("said", "dry"), [(True, True), (False, False), (None, False)])
-def test_a_dry_run_is_one_that_says_so(said: bool | None, dry: bool) -> None:
-    """The pod will not be created."""
-    assert parse(json.dumps(document(dryRun=said)).encode()).dry is dry
+@pytest.mark.parametrize(("flag", "dry"), [(True, True), (False, False), (None, False)])
+def test_a_dry_run_is_flagged(flag: bool | None, dry: bool) -> None:
+    """The default is false."""
+    assert parse(json.dumps(document(dryRun=flag)).encode()).dry is dry
 
 
-WRONG: dict[str, tuple[Any, str]] = {
-    "no JSON": ("{", "the body is not JSON"),
-    "too deep": ("[" * 100_000, "the body is not JSON"),
-    "no object": ([], "AdmissionReview"),
+INVALID: dict[str, tuple[Any, str]] = {
+    "not JSON": ("{", "the body is not JSON"),
+    "nested too deeply": ("[" * 100_000, "the body is not JSON"),
+    "not an object": ([], "AdmissionReview"),
     "another version": ({**document(), "apiVersion": "admission.k8s.io/v1beta1"}, "AdmissionReview of admission"),
     "no request": ({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}, "AdmissionReview"),
     "no uid": (document(uid=None), "request.uid"),
-    "a change": (document(operation="UPDATE"), "only the creation of pods"),
-    "no pod": (document(resource={"group": "", "version": "v1", "resource": "services"}), "only the creation of pods"),
+    "an update": (document(operation="UPDATE"), "only the creation of pods"),
+    "not a pod": (
+        document(resource={"group": "", "version": "v1", "resource": "services"}),
+        "only the creation of pods",
+    ),
     "no namespace": (document(namespace=None), "request.namespace"),
     "a namespace that is a path": (document(namespace="a/../b"), "request.namespace"),
     "a namespace with a line break": (document(namespace="apps\n"), "request.namespace"),
-    "no object in it": (document(object=None), "request.object"),
+    "no pod in it": (document(object=None), "request.object"),
     "no spec": (document(object={"metadata": {}}), "request.object"),
     "no metadata": (document(object={"spec": {}}), "request.object"),
 }
 
 
-@pytest.mark.parametrize(("sent", "told"), WRONG.values(), ids=WRONG)
-def test_anything_else_is_refused(sent: Any, told: str) -> None:
-    """Anybody in the cluster can send something."""
-    with pytest.raises(ReviewError, match=told):
-        parse(sent.encode() if isinstance(sent, str) else json.dumps(sent).encode())
+@pytest.mark.parametrize(("content", "message"), INVALID.values(), ids=INVALID)
+def test_an_invalid_review_is_an_error(content: Any, message: str) -> None:
+    """Any pod in the cluster can send requests to the webhook."""
+    with pytest.raises(ReviewError, match=message):
+        parse(content.encode() if isinstance(content, str) else json.dumps(content).encode())
 
 
-def test_a_pod_that_stays_as_it_is_has_no_patch() -> None:
-    """And no patch type, which an API server would miss the patch of."""
+def test_an_unchanged_pod_has_no_patch() -> None:
+    """Nor a patch type, which API servers accept only with a patch."""
     assert allowed(Review("1", "apps", False, POD), copy.deepcopy(POD)) == {
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
@@ -75,22 +80,22 @@ def test_a_pod_that_stays_as_it_is_has_no_patch() -> None:
     }
 
 
-def test_the_patch_makes_the_pod_that_is_wanted() -> None:
-    """As JSON, in base64."""
-    wanted = {**POD, "spec": {"containers": [{"name": "first"}, {"name": "app", "image": "é"}]}}
-    response = allowed(Review("1", "apps", False, POD), wanted)["response"]
+def test_the_patch_produces_the_injected_pod() -> None:
+    """A JSON patch, in base64."""
+    injected = {**POD, "spec": {"containers": [{"name": "first"}, {"name": "app", "image": "é"}]}}
+    response = allowed(Review("1", "apps", False, POD), injected)["response"]
     assert response["patchType"] == "JSONPatch"
-    assert patched(POD, json.loads(base64.b64decode(response["patch"]))) == wanted
+    assert patched(POD, json.loads(base64.b64decode(response["patch"]))) == injected
 
 
-def test_warnings_are_as_long_as_an_api_server_shows_them() -> None:
-    """It would cut the rest, or leave them out."""
+def test_warnings_are_truncated() -> None:
+    """An API server would truncate longer ones, or drop them."""
     response = allowed(Review("1", "apps", False, POD), POD, ["w" * 300, "short"])["response"]
     assert response["warnings"] == ["w" * 256, "short"]
 
 
-def test_a_denial_says_why() -> None:
-    """In words for who creates the pod."""
+def test_a_denial_has_a_message() -> None:
+    """The message is for the user who creates the pod."""
     response = denied(Review("1", "apps", False, POD), "no TCP port")["response"]
     assert response == {
         "uid": "1",

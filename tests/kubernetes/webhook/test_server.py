@@ -1,4 +1,4 @@
-"""The webhook as a process, by TLS, before an API server that keeps its objects."""
+"""The webhook as a process, with TLS and a stand-in for the API server."""
 
 import base64
 import json
@@ -39,14 +39,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 @pytest.fixture(scope="module")
 def running(server: ApiServer) -> Iterator[Webhook]:
-    """One webhook for all."""
+    """A webhook for all tests."""
     with webhook(server) as running:
         assert eventually(lambda: running.admin("/readyz").status_code == 200)
         yield running
 
 
 def review(pod: Any = POD, **changes: Any) -> bytes:
-    """Write what an API server sends."""
+    """Return a review as an API server sends it."""
     request = {
         "uid": "u-1",
         "resource": {"group": "", "version": "v1", "resource": "pods"},
@@ -60,85 +60,85 @@ def review(pod: Any = POD, **changes: Any) -> bytes:
 
 
 def response(running: Webhook, content: bytes) -> dict[str, Any]:
-    """Return what the webhook makes of a review."""
-    answer = running.review(content)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/json"
-    document = answer.json()
+    """Send a review, and return the response in the reply."""
+    reply = running.review(content)
+    assert reply.status_code == 200
+    assert reply.headers["content-type"] == "application/json"
+    document = reply.json()
     assert document["response"]["uid"] == "u-1"
     return dict(document["response"])
 
 
 def counted(running: Webhook, result: str, reason: str) -> float:
-    """Return how often a result came for a reason."""
+    """Return the counter of a result and a reason."""
     line = f'enforcer_injector_admissions_total{{reason="{reason}",result="{result}"}} '
-    (found,) = [text for text in running.admin("/metrics").text.splitlines() if text.startswith(line)]
-    return float(found.removeprefix(line))
+    (match,) = [text for text in running.admin("/metrics").text.splitlines() if text.startswith(line)]
+    return float(match.removeprefix(line))
 
 
-def test_a_pod_that_asks_gets_the_sidecar(running: Webhook, server: ApiServer) -> None:
-    """With its namespace's policy, and an Event on what makes it."""
+def test_a_labelled_pod_gets_the_sidecar(running: Webhook, server: ApiServer) -> None:
+    """With the policy of its namespace, and an Event on its owner."""
     before = counted(running, "injected", "ok")
-    given = response(running, review())
-    assert (given["allowed"], given["patchType"]) == (True, "JSONPatch")
-    created = patched(POD, json.loads(base64.b64decode(given["patch"])))
+    result = response(running, review())
+    assert (result["allowed"], result["patchType"]) == (True, "JSONPatch")
+    created = patched(POD, json.loads(base64.b64decode(result["patch"])))
     assert created["spec"]["initContainers"][0]["name"] == names.CONTAINER
     assert {"name": names.POLICY_VOLUME, "configMap": {"name": "shared"}} in created["spec"]["volumes"]
-    assert "one that uses the number 8080 bypasses the enforcer" in given["warnings"][-1]
+    assert "one that uses the number 8080 bypasses the enforcer" in result["warnings"][-1]
     assert counted(running, "injected", "ok") == before + 1
     assert eventually(lambda: server.events)
     assert (server.events[0]["reason"], server.events[0]["involvedObject"]["uid"]) == ("EnforcerInjected", "17")
 
 
-def test_what_comes_back_is_let_through_as_it_is(running: Webhook) -> None:
-    """The API server asks again where another webhook has changed the pod."""
+def test_an_injected_pod_stays_unchanged(running: Webhook) -> None:
+    """The API server repeats the review if another webhook has changed the pod."""
     created = patched(POD, json.loads(base64.b64decode(response(running, review())["patch"])))
     assert "patch" not in response(running, review(created))
 
 
 def test_a_pod_that_cannot_be_protected_is_denied(running: Webhook) -> None:
-    """With a word on what is wrong."""
+    """With a message."""
     labels = {**POD, "metadata": {**POD["metadata"], "annotations": {"enforcer.dev/mod": "port"}}}
     before = counted(running, "denied", "bad_setting")
-    given = response(running, review(labels))
-    assert given["allowed"] is False
-    assert given["status"]["code"] == 403
-    assert 'enforcer.dev/mod is unknown; did you mean "enforcer.dev/mode"?' in given["status"]["message"]
+    result = response(running, review(labels))
+    assert result["allowed"] is False
+    assert result["status"]["code"] == 403
+    assert 'enforcer.dev/mod is unknown; did you mean "enforcer.dev/mode"?' in result["status"]["message"]
     assert counted(running, "denied", "bad_setting") == before + 1
 
 
-def test_without_the_namespaces_defaults_nothing_is_created(running: Webhook, server: ApiServer) -> None:
-    """They might say more than nothing."""
+def test_a_pod_is_denied_if_its_namespace_cannot_be_read(running: Webhook, server: ApiServer) -> None:
+    """The annotations of the namespace may matter."""
     server.failures = [(503, "starting")]
-    given = response(running, review())
-    assert given["allowed"] is False
-    assert "namespace apps could not be read; try again" in given["status"]["message"]
+    result = response(running, review())
+    assert result["allowed"] is False
+    assert "namespace apps could not be read; try again" in result["status"]["message"]
     assert counted(running, "error", "namespace_unavailable") == 1
 
 
-def test_what_cannot_be_judged_is_not_created(running: Webhook) -> None:
-    """A malformed pod that no API server would send is not allowed."""
+def test_a_malformed_pod_is_not_allowed(running: Webhook) -> None:
+    """No API server would send it, but it must not be allowed."""
     spec = {"containers": [{"name": "app", "ports": [{"containerPort": 8080}], "lifecycle": [], "env": 7}]}
-    given = response(running, review({**POD, "spec": {**spec, "terminationGracePeriodSeconds": "long"}}))
-    assert given["allowed"] is False
-    assert "patch" not in given
+    result = response(running, review({**POD, "spec": {**spec, "terminationGracePeriodSeconds": "long"}}))
+    assert result["allowed"] is False
+    assert "patch" not in result
 
 
 @pytest.mark.parametrize("content", [b"junk", review(operation="UPDATE"), b" " * (8 * 1024 * 1024 + 1)])
-def test_what_is_no_review_has_no_answer(running: Webhook, content: bytes) -> None:
-    """An API server takes that for a failure, and the failure policy is Fail."""
+def test_an_invalid_review_gets_400(running: Webhook, content: bytes) -> None:
+    """An API server treats this as a failure, and the failure policy is Fail."""
     assert running.review(content).status_code == 400
 
 
-def test_nothing_but_reviews_is_answered_there(running: Webhook) -> None:
-    """Metrics and health have a port of their own."""
+def test_the_webhooks_port_serves_only_reviews(running: Webhook) -> None:
+    """Metrics and health are served on another port."""
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"http://127.0.0.1:{running.port}/metrics", trust_env=False).raise_for_status()
     assert running.admin("/inject").status_code == 404
     assert running.admin("/livez").status_code == 200
 
 
-def test_the_metrics_tell_when_certificates_end(running: Webhook) -> None:
+def test_the_metrics_contain_the_expiry_of_certificates(running: Webhook) -> None:
     """In seconds since 1970."""
     text = running.admin("/metrics").text
     for name in ("authority", "certificate"):
@@ -146,7 +146,7 @@ def test_the_metrics_tell_when_certificates_end(running: Webhook) -> None:
 
 
 def test_a_webhook_without_a_certificate_is_alive_and_not_ready(server: ApiServer) -> None:
-    """It tries until there is one; a stop is heard meanwhile."""
+    """It retries until it has one, and can be stopped meanwhile."""
     secret = server.objects.pop(SECRET)
     try:
         with webhook(server) as running:
@@ -161,8 +161,8 @@ def test_a_webhook_without_a_certificate_is_alive_and_not_ready(server: ApiServe
         server.objects[SECRET] = secret
 
 
-def test_a_provided_certificate_is_shown(server: ApiServer, tmp_path: Any) -> None:
-    """Neither Secret nor webhook configuration is looked at, so that no right to them is needed."""
+def test_a_provided_certificate_is_used(server: ApiServer, tmp_path: Any) -> None:
+    """Neither the Secret nor the webhook configuration is read, so that no permission for them is needed."""
     authority = Authority(tmp_path)
     certificate, key = authority.issue(HOST)
     server.calls.clear()

@@ -20,7 +20,7 @@ def spec(*containers: Any) -> Any:
     return pod_spec(deployment(*containers))
 
 
-def found(containers: Any, targets: Any = (), **wanted: Any) -> Port:
+def port_of(containers: Any, targets: Any = (), **wanted: Any) -> Port:
     return find_port(spec(*containers), Settings(image="e:1", **wanted), targets)
 
 
@@ -40,8 +40,8 @@ def found(containers: Any, targets: Any = (), **wanted: Any) -> Port:
     ],
 )
 def test_the_port_is_found(containers: Any, targets: Any, wanted: Any, port: Port) -> None:
-    """If only one port is possible."""
-    assert found(containers, targets, **wanted) == port
+    """If exactly one port is possible."""
+    assert port_of(containers, targets, **wanted) == port
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,10 @@ def test_the_port_is_found(containers: Any, targets: Any, wanted: Any, port: Por
         ([container("app", HTTP)], (), {"container": "web"}, Reason.BAD_SETTING),
     ],
 )
-def test_a_port_that_is_not_certain_is_asked_for(containers: Any, targets: Any, wanted: Any, reason: Reason) -> None:
-    """Rather than guessed."""
+def test_an_ambiguous_port_is_an_error(containers: Any, targets: Any, wanted: Any, reason: Reason) -> None:
+    """It is not guessed."""
     with pytest.raises(NotInjectableError) as refused:
-        found(containers, targets, **wanted)
+        port_of(containers, targets, **wanted)
     assert refused.value.reason is reason
 
 
@@ -71,14 +71,14 @@ def test_a_port_that_is_not_certain_is_asked_for(containers: Any, targets: Any, 
     [({**HTTP, "hostPort": 80}, Reason.HOST_PORT), ({"containerPort": 15081}, Reason.PORT_TAKEN)],
 )
 def test_a_port_that_cannot_be_protected_is_refused(port: Any, reason: Reason) -> None:
-    """Since something else leads there, or is there."""
+    """A host port bypasses the enforcer, or the enforcer needs the port itself."""
     with pytest.raises(NotInjectableError) as refused:
         check_port(spec(container("app", HTTP), container("other", port)), Port("app", 8080, "http"), {15080, 15081})
     assert refused.value.reason is reason
 
 
-def test_the_apps_port_is_not_the_enforcers_own() -> None:
-    """Also where it is not declared."""
+def test_the_app_must_not_use_the_enforcers_port() -> None:
+    """Even if it is not declared."""
     with pytest.raises(NotInjectableError, match="the enforcer's port 15080 is the app's"):
         check_port(spec({"name": "app"}), Port("app", 15080, None), {15080})
 
@@ -90,15 +90,15 @@ def test_the_apps_port_is_not_the_enforcers_own() -> None:
         pytest.param([HTTP, {"name": "http", "containerPort": 1}], id="two ports of the name"),
     ],
 )
-def test_a_name_that_would_lead_elsewhere_is_refused(ports: Any) -> None:
-    """A Service would find the other one."""
+def test_an_ambiguous_port_name_is_refused(ports: Any) -> None:
+    """A Service would resolve the name to the other port."""
     with pytest.raises(NotInjectableError) as refused:
         check_name(spec(container("app", ports[0]), container("other", ports[1])), Port("app", 8080, "http"))
     assert refused.value.reason is Reason.NAME_TAKEN
 
 
-def test_the_same_name_for_udp_is_another() -> None:
-    """A Service looks for both, name and protocol."""
+def test_the_same_name_may_be_used_for_udp() -> None:
+    """Services match the name and the protocol."""
     udp = {"name": "http", "containerPort": 8080, "protocol": "UDP"}
     check_name(spec(container("app", HTTP, udp)), Port("app", 8080, "http"))
 
@@ -114,14 +114,14 @@ def test_the_same_name_for_udp_is_another() -> None:
         ("app-a-very-lo-x", {"app-a-very-lo-x", "app-a-very-lo-2"}, "app-a-very-lo-3"),
     ],
 )
-def test_a_new_name_is_short_enough_and_nobody_elses(wanted: str, taken: set[str], name: str) -> None:
-    """15 characters at most, no hyphen at the end (RFC 6335 §5.1)."""
+def test_a_new_name_is_valid_and_unique(wanted: str, taken: set[str], name: str) -> None:
+    """At most 15 characters, and no hyphen at the end (RFC 6335 §5.1)."""
     assert new_name(wanted, taken) == name
 
 
 @pytest.mark.parametrize(
     ("port", "number"), [(80, 80), ("80", 80), ("http", 8080), ("dns", None), ("x", None), (None, None)]
 )
-def test_a_probes_port_is_one_of_its_own_container(port: Any, number: int | None) -> None:
-    """By its number, or by the name of one for TCP."""
+def test_a_probe_refers_to_a_port_of_its_own_container(port: Any, number: int | None) -> None:
+    """By its number, or by the name of a TCP port."""
     assert number_of(container("app", HTTP, UDP), port) == number

@@ -1,4 +1,4 @@
-"""The sidecar out of a pod's template again, when others have changed it since."""
+"""The sidecar is removed from a pod template, even if the template was edited since."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from enforcer.kubernetes.workloads import Workload, workload_of
 
 
 def before(**more: Any) -> Workload:
+    """Return a workload with a probe, arguments and a second container."""
     probe = {"httpGet": {"path": "/x", "port": "http", "httpHeaders": [{"name": "A", "value": "$(B) $$"}]}}
-    found = workload_of(deployment(container(livenessProbe=probe, args=["serve"], **more), {"name": "log"}))
-    assert found is not None
-    return found
+    workload = workload_of(deployment(container(livenessProbe=probe, args=["serve"], **more), {"name": "log"}))
+    assert workload is not None
+    return workload
 
 
 def injected(workload: Workload, mode: Mode = Mode.PORT, native: bool = True) -> Any:
@@ -32,21 +33,21 @@ def injected(workload: Workload, mode: Mode = Mode.PORT, native: bool = True) ->
 
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("native", [True, False])
-def test_nothing_is_left(mode: Mode, native: bool) -> None:
-    """Nor missing, in any mode."""
+def test_the_original_is_restored(mode: Mode, native: bool) -> None:
+    """The original template is restored in every mode."""
     workload = before()
     assert uninject(injected(workload, mode, native)) == workload.template
 
 
 @pytest.mark.parametrize("template", [{}, {"spec": {}}, {"metadata": {"annotations": {names.STATUS: "{"}}, "spec": {}}])
-def test_what_was_not_injected_is_none_of_its_business(template: Any) -> None:
-    """A container with the name is not enough."""
+def test_a_template_that_was_not_injected_is_not_changed(template: Any) -> None:
+    """A container called enforcer is not enough."""
     assert uninject(template) is None
 
 
 @pytest.mark.parametrize("mode", Mode)
-def test_what_others_changed_since_stays(mode: Mode) -> None:
-    """As after `kubectl edit`: another image, another container, another variable, a port, a hook of their own."""
+def test_later_edits_stay(mode: Mode) -> None:
+    """As after `kubectl edit`: a new image, container, variable, volume, label and hook."""
     workload = before()
     template = injected(workload, mode)
     spec = template["spec"]
@@ -70,8 +71,8 @@ def test_what_others_changed_since_stays(mode: Mode) -> None:
     assert (result["spec"]["initContainers"], result["spec"]["volumes"]) == ([{"name": "first"}], [{"name": "data"}])
 
 
-def test_what_is_gone_already_is_not_missed() -> None:
-    """Somebody took out half of it by hand."""
+def test_missing_parts_are_no_error() -> None:
+    """Parts of the injection were removed by hand."""
     template = injected(before(), Mode.LOOPBACK)
     del template["spec"]["volumes"], template["spec"]["initContainers"], template["spec"]["containers"][0]["env"]
     del template["spec"]["containers"][0]["lifecycle"]
