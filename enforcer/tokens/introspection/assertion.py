@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import quote_plus
 
 from joserfc.errors import JoseError
@@ -19,7 +19,7 @@ from enforcer.secret import Secret
 from enforcer.tokens.introspection.client_authentication import Credentials, ImmediateAuthentication
 from enforcer.tokens.jwt.jws import encode
 
-Key = RSAKey | ECKey | OKPKey
+Key: TypeAlias = RSAKey | ECKey | OKPKey
 
 _LIFETIME = 60  # seconds: long enough for clocks that differ, too short to be worth stealing
 _MODELS: Final = {model.name: model for model in JWS_ALGORITHMS}
