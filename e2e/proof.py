@@ -11,11 +11,11 @@ from e2e.tools import ToolError
 
 
 class Proof:
-    """Prints each claim with its result at once; `wrong` counts the failed claims."""
+    """Prints each claim with its result at once; `failed` counts the failed claims."""
 
     def __init__(self) -> None:
-        self.right = 0
-        self.wrong = 0
+        self.passed = 0
+        self.failed = 0
 
     def part(self, title: str) -> None:
         """Print the title of a part."""
@@ -25,22 +25,22 @@ class Proof:
         """Print a remark that is not a claim."""
         click.echo(f"  · {text}")
 
-    def claim(self, what: str, expected: Any, got: Any) -> None:
+    def claim(self, text: str, expected: Any, actual: Any) -> None:
         """Claim that two values are equal."""
-        if expected == got:
-            self.right += 1
-            click.echo(f"  {click.style('✓', fg='green')} {what}")
+        if expected == actual:
+            self.passed += 1
+            click.echo(f"  {click.style('✓', fg='green')} {text}")
         else:
-            self.wrong += 1
-            click.echo(f"  {click.style('✗', fg='red')} {what}: expected {expected!r}, got {got!r}")
+            self.failed += 1
+            click.echo(f"  {click.style('✗', fg='red')} {text}: expected {expected!r}, actual {actual!r}")
 
-    def holds(self, what: str, got: Any) -> None:
+    def holds(self, text: str, actual: Any) -> None:
         """Claim that a value is true."""
-        self.claim(what, True, bool(got))
+        self.claim(text, True, bool(actual))
 
     def attempt(self, part: Callable[[], None]) -> None:
         """Run a part; an error in it is a failed claim, and the other parts still run."""
         try:
             part()
         except (ToolError, AssertionError) as error:
-            self.claim("it runs", None, str(error))
+            self.claim("the part ends without an error", None, str(error))

@@ -32,7 +32,7 @@ def debian(package: str) -> str:
 
 
 def demand(*tools: Tool) -> None:
-    """Raise ToolError with every missing program, and unless this is root on Linux."""
+    """Raise ToolError if a program is missing, or if this is not root on Linux; the message has all problems."""
     # A root login shell has these folders in its PATH; sudo, for example, may not.
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin"
     missing = [f"{tool.name} is missing: {tool.source}" for tool in tools if shutil.which(tool.name) is None]
@@ -46,29 +46,29 @@ def demand(*tools: Tool) -> None:
 
 def run(
     *command: str | Path,
-    given: str | None = None,
+    text: str | None = None,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> str:
-    """Run a program and return its standard output; raises ToolError with its error output if it fails."""
-    ended = attempt(*command, given=given, environment=environment, folder=folder)
-    if ended.returncode:
-        said = (ended.stderr or ended.stdout).strip()
-        raise ToolError(f"{' '.join(map(str, command))}\nended with {ended.returncode}: {said}")
-    return ended.stdout
+    """Run a program with `text` as its standard input; return its output, or raise ToolError with its error output."""
+    process = attempt(*command, text=text, environment=environment, folder=folder)
+    if process.returncode:
+        output = (process.stderr or process.stdout).strip()
+        raise ToolError(f"{' '.join(map(str, command))}\nended with {process.returncode}: {output}")
+    return process.stdout
 
 
 def attempt(
     *command: str | Path,
-    given: str | None = None,
+    text: str | None = None,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program that may fail."""
+    """Run a program that may fail; `text` is its standard input."""
     return subprocess.run(  # noqa: S603 - our own command lines
         [*map(str, command)],
-        input=given,
-        stdin=subprocess.DEVNULL if given is None else None,
+        input=text,
+        stdin=subprocess.DEVNULL if text is None else None,
         capture_output=True,
         text=True,
         timeout=_TIMEOUT,
@@ -79,5 +79,5 @@ def attempt(
 
 
 def polite(command: Sequence[str | Path]) -> list[str]:
-    """Return the command at the lowest priority, so that other processes are not slowed down."""
+    """Return the command with the lowest priority, so that other processes are not slowed down."""
     return ["nice", "-n", "19", *map(str, command)]

@@ -1,5 +1,5 @@
 """A bare control plane: etcd from Debian, the API server built from Go modules; no nodes, no controllers.
 
-This proves what only an API server can decide: that it takes every object of every chart and overlay, what Pod
-Security, the webhook and the admission policy make of a pod, and that the webhook's RBAC is enough for what it does.
+It tests what the API server decides alone: whether it accepts every object of every chart and overlay, what Pod
+Security, the webhook and the admission policy do with a pod, and whether the webhook's RBAC permissions suffice.
 """

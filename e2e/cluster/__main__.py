@@ -16,10 +16,10 @@ from e2e.tools import ToolError, demand
 
 @click.command()
 def main() -> None:
-    """Try on a bare API server what Kubernetes makes of the charts, the overlays and the injector.
+    """Test the charts, the overlays and the injector with a bare API server.
 
-    It needs Linux, root, and some programs, which it names. The first time, the API server is compiled, which takes a
-    quarter of an hour.
+    Requires Linux, root, and some programs; missing ones are listed. The first run compiles the API server, which takes
+    a quarter of an hour.
     """
     proof = Proof()
     try:
@@ -33,23 +33,23 @@ def main() -> None:
     except ToolError as error:
         click.echo(error, err=True)
         sys.exit(2)
-    click.echo(f"\n{proof.right} of {proof.right + proof.wrong} claims hold")
-    sys.exit(1 if proof.wrong else 0)
+    click.echo(f"\n{proof.passed} of {proof.passed + proof.failed} claims hold")
+    sys.exit(1 if proof.failed else 0)
 
 
 def _prove(proof: Proof, cluster: ControlPlane, folder: Path) -> None:
     proofs.namespaces(cluster)
-    things = injector.install(cluster)
-    with injector.webhook(cluster, things, folder / "account") as webhook:
-        proof.part("The injector, as the chart installs it")
+    objects = injector.install(cluster)
+    with injector.webhook(cluster, objects, folder / "account") as webhook:
+        proof.part("The injector, installed by the chart")
         proofs.trust(proof, cluster)
-        proof.part("Every object of every render, with webhook and admission policy in force")
+        proof.part("All objects of all manifests, with the webhook and the admission policy in force")
         proofs.every_object(proof, cluster)
-        proof.part("Pods, as the API server creates them")
+        proof.part("Pods that the API server creates")
         proofs.injection(proof, cluster, webhook)
         proofs.events(proof, cluster)
-        proof.part("Each lock without the other")
-        proofs.locks(proof, cluster, webhook)
+        proof.part("The webhook and the admission policy, each without the other")
+        proofs.safeguards(proof, cluster, webhook)
 
 
 if __name__ == "__main__":

@@ -30,30 +30,30 @@ TOOLS: Final = (
     Tool("ip", debian("iproute2")),
 )
 SERVICES: Final = "10.97.77.0/24"
-"""The range of Service addresses; this machine has the webhook's address while the webhook runs."""
+"""The range of Service addresses; while the webhook runs, its address is assigned to the loopback interface."""
 
 _API_SERVER: Final = BUILD / "kube-apiserver"
-_PATIENCE: Final = 90.0
-"""Seconds for each to be ready: an API server on two busy cores starts slowly."""
+_TIMEOUT: Final = 90.0
+"""Timeout of each start, in seconds: an API server on two busy cores starts slowly."""
 
 Object = dict[str, Any]
 
 
 class ControlPlane:
-    """A running API server, as an administrator or a ServiceAccount uses it."""
+    """A running API server: its `url` and the file of its `ca`; calls run kubectl as an administrator."""
 
     def __init__(self, url: str, folder: Path, ca: Path) -> None:
         self.url = url
         self.ca = ca
         self._configuration = folder / "admin.yaml"
 
-    def __call__(self, *arguments: str | Path, given: Object | list[Object] | None = None) -> str:
+    def __call__(self, *arguments: str | Path, documents: Object | list[Object] | None = None) -> str:
         """Call kubectl, with objects on its standard input; raises ToolError."""
-        return run(*self._kubectl(), *arguments, given=_text(given))
+        return run(*self._kubectl(), *arguments, text=_text(documents))
 
-    def attempt(self, *arguments: str | Path, given: Object | list[Object]) -> subprocess.CompletedProcess[str]:
-        """Call kubectl, which may be refused."""
-        return attempt(*self._kubectl(), *arguments, given=_text(given))
+    def attempt(self, *arguments: str | Path, documents: Object | list[Object]) -> subprocess.CompletedProcess[str]:
+        """Call kubectl, whose request may be denied."""
+        return attempt(*self._kubectl(), *arguments, text=_text(documents))
 
     def get(self, *arguments: str) -> Object:
         """Read an object."""
@@ -73,12 +73,12 @@ class ControlPlane:
 
 def version() -> str:
     """Return the version of Kubernetes that go.mod pins."""
-    (found,) = re.findall(r"^\s*k8s.io/kubernetes (v\S+)", (HERE / "cluster" / "go.mod").read_text(), re.MULTILINE)
-    return str(found)
+    (pinned,) = re.findall(r"^\s*k8s.io/kubernetes (v\S+)", (HERE / "cluster" / "go.mod").read_text(), re.MULTILINE)
+    return str(pinned)
 
 
 def build() -> None:
-    """Build the API server, unless this version exists already; it takes a quarter of an hour."""
+    """Build the API server if this version does not exist yet; takes a quarter of an hour."""
     BUILD.mkdir(exist_ok=True)
     if _API_SERVER.exists() and version() in run(_API_SERVER, "--version"):
         return
@@ -141,7 +141,7 @@ def _process(command: list[str | Path], log: Path, ready: str) -> Iterator[None]
     ):
         try:
             if (
-                not eventually(lambda: process.poll() is not None or _is_ready(ready), _PATIENCE)
+                not eventually(lambda: process.poll() is not None or _is_ready(ready), _TIMEOUT)
                 or process.poll() is not None
             ):
                 raise ToolError(f"{command[0]} did not start:\n{log.read_text('utf-8', 'replace')[-2000:]}")
@@ -156,7 +156,7 @@ def _process(command: list[str | Path], log: Path, ready: str) -> Iterator[None]
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(url, verify=False, trust_env=False).is_success  # noqa: S501 - is it there at all
+        return httpx.get(url, verify=False, trust_env=False).is_success  # noqa: S501 - only whether it is ready
     except httpx.HTTPError:
         return False
 
@@ -184,7 +184,7 @@ def _free_ports(count: int) -> list[int]:
         return [int(listener.getsockname()[1]) for listener in listeners]
 
 
-def _text(given: Object | list[Object] | None) -> str | None:
-    if given is None:
+def _text(documents: Object | list[Object] | None) -> str | None:
+    if documents is None:
         return None
-    return yaml.safe_dump_all(given if isinstance(given, list) else [given])
+    return yaml.safe_dump_all(documents if isinstance(documents, list) else [documents])

@@ -1,4 +1,4 @@
-"""The injector as the chart installs it; its webhook runs on this machine, at the Service's address."""
+"""The injector, installed by the chart; its webhook runs on this machine, at the Service's address."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Object = dict[str, Any]
 
 NAMESPACE: Final = "enforcer"
 NAME: Final = "enforcer-injector"
-_PATIENCE: Final = 30.0
+_TIMEOUT: Final = 30.0
 
 
 def install(cluster: ControlPlane) -> list[Object]:
     """Install the chart in mode injector; returns its objects."""
-    things = known(charts.objects(charts.values("injector"), namespace=NAMESPACE))
+    objects = known(charts.objects(charts.values("injector"), namespace=NAMESPACE))
     cluster("create", "namespace", NAMESPACE)
-    cluster("apply", "--validate=strict", "-f", "-", given=things)
-    return things
+    cluster("apply", "--validate=strict", "-f", "-", documents=objects)
+    return objects
 
 
 class Webhook:
@@ -50,24 +50,24 @@ class Webhook:
     def stop(self) -> int:
         """Stop it and return its exit code."""
         self._process.terminate()
-        return self._process.wait(_PATIENCE)
+        return self._process.wait(_TIMEOUT)
 
 
 @contextmanager
-def webhook(cluster: ControlPlane, things: list[Object], folder: Path) -> Iterator[Webhook]:
+def webhook(cluster: ControlPlane, objects: list[Object], folder: Path) -> Iterator[Webhook]:
     """Run the Deployment's container until the block ends, with only the permissions of its ServiceAccount."""
-    (container,) = charts.only(things, "Deployment", NAME)["spec"]["template"]["spec"]["containers"]
+    (container,) = charts.only(objects, "Deployment", NAME)["spec"]["template"]["spec"]["containers"]
     address = cluster.get("service", "-n", NAMESPACE, NAME)["spec"]["clusterIP"]
     account = cluster.account(folder, NAMESPACE, NAME)
     location = urlsplit(cluster.url)
-    # The last option wins: override the options that refer to a pod.
-    here = [f"--listen={address}:443", "--admin=127.0.0.1:0", f"--service-account={account}", "--log-format=text"]
+    # The last option wins: these override the options that refer to a pod.
+    overrides = [f"--listen={address}:443", "--admin=127.0.0.1:0", f"--service-account={account}", "--log-format=text"]
     log = folder / "webhook.log"
     run("ip", "address", "add", f"{address}/32", "dev", "lo")
     try:
         with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", "enforcer", *container["args"], *here],
+                [sys.executable, "-m", "enforcer", *container["args"], *overrides],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -90,12 +90,12 @@ def _ready(process: subprocess.Popen[bytes], log: Path) -> str:
     """Wait until it reviews pods; returns the URL of its admin server."""
 
     def admin() -> str | None:
-        found = re.search(r"admin on (\S+)", log.read_text("utf-8"))
-        return f"http://{found[1]}" if found else None
+        match = re.search(r"admin on (\S+)", log.read_text("utf-8"))
+        return f"http://{match[1]}" if match else None
 
     def ready() -> bool:
         return bool(admin()) and httpx.get(f"{admin()}/readyz", trust_env=False).is_success
 
-    if not eventually(lambda: process.poll() is not None or ready(), _PATIENCE) or process.poll() is not None:
+    if not eventually(lambda: process.poll() is not None or ready(), _TIMEOUT) or process.poll() is not None:
         raise ToolError(f"the webhook did not start:\n{log.read_text('utf-8')}")
     return str(admin())

@@ -15,7 +15,7 @@ from e2e.tools import run
 Object = dict[str, Any]
 
 EXCEPTIONS: Final = frozenset(charts.CUSTOM)
-"""Kinds that operators and gateways define: a bare API server does not know them. They are skipped and listed."""
+"""Kinds of operators and gateways, which a bare API server does not know. They are skipped and listed."""
 _TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
     "Deployment": ("spec", "template"),
     "StatefulSet": ("spec", "template"),
@@ -39,43 +39,45 @@ def renders(namespace: str) -> Iterator[tuple[str, list[Object]]]:
 def injected(namespace: str) -> Iterator[tuple[str, list[Object]]]:
     """Yield the output of `enforcer inject` for the demo's app; mode transparent only for unrestricted namespaces."""
     app = [
-        thing for thing in charts.objects(charts.values("demo"), namespace=namespace) if _is_of(thing, "country-app")
+        document
+        for document in charts.objects(charts.values("demo"), namespace=namespace)
+        if _is_of(document, "country-app")
     ]
-    for said in (["port"], ["port", "--native-sidecar", "false"], ["loopback", "--app-arg", "--host=127.0.0.1"]):
-        command = [sys.executable, "-m", "enforcer", "inject", "-", "--kube-version", "1.33", "--mode", *said]
-        text = run(*command, given=yaml.safe_dump_all(app), folder=ROOT)
-        yield f"enforcer inject --mode {' '.join(said)}", list(charts.read(text))
+    for options in (["port"], ["port", "--native-sidecar", "false"], ["loopback", "--app-arg", "--host=127.0.0.1"]):
+        command = [sys.executable, "-m", "enforcer", "inject", "-", "--kube-version", "1.33", "--mode", *options]
+        text = run(*command, text=yaml.safe_dump_all(app), folder=ROOT)
+        yield f"enforcer inject --mode {' '.join(options)}", list(charts.read(text))
 
 
-def _is_of(thing: Object, name: str) -> bool:
-    return bool(thing["metadata"]["name"] == name)
+def _is_of(document: Object, name: str) -> bool:
+    return bool(document["metadata"]["name"] == name)
 
 
-def known(things: list[Object]) -> list[Object]:
-    """Return the objects of kinds that an API server knows."""
-    return [thing for thing in things if thing["kind"] not in EXCEPTIONS]
+def known(objects: list[Object]) -> list[Object]:
+    """Return the objects whose kinds the API server knows."""
+    return [document for document in objects if document["kind"] not in EXCEPTIONS]
 
 
-def pods(things: list[Object]) -> list[Object]:
+def pods(objects: list[Object]) -> list[Object]:
     """Return a pod for each workload, as its controller would create it: Pod Security checks only pods."""
-    made = []
-    for thing in things:
-        if (way := _TEMPLATES.get(thing["kind"])) is None:
+    result = []
+    for document in objects:
+        if (path := _TEMPLATES.get(document["kind"])) is None:
             continue
-        template: Any = thing
-        for step in way:
-            template = template[step]
-        meta = {**template.get("metadata", {}), "generateName": f"{thing['metadata']['name']}-"}
-        made.append({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]})
-    return made
+        template: Any = document
+        for key in path:
+            template = template[key]
+        meta = {**template.get("metadata", {}), "generateName": f"{document['metadata']['name']}-"}
+        result.append({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]})
+    return result
 
 
-def _within(things: list[Object], namespace: str) -> list[Object]:
+def _within(objects: list[Object], namespace: str) -> list[Object]:
     """Move objects to another namespace, without Namespace objects."""
     moved = []
-    for thing in things:
-        if thing["kind"] == "Namespace":
+    for document in objects:
+        if document["kind"] == "Namespace":
             continue
-        meta = thing["metadata"]
-        moved.append({**thing, "metadata": {**meta, "namespace": namespace}} if "namespace" in meta else thing)
+        meta = document["metadata"]
+        moved.append({**document, "metadata": {**meta, "namespace": namespace}} if "namespace" in meta else document)
     return moved

@@ -1,7 +1,7 @@
-"""Manifests as real pods of one machine, without a cluster: podman runs them, and this plays what surrounds a pod.
+"""Runs manifests as real pods on one machine, without a cluster: podman runs them, this package does the rest.
 
-podman 4.3 knows neither native sidecars nor Services nor the pod's own address, and restarts, probes and ends
-containers in ways of its own. So `manifests` puts a pod into the words that podman has, and says what it changed;
-`folders` and `kubelet` mount, start, probe and end as the kubelet does; `services` leads a Service's address to its
-pods as kube-proxy does; `node` is the machine that they make up.
+podman 4.3 knows neither native sidecars nor Services nor the pod's own address, and it restarts, probes and stops
+containers differently. So `manifests` translates a pod for podman, and lists what it changed; `folders` and `kubelet`
+mount, start, probe and stop as the kubelet does; `services` routes a Service's address to its pods as kube-proxy does;
+`node` combines them.
 """

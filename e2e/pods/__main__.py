@@ -32,8 +32,8 @@ _PARTS: Final[dict[str, Callable[[Proof, Podman, Path], None]]] = {
 def main(parts: Sequence[str]) -> None:
     """Run real pods and test them; PARTs are namespaces, gateway and sidecars (default: all).
 
-    It needs Linux, root, and some packages, which it names. The first time, a base image is made and an image is built
-    from the Dockerfile, which takes some minutes.
+    Requires Linux, root, and some packages; missing ones are listed. The first run creates a base image and builds the
+    image from the Dockerfile, which takes some minutes.
     """
     proof = Proof()
     try:
@@ -41,21 +41,21 @@ def main(parts: Sequence[str]) -> None:
         podman = Podman(BUILD)
         proof.part("The image")
         size = build_image(podman, BUILD)
-        proof.note(f"{IMAGE}, from the Dockerfile, on a Debian base made here: {size / 1e6:.0f} MB beside the base")
+        proof.note(f"{IMAGE}, from the Dockerfile, on a Debian base: {size / 1e6:.0f} MB without the base")
     except ToolError as error:
         click.echo(error, err=True)
         sys.exit(2)
-    proof.part("Manifests go to `podman kube play` as they are, except for this")
+    proof.part("Changes to the manifests for `podman kube play`")
     for change in CHANGES.values():
         proof.note(change)
-    proof.note("NetworkPolicies are not enforced by podman's network: tests/ say what they let through")
+    proof.note("podman does not enforce NetworkPolicies: tests/ evaluate them")
     with tempfile.TemporaryDirectory(prefix="enforcer-e2e-") as folder:
         for name in parts or _PARTS:
             inner = Path(folder, name)
             inner.mkdir()
             proof.attempt(lambda: _PARTS[name](proof, podman, inner))  # noqa: B023 - called at once
-    click.echo(f"\n{proof.right} of {proof.right + proof.wrong} claims hold")
-    sys.exit(1 if proof.wrong else 0)
+    click.echo(f"\n{proof.passed} of {proof.passed + proof.failed} claims hold")
+    sys.exit(1 if proof.failed else 0)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def manifests() -> list[Object]:
 
 def gateway(proof: Proof, podman: Podman, folder: Path) -> None:
     """Run the demo and the pods of `helm test`."""
-    proof.part("The demo of the chart: a gateway before the country app")
+    proof.part("The demo of the chart: a gateway in front of the country app")
     documents = manifests()
     with running(podman, BUILD, documents, NAMESPACE) as node:
         node.start()

@@ -18,16 +18,16 @@ _MODE: Final = 0o644
 
 def contents(documents: Iterable[Object]) -> dict[tuple[str, str], dict[str, bytes]]:
     """Return the data of ConfigMaps and Secrets, by kind and name."""
-    held: dict[tuple[str, str], dict[str, bytes]] = {}
+    data: dict[tuple[str, str], dict[str, bytes]] = {}
     for document in documents:
         if document["kind"] in ("ConfigMap", "Secret"):
             binary = document.get("binaryData" if document["kind"] == "ConfigMap" else "data") or {}
             plain = document.get("data" if document["kind"] == "ConfigMap" else "stringData") or {}
-            held[document["kind"], document["metadata"]["name"]] = {
+            data[document["kind"], document["metadata"]["name"]] = {
                 **{name: base64.b64decode(text) for name, text in binary.items()},
                 **{name: text.encode() for name, text in plain.items()},
             }
-    return held
+    return data
 
 
 class Folder:
@@ -66,18 +66,18 @@ class Folder:
             shutil.rmtree(former)
 
 
-def mounted(volume: Object, held: Mapping[tuple[str, str], Mapping[str, bytes]]) -> dict[str, bytes] | None:
+def mounted(volume: Object, data: Mapping[tuple[str, str], Mapping[str, bytes]]) -> dict[str, bytes] | None:
     """Return the files of a volume; None for volumes other than ConfigMaps and Secrets."""
     match volume:
         case {"configMap": {"name": name} as source}:
-            return _chosen(held["ConfigMap", name], source.get("items"))
+            return _chosen(data["ConfigMap", name], source.get("items"))
         case {"secret": {"secretName": name} as source}:
-            return _chosen(held["Secret", name], source.get("items"))
+            return _chosen(data["Secret", name], source.get("items"))
         case {"projected": {"sources": sources}}:
             files: dict[str, bytes] = {}
             for source in sources:
                 kind, named = ("ConfigMap", "configMap") if "configMap" in source else ("Secret", "secret")
-                files |= _chosen(held[kind, source[named]["name"]], source[named].get("items"))
+                files |= _chosen(data[kind, source[named]["name"]], source[named].get("items"))
             return files
     return None
 

@@ -13,8 +13,8 @@ from e2e.pods.manifests import Container, Template
 from e2e.pods.podman import Podman
 from e2e.tools import ToolError
 
-_PATIENCE: Final = 60.0
-"""Seconds for a container to become ready."""
+_TIMEOUT: Final = 60.0
+"""Timeout for a container to become ready, in seconds."""
 _PAUSE: Final = 0.1
 
 
@@ -67,7 +67,7 @@ class Pod:
     def probes(self) -> dict[str, bool]:
         """Return the result of each probe, sent from the node."""
         return {
-            f"{container.name} {kind}": self._holds(container, container.written[kind])
+            f"{container.name} {kind}": self._succeeds(container, container.written[kind])
             for container in self.template.containers
             for kind in ("startupProbe", "livenessProbe", "readinessProbe")
             if kind in container.written
@@ -88,10 +88,9 @@ class Pod:
         return int(self._podman.state(self._id(container))["ExitCode"])
 
     def _end(self, container: Container, deadline: float) -> None:
-        """Send SIGTERM, once, and SIGKILL when the time is over.
+        """Send SIGTERM once, and SIGKILL after the deadline.
 
-        `podman stop` is not it: podman stops a whole pod, whose containers then get SIGTERM again, as soon as one of
-        them has ended while it is stopping all others.
+        `podman stop` would stop the whole pod: its containers get SIGTERM again as soon as one of them has ended.
         """
         self._podman.signal(self._id(container), "TERM")
         while self._podman.state(self._id(container))["Running"]:
@@ -101,15 +100,15 @@ class Pod:
 
     def _await(self, container: Container, kind: str) -> None:
         probe = container.written.get(kind)
-        deadline = time.monotonic() + _PATIENCE
-        while not self._holds(container, probe):
+        deadline = time.monotonic() + _TIMEOUT
+        while not self._succeeds(container, probe):
             if time.monotonic() > deadline or not self._podman.state(self._id(container))["Running"]:
                 logs = self.logs(container.name)
-                raise ToolError(f"{self.name}: the {kind} of {container.name} does not hold; it wrote:\n{logs}")
+                raise ToolError(f"{self.name}: the {kind} of {container.name} fails; its output:\n{logs}")
             time.sleep(_PAUSE)
 
-    def _holds(self, container: Container, probe: dict[str, Any] | None) -> bool:
-        """Probe once, from the node, to the pod's address."""
+    def _succeeds(self, container: Container, probe: dict[str, Any] | None) -> bool:
+        """Send a probe once, from the node to the pod's address."""
         match probe:
             case None:
                 return True
@@ -127,7 +126,7 @@ class Pod:
                 except ToolError:
                     return False
                 return True
-        raise ValueError(f"{container.name}: this probe is not known here: {probe}")
+        raise ValueError(f"{container.name}: unknown kind of probe: {probe}")
 
     def _get(self, container: Container, get: dict[str, Any], timeout: float) -> bool:
         port = self._number(container, get["port"])
@@ -135,22 +134,22 @@ class Pod:
         headers = {field["name"]: field["value"] for field in get.get("httpHeaders") or []}
         try:
             # The kubelet verifies no certificate either.
-            answer = httpx.get(url, headers=headers, timeout=timeout, verify=False, trust_env=False)  # noqa: S501
+            response = httpx.get(url, headers=headers, timeout=timeout, verify=False, trust_env=False)  # noqa: S501
         except httpx.HTTPError:
             return False
-        return 200 <= answer.status_code < 400
+        return 200 <= response.status_code < 400
 
     def _number(self, container: Container, port: int | str) -> int:
         if isinstance(port, int):
             return port
-        return next(int(each["containerPort"]) for each in container.written["ports"] if each.get("name") == port)
+        return next(int(entry["containerPort"]) for entry in container.written["ports"] if entry.get("name") == port)
 
     def _hook(self, container: Container, deadline: float) -> None:
-        left = max(0.1, deadline - time.monotonic())
+        seconds_left = max(0.1, deadline - time.monotonic())
         match (container.written.get("lifecycle") or {}).get("preStop"):
             case {"sleep": {"seconds": seconds}}:
-                time.sleep(min(seconds, left))
+                time.sleep(min(seconds, seconds_left))
             case {"httpGet": get}:
-                self._get(container, get, left)
+                self._get(container, get, seconds_left)
             case {"exec": {"command": command}}:
                 self.exec(container.name, *command)

@@ -19,7 +19,7 @@ def clear(running: Path, subnet: str) -> None:
         with suppress(OSError):
             _kill(int(file.read_text()), container=file.parent.parent.name)
     for link in _ip("address", "show", "type", "bridge"):
-        addresses = [ip_interface(f"{one['local']}/{one['prefixlen']}") for one in link.get("addr_info", ())]
+        addresses = [ip_interface(f"{entry['local']}/{entry['prefixlen']}") for entry in link.get("addr_info", ())]
         if any(str(address.network) == subnet for address in addresses):
             ports = [port["ifname"] for port in _ip("link", "show", "master", link["ifname"])]
             for name in (*ports, link["ifname"]):
@@ -27,7 +27,7 @@ def clear(running: Path, subnet: str) -> None:
 
 
 def _kill(process: int, container: str) -> None:
-    # The process id may belong to another process by now.
+    # The process id may have been reused by another process.
     if container in Path(f"/proc/{process}/cgroup").read_text():
         os.kill(process, signal.SIGKILL)
 

@@ -10,14 +10,14 @@ from typing import Final
 
 import httpx
 
-_PATIENCE: Final = 30.0
+_TIMEOUT: Final = 30.0
 
 
 class Load:
-    """Counts the results of requests: `answers` by status, or by the error instead of a response."""
+    """Counts the results of requests: `outcomes` by status, or by the error if there was no response."""
 
     def __init__(self, url: str, token: str) -> None:
-        self.answers: Counter[int | str] = Counter()
+        self.outcomes: Counter[int | str] = Counter()
         self._url = url
         self._headers = {"Authorization": f"Bearer {token}"}
         self._lock = threading.Lock()
@@ -29,12 +29,12 @@ class Load:
         thread.start()
         return thread
 
-    def run(self, path: str, kept: bool) -> None:
+    def run(self, path: str, reused: bool) -> None:
         """Send requests one after the other until stopped, over reused connections or each over a new one."""
         while not self._stopped.is_set():
-            with httpx.Client(trust_env=False, timeout=_PATIENCE, headers=self._headers) as client:
+            with httpx.Client(trust_env=False, timeout=_TIMEOUT, headers=self._headers) as client:
                 self._send(client, path)
-                while kept and not self._stopped.is_set():
+                while reused and not self._stopped.is_set():
                     self._send(client, path)
 
     def stop(self) -> None:
@@ -42,7 +42,7 @@ class Load:
         self._stopped.set()
 
     def _once(self, path: str) -> None:
-        with httpx.Client(trust_env=False, timeout=_PATIENCE, headers=self._headers) as client:
+        with httpx.Client(trust_env=False, timeout=_TIMEOUT, headers=self._headers) as client:
             self._send(client, path)
 
     def _send(self, client: httpx.Client, path: str) -> None:
@@ -51,19 +51,19 @@ class Load:
         except httpx.HTTPError as error:
             outcome = type(error).__name__
         with self._lock:
-            self.answers[outcome] += 1
+            self.outcomes[outcome] += 1
 
 
 @contextmanager
 def load(url: str, token: str, paths: Sequence[str]) -> Iterator[Load]:
     """Send requests until the block ends: two clients for each path, one with a reused connection."""
-    made = Load(url, token)
-    threads = [threading.Thread(target=made.run, args=(path, kept)) for path in paths for kept in (True, False)]
+    traffic = Load(url, token)
+    threads = [threading.Thread(target=traffic.run, args=(path, reused)) for path in paths for reused in (True, False)]
     for thread in threads:
         thread.start()
     try:
-        yield made
+        yield traffic
     finally:
-        made.stop()
+        traffic.stop()
         for thread in threads:
             thread.join()

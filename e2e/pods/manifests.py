@@ -13,14 +13,14 @@ Object = dict[str, Any]
 
 CHANGES: Final = {
     "kind": "the template of a Deployment becomes one Pod for each replica",
-    "init": "init containers become containers; they are started here in the kubelet's order, native sidecars included",
-    "probes": "probes and hooks are taken out; they are played from the node, where the kubelet is",
-    "ports": "ports are taken out; podman would open them on this machine",
-    "address": "fields of the pod, status.podIP and status.podIPs above all, become the values that they have here",
-    "arguments": "$(NAME) in arguments becomes the variable's value",
-    "volumes": "ConfigMaps and Secrets become folders of this machine, laid out and swapped as the kubelet does",
-    "group": "the pod's fsGroup becomes the group of its containers; podman adds no other",
-    "names": "Services become lines of the hosts file; iptables leads their addresses to pods, as kube-proxy does",
+    "init": "init containers become containers; they are started in the kubelet's order, including native sidecars",
+    "probes": "probes and hooks are removed; they are sent from the node, as by the kubelet",
+    "ports": "ports are removed; podman would open them on this machine",
+    "address": "references to fields of the pod, such as status.podIPs, are replaced by their values",
+    "arguments": "$(NAME) in arguments is replaced by the variable's value",
+    "volumes": "ConfigMaps and Secrets become folders of this machine, with the kubelet's layout and atomic updates",
+    "group": "the pod's fsGroup becomes the group of its containers; podman has no supplemental groups",
+    "names": "Services become lines of the hosts file; iptables routes their addresses to pods, as kube-proxy does",
     "image": "images are never pulled",
 }
 
@@ -103,7 +103,7 @@ def adapt(template: Template, place: Place, values: Mapping[tuple[str, str, str]
             "hostname": place.pod,
             "hostAliases": [{"ip": address, "hostnames": [host]} for host, address in place.hosts.items()],
             "securityContext": spec.get("securityContext") or {},
-            "containers": [_container(each.written, template, place, values) for each in template.containers],
+            "containers": [_container(container.written, template, place, values) for container in template.containers],
             "volumes": [_volume(volume, place) for volume in spec.get("volumes") or []],
         },
     }
@@ -146,7 +146,7 @@ def _environment(
             case {"name": name, "valueFrom": {"secretKeyRef": {"name": source, "key": key}}}:
                 known[name] = values["Secret", source, key]
             case _:
-                raise ValueError(f"{written['name']}: env {variable} is not known here")
+                raise ValueError(f"{written['name']}: unknown kind of variable: {variable}")
     yield from known.items()
 
 
@@ -169,8 +169,8 @@ def _field(path: str, template: Template, place: Place) -> str:
 def _expand(text: str, variables: Mapping[str, str]) -> str:
     """Expand variables as Kubernetes does: an unknown one stays as it is, and `$$` is one `$`."""
 
-    def value(found: re.Match[str]) -> str:
-        return "$" if found[0] == "$$" else variables.get(found[1], found[0])
+    def value(match: re.Match[str]) -> str:
+        return "$" if match[0] == "$$" else variables.get(match[1], match[0])
 
     return _REFERENCE.sub(value, text)
 

@@ -1,7 +1,7 @@
-"""The two ways that need nothing of a Service, in two network namespaces: a pod's, and a client's next door.
+"""Modes `loopback` and `transparent` in two network namespaces: a pod's and a client's.
 
-The kernel decides what a client sees: which socket a packet reaches, with the app bound to loopback, or with the rule
-of mode `transparent`.
+They need no Service. The kernel decides which socket a packet reaches: with the app bound to loopback, or with the
+redirect rule of mode `transparent`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from e2e.tools import ToolError, attempt, run
 
 _POD, _CLIENT = "enforcer-e2e-pod", "enforcer-e2e-client"
 _ADDRESSES: Final = ("10.89.78.1", "fd00:89:78::1")
-"""Of the pod, one of each family; the client's end with 2."""
+"""Addresses of the pod, one for each family; the client's addresses end with 2."""
 _APP, _LISTEN, _AUTH, _ADMIN = 8080, 15080, 8085, 15081
 _COUNTRY: Final = "/ms-system/country/code/AUS"
 _TOKEN: Final = {
@@ -34,32 +34,32 @@ _TOKEN: Final = {
     "client_secret": "user-client-secret",
     "scope": "country.read",
 }
-_ASK: Final = """
+_SEND: Final = """
 import httpx, json, sys
-asked = json.loads(sys.stdin.read())
+request = json.loads(sys.stdin.read())
 try:
-    answer = httpx.request(**asked, timeout=5, trust_env=False)
-    print(json.dumps([answer.status_code, answer.text]))
+    response = httpx.request(**request, timeout=5, trust_env=False)
+    print(json.dumps([response.status_code, response.text]))
 except httpx.TransportError as error:
     print(json.dumps([0, type(error).__name__]))
 """
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """A response; its status is 0 if there was none."""
 
     status: int
     text: str
 
 
-def ask(namespace: str, url: str, token: str | None = None, **form: str) -> Answer:
+def send(namespace: str, url: str, token: str | None = None, **form: str) -> Response:
     """Send a request from within a namespace: a POST if there is a form."""
-    asked: dict[str, Any] = {"method": "POST" if form else "GET", "url": url}
+    request: dict[str, Any] = {"method": "POST" if form else "GET", "url": url}
     if form:
-        asked["data"] = form
+        request["data"] = form
     if token is not None:
-        asked["headers"] = {"Authorization": f"Bearer {token}"}
-    return Answer(*json.loads(run(*_within(namespace), sys.executable, "-c", _ASK, given=json.dumps(asked))))
+        request["headers"] = {"Authorization": f"Bearer {token}"}
+    return Response(*json.loads(run(*_within(namespace), sys.executable, "-c", _SEND, text=json.dumps(request))))
 
 
 def prove(proof: Proof, folder: Path) -> None:
@@ -68,9 +68,9 @@ def prove(proof: Proof, folder: Path) -> None:
         stack.enter_context(_process("authserver", "--host", "0.0.0.0", log=folder / "authserver.log"))  # noqa: S104
         _await(_POD, f"http://127.0.0.1:{_AUTH}/ms-auth-server/oauth2/jwks")
         token = json.loads(_issue().text)["access_token"]
-        proof.part("loopback: the app on 127.0.0.1, the enforcer on the pod's addresses, the same port")
+        proof.part("loopback: the app on 127.0.0.1, the enforcer on the pod's addresses, with the same port")
         _loopback(proof, folder, token)
-        proof.part("transparent: the app on all addresses, the app's port led to the enforcer")
+        proof.part("transparent: the app on all addresses, its port redirected to the enforcer")
         _transparent(proof, folder, token)
 
 
@@ -79,8 +79,8 @@ def _loopback(proof: Proof, folder: Path, token: str) -> None:
         with _process("country_app", "--host", "127.0.0.1", "--port", str(_APP), log=folder / "app.log"):
             _await(_POD, f"http://127.0.0.1:{_APP}{_COUNTRY}")
             _walk(proof, token)
-        ended = attempt(*_within(_POD), sys.executable, "-m", "country_app", "--host", "0.0.0.0", "--port", str(_APP))  # noqa: S104
-        proof.holds("an app that does not keep to loopback cannot start: the port is taken", ended.returncode)
+        process = attempt(*_within(_POD), sys.executable, "-m", "country_app", "--host", "0.0.0.0", "--port", str(_APP))  # noqa: S104
+        proof.holds("an app that listens on all addresses cannot start: the port is taken", process.returncode)
 
 
 def _transparent(proof: Proof, folder: Path, token: str) -> None:
@@ -93,7 +93,7 @@ def _transparent(proof: Proof, folder: Path, token: str) -> None:
         _await(_POD, f"http://[::1]:{_APP}{_COUNTRY}")
         for address in _ADDRESSES:
             url = f"http://{_literal(address)}:{_APP}{_COUNTRY}"
-            proof.claim(f"without the rule, anybody reaches the app by {address}", 200, ask(_CLIENT, url).status)
+            proof.claim(f"without the rule, a client reaches the app at {address}", 200, send(_CLIENT, url).status)
         run(*_within(_POD), sys.executable, "-m", "enforcer", "redirect", str(_APP), str(_LISTEN))
         _walk(proof, token)
 
@@ -101,14 +101,14 @@ def _transparent(proof: Proof, folder: Path, token: str) -> None:
 def _walk(proof: Proof, token: str) -> None:
     for address in _ADDRESSES:
         url = f"http://{_literal(address)}:{_APP}{_COUNTRY}"
-        proof.claim(f"{address}: without a token, 401", 401, ask(_CLIENT, url).status)
-        proof.claim(f"{address}: with one, the app answers", 200, ask(_CLIENT, url, token).status)
-    inside = ask(_POD, f"http://127.0.0.1:{_APP}{_COUNTRY}").status
-    proof.claim("from within the pod, 127.0.0.1 is the app itself", 200, inside)
+        proof.claim(f"{address}: 401 without a token", 401, send(_CLIENT, url).status)
+        proof.claim(f"{address}: 200 with a token", 200, send(_CLIENT, url, token).status)
+    inside = send(_POD, f"http://127.0.0.1:{_APP}{_COUNTRY}").status
+    proof.claim("from within the pod, 127.0.0.1 is the app without the enforcer", 200, inside)
 
 
-def _issue() -> Answer:
-    return ask(_CLIENT, f"http://{_ADDRESSES[0]}:{_AUTH}/ms-auth-server/oauth2/token", **_TOKEN)
+def _issue() -> Response:
+    return send(_CLIENT, f"http://{_ADDRESSES[0]}:{_AUTH}/ms-auth-server/oauth2/token", **_TOKEN)
 
 
 @contextmanager
@@ -148,8 +148,8 @@ def _process(module: str, *arguments: str, log: Path) -> Iterator[None]:
 
 
 def _await(namespace: str, url: str) -> None:
-    if not eventually(lambda: ask(namespace, url).status == 200):
-        raise ToolError(f"nobody answers {url} in {namespace}")
+    if not eventually(lambda: send(namespace, url).status == 200):
+        raise ToolError(f"no response from {url} in {namespace}")
 
 
 def _within(namespace: str) -> Sequence[str]:
@@ -169,12 +169,12 @@ def _namespaces() -> Iterator[None]:
             run("ip", "netns", "add", namespace)
             run(*_within(namespace), "ip", "link", "set", "lo", "up")
         run(*_within(_POD), "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", _CLIENT)
-        for namespace, last in ((_POD, "1"), (_CLIENT, "2")):
+        for namespace, number in ((_POD, "1"), (_CLIENT, "2")):
             for address, width in zip(_ADDRESSES, ("24", "64"), strict=True):
-                own = f"{address[:-1]}{last}/{width}"
+                interface_address = f"{address[:-1]}{number}/{width}"
                 # Without duplicate address detection, which takes a second.
-                extra = ("nodad",) if ":" in own else ()
-                run(*_within(namespace), "ip", "address", "add", own, "dev", "eth0", *extra)
+                options = ("nodad",) if ":" in interface_address else ()
+                run(*_within(namespace), "ip", "address", "add", interface_address, "dev", "eth0", *options)
             run(*_within(namespace), "ip", "link", "set", "eth0", "up")
         yield
     finally:

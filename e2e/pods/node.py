@@ -31,7 +31,7 @@ class Node:
         self._documents = documents
         self._namespace = namespace
         self._build = build
-        self._held = contents(documents)
+        self._data = contents(documents)
         self._folders: dict[str, list[tuple[Folder, Object]]] = {}
         self._numbers = iter(range(_FIRST, 250))
         self.services = services(documents)
@@ -51,7 +51,7 @@ class Node:
         place = Place(name, self._namespace, address, self._hosts(), self._mount(name, template))
         values = {
             (kind, source, key): content.decode()
-            for (kind, source), files in self._held.items()
+            for (kind, source), files in self._data.items()
             for key, content in files.items()
         }
         manifest = self._build / f"{name}.yaml"
@@ -61,17 +61,17 @@ class Node:
         pod.start()
         self._podman.steady_network()
         self.pods.append(pod)
-        self.lead()
+        self.route()
         return pod
 
     def withdraw(self, pod: Pod) -> None:
         """Stop routing Services to a pod, which keeps running."""
         self.pods.remove(pod)
-        self.lead()
+        self.route()
 
-    def lead(self) -> None:
+    def route(self) -> None:
         """Route each Service to its pods."""
-        self._proxy.lead(
+        self._proxy.route(
             (
                 service.address,
                 port["port"],
@@ -86,16 +86,16 @@ class Node:
         """Return the pods of a workload."""
         return [pod for pod in self.pods if pod.template.name == workload]
 
-    def held(self, kind: str, name: str) -> Mapping[str, bytes]:
+    def data(self, kind: str, name: str) -> Mapping[str, bytes]:
         """Return the data of a ConfigMap or Secret."""
-        return self._held[kind, name]
+        return self._data[kind, name]
 
     def change(self, kind: str, name: str, files: Mapping[str, bytes]) -> None:
         """Change a ConfigMap or Secret, and the volumes of all pods that mount it."""
-        self._held[kind, name] = dict(files)
+        self._data[kind, name] = dict(files)
         for volumes in self._folders.values():
             for folder, volume in volumes:
-                folder.write(mounted(volume, self._held) or {})
+                folder.write(mounted(volume, self._data) or {})
 
     def url(self, name: str, port: int) -> str:
         """Return the URL of a Service, as this machine reaches it."""
@@ -115,7 +115,7 @@ class Node:
         paths = {}
         self._folders[pod] = []
         for volume in template.spec.get("volumes") or []:
-            if (files := mounted(volume, self._held)) is not None:
+            if (files := mounted(volume, self._data)) is not None:
                 path = self._build / "volumes" / pod / volume["name"]
                 folder = Folder(path, settings(volume).get("defaultMode", 0o644), group)
                 folder.write(files)

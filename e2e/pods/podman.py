@@ -25,7 +25,7 @@ SUBNET: Final = "10.89.77.0/24"
 _RUNNING: Final = Path("/run/enforcer-e2e")
 _CONFIGURATION: Final = """\
 [containers]
-# A machine without CAP_SYS_RESOURCE cannot raise limits, and podman's own are higher than some have.
+# A machine without CAP_SYS_RESOURCE cannot raise limits, and podman's defaults may exceed them.
 default_ulimits = ["nofile=1000:1000", "nproc=1000:1000"]
 [engine]
 cgroup_manager = "cgroupfs"
@@ -40,7 +40,7 @@ network_config_dir = "{networks}"
 class Podman:
     """Runs images and pods; `close` removes everything that runs.
 
-    There is one on a machine at a time: raises ToolError where there is another.
+    Only one can run on a machine at a time: raises ToolError if there is another.
     """
 
     def __init__(self, build: Path) -> None:
@@ -50,9 +50,9 @@ class Podman:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ToolError("another run is under way on this machine: its pods have the addresses") from None
-        # Another name each time: the addresses that a network has given out are remembered by its name, outside of
-        # all storages, and not forgotten with it.
+            raise ToolError("another run on this machine uses the pods' addresses") from None
+        # A new name each time: podman stores the assigned addresses by the network's name, outside of all storages, and
+        # does not delete them with the network.
         self._network = f"enforcer-e2e-{uuid4().hex[:8]}"
         self._networks = build / "networks"
         configuration = build / "containers.conf"
@@ -78,7 +78,7 @@ class Podman:
         return self._attempt("image", "exists", name).returncode == 0
 
     def build(self, context: Path, tag: str, *options: str | Path) -> None:
-        """Build an image from `context`, which contains the Dockerfile unless the options name another."""
+        """Build an image from `context`; default: its own Dockerfile."""
         command = ["buildah", *self._storage, "build", "--layers", "--isolation", "chroot", "--tag", tag]
         run(*polite([*command, *options, context]), environment=self._environment)
 
@@ -88,8 +88,8 @@ class Podman:
 
     def logs(self, container: str) -> str:
         """Return a container's standard output and error output."""
-        said = self._attempt("logs", container)
-        return said.stdout + said.stderr
+        process = self._attempt("logs", container)
+        return process.stdout + process.stderr
 
     def signal(self, container: str, name: str) -> None:
         """Send a signal to a container, which may have ended already."""
@@ -97,8 +97,8 @@ class Podman:
 
     def state(self, container: str) -> dict[str, Any]:
         """Return the state of a container."""
-        (found,) = json.loads(self("container", "inspect", container))
-        return dict(found["State"])
+        (inspected,) = json.loads(self("container", "inspect", container))
+        return dict(inspected["State"])
 
     def start_network(self) -> None:
         """Create the pods' network, without DNS: hosts files contain the names of Services."""
@@ -108,8 +108,8 @@ class Podman:
         """Fix the bridge's hardware address: if it changes when a pod ends, no pod can be reached for a while."""
         (network,) = json.loads(self("network", "inspect", self._network))
         bridge = network["network_interface"]
-        own = Path("/sys/class/net", bridge, "address").read_text().strip()
-        run("ip", "link", "set", "dev", bridge, "address", own)
+        address = Path("/sys/class/net", bridge, "address").read_text().strip()
+        run("ip", "link", "set", "dev", bridge, "address", address)
 
     def _attempt(self, *arguments: str) -> CompletedProcess[str]:
         return attempt(*self._podman(), *arguments, environment=self._environment)

@@ -34,7 +34,7 @@ class Service:
 
 def services(documents: Iterable[Object]) -> list[Service]:
     """Assign an address to each Service among the documents."""
-    found = (document for document in documents if document["kind"] == "Service")
+    matching = (document for document in documents if document["kind"] == "Service")
     return [
         Service(
             document["metadata"]["name"],
@@ -42,30 +42,30 @@ def services(documents: Iterable[Object]) -> list[Service]:
             document["spec"].get("selector") or {},
             document["spec"]["ports"],
         )
-        for number, document in enumerate(found, 1)
+        for number, document in enumerate(matching, 1)
     ]
 
 
 def target(port: Object, template: Template) -> int:
     """Find the port that a Service's port leads to: by number, or by name among the app's containers, then sidecars."""
-    wanted = port.get("targetPort", port["port"])
-    if isinstance(wanted, int):
-        return wanted
+    name_or_number = port.get("targetPort", port["port"])
+    if isinstance(name_or_number, int):
+        return name_or_number
     # Kubernetes 1.32: pod.FindPort searches the containers first, then native sidecars.
-    for first in (False, True):
+    for is_init in (False, True):
         for container in template.containers:
-            if container.first is first and container.stays:
+            if container.first is is_init and container.stays:
                 for declared in container.written.get("ports") or []:
-                    if declared.get("name") == wanted:
+                    if declared.get("name") == name_or_number:
                         return int(declared["containerPort"])
-    raise LookupError(f"no container of {template.name} names a port {wanted}")
+    raise LookupError(f"no container of {template.name} has a port called {name_or_number}")
 
 
 class Proxy:
     """Routes addresses of Services to pods; `close` removes all rules."""
 
     def start(self) -> None:
-        """Begin without any rule."""
+        """Create empty chains and the interface for Service addresses."""
         for chain in (_TO, _FROM):
             run("iptables", "-t", "nat", "-N", chain)
         for place, chain in _JUMPS:
@@ -78,14 +78,14 @@ class Proxy:
         run("ip", "address", "add", f"{_PREFIX}.254/24", "dev", _INTERFACE)
         run("ip", "link", "set", _INTERFACE, "up")
 
-    def lead(self, routes: Iterable[tuple[str, int, Sequence[tuple[str, int]]]]) -> None:
-        """Route each (address, port) to those of pods in turn; affects new connections, all rules at once."""
+    def route(self, routes: Iterable[tuple[str, int, Sequence[tuple[str, int]]]]) -> None:
+        """Route each (address, port) to pods in turn; affects new connections, all rules at once."""
         lines = [f"-A {_TO} {rule}" for address, port, pods in routes for rule in _rules(address, port, pods)]
         text = "\n".join(("*nat", f":{_TO} - [0:0]", *lines, "COMMIT", ""))
-        run("iptables-restore", "--noflush", given=text)
+        run("iptables-restore", "--noflush", text=text)
 
     def close(self) -> None:
-        """Remove all rules, and those of a killed run."""
+        """Remove all rules, including those of a killed run."""
         for place, chain in _JUMPS:
             while attempt("iptables", "-t", "nat", "-D", place, "-j", chain).returncode == 0:
                 pass
@@ -96,6 +96,6 @@ class Proxy:
 
 
 def _rules(address: str, port: int, pods: Sequence[tuple[str, int]]) -> Iterator[str]:
-    for left, (pod, number) in zip(range(len(pods), 0, -1), pods, strict=True):
-        turn = f"-m statistic --mode nth --every {left} --packet 0 " if left > 1 else ""
-        yield f"-d {address}/32 -p tcp --dport {port} {turn}-j DNAT --to-destination {pod}:{number}"
+    for remaining, (pod, number) in zip(range(len(pods), 0, -1), pods, strict=True):
+        condition = f"-m statistic --mode nth --every {remaining} --packet 0 " if remaining > 1 else ""
+        yield f"-d {address}/32 -p tcp --dport {port} {condition}-j DNAT --to-destination {pod}:{number}"
