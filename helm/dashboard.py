@@ -1,7 +1,7 @@
-"""Makes Grafana's dashboard: rows of panels, each with what it asks of Prometheus.
+"""Generates the Grafana dashboard: rows of panels, each with its Prometheus queries.
 
-Every query is narrowed by the variables of the dashboard, `$scope` for a metric without a route and `$routes` for one
-that has it, and uses only what docs/metrics.md lists.
+Every query is filtered by the variables of the dashboard, with `$scope` for metrics without the label `route` and
+`$routes` for metrics with it, and uses only metrics of docs/metrics.md.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _HEIGHT = 8
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel: its title, its queries by legend, its unit, what it shows, and its width of 24."""
+    """A panel: its title, its queries by legend, their unit, its description, and its width in columns of 24."""
 
     title: str
     queries: Mapping[str, str]
     unit: str = "short"
-    meaning: str = ""
+    description: str = ""
     width: int = 8
     kind: str = "timeseries"
     stacked: bool = False
@@ -52,24 +52,24 @@ _ROWS: Mapping[str, Sequence[Panel]] = {
             "Decisions",
             {"{{decision}}": _rate("enforcer_decisions_total", "decision", scope="$routes")},
             "reqps",
-            "Requests per second: allowed, refused, and failed to decide.",
+            "Requests per second: allowed, denied, and undecided because of an error.",
             stacked=True,
         ),
         Panel(
-            "Answers",
+            "Responses",
             {"{{code}}": _rate("enforcer_requests_total", "code", scope="$routes")},
             "reqps",
-            "By status; 499 is a client that left.",
+            "By status; 499: the client closed the connection before the response.",
             stacked=True,
         ),
         Panel(
             "Duration",
             {f"p{n}": _quantile(n / 100, "enforcer_request_duration_seconds", "$routes") for n in (50, 95, 99)},
             "s",
-            "From a request's head to its answer's end, the app's time included: a long download is a long request.",
+            "From the request head to the end of the response, including the app's time and a long download.",
         ),
         Panel("Requests in flight", {"{{pod}}": "enforcer_requests_in_flight{$scope}"}),
-        Panel("Connections of clients", {"{{pod}}": "enforcer_connections{$scope}"}),
+        Panel("Client connections", {"{{pod}}": "enforcer_connections{$scope}"}),
         Panel("Requests by rule", {"{{route}}": _rate("enforcer_requests_total", "route", scope="$routes")}, "reqps"),
     ),
     "Refusals": (
@@ -80,7 +80,7 @@ _ROWS: Mapping[str, Sequence[Panel]] = {
             stacked=True,
         ),
         Panel(
-            "Rules that refuse most",
+            "Rules with most refusals",
             {
                 "{{route}}": "topk(10, "
                 + _rate("enforcer_decisions_total", "route", ',decision="deny"', "$routes")
@@ -89,20 +89,20 @@ _ROWS: Mapping[str, Sequence[Panel]] = {
             "reqps",
         ),
         Panel(
-            "Requests that no rule is for",
+            "Requests without a rule",
             {"{{pod}}": _rate("enforcer_decisions_total", "pod", ',reason="no_rule"')},
             "reqps",
-            "Paths that are probed, or a rule that is missing.",
+            "Clients probe paths, or a rule is missing.",
         ),
         Panel(
-            "Requests that nobody could decide",
+            "Undecided requests",
             {"{{reason}}": _rate("enforcer_decisions_total", "reason", ',decision="error"', "$routes")},
             "reqps",
-            "request_rejected is the client's doing; all others are answered with 503.",
+            "request_rejected: the request is malformed; all other reasons result in 503.",
             width=12,
         ),
         Panel(
-            "Decisions that the log left out",
+            "Decision records that were dropped",
             {"{{pod}}": _rate("enforcer_decisions_left_out_total", "pod")},
             "reqps",
             "Standard error is read too slowly.",
@@ -117,7 +117,7 @@ _ROWS: Mapping[str, Sequence[Panel]] = {
             stacked=True,
         ),
         Panel(
-            "Introspection's duration",
+            "Introspection duration",
             {
                 f"{{{{server}}}} p{n}": _quantile(
                     n / 100, "enforcer_introspection_duration_seconds", "$scope", "server"
@@ -127,7 +127,7 @@ _ROWS: Mapping[str, Sequence[Panel]] = {
             "s",
         ),
         Panel(
-            "Left alone, since it failed too often",
+            "Circuit breaker open",
             {"{{server}} {{pod}}": "enforcer_introspection_circuit_open{$scope}"},
             "bool_yes_no",
         ),
@@ -139,7 +139,7 @@ _ROWS: Mapping[str, Sequence[Panel]] = {
         ),
         Panel("Introspections in flight", {"{{pod}}": "enforcer_introspection_in_flight{$scope}"}),
         Panel(
-            "Requests that waited for another's introspection",
+            "Requests that shared an introspection",
             {"{{pod}}": _rate("enforcer_introspection_coalesced_total", "pod")},
             "reqps",
         ),
@@ -153,29 +153,29 @@ _ROWS: Mapping[str, Sequence[Panel]] = {
             "percentunit",
         ),
         Panel(
-            "Look-ups by result",
+            "Cache lookups by result",
             {"{{result}}": _rate("enforcer_cache_requests_total", "result")},
             "reqps",
-            "stale_hit: the authorization server did not respond, and the rule allows an older response.",
+            "stale_hit: the authorization server did not respond, and the rule allows stale entries.",
             stacked=True,
         ),
-        Panel("Answers remembered", {"{{pod}}": "enforcer_cache_entries{$scope}"}),
+        Panel("Cache entries", {"{{pod}}": "enforcer_cache_entries{$scope}"}),
         Panel(
-            "Answers forgotten",
+            "Cache evictions",
             {"{{reason}}": _rate("enforcer_cache_evictions_total", "reason")},
             "ops",
-            "capacity: the cache is full, config.cache.entries bounds it.",
+            "capacity: the cache is full (cache.entries).",
         ),
     ),
-    "The app, and the enforcer's own time": (
+    "Upstreams and overhead": (
         Panel(
-            "The enforcer's own time",
+            "Overhead of the enforcer",
             {f"p{n}": _quantile(n / 100, "enforcer_overhead_duration_seconds", "$scope") for n in (50, 95, 99)},
             "s",
-            "From a request's head until it is with the app, waiting for an introspection or a connection included.",
+            "From the request head until it is sent to the app, including waits for introspection or a connection.",
         ),
         Panel(
-            "The app's time",
+            "Upstream duration",
             {
                 f"{{{{upstream}}}} p{n}": _quantile(n / 100, "enforcer_upstream_duration_seconds", "$scope", "upstream")
                 for n in (50, 99)
@@ -183,13 +183,13 @@ _ROWS: Mapping[str, Sequence[Panel]] = {
             "s",
         ),
         Panel(
-            "The app's answers",
+            "Upstream responses",
             {"{{upstream}} {{code}}": _rate("enforcer_upstream_requests_total", "upstream, code")},
             "reqps",
             stacked=True,
         ),
         Panel(
-            "Requests that the app did not answer whole",
+            "Upstream errors",
             {"{{upstream}} {{reason}}": _rate("enforcer_upstream_errors_total", "upstream, reason")},
             "reqps",
             width=24,
@@ -199,19 +199,19 @@ _ROWS: Mapping[str, Sequence[Panel]] = {
         Panel(
             "Pods by configuration",
             {"{{hash}}": "count by (hash) (enforcer_config_info{$scope})"},
-            meaning="More than one for long: a change has not reached all pods, or one refuses it.",
+            description="More than one for minutes: a change has not reached all pods, or a pod cannot load it.",
             width=6,
         ),
         Panel("Pods by version", {"{{version}}": "count by (version) (enforcer_build_info{$scope})"}, width=6),
         Panel(
-            "Last change that took effect",
+            "Last successful reload",
             {"{{pod}}": "1000 * enforcer_config_last_reload_success_timestamp_seconds{$scope}"},
             "dateTimeAsIso",
             width=6,
             kind="stat",
         ),
         Panel(
-            "Runs by the newest configuration",
+            "Newest configuration in force",
             {"{{pod}}": "enforcer_config_last_reload_successful{$scope}"},
             "bool_yes_no",
             width=6,
@@ -232,7 +232,7 @@ _ROWS: Mapping[str, Sequence[Panel]] = {
 
 
 def dashboard() -> dict[str, Any]:
-    """Return the dashboard as Grafana reads it."""
+    """Return the dashboard in Grafana's format."""
     return {
         "uid": "token-enforcer",
         "title": "Token enforcer",
@@ -301,34 +301,34 @@ def _panels() -> Iterator[dict[str, Any]]:
 
 
 def _panel(number: int, panel: Panel, place: Mapping[str, int]) -> dict[str, Any]:
-    drawn = {"fillOpacity": 20 if panel.stacked else 0, "showPoints": "never"}
+    lines = {"fillOpacity": 20 if panel.stacked else 0, "showPoints": "never"}
     stacking = {"stacking": {"mode": "normal", "group": "A"}} if panel.stacked else {}
     return {
         "id": number,
         "type": panel.kind,
         "title": panel.title,
-        "description": panel.meaning,
+        "description": panel.description,
         "datasource": _SOURCE,
         "gridPos": place,
         "fieldConfig": {
-            "defaults": {"unit": panel.unit, "custom": {**drawn, **stacking} if panel.kind == "timeseries" else {}},
+            "defaults": {"unit": panel.unit, "custom": {**lines, **stacking} if panel.kind == "timeseries" else {}},
             "overrides": [],
         },
         "options": {"legend": {"displayMode": "list", "placement": "bottom"}} if panel.kind == "timeseries" else {},
         "targets": [
             {
-                "refId": chr(ord("A") + at),
+                "refId": chr(ord("A") + index),
                 "datasource": _SOURCE,
                 "expr": query.replace("$routes", f'{_SCOPE},route=~"$route"').replace("$scope", _SCOPE),
                 "legendFormat": legend,
             }
-            for at, (legend, query) in enumerate(panel.queries.items())
+            for index, (legend, query) in enumerate(panel.queries.items())
         ],
     }
 
 
 def derived() -> Iterator[tuple[Path, str]]:
-    """Give each file of the dashboard, the chart's and the kustomize component's, and its text."""
+    """Yield each file of the dashboard, the chart's and the kustomize component's, and its text."""
     text = json.dumps(dashboard(), indent=1, ensure_ascii=False) + "\n"
     for file in FILES:
         yield file, text
