@@ -84,10 +84,10 @@ def _validate(document: MergedDocument, rule_file_problems: Sequence[Problem], s
         hidden = (document.problem(path, message) for path, message in partial.faults)
     else:
         rules = dict(enumerate(config.rules))
-    found = [*rule_file_problems, *document.problems, *problems(errors, document, shape), *hidden]
-    found += conflicts(document, rules, complete=not rule_file_problems)
-    if found:
-        raise ConfigError(sorted(found, key=document.order))
+    all_problems = [*rule_file_problems, *document.problems, *problems(errors, document, shape), *hidden]
+    all_problems += conflicts(document, rules, complete=not rule_file_problems)
+    if all_problems:
+        raise ConfigError(sorted(all_problems, key=document.order))
     return config
 
 

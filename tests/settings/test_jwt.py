@@ -11,7 +11,7 @@ from enforcer.settings.jwt import Algorithm, JwtSettings, KeySettings, ProofSett
 
 
 def test_every_algorithm_is_asymmetric() -> None:
-    """With HMAC or `none`, anybody who knows the public keys could make tokens."""
+    """With HMAC, the public key would be the secret; with `none`, there is no signature at all."""
     algorithms = get_args(Algorithm)
     assert not [name for name in algorithms if name.startswith("HS") or name == "none"]
     for section in (JwtSettings, ProofSettings):

@@ -1,4 +1,4 @@
-"""A stream of YAML as its documents."""
+"""Reading a YAML stream as documents."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from enforcer.yamltext.documents import MAX_DEPTH, ManifestError, read, resolve
 DEEP = "[" * (MAX_DEPTH + 2) + "]" * (MAX_DEPTH + 2)
 
 
-def test_a_stream_is_cut_at_its_separators_and_nowhere_else() -> None:
-    """Each document keeps its separator and its comments; a literal block may hold what looks like one."""
+def test_a_stream_is_split_only_at_its_separators() -> None:
+    """Each document keeps its separator and its comments; a literal block may contain such a line."""
     parts = ["# first\na: 1\n", "---\nb: |\n  x\n  ---\n  y\n", "--- # third\nc: 3\n...\n", "---\n# nothing\n", "---"]
     documents = [*read("m.yaml", "".join(parts))]
-    assert [one.text for one in documents] == parts
-    assert [one.value for one in documents] == [{"a": 1}, {"b": "x\n---\ny\n"}, {"c": 3}, None, None]
-    assert [one.line for one in documents] == [1, 3, 8, 11, 13]
+    assert [document.text for document in documents] == parts
+    assert [document.value for document in documents] == [{"a": 1}, {"b": "x\n---\ny\n"}, {"c": 3}, None, None]
+    assert [document.line for document in documents] == [1, 3, 8, 11, 13]
 
 
 def test_an_empty_file_is_a_document_without_a_value() -> None:
-    """As `helm template` may well write one."""
-    assert [(one.text, one.value) for one in read("m.yaml", "")] == [("", None)]
+    """`helm template` may write one."""
+    assert [(document.text, document.value) for document in read("m.yaml", "")] == [("", None)]
 
 
 def test_values_have_the_types_of_json() -> None:
-    """Quoted ones are text; an alias stands for its anchor."""
-    (one,) = read("m.yaml", "a: '1'\nb: 0644\nc: 2026-01-01\nd: &x {e: [yes, no]}\nf: *x\n1: true\n")
+    """Quoted values are text; an alias has the value of its anchor."""
+    (document,) = read("m.yaml", "a: '1'\nb: 0644\nc: 2026-01-01\nd: &x {e: [yes, no]}\nf: *x\n1: true\n")
     both = {"e": [True, False]}
-    assert one.value == {"a": "1", "b": 420, "c": "2026-01-01", "d": both, "f": both, "1": True}
+    assert document.value == {"a": "1", "b": 420, "c": "2026-01-01", "d": both, "f": both, "1": True}
 
 
-def test_an_alias_stands_for_a_copy() -> None:
+def test_an_alias_has_a_copy_of_the_value() -> None:
     """A change in one place does not affect the other; the expansion of nested aliases is limited."""
-    (one,) = read("m.yaml", "a: &a {b: 1}\nc: *a\n")
-    one.value["a"]["b"] = 2
-    assert one.value["c"] == {"b": 1}
-    lines = ["a0: &a0 [1, 1]", *(f"a{at}: &a{at} [*a{at - 1}, *a{at - 1}]" for at in range(1, 60))]
+    (document,) = read("m.yaml", "a: &a {b: 1}\nc: *a\n")
+    document.value["a"]["b"] = 2
+    assert document.value["c"] == {"b": 1}
+    lines = ["a0: &a0 [1, 1]", *(f"a{depth}: &a{depth} [*a{depth - 1}, *a{depth - 1}]" for depth in range(1, 60))]
     with pytest.raises(ManifestError, match="aliases expand to more than 10000"):
         [*read("m.yaml", "\n".join(lines))]
 
@@ -53,8 +53,8 @@ def test_an_alias_stands_for_a_copy() -> None:
         ("&a [*a]\n", "m.yaml:1:1: not YAML: "),
     ],
 )
-def test_what_cannot_be_read_is_told_by_its_line(text: str, why: str) -> None:
-    """That of the file, whatever the document."""
+def test_an_unreadable_document_is_reported_with_its_line(text: str, why: str) -> None:
+    """The line counts from the start of the file, not of the document."""
     with pytest.raises(ManifestError) as refused:
         [*read("m.yaml", text)]
     assert str(refused.value).startswith(why)
@@ -91,7 +91,7 @@ def test_what_cannot_be_read_is_told_by_its_line(text: str, why: str) -> None:
         ("<<", "<<"),
     ],
 )
-def test_a_scalar_is_what_kubectl_takes_it_for(text: str, value: object) -> None:
-    """YAML 1.1, without dates and numbers to the base 60."""
-    found = resolve(text)
-    assert (found, type(found)) == (value, type(value))
+def test_a_scalar_has_the_same_value_as_for_kubectl(text: str, value: object) -> None:
+    """YAML 1.1, without dates and base-60 numbers."""
+    resolved = resolve(text)
+    assert (resolved, type(resolved)) == (value, type(value))

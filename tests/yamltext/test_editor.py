@@ -1,4 +1,4 @@
-"""Changes that are made in the text of a document."""
+"""Changes of values within the text of a document."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ MAPPINGS = st.recursive(
 
 @settings(deadline=None)
 @given(MAPPINGS, MAPPINGS, st.sampled_from([*STYLES]))
-def test_the_text_means_what_it_should_or_is_refused(old: dict[str, Any], new: dict[str, Any], style: str) -> None:
-    """For every pair of values."""
+def test_the_changed_text_has_the_wanted_value_or_is_refused(
+    old: dict[str, Any], new: dict[str, Any], style: str
+) -> None:
+    """Holds for every pair of values."""
     text = STYLES[style]({"kept": 1, **old})
     wanted = {"kept": 1, **new}
     try:
@@ -66,8 +68,8 @@ def test_the_text_means_what_it_should_or_is_refused(old: dict[str, Any], new: d
         pytest.param("tcp: {port: 1}\n", {"http": {"port": 2}}, "http: {port: 2}\n", id="another key"),
     ],
 )
-def test_only_what_changes_is_written(text: str, new: dict[str, Any], result: str) -> None:
-    """Line by line as a person would, and with nothing lost."""
+def test_only_changed_lines_are_written(text: str, new: dict[str, Any], result: str) -> None:
+    """As a person would edit them; comments and formatting stay."""
     assert rewritten(text, value_of(text), new) == result
 
 
@@ -80,8 +82,8 @@ def test_only_what_changes_is_written(text: str, new: dict[str, Any], result: st
         ("a:\n  -\n    b: 1\n  - c\n", {"a": ["c"]}),
     ],
 )
-def test_what_cannot_be_changed_in_place_is_refused(text: str, new: dict[str, Any]) -> None:
-    """Rather than written with another meaning."""
+def test_a_change_that_cannot_be_made_in_place_is_refused(text: str, new: dict[str, Any]) -> None:
+    """Writing it could change another value."""
     with pytest.raises(RewritingError, match="cannot be changed in place"):
         rewritten(text, value_of(text), new)
 
@@ -100,8 +102,8 @@ def test_what_cannot_be_changed_in_place_is_refused(text: str, new: dict[str, An
         'a: "[b"\n',
     ],
 )
-def test_a_text_that_was_replaced_comes_back_with_the_quotes_that_it_had(before: str) -> None:
-    """Also one without quotes, where another would be given some; to the byte."""
+def test_a_restored_text_has_its_original_quotes(before: str) -> None:
+    """Byte for byte; also a text without quotes that would get quotes if it were new."""
     old, new = value_of(before), {"a": "other"}
     after = rewritten(before, old, new)
     assert value_of(after) == new
@@ -109,6 +111,6 @@ def test_a_text_that_was_replaced_comes_back_with_the_quotes_that_it_had(before:
 
 
 @pytest.mark.parametrize("text", ["a: b", "a #b", "- a", "[a", "yes", "1", "", "*a", "!a b", "%a", "a\nb", "? a"])
-def test_a_text_that_means_something_else_without_quotes_is_given_some(text: str) -> None:
-    """In place of a value without quotes."""
+def test_a_text_is_quoted_if_it_would_have_another_type(text: str) -> None:
+    """Even if the replaced value had no quotes."""
     assert value_of(rewritten("a: other\n", {"a": "other"}, {"a": text})) == {"a": text}

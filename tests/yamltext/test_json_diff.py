@@ -25,19 +25,19 @@ def moved(value: Any, patch: list[dict[str, Any]]) -> Any:
     """Apply a patch that may move members, which is a removal and an addition (RFC 6902 §4.4)."""
     for operation in patch:
         if operation["op"] == "move":
-            found = value
+            member = value
             for step in operation["from"].split("/")[1:]:
                 step = step.replace("~1", "/").replace("~0", "~")
-                found = found[int(step)] if isinstance(found, list) else found[step]
+                member = member[int(step)] if isinstance(member, list) else member[step]
             value = patched(value, [{"op": "remove", "path": operation["from"]}])
-            operation = {"op": "add", "path": operation["path"], "value": found}
+            operation = {"op": "add", "path": operation["path"], "value": member}
         value = patched(value, [operation])
     return value
 
 
 @given(VALUES, VALUES)
-def test_what_differs_leads_from_one_to_the_other(old: Any, new: Any) -> None:
-    """As a JSON patch; equal values have no difference."""
+def test_the_differences_change_one_value_into_the_other(old: Any, new: Any) -> None:
+    """Applied as a JSON patch; equal values have no difference."""
     assert moved(old, as_json_patch(changes(old, new))) == new
     assert list(changes(old, old)) == []
 
@@ -73,8 +73,8 @@ def test_what_differs_leads_from_one_to_the_other(old: Any, new: Any) -> None:
         pytest.param({"a": 1}, {"a": True}, [Change("replace", ("a",), True)], id="1 is not true"),
     ],
 )
-def test_changes_are_what_a_person_would_do(old: Any, new: Any, expected: list[Change]) -> None:
-    """So that a comparison shows what has changed, and no more."""
+def test_differences_are_minimal(old: Any, new: Any, expected: list[Change]) -> None:
+    """So that a comparison shows only the changes."""
     assert list(changes(old, new)) == expected
 
 
@@ -113,8 +113,8 @@ def test_a_patch_is_applied_to_a_copy(value: Any, operation: dict[str, Any], res
         ({"op": "test", "path": "/a", "value": 2}, "does not have the value that the test expects"),
     ],
 )
-def test_a_patch_that_cannot_be_applied_says_why(operation: dict[str, Any], why: str) -> None:
-    """By the path that it names."""
+def test_the_error_of_a_patch_that_cannot_be_applied_has_the_reason(operation: dict[str, Any], why: str) -> None:
+    """The message has the path."""
     with pytest.raises(PatchError) as refused:
         patched({"a": 1, "l": [1]}, [operation])
     assert why in str(refused.value)

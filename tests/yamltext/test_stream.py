@@ -1,4 +1,4 @@
-"""A stream of documents, and the objects in it."""
+"""Streams of documents and their Kubernetes objects."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NEW = {"kind": "New", "metadata": {"name": "n"}}
 
 
 def stream(*texts: str) -> Stream:
-    """Make the stream of several files."""
-    return Stream([document for at, text in enumerate(texts) for document in read(f"{at}.yaml", text)])
+    """Return the stream of several files."""
+    return Stream([document for index, text in enumerate(texts) for document in read(f"{index}.yaml", text)])
 
 
 def outcome(objects: Any, *added: tuple[int, Any]) -> Outcome:
@@ -29,27 +29,27 @@ def test_objects_are_found_in_documents_and_lists() -> None:
     """Also in nested lists; other values are ignored."""
     inner = {"apiVersion": "v1", "kind": "List", "items": [{"kind": "C"}]}
     outer = {"apiVersion": "v1", "kind": "List", "items": [{"kind": "B"}, inner, None]}
-    found = stream(written([{"kind": "A"}, outer], "indented") + "---\n[1]\n--- x\n---\n")
-    assert [one["kind"] for one in found.objects] == ["A", "B", "C"]
-    assert found.as_yaml(outcome(found.objects)) == "".join(one.text for one in found.documents)
+    manifests = stream(written([{"kind": "A"}, outer], "indented") + "---\n[1]\n--- x\n---\n")
+    assert [entry["kind"] for entry in manifests.objects] == ["A", "B", "C"]
+    assert manifests.as_yaml(outcome(manifests.objects)) == "".join(document.text for document in manifests.documents)
 
 
-def test_a_new_object_goes_into_the_list_of_its_workload() -> None:
-    """Or else to the end."""
+def test_a_new_object_is_added_to_the_list_of_its_workload() -> None:
+    """If the workload is not in a list, at the end of the stream."""
     inner = {"apiVersion": "v1", "kind": "List", "items": [{"kind": "C"}]}
     outer = {"apiVersion": "v1", "kind": "List", "items": [{"kind": "B"}, inner]}
-    found = stream(written([{"kind": "A"}, outer], "indented"))
+    manifests = stream(written([{"kind": "A"}, outer], "indented"))
     for at, place in enumerate((2, 1, 1)):
-        documents = [*yaml.safe_load_all(found.as_yaml(outcome(found.objects, (at, NEW))))]
+        documents = [*yaml.safe_load_all(manifests.as_yaml(outcome(manifests.objects, (at, NEW))))]
         assert len(documents) == (3 if at == 0 else 2)
         within = documents[1]["items"] + documents[1]["items"][1]["items"]
         assert NEW in (documents[place:] if at == 0 else within)
 
 
-def test_an_object_goes_with_its_document_or_its_item() -> None:
-    """A list that is empty then stays one."""
-    found = stream("kind: A\n---\nkind: B\n---\napiVersion: v1\nkind: List\nitems: [{kind: C}]\n")
-    assert found.as_yaml(outcome([None, found.objects[1], None])) == (
+def test_removing_an_object_removes_its_document_or_list_item() -> None:
+    """A list without items stays an empty list."""
+    manifests = stream("kind: A\n---\nkind: B\n---\napiVersion: v1\nkind: List\nitems: [{kind: C}]\n")
+    assert manifests.as_yaml(outcome([None, manifests.objects[1], None])) == (
         "---\nkind: B\n---\napiVersion: v1\nkind: List\nitems: []\n"
     )
 
@@ -57,26 +57,28 @@ def test_an_object_goes_with_its_document_or_its_item() -> None:
 @pytest.mark.parametrize("first", ["kind: A\n", "kind: A", "---\nkind: A\n", ""])
 @pytest.mark.parametrize("second", ["kind: B\n", "---\nkind: B", "# b\nkind: B\n"])
 def test_files_are_joined_with_separators(first: str, second: str) -> None:
-    """Each stays a document of its own."""
-    found = stream(first, second)
-    text = found.as_yaml(outcome(found.objects))
-    assert [one["kind"] for one in yaml.safe_load_all(text) if one] == [one["kind"] for one in found.objects]
+    """Documents of different files are not merged."""
+    manifests = stream(first, second)
+    text = manifests.as_yaml(outcome(manifests.objects))
+    assert [entry["kind"] for entry in yaml.safe_load_all(text) if entry] == [
+        entry["kind"] for entry in manifests.objects
+    ]
     assert first in text
     assert second in text
 
 
-def test_what_cannot_be_written_in_place_is_told_by_its_line() -> None:
-    """With a way out."""
-    found = stream("kind: A\n---\nkind: B\na: &x {b: 1}\nc: *x\n")
+def test_a_change_that_cannot_be_written_is_reported_with_its_line() -> None:
+    """The message suggests a workaround."""
+    manifests = stream("kind: A\n---\nkind: B\na: &x {b: 1}\nc: *x\n")
     with pytest.raises(StreamError, match=r"^0\.yaml:2: is written in a way .* or use -o json$"):
-        found.as_yaml(outcome([found.objects[0], {"kind": "B", "a": {"b": 2}, "c": {"b": 1}}]))
+        manifests.as_yaml(outcome([manifests.objects[0], {"kind": "B", "a": {"b": 2}, "c": {"b": 1}}]))
 
 
 def test_json_is_one_object_or_a_list() -> None:
-    """As kubectl has it."""
-    one = stream("kind: A\n")
-    assert json.loads(one.as_json(outcome([{"kind": "Z"}]))) == {"kind": "Z"}
-    assert json.loads(one.as_json(outcome(one.objects, (0, NEW)))) == {
+    """As kubectl writes it."""
+    manifests = stream("kind: A\n")
+    assert json.loads(manifests.as_json(outcome([{"kind": "Z"}]))) == {"kind": "Z"}
+    assert json.loads(manifests.as_json(outcome(manifests.objects, (0, NEW)))) == {
         "apiVersion": "v1",
         "kind": "List",
         "items": [{"kind": "A"}, NEW],
@@ -87,11 +89,11 @@ def test_json_is_one_object_or_a_list() -> None:
 
 
 def test_patches_are_for_a_kustomization() -> None:
-    """One for each object that has changed, with what it is."""
+    """One for each changed object, with its kind and name."""
     things = [deployment(), service()]
-    found = stream(written(things, "indented"))
+    manifests = stream(written(things, "indented"))
     changed = {**things[0], "metadata": {"name": "app", "namespace": "web"}}
-    assert yaml.safe_load(found.as_patches(outcome([changed, things[1]]))) == {
+    assert yaml.safe_load(manifests.as_patches(outcome([changed, things[1]]))) == {
         "patches": [
             {
                 "target": {"group": "apps", "version": "v1", "kind": "Deployment", "name": "app"},
@@ -102,17 +104,17 @@ def test_patches_are_for_a_kustomization() -> None:
 
 
 def test_a_comparison_shows_what_changes() -> None:
-    """In the text, the line break at the end included."""
-    found = stream("kind: A # x")
-    assert found.as_diff(outcome([{"kind": "A", "b": 1}])) == (
+    """As a diff of the text; a missing line break at the end is shown."""
+    manifests = stream("kind: A # x")
+    assert manifests.as_diff(outcome([{"kind": "A", "b": 1}])) == (
         "--- before\n+++ after\n@@ -1 +1,2 @@\n-kind: A # x\n\\ No newline at end of file\n"
         "+kind: A # x\n+b: 1\n\\ No newline at end of file\n"
     )
-    assert found.as_diff(outcome(found.objects)) == ""
+    assert manifests.as_diff(outcome(manifests.objects)) == ""
 
 
 def test_a_function_is_configured_by_its_list() -> None:
-    """As a ConfigMap has it."""
+    """The list's function configuration has the form of a ConfigMap."""
     config = {"kind": "ConfigMap", "data": {"mode": "loopback"}}
     whole = {"apiVersion": "config.kubernetes.io/v1", "kind": "ResourceList", "functionConfig": config, "items": []}
     assert stream(json.dumps(whole)).function_config() == {"mode": "loopback"}

@@ -23,8 +23,8 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=3), st.sampled_from([0, 2]))
-def test_what_is_written_is_read_again(value: dict[str, Any], offset: int) -> None:
-    """In a block, with lists indented or not, and on one line; by us, and by others who read YAML 1.1."""
+def test_a_written_value_is_read_back_unchanged(value: dict[str, Any], offset: int) -> None:
+    """In block style, with lists indented or not, and on one line; also by other YAML 1.1 parsers."""
     text = "".join(f"{line}\n" for line in block(value, offset))
     assert value_of(text) == value
     assert value_of(flow(value)) == value
@@ -48,13 +48,13 @@ def test_what_is_written_is_read_again(value: dict[str, Any], offset: int) -> No
         (None, "null"),
     ],
 )
-def test_quotes_stand_where_they_are_needed(value: object, text: str) -> None:
-    """And single ones around JSON."""
+def test_quotes_are_written_only_if_needed(value: object, text: str) -> None:
+    """JSON gets single quotes."""
     assert scalar(value) == text
 
 
 def test_lines_stay_lines() -> None:
-    """A policy in a ConfigMap can be read."""
+    """So that a policy in a ConfigMap is readable."""
     assert document({"data": {"config.yaml": "# rules\nrules:\n\n  - a\n"}, "none": [], "list": [{"a": [1]}]}) == (
         "data:\n  config.yaml: |\n    # rules\n    rules:\n\n      - a\nnone: []\nlist:\n  - a:\n      - 1\n"
     )
