@@ -418,6 +418,8 @@ class ClientConnection:
     # Limits and errors
 
     def _on_partial_head(self, size: int) -> None:
+        if self.read_state is _CLOSED:
+            return  # behind the last request: its response must not be followed by another, nor its end be put off
         limits = self._snapshot.limits
         if not self._head_size:
             self._head_size = self._builder.size
@@ -431,7 +433,7 @@ class ClientConnection:
             self._refuse(responses.HEAD_TOO_LARGE)
 
     def _on_partial_body(self, receiving: Exchange, size: int) -> None:
-        if self._io.paused:
+        if self._io.paused or self.read_state is _CLOSED:
             return
         snapshot = self._snapshot
         deadline = self._body_deadline.on_read(size, self._registry.ticker.next, snapshot.limits, snapshot.timeouts)

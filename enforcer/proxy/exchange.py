@@ -404,9 +404,9 @@ class Exchange:
     # Ends
 
     def _give_up(self, refusal: Refusal) -> None:
-        """End the exchange whatever its state: with a refusal if the response has not begun."""
+        """End the exchange whatever its state, DONE too: with a refusal if the response has not begun."""
         self._leave_upstream()
-        if self.state is _RESPONDING:
+        if self._status:
             self._abort()
         elif self.state is not _DONE:
             self.closes = True

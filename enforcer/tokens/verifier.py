@@ -94,6 +94,9 @@ class TokenVerifier(Protocol):
         """Return whether the other's result for a token holds here too, since it is of one of these servers."""
 
 
+_Waiting = tuple[VerificationListener, LookupOptions]
+
+
 class CachingVerifier:
     """Verifies the tokens of one authorization server, cached by `keys`.
 
@@ -123,7 +126,7 @@ class CachingVerifier:
         metrics.circuit_open = source.circuit_open
         self._clock = clock
         self._retry_after = retry_after
-        self._waiting: dict[bytes, list[tuple[VerificationListener, LookupOptions]]] = {}
+        self._waiting: dict[bytes, list[_Waiting]] = {}
         self._failing = False
 
     def verify(
@@ -174,12 +177,12 @@ class CachingVerifier:
     def _introspect(
         self, key: bytes, token: bytes, listener: VerificationListener | None, options: LookupOptions
     ) -> VerificationOutcome | None:
-        self._waiting[key] = [] if listener is None else [(listener, options)]
+        waiting = self._waiting[key] = [] if listener is None else [(listener, options)]
         self._metrics.in_flight += 1
         started = time.perf_counter()
         purges = self._cache.purges
         try:
-            result = self._source.introspect(token, partial(self._on_introspected, key, started, purges))
+            result = self._source.introspect(token, partial(self._on_introspected, key, waiting, started, purges))
         except Exception:  # noqa: BLE001 - after any error, no request must wait forever
             _log.exception("internal error")
             result = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "it could not be asked")
@@ -187,10 +190,16 @@ class CachingVerifier:
             return None
         del self._waiting[key]
         outcome = self._record(key, started, purges, result)
-        return self._in_outage(outcome, key, options) if isinstance(outcome, VerificationFailure) else outcome
+        if listener is None or not isinstance(outcome, VerificationFailure):
+            return outcome
+        return self._in_outage(outcome, key, options)
 
-    def _on_introspected(self, key: bytes, started: float, purges: int, result: IntrospectionOutcome) -> None:
-        waiting = self._waiting.pop(key)
+    def _on_introspected(
+        self, key: bytes, waiting: list[_Waiting], started: float, purges: int, result: IntrospectionOutcome
+    ) -> None:
+        if self._waiting.get(key) is not waiting:
+            return  # the source raised after it had begun: the failure was reported then
+        del self._waiting[key]
         outcome = self._record(key, started, purges, result)
         for listener, options in waiting:
             if isinstance(outcome, VerificationFailure):

@@ -264,3 +264,19 @@ def test_a_request_under_way_is_answered_before_a_shutdown(end: Callable[[Script
             assert script.pipe.closed
 
     play(script())
+
+
+def test_a_partial_head_behind_the_last_response_changes_nothing() -> None:
+    """It neither gets a response of its own, however long it is, nor puts off the end of the connection."""
+
+    async def script() -> None:
+        statuses = []
+        for behind in (b"", b"GET /x HTTP/1.1\r\nA", b"GET /" + b"x" * 100_000):
+            script = Script()
+            refused = b"POST /thing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab"
+            await script.receive(refused + b"cde" + behind)
+            assert script.pipe.half_closed
+            statuses.append((script.statuses, script.connection.deadline - script.playbook.ticker.next))
+        assert statuses == [([b"401"], 2.0)] * 3
+
+    play(script())

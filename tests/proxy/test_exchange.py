@@ -364,3 +364,21 @@ def test_a_queued_exchange_takes_the_newest_snapshot() -> None:
         assert waiting.exchange.state is WAIT_CONNECTION
 
     play(script())
+
+
+def test_an_internal_error_after_a_response_aborts_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    """The next request on it would never be answered, so the connection must not stay open."""
+
+    async def script() -> None:
+        script = Script(WITH_TOKEN)
+
+        def fail(exchange: Exchange) -> None:
+            raise RuntimeError("broken")
+
+        script.client.on_exchange_end = fail  # type: ignore[method-assign]
+        await script.on("begin")
+        await script.on("verified: inactive")
+        assert (script.status, script.exchange.state, script.client.aborted) == (b"401", DONE, True)
+
+    play(script())
+    assert [record.getMessage() for record in caplog.records] == ["internal error"]

@@ -8,9 +8,10 @@ from enforcer.errors import IntrospectionFailure
 from enforcer.settings.cache import CacheSettings
 from enforcer.settings.limits import UnseenSettings
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
-from enforcer.tokens.introspection.response import INACTIVE, ActiveToken
+from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, IntrospectionOutcome
 from enforcer.tokens.limiter import AddressLimiter
 from enforcer.tokens.verifier import CachingVerifier, LookupOptions, VerificationOutcome
+from enforcer.wire.callback import Callback
 
 START = 1_700_000_000.0
 FRESH = LookupOptions()
@@ -300,3 +301,31 @@ def test_a_source_that_fails_leaves_nobody_waiting() -> None:
     assert bed.look().outcomes == [(503, 7)]
     assert bed.look().outcomes == [(503, 7)]
     assert bed.metrics.in_flight == 0
+
+
+def test_a_callback_after_the_source_raised_is_ignored() -> None:
+    """The failure was reported, and the requests that wait by now belong to another introspection."""
+    bed = Bed()
+    introspect = bed.source.introspect
+
+    def fail_late(token: bytes, callback: Callback[IntrospectionOutcome]) -> None:
+        introspect(token, callback)
+        raise RuntimeError("broken")
+
+    bed.source.introspect = fail_late  # type: ignore[method-assign]
+    assert bed.look(wait=True).outcomes == [(503, 7)]
+    bed.source.introspect = introspect  # type: ignore[method-assign]
+    client = bed.look(wait=True)
+    bed.source.respond()
+    assert active(client)
+    assert len(client.outcomes) == 1
+    assert bed.metrics.in_flight == 0
+
+
+def test_a_refresh_that_fails_at_once_is_no_stale_hit() -> None:
+    """The request got the fresh entry; nobody was served a stale one."""
+    bed = Bed()
+    bed.look()
+    bed.source.up, bed.source.at_once = False, True
+    assert active(bed.at(55).look(demand=STALE))
+    assert (bed.metrics.hits, bed.metrics.stale_hits) == (1, 0)
