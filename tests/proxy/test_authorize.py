@@ -244,7 +244,7 @@ def stack() -> Iterator[Stack]:
 
 
 def test_a_proof_that_was_used_stays_used_whatever_the_configuration(stack: Stack) -> None:
-    """A reload would otherwise make every stolen proof good once more."""
+    """Otherwise, a reload would make every stolen proof valid a second time."""
     with Client(stack.running.port, token=None) as client:
         shown = stack.shown(client)
         assert client.request("GET", "/thing", shown).status == 200

@@ -1,4 +1,4 @@
-"""How a client connection is paused and ended, and how fast a body must come."""
+"""Pausing and ending a client connection, and the minimum rate of a body."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_body_must_come_at_its_rate() -> None:
 
 
 def test_framing_without_data_is_limited_as_a_head_is() -> None:
-    """Chunk extensions and trailers are held until they end; a read with data starts anew."""
+    """Chunk extensions and trailers are held until they end; a read with data restarts the time."""
     deadline = BodyDeadline()
     deadline.start(0.0, TIMEOUTS)
     deadline.has_data = True

@@ -85,7 +85,7 @@ SCRIPTS: Mapping[str, tuple[list[Step], list[bytes]]] = {
         [b"200"],
     ),
     "an upgrade": ([("head", UPGRADE, HOLDING), ("upgrade", "switch", CLOSED)], [b"101"]),
-    "an upgrade with a body is none": (
+    "an upgrade with a body is not one": (
         [("head", UPGRADE_WITH_BODY + b"ab", BODY), ("request end", b"cde", HEAD)],
         [],
     ),

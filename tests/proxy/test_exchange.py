@@ -70,7 +70,7 @@ class Script:
 
     @property
     def written(self) -> bytes:
-        """What the client has got."""
+        """The bytes that the client has received."""
         return self.client.pipe.written
 
     @property

@@ -228,7 +228,7 @@ def test_a_claim_of_any_kind_is_one_text(value: Any, text: str | None) -> None:
 
 
 def test_a_claim_nested_as_deep_as_can_be_read_is_no_fault() -> None:
-    """What was read without an error is written without one: those who wait for the answer get theirs."""
+    """Claims that were read without an error are written without one: every waiting request gets its result."""
 
     def read(depth: int) -> VerificationResult | None:
         with suppress(IntrospectionError):
@@ -313,7 +313,7 @@ def test_a_peer_is_trusted_by_its_address_alone(address: str, expected: bool) ->
     ],
 )
 def test_the_client_is_the_last_address_that_no_trusted_proxy_has(peer: str, chain: list[bytes], client: str) -> None:
-    """What stands left of it, anybody may have written."""
+    """Any client may have written the entries to the left of it."""
     assert forwarding(trusted_proxies=TRUSTED).client_address(peer, chain) == client
 
 
@@ -326,7 +326,7 @@ X_FORWARDED = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host
 
 
 def test_the_upstream_is_told_of_the_client_and_its_way() -> None:
-    """Ours alone, where the peer is not trusted."""
+    """Only ours, if the peer is not trusted."""
     assert chain_of("x-forwarded") == X_FORWARDED % (b"203.0.113.7", b"https", b"app.example")
     assert chain_of("none") == b"Via: 1.1 enforcer\r\n"
     forwarded = b'Forwarded: for=203.0.113.7;proto=https;host="app.example"\r\nVia: 1.1 enforcer\r\n'

@@ -90,7 +90,7 @@ def test_what_is_not_one_host_is_400(fields: list[Field], version: str) -> None:
 
 
 def test_http_1_0_needs_no_host() -> None:
-    """Which one the app is told is its upstream's, and known with its rule."""
+    """The host that the app gets is its upstream's, and is known once the rule is."""
     request = read(version="1.0", method=b"GET")
     assert (status(request), request.host, request.lines) == (None, b"", [])
     assert b"".join(read(HOST, version="1.0").lines) == b"Host: app.example\r\n"
@@ -301,7 +301,7 @@ def test_a_websocket_may_be_upgraded_to(protocol: bytes) -> None:
     ],
 )
 def test_any_other_upgrade_is_not_asked_of_the_app(fields: list[Field], upgrades: bool, version: str) -> None:
-    """The request itself goes on, as if nothing had been said (RFC 9110 §7.8)."""
+    """The request itself is forwarded without the upgrade (RFC 9110 §7.8)."""
     request = read(HOST, *fields, upgrades=upgrades, version=version)
     assert (status(request), request.upgrade) == (None, None)
     assert b"pgrade" not in request.framing
@@ -348,7 +348,7 @@ def test_hops_that_are_not_one_number_are_malformed(fields: list[bytes]) -> None
 
 @pytest.mark.parametrize("method", [b"GET", b"POST"])
 def test_hops_of_other_methods_are_not_counted(method: bytes) -> None:
-    """What is sent there passes as it came."""
+    """Its value is forwarded unchanged."""
     request = read(HOST, (b"max-forwards", b"0"), (b"Max-Forwards", b"x"), method=method)
     assert request.refusal is None
     assert b"".join(request.lines[4:]) == b"max-forwards: 0\r\nMax-Forwards: x\r\n"

@@ -1,4 +1,4 @@
-"""Another snapshot: what is judged by it at once, what ends by its own, and what is judged again."""
+"""A new snapshot: requests that use it at once, those that end by their own, and those that are authorized again."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def running(stack: Stack, app: Upstream) -> Iterator[InProcessProxy]:
 
 
 class Gate:
-    """Where the app waits until the test goes on."""
+    """With an app that waits until the test continues."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()
@@ -122,7 +122,7 @@ def test_a_request_on_a_kept_connection_is_judged_by_the_new_rules(stack: Stack,
 def test_a_request_on_a_kept_connection_is_forwarded_by_the_new_settings(
     stack: Stack, app: Upstream, running: InProcessProxy
 ) -> None:
-    """What the app is told of the client and its way is written anew."""
+    """Forwarding fields are written again."""
     with Client(running.port) as client:
         for kind, expected in (("x-forwarded", {b"x-forwarded-for"}), ("forwarded", {b"forwarded"}), ("none", set())):
             running.swap(stack.text(forwarding={"chain": kind}))
@@ -153,7 +153,7 @@ def test_a_request_whose_head_has_begun_keeps_its_rules_and_settings(
 def test_a_request_that_waits_for_its_answer_keeps_its_rules(
     stack: Stack, app: Upstream, running: InProcessProxy
 ) -> None:
-    """One that waits behind it on its connection was not judged yet, and is judged by the new ones."""
+    """A request that waits behind it on its connection is decided by the new rules."""
     gate = Gate()
 
     def handler(incoming: Incoming) -> None:
@@ -194,7 +194,7 @@ def test_a_stream_that_the_new_rules_deny_is_cut_and_others_go_on(
 
 
 def test_a_stream_that_begins_after_the_swap_is_cut_too(stack: Stack, app: Upstream, running: InProcessProxy) -> None:
-    """Its request was forwarded before, and may be answered; what goes on for longer is judged again."""
+    """Its request was forwarded before, and may be answered; a longer exchange is authorized again."""
     gate = Gate()
 
     def handler(incoming: Incoming) -> None:
@@ -230,7 +230,7 @@ def test_a_stream_ends_where_what_its_token_is_worth_is_not_known(
 def test_an_upload_that_the_new_rules_deny_is_refused_and_others_go_on(
     stack: Stack, app: Upstream, running: InProcessProxy
 ) -> None:
-    """The client is told, and its connection closed."""
+    """The client gets a refusal, and its connection is closed."""
     read = threading.Semaphore(0)
 
     def handler(incoming: Incoming) -> None:
@@ -268,7 +268,7 @@ def test_a_tunnel_that_the_new_rules_deny_is_cut_and_others_go_on(
 def test_a_tunnel_that_opens_after_the_swap_is_judged_again(
     stack: Stack, app: Upstream, running: InProcessProxy
 ) -> None:
-    """Its request was forwarded before, and that is all that was allowed."""
+    """Its request was forwarded before, and only that was allowed."""
     gate = Gate()
 
     def handler(incoming: Incoming) -> None:
@@ -305,7 +305,7 @@ def test_no_snapshot_outlives_what_is_judged_by_it(stack: Stack, app: Upstream, 
 
 
 def test_nothing_of_a_request_is_left_to_the_collector(running: InProcessProxy) -> None:
-    """What holds a token ends with the request, not when the collector comes, which a reload may hold up."""
+    """Objects that hold a token are freed with the request, not by the garbage collector, which a reload may delay."""
     gc.collect()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:

@@ -101,7 +101,7 @@ DENIALS = [*ANSWERS]
 
 
 def test_every_reason_to_deny_has_an_answer() -> None:
-    """But where nobody says what a token is worth: then it is the moment that says when to come again."""
+    """Except if a token could not be verified: then the moment decides when to retry."""
     assert {*Reason} == {*ANSWERS, *NO_ANSWER, *ALLOWED}
 
 
@@ -240,7 +240,7 @@ def test_every_failure_of_an_upstream_has_an_answer() -> None:
 @pytest.mark.parametrize("close", [False, True])
 @pytest.mark.parametrize("http10", [False, True])
 def test_an_answer_is_whole_dated_and_stored_nowhere(head_only: bool, close: bool, http10: bool) -> None:
-    """RFC 9457; to HEAD its length without its body; the connection's end is said, to HTTP/1.0 also its staying."""
+    """RFC 9457; HEAD gets the length without the body; Connection: close is sent, and to HTTP/1.0 also keep-alive."""
     response = read(responses.malformed("x"), close=close, head_only=head_only, http10=http10)
     assert field(response, b"date") == b"Tue, 14 Nov 2023 22:13:20 GMT"
     assert field(response, b"content-type") == b"application/problem+json"

@@ -43,7 +43,7 @@ def test_a_target_that_is_long_or_has_a_query_is_not_remembered(target: bytes) -
 
 
 def test_the_cache_is_bounded() -> None:
-    """It begins anew when it is full."""
+    """It is emptied when it is full."""
     cache = RouteCache(SNAPSHOT.routes.matcher)
     for number in range(5000):
         cache.locate(b"/open/%d" % number, b"")

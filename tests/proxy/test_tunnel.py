@@ -122,7 +122,7 @@ def test_a_tunnel_without_bytes_is_ended() -> None:
 
 @pytest.mark.parametrize("denied", [True, False])
 def test_a_newer_snapshot_that_denies_a_tunnel_ends_it(denied: bool) -> None:
-    """One that allows it lets it go on."""
+    """A snapshot that allows it lets it continue."""
 
     async def script() -> None:
         script = Script()

@@ -23,7 +23,7 @@ MISSING, INVALID, MALFORMED = NoToken.MISSING, NoToken.INVALID_REQUEST, NoToken.
         (b"Bearer " + b"x" * 128, b"x" * 128),
         (b"Bearer eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln", b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"),
         pytest.param(b"Bearer X+Y", b"X+Y", id="njs: a plus is the token's own"),
-        pytest.param(b"Bearer " + b"x" * 1_000_000, b"x" * 1_000_000, id="1 MB: its size is judged elsewhere"),
+        pytest.param(b"Bearer " + b"x" * 1_000_000, b"x" * 1_000_000, id="1 MB: its size is checked elsewhere"),
     ],
 )
 @pytest.mark.parametrize("query", [b"", b"page=2"])
@@ -98,7 +98,7 @@ def test_bearer_credentials_that_do_not_parse_are_an_invalid_request(authorizati
 def test_a_token_with_the_dpop_scheme_is_read_like_any_other_and_told_apart(
     authorization: bytes, query: bytes, expected: bytes | NoToken
 ) -> None:
-    """RFC 9449 §7.1: it is worth nothing without its proof."""
+    """RFC 9449 §7.1: it is not accepted without its proof."""
     assert parse(authorization, 1, query) == DPoPToken(expected)
 
 
@@ -208,7 +208,7 @@ def test_a_name_means_the_same_encoded_or_not(name: str, encoded: list[bool]) ->
 def test_any_bytes_yield_a_b64token_of_the_one_field_or_none(
     authorization: bytes | None, count: int, query: bytes
 ) -> None:
-    """What is asked about is in the grammar, and stood in the field as it is."""
+    """A token that is introspected matches the grammar, and is a literal part of the field."""
     found = parse(authorization, count, query)
     token = found.token if isinstance(found, DPoPToken) else found
     if isinstance(token, NoToken):

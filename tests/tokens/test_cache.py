@@ -50,7 +50,7 @@ def test_an_answer_lives_until_its_time_and_not_on_it(answer: VerificationResult
 
 @pytest.mark.parametrize("expires", [NOW, NOW - 1, -1.0, 0.0])
 def test_a_token_that_is_over_already_is_told_and_not_kept(expires: float) -> None:
-    """Whoever waited for the answer gets it; nobody finds it later, also not with the clock set back."""
+    """Requests that waited get the result; no later request finds it, even if the clock is set back."""
     remembered = cache()
     answer = until(expires)
     assert remembered.put(b"k", answer, b"", NOW).result is answer
@@ -59,7 +59,7 @@ def test_a_token_that_is_over_already_is_told_and_not_kept(expires: float) -> No
 
 
 def test_an_entry_from_the_future_is_none() -> None:
-    """The clock was set back: how old the answer is cannot be told, so it is asked for anew."""
+    """The clock was set back: the age of the result is unknown, so the token is verified again."""
     remembered = cache()
     remembered.put(b"k", FOREVER, b"", NOW)
     assert remembered.get(b"k", NOW - 1) is None
@@ -110,7 +110,7 @@ def test_an_answer_is_best_renewed_before_its_time_where_that_is_not_its_tokens_
 
 
 def test_all_answers_of_a_subject_or_a_client_can_be_forgotten() -> None:
-    """Those alone; and never those of nobody."""
+    """Only these; and never those without a holder."""
     remembered = cache()
     for key, claims in [(b"1", {"sub": "a", "client_id": "x"}), (b"2", {"sub": "b", "client_id": "x"}), (b"3", {})]:
         remembered.put(key, from_claims(claims), b"", NOW)
@@ -135,7 +135,7 @@ def test_a_newer_answer_takes_the_place_of_the_older(first: VerificationResult, 
 
 
 def test_another_cache_takes_over_what_is_remembered_by_its_own_settings() -> None:
-    """Each answer is as old as it was, and what was made of it is made anew; what is over is not found."""
+    """Each result keeps its age, and its identity fields are written again; expired entries are not found."""
     earlier = cache(ttl=60.0, negative_ttl=50.0)
     earlier.put(b"old", FOREVER, b"earlier", NOW)
     earlier.put(b"new", FOREVER, b"earlier", NOW + 30)
@@ -155,7 +155,7 @@ def test_another_cache_takes_over_what_is_remembered_by_its_own_settings() -> No
 
 
 def test_a_smaller_cache_takes_over_what_it_has_room_for() -> None:
-    """Of the oldest, those not used go first, as ever; the counts go on."""
+    """The oldest unused entries are evicted first; the counts continue."""
     earlier = cache(entries=3)
     for number in range(4):
         earlier.put(b"%d" % number, FOREVER, b"", NOW)
@@ -188,7 +188,7 @@ def test_what_was_dropped_is_not_found() -> None:
 
 @pytest.mark.parametrize("answer", [FOREVER, INACTIVE], ids=["active", "inactive"])
 def test_of_the_oldest_those_not_used_go_first(answer: VerificationResult) -> None:
-    """What is in use stays; that which nobody asked for since goes."""
+    """Entries in use stay; entries not used since are evicted."""
     remembered = cache(entries=3, negative_entries=3)
     for key in (b"a", b"b", b"c"):
         remembered.put(key, answer, b"", NOW)
@@ -284,7 +284,7 @@ def test_it_does_what_a_plain_table_with_times_would(steps: list[tuple[str, byte
 
 @given(st.integers(1, 5), st.lists(st.tuples(st.integers(0, 9), st.booleans(), st.booleans()), max_size=60))
 def test_the_bounds_hold_and_the_newest_is_there(most: int, steps: list[tuple[int, bool, bool]]) -> None:
-    """Whatever is put and asked for."""
+    """For any sequence of operations."""
     remembered = cache(entries=most, negative_entries=most)
     newest: dict[int, VerificationResult] = {}
     for number, active, ask in steps:
@@ -315,14 +315,14 @@ def test_a_server_and_a_token_are_never_taken_for_another_pair(joined: str, firs
 def test_keys_are_equal_exactly_where_server_and_token_are(
     server: str, token: bytes, other_server: str, other_token: bytes
 ) -> None:
-    """Whatever the bytes."""
+    """For any bytes."""
     one, other = CacheKeys(server, SECRET).key(token), CacheKeys(other_server, SECRET).key(other_token)
     assert (one == other) == ((server, token) == (other_server, other_token))
 
 
 @pytest.mark.parametrize("token", [b"", b"abc", b"x" * 128, b"x" * 8192])
 def test_a_key_is_short_and_does_not_hold_the_token(token: bytes) -> None:
-    """What is kept of a token is worth nothing to who reads the memory."""
+    """The key of an entry is of no use to a reader of the memory."""
     keys = CacheKeys("default", SECRET)
     assert len(keys.key(token)) == 32
     assert keys.key(token) == keys.key(token)

@@ -78,7 +78,7 @@ def test_a_setting_that_no_field_can_hold_is_an_error(realm: str) -> None:
 def test_a_dpop_challenge_names_the_algorithms(
     error: BearerError | DPoPError | None, scopes: tuple[str, ...], expected: str
 ) -> None:
-    """RFC 9449 §7.1: also where nothing else is to be said."""
+    """RFC 9449 §7.1: also without other parameters."""
     assert dpop_challenge(BARE, error, ("ES256", "PS256"), scopes) == expected
 
 

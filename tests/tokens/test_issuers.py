@@ -102,7 +102,7 @@ class Bed:
 
 
 def test_a_jwt_is_asked_about_at_its_issuer_and_at_no_other() -> None:
-    """Whatever the order of the rule; that of nobody is asked about nowhere."""
+    """In any order of the rule; a JWT of an unknown issuer is introspected nowhere."""
     for in_order in (False, True):
         bed = Bed(in_order=in_order)
         of_a, of_b, of_nobody = jwt(A), jwt(B), jwt("https://c.example")
@@ -112,14 +112,14 @@ def test_a_jwt_is_asked_about_at_its_issuer_and_at_no_other() -> None:
 
 
 def test_an_opaque_token_is_asked_about_at_the_first_server_alone() -> None:
-    """To no other it is shown, be it known there or not."""
+    """It is sent to no other server, even one that knows it."""
     bed = Bed()
     assert [bed.look(b"ann"), bed.look(b"bob"), bed.look(b"junk")] == ["ann", 401, 401]
     assert (bed.a.seen, bed.b.seen) == ([b"ann", b"bob", b"junk"], [])
 
 
 def test_in_order_it_is_asked_about_at_each_until_one_knows_it() -> None:
-    """What the first knows is shown to no other."""
+    """A token that the first server knows is sent to no other."""
     bed = Bed(in_order=True)
     assert [bed.look(b"ann"), bed.look(b"bob"), bed.look(b"junk")] == ["ann", "bob", 401]
     assert (bed.a.seen, bed.b.seen) == ([b"ann", b"bob", b"junk"], [b"bob", b"junk"])
@@ -168,7 +168,7 @@ def test_no_token_is_called_worthless_that_a_silent_server_may_know(down: str, t
 
 
 def test_an_answer_that_comes_later_is_told_as_one_that_comes_at_once() -> None:
-    """Each who waits is told once, after as many servers as it takes."""
+    """Each listener is called once, after as many servers as necessary."""
     bed = Bed(in_order=True)
     bed.a.at_once = bed.b.at_once = False
     clients = [bed.begin(b"bob") for _ in range(3)]
@@ -211,13 +211,13 @@ def test_a_revocation_is_noticed_at_the_server_that_issued_the_token() -> None:
 
 
 def test_the_same_token_is_one_at_each_server() -> None:
-    """What one says of it is not the other's answer: caches never mix."""
+    """A result of one server is not used for the other: caches never mix."""
     bed = Bed()
     bed.a.tokens[b"same"], bed.b.tokens[b"same"] = {"sub": "ann"}, {"sub": "bob"}
     first, second = bed.several._issuers
     reverse = MultiIssuerVerifier((second, first), in_order=False, clock=lambda: bed.now)
     assert bed.look(b"same") == "ann"
-    # Whoever has called it active is asked; a rule that takes the other alone asks that one.
+    # The server that called it active is asked; a rule that accepts only the other one asks that one.
     alone = MultiIssuerVerifier((second,), in_order=False, clock=lambda: bed.now)
     client = FakeListener(show)
     entry = alone.verify(b"same", bed.now, client, LookupOptions())
@@ -240,7 +240,7 @@ def test_the_same_token_is_one_at_each_server() -> None:
     ],
 )
 def test_each_server_is_held_to_its_own_issuer_and_audience(terms: dict[str, Any], told: object) -> None:
-    """What would do for the other one's tokens does not do for its; and a token of one is not shown to the other."""
+    """Issuer and audience of one server do not apply to the other, and a token of one is not sent to the other."""
     for at_once in (True, False):
         bed = Bed(in_order=True, **terms)
         bed.a.at_once = at_once
@@ -251,7 +251,7 @@ def test_each_server_is_held_to_its_own_issuer_and_audience(terms: dict[str, Any
 
 
 def test_unseen_tokens_are_counted_for_each_look_up() -> None:
-    """Whoever has a rule asked in order pays for it."""
+    """The cost is paid only by rules with ask_in_order."""
     bed = Bed(in_order=True, burst=5)
     assert [bed.look(b"junk%d" % number) for number in range(3)] == [401, 401, 429]
     assert bed.look(b"ann") == 429
@@ -270,7 +270,7 @@ class Watched:
 
 
 def test_a_remembered_jwt_is_not_taken_apart_again() -> None:
-    """Whose it is shows from who has called it active."""
+    """It belongs to the server that called it active."""
     bed = Bed()
     watched = [Watched(one.scope) for one in bed.several._issuers]
     trusted = [
@@ -316,7 +316,7 @@ def test_what_a_server_said_holds_no_longer_where_its_tokens_must_be_for_another
 
 
 def test_a_token_that_another_rule_showed_its_server_is_no_other_here() -> None:
-    """Without order it goes to the first server alone, whatever is remembered of it: the answer is always the same."""
+    """Without ask_in_order it is sent only to the first server, whatever is cached: the result is always the same."""
     bed = Bed()
     second = bed.several._issuers[1].verifier
     entry = second.verify(b"bob", bed.now, FakeListener(show), LookupOptions())
@@ -341,7 +341,7 @@ def test_a_token_that_another_rule_showed_its_server_is_no_other_here() -> None:
     ],
 )
 def test_a_server_is_shown_no_token_of_another(domain: IssuerScope, admitted: set[bytes]) -> None:
-    """What names no issuer that can be read names not this one either."""
+    """A token without a readable issuer is not a token of this one."""
     every = {OPAQUE, OF_A, OF_B, OF_NOBODY, UNREADABLE, ANONYMOUS}
     assert {token for token in every if domain.admits(token)} == admitted
 
@@ -392,7 +392,7 @@ def test_the_servers_answer_about_its_own_token_counts() -> None:
 
 @pytest.mark.parametrize(("issuer", "counts"), [(A, True), (None, True), (C, True), (B, False)])
 def test_a_server_does_not_speak_for_another(issuer: str | None, counts: bool) -> None:
-    """What it calls a token of another configured server is worth nothing, whatever it says of it."""
+    """A response about a token of another configured server makes it inactive, whatever else it contains."""
     answer = from_claims({"iss": issuer})
     assert filtered(OneResult(answer), IssuerScope(A, frozenset({B})), OPAQUE) is (answer if counts else INACTIVE)
 

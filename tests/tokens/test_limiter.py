@@ -7,7 +7,7 @@ def limiter(addresses: int = 10) -> AddressLimiter:
 
 
 def test_a_burst_is_admitted_and_then_the_rate() -> None:
-    """What comes too early is told how long to wait."""
+    """An early request gets the time to wait."""
     bucket = limiter()
     assert [bucket.wait("a", 0.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.1]
     assert bucket.wait("a", 0.1) == 0.0
@@ -15,7 +15,7 @@ def test_a_burst_is_admitted_and_then_the_rate() -> None:
 
 
 def test_addresses_are_told_apart() -> None:
-    """A flood harms its sender alone."""
+    """A flood harms only its sender."""
     bucket = limiter()
     for _ in range(100):
         bucket.wait("flood", 0.0)
@@ -49,7 +49,7 @@ def test_of_too_many_addresses_the_longest_unseen_is_forgotten() -> None:
 
 
 def test_what_is_given_back_was_not_counted() -> None:
-    """Whoever is right is not limited."""
+    """Requests with valid proofs are not limited."""
     bucket = limiter()
     for _ in range(10):
         assert bucket.wait("a", 0.0) == 0.0

@@ -41,7 +41,7 @@ def test_one_is_due_again_before_anybody_needs_it() -> None:
 
 
 def test_who_needs_a_newer_one_gets_it_but_not_within_the_pause() -> None:
-    """Whoever makes such a need up, with names of keys, makes one fetch in that time, and no more."""
+    """Invented key names cause one fetch in that time, and no more."""
     schedule = fetched()
     assert [schedule.allows_fetch(START + after) for after in (0, 1, 29.9, 30, 299)] == [
         False,
@@ -94,7 +94,7 @@ def test_a_success_ends_the_waiting() -> None:
 
 @pytest.mark.parametrize("max_age", [1.0, 300.0])
 def test_keys_must_outlive_the_time_until_they_are_fetched_anew(max_age: float) -> None:
-    """Else there would be none every so often."""
+    """Otherwise, there would be gaps without a document."""
     with pytest.raises(ValueError):
         KeySettings(refresh=300.0, max_age=max_age)
 
@@ -110,7 +110,7 @@ def test_each_lives_as_long_as_it_says() -> None:
 
 
 def test_one_that_is_worth_nothing_is_used_no_more_and_replaced_when_that_may_be() -> None:
-    """At once, where the last fetch was long ago; else after the pause, whoever asks."""
+    """At once if the last fetch was long ago; otherwise after the pause, for every caller."""
     schedule = fetched()
     schedule.discard(DOWN)
     assert schedule.current(START) is None

@@ -1,4 +1,4 @@
-"""What is kept at hand, driven by an advanced clock, with every fetch counted; and once against a real server."""
+"""Remote documents, driven by an advanced clock, with every fetch counted; and once against a real server."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ def keys(*kids: str) -> KeySet:
 
 
 class Document:
-    """A key set in memory: it comes when it is told to, and counts how often it was fetched."""
+    """A key set in memory: it arrives on request, and counts its fetches."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -142,7 +142,7 @@ def test_keys_are_fetched_anew_while_nobody_waits() -> None:
 
 
 def test_an_unknown_key_has_them_fetched_at_once_and_then_not_for_a_while() -> None:
-    """Whoever makes names up gets the keys that are there, at no cost to the server."""
+    """Invented key names get the present keys, at no cost to the server."""
     bed = Bed().started()
     bed.renew()
     assert (bed.told, bed.document.fetches) == ([bed.source.current], 1)
@@ -158,7 +158,7 @@ def test_an_unknown_key_has_them_fetched_at_once_and_then_not_for_a_while() -> N
 
 
 def test_while_the_server_is_down_the_last_good_keys_serve() -> None:
-    """Up to `max_age`; whoever needs another one is told that it cannot be had."""
+    """Up to `max_age`; callers that need another one get an error."""
     bed = Bed().started()
     bed.document.content = DOWN
     bed.advance(301.0)
@@ -175,7 +175,7 @@ def test_while_the_server_is_down_the_last_good_keys_serve() -> None:
 
 
 def test_a_server_that_is_down_is_not_pressed() -> None:
-    """1, 2, 4, 8, 16 s, and then every `pause`; those who ask meanwhile are told at once."""
+    """1, 2, 4, 8, 16 s, and then every `pause`; callers in between get the error at once."""
     bed = Bed()
     bed.document.at_once = True
     bed.document.content = DOWN
@@ -190,7 +190,7 @@ def test_a_server_that_is_down_is_not_pressed() -> None:
 
 
 def test_what_is_there_is_given_at_once_and_what_is_not_is_waited_for() -> None:
-    """Whoever needs any, and not a newer one, starts no fetch while there is a good one."""
+    """A caller that needs any document starts no fetch while there is a valid one."""
     bed = Bed()
     bed.get()
     assert (bed.told, bed.document.fetches) == ([], 1)
@@ -200,7 +200,7 @@ def test_what_is_there_is_given_at_once_and_what_is_not_is_waited_for() -> None:
 
 
 def test_one_that_was_discarded_is_fetched_anew_for_who_needs_it() -> None:
-    """Within the pause, who needs it is told why there is none; afterwards it comes of itself."""
+    """Within the pause, callers get the reason; afterwards it is fetched automatically."""
     bed = Bed().started()
     bed.source.discard(DOWN)
     bed.get()
@@ -352,7 +352,7 @@ def test_a_call_that_fails_is_an_error_of_the_server(answer: bytes | None, expec
 
 
 def test_what_cannot_be_read_is_an_error() -> None:
-    """It came, and is none."""
+    """It arrived, and is invalid."""
 
     class Html:
         """Responds with a page."""
@@ -369,7 +369,7 @@ def test_what_cannot_be_read_is_an_error() -> None:
 
 
 class Place:
-    """A place that has something, and counts who asks."""
+    """A source that has a document, and counts requests."""
 
     def __init__(self, has: Result, clock: Clock, at_once: bool) -> None:
         self._clock = clock
@@ -413,7 +413,7 @@ GONE = failed(IntrospectionFailure.UNAVAILABLE, "it answered 503")
 def test_the_first_place_that_has_a_document_gives_it(
     places: list[Result], asked: list[int], expected: bytes | str
 ) -> None:
-    """One that answers something else has it not; a server that does not answer is not asked at its other places."""
+    """A place with another response does not have it; if a server does not respond, its other places are not tried."""
     for at_once in (False, True):
         clock = Clock()
         sources = [Place(has, clock, at_once) for has in places]

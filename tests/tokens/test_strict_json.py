@@ -38,7 +38,7 @@ def test_an_object_is_read(data: bytes, expected: dict[str, object]) -> None:
     ],
 )
 def test_what_parsers_read_differently_is_not_read(data: bytes) -> None:
-    """RFC 8259 §4: with a member twice, the behaviour of others cannot be foreseen."""
+    """RFC 8259 §4: with a duplicate member, the behaviour of other parsers is unpredictable."""
     with pytest.raises(ValueError):
         read_object(data)
 

@@ -102,7 +102,7 @@ def test_a_negative_answer_serves_for_its_own_short_time() -> None:
 
 
 def test_one_introspection_serves_all_who_wait() -> None:
-    """Each is told once."""
+    """Each listener is called once."""
     bed = Bed()
     clients = [bed.look(wait=True) for _ in range(10)]
     bed.source.respond()
@@ -136,7 +136,7 @@ def test_a_token_in_use_is_asked_for_again_before_its_answer_ends() -> None:
 
 
 def test_a_token_not_in_use_is_not_asked_for_again() -> None:
-    """What nobody needs costs the authorization server nothing."""
+    """A token that is not used costs the authorization server nothing."""
     bed = Bed()
     bed.look()
     bed.at(59.9)
@@ -230,7 +230,7 @@ def test_a_rule_may_want_younger_answers_without_disturbing_others() -> None:
 
 
 def test_unseen_tokens_are_limited_and_known_good_ones_are_not() -> None:
-    """Whoever floods is told when to come again; nothing is asked for the excess."""
+    """A flooding client gets the time to retry; its excess tokens are not introspected."""
     bed = Bed()
     bed.look()
     told = [bed.look(b"random%d" % number).outcomes[0] for number in range(100)]
@@ -267,7 +267,7 @@ def test_what_is_needed_of_an_answer_is_made_once() -> None:
 
 
 def test_nobody_waits_for_ever_whatever_an_answer_holds() -> None:
-    """An answer that nothing can be made of is none."""
+    """A response that cannot be read is a failure."""
     bed = Bed()
     bed.source.tokens[b"odd"] = {"sub": None}
     bed.verifier._write_identity = lambda answer: bytes(answer.claims["sub"])
@@ -277,7 +277,7 @@ def test_nobody_waits_for_ever_whatever_an_answer_holds() -> None:
 
 @pytest.mark.parametrize("how", ["token", "subject"])
 def test_an_answer_that_was_asked_for_before_a_purge_is_not_kept(how: str) -> None:
-    """Whoever waited gets it; the next request asks anew."""
+    """Requests that waited get it; the next request introspects again."""
     bed = Bed()
     client = bed.look(wait=True)
     if how == "token":
@@ -291,7 +291,7 @@ def test_an_answer_that_was_asked_for_before_a_purge_is_not_kept(how: str) -> No
 
 
 def test_a_source_that_fails_leaves_nobody_waiting() -> None:
-    """Whatever goes wrong when it is asked: who waits is told, and the next one is not made to wait for them."""
+    """After any failure, listeners are notified, and the next request does not wait for them."""
     bed = Bed()
 
     def fail(token: bytes, callback: object) -> None:

@@ -103,7 +103,7 @@ def test_every_spelling_that_an_app_may_fold_into_one_name_folds_alike(spelling:
 
 @given(st.binary(max_size=40))
 def test_folding_knows_lower_case_letters_digits_and_hyphens_alone(name: bytes) -> None:
-    """What CGI would make of a name folds alike, whatever the bytes; folding again changes nothing."""
+    """Names that CGI maps to the same variable fold to the same name, for any bytes; folding again changes nothing."""
     folded = name.translate(FOLD)
     assert re.fullmatch(rb"[a-z0-9-]*", folded)
     assert folded.translate(FOLD) == folded
@@ -160,7 +160,7 @@ def test_a_quoted_string_reads_back_as_what_was_quoted_or_is_refused(text: str) 
 
 @pytest.mark.parametrize("data", [b"", b"a", b"ab", b"abc", bytes(range(256))])
 def test_a_byte_sequence_is_read(data: bytes) -> None:
-    """RFC 9651 §4.2.7; blanks around it are no part of it."""
+    """RFC 9651 §4.2.7; spaces around it are not part of it."""
     written = b":%b:" % base64.b64encode(data)
     assert byte_sequence(written) == byte_sequence(b" %b\t" % written) == data
 
@@ -185,7 +185,7 @@ def test_any_bytes_are_a_byte_sequence_or_none(value: bytes) -> None:
 
 @pytest.mark.parametrize("text", ["a\r\nb", "a\tb", "\x00", "\x7f", "é", "\u2028", "\ud800"])
 def test_what_cannot_be_quoted_is_an_error(text: str) -> None:
-    """The configuration's check tells of it before; here nothing is guessed."""
+    """The configuration check reports it before; here nothing is guessed."""
     with pytest.raises(ValueError):
         quoted_string(text)
 

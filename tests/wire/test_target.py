@@ -28,7 +28,7 @@ READABLE = [
 
 @pytest.mark.parametrize(("raw", "segments", "query"), READABLE, ids=lambda value: repr(value)[:40])
 def test_a_path_is_read_and_goes_on_as_it_came(raw: bytes, segments: list[bytes], query: bytes) -> None:
-    """It is decoded once, for matching alone: the bytes that go on are the client's."""
+    """It is decoded once, only for matching: the forwarded bytes are the client's."""
     assert parse(raw) == Target(raw, segments, query, None)
     assert parse(raw).origin_form is raw
 
@@ -109,7 +109,7 @@ HOSTILE = {
         b"/a%C2%9B",
     ],
     "bytes outside pchar": [b"/caf\xc3\xa9", b"/\xff", b'/"', b"/<a>", b"/{a}", b"/a|b", b"/^", b"/`", b"/[a]"],
-    "encoding that is none": [b"/%", b"/%4", b"/%zz", b"/a%", b"/%%41", b"/%u002e", b"/% 41", b"/%-1", b"/%+1"],
+    "invalid encoding": [b"/%", b"/%4", b"/%zz", b"/a%", b"/%%41", b"/%u002e", b"/% 41", b"/%-1", b"/%+1"],
     "not UTF-8": [
         b"/%ff",
         b"/%C3",

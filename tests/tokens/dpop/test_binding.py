@@ -61,5 +61,5 @@ def test_a_token_says_what_it_is_bound_to(claims: dict[str, Any], expected: Bind
     ],
 )
 def test_a_binding_that_cannot_be_checked_is_not_an_absent_one(confirmation: Any) -> None:
-    """RFC 7800 §3.1: whoever does not understand it must not take the token for an unbound one."""
+    """RFC 7800 §3.1: an unknown confirmation method does not make a token unbound."""
     assert binding({"cnf": confirmation}) == UNKNOWN

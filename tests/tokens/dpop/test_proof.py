@@ -166,7 +166,7 @@ def test_a_key_that_is_no_point_of_its_curve_is_none() -> None:
 
 
 def test_a_key_that_the_token_is_not_bound_to_proves_nothing() -> None:
-    """RFC 9449 §7.1: whoever stole a token has a key too, but not this one."""
+    """RFC 9449 §7.1: a thief of a token has a key too, but not this one."""
     thief = key("ES256", 2)
     signed = sign({**HEADER, "jwk": public(thief)}, CLAIMS, thief, "ES256")
     assert checked(signed) is PossessionFault.KEY
@@ -190,7 +190,7 @@ def test_a_proof_does_not_prove_another_binding_than_to_a_key(confirmation: Any,
 
 
 def test_a_proof_is_not_too_large() -> None:
-    """Whatever is in it is not looked at."""
+    """Its content is not read."""
     for size, expected in ((8192, PossessionFault.MALFORMED), (8193, PossessionFault.SIZE)):
         assert checked(b"a" * size) is expected
 
@@ -333,7 +333,7 @@ def test_where_no_more_can_be_remembered_no_more_is_accepted() -> None:
 
 
 def test_an_address_may_send_so_many_wrong_signatures_and_no_more_are_looked_at() -> None:
-    """Verifying one is the dearest thing that a thief can ask for; good ones are not counted, nor those of others."""
+    """Verification is the most expensive work that a thief can cause; only its own invalid proofs are counted."""
     few = memory(rate=1, burst=3)
     forged = proof(private=key("ES256", 2), jti="forged")
 

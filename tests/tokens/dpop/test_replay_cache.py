@@ -46,7 +46,7 @@ def test_the_proofs_of_two_keys_may_have_the_same_identifier() -> None:
 
 
 def test_looking_does_not_use() -> None:
-    """What is wrong in another way must not use up a proof."""
+    """A proof that is invalid in another way must not be used up."""
     replays = ReplayCache()
     assert [replays.check(b"x", NOW, SETTINGS, NOW) for _ in range(3)] == [None] * 3
     assert len(replays) == 0

@@ -53,7 +53,7 @@ def test_a_jwk_names_its_key() -> None:
 
 
 def test_a_jwk_may_name_its_algorithm() -> None:
-    """One that its kind of key can do; any other is not heeded."""
+    """An algorithm that its type of key supports; any other is ignored."""
     for named, used in (("PS256", "PS256"), ("ES256", "RS256")):
         jwk = json.dumps({**KEYS["RS256"].as_dict(private=True), "alg": named})
         sent = form(PrivateKeyJwt("me", Secret(jwk), "as", lambda: NOW))
@@ -72,7 +72,7 @@ def test_a_jwk_may_name_its_algorithm() -> None:
     ],
 )
 def test_only_a_private_key_signs(text: str) -> None:
-    """Anything else is told at load, without showing it."""
+    """Any other key is an error at load, which does not show it."""
     with pytest.raises(ValueError, match="not a private RSA, EC or Ed25519 key") as caught:
         PrivateKeyJwt("me", Secret(text), "as", lambda: NOW)
     assert text == "" or text not in str(caught.value)

@@ -13,7 +13,7 @@ def opened() -> CircuitBreaker:
 
 
 def test_it_opens_after_so_many_failures_in_a_row() -> None:
-    """One answer in between begins the count anew."""
+    """One response in between resets the count."""
     breaker = CircuitBreaker(SETTINGS)
     for outcome in (breaker.record_failure, breaker.record_failure):
         outcome(0.0)
@@ -26,7 +26,7 @@ def test_it_opens_after_so_many_failures_in_a_row() -> None:
 
 
 def test_open_it_allows_no_call_until_its_pause_is_over() -> None:
-    """Whoever asks is answered at once."""
+    """Callers are refused at once."""
     breaker = opened()
     assert [breaker.allows(now) for now in (0.0, 1.0, 1.99)] == [False, False, False]
     assert breaker.allows(2.0)
@@ -39,7 +39,7 @@ def test_after_the_pause_one_call_is_made_alone() -> None:
 
 
 def test_the_call_after_the_pause_closes_it_or_opens_it_again() -> None:
-    """And the pause begins anew."""
+    """And the pause starts again."""
     breaker = opened()
     assert breaker.allows(2.0)
     breaker.record_failure(2.5)

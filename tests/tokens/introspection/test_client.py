@@ -75,7 +75,7 @@ def test_a_call_is_a_form_with_the_token_and_our_credentials() -> None:
     ],
 )
 def test_what_is_no_answer_says_why(status: str, body: bytes, reason: IntrospectionFailure) -> None:
-    """Never a judgement of the token."""
+    """It is never a statement about the token."""
     with raw_server(answering(status, body)) as server:
         (error,) = ask(server, b"t")
     assert isinstance(error, IntrospectionError)
@@ -89,7 +89,7 @@ def test_a_token_that_the_server_cannot_read_is_inactive() -> None:
 
 
 def test_a_server_in_trouble_is_left_alone() -> None:
-    """After so many failures, who asks is told at once."""
+    """After so many failures, callers get an error at once."""
     with raw_server(answering("500 Internal Server Error", b"")) as server:
         results = ask(server, *[b"t"] * 5)
         assert len(server.requests) == 3
@@ -99,7 +99,7 @@ def test_a_server_in_trouble_is_left_alone() -> None:
 
 @pytest.mark.parametrize("body", [b'{"error": "invalid_request"}', b'{"error": "unsupported_token_type"}', b"junk"])
 def test_no_token_makes_the_enforcer_leave_the_server_alone(body: bytes) -> None:
-    """Whoever sends junk cuts off nobody else."""
+    """A client that sends invalid tokens cuts off no other client."""
     with raw_server(answering("400 Bad Request", body)) as server:
         ask(server, *[b"t"] * 20)
         assert len(server.requests) == 20
@@ -144,7 +144,7 @@ def knowing(line: bytes) -> Callable[[bytes, bytes], bytes]:
 
 
 def test_without_credentials_nothing_is_asked() -> None:
-    """And who asks is told so; the server had no part in that, and is not left alone for it."""
+    """The caller gets an error; it is not the server's failure, and does not open the circuit breaker."""
     with raw_server(knowing(FIRST)) as server:
         *failed, last = ask(server, *[b"t"] * 6, authentication=Renewed(*[NO_TOKEN] * 5, FIRST))
         assert len(server.requests) == 1
@@ -212,7 +212,7 @@ def test_a_full_queue_of_our_own_says_nothing_of_the_server() -> None:
 
 
 def test_a_server_that_forbids_one_token_is_asked_about_the_next() -> None:
-    """What stands before it may dislike a token's looks: whoever sends such ones must not cut off all others."""
+    """A filter in front of the server may reject some tokens: a client that sends these must not cut off the others."""
 
     def answer(head: bytes, body: bytes) -> bytes:
         return response(b"", "403 Forbidden") if b"odd" in body else response(b'{"active": true}')

@@ -35,7 +35,7 @@ def body(**members: Any) -> bytes:
     return json.dumps({**GIVEN, **members}).encode()
 
 
-# What the server gives
+# The server's response
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def body(**members: Any) -> bytes:
     ],
 )
 def test_a_token_answer_is_read(members: dict[str, Any], seconds: float) -> None:
-    """RFC 6749 §5.1: the type's case does not matter; a life that is not told is the setting's; none is endless."""
+    """RFC 6749 §5.1: the type ignores case; a missing lifetime is the setting's; every lifetime is finite."""
     token = parse(body(**members), 300.0)
     assert token.credentials == Credentials(lines=b"Authorization: Bearer one\r\n")
     assert token.expires_in == seconds
 
 
 def test_a_life_that_is_not_told_is_bounded_too() -> None:
-    """Whatever the setting."""
+    """With any setting."""
     assert parse(body(expires_in=None), 10 * MAX_LIFETIME).expires_in == MAX_LIFETIME
 
 
@@ -91,11 +91,11 @@ def test_it_is_renewed_before_its_end(lives: float, ahead: float, refresh: float
     assert OwnAccessToken(Credentials(), lives).lifetime(ahead) == Lifetime(refresh, lives)
 
 
-# How it is asked for
+# The request
 
 
 class TokenEndpoint:
-    """Keeps the forms, and answers what it is told to."""
+    """Records the forms, and responds as configured."""
 
     def __init__(self, *outcomes: HttpResponse | UpstreamError | IntrospectionError) -> None:
         self.outcomes = list(outcomes)
@@ -128,7 +128,7 @@ def fetched(endpoint: TokenEndpoint, *scopes: str) -> OwnAccessToken | Introspec
     ],
 )
 def test_it_is_asked_for_by_client_credentials(scopes: tuple[str, ...], form: bytes) -> None:
-    """RFC 6749 §4.4.2; with no scope where none is set."""
+    """RFC 6749 §4.4.2; without scope if no scopes are set."""
     endpoint = TokenEndpoint(HttpResponse(200, body()))
     assert isinstance(fetched(endpoint, *scopes), OwnAccessToken)
     assert endpoint.forms == [form]
@@ -149,13 +149,13 @@ def test_it_is_asked_for_by_client_credentials(scopes: tuple[str, ...], form: by
     ],
 )
 def test_why_there_is_none_is_told(outcome: Any, reason: IntrospectionFailure) -> None:
-    """RFC 6749 §5.2: what is about us is told from what is about the server."""
+    """RFC 6749 §5.2: errors of the client differ from errors of the server."""
     told = fetched(TokenEndpoint(outcome))
     assert isinstance(told, IntrospectionError)
     assert told.reason is reason
 
 
-# How it is kept
+# Its storage
 
 
 class Bed:
@@ -211,7 +211,7 @@ def test_who_needs_one_before_the_first_tick_has_it_fetched() -> None:
 
 
 def test_while_it_cannot_be_renewed_the_last_one_serves_to_its_end() -> None:
-    """Then who needs one is told why there is none; and it is tried less and less often."""
+    """Callers get the reason, and the pause between attempts grows."""
     bed = Bed()
     bed.clock.advance(0.2)
     bed.endpoint.outcomes = [HttpResponse(503, b"")]
@@ -226,7 +226,7 @@ def test_while_it_cannot_be_renewed_the_last_one_serves_to_its_end() -> None:
 
 
 def test_one_that_the_server_does_not_accept_is_replaced_at_once() -> None:
-    """It has forgotten its tokens, say, since it was started anew."""
+    """For example, a restart has lost its tokens."""
     bed = Bed()
     bed.clock.advance(60.0)
     bed.reject()
@@ -234,7 +234,7 @@ def test_one_that_the_server_does_not_accept_is_replaced_at_once() -> None:
 
 
 def test_a_server_that_accepts_none_of_its_tokens_is_not_pressed() -> None:
-    """One fetch in each pause, however many ask; they are told what is wrong."""
+    """One fetch in each pause, for any number of callers; they get the reason."""
     bed = Bed()
     bed.clock.advance(0.2)
     for _ in range(100):

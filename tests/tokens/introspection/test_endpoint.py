@@ -1,4 +1,4 @@
-"""Where requests go: endpoints that are known, and those that metadata must tell."""
+"""Endpoints: known ones, and those that come from metadata."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_form_carries_the_credentials_and_its_length() -> None:
 
 
 def test_until_metadata_is_there_nothing_is_sent() -> None:
-    """Who asks is told why."""
+    """The caller gets the reason."""
     bed = Bed(DOWN)
     assert bed.post() is DOWN
     assert bed.made == []
@@ -147,7 +147,7 @@ def test_while_metadata_cannot_be_had_any_more_nothing_is_sent() -> None:
 
 
 def test_a_closed_one_closes_what_is_its_own() -> None:
-    """The metadata, which would be fetched for ever, and the connections."""
+    """The metadata, which would be fetched indefinitely, and the connections."""
     for asked in (False, True):
         bed = Bed(metadata(introspection_endpoint="https://as.example/a"))
         if asked:
@@ -167,7 +167,7 @@ def test_a_closed_one_closes_what_is_its_own() -> None:
     ],
 )
 def test_what_is_no_content_says_why(outcome: EndpointResult, reason: IntrospectionFailure | None) -> None:
-    """A redirect is no answer."""
+    """A redirect is not a valid response."""
     found = response_body(outcome)
     assert isinstance(found, IntrospectionError)
     assert reason in (found.reason, None)
@@ -204,7 +204,7 @@ def test_an_error_code_is_read_from_anything(body: bytes, code: Any) -> None:
 
 
 def test_an_endpoint_that_cannot_be_called_is_told_of() -> None:
-    """What its URL is good for shows when it is made; who waits is answered, and the one before serves no more."""
+    """A new URL is checked when its endpoint is built; waiting callers get a result, the old endpoint is unused."""
     bed = Bed(metadata(introspection_endpoint="https://as.example:0/i"))
     outcome = bed.post()
     assert isinstance(outcome, IntrospectionError)

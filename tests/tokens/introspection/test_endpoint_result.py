@@ -1,4 +1,4 @@
-"""What the status and the body of a response from an authorization server mean."""
+"""The meaning of status and body of a response from an authorization server."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_an_error_that_prevented_the_request_is_returned_as_it_is() -> None:
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"error": "invalid_request"}', b'{"error": "invalid_client"}'])
 def test_401_and_403_refuse_our_credentials(status: int, body: bytes) -> None:
-    """Whatever their body says; without credentials they are responses like any other."""
+    """With any body; without credentials they are responses like any other."""
     assert reason(authenticated_body(HttpResponse(status, body))) is REFUSED
     assert reason(response_body(HttpResponse(status, body))) is MALFORMED
 

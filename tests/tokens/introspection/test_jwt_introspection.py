@@ -95,14 +95,14 @@ def test_a_token_that_is_worth_nothing_is_called_so_under_a_signature() -> None:
         pytest.param(answer(iat=NOW - MAX_AGE - 1), "expired", id="old: given to another question"),
         pytest.param(answer(iat=NOW + 6), "not_yet_valid", id="from the future"),
         pytest.param(answer(iat=None), "malformed_claims", id="of no time"),
-        pytest.param(answer(iat=True), "malformed_claims", id="a time that is none"),
+        pytest.param(answer(iat=True), "malformed_claims", id="not a time"),
         pytest.param(answer(token_introspection=None), "malformed_claims", id="without an answer"),
-        pytest.param(answer(token_introspection=[True]), "malformed_claims", id="an answer that is none"),
+        pytest.param(answer(token_introspection=[True]), "malformed_claims", id="not an introspection response"),
         pytest.param(answer(active=True, token_introspection="x"), "malformed_claims", id="at the wrong place"),
     ],
 )
 def test_anything_else_is_no_answer(data: bytes, fault: str) -> None:
-    """Never a judgement of the token."""
+    """It is never a statement about the token."""
     assert refused(data) == fault
 
 
@@ -114,7 +114,7 @@ def test_what_is_signed_is_read_as_strictly(members: dict[str, Any]) -> None:
 
 
 def test_a_key_that_is_not_known_may_be_a_new_one() -> None:
-    """Whoever has the keys looks for it."""
+    """The key source fetches it."""
     assert verify(answer({"kid": "second"}, SECOND), KEYS, EXPECTED, NOW) is NEEDS_KEY
 
 
@@ -128,7 +128,7 @@ def read(data: bytes, keys: FakeKeys) -> IntrospectionOutcome:
 
 
 def test_keys_are_renewed_where_they_do_not_do() -> None:
-    """Once; where there is none yet, that is waited for."""
+    """Once; if there is no key set yet, the response waits for it."""
     both = key_set(first=FIRST, second=SECOND)
     by_second = answer({"kid": "second"}, SECOND)
     for keys, data, renewals in (
@@ -153,7 +153,7 @@ def test_without_keys_it_is_an_outage_and_no_judgement() -> None:
 
 
 def test_a_closed_reader_closes_its_keys() -> None:
-    """They would be fetched for ever."""
+    """They would be fetched indefinitely."""
     keys = FakeKeys(KEYS, DOWN)
     JwtReader(keys, EXPECTED, lambda: NOW).close()  # type: ignore[arg-type]
     assert keys.closed

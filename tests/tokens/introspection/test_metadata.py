@@ -98,7 +98,7 @@ def test_the_metadata_of_the_rfc_is_read() -> None:
 
 
 def test_an_endpoint_that_a_server_has_not_is_not_there() -> None:
-    """RFC 8414 §2: they are optional for us; who needs one says so."""
+    """RFC 8414 §2: they are optional here; their user reports a missing one."""
     found = parse(json.dumps({"issuer": ISSUER, "jwks_uri": None}).encode(), ISSUER)
     assert found.endpoints == {}
 

@@ -96,7 +96,7 @@ MALFORMED = {
     "HTML with 200": b"<!doctype html><title>Log in</title>",
     "nothing": b"",
     "blanks": b" \n",
-    "a BOM alone": b"\xef\xbb\xbf",
+    "only a BOM": b"\xef\xbb\xbf",
     "true": b"true",
     "null": b"null",
     "a string": b'"active"',
@@ -193,7 +193,7 @@ def test_a_null_member_is_an_absent_one() -> None:
     ],
 )
 def test_a_scope_is_a_string_split_at_blanks_or_a_list_of_strings(scope: Any, scopes: set[str]) -> None:
-    """RFC 6749 §3.3: what is no scope-token is in no rule either, and is left out."""
+    """RFC 6749 §3.3: an invalid scope token is in no rule either, and is left out."""
     assert read(answer(scope=scope)).scopes == scopes
 
 
@@ -296,7 +296,7 @@ def test_any_bytes_are_an_answer_or_malformed_and_give_no_more_than_they_say(bod
     [{"token_use": "refresh_token"}, {"token_use": "id_token"}, {"typ": "Refresh"}, {"typ": "ID"}, {"typ": "Offline"}],
 )
 def test_only_an_access_token_gives_access(members: dict[str, str]) -> None:
-    """A refresh or ID token may be active too, and is worth nothing here."""
+    """A refresh or ID token may be active too, but gives no access here."""
     assert parse(json.dumps({"active": True, "scope": "read", **members}).encode()) is INACTIVE
 
 

@@ -73,7 +73,7 @@ def test_the_thumbprint_is_what_another_library_makes_of_the_key(algorithm: str)
     ],
 )
 def test_what_has_not_what_makes_a_key_has_no_thumbprint(members: Any) -> None:
-    """Whatever somebody wrote."""
+    """For any document."""
     assert thumbprint(members) is None
 
 
@@ -143,7 +143,7 @@ def test_each_algorithm_verifies_what_it_signed_and_no_other(algorithm: str) -> 
     "algorithm", ["none", "None", "NONE", "", "HS256", "HS384", "rs256", "RS256 ", "ES256K", "RSA1_5"]
 )
 def test_no_key_verifies_with_an_algorithm_that_is_not_for_it(algorithm: str) -> None:
-    """Whoever asks: neither without a signature, nor with one that anybody can make."""
+    """Neither without a signature, nor with one that anybody can make."""
     for members in (RSA, EC, OKP):
         for signature in (b"", b"\0" * 32, b"\0" * 64):
             assert not read({**members, "alg": None}).verifies(algorithm, b"signed", signature)
@@ -175,23 +175,23 @@ NO_KEYS: dict[str, Any] = {
     "empty": {},
     "of no type": {name: value for name, value in EC.items() if name != "kty"},
     "of an unknown type": {**EC, "kty": "AKP"},
-    "of a type that is no text": {**EC, "kty": ["EC"]},
+    "type that is not text": {**EC, "kty": ["EC"]},
     "of a type in another case": {**EC, "kty": "ec"},
     "symmetric": {"kty": "oct", "k": "c2VjcmV0"},
     "private, EC": {**EC, "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"},
     "private, RSA": public(key("RS256"), p="AQ"),
     "private, with an empty part": {**OKP, "d": ""},
     "for encryption": {**EC, "use": "enc"},
-    "for a use that is no text": {**EC, "use": ["sig"]},
-    "to sign alone": {**EC, "key_ops": ["sign"]},
-    "for operations that are no list": {**EC, "key_ops": "verify"},
+    "use that is not text": {**EC, "use": ["sig"]},
+    "only to sign": {**EC, "key_ops": ["sign"]},
+    "operations that are not a list": {**EC, "key_ops": "verify"},
     "for another algorithm": {**EC, "alg": "ES384"},
     "for HS256": {**RSA, "alg": "HS256"},
     "for none": {**RSA, "alg": "none"},
-    "for an algorithm that is no text": {**RSA, "alg": ["RS256"]},
-    "of a name that is no text": {**EC, "kid": 1},
+    "algorithm that is not text": {**RSA, "alg": ["RS256"]},
+    "name that is not text": {**EC, "kid": 1},
     "of an unknown curve": {**EC, "crv": "secp256k1"},
-    "of a curve that is no text": {**EC, "crv": {}},
+    "curve that is not text": {**EC, "crv": {}},
     "of another type's curve": {**EC, "crv": "Ed25519"},
     "for key agreement": {**OKP, "crv": "X25519"},
     "not on the curve": {**EC, "y": EC["x"]},
@@ -290,7 +290,7 @@ def test_any_members_are_a_key_or_none(members: dict[str, Any], others: dict[str
 
 @given(st.sampled_from([RSA, EC, OKP]), st.sampled_from(["n", "e", "x", "y"]), st.binary(max_size=300))
 def test_any_numbers_are_a_key_or_none(members: dict[str, Any], name: str, value: bytes) -> None:
-    """And what is a key gives a signature its verdict, whatever the key."""
+    """And every key verifies or rejects a signature without an exception."""
     found = read_key({**members, name: encode(value).decode()})
     if found is not None:
         assert not any(found.verifies(algorithm, b"signed", bytes(64)) for algorithm in found.algorithms)

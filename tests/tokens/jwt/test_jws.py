@@ -142,7 +142,7 @@ def test_any_bytes_are_a_jws_or_none(data: bytes) -> None:
     ],
 )
 def test_a_jwt_looks_like_one(signed: bytes) -> None:
-    """Also one that is worth nothing: it is rejected here, and shown to nobody."""
+    """Also an invalid one: it is rejected here, and sent nowhere."""
     assert looks_like_jwt(signed)
 
 
@@ -171,7 +171,7 @@ def test_an_opaque_token_does_not(other: bytes) -> None:
 
 
 def test_the_issuer_that_a_token_claims_serves_to_choose_who_verifies_it() -> None:
-    """Whatever the signature."""
+    """With any signature."""
     assert unverified_issuer(TOKEN) == "joe"
     assert unverified_issuer(b"." + encode(json.dumps({"iss": "x"}).encode()) + b".") == "x"
 

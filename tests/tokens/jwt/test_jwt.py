@@ -72,7 +72,7 @@ def test_a_token_is_worth_what_an_introspection_would_say() -> None:
 
 
 def test_what_a_token_is_bound_to_is_kept() -> None:
-    """RFC 7800: whoever judges it must see it."""
+    """RFC 7800: the decision must see it."""
     found = read(token(cnf={"jkt": "x"}))
     assert found.bound
     assert found.claims["cnf"] == {"jkt": "x"}
@@ -120,7 +120,7 @@ def test_an_algorithm_must_be_named() -> None:
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 @pytest.mark.parametrize("kid", ["rsa", "ec", None])
 def test_a_public_key_is_no_secret(algorithm: str, kid: str | None) -> None:
-    """RFC 8725 §2.1: whoever knows the public key in any writing must not be able to sign with it."""
+    """RFC 8725 §2.1: no form of the public key can be used to sign."""
     sloppy = JwtSettings(algorithms=(algorithm,))  # type: ignore[arg-type]
     signed = encode(text({**HEADER, "alg": algorithm, "kid": kid})) + b"." + encode(text(CLAIMS))
     for private in (RSA, EC):
@@ -386,7 +386,7 @@ def test_a_token_from_the_future_is_not_yet_valid(name: str) -> None:
 
 
 def test_the_tolerance_is_in_the_answer() -> None:
-    """The rules judge its times again on every request, and must not refuse what was accepted here."""
+    """Its times are checked again on every request, which must not refuse a token that was accepted here."""
     assert read(token(nbf=NOW + 3)).not_before == NOW - 2
     assert read(token()).not_before == from_claims(CLAIMS).not_before
 
@@ -410,7 +410,7 @@ def test_a_time_of_issue_is_a_number(issued: Any) -> None:
     ],
 )
 def test_scopes_are_read_where_servers_write_them(members: dict[str, Any], scopes: set[str]) -> None:
-    """`scp` only where there is no `scope`: never both, which would give more than either says."""
+    """`scp` only without `scope`: both together would give more than either."""
     found = read(token(**members))
     assert found.scopes == scopes
     assert from_claims(found.claims).scopes == scopes
@@ -418,13 +418,13 @@ def test_scopes_are_read_where_servers_write_them(members: dict[str, Any], scope
 
 @pytest.mark.parametrize("scope", [1, True, {}, ["a", 1], {"a": True}])
 def test_scopes_are_text(scope: Any) -> None:
-    """RFC 9068 §2.2.3; what cannot be read is no default."""
+    """RFC 9068 §2.2.3; an invalid value has no default."""
     assert fault(token(scope=scope)) is JwtFault.CLAIMS
     assert fault(token(scope=None, scp=scope)) is JwtFault.CLAIMS
 
 
 def test_the_client_is_read_where_servers_write_it() -> None:
-    """`azp` only where there is no `client_id`."""
+    """`azp` only without `client_id`."""
     assert read(token(azp="other")).client_id == "s6BhdRkqt3"
     found = read(token({**without(CLAIMS, "client_id"), "azp": "other"}))
     assert found.client_id == found.claims["client_id"] == "other"
@@ -450,7 +450,7 @@ def test_any_bytes_are_a_verdict(signed: bytes) -> None:
 
 @given(_members)
 def test_whatever_is_signed_an_active_token_is_of_the_issuer_and_has_not_ended(members: dict[str, Any]) -> None:
-    """What a server signs by mistake gives nothing."""
+    """Invalid claims give no access, even if the server signed them."""
     found = verify(token(members), KEYS, ISSUER, SETTINGS, NOW)
     if isinstance(found, ActiveToken):
         assert found.issuer == ISSUER

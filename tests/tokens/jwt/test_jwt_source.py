@@ -63,7 +63,7 @@ def test_a_signed_token_is_verified_and_nobody_is_asked() -> None:
 
 
 def test_a_wrong_signed_token_is_not_asked_about() -> None:
-    """What the signature or a claim rules out, nobody else may rule in."""
+    """A token that its signature or a claim rules out is not introspected."""
     keys, others = FakeKeys(key_set(FIRST), DOWN), Others()
     for wrong in (token(FIRST, iss="https://other"), token(FIRST, exp=NOW), token(FIRST)[:-8] + b"AAAAAAAA"):
         assert isinstance(ask(wrong, keys, others), InactiveToken)
@@ -78,7 +78,7 @@ def test_an_opaque_token_is_asked_about() -> None:
 
 
 def test_whoever_is_closed_closes_what_is_its_own() -> None:
-    """The keys, which would be fetched for ever, and the connections."""
+    """The keys, which would be fetched indefinitely, and the connections."""
     keys, others = FakeKeys(key_set(FIRST), DOWN), Others()
     JwtSource(keys, ISSUER, JwtSettings(), others, lambda: NOW).close()  # type: ignore[arg-type]
     assert keys.closed
@@ -96,7 +96,7 @@ def test_an_unknown_key_is_looked_for_once() -> None:
 
 
 def test_without_keys_nobody_is_told_that_a_token_is_worth_nothing() -> None:
-    """They are fetched; where that fails it is an outage, not a judgement."""
+    """They are fetched; if that fails, it is an outage and not an inactive token."""
     assert isinstance(ask(token(FIRST), FakeKeys(None, key_set(FIRST)), Others()), ActiveToken)
     assert ask(token(FIRST), FakeKeys(None, DOWN), Others()) is DOWN
 
