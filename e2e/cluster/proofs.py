@@ -137,7 +137,7 @@ def injection(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:
     )
     proof.holds(
         "the response warns about Services, which the webhook does not see",
-        "one that uses the number 8080 bypasses the enforcer" in message,
+        "one that uses the number 8090 bypasses the enforcer" in message,
     )
     if pod is not None:
         again, message = create(cluster, _bare(pod))
