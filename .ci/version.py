@@ -27,10 +27,7 @@ ANYWHERE = (
     r"enforcer, version {}",
     r'enforcer\.dev/status: \'\{{"version":"{}"',
 )
-BY_NAME = {
-    "pyproject.toml": (r'(?m)^version = "{}"',),
-    "Chart.yaml": (r"(?m)^version: {}", r'(?m)^appVersion: "{}"'),
-}
+BY_NAME = {"pyproject.toml": (r'(?m)^version = "{}"',), "Chart.yaml": (r"(?m)^version: {}", r'(?m)^appVersion: "{}"')}
 DIGESTS = Path("tests", "kustomize", "SHA256SUMS")
 
 

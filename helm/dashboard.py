@@ -127,9 +127,7 @@ _ROWS: Mapping[str, Sequence[Panel]] = {
             "s",
         ),
         Panel(
-            "Circuit breaker open",
-            {"{{server}} {{pod}}": "enforcer_introspection_circuit_open{$scope}"},
-            "bool_yes_no",
+            "Circuit breaker open", {"{{server}} {{pod}}": "enforcer_introspection_circuit_open{$scope}"}, "bool_yes_no"
         ),
         Panel(
             "Fetches of keys, metadata, own tokens",

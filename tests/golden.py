@@ -30,9 +30,7 @@ def config_mistakes() -> None:
             sys.exit(f"{folder / file}: no error; a file without one does not belong here")
 
 
-WRITERS: Final[dict[str, Callable[[], None]]] = {
-    "config_mistakes": config_mistakes,
-}
+WRITERS: Final[dict[str, Callable[[], None]]] = {"config_mistakes": config_mistakes}
 
 
 def main(names: list[str]) -> None:

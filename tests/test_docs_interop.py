@@ -13,10 +13,7 @@ from interop.servers import SERVERS
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "interop.md").read_text("utf-8")
 SNIPPETS = sorted((ROOT / "interop").glob("*/*.yaml"))
-REST = {
-    "upstream": {"url": "http://127.0.0.1:8090"},
-    "rules": [{"name": "all", "path": "/**", "authenticated": True}],
-}
+REST = {"upstream": {"url": "http://127.0.0.1:8090"}, "rules": [{"name": "all", "path": "/**", "authenticated": True}]}
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda path: f"{path.parent.name} {path.stem}")

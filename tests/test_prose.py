@@ -54,10 +54,7 @@ def test_markdown_prose_is_without_code_and_columns_of_words_to_avoid() -> None:
 
 def test_yaml_prose_is_its_comments() -> None:
     """A value that has the phrase or a `#` is data."""
-    assert _phrases("a.yaml", _sample("yaml")) == [
-        (1, PHRASE),
-        (4, PHRASE),
-    ]
+    assert _phrases("a.yaml", _sample("yaml")) == [(1, PHRASE), (4, PHRASE)]
 
 
 def test_other_files_have_no_prose() -> None:

@@ -116,11 +116,7 @@ def _enforcer(folder: Path, listener: str) -> Iterator[None]:
     config = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config))
-    settings = {
-        "listener.address": listener,
-        "admin.address": f":{_ADMIN}",
-        "upstream.url": f"http://127.0.0.1:{_APP}",
-    }
+    settings = {"listener.address": listener, "admin.address": f":{_ADMIN}", "upstream.url": f"http://127.0.0.1:{_APP}"}
     arguments = [f"--set={name}={value}" for name, value in settings.items()]
     with _process("enforcer", "run", str(file), *arguments, log=folder / "enforcer.log"):
         _await(_POD, f"http://127.0.0.1:{_ADMIN}/readyz")

@@ -25,14 +25,7 @@ from enforcer.kubernetes.inject.prepare import prepare_all
 from enforcer.kubernetes.inject.report import Line, Result
 from enforcer.kubernetes.inject.workload_pass import Options
 from enforcer.kubernetes.selectors import parse_selector
-from enforcer.kubernetes.settings import (
-    OPTIONS,
-    Settings,
-    SettingsError,
-    with_annotations,
-    with_options,
-    with_values,
-)
+from enforcer.kubernetes.settings import OPTIONS, Settings, SettingsError, with_annotations, with_options, with_values
 from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.workloads import workload_of
 from enforcer.yamltext.objects import Object, section

@@ -30,38 +30,18 @@ _FILES = ("tls_certificate", "tls_key")
 @click.option("--listen", default=":8443", show_default=True, metavar="ADDRESS", help="Address for API servers (TLS).")
 @click.option("--admin", default=":9091", show_default=True, metavar="ADDRESS", help="Address for health and metrics.")
 @click.option("--service", metavar="NAME", help="The webhook's Service; its certificate is for that name.")
-@click.option(
-    "--secret",
-    metavar="NAME",
-    help="The Secret for its certificate authority; initially empty.",
-)
+@click.option("--secret", metavar="NAME", help="The Secret for its certificate authority; initially empty.")
 @click.option("--configuration", metavar="NAME", help="The MutatingWebhookConfiguration whose caBundle is set.")
-@click.option(
-    "--tls-certificate",
-    type=click.Path(path_type=Path),
-    help="A certificate file, instead of these three.",
-)
+@click.option("--tls-certificate", type=click.Path(path_type=Path), help="A certificate file, instead of these three.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The key of --tls-certificate.")
 @click.option("--image", help="The sidecar's image (default: that of this version).")
 @click.option("--mode", type=click.Choice([mode.value for mode in Mode]), help="The sidecars' mode (default: port).")
 @click.option("--policy-configmap", metavar="NAME[/KEY]", help="The policy (default: WORKLOAD-enforcer).")
+@click.option("--credentials-secret", metavar="NAME", help="The client's credentials (default: WORKLOAD-enforcer).")
 @click.option(
-    "--credentials-secret",
-    metavar="NAME",
-    help="The client's credentials (default: WORKLOAD-enforcer).",
+    "--native-sidecar", type=click.Choice(["auto", "true", "false"]), help="Use native sidecars (default: auto)."
 )
-@click.option(
-    "--native-sidecar",
-    type=click.Choice(["auto", "true", "false"]),
-    help="Use native sidecars (default: auto).",
-)
-@click.option(
-    "--set",
-    "values",
-    type=PAIR,
-    multiple=True,
-    help="Set a key of the chart's sidecar: logLevel=debug.",
-)
+@click.option("--set", "values", type=PAIR, multiple=True, help="Set a key of the chart's sidecar: logLevel=debug.")
 @click.option(
     "--service-account",
     type=click.Path(path_type=Path),

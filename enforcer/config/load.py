@@ -40,10 +40,7 @@ def load(path: Path, environment: Mapping[str, str], overrides: Sequence[Overrid
 
 
 def load_with_document(
-    path: Path,
-    environment: Mapping[str, str] | None,
-    overrides: Sequence[Override] = (),
-    files: Files | None = None,
+    path: Path, environment: Mapping[str, str] | None, overrides: Sequence[Override] = (), files: Files | None = None
 ) -> tuple[Loaded, MergedDocument]:
     """Load a configuration as `load` does, and return it with the document that knows the position of each value.
 

@@ -95,8 +95,7 @@ _CERTIFICATE: Final = {
     64: ("the certificate is for another address", "use a name of the certificate in the URL, or set tls.server_name"),
     # Required since Python 3.13 (RFC 5280 §4.2.1)
     **dict.fromkeys(
-        (81, 92),
-        ("the authority's certificate does not permit signing", "issue it again, with keyUsage keyCertSign"),
+        (81, 92), ("the authority's certificate does not permit signing", "issue it again, with keyUsage keyCertSign")
     ),
     **dict.fromkeys(
         (85, 86),

@@ -49,10 +49,7 @@ def no_metadata(found: str, *, needed: bool) -> Finding:
 
 
 def metadata(
-    response: ServerResponse,
-    issuer: str,
-    endpoints: Mapping[EndpointName, str | None],
-    client: Client | None,
+    response: ServerResponse, issuer: str, endpoints: Mapping[EndpointName, str | None], client: Client | None
 ) -> list[Finding]:
     """Compare a server's metadata (RFC 8414 §2) with the settings.
 

@@ -46,9 +46,7 @@ CREDENTIALS_VOLUME: Final = "enforcer-credentials"
 TOKEN_VOLUME: Final = "enforcer-token"  # noqa: S105 - a volume
 TEMPORARY_VOLUME: Final = "enforcer-tmp"
 
-OURS: Final = frozenset(
-    {CONTAINER, REDIRECT, POLICY_VOLUME, CREDENTIALS_VOLUME, TOKEN_VOLUME, TEMPORARY_VOLUME},
-)
+OURS: Final = frozenset({CONTAINER, REDIRECT, POLICY_VOLUME, CREDENTIALS_VOLUME, TOKEN_VOLUME, TEMPORARY_VOLUME})
 """Names of all containers and volumes that an injection adds to a pod."""
 
 PROBES: Final = "ENFORCER_PROBES"

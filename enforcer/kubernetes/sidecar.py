@@ -145,11 +145,7 @@ def volumes(sidecar: Sidecar) -> list[Object]:
         {"name": names.TEMPORARY_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
     ]
     if (token := sidecar.service_account_token) is not None:
-        source = {
-            "audience": token.audience,
-            "expirationSeconds": token.expiration_seconds,
-            "path": names.TOKEN_KEY,
-        }
+        source = {"audience": token.audience, "expirationSeconds": token.expiration_seconds, "path": names.TOKEN_KEY}
         written.append({"name": names.TOKEN_VOLUME, "projected": {"sources": [{"serviceAccountToken": source}]}})
     return written
 
@@ -163,10 +159,7 @@ def pod_annotations(app: str, policy_checksum: str | None = None) -> dict[str, s
 
     kubectl's annotations keep `kubectl logs` and `kubectl exec` on the app's container; a pod may have its own.
     """
-    written = {
-        "kubectl.kubernetes.io/default-container": app,
-        "kubectl.kubernetes.io/default-logs-container": app,
-    }
+    written = {"kubectl.kubernetes.io/default-container": app, "kubectl.kubernetes.io/default-logs-container": app}
     if policy_checksum is not None:
         written[names.POLICY_CHECKSUM] = policy_checksum
     return written

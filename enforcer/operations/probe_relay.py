@@ -97,10 +97,7 @@ async def _http(probe: Probe) -> bool:
     headers = (
         dict(probe.headers)
         if any(name.lower() == "user-agent" for name, _ in probe.headers)
-        else {
-            "User-Agent": "kube-probe/enforcer",
-            **dict(probe.headers),
-        }
+        else {"User-Agent": "kube-probe/enforcer", **dict(probe.headers)}
     )
     try:
         # Like the kubelet, this verifies no certificate: the connection stays within the pod.

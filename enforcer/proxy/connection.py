@@ -117,11 +117,7 @@ class ClientConnection:
         builder = self._builder
         return httptools.HttpRequestParser(
             _ParserEvents(
-                builder.on_url,
-                builder.on_header,
-                self.on_headers_complete,
-                self.on_body,
-                self.on_message_complete,
+                builder.on_url, builder.on_header, self.on_headers_complete, self.on_body, self.on_message_complete
             )
         )
 

@@ -140,9 +140,7 @@ class SourceBuilder:
         location = parse_url(url)
         endpoint = _endpoint(location, server.tls, self._tls) if location.secure else make_endpoint(location, None)
         caller = HttpClient(
-            Pool(endpoint, server.pool, self._ticker, self._loop),
-            timeout=server.timeout,
-            max_body=server.max_answer,
+            Pool(endpoint, server.pool, self._ticker, self._loop), timeout=server.timeout, max_body=server.max_answer
         )
         return KnownEndpoint(caller, location.authority, location.target, accept)
 

@@ -22,7 +22,7 @@ settings.configure(
             "country.read": "Read countries",
             "country.write": "Write countries",
             "introspection": "Introspect tokens",
-        },
+        }
     },
 )
 django.setup()

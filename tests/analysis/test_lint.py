@@ -206,11 +206,7 @@ def test_a_method_that_only_a_wider_rule_allows_is_noted() -> None:
         code="methods_left_out",
     ) == [
         ("methods_left_out", 0, "no rule matches POST, PUT or PATCH of /{x}/**: denied"),
-        (
-            "methods_left_out",
-            1,
-            f"no rule matches POST, PUT, PATCH or DELETE of /{{y}}/b: denied, {though}",
-        ),
+        ("methods_left_out", 1, f"no rule matches POST, PUT, PATCH or DELETE of /{{y}}/b: denied, {though}"),
         ("methods_left_out", 2, "no rule matches POST, PUT or PATCH of /{y}/c/**: denied"),
     ]
 

@@ -213,11 +213,7 @@ def test_references_within_the_document_are_followed() -> None:
 
 @pytest.mark.parametrize(
     ("parameters", "path"),
-    [
-        ("/{pet-id}/{pet.id}/{pet_id}", "/{pet_id}/{pet_id_}/{pet_id__}"),
-        ("/{1}", "/{_1}"),
-        ("/{é}", "/{_}"),
-    ],
+    [("/{pet-id}/{pet.id}/{pet_id}", "/{pet_id}/{pet_id_}/{pet_id__}"), ("/{1}", "/{_1}"), ("/{é}", "/{_}")],
 )
 def test_a_parameter_has_a_name_that_a_rule_can_have(parameters: str, path: str) -> None:
     """The name is unique within its path."""

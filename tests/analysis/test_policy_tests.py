@@ -132,10 +132,7 @@ def test_facts_that_no_token_can_have_are_an_error(facts: dict[str, Any], why: s
     [
         ({"request": "/a", "expect": "deny"}, "request: expected a method, a space and a path"),
         ({"request": "GET  /a", "expect": "deny"}, "request: expected a method, a space and a path"),
-        (
-            {"request": "GET /a", "expect": "deny", "reason": "scope"},
-            "reason: expected one of ok, public, preflight",
-        ),
+        ({"request": "GET /a", "expect": "deny", "reason": "scope"}, "reason: expected one of ok, public, preflight"),
         ({"request": "GET /a", "expect": "allow", "status": 200}, "the status of an allowed request is the app's"),
         ({"request": "GET /a", "expect": "refuse"}, "expect"),
         ({"request": "GET /a"}, "expect"),

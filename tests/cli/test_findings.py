@@ -13,10 +13,7 @@ ERROR = Finding("error", "mistake", Problem("config.yaml", 0, 0, "", "cannot be 
 
 @pytest.mark.parametrize(
     ("finding", "text"),
-    [
-        (NOTE, "a,b.yaml:3:5: note: rules[0]: 100 % open:\nall"),
-        (ERROR, "config.yaml: cannot be read"),
-    ],
+    [(NOTE, "a,b.yaml:3:5: note: rules[0]: 100 % open:\nall"), (ERROR, "config.yaml: cannot be read")],
 )
 def test_text_is_one_line(finding: Finding, text: str) -> None:
     """With its place, if it has one."""

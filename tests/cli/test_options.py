@@ -18,11 +18,7 @@ def command(number: int, pair: tuple[str, str] | None) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "output"),
-    [
-        ([], "7 None\n"),
-        (["--number", "3", "--pair", "a=b=c"], "3 ('a', 'b=c')\n"),
-        (["--pair", "a="], "7 ('a', '')\n"),
-    ],
+    [([], "7 None\n"), (["--number", "3", "--pair", "a=b=c"], "3 ('a', 'b=c')\n"), (["--pair", "a="], "7 ('a', '')\n")],
 )
 def test_a_value_is_parsed_and_a_default_is_not(arguments: list[str], output: str) -> None:
     """A pair is split at its first equals sign."""

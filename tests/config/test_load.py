@@ -44,9 +44,7 @@ def test_every_invalid_file_has_its_message() -> None:
     assert {Path(file).stem for file in FILES} == {path.stem for path in MISTAKES.glob("*.txt")}
 
 
-def test_errors_of_different_kinds_are_reported_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_errors_of_different_kinds_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """One run is enough to correct all of them."""
     monkeypatch.chdir(MISTAKES)
     with pytest.raises(ConfigError) as refused:

@@ -66,7 +66,7 @@ rule_defaults:
   on_outage: stale
   host: "*.example.org"
   methods: [GET]
-""",
+"""
         )
     )
     assert by_name["open"] == Rule(name="open", path="/open", public=True, host="*.example.org", methods=("GET",))

@@ -94,10 +94,7 @@ async def test_an_unknown_path_is_404(http: httpx.AsyncClient, path: str) -> Non
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [
-        ("DELETE", COUNTRY, {"GET", "HEAD", "POST"}),
-        ("PATCH", f"{COUNTRY}/code/AUS", {"GET", "HEAD", "PUT", "DELETE"}),
-    ],
+    [("DELETE", COUNTRY, {"GET", "HEAD", "POST"}), ("PATCH", f"{COUNTRY}/code/AUS", {"GET", "HEAD", "PUT", "DELETE"})],
 )
 async def test_an_unknown_method_is_405_with_the_allowed_methods(
     http: httpx.AsyncClient, method: str, path: str, allowed: set[str]

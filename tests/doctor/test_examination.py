@@ -98,8 +98,7 @@ def test_a_client_that_may_not_introspect_is_reported(issuer: str, examined: Cal
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [("client_secret_basic", "client_secret_post"), ("client_secret_post", "client_secret_basic")],
+    ("ours", "theirs"), [("client_secret_basic", "client_secret_post"), ("client_secret_post", "client_secret_basic")]
 )
 def test_the_other_way_to_authenticate_is_tried(ours: str, theirs: str, examined: Callable[..., list[Report]]) -> None:
     """A server that accepts only that one refuses as if the secret were wrong."""

@@ -27,24 +27,12 @@ def reply(status: int = 200, body: Any = b"", **fields: str) -> ServerResponse:
 CREDENTIALS = {
     "inactive": (reply(body={"active": False}), Verdict.RIGHT, "a made-up token is reported as inactive"),
     "active": (reply(body={"active": True}), Verdict.WRONG, "a made-up token is reported as active"),
-    "a page": (
-        reply(body=b"<!doctype html><p>Sign in", content_type="text/html"),
-        Verdict.WRONG,
-        "a web page",
-    ),
+    "a page": (reply(body=b"<!doctype html><p>Sign in", content_type="text/html"), Verdict.WRONG, "a web page"),
     "a page that says nothing of it": (reply(body=b"\n <html>"), Verdict.WRONG, "a web page"),
     "other JSON": (reply(body={"keys": []}), Verdict.WRONG, "active is neither true nor false"),
     "nothing": (reply(), Verdict.WRONG, "not an introspection response"),
-    "too large": (
-        replace(reply(body={"active": False}), truncated=True),
-        Verdict.WRONG,
-        "larger than max_answer",
-    ),
-    "unknown client": (
-        reply(401, {"error": "invalid_client"}),
-        Verdict.WRONG,
-        "refused (401, invalid_client) with",
-    ),
+    "too large": (replace(reply(body={"active": False}), truncated=True), Verdict.WRONG, "larger than max_answer"),
+    "unknown client": (reply(401, {"error": "invalid_client"}), Verdict.WRONG, "refused (401, invalid_client) with"),
     "without a code": (reply(403), Verdict.WRONG, "refused (403) with client_secret_basic"),
     "with a code to fool a terminal": (reply(400, {"error": "\x1b[2J"}), Verdict.WRONG, "refused (400) with"),
     "not its token": (
@@ -54,16 +42,8 @@ CREDENTIALS = {
     ),
     "not there": (reply(404), Verdict.WRONG, "the server responds with 404"),
     "in trouble": (reply(503), Verdict.WRONG, "the server responds with 503"),
-    "redirected": (
-        reply(302, location="/login?token=x#y"),
-        Verdict.WRONG,
-        "to https://auth.example.org/login, and",
-    ),
-    "redirected with a password": (
-        reply(307, location="https://a:b@evil/"),
-        Verdict.WRONG,
-        "to another place, and",
-    ),
+    "redirected": (reply(302, location="/login?token=x#y"), Verdict.WRONG, "to https://auth.example.org/login, and"),
+    "redirected with a password": (reply(307, location="https://a:b@evil/"), Verdict.WRONG, "to another place, and"),
 }
 
 
@@ -87,10 +67,7 @@ def metadata(document: dict[str, Any]) -> list[Finding]:
     members = {"issuer": ISSUER, "introspection_endpoint": URL, **document}
     present = {name: value for name, value in members.items() if value is not None}
     return response_checks.metadata(
-        reply(body=present),
-        ISSUER,
-        {"introspection_endpoint": URL},
-        ("introspection_endpoint", "client_secret_basic"),
+        reply(body=present), ISSUER, {"introspection_endpoint": URL}, ("introspection_endpoint", "client_secret_basic")
     )
 
 
@@ -192,25 +169,10 @@ ISSUED = {"access_token": "secret-token", "token_type": "Bearer", "expires_in": 
     [
         (reply(body=ISSUED), Verdict.RIGHT, "issued, for 600 s", ""),
         (reply(body={**ISSUED, "expires_in": None}), Verdict.RIGHT, "issued, for 300 s", ""),
-        (
-            reply(body={**ISSUED, "token_type": "DPoP"}),
-            Verdict.WRONG,
-            "token_type is not Bearer",
-            "token_endpoint",
-        ),
+        (reply(body={**ISSUED, "token_type": "DPoP"}), Verdict.WRONG, "token_type is not Bearer", "token_endpoint"),
         (reply(body=b"<html>"), Verdict.WRONG, "not a token response (RFC 6749)", "token_endpoint"),
-        (
-            reply(401, {"error": "invalid_client"}),
-            Verdict.WRONG,
-            "refused (401, invalid_client)",
-            "client_secret",
-        ),
-        (
-            reply(400, {"error": "invalid_scope"}),
-            Verdict.WRONG,
-            "refused (400, invalid_scope)",
-            "own_token.scopes",
-        ),
+        (reply(401, {"error": "invalid_client"}), Verdict.WRONG, "refused (401, invalid_client)", "client_secret"),
+        (reply(400, {"error": "invalid_scope"}), Verdict.WRONG, "refused (400, invalid_scope)", "own_token.scopes"),
         (reply(404), Verdict.WRONG, "the server responds with 404", "token_endpoint"),
     ],
 )

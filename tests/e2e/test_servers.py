@@ -20,13 +20,7 @@ RULES = [
     {"name": "ann", "path": "/ann", "authenticated": True},
     {"name": "bob", "path": "/bob", "authenticated": True, "authorization_server": "b"},
     {"name": "both", "path": "/both", "authenticated": True, "authorization_server": ["a", "b"]},
-    {
-        "name": "each",
-        "path": "/each",
-        "authenticated": True,
-        "authorization_server": ["a", "b"],
-        "ask_in_order": True,
-    },
+    {"name": "each", "path": "/each", "authenticated": True, "authorization_server": ["a", "b"], "ask_in_order": True},
 ]
 
 
@@ -61,10 +55,7 @@ def _stack(verify: str = "introspect", *, issuers: bool = True, **settings: Any)
         running_issuer({"opaque-of-b": {"sub": "bob"}}) as b,
         enforcer(
             config(
-                f"http://127.0.0.1:{app.port}",
-                1,
-                authorization_servers=[server("a", a), server("b", b)],
-                rules=RULES,
+                f"http://127.0.0.1:{app.port}", 1, authorization_servers=[server("a", a), server("b", b)], rules=RULES
             ),
             {"SECRET_A": "secret-of-a", "SECRET_B": "secret-of-b"},
         ) as proxy,

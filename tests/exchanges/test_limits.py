@@ -18,13 +18,7 @@ from harness.upstreams import Headers, Incoming, PeerClosedError, Upstream
 from harness.usage import metric
 from harness.waiting import eventually
 
-LIMITS = {
-    "head": "4KiB",
-    "fields": 20,
-    "target": "1KiB",
-    "token": "512B",
-    "body": "64KiB",
-}
+LIMITS = {"head": "4KiB", "fields": 20, "target": "1KiB", "token": "512B", "body": "64KiB"}
 OWN_FIELDS = 2  # Host and Authorization, which the client always sends
 
 

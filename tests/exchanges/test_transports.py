@@ -47,12 +47,7 @@ def secure(authority: Authority, authorization_server: Server) -> Iterator[tuple
     listener, listener_key = authority.issue("localhost")
     with upstream(tls=context) as app:
         app.server_names = server_names
-        tls = {
-            "ca": str(authority.ca),
-            "server_name": "app.example",
-            "certificate": str(certificate),
-            "key": str(key),
-        }
+        tls = {"ca": str(authority.ca), "server_name": "app.example", "certificate": str(certificate), "key": str(key)}
         text = config(
             app.url,
             authorization_server.port,

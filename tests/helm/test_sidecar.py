@@ -60,15 +60,9 @@ CASES: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
         {"resources": {"requests": {"cpu": "1", "memory": None}, "limits": {"memory": "1Gi"}}},
         {"resources": Resources(cpu_request="1", memory_request=None, memory_limit="1Gi")},
     ),
-    "no limits": (
-        {"resources": {"limits": {"memory": None}}},
-        {"resources": Resources(memory_limit=None)},
-    ),
+    "no limits": ({"resources": {"limits": {"memory": None}}}, {"resources": Resources(memory_limit=None)}),
     "logs": ({"logLevel": "debug", "logFormat": "json"}, {"log_level": "debug", "log_format": "json"}),
-    "times": (
-        {"drainSeconds": 60, "waitBeforeExitSeconds": 0},
-        {"drain_seconds": 60, "wait_before_exit_seconds": 0},
-    ),
+    "times": ({"drainSeconds": 60, "waitBeforeExitSeconds": 0}, {"drain_seconds": 60, "wait_before_exit_seconds": 0}),
     "TLS to the app": ({"upstreamScheme": "https"}, {"upstream_scheme": "https"}),
     "settings": (
         {"config": {"cache": {"ttl": "5s"}, "challenge": {"realm": "a $(b) c"}}},

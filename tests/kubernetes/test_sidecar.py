@@ -102,8 +102,7 @@ def values(subject: Sidecar) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("mode", "listener"),
-    [(Mode.PORT, ":15080"), (Mode.LOOPBACK, "[$(POD_IPS)]:8080"), (Mode.TRANSPARENT, ":15080")],
+    ("mode", "listener"), [(Mode.PORT, ":15080"), (Mode.LOOPBACK, "[$(POD_IPS)]:8080"), (Mode.TRANSPARENT, ":15080")]
 )
 def test_arguments_set_the_listener_and_the_upstream(mode: Mode, listener: str) -> None:
     """So that the same policy can be used in every mode."""

@@ -61,10 +61,7 @@ Action = bytes | str
 Step = tuple[str, Action, ReadState]
 SCRIPTS: Mapping[str, tuple[list[Step], list[bytes]]] = {
     "a request without a body": ([("head", GET, HEAD)], []),
-    "a body in pieces": (
-        [("head", POST, BODY), ("", b"3\r\nabc\r\n", BODY), ("request end", b"0\r\n\r\n", HEAD)],
-        [],
-    ),
+    "a body in pieces": ([("head", POST, BODY), ("", b"3\r\nabc\r\n", BODY), ("request end", b"0\r\n\r\n", HEAD)], []),
     "the last request": ([("head", POST[:-2] + LAST, BODY), ("request end", b"0\r\n\r\n", CLOSED)], []),
     "the last request, without a body": ([("head", GET[:-2] + LAST, CLOSED)], []),
     "a head that is not HTTP": ([("unreadable", b"\x00\x01\r\n", CLOSED)], [b"501"]),

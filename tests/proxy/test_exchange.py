@@ -169,12 +169,7 @@ SCRIPTS: dict[str, tuple[RequestHead, bool, list[Step], bytes]] = {
     "denied while streaming": (GET, False, [*TO_RESPONDING, ("denied by reload", DONE)], b""),
 } | {
     f"{event} in {steps[-1][1].name}": (request, False, [*steps, (event, DONE)], status)
-    for request, steps in (
-        (WITH_TOKEN, TO_VERIFICATION),
-        (GET, TO_CONNECTION),
-        (GET, TO_SENDING),
-        (GET, TO_RESPONDING),
-    )
+    for request, steps in ((WITH_TOKEN, TO_VERIFICATION), (GET, TO_CONNECTION), (GET, TO_SENDING), (GET, TO_RESPONDING))
     for event, status in (("unreadable body", b"413"), ("client stalled", b"408"), ("client gone", b""))
 }
 

@@ -45,9 +45,7 @@ def settings(issuer: Issuer | None = None, **changes: Any) -> AuthorizationServe
 
 
 def introspect(
-    server: AuthorizationServer,
-    *tokens: str,
-    metrics: IntrospectionMetrics | None = None,
+    server: AuthorizationServer, *tokens: str, metrics: IntrospectionMetrics | None = None
 ) -> list[VerificationResult | IntrospectionError]:
     """Return the verification results of tokens, one after another."""
 
@@ -233,12 +231,7 @@ def test_the_secret_is_sent_in_one_way(
 def test_each_assertion_is_new_and_signed_for_the_issuer() -> None:
     """RFC 7523 §3."""
     with running_issuer(GOOD) as issuer:
-        server = settings(
-            issuer,
-            client_secret=None,
-            client_key=PRIVATE,
-            client_authentication="private_key_jwt",
-        )
+        server = settings(issuer, client_secret=None, client_key=PRIVATE, client_authentication="private_key_jwt")
         assert summarize(introspect(server, "good", "good")) == ["joe", "joe"]
         assertions = [form["client_assertion"][0] for form in issuer.forms]
         claims = [jwt.decode(assertion, key("ES256", 7), algorithms=["ES256"]).claims for assertion in assertions]

@@ -30,8 +30,7 @@ def test_a_setting_cannot_be_changed(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "document",
-    [{"authorization": "keep"}, {"chain": True}, {"trusted_proxies": "10.0.0.1"}, {"end_with_token": "no"}],
+    "document", [{"authorization": "keep"}, {"chain": True}, {"trusted_proxies": "10.0.0.1"}, {"end_with_token": "no"}]
 )
 def test_an_invalid_value_is_an_error(document: dict[str, Any]) -> None:
     """Nothing is coerced."""

@@ -14,8 +14,7 @@ SCALARS = st.one_of(st.none(), st.booleans(), st.integers(0, 3), st.sampled_from
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.one_of(
-        st.lists(inner, max_size=4),
-        st.dictionaries(st.sampled_from(["name", "x", "y/z", "~", ""]), inner, max_size=4),
+        st.lists(inner, max_size=4), st.dictionaries(st.sampled_from(["name", "x", "y/z", "~", ""]), inner, max_size=4)
     ),
     max_leaves=12,
 )

@@ -14,15 +14,7 @@ from enforcer.kubernetes.inject.pod.ports import Port, find_port
 from enforcer.kubernetes.inject.report import Result
 from enforcer.kubernetes.selectors import selects
 from enforcer.kubernetes.settings import Settings, SettingsError, with_annotations
-from enforcer.kubernetes.workloads import (
-    SKIPPED,
-    NotInjectableError,
-    Reason,
-    Workload,
-    check,
-    check_owner,
-    workload_of,
-)
+from enforcer.kubernetes.workloads import SKIPPED, NotInjectableError, Reason, Workload, check, check_owner, workload_of
 from enforcer.yamltext.objects import Object, identity, section
 
 

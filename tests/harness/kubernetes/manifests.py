@@ -209,9 +209,7 @@ _OTHERS: list[Object] = [
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "app"},
             "maxReplicas": 3,
-            "metrics": [
-                {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization"}}},
-            ],
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization"}}}],
         },
     },
     {

@@ -83,8 +83,7 @@ def test_what_is_no_token_answer_is_malformed_and_not_shown(data: bytes) -> None
 
 
 @pytest.mark.parametrize(
-    ("lives", "ahead", "refresh"),
-    [(600.0, 30.0, 570.0), (40.0, 30.0, 20.0), (600.0, 0.0, 600.0), (1.0, 30.0, 0.5)],
+    ("lives", "ahead", "refresh"), [(600.0, 30.0, 570.0), (40.0, 30.0, 20.0), (600.0, 0.0, 600.0), (1.0, 30.0, 0.5)]
 )
 def test_it_is_renewed_before_its_end(lives: float, ahead: float, refresh: float) -> None:
     """A short one at half of its life."""

@@ -11,13 +11,7 @@ from enforcer.settings.jwt import Algorithm, JwtSettings
 from enforcer.tokens.introspection.response import ActiveToken, InactiveToken, from_claims
 from enforcer.tokens.jwt.jwks import KeySet, parse
 from enforcer.tokens.jwt.jws import MAX_BYTES, encode
-from enforcer.tokens.jwt.jwt import (
-    NEEDS_KEY,
-    JwtFault,
-    NeedsKey,
-    RejectedToken,
-    verify,
-)
+from enforcer.tokens.jwt.jwt import NEEDS_KEY, JwtFault, NeedsKey, RejectedToken, verify
 
 NOW = 1_700_000_000.0
 ISSUER = "https://auth.example.org"
@@ -322,8 +316,7 @@ def test_a_token_whose_claims_call_it_another_kind_is_none(members: dict[str, st
 
 
 @pytest.mark.parametrize(
-    "issuer",
-    [ISSUER + "/", ISSUER.upper(), ISSUER + ":443", " " + ISSUER, "https://evil.example", "", None],
+    "issuer", [ISSUER + "/", ISSUER.upper(), ISSUER + ":443", " " + ISSUER, "https://evil.example", "", None]
 )
 def test_another_issuer_is_rejected(issuer: str | None) -> None:
     """RFC 9068 §4: character by character."""

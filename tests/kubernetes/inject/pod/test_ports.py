@@ -67,8 +67,7 @@ def test_an_ambiguous_port_is_an_error(containers: Any, targets: Any, wanted: An
 
 
 @pytest.mark.parametrize(
-    ("port", "reason"),
-    [({**HTTP, "hostPort": 80}, Reason.HOST_PORT), ({"containerPort": 15081}, Reason.PORT_TAKEN)],
+    ("port", "reason"), [({**HTTP, "hostPort": 80}, Reason.HOST_PORT), ({"containerPort": 15081}, Reason.PORT_TAKEN)]
 )
 def test_a_port_that_cannot_be_protected_is_refused(port: Any, reason: Reason) -> None:
     """A host port bypasses the enforcer, or the enforcer needs the port itself."""
