@@ -1,3 +1,5 @@
+"""The access token of a request, from Authorization (RFC 6750 §2.1, RFC 9449 §7.1)."""
+
 import re
 from urllib.parse import quote
 
@@ -27,8 +29,8 @@ MISSING, INVALID, MALFORMED = NoToken.MISSING, NoToken.INVALID_REQUEST, NoToken.
     ],
 )
 @pytest.mark.parametrize("query", [b"", b"page=2"])
-def test_the_token_is_what_follows_the_scheme(authorization: bytes, token: bytes, query: bytes) -> None:
-    """RFC 9110 §11.4: the scheme's case and the number of blanks do not matter; the token is not touched."""
+def test_the_token_follows_the_scheme(authorization: bytes, token: bytes, query: bytes) -> None:
+    """RFC 9110 §11.4: the scheme's case and the number of spaces do not matter; the token is not changed."""
     assert parse(authorization, 1, query) == token
 
 
@@ -48,19 +50,19 @@ def test_the_token_is_what_follows_the_scheme(authorization: bytes, token: bytes
         b"\xe2\x80\x83Bearer abc",
     ],
 )
-def test_another_scheme_is_no_token(authorization: bytes) -> None:
-    """It is answered as if nothing had come."""
+def test_another_scheme_counts_as_no_token(authorization: bytes) -> None:
+    """The refusal is the same as without credentials."""
     assert parse(authorization, 1, b"") is MISSING
     assert parse(authorization, 1, b"access_token=abc") is MISSING
 
 
-def test_no_field_is_no_token() -> None:
-    """RFC 6750 §3: a challenge without an error answers this."""
+def test_without_the_field_there_is_no_token() -> None:
+    """RFC 6750 §3: the challenge has no error code then."""
     assert parse(None, 0, b"") is MISSING
     assert parse(None, 0, b"page=2") is MISSING
 
 
-def test_a_token_in_the_query_is_not_taken() -> None:
+def test_a_token_in_the_query_is_ignored() -> None:
     """RFC 6750 §2.3: it would be in every log."""
     assert parse(None, 0, b"access_token=abc") is MISSING
 
@@ -95,14 +97,12 @@ def test_bearer_credentials_that_do_not_parse_are_an_invalid_request(authorizati
         (b"DPoP a&b", b"", MALFORMED),
     ],
 )
-def test_a_token_with_the_dpop_scheme_is_read_like_any_other_and_told_apart(
-    authorization: bytes, query: bytes, expected: bytes | NoToken
-) -> None:
-    """RFC 9449 §7.1: it is not accepted without its proof."""
+def test_a_token_with_the_dpop_scheme_is_marked(authorization: bytes, query: bytes, expected: bytes | NoToken) -> None:
+    """RFC 9449 §7.1: it needs a proof."""
     assert parse(authorization, 1, query) == DPoPToken(expected)
 
 
-def test_a_token_is_in_no_repr() -> None:
+def test_repr_does_not_show_the_token() -> None:
     """It may be logged."""
     assert "s3cret" not in repr(parse(b"DPoP s3cret", 1, b""))
 
@@ -110,7 +110,7 @@ def test_a_token_is_in_no_repr() -> None:
 @pytest.mark.parametrize("count", [2, 3, 100])
 @pytest.mark.parametrize("authorization", [b"Bearer abc", b"DPoP abc", b"Basic dXNlcjpwdw==", b""])
 def test_more_than_one_field_is_an_invalid_request(authorization: bytes, count: int) -> None:
-    """Whichever of them were taken, the app might take the other."""
+    """The app might read another one than the enforcer."""
     assert parse(authorization, count, b"") is INVALID
 
 
@@ -136,8 +136,8 @@ def test_more_than_one_field_is_an_invalid_request(authorization: bytes, count: 
         b"x" * 1_000_000 + b"!",
     ],
 )
-def test_what_is_no_b64token_is_malformed_and_never_asked_about(token: bytes) -> None:
-    """RFC 6750 §2.1: no authorization server can have issued it."""
+def test_a_token_outside_the_grammar_is_malformed(token: bytes) -> None:
+    """RFC 6750 §2.1: no authorization server can have issued it, so no lookup is made."""
     assert parse(b"Bearer " + token, 1, b"") is MALFORMED
     assert parse(b"bEARER  " + token, 1, b"page=2") is MALFORMED
 
@@ -159,7 +159,7 @@ def test_what_is_no_b64token_is_malformed_and_never_asked_about(token: bytes) ->
     ],
 )
 def test_a_second_token_in_the_query_is_an_invalid_request(query: bytes) -> None:
-    """RFC 6750 §2: not more than one way, however the parameter's name is encoded."""
+    """RFC 6750 §2: a token may be sent in only one way, however the parameter's name is encoded."""
     assert parse(b"Bearer abc", 1, query) is INVALID
 
 
@@ -178,8 +178,8 @@ def test_a_second_token_in_the_query_is_an_invalid_request(query: bytes) -> None
         b"%zz=%",
     ],
 )
-def test_another_parameter_is_no_token(query: bytes) -> None:
-    """Nor is a value that holds the word."""
+def test_another_query_parameter_is_not_a_token(query: bytes) -> None:
+    """Nor is a value that contains the name."""
     assert parse(b"Bearer abc", 1, query) == b"abc"
 
 
@@ -187,9 +187,10 @@ def test_another_parameter_is_no_token(query: bytes) -> None:
     st.sampled_from(["access_token", "access_taken", "xccess_token"]), st.lists(st.booleans(), min_size=12, max_size=12)
 )
 @example("access_token", [False, True] * 6)
-def test_a_name_means_the_same_encoded_or_not(name: str, encoded: list[bool]) -> None:
-    """Each character may be encoded or not, and an app decodes both."""
-    spelt = "".join(f"%{ord(one):02x}" if hidden else quote(one) for one, hidden in zip(name, encoded, strict=True))
+def test_the_encoding_of_a_parameter_name_does_not_matter(name: str, encoded: list[bool]) -> None:
+    """An app decodes each character of it."""
+    pairs = zip(name, encoded, strict=True)
+    spelt = "".join(f"%{ord(character):02x}" if hidden else quote(character) for character, hidden in pairs)
     expected = INVALID if name == "access_token" else b"abc"
     assert parse(b"Bearer abc", 1, f"{spelt}=x".encode()) == expected
 
@@ -205,12 +206,12 @@ def test_a_name_means_the_same_encoded_or_not(name: str, encoded: list[bool]) ->
     st.integers(0, 2),
     st.one_of(st.just(b""), st.binary(max_size=20)),
 )
-def test_any_bytes_yield_a_b64token_of_the_one_field_or_none(
+def test_any_bytes_yield_a_token_within_the_grammar_or_none(
     authorization: bytes | None, count: int, query: bytes
 ) -> None:
-    """A token that is introspected matches the grammar, and is a literal part of the field."""
-    found = parse(authorization, count, query)
-    token = found.token if isinstance(found, DPoPToken) else found
+    """The token stood in the only field, unchanged."""
+    parsed = parse(authorization, count, query)
+    token = parsed.token if isinstance(parsed, DPoPToken) else parsed
     if isinstance(token, NoToken):
         return
     assert count <= 1
@@ -220,7 +221,7 @@ def test_any_bytes_yield_a_b64token_of_the_one_field_or_none(
 
 
 @given(st.text("ABCabc019-._~+/", min_size=1, max_size=200), st.integers(0, 3))
-def test_every_b64token_is_taken_as_it_is(token: str, padding: int) -> None:
+def test_each_b64token_is_returned_unchanged(token: str, padding: int) -> None:
     """Opaque or signed, short or long."""
     whole = token.encode() + b"=" * padding
     assert parse(b"Bearer " + whole, 1, b"") == whole

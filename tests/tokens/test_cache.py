@@ -1,3 +1,5 @@
+"""The token cache: lifetimes, stale entries, eviction and keys."""
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -18,18 +20,18 @@ def cache(**settings: float) -> TokenCache:
     return TokenCache(CacheSettings(**{"stale": 0.0, **settings}))  # type: ignore[arg-type]
 
 
-def test_an_answer_is_found_with_what_was_made_of_it_and_when_it_was_given() -> None:
-    """The answer and nothing derived from a rule."""
-    remembered = cache()
-    entry = remembered.put(b"k", FOREVER, b"X-Auth-Subject: a\r\n", NOW)
-    found = remembered.get(b"k", NOW + 1)
-    assert found is entry
+def test_an_entry_has_the_result_the_identity_fields_and_the_time() -> None:
+    """Nothing in it depends on a rule."""
+    tokens = cache()
+    entry = tokens.put(b"k", FOREVER, b"X-Auth-Subject: a\r\n", NOW)
+    cached = tokens.get(b"k", NOW + 1)
+    assert cached is entry
     assert (entry.result, entry.identity, entry.fetched_at) == (FOREVER, b"X-Auth-Subject: a\r\n", NOW)
-    assert remembered.get(b"other", NOW) is None
+    assert tokens.get(b"other", NOW) is None
 
 
 @pytest.mark.parametrize(
-    ("answer", "lifetime"),
+    ("result", "lifetime"),
     [
         pytest.param(FOREVER, 60.0, id="ttl"),
         pytest.param(until(NOW + 1000), 60.0, id="ttl before exp"),
@@ -38,36 +40,36 @@ def test_an_answer_is_found_with_what_was_made_of_it_and_when_it_was_given() -> 
         pytest.param(INACTIVE, 5.0, id="negative_ttl"),
     ],
 )
-def test_an_answer_lives_until_its_time_and_not_on_it(answer: VerificationResult, lifetime: float) -> None:
-    """For `ttl` or until the token's end, whichever comes first; a negative one for `negative_ttl`."""
-    remembered = cache(ttl=60.0, negative_ttl=5.0)
-    assert remembered.put(b"k", answer, b"", NOW).expires_at == NOW + lifetime
-    assert remembered.get(b"k", NOW + lifetime - 0.01) is not None
-    assert remembered.get(b"k", NOW + lifetime) is None
-    assert len(remembered) == 0
-    assert remembered.evictions == {"expired": 1, "capacity": 0}
+def test_an_entry_expires_at_the_end_of_its_lifetime(result: VerificationResult, lifetime: float) -> None:
+    """After `ttl` or at the token's expiry, whichever is first; an inactive token after `negative_ttl`."""
+    tokens = cache(ttl=60.0, negative_ttl=5.0)
+    assert tokens.put(b"k", result, b"", NOW).expires_at == NOW + lifetime
+    assert tokens.get(b"k", NOW + lifetime - 0.01) is not None
+    assert tokens.get(b"k", NOW + lifetime) is None
+    assert len(tokens) == 0
+    assert tokens.evictions == {"expired": 1, "capacity": 0}
 
 
 @pytest.mark.parametrize("expires", [NOW, NOW - 1, -1.0, 0.0])
-def test_a_token_that_is_over_already_is_told_and_not_kept(expires: float) -> None:
-    """Requests that waited get the result; no later request finds it, even if the clock is set back."""
-    remembered = cache()
-    answer = until(expires)
-    assert remembered.put(b"k", answer, b"", NOW).result is answer
-    assert len(remembered) == 0
-    assert remembered.get(b"k", NOW - 100) is None
+def test_an_expired_token_is_returned_and_not_cached(expires: float) -> None:
+    """Waiting requests get the result; later ones do not find it, even if the clock is set back."""
+    tokens = cache()
+    result = until(expires)
+    assert tokens.put(b"k", result, b"", NOW).result is result
+    assert len(tokens) == 0
+    assert tokens.get(b"k", NOW - 100) is None
 
 
-def test_an_entry_from_the_future_is_none() -> None:
-    """The clock was set back: the age of the result is unknown, so the token is verified again."""
-    remembered = cache()
-    remembered.put(b"k", FOREVER, b"", NOW)
-    assert remembered.get(b"k", NOW - 1) is None
-    assert remembered.get(b"k", NOW + 1) is None
+def test_an_entry_from_the_future_is_not_found() -> None:
+    """After the clock was set back, the entry's age is unknown, so that the token is introspected again."""
+    tokens = cache()
+    tokens.put(b"k", FOREVER, b"", NOW)
+    assert tokens.get(b"k", NOW - 1) is None
+    assert tokens.get(b"k", NOW + 1) is None
 
 
 @pytest.mark.parametrize(
-    ("answer", "kept"),
+    ("result", "stale_until"),
     [
         pytest.param(FOREVER, 70.0, id="stale after ttl"),
         pytest.param(until(NOW + 65), 65.0, id="exp before stale is over"),
@@ -75,23 +77,21 @@ def test_an_entry_from_the_future_is_none() -> None:
         pytest.param(INACTIVE, 0.0, id="never a negative one"),
     ],
 )
-def test_past_its_time_an_answer_is_kept_for_an_outage_and_never_past_exp(
-    answer: VerificationResult, kept: float
-) -> None:
-    """It is found there by who asks for it so, and by nobody else."""
-    remembered = cache(ttl=60.0, stale=10.0, negative_ttl=5.0)
-    entry = remembered.put(b"k", answer, b"", NOW)
-    if kept:
-        assert remembered.get_stale(b"k", NOW + kept - 0.01) is entry
-    if kept > 60.0:
-        assert remembered.get(b"k", NOW + 60.0) is None
-        assert remembered.get_stale(b"k", NOW + 60.0) is entry
-    assert remembered.get_stale(b"k", NOW + kept) is None
-    assert remembered.get_stale(b"k", NOW - 1) is None
+def test_an_expired_entry_is_kept_as_stale_but_not_beyond_exp(result: VerificationResult, stale_until: float) -> None:
+    """Only `get_stale` finds it."""
+    tokens = cache(ttl=60.0, stale=10.0, negative_ttl=5.0)
+    entry = tokens.put(b"k", result, b"", NOW)
+    if stale_until:
+        assert tokens.get_stale(b"k", NOW + stale_until - 0.01) is entry
+    if stale_until > 60.0:
+        assert tokens.get(b"k", NOW + 60.0) is None
+        assert tokens.get_stale(b"k", NOW + 60.0) is entry
+    assert tokens.get_stale(b"k", NOW + stale_until) is None
+    assert tokens.get_stale(b"k", NOW - 1) is None
 
 
 @pytest.mark.parametrize(
-    ("settings", "answer", "refresh"),
+    ("settings", "result", "refresh"),
     [
         ({"ttl": 60.0, "refresh_ahead": 5.0}, FOREVER, 55.0),
         ({"ttl": 6.0, "refresh_ahead": 5.0}, FOREVER, 3.0),
@@ -102,51 +102,51 @@ def test_past_its_time_an_answer_is_kept_for_an_outage_and_never_past_exp(
         ({"ttl": 60.0, "refresh_ahead": 5.0}, INACTIVE, NEVER),
     ],
 )
-def test_an_answer_is_best_renewed_before_its_time_where_that_is_not_its_tokens_end(
-    settings: dict[str, float], answer: VerificationResult, refresh: float
+def test_refresh_ahead_applies_unless_the_token_itself_expires(
+    settings: dict[str, float], result: VerificationResult, refresh: float
 ) -> None:
-    """Asking again about a token that ends finds nothing new; and not before half of its time."""
-    assert cache(**settings).put(b"k", answer, b"", NOW).refresh_at == NOW + refresh
+    """The result could not change then. It is never before half of the lifetime."""
+    assert cache(**settings).put(b"k", result, b"", NOW).refresh_at == NOW + refresh
 
 
-def test_all_answers_of_a_subject_or_a_client_can_be_forgotten() -> None:
-    """Only these; and never those without a holder."""
-    remembered = cache()
+def test_all_entries_of_a_subject_or_client_can_be_purged() -> None:
+    """Only these, and none without a subject or client."""
+    tokens = cache()
     for key, claims in [(b"1", {"sub": "a", "client_id": "x"}), (b"2", {"sub": "b", "client_id": "x"}), (b"3", {})]:
-        remembered.put(key, from_claims(claims), b"", NOW)
-    remembered.put(b"4", INACTIVE, b"", NOW)
-    assert remembered.purge() == 0
-    assert remembered.purge(subject="a") == 1
-    assert [remembered.get(key, NOW) is not None for key in (b"1", b"2", b"3", b"4")] == [False, True, True, True]
-    assert remembered.purge(client_id="x") == 1
-    assert remembered.purge(subject="a", client_id="x") == 0
-    assert len(remembered) == 2
+        tokens.put(key, from_claims(claims), b"", NOW)
+    tokens.put(b"4", INACTIVE, b"", NOW)
+    assert tokens.purge() == 0
+    assert tokens.purge(subject="a") == 1
+    assert [tokens.get(key, NOW) is not None for key in (b"1", b"2", b"3", b"4")] == [False, True, True, True]
+    assert tokens.purge(client_id="x") == 1
+    assert tokens.purge(subject="a", client_id="x") == 0
+    assert len(tokens) == 2
 
 
 @pytest.mark.parametrize(("first", "second"), [(FOREVER, INACTIVE), (INACTIVE, FOREVER), (FOREVER, until(NOW))])
-def test_a_newer_answer_takes_the_place_of_the_older(first: VerificationResult, second: VerificationResult) -> None:
-    """Also from active to inactive and back; a token that was revoked is not found active in another room."""
-    remembered = cache()
-    remembered.put(b"k", first, b"", NOW)
-    entry = remembered.put(b"k", second, b"", NOW)
-    assert remembered.get(b"k", NOW) is (entry if entry.expires_at > NOW else None)
-    assert len(remembered) == (entry.expires_at > NOW)
-    assert remembered.evictions["capacity"] == 0
+def test_a_newer_result_replaces_the_older(first: VerificationResult, second: VerificationResult) -> None:
+    """Also from active to inactive and back: a revoked token must not stay in the other table."""
+    tokens = cache()
+    tokens.put(b"k", first, b"", NOW)
+    entry = tokens.put(b"k", second, b"", NOW)
+    assert tokens.get(b"k", NOW) is (entry if entry.expires_at > NOW else None)
+    assert len(tokens) == (entry.expires_at > NOW)
+    assert tokens.evictions["capacity"] == 0
 
 
-def test_another_cache_takes_over_what_is_remembered_by_its_own_settings() -> None:
-    """Each result keeps its age, and its identity fields are written again; expired entries are not found."""
+def test_take_over_applies_the_new_settings_to_old_entries() -> None:
+    """Each entry keeps its age, and its identity fields are rewritten; expired entries are not found."""
     earlier = cache(ttl=60.0, negative_ttl=50.0)
     earlier.put(b"old", FOREVER, b"earlier", NOW)
     earlier.put(b"new", FOREVER, b"earlier", NOW + 30)
     earlier.put(b"short", until(NOW + 35), b"earlier", NOW + 30)
     earlier.put(b"no", INACTIVE, b"", NOW + 30)
     later = cache(ttl=20.0, negative_ttl=10.0, stale=100.0)
-    later.take_over(earlier, lambda answer: b"later")
+    later.take_over(earlier, lambda result: b"later")
     assert {key for key in (b"old", b"new", b"short", b"no") if later.get(key, NOW + 34)} == {b"new", b"short", b"no"}
-    found = later.get(b"new", NOW + 49)
-    assert found is not None
-    assert (found.identity, found.fetched_at, found.expires_at) == (b"later", NOW + 30, NOW + 50)
+    cached = later.get(b"new", NOW + 49)
+    assert cached is not None
+    assert (cached.identity, cached.fetched_at, cached.expires_at) == (b"later", NOW + 30, NOW + 50)
     assert later.get(b"short", NOW + 36) is later.get(b"no", NOW + 41) is None
     assert later.get_stale(b"old", NOW + 100) is not None
     untouched = earlier.get(b"new", NOW + 49)
@@ -154,83 +154,83 @@ def test_another_cache_takes_over_what_is_remembered_by_its_own_settings() -> No
     assert untouched.identity == b"earlier"
 
 
-def test_a_smaller_cache_takes_over_what_it_has_room_for() -> None:
+def test_take_over_respects_a_smaller_capacity() -> None:
     """The oldest unused entries are evicted first; the counts continue."""
     earlier = cache(entries=3)
     for number in range(4):
         earlier.put(b"%d" % number, FOREVER, b"", NOW)
     earlier.get(b"1", NOW)
     later = cache(entries=2)
-    later.take_over(earlier, lambda answer: b"")
+    later.take_over(earlier, lambda result: b"")
     assert [number for number in range(4) if later.get(b"%d" % number, NOW)] == [1, 3]
     assert later.evictions == {"expired": 0, "capacity": 2}
 
 
-def test_all_can_be_forgotten() -> None:
-    """The good and the bad."""
-    remembered = cache()
-    remembered.put(b"good", FOREVER, b"", NOW)
-    remembered.put(b"bad", INACTIVE, b"", NOW)
-    remembered.clear()
-    assert len(remembered) == 0
+def test_clear_removes_all_entries() -> None:
+    """Active and inactive."""
+    tokens = cache()
+    tokens.put(b"good", FOREVER, b"", NOW)
+    tokens.put(b"bad", INACTIVE, b"", NOW)
+    tokens.clear()
+    assert len(tokens) == 0
 
 
-def test_what_was_dropped_is_not_found() -> None:
-    """Whether it was active or not, or there at all."""
-    remembered = cache()
-    remembered.put(b"a", FOREVER, b"", NOW)
-    remembered.put(b"b", INACTIVE, b"", NOW)
+def test_a_removed_token_is_not_found() -> None:
+    """Whether it was active, inactive or absent."""
+    tokens = cache()
+    tokens.put(b"a", FOREVER, b"", NOW)
+    tokens.put(b"b", INACTIVE, b"", NOW)
     for key in (b"a", b"b", b"c"):
-        remembered.drop(key)
-        assert remembered.get(key, NOW) is None
-    assert len(remembered) == 0
+        tokens.drop(key)
+        assert tokens.get(key, NOW) is None
+    assert len(tokens) == 0
 
 
-@pytest.mark.parametrize("answer", [FOREVER, INACTIVE], ids=["active", "inactive"])
-def test_of_the_oldest_those_not_used_go_first(answer: VerificationResult) -> None:
-    """Entries in use stay; entries not used since are evicted."""
-    remembered = cache(entries=3, negative_entries=3)
+@pytest.mark.parametrize("result", [FOREVER, INACTIVE], ids=["active", "inactive"])
+def test_the_oldest_unused_entry_is_evicted_first(result: VerificationResult) -> None:
+    """Entries in use stay."""
+    tokens = cache(entries=3, negative_entries=3)
     for key in (b"a", b"b", b"c"):
-        remembered.put(key, answer, b"", NOW)
-    assert remembered.get(b"a", NOW) is not None
-    remembered.put(b"d", answer, b"", NOW)
-    assert [remembered.get(key, NOW) is not None for key in (b"a", b"b", b"c", b"d")] == [True, False, True, True]
-    assert remembered.evictions == {"expired": 0, "capacity": 1}
+        tokens.put(key, result, b"", NOW)
+    assert tokens.get(b"a", NOW) is not None
+    tokens.put(b"d", result, b"", NOW)
+    assert [tokens.get(key, NOW) is not None for key in (b"a", b"b", b"c", b"d")] == [True, False, True, True]
+    assert tokens.evictions == {"expired": 0, "capacity": 1}
 
 
-def test_an_entry_that_is_over_makes_room_before_one_that_lives() -> None:
-    """And counts as expired, since nothing was lost."""
-    remembered = cache(entries=2)
-    remembered.put(b"a", until(NOW + 1), b"", NOW)
-    remembered.put(b"b", FOREVER, b"", NOW)
-    remembered.put(b"c", FOREVER, b"", NOW + 2)
-    assert [remembered.get(key, NOW + 2) is not None for key in (b"a", b"b", b"c")] == [False, True, True]
-    assert remembered.evictions == {"expired": 1, "capacity": 0}
+def test_an_expired_entry_is_evicted_before_a_valid_one() -> None:
+    """It counts as expired, because nothing was lost."""
+    tokens = cache(entries=2)
+    tokens.put(b"a", until(NOW + 1), b"", NOW)
+    tokens.put(b"b", FOREVER, b"", NOW)
+    tokens.put(b"c", FOREVER, b"", NOW + 2)
+    assert [tokens.get(key, NOW + 2) is not None for key in (b"a", b"b", b"c")] == [False, True, True]
+    assert tokens.evictions == {"expired": 1, "capacity": 0}
 
 
 @pytest.mark.parametrize("entries", [1, 2, 31, 32, 33, 100])
-def test_where_all_are_in_use_one_goes_all_the_same(entries: int) -> None:
-    """The bound holds, and one eviction looks at a few entries, however many there are."""
-    remembered = cache(entries=entries)
+def test_if_all_entries_are_in_use_one_is_evicted_anyway(entries: int) -> None:
+    """The bound is kept, and an eviction looks at a few entries only, whatever the size."""
+    tokens = cache(entries=entries)
     for number in range(entries):
-        remembered.put(b"%d" % number, FOREVER, b"", NOW)
-        remembered.get(b"%d" % number, NOW)
-    remembered.put(b"new", FOREVER, b"", NOW)
-    assert len(remembered) == entries
-    assert remembered.get(b"new", NOW) is not None
-    assert remembered.evictions["capacity"] == 1
+        tokens.put(b"%d" % number, FOREVER, b"", NOW)
+        tokens.get(b"%d" % number, NOW)
+    tokens.put(b"new", FOREVER, b"", NOW)
+    assert len(tokens) == entries
+    assert tokens.get(b"new", NOW) is not None
+    assert tokens.evictions["capacity"] == 1
 
 
-def test_a_flood_of_unknown_tokens_evicts_no_good_one() -> None:
-    """lua-resty-openidc PR 523: positives and negatives are bounded apart."""
-    remembered = cache(entries=10, negative_entries=100, negative_ttl=60.0)
+def test_a_flood_of_inactive_tokens_evicts_no_active_one() -> None:
+    """lua-resty-openidc PR 523: active and inactive tokens have separate bounds."""
+    tokens = cache(entries=10, negative_entries=100, negative_ttl=60.0)
     for number in range(10):
-        remembered.put(b"good%d" % number, FOREVER, b"", NOW)
+        tokens.put(b"good%d" % number, FOREVER, b"", NOW)
     for number in range(20_000):
-        remembered.put(b"bad%d" % number, INACTIVE, b"", NOW)
-    assert all(remembered.get(b"good%d" % number, NOW) for number in range(10))
-    assert len(remembered) == 110
-    assert remembered.evictions == {"expired": 0, "capacity": 19_900}
+        tokens.put(b"bad%d" % number, INACTIVE, b"", NOW)
+    assert all(tokens.get(b"good%d" % number, NOW) for number in range(10))
+    assert len(tokens) == 110
+    assert tokens.evictions == {"expired": 0, "capacity": 19_900}
 
 
 _GOOD = [b"g%d" % number for number in range(4)]
@@ -249,54 +249,54 @@ _STEPS = st.lists(
 
 @given(_STEPS)
 @example([("put", b"g0", NEVER), ("wait", b"", -1.0), ("get", b"g0", None), ("wait", b"", 1.0), ("get", b"g0", None)])
-def test_it_does_what_a_plain_table_with_times_would(steps: list[tuple[str, bytes, float | None]]) -> None:
-    """As many active tokens as there is room for are all found; an inactive one may be forgotten, never invented."""
-    remembered = cache(ttl=10.0, negative_ttl=5.0, entries=len(_GOOD), negative_entries=2)
+def test_the_cache_behaves_like_a_plain_table_with_times(steps: list[tuple[str, bytes, float | None]]) -> None:
+    """All active tokens within the capacity are found; an inactive one may be evicted, never invented."""
+    tokens = cache(ttl=10.0, negative_ttl=5.0, entries=len(_GOOD), negative_entries=2)
     table: dict[bytes, CacheEntry] = {}
     now = NOW
     for step, key, value in steps:
         if step == "wait":
             now += value or 0.0
         elif step == "drop":
-            remembered.drop(key)
+            tokens.drop(key)
             table.pop(key, None)
         elif step == "get":
-            found = remembered.get(key, now)
+            cached = tokens.get(key, now)
             known = table.get(key)
             if known is None or not known.fetched_at <= now < known.expires_at:
-                assert found is None
+                assert cached is None
                 table.pop(key, None)
             elif isinstance(known.result, ActiveToken):
-                assert found is known
+                assert cached is known
             else:
-                assert found in (known, None)
+                assert cached in (known, None)
         else:
-            answer = INACTIVE if value is None else until(now + value)
-            entry = remembered.put(key, answer, b"", now)
+            result = INACTIVE if value is None else until(now + value)
+            entry = tokens.put(key, result, b"", now)
             lifetime = 5.0 if value is None else min(10.0, value)
-            assert (entry.result, entry.fetched_at, entry.expires_at) == (answer, now, now + lifetime)
+            assert (entry.result, entry.fetched_at, entry.expires_at) == (result, now, now + lifetime)
             table.pop(key, None)
             if entry.expires_at > now:
                 table[key] = entry
-        assert len(remembered) <= len(_GOOD) + 2
-        assert remembered.evictions["capacity"] <= sum(step == "refuse" for step, _, _ in steps)
+        assert len(tokens) <= len(_GOOD) + 2
+        assert tokens.evictions["capacity"] <= sum(step == "refuse" for step, _, _ in steps)
 
 
 @given(st.integers(1, 5), st.lists(st.tuples(st.integers(0, 9), st.booleans(), st.booleans()), max_size=60))
-def test_the_bounds_hold_and_the_newest_is_there(most: int, steps: list[tuple[int, bool, bool]]) -> None:
-    """For any sequence of operations."""
-    remembered = cache(entries=most, negative_entries=most)
+def test_the_bounds_hold_and_the_newest_entry_is_found(most: int, steps: list[tuple[int, bool, bool]]) -> None:
+    """After any sequence of operations."""
+    tokens = cache(entries=most, negative_entries=most)
     newest: dict[int, VerificationResult] = {}
-    for number, active, ask in steps:
-        answer: VerificationResult = FOREVER if active else INACTIVE
-        if ask:
-            found = remembered.get(b"%d" % number, NOW)
-            assert found is None or found.result is newest[number]
+    for number, active, lookup in steps:
+        result: VerificationResult = FOREVER if active else INACTIVE
+        if lookup:
+            cached = tokens.get(b"%d" % number, NOW)
+            assert cached is None or cached.result is newest[number]
         else:
-            remembered.put(b"%d" % number, answer, b"", NOW)
-            newest[number] = answer
-            assert remembered.get(b"%d" % number, NOW) is not None
-        assert len(remembered) <= 2 * most
+            tokens.put(b"%d" % number, result, b"", NOW)
+            newest[number] = result
+            assert tokens.get(b"%d" % number, NOW) is not None
+        assert len(tokens) <= 2 * most
 
 
 SECRET = b"0" * 32
@@ -304,15 +304,15 @@ SECRET = b"0" * 32
 
 @given(st.text("ab1:", min_size=1, max_size=12), st.integers(0, 12), st.integers(0, 12))
 @example("a1:b", 1, 3)
-def test_a_server_and_a_token_are_never_taken_for_another_pair(joined: str, first: int, second: int) -> None:
-    """Oathkeeper and Heimdall each had keys of fields put together without their lengths."""
+def test_a_key_identifies_one_pair_of_server_and_token(joined: str, first: int, second: int) -> None:
+    """Oathkeeper and Heimdall joined fields into keys without their lengths."""
     pairs = {(joined[:cut], joined[cut:]) for cut in (first, second)}
     keys = {CacheKeys(server, SECRET).key(token.encode()) for server, token in pairs}
     assert len(keys) == len(pairs)
 
 
 @given(st.text("abé\x00", max_size=8), st.binary(max_size=8), st.text("abé\x00", max_size=8), st.binary(max_size=8))
-def test_keys_are_equal_exactly_where_server_and_token_are(
+def test_keys_are_equal_only_for_equal_server_and_token(
     server: str, token: bytes, other_server: str, other_token: bytes
 ) -> None:
     """For any bytes."""
@@ -321,15 +321,15 @@ def test_keys_are_equal_exactly_where_server_and_token_are(
 
 
 @pytest.mark.parametrize("token", [b"", b"abc", b"x" * 128, b"x" * 8192])
-def test_a_key_is_short_and_does_not_hold_the_token(token: bytes) -> None:
-    """The key of an entry is of no use to a reader of the memory."""
+def test_a_key_is_short_and_does_not_contain_the_token(token: bytes) -> None:
+    """A reader of the memory cannot use it."""
     keys = CacheKeys("default", SECRET)
     assert len(keys.key(token)) == 32
     assert keys.key(token) == keys.key(token)
     assert not token or token not in keys.key(token)
 
 
-def test_without_a_secret_of_ones_own_the_keys_are_this_processs_alone() -> None:
+def test_without_a_given_secret_keys_differ_between_processes() -> None:
     """Nobody can find a token by trying digests."""
     assert CacheKeys("default").key(b"abc") != CacheKeys("default").key(b"abc")
     assert CacheKeys("default", b"1" * 32).key(b"abc") != CacheKeys("default", SECRET).key(b"abc")

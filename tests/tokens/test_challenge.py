@@ -1,3 +1,5 @@
+"""Challenges: the value of WWW-Authenticate."""
+
 import pytest
 
 from enforcer.settings.challenge import ChallengeSettings
@@ -9,7 +11,7 @@ FULL = ChallengeSettings(realm="countries", scope=True, resource_metadata=RESOUR
 
 
 def test_without_an_error_or_a_setting_the_challenge_is_bare() -> None:
-    """RFC 6750 §3: no error code when no authentication information came."""
+    """RFC 6750 §3: no error code if the request had no credentials."""
     assert challenge(BARE, None) == "Bearer"
 
 
@@ -27,15 +29,15 @@ def test_without_an_error_or_a_setting_the_challenge_is_bare() -> None:
         (None, ("a", "b", "a"), 'Bearer scope="a b"'),
     ],
 )
-def test_the_error_is_named_and_each_scope_once(
+def test_the_challenge_has_the_error_and_each_scope_once(
     error: BearerError | None, scopes: tuple[str, ...], expected: str
 ) -> None:
-    """RFC 6750 §3; in an order that does not change from start to start."""
+    """RFC 6750 §3; the order is the same in every process."""
     assert challenge(BARE, error, scopes) == expected
 
 
 @pytest.mark.parametrize("error", [None, *BearerError])
-def test_what_the_settings_say_is_in_every_challenge(error: BearerError | None) -> None:
+def test_each_challenge_has_the_configured_parameters(error: BearerError | None) -> None:
     """RFC 9110 §11.5, RFC 9728 §5.1; each parameter once."""
     said = f'error="{error}", ' if error else ""
     expected = f'Bearer realm="countries", {said}scope="a", resource_metadata="{RESOURCE}"'
@@ -50,14 +52,14 @@ def test_what_the_settings_say_is_in_every_challenge(error: BearerError | None) 
         ('x", error="invalid_token', r'Bearer realm="x\", error=\"invalid_token"'),
     ],
 )
-def test_a_setting_cannot_end_its_quotes(realm: str, expected: str) -> None:
+def test_a_setting_cannot_end_its_quoted_string(realm: str, expected: str) -> None:
     """RFC 9110 §5.6.4."""
     assert challenge(ChallengeSettings(realm=realm), None) == expected
 
 
 @pytest.mark.parametrize("realm", ["a\r\nSet-Cookie: x", "é"])
 def test_a_setting_that_no_field_can_hold_is_an_error(realm: str) -> None:
-    """At load, where challenges are written."""
+    """At load, when the challenges are written."""
     with pytest.raises(ValueError):
         challenge(ChallengeSettings(realm=realm), None)
 
@@ -78,11 +80,11 @@ def test_a_setting_that_no_field_can_hold_is_an_error(realm: str) -> None:
 def test_a_dpop_challenge_names_the_algorithms(
     error: BearerError | DPoPError | None, scopes: tuple[str, ...], expected: str
 ) -> None:
-    """RFC 9449 §7.1: also without other parameters."""
+    """RFC 9449 §7.1: even if it has no other parameter."""
     assert dpop_challenge(BARE, error, ("ES256", "PS256"), scopes) == expected
 
 
-def test_a_dpop_challenge_says_what_the_settings_say() -> None:
-    """As a Bearer challenge does."""
+def test_a_dpop_challenge_has_the_configured_parameters() -> None:
+    """As a Bearer challenge has."""
     expected = f'DPoP realm="countries", error="invalid_token", resource_metadata="{RESOURCE}", algs="ES256"'
     assert dpop_challenge(FULL, BearerError.INVALID_TOKEN, ["ES256"]) == expected

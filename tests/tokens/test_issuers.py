@@ -1,4 +1,4 @@
-"""Tokens for a rule that takes those of several servers, driven by an advanced clock, with every call counted."""
+"""A rule that accepts tokens of several servers, driven by a fake clock, with every call counted."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def source(issuer: str, name: str, audience: str) -> FakeSource:
 
 
 class Bed:
-    """Two servers, one that issues tokens for ann, one for bob, and a rule that takes both."""
+    """Two servers, one that issues tokens for ann, one for bob, and a rule that accepts both."""
 
     def __init__(self, *, in_order: bool = False, burst: int = 50, **terms: Any) -> None:
         self.now = START
@@ -101,8 +101,8 @@ class Bed:
         return len(self.a.seen), len(self.b.seen)
 
 
-def test_a_jwt_is_asked_about_at_its_issuer_and_at_no_other() -> None:
-    """In any order of the rule; a JWT of an unknown issuer is introspected nowhere."""
+def test_a_jwt_is_introspected_only_at_its_issuer() -> None:
+    """In any order of servers; a JWT of an unknown issuer is introspected nowhere."""
     for in_order in (False, True):
         bed = Bed(in_order=in_order)
         of_a, of_b, of_nobody = jwt(A), jwt(B), jwt("https://c.example")
@@ -111,22 +111,22 @@ def test_a_jwt_is_asked_about_at_its_issuer_and_at_no_other() -> None:
         assert (bed.a.seen, bed.b.seen) == ([of_a], [of_b])
 
 
-def test_an_opaque_token_is_asked_about_at_the_first_server_alone() -> None:
-    """It is sent to no other server, even one that knows it."""
+def test_an_opaque_token_is_introspected_only_at_the_first_server() -> None:
+    """No other server sees it, whether or not the first one knows it."""
     bed = Bed()
     assert [bed.look(b"ann"), bed.look(b"bob"), bed.look(b"junk")] == ["ann", 401, 401]
     assert (bed.a.seen, bed.b.seen) == ([b"ann", b"bob", b"junk"], [])
 
 
-def test_in_order_it_is_asked_about_at_each_until_one_knows_it() -> None:
-    """A token that the first server knows is sent to no other."""
+def test_in_order_each_server_is_tried_until_one_knows_the_token() -> None:
+    """The others do not see a token that the first one knows."""
     bed = Bed(in_order=True)
     assert [bed.look(b"ann"), bed.look(b"bob"), bed.look(b"junk")] == ["ann", "bob", 401]
     assert (bed.a.seen, bed.b.seen) == ([b"ann", b"bob", b"junk"], [b"bob", b"junk"])
 
 
-def test_whose_it_is_is_remembered_as_long_as_the_answer() -> None:
-    """Neither server is asked again, though the first one's no is over long before."""
+def test_the_issuing_server_is_cached_with_the_result() -> None:
+    """Neither server gets another request, although the first one's negative entry expires earlier."""
     bed = Bed(in_order=True)
     bed.look(b"bob")
     for second in (1, 6, 59):
@@ -138,8 +138,8 @@ def test_whose_it_is_is_remembered_as_long_as_the_answer() -> None:
     assert bed.saw == (1, 2)
 
 
-def test_what_nobody_knows_is_remembered_by_both() -> None:
-    """For the short time of a no."""
+def test_a_token_that_no_server_knows_is_cached_for_both() -> None:
+    """For `negative_ttl`."""
     bed = Bed(in_order=True)
     for second in (0, 1, 4.9):
         bed.now = START + second
@@ -151,7 +151,7 @@ def test_what_nobody_knows_is_remembered_by_both() -> None:
 
 
 @pytest.mark.parametrize(
-    ("down", "token", "told"),
+    ("down", "token", "expected"),
     [
         pytest.param("a", b"bob", "bob", id="the other one knows it"),
         pytest.param("a", b"junk", 503, id="the one that is down may know it"),
@@ -160,15 +160,15 @@ def test_what_nobody_knows_is_remembered_by_both() -> None:
         pytest.param("ab", b"ann", 503, id="both are down"),
     ],
 )
-def test_no_token_is_called_worthless_that_a_silent_server_may_know(down: str, token: bytes, told: object) -> None:
-    """401 is for what all have denied."""
+def test_an_unreachable_server_makes_the_result_an_outage(down: str, token: bytes, expected: object) -> None:
+    """401 is only for tokens that all servers called inactive."""
     bed = Bed(in_order=True)
     bed.a.up, bed.b.up = "a" not in down, "b" not in down
-    assert bed.look(token) == told
+    assert bed.look(token) == expected
 
 
-def test_an_answer_that_comes_later_is_told_as_one_that_comes_at_once() -> None:
-    """Each listener is called once, after as many servers as necessary."""
+def test_a_late_result_is_delivered_like_an_immediate_one() -> None:
+    """Each waiting request gets it once, whatever the number of servers."""
     bed = Bed(in_order=True)
     bed.a.at_once = bed.b.at_once = False
     clients = [bed.begin(b"bob") for _ in range(3)]
@@ -180,8 +180,8 @@ def test_an_answer_that_comes_later_is_told_as_one_that_comes_at_once() -> None:
     assert bed.saw == (1, 1)
 
 
-def test_in_an_outage_a_kept_answer_serves_rules_that_take_it() -> None:
-    """It is the server's that gave it; the other is not asked in its place."""
+def test_in_an_outage_a_stale_entry_serves_rules_that_accept_it() -> None:
+    """That of the server that gave it; the other server is not tried instead."""
     bed = Bed(in_order=True)
     bed.look(b"bob")
     bed.now = START + 70
@@ -191,8 +191,8 @@ def test_in_an_outage_a_kept_answer_serves_rules_that_take_it() -> None:
     assert bed.saw == (1, 3)
 
 
-def test_a_rule_may_want_younger_answers() -> None:
-    """Of the server that knows it."""
+def test_a_rule_may_require_younger_results() -> None:
+    """From the server that knows the token."""
     bed = Bed(in_order=True)
     bed.look(b"bob")
     bed.now = START + 6
@@ -201,7 +201,7 @@ def test_a_rule_may_want_younger_answers() -> None:
 
 
 def test_a_revocation_is_noticed_at_the_server_that_issued_the_token() -> None:
-    """And nobody else is asked whether they may know it."""
+    """The other server is not tried."""
     bed = Bed(in_order=True)
     bed.look(b"bob")
     del bed.b.tokens[b"bob"]
@@ -210,14 +210,14 @@ def test_a_revocation_is_noticed_at_the_server_that_issued_the_token() -> None:
     assert bed.saw == (1, 2)
 
 
-def test_the_same_token_is_one_at_each_server() -> None:
-    """A result of one server is not used for the other: caches never mix."""
+def test_caches_of_servers_are_separate() -> None:
+    """A result of one server is never used for another."""
     bed = Bed()
     bed.a.tokens[b"same"], bed.b.tokens[b"same"] = {"sub": "ann"}, {"sub": "bob"}
     first, second = bed.several._issuers
     reverse = MultiIssuerVerifier((second, first), in_order=False, clock=lambda: bed.now)
     assert bed.look(b"same") == "ann"
-    # The server that called it active is asked; a rule that accepts only the other one asks that one.
+    # The server that called it active is asked; a rule that accepts only the other server asks that server.
     alone = MultiIssuerVerifier((second,), in_order=False, clock=lambda: bed.now)
     client = FakeListener(show)
     entry = alone.verify(b"same", bed.now, client, LookupOptions())
@@ -229,7 +229,7 @@ def test_the_same_token_is_one_at_each_server() -> None:
 
 
 @pytest.mark.parametrize(
-    ("terms", "told"),
+    ("terms", "expected"),
     [
         ({}, "ann"),
         ({"a": {"issuers": frozenset({A})}}, "ann"),
@@ -239,84 +239,84 @@ def test_the_same_token_is_one_at_each_server() -> None:
         ({"b": {"audience": frozenset({"nothing"})}}, "ann"),
     ],
 )
-def test_each_server_is_held_to_its_own_issuer_and_audience(terms: dict[str, Any], told: object) -> None:
-    """Issuer and audience of one server do not apply to the other, and a token of one is not sent to the other."""
+def test_each_server_has_its_own_issuer_and_audience(terms: dict[str, Any], expected: object) -> None:
+    """Claims that suffice for one server do not suffice for another, which never sees the token."""
     for at_once in (True, False):
         bed = Bed(in_order=True, **terms)
         bed.a.at_once = at_once
         client = bed.begin(b"ann")
         bed.a.respond()
-        assert client.outcomes == [told]
+        assert client.outcomes == [expected]
         assert bed.saw == (1, 0)
 
 
-def test_unseen_tokens_are_counted_for_each_look_up() -> None:
-    """The cost is paid only by rules with ask_in_order."""
+def test_unseen_tokens_are_counted_for_each_lookup() -> None:
+    """A rule with several servers in order counts several."""
     bed = Bed(in_order=True, burst=5)
     assert [bed.look(b"junk%d" % number) for number in range(3)] == [401, 401, 429]
     assert bed.look(b"ann") == 429
 
 
 class Watched:
-    """A domain that counts how often it is asked what a token is."""
+    """An issuer scope that counts the calls of `admits`."""
 
     def __init__(self, domain: IssuerScope) -> None:
         self._domain = domain
-        self.asked = 0
+        self.calls = 0
 
     def admits(self, token: bytes) -> bool:
-        self.asked += 1
+        self.calls += 1
         return self._domain.admits(token)
 
 
-def test_a_remembered_jwt_is_not_taken_apart_again() -> None:
-    """It belongs to the server that called it active."""
+def test_a_cached_jwt_is_not_parsed_again() -> None:
+    """The cache entry shows its server."""
     bed = Bed()
-    watched = [Watched(one.scope) for one in bed.several._issuers]
+    watched = [Watched(first_issuer.scope) for first_issuer in bed.several._issuers]
     trusted = [
-        replace(one, scope=domain)  # type: ignore[arg-type]
-        for one, domain in zip(bed.several._issuers, watched, strict=True)
+        replace(first_issuer, scope=domain)  # type: ignore[arg-type]
+        for first_issuer, domain in zip(bed.several._issuers, watched, strict=True)
     ]
     bed.several = MultiIssuerVerifier(trusted, in_order=False, clock=lambda: bed.now)
     token = jwt(B)
     bed.b.tokens[token] = {"sub": "bob", "iss": B}
     assert [bed.look(token) for _ in range(5)] == ["bob"] * 5
-    assert [one.asked for one in watched] == [1, 1]
+    assert [first_issuer.calls for first_issuer in watched] == [1, 1]
     assert bed.saw == (0, 1)
 
 
-def test_what_a_server_said_holds_for_rules_that_take_its_tokens() -> None:
-    """A stream goes on under a new rule.
+def test_a_result_holds_for_rules_that_accept_its_server() -> None:
+    """A stream continues under a new rule.
 
-    If several servers may have allowed it, the rule must accept tokens of all of them.
+    If several servers may have issued the token, the rule must accept all of them.
     """
     bed = Bed()
     both = bed.several
-    one, other = (trusted.verifier for trusted in both._issuers)
+    first_issuer, other = (trusted.verifier for trusted in both._issuers)
     of_a = from_claims({"active": True, "iss": A})
     assert isinstance(of_a, ActiveToken)
-    assert both.takes(of_a, one)
+    assert both.takes(of_a, first_issuer)
     assert both.takes(of_a, both)
-    assert not one.takes(of_a, both)
-    assert not one.takes(of_a, other)
+    assert not first_issuer.takes(of_a, both)
+    assert not first_issuer.takes(of_a, other)
 
 
-def test_what_a_server_said_holds_no_longer_where_its_tokens_must_be_for_another() -> None:
-    """The audience of a server may be narrowed by a reload; that of another server is nothing to its tokens."""
+def test_a_result_no_longer_holds_if_the_audience_changes() -> None:
+    """A reload may narrow a server's audience; the audience of another server does not matter."""
     bed = Bed(b={"audience": frozenset({"for b"})})
-    one, other = (trusted.verifier for trusted in bed.several._issuers)
+    first_issuer, other = (trusted.verifier for trusted in bed.several._issuers)
     of_a = from_claims({"active": True, "iss": A, "aud": "for a"})
     of_b = from_claims({"active": True, "iss": B, "aud": "for a"})
     assert isinstance(of_a, ActiveToken)
     assert isinstance(of_b, ActiveToken)
-    assert bed.several.takes(of_a, one)
+    assert bed.several.takes(of_a, first_issuer)
     assert bed.several.takes(of_a, bed.several)
     assert not bed.several.takes(of_b, other)
     assert not bed.several.takes(of_b, bed.several)
 
 
-def test_a_token_that_another_rule_showed_its_server_is_no_other_here() -> None:
-    """Without ask_in_order it is sent only to the first server, whatever is cached: the result is always the same."""
+def test_results_do_not_depend_on_the_cache_entries_of_other_rules() -> None:
+    """Without order, a token goes only to the first server, whatever is cached."""
     bed = Bed()
     second = bed.several._issuers[1].verifier
     entry = second.verify(b"bob", bed.now, FakeListener(show), LookupOptions())
@@ -340,8 +340,8 @@ def test_a_token_that_another_rule_showed_its_server_is_no_other_here() -> None:
         ),
     ],
 )
-def test_a_server_is_shown_no_token_of_another(domain: IssuerScope, admitted: set[bytes]) -> None:
-    """A token without a readable issuer is not a token of this one."""
+def test_a_server_never_sees_a_token_of_another_issuer(domain: IssuerScope, admitted: set[bytes]) -> None:
+    """A token whose issuer cannot be read is not this server's either."""
     every = {OPAQUE, OF_A, OF_B, OF_NOBODY, UNREADABLE, ANONYMOUS}
     assert {token for token in every if domain.admits(token)} == admitted
 
@@ -374,15 +374,15 @@ def filtered(source: OneResult, scope: IssuerScope, token: bytes) -> Introspecti
     return outcome_of(call, source.clock)
 
 
-def test_a_token_of_another_server_is_worth_nothing_and_nobody_is_asked() -> None:
-    """CVE-2026-33496, skipper #4196: it would be shown to a server that did not issue it."""
+def test_a_token_of_another_issuer_is_inactive_without_a_request() -> None:
+    """CVE-2026-33496, skipper #4196: the token would be sent to a server that did not issue it."""
     source = OneResult(from_claims({"iss": A}))
     assert filtered(source, IssuerScope(A, frozenset({B})), OF_B) is INACTIVE
     assert source.seen == []
 
 
-def test_the_servers_answer_about_its_own_token_counts() -> None:
-    """As it is; so does its silence."""
+def test_the_result_of_the_issuing_server_is_returned() -> None:
+    """Also if it is an outage."""
     answer = from_claims({"iss": A})
     for outcome in (answer, INACTIVE, DOWN):
         source = OneResult(outcome)
@@ -391,14 +391,14 @@ def test_the_servers_answer_about_its_own_token_counts() -> None:
 
 
 @pytest.mark.parametrize(("issuer", "counts"), [(A, True), (None, True), (C, True), (B, False)])
-def test_a_server_does_not_speak_for_another(issuer: str | None, counts: bool) -> None:
-    """A response about a token of another configured server makes it inactive, whatever else it contains."""
+def test_a_server_cannot_confirm_tokens_of_another(issuer: str | None, counts: bool) -> None:
+    """A token that it calls active, but that names another configured issuer, is inactive."""
     answer = from_claims({"iss": issuer})
     assert filtered(OneResult(answer), IssuerScope(A, frozenset({B})), OPAQUE) is (answer if counts else INACTIVE)
 
 
-def test_what_is_behind_it_is_reached_through_it() -> None:
-    """Its end, and its circuit."""
+def test_close_and_circuit_state_are_passed_through() -> None:
+    """To and from the source behind it."""
     source = OneResult(INACTIVE)
     tokens = IssuerFilter(source, IssuerScope(A))
     assert tokens.circuit_open()
@@ -418,8 +418,8 @@ def test_what_is_behind_it_is_reached_through_it() -> None:
         pytest.param(OPAQUE, True, "ab", id="opaque, in order: all"),
     ],
 )
-def test_the_servers_for_a_token_are_chosen_before_any_is_asked(token: bytes, in_order: bool, chosen: str) -> None:
-    """`choose` is pure: no server is asked, and the cache plays no part."""
+def test_the_servers_for_a_token_are_chosen_before_any_request(token: bytes, in_order: bool, chosen: str) -> None:
+    """`choose` is pure: it sends no request and does not read the cache."""
     bed = Bed()
     issuers = bed.several._issuers
     assert list(choose(token, issuers, in_order=in_order)) == [issuers["ab".index(name)] for name in chosen]

@@ -1,3 +1,5 @@
+"""The token bucket of each client address."""
+
 from enforcer.settings.limits import UnseenSettings
 from enforcer.tokens.limiter import AddressLimiter
 
@@ -6,7 +8,7 @@ def limiter(addresses: int = 10) -> AddressLimiter:
     return AddressLimiter(UnseenSettings(rate=10, burst=3, addresses=addresses))
 
 
-def test_a_burst_is_admitted_and_then_the_rate() -> None:
+def test_a_burst_is_allowed_and_then_the_rate() -> None:
     """An early request gets the time to wait."""
     bucket = limiter()
     assert [bucket.wait("a", 0.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.1]
@@ -14,7 +16,7 @@ def test_a_burst_is_admitted_and_then_the_rate() -> None:
     assert bucket.wait("a", 0.1) > 0.0
 
 
-def test_addresses_are_told_apart() -> None:
+def test_addresses_are_counted_separately() -> None:
     """A flood harms only its sender."""
     bucket = limiter()
     for _ in range(100):
@@ -22,23 +24,23 @@ def test_addresses_are_told_apart() -> None:
     assert bucket.wait("other", 0.0) == 0.0
 
 
-def test_a_long_silence_gives_no_more_than_a_burst() -> None:
-    """However long it was."""
+def test_a_bucket_never_holds_more_than_a_burst() -> None:
+    """After any time without a request."""
     bucket = limiter()
     bucket.wait("a", 0.0)
     assert [bucket.wait("a", 1e6) == 0.0 for _ in range(4)] == [True, True, True, False]
 
 
-def test_a_clock_set_back_takes_nothing_and_gives_nothing() -> None:
-    """The bucket neither fills nor locks."""
+def test_a_clock_set_back_neither_fills_nor_empties_a_bucket() -> None:
+    """It does not lock it either."""
     bucket = limiter()
     assert [bucket.wait("a", now) == 0.0 for now in (100.0, 50.0, 20.0)] == [True, True, True]
     assert bucket.wait("a", 20.0) > 0.0
     assert bucket.wait("a", 20.2) == 0.0
 
 
-def test_of_too_many_addresses_the_longest_unseen_is_forgotten() -> None:
-    """Memory is bounded, and one in use keeps its count."""
+def test_the_least_recently_seen_address_is_evicted() -> None:
+    """Memory is bounded, and an active address keeps its count."""
     bucket = limiter(addresses=2)
     for _ in range(3):
         bucket.wait("a", 0.0)
@@ -48,8 +50,8 @@ def test_of_too_many_addresses_the_longest_unseen_is_forgotten() -> None:
     assert bucket.wait("a", 0.0) > 0.0
 
 
-def test_what_is_given_back_was_not_counted() -> None:
-    """Requests with valid proofs are not limited."""
+def test_give_back_undoes_a_count() -> None:
+    """A sender of valid proofs is not limited."""
     bucket = limiter()
     for _ in range(10):
         assert bucket.wait("a", 0.0) == 0.0

@@ -1,3 +1,5 @@
+"""The refresh schedule of a remote document."""
+
 import pytest
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
@@ -20,8 +22,8 @@ def fetched() -> RefreshSchedule[str]:
     return schedule
 
 
-def test_before_the_first_fetch_there_is_nothing_and_one_is_due() -> None:
-    """At once, whatever the clock shows."""
+def test_before_the_first_fetch_one_is_due_at_once() -> None:
+    """At any time of the clock."""
     for now in (0.0, 0.05, START):
         schedule = unfetched()
         assert schedule.current(now) is None
@@ -30,8 +32,8 @@ def test_before_the_first_fetch_there_is_nothing_and_one_is_due() -> None:
         assert isinstance(schedule.last, IntrospectionError)
 
 
-def test_one_is_due_again_before_anybody_needs_it() -> None:
-    """And the last one serves meanwhile."""
+def test_a_fetch_is_due_before_the_document_expires() -> None:
+    """Meanwhile the last document is used."""
     schedule = fetched()
     assert [schedule.is_due(START + after) for after in (0, 299.9, 300, 3599)] == [False, False, True, True]
     assert schedule.current(START + 3599) is FIRST
@@ -40,8 +42,8 @@ def test_one_is_due_again_before_anybody_needs_it() -> None:
     assert not schedule.is_due(START + 599)
 
 
-def test_who_needs_a_newer_one_gets_it_but_not_within_the_pause() -> None:
-    """Invented key names cause one fetch in that time, and no more."""
+def test_a_newer_document_can_be_requested_but_not_within_the_pause() -> None:
+    """Invented key names cause one fetch in that time, not more."""
     schedule = fetched()
     assert [schedule.allows_fetch(START + after) for after in (0, 1, 29.9, 30, 299)] == [
         False,
@@ -54,8 +56,8 @@ def test_who_needs_a_newer_one_gets_it_but_not_within_the_pause() -> None:
     assert [schedule.allows_fetch(START + after) for after in (30, 59.9, 60)] == [False, False, True]
 
 
-def test_while_none_can_be_fetched_the_last_good_one_serves_to_its_end() -> None:
-    """Then there is none: a key that was withdrawn must end at some time."""
+def test_if_fetches_fail_the_last_document_is_used_until_it_expires() -> None:
+    """Then there is none: a withdrawn key must end at some time."""
     schedule = fetched()
     for after in (300, 1000, 3599):
         schedule.record(DOWN, START + after)
@@ -64,8 +66,8 @@ def test_while_none_can_be_fetched_the_last_good_one_serves_to_its_end() -> None
     assert schedule.current(START + 3600) is None
 
 
-def test_after_a_failure_it_is_tried_again_soon_and_then_less_often() -> None:
-    """So that a server that has just come up is seen, and one that is down is not pressed."""
+def test_after_a_failure_retries_back_off() -> None:
+    """A server that comes up soon is noticed, and one that stays down is not flooded."""
     schedule = unfetched()
     waits = []
     now = START
@@ -80,8 +82,8 @@ def test_after_a_failure_it_is_tried_again_soon_and_then_less_often() -> None:
     assert waits == [1, 2, 4, 8, 16, 30, 30, 30]
 
 
-def test_a_success_ends_the_waiting() -> None:
-    """The next failure is the first again; however many there were, the numbers hold."""
+def test_a_success_resets_the_back_off() -> None:
+    """The numbers hold after any number of failures."""
     schedule = unfetched()
     for _ in range(5000):
         schedule.record(DOWN, START)
@@ -93,14 +95,14 @@ def test_a_success_ends_the_waiting() -> None:
 
 
 @pytest.mark.parametrize("max_age", [1.0, 300.0])
-def test_keys_must_outlive_the_time_until_they_are_fetched_anew(max_age: float) -> None:
-    """Otherwise, there would be gaps without a document."""
+def test_max_age_must_exceed_the_refresh_interval(max_age: float) -> None:
+    """Otherwise there would regularly be no keys."""
     with pytest.raises(ValueError):
         KeySettings(refresh=300.0, max_age=max_age)
 
 
-def test_each_lives_as_long_as_it_says() -> None:
-    """An access token of our own knows its life; keys have that of the settings."""
+def test_each_document_has_its_own_lifetime() -> None:
+    """Our access token has a lifetime of its own; keys have that of the settings."""
     lives = {"short": Lifetime(refresh=5.0, end=10.0), "long": Lifetime(refresh=50.0, end=100.0)}
     schedule = RefreshSchedule(lives.__getitem__, PAUSE)
     for name, life in lives.items():
@@ -109,8 +111,8 @@ def test_each_lives_as_long_as_it_says() -> None:
         assert [schedule.current(START + after) for after in (life.end - 0.1, life.end)] == [name, None]
 
 
-def test_one_that_is_worth_nothing_is_used_no_more_and_replaced_when_that_may_be() -> None:
-    """At once if the last fetch was long ago; otherwise after the pause, for every caller."""
+def test_a_discarded_document_is_replaced_after_the_pause() -> None:
+    """At once if the last fetch was long ago."""
     schedule = fetched()
     schedule.discard(DOWN)
     assert schedule.current(START) is None

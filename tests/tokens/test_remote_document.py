@@ -1,4 +1,4 @@
-"""Remote documents, driven by an advanced clock, with every fetch counted; and once against a real server."""
+"""Remote documents, driven by a fake clock, with every fetch counted; and once against a real server."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ def keys(*kids: str) -> KeySet:
 
 
 class Document:
-    """A key set in memory: it arrives on request, and counts its fetches."""
+    """A key set in memory: it arrives when the test says so, and counts its fetches."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -76,7 +76,7 @@ class Bed:
         self.metrics = FetchMetrics()
         self.ticker = Ticker(self.clock)  # type: ignore[arg-type]
         self.source = RemoteDocument(WHAT, self.document, fresh(), self.ticker, self.metrics)
-        self.told: list[KeySet | IntrospectionError] = []
+        self.results: list[KeySet | IntrospectionError] = []
 
     def started(self) -> "Bed":
         self.advance(0.2)
@@ -88,24 +88,24 @@ class Bed:
         self.clock.advance(seconds)
 
     def renew(self) -> None:
-        self._add(self.source.refresh(self.told.append))
+        self._add(self.source.refresh(self.results.append))
 
     def get(self) -> None:
-        self._add(self.source.get(self.told.append))
+        self._add(self.source.get(self.results.append))
 
     def _add(self, result: KeySet | IntrospectionError | None) -> None:
         if result is not None:
-            self.told.append(result)
+            self.results.append(result)
         self.clock.advance(0.0)
 
     @property
     def kids(self) -> list[str | None]:
-        found = self.source.current
-        return [] if found is None else [one.kid for one in found.keys]
+        keys = self.source.current
+        return [] if keys is None else [entry.kid for entry in keys.keys]
 
 
-def test_keys_are_fetched_before_anybody_asks() -> None:
-    """On the first tick; until they are there, there are none."""
+def test_keys_are_fetched_on_the_first_tick() -> None:
+    """Until they arrive, there are none."""
     bed = Bed()
     assert (bed.kids, bed.document.fetches) == ([], 0)
     bed.advance(2 * RESOLUTION)
@@ -114,20 +114,20 @@ def test_keys_are_fetched_before_anybody_asks() -> None:
     assert (bed.kids, bed.document.fetches) == (["a"], 1)
 
 
-def test_one_fetch_serves_all_who_wait() -> None:
-    """Also one that was begun for nobody."""
+def test_one_fetch_serves_all_waiting_requests() -> None:
+    """Also a fetch that no request started."""
     bed = Bed()
     for _ in range(5):
         bed.renew()
     bed.advance(1.0)
     bed.renew()
-    assert (bed.told, bed.document.fetches) == ([], 1)
+    assert (bed.results, bed.document.fetches) == ([], 1)
     bed.document.come()
-    assert bed.told == [bed.source.current] * 6
+    assert bed.results == [bed.source.current] * 6
 
 
-def test_keys_are_fetched_anew_while_nobody_waits() -> None:
-    """The old ones serve until the new ones are there."""
+def test_keys_are_refreshed_in_the_background() -> None:
+    """The old keys are used until the new ones arrive."""
     bed = Bed().started()
     bed.document.at_once = False
     bed.document.content = keys("b")
@@ -141,30 +141,30 @@ def test_keys_are_fetched_anew_while_nobody_waits() -> None:
     assert bed.document.fetches == 2
 
 
-def test_an_unknown_key_has_them_fetched_at_once_and_then_not_for_a_while() -> None:
-    """Invented key names get the present keys, at no cost to the server."""
+def test_an_unknown_key_causes_one_fetch_in_each_pause() -> None:
+    """A client that invents key names gets the existing keys, at no cost to the server."""
     bed = Bed().started()
     bed.renew()
-    assert (bed.told, bed.document.fetches) == ([bed.source.current], 1)
+    assert (bed.results, bed.document.fetches) == ([bed.source.current], 1)
     bed.advance(31.0)
     bed.document.content = keys("a", "b")
     bed.renew()
     assert (bed.kids, bed.document.fetches) == (["a", "b"], 2)
-    assert bed.told[1] is bed.source.current
+    assert bed.results[1] is bed.source.current
     for _ in range(1000):
         bed.renew()
     assert bed.document.fetches == 2
-    assert all(told is bed.source.current for told in bed.told[1:])
+    assert all(told is bed.source.current for told in bed.results[1:])
 
 
-def test_while_the_server_is_down_the_last_good_keys_serve() -> None:
-    """Up to `max_age`; callers that need another one get an error."""
+def test_in_an_outage_the_last_keys_are_used() -> None:
+    """Up to `max_age`; a request for newer keys gets the error."""
     bed = Bed().started()
     bed.document.content = DOWN
     bed.advance(301.0)
     assert bed.kids == ["a"]
     bed.renew()
-    assert bed.told == [DOWN]
+    assert bed.results == [DOWN]
     bed.advance(3200.0)
     assert bed.kids == ["a"]
     bed.advance(100.0)
@@ -174,8 +174,8 @@ def test_while_the_server_is_down_the_last_good_keys_serve() -> None:
     assert bed.kids == ["b"]
 
 
-def test_a_server_that_is_down_is_not_pressed() -> None:
-    """1, 2, 4, 8, 16 s, and then every `pause`; callers in between get the error at once."""
+def test_a_server_that_is_down_is_not_flooded() -> None:
+    """Retries after 1, 2, 4, 8, 16 s, then after each `pause`; requests meanwhile get the error at once."""
     bed = Bed()
     bed.document.at_once = True
     bed.document.content = DOWN
@@ -183,35 +183,35 @@ def test_a_server_that_is_down_is_not_pressed() -> None:
         bed.advance(1.0)
         bed.renew()
     assert bed.document.fetches == 6
-    assert bed.told == [DOWN] * 61
+    assert bed.results == [DOWN] * 61
     bed.document.content = keys("a")
     bed.advance(31.0)
     assert bed.kids == ["a"]
 
 
-def test_what_is_there_is_given_at_once_and_what_is_not_is_waited_for() -> None:
-    """A caller that needs any document starts no fetch while there is a valid one."""
+def test_a_present_document_is_returned_at_once_and_an_absent_one_awaited() -> None:
+    """A request that does not need a newer document starts no fetch if there is a valid one."""
     bed = Bed()
     bed.get()
-    assert (bed.told, bed.document.fetches) == ([], 1)
+    assert (bed.results, bed.document.fetches) == ([], 1)
     bed.document.come()
     bed.get()
-    assert (bed.told, bed.document.fetches) == ([bed.source.current] * 2, 1)
+    assert (bed.results, bed.document.fetches) == ([bed.source.current] * 2, 1)
 
 
-def test_one_that_was_discarded_is_fetched_anew_for_who_needs_it() -> None:
-    """Within the pause, callers get the reason; afterwards it is fetched automatically."""
+def test_a_discarded_document_is_fetched_again_on_request() -> None:
+    """Within the pause the request gets the error; afterwards the document is fetched unasked."""
     bed = Bed().started()
     bed.source.discard(DOWN)
     bed.get()
-    assert (bed.told, bed.document.fetches) == ([DOWN], 1)
+    assert (bed.results, bed.document.fetches) == ([DOWN], 1)
     bed.document.content = keys("b")
     bed.advance(31.0)
     assert (bed.kids, bed.document.fetches) == (["b"], 2)
 
 
-def test_every_fetch_is_counted_by_what_came_of_it() -> None:
-    """And timed."""
+def test_each_fetch_is_counted_by_outcome_and_timed() -> None:
+    """In the metrics of the source."""
     bed = Bed().started()
     bed.document.content = DOWN
     bed.advance(302.0)
@@ -221,8 +221,8 @@ def test_every_fetch_is_counted_by_what_came_of_it() -> None:
     assert sum(bed.metrics.duration.counts) == 4
 
 
-def test_trouble_is_logged_at_its_beginning_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
-    """Once each, not at every attempt."""
+def test_the_beginning_and_end_of_an_outage_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Once each, not at each attempt."""
     caplog.set_level(logging.INFO, "enforcer.tokens")
     bed = Bed().started()
     bed.document.content = DOWN
@@ -235,8 +235,8 @@ def test_trouble_is_logged_at_its_beginning_and_its_end(caplog: pytest.LogCaptur
     ]
 
 
-def test_a_closed_source_fetches_no_more_of_itself() -> None:
-    """A configuration that took its place has its own."""
+def test_a_closed_source_starts_no_fetch() -> None:
+    """The configuration that replaced it has its own."""
     bed = Bed().started()
     bed.source.close()
     bed.source.close()  # by each of those that have it
@@ -246,8 +246,8 @@ def test_a_closed_source_fetches_no_more_of_itself() -> None:
     assert bed.document.fetches == 2
 
 
-def test_keys_come_from_a_server() -> None:
-    """A real socket, pool and ticker."""
+def test_keys_are_fetched_from_a_server() -> None:
+    """With a real socket, pool and ticker."""
 
     async def run(port: int) -> KeySet | IntrospectionError:
         loop = asyncio.get_running_loop()
@@ -264,7 +264,7 @@ def test_keys_come_from_a_server() -> None:
     with raw_server(lambda head, _: response(body("a", "b"), "200 OK", "Content-Type: application/json")) as server:
         document = asyncio.run(run(server.port))
         assert isinstance(document, KeySet)
-        assert [one.kid for one in document.keys] == ["a", "b"]
+        assert [entry.kid for entry in document.keys] == ["a", "b"]
         assert len(server.requests) == 1
 
 
@@ -300,8 +300,8 @@ def always(answer: bytes | None) -> Callable[[bytes, bytes], bytes | None]:
     return lambda head, body: answer
 
 
-def test_a_document_is_fetched_on_a_kept_connection() -> None:
-    """With nothing of ours in the request."""
+def test_a_document_is_fetched_on_a_pooled_connection() -> None:
+    """The request carries no credentials."""
     with raw_server(always(response(b"{}"))) as server:
         assert fetch(server.port, 3) == [b"{}"] * 3
         assert server.connections == 1
@@ -324,8 +324,8 @@ def test_a_document_is_fetched_on_a_kept_connection() -> None:
         ("503 Service Unavailable", IntrospectionFailure.UNAVAILABLE),
     ],
 )
-def test_nothing_but_200_is_the_document(status: str, expected: IntrospectionFailure) -> None:
-    """A redirect is not followed: nothing is sent where it points."""
+def test_only_a_200_response_is_a_document(status: str, expected: IntrospectionFailure) -> None:
+    """A redirect is not followed."""
     with raw_server(always(response(b"{}"))) as other:
         location = f"Location: http://127.0.0.1:{other.port}/jwks"
         body = b"" if status.startswith("204") else b"{}"
@@ -345,14 +345,14 @@ def test_nothing_but_200_is_the_document(status: str, expected: IntrospectionFai
         (None, IntrospectionFailure.UNAVAILABLE),
     ],
 )
-def test_a_call_that_fails_is_an_error_of_the_server(answer: bytes | None, expected: IntrospectionFailure) -> None:
-    """Too large, too slow, no HTTP, closed."""
+def test_a_failed_call_is_an_error(answer: bytes | None, expected: IntrospectionFailure) -> None:
+    """For a response that is too large, too slow or not HTTP, or a closed connection."""
     with raw_server(always(answer)) as server:
         assert reason(fetch(server.port, timeout=0.2)[0]) is expected
 
 
-def test_what_cannot_be_read_is_an_error() -> None:
-    """It arrived, and is invalid."""
+def test_an_unreadable_document_is_an_error() -> None:
+    """It arrived, but is not valid."""
 
     class Html:
         """Responds with a page."""
@@ -369,7 +369,7 @@ def test_what_cannot_be_read_is_an_error() -> None:
 
 
 class Place:
-    """A source that has a document, and counts requests."""
+    """A URL with a result, which counts its requests."""
 
     def __init__(self, has: Result, clock: Clock, at_once: bool) -> None:
         self._clock = clock
@@ -410,10 +410,8 @@ GONE = failed(IntrospectionFailure.UNAVAILABLE, "it answered 503")
         ([NOT_THERE, GONE, b"c"], [1, 1, 0], "unavailable: it answered 503"),
     ],
 )
-def test_the_first_place_that_has_a_document_gives_it(
-    places: list[Result], asked: list[int], expected: bytes | str
-) -> None:
-    """A place with another response does not have it; if a server does not respond, its other places are not tried."""
+def test_the_first_url_with_a_document_is_used(places: list[Result], asked: list[int], expected: bytes | str) -> None:
+    """Any other response means that it is not there; if a server does not respond, its other URLs are not tried."""
     for at_once in (False, True):
         clock = Clock()
         sources = [Place(has, clock, at_once) for has in places]

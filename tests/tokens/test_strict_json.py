@@ -1,3 +1,5 @@
+"""The strict reader of JSON objects."""
+
 import json
 from contextlib import suppress
 
@@ -37,15 +39,15 @@ def test_an_object_is_read(data: bytes, expected: dict[str, object]) -> None:
         b'{"a": ' + b"9" * 5000 + b"}",
     ],
 )
-def test_what_parsers_read_differently_is_not_read(data: bytes) -> None:
-    """RFC 8259 §4: with a duplicate member, the behaviour of other parsers is unpredictable."""
+def test_ambiguous_json_is_rejected(data: bytes) -> None:
+    """RFC 8259 §4: parsers differ on duplicate members."""
     with pytest.raises(ValueError):
         read_object(data)
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
 def test_nesting_is_bounded(opening: str, closing: str) -> None:
-    """So that nobody who walks the object later can be led too deep; wide is not deep."""
+    """Code that walks the object later cannot recurse too deeply; width is not bounded."""
 
     def nested(times: int) -> bytes:
         return ('{"a":' + opening * times + "1" + closing * times + "}").encode()
@@ -57,8 +59,8 @@ def test_nesting_is_bounded(opening: str, closing: str) -> None:
     assert read_object(json.dumps({"a": [{"b": 1}] * 1000}).encode())
 
 
-def test_an_error_shows_nothing_of_what_was_read() -> None:
-    """It may go into a log, and a token must not."""
+def test_an_error_shows_nothing_of_the_text() -> None:
+    """It may be logged, and the text may contain a token."""
     for data in (b'{"secret": secret}', b'["secret"]', b'{"secret": 1, "secret": 2}', b'{"a": secret NaN}'):
         with pytest.raises(ValueError) as error:
             read_object(data)
@@ -71,6 +73,6 @@ def test_an_error_shows_nothing_of_what_was_read() -> None:
     st.binary() | st.text().map(str.encode) | st.recursive(st.none(), st.lists).map(lambda v: json.dumps(v).encode())
 )
 def test_any_bytes_are_an_object_or_a_value_error(data: bytes) -> None:
-    """And never another exception."""
+    """And raise no other exception."""
     with suppress(ValueError):
         assert isinstance(read_object(data), dict)

@@ -1,4 +1,4 @@
-"""The cache contract, driven by an advanced clock, with every introspection counted."""
+"""The cache contract, driven by a fake clock, with every introspection counted."""
 
 import pytest
 from harness.verification import FakeListener, FakeSource
@@ -26,7 +26,7 @@ def show(outcome: VerificationOutcome) -> object:
 
 
 class Bed:
-    """A verifier with its counterparts; `look` is a request, answered at once unless `wait`."""
+    """A verifier with its counterparts; `look` is a request; the source responds at once, except with `wait`."""
 
     def __init__(self, **settings: float) -> None:
         self.now = START
@@ -71,27 +71,29 @@ def active(client: FakeListener) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("members", "lives"),
+    ("members", "lifetime"),
     [
         pytest.param({"exp": START + 1000}, 60.0, id="ttl before exp"),
         pytest.param({"exp": START + 20}, 20.0, id="exp before ttl"),
         pytest.param({}, 60.0, id="without exp: only ttl"),
     ],
 )
-def test_a_positive_answer_serves_for_its_ttl_and_never_past_exp(members: dict[str, object], lives: float) -> None:
-    """One introspection for all that time, and one more after it."""
+def test_an_active_result_is_cached_for_its_ttl_and_never_beyond_exp(
+    members: dict[str, object], lifetime: float
+) -> None:
+    """One introspection for the whole time, and one more after it."""
     bed = Bed(refresh_ahead=0.0)
     bed.source.tokens[b"good"] = members
-    for second in range(int(lives)):
+    for second in range(int(lifetime)):
         assert active(bed.at(second).look())
     assert bed.calls == 1
-    bed.at(lives).look()
+    bed.at(lifetime).look()
     assert bed.calls == 2
-    assert (bed.metrics.hits, bed.metrics.misses) == (lives - 1, 2)
+    assert (bed.metrics.hits, bed.metrics.misses) == (lifetime - 1, 2)
 
 
-def test_a_negative_answer_serves_for_its_own_short_time() -> None:
-    """A token that becomes known a moment later is not locked out for long."""
+def test_an_inactive_result_is_cached_for_negative_ttl() -> None:
+    """A token that becomes active a moment later is not refused for long."""
     bed = Bed()
     for second in (0, 1, 4.9):
         assert bed.at(second).look(b"new").outcomes == [INACTIVE]
@@ -101,8 +103,8 @@ def test_a_negative_answer_serves_for_its_own_short_time() -> None:
     assert (bed.calls, bed.metrics.negative_hits) == (2, 2)
 
 
-def test_one_introspection_serves_all_who_wait() -> None:
-    """Each listener is called once."""
+def test_one_introspection_serves_all_waiting_requests() -> None:
+    """Each gets the result once."""
     bed = Bed()
     clients = [bed.look(wait=True) for _ in range(10)]
     bed.source.respond()
@@ -110,8 +112,8 @@ def test_one_introspection_serves_all_who_wait() -> None:
     assert (bed.calls, bed.metrics.coalesced, bed.metrics.in_flight) == (1, 9, 0)
 
 
-def test_an_error_is_told_to_those_who_waited_and_to_nobody_later() -> None:
-    """The next request asks again."""
+def test_an_error_goes_only_to_waiting_requests() -> None:
+    """The next request introspects again."""
     bed = Bed()
     bed.source.up = False
     clients = [bed.look(wait=True) for _ in range(3)]
@@ -122,8 +124,8 @@ def test_an_error_is_told_to_those_who_waited_and_to_nobody_later() -> None:
     assert bed.calls == 2
 
 
-def test_a_token_in_use_is_asked_for_again_before_its_answer_ends() -> None:
-    """Nobody waits for it, one call is made, and the new answer serves from then on."""
+def test_a_token_in_use_is_refreshed_ahead() -> None:
+    """No request waits, one introspection is made, and its result replaces the entry."""
     bed = Bed()
     bed.look()
     for second in (49, 50, 51, 52):
@@ -135,8 +137,8 @@ def test_a_token_in_use_is_asked_for_again_before_its_answer_ends() -> None:
     assert bed.metrics.misses == 1
 
 
-def test_a_token_not_in_use_is_not_asked_for_again() -> None:
-    """A token that is not used costs the authorization server nothing."""
+def test_an_unused_token_is_not_refreshed() -> None:
+    """It costs the authorization server nothing."""
     bed = Bed()
     bed.look()
     bed.at(59.9)
@@ -144,8 +146,8 @@ def test_a_token_not_in_use_is_not_asked_for_again() -> None:
     assert bed.calls == 1
 
 
-def test_an_answer_that_ends_with_its_token_is_not_asked_for_again() -> None:
-    """A second answer would end at the same time."""
+def test_a_result_that_expires_with_its_token_is_not_refreshed() -> None:
+    """A second result would expire at the same time."""
     bed = Bed()
     bed.source.tokens[b"good"] = {"exp": START + 30}
     bed.look()
@@ -153,8 +155,8 @@ def test_an_answer_that_ends_with_its_token_is_not_asked_for_again() -> None:
     assert bed.calls == 1
 
 
-def test_a_revocation_seen_ahead_of_time_holds_at_once() -> None:
-    """The answer that was still good for some seconds is replaced."""
+def test_a_revocation_found_by_refresh_ahead_applies_at_once() -> None:
+    """The entry is replaced although it had some seconds left."""
     bed = Bed()
     bed.look()
     bed.at(51).look(wait=True)
@@ -163,8 +165,8 @@ def test_a_revocation_seen_ahead_of_time_holds_at_once() -> None:
     assert bed.look().outcomes == [INACTIVE]
 
 
-def test_a_failed_renewal_disturbs_nobody_while_the_answer_lasts() -> None:
-    """The entry stays until its own end."""
+def test_a_failed_refresh_keeps_the_entry() -> None:
+    """Until it expires."""
     bed = Bed()
     bed.look()
     bed.source.up = False
@@ -173,8 +175,8 @@ def test_a_failed_renewal_disturbs_nobody_while_the_answer_lasts() -> None:
     assert active(bed.at(59).look(wait=True))
 
 
-def test_in_an_outage_a_kept_answer_serves_rules_that_take_it_and_no_others() -> None:
-    """`on_outage: stale` sees no error; `on_outage: deny` is 503; both are asked for first."""
+def test_in_an_outage_a_stale_entry_serves_only_rules_that_accept_it() -> None:
+    """`on_outage: stale` gets no error, `on_outage: deny` 503; an introspection is tried first for both."""
     bed = Bed(refresh_ahead=0.0)
     bed.look()
     bed.source.up = False
@@ -190,16 +192,16 @@ def test_in_an_outage_a_kept_answer_serves_rules_that_take_it_and_no_others() ->
 
 
 @pytest.mark.parametrize(("second", "serves"), [(61, True), (159.9, True), (160, False), (500, False)])
-def test_a_kept_answer_serves_only_so_long(second: float, serves: bool) -> None:
-    """`cache.stale` past its ttl."""
+def test_a_stale_entry_has_a_bounded_lifetime(second: float, serves: bool) -> None:
+    """`cache.stale` after its `ttl`."""
     bed = Bed(refresh_ahead=0.0)
     bed.look()
     bed.source.up = False
     assert active(bed.at(second).look(demand=STALE)) is serves
 
 
-def test_a_kept_answer_never_serves_past_the_tokens_end() -> None:
-    """However long the outage."""
+def test_a_stale_entry_is_never_used_beyond_exp() -> None:
+    """The length of the outage does not matter."""
     bed = Bed(refresh_ahead=0.0)
     bed.source.tokens[b"good"] = {"exp": START + 70}
     bed.look()
@@ -208,16 +210,16 @@ def test_a_kept_answer_never_serves_past_the_tokens_end() -> None:
     assert bed.at(70).look(demand=STALE).outcomes == [(503, 7)]
 
 
-def test_a_negative_answer_never_serves_stale() -> None:
-    """No outage makes an unknown token known, or keeps it unknown."""
+def test_an_inactive_result_is_never_stale() -> None:
+    """No outage makes an inactive token active, or keeps it inactive."""
     bed = Bed()
     bed.look(b"new")
     bed.source.up = False
     assert bed.at(6).look(b"new", STALE).outcomes == [(503, 7)]
 
 
-def test_a_rule_may_want_younger_answers_without_disturbing_others() -> None:
-    """The younger answer then serves everybody."""
+def test_a_rule_may_require_younger_results() -> None:
+    """The younger result then serves all rules."""
     bed = Bed(refresh_ahead=0.0)
     strict = LookupOptions(max_age=5.0)
     bed.look()
@@ -229,27 +231,27 @@ def test_a_rule_may_want_younger_answers_without_disturbing_others() -> None:
     assert bed.calls == 2
 
 
-def test_unseen_tokens_are_limited_and_known_good_ones_are_not() -> None:
-    """A flooding client gets the time to retry; its excess tokens are not introspected."""
+def test_unseen_tokens_are_limited_and_cached_ones_are_not() -> None:
+    """A flood gets the time to wait; no introspection is made beyond the limit."""
     bed = Bed()
     bed.look()
-    told = [bed.look(b"random%d" % number).outcomes[0] for number in range(100)]
-    assert told.count(INACTIVE) == 49
-    assert told.count((429, 1)) == 51
+    outcomes = [bed.look(b"random%d" % number).outcomes[0] for number in range(100)]
+    assert outcomes.count(INACTIVE) == 49
+    assert outcomes.count((429, 1)) == 51
     assert bed.calls == 50
     assert active(bed.look())
     assert active(bed.at(61).look())
 
 
-@pytest.mark.parametrize("how", ["token", "subject", "client_id"])
-def test_what_was_purged_is_asked_for_again(how: str) -> None:
-    """By token, subject or client."""
+@pytest.mark.parametrize("selector", ["token", "subject", "client_id"])
+def test_a_purged_token_is_introspected_again(selector: str) -> None:
+    """Purged by token, subject or client."""
     bed = Bed()
     bed.look()
-    if how == "token":
+    if selector == "token":
         assert bed.verifier.purge(b"good")
         assert not bed.verifier.purge(b"other")
-    elif how == "subject":
+    elif selector == "subject":
         assert (bed.cache.purge(subject="joe"), bed.cache.purge(subject="joe")) == (1, 0)
     else:
         assert (bed.cache.purge(client_id="other"), bed.cache.purge(client_id="app")) == (0, 1)
@@ -257,8 +259,8 @@ def test_what_was_purged_is_asked_for_again(how: str) -> None:
     assert bed.calls == 2
 
 
-def test_what_is_needed_of_an_answer_is_made_once() -> None:
-    """Not on every request."""
+def test_identity_fields_are_written_once_for_each_result() -> None:
+    """Not on each request."""
     bed = Bed()
     bed.look()
     entry = bed.verifier.verify(b"good", bed.now, FakeListener(show), FRESH)
@@ -266,8 +268,8 @@ def test_what_is_needed_of_an_answer_is_made_once() -> None:
     assert entry.identity == b"joe"
 
 
-def test_nobody_waits_for_ever_whatever_an_answer_holds() -> None:
-    """A response that cannot be read is a failure."""
+def test_a_result_without_writable_identity_is_an_error() -> None:
+    """Waiting requests get an error instead of waiting forever."""
     bed = Bed()
     bed.source.tokens[b"odd"] = {"sub": None}
     bed.verifier._write_identity = lambda answer: bytes(answer.claims["sub"])
@@ -275,12 +277,12 @@ def test_nobody_waits_for_ever_whatever_an_answer_holds() -> None:
     assert bed.metrics.results == {"malformed": 1}
 
 
-@pytest.mark.parametrize("how", ["token", "subject"])
-def test_an_answer_that_was_asked_for_before_a_purge_is_not_kept(how: str) -> None:
-    """Requests that waited get it; the next request introspects again."""
+@pytest.mark.parametrize("selector", ["token", "subject"])
+def test_a_result_requested_before_a_purge_is_not_cached(selector: str) -> None:
+    """Waiting requests get it; the next request introspects again."""
     bed = Bed()
     client = bed.look(wait=True)
-    if how == "token":
+    if selector == "token":
         bed.verifier.purge(b"good")
     else:
         bed.cache.purge(subject="joe")
@@ -290,8 +292,8 @@ def test_an_answer_that_was_asked_for_before_a_purge_is_not_kept(how: str) -> No
     assert bed.calls == 2
 
 
-def test_a_source_that_fails_leaves_nobody_waiting() -> None:
-    """After any failure, listeners are notified, and the next request does not wait for them."""
+def test_an_exception_of_the_source_leaves_no_request_waiting() -> None:
+    """The waiting request gets an error, and the next one does not wait for the failed call."""
     bed = Bed()
 
     def fail(token: bytes, callback: object) -> None:
@@ -322,8 +324,8 @@ def test_a_callback_after_the_source_raised_is_ignored() -> None:
     assert bed.metrics.in_flight == 0
 
 
-def test_a_refresh_that_fails_at_once_is_no_stale_hit() -> None:
-    """The request got the fresh entry; nobody was served a stale one."""
+def test_a_refresh_that_fails_at_once_is_not_a_stale_hit() -> None:
+    """The request got the fresh entry, not a stale one."""
     bed = Bed()
     bed.look()
     bed.source.up, bed.source.at_once = False, True

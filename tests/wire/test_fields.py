@@ -1,3 +1,5 @@
+"""Grammars and encodings of header field values."""
+
 import base64
 import re
 from urllib.parse import unquote
@@ -42,14 +44,14 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f-\xff]")
         (b"\xc3\xa9", None),
     ],
 )
-def test_a_list_of_tokens_is_read_lower_cased_or_not_at_all(value: bytes, tokens: tuple[bytes, ...] | None) -> None:
-    """RFC 9110 §5.6.1: empty members count for nothing."""
+def test_a_list_of_tokens_is_read_in_lower_case_or_is_invalid(value: bytes, tokens: tuple[bytes, ...] | None) -> None:
+    """RFC 9110 §5.6.1: empty members are ignored."""
     assert parse_tokens(value) == tokens
 
 
 @given(st.binary(max_size=40))
-def test_any_bytes_are_a_list_of_tokens_or_none(value: bytes) -> None:
-    """And each member is one token."""
+def test_any_bytes_are_a_list_of_tokens_or_invalid(value: bytes) -> None:
+    """Each member matches the grammar of a token."""
     tokens = parse_tokens(value)
     assert tokens is None or all(TOKEN.fullmatch(token) for token in tokens)
 
@@ -87,8 +89,8 @@ def test_a_name_or_an_address_with_or_without_a_port_is_a_host(host: bytes) -> N
         pytest.param("é".encode(), id="non-ASCII"),
     ],
 )
-def test_what_parsers_read_differently_is_no_host(host: bytes) -> None:
-    """A Host goes on as it came, and into X-Forwarded-Host and Forwarded."""
+def test_an_ambiguous_host_is_invalid(host: bytes) -> None:
+    """Host is forwarded unchanged, and written into X-Forwarded-Host and Forwarded."""
     assert HOST.fullmatch(host) is None
 
 
@@ -96,14 +98,14 @@ def test_what_parsers_read_differently_is_no_host(host: bytes) -> None:
     "spelling",
     ["X-Auth-Subject", "x-auth-subject", "X_Auth_Subject", "X_AUTH-SUBJECT", "x.auth.subject", "X~Auth!Subject"],
 )
-def test_every_spelling_that_an_app_may_fold_into_one_name_folds_alike(spelling: str) -> None:
+def test_spellings_that_an_app_may_merge_fold_to_the_same_name(spelling: str) -> None:
     """CVE-2025-64484 oauth2-proxy, CVE-2026-39858 Traefik."""
     assert fold(spelling) == b"x-auth-subject"
 
 
 @given(st.binary(max_size=40))
-def test_folding_knows_lower_case_letters_digits_and_hyphens_alone(name: bytes) -> None:
-    """Names that CGI maps to the same variable fold to the same name, for any bytes; folding again changes nothing."""
+def test_a_folded_name_has_only_lower_case_letters_digits_and_hyphens(name: bytes) -> None:
+    """Names that are equal in CGI fold to the same name; folding is idempotent."""
     folded = name.translate(FOLD)
     assert re.fullmatch(rb"[a-z0-9-]*", folded)
     assert folded.translate(FOLD) == folded
@@ -130,15 +132,15 @@ def test_folding_knows_lower_case_letters_digits_and_hyphens_alone(name: bytes) 
         ("\ud800", b"%ED%A0%80"),
     ],
 )
-def test_any_text_is_one_field_value(text: str, value: bytes) -> None:
-    """Printable ASCII stays, all else is percent-encoded UTF-8."""
+def test_any_text_is_encoded_as_one_field_value(text: str, value: bytes) -> None:
+    """Printable ASCII stays; everything else is percent-encoded UTF-8."""
     assert field_value(text) == value
 
 
 @given(_TEXT)
 @example("\ud800?")
-def test_two_texts_are_never_the_same_field_value(text: str) -> None:
-    """It can be read back, so that nobody can be taken for another; and no parser strips or splits it."""
+def test_different_texts_have_different_field_values(text: str) -> None:
+    """The value can be decoded, so that no subject passes for another; no parser strips or splits it."""
     value = field_value(text)
     assert not _CONTROL.search(value)
     assert value.strip() == value
@@ -146,8 +148,8 @@ def test_two_texts_are_never_the_same_field_value(text: str) -> None:
 
 
 @given(_TEXT)
-def test_a_quoted_string_reads_back_as_what_was_quoted_or_is_refused(text: str) -> None:
-    """RFC 9110 §5.6.4: never a control byte, never a quote that ends it early."""
+def test_a_quoted_string_reads_back_as_its_text_or_is_refused(text: str) -> None:
+    """RFC 9110 §5.6.4: it has no control byte and no quote that ends it early."""
     try:
         quoted = quoted_string(text)
     except ValueError:
@@ -160,7 +162,7 @@ def test_a_quoted_string_reads_back_as_what_was_quoted_or_is_refused(text: str) 
 
 @pytest.mark.parametrize("data", [b"", b"a", b"ab", b"abc", bytes(range(256))])
 def test_a_byte_sequence_is_read(data: bytes) -> None:
-    """RFC 9651 §4.2.7; spaces around it are not part of it."""
+    """RFC 9651 §4.2.7; blanks around it are ignored."""
     written = b":%b:" % base64.b64encode(data)
     assert byte_sequence(written) == byte_sequence(b" %b\t" % written) == data
 
@@ -172,25 +174,25 @@ def test_a_byte_sequence_is_read(data: bytes) -> None:
         *(b":YW-_:", b"::::", b":%59WJj:", b":YWJj\n:", b":\xff:", b":-----BEGIN CERTIFICATE-----:", b"YWJj::"),
     ],
 )
-def test_what_is_no_byte_sequence_is_none(value: bytes) -> None:
-    """Nothing is guessed, and no character is passed over."""
+def test_an_invalid_byte_sequence_is_not_read(value: bytes) -> None:
+    """No character is skipped or guessed."""
     assert byte_sequence(value) is None
 
 
 @given(st.binary(max_size=40))
-def test_any_bytes_are_a_byte_sequence_or_none(value: bytes) -> None:
-    """Never an exception."""
+def test_any_bytes_are_a_byte_sequence_or_invalid(value: bytes) -> None:
+    """No exception."""
     assert byte_sequence(value) is None or value.strip(b" \t").startswith(b":")
 
 
 @pytest.mark.parametrize("text", ["a\r\nb", "a\tb", "\x00", "\x7f", "é", "\u2028", "\ud800"])
-def test_what_cannot_be_quoted_is_an_error(text: str) -> None:
-    """The configuration check reports it before; here nothing is guessed."""
+def test_text_that_cannot_be_quoted_is_an_error(text: str) -> None:
+    """The check of the configuration reports it earlier."""
     with pytest.raises(ValueError):
         quoted_string(text)
 
 
-def test_parameters_are_quoted_each_and_keep_their_order() -> None:
+def test_each_parameter_is_quoted_and_the_order_kept() -> None:
     """RFC 9110 §11.2."""
     assert parameters([("realm", 'a "b"\\'), ("scope", "x y")]) == r'realm="a \"b\"\\", scope="x y"'
     assert parameters([]) == ""

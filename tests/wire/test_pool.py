@@ -1,4 +1,4 @@
-"""The pool, where the exchanges' tests cannot reach it."""
+"""The pool's rules that the tests of exchanges cannot reach."""
 
 import asyncio
 import threading
@@ -15,8 +15,8 @@ from enforcer.wire.pool import Pool, ServerAddress
 from enforcer.wire.ticker import Ticker
 
 
-def test_a_name_that_cannot_be_looked_up_is_a_server_that_is_not_there() -> None:
-    """Also where the look-up itself fails in another way than the network; its place is free again each time."""
+def test_a_host_name_that_cannot_be_resolved_is_unavailable() -> None:
+    """Also if the resolver fails with another exception; the connection's place in the pool is released each time."""
 
     async def run() -> list[HttpResponse | UpstreamError]:
         loop = asyncio.get_running_loop()
@@ -37,8 +37,8 @@ async def called(client: HttpClient) -> HttpResponse | UpstreamError:
     return await outcome(partial(client.send, b"GET / HTTP/1.1\r\n\r\n"))
 
 
-def test_a_closed_pool_keeps_no_connection_and_still_serves_to_the_end() -> None:
-    """Idle ones end at once, running exchanges when they are whole, and one that comes late has one of its own."""
+def test_a_closed_pool_finishes_exchanges_and_keeps_no_connection() -> None:
+    """Idle connections close at once, busy ones after their exchange; a late request gets a connection of its own."""
     held, reached = threading.Event(), threading.Event()
 
     def answer(head: bytes, body: bytes) -> bytes:
@@ -71,8 +71,8 @@ def test_a_closed_pool_keeps_no_connection_and_still_serves_to_the_end() -> None
         assert eventually(lambda: not server.open)
 
 
-def test_a_closed_pool_closes_what_is_idle() -> None:
-    """Without waiting for anything."""
+def test_a_closed_pool_closes_idle_connections_at_once() -> None:
+    """It waits for nothing."""
 
     async def run() -> None:
         loop = asyncio.get_running_loop()

@@ -1,3 +1,5 @@
+"""Request targets: parsed once, or refused."""
+
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -27,8 +29,8 @@ READABLE = [
 
 
 @pytest.mark.parametrize(("raw", "segments", "query"), READABLE, ids=lambda value: repr(value)[:40])
-def test_a_path_is_read_and_goes_on_as_it_came(raw: bytes, segments: list[bytes], query: bytes) -> None:
-    """It is decoded once, only for matching: the forwarded bytes are the client's."""
+def test_a_path_is_parsed_and_forwarded_unchanged(raw: bytes, segments: list[bytes], query: bytes) -> None:
+    """It is decoded only for matching: the bytes that are forwarded are the client's."""
     assert parse(raw) == Target(raw, segments, query, None)
     assert parse(raw).origin_form is raw
 
@@ -157,16 +159,16 @@ HOSTILE = {
 @pytest.mark.parametrize(
     "raw", [pytest.param(raw, id=f"{source}: {raw!r}") for source, all_of in HOSTILE.items() for raw in all_of]
 )
-def test_what_two_parsers_could_read_differently_is_refused(raw: bytes) -> None:
-    """With 400, before any rule is looked at."""
+def test_an_ambiguous_target_is_refused(raw: bytes) -> None:
+    """With 400, before any rule is matched."""
     with pytest.raises(MalformedRequestError) as error:
         parse(raw)
     assert error.value.status == 400
 
 
 @pytest.mark.parametrize("byte", range(256), ids=lambda byte: f"{byte:02x}")
-def test_each_byte_has_one_meaning_raw_and_encoded_in_either_case(byte: int) -> None:
-    """CVE-2026-42272 Heimdall: upper and lower case of an encoding get the same answer."""
+def test_a_byte_means_the_same_raw_and_encoded(byte: int) -> None:
+    """CVE-2026-42272 Heimdall: upper and lower case of an encoding have the same result."""
 
     def read(encoded: bytes) -> list[bytes] | None:
         try:
@@ -193,16 +195,16 @@ ABSOLUTE = [
 
 
 @pytest.mark.parametrize(("raw", "origin_form", "segments", "authority"), ABSOLUTE, ids=lambda value: repr(value)[:40])
-def test_an_absolute_uri_is_judged_by_its_path_and_names_its_host(
+def test_an_absolute_uri_is_matched_by_its_path_and_sets_the_host(
     raw: bytes, origin_form: bytes, segments: list[bytes], authority: bytes
 ) -> None:
-    """RFC 9112 §3.2.2; what goes on is the origin form, whatever Host says."""
+    """RFC 9112 §3.2.2; the origin form is forwarded, whatever Host says."""
     target = parse(raw)
     assert (target.origin_form, target.segments, target.authority) == (origin_form, segments, authority)
 
 
-def test_the_refusal_names_the_part_and_never_the_value() -> None:
-    """A path may hold what no log may."""
+def test_an_error_names_the_part_and_never_the_value() -> None:
+    """A path may contain data that must not be logged."""
     for raw in (b"/s3cret/../x", b"/s3cret\x00", b"/s3cret%ff", b"s3cret", b"http://s3cret@app/", b"/a?s3cret\x00"):
         with pytest.raises(MalformedRequestError) as error:
             parse(raw)
@@ -226,8 +228,8 @@ _RAW = st.one_of(
 @given(_RAW)
 @example(b"/a?b#c")
 @example(b"http://app")
-def test_what_is_matched_is_what_is_forwarded(raw: bytes) -> None:
-    """Any bytes are refused, or go on as they came and mean, decoded once, what was matched."""
+def test_the_forwarded_target_means_what_was_matched(raw: bytes) -> None:
+    """Any bytes are refused, or forwarded unchanged with the meaning that was matched, decoded once."""
     try:
         target = parse(raw)
     except MalformedRequestError:

@@ -40,7 +40,7 @@ def test_each_sweep_is_called_on_each_tick_until_it_is_removed() -> None:
 
 
 def test_a_sweep_that_fails_is_reported_and_stops_no_other() -> None:
-    """Otherwise, one connection could suspend the deadlines of all others."""
+    """Otherwise one connection could suspend the deadlines of all others."""
 
     async def run() -> list[dict[str, Any]]:
         loop = asyncio.get_running_loop()

@@ -1,3 +1,5 @@
+"""The binding of a token to a key or certificate, from its `cnf` claim."""
+
 import base64
 from typing import Any
 
@@ -16,7 +18,7 @@ CERTIFICATE = base64.b64decode(
 THUMBPRINT = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"
 
 
-def test_a_certificate_is_named_by_its_digest() -> None:
+def test_the_thumbprint_of_a_certificate_is_its_sha256_digest() -> None:
     """RFC 8705 §3.1, appendix A."""
     assert sha256_base64url(CERTIFICATE) == THUMBPRINT
     assert sha256_base64url(CERTIFICATE + b"\0") != THUMBPRINT
@@ -31,7 +33,7 @@ def test_a_certificate_is_named_by_its_digest() -> None:
         ({"cnf": {"jkt": "x"}}, Binding(BindingKind.KEY, "x")),
     ],
 )
-def test_a_token_says_what_it_is_bound_to(claims: dict[str, Any], expected: Binding) -> None:
+def test_the_cnf_claim_names_the_key_or_certificate(claims: dict[str, Any], expected: Binding) -> None:
     """RFC 8705 §3.1, §3.2; RFC 9449 §6.1, §6.2."""
     assert binding(claims) == expected
 
@@ -60,6 +62,6 @@ def test_a_token_says_what_it_is_bound_to(claims: dict[str, Any], expected: Bind
         "",
     ],
 )
-def test_a_binding_that_cannot_be_checked_is_not_an_absent_one(confirmation: Any) -> None:
-    """RFC 7800 §3.1: an unknown confirmation method does not make a token unbound."""
+def test_an_unknown_binding_does_not_count_as_none(confirmation: Any) -> None:
+    """RFC 7800 §3.1: a token with a confirmation that is not understood must not pass as unbound."""
     assert binding({"cnf": confirmation}) == UNKNOWN

@@ -1,3 +1,5 @@
+"""Proof of possession: the thumbprint that the sender shows must be the one that the token is bound to."""
+
 from typing import Any
 
 import pytest
@@ -21,14 +23,14 @@ ODD: list[Any] = [{}, {**CERTIFICATE, **KEY}, {"x5t#S256": ""}, {"jkt": ""}, {"k
         *((odd, shown, PossessionFault.UNKNOWN) for odd in ODD for shown in ("", "mine")),
     ],
 )
-def test_a_bearer_token_is_its_senders_where_they_show_its_certificate(
+def test_a_certificate_bound_token_needs_its_certificate(
     confirmation: Any, thumbprint: str, fault: PossessionFault | None
 ) -> None:
-    """RFC 8705 §3; RFC 9449 §7.2: one that is bound to a key does not come as a bearer token."""
-    answer = from_claims({"cnf": confirmation})
-    proven = with_certificate(answer, thumbprint)
+    """RFC 8705 §3; RFC 9449 §7.2: a key-bound token is not accepted with the Bearer scheme."""
+    token = from_claims({"cnf": confirmation})
+    proven = with_certificate(token, thumbprint)
     assert (None if isinstance(proven, Proven) else proven) is fault
-    assert isinstance(proven, PossessionFault) or proven.answer is answer
+    assert isinstance(proven, PossessionFault) or proven.answer is token
 
 
 @pytest.mark.parametrize(
@@ -41,11 +43,11 @@ def test_a_bearer_token_is_its_senders_where_they_show_its_certificate(
         *((odd, shown, PossessionFault.UNKNOWN) for odd in ODD for shown in ("", "mine")),
     ],
 )
-def test_a_token_with_a_proof_is_its_senders_where_the_key_is_the_tokens(
+def test_a_key_bound_token_needs_a_proof_with_its_key(
     confirmation: Any, thumbprint: str, fault: PossessionFault | None
 ) -> None:
-    """RFC 9449 §7.1: a token that is bound to no key cannot be proven to be anybody's."""
-    answer = from_claims({"cnf": confirmation})
-    proven = with_key(answer, thumbprint)
+    """RFC 9449 §7.1: a proof shows nothing about a token that is not bound to a key."""
+    token = from_claims({"cnf": confirmation})
+    proven = with_key(token, thumbprint)
     assert (None if isinstance(proven, Proven) else proven) is fault
-    assert isinstance(proven, PossessionFault) or proven.answer is answer
+    assert isinstance(proven, PossessionFault) or proven.answer is token

@@ -1,3 +1,5 @@
+"""DPoP proofs: each check of RFC 9449 §4.3, replays, and the limit of wrong signatures."""
+
 from dataclasses import replace
 from typing import Any
 
@@ -60,8 +62,8 @@ def checked(*proofs: bytes, request: ProofRequest = REQUEST, thumbprint: str = J
     return check(proofs, request, bound(thumbprint), SETTINGS, memory(), NOW)
 
 
-def test_the_proof_of_the_rfc_is_accepted_for_its_request() -> None:
-    """RFC 9449 §7.1, and §6.1 for the key's thumbprint."""
+def test_the_example_of_the_rfc_is_accepted_once() -> None:
+    """RFC 9449 §7.1; the key's thumbprint is in §6.1."""
     request = ProofRequest(method=b"GET", url="https://resource.example.org/protectedresource", token=TOKEN, address="")
     replays, answer = memory(), bound(THUMBPRINT)
     proven = check([PROOF], request, answer, SETTINGS, replays, IAT)
@@ -70,13 +72,13 @@ def test_the_proof_of_the_rfc_is_accepted_for_its_request() -> None:
     assert check([PROOF], request, answer, SETTINGS, replays, IAT) is PossessionFault.REPLAYED
 
 
-def test_a_proof_for_the_token_endpoint_is_none_for_a_resource() -> None:
-    """RFC 9449 §4.2: without `ath` it is for no token."""
+def test_a_proof_without_ath_is_malformed() -> None:
+    """RFC 9449 §4.2: it was made for the token endpoint and covers no access token."""
     assert checked(proof(without(CLAIMS, "ath"))) is PossessionFault.MALFORMED
 
 
-def test_exactly_one_proof_is_one() -> None:
-    """RFC 9449 §4.3, 1: of two, another reader may see the other."""
+def test_exactly_one_proof_is_accepted() -> None:
+    """RFC 9449 §4.3, 1: of two proofs, another reader may take the other one."""
     assert isinstance(checked(proof()), Proven)
     assert checked() is PossessionFault.MISSING
     assert checked(proof(), proof()) is PossessionFault.SEVERAL
@@ -84,14 +86,14 @@ def test_exactly_one_proof_is_one() -> None:
 
 
 @pytest.mark.parametrize("other", [b"", b"x", PROOF[:-1], PROOF + b"=", PROOF + b"," + PROOF, b" ", proof() + b".x.y"])
-def test_a_proof_is_a_jwt(other: bytes) -> None:
+def test_a_proof_that_is_not_a_jwt_is_malformed(other: bytes) -> None:
     """RFC 9449 §4.3, 2."""
     assert checked(other) is PossessionFault.MALFORMED
 
 
 @pytest.mark.parametrize("name", ["jti", "htu", "iat", "ath"])
 @pytest.mark.parametrize("value", [None, True, [], {}, ["x"]])
-def test_what_a_proof_must_say_is_there(name: str, value: Any) -> None:
+def test_a_proof_without_a_required_claim_is_malformed(name: str, value: Any) -> None:
     """RFC 9449 §4.3, 3."""
     assert checked(proof(without(CLAIMS, name))) is PossessionFault.MALFORMED
     assert checked(proof(**{name: value})) is PossessionFault.MALFORMED
@@ -101,12 +103,12 @@ def test_what_a_proof_must_say_is_there(name: str, value: Any) -> None:
     "payload", [b"", b"[]", b"x", text(CLAIMS)[:-1] + b', "htm": "GET"}', text({**CLAIMS, "jti": ""})]
 )
 def test_claims_that_cannot_be_read_are_malformed(payload: bytes) -> None:
-    """A member twice is read differently by others."""
+    """Other readers interpret duplicate members differently."""
     assert checked(proof(payload)) is PossessionFault.MALFORMED
 
 
-def test_a_proof_says_that_it_is_one() -> None:
-    """RFC 9449 §4.3, 4: no other JWT of the client's is one."""
+def test_a_proof_has_the_type_dpop_jwt() -> None:
+    """RFC 9449 §4.3, 4: another JWT of the client cannot be used as a proof."""
     for typ in ("jwt", "at+jwt", "dpop", "", None, 1, ["dpop+jwt"]):
         assert checked(proof(header={**HEADER, "typ": typ})) is PossessionFault.TYPE
     for typ in ("dpop+jwt", "DPoP+JWT", "application/dpop+jwt"):
@@ -114,27 +116,27 @@ def test_a_proof_says_that_it_is_one() -> None:
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "", "HS256", "es256", None, 1, [], ["ES256"], "ES384"])
-def test_a_proof_is_signed_with_an_algorithm_of_the_list(alg: Any) -> None:
-    """RFC 9449 §4.3, 5: asymmetric, and never none."""
+def test_an_algorithm_outside_the_list_is_refused(alg: Any) -> None:
+    """RFC 9449 §4.3, 5: it must be asymmetric, and never `none`."""
     assert checked(proof(header={**HEADER, "alg": alg})) is PossessionFault.ALGORITHM
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
-def test_each_algorithm_of_the_list_proves(algorithm: str) -> None:
+def test_each_algorithm_of_the_list_is_accepted(algorithm: str) -> None:
     """With a key of its type."""
     private = key(algorithm)
     signed = sign({**HEADER, "alg": algorithm, "jwk": public(private)}, CLAIMS, private, algorithm)
     assert isinstance(checked(signed, thumbprint=private.thumbprint()), Proven)
 
 
-def test_a_key_of_another_type_proves_nothing() -> None:
-    """It could not have signed so."""
+def test_a_key_of_another_type_is_refused() -> None:
+    """It cannot have made the signature."""
     other = key("RS256")
     signed = sign({**HEADER, "jwk": public(other)}, CLAIMS, MINE, "ES256")
     assert checked(signed, thumbprint=other.thumbprint()) is PossessionFault.SIGNATURE
 
 
-def test_a_signature_of_another_key_proves_nothing() -> None:
+def test_a_signature_by_another_key_is_refused() -> None:
     """RFC 9449 §4.3, 6."""
     signed = sign(HEADER, CLAIMS, key("ES256", 2), "ES256")
     assert checked(signed) is PossessionFault.SIGNATURE
@@ -151,22 +153,22 @@ def test_a_signature_of_another_key_proves_nothing() -> None:
         {**public(MINE), "alg": "ES384"},
     ],
 )
-def test_a_key_is_public_and_verifies(jwk: Any) -> None:
+def test_a_key_must_be_public_and_able_to_verify(jwk: Any) -> None:
     """RFC 9449 §4.3, 7."""
     assert checked(proof(header={**HEADER, "jwk": jwk})) is PossessionFault.UNUSABLE_KEY
     assert checked(proof(header=without(HEADER, "jwk"))) is PossessionFault.UNUSABLE_KEY
 
 
-def test_a_key_that_is_no_point_of_its_curve_is_none() -> None:
-    """Also where a token could be bound to it."""
+def test_a_key_that_is_not_on_its_curve_is_unusable() -> None:
+    """Even if a token is bound to it."""
     jwk = {**public(MINE), "y": "AA"}
     assert (
         checked(proof(header={**HEADER, "jwk": jwk}), thumbprint=thumbprint(jwk) or "") is PossessionFault.UNUSABLE_KEY
     )
 
 
-def test_a_key_that_the_token_is_not_bound_to_proves_nothing() -> None:
-    """RFC 9449 §7.1: a thief of a token has a key too, but not this one."""
+def test_a_key_that_the_token_is_not_bound_to_is_refused() -> None:
+    """RFC 9449 §7.1: a thief of the token has a key too, but not the right one."""
     thief = key("ES256", 2)
     signed = sign({**HEADER, "jwk": public(thief)}, CLAIMS, thief, "ES256")
     assert checked(signed) is PossessionFault.KEY
@@ -183,20 +185,20 @@ def test_a_key_that_the_token_is_not_bound_to_proves_nothing() -> None:
         ({"jkt": JKT, "x5t#S256": JKT}, PossessionFault.UNKNOWN),
     ],
 )
-def test_a_proof_does_not_prove_another_binding_than_to_a_key(confirmation: Any, expected: PossessionFault) -> None:
+def test_a_token_without_a_key_binding_cannot_be_proven(confirmation: Any, expected: PossessionFault) -> None:
     """RFC 9449 §7.1: the token must be bound to the proof's key."""
     answer = from_claims({"cnf": confirmation})
     assert check([proof()], REQUEST, answer, SETTINGS, memory(), NOW) is expected
 
 
-def test_a_proof_is_not_too_large() -> None:
-    """Its content is not read."""
+def test_the_size_of_a_proof_is_bounded() -> None:
+    """A larger proof is not parsed."""
     for size, expected in ((8192, PossessionFault.MALFORMED), (8193, PossessionFault.SIZE)):
         assert checked(b"a" * size) is expected
 
 
 def test_the_signature_is_verified_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And only with the token's key: nothing that is wrong by itself costs more than reading it."""
+    """Only with the token's key: a proof that is wrong in another way costs no more than reading it."""
     verified: list[str] = []
 
     def verifies(_: Key, algorithm: str, __: bytes, ___: bytes) -> bool:
@@ -221,7 +223,7 @@ def test_the_signature_is_verified_last(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("method", ["POST", "get", "GET ", "", None, 1, ["GET"]])
-def test_a_proof_is_for_one_method(method: Any) -> None:
+def test_another_method_is_refused(method: Any) -> None:
     """RFC 9449 §4.3, 8."""
     assert checked(proof(htm=method)) is PossessionFault.METHOD
 
@@ -237,7 +239,7 @@ def test_a_proof_is_for_one_method(method: Any) -> None:
         "https://api.example.org/%61/b",
     ],
 )
-def test_equal_urls_are_the_same_place(url: str) -> None:
+def test_equivalent_urls_match(url: str) -> None:
     """RFC 9449 §4.3, 9: without query and fragment, normalised as in RFC 3986 §6.2.2 and §6.2.3."""
     assert isinstance(checked(proof(htu=url)), Proven)
     assert isinstance(checked(proof(), request=replace(REQUEST, url=url)), Proven)
@@ -254,14 +256,14 @@ def test_equal_urls_are_the_same_place(url: str) -> None:
         *("https:api.example.org/a/b", "https://api.example.org:99999999/a/b", "\ud800"),
     ],
 )
-def test_a_proof_is_for_one_url(url: str) -> None:
+def test_another_url_is_refused(url: str) -> None:
     """RFC 9449 §4.3, 9."""
     assert checked(proof(htu=url)) is PossessionFault.URL
 
 
 @pytest.mark.parametrize("url", ["", "/a/b", "https://", "*"])
-def test_where_we_do_not_know_our_own_url_nothing_is_proven(url: str) -> None:
-    """Two URLs that cannot be read are not equal."""
+def test_without_a_url_of_our_own_no_proof_is_accepted(url: str) -> None:
+    """Two URLs that cannot be parsed are not equal."""
     assert checked(proof(htu=url), request=replace(REQUEST, url=url)) is PossessionFault.URL
 
 
@@ -279,7 +281,7 @@ def test_a_url_is_normalised(url: str, expected: tuple[str, str, int, str]) -> N
     assert normal_url(url) == expected
 
 
-def test_a_proof_is_fresh() -> None:
+def test_a_proof_must_be_recent() -> None:
     """RFC 9449 §4.3, 11, and §11.1."""
     for ahead in (-60, -59.5, 0, 15):
         assert isinstance(checked(proof(iat=NOW + ahead)), Proven)
@@ -287,13 +289,13 @@ def test_a_proof_is_fresh() -> None:
         assert checked(proof(iat=NOW + ahead if abs(ahead) < 1e301 else ahead)) is PossessionFault.TIME
 
 
-def test_a_time_that_is_no_number_is_malformed() -> None:
+def test_a_time_that_is_not_a_number_is_malformed() -> None:
     """RFC 7519 §2."""
     assert checked(proof(iat=str(int(NOW)))) is PossessionFault.MALFORMED
 
 
 @pytest.mark.parametrize("ath", ["", ATH[:-1], ATH + "=", ATH.lower(), "\ud800", TOKEN.decode()])
-def test_a_proof_is_for_one_token(ath: str) -> None:
+def test_another_token_is_refused(ath: str) -> None:
     """RFC 9449 §4.3, 12."""
     assert checked(proof(ath=ath)) is PossessionFault.TOKEN
     assert checked(proof(), request=replace(REQUEST, token=b"another")) is PossessionFault.TOKEN
@@ -302,21 +304,21 @@ def test_a_proof_is_for_one_token(ath: str) -> None:
 # Replays
 
 
-def test_a_proof_is_accepted_once_for_as_long_as_it_would_be_fresh() -> None:
-    """RFC 9449 §11.1; at its end it is refused for its age."""
+def test_a_proof_is_accepted_only_once_within_its_lifetime() -> None:
+    """RFC 9449 §11.1; after its lifetime it is refused because of its age."""
     for first in (0.0, 0.5, 37.4, 74.9):
         replays = memory()
         replays.used.check(b"x", NOW, SETTINGS, NOW)
         signed = proof(iat=NOW + first + SETTINGS.clock_skew)
-        at = NOW + first
-        assert isinstance(check([signed], REQUEST, bound(), SETTINGS, replays, at), Proven)
+        now = NOW + first
+        assert isinstance(check([signed], REQUEST, bound(), SETTINGS, replays, now), Proven)
         for later in (0.0, 0.1, 30.0, 60.0, 74.9, 75.0):
-            assert check([signed], REQUEST, bound(), SETTINGS, replays, at + later) is PossessionFault.REPLAYED
-        assert check([signed], REQUEST, bound(), SETTINGS, replays, at + 75.1) is PossessionFault.TIME
+            assert check([signed], REQUEST, bound(), SETTINGS, replays, now + later) is PossessionFault.REPLAYED
+        assert check([signed], REQUEST, bound(), SETTINGS, replays, now + 75.1) is PossessionFault.TIME
 
 
-def test_what_is_refused_for_another_reason_is_not_remembered() -> None:
-    """Nobody can use up another's proof, or fill the memory, without the key."""
+def test_a_refused_proof_is_not_recorded() -> None:
+    """Without the key, nobody can use up another client's proof or fill the replay cache."""
     replays = memory()
     for wrong in (proof(htm="POST"), proof(private=key("ES256", 2)), proof(iat=0), proof(ath="x")):
         assert isinstance(check([wrong], REQUEST, bound(), SETTINGS, replays, NOW), PossessionFault)
@@ -324,33 +326,33 @@ def test_what_is_refused_for_another_reason_is_not_remembered() -> None:
     assert isinstance(check([proof()], REQUEST, bound(), SETTINGS, replays, NOW), Proven)
 
 
-def test_where_no_more_can_be_remembered_no_more_is_accepted() -> None:
-    """Fail closed; and a proof that was seen before is still told so."""
+def test_a_full_replay_cache_accepts_no_proof() -> None:
+    """It fails closed; a recorded proof is still reported as a replay."""
     replays, settings = memory(), replace(SETTINGS, replays=1)
     assert isinstance(check([proof()], REQUEST, bound(), settings, replays, NOW), Proven)
     assert check([proof(jti="other")], REQUEST, bound(), settings, replays, NOW) is PossessionFault.FULL
     assert check([proof()], REQUEST, bound(), settings, replays, NOW) is PossessionFault.REPLAYED
 
 
-def test_an_address_may_send_so_many_wrong_signatures_and_no_more_are_looked_at() -> None:
-    """Verification is the most expensive work that a thief can cause; only its own invalid proofs are counted."""
+def test_wrong_signatures_are_limited_by_address() -> None:
+    """Verification is the most expensive step. Valid proofs and other addresses are not counted."""
     few = memory(rate=1, burst=3)
     forged = proof(private=key("ES256", 2), jti="forged")
 
-    def told(*proofs: bytes, address: str = "192.0.2.1", at: float = NOW) -> list[Proven | PossessionFault]:
+    def check_all(*proofs: bytes, address: str = "192.0.2.1", now: float = NOW) -> list[Proven | PossessionFault]:
         asked = replace(REQUEST, address=address)
-        return [check([one], asked, bound(), SETTINGS, few, at) for one in proofs]
+        return [check([result], asked, bound(), SETTINGS, few, now) for result in proofs]
 
-    assert all(isinstance(one, Proven) for one in told(*(proof(jti=str(number)) for number in range(9))))
-    assert told(*[forged] * 4, proof(jti="good")) == [PossessionFault.SIGNATURE] * 3 + [PossessionFault.FLOOD] * 2
-    assert told(proof(htm="POST"), proof(jti="0")) == [PossessionFault.METHOD, PossessionFault.REPLAYED]
-    assert isinstance(told(proof(jti="good"), address="192.0.2.2")[0], Proven)
-    assert isinstance(told(proof(jti="better"), at=NOW + 1)[0], Proven)
+    assert all(isinstance(result, Proven) for result in check_all(*(proof(jti=str(number)) for number in range(9))))
+    assert check_all(*[forged] * 4, proof(jti="good")) == [PossessionFault.SIGNATURE] * 3 + [PossessionFault.FLOOD] * 2
+    assert check_all(proof(htm="POST"), proof(jti="0")) == [PossessionFault.METHOD, PossessionFault.REPLAYED]
+    assert isinstance(check_all(proof(jti="good"), address="192.0.2.2")[0], Proven)
+    assert isinstance(check_all(proof(jti="better"), now=NOW + 1)[0], Proven)
 
 
 @given(st.binary() | st.tuples(st.binary(), st.binary(), st.binary()).map(lambda parts: b".".join(map(encode, parts))))
-def test_any_bytes_prove_nothing(data: bytes) -> None:
-    """And never an exception."""
+def test_any_bytes_are_refused_without_an_exception(data: bytes) -> None:
+    """Random bytes are never a valid proof."""
     assert isinstance(checked(data), PossessionFault)
 
 
@@ -360,6 +362,6 @@ _values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
 @given(
     st.dictionaries(st.sampled_from([*HEADER]), _values), st.dictionaries(st.sampled_from([*CLAIMS, "nonce"]), _values)
 )
-def test_any_members_are_a_verdict(header: dict[str, Any], claims: dict[str, Any]) -> None:
-    """Also where the holder of the key signs them."""
+def test_any_members_are_accepted_or_refused(header: dict[str, Any], claims: dict[str, Any]) -> None:
+    """No exception, even if the key's holder signed them."""
     assert isinstance(checked(proof({**CLAIMS, **claims}, {**HEADER, **header})), Proven | PossessionFault)

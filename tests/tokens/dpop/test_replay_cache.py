@@ -1,3 +1,5 @@
+"""The replay cache: a proof is accepted once."""
+
 from dataclasses import replace
 
 import pytest
@@ -20,20 +22,20 @@ def use(replays: ReplayCache, proof: str, now: float) -> PossessionFault | None:
 
 
 @pytest.mark.parametrize("times", [[0, 74, 76, 148], [0, 75, 149], [0, 76], [0, 10, 20, 30, 40, 50, 60, 70, 74.9]])
-def test_a_proof_is_used_once_whatever_else_is_used_in_between(times: list[float]) -> None:
-    """For as long as it would be accepted, whenever the sets change places."""
+def test_a_proof_is_accepted_once_within_its_lifetime(times: list[float]) -> None:
+    """Regardless of other proofs and of when the two sets are swapped."""
     replays = ReplayCache()
     seen: dict[str, float] = {}
-    for number, at in enumerate(times):
+    for number, offset in enumerate(times):
         for proof, since in seen.items():
-            if at - since <= 75:
-                assert use(replays, proof, NOW + at) is PossessionFault.REPLAYED
-        assert use(replays, str(number), NOW + at) is None
-        seen[str(number)] = at
+            if offset - since <= 75:
+                assert use(replays, proof, NOW + offset) is PossessionFault.REPLAYED
+        assert use(replays, str(number), NOW + offset) is None
+        seen[str(number)] = offset
 
 
-def test_the_proofs_of_two_keys_may_have_the_same_identifier() -> None:
-    """Nobody can use up another's; and no two of key and identifier look like another two."""
+def test_proofs_of_different_keys_may_share_a_jti() -> None:
+    """No client can use up another's proof: no two pairs of key and `jti` give the same identifier."""
     names = {
         proof_id("a", "x"),
         proof_id("b", "x"),
@@ -45,15 +47,15 @@ def test_the_proofs_of_two_keys_may_have_the_same_identifier() -> None:
     assert len(names) == 6
 
 
-def test_looking_does_not_use() -> None:
-    """A proof that is invalid in another way must not be used up."""
+def test_a_check_does_not_record_the_proof() -> None:
+    """A proof that is refused for another reason must not be used up."""
     replays = ReplayCache()
     assert [replays.check(b"x", NOW, SETTINGS, NOW) for _ in range(3)] == [None] * 3
     assert len(replays) == 0
 
 
-def test_where_no_more_can_be_remembered_no_more_is_accepted() -> None:
-    """Fail closed: a proof that was forgotten would pass as new; old ones make room."""
+def test_a_full_cache_accepts_no_proof_until_old_ones_expire() -> None:
+    """It fails closed: an evicted proof would be accepted again."""
     replays = ReplayCache()
     assert [use(replays, str(number), NOW) for number in range(100)] == [None] * 100
     assert use(replays, "one more", NOW + 75) is PossessionFault.FULL
@@ -63,8 +65,8 @@ def test_where_no_more_can_be_remembered_no_more_is_accepted() -> None:
     assert len(replays) == 1
 
 
-def test_a_clock_that_is_set_back_does_not_stop_the_forgetting() -> None:
-    """Nor does it forget what was just seen."""
+def test_proofs_expire_even_if_the_clock_is_set_back() -> None:
+    """Recent ones stay recorded."""
     replays = ReplayCache()
     use(replays, "x", NOW)
     assert use(replays, "x", NOW - 3600) is PossessionFault.REPLAYED
@@ -73,8 +75,8 @@ def test_a_clock_that_is_set_back_does_not_stop_the_forgetting() -> None:
     assert len(replays) == 2
 
 
-def test_a_longer_life_does_not_bring_back_what_was_forgotten() -> None:
-    """By a reload: what was too old until then stays so."""
+def test_a_longer_maximum_age_does_not_revive_expired_proofs() -> None:
+    """After a reload, a proof that was too old before stays refused."""
     replays = ReplayCache()
     longer = replace(SETTINGS, max_age=300.0)
     assert use(replays, "x", NOW) is None

@@ -1,3 +1,5 @@
+"""`private_key_jwt`: client authentication with a signed assertion."""
+
 import json
 from urllib.parse import parse_qs
 
@@ -25,8 +27,8 @@ def form(authentication: PrivateKeyJwt) -> dict[str, str]:
 
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")  # and yet the name that servers know
 @pytest.mark.parametrize("algorithm", KEYS)
-def test_an_assertion_is_signed_and_says_who_for_whom_and_until_when(algorithm: str) -> None:
-    """RFC 7523 §3: iss and sub are the client, aud the server, exp soon."""
+def test_an_assertion_is_signed_and_has_the_required_claims(algorithm: str) -> None:
+    """RFC 7523 §3: `iss` and `sub` are the client, `aud` the server, `exp` is soon."""
     key = KEYS[algorithm]
     sent = form(PrivateKeyJwt("me", Secret(key.as_pem(private=True).decode()), "https://as.example", lambda: NOW))
     assert sent["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -39,21 +41,21 @@ def test_an_assertion_is_signed_and_says_who_for_whom_and_until_when(algorithm: 
     assert claims == expected
 
 
-def test_each_request_has_an_assertion_of_its_own() -> None:
-    """A server may refuse a jti that it has seen."""
+def test_each_request_has_a_new_assertion() -> None:
+    """A server may refuse a `jti` that it has seen."""
     authentication = PrivateKeyJwt("me", Secret(KEYS["ES256"].as_pem(private=True).decode()), "as", lambda: NOW)
     assert form(authentication)["client_assertion"] != form(authentication)["client_assertion"]
 
 
-def test_a_jwk_names_its_key() -> None:
-    """Its kid lets the server choose among several."""
+def test_the_kid_of_a_jwk_is_in_the_header() -> None:
+    """With it the server can choose among several keys."""
     key = ECKey.generate_key("P-256", {"kid": "k1"})
     sent = form(PrivateKeyJwt("me", Secret(str(key.as_dict(private=True)).replace("'", '"')), "as", lambda: NOW))
     assert jwt.decode(sent["client_assertion"], key, algorithms=["ES256"]).header["kid"] == "k1"
 
 
-def test_a_jwk_may_name_its_algorithm() -> None:
-    """An algorithm that its type of key supports; any other is ignored."""
+def test_a_jwk_may_choose_the_algorithm() -> None:
+    """If its key type supports it; any other algorithm is ignored."""
     for named, used in (("PS256", "PS256"), ("ES256", "RS256")):
         jwk = json.dumps({**KEYS["RS256"].as_dict(private=True), "alg": named})
         sent = form(PrivateKeyJwt("me", Secret(jwk), "as", lambda: NOW))
@@ -71,8 +73,8 @@ def test_a_jwk_may_name_its_algorithm() -> None:
         pytest.param(str(OctKey.generate_key(256).as_dict(private=True)).replace("'", '"'), id="a symmetric key"),
     ],
 )
-def test_only_a_private_key_signs(text: str) -> None:
-    """Any other key is an error at load, which does not show it."""
+def test_anything_but_a_private_signing_key_is_an_error(text: str) -> None:
+    """Reported at load, without showing the text."""
     with pytest.raises(ValueError, match="not a private RSA, EC or Ed25519 key") as caught:
         PrivateKeyJwt("me", Secret(text), "as", lambda: NOW)
     assert text == "" or text not in str(caught.value)

@@ -1,3 +1,5 @@
+"""The circuit breaker."""
+
 from enforcer.settings.pool import BreakerSettings
 from enforcer.tokens.introspection.breaker import CircuitBreaker
 
@@ -12,8 +14,8 @@ def opened() -> CircuitBreaker:
     return breaker
 
 
-def test_it_opens_after_so_many_failures_in_a_row() -> None:
-    """One response in between resets the count."""
+def test_it_opens_after_the_configured_number_of_consecutive_failures() -> None:
+    """One success restarts the count."""
     breaker = CircuitBreaker(SETTINGS)
     for outcome in (breaker.record_failure, breaker.record_failure):
         outcome(0.0)
@@ -25,21 +27,21 @@ def test_it_opens_after_so_many_failures_in_a_row() -> None:
     assert breaker.is_open
 
 
-def test_open_it_allows_no_call_until_its_pause_is_over() -> None:
-    """Callers are refused at once."""
+def test_an_open_breaker_allows_no_call_during_its_pause() -> None:
+    """A caller learns this at once."""
     breaker = opened()
     assert [breaker.allows(now) for now in (0.0, 1.0, 1.99)] == [False, False, False]
     assert breaker.allows(2.0)
 
 
-def test_after_the_pause_one_call_is_made_alone() -> None:
-    """A server that comes back is not met by all who waited."""
+def test_after_the_pause_a_single_call_is_allowed() -> None:
+    """A server that comes back is not flooded by all waiting requests."""
     breaker = opened()
     assert [breaker.allows(2.0) for _ in range(3)] == [True, False, False]
 
 
 def test_the_call_after_the_pause_closes_it_or_opens_it_again() -> None:
-    """And the pause starts again."""
+    """If it opens again, so does its pause."""
     breaker = opened()
     assert breaker.allows(2.0)
     breaker.record_failure(2.5)

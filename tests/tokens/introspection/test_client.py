@@ -24,8 +24,10 @@ from enforcer.wire.ticker import Ticker
 BASIC = secret_basic("me", Secret("secret"))
 
 
-def ask(server: Server, *tokens: bytes, authentication: Authentication = BASIC) -> list[IntrospectionOutcome]:
-    """Ask about tokens, one after the other."""
+def introspect_all(
+    server: Server, *tokens: bytes, authentication: Authentication = BASIC
+) -> list[IntrospectionOutcome]:
+    """Introspect tokens, one after the other."""
 
     async def run() -> list[IntrospectionOutcome]:
         loop = asyncio.get_running_loop()
@@ -42,14 +44,14 @@ def ask(server: Server, *tokens: bytes, authentication: Authentication = BASIC) 
     return asyncio.run(run())
 
 
-def answering(status: str, body: bytes) -> Callable[[bytes, bytes], bytes]:
+def always(status: str, body: bytes) -> Callable[[bytes, bytes], bytes]:
     return lambda head, sent: response(body, status)
 
 
-def test_a_call_is_a_form_with_the_token_and_our_credentials() -> None:
-    """RFC 7662 §2.1; whatever a b64token may hold is one parameter."""
-    with raw_server(answering("200 OK", b'{"active": true, "scope": "a"}')) as server:
-        (answer,) = ask(server, b"a-._~+/b==")
+def test_a_request_is_a_form_with_the_token_and_our_credentials() -> None:
+    """RFC 7662 §2.1; any b64token is one parameter."""
+    with raw_server(always("200 OK", b'{"active": true, "scope": "a"}')) as server:
+        (answer,) = introspect_all(server, b"a-._~+/b==")
         ((head, body),) = server.requests
     assert isinstance(answer, ActiveToken)
     assert head.startswith(b"POST /introspect?x=1 HTTP/1.1\r\nHost: as.example\r\n")
@@ -74,52 +76,56 @@ def test_a_call_is_a_form_with_the_token_and_our_credentials() -> None:
         ("200 OK", b" " * 1001, IntrospectionFailure.MALFORMED),
     ],
 )
-def test_what_is_no_answer_says_why(status: str, body: bytes, reason: IntrospectionFailure) -> None:
-    """It is never a statement about the token."""
-    with raw_server(answering(status, body)) as server:
-        (error,) = ask(server, b"t")
+def test_an_invalid_response_is_an_error_with_its_reason(
+    status: str, body: bytes, reason: IntrospectionFailure
+) -> None:
+    """It never makes the token inactive."""
+    with raw_server(always(status, body)) as server:
+        (error,) = introspect_all(server, b"t")
     assert isinstance(error, IntrospectionError)
     assert error.reason is reason
 
 
 def test_a_token_that_the_server_cannot_read_is_inactive() -> None:
-    """Some answer 400 unsupported_token_type to what they did not issue."""
-    with raw_server(answering("400 Bad Request", b'{"error": "unsupported_token_type"}')) as server:
-        assert ask(server, b"t") == [INACTIVE]
+    """Some servers respond with 400 unsupported_token_type to a token that they did not issue."""
+    with raw_server(always("400 Bad Request", b'{"error": "unsupported_token_type"}')) as server:
+        assert introspect_all(server, b"t") == [INACTIVE]
 
 
-def test_a_server_in_trouble_is_left_alone() -> None:
-    """After so many failures, callers get an error at once."""
-    with raw_server(answering("500 Internal Server Error", b"")) as server:
-        results = ask(server, *[b"t"] * 5)
+def test_the_circuit_opens_after_consecutive_failures() -> None:
+    """Further lookups fail at once, without a request."""
+    with raw_server(always("500 Internal Server Error", b"")) as server:
+        results = introspect_all(server, *[b"t"] * 5)
         assert len(server.requests) == 3
     reasons = [result.reason for result in results if isinstance(result, IntrospectionError)]
     assert reasons == [IntrospectionFailure.UNAVAILABLE] * 3 + [IntrospectionFailure.CIRCUIT_OPEN] * 2
 
 
 @pytest.mark.parametrize("body", [b'{"error": "invalid_request"}', b'{"error": "unsupported_token_type"}', b"junk"])
-def test_no_token_makes_the_enforcer_leave_the_server_alone(body: bytes) -> None:
-    """A client that sends invalid tokens cuts off no other client."""
-    with raw_server(answering("400 Bad Request", body)) as server:
-        ask(server, *[b"t"] * 20)
+def test_no_token_can_open_the_circuit(body: bytes) -> None:
+    """A client that sends junk must not cut off others."""
+    with raw_server(always("400 Bad Request", body)) as server:
+        introspect_all(server, *[b"t"] * 20)
         assert len(server.requests) == 20
 
 
 class Renewed:
-    """Credentials of which each is better than the one before, or none."""
+    """Credentials that are replaced by the next ones, or by an error."""
 
-    def __init__(self, *given: bytes | IntrospectionError, later: bool = False) -> None:
+    def __init__(self, *results: bytes | IntrospectionError, later: bool = False) -> None:
         self._later = later
-        self._given = [one if isinstance(one, IntrospectionError) else Credentials(lines=one) for one in given]
+        self._credentials = [
+            item if isinstance(item, IntrospectionError) else Credentials(lines=item) for item in results
+        ]
         self.refused: list[bytes] = []
 
     def authenticate(
         self, callback: Callback[Credentials | IntrospectionError]
     ) -> Credentials | IntrospectionError | None:
-        given = self._given.pop(0)
+        results = self._credentials.pop(0)
         if not self._later:
-            return given
-        asyncio.get_running_loop().call_soon(callback, given)
+            return results
+        asyncio.get_running_loop().call_soon(callback, results)
         return None
 
     def on_rejected(self, credentials: Credentials) -> bool:
@@ -134,8 +140,8 @@ FIRST, SECOND = b"Authorization: Bearer first\r\n", b"Authorization: Bearer seco
 NO_TOKEN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "no token of our own")
 
 
-def knowing(line: bytes) -> Callable[[bytes, bytes], bytes]:
-    """Answer to who shows these credentials, and refuse all others."""
+def accept_only(line: bytes) -> Callable[[bytes, bytes], bytes]:
+    """Respond to requests with these credentials, and refuse all others."""
 
     def answer(head: bytes, body: bytes) -> bytes:
         return response(b'{"active": true}') if line in head else response(b"", "401 Unauthorized")
@@ -143,48 +149,48 @@ def knowing(line: bytes) -> Callable[[bytes, bytes], bytes]:
     return answer
 
 
-def test_without_credentials_nothing_is_asked() -> None:
-    """The caller gets an error; it is not the server's failure, and does not open the circuit breaker."""
-    with raw_server(knowing(FIRST)) as server:
-        *failed, last = ask(server, *[b"t"] * 6, authentication=Renewed(*[NO_TOKEN] * 5, FIRST))
+def test_without_credentials_no_request_is_sent() -> None:
+    """The error is returned; the circuit breaker does not count it, because the server had no part in it."""
+    with raw_server(accept_only(FIRST)) as server:
+        *failed, last = introspect_all(server, *[b"t"] * 6, authentication=Renewed(*[NO_TOKEN] * 5, FIRST))
         assert len(server.requests) == 1
     assert failed == [NO_TOKEN] * 5
     assert isinstance(last, ActiveToken)
 
 
-def test_credentials_that_are_not_accepted_are_replaced_and_the_token_is_asked_about_once_more() -> None:
-    """RFC 6750 §3.1: 401 says that they have ended. Nobody notices."""
+def test_rejected_credentials_are_replaced_and_the_request_repeated_once() -> None:
+    """RFC 6750 §3.1: 401 means that they have expired. The client does not notice."""
     for later in (False, True):
-        with raw_server(knowing(SECOND)) as server:
+        with raw_server(accept_only(SECOND)) as server:
             authentication = Renewed(FIRST, SECOND, later=later)
-            (answer,) = ask(server, b"t", authentication=authentication)
+            (answer,) = introspect_all(server, b"t", authentication=authentication)
             assert len(server.requests) == 2
         assert isinstance(answer, ActiveToken)
         assert authentication.refused == [FIRST]
 
 
-def test_it_is_asked_once_more_and_not_again() -> None:
-    """A server that accepts none of what it gave us is not pressed."""
-    with raw_server(knowing(b"nothing")) as server:
+def test_the_request_is_not_repeated_twice() -> None:
+    """A server that rejects all credentials that it issued to us is not flooded."""
+    with raw_server(accept_only(b"nothing")) as server:
         authentication = Renewed(FIRST, SECOND)
-        (error,) = ask(server, b"t", authentication=authentication)
+        (error,) = introspect_all(server, b"t", authentication=authentication)
         assert len(server.requests) == 2
     assert isinstance(error, IntrospectionError)
     assert error.reason is IntrospectionFailure.REFUSED
     assert authentication.refused == [FIRST, SECOND]
 
 
-def test_a_refusal_of_what_credentials_allow_does_not_replace_them() -> None:
-    """RFC 6750 §3.1: others would allow no more."""
-    with raw_server(answering("403 Forbidden", b'{"error": "insufficient_scope"}')) as server:
+def test_insufficient_scope_does_not_replace_the_credentials() -> None:
+    """RFC 6750 §3.1: new credentials would allow no more."""
+    with raw_server(always("403 Forbidden", b'{"error": "insufficient_scope"}')) as server:
         authentication = Renewed(FIRST)
-        (error,) = ask(server, b"t", authentication=authentication)
+        (error,) = introspect_all(server, b"t", authentication=authentication)
     assert isinstance(error, IntrospectionError)
     assert (error.reason, authentication.refused) == (IntrospectionFailure.REFUSED, [])
 
 
-def test_a_full_queue_of_our_own_says_nothing_of_the_server() -> None:
-    """Many tokens at once, of which most find no connection in time: the server is still asked after."""
+def test_our_own_full_queue_does_not_open_the_circuit() -> None:
+    """Most of many lookups at once find no connection in time; the next lookup is sent all the same."""
     slow = threading.Event()
 
     def answer(head: bytes, body: bytes) -> bytes:
@@ -211,13 +217,13 @@ def test_a_full_queue_of_our_own_says_nothing_of_the_server() -> None:
     assert isinstance(last, ActiveToken)
 
 
-def test_a_server_that_forbids_one_token_is_asked_about_the_next() -> None:
-    """A filter in front of the server may reject some tokens: a client that sends these must not cut off the others."""
+def test_a_403_for_one_token_does_not_open_the_circuit() -> None:
+    """A firewall may reject some tokens by their looks: a client that sends them must not cut off others."""
 
     def answer(head: bytes, body: bytes) -> bytes:
         return response(b"", "403 Forbidden") if b"odd" in body else response(b'{"active": true}')
 
     with raw_server(answer) as server:
-        *odd, good = ask(server, *[b"odd"] * 20, b"t")
-    assert all(isinstance(one, IntrospectionError) and one.reason is IntrospectionFailure.REFUSED for one in odd)
+        *odd, good = introspect_all(server, *[b"odd"] * 20, b"t")
+    assert all(isinstance(item, IntrospectionError) and item.reason is IntrospectionFailure.REFUSED for item in odd)
     assert isinstance(good, ActiveToken)

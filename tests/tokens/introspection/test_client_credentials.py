@@ -1,4 +1,4 @@
-"""An access token of our own, driven by an advanced clock, with every request for one counted."""
+"""An access token of our own, driven by a fake clock, with every token request counted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def body(**members: Any) -> bytes:
     return json.dumps({**GIVEN, **members}).encode()
 
 
-# The server's response
+# Token responses
 
 
 @pytest.mark.parametrize(
@@ -51,15 +51,15 @@ def body(**members: Any) -> bytes:
         ({"scope": "anything", "refresh_token": "x"}, 600.0),
     ],
 )
-def test_a_token_answer_is_read(members: dict[str, Any], seconds: float) -> None:
-    """RFC 6749 §5.1: the type ignores case; a missing lifetime is the setting's; every lifetime is finite."""
+def test_a_token_response_is_read(members: dict[str, Any], seconds: float) -> None:
+    """RFC 6749 §5.1: the type's case does not matter; a missing lifetime is that of the settings, never infinite."""
     token = parse(body(**members), 300.0)
     assert token.credentials == Credentials(lines=b"Authorization: Bearer one\r\n")
     assert token.expires_in == seconds
 
 
-def test_a_life_that_is_not_told_is_bounded_too() -> None:
-    """With any setting."""
+def test_a_missing_lifetime_is_bounded_too() -> None:
+    """The setting cannot make it longer."""
     assert parse(body(expires_in=None), 10 * MAX_LIFETIME).expires_in == MAX_LIFETIME
 
 
@@ -74,8 +74,8 @@ def test_a_life_that_is_not_told_is_bounded_too() -> None:
         body()[:-1] + b', "x": NaN}',
     ],
 )
-def test_what_is_no_token_answer_is_malformed_and_not_shown(data: bytes) -> None:
-    """A token that cannot be sent as it is, of a type that is not shown as it is, or without a time."""
+def test_an_invalid_token_response_is_malformed_and_not_shown(data: bytes) -> None:
+    """For example a token that no field can hold, another token type, or a lifetime that is not a number."""
     with pytest.raises(IntrospectionError) as error:
         parse(data, 300.0)
     assert error.value.reason is IntrospectionFailure.MALFORMED
@@ -83,18 +83,18 @@ def test_what_is_no_token_answer_is_malformed_and_not_shown(data: bytes) -> None
 
 
 @pytest.mark.parametrize(
-    ("lives", "ahead", "refresh"), [(600.0, 30.0, 570.0), (40.0, 30.0, 20.0), (600.0, 0.0, 600.0), (1.0, 30.0, 0.5)]
+    ("lifetime", "ahead", "refresh"), [(600.0, 30.0, 570.0), (40.0, 30.0, 20.0), (600.0, 0.0, 600.0), (1.0, 30.0, 0.5)]
 )
-def test_it_is_renewed_before_its_end(lives: float, ahead: float, refresh: float) -> None:
-    """A short one at half of its life."""
-    assert OwnAccessToken(Credentials(), lives).lifetime(ahead) == Lifetime(refresh, lives)
+def test_a_token_is_refreshed_before_it_expires(lifetime: float, ahead: float, refresh: float) -> None:
+    """A short-lived token at half of its lifetime."""
+    assert OwnAccessToken(Credentials(), lifetime).lifetime(ahead) == Lifetime(refresh, lifetime)
 
 
-# The request
+# Token requests
 
 
 class TokenEndpoint:
-    """Records the forms, and responds as configured."""
+    """Records the forms, and responds with a given result."""
 
     def __init__(self, *outcomes: HttpResponse | UpstreamError | IntrospectionError) -> None:
         self.outcomes = list(outcomes)
@@ -126,8 +126,8 @@ def fetched(endpoint: TokenEndpoint, *scopes: str) -> OwnAccessToken | Introspec
         (("a", "b:c"), b"grant_type=client_credentials&scope=a+b%3Ac&client_id=me&client_secret=s"),
     ],
 )
-def test_it_is_asked_for_by_client_credentials(scopes: tuple[str, ...], form: bytes) -> None:
-    """RFC 6749 §4.4.2; without scope if no scopes are set."""
+def test_a_token_request_uses_the_client_credentials_grant(scopes: tuple[str, ...], form: bytes) -> None:
+    """RFC 6749 §4.4.2; without `scope` if none is configured."""
     endpoint = TokenEndpoint(HttpResponse(200, body()))
     assert isinstance(fetched(endpoint, *scopes), OwnAccessToken)
     assert endpoint.forms == [form]
@@ -147,14 +147,14 @@ def test_it_is_asked_for_by_client_credentials(scopes: tuple[str, ...], form: by
         (IntrospectionError(IntrospectionFailure.MALFORMED, "no endpoint"), IntrospectionFailure.MALFORMED),
     ],
 )
-def test_why_there_is_none_is_told(outcome: Any, reason: IntrospectionFailure) -> None:
-    """RFC 6749 §5.2: errors of the client differ from errors of the server."""
-    told = fetched(TokenEndpoint(outcome))
-    assert isinstance(told, IntrospectionError)
-    assert told.reason is reason
+def test_a_failed_token_request_has_its_reason(outcome: Any, reason: IntrospectionFailure) -> None:
+    """RFC 6749 §5.2: errors about our credentials are distinguished from errors of the server."""
+    errors = fetched(TokenEndpoint(outcome))
+    assert isinstance(errors, IntrospectionError)
+    assert errors.reason is reason
 
 
-# Its storage
+# Refresh
 
 
 class Bed:
@@ -186,37 +186,37 @@ class Bed:
         self.bearer.on_rejected(credentials)  # type: ignore[arg-type]
 
     @property
-    def asked(self) -> int:
+    def requests(self) -> int:
         return len(self.endpoint.forms)
 
 
-def test_one_token_serves_until_it_is_renewed_ahead_of_its_end() -> None:
-    """Fetched at the start, and again 30 s before its end, with nobody waiting."""
+def test_one_token_is_used_until_it_is_refreshed_ahead() -> None:
+    """It is fetched at the start and 30 s before it expires; no request waits."""
     bed = Bed()
     bed.clock.advance(0.2)
-    assert (bed.get(), bed.asked) == ("one0", 1)
+    assert (bed.get(), bed.requests) == ("one0", 1)
     bed.clock.advance(569.0)
-    assert (bed.get(), bed.asked) == ("one0", 1)
+    assert (bed.get(), bed.requests) == ("one0", 1)
     bed.clock.advance(1.5)
-    assert (bed.get(), bed.asked) == ("one1", 2)
+    assert (bed.get(), bed.requests) == ("one1", 2)
 
 
-def test_who_needs_one_before_the_first_tick_has_it_fetched() -> None:
-    """The start does not wait for it, nor does anything else."""
+def test_a_request_before_the_first_tick_fetches_the_token() -> None:
+    """The start does not wait for it."""
     bed = Bed()
-    assert (bed.get(), bed.asked) == ("one0", 1)
+    assert (bed.get(), bed.requests) == ("one0", 1)
     bed.clock.advance(1.0)
-    assert bed.asked == 1
+    assert bed.requests == 1
 
 
-def test_while_it_cannot_be_renewed_the_last_one_serves_to_its_end() -> None:
-    """Callers get the reason, and the pause between attempts grows."""
+def test_if_the_refresh_fails_the_last_token_is_used_until_it_expires() -> None:
+    """Then requests get the error; retries become rarer."""
     bed = Bed()
     bed.clock.advance(0.2)
     bed.endpoint.outcomes = [HttpResponse(503, b"")]
     bed.clock.advance(599.0)
     assert bed.get() == "one0"
-    assert bed.asked == 7  # 1, 2, 4, 8, 10 s after another
+    assert bed.requests == 7  # 1, 2, 4, 8, 10 s after another
     bed.clock.advance(1.0)
     assert bed.get() is IntrospectionFailure.UNAVAILABLE
     bed.endpoint.outcomes = [HttpResponse(200, body(access_token="new"))]
@@ -224,47 +224,47 @@ def test_while_it_cannot_be_renewed_the_last_one_serves_to_its_end() -> None:
     assert bed.get() == "new"
 
 
-def test_one_that_the_server_does_not_accept_is_replaced_at_once() -> None:
-    """For example, a restart has lost its tokens."""
+def test_a_rejected_token_is_replaced_at_once() -> None:
+    """For example after the server lost its tokens in a restart."""
     bed = Bed()
     bed.clock.advance(60.0)
     bed.reject()
-    assert (bed.get(), bed.asked) == ("one1", 2)
+    assert (bed.get(), bed.requests) == ("one1", 2)
 
 
-def test_a_server_that_accepts_none_of_its_tokens_is_not_pressed() -> None:
-    """One fetch in each pause, for any number of callers; they get the reason."""
+def test_a_server_that_rejects_all_its_tokens_is_not_flooded() -> None:
+    """One fetch in each pause, however many requests need one; they get the error."""
     bed = Bed()
     bed.clock.advance(0.2)
     for _ in range(100):
         bed.reject()
         assert bed.get() is IntrospectionFailure.REFUSED
-    assert bed.asked == 1
+    assert bed.requests == 1
     bed.clock.advance(10.5)
-    assert (bed.get(), bed.asked) == ("one1", 2)
+    assert (bed.get(), bed.requests) == ("one1", 2)
 
 
-def test_only_the_token_that_was_shown_is_thrown_away() -> None:
-    """Of many calls under way with it, the last come back when there is a new one."""
+def test_only_the_rejected_token_is_discarded() -> None:
+    """Of many concurrent requests with it, the last ones return when there is a new token already."""
     bed = Bed()
     bed.clock.advance(60.0)
     shown: Any = outcome_of(bed.bearer.authenticate, bed.clock)
     for _ in range(5):
         bed.bearer.on_rejected(shown)
-        assert (bed.get(), bed.asked) == ("one1", 2)
+        assert (bed.get(), bed.requests) == ("one1", 2)
 
 
-def test_a_closed_one_is_renewed_no_more() -> None:
-    """A configuration that took its place has its own."""
+def test_a_closed_source_fetches_no_token() -> None:
+    """The configuration that replaced it has its own."""
     bed = Bed(expires_in=60.0)
     bed.clock.advance(0.2)
     bed.bearer.close()
     bed.clock.advance(1000.0)
-    assert (bed.asked, bed.endpoint.closed) == (1, True)
+    assert (bed.requests, bed.endpoint.closed) == (1, True)
 
 
 def test_the_token_is_in_no_log_and_no_repr(caplog: pytest.LogCaptureFixture) -> None:
-    """It opens more than one client's door."""
+    """It would give access to more than one client's data."""
     caplog.set_level(logging.DEBUG)
     bed = Bed()
     bed.clock.advance(0.2)

@@ -1,4 +1,4 @@
-"""Endpoints: known ones, and those that come from metadata."""
+"""Endpoints of an authorization server: configured ones, and ones that its metadata names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
 
 
 class Caller:
-    """Keeps what it is to send, and answers all of it."""
+    """Records what it is to send, and responds to all of it."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -38,7 +38,7 @@ class Caller:
 
 
 class Kept:
-    """Metadata as it is now."""
+    """Metadata that a test can replace."""
 
     def __init__(self, now: Metadata | IntrospectionError) -> None:
         self.now = now
@@ -56,7 +56,7 @@ def metadata(**endpoints: str) -> Metadata:
 
 
 class Bed:
-    """An endpoint to be discovered, and who is called by URL."""
+    """An endpoint that metadata names, and the clients that were made, by URL."""
 
     def __init__(self, now: Metadata | IntrospectionError, name: EndpointName = "introspection_endpoint") -> None:
         self.clock = Clock()
@@ -84,8 +84,8 @@ class Bed:
         return {url: len(caller.sent) for url, caller in self.callers.items()}
 
 
-def test_a_form_carries_the_credentials_and_its_length() -> None:
-    """Field lines among the others, parameters at its end."""
+def test_a_form_request_has_credentials_and_content_length() -> None:
+    """Field lines go among the other fields, parameters to the end of the form."""
     caller = Caller(Clock())
     endpoint = KnownEndpoint(caller, "as.example:1", "/x?y")  # type: ignore[arg-type]
     endpoint.post(b"a=b", Credentials(b"Authorization: Basic x\r\n", b"&c=d"), lambda _: None)
@@ -98,8 +98,8 @@ def test_a_form_carries_the_credentials_and_its_length() -> None:
     assert caller.closed
 
 
-def test_until_metadata_is_there_nothing_is_sent() -> None:
-    """The caller gets the reason."""
+def test_without_metadata_no_request_is_sent() -> None:
+    """The error is returned."""
     bed = Bed(DOWN)
     assert bed.post() is DOWN
     assert bed.made == []
@@ -108,7 +108,7 @@ def test_until_metadata_is_there_nothing_is_sent() -> None:
     assert bed.sent() == {"https://as.example/a": 1}
 
 
-def test_it_goes_where_the_metadata_says_and_nowhere_else() -> None:
+def test_a_request_goes_to_the_endpoint_that_the_metadata_names() -> None:
     """Not to another endpoint of the same server."""
     other = "https://as.example/other"
     bed = Bed(metadata(jwks_uri=other, token_endpoint=other))
@@ -118,8 +118,8 @@ def test_it_goes_where_the_metadata_says_and_nowhere_else() -> None:
     assert bed.made == []
 
 
-def test_an_endpoint_is_made_once_and_anew_when_it_moves(caplog: pytest.LogCaptureFixture) -> None:
-    """The connections to the old place are kept no longer; each place is logged, without its query."""
+def test_an_endpoint_is_replaced_only_if_its_url_changes(caplog: pytest.LogCaptureFixture) -> None:
+    """Connections to the old URL are closed; each URL is logged without its query."""
     caplog.set_level(logging.INFO)
     first, second = "https://as.example/a", "https://other.example/b?key=hidden"
     bed = Bed(metadata(introspection_endpoint=first))
@@ -137,8 +137,8 @@ def test_an_endpoint_is_made_once_and_anew_when_it_moves(caplog: pytest.LogCaptu
     ]
 
 
-def test_while_metadata_cannot_be_had_any_more_nothing_is_sent() -> None:
-    """It is for who keeps the metadata to say how long it holds."""
+def test_after_the_metadata_expired_no_request_is_sent() -> None:
+    """The metadata source decides how long it is valid."""
     bed = Bed(metadata(introspection_endpoint="https://as.example/a"))
     bed.post()
     bed.kept.now = DOWN
@@ -146,11 +146,11 @@ def test_while_metadata_cannot_be_had_any_more_nothing_is_sent() -> None:
     assert bed.sent() == {"https://as.example/a": 1}
 
 
-def test_a_closed_one_closes_what_is_its_own() -> None:
-    """The metadata, which would be fetched indefinitely, and the connections."""
-    for asked in (False, True):
+def test_closing_an_endpoint_closes_its_metadata_and_connections() -> None:
+    """Otherwise the metadata would be fetched forever."""
+    for rejected in (False, True):
         bed = Bed(metadata(introspection_endpoint="https://as.example/a"))
-        if asked:
+        if rejected:
             bed.post()
         bed.endpoint.close()
         assert bed.kept.closed
@@ -166,11 +166,13 @@ def test_a_closed_one_closes_what_is_its_own() -> None:
         *((HttpResponse(status, b""), IntrospectionFailure.UNAVAILABLE) for status in (429, 500, 503)),
     ],
 )
-def test_what_is_no_content_says_why(outcome: EndpointResult, reason: IntrospectionFailure | None) -> None:
-    """A redirect is not a valid response."""
-    found = response_body(outcome)
-    assert isinstance(found, IntrospectionError)
-    assert reason in (found.reason, None)
+def test_a_response_without_content_is_an_error_with_its_reason(
+    outcome: EndpointResult, reason: IntrospectionFailure | None
+) -> None:
+    """A redirect is not followed."""
+    content = response_body(outcome)
+    assert isinstance(content, IntrospectionError)
+    assert reason in (content.reason, None)
 
 
 @pytest.mark.parametrize(
@@ -188,8 +190,8 @@ def test_what_is_no_content_says_why(outcome: EndpointResult, reason: Introspect
         (DOWN, False),
     ],
 )
-def test_a_refusal_is_about_us(outcome: EndpointResult, refused: bool) -> None:
-    """RFC 6749 §5.2: by status, or by one of the codes that are about a client."""
+def test_a_refusal_concerns_our_credentials(outcome: EndpointResult, refused: bool) -> None:
+    """RFC 6749 §5.2: by its status, or by an error code that is about the client."""
     body = authenticated_body(outcome)
     assert (isinstance(body, IntrospectionError) and body.reason is IntrospectionFailure.REFUSED) is refused
 
@@ -198,13 +200,13 @@ def test_a_refusal_is_about_us(outcome: EndpointResult, refused: bool) -> None:
     ("body", "code"),
     [(b'{"error": "a"}', "a"), (b"{}", None), (b"[]", None), (b"<html>", None), (b"", None), (b"[" * 9999, None)],
 )
-def test_an_error_code_is_read_from_anything(body: bytes, code: Any) -> None:
-    """And never an exception."""
+def test_an_error_code_is_read_from_any_body(body: bytes, code: Any) -> None:
+    """No body raises an exception."""
     assert error_code(HttpResponse(400, body)) == code
 
 
-def test_an_endpoint_that_cannot_be_called_is_told_of() -> None:
-    """A new URL is checked when its endpoint is built; waiting callers get a result, the old endpoint is unused."""
+def test_an_endpoint_with_an_unusable_url_is_an_error() -> None:
+    """Its URL is checked when it is created; waiting requests get the error, and the old endpoint is not used."""
     bed = Bed(metadata(introspection_endpoint="https://as.example:0/i"))
     outcome = bed.post()
     assert isinstance(outcome, IntrospectionError)

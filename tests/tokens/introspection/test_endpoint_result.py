@@ -1,4 +1,4 @@
-"""The meaning of status and body of a response from an authorization server."""
+"""Responses of an authorization server: body or error, by status and error code."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_an_error_that_prevented_the_request_is_returned_as_it_is() -> None:
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"error": "invalid_request"}', b'{"error": "invalid_client"}'])
 def test_401_and_403_refuse_our_credentials(status: int, body: bytes) -> None:
-    """With any body; without credentials they are responses like any other."""
+    """Their body does not matter; without credentials they are responses like any other."""
     assert reason(authenticated_body(HttpResponse(status, body))) is REFUSED
     assert reason(response_body(HttpResponse(status, body))) is MALFORMED
 

@@ -1,4 +1,4 @@
-"""Signed introspection answers (RFC 9701), with keys in memory."""
+"""Signed introspection responses (RFC 9701), with keys in memory."""
 
 from __future__ import annotations
 
@@ -63,15 +63,15 @@ def refused(data: bytes) -> str:
         {"header": {"typ": "application/token-introspection+jwt"}},
     ],
 )
-def test_what_the_server_has_signed_for_us_is_its_answer(changes: dict[str, Any]) -> None:
-    """RFC 9701 §5: just now, in the member for it."""
-    told = verify(answer(**changes), KEYS, EXPECTED, NOW)
-    assert isinstance(told, ActiveToken)
-    assert (told.subject, told.scopes) == ("joe", frozenset({"read"}))
+def test_a_signed_introspection_response_is_read(changes: dict[str, Any]) -> None:
+    """RFC 9701 §5: recently signed, with the result in its own member."""
+    outcome = verify(answer(**changes), KEYS, EXPECTED, NOW)
+    assert isinstance(outcome, ActiveToken)
+    assert (outcome.subject, outcome.scopes) == ("joe", frozenset({"read"}))
 
 
-def test_a_token_that_is_worth_nothing_is_called_so_under_a_signature() -> None:
-    """Also that."""
+def test_an_inactive_token_has_a_signed_response_too() -> None:
+    """The signature covers this result as well."""
     assert verify(answer(token_introspection={"active": False}), KEYS, EXPECTED, NOW) is INACTIVE
 
 
@@ -95,26 +95,26 @@ def test_a_token_that_is_worth_nothing_is_called_so_under_a_signature() -> None:
         pytest.param(answer(iat=NOW - MAX_AGE - 1), "expired", id="old: given to another question"),
         pytest.param(answer(iat=NOW + 6), "not_yet_valid", id="from the future"),
         pytest.param(answer(iat=None), "malformed_claims", id="of no time"),
-        pytest.param(answer(iat=True), "malformed_claims", id="not a time"),
+        pytest.param(answer(iat=True), "malformed_claims", id="invalid time"),
         pytest.param(answer(token_introspection=None), "malformed_claims", id="without an answer"),
-        pytest.param(answer(token_introspection=[True]), "malformed_claims", id="not an introspection response"),
+        pytest.param(answer(token_introspection=[True]), "malformed_claims", id="invalid response"),
         pytest.param(answer(active=True, token_introspection="x"), "malformed_claims", id="at the wrong place"),
     ],
 )
-def test_anything_else_is_no_answer(data: bytes, fault: str) -> None:
-    """It is never a statement about the token."""
+def test_anything_else_is_malformed(data: bytes, fault: str) -> None:
+    """It never makes the token inactive."""
     assert refused(data) == fault
 
 
 @pytest.mark.parametrize("members", [{}, {"active": "true"}, {"active": 1}, {"active": True, "exp": "soon"}])
-def test_what_is_signed_is_read_as_strictly(members: dict[str, Any]) -> None:
-    """As an answer that is not."""
+def test_a_signed_response_is_read_as_strictly_as_an_unsigned_one(members: dict[str, Any]) -> None:
+    """The signature does not make a malformed member valid."""
     with pytest.raises(IntrospectionError):
         verify(answer(token_introspection=members), KEYS, EXPECTED, NOW)
 
 
-def test_a_key_that_is_not_known_may_be_a_new_one() -> None:
-    """The key source fetches it."""
+def test_an_unknown_key_may_be_a_new_one() -> None:
+    """The key source looks for it."""
     assert verify(answer({"kid": "second"}, SECOND), KEYS, EXPECTED, NOW) is NEEDS_KEY
 
 
@@ -127,8 +127,8 @@ def read(data: bytes, keys: FakeKeys) -> IntrospectionOutcome:
     return outcome_of(call)
 
 
-def test_keys_are_renewed_where_they_do_not_do() -> None:
-    """Once; if there is no key set yet, the response waits for it."""
+def test_keys_are_refreshed_once_if_none_fits() -> None:
+    """If there are no keys yet, the result waits for them."""
     both = key_set(first=FIRST, second=SECOND)
     by_second = answer({"kid": "second"}, SECOND)
     for keys, data, renewals in (
@@ -140,8 +140,8 @@ def test_keys_are_renewed_where_they_do_not_do() -> None:
         assert keys.refreshes == renewals
 
 
-def test_without_keys_it_is_an_outage_and_no_judgement() -> None:
-    """And so it is with keys that do not do."""
+def test_without_keys_the_result_is_an_outage() -> None:
+    """The same applies if refreshed keys do not fit; the token is not inactive."""
     assert read(answer(), FakeKeys(None, DOWN)) is DOWN
     for keys, data in (
         (FakeKeys(KEYS, KEYS), answer({"kid": "second"}, SECOND)),
@@ -153,7 +153,7 @@ def test_without_keys_it_is_an_outage_and_no_judgement() -> None:
 
 
 def test_a_closed_reader_closes_its_keys() -> None:
-    """They would be fetched indefinitely."""
+    """Otherwise they would be fetched forever."""
     keys = FakeKeys(KEYS, DOWN)
     JwtReader(keys, EXPECTED, lambda: NOW).close()  # type: ignore[arg-type]
     assert keys.closed
@@ -168,7 +168,7 @@ _values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
     | st.dictionaries(st.sampled_from([*CLAIMS]), _values).map(lambda members: answer(None, FIRST, **members))
     | st.dictionaries(st.sampled_from([*HEADER, "crit", "b64", "jwk"]), _values).map(answer)
 )
-def test_any_bytes_are_an_answer_or_malformed(data: bytes) -> None:
-    """And never another exception."""
+def test_any_bytes_are_a_response_or_malformed(data: bytes) -> None:
+    """And raise no other exception."""
     with suppress(IntrospectionError):
         assert verify(data, KEYS, EXPECTED, NOW) is not None

@@ -1,3 +1,5 @@
+"""Authorization server metadata (RFC 8414)."""
+
 import json
 from contextlib import suppress
 from typing import Any
@@ -69,7 +71,7 @@ def refused(data: bytes, issuer: str = ISSUER) -> str:
         ),
     ],
 )
-def test_metadata_is_at_the_places_of_both_standards(issuer: str, urls: list[str]) -> None:
+def test_metadata_has_the_urls_of_both_standards(issuer: str, urls: list[str]) -> None:
     """RFC 8414 §3.1 and §5, OpenID Connect Discovery 1.0 §4.1."""
     assert list(well_known_urls(issuer)) == urls
 
@@ -83,31 +85,31 @@ def test_metadata_is_at_the_places_of_both_standards(issuer: str, urls: list[str
         *("https://example.com/a b", "https://example.com/\n", "https://example.com/é", "https://example.com:x"),
     ],
 )
-def test_what_is_no_issuer_has_no_metadata(issuer: str) -> None:
+def test_an_invalid_issuer_has_no_metadata_url(issuer: str) -> None:
     """RFC 8414 §2: a URL without query and fragment."""
     with pytest.raises(ValueError) as error:
         well_known_urls(issuer)
     assert "secret" not in str(error.value)
 
 
-def test_the_metadata_of_the_rfc_is_read() -> None:
+def test_the_example_of_the_rfc_is_read() -> None:
     """RFC 8414 §3.2."""
     names: tuple[EndpointName, ...] = ("introspection_endpoint", "jwks_uri", "token_endpoint")
     endpoints = {name: FULL[name] for name in names}
     assert parse(json.dumps(FULL).encode(), ISSUER) == Metadata(ISSUER, endpoints)
 
 
-def test_an_endpoint_that_a_server_has_not_is_not_there() -> None:
-    """RFC 8414 §2: they are optional here; their user reports a missing one."""
-    found = parse(json.dumps({"issuer": ISSUER, "jwks_uri": None}).encode(), ISSUER)
-    assert found.endpoints == {}
+def test_a_missing_endpoint_is_absent() -> None:
+    """RFC 8414 §2: endpoints are optional here; code that needs one reports its absence."""
+    metadata = parse(json.dumps({"issuer": ISSUER, "jwks_uri": None}).encode(), ISSUER)
+    assert metadata.endpoints == {}
 
 
 @pytest.mark.parametrize(
     "issuer", [ISSUER + "/", ISSUER.upper(), ISSUER + ":443", "https://evil.example", "", None, 1, [ISSUER]]
 )
 def test_the_metadata_of_another_issuer_is_refused(issuer: Any) -> None:
-    """RFC 8414 §3.3, §6.2: else one server could speak for another."""
+    """RFC 8414 §3.3, §6.2: else one server could impersonate another."""
     assert "another issuer" in refused(body(issuer=issuer))
     assert "another issuer" in refused(json.dumps({"jwks_uri": FULL["jwks_uri"]}).encode())
 
@@ -121,32 +123,32 @@ def test_the_metadata_of_another_issuer_is_refused(issuer: Any) -> None:
         *("https://server.example.com/x\r\nHost: evil", "https://server.example.com\\@evil.example/", 1, [], {}, True),
     ],
 )
-def test_an_endpoint_that_must_not_be_called_is_refused(name: str, url: Any) -> None:
-    """RFC 8414 §2: https, since tokens and credentials go there."""
+def test_an_unsafe_endpoint_is_refused(name: str, url: Any) -> None:
+    """RFC 8414 §2: it must use https, because tokens and credentials are sent to it."""
     assert name in refused(body(**{name: url}))
 
 
-def test_an_issuer_in_the_clear_may_have_endpoints_in_the_clear() -> None:
-    """As the configuration says; it may have better ones, too."""
+def test_a_plain_http_issuer_may_have_plain_http_endpoints() -> None:
+    """As configured; https endpoints are accepted as well."""
     issuer = "http://localhost:8085/ms-auth-server"
-    found = parse(body(issuer=issuer, jwks_uri=f"{issuer}/jwks", token_endpoint="https://[::1]:1/t?a=b"), issuer)
-    assert found.endpoints["jwks_uri"] == f"{issuer}/jwks"
-    assert found.endpoints["token_endpoint"] == "https://[::1]:1/t?a=b"
+    metadata = parse(body(issuer=issuer, jwks_uri=f"{issuer}/jwks", token_endpoint="https://[::1]:1/t?a=b"), issuer)
+    assert metadata.endpoints["jwks_uri"] == f"{issuer}/jwks"
+    assert metadata.endpoints["token_endpoint"] == "https://[::1]:1/t?a=b"
 
 
-def test_a_client_with_a_certificate_has_endpoints_of_its_own() -> None:
-    """RFC 8705 §5: where there are such, they take the place of the others; for who has none they do not."""
+def test_a_client_with_a_certificate_uses_the_mtls_aliases() -> None:
+    """RFC 8705 §5: aliases replace the ordinary endpoints, only for such a client."""
     alias = "https://mtls.example.com/introspect"
     told = body(mtls_endpoint_aliases={"introspection_endpoint": alias, "token_endpoint": None})
     assert parse(told, ISSUER).endpoints["introspection_endpoint"] == FULL["introspection_endpoint"]
-    found = parse(told, ISSUER, mutual_tls=True)
-    others = {name: FULL[name] for name in ("jwks_uri", "token_endpoint")}
-    assert found.endpoints == {"introspection_endpoint": alias, **others}
+    metadata = parse(told, ISSUER, mutual_tls=True)
+    unchanged = {name: FULL[name] for name in ("jwks_uri", "token_endpoint")}
+    assert metadata.endpoints == {"introspection_endpoint": alias, **unchanged}
 
 
 @pytest.mark.parametrize("aliases", [[], "x", 1, {"introspection_endpoint": "http://server.example.com/x"}])
-def test_aliases_are_read_as_strictly(aliases: Any) -> None:
-    """Credentials go there too."""
+def test_aliases_are_read_as_strictly_as_endpoints(aliases: Any) -> None:
+    """Credentials are sent to them too."""
     told = body(mtls_endpoint_aliases=aliases)
     assert parse(told, ISSUER).issuer == ISSUER
     with pytest.raises(IntrospectionError):
@@ -154,20 +156,22 @@ def test_aliases_are_read_as_strictly(aliases: Any) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", b"[]", b"null", body()[:-1], b'{"issuer": "x", "issuer": "x"}'])
-def test_what_is_no_object_is_refused(data: bytes) -> None:
+def test_metadata_that_is_not_an_object_is_refused(data: bytes) -> None:
     """RFC 8414 §3.2."""
     refused(data)
 
 
 @given(st.text())
-def test_any_issuer_has_places_or_is_none(issuer: str) -> None:
-    """And never another exception."""
+def test_any_issuer_has_https_urls_or_is_invalid(issuer: str) -> None:
+    """And raises no other exception."""
     with suppress(ValueError):
         assert all(url.startswith("https://") for url in well_known_urls("https://" + issuer))
 
 
-@given(st.binary() | st.dictionaries(st.sampled_from([*FULL]), st.text() | st.none()).map(lambda found: body(**found)))
+@given(
+    st.binary() | st.dictionaries(st.sampled_from([*FULL]), st.text() | st.none()).map(lambda members: body(**members))
+)
 def test_any_bytes_are_metadata_or_malformed(data: bytes) -> None:
-    """And never another exception."""
+    """And raise no other exception."""
     with suppress(IntrospectionError):
         assert parse(data, ISSUER).issuer == ISSUER

@@ -1,3 +1,5 @@
+"""Introspection responses (RFC 7662 §2.2), read strictly."""
+
 import json
 import math
 from typing import Any
@@ -30,9 +32,9 @@ def answer(**members: Any) -> bytes:
 
 
 def read(body: bytes) -> ActiveToken:
-    found = parse(body)
-    assert isinstance(found, ActiveToken)
-    return found
+    result = parse(body)
+    assert isinstance(result, ActiveToken)
+    return result
 
 
 def refused(body: bytes) -> str:
@@ -42,26 +44,26 @@ def refused(body: bytes) -> str:
     return str(error.value)
 
 
-def test_the_answer_of_the_rfc_is_read() -> None:
-    """RFC 7662 §2.2; every member is kept as a claim."""
-    found = read(json.dumps(FULL).encode())
-    assert found.scopes == {"read", "write", "dolphin"}
-    assert (found.not_before, found.expires) == (1419350238, 1419356238)
-    assert (found.subject, found.client_id) == ("Z5O3upPC88QrAjx00dis", "l238j323ds-23ij4")
-    assert (found.issuer, found.audience) == (
+def test_the_example_of_the_rfc_is_read() -> None:
+    """RFC 7662 §2.2; each member is kept as a claim."""
+    result = read(json.dumps(FULL).encode())
+    assert result.scopes == {"read", "write", "dolphin"}
+    assert (result.not_before, result.expires) == (1419350238, 1419356238)
+    assert (result.subject, result.client_id) == ("Z5O3upPC88QrAjx00dis", "l238j323ds-23ij4")
+    assert (result.issuer, result.audience) == (
         "https://server.example.com/",
         frozenset({"https://protected.example.net/resource"}),
     )
-    assert not found.bound
-    assert dict(found.claims) == FULL
+    assert not result.bound
+    assert dict(result.claims) == FULL
 
 
-def test_an_answer_of_active_alone_gives_nothing_but_that() -> None:
-    """RFC 7662 §2.2: all other members are optional. No scope, no audience, nobody."""
-    found = read(b'{"active": true}')
-    assert (found.scopes, found.audience) == (frozenset(), frozenset())
-    assert (found.subject, found.client_id, found.issuer) == (None, None, None)
-    assert (found.not_before, found.expires, found.bound) == (-math.inf, NEVER, False)
+def test_a_response_with_only_active_has_no_scope_audience_or_subject() -> None:
+    """RFC 7662 §2.2: all other members are optional."""
+    result = read(b'{"active": true}')
+    assert (result.scopes, result.audience) == (frozenset(), frozenset())
+    assert (result.subject, result.client_id, result.issuer) == (None, None, None)
+    assert (result.not_before, result.expires, result.bound) == (-math.inf, NEVER, False)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +76,8 @@ def test_an_answer_of_active_alone_gives_nothing_but_that() -> None:
         b'{"sub": "a", "active": false}',
     ],
 )
-def test_an_inactive_token_is_that_whatever_else_is_said(body: bytes) -> None:
-    """Nothing of it is looked at."""
+def test_an_inactive_token_is_inactive_whatever_the_other_members(body: bytes) -> None:
+    """They are not read."""
     assert isinstance(parse(body), InactiveToken)
 
 
@@ -122,8 +124,8 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
-def test_what_says_neither_yes_nor_no_is_malformed(body: bytes) -> None:
-    """mod_auth_openidc 2026: never a crash, never a yes."""
+def test_a_response_without_a_boolean_active_is_malformed(body: bytes) -> None:
+    """mod_auth_openidc 2026: it must neither crash the reader nor make a token active."""
     refused(body)
 
 
@@ -143,8 +145,8 @@ TIMES = [
 @pytest.mark.parametrize(("written", "time"), TIMES)
 def test_a_time_may_be_a_number_or_a_string_of_digits(written: str, time: float) -> None:
     """RFC 7519 §2 allows fractions; many servers send strings. A time before 1970 is in the past, not an error."""
-    found = read(b'{"active": true, "exp": %b, "nbf": %b}' % (written.encode(), written.encode()))
-    assert (found.expires, found.not_before) == (time, time)
+    result = read(b'{"active": true, "exp": %b, "nbf": %b}' % (written.encode(), written.encode()))
+    assert (result.expires, result.not_before) == (time, time)
 
 
 @pytest.mark.parametrize("member", ["exp", "nbf"])
@@ -156,18 +158,18 @@ def test_a_time_may_be_a_number_or_a_string_of_digits(written: str, time: float)
         *('"Infinity"', '"nan"', '"2026-01-01T00:00:00Z"', '"' + "9" * 16 + '"'),
     ],
 )
-def test_what_is_no_time_is_malformed_and_never_forever(member: str, written: str) -> None:
-    """mod_auth_openidc 2026: an expiry that cannot be read must not become none."""
+def test_an_invalid_time_is_malformed_and_never_infinite(member: str, written: str) -> None:
+    """mod_auth_openidc 2026: an expiry that cannot be read must not become "never"."""
     refused(f'{{"active": true, "{member}": {written}}}'.encode())
 
 
-def test_a_null_member_is_an_absent_one() -> None:
-    """Some servers send all members always."""
+def test_a_null_member_counts_as_absent() -> None:
+    """Some servers always send all members."""
     nulls = dict.fromkeys(("exp", "nbf", "scope", "aud", "iss", "sub", "client_id", "cnf"))
-    found = read(answer(**nulls))
-    assert (found.expires, found.not_before, found.bound) == (NEVER, -math.inf, False)
-    assert (found.scopes, found.audience) == (frozenset(), frozenset())
-    assert (found.issuer, found.subject, found.client_id) == (None, None, None)
+    result = read(answer(**nulls))
+    assert (result.expires, result.not_before, result.bound) == (NEVER, -math.inf, False)
+    assert (result.scopes, result.audience) == (frozenset(), frozenset())
+    assert (result.issuer, result.subject, result.client_id) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -192,57 +194,57 @@ def test_a_null_member_is_an_absent_one() -> None:
         (["read", ""], {"read"}),
     ],
 )
-def test_a_scope_is_a_string_split_at_blanks_or_a_list_of_strings(scope: Any, scopes: set[str]) -> None:
-    """RFC 6749 §3.3: an invalid scope token is in no rule either, and is left out."""
+def test_a_scope_is_a_string_split_at_spaces_or_a_list_of_strings(scope: Any, scopes: set[str]) -> None:
+    """RFC 6749 §3.3: text outside the grammar of scopes can be in no rule, and is left out."""
     assert read(answer(scope=scope)).scopes == scopes
 
 
 @pytest.mark.parametrize("audience", ["a", ["a"], ["a", "b"], [], ["a", "a"], "a b", ["a b", ""]])
 def test_an_audience_is_a_string_or_a_list_of_strings(audience: str | list[str]) -> None:
-    """RFC 7519 §4.1.3: never split."""
+    """RFC 7519 §4.1.3: a string is never split."""
     assert read(answer(aud=audience)).audience == set([audience] if isinstance(audience, str) else audience)
 
 
 @pytest.mark.parametrize("value", [1, True, 1.5, {}, {"a": "b"}, [1], ["a", None], [["a"]], ["a", 1]])
 @pytest.mark.parametrize("member", ["scope", "aud"])
-def test_a_scope_or_audience_of_another_kind_is_malformed(member: str, value: Any) -> None:
-    """Nothing is picked out of it."""
+def test_a_scope_or_audience_of_another_type_is_malformed(member: str, value: Any) -> None:
+    """No part of it is used."""
     refused(answer(**{member: value}))
 
 
 @pytest.mark.parametrize("value", [1, True, False, 1.5, {}, [], ["root"]])
 @pytest.mark.parametrize("member", ["sub", "client_id", "iss"])
-def test_a_name_that_is_no_string_is_malformed(member: str, value: Any) -> None:
-    """Its text is not made up here."""
+def test_a_subject_client_or_issuer_that_is_not_a_string_is_malformed(member: str, value: Any) -> None:
+    """It is not converted to text."""
     refused(answer(**{member: value}))
 
 
 @pytest.mark.parametrize("cnf", [{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}, {}, "x", False, 0, []])
 def test_a_token_with_a_confirmation_is_bound(cnf: Any) -> None:
-    """RFC 7800: also where it cannot be understood."""
+    """RFC 7800: also if the confirmation is not understood."""
     assert read(answer(cnf=cnf)).bound
 
 
-def test_the_claims_cannot_be_changed_and_are_not_shown() -> None:
-    """One answer serves many requests, and a log shows none of a person's data."""
+def test_claims_are_immutable_and_not_in_the_repr() -> None:
+    """One result serves many requests, and logs must show no personal data."""
     members = {"sub": "a", "email": "s3cret@example.org"}
-    found = from_claims(members)
+    result = from_claims(members)
     members["sub"] = "root"
-    assert found.claims["sub"] == "a"
+    assert result.claims["sub"] == "a"
     with pytest.raises(TypeError):
-        found.claims["sub"] = "root"  # type: ignore[index]
-    assert "s3cret" not in repr(found)
+        result.claims["sub"] = "root"  # type: ignore[index]
+    assert "s3cret" not in repr(result)
 
 
 @pytest.mark.parametrize("exp", [math.nan, math.inf, -math.inf])
-def test_claims_that_come_from_elsewhere_are_held_to_the_same(exp: float) -> None:
-    """A signed token is read with other tools."""
+def test_claims_of_a_jwt_follow_the_same_rules(exp: float) -> None:
+    """A signed token is parsed with another reader."""
     with pytest.raises(IntrospectionError):
         from_claims({"exp": exp})
 
 
-def test_the_error_says_nothing_of_what_the_server_sent() -> None:
-    """The answer may hold the token itself."""
+def test_an_error_shows_nothing_of_the_response() -> None:
+    """It may contain the token itself."""
     for body in (b"s3cret", b'{"s3cret": 1}', b'{"active": "s3cret"}', answer(sub=["s3cret"]), answer(exp="s3cret")):
         assert "s3cret" not in refused(body)
 
@@ -264,10 +266,10 @@ _BODIES = st.one_of(
 
 @given(_BODIES)
 @example(b'{"active":true,"exp":1e15}')
-def test_any_bytes_are_an_answer_or_malformed_and_give_no_more_than_they_say(body: bytes) -> None:
-    """Never another exception; and access only where active is true and each value was read."""
+def test_any_bytes_are_a_response_or_malformed(body: bytes) -> None:
+    """No other exception; a token is active only if `active` is true and each value was read."""
     try:
-        found = parse(body)
+        result = parse(body)
     except IntrospectionError as error:
         said = None
         reason: IntrospectionFailure | None = error.reason
@@ -277,30 +279,34 @@ def test_any_bytes_are_an_answer_or_malformed_and_give_no_more_than_they_say(bod
     assert reason in (None, IntrospectionFailure.MALFORMED)
     if said is None:
         return
-    if isinstance(found, InactiveToken):
+    if isinstance(result, InactiveToken):
         assert said["active"] is False
         return
     assert said["active"] is True
     scope = said.get("scope") or []
-    assert found.scopes <= set(scope.split(" ") if isinstance(scope, str) else scope)
-    assert found.audience == set([said["aud"]] if isinstance(said.get("aud"), str) else said.get("aud") or [])
-    for value, member in ((found.expires, "exp"), (found.not_before, "nbf")):
+    assert result.scopes <= set(scope.split(" ") if isinstance(scope, str) else scope)
+    assert result.audience == set([said["aud"]] if isinstance(said.get("aud"), str) else said.get("aud") or [])
+    for value, member in ((result.expires, "exp"), (result.not_before, "nbf")):
         assert math.isinf(value) == (said.get(member) is None)
         assert said.get(member) is None or value == float(said[member])
-    assert (found.subject, found.client_id, found.issuer) == (said.get("sub"), said.get("client_id"), said.get("iss"))
-    assert found.bound == (said.get("cnf") is not None)
+    assert (result.subject, result.client_id, result.issuer) == (
+        said.get("sub"),
+        said.get("client_id"),
+        said.get("iss"),
+    )
+    assert result.bound == (said.get("cnf") is not None)
 
 
 @pytest.mark.parametrize(
     "members",
     [{"token_use": "refresh_token"}, {"token_use": "id_token"}, {"typ": "Refresh"}, {"typ": "ID"}, {"typ": "Offline"}],
 )
-def test_only_an_access_token_gives_access(members: dict[str, str]) -> None:
-    """A refresh or ID token may be active too, but gives no access here."""
+def test_only_an_access_token_is_active(members: dict[str, str]) -> None:
+    """A refresh or ID token may be active at the server, but gives no access here."""
     assert parse(json.dumps({"active": True, "scope": "read", **members}).encode()) is INACTIVE
 
 
 @pytest.mark.parametrize("members", [{"token_use": "access_token"}, {"typ": "Bearer"}, {"typ": ["Refresh"]}, {}])
-def test_what_is_not_called_otherwise_is_an_access_token(members: dict[str, object]) -> None:
-    """Most servers call it nothing."""
+def test_a_token_of_unnamed_type_is_an_access_token(members: dict[str, object]) -> None:
+    """Most servers do not name the type."""
     assert isinstance(parse(json.dumps({"active": True, **members}).encode()), ActiveToken)

@@ -1,3 +1,5 @@
+"""JSON Web Keys and key sets (RFC 7517)."""
+
 import json
 from typing import Any, get_args
 
@@ -35,9 +37,9 @@ ALL_RSA = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
 
 
 def read(members: Any) -> Key:
-    found = read_key(members)
-    assert found is not None
-    return found
+    result = read_key(members)
+    assert result is not None
+    return result
 
 
 def keys(*members: Any) -> KeySet:
@@ -51,16 +53,16 @@ def keys(*members: Any) -> KeySet:
         (OKP, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"),  # RFC 8037 A.3
     ],
 )
-def test_the_thumbprints_of_the_rfcs(members: dict[str, str], expected: str) -> None:
-    """Of what makes the key, in whatever order, and of nothing else that stands beside it."""
+def test_the_thumbprints_of_the_rfcs_are_computed(members: dict[str, str], expected: str) -> None:
+    """Only from the required members, in any order."""
     assert thumbprint(members) == expected
     others = {**dict(reversed(members.items())), "kid": "another", "use": "sig", "x5t": "x"}
     assert thumbprint(others) == expected
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "ES384", "ES512", "EdDSA"])
-def test_the_thumbprint_is_what_another_library_makes_of_the_key(algorithm: str) -> None:
-    """Of each type and curve."""
+def test_thumbprints_equal_those_of_another_library(algorithm: str) -> None:
+    """For each key type and curve."""
     private = key(algorithm)
     assert thumbprint(public(private)) == private.thumbprint()
 
@@ -72,8 +74,8 @@ def test_the_thumbprint_is_what_another_library_makes_of_the_key(algorithm: str)
         *({**OKP, "x": None}, {name: value for name, value in RSA.items() if name != "e"}),
     ],
 )
-def test_what_has_not_what_makes_a_key_has_no_thumbprint(members: Any) -> None:
-    """For any document."""
+def test_without_the_required_members_there_is_no_thumbprint(members: Any) -> None:
+    """For any JSON value."""
     assert thumbprint(members) is None
 
 
@@ -116,25 +118,25 @@ def test_what_has_not_what_makes_a_key_has_no_thumbprint(members: Any) -> None:
     ],
 )
 def test_the_signatures_of_the_rfcs_verify(members: dict[str, str], algorithm: str, token: bytes) -> None:
-    """And not once a bit of what was signed, or of the signature, is another."""
+    """They do not verify if one bit of the signed data or of the signature changes."""
     signed, _, text = token.rpartition(b".")
     signature = decode(text)
-    found = read(members)
-    assert found.verifies(algorithm, signed, signature)
-    assert not found.verifies(algorithm, signed + b"x", signature)
+    result = read(members)
+    assert result.verifies(algorithm, signed, signature)
+    assert not result.verifies(algorithm, signed + b"x", signature)
     for other in (b"", signature[:-1], signature + b"\0", bytes(len(signature)), signature[:-1] + b"\xff"):
-        assert not found.verifies(algorithm, signed, other)
+        assert not result.verifies(algorithm, signed, other)
 
 
 @pytest.mark.parametrize("algorithm", get_args(Algorithm))
-def test_each_algorithm_verifies_what_it_signed_and_no_other(algorithm: str) -> None:
-    """RFC 8725 §3.1: a key may be used with the algorithms that it is for, one at a time."""
+def test_each_algorithm_verifies_only_its_own_signatures(algorithm: str) -> None:
+    """RFC 8725 §3.1: a key is used only with an algorithm that it is for."""
     private = key(algorithm)
     signed, _, text = sign({}, {}, private, algorithm).rpartition(b".")
-    found = read(public(private))
+    result = read(public(private))
     same = {"EdDSA", "Ed25519"}
     for other in get_args(Algorithm):
-        assert found.verifies(other, signed, decode(text)) is (other == algorithm or {other, algorithm} == same)
+        assert result.verifies(other, signed, decode(text)) is (other == algorithm or {other, algorithm} == same)
     named = read(public(private, alg=algorithm))
     assert named.algorithms == {algorithm}
 
@@ -142,8 +144,8 @@ def test_each_algorithm_verifies_what_it_signed_and_no_other(algorithm: str) -> 
 @pytest.mark.parametrize(
     "algorithm", ["none", "None", "NONE", "", "HS256", "HS384", "rs256", "RS256 ", "ES256K", "RSA1_5"]
 )
-def test_no_key_verifies_with_an_algorithm_that_is_not_for_it(algorithm: str) -> None:
-    """Neither without a signature, nor with one that anybody can make."""
+def test_no_key_verifies_with_a_foreign_algorithm(algorithm: str) -> None:
+    """Neither without a signature nor with a signature that anybody can make."""
     for members in (RSA, EC, OKP):
         for signature in (b"", b"\0" * 32, b"\0" * 64):
             assert not read({**members, "alg": None}).verifies(algorithm, b"signed", signature)
@@ -175,23 +177,23 @@ NO_KEYS: dict[str, Any] = {
     "empty": {},
     "of no type": {name: value for name, value in EC.items() if name != "kty"},
     "of an unknown type": {**EC, "kty": "AKP"},
-    "type that is not text": {**EC, "kty": ["EC"]},
+    "of a type that is not text": {**EC, "kty": ["EC"]},
     "of a type in another case": {**EC, "kty": "ec"},
     "symmetric": {"kty": "oct", "k": "c2VjcmV0"},
     "private, EC": {**EC, "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"},
     "private, RSA": public(key("RS256"), p="AQ"),
     "private, with an empty part": {**OKP, "d": ""},
     "for encryption": {**EC, "use": "enc"},
-    "use that is not text": {**EC, "use": ["sig"]},
+    "for a use that is not text": {**EC, "use": ["sig"]},
     "only to sign": {**EC, "key_ops": ["sign"]},
-    "operations that are not a list": {**EC, "key_ops": "verify"},
+    "for operations that are not a list": {**EC, "key_ops": "verify"},
     "for another algorithm": {**EC, "alg": "ES384"},
     "for HS256": {**RSA, "alg": "HS256"},
     "for none": {**RSA, "alg": "none"},
-    "algorithm that is not text": {**RSA, "alg": ["RS256"]},
-    "name that is not text": {**EC, "kid": 1},
+    "for an algorithm that is not text": {**RSA, "alg": ["RS256"]},
+    "of a name that is not text": {**EC, "kid": 1},
     "of an unknown curve": {**EC, "crv": "secp256k1"},
-    "curve that is not text": {**EC, "crv": {}},
+    "of a curve that is not text": {**EC, "crv": {}},
     "of another type's curve": {**EC, "crv": "Ed25519"},
     "for key agreement": {**OKP, "crv": "X25519"},
     "not on the curve": {**EC, "y": EC["x"]},
@@ -213,15 +215,15 @@ NO_KEYS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("members", NO_KEYS.values(), ids=NO_KEYS)
-def test_what_does_not_verify_signatures_is_no_key(members: Any) -> None:
+def test_a_jwk_that_cannot_verify_signatures_is_not_used(members: Any) -> None:
     """RFC 7517 §4, §5; RFC 7518 §3.3, §6."""
     assert read_key(members) is None
 
 
-def test_a_set_leaves_out_what_is_no_key() -> None:
-    """RFC 7517 §5: one key that is not understood spoils no other."""
-    found = keys(*NO_KEYS.values(), EC, {**OKP, "kid": "b"})
-    assert [one.kid for one in found.keys] == [None, "b"]
+def test_a_key_set_leaves_out_unusable_keys() -> None:
+    """RFC 7517 §5: a key that is not understood does not affect the others."""
+    result = keys(*NO_KEYS.values(), EC, {**OKP, "kid": "b"})
+    assert [entry.kid for entry in result.keys] == [None, "b"]
 
 
 @pytest.mark.parametrize(
@@ -240,15 +242,15 @@ def test_a_set_leaves_out_what_is_no_key() -> None:
         json.dumps(EC).encode(),
     ],
 )
-def test_a_set_without_keys_is_an_error(body: bytes) -> None:
-    """It must not take the place of one that had some."""
+def test_a_key_set_without_usable_keys_is_an_error(body: bytes) -> None:
+    """It must not replace a set that has some."""
     with pytest.raises(IntrospectionError) as error:
         parse(body)
     assert error.value.reason is IntrospectionFailure.MALFORMED
 
 
-def test_the_limits_are_the_last_that_pass() -> None:
-    """As many keys, and as large ones."""
+def test_keys_at_the_limits_are_accepted() -> None:
+    """The maximum number of keys, and the largest key."""
     assert len(keys(*[EC] * MAX_KEYS).keys) == MAX_KEYS
     for modulus, exponent in ((2**2047 + 1, 2**32 - 1), (2**8191 + 1, 3)):
         numbers = {"n": modulus, "e": exponent}
@@ -259,16 +261,16 @@ def test_the_limits_are_the_last_that_pass() -> None:
         assert read({**RSA, **sized}).algorithms == {"RS256"}
 
 
-def test_a_key_is_found_by_name_and_algorithm() -> None:
-    """RFC 7517 §4.5: without a name in the token, every key that fits is one."""
-    found = keys({**EC, "kid": "a"}, {**OKP, "kid": "b"}, {**RSA, "kid": "b", "alg": None}, EC)
-    a, b, c, d = found.keys
-    assert found.fitting("a", "ES256") == [a]
-    assert found.fitting("b", "EdDSA") == [b]
-    assert found.fitting("b", "RS256") == [c]
-    assert found.fitting("a", "RS256") == found.fitting("x", "ES256") == found.fitting("", "ES256") == []
-    assert found.fitting(None, "ES256") == [a, d]
-    assert [found.knows(kid) for kid in ("a", "b", "x", "")] == [True, True, False, False]
+def test_a_key_is_found_by_kid_and_algorithm() -> None:
+    """RFC 7517 §4.5: without a `kid` in the token, each key that fits is a candidate."""
+    result = keys({**EC, "kid": "a"}, {**OKP, "kid": "b"}, {**RSA, "kid": "b", "alg": None}, EC)
+    a, b, c, d = result.keys
+    assert result.fitting("a", "ES256") == [a]
+    assert result.fitting("b", "EdDSA") == [b]
+    assert result.fitting("b", "RS256") == [c]
+    assert result.fitting("a", "RS256") == result.fitting("x", "ES256") == result.fitting("", "ES256") == []
+    assert result.fitting(None, "ES256") == [a, d]
+    assert [result.knows(kid) for kid in ("a", "b", "x", "")] == [True, True, False, False]
 
 
 _json = st.recursive(
@@ -283,14 +285,14 @@ _json = st.recursive(
 
 
 @given(st.sampled_from([RSA, EC, OKP, {}]), st.dictionaries(st.sampled_from([*RSA, *EC, "use", "key_ops"]), _json))
-def test_any_members_are_a_key_or_none(members: dict[str, Any], others: dict[str, Any]) -> None:
-    """And never an exception, also from a library."""
+def test_any_members_are_a_key_or_unusable(members: dict[str, Any], others: dict[str, Any]) -> None:
+    """No exception, not even of a library."""
     assert isinstance(read_key({**members, **others}), Key | None)
 
 
 @given(st.sampled_from([RSA, EC, OKP]), st.sampled_from(["n", "e", "x", "y"]), st.binary(max_size=300))
-def test_any_numbers_are_a_key_or_none(members: dict[str, Any], name: str, value: bytes) -> None:
-    """And every key verifies or rejects a signature without an exception."""
-    found = read_key({**members, name: encode(value).decode()})
-    if found is not None:
-        assert not any(found.verifies(algorithm, b"signed", bytes(64)) for algorithm in found.algorithms)
+def test_any_numbers_are_a_key_or_unusable(members: dict[str, Any], name: str, value: bytes) -> None:
+    """A usable key verifies or rejects any signature without an exception."""
+    result = read_key({**members, name: encode(value).decode()})
+    if result is not None:
+        assert not any(result.verifies(algorithm, b"signed", bytes(64)) for algorithm in result.algorithms)

@@ -1,3 +1,5 @@
+"""The compact serialization of a JWS (RFC 7515 §7.1), read strictly."""
+
 import json
 from contextlib import suppress
 
@@ -19,8 +21,8 @@ def token(header: object, payload: bytes = b"{}") -> bytes:
     return b".".join(map(encode, (json.dumps(header).encode(), payload, b"signature")))
 
 
-def test_the_token_of_the_rfc_is_taken_apart() -> None:
-    """RFC 7515 A.1: header, payload, what is signed, and the signature."""
+def test_the_example_of_the_rfc_is_parsed() -> None:
+    """RFC 7515 A.1: header, payload, signed data, and signature."""
     jws = parse(TOKEN)
     assert jws is not None
     assert jws.header == {"typ": "JWT", "alg": "HS256"}
@@ -55,8 +57,8 @@ def test_the_token_of_the_rfc_is_taken_apart() -> None:
         pytest.param(token({"alg": "ES256"}, b"x" * MAX_BYTES), id="huge payload"),
     ],
 )
-def test_anything_else_is_none(other: bytes) -> None:
-    """RFC 7515 §5.2; a token has one spelling, so that what is remembered of it is found."""
+def test_anything_else_is_not_a_jws(other: bytes) -> None:
+    """RFC 7515 §5.2; a token has one spelling, so that its cache entry is found."""
     assert parse(other) is None
 
 
@@ -75,29 +77,29 @@ def test_anything_else_is_none(other: bytes) -> None:
         {"b64": "true"},
     ],
 )
-def test_an_extension_that_is_not_understood_is_not_passed_over(header: dict[str, object]) -> None:
-    """RFC 7515 §4.1.11, RFC 7797 §6: none is understood here."""
+def test_a_critical_extension_is_not_ignored(header: dict[str, object]) -> None:
+    """RFC 7515 §4.1.11, RFC 7797 §6: no extension is supported."""
     assert parse(token({"alg": "ES256", **header})) is None
 
 
-def test_the_largest_token_is_read() -> None:
-    """The limit is the last size that is."""
+def test_a_token_at_the_size_limit_is_parsed() -> None:
+    """One byte more is too large."""
     room = MAX_BYTES - len(token({"alg": "ES256"}, b""))
     largest = token({"alg": "ES256"}, b"x" * (room * 3 // 4))
     assert len(largest) == MAX_BYTES
     assert parse(largest) is not None
 
 
-def test_other_members_of_the_header_are_kept_for_who_knows_them() -> None:
-    """RFC 7515 §4: what is not understood is ignored."""
+def test_unknown_header_members_are_kept() -> None:
+    """RFC 7515 §4: members that are not understood are ignored."""
     header = {"alg": "ES256", "b64": True, "jku": "https://evil.example", "x": {"y": [1]}}
     jws = parse(token(header))
     assert jws is not None
     assert jws.header == header
 
 
-def test_nothing_of_a_token_is_shown() -> None:
-    """A repr ends in logs."""
+def test_repr_shows_nothing_of_a_token() -> None:
+    """Because it ends up in logs."""
     shown = repr(parse(TOKEN))
     assert not any(part in shown for part in ("joe", "HS256", "eyJ"))
 
@@ -114,8 +116,8 @@ def test_base64url_has_no_padding(data: bytes, text: bytes) -> None:
 
 
 @given(st.binary())
-def test_what_is_encoded_is_decoded_from_that_text_alone(data: bytes) -> None:
-    """Any one letter changed is other data, or none."""
+def test_base64url_text_has_one_spelling(data: bytes) -> None:
+    """If one letter changes, the text is other data or invalid."""
     text = encode(data)
     assert decode(text) == data
     for letter in b"AB_=+\n":
@@ -127,8 +129,8 @@ def test_what_is_encoded_is_decoded_from_that_text_alone(data: bytes) -> None:
 
 @given(st.binary() | st.lists(st.binary().map(encode), min_size=3, max_size=3).map(b".".join))
 @example(b"\xff.\x00.")
-def test_any_bytes_are_a_jws_or_none(data: bytes) -> None:
-    """And never an exception."""
+def test_any_bytes_are_a_jws_or_not(data: bytes) -> None:
+    """No exception."""
     assert isinstance(parse(data), Jws | None)
 
 
@@ -141,8 +143,8 @@ def test_any_bytes_are_a_jws_or_none(data: bytes) -> None:
         encode(b'{\n"alg": "HS256"}') + b".." + encode(b"x"),
     ],
 )
-def test_a_jwt_looks_like_one(signed: bytes) -> None:
-    """Also an invalid one: it is rejected here, and sent nowhere."""
+def test_a_jwt_is_recognised(signed: bytes) -> None:
+    """Also an invalid one: it is rejected here, and no server sees it."""
     assert looks_like_jwt(signed)
 
 
@@ -165,13 +167,13 @@ def test_a_jwt_looks_like_one(signed: bytes) -> None:
         token({"alg": "ES256"}, b"x" * MAX_BYTES),
     ],
 )
-def test_an_opaque_token_does_not(other: bytes) -> None:
+def test_an_opaque_token_is_not_taken_for_a_jwt(other: bytes) -> None:
     """RFC 7519 §3, §7.2."""
     assert not looks_like_jwt(other)
 
 
-def test_the_issuer_that_a_token_claims_serves_to_choose_who_verifies_it() -> None:
-    """With any signature."""
+def test_the_claimed_issuer_chooses_the_verifier() -> None:
+    """It is read before the signature is verified."""
     assert unverified_issuer(TOKEN) == "joe"
     assert unverified_issuer(b"." + encode(json.dumps({"iss": "x"}).encode()) + b".") == "x"
 
@@ -179,19 +181,19 @@ def test_the_issuer_that_a_token_claims_serves_to_choose_who_verifies_it() -> No
 @pytest.mark.parametrize(
     "payload", [b"", b"[]", b"{}", b'{"iss":1}', b'{"iss":["x"]}', b'{"iss":"x","iss":"y"}', b"[" * 9999]
 )
-def test_where_none_can_be_read_there_is_none(payload: bytes) -> None:
-    """An issuer is text, and stands once."""
+def test_an_unreadable_issuer_is_absent(payload: bytes) -> None:
+    """An issuer is text, and the member occurs once."""
     assert unverified_issuer(token({"alg": "ES256"}, payload)) is None
 
 
-def test_of_what_is_no_jwt_there_is_no_issuer() -> None:
-    """Nor of one that is too large to be looked at."""
+def test_a_token_that_is_not_a_jwt_has_no_issuer() -> None:
+    """Nor has a token that is too large to parse."""
     for other in (b"", b"opaque", b"a.b", TOKEN + b".x", token({"alg": "ES256"}, b"x" * MAX_BYTES)):
         assert unverified_issuer(other) is None
 
 
 @given(st.binary() | st.tuples(st.binary(), st.binary()).map(lambda parts: b".".join(map(encode, (*parts, b"x")))))
-def test_any_bytes_look_like_one_or_not(data: bytes) -> None:
-    """And never an exception."""
+def test_any_bytes_have_an_issuer_or_none(data: bytes) -> None:
+    """No exception."""
     assert isinstance(looks_like_jwt(data), bool)
     assert isinstance(unverified_issuer(data), str | None)

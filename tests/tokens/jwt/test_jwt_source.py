@@ -1,4 +1,4 @@
-"""Signed tokens and the rest, with a key source in memory."""
+"""JWTs and opaque tokens, with a key source in memory."""
 
 import json
 
@@ -19,17 +19,17 @@ CLAIMS = {"iss": ISSUER, "sub": "joe", "scope": "read", "exp": NOW + 60}
 
 
 def key_set(*keys: tuple[AnyKey, str]) -> KeySet:
-    return parse(json.dumps({"keys": [public(one, kid=kid) for one, kid in keys]}).encode())
+    return parse(json.dumps({"keys": [public(item, kid=kid) for item, kid in keys]}).encode())
 
 
-class Others:
-    """Knows every opaque token."""
+class FakeIntrospection:
+    """An introspection source that records the tokens, and is down."""
 
     def __init__(self) -> None:
-        self.asked: list[bytes] = []
+        self.introspected: list[bytes] = []
 
     def introspect(self, token: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
-        self.asked.append(token)
+        self.introspected.append(token)
         return DOWN
 
     def circuit_open(self) -> bool:
@@ -39,8 +39,8 @@ class Others:
         self.closed = True
 
 
-def ask(token: bytes, keys: FakeKeys, others: Others | None) -> IntrospectionOutcome:
-    source = JwtSource(keys, ISSUER, JwtSettings(), others, lambda: NOW)  # type: ignore[arg-type]
+def verify(token: bytes, keys: FakeKeys, introspection: FakeIntrospection | None) -> IntrospectionOutcome:
+    source = JwtSource(keys, ISSUER, JwtSettings(), introspection, lambda: NOW)  # type: ignore[arg-type]
 
     def call(callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
         return source.introspect(token, callback)
@@ -53,59 +53,59 @@ def token(signer: tuple[AnyKey, str], **claims: object) -> bytes:
     return sign({"alg": "ES256", "typ": "at+jwt", "kid": kid}, {**CLAIMS, **claims}, private, "ES256")
 
 
-def test_a_signed_token_is_verified_and_nobody_is_asked() -> None:
-    """Neither the server about the token, nor for newer keys."""
-    keys, others = FakeKeys(key_set(FIRST), DOWN), Others()
-    answer = ask(token(FIRST), keys, others)
+def test_a_jwt_is_verified_without_introspection() -> None:
+    """Nor are newer keys fetched."""
+    keys, introspection = FakeKeys(key_set(FIRST), DOWN), FakeIntrospection()
+    answer = verify(token(FIRST), keys, introspection)
     assert isinstance(answer, ActiveToken)
     assert (answer.subject, answer.scopes) == ("joe", frozenset({"read"}))
-    assert (keys.refreshes, others.asked) == (0, [])
+    assert (keys.refreshes, introspection.introspected) == (0, [])
 
 
-def test_a_wrong_signed_token_is_not_asked_about() -> None:
-    """A token that its signature or a claim rules out is not introspected."""
-    keys, others = FakeKeys(key_set(FIRST), DOWN), Others()
+def test_a_rejected_jwt_is_not_introspected() -> None:
+    """No server may accept a token that its signature or a claim rules out."""
+    keys, introspection = FakeKeys(key_set(FIRST), DOWN), FakeIntrospection()
     for wrong in (token(FIRST, iss="https://other"), token(FIRST, exp=NOW), token(FIRST)[:-8] + b"AAAAAAAA"):
-        assert isinstance(ask(wrong, keys, others), InactiveToken)
-    assert (keys.refreshes, others.asked) == (0, [])
+        assert isinstance(verify(wrong, keys, introspection), InactiveToken)
+    assert (keys.refreshes, introspection.introspected) == (0, [])
 
 
-def test_an_opaque_token_is_asked_about() -> None:
-    """And the answer is the server's."""
-    keys, others = FakeKeys(key_set(FIRST), DOWN), Others()
-    assert ask(b"opaque", keys, others) is DOWN
-    assert (keys.refreshes, others.asked) == (0, [b"opaque"])
+def test_an_opaque_token_is_introspected() -> None:
+    """The result is that of the server."""
+    keys, introspection = FakeKeys(key_set(FIRST), DOWN), FakeIntrospection()
+    assert verify(b"opaque", keys, introspection) is DOWN
+    assert (keys.refreshes, introspection.introspected) == (0, [b"opaque"])
 
 
-def test_whoever_is_closed_closes_what_is_its_own() -> None:
-    """The keys, which would be fetched indefinitely, and the connections."""
-    keys, others = FakeKeys(key_set(FIRST), DOWN), Others()
-    JwtSource(keys, ISSUER, JwtSettings(), others, lambda: NOW).close()  # type: ignore[arg-type]
+def test_closing_a_source_closes_its_keys_and_connections() -> None:
+    """Otherwise the keys would be fetched forever."""
+    keys, introspection = FakeKeys(key_set(FIRST), DOWN), FakeIntrospection()
+    JwtSource(keys, ISSUER, JwtSettings(), introspection, lambda: NOW).close()  # type: ignore[arg-type]
     assert keys.closed
-    assert others.closed
+    assert introspection.closed
 
 
-def test_an_unknown_key_is_looked_for_once() -> None:
-    """With newer keys the token is verified again; if they lack it too, the token is nobody's."""
-    others = Others()
+def test_newer_keys_are_fetched_once_for_an_unknown_key() -> None:
+    """The token is verified again with them; if they lack the key too, it is inactive."""
+    introspection = FakeIntrospection()
     rotated = FakeKeys(key_set(FIRST), key_set(FIRST, SECOND))
-    assert isinstance(ask(token(SECOND), rotated, others), ActiveToken)
+    assert isinstance(verify(token(SECOND), rotated, introspection), ActiveToken)
     unknown = FakeKeys(key_set(FIRST), key_set(FIRST))
-    assert ask(token(SECOND), unknown, others) is INACTIVE
+    assert verify(token(SECOND), unknown, introspection) is INACTIVE
     assert (rotated.refreshes, unknown.refreshes) == (1, 1)
 
 
-def test_without_keys_nobody_is_told_that_a_token_is_worth_nothing() -> None:
-    """They are fetched; if that fails, it is an outage and not an inactive token."""
-    assert isinstance(ask(token(FIRST), FakeKeys(None, key_set(FIRST)), Others()), ActiveToken)
-    assert ask(token(FIRST), FakeKeys(None, DOWN), Others()) is DOWN
+def test_without_keys_a_token_is_not_called_inactive() -> None:
+    """They are fetched; if that fails, the result is an outage."""
+    assert isinstance(verify(token(FIRST), FakeKeys(None, key_set(FIRST)), FakeIntrospection()), ActiveToken)
+    assert verify(token(FIRST), FakeKeys(None, DOWN), FakeIntrospection()) is DOWN
 
 
-def test_where_nobody_is_asked_an_opaque_token_is_worth_nothing() -> None:
-    """It is shown to nobody (`verify: jwt`)."""
+def test_without_introspection_an_opaque_token_is_inactive() -> None:
+    """No server sees it (`verify: jwt`)."""
     keys = FakeKeys(key_set(FIRST), DOWN)
-    assert ask(b"opaque", keys, None) is INACTIVE
-    assert isinstance(ask(token(FIRST), keys, None), ActiveToken)
+    assert verify(b"opaque", keys, None) is INACTIVE
+    assert isinstance(verify(token(FIRST), keys, None), ActiveToken)
     source = JwtSource(keys, ISSUER, JwtSettings(), None, lambda: NOW)  # type: ignore[arg-type]
     assert not source.circuit_open()
     source.close()
@@ -122,4 +122,4 @@ def test_keys_that_come_later_verify_the_token_then() -> None:
         assert source.introspect(token(SECOND), results.append) is None
         assert results == []
         keys.respond()
-        assert [type(one) for one in results] == [result]
+        assert [type(item) for item in results] == [result]
