@@ -221,7 +221,7 @@ def safeguards(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:
     pod, _ = create(cluster, app())
     proof.holds("while the webhook is down, a pod without the label is created", pod)
     cluster("delete", "mutatingwebhookconfiguration", NAME)
-    refusal = "has no container enforcer"
+    refusal = "but no container enforcer"
     proof.holds(
         "without the webhook, the admission policy denies a labelled pod",
         eventually(lambda: refusal in create(cluster, labelled(app()))[1], 20.0),
