@@ -1,4 +1,4 @@
-"""The decision: the function to read first.
+"""The decision: the function to read after `proxy/authorize.py`.
 
 1. Default deny: a request that no rule allows is denied.
 2. `Allow` is the permit: only `decide` makes one, and nothing is forwarded without one.

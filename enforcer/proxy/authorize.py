@@ -121,7 +121,7 @@ class Authorization:
         if len(token) > snapshot.limits.token:
             return self.reject(responses.TOKEN_TOO_LARGE)
 
-        # 3. Verify the token: from the cache at once, or by asking the authorization server.
+        # 3. Verify the token: from the cache, with the server's keys, or by asking the authorization server.
         verification = route.verifier.verify(token, time(), listener, route.lookup)
         if verification is None:
             return None
