@@ -184,7 +184,9 @@ def test_a_signed_introspection_response_is_verified() -> None:
         assert names(findings) == [*CONNECTION, "metadata", "credentials", *TIMES, "keys"]
         assert wrong(findings) == []
         issuer.signs_responses = False
-        assert wrong(check(issuer, signed_answers=True)) == [("credentials", "its signed response: malformed (RFC 9701)")]
+        assert wrong(check(issuer, signed_answers=True)) == [
+            ("credentials", "its signed response: malformed (RFC 9701)")
+        ]
         issuer.signs_responses = True
         issuer.statuses["/keys"] = "500 Down"
         assert [what for what, _ in wrong(check(issuer, signed_answers=True))] == ["credentials", "keys"]
