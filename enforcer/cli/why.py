@@ -72,6 +72,7 @@ def _fetch(url: str, credential: str) -> Any:
         with opener.open(request, timeout=_TIMEOUT) as response:
             return json.loads(response.read(_MAX_BODY))
     except urllib.error.HTTPError as error:
+        error.close()  # else its socket stays open until the garbage collector runs
         if error.code == 404:
             return None
         _end(f"{url}: {error.code} {error.reason}{': is this the credential of this enforcer?' * (error.code == 401)}")

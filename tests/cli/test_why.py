@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,3 +89,14 @@ def test_if_the_enforcer_cannot_be_asked_the_reason_is_reported(running: Enforce
     assert (nowhere.exit_code, "expected a URL" in nowhere.stderr) == (2, True)
     missing = CliRunner(env=SECRETS).invoke(main, ["why", "a", "--config", str(tmp_path / "missing.yaml")])
     assert (missing.exit_code, "cannot be read" in missing.stderr) == (2, True)
+
+
+def test_an_error_response_leaves_no_socket_open(running: Enforcer) -> None:
+    """The garbage collector would find it later, and a ResourceWarning would fail another test."""
+    gc.collect()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        why(running, "other")
+        why(running, "a/1", ADMIN_CREDENTIAL="another")
+        gc.collect()
+    assert [warning for warning in caught if issubclass(warning.category, ResourceWarning)] == []
