@@ -269,7 +269,8 @@ class ClientConnection:
             timeouts = self._snapshot.timeouts
             timeout = timeouts.head if self._builder.target else timeouts.keep_alive
             self.deadline = self._registry.ticker.next + timeout
-        if self.read_state is _HOLDING and self._exchange is None and not self._queue:
+        # `busy`, because mypyc takes `_exchange` for None still, though the next exchange may have begun.
+        if self.read_state is _HOLDING and not self.busy and not self._queue:
             held, self._held = self._held, b""
             self.read_state = _HEAD
             if held:
