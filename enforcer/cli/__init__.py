@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from enforcer.errors import ConfigError
+from enforcer.errors import ConfigError, EnforcerError
 
 _COMMANDS = {
     "check": "Report the errors of a configuration, and serve nothing.",
@@ -49,6 +49,9 @@ class _Commands(click.Group):
             if len(error.problems) > 1:
                 click.echo(f"{len(error.problems)} errors", err=True)
             sys.exit(2)
+        except EnforcerError as error:
+            click.echo(error, err=True)
+            sys.exit(1)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

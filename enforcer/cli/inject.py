@@ -158,8 +158,8 @@ def _options(given: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Optio
     settings = with_values(Settings(image=f"{names.IMAGE}:{package}"), dict(given["values"]))
     # The keys of a KRM function's configuration are the names of the annotations.
     settings = with_annotations(settings, {f"{names.PREFIX}{name}": value for name, value in config.items()})
-    options = {name: given[name.replace("-", "_")] for name in OPTIONS}
-    settings = with_options(settings, {name: value for name, value in options.items() if value is not None})
+    options = {name: value for name in OPTIONS if (value := given[name.replace("-", "_")]) is not None}
+    settings = with_options(settings, options)
     settings = replace(
         settings,
         network_policy=given["network_policy"],

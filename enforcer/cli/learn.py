@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO, Final
 
 import click
@@ -30,11 +30,6 @@ def command(logs: tuple[BinaryIO, ...]) -> None:
     """
     learner = Learner()
     for log in logs:
-        for line in _lines(log):
+        for line in iter(partial(log.readline, _MAX_LINE), b""):
             learner.take(parse(line))
     click.echo(learner.propose(), nl=False)
-
-
-def _lines(log: BinaryIO) -> Iterator[bytes]:
-    while line := log.readline(_MAX_LINE):
-        yield line

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import click
 
 from enforcer.cli._options import overrides_option
 from enforcer.config.overrides import Override
-from enforcer.server.listening import AddressError
 from enforcer.server.serve import run
 
 
@@ -29,8 +27,4 @@ def command(config: Path, overrides: Sequence[Override]) -> None:
       ENFORCER_CLIENT_SECRET=… enforcer run /etc/enforcer/config.yaml
       enforcer run --set listener.address=:8091 --set log.level=debug
     """
-    try:
-        run(config, os.environ, overrides)
-    except AddressError as error:
-        click.echo(error, err=True)
-        sys.exit(1)
+    run(config, os.environ, overrides)

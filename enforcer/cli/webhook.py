@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +18,6 @@ from enforcer.kubernetes.webhook.certificate_rotation import Names
 from enforcer.kubernetes.webhook.cluster import SERVICE_ACCOUNT
 from enforcer.kubernetes.webhook.server import Options, run
 from enforcer.operations import logs
-from enforcer.server.listening import AddressError
 from enforcer.settings.addresses import with_port
 
 _NAMES = ("service", "secret", "configuration")
@@ -84,11 +82,7 @@ def command(
         settings=settings_of(options, values),
     )
     logs.configure(log_level, log_format)
-    try:
-        run(process)
-    except AddressError as error:
-        click.echo(error, err=True)
-        sys.exit(1)
+    run(process)
 
 
 def _api_server(environment: Mapping[str, str]) -> str:
@@ -114,9 +108,9 @@ def _certificate(options: Mapping[str, Any], account: Path) -> Names | tuple[Pat
 
 def settings_of(options: Mapping[str, Any], values: Sequence[tuple[str, str]]) -> Settings:
     """Return the default settings of sidecars, from options and `--set` values; raises UsageError."""
-    given = {name: options[name.replace("-", "_")] for name in OPTIONS if name.replace("-", "_") in options}
+    given = {name: value for name in OPTIONS if (value := options.get(name.replace("-", "_"))) is not None}
     try:
         settings = with_values(Settings(image=f"{names.IMAGE}:{version('token-enforcer')}"), dict(values))
-        return with_options(settings, {name: value for name, value in given.items() if value is not None})
+        return with_options(settings, given)
     except SettingsError as error:
         raise click.UsageError(str(error)) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -40,7 +41,10 @@ class Watcher:
 
     async def change(self) -> None:
         """Return once the files differ from `expected` and are at rest, or `wake` was called."""
-        while not await self._woken_within(self._interval):
+        while not self._woken.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), self._interval)
+                break
             signatures = await self._poll()
             if signatures != self.expected:
                 await self._rest(signatures)
@@ -57,13 +61,6 @@ class Watcher:
 
     async def _poll(self) -> Files:
         return await self._worker.run(signatures_of, self.expected)
-
-    async def _woken_within(self, seconds: float) -> bool:
-        try:
-            await asyncio.wait_for(self._woken.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
 
 
 def signatures_of(paths: Iterable[Path]) -> Files:

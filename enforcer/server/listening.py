@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import resource
 import socket
 from collections.abc import Iterator, Sequence
@@ -68,35 +69,23 @@ def bind(address: str, setting: str) -> list[socket.socket]:
     hosts, port = parse_address(address)
     sockets: list[socket.socket] = []
     for host in hosts:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            sockets.append(_listen(host, port))
+            # Not dual-stack: an IPv6 socket that also accepts IPv4 would show clients with IPv4-mapped addresses, which
+            # match no `trusted_proxies` entry.
+            sockets.append(socket.create_server((host, port), family=family, backlog=2048))
         except OSError as error:
             if sockets and hosts == EVERYWHERE and error.errno in _NO_IPV6:
                 break
             for listener in sockets:
                 listener.close()
-            reason = "it is in use" if error.errno == errno.EADDRINUSE else error.strerror
+            reason = "it is in use" if error.errno == errno.EADDRINUSE else os.strerror(error.errno or 0)
             raise AddressError(f"cannot listen on {address}: {reason}; choose another with {setting}") from None
         # With port 0, the first socket chooses the port for all.
         port = sockets[0].getsockname()[1]
-    return sockets
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if listener.family == socket.AF_INET6:
-            # Without IPV6_V6ONLY the socket also accepts IPv4, and clients appear as IPv4-mapped addresses that match
-            # no `trusted_proxies` entry.
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
+    for listener in sockets:
         listener.setblocking(False)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
+    return sockets
 
 
 def name_of(sockets: Sequence[socket.socket]) -> str:

@@ -8,8 +8,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 T = TypeVar("T")
 
@@ -22,13 +23,11 @@ class Closable(Protocol):
         """Release them."""
 
 
+@dataclass(slots=True, eq=False)
 class _Entry:
-    __slots__ = ("key", "resource", "users")
-
-    def __init__(self, key: tuple[object, ...], resource: Any) -> None:
-        self.key = key
-        self.resource = resource
-        self.users = 0
+    key: tuple[object, ...]
+    resource: Any
+    users: int
 
 
 class SharedResources:
@@ -62,25 +61,20 @@ class ResourceScope:
     def take(self, kind: str, *settings: object, make: Callable[[], T]) -> T:
         """Return the running resource of this kind with equal settings, or build it with `make`."""
         key = (kind, *settings)
-        entry = self._reuse(key)
-        if entry is None:
-            entry = _Entry(key, make())
-            entry.users = 1
+        if (entry := self._use(key)) is None:
+            entry = _Entry(key, make(), users=1)
             with self._lock:
                 self._entries.append(entry)
             self._taken.append(entry)
-        resource: T = entry.resource
-        return resource
+        return cast("T", entry.resource)
 
-    def _reuse(self, key: tuple[object, ...]) -> _Entry | None:
+    def _use(self, key: tuple[object, ...]) -> _Entry | None:
         with self._lock:
-            for entry in self._entries:
-                if entry.key == key:
-                    if entry not in self._taken:
-                        self._taken.append(entry)
-                        entry.users += 1
-                    return entry
-        return None
+            entry = next((entry for entry in self._entries if entry.key == key), None)
+            if entry is not None and entry not in self._taken:
+                self._taken.append(entry)
+                entry.users += 1
+        return entry
 
     def newest(self, kind: str) -> Any:
         """Return the most recently built resource of a kind, or None if there is none in use."""

@@ -6,6 +6,7 @@ import asyncio
 import math
 import ssl
 import time
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,30 +35,22 @@ Fetched = dict[str, RefreshSchedule[Any]]
 """Remote documents of an authorization server, by kind: `keys` and `metadata`."""
 
 
+@dataclass(frozen=True, eq=False)
 class SourceBuilder:
     """Builds one source of a server. Endpoints, keys and metadata are built on first use, and once.
 
     The `fetched` documents are shared with other sources of the same server, so that a reload need not fetch them.
     """
 
-    def __init__(
-        self,
-        server: AuthorizationServer,
-        fetched: Fetched,
-        metrics: IntrospectionMetrics,
-        ticker: Ticker,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self._server = server
-        self._fetched = fetched
-        self._metrics = metrics
-        self._ticker = ticker
-        self._loop = loop
-        self._urls = authorization_server.endpoints(server)
+    server: AuthorizationServer
+    fetched: Fetched
+    metrics: IntrospectionMetrics
+    ticker: Ticker
+    loop: asyncio.AbstractEventLoop
 
     def source(self, domain: IssuerScope) -> TokenSource:
         """Return the source that the server's `verify` setting requires. It owns its connections until it is closed."""
-        server = self._server
+        server = self.server
         introspector = None if server.verify == "jwt" else self._introspector(domain)
         if introspector is not None and server.verify == "introspect":
             return introspector
@@ -67,14 +60,14 @@ class SourceBuilder:
         return JwtSource(self._keys, authorization_server.issuer(server), server.jwt, introspector, time.time)
 
     def _introspector(self, domain: IssuerScope) -> TokenSource:
-        own = self._server.own_token
+        own = self.server.own_token
         authentication = self._client("introspection_endpoint") if own is None else self._bearer(own)
         endpoint, reader = self._endpoint("introspection_endpoint"), self._reader()
-        introspector = IntrospectionClient(endpoint, authentication, reader, self._server.breaker, self._ticker)
+        introspector = IntrospectionClient(endpoint, authentication, reader, self.server.breaker, self.ticker)
         return introspector if domain == IssuerScope() else IssuerFilter(introspector, domain)
 
     def _reader(self) -> ResponseReader:
-        server = self._server
+        server = self.server
         if not server.signed_answers:
             return JsonReader()
         from enforcer.tokens.introspection.jwt_introspection import JwtReader
@@ -85,14 +78,14 @@ class SourceBuilder:
     def _keys(self) -> RemoteDocument[KeySet]:
         from enforcer.tokens.jwt import jwks
 
-        server = self._server
+        server = self.server
         life = Lifetime(server.keys.refresh, server.keys.max_age)
         return RemoteDocument(
             f"the keys of authorization server {server.name}",
             DocumentFetcher(self._endpoint("jwks_uri"), jwks.parse),
-            self._fetched.setdefault("keys", RefreshSchedule(lambda _: life, server.keys.pause)),
-            self._ticker,
-            self._metrics.fetches["keys"],
+            self.fetched.setdefault("keys", RefreshSchedule(lambda _: life, server.keys.pause)),
+            self.ticker,
+            self.metrics.fetches["keys"],
         )
 
     def _bearer(self, settings: OwnTokenSettings) -> Authentication:
@@ -100,63 +93,55 @@ class SourceBuilder:
             self._endpoint("token_endpoint"), self._client("token_endpoint"), settings.scopes, settings.lifetime
         )
         token: RemoteDocument[OwnAccessToken] = RemoteDocument(
-            f"our own access token of authorization server {self._server.name}",
+            f"our own access token of authorization server {self.server.name}",
             request,
             RefreshSchedule(lambda token: token.lifetime(settings.renew_ahead), settings.pause),
-            self._ticker,
-            self._metrics.fetches["own_token"],
+            self.ticker,
+            self.metrics.fetches["own_token"],
         )
         return BearerAuthentication(token)
 
     def _client(self, endpoint: EndpointName) -> Authentication:
-        return authorization_server.authenticator(self._server, endpoint, time.time)
+        return authorization_server.authenticator(self.server, endpoint, time.time)
 
     def _endpoint(self, name: EndpointName) -> ServerEndpoint:
-        url = self._urls[name]
-        signed = name == "introspection_endpoint" and self._server.signed_answers
+        url = authorization_server.endpoints(self.server)[name]
+        signed = name == "introspection_endpoint" and self.server.signed_answers
         make = partial(self._known, accept=JWT_TYPE if signed else JSON_TYPE)
         return make(url) if url is not None else DiscoveredEndpoint(name, self._metadata, make)
 
     @cached_property
     def _metadata(self) -> RemoteDocument[Metadata]:
-        server = self._server
+        server = self.server
         issuer = authorization_server.issuer(server)
-        mutual_tls = server.client_authentication == "tls_client_auth"
-
-        def read(body: bytes) -> Metadata:
-            return parse(body, issuer, mutual_tls=mutual_tls)
-
+        read = partial(parse, issuer=issuer, mutual_tls=server.client_authentication == "tls_client_auth")
         life = Lifetime(server.metadata.refresh, math.inf)
         return RemoteDocument(
             f"the metadata of authorization server {server.name}",
             FirstAvailable([DocumentFetcher(self._known(url), read) for url in well_known_urls(issuer)]),
-            self._fetched.setdefault("metadata", RefreshSchedule(lambda _: life, server.metadata.pause)),
-            self._ticker,
-            self._metrics.fetches["metadata"],
+            self.fetched.setdefault("metadata", RefreshSchedule(lambda _: life, server.metadata.pause)),
+            self.ticker,
+            self.metrics.fetches["metadata"],
         )
 
     def _known(self, url: str, accept: str = JSON_TYPE) -> KnownEndpoint:
-        server = self._server
+        server = self.server
         location = parse_url(url)
-        endpoint = _endpoint(location, server.tls, self._tls) if location.secure else make_endpoint(location, None)
-        caller = HttpClient(
-            Pool(endpoint, server.pool, self._ticker, self._loop), timeout=server.timeout, max_body=server.max_answer
-        )
+        endpoint = make_endpoint(location, server.tls, self._tls if location.secure else None)
+        pool = Pool(endpoint, server.pool, self.ticker, self.loop)
+        caller = HttpClient(pool, timeout=server.timeout, max_body=server.max_answer)
         return KnownEndpoint(caller, location.authority, location.target, accept)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         # Built once for all endpoints, because it loads the system's authorities, some 150.
-        return (self._server.tls or ClientTLS()).context
+        return (self.server.tls or ClientTLS()).context
 
 
-def make_endpoint(location: Location, tls: ClientTLS | None) -> ServerAddress:
-    """Return the endpoint of a pool: address, and TLS verification."""
+def make_endpoint(location: Location, tls: ClientTLS | None, context: ssl.SSLContext | None = None) -> ServerAddress:
+    """Return the endpoint of a pool: address, and TLS verification. `context`: that of `tls`, if it exists."""
     if not location.secure:
         return ServerAddress(host=location.host, port=location.port, unix=location.unix)
-    return _endpoint(location, tls, (tls or ClientTLS()).context)
-
-
-def _endpoint(location: Location, tls: ClientTLS | None, context: ssl.SSLContext) -> ServerAddress:
-    name = (tls.server_name if tls is not None else None) or location.host
-    return ServerAddress(host=location.host, port=location.port, tls=context, server_name=name)
+    tls = tls or ClientTLS()
+    name = tls.server_name or location.host
+    return ServerAddress(host=location.host, port=location.port, tls=context or tls.context, server_name=name)

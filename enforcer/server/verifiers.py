@@ -6,7 +6,8 @@ import asyncio
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import Final
 
 from enforcer.config.model import Config
@@ -25,7 +26,6 @@ from enforcer.tokens.verifier import (
     CacheControl,
     CachingVerifier,
     LookupOptions,
-    TokenSource,
     VerificationFailure,
     VerificationOutcome,
 )
@@ -72,26 +72,12 @@ class Verifiers:
             keys = scope.take("keys", *identity, domain, make=lambda: CacheKeys(server.name))
             fetched = scope.take("fetched", *identity, server.keys, server.metadata, make=Fetched)
 
-            def new_source() -> TokenSource:
-                return SourceBuilder(server, fetched, metrics, ticker, loop).source(domain)
-
-            source = scope.take("source", server, domain, make=new_source)
-            retry_after = math.ceil(server.retry_after)
-
-            def make() -> CachingVerifier:
-                return CachingVerifier(
-                    server.name,
-                    source,
-                    cache,
-                    keys,
-                    limiter,
-                    forwarding.identity_fields,
-                    metrics,
-                    time.time,
-                    retry_after,
-                )
-
-            return scope.take("verifier", source, cache, keys, limiter, make=make)
+            builder = SourceBuilder(server, fetched, metrics, ticker, loop)
+            source = scope.take("source", server, domain, make=partial(builder.source, domain))
+            state = source, cache, keys, limiter
+            write, retry = forwarding.identity_fields, math.ceil(server.retry_after)
+            make = partial(CachingVerifier, server.name, *state, write, metrics, time.time, retry)
+            return scope.take("verifier", *state, make=make)
 
         self._by_server = {server.name: verifier(server) for server in config.authorization_servers}
         self.memory = CacheControl(cache, tuple(self._by_server.values()))
@@ -154,13 +140,12 @@ async def verify_once(config: Config, rule: Rule, token: bytes) -> VerificationR
         ticker.stop()
 
 
+@dataclass(frozen=True, slots=True)
 class _Listener:
     """A listener that sets a future."""
 
-    client_address = ""
-
-    def __init__(self, outcome: asyncio.Future[VerificationOutcome]) -> None:
-        self.outcome = outcome
+    outcome: asyncio.Future[VerificationOutcome]
+    client_address: str = ""
 
     def on_verification(self, outcome: VerificationOutcome) -> None:
         self.outcome.set_result(outcome)
