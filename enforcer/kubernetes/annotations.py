@@ -45,12 +45,20 @@ class Status:
 
 def status_of(template: Object) -> Status | None:
     """Return the status of a template; None if it was not injected, or if the annotation is not a valid status."""
-    text = section(template, "metadata", "annotations").get(names.STATUS)
+    values = _read(template)
+    try:
+        return None if values is None else Status(**{**values, "grace": tuple(values.get("grace", ()))})
+    except TypeError:
+        return None
+
+
+def _read(obj: Object) -> Object | None:
+    text = section(obj, "metadata", "annotations").get(names.STATUS)
     try:
         values = json.loads(text) if isinstance(text, str) else None
-        return Status(**{**values, "grace": tuple(values.get("grace", ()))}) if isinstance(values, dict) else None
-    except (ValueError, TypeError):
+    except ValueError:
         return None
+    return values if isinstance(values, dict) else None
 
 
 def with_status(obj: Object, former: Mapping[str, Any]) -> Object:
@@ -65,19 +73,21 @@ def with_status(obj: Object, former: Mapping[str, Any]) -> Object:
 
 def without_status(obj: Object) -> tuple[Object, Mapping[str, Any]] | None:
     """Return an object without the status annotation, and the former values; None if there is no valid annotation."""
-    metadata = section(obj, "metadata")
-    text = section(metadata, "annotations").get(names.STATUS)
-    try:
-        former = json.loads(text) if isinstance(text, str) else None
-    except ValueError:
-        former = None
-    if not isinstance(former, dict):
+    if (former := _read(obj)) is None:
         return None
+    metadata = obj["metadata"]
     annotations = {name: value for name, value in metadata["annotations"].items() if name != names.STATUS}
     rest = {**metadata, "annotations": annotations or former.get("annotations")}
     if not annotations and "annotations" not in former:
         del rest["annotations"]
     return {**obj, "metadata": rest}, former
+
+
+def ours(kind: str, api_version: str, name: str, namespace: str | None, by: str, **parts: Any) -> Object:
+    """Write an object that an injection creates; without namespace, kubectl chooses it."""
+    metadata: Object = {"name": name} if namespace is None else {"name": name, "namespace": namespace}
+    metadata["annotations"] = {names.INJECTED_BY: by}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **parts}
 
 
 def is_ours(obj: Object) -> bool:

@@ -32,19 +32,11 @@ def selects_all(wanted: Labels, labels: Labels) -> bool:
 
 
 def _holds(expression: Object, labels: Labels) -> bool:
-    key, operator, values = expression.get("key"), expression.get("operator"), expression.get("values") or []
+    key = expression.get("key")
     present = key in labels
-    value = labels.get(str(key))
-    match operator:
-        case "In":
-            return present and value in values
-        case "NotIn":
-            return not present or value not in values
-        case "Exists":
-            return present
-        case "DoesNotExist":
-            return not present
-    return False
+    included = present and labels.get(str(key)) in (expression.get("values") or [])
+    holds = {"In": included, "NotIn": not included, "Exists": present, "DoesNotExist": not present}
+    return holds.get(str(expression.get("operator")), False)
 
 
 def parse_selector(text: str) -> Object:

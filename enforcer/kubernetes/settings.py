@@ -133,6 +133,10 @@ def _choice(choices: Mapping[str, T]) -> Callable[[str], T]:
     return parse
 
 
+def _word(*words: str) -> Callable[[str], str]:
+    return _choice(dict(zip(words, words, strict=True)))
+
+
 def _number(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
@@ -221,9 +225,6 @@ def _user(settings: Settings, text: str) -> Change:
 
 
 _RESOURCES: Final = ("cpu-request", "cpu-limit", "memory-request", "memory-limit")
-_LEVELS: Final = {level: level for level in ("debug", "info", "warning", "error")}
-_FORMATS: Final = {form: form for form in ("text", "json")}
-_PULLS: Final = {pull: pull for pull in ("Always", "IfNotPresent", "Never")}
 
 ANNOTATIONS: Final[Mapping[str, Parser]] = {
     "mode": _field("mode", _choice({mode.value: mode for mode in Mode})),
@@ -233,9 +234,9 @@ ANNOTATIONS: Final[Mapping[str, Parser]] = {
     "credentials-secret": _field("credentials", _name),
     "native-sidecar": _field("native", _choice({"auto": None, "true": True, "false": False})),
     "image": _field("image", _pattern(_IMAGE, "an image")),
-    "image-pull-policy": _field("image_pull_policy", _choice(_PULLS)),
-    "log-level": _field("log_level", _choice(_LEVELS)),
-    "log-format": _field("log_format", _choice(_FORMATS)),
+    "image-pull-policy": _field("image_pull_policy", _word("Always", "IfNotPresent", "Never")),
+    "log-level": _field("log_level", _word("debug", "info", "warning", "error")),
+    "log-format": _field("log_format", _word("text", "json")),
     **{name: _resource(name.replace("-", "_")) for name in _RESOURCES},
     "drain-seconds": _field("drain_seconds", _number(1, MAX_SECONDS)),
     "wait-before-exit-seconds": _field("wait_before_exit_seconds", _seconds),
@@ -259,7 +260,7 @@ VALUES: Final[Mapping[str, Parser]] = {
     "logFormat": ANNOTATIONS["log-format"],
     "drainSeconds": ANNOTATIONS["drain-seconds"],
     "waitBeforeExitSeconds": ANNOTATIONS["wait-before-exit-seconds"],
-    "upstreamScheme": _field("upstream_scheme", _choice({"http": "http", "https": "https"})),
+    "upstreamScheme": _field("upstream_scheme", _word("http", "https")),
     "serviceAccountToken.audience": _audience,
     "serviceAccountToken.expirationSeconds": _expiration,
     "monitoringNamespace": _field("monitoring_namespace", _pattern(_LABEL, "the name of a namespace")),

@@ -111,6 +111,11 @@ def containers(spec: Object) -> list[Object]:
     return [container for container in items(spec, "containers") if container.get("name") != names.CONTAINER]
 
 
+def all_containers(spec: Object) -> list[Object]:
+    """Return every container, with ours and the init containers."""
+    return [*items(spec, "containers"), *items(spec, "initContainers")]
+
+
 def check_owner(obj: Object) -> None:
     """Raise NotInjectableError if a controller owns the object: it would create it again without the sidecar."""
     for owner in items(section(obj, "metadata"), "ownerReferences"):
@@ -133,11 +138,10 @@ def check(workload: Workload) -> None:
         raise NotInjectableError(Reason.HOST_NETWORK, message)
     if _is_windows(spec):
         raise NotInjectableError(Reason.WINDOWS, "it runs on Windows, and there is no Windows image of the enforcer")
-    for kind, key in (("container", "containers"), ("container", "initContainers"), ("volume", "volumes")):
-        for part in items(spec, key):
-            if part.get("name") in names.OURS:
-                message = f"its pods have a {kind} called {part['name']} that was not injected; rename it"
-                raise NotInjectableError(Reason.NAME_TAKEN, message)
+    for kind, parts in (("container", all_containers(spec)), ("volume", items(spec, "volumes"))):
+        if taken := [part["name"] for part in parts if part.get("name") in names.OURS]:
+            message = f"its pods have a {kind} called {taken[0]} that was not injected; rename it"
+            raise NotInjectableError(Reason.NAME_TAKEN, message)
 
 
 def _check_labels(labels: Mapping[str, Any]) -> None:

@@ -11,26 +11,25 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from enforcer.kubernetes import names
-from enforcer.kubernetes.annotations import is_ours
+from enforcer.kubernetes.annotations import is_ours, ours
 from enforcer.kubernetes.inject import scaling, services
-from enforcer.kubernetes.inject.diagnostics import Injected, diagnose, summary
-from enforcer.kubernetes.inject.manifest_set import ManifestSet, Outcome
+from enforcer.kubernetes.inject.diagnostics import diagnose, summary
+from enforcer.kubernetes.inject.manifest_set import Outcome
 from enforcer.kubernetes.inject.networkpolicies import network_policy
-from enforcer.kubernetes.inject.pod.pod_template import Plan, choose_native, inject, make_sidecar
+from enforcer.kubernetes.inject.pod.pod_template import Injected, Plan, choose_native, inject
 from enforcer.kubernetes.inject.pod.ports import Port
 from enforcer.kubernetes.inject.pod.uninject import uninject
 from enforcer.kubernetes.inject.report import Result, called
 from enforcer.kubernetes.inject.workload_pass import Options, WorkloadPass
 from enforcer.kubernetes.settings import Settings
-from enforcer.kubernetes.sidecar import Mode, Sidecar
+from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.workloads import NotInjectableError, Reason, Workload, with_template
-from enforcer.yamltext.objects import Object, identity, section
+from enforcer.yamltext.objects import Object, section
 
 
 def inject_all(objects: Sequence[Object], options: Options) -> Outcome:
     """Inject every workload that the options select."""
-    workloads = WorkloadPass(ManifestSet(objects), options)
+    workloads = WorkloadPass(objects, options)
     return workloads.run(_Injector(workloads).inject)
 
 
@@ -50,33 +49,32 @@ class _Injector:
             self._manifests.current[place] = service
         if settings.mode is Mode.PORT:
             port = self._name_port(workload, selecting, port)
-        found_by_name = settings.mode is Mode.PORT and services.by_name([*self._current(selecting)], port)
+        current = [obj for place, _ in selecting if (obj := self._manifests.current[place]) is not None]
+        found_by_name = settings.mode is Mode.PORT and services.by_name(current, port)
         plan = Plan(
+            workload=workload,
             settings=settings,
             port=port,
-            version=self._options.version,
+            context=self._options,
             native=choose_native(workload, settings, self._options.version, found_by_name),
-            package=self._options.package,
-            by=self._options.by,
             policy_checksum=self._policy_checksum(workload, settings),
         )
-        sidecar = make_sidecar(workload, plan)
-        template = inject(workload.template, sidecar, plan)
-        obj = self._manifests.originals[index]
-        self._manifests.current[index] = with_template(obj, workload.path, template)
-        closing = self._network_policy(obj, workload, sidecar, settings)
-        policy_known = plan.policy_checksum is not None
-        injected = Injected(workload, settings, sidecar, port, template, closing, policy_known)
-        self._manifests.report(index, Result.INJECTED, summary(injected))
-        self._put_network_policy(index, workload, closing)
-        self._put_policy(index, workload, sidecar)
+        injected = inject(plan)
+        original = self._manifests.originals[index]
+        self._manifests.current[index] = with_template(original, workload.path, injected.template)
+        closing = self._network_policy(original, injected)
+        self._manifests.report(index, Result.INJECTED, summary(injected, closing))
+        if closing is not None:
+            self._manifests.put(index, closing)
+        else:
+            for former in self._manifests.find_ours("NetworkPolicy", f"{workload.name}-enforcer", workload.namespace):
+                self._manifests.remove(former)
+        if self._options.policy is not None:
+            data, name = dict(self._options.policy), injected.sidecar.policy
+            self._manifests.put(index, ours("ConfigMap", "v1", name, workload.namespace, self._options.by, data=data))
         self._separate_metrics(workload, port)
-        for line in diagnose(injected, self._manifests.originals, [service for _, service in selecting]):
+        for line in diagnose(injected, closing, self._manifests.originals, [service for _, service in selecting]):
             self._manifests.report(index, line.result, line.detail, line.name)
-
-    def _current(self, selecting: Sequence[tuple[int, Object]]) -> Sequence[Object]:
-        current = (self._manifests.current[index] for index, _ in selecting)
-        return [service for service in current if service is not None]
 
     def _name_port(self, workload: Workload, selecting: Sequence[tuple[int, Object]], port: Port) -> Port:
         """Have Services find the enforcer by the port's name; return the port with that name."""
@@ -107,9 +105,7 @@ class _Injector:
         data = self._options.policy
         name = settings.policy or f"{workload.name}-enforcer"
         for other in self._manifests.originals:
-            if other.get("kind") != "ConfigMap" or identity(other)[0] != name:
-                continue
-            if not services.may_share_namespace(identity(other)[1], workload.namespace):
+            if not services.is_named(other, "ConfigMap", name, workload.namespace):
                 continue
             if self._options.policy is not None and not is_ours(other):
                 message = f"configmap/{name} already exists; choose another name for the policy (--policy-configmap)"
@@ -121,31 +117,12 @@ class _Injector:
                     raise NotInjectableError(Reason.BAD_SETTING, message)
         return None if data is None else hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
-    def _network_policy(self, obj: Object, workload: Workload, sidecar: Sidecar, settings: Settings) -> Object | None:
+    def _network_policy(self, obj: Object, injected: Injected) -> Object | None:
         """Write the NetworkPolicy that closes the bypass; None if none is wanted, or if no labels select the pods."""
-        wanted = sidecar.mode is Mode.PORT if settings.network_policy is None else settings.network_policy
-        if not wanted:
+        wanted = injected.plan.settings.network_policy
+        if wanted is False or (wanted is None and injected.sidecar.mode is not Mode.PORT):
             return None
-        return network_policy(obj, workload, sidecar, settings.monitoring_namespace, self._options.by)
-
-    def _put_network_policy(self, index: int, workload: Workload, closing: Object | None) -> None:
-        """Add the NetworkPolicy, or remove the one of an earlier injection."""
-        if closing is not None:
-            self._manifests.put(index, closing)
-            return
-        for former in self._manifests.find_ours("NetworkPolicy", f"{workload.name}-enforcer", workload.namespace):
-            self._manifests.remove(former)
-
-    def _put_policy(self, index: int, workload: Workload, sidecar: Sidecar) -> None:
-        """Add the ConfigMap with the policy of the command line."""
-        if self._options.policy is None:
-            return
-        metadata: Object = {"name": sidecar.policy}
-        if workload.namespace is not None:
-            metadata["namespace"] = workload.namespace
-        metadata["annotations"] = {names.INJECTED_BY: self._options.by}
-        data = dict(self._options.policy)
-        self._manifests.put(index, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+        return network_policy(obj, injected)
 
     def _separate_metrics(self, workload: Workload, port: Port) -> None:
         """Have autoscalers measure the app's container only."""

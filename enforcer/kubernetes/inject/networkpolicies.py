@@ -6,21 +6,23 @@ allows all traffic, and none of them blocks processes on the pod's own node.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Final
 
-from enforcer.kubernetes import names
-from enforcer.kubernetes.inject.pod.ports import Port, declared
+from enforcer.kubernetes.annotations import ours
+from enforcer.kubernetes.inject.pod.pod_template import Injected
+from enforcer.kubernetes.inject.pod.ports import declared
 from enforcer.kubernetes.inject.services import may_share_namespace
 from enforcer.kubernetes.selectors import selects
 from enforcer.kubernetes.sidecar import LABELS, Mode, Sidecar
 from enforcer.kubernetes.workloads import Workload, containers
 from enforcer.yamltext.objects import Object, identity, items, section
 
+_VERSION: Final = "networking.k8s.io/v1"
+
 
 def is_network_policy(obj: Object) -> bool:
-    return (obj.get("apiVersion"), obj.get("kind")) == ("networking.k8s.io/v1", "NetworkPolicy")
+    return (obj.get("apiVersion"), obj.get("kind")) == (_VERSION, "NetworkPolicy")
 
 
 def enforcer_port(sidecar: Sidecar) -> int:
@@ -28,34 +30,27 @@ def enforcer_port(sidecar: Sidecar) -> int:
     return sidecar.listen_port if sidecar.mode is Mode.PORT else sidecar.app_port
 
 
-def network_policy(obj: Object, workload: Workload, sidecar: Sidecar, monitoring: str, by: str) -> Object | None:
-    """Write the NetworkPolicy for a workload's injected pods; None if no labels select them.
+def network_policy(obj: Object, injected: Injected) -> Object | None:
+    """Write the NetworkPolicy for an object's injected pods; None if no labels select them.
 
-    Every client may reach the enforcer's port; only the namespace `monitoring` may reach the admin port, and ports with
+    Every client may reach the enforcer's port; only the monitoring namespace may reach the admin port, and ports with
     "metrics" in their name. Ports are numbers, because not every network plugin resolves the name of a native sidecar's
     port (projectcalico/calico#8881).
     """
+    workload, sidecar = injected.plan.workload, injected.sidecar
     selector = _selector(obj, workload)
     if selector is None:
         return None
     monitored = [sidecar.admin_port, *_metrics(workload)]
-    namespace = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": monitoring}}}
-    metadata: Object = {"name": f"{workload.name}-enforcer"}
-    if workload.namespace is not None:
-        metadata["namespace"] = workload.namespace
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {**metadata, "annotations": {names.INJECTED_BY: by}},
-        "spec": {
-            "podSelector": selector,
-            "policyTypes": ["Ingress"],
-            "ingress": [
-                {"ports": [_port(enforcer_port(sidecar))]},
-                {"from": [namespace], "ports": [_port(number) for number in monitored]},
-            ],
-        },
-    }
+    labels = {"kubernetes.io/metadata.name": injected.plan.settings.monitoring_namespace}
+    namespace = {"namespaceSelector": {"matchLabels": labels}}
+    ingress = [
+        {"ports": [_port(enforcer_port(sidecar))]},
+        {"from": [namespace], "ports": [_port(number) for number in monitored]},
+    ]
+    spec = {"podSelector": selector, "policyTypes": ["Ingress"], "ingress": ingress}
+    name, by = f"{workload.name}-enforcer", injected.plan.context.by
+    return ours("NetworkPolicy", _VERSION, name, workload.namespace, by, spec=spec)
 
 
 def _port(number: int) -> Object:
@@ -79,15 +74,15 @@ def _metrics(workload: Workload) -> list[int]:
     return [port.number for port in ports if port.name is not None and "metrics" in port.name]
 
 
-def reopens(policy: Object, workload: Workload, port: Port, injected: Mapping[str, Any]) -> bool:
-    """Return whether another policy allows clients to reach the app's own port of pods with the labels `injected`."""
+def reopens(policy: Object, injected: Injected) -> bool:
+    """Return whether another policy allows clients to reach the app's own port of the injected pods."""
     spec = section(policy, "spec")
     types = spec.get("policyTypes") or ["Ingress"]
-    if "Ingress" not in types or not may_share_namespace(identity(policy)[1], workload.namespace):
+    if "Ingress" not in types or not may_share_namespace(identity(policy)[1], injected.plan.workload.namespace):
         return False
-    if not selects(section(spec, "podSelector"), injected):
+    if not selects(section(spec, "podSelector"), section(injected.template, "metadata", "labels")):
         return False
-    return any(_covers(rule, port.number) for rule in items(spec, "ingress"))
+    return any(_covers(rule, injected.plan.port.number) for rule in items(spec, "ingress"))
 
 
 def _covers(rule: Object, number: int) -> bool:

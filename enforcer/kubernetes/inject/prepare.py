@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from enforcer.kubernetes.annotations import status_of
 from enforcer.kubernetes.inject import services
-from enforcer.kubernetes.inject.manifest_set import ManifestSet, Outcome
+from enforcer.kubernetes.inject.manifest_set import Outcome
 from enforcer.kubernetes.inject.pod.ports import Port, is_tcp
 from enforcer.kubernetes.inject.report import Result
 from enforcer.kubernetes.inject.workload_pass import Options, WorkloadPass
@@ -20,8 +20,8 @@ from enforcer.yamltext.objects import Object, items
 
 def prepare_all(objects: Sequence[Object], options: Options) -> Outcome:
     """Prepare every workload that the options select."""
-    manifests = ManifestSet(objects)
-    workloads = WorkloadPass(manifests, options)
+    workloads = WorkloadPass(objects, options)
+    manifests = workloads.manifests
 
     def prepare(index: int, workload: Workload) -> None:
         if status_of(workload.template) is not None:

@@ -29,6 +29,12 @@ def may_share_namespace(entry: str | None, other: str | None) -> bool:
     return entry == other or entry is None or other is None
 
 
+def is_named(obj: Object, kind: str, name: str, namespace: str | None) -> bool:
+    """Return whether an object has a kind and a name, in a namespace that may be the same."""
+    other, its_namespace = identity(obj)
+    return (obj.get("kind"), other) == (kind, name) and may_share_namespace(its_namespace, namespace)
+
+
 def targets(service: Object) -> Iterator[str | int]:
     """Yield the target of each TCP port of a Service: a name or a number."""
     for entry in items(section(service, "spec"), "ports"):
@@ -65,19 +71,14 @@ def name_for(services: Sequence[Object], port: Port, spec: Object) -> str:
 
 def with_named_target(service: Object, port: Port, name: str) -> Object:
     """Return the Service with the port's name in place of its number as target."""
-    ports = [
-        {**entry, "targetPort": name} if is_tcp(entry) and _target(entry) == port.number else entry
-        for entry in service["spec"]["ports"]
-    ]
+    ports = [{**entry, "targetPort": name} if _leads_to(entry, port) else entry for entry in service["spec"]["ports"]]
     return {**service, "spec": {**service["spec"], "ports": ports}}
 
 
 def taken_over(service: Object, port: Port, name: str) -> Object:
     """Return the Service as `with_named_target` does, with its former targets in the status annotation."""
-    ports = items(service["spec"], "ports")
-    former = {
-        _key(entry): entry.get("targetPort") for entry in ports if is_tcp(entry) and _target(entry) == port.number
-    }
+    ports = [entry for entry in items(service["spec"], "ports") if _leads_to(entry, port)]
+    former = {_key(entry): entry.get("targetPort") for entry in ports}
     return with_status(with_named_target(service, port, name), {"targetPorts": former})
 
 
@@ -92,9 +93,9 @@ def given_back(service: Object) -> Object | None:
     if (parts := without_status(service)) is None:
         return None
     restored, former = parts
-    targets_ = former.get("targetPorts", {})
-    ports = [_restored(entry, targets_) for entry in items(section(restored, "spec"), "ports")]
-    return {**restored, "spec": {**section(restored, "spec"), "ports": ports}}
+    spec = section(restored, "spec")
+    ports = [_restored(entry, former.get("targetPorts", {})) for entry in items(spec, "ports")]
+    return {**restored, "spec": {**spec, "ports": ports}}
 
 
 def _restored(entry: Object, former: Object) -> Object:
@@ -108,6 +109,10 @@ def _restored(entry: Object, former: Object) -> Object:
 
 def _key(entry: Object) -> str:
     return f"{entry.get('port')}/{entry.get('protocol') or 'TCP'}"
+
+
+def _leads_to(entry: Object, port: Port) -> bool:
+    return is_tcp(entry) and _target(entry) == port.number
 
 
 def _target(entry: Object) -> str | int | None:

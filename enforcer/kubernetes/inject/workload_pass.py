@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.inject import services
 from enforcer.kubernetes.inject.manifest_set import ManifestSet, Outcome
-from enforcer.kubernetes.inject.pod.pod_template import Version
+from enforcer.kubernetes.inject.pod.pod_template import Context
 from enforcer.kubernetes.inject.pod.ports import Port, find_port
 from enforcer.kubernetes.inject.report import Result
 from enforcer.kubernetes.selectors import selects
@@ -19,16 +19,10 @@ from enforcer.yamltext.objects import Object, identity, section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Context):
     """The options of a run. `policy` holds the policy's files by name; a ConfigMap is made of them."""
 
     settings: Settings
-    version: Version
-    """The oldest version of Kubernetes to support."""
-    package: str
-    """The version of the enforcer."""
-    by: str
-    """The value of the annotation `injected-by`."""
     policy: Mapping[str, str] | None = None
     force_service: bool = False
     fix_hpa: bool = False
@@ -52,8 +46,8 @@ Step = Callable[[int, Workload], None]
 class WorkloadPass:
     """Runs a step on every workload that the options select."""
 
-    def __init__(self, manifests: ManifestSet, options: Options) -> None:
-        self.manifests = manifests
+    def __init__(self, objects: Sequence[Object], options: Options) -> None:
+        self.manifests = ManifestSet(objects)
         self.options = options
 
     def run(self, step: Step, unable: Result = Result.REFUSED, no_port: Result = Result.WARNING) -> Outcome:

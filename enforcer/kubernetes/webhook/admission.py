@@ -13,9 +13,9 @@ from enum import StrEnum
 from typing import Final
 
 from enforcer.kubernetes import names
-from enforcer.kubernetes.inject.diagnostics import Injected, diagnose, summary
-from enforcer.kubernetes.inject.pod.pod_template import Plan, Version, choose_native, inject, make_sidecar
-from enforcer.kubernetes.inject.pod.ports import Port, find_port
+from enforcer.kubernetes.inject.diagnostics import diagnose, summary
+from enforcer.kubernetes.inject.pod.pod_template import Context, Plan, choose_native, inject
+from enforcer.kubernetes.inject.pod.ports import find_port
 from enforcer.kubernetes.inject.pod.uninject import uninject
 from enforcer.kubernetes.inject.report import Result as ReportResult
 from enforcer.kubernetes.settings import Settings, SettingsError, with_annotations
@@ -65,11 +65,10 @@ class AdmissionDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Decides on pods: `settings` are the defaults, `version` is the cluster's, `package` the enforcer's."""
+    """Decides on pods: `settings` are the defaults, `version` in the context is the cluster's."""
 
     settings: Settings
-    version: Version
-    package: str
+    context: Context
 
     def decide(self, pod: Object, namespace: Object) -> AdmissionDecision:
         """Decide on a pod that is to be created in a namespace."""
@@ -100,32 +99,20 @@ class Admission:
         # The webhook does not see Services: the port must be the only one, or be named by an annotation.
         port = find_port(workload.spec, settings, [])
         named = settings.mode is Mode.PORT and port.name is not None
-        plan = Plan(
-            settings=settings,
-            port=port,
-            version=self.version,
-            native=choose_native(workload, settings, self.version, named),
-            package=self.package,
-            by=_BY,
-        )
-        sidecar = make_sidecar(workload, plan)
-        template = inject(pod, sidecar, plan)
-        injected = Injected(workload, settings, sidecar, port, template, None, False)
-        warnings = [line.detail for line in diagnose(injected, (), ()) if line.result is ReportResult.WARNING]
+        native = choose_native(workload, settings, self.context.version, named)
+        injected = inject(Plan(workload=workload, settings=settings, port=port, context=self.context, native=native))
+        warnings = [line.detail for line in diagnose(injected, None, (), ()) if line.result is ReportResult.WARNING]
         if settings.mode is Mode.PORT:
-            warnings.append(_service_warning(port))
-        return AdmissionDecision(Result.INJECTED, AdmissionReason.OK, template, summary(injected), tuple(warnings))
+            # The webhook cannot check Services.
+            target = f'"{port.name}"' if port.name else f'"{names.LISTEN_PORT_NAME}"'
+            way = f"one that uses the number {port.number} bypasses the enforcer"
+            warnings.append(f"Services must use targetPort {target}; {way}")
+        message = summary(injected, None)
+        return AdmissionDecision(Result.INJECTED, AdmissionReason.OK, injected.template, message, tuple(warnings))
 
 
 _ENABLED: Final = "enabled"
 _DISABLED: Final = "disabled"
-_BY: Final = "webhook"
-
-
-def _service_warning(port: Port) -> str:
-    """Return what Services must do, because the webhook cannot check them."""
-    target = f'"{port.name}"' if port.name else f'"{names.LISTEN_PORT_NAME}"'
-    return f"Services must use targetPort {target}; one that uses the number {port.number} bypasses the enforcer"
 
 
 def workload_name(pod: Object) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -23,6 +23,7 @@ from enforcer.kubernetes.webhook.cluster import Cluster, ClusterError
 from enforcer.kubernetes.webhook.events import Recorder
 from enforcer.kubernetes.webhook.metrics import Metrics
 from enforcer.kubernetes.webhook.review import Review, ReviewError, allowed, denied, parse
+from enforcer.yamltext.objects import identity
 
 _log = logging.getLogger("enforcer.webhook")
 
@@ -73,7 +74,7 @@ class Webhook:
             return AdmissionDecision(Result.ERROR, AdmissionReason.INTERNAL, None, "the webhook failed; see its log")
 
     def _record(self, review: Review, decision: AdmissionDecision) -> None:
-        _log.info("%s/%s: %s: %s", review.namespace, _name(review.pod), decision.result, decision.message)
+        _log.info("%s/%s: %s: %s", review.namespace, identity(review.pod)[0], decision.result, decision.message)
         if decision.reason is not AdmissionReason.NOT_WANTED:
             message = "; ".join((decision.message, *decision.warnings))
             self._recorder.note(review, decision.pod is None, f"Enforcer{decision.result.capitalize()}", message)
@@ -101,8 +102,3 @@ async def _body(request: Request) -> bytes:
         if len(body) > _MAX_BYTES:
             raise ReviewError(f"a review must have at most {_MAX_BYTES} bytes")
     return body
-
-
-def _name(pod: Any) -> str:
-    metadata = pod["metadata"]
-    return str(metadata.get("name") or metadata.get("generateName"))

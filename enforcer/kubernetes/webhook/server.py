@@ -19,6 +19,7 @@ import uvloop
 from starlette.applications import Starlette
 
 from enforcer.errors import EnforcerError
+from enforcer.kubernetes.inject.pod.pod_template import Context
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.webhook.admission import Admission
 from enforcer.kubernetes.webhook.application import Webhook, operations
@@ -66,7 +67,10 @@ async def _serve(options: Options, review_sockets: list[socket.socket], admin_so
     cluster = Cluster(options.api_server, options.account)
     recorder = Recorder(cluster, _now, metrics.event)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    certificates = _certificate_source(options.certificate, cluster, context)
+    names = options.certificate
+    certificates = (
+        SelfSigned(cluster, names, context, _now) if isinstance(names, Names) else FileCertificate(*names, context)
+    )
     admin_server = ManagedServer(_uvicorn(operations(metrics)))
     reviewing: list[tuple[ManagedServer, asyncio.Task[None]]] = []
     stopped = asyncio.Event()
@@ -84,7 +88,8 @@ async def _serve(options: Options, review_sockets: list[socket.socket], admin_so
     async def serve_reviews() -> None:
         # No review is served before there is a certificate that API servers trust.
         kubernetes = await _retry(cluster.version)
-        admission = Admission(settings=options.settings, version=kubernetes, package=package)
+        by_us = Context(version=kubernetes, package=package, by="webhook")
+        admission = Admission(settings=options.settings, context=by_us)
         await _retry(renew)
         webhook = Webhook(admission, cluster, recorder, metrics)
         review_server = ManagedServer(_uvicorn(webhook.application(), context))
@@ -127,14 +132,6 @@ async def _retry(call: Callable[[], Awaitable[T]]) -> T:
             _log.warning("%s; retrying in %g s", error, pause)
         await asyncio.sleep(pause)
         pause = min(2 * pause, _MAX_PAUSE)
-
-
-def _certificate_source(
-    certificate: Names | tuple[Path, Path], cluster: Cluster, context: ssl.SSLContext
-) -> FileCertificate | SelfSigned:
-    if isinstance(certificate, Names):
-        return SelfSigned(cluster, certificate, context, _now)
-    return FileCertificate(*certificate, context)
 
 
 def _uvicorn(application: Starlette, context: ssl.SSLContext | None = None) -> uvicorn.Config:

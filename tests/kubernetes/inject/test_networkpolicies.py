@@ -10,8 +10,10 @@ from harness.kubernetes.network_policies import client_in, may_reach
 from harness.kubernetes.schemas import violations
 
 from enforcer.kubernetes.inject.networkpolicies import network_policy, reopens
+from enforcer.kubernetes.inject.pod.pod_template import Context, Injected, Plan, make_sidecar
 from enforcer.kubernetes.inject.pod.ports import Port
-from enforcer.kubernetes.sidecar import Mode, Sidecar
+from enforcer.kubernetes.settings import Settings
+from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.workloads import Workload, workload_of
 
 PORT = Port("app", 8080, "http")
@@ -20,8 +22,14 @@ INJECTED = {"app": "app", "enforcer.dev/injected": "true"}
 
 def policy_of(thing: Any, mode: Mode = Mode.PORT) -> Any:
     """Return the NetworkPolicy of a workload."""
-    sidecar = Sidecar(image="e:1", mode=mode, native=True, app_port=8080, policy="p", credentials="c")
-    return network_policy(thing, workload(thing), sidecar, "monitoring", "test")
+    return network_policy(thing, injected(workload(thing), mode))
+
+
+def injected(subject: Workload, mode: Mode = Mode.PORT) -> Injected:
+    """Return an injection of a workload, whose pods have the labels INJECTED."""
+    context = Context(version=(1, 33), package="1", by="test")
+    plan = Plan(workload=subject, settings=Settings(image="e:1", mode=mode), port=PORT, context=context, native=True)
+    return Injected(plan, make_sidecar(plan), {"metadata": {"labels": INJECTED}})
 
 
 def workload(thing: Any) -> Workload:
@@ -80,14 +88,13 @@ def test_it_selects_the_workloads_injected_pods(kind: str, selector: Any, labels
     path = () if kind == "Pod" else ("spec", "template")
     pods = {"metadata": {"labels": labels}, "spec": {}}
     thing = {"kind": kind, "metadata": {"name": "a"}, "spec": {"selector": selector} if selector else {}}
-    sidecar = Sidecar(image="e:1", mode=Mode.PORT, native=True, app_port=8080, policy="p", credentials="c")
-    policy = network_policy(thing, Workload(kind, "a", None, path, pods), sidecar, "monitoring", "test")
+    policy = network_policy(thing, injected(Workload(kind, "a", None, path, pods)))
     if expected is None:
         assert policy is None
     else:
         assert policy is not None
-        injected = {"enforcer.dev/injected": "true"}
-        assert policy["spec"]["podSelector"] == {**expected, "matchLabels": {**expected["matchLabels"], **injected}}
+        labels = {**expected["matchLabels"], "enforcer.dev/injected": "true"}
+        assert policy["spec"]["podSelector"] == {**expected, "matchLabels": labels}
 
 
 @pytest.mark.parametrize(
@@ -110,8 +117,8 @@ def test_it_selects_the_workloads_injected_pods(kind: str, selector: Any, labels
 def test_another_policy_may_open_the_port_again(spec: Any, opens: bool) -> None:
     """It is reported, whichever clients it admits."""
     policy = {"metadata": {"name": "other"}, "spec": spec}
-    assert reopens(policy, workload(deployment()), PORT, INJECTED) is opens
+    assert reopens(policy, injected(workload(deployment()))) is opens
     elsewhere = {"metadata": {"name": "other", "namespace": "elsewhere"}, "spec": spec}
     here = deployment()
     here["metadata"]["namespace"] = "here"
-    assert not reopens(elsewhere, workload(here), PORT, INJECTED)
+    assert not reopens(elsewhere, injected(workload(here)))

@@ -8,11 +8,18 @@ import pytest
 from harness.kubernetes import podsecurity, schemas
 
 from enforcer.kubernetes import names
+from enforcer.kubernetes.inject.pod.pod_template import Context, Version
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.webhook.admission import OUTCOMES, Admission, AdmissionReason, Result, workload_name
 from enforcer.kubernetes.workloads import Reason
 
-ADMISSION = Admission(settings=Settings(image="token-enforcer:1"), version=(1, 34), package="1")
+
+def admission(version: Version = (1, 34)) -> Admission:
+    context = Context(version=version, package="1", by="webhook")
+    return Admission(settings=Settings(image="token-enforcer:1"), context=context)
+
+
+ADMISSION = admission()
 ENABLED = {names.INJECT: "enabled"}
 PLAIN: dict[str, Any] = {"metadata": {"name": "apps"}}
 WHOLE: dict[str, Any] = {"metadata": {"name": "apps", "labels": ENABLED}}
@@ -197,7 +204,7 @@ def test_mode_port_warns_about_bypasses() -> None:
 @pytest.mark.parametrize(("version", "native"), [((1, 31), False), ((1, 32), True)])
 def test_the_version_of_the_cluster_selects_the_kind_of_sidecar(version: tuple[int, int], native: bool) -> None:
     """Services resolve port names of native sidecars since 1.32."""
-    decision = Admission(settings=ADMISSION.settings, version=version, package="1").decide(pod(ENABLED), PLAIN)
+    decision = admission(version).decide(pod(ENABLED), PLAIN)
     assert decision.pod is not None
     key = "initContainers" if native else "containers"
     assert decision.pod["spec"][key][0]["name"] == names.CONTAINER
@@ -205,8 +212,7 @@ def test_the_version_of_the_cluster_selects_the_kind_of_sidecar(version: tuple[i
 
 def test_a_pod_that_ends_needs_a_native_sidecar() -> None:
     """A classic sidecar would keep a Job's pod running forever."""
-    old = Admission(settings=ADMISSION.settings, version=(1, 28), package="1")
-    decision = old.decide(pod(ENABLED, restartPolicy="Never"), PLAIN)
+    decision = admission((1, 28)).decide(pod(ENABLED, restartPolicy="Never"), PLAIN)
     assert (decision.result, decision.reason) == (Result.DENIED, Reason.NEEDS_NATIVE)
 
 

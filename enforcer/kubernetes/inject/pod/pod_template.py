@@ -41,18 +41,35 @@ _DEFAULT_GRACE: Final = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Everything that the injection of one template needs; `port.name` is the name that Services use, if any."""
+class Context:
+    """The context of an injection, `by` the value of the annotation `injected-by`."""
 
-    settings: Settings
-    port: Port
     version: Version
-    native: bool
+    """The oldest version of Kubernetes to support."""
     package: str
     """The version of the enforcer."""
     by: str
-    """The value of the annotation `injected-by`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that an injection needs; `port.name` is the name that Services use, if any."""
+
+    workload: Workload
+    settings: Settings
+    port: Port
+    context: Context
+    native: bool
     policy_checksum: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """An injection that was made: its plan, and the `template` with the sidecar."""
+
+    plan: Plan
+    sidecar: Sidecar
+    template: Object
 
 
 def choose_native(workload: Workload, settings: Settings, version: Version, named: bool) -> bool:
@@ -73,8 +90,8 @@ def choose_native(workload: Workload, settings: Settings, version: Version, name
     return native
 
 
-def make_sidecar(workload: Workload, plan: Plan) -> Sidecar:
-    """Return the sidecar of a workload, without the app's probes; raises NotInjectableError."""
+def make_sidecar(plan: Plan) -> Sidecar:
+    """Return the sidecar, without the app's probes; raises NotInjectableError."""
     settings, port = plan.settings, plan.port
     if settings.mode is Mode.LOOPBACK and port.number < 1024:
         message = (
@@ -86,28 +103,28 @@ def make_sidecar(workload: Workload, plan: Plan) -> Sidecar:
         native=plan.native,
         app_port=port.number,
         port_name=port.name,
-        policy=settings.policy or f"{workload.name}-enforcer",
-        credentials=settings.credentials or f"{workload.name}-enforcer",
+        policy=settings.policy or f"{plan.workload.name}-enforcer",
+        credentials=settings.credentials or f"{plan.workload.name}-enforcer",
         settings=settings.config,
-        app_metrics=_app_metrics(workload, plan),
+        app_metrics=_app_metrics(plan),
     )
 
 
-def inject(template: Object, sidecar: Sidecar, plan: Plan) -> Object:
-    """Return a template with the sidecar; raises NotInjectableError."""
+def inject(plan: Plan) -> Injected:
+    """Put the sidecar into the workload's template; raises NotInjectableError."""
+    sidecar = make_sidecar(plan)
     own = {sidecar.admin_port} if sidecar.mode is Mode.LOOPBACK else {sidecar.listen_port, sidecar.admin_port}
-    spec = section(template, "spec")
-    check_port(spec, plan.port, own)
+    check_port(plan.workload.spec, plan.port, own)
     if sidecar.mode is Mode.PORT:
-        check_name(spec, plan.port)
-    return _Injection(template, sidecar, plan).injected()
+        check_name(plan.workload.spec, plan.port)
+    return Injected(plan, sidecar, _Injection(sidecar, plan).injected())
 
 
 class _Injection:
     """The injection of one template; `undo` and `empty` collect the status."""
 
-    def __init__(self, template: Object, sidecar: Sidecar, plan: Plan) -> None:
-        self.template = deepcopy(template)
+    def __init__(self, sidecar: Sidecar, plan: Plan) -> None:
+        self.template = deepcopy(plan.workload.template)
         self.spec: Object = self.template["spec"]
         self.sidecar = sidecar
         self.plan = plan
@@ -126,13 +143,6 @@ class _Injection:
         self._annotate(written)
         return self.template
 
-    def _containers(self) -> list[Object]:
-        containers: list[Object] = self.spec["containers"]
-        return containers
-
-    def _app(self) -> Object:
-        return next(each for each in self._containers() if each.get("name") == self.plan.port.container)
-
     def _part(self, parent: Object, key: str, kind: type, where: str) -> Any:
         """Return a part, created if it is missing; the former value of an empty part is recorded in the status."""
         if not parent.get(key):
@@ -145,7 +155,7 @@ class _Injection:
         port = self.plan.port
         if self.sidecar.mode is not Mode.PORT or port.name is None:
             return
-        index, app = next(pair for pair in enumerate(self._containers()) if pair[1].get("name") == port.container)
+        index, app = next(pair for pair in enumerate(self.spec["containers"]) if pair[1].get("name") == port.container)
         if not any(entry.get("name") == port.name for entry in items(app, "ports")):
             return
         name = new_name(f"app-{port.name}", port_names(self.spec))
@@ -171,13 +181,13 @@ class _Injection:
         return lambda number: every or number == self.plan.port.number
 
     def _set_up_app(self) -> None:
-        app = self._app()
+        app = next(each for each in self.spec["containers"] if each.get("name") == self.plan.port.container)
         if self.sidecar.mode is Mode.LOOPBACK:
             self._set_environment(app)
             if self.settings.app_args:
                 self._part(app, "args", list, "args").extend(self.settings.app_args)
                 self.undo["args"] = len(self.settings.app_args)
-        wait = self.sidecar.wait_before_exit_seconds if self.plan.version >= NATIVE else 0
+        wait = self.sidecar.wait_before_exit_seconds if self.plan.context.version >= NATIVE else 0
         if wait and "preStop" not in section(app, "lifecycle"):
             sleep = {"sleep": {"seconds": wait + APP_EXTRA_WAIT}}
             self._part(app, "lifecycle", dict, "lifecycle")["preStop"] = sleep
@@ -220,7 +230,7 @@ class _Injection:
         if self.sidecar.native:
             first.append(written)
         else:
-            self._containers().insert(0, written)
+            self.spec["containers"].insert(0, written)
         if first:
             self._part(self.spec, "initContainers", list, "spec.initContainers")[:0] = first
         self._part(self.spec, "volumes", list, "spec.volumes").extend(volumes(self.sidecar))
@@ -233,7 +243,7 @@ class _Injection:
         self.undo["annotations"] = {name: annotations.get(name) for name in added if not name.startswith(names.PREFIX)}
         annotations.update(added)
         status = Status(
-            version=self.plan.package,
+            version=self.plan.context.package,
             hash=hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()[:16],
             mode=self.sidecar.mode.value,
             container=self.plan.port.container,
@@ -251,12 +261,12 @@ class _Injection:
             ours |= {"prometheus.io/port": str(self.sidecar.admin_port), "prometheus.io/path": APP_METRICS_PATH}
             if "prometheus.io/scheme" in present:
                 ours["prometheus.io/scheme"] = "http"
-        return {**ours, names.INJECTED_BY: self.plan.by}
+        return {**ours, names.INJECTED_BY: self.plan.context.by}
 
 
-def _app_metrics(workload: Workload, plan: Plan) -> str | None:
+def _app_metrics(plan: Plan) -> str | None:
     """Return the URL of the app's own metrics, if annotations have Prometheus scrape the protected port."""
-    annotations = section(workload.template, "metadata", "annotations")
+    annotations = section(plan.workload.template, "metadata", "annotations")
     if not plan.settings.scrape_passthrough or annotations.get("prometheus.io/port") != str(plan.port.number):
         return None
     scheme = annotations.get("prometheus.io/scheme") or "http"

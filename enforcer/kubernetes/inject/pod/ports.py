@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from enforcer.kubernetes.settings import Settings
-from enforcer.kubernetes.workloads import NotInjectableError, Reason, containers
+from enforcer.kubernetes.workloads import NotInjectableError, Reason, all_containers, containers
 from enforcer.yamltext.objects import Object, items
 
 MAX_NAME: Final = 15
@@ -148,5 +148,5 @@ def new_name(wanted: str, taken: Collection[str]) -> str:
 
 def port_names(spec: Object) -> set[str]:
     """Return the names of all ports of a pod, in every container and of every protocol."""
-    every = [container for key in ("containers", "initContainers") for container in items(spec, key)]
-    return {str(port["name"]) for container in every for port in items(container, "ports") if port.get("name")}
+    ports = (port for container in all_containers(spec) for port in items(container, "ports"))
+    return {str(port["name"]) for port in ports if port.get("name")}

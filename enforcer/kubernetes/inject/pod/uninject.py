@@ -11,6 +11,7 @@ from enforcer.kubernetes import names
 from enforcer.kubernetes.annotations import Status, status_of
 from enforcer.kubernetes.inject.pod import probes
 from enforcer.kubernetes.sidecar import LABELS
+from enforcer.kubernetes.workloads import all_containers
 from enforcer.yamltext.objects import Object, items
 
 
@@ -44,8 +45,8 @@ class _Removal:
 
     def _stored(self) -> Mapping[str, Any]:
         """Return the app's former probes, which the sidecar keeps in its environment."""
-        every = [each for key in ("containers", "initContainers") for each in items(self.spec, key)]
-        for entry in (entry for each in every if each.get("name") == names.CONTAINER for entry in items(each, "env")):
+        ours = (container for container in all_containers(self.spec) if container.get("name") == names.CONTAINER)
+        for entry in (entry for container in ours for entry in items(container, "env")):
             if entry.get("name") == names.PROBES:
                 stored = json.loads(entry["value"].replace("$$", "$"))
                 return stored if isinstance(stored, dict) else {}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from harness.kubernetes.manifests import container, deployment, pod_spec
 
-from enforcer.kubernetes.inject.pod.pod_template import Plan, Version, choose_native, inject, make_sidecar
+from enforcer.kubernetes.inject.pod.pod_template import Context, Plan, Version, choose_native, inject, make_sidecar
 from enforcer.kubernetes.inject.pod.ports import Port
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.sidecar import Mode
@@ -24,14 +25,14 @@ def workload(*containers: Any, **spec: Any) -> Workload:
 
 
 def plan(port: Port = PORT, version: Version = (1, 33), native: bool = True, **settings: Any) -> Plan:
-    return Plan(
-        settings=Settings(image="e:1", **settings), port=port, version=version, native=native, package="1", by="test"
-    )
+    context = Context(version=version, package="1", by="test")
+    wanted = Settings(image="e:1", **settings)
+    return Plan(workload=workload(), settings=wanted, port=port, context=context, native=native)
 
 
 def injected(subject: Workload, options: Plan) -> Any:
     """Inject, and return the pod's specification."""
-    return inject(subject.template, make_sidecar(subject, options), options)["spec"]
+    return inject(replace(options, workload=subject)).template["spec"]
 
 
 def app(spec: Any) -> Any:
@@ -198,8 +199,8 @@ def test_the_apps_metrics_are_forwarded() -> None:
     subject = workload()
     annotations = {"prometheus.io/port": "8080", "prometheus.io/path": "/stats", "prometheus.io/scheme": "https"}
     subject.template["metadata"]["annotations"] = annotations
-    wanted = plan(scrape_passthrough=True)
-    template = inject(subject.template, make_sidecar(subject, wanted), wanted)
+    wanted = replace(plan(scrape_passthrough=True), workload=subject)
+    template = inject(wanted).template
     env = {entry["name"]: entry.get("value") for entry in template["spec"]["initContainers"][0]["env"]}
     assert env["ENFORCER_APP_METRICS"] == "https://127.0.0.1:8080/stats"
     changed = {name: value for name, value in template["metadata"]["annotations"].items() if name in annotations}
@@ -208,9 +209,9 @@ def test_the_apps_metrics_are_forwarded() -> None:
         "prometheus.io/path": "/app-metrics",
         "prometheus.io/scheme": "http",
     }
-    assert make_sidecar(subject, plan()).app_metrics is None
+    assert make_sidecar(replace(plan(), workload=subject)).app_metrics is None
     annotations["prometheus.io/port"] = "9090"
-    assert make_sidecar(subject, wanted).app_metrics is None
+    assert make_sidecar(wanted).app_metrics is None
 
 
 @pytest.mark.parametrize(
@@ -238,9 +239,9 @@ def test_a_patch_changes_the_container() -> None:
 def test_the_enforcer_cannot_listen_on_a_privileged_port() -> None:
     """In mode loopback, the enforcer listens on the app's port."""
     with pytest.raises(NotInjectableError) as refused:
-        make_sidecar(workload(), plan(Port("app", 80, None), mode=Mode.LOOPBACK))
+        make_sidecar(plan(Port("app", 80, None), mode=Mode.LOOPBACK))
     assert refused.value.reason is Reason.PRIVILEGED_PORT
-    assert make_sidecar(workload(), plan(Port("app", 80, None))).app_port == 80
+    assert make_sidecar(plan(Port("app", 80, None))).app_port == 80
 
 
 def test_the_input_is_not_modified() -> None:

@@ -8,7 +8,7 @@ import pytest
 from harness.kubernetes.manifests import container, deployment
 
 from enforcer.kubernetes import names
-from enforcer.kubernetes.inject.pod.pod_template import Plan, inject, make_sidecar
+from enforcer.kubernetes.inject.pod.pod_template import Context, Plan, inject
 from enforcer.kubernetes.inject.pod.ports import Port
 from enforcer.kubernetes.inject.pod.uninject import uninject
 from enforcer.kubernetes.settings import Settings
@@ -27,8 +27,8 @@ def before(**more: Any) -> Workload:
 def injected(workload: Workload, mode: Mode = Mode.PORT, native: bool = True) -> Any:
     settings = Settings(image="e:1", mode=mode, app_env={"HOST": "127.0.0.1"}, app_args=("--local",))
     port = Port("app", 8080, "http")
-    plan = Plan(settings=settings, port=port, version=(1, 33), native=native, package="1", by="test")
-    return inject(workload.template, make_sidecar(workload, plan), plan)
+    context = Context(version=(1, 33), package="1", by="test")
+    return inject(Plan(workload=workload, settings=settings, port=port, context=context, native=native)).template
 
 
 @pytest.mark.parametrize("mode", Mode)
