@@ -135,19 +135,14 @@ class BodyDeadline:
     __slots__ = ("_framing", "_since", "_size", "has_data")
 
     def __init__(self) -> None:
-        self._since = 0.0
+        self._since = 0.0  # the time of the first read
         self._size = self._framing = 0
         self.has_data = False
         """Set if a read held bytes of the body itself, and not only of its framing."""
 
-    def stop(self) -> None:
-        """Measure nothing until the next start."""
-        self._size = 0
-
     def start(self, now: float, timeouts: Timeouts) -> float:
-        """Measure from `now` on; return the deadline of the first byte."""
+        """Measure from the next read on; return the deadline of its first byte."""
         self._size = 0
-        self._since = now
         return now + timeouts.body
 
     def on_read(self, size: int, now: float, limits: Limits, timeouts: Timeouts) -> float | None:

@@ -14,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any, Final, NamedTuple
+from types import SimpleNamespace
+from typing import Any, Final
 
 import httptools
 
@@ -24,9 +25,9 @@ from enforcer.proxy import responses
 from enforcer.proxy.authorize import Grant
 from enforcer.proxy.client_transport import NEVER, BodyDeadline, ClientTransport
 from enforcer.proxy.exchange import Exchange
-from enforcer.proxy.head import HeadBuilder, RequestHead, unreadable
+from enforcer.proxy.head import HeadBuilder, unreadable
 from enforcer.proxy.peer import Peer
-from enforcer.proxy.registry import ConnectionRegistry
+from enforcer.proxy.registry import ConnectionRegistry, ManagedConnection
 from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.proxy.tunnel import Tunnel
@@ -69,17 +70,7 @@ UPGRADING and RESUMING last only within one read. The loss of the connection lea
 """
 
 
-class _ParserEvents(NamedTuple):
-    """The parser's callbacks: for a head or trailers the builder, otherwise the connection."""
-
-    on_url: Callable[[bytes], None]
-    on_header: Callable[[bytes, bytes], None]
-    on_headers_complete: Callable[[], None]
-    on_body: Callable[[bytes], None]
-    on_message_complete: Callable[[], None]
-
-
-class ClientConnection:
+class ClientConnection(ManagedConnection):
     """One client connection, an asyncio.Protocol by its methods: with that as its base it would compile to slower code.
 
     It is the `Downstream` of its exchanges. `deadline` is when it is ended if nothing more comes, on the loop's clock.
@@ -114,12 +105,14 @@ class ClientConnection:
         self.read_state = _HEAD
 
     def _new_parser(self) -> Any:
-        builder = self._builder
-        return httptools.HttpRequestParser(
-            _ParserEvents(
-                builder.on_url, builder.on_header, self.on_headers_complete, self.on_body, self.on_message_complete
-            )
+        events = SimpleNamespace(
+            on_url=self._builder.on_url,
+            on_header=self._builder.on_header,
+            on_headers_complete=self.on_headers_complete,
+            on_body=self.on_body,
+            on_message_complete=self.on_message_complete,
         )
+        return httptools.HttpRequestParser(events)
 
     # asyncio.Protocol
 
@@ -207,10 +200,12 @@ class ClientConnection:
         oversize = self._oversize or self._head_size > 0
         self._head_size = 0
         head = builder.build(method, keep_alive, limits, oversize)
+        self.read_state = _BODY
         if head is None:
-            head = self._build_special(method, keep_alive, oversize)
-        else:
-            self.read_state = _BODY
+            if upgrades := parser.should_upgrade():
+                self.read_state = _UPGRADING
+            head = builder.build_special(method, keep_alive, limits, oversize, parser.get_http_version(), upgrades)
+            self.start_body_deadline()
         self._snapshot = newest = self._registry.snapshot
         builder.start(newest.forwarding)
         exchange = self._receiving = Exchange(self, self._registry, self.peer, head, snapshot)
@@ -364,15 +359,6 @@ class ClientConnection:
     def _start_head(self) -> None:
         self._snapshot = snapshot = self._registry.snapshot
         self._builder.start(snapshot.forwarding)
-
-    def _build_special(self, method: bytes, keep_alive: bool, oversize: bool) -> RequestHead:
-        parser = self._parser
-        self._body_deadline.stop()
-        upgrades = parser.should_upgrade()
-        self.read_state = _UPGRADING if upgrades else _BODY
-        return self._builder.build_special(
-            method, keep_alive, self._snapshot.limits, oversize, parser.get_http_version(), upgrades
-        )
 
     def _begin_next(self) -> None:
         self._exchange = following = self._queue.popleft()

@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.policy.decision import WOULD_DENY, Allow
 from enforcer.proxy import responses
-from enforcer.proxy.authorize import Authorization, Grant
+from enforcer.proxy.authorize import Authorization, Grant, Refused
 from enforcer.proxy.forwarding import STATUS_LINES, permitted_trailers, request_head
 from enforcer.proxy.head import RequestHead
 from enforcer.proxy.peer import Peer
@@ -157,11 +157,8 @@ class Exchange:
                 outcome = self._authorization.authorize(self)
             else:
                 outcome = self._authorization.reject(refusal)
-            if isinstance(outcome, Allow):
-                self._forward(outcome)
-            elif outcome is not None:
-                self.closes = self.closes or outcome.closes
-                self._respond(outcome.refusal, outcome.request_id)
+            if outcome is not None:
+                self._proceed(outcome)
         except Exception:  # noqa: BLE001 - whatever the fault is, the request is not forwarded
             self._on_internal_error()
 
@@ -174,11 +171,7 @@ class Exchange:
         if self.state is _DONE:
             return
         try:
-            decided = self._authorization.conclude(outcome)
-            if isinstance(decided, Allow):
-                self._forward(decided)
-            else:
-                self._respond(decided.refusal, decided.request_id)
+            self._proceed(self._authorization.conclude(outcome))
         except Exception:  # noqa: BLE001 - whatever the fault is, the request is not forwarded
             self._on_internal_error()
 
@@ -188,7 +181,12 @@ class Exchange:
 
     # The request
 
-    def _forward(self, permit: Allow) -> None:
+    def _proceed(self, permit: Allow | Refused) -> None:
+        """Forward the request, or refuse it."""
+        if not isinstance(permit, Allow):
+            self.closes = self.closes or permit.closes
+            self._respond(permit.refusal, permit.request_id)
+            return
         head, authorization = self.head, self._authorization
         if head.last_hop:
             own = responses.at_last_hop(head.method, authorization.target, head.lines, http10=head.http10)

@@ -13,7 +13,7 @@ import ssl
 from typing import Any, Final
 
 from enforcer.proxy.connection import ClientConnection
-from enforcer.proxy.registry import ConnectionRegistry
+from enforcer.proxy.registry import ConnectionRegistry, ManagedConnection
 from enforcer.proxy.snapshot import Snapshot
 
 _log: Final = logging.getLogger("enforcer.proxy")
@@ -42,7 +42,7 @@ class Listener:
         await self.registry.swap(snapshot)
 
 
-class Handshake:
+class Handshake(ManagedConnection):
     """A connection until the TLS handshake is complete: then a `ClientConnection` takes over, on the TLS transport.
 
     It is an asyncio.Protocol by its methods.
@@ -113,22 +113,10 @@ class Handshake:
             protocol.get_buffer(len(first))[: len(first)] = first
             protocol.buffer_updated(len(first))
 
-    @property
-    def busy(self) -> bool:
-        """Whether a request is being answered: no, none has been received."""
-        return False
-
     def sweep(self, now: float, wall: float) -> None:
         """End it if it has taken too long."""
         if self._deadline <= now:
             self.abort()
-
-    def drain(self) -> None:
-        """Go on: the connection that it becomes announces its end."""
-
-    def renew(self) -> bool:
-        """Return that no request is left that was authorized by an older snapshot."""
-        return True
 
     def shutdown(self) -> None:
         """End it at once."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from email.utils import formatdate
 from time import time
-from typing import Final, Protocol
+from typing import Final
 
 from enforcer.decision_log.buffer import DecisionBuffer
 from enforcer.proxy.snapshot import Snapshot
@@ -19,27 +19,33 @@ _BATCH: Final = 100
 """Connections that switch to a newer snapshot in one turn of the loop: less than a millisecond."""
 
 
-class ManagedConnection(Protocol):
-    """The registry's view of a client connection, of a TLS handshake before it, and of a tunnel after it."""
+class ManagedConnection:
+    """A client connection, a TLS handshake before it, or a tunnel after it: by default without a request under way."""
+
+    __slots__ = ()
 
     @property
     def busy(self) -> bool:
         """Whether a request is being answered."""
+        return False
 
     def sweep(self, now: float, wall: float) -> None:
         """Check the deadlines: `now` is on the loop's clock, `wall` in seconds since the epoch."""
+        raise NotImplementedError
 
     def drain(self) -> None:
-        """Announce the end of the connection in the next response."""
+        """Announce the end of the connection in the next response, if there will be one."""
 
     def renew(self) -> bool:
         """Switch to the registry's newest snapshot; return whether nothing of an older one is left."""
+        return True
 
     def shutdown(self) -> None:
-        """End as soon as no request is under way."""
+        """End as soon as no request is under way; a tunnel goes on until the time to drain is over."""
 
     def abort(self) -> None:
         """End at once, and so that nothing cut short looks complete."""
+        raise NotImplementedError
 
 
 class ConnectionRegistry:

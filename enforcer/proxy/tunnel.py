@@ -9,60 +9,56 @@ from __future__ import annotations
 import asyncio
 
 from enforcer.proxy.authorize import Grant
-from enforcer.proxy.registry import ConnectionRegistry
+from enforcer.proxy.registry import ConnectionRegistry, ManagedConnection
 from enforcer.wire.connection import PooledConnection
 
 
 class _End:
     """One end of a tunnel, an asyncio.Protocol by its methods: bytes that arrive here leave by the other end."""
 
-    __slots__ = ("_finished", "_other", "_tunnel", "transport")
+    __slots__ = ("_finished", "_tunnel", "other", "transport")
 
     def __init__(self, tunnel: Tunnel, transport: asyncio.Transport) -> None:
         self._tunnel: Tunnel | None = tunnel
-        self._other: _End | None = None
         self._finished = False
+        self.other: _End | None = None
         self.transport = transport
-
-    def join(self, other: _End) -> None:
-        """Name the other end."""
-        self._other = other
 
     def release(self) -> None:
         """Drop the references to the tunnel and the other end: otherwise only the garbage collector frees them."""
-        self._tunnel = self._other = None
+        self._tunnel = self.other = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         pass
 
     def data_received(self, data: bytes) -> None:
-        if self._other is not None and self._tunnel is not None:
+        if self.other is not None and self._tunnel is not None:
             self._tunnel.active = True
-            self._other.transport.write(data)
+            self.other.transport.write(data)
 
     def eof_received(self) -> bool:
         self._finished = True
-        other = self._other
+        other = self.other
         if other is None or other._finished or not other.transport.can_write_eof():
             return False
         other.transport.write_eof()
         return True
 
     def pause_writing(self) -> None:
-        if self._other is not None:
-            self._other.transport.pause_reading()
+        if self.other is not None:
+            self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if self._other is not None and not self._other.transport.is_closing():
-            self._other.transport.resume_reading()
+        if self.other is not None and not self.other.transport.is_closing():
+            self.other.transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._other is not None and self._tunnel is not None:
-            self._other.transport.close()  # what was received is still delivered
+        if self.other is not None and self._tunnel is not None:
+            self.other.transport.close()  # what was received is still delivered
             self._tunnel.on_end_lost()
 
 
-class Tunnel:
+class Tunnel(ManagedConnection):
     """The two ends and their deadlines: `idle_timeout` seconds without a byte, or the expiry of the token."""
 
     __slots__ = (
@@ -88,8 +84,7 @@ class Tunnel:
         self.active = False
         self._down = _End(self, client)
         self._up = _End(self, upstream.detach())
-        self._down.join(self._up)
-        self._up.join(self._down)
+        self._down.other, self._up.other = self._up, self._down
 
     def start(self, from_client: bytes, from_upstream: bytes) -> None:
         """Copy bytes from now on, beginning with those that either side sent behind its head."""
@@ -100,11 +95,6 @@ class Tunnel:
                 other.write(first)
             end.transport.resume_reading()
         self._registry.connections.add(self)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a request is being answered: no, the response was the upgrade."""
-        return False
 
     def sweep(self, now: float, wall: float) -> None:
         """End it if it is idle for too long or outlasts its token, without waiting for bytes not yet delivered."""
@@ -125,12 +115,6 @@ class Tunnel:
         """End both sides at once."""
         self._down.transport.abort()
         self._up.transport.abort()
-
-    def drain(self) -> None:
-        """Go on: there is no response to come that could announce the end."""
-
-    def shutdown(self) -> None:
-        """Go on: a tunnel has no end to wait for, and is cut when the time to drain is over."""
 
     def on_end_lost(self) -> None:
         """Leave the registry and the pool after the second end."""

@@ -193,7 +193,7 @@ class PooledConnection:
             return
         except httptools.HttpParserError as error:
             if not self._done:
-                self._fail(UpstreamFailure.MALFORMED, self._cause(error))
+                self.fail(UpstreamFailure.MALFORMED, self._cause(error))
                 return
             self._keep_alive = False  # the response is complete, and no request belongs to what follows it
         if self._done:
@@ -207,7 +207,7 @@ class PooledConnection:
             # Only a head, framing or trailers, which are all buffered until they are complete.
             self._head_seen += len(data)
             if self._head_seen > self._settings.head:
-                self._fail(UpstreamFailure.MALFORMED, "the response's head or trailer section is too large")
+                self.fail(UpstreamFailure.MALFORMED, "the response's head or trailer section is too large")
             elif self._final:
                 self._flush(receiver)
 
@@ -230,7 +230,7 @@ class PooledConnection:
         self._parser = None  # the parser refers to this object: only the garbage collector would free the two
         self.pool.forget(self)
         if self.receiver is not None:
-            self._fail(UpstreamFailure.UNAVAILABLE, "the connection was closed before the response was complete")
+            self.fail(UpstreamFailure.UNAVAILABLE, "the connection was closed before the response was complete")
 
     def pause_writing(self) -> None:
         if self.receiver is not None:
@@ -335,10 +335,6 @@ class PooledConnection:
                 self.transport.close()
         receiver.on_complete(trailers)
 
-    def fail(self, reason: UpstreamFailure, detail: str) -> None:
-        """End the exchange with a failure, and close the connection."""
-        self._fail(reason, detail)
-
     def _cause(self, error: httptools.HttpParserError) -> str:
         cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
         if cause is None:
@@ -348,7 +344,8 @@ class PooledConnection:
         self.pool.report(cause)
         return type(cause).__name__
 
-    def _fail(self, reason: UpstreamFailure, detail: str) -> None:
+    def fail(self, reason: UpstreamFailure, detail: str) -> None:
+        """End the exchange with a failure, and close the connection."""
         receiver, self.receiver = self.receiver, None
         unanswered = self._reused and not self._started and reason is UpstreamFailure.UNAVAILABLE
         self.pool.forget(self)
