@@ -78,7 +78,10 @@ Switch = Annotated[bool, _Unit(parse_switch, {"type": "boolean"})]
 
 
 class Section:
-    """The base of settings: an unknown key is an error, and the docstring below a setting is its description."""
+    """The base of settings: an unknown key is an error, and the docstring below a setting is its description.
+
+    A pydantic TypeAdapter of a section is built on first use, so that a module may have one at no cost.
+    """
 
     __slots__ = ()
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "use_attribute_docstrings": True, "defer_build": True}

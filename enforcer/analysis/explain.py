@@ -121,22 +121,17 @@ def evaluate(
     policy: Policy, request: PolicyRequest, source: EvidenceSource, now: float, refusals: Refusals
 ) -> Evaluation:
     """Evaluate a request at `now`, seconds since the epoch."""
-    try:
-        located = policy.locate(request)
-    except MalformedRequestError as error:
-        return _malformed(error)
-    return _evaluate(located, source(located), now, refusals)
+    located = _locate(policy, request)
+    return located if isinstance(located, Evaluation) else _evaluate(located, source(located), now, refusals)
 
 
 def explain(
     policy: Policy, request: PolicyRequest, source: EvidenceSource, now: float, refusals: Refusals
 ) -> Explanation:
     """Evaluate a request at `now`, seconds since the epoch, and explain the result."""
-    try:
-        located = policy.locate(request)
-    except MalformedRequestError as error:
-        unread = (request.method, request.target, request.host, request.preflight)
-        return Explanation(*unread, judgement=_malformed(error))
+    located = _locate(policy, request)
+    if isinstance(located, Evaluation):
+        return Explanation(request.method, request.target, request.host, request.preflight, judgement=located)
     token = source(located)
     return Explanation(
         method=request.method,
@@ -149,6 +144,14 @@ def explain(
         upstream=None if located.entry is None else located.entry.rule.upstream,
         judgement=_evaluate(located, token, now, refusals),
     )
+
+
+def _locate(policy: Policy, request: PolicyRequest) -> RoutedRequest | Evaluation:
+    """Find the rule of a request; a malformed request is evaluated without one."""
+    try:
+        return policy.locate(request)
+    except MalformedRequestError as error:
+        return Evaluation(NO_ROUTE, "deny", MALFORMED, _reply(malformed(str(error), error.status)))
 
 
 def _evaluate(located: RoutedRequest, token: TokenEvidence, now: float, refusals: Refusals) -> Evaluation:
@@ -169,10 +172,6 @@ def _evaluate(located: RoutedRequest, token: TokenEvidence, now: float, refusals
     own = refusals.of(rule)
     reply = _reply(refusal or (own.dpop if located.proof else own.bearer)[enforced.reason])
     return Evaluation(name, *decision.label, *((reply,) if isinstance(decision, Deny) else (None, reply)))
-
-
-def _malformed(error: MalformedRequestError) -> Evaluation:
-    return Evaluation(NO_ROUTE, "deny", MALFORMED, _reply(malformed(str(error), error.status)))
 
 
 def _reply(refused: Refusal) -> RefusalSummary:
@@ -328,11 +327,7 @@ def _parts(entry: PolicyRule, segments: Sequence[bytes]) -> Iterator[_Part]:
 
 
 def _claim(claim: Claim, token: ActiveToken) -> str:
-    value: Any = token.claims.get(claim.name)
-    if value is None:
-        value = token.claims
-        for step in claim.path:
-            value = value.get(step) if isinstance(value, Mapping) else None
+    value = claim.value(token.claims)
     return _NONE if value is None else _show(value)
 
 

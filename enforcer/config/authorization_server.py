@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 from enforcer.errors import SettingsError
+from enforcer.policy.rules import Fault
 from enforcer.secret import Secret
 from enforcer.settings.addresses import parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, ClientAuthentication
@@ -52,8 +53,6 @@ class CertificateClient:
 
 
 Client = SecretClient | KeyClient | CertificateClient
-Fault = tuple[tuple[str | int, ...], str]
-"""The path of an invalid key within the settings of a server, and a message."""
 
 _CREDENTIAL_KEYS: Final[Mapping[ClientAuthentication, str | None]] = {
     "client_secret_basic": "client_secret",

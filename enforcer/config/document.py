@@ -107,6 +107,8 @@ class Document:
             if isinstance(marks, tuple):
                 marks = marks[0] if of_key or isinstance(value, Table | Items) else marks[1]
             line, column = marks.line, marks.column
+            if marks is NOWHERE:
+                break  # an override: the positions within its value are those in the command line's text
         return line + 1, column + 1
 
 

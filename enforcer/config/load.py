@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from enforcer.config.document import parse
 from enforcer.config.merged_document import MergedDocument
-from enforcer.config.model import Config, adapter
+from enforcer.config.model import ADAPTER, Config
 from enforcer.config.overrides import Override, override
 from enforcer.config.rule_files import MAX_BYTES, RuleFiles
 from enforcer.config.schema import shape
@@ -73,7 +73,7 @@ def _validate(document: MergedDocument, rule_file_problems: Sequence[Problem], s
     errors: list[ErrorDetails] = []
     hidden: Iterable[Problem] = ()
     try:
-        config = adapter().validate_python(document.values, context=sources)
+        config = ADAPTER.validate_python(document.values, context=sources)
     except ValidationError as error:
         errors = error.errors(include_url=False)
         partial = PartialValidation(document.values.get("rules"), errors)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -55,11 +54,6 @@ class MergedDocument:
                 self._expand_sets(("rules", index), _with_defaults(source.written, defaults))
                 for index, source in enumerate(self.rule_sources)
             ]
-
-    @property
-    def file(self) -> str:
-        """The main file's name."""
-        return self.main.file
 
     def own(self, index: int) -> Mapping[str, Any]:
         """Return the keys written in the rule itself, without defaults."""
@@ -175,7 +169,7 @@ def _valid_sets(values: Mapping[str, Any]) -> dict[str, Sequence[str]]:
 def _invalid(defaults: Mapping[str, Any]) -> tuple[set[Step], Mapping[tuple[Step, ...], str]]:
     """Return the keys of invalid defaults, and the messages for those whose values have the right type."""
     try:
-        _adapter().validate_python(defaults)
+        _ADAPTER.validate_python(defaults)
     except ValidationError as error:
         errors = error.errors(include_url=False)
         cause = errors[0].get("ctx", {}).get("error")
@@ -186,8 +180,4 @@ def _invalid(defaults: Mapping[str, Any]) -> tuple[set[Step], Mapping[tuple[Step
 
 
 _KEYS: Final = frozenset(field.name for field in fields(RuleDefaults))
-
-
-@cache
-def _adapter() -> TypeAdapter[RuleDefaults]:
-    return TypeAdapter(RuleDefaults)
+_ADAPTER: Final = TypeAdapter(RuleDefaults)

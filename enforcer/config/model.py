@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
@@ -65,7 +64,6 @@ class Config(Section):
     """Response field, such as `X-Enforcer-Would-Deny`, that tells the client why its request would have been denied.
     Default: none."""
     cache: CacheSettings = field(default_factory=CacheSettings)
-    """How long, and how many, verification results are cached."""
     forwarding: Annotated[ForwardingSettings, AfterValidator(check_forwarding)] = field(
         default_factory=ForwardingSettings
     )
@@ -76,14 +74,9 @@ class Config(Section):
     """DPoP-bound tokens (RFC 9449), whose senders prove possession of the key with each request. They are always
     accepted; this section sets which proofs are."""
     limits: Limits = field(default_factory=Limits)
-    """Limits on what a client may send."""
     timeouts: Timeouts = field(default_factory=Timeouts)
-    """How long a client may take."""
     log: Log = field(default_factory=Log)
-    """Contents of the log, written to standard error."""
 
 
-@cache
-def adapter() -> TypeAdapter[Config]:
-    """Return the adapter that validates plain values as a Config, with a `sources.Sources` as context; built once."""
-    return TypeAdapter(Config)
+ADAPTER: Final = TypeAdapter(Config)
+"""Validates plain values as a Config, with a `sources.Sources` as context."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from enforcer.config.document import NOWHERE, Document, Items, Table, parse
+from enforcer.config.document import NOWHERE, Document, Table, parse
 from enforcer.errors import ConfigError
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
@@ -60,17 +60,4 @@ def _parse_value(text: str) -> Any:
         return text
     if document.problems or len(document.values) != 1:
         return text
-    return _without_positions(document.values["value"])
-
-
-def _without_positions(value: Any) -> Any:
-    """Remove the positions from a value, because it comes from no file."""
-    if isinstance(value, Table):
-        value.marks = dict.fromkeys(value, (NOWHERE, NOWHERE))
-        for inner in value.values():
-            _without_positions(inner)
-    elif isinstance(value, Items):
-        value.marks = [NOWHERE] * len(value)
-        for inner in value:
-            _without_positions(inner)
-    return value
+    return document.values["value"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,6 +20,7 @@ from enforcer.errors import ConfigError, Problem
 
 MAX_BYTES: Final = 16 * 1024**2
 """Maximum size of a file, as of a configuration."""
+_ADAPTER: Final = TypeAdapter(PolicyTests)
 
 
 def load_policy_tests(path: Path, rules: Collection[str]) -> tuple[PolicyTests, Document]:
@@ -28,16 +29,16 @@ def load_policy_tests(path: Path, rules: Collection[str]) -> tuple[PolicyTests, 
         document = parse(str(path), read(path, MAX_BYTES))
     except ValueError as error:
         raise ConfigError([Problem(str(path), 0, 0, "", str(error))]) from None
-    found = [*document.problems]
+    errors = [*document.problems]
     try:
-        cases = _adapter().validate_python(document.values)
+        cases = _ADAPTER.validate_python(document.values)
     except ValidationError as error:
-        found += problems(error.errors(include_url=False), document, _shape)
+        errors += problems(error.errors(include_url=False), document, _shape)
     else:
-        found += _wrong_names(document, cases, rules)
-        if not found:
+        errors += _wrong_names(document, cases, rules)
+        if not errors:
             return cases, document
-    raise ConfigError(sorted(found, key=lambda problem: (problem.line, problem.column)))
+    raise ConfigError(sorted(errors, key=lambda problem: (problem.line, problem.column)))
 
 
 def _wrong_names(document: Document, cases: PolicyTests, rules: Collection[str]) -> Iterator[Problem]:
@@ -56,11 +57,5 @@ def _wrong_names(document: Document, cases: PolicyTests, rules: Collection[str])
 
 
 @cache
-def _adapter() -> TypeAdapter[PolicyTests]:
-    return TypeAdapter(PolicyTests)
-
-
-@cache
 def _shape() -> Shape:
-    schema: Mapping[str, Any] = _adapter().json_schema()
-    return Shape(schema)
+    return Shape(_ADAPTER.json_schema())

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from enforcer.config.model import adapter
+from enforcer.config.model import ADAPTER
 from enforcer.policy.rules import Rule, RuleDefaults
 from enforcer.settings.pool import IntrospectionPool, PoolSettings
 
@@ -29,7 +29,7 @@ _SIZES: Final = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
 
 def schema() -> dict[str, Any]:
     """Return the JSON schema with which editors complete and check a configuration."""
-    generated = adapter().json_schema(schema_generator=_Generator)
+    generated = ADAPTER.json_schema(schema_generator=_Generator)
     # pydantic reads the docstring of a field in the class that declares it, not in the classes that inherit it.
     for base, derived in ((PoolSettings, IntrospectionPool), (RuleDefaults, Rule)):
         inherited = generated["$defs"][base.__name__]["properties"]

@@ -62,8 +62,7 @@ class Sources:
             case {"file": str(), **others} | {"env": str(), **others} if not others and self.environment is None:
                 return Secret("")
             case {"file": str(name), **others} if not others:
-                path, data = self._read(name)
-                return _secret(data, show(str(path)))
+                return self._secret_file(name)
             case {"env": str(name), **others} if not others:
                 return self._variable(name)
             case dict() | list() | None:
@@ -86,9 +85,12 @@ class Sources:
             return _secret(environment[name].encode("utf-8", "surrogateescape"), description)
         # A convention of container images: the secret is mounted as a file, and NAME_FILE holds its path.
         if file := environment.get(f"{name}_FILE"):
-            path, data = self._read(file)
-            return _secret(data, show(str(path)))
+            return self._secret_file(file)
         raise ValueError(f"{description} is not set")
+
+    def _secret_file(self, name: str) -> Secret:
+        path, data = self._read(name)
+        return _secret(data, show(str(path)))
 
     def _read(self, name: str) -> tuple[Path, bytes]:
         path = self.note(self.folder / name)

@@ -7,25 +7,32 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final, get_args
+from typing import Any, Final, NamedTuple, get_args
 from urllib.parse import quote_plus
 
 from enforcer.config import authorization_server
 from enforcer.config.authorization_server import SecretClient, SecretMethod
 from enforcer.doctor import diagnosis, response_checks
 from enforcer.doctor.connection_probe import ConnectionProbe
-from enforcer.doctor.diagnosis import Finding, ServerResponse, is_right
+from enforcer.doctor.diagnosis import Finding, ServerResponse, Verdict, is_right
 from enforcer.errors import IntrospectionError
 from enforcer.settings.addresses import parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
 from enforcer.tokens.introspection import client_credentials, metadata
 from enforcer.tokens.introspection.client import JSON_TYPE, JWT_TYPE
 from enforcer.tokens.introspection.client_authentication import Credentials
-from enforcer.tokens.introspection.metadata import EndpointName, Metadata
+from enforcer.tokens.introspection.metadata import EndpointName
 from enforcer.tokens.introspection.response import ActiveToken
 
 _SECRET_METHODS: Final[tuple[SecretMethod, ...]] = get_args(SecretMethod)
 """Ways to send a client secret. If the server refuses one, the other is tried."""
+
+
+class _Endpoint(NamedTuple):
+    """A URL, and the probe of its origin, which could be connected to."""
+
+    probe: ConnectionProbe
+    url: str
 
 
 class AuthorizationServerCheck:
@@ -64,33 +71,25 @@ class AuthorizationServerCheck:
             urls = metadata.well_known_urls(issuer)
         except ValueError:
             return [response_checks.no_metadata(f"{issuer} is not a URL", needed=self._discovers)]
-        probe, connection = await self._connect(urls[0])
-        if probe is None:
+        endpoint, connection = await self._connect(urls[0])
+        if endpoint is None:
             last = self._probes[_origin(urls[0])][1][-1]
             missing = response_checks.no_metadata(f"{urls[0]}: {last.what}: {last.found}", needed=self._discovers)
             return [*connection, missing] if self._discovers else [missing]
         findings: list[Finding] = []
         for url in urls:
-            response = await self._get(probe, url)
+            response = await self._send(endpoint._replace(url=url), "GET")
             if isinstance(response, Finding) or response.status != 200:
                 continue
-            document = self._parse_metadata(response, issuer)
-            if document is None and findings:
-                continue
-            findings = response_checks.metadata(response, issuer, self._endpoints, self._client())
+            document, checked = response_checks.metadata(response, issuer, self._endpoints, self._client())
             if document is not None:
+                findings = checked
                 for name, configured in self._endpoints.items():
                     self._endpoints[name] = configured or document.endpoints.get(name)
                 break
+            findings = findings or checked
         missing = response_checks.no_metadata(f"none at {', '.join(urls)}", needed=self._discovers)
         return [*(connection if self._discovers else ()), *(findings or [missing])]
-
-    def _parse_metadata(self, response: ServerResponse, issuer: str) -> Metadata | None:
-        mutual_tls = self._server.client_authentication == "tls_client_auth"
-        try:
-            return metadata.parse(response.body, issuer, mutual_tls=mutual_tls)
-        except IntrospectionError:
-            return None
 
     def _client(self) -> response_checks.Client | None:
         if self._server.verify == "jwt":
@@ -99,43 +98,36 @@ class AuthorizationServerCheck:
         return endpoint, self._server.client_authentication
 
     async def _check_own_token(self, settings: OwnTokenSettings) -> tuple[list[Finding], Credentials | None]:
-        url = self._endpoints["token_endpoint"]
-        probe, findings = (None, []) if url is None else await self._connect(url)
-        if probe is None or url is None:
+        endpoint, findings = await self._connect(self._endpoints["token_endpoint"])
+        if endpoint is None:
             return findings, None
         scope = f"&scope={quote_plus(' '.join(settings.scopes))}" if settings.scopes else ""
         form = f"grant_type=client_credentials{scope}".encode()
         response, accepted = await self._authenticate(
-            probe, url, form, "token_endpoint", lambda response: response.status == 200
+            endpoint, form, "token_endpoint", lambda response: response.status == 200
         )
         if isinstance(response, Finding):
             return [*findings, response], None
         method = self._server.client_authentication
-        findings += [
-            response_checks.own_token(response, method, accepted, settings.lifetime),
-            *self._check_times(response),
-        ]
-        if response.status != 200:
+        issued = response_checks.own_token(response, method, accepted, settings.lifetime)
+        findings += [issued, *self._check_times(response)]
+        if issued.verdict is Verdict.WRONG:
             return findings, None
-        try:
-            return findings, client_credentials.parse(response.body, settings.lifetime).credentials
-        except IntrospectionError:
-            return findings, None
+        return findings, client_credentials.parse(response.body, settings.lifetime).credentials
 
     async def _check_introspection(self, own: Credentials | None) -> list[Finding]:
-        url = self._endpoints.get("introspection_endpoint")
-        probe, findings = (None, []) if url is None else await self._connect(url)
-        if probe is None or url is None:
+        endpoint, findings = await self._connect(self._endpoints.get("introspection_endpoint"))
+        if endpoint is None:
             return findings
         # A made-up token, in the same form as sent by `tokens.introspection`
         form = f"token={secrets.token_urlsafe(32)}&token_type_hint=access_token".encode()
         response: ServerResponse | Finding
         accepted: SecretMethod | None = None
         if own is not None:
-            response = await self._post(probe, url, form, own)
+            response = await self._post(endpoint, form, own)
         else:
             response, accepted = await self._authenticate(
-                probe, url, form, "introspection_endpoint", response_checks.is_acceptance
+                endpoint, form, "introspection_endpoint", response_checks.is_acceptance
             )
         if isinstance(response, ServerResponse) and response.status == 200 and self._server.signed_answers:
             response = await self._verify_signature(response)
@@ -149,9 +141,8 @@ class AuthorizationServerCheck:
         from enforcer.tokens.introspection import jwt_introspection
         from enforcer.tokens.jwt import jwks, jwt
 
-        url = self._endpoints["jwks_uri"]
-        probe, _ = (None, []) if url is None else await self._connect(url)
-        keys = None if probe is None or url is None else await self._get(probe, url)
+        endpoint, _ = await self._connect(self._endpoints["jwks_uri"])
+        keys = None if endpoint is None else await self._send(endpoint, "GET")
         if not isinstance(keys, ServerResponse):
             return response_checks.no_signed_response("the server's keys cannot be fetched")
         try:
@@ -168,11 +159,10 @@ class AuthorizationServerCheck:
         return replace(response, body=json.dumps({"active": isinstance(result, ActiveToken)}).encode())
 
     async def _check_keys(self) -> list[Finding]:
-        url = self._endpoints.get("jwks_uri")
-        probe, findings = (None, []) if url is None else await self._connect(url)
-        if probe is None or url is None:
+        endpoint, findings = await self._connect(self._endpoints.get("jwks_uri"))
+        if endpoint is None:
             return findings
-        response = await self._get(probe, url)
+        response = await self._send(endpoint, "GET")
         if isinstance(response, Finding):
             return [*findings, response]
         keys = response_checks.keys(response, self._server.jwt.algorithms)
@@ -188,11 +178,13 @@ class AuthorizationServerCheck:
             diagnosis.answer_time(response.received - response.sent, self._server.timeout),
         ]
 
-    async def _connect(self, url: str) -> tuple[ConnectionProbe | None, list[Finding]]:
+    async def _connect(self, url: str | None) -> tuple[_Endpoint | None, list[Finding]]:
         """Probe the connection to a URL, once per origin.
 
-        Returns the probe, None if a step failed, and the findings that have not been returned before.
+        Returns the endpoint, None if a step failed or the URL is not known, and the findings not returned before.
         """
+        if url is None:
+            return None, []
         origin = _origin(url)
         unseen: list[Finding] = []
         if origin not in self._probes:
@@ -200,23 +192,18 @@ class AuthorizationServerCheck:
             unseen = await probe.connect()
             self._probes[origin] = probe, unseen
         probe, findings = self._probes[origin]
-        return probe if is_right(findings) else None, [*unseen]
+        return _Endpoint(probe, url) if is_right(findings) else None, [*unseen]
 
     async def _authenticate(
-        self,
-        probe: ConnectionProbe,
-        url: str,
-        form: bytes,
-        endpoint: EndpointName,
-        accepts: Callable[[ServerResponse], bool],
+        self, endpoint: _Endpoint, form: bytes, name: EndpointName, accepts: Callable[[ServerResponse], bool]
     ) -> tuple[ServerResponse | Finding, SecretMethod | None]:
         """Post a form with our credentials. Returns the response.
 
         If the server refuses the client secret, it is sent in the other way too; that way is returned if it works.
         """
         server = self._server
-        authentication = authorization_server.authenticator(server, endpoint, time.time)
-        response = await self._post(probe, url, form, authentication.credentials())
+        authentication = authorization_server.authenticator(server, name, time.time)
+        response = await self._post(endpoint, form, authentication.credentials())
         client = authorization_server.client(server)
         if (
             isinstance(response, ServerResponse)
@@ -224,17 +211,14 @@ class AuthorizationServerCheck:
             and isinstance(client, SecretClient)
         ):
             (other,) = (method for method in _SECRET_METHODS if method != client.method)
-            alternative = authorization_server.authenticator(
-                replace(server, client_authentication=other), endpoint, time.time
-            )
-            retried = await self._post(probe, url, form, alternative.credentials())
+            server = replace(server, client_authentication=other)
+            authentication = authorization_server.authenticator(server, name, time.time)
+            retried = await self._post(endpoint, form, authentication.credentials())
             if isinstance(retried, ServerResponse) and accepts(retried):
                 return response, other
         return response, None
 
-    async def _post(
-        self, probe: ConnectionProbe, url: str, form: bytes, credentials: Credentials
-    ) -> ServerResponse | Finding:
+    async def _post(self, endpoint: _Endpoint, form: bytes, credentials: Credentials) -> ServerResponse | Finding:
         headers = {
             "Accept": JWT_TYPE if self._server.signed_answers else JSON_TYPE,
             "Accept-Encoding": "identity",
@@ -243,13 +227,10 @@ class AuthorizationServerCheck:
         for line in credentials.lines.decode().splitlines():
             name, _, value = line.partition(": ")
             headers[name] = value
-        return await self._send(probe, "POST", url, headers=headers, content=form + credentials.form)
+        return await self._send(endpoint, "POST", headers=headers, content=form + credentials.form)
 
-    async def _get(self, probe: ConnectionProbe, url: str) -> ServerResponse | Finding:
-        return await self._send(probe, "GET", url)
-
-    async def _send(self, probe: ConnectionProbe, method: str, url: str, **content: Any) -> ServerResponse | Finding:
-        server = self._server
+    async def _send(self, endpoint: _Endpoint, method: str, **content: Any) -> ServerResponse | Finding:
+        server, (probe, url) = self._server, endpoint
         async with probe.client() as client:
             return await probe.send(client, method, url, within=server.timeout, max_body=server.max_answer, **content)
 

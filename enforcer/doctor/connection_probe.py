@@ -25,6 +25,7 @@ _NO_SOCKET: Final = "start the server, or correct the socket's path"
 _NO_LISTENER: Final = "start the server, or correct host and port"
 _NO_RESPONSE: Final = "correct host and port; a firewall or network policy may be in the way"
 _NO_NAME: Final = "correct the host, or this machine's name resolution"
+_SLOW: Final = "see the server's log, or raise the timeout"
 _NO_HTTP: Final = "correct host, port, and http:// or https://"
 
 
@@ -41,12 +42,12 @@ class ConnectionProbe:
     async def connect(self) -> list[Finding]:
         """Resolve the name, connect, and do the TLS handshake; stops at the first failed step."""
         findings: list[Finding] = []
-        for what, step, advice in self._steps():
+        for subject, step, advice in self._steps():
             try:
                 async with asyncio.timeout(self._timeout):
                     finding = await step()
             except TimeoutError:
-                finding = wrong(what, f"no response within {self._timeout:g} s", advice)
+                finding = wrong(subject, f"no response within {self._timeout:g} s", advice)
             findings.append(finding)
             if finding.verdict is Verdict.WRONG:
                 break
@@ -151,9 +152,7 @@ class ConnectionProbe:
                     if len(body) > max_body:
                         break
         except TimeoutError:
-            return wrong(
-                "HTTP", f"no complete response within {within:g} s", "see the server's log, or raise the timeout"
-            )
+            return wrong("HTTP", f"no complete response within {within:g} s", _SLOW)
         except httpx.RemoteProtocolError:
             return wrong("HTTP", "the server does not speak HTTP/1.1", _NO_HTTP)
         except ssl.SSLError as error:

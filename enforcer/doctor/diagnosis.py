@@ -55,19 +55,19 @@ class ServerResponse:
     received: float
 
 
-def right(what: str, found: str) -> Finding:
+def right(subject: str, details: str) -> Finding:
     """Return the finding of a check that passed."""
-    return Finding(what, Verdict.RIGHT, found)
+    return Finding(subject, Verdict.RIGHT, details)
 
 
-def warning(what: str, found: str, advice: str) -> Finding:
+def warning(subject: str, details: str, advice: str) -> Finding:
     """Return the finding of a check that passed, but that an operator should look at."""
-    return Finding(what, Verdict.WARNING, found, advice)
+    return Finding(subject, Verdict.WARNING, details, advice)
 
 
-def wrong(what: str, found: str, advice: str) -> Finding:
+def wrong(subject: str, details: str, advice: str) -> Finding:
     """Return the finding of a check that failed: the enforcer cannot work with this server."""
-    return Finding(what, Verdict.WRONG, found, advice)
+    return Finding(subject, Verdict.WRONG, details, advice)
 
 
 def is_right(findings: Iterable[Finding]) -> bool:
@@ -81,12 +81,13 @@ def is_right(findings: Iterable[Finding]) -> bool:
 def certificate(version: str, issued_to: str, not_after: float, now: float) -> Finding:
     """Check when a verified certificate expires; times are seconds since the epoch."""
     days = int((not_after - now) // _DAY)
-    found = (
-        f"{version}, the certificate is valid for {issued_to} and expires in {days} {'day' if days == 1 else 'days'}"
-    )
-    return right("TLS", found) if days >= CERTIFICATE_WARNING else warning("TLS", found, "renew it")
+    expiry = f"expires in {days} {'day' if days == 1 else 'days'}"
+    details = f"{version}, the certificate is valid for {issued_to} and {expiry}"
+    return right("TLS", details) if days >= CERTIFICATE_WARNING else warning("TLS", details, "renew it")
 
 
+_NO_SIGNING: Final = "the authority's certificate does not permit signing"
+_NO_IDENTIFIER: Final = "a certificate lacks a key identifier"
 # Keyed by OpenSSL's numbers (X509_V_ERR_*), because its texts change between versions.
 _CERTIFICATE: Final = {
     9: ("the certificate is not valid yet", "set this machine's clock, or the server's certificate"),
@@ -94,16 +95,8 @@ _CERTIFICATE: Final = {
     62: ("the certificate is for another name", "use a name of the certificate in the URL, or set tls.server_name"),
     64: ("the certificate is for another address", "use a name of the certificate in the URL, or set tls.server_name"),
     # Required since Python 3.13 (RFC 5280 §4.2.1)
-    **dict.fromkeys(
-        (81, 92), ("the authority's certificate does not permit signing", "issue it again, with keyUsage keyCertSign")
-    ),
-    **dict.fromkeys(
-        (85, 86),
-        (
-            "a certificate lacks a key identifier",
-            "issue it again, with subjectKeyIdentifier and authorityKeyIdentifier",
-        ),
-    ),
+    **dict.fromkeys((81, 92), (_NO_SIGNING, "issue it again, with keyUsage keyCertSign")),
+    **dict.fromkeys((85, 86), (_NO_IDENTIFIER, "issue it again, with subjectKeyIdentifier and authorityKeyIdentifier")),
 }
 _CHAIN: Final = {
     2: "its issuer is not known here",
@@ -152,17 +145,17 @@ def clock(date: str | None, sent: float, received: float) -> Finding:
     ahead = theirs - received if theirs > received else min(theirs + 1 - sent, 0.0)
     if abs(ahead) <= CLOCK_WARNING:
         return right("clock", "the same as ours")
-    found = f"the server's is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours"
+    details = f"the server's is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours"
     finding = wrong if abs(ahead) > CLOCK_ERROR else warning
-    return finding("clock", found, "synchronise both machines (NTP)")
+    return finding("clock", details, "synchronise both machines (NTP)")
 
 
 def answer_time(seconds: float, limit: float) -> Finding:
     """Compare the time until a response with its timeout, in seconds."""
-    found = f"{seconds * 1000:.0f} ms, of {limit:g} s allowed"
+    details = f"{seconds * 1000:.0f} ms, of {limit:g} s allowed"
     if seconds <= limit / 2:
-        return right("answer time", found)
-    return warning("answer time", found, "find out why the server is slow, or raise timeout")
+        return right("answer time", details)
+    return warning("answer time", details, "find out why the server is slow, or raise timeout")
 
 
 # Responses

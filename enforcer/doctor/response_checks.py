@@ -15,7 +15,7 @@ from enforcer.doctor.diagnosis import Finding, ServerResponse, Verdict, right, w
 from enforcer.errors import IntrospectionError
 from enforcer.settings.authorization_server import ClientAuthentication
 from enforcer.tokens.introspection import client_credentials
-from enforcer.tokens.introspection.metadata import EndpointName
+from enforcer.tokens.introspection.metadata import EndpointName, Metadata
 from enforcer.tokens.introspection.metadata import parse as parse_metadata
 from enforcer.tokens.introspection.response import ActiveToken, parse
 
@@ -41,17 +41,17 @@ _TOO_LARGE: Final = "the response is larger than max_answer"
 # Metadata and keys
 
 
-def no_metadata(found: str, *, needed: bool) -> Finding:
+def no_metadata(details: str, *, needed: bool) -> Finding:
     """Return the finding for a server without metadata; `needed`: an endpoint is not set and must come from there."""
     if needed:
-        return wrong("metadata", found, "correct issuer, or set the endpoints")
-    return warning("metadata", found, "correct issuer; if the server publishes no metadata, there is nothing to do")
+        return wrong("metadata", details, "correct issuer, or set the endpoints")
+    return warning("metadata", details, "correct issuer; if the server publishes no metadata, there is nothing to do")
 
 
 def metadata(
     response: ServerResponse, issuer: str, endpoints: Mapping[EndpointName, str | None], client: Client | None
-) -> list[Finding]:
-    """Compare a server's metadata (RFC 8414 §2) with the settings.
+) -> tuple[Metadata | None, list[Finding]]:
+    """Read a server's metadata (RFC 8414 §2), None if it is not valid, and compare it with the settings.
 
     `endpoints` are those in use, with their configured URL; None if it must come from the metadata.
     """
@@ -61,8 +61,8 @@ def metadata(
     except IntrospectionError as error:
         published = _member(response.body, "issuer")
         if isinstance(published, str) and published != issuer and _URL.fullmatch(published):
-            return [wrong("metadata", f"the server's issuer is {published}", "set issuer to exactly that")]
-        return [wrong("metadata", f"{response.url}: {error.detail}", "correct issuer")]
+            return None, [wrong("metadata", f"the server's issuer is {published}", "set issuer to exactly that")]
+        return None, [wrong("metadata", f"{response.url}: {error.detail}", "correct issuer")]
     findings = []
     equal, discovered = ["issuer"], []
     for name, configured in endpoints.items():
@@ -84,7 +84,7 @@ def metadata(
     findings += _methods(response, client)
     names = " and ".join(filter(None, (", ".join(equal[:-1]), equal[-1])))
     matches = f"{names} {'match' if equal[1:] else 'matches'} the server's metadata"
-    return findings or [right("metadata", "; ".join((matches, *discovered)))]
+    return document, findings or [right("metadata", "; ".join((matches, *discovered)))]
 
 
 def _methods(response: ServerResponse, client: Client | None) -> list[Finding]:
@@ -110,10 +110,10 @@ def keys(response: ServerResponse, algorithms: Collection[str]) -> Finding:
     except IntrospectionError as error:
         return wrong("keys", f"not a key set (RFC 7517): {error.detail}", "correct jwks_uri")
     supported = sorted({algorithm for key in published for algorithm in key.algorithms})
-    found = f"{len(published)} {'key' if len(published) == 1 else 'keys'}, for {', '.join(supported)}"
+    details = f"{len(published)} {'key' if len(published) == 1 else 'keys'}, for {', '.join(supported)}"
     if not {*supported} & {*algorithms}:
-        return wrong("keys", found, "set jwt.algorithms to the algorithms that the server signs with")
-    return right("keys", found)
+        return wrong("keys", details, "set jwt.algorithms to the algorithms that the server signs with")
+    return right("keys", details)
 
 
 # Our credentials
@@ -142,8 +142,8 @@ def own_token(
     try:
         token = client_credentials.parse(response.body, lifetime)
     except IntrospectionError as error:
-        found = f"not a token response (RFC 6749): {error.detail}"
-        return wrong("own token", found, "correct own_token.token_endpoint")
+        details = f"not a token response (RFC 6749): {error.detail}"
+        return wrong("own token", details, "correct own_token.token_endpoint")
     return right("own token", f"issued, for {token.expires_in:g} s")
 
 
@@ -161,10 +161,10 @@ def credentials(response: ServerResponse, method: Method, accepted: ClientAuthen
     return _introspected(response)
 
 
-def no_signed_response(found: str) -> Finding:
+def no_signed_response(details: str) -> Finding:
     """Return the finding for an introspection response that is not signed as required (RFC 9701)."""
     advice = "configure the server to sign introspection responses for this client, or remove signed_answers"
-    return wrong("credentials", f"{found} (RFC 9701)", advice)
+    return wrong("credentials", f"{details} (RFC 9701)", advice)
 
 
 def _introspected(response: ServerResponse) -> Finding:
@@ -176,37 +176,39 @@ def _introspected(response: ServerResponse) -> Finding:
         if _is_html(response):
             advice = "correct introspection_endpoint: it leads elsewhere"
             return wrong("credentials", "the response is a web page", advice)
-        found = f"not an introspection response (RFC 7662): {error.detail}"
-        return wrong("credentials", found, "correct introspection_endpoint")
+        details = f"not an introspection response (RFC 7662): {error.detail}"
+        return wrong("credentials", details, "correct introspection_endpoint")
     if isinstance(token, ActiveToken):
         advice = "do not trust this endpoint; correct introspection_endpoint"
         return wrong("credentials", "a made-up token is reported as active", advice)
     return right("credentials", _INACTIVE)
 
 
-def _refused(what: str, response: ServerResponse, method: Method, accepted: ClientAuthentication | None) -> Finding:
+def _refused(subject: str, response: ServerResponse, method: Method, accepted: ClientAuthentication | None) -> Finding:
     code = _member(response.body, "error")
     shown = f", {code}" if isinstance(code, str) and _CODE.fullmatch(code) else ""
-    found = f"refused ({response.status}{shown}) with {method}"
+    details = f"refused ({response.status}{shown}) with {method}"
     if accepted is not None:
-        return wrong(what, found, f"set client_authentication: {accepted}, which the server accepts")
+        return wrong(subject, details, f"set client_authentication: {accepted}, which the server accepts")
     if code == "invalid_scope":
-        return wrong(what, found, "correct own_token.scopes, or grant them to this client, at the authorization server")
-    permission = "get a token by client credentials" if what == "own token" else "introspect"
-    return wrong(what, found, f"{_ADVICE[method]}, and let this client {permission}, at the authorization server")
+        return wrong(
+            subject, details, "correct own_token.scopes, or grant them to this client, at the authorization server"
+        )
+    permission = "get a token by client credentials" if subject == "own token" else "introspect"
+    return wrong(subject, details, f"{_ADVICE[method]}, and let this client {permission}, at the authorization server")
 
 
-def _not_an_endpoint(what: str, response: ServerResponse, setting: str) -> Finding:
+def _not_an_endpoint(subject: str, response: ServerResponse, setting: str) -> Finding:
     """Return the finding for a status that the endpoint of `setting` does not send."""
     status = response.status
     if 300 <= status < 400:
         url = urljoin(response.url, response.fields.get("location", "")).partition("?")[0].partition("#")[0]
         shown = url if _URL.fullmatch(url) else "another place"
-        found = f"{status}: redirected to {shown}, and the enforcer does not follow redirects"
-        return wrong(what, found, f"set {setting} to the URL that responds itself")
+        details = f"{status}: redirected to {shown}, and the enforcer does not follow redirects"
+        return wrong(subject, details, f"set {setting} to the URL that responds itself")
     if status == 429 or status >= 500:
-        return wrong(what, f"the server responds with {status}", "see the server's log")
-    return wrong(what, f"the server responds with {status}", f"correct {setting}")
+        return wrong(subject, f"the server responds with {status}", "see the server's log")
+    return wrong(subject, f"the server responds with {status}", f"correct {setting}")
 
 
 def _is_html(response: ServerResponse) -> bool:

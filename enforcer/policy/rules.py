@@ -104,13 +104,18 @@ class Claim:
     allowed: tuple[Scalar, ...]
     segment: int | None
 
-    def holds(self, claims: Mapping[str, Any], segments: Sequence[bytes]) -> bool:
-        """Return whether the token's claims meet the condition."""
+    def value(self, claims: Mapping[str, Any]) -> Any:
+        """Return the value of the claim; None if there is none."""
         value: Any = claims.get(self.name)
         if value is None:
             value = claims
             for name in self.path:
                 value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
+    def holds(self, claims: Mapping[str, Any], segments: Sequence[bytes]) -> bool:
+        """Return whether the token's claims meet the condition."""
+        value = self.value(claims)
         members = value if isinstance(value, list) else [value]
         if self.segment is None:
             # Not `in`, because in Python True == 1.
@@ -202,7 +207,7 @@ def _refuse(faults: Iterable[Fault]) -> None:
 
 
 Fault = tuple[tuple[str | int, ...], str]
-"""An error in a rule: the path of the value within the rule, and a message."""
+"""An error in a rule or another section: the path of the value within the section, and a message."""
 
 CONDITIONS: Final = ("scopes", "any_scope", "claims", "audience", "issuer", "client_ids")
 """Keys of a rule that are conditions on the token."""

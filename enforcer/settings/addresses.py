@@ -84,10 +84,6 @@ def parse_server(text: str) -> Location:
     return location
 
 
-def _is_host(name: str) -> bool:
-    return not name.startswith("[") or (":" in name and is_ip(name[1:-1]))
-
-
 def is_ip(text: str) -> bool:
     """Return whether a text is an IP address."""
     try:

@@ -25,8 +25,7 @@ class OwnTokenSettings(Section):
     scopes: tuple[Text, ...] = ()
     """Scopes to request. Default: the server's default scopes."""
     renew_ahead: SecondsOrZero = 30.0
-    """How long before it expires the token is renewed, so that no request waits for a new one; at most half of its
-    lifetime."""
+    """Time before its expiry at which the token is renewed, so that no request waits; at most half of its lifetime."""
     lifetime: Seconds = 300.0
     """Lifetime of a token if the server sends no `expires_in`."""
     pause: Seconds = 10.0
@@ -39,8 +38,8 @@ class MetadataSettings(Section):
     """Refresh of an authorization server's metadata (RFC 8414), if an endpoint comes from there."""
 
     refresh: Seconds = 3600.0
-    """How often the metadata is fetched in the background: how late a moved endpoint is noticed. Until a fetch
-    succeeds, the last metadata stays in use."""
+    """Interval at which the metadata is fetched in the background: the delay until a moved endpoint is noticed. Until a
+    fetch succeeds, the last metadata stays in use."""
     pause: Seconds = 30.0
     """Maximum time until a failed fetch is repeated. The first retry comes after 1 s, and the time doubles with each
     failure. Bounds the load on a failing server."""
@@ -70,9 +69,7 @@ class AuthorizationServer(Section):
     jwt: JwtSettings = field(default_factory=JwtSettings)
     """Which JWTs are accepted."""
     keys: KeySettings = field(default_factory=KeySettings)
-    """How long the server's keys are used."""
     metadata: MetadataSettings = field(default_factory=MetadataSettings)
-    """Refresh of the server's metadata (RFC 8414), if an endpoint comes from there."""
     client_id: TextElsewhere | None = None
     """Client ID of the enforcer at this server; the client must be allowed to introspect. Required unless `verify` is
     `jwt`. If it is stored with the secret: `{file: path}` or `{env: NAME}`."""
@@ -102,6 +99,5 @@ class AuthorizationServer(Section):
     """Retry-After of the 503 that clients get if the server gave no usable response; whole seconds, rounded up. Reduces
     the load on a failing server."""
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
-    """When the enforcer stops calling a failing server."""
     pool: IntrospectionPool = field(default_factory=IntrospectionPool)
     """Limits and timeouts of the connections to the server."""

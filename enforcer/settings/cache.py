@@ -1,4 +1,4 @@
-"""How long, and how many, verification results are cached."""
+"""The cache of verification results."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from enforcer.units import Count, Seconds, SecondsOrZero, Section
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheSettings(Section):
-    """How long, and how many, verification results are cached."""
+    """Lifetimes and number of cached verification results."""
 
     ttl: Seconds = 60.0
-    """How long a result for an active token is used without introspecting again: how late a revocation may be
-    noticed."""
+    """Lifetime of a result for an active token: the longest delay until a revocation is noticed."""
     refresh_ahead: SecondsOrZero = 5.0
-    """How long before its `ttl` ends the result for a token in use is fetched again, so that no request waits for it;
-    at most half of `ttl`."""
+    """Time before the end of its `ttl` at which the result for a token in use is fetched again, so that no request
+    waits for it; at most half of `ttl`."""
     stale: SecondsOrZero = 300.0
-    """How long after its `ttl` a result may still serve rules with `on_outage: stale` during an outage of the
-    authorization server: how late a revocation may be noticed then. Never past the token's expiry."""
+    """Time after its `ttl` in which a result may still serve rules with `on_outage: stale` during an outage of the
+    authorization server, which delays the notice of a revocation as long. Never past the token's expiry."""
     negative_ttl: Seconds = 5.0
-    """How long a result for an inactive token is used. Short, because a token may become active a moment later."""
+    """Lifetime of a result for an inactive token. Short, because a token may become active a moment later."""
     entries: Count = 100_000
     """Maximum number of cached active tokens (about 2 KiB each). Bounds memory."""
     negative_entries: Count = 10_000

@@ -1,13 +1,14 @@
 """Values stored outside the configuration: secrets, and files that settings name.
 
-pydantic's validation context supplies them, so that this room reads no file and no environment itself.
+pydantic's validation context (`config.sources.Sources`) supplies them: this room itself reads no file and no
+environment.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
@@ -26,19 +27,6 @@ class File:
 
     def __fspath__(self) -> str:
         return str(self.path)
-
-
-class SettingsContext(Protocol):
-    """The validation context: reads what settings name. Each method raises ValueError, without the content."""
-
-    def file(self, name: object) -> File:
-        """Return a file that can be read."""
-
-    def secret(self, place: object) -> Secret:
-        """Return the secret that `{file: path}` or `{env: NAME}` names."""
-
-    def text(self, value: object) -> str:
-        """Return a text, given literally or as `{file: path}` or `{env: NAME}`."""
 
 
 _PLACE: dict[str, Any] = {

@@ -25,21 +25,21 @@ class JwtSettings(Section):
     tokens of the same issuer look like that too, and not all can be told apart: set the server's `audience`, or require
     scopes in the rules."""
     clock_skew: SecondsOrZero = 5.0
-    """How far the server's clock may be ahead: how far in the future `nbf` and `iat` may be, because tokens are used
-    right after they are issued. `exp` gets no allowance: clients renew tokens before they expire."""
+    """Allowance for a server's clock that is ahead: `nbf` and `iat` may be this far in the future, because tokens are
+    used right after they are issued. `exp` gets no allowance: clients renew tokens before they expire."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySettings(Section):
-    """How long the keys of an authorization server are used."""
+    """Refresh and lifetime of an authorization server's keys."""
 
     refresh: Seconds = 300.0
-    """How often the keys are fetched in the background: how late a withdrawn key is noticed."""
+    """Interval at which the keys are fetched in the background: the delay until a withdrawn key is noticed."""
     max_age: Seconds = 4 * 3600.0
-    """How long keys are used if they cannot be fetched; after that, tokens are answered 503. Must be more than
-    `refresh`; useful values are about the lifetime of tokens that were issued before the outage."""
+    """Lifetime of keys that cannot be fetched again; after that, tokens are answered 503. Must be more than `refresh`;
+    useful values are about the lifetime of tokens that were issued before the outage."""
     pause: Seconds = 30.0
-    """How long after a fetch an unknown key ID causes no other fetch. Bounds the load caused by invented tokens. If the
+    """Time after a fetch in which an unknown key ID causes no other. Bounds the load caused by invented tokens. If the
     server signs with a new key sooner than this after publishing it, its tokens are refused meanwhile."""
 
     def __post_init__(self) -> None:
@@ -60,7 +60,7 @@ class ProofSettings(Section):
     """Maximum age of a proof. Short, because it bounds how many proofs must be remembered; but long enough for
     differing device clocks."""
     clock_skew: SecondsOrZero = 15.0
-    """How far the client's clock may be ahead. More than for servers, because device clocks are less exact."""
+    """Allowance for a client's clock that is ahead. More than for servers, because device clocks are less exact."""
     size: Bytes = 8192
     """Maximum size of a proof. Bounds the work of reading one."""
     replays: Count = 300_000

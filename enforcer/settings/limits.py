@@ -9,7 +9,7 @@ from enforcer.units import Bytes, Count, Seconds, SecondsOrZero, Section
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnseenSettings(Section):
-    """How many unseen tokens a client address may send."""
+    """Limits on the unseen tokens of a client address."""
 
     rate: Count = 1000
     """Unseen tokens a second, on average; one more is answered 429. Protects the authorization server. DPoP proofs with
@@ -45,14 +45,13 @@ class Limits(Section):
     body_rate: Bytes = 240
     """Minimum average rate of a request body, per second, after a first period of `timeouts.body`. Cuts slow-body
     attacks."""
-
     unseen_tokens: UnseenSettings = field(default_factory=UnseenSettings)
-    """How many unseen tokens a client address may send; cached active tokens are not counted."""
+    """Limits on the unseen tokens of a client address; cached active tokens are not counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts(Section):
-    """How long a client may take. A timeout is exact to a fifth of a second, and never early."""
+    """Timeouts for clients, exact to a fifth of a second, and never early."""
 
     handshake: Seconds = 10.0
     """From accepting a connection to the end of the TLS handshake. Cuts clients that begin one and stall."""
@@ -66,12 +65,11 @@ class Timeouts(Section):
     tunnel: Seconds = 600.0
     """Without a byte in either direction on an upgraded connection."""
     linger: Seconds = 2.0
-    """How long a client may go on sending after a refusal, so that it can read the refusal."""
+    """Time in which a client may go on sending after a refusal, so that it can read the refusal."""
     shutdown_delay: SecondsOrZero = 5.0
-    """How long requests are still served after SIGTERM or `enforcer drain`. Each response then announces that the
+    """Time in which requests are still served after SIGTERM or `enforcer drain`. Each response then announces that the
     connection closes, and /readyz reports draining, so that load balancers such as Kubernetes Services stop sending
     requests first. Not applied after SIGINT (Ctrl-C)."""
     drain: Seconds = 20.0
-    """How long running exchanges may take to end after that, in whole seconds, rounded up; those that take longer are
-    cut. Keep both together below the time after which the process is killed: with Kubernetes
-    `terminationGracePeriodSeconds`, default 30."""
+    """Timeout of running exchanges after that, in whole seconds, rounded up; longer ones are cut. Keep both together
+    below the time after which the process is killed: with Kubernetes `terminationGracePeriodSeconds`, default 30."""

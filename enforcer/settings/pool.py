@@ -16,15 +16,15 @@ class PoolSettings(Section):
     queue: Count = 1024
     """Maximum number of requests waiting for a connection; one more is answered 503 at once. Bounds memory."""
     queue_timeout: Seconds = 5.0
-    """How long a request may wait for a connection. A client that has waited longer has usually given up."""
+    """Timeout of waiting for a connection. A client that has waited longer has usually given up."""
     connect_timeout: Seconds = 2.0
-    """How long opening a connection may take, TLS included."""
+    """Timeout of opening a connection, TLS included."""
     response_timeout: Seconds = 60.0
-    """How long the server may take to send the response head, counted from the last byte sent to it."""
+    """Timeout of the response head, counted from the last byte sent to the server."""
     idle_timeout: Seconds = 300.0
-    """How long a response body may pause between two bytes. Cuts dead streams."""
+    """Timeout between two bytes of a response body. Cuts dead streams."""
     keep_alive_timeout: Seconds = 4.0
-    """How long an unused connection stays open: less than the 5 s after which common app servers close theirs."""
+    """Lifetime of an unused connection: less than the 5 s after which common app servers close theirs."""
     head: Bytes = 65536
     """Maximum size of a response head. Bounds memory."""
 
@@ -47,4 +47,4 @@ class BreakerSettings(Section):
     failures: Count = 5
     """Consecutive failures after which calls stop for a while. Requests are then answered at once."""
     pause: Seconds = 2.0
-    """How long no call is made; then one call probes the server. Short, because valid tokens wait for it to end."""
+    """Time without calls; then one call probes the server. Short, because valid tokens wait for it to end."""

@@ -33,7 +33,7 @@ class Admin(Section):
     """Credential that `Authorization: Bearer` must carry to ask why a request was denied, or to drop cached results; by
     where it is stored. Default: both are refused to everybody."""
     denials: Count = 256
-    """How many of the last denials can be looked up (`GET /decisions/ID`); none without `credential`. Bounds memory."""
+    """Number of recent denials to look up (`GET /decisions/ID`); none without `credential`. Bounds memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,17 @@
 """Explanations of decisions."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import pytest
-from harness.policies import NOW, REFUSALS, explained, policy
+from harness.policies import CONDITIONS, NO_CONDITIONS, NOW, REFUSALS, explained, policy
 
 from enforcer.analysis.evaluator import Policy, PolicyRequest
 from enforcer.analysis.explain import Evaluation, Explanation, RefusalSummary, UnverifiedToken, explain
 from enforcer.counters import NO_ROUTE
 from enforcer.errors import IntrospectionFailure
+from enforcer.policy.rules import Rule
 from enforcer.proxy import responses
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.introspection.response import INACTIVE
@@ -50,6 +51,21 @@ def conditions(explanation: Explanation) -> dict[str, tuple[str, bool]]:
 def test_the_validity_of_a_token_is_relative_to_now(claims: dict[str, Any], expected: tuple[str, bool]) -> None:
     """In seconds until `exp` or `nbf`, or since."""
     assert conditions(explained(SHOP, "GET /shop", claims))["time"] == expected
+
+
+def test_every_key_of_a_rule_is_a_condition_or_is_none() -> None:
+    """A new key is put into one of the two lists, so that no condition is forgotten by `explain` and `lint`."""
+    assert {field.name for field in fields(Rule)} == CONDITIONS.keys() | NO_CONDITIONS
+    assert CONDITIONS.keys().isdisjoint(NO_CONDITIONS)
+
+
+@pytest.mark.parametrize("key", CONDITIONS)
+def test_every_condition_of_a_rule_is_explained(key: str) -> None:
+    """A token that lacks only this is denied, and the explanation names the condition that is not met."""
+    explanation = explained(policy({"path": "/a", key: CONDITIONS[key]}), "GET /a", {})
+    assert explanation.judgement.decision == "deny"
+    unmet = [condition.name for condition in explanation.conditions if not condition.met]
+    assert [name.partition(".")[0] for name in unmet] == [key]
 
 
 def test_one_unmet_condition_hides_no_other() -> None:

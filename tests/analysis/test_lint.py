@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from harness.policies import policy
+from harness.policies import CONDITIONS, policy
 
 from enforcer.analysis.lint import lint
 
@@ -34,6 +34,13 @@ def test_an_unremarkable_policy_has_no_finding() -> None:
 def test_a_policy_without_rules_has_no_finding() -> None:
     """An app without rules starts like this, in report mode."""
     assert findings() == []
+
+
+@pytest.mark.parametrize("key", CONDITIONS)
+def test_a_rule_with_any_condition_requires_more_than_a_rule_with_none(key: str) -> None:
+    """A weaker rule for the same path with a slash is a warning."""
+    rules = {"path": "/a", key: CONDITIONS[key]}, {"path": "/a/", **A}
+    assert [rule for _, rule, _ in findings(*rules, code="weaker_around")] == [0]
 
 
 @pytest.mark.parametrize(

@@ -105,10 +105,10 @@ def test_a_token_is_read_like_an_introspection_response() -> None:
     facts = TokenFacts(
         scope="a b", client_id="c", sub="s", iss="i", aud=("x", "y"), claims={"tenant": "t"}, expired=True
     )
-    answer = facts.result(NOW)
-    assert isinstance(answer, ActiveToken)
-    assert (answer.scopes, answer.client_id, answer.subject, answer.issuer) == (frozenset("ab"), "c", "s", "i")
-    assert (answer.audience, answer.claims["tenant"], answer.expires) == (frozenset("xy"), "t", NOW - 1)
+    token = facts.result(NOW)
+    assert isinstance(token, ActiveToken)
+    assert (token.scopes, token.client_id, token.subject, token.issuer) == (frozenset("ab"), "c", "s", "i")
+    assert (token.audience, token.claims["tenant"], token.expires) == (frozenset("xy"), "t", NOW - 1)
     assert TokenFacts(inactive=True).result(NOW) is INACTIVE
 
 

@@ -89,9 +89,9 @@ def test_if_every_endpoint_is_set_metadata_is_compared_last() -> None:
 def test_discovered_endpoints_are_listed() -> None:
     """So that an operator can compare them with the server's documentation."""
     with running_issuer() as issuer:
-        found = finding("metadata", check(issuer, verify="jwt_then_introspect")).found
+        details = finding("metadata", check(issuer, verify="jwt_then_introspect")).found
         url = issuer.url
-        assert found == (
+        assert details == (
             f"issuer matches the server's metadata; introspection_endpoint is {url}/introspect; jwks_uri is {url}/keys"
         )
 
@@ -114,7 +114,7 @@ def test_a_server_that_is_down_is_reported() -> None:
     server = AuthorizationServer(issuer=url, client_id="a", client_secret=Secret("b"))
     findings = asyncio.run(AuthorizationServerCheck(server).findings())
     assert names(findings) == [*CONNECTION, "metadata"]
-    assert [what for what, _ in wrong(findings)] == ["TCP", "metadata"]
+    assert [subject for subject, _ in wrong(findings)] == ["TCP", "metadata"]
 
 
 def test_openid_metadata_is_found_too() -> None:
@@ -189,7 +189,7 @@ def test_a_signed_introspection_response_is_verified() -> None:
         ]
         issuer.signs_responses = True
         issuer.statuses["/keys"] = "500 Down"
-        assert [what for what, _ in wrong(check(issuer, signed_answers=True))] == ["credentials", "keys"]
+        assert [subject for subject, _ in wrong(check(issuer, signed_answers=True))] == ["credentials", "keys"]
 
 
 def test_a_client_certificate_is_sent(tmp_path: Path) -> None:

@@ -160,13 +160,13 @@ def test_a_server_without_tls_is_distinguished_from_a_bad_certificate() -> None:
     """It responds to the handshake with plain HTTP."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
 
-        def answer() -> None:
+        def respond() -> None:
             for _ in range(2):  # TCP is tried before TLS
                 with listener.accept()[0] as connection:
                     if connection.recv(4096):
                         connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
 
-        pool.submit(answer)
+        pool.submit(respond)
         *_, finding = connect(f"https://127.0.0.1:{listener.getsockname()[1]}")
     assert (finding.what, finding.verdict) == ("TLS", Verdict.WRONG)
     assert finding.found == "the server does not speak TLS on this port"
@@ -177,11 +177,11 @@ def test_a_missing_client_certificate_is_reported(authority: Authority) -> None:
     with secure(authority, "127.0.0.1", require_client_certificate=True) as url:
         finding = get(url, ClientTLS(ca=file_of(authority.ca)))
         certificate, key = authority.issue("enforcer")
-        answer = get(url, ClientTLS(ca=file_of(authority.ca), certificate=file_of(certificate), key=file_of(key)))
+        reply = get(url, ClientTLS(ca=file_of(authority.ca), certificate=file_of(certificate), key=file_of(key)))
     assert isinstance(finding, Finding)
     assert (finding.what, finding.verdict) == ("TLS", Verdict.WRONG)
     assert "set tls.certificate and tls.key" in finding.advice
-    assert isinstance(answer, ServerResponse)
+    assert isinstance(reply, ServerResponse)
 
 
 def test_a_silent_server_times_out(authority: Authority) -> None:
@@ -197,24 +197,24 @@ def test_a_silent_server_times_out(authority: Authority) -> None:
 def test_a_response_has_its_fields_and_times() -> None:
     """A redirect is returned as it is and not followed."""
     with raw_server(lambda _head, _body: response(b"Moved", "302 Found", "Location: /elsewhere")) as server:
-        answer = get(f"http://127.0.0.1:{server.port}")
+        reply = get(f"http://127.0.0.1:{server.port}")
         assert len(server.requests) == 1
-    assert isinstance(answer, ServerResponse)
-    assert (answer.status, answer.fields["location"], answer.body) == (302, "/elsewhere", b"Moved")
-    assert 0 < answer.received - answer.sent < TIMEOUT
+    assert isinstance(reply, ServerResponse)
+    assert (reply.status, reply.fields["location"], reply.body) == (302, "/elsewhere", b"Moved")
+    assert 0 < reply.received - reply.sent < TIMEOUT
 
 
 def test_a_response_is_read_up_to_a_size() -> None:
     """A truncated body is enough to check it."""
     with raw_server(lambda _head, _body: response(b"x" * 100_000)) as server:
-        answer = get(f"http://127.0.0.1:{server.port}", max_body=10)
-    assert isinstance(answer, ServerResponse)
-    assert answer.truncated
-    assert len(answer.body) < 100_000
+        reply = get(f"http://127.0.0.1:{server.port}", max_body=10)
+    assert isinstance(reply, ServerResponse)
+    assert reply.truncated
+    assert len(reply.body) < 100_000
 
 
 @pytest.mark.parametrize(
-    ("sent", "found"),
+    ("sent", "details"),
     [
         pytest.param(b"220 mail.example ESMTP\r\n\r\n", "the server does not speak HTTP/1.1", id="another protocol"),
         pytest.param(None, "the server does not speak HTTP/1.1", id="nothing"),
@@ -223,12 +223,12 @@ def test_a_response_is_read_up_to_a_size() -> None:
         ),
     ],
 )
-def test_an_incomplete_response_is_wrong(sent: bytes | None, found: str) -> None:
+def test_an_incomplete_response_is_wrong(sent: bytes | None, details: str) -> None:
     """The probe waits for the complete response until the timeout."""
     with raw_server(lambda _head, _body: sent) as server:
         finding = get(f"http://127.0.0.1:{server.port}", timeout=0.3)
     assert isinstance(finding, Finding)
-    assert (finding.what, finding.verdict, finding.found) == ("HTTP", Verdict.WRONG, found)
+    assert (finding.what, finding.verdict, finding.found) == ("HTTP", Verdict.WRONG, details)
 
 
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def test_a_certificate_that_expires_soon_gets_a_warning(left: float, verdict: Ve
 
 
 @pytest.mark.parametrize(
-    ("date", "verdict", "found"),
+    ("date", "verdict", "details"),
     [
         pytest.param(DATE, Verdict.RIGHT, "the same as ours", id="same"),
         pytest.param("Sun, 06 Nov 1994 08:49:32 GMT", Verdict.RIGHT, "the same as ours", id="within the noise"),
@@ -60,10 +60,10 @@ def test_a_certificate_that_expires_soon_gets_a_warning(left: float, verdict: Ve
         pytest.param("yesterday", Verdict.WARNING, "the response has no Date field", id="unreadable"),
     ],
 )
-def test_the_clock_is_compared_by_the_date_field(date: str | None, verdict: Verdict, found: str) -> None:
+def test_the_clock_is_compared_by_the_date_field(date: str | None, verdict: Verdict, details: str) -> None:
     """A difference of more than 5 s gets a warning, more than 60 s is wrong."""
     finding = diagnosis.clock(date, NOW, NOW)
-    assert (finding.verdict, finding.found) == (verdict, found)
+    assert (finding.verdict, finding.found) == (verdict, details)
 
 
 def test_a_slow_response_is_not_a_wrong_clock() -> None:
@@ -84,7 +84,7 @@ def test_an_app_that_responds_is_reachable(status: int, verdict: Verdict) -> Non
 
 
 @pytest.mark.parametrize(
-    ("code", "found", "advice"),
+    ("code", "details", "advice"),
     [
         (10, "has expired", "renew it"),
         (81, "does not permit signing", "keyCertSign"),
@@ -94,10 +94,10 @@ def test_an_app_that_responds_is_reachable(status: int, verdict: Verdict) -> Non
         (99, "OpenSSL reports error 99", "tls.ca"),
     ],
 )
-def test_a_refused_certificate_is_explained(code: int, found: str, advice: str) -> None:
+def test_a_refused_certificate_is_explained(code: int, details: str, advice: str) -> None:
     """By OpenSSL's error number."""
     finding = diagnosis.bad_certificate(code)
     assert finding.verdict is Verdict.WRONG
-    assert found in finding.found
+    assert details in finding.found
     assert finding.advice is not None
     assert advice in finding.advice

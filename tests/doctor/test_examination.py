@@ -103,13 +103,13 @@ def test_a_client_that_may_not_introspect_is_reported(issuer: str, examined: Cal
 def test_the_other_way_to_authenticate_is_tried(ours: str, theirs: str, examined: Callable[..., list[Report]]) -> None:
     """A server that accepts only that one refuses as if the secret were wrong."""
 
-    def answer(head: bytes, body: bytes) -> bytes:
+    def respond(head: bytes, body: bytes) -> bytes:
         basic, post = b"\r\nAuthorization: Basic " in head, b"client_secret" in parse_qs(body)
         if {"client_secret_basic": basic, "client_secret_post": post}[theirs]:
             return response(b'{"active": false}')
         return response(b'{"error": "invalid_client"}', "401 Unauthorized")
 
-    with raw_server(answer) as auth:
+    with raw_server(respond) as auth:
         server, _ = examined(introspection_endpoint=endpoint(auth), client_authentication=ours)
     assert by_name(server)["credentials"].advice == f"set client_authentication: {theirs}, which the server accepts"
 
@@ -126,7 +126,7 @@ def test_the_introspection_request_is_that_of_the_enforcer(examined: Callable[..
 
 
 @pytest.mark.parametrize(
-    ("answer", "found"),
+    ("reply", "details"),
     [
         pytest.param(response(b"<html>", "200 OK", PAGE), "the response is a web page", id="page"),
         pytest.param(response(b"", "404 Not Found"), "the server responds with 404", id="not there"),
@@ -134,14 +134,14 @@ def test_the_introspection_request_is_that_of_the_enforcer(examined: Callable[..
     ],
 )
 def test_a_wrong_endpoint_is_distinguished_from_wrong_credentials(
-    answer: bytes, found: str, examined: Callable[..., list[Report]]
+    reply: bytes, details: str, examined: Callable[..., list[Report]]
 ) -> None:
     """The advice is to correct the URL."""
-    with raw_server(lambda _head, _body: answer) as auth:
+    with raw_server(lambda _head, _body: reply) as auth:
         server, _ = examined(introspection_endpoint=endpoint(auth))
         assert len(auth.requests) == 1
     finding = by_name(server)["credentials"]
-    assert (finding.verdict, finding.found) == (Verdict.WRONG, found)
+    assert (finding.verdict, finding.found) == (Verdict.WRONG, details)
     assert "correct introspection_endpoint" in finding.advice
 
 
@@ -161,11 +161,11 @@ def test_a_redirect_is_shown_and_not_followed(examined: Callable[..., list[Repor
 def test_a_wrong_clock_is_reported(off: int, verdict: Verdict, examined: Callable[..., list[Report]]) -> None:
     """By the response's Date field."""
 
-    def answer(_head: bytes, _body: bytes) -> bytes:
+    def respond(_head: bytes, _body: bytes) -> bytes:
         date = format_datetime(datetime.now(UTC) + timedelta(seconds=off), usegmt=True)
         return response(b'{"active": false}', "200 OK", f"Date: {date}")
 
-    with raw_server(answer) as auth:
+    with raw_server(respond) as auth:
         server, _ = examined(introspection_endpoint=endpoint(auth))
     assert by_name(server)["clock"].verdict == verdict
     assert by_name(server)["credentials"].verdict == Verdict.RIGHT
@@ -195,14 +195,14 @@ def test_another_issuer_is_wrong(issuer: str, examined: Callable[..., list[Repor
 
 
 @pytest.mark.parametrize(
-    ("issuer", "found"),
+    ("issuer", "details"),
     [
         pytest.param("countries", "countries is not a URL", id="no URL"),
         pytest.param("http://127.0.0.1:1", "TCP: 127.0.0.1:1: connection refused", id="out of reach"),
         pytest.param("http://127.0.0.1:{port}", "none at http://127.0.0.1:{port}/.well-known/oauth", id="none"),
     ],
 )
-def test_missing_metadata_is_not_an_error(issuer: str, found: str, examined: Callable[..., list[Report]]) -> None:
+def test_missing_metadata_is_not_an_error(issuer: str, details: str, examined: Callable[..., list[Report]]) -> None:
     """Many servers publish no metadata; a warning says that it could not be compared."""
     with raw_server(
         lambda head, _: response(b'{"active": false}', "404 No" if head[:3] == b"GET" else "200 OK")
@@ -210,4 +210,4 @@ def test_missing_metadata_is_not_an_error(issuer: str, found: str, examined: Cal
         server, _ = examined(introspection_endpoint=endpoint(auth), issuer=issuer.format(port=auth.port))
         finding = by_name(server)["metadata"]
         assert (finding.verdict, server.right) == (Verdict.WARNING, True)
-        assert found.format(port=auth.port) in finding.found
+        assert details.format(port=auth.port) in finding.found

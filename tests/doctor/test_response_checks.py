@@ -50,10 +50,10 @@ CREDENTIALS = {
 @pytest.mark.parametrize("case", CREDENTIALS)
 def test_the_response_to_a_made_up_token_shows_whether_our_credentials_are_accepted(case: str) -> None:
     """RFC 7662 §2.2, §2.3: only an authorized client gets the response that the token is inactive."""
-    response, verdict, found = CREDENTIALS[case]
+    response, verdict, details = CREDENTIALS[case]
     finding = response_checks.credentials(response, "client_secret_basic", None)
     assert (finding.what, finding.verdict) == ("credentials", verdict)
-    assert found in finding.found
+    assert details in finding.found
 
 
 def test_another_way_to_authenticate_is_proposed_if_the_server_accepts_it() -> None:
@@ -66,13 +66,12 @@ def metadata(document: dict[str, Any]) -> list[Finding]:
     """Return the findings for a metadata document; None leaves a member out."""
     members = {"issuer": ISSUER, "introspection_endpoint": URL, **document}
     present = {name: value for name, value in members.items() if value is not None}
-    return response_checks.metadata(
-        reply(body=present), ISSUER, {"introspection_endpoint": URL}, ("introspection_endpoint", "client_secret_basic")
-    )
+    client: response_checks.Client = ("introspection_endpoint", "client_secret_basic")
+    return response_checks.metadata(reply(body=present), ISSUER, {"introspection_endpoint": URL}, client)[1]
 
 
 @pytest.mark.parametrize(
-    ("document", "verdict", "found"),
+    ("document", "verdict", "details"),
     [
         ({}, Verdict.RIGHT, "issuer and introspection_endpoint match the server's metadata"),
         ({"issuer": ISSUER + "/"}, Verdict.WRONG, "the server's issuer is https://auth.example.org/"),
@@ -87,11 +86,11 @@ def metadata(document: dict[str, Any]) -> list[Finding]:
         ),
     ],
 )
-def test_metadata_is_compared_with_the_configuration(document: dict[str, Any], verdict: Verdict, found: str) -> None:
+def test_metadata_is_compared_with_the_configuration(document: dict[str, Any], verdict: Verdict, details: str) -> None:
     """A different issuer gets every token refused. Other differences may be intended: warnings."""
     (finding,) = metadata(document)
     assert (finding.what, finding.verdict) == ("metadata", verdict)
-    assert found in finding.found
+    assert details in finding.found
 
 
 def test_every_difference_is_a_finding() -> None:
@@ -104,7 +103,7 @@ KEYS = f"{ISSUER}/keys"
 
 
 @pytest.mark.parametrize(
-    ("names", "verdict", "found"),
+    ("names", "verdict", "details"),
     [
         (
             {"introspection_endpoint": None, "jwks_uri": None},
@@ -125,11 +124,11 @@ KEYS = f"{ISSUER}/keys"
         ({"token_endpoint": URL}, Verdict.WARNING, "the server's token_endpoint is not published"),
     ],
 )
-def test_an_endpoint_that_is_not_set_must_be_published(names: Any, verdict: Verdict, found: str) -> None:
+def test_an_endpoint_that_is_not_set_must_be_published(names: Any, verdict: Verdict, details: str) -> None:
     """A configured endpoint that is not published gets a warning."""
     document = reply(body={"issuer": ISSUER, "introspection_endpoint": URL, "jwks_uri": KEYS})
-    (finding,) = response_checks.metadata(document, ISSUER, names, None)
-    assert (finding.verdict, finding.found) == (verdict, found)
+    _, (finding,) = response_checks.metadata(document, ISSUER, names, None)
+    assert (finding.verdict, finding.found) == (verdict, details)
 
 
 @pytest.mark.parametrize(("needed", "verdict"), [(True, Verdict.WRONG), (False, Verdict.WARNING)])
@@ -142,7 +141,7 @@ ES256 = {"keys": [public(key("ES256"), kid="a"), public(key("ES256"), kid="b")]}
 
 
 @pytest.mark.parametrize(
-    ("response", "verdict", "found"),
+    ("response", "verdict", "details"),
     [
         (reply(body=ES256), Verdict.RIGHT, "2 keys, for ES256"),
         (reply(body={"keys": [public(key("RS256"), alg="PS256")]}), Verdict.WRONG, "1 key, for PS256"),
@@ -154,18 +153,18 @@ ES256 = {"keys": [public(key("ES256"), kid="a"), public(key("ES256"), kid="b")]}
         (reply(503), Verdict.WRONG, "the server responds with 503"),
     ],
 )
-def test_keys_must_fit_the_configured_algorithms(response: ServerResponse, verdict: Verdict, found: str) -> None:
+def test_keys_must_fit_the_configured_algorithms(response: ServerResponse, verdict: Verdict, details: str) -> None:
     """Keys for other algorithms cannot verify any token."""
     finding = response_checks.keys(response, ["ES256", "RS256"])
     assert (finding.what, finding.verdict) == ("keys", verdict)
-    assert found in finding.found
+    assert details in finding.found
 
 
 ISSUED = {"access_token": "secret-token", "token_type": "Bearer", "expires_in": 600}
 
 
 @pytest.mark.parametrize(
-    ("response", "verdict", "found", "advice"),
+    ("response", "verdict", "details", "advice"),
     [
         (reply(body=ISSUED), Verdict.RIGHT, "issued, for 600 s", ""),
         (reply(body={**ISSUED, "expires_in": None}), Verdict.RIGHT, "issued, for 300 s", ""),
@@ -177,12 +176,12 @@ ISSUED = {"access_token": "secret-token", "token_type": "Bearer", "expires_in": 
     ],
 )
 def test_our_own_token_is_checked_and_not_shown(
-    response: ServerResponse, verdict: Verdict, found: str, advice: str
+    response: ServerResponse, verdict: Verdict, details: str, advice: str
 ) -> None:
     """RFC 6749 §5.1, §5.2."""
     finding = response_checks.own_token(response, "client_secret_basic", None, 300.0)
     assert (finding.what, finding.verdict) == ("own token", verdict)
-    assert found in finding.found
+    assert details in finding.found
     assert advice in finding.advice
     assert "secret-token" not in repr(finding)
 

@@ -17,6 +17,24 @@ from enforcer.tokens.introspection.response import from_claims
 NOW = 1_700_000_000.0
 _RULE = TypeAdapter(Rule)
 
+CONDITIONS: dict[str, Any] = {
+    "scopes": ["s"],
+    "any_scope": ["s"],
+    "claims": {"tenant": "t"},
+    "audience": ["a"],
+    "issuer": ["i"],
+    "client_ids": ["c"],
+}
+"""A value for each key of a rule that is a condition on the token."""
+NO_CONDITIONS = {
+    *("name", "path", "methods", "host"),  # which requests the rule matches
+    *("public", "authenticated"),  # that there are no conditions
+    *("mode", "cors_preflight"),  # whether the conditions apply
+    *("authorization_server", "ask_in_order", "max_answer_age", "on_outage"),  # how the token is verified
+    "upstream",  # where the request is forwarded to
+}
+"""The other keys of a rule. A new key must be in one of the two lists: `explain` and `lint` know each condition."""
+
 REFUSALS = Refusals(ChallengeSettings(), ProofSettings())
 
 

@@ -58,7 +58,7 @@ def _path(values: Any, error: ErrorDetails) -> tuple[Step, ...]:
 def _describe(
     path: tuple[Step, ...], error: ErrorDetails, document: PlacedValues, shape: Callable[[], Shape]
 ) -> Iterator[Problem]:
-    found = show(error["input"])
+    shown = show(error["input"])
     match error["type"]:
         case "missing":
             message = f"missing key {show(path[-1])}: {shape().meaning(path)}"
@@ -72,11 +72,11 @@ def _describe(
                 for way, message in cause.errors.items():
                     yield document.problem((*path, *way), message)
             else:
-                message = f"{cause}, found {found}" if str(cause).startswith("expected ") else str(cause)
+                message = f"{cause}, found {shown}" if str(cause).startswith("expected ") else str(cause)
                 yield document.problem(path, message)
         case "too_short":
             yield document.problem(path, "expected at least one, found an empty list")
         case "string_too_short":
             yield document.problem(path, 'expected text, found ""')
         case _:
-            yield document.problem(path, f"expected {shape().expected(path)}, found {found}")
+            yield document.problem(path, f"expected {shape().expected(path)}, found {shown}")

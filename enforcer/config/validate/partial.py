@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -32,13 +31,13 @@ class PartialValidation:
                 invalid[int(path[1])].add(path[2] if len(path) > 2 else None)
         for index, rule in enumerate(rules if isinstance(rules, list) else ()):
             if index not in invalid:
-                self.rules[index] = _adapter().validate_python(rule)
+                self.rules[index] = _ADAPTER.validate_python(rule)
             elif None not in invalid[index]:  # otherwise it is not a mapping, or all its errors are reported already
                 self._validate(index, rule, invalid[index])
 
     def _validate(self, index: int, written: Mapping[str, Any], invalid: set[str]) -> None:
         try:
-            rule = _adapter().validate_python(_without(written, invalid))
+            rule = _ADAPTER.validate_python(_without(written, invalid))
         except ValidationError as error:
             self.faults += [(("rules", index, *path), message) for path, message in _faults(error)]
         else:
@@ -46,6 +45,7 @@ class PartialValidation:
                 self.rules[index] = rule
 
 
+_ADAPTER: Final = TypeAdapter(Rule)
 _KEYS: Final = frozenset(Rule.__dataclass_fields__)
 _COMPARED: Final = frozenset({"name", "path", "methods", "host", "upstream", "authorization_server"})
 """Keys by which rules are compared with each other, and with the rest of the configuration."""
@@ -68,8 +68,3 @@ def _faults(error: ValidationError) -> Iterator[tuple[tuple[Step, ...], str]]:
         cause = details.get("ctx", {}).get("error")
         if isinstance(cause, SettingsError):
             yield from cause.errors.items()
-
-
-@cache
-def _adapter() -> TypeAdapter[Rule]:
-    return TypeAdapter(Rule)

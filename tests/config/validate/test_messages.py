@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from enforcer.config.document import parse
-from enforcer.config.model import adapter
+from enforcer.config.model import ADAPTER
 from enforcer.config.schema import Shape, shape
 from enforcer.config.validate.messages import problems, suggestion
 
@@ -22,7 +22,7 @@ def messages(text: str, base: str = BASE) -> list[str]:
     """Return each problem, without the file's name, in order of position."""
     document = parse("file", f"{base}{text}".encode())
     with pytest.raises(ValidationError) as refused:
-        adapter().validate_python(document.values)
+        ADAPTER.validate_python(document.values)
     errors = refused.value.errors(include_url=False)
     ordered = sorted(problems(errors, document, shape), key=lambda problem: (problem.line, problem.column))
     return [str(problem).removeprefix("file:") for problem in ordered]
@@ -82,7 +82,7 @@ def test_a_value_that_is_not_valid_yaml_is_not_reported_again() -> None:
     document = parse("file", f"{BASE}log: !tag {{}}\n".encode())
     assert document.problems
     with pytest.raises(ValidationError) as refused:
-        adapter().validate_python(document.values)
+        ADAPTER.validate_python(document.values)
     assert list(problems(refused.value.errors(include_url=False), document, shape)) == []
 
 
@@ -94,7 +94,7 @@ def test_the_shape_is_computed_only_if_a_message_needs_it() -> None:
 
     document = parse("file", f"{BASE}cache: {{ttl: 5}}\n".encode())
     with pytest.raises(ValidationError) as refused:
-        adapter().validate_python(document.values)
+        ADAPTER.validate_python(document.values)
     (problem,) = problems(refused.value.errors(include_url=False), document, unexpected)
     assert problem.path == "cache.ttl"
 

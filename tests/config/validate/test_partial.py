@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from enforcer.config.model import adapter
+from enforcer.config.model import ADAPTER
 from enforcer.config.validate.partial import PartialValidation
 from enforcer.policy.rules import Rule
 
@@ -18,7 +18,7 @@ VALID: dict[str, Any] = {"name": "valid", "path": "/valid", "authenticated": Tru
 
 def errors_of(rules: Any) -> list[ErrorDetails]:
     with pytest.raises(ValidationError) as refused:
-        adapter().validate_python({"authorization_servers": SERVERS, "rules": rules})
+        ADAPTER.validate_python({"authorization_servers": SERVERS, "rules": rules})
     return refused.value.errors(include_url=False)
 
 
@@ -101,6 +101,6 @@ def test_rules_that_are_not_mappings_are_left_out(rules: Any) -> None:
 def test_errors_elsewhere_leave_every_rule() -> None:
     """Conflicts are found even if another section is invalid."""
     with pytest.raises(ValidationError) as refused:
-        adapter().validate_python({"authorization_servers": SERVERS, "rules": [VALID], "limits": {"fields": 0}})
+        ADAPTER.validate_python({"authorization_servers": SERVERS, "rules": [VALID], "limits": {"fields": 0}})
     result = PartialValidation([VALID], refused.value.errors(include_url=False))
     assert list(result.rules) == [0]

@@ -47,7 +47,7 @@ def warnings_of(tmp_path: Path, text: str) -> tuple[list[ConfigWarning], MergedD
 def test_warnings_are_sorted_by_line_and_name_the_key(tmp_path: Path) -> None:
     """If the key is not written in the rule, the position is the rule's."""
     warnings, document = warnings_of(tmp_path, CONFIG.replace("ENDPOINT", "http://auth.example.org/x"))
-    assert {warning.problem.file for warning in warnings} == {document.file}
+    assert {warning.problem.file for warning in warnings} == {document.main.file}
     assert [
         (
             warning.level,
