@@ -57,12 +57,12 @@ class RouteMetrics:
 
 
 class UpstreamMetrics:
-    """Counters of one upstream: responses by status, `errors` by reason."""
+    """Counters of one upstream: `responses` by status, `errors` by reason."""
 
-    __slots__ = ("answers", "duration", "errors")
+    __slots__ = ("duration", "errors", "responses")
 
     def __init__(self) -> None:
-        self.answers: dict[int, int] = defaultdict(int)
+        self.responses: dict[int, int] = defaultdict(int)
         self.errors: dict[str, int] = defaultdict(int)
         self.duration = Histogram(_LATENCY)
 

@@ -51,7 +51,7 @@ class Telemetry(Collector):
         self.overhead = Histogram(_OVERHEAD)
         self.in_flight: Callable[[], int] = int
         self.connections: Callable[[], int] = int
-        self.decisions_left_out: Callable[[], int] = int
+        self.dropped_decisions: Callable[[], int] = int
         self.cache_entries: Callable[[], int] = int
         self.cache_evictions: Callable[[], Mapping[str, int]] = dict
         self.proofs: Callable[[], int] = int
@@ -132,7 +132,7 @@ class Telemetry(Collector):
             if route.ended_by_reload:
                 ended.add_metric((name,), route.ended_by_reload)
         yield from (requests, decisions)
-        yield _total("decisions_left_out", "Decisions that the log was too slow to write.", self.decisions_left_out())
+        yield _total("decisions_left_out", "Decisions that the log was too slow to write.", self.dropped_decisions())
         yield from (duration, ended)
         overhead = _histogram("overhead_duration_seconds", "Time from a request's head until it is sent upstream.")
         overhead.add_metric((), self.overhead.buckets(), self.overhead.total)
@@ -147,7 +147,7 @@ class Telemetry(Collector):
             "upstream_duration_seconds", "Time from sending the request to the end of the response.", "upstream"
         )
         for name, upstream in self._current.upstreams.items():
-            for code, count in tuple(upstream.answers.items()):
+            for code, count in tuple(upstream.responses.items()):
                 responses.add_metric((name, str(code)), count)
             for reason, count in tuple(upstream.errors.items()):
                 errors.add_metric((name, reason), count)

@@ -44,7 +44,7 @@ def busy() -> Telemetry:
     route.decisions["allow", "ok"] += 3
     route.duration.observe(0.003)
     upstream = telemetry.upstream("app")
-    upstream.answers[200] += 3
+    upstream.responses[200] += 3
     upstream.errors["timeout"] += 1
     upstream.duration.observe(0.002)
     server = telemetry.server("default")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from enforcer.errors import MalformedRequestError
-from enforcer.policy.decision import Allow, Deny, Evidence, Unasked, decide, decide_bound
-from enforcer.policy.matcher import Matcher, Place, choose
+from enforcer.policy.decision import Allow, Deny, Evidence, SkippedVerification, decide, decide_bound
+from enforcer.policy.matcher import Matcher, RequestPattern, choose
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import UNSERVED, Mode, Path, Rule
 from enforcer.tokens import bearer
@@ -46,7 +46,7 @@ class PolicyRule:
     """A rule, what it matches and its requirement; `where` is its file and line."""
 
     rule: Rule
-    place: Place
+    pattern: RequestPattern
     requirement: Requirement
     where: str
 
@@ -75,7 +75,7 @@ class RoutedRequest:
     def decide(self, evidence: Evidence, now: float, *, enforced: bool = False) -> Allow | Deny:
         """Decide the request at `now`, seconds since the epoch; `enforced` ignores report mode."""
         if self.preflighted is not None:
-            evidence = Unasked.PREFLIGHT
+            evidence = SkippedVerification.PREFLIGHT
         requirement = None if self.entry is None else self.entry.requirement
         segments, reports = self.target.segments, self.reports and not enforced
         bound = isinstance(evidence, ActiveToken) and evidence.bound
@@ -94,7 +94,7 @@ class Policy:
     def __init__(self, rules: Iterable[tuple[Rule, str]], mode: Mode = "enforce") -> None:
         self._reports = mode == "report"
         self.entries = tuple(_entry(rule, where) for rule, where in rules)
-        self.matcher = Matcher((entry.place, entry) for entry in self.entries)
+        self.matcher = Matcher((entry.pattern, entry) for entry in self.entries)
 
     def locate(self, request: PolicyRequest) -> RoutedRequest:
         """Parse a request and find its rule; raises MalformedRequestError as the enforcer does."""
@@ -132,7 +132,7 @@ def token_evidence(answer: VerificationResult | None, query: bytes) -> Verificat
 
 def _entry(rule: Rule, where: str) -> PolicyRule:
     path = Path.parse(rule.path)
-    return PolicyRule(rule, Place(path, rule.methods, rule.host), Requirement(rule, path), where)
+    return PolicyRule(rule, RequestPattern(path, rule.methods, rule.host), Requirement(rule, path), where)
 
 
 def _encode(text: str) -> bytes:

@@ -18,7 +18,7 @@ from enforcer.counters import NO_ROUTE
 from enforcer.decision_log.record import Refusal
 from enforcer.errors import IntrospectionFailure, MalformedRequestError
 from enforcer.policy.decision import Allow, Deny, Evidence, decide
-from enforcer.policy.matcher import Matcher, Place
+from enforcer.policy.matcher import Matcher, RequestPattern
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Claim, Rule
 from enforcer.proxy.responses import Refusals, malformed
@@ -189,7 +189,7 @@ def _candidates(policy: Policy, located: RoutedRequest) -> Iterator[Candidate]:
     method = located.preflighted or located.method
 
     def matches(entry: PolicyRule, host: str | None, methods: tuple[str, ...] | None) -> bool:
-        alone = Matcher([(Place(entry.place.path, methods or (), host), entry)])
+        alone = Matcher([(RequestPattern(entry.pattern.path, methods or (), host), entry)])
         if methods is None:
             return alone.at(located.target.segments, located.host) is not None
         return alone.find(located.target.segments, method, located.host) is not None
@@ -198,14 +198,14 @@ def _candidates(policy: Policy, located: RoutedRequest) -> Iterator[Candidate]:
         return Candidate(entry.rule.name, entry.where, entry.rule.path, choice, why)
 
     with_path = sorted(
-        (entry for entry in policy.entries if matches(entry, None, None)), key=lambda entry: entry.place.path.rank
+        (entry for entry in policy.entries if matches(entry, None, None)), key=lambda entry: entry.pattern.path.rank
     )
     with_host = [entry for entry in with_path if matches(entry, entry.rule.host, None)]
     for entry in with_host:
         rule, top = entry.rule, with_host[0]
         if entry is located.entry:
             yield candidate(entry, Choice.CHOSEN, "chosen")
-        elif entry.place.path.rank != top.place.path.rank:
+        elif entry.pattern.path.rank != top.pattern.path.rank:
             yield candidate(entry, Choice.WIDER, f"less specific than {top.rule.path}")
         elif not matches(entry, None, rule.methods):
             served = ", ".join(rule.methods) or "every other method"
@@ -270,7 +270,7 @@ def conditions(
         return
 
     def met(alone: Rule, candidate: ActiveToken) -> bool:
-        return isinstance(decide(Requirement(alone, entry.place.path), candidate, segments, now), Allow)
+        return isinstance(decide(Requirement(alone, entry.pattern.path), candidate, segments, now), Allow)
 
     any_token = Rule(name=rule.name, path=rule.path, authenticated=True)
     valid = replace(token, expires=NEVER, not_before=-NEVER, bound=False)

@@ -52,7 +52,7 @@ _COMMON_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def _never_matching(policy: Policy) -> Iterator[Finding]:
-    deepest = max((len(entry.place.path.segments) for entry in policy.entries), default=0)
+    deepest = max((len(entry.pattern.path.segments) for entry in policy.entries), default=0)
     for index, entry in enumerate(policy.entries):
         for method in entry.rule.methods:
             if method not in METHODS:
@@ -61,7 +61,7 @@ def _never_matching(policy: Policy) -> Iterator[Finding]:
                 yield Finding(
                     Level.WARNING, "unknown_method", index, "methods", f"no request has the method {method}{hint}"
                 )
-        if entry.place.path.rest and not any(_leads_to(policy, entry, probe) for probe in _below(entry, deepest)):
+        if entry.pattern.path.rest and not any(_leads_to(policy, entry, probe) for probe in _below(entry, deepest)):
             message = f'"{entry.rule.name}" never matches: other rules match every path below it'
             yield Finding(Level.WARNING, "never_matches", index, "path", message)
 
@@ -87,7 +87,7 @@ def _host(entry: PolicyRule) -> bytes:
 
 
 def _sample(entry: PolicyRule) -> list[bytes]:
-    return [_ANY if segment is None else segment for segment in entry.place.path.segments]
+    return [_ANY if segment is None else segment for segment in entry.pattern.path.segments]
 
 
 def _weaker_around(policy: Policy) -> Iterator[Finding]:
@@ -95,7 +95,7 @@ def _weaker_around(policy: Policy) -> Iterator[Finding]:
     other_case: defaultdict[PolicyRule, list[str]] = defaultdict(list)
     for index, entry in enumerate(policy.entries):
         path = _sample(entry)
-        if not entry.place.path.rest and path != [b""]:
+        if not entry.pattern.path.rest and path != [b""]:
             has_slash = path[-1] == b""
             weaker = _weaker(policy, entry, path[:-1] if has_slash else [*path, b""])
             if weaker is not None:
@@ -121,7 +121,7 @@ def _weaker_elsewhere(policy: Policy) -> Iterator[Finding]:
     """Find rules for one host with a weaker rule for other hosts: clients choose the Host field."""
     for index, entry in enumerate(policy.entries):
         if entry.rule.host is not None:
-            below = _sample(entry) + ([_ANY] if entry.place.path.rest else [])
+            below = _sample(entry) + ([_ANY] if entry.pattern.path.rest else [])
             weaker = _weaker(policy, entry, below, b"")
             if weaker is not None:
                 message = (
@@ -175,7 +175,7 @@ def _methods_left_out(policy: Policy) -> Iterator[Finding]:
     """
     by_shape: defaultdict[Shape, dict[str, int]] = defaultdict(dict)
     for index, entry in enumerate(policy.entries):
-        path = entry.place.path
+        path = entry.pattern.path
         for method in entry.rule.methods or METHODS:
             by_shape[path.segments, path.rest, entry.rule.host].setdefault(method, index)
     for shape, methods in by_shape.items():

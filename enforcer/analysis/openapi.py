@@ -250,7 +250,7 @@ class Gaps:
 
 def compare(specification: Specification, policy: Policy) -> Gaps:
     """Evaluate a request for each operation, for its server's host and for the host of every rule."""
-    literals = {segment for entry in policy.entries for segment in entry.place.path.segments}
+    literals = {segment for entry in policy.entries for segment in entry.pattern.path.segments}
     sample = next(text for text in map("sample{}".format, count()) if text.encode() not in literals)
     rule_hosts = {entry.rule.host.replace("*", sample) for entry in policy.entries if entry.rule.host is not None}
     without, used = [], set()

@@ -161,7 +161,7 @@ def _client_faults(server: AuthorizationServer) -> Iterator[Fault]:
             yield (key,), f"has no effect with client_authentication: {method}; it is for {methods}"
     if method == "private_key_jwt" and server.client_key is not None and server.client_key.reveal():
         yield from _key_faults(server.client_key)
-    if method == "tls_client_auth" and (server.tls is None or server.tls.certificate is None):
+    if server.mutual_tls and (server.tls is None or server.tls.certificate is None):
         yield (), "client_authentication: tls_client_auth needs tls.certificate and tls.key"
 
 
@@ -195,5 +195,5 @@ def _endpoint_faults(server: AuthorizationServer) -> Iterator[Fault]:
     secure = [url.startswith("https://") for url in urls]
     if server.tls is not None and not any(secure):
         yield (), "tls is only for https://"
-    elif server.client_authentication == "tls_client_auth" and not all(secure):
+    elif server.mutual_tls and not all(secure):
         yield (), "client_authentication: tls_client_auth needs https:// for every endpoint"

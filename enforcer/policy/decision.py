@@ -55,14 +55,14 @@ class Reason(StrEnum):
     TOO_MANY_UNSEEN_TOKENS = "too_many_unseen_tokens"
 
 
-class Unasked(Enum):
+class SkippedVerification(Enum):
     """Why a token was not verified."""
 
     TOO_MANY = "too_many"  # the client has sent too many unseen tokens
     PREFLIGHT = "preflight"  # a CORS preflight never has a token
 
 
-Evidence = VerificationResult | NoToken | IntrospectionFailure | Unasked | PossessionFault
+Evidence = VerificationResult | NoToken | IntrospectionFailure | SkippedVerification | PossessionFault
 """Knowledge about a request's token: the verification result, or why there is none, or why possession failed."""
 
 Label = tuple[str, str]
@@ -71,15 +71,15 @@ Label = tuple[str, str]
 
 @final
 class Allow:
-    """The permit to forward one request. `answer` is the sender's active token, None if the sender is unknown.
+    """The permit to forward one request. `token` is the sender's active token, None if the sender is unknown.
 
     The decision in `label` is `would_deny` if the request is forwarded only because of report mode.
     """
 
-    __slots__ = ("answer", "label")
+    __slots__ = ("label", "token")
 
-    def __init__(self, answer: ActiveToken | None, label: Label) -> None:
-        self.answer = answer
+    def __init__(self, token: ActiveToken | None, label: Label) -> None:
+        self.token = token
         self.label = label
 
 
@@ -134,12 +134,12 @@ _UNPROVEN: Final = {
     PossessionFault.FLOOD: Reason.TOO_MANY_WRONG_PROOFS,
     PossessionFault.FULL: Reason.TOO_MANY_PROOFS,
 }
-_UNKNOWN: Final[Mapping[NoToken | IntrospectionFailure | Unasked | PossessionFault, Deny]] = {
+_UNKNOWN: Final[Mapping[NoToken | IntrospectionFailure | SkippedVerification | PossessionFault, Deny]] = {
     NoToken.MISSING: _DENIALS[Reason.MISSING_TOKEN],
     NoToken.INVALID_REQUEST: _DENIALS[Reason.INVALID_REQUEST],
     NoToken.MALFORMED: _DENIALS[Reason.MALFORMED_TOKEN],
-    Unasked.TOO_MANY: _DENIALS[Reason.TOO_MANY_UNSEEN_TOKENS],
-    Unasked.PREFLIGHT: _DENIALS[Reason.MISSING_TOKEN],
+    SkippedVerification.TOO_MANY: _DENIALS[Reason.TOO_MANY_UNSEEN_TOKENS],
+    SkippedVerification.PREFLIGHT: _DENIALS[Reason.MISSING_TOKEN],
     **{failure: _DENIALS[reason] for reason, failure in _FAULTS.items()},
     **{fault: _DENIALS[_UNPROVEN.get(fault, Reason.INVALID_PROOF)] for fault in PossessionFault},
 }
@@ -184,15 +184,15 @@ def decide(
         if failed is None:
             return Allow(evidence, _OK)
         denied = failed
-    elif evidence is Unasked.PREFLIGHT and rule.preflight:
+    elif evidence is SkippedVerification.PREFLIGHT and rule.preflight:
         return Allow(None, _PREFLIGHT)
     else:
         denied = _INACTIVE if isinstance(evidence, InactiveToken) else _UNKNOWN[evidence]
     return Allow(_holder(evidence, denied, now, proven), denied.reported) if reports else denied
 
 
-def _is_proven(answer: ActiveToken, proven: Proven | Allow | None) -> bool:
-    return proven is not None and proven.answer is answer
+def _is_proven(token: ActiveToken, proven: Proven | Allow | None) -> bool:
+    return proven is not None and proven.token is token
 
 
 def _holder(evidence: Evidence, denied: Deny, now: float, proven: Proven | Allow | None) -> ActiveToken | None:
@@ -205,7 +205,7 @@ def _holder(evidence: Evidence, denied: Deny, now: float, proven: Proven | Allow
 
 def decide_bound(
     rule: Requirement | None,
-    answer: VerificationResult,
+    token: VerificationResult,
     check_possession: Callable[[ActiveToken], Proven | PossessionFault],
     segments: Sequence[bytes],
     now: float,
@@ -215,14 +215,14 @@ def decide_bound(
 
     Possession is checked only if the token meets every other condition on its state.
     """
-    if isinstance(answer, ActiveToken) and not answer.bound:
+    if isinstance(token, ActiveToken) and not token.bound:
         return decide(rule, PossessionFault.UNBOUND, segments, now, reports)
-    decision = decide(rule, answer, segments, now, reports)
-    if decision is not UNPROVEN or not isinstance(answer, ActiveToken):
+    decision = decide(rule, token, segments, now, reports)
+    if decision is not UNPROVEN or not isinstance(token, ActiveToken):
         return decision
-    possession = check_possession(answer)
+    possession = check_possession(token)
     if isinstance(possession, Proven):
-        return decide(rule, answer, segments, now, reports, possession)
+        return decide(rule, token, segments, now, reports, possession)
     return decide(rule, possession, segments, now, reports)
 
 

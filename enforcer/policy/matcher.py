@@ -20,7 +20,7 @@ from enforcer.policy.rules import UNSERVED, Path
 T = TypeVar("T")
 
 
-class Place(NamedTuple):
+class RequestPattern(NamedTuple):
     """The scope of a rule: a path, methods (empty: all) and a host (None: all; `*.` for any first label)."""
 
     path: Path
@@ -49,16 +49,16 @@ class _Node(Generic[T]):
 
 
 class Matcher(Generic[T]):
-    """An immutable table from places to values, one for each rule."""
+    """An immutable table from patterns to values, one for each rule."""
 
-    def __init__(self, entries: Iterable[tuple[Place, T]]) -> None:
+    def __init__(self, entries: Iterable[tuple[RequestPattern, T]]) -> None:
         self._any: _Node[T] = _Node()
         self._exact: dict[bytes, _Node[T]] = {}
         self._wild: dict[bytes, _Node[T]] = {}
         self.conflicts: list[tuple[T, str]] = []
-        """Values whose place equals that of an earlier one, with the method concerned (`*` for all)."""
-        for place, value in entries:
-            self._add(place, value)
+        """Values whose pattern equals that of an earlier one, with the method concerned (`*` for all)."""
+        for pattern, value in entries:
+            self._add(pattern, value)
         self.by_host = bool(self._exact or self._wild)
         """Whether any rule names a host."""
 
@@ -89,9 +89,9 @@ class Matcher(Generic[T]):
             return self._wild.setdefault(name[2:], _Node())
         return self._exact.setdefault(name, _Node())
 
-    def _add(self, place: Place, value: T) -> None:
-        path = place.path
-        node = self._trie(place.host)
+    def _add(self, pattern: RequestPattern, value: T) -> None:
+        path = pattern.path
+        node = self._trie(pattern.host)
         for segment in path.segments:
             if segment is not None:
                 node = node.literals.setdefault(segment, _Node())
@@ -104,7 +104,7 @@ class Matcher(Generic[T]):
             methods = node.rest = node.rest if node.rest is not None else Methods(path.rank)
         else:
             methods = node.here = node.here if node.here is not None else Methods(path.rank)
-        keys: list[bytes | None] = [method.encode() for method in place.methods] or [None]
+        keys: list[bytes | None] = [method.encode() for method in pattern.methods] or [None]
         for method in keys:
             # A rule for all methods conflicts with one for some of them, and vice versa.
             rivals = methods if method is None else (method, None)

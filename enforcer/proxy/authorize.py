@@ -29,7 +29,7 @@ from enforcer.policy.decision import (
     Evidence,
     Label,
     Reason,
-    Unasked,
+    SkippedVerification,
     decide,
     decide_bound,
 )
@@ -178,7 +178,7 @@ class Authorization:
             route = None if method is None else choose(methods, method)
             if route is not None and route.requirement is not None and route.requirement.preflight:
                 self.route = route
-                reason = Unasked.PREFLIGHT
+                reason = SkippedVerification.PREFLIGHT
         rule = self.route
         return self._outcome(decide(rule.requirement, reason, self.segments, 0.0, rule.report_only), reason)
 
@@ -212,7 +212,7 @@ class Authorization:
         refusals = route.refusals.bearer if self._token_with_proof is None else route.refusals.dpop
         route.metrics.decisions[decision.label] += 1
         if isinstance(decision, Allow):
-            if decision.answer is not None:
+            if decision.token is not None:
                 self.identity = identity
             if route.logs_allowed:
                 label, reason = decision.label
@@ -248,7 +248,7 @@ class Authorization:
 def _read_failure(failure: VerificationFailure) -> tuple[Evidence, Refusal]:
     if isinstance(failure.reason, IntrospectionFailure):
         return failure.reason, responses.not_verified(failure.retry_after)
-    return Unasked.TOO_MANY, responses.too_many_unseen_tokens(failure.retry_after)
+    return SkippedVerification.TOO_MANY, responses.too_many_unseen_tokens(failure.retry_after)
 
 
 class Grant(NamedTuple):
@@ -266,7 +266,7 @@ class Grant(NamedTuple):
     @property
     def expires_at(self) -> float:
         """The time when the token expires, and the stream with it; infinity if it may outlast the token."""
-        token = self.permit.answer
+        token = self.permit.token
         return token.expires if token is not None and self.route.ends_with_token else NEVER
 
     def reauthorize(self, snapshot: Snapshot) -> Refusal | None:
@@ -275,7 +275,7 @@ class Grant(NamedTuple):
         route = None if methods is None else choose(methods, self.method)
         if route is None:
             route = snapshot.without_rule(self.method)
-        token = self.permit.answer
+        token = self.permit.token
         if token is None or not route.verifier.takes(token, self.route.verifier):
             # The result of one authorization server means nothing to a rule that trusts another one.
             decision = decide(route.requirement, _MISSING, target.segments, 0.0, route.report_only)

@@ -363,7 +363,7 @@ class Exchange:
             self._client.transport.write(b"".join(out))
         ended_at = perf_counter()
         metrics = self._authorization.route.upstream.metrics
-        metrics.answers[self._status] += 1
+        metrics.responses[self._status] += 1
         metrics.duration.observe(ended_at - self._sent_at)
         self._finish(ended_at)
 
@@ -376,7 +376,7 @@ class Exchange:
         switching = b"HTTP/1.1 101 %b\r\n%b%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n"
         client.transport.write(switching % (reason, b"".join(lines), self._note or b"", protocol))
         self._upstream = None
-        self._authorization.route.upstream.metrics.answers[101] += 1
+        self._authorization.route.upstream.metrics.responses[101] += 1
         client.become_tunnel(connection, rest, self._grant(), self._snapshot)
         self._finish(perf_counter())
 

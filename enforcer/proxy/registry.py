@@ -71,7 +71,7 @@ class ConnectionRegistry:
         ticker.add(self._tick)
         telemetry.in_flight = self._count_busy
         telemetry.connections = self._count
-        telemetry.decisions_left_out = self._count_dropped
+        telemetry.dropped_decisions = self._count_dropped
 
     def drain(self) -> None:
         """Serve on, and announce the end of each connection in its next response."""

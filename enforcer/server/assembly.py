@@ -9,7 +9,7 @@ from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules, upstreams
 from enforcer.counters import NO_ROUTE
 from enforcer.decision_log.buffer import RetentionSettings
-from enforcer.policy.matcher import Matcher, Place
+from enforcer.policy.matcher import Matcher, RequestPattern
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Path as PathTemplate
 from enforcer.policy.rules import Rule
@@ -55,7 +55,7 @@ def assemble(
 
     logs_all = config.log.decisions == "all"
 
-    def make_route(rule: Rule) -> tuple[Place, Route]:
+    def make_route(rule: Rule) -> tuple[RequestPattern, Route]:
         path = PathTemplate.parse(rule.path)
         report_only = rule.mode == "report"
         route = Route(
@@ -70,7 +70,7 @@ def assemble(
             upstream=apps[rule.upstream],
             lookup=LookupOptions(max_age=rule.max_answer_age, stale=rule.on_outage == "stale"),
         )
-        return Place(path, rule.methods, rule.host), route
+        return RequestPattern(path, rule.methods, rule.host), route
 
     report_only = config.mode == "report"
     no_route = Route(

@@ -114,7 +114,7 @@ class SourceBuilder:
     def _metadata(self) -> RemoteDocument[Metadata]:
         server = self.server
         issuer = authorization_server.issuer(server)
-        read = partial(parse, issuer=issuer, mutual_tls=server.client_authentication == "tls_client_auth")
+        read = partial(parse, issuer=issuer, mutual_tls=server.mutual_tls)
         life = Lifetime(server.metadata.refresh, math.inf)
         return RemoteDocument(
             f"the metadata of authorization server {server.name}",

@@ -101,3 +101,8 @@ class AuthorizationServer(Section):
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     pool: IntrospectionPool = field(default_factory=IntrospectionPool)
     """Limits and timeouts of the connections to the server."""
+
+    @property
+    def mutual_tls(self) -> bool:
+        """Whether the client authenticates with the certificate of its connections (RFC 8705 §2)."""
+        return self.client_authentication == "tls_client_auth"

@@ -28,7 +28,7 @@ from enforcer.tokens.verifier import (
     VerificationListener,
     VerificationOutcome,
 )
-from enforcer.wire.callback import Callback
+from enforcer.wire.callback import Callback, Operation, convert
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,8 @@ class IssuerFilter:
     def introspect(self, token: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
         if not self._scope.admits(token):
             return INACTIVE
-        outcome = self._source.introspect(token, partial(self._on_introspected, callback))
-        return None if outcome is None else self._filter(outcome)
-
-    def _on_introspected(self, callback: Callback[IntrospectionOutcome], outcome: IntrospectionOutcome) -> None:
-        callback(self._filter(outcome))
+        introspect: Operation[IntrospectionOutcome] = partial(self._source.introspect, token)
+        return convert(introspect, self._filter, callback)
 
     def _filter(self, outcome: IntrospectionOutcome) -> IntrospectionOutcome:
         return INACTIVE if isinstance(outcome, ActiveToken) and not self._scope.covers(outcome) else outcome
@@ -112,12 +109,12 @@ class MultiIssuerVerifier:
     def __init__(self, issuers: Sequence[TrustedIssuer], *, in_order: bool, clock: Callable[[], float]) -> None:
         self._issuers = issuers
         self._in_order = in_order
-        self.clock = clock
+        self._clock = clock
 
     def verify(
         self, token: bytes, now: float, listener: VerificationListener, options: LookupOptions
     ) -> VerificationOutcome | None:
-        return _Lookup(self, self._candidates(token, now), token, listener, options).resume(now)
+        return _Lookup(self._candidates(token, now), token, listener, options, self._clock).resume(now)
 
     @property
     def keys(self) -> frozenset[CacheKeys]:
@@ -139,26 +136,17 @@ class MultiIssuerVerifier:
         return choose(token, self._issuers, in_order=self._in_order)
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class _Lookup:
     """The verification of one token by several servers, one after the other: a `VerificationListener` for each."""
 
-    __slots__ = ("_failure", "_index", "_issuers", "_listener", "_options", "_token", "_verifier")
-
-    def __init__(
-        self,
-        verifier: MultiIssuerVerifier,
-        issuers: Sequence[TrustedIssuer],
-        token: bytes,
-        listener: VerificationListener,
-        options: LookupOptions,
-    ) -> None:
-        self._verifier = verifier
-        self._issuers = issuers
-        self._token = token
-        self._listener = listener
-        self._options = options
-        self._index = 0
-        self._failure: VerificationFailure | None = None
+    _issuers: Sequence[TrustedIssuer]
+    _token: bytes
+    _listener: VerificationListener
+    _options: LookupOptions
+    _clock: Callable[[], float]
+    _index: int = 0
+    _failure: VerificationFailure | None = None
 
     @property
     def client_address(self) -> str:
@@ -178,7 +166,7 @@ class _Lookup:
     def on_verification(self, outcome: VerificationOutcome) -> None:
         final = self._take(outcome)
         if final is None:
-            final = self.resume(self._verifier.clock())
+            final = self.resume(self._clock())
         if final is not None:
             self._listener.on_verification(final)
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from enforcer.counters import FetchMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.introspection.endpoint_result import EndpointResult, SendFailure, response_body
+from enforcer.tokens.introspection.endpoint import ServerEndpoint
+from enforcer.tokens.introspection.endpoint_result import EndpointResult, read_body, response_body
 from enforcer.tokens.refresh_schedule import RefreshSchedule
-from enforcer.wire.callback import Callback
+from enforcer.wire.callback import Callback, chain, convert
 from enforcer.wire.ticker import Ticker
 
 _log = logging.getLogger("enforcer.tokens")
@@ -24,8 +25,8 @@ T_co = TypeVar("T_co", covariant=True)
 class DocumentSource(Protocol[T_co]):
     """Fetches a document."""
 
-    def fetch(self, callback: Callback[T_co | IntrospectionError]) -> IntrospectionError | None:
-        """Fetch the document; only an error can be known at once, and is returned."""
+    def fetch(self, callback: Callback[T_co | IntrospectionError]) -> T_co | IntrospectionError | None:
+        """Fetch the document."""
 
     def close(self) -> None:
         """Close idle connections; a running fetch continues."""
@@ -65,9 +66,9 @@ class RemoteDocument(Generic[T]):
         if not self._fetching:
             if not self._schedule.allows_fetch(self._ticker.next):
                 return self._schedule.last
-            failure = self._fetch()
-            if failure is not None:
-                return failure
+            outcome = self._fetch()
+            if outcome is not None:
+                return outcome
         self._waiting.append(callback)
         return None
 
@@ -86,13 +87,13 @@ class RemoteDocument(Generic[T]):
         if not self._fetching and self._schedule.is_due(now):
             self._fetch()
 
-    def _fetch(self) -> IntrospectionError | None:
+    def _fetch(self) -> T | IntrospectionError | None:
         self._fetching = True
         self._started = time.perf_counter()
-        failure = self._source.fetch(self._on_fetched)
-        if failure is not None:
-            self._on_fetched(failure)
-        return failure
+        outcome = self._source.fetch(self._on_fetched)
+        if outcome is not None:
+            self._on_fetched(outcome)
+        return outcome
 
     def _on_fetched(self, outcome: T | IntrospectionError) -> None:
         self._fetching = False
@@ -116,86 +117,52 @@ class RemoteDocument(Generic[T]):
         self._failing = False
 
 
-class Readable(Protocol):
-    """An endpoint that can be read with GET."""
-
-    def get(self, callback: Callback[EndpointResult]) -> SendFailure | None:
-        """Send a GET request; only a failure can be known at once, and is returned."""
-
-    def close(self) -> None:
-        """Close idle connections; running requests continue."""
-
-
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DocumentFetcher(Generic[T]):
-    """Fetches a document from one URL. `read` parses its bytes, or raises IntrospectionError."""
+    """Fetches a document from one URL. `parse` reads its bytes, or raises IntrospectionError."""
 
-    def __init__(self, endpoint: Readable, read: Callable[[bytes], T]) -> None:
-        self._endpoint = endpoint
-        self._read = read
+    endpoint: ServerEndpoint
+    parse: Callable[[bytes], T]
 
-    def fetch(self, callback: Callback[T | IntrospectionError]) -> IntrospectionError | None:
-        """Fetch the document; an error that is known at once is returned."""
-        failure = self._endpoint.get(partial(self._on_response, callback))
-        body = None if failure is None else response_body(failure)
-        return body if isinstance(body, IntrospectionError) else None
+    def fetch(self, callback: Callback[T | IntrospectionError]) -> T | IntrospectionError | None:
+        return convert(self.endpoint.get, self._read, callback)
 
     def close(self) -> None:
-        self._endpoint.close()
+        self.endpoint.close()
 
-    def _on_response(self, callback: Callback[T | IntrospectionError], response: EndpointResult) -> None:
-        body = response_body(response)
-        try:
-            document = body if isinstance(body, IntrospectionError) else self._read(body)
-        except IntrospectionError as error:
-            document = error.as_value()
-        callback(document)
+    def _read(self, response: EndpointResult) -> T | IntrospectionError:
+        return read_body(response_body(response), self.parse)
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FirstAvailable(Generic[T]):
     """Fetches a document from the first of several sources that has it."""
 
-    def __init__(self, sources: Sequence[DocumentSource[T]]) -> None:
-        self._sources = sources
+    sources: Sequence[DocumentSource[T]]
 
-    def fetch(self, callback: Callback[T | IntrospectionError]) -> IntrospectionError | None:
-        """Fetch the document; an error that is known at once is returned."""
+    def fetch(self, callback: Callback[T | IntrospectionError]) -> T | IntrospectionError | None:
         return self._fetch(0, (), callback)
 
     def close(self) -> None:
-        for source in self._sources:
+        for source in self.sources:
             source.close()
 
     def _fetch(
-        self, index: int, details: tuple[str, ...], callback: Callback[T | IntrospectionError]
-    ) -> IntrospectionError | None:
-        failure = self._sources[index].fetch(partial(self._on_fetched, index, details, callback))
-        return None if failure is None else self._fetch_next(index, details, callback, failure)
-
-    def _on_fetched(
-        self,
-        index: int,
-        details: tuple[str, ...],
-        callback: Callback[T | IntrospectionError],
-        outcome: T | IntrospectionError,
-    ) -> None:
-        if isinstance(outcome, IntrospectionError):
-            failure = self._fetch_next(index, details, callback, outcome)
-            if failure is not None:
-                callback(failure)
-        else:
-            callback(outcome)
+        self, index: int, failures: tuple[str, ...], callback: Callback[T | IntrospectionError]
+    ) -> T | IntrospectionError | None:
+        return chain(self.sources[index].fetch, self._fetch_next, callback, index + 1, failures)
 
     def _fetch_next(
         self,
         index: int,
-        details: tuple[str, ...],
+        failures: tuple[str, ...],
+        outcome: T | IntrospectionError,
         callback: Callback[T | IntrospectionError],
-        failure: IntrospectionError,
-    ) -> IntrospectionError | None:
+    ) -> T | IntrospectionError | None:
         # A server that does not respond will not respond at its other URLs either.
-        if failure.reason is not IntrospectionFailure.MALFORMED:
-            return failure
-        details += (failure.detail,)
-        if index + 1 < len(self._sources):
-            return self._fetch(index + 1, details, callback)
-        return IntrospectionError(IntrospectionFailure.MALFORMED, "; ".join(dict.fromkeys(details)))
+        if not isinstance(outcome, IntrospectionError) or outcome.reason is not IntrospectionFailure.MALFORMED:
+            return outcome
+        failures += (outcome.detail,)
+        if index < len(self.sources):
+            return self._fetch(index, failures, callback)
+        return IntrospectionError(IntrospectionFailure.MALFORMED, "; ".join(dict.fromkeys(failures)))

@@ -10,22 +10,29 @@ import codecs
 import json
 from typing import Any, Final
 
+from enforcer.errors import IntrospectionError, IntrospectionFailure
+
 MAX_DEPTH: Final = 32
 """Deepest nesting of objects and lists; real claims nest at most five deep."""
 
 
 def read_object(data: bytes) -> dict[str, Any]:
     """Read a JSON object in UTF-8; raises ValueError, whose text contains none of the input."""
-    try:
-        members = _DECODER.decode(data.removeprefix(codecs.BOM_UTF8).decode())
-    except (ValueError, RecursionError):
-        raise ValueError("not JSON, or a member twice") from None
-    if not isinstance(members, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - the input is wrong, not the call
+    members = _decode(data)
+    if members is None:
+        raise ValueError("not a JSON object, or a member twice")
     # Few brackets cannot nest deeply, so almost no object needs the recursive check.
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and not _is_shallow(members, MAX_DEPTH):
         raise ValueError("nested too deep")
     return members
+
+
+def read_document(data: bytes, name: str) -> dict[str, Any]:
+    """Read a JSON object from an authorization server; raises IntrospectionError (malformed), which names it."""
+    try:
+        return read_object(data)
+    except ValueError as error:
+        raise IntrospectionError(IntrospectionFailure.MALFORMED, f"{name}: {error}" if name else str(error)) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -40,6 +47,15 @@ def _reject_constant(name: str) -> float:
 
 
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_reject_constant)
+
+
+def _decode(data: bytes) -> dict[str, Any] | None:
+    # None, because the decoder's error holds the input, and compiled code would keep it as the context of another one.
+    try:
+        members = _DECODER.decode(data.removeprefix(codecs.BOM_UTF8).decode())
+    except (ValueError, RecursionError):
+        return None
+    return members if isinstance(members, dict) else None
 
 
 def _is_shallow(value: Any, depth: int) -> bool:

@@ -21,8 +21,8 @@ from enforcer.analysis.policy_tests import PolicyTests, run
 from enforcer.counters import NO_ROUTE
 from enforcer.decision_log.record import DecisionRecord
 from enforcer.errors import MalformedRequestError
-from enforcer.policy.decision import Evidence, Unasked, decide, decide_bound
-from enforcer.policy.matcher import Matcher, Place
+from enforcer.policy.decision import Evidence, SkippedVerification, decide, decide_bound
+from enforcer.policy.matcher import Matcher, RequestPattern
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Mode, Path, Rule
 from enforcer.proxy.responses import Refusal
@@ -110,7 +110,7 @@ def directly(
     """Return decision, reason and rule, computed with the matcher and `decide` only."""
     if request.method == "FETCH" or " " in request.host:
         return "deny", MALFORMED, NO_ROUTE
-    matcher = Matcher((Place(Path.parse(rule.path), rule.methods, rule.host), rule) for rule in rules)
+    matcher = Matcher((RequestPattern(Path.parse(rule.path), rule.methods, rule.host), rule) for rule in rules)
     try:
         target = parse(request.target.encode())
     except MalformedRequestError:
@@ -120,7 +120,7 @@ def directly(
     if request.preflight and request.method == "OPTIONS":
         requested = matcher.find(target.segments, request.preflight.encode(), request.host.encode())
         if requested is not None and requested.cors_preflight == "allow":
-            rule, evidence = requested, Unasked.PREFLIGHT
+            rule, evidence = requested, SkippedVerification.PREFLIGHT
     requirement = None if rule is None else Requirement(rule, Path.parse(rule.path))
     reports = (mode if rule is None or rule.mode is None else rule.mode) == "report"
     reports = reports and not (rule is None and request.method == "CONNECT")

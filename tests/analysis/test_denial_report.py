@@ -7,7 +7,7 @@ from enforcer.analysis.explain import Condition
 from enforcer.analysis.explanation_text import write
 from enforcer.decision_log.record import DecisionRecord
 from enforcer.errors import IntrospectionFailure
-from enforcer.policy.decision import Evidence, Unasked
+from enforcer.policy.decision import Evidence, SkippedVerification
 from enforcer.policy.rules import Rule
 from enforcer.proxy.responses import Refusal
 from enforcer.tokens.bearer import NoToken
@@ -73,7 +73,7 @@ def test_a_report_can_be_written_as_text(decision: str) -> None:
         (NoToken.MISSING, "token", "none"),
         (INACTIVE, "state", "inactive"),
         (IntrospectionFailure.TIMEOUT, "state", "unknown"),
-        (Unasked.TOO_MANY, "state", "unknown"),
+        (SkippedVerification.TOO_MANY, "state", "unknown"),
     ],
 )
 def test_unknown_conditions_are_not_met(evidence: Evidence, name: str, there: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from enforcer.decision_log.record import DecisionRecord, LogLine, log_line, parse
 from enforcer.errors import IntrospectionFailure
-from enforcer.policy.decision import Evidence, Unasked
+from enforcer.policy.decision import Evidence, SkippedVerification
 from enforcer.policy.rules import Rule
 from enforcer.proxy.responses import Refusal
 from enforcer.tokens.bearer import NoToken
@@ -132,7 +132,9 @@ def test_a_decision_is_recorded_with_scopes_and_client_of_the_token() -> None:
     )
 
 
-@pytest.mark.parametrize("evidence", [None, INACTIVE, NoToken.MISSING, IntrospectionFailure.TIMEOUT, Unasked.TOO_MANY])
+@pytest.mark.parametrize(
+    "evidence", [None, INACTIVE, NoToken.MISSING, IntrospectionFailure.TIMEOUT, SkippedVerification.TOO_MANY]
+)
 def test_a_decision_without_an_active_token_is_recorded_without_its_facts(evidence: Evidence | None) -> None:
     """For every kind of evidence that is not an active token."""
     line = log_line(DENIED._replace(evidence=evidence, rule=None, request_id=None), "now")

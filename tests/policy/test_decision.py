@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionFailure
-from enforcer.policy.decision import UNPROVEN, Allow, Deny, Evidence, Reason, Unasked, decide, decide_bound
+from enforcer.policy.decision import UNPROVEN, Allow, Deny, Evidence, Reason, SkippedVerification, decide, decide_bound
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Path, Rule
 from enforcer.tokens.bearer import NoToken
@@ -33,7 +33,7 @@ def reason_of(rule: Requirement | None, evidence: Evidence, now: float = NOW) ->
         return Reason(reason)
     assert isinstance(reported, Allow)
     if isinstance(enforced, Allow):
-        assert (decision, reported.label, reported.answer) == ("allow", enforced.label, enforced.answer)
+        assert (decision, reported.label, reported.token) == ("allow", enforced.label, enforced.token)
     else:
         is_error = isinstance(evidence, IntrospectionFailure) or evidence is PossessionFault.FULL
         assert decision == ("error" if is_error and rule else "deny")
@@ -52,7 +52,7 @@ READ = requirement(scopes=("read",))
 GOOD = token(scope="read", sub="alice")
 
 
-NO_VERIFIED_TOKEN: list[Evidence] = [*NoToken, *IntrospectionFailure, *Unasked, *PossessionFault]
+NO_VERIFIED_TOKEN: list[Evidence] = [*NoToken, *IntrospectionFailure, *SkippedVerification, *PossessionFault]
 
 
 @pytest.mark.parametrize("evidence", [GOOD, INACTIVE, *NO_VERIFIED_TOKEN])
@@ -70,7 +70,7 @@ def test_a_public_rule_allows_every_request_without_identity(evidence: Evidence)
     """A token that was sent anyway gives no identity fields."""
     decision = decide(PUBLIC, evidence, SEGMENTS, NOW)
     assert isinstance(decision, Allow)
-    assert decision.answer is None
+    assert decision.token is None
     assert decision.label == ("allow", "public")
 
 
@@ -88,9 +88,9 @@ def test_a_preflight_is_allowed_without_identity_if_the_rule_says_so(
     rule: Requirement | None, label: tuple[str, str]
 ) -> None:
     """Every other rule treats a preflight as an ordinary request."""
-    decision = decide(rule, Unasked.PREFLIGHT, SEGMENTS, NOW)
+    decision = decide(rule, SkippedVerification.PREFLIGHT, SEGMENTS, NOW)
     assert decision.label == label
-    assert isinstance(decision, Deny) or decision.answer is None
+    assert isinstance(decision, Deny) or decision.token is None
 
 
 @pytest.mark.parametrize("rule", [AUTHENTICATED, READ, requirement(claims={"sub": "alice"})])
@@ -101,7 +101,7 @@ def test_a_preflight_is_allowed_without_identity_if_the_rule_says_so(
         (NoToken.INVALID_REQUEST, Reason.INVALID_REQUEST),
         (NoToken.MALFORMED, Reason.MALFORMED_TOKEN),
         (INACTIVE, Reason.INACTIVE_TOKEN),
-        (Unasked.TOO_MANY, Reason.TOO_MANY_UNSEEN_TOKENS),
+        (SkippedVerification.TOO_MANY, Reason.TOO_MANY_UNSEEN_TOKENS),
         *((failure, Reason(f"introspection_{failure}")) for failure in IntrospectionFailure),
     ],
 )
@@ -114,7 +114,7 @@ def test_an_allow_carries_the_token_that_it_was_decided_for() -> None:
     """The identity fields are made from it."""
     decision = decide(READ, GOOD, SEGMENTS, NOW)
     assert isinstance(decision, Allow)
-    assert decision.answer is GOOD
+    assert decision.token is GOOD
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_a_request_allowed_only_by_report_mode_is_identified_only_by_a_valid_tok
     decision = decide(rule, evidence, SEGMENTS, NOW, reports=True)
     assert isinstance(decision, Allow)
     assert decision.label[0] == "would_deny"
-    assert decision.answer is (evidence if identified else None)
+    assert decision.token is (evidence if identified else None)
 
 
 # Sender-constrained tokens
@@ -318,7 +318,7 @@ def test_a_bound_token_is_allowed_only_with_the_proof_for_it(reports: bool) -> N
     assert isinstance(other, Proven)
     decision = decide(READ, BOUND, SEGMENTS, NOW, reports, proven)
     assert isinstance(decision, Allow)
-    assert (decision.answer, decision.label) == (BOUND, ("allow", "ok"))
+    assert (decision.token, decision.label) == (BOUND, ("allow", "ok"))
     assert decide(READ, BOUND, SEGMENTS, NOW, reports, other) is UNPROVEN
     assert decide(READ, BOUND, SEGMENTS, NOW, reports) is UNPROVEN
 
@@ -356,7 +356,7 @@ def test_the_fault_of_the_proof_is_the_reason(fault: PossessionFault, reason: Re
     assert decision.label == ("error" if fault is PossessionFault.FULL else "deny", reason)
     reported = decide_bound(READ, BOUND, lambda _: fault, SEGMENTS, NOW, reports=True)
     assert isinstance(reported, Allow)
-    assert (reported.answer, reported.label) == (None, ("would_deny", reason))
+    assert (reported.token, reported.label) == (None, ("would_deny", reason))
 
 
 def test_every_fault_is_a_reason_to_deny() -> None:
@@ -388,7 +388,7 @@ def test_a_proof_does_not_replace_a_condition_of_the_rule(reports: bool) -> None
     """A proven token has its own scopes and no others; in report mode it identifies the request."""
     decision = decide_bound(requirement(scopes=("other",)), BOUND, show_key, SEGMENTS, NOW, reports)
     assert decision.label == ("would_deny" if reports else "deny", "insufficient_scope")
-    assert not isinstance(decision, Allow) or decision.answer is BOUND
+    assert not isinstance(decision, Allow) or decision.token is BOUND
 
 
 def test_reasons_are_valid_metric_labels() -> None:

@@ -6,21 +6,21 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from enforcer.policy.matcher import Matcher, Place, choose, without_port
+from enforcer.policy.matcher import Matcher, RequestPattern, choose, without_port
 from enforcer.policy.rules import UNSERVED, Path
 from enforcer.wire.target import parse
 
 Claim = tuple[str, tuple[str, ...], str | None]
 
 
-def place(path: str, methods: Sequence[str] = (), host: str | None = None) -> Place:
-    return Place(Path.parse(path), tuple(methods), host)
+def pattern(path: str, methods: Sequence[str] = (), host: str | None = None) -> RequestPattern:
+    return RequestPattern(Path.parse(path), tuple(methods), host)
 
 
 def matcher(*claims: str | Claim) -> Matcher[str]:
     """Make a matcher whose entries are the texts of their claims."""
     full = [(claim, (), None) if isinstance(claim, str) else claim for claim in claims]
-    return Matcher((place(*claim), _name(claim)) for claim in full)
+    return Matcher((pattern(*claim), _name(claim)) for claim in full)
 
 
 def _name(claim: Claim) -> str:
@@ -370,9 +370,9 @@ def test_the_matcher_agrees_with_a_comparison_of_every_rule(
     """For any rules without a conflict, in any order."""
     rules: list[Claim] = []
     for claim in claims:
-        if not Matcher([(place(*rule), rule) for rule in (*rules, claim)]).conflicts:
+        if not Matcher([(pattern(*rule), rule) for rule in (*rules, claim)]).conflicts:
             rules.append(claim)
-    forward, backward = (Matcher((place(*rule), rule) for rule in order) for order in (rules, rules[::-1]))
+    forward, backward = (Matcher((pattern(*rule), rule) for rule in order) for order in (rules, rules[::-1]))
     assert forward.conflicts == backward.conflicts == []
     for segments, method, host in requests:
         path = [segment.encode() for segment in segments]

@@ -84,7 +84,7 @@ def test_a_public_request_gets_a_permit_without_a_token() -> None:
     step = Step(head(b"GET", b"/public/a", BEARER))
     permit = step.authorize()
     assert isinstance(permit, Allow)
-    assert (permit.label, permit.answer, step.authorization.identity) == (("allow", "public"), None, b"")
+    assert (permit.label, permit.token, step.authorization.identity) == (("allow", "public"), None, b"")
     assert step.buffer.find(b"") == []
 
 

@@ -13,7 +13,7 @@ from enforcer.config.merged_document import MergedDocument
 from enforcer.config.schema import shape
 from enforcer.config.validate.messages import suggestion
 from enforcer.errors import Problem
-from enforcer.policy.matcher import Matcher, Place
+from enforcer.policy.matcher import Matcher, RequestPattern
 from enforcer.policy.rules import Path, Rule, is_scope
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9_])?")
@@ -125,16 +125,16 @@ def _equal_rules(document: MergedDocument, rules: Mapping[int, Rule]) -> Iterato
 
 
 def _compare(document: MergedDocument, rules: Mapping[int, Rule]) -> Iterator[Problem]:
-    places = {
-        index: Place(Path.parse(rule.path), tuple(dict.fromkeys(rule.methods)), rule.host)
+    patterns = {
+        index: RequestPattern(Path.parse(rule.path), tuple(dict.fromkeys(rule.methods)), rule.host)
         for index, rule in rules.items()
     }
     reported: set[int] = set()
-    for index, method in Matcher((place, index) for index, place in places.items()).conflicts:
+    for index, method in Matcher((pattern, index) for index, pattern in patterns.items()).conflicts:
         if index not in reported:
             reported.add(index)
             first = next(
-                other for other in places if Matcher([(places[other], other), (places[index], index)]).conflicts
+                other for other in patterns if Matcher([(patterns[other], other), (patterns[index], index)]).conflicts
             )
             rival = f"rule {show(rules[first].name)} at {_position(document, ('rules', first))}"
             requests = f"{'all methods' if method == '*' else method} of {rules[index].path}"

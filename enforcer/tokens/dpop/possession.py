@@ -43,27 +43,27 @@ class PossessionFault(StrEnum):
 class Proven:
     """The sender proved possession for the token with this result."""
 
-    __slots__ = ("answer",)
+    __slots__ = ("token",)
 
-    def __init__(self, answer: ActiveToken) -> None:
-        self.answer = answer
+    def __init__(self, token: ActiveToken) -> None:
+        self.token = token
 
 
-def with_certificate(answer: ActiveToken, thumbprint: str) -> Proven | PossessionFault:
+def with_certificate(token: ActiveToken, thumbprint: str) -> Proven | PossessionFault:
     """Check a bound token that came as a bearer token, by the sender's client certificate.
 
     `thumbprint` is the certificate's SHA-256, base64url (RFC 8705 §3.1); empty if there was none.
     """
-    bound = binding(answer.claims)
+    bound = binding(token.claims)
     if bound.kind is BindingKind.CERTIFICATE:
-        return Proven(answer) if thumbprint == bound.thumbprint else PossessionFault.CERTIFICATE
+        return Proven(token) if thumbprint == bound.thumbprint else PossessionFault.CERTIFICATE
     # RFC 9449 §7.2: a key-bound token is never accepted as a bearer token, whatever comes with it
     return PossessionFault.SCHEME if bound.kind is BindingKind.KEY else PossessionFault.UNKNOWN
 
 
-def with_key(answer: ActiveToken, thumbprint: str) -> Proven | PossessionFault:
+def with_key(token: ActiveToken, thumbprint: str) -> Proven | PossessionFault:
     """Check a token that came with a DPoP proof, by the thumbprint of the proof's key (RFC 9449 §6.1)."""
-    bound = binding(answer.claims)
+    bound = binding(token.claims)
     if bound.kind is BindingKind.KEY:
-        return Proven(answer) if thumbprint == bound.thumbprint else PossessionFault.KEY
+        return Proven(token) if thumbprint == bound.thumbprint else PossessionFault.KEY
     return PossessionFault.UNKNOWN if bound.kind is BindingKind.UNKNOWN else PossessionFault.UNBOUND

@@ -38,14 +38,14 @@ class ProofRequest:
 def check(
     proofs: Sequence[bytes],
     request: ProofRequest,
-    answer: ActiveToken,
+    active: ActiveToken,
     settings: ProofSettings,
     memory: ProofState,
     now: float,
 ) -> Proven | PossessionFault:
     """Check that a request comes from the holder of the key that its token is bound to (RFC 9449 §4.3, §7.1).
 
-    `proofs` are the values of all DPoP fields, `answer` is the token's result, `now` seconds since the epoch.
+    `proofs` are the values of all DPoP fields, `active` is the verified token, `now` seconds since the epoch.
     """
     if len(proofs) != 1:
         return PossessionFault.SEVERAL if proofs else PossessionFault.MISSING
@@ -67,7 +67,7 @@ def check(
     key_thumbprint = thumbprint(jwk)
     if key_thumbprint is None:
         return PossessionFault.UNUSABLE_KEY
-    proven = with_key(answer, key_thumbprint)
+    proven = with_key(active, key_thumbprint)
     if not isinstance(proven, Proven):
         return proven
     fault = _mismatch(claims, request, settings, now)

@@ -15,9 +15,9 @@ from enforcer.settings.pool import BreakerSettings
 from enforcer.tokens.introspection.breaker import CircuitBreaker
 from enforcer.tokens.introspection.client_authentication import Authentication, Credentials
 from enforcer.tokens.introspection.endpoint import ServerEndpoint
-from enforcer.tokens.introspection.endpoint_result import EndpointResult, authenticated_body, error_code
+from enforcer.tokens.introspection.endpoint_result import EndpointResult, authenticated_body, error_code, read_body
 from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome, parse
-from enforcer.wire.callback import Callback
+from enforcer.wire.callback import Callback, Operation, chain, convert
 from enforcer.wire.http_client import HttpResponse
 from enforcer.wire.ticker import Ticker
 
@@ -41,10 +41,7 @@ class JsonReader:
 
     def read(self, body: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
         """Read a body; the outcome is always known at once."""
-        try:
-            return parse(body)
-        except IntrospectionError as error:
-            return error.as_value()
+        return read_body(body, parse)
 
     def close(self) -> None:
         """Do nothing: there is no background work."""
@@ -73,7 +70,7 @@ class IntrospectionClient:
             return IntrospectionError(IntrospectionFailure.CIRCUIT_OPEN, "it failed too often; left alone for a while")
         # RFC 6750 §2.1: a b64token has three characters that must be encoded in a form
         value = token.replace(b"+", b"%2B").replace(b"/", b"%2F").replace(b"=", b"%3D")
-        return self._request(b"token=%b&token_type_hint=access_token" % value, callback, retry=True)
+        return self._request(b"token=%b&token_type_hint=access_token" % value, True, callback)
 
     def close(self) -> None:
         """Stop background work; running requests continue."""
@@ -85,83 +82,50 @@ class IntrospectionClient:
         """Return whether the circuit breaker stops requests."""
         return self._breaker.is_open
 
-    # Methods, not nested functions: compiled, those would hold each other, and with them the token.
-
     def _request(
-        self, form: bytes, callback: Callback[IntrospectionOutcome], retry: bool
+        self, form: bytes, retry: bool, callback: Callback[IntrospectionOutcome]
     ) -> IntrospectionOutcome | None:
-        credentials = self._authentication.authenticate(partial(self._on_credentials, form, callback, retry))
-        return None if credentials is None else self._post(form, callback, retry, credentials)
-
-    def _on_credentials(
-        self,
-        form: bytes,
-        callback: Callback[IntrospectionOutcome],
-        retry: bool,
-        credentials: Credentials | IntrospectionError,
-    ) -> None:
-        outcome = self._post(form, callback, retry, credentials)
-        if outcome is not None:
-            callback(outcome)
+        return chain(self._authentication.authenticate, self._post, callback, form, retry)
 
     def _post(
         self,
         form: bytes,
-        callback: Callback[IntrospectionOutcome],
         retry: bool,
         credentials: Credentials | IntrospectionError,
+        callback: Callback[IntrospectionOutcome],
     ) -> IntrospectionOutcome | None:
         if isinstance(credentials, IntrospectionError):
             self._breaker.release()
             return credentials
-        on_response = partial(self._on_response, form, callback, retry, credentials)
-        failure = self._endpoint.post(form, credentials, on_response)
-        return None if failure is None else self._read(failure, callback)
+        post: Operation[EndpointResult] = partial(self._endpoint.post, form, credentials)
+        return chain(post, self._on_response, callback, form, retry, credentials)
 
     def _on_response(
         self,
         form: bytes,
-        callback: Callback[IntrospectionOutcome],
         retry: bool,
         credentials: Credentials,
         response: EndpointResult,
-    ) -> None:
+        callback: Callback[IntrospectionOutcome],
+    ) -> IntrospectionOutcome | None:
         # RFC 6750 §3.1: 401 is about the credentials themselves, 403 about what they allow
         unauthorized = isinstance(response, HttpResponse) and response.status == 401
         if unauthorized and self._authentication.on_rejected(credentials) and retry:
-            outcome = self._request(form, callback, retry=False)
-        else:
-            outcome = self._read(response, callback)
-        if outcome is not None:
-            callback(outcome)
+            return self._request(form, False, callback)
+        read: Operation[IntrospectionOutcome] = partial(self._read, response)
+        return convert(read, self._record_outcome, callback, response)
 
     def _read(self, response: EndpointResult, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
-        outcome: IntrospectionOutcome | None
-        if (
-            isinstance(response, HttpResponse)
-            and response.status == 400
-            and error_code(response) == "unsupported_token_type"
-        ):
+        rejected = isinstance(response, HttpResponse) and response.status == 400 and error_code(response)
+        if rejected == "unsupported_token_type":
             # The code is from RFC 7009 §2.2.1; some servers use it here for tokens that they did not issue.
-            outcome = INACTIVE
-        else:
-            # RFC 7662 §2.3: a refusal is about our own credentials, never about the token
-            body = authenticated_body(response)
-            if isinstance(body, IntrospectionError):
-                outcome = body
-            else:
-                outcome = self._reader.read(body, partial(self._on_read, response, callback))
-        if outcome is not None:
-            self._record_outcome(response, outcome)
-        return outcome
+            return INACTIVE
+        # RFC 7662 §2.3: a refusal is about our own credentials, never about the token
+        body = authenticated_body(response)
+        return body if isinstance(body, IntrospectionError) else self._reader.read(body, callback)
 
-    def _on_read(
-        self, response: EndpointResult, callback: Callback[IntrospectionOutcome], outcome: IntrospectionOutcome
-    ) -> None:
-        self._record_outcome(response, outcome)
-        callback(outcome)
-
-    def _record_outcome(self, response: EndpointResult, outcome: IntrospectionOutcome) -> None:
+    def _record_outcome(self, response: EndpointResult, outcome: IntrospectionOutcome) -> IntrospectionOutcome:
+        """Report the outcome to the circuit breaker, and return it."""
         overloaded = isinstance(response, UpstreamError) and response.reason is UpstreamFailure.OVERLOADED
         forbidden = isinstance(response, HttpResponse) and response.status == 403
         if overloaded or forbidden or isinstance(response, IntrospectionError):
@@ -172,3 +136,4 @@ class IntrospectionClient:
         else:
             # A server that responds is not failing: its response to one token must not stop requests for others.
             self._breaker.record_success()
+        return outcome

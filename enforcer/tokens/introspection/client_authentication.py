@@ -66,10 +66,6 @@ class StaticCredentials(ImmediateAuthentication):
         """Return the credentials."""
         return self._credentials
 
-    def authenticate(self, callback: Callback[Credentials | IntrospectionError]) -> Credentials:
-        """Return the credentials."""
-        return self._credentials
-
 
 def secret_basic(client_id: str, secret: Secret) -> StaticCredentials:
     """Authenticate by `client_secret_basic`; both halves are form-encoded first (RFC 6749 §2.3.1)."""

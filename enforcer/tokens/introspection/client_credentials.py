@@ -17,11 +17,11 @@ from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.bearer import is_b64token
 from enforcer.tokens.introspection.client_authentication import Authentication, Credentials
 from enforcer.tokens.introspection.endpoint import ServerEndpoint
-from enforcer.tokens.introspection.endpoint_result import EndpointResult, authenticated_body
+from enforcer.tokens.introspection.endpoint_result import EndpointResult, authenticated_body, read_body
 from enforcer.tokens.refresh_schedule import Lifetime
 from enforcer.tokens.remote_document import RemoteDocument
-from enforcer.tokens.strict_json import read_object
-from enforcer.wire.callback import Callback
+from enforcer.tokens.strict_json import read_document
+from enforcer.wire.callback import Callback, Operation, chain, convert
 
 MAX_LIFETIME: Final = 24 * 3600.0
 """Longest use of a token in seconds, even if it expires later, so that a change of our rights takes effect."""
@@ -58,38 +58,26 @@ class TokenRequest:
         self._form = f"grant_type=client_credentials{scope}".encode()
         self._lifetime = lifetime
 
-    def fetch(self, callback: Callback[OwnAccessToken | IntrospectionError]) -> IntrospectionError | None:
-        """Request a token; an error that is known at once is returned."""
-        credentials = self._authentication.authenticate(partial(self._on_credentials, callback))
-        return None if credentials is None else self._post(callback, credentials)
+    def fetch(
+        self, callback: Callback[OwnAccessToken | IntrospectionError]
+    ) -> OwnAccessToken | IntrospectionError | None:
+        """Request a token."""
+        return chain(self._authentication.authenticate, self._post, callback)
 
     def close(self) -> None:
         """Close idle connections; a running request continues."""
         self._endpoint.close()
 
-    def _on_credentials(
-        self, callback: Callback[OwnAccessToken | IntrospectionError], credentials: Credentials | IntrospectionError
-    ) -> None:
-        error = self._post(callback, credentials)
-        if error is not None:
-            callback(error)
-
     def _post(
-        self, callback: Callback[OwnAccessToken | IntrospectionError], credentials: Credentials | IntrospectionError
-    ) -> IntrospectionError | None:
+        self, credentials: Credentials | IntrospectionError, callback: Callback[OwnAccessToken | IntrospectionError]
+    ) -> OwnAccessToken | IntrospectionError | None:
         if isinstance(credentials, IntrospectionError):
             return credentials
-        failure = self._endpoint.post(self._form, credentials, partial(self._on_response, callback))
-        body = None if failure is None else authenticated_body(failure)
-        return body if isinstance(body, IntrospectionError) else None
+        post: Operation[EndpointResult] = partial(self._endpoint.post, self._form, credentials)
+        return convert(post, self._read, callback)
 
-    def _on_response(self, callback: Callback[OwnAccessToken | IntrospectionError], response: EndpointResult) -> None:
-        body = authenticated_body(response)
-        try:
-            token = body if isinstance(body, IntrospectionError) else parse(body, self._lifetime)
-        except IntrospectionError as error:
-            token = error.as_value()
-        callback(token)
+    def _read(self, response: EndpointResult) -> OwnAccessToken | IntrospectionError:
+        return read_body(authenticated_body(response), partial(parse, lifetime=self._lifetime))
 
 
 class BearerAuthentication:
@@ -101,8 +89,7 @@ class BearerAuthentication:
     def authenticate(
         self, callback: Callback[Credentials | IntrospectionError]
     ) -> Credentials | IntrospectionError | None:
-        token = self._token.get(partial(self._on_token, callback))
-        return token.credentials if isinstance(token, OwnAccessToken) else token
+        return convert(self._token.get, _credentials, callback)
 
     def on_rejected(self, credentials: Credentials) -> bool:
         """Discard the token; the server may accept another."""
@@ -116,10 +103,9 @@ class BearerAuthentication:
         """Stop refreshing the token."""
         self._token.close()
 
-    def _on_token(
-        self, callback: Callback[Credentials | IntrospectionError], token: OwnAccessToken | IntrospectionError
-    ) -> None:
-        callback(token.credentials if isinstance(token, OwnAccessToken) else token)
+
+def _credentials(token: OwnAccessToken | IntrospectionError) -> Credentials | IntrospectionError:
+    return token.credentials if isinstance(token, OwnAccessToken) else token
 
 
 def parse(data: bytes, lifetime: float) -> OwnAccessToken:
@@ -127,10 +113,7 @@ def parse(data: bytes, lifetime: float) -> OwnAccessToken:
 
     `lifetime` is in seconds, for a response without `expires_in`.
     """
-    try:
-        members = read_object(data)
-    except ValueError as error:
-        raise _malformed(str(error)) from None
+    members = read_document(data, "its token response")
     token, kind = members.get("access_token"), members.get("token_type")
     if not isinstance(token, str) or not is_b64token(token.encode("utf-8", "surrogatepass")):
         raise _malformed("access_token is not one that a request can contain")

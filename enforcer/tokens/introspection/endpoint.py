@@ -8,28 +8,35 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.introspection.client_authentication import Credentials
-from enforcer.tokens.introspection.endpoint_result import EndpointResult, SendFailure
+from enforcer.tokens.introspection.endpoint_result import EndpointResult
 from enforcer.tokens.introspection.metadata import EndpointName, Metadata
-from enforcer.tokens.remote_document import RemoteDocument
-from enforcer.wire.callback import Callback
-from enforcer.wire.http_client import HttpClient
+from enforcer.wire.callback import Callback, chain
 
 _log = logging.getLogger("enforcer.tokens")
 
 
 class ServerEndpoint(Protocol):
-    """An endpoint of an authorization server. Only failures can be known at once, and are returned."""
+    """An endpoint of an authorization server."""
 
-    def get(self, callback: Callback[EndpointResult]) -> SendFailure | None:
+    def get(self, callback: Callback[EndpointResult]) -> EndpointResult | None:
         """Send a GET request."""
 
-    def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> SendFailure | None:
+    def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> EndpointResult | None:
         """Send a form with our credentials."""
+
+    def close(self) -> None:
+        """Close idle connections; running requests continue."""
+
+
+class Sender(Protocol):
+    """Sends whole requests to one server, and bounds time and size of the responses: `wire.http_client.HttpClient`."""
+
+    def send(self, request: bytes, callback: Callback[EndpointResult]) -> EndpointResult | None:
+        """Send a request."""
 
     def close(self) -> None:
         """Close idle connections; running requests continue."""
@@ -38,10 +45,10 @@ class ServerEndpoint(Protocol):
 class KnownEndpoint:
     """An endpoint at a known URL: `authority` is its Host, `target` its path and query.
 
-    `accept` is the media type for responses to forms. `client` bounds their time and size.
+    `accept` is the media type for responses to forms.
     """
 
-    def __init__(self, client: HttpClient, authority: str, target: str, accept: str = "application/json") -> None:
+    def __init__(self, client: Sender, authority: str, target: str, accept: str = "application/json") -> None:
         self._client = client
         self._get = f"GET {target} HTTP/1.1\r\nHost: {authority}\r\nAccept: application/json, */*\r\n\r\n".encode()
         self._post = (
@@ -51,10 +58,10 @@ class KnownEndpoint:
             "Content-Type: application/x-www-form-urlencoded\r\n"
         ).encode()
 
-    def get(self, callback: Callback[EndpointResult]) -> SendFailure | None:
+    def get(self, callback: Callback[EndpointResult]) -> EndpointResult | None:
         return self._client.send(self._get, callback)
 
-    def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> SendFailure | None:
+    def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> EndpointResult | None:
         body = form + credentials.form
         head = b"%b%bContent-Length: %d\r\n\r\n" % (self._post, credentials.lines, len(body))
         return self._client.send(head + body, callback)
@@ -63,26 +70,31 @@ class KnownEndpoint:
         self._client.close()
 
 
+class MetadataSource(Protocol):
+    """The server's metadata, kept current: a `RemoteDocument`."""
+
+    def get(self, callback: Callback[Metadata | IntrospectionError]) -> Metadata | IntrospectionError | None:
+        """Get the last good metadata, or else fetch it."""
+
+    def close(self) -> None:
+        """Stop refreshing."""
+
+
 class DiscoveredEndpoint:
     """The endpoint called `name` in the server's metadata. `make` makes it from its URL."""
 
-    def __init__(
-        self, name: EndpointName, metadata: RemoteDocument[Metadata], make: Callable[[str], KnownEndpoint]
-    ) -> None:
+    def __init__(self, name: EndpointName, metadata: MetadataSource, make: Callable[[str], KnownEndpoint]) -> None:
         self._name = name
         self._metadata = metadata
         self._make = make
         self._url: str | None = None
         self._endpoint: KnownEndpoint | None = None
 
-    def get(self, callback: Callback[EndpointResult]) -> SendFailure | None:
-        metadata = self._metadata.get(partial(self._on_metadata, None, callback))
-        return None if metadata is None else self._send(None, callback, metadata)
+    def get(self, callback: Callback[EndpointResult]) -> EndpointResult | None:
+        return chain(self._metadata.get, self._get, callback)
 
-    def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> SendFailure | None:
-        request = (form, credentials)
-        metadata = self._metadata.get(partial(self._on_metadata, request, callback))
-        return None if metadata is None else self._send(request, callback, metadata)
+    def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> EndpointResult | None:
+        return chain(self._metadata.get, self._post, callback, form, credentials)
 
     def close(self) -> None:
         """Stop refreshing the metadata and close idle connections; running requests continue."""
@@ -90,28 +102,25 @@ class DiscoveredEndpoint:
         if self._endpoint is not None:
             self._endpoint.close()
 
-    def _on_metadata(
-        self,
-        request: tuple[bytes, Credentials] | None,
-        callback: Callback[EndpointResult],
-        metadata: Metadata | IntrospectionError,
-    ) -> None:
-        failure = self._send(request, callback, metadata)
-        if failure is not None:
-            callback(failure)
+    def _get(
+        self, metadata: Metadata | IntrospectionError, callback: Callback[EndpointResult]
+    ) -> EndpointResult | None:
+        endpoint = self._resolve(metadata)
+        return endpoint if isinstance(endpoint, IntrospectionError) else endpoint.get(callback)
 
-    def _send(
+    def _post(
         self,
-        request: tuple[bytes, Credentials] | None,
-        callback: Callback[EndpointResult],
+        form: bytes,
+        credentials: Credentials,
         metadata: Metadata | IntrospectionError,
-    ) -> SendFailure | None:
-        endpoint = metadata if isinstance(metadata, IntrospectionError) else self._resolve(metadata)
-        if isinstance(endpoint, IntrospectionError):
-            return endpoint
-        return endpoint.get(callback) if request is None else endpoint.post(*request, callback)
+        callback: Callback[EndpointResult],
+    ) -> EndpointResult | None:
+        endpoint = self._resolve(metadata)
+        return endpoint if isinstance(endpoint, IntrospectionError) else endpoint.post(form, credentials, callback)
 
-    def _resolve(self, metadata: Metadata) -> KnownEndpoint | IntrospectionError:
+    def _resolve(self, metadata: Metadata | IntrospectionError) -> KnownEndpoint | IntrospectionError:
+        if isinstance(metadata, IntrospectionError):
+            return metadata
         url = metadata.endpoints.get(self._name)
         if url is None:
             return IntrospectionError(IntrospectionFailure.MALFORMED, f"its metadata names no {self._name}")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
 from enforcer.tokens.strict_json import read_object
 from enforcer.wire.http_client import HttpResponse
+
+T = TypeVar("T")
 
 SendFailure = UpstreamError | IntrospectionError
 """A failure of the connection; or why no request could be made at all."""
@@ -48,6 +53,16 @@ def authenticated_body(result: EndpointResult) -> bytes | IntrospectionError:
         if result.status != 400:
             return IntrospectionError(IntrospectionFailure.REFUSED, f"it answered {result.status} to our credentials")
     return response_body(result)
+
+
+def read_body(body: bytes | IntrospectionError, parse: Callable[[bytes], T]) -> T | IntrospectionError:
+    """Return the body as `parse` reads it, or the error that it raises."""
+    if isinstance(body, IntrospectionError):
+        return body
+    try:
+        return parse(body)
+    except IntrospectionError as error:
+        return error.as_value()
 
 
 def error_code(response: HttpResponse) -> object:

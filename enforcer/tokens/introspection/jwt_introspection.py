@@ -12,13 +12,14 @@ from functools import partial
 from typing import Final
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.tokens.introspection.endpoint_result import read_body
 from enforcer.tokens.introspection.response import IntrospectionOutcome, VerificationResult, from_members
 from enforcer.tokens.jwt.jwks import KeySet
 from enforcer.tokens.jwt.jws import parse
 from enforcer.tokens.jwt.jwt import NEEDS_KEY, JwtFault, NeedsKey, signature_fault
 from enforcer.tokens.remote_document import RemoteDocument
-from enforcer.tokens.strict_json import read_object
-from enforcer.wire.callback import Callback
+from enforcer.tokens.strict_json import read_document
+from enforcer.wire.callback import Callback, convert
 
 MAX_AGE: Final = 60.0
 """Highest age of a signature in seconds: an older response belongs to another request."""
@@ -39,41 +40,32 @@ class ExpectedResponse:
     clock_skew: float
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class JwtReader:
     """A `ResponseReader` for signed responses, verified by the server's keys. `clock` gives seconds since the epoch."""
 
-    def __init__(self, keys: RemoteDocument[KeySet], expected: ExpectedResponse, clock: Callable[[], float]) -> None:
-        self._keys = keys
-        self._expected = expected
-        self._clock = clock
+    keys: RemoteDocument[KeySet]
+    expected: ExpectedResponse
+    clock: Callable[[], float]
 
     def read(self, body: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
         """Verify a response; keys that may be missing are fetched first."""
-        keys = self._keys.current
+        keys = self.keys.current
         outcome = NEEDS_KEY if keys is None else self._verify(body, keys)
         if not isinstance(outcome, NeedsKey):
             return outcome
-        newer = self._keys.refresh(partial(self._on_keys, body, callback))
-        return None if newer is None else self._verify_by_newest(body, newer)
+        return convert(self.keys.refresh, self._verify_by_newest, callback, body)
 
     def close(self) -> None:
         """Stop refreshing the keys."""
-        self._keys.close()
-
-    def _on_keys(
-        self, body: bytes, callback: Callback[IntrospectionOutcome], keys: KeySet | IntrospectionError
-    ) -> None:
-        callback(self._verify_by_newest(body, keys))
+        self.keys.close()
 
     def _verify_by_newest(self, body: bytes, keys: KeySet | IntrospectionError) -> IntrospectionOutcome:
         outcome = keys if isinstance(keys, IntrospectionError) else self._verify(body, keys)
         return _malformed(JwtFault.KEY) if isinstance(outcome, NeedsKey) else outcome
 
     def _verify(self, body: bytes, keys: KeySet) -> IntrospectionOutcome | NeedsKey:
-        try:
-            return verify(body, keys, self._expected, self._clock())
-        except IntrospectionError as error:
-            return error.as_value()
+        return read_body(body, partial(verify, keys=keys, expected=self.expected, now=self.clock()))
 
 
 def verify(body: bytes, keys: KeySet, expected: ExpectedResponse, now: float) -> VerificationResult | NeedsKey:
@@ -86,10 +78,7 @@ def verify(body: bytes, keys: KeySet, expected: ExpectedResponse, now: float) ->
         return fault
     if fault is not None:
         raise _malformed(fault)
-    try:
-        claims = read_object(jws.payload)
-    except ValueError:
-        raise _malformed(JwtFault.CLAIMS) from None
+    claims = read_document(jws.payload, "its signed response")
     audience, issued, members = claims.get("aud"), claims.get("iat"), claims.get("token_introspection")
     if claims.get("iss") != expected.issuer:
         raise _malformed(JwtFault.ISSUER)

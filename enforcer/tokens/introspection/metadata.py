@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final, Literal, get_args
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.strict_json import read_object
+from enforcer.tokens.strict_json import read_document
 
 # RFC 3986 §3, printable ASCII; without userinfo, which can disguise the host, and fragment, which is never sent
 _AUTHORITY: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]"
@@ -54,10 +54,7 @@ def parse(body: bytes, issuer: str, *, mutual_tls: bool = False) -> Metadata:
 
     With `mutual_tls`, the endpoints for clients that authenticate by certificate replace the others (RFC 8705 §5).
     """
-    try:
-        members = read_object(body)
-    except ValueError as error:
-        raise _malformed(str(error)) from None
+    members = read_document(body, "its metadata")
     if members.get("issuer") != issuer:
         raise _malformed("it names another issuer, or this one in another spelling")
     aliases = members.get("mtls_endpoint_aliases") if mutual_tls else None

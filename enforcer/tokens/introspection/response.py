@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.strict_json import read_object
+from enforcer.tokens.strict_json import read_document
 
 NEVER: Final = math.inf
 """The expiry of a token whose response has no `exp`."""
@@ -60,10 +60,7 @@ INACTIVE: Final = InactiveToken()
 
 def parse(body: bytes) -> VerificationResult:
     """Read an introspection response; raises IntrospectionError (malformed)."""
-    try:
-        return from_members(read_object(body))
-    except ValueError as error:
-        raise _malformed(str(error)) from None
+    return from_members(read_document(body, ""))
 
 
 def from_members(members: Mapping[str, Any]) -> VerificationResult:

@@ -18,7 +18,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.jwt.jws import decode, sha256_base64url
-from enforcer.tokens.strict_json import read_object
+from enforcer.tokens.strict_json import read_document
 
 MAX_KEYS: Final = 100
 """Most keys in a set; the largest public sets have about ten. Bounds the work of reading it."""
@@ -70,10 +70,7 @@ class KeySet:
 
 def parse(body: bytes) -> KeySet:
     """Read a JWK set (RFC 7517 §5), without keys that verify no signatures; raises IntrospectionError (malformed)."""
-    try:
-        members = read_object(body).get("keys")
-    except ValueError as error:
-        raise _malformed(str(error)) from None
+    members = read_document(body, "its keys").get("keys")
     if not isinstance(members, list) or len(members) > MAX_KEYS:
         raise _malformed(f"keys is not a list of at most {MAX_KEYS}")
     keys = tuple(key for jwk in members if (key := read_key(jwk)) is not None)

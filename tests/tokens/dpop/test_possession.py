@@ -30,7 +30,7 @@ def test_a_certificate_bound_token_needs_its_certificate(
     token = from_claims({"cnf": confirmation})
     proven = with_certificate(token, thumbprint)
     assert (None if isinstance(proven, Proven) else proven) is fault
-    assert isinstance(proven, PossessionFault) or proven.answer is token
+    assert isinstance(proven, PossessionFault) or proven.token is token
 
 
 @pytest.mark.parametrize(
@@ -50,4 +50,4 @@ def test_a_key_bound_token_needs_a_proof_with_its_key(
     token = from_claims({"cnf": confirmation})
     proven = with_key(token, thumbprint)
     assert (None if isinstance(proven, Proven) else proven) is fault
-    assert isinstance(proven, PossessionFault) or proven.answer is token
+    assert isinstance(proven, PossessionFault) or proven.token is token

@@ -68,7 +68,7 @@ def test_the_example_of_the_rfc_is_accepted_once() -> None:
     replays, answer = memory(), bound(THUMBPRINT)
     proven = check([PROOF], request, answer, SETTINGS, replays, IAT)
     assert isinstance(proven, Proven)
-    assert proven.answer is answer
+    assert proven.token is answer
     assert check([PROOF], request, answer, SETTINGS, replays, IAT) is PossessionFault.REPLAYED
 
 

@@ -63,14 +63,14 @@ class Bed:
         self.kept = Kept(now)
         self.callers: dict[str, Caller] = {}
         self.made: list[str] = []
-        self.endpoint = DiscoveredEndpoint(name, self.kept, self._make)  # type: ignore[arg-type]
+        self.endpoint = DiscoveredEndpoint(name, self.kept, self._make)
 
     def _make(self, url: str) -> KnownEndpoint:
         if ":0/" in url:
             raise ValueError("not a URL")
         self.made.append(url)
         caller = self.callers[url] = Caller(self.clock)
-        return KnownEndpoint(caller, "as.example", "/x")  # type: ignore[arg-type]
+        return KnownEndpoint(caller, "as.example", "/x")
 
     def post(self) -> EndpointResult:
         credentials = Credentials(form=b"&client_id=me")
@@ -87,7 +87,7 @@ class Bed:
 def test_a_form_request_has_credentials_and_content_length() -> None:
     """Field lines go among the other fields, parameters to the end of the form."""
     caller = Caller(Clock())
-    endpoint = KnownEndpoint(caller, "as.example:1", "/x?y")  # type: ignore[arg-type]
+    endpoint = KnownEndpoint(caller, "as.example:1", "/x?y")
     endpoint.post(b"a=b", Credentials(b"Authorization: Basic x\r\n", b"&c=d"), lambda _: None)
     endpoint.get(lambda _: None)
     posted, got = caller.sent
