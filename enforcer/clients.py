@@ -1,0 +1,39 @@
+"""The key of a client, by which its share of what all clients use is counted.
+
+One client often has a whole IPv6 network, but rarely more than a few IPv4 addresses.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+
+UNKNOWN: Final = "unknown"
+"""The key of every client whose address is not known, such as that of a Unix socket."""
+
+_TRANSLATED: Final = int(IPv6Address("64:ff9b::")) >> 32
+"""The network of IPv4 addresses behind a translator (RFC 6052 §2.1): a /96, so all of them would be one client."""
+
+
+def client_key(address: str) -> str:
+    """Return an IPv4 address as it is, also if it is written as IPv6, and the /64 of any other IPv6 address.
+
+    Every text that is not an address has the key `UNKNOWN`, so that no client gets more shares by inventing texts.
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return UNKNOWN
+    if isinstance(parsed, IPv4Address):
+        return str(parsed)
+    mapped = _embedded(parsed)
+    if mapped is not None:
+        return str(mapped)
+    # By number, because a zone id (fe80::1%eth0) belongs to no network.
+    return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
+
+
+def _embedded(address: IPv6Address) -> IPv4Address | None:
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return IPv4Address(int(address) & 0xFFFFFFFF) if int(address) >> 32 == _TRANSLATED else None
