@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from enforcer.counters import Histogram, IntrospectionMetrics, RouteMetrics, UpstreamMetrics
+from enforcer.share_report import SharedTable, ShareReport
 
 _OVERHEAD: Final[Sequence[float]] = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 # RFC 9110 §9.3, RFC 5789
@@ -55,6 +56,7 @@ class Telemetry(Collector):
         self.cache_entries: Callable[[], int] = int
         self.cache_evictions: Callable[[], Mapping[str, int]] = dict
         self.proofs: Callable[[], int] = int
+        self.shares = {table: ShareReport(table) for table in SharedTable}
         self.config_hash = ""
         self.config_loaded = 0.0
         self.config_successful = False
@@ -210,6 +212,9 @@ class Telemetry(Collector):
         yield _counts("config_reloads", "Reloads of the configuration.", "result", self.config_reloads)
         yield _info("config_info", "The hash of the configuration in force.", "hash", self.config_hash)
         yield _info("build_info", "The running version.", "version", self._version)
+        held_back = {report.table.value: report.count for report in self.shares.values()}
+        text = "Times that a client's share kept it from more of a table that clients share."
+        yield _counts("share_exceeded", text, "table", held_back)
         yield _gauge("ready", "1 while requests are served.", self.ready)
         yield _gauge("draining", "1 while draining before the process stops.", self.draining)
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h)")
 _SIZE = re.compile(r"([1-9][0-9]{0,14})(B|KiB|MiB|GiB)")
+_PERCENTAGE = re.compile(r"([1-9][0-9]?|100)%")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
@@ -38,6 +39,14 @@ def parse_size(value: object) -> int:
     if match is None:
         raise ValueError("expected a size such as 512B, 64KiB, 1MiB or 1GiB")
     return int(match[1]) * _BYTES[match[2]]
+
+
+def parse_percentage(value: object) -> int:
+    """Parse `1%` to `100%` into a number. Raises ValueError for anything else, also a bare number."""
+    match = _PERCENTAGE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("expected a whole percentage from 1% to 100%")
+    return int(match[1])
 
 
 def parse_count(value: object) -> int:
@@ -73,6 +82,7 @@ class _Unit:
 Seconds = Annotated[float, _Unit(parse_positive_duration, {"type": "string", "pattern": f"^{_DURATION.pattern}$"})]
 SecondsOrZero = Annotated[float, _Unit(parse_duration, {"type": "string", "pattern": f"^{_DURATION.pattern}$"})]
 Bytes = Annotated[int, _Unit(parse_size, {"type": "string", "pattern": f"^{_SIZE.pattern}$"})]
+Percentage = Annotated[int, _Unit(parse_percentage, {"type": "string", "pattern": f"^{_PERCENTAGE.pattern}$"})]
 Count = Annotated[int, _Unit(parse_count, {"type": "integer", "minimum": 1})]
 Switch = Annotated[bool, _Unit(parse_switch, {"type": "boolean"})]
 

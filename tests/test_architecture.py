@@ -13,14 +13,27 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("enforcer", "authserver", "country_app")
 
 ROOMS = (
-    *("errors", "units", "secret", "clients", "counters", "yamltext", "telemetry", "settings", "wire", "tokens"),
+    *(
+        "errors",
+        "units",
+        "secret",
+        "clients",
+        "shares",
+        "share_report",
+        "counters",
+        "yamltext",
+        "telemetry",
+        "settings",
+        "wire",
+        "tokens",
+    ),
     *("policy", "decision_log", "proxy", "analysis"),
     *("config", "operations", "doctor", "server", "kubernetes", "cli"),
 )
 """From the ground up: a room imports itself and those before it."""
 
 PURE = (
-    *("errors", "units", "secret", "clients", "counters", "wire.fields", "wire.target"),
+    *("errors", "units", "secret", "clients", "shares", "counters", "wire.fields", "wire.target"),
     *("settings.limits", "settings.forwarding"),
     *("tokens.bearer", "tokens.challenge", "tokens.cache", "tokens.limiter", "tokens.strict_json"),
     *("tokens.refresh_schedule", "tokens.introspection.response", "tokens.introspection.breaker"),

@@ -14,6 +14,7 @@ from enforcer.errors import IntrospectionFailure, UpstreamFailure
 from enforcer.kubernetes.webhook.admission import OUTCOMES, AdmissionReason, Result
 from enforcer.kubernetes.webhook.metrics import Metrics
 from enforcer.policy.decision import Reason
+from enforcer.share_report import SharedTable
 from enforcer.telemetry import Telemetry
 
 PAGE = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text()
@@ -68,7 +69,9 @@ def test_every_reason_of_the_webhook_is_documented() -> None:
         assert re.findall(r"`(\w+)`", row) == list(reasons)
 
 
-@pytest.mark.parametrize("values", [Reason, IntrospectionFailure, UpstreamFailure, Result, AdmissionReason])
+@pytest.mark.parametrize(
+    "values", [Reason, IntrospectionFailure, UpstreamFailure, SharedTable, Result, AdmissionReason]
+)
 def test_every_reason_is_documented(values: type[StrEnum]) -> None:
     """In the table of labels."""
     assert [value for value in values if f"`{value}`" not in PAGE] == []

@@ -12,11 +12,13 @@ from pydantic import TypeAdapter, ValidationError
 from enforcer.units import (
     Bytes,
     Count,
+    Percentage,
     Seconds,
     SecondsOrZero,
     Switch,
     parse_count,
     parse_duration,
+    parse_percentage,
     parse_positive_duration,
     parse_size,
     parse_switch,
@@ -73,6 +75,21 @@ def test_anything_else_is_not_a_size(written: object) -> None:
         parse_size(written)
 
 
+@pytest.mark.parametrize(("written", "value"), [("1%", 1), ("75%", 75), ("100%", 100)])
+def test_a_percentage_is_a_whole_number_with_its_sign(written: str, value: int) -> None:
+    """The value is the number."""
+    assert parse_percentage(written) == value
+
+
+@pytest.mark.parametrize(
+    "written", ["", "%", "0%", "101%", "75", "7.5%", "75 %", " 75%", "75%\n", "-1%", "٧%", 75, 0.75, True]
+)
+def test_anything_else_is_not_a_percentage(written: object) -> None:
+    """0.75 may be meant as a fraction, and 75 as a number of things."""
+    with pytest.raises(ValueError):
+        parse_percentage(written)
+
+
 @pytest.mark.parametrize("value", [1, 2, 2**31 - 1])
 def test_a_count_is_a_whole_number_of_at_least_one(value: int) -> None:
     """The value comes from the YAML parser."""
@@ -99,7 +116,14 @@ def test_anything_else_is_not_a_switch(value: object) -> None:
         parse_switch(value)
 
 
-UNITS = [(Seconds, "5s", 5.0), (SecondsOrZero, "0s", 0.0), (Bytes, "64KiB", 65536), (Count, 3, 3), (Switch, True, True)]
+UNITS = [
+    (Seconds, "5s", 5.0),
+    (SecondsOrZero, "0s", 0.0),
+    (Bytes, "64KiB", 65536),
+    (Percentage, "75%", 75),
+    (Count, 3, 3),
+    (Switch, True, True),
+]
 
 
 @pytest.mark.parametrize(("unit", "written", "value"), UNITS)

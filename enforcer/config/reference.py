@@ -19,7 +19,8 @@ with its line. `enforcer schema` prints the JSON schema, with which editors comp
 
 - `enforcer run --set log.level=debug` overrides a setting of the file.
 - An unknown or duplicate key is an error.
-- Durations are written `250ms`, `5s`, `2m` or `1h`; sizes `512B`, `64KiB`, `1MiB` or `1GiB`.
+- Durations are written `250ms`, `5s`, `2m` or `1h`; sizes `512B`, `64KiB`, `1MiB` or `1GiB`;
+  percentages `75%`.
 - Only `true` and `false` are booleans: `on`, `off`, `yes` and `no` are text.
 - Secrets are never in the file: it names their place, `{file: path}` or `{env: NAME}`. One line break at the end of a
   secret's file is not part of the secret. If NAME is not set, NAME_FILE may name a file that contains the value.

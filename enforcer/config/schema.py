@@ -121,7 +121,7 @@ class _Generator(GenerateJsonSchema):
         if node.get("type") == "string" and isinstance(default, float):
             node["default"] = write_duration(default)
         elif node.get("type") == "string" and isinstance(default, int):
-            node["default"] = write_size(default)
+            node["default"] = f"{default}%" if "%" in node["pattern"] else write_size(default)
         return node
 
 

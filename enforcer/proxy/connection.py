@@ -102,6 +102,7 @@ class ClientConnection(ManagedConnection):
         self._stopping = False  # it ends when no request is under way
         self.closing = False
         self.deadline = NEVER
+        self.key = None
         self.read_state = _HEAD
 
     def _new_parser(self) -> Any:
@@ -120,25 +121,23 @@ class ClientConnection(ManagedConnection):
         self.transport = transport  # type: ignore[assignment]
         self._io = ClientTransport(self.transport)
         self.peer = Peer(transport, self._snapshot.forwarding)
-        registry, limits = self._registry, self._snapshot.limits
-        if len(registry.connections) >= limits.connections:
+        self.key = self.peer.key  # a later snapshot may trust the peer, and this one counts until it ends
+        registry = self._registry
+        if not registry.admit(self):
             self.read_state = _CLOSED
             self.transport.write(responses.OVERLOADED.render(registry.date, close=True, head_only=False))
-            if len(registry.refused) < limits.connections:
-                registry.refused.add(self)
+            if registry.admit_refused(self):
                 self._linger()
             else:
                 self.transport.close()
             return
-        registry.connections.add(self)
         self.closing = registry.draining
         self.deadline = registry.ticker.next + self._snapshot.timeouts.head
 
     def connection_lost(self, error: Exception | None) -> None:
         self._parser = None  # it holds this object's methods: without this, only the garbage collector frees both
         self.read_state = _CLOSED
-        self._registry.connections.discard(self)
-        self._registry.refused.discard(self)
+        self._registry.leave(self)
         exchange, self._exchange, self._receiving = self._exchange, None, None
         self._queue.clear()
         if exchange is not None:
@@ -296,8 +295,8 @@ class ClientConnection(ManagedConnection):
         self._exchange = self._receiving = None
         self._parser = None
         self.read_state = _CLOSED
-        registry.connections.discard(self)
-        tunnel = Tunnel(registry, self.transport, upstream, grant, snapshot.timeouts.tunnel)
+        tunnel = Tunnel(registry, self.transport, self.key, upstream, grant, snapshot.timeouts.tunnel)
+        registry.replace(self, tunnel)
         tunnel.start(self._held, first)
         if snapshot is not registry.snapshot:
             tunnel.renew()

@@ -111,13 +111,14 @@ class Exchange:
     """One request and its response: a `Receiver` of the upstream connection, a `VerificationListener` of its token.
 
     `closes`: the connection ends after the response. `request_complete`: all of the request has arrived.
+    `client` is the key of the client (see `clients.client_key`), also through a trusted proxy.
     `expects_continue`: the client waits to be asked for the body (RFC 9110 §10.1.1), so its deadline does not run.
     """
 
     __slots__ = (
         "_authorization", "_body_left", "_chunked", "_client", "_note", "_out", "_peer", "_pending", "_permit",
         "_refusal", "_registry", "_request", "_retried", "_sent_at", "_snapshot", "_started_at", "_status",
-        "_upstream", "_upstream_full", "closes", "expects_continue", "head", "request_complete", "state",
+        "_upstream", "_upstream_full", "client", "closes", "expects_continue", "head", "request_complete", "state",
     )  # fmt: skip
 
     def __init__(
@@ -136,6 +137,7 @@ class Exchange:
         self._note: bytes | None = None  # a field that we add to the response
         self._retried = False
         self._status = 0
+        self.client = peer.own_key
         self.head = head
         self.state = _QUEUED
         self.request_complete = not head.has_body
@@ -204,6 +206,8 @@ class Exchange:
             permit, head.method, target, lines, forwarded, authorization.identity, head.framing
         )
         self.state = _WAIT_CONNECTION
+        if head.special is not None:
+            self.client = self._peer.client(head, self._snapshot.forwarding)
         connection = route.upstream.pool.request(self)
         if isinstance(connection, PooledConnection):
             self.on_connection(connection)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Any, Final
 
+from enforcer.clients import client_key
 from enforcer.policy.decision import Allow
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.tokens.introspection.response import ActiveToken
@@ -65,7 +66,7 @@ _OVERRIDES: Final = frozenset(
     b"x-remote-addr x-remote-ip remote-user x-remote-user x-remote-group x-remote-groups http2-settings".split()
 ) | {b"proxy"}  # CGI turns it into the environment variable HTTP_PROXY (CVE-2016-5385)
 _CACHED: Final = 2048
-"""Maximum number of entries of the two caches below. Bounds memory; more are computed each time."""
+"""Maximum number of entries of each cache below. Bounds memory; a full one starts again."""
 
 
 class FieldKinds(dict[bytes, int]):
@@ -77,7 +78,9 @@ class FieldKinds(dict[bytes, int]):
 
     def __missing__(self, name: bytes) -> int:
         kind = int(self._classify(name))
-        if len(self) < _CACHED and len(name) <= 64:
+        if len(name) <= 64:
+            if len(self) >= _CACHED:
+                self.clear()  # a client that fills it with invented names must not keep others' names out of it
             self[name] = kind
         return kind
 
@@ -101,6 +104,7 @@ class Forwarding:
         self.kinds = FieldKinds(settings.identity)
         self.pass_authorization = settings.authorization == "pass"
         self.client_cert = settings.client_cert
+        self._keys: dict[tuple[str, bytes], str] = {}
         self._style = settings.chain
         self._identity = tuple((name.encode(), claim) for name, claim in settings.identity.items())
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
@@ -137,6 +141,18 @@ class Forwarding:
                 break
             address = _without_port(text.strip()) or address
         return address
+
+    def client_key(self, peer: str, forwarded_for: Iterable[bytes]) -> str:
+        """Return the key of the client at `client_address`; computed once for the values that come often."""
+        values = b",".join(forwarded_for)
+        key = self._keys.get((peer, values))
+        if key is None:
+            key = client_key(self.client_address(peer, (values,)))
+            if len(values) <= 64:
+                if len(self._keys) >= _CACHED:
+                    self._keys.clear()
+                self._keys[peer, values] = key
+        return key
 
     def forwarding_fields(self, address: str, scheme: str, host: bytes, received: Mapping[bytes, list[bytes]]) -> bytes:
         """Return the field lines that describe the client to the upstream, `Via` included.
@@ -208,7 +224,9 @@ class _StatusLines(dict[tuple[int, bytes], bytes]):
     def __missing__(self, key: tuple[int, bytes]) -> bytes:
         status, reason = key
         line = b"HTTP/1.1 %d %b\r\n" % (status, b"" if reason.translate(None, _IN_REASON) else reason)
-        if len(self) < _CACHED and len(reason) <= 64:
+        if len(reason) <= 64:
+            if len(self) >= _CACHED:
+                self.clear()
             self[key] = line
         return line
 

@@ -13,6 +13,7 @@ import ssl
 from typing import Any, Final
 
 from enforcer.proxy.connection import ClientConnection
+from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry, ManagedConnection
 from enforcer.proxy.snapshot import Snapshot
 
@@ -58,14 +59,13 @@ class Handshake(ManagedConnection):
         self._deadline = registry.ticker.next + registry.snapshot.timeouts.handshake
         self._first = b""
         self._task: asyncio.Task[None] | None = None
+        self.key = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
-        registry = self._registry
-        if len(registry.connections) >= registry.snapshot.limits.connections:
+        self.key = Peer(transport, self._registry.snapshot.forwarding).key
+        if not self._registry.admit(self):
             self.abort()
-        else:
-            registry.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         self._transport.pause_reading()
@@ -82,7 +82,7 @@ class Handshake(ManagedConnection):
         pass
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._registry.connections.discard(self)
+        self._registry.leave(self)
 
     async def _shake_hands(self) -> None:
         if self._transport.is_closing():
@@ -99,7 +99,7 @@ class Handshake(ManagedConnection):
             _log.debug("TLS handshake with a client failed: %s", error)
             return
         finally:
-            self._registry.connections.discard(self)
+            self._registry.leave(self)
         if secured is not None and not secured.is_closing():
             client = ClientConnection(self._registry)
             secured.set_protocol(client)  # type: ignore[arg-type] # it is a protocol by its methods

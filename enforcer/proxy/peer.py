@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from enforcer.clients import client_key
 from enforcer.proxy.forwarding import FieldKind, Forwarding
 from enforcer.proxy.head import RequestHead
 from enforcer.tokens.jwt.jws import sha256_base64url
@@ -20,10 +21,13 @@ _CERTIFICATE: Final = int(FieldKind.CERTIFICATE)
 class Peer:
     """The other end of one client connection.
 
+    `own_key` is its key as a client (see `clients.client_key`). `key` is the client whose share of the connections it
+    counts for: None for a trusted proxy, which speaks for many clients.
+
     Each request brings the `forwarding` settings that it began with, since they may be older than the newest ones.
     """
 
-    __slots__ = ("_address", "_fields", "_forwarding", "_host", "_thumbprint", "_tls", "_trusted")
+    __slots__ = ("_address", "_fields", "_forwarding", "_host", "_thumbprint", "_tls", "_trusted", "own_key")
 
     def __init__(self, transport: asyncio.BaseTransport, forwarding: Forwarding) -> None:
         name = transport.get_extra_info("peername")
@@ -32,6 +36,7 @@ class Peer:
         self._thumbprint: str | None = None
         self._forwarding = forwarding
         self._trusted = forwarding.trusts(self._address)
+        self.own_key = client_key(self._address)
         self._host: bytes | None = None
         self._fields = b""  # of requests to `_host`: mostly the next request is for the same host
 
@@ -41,6 +46,16 @@ class Peer:
             self._forwarding = forwarding
             self._trusted = forwarding.trusts(self._address)
             self._host = None
+
+    @property
+    def key(self) -> str | None:
+        return None if self._trusted else self.own_key
+
+    def client(self, head: RequestHead, forwarding: Forwarding) -> str:
+        """Return the key of the client that sent a request, also through a trusted proxy."""
+        if head.special is None or not self._is_trusted(forwarding):
+            return self.own_key
+        return forwarding.client_key(self._address, self._forwarded_for(head, forwarding))
 
     def forwarding_fields(self, head: RequestHead, forwarding: Forwarding) -> bytes:
         """Return the field lines that describe the client to the upstream."""
@@ -57,8 +72,7 @@ class Peer:
 
     def client_address(self, head: RequestHead, forwarding: Forwarding) -> str:
         """Return the client's address: the peer's, or the one that a trusted peer names."""
-        fields = self._trusted_fields(head, forwarding, _FORWARDED)
-        addresses = [value for name, value in fields if name.lower() == b"x-forwarded-for"]
+        addresses = self._forwarded_for(head, forwarding)
         return forwarding.client_address(self._address, addresses) if addresses else self._address
 
     def url(self, head: RequestHead, target: bytes, forwarding: Forwarding) -> str:
@@ -85,6 +99,10 @@ class Peer:
     @property
     def _scheme(self) -> str:
         return "http" if self._tls is None else "https"
+
+    def _forwarded_for(self, head: RequestHead, forwarding: Forwarding) -> list[bytes]:
+        fields = self._trusted_fields(head, forwarding, _FORWARDED)
+        return [value for name, value in fields if name.lower() == b"x-forwarded-for"]
 
     def _trusted_fields(self, head: RequestHead, forwarding: Forwarding, kind: int) -> list[tuple[bytes, bytes]]:
         """Return the fields of a kind if the peer is trusted to have written them."""

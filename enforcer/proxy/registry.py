@@ -10,19 +10,28 @@ from typing import Final
 
 from enforcer.decision_log.buffer import DecisionBuffer
 from enforcer.proxy.snapshot import Snapshot
+from enforcer.share_report import SharedTable
+from enforcer.shares import Shares
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 
 _log: Final = logging.getLogger("enforcer.proxy")
 
+REFUSED: Final = 128
+"""Maximum number of refused connections that are left time to read their refusal. Bounds descriptors."""
 _BATCH: Final = 100
 """Connections that switch to a newer snapshot in one turn of the loop: less than a millisecond."""
 
 
 class ManagedConnection:
-    """A client connection, a TLS handshake before it, or a tunnel after it: by default without a request under way."""
+    """A client connection, a TLS handshake before it, or a tunnel after it: by default without a request under way.
 
-    __slots__ = ()
+    `key` is the client whose share of the connections it counts for, None for a trusted proxy (see `proxy.peer`).
+    """
+
+    __slots__ = ("key",)
+
+    key: str | None
 
     @property
     def busy(self) -> bool:
@@ -51,8 +60,8 @@ class ManagedConnection:
 class ConnectionRegistry:
     """The client connections of one listener, and what they share.
 
-    `connections` is the set that the server waits for when it stops; `refused` are connections over the limit that have
-    not read their refusal yet.
+    `connections` is the set that the server waits for when it stops; `refused` are connections over the limit, or over
+    their client's share of it, that have not read their refusal yet.
     """
 
     def __init__(self, snapshot: Snapshot, telemetry: Telemetry, ticker: Ticker) -> None:
@@ -62,6 +71,10 @@ class ConnectionRegistry:
         self.decisions = DecisionBuffer()
         self.connections: set[ManagedConnection] = set()
         self.refused: set[ManagedConnection] = set()
+        limits = snapshot.limits
+        self._places = Shares(limits.connections, limits.client_share)
+        self._places_refused = Shares(REFUSED, limits.client_share)
+        self._held_back = telemetry.shares[SharedTable.CONNECTIONS]
         self.draining = False
         self.date = b""
         """The Date field line of responses, current to the second."""
@@ -72,6 +85,36 @@ class ConnectionRegistry:
         telemetry.in_flight = self._count_busy
         telemetry.connections = self._count
         telemetry.dropped_decisions = self._count_dropped
+
+    def admit(self, connection: ManagedConnection) -> bool:
+        """Count a new connection, if the limit and its client's share leave room for it."""
+        if self._places.take(connection.key):
+            self.connections.add(connection)
+            return True
+        if self._places.has_room:
+            self._held_back.add(connection.key, self.ticker.next)
+        return False
+
+    def admit_refused(self, connection: ManagedConnection) -> bool:
+        """Count a refused connection, if there is room for it to be left time."""
+        if self._places_refused.take(connection.key):
+            self.refused.add(connection)
+            return True
+        return False
+
+    def leave(self, connection: ManagedConnection) -> None:
+        """Count a connection no longer, which has ended."""
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self._places.give_back(connection.key)
+        elif connection in self.refused:
+            self.refused.discard(connection)
+            self._places_refused.give_back(connection.key)
+
+    def replace(self, connection: ManagedConnection, successor: ManagedConnection) -> None:
+        """Count a connection from now on that has taken over another's transport, in its place."""
+        self.connections.discard(connection)
+        self.connections.add(successor)
 
     def drain(self) -> None:
         """Serve on, and announce the end of each connection in its next response."""
@@ -86,6 +129,9 @@ class ConnectionRegistry:
         new snapshot denies it.
         """
         self.snapshot = snapshot
+        limits = snapshot.limits
+        self._places.size, self._places.share = limits.connections, limits.client_share
+        self._places_refused.share = limits.client_share
         for count, connection in enumerate((*self.connections, *self.refused), 1):
             if self._is_behind(connection):
                 self._behind.add(connection)

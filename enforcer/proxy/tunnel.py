@@ -70,11 +70,13 @@ class Tunnel(ManagedConnection):
         self,
         registry: ConnectionRegistry,
         client: asyncio.Transport,
+        key: str | None,
         upstream: PooledConnection,
         grant: Grant,
         idle_timeout: float,
     ) -> None:
         self._registry = registry
+        self.key = key
         self._upstream = upstream
         self._grant = grant
         self._expires_at = grant.expires_at
@@ -94,7 +96,6 @@ class Tunnel(ManagedConnection):
             if first:
                 other.write(first)
             end.transport.resume_reading()
-        self._registry.connections.add(self)
 
     def sweep(self, now: float, wall: float) -> None:
         """End it if it is idle for too long or outlasts its token, without waiting for bytes not yet delivered."""
@@ -120,7 +121,7 @@ class Tunnel(ManagedConnection):
         """Leave the registry and the pool after the second end."""
         self._ends -= 1
         if not self._ends:
-            self._registry.connections.discard(self)
+            self._registry.leave(self)
             self._upstream.pool.forget(self._upstream)
             self._down.release()
             self._up.release()

@@ -21,6 +21,7 @@ from enforcer.server.sources import make_endpoint
 from enforcer.server.verifiers import Verifiers
 from enforcer.settings.addresses import parse_server
 from enforcer.settings.servers import Upstream as UpstreamSettings
+from enforcer.share_report import SharedTable
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.dpop.replay_cache import ProofState, ReplayCache
 from enforcer.tokens.limiter import AddressLimiter
@@ -39,13 +40,16 @@ def assemble(
     """
     forwarding = scope.take("forwarding", config.forwarding, make=lambda: Forwarding(config.forwarding))
 
+    share = config.limits.client_share
+
     def upstream(name: str | None, settings: UpstreamSettings) -> Upstream:
         location = parse_server(settings.url)
 
         def make() -> Pool:
-            return Pool(make_endpoint(location, settings.tls), settings.pool, ticker, loop)
+            held_back = telemetry.shares[SharedTable.UPSTREAM]
+            return Pool(make_endpoint(location, settings.tls), settings.pool, ticker, loop, share, held_back)
 
-        pool = scope.take("upstream", name, settings, make=make)
+        pool = scope.take("upstream", name, settings, share, make=make)
         return Upstream(pool, location.authority.encode(), telemetry.upstream(name or str(pool.endpoint)))
 
     apps = {name: upstream(name, settings) for name, settings in upstreams(config).items()}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
-from enforcer.units import Bytes, Count, Seconds, SecondsOrZero, Section
+from enforcer.units import Bytes, Count, Percentage, Seconds, SecondsOrZero, Section
+
+DEFAULT_SHARE: Final = 75
+"""The default of `limits.client_share`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,12 @@ class Limits(Section):
     connections: Count = 10_000
     """Maximum number of client connections, TLS handshakes included. One more is answered 503 and closed, or closed
     without a response if it uses TLS. Bounds memory and descriptors."""
+    client_share: Percentage = DEFAULT_SHARE
+    """Largest part that one client, an IPv4 address or the /64 of an IPv6 address, may hold of what clients share:
+    connections, connections to each upstream and authorization server, their queues, and recorded decisions. The part
+    shrinks while others hold something, so that some is left for every client: with 75%, two clients get 43% each, and
+    ten 10%. More than the share waits, or is answered 503. A client of a trusted proxy is known by the address that
+    the proxy names, and the proxy's own connections have no share. 100%: no shares."""
     pipelined: Count = 16
     """Maximum number of requests on one connection that wait for an earlier one; if there are more, the connection
     closes after these. Bounds memory."""

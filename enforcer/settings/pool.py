@@ -11,7 +11,7 @@ from enforcer.units import Bytes, Count, Seconds, Section
 class PoolSettings(Section):
     """Limits and timeouts of the connections to one server."""
 
-    connections: Count = 256
+    connections: Count = 1024
     """Maximum number of connections; more concurrent requests wait in the queue. Protects the server."""
     queue: Count = 1024
     """Maximum number of requests waiting for a connection; one more is answered 503 at once. Bounds memory."""

@@ -24,6 +24,10 @@ class Receiver(Protocol):
     server's order and spelling, without hop-by-hop fields.
     """
 
+    @property
+    def client(self) -> str:
+        """The key of the client (`clients.client_key`) that the request is for; empty: it is the enforcer's own."""
+
     def on_connection(self, connection: PooledConnection) -> None:
         """A connection is there, after `Pool.request` returned None: send the request on it."""
 
@@ -77,7 +81,9 @@ class _Special(dict[bytes, bytes | None]):
     def __missing__(self, name: bytes) -> bytes | None:
         lower = name.lower()
         special = lower if lower in HOP_BY_HOP or lower == b"content-length" else None
-        if len(self) < _MAX_SPELLINGS:
+        if len(name) <= 64:
+            if len(self) >= _MAX_SPELLINGS:
+                self.clear()  # a server that fills it with invented names must not keep others' names out of it
             self[name] = special
         return special
 
@@ -87,12 +93,15 @@ _SPECIAL = _Special()
 
 
 class PooledConnection:
-    """One connection of a pool: an asyncio.Protocol by its methods. A foreign base would slow the compiled class."""
+    """One connection of a pool: an asyncio.Protocol by its methods. A foreign base would slow the compiled class.
+
+    `client` is the client whose share of the pool it counts for, None while it is idle. The pool sets it.
+    """
 
     __slots__ = (
         "_body_came", "_chunked", "_connection_options", "_done", "_fields", "_final", "_head_only", "_head_seen",
         "_keep_alive", "_parser", "_reading", "_reason", "_reused", "_settings", "_sized", "_started", "_status",
-        "_ticker", "_upgradable", "deadline", "pool", "receiver", "transport",
+        "_ticker", "_upgradable", "client", "deadline", "pool", "receiver", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -102,6 +111,7 @@ class PooledConnection:
         self._settings = settings
         self._ticker = ticker
         self.receiver: Receiver | None = None
+        self.client: str | None = None
         self.deadline = NEVER
         self._parser: Any = None  # a reference cycle: made only once connected, and cut in connection_lost
         self._reused = False

@@ -59,13 +59,15 @@ class HttpClient:
         self.calls: dict[_Call, float] = {}
         self._watching = False
 
-    def send(self, request: bytes, callback: Callback[HttpResponse | UpstreamError]) -> UpstreamError | None:
-        """Send a whole request; the error is returned if it is known at once."""
+    def send(
+        self, request: bytes, callback: Callback[HttpResponse | UpstreamError], client: str = ""
+    ) -> UpstreamError | None:
+        """Send a whole request; the error is returned if it is known at once. `client`: see `Receiver.client`."""
         self.retries.record_call()
         if not self._watching:
             self._watching = True
             self.pool.ticker.add(self._sweep)
-        call = _Call(self, request, callback)
+        call = _Call(self, request, callback, client)
         connection = self.pool.request(call)
         if isinstance(connection, UpstreamError):
             return connection
@@ -94,10 +96,15 @@ class HttpClient:
 class _Call:
     """One call: a `Receiver`."""
 
-    __slots__ = ("_body", "_callback", "_client", "_connection", "_request", "_retried", "_sent", "_size", "_status")
+    __slots__ = (
+        "_body", "_callback", "_connection", "_owner", "_request", "_retried", "_sent", "_size", "_status", "client",
+    )  # fmt: skip
 
-    def __init__(self, client: HttpClient, request: bytes, callback: Callback[HttpResponse | UpstreamError]) -> None:
-        self._client = client
+    def __init__(
+        self, owner: HttpClient, request: bytes, callback: Callback[HttpResponse | UpstreamError], client: str
+    ) -> None:
+        self.client = client
+        self._owner = owner
         self._request = request
         self._callback: Callback[HttpResponse | UpstreamError] | None = callback
         self._connection: PooledConnection | None = None
@@ -121,7 +128,7 @@ class _Call:
         if connection is not None:
             connection.abandon()
         else:
-            self._client.pool.cancel(self)
+            self._owner.pool.cancel(self)
         self._end(UpstreamError(reason, detail))
 
     def on_connection(self, connection: PooledConnection) -> None:
@@ -137,16 +144,16 @@ class _Call:
 
     def on_body(self, data: bytes) -> None:
         self._size += len(data)
-        if self._size <= self._client.max_body:
+        if self._size <= self._owner.max_body:
             self._body.append(data)
 
     def on_flush(self) -> None:
-        if self._size > self._client.max_body:
+        if self._size > self._owner.max_body:
             self._give_up(UpstreamFailure.MALFORMED, "the response is too large")
 
     def on_complete(self, trailers: list[bytes]) -> None:
         self._connection = None
-        if self._size > self._client.max_body:
+        if self._size > self._owner.max_body:
             self._end(UpstreamError(UpstreamFailure.MALFORMED, "the response is too large"))
         else:
             self._end(HttpResponse(self._status, b"".join(self._body)))
@@ -157,9 +164,9 @@ class _Call:
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
         self._connection = None
         connecting_failed = error.reason is UpstreamFailure.UNAVAILABLE and not self._sent
-        if not self._retried and (unanswered or (connecting_failed and self._client.retries.withdraw())):
+        if not self._retried and (unanswered or (connecting_failed and self._owner.retries.withdraw())):
             self._retried = True
-            failure = self._client.pool.request(self, fresh=True)
+            failure = self._owner.pool.request(self, fresh=True)
             if not isinstance(failure, UpstreamError):
                 return
             error = failure
@@ -172,7 +179,7 @@ class _Call:
         pass
 
     def _end(self, result: HttpResponse | UpstreamError) -> None:
-        self._client.calls.pop(self, None)
+        self._owner.calls.pop(self, None)
         callback, self._callback = self._callback, None
         if callback is not None:
             callback(result)

@@ -1,6 +1,7 @@
 """Pooled HTTP/1.1 connections to one server: an upstream, or an authorization server.
 
-1. There are never more connections, nor more waiting requests, than the settings allow.
+1. There are never more connections, nor more waiting requests, than the settings allow; and a client never has more of
+   either than its share, so that the requests of other clients pass.
 2. Every wait is bounded: for a connection, for the first byte, between bytes, and for the next use.
 3. `request` never calls its receiver: the connection, or the failure, is returned if it is known at once.
 """
@@ -13,7 +14,10 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from enforcer.errors import UpstreamError, UpstreamFailure
+from enforcer.settings.limits import DEFAULT_SHARE
 from enforcer.settings.pool import PoolSettings
+from enforcer.share_report import SharedTable, ShareReport
+from enforcer.shares import Lines, Shares
 from enforcer.wire.connection import PooledConnection, Receiver
 from enforcer.wire.ticker import Ticker
 
@@ -32,27 +36,53 @@ class ServerAddress:
         return f"unix:{self.unix}" if self.unix else f"{self.host}:{self.port}"
 
 
+class _Request:
+    """A request that waits for a connection: until `deadline`; `fresh`: for one that was never used."""
+
+    __slots__ = ("client", "deadline", "fresh", "receiver")
+
+    def __init__(self, receiver: Receiver, client: str, deadline: float, fresh: bool) -> None:
+        self.receiver = receiver
+        self.client = client
+        self.deadline = deadline
+        self.fresh = fresh
+
+
 class Pool:
     """The connections to one server, at most `settings.connections`, and the requests that wait for one.
+
+    A request first waits for a place, in its client's line, and then, if no connection is idle, until one opens. Each
+    client has a share of the places and of the queue, in percent. `held_back` counts requests that the share delays or
+    refuses.
 
     Its timer runs only while there are any, so a pool that is no longer used needs no other end than `close`.
     """
 
     def __init__(
-        self, endpoint: ServerAddress, settings: PoolSettings, ticker: Ticker, loop: asyncio.AbstractEventLoop
+        self,
+        endpoint: ServerAddress,
+        settings: PoolSettings,
+        ticker: Ticker,
+        loop: asyncio.AbstractEventLoop,
+        share: int = DEFAULT_SHARE,
+        held_back: ShareReport | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.settings = settings
         self.ticker = ticker
+        self.opened = 0
         self._loop = loop
+        self._held_back = held_back or ShareReport(SharedTable.UPSTREAM)
+        self._places = Shares(settings.connections, share)
+        self._queue = Shares(settings.queue, share)
+        self._lines: Lines[_Request] = Lines()
         self._idle: list[PooledConnection] = []
         self._all: set[PooledConnection] = set()
-        self._waiting: deque[tuple[Receiver, float]] = deque()
-        self._waiting_fresh: deque[tuple[Receiver, float]] = deque()
+        self._waiting: deque[_Request] = deque()  # they have a place
+        self._waiting_fresh: deque[_Request] = deque()
         self._opening = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching = False
-        self.opened = 0
 
     def request(self, receiver: Receiver, *, fresh: bool = False) -> PooledConnection | UpstreamError | None:
         """Return an idle connection, now the receiver's, or the error if the queue is full.
@@ -60,40 +90,61 @@ class Pool:
         Otherwise returns None, and calls `receiver.on_connection` or `receiver.on_failure` later. `fresh`: only a
         connection that was never used, which is never there at once.
         """
-        if self._idle and not fresh:
-            return self._idle.pop()
-        queue = self._waiting_fresh if fresh else self._waiting
-        # A request whose connection is being opened, or may be opened, takes no place in the queue.
-        if len(queue) >= self.settings.queue + self.settings.connections - len(self._all):
+        client = receiver.client
+        if self._places.take(client):
+            if self._idle and not fresh:
+                connection = self._idle.pop()
+                connection.client = client
+                return connection
+            self._await_connection(_Request(receiver, client, self._queue_deadline(), fresh))
+            return None
+        queued = self._queue.take(client)
+        if (self._places if queued else self._queue).has_room:
+            self._held_back.add(client, self.ticker.next)
+        if not queued:
             return UpstreamError(UpstreamFailure.OVERLOADED, "the queue is full")
-        queue.append((receiver, self.ticker.next + self.settings.queue_timeout))
-        self._open()
+        self._lines.append(client, _Request(receiver, client, self._queue_deadline(), fresh))
         return None
 
     def cancel(self, receiver: Receiver) -> None:
-        """Remove a receiver from the queue."""
+        """Remove a receiver that waits."""
         for queue in (self._waiting, self._waiting_fresh):
-            for entry in queue:
-                if entry[0] is receiver:
-                    queue.remove(entry)
+            for request in queue:
+                if request.receiver is receiver:
+                    queue.remove(request)
+                    self._leave_place(request.client)
                     return
+        client = receiver.client
+        for request in self._lines.of(client):
+            if request.receiver is receiver:
+                self._lines.remove(client, request)
+                self._queue.give_back(client)
+                return
 
     def release(self, connection: PooledConnection) -> None:
+        client, connection.client = connection.client, None
+        if client is not None:
+            self._places.give_back(client)
         if connection.transport.is_closing():
             self.forget(connection)
         elif self._waiting:
-            self._waiting.popleft()[0].on_connection(connection)
+            self._hand_over(connection, self._waiting.popleft())
         else:
             connection.deadline = self.ticker.next + self.settings.keep_alive_timeout
             self._idle.append(connection)
+        if self._lines:
+            self._serve_lines()
 
     def forget(self, connection: PooledConnection) -> None:
         """Stop counting a connection: it is closed, or no longer HTTP."""
         if connection in self._all:
             self._all.discard(connection)
-            if connection in self._idle:
+            client, connection.client = connection.client, None
+            if client is None and connection in self._idle:
                 self._idle.remove(connection)
             self._open()
+            if client is not None:
+                self._leave_place(client)
 
     def close(self) -> None:
         """Close idle connections, and the others when their exchange ends; waiting exchanges are still served."""
@@ -106,12 +157,50 @@ class Pool:
         """Report an exception that a receiver should not have raised to the event loop."""
         self._loop.call_exception_handler({"message": f"exchange with {self.endpoint}", "exception": error})
 
+    def _queue_deadline(self) -> float:
+        return self.ticker.next + self.settings.queue_timeout
+
+    def _leave_place(self, client: str) -> None:
+        self._places.give_back(client)
+        self._serve_lines()
+
+    def _serve_lines(self) -> None:
+        """Give the places that are free to the requests whose turn it is."""
+        while self._lines:
+            request = self._lines.serve(self._places)
+            if request is None:
+                return
+            self._queue.give_back(request.client)
+            if self._idle and not request.fresh:
+                self._hand_over(self._idle.pop(), request)
+            else:
+                self._await_connection(request)
+
+    def _await_connection(self, request: _Request) -> None:
+        (self._waiting_fresh if request.fresh else self._waiting).append(request)
+        self._open()
+
+    def _hand_over(self, connection: PooledConnection, request: _Request) -> None:
+        connection.client = request.client
+        request.receiver.on_connection(connection)
+
+    def _fail(self, request: _Request, failure: UpstreamError) -> None:
+        """End a request that has a place, and waits for its connection."""
+        self._leave_place(request.client)
+        request.receiver.on_failure(failure, False)
+
     def _open(self) -> None:
         if not self._watching:
             self._watching = True
             self.ticker.add(self._sweep)
-        wanted = len(self._waiting) + len(self._waiting_fresh)
-        while wanted > self._opening and len(self._all) + self._opening < self.settings.connections:
+        while len(self._waiting) + len(self._waiting_fresh) > self._opening:
+            if len(self._all) + self._opening >= self.settings.connections:
+                if not self._idle:
+                    return
+                # A request for a connection that was never used waits although one is idle, and has a place.
+                unused = self._idle.pop(0)
+                self._all.discard(unused)
+                unused.transport.close()
             self._opening += 1
             task = self._loop.create_task(self._connect(), name=f"connect {self.endpoint}")
             self._tasks.add(task)
@@ -135,13 +224,13 @@ class Pool:
             self.opened += 1
             self._all.add(connection)
             if self._waiting_fresh:
-                self._waiting_fresh.popleft()[0].on_connection(connection)
+                self._hand_over(connection, self._waiting_fresh.popleft())
             else:
                 self.release(connection)
             return
         queue = self._waiting_fresh or self._waiting
         if queue:
-            queue.popleft()[0].on_failure(failure, False)
+            self._fail(queue.popleft(), failure)
         self._open()
 
     async def _create(self) -> PooledConnection:
@@ -166,11 +255,14 @@ class Pool:
             else:
                 self.forget(connection)
                 connection.transport.close()
+        late = UpstreamError(UpstreamFailure.OVERLOADED, "no connection became free in time")
         for queue in (self._waiting, self._waiting_fresh):
-            while queue and queue[0][1] <= now:
-                error = UpstreamError(UpstreamFailure.OVERLOADED, "no connection became free in time")
-                queue.popleft()[0].on_failure(error, False)
-        if not (self._all or self._opening or self._waiting or self._waiting_fresh):
+            while queue and queue[0].deadline <= now:
+                self._fail(queue.popleft(), late)
+        for request in self._lines.expire(now):
+            self._queue.give_back(request.client)
+            request.receiver.on_failure(late, False)
+        if not (self._all or self._opening or self._waiting or self._waiting_fresh or self._lines):
             self._watching = False
             self.ticker.remove(self._sweep)
 

@@ -25,7 +25,7 @@ def test_every_setting_has_a_default(loads: Loads) -> None:
     assert (server.name, server.client_authentication) == ("default", "client_secret_basic")
     assert (server.timeout, server.max_answer, server.retry_after) == (2.0, 65536, 5.0)
     assert config.upstream is not None
-    assert (config.upstream.pool.connections, config.upstream.pool.queue) == (256, 1024)
+    assert (config.upstream.pool.connections, config.upstream.pool.queue) == (1024, 1024)
     assert (config.cache.ttl, config.log.level, config.log.format) == (60.0, "info", "text")
 
 

@@ -201,7 +201,9 @@ def test_an_unfinished_handshake_counts_as_a_connection(
     """It counts towards the limit; one more is dropped before it costs anything, and there is room after one closes."""
     first = {"nothing": b"", "half": client_hello()[:100], "all": client_hello()}[part]
     with ExitStack() as stack:
-        process = stack.enter_context(tls_enforcer(authority, authorization_server, app, limits={"connections": FEW}))
+        process = stack.enter_context(
+            tls_enforcer(authority, authorization_server, app, limits={"connections": FEW, "client_share": "100%"})
+        )
         connections = [stack.enter_context(begin_handshake(process.port, first)) for _ in range(FEW)]
         assert eventually(lambda: metric(process, "enforcer_connections") == FEW)
         assert ended(stack.enter_context(begin_handshake(process.port)))
@@ -237,7 +239,9 @@ def test_a_flood_of_handshakes_takes_no_memory(
     """Memory and descriptors are bounded by the limit on connections, however many handshakes begin."""
     first = client_hello()
     with ExitStack() as stack:
-        process = stack.enter_context(tls_enforcer(authority, authorization_server, app, limits={"connections": FEW}))
+        process = stack.enter_context(
+            tls_enforcer(authority, authorization_server, app, limits={"connections": FEW, "client_share": "100%"})
+        )
         for _ in range(FEW):
             stack.enter_context(begin_handshake(process.port, first))
         assert eventually(lambda: metric(process, "enforcer_connections") == FEW)

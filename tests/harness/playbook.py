@@ -32,8 +32,8 @@ _UPSTREAM, _AUTHORIZATION = 1, 2  # ports
 class Pipe(asyncio.Transport):
     """A transport that records what is done to it; `receive` delivers bytes to the protocol on top of it."""
 
-    def __init__(self, protocol: Any = None, *, can_write_eof: bool = True) -> None:
-        super().__init__({"peername": ("192.0.2.1", 1)})
+    def __init__(self, protocol: Any = None, *, can_write_eof: bool = True, address: str = "192.0.2.1") -> None:
+        super().__init__({"peername": (address, 1)})
         self.protocol = protocol
         self.written = b""
         self.buffered = 0

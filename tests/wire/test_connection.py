@@ -55,6 +55,8 @@ class FakePool:
 class FakeReceiver:
     """Records its events."""
 
+    client = ""
+
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
         self.flushes = 0

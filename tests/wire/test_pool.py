@@ -1,15 +1,22 @@
-"""The pool's rules that the tests of exchanges cannot reach."""
+"""The pool's rules that the tests of exchanges cannot reach.
+
+The shares of clients in it are tested with exchanges (tests/exchanges/test_shares.py).
+"""
 
 import asyncio
 import threading
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from harness.outcomes import outcome
+from harness.playbook import Pipe
 from harness.servers import raw_server, response
 from harness.waiting import eventually
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
+from enforcer.wire.connection import PooledConnection
 from enforcer.wire.http_client import HttpClient, HttpResponse
 from enforcer.wire.pool import Pool, ServerAddress
 from enforcer.wire.ticker import Ticker
@@ -89,3 +96,141 @@ def test_a_closed_pool_closes_idle_connections_at_once() -> None:
 
     with raw_server(lambda head, body: response(b"{}")) as server:
         asyncio.run(run())
+
+
+class Waiter:
+    """A receiver that only waits for a connection."""
+
+    def __init__(self, client: str = "one") -> None:
+        self.client = client
+        self.connection: PooledConnection | None = None
+        self.failure: UpstreamError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+    def on_connection(self, connection: PooledConnection) -> None:
+        self.connection = connection
+
+    def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
+        self.failure = error
+
+
+class Scripted:
+    """A pool whose connections open on the next turn of the loop."""
+
+    def __init__(self, **settings: Any) -> None:
+        loop = asyncio.get_running_loop()
+        loop.create_connection = self._connect  # type: ignore[method-assign,assignment]
+        self.ticker = Ticker(loop)
+        self.ticker.stop()
+        self.pool = Pool(ServerAddress(host="localhost", port=1), PoolSettings(**settings), self.ticker, loop, share=50)
+        self.pipes: list[Pipe] = []
+        self.reachable = True
+
+    async def _connect(self, factory: Callable[[], Any], *_: object, **__: object) -> tuple[Pipe, Any]:
+        if not self.reachable:
+            raise ConnectionRefusedError(111, "Connection refused")
+        pipe = Pipe(factory())
+        pipe.protocol.connection_made(pipe)
+        self.pipes.append(pipe)
+        return pipe, pipe.protocol
+
+    async def request(self, client: str = "one", *, fresh: bool = False) -> Waiter:
+        """Let a client request a connection."""
+        waiter = Waiter(client)
+        outcome = self.pool.request(waiter, fresh=fresh)
+        if isinstance(outcome, PooledConnection):
+            waiter.connection = outcome
+        else:
+            waiter.failure = outcome
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return waiter
+
+    def release(self, waiter: Waiter) -> None:
+        """End a waiter's exchange; its connection may be used again."""
+        assert waiter.connection is not None
+        self.pool.release(waiter.connection)
+
+
+def scripted(script: Callable[[Scripted], Coroutine[Any, Any, None]], **settings: Any) -> None:
+    async def run() -> None:
+        await script(Scripted(**settings))
+
+    asyncio.run(run())
+
+
+def test_a_fresh_connection_replaces_an_idle_one_in_a_full_pool() -> None:
+    """Otherwise a repeated request would wait until the idle one is closed."""
+
+    async def script(it: Scripted) -> None:
+        first, second = await it.request(), await it.request("other")
+        it.release(first)
+        it.release(second)
+        again = await it.request(fresh=True)
+        assert again.connection not in (None, first.connection, second.connection)
+        assert [pipe.closed for pipe in it.pipes] == [True, False, False]
+
+    scripted(script, connections=2)
+
+
+def test_a_request_that_waits_for_its_share_opens_no_connection() -> None:
+    """It may not use one yet; an idle connection stays for the others."""
+
+    async def script(it: Scripted) -> None:
+        own = [await it.request() for _ in range(3)]
+        other = await it.request("other")
+        it.release(other)
+        assert [waiter.connection is not None for waiter in own] == [True, True, False]
+        assert len(it.pipes) == 3
+        assert (await it.request("other")).connection is other.connection
+
+    scripted(script, connections=4)
+
+
+def test_a_request_leaves_the_queue_when_its_time_is_over_or_its_client_gone() -> None:
+    """Whether it has a place and waits for a connection, or waits for a place; others get the places."""
+
+    async def script(it: Scripted) -> None:
+        held = await it.request()
+        gone, late = await it.request(), await it.request()
+        assert (await it.request()).failure is not None
+        it.pool.cancel(gone)
+        assert (await it.request()).failure is None
+        it.pool._sweep(it.ticker.next + 5.0)
+        assert late.failure is not None
+        assert late.failure.reason is UpstreamFailure.OVERLOADED
+        it.release(held)
+        assert (gone.connection, late.connection) == (None, None)
+
+    scripted(script, connections=1, queue=3)
+
+
+def test_places_of_connections_that_could_not_be_opened_are_given_back() -> None:
+    """The request that waited fails, and the next one in line tries."""
+
+    async def script(it: Scripted) -> None:
+        it.reachable = False
+        failed = [await it.request() for _ in range(3)]
+        assert [waiter.failure and waiter.failure.reason for waiter in failed] == [UpstreamFailure.UNAVAILABLE] * 3
+        it.reachable = True
+        assert (await it.request()).connection is not None
+
+    scripted(script, connections=1)
+
+
+def test_a_place_is_given_back_once() -> None:
+    """A connection is released, and then closed while idle; or closed while it is used."""
+
+    async def script(it: Scripted) -> None:
+        for _ in range(3):
+            idle, used = await it.request(), await it.request("other")
+            it.release(idle)
+            for waiter in (idle, used):
+                assert waiter.connection is not None
+                it.pool.forget(waiter.connection)
+                it.pool.forget(waiter.connection)
+        assert [(await it.request(client)).connection is not None for client in ("one", "other")] == [True, True]
+
+    scripted(script, connections=2)

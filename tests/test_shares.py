@@ -1,0 +1,138 @@
+"""Shares of clients in a table with a limit, and the lines of those that wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enforcer.shares import Lines, Shares
+
+
+def fill(shares: Shares, *clients: str) -> list[int]:
+    """Let clients take places in turn until none of them may take another; return the number of each."""
+    counts = dict.fromkeys(clients, 0)
+    while taken := [client for client in clients if shares.take(client)]:
+        for client in taken:
+            counts[client] += 1
+    return list(counts.values())
+
+
+@pytest.mark.parametrize(
+    ("share", "clients", "held"),
+    [(75, 1, 768), (75, 2, 439), (75, 10, 100), (50, 1, 512), (50, 3, 256), (100, 1, 1024), (1, 1, 11)],
+)
+def test_a_share_shrinks_as_others_hold_places(share: int, clients: int, held: int) -> None:
+    """One client gets the whole percentage, and more clients the same each."""
+    counts = fill(Shares(1024, share), *map(str, range(clients)))
+    assert max(counts) - min(counts) <= 1
+    assert max(counts) == held
+
+
+@pytest.mark.parametrize("clients", [1, 10, 100, 300])
+def test_there_is_room_for_a_client_that_holds_nothing(clients: int) -> None:
+    """The others can never take everything."""
+    shares = Shares(1024, 75)
+    fill(shares, *map(str, range(clients)))
+    assert shares.take("new")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_small_table_is_for_whoever_comes(size: int) -> None:
+    """A share of less than one place would leave it empty."""
+    assert fill(Shares(size, 75), "one") == [size]
+
+
+def test_a_client_without_a_share_may_take_all_that_is_free() -> None:
+    """It speaks for many; but it gets no more than there is."""
+    shares = Shares(4, 75)
+    assert fill(shares, "one") == [3]
+    assert [shares.take(None) for _ in range(2)] == [True, False]
+    shares.give_back(None)
+    assert shares.take("other")
+
+
+def test_places_that_are_given_back_are_free_for_all() -> None:
+    """Also by a client that was at its share."""
+    shares = Shares(8, 50)
+    assert fill(shares, "one") == [4]
+    assert fill(shares, "other") == [2]
+    for _ in range(4):
+        shares.give_back("one")
+    assert fill(shares, "other") == [2]
+    assert shares.used == 4
+
+
+@given(
+    size=st.integers(1, 20),
+    share=st.integers(1, 100),
+    steps=st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 3), st.booleans()), max_size=60),
+)
+def test_the_table_never_has_more_places_than_its_size(
+    size: int, share: int, steps: list[tuple[str, int, bool]]
+) -> None:
+    """And `used` is the sum of what the clients hold."""
+    shares = Shares(size, share)
+    held: list[tuple[str, int]] = []
+    for client, count, take in steps:
+        if take:
+            if shares.take(client, count):
+                held.append((client, count))
+        elif held:
+            shares.give_back(*held.pop())
+        assert shares.used == sum(count for _, count in held) <= size
+        assert shares.has_room == (shares.used < size)
+
+
+@dataclass(eq=False)
+class Entry:
+    """Something that waits."""
+
+    name: str
+    deadline: float = 0.0
+
+
+def served(lines: Lines[Entry], shares: Shares) -> str:
+    """Serve until no place or no entry is left; return the names in order."""
+    names = ""
+    while (entry := lines.serve(shares)) is not None:
+        names += entry.name
+    return names
+
+
+def test_lines_are_served_in_turn() -> None:
+    """A client with many entries delays another by one entry at most; its own are served in order."""
+    lines: Lines[Entry] = Lines()
+    for client, name in [*(("a", name) for name in "1234"), ("b", "x"), ("b", "y"), ("c", "z")]:
+        lines.append(client, Entry(name))
+    assert served(lines, Shares(100, 100)) == "1xz2y34"
+    assert len(lines) == 0
+
+
+def test_a_client_at_its_share_delays_no_other() -> None:
+    """The others pass, until it has given places back."""
+    lines: Lines[Entry] = Lines()
+    shares = Shares(8, 50)
+    assert fill(shares, "a") == [4]
+    for client, name in [("a", "1"), ("a", "2"), ("b", "x")]:
+        lines.append(client, Entry(name))
+    assert (served(lines, shares), len(lines)) == ("x", 2)
+    shares.give_back("a")
+    assert served(lines, shares) == "1"
+    assert served(lines, Shares(1, 100)) == "2"
+
+
+def test_an_entry_leaves_its_line_by_itself_or_at_its_deadline() -> None:
+    """The first of a line waits longest."""
+    lines: Lines[Entry] = Lines()
+    entries = [Entry(name, deadline) for name, deadline in zip("1234", (1.0, 2.0, 1.0, 3.0), strict=True)]
+    for client, entry in zip("aabb", entries, strict=True):
+        lines.append(client, entry)
+    assert [entry.name for entry in lines.expire(1.0)] == ["1", "3"]
+    assert [entry.name for entry in lines.of("a")] == ["2"]
+    lines.remove("a", entries[1])
+    assert (len(lines), list(lines.of("a"))) == (1, [])
+    assert [entry.name for entry in lines.expire(3.0)] == ["4"]
+    assert len(lines) == 0
