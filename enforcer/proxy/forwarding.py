@@ -37,7 +37,7 @@ class FieldKind(IntEnum):
     UPGRADE = 7
     TE = 8
     EXPECT = 9
-    FORWARDED = 10  # X-Forwarded-* and Forwarded: dropped, or kept and added to if the peer is trusted
+    FORWARDED = 10  # one of FORWARDING_FIELDS: dropped, or kept and added to if the peer is trusted
     MAX_FORWARDS = 11
     PROOF = 12  # DPoP: forwarded if Authorization is, to which it belongs
     CERTIFICATE = 13  # Client-Cert: dropped, but read if the peer is trusted to have set it
@@ -56,14 +56,22 @@ _READ: Final = {
     b"client-cert": FieldKind.CERTIFICATE,
     b"max-forwards": FieldKind.MAX_FORWARDS,
 }
-# These name another target, method, client or user. An app that honours them would serve another request than the one
-# that was authorized.
+FORWARDING_FIELDS: Final = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
+    | {b"x-forwarded-port", b"x-forwarded-prefix"}
+)
+"""The fields that are kept if a trusted proxy sends them: it can write them, and only it knows the address,
+scheme, host, port and path prefix that the client used.
+
+A proxy may pass on the others of that prefix (X-Forwarded-User, -Email, -Groups, -Uri, …) as any client sent them.
+"""
+# Fields whose names begin like this, or are listed below, name another target, method, client or user. An app that
+# honours them would serve another request than the one that was authorized.
+_OVERRIDING: Final = (b"x-forwarded", b"x-original-", b"x-rewrite-", b"x-override-", b"x-remote-", b"remote-")
 _OVERRIDES: Final = frozenset(
-    b"client-cert-chain x-original-url x-original-uri x-original-path x-original-method x-original-host "
-    b"x-original-forwarded-for x-rewrite-url x-rewrite-uri x-override-url x-http-method-override x-http-method "
-    b"x-method-override x-host x-real-ip client-ip x-client-ip x-cluster-client-ip true-client-ip cf-connecting-ip "
-    b"fastly-client-ip wl-proxy-client-ip x-forward-for x-forwarder-for x-originating-ip x-proxyuser-ip "
-    b"x-remote-addr x-remote-ip remote-user x-remote-user x-remote-group x-remote-groups http2-settings".split()
+    b"client-cert-chain x-http-method-override x-http-method x-method-override x-host x-real-ip client-ip x-client-ip "
+    b"x-cluster-client-ip true-client-ip cf-connecting-ip fastly-client-ip wl-proxy-client-ip x-forward-for "
+    b"x-forwarder-for x-originating-ip x-proxyuser-ip http2-settings".split()
 ) | {b"proxy"}  # CGI turns it into the environment variable HTTP_PROXY (CVE-2016-5385)
 _CACHED: Final = 2048
 """Maximum number of entries of each cache below. Bounds memory; a full one starts again."""
@@ -89,7 +97,9 @@ class FieldKinds(dict[bytes, int]):
         if folded in self._identity or folded in _OVERRIDES:
             return FieldKind.DROP
         special = folded in _READ or folded in HOP_BY_HOP
-        forwarded = folded == b"forwarded" or folded.startswith(b"x-forwarded")
+        forwarded = folded in FORWARDING_FIELDS
+        if folded.startswith(_OVERRIDING) and not forwarded:
+            return FieldKind.DROP
         if (special or forwarded) and name.lower() != folded:
             return FieldKind.DROP  # `Content_Length` is another field, but an app may take it for Content-Length
         if forwarded:

@@ -25,9 +25,11 @@ class ForwardingSettings(Section):
     """Fields with the client's address: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239), or not
     at all."""
     trusted_proxies: tuple[str, ...] = ()
-    """Addresses or networks (10.0.0.0/8) of proxies in front of the enforcer. Their forwarding fields are kept and
-    extended; those of all other clients are removed. A trusted proxy speaks for its clients: with `client_cert`, a
-    client's certificate is the one that the proxy reports, and the proxy's own certificate counts for no client."""
+    """Addresses or networks (10.0.0.0/8) of proxies in front of the enforcer. Their Forwarded or X-Forwarded-For,
+    -Proto, -Host, -Port and -Prefix are kept and extended, so each proxy must set or remove all of them. Those of other
+    clients are removed, and so is every other field of that kind, such as X-Forwarded-User, from any peer. A trusted
+    proxy speaks for its clients: with `client_cert`, a client's certificate is the one that the proxy reports, and the
+    proxy's own certificate counts for no client."""
     client_cert: Switch = False
     """Whether the Client-Cert field (RFC 9440) of a trusted proxy names the client's certificate, for certificate-bound
     tokens (RFC 8705). Enable it only if every trusted proxy removes this field from client requests; otherwise any

@@ -191,6 +191,17 @@ def test_a_trusted_proxys_forwarding_fields_are_extended(app: Upstream, trusting
     )
 
 
+def test_a_trusted_proxy_passes_no_user_on(app: Upstream, trusting: Enforcer) -> None:
+    """It removes only the fields that it sets itself: the others are any client's, in any spelling."""
+    names = ("User", "Groups", "Email", "Uri", "Method", "Client-Cert", "Scheme", "Anything")
+    invented = [(f"X-Forwarded-{name}", "root") for name in names]
+    spelt = [(name.replace("-", "_").lower(), value) for name, value in invented]
+    with Client(trusting.port) as client:
+        client.request("GET", "/thing", [*invented, *spelt, ("X-Forwarded-Prefix", "/app")])
+    assert (b"x-forwarded-prefix", b"/app") in _forwarded(app)
+    assert b"root" not in [value for _, value in _forwarded(app)]
+
+
 def test_forwarded_replaces_the_three_fields_if_configured(app: Upstream, forwarded: Enforcer) -> None:
     """With `chain: forwarded` (RFC 7239), a trusted proxy's elements come before the enforcer's."""
     with Client(forwarded.port) as client:

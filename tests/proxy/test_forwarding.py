@@ -79,6 +79,20 @@ def test_an_identity_field_of_the_clients_is_dropped_in_every_spelling(name: byt
         *spellings("X-Rewrite-URL"),
         *spellings("X-Original-Method"),
         *spellings("X-HTTP-Method-Override"),
+        *spellings("X-Forwarded-User"),
+        *spellings("X-Forwarded-Groups"),
+        *spellings("X-Forwarded-Email"),
+        *spellings("X-Forwarded-Preferred-Username"),
+        *spellings("X-Forwarded-Access-Token"),
+        *spellings("X-Forwarded-Uri"),
+        *spellings("X-Forwarded-Method"),
+        *spellings("X-Forwarded-Client-Cert"),
+        *spellings("X-Forwarded-Scheme"),
+        *spellings("X-Forwarded"),
+        *spellings("X-ForwardedFor"),
+        *spellings("X-Original-Anything"),
+        *spellings("X-Remote-Extra-Roles"),
+        *spellings("Remote-Groups"),
         *spellings("X-Real-IP"),
         *spellings("HTTP2-Settings"),
         *spellings("Proxy-Authorization"),
@@ -164,7 +178,7 @@ def test_nothing_passes_that_an_app_may_take_for_a_field_of_ours(name: bytes, up
     assert kinds[spelt] == kind
     folded = spelt.translate(FOLD)
     if kind == FieldKind.PASS:
-        assert not folded.startswith((b"x-forwarded", b"x-auth-subject ", b"x-original-"))
+        assert not folded.startswith((b"x-forwarded", b"x-auth-subject ", b"x-original-", b"x-remote-"))
         assert folded not in (b"x-auth-subject", b"x-auth-client", b"x-auth-scope", b"content-length", b"forwarded")
         assert folded not in (b"transfer-encoding", b"connection", b"upgrade", b"host", b"authorization", b"te")
         assert folded not in (b"dpop", b"client-cert", b"client-cert-chain")
@@ -354,9 +368,19 @@ def test_a_chain_of_the_other_kind_is_not_passed_on() -> None:
     assert b"6.6.6.6" not in chain_of("none", forwarded=[b"for=6.6.6.6"], x_forwarded_for=[b"6.6.6.6"])
 
 
-def test_other_forwarding_fields_of_a_trusted_proxy_are_kept() -> None:
-    """X-Forwarded-Prefix and -Port have no meaning here, and may have one to the app."""
-    assert b"x-forwarded-prefix: /a\r\n" in chain_of("x-forwarded", x_forwarded_prefix=[b"/a"])
+def test_port_and_prefix_of_a_trusted_proxy_are_kept() -> None:
+    """They have no meaning here, and apps write absolute links with them."""
+    written = chain_of("x-forwarded", x_forwarded_prefix=[b"/a"], x_forwarded_port=[b"8443"])
+    assert b"x-forwarded-prefix: /a\r\nx-forwarded-port: 8443\r\n" in written
+
+
+def test_a_field_that_apps_read_a_user_from_can_be_an_identity_field() -> None:
+    """Then it is ours: set from the token, and removed from what clients and trusted proxies send."""
+    own = forwarding(identity={"X-Forwarded-User": "sub"}, trusted_proxies=("10.0.0.1",))
+    token = from_claims({"active": True, "sub": "alice"})
+    assert isinstance(token, ActiveToken)
+    assert own.identity_fields(token) == b"X-Forwarded-User: alice\r\n"
+    assert [own.kinds[name] for name in spellings("X-Forwarded-User")] == [FieldKind.DROP] * 5
 
 
 def parsed(head: bytes) -> h11.Request:

@@ -6,13 +6,16 @@ from ipaddress import ip_network
 from typing import Final
 
 from enforcer.errors import SettingsError
+from enforcer.proxy.forwarding import FORWARDING_FIELDS
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.wire.fields import HOP_BY_HOP, TOKEN, fold
 
 _RESERVED: Final = {
-    *(b"host", b"content-length", b"authorization", b"dpop", b"cookie", b"via", b"forwarded"),
+    *(b"host", b"content-length", b"authorization", b"dpop", b"cookie", b"via"),
     *(b"client-cert", b"client-cert-chain"),
+    *HOP_BY_HOP,
+    *FORWARDING_FIELDS,
 }
 
 
@@ -24,7 +27,7 @@ def check_forwarding(settings: ForwardingSettings) -> ForwardingSettings:
         path = ("identity", name)
         if not TOKEN.fullmatch(name.encode()):
             faults[path] = "not a valid field name: use letters, digits and hyphens"
-        elif fold(name) in HOP_BY_HOP | _RESERVED or fold(name).startswith(b"x-forwarded-"):
+        elif fold(name) in _RESERVED:
             faults[path] = "this field has a meaning of its own between client, proxy and app; choose another"
         elif (first := seen.setdefault(fold(name), name)) != name:
             faults[path] = f"many apps cannot tell this field from {first}; choose another"

@@ -37,7 +37,7 @@ def test_an_identity_field_needs_a_valid_name(name: str) -> None:
     "name",
     [
         *("Host", "content-length", "Authorization", "DPoP", "Cookie", "Via", "Forwarded", "Client-Cert"),
-        *("Connection", "Transfer-Encoding", "Keep-Alive", "X-Forwarded-For", "x_forwarded_user", "Content_Length"),
+        *("Connection", "Transfer-Encoding", "Keep-Alive", "X-Forwarded-For", "x_forwarded_prefix", "Content_Length"),
     ],
 )
 def test_an_identity_field_has_no_other_meaning(name: str) -> None:
@@ -45,6 +45,12 @@ def test_an_identity_field_has_no_other_meaning(name: str) -> None:
     ((path, message),) = errors_of(identity={name: "sub"}).items()
     assert path == ("identity", name)
     assert message.startswith("this field has a meaning of its own")
+
+
+def test_an_identity_field_may_be_one_that_looks_like_a_forwarding_field() -> None:
+    """Apps made for oauth2-proxy read these, and no client or proxy can send them past the enforcer."""
+    settings = ForwardingSettings(identity={"X-Forwarded-User": "sub", "X-Forwarded-Groups": "groups"})
+    assert check_forwarding(settings) is settings
 
 
 def test_two_identity_fields_differ_for_every_app() -> None:
