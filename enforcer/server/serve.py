@@ -101,7 +101,7 @@ async def _serve(
 
 def _proxy_server(listener: Listener) -> ManagedServer:
     factory: Any = listener.protocol  # uvicorn's annotation asks for a class
-    return ManagedServer(uvicorn.Config(_no_application, http=factory, lifespan="off", log_config=None))
+    return ManagedServer(uvicorn.Config(_no_application, http=factory, ws="none", lifespan="off", log_config=None))
 
 
 async def _no_application(scope: object, receive: object, send: object) -> None:
@@ -119,15 +119,19 @@ def _admin_server(
         credential=lambda: reloader.current.config.admin.credential,
         extra_routes=probe_routes,
     )
-    config = uvicorn.Config(application, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1)
-    return ManagedServer(config)
+    return ManagedServer(
+        uvicorn.Config(
+            application, ws="none", lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1
+        )
+    )
 
 
 def _handle_signals(loop: asyncio.AbstractEventLoop, shutdown: _Shutdown, reloader: Reloader) -> None:
-    loop.add_signal_handler(signal.SIGUSR1, shutdown.drain)
     loop.add_signal_handler(signal.SIGTERM, lambda: shutdown.stop(at_once=False))
     loop.add_signal_handler(signal.SIGINT, lambda: shutdown.stop(at_once=True))
     loop.add_signal_handler(signal.SIGHUP, reloader.wake)
+    # The last one, because `enforcer drain` takes a process that handles it for one that has started.
+    loop.add_signal_handler(signal.SIGUSR1, shutdown.drain)
 
 
 @dataclass(frozen=True, slots=True)

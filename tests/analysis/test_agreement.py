@@ -134,7 +134,7 @@ def directly(
     return decision, reason, NO_ROUTE if rule is None else rule.name
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(RULES, st.sampled_from(["enforce", "report"]), REQUESTS, CLAIMS)
 def test_explain_and_policy_tests_agree_with_matcher_and_decide(
     settings_of_rules: list[dict[str, Any]], mode: Mode, request: PolicyRequest, claims: dict[str, Any] | None

@@ -166,7 +166,6 @@ RULES = st.lists(st.dictionaries(st.sampled_from([*shape().keys(("rules", 0))]),
 
 
 @given(st.dictionaries(KEYS, VALUES), RULES)
-@settings(max_examples=300)
 def test_any_values_at_known_keys_are_a_configuration_or_a_config_error(
     sections: dict[str, object], rules: object
 ) -> None:

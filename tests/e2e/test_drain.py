@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner
 from harness.clients import Client
 from harness.configs import config
-from harness.processes import SECRET, Enforcer, enforcer
+from harness.processes import COMMAND, SECRET, Enforcer, enforcer
 from harness.upstreams import Incoming, PeerClosedError, Upstream, upstream
 from harness.waiting import eventually
 
@@ -38,7 +38,7 @@ def served(delay: str, **timeouts: str) -> Iterator[tuple[Enforcer, Upstream]]:
     rules = [{"name": "all", "path": "/**", "public": True}]
     with upstream() as app:
         text = config(app.url, 1, rules=rules, timeouts={"shutdown_delay": delay, **timeouts})
-        with enforcer(text) as process:
+        with enforcer(text, launcher=COMMAND) as process:  # `enforcer drain` looks for this command line
             yield process, app
 
 

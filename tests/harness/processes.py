@@ -15,6 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness import forkserver
+from harness.forkserver import ForkedProcess
+
+Process = subprocess.Popen[str] | ForkedProcess
+COMMAND = ("-m", "enforcer")
+"""The launcher that starts the enforcer as its users do."""
+
 _TIMEOUT = 60.0  # seconds; only a process that is broken takes as long to start or stop, even on a busy machine
 _SERVING = re.compile(r"serving \S+ on (\S+):(\d+), admin on (\S+):(\d+)")
 SECRET = "introspection-secret"
@@ -26,7 +33,7 @@ class Enforcer:
 
     port: int
     admin_port: int
-    process: subprocess.Popen[str]
+    process: Process
     config: Path
     lines: list[str] = field(default_factory=list)
 
@@ -42,7 +49,7 @@ class Enforcer:
         return self.process.wait(_TIMEOUT)
 
 
-def _read_log(process: subprocess.Popen[str], timeout: float) -> str:
+def _read_log(process: Process, timeout: float) -> str:
     """Return the next output of a process; empty if there is none within `timeout` seconds, or if it has ended."""
     assert process.stderr is not None
     # Read the descriptor, because the stream buffers: select would not see lines that it holds back.
@@ -52,19 +59,18 @@ def _read_log(process: subprocess.Popen[str], timeout: float) -> str:
 
 @contextmanager
 def enforcer(
-    config: str | Path, environment: Mapping[str, str] | None = None, launcher: Sequence[str] = ("-m", "enforcer")
+    config: str | Path, environment: Mapping[str, str] | None = None, launcher: Sequence[str] | None = None
 ) -> Iterator[Enforcer]:
-    """Run an enforcer until the block ends; `config` is a text or a file, with port 0 in its addresses."""
+    """Run an enforcer until the block ends; `config` is a text or a file, with port 0 in its addresses.
+
+    It is forked from a process that has imported the program, unless `launcher` are Python's own arguments.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = config if isinstance(config, Path) else Path(folder) / "config.yaml"
         if isinstance(config, str):
             path.write_text(config)
-        process = subprocess.Popen(
-            [sys.executable, *launcher, "run", str(path)],
-            stderr=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            env={**os.environ, "ENFORCER_CLIENT_SECRET": SECRET, **(environment or {})},
+        process = _start(
+            ["run", str(path)], {**os.environ, "ENFORCER_CLIENT_SECRET": SECRET, **(environment or {})}, launcher
         )
         assert process.stderr is not None
         lines: list[str] = []
@@ -82,6 +88,13 @@ def enforcer(
             process.kill()
             process.wait(_TIMEOUT)
             process.stderr.close()
+
+
+def _start(arguments: Sequence[str], environment: Mapping[str, str], launcher: Sequence[str] | None) -> Process:
+    if launcher is None:
+        return forkserver.start(arguments, environment)
+    command = [sys.executable, *launcher, *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, bufsize=1, env=environment)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import click
 from harness.configs import authorization_server, config
-from harness.processes import Enforcer, enforcer
+from harness.processes import COMMAND, Enforcer, enforcer
 from harness.usage import metric, open_descriptors, resident_memory
 from harness.waiting import settled
 
@@ -103,7 +103,7 @@ def main(seconds: int, connections: int) -> None:
         with (
             running("soak.app:app", violations) as app,
             running("soak.authorization:app", violations) as authorization,
-            enforcer(_settings(app.port, authorization.port)) as process,
+            enforcer(_settings(app.port, authorization.port), launcher=COMMAND) as process,
         ):
 
             def version(number: int) -> str:
