@@ -33,7 +33,7 @@ ROOMS = (
 """From the ground up: a room imports itself and those before it."""
 
 PURE = (
-    *("errors", "units", "secret", "clients", "shares", "counters", "wire.fields", "wire.target"),
+    *("errors", "units", "secret", "clients", "shares", "counters", "wire.fields", "wire.target", "wire.address_list"),
     *("settings.limits", "settings.forwarding"),
     *("tokens.bearer", "tokens.challenge", "tokens.cache", "tokens.limiter", "tokens.strict_json"),
     *("tokens.refresh_schedule", "tokens.introspection.response", "tokens.introspection.breaker"),

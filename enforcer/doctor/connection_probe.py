@@ -11,29 +11,42 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import httpx
 
 from enforcer.doctor import diagnosis
-from enforcer.doctor.diagnosis import Finding, ServerResponse, Verdict, right, wrong
+from enforcer.doctor.diagnosis import Finding, ServerResponse, is_right, right, warning, wrong
 from enforcer.settings.addresses import Location, is_ip, with_port
 from enforcer.settings.tls import ClientTLS
+from enforcer.wire.address_list import Address, alternate
 
 _NO_SOCKET: Final = "start the server, or correct the socket's path"
 _NO_LISTENER: Final = "start the server, or correct host and port"
 _NO_RESPONSE: Final = "correct host and port; a firewall or network policy may be in the way"
 _NO_NAME: Final = "correct the host, or this machine's name resolution"
 _SLOW: Final = "see the server's log, or raise the timeout"
+_DEAD_ADDRESS: Final = "start a server there, or remove the address from the name: it delays some connections by 250 ms"
 _NO_HTTP: Final = "correct host, port, and http:// or https://"
 
 
-class ConnectionProbe:
-    """Probes one server, verified with `tls`; each step to the connection may take `timeout` seconds."""
+LookUp = Callable[[str], Awaitable[list[str]]]
+"""Returns the addresses of a name, in the order to try them. Raises OSError."""
 
-    def __init__(self, location: Location, tls: ClientTLS | None, timeout: float) -> None:
+
+class ConnectionProbe:
+    """Probes one server, verified with `tls`; each step to the connection may take `timeout` seconds.
+
+    `look_up` returns the addresses of a name; it raises OSError.
+    """
+
+    def __init__(
+        self, location: Location, tls: ClientTLS | None, timeout: float, look_up: LookUp | None = None
+    ) -> None:
         self._location = location
+        self._look_up = look_up or _look_up
         self._context = (tls or ClientTLS()).context if location.secure else None
         self._name = (tls.server_name if tls is not None else None) or location.host
         self._timeout = timeout
@@ -42,54 +55,74 @@ class ConnectionProbe:
     async def connect(self) -> list[Finding]:
         """Resolve the name, connect, and do the TLS handshake; stops at the first failed step."""
         findings: list[Finding] = []
-        for subject, step, advice in self._steps():
-            try:
-                async with asyncio.timeout(self._timeout):
-                    finding = await step()
-            except TimeoutError:
-                finding = wrong(subject, f"no response within {self._timeout:g} s", advice)
-            findings.append(finding)
-            if finding.verdict is Verdict.WRONG:
+        for step in self._steps():
+            results = await step()
+            findings += results
+            if not is_right(results):
                 break
         return findings
 
-    def _steps(self) -> Sequence[tuple[str, Callable[[], Awaitable[Finding]], str]]:
+    def _steps(self) -> list[Callable[[], Awaitable[list[Finding]]]]:
         location = self._location
         if location.unix is not None:
-            return [("socket", self._connect_unix, _NO_SOCKET)]
-        steps = [("TCP", self._connect_tcp, _NO_RESPONSE)]
+            return [partial(self._in_time, "socket", self._connect_unix, _NO_SOCKET)]
+        steps: list[Callable[[], Awaitable[list[Finding]]]] = [self._connect_tcp]
         if is_ip(location.host):
             self._addresses = [location.host]
         else:
-            steps.insert(0, ("name", self._resolve, _NO_NAME))
+            steps.insert(0, partial(self._in_time, "name", self._resolve, _NO_NAME))
         if self._context is not None:
-            steps.append(("TLS", self._handshake, _NO_RESPONSE))
+            steps.append(partial(self._in_time, "TLS", self._handshake, _NO_RESPONSE))
         return steps
+
+    async def _in_time(self, subject: str, step: Callable[[], Awaitable[Finding]], advice: str) -> list[Finding]:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return [await step()]
+        except TimeoutError:
+            return [wrong(subject, self._no_response(), advice)]
+
+    def _no_response(self) -> str:
+        return f"no response within {self._timeout:g} s"
 
     async def _resolve(self) -> Finding:
         host = self._location.host
         try:
-            addresses = await _look_up(host)
+            self._addresses = await self._look_up(host)
         except OSError as error:
             return wrong("name", f"{host} cannot be resolved: {_reason(error)}", _NO_NAME)
-        self._addresses = addresses
-        return right("name", f"{host} is {', '.join(addresses)}")
+        return right("name", f"{host} is {', '.join(self._addresses)}")
 
-    async def _connect_tcp(self) -> Finding:
-        failures = []
-        for address in self._addresses:
+    async def _connect_tcp(self) -> list[Finding]:
+        """Try every address: serving needs only one that accepts connections, but each dead one delays some."""
+        attempts = {address: asyncio.ensure_future(self._try_address(address)) for address in self._addresses}
+        await asyncio.wait(attempts.values(), timeout=self._timeout)
+        accepting: list[Finding] = []
+        failures: list[str] = []
+        for address, attempt in attempts.items():
             place = with_port(address, self._location.port)
-            started = time.perf_counter()
-            try:
-                _, writer = await asyncio.open_connection(address, self._location.port)
-            except OSError as error:
-                failures.append(f"{place}: {_reason(error)}")
-                continue
-            writer.transport.abort()
-            # Later steps use the address that accepted, as the enforcer does, which tries them in the same order.
-            self._addresses = [address]
-            return right("TCP", f"{place} connects in {(time.perf_counter() - started) * 1000:.0f} ms")
-        return wrong("TCP", "; ".join(failures), _NO_LISTENER)
+            if not attempt.done():
+                attempt.cancel()
+                failures.append(f"{place}: {self._no_response()}")
+            elif (error := attempt.exception()) is not None:
+                failures.append(f"{place}: {_reason(error) if isinstance(error, OSError) else type(error).__name__}")
+            else:
+                # Later steps use the first address that accepted, as the enforcer does, which has the same order.
+                self._addresses = self._addresses if accepting else [address]
+                accepting.append(right("TCP", f"{place} connects in {attempt.result() * 1000:.0f} ms"))
+        if not accepting:
+            advice = _NO_RESPONSE if any(self._no_response() in failure for failure in failures) else _NO_LISTENER
+            return [wrong("TCP", "; ".join(failures), advice)]
+        if failures and self._location.host != "localhost":  # which often has an address that nothing listens on
+            accepting.append(warning("TCP", "; ".join(failures), _DEAD_ADDRESS))
+        return accepting
+
+    async def _try_address(self, address: str) -> float:
+        """Return the seconds that connecting takes."""
+        started = time.perf_counter()
+        _, writer = await asyncio.open_connection(address, self._location.port)
+        writer.transport.abort()
+        return time.perf_counter() - started
 
     async def _connect_unix(self) -> Finding:
         try:
@@ -199,7 +232,7 @@ async def _look_up(host: str) -> list[str]:
         result: list[str] | OSError
         try:
             infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            result = list(dict.fromkeys(str(address[0]) for *_, address in infos))
+            result = [address.host for address in alternate([Address(family, name) for family, *_, name in infos])]
         except UnicodeError:
             result = OSError(0, "the name is not valid")
         except OSError as error:

@@ -19,6 +19,12 @@ class PoolSettings(Section):
     """Timeout of waiting for a connection. A client that has waited longer has usually given up."""
     connect_timeout: Seconds = 2.0
     """Timeout of opening a connection, TLS included."""
+    address_lifetime: Seconds = 5.0
+    """Lifetime of the addresses of the server's name; after it, a new connection resolves the name again. Bounds how
+    late a moved server is noticed."""
+    address_pause: Seconds = 30.0
+    """Time for which an address that did not accept a connection is tried only after all others of the name. It delays
+    the first connection after that by 250 ms, the time between two attempts (RFC 8305)."""
     response_timeout: Seconds = 60.0
     """Timeout of the response head, counted from the last byte sent to the server."""
     idle_timeout: Seconds = 300.0

@@ -14,11 +14,14 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from enforcer.errors import UpstreamError, UpstreamFailure
+from enforcer.settings.addresses import is_ip
 from enforcer.settings.limits import DEFAULT_SHARE
 from enforcer.settings.pool import PoolSettings
 from enforcer.share_report import SharedTable, ShareReport
 from enforcer.shares import Lines, Shares
+from enforcer.wire.address_list import AddressList
 from enforcer.wire.connection import PooledConnection, Receiver
+from enforcer.wire.dialer import Dialer, Resolver, resolve
 from enforcer.wire.ticker import Ticker
 
 
@@ -66,6 +69,7 @@ class Pool:
         loop: asyncio.AbstractEventLoop,
         share: int = DEFAULT_SHARE,
         held_back: ShareReport | None = None,
+        resolver: Resolver = resolve,
     ) -> None:
         self.endpoint = endpoint
         self.settings = settings
@@ -76,6 +80,10 @@ class Pool:
         self._places = Shares(settings.connections, share)
         self._queue = Shares(settings.queue, share)
         self._lines: Lines[_Request] = Lines()
+        self._dialer: Dialer | None = None
+        if endpoint.unix is None and not is_ip(endpoint.host):
+            addresses = AddressList(settings.address_lifetime, settings.address_pause)
+            self._dialer = Dialer(endpoint.host, endpoint.port, addresses, loop, resolver)
         self._idle: list[PooledConnection] = []
         self._all: set[PooledConnection] = set()
         self._waiting: deque[_Request] = deque()  # they have a place
@@ -239,10 +247,25 @@ class Pool:
             _, connection = await self._loop.create_unix_connection(  # type: ignore[type-var]
                 self._protocol, address.unix, ssl=address.tls, server_hostname=address.server_name
             )
+        elif self._dialer is not None:
+            connection = await self._dial(self._dialer)
         else:
             _, connection = await self._loop.create_connection(  # type: ignore[type-var]
                 self._protocol, address.host, address.port, ssl=address.tls, server_hostname=address.server_name
             )
+        return connection
+
+    async def _dial(self, dialer: Dialer) -> PooledConnection:
+        sock, address = await dialer.connect()
+        try:
+            _, connection = await self._loop.create_connection(  # type: ignore[type-var]
+                self._protocol, sock=sock, ssl=self.endpoint.tls, server_hostname=self.endpoint.server_name
+            )
+        except BaseException:
+            # It accepted the connection, but not TLS: the next connection tries another address first.
+            dialer.addresses.record_failure(address, self._loop.time())
+            sock.close()
+            raise
         return connection
 
     def _protocol(self) -> PooledConnection:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from harness.certificates import Authority
+from harness.ports import silent_address
 from harness.servers import raw_server, response
 from harness.upstreams import Incoming, upstream
 
@@ -90,6 +91,28 @@ def test_a_closed_port_is_the_last_finding() -> None:
     (finding,) = connect(f"http://127.0.0.1:{port}")
     assert (finding.what, finding.verdict) == ("TCP", Verdict.WRONG)
     assert finding.found == f"127.0.0.1:{port}: connection refused"
+
+
+@pytest.mark.parametrize(
+    ("dead", "found"), [("127.0.0.2", "connection refused"), ("127.0.0.3", "no response within 0.5 s")]
+)
+def test_each_address_of_a_name_is_tried_and_a_dead_one_named(dead: str, found: str) -> None:
+    """It is a warning, because connections use the others; without another one the step fails."""
+
+    async def probe(*addresses: str) -> list[Finding]:
+        async def look_up(host: str) -> list[str]:
+            return list(addresses)
+
+        location = parse_server(f"http://app.example:{server.port}")
+        return (await ConnectionProbe(location, None, 0.5, look_up).connect())[1:]
+
+    with raw_server(lambda _head, _body: None) as server, silent_address("127.0.0.3", server.port):
+        accepting, warned = asyncio.run(probe(dead, "127.0.0.1"))
+        (wrong,) = asyncio.run(probe(dead))
+    assert (accepting.verdict, warned.verdict, wrong.verdict) == (Verdict.RIGHT, Verdict.WARNING, Verdict.WRONG)
+    assert accepting.found.startswith(f"127.0.0.1:{server.port} connects in ")
+    assert warned.found == wrong.found == f"{dead}:{server.port}: {found}"
+    assert "250 ms" in warned.advice
 
 
 def test_a_socket_is_tried_by_its_path(tmp_path: Path) -> None:

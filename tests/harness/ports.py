@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 _BELOW_EPHEMERAL = range(15_000, 32_000)
 """Ports that the kernel gives neither to `bind(0)` nor to outgoing connections, so that nobody else takes one."""
@@ -36,6 +36,20 @@ def closed_port() -> Iterator[int]:
     with closing(socket.socket()) as holder:
         holder.bind(("127.0.0.1", 0))
         yield holder.getsockname()[1]
+
+
+@contextmanager
+def silent_address(host: str, port: int) -> Iterator[None]:
+    """Make an address of this machine one that does not respond: the kernel drops attempts to connect to it."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(closing(socket.socket()))
+        listener.bind((host, port))
+        listener.listen(0)
+        for _ in range(3):  # they fill the backlog
+            client = stack.enter_context(closing(socket.socket()))
+            client.setblocking(False)
+            client.connect_ex((host, port))
+        yield
 
 
 def hold(port: int) -> socket.socket:
