@@ -44,6 +44,7 @@ from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken
 from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_certificate
 from enforcer.tokens.introspection.response import NEVER, ActiveToken
+from enforcer.tokens.purge import Purge
 from enforcer.tokens.verifier import VerificationFailure, VerificationListener, VerificationOutcome
 from enforcer.wire.fields import OWS
 
@@ -69,12 +70,13 @@ class Authorization:
     """The authorization of one request.
 
     `route` is the rule that applies. `target` is the request target in origin form, `segments` its decoded path. Once
-    there is a permit, `identity` are the identity field lines of the sender that it is for.
+    there is a permit, `identity` are the identity field lines of the sender that it is for. `purges` are those of the
+    token cache since it began.
     """
 
     __slots__ = (
-        "_decisions", "_head", "_peer", "_possession", "_token_with_proof", "identity", "route", "segments",
-        "snapshot", "target",
+        "_decisions", "_head", "_peer", "_possession", "_token_with_proof", "identity", "purges", "route",
+        "segments", "snapshot", "target",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, snapshot: Snapshot, peer: Peer, decisions: DecisionBuffer) -> None:
@@ -88,6 +90,7 @@ class Authorization:
         self.target = head.target
         self.segments: list[bytes] = []
         self.identity = b""
+        self.purges: tuple[Purge, ...] = ()
 
     def authorize(self, listener: VerificationListener) -> Allow | Refused | None:
         """Return the permit or the refusal; None if the token must be verified first.
@@ -159,7 +162,7 @@ class Authorization:
     def grant(self, permit: Allow) -> Grant:
         """Return what the request was allowed by, to authorize it again while it goes on."""
         head = self._head
-        return Grant(head.method, self.target, head.host, self.route, permit)
+        return Grant(head.method, self.target, head.host, head.authorization, self.route, permit, self.purges)
 
     @property
     def client_address(self) -> str:
@@ -254,20 +257,34 @@ def _read_failure(failure: VerificationFailure) -> tuple[Evidence, Refusal]:
 class Grant(NamedTuple):
     """The grounds on which a request was forwarded, so that a stream can be authorized again by a newer snapshot.
 
-    `target` is in origin form; `route` and `permit` are what the request was forwarded by.
+    `target` is in origin form; `credentials` is the value of Authorization; `route` and `permit` are what the request
+    was forwarded by; `purges` are those since it began.
     """
 
     method: bytes
     target: bytes
     host: bytes
+    credentials: bytes | None
     route: Route
     permit: Allow
+    purges: tuple[Purge, ...]
+
+    def __repr__(self) -> str:
+        return "Grant(***)"
 
     @property
     def expires_at(self) -> float:
         """The time when the token expires, and the stream with it; infinity if it may outlast the token."""
         token = self.permit.token
         return token.expires if token is not None and self.route.ends_with_token else NEVER
+
+    def has_ended(self, now: float) -> bool:
+        """Return whether the token has expired, and the stream with it, or was purged."""
+        return self.expires_at <= now or any(map(self.is_ended_by, self.purges))
+
+    def is_ended_by(self, purge: Purge) -> bool:
+        """Return whether a purge covers the token."""
+        return purge.covers(self.permit.token, self.credentials)
 
     def reauthorize(self, snapshot: Snapshot) -> Refusal | None:
         """Return how a snapshot would refuse the request, by the known verification result; None if it allows it."""

@@ -31,6 +31,7 @@ from enforcer.proxy.registry import ConnectionRegistry, ManagedConnection
 from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.proxy.tunnel import Tunnel
+from enforcer.tokens.purge import Purge
 from enforcer.wire.connection import PooledConnection
 
 _log: Final = logging.getLogger("enforcer.proxy")
@@ -298,7 +299,9 @@ class ClientConnection(ManagedConnection):
         tunnel = Tunnel(registry, self.transport, self.key, upstream, grant, snapshot.timeouts.tunnel)
         registry.replace(self, tunnel)
         tunnel.start(self._held, first)
-        if snapshot is not registry.snapshot:
+        if grant.has_ended(0.0):
+            tunnel.abort()
+        elif snapshot is not registry.snapshot:
             tunnel.renew()
 
     def abort(self) -> None:
@@ -327,7 +330,7 @@ class ClientConnection(ManagedConnection):
             else:
                 self._close()
         elif self._exchange is not None:
-            self._exchange.end_if_token_expired(wall)
+            self._exchange.end_if_not_valid(wall)
 
     def drain(self) -> None:
         self.closing = True
@@ -352,6 +355,10 @@ class ClientConnection(ManagedConnection):
         exchanges = (self._exchange, self._receiving, *self._queue)
         behind = [exchange for exchange in exchanges if exchange is not None and not exchange.renew()]
         return not behind and self._snapshot is snapshot
+
+    def revoke(self, purge: Purge) -> None:
+        if self._exchange is not None:
+            self._exchange.revoke(purge)
 
     # Heads
 

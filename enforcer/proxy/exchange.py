@@ -28,6 +28,7 @@ from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.proxy.responses import OwnResponse, Refusal
 from enforcer.proxy.snapshot import Snapshot
+from enforcer.tokens.purge import Purge
 from enforcer.tokens.verifier import VerificationOutcome
 from enforcer.wire.connection import PooledConnection
 
@@ -73,6 +74,7 @@ TRANSITIONS: Final[Mapping[ExchangeState, Mapping[str, tuple[ExchangeState, ...]
         "response end": (_DONE,),
         "upstream failed": (_DONE,),
         "token expired": (_DONE,),
+        "purged": (_DONE,),
         "denied by reload": (_DONE,),
         **_ENDED_BY_CLIENT,
     },
@@ -154,11 +156,8 @@ class Exchange:
         self._started_at = perf_counter()
         self.state = _WAIT_VERIFICATION
         try:
-            refusal = self._refusal
-            if refusal is None:
-                outcome = self._authorization.authorize(self)
-            else:
-                outcome = self._authorization.reject(refusal)
+            authorization, refusal = self._authorization, self._refusal
+            outcome = authorization.authorize(self) if refusal is None else authorization.reject(refusal)
             if outcome is not None:
                 self._proceed(outcome)
         except Exception:  # noqa: BLE001 - whatever the fault is, the request is not forwarded
@@ -191,8 +190,7 @@ class Exchange:
             return
         head, authorization = self.head, self._authorization
         if head.last_hop:
-            own = responses.at_last_hop(head.method, authorization.target, head.lines, http10=head.http10)
-            self._respond(own)
+            self._respond(responses.at_last_hop(head.method, authorization.target, head.lines, http10=head.http10))
             return
         self._permit = permit
         route = authorization.route
@@ -218,8 +216,8 @@ class Exchange:
         self.state = _SENDING
         self._upstream = connection
         head = self.head
-        sent_at = self._sent_at = perf_counter()
-        self._registry.overhead.observe(sent_at - self._started_at)
+        self._sent_at = perf_counter()
+        self._registry.overhead.observe(self._sent_at - self._started_at)
         connection.send(self, self._request, head_only=head.method == b"HEAD", upgradable=head.upgrade is not None)
         if head.has_body:
             if self._pending is not None:
@@ -386,8 +384,7 @@ class Exchange:
 
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
         self._upstream = None
-        head = self.head
-        upstream = self._authorization.route.upstream
+        head, upstream = self.head, self._authorization.route.upstream
         if unanswered and not self._retried and not head.has_body and head.method in _REPEATABLE:
             self._retried = True
             self.state = _WAIT_CONNECTION
@@ -466,11 +463,14 @@ class Exchange:
         """Give up: the client sent nothing of the body, or read nothing of the response, for too long."""
         self._give_up(responses.TIMEOUT)
 
-    def end_if_token_expired(self, now: float) -> None:
-        """Cut a response that outlasts its token; one that has not begun may still come."""
-        if self.state is _RESPONDING and self._grant().expires_at <= now:
-            self._leave_upstream()
+    def end_if_not_valid(self, now: float) -> None:
+        """Cut a response that outlasts its token or a purge of it; one that has not begun may still come."""
+        if self.state is _RESPONDING and self._grant().has_ended(now):
             self._abort()
+
+    def revoke(self, purge: Purge) -> None:
+        """Note a purge: if it covers the token, the exchange must not become a stream."""
+        self._authorization.purges += (purge,)
 
     def renew(self) -> bool:
         """Authorize a stream again by the newest snapshot, and end it if that denies it.
@@ -480,17 +480,17 @@ class Exchange:
         snapshot = self._registry.snapshot
         if self.state is _DONE or self._snapshot is snapshot:
             return True
-        if self.state is _QUEUED and self._snapshot.forwarding is snapshot.forwarding:
-            # It was read as it would be now, and is authorized when its turn comes, by the snapshot then in force.
+        if self.state is _QUEUED:
+            if self._snapshot.forwarding is not snapshot.forwarding:
+                self._refusal = self._refusal or responses.OUTDATED  # its head was read by other settings
             self._snapshot = self._authorization.snapshot = snapshot
-            self._authorization.route = snapshot.no_route
+            self._authorization.route = snapshot.no_route  # it is authorized when its turn comes
             return True
         if self.state is not _RESPONDING and (self.request_complete or self._upstream is None):
             return False
         refusal = self._grant().reauthorize(snapshot)
         if refusal is None:
-            # otherwise it would keep a whole policy in memory for as long as it goes on
-            self._snapshot = self._authorization.snapshot = snapshot
+            self._snapshot = self._authorization.snapshot = snapshot  # so that the older policy can be freed
         else:
             self._authorization.route.metrics.ended_by_reload += 1
             self._give_up(refusal)

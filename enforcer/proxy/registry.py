@@ -13,6 +13,7 @@ from enforcer.proxy.snapshot import Snapshot
 from enforcer.share_report import SharedTable
 from enforcer.shares import Shares
 from enforcer.telemetry import Telemetry
+from enforcer.tokens.purge import Purge
 from enforcer.wire.ticker import Ticker
 
 _log: Final = logging.getLogger("enforcer.proxy")
@@ -48,6 +49,9 @@ class ManagedConnection:
     def renew(self) -> bool:
         """Switch to the registry's newest snapshot; return whether nothing of an older one is left."""
         return True
+
+    def revoke(self, purge: Purge) -> None:
+        """End a stream or tunnel whose token a purge covers."""
 
     def shutdown(self) -> None:
         """End as soon as no request is under way; a tunnel goes on until the time to drain is over."""
@@ -137,6 +141,11 @@ class ConnectionRegistry:
                 self._behind.add(connection)
             if count % _BATCH == 0:
                 await asyncio.sleep(0)
+
+    def revoke(self, purge: Purge) -> None:
+        """End the streams and tunnels of the tokens that a purge covers; a request that may still stream is noted."""
+        for connection in tuple(self.connections):
+            connection.revoke(purge)
 
     def abort(self) -> None:
         """End all connections that are left when the time to drain is over."""

@@ -172,6 +172,7 @@ HEAD_TOO_LARGE: Final = Refusal(431, "the head is too large, or has too many fie
 TOKEN_TOO_LARGE: Final = Refusal(431, "the access token is too large")
 TIMEOUT: Final = Refusal(408, "the request took too long to arrive")
 INTERNAL: Final = Refusal(500, "an error of the authorization proxy; the request was not forwarded")
+OUTDATED: Final = Refusal(503, "the configuration changed meanwhile; the request may be sent again", retry_after=1)
 OVERLOADED: Final = Refusal(503, "too many requests at once", retry_after=1)
 UPSTREAM: Final = {
     UpstreamFailure.TIMEOUT: Refusal(504, "the upstream took too long"),

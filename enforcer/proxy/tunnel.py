@@ -10,6 +10,7 @@ import asyncio
 
 from enforcer.proxy.authorize import Grant
 from enforcer.proxy.registry import ConnectionRegistry, ManagedConnection
+from enforcer.tokens.purge import Purge
 from enforcer.wire.connection import PooledConnection
 
 
@@ -111,6 +112,10 @@ class Tunnel(ManagedConnection):
             self._grant.route.metrics.ended_by_reload += 1
             self.abort()
         return True
+
+    def revoke(self, purge: Purge) -> None:
+        if self._grant.is_ended_by(purge):
+            self.abort()
 
     def abort(self) -> None:
         """End both sides at once."""

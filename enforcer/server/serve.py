@@ -32,6 +32,7 @@ from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.server.listening import ManagedServer, bind, name_of, raise_descriptor_limit
 from enforcer.server.reloading import Load, Reloader
 from enforcer.telemetry import Telemetry
+from enforcer.tokens.purge import Purge
 from enforcer.wire.ticker import Ticker
 
 _log = logging.getLogger("enforcer")
@@ -111,10 +112,14 @@ async def _no_application(scope: object, receive: object, send: object) -> None:
 def _admin_server(
     telemetry: Telemetry, reloader: Reloader, registry: ConnectionRegistry, probe_routes: Sequence[Route]
 ) -> ManagedServer:
+    def purge_cache(name: str, value: str) -> int:
+        registry.revoke(Purge(name, value))
+        # A reload replaces `current`, so it is looked up for each request.
+        return reloader.current.memory.purge(name, value)
+
     application = admin(
         telemetry,
-        # A reload replaces `current`, so it is looked up for each request.
-        purge_cache=lambda name, value: reloader.current.memory.purge(name, value),  # noqa: PLW0108
+        purge_cache=purge_cache,
         find_denials=registry.decisions.find,
         credential=lambda: reloader.current.config.admin.credential,
         extra_routes=probe_routes,

@@ -14,6 +14,7 @@ from enforcer.proxy.exchange import TRANSITIONS, Exchange, ExchangeState
 from enforcer.proxy.head import RequestHead
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.snapshot import Snapshot
+from enforcer.tokens.purge import Purge
 from enforcer.wire.connection import PooledConnection
 
 QUEUED, WAIT_VERIFICATION, WAIT_CONNECTION, SENDING, RESPONDING, DONE = ExchangeState
@@ -123,7 +124,10 @@ class Script:
         elif event == "client gone":
             exchange.on_client_gone()
         elif event == "token expired":
-            exchange.end_if_token_expired(5e9)
+            exchange.end_if_not_valid(5e9)
+        elif event == "purged":
+            exchange.revoke(Purge("subject", "alice"))
+            exchange.end_if_not_valid(0.0)
         else:
             assert event == "denied by reload"
             playbook.registry.snapshot = playbook.snapshot(rules=NOBODY)
@@ -163,6 +167,12 @@ SCRIPTS: dict[str, tuple[RequestHead, bool, list[Step], bytes]] = {
         WITH_TOKEN,
         True,
         [*TO_VERIFICATION, ("verified", SENDING), ("response head", RESPONDING), ("token expired", DONE)],
+        b"",
+    ),
+    "purged while streaming": (
+        WITH_TOKEN,
+        True,
+        [*TO_VERIFICATION, ("verified", SENDING), ("response head", RESPONDING), ("purged", DONE)],
         b"",
     ),
     "denied while uploading": (POST, False, [*TO_SENDING, ("denied by reload", DONE)], b"401"),
@@ -357,6 +367,75 @@ def test_a_queued_exchange_takes_the_newest_snapshot() -> None:
         waiting.playbook.registry.snapshot = waiting.playbook.snapshot(rules=NOBODY)
         assert not waiting.exchange.renew()
         assert waiting.exchange.state is WAIT_CONNECTION
+
+    play(script())
+
+
+def test_a_queued_exchange_whose_head_was_read_by_other_settings_is_refused() -> None:
+    """Removed rules do not judge it, and new ones cannot forward it; the client may send it again."""
+
+    async def script() -> None:
+        script = Script(GET)
+        registry = script.playbook.registry
+        registry.snapshot = script.playbook.snapshot(forwarding={"identity": {"X-Other": "sub"}})
+        assert script.exchange.renew()
+        await script.on("begin")
+        assert (script.status, script.exchange.closes) == (b"503", True)
+        assert b"\r\nRetry-After: 1\r\n" in script.written
+
+    play(script())
+
+
+@pytest.mark.parametrize(
+    ("purge", "cut"),
+    [
+        (Purge("token", "good-token"), True),
+        (Purge("subject", "alice"), True),
+        (Purge("client_id", "web"), True),
+        (Purge("token", "good"), False),
+        (Purge("subject", "bob"), False),
+        (Purge("client_id", "alice"), False),
+    ],
+)
+@pytest.mark.parametrize("moment", ["before verification", "before the response", "while streaming"])
+def test_a_stream_of_a_purged_token_is_cut(purge: Purge, cut: bool, moment: str) -> None:
+    """The purge may come while the token is verified, or before the response. Streams of other tokens go on."""
+
+    async def script() -> None:
+        script = Script(WITH_TOKEN)
+        await script.on("begin")
+        if moment == "before verification":
+            script.exchange.revoke(purge)
+        await script.playbook.settle()
+        script.playbook.introspected({**ACTIVE, "client_id": "web"})
+        await script.on("connected")
+        if moment == "before the response":
+            script.exchange.revoke(purge)
+            script.exchange.end_if_not_valid(0.0)
+            assert script.exchange.state is SENDING
+        await script.on("response head")
+        if moment == "while streaming":
+            script.exchange.revoke(purge)
+        script.exchange.end_if_not_valid(0.0)
+        assert script.exchange.state is (DONE if cut else RESPONDING)
+        assert script.client.aborted is script.playbook.upstream.aborted is cut
+
+    play(script())
+
+
+def test_a_tunnel_knows_of_the_purges_before_it() -> None:
+    """Its token was verified before them."""
+
+    async def script() -> None:
+        script = Script(head(b"GET", b"/socket", TOKEN, *UPGRADE))
+        await script.on("begin")
+        await script.on("verified")
+        await script.on("connected")
+        script.exchange.revoke(Purge("token", "good-token"))
+        await script.on("upgraded")
+        ((_, grant),) = script.client.tunnels
+        assert grant.has_ended(0.0)
+        assert "good-token" not in repr(grant)
 
     play(script())
 

@@ -172,6 +172,26 @@ def test_a_request_that_waits_for_its_answer_keeps_its_rules(
         assert len(app.requests) == 1
 
 
+def test_a_request_behind_a_stream_is_never_judged_by_removed_rules(stack: Stack, running: InProcessProxy) -> None:
+    """If the forwarding settings changed as well, it cannot be forwarded by the new ones, and its connection ends."""
+    gate = Gate()
+
+    def handler(incoming: Incoming) -> None:
+        gate.wait()
+        incoming.respond()
+
+    stack.app.handler = handler
+    with Client(running.port) as client:
+        client.socket.sendall(REQUEST + REQUEST)
+        assert gate.reached.wait(10)
+        assert eventually(lambda: any(client.has_queued for client in running.registry.connections))  # type: ignore[attr-defined]
+        running.swap(stack.text(NOBODY, forwarding={"chain": "forwarded"}))
+        gate.opened.set()
+        received = read_until(client.socket, b"sent again")
+        assert [response[:3] for response in received.split(b"HTTP/1.1 ")[1:]] == [b"200", b"503"]
+        assert len(stack.app.requests) == 1
+
+
 def test_a_stream_that_the_new_rules_deny_is_cut_and_others_go_on(
     stack: Stack, app: Upstream, running: InProcessProxy
 ) -> None:

@@ -9,6 +9,7 @@ from harness.playbook import Pipe, Playbook, play
 
 from enforcer.proxy.connection import ClientConnection
 from enforcer.proxy.tunnel import Tunnel
+from enforcer.tokens.purge import Purge
 
 ASK = b"GET /public/socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 SWITCHING = b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -130,6 +131,31 @@ def test_a_newer_snapshot_that_denies_a_tunnel_ends_it(denied: bool) -> None:
         script.playbook.registry.snapshot = script.playbook.snapshot(**({"rules": NOBODY} if denied else {}))
         assert script.tunnel.renew()
         assert script.both_aborted() == denied
+
+    play(script())
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_purge_of_its_token_ends_a_tunnel(before: bool) -> None:
+    """A purge of another token lets it continue. It may come before the upgrade."""
+
+    async def script() -> None:
+        script = Script(rules=[{"name": "all", "path": "/**", "authenticated": True}])
+        registry = script.playbook.registry
+        connection = ClientConnection(registry)
+        client = Pipe(connection)
+        connection.connection_made(client)
+        client.receive(ASK[:-2] + b"Authorization: Bearer token\r\n\r\n")
+        await script.playbook.settle()
+        script.playbook.introspected({"active": True, "sub": "alice"})
+        await script.playbook.settle()
+        registry.revoke(Purge("subject", "bob"))
+        if before:
+            registry.revoke(Purge("token", "token"))
+        script.playbook.upstream.receive(SWITCHING)
+        assert client.aborted == before
+        registry.revoke(Purge("token", "token"))
+        assert client.aborted
 
     play(script())
 
