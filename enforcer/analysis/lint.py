@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from enforcer.analysis.evaluator import Policy, PolicyRule
-from enforcer.policy.rules import Rule
+from enforcer.analysis.strength import not_required
 from enforcer.wire.fields import METHODS
 
 
@@ -91,7 +91,12 @@ def _sample(entry: PolicyRule) -> list[bytes]:
 
 
 def _weaker_around(policy: Policy) -> Iterator[Finding]:
-    """Find weaker rules for paths that an app may treat as the same: another trailing slash, or other letter case."""
+    """Find paths that an app may treat as a rule's own, and for which another rule lets other requests pass.
+
+    They have another trailing slash, or other letter case. No rule can list all spellings of a path, and most apps
+    distinguish them, so that other letter case is only a note.
+    """
+    paths = {entry.rule.path for entry in policy.entries}
     other_case: defaultdict[PolicyRule, list[str]] = defaultdict(list)
     for index, entry in enumerate(policy.entries):
         path = _sample(entry)
@@ -99,10 +104,11 @@ def _weaker_around(policy: Policy) -> Iterator[Finding]:
             has_slash = path[-1] == b""
             weaker = _weaker(policy, entry, path[:-1] if has_slash else [*path, b""])
             if weaker is not None:
-                near = entry.rule.path.removesuffix("/") if has_slash else f"{entry.rule.path}/"
-                message = f"{near} matches {_named(weaker)}, which requires less; an app may treat both as the same"
+                bare = entry.rule.path.removesuffix("/")
+                near, below = bare if has_slash else f"{bare}/", f"{bare}/**"
+                close = f"add a rule for {near}" if below in paths else f"let its path be {below}"
+                message = f"{near} matches {_less(weaker, entry)}; an app may treat both as the same: {close}"
                 yield Finding(Level.WARNING, "weaker_around", index, "path", message)
-                continue
         for position, segment in enumerate(path):
             swapped = [*path[:position], segment.swapcase(), *path[position + 1 :]]
             weaker = _weaker(policy, entry, swapped) if swapped != path else None
@@ -111,9 +117,12 @@ def _weaker_around(policy: Policy) -> Iterator[Finding]:
                 parts[position + 1] = parts[position + 1].swapcase()
                 other_case[weaker].append("/".join(parts))
                 break
-    for weaker, paths in other_case.items():
-        examples = paths if len(paths) <= _FEW else [*paths[:_FEW], f"{len(paths) - _FEW} more"]
-        message = f"{_either(examples, 'and')} would match it; rules for the other letter case require more"
+    for weaker, spellings in other_case.items():
+        examples = spellings if len(spellings) <= _FEW else [*spellings[:_FEW], f"{len(spellings) - _FEW} more"]
+        message = (
+            f"{_either(examples, 'and')} would match it; rules for the other letter case have other conditions, "
+            "which it needs too if the app ignores case"
+        )
         yield Finding(Level.NOTE, "weaker_in_other_letters", policy.entries.index(weaker), "path", message)
 
 
@@ -124,10 +133,7 @@ def _weaker_elsewhere(policy: Policy) -> Iterator[Finding]:
             below = _sample(entry) + ([_ANY] if entry.pattern.path.rest else [])
             weaker = _weaker(policy, entry, below, b"")
             if weaker is not None:
-                message = (
-                    f"for any other Host, which clients choose, {entry.rule.path} matches {_named(weaker)}, "
-                    "which requires less"
-                )
+                message = f"for any other Host, which clients choose, {entry.rule.path} matches {_less(weaker, entry)}"
                 yield Finding(Level.WARNING, "weaker_for_other_hosts", index, "host", message)
 
 
@@ -139,26 +145,13 @@ def _weaker(policy: Policy, entry: PolicyRule, segments: list[bytes], host: byte
         match = policy.matcher.find(segments, method.encode(), _host(entry) if host is None else host)
         if match is None or match is entry or match.rule.upstream != entry.rule.upstream:
             continue
-        if _requires_less(match.rule, entry.rule):
+        if not_required(match, entry):
             return match
     return None
 
 
-def _requires_less(rule: Rule, other: Rule) -> bool:
-    if rule.public or other.public:
-        return rule.public and not other.public
-    return _conditions(rule) < _conditions(other)
-
-
-def _conditions(rule: Rule) -> frozenset[tuple[str, object]]:
-    any_of = {key: frozenset(getattr(rule, key)) for key in ("any_scope", "audience", "issuer", "client_ids")}
-    return frozenset(
-        [
-            *(("scope", scope) for scope in rule.scopes),
-            *((key, values) for key, values in any_of.items() if values),
-            *((f"claims.{name}", repr(value)) for name, value in rule.claims.items()),
-        ]
-    )
+def _less(weaker: PolicyRule, entry: PolicyRule) -> str:
+    return f"{_named(weaker)}, which does not require {not_required(weaker, entry)}"
 
 
 def _public(policy: Policy) -> Iterator[Finding]:

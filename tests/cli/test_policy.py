@@ -359,7 +359,8 @@ class TestCheck:
     NOTES = "config.yaml:18:5: note: rules[2]: everybody is allowed: all methods of /health\n"
     WARNING = (
         'config.yaml:13:11: warning: rules[1].path: /tenants/{tenant}/ matches "all else" (config.yaml:21), '
-        "which requires less; an app may treat both as the same\n"
+        "which does not require issuer https://as.example.org and client_ids web and claim tenant and claim level; "
+        "an app may treat both as the same: let its path be /tenants/{tenant}/**\n"
     )
 
     @pytest.fixture(autouse=True)

@@ -69,12 +69,26 @@ def test_warnings_are_sorted_by_line_and_name_the_key(tmp_path: Path) -> None:
         ),
         (Level.NOTE, "public", 8, 5, "rules[0]", "everybody is allowed: all methods of /a/**"),
         (
+            Level.NOTE,
+            "weaker_in_other_letters",
+            9,
+            11,
+            "rules[0].path",
+            (
+                "/a/B would match it; rules for the other letter case have other conditions, "
+                "which it needs too if the app ignores case"
+            ),
+        ),
+        (
             Level.WARNING,
             "weaker_around",
             12,
             11,
             "rules[1].path",
-            '/a/b/ matches "open" (there), which requires less; an app may treat both as the same',
+            (
+                '/a/b/ matches "open" (there), which does not require a token; '
+                "an app may treat both as the same: let its path be /a/b/**"
+            ),
         ),
         (
             Level.NOTE,
