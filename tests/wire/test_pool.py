@@ -124,7 +124,7 @@ class Scripted:
         loop.create_connection = self._connect  # type: ignore[method-assign,assignment]
         self.ticker = Ticker(loop)
         self.ticker.stop()
-        self.pool = Pool(ServerAddress(host="localhost", port=1), PoolSettings(**settings), self.ticker, loop, share=50)
+        self.pool = Pool(ServerAddress(host="127.0.0.1", port=1), PoolSettings(**settings), self.ticker, loop, share=50)
         self.pipes: list[Pipe] = []
         self.reachable = True
 
