@@ -62,6 +62,7 @@ lint: $(VENV)/.ready ## Style, types and prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/check_compiled.py
 	$(BIN)/python .ci/check_prose.py
 
 fuzz: $(VENV)/.ready ## Search for bytes that break the parsers, for a minute (FUZZ_SECONDS=600: longer)

@@ -16,7 +16,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from mypyc.build import mypycify
-from setuptools import Distribution
+from setuptools import Distribution, Extension
 
 
 def compiled_paths(config: Mapping[str, Any], root: Path = Path()) -> list[Path]:
@@ -30,6 +30,22 @@ def compiled_paths(config: Mapping[str, Any], root: Path = Path()) -> list[Path]
     if unknown := interpreted - modules:
         raise ValueError(f"not among the compiled packages: {', '.join(sorted(map(str, unknown)))}")
     return sorted(path for path in modules - interpreted if path.name != "__init__.py")
+
+
+def translate(config: Mapping[str, Any], folder: Path) -> list[Extension]:
+    """Translate the modules to C files in a folder, without compiling these; exits with 1 after printing each error.
+
+    Third-party types are ignored, so that the result does not depend on the packages installed at build time.
+    """
+    paths = [str(path) for path in compiled_paths(config)]
+    extensions: list[Extension] = mypycify(
+        ["--config-file=", "--no-site-packages", "--ignore-missing-imports", *paths],
+        group_name="enforcer",
+        opt_level="3",
+        debug_level="0",
+        target_dir=str(folder),
+    )
+    return extensions
 
 
 class CompiledModules(BuildHookInterface[Any]):
@@ -52,15 +68,7 @@ class CompiledModules(BuildHookInterface[Any]):
             )
         self._folder = TemporaryDirectory(prefix="enforcer-compiled-")
         built = Path(self._folder.name)
-        paths = [str(path) for path in compiled_paths(self.config)]
-        # Third-party types are ignored, so that the result does not depend on the packages installed at build time.
-        extensions = mypycify(
-            ["--config-file=", "--no-site-packages", "--ignore-missing-imports", *paths],
-            group_name="enforcer",
-            opt_level="3",
-            debug_level="0",
-            target_dir=str(built / "c"),
-        )
+        extensions = translate(self.config, built / "c")
         command = Distribution({"name": "enforcer", "ext_modules": extensions}).get_command_obj("build_ext")
         command.build_lib, command.build_temp = str(built / "lib"), str(built / "objects")
         command.ensure_finalized()

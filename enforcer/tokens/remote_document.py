@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from enforcer.counters import FetchMetrics
@@ -117,40 +116,40 @@ class RemoteDocument(Generic[T]):
         self._failing = False
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DocumentFetcher(Generic[T]):
     """Fetches a document from one URL. `parse` reads its bytes, or raises IntrospectionError."""
 
-    endpoint: ServerEndpoint
-    parse: Callable[[bytes], T]
+    def __init__(self, endpoint: ServerEndpoint, parse: Callable[[bytes], T]) -> None:
+        self._endpoint = endpoint
+        self._parse = parse
 
     def fetch(self, callback: Callback[T | IntrospectionError]) -> T | IntrospectionError | None:
-        return convert(self.endpoint.get, self._read, callback)
+        return convert(self._endpoint.get, self._read, callback)
 
     def close(self) -> None:
-        self.endpoint.close()
+        self._endpoint.close()
 
     def _read(self, response: EndpointResult) -> T | IntrospectionError:
-        return read_body(response_body(response), self.parse)
+        return read_body(response_body(response), self._parse)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FirstAvailable(Generic[T]):
     """Fetches a document from the first of several sources that has it."""
 
-    sources: Sequence[DocumentSource[T]]
+    def __init__(self, sources: Sequence[DocumentSource[T]]) -> None:
+        self._sources = sources
 
     def fetch(self, callback: Callback[T | IntrospectionError]) -> T | IntrospectionError | None:
         return self._fetch(0, (), callback)
 
     def close(self) -> None:
-        for source in self.sources:
+        for source in self._sources:
             source.close()
 
     def _fetch(
         self, index: int, failures: tuple[str, ...], callback: Callback[T | IntrospectionError]
     ) -> T | IntrospectionError | None:
-        return chain(self.sources[index].fetch, self._fetch_next, callback, index + 1, failures)
+        return chain(self._sources[index].fetch, self._fetch_next, callback, index + 1, failures)
 
     def _fetch_next(
         self,
@@ -163,6 +162,6 @@ class FirstAvailable(Generic[T]):
         if not isinstance(outcome, IntrospectionError) or outcome.reason is not IntrospectionFailure.MALFORMED:
             return outcome
         failures += (outcome.detail,)
-        if index < len(self.sources):
+        if index < len(self._sources):
             return self._fetch(index, failures, callback)
         return IntrospectionError(IntrospectionFailure.MALFORMED, "; ".join(dict.fromkeys(failures)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 from urllib.parse import quote_plus
 
 from joserfc.errors import JoseError
@@ -18,8 +18,6 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from enforcer.secret import Secret
 from enforcer.tokens.introspection.client_authentication import Credentials, ImmediateAuthentication
 from enforcer.tokens.jwt.jws import encode
-
-Key: TypeAlias = RSAKey | ECKey | OKPKey
 
 _LIFETIME = 60  # seconds: long enough for clocks that differ, too short to be worth stealing
 _MODELS: Final = {model.name: model for model in JWS_ALGORITHMS}
@@ -69,7 +67,7 @@ class PrivateKeyJwt(ImmediateAuthentication):
         return Credentials(form=form.encode() + assertion)
 
 
-def private_key(secret: Secret) -> Key:
+def private_key(secret: Secret) -> RSAKey | ECKey | OKPKey:
     """Read a private key, PEM or a JWK; raises ValueError, whose text contains none of it."""
     text = secret.reveal()
     for kind in (RSAKey, ECKey, OKPKey):
@@ -82,12 +80,12 @@ def private_key(secret: Secret) -> Key:
     raise ValueError("not a private RSA, EC or Ed25519 key, PEM or JWK")
 
 
-def _algorithm(key: Key) -> str:
+def _algorithm(key: RSAKey | ECKey | OKPKey) -> str:
     named = key.get("alg")
     fitting = _fitting(key)
     return next((name for name in fitting if name == named), fitting[0])
 
 
-def _fitting(key: Key) -> Sequence[str]:
+def _fitting(key: RSAKey | ECKey | OKPKey) -> Sequence[str]:
     curve = None if isinstance(key, RSAKey) else str(key.curve_name)
     return _ALGORITHMS.get(curve, ())

@@ -14,10 +14,9 @@ from typing import Final
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.introspection.endpoint_result import read_body
 from enforcer.tokens.introspection.response import IntrospectionOutcome, VerificationResult, from_members
-from enforcer.tokens.jwt.jwks import KeySet
+from enforcer.tokens.jwt.jwks import KeySet, KeySource
 from enforcer.tokens.jwt.jws import parse
 from enforcer.tokens.jwt.jwt import NEEDS_KEY, JwtFault, NeedsKey, signature_fault
-from enforcer.tokens.remote_document import RemoteDocument
 from enforcer.tokens.strict_json import read_document
 from enforcer.wire.callback import Callback, convert
 
@@ -44,7 +43,7 @@ class ExpectedResponse:
 class JwtReader:
     """A `ResponseReader` for signed responses, verified by the server's keys. `clock` gives seconds since the epoch."""
 
-    keys: RemoteDocument[KeySet]
+    keys: KeySource
     expected: ExpectedResponse
     clock: Callable[[], float]
 

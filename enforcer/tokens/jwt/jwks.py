@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from joserfc.errors import JoseError
 from joserfc.jwa import JWS_ALGORITHMS
@@ -19,6 +19,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.jwt.jws import decode, sha256_base64url
 from enforcer.tokens.strict_json import read_document
+from enforcer.wire.callback import Callback
 
 MAX_KEYS: Final = 100
 """Most keys in a set; the largest public sets have about ten. Bounds the work of reading it."""
@@ -66,6 +67,20 @@ class KeySet:
     def knows(self, kid: str) -> bool:
         """Return whether a key has this `kid`."""
         return any(key.kid == kid for key in self.keys)
+
+
+class KeySource(Protocol):
+    """The keys of an authorization server, kept current: a `RemoteDocument`."""
+
+    @property
+    def current(self) -> KeySet | None:
+        """The last keys that were fetched."""
+
+    def refresh(self, callback: Callback[KeySet | IntrospectionError]) -> KeySet | IntrospectionError | None:
+        """Get newer keys than those."""
+
+    def close(self) -> None:
+        """Stop refreshing."""
 
 
 def parse(body: bytes) -> KeySet:

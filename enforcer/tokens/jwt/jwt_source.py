@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from enforcer.errors import IntrospectionError
 from enforcer.settings.jwt import JwtSettings
 from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome, VerificationResult
-from enforcer.tokens.jwt.jwks import KeySet
+from enforcer.tokens.jwt.jwks import KeySet, KeySource
 from enforcer.tokens.jwt.jws import looks_like_jwt
 from enforcer.tokens.jwt.jwt import NeedsKey, verify
-from enforcer.tokens.remote_document import RemoteDocument
 from enforcer.tokens.verifier import TokenSource
 from enforcer.wire.callback import Callback, convert
 
@@ -23,7 +22,7 @@ class JwtSource:
     Without `others` they are inactive, and nobody is asked. `clock` gives seconds since the epoch.
     """
 
-    keys: RemoteDocument[KeySet]
+    keys: KeySource
     issuer: str
     settings: JwtSettings
     others: TokenSource | None

@@ -181,9 +181,10 @@ class Bed:
         return outcome.lines.decode().removeprefix("Authorization: Bearer ").removesuffix("\r\n")
 
     def reject(self) -> None:
-        """Have the server not accept the token that it would be shown."""
+        """Have the server not accept the token that it would be shown, if there is one."""
         credentials = outcome_of(self.bearer.authenticate, self.clock)
-        self.bearer.on_rejected(credentials)  # type: ignore[arg-type]
+        if isinstance(credentials, Credentials):
+            self.bearer.on_rejected(credentials)
 
     @property
     def requests(self) -> int:

@@ -119,7 +119,7 @@ def test_an_unknown_key_may_be_a_new_one() -> None:
 
 
 def read(data: bytes, keys: FakeKeys) -> IntrospectionOutcome:
-    reader = JwtReader(keys, EXPECTED, lambda: NOW)  # type: ignore[arg-type]
+    reader = JwtReader(keys, EXPECTED, lambda: NOW)
 
     def call(callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
         return reader.read(data, callback)
@@ -155,7 +155,7 @@ def test_without_keys_the_result_is_an_outage() -> None:
 def test_a_closed_reader_closes_its_keys() -> None:
     """Otherwise they would be fetched forever."""
     keys = FakeKeys(KEYS, DOWN)
-    JwtReader(keys, EXPECTED, lambda: NOW).close()  # type: ignore[arg-type]
+    JwtReader(keys, EXPECTED, lambda: NOW).close()
     assert keys.closed
 
 

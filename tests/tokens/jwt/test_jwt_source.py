@@ -40,7 +40,7 @@ class FakeIntrospection:
 
 
 def verify(token: bytes, keys: FakeKeys, introspection: FakeIntrospection | None) -> IntrospectionOutcome:
-    source = JwtSource(keys, ISSUER, JwtSettings(), introspection, lambda: NOW)  # type: ignore[arg-type]
+    source = JwtSource(keys, ISSUER, JwtSettings(), introspection, lambda: NOW)
 
     def call(callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
         return source.introspect(token, callback)
@@ -80,7 +80,7 @@ def test_an_opaque_token_is_introspected() -> None:
 def test_closing_a_source_closes_its_keys_and_connections() -> None:
     """Otherwise the keys would be fetched forever."""
     keys, introspection = FakeKeys(key_set(FIRST), DOWN), FakeIntrospection()
-    JwtSource(keys, ISSUER, JwtSettings(), introspection, lambda: NOW).close()  # type: ignore[arg-type]
+    JwtSource(keys, ISSUER, JwtSettings(), introspection, lambda: NOW).close()
     assert keys.closed
     assert introspection.closed
 
@@ -106,7 +106,7 @@ def test_without_introspection_an_opaque_token_is_inactive() -> None:
     keys = FakeKeys(key_set(FIRST), DOWN)
     assert verify(b"opaque", keys, None) is INACTIVE
     assert isinstance(verify(token(FIRST), keys, None), ActiveToken)
-    source = JwtSource(keys, ISSUER, JwtSettings(), None, lambda: NOW)  # type: ignore[arg-type]
+    source = JwtSource(keys, ISSUER, JwtSettings(), None, lambda: NOW)
     assert not source.circuit_open()
     source.close()
     assert (keys.refreshes, keys.closed) == (0, True)
@@ -118,7 +118,7 @@ def test_keys_that_come_later_verify_the_token_then() -> None:
         keys = FakeKeys(key_set(FIRST), newer)
         keys.at_once = False
         results: list[IntrospectionOutcome] = []
-        source = JwtSource(keys, ISSUER, JwtSettings(), None, lambda: NOW)  # type: ignore[arg-type]
+        source = JwtSource(keys, ISSUER, JwtSettings(), None, lambda: NOW)
         assert source.introspect(token(SECOND), results.append) is None
         assert results == []
         keys.respond()
