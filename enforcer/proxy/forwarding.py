@@ -9,16 +9,16 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 from enforcer.clients import client_key
 from enforcer.policy.decision import Allow
 from enforcer.settings.forwarding import ForwardingSettings
+from enforcer.tokens.identity import identity_value
 from enforcer.tokens.introspection.response import ActiveToken
-from enforcer.wire.fields import FOLD, HOP_BY_HOP, field_value, fold, parse_tokens, without
+from enforcer.wire.fields import FOLD, HOP_BY_HOP, fold, parse_tokens, without
 
 UPGRADES: Final = frozenset({b"websocket"})
 """Protocols that a connection may be upgraded to. Never h2c: its requests would not be authorized."""
@@ -123,9 +123,9 @@ class Forwarding:
         """Return the identity field lines for a token; an absent claim makes no field."""
         lines = []
         for name, claim in self._identity:
-            value = claim_text(token, claim)
+            value = identity_value(token, claim)
             if value is not None:
-                lines.append(b"%b: %b\r\n" % (name, field_value(value)))
+                lines.append(b"%b: %b\r\n" % (name, value))
         return b"".join(lines)
 
     def trusts(self, address: str) -> bool:
@@ -194,21 +194,6 @@ def _without_port(node: str) -> str:
     if node.startswith("["):
         return node[1:].partition("]")[0]
     return node.partition(":")[0] if node.count(":") == 1 else node
-
-
-def claim_text(token: ActiveToken, claim: str) -> str | None:
-    """Return a claim as one text: a list of strings joined by spaces, anything nested as JSON; None if absent."""
-    value: Any = token.claims.get(claim)
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and all(isinstance(member, str) for member in value):
-        return " ".join(value)
-    try:
-        return json.dumps(value, separators=(",", ":"), sort_keys=True)
-    except RecursionError:
-        return None  # too deeply nested to be written again: not the name of anybody
 
 
 def request_head(

@@ -1,6 +1,4 @@
 import re
-from bisect import bisect_left
-from contextlib import suppress
 from typing import Any
 
 import h11
@@ -8,7 +6,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from enforcer.errors import IntrospectionError
 from enforcer.policy.decision import Allow, decide
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Path, Rule
@@ -16,13 +13,12 @@ from enforcer.proxy.forwarding import (
     FieldKind,
     FieldKinds,
     Forwarding,
-    claim_text,
     permitted_trailers,
     request_head,
     without_listed,
 )
 from enforcer.settings.forwarding import ForwardingSettings
-from enforcer.tokens.introspection.response import ActiveToken, VerificationResult, from_claims, parse
+from enforcer.tokens.introspection.response import from_claims
 from enforcer.wire.fields import FOLD
 
 IDENTITY = {"X-Auth-Subject": "sub", "X-Auth-Client": "client_id", "X-Auth-Scope": "scope"}
@@ -204,7 +200,7 @@ def test_the_names_that_are_remembered_are_bounded() -> None:
             {"sub": "alice", "client_id": "app", "scope": "read write"},
             b"X-Auth-Subject: alice\r\nX-Auth-Client: app\r\nX-Auth-Scope: read write\r\n",
         ),
-        ({"scope": ["read", "write"]}, b"X-Auth-Scope: read write\r\n"),
+        ({"scope": ["write", "read"]}, b"X-Auth-Scope: read write\r\n"),
         ({}, b""),
         ({"sub": None}, b""),
         ({"sub": ""}, b"X-Auth-Subject: \r\n"),
@@ -218,47 +214,6 @@ def test_the_names_that_are_remembered_are_bounded() -> None:
 def test_the_identity_fields_carry_the_tokens_claims(claims: dict[str, Any], expected: bytes) -> None:
     """CVE-2026-30851 Caddy: a claim that is not there makes no field."""
     assert forwarding().identity_fields(from_claims(claims)) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("alice", "alice"),
-        (["a", "b"], "a b"),
-        ([], ""),
-        (True, "true"),
-        (False, "false"),
-        (0, "0"),
-        (1.5, "1.5"),
-        (["a", 1], '["a",1]'),
-        ({"b": 1, "a": ["é"]}, '{"a":["\\u00e9"],"b":1}'),
-        (None, None),
-    ],
-)
-def test_a_claim_of_any_kind_is_one_text(value: Any, text: str | None) -> None:
-    """In one way only, whatever order the server wrote it in."""
-    assert claim_text(from_claims({"c": value}), "c") == text
-    assert claim_text(from_claims({}), "c") is None
-
-
-def test_a_claim_nested_as_deep_as_can_be_read_is_no_fault() -> None:
-    """Claims that were read without an error are written without one: every waiting request gets its result."""
-
-    def read(depth: int) -> VerificationResult | None:
-        with suppress(IntrospectionError):
-            return parse(b'{"active":true,"sub":"a","c":%b}' % (b"[" * depth + b"]" * depth))
-        return None
-
-    def write(answer: ActiveToken, calls: int = 10) -> bytes:
-        # An answer is written some calls deeper than it was read.
-        return write(answer, calls - 1) if calls else ready.identity_fields(answer)
-
-    too_deep = bisect_left(range(100_000), True, key=lambda depth: read(depth) is None)
-    ready = forwarding(identity={"X-C": "c", "X-S": "sub"})
-    for depth in range(too_deep - 30, too_deep):
-        answer = read(depth)
-        assert isinstance(answer, ActiveToken)
-        assert write(answer).endswith(b"X-S: a\r\n")
 
 
 _JSON = st.recursive(
@@ -275,7 +230,7 @@ _JSON = st.recursive(
 def test_whatever_a_token_claims_the_identity_is_whole_lines_of_ours(claims: dict[str, Any]) -> None:
     """CVE-2020-7695 uvicorn: strangers write claims. One line for each that is there, under our name, in ASCII."""
     written = forwarding(identity={"X-A": "a", "X-B": "b", "X-C": "c"}).identity_fields(from_claims(claims))
-    expected = [f"X-{name.upper()}".encode() for name in "abc" if claims.get(name) is not None]
+    expected = [f"X-{name.upper()}".encode() for name in "abc" if claims.get(name) not in (None, [])]
     found = re.findall(rb"([^:\r\n]+): ([ -~]*)\r\n", written)
     assert [name for name, _ in found] == expected
     assert b"".join(b"%b: %b\r\n" % field for field in found) == written
