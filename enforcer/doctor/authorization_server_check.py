@@ -154,8 +154,8 @@ class AuthorizationServerCheck:
             )
         except IntrospectionError as error:
             return response_checks.no_signed_response(error.detail)
-        if result is jwt.NEEDS_KEY:
-            return response_checks.no_signed_response("the response is not signed with any of the server's keys")
+        if isinstance(result, jwt.NeedsKey):
+            return response_checks.no_signed_response(jwt_introspection.error_of(result).detail)
         return replace(response, body=json.dumps({"active": isinstance(result, ActiveToken)}).encode())
 
     async def _check_keys(self) -> list[Finding]:

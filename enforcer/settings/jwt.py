@@ -38,9 +38,10 @@ class KeySettings(Section):
     max_age: Seconds = 4 * 3600.0
     """Lifetime of keys that cannot be fetched again; after that, tokens are answered 503. Must be more than `refresh`;
     useful values are about the lifetime of tokens that were issued before the outage."""
-    pause: Seconds = 30.0
-    """Time after a fetch in which an unknown key ID causes no other. Bounds the load caused by invented tokens. If the
-    server signs with a new key sooner than this after publishing it, its tokens are refused meanwhile."""
+    pause: Seconds = 5.0
+    """Time after a fetch in which a token with an unknown key ID or a wrong signature causes no other. Bounds the load
+    caused by invented tokens. If the server signs with a new key sooner than this after publishing it, its tokens are
+    refused meanwhile."""
 
     def __post_init__(self) -> None:
         if self.max_age <= self.refresh:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import ipaddress
 import ssl
@@ -10,6 +11,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import NameOID
 
 _START = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
@@ -85,3 +87,12 @@ class Authority:
         path = self._folder / name
         path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         return path
+
+
+def certificate_of(public: CertificatePublicKeyTypes) -> str:
+    """Return a certificate for a public key as in `x5c` of a JWK (RFC 7517 §4.7); anybody may have signed it."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "signer")])
+    builder = x509.CertificateBuilder(name, name, public, x509.random_serial_number())
+    builder = builder.not_valid_before(_START).not_valid_after(_END)
+    certificate = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()

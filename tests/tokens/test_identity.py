@@ -21,7 +21,7 @@ from enforcer.tokens.strict_json import MAX_DEPTH
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "identity-fields.md").read_text()
 
-SPELLINGS: list[tuple[Any, bytes | None]] = [
+SPELLINGS: list[Any] = [
     ("alice", b"alice"),
     ("team admin", b"team admin"),
     (["team", "admin"], b"team,admin"),

@@ -14,9 +14,10 @@ from typing import Final
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.introspection.endpoint_result import read_body
 from enforcer.tokens.introspection.response import IntrospectionOutcome, VerificationResult, from_members
+from enforcer.tokens.jwt.fault import JwtFault
 from enforcer.tokens.jwt.jwks import KeySet, KeySource
 from enforcer.tokens.jwt.jws import parse
-from enforcer.tokens.jwt.jwt import NEEDS_KEY, JwtFault, NeedsKey, signature_fault
+from enforcer.tokens.jwt.jwt import NeedsKey, signature_fault
 from enforcer.tokens.strict_json import read_document
 from enforcer.wire.callback import Callback, convert
 
@@ -50,10 +51,10 @@ class JwtReader:
     def read(self, body: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
         """Verify a response; keys that may be missing are fetched first."""
         keys = self.keys.current
-        outcome = NEEDS_KEY if keys is None else self._verify(body, keys)
-        if not isinstance(outcome, NeedsKey):
-            return outcome
-        return convert(self.keys.refresh, self._verify_by_newest, callback, body)
+        outcome = None if keys is None else self._verify(body, keys)
+        if outcome is None or isinstance(outcome, NeedsKey):
+            return convert(self.keys.refresh, self._verify_by_newest, callback, body)
+        return outcome
 
     def close(self) -> None:
         """Stop refreshing the keys."""
@@ -61,7 +62,7 @@ class JwtReader:
 
     def _verify_by_newest(self, body: bytes, keys: KeySet | IntrospectionError) -> IntrospectionOutcome:
         outcome = keys if isinstance(keys, IntrospectionError) else self._verify(body, keys)
-        return _malformed(JwtFault.KEY) if isinstance(outcome, NeedsKey) else outcome
+        return error_of(outcome) if isinstance(outcome, NeedsKey) else outcome
 
     def _verify(self, body: bytes, keys: KeySet) -> IntrospectionOutcome | NeedsKey:
         return read_body(body, partial(verify, keys=keys, expected=self.expected, now=self.clock()))
@@ -90,6 +91,12 @@ def verify(body: bytes, keys: KeySet, expected: ExpectedResponse, now: float) ->
     if issued < now - MAX_AGE:
         raise _malformed(JwtFault.EXPIRED)
     return from_members(members)
+
+
+def error_of(needed: NeedsKey) -> IntrospectionError:
+    """Return the error of a response that the server's newest keys do not verify."""
+    fault = needed.otherwise
+    return fault if isinstance(fault, IntrospectionError) else _malformed(fault)
 
 
 def _malformed(fault: JwtFault) -> IntrospectionError:

@@ -2,58 +2,42 @@
 
 1. Nothing in a token chooses how it is verified: the algorithms are from the settings, the keys from the server. A key,
    a certificate or a URL in the header (`jwk`, `x5c`, `jku`, `x5u`) is ignored.
-2. A `kid` selects the key. Without one, a key is used only if no other key fits the algorithm.
-3. No claim is read before the signature is verified. Of the claims that RFC 9068 §2.2 requires, `iss` and `exp` must be
-   there; rules may require the audience and the others, as of any token.
-4. The result is the same as an introspection's. `scp` is read if `scope` is absent, and `azp` if `client_id` is, since
-   large servers write these; both are in the claims under the standard name too.
+2. A `kid` selects the key. If several keys fit, each is tried, up to `MAX_CANDIDATES`.
+3. A token that no known key verifies needs newer keys: the server may have added a key, replaced one under the same
+   name, or have keys without names. A token that is not to blame, since the key that it names cannot be used, is an
+   error and never a rejection.
+4. No claim is accepted before the signature is verified. Of the claims that RFC 9068 §2.2 requires, `iss` and `exp`
+   must be there; rules may require the audience and the others, as of any token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any, Final, final
 
-from enforcer.errors import IntrospectionError
+from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.jwt import JwtSettings
-from enforcer.tokens.introspection.response import NEVER, ActiveToken, InactiveToken, from_claims, gives_access
-from enforcer.tokens.jwt.jwks import KeySet
-from enforcer.tokens.jwt.jws import Jws, parse
+from enforcer.tokens.introspection.response import NEVER, ActiveToken, from_claims, gives_access
+from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
+from enforcer.tokens.jwt.jwks import KeySet, describe
+from enforcer.tokens.jwt.jws import Jws, parse, unverified_issuer
 from enforcer.tokens.strict_json import read_object
 
-
-class JwtFault(StrEnum):
-    """Why a signed token was rejected. The values appear in logs."""
-
-    MALFORMED = "malformed"  # not a JWS, an unsupported extension, or header members of wrong types
-    TYPE = "wrong_typ"  # or its claims say that it is an ID or refresh token
-    ALGORITHM = "wrong_algorithm"
-    KEY = "no_fitting_key"
-    SIGNATURE = "wrong_signature"
-    CLAIMS = "malformed_claims"  # or without exp
-    ISSUER = "wrong_issuer"
-    AUDIENCE = "wrong_audience"  # of a signed introspection response
-    EXPIRED = "expired"
-    NOT_YET_VALID = "not_yet_valid"
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class RejectedToken(InactiveToken):
-    """An inactive token, and why it was rejected."""
-
-    fault: JwtFault
+MAX_CANDIDATES: Final = 5
+"""Most keys that are tried for one token. Bounds the work that a token without `kid` causes."""
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class NeedsKey:
-    """No known key verifies the token, but a newer one may: fetch the keys once, and verify again."""
+    """No known key verifies the token, but a newer one may: fetch the keys once, and verify again.
 
+    `otherwise` is the outcome if the newest keys do not verify it either.
+    """
 
-NEEDS_KEY: Final = NeedsKey()
+    otherwise: JwtFault | IntrospectionError
+
 
 _ACCESS_TOKEN: Final = frozenset({"at+jwt"})
 _ANY_JWT: Final = frozenset({"at+jwt", "jwt", ""})
@@ -69,7 +53,11 @@ def verify(
     fault = signature_fault(jws, _ANY_JWT if settings.any_typ else _ACCESS_TOKEN, keys, settings.algorithms)
     if fault is None:
         return _verify_claims(jws.payload, issuer, settings, now)
-    return fault if isinstance(fault, NeedsKey) else RejectedToken(fault)
+    if not isinstance(fault, NeedsKey):
+        return RejectedToken(fault)
+    # The name is not verified, but a token that names another issuer would be rejected with any key.
+    foreign = unverified_issuer(token) not in (None, issuer)
+    return RejectedToken(JwtFault.ISSUER) if foreign else fault
 
 
 def signature_fault(
@@ -85,13 +73,18 @@ def signature_fault(
     if not isinstance(algorithm, str) or algorithm not in algorithms:
         return JwtFault.ALGORITHM
     fitting = keys.fitting(kid, algorithm)
-    if len(fitting) != 1:
-        known = bool(fitting) or (kid is not None and keys.knows(kid))
-        return JwtFault.KEY if known else NEEDS_KEY
-    if not fitting[0].verifies(algorithm, jws.signed, jws.signature):
-        # Without a `kid`, a wrong signature may mean that the server has a new key.
-        return JwtFault.SIGNATURE if kid is not None else NEEDS_KEY
-    return None
+    if any(key.verifies(algorithm, jws.signed, jws.signature) for key in fitting[:MAX_CANDIDATES]):
+        return None
+    if len(fitting) > MAX_CANDIDATES:
+        return NeedsKey(_fault_of_the_keys(f"{len(fitting)} of them fit a token, and its kid selects none"))
+    unusable = None if kid is None else keys.unusable_key(kid)
+    if unusable is not None and not fitting:
+        return NeedsKey(_fault_of_the_keys(describe(unusable)))
+    return NeedsKey(JwtFault.SIGNATURE if kid is not None and fitting and keys.names(kid) else JwtFault.KEY)
+
+
+def _fault_of_the_keys(detail: str) -> IntrospectionError:
+    return IntrospectionError(IntrospectionFailure.MALFORMED, f"its keys: {detail}")
 
 
 def _verify_claims(payload: bytes, issuer: str, settings: JwtSettings, now: float) -> ActiveToken | RejectedToken:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enforcer.errors import IntrospectionError
 from enforcer.settings.jwt import JwtSettings
 from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome, VerificationResult
+from enforcer.tokens.jwt.fault import RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet, KeySource
 from enforcer.tokens.jwt.jws import looks_like_jwt
 from enforcer.tokens.jwt.jwt import NeedsKey, verify
@@ -33,10 +34,10 @@ class JwtSource:
         if not looks_like_jwt(token):
             return INACTIVE if self.others is None else self.others.introspect(token, callback)
         keys = self.keys.current
-        result = None if keys is None else self._verify(token, keys)
-        if result is not None:
-            return result
-        return convert(self.keys.refresh, self._verify_by_newest, callback, token)
+        outcome = None if keys is None else self._verify(token, keys)
+        if outcome is None or isinstance(outcome, NeedsKey):
+            return convert(self.keys.refresh, self._verify_by_newest, callback, token)
+        return outcome
 
     def close(self) -> None:
         """Stop background work; later calls are still served."""
@@ -49,9 +50,12 @@ class JwtSource:
         return self.others is not None and self.others.circuit_open()
 
     def _verify_by_newest(self, token: bytes, keys: KeySet | IntrospectionError) -> IntrospectionOutcome:
+        outcome = keys if isinstance(keys, IntrospectionError) else self._verify(token, keys)
+        if not isinstance(outcome, NeedsKey):
+            return outcome
         # With the server's newest keys, a key that is not among them is not the server's.
-        return keys if isinstance(keys, IntrospectionError) else self._verify(token, keys) or INACTIVE
+        final = outcome.otherwise
+        return final if isinstance(final, IntrospectionError) else RejectedToken(final)
 
-    def _verify(self, token: bytes, keys: KeySet) -> VerificationResult | None:
-        outcome = verify(token, keys, self.issuer, self.settings, self.clock())
-        return None if isinstance(outcome, NeedsKey) else outcome
+    def _verify(self, token: bytes, keys: KeySet) -> VerificationResult | NeedsKey:
+        return verify(token, keys, self.issuer, self.settings, self.clock())

@@ -4,13 +4,14 @@ import json
 from typing import Any, get_args
 
 import pytest
+from harness.certificates import certificate_of
 from harness.signing import key, public, sign
 from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.jwt import Algorithm
-from enforcer.tokens.jwt.jwks import MAX_KEYS, Key, KeySet, parse, read_key, thumbprint
+from enforcer.tokens.jwt.jwks import MAX_KEYS, Key, KeySet, describe, parse, read_key, thumbprint
 from enforcer.tokens.jwt.jws import decode, encode
 
 # RFC 7638 §3.1
@@ -170,9 +171,9 @@ def test_a_key_fits_the_algorithms_of_its_type_or_the_one_that_it_names(
     assert read(members).algorithms == algorithms
 
 
-NO_KEYS: dict[str, Any] = {
+OTHER_PURPOSES: dict[str, Any] = {
     "not an object": [RSA],
-    "nothing": None,
+    "null": None,
     "text": "RSA",
     "empty": {},
     "of no type": {name: value for name, value in EC.items() if name != "kty"},
@@ -180,50 +181,153 @@ NO_KEYS: dict[str, Any] = {
     "of a type that is not text": {**EC, "kty": ["EC"]},
     "of a type in another case": {**EC, "kty": "ec"},
     "symmetric": {"kty": "oct", "k": "c2VjcmV0"},
-    "private, EC": {**EC, "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"},
-    "private, RSA": public(key("RS256"), p="AQ"),
-    "private, with an empty part": {**OKP, "d": ""},
     "for encryption": {**EC, "use": "enc"},
+    "for encryption, without a modulus": {"kty": "RSA", "use": "enc"},
     "for a use that is not text": {**EC, "use": ["sig"]},
     "only to sign": {**EC, "key_ops": ["sign"]},
     "for operations that are not a list": {**EC, "key_ops": "verify"},
     "for another algorithm": {**EC, "alg": "ES384"},
+    "for RSA encryption": {**RSA, "alg": "RSA-OAEP"},
     "for HS256": {**RSA, "alg": "HS256"},
     "for none": {**RSA, "alg": "none"},
     "for an algorithm that is not text": {**RSA, "alg": ["RS256"]},
-    "of a name that is not text": {**EC, "kid": 1},
     "of an unknown curve": {**EC, "crv": "secp256k1"},
     "of a curve that is not text": {**EC, "crv": {}},
     "of another type's curve": {**EC, "crv": "Ed25519"},
     "for key agreement": {**OKP, "crv": "X25519"},
-    "not on the curve": {**EC, "y": EC["x"]},
-    "at the origin": {**EC, "x": "AA", "y": "AA"},
-    "without y": {name: value for name, value in EC.items() if name != "y"},
-    "with a number for x": {**EC, "x": 1},
-    "with padding": {**EC, "x": EC["x"] + "="},
-    "not base64url": {**EC, "x": "ä" + EC["x"]},
-    "not even Unicode": {**EC, "x": "\ud800"},
-    "too short, Ed25519": {**OKP, "x": OKP["x"][:40]},
-    "of 1024 bits": {**RSA, "n": encode((2**1023 + 1).to_bytes(128, "big")).decode()},
-    "of 16384 bits": {**RSA, "n": encode((2**16383 + 1).to_bytes(2048, "big")).decode()},
-    "with exponent 1": {**RSA, "e": "AQ"},
-    "with exponent 2": {**RSA, "e": "Ag"},
-    "with an exponent as long as the modulus": {**RSA, "e": encode((2**2000 + 1).to_bytes(251, "big")).decode()},
-    "with an empty exponent": {**RSA, "e": ""},
-    "RSA, without a modulus": {"kty": "RSA", "e": "AQAB"},
+    "without curve": {name: value for name, value in EC.items() if name != "crv"},
+}
+UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
+    "private, EC": ({**EC, "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}, "private part is published"),
+    "private, RSA": (public(key("RS256"), p="AQ"), "private part is published"),
+    "private, with an empty part": ({**OKP, "d": ""}, "private part is published"),
+    "of a name that is not text": ({**EC, "kid": 1}, "kid is not a string"),
+    "not on the curve": ({**EC, "y": EC["x"]}, "numbers are not those of a key"),
+    "at the origin": ({**EC, "x": "AA", "y": "AA"}, "numbers are not those of a key"),
+    "with too long a number": ({**EC, "x": "AQAB" + EC["x"]}, "numbers are not those of a key"),
+    "cut off": ({**EC, "x": EC["x"][:-2]}, "x is not base64url"),
+    "without y": ({name: value for name, value in EC.items() if name != "y"}, "y is missing"),
+    "with a number for x": ({**EC, "x": 1}, "x is not a string"),
+    "not base64": ({**EC, "x": "ä" + EC["x"]}, "x is not base64url"),
+    "with a blank": ({**EC, "x": " " + EC["x"]}, "x is not base64url"),
+    "not even Unicode": ({**EC, "x": "\ud800"}, "x is not base64url"),
+    "too short, Ed25519": ({**OKP, "x": OKP["x"][:40]}, "numbers are not those of a key"),
+    "of 1024 bits": ({**RSA, "n": encode((2**1023 + 1).to_bytes(128, "big")).decode()}, "1024 bits"),
+    "of 16384 bits": ({**RSA, "n": encode((2**16383 + 1).to_bytes(2048, "big")).decode()}, "16384 bits"),
+    "with exponent 1": ({**RSA, "e": "AQ"}, "numbers are not those of a key"),
+    "with exponent 2": ({**RSA, "e": "Ag"}, "numbers are not those of a key"),
+    "with an exponent as long as the modulus": (
+        {**RSA, "e": encode((2**2000 + 1).to_bytes(251, "big")).decode()},
+        "exponent",
+    ),
+    "with an empty exponent": ({**RSA, "e": ""}, "numbers are not those of a key"),
+    "RSA, without a modulus": ({"kty": "RSA", "e": "AQAB"}, "n is missing"),
+    "with a certificate that cannot be read": ({"kty": "RSA", "x5c": ["junk"]}, "x5c"),
+    "with an empty chain": ({"kty": "RSA", "x5c": []}, "x5c"),
+    "with a chain that is not a list": ({"kty": "RSA", "x5c": {"0": "junk"}}, "x5c"),
 }
 
 
-@pytest.mark.parametrize("members", NO_KEYS.values(), ids=NO_KEYS)
-def test_a_jwk_that_cannot_verify_signatures_is_not_used(members: Any) -> None:
-    """RFC 7517 §4, §5; RFC 7518 §3.3, §6."""
+@pytest.mark.parametrize("members", OTHER_PURPOSES.values(), ids=OTHER_PURPOSES)
+def test_a_jwk_for_another_purpose_is_left_out(members: Any) -> None:
+    """RFC 7517 §4, §5: the set is not at fault, and its other keys are used."""
     assert read_key(members) is None
+    result = keys(members, EC)
+    assert (len(result.keys), result.unusable) == (1, ())
 
 
-def test_a_key_set_leaves_out_unusable_keys() -> None:
-    """RFC 7517 §5: a key that is not understood does not affect the others."""
-    result = keys(*NO_KEYS.values(), EC, {**OKP, "kid": "b"})
+@pytest.mark.parametrize(("members", "why"), UNUSABLE.values(), ids=UNUSABLE)
+def test_a_signing_key_that_cannot_be_used_is_a_fault_of_the_set(members: dict[str, Any], why: str) -> None:
+    """RFC 7518 §3.3, §6: it is not used, and reported with its name and the reason; the other keys are used."""
+    assert read_key(members) is None
+    result = keys({"kid": "bad", **members}, EC)
+    (fault,) = result.unusable
+    assert len(result.keys) == 1
+    assert why in fault.why
+    named = isinstance(members.get("kid", ""), str)
+    assert fault.kid == (members.get("kid", "bad") if named else None)
+    assert why in describe(fault)
+    if fault.kid is not None:
+        assert result.unusable_key(fault.kid) is fault
+    assert result.unusable_key("another") is None
+
+
+def test_unusable_keys_and_keys_for_another_purpose_do_not_affect_the_others() -> None:
+    """RFC 7517 §5."""
+    result = keys(*OTHER_PURPOSES.values(), *(members for members, _ in UNUSABLE.values()), EC, {**OKP, "kid": "b"})
     assert [entry.kid for entry in result.keys] == [None, "b"]
+    assert len(result.unusable) == len(UNUSABLE)
+
+
+def test_hundred_keys_for_other_purposes_are_not_counted() -> None:
+    """Only the work for signing keys is bounded by their number; the response's size bounds the rest."""
+    assert len(keys(*[{**EC, "use": "enc"}] * 300, {"kty": "oct", "k": "AA"}, EC).keys) == 1
+
+
+# Deviations that leave only one reading
+
+
+def _standard(text: str) -> str:
+    return text.replace("-", "+").replace("_", "/")
+
+
+def _with_zeros(text: str, zeros: int) -> str:
+    return encode(bytes(zeros) + decode(text.encode())).decode()
+
+
+SHORT = {
+    "kty": "EC",
+    "crv": "P-256",
+    "x": "AFVDiUrz0A7X10Cr29dclrBod7eH219w7qeLkKjXwAo",
+    "y": "u0yFo9jqKe-q-iRAaRLdhNWxTcMr9lbvbGvVil2UP5I",
+}
+"""The key of the private number 379, whose x begins with a zero byte."""
+
+
+def test_numbers_are_read_in_other_common_spellings() -> None:
+    """Java's BigInteger adds a zero byte; other libraries leave out zeros, pad, or use the standard alphabet."""
+    for members, variant in (
+        (EC, {"x": EC["x"] + "=", "y": _standard(EC["y"]) + "="}),
+        (EC, {"x": _with_zeros(EC["x"], 1)}),
+        (RSA, {"n": _with_zeros(RSA["n"], 1), "e": _with_zeros("AQAB", 2)}),
+        (RSA, {"n": _standard(RSA["n"]) + "=="}),
+        (OKP, {"x": _standard(OKP["x"]) + "="}),
+        (SHORT, {"x": encode(decode(SHORT["x"].encode()).lstrip(b"\0")).decode()}),
+    ):
+        assert read({**members, **variant}).thumbprint == read(members).thumbprint == thumbprint(members)
+
+
+def test_a_null_member_counts_as_absent() -> None:
+    """Serialisers write all members of a class."""
+    nulls = dict.fromkeys(("use", "key_ops", "alg", "kid", "x5c", "x5t", "d", "k", "p", "q", "dp", "dq", "qi", "oth"))
+    for members in (EC, RSA, OKP):
+        assert read({**nulls, **members}).thumbprint == thumbprint(members)
+    assert read({**RSA, "crv": None, "x": None, "y": None}).algorithms == {"RS256"}
+    assert read({**RSA, "crv": "P-256"}).algorithms == {"RS256"}
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "ES512", "EdDSA"])
+def test_a_key_may_be_only_in_a_certificate(algorithm: Any) -> None:
+    """RFC 7517 §4.7: the first certificate of the chain; a curve and an algorithm need not be named."""
+    private = key(algorithm)
+    certificate = certificate_of(private.public_key)
+    kind = public(private)["kty"]
+    result = read({"kty": kind, "x5c": [certificate, "junk"], "kid": "a"})
+    assert result.thumbprint == thumbprint(public(private))
+    assert algorithm in result.algorithms
+    named = {**public(key(algorithm, 2)), "x5c": [certificate]}
+    assert read(named).thumbprint == thumbprint(named)
+    other = "EC" if kind != "EC" else "RSA"
+    assert read_key({"kty": other, "x5c": [certificate]}) is None
+
+
+def test_the_same_key_twice_is_one_key() -> None:
+    """Also under two names, or with and without an algorithm: a token without a name is not ambiguous."""
+    result = keys(EC, EC, {**EC, "kid": "a"}, {**EC, "kid": "a", "alg": "ES256", "x": EC["x"] + "="})
+    assert len(result.keys) == 2
+    assert len(result.fitting(None, "ES256")) == len(result.fitting("a", "ES256")) == 1
+    both = keys({**RSA, "alg": None}, RSA)
+    assert len(both.fitting(RSA["kid"], "RS256")) == len(both.fitting(RSA["kid"], "PS256")) == 1
 
 
 @pytest.mark.parametrize(
@@ -240,6 +344,7 @@ def test_a_key_set_leaves_out_unusable_keys() -> None:
         b'{"keys": [], "keys": []}',
         json.dumps({"keys": [EC] * (MAX_KEYS + 1)}).encode(),
         json.dumps(EC).encode(),
+        json.dumps({"keys": [{**EC, "use": "enc"}, {"kty": "RSA", "kid": "short"}]}).encode(),
     ],
 )
 def test_a_key_set_without_usable_keys_is_an_error(body: bytes) -> None:
@@ -249,9 +354,15 @@ def test_a_key_set_without_usable_keys_is_an_error(body: bytes) -> None:
     assert error.value.reason is IntrospectionFailure.MALFORMED
 
 
+def test_a_set_without_usable_keys_names_the_faults() -> None:
+    """Otherwise nobody could tell a short key from a wrong URL."""
+    with pytest.raises(IntrospectionError, match="key 'short': n is missing"):
+        parse(b'{"keys": [{"kty": "RSA", "kid": "short"}]}')
+
+
 def test_keys_at_the_limits_are_accepted() -> None:
     """The maximum number of keys, and the largest key."""
-    assert len(keys(*[EC] * MAX_KEYS).keys) == MAX_KEYS
+    assert len(keys(*({**EC, "kid": str(number)} for number in range(MAX_KEYS))).keys) == MAX_KEYS
     for modulus, exponent in ((2**2047 + 1, 2**32 - 1), (2**8191 + 1, 3)):
         numbers = {"n": modulus, "e": exponent}
         sized = {
@@ -262,15 +373,18 @@ def test_keys_at_the_limits_are_accepted() -> None:
 
 
 def test_a_key_is_found_by_kid_and_algorithm() -> None:
-    """RFC 7517 §4.5: without a `kid` in the token, each key that fits is a candidate."""
-    result = keys({**EC, "kid": "a"}, {**OKP, "kid": "b"}, {**RSA, "kid": "b", "alg": None}, EC)
+    """RFC 7517 §4.5: without a `kid` in the token, or without that `kid` in the set, several keys are candidates."""
+    other = public(key("ES256"))
+    result = keys({**EC, "kid": "a"}, {**OKP, "kid": "b"}, {**RSA, "kid": "b", "alg": None}, other)
     a, b, c, d = result.keys
     assert result.fitting("a", "ES256") == [a]
     assert result.fitting("b", "EdDSA") == [b]
     assert result.fitting("b", "RS256") == [c]
-    assert result.fitting("a", "RS256") == result.fitting("x", "ES256") == result.fitting("", "ES256") == []
+    assert result.fitting("a", "RS256") == result.fitting("b", "ES256") == []
+    assert result.fitting("x", "ES256") == result.fitting("", "ES256") == [d]
+    assert result.fitting("x", "RS256") == []
     assert result.fitting(None, "ES256") == [a, d]
-    assert [result.knows(kid) for kid in ("a", "b", "x", "")] == [True, True, False, False]
+    assert [result.names(kid) for kid in ("a", "b", "x", "")] == [True, True, False, False]
 
 
 _json = st.recursive(

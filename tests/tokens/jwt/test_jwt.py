@@ -9,11 +9,13 @@ from harness.signing import key, public, sign, text
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.jwt import Algorithm, JwtSettings
 from enforcer.tokens.introspection.response import ActiveToken, InactiveToken, from_claims
+from enforcer.tokens.jwt.fault import EXPLANATIONS, JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet, parse
 from enforcer.tokens.jwt.jws import MAX_BYTES, encode
-from enforcer.tokens.jwt.jwt import NEEDS_KEY, JwtFault, NeedsKey, RejectedToken, verify
+from enforcer.tokens.jwt.jwt import MAX_CANDIDATES, NeedsKey, verify
 
 NOW = 1_700_000_000.0
 ISSUER = "https://auth.example.org"
@@ -56,6 +58,15 @@ def fault(signed: bytes, settings: JwtSettings = SETTINGS, keys: KeySet = KEYS, 
     result = verify(signed, keys, ISSUER, settings, now)
     assert isinstance(result, RejectedToken), result
     return result.fault
+
+
+def newer_keys_for(
+    signed: bytes, settings: JwtSettings = SETTINGS, keys: KeySet = KEYS
+) -> JwtFault | IntrospectionError:
+    """Verify a token that needs newer keys; returns the outcome if these do not verify it either."""
+    result = verify(signed, keys, ISSUER, settings, NOW)
+    assert isinstance(result, NeedsKey), result
+    return result.otherwise
 
 
 def test_a_jwt_gives_the_same_result_as_an_introspection() -> None:
@@ -129,22 +140,22 @@ def test_a_public_key_cannot_be_used_as_an_hmac_secret(algorithm: str, kid: str 
 
 def test_a_key_of_another_type_is_not_used() -> None:
     """The `kid` selects the key, and the key determines its algorithms."""
-    assert fault(token(header={**HEADER, "kid": "rsa"})) is JwtFault.KEY
-    assert fault(sign({**HEADER, "alg": "RS256"}, CLAIMS, RSA, "RS256")) is JwtFault.KEY
+    assert newer_keys_for(token(header={**HEADER, "kid": "rsa"})) is JwtFault.KEY
+    assert newer_keys_for(sign({**HEADER, "alg": "RS256"}, CLAIMS, RSA, "RS256")) is JwtFault.KEY
 
 
 def test_a_key_for_another_algorithm_is_not_used() -> None:
     """RFC 7517 §4.4: a key for PS256 verifies no RS256."""
     keys = parse(text({"keys": [public(RSA, kid="rsa", alg="PS256")]}))
     header = {**HEADER, "kid": "rsa", "alg": "RS256"}
-    assert fault(sign(header, CLAIMS, RSA, "RS256"), keys=keys) is JwtFault.KEY
+    assert newer_keys_for(sign(header, CLAIMS, RSA, "RS256"), keys=keys) is JwtFault.KEY
     read(sign({**header, "alg": "PS256"}, CLAIMS, RSA, "PS256"), keys=keys)
 
 
 @pytest.mark.parametrize("kid", ["EC", "ec ", "", "../../dev/null", "' OR 1=1", "ec\0", "x" * 10_000, "\ud800"])
 def test_an_unknown_kid_needs_newer_keys(kid: str) -> None:
     """It may be the next key; only the name is compared."""
-    assert verify(token(header={**HEADER, "kid": kid}), KEYS, ISSUER, SETTINGS, NOW) is NEEDS_KEY
+    assert newer_keys_for(token(header={**HEADER, "kid": kid})) is JwtFault.KEY
 
 
 @pytest.mark.parametrize("kid", [1, 0, True, [], ["ec"], {"ec": 1}])
@@ -159,24 +170,73 @@ def test_without_a_kid_the_only_key_that_fits_is_used() -> None:
     read(token(header={**HEADER, "kid": None}))
 
 
-def test_without_a_kid_no_key_is_guessed() -> None:
-    """If two keys fit, neither is used."""
-    keys = parse(text({"keys": [public(EC), public(key("ES256", 2))]}))
-    assert fault(token(header=without(HEADER, "kid")), keys=keys) is JwtFault.KEY
-    twice = parse(text({"keys": [public(EC, kid="ec"), public(key("ES256", 2), kid="ec")]}))
-    assert fault(token(), keys=twice) is JwtFault.KEY
+def test_several_keys_that_fit_are_tried() -> None:
+    """RFC 7515 §4.1.4: a token without a `kid`, or a server that uses one name twice."""
+    second = key("ES256", 2)
+    for kid in (None, "ec"):
+        header = {**HEADER, "kid": kid}
+        keys = parse(text({"keys": [public(second, kid="ec"), public(EC, kid="ec"), public(RSA, kid="ec")]}))
+        for signer in (EC, second):
+            read(sign(header, CLAIMS, signer, "ES256"), keys=keys)
+        expected = JwtFault.KEY if kid is None else JwtFault.SIGNATURE
+        assert newer_keys_for(sign(header, CLAIMS, key("ES256", 3), "ES256"), keys=keys) is expected
 
 
-def test_without_kids_a_wrong_signature_needs_newer_keys() -> None:
-    """A server whose keys have no names rotates them too, and only a signature that does not verify shows it."""
+def test_only_a_few_keys_are_tried() -> None:
+    """Bounded work; if the right key may be among the others, the token is not to blame."""
+    signers = [key("ES256", number) for number in range(1, MAX_CANDIDATES + 2)]
+    keys = parse(text({"keys": [public(signer) for signer in signers]}))
+    tokens = [sign(without(HEADER, "kid"), CLAIMS, signer, "ES256") for signer in signers]
+    for signed in tokens[:MAX_CANDIDATES]:
+        read(signed, keys=keys)
+    assert isinstance(newer_keys_for(tokens[-1], keys=keys), IntrospectionError)
+
+
+def test_the_same_key_twice_is_not_ambiguous() -> None:
+    """Under one name, two names, or none."""
+    for names in ((None, None), ("a", "b"), ("ec", "ec"), (None, "ec")):
+        keys = parse(text({"keys": [public(EC, kid=name) for name in names]}))
+        read(token(header=without(HEADER, "kid")), keys=keys)
+
+
+def test_a_kid_that_no_key_has_may_mean_a_key_without_a_kid() -> None:
+    """RFC 7515 §4.1.4: it is a hint, and a server may publish keys without names."""
+    read(token(), keys=parse(text({"keys": [public(EC)]})))
+    assert newer_keys_for(token(), keys=parse(text({"keys": [public(key("ES256", 2))]}))) is JwtFault.KEY
+    named = parse(text({"keys": [public(key("ES256", 2), kid="ec"), public(EC)]}))
+    assert newer_keys_for(token(), keys=named) is JwtFault.SIGNATURE
+
+
+def test_a_token_is_not_to_blame_for_a_key_that_cannot_be_used() -> None:
+    """Newer keys may be right; until then the outcome is an error of the server, and never a rejection."""
+    broken = {name: value for name, value in public(EC, kid="ec").items() if name != "y"}
+    keys = parse(text({"keys": [broken, public(RSA, kid="rsa")]}))
+    error = newer_keys_for(token(), keys=keys)
+    assert isinstance(error, IntrospectionError)
+    assert (error.reason, error.detail) == (IntrospectionFailure.MALFORMED, "its keys: key 'ec': y is missing")
+    twice = parse(text({"keys": [broken, public(EC, kid="ec")]}))
+    read(token(), keys=twice)
+
+
+def test_a_wrong_signature_needs_newer_keys() -> None:
+    """A server may have a new key under the same name, or have keys without names."""
+    assert newer_keys_for(sign(HEADER, CLAIMS, key("ES256", 2), "ES256")) is JwtFault.SIGNATURE
     header = without(HEADER, "kid")
     for others in ([public(key("ES256", 2))], [public(RSA)]):
-        assert verify(token(header=header), parse(text({"keys": others})), ISSUER, SETTINGS, NOW) is NEEDS_KEY
+        assert newer_keys_for(token(header=header), keys=parse(text({"keys": others}))) is JwtFault.KEY
 
 
-def test_a_wrong_signature_with_a_known_kid_is_rejected() -> None:
-    """Newer keys are not needed, because the name is known."""
-    assert fault(sign(HEADER, CLAIMS, key("ES256", 2), "ES256")) is JwtFault.SIGNATURE
+def test_a_token_of_another_issuer_needs_no_keys() -> None:
+    """It would be rejected with any key, so that it causes no fetch; the name it gives is not trusted otherwise."""
+    stranger = key("ES256", 3)
+    for header in (HEADER, {**HEADER, "kid": "x"}, without(HEADER, "kid")):
+        assert fault(sign(header, {**CLAIMS, "iss": "https://evil.example"}, stranger, "ES256")) is JwtFault.ISSUER
+        assert isinstance(newer_keys_for(sign(header, without(CLAIMS, "iss"), stranger, "ES256")), JwtFault)
+
+
+def test_each_fault_is_explained() -> None:
+    """In the log and by `enforcer why`."""
+    assert set(EXPLANATIONS) == set(JwtFault)
 
 
 MINE = key("ES256", 3)
@@ -192,10 +252,8 @@ BROUGHT: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("members", BROUGHT.values(), ids=BROUGHT)
 def test_a_key_in_the_token_is_ignored(members: dict[str, Any]) -> None:
     """RFC 8725 §3.10: it does not make a foreign signature valid, and does not invalidate the server's own."""
-    assert fault(sign({**HEADER, **members}, CLAIMS, MINE, "ES256")) is JwtFault.SIGNATURE
-    assert (
-        verify(sign({**HEADER, **members, "kid": "x"}, CLAIMS, MINE, "ES256"), KEYS, ISSUER, SETTINGS, NOW) is NEEDS_KEY
-    )
+    assert newer_keys_for(sign({**HEADER, **members}, CLAIMS, MINE, "ES256")) is JwtFault.SIGNATURE
+    assert newer_keys_for(sign({**HEADER, **members, "kid": "x"}, CLAIMS, MINE, "ES256")) is JwtFault.KEY
     read(token(header={**HEADER, **members}))
 
 
@@ -218,7 +276,10 @@ SIGNED = token()
 )
 def test_a_wrong_signature_is_rejected(other: bytes) -> None:
     """RFC 7515 §5.2."""
-    assert fault(other) in (JwtFault.SIGNATURE, JwtFault.MALFORMED)
+    result = verify(other, KEYS, ISSUER, SETTINGS, NOW)
+    faults = {RejectedToken: {JwtFault.MALFORMED}, NeedsKey: {JwtFault.SIGNATURE}}
+    assert isinstance(result, RejectedToken | NeedsKey)
+    assert (result.fault if isinstance(result, RejectedToken) else result.otherwise) in faults[type(result)]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from harness.signing import AnyKey, key, public, sign
 from harness.verification import DOWN, FakeKeys
 
 from enforcer.settings.jwt import JwtSettings
-from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, InactiveToken, IntrospectionOutcome
+from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, IntrospectionOutcome
+from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet, parse
 from enforcer.tokens.jwt.jwt_source import JwtSource
 from enforcer.wire.callback import Callback
@@ -48,6 +49,11 @@ def verify(token: bytes, keys: FakeKeys, introspection: FakeIntrospection | None
     return outcome_of(call)
 
 
+def rejection(outcome: IntrospectionOutcome) -> JwtFault:
+    assert isinstance(outcome, RejectedToken)
+    return outcome.fault
+
+
 def token(signer: tuple[AnyKey, str], **claims: object) -> bytes:
     private, kid = signer
     return sign({"alg": "ES256", "typ": "at+jwt", "kid": kid}, {**CLAIMS, **claims}, private, "ES256")
@@ -65,9 +71,12 @@ def test_a_jwt_is_verified_without_introspection() -> None:
 def test_a_rejected_jwt_is_not_introspected() -> None:
     """No server may accept a token that its signature or a claim rules out."""
     keys, introspection = FakeKeys(key_set(FIRST), DOWN), FakeIntrospection()
-    for wrong in (token(FIRST, iss="https://other"), token(FIRST, exp=NOW), token(FIRST)[:-8] + b"AAAAAAAA"):
-        assert isinstance(verify(wrong, keys, introspection), InactiveToken)
+    for wrong in (token(FIRST, iss="https://other"), token(FIRST, exp=NOW), token(FIRST, scope=1)):
+        assert isinstance(verify(wrong, keys, introspection), RejectedToken)
     assert (keys.refreshes, introspection.introspected) == (0, [])
+    keys = FakeKeys(key_set(FIRST), key_set(FIRST))
+    assert rejection(verify(token((SECOND[0], "first")), keys, introspection)) is JwtFault.SIGNATURE
+    assert (keys.refreshes, introspection.introspected) == (1, [])
 
 
 def test_an_opaque_token_is_introspected() -> None:
@@ -91,7 +100,7 @@ def test_newer_keys_are_fetched_once_for_an_unknown_key() -> None:
     rotated = FakeKeys(key_set(FIRST), key_set(FIRST, SECOND))
     assert isinstance(verify(token(SECOND), rotated, introspection), ActiveToken)
     unknown = FakeKeys(key_set(FIRST), key_set(FIRST))
-    assert verify(token(SECOND), unknown, introspection) is INACTIVE
+    assert rejection(verify(token(SECOND), unknown, introspection)) is JwtFault.KEY
     assert (rotated.refreshes, unknown.refreshes) == (1, 1)
 
 
@@ -114,7 +123,7 @@ def test_without_introspection_an_opaque_token_is_inactive() -> None:
 
 def test_keys_that_come_later_verify_the_token_then() -> None:
     """The callback gets the result once, after the call has returned."""
-    for newer, result in ((key_set(FIRST, SECOND), ActiveToken), (key_set(FIRST), InactiveToken)):
+    for newer, result in ((key_set(FIRST, SECOND), ActiveToken), (key_set(FIRST), RejectedToken)):
         keys = FakeKeys(key_set(FIRST), newer)
         keys.at_once = False
         results: list[IntrospectionOutcome] = []
