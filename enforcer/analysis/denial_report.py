@@ -15,8 +15,9 @@ from enforcer.decision_log.record import DecisionRecord, log_line
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import WOULD_DENY
 from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault, Proven
-from enforcer.tokens.introspection.response import ActiveToken, InactiveToken
+from enforcer.tokens.introspection.response import InactiveToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ def _conditions(record: DecisionRecord) -> tuple[Condition, ...]:
     if isinstance(evidence, ActiveToken | InactiveToken | NoToken):
         token = evidence
     else:
-        token = explain.UnverifiedToken(evidence if isinstance(evidence, IntrospectionFailure) else None, refusal)
+        failure = evidence if isinstance(evidence, IntrospectionFailure) else None
+        token = explain.UnverifiedToken(failure, refusal, record.detail)
     bound = isinstance(evidence, ActiveToken) and evidence.bound
     possession = _possession(record.possession) if bound or record.possession is not None else None
     return tuple(explain.conditions(entry, record.segments, token, possession, record.time))

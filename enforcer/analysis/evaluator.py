@@ -16,8 +16,9 @@ from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import UNSERVED, Mode, Path, Rule
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_certificate, with_key
-from enforcer.tokens.introspection.response import ActiveToken, InactiveToken, VerificationResult
+from enforcer.tokens.introspection.response import InactiveToken, VerificationResult
 from enforcer.wire.fields import HOST, METHODS
 from enforcer.wire.target import Target, parse
 

@@ -23,9 +23,11 @@ from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Claim, Rule
 from enforcer.proxy.responses import Refusals, malformed
 from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.claims import NEVER, ActiveToken
 from enforcer.tokens.dpop.binding import BindingKind, binding
 from enforcer.tokens.dpop.possession import Proven
-from enforcer.tokens.introspection.response import NEVER, ActiveToken, InactiveToken, VerificationResult
+from enforcer.tokens.introspection.response import InactiveToken, VerificationResult
+from enforcer.tokens.jwt.fault import EXPLANATIONS, RejectedToken
 
 MALFORMED: Final = "malformed_request"
 """The reason if a request is ambiguous or not valid HTTP: no rule is matched."""
@@ -33,10 +35,14 @@ MALFORMED: Final = "malformed_request"
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedToken:
-    """A token without verification result: the failure, None if the token is too large to verify, and the response."""
+    """A token without verification result: the failure, None if the token is too large to verify, and the response.
+
+    `detail` is what failed, if that is known.
+    """
 
     why: IntrospectionFailure | None
     answer: Refusal
+    detail: str = ""
 
 
 class Choice(StrEnum):
@@ -249,7 +255,14 @@ _CREDENTIALS: Final = {
     NoToken.INVALID_REQUEST: "several, or credentials that cannot be read",
     NoToken.MALFORMED: "not a valid token (RFC 6750 §2.1)",
 }
-_STATES: Final = {InactiveToken: "inactive", UnverifiedToken: "unknown"}
+
+
+def _state(token: InactiveToken | NoToken | UnverifiedToken) -> str:
+    if isinstance(token, RejectedToken):
+        return f"rejected, {token.fault}: {EXPLANATIONS[token.fault]}"
+    if isinstance(token, UnverifiedToken):
+        return f"unknown: {token.detail}" if token.detail else "unknown"
+    return "inactive" if isinstance(token, InactiveToken) else "nothing"
 
 
 def conditions(
@@ -263,8 +276,7 @@ def conditions(
     there = _CREDENTIALS[token] if isinstance(token, NoToken) else "one"
     yield Condition("token", "an access token", there, not isinstance(token, NoToken))
     if not isinstance(token, ActiveToken):
-        there = _STATES.get(type(token), "nothing")
-        yield Condition("state", "active", there, False)
+        yield Condition("state", "active", _state(token), False)
         for part in _parts(entry, segments):
             yield Condition(part.name, part.needed, "unknown", False)
         return
@@ -273,7 +285,7 @@ def conditions(
         return isinstance(decide(Requirement(alone, entry.pattern.path), candidate, segments, now), Allow)
 
     any_token = Rule(name=rule.name, path=rule.path, authenticated=True)
-    valid = replace(token, expires=NEVER, not_before=-NEVER, bound=False)
+    valid = replace(token, expires=NEVER, bound=False)
     yield Condition("state", "active", "active", met(any_token, valid))
     yield Condition("time", "valid now", _time(token, now), met(any_token, replace(token, bound=False)))
     if possession is not None:
@@ -332,8 +344,6 @@ def _claim(claim: Claim, token: ActiveToken) -> str:
 
 
 def _time(token: ActiveToken, now: float) -> str:
-    if token.not_before > now:
-        return f"valid in {token.not_before - now:.0f} s"
     if token.expires == NEVER:
         return "no expiry"
     if token.expires > now:

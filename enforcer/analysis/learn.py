@@ -18,7 +18,7 @@ from enforcer.decision_log.record import LogLine
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.decision import NO_ANSWER, Reason
 from enforcer.policy.rules import UNSERVED, Rule
-from enforcer.tokens.introspection.response import from_claims
+from enforcer.tokens.claims import read_claims
 from enforcer.wire.fields import METHODS
 from enforcer.wire.target import parse_segments
 
@@ -82,7 +82,7 @@ class Learner:
             self._skipped[skipped] += 1
             return
         self._decisions += 1
-        scopes = None if record.scopes is None else from_claims({"scope": list(record.scopes)}).scopes
+        scopes = None if record.scopes is None else read_claims({"scope": list(record.scopes)}).scopes
         use = _MethodUse(1, scopes, set(scopes or ()), set() if record.client_id is None else {record.client_id})
         # RFC 9110 §9.3.2: a rule for GET matches HEAD too.
         method = "GET" if record.method == "HEAD" else record.method

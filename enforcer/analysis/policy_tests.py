@@ -12,7 +12,7 @@ from enforcer.analysis.explanation_text import write
 from enforcer.errors import IntrospectionError
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, WOULD_DENY, Reason
 from enforcer.proxy.responses import Refusals
-from enforcer.tokens.introspection.response import INACTIVE, VerificationResult, from_claims
+from enforcer.tokens.introspection.response import INACTIVE, VerificationResult, from_members
 from enforcer.units import Section, Switch
 
 REASONS: Final = (*(str(reason) for reason in Reason if reason not in NO_ANSWER | OF_A_PROOF), MALFORMED)
@@ -36,7 +36,7 @@ class TokenFacts(Section):
     aud: tuple[str, ...] = ()
     """Audiences of the token."""
     claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Further claims, such as `tenant` or `nbf`."""
+    """Further claims, such as `tenant`. `nbf` and `iat` have no effect: the token is active."""
     expired: Switch = False
     """Whether it has expired."""
     inactive: Switch = False
@@ -60,7 +60,7 @@ class TokenFacts(Section):
         # A null member counts as absent.
         members = {"client_id": self.client_id, "sub": self.sub, "iss": self.iss, "scope": self.scope or None}
         expiry = now - 1 if self.expired else None
-        return from_claims({"active": True, **members, "aud": list(self.aud), "exp": expiry, **self.claims})
+        return from_members({"active": True, **members, "aud": list(self.aud), "exp": expiry, **self.claims})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

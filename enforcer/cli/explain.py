@@ -24,6 +24,7 @@ from enforcer.proxy import responses
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken
 from enforcer.tokens.introspection.response import VerificationResult
+from enforcer.tokens.strict_json import read_value
 from enforcer.tokens.verifier import VerificationFailure
 from enforcer.wire.fields import METHODS
 
@@ -37,13 +38,19 @@ from enforcer.wire.fields import METHODS
 @click.option(
     "--token", help="Introspect this access token at the authorization server; - reads it from standard input."
 )
-@click.option("--scope", help="Scopes of an assumed token, separated by spaces.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    metavar="SCOPE",
+    help="Scopes of an assumed token, separated by spaces. Repeatable.",
+)
 @click.option(
     "--claim",
     "claims",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Claim of the token; VALUE is JSON, otherwise a string.",
+    help="Claim of the token; VALUE is JSON, otherwise a string. Repeatable.",
 )
 @click.option("--client-id", help="Client that the token was issued to.")
 @click.option("--subject", "sub", help="Subject of the token.")
@@ -99,9 +106,13 @@ def command(
     sys.exit(0 if explanation.judgement.decision == "allow" else 1)
 
 
-def _facts(scope: str | None, claims: tuple[str, ...], **facts: Any) -> TokenFacts:
+def _facts(scopes: tuple[str, ...], claims: tuple[str, ...], **facts: Any) -> TokenFacts:
     try:
-        return TokenFacts(scope=scope or "", claims=dict(map(_claim, claims)), **facts)
+        pairs = [_claim(text) for text in claims]
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            raise click.UsageError("--claim: a claim is given twice")
+        return TokenFacts(scope=" ".join(scopes), claims=members, **facts)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
@@ -111,8 +122,10 @@ def _claim(text: str) -> tuple[str, Any]:
     if not name or not equals:
         raise ValueError(f"--claim {text}: expected NAME=VALUE")
     try:
-        return name, json.loads(value)
-    except ValueError:
+        return name, read_value(value.encode("utf-8", "surrogatepass"))
+    except ValueError as error:
+        if value[:1] in ("{", "["):
+            raise ValueError(f"--claim {name}: {error}") from None
         return name, value
 
 
@@ -141,7 +154,7 @@ def _introspected(loaded: LoadedPolicy, token: str) -> EvidenceSource:
             names = ", ".join(server.name for server in servers_for(loaded.config, rule))
             click.echo(f"authorization server {names}: {result.detail}", err=True)
             reason = result.reason if isinstance(result.reason, IntrospectionFailure) else None
-            return UnverifiedToken(reason, responses.not_verified(result.retry_after))
+            return UnverifiedToken(reason, responses.not_verified(result.retry_after), result.detail)
         return result
 
     return evidence

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from enforcer.counters import NO_ROUTE
 from enforcer.policy.decision import Evidence, Label
 from enforcer.policy.rules import Rule
+from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault, Proven
-from enforcer.tokens.introspection.response import ActiveToken
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -41,7 +41,8 @@ class DecisionRecord(NamedTuple):
     `time` is in seconds since the epoch. `path` is as sent, without query; empty if it was not read. `rule` is None if
     no rule matches. `evidence` is the verification result or the reason why there is none; None if the token was not
     looked at. `possession` is the result of checking what the token is bound to; None if it was not checked. `refusal`
-    is the response, or in report mode the one that enforcing would give; None if the request was allowed.
+    is the response, or in report mode the one that enforcing would give; None if the request was allowed. `detail` says
+    what failed if there is no verification result.
     """
 
     time: float
@@ -54,6 +55,7 @@ class DecisionRecord(NamedTuple):
     evidence: Evidence | None
     possession: Proven | PossessionFault | None
     refusal: Refusal | None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,11 +18,11 @@ from enforcer.doctor.diagnosis import Finding, ServerResponse, Verdict, is_right
 from enforcer.errors import IntrospectionError
 from enforcer.settings.addresses import parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
+from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection import client_credentials, metadata
 from enforcer.tokens.introspection.client import JSON_TYPE, JWT_TYPE
 from enforcer.tokens.introspection.client_authentication import Credentials
 from enforcer.tokens.introspection.metadata import EndpointName
-from enforcer.tokens.introspection.response import ActiveToken
 
 _SECRET_METHODS: Final[tuple[SecretMethod, ...]] = get_args(SecretMethod)
 """Ways to send a client secret. If the server refuses one, the other is tried."""

@@ -14,10 +14,11 @@ from urllib.parse import urljoin
 from enforcer.doctor.diagnosis import Finding, ServerResponse, Verdict, right, warning, wrong
 from enforcer.errors import IntrospectionError
 from enforcer.settings.authorization_server import ClientAuthentication
+from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection import client_credentials
 from enforcer.tokens.introspection.metadata import EndpointName, Metadata
 from enforcer.tokens.introspection.metadata import parse as parse_metadata
-from enforcer.tokens.introspection.response import ActiveToken, parse
+from enforcer.tokens.introspection.response import parse
 
 Method = ClientAuthentication | Literal["own_token"]
 """The way of authenticating at the introspection endpoint."""

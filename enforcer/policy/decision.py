@@ -16,8 +16,10 @@ from typing import Final, final
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.requirement import Requirement
 from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault, Proven
-from enforcer.tokens.introspection.response import ActiveToken, InactiveToken, VerificationResult
+from enforcer.tokens.introspection.response import InactiveToken, VerificationResult
+from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 
 
 class Reason(StrEnum):
@@ -146,7 +148,12 @@ _UNKNOWN: Final[Mapping[NoToken | IntrospectionFailure | SkippedVerification | P
 _NO_RULE: Final = _DENIALS[Reason.NO_RULE]
 _INACTIVE: Final = _DENIALS[Reason.INACTIVE_TOKEN]
 _EXPIRED: Final = _DENIALS[Reason.EXPIRED_TOKEN]
-_EARLY: Final = _DENIALS[Reason.NOT_YET_VALID]
+_REJECTED: Final = {
+    JwtFault.EXPIRED: _EXPIRED,
+    JwtFault.NOT_YET_VALID: _DENIALS[Reason.NOT_YET_VALID],
+    JwtFault.ISSUER: _DENIALS[Reason.WRONG_ISSUER],
+}
+"""Denials of rejected JWTs with a reason of its own; any other fault means that there is no valid token."""
 UNPROVEN: Final = _DENIALS[Reason.UNPROVEN_TOKEN]
 """The token is bound, and possession is not checked yet: see `decide_bound`."""
 _SCOPE: Final = _DENIALS[Reason.INSUFFICIENT_SCOPE]
@@ -173,8 +180,6 @@ def decide(
     elif isinstance(evidence, ActiveToken):
         if evidence.expires <= now:
             failed: Deny | None = _EXPIRED
-        elif evidence.not_before > now:
-            failed = _EARLY
         elif evidence.bound and not _is_proven(evidence, proven):
             return UNPROVEN
         elif rule.narrow:
@@ -187,8 +192,12 @@ def decide(
     elif evidence is SkippedVerification.PREFLIGHT and rule.preflight:
         return Allow(None, _PREFLIGHT)
     else:
-        denied = _INACTIVE if isinstance(evidence, InactiveToken) else _UNKNOWN[evidence]
+        denied = _inactive(evidence) if isinstance(evidence, InactiveToken) else _UNKNOWN[evidence]
     return Allow(_holder(evidence, denied, now, proven), denied.reported) if reports else denied
+
+
+def _inactive(evidence: InactiveToken) -> Deny:
+    return _REJECTED.get(evidence.fault, _INACTIVE) if isinstance(evidence, RejectedToken) else _INACTIVE
 
 
 def _is_proven(token: ActiveToken, proven: Proven | Allow | None) -> bool:
@@ -200,7 +209,7 @@ def _holder(evidence: Evidence, denied: Deny, now: float, proven: Proven | Allow
     if not isinstance(evidence, ActiveToken) or denied.reason in (Reason.WRONG_ISSUER, Reason.WRONG_AUDIENCE):
         return None
     held = not evidence.bound or _is_proven(evidence, proven)
-    return evidence if held and evidence.not_before <= now < evidence.expires else None
+    return evidence if held and now < evidence.expires else None
 
 
 def decide_bound(

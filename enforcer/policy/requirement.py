@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from enforcer.policy.rules import Path, Rule, compile_claims
-from enforcer.tokens.introspection.response import ActiveToken
+from enforcer.tokens.claims import ActiveToken
 
 
 class Requirement:

@@ -23,6 +23,8 @@ Preflight = Literal["allow", "judge"]
 """Treatment of a CORS preflight: allowed without a token, or treated like any other OPTIONS request."""
 
 _SIMPLE = re.compile(r"[A-Za-z0-9_~-]+")
+_STRINGS: Final = ("sub", "client_id", "aud", "iss")
+"""Claims whose values are read as strings, also if the server sends a number."""
 _NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
@@ -232,6 +234,10 @@ def _faults(rule: RuleDefaults) -> Iterator[Fault]:
     for name, value in rule.claims.items():
         if isinstance(value, tuple) and not value:
             yield ("claims", name), "an empty list, which no token can meet"
+        elif name == "scope":
+            yield ("claims", name), "write scopes or any_scope, which read it as a string and as a list"
+        elif name in _STRINGS and not all(isinstance(item, str) for item in as_values(value)):
+            yield ("claims", name), 'the claim is always read as a string; write the value in quotes: "42"'
     servers = rule.authorization_servers
     if rule.authorization_server == ():
         yield ("authorization_server",), "expected at least one, found an empty list"
@@ -269,6 +275,11 @@ _ALLOWS_NOBODY: Final = (
 """The error of a rule without condition."""
 
 
+def as_values(value: Scalar | tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+    """Return the values of which a claim must have one."""
+    return value if isinstance(value, tuple) else (value,)
+
+
 def is_scope(text: str) -> bool:
     """Return whether a text is a valid scope (RFC 6749 §3.3)."""
     return _SCOPE.fullmatch(text) is not None
@@ -279,7 +290,7 @@ def compile_claims(rule: Rule, path: Path) -> tuple[Claim, ...]:
     compiled = []
     for name, value in rule.claims.items():
         parameter = _NAME.fullmatch(value) if isinstance(value, str) else None
-        allowed = value if isinstance(value, tuple) else (value,)
+        allowed = as_values(value)
         segment = path.names[parameter[1]] if parameter else None
         compiled.append(Claim(name, tuple(name.split(".")), () if parameter else allowed, segment))
     return tuple(compiled)

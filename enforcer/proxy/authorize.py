@@ -42,8 +42,8 @@ from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Route, Snapshot
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken
+from enforcer.tokens.claims import NEVER, ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_certificate
-from enforcer.tokens.introspection.response import NEVER, ActiveToken
 from enforcer.tokens.purge import Purge
 from enforcer.tokens.verifier import VerificationFailure, VerificationListener, VerificationOutcome
 from enforcer.wire.fields import OWS
@@ -138,7 +138,7 @@ class Authorization:
         if isinstance(verification, VerificationFailure):
             reason, refusal = _read_failure(verification)
             decision = decide(route.requirement, reason, self.segments, 0.0, route.report_only)
-            return self._outcome(decision, reason, refusal)
+            return self._outcome(decision, reason, refusal, detail=verification.detail)
         token = verification.result
         if self._token_with_proof is None:
             decision = decide(route.requirement, token, self.segments, time(), route.report_only)
@@ -208,7 +208,12 @@ class Authorization:
         return check(proofs, request, token, snapshot.proof_settings, snapshot.proof_state, time())
 
     def _outcome(
-        self, decision: Allow | Deny, evidence: Evidence, refusal: Refusal | None = None, identity: bytes = b""
+        self,
+        decision: Allow | Deny,
+        evidence: Evidence,
+        refusal: Refusal | None = None,
+        identity: bytes = b"",
+        detail: str = "",
     ) -> Allow | Refused:
         """Count and record a decision; `refusal` overrides the rule's own refusal for the reason."""
         head, route = self._head, self.route
@@ -222,16 +227,21 @@ class Authorization:
                 if refusal is None and label == WOULD_DENY:
                     refusal = refusals[Reason(reason)]
                 sent_id = sent_request_id(head.lines, self.target, head.authorization)
-                self._record(sent_id, decision.label, evidence, refusal)
+                self._record(sent_id, decision.label, evidence, refusal, detail)
             return decision
         if refusal is None:
             refusal = refusals[decision.reason]
         request_id = sent_request_id(head.lines, self.target, head.authorization) or make_request_id()
-        self._record(request_id, decision.label, evidence, refusal)
+        self._record(request_id, decision.label, evidence, refusal, detail)
         return Refused(refusal, request_id, False)
 
     def _record(
-        self, request_id: bytes | None, label: Label, evidence: Evidence | None, refusal: Refusal | None
+        self,
+        request_id: bytes | None,
+        label: Label,
+        evidence: Evidence | None,
+        refusal: Refusal | None,
+        detail: str = "",
     ) -> None:
         """Record a decision if the settings say so; `evidence` is None if the request was rejected unread."""
         retention = self.snapshot.retention
@@ -243,7 +253,7 @@ class Authorization:
             path, segments = recorded_path(self.target, self.segments, head.authorization)
         rule, possession = None if requirement is None else requirement.rule, self._possession
         record = DecisionRecord(
-            time(), request_id, head.method, path, segments, rule, label, evidence, possession, refusal
+            time(), request_id, head.method, path, segments, rule, label, evidence, possession, refusal, detail
         )
         self._decisions.add(record, retention)
 
@@ -298,7 +308,5 @@ class Grant(NamedTuple):
             decision = decide(route.requirement, _MISSING, target.segments, 0.0, route.report_only)
         else:
             # At a time when the token was valid: whether its expiry ends the stream is `ends_with_token`.
-            decision = decide(
-                route.requirement, token, target.segments, token.not_before, route.report_only, self.permit
-            )
+            decision = decide(route.requirement, token, target.segments, -NEVER, route.report_only, self.permit)
         return None if isinstance(decision, Allow) else route.refusals.bearer[decision.reason]

@@ -16,8 +16,8 @@ from typing import Final
 from enforcer.clients import client_key
 from enforcer.policy.decision import Allow
 from enforcer.settings.forwarding import ForwardingSettings
+from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.identity import identity_value
-from enforcer.tokens.introspection.response import ActiveToken
 from enforcer.wire.fields import FOLD, HOP_BY_HOP, fold, parse_tokens, without
 
 UPGRADES: Final = frozenset({b"websocket"})

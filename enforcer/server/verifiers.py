@@ -19,7 +19,8 @@ from enforcer.server.sources import Fetched, SourceBuilder
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
-from enforcer.tokens.introspection.response import ActiveToken, VerificationResult
+from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.introspection.response import VerificationResult
 from enforcer.tokens.issuers import MultiIssuerVerifier, TrustedIssuer
 from enforcer.tokens.limiter import AddressLimiter
 from enforcer.tokens.verifier import (

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from enforcer.settings.cache import CacheSettings
-from enforcer.tokens.introspection.response import NEVER, ActiveToken, VerificationResult
+from enforcer.tokens.claims import NEVER, ActiveToken
+from enforcer.tokens.introspection.response import VerificationResult
 
 _EVICTION_CANDIDATES = 32  # entries that one eviction looks at, so that its cost does not depend on the cache's size
 

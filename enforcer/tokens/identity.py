@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from enforcer.tokens.introspection.response import ActiveToken
+from enforcer.tokens.claims import ActiveToken
 from enforcer.wire.fields import field_value
 
 _JSON: Final = b"json:"

@@ -17,7 +17,8 @@ from functools import partial
 
 from enforcer.errors import IntrospectionFailure
 from enforcer.tokens.cache import CacheEntry, CacheKeys
-from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, IntrospectionOutcome
+from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
 from enforcer.tokens.jwt.jws import looks_like_jwt, unverified_issuer
 from enforcer.tokens.verifier import (
     CachingVerifier,

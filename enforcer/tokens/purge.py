@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from enforcer.tokens.introspection.response import ActiveToken
+from enforcer.tokens.claims import ActiveToken
 
 
 class Purge:

@@ -1,13 +1,14 @@
 """Strict reading of JSON objects (RFC 8259): only what all parsers read alike is accepted.
 
 A duplicate member is an error at any depth, since parsers differ in which of the two they use. So are NaN and
-Infinity, and nesting deeper than any real claim.
+Infinity, numbers beyond the range of a double, and nesting deeper than any real claim.
 """
 
 from __future__ import annotations
 
 import codecs
 import json
+import math
 from typing import Any, Final
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
@@ -25,6 +26,14 @@ def read_object(data: bytes) -> dict[str, Any]:
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and not _is_shallow(members, MAX_DEPTH):
         raise ValueError("nested too deep")
     return members
+
+
+def read_value(data: bytes) -> Any:
+    """Read any JSON value, as a member of an object is read; raises ValueError, whose text has none of the input."""
+    members = read_object(b'{"value":%b}' % data)
+    if len(members) != 1:
+        raise ValueError("not one JSON value")
+    return members["value"]
 
 
 def read_document(data: bytes, name: str) -> dict[str, Any]:
@@ -46,7 +55,14 @@ def _reject_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_reject_constant)
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number that is too large for a parser")
+    return number
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_reject_constant, parse_float=_finite)
 
 
 def _decode(data: bytes) -> dict[str, Any] | None:

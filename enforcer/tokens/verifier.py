@@ -20,7 +20,8 @@ from typing import Protocol, final
 from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
-from enforcer.tokens.introspection.response import NEVER, ActiveToken, IntrospectionOutcome
+from enforcer.tokens.claims import NEVER, ActiveToken
+from enforcer.tokens.introspection.response import IntrospectionOutcome
 from enforcer.tokens.limiter import AddressLimiter
 from enforcer.wire.callback import Callback
 

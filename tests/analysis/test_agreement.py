@@ -26,8 +26,8 @@ from enforcer.policy.matcher import Matcher, RequestPattern
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Mode, Path, Rule
 from enforcer.proxy.responses import Refusal
+from enforcer.tokens.claims import ActiveToken, read_claims
 from enforcer.tokens.dpop.possession import with_certificate, with_key
-from enforcer.tokens.introspection.response import ActiveToken, from_claims
 from enforcer.wire.target import parse
 
 CASES = TypeAdapter(PolicyTests)
@@ -116,7 +116,7 @@ def directly(
     except MalformedRequestError:
         return "deny", MALFORMED, NO_ROUTE
     rule = matcher.find(target.segments, request.method.encode(), request.host.encode())
-    evidence: Evidence = token_evidence(None if claims is None else from_claims(claims), target.query)
+    evidence: Evidence = token_evidence(None if claims is None else read_claims(claims), target.query)
     if request.preflight and request.method == "OPTIONS":
         requested = matcher.find(target.segments, request.preflight.encode(), request.host.encode())
         if requested is not None and requested.cors_preflight == "allow":
@@ -190,7 +190,7 @@ def denial_report(
     """Return the report that is made later from the decision record."""
     located = tried.locate(request)
     judgement = explanation.judgement
-    evidence = token_evidence(None if claims is None else from_claims(claims), located.target.query)
+    evidence = token_evidence(None if claims is None else read_claims(claims), located.target.query)
     bound = isinstance(evidence, ActiveToken) and (evidence.bound or request.proof)
     record = DecisionRecord(
         time=NOW,

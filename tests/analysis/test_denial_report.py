@@ -11,8 +11,9 @@ from enforcer.policy.decision import Evidence, SkippedVerification
 from enforcer.policy.rules import Rule
 from enforcer.proxy.responses import Refusal
 from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.claims import ActiveToken, read_claims
 from enforcer.tokens.dpop.possession import PossessionFault, with_key
-from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, from_claims
+from enforcer.tokens.introspection.response import INACTIVE
 
 NOW = 1_700_000_000.0
 RULE = Rule(name="read", path="/a/{x}", scopes=("a", "b"), audience=("shop",), claims={"sub": "{x}"})
@@ -25,7 +26,7 @@ DENIED = DecisionRecord(
     [b"a", b"b"],
     RULE,
     ("deny", "insufficient_scope"),
-    from_claims({"scope": "a", "aud": "shop", "sub": "b", "exp": NOW + 60}),
+    read_claims({"scope": "a", "aud": "shop", "sub": "b", "exp": NOW + 60}),
     None,
     REFUSAL,
 )
@@ -96,7 +97,7 @@ def test_possession_is_reported_if_it_was_checked(
     cnf: dict[str, str] | None, shown: PossessionFault | None, there: str, met: bool
 ) -> None:
     """For a bound token, and for one that came with a proof."""
-    token = from_claims({"scope": "a b", "aud": "shop", "sub": "b", "cnf": cnf})
+    token = read_claims({"scope": "a b", "aud": "shop", "sub": "b", "cnf": cnf})
     conditions = report_denial(DENIED._replace(evidence=token, possession=shown), "then").conditions
     assert [(condition.there, condition.met) for condition in conditions if condition.name == "possession"] == [
         (there, met)
@@ -106,7 +107,7 @@ def test_possession_is_reported_if_it_was_checked(
 
 def test_proven_possession_is_met() -> None:
     """The denial has another reason."""
-    token = from_claims({"scope": "a", "aud": "shop", "sub": "b", "cnf": {"jkt": "k"}})
+    token = read_claims({"scope": "a", "aud": "shop", "sub": "b", "cnf": {"jkt": "k"}})
     assert isinstance(token, ActiveToken)
     proven = with_key(token, "k")
     conditions = report_denial(DENIED._replace(evidence=token, possession=proven), "then").conditions

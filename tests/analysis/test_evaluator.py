@@ -8,7 +8,8 @@ from enforcer.analysis.evaluator import PolicyRequest, token_evidence
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.decision import Allow, Deny, Reason
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.introspection.response import INACTIVE, from_claims
+from enforcer.tokens.claims import read_claims
+from enforcer.tokens.introspection.response import INACTIVE
 from enforcer.wire.fields import METHODS
 
 TRIED = policy(
@@ -57,7 +58,7 @@ def test_an_invalid_request_is_refused_as_by_the_enforcer(request_: PolicyReques
 def test_a_request_is_decided_by_its_rule() -> None:
     """Without a rule it is denied."""
     located = TRIED.locate(PolicyRequest("GET", "/a/1"))
-    assert isinstance(located.decide(from_claims({"scope": "read"}), NOW), Allow)
+    assert isinstance(located.decide(read_claims({"scope": "read"}), NOW), Allow)
     for evidence, reason in ((INACTIVE, Reason.INACTIVE_TOKEN), (NoToken.MISSING, Reason.MISSING_TOKEN)):
         verdict = located.decide(evidence, NOW)
         assert isinstance(verdict, Deny)

@@ -128,7 +128,7 @@ rules that match this path, the most specific first:
 conditions of rule "tenant":
   ✓  token               needed: an access token                    there: one
   ✓  state               needed: active                             there: active
-  ✗  time                needed: valid now                          there: valid in 5 s
+  ✗  time                needed: valid now                          there: expired 5 s ago
   ✗  possession          needed: a DPoP proof by its key (cnf.jkt)  there: none
   ✓  issuer              needed: https://as.example.org             there: https://as.example.org
   ✗  audience            needed: reports                            there: none
@@ -137,8 +137,8 @@ conditions of rule "tenant":
   ✓  claims.realm.roles  needed: one of "admin", "auditor"          there: ["user", "auditor"]
   ✗  claims.level        needed: 2                                  there: none
 
-decision: deny, not_yet_valid
-answer: 401, the token is not valid yet
+decision: deny, expired_token
+answer: 401, the token has expired
   WWW-Authenticate: Bearer error="invalid_token"
 """
 
@@ -217,7 +217,7 @@ answer: 400, request target: the path has an encoded dot, delimiter or control b
 """
 
 CLAIMED = {
-    "nbf": NOW + 5,
+    "exp": NOW - 5,
     "cnf": {"jkt": "x"},
     "iss": "https://as.example.org",
     "tenant": "acme\u202e",

@@ -8,7 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from enforcer.analysis.policy_tests import PolicyTestResult, PolicyTests, TokenFacts, coverage, run
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, Reason
-from enforcer.tokens.introspection.response import INACTIVE, ActiveToken
+from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.introspection.response import INACTIVE
 
 POLICY = policy(
     {"name": "read", "path": "/a/**", "methods": ["GET"], "scopes": ["read"]},
@@ -32,7 +33,13 @@ def outcomes(*tests: dict[str, Any], **tokens: dict[str, Any]) -> list[PolicyTes
         {"request": "GET /a/b/c", "token": {"scope": "write"}, "expect": "deny", "reason": "insufficient_scope"},
         {"request": "GET /a/b/c", "token": {"scope": "read", "expired": True}, "expect": "deny", "status": 401},
         {"request": "GET /a/b/c", "token": {"inactive": True}, "expect": "deny", "reason": "inactive_token"},
-        {"request": "GET /a/b/c", "token": {"claims": {"nbf": NOW + 1}}, "expect": "deny", "reason": "not_yet_valid"},
+        {
+            "request": "GET /a/b/c",
+            "token": {"claims": {"nbf": NOW + 1}},
+            "expect": "deny",
+            "reason": "insufficient_scope",
+        },
+        {"request": "GET /a/b/c", "token": {"claims": {"typ": "ID"}}, "expect": "deny", "reason": "inactive_token"},
         {"request": "GET /a/b/c?access_token=x", "token": "reader", "expect": "deny", "reason": "invalid_request"},
         {"request": "GET /a/alice", "token": {"sub": "alice"}, "expect": "allow", "rule": "mine"},
         {"request": "GET /a/alice", "token": {"sub": "bob"}, "expect": "deny", "reason": "claim_mismatch"},
@@ -118,7 +125,7 @@ def test_a_token_is_read_like_an_introspection_response() -> None:
         ({"inactive": True, "scope": "a"}, "an inactive token has no other member"),
         ({"claims": {"scope": "a"}}, "claims: scope is set by a key of its own"),
         ({"claims": {"exp": 1}}, "claims: exp is set by a key of its own"),
-        ({"claims": {"nbf": "soon"}}, "claims: nbf is not a time"),
+        ({"claims": {"nbf": "soon"}}, "claims: nbf is not a date"),
     ],
 )
 def test_facts_that_no_token_can_have_are_an_error(facts: dict[str, Any], why: str) -> None:

@@ -12,7 +12,8 @@ from enforcer.policy.decision import Evidence, SkippedVerification
 from enforcer.policy.rules import Rule
 from enforcer.proxy.responses import Refusal
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.introspection.response import INACTIVE, from_claims
+from enforcer.tokens.claims import read_claims
+from enforcer.tokens.introspection.response import INACTIVE
 
 RECORD = LogLine(
     time="2026-11-23T16:25:00Z",
@@ -111,7 +112,7 @@ DENIED = DecisionRecord(
     [b"a", b"b"],
     RULE,
     ("deny", "insufficient_scope"),
-    from_claims({"scope": "c b", "client_id": "walker", "sub": "alice", "secret": "claim"}),
+    read_claims({"scope": "c b", "client_id": "walker", "sub": "alice", "secret": "claim"}),
     None,
     Refusal(403, "the token lacks a scope"),
 )

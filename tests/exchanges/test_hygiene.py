@@ -228,9 +228,9 @@ def test_claims_authorization_and_chain_are_as_configured(app: Upstream, silent:
             *FORGED[5:],  # these names are neither identity nor forwarding fields in this configuration
             ("Via", "1.1 enforcer"),
             ("X-User", "al%C3%A9"),
-            ("X-Groups", "a b"),
-            ("X-Org", '{"id":7}'),
-            ("X-Admin", "true"),
+            ("X-Groups", "a,b"),
+            ("X-Org", 'json:{"id":7}'),
+            ("X-Admin", "json:true"),
         ]
     )
 

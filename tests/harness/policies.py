@@ -12,7 +12,7 @@ from enforcer.policy.rules import Mode, Rule
 from enforcer.proxy.responses import Refusals
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.jwt import ProofSettings
-from enforcer.tokens.introspection.response import from_claims
+from enforcer.tokens.claims import read_claims
 
 NOW = 1_700_000_000.0
 _RULE = TypeAdapter(Rule)
@@ -47,7 +47,7 @@ def policy(*rules: dict[str, Any], mode: Mode = "enforce") -> Policy:
 
 def oracle(claims: dict[str, Any] | None) -> EvidenceSource:
     """Return the verification result of a token with these claims; None: the request has no token."""
-    token = None if claims is None else from_claims(claims)
+    token = None if claims is None else read_claims(claims)
     return lambda located: token_evidence(token, located.target.query)
 
 

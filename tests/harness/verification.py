@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome, from_claims
+from enforcer.tokens.claims import read_claims
+from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
 from enforcer.tokens.jwt.jwks import KeySet
 from enforcer.tokens.verifier import VerificationOutcome
 from enforcer.wire.callback import Callback
@@ -48,7 +49,7 @@ class FakeSource:
         if not self.up:
             return DOWN
         members = self.tokens.get(token)
-        return INACTIVE if members is None else from_claims(members)
+        return INACTIVE if members is None else read_claims(members)
 
 
 class FakeKeys:

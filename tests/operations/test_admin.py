@@ -11,7 +11,7 @@ from enforcer.policy.rules import Rule
 from enforcer.proxy.responses import Refusal
 from enforcer.secret import Secret
 from enforcer.telemetry import Telemetry
-from enforcer.tokens.introspection.response import from_claims
+from enforcer.tokens.claims import read_claims
 
 DENIED = DecisionRecord(
     1_700_000_000.25,
@@ -21,7 +21,7 @@ DENIED = DecisionRecord(
     [b"a"],
     Rule(name="read a", path="/a", scopes=("a",)),
     ("deny", "insufficient_scope"),
-    from_claims({"scope": "b", "client_id": "walker"}),
+    read_claims({"scope": "b", "client_id": "walker"}),
     None,
     Refusal(403, "the token lacks a scope", challenges=('Bearer error="insufficient_scope"',)),
 )

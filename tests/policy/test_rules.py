@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from enforcer.errors import SettingsError
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Claim, Path, Rule, compile_claims
-from enforcer.tokens.introspection.response import from_claims
+from enforcer.tokens.claims import read_claims
 from enforcer.wire.target import parse
 
 
@@ -338,7 +338,7 @@ def test_only_a_whole_value_refers_to_a_path_segment() -> None:
 def test_all_claim_conditions_must_be_met(claims: dict[str, Any], expected: bool) -> None:
     """One of several is not enough."""
     requirement = Requirement(rule(claims={"a": 1, "b": 2}), Path.parse("/a/{x}/**"))
-    assert requirement.meets_claims(from_claims(claims), [b"a", b"b"]) == expected
+    assert requirement.meets_claims(read_claims(claims), [b"a", b"b"]) == expected
 
 
 _VALUES = st.recursive(

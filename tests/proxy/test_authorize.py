@@ -23,7 +23,8 @@ from enforcer.proxy.head import RequestHead
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.tokens.cache import CacheEntry
-from enforcer.tokens.introspection.response import INACTIVE, from_claims
+from enforcer.tokens.claims import read_claims
+from enforcer.tokens.introspection.response import INACTIVE
 from enforcer.tokens.verifier import LimitFailure, VerificationFailure, VerificationOutcome
 
 AUTHORIZE_RULES = [
@@ -61,7 +62,7 @@ class Step:
 
 def entry(claims: dict[str, Any] | None) -> CacheEntry:
     """Return the cached result for a token with these claims, None for an inactive one."""
-    return CacheEntry(INACTIVE if claims is None else from_claims(claims), IDENTITY, 0.0, 1.0)
+    return CacheEntry(INACTIVE if claims is None else read_claims(claims), IDENTITY, 0.0, 1.0)
 
 
 READ = head(b"GET", b"/read/a", BEARER)

@@ -16,7 +16,7 @@ from enforcer.proxy.snapshot import Snapshot
 from enforcer.server.assembly import assemble
 from enforcer.server.resources import ResourceScope, SharedResources
 from enforcer.telemetry import Telemetry
-from enforcer.tokens.introspection.response import from_claims
+from enforcer.tokens.claims import read_claims
 from enforcer.tokens.verifier import CacheControl
 from enforcer.wire.ticker import Ticker
 
@@ -147,7 +147,7 @@ def test_cache_entries_follow_the_new_settings(assembler: Assembler) -> None:
     """With their age, and the new identity fields."""
     now = time.time()
     before = assembler.make()
-    before.cache.put(KEY, from_claims({"sub": "joe"}), b"X-Auth-Subject: joe\r\n", now - 10)
+    before.cache.put(KEY, read_claims({"sub": "joe"}), b"X-Auth-Subject: joe\r\n", now - 10)
     after = assembler.make(cache={"ttl": "30s"}, forwarding={"identity": {"X-User": "sub"}})
     entry = after.cache.get(KEY, now)
     assert entry is not None
@@ -159,7 +159,7 @@ def test_cache_entries_follow_the_new_settings(assembler: Assembler) -> None:
 def test_a_purge_while_entries_are_copied_also_removes_the_copies(assembler: Assembler) -> None:
     """The purge reached the configuration that was still in force."""
     before = assembler.make()
-    before.cache.put(KEY, from_claims({"sub": "joe"}), b"", time.time())
+    before.cache.put(KEY, read_claims({"sub": "joe"}), b"", time.time())
     after = assembler.make(cache={"ttl": "30s"})
     assert before.memory.purge("subject", "joe") == 1
     after.memory.succeed(before.memory)

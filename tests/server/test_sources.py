@@ -24,7 +24,8 @@ from enforcer.secret import Secret
 from enforcer.server.sources import SourceBuilder
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
 from enforcer.settings.tls import ClientTLS
-from enforcer.tokens.introspection.response import ActiveToken, InactiveToken, VerificationResult
+from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.introspection.response import InactiveToken, VerificationResult
 from enforcer.tokens.issuers import IssuerScope
 from enforcer.tokens.verifier import TokenSource
 from enforcer.wire.ticker import Ticker

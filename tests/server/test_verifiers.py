@@ -16,7 +16,7 @@ from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules
 from enforcer.errors import IntrospectionFailure
 from enforcer.server.verifiers import verify_once
-from enforcer.tokens.introspection.response import ActiveToken
+from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.verifier import VerificationFailure
 
 SECRETS = {"SECRET": "s3cret"}

@@ -6,14 +6,15 @@ from hypothesis import strategies as st
 
 from enforcer.settings.cache import CacheSettings
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
-from enforcer.tokens.introspection.response import INACTIVE, NEVER, ActiveToken, VerificationResult, from_claims
+from enforcer.tokens.claims import NEVER, ActiveToken, read_claims
+from enforcer.tokens.introspection.response import INACTIVE, VerificationResult
 
 NOW = 1_700_000_000.0
-FOREVER = from_claims({"sub": "a"})
+FOREVER = read_claims({"sub": "a"})
 
 
 def until(expires: float) -> ActiveToken:
-    return from_claims({} if expires == NEVER else {"exp": expires})
+    return read_claims({} if expires == NEVER else {"exp": expires})
 
 
 def cache(**settings: float) -> TokenCache:
@@ -113,7 +114,7 @@ def test_all_entries_of_a_subject_or_client_can_be_purged() -> None:
     """Only these, and none without a subject or client."""
     tokens = cache()
     for key, claims in [(b"1", {"sub": "a", "client_id": "x"}), (b"2", {"sub": "b", "client_id": "x"}), (b"3", {})]:
-        tokens.put(key, from_claims(claims), b"", NOW)
+        tokens.put(key, read_claims(claims), b"", NOW)
     tokens.put(b"4", INACTIVE, b"", NOW)
     assert tokens.purge() == 0
     assert tokens.purge(subject="a") == 1

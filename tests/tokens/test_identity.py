@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Path as RulePath
 from enforcer.policy.rules import Rule
+from enforcer.tokens.claims import ActiveToken, read_claims
 from enforcer.tokens.identity import identity_value
-from enforcer.tokens.introspection.response import ActiveToken, from_claims, parse
+from enforcer.tokens.introspection.response import parse
 from enforcer.tokens.strict_json import MAX_DEPTH
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "identity-fields.md").read_text()
@@ -65,12 +66,12 @@ SPELLINGS: list[Any] = [
 @pytest.mark.parametrize(("value", "written"), SPELLINGS)
 def test_each_kind_of_value_has_a_spelling_of_its_own(value: Any, written: bytes | None) -> None:
     """A simple string or list looks as an app expects it."""
-    assert identity_value(from_claims({"c": value}), "c") == written
+    assert identity_value(read_claims({"c": value}), "c") == written
 
 
 def test_an_absent_claim_makes_no_field() -> None:
     """CVE-2026-30851 Caddy."""
-    assert identity_value(from_claims({}), "c") is None
+    assert identity_value(read_claims({}), "c") is None
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_an_absent_claim_makes_no_field() -> None:
 )
 def test_the_scopes_are_those_that_rules_are_judged_by(members: dict[str, Any], written: bytes | None) -> None:
     """`["read admin"]` is refused by a rule that requires `admin`, and must not look like both scopes."""
-    assert identity_value(from_claims(members), "scope") == written
+    assert identity_value(read_claims(members), "scope") == written
 
 
 def test_a_claim_nested_as_deep_as_can_be_read_is_written() -> None:
@@ -105,7 +106,7 @@ def test_a_claim_nested_as_deep_as_can_be_read_is_written() -> None:
 def test_the_order_of_members_makes_no_difference() -> None:
     """No rule sees it, and apps may compare the text."""
     one, other = ({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1})
-    assert identity_value(from_claims({"c": one}), "c") == identity_value(from_claims({"c": other}), "c")
+    assert identity_value(read_claims({"c": one}), "c") == identity_value(read_claims({"c": other}), "c")
 
 
 _SCALARS = (
@@ -151,7 +152,7 @@ def _rules(values: list[Any]) -> list[tuple[Rule, bytes]]:
 @example([], [""])
 def test_values_that_a_rule_can_tell_apart_have_different_fields(first: Any, second: Any) -> None:
     """No rule allows only one of two tokens that look the same to the app."""
-    tokens = [from_claims({"c": value}) for value in (first, second)]
+    tokens = [read_claims({"c": value}) for value in (first, second)]
     if identity_value(tokens[0], "c") == identity_value(tokens[1], "c"):
         for rule, segment in _rules([*_scalars(first), *_scalars(second)]):
             assert _holds(rule, tokens[0], segment) == _holds(rule, tokens[1], segment), rule.claims
@@ -167,7 +168,7 @@ _SCOPE_VALUES = st.one_of(
 @given(_SCOPE_VALUES, _SCOPE_VALUES)
 def test_scopes_that_a_rule_can_tell_apart_have_different_fields(first: Any, second: Any) -> None:
     """Whichever way the server sends them."""
-    one, other = (from_claims({"scope": value}) for value in (first, second))
+    one, other = (read_claims({"scope": value}) for value in (first, second))
     assert (identity_value(one, "scope") == identity_value(other, "scope")) == (one.scopes == other.scopes)
 
 
@@ -183,7 +184,7 @@ def _decoder() -> Callable[[str], Any]:
 @given(_VALUES)
 def test_the_documented_decoder_reads_every_value(value: Any) -> None:
     """Except that a list with one string reads as the string, which no rule tells apart from it."""
-    written = identity_value(from_claims({"c": value}), "c")
+    written = identity_value(read_claims({"c": value}), "c")
     if written is None:
         assert value in (None, [])
         return
@@ -198,4 +199,4 @@ def test_the_page_shows_the_spellings_that_are_written() -> None:
     rows = re.findall(r"^\| `([\[{\"0-9t].*)` \| `(.*)` \|$", _PAGE, re.MULTILINE)
     assert len(rows) == 13
     for claim, written in rows:
-        assert identity_value(from_claims({"c": json.loads(claim)}), "c") == written.encode()
+        assert identity_value(read_claims({"c": json.loads(claim)}), "c") == written.encode()

@@ -16,7 +16,8 @@ from enforcer.errors import IntrospectionFailure
 from enforcer.settings.cache import CacheSettings
 from enforcer.settings.limits import UnseenSettings
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
-from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, IntrospectionOutcome, from_claims
+from enforcer.tokens.claims import ActiveToken, read_claims
+from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
 from enforcer.tokens.issuers import IssuerFilter, IssuerScope, MultiIssuerVerifier, TrustedIssuer, choose
 from enforcer.tokens.jwt.jws import encode
 from enforcer.tokens.limiter import AddressLimiter
@@ -279,7 +280,7 @@ def test_a_result_holds_for_rules_that_accept_its_server() -> None:
     bed = Bed()
     both = bed.several
     first_issuer, other = (trusted.verifier for trusted in both._issuers)
-    of_a = from_claims({"active": True, "iss": A})
+    of_a = read_claims({"active": True, "iss": A})
     assert isinstance(of_a, ActiveToken)
     assert both.takes(of_a, first_issuer)
     assert both.takes(of_a, both)
@@ -291,8 +292,8 @@ def test_a_result_no_longer_holds_if_the_audience_changes() -> None:
     """A reload may narrow a server's audience; the audience of another server does not matter."""
     bed = Bed(b={"audience": frozenset({"for b"})})
     first_issuer, other = (trusted.verifier for trusted in bed.several._issuers)
-    of_a = from_claims({"active": True, "iss": A, "aud": "for a"})
-    of_b = from_claims({"active": True, "iss": B, "aud": "for a"})
+    of_a = read_claims({"active": True, "iss": A, "aud": "for a"})
+    of_b = read_claims({"active": True, "iss": B, "aud": "for a"})
     assert isinstance(of_a, ActiveToken)
     assert isinstance(of_b, ActiveToken)
     assert bed.several.takes(of_a, first_issuer)
@@ -362,14 +363,14 @@ def filtered(source: OneResult, scope: IssuerScope, token: bytes) -> Introspecti
 
 def test_a_token_of_another_issuer_is_inactive_without_a_request() -> None:
     """CVE-2026-33496, skipper #4196: the token would be sent to a server that did not issue it."""
-    source = OneResult(from_claims({"iss": A}))
+    source = OneResult(read_claims({"iss": A}))
     assert filtered(source, IssuerScope(A, frozenset({B})), OF_B) is INACTIVE
     assert source.seen == []
 
 
 def test_the_result_of_the_issuing_server_is_returned() -> None:
     """Also if it is an outage."""
-    answer = from_claims({"iss": A})
+    answer = read_claims({"iss": A})
     for outcome in (answer, INACTIVE, DOWN):
         source = OneResult(outcome)
         assert filtered(source, IssuerScope(A, frozenset({B})), OF_A) is outcome
@@ -379,7 +380,7 @@ def test_the_result_of_the_issuing_server_is_returned() -> None:
 @pytest.mark.parametrize(("issuer", "counts"), [(A, True), (None, True), (C, True), (B, False)])
 def test_a_server_cannot_confirm_tokens_of_another(issuer: str | None, counts: bool) -> None:
     """A token that it calls active, but that names another configured issuer, is inactive."""
-    answer = from_claims({"iss": issuer})
+    answer = read_claims({"iss": issuer})
     assert filtered(OneResult(answer), IssuerScope(A, frozenset({B})), OPAQUE) is (answer if counts else INACTIVE)
 
 

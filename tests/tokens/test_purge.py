@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from enforcer.tokens.introspection.response import from_claims
+from enforcer.tokens.claims import read_claims
 from enforcer.tokens.purge import Purge
 
-ALICE = from_claims({"sub": "alice", "client_id": "web"})
+ALICE = read_claims({"sub": "alice", "client_id": "web"})
 
 
 @pytest.mark.parametrize(

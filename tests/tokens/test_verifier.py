@@ -8,7 +8,8 @@ from enforcer.errors import IntrospectionFailure
 from enforcer.settings.cache import CacheSettings
 from enforcer.settings.limits import UnseenSettings
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
-from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, IntrospectionOutcome
+from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
 from enforcer.tokens.limiter import AddressLimiter
 from enforcer.tokens.verifier import CachingVerifier, LookupOptions, VerificationOutcome
 from enforcer.wire.callback import Callback

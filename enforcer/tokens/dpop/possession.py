@@ -10,8 +10,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import final
 
+from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.dpop.binding import BindingKind, binding
-from enforcer.tokens.introspection.response import ActiveToken
 
 
 class PossessionFault(StrEnum):

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from enforcer.settings.jwt import ProofSettings
+from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_key
 from enforcer.tokens.dpop.replay_cache import ProofState, proof_id
-from enforcer.tokens.introspection.response import ActiveToken
 from enforcer.tokens.jwt.jwks import read_key, thumbprint
 from enforcer.tokens.jwt.jws import parse, sha256_base64url
 from enforcer.tokens.strict_json import read_object

@@ -12,13 +12,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final, final
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, final
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.jwt import JwtSettings
-from enforcer.tokens.introspection.response import NEVER, ActiveToken, from_claims, gives_access
+from enforcer.tokens.claims import NEVER, ActiveToken, gives_access, read_claims, read_date
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet, describe
 from enforcer.tokens.jwt.jws import Jws, parse, unverified_issuer
@@ -90,29 +90,18 @@ def _fault_of_the_keys(detail: str) -> IntrospectionError:
 def _verify_claims(payload: bytes, issuer: str, settings: JwtSettings, now: float) -> ActiveToken | RejectedToken:
     try:
         claims = read_object(payload)
-        result = from_claims({**claims, **_standard_names(claims)})
-    except (ValueError, IntrospectionError):
-        return RejectedToken(JwtFault.CLAIMS)
-    if not gives_access(claims):
-        return RejectedToken(JwtFault.TYPE)
-    if not _has_times(claims) or result.expires == NEVER:
+        if not gives_access(claims):
+            return RejectedToken(JwtFault.TYPE)
+        result = read_claims(claims)
+        begins = max(read_date(claims, name, -NEVER) for name in ("nbf", "iat"))
+    except ValueError:
         return RejectedToken(JwtFault.CLAIMS)
     if result.issuer != issuer:
         return RejectedToken(JwtFault.ISSUER)
+    if result.expires == NEVER:
+        return RejectedToken(JwtFault.NO_EXPIRY)
     if result.expires <= now:
         return RejectedToken(JwtFault.EXPIRED)
-    if max(result.not_before, claims.get("iat") or -NEVER) > now + settings.clock_skew:
+    if begins > now + settings.clock_skew:
         return RejectedToken(JwtFault.NOT_YET_VALID)
-    # The decision checks `nbf` again, without our tolerance.
-    return replace(result, not_before=result.not_before - settings.clock_skew)
-
-
-def _standard_names(claims: Mapping[str, Any]) -> dict[str, Any]:
-    others = {"scope": "scp", "client_id": "azp"}
-    return {name: claims[other] for name, other in others.items() if claims.get(name) is None and other in claims}
-
-
-def _has_times(claims: Mapping[str, Any]) -> bool:
-    # RFC 7519 §2: a NumericDate is a JSON number
-    times = [claims.get(name) for name in ("exp", "nbf", "iat")]
-    return all(time is None or (isinstance(time, int | float) and not isinstance(time, bool)) for time in times)
+    return result

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from enforcer.tokens.claims import read_claims
 from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_certificate, with_key
-from enforcer.tokens.introspection.response import from_claims
 
 CERTIFICATE = {"x5t#S256": "mine"}
 KEY = {"jkt": "mine"}
@@ -27,7 +27,7 @@ def test_a_certificate_bound_token_needs_its_certificate(
     confirmation: Any, thumbprint: str, fault: PossessionFault | None
 ) -> None:
     """RFC 8705 §3; RFC 9449 §7.2: a key-bound token is not accepted with the Bearer scheme."""
-    token = from_claims({"cnf": confirmation})
+    token = read_claims({"cnf": confirmation})
     proven = with_certificate(token, thumbprint)
     assert (None if isinstance(proven, Proven) else proven) is fault
     assert isinstance(proven, PossessionFault) or proven.token is token
@@ -47,7 +47,7 @@ def test_a_key_bound_token_needs_a_proof_with_its_key(
     confirmation: Any, thumbprint: str, fault: PossessionFault | None
 ) -> None:
     """RFC 9449 §7.1: a proof shows nothing about a token that is not bound to a key."""
-    token = from_claims({"cnf": confirmation})
+    token = read_claims({"cnf": confirmation})
     proven = with_key(token, thumbprint)
     assert (None if isinstance(proven, Proven) else proven) is fault
     assert isinstance(proven, PossessionFault) or proven.token is token

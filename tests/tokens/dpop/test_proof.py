@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.limits import UnseenSettings
+from enforcer.tokens.claims import ActiveToken, read_claims
 from enforcer.tokens.dpop.possession import PossessionFault, Proven
 from enforcer.tokens.dpop.proof import ProofRequest, check, normal_url
 from enforcer.tokens.dpop.replay_cache import ProofState, ReplayCache, proof_id
-from enforcer.tokens.introspection.response import ActiveToken, from_claims
 from enforcer.tokens.jwt.jwks import thumbprint
 from enforcer.tokens.jwt.jws import encode
 from enforcer.tokens.limiter import AddressLimiter
@@ -55,7 +55,7 @@ def memory(**settings: int) -> ProofState:
 
 
 def bound(thumbprint: str = JKT) -> ActiveToken:
-    return from_claims({"cnf": {"jkt": thumbprint}})
+    return read_claims({"cnf": {"jkt": thumbprint}})
 
 
 def checked(*proofs: bytes, request: ProofRequest = REQUEST, thumbprint: str = JKT) -> Proven | PossessionFault:
@@ -187,7 +187,7 @@ def test_a_key_that_the_token_is_not_bound_to_is_refused() -> None:
 )
 def test_a_token_without_a_key_binding_cannot_be_proven(confirmation: Any, expected: PossessionFault) -> None:
     """RFC 9449 §7.1: the token must be bound to the proof's key."""
-    answer = from_claims({"cnf": confirmation})
+    answer = read_claims({"cnf": confirmation})
     assert check([proof()], REQUEST, answer, SETTINGS, memory(), NOW) is expected
 
 

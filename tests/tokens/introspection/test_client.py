@@ -12,10 +12,11 @@ from harness.servers import Server, raw_server, response
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.secret import Secret
 from enforcer.settings.pool import BreakerSettings, PoolSettings
+from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.client import IntrospectionClient, JsonReader
 from enforcer.tokens.introspection.client_authentication import Authentication, Credentials, secret_basic
 from enforcer.tokens.introspection.endpoint import KnownEndpoint
-from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, IntrospectionOutcome
+from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
 from enforcer.wire.callback import Callback
 from enforcer.wire.http_client import HttpClient
 from enforcer.wire.pool import Pool, ServerAddress

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.jwt_introspection import MAX_AGE, ExpectedResponse, JwtReader, error_of, verify
-from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, IntrospectionOutcome
+from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
 from enforcer.tokens.jwt.fault import JwtFault
 from enforcer.tokens.jwt.jwks import KeySet, parse
 from enforcer.tokens.jwt.jws import encode

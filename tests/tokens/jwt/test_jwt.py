@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.jwt import Algorithm, JwtSettings
-from enforcer.tokens.introspection.response import ActiveToken, InactiveToken, from_claims
-from enforcer.tokens.jwt.fault import EXPLANATIONS, JwtFault, RejectedToken
+from enforcer.tokens.claims import ActiveToken, read_claims
+from enforcer.tokens.introspection.response import InactiveToken
+from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet, parse
 from enforcer.tokens.jwt.jws import MAX_BYTES, encode
 from enforcer.tokens.jwt.jwt import MAX_CANDIDATES, NeedsKey, verify
@@ -71,7 +72,7 @@ def newer_keys_for(
 
 def test_a_jwt_gives_the_same_result_as_an_introspection() -> None:
     """RFC 9068 §2.2: rules cannot distinguish the two."""
-    result, introspected = read(token()), from_claims(CLAIMS)
+    result, introspected = read(token()), read_claims(CLAIMS)
     for name in ("scopes", "expires", "subject", "client_id", "issuer", "audience", "bound"):
         assert getattr(result, name) == getattr(introspected, name)
     assert dict(result.claims) == CLAIMS
@@ -234,11 +235,6 @@ def test_a_token_of_another_issuer_needs_no_keys() -> None:
         assert isinstance(newer_keys_for(sign(header, without(CLAIMS, "iss"), stranger, "ES256")), JwtFault)
 
 
-def test_each_fault_is_explained() -> None:
-    """In the log and by `enforcer why`."""
-    assert set(EXPLANATIONS) == set(JwtFault)
-
-
 MINE = key("ES256", 3)
 BROUGHT: dict[str, dict[str, Any]] = {
     "jwk": {"jwk": public(MINE)},
@@ -387,31 +383,10 @@ def test_another_issuer_is_rejected(issuer: str | None) -> None:
     assert fault(token(without(CLAIMS, "iss"))) is JwtFault.ISSUER
 
 
-@pytest.mark.parametrize("issuer", [[ISSUER], {"iss": ISSUER}, 1, True])
-def test_an_issuer_is_text(issuer: Any) -> None:
-    """RFC 7519 §4.1.1."""
-    assert fault(token(iss=issuer)) is JwtFault.CLAIMS
-
-
-@pytest.mark.parametrize("audience", [1, True, {"https://api": 1}, ["https://api", 1], [["https://api"]]])
-def test_an_audience_is_a_string_or_a_list_of_strings(audience: Any) -> None:
-    """RFC 7519 §4.1.3."""
-    assert fault(token(aud=audience)) is JwtFault.CLAIMS
-
-
-@pytest.mark.parametrize(
-    "time", [1e300, -1e300, 10**400, -(10**400), 1e15, str(int(NOW) + 60), "", "soon", True, False, [], {}, [NOW + 60]]
-)
-@pytest.mark.parametrize("name", ["exp", "nbf"])
-def test_an_invalid_time_is_rejected(name: str, time: Any) -> None:
-    """RFC 7519 §2: a time is a JSON number within a range that can be calculated with."""
-    assert fault(token(**{name: time})) is JwtFault.CLAIMS
-
-
 def test_a_token_must_have_an_expiry() -> None:
     """RFC 9068 §2.2."""
-    assert fault(token(exp=None)) is JwtFault.CLAIMS
-    assert fault(token(without(CLAIMS, "exp"))) is JwtFault.CLAIMS
+    assert fault(token(exp=None)) is JwtFault.NO_EXPIRY
+    assert fault(token(without(CLAIMS, "exp"))) is JwtFault.NO_EXPIRY
     assert fault(token(text(CLAIMS).replace(str(CLAIMS["exp"]).encode(), b"1e400"))) is JwtFault.CLAIMS
 
 
@@ -435,55 +410,6 @@ def test_a_token_from_the_future_is_not_yet_valid(name: str) -> None:
     for ahead in (5.1, 60, 1e9):
         assert fault(token(**{name: NOW + ahead})) is JwtFault.NOT_YET_VALID
     assert fault(token(**{name: NOW + 1}), JwtSettings(clock_skew=0.0)) is JwtFault.NOT_YET_VALID
-    assert (
-        fault(token(text(CLAIMS)[:-1].replace(b'"iat"', b'"x"') + b', "iat": 1' + b"0" * 4000 + b"}"))
-        is JwtFault.NOT_YET_VALID
-    )
-
-
-def test_the_result_includes_the_clock_skew() -> None:
-    """The rules check its times on each request, and must not deny a token that was accepted here."""
-    assert read(token(nbf=NOW + 3)).not_before == NOW - 2
-    assert read(token()).not_before == from_claims(CLAIMS).not_before
-
-
-@pytest.mark.parametrize("issued", ["1", True, [], {}])
-def test_a_time_of_issue_is_a_number(issued: Any) -> None:
-    """RFC 7519 §4.1.6."""
-    assert fault(token(iat=issued)) is JwtFault.CLAIMS
-
-
-@pytest.mark.parametrize(
-    ("members", "scopes"),
-    [
-        ({"scope": "a b"}, {"a", "b"}),
-        ({"scope": ["a", "b"]}, {"a", "b"}),
-        ({"scope": None, "scp": "a b"}, {"a", "b"}),
-        ({"scope": None, "scp": ["a", "b"]}, {"a", "b"}),
-        ({"scope": "a", "scp": ["admin"]}, {"a"}),
-        ({"scope": "", "scp": ["admin"]}, set()),
-        ({"scope": None}, set()),
-    ],
-)
-def test_scopes_are_read_from_scope_or_scp(members: dict[str, Any], scopes: set[str]) -> None:
-    """`scp` only if there is no `scope`: together they would grant more than either."""
-    result = read(token(**members))
-    assert result.scopes == scopes
-    assert from_claims(result.claims).scopes == scopes
-
-
-@pytest.mark.parametrize("scope", [1, True, {}, ["a", 1], {"a": True}])
-def test_scopes_are_text(scope: Any) -> None:
-    """RFC 9068 §2.2.3; an invalid value does not fall back to a default."""
-    assert fault(token(scope=scope)) is JwtFault.CLAIMS
-    assert fault(token(scope=None, scp=scope)) is JwtFault.CLAIMS
-
-
-def test_the_client_is_read_from_client_id_or_azp() -> None:
-    """`azp` only if there is no `client_id`."""
-    assert read(token(azp="other")).client_id == "s6BhdRkqt3"
-    result = read(token({**without(CLAIMS, "client_id"), "azp": "other"}))
-    assert result.client_id == result.claims["client_id"] == "other"
 
 
 _values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.lists(st.text())
@@ -510,4 +436,4 @@ def test_an_active_token_is_of_the_issuer_and_has_not_expired(members: dict[str,
     result = verify(token(members), KEYS, ISSUER, SETTINGS, NOW)
     if isinstance(result, ActiveToken):
         assert result.issuer == ISSUER
-        assert result.not_before <= NOW < result.expires
+        assert result.expires > NOW

@@ -7,7 +7,8 @@ from harness.signing import AnyKey, key, public, sign
 from harness.verification import DOWN, FakeKeys
 
 from enforcer.settings.jwt import JwtSettings
-from enforcer.tokens.introspection.response import INACTIVE, ActiveToken, IntrospectionOutcome
+from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet, parse
 from enforcer.tokens.jwt.jwt_source import JwtSource

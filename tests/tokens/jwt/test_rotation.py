@@ -12,7 +12,8 @@ from harness.signing import AnyKey, key, public, sign, text
 from enforcer.counters import FetchMetrics
 from enforcer.errors import IntrospectionError
 from enforcer.settings.jwt import JwtSettings, KeySettings
-from enforcer.tokens.introspection.response import ActiveToken, IntrospectionOutcome
+from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.introspection.response import IntrospectionOutcome
 from enforcer.tokens.jwt import jwks
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet
@@ -142,7 +143,7 @@ def test_a_rollback_is_a_rotation_too() -> None:
 
 
 def test_a_key_that_cannot_be_used_is_an_error_until_it_is_repaired() -> None:
-    """The client is not told that its token is invalid."""
+    """Meanwhile no client learns from a 401 that its token is invalid."""
     server = Server(public(OLD, kid="old"))
     server.advance(PAUSE)
     broken = {name: value for name, value in public(NEW, kid="new").items() if name != "y"}

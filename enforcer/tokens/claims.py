@@ -1,0 +1,135 @@
+"""Claims: how the members of a token are read, whichever way the token was verified. Pure.
+
+Introspection responses, JWTs, policy tests and all tools use this reading; docs/policy.md has it as a table.
+
+1. Nothing is read as wider access than the members grant: an unreadable value is an error, never a default.
+2. A null member counts as absent, in a list too.
+3. An identifier is a string, or an integer, which is read as its digits: some servers write numbers for `sub`.
+4. A date (NumericDate, RFC 7519 §2) is a number or a string of digits, and not after the year 9999.
+5. `scp` is read if there is no `scope`, and `azp` if there is no `client_id`: large servers write these.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+NEVER: Final = math.inf
+"""The expiry of a token that has no `exp`."""
+
+# RFC 6749 §3.3: scope-token
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+# The marks of active tokens that are not access tokens: only access tokens may be used at a resource
+_NO_ACCESS = ("refresh_token", "id_token", "Refresh", "Offline", "ID", "id")
+_DIGITS = re.compile(r"-?[0-9]{1,15}")
+# 9999-12-31T23:59:59Z: later dates are milliseconds, or the largest number of some type, and not meant
+_LAST_DATE: Final = 253_402_300_800
+
+_MAX_CHARACTERS: Final = 1024  # of a set that is shared
+_MAX_SETS: Final = 4096
+_SETS: Final[dict[frozenset[str], frozenset[str]]] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ActiveToken:
+    """An active token. `expires` is in seconds since the epoch.
+
+    `claims` are all members, as sent, but `sub`, `client_id` and `aud` as they are read: rules and apps see the same.
+    """
+
+    scopes: frozenset[str]
+    expires: float
+    subject: str | None
+    client_id: str | None
+    issuer: str | None
+    audience: frozenset[str]
+    claims: Mapping[str, Any] = field(repr=False)
+    bound: bool = False
+    """Whether the token is sender-constrained: its holder must prove possession of a key (`cnf`, RFC 7800)."""
+
+
+def read_claims(members: Mapping[str, Any]) -> ActiveToken:
+    """Read the members of an active token; raises ValueError, whose text contains no value.
+
+    `nbf` and `iat` must be dates, and have no other effect here: the caller knows whose clock they are for.
+    """
+    for name in ("nbf", "iat"):
+        read_date(members, name, 0.0)
+    scope, audience = members.get("scope"), members.get("aud")
+    subject, client_id = _identifier(members, "sub"), _identifier(members, "client_id")
+    if client_id is None:
+        client_id = _identifier(members, "azp")
+    audiences = _strings(audience, "aud", integers=True)
+    claims = {**members, "sub": subject, "client_id": client_id}
+    if audiences:
+        claims["aud"] = audiences if isinstance(audience, list) else audiences[0]
+    return ActiveToken(
+        scopes=_scopes(members.get("scp") if scope is None else scope),
+        expires=read_date(members, "exp", NEVER),
+        subject=subject,
+        client_id=client_id,
+        issuer=_string(members, "iss"),
+        audience=_shared(audiences),
+        claims=MappingProxyType(claims),
+        bound=members.get("cnf") is not None,
+    )
+
+
+def gives_access(members: Mapping[str, Any]) -> bool:
+    """Return whether a token gives access to a resource, as far as its server says what kind it is."""
+    return members.get("token_use") not in _NO_ACCESS and members.get("typ") not in _NO_ACCESS
+
+
+def read_date(members: Mapping[str, Any], name: str, absent: float) -> float:
+    """Read a date, in seconds since the epoch; raises ValueError if the member is not one."""
+    value = members.get(name)
+    if value is None:
+        return absent
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    if type(value) in (int, float) and abs(value) < _LAST_DATE:
+        return float(value)
+    raise ValueError(f"{name} is not a date")
+
+
+def _scopes(value: Any) -> frozenset[str]:
+    members = value.split(" ") if isinstance(value, str) else _strings(value, "scope")
+    # No rule can require a scope outside the grammar, so leaving it out changes no decision.
+    return _shared(scope for scope in members if _SCOPE.fullmatch(scope))
+
+
+def _shared(members: Iterable[str]) -> frozenset[str]:
+    """Return one shared set for all tokens with equal sets: each costs memory and garbage collection."""
+    values = frozenset(members)
+    if sum(map(len, values)) > _MAX_CHARACTERS:
+        return values
+    if len(_SETS) >= _MAX_SETS:
+        _SETS.clear()
+    return _SETS.setdefault(values, values)
+
+
+def _strings(value: Any, name: str, *, integers: bool = False) -> list[str]:
+    members = value if isinstance(value, list) else [value]
+    strings = [_digits(member) if integers else member for member in members if member is not None]
+    if not all(isinstance(member, str) for member in strings):
+        raise ValueError(f"{name} is neither a string nor a list of strings")
+    return strings
+
+
+def _identifier(members: Mapping[str, Any], name: str) -> str | None:
+    return _string({name: _digits(members.get(name))}, name)
+
+
+def _digits(value: Any) -> Any:
+    return str(value) if type(value) is int else value
+
+
+def _string(members: Mapping[str, Any], name: str) -> str | None:
+    value = members.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise ValueError(f"{name} is not a string")
