@@ -57,14 +57,15 @@ class RouteMetrics:
 
 
 class UpstreamMetrics:
-    """Counters of one upstream: `responses` by status, `errors` by reason."""
+    """Counters of one upstream: `responses` by status, `errors` by reason; `failing` if the last request failed."""
 
-    __slots__ = ("duration", "errors", "responses")
+    __slots__ = ("duration", "errors", "failing", "responses")
 
     def __init__(self) -> None:
         self.responses: dict[int, int] = defaultdict(int)
         self.errors: dict[str, int] = defaultdict(int)
         self.duration = Histogram(_LATENCY)
+        self.failing = False
 
 
 class FetchMetrics:

@@ -53,6 +53,7 @@ class Telemetry(Collector):
         self.in_flight: Callable[[], int] = int
         self.connections: Callable[[], int] = int
         self.dropped_decisions: Callable[[], int] = int
+        self.dropped_log_lines: Callable[[], int] = int
         self.cache_entries: Callable[[], int] = int
         self.cache_evictions: Callable[[], Mapping[str, int]] = dict
         self.proofs: Callable[[], int] = int
@@ -212,6 +213,8 @@ class Telemetry(Collector):
         yield _counts("config_reloads", "Reloads of the configuration.", "result", self.config_reloads)
         yield _info("config_info", "The hash of the configuration in force.", "hash", self.config_hash)
         yield _info("build_info", "The running version.", "version", self._version)
+        text = "Log lines that were dropped, because standard error was read too slowly."
+        yield _total("log_lines_dropped", text, self.dropped_log_lines())
         held_back = {report.table.value: report.count for report in self.shares.values()}
         text = "Times that a client's share kept it from more of a table that clients share."
         yield _counts("share_exceeded", text, "table", held_back)

@@ -17,8 +17,9 @@ from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.webhook.certificate_rotation import Names
 from enforcer.kubernetes.webhook.cluster import SERVICE_ACCOUNT
 from enforcer.kubernetes.webhook.server import Options, run
-from enforcer.operations import logs
+from enforcer.operations.logs import LogOutput
 from enforcer.settings.addresses import with_port
+from enforcer.settings.log import Log
 
 _NAMES = ("service", "secret", "configuration")
 _FILES = ("tls_certificate", "tls_key")
@@ -53,7 +54,7 @@ _FILES = ("tls_certificate", "tls_key")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
     values: Sequence[tuple[str, str]],
-    log_level: str,
+    log_level: Any,
     log_format: Any,
     service_account: Path,
     listen: str,
@@ -81,8 +82,8 @@ def command(
         certificate=_certificate(options, service_account),
         settings=settings_of(options, values),
     )
-    logs.configure(log_level, log_format)
-    run(process)
+    with LogOutput(Log(level=log_level, format=log_format)):
+        run(process)
 
 
 def _api_server(environment: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ from enum import IntEnum
 from time import perf_counter
 from typing import Final, Protocol
 
-from enforcer.errors import UpstreamError, UpstreamFailure
+from enforcer.errors import UpstreamError
 from enforcer.policy.decision import WOULD_DENY, Allow
 from enforcer.proxy import responses
 from enforcer.proxy.authorize import Authorization, Grant, Refused
@@ -367,6 +367,8 @@ class Exchange:
         metrics = self._authorization.route.upstream.metrics
         metrics.responses[self._status] += 1
         metrics.duration.observe(ended_at - self._sent_at)
+        if metrics.failing:
+            self._authorization.route.upstream.report_recovery()
         self._finish(ended_at)
 
     def on_upgrade(self, reason: bytes, lines: list[bytes], connection: PooledConnection, rest: bytes) -> None:
@@ -392,9 +394,7 @@ class Exchange:
             if not isinstance(failure, UpstreamError):
                 return
             error = failure
-        upstream.metrics.errors[error.reason] += 1
-        if error.reason is not UpstreamFailure.OVERLOADED:
-            _log.warning("upstream %s: %s", upstream.pool.endpoint, error)
+        upstream.report_failure(error)
         if self.state is _RESPONDING:
             self._abort()
         else:

@@ -96,7 +96,7 @@ class Handshake(ManagedConnection):
                 self._transport, protocol, self._context, server_side=True, ssl_handshake_timeout=timeout
             )
         except OSError as error:
-            _log.debug("TLS handshake with a client failed: %s", error)
+            _log.info("TLS handshakes with clients fail: %s", error)
             return
         finally:
             self._registry.leave(self)

@@ -5,11 +5,13 @@ A request keeps the snapshot that it began with.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
 from enforcer.counters import RouteMetrics, UpstreamMetrics
 from enforcer.decision_log.buffer import RetentionSettings
+from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.policy.matcher import Matcher, Methods
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import UNSERVED
@@ -22,6 +24,8 @@ from enforcer.tokens.verifier import LookupOptions, TokenVerifier
 from enforcer.wire.pool import Pool
 from enforcer.wire.target import Target, parse
 
+_log: Final = logging.getLogger("enforcer.proxy")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Upstream:
@@ -30,6 +34,18 @@ class Upstream:
     pool: Pool
     authority: bytes
     metrics: UpstreamMetrics
+
+    def report_failure(self, error: UpstreamError) -> None:
+        """Count a request without a complete response. Only clients can overload an upstream: that is not logged."""
+        self.metrics.errors[error.reason] += 1
+        if error.reason is not UpstreamFailure.OVERLOADED:
+            self.metrics.failing = True
+            _log.warning("upstream %s: %s", self.pool.endpoint, error)
+
+    def report_recovery(self) -> None:
+        """Note the first complete response after a failure."""
+        self.metrics.failing = False
+        _log.info("upstream %s responds again", self.pool.endpoint)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -25,7 +25,6 @@ from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules
 from enforcer.config.sources import Files, Signature
 from enforcer.errors import ConfigError
-from enforcer.operations import logs
 from enforcer.operations.watcher import Watcher, signatures_of
 from enforcer.operations.worker import WorkerThread
 from enforcer.proxy.listener import Listener
@@ -33,6 +32,7 @@ from enforcer.proxy.snapshot import Snapshot
 from enforcer.server.assembly import assemble
 from enforcer.server.listening import raise_descriptor_limit
 from enforcer.server.resources import ResourceScope, SharedResources
+from enforcer.settings.log import Log
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.verifier import CacheControl
 from enforcer.wire.ticker import Ticker
@@ -67,12 +67,19 @@ class Reloader:
     """Keeps the configuration in step with its files. `current` is the one in force; `load` reads the files again."""
 
     def __init__(
-        self, load: Load, loaded: Loaded, telemetry: Telemetry, ticker: Ticker, loop: asyncio.AbstractEventLoop
+        self,
+        load: Load,
+        loaded: Loaded,
+        telemetry: Telemetry,
+        ticker: Ticker,
+        loop: asyncio.AbstractEventLoop,
+        configure_log: Callable[[Log], None],
     ) -> None:
         self._load = load
         self._telemetry = telemetry
         self._ticker = ticker
         self._loop = loop
+        self._configure_log = configure_log
         self.resources = SharedResources()
         self._worker = WorkerThread()
         self._watcher = Watcher(self._worker)
@@ -172,7 +179,7 @@ class Reloader:
         await listener.swap(successor.snapshot, successor.tls)
         self._telemetry.reloaded(successor.loaded.hash)
         if successor.config.log != previous.config.log:
-            logs.configure(successor.config.log.level, successor.config.log.format)
+            self._configure_log(successor.config.log)
         raise_descriptor_limit(successor.config)
 
     def announce(self) -> None:

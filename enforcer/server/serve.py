@@ -8,7 +8,6 @@ import logging
 import math
 import signal
 import socket
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,9 +22,9 @@ from starlette.routing import Route
 from enforcer.config.load import Loaded, load, load_with_document
 from enforcer.config.overrides import Override
 from enforcer.config.resolved import upstreams
-from enforcer.operations import logs
 from enforcer.operations.admin import admin
 from enforcer.operations.decision_log_writer import DecisionLogWriter
+from enforcer.operations.logs import LogOutput
 from enforcer.operations.probe_relay import routes
 from enforcer.proxy.listener import Listener
 from enforcer.proxy.registry import ConnectionRegistry
@@ -45,14 +44,14 @@ def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override
     ended, and must stop taking requests before that. Raises ConfigError and AddressError before anything is served.
     """
     loaded = load(path, environment, overrides)
-    logs.configure(loaded.config.log.level, loaded.config.log.format)
-    raise_descriptor_limit(loaded.config)
-    proxy_sockets = bind(loaded.config.listener.address, f"listener.address in {path}")
-    admin_sockets = bind(loaded.config.admin.address, f"admin.address in {path}")
-    load_again = partial(load_with_document, path, environment, overrides)
-    serving = _serve(load_again, loaded, proxy_sockets, admin_sockets, routes(environment))
-    del loaded  # otherwise this frame would keep the first configuration in memory after reloads
-    uvloop.run(serving)
+    with LogOutput(loaded.config.log) as log:
+        raise_descriptor_limit(loaded.config)
+        proxy_sockets = bind(loaded.config.listener.address, f"listener.address in {path}")
+        admin_sockets = bind(loaded.config.admin.address, f"admin.address in {path}")
+        load_again = partial(load_with_document, path, environment, overrides)
+        serving = _serve(load_again, loaded, proxy_sockets, admin_sockets, routes(environment), log)
+        del loaded  # otherwise this frame would keep the first configuration in memory after reloads
+        uvloop.run(serving)
 
 
 async def _serve(
@@ -61,10 +60,12 @@ async def _serve(
     proxy_sockets: list[socket.socket],
     admin_sockets: list[socket.socket],
     probe_routes: list[Route],
+    log: LogOutput,
 ) -> None:
     loop = asyncio.get_running_loop()
     telemetry, ticker = Telemetry(version("token-enforcer")), Ticker(loop)
-    reloader = Reloader(load_again, loaded, telemetry, ticker, loop)
+    telemetry.dropped_log_lines = lambda: log.dropped
+    reloader = Reloader(load_again, loaded, telemetry, ticker, loop, log.configure)
     del loaded  # as in `run`
     registry = ConnectionRegistry(reloader.current.snapshot, telemetry, ticker)
     listener = Listener(registry, reloader.current.tls)
@@ -72,8 +73,7 @@ async def _serve(
     admin_server = _admin_server(telemetry, reloader, registry, probe_routes)
     shutdown = _Shutdown(telemetry, reloader, registry, proxy_server, admin_server)
     _handle_signals(loop, shutdown, reloader)
-    decision_log = DecisionLogWriter(registry.decisions.backlog, sys.stderr)
-    ticker.add(decision_log.tick)
+    ticker.add(DecisionLogWriter(registry.decisions.backlog, log.writer).tick)
 
     admin_task = asyncio.create_task(admin_server.serve(admin_sockets), name="admin")
     # Everything built so far lives as long as the process: exclude it from garbage collection.
@@ -96,7 +96,6 @@ async def _serve(
     admin_server.should_exit = True
     await admin_task
     ticker.stop()
-    decision_log.close()
     _log.info("stopped")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from enforcer.units import Count, Section
+from enforcer.units import Bytes, Count, Section
 
 Logged = Literal["none", "denied", "all"]
 """Which decisions are logged; `denied` are all except those that allow."""
@@ -19,6 +19,9 @@ class Log(Section):
     """Minimum level of log lines."""
     format: Literal["text", "json"] = "text"
     """`text` for people, or `json` for machines: one JSON object a line."""
+    buffer: Bytes = 1024**2
+    """Maximum size of the lines waiting to be written if standard error is slow; more are dropped, and counted
+    (`enforcer_log_lines_dropped_total`). Bounds memory: a request never waits for the reader of the log."""
     decisions: Logged = "none"
     """Which decisions are logged as well, each as a JSON object on its own line: `none`, `denied` (those that do not
     allow), or `all`, as `enforcer learn` needs them. The default is `none` because anybody can cause any number of

@@ -24,7 +24,7 @@ from harness.configs import RULES, TOKEN, TOKENS, authorization_server, config
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server, introspection_server
 from harness.upstreams import Incoming, Upstream, upstream
-from harness.waiting import eventually
+from harness.waiting import eventually, settled
 
 DENY_ALL: list[dict[str, Any]] = [{"name": "all else", "path": "/**", "scopes": ["never"]}]
 BROKEN = """\
@@ -85,6 +85,7 @@ class Stack:
     def log(self) -> list[str]:
         """Return the messages logged at level warning or above since the last call."""
         self.process.lines.clear()
+        settled(lambda: len(self.process.log()), 0.05)  # a thread writes the log
         lines = re.findall(r"(?:WARNING|ERROR) +\S+: (.*)", self.process.log())
         return [line.replace(f"{self.folder}/", "") for line in lines]
 

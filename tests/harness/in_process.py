@@ -20,6 +20,7 @@ from enforcer.config.load import load, load_with_document
 from enforcer.proxy.listener import Listener
 from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.server.reloading import Reloader
+from enforcer.settings.log import Log
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 
@@ -38,6 +39,7 @@ class InProcessProxy:
     def __init__(self, path: Path) -> None:
         self.telemetry = Telemetry("tested")
         self._path = path
+        self.log_settings: list[Log] = []
         self._loop = uvloop.new_event_loop()
         started: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve(started)), daemon=True)
@@ -82,7 +84,12 @@ class InProcessProxy:
         ticker = Ticker(self._loop)
         loaded = load(self._path, _ENVIRONMENT)
         self.reloader = Reloader(
-            partial(load_with_document, self._path, _ENVIRONMENT, ()), loaded, self.telemetry, ticker, self._loop
+            partial(load_with_document, self._path, _ENVIRONMENT, ()),
+            loaded,
+            self.telemetry,
+            ticker,
+            self._loop,
+            configure_log=self.log_settings.append,
         )
         self.registry = ConnectionRegistry(self.reloader.current.snapshot, self.telemetry, ticker)
         self.listener = Listener(self.registry, self.reloader.current.tls)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import re
 import weakref
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from harness.upstreams import Incoming, Upstream, upstream
 from harness.waiting import eventually
 
 from enforcer.server import reloading
+from enforcer.settings.log import Log
 
 
 @pytest.fixture(scope="module")
@@ -173,12 +173,5 @@ def test_the_configuration_stays_in_force_after_an_internal_error(
 def test_level_and_format_of_the_log_can_change(servers: tuple[Upstream, Server], running: InProcessProxy) -> None:
     """By a reload."""
     app, server = servers
-    root = logging.getLogger()
-    before = root.level, root.handlers[:]
-    try:
-        running.swap(config(app.url, server.port, rules=RULES, log={"level": "error", "format": "json"}))
-        assert root.level == logging.ERROR
-        assert type(root.handlers[0].formatter).__name__ == "JsonFormatter"
-    finally:
-        root.setLevel(before[0])
-        root.handlers[:] = before[1]
+    running.swap(config(app.url, server.port, rules=RULES, log={"level": "error", "format": "json"}))
+    assert running.log_settings == [Log(level="error", format="json")]
