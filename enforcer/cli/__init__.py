@@ -16,7 +16,7 @@ _COMMANDS = {
     "check": "Report the errors of a configuration, and serve nothing.",
     "demo": "Show the enforcer with an authorization server and an app.",
     "doctor": "Try the servers of a configuration, and report what is wrong.",
-    "drain": "Start the shutdown of every enforcer in this container.",
+    "drain": "Take a running enforcer out of service without ending it.",
     "explain": "Show how a request is decided, and why.",
     "import-openapi": "Propose rules from an OpenAPI document, or compare.",
     "inject": "Add the enforcer to Kubernetes manifests, beside the app.",

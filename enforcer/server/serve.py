@@ -154,9 +154,9 @@ class _Shutdown:
         timeouts = self.reloader.current.config.timeouts
         delay = 0.0 if at_once else timeouts.shutdown_delay
         if not self.telemetry.draining:
-            _log.info(
-                "stopping: new requests are served for %g s, running ones may take %g s more", delay, timeouts.drain
-            )
+            phase = "stopping" if self.requested.is_set() else "draining until SIGTERM"
+            text = "%s: new requests are served for %g s, running ones may take %g s more"
+            _log.info(text, phase, delay, timeouts.drain)
             self.telemetry.ready = False
             self.telemetry.draining = True
             self.registry.drain()

@@ -211,7 +211,7 @@ def test_a_drained_enforcer_stops_on_sigterm(tmp_path: Path, monkeypatch: pytest
         (tmp_path / str(process.process.pid)).symlink_to(f"/proc/{process.process.pid}")
         monkeypatch.setattr(drain, "PROCESSES", tmp_path)
         for _ in range(2):
-            assert CliRunner().invoke(main, ["drain"]).exit_code == 0
+            assert CliRunner().invoke(main, ["drain", "--all"]).exit_code == 0
             assert eventually(lambda: not ready(process))
         assert client.request("GET", "/thing").values("Connection") == [b"close"]
         assert eventually(lambda: refuses(process.port))
@@ -238,12 +238,12 @@ def test_a_drain_while_it_starts_fails_and_ends_nothing(tmp_path: Path, monkeypa
             assert started.stdout is not None
             assert started.stdout.readline() == b"\n"
             (tmp_path / str(started.pid)).symlink_to(f"/proc/{started.pid}")
-        early = CliRunner().invoke(main, ["drain"])
+        early = CliRunner().invoke(main, ["drain", "--all"])
         assert (early.exit_code, str(process.pid) in early.stderr) == (1, True)
         assert process.stdin is not None
         process.stdin.write(b"\n")
         process.stdin.flush()
-        assert eventually(lambda: CliRunner().invoke(main, ["drain"]).exit_code == 0, TIMEOUT)
+        assert eventually(lambda: CliRunner().invoke(main, ["drain", "--all"]).exit_code == 0, TIMEOUT)
         assert (launcher.poll(), process.poll()) == (None, None)
         process.send_signal(signal.SIGTERM)
         assert process.wait(TIMEOUT) == 0
