@@ -71,6 +71,13 @@ class Table(dict[str, Any]):
     def __init__(self) -> None:
         self.marks: dict[str, tuple[Mark, Mark]] = {}
 
+    def copy(self) -> Table:
+        """Return a copy of the mapping itself; its values are shared."""
+        table = Table()
+        table.update(self)
+        table.marks.update(self.marks)
+        return table
+
 
 class Items(list[Any]):
     """A list in the file. `marks` are the positions of the items."""
@@ -79,6 +86,13 @@ class Items(list[Any]):
 
     def __init__(self) -> None:
         self.marks: list[Mark] = []
+
+    def copy(self) -> Items:
+        """Return a copy of the list itself; its items are shared."""
+        items = Items()
+        items += self
+        items.marks += self.marks
+        return items
 
 
 @dataclass(frozen=True, slots=True)

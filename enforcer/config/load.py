@@ -54,10 +54,10 @@ def load_with_document(
         raise ConfigError([Problem(str(path), 0, 0, "", str(error))]) from None
     with _garbage_collection_paused():
         main = parse(str(path), data)
-        override(main, overrides)
+        override_problems = override(main, overrides)
         rule_files = RuleFiles(main, path, len(data), sources)
         document = MergedDocument(main, rule_files.documents)
-        config = _validate(document, rule_files.problems, sources)
+        config = _validate(document, rule_files.problems, override_problems, sources)
     return Loaded(config, _hash(data, rule_files.data), sources.files), document
 
 
@@ -69,7 +69,12 @@ def _hash(data: bytes, others: Iterable[bytes]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _validate(document: MergedDocument, rule_file_problems: Sequence[Problem], sources: Sources) -> Config:
+def _validate(
+    document: MergedDocument,
+    rule_file_problems: Sequence[Problem],
+    override_problems: Sequence[Problem],
+    sources: Sources,
+) -> Config:
     errors: list[ErrorDetails] = []
     hidden: Iterable[Problem] = ()
     try:
@@ -81,7 +86,13 @@ def _validate(document: MergedDocument, rule_file_problems: Sequence[Problem], s
         hidden = (document.problem(path, message) for path, message in partial.faults)
     else:
         rules = dict(enumerate(config.rules))
-    all_problems = [*rule_file_problems, *document.problems, *problems(errors, document, shape), *hidden]
+    all_problems = [
+        *rule_file_problems,
+        *override_problems,
+        *document.problems,
+        *problems(errors, document, shape),
+        *hidden,
+    ]
     all_problems += conflicts(document, rules, complete=not rule_file_problems)
     if all_problems:
         raise ConfigError(sorted(all_problems, key=document.order))

@@ -28,6 +28,12 @@ def load_with(tmp_path: Path, *overrides: str, file: str = FILE) -> Config:
     return load(path, {"SECRET": "hunter2"}, [parse_override(text) for text in overrides]).config
 
 
+def _written(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(FILE)
+    return path
+
+
 @pytest.mark.parametrize(
     ("text", "override"),
     [
@@ -95,11 +101,54 @@ def test_errors_in_overrides_have_a_key_and_no_line(tmp_path: Path) -> None:
     }
 
 
+def test_an_override_of_an_item_of_a_list_names_its_index(tmp_path: Path) -> None:
+    """Items count from 0, and the other items and keys stay."""
+    two = FILE + "  - {name: health, path: /health, public: true}\n"
+    config = load_with(tmp_path, "rules.1.public=false", "rules.1.scopes=[admin]", "rules.0.path=/api/**", file=two)
+    first, second = config.rules
+    assert (first.name, first.path, first.authenticated) == ("all", "/api/**", True)
+    assert (second.name, second.public, second.scopes) == ("health", False, ("admin",))
+    assert load_with(tmp_path, "rules.0.scopes=[a, b]", "rules.0.authenticated=false", "rules.0.scopes.1=c").rules[
+        0
+    ].scopes == ("a", "c")
+
+
+def test_an_override_changes_only_the_named_place_of_an_aliased_value(tmp_path: Path) -> None:
+    """Another rule that is an alias of the same mapping stays as the file has it."""
+    aliased = FILE.replace("- {name: all, path: /**", "- &all {name: all, path: /**, methods: [GET]") + (
+        "  - {name: health, path: /health, public: true, methods: *methods}\n"
+    )
+    aliased = aliased.replace("methods: [GET]", "methods: &methods [GET]")
+    config = load_with(tmp_path, "rules.0.methods.0=POST", file=aliased)
+    assert [rule.methods for rule in config.rules] == [("POST",), ("GET",)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rules.1.public=false", "rules is a list of 1, counted from 0, without an item 1"),
+        ("rules.-1.public=false", "rules is a list of 1, counted from 0, without an item -1"),
+        ("rules.all.public=false", "rules is a list of 1, counted from 0, without an item all"),
+        ("rules.١.public=false", "rules is a list of 1, counted from 0, without an item ١"),
+        ("upstream.url.x=1", 'upstream.url is "http://127.0.0.1:8090", not a mapping or list'),
+        ("rules.0.name.first=x", 'rules.0.name is "all", not a mapping or list'),
+    ],
+)
+def test_an_override_whose_key_leads_nowhere_is_an_error(text: str, message: str, tmp_path: Path) -> None:
+    """The operator would believe that the rule is closed."""
+    key, _, value = text.partition("=")
+    with pytest.raises(ConfigError) as refused:
+        load(_written(tmp_path), {"SECRET": "hunter2"}, [Override(tuple(key.split(".")), value)])
+    assert [str(problem) for problem in refused.value.problems] == [
+        f"{tmp_path / 'config.yaml'}: {key}: cannot be overridden: {message}"
+    ]
+
+
 def test_a_section_that_is_not_a_mapping_is_an_error_at_its_line(tmp_path: Path) -> None:
     """A key cannot be set in it."""
     with pytest.raises(ConfigError) as refused:
         load_with(tmp_path, "log.level=debug", file=FILE.replace("{level: info}", "loud"))
-    assert [(problem.line, problem.path) for problem in refused.value.problems] == [(1, "log")]
+    assert [(problem.line, problem.path) for problem in refused.value.problems] == [(0, "log.level"), (1, "log")]
 
 
 def test_a_secret_cannot_be_an_override(tmp_path: Path) -> None:
