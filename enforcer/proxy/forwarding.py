@@ -116,6 +116,7 @@ class Forwarding:
         self.client_cert = settings.client_cert
         self._keys: dict[tuple[str, bytes], str] = {}
         self._style = settings.chain
+        self._via = settings.via
         self._identity = tuple((name.encode(), claim) for name, claim in settings.identity.items())
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
 
@@ -165,7 +166,7 @@ class Forwarding:
         return key
 
     def forwarding_fields(self, address: str, scheme: str, host: bytes, received: Mapping[bytes, list[bytes]]) -> bytes:
-        """Return the field lines that describe the client to the upstream, `Via` included.
+        """Return the field lines that describe the client to the upstream, and `Via` if it is wanted.
 
         `received` are the forwarding fields of a trusted peer by lower-case name; empty for any other peer. `host` is
         empty if an HTTP/1.0 client sent none.
@@ -186,7 +187,8 @@ class Forwarding:
             node = f'"[{address}]"' if ":" in address else address
             element = f"for={node};proto={scheme}".encode() + (b';host="%b"' % host if host else b"")
             lines.append(b"Forwarded: %b\r\n" % b", ".join([*received.get(b"forwarded", ()), element]))
-        lines.append(b"Via: 1.1 enforcer\r\n")
+        if self._via:
+            lines.append(b"Via: 1.1 enforcer\r\n")
         return b"".join(lines)
 
 

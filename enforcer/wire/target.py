@@ -3,7 +3,8 @@
 1. The target that was matched is forwarded: `Target.origin_form` is a slice of the client's bytes, never rebuilt.
 2. A path that two parsers could read differently is refused before any rule is matched: empty and dot segments,
    encoded or not; backslash; `;` (servlet containers cut path parameters away); an encoded delimiter
-   (`/ \\ % ? # ;`), control byte or NUL; a byte outside RFC 3986's pchar; percent-encoding that is not UTF-8.
+   (`/ \\ % ? # ;`), control byte or NUL; a byte that neither RFC 3986's pchar nor a browser's URL has; percent-encoding
+   that is not UTF-8.
 3. The remaining percent-encoding is decoded exactly once, only for matching.
 """
 
@@ -16,11 +17,12 @@ from urllib.parse import unquote_to_bytes
 from enforcer.errors import MalformedRequestError
 from enforcer.wire.fields import HOST
 
-# RFC 3986 §3.3: pchar without `;` and percent-encoding
-_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@/"
+# RFC 3986 §3.3: pchar without `;` and percent-encoding. `[ ] | ^ { }` are not in it, but browsers (WHATWG URL) and HTTP
+# libraries send some of them as they are, and every parser reads them as themselves.
+_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@[]|^{}/"
 # RFC 3986 §3.4, and what browsers leave unencoded in a query
 _QUERY = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))
-_SEGMENT = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,=:@]|%[0-9A-Fa-f]{2})*")
+_SEGMENT = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,=:@\[\]|^{}]|%[0-9A-Fa-f]{2})*")
 _AMBIGUOUS = re.compile(rb"%(?:2[Ee]|2[Ff]|5[Cc]|25|3[Bb]|3[Ff]|23|[01][0-9A-Fa-f]|7[Ff])")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)((?:/[^?#]*)?(?:\?[^#]*)?)")
 

@@ -291,15 +291,21 @@ def chain_of(mode: str, address: str = "203.0.113.7", **received: list[bytes]) -
     return forwarding(chain=mode).forwarding_fields(address, "https", b"app.example", theirs)
 
 
-X_FORWARDED = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nVia: 1.1 enforcer\r\n"
+X_FORWARDED = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n"
 
 
 def test_the_upstream_is_told_of_the_client_and_its_way() -> None:
     """Only ours, if the peer is not trusted."""
     assert chain_of("x-forwarded") == X_FORWARDED % (b"203.0.113.7", b"https", b"app.example")
-    assert chain_of("none") == b"Via: 1.1 enforcer\r\n"
-    forwarded = b'Forwarded: for=203.0.113.7;proto=https;host="app.example"\r\nVia: 1.1 enforcer\r\n'
+    assert chain_of("none") == b""
+    forwarded = b'Forwarded: for=203.0.113.7;proto=https;host="app.example"\r\n'
     assert chain_of("forwarded") == forwarded
+
+
+def test_via_is_sent_only_if_it_is_wanted() -> None:
+    """It turns off the compression of some servers."""
+    own = forwarding(chain="none", via=True).forwarding_fields("203.0.113.7", "https", b"app.example", {})
+    assert own == b"Via: 1.1 enforcer\r\n"
 
 
 def test_an_ipv6_address_is_quoted_where_the_grammar_wants_it() -> None:
@@ -359,7 +365,7 @@ def test_a_request_head_is_what_the_client_sent_and_what_is_ours() -> None:
     )
     assert head == (
         b"POST /caf%C3%A9?x=%2e HTTP/1.1\r\nHost: app.example\r\naccept: */*\r\n"
-        b"Via: 1.1 enforcer\r\nX-Auth-Subject: alice\r\nContent-Length: 0\r\n\r\n"
+        b"X-Auth-Subject: alice\r\nContent-Length: 0\r\n\r\n"
     )
     request = parsed(head)
     assert (request.method, request.target) == (b"POST", b"/caf%C3%A9?x=%2e")
