@@ -25,8 +25,8 @@ class ForwardingSettings(Section):
     """Fields with the client's address: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239), or not
     at all."""
     via: Switch = False
-    """Whether the upstream receives `Via: 1.1 enforcer` (RFC 9110 §7.6.3). Off, because some servers take a request with
-    Via for one that must not be compressed: nginx with its default `gzip_proxied` sends the whole response instead."""
+    """Whether the upstream receives `Via: 1.1 enforcer` (RFC 9110 §7.6.3). Off, because some servers do not compress a
+    response to a request with Via: nginx with its default `gzip_proxied`, for one."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks (10.0.0.0/8) of proxies in front of the enforcer. Their Forwarded or X-Forwarded-For,
     -Proto, -Host, -Port and -Prefix are kept and extended, so each proxy must set or remove all of them. Those of other
