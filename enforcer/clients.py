@@ -10,6 +10,8 @@ from typing import Final
 
 UNKNOWN: Final = "unknown"
 """The key of every client whose address is not known, such as that of a Unix socket."""
+OWN: Final = ""
+"""The key of the enforcer itself."""
 
 _TRANSLATED: Final = int(IPv6Address("64:ff9b::")) >> 32
 """The network of IPv4 addresses behind a translator (RFC 6052 §2.1): a /96, so all of them would be one client."""
@@ -31,6 +33,14 @@ def client_key(address: str) -> str:
         return str(mapped)
     # By number, because a zone id (fe80::1%eth0) belongs to no network.
     return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
+
+
+def client_network(key: str) -> str:
+    """Return the network that a key is in: its /16, or IPv6 /32, which often belongs to one owner as a whole."""
+    if ":" in key:
+        return f"{IPv6Address(int(IPv6Address(key.partition('/')[0])) >> 96 << 96)}/32"
+    first, dot, rest = key.partition(".")
+    return f"{first}.{rest.partition('.')[0]}.0.0/16" if dot else key
 
 
 def _embedded(address: IPv6Address) -> IPv4Address | None:

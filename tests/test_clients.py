@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from enforcer.clients import UNKNOWN, client_key
+from enforcer.clients import OWN, UNKNOWN, client_key, client_network
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,18 @@ def test_an_ipv4_address_is_a_client_and_so_is_a_64_of_ipv6(address: str, key: s
 def test_everything_else_is_one_client(text: str) -> None:
     """Texts may be invented without end, and must not each have a share."""
     assert client_key(text) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("key", "network"),
+    [
+        ("192.0.2.1", "192.0.0.0/16"),
+        ("2001:db8:1:2::/64", "2001:db8::/32"),
+        ("::/64", "::/32"),
+        (UNKNOWN, UNKNOWN),
+        (OWN, OWN),
+    ],
+)
+def test_a_client_is_in_a_wider_network(key: str, network: str) -> None:
+    """Which one owner may have as a whole."""
+    assert client_network(key) == network

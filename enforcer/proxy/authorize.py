@@ -164,10 +164,6 @@ class Authorization:
         head = self._head
         return Grant(head.method, self.target, head.host, head.authorization, self.route, permit, self.purges)
 
-    @property
-    def client_address(self) -> str:
-        return self._peer.client_address(self._head, self.snapshot.forwarding)
-
     def request_id(self) -> bytes:
         """Return the id to find this request's decision by: the client's own if it may be recorded, else a new one."""
         head = self._head
@@ -204,7 +200,8 @@ class Authorization:
 
         proofs = [value.strip(OWS) for _, value in (head.special or {}).get(_PROOF, ())]
         url = peer.url(head, self.target, snapshot.forwarding)
-        request = ProofRequest(method=head.method, url=url, token=self._token_with_proof, address=self.client_address)
+        client = peer.client(head, snapshot.forwarding)
+        request = ProofRequest(method=head.method, url=url, token=self._token_with_proof, client=client)
         return check(proofs, request, token, snapshot.proof_settings, snapshot.proof_state, time())
 
     def _outcome(

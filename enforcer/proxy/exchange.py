@@ -155,6 +155,8 @@ class Exchange:
         """Authorize the request, and forward or refuse it, now or when its token has been verified."""
         self._started_at = perf_counter()
         self.state = _WAIT_VERIFICATION
+        if self.head.special is not None:
+            self.client = self._peer.client(self.head, self._snapshot.forwarding)
         try:
             authorization, refusal = self._authorization, self._refusal
             outcome = authorization.authorize(self) if refusal is None else authorization.reject(refusal)
@@ -162,10 +164,6 @@ class Exchange:
                 self._proceed(outcome)
         except Exception:  # noqa: BLE001 - whatever the fault is, the request is not forwarded
             self._on_internal_error()
-
-    @property
-    def client_address(self) -> str:
-        return self._authorization.client_address
 
     def on_verification(self, outcome: VerificationOutcome) -> None:
         """Go on with the verification result."""
@@ -204,8 +202,6 @@ class Exchange:
             permit, head.method, target, lines, forwarded, authorization.identity, head.framing
         )
         self.state = _WAIT_CONNECTION
-        if head.special is not None:
-            self.client = self._peer.client(head, self._snapshot.forwarding)
         connection = route.upstream.pool.request(self)
         if isinstance(connection, PooledConnection):
             self.on_connection(connection)

@@ -70,11 +70,6 @@ class Peer:
             self._host = head.host
         return fields
 
-    def client_address(self, head: RequestHead, forwarding: Forwarding) -> str:
-        """Return the client's address: the peer's, or the one that a trusted peer names."""
-        addresses = self._forwarded_for(head, forwarding)
-        return forwarding.client_address(self._address, addresses) if addresses else self._address
-
     def url(self, head: RequestHead, target: bytes, forwarding: Forwarding) -> str:
         """Return the URL of a request as the client sees it, without query; a trusted peer names scheme and host."""
         fields = self._trusted_fields(head, forwarding, _FORWARDED)

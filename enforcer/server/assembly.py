@@ -24,7 +24,7 @@ from enforcer.settings.servers import Upstream as UpstreamSettings
 from enforcer.share_report import SharedTable
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.dpop.replay_cache import ProofState, ReplayCache
-from enforcer.tokens.limiter import AddressLimiter
+from enforcer.tokens.limiter import ClientLimiter
 from enforcer.tokens.verifier import CacheControl, LookupOptions
 from enforcer.wire.pool import Pool
 from enforcer.wire.ticker import Ticker
@@ -94,7 +94,7 @@ def assemble(
     field = None if config.would_deny_field is None else config.would_deny_field.encode()
     unserved = replace(no_route, report_only=False, needs_token=False)
     unseen = config.limits.unseen_tokens
-    wrong = scope.take("wrong proofs", unseen, make=lambda: AddressLimiter(unseen))
+    wrong = scope.take("wrong proofs", unseen, make=lambda: ClientLimiter(unseen))
     snapshot = Snapshot(
         routes=RouteCache(matcher),
         no_route=no_route,

@@ -6,7 +6,7 @@ import asyncio
 import math
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from enforcer.config import authorization_server
 from enforcer.counters import IntrospectionMetrics
 from enforcer.settings.addresses import Location, parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
+from enforcer.settings.limits import DEFAULT_SHARE
 from enforcer.settings.tls import ClientTLS
+from enforcer.share_report import SharedTable, ShareReport
 from enforcer.tokens.introspection.client import JSON_TYPE, JWT_TYPE, IntrospectionClient, JsonReader, ResponseReader
 from enforcer.tokens.introspection.client_authentication import Authentication
 from enforcer.tokens.introspection.client_credentials import BearerAuthentication, OwnAccessToken, TokenRequest
@@ -47,6 +49,8 @@ class SourceBuilder:
     metrics: IntrospectionMetrics
     ticker: Ticker
     loop: asyncio.AbstractEventLoop
+    share: int = DEFAULT_SHARE
+    held_back: ShareReport = field(default_factory=partial(ShareReport, SharedTable.INTROSPECTION))
 
     def source(self, domain: IssuerScope) -> TokenSource:
         """Return the source that the server's `verify` setting requires. It owns its connections until it is closed."""
@@ -128,7 +132,7 @@ class SourceBuilder:
         server = self.server
         location = parse_url(url)
         endpoint = make_endpoint(location, server.tls, self._tls if location.secure else None)
-        pool = Pool(endpoint, server.pool, self.ticker, self.loop)
+        pool = Pool(endpoint, server.pool, self.ticker, self.loop, self.share, self.held_back)
         caller = HttpClient(pool, timeout=server.timeout, max_body=server.max_answer)
         return KnownEndpoint(caller, location.authority, location.target, accept)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Final
 
+from enforcer.clients import OWN
 from enforcer.config.model import Config
 from enforcer.config.resolved import issuer_scopes, servers_for
 from enforcer.policy.rules import Rule
@@ -17,12 +18,13 @@ from enforcer.proxy.forwarding import Forwarding
 from enforcer.server.resources import ResourceScope, SharedResources
 from enforcer.server.sources import Fetched, SourceBuilder
 from enforcer.settings.authorization_server import AuthorizationServer
+from enforcer.share_report import SharedTable
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.response import VerificationResult
 from enforcer.tokens.issuers import MultiIssuerVerifier, TrustedIssuer
-from enforcer.tokens.limiter import AddressLimiter
+from enforcer.tokens.limiter import ClientLimiter
 from enforcer.tokens.verifier import (
     CacheControl,
     CachingVerifier,
@@ -61,8 +63,9 @@ class Verifiers:
 
         # Cache entries contain identity fields that were written with the identity settings.
         cache = scope.take("cache", config.cache, config.forwarding.identity, make=make_cache)
-        settings = config.limits.unseen_tokens
-        limiter = scope.take("limiter", settings, make=lambda: AddressLimiter(settings))
+        settings, share = config.limits.unseen_tokens, config.limits.client_share
+        held_back = telemetry.shares[SharedTable.INTROSPECTION]
+        limiter = scope.take("limiter", settings, make=lambda: ClientLimiter(settings))
         self._config = config
         self._domains = issuer_scopes(config)
 
@@ -73,8 +76,8 @@ class Verifiers:
             keys = scope.take("keys", *identity, domain, make=lambda: CacheKeys(server.name))
             fetched = scope.take("fetched", *identity, server.keys, server.metadata, make=Fetched)
 
-            builder = SourceBuilder(server, fetched, metrics, ticker, loop)
-            source = scope.take("source", server, domain, make=partial(builder.source, domain))
+            builder = SourceBuilder(server, fetched, metrics, ticker, loop, share, held_back)
+            source = scope.take("source", server, domain, share, make=partial(builder.source, domain))
             state = source, cache, keys, limiter
             write, retry = forwarding.identity_fields, math.ceil(server.retry_after)
             make = partial(CachingVerifier, server.name, *state, write, metrics, time.time, retry)
@@ -146,7 +149,7 @@ class _Listener:
     """A listener that sets a future."""
 
     outcome: asyncio.Future[VerificationOutcome]
-    client_address: str = ""
+    client: str = OWN
 
     def on_verification(self, outcome: VerificationOutcome) -> None:
         self.outcome.set_result(outcome)

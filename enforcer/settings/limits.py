@@ -13,7 +13,7 @@ DEFAULT_SHARE: Final = 75
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnseenSettings(Section):
-    """Limits on the unseen tokens of a client address."""
+    """Limits on the unseen tokens of a client: an IPv4 address, or a /64 of IPv6 addresses."""
 
     rate: Count = 1000
     """Unseen tokens a second, on average; one more is answered 429. Protects the authorization server. DPoP proofs with
@@ -21,8 +21,8 @@ class UnseenSettings(Section):
     burst: Count = 2000
     """Unseen tokens at once. Allows a start with an empty cache."""
     addresses: Count = 10_000
-    """Maximum number of client addresses counted separately; the least recently seen is dropped first. Bounds
-    memory."""
+    """Maximum number of clients counted separately. If so many have used up a part of their limits, all others are
+    counted by network: an IPv4 /16, or IPv6 /32. Bounds memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class Limits(Section):
     """Minimum average rate of a request body, per second, after a first period of `timeouts.body`. Cuts slow-body
     attacks."""
     unseen_tokens: UnseenSettings = field(default_factory=UnseenSettings)
-    """Limits on the unseen tokens of a client address; cached active tokens are not counted."""
+    """Limits on the unseen tokens of a client; cached active tokens are not counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

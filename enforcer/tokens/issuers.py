@@ -60,10 +60,12 @@ class IssuerFilter:
         self.circuit_open = source.circuit_open
         self.close = source.close
 
-    def introspect(self, token: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+    def introspect(
+        self, token: bytes, client: str, callback: Callback[IntrospectionOutcome]
+    ) -> IntrospectionOutcome | None:
         if not self._scope.admits(token):
             return INACTIVE
-        introspect: Operation[IntrospectionOutcome] = partial(self._source.introspect, token)
+        introspect: Operation[IntrospectionOutcome] = partial(self._source.introspect, token, client)
         return convert(introspect, self._filter, callback)
 
     def _filter(self, outcome: IntrospectionOutcome) -> IntrospectionOutcome:
@@ -150,8 +152,8 @@ class _Lookup:
     _failure: VerificationFailure | None = None
 
     @property
-    def client_address(self) -> str:
-        return self._listener.client_address
+    def client(self) -> str:
+        return self._listener.client
 
     def resume(self, now: float) -> VerificationOutcome | None:
         """Ask the remaining servers, until one knows the token; as `TokenVerifier.verify`."""

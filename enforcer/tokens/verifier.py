@@ -22,7 +22,7 @@ from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
 from enforcer.tokens.claims import NEVER, ActiveToken
 from enforcer.tokens.introspection.response import IntrospectionOutcome
-from enforcer.tokens.limiter import AddressLimiter
+from enforcer.tokens.limiter import ClientLimiter
 from enforcer.wire.callback import Callback
 
 _log = logging.getLogger("enforcer.tokens")
@@ -31,8 +31,10 @@ _log = logging.getLogger("enforcer.tokens")
 class TokenSource(Protocol):
     """Verifies tokens of one authorization server, without a cache."""
 
-    def introspect(self, token: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
-        """Verify a token."""
+    def introspect(
+        self, token: bytes, client: str, callback: Callback[IntrospectionOutcome]
+    ) -> IntrospectionOutcome | None:
+        """Verify a token for a client, by whose key its share of the connections is counted."""
 
     def circuit_open(self) -> bool:
         """Return whether a circuit breaker stops its calls."""
@@ -64,8 +66,8 @@ class VerificationListener(Protocol):
     """Waits for the outcome of a verification."""
 
     @property
-    def client_address(self) -> str:
-        """The client's address, by which unseen tokens are counted."""
+    def client(self) -> str:
+        """The client's key (`clients.client_key`), by which unseen tokens are counted."""
 
     def on_verification(self, outcome: VerificationOutcome) -> None:
         """The outcome is known; called only after `verify` has returned None."""
@@ -111,7 +113,7 @@ class CachingVerifier:
         source: TokenSource,
         cache: TokenCache,
         keys: CacheKeys,
-        limiter: AddressLimiter,
+        limiter: ClientLimiter,
         write_identity: Callable[[ActiveToken], bytes],
         metrics: IntrospectionMetrics,
         clock: Callable[[], float],
@@ -139,7 +141,7 @@ class CachingVerifier:
             if entry.refresh_at <= now:
                 entry.refresh_at = NEVER
                 if key not in self._waiting:
-                    self._introspect(key, token, None, options)
+                    self._introspect(key, token, listener.client, None, options)
             if isinstance(entry.result, ActiveToken):
                 self._metrics.hits += 1
             else:
@@ -151,11 +153,11 @@ class CachingVerifier:
             waiting.append((listener, options))
             return None
         if self._cache.get_stale(key, now) is None:
-            wait = self._limiter.wait(listener.client_address, now)
+            wait = self._limiter.wait(listener.client, now)
             if wait:
                 return VerificationFailure(LimitFailure.TOO_MANY_UNSEEN, ceil(wait))
         self._metrics.misses += 1
-        return self._introspect(key, token, listener, options)
+        return self._introspect(key, token, listener.client, listener, options)
 
     @property
     def keys(self) -> frozenset[CacheKeys]:
@@ -176,14 +178,15 @@ class CachingVerifier:
         return self._cache.drop(self._keys.key(token))
 
     def _introspect(
-        self, key: bytes, token: bytes, listener: VerificationListener | None, options: LookupOptions
+        self, key: bytes, token: bytes, client: str, listener: VerificationListener | None, options: LookupOptions
     ) -> VerificationOutcome | None:
         waiting = self._waiting[key] = [] if listener is None else [(listener, options)]
         self._metrics.in_flight += 1
         started = time.perf_counter()
         purges = self._cache.purges
         try:
-            result = self._source.introspect(token, partial(self._on_introspected, key, waiting, started, purges))
+            callback = partial(self._on_introspected, key, waiting, started, purges)
+            result = self._source.introspect(token, client, callback)
         except Exception:  # noqa: BLE001 - after any error, no request must wait forever
             _log.exception("internal error")
             result = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "it could not be asked")

@@ -60,14 +60,14 @@ class HttpClient:
         self._watching = False
 
     def send(
-        self, request: bytes, callback: Callback[HttpResponse | UpstreamError], client: str = ""
+        self, request: bytes, client: str, callback: Callback[HttpResponse | UpstreamError]
     ) -> UpstreamError | None:
         """Send a whole request; the error is returned if it is known at once. `client`: see `Receiver.client`."""
         self.retries.record_call()
         if not self._watching:
             self._watching = True
             self.pool.ticker.add(self._sweep)
-        call = _Call(self, request, callback, client)
+        call = _Call(self, request, client, callback)
         connection = self.pool.request(call)
         if isinstance(connection, UpstreamError):
             return connection
@@ -101,7 +101,7 @@ class _Call:
     )  # fmt: skip
 
     def __init__(
-        self, owner: HttpClient, request: bytes, callback: Callback[HttpResponse | UpstreamError], client: str
+        self, owner: HttpClient, request: bytes, client: str, callback: Callback[HttpResponse | UpstreamError]
     ) -> None:
         self.client = client
         self._owner = owner

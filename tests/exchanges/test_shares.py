@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from harness.configs import authorization_server
 from harness.playbook import Pipe, Playbook, play
 
 from enforcer.proxy.connection import ClientConnection
@@ -15,6 +16,7 @@ from enforcer.telemetry import Telemetry
 
 ONE, OTHER, THIRD = "192.0.2.1", "198.51.100.7", "203.0.113.9"
 GET = b"GET /public/thing HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
+WITH_TOKEN = b"GET /thing HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n\r\n"
 UPLOAD = b"POST /public/thing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
 UPGRADE = GET % b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -174,6 +176,27 @@ def test_one_client_does_not_fill_the_queue() -> None:
         await clients.respond(0)
         assert [status(pipe) for pipe in (*own, other)] == [b"200", b"200", b"", b"503", b"200"]
         assert clients.held_back(SharedTable.UPSTREAM) == 1
+
+    play(script())
+
+
+def test_unseen_tokens_of_one_client_leave_connections_to_the_authorization_server() -> None:
+    """Each is introspected on a connection of its own; those over the share wait in the client's line."""
+
+    async def script() -> None:
+        server = {"pool": pool(4)}
+        clients = Clients(limits=HALF, authorization_servers=[authorization_server(2, **server)])
+        asked = clients.playbook.authorization_servers
+        for number in range(4):
+            await clients.connect(ONE, WITH_TOKEN % b"unseen-%d" % number)
+        assert len(asked) == 2
+        other = await clients.connect(OTHER, WITH_TOKEN % b"good-token")
+        assert len(asked) == 3
+        clients.playbook.introspected({"active": True, "scope": "read", "sub": "alice", "exp": 4_000_000_000})
+        await clients.playbook.settle()
+        await clients.respond(0)
+        assert status(other) == b"200"
+        assert clients.held_back(SharedTable.INTROSPECTION) == 2
 
     play(script())
 

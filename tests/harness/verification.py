@@ -26,7 +26,9 @@ class FakeSource:
         self.seen: list[bytes] = []
         self._pending: list[tuple[bytes, Callback[IntrospectionOutcome]]] = []
 
-    def introspect(self, token: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+    def introspect(
+        self, token: bytes, client: str, callback: Callback[IntrospectionOutcome]
+    ) -> IntrospectionOutcome | None:
         self.seen.append(token)
         if self.at_once:
             return self._result(token)
@@ -85,7 +87,7 @@ class FakeListener:
     """Records the outcomes, each as `show` shows it."""
 
     show: Callable[[VerificationOutcome], object]
-    client_address: str = "192.0.2.1"
+    client: str = "192.0.2.1"
     outcomes: list[object] = field(default_factory=list)
 
     def on_verification(self, outcome: VerificationOutcome) -> None:

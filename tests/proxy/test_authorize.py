@@ -43,7 +43,7 @@ IDENTITY = b"X-Auth-Subject: alice\r\n"
 class NeverCalled:
     """The listener of a verification that nobody waits for."""
 
-    client_address = "192.0.2.1"
+    client = "192.0.2.1"
 
     def on_verification(self, outcome: VerificationOutcome) -> None:
         raise AssertionError(outcome)

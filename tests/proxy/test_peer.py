@@ -47,7 +47,7 @@ def with_chain(*more: tuple[bytes, bytes]) -> RequestHead:
 def test_only_a_trusted_proxy_speaks_for_its_clients(forwarding: Forwarding, address: str, url: str) -> None:
     """Address, scheme and host of the client's request."""
     peer = Peer(Connected(), forwarding)
-    assert peer.client_address(with_chain(), forwarding) == address
+    assert peer.client(with_chain(), forwarding) == address
     assert peer.url(with_chain(), b"/a?b", forwarding) == url
 
 

@@ -68,7 +68,7 @@ def introspect(
 
 
 async def introspect_one(source: TokenSource, token: str) -> VerificationResult | IntrospectionError:
-    return await outcome(partial(source.introspect, token.encode()))
+    return await outcome(partial(source.introspect, token.encode(), "client"))
 
 
 def summarize(results: list[VerificationResult | IntrospectionError]) -> list[object]:

@@ -20,7 +20,7 @@ from enforcer.tokens.claims import ActiveToken, read_claims
 from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
 from enforcer.tokens.issuers import IssuerFilter, IssuerScope, MultiIssuerVerifier, TrustedIssuer, choose
 from enforcer.tokens.jwt.jws import encode
-from enforcer.tokens.limiter import AddressLimiter
+from enforcer.tokens.limiter import ClientLimiter
 from enforcer.tokens.verifier import CachingVerifier, LookupOptions, VerificationOutcome
 from enforcer.wire.callback import Callback
 
@@ -63,7 +63,7 @@ class Bed:
         self.a = source(A, "ann", "for a")
         self.b = source(B, "bob", "for b")
         self.cache: TokenCache = TokenCache(CacheSettings(ttl=60.0, negative_ttl=5.0, refresh_ahead=0.0, stale=100.0))
-        self.limiter = AddressLimiter(UnseenSettings(rate=1, burst=burst))
+        self.limiter = ClientLimiter(UnseenSettings(rate=1, burst=burst))
         domains = (IssuerScope(A, frozenset({B})), IssuerScope(B, frozenset({A})))
         trusted = [
             TrustedIssuer(self._verifier(name, source), domain, **terms.get(name, {}))
@@ -342,7 +342,9 @@ class OneResult:
         self.clock = Clock()
         self._result = result
 
-    def introspect(self, token: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+    def introspect(
+        self, token: bytes, client: str, callback: Callback[IntrospectionOutcome]
+    ) -> IntrospectionOutcome | None:
         self.seen.append(token)
         self.clock.call_soon(callback, self._result)
         return None
@@ -356,7 +358,7 @@ class OneResult:
 
 def filtered(source: OneResult, scope: IssuerScope, token: bytes) -> IntrospectionOutcome:
     def call(callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
-        return IssuerFilter(source, scope).introspect(token, callback)
+        return IssuerFilter(source, scope).introspect(token, "client", callback)
 
     return outcome_of(call, source.clock)
 

@@ -10,7 +10,7 @@ from enforcer.settings.limits import UnseenSettings
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
-from enforcer.tokens.limiter import AddressLimiter
+from enforcer.tokens.limiter import ClientLimiter
 from enforcer.tokens.verifier import CachingVerifier, LookupOptions, VerificationOutcome
 from enforcer.wire.callback import Callback
 
@@ -41,7 +41,7 @@ class Bed:
             self.source,
             self.cache,
             CacheKeys("main"),
-            AddressLimiter(UnseenSettings(rate=1, burst=50)),
+            ClientLimiter(UnseenSettings(rate=1, burst=50)),
             lambda answer: (answer.subject or "").encode(),
             self.metrics,
             lambda: self.now,
@@ -297,7 +297,7 @@ def test_an_exception_of_the_source_leaves_no_request_waiting() -> None:
     """The waiting request gets an error, and the next one does not wait for the failed call."""
     bed = Bed()
 
-    def fail(token: bytes, callback: object) -> None:
+    def fail(token: bytes, client: str, callback: object) -> None:
         raise RuntimeError("broken")
 
     bed.source.introspect = fail  # type: ignore[method-assign]
@@ -311,8 +311,8 @@ def test_a_callback_after_the_source_raised_is_ignored() -> None:
     bed = Bed()
     introspect = bed.source.introspect
 
-    def fail_late(token: bytes, callback: Callback[IntrospectionOutcome]) -> None:
-        introspect(token, callback)
+    def fail_late(token: bytes, client: str, callback: Callback[IntrospectionOutcome]) -> None:
+        introspect(token, client, callback)
         raise RuntimeError("broken")
 
     bed.source.introspect = fail_late  # type: ignore[method-assign]

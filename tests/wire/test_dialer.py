@@ -57,7 +57,7 @@ def fetch(server: Server, names: Names, count: int = 1, **settings: float) -> li
         client = HttpClient(pool, timeout=20.0, max_body=1000)
         request = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
         results: list[HttpResponse | UpstreamError] = [
-            await outcome(partial(client.send, request)) for _ in range(count)
+            await outcome(partial(client.send, request, "client")) for _ in range(count)
         ]
         pool.close()
         ticker.stop()

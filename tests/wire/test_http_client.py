@@ -30,7 +30,7 @@ def send(port: int, calls: int = 1, timeout: float = 5.0, **settings: int) -> li
         ticker = Ticker(loop)
         pool = Pool(ServerAddress(host="127.0.0.1", port=port), PoolSettings(**settings), ticker, loop)
         client = HttpClient(pool, timeout=timeout, max_body=MAX_BODY)
-        results = [await outcome(partial(client.send, REQUEST)) for _ in range(calls)]
+        results = [await outcome(partial(client.send, REQUEST, "client")) for _ in range(calls)]
         assert client.calls == {}
         client.close()
         ticker.stop()
@@ -94,7 +94,7 @@ def test_a_call_without_a_connection_is_overload_and_not_the_servers_timeout() -
         ticker = Ticker(loop)
         pool = Pool(ServerAddress(host="127.0.0.1", port=port), PoolSettings(connections=1), ticker, loop)
         client = HttpClient(pool, timeout=0.4, max_body=MAX_BODY)
-        results = await asyncio.gather(*(outcome(partial(client.send, REQUEST)) for _ in range(2)))
+        results = await asyncio.gather(*(outcome(partial(client.send, REQUEST, "client")) for _ in range(2)))
         release.set()
         client.close()
         ticker.stop()
@@ -115,7 +115,7 @@ def test_a_full_queue_is_known_at_once() -> None:
         pool = Pool(ServerAddress(host="127.0.0.1", port=port), settings, ticker, loop)
         client = HttpClient(pool, timeout=5.0, max_body=MAX_BODY)
         results: list[object] = []
-        while (error := client.send(REQUEST, results.append)) is None:
+        while (error := client.send(REQUEST, "client", results.append)) is None:
             assert len(client.calls) <= 2
         called = list(results)
         client.close()

@@ -41,7 +41,7 @@ def test_a_host_name_that_cannot_be_resolved_is_unavailable() -> None:
 
 
 async def called(client: HttpClient) -> HttpResponse | UpstreamError:
-    return await outcome(partial(client.send, b"GET / HTTP/1.1\r\n\r\n"))
+    return await outcome(partial(client.send, b"GET / HTTP/1.1\r\n\r\n", "client"))
 
 
 def test_a_closed_pool_finishes_exchanges_and_keeps_no_connection() -> None:

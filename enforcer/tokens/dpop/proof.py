@@ -26,13 +26,13 @@ from enforcer.tokens.strict_json import read_object
 class ProofRequest:
     """The request that a proof must be for: the request's method, its URL as the client sees it, and its token.
 
-    `address` is the client's, by which wrong signatures are counted.
+    `client` is the client's key (`clients.client_key`), by which wrong signatures are counted.
     """
 
     method: bytes
     url: str
     token: bytes
-    address: str
+    client: str
 
 
 def check(
@@ -77,14 +77,14 @@ def check(
     fault = memory.used.check(identifier, claims["iat"], settings, now)
     if fault is not None:
         return fault
-    if memory.wrong.wait(request.address, now):
+    if memory.wrong.wait(request.client, now):
         return PossessionFault.FLOOD
     key = read_key(jwk)
     if key is None:
         return PossessionFault.UNUSABLE_KEY
     if not key.verifies(algorithm, jws.signed, jws.signature):
         return PossessionFault.SIGNATURE
-    memory.wrong.give_back(request.address)
+    memory.wrong.give_back(request.client)
     # Only now: a sender without the key must not use up the proofs of other senders.
     memory.used.add(identifier)
     return proven

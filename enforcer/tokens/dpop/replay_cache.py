@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.dpop.possession import PossessionFault
-from enforcer.tokens.limiter import AddressLimiter
+from enforcer.tokens.limiter import ClientLimiter
 
 
 class ReplayCache:
@@ -64,7 +64,7 @@ class ProofState:
     """State that outlives a request: the proofs that were used, and the number of wrong signatures by address."""
 
     used: ReplayCache
-    wrong: AddressLimiter
+    wrong: ClientLimiter
 
 
 def proof_id(thumbprint: str, jti: str) -> bytes:

@@ -26,6 +26,10 @@ JWT_TYPE: Final = "application/token-introspection+jwt"
 """The media types of introspection responses (RFC 7662 §2.2, RFC 9701 §4)."""
 
 
+_OUT_OF_SERVICE: Final = (502, 503, 504)
+_FAILING: Final = (IntrospectionFailure.UNAVAILABLE, IntrospectionFailure.TIMEOUT, IntrospectionFailure.REFUSED)
+
+
 class ResponseReader(Protocol):
     """Reads the body of an introspection response."""
 
@@ -64,13 +68,15 @@ class IntrospectionClient:
         self._breaker = CircuitBreaker(breaker)
         self._ticker = ticker
 
-    def introspect(self, token: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+    def introspect(
+        self, token: bytes, client: str, callback: Callback[IntrospectionOutcome]
+    ) -> IntrospectionOutcome | None:
         """Send an introspection request for a token, which is a b64token."""
         if not self._breaker.allows(self._ticker.next):
             return IntrospectionError(IntrospectionFailure.CIRCUIT_OPEN, "it failed too often; left alone for a while")
         # RFC 6750 §2.1: a b64token has three characters that must be encoded in a form
         value = token.replace(b"+", b"%2B").replace(b"/", b"%2F").replace(b"=", b"%3D")
-        return self._request(b"token=%b&token_type_hint=access_token" % value, True, callback)
+        return self._request(b"token=%b&token_type_hint=access_token" % value, client, True, callback)
 
     def close(self) -> None:
         """Stop background work; running requests continue."""
@@ -83,13 +89,14 @@ class IntrospectionClient:
         return self._breaker.is_open
 
     def _request(
-        self, form: bytes, retry: bool, callback: Callback[IntrospectionOutcome]
+        self, form: bytes, client: str, retry: bool, callback: Callback[IntrospectionOutcome]
     ) -> IntrospectionOutcome | None:
-        return chain(self._authentication.authenticate, self._post, callback, form, retry)
+        return chain(self._authentication.authenticate, self._post, callback, form, client, retry)
 
     def _post(
         self,
         form: bytes,
+        client: str,
         retry: bool,
         credentials: Credentials | IntrospectionError,
         callback: Callback[IntrospectionOutcome],
@@ -97,12 +104,13 @@ class IntrospectionClient:
         if isinstance(credentials, IntrospectionError):
             self._breaker.release()
             return credentials
-        post: Operation[EndpointResult] = partial(self._endpoint.post, form, credentials)
-        return chain(post, self._on_response, callback, form, retry, credentials)
+        post: Operation[EndpointResult] = partial(self._endpoint.post, form, credentials, client)
+        return chain(post, self._on_response, callback, form, client, retry, credentials)
 
     def _on_response(
         self,
         form: bytes,
+        client: str,
         retry: bool,
         credentials: Credentials,
         response: EndpointResult,
@@ -111,7 +119,7 @@ class IntrospectionClient:
         # RFC 6750 §3.1: 401 is about the credentials themselves, 403 about what they allow
         unauthorized = isinstance(response, HttpResponse) and response.status == 401
         if unauthorized and self._authentication.on_rejected(credentials) and retry:
-            return self._request(form, False, callback)
+            return self._request(form, client, False, callback)
         read: Operation[IntrospectionOutcome] = partial(self._read, response)
         return convert(read, self._record_outcome, callback, response)
 
@@ -127,13 +135,16 @@ class IntrospectionClient:
     def _record_outcome(self, response: EndpointResult, outcome: IntrospectionOutcome) -> IntrospectionOutcome:
         """Report the outcome to the circuit breaker, and return it."""
         overloaded = isinstance(response, UpstreamError) and response.reason is UpstreamFailure.OVERLOADED
-        forbidden = isinstance(response, HttpResponse) and response.status == 403
-        if overloaded or forbidden or isinstance(response, IntrospectionError):
+        status = response.status if isinstance(response, HttpResponse) else 0
+        if overloaded or status == 403 or isinstance(response, IntrospectionError):
             # No request was sent; or a firewall in front of the server rejected this token, which must not stop others.
             self._breaker.release()
-        elif isinstance(outcome, IntrospectionError) and outcome.reason is not IntrospectionFailure.MALFORMED:
+        elif isinstance(outcome, IntrospectionError) and (
+            outcome.reason in _FAILING if status < 500 else status in _OUT_OF_SERVICE
+        ):
             self._breaker.record_failure(self._ticker.next)
         else:
-            # A server that responds is not failing: its response to one token must not stop requests for others.
+            # A server that responds is not failing: its response to one token must not stop requests for others. That
+            # is also true of a 500, which any client could cause if it found a token that the server fails on.
             self._breaker.record_success()
         return outcome

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import quote_plus
 
+from enforcer.clients import OWN
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.bearer import is_b64token
 from enforcer.tokens.introspection.client_authentication import Authentication, Credentials
@@ -73,7 +74,7 @@ class TokenRequest:
     ) -> OwnAccessToken | IntrospectionError | None:
         if isinstance(credentials, IntrospectionError):
             return credentials
-        post: Operation[EndpointResult] = partial(self._endpoint.post, self._form, credentials)
+        post: Operation[EndpointResult] = partial(self._endpoint.post, self._form, credentials, OWN)
         return convert(post, self._read, callback)
 
     def _read(self, response: EndpointResult) -> OwnAccessToken | IntrospectionError:

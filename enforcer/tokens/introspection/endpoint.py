@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from enforcer.clients import OWN
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.introspection.client_authentication import Credentials
 from enforcer.tokens.introspection.endpoint_result import EndpointResult
@@ -25,8 +26,10 @@ class ServerEndpoint(Protocol):
     def get(self, callback: Callback[EndpointResult]) -> EndpointResult | None:
         """Send a GET request."""
 
-    def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> EndpointResult | None:
-        """Send a form with our credentials."""
+    def post(
+        self, form: bytes, credentials: Credentials, client: str, callback: Callback[EndpointResult]
+    ) -> EndpointResult | None:
+        """Send a form with our credentials, on behalf of the client with this key (`clients.client_key`)."""
 
     def close(self) -> None:
         """Close idle connections; running requests continue."""
@@ -35,8 +38,8 @@ class ServerEndpoint(Protocol):
 class Sender(Protocol):
     """Sends whole requests to one server, and bounds time and size of the responses: `wire.http_client.HttpClient`."""
 
-    def send(self, request: bytes, callback: Callback[EndpointResult]) -> EndpointResult | None:
-        """Send a request."""
+    def send(self, request: bytes, client: str, callback: Callback[EndpointResult]) -> EndpointResult | None:
+        """Send a request on behalf of the client with this key."""
 
     def close(self) -> None:
         """Close idle connections; running requests continue."""
@@ -48,8 +51,8 @@ class KnownEndpoint:
     `accept` is the media type for responses to forms.
     """
 
-    def __init__(self, client: Sender, authority: str, target: str, accept: str = "application/json") -> None:
-        self._client = client
+    def __init__(self, sender: Sender, authority: str, target: str, accept: str = "application/json") -> None:
+        self._sender = sender
         self._get = f"GET {target} HTTP/1.1\r\nHost: {authority}\r\nAccept: application/json, */*\r\n\r\n".encode()
         self._post = (
             f"POST {target} HTTP/1.1\r\n"
@@ -59,15 +62,17 @@ class KnownEndpoint:
         ).encode()
 
     def get(self, callback: Callback[EndpointResult]) -> EndpointResult | None:
-        return self._client.send(self._get, callback)
+        return self._sender.send(self._get, OWN, callback)
 
-    def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> EndpointResult | None:
+    def post(
+        self, form: bytes, credentials: Credentials, client: str, callback: Callback[EndpointResult]
+    ) -> EndpointResult | None:
         body = form + credentials.form
         head = b"%b%bContent-Length: %d\r\n\r\n" % (self._post, credentials.lines, len(body))
-        return self._client.send(head + body, callback)
+        return self._sender.send(head + body, client, callback)
 
     def close(self) -> None:
-        self._client.close()
+        self._sender.close()
 
 
 class MetadataSource(Protocol):
@@ -93,8 +98,10 @@ class DiscoveredEndpoint:
     def get(self, callback: Callback[EndpointResult]) -> EndpointResult | None:
         return chain(self._metadata.get, self._get, callback)
 
-    def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> EndpointResult | None:
-        return chain(self._metadata.get, self._post, callback, form, credentials)
+    def post(
+        self, form: bytes, credentials: Credentials, client: str, callback: Callback[EndpointResult]
+    ) -> EndpointResult | None:
+        return chain(self._metadata.get, self._post, callback, form, credentials, client)
 
     def close(self) -> None:
         """Stop refreshing the metadata and close idle connections; running requests continue."""
@@ -112,11 +119,14 @@ class DiscoveredEndpoint:
         self,
         form: bytes,
         credentials: Credentials,
+        client: str,
         metadata: Metadata | IntrospectionError,
         callback: Callback[EndpointResult],
     ) -> EndpointResult | None:
         endpoint = self._resolve(metadata)
-        return endpoint if isinstance(endpoint, IntrospectionError) else endpoint.post(form, credentials, callback)
+        if isinstance(endpoint, IntrospectionError):
+            return endpoint
+        return endpoint.post(form, credentials, client, callback)
 
     def _resolve(self, metadata: Metadata | IntrospectionError) -> KnownEndpoint | IntrospectionError:
         if isinstance(metadata, IntrospectionError):

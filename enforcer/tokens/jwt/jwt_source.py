@@ -29,10 +29,12 @@ class JwtSource:
     others: TokenSource | None
     clock: Callable[[], float]
 
-    def introspect(self, token: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+    def introspect(
+        self, token: bytes, client: str, callback: Callback[IntrospectionOutcome]
+    ) -> IntrospectionOutcome | None:
         """Verify a token; keys that may be missing are fetched first."""
         if not looks_like_jwt(token):
-            return INACTIVE if self.others is None else self.others.introspect(token, callback)
+            return INACTIVE if self.others is None else self.others.introspect(token, client, callback)
         keys = self.keys.current
         outcome = None if keys is None else self._verify(token, keys)
         if outcome is None or isinstance(outcome, NeedsKey):

@@ -16,7 +16,7 @@ from enforcer.tokens.dpop.proof import ProofRequest, check, normal_url
 from enforcer.tokens.dpop.replay_cache import ProofState, ReplayCache, proof_id
 from enforcer.tokens.jwt.jwks import thumbprint
 from enforcer.tokens.jwt.jws import encode
-from enforcer.tokens.limiter import AddressLimiter
+from enforcer.tokens.limiter import ClientLimiter
 
 # RFC 9449 §7.1
 TOKEN = b"Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU"
@@ -33,7 +33,7 @@ IAT = 1562262618.0
 
 NOW = 1_700_000_000.0
 SETTINGS = ProofSettings(max_age=60.0, clock_skew=15.0, replays=100)
-REQUEST = ProofRequest(method=b"GET", url="https://api.example.org/a/b", token=TOKEN, address="192.0.2.1")
+REQUEST = ProofRequest(method=b"GET", url="https://api.example.org/a/b", token=TOKEN, client="192.0.2.1")
 MINE = key("ES256")
 JKT = MINE.thumbprint()
 ATH = "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo"
@@ -51,7 +51,7 @@ def proof(claims: Any = None, header: Any = None, private: AnyKey = MINE, **memb
 
 
 def memory(**settings: int) -> ProofState:
-    return ProofState(ReplayCache(), AddressLimiter(UnseenSettings(**settings)))
+    return ProofState(ReplayCache(), ClientLimiter(UnseenSettings(**settings)))
 
 
 def bound(thumbprint: str = JKT) -> ActiveToken:
@@ -64,7 +64,7 @@ def checked(*proofs: bytes, request: ProofRequest = REQUEST, thumbprint: str = J
 
 def test_the_example_of_the_rfc_is_accepted_once() -> None:
     """RFC 9449 §7.1; the key's thumbprint is in §6.1."""
-    request = ProofRequest(method=b"GET", url="https://resource.example.org/protectedresource", token=TOKEN, address="")
+    request = ProofRequest(method=b"GET", url="https://resource.example.org/protectedresource", token=TOKEN, client="")
     replays, answer = memory(), bound(THUMBPRINT)
     proven = check([PROOF], request, answer, SETTINGS, replays, IAT)
     assert isinstance(proven, Proven)
@@ -341,14 +341,14 @@ def test_wrong_signatures_are_limited_by_address() -> None:
     few = memory(rate=1, burst=3)
     forged = proof(private=key("ES256", 2), jti="forged")
 
-    def check_all(*proofs: bytes, address: str = "192.0.2.1", now: float = NOW) -> list[Proven | PossessionFault]:
-        asked = replace(REQUEST, address=address)
+    def check_all(*proofs: bytes, client: str = "192.0.2.1", now: float = NOW) -> list[Proven | PossessionFault]:
+        asked = replace(REQUEST, client=client)
         return [check([result], asked, bound(), SETTINGS, few, now) for result in proofs]
 
     assert all(isinstance(result, Proven) for result in check_all(*(proof(jti=str(number)) for number in range(9))))
     assert check_all(*[forged] * 4, proof(jti="good")) == [PossessionFault.SIGNATURE] * 3 + [PossessionFault.FLOOD] * 2
     assert check_all(proof(htm="POST"), proof(jti="0")) == [PossessionFault.METHOD, PossessionFault.REPLAYED]
-    assert isinstance(check_all(proof(jti="good"), address="192.0.2.2")[0], Proven)
+    assert isinstance(check_all(proof(jti="good"), client="192.0.2.2")[0], Proven)
     assert isinstance(check_all(proof(jti="better"), now=NOW + 1)[0], Proven)
 
 

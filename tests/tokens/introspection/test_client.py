@@ -37,7 +37,7 @@ def introspect_all(
         client = HttpClient(pool, timeout=5.0, max_body=1000)
         endpoint = KnownEndpoint(client, "as.example", "/introspect?x=1")
         introspector = IntrospectionClient(endpoint, authentication, JsonReader(), BreakerSettings(failures=3), ticker)
-        results = [await outcome(partial(introspector.introspect, token)) for token in tokens]
+        results = [await outcome(partial(introspector.introspect, token, "client")) for token in tokens]
         introspector.close()
         ticker.stop()
         return results
@@ -95,17 +95,27 @@ def test_a_token_that_the_server_cannot_read_is_inactive() -> None:
 
 def test_the_circuit_opens_after_consecutive_failures() -> None:
     """Further lookups fail at once, without a request."""
-    with raw_server(always("500 Internal Server Error", b"")) as server:
+    with raw_server(always("503 Service Unavailable", b"")) as server:
         results = introspect_all(server, *[b"t"] * 5)
         assert len(server.requests) == 3
     reasons = [result.reason for result in results if isinstance(result, IntrospectionError)]
     assert reasons == [IntrospectionFailure.UNAVAILABLE] * 3 + [IntrospectionFailure.CIRCUIT_OPEN] * 2
 
 
-@pytest.mark.parametrize("body", [b'{"error": "invalid_request"}', b'{"error": "unsupported_token_type"}', b"junk"])
-def test_no_token_can_open_the_circuit(body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        ("400 Bad Request", b'{"error": "invalid_request"}'),
+        ("400 Bad Request", b'{"error": "unsupported_token_type"}'),
+        ("400 Bad Request", b"junk"),
+        ("413 Content Too Large", b""),
+        ("500 Internal Server Error", b""),
+        ("200 OK", b"junk"),
+    ],
+)
+def test_no_token_can_open_the_circuit(status: str, body: bytes) -> None:
     """A client that sends junk must not cut off others."""
-    with raw_server(always("400 Bad Request", body)) as server:
+    with raw_server(always(status, body)) as server:
         introspect_all(server, *[b"t"] * 20)
         assert len(server.requests) == 20
 
@@ -204,7 +214,7 @@ def test_our_own_full_queue_does_not_open_the_circuit() -> None:
         pool = Pool(ServerAddress(host="127.0.0.1", port=server.port), PoolSettings(connections=1), ticker, loop)
         endpoint = KnownEndpoint(HttpClient(pool, timeout=0.3, max_body=1000), "as", "/")
         introspector = IntrospectionClient(endpoint, BASIC, JsonReader(), BreakerSettings(failures=3), ticker)
-        request = partial(introspector.introspect, b"t")
+        request = partial(introspector.introspect, b"t", "client")
         results = await asyncio.gather(*(outcome(request) for _ in range(10)))
         slow.set()
         results.append(await outcome(request))

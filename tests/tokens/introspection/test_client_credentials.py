@@ -102,7 +102,9 @@ class TokenEndpoint:
         self.clock = Clock()
         self.closed = False
 
-    def post(self, form: bytes, credentials: Credentials, callback: Callback[EndpointResult]) -> SendFailure | None:
+    def post(
+        self, form: bytes, credentials: Credentials, client: str, callback: Callback[EndpointResult]
+    ) -> SendFailure | None:
         self.forms.append(form + credentials.form)
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
         if not isinstance(outcome, HttpResponse):

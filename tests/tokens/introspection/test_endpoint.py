@@ -29,7 +29,7 @@ class Caller:
         self.sent: list[bytes] = []
         self.closed = False
 
-    def send(self, request: bytes, callback: Callback[EndpointResult]) -> None:
+    def send(self, request: bytes, client: str, callback: Callback[EndpointResult]) -> None:
         self.sent.append(request)
         self.clock.call_soon(callback, HttpResponse(200, b"{}"))
 
@@ -76,7 +76,7 @@ class Bed:
         credentials = Credentials(form=b"&client_id=me")
 
         def call(callback: Callback[EndpointResult]) -> EndpointResult | None:
-            return self.endpoint.post(b"token=t", credentials, callback)
+            return self.endpoint.post(b"token=t", credentials, "client", callback)
 
         return outcome_of(call, self.clock)
 
@@ -88,7 +88,7 @@ def test_a_form_request_has_credentials_and_content_length() -> None:
     """Field lines go among the other fields, parameters to the end of the form."""
     caller = Caller(Clock())
     endpoint = KnownEndpoint(caller, "as.example:1", "/x?y")
-    endpoint.post(b"a=b", Credentials(b"Authorization: Basic x\r\n", b"&c=d"), lambda _: None)
+    endpoint.post(b"a=b", Credentials(b"Authorization: Basic x\r\n", b"&c=d"), "client", lambda _: None)
     endpoint.get(lambda _: None)
     posted, got = caller.sent
     assert posted.startswith(b"POST /x?y HTTP/1.1\r\nHost: as.example:1\r\n")

@@ -30,7 +30,9 @@ class FakeIntrospection:
     def __init__(self) -> None:
         self.introspected: list[bytes] = []
 
-    def introspect(self, token: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+    def introspect(
+        self, token: bytes, client: str, callback: Callback[IntrospectionOutcome]
+    ) -> IntrospectionOutcome | None:
         self.introspected.append(token)
         return DOWN
 
@@ -45,7 +47,7 @@ def verify(token: bytes, keys: FakeKeys, introspection: FakeIntrospection | None
     source = JwtSource(keys, ISSUER, JwtSettings(), introspection, lambda: NOW)
 
     def call(callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
-        return source.introspect(token, callback)
+        return source.introspect(token, "client", callback)
 
     return outcome_of(call)
 
@@ -129,7 +131,7 @@ def test_keys_that_come_later_verify_the_token_then() -> None:
         keys.at_once = False
         results: list[IntrospectionOutcome] = []
         source = JwtSource(keys, ISSUER, JwtSettings(), None, lambda: NOW)
-        assert source.introspect(token(SECOND), results.append) is None
+        assert source.introspect(token(SECOND), "client", results.append) is None
         assert results == []
         keys.respond()
         assert [type(item) for item in results] == [result]

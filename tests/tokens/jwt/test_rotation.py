@@ -59,7 +59,7 @@ class Server:
         claims = {"iss": ISSUER, "exp": self.clock.time() + 600}
         header = {"typ": "at+jwt", "alg": algorithm, **({} if kid is None else {"kid": kid})}
         outcomes: list[IntrospectionOutcome] = []
-        outcome = self._source.introspect(sign(header, claims, signer, algorithm), outcomes.append)
+        outcome = self._source.introspect(sign(header, claims, signer, algorithm), "client", outcomes.append)
         if outcome is None:
             self.advance(0.0)
             (outcome,) = outcomes
