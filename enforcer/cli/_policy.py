@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from enforcer.analysis.evaluator import Policy
 from enforcer.config.load import Loaded, load_with_document
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config
-from enforcer.config.resolved import resolved_rules
+from enforcer.config.validate.warnings import placed_policy
 from enforcer.proxy.responses import Refusals
 
 
@@ -35,12 +35,5 @@ def open_policy(path: Path, *, with_secrets: bool = False, enforced: bool = Fals
 def loaded_policy(loaded: Loaded, document: MergedDocument, *, enforced: bool = False) -> LoadedPolicy:
     """Return the policy of a loaded configuration."""
     config = loaded.config
-    rules = (
-        (rule, ":".join(map(str, document.where(("rules", index))[:2])))
-        for index, rule in enumerate(resolved_rules(config))
-    )
-    if enforced:
-        rules = ((replace(rule, mode="enforce"), where) for rule, where in rules)
-    return LoadedPolicy(
-        config, Policy(rules, "enforce" if enforced else config.mode), Refusals(config.challenge, config.dpop)
-    )
+    policy = placed_policy(config, document, enforced=enforced)
+    return LoadedPolicy(config, policy, Refusals(config.challenge, config.dpop))

@@ -75,8 +75,9 @@ def _property(text: str) -> str:
     show_default=True,
     help="Lines of text, one JSON object, or GitHub's workflow commands.",
 )
+@click.option("--no-secrets", is_flag=True, help="Read no secrets: for a machine that does not have them, such as CI.")
 @overrides_option
-def command(config: Path, strict: bool, form: str, overrides: Sequence[Override]) -> None:
+def command(config: Path, strict: bool, form: str, no_secrets: bool, overrides: Sequence[Override]) -> None:
     """Read CONFIG (default: config.yaml) as `run` would, open no sockets, and print every error with its line.
 
     A valid configuration may have warnings (probably unintended settings) and notes.
@@ -87,10 +88,10 @@ def command(config: Path, strict: bool, form: str, overrides: Sequence[Override]
     Examples:
       enforcer check
       enforcer check /etc/enforcer/config.yaml && systemctl restart enforcer
-      enforcer check --strict --format github
+      enforcer check --strict --no-secrets --format github
     """
     try:
-        loaded, document = load_with_document(config, os.environ, overrides)
+        loaded, document = load_with_document(config, None if no_secrets else os.environ, overrides)
     except ConfigError as error:
         if form == "text":
             raise

@@ -394,6 +394,12 @@ class TestCheck:
         assert self.WARNING.replace("warning: ", "") in strict.stderr
         assert strict.stdout.startswith("config.yaml: refused by --strict; 4 rules, hash ")
 
+    def test_secrets_are_needed_unless_they_are_left_out(self) -> None:
+        """A machine that runs the checks of a policy has none."""
+        without = enforcer("check")
+        assert (without.exit_code, "ENFORCER_CLIENT_SECRET" in without.stderr) == (2, True)
+        assert enforcer("check", "--no-secrets").exit_code == 0
+
     def test_json_is_one_object(self, here: Path) -> None:
         """With every finding."""
         self.all_else(here)

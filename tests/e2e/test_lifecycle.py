@@ -176,3 +176,17 @@ def test_a_taken_address_is_one_clear_line(tmp_path: Path) -> None:
     assert (
         ended.stderr == f"cannot listen on {address}: it is in use; choose another with listener.address in {config}\n"
     )
+
+
+def test_the_start_is_one_line_with_what_runs_and_the_warnings_come_before_it() -> None:
+    """A log of another machine must tell what runs there: version, build, file, hash, number of rules and servers."""
+    text = config_text(1).replace("    public: true", "    authenticated: true")
+    with enforcer(text) as running:
+        log = running.log()
+    before, _, start = log.partition("serving http://127.0.0.1:1 on ")
+    assert "authorization_servers[0]: no audience is required" in before
+    assert re.match(
+        r"127\.0\.0\.1:\d+, admin on 127\.0\.0\.1:\d+; token-enforcer \d+\.\d+\.\d+ \((compiled|interpreted)\), "
+        r"/\S+/config\.yaml with hash [0-9a-f]{16} and 1 rules, authorization servers: default\n",
+        start,
+    )

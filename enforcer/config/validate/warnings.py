@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Final
 
@@ -13,9 +13,10 @@ from enforcer.config.authorization_server import endpoints
 from enforcer.config.document import Step, show
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config
-from enforcer.config.resolved import servers_for
+from enforcer.config.resolved import resolved_rules, servers_for
+from enforcer.config.schema import write_size
 from enforcer.errors import Problem
-from enforcer.settings.addresses import parse_url
+from enforcer.settings.addresses import EVERYWHERE, parse_address, parse_server, parse_url
 from enforcer.tokens.introspection.metadata import EndpointName
 
 
@@ -28,9 +29,23 @@ class ConfigWarning:
     problem: Problem
 
 
+def placed_policy(config: Config, document: MergedDocument, *, enforced: bool = False) -> Policy:
+    """Return the policy of a configuration, with the place of each rule in its file.
+
+    `enforced`: treat every rule in mode report as if it were enforced.
+    """
+    rules = (
+        (rule, ":".join(map(str, document.where(("rules", index))[:2])))
+        for index, rule in enumerate(resolved_rules(config))
+    )
+    if enforced:
+        rules = ((replace(rule, mode="enforce"), where) for rule, where in rules)
+    return Policy(rules, "enforce" if enforced else config.mode)
+
+
 def find_warnings(config: Config, document: MergedDocument, policy: Policy) -> list[ConfigWarning]:
     """Return the warnings of a configuration in order of line; `policy` has the configuration's rules in order."""
-    checks = (_plain_text, _any_audience, _report_only, _unused)
+    checks = (_plain_text, _any_audience, _report_only, _unused, _own_address, _token_limit)
     warnings = [warning for check in checks for warning in check(config, document)]
     return sorted([*warnings, *_of_rules(document, policy)], key=lambda warning: document.order(warning.problem))
 
@@ -90,6 +105,34 @@ def _report_only(config: Config, document: MergedDocument) -> Iterator[ConfigWar
         if document.own(index).get("mode") == "report":
             message = f"{show(rule.name)} refuses no request: denied requests are forwarded, counted as would_deny"
             yield warning(("rules", index, "mode"), message)
+
+
+def _own_address(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:
+    """Find upstreams that are the enforcer itself: a request would come back until its head is too large."""
+    named: list[tuple[tuple[Step, ...], str]] = [
+        (("upstreams", name, "url"), upstream.url) for name, upstream in config.upstreams.items()
+    ]
+    if config.upstream is not None:
+        named.append((("upstream", "url"), config.upstream.url))
+    for path, url in named:
+        location = parse_server(url)
+        for setting, address in (("listener", config.listener.address), ("admin", config.admin.address)):
+            hosts, port = parse_address(address)
+            here = location.host in hosts or (is_loopback(location.host) and any(map(_is_local, hosts)))
+            if location.unix is None and port == location.port and here:
+                message = f"is the enforcer's own {setting}.address, {address}; name the app's address"
+                yield ConfigWarning(Level.WARNING, "own_address", document.problem(path, message))
+
+
+def _is_local(host: str) -> bool:
+    return host in EVERYWHERE or is_loopback(host)
+
+
+def _token_limit(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:
+    limits = config.limits
+    if limits.token > limits.head:
+        message = f"has no effect above limits.head, which is {write_size(limits.head)}"
+        yield ConfigWarning(Level.WARNING, "token_limit", document.problem(("limits", "token"), message))
 
 
 def _unused(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:

@@ -282,3 +282,42 @@ def test_accepting_any_audience_is_a_warning(
         text = text.replace(f"AUDIENCE_{name}", f"audience: [{', '.join(audience)}]")
     warnings, _ = warnings_of(tmp_path, text)
     assert [warning.problem.line for warning in warnings if warning.code == "any_audience"] == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "upstream", "own"),
+    [
+        pytest.param("listener: {address: ':8090'}", "http://127.0.0.1:8090", "listener.address, :8090", id="anywhere"),
+        pytest.param(
+            "listener: {address: '127.0.0.1:8090'}",
+            "http://localhost:8090",
+            "listener.address, 127.0.0.1:8090",
+            id="name",
+        ),
+        pytest.param(
+            "admin: {address: '10.0.0.1:80'}", "http://10.0.0.1", "admin.address, 10.0.0.1:80", id="default port"
+        ),
+        pytest.param("listener: {address: '10.0.0.1:8090'}", "http://127.0.0.1:8090", None, id="another address"),
+        pytest.param("listener: {address: ':8091'}", "http://127.0.0.1:8090", None, id="another port"),
+        pytest.param("listener: {address: ':8090'}", "http://app:8090", None, id="another host"),
+        pytest.param("listener: {address: ':8090'}", "unix:/run/app.sock", None, id="socket"),
+    ],
+)
+def test_an_upstream_that_is_the_enforcer_is_a_warning(
+    tmp_path: Path, settings: str, upstream: str, own: str | None
+) -> None:
+    """Each request would come back to the enforcer until its head is too large."""
+    text = CONFIG.replace("ENDPOINT", "https://as/x").replace("http://127.0.0.1:8090", upstream) + settings + "\n"
+    warnings, _ = warnings_of(tmp_path, text)
+    assert [
+        (warning.problem.line, warning.problem.path, warning.problem.message)
+        for warning in warnings
+        if warning.code == "own_address"
+    ] == ([] if own is None else [(1, "upstream.url", f"is the enforcer's own {own}; name the app's address")])
+
+
+def test_a_token_limit_above_the_limit_of_a_head_is_a_warning(tmp_path: Path) -> None:
+    """A token is part of the head."""
+    text = CONFIG.replace("ENDPOINT", "https://as/x") + "limits: {token: 64KiB, head: 32KiB}\n"
+    warnings, _ = warnings_of(tmp_path, text)
+    assert [warning.problem.path for warning in warnings if warning.code == "token_limit"] == ["limits.token"]
