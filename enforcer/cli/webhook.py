@@ -10,16 +10,17 @@ from typing import Any
 
 import click
 
-from enforcer.cli._options import PAIR
+from enforcer.cli._options import PAIR, Parsed
 from enforcer.kubernetes import names
 from enforcer.kubernetes.settings import OPTIONS, Settings, SettingsError, with_options, with_values
 from enforcer.kubernetes.sidecar import Mode
-from enforcer.kubernetes.webhook.certificate_rotation import Names
 from enforcer.kubernetes.webhook.cluster import SERVICE_ACCOUNT
+from enforcer.kubernetes.webhook.own_objects import Names
 from enforcer.kubernetes.webhook.server import Options, run
 from enforcer.operations.logs import LogOutput
 from enforcer.settings.addresses import with_port
 from enforcer.settings.log import Log
+from enforcer.units import parse_size
 
 _NAMES = ("service", "secret", "configuration")
 _FILES = ("tls_certificate", "tls_key")
@@ -29,10 +30,19 @@ _FILES = ("tls_certificate", "tls_key")
 @click.option("--listen", default=":8443", show_default=True, metavar="ADDRESS", help="Address for API servers (TLS).")
 @click.option("--admin", default=":9091", show_default=True, metavar="ADDRESS", help="Address for health and metrics.")
 @click.option("--service", metavar="NAME", help="The webhook's Service; its certificate is for that name.")
-@click.option("--secret", metavar="NAME", help="The Secret for its certificate authority; initially empty.")
-@click.option("--configuration", metavar="NAME", help="The MutatingWebhookConfiguration whose caBundle is set.")
-@click.option("--tls-certificate", type=click.Path(path_type=Path), help="A certificate file, instead of these three.")
+@click.option("--secret", metavar="NAME", help="The Secret for its own keys; initially empty.")
+@click.option("--configuration", metavar="NAME", help="Its MutatingWebhookConfiguration: caBundle and path are set.")
+@click.option("--tls-certificate", type=click.Path(path_type=Path), help="A certificate file, instead of its own.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The key of --tls-certificate.")
+@click.option("--client-ca", type=click.Path(path_type=Path), help="Authorities of API servers' client certificates.")
+@click.option("--client-name", multiple=True, metavar="NAME", help="A common name of API servers' certificates.")
+@click.option(
+    "--review-size",
+    type=Parsed("SIZE", parse_size),
+    default="3MiB",
+    show_default=True,
+    help="Size of the largest review; all running ones take at most four times as much memory.",
+)
 @click.option("--image", help="The sidecar's image (default: that of this version).")
 @click.option("--mode", type=click.Choice([mode.value for mode in Mode]), help="The sidecars' mode (default: port).")
 @click.option("--policy-configmap", metavar="NAME[/KEY]", help="The policy (default: WORKLOAD-enforcer).")
@@ -67,20 +77,24 @@ def command(
     enforcer.dev/inject: enabled, and for pods in a namespace with that label. Annotations of the pod and of the
     namespace override the options below (docs/kubernetes.md).
 
-    Exit codes: 0 stopped by a signal, 1 an address cannot be listened on, 2 wrong usage.
+    Only reviews of API servers are accepted: by a secret path, which the webhook publishes in its configuration, or
+    with --client-ca by their client certificates.
+
+    Exit codes: 0 stopped by a signal, 1 an address cannot be listened on or a file cannot be read, 2 wrong usage.
 
     \b
     Examples:
-      enforcer webhook --service enforcer-injector --secret enforcer-injector-tls --configuration enforcer-injector
-      enforcer webhook --tls-certificate /etc/tls/tls.crt --tls-key /etc/tls/tls.key --mode loopback
+      enforcer webhook --service enforcer-injector --secret enforcer-injector-keys --configuration enforcer-injector
+      enforcer webhook --tls-certificate tls.crt --tls-key tls.key --client-ca ca.crt --client-name apiserver
     """
     process = Options(
         listen=listen,
         admin=admin,
         api_server=_api_server(os.environ),
         account=service_account,
-        certificate=_certificate(options, service_account),
         settings=settings_of(options, values),
+        review_size=options["review_size"],
+        **_trust(options, service_account),
     )
     with LogOutput(Log(level=log_level, format=log_format)):
         run(process)
@@ -94,17 +108,28 @@ def _api_server(environment: Mapping[str, str]) -> str:
     return f"https://{with_port(host, port)}"
 
 
-def _certificate(options: Mapping[str, Any], account: Path) -> Names | tuple[Path, Path]:
+def _trust(options: Mapping[str, Any], account: Path) -> dict[str, Any]:
+    """Return the members of `Options` for certificates and authentication; raises UsageError."""
     objects, files = ([options[name] for name in group if options[name]] for group in (_NAMES, _FILES))
-    if len(files) == len(_FILES) and not objects:
-        return files[0], files[1]
-    if len(objects) != len(_NAMES) or files:
-        raise click.UsageError("give --service, --secret and --configuration, or --tls-certificate and --tls-key")
+    client_ca, client_names = options["client_ca"], frozenset(options["client_name"])
+    if len(files) == 1:
+        raise click.UsageError("--tls-certificate and --tls-key belong together")
+    if client_names and client_ca is None:
+        raise click.UsageError("--client-name needs --client-ca")
+    needed = 0 if files and client_ca is not None else len(_NAMES)
+    if len(objects) != needed:
+        raise click.UsageError(
+            "give --service, --secret and --configuration, or both --tls-certificate and --client-ca"
+        )
+    own = Names(_namespace(account), *objects) if objects else None
+    return {"names": own, "files": tuple(files) or None, "client_ca": client_ca, "client_names": client_names}
+
+
+def _namespace(account: Path) -> str:
     try:
-        namespace = (account / "namespace").read_text("ascii").strip()
+        return (account / "namespace").read_text("ascii").strip()
     except (OSError, UnicodeError) as error:
         raise click.UsageError(f"cannot read the webhook's namespace: {error}") from None
-    return Names(namespace, *objects)
 
 
 def settings_of(options: Mapping[str, Any], values: Sequence[tuple[str, str]]) -> Settings:

@@ -45,7 +45,10 @@ def redirect(app_port: int, listen_port: int) -> None:
             # Every message is acknowledged, except the two that begin and end the batch.
             acknowledged = 0
             while acknowledged < len(sent) - 2:
-                acknowledged += _count_acknowledged(netlink.recv(65536))
+                data, sender = netlink.recvfrom(65536)
+                # Other processes can send messages to the socket, too; the kernel's port ID is 0 (netlink(7)).
+                if sender == (0, 0):
+                    acknowledged += _count_acknowledged(data)
     except OSError as error:
         raise RedirectError(f"the kernel did not redirect port {app_port}: {error.strerror or error}") from None
 

@@ -22,6 +22,10 @@ MAX_CONFIG: Final = 8192
 """Characters in the annotation `config`. It is for a few settings; a policy belongs in a ConfigMap."""
 MAX_SECONDS: Final = 3600
 """Seconds that a pod may take to end, one hour: a longer time is surely a mistake."""
+_MAX_PROBLEMS: Final = 20
+"""Invalid settings that are reported: finding the name that was meant takes time, and a pod may have thousands."""
+_MAX_SHOWN: Final = 100
+"""Characters of an invalid name or value that an error quotes."""
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -66,7 +70,7 @@ Parser = Callable[[Settings, str], Change]
 
 
 def with_annotations(settings: Settings, annotations: Mapping[str, Any]) -> Settings:
-    """Apply annotations; raises SettingsError with every unknown annotation and invalid value."""
+    """Apply annotations; raises SettingsError with the unknown annotations and invalid values."""
     ours = {
         name.removeprefix(names.PREFIX): value
         for name, value in annotations.items()
@@ -81,24 +85,27 @@ def with_options(settings: Settings, options: Mapping[str, str]) -> Settings:
 
 
 def with_values(settings: Settings, values: Mapping[str, str]) -> Settings:
-    """Apply the values of `--set`; raises SettingsError with every unknown key and invalid value."""
+    """Apply the values of `--set`; raises SettingsError with the unknown keys and invalid values."""
     return _applied(settings, values, VALUES, "")
 
 
 def _applied(settings: Settings, values: Mapping[str, Any], known: Mapping[str, Parser], prefix: str) -> Settings:
-    problems = []
+    problems: list[str] = []
     for name, value in values.items():
+        if len(problems) >= _MAX_PROBLEMS:
+            problems.append("and more")
+            break
         if name not in known:
             matches = get_close_matches(name, known, 1)
             hint = f'did you mean "{prefix}{matches[0]}"?' if matches else f"known: {', '.join(known)}"
             if f"{prefix}{name}" in (names.INJECT, names.INJECTED):
                 hint = "it is a label, not an annotation"
-            problems.append(f"{prefix}{name} is unknown; {hint}")
+            problems.append(f"{prefix}{name[:_MAX_SHOWN]} is unknown; {hint}")
             continue
         try:
             settings = replace(settings, **known[name](settings, value if isinstance(value, str) else ""))
         except ValueError as error:
-            problems.append(f"{prefix}{name}: {error}, found {json.dumps(value, ensure_ascii=False)[:100]}")
+            problems.append(f"{prefix}{name}: {error}, found {json.dumps(value, ensure_ascii=False)[:_MAX_SHOWN]}")
     if problems:
         raise SettingsError(problems)
     return settings

@@ -13,7 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+MAX_COMPARED: Final = 250_000
+"""Pairs of list members that are compared, which takes 0.1 s; a list with more is replaced as a whole."""
 
 Step = str | int
 Path = tuple[Step, ...]
@@ -69,16 +72,40 @@ def _has_moved(old: dict[str, Any], new: dict[str, Any], former: str, key: str) 
 
 
 def _list_changes(old: list[Any], new: list[Any], path: Path) -> Iterator[Change]:
-    matcher = SequenceMatcher(None, [*map(_identity, old)], [*map(_identity, new)], autojunk=False)
+    if json.dumps(old) == json.dumps(new):  # a shortcut for long lists
+        return
+    before, after = [*map(_identity, old)], [*map(_identity, new)]
+    # The matcher may take quadratic time: it gets only the members between those that are equal at both ends.
+    start = _count_equal(before, after)
+    end = _count_equal(before[start:][::-1], after[start:][::-1])
+    before, after = before[start : len(before) - end], after[start : len(after) - end]
+    if len(before) * len(after) > MAX_COMPARED:
+        yield Change("replace", path, new)
+        return
+    for index in range(-end, 0):
+        yield from _member_changes(old[index], new[index], (*path, len(old) + index))
     # Backwards, so that the indexes before a change stay valid.
-    for _, begin, end, new_begin, new_end in reversed(matcher.get_opcodes()):
-        common = min(end - begin, new_end - new_begin)
-        for index in range(new_end - 1, new_begin + common - 1, -1):
-            yield Change("add", (*path, begin + common), new[index])
-        for index in range(end - 1, begin + common - 1, -1):
-            yield Change("remove", (*path, index))
+    for _, begin, stop, new_begin, new_stop in reversed(SequenceMatcher(None, before, after, False).get_opcodes()):
+        first, common = start + begin, min(stop - begin, new_stop - new_begin)
+        for index in range(new_stop - 1, new_begin + common - 1, -1):
+            yield Change("add", (*path, first + common), new[start + index])
+        for index in range(stop - 1, begin + common - 1, -1):
+            yield Change("remove", (*path, start + index))
         for offset in range(common):
-            yield from changes(old[begin + offset], new[new_begin + offset], (*path, begin + offset))
+            yield from changes(old[first + offset], new[start + new_begin + offset], (*path, first + offset))
+    for index in range(start):
+        yield from _member_changes(old[index], new[index], (*path, index))
+
+
+def _member_changes(old: Any, new: Any, path: Path) -> Iterator[Change]:
+    """Yield the changes between two members that count as the same: without a name, they are equal."""
+    return changes(old, new, path) if isinstance(old, dict) and "name" in old else iter(())
+
+
+def _count_equal(before: list[str], after: list[str]) -> int:
+    """Return the number of equal members at the start of two lists."""
+    pairs = enumerate(zip(before, after, strict=False))
+    return next((index for index, (first, second) in pairs if first != second), min(len(before), len(after)))
 
 
 def _identity(item: Any) -> str:

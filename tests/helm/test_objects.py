@@ -11,7 +11,19 @@ import helm_python
 import pytest
 from harness.certificates import Authority
 from harness.kubernetes import podsecurity
-from harness.kubernetes.charts import CI, ENFORCER, Object, objects, only, refusal, texts, values, violations
+from harness.kubernetes.charts import (
+    CI,
+    ENFORCER,
+    Object,
+    Values,
+    merged,
+    objects,
+    only,
+    refusal,
+    texts,
+    values,
+    violations,
+)
 
 from enforcer.cli.webhook import command as webhook
 from enforcer.cli.webhook import settings_of
@@ -176,6 +188,33 @@ def test_secrets_are_only_in_files() -> None:
     for path, text in texts(values("minimal")).items():
         assert ("not-a-secret" in text) == (path == "secret.yaml")
     assert "env" not in only_container(objects(values("minimal")))
+
+
+PROVIDED = {"tls": {"mode": "provided", "existingSecret": "certificate", "caBundle": "text"}}
+CLIENTS = {"clientCa": "text", "clientNames": ["apiserver"]}
+
+
+@pytest.mark.parametrize(
+    ("injector", "path", "keys"),
+    [({}, None, True), (PROVIDED, None, True), (CLIENTS, "/inject", True), ({**PROVIDED, **CLIENTS}, "/inject", False)],
+    ids=["by default", "provided certificate", "client certificates", "both"],
+)
+def test_the_webhook_sets_the_path_unless_client_certificates_are_used(
+    injector: Values, path: str | None, keys: bool
+) -> None:
+    """A path in the chart would replace the secret one at each upgrade. Without own keys it may write nothing."""
+    things = objects(merged(values("injector"), {"injector": injector}))
+    services = [hook["clientConfig"]["service"] for hook in only(things, "MutatingWebhookConfiguration")["webhooks"]]
+    assert {service.get("path") for service in services} == {path}
+    verbs = {verb for rule in only(things, "ClusterRole")["rules"] for verb in rule["verbs"]}
+    assert ("patch" in verbs) == keys
+    assert [thing["metadata"]["name"] for thing in things if thing["kind"] == "Secret"] == (
+        ["enforcer-injector-keys"] if keys else []
+    )
+    arguments = only_pod(things, "injector")["spec"]["containers"][0]["args"]
+    assert ("--secret=enforcer-injector-keys" in arguments) == keys
+    assert ("--client-name=apiserver" in arguments) == (path is not None)
+    assert list(violations(things)) == []
 
 
 @pytest.mark.parametrize("name", ["injector", "both"])

@@ -77,6 +77,17 @@ def test_differences_are_minimal(old: Any, new: Any, expected: list[Change]) -> 
     assert list(changes(old, new)) == expected
 
 
+def test_a_long_list_of_equal_members_is_compared_from_its_ends() -> None:
+    """A quadratic comparison would take a minute."""
+    assert list(changes(["x"] * 20_000, ["x"] * 20_001)) == [Change("add", (20_000,), "x")]
+
+
+def test_long_lists_without_equal_ends_are_replaced() -> None:
+    """Their comparison would take too long."""
+    old, new = [["a", *["x"] * 2000, "b"], ["c", *["x"] * 2000, "d"]]
+    assert list(changes({"args": old}, {"args": new})) == [Change("replace", ("args",), new)]
+
+
 @pytest.mark.parametrize(
     ("value", "operation", "result"),
     [

@@ -12,16 +12,16 @@ import logging
 import ssl
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cryptography import x509
 
 from enforcer.errors import EnforcerError
 from enforcer.kubernetes.webhook.certificates import Authority, Issued, current, is_due
-from enforcer.kubernetes.webhook.cluster import Cluster, Document
+from enforcer.kubernetes.webhook.own_objects import OwnObjects
+from enforcer.yamltext.objects import section
 
 _log = logging.getLogger("enforcer.webhook")
 
@@ -55,27 +55,12 @@ class FileCertificate:
         return {"certificate": expiry}
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """The names of the webhook's objects in the cluster."""
-
-    namespace: str
-    service: str
-    secret: str
-    configuration: str
-
-    @property
-    def host(self) -> str:
-        """The host name by which API servers call the webhook."""
-        return f"{self.service}.{self.namespace}.svc"
-
-
 class SelfSigned:
     """Certificates of the webhook's own authority, which is kept in a Secret."""
 
-    def __init__(self, cluster: Cluster, names: Names, context: ssl.SSLContext, clock: Callable[[], datetime]) -> None:
-        self._cluster = cluster
-        self._names = names
+    def __init__(self, objects: OwnObjects, context: ssl.SSLContext, clock: Callable[[], datetime]) -> None:
+        self._objects = objects
+        self._host = objects.names.host
         self._context = context
         self._clock = clock
         self._in_use: Issued | None = None
@@ -85,9 +70,9 @@ class SelfSigned:
         authority = await self._authority()
         await self._publish(authority)
         if self._in_use is None or self._is_stale(self._in_use.certificate, authority):
-            self._in_use = authority.issue(self._names.host, self._clock())
+            self._in_use = authority.issue(self._host, self._clock())
             _load(self._context, self._in_use.pem())
-            _log.info("issued a new certificate for %s", self._names.host)
+            _log.info("issued a new certificate for %s", self._host)
         return {
             "authority": authority.certificate.not_valid_after_utc,
             "certificate": self._in_use.certificate.not_valid_after_utc,
@@ -100,36 +85,22 @@ class SelfSigned:
         return not authority.has_issued(certificate) and self._clock() >= authority.begins + ROUND
 
     async def _authority(self) -> Authority:
-        secret = await self._cluster.secret(self._names.namespace, self._names.secret)
-        data = secret.get("data") or {}
+        secret = await self._objects.secret()
+        data = section(secret, "data")
         try:
-            authority = current(data, self._names.host, self._clock())
+            authority = current(data, self._host, self._clock())
         except ValueError as error:
-            raise CertificateError(
-                f"Secret {self._names.secret}: {error}; delete its data to have it filled again"
-            ) from None
-        if data != authority.data():
-            await self._cluster.replace_secret({**secret, "data": authority.data()})
+            name = self._objects.names.secret
+            raise CertificateError(f"Secret {name}: {error}; delete its data to have it filled again") from None
+        if not authority.data().items() <= data.items():
+            await self._objects.store(secret, authority.data())
             _log.info("created a new authority, valid until %s", authority.certificate.not_valid_after_utc)
         return authority
 
     async def _publish(self, authority: Authority) -> None:
         """Set the caBundle of our webhooks to the trusted authorities."""
-        configuration = await self._cluster.webhooks(self._names.configuration)
         bundle = base64.b64encode(authority.bundle()).decode()
-        patch: list[dict[str, Any]] = []
-        for index, webhook in enumerate(configuration.get("webhooks") or []):
-            if self._is_ours(webhook) and webhook["clientConfig"].get("caBundle") != bundle:
-                # The `test` fails the patch if the list has changed since it was read.
-                patch.append({"op": "test", "path": f"/webhooks/{index}/name", "value": webhook["name"]})
-                patch.append({"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": bundle})
-        if patch:
-            await self._cluster.patch_webhooks(self._names.configuration, patch)
-            _log.info("%s: set the caBundle to the trusted authorities", self._names.configuration)
-
-    def _is_ours(self, webhook: Document) -> bool:
-        service = webhook["clientConfig"].get("service") or {}
-        return (service.get("namespace"), service.get("name")) == (self._names.namespace, self._names.service)
+        await self._objects.publish(("caBundle",), bundle, lambda present: present == bundle)
 
 
 def _load(context: ssl.SSLContext, pem: bytes) -> None:

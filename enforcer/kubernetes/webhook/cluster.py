@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import Mapping, Sequence
@@ -15,9 +16,12 @@ from enforcer.errors import EnforcerError
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Folder in which the kubelet puts `token`, `ca.crt` and `namespace`."""
 _TIMEOUT: Final = 2.0
-"""Seconds per call. An admission waits for at most one call, and API servers wait five seconds for an admission."""
+"""Seconds per call, to the end of its response. An admission waits for at most one call, and API servers wait five
+seconds for an admission."""
 _MAX_BYTES: Final = 4 * 1024 * 1024
 """Size of a response: more than any single object that an API server stores."""
+_CALLS: Final = httpx.Limits(max_connections=32, max_keepalive_connections=8)
+"""Calls at once: reviews that come faster wait, and share the timeout."""
 _SHOWN: Final = 200
 """Characters of a response that an error message quotes."""
 
@@ -40,7 +44,7 @@ class Cluster:
     def __init__(self, url: str, account: Path = SERVICE_ACCOUNT) -> None:
         self._token = account / "token"
         context = ssl.create_default_context(cafile=str(account / "ca.crt"))
-        self._client = httpx.AsyncClient(base_url=url, verify=context, timeout=_TIMEOUT, trust_env=False)
+        self._client = httpx.AsyncClient(base_url=url, verify=context, timeout=_TIMEOUT, limits=_CALLS, trust_env=False)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -79,12 +83,20 @@ class Cluster:
     async def _call(self, method: str, path: str, content: Any = None, media: str = "application/json") -> Document:
         call = f"{method} {path}"
         headers = {"Authorization": f"Bearer {self._bearer(call)}", "Accept": "application/json"}
+        # A compressed response could expand to any size.
+        headers["Accept-Encoding"] = "identity"
         if content is not None:
             headers["Content-Type"] = media
         body = None if content is None else json.dumps(content).encode()
         try:
-            async with self._client.stream(method, path, content=body, headers=headers) as response:
+            # httpx has timeouts for parts of a call only.
+            async with (
+                asyncio.timeout(_TIMEOUT),
+                self._client.stream(method, path, content=body, headers=headers) as response,
+            ):
                 text = await _read(call, response)
+        except TimeoutError:
+            raise ClusterError(call, 0, f"no response within {_TIMEOUT:g} s") from None
         except httpx.HTTPError as error:
             raise ClusterError(call, 0, str(error) or type(error).__name__) from None
         document = _object(text)
@@ -101,16 +113,16 @@ class Cluster:
             raise ClusterError(call, 0, f"no token can be read from {self._token}") from None
 
 
-async def _read(call: str, response: httpx.Response) -> bytes:
-    text = b""
-    async for chunk in response.aiter_bytes():
+async def _read(call: str, response: httpx.Response) -> bytearray:
+    text = bytearray()
+    async for chunk in response.aiter_raw():
         text += chunk
         if len(text) > _MAX_BYTES:
             raise ClusterError(call, response.status_code, f"the response has more than {_MAX_BYTES} bytes")
     return text
 
 
-def _object(text: bytes) -> Document | None:
+def _object(text: bytearray) -> Document | None:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -118,7 +130,7 @@ def _object(text: bytes) -> Document | None:
     return document if isinstance(document, dict) else None
 
 
-def _reason(document: Document | None, text: bytes) -> str:
+def _reason(document: Document | None, text: bytearray) -> str:
     """Return the `message` of a Status, or the beginning of any other response."""
     message = document.get("message") if document is not None else None
     return (message if isinstance(message, str) else text.decode("utf-8", "replace"))[:_SHOWN]

@@ -10,10 +10,12 @@ import prometheus_client as prometheus
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from enforcer.kubernetes.webhook.admission import OUTCOMES
+from enforcer.kubernetes.webhook.serving.refusals import REASONS
 
 _DURATIONS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 EVENTS: Final = ("recorded", "failed", "dropped")
 ROUNDS: Final = ("ok", "failed")
+LISTENERS: Final = ("reviews", "admin")
 
 
 class Metrics:
@@ -34,6 +36,12 @@ class Metrics:
             registry=self._registry,
         )
         self._events = self._counter("events", "Events on the owners of pods.", "result")
+        self._refusals = self._counter(
+            "refusals", "Requests and connections that were refused before a review.", "listener", "reason"
+        )
+        for listener in LISTENERS:
+            for reason in REASONS.values():
+                self._refusals.labels(listener, reason)
         self._rounds = self._counter(
             "trust_rounds", "Checks of the certificates and of the authorities that API servers trust.", "result"
         )
@@ -56,6 +64,10 @@ class Metrics:
     def event(self, result: str) -> None:
         """Count an Event with one of the results in EVENTS."""
         self._events.labels(result).inc()
+
+    def refused(self, listener: str, reason: str) -> None:
+        """Count a refusal of one of LISTENERS, with one of the reasons in REASONS."""
+        self._refusals.labels(listener, reason).inc()
 
     def trusted(self, ends: Mapping[str, datetime] | None) -> None:
         """Count a check of the certificates, and set when they expire; None if the check failed."""

@@ -60,5 +60,6 @@
   {{- if and (eq .mode "certManager") (not .issuerRef.name) }}{{ $wrong = append $wrong "injector.tls.mode certManager needs injector.tls.issuerRef.name" }}{{ end -}}
   {{- if and (ne .mode "provided") .caBundle }}{{ $wrong = append $wrong "injector.tls.caBundle is for injector.tls.mode provided: in the other modes it is set at run time" }}{{ end -}}
 {{- end -}}
+{{- if and $v.injector.clientNames (not $v.injector.clientCa) }}{{ $wrong = append $wrong "injector.clientNames needs injector.clientCa" }}{{ end -}}
 {{- if $wrong }}{{ fail (printf "\n\n%s\n" (join "\n" (uniq $wrong))) }}{{ end -}}
 {{- end -}}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from harness.certificates import Authority
@@ -28,7 +30,8 @@ CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigura
 class ApiServer:
     """Serves `objects` by path; records `events`, and every request in `calls`.
 
-    `failures` are statuses and messages with which the next requests fail; `between` runs once, before the next change.
+    `failures` are statuses and messages with which the next requests fail; `between` runs once, before the next change;
+    `pause` is the time in seconds after each byte of an object.
     """
 
     def __init__(self) -> None:
@@ -43,6 +46,7 @@ class ApiServer:
         self.calls: list[str] = []
         self.failures: list[tuple[int, str]] = []
         self.between: Callable[[], None] | None = None
+        self.pause = 0.0
 
     def put(self, path: str, **document: Any) -> None:
         """Store an object."""
@@ -77,7 +81,12 @@ class ApiServer:
         if request.method == "PATCH":
             assert request.headers["content-type"] == "application/json-patch+json"
             return self._patch(path, stored, await request.json())
-        return JSONResponse(stored)
+        return StreamingResponse(self._slowly(stored)) if self.pause else JSONResponse(stored)
+
+    async def _slowly(self, document: Object) -> AsyncIterator[bytes]:
+        for byte in json.dumps(document).encode():
+            yield bytes((byte,))
+            await asyncio.sleep(self.pause)
 
     def _replace(self, path: str, stored: Object, document: Object) -> Response:
         if document["metadata"]["resourceVersion"] != stored["metadata"]["resourceVersion"]:

@@ -10,10 +10,9 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +21,7 @@ import httpx
 from harness.kubernetes.apiserver import CONFIGURATIONS, ApiServer
 
 _TIMEOUT = 60.0  # seconds; only a broken process takes as long
-_BOUND = re.compile(r"bound to \S+:(\d+), admin on \S+:(\d+)")
+_BOUND = re.compile(rb"bound to \S+:(\d+), admin on \S+:(\d+)\n")
 HOST = "injector.enforcer.svc"
 SECRET = "/api/v1/namespaces/enforcer/secrets/injector-tls"
 CONFIGURATION = f"{CONFIGURATIONS}/injector"
@@ -42,31 +41,39 @@ class Webhook:
 
     port: int
     admin_port: int
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     server: ApiServer
-    lines: list[str] = field(default_factory=list)
+    logged: bytearray
 
     def log(self) -> str:
         """Return everything logged so far."""
-        stream = self.process.stderr
-        assert stream is not None
-        while select.select([stream], [], [], 0)[0] and (line := stream.readline()):
-            self.lines.append(line)
-        return "".join(self.lines)
+        while chunk := _read(self.process, 0.0):
+            self.logged += chunk
+        return self.logged.decode()
 
     def stop(self) -> int:
         """Send SIGTERM, and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(_TIMEOUT)
 
-    def review(self, content: bytes) -> httpx.Response:
-        """Send a review as an API server does: to the Service's name, trusting only the configured CA bundle."""
-        bundle = self.server.objects[CONFIGURATION]["webhooks"][0]["clientConfig"]["caBundle"]
-        context = ssl.create_default_context(cadata=base64.b64decode(bundle).decode())
-        with httpx.Client(verify=context, trust_env=False, timeout=_TIMEOUT) as client:
-            return client.post(
-                f"https://127.0.0.1:{self.port}/inject", content=content, extensions={"sni_hostname": HOST}
-            )
+    @property
+    def path(self) -> str:
+        """The path in the webhook configuration."""
+        return str(self._configured()["service"]["path"])
+
+    def context(self) -> ssl.SSLContext:
+        """Return a client's TLS context that trusts only the configured CA bundle."""
+        return ssl.create_default_context(cadata=base64.b64decode(self._configured()["caBundle"]).decode())
+
+    def review(self, content: bytes, path: str | None = None, peer: str = "127.0.0.1") -> httpx.Response:
+        """Send a review as an API server does: to the Service's name, and to the configured path."""
+        url = f"https://127.0.0.1:{self.port}{self.path if path is None else path}?timeout=5s"
+        transport = httpx.HTTPTransport(verify=self.context(), local_address=peer)
+        with httpx.Client(transport=transport, trust_env=False, timeout=_TIMEOUT) as client:
+            return client.post(url, content=content, extensions={"sni_hostname": HOST})
+
+    def _configured(self) -> Any:
+        return self.server.objects[CONFIGURATION]["webhooks"][0]["clientConfig"]
 
     def admin(self, path: str) -> httpx.Response:
         """Get a path from the admin server."""
@@ -82,24 +89,24 @@ def webhook(server: ApiServer, options: Sequence[str] = OPTIONS, **variables: An
     process = subprocess.Popen(
         [sys.executable, "-m", "enforcer", "webhook", *addresses, *options],
         stderr=subprocess.PIPE,
-        text=True,
-        bufsize=1,
+        bufsize=0,
         env={**os.environ, **environment, **variables},
     )
-    assert process.stderr is not None
-    lines: list[str] = []
-    deadline = time.monotonic() + _TIMEOUT
+    logged = bytearray()
     try:
-        while True:
-            ready = select.select([process.stderr], [], [], deadline - time.monotonic())[0]
-            line = process.stderr.readline() if ready else ""
-            if not line:
-                raise AssertionError("the webhook did not start:\n" + "".join(lines))
-            lines.append(line)
-            if ports := _BOUND.search(line):
-                yield Webhook(int(ports[1]), int(ports[2]), process, server, lines)
-                return
+        while (ports := _BOUND.search(logged)) is None:
+            chunk = _read(process, _TIMEOUT)
+            assert chunk, f"the webhook did not start:\n{logged.decode()}"
+            logged += chunk
+        yield Webhook(int(ports[1]), int(ports[2]), process, server, logged)
     finally:
         process.kill()
         process.wait(_TIMEOUT)
+        assert process.stderr is not None
         process.stderr.close()
+
+
+def _read(process: subprocess.Popen[bytes], timeout: float) -> bytes:
+    """Return what the process logs within a time."""
+    assert process.stderr is not None
+    return os.read(process.stderr.fileno(), 65536) if select.select([process.stderr], [], [], timeout)[0] else b""

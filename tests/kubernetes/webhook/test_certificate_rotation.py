@@ -12,9 +12,10 @@ from cryptography import x509
 from harness.certificates import Authority
 from harness.kubernetes.apiserver import CONFIGURATIONS, ApiServer, api_server
 
-from enforcer.kubernetes.webhook.certificate_rotation import ROUND, CertificateError, FileCertificate, Names, SelfSigned
+from enforcer.kubernetes.webhook.certificate_rotation import ROUND, CertificateError, FileCertificate, SelfSigned
 from enforcer.kubernetes.webhook.certificates import AUTHORITY_LIFE, CERTIFICATE_LIFE, current
 from enforcer.kubernetes.webhook.cluster import Cluster, ClusterError
+from enforcer.kubernetes.webhook.own_objects import Names, OwnObjects
 
 NAMES = Names("enforcer", "injector", "injector-tls", "enforcer-injector")
 SECRET = "/api/v1/namespaces/enforcer/secrets/injector-tls"
@@ -49,7 +50,7 @@ class Replica:
         self.now = now
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._runner = runner
-        self._trust = SelfSigned(cluster, NAMES, self.context, lambda: self.now)
+        self._trust = SelfSigned(OwnObjects(cluster, NAMES), self.context, lambda: self.now)
 
     def round(self) -> Mapping[str, datetime]:
         """Run a round."""
@@ -99,6 +100,13 @@ def test_the_first_round_creates_everything(server: ApiServer, start: Start) -> 
     assert server.objects[SECRET]["type"] == "Opaque"
     others = server.objects[CONFIGURATION]["webhooks"][1:]
     assert not any("caBundle" in webhook["clientConfig"] for webhook in others)
+
+
+def test_other_entries_of_the_secret_stay(server: ApiServer, start: Start) -> None:
+    """It also holds the key for the path of reviews."""
+    server.objects[SECRET]["data"] = {"path.key": "a2V5"}
+    start(NOW).round()
+    assert server.objects[SECRET]["data"].keys() == {"path.key", "ca.crt", "ca.key"}
 
 
 def test_a_round_without_changes_writes_nothing(server: ApiServer, start: Start) -> None:

@@ -90,6 +90,17 @@ def test_a_server_with_an_untrusted_certificate_gets_no_request(server: ApiServe
     assert server.calls == []
 
 
+def test_a_call_has_one_timeout(server: ApiServer) -> None:
+    """However often a byte of the response arrives."""
+    server.put("/api/v1/namespaces/slow", kind="Namespace")
+    server.pause = 0.2
+    try:
+        with pytest.raises(ClusterError, match="no response within 2 s"):
+            call(server, lambda cluster: cluster.namespace("slow"))
+    finally:
+        server.pause = 0.0
+
+
 def test_a_response_has_a_maximum_size(server: ApiServer) -> None:
     """A larger one is an error."""
     server.put("/api/v1/namespaces/large", data="x" * (4 * 1024 * 1024))

@@ -24,9 +24,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         yield server
 
 
-def review(dry: bool = False, owners: Any = (OWNER,)) -> Review:
+def review(dry: bool = False, owners: Any = (OWNER,), namespace: str = "apps") -> Review:
     """Return the review of a pod with these owners."""
-    return Review("1", "apps", dry, {"metadata": {"ownerReferences": copy.deepcopy(list(owners))}, "spec": {}})
+    return Review("1", namespace, dry, {"metadata": {"ownerReferences": copy.deepcopy(list(owners))}, "spec": {}})
 
 
 def recorded(
@@ -100,8 +100,21 @@ def test_a_dry_run_has_no_event(server: ApiServer) -> None:
 
 @pytest.mark.parametrize(
     "owners",
-    [(), ({**OWNER, "controller": False},), ({**OWNER, "uid": 17},), "x", ("x",)],
-    ids=["none", "not a controller", "uid is not a string", "not a list", "not objects"],
+    [
+        (),
+        ({**OWNER, "controller": False},),
+        ({**OWNER, "uid": 17},),
+        "x",
+        ("x",),
+        ({**OWNER, "name": "a/../b"},),
+        ({**OWNER, "name": "a\nb"},),
+        ({**OWNER, "kind": "Pod x"},),
+        ({**OWNER, "apiVersion": "v1\n"},),
+    ],
+    ids=[
+        *("none", "not a controller", "uid is not a string", "not a list", "not objects"),
+        *("the name is a path", "the name has two lines", "invalid kind", "invalid version"),
+    ],
 )
 def test_a_pod_without_a_controller_has_no_event(server: ApiServer, owners: Any) -> None:
     """A user who creates a pod directly sees the response."""
@@ -117,7 +130,22 @@ def test_a_failed_event_does_not_stop_the_others(server: ApiServer) -> None:
 
 
 def test_excess_events_are_dropped(server: ApiServer) -> None:
-    """Any client can call the webhook, as often as it likes."""
-    events, counted = recorded(server, *[(review(), str(number)) for number in range(150)], wanted=100)
+    """API servers that cannot record them in time must not fill the memory."""
+    notes = [(review(namespace=f"apps{number}"), str(number)) for number in range(150)]
+    events, counted = recorded(server, *notes, wanted=100)
     assert len(events) == 100
     assert counted == {"recorded": 100, "dropped": 50}
+
+
+def test_a_namespace_has_a_share_of_the_events(server: ApiServer) -> None:
+    """Its users may create any number of pods, with different messages."""
+    notes = [(review(), str(number)) for number in range(50)]
+    events, counted = recorded(server, *notes, (review(namespace="other"), "other"), wanted=21)
+    assert [event["message"] for event in events] == [*map(str, range(20)), "other"]
+    assert counted == {"recorded": 21, "dropped": 30}
+
+
+def test_the_name_of_an_event_is_valid_for_the_longest_owner(server: ApiServer) -> None:
+    """253 characters."""
+    (event,), _ = recorded(server, (review(owners=({**OWNER, "name": "a" * 253},)), "mode port"))
+    assert len(event["metadata"]["name"]) == 253

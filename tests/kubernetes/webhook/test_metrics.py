@@ -8,7 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from enforcer.kubernetes.webhook.admission import OUTCOMES
-from enforcer.kubernetes.webhook.metrics import EVENTS, ROUNDS, Metrics
+from enforcer.kubernetes.webhook.metrics import EVENTS, LISTENERS, ROUNDS, Metrics
+from enforcer.kubernetes.webhook.serving.refusals import REASONS
 
 Series = tuple[str, frozenset[tuple[str, str]]]
 EXPIRY = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -39,9 +40,12 @@ def test_counters_exist_before_the_first_event(metrics: Metrics) -> None:
     expected = {key("admissions_total", result=result, reason=reason) for result, reason in outcomes}
     expected |= {key("events_total", result=result) for result in EVENTS}
     expected |= {key("trust_rounds_total", result=result) for result in ROUNDS}
+    expected |= {
+        key("refusals_total", listener=listener, reason=reason) for listener in LISTENERS for reason in REASONS.values()
+    }
     values = series(metrics)
     assert {values[name] for name in expected} == {0.0}
-    counters = ("admissions_total", "events_total", "trust_rounds_total")
+    counters = ("admissions_total", "events_total", "refusals_total", "trust_rounds_total")
     assert {name for name in values if name[0] in counters} == expected
 
 
@@ -66,6 +70,14 @@ def test_an_event_is_counted_by_its_result(metrics: Metrics, result: str) -> Non
     assert {name: values[key("events_total", result=name)] for name in EVENTS} == {
         name: float(name == result) for name in EVENTS
     }
+
+
+def test_a_refusal_is_counted_by_listener_and_reason(metrics: Metrics) -> None:
+    """Only in that series."""
+    metrics.refused("reviews", "unauthenticated")
+    values = series(metrics)
+    assert values[key("refusals_total", listener="reviews", reason="unauthenticated")] == 1
+    assert values[key("refusals_total", listener="admin", reason="unauthenticated")] == 0
 
 
 def test_a_check_of_the_certificates_sets_when_they_expire(metrics: Metrics) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from enforcer.kubernetes.webhook.review import Review, ReviewError, allowed, denied, parse
+from enforcer.kubernetes.webhook.review import Review, ReviewError, allowed, denied, parse, readable
 from enforcer.yamltext.json_diff import patched
 
 POD = {
@@ -45,11 +45,18 @@ def test_a_dry_run_is_flagged(flag: bool | None, dry: bool) -> None:
 
 INVALID: dict[str, tuple[Any, str]] = {
     "not JSON": ("{", "the body is not JSON"),
-    "nested too deeply": ("[" * 100_000, "the body is not JSON"),
+    "nested too deeply to read": ("[" * 20_000, "the body is not JSON"),
+    "nested too deeply": (document(object={"spec": {}, "metadata": json.loads("[" * 64 + "]" * 64)}), "64 levels"),
+    "too many values": ("[" + "{}," * 20_000 + "{}]", "more than 20000 values"),
+    "too many strings": ('["' + '","' * 50_000 + '"]', "more than 20000 values"),
+    "too many empty keys": ("[" + '{"":0},' * 10_000 + "0]", "more than 20000 values"),
+    "a number that is not JSON": (json.dumps(document(dryRun=float("nan"))), "the body is not JSON"),
     "not an object": ([], "AdmissionReview"),
     "another version": ({**document(), "apiVersion": "admission.k8s.io/v1beta1"}, "AdmissionReview of admission"),
     "no request": ({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}, "AdmissionReview"),
     "no uid": (document(uid=None), "request.uid"),
+    "a uid that breaks the line": (document(uid="1\n2"), "request.uid"),
+    "a uid without end": (document(uid="1" * 129), "request.uid"),
     "an update": (document(operation="UPDATE"), "only the creation of pods"),
     "not a pod": (
         document(resource={"group": "", "version": "v1", "resource": "services"}),
@@ -66,9 +73,38 @@ INVALID: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize(("content", "message"), INVALID.values(), ids=INVALID)
 def test_an_invalid_review_is_an_error(content: Any, message: str) -> None:
-    """Any pod in the cluster can send requests to the webhook."""
+    """An API server validates a pod only after its review."""
     with pytest.raises(ReviewError, match=message):
         parse(content.encode() if isinstance(content, str) else json.dumps(content).encode())
+
+
+def test_text_within_strings_does_not_count_as_values() -> None:
+    """Pods carry JSON in their annotations and variables, escaped or not."""
+    text = json.dumps([{"a\\": [1, 2, '"']}] * 20_000)
+    pod = {**POD, "metadata": {"annotations": {"config": text, "more": "[{," * 20_000}}}
+    assert parse(json.dumps(document(object=pod)).encode()).pod == pod
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("mode port", "mode port"),
+        ("é port 8080→15080", "é port 8080→15080"),
+        ("a\r\nb", r"a\r\nb"),
+        ("\x1b[31m", r"\x1b[31m"),
+        ("\u2028\u202e\ud800", r"\u2028\u202e\ud800"),
+        ("x" * 2000, "x" * 1024),
+    ],
+)
+def test_a_readable_text_has_no_control_characters(text: str, shown: str) -> None:
+    """Line breaks would forge log lines, and escape sequences change a terminal."""
+    assert readable(text) == shown
+
+
+def test_warnings_are_few() -> None:
+    """A pod may have thousands of ports without protection."""
+    response = allowed(Review("1", "apps", False, POD), POD, ["w"] * 1000)["response"]
+    assert len(response["warnings"]) == 10
 
 
 def test_an_unchanged_pod_has_no_patch() -> None:

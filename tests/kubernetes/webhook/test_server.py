@@ -2,14 +2,16 @@
 
 import base64
 import json
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from harness.certificates import Authority
 from harness.kubernetes.apiserver import ApiServer, api_server
-from harness.kubernetes.webhooks import HOST, SECRET, Webhook, furnish, webhook
+from harness.kubernetes.webhooks import CONFIGURATION, HOST, OPTIONS, SECRET, Webhook, furnish, webhook
 from harness.waiting import eventually
 
 from enforcer.kubernetes import names
@@ -85,7 +87,7 @@ def test_a_labelled_pod_gets_the_sidecar(running: Webhook, server: ApiServer) ->
     assert created["spec"]["initContainers"][0]["name"] == names.CONTAINER
     assert {"name": names.POLICY_VOLUME, "configMap": {"name": "shared"}} in created["spec"]["volumes"]
     assert "one that uses the number 8080 bypasses the enforcer" in result["warnings"][-1]
-    assert counted(running, "injected", "ok") == before + 1
+    assert eventually(lambda: counted(running, "injected", "ok") == before + 1)
     assert eventually(lambda: server.events)
     assert (server.events[0]["reason"], server.events[0]["involvedObject"]["uid"]) == ("EnforcerInjected", "17")
 
@@ -104,7 +106,7 @@ def test_a_pod_that_cannot_be_protected_is_denied(running: Webhook) -> None:
     assert result["allowed"] is False
     assert result["status"]["code"] == 403
     assert 'enforcer.dev/mod is unknown; did you mean "enforcer.dev/mode"?' in result["status"]["message"]
-    assert counted(running, "denied", "bad_setting") == before + 1
+    assert eventually(lambda: counted(running, "denied", "bad_setting") == before + 1)
 
 
 def test_a_pod_is_denied_if_its_namespace_cannot_be_read(running: Webhook, server: ApiServer) -> None:
@@ -113,7 +115,7 @@ def test_a_pod_is_denied_if_its_namespace_cannot_be_read(running: Webhook, serve
     result = response(running, review())
     assert result["allowed"] is False
     assert "namespace apps could not be read; try again" in result["status"]["message"]
-    assert counted(running, "error", "namespace_unavailable") == 1
+    assert eventually(lambda: counted(running, "error", "namespace_unavailable") == 1)
 
 
 def test_a_malformed_pod_is_not_allowed(running: Webhook) -> None:
@@ -124,16 +126,17 @@ def test_a_malformed_pod_is_not_allowed(running: Webhook) -> None:
     assert "patch" not in result
 
 
-@pytest.mark.parametrize("content", [b"junk", review(operation="UPDATE"), b" " * (8 * 1024 * 1024 + 1)])
-def test_an_invalid_review_gets_400(running: Webhook, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "status"), [(b"junk", 400), (review(operation="UPDATE"), 400), (b" " * (3 * 1024 * 1024 + 1), 413)]
+)
+def test_an_invalid_review_is_refused(running: Webhook, content: bytes, status: int) -> None:
     """An API server treats this as a failure, and the failure policy is Fail."""
-    assert running.review(content).status_code == 400
+    assert running.review(content).status_code == status
 
 
 def test_the_webhooks_port_serves_only_reviews(running: Webhook) -> None:
     """Metrics and health are served on another port."""
-    with pytest.raises(httpx.HTTPError):
-        httpx.get(f"http://127.0.0.1:{running.port}/metrics", trust_env=False).raise_for_status()
+    assert running.review(b"", "/metrics").status_code == 403
     assert running.admin("/inject").status_code == 404
     assert running.admin("/livez").status_code == 200
 
@@ -161,14 +164,100 @@ def test_a_webhook_without_a_certificate_is_alive_and_not_ready(server: ApiServe
         server.objects[SECRET] = secret
 
 
-def test_a_provided_certificate_is_used(server: ApiServer, tmp_path: Any) -> None:
-    """Neither the Secret nor the webhook configuration is read, so that no permission for them is needed."""
+def test_a_provided_certificate_is_used(server: ApiServer, tmp_path: Path) -> None:
+    """The caBundle is left to its provider."""
     authority = Authority(tmp_path)
     certificate, key = authority.issue(HOST)
+
+    def configured() -> dict[str, Any]:
+        return dict(server.objects[CONFIGURATION]["webhooks"][0]["clientConfig"])
+
+    former = configured()
+    provided = {**former, "caBundle": text(authority.ca)}
+    server.put(CONFIGURATION, webhooks=[{"name": "pods", "clientConfig": provided}])
+    try:
+        with webhook(server, (*OPTIONS, "--tls-certificate", str(certificate), "--tls-key", str(key))) as running:
+            assert eventually(lambda: running.admin("/readyz").status_code == 200)
+            assert running.review(review()).status_code == 200
+            assert configured()["caBundle"] == text(authority.ca)
+    finally:
+        server.put(CONFIGURATION, webhooks=[{"name": "pods", "clientConfig": former}])
+
+
+def text(certificate: Path) -> str:
+    """Return a certificate as a caBundle."""
+    return base64.b64encode(certificate.read_bytes()).decode()
+
+
+def test_client_certificates_authenticate_api_servers(server: ApiServer, tmp_path: Path) -> None:
+    """Without them the handshake fails. Then no permission for the Secret and the configuration is needed."""
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue(HOST)
+    files = ("--tls-certificate", str(certificate), "--tls-key", str(key))
+    clients = ("--client-ca", str(authority.ca), "--client-name", "apiserver")
     server.calls.clear()
-    with webhook(server, ("--tls-certificate", str(certificate), "--tls-key", str(key))) as running:
+    with webhook(server, (*files, *clients)) as running:
         assert eventually(lambda: running.admin("/readyz").status_code == 200)
-        with httpx.Client(verify=authority.client_context(), trust_env=False) as client:
-            url = f"https://127.0.0.1:{running.port}/inject"
-            assert client.post(url, content=review(), extensions={"sni_hostname": HOST}).status_code == 200
+
+        def send(name: str | None) -> int:
+            context = authority.client_context()
+            if name is not None:
+                context.load_cert_chain(*authority.issue(name))
+            with httpx.Client(verify=context, trust_env=False) as client:
+                url = f"https://127.0.0.1:{running.port}/inject"
+                return client.post(url, content=review(), extensions={"sni_hostname": HOST}).status_code
+
+        assert send("apiserver") == 200
+        for stranger in (None, "other"):
+            with pytest.raises(httpx.HTTPError):
+                send(stranger)
     assert not [call for call in server.calls if "/secrets/" in call or "webhookconfigurations" in call]
+
+
+@pytest.mark.parametrize("path", ["/inject", "/", "/inject/00000000000000000000000000000000"])
+def test_only_api_servers_can_have_pods_reviewed(running: Webhook, server: ApiServer, path: str) -> None:
+    """Another client does not know the path. It causes neither an Event nor a call of the API server."""
+    server.calls.clear()
+    forged = {**POD, "metadata": {**POD["metadata"], "ownerReferences": [{**OWNER, "uid": "forged"}]}}
+    reply = running.review(review(forged), path)
+    assert (reply.status_code, reply.content) == (403, b"")
+    assert response(running, review())["allowed"] is True
+    assert server.calls == ["GET /api/v1/namespaces/apps"]
+    assert [event for event in server.events if event["involvedObject"]["uid"] == "forged"] == []
+
+
+def test_a_stranger_is_refused_before_its_body_is_read(running: Webhook) -> None:
+    """And the connection ends, so that it must begin again."""
+    head = b"POST /inject HTTP/1.1\r\nHost: injector\r\nContent-Length: 3000000\r\n\r\n"
+    with (
+        socket.create_connection(("127.0.0.1", running.port)) as raw,
+        running.context().wrap_socket(raw, server_hostname=HOST) as secured,
+    ):
+        secured.sendall(head)
+        refusal = b"".join(iter(lambda: secured.recv(4096), b""))
+    assert refusal.startswith(b"HTTP/1.1 403 Forbidden\r\n")
+    assert b"Connection: close" in refusal
+
+
+def test_refusals_are_counted_and_logged_once_a_minute(server: ApiServer) -> None:
+    """Strangers must not fill the log."""
+    with webhook(server) as running:
+        assert eventually(lambda: running.admin("/readyz").status_code == 200)
+        for _ in range(5):
+            running.review(b"", "/inject")
+        series = 'enforcer_injector_refusals_total{listener="reviews",reason="unauthenticated"} 5.0'
+        assert eventually(lambda: series in running.admin("/metrics").text)
+        assert running.log().count("unauthenticated") == 1
+
+
+def test_values_of_a_pod_cannot_forge_log_lines(running: Webhook) -> None:
+    """They are escaped in log lines, Events and responses."""
+    forged = "x\n2026-11-30 00:00:00,000 INFO forged\x1b[31m"
+    pod = {
+        **POD,
+        "metadata": {**POD["metadata"], "generateName": forged, "annotations": {f"enforcer.dev/{forged}": ""}},
+    }
+    message = response(running, review(pod))["status"]["message"]
+    assert r"x\n2026-11-30" in message
+    assert eventually(lambda: r"apps/x\n2026-11-30" in running.log())
+    assert not [line for line in running.log().splitlines() if line.startswith("2026-11-30 00:00:00") or "\x1b" in line]

@@ -24,7 +24,17 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- toYaml $metadata -}}
 {{- end -}}
 
-{{/* The Secret with the certificate, or with the authority that issues it. */}}
+{{/* Whether the webhook has keys of its own: for its certificate authority, or for its path. */}}
+{{- define "enforcer.injectorHasKeys" -}}
+{{- if or (eq .Values.injector.tls.mode "selfManaged") (not .Values.injector.clientCa) }}true{{ end -}}
+{{- end -}}
+
+{{/* The Secret with these keys. */}}
+{{- define "enforcer.injectorKeys" -}}
+{{- include "enforcer.injectorName" . }}-keys
+{{- end -}}
+
+{{/* The Secret with the certificate, if the webhook does not issue it itself. */}}
 {{- define "enforcer.injectorSecret" -}}
 {{- .Values.injector.tls.existingSecret | default (printf "%s-tls" (include "enforcer.injectorName" .)) -}}
 {{- end -}}
