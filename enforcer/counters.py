@@ -79,15 +79,19 @@ class FetchMetrics:
 
 
 class IntrospectionMetrics:
-    """Counters of one authorization server: introspections in `results` by result, `fetches` by document."""
+    """Counters of one authorization server.
+
+    Introspections in `results` by result, rejected JWTs in `rejected` by fault, `fetches` by document.
+    """
 
     __slots__ = (
-        "circuit_open", "coalesced", "duration", "fetches", "hits", "in_flight", "misses", "negative_hits", "results",
-        "stale_hits",
+        "circuit_open", "coalesced", "duration", "fetches", "hits", "in_flight", "misses", "negative_hits",
+        "rejected", "results", "stale_hits",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.results: dict[str, int] = defaultdict(int)
+        self.rejected: dict[str, int] = defaultdict(int)
         self.duration = Histogram(_LATENCY)
         self.fetches: dict[str, FetchMetrics] = defaultdict(FetchMetrics)
         self.in_flight = self.coalesced = self.hits = self.negative_hits = self.stale_hits = self.misses = 0

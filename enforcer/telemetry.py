@@ -161,6 +161,7 @@ class Telemetry(Collector):
         results = _counter(
             "introspection_requests", "Tokens introspected or verified by signature, by result.", "server", "result"
         )
+        rejected = _counter("jwt_rejected", "JWTs that were rejected when they were verified.", "server", "reason")
         duration = _histogram(
             "introspection_duration_seconds", "Time of an introspection, including the connection.", "server"
         )
@@ -172,9 +173,11 @@ class Telemetry(Collector):
         for name, server in self._current.servers.items():
             for result, count in tuple(server.results.items()):
                 results.add_metric((name, result), count)
+            for reason, count in tuple(server.rejected.items()):
+                rejected.add_metric((name, reason), count)
             duration.add_metric((name,), server.duration.buckets(), server.duration.total)
             circuits.add_metric((name,), server.circuit_open())
-        yield from (results, duration, circuits)
+        yield from (results, rejected, duration, circuits)
         servers = self._current.servers.values()
         in_flight = sum(server.in_flight for server in servers)
         yield _gauge("introspection_in_flight", "Introspections in progress.", in_flight)

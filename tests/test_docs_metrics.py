@@ -16,6 +16,7 @@ from enforcer.kubernetes.webhook.metrics import Metrics
 from enforcer.policy.decision import Reason
 from enforcer.share_report import SharedTable
 from enforcer.telemetry import Telemetry
+from enforcer.tokens.jwt.fault import JwtFault
 
 PAGE = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text()
 ROW = re.compile(r"^\| `(enforcer_\w+)` \| (\w+) \| ((?:`\w+`(?:, )?)*) ?\| \S.*\. \|$", re.MULTILINE)
@@ -36,6 +37,7 @@ def exported() -> Iterator[tuple[str, str, set[str]]]:
     upstream.responses[200] += 1
     upstream.errors["timeout"] += 1
     server.results["active"] += 1
+    server.rejected["expired"] += 1
     server.fetches["keys"].results["ok"] += 1
     telemetry.cache_evictions = lambda: {"expired": 1}
     telemetry.loaded("hash")
@@ -70,7 +72,7 @@ def test_every_reason_of_the_webhook_is_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [Reason, IntrospectionFailure, UpstreamFailure, SharedTable, Result, AdmissionReason]
+    "values", [Reason, IntrospectionFailure, JwtFault, UpstreamFailure, SharedTable, Result, AdmissionReason]
 )
 def test_every_reason_is_documented(values: type[StrEnum]) -> None:
     """In the table of labels."""

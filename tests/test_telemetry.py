@@ -49,6 +49,7 @@ def busy() -> Telemetry:
     upstream.duration.observe(0.002)
     server = telemetry.server("default")
     server.results["active"] += 1
+    server.rejected["expired"] += 6
     server.duration.observe(0.1)
     server.hits, server.negative_hits, server.misses, server.coalesced, server.in_flight = 5, 4, 3, 2, 1
     telemetry.overhead.observe(0.00004)
@@ -78,6 +79,7 @@ def busy() -> Telemetry:
         ("upstream_duration_seconds_count", {"upstream": "app"}, 1),
         ("upstream_errors_total", {"upstream": "app", "reason": "timeout"}, 1),
         ("introspection_requests_total", {"server": "default", "result": "active"}, 1),
+        ("jwt_rejected_total", {"server": "default", "reason": "expired"}, 6),
         ("introspection_duration_seconds_count", {"server": "default"}, 1),
         ("introspection_in_flight", {}, 1),
         ("introspection_coalesced_total", {}, 2),

@@ -20,7 +20,7 @@ from enforcer.tokens.introspection.client_authentication import (
     secret_post,
     tls_client,
 )
-from enforcer.tokens.introspection.metadata import EndpointName, well_known_urls
+from enforcer.tokens.introspection.metadata import PLACEHOLDER, EndpointName, is_template, well_known_urls
 
 if TYPE_CHECKING:
     from enforcer.tokens.introspection.jwt_introspection import ExpectedResponse
@@ -179,6 +179,8 @@ def _endpoint_faults(server: AuthorizationServer) -> Iterator[Fault]:
     used = endpoints(server)
     from_metadata = [name for name, url in used.items() if url is None]
     urls = [url for url in used.values() if url is not None]
+    if server.issuer is not None and is_template(server.issuer):
+        yield ("issuer",), PLACEHOLDER
     if server.issuer is None and "jwks_uri" in used:
         yield (), f"{'signed_answers' if server.verify == 'introspect' else f'verify: {server.verify}'} needs issuer"
     elif server.issuer is None and from_metadata:

@@ -16,7 +16,7 @@ from enforcer.errors import IntrospectionError
 from enforcer.settings.authorization_server import ClientAuthentication
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection import client_credentials
-from enforcer.tokens.introspection.metadata import EndpointName, Metadata
+from enforcer.tokens.introspection.metadata import PLACEHOLDER, EndpointName, Metadata, is_template
 from enforcer.tokens.introspection.metadata import parse as parse_metadata
 from enforcer.tokens.introspection.response import parse
 
@@ -61,6 +61,8 @@ def metadata(
         document = parse_metadata(response.body, issuer, mutual_tls=mutual_tls)
     except IntrospectionError as error:
         published = _member(response.body, "issuer")
+        if isinstance(published, str) and is_template(published):
+            return None, [wrong("metadata", "the server's issuer has a placeholder", f"correct issuer: {PLACEHOLDER}")]
         if isinstance(published, str) and published != issuer and _URL.fullmatch(published):
             return None, [wrong("metadata", f"the server's issuer is {published}", "set issuer to exactly that")]
         return None, [wrong("metadata", f"{response.url}: {error.detail}", "correct issuer")]
@@ -107,11 +109,15 @@ def keys(response: ServerResponse, algorithms: Collection[str]) -> Finding:
     if response.truncated:
         return wrong("keys", _TOO_LARGE, "correct jwks_uri, or raise max_answer")
     try:
-        published = jwks.parse(response.body).keys
+        key_set = jwks.parse(response.body)
     except IntrospectionError as error:
         return wrong("keys", f"not a key set (RFC 7517): {error.detail}", "correct jwks_uri")
+    published = key_set.keys
     supported = sorted({algorithm for key in published for algorithm in key.algorithms})
     details = f"{len(published)} {'key' if len(published) == 1 else 'keys'}, for {', '.join(supported)}"
+    if key_set.unusable:
+        advice = "correct or withdraw it at the authorization server: tokens that name it are answered 503"
+        return wrong("keys", f"{details}; {jwks.describe(key_set.unusable[0])}", advice)
     if not {*supported} & {*algorithms}:
         return wrong("keys", details, "set jwt.algorithms to the algorithms that the server signs with")
     return right("keys", details)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
 from enforcer.errors import MalformedRequestError, SettingsError
+from enforcer.tokens.introspection.metadata import PLACEHOLDER, is_template
 from enforcer.units import Seconds, Section, Switch
 from enforcer.wire.target import parse_segments
 
@@ -238,6 +239,9 @@ def _faults(rule: RuleDefaults) -> Iterator[Fault]:
             yield ("claims", name), "write scopes or any_scope, which read it as a string and as a list"
         elif name in _STRINGS and not all(isinstance(item, str) for item in as_values(value)):
             yield ("claims", name), 'the claim is always read as a string; write the value in quotes: "42"'
+    for index, issuer in enumerate(rule.issuer):
+        if is_template(issuer):
+            yield ("issuer", index), PLACEHOLDER
     servers = rule.authorization_servers
     if rule.authorization_server == ():
         yield ("authorization_server",), "expected at least one, found an empty list"

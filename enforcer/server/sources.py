@@ -80,13 +80,13 @@ class SourceBuilder:
 
     @cached_property
     def _keys(self) -> RemoteDocument[KeySet]:
-        from enforcer.tokens.jwt import jwks
+        from enforcer.tokens.jwt.key_reader import KeyReader
 
         server = self.server
         life = Lifetime(server.keys.refresh, server.keys.max_age)
         return RemoteDocument(
             f"the keys of authorization server {server.name}",
-            DocumentFetcher(self._endpoint("jwks_uri"), jwks.parse),
+            DocumentFetcher(self._endpoint("jwks_uri"), KeyReader(server.name).read),
             self.fetched.setdefault("keys", RefreshSchedule(lambda _: life, server.keys.pause)),
             self.ticker,
             self.metrics.fetches["keys"],

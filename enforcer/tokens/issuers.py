@@ -14,11 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from enforcer.errors import IntrospectionFailure
 from enforcer.tokens.cache import CacheEntry, CacheKeys
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
+from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jws import looks_like_jwt, unverified_issuer
 from enforcer.tokens.verifier import (
     CachingVerifier,
@@ -30,6 +32,9 @@ from enforcer.tokens.verifier import (
     VerificationOutcome,
 )
 from enforcer.wire.callback import Callback, Operation, convert
+
+_FOREIGN: Final = RejectedToken(JwtFault.ISSUER)
+"""The result for a JWT whose issuer is none of the servers that may verify it: it is sent to none of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class IssuerFilter:
         self, token: bytes, client: str, callback: Callback[IntrospectionOutcome]
     ) -> IntrospectionOutcome | None:
         if not self._scope.admits(token):
-            return INACTIVE
+            return _FOREIGN
         introspect: Operation[IntrospectionOutcome] = partial(self._source.introspect, token, client)
         return convert(introspect, self._filter, callback)
 
@@ -150,6 +155,7 @@ class _Lookup:
     _clock: Callable[[], float]
     _index: int = 0
     _failure: VerificationFailure | None = None
+    _rejected: CacheEntry | None = None
 
     @property
     def client(self) -> str:
@@ -164,7 +170,7 @@ class _Lookup:
             final = self._take(outcome)
             if final is not None:
                 return final
-        return self._failure or _inactive(now)
+        return self._failure or self._rejected or CacheEntry(INACTIVE if self._issuers else _FOREIGN, b"", now, now)
 
     def on_verification(self, outcome: VerificationOutcome) -> None:
         final = self._take(outcome)
@@ -179,6 +185,8 @@ class _Lookup:
             accepted = self._issuers[self._index].accept(outcome)
             if accepted is not None:
                 return accepted
+            if isinstance(outcome.result, RejectedToken):
+                self._rejected = outcome
         elif isinstance(outcome.reason, IntrospectionFailure):
             self._failure = self._failure or outcome
         else:

@@ -22,6 +22,7 @@ from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
 from enforcer.tokens.claims import NEVER, ActiveToken
 from enforcer.tokens.introspection.response import IntrospectionOutcome
+from enforcer.tokens.jwt.fault import EXPLANATIONS, JwtFault, RejectedToken
 from enforcer.tokens.limiter import ClientLimiter
 from enforcer.wire.callback import Callback
 
@@ -235,10 +236,19 @@ class CachingVerifier:
             self._failing = False
             _log.info("authorization server %s answers again", self._name)
         metrics.results["active" if isinstance(result, ActiveToken) else "inactive"] += 1
+        if isinstance(result, RejectedToken):
+            self._report_rejection(result.fault)
         entry = self._cache.put(key, result, identity, self._clock())
         if purges != self._cache.purges:
             self._cache.drop(key)  # the purge may have been for this very token
         return entry
+
+    def _report_rejection(self, fault: JwtFault) -> None:
+        self._metrics.rejected[fault.value] += 1
+        # Clients renew their tokens after they have expired, so that nobody has to look.
+        level = logging.INFO if fault is JwtFault.EXPIRED else logging.WARNING
+        # The first argument is what the log counts by if the message repeats.
+        _log.log(level, "a JWT is rejected: %s: %s", f"{fault}, authorization server {self._name}", EXPLANATIONS[fault])
 
     def _in_outage(self, failure: VerificationFailure, key: bytes, options: LookupOptions) -> VerificationOutcome:
         """Return a stale entry if the request accepts it, else the failure."""

@@ -14,6 +14,7 @@ from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import ActiveToken, read_claims
 from enforcer.tokens.dpop.possession import PossessionFault, with_key
 from enforcer.tokens.introspection.response import INACTIVE
+from enforcer.tokens.jwt.fault import EXPLANATIONS, RejectedToken
 
 NOW = 1_700_000_000.0
 RULE = Rule(name="read", path="/a/{x}", scopes=("a", "b"), audience=("shop",), claims={"sub": "{x}"})
@@ -75,6 +76,7 @@ def test_a_report_can_be_written_as_text(decision: str) -> None:
         (INACTIVE, "state", "inactive"),
         (IntrospectionFailure.TIMEOUT, "state", "unknown"),
         (SkippedVerification.TOO_MANY, "state", "unknown"),
+        *((RejectedToken(fault), "state", f"rejected, {fault}: {text}") for fault, text in EXPLANATIONS.items()),
     ],
 )
 def test_unknown_conditions_are_not_met(evidence: Evidence, name: str, there: str) -> None:
@@ -82,6 +84,13 @@ def test_unknown_conditions_are_not_met(evidence: Evidence, name: str, there: st
     conditions = report_denial(DENIED._replace(evidence=evidence), "then").conditions
     assert Condition(name, {"token": "an access token", "state": "active"}[name], there, False) in conditions
     assert [condition.there for condition in conditions if condition.name == "scopes"] == ["unknown"]
+
+
+def test_a_failed_verification_is_reported_with_what_failed() -> None:
+    """The reason does not say which member of a response was malformed."""
+    record = DENIED._replace(evidence=IntrospectionFailure.MALFORMED, detail="malformed: sub is not a string")
+    conditions = report_denial(record, "then").conditions
+    assert Condition("state", "active", "unknown: malformed: sub is not a string", False) in conditions
 
 
 @pytest.mark.parametrize(

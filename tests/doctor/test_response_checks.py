@@ -75,6 +75,7 @@ def metadata(document: dict[str, Any]) -> list[Finding]:
     [
         ({}, Verdict.RIGHT, "issuer and introspection_endpoint match the server's metadata"),
         ({"issuer": ISSUER + "/"}, Verdict.WRONG, "the server's issuer is https://auth.example.org/"),
+        ({"issuer": "https://auth.example.org/{tenantid}"}, Verdict.WRONG, "the server's issuer has a placeholder"),
         ({"issuer": "\x1b]0;"}, Verdict.WRONG, "it names another issuer, or this one in another spelling"),
         ({"issuer": None}, Verdict.WRONG, "it names another issuer, or this one in another spelling"),
         ({"introspection_endpoint": URL + "2"}, Verdict.WARNING, f"the server's introspection_endpoint is {URL}2"),
@@ -146,6 +147,12 @@ ES256 = {"keys": [public(key("ES256"), kid="a"), public(key("ES256"), kid="b")]}
         (reply(body=ES256), Verdict.RIGHT, "2 keys, for ES256"),
         (reply(body={"keys": [public(key("RS256"), alg="PS256")]}), Verdict.WRONG, "1 key, for PS256"),
         (reply(body={"keys": []}), Verdict.WRONG, "none of its keys can verify a signature"),
+        (reply(body={"keys": [*ES256["keys"], *ES256["keys"]]}), Verdict.RIGHT, "2 keys, for ES256"),
+        (
+            reply(body={"keys": [*ES256["keys"], {"kty": "RSA", "kid": "short"}]}),
+            *(Verdict.WRONG, "2 keys, for ES256; key 'short': n is missing"),
+        ),
+        (reply(body={"keys": [{"kty": "RSA", "kid": "short"}]}), Verdict.WRONG, "key 'short': n is missing"),
         (reply(body=b"<html>"), Verdict.WRONG, "not a key set (RFC 7517)"),
         (replace(reply(body=ES256), truncated=True), Verdict.WRONG, "larger than max_answer"),
         (reply(404), Verdict.WRONG, "the server responds with 404"),

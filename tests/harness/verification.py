@@ -17,12 +17,16 @@ DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")
 
 
 class FakeSource:
-    """A token source. It responds when `respond` is called, or at once (`at_once`), and records the tokens."""
+    """A token source. It responds when `respond` is called, or at once (`at_once`), and records the tokens.
+
+    `results` overrides the result of a token.
+    """
 
     def __init__(self, tokens: Mapping[bytes, Mapping[str, Any]], *, at_once: bool = False) -> None:
         self.tokens = dict(tokens)
         self.at_once = at_once
         self.up = True
+        self.results: dict[bytes, IntrospectionOutcome] = {}
         self.seen: list[bytes] = []
         self._pending: list[tuple[bytes, Callback[IntrospectionOutcome]]] = []
 
@@ -50,6 +54,8 @@ class FakeSource:
     def _result(self, token: bytes) -> IntrospectionOutcome:
         if not self.up:
             return DOWN
+        if token in self.results:
+            return self.results[token]
         members = self.tokens.get(token)
         return INACTIVE if members is None else read_claims(members)
 

@@ -19,6 +19,7 @@ from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
 from enforcer.tokens.claims import ActiveToken, read_claims
 from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
 from enforcer.tokens.issuers import IssuerFilter, IssuerScope, MultiIssuerVerifier, TrustedIssuer, choose
+from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jws import encode
 from enforcer.tokens.limiter import ClientLimiter
 from enforcer.tokens.verifier import CachingVerifier, LookupOptions, VerificationOutcome
@@ -110,6 +111,17 @@ def test_a_jwt_is_introspected_only_at_its_issuer() -> None:
         bed.b.tokens[of_b] = {"sub": "bob", "iss": B}
         assert [bed.look(token) for token in (of_b, of_a, of_nobody, of_b)] == ["bob", 401, 401, "bob"]
         assert (bed.a.seen, bed.b.seen) == ([of_a], [of_b])
+
+
+def test_the_reason_of_a_rejection_is_kept() -> None:
+    """Of the server that verified the token, or that no server may: `enforcer why` shows it."""
+    bed = Bed()
+    bed.a.results[OF_A] = RejectedToken(JwtFault.SIGNATURE)
+    for token, fault in ((OF_A, JwtFault.SIGNATURE), (OF_NOBODY, JwtFault.ISSUER)):
+        outcome = bed.several.verify(token, START, FakeListener(show), LookupOptions())
+        assert isinstance(outcome, CacheEntry)
+        assert isinstance(outcome.result, RejectedToken)
+        assert outcome.result.fault is fault
 
 
 def test_an_opaque_token_is_introspected_only_at_the_first_server() -> None:
@@ -366,7 +378,9 @@ def filtered(source: OneResult, scope: IssuerScope, token: bytes) -> Introspecti
 def test_a_token_of_another_issuer_is_inactive_without_a_request() -> None:
     """CVE-2026-33496, skipper #4196: the token would be sent to a server that did not issue it."""
     source = OneResult(read_claims({"iss": A}))
-    assert filtered(source, IssuerScope(A, frozenset({B})), OF_B) is INACTIVE
+    outcome = filtered(source, IssuerScope(A, frozenset({B})), OF_B)
+    assert isinstance(outcome, RejectedToken)
+    assert outcome.fault is JwtFault.ISSUER
     assert source.seen == []
 
 

@@ -1,5 +1,7 @@
 """The cache contract, driven by a fake clock, with every introspection counted."""
 
+import logging
+
 import pytest
 from harness.verification import FakeListener, FakeSource
 
@@ -10,6 +12,7 @@ from enforcer.settings.limits import UnseenSettings
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
+from enforcer.tokens.jwt.fault import EXPLANATIONS, JwtFault, RejectedToken
 from enforcer.tokens.limiter import ClientLimiter
 from enforcer.tokens.verifier import CachingVerifier, LookupOptions, VerificationOutcome
 from enforcer.wire.callback import Callback
@@ -332,3 +335,20 @@ def test_a_refresh_that_fails_at_once_is_not_a_stale_hit() -> None:
     bed.source.up, bed.source.at_once = False, True
     assert active(bed.at(55).look(demand=STALE))
     assert (bed.metrics.hits, bed.metrics.stale_hits) == (1, 0)
+
+
+@pytest.mark.parametrize("fault", JwtFault)
+def test_every_fault_of_a_jwt_is_counted_and_logged(fault: JwtFault, caplog: pytest.LogCaptureFixture) -> None:
+    """Once when it is verified, not for each request. The log counts repetitions by the message's first argument."""
+    bed = Bed()
+    bed.source.results[b"bad"] = RejectedToken(fault)
+    with caplog.at_level(logging.INFO, "enforcer.tokens"):
+        for _ in range(3):
+            bed.look(b"bad")
+    assert bed.metrics.rejected == {fault: 1}
+    assert bed.metrics.results == {"inactive": 1}
+    (record,) = caplog.records
+    assert record.getMessage() == f"a JWT is rejected: {fault}, authorization server main: {EXPLANATIONS[fault]}"
+    assert isinstance(record.args, tuple)
+    assert record.args[0] == f"{fault}, authorization server main"
+    assert (record.levelno == logging.INFO) == (fault is JwtFault.EXPIRED)

@@ -24,6 +24,13 @@ EndpointName = Literal["introspection_endpoint", "jwks_uri", "token_endpoint"]
 """The endpoints used here, by their names in the metadata (RFC 8414 §2)."""
 
 
+PLACEHOLDER: Final = (
+    "no token's iss has braces; write the issuer of your own tenant, "
+    "such as https://login.microsoftonline.com/TENANT-ID/v2.0"
+)
+"""Advice about an issuer with a placeholder, such as the one that Entra ID names for several tenants at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metadata:
     """The URLs of an authorization server's endpoints."""
@@ -49,13 +56,21 @@ def well_known_urls(issuer: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(urls))
 
 
+def is_template(issuer: str) -> bool:
+    """Return whether a text is not an issuer, but stands for several: it has a placeholder in braces."""
+    return "{" in issuer or "}" in issuer
+
+
 def parse(body: bytes, issuer: str, *, mutual_tls: bool = False) -> Metadata:
     """Read the metadata of an issuer; raises IntrospectionError (malformed).
 
     With `mutual_tls`, the endpoints for clients that authenticate by certificate replace the others (RFC 8705 §5).
     """
     members = read_document(body, "its metadata")
-    if members.get("issuer") != issuer:
+    published = members.get("issuer")
+    if isinstance(published, str) and is_template(published):
+        raise _malformed(f"its issuer has a placeholder: {PLACEHOLDER}")
+    if published != issuer:
         raise _malformed("it names another issuer, or this one in another spelling")
     aliases = members.get("mtls_endpoint_aliases") if mutual_tls else None
     if not isinstance(aliases, dict | None):

@@ -222,9 +222,11 @@ def _public_members(members: Mapping[str, Any]) -> dict[str, str]:
             raise ValueError(f"{name} is not a string")  # noqa: TRY004 - the input is wrong, not the call
     if kind == "RSA":
         modulus, exponent = (int.from_bytes(_octets(name, members[name]), "big") for name in ("n", "e"))
-        if modulus.bit_length() not in _RSA_BITS or exponent.bit_length() > _EXPONENT_BITS:
+        if modulus.bit_length() not in _RSA_BITS:
             bits = f"{_RSA_BITS.start} to {_RSA_BITS.stop - 1}"
-            raise ValueError(f"its modulus has {modulus.bit_length()} bits, or its exponent is huge; accepted: {bits}")
+            raise ValueError(f"its modulus has {modulus.bit_length()} bits; {bits} are accepted")
+        if exponent.bit_length() > _EXPONENT_BITS:
+            raise ValueError(f"its exponent has {exponent.bit_length()} bits; at most {_EXPONENT_BITS} are accepted")
         return {"kty": kind, "n": _encode(modulus), "e": _encode(exponent)}
     curve: str = members["crv"]
     size = _BYTES.get(curve, 0)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from enforcer.errors import IntrospectionError
 from enforcer.settings.jwt import JwtSettings
-from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome, VerificationResult
-from enforcer.tokens.jwt.fault import RejectedToken
+from enforcer.tokens.introspection.response import IntrospectionOutcome, VerificationResult
+from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet, KeySource
 from enforcer.tokens.jwt.jws import looks_like_jwt
 from enforcer.tokens.jwt.jwt import NeedsKey, verify
@@ -34,7 +34,9 @@ class JwtSource:
     ) -> IntrospectionOutcome | None:
         """Verify a token; keys that may be missing are fetched first."""
         if not looks_like_jwt(token):
-            return INACTIVE if self.others is None else self.others.introspect(token, client, callback)
+            if self.others is None:
+                return RejectedToken(JwtFault.MALFORMED)
+            return self.others.introspect(token, client, callback)
         keys = self.keys.current
         outcome = None if keys is None else self._verify(token, keys)
         if outcome is None or isinstance(outcome, NeedsKey):

@@ -8,7 +8,7 @@ from harness.verification import DOWN, FakeKeys
 
 from enforcer.settings.jwt import JwtSettings
 from enforcer.tokens.claims import ActiveToken
-from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
+from enforcer.tokens.introspection.response import IntrospectionOutcome
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet, parse
 from enforcer.tokens.jwt.jwt_source import JwtSource
@@ -116,7 +116,7 @@ def test_without_keys_a_token_is_not_called_inactive() -> None:
 def test_without_introspection_an_opaque_token_is_inactive() -> None:
     """No server sees it (`verify: jwt`)."""
     keys = FakeKeys(key_set(FIRST), DOWN)
-    assert verify(b"opaque", keys, None) is INACTIVE
+    assert rejection(verify(b"opaque", keys, None)) is JwtFault.MALFORMED
     assert isinstance(verify(token(FIRST), keys, None), ActiveToken)
     source = JwtSource(keys, ISSUER, JwtSettings(), None, lambda: NOW)
     assert not source.circuit_open()
