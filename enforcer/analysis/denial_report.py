@@ -12,6 +12,7 @@ from enforcer.analysis import explain
 from enforcer.analysis.evaluator import Policy
 from enforcer.analysis.explain import Condition, Evaluation, Explanation, Possession, RefusalSummary
 from enforcer.decision_log.record import DecisionRecord, log_line
+from enforcer.decision_log.redaction import recorded_segments
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import WOULD_DENY
 from enforcer.tokens.bearer import NoToken
@@ -95,7 +96,8 @@ def _conditions(record: DecisionRecord) -> tuple[Condition, ...]:
         token = explain.UnverifiedToken(failure, refusal, record.detail)
     bound = isinstance(evidence, ActiveToken) and evidence.bound
     possession = _possession(record.possession) if bound or record.possession is not None else None
-    return tuple(explain.conditions(entry, record.segments, token, possession, record.time))
+    segments = recorded_segments(record.path, len(entry.pattern.path.segments))
+    return tuple(explain.conditions(entry, segments, token, possession, record.time))
 
 
 def _possession(result: Proven | PossessionFault | None) -> Possession:

@@ -23,7 +23,7 @@ from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Claim, Rule
 from enforcer.proxy.responses import Refusals, malformed
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.claims import NEVER, ActiveToken
+from enforcer.tokens.claims import NEVER, ActiveToken, claim_value
 from enforcer.tokens.dpop.binding import BindingKind, binding
 from enforcer.tokens.dpop.possession import Proven
 from enforcer.tokens.introspection.response import InactiveToken, VerificationResult
@@ -339,7 +339,7 @@ def _parts(entry: PolicyRule, segments: Sequence[bytes]) -> Iterator[_Part]:
 
 
 def _claim(claim: Claim, token: ActiveToken) -> str:
-    value = claim.value(token.claims)
+    value = claim_value(token.claims, claim.name, claim.path)
     return _NONE if value is None else _show(value)
 
 

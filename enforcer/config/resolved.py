@@ -59,5 +59,10 @@ def issuer_scopes(config: Config) -> Mapping[str, IssuerScope]:
     }
 
 
+def claims_read(config: Config) -> frozenset[str]:
+    """Return the names of the claims that the rules have conditions on, as written."""
+    return frozenset(name for rule in config.rules for name in rule.claims)
+
+
 def _union(lists: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value for values in lists for value in values))

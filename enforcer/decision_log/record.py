@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from enforcer.counters import NO_ROUTE
 from enforcer.policy.decision import Evidence, Label
 from enforcer.policy.rules import Rule
-from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.claims import TOKEN, ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault, Proven
 
 if TYPE_CHECKING:
@@ -49,13 +48,23 @@ class DecisionRecord(NamedTuple):
     request_id: bytes | None
     method: bytes
     path: bytes
-    segments: Sequence[bytes]
     rule: Rule | None
     label: Label
     evidence: Evidence | None
     possession: Proven | PossessionFault | None
     refusal: Refusal | None
     detail: str = ""
+
+    @property
+    def size(self) -> int:
+        """Memory that the record takes, in bytes."""
+        token = self.evidence
+        of_token = token.size + TOKEN if isinstance(token, ActiveToken) else 0
+        return _FIXED + len(self.request_id or b"") + len(self.path) + len(self.detail) + of_token
+
+
+_FIXED: Final = 768
+"""Bytes of a record, besides the values that differ in size; with the refusal, which may be the request's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

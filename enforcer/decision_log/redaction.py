@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from random import getrandbits
 from typing import Final
 
+from enforcer.wire.target import parse_segments
+
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
 _REVEALING: Final = 8
 """Minimum length in bytes at which a text that is also part of the credentials may be a secret."""
-_HIDDEN: Final = b"[hidden]"
+HIDDEN_PATH: Final = b"/[hidden]"
+"""The recorded path if the path reveals the token. No request has it, because brackets are not valid there."""
 
 
 def make_request_id() -> bytes:
@@ -36,12 +39,17 @@ def sent_request_id(lines: Sequence[bytes], target: bytes, credentials: bytes | 
     return None if in_target or _reveals(request_id, credentials) else request_id
 
 
-def recorded_path(target: bytes, segments: Sequence[bytes], credentials: bytes | None) -> tuple[bytes, Sequence[bytes]]:
-    """Return the path of a request as sent, without its query, and its segments; hidden if they reveal the token."""
+def recorded_path(target: bytes, segments: Sequence[bytes], credentials: bytes | None) -> bytes:
+    """Return the path of a request as sent, without its query; `HIDDEN_PATH` if it or a segment reveals the token."""
     path = target.partition(b"?")[0]
     if credentials is not None and any(_reveals(part, credentials) for part in (path, *segments)):
-        return b"/" + _HIDDEN, [_HIDDEN] * len(segments)
-    return path, segments
+        return HIDDEN_PATH
+    return path
+
+
+def recorded_segments(path: bytes, count: int) -> Sequence[bytes]:
+    """Return the decoded segments of a recorded path; of a hidden one, `count` hidden segments."""
+    return [HIDDEN_PATH[1:]] * count if path == HIDDEN_PATH else parse_segments(path)
 
 
 def _reveals(text: bytes, credentials: bytes | None) -> bool:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Final
+from typing import Final, Protocol
 
 from enforcer.decision_log.record import DecisionRecord, log_line
 from enforcer.operations.logs import rfc3339
 from enforcer.operations.writer import WriterThread
 
-_BATCH: Final = 500
-"""Lines per write call."""
+_BATCH: Final = 65_536
+"""Bytes per write call, but for the last line. Bounds memory."""
+
+
+class Backlog(Protocol):
+    """Records that wait to be written, the oldest on the left."""
+
+    def __len__(self) -> int: ...
+    def popleft(self) -> DecisionRecord:
+        """Take the oldest record."""
 
 
 class DecisionLogWriter:
     """Takes decisions from the left of `backlog`, and gives their lines to `writer`."""
 
-    def __init__(self, backlog: deque[DecisionRecord], writer: WriterThread) -> None:
+    def __init__(self, backlog: Backlog, writer: WriterThread) -> None:
         self._backlog = backlog
         self._writer = writer
         writer.add(self._take)
@@ -27,8 +34,8 @@ class DecisionLogWriter:
             self._writer.wake()
 
     def _take(self) -> bytes:
-        lines: list[str] = []
+        lines = bytearray()
         while self._backlog and len(lines) < _BATCH:
-            decided = self._backlog.popleft()
-            lines.append(log_line(decided, rfc3339(decided.time)).write() + "\n")
-        return "".join(lines).encode()
+            record = self._backlog.popleft()
+            lines += log_line(record, rfc3339(record.time)).write().encode() + b"\n"
+        return bytes(lines)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
 from enforcer.errors import MalformedRequestError, SettingsError
+from enforcer.tokens.claims import claim_value
 from enforcer.tokens.introspection.metadata import PLACEHOLDER, is_template
 from enforcer.units import Seconds, Section, Switch
 from enforcer.wire.target import parse_segments
@@ -107,18 +108,9 @@ class Claim:
     allowed: tuple[Scalar, ...]
     segment: int | None
 
-    def value(self, claims: Mapping[str, Any]) -> Any:
-        """Return the value of the claim; None if there is none."""
-        value: Any = claims.get(self.name)
-        if value is None:
-            value = claims
-            for name in self.path:
-                value = value.get(name) if isinstance(value, Mapping) else None
-        return value
-
     def holds(self, claims: Mapping[str, Any], segments: Sequence[bytes]) -> bool:
         """Return whether the token's claims meet the condition."""
-        value = self.value(claims)
+        value = claim_value(claims, self.name, self.path)
         members = value if isinstance(value, list) else [value]
         if self.segment is None:
             # Not `in`, because in Python True == 1.

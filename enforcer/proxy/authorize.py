@@ -13,7 +13,6 @@ the authorization server has to be asked, it stops after the third step, and `co
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from time import time
 from typing import Final, NamedTuple
 
@@ -245,12 +244,11 @@ class Authorization:
         if retention is None:
             return
         head, path, requirement = self._head, b"", self.route.requirement
-        segments: Sequence[bytes] = ()
         if evidence is not None:
-            path, segments = recorded_path(self.target, self.segments, head.authorization)
+            path = recorded_path(self.target, self.segments, head.authorization)
         rule, possession = None if requirement is None else requirement.rule, self._possession
         record = DecisionRecord(
-            time(), request_id, head.method, path, segments, rule, label, evidence, possession, refusal, detail
+            time(), request_id, head.method, path, rule, label, evidence, possession, refusal, detail
         )
         self._decisions.add(record, retention)
 

@@ -119,7 +119,14 @@ class LifetimeToken:
 
 def _retention(config: Config) -> RetentionSettings | None:
     """Return which decisions to keep. Without the admin credential, nobody could ask for denials."""
-    denials = 0 if config.admin.credential is None else config.admin.denials
-    if not denials and config.log.decisions == "none":
+    admin, log = config.admin, config.log
+    denials = 0 if admin.credential is None else admin.denials
+    if not denials and log.decisions == "none":
         return None
-    return RetentionSettings(denials, config.log.decisions, config.log.backlog)
+    return RetentionSettings(
+        denials=denials,
+        denials_memory=admin.denials_memory,
+        logged=log.decisions,
+        backlog=log.backlog,
+        backlog_memory=log.backlog_memory,
+    )

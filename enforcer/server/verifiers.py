@@ -12,7 +12,7 @@ from typing import Final
 
 from enforcer.clients import OWN
 from enforcer.config.model import Config
-from enforcer.config.resolved import issuer_scopes, servers_for
+from enforcer.config.resolved import claims_read, issuer_scopes, servers_for
 from enforcer.policy.rules import Rule
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.server.resources import ResourceScope, SharedResources
@@ -25,6 +25,7 @@ from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.response import VerificationResult
 from enforcer.tokens.issuers import MultiIssuerVerifier, TrustedIssuer
 from enforcer.tokens.limiter import ClientLimiter
+from enforcer.tokens.retention import Retention
 from enforcer.tokens.verifier import (
     CacheControl,
     CachingVerifier,
@@ -55,14 +56,15 @@ class Verifiers:
             return forwarding.identity_fields(answer)
 
         def make_cache() -> TokenCache:
-            cache: TokenCache = TokenCache(config.cache)
+            cache: TokenCache = TokenCache(config.cache, Retention(claims, identity))
             earlier = scope.newest("cache")
             if earlier is not None:
                 cache.take_over(earlier, prepare)
             return cache
 
-        # Cache entries contain identity fields that were written with the identity settings.
-        cache = scope.take("cache", config.cache, config.forwarding.identity, make=make_cache)
+        # Entries have the claims that the rules read, and identity fields that were written with the identity settings.
+        claims, identity = claims_read(config), config.forwarding.identity
+        cache = scope.take("cache", config.cache, claims, identity, make=make_cache)
         settings, share = config.limits.unseen_tokens, config.limits.client_share
         held_back = telemetry.shares[SharedTable.INTROSPECTION]
         limiter = scope.take("limiter", settings, make=lambda: ClientLimiter(settings))

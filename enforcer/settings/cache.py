@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from enforcer.units import Count, Seconds, SecondsOrZero, Section
+from enforcer.units import Bytes, Count, Seconds, SecondsOrZero, Section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,9 @@ class CacheSettings(Section):
     negative_ttl: Seconds = 5.0
     """Lifetime of a result for an inactive token. Short, because a token may become active a moment later."""
     entries: Count = 100_000
-    """Maximum number of cached active tokens (about 2 KiB each). Bounds memory."""
+    """Maximum number of cached active tokens; if there are more, the least recently used are dropped."""
+    memory: Bytes = 64 * 1024**2
+    """Maximum memory of cached active tokens: about 700 B each, and their subject, identity fields, and claims that
+    rules read. Bounds memory, whatever the size of the server's responses."""
     negative_entries: Count = 10_000
-    """Maximum number of cached inactive tokens (about 300 B each). Bounds memory under a flood of random tokens."""
+    """Maximum number of cached inactive tokens (350 B each). Bounds memory under a flood of random tokens."""

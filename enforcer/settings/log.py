@@ -27,4 +27,6 @@ class Log(Section):
     allow), or `all`, as `enforcer learn` needs them. The default is `none` because anybody can cause any number of
     denials."""
     backlog: Count = 10_000
-    """Maximum number of decisions waiting to be written if standard error is slow; more are dropped. Bounds memory."""
+    """Maximum number of decisions waiting to be written if standard error is slow; more are dropped and counted."""
+    backlog_memory: Bytes = 4 * 1024**2
+    """Maximum memory of these decisions; more are dropped and counted. Bounds memory, however long the paths are."""

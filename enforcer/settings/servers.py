@@ -8,7 +8,7 @@ from enforcer.settings.addresses import Address, Server
 from enforcer.settings.external import SecretElsewhere
 from enforcer.settings.pool import PoolSettings
 from enforcer.settings.tls import ClientTLS, ServerTLS
-from enforcer.units import Count, Section
+from enforcer.units import Bytes, Count, Section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,9 @@ class Admin(Section):
     """Credential that `Authorization: Bearer` must carry to ask why a request was denied, or to drop cached results; by
     where it is stored. Default: both are refused to everybody."""
     denials: Count = 256
-    """Number of recent denials to look up (`GET /decisions/ID`); none without `credential`. Bounds memory."""
+    """Number of recent denials to look up (`GET /decisions/ID`); none without `credential`."""
+    denials_memory: Bytes = 1024**2
+    """Maximum memory of these denials; the oldest are dropped first. Bounds memory, however long the paths are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

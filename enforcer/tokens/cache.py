@@ -4,7 +4,8 @@
 2. An active token's entry expires after `ttl`, or at the token's `exp` if that is sooner; an inactive token's entry
    after `negative_ttl`.
 3. After its `ttl`, an active token's entry is stale for `stale` more seconds, never past `exp`, for outages.
-4. Active and inactive tokens have separate bounds, so that a flood of unknown tokens evicts no good one.
+4. Active and inactive tokens have separate bounds, so that a flood of unknown tokens evicts no good one. That of
+   active tokens counts bytes, because servers choose the size of a response; inactive ones are of one size.
 5. An entry from the future is not used: the clock was set back.
 """
 
@@ -14,11 +15,15 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
+from typing import Final
 
 from enforcer.settings.cache import CacheSettings
 from enforcer.tokens.claims import NEVER, ActiveToken
 from enforcer.tokens.introspection.response import VerificationResult
+from enforcer.tokens.retention import Retention, restored
 
+ENTRY: Final = 640
+"""Bytes of an active token's entry, besides the values that differ in size: key, place in the table, and objects."""
 _EVICTION_CANDIDATES = 32  # entries that one eviction looks at, so that its cost does not depend on the cache's size
 
 
@@ -29,7 +34,7 @@ class CacheEntry:
     from `refresh_at`.
     """
 
-    __slots__ = ("expires_at", "fetched_at", "identity", "refresh_at", "result", "stale_until", "used")
+    __slots__ = ("expires_at", "fetched_at", "identity", "refresh_at", "result", "size", "stale_until", "used")
 
     def __init__(self, result: VerificationResult, identity: bytes, fetched_at: float, expires_at: float) -> None:
         self.result = result
@@ -38,18 +43,22 @@ class CacheEntry:
         self.expires_at = self.stale_until = expires_at
         self.refresh_at = NEVER
         self.used = False
+        self.size = 0
 
 
 class TokenCache:
     """A bounded cache, which evicts the oldest unused entries (second chance). `now` is seconds since the epoch."""
 
-    def __init__(self, settings: CacheSettings) -> None:
+    def __init__(self, settings: CacheSettings, retention: Retention) -> None:
         self._settings = settings
+        self._retention = retention
         self._active: OrderedDict[bytes, CacheEntry] = OrderedDict()
         self._inactive: OrderedDict[bytes, CacheEntry] = OrderedDict()
         self.purges = 0
         """The number of purges: a result that was requested before the last one must not be cached."""
         self.evictions = {"expired": 0, "capacity": 0}
+        self.size = 0
+        """Bytes of the active tokens' entries."""
 
     def get(self, key: bytes, now: float) -> CacheEntry | None:
         """Return the entry of a key while it is fresh."""
@@ -76,7 +85,9 @@ class TokenCache:
         settings = self._settings
         self.drop(key)
         if isinstance(result, ActiveToken):
+            result = self._retention.reduce(result)
             entry = CacheEntry(result, identity, now, min(now + settings.ttl, result.expires))
+            entry.size = ENTRY + result.size + len(identity)
             entry.stale_until = min(entry.expires_at + settings.stale, result.expires)
             if entry.expires_at < result.expires and settings.refresh_ahead:
                 entry.refresh_at = entry.expires_at - min(settings.refresh_ahead, settings.ttl / 2)
@@ -84,24 +95,35 @@ class TokenCache:
         else:
             entry = CacheEntry(result, identity, now, now + settings.negative_ttl)
             entries, bound = self._inactive, settings.negative_entries
-        if entry.expires_at > now:
-            if len(entries) >= bound:
+        if entry.expires_at > now and entry.size <= settings.memory:
+            while len(entries) >= bound or self.size + entry.size > settings.memory:
                 self._evict(entries, now)
             entries[key] = entry
+            self.size += entry.size
         return entry
 
     def take_over(self, earlier: TokenCache, write_identity: Callable[[ActiveToken], bytes]) -> None:
-        """Copy another cache's entries, by the settings of this one; identity fields are written again."""
+        """Copy another cache's entries, by the settings of this one; changed identity fields are written again.
+
+        Active tokens are not copied if that cache has not kept all claims that are read now.
+        """
         self.purges = earlier.purges
         self.evictions = earlier.evictions
-        for key, entry in (*earlier._active.items(), *earlier._inactive.items()):
-            result = entry.result
-            identity = write_identity(result) if isinstance(result, ActiveToken) else entry.identity
+        retention, former = self._retention, earlier._retention
+        rewrites = retention.identity != former.identity
+        active = tuple(earlier._active.items()) if retention.is_served_by(former) else ()
+        for key, entry in (*active, *earlier._inactive.items()):
+            result, identity = entry.result, entry.identity
+            if rewrites and isinstance(result, ActiveToken):
+                identity = write_identity(restored(result))
             self.put(key, result, identity, entry.fetched_at).used = entry.used
 
     def drop(self, key: bytes) -> bool:
         """Remove a key; returns whether it was there."""
-        return (self._active.pop(key, None) or self._inactive.pop(key, None)) is not None
+        entry = self._active.pop(key, None) or self._inactive.pop(key, None)
+        if entry is not None:
+            self.size -= entry.size
+        return entry is not None
 
     def purge(self, subject: str | None = None, client_id: str | None = None) -> int:
         """Remove all active tokens of a subject, or a client; returns their number."""
@@ -115,7 +137,7 @@ class TokenCache:
             )
         ]
         for key in keys:
-            del self._active[key]
+            self.drop(key)
         self.purges += 1
         return len(keys)
 
@@ -123,6 +145,7 @@ class TokenCache:
         """Remove all entries."""
         self._active.clear()
         self._inactive.clear()
+        self.size = 0
 
     def __len__(self) -> int:
         return len(self._active) + len(self._inactive)
@@ -130,16 +153,14 @@ class TokenCache:
     def _evict(self, entries: OrderedDict[bytes, CacheEntry], now: float) -> None:
         for _ in range(_EVICTION_CANDIDATES):
             key, entry = entries.popitem(last=False)
-            if entry.stale_until <= now:
-                self.evictions["expired"] += 1
-                return
-            if not entry.used:
+            if entry.stale_until <= now or not entry.used:
                 break
             entry.used = False
             entries[key] = entry
         else:
-            entries.popitem(last=False)
-        self.evictions["capacity"] += 1
+            key, entry = entries.popitem(last=False)
+        self.size -= entry.size
+        self.evictions["expired" if entry.stale_until <= now else "capacity"] += 1
 
 
 class CacheKeys:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -29,16 +29,13 @@ _DIGITS = re.compile(r"-?[0-9]{1,15}")
 # 9999-12-31T23:59:59Z: later dates are milliseconds, or the largest number of some type, and not meant
 _LAST_DATE: Final = 253_402_300_800
 
-_MAX_CHARACTERS: Final = 1024  # of a set that is shared
-_MAX_SETS: Final = 4096
-_SETS: Final[dict[frozenset[str], frozenset[str]]] = {}
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ActiveToken:
     """An active token. `expires` is in seconds since the epoch.
 
     `claims` are all members, as sent, but `sub`, `client_id` and `aud` as they are read: rules and apps see the same.
+    Those of a cached token are only the claims that rules have conditions on (`tokens.retention`).
     """
 
     scopes: frozenset[str]
@@ -50,6 +47,12 @@ class ActiveToken:
     claims: Mapping[str, Any] = field(repr=False)
     bound: bool = False
     """Whether the token is sender-constrained: its holder must prove possession of a key (`cnf`, RFC 7800)."""
+    size: int = 0
+    """Bytes of the values that no other token shares; only a cached token knows it."""
+
+
+TOKEN: Final = 224
+"""Bytes of an `ActiveToken`, besides its values."""
 
 
 def read_claims(members: Mapping[str, Any]) -> ActiveToken:
@@ -73,7 +76,7 @@ def read_claims(members: Mapping[str, Any]) -> ActiveToken:
         subject=subject,
         client_id=client_id,
         issuer=_string(members, "iss"),
-        audience=_shared(audiences),
+        audience=frozenset(audiences),
         claims=MappingProxyType(claims),
         bound=members.get("cnf") is not None,
     )
@@ -82,6 +85,16 @@ def read_claims(members: Mapping[str, Any]) -> ActiveToken:
 def gives_access(members: Mapping[str, Any]) -> bool:
     """Return whether a token gives access to a resource, as far as its server says what kind it is."""
     return members.get("token_use") not in _NO_ACCESS and members.get("typ") not in _NO_ACCESS
+
+
+def claim_value(claims: Mapping[str, Any], name: str, path: Sequence[str]) -> Any:
+    """Return the value of a claim: that of its name, or else that nested under the keys `path`; None if absent."""
+    value = claims.get(name)
+    if value is None:
+        value = claims
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def read_date(members: Mapping[str, Any], name: str, absent: float) -> float:
@@ -99,17 +112,7 @@ def read_date(members: Mapping[str, Any], name: str, absent: float) -> float:
 def _scopes(value: Any) -> frozenset[str]:
     members = value.split(" ") if isinstance(value, str) else _strings(value, "scope")
     # No rule can require a scope outside the grammar, so leaving it out changes no decision.
-    return _shared(scope for scope in members if _SCOPE.fullmatch(scope))
-
-
-def _shared(members: Iterable[str]) -> frozenset[str]:
-    """Return one shared set for all tokens with equal sets: each costs memory and garbage collection."""
-    values = frozenset(members)
-    if sum(map(len, values)) > _MAX_CHARACTERS:
-        return values
-    if len(_SETS) >= _MAX_SETS:
-        _SETS.clear()
-    return _SETS.setdefault(values, values)
+    return frozenset(scope for scope in members if _SCOPE.fullmatch(scope))
 
 
 def _strings(value: Any, name: str, *, integers: bool = False) -> list[str]:

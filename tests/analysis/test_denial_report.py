@@ -24,7 +24,6 @@ DENIED = DecisionRecord(
     b"7f",
     b"GET",
     b"/a/%62",
-    [b"a", b"b"],
     RULE,
     ("deny", "insufficient_scope"),
     read_claims({"scope": "a", "aud": "shop", "sub": "b", "exp": NOW + 60}),

@@ -1,22 +1,31 @@
 """The decision buffer: the records that it holds, for how long, and its behaviour if it is full."""
 
+import tracemalloc
+from typing import Any
+
 import pytest
 
-from enforcer.decision_log.buffer import DecisionBuffer, RetentionSettings
+from enforcer.decision_log.buffer import DecisionBuffer, RecordQueue, RetentionSettings
 from enforcer.decision_log.record import DecisionRecord
-from enforcer.policy.decision import Label
+from enforcer.policy.decision import Evidence, Label
 from enforcer.settings.log import Logged
+from enforcer.tokens.claims import read_claims
+from enforcer.tokens.retention import Retention
 
 ALLOWED: Label = ("allow", "ok")
 DENIALS: list[Label] = [("deny", "no_rule"), ("would_deny", "no_rule"), ("error", "request_rejected")]
 
 
-def record(label: Label, request_id: bytes | None = None) -> DecisionRecord:
-    return DecisionRecord(0.0, request_id, b"GET", b"/", [b""], None, label, None, None, None)
+def record(
+    label: Label, request_id: bytes | None = None, path: bytes = b"/", evidence: Evidence | None = None
+) -> DecisionRecord:
+    return DecisionRecord(0.0, request_id, b"GET", path, None, label, evidence, None, None)
 
 
-def settings(denials: int = 3, logged: Logged = "none", backlog: int = 3) -> RetentionSettings:
-    return RetentionSettings(denials, logged, backlog)
+def settings(denials: int = 3, logged: Logged = "none", backlog: int = 3, memory: int = 1_000_000) -> RetentionSettings:
+    return RetentionSettings(
+        denials=denials, denials_memory=memory, logged=logged, backlog=backlog, backlog_memory=memory
+    )
 
 
 def test_the_most_recent_denials_are_found_by_their_id() -> None:
@@ -47,7 +56,7 @@ def test_logged_decisions_wait_for_the_writer(logged: Logged, expected: list[Lab
     buffer = DecisionBuffer()
     for label in (ALLOWED, *DENIALS):
         buffer.add(record(label), settings(logged=logged, backlog=10))
-    assert [waiting.label for waiting in buffer.backlog] == expected
+    assert [buffer.backlog.popleft().label for _ in range(len(buffer.backlog))] == expected
     assert buffer.dropped == 0
 
 
@@ -60,3 +69,46 @@ def test_records_that_find_the_backlog_full_are_dropped_and_counted() -> None:
     buffer.backlog.popleft()
     buffer.add(record(DENIALS[0]), settings(logged="all"))
     assert (len(buffer.backlog), buffer.dropped) == (3, 2)
+
+
+LARGE = [
+    {"path": b"/" + b"x" * 8000},
+    {"evidence": Retention(["groups"], {}).reduce(read_claims({"groups": ["x" * 8000]}))},
+]
+
+
+@pytest.mark.parametrize("large", LARGE, ids=["path", "token"])
+def test_records_are_bounded_in_bytes(large: dict[str, Any]) -> None:
+    """However large the requests and their tokens are: a tenth as many records of ten times the size."""
+    buffer = DecisionBuffer()
+    limits = settings(denials=1000, logged="denied", backlog=1000, memory=100_000)
+    for _ in range(200):
+        buffer.add(record(DENIALS[0], b"id", **large), limits)
+        assert buffer.denials.size <= 100_000
+        assert buffer.backlog.size <= 100_000
+    assert len(buffer.find(b"id")) == len(buffer.backlog) in (10, 11)
+    assert len(buffer.backlog) + buffer.dropped == 200
+    while buffer.backlog:
+        buffer.backlog.popleft()
+    assert buffer.backlog.size == 0
+
+
+def test_a_record_larger_than_the_memory_is_not_kept() -> None:
+    """Nor does it keep others out."""
+    buffer = DecisionBuffer()
+    for path in (b"/" + b"x" * 8000, b"/"):
+        buffer.add(record(DENIALS[0], b"id", path), settings(logged="all", memory=2000))
+    assert (len(buffer.find(b"id")), len(buffer.backlog), buffer.dropped) == (1, 1, 1)
+
+
+def test_the_counted_size_is_the_size_in_memory() -> None:
+    """A record takes no more than it counts, whatever its path."""
+    for length in (1, 100, 8000):
+        queue = RecordQueue()
+        tracemalloc.start()
+        try:
+            for number in range(1000):
+                queue.append(record(DENIALS[0], b"%016x" % number, b"/" + b"a/" * length))
+            assert tracemalloc.get_traced_memory()[0] < queue.size
+        finally:
+            tracemalloc.stop()

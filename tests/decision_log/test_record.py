@@ -109,7 +109,6 @@ DENIED = DecisionRecord(
     b"7f",
     b"GET",
     b"/a/b",
-    [b"a", b"b"],
     RULE,
     ("deny", "insufficient_scope"),
     read_claims({"scope": "c b", "client_id": "walker", "sub": "alice", "secret": "claim"}),

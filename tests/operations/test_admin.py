@@ -18,7 +18,6 @@ DENIED = DecisionRecord(
     b"7f/8",
     b"GET",
     b"/a",
-    [b"a"],
     Rule(name="read a", path="/a", scopes=("a",)),
     ("deny", "insufficient_scope"),
     read_claims({"scope": "b", "client_id": "walker"}),

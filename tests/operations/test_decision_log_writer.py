@@ -15,9 +15,7 @@ from enforcer.operations.writer import WriterThread
 
 def decisions(count: int) -> deque[DecisionRecord]:
     return deque(
-        DecisionRecord(
-            1_700_000_000.0 + number, None, b"GET", b"/%d" % number, [], None, ("allow", "ok"), None, None, None
-        )
+        DecisionRecord(1_700_000_000.0 + number, None, b"GET", b"/%d" % number, None, ("allow", "ok"), None, None, None)
         for number in range(count)
     )
 

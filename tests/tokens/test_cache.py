@@ -1,5 +1,8 @@
 """The token cache: lifetimes, stale entries, eviction and keys."""
 
+import json
+import tracemalloc
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -7,18 +10,27 @@ from hypothesis import strategies as st
 from enforcer.settings.cache import CacheSettings
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
 from enforcer.tokens.claims import NEVER, ActiveToken, read_claims
-from enforcer.tokens.introspection.response import INACTIVE, VerificationResult
+from enforcer.tokens.introspection.response import INACTIVE, VerificationResult, parse
+from enforcer.tokens.retention import Retention
 
 NOW = 1_700_000_000.0
-FOREVER = read_claims({"sub": "a"})
+RETENTION = Retention(["tenant"], {})
+
+
+def token(**claims: object) -> ActiveToken:
+    """Return a token with these claims, as the cache keeps it."""
+    return RETENTION.reduce(read_claims(claims))
+
+
+FOREVER = token(sub="a")
 
 
 def until(expires: float) -> ActiveToken:
-    return read_claims({} if expires == NEVER else {"exp": expires})
+    return token() if expires == NEVER else token(exp=expires)
 
 
 def cache(**settings: float) -> TokenCache:
-    return TokenCache(CacheSettings(**{"stale": 0.0, **settings}))  # type: ignore[arg-type]
+    return TokenCache(CacheSettings(**{"stale": 0.0, **settings}), RETENTION)  # type: ignore[arg-type]
 
 
 def test_an_entry_has_the_result_the_identity_fields_and_the_time() -> None:
@@ -136,7 +148,7 @@ def test_a_newer_result_replaces_the_older(first: VerificationResult, second: Ve
 
 
 def test_take_over_applies_the_new_settings_to_old_entries() -> None:
-    """Each entry keeps its age, and its identity fields are rewritten; expired entries are not found."""
+    """Each entry keeps its age; expired entries are not found."""
     earlier = cache(ttl=60.0, negative_ttl=50.0)
     earlier.put(b"old", FOREVER, b"earlier", NOW)
     earlier.put(b"new", FOREVER, b"earlier", NOW + 30)
@@ -147,7 +159,7 @@ def test_take_over_applies_the_new_settings_to_old_entries() -> None:
     assert {key for key in (b"old", b"new", b"short", b"no") if later.get(key, NOW + 34)} == {b"new", b"short", b"no"}
     cached = later.get(b"new", NOW + 49)
     assert cached is not None
-    assert (cached.identity, cached.fetched_at, cached.expires_at) == (b"later", NOW + 30, NOW + 50)
+    assert (cached.identity, cached.fetched_at, cached.expires_at) == (b"earlier", NOW + 30, NOW + 50)
     assert later.get(b"short", NOW + 36) is later.get(b"no", NOW + 41) is None
     assert later.get_stale(b"old", NOW + 100) is not None
     untouched = earlier.get(b"new", NOW + 49)
@@ -165,6 +177,67 @@ def test_take_over_respects_a_smaller_capacity() -> None:
     later.take_over(earlier, lambda result: b"")
     assert [number for number in range(4) if later.get(b"%d" % number, NOW)] == [1, 3]
     assert later.evictions == {"expired": 0, "capacity": 2}
+
+
+@pytest.mark.parametrize(
+    ("names", "identity", "copied"),
+    [
+        (["tenant"], {"X-User": "sub"}, b"same"),
+        ([], {"X-User": "sub"}, b"same"),
+        (["tenant"], {"X-Name": "sub", "X-Client": "client_id", "X-Scope": "scope"}, b"a, app, r s"),
+        (["tenant"], {"X-Tenant": "tenant"}, b"t"),
+        (["tenant"], {"X-Mail": "email"}, None),
+        (["tenant", "level"], {"X-User": "sub"}, None),
+    ],
+)
+def test_take_over_copies_tokens_whose_claims_are_known(
+    names: list[str], identity: dict[str, str], copied: bytes | None
+) -> None:
+    """Not those of which a claim is read now that was not kept. Identity fields are written again if they changed."""
+    claims = {"sub": "a", "client_id": "app", "scope": "s r", "tenant": "t", "email": "a@b.c", "level": 1}
+    earlier = TokenCache(CacheSettings(), Retention(["tenant"], {"X-User": "sub"}))
+    earlier.put(b"active", read_claims(claims), b"same", NOW)
+    earlier.put(b"inactive", INACTIVE, b"", NOW)
+    later = TokenCache(CacheSettings(), Retention(names, identity))
+    later.take_over(
+        earlier, lambda token: ", ".join(str(token.claims.get(name)) for name in identity.values()).encode()
+    )
+    entry = later.get(b"active", NOW)
+    assert (None if entry is None else entry.identity) == copied
+    assert later.get(b"inactive", NOW) is not None
+
+
+def test_the_memory_of_active_tokens_is_bounded() -> None:
+    """Whatever the size of a response; one that would fill the cache alone is not cached."""
+    tokens = cache(memory=100_000, entries=1000)
+    keys = [(b"%d %d" % (number, size), size) for number in range(40) for size in (10, 20_000, 200_000)]
+    for key, size in keys:
+        tokens.put(key, read_claims({"sub": "a", "tenant": ["x" * size]}), b"", NOW)
+        assert tokens.size <= 100_000
+        assert (tokens.get(key, NOW) is not None) == (size < 100_000)
+    for key, _ in keys:
+        tokens.drop(key)
+    assert (len(tokens), tokens.size) == (0, 0)
+
+
+def test_the_counted_size_is_the_size_in_memory() -> None:
+    """And small: a token of a common kind takes less than a kilobyte."""
+    tokens = cache()
+    members = {"iss": "https://as.example.org", "client_id": "app", "scope": "read write", "aud": ["app"], "iat": 1.5}
+    bodies = [
+        json.dumps({"active": True, **members, "sub": f"user {number}", "jti": "x" * 40}) for number in range(2000)
+    ]
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number, body in enumerate(bodies):
+            identity = b"X-Auth-Subject: user %d\r\nX-Auth-Scope: read write\r\n" % number
+            tokens.put(b"%032d" % number, parse(body.encode()), identity, NOW)
+        used = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert 0.5 * tokens.size < used < tokens.size
+    assert tokens.size < 900 * len(bodies)
 
 
 def test_clear_removes_all_entries() -> None:

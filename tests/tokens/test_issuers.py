@@ -22,6 +22,7 @@ from enforcer.tokens.issuers import IssuerFilter, IssuerScope, MultiIssuerVerifi
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jws import encode
 from enforcer.tokens.limiter import ClientLimiter
+from enforcer.tokens.retention import Retention
 from enforcer.tokens.verifier import CachingVerifier, LookupOptions, VerificationOutcome
 from enforcer.wire.callback import Callback
 
@@ -63,7 +64,8 @@ class Bed:
         self.now = START
         self.a = source(A, "ann", "for a")
         self.b = source(B, "bob", "for b")
-        self.cache: TokenCache = TokenCache(CacheSettings(ttl=60.0, negative_ttl=5.0, refresh_ahead=0.0, stale=100.0))
+        settings = CacheSettings(ttl=60.0, negative_ttl=5.0, refresh_ahead=0.0, stale=100.0)
+        self.cache: TokenCache = TokenCache(settings, Retention((), {}))
         self.limiter = ClientLimiter(UnseenSettings(rate=1, burst=burst))
         domains = (IssuerScope(A, frozenset({B})), IssuerScope(B, frozenset({A})))
         trusted = [

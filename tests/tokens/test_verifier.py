@@ -14,6 +14,7 @@ from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
 from enforcer.tokens.jwt.fault import EXPLANATIONS, JwtFault, RejectedToken
 from enforcer.tokens.limiter import ClientLimiter
+from enforcer.tokens.retention import Retention
 from enforcer.tokens.verifier import CachingVerifier, LookupOptions, VerificationOutcome
 from enforcer.wire.callback import Callback
 
@@ -37,7 +38,8 @@ class Bed:
         self.source = FakeSource({b"good": {"sub": "joe", "client_id": "app", "exp": START + 1000}})
         self.metrics = IntrospectionMetrics()
         self.cache: TokenCache = TokenCache(
-            CacheSettings(**{"ttl": 60.0, "negative_ttl": 5.0, "refresh_ahead": 10.0, "stale": 100.0, **settings})  # type: ignore[arg-type]
+            CacheSettings(**{"ttl": 60.0, "negative_ttl": 5.0, "refresh_ahead": 10.0, "stale": 100.0, **settings}),  # type: ignore[arg-type]
+            Retention((), {}),
         )
         self.verifier = CachingVerifier(
             "main",

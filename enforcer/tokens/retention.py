@@ -1,0 +1,90 @@
+"""The part of an active token's verification result that is cached: the claims that rules and identity fields read.
+
+A response may have 64 KiB, and a token stays in the cache for minutes. Of most, a few values remain, which they share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Final
+
+from enforcer.tokens.claims import ActiveToken, claim_value
+from enforcer.tokens.shared_values import SharedValues, size_of
+
+_SHARED: Final = SharedValues(1024 * 1024)
+_NO_CLAIMS: Final[Mapping[str, Any]] = MappingProxyType({})
+_ALWAYS: Final = ("cnf",)
+"""Claims that are read whatever the rules say: a bound token's key."""
+
+
+class Retention:
+    """The claims that are kept: those of `names`, of which a dotted one stands for a claim within another one.
+
+    `identity` are the claims of the identity fields, by name of the field. The fields are written before the result is
+    cached, so that their claims are not kept.
+    """
+
+    __slots__ = ("_paths", "identity", "names")
+
+    def __init__(self, names: Iterable[str], identity: Mapping[str, str]) -> None:
+        self.identity: Final = identity
+        self.names: Final = frozenset((*names, *_ALWAYS))
+        self._paths: Final = [(name, tuple(name.split("."))) for name in sorted(self.names)]
+
+    def is_served_by(self, former: Retention) -> bool:
+        """Return whether tokens that another one reduced have all claims that are read now."""
+        identity = self.identity == former.identity or {*self.identity.values()} <= former.names | _RESTORED
+        return identity and self.names <= former.names
+
+    def reduce(self, token: ActiveToken) -> ActiveToken:
+        """Return a token without the claims that nobody reads; one that is reduced already as it is."""
+        kept = {}
+        for name, path in self._paths:
+            value = claim_value(token.claims, name, path)
+            if value is not None:
+                kept[name] = value
+        claims, size = _share_claims(kept) if kept else (_NO_CLAIMS, 0)
+        scopes, of_scopes = _SHARED.share(token.scopes, token.scopes, size_of(token.scopes))
+        audience, of_audience = _SHARED.share(token.audience, token.audience, size_of(token.audience))
+        issuer, of_issuer = _share_text(token.issuer)
+        client_id, of_client = _share_text(token.client_id)
+        size += of_scopes + of_audience + of_issuer + of_client
+        if token.subject is not None:
+            size += size_of(token.subject)
+        if token.size == size and kept.keys() == token.claims.keys() and scopes is token.scopes:
+            return token
+        return ActiveToken(
+            scopes=scopes,
+            expires=token.expires,
+            subject=token.subject,
+            client_id=client_id,
+            issuer=issuer,
+            audience=audience,
+            claims=claims,
+            bound=token.bound,
+            size=size,
+        )
+
+
+def restored(token: ActiveToken) -> ActiveToken:
+    """Return a reduced token with the standard claims that follow from its other members: `_RESTORED`."""
+    scope = " ".join(sorted(token.scopes)) or None
+    members = {"sub": token.subject, "client_id": token.client_id, "iss": token.issuer, "scope": scope}
+    standard = {name: value for name, value in members.items() if value is not None}
+    return replace(token, claims={**standard, **token.claims})
+
+
+_RESTORED: Final = frozenset({"sub", "client_id", "iss", "scope"})
+
+
+def _share_text(text: str | None) -> tuple[str | None, int]:
+    return (None, 0) if text is None else _SHARED.share(text, text, size_of(text))
+
+
+def _share_claims(claims: dict[str, Any]) -> tuple[Mapping[str, Any], int]:
+    # Only text: equal keys of other types, such as 1 and true, may stand for values that a rule tells apart.
+    if not all(isinstance(value, str) for value in claims.values()):
+        return claims, size_of(claims)
+    return _SHARED.share(tuple(claims.items()), claims, 2 * size_of(claims))
