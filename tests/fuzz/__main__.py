@@ -1,4 +1,4 @@
-"""Fuzzes the parsers of requests, targets and responses; if an input fails, saves it and exits with 1.
+"""Fuzzes the parsers of HTTP and of authorization servers' documents; if an input fails, saves it and exits with 1.
 
 In `tests`: `python -m fuzz [--seconds N] [--seed N]` searches, and `python -m fuzz FILE` checks a saved input again.
 """

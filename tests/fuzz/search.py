@@ -11,10 +11,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
-from fuzz import mutation, oracles
+from fuzz import document_oracles, documents, mutation, oracles
+from fuzz.documents import DocumentMutator
 from harness.dataplane import DataPlane
 
 _TIMEOUT = 60  # seconds after which an input counts as hanging, even on a busy machine
+_WEIGHTS = (6, 2, 1, 3, 1, 1)
 _ODD = b"GET /public/odd HTTP/1.1\r\nHost: app\r\n\r\n"
 _EVEN = b"GET /public/even HTTP/1.1\r\nHost: app\r\n\r\n"
 
@@ -41,10 +43,11 @@ async def search(seconds: float, seed: int, limit: float = math.inf) -> Report:
     """Search for `seconds`, or until `limit` inputs; the same seed makes the same inputs."""
     random = Random(seed)
     seeds = mutation.requests()
-    makers = {
+    makers: dict[str, mutation.Mutator | DocumentMutator] = {
         "requests": mutation.Mutator(seeds, random),
         "targets": mutation.Mutator(mutation.targets(seeds), random),
         "responses": mutation.Mutator(mutation.responses(), random),
+        **{kind: DocumentMutator(kind, random) for kind in documents.KINDS},
     }
     report = Report(seed)
     deadline = time.monotonic() + seconds
@@ -52,7 +55,7 @@ async def search(seconds: float, seed: int, limit: float = math.inf) -> Report:
     with closing(DataPlane()) as plane:
         while time.monotonic() < deadline and tried < limit and report.failure is None:
             tried += 1
-            kind = random.choices(("requests", "targets", "responses"), (6, 2, 1))[0]
+            kind = random.choices(("requests", "targets", "responses", "claims", "keys", "metadata"), _WEIGHTS)[0]
             data = makers[kind].next()
             violations = await check(plane, kind, data, makers[kind].pieces(data), report.counts)
             report.counts[kind] += 1
@@ -67,6 +70,8 @@ async def check(plane: DataPlane, kind: str, data: bytes, pieces: list[bytes], c
         with _alarm():
             if kind == "targets":
                 violations = [*oracles.of_target(data)]
+            elif kind in documents.KINDS:
+                violations = [*document_oracles.of_document(kind, data)]
             elif kind == "responses":
                 odd = await plane.run([_ODD + _EVEN], answer=data)
                 violations = [*oracles.of_response(odd, await plane.run([_EVEN]))]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fuzz.documents import KINDS
 from fuzz.search import search
 
 from enforcer.policy.decision import Allow
@@ -24,7 +25,7 @@ def test_search_finds_no_violation() -> None:
     """A few hundred inputs, always the same: some of each kind, and some requests that are forwarded."""
     report = asyncio.run(search(120.0, seed=1, limit=_INPUTS))
     assert report.failure is None
-    assert all(report.counts[kind] > 0 for kind in ("requests", "targets", "responses", "requests forwarded"))
+    assert all(report.counts[kind] > 0 for kind in (*KINDS, "requests", "targets", "responses", "requests forwarded"))
 
 
 def _allow_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -239,15 +239,15 @@ def _certified(members: Mapping[str, Any]) -> dict[str, str]:
 
     The chain is not verified: a key is trusted because of where the set was fetched from. Raises ValueError.
     """
-    chain = members.get("x5c")
-    if chain is None or members.get("kty") not in _MEMBERS or any(name in members for name in ("n", "e", "x", "y")):
+    chain, kind = members.get("x5c"), members.get("kty")
+    if chain is None or kind not in [*_MEMBERS] or any(name in members for name in ("n", "e", "x", "y")):
         return {}
     try:
         key = x509.load_der_x509_certificate(base64.b64decode(chain[0])).public_key()
     except Exception:  # noqa: BLE001 - the value may be anything, and the library raises many exceptions
         raise ValueError("x5c is not a list of certificates") from None
     certified = _members_of(key)
-    if certified.get("kty") != members["kty"]:
+    if certified.get("kty") != kind:
         raise ValueError("its certificate is for a key of another type")
     return certified
 

@@ -179,6 +179,7 @@ OTHER_PURPOSES: dict[str, Any] = {
     "of no type": {name: value for name, value in EC.items() if name != "kty"},
     "of an unknown type": {**EC, "kty": "AKP"},
     "of a type that is not text": {**EC, "kty": ["EC"]},
+    "of a type that is not text, with a certificate": {"kty": ["EC"], "x5c": ["MIIB"]},
     "of a type in another case": {**EC, "kty": "ec"},
     "symmetric": {"kty": "oct", "k": "c2VjcmV0"},
     "for encryption": {**EC, "use": "enc"},
