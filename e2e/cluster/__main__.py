@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from e2e.cluster import injector, proofs
-from e2e.cluster.controlplane import TOOLS, ControlPlane, build, control_plane, version
+from e2e.cluster.controlplane import CLIENT, TOOLS, ControlPlane, build, control_plane, version
 from e2e.proof import Proof
 from e2e.tools import ToolError, demand
 
@@ -39,6 +39,7 @@ def main() -> None:
 
 def _prove(proof: Proof, cluster: ControlPlane, folder: Path) -> None:
     proofs.namespaces(cluster)
+    cluster("create", "namespace", injector.NAMESPACE)
     objects = injector.install(cluster)
     with injector.webhook(cluster, objects, folder / "account") as webhook:
         proof.part("The injector, installed by the chart")
@@ -48,6 +49,13 @@ def _prove(proof: Proof, cluster: ControlPlane, folder: Path) -> None:
         proof.part("Pods that the API server creates")
         proofs.injection(proof, cluster, webhook)
         proofs.events(proof, cluster)
+        proof.part("Reviews that are not from the API server")
+        proofs.strangers(proof, cluster, webhook)
+        webhook.stop()
+    objects = injector.install(cluster, {"clientCa": cluster.ca.read_text(), "clientNames": [CLIENT]})
+    with injector.webhook(cluster, objects, folder / "account-with-certificates") as webhook:
+        proof.part("The webhook, upgraded to client certificates")
+        proofs.clients(proof, cluster, webhook)
         proof.part("The webhook and the admission policy, each without the other")
         proofs.safeguards(proof, cluster, webhook)
 

@@ -39,8 +39,17 @@ _TIMEOUT: Final = 90.0
 Object = dict[str, Any]
 
 
+HOST: Final = "enforcer-injector.enforcer.svc"
+"""The host name of the webhook, as the API server calls it."""
+CLIENT: Final = "apiserver"
+"""The common name of the certificate that the API server presents to webhooks."""
+
+
 class ControlPlane:
-    """A running API server: its `url` and the file of its `ca`; calls run kubectl as an administrator."""
+    """A running API server: its `url` and the file of its `ca`; calls run kubectl as an administrator.
+
+    It presents a certificate of the same authority to webhooks, as docs/kubernetes.md describes it.
+    """
 
     def __init__(self, url: str, folder: Path, ca: Path) -> None:
         self.url = url
@@ -126,6 +135,7 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
             *(f"--service-cluster-ip-range={SERVICES}", f"--token-auth-file={folder / 'tokens.csv'}"),
             *(f"--service-account-key-file={signing}", f"--service-account-signing-key-file={signing}"),
             *("--service-account-issuer=https://kubernetes.default.svc", f"--cert-dir={folder}"),
+            f"--admission-control-config-file={_admission(folder, authority)}",
         ]
         stack.enter_context(_process(api_server, folder / "api-server.log", f"{url}/readyz"))
         cluster = ControlPlane(url, folder, authority.ca)
@@ -159,6 +169,22 @@ def _is_ready(url: str) -> bool:
         return httpx.get(url, verify=False, trust_env=False).is_success  # noqa: S501 - only whether it is ready
     except httpx.HTTPError:
         return False
+
+
+def _admission(folder: Path, authority: Authority) -> Path:
+    """Write the configuration with which the API server authenticates to webhooks."""
+    certificate, key = authority.issue(CLIENT)
+    user = {"name": HOST, "user": {"client-certificate": str(certificate), "client-key": str(key)}}
+    (folder / "webhooks.yaml").write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", "users": [user]}))
+    group = "apiserver.config.k8s.io/v1"
+    webhooks = {"apiVersion": group, "kind": "WebhookAdmissionConfiguration"}
+    plugin = {
+        "name": "MutatingAdmissionWebhook",
+        "configuration": {**webhooks, "kubeConfigFile": str(folder / "webhooks.yaml")},
+    }
+    file = folder / "admission.yaml"
+    file.write_text(yaml.safe_dump({"apiVersion": group, "kind": "AdmissionConfiguration", "plugins": [plugin]}))
+    return file
 
 
 def _configuration(url: str, ca: Path, password: str) -> Object:

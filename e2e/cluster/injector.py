@@ -27,19 +27,20 @@ NAME: Final = "enforcer-injector"
 _TIMEOUT: Final = 30.0
 
 
-def install(cluster: ControlPlane) -> list[Object]:
-    """Install the chart in mode injector; returns its objects."""
-    objects = known(charts.objects(charts.values("injector"), namespace=NAMESPACE))
-    cluster("create", "namespace", NAMESPACE)
+def install(cluster: ControlPlane, values: Object | None = None) -> list[Object]:
+    """Install or upgrade the chart in mode injector, with more values; returns its objects."""
+    changed = charts.merged(charts.values("injector"), {"injector": values or {}})
+    objects = known(charts.objects(changed, namespace=NAMESPACE))
     cluster("apply", "--validate=strict", "-f", "-", documents=objects)
     return objects
 
 
 class Webhook:
-    """A running webhook; `admin` is the URL of its health and metrics."""
+    """A running webhook; `url` is that of its reviews, `admin` that of its health and metrics."""
 
-    def __init__(self, process: subprocess.Popen[bytes], admin: str, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], url: str, admin: str, log: Path) -> None:
         self._process = process
+        self.url = url
         self.admin = admin
         self.log = log
 
@@ -62,6 +63,8 @@ def webhook(cluster: ControlPlane, objects: list[Object], folder: Path) -> Itera
     location = urlsplit(cluster.url)
     # The last option wins: these override the options that refer to a pod.
     overrides = [f"--listen={address}:443", "--admin=127.0.0.1:0", f"--service-account={account}", "--log-format=text"]
+    if "--client-ca=/etc/enforcer-client-ca/ca.crt" in container["args"]:
+        overrides.append(f"--client-ca={cluster.ca}")
     log = folder / "webhook.log"
     run("ip", "address", "add", f"{address}/32", "dev", "lo")
     try:
@@ -78,7 +81,7 @@ def webhook(cluster: ControlPlane, objects: list[Object], folder: Path) -> Itera
                 },
             )
         try:
-            yield Webhook(process, _ready(process, log), log)
+            yield Webhook(process, f"https://{address}:443", _ready(process, log), log)
         finally:
             process.kill()
             process.wait()

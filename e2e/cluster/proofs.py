@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
+import httpx
 import yaml
 from harness.kubernetes import charts
 from harness.waiting import eventually
@@ -76,13 +77,14 @@ def _errors(cluster: ControlPlane, objects: list[Object], *verb: str) -> list[st
 
 def trust(proof: Proof, cluster: ControlPlane) -> None:
     """Check the objects that the webhook wrote, and its permissions."""
-    secret = cluster.get("secret", "-n", NAMESPACE, f"{NAME}-tls")
-    proof.claim("its Secret contains an authority", {"ca.crt", "ca.key"}, set(secret.get("data", {})))
+    secret = cluster.get("secret", "-n", NAMESPACE, f"{NAME}-keys")
+    keys = {"ca.crt", "ca.key", "path.key"}
+    proof.claim("its Secret contains an authority and the key of its path", keys, set(secret.get("data", {})))
     webhooks = cluster.get("mutatingwebhookconfiguration", NAME)["webhooks"]
     bundles = {webhook["clientConfig"].get("caBundle") for webhook in webhooks}
     proof.claim("this authority is the caBundle of both webhooks", {secret["data"]["ca.crt"]}, bundles)
     for verb, resource, namespace, expected in (
-        ("get", f"secret/{NAME}-tls", NAMESPACE, "yes"),
+        ("get", f"secret/{NAME}-keys", NAMESPACE, "yes"),
         ("get", "secret/other", NAMESPACE, "no"),
         ("create", "secrets", NAMESPACE, "no"),
         ("list", "secrets", APPS, "no"),
@@ -209,6 +211,48 @@ def events(proof: Proof, cluster: ControlPlane) -> None:
 
     eventually(recorded)
     proof.claim("the pod's owner has exactly one Event: a dry run records none", ["EnforcerInjected"], recorded())
+
+
+def strangers(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:
+    """Send reviews that are not from the API server."""
+    hooks = cluster.get("mutatingwebhookconfiguration", NAME)["webhooks"]
+    (path,) = {hook["clientConfig"]["service"].get("path") for hook in hooks}
+    proof.holds("the webhook has published a secret path", re.fullmatch(r"/inject/[0-9a-f]{32}", path))
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "forged", "uid": "forged", "controller": True}
+    pod = labelled(app())
+    pod = {**pod, "metadata": {**pod["metadata"], "ownerReferences": [owner]}}
+    resource = {"group": "", "version": "v1", "resource": "pods"}
+    request = {"uid": "1", "operation": "CREATE", "resource": resource, "namespace": APPS, "object": pod}
+    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+
+    def send(path: str) -> int:
+        # Its certificate is not the point here.
+        return httpx.post(webhook.url + path, json=review, verify=False, trust_env=False).status_code  # noqa: S501
+
+    proof.claim("a review with another path is refused", [403, 403], [send("/inject"), send(f"/inject/{32 * '0'}")])
+    events = cluster.get("events", "-n", APPS, "--field-selector", "involvedObject.uid=forged")["items"]
+    proof.claim("and records no Event", [], events)
+    proof.claim("the metrics count it", True, 'reason="unauthenticated"} 2.0' in webhook.metrics())
+    proof.claim("with the path, it is reviewed", 200, send(path))
+
+
+def clients(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:
+    """Create a pod, and call the webhook without a certificate, after an upgrade to client certificates."""
+    hooks = cluster.get("mutatingwebhookconfiguration", NAME)["webhooks"]
+    proof.claim("the path is public", {"/inject"}, {hook["clientConfig"]["service"].get("path") for hook in hooks})
+
+    def injected() -> bool:
+        pod, _ = create(cluster, labelled(app()), APPS, "--dry-run=server")
+        return names(pod, "initContainers") == ["enforcer"]
+
+    # API servers learn of the new configuration a little later.
+    proof.holds("the API server's certificate is accepted: a labelled pod is injected", eventually(injected, 20.0))
+    try:
+        httpx.post(f"{webhook.url}/inject", content=b"{}", verify=False, trust_env=False)  # noqa: S501
+        refused = False
+    except httpx.HTTPError:
+        refused = True
+    proof.holds("a client without a certificate is refused in the handshake", refused)
 
 
 def safeguards(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:
