@@ -66,16 +66,20 @@ class IntrospectionFailure(StrEnum):
 
 
 class IntrospectionError(EnforcerError):
-    """No verification result: the authorization server gave no usable response."""
+    """No verification result: the authorization server gave no usable response.
 
-    def __init__(self, reason: IntrospectionFailure, detail: str) -> None:
+    `retry_after` is when it may be asked again, in seconds, if that is known.
+    """
+
+    def __init__(self, reason: IntrospectionFailure, detail: str, retry_after: float | None = None) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.retry_after = retry_after
 
     def as_value(self) -> IntrospectionError:
         """Return a copy without the traceback, whose frames would keep the objects of the failed call alive."""
-        return IntrospectionError(self.reason, self.detail)
+        return IntrospectionError(self.reason, self.detail, self.retry_after)
 
 
 class UpstreamFailure(StrEnum):
@@ -88,9 +92,13 @@ class UpstreamFailure(StrEnum):
 
 
 class UpstreamError(EnforcerError):
-    """A server that we called gave no complete response."""
+    """A server that we called gave no complete response.
 
-    def __init__(self, reason: UpstreamFailure, detail: str) -> None:
+    `connected` is False if no connection to it could be opened, so that the request had no part in the failure.
+    """
+
+    def __init__(self, reason: UpstreamFailure, detail: str, *, connected: bool = True) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.connected = connected

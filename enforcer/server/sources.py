@@ -67,7 +67,9 @@ class SourceBuilder:
         own = self.server.own_token
         authentication = self._client("introspection_endpoint") if own is None else self._bearer(own)
         endpoint, reader = self._endpoint("introspection_endpoint"), self._reader()
-        introspector = IntrospectionClient(endpoint, authentication, reader, self.server.breaker, self.ticker)
+        introspector = IntrospectionClient(
+            self.server.name, endpoint, authentication, reader, self.server.breaker, self.server.pool, self.ticker
+        )
         return introspector if domain == IssuerScope() else IssuerFilter(introspector, domain)
 
     def _reader(self) -> ResponseReader:

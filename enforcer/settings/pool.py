@@ -39,18 +39,34 @@ class PoolSettings(Section):
 class IntrospectionPool(PoolSettings):
     """Limits and timeouts of the connections to an authorization server."""
 
-    connections: Count = 32
+    connections: Count = 128
     """Maximum number of connections; more concurrent calls wait in the queue. Few, because calls are short and the
-    server is shared."""
+    server is shared, but enough for many clients that each have calls without a response."""
     queue: Count = 4096
     """Maximum number of calls waiting for a connection; one more is answered 503 at once. Bounds memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerSettings(Section):
-    """When a failing server is no longer called."""
+    """When introspection requests are no longer sent to a server that does not respond.
 
-    failures: Count = 5
-    """Consecutive failures after which calls stop for a while. Requests are then answered at once."""
-    pause: Seconds = 2.0
-    """Time without calls; then one call probes the server. Short, because valid tokens wait for it to end."""
+    A response of any kind keeps the circuit breaker closed, because nobody waits for it.
+    """
+
+    failures: Count = 3
+    """Requests of one client without a response, in a row, after which the client is answered 503 at once; and clients
+    with tokens that were active before and get no response, after which all clients are. A single probe of our own is
+    enough if it finds no connection, or if it gets no response from a server that responded to such probes before."""
+    pause: Seconds = 1.0
+    """Time between two probes of a server that does not respond, and between two requests of one client that are sent
+    all the same. Bounds the time until the end of an outage is noticed."""
+    unproven: Count = 2
+    """Maximum number of concurrent requests of a client that has sent no active token yet; more wait in the queue. Each
+    active token allows one more, up to `pool.connections`. Made-up tokens occupy few connections then, even if the
+    server takes long to respond to them."""
+    max_retry_after: Seconds = 30.0
+    """Maximum time for which Retry-After of a 429 or 503 of the server is heeded. No more requests are sent for the
+    client whose request got it; it is answered 503 with the rest of the time."""
+    clients: Count = 10_000
+    """Maximum number of clients with a record of their own (about 500 B each); the one that was used least recently is
+    dropped first. Bounds memory."""

@@ -22,6 +22,7 @@ from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jws import looks_like_jwt, unverified_issuer
+from enforcer.tokens.lookup import Lookup
 from enforcer.tokens.verifier import (
     CachingVerifier,
     LookupOptions,
@@ -65,12 +66,10 @@ class IssuerFilter:
         self.circuit_open = source.circuit_open
         self.close = source.close
 
-    def introspect(
-        self, token: bytes, client: str, callback: Callback[IntrospectionOutcome]
-    ) -> IntrospectionOutcome | None:
-        if not self._scope.admits(token):
+    def introspect(self, lookup: Lookup, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        if not self._scope.admits(lookup.token):
             return _FOREIGN
-        introspect: Operation[IntrospectionOutcome] = partial(self._source.introspect, token, client)
+        introspect: Operation[IntrospectionOutcome] = partial(self._source.introspect, lookup)
         return convert(introspect, self._filter, callback)
 
     def _filter(self, outcome: IntrospectionOutcome) -> IntrospectionOutcome:

@@ -29,7 +29,7 @@ class Lifetime:
 
 
 class RefreshSchedule(Generic[T]):
-    """The outcomes of past fetches, and what follows from them. `last` is the last outcome, or why it was discarded.
+    """The outcomes of past fetches, and what follows from them. `last` is the last outcome.
 
     `lifetime` returns the lifetime of a fetched document; `pause` is in seconds.
     """
@@ -69,9 +69,3 @@ class RefreshSchedule(Generic[T]):
         self._due = now + lifetime.refresh
         self._expires = now + lifetime.end
         self._allowed_from = now + self._pause
-
-    def discard(self, error: IntrospectionError) -> None:
-        """Discard the last good document, because of `error`. Another is fetched as soon as the pause allows."""
-        self.last = error
-        self._current = None
-        self._due = self._allowed_from

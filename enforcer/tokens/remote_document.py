@@ -71,10 +71,6 @@ class RemoteDocument(Generic[T]):
         self._waiting.append(callback)
         return None
 
-    def discard(self, error: IntrospectionError) -> None:
-        """Stop using the last good document, because of `error`."""
-        self._schedule.discard(error)
-
     def close(self) -> None:
         """Stop refreshing. Later calls are still served."""
         if not self._closed:

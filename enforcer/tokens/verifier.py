@@ -24,6 +24,7 @@ from enforcer.tokens.claims import NEVER, ActiveToken
 from enforcer.tokens.introspection.response import IntrospectionOutcome
 from enforcer.tokens.jwt.fault import EXPLANATIONS, JwtFault, RejectedToken
 from enforcer.tokens.limiter import ClientLimiter
+from enforcer.tokens.lookup import Lookup
 from enforcer.wire.callback import Callback
 
 _log = logging.getLogger("enforcer.tokens")
@@ -32,10 +33,8 @@ _log = logging.getLogger("enforcer.tokens")
 class TokenSource(Protocol):
     """Verifies tokens of one authorization server, without a cache."""
 
-    def introspect(
-        self, token: bytes, client: str, callback: Callback[IntrospectionOutcome]
-    ) -> IntrospectionOutcome | None:
-        """Verify a token for a client, by whose key its share of the connections is counted."""
+    def introspect(self, lookup: Lookup, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        """Verify a token."""
 
     def circuit_open(self) -> bool:
         """Return whether a circuit breaker stops its calls."""
@@ -142,7 +141,7 @@ class CachingVerifier:
             if entry.refresh_at <= now:
                 entry.refresh_at = NEVER
                 if key not in self._waiting:
-                    self._introspect(key, token, listener.client, None, options)
+                    self._introspect(key, Lookup(token, listener.client, known=True), None, options)
             if isinstance(entry.result, ActiveToken):
                 self._metrics.hits += 1
             else:
@@ -153,12 +152,13 @@ class CachingVerifier:
             self._metrics.coalesced += 1
             waiting.append((listener, options))
             return None
-        if self._cache.get_stale(key, now) is None:
+        known = self._cache.get_stale(key, now) is not None
+        if not known:
             wait = self._limiter.wait(listener.client, now)
             if wait:
                 return VerificationFailure(LimitFailure.TOO_MANY_UNSEEN, ceil(wait))
         self._metrics.misses += 1
-        return self._introspect(key, token, listener.client, listener, options)
+        return self._introspect(key, Lookup(token, listener.client, known), listener, options)
 
     @property
     def keys(self) -> frozenset[CacheKeys]:
@@ -179,15 +179,14 @@ class CachingVerifier:
         return self._cache.drop(self._keys.key(token))
 
     def _introspect(
-        self, key: bytes, token: bytes, client: str, listener: VerificationListener | None, options: LookupOptions
+        self, key: bytes, lookup: Lookup, listener: VerificationListener | None, options: LookupOptions
     ) -> VerificationOutcome | None:
         waiting = self._waiting[key] = [] if listener is None else [(listener, options)]
         self._metrics.in_flight += 1
         started = time.perf_counter()
         purges = self._cache.purges
         try:
-            callback = partial(self._on_introspected, key, waiting, started, purges)
-            result = self._source.introspect(token, client, callback)
+            result = self._source.introspect(lookup, partial(self._on_introspected, key, waiting, started, purges))
         except Exception:  # noqa: BLE001 - after any error, no request must wait forever
             _log.exception("internal error")
             result = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "it could not be asked")
@@ -230,7 +229,8 @@ class CachingVerifier:
                 _log.error(
                     "authorization server %s gives no usable answer: %s; see enforcer doctor", self._name, result
                 )
-            return VerificationFailure(result.reason, self._retry_after, str(result))
+            retry_after = self._retry_after if result.retry_after is None else max(ceil(result.retry_after), 1)
+            return VerificationFailure(result.reason, retry_after, str(result))
         metrics.duration.observe(time.perf_counter() - started)
         if self._failing:
             self._failing = False

@@ -17,10 +17,11 @@ from enforcer.wire.pool import Pool
 
 
 class HttpResponse(NamedTuple):
-    """A complete response."""
+    """A complete response. `retry_after` is the value of its Retry-After field (RFC 9110 §10.2.3), if it has one."""
 
     status: int
     body: bytes
+    retry_after: bytes = b""
 
 
 class RetryBudget:
@@ -86,8 +87,9 @@ class HttpClient:
             if deadline > now:
                 break  # all calls have the same timeout, so they are in the order of their deadlines
             expired.append(call)
+        connected = self.pool.is_connected  # before calls end, and their connections with them
         for call in expired:
-            call.expire()
+            call.expire(connected)
         if not self.calls:
             self._watching = False
             self.pool.ticker.remove(self._sweep)
@@ -97,7 +99,8 @@ class _Call:
     """One call: a `Receiver`."""
 
     __slots__ = (
-        "_body", "_callback", "_connection", "_owner", "_request", "_retried", "_sent", "_size", "_status", "client",
+        "_body", "_callback", "_connection", "_owner", "_request", "_retried", "_retry_after", "_sent", "_size",
+        "_status", "client",
     )  # fmt: skip
 
     def __init__(
@@ -111,25 +114,31 @@ class _Call:
         self._body: list[bytes] = []
         self._size = self._status = 0
         self._retried = self._sent = False
+        self._retry_after = b""
 
     def __repr__(self) -> str:
         return "<call>"
 
-    def expire(self) -> None:
-        """End the call at its deadline. Without a connection, the server had no part in the delay."""
+    def expire(self, connected: bool) -> None:
+        """End the call at its deadline.
+
+        `connected`: other calls have connections, so that the server had no part in the delay of a call without one.
+        """
         if self._sent:
             self._give_up(UpstreamFailure.TIMEOUT, "the whole call took too long")
-        else:
+        elif connected:
             self._give_up(UpstreamFailure.OVERLOADED, "no connection became free in time")
+        else:
+            self._give_up(UpstreamFailure.TIMEOUT, "opening a connection took too long", connected=False)
 
-    def _give_up(self, reason: UpstreamFailure, detail: str) -> None:
+    def _give_up(self, reason: UpstreamFailure, detail: str, *, connected: bool = True) -> None:
         """End the call, and its connection with it."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abandon()
         else:
             self._owner.pool.cancel(self)
-        self._end(UpstreamError(reason, detail))
+        self._end(UpstreamError(reason, detail, connected=connected))
 
     def on_connection(self, connection: PooledConnection) -> None:
         self._connection = connection
@@ -141,6 +150,11 @@ class _Call:
 
     def on_head(self, status: int, reason: bytes, lines: list[bytes], sized: bool) -> None:
         self._status = status
+        if status == 429 or status == 503:
+            names = lines[::4]
+            for index, name in enumerate(names):
+                if name.lower() == b"retry-after":
+                    self._retry_after = lines[4 * index + 2]
 
     def on_body(self, data: bytes) -> None:
         self._size += len(data)
@@ -156,7 +170,7 @@ class _Call:
         if self._size > self._owner.max_body:
             self._end(UpstreamError(UpstreamFailure.MALFORMED, "the response is too large"))
         else:
-            self._end(HttpResponse(self._status, b"".join(self._body)))
+            self._end(HttpResponse(self._status, b"".join(self._body), self._retry_after))
 
     def on_upgrade(self, reason: bytes, lines: list[bytes], connection: PooledConnection, rest: bytes) -> None:
         self._give_up(UpstreamFailure.MALFORMED, "the server switched protocols")

@@ -92,6 +92,11 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching = False
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether any connection is open."""
+        return bool(self._all)
+
     def request(self, receiver: Receiver, *, fresh: bool = False) -> PooledConnection | UpstreamError | None:
         """Return an idle connection, now the receiver's, or the error if the queue is full.
 
@@ -216,16 +221,16 @@ class Pool:
 
     async def _connect(self) -> None:
         connection: PooledConnection | None = None
-        failure = UpstreamError(UpstreamFailure.TIMEOUT, "opening the connection took too long")
+        failure = _not_connected(UpstreamFailure.TIMEOUT, "opening the connection took too long")
         try:
             async with asyncio.timeout(self.settings.connect_timeout):
                 connection = await self._create()
         except TimeoutError:
             pass
         except (OSError, ssl.SSLError) as error:
-            failure = UpstreamError(UpstreamFailure.UNAVAILABLE, _describe(error))
+            failure = _not_connected(UpstreamFailure.UNAVAILABLE, _describe(error))
         except Exception as error:  # noqa: BLE001 - any error must reach the waiting request and free the place
-            failure = UpstreamError(UpstreamFailure.UNAVAILABLE, type(error).__name__)
+            failure = _not_connected(UpstreamFailure.UNAVAILABLE, type(error).__name__)
             self.report(error)
         self._opening -= 1
         if connection is not None and not connection.transport.is_closing():
@@ -288,6 +293,10 @@ class Pool:
         if not (self._all or self._opening or self._waiting or self._waiting_fresh or self._lines):
             self._watching = False
             self.ticker.remove(self._sweep)
+
+
+def _not_connected(reason: UpstreamFailure, detail: str) -> UpstreamError:
+    return UpstreamError(reason, detail, connected=False)
 
 
 def _describe(error: Exception) -> str:

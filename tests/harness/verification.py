@@ -10,6 +10,7 @@ from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.claims import read_claims
 from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
 from enforcer.tokens.jwt.jwks import KeySet
+from enforcer.tokens.lookup import Lookup
 from enforcer.tokens.verifier import VerificationOutcome
 from enforcer.wire.callback import Callback
 
@@ -30,9 +31,8 @@ class FakeSource:
         self.seen: list[bytes] = []
         self._pending: list[tuple[bytes, Callback[IntrospectionOutcome]]] = []
 
-    def introspect(
-        self, token: bytes, client: str, callback: Callback[IntrospectionOutcome]
-    ) -> IntrospectionOutcome | None:
+    def introspect(self, lookup: Lookup, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        token = lookup.token
         self.seen.append(token)
         if self.at_once:
             return self._result(token)

@@ -27,6 +27,7 @@ from enforcer.settings.tls import ClientTLS
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.response import InactiveToken, VerificationResult
 from enforcer.tokens.issuers import IssuerScope
+from enforcer.tokens.lookup import Lookup
 from enforcer.tokens.verifier import TokenSource
 from enforcer.wire.ticker import Ticker
 
@@ -68,7 +69,7 @@ def introspect(
 
 
 async def introspect_one(source: TokenSource, token: str) -> VerificationResult | IntrospectionError:
-    return await outcome(partial(source.introspect, token.encode(), "client"))
+    return await outcome(partial(source.introspect, Lookup(token.encode(), "192.0.2.1")))
 
 
 def summarize(results: list[VerificationResult | IntrospectionError]) -> list[object]:
@@ -316,8 +317,7 @@ def test_a_refused_own_token_is_replaced() -> None:
     with running_issuer(GOOD) as issuer:
         asyncio.run(run(issuer))
         assert [line for line in issuer.authorization_fields if "Bearer" in line] == [
-            "Bearer own1",
-            "Bearer own1",
+            *["Bearer own1"] * 3,
             "Bearer own2",
         ]
         assert issuer.issued_tokens == 2

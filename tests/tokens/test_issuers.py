@@ -22,6 +22,7 @@ from enforcer.tokens.issuers import IssuerFilter, IssuerScope, MultiIssuerVerifi
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jws import encode
 from enforcer.tokens.limiter import ClientLimiter
+from enforcer.tokens.lookup import Lookup
 from enforcer.tokens.retention import Retention
 from enforcer.tokens.verifier import CachingVerifier, LookupOptions, VerificationOutcome
 from enforcer.wire.callback import Callback
@@ -356,10 +357,8 @@ class OneResult:
         self.clock = Clock()
         self._result = result
 
-    def introspect(
-        self, token: bytes, client: str, callback: Callback[IntrospectionOutcome]
-    ) -> IntrospectionOutcome | None:
-        self.seen.append(token)
+    def introspect(self, lookup: Lookup, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        self.seen.append(lookup.token)
         self.clock.call_soon(callback, self._result)
         return None
 
@@ -372,7 +371,7 @@ class OneResult:
 
 def filtered(source: OneResult, scope: IssuerScope, token: bytes) -> IntrospectionOutcome:
     def call(callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
-        return IssuerFilter(source, scope).introspect(token, "client", callback)
+        return IssuerFilter(source, scope).introspect(Lookup(token, "192.0.2.1"), callback)
 
     return outcome_of(call, source.clock)
 

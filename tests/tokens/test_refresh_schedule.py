@@ -109,15 +109,3 @@ def test_each_document_has_its_own_lifetime() -> None:
         schedule.record(name, START)
         assert [schedule.is_due(START + after) for after in (life.refresh - 0.1, life.refresh)] == [False, True]
         assert [schedule.current(START + after) for after in (life.end - 0.1, life.end)] == [name, None]
-
-
-def test_a_discarded_document_is_replaced_after_the_pause() -> None:
-    """At once if the last fetch was long ago."""
-    schedule = fetched()
-    schedule.discard(DOWN)
-    assert schedule.current(START) is None
-    assert schedule.last is DOWN
-    for asks in (schedule.allows_fetch, schedule.is_due):
-        assert [asks(START + after) for after in (0, 29.9, 30)] == [False, False, True]
-    schedule.record(SECOND, START + 30)
-    assert schedule.current(START + 30) is SECOND

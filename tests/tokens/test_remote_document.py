@@ -199,17 +199,6 @@ def test_a_present_document_is_returned_at_once_and_an_absent_one_awaited() -> N
     assert (bed.results, bed.document.fetches) == ([bed.source.current] * 2, 1)
 
 
-def test_a_discarded_document_is_fetched_again_on_request() -> None:
-    """Within the pause the request gets the error; afterwards the document is fetched unasked."""
-    bed = Bed().started()
-    bed.source.discard(DOWN)
-    bed.get()
-    assert (bed.results, bed.document.fetches) == ([DOWN], 1)
-    bed.document.content = keys("b")
-    bed.advance(31.0)
-    assert (bed.kids, bed.document.fetches) == (["b"], 2)
-
-
 def test_each_fetch_is_counted_by_outcome_and_timed() -> None:
     """In the metrics of the source."""
     bed = Bed().started()

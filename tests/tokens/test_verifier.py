@@ -14,6 +14,7 @@ from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
 from enforcer.tokens.jwt.fault import EXPLANATIONS, JwtFault, RejectedToken
 from enforcer.tokens.limiter import ClientLimiter
+from enforcer.tokens.lookup import Lookup
 from enforcer.tokens.retention import Retention
 from enforcer.tokens.verifier import CachingVerifier, LookupOptions, VerificationOutcome
 from enforcer.wire.callback import Callback
@@ -302,7 +303,7 @@ def test_an_exception_of_the_source_leaves_no_request_waiting() -> None:
     """The waiting request gets an error, and the next one does not wait for the failed call."""
     bed = Bed()
 
-    def fail(token: bytes, client: str, callback: object) -> None:
+    def fail(lookup: Lookup, callback: object) -> None:
         raise RuntimeError("broken")
 
     bed.source.introspect = fail  # type: ignore[method-assign]
@@ -316,8 +317,8 @@ def test_a_callback_after_the_source_raised_is_ignored() -> None:
     bed = Bed()
     introspect = bed.source.introspect
 
-    def fail_late(token: bytes, client: str, callback: Callback[IntrospectionOutcome]) -> None:
-        introspect(token, client, callback)
+    def fail_late(lookup: Lookup, callback: Callback[IntrospectionOutcome]) -> None:
+        introspect(lookup, callback)
         raise RuntimeError("broken")
 
     bed.source.introspect = fail_late  # type: ignore[method-assign]

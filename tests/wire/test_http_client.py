@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 from harness.outcomes import outcome
+from harness.ports import closed_port, silent_address, unused_ports
 from harness.servers import raw_server, response
 
 from enforcer.errors import UpstreamError, UpstreamFailure
@@ -22,13 +23,15 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: as.example\r\n\r\n"
 MAX_BODY = 100
 
 
-def send(port: int, calls: int = 1, timeout: float = 5.0, **settings: int) -> list[HttpResponse | UpstreamError]:
+def send(
+    port: int, calls: int = 1, timeout: float = 5.0, host: str = "127.0.0.1", **settings: int
+) -> list[HttpResponse | UpstreamError]:
     """Send requests, one after the other."""
 
     async def run() -> list[HttpResponse | UpstreamError]:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
-        pool = Pool(ServerAddress(host="127.0.0.1", port=port), PoolSettings(**settings), ticker, loop)
+        pool = Pool(ServerAddress(host=host, port=port), PoolSettings(**settings), ticker, loop)
         client = HttpClient(pool, timeout=timeout, max_body=MAX_BODY)
         results = [await outcome(partial(client.send, REQUEST, "client")) for _ in range(calls)]
         assert client.calls == {}
@@ -139,6 +142,29 @@ def test_a_request_on_a_connection_that_the_server_closed_is_sent_again() -> Non
     with raw_server(respond) as server:
         assert send(server.port, 2) == [HttpResponse(200, b"{}")] * 2
         assert (len(seen), server.connections) == (3, 2)
+
+
+@pytest.mark.parametrize(("status", "value"), [(429, b"7"), (503, b"7"), (500, b""), (200, b"")])
+def test_retry_after_is_part_of_a_response_that_asks_to_wait(status: int, value: bytes) -> None:
+    """RFC 6585 §4, RFC 9110 §15.6.4; as it was sent, whatever the spelling of its name."""
+    with raw_server(always(response(b"", f"{status} Any", "X-Other: 1", "retry-AFTER: 7"))) as server:
+        assert send(server.port) == [HttpResponse(status, b"", value)]
+
+
+def test_a_failure_says_whether_a_connection_was_opened() -> None:
+    """Without one, the request had no part in it, so that it shows more of the server."""
+    with raw_server(always(None)) as server:
+        reset = send(server.port)
+    with closed_port() as port:
+        refused = send(port)
+    with silent_address("127.0.0.3", port := unused_ports(1)[0]):
+        late = send(port, timeout=0.3, host="127.0.0.3")
+    results = [result for (result,) in (reset, refused, late) if isinstance(result, UpstreamError)]
+    assert [(result.reason, result.connected) for result in results] == [
+        (UpstreamFailure.UNAVAILABLE, True),
+        (UpstreamFailure.UNAVAILABLE, False),
+        (UpstreamFailure.TIMEOUT, False),
+    ]
 
 
 def test_a_server_that_refuses_connections_is_unavailable() -> None:

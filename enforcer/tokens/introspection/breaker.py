@@ -1,54 +1,97 @@
-"""A circuit breaker: stops calls to a server that fails, for its sake and so that nobody waits for it.
+"""A circuit breaker: stops introspection requests to a server that responds to nobody, so that no client waits for it.
 
 Pure: `now` is seconds of any monotonic clock.
 
-1. Closed, calls are made. After `failures` consecutive failures it opens.
-2. Open, no calls are made for `pause`. Then there is a single call, whose outcome closes the breaker or opens it again.
+Some servers respond to a token that they do not know with an error, reset the connection, or do not respond at all, and
+are fine with all others. So a failure may be due to its token, and a client that invents tokens must not stop the
+requests of other clients. The breaker opens only by what no client can cause, while no request gets a response:
+
+1. A probe, with a token that we made up ourselves, gets no connection; or no response, although earlier probes got one.
+2. Tokens that are known to be good get no response, those of several clients.
+
+Any response closes it, whatever it says: a server that responds keeps nobody waiting.
 """
 
 from __future__ import annotations
 
+from enum import Enum
+from math import inf
+from typing import Final
+
 from enforcer.settings.pool import BreakerSettings
+
+FIRST_PROBE: Final = 10.0
+"""Seconds after the first response until a first probe shows whether the server responds to tokens that we make up."""
+
+
+class Contact(Enum):
+    """The evidence about its server that an introspection request gives."""
+
+    RESPONSE = "it sent a response, whatever it says"
+    SILENCE = "it got the request, and sent no response"
+    NO_CONNECTION = "no connection could be opened, so that the token had no part in the failure"
+    NOT_SENT = "nothing was sent, for a reason of our own"
 
 
 class CircuitBreaker:
-    """Counts the failures of one server."""
+    """The state of one server. `responses` counts its responses, so that a failure can be seen to be outdated."""
 
-    __slots__ = ("_failures", "_opened_at", "_probing", "_settings")
+    __slots__ = (
+        "_first_probe_at", "_probe_from", "_responds_to_probes", "_settings", "_silent", "is_open", "responses",
+        "suspected",
+    )  # fmt: skip
 
     def __init__(self, settings: BreakerSettings) -> None:
         self._settings = settings
-        self._failures = 0
-        self._opened_at: float | None = None
-        self._probing = False
+        self._silent: set[str] = set()  # clients whose known tokens got no response since the last response to anybody
+        self._responds_to_probes = False
+        self._first_probe_at = inf
+        self._probe_from = -inf
+        self.responses = 0
+        self.is_open = False
+        """Whether requests are stopped."""
+        self.suspected = False
+        """Whether a request has failed since the last response."""
+
+    def record(self, contact: Contact, responses: int, known: str | None, now: float) -> None:
+        """Record the end of a request that was sent at a count of `responses`; `known`: the client of a known token."""
+        if contact is Contact.RESPONSE:
+            self._record_response(now)
+        elif contact is not Contact.NOT_SENT and responses == self.responses:
+            self.suspected = True
+            if known is not None and contact is Contact.SILENCE:
+                self._silent.add(known)
+                self.is_open = self.is_open or len(self._silent) >= self._settings.failures
+
+    def record_probe(self, contact: Contact, responses: int, now: float) -> None:
+        """Record the end of a probe that was sent at a count of `responses`."""
+        if contact is Contact.RESPONSE:
+            self._responds_to_probes = True
+            self._record_response(now)
+        elif responses == self.responses:
+            silent = contact is Contact.SILENCE and self._responds_to_probes
+            if silent or contact is Contact.NO_CONNECTION:
+                self.is_open = self.suspected = True
+
+    def _record_response(self, now: float) -> None:
+        if not self.responses:
+            self._first_probe_at = now + FIRST_PROBE
+        self.responses += 1
+        self.is_open = self.suspected = False
+        self._silent.clear()
 
     @property
-    def is_open(self) -> bool:
-        """Whether the last calls failed, so that calls are stopped."""
-        return self._opened_at is not None
+    def needs_probes(self) -> bool:
+        """Whether a probe is due, now or later."""
+        return self.suspected or self._first_probe_at < inf
 
-    def allows(self, now: float) -> bool:
-        """Return whether a call may be made. If so, report its end with `record_…` or `release`."""
-        if self._opened_at is None:
-            return True
-        if self._probing or now < self._opened_at + self._settings.pause:
-            return False
-        self._probing = True
-        return True
-
-    def release(self) -> None:
-        """Record that an allowed call was not made after all."""
-        self._probing = False
-
-    def record_success(self) -> None:
-        """Record that the server responded."""
-        self._failures = 0
-        self._opened_at = None
-        self._probing = False
-
-    def record_failure(self, now: float) -> None:
-        """Record that the server did not respond."""
-        self._failures += 1
-        if self._probing or self._failures >= self._settings.failures:
-            self._opened_at = now
-            self._probing = False
+    def take_probe(self, now: float) -> bool:
+        """Return whether a probe is to be sent now; it is then reported with `record_probe`."""
+        if self.suspected:
+            due = now >= self._probe_from
+        else:
+            due = now >= self._first_probe_at
+        if due:
+            self._probe_from = now + self._settings.pause
+            self._first_probe_at = inf
+        return due

@@ -30,8 +30,14 @@ class Authentication(Protocol):
     ) -> Credentials | IntrospectionError | None:
         """Get the credentials for the next request, or why there are none."""
 
-    def on_rejected(self, credentials: Credentials) -> bool:
-        """The server rejected these credentials; returns whether it may accept others."""
+    @property
+    def renewable(self) -> bool:
+        """Whether there may be others than those that the server rejects."""
+
+    def renew(
+        self, rejected: Credentials, callback: Callback[Credentials | IntrospectionError]
+    ) -> Credentials | IntrospectionError | None:
+        """Get others than those that the server rejected; the result is the rejected ones if there are none now."""
 
     def close(self) -> None:
         """Stop background work."""
@@ -48,9 +54,14 @@ class ImmediateAuthentication(ABC):
         """Return the credentials for the next request."""
         return self.credentials()
 
-    def on_rejected(self, credentials: Credentials) -> bool:
-        """Return False: there are no others."""
+    @property
+    def renewable(self) -> bool:
+        """False: there are no others."""
         return False
+
+    def renew(self, rejected: Credentials, callback: Callback[Credentials | IntrospectionError]) -> Credentials:
+        """Return the rejected ones."""
+        return rejected
 
     def close(self) -> None:  # noqa: B027 - not abstract, since there is nothing to stop
         """Do nothing: there is no background work."""

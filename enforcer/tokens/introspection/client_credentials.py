@@ -1,7 +1,8 @@
 """The client credentials grant: an access token of our own for introspection requests (RFC 7662 §2.1, RFC 6749 §4.4).
 
 1. The token is fetched at the start, and replaced before it expires. Requests wait for the first fetch.
-2. A token that the server rejects is discarded. Another is fetched, but not within a pause of the last fetch.
+2. If the server rejects a token, another is fetched, but not within a pause of the last fetch. The rejected one stays
+   in use until then: the server may have meant the token that was to be introspected, which any client can make up.
 3. The token is sent only to the introspection endpoint of the server that issued it.
 """
 
@@ -26,10 +27,6 @@ from enforcer.wire.callback import Callback, Operation, chain, convert
 
 MAX_LIFETIME: Final = 24 * 3600.0
 """Longest use of a token in seconds, even if it expires later, so that a change of our rights takes effect."""
-
-_NOT_ACCEPTED: Final = IntrospectionError(
-    IntrospectionFailure.REFUSED, "it does not accept the access token that it gave us"
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,13 +89,20 @@ class BearerAuthentication:
     ) -> Credentials | IntrospectionError | None:
         return convert(self._token.get, _credentials, callback)
 
-    def on_rejected(self, credentials: Credentials) -> bool:
-        """Discard the token; the server may accept another."""
-        token = self._token.current
-        # Of many requests that were sent with the token, only the first rejected one discards it.
-        if token is not None and token.credentials is credentials:
-            self._token.discard(_NOT_ACCEPTED)
+    @property
+    def renewable(self) -> bool:
+        """True: the token may have been revoked."""
         return True
+
+    def renew(
+        self, rejected: Credentials, callback: Callback[Credentials | IntrospectionError]
+    ) -> Credentials | IntrospectionError | None:
+        """Get the credentials of a newer token, or the rejected ones if there is none."""
+        token = self._token.current
+        # Of many requests that were sent with the token, only the first rejected one fetches another.
+        if token is not None and token.credentials is not rejected:
+            return token.credentials
+        return convert(self._token.refresh, _credentials, callback)
 
     def close(self) -> None:
         """Stop refreshing the token."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
+from enforcer.tokens.introspection.breaker import Contact
 from enforcer.tokens.strict_json import read_object
 from enforcer.wire.http_client import HttpResponse
 
@@ -23,6 +26,10 @@ _FAILURES = {
 }
 # RFC 6749 §5.2: the error codes that are about our credentials
 _REFUSALS = ("invalid_client", "unauthorized_client", "invalid_scope")
+# The registered codes that are about a token (RFC 6750 §3.1, RFC 7009 §2.2.1, RFC 6749 §5.2, RFC 8628 §3.5). RFC 7662
+# has no error for a token that is not active, but many servers respond with one.
+_ABOUT_TOKENS = ("invalid_token", "unsupported_token_type", "invalid_grant", "expired_token")
+_MAX_DIGITS = 9  # of Retry-After
 
 
 def response_body(result: EndpointResult) -> bytes | IntrospectionError:
@@ -33,7 +40,7 @@ def response_body(result: EndpointResult) -> bytes | IntrospectionError:
             return result.body
         unavailable = status >= 500 or status == 429
         reason = IntrospectionFailure.UNAVAILABLE if unavailable else IntrospectionFailure.MALFORMED
-        return IntrospectionError(reason, f"it answered {status}")
+        return IntrospectionError(reason, f"it answered {status}", _retry_after(result.retry_after))
     if isinstance(result, UpstreamError):
         return IntrospectionError(_FAILURES[result.reason], result.detail)
     return result
@@ -67,9 +74,37 @@ def read_body(body: bytes | IntrospectionError, parse: Callable[[bytes], T]) -> 
 
 def error_code(response: HttpResponse) -> object:
     """Return the code of an error response (RFC 6749 §5.2), or None if there is no readable one."""
-    if response.status not in (400, 401, 403):
+    if response.status < 400:
         return None
     try:
         return read_object(response.body).get("error")
     except ValueError:
         return None
+
+
+def is_about_token(result: EndpointResult) -> bool:
+    """Return whether a response is an error about the token that was sent for introspection, whatever its status."""
+    return isinstance(result, HttpResponse) and error_code(result) in _ABOUT_TOKENS
+
+
+def contact(result: EndpointResult) -> Contact:
+    """Return what a result shows of the server."""
+    if isinstance(result, IntrospectionError):
+        return Contact.NOT_SENT
+    if isinstance(result, HttpResponse) or result.reason is UpstreamFailure.MALFORMED:
+        return Contact.RESPONSE
+    if result.reason is UpstreamFailure.OVERLOADED:
+        return Contact.NOT_SENT
+    return Contact.SILENCE if result.connected else Contact.NO_CONNECTION
+
+
+def _retry_after(value: bytes) -> float | None:
+    """Return the seconds of a Retry-After field (RFC 9110 §10.2.3), or None if it is absent or cannot be read."""
+    text = value.decode("latin-1").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:_MAX_DIGITS])
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, IndexError, OverflowError):
+        return None
+    return max(date.timestamp() - time.time(), 0.0)

@@ -12,6 +12,7 @@ from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet, KeySource
 from enforcer.tokens.jwt.jws import looks_like_jwt
 from enforcer.tokens.jwt.jwt import NeedsKey, verify
+from enforcer.tokens.lookup import Lookup
 from enforcer.tokens.verifier import TokenSource
 from enforcer.wire.callback import Callback, convert
 
@@ -29,14 +30,13 @@ class JwtSource:
     others: TokenSource | None
     clock: Callable[[], float]
 
-    def introspect(
-        self, token: bytes, client: str, callback: Callback[IntrospectionOutcome]
-    ) -> IntrospectionOutcome | None:
+    def introspect(self, lookup: Lookup, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
         """Verify a token; keys that may be missing are fetched first."""
+        token = lookup.token
         if not looks_like_jwt(token):
             if self.others is None:
                 return RejectedToken(JwtFault.MALFORMED)
-            return self.others.introspect(token, client, callback)
+            return self.others.introspect(lookup, callback)
         keys = self.keys.current
         outcome = None if keys is None else self._verify(token, keys)
         if outcome is None or isinstance(outcome, NeedsKey):

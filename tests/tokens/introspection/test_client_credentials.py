@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from typing import Any
 
 import pytest
@@ -159,6 +160,11 @@ def test_a_failed_token_request_has_its_reason(outcome: Any, reason: Introspecti
 # Refresh
 
 
+def shown(credentials: Credentials) -> str:
+    """Return the token in credentials."""
+    return credentials.lines.decode().removeprefix("Authorization: Bearer ").removesuffix("\r\n")
+
+
 class Bed:
     """Our token, at a server that gives a new one each time (`one0`, `one1`, …)."""
 
@@ -180,13 +186,16 @@ class Bed:
         outcome = outcome_of(self.bearer.authenticate, self.clock)
         if isinstance(outcome, IntrospectionError):
             return outcome.reason
-        return outcome.lines.decode().removeprefix("Authorization: Bearer ").removesuffix("\r\n")
+        return shown(outcome)
 
-    def reject(self) -> None:
-        """Have the server not accept the token that it would be shown, if there is one."""
-        credentials = outcome_of(self.bearer.authenticate, self.clock)
-        if isinstance(credentials, Credentials):
-            self.bearer.on_rejected(credentials)
+    def reject(self) -> str | IntrospectionFailure:
+        """Have the server reject the token that it would be shown; return what it is shown next."""
+        rejected = outcome_of(self.bearer.authenticate, self.clock)
+        assert isinstance(rejected, Credentials)
+        renewed = outcome_of(partial(self.bearer.renew, rejected), self.clock)
+        if renewed is rejected:
+            return "rejected"
+        return renewed.reason if isinstance(renewed, IntrospectionError) else shown(renewed)
 
     @property
     def requests(self) -> int:
@@ -231,30 +240,35 @@ def test_a_rejected_token_is_replaced_at_once() -> None:
     """For example after the server lost its tokens in a restart."""
     bed = Bed()
     bed.clock.advance(60.0)
-    bed.reject()
-    assert (bed.get(), bed.requests) == ("one1", 2)
+    assert (bed.reject(), bed.get(), bed.requests) == ("one1", "one1", 2)
 
 
-def test_a_server_that_rejects_all_its_tokens_is_not_flooded() -> None:
-    """One fetch in each pause, however many requests need one; they get the error."""
+def test_a_rejected_token_stays_in_use_until_there_is_another() -> None:
+    """The server may have meant a token that a client made up: that must not stop the requests of all others.
+
+    One fetch in each pause, however many requests are rejected.
+    """
     bed = Bed()
     bed.clock.advance(0.2)
     for _ in range(100):
-        bed.reject()
-        assert bed.get() is IntrospectionFailure.REFUSED
+        assert (bed.reject(), bed.get()) == ("rejected", "one0")
     assert bed.requests == 1
     bed.clock.advance(10.5)
-    assert (bed.get(), bed.requests) == ("one1", 2)
+    bed.endpoint.outcomes = [HttpResponse(503, b"")]
+    assert (bed.reject(), bed.get()) == (IntrospectionFailure.UNAVAILABLE, "one0")
+    bed.endpoint.outcomes = [HttpResponse(200, body(access_token="new"))]
+    bed.clock.advance(10.5)
+    assert bed.get() == "new"
 
 
-def test_only_the_rejected_token_is_discarded() -> None:
+def test_only_the_rejected_token_is_replaced() -> None:
     """Of many concurrent requests with it, the last ones return when there is a new token already."""
     bed = Bed()
     bed.clock.advance(60.0)
-    shown: Any = outcome_of(bed.bearer.authenticate, bed.clock)
+    rejected: Any = outcome_of(bed.bearer.authenticate, bed.clock)
     for _ in range(5):
-        bed.bearer.on_rejected(shown)
-        assert (bed.get(), bed.requests) == ("one1", 2)
+        assert shown(outcome_of(partial(bed.bearer.renew, rejected), bed.clock)) == "one1"
+    assert bed.requests == 2
 
 
 def test_a_closed_source_fetches_no_token() -> None:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
+
 import pytest
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
-from enforcer.tokens.introspection.endpoint_result import authenticated_body, error_code, response_body
+from enforcer.tokens.introspection.breaker import Contact
+from enforcer.tokens.introspection.endpoint_result import (
+    EndpointResult,
+    authenticated_body,
+    contact,
+    error_code,
+    response_body,
+)
 from enforcer.wire.http_client import HttpResponse
 
 MALFORMED, REFUSED, UNAVAILABLE = (
@@ -98,10 +108,60 @@ def test_400_refuses_our_credentials_only_with_certain_codes(code: str, expected
         (HttpResponse(400, b"{}"), None),
         (HttpResponse(400, b"<html>"), None),
         (HttpResponse(400, b'{"error": "a", "error": "b"}'), None),
-        (HttpResponse(500, b'{"error": "invalid_scope"}'), None),
+        (HttpResponse(500, b'{"error": "invalid_scope"}'), "invalid_scope"),
+        (HttpResponse(302, b'{"error": "invalid_scope"}'), None),
         (HttpResponse(200, b'{"error": "invalid_scope"}'), None),
     ],
 )
-def test_an_error_code_is_read_only_from_a_client_error(response: HttpResponse, code: object) -> None:
+def test_an_error_code_is_read_only_from_an_error(response: HttpResponse, code: object) -> None:
     """RFC 6749 §5.2; any body that cannot be read has no code."""
     assert error_code(response) == code
+
+
+@pytest.mark.parametrize(
+    ("result", "shown"),
+    [
+        (HttpResponse(200, b""), Contact.RESPONSE),
+        (HttpResponse(500, b""), Contact.RESPONSE),
+        (UpstreamError(UpstreamFailure.MALFORMED, "not HTTP"), Contact.RESPONSE),
+        (UpstreamError(UpstreamFailure.TIMEOUT, "no response"), Contact.SILENCE),
+        (UpstreamError(UpstreamFailure.UNAVAILABLE, "reset"), Contact.SILENCE),
+        (UpstreamError(UpstreamFailure.TIMEOUT, "no connection", connected=False), Contact.NO_CONNECTION),
+        (UpstreamError(UpstreamFailure.UNAVAILABLE, "refused", connected=False), Contact.NO_CONNECTION),
+        (UpstreamError(UpstreamFailure.OVERLOADED, "our queue is full"), Contact.NOT_SENT),
+        (IntrospectionError(UNAVAILABLE, "no access token of our own"), Contact.NOT_SENT),
+    ],
+)
+def test_a_result_shows_whether_the_server_responds(result: EndpointResult, shown: Contact) -> None:
+    """A response that cannot be read is a response too: nobody waited for it."""
+    assert contact(result) is shown
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (b"7", 7.0),
+        (b" 0 ", 0.0),
+        (b"9" * 100, 999999999.0),
+        (b"Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        (b"", None),
+        (b"-1", None),
+        (b"1.5", None),
+        (b"soon", None),
+        (b"\xb2", None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_read_in_both_forms(status: int, value: bytes, seconds: float | None) -> None:
+    """RFC 9110 §10.2.3. A value that cannot be read counts as none."""
+    error = response_body(HttpResponse(status, b"", value))
+    assert isinstance(error, IntrospectionError)
+    assert error.retry_after == seconds
+
+
+def test_a_date_in_retry_after_becomes_seconds_from_now() -> None:
+    """By our own clock."""
+    date = formatdate(time.time() + 60, usegmt=True).encode()
+    error = response_body(HttpResponse(503, b"", date))
+    assert isinstance(error, IntrospectionError)
+    assert error.retry_after == pytest.approx(60, abs=10)

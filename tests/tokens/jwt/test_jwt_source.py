@@ -12,6 +12,7 @@ from enforcer.tokens.introspection.response import IntrospectionOutcome
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet, parse
 from enforcer.tokens.jwt.jwt_source import JwtSource
+from enforcer.tokens.lookup import Lookup
 from enforcer.wire.callback import Callback
 
 NOW = 1_700_000_000.0
@@ -30,10 +31,8 @@ class FakeIntrospection:
     def __init__(self) -> None:
         self.introspected: list[bytes] = []
 
-    def introspect(
-        self, token: bytes, client: str, callback: Callback[IntrospectionOutcome]
-    ) -> IntrospectionOutcome | None:
-        self.introspected.append(token)
+    def introspect(self, lookup: Lookup, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
+        self.introspected.append(lookup.token)
         return DOWN
 
     def circuit_open(self) -> bool:
@@ -47,7 +46,7 @@ def verify(token: bytes, keys: FakeKeys, introspection: FakeIntrospection | None
     source = JwtSource(keys, ISSUER, JwtSettings(), introspection, lambda: NOW)
 
     def call(callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
-        return source.introspect(token, "client", callback)
+        return source.introspect(Lookup(token, "192.0.2.1"), callback)
 
     return outcome_of(call)
 
@@ -131,7 +130,7 @@ def test_keys_that_come_later_verify_the_token_then() -> None:
         keys.at_once = False
         results: list[IntrospectionOutcome] = []
         source = JwtSource(keys, ISSUER, JwtSettings(), None, lambda: NOW)
-        assert source.introspect(token(SECOND), "client", results.append) is None
+        assert source.introspect(Lookup(token(SECOND), "192.0.2.1"), results.append) is None
         assert results == []
         keys.respond()
         assert [type(item) for item in results] == [result]

@@ -18,6 +18,7 @@ from enforcer.tokens.jwt import jwks
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet
 from enforcer.tokens.jwt.jwt_source import JwtSource
+from enforcer.tokens.lookup import Lookup
 from enforcer.tokens.refresh_schedule import Lifetime, RefreshSchedule
 from enforcer.tokens.remote_document import RemoteDocument
 from enforcer.wire.callback import Callback
@@ -59,7 +60,8 @@ class Server:
         claims = {"iss": ISSUER, "exp": self.clock.time() + 600}
         header = {"typ": "at+jwt", "alg": algorithm, **({} if kid is None else {"kid": kid})}
         outcomes: list[IntrospectionOutcome] = []
-        outcome = self._source.introspect(sign(header, claims, signer, algorithm), "client", outcomes.append)
+        lookup = Lookup(sign(header, claims, signer, algorithm), "192.0.2.1")
+        outcome = self._source.introspect(lookup, outcomes.append)
         if outcome is None:
             self.advance(0.0)
             (outcome,) = outcomes
