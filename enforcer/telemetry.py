@@ -1,7 +1,8 @@
 """Every metric of the enforcer. The request path increments plain numbers; a scrape turns them into metrics.
 
-prometheus-client's own counters take a lock and its histograms run a loop for each event. Here an event is one addition
-on one thread (`counters`). Names and labels are closed sets: no path, host, token or client creates a series.
+prometheus-client's own counters take a lock, its histograms run a loop for each event, and it renders all series in one
+go. Here an event is one addition on one thread (`counters`), and a scrape is rendered in pieces (`exposition`). Names
+and labels are closed sets: no path, host, token or client creates a series.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from enforcer.counters import Histogram, IntrospectionMetrics, RouteMetrics, UpstreamMetrics
+from enforcer.exposition import family, labels
 from enforcer.share_report import SharedTable, ShareReport
 
 _OVERHEAD: Final[Sequence[float]] = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 # RFC 9110 §9.3, RFC 5789
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
+
+_PROCESS: Final = CollectorRegistry()
+"""Metrics of the process and the interpreter."""
+for _collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
+    _PROCESS.register(_collector)
 
 T = TypeVar("T")
 
@@ -43,7 +48,7 @@ def _carry_over(current: dict[str, T], upcoming: dict[str, T], name: str, make: 
     return counters
 
 
-class Telemetry(Collector):
+class Telemetry:
     """All counters of a process and their exposition."""
 
     def __init__(self, version: str) -> None:
@@ -54,6 +59,7 @@ class Telemetry(Collector):
         self.connections: Callable[[], int] = int
         self.dropped_decisions: Callable[[], int] = int
         self.dropped_log_lines: Callable[[], int] = int
+        self.admin_refusals: Callable[[], Mapping[str, int]] = dict
         self.cache_entries: Callable[[], int] = int
         self.cache_evictions: Callable[[], Mapping[str, int]] = dict
         self.proofs: Callable[[], int] = int
@@ -64,9 +70,6 @@ class Telemetry(Collector):
         self.config_reloads = {"success": 0, "failure": 0}
         self.ready = False
         self.draining = False
-        self._registry = CollectorRegistry()
-        for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR, self):
-            self._registry.register(collector)
 
     def route(self, name: str) -> RouteMetrics:
         """Return the counters of a rule; they continue if the previous configuration had a rule of this name."""
@@ -101,154 +104,195 @@ class Telemetry(Collector):
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+        return "".join((process_metrics(), *self.pieces())).encode()
 
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing, so that the registry does not scrape at registration."""
-        return ()
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield every metric with its current values."""
-        yield from self._requests()
-        yield from self._upstream()
-        yield from self._introspection()
-        yield from self._fetches()
+    def pieces(self) -> Iterator[str]:
+        """Yield our own metrics in pieces of bounded work, however many series there are."""
+        named = self._current
+        yield from self._requests(named.routes)
+        yield from _upstream(named.upstreams)
+        yield from self._introspection(named.servers)
+        yield from _fetches(named.servers)
         yield from self._state()
 
-    def _requests(self) -> Iterator[Metric]:
-        requests = _counter("requests", "Responses sent to clients, refusals included.", "route", "method", "code")
-        decisions = _counter("decisions", "Authorization decisions.", "route", "decision", "reason")
-        duration = _histogram(
-            "request_duration_seconds", "Time from a request's head to the end of its response.", "route"
+    def _requests(self, routes: Mapping[str, RouteMetrics]) -> Iterator[str]:
+        yield from _counter(
+            "requests",
+            "Responses sent to clients, refusals included.",
+            (
+                (labels(route=name, method=method, code=code), count)
+                for name, route in routes.items()
+                for (method, code), count in _requests_by_method(route).items()
+            ),
         )
-        ended = _counter("streams_ended_by_reload", "Streams and tunnels that a reload ended.", "route")
-        for name, route in self._current.routes.items():
-            counts: dict[tuple[str, str], int] = defaultdict(int)
-            for (method, code), count in tuple(route.requests.items()):
-                counts[method.decode() if method in _METHODS else "_OTHER", str(code)] += count
-            for (label, code_label), count in counts.items():
-                requests.add_metric((name, label, code_label), count)
-            for (decision, reason), count in tuple(route.decisions.items()):
-                decisions.add_metric((name, decision, reason), count)
-            if counts:
-                duration.add_metric((name,), route.duration.buckets(), route.duration.total)
-            if route.ended_by_reload:
-                ended.add_metric((name,), route.ended_by_reload)
-        yield from (requests, decisions)
-        yield _total("decisions_left_out", "Decisions that the log was too slow to write.", self.dropped_decisions())
-        yield from (duration, ended)
-        overhead = _histogram("overhead_duration_seconds", "Time from a request's head until it is sent upstream.")
-        overhead.add_metric((), self.overhead.buckets(), self.overhead.total)
-        yield overhead
-        yield _gauge("requests_in_flight", "Requests in progress.", self.in_flight())
-        yield _gauge("connections", "Open client connections.", self.connections())
+        yield from _counter(
+            "decisions",
+            "Authorization decisions.",
+            (
+                (labels(route=name, decision=decision, reason=reason), count)
+                for name, route in routes.items()
+                for (decision, reason), count in tuple(route.decisions.items())
+            ),
+        )
+        text = "Decisions that the log was too slow to write."
+        yield from _counter("decisions_left_out", text, [("", self.dropped_decisions())])
+        yield from _histogram(
+            "request_duration_seconds",
+            "Time from a request's head to the end of its response.",
+            ((labels(route=name), route.duration) for name, route in routes.items() if route.requests),
+        )
+        yield from _counter(
+            "streams_ended_by_reload",
+            "Streams and tunnels that a reload ended.",
+            ((labels(route=name), route.ended_by_reload) for name, route in routes.items() if route.ended_by_reload),
+        )
+        text = "Time from a request's head until it is sent upstream."
+        yield from _histogram("overhead_duration_seconds", text, [("", self.overhead)])
+        yield from _gauge("requests_in_flight", "Requests in progress.", self.in_flight())
+        yield from _gauge("connections", "Open client connections.", self.connections())
 
-    def _upstream(self) -> Iterator[Metric]:
-        responses = _counter("upstream_requests", "Complete responses of an upstream.", "upstream", "code")
-        errors = _counter("upstream_errors", "Requests without a complete upstream response.", "upstream", "reason")
-        duration = _histogram(
-            "upstream_duration_seconds", "Time from sending the request to the end of the response.", "upstream"
+    def _introspection(self, servers: Mapping[str, IntrospectionMetrics]) -> Iterator[str]:
+        yield from _counter(
+            "introspection_requests",
+            "Tokens introspected or verified by signature, by result.",
+            (
+                (labels(server=name, result=result), count)
+                for name, server in servers.items()
+                for result, count in tuple(server.results.items())
+            ),
         )
-        for name, upstream in self._current.upstreams.items():
-            for code, count in tuple(upstream.responses.items()):
-                responses.add_metric((name, str(code)), count)
-            for reason, count in tuple(upstream.errors.items()):
-                errors.add_metric((name, reason), count)
-            duration.add_metric((name,), upstream.duration.buckets(), upstream.duration.total)
-        yield from (responses, errors, duration)
-
-    def _introspection(self) -> Iterator[Metric]:
-        results = _counter(
-            "introspection_requests", "Tokens introspected or verified by signature, by result.", "server", "result"
+        yield from _counter(
+            "jwt_rejected",
+            "JWTs that were rejected when they were verified.",
+            (
+                (labels(server=name, reason=reason), count)
+                for name, server in servers.items()
+                for reason, count in tuple(server.rejected.items())
+            ),
         )
-        rejected = _counter("jwt_rejected", "JWTs that were rejected when they were verified.", "server", "reason")
-        duration = _histogram(
-            "introspection_duration_seconds", "Time of an introspection, including the connection.", "server"
+        yield from _histogram(
+            "introspection_duration_seconds",
+            "Time of an introspection, including the connection.",
+            ((labels(server=name), server.duration) for name, server in servers.items()),
         )
-        circuits = GaugeMetricFamily(
+        yield from family(
             "enforcer_introspection_circuit_open",
+            "gauge",
             "1 while the circuit breaker of an authorization server is open.",
-            labels=("server",),
+            ((labels(server=name), server.circuit_open()) for name, server in servers.items()),
         )
-        for name, server in self._current.servers.items():
-            for result, count in tuple(server.results.items()):
-                results.add_metric((name, result), count)
-            for reason, count in tuple(server.rejected.items()):
-                rejected.add_metric((name, reason), count)
-            duration.add_metric((name,), server.duration.buckets(), server.duration.total)
-            circuits.add_metric((name,), server.circuit_open())
-        yield from (results, rejected, duration, circuits)
-        servers = self._current.servers.values()
-        in_flight = sum(server.in_flight for server in servers)
-        yield _gauge("introspection_in_flight", "Introspections in progress.", in_flight)
-        coalesced = sum(server.coalesced for server in servers)
+        in_flight = sum(server.in_flight for server in servers.values())
+        yield from _gauge("introspection_in_flight", "Introspections in progress.", in_flight)
+        coalesced = sum(server.coalesced for server in servers.values())
         text = "Requests that waited for another request's introspection of the same token."
-        yield _total("introspection_coalesced", text, coalesced)
+        yield from _counter("introspection_coalesced", text, [("", coalesced)])
         lookups = {
-            "hit": sum(server.hits for server in servers),
-            "negative_hit": sum(server.negative_hits for server in servers),
-            "stale_hit": sum(server.stale_hits for server in servers),
+            "hit": sum(server.hits for server in servers.values()),
+            "negative_hit": sum(server.negative_hits for server in servers.values()),
+            "stale_hit": sum(server.stale_hits for server in servers.values()),
             "coalesced": coalesced,
-            "miss": sum(server.misses for server in servers),
+            "miss": sum(server.misses for server in servers.values()),
         }
-        yield _counts("cache_requests", "Cache look-ups, by result.", "result", lookups)
-        yield _gauge("cache_entries", "Entries in the token cache.", self.cache_entries())
-        yield _counts("cache_evictions", "Entries removed from the token cache.", "reason", self.cache_evictions())
-        yield _gauge("proofs_remembered", "Used DPoP proofs in the replay cache.", self.proofs())
+        yield from _counts("cache_requests", "Cache look-ups, by result.", "result", lookups)
+        yield from _gauge("cache_entries", "Entries in the token cache.", self.cache_entries())
+        text = "Entries removed from the token cache."
+        yield from _counts("cache_evictions", text, "reason", self.cache_evictions())
+        yield from _gauge("proofs_remembered", "Used DPoP proofs in the replay cache.", self.proofs())
 
-    def _fetches(self) -> Iterator[Metric]:
-        text = "Fetches from an authorization server: keys, metadata, the enforcer's own token."
-        results = _counter("fetches", text, "server", "document", "result")
-        duration = _histogram(
-            "fetch_duration_seconds", "Time of such a fetch, including the connection.", "server", "document"
-        )
-        for name, server in self._current.servers.items():
-            for document, fetched in tuple(server.fetches.items()):
-                for result, count in tuple(fetched.results.items()):
-                    results.add_metric((name, document, result), count)
-                duration.add_metric((name, document), fetched.duration.buckets(), fetched.duration.total)
-        yield from (results, duration)
-
-    def _state(self) -> Iterator[Metric]:
-        yield _gauge("config_last_reload_successful", "1 if the last reload took effect.", self.config_successful)
+    def _state(self) -> Iterator[str]:
+        yield from _gauge("config_last_reload_successful", "1 if the last reload took effect.", self.config_successful)
         text = "Time of the last successful load, in seconds since the epoch."
-        yield _gauge("config_last_reload_success_timestamp_seconds", text, self.config_loaded)
-        yield _counts("config_reloads", "Reloads of the configuration.", "result", self.config_reloads)
-        yield _info("config_info", "The hash of the configuration in force.", "hash", self.config_hash)
-        yield _info("build_info", "The running version.", "version", self._version)
+        yield from _gauge("config_last_reload_success_timestamp_seconds", text, self.config_loaded)
+        yield from _counts("config_reloads", "Reloads of the configuration.", "result", self.config_reloads)
+        yield from _info("config_info", "The hash of the configuration in force.", "hash", self.config_hash)
+        yield from _info("build_info", "The running version.", "version", self._version)
+        text = "Requests and connections that the admin server refused or ended."
+        yield from _counts("admin_refusals", text, "reason", self.admin_refusals())
         text = "Log lines that were dropped, because standard error was read too slowly."
-        yield _total("log_lines_dropped", text, self.dropped_log_lines())
+        yield from _counter("log_lines_dropped", text, [("", self.dropped_log_lines())])
         held_back = {report.table.value: report.count for report in self.shares.values()}
         text = "Times that a client's share kept it from more of a table that clients share."
-        yield _counts("share_exceeded", text, "table", held_back)
-        yield _gauge("ready", "1 while requests are served.", self.ready)
-        yield _gauge("draining", "1 while draining before the process stops.", self.draining)
+        yield from _counts("share_exceeded", text, "table", held_back)
+        yield from _gauge("ready", "1 while requests are served.", self.ready)
+        yield from _gauge("draining", "1 while draining before the process stops.", self.draining)
 
 
-def _counter(name: str, documentation: str, *labels: str) -> CounterMetricFamily:
-    return CounterMetricFamily(f"enforcer_{name}", documentation, labels=labels)
+def process_metrics() -> str:
+    """Return the metrics of the process and the interpreter. Takes longer the more descriptors are open."""
+    return generate_latest(_PROCESS).decode()
 
 
-def _counts(name: str, documentation: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:
-    family = _counter(name, documentation, label)
-    for value, count in counts.items():
-        family.add_metric((value,), count)
-    return family
+def _upstream(upstreams: Mapping[str, UpstreamMetrics]) -> Iterator[str]:
+    yield from _counter(
+        "upstream_requests",
+        "Complete responses of an upstream.",
+        (
+            (labels(upstream=name, code=str(code)), count)
+            for name, upstream in upstreams.items()
+            for code, count in tuple(upstream.responses.items())
+        ),
+    )
+    yield from _counter(
+        "upstream_errors",
+        "Requests without a complete upstream response.",
+        (
+            (labels(upstream=name, reason=reason), count)
+            for name, upstream in upstreams.items()
+            for reason, count in tuple(upstream.errors.items())
+        ),
+    )
+    yield from _histogram(
+        "upstream_duration_seconds",
+        "Time from sending the request to the end of the response.",
+        ((labels(upstream=name), upstream.duration) for name, upstream in upstreams.items()),
+    )
 
 
-def _total(name: str, documentation: str, value: int) -> CounterMetricFamily:
-    return CounterMetricFamily(f"enforcer_{name}", documentation, value=value)
+def _fetches(servers: Mapping[str, IntrospectionMetrics]) -> Iterator[str]:
+    fetches = [
+        (name, document, fetched)
+        for name, server in servers.items()
+        for document, fetched in tuple(server.fetches.items())
+    ]
+    yield from _counter(
+        "fetches",
+        "Fetches from an authorization server: keys, metadata, the enforcer's own token.",
+        (
+            (labels(server=name, document=document, result=result), count)
+            for name, document, fetched in fetches
+            for result, count in tuple(fetched.results.items())
+        ),
+    )
+    yield from _histogram(
+        "fetch_duration_seconds",
+        "Time of such a fetch, including the connection.",
+        ((labels(server=name, document=document), fetched.duration) for name, document, fetched in fetches),
+    )
 
 
-def _info(name: str, documentation: str, label: str, value: str) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"enforcer_{name}", documentation, labels=(label,))
-    family.add_metric((value,), 1)
-    return family
+def _requests_by_method(route: RouteMetrics) -> Mapping[tuple[str, str], int]:
+    """Return the requests by method and status, with one name for unknown methods."""
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    for (method, code), count in route.requests.items():
+        counts[method.decode() if method in _METHODS else "_OTHER", str(code)] += count
+    return counts
 
 
-def _histogram(name: str, documentation: str, *labels: str) -> HistogramMetricFamily:
-    return HistogramMetricFamily(f"enforcer_{name}", documentation, labels=labels)
+def _counter(name: str, text: str, samples: Iterable[tuple[str, int]]) -> Iterator[str]:
+    return family(f"enforcer_{name}_total", "counter", text, samples)
 
 
-def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"enforcer_{name}", documentation, value=float(value))
+def _counts(name: str, text: str, label: str, counts: Mapping[str, int]) -> Iterator[str]:
+    return _counter(name, text, [(labels(**{label: value}), count) for value, count in counts.items()])
+
+
+def _info(name: str, text: str, label: str, value: str) -> Iterator[str]:
+    return family(f"enforcer_{name}", "gauge", text, [(labels(**{label: value}), 1)])
+
+
+def _histogram(name: str, text: str, samples: Iterable[tuple[str, Histogram]]) -> Iterator[str]:
+    return family(f"enforcer_{name}", "histogram", text, samples)
+
+
+def _gauge(name: str, text: str, value: float) -> Iterator[str]:
+    return family(f"enforcer_{name}", "gauge", text, [("", value)])

@@ -21,6 +21,7 @@ ROOMS = (
         "shares",
         "share_report",
         "counters",
+        "exposition",
         "yamltext",
         "telemetry",
         "settings",
@@ -33,7 +34,18 @@ ROOMS = (
 """From the ground up: a room imports itself and those before it."""
 
 PURE = (
-    *("errors", "units", "secret", "clients", "shares", "counters", "wire.fields", "wire.target", "wire.address_list"),
+    *(
+        "errors",
+        "units",
+        "secret",
+        "clients",
+        "shares",
+        "counters",
+        "exposition",
+        "wire.fields",
+        "wire.target",
+        "wire.address_list",
+    ),
     *("settings.limits", "settings.forwarding"),
     *("tokens.bearer", "tokens.challenge", "tokens.cache", "tokens.limiter", "tokens.strict_json"),
     *(

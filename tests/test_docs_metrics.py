@@ -40,6 +40,7 @@ def exported() -> Iterator[tuple[str, str, set[str]]]:
     server.rejected["expired"] += 1
     server.fetches["keys"].results["ok"] += 1
     telemetry.cache_evictions = lambda: {"expired": 1}
+    telemetry.admin_refusals = lambda: {"host": 1}
     telemetry.loaded("hash")
     metrics = Metrics("1.2.3")
     metrics.trusted({"authority": datetime(2026, 1, 1, tzinfo=UTC)})

@@ -183,3 +183,17 @@ def test_every_decision_has_its_own_series(reason: Reason) -> None:
     ours = reason.startswith("introspection") or reason is Reason.TOO_MANY_PROOFS
     for decision in ("error" if ours else "deny", "would_deny"):
         assert value(telemetry, "enforcer_decisions_total", route="r", decision=decision, reason=str(reason)) == 1
+
+
+def test_no_piece_of_an_exposition_grows_with_the_number_of_rules() -> None:
+    """Requests are served between two pieces of a scrape."""
+    telemetry = Telemetry("1")
+    for number in range(1000):
+        route = telemetry.route(f"rule {number}")
+        route.requests[b"GET", 200] += 1
+        route.decisions["allow", "ok"] += 1
+        route.duration.observe(0.003)
+    telemetry.loaded("abc")
+    pieces = list(telemetry.pieces())
+    assert len(pieces) > 3000
+    assert max(map(len, pieces)) < 3000

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import hmac
+import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from enforcer.analysis.denial_report import report_denial
 from enforcer.decision_log.record import DecisionRecord
+from enforcer.operations.admin_access import AdminAccess
 from enforcer.operations.logs import rfc3339
-from enforcer.secret import Secret
-from enforcer.telemetry import Telemetry
+from enforcer.operations.slices import Slices
+from enforcer.telemetry import Telemetry, process_metrics
 
 _MAX_BODY: Final = 16_384
 """Bytes of a purge request's body. Bounds memory."""
+_MAX_DENIALS: Final = 100
+"""Denials of one request id that are reported, the newest: clients choose ids, and may use one for all requests."""
 
 
 def admin(
@@ -29,9 +34,9 @@ def admin(
     *,
     purge_cache: Callable[[str, str], int],
     find_denials: Callable[[bytes], Sequence[DecisionRecord]],
-    credential: Callable[[], Secret | None],
+    access: AdminAccess,
     extra_routes: Sequence[Route] = (),
-) -> Starlette:
+) -> ASGIApp:
     """Return the admin application.
 
     - `/livez`: 200 while the process answers.
@@ -41,8 +46,9 @@ def admin(
       `client_id`; calls `purge_cache` with that name and value and returns the number of removed entries.
     - `GET /decisions/ID`, with the admin credential: the denied requests with this X-Request-Id, and the reasons.
 
-    Without a configured `credential`, the last two answer 403. It is a function because a reload can change it.
+    Without a configured credential, the last two answer 403. A request whose Host is another server's is answered 421.
     """
+    slices = Slices()
 
     async def livez(request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -53,16 +59,25 @@ def admin(
         return PlainTextResponse("ok\n") if telemetry.ready else PlainTextResponse("starting\n", 503)
 
     async def metrics(request: Request) -> Response:
-        return Response(telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
+        async def exposition() -> AsyncIterator[str]:
+            yield await asyncio.to_thread(process_metrics)
+            async for batch in slices.batches(telemetry.pieces()):
+                yield "".join(batch)
+
+        return StreamingResponse(exposition(), media_type=CONTENT_TYPE_LATEST)
 
     def authentication_error(request: Request) -> Response | None:
         """Return the response to a request without the admin credential; None for a request with it."""
-        expected = credential()
-        if expected is None:
+        if access.settings.credential is None:
             return JSONResponse({"detail": "set admin.credential to allow this"}, 403)
-        if not _has_credential(request, expected):
-            return JSONResponse({"detail": "the admin credential is needed"}, 401, {"WWW-Authenticate": "Bearer"})
-        return None
+        client = request.client.host if request.client is not None else ""
+        wait = access.wait(client, request.headers.get("authorization", ""))
+        if wait is None:
+            return None
+        if wait:
+            detail = "too many wrong credentials from this address"
+            return JSONResponse({"detail": detail}, 429, {"Retry-After": str(math.ceil(wait))})
+        return JSONResponse({"detail": "the admin credential is needed"}, 401, {"WWW-Authenticate": "Bearer"})
 
     async def decisions(request: Request) -> Response:
         if error := authentication_error(request):
@@ -70,7 +85,10 @@ def admin(
         denials = find_denials(request.path_params["request_id"].encode())
         if not denials:
             return JSONResponse({"detail": "no recent denial has this id"}, 404)
-        return JSONResponse({"decisions": [asdict(report_denial(denial, rfc3339(denial.time))) for denial in denials]})
+        reports: list[dict[str, Any]] = []
+        async for batch in slices.batches(map(_report, denials[-_MAX_DENIALS:])):
+            reports += batch
+        return JSONResponse({"decisions": reports})
 
     async def purge(request: Request) -> Response:
         if error := authentication_error(request):
@@ -81,7 +99,7 @@ def admin(
         ((name, value),) = members.items()
         return JSONResponse({"purged": purge_cache(name, value)})
 
-    return Starlette(
+    application = Starlette(
         routes=[
             Route("/livez", livez),
             Route("/readyz", readyz),
@@ -92,11 +110,19 @@ def admin(
         ]
     )
 
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        hosts = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"]
+        if all(map(access.is_known, hosts)):
+            await application(scope, receive, send)
+        else:
+            text = "the Host of this request is not in admin.hosts\n"
+            await PlainTextResponse(text, 421)(scope, receive, send)
 
-def _has_credential(request: Request, expected: Secret) -> bool:
-    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
-    # In constant time, so that the response time tells nothing about the credential.
-    return scheme.lower() == "bearer" and hmac.compare_digest(credential.encode(), expected.reveal().encode())
+    return guarded
+
+
+def _report(denial: DecisionRecord) -> dict[str, Any]:
+    return asdict(report_denial(denial, rfc3339(denial.time)))
 
 
 async def _read_strings(request: Request) -> Mapping[str, str] | None:

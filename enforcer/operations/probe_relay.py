@@ -7,7 +7,10 @@ Ports and paths come from the environment, as written by `enforcer inject`: clie
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
+import socket
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,7 +18,9 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
+from enforcer.clients import client_key
 from enforcer.errors import ConfigError, Problem
 
 PROBES: Final = "ENFORCER_PROBES"
@@ -29,7 +34,16 @@ _TIMEOUT: Final = 1.0
 _METRICS_TIMEOUT: Final = 10.0
 """Seconds. The default scrape timeout of Prometheus."""
 _MAX_METRICS: Final = 64 * 1024**2
-"""Bytes of the app's metrics. Bounds memory."""
+"""Bytes of the app's metrics, compressed or not. Bounds the time of a scrape: they are relayed as they arrive."""
+_RECEIVE_BUFFER: Final = 65_536
+"""Bytes of the app's metrics that wait in the kernel."""
+_SCRAPES: Final = 4
+_CLIENT_SCRAPES: Final = 2
+"""Scrapes of the app at once, and those of one client: of a pair of Prometheus servers, for example."""
+_ACCEPTED: Final = {"accept": "*/*", "accept-encoding": "identity"}
+"""Fields of the scraper's request that the app gets, with their defaults."""
+_RELAYED: Final = ("content-type", "content-encoding")
+"""Fields of the app's response that the scraper gets."""
 _MAX_REDIRECTS: Final = 10
 """As in the kubelet."""
 
@@ -115,44 +129,76 @@ async def _http(probe: Probe) -> bool:
     return False
 
 
-def routes(environment: Mapping[str, str]) -> list[Route]:
-    """Return the admin server's routes that relay to the app. Raises ConfigError."""
-    probes = read_probes(environment)
-    metrics = environment.get(APP_METRICS)
+class Relay:
+    """The admin server's `routes` that relay to the app, and the longest `timeout` of a probe, in seconds.
 
-    async def probe(request: Request) -> Response:
-        target = probes.get(f"{request.path_params['container']}/{request.path_params['probe']}")
-        if target is None:
+    Raises ConfigError.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._probes = read_probes(environment)
+        self.timeout = max((probe.timeout for probe in self._probes.values()), default=0.0)
+        self.routes = [Route("/probes/{container}/{probe}", self._probe)] if self._probes else []
+        if metrics := environment.get(APP_METRICS):
+            self.routes.append(Route("/app-metrics", AppMetrics(metrics), methods=["GET"]))
+        if self.routes:
+            importlib.import_module("httpx")  # now, because it takes long, and no request should wait for it
+
+    async def _probe(self, request: Request) -> Response:
+        probe = self._probes.get(f"{request.path_params['container']}/{request.path_params['probe']}")
+        if probe is None:
             return PlainTextResponse("no such probe\n", 404)
-        return (
-            PlainTextResponse("ok\n")
-            if await succeeds(target)
-            else PlainTextResponse("the app fails this probe\n", 503)
-        )
-
-    async def app_metrics(request: Request) -> Response:
-        response = await _fetch(str(metrics), request.headers.get("accept", "*/*"))
-        return response or PlainTextResponse("the app's metrics cannot be fetched\n", 502)
-
-    relays = [Route("/probes/{container}/{probe}", probe)] if probes else []
-    return [*relays, Route("/app-metrics", app_metrics)] if metrics else relays
+        if await succeeds(probe):
+            return PlainTextResponse("ok\n")
+        return PlainTextResponse("the app fails this probe\n", 503)
 
 
-async def _fetch(url: str, accept: str) -> Response | None:
-    import httpx
+class AppMetrics:
+    """An ASGI application that relays the app's metrics as they arrive, for a few clients at once."""
 
-    body = bytearray()
-    try:
-        async with (
-            asyncio.timeout(_METRICS_TIMEOUT),
-            httpx.AsyncClient(verify=False, trust_env=False) as client,  # noqa: S501
-            client.stream("GET", url, headers={"Accept": accept}) as response,
-        ):
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _MAX_METRICS:
-                    return None
-            content_type = response.headers.get("content-type", "text/plain")
-            return Response(bytes(body), response.status_code, media_type=content_type)
-    except (OSError, httpx.HTTPError, httpx.InvalidURL):
-        return None
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._scrapes: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        client = client_key(request.client.host if request.client is not None else "")
+        if self._scrapes[client] >= _CLIENT_SCRAPES or self._scrapes.total() >= _SCRAPES:
+            refusal = PlainTextResponse("too many scrapes at once\n", 503, {"Retry-After": "1"})
+            await refusal(scope, receive, send)
+            return
+        self._scrapes[client] += 1
+        try:
+            if not await self._relay(request, send):
+                await PlainTextResponse("the app's metrics cannot be fetched\n", 502)(scope, receive, send)
+        finally:
+            self._scrapes -= Counter({client: 1})
+
+    async def _relay(self, request: Request, send: Send) -> bool:
+        """Relay the metrics, and return whether the response has begun. If they are cut short, it is never ended."""
+        import httpx
+
+        # uvloop reads as much as there is in one turn of the event loop, up to 8 MiB.
+        options = [(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)]
+        transport = httpx.AsyncHTTPTransport(verify=False, socket_options=options)
+        accepted = {name: request.headers.get(name, default) for name, default in _ACCEPTED.items()}
+        started, size = False, 0
+        try:
+            async with (
+                asyncio.timeout(_METRICS_TIMEOUT),
+                httpx.AsyncClient(transport=transport, trust_env=False) as client,
+                client.stream("GET", self._url, headers=accepted) as response,
+            ):
+                fields = [(name, response.headers[name]) for name in _RELAYED if name in response.headers]
+                head = [(name.encode(), value.encode("latin-1")) for name, value in fields]
+                await send({"type": "http.response.start", "status": response.status_code, "headers": head})
+                started = True
+                async for chunk in response.aiter_raw():  # still compressed: its size is bounded
+                    size += len(chunk)
+                    if size > _MAX_METRICS:
+                        return True
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
+        except (OSError, httpx.HTTPError, httpx.InvalidURL):
+            pass
+        return started

@@ -16,6 +16,7 @@ from enforcer.policy.rules import Rule
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.responses import Refusals
 from enforcer.proxy.snapshot import Route, RouteCache, Snapshot, Upstream
+from enforcer.server.listening import affordable_limits
 from enforcer.server.resources import ResourceScope
 from enforcer.server.sources import make_endpoint
 from enforcer.server.verifiers import Verifiers
@@ -100,7 +101,7 @@ def assemble(
         no_route=no_route,
         unserved=unserved,
         forwarding=forwarding,
-        limits=config.limits,
+        limits=affordable_limits(config),
         timeouts=config.timeouts,
         proof_settings=config.dpop,
         proof_state=ProofState(scope.take("used proofs", make=ReplayCache), wrong),

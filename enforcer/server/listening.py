@@ -10,6 +10,7 @@ import resource
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 import uvicorn
@@ -18,11 +19,12 @@ from enforcer.config.model import Config
 from enforcer.config.resolved import upstreams
 from enforcer.errors import EnforcerError
 from enforcer.settings.addresses import EVERYWHERE, parse_address, with_port
+from enforcer.settings.limits import Limits
 
 _log = logging.getLogger("enforcer")
 
 _OTHER_DESCRIPTORS: Final = 256
-"""Descriptors for files, listeners, admin connections and the like."""
+"""Descriptors for files, listeners, refused connections and the like."""
 _NO_IPV6: Final = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
@@ -51,17 +53,43 @@ class AddressError(EnforcerError):
 
 def raise_descriptor_limit(config: Config) -> None:
     """Raise RLIMIT_NOFILE to cover every connection that the settings allow; warn if that is not possible."""
-    pools = [server.pool for server in upstreams(config).values()]
-    pools += [server.pool for server in config.authorization_servers]
-    needed = config.limits.connections + sum(pool.connections for pool in pools) + _OTHER_DESCRIPTORS
+    needed = config.limits.connections + _pooled(config) + _reserved(config)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed < needed:
         _log.warning(
-            "the process may open only %d descriptors, but limits.connections and the pools need %d", allowed, needed
+            "the process may open only %d descriptors, but limits.connections and the pools need %d: "
+            "it accepts only %d client connections",
+            allowed,
+            needed,
+            affordable_limits(config).connections,
         )
+
+
+def affordable_limits(config: Config) -> Limits:
+    """Return `limits` with as many client connections as there are descriptors for.
+
+    At most half of the descriptors are left to the pools. Those of the admin server are reserved, so that clients never
+    keep health checks out, nor operators clients.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        return config.limits
+    left = hard - _reserved(config)
+    clients = max(left - min(_pooled(config), left // 2), 1)
+    return replace(config.limits, connections=min(config.limits.connections, clients))
+
+
+def _pooled(config: Config) -> int:
+    pools = [server.pool for server in upstreams(config).values()]
+    pools += [server.pool for server in config.authorization_servers]
+    return sum(pool.connections for pool in pools)
+
+
+def _reserved(config: Config) -> int:
+    return config.admin.connections + _OTHER_DESCRIPTORS
 
 
 def bind(address: str, setting: str) -> list[socket.socket]:

@@ -8,6 +8,7 @@ import logging
 import math
 import signal
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +18,6 @@ from typing import Any, Final
 
 import uvicorn
 import uvloop
-from starlette.routing import Route
 
 from enforcer.analysis.lint import Level
 from enforcer.config.load import Loaded, load_with_document
@@ -27,9 +27,11 @@ from enforcer.config.overrides import Override
 from enforcer.config.resolved import upstreams
 from enforcer.config.validate.warnings import find_warnings, placed_policy
 from enforcer.operations.admin import admin
+from enforcer.operations.admin_access import AdminAccess
+from enforcer.operations.admin_connection import AdminConnections
 from enforcer.operations.decision_log_writer import DecisionLogWriter
 from enforcer.operations.logs import LogOutput
-from enforcer.operations.probe_relay import routes
+from enforcer.operations.probe_relay import Relay
 from enforcer.proxy import exchange
 from enforcer.proxy.listener import Listener
 from enforcer.proxy.registry import ConnectionRegistry
@@ -59,7 +61,7 @@ def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override
         admin_sockets = bind(loaded.config.admin.address, f"admin.address in {path}")
         load_again = partial(load_with_document, path, environment, overrides)
         about = _describe(path, loaded)
-        serving = _serve(load_again, loaded, about, proxy_sockets, admin_sockets, routes(environment), log)
+        serving = _serve(load_again, loaded, about, proxy_sockets, admin_sockets, Relay(environment), log)
         del loaded, document  # otherwise this frame would keep the first configuration in memory after reloads
         uvloop.run(serving)
 
@@ -91,7 +93,7 @@ async def _serve(
     about: str,
     proxy_sockets: list[socket.socket],
     admin_sockets: list[socket.socket],
-    probe_routes: list[Route],
+    relay: Relay,
     log: LogOutput,
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -102,7 +104,7 @@ async def _serve(
     registry = ConnectionRegistry(reloader.current.snapshot, telemetry, ticker)
     listener = Listener(registry, reloader.current.tls)
     proxy_server = _proxy_server(listener)
-    admin_server = _admin_server(telemetry, reloader, registry, probe_routes)
+    admin_server = _admin_server(telemetry, reloader, registry, relay)
     shutdown = _Shutdown(telemetry, reloader, registry, proxy_server, admin_server)
     _handle_signals(loop, shutdown, reloader)
     ticker.add(DecisionLogWriter(registry.decisions.backlog, log.writer).tick)
@@ -141,23 +143,32 @@ async def _no_application(scope: object, receive: object, send: object) -> None:
 
 
 def _admin_server(
-    telemetry: Telemetry, reloader: Reloader, registry: ConnectionRegistry, probe_routes: Sequence[Route]
+    telemetry: Telemetry, reloader: Reloader, registry: ConnectionRegistry, relay: Relay
 ) -> ManagedServer:
     def purge_cache(name: str, value: str) -> int:
         registry.revoke(Purge(name, value))
         # A reload replaces `current`, so it is looked up for each request.
         return reloader.current.memory.purge(name, value)
 
+    access = AdminAccess(lambda: reloader.current.config.admin, time.time)
+    telemetry.admin_refusals = lambda: access.refused
     application = admin(
         telemetry,
         purge_cache=purge_cache,
         find_denials=registry.decisions.find,
-        credential=lambda: reloader.current.config.admin.credential,
-        extra_routes=probe_routes,
+        access=access,
+        extra_routes=relay.routes,
     )
+    factory: Any = AdminConnections(access, relay.timeout).protocol
     return ManagedServer(
         uvicorn.Config(
-            application, ws="none", lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1
+            application,
+            http=factory,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
         )
     )
 

@@ -8,7 +8,7 @@ from enforcer.settings.addresses import Address, Server
 from enforcer.settings.external import SecretElsewhere
 from enforcer.settings.pool import PoolSettings
 from enforcer.settings.tls import ClientTLS, ServerTLS
-from enforcer.units import Bytes, Count, Section
+from enforcer.units import Bytes, Count, Seconds, Section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,19 @@ class Admin(Section):
     credential: SecretElsewhere | None = None
     """Credential that `Authorization: Bearer` must carry to ask why a request was denied, or to drop cached results; by
     where it is stored. Default: both are refused to everybody."""
+    hosts: tuple[str, ...] = ()
+    """Names by which the admin server is reached, besides addresses, names without a dot, and names that end with
+    `.svc`, `.local`, `.internal` or `.localhost`, which are always accepted. A request with another Host is refused: it
+    may come from a web page that makes an operator's browser send it (DNS rebinding)."""
+    connections: Count = 64
+    """Maximum number of connections. For one more, the oldest of the client with the most ends, one without a request
+    if there is one. Bounds memory and descriptors, which are reserved for it."""
+    timeout: Seconds = 30.0
+    """How long a connection may wait for a request, and how long a request may take; a relayed probe may take its own
+    timeout. Cuts clients that stall."""
+    wrong_credentials: Count = 10
+    """Wrong credentials that a client may send at once, and one more a second; then its requests with a credential are
+    answered 429. Cuts guessing."""
     denials: Count = 256
     """Number of recent denials to look up (`GET /decisions/ID`); none without `credential`."""
     denials_memory: Bytes = 1024**2

@@ -7,9 +7,11 @@ import pytest
 
 from enforcer.decision_log.record import DecisionRecord
 from enforcer.operations.admin import admin
+from enforcer.operations.admin_access import AdminAccess
 from enforcer.policy.rules import Rule
 from enforcer.proxy.responses import Refusal
 from enforcer.secret import Secret
+from enforcer.settings.servers import Admin
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.claims import read_claims
 
@@ -38,7 +40,9 @@ class Memory:
 
 
 def find_denials(request_id: bytes) -> list[DecisionRecord]:
-    """Return two denials of one request id, and none of any other."""
+    """Return two denials of one request id, many of another, and none of any other."""
+    if request_id == b"many":
+        return [DENIED._replace(method=b"%d" % number) for number in range(1000)]
     return [DENIED, DENIED._replace(method=b"HEAD")] if request_id == b"7f/8" else []
 
 
@@ -46,7 +50,8 @@ def call(
     method: str, path: str, telemetry: Telemetry, memory: Memory, credential: Secret | None, **request: object
 ) -> httpx.Response:
     async def send() -> httpx.Response:
-        app = admin(telemetry, purge_cache=memory.purge, find_denials=find_denials, credential=lambda: credential)
+        access = AdminAccess(lambda: Admin(credential=credential), lambda: 0.0)
+        app = admin(telemetry, purge_cache=memory.purge, find_denials=find_denials, access=access)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://admin") as client:
             return await client.request(method, path, **request)  # type: ignore[arg-type]
 
@@ -161,3 +166,17 @@ def test_an_unknown_request_id_is_404(request_id: str) -> None:
     headers = {"authorization": "Bearer s"}
     response = call("GET", f"/decisions/{request_id}", Telemetry("1"), Memory(), Secret("s"), headers=headers)
     assert (response.status_code, "detail" in response.json()) == (404, True)
+
+
+def test_only_the_newest_of_many_denials_with_one_id_are_reported() -> None:
+    """A client may use one id for all its requests, and a report takes longer than a denial."""
+    headers = {"authorization": "Bearer s"}
+    response = call("GET", "/decisions/many", Telemetry("1"), Memory(), Secret("s"), headers=headers)
+    assert [denial["method"] for denial in response.json()["decisions"]] == [str(number) for number in range(900, 1000)]
+
+
+@pytest.mark.parametrize("path", ["/livez", "/metrics", "/decisions/x", "/nowhere"])
+def test_a_request_for_another_host_is_refused(path: str) -> None:
+    """On every path: a page of that host may have made a browser send it."""
+    response = call("GET", path, Telemetry("1"), Memory(), Secret("s"), headers={"host": "attacker.example:9091"})
+    assert (response.status_code, "admin.hosts" in response.text) == (421, True)

@@ -15,12 +15,12 @@ from starlette.applications import Starlette
 
 from enforcer.errors import ConfigError
 from enforcer.kubernetes import names
-from enforcer.operations.probe_relay import APP_METRICS, PROBES, routes
+from enforcer.operations.probe_relay import APP_METRICS, PROBES, Relay
 
 
 def ask(environment: Mapping[str, str], path: str) -> httpx.Response:
     """Send a request to an admin server that has only the relay's routes."""
-    app = Starlette(routes=routes(environment))
+    app = Starlette(routes=Relay(environment).routes)
 
     async def get() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://admin") as client:
@@ -110,7 +110,7 @@ def test_only_the_configured_probes_can_be_requested() -> None:
 def test_an_invalid_variable_prevents_the_start(text: str) -> None:
     """Starting without it would leave the pod without probes."""
     with pytest.raises(ConfigError, match="not what `enforcer inject` writes"):
-        routes({PROBES: text})
+        Relay({PROBES: text})
 
 
 def test_the_apps_metrics_are_relayed() -> None:

@@ -94,9 +94,9 @@ def test_an_address_in_use_is_an_error_and_leaves_no_socket_open() -> None:
 @pytest.mark.parametrize(
     ("limits", "raised", "warned"),
     [
-        pytest.param((64, 1_000_000), (5_512, 1_000_000), False, id="too low"),
+        pytest.param((64, 1_000_000), (5_576, 1_000_000), False, id="too low"),
         pytest.param((9_000, 1_000_000), None, False, id="high enough"),
-        pytest.param((64, resource.RLIM_INFINITY), (5_512, resource.RLIM_INFINITY), False, id="no hard limit"),
+        pytest.param((64, resource.RLIM_INFINITY), (5_576, resource.RLIM_INFINITY), False, id="no hard limit"),
         pytest.param((64, 128), (128, 128), True, id="a hard limit"),
     ],
 )
@@ -108,7 +108,7 @@ def test_the_descriptor_limit_covers_every_connection(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Those of clients, of both pools, and 256 more; a hard limit below that is logged."""
+    """Those of clients, of both pools, of the admin server, and 256 more; a hard limit below that is logged."""
     path = tmp_path / "config.yaml"
     path.write_text(
         config(
