@@ -13,7 +13,10 @@ _PLAIN: Final = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
 _REVEALING: Final = 8
 """Minimum length in bytes at which a text that is also part of the credentials may be a secret."""
 HIDDEN_PATH: Final = b"/[hidden]"
-"""The recorded path if the path reveals the token. No request has it, because brackets are not valid there."""
+"""The recorded path if the path reveals the token."""
+_MAX_TEXTS: Final = 64
+_MAX_COMPARED: Final = 128 * 1024
+"""Maximum size of the comparison: so many texts, and so many bytes, such as a token of 8 KiB with 16. Bounds work."""
 
 
 def make_request_id() -> bytes:
@@ -40,11 +43,17 @@ def sent_request_id(lines: Sequence[bytes], target: bytes, credentials: bytes | 
 
 
 def recorded_path(target: bytes, segments: Sequence[bytes], credentials: bytes | None) -> bytes:
-    """Return the path of a request as sent, without its query; `HIDDEN_PATH` if it or a segment reveals the token."""
+    """Return the path of a request as sent, without its query; `HIDDEN_PATH` if it or a segment reveals the token.
+
+    It is also hidden if there is more to compare than any real request has: a client chooses the sizes of both.
+    """
     path = target.partition(b"?")[0]
-    if credentials is not None and any(_reveals(part, credentials) for part in (path, *segments)):
-        return HIDDEN_PATH
-    return path
+    if credentials is None:
+        return path
+    texts = (path, *segments) if len(segments) < _MAX_TEXTS else ()
+    if 0 < len(texts) * len(credentials) <= _MAX_COMPARED and not any(_reveals(text, credentials) for text in texts):
+        return path
+    return HIDDEN_PATH
 
 
 def recorded_segments(path: bytes, count: int) -> Sequence[bytes]:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from enforcer.policy.rules import UNSERVED, Path
+from enforcer.wire.fields import host_name
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ class Matcher(Generic[T]):
         return self._at_host(methods, segments, host) if self.by_host else methods
 
     def _at_host(self, for_all: Methods[T] | None, segments: Sequence[bytes], host: bytes) -> Methods[T] | None:
-        name = without_port(host).lower().removesuffix(b".")  # RFC 3986 §3.2.2: a final dot is the DNS root
+        name = host_name(host)
         tries = self._exact.get(name), self._wild.get(name.partition(b".")[2])
         walked = [*(_walk(trie, segments) for trie in tries if trie is not None), for_all]
         matches = [methods for methods in walked if methods is not None]
@@ -170,10 +171,3 @@ def _search(node: _Node[T], segments: Sequence[bytes], index: int, end: int) -> 
         if methods is not None:
             return methods
     return node.rest
-
-
-def without_port(host: bytes) -> bytes:
-    """Return the name or address in a Host field's value."""
-    if host.startswith(b"["):
-        return host[: host.find(b"]") + 1]
-    return host.partition(b":")[0]

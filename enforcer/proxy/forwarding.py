@@ -18,7 +18,7 @@ from enforcer.policy.decision import Allow
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.identity import identity_value
-from enforcer.wire.fields import FOLD, HOP_BY_HOP, fold, parse_tokens, without
+from enforcer.wire.fields import FOLD, HOP_BY_HOP, fold, without
 
 UPGRADES: Final = frozenset({b"websocket"})
 """Protocols that a connection may be upgraded to. Never h2c: its requests would not be authorized."""
@@ -75,6 +75,10 @@ _OVERRIDES: Final = frozenset(
 ) | {b"proxy"}  # CGI turns it into the environment variable HTTP_PROXY (CVE-2016-5385)
 _CACHED: Final = 2048
 """Maximum number of entries of each cache below. Bounds memory; a full one starts again."""
+
+
+_MAX_PROXIES: Final = 32
+"""Maximum number of addresses of X-Forwarded-For that are compared with the trusted proxies. Bounds work."""
 
 
 class FieldKinds(dict[bytes, int]):
@@ -144,10 +148,10 @@ class Forwarding:
     def client_address(self, peer: str, forwarded_for: Iterable[bytes]) -> str:
         """Return the rightmost address of the X-Forwarded-For values that is not a trusted proxy's.
 
-        Anybody may have written the addresses left of it.
+        Anybody may have written the addresses left of it. At most `_MAX_PROXIES` addresses are read.
         """
         address = peer
-        for text in reversed(b",".join(forwarded_for).decode("latin-1").split(",")):
+        for text in reversed(b",".join(forwarded_for).decode("latin-1").rsplit(",", _MAX_PROXIES)[-_MAX_PROXIES:]):
             if not self.trusts(address):
                 break
             address = _without_port(text.strip()) or address
@@ -210,9 +214,8 @@ def request_head(
 
 
 def without_listed(lines: list[bytes], options: Iterable[bytes]) -> list[bytes]:
-    """Remove the fields that Connection lists (RFC 9110 §7.6.1), except those that are read here."""
-    named = frozenset(name for option in options for name in parse_tokens(option) or ()) - frozenset(_READ)
-    return without(lines, named)
+    """Remove the fields that Connection lists, in lower case (RFC 9110 §7.6.1), except those that are read here."""
+    return without(lines, frozenset(options) - frozenset(_READ))
 
 
 class _StatusLines(dict[tuple[int, bytes], bytes]):

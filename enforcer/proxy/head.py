@@ -234,10 +234,14 @@ class HeadBuilder:
         proofs = special.get(FieldKind.PROOF, ()) if self.forwarding.pass_authorization else ()
         for name, value in (*special.get(FieldKind.EXPECT, ()), *proofs):
             lines += (name, b": ", value, b"\r\n")
-        options = [value for _, value in special.get(FieldKind.CONNECTION, ())]
-        if any(parse_tokens(value) is None for value in options):
+        fields = special.get(FieldKind.CONNECTION)
+        if fields is None:
+            return lines
+        # All fields as one list, so that its limit holds for them together.
+        options = parse_tokens(b",".join([value for _, value in fields]))
+        if options is None:
             raise MalformedRequestError("Connection", "not a list of options")
-        return without_listed(lines, options) if options else lines
+        return without_listed(lines, options)
 
 
 def _read_framing(special: SpecialFields, http10: bool) -> tuple[bytes, bool, bool, int]:
@@ -282,7 +286,8 @@ def _read_upgrade(special: SpecialFields) -> bytes | None:
 def _own_connection_lines(special: SpecialFields, upgrade: bytes | None) -> bytes:
     """Return TE, Upgrade and Connection for the connection to the upstream."""
     lines, options = b"", []
-    if any(b"trailers" in (parse_tokens(value) or ()) for _, value in special.get(FieldKind.TE, ())):
+    fields = special.get(FieldKind.TE)
+    if fields is not None and b"trailers" in (parse_tokens(b",".join([value for _, value in fields])) or ()):
         lines += b"TE: trailers\r\n"
         options.append(b"TE")
     if upgrade is not None:

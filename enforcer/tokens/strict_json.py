@@ -17,13 +17,18 @@ MAX_DEPTH: Final = 32
 """Deepest nesting of objects and lists; real claims nest at most five deep."""
 
 
-def read_object(data: bytes) -> dict[str, Any]:
-    """Read a JSON object in UTF-8; raises ValueError, whose text contains none of the input."""
+def read_object(data: bytes, max_objects: int | None = None) -> dict[str, Any]:
+    """Read a JSON object in UTF-8; raises ValueError, whose text contains none of the input.
+
+    `max_objects` bounds the work for data from a client, since each object in it is checked.
+    """
+    if max_objects is not None and data.count(b"{") > max_objects:
+        raise ValueError("too many objects")
     members = _decode(data)
     if members is None:
         raise ValueError("not a JSON object, or a member twice")
     # Few brackets cannot nest deeply, so almost no object needs the recursive check.
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and not _is_shallow(members, MAX_DEPTH):
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and not _is_shallow(members):
         raise ValueError("nested too deep")
     return members
 
@@ -74,8 +79,11 @@ def _decode(data: bytes) -> dict[str, Any] | None:
     return members if isinstance(members, dict) else None
 
 
-def _is_shallow(value: Any, depth: int) -> bool:
-    if not isinstance(value, dict | list):
-        return True
-    inner = value.values() if isinstance(value, dict) else value
-    return depth > 0 and all(_is_shallow(member, depth - 1) for member in inner)
+def _is_shallow(members: dict[str, Any]) -> bool:
+    level: list[Any] = [members]
+    for _ in range(MAX_DEPTH):
+        inner = [value.values() if isinstance(value, dict) else value for value in level]
+        level = [value for values in inner for value in values if isinstance(value, (dict, list))]
+        if not level:
+            return True
+    return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable
+from typing import Final
 from urllib.parse import quote
 
 OWS = b" \t"
@@ -31,6 +32,9 @@ FOLD = bytes(ord(b"-") if not chr(byte).isalnum() or byte > 127 else ord(chr(byt
 """For `bytes.translate`: folds a field name as the laxest app may read it: to lower case, and all but letters and
 digits to a hyphen, since CGI-like interfaces turn `X-Auth-Subject` and `X_Auth_Subject` into the same variable."""
 
+MAX_MEMBERS: Final = 128
+"""Most members of a list of tokens."""
+
 _PRINTABLE = "".join(chr(byte) for byte in range(0x20, 0x7F) if byte != ord("%"))
 
 
@@ -39,8 +43,19 @@ def fold(name: str) -> bytes:
     return name.encode("ascii").translate(FOLD)
 
 
+def host_name(host: bytes) -> bytes:
+    """Return the name or address in a Host field's value: in lower case, without port and final dot (the DNS root)."""
+    name = host[: host.find(b"]") + 1] if host.startswith(b"[") else host.partition(b":")[0]
+    return name.lower().removesuffix(b".")
+
+
 def parse_tokens(value: bytes) -> tuple[bytes, ...] | None:
-    """Read a comma-separated list of tokens (RFC 9110 §5.6.1), lower-cased; None if it is not such a list."""
+    """Read a comma-separated list of tokens (RFC 9110 §5.6.1), lower-cased; None if it is not such a list.
+
+    A list with more than `MAX_MEMBERS` is not read: no message has as many fields, so no Connection field needs them.
+    """
+    if value.count(b",") >= MAX_MEMBERS:
+        return None
     members = [member for part in value.split(b",") if (member := part.strip(OWS))]
     if not all(map(TOKEN.fullmatch, members)):
         return None

@@ -11,8 +11,8 @@
 from __future__ import annotations
 
 import re
+from binascii import a2b_qp
 from typing import Final, NamedTuple
-from urllib.parse import unquote_to_bytes
 
 from enforcer.errors import MalformedRequestError
 from enforcer.wire.fields import HOST
@@ -22,8 +22,10 @@ from enforcer.wire.fields import HOST
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@[]|^{}/"
 # RFC 3986 §3.4, and what browsers leave unencoded in a query
 _QUERY = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))
-_SEGMENT = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,=:@\[\]|^{}]|%[0-9A-Fa-f]{2})*")
+_PATH = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,=:@\[\]|^{}/]|%[0-9A-Fa-f]{2})*")
 _AMBIGUOUS = re.compile(rb"%(?:2[Ee]|2[Ff]|5[Cc]|25|3[Bb]|3[Ff]|23|[01][0-9A-Fa-f]|7[Ff])")
+_DOT_SEGMENT = re.compile(rb"/[. ]+(?:/|\Z)")  # an app may trim spaces
+_CONTROL = re.compile("[\x80-\x9f]")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)((?:/[^?#]*)?(?:\?[^#]*)?)")
 
 
@@ -64,27 +66,24 @@ def parse(raw: bytes) -> Target:
 
 def parse_segments(path: bytes) -> list[bytes]:
     """Parse and decode the path segments; raises MalformedRequestError if the path is ambiguous."""
-    segments = path[1:].split(b"/")
-    if b"" in segments[:-1]:
+    # Each step reads the whole path at once: a client chooses how many segments there are.
+    if b"//" in path:
         raise MalformedRequestError("request target", "the path has an empty segment")
-    return [_decoded(segment) for segment in segments]
-
-
-def _decoded(segment: bytes) -> bytes:
-    if not _SEGMENT.fullmatch(segment):
+    if not _PATH.fullmatch(path):
         raise MalformedRequestError("request target", "the path has a byte that no path segment has")
-    if _AMBIGUOUS.search(segment):
+    if _AMBIGUOUS.search(path):
         raise MalformedRequestError("request target", "the path has an encoded dot, delimiter or control byte")
-    decoded = unquote_to_bytes(segment)
-    if segment and not decoded.strip(b". "):
+    # In C: quoted-printable (RFC 2045 §6.7) is percent-encoding with another sign.
+    decoded = a2b_qp(path.replace(b"=", b"=3D").replace(b"%", b"="))
+    if _DOT_SEGMENT.search(decoded):
         raise MalformedRequestError("request target", "the path has a dot segment")
     try:
         text = decoded.decode("utf-8")
     except UnicodeDecodeError:
         raise MalformedRequestError("request target", "the path's percent-encoding is not UTF-8") from None
-    if any("\x80" <= character <= "\x9f" for character in text):
+    if _CONTROL.search(text):
         raise MalformedRequestError("request target", "the path has an encoded control character")
-    return decoded
+    return decoded[1:].split(b"/")
 
 
 def _absolute(raw: bytes) -> tuple[bytes, bytes]:

@@ -14,7 +14,8 @@ from contextlib import closing
 from pathlib import Path
 
 import click
-from fuzz.search import Failure, check, search
+from fuzz import cost
+from fuzz.search import Failure, check, search, search_costs
 from harness.dataplane import DataPlane
 
 _SAVED = Path(__file__).parents[2] / "build" / "fuzz"
@@ -31,7 +32,11 @@ def main(file: Path | None, seconds: float, seed: int | None) -> None:
         click.echo(violations or "no violations")
         sys.exit(1 if violations else 0)
     started = time.monotonic()
-    report = asyncio.run(search(seconds, secrets.randbits(32) if seed is None else seed))
+    seed = secrets.randbits(32) if seed is None else seed
+    report = asyncio.run(search_costs(seconds / 4, seed))
+    if report.failure is None:
+        costs, report = report, asyncio.run(search(seconds * 3 / 4, seed))
+        report.counts += costs.counts
     duration = time.monotonic() - started
     counts = ", ".join(f"{count} {name}" for name, count in sorted(report.counts.items()))
     click.echo(f"seed {report.seed}, {duration:.0f} s: {counts}")
@@ -41,6 +46,10 @@ def main(file: Path | None, seconds: float, seed: int | None) -> None:
 
 
 async def _check_saved(kind: str, data: bytes) -> str:
+    if kind == "costs":
+        with closing(cost.make_plane()) as plane:
+            await cost.warm_up(plane)
+            return "; ".join(await cost.violations(plane, data))
     pieces = [data[index : index + 1] for index in range(len(data))]
     with closing(DataPlane()) as plane:
         return await check(plane, kind, data, pieces, Counter())

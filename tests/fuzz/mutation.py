@@ -13,9 +13,9 @@ from harness import corpora
 
 _MAX_SIZE = 8192  # bytes of an input; larger ones find nothing new
 _PLACEHOLDER = re.compile(r"\$(ADM|BIG|R|W|X|N|K|C)")
-_SEEDS = yaml.safe_load((Path(__file__).parent / "seeds.yaml").read_text())
-_WORDS: list[bytes] = [text.encode("latin-1") for text in _SEEDS["words"]]
-_GOOD: list[bytes] = [text.encode("latin-1") for text in _SEEDS["good"]]
+SEEDS = yaml.safe_load((Path(__file__).parent / "seeds.yaml").read_text())
+_WORDS: list[bytes] = [text.encode("latin-1") for text in SEEDS["words"]]
+_GOOD: list[bytes] = [text.encode("latin-1") for text in SEEDS["good"]]
 
 
 def requests() -> list[bytes]:

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
-from fuzz import document_oracles, documents, mutation, oracles
+from fuzz import cost, document_oracles, documents, mutation, oracles
 from fuzz.documents import DocumentMutator
 from harness.dataplane import DataPlane
 
@@ -61,6 +61,20 @@ async def search(seconds: float, seed: int, limit: float = math.inf) -> Report:
             report.counts[kind] += 1
             if violations:
                 report.failure = Failure(kind, data, violations)
+    return report
+
+
+async def search_costs(seconds: float, seed: int, limit: float = math.inf) -> Report:
+    """Search for a request that takes too much work, as `search` does for other properties."""
+    random, report = Random(seed), Report(seed)
+    deadline = time.monotonic() + seconds
+    with closing(cost.make_plane()) as plane:
+        await cost.warm_up(plane)
+        while time.monotonic() < deadline and report.counts["costs"] < limit and report.failure is None:
+            report.counts["costs"] += 1
+            data = cost.random_request(random)
+            if violations := await cost.violations(plane, data):
+                report.failure = Failure("costs", data, "; ".join(violations))
     return report
 
 

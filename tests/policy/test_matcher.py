@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from enforcer.policy.matcher import Matcher, RequestPattern, choose, without_port
+from enforcer.policy.matcher import Matcher, RequestPattern, choose
 from enforcer.policy.rules import UNSERVED, Path
 from enforcer.wire.target import parse
 
@@ -275,22 +275,6 @@ def test_a_path_longer_than_any_rule_is_matched_without_recursion() -> None:
     """The cost is at most linear in the path, and no request exhausts the stack."""
     rules = matcher("/**", "/a/{x}/{y}", "/a/a/a")
     assert find(rules, "/a" * 4000) == "/**"
-
-
-@pytest.mark.parametrize(
-    ("host", "name"),
-    [
-        (b"app", b"app"),
-        (b"app:80", b"app"),
-        (b"[::1]:80", b"[::1]"),
-        (b"[::1]", b"[::1]"),
-        (b"", b""),
-        (b"127.0.0.1:1", b"127.0.0.1"),
-    ],
-)
-def test_the_port_of_a_host_field_is_removed(host: bytes, name: bytes) -> None:
-    """RFC 9110 §7.2."""
-    assert without_port(host) == name
 
 
 _SEGMENTS = st.sampled_from(["a", "b", "{x}", "c"])

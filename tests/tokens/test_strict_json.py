@@ -76,3 +76,10 @@ def test_any_bytes_are_an_object_or_a_value_error(data: bytes) -> None:
     """And raise no other exception."""
     with suppress(ValueError):
         assert isinstance(read_object(data), dict)
+
+
+def test_the_number_of_objects_from_a_client_is_bounded() -> None:
+    """Each is checked for duplicate members, and a client chooses how many there are in a token."""
+    assert read_object(b'{"a": [{}, {}]}', 3)
+    with pytest.raises(ValueError, match="too many objects"):
+        read_object(b'{"a": [{}, {}, {}]}', 3)

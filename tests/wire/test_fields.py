@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from enforcer.wire.fields import (
     FOLD,
     HOST,
+    MAX_MEMBERS,
     TOKEN,
     byte_sequence,
     field_value,
     fold,
+    host_name,
     parameters,
     parse_tokens,
     quoted_string,
@@ -196,3 +198,27 @@ def test_each_parameter_is_quoted_and_the_order_kept() -> None:
     """RFC 9110 §11.2."""
     assert parameters([("realm", 'a "b"\\'), ("scope", "x y")]) == r'realm="a \"b\"\\", scope="x y"'
     assert parameters([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        (b"app", b"app"),
+        (b"App.Example.:80", b"app.example"),
+        (b"app:80", b"app"),
+        (b"[::1]:80", b"[::1]"),
+        (b"[::1]", b"[::1]"),
+        (b"", b""),
+        (b"127.0.0.1:1", b"127.0.0.1"),
+    ],
+)
+def test_the_name_in_a_host_field_has_no_port_and_no_final_dot(host: bytes, name: bytes) -> None:
+    """RFC 9110 §7.2, RFC 3986 §3.2.2."""
+    assert host_name(host) == name
+
+
+def test_a_list_of_more_tokens_than_a_message_has_fields_is_not_read() -> None:
+    """A client chooses how many there are, and each costs a look-up."""
+    assert len(parse_tokens(b",".join([b"a"] * MAX_MEMBERS)) or ()) == MAX_MEMBERS
+    assert parse_tokens(b",".join([b"a"] * (MAX_MEMBERS + 1))) is None
+    assert parse_tokens(b"," * MAX_MEMBERS) is None
