@@ -18,6 +18,7 @@ class SharedTable(StrEnum):
     CONNECTIONS = "connections"
     UPSTREAM = "upstream_connections"
     INTROSPECTION = "introspection_connections"
+    PROOFS = "proofs"
 
 
 class ShareReport:

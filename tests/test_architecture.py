@@ -56,7 +56,7 @@ PURE = (
         "tokens.identity",
     ),
     *("tokens.introspection.metadata", "tokens.jwt.jws", "tokens.jwt.jwks", "tokens.jwt.jwt"),
-    *("tokens.claims", "tokens.identity", "tokens.jwt.fault"),
+    *("tokens.claims", "tokens.identity", "tokens.jwt.fault", "tokens.dpop.origins"),
     *("tokens.dpop.binding", "tokens.dpop.possession", "tokens.dpop.replay_cache", "tokens.dpop.proof"),
     *("policy.rules", "policy.matcher", "policy.decision"),
     *("analysis.evaluator", "analysis.explain", "analysis.explanation_text", "analysis.policy_tests", "analysis.junit"),

@@ -198,9 +198,13 @@ class Authorization:
         from enforcer.tokens.dpop.proof import ProofRequest, check
 
         proofs = [value.strip(OWS) for _, value in (head.special or {}).get(_PROOF, ())]
-        url = peer.url(head, self.target, snapshot.forwarding)
-        client = peer.client(head, snapshot.forwarding)
-        request = ProofRequest(method=head.method, url=url, token=self._token_with_proof, client=client)
+        request = ProofRequest(
+            method=head.method,
+            origins=snapshot.origins.candidates(*peer.origin(head, snapshot.forwarding)),
+            segments=self.segments,
+            token=self._token_with_proof,
+            client=peer.client(head, snapshot.forwarding),
+        )
         return check(proofs, request, token, snapshot.proof_settings, snapshot.proof_state, time())
 
     def _outcome(

@@ -70,13 +70,17 @@ class Peer:
             self._host = head.host
         return fields
 
-    def url(self, head: RequestHead, target: bytes, forwarding: Forwarding) -> str:
-        """Return the URL of a request as the client sees it, without query; a trusted peer names scheme and host."""
+    def origin(self, head: RequestHead, forwarding: Forwarding) -> tuple[bytes, list[bytes]]:
+        """Return the scheme of a request, and the hosts that its sender names: Host, and a trusted proxy's own.
+
+        The sender may name any host, and so may the client of a trusted proxy that passes on what it is sent.
+        """
         fields = self._trusted_fields(head, forwarding, _FORWARDED)
-        named = {name.lower(): value.decode("latin-1") for name, value in fields}
-        scheme = named.get(b"x-forwarded-proto", self._scheme)
-        host = named.get(b"x-forwarded-host", head.host.decode("latin-1"))
-        return f"{scheme}://{host}{target.partition(b'?')[0].decode('latin-1')}"
+        named = {name.lower(): value for name, value in fields}
+        hosts = [head.host]
+        if b"x-forwarded-host" in named:
+            hosts.append(named[b"x-forwarded-host"])
+        return named.get(b"x-forwarded-proto", self._scheme.encode()), hosts
 
     def thumbprint(self, head: RequestHead, forwarding: Forwarding) -> str:
         """Return the SHA-256 of the client's certificate, base64url (RFC 8705 §3.1); empty if it presented none."""

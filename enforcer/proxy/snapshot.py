@@ -19,7 +19,8 @@ from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.responses import RuleRefusals
 from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.limits import Limits, Timeouts
-from enforcer.tokens.dpop.replay_cache import ProofState
+from enforcer.tokens.dpop.origins import Origins
+from enforcer.tokens.dpop.proof_state import ProofState
 from enforcer.tokens.verifier import LookupOptions, TokenVerifier
 from enforcer.wire.pool import Pool
 from enforcer.wire.target import Target, parse
@@ -114,7 +115,7 @@ class Snapshot:
 
     - `routes`: finds the route of a request. Two routes are for requests that no rule matches: `no_route`, and
       `unserved` for methods that are never forwarded, not even in report mode.
-    - `proof_settings`, `proof_state`: what DPoP proofs are checked with; the state outlives the snapshot.
+    - `proof_settings`, `origins`, `proof_state`: what DPoP proofs are checked with; the state outlives the snapshot.
     - `would_deny_field`: the response field that names the reason why a request would have been denied; None: no field.
     - `retention`: which decisions are recorded; None: no decision.
     - `lifetime_token`: an object that ends with the snapshot. A compiled class has no weak references to watch it by.
@@ -127,6 +128,7 @@ class Snapshot:
     limits: Limits
     timeouts: Timeouts
     proof_settings: ProofSettings
+    origins: Origins
     proof_state: ProofState
     would_deny_field: bytes | None
     retention: RetentionSettings | None

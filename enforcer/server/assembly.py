@@ -24,7 +24,9 @@ from enforcer.settings.addresses import parse_server
 from enforcer.settings.servers import Upstream as UpstreamSettings
 from enforcer.share_report import SharedTable
 from enforcer.telemetry import Telemetry
-from enforcer.tokens.dpop.replay_cache import ProofState, ReplayCache
+from enforcer.tokens.dpop.origins import Origins
+from enforcer.tokens.dpop.proof_state import ProofState, key_cache
+from enforcer.tokens.dpop.replay_cache import ReplayCache
 from enforcer.tokens.limiter import ClientLimiter
 from enforcer.tokens.verifier import CacheControl, LookupOptions
 from enforcer.wire.pool import Pool
@@ -95,7 +97,13 @@ def assemble(
     field = None if config.would_deny_field is None else config.would_deny_field.encode()
     unserved = replace(no_route, report_only=False, needs_token=False)
     unseen = config.limits.unseen_tokens
-    wrong = scope.take("wrong proofs", unseen, make=lambda: ClientLimiter(unseen))
+    proof_state = ProofState(
+        used=scope.take("used proofs", make=ReplayCache),
+        keys=scope.take("proof keys", config.dpop.keys, make=lambda: key_cache(config.dpop.keys)),
+        wrong=scope.take("wrong proofs", unseen, make=lambda: ClientLimiter(unseen)),
+        share=config.limits.client_share,
+        on_share_exceeded=telemetry.shares[SharedTable.PROOFS].add,
+    )
     snapshot = Snapshot(
         routes=RouteCache(matcher),
         no_route=no_route,
@@ -104,7 +112,8 @@ def assemble(
         limits=affordable_limits(config),
         timeouts=config.timeouts,
         proof_settings=config.dpop,
-        proof_state=ProofState(scope.take("used proofs", make=ReplayCache), wrong),
+        origins=Origins(config.dpop.origins),
+        proof_state=proof_state,
         would_deny_field=field,
         retention=_retention(config),
         lifetime_token=LifetimeToken(),

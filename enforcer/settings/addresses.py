@@ -84,6 +84,14 @@ def parse_server(text: str) -> Location:
     return location
 
 
+def parse_origin(text: str) -> Location:
+    """Parse a URL without path, query and user; raises ValueError, which never shows the URL."""
+    location = parse_url(text)
+    if not text.endswith(location.authority):
+        raise ValueError("not an origin such as https://api.example.org or http://localhost:8091, without path")
+    return location
+
+
 def is_ip(text: str) -> bool:
     """Return whether a text is an IP address."""
     try:
@@ -108,4 +116,5 @@ def _checked(parse: Callable[[str], Any]) -> PlainValidator:
 
 Address = Annotated[str, _checked(parse_address)]
 Url = Annotated[str, _checked(parse_url)]
+Origin = Annotated[str, _checked(parse_origin)]
 Server = Annotated[str, _checked(parse_server)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from enforcer.settings.addresses import Origin
 from enforcer.units import Bytes, Count, Seconds, SecondsOrZero, Section, Switch
 
 Algorithm = Literal[
@@ -55,6 +56,12 @@ class ProofSettings(Section):
     challenge: Switch = False
     """Whether a 401 also offers the DPoP scheme, beside Bearer, to clients that did not use it (RFC 9449 §7.1). A token
     that came with the DPoP scheme, or is bound to a key, is always verified and challenged with that scheme."""
+    origins: tuple[Origin, ...] = ()
+    """Origins at which clients reach the enforcer, such as `https://api.example.org`: scheme, host, and port if it is
+    not the default one. The URL in a proof (`htu`) must have one of them, and if Host, or a trusted proxy's
+    X-Forwarded-Host, names the host of one, then that one. Without this, a client's Host would decide, and a proof that
+    was made for another server could be used here. Default: only localhost and loopback addresses, so that trying it
+    needs no setting."""
     algorithms: tuple[Algorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
     """Accepted signature algorithms of proofs, all of them asymmetric; a challenge lists them."""
     max_age: Seconds = 60.0
@@ -67,7 +74,11 @@ class ProofSettings(Section):
     replays: Count = 300_000
     """Maximum number of remembered proofs (about 100 B each), each kept for up to twice the time that it is accepted;
     if the table is full, requests with a proof are answered 503. Bounds memory, and so the proofs per second: to
-    about 2,000 with the other defaults."""
+    about 2,000 with the other defaults. One holder of tokens, a subject at a client, may have `limits.client_share` of
+    it, less while others have some."""
+    keys: Bytes = 4 * 1024**2
+    """Memory for the imported keys of proofs, about 6 KiB each; the least recently used are imported again. Saves
+    work. RSA keys of more than 4,096 bits are not accepted, because each proof would cost more."""
 
     def __post_init__(self) -> None:
         if not self.algorithms:

@@ -41,14 +41,16 @@ def with_chain(*more: tuple[bytes, bytes]) -> RequestHead:
 
 
 @pytest.mark.parametrize(
-    ("forwarding", "address", "url"),
-    [(STRANGER, "192.0.2.1", "http://localhost/a"), (TRUSTED, "198.51.100.7", "https://app/a")],
+    ("forwarding", "address", "origin"),
+    [(STRANGER, "192.0.2.1", (b"http", [b"localhost"])), (TRUSTED, "198.51.100.7", (b"https", [b"localhost", b"app"]))],
 )
-def test_only_a_trusted_proxy_speaks_for_its_clients(forwarding: Forwarding, address: str, url: str) -> None:
+def test_only_a_trusted_proxy_speaks_for_its_clients(
+    forwarding: Forwarding, address: str, origin: tuple[bytes, list[bytes]]
+) -> None:
     """Address, scheme and host of the client's request."""
     peer = Peer(Connected(), forwarding)
     assert peer.client(with_chain(), forwarding) == address
-    assert peer.url(with_chain(), b"/a?b", forwarding) == url
+    assert peer.origin(with_chain(), forwarding) == origin
 
 
 def test_a_request_is_described_to_the_upstream() -> None:

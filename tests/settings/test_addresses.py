@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from enforcer.settings.addresses import Location, parse_address, parse_server, parse_url
+from enforcer.settings.addresses import Location, parse_address, parse_origin, parse_server, parse_url
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,19 @@ def test_a_server_is_a_url_or_a_socket() -> None:
     for text in ["http://a/", "http://a/b", "http://a?b", "unix:run/app.sock", "unix:", "unix:/a\0"]:
         with pytest.raises(ValueError, match=r"^not a server"):
             parse_server(text)
+
+
+def test_an_origin_is_a_url_without_path() -> None:
+    """RFC 6454 §4."""
+    for text in ("https://api.example.org", "http://localhost:8091", "https://[::1]:8443"):
+        assert parse_origin(text).authority == text.partition("//")[2]
+    for text in (
+        "https://api.example.org/",
+        "api.example.org",
+        "https://u@api.example.org",
+        "https://a?b",
+        "unix:/x",
+        "",
+    ):
+        with pytest.raises(ValueError, match="not a"):
+            parse_origin(text)

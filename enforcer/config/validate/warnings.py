@@ -17,6 +17,7 @@ from enforcer.config.resolved import resolved_rules, servers_for
 from enforcer.config.schema import write_size
 from enforcer.errors import Problem
 from enforcer.settings.addresses import EVERYWHERE, parse_address, parse_server, parse_url
+from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.introspection.metadata import EndpointName
 
 
@@ -45,7 +46,7 @@ def placed_policy(config: Config, document: MergedDocument, *, enforced: bool = 
 
 def find_warnings(config: Config, document: MergedDocument, policy: Policy) -> list[ConfigWarning]:
     """Return the warnings of a configuration in order of line; `policy` has the configuration's rules in order."""
-    checks = (_plain_text, _any_audience, _report_only, _unused, _own_address, _token_limit)
+    checks = (_plain_text, _any_audience, _no_origins, _report_only, _unused, _own_address, _token_limit)
     warnings = [warning for check in checks for warning in check(config, document)]
     return sorted([*warnings, *_of_rules(document, policy)], key=lambda warning: document.order(warning.problem))
 
@@ -86,6 +87,16 @@ def _any_audience(config: Config, document: MergedDocument) -> Iterator[ConfigWa
             message = "no audience is required: tokens that it issued for other apps are accepted too; set audience"
             problem = document.problem(("authorization_servers", index), message)
             yield ConfigWarning(Level.WARNING, "any_audience", problem)
+
+
+def _no_origins(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:
+    """Find a configuration that expects DPoP proofs, but does not say for which URLs."""
+    rules = [index for index, rule in enumerate(config.rules) if any(name.startswith("cnf") for name in rule.claims)]
+    if config.dpop.origins or (config.dpop == ProofSettings() and not rules):
+        return
+    path: tuple[Step, ...] = ("dpop",) if config.dpop != ProofSettings() else ("rules", rules[0])
+    message = "DPoP proofs are accepted for localhost only; set dpop.origins to where clients reach the enforcer"
+    yield ConfigWarning(Level.WARNING, "no_origins", document.problem(path, message))
 
 
 def _report_only(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:

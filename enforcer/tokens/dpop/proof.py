@@ -2,35 +2,44 @@
 
 1. A proof is for one request and one token: it names method, URL and token, and is accepted once.
 2. A proof must be fresh, and signed with the key that the token is bound to.
-3. The signature is verified last, and only with that key: any other fault costs no cryptography. A client address may
-   send only as many wrong signatures as unseen tokens.
+3. The URL is compared with what the enforcer knows of itself, not with what the sender says (`origins`).
+4. The signature is verified last, and only with that key: any other fault costs no cryptography. A client may send only
+   as many wrong signatures as unseen tokens.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from enforcer.errors import MalformedRequestError
 from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.dpop.origins import Origin, parse_url
 from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_key
-from enforcer.tokens.dpop.replay_cache import ProofState, proof_id
-from enforcer.tokens.jwt.jwks import read_key, thumbprint
-from enforcer.tokens.jwt.jws import parse, sha256_base64url
+from enforcer.tokens.dpop.proof_state import ProofState
+from enforcer.tokens.dpop.replay_cache import holder_of, proof_id
+from enforcer.tokens.jwt.jwks import Key, read_key, thumbprint
+from enforcer.tokens.jwt.jws import HEADER_OBJECTS, media_type, parse, sha256_base64url
 from enforcer.tokens.strict_json import read_object
+from enforcer.wire.target import parse_segments
+
+RSA_BITS: Final = range(2048, 4097)
+"""Sizes of RSA keys that may sign proofs. Larger keys protect nothing more, and cost us more for each proof."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ProofRequest:
-    """The request that a proof must be for: the request's method, its URL as the client sees it, and its token.
+    """The request that a proof must be for: its method and token, and the URLs that it may have been sent to.
 
-    `client` is the client's key (`clients.client_key`), by which wrong signatures are counted.
+    Those are made of `origins` and the decoded path `segments`. `client` is the key of the client
+    (`clients.client_key`), by which wrong signatures are counted.
     """
 
     method: bytes
-    url: str
+    origins: Collection[Origin]
+    segments: Sequence[bytes]
     token: bytes
     client: str
 
@@ -40,7 +49,7 @@ def check(
     request: ProofRequest,
     active: ActiveToken,
     settings: ProofSettings,
-    memory: ProofState,
+    state: ProofState,
     now: float,
 ) -> Proven | PossessionFault:
     """Check that a request comes from the holder of the key that its token is bound to (RFC 9449 §4.3, §7.1).
@@ -55,13 +64,12 @@ def check(
     if jws is None:
         return PossessionFault.MALFORMED
     typ, algorithm, jwk = (jws.header.get(member) for member in ("typ", "alg", "jwk"))
-    # RFC 7515 §4.1.9: a media type, case-insensitive
-    if not isinstance(typ, str) or typ.lower().removeprefix("application/") != "dpop+jwt":
+    if not isinstance(typ, str) or media_type(typ) != "dpop+jwt":
         return PossessionFault.TYPE
     if algorithm not in settings.algorithms:
         return PossessionFault.ALGORITHM
     try:
-        claims = read_object(jws.payload)
+        claims = read_object(jws.payload, HEADER_OBJECTS)
     except ValueError:
         return PossessionFault.MALFORMED
     key_thumbprint = thumbprint(jwk)
@@ -73,20 +81,25 @@ def check(
     fault = _mismatch(claims, request, settings, now)
     if fault is not None:
         return fault
-    identifier = proof_id(key_thumbprint, claims["jti"])
-    fault = memory.used.check(identifier, claims["iat"], settings, now)
+    identifier, holder = proof_id(key_thumbprint, claims["jti"]), holder_of(active, key_thumbprint)
+    fault = state.used.check(identifier, holder, claims["iat"], settings, state.share, now)
     if fault is not None:
+        if fault is PossessionFault.FULL and len(state.used) < settings.replays:
+            state.on_share_exceeded(request.client, now)
         return fault
-    if memory.wrong.wait(request.client, now):
+    if state.wrong.wait(request.client, now):
         return PossessionFault.FLOOD
-    key = read_key(jwk)
+    known: Key | None = state.keys.get(key_thumbprint)
+    key = read_key(jwk, rsa_bits=RSA_BITS, known=known)
     if key is None:
         return PossessionFault.UNUSABLE_KEY
     if not key.verifies(algorithm, jws.signed, jws.signature):
         return PossessionFault.SIGNATURE
-    memory.wrong.give_back(request.client)
-    # Only now: a sender without the key must not use up the proofs of other senders.
-    memory.used.add(identifier)
+    state.wrong.give_back(request.client)
+    # Only now: a sender without the key must not use up the proofs of other senders, nor evict their keys.
+    if known is None:
+        state.keys[key_thumbprint] = key
+    state.used.add(identifier, holder)
     return proven
 
 
@@ -101,33 +114,19 @@ def _mismatch(
         return PossessionFault.MALFORMED
     if method != request.method.decode("latin-1"):
         return PossessionFault.METHOD
-    if (normalized := normal_url(url)) is None or normalized != normal_url(request.url):
+    if not _is_url_of(url, request):
         return PossessionFault.URL
     if not now - settings.max_age <= issued <= now + settings.clock_skew:
         return PossessionFault.TIME
     return None if token == sha256_base64url(request.token) else PossessionFault.TOKEN
 
 
-# RFC 3986 §3.2, without userinfo; query and fragment are not compared (RFC 9449 §4.3)
-_URL = re.compile(r"(?is)(https?)://(\[[0-9a-f:.]+\]|[^/?#@:\[\]]+)(?::([0-9]{0,5}))?(/[^?#]*)?(?:[?#].*)?")
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
-_UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_PORTS: Final = {"http": 80, "https": 443}
-
-
-def normal_url(url: str) -> tuple[str, str, int, str] | None:
-    """Return scheme, host, port and path of a URL, normalized for comparison (RFC 3986 §6.2.2, §6.2.3).
-
-    None if it is not an http URL. Dot segments stay: requests with them are refused earlier.
-    """
-    match = _URL.fullmatch(url)
-    if match is None:
-        return None
-    scheme = match[1].lower()
-    path = _ESCAPE.sub(_normal_escape, match[4] or "/")
-    return scheme, match[2].lower(), int(match[3] or _PORTS[scheme]), path
-
-
-def _normal_escape(escape: re.Match[str]) -> str:
-    character = chr(int(escape[1], 16))
-    return character if character in _UNRESERVED else escape[0].upper()
+def _is_url_of(text: str, request: ProofRequest) -> bool:
+    """Return whether a URL is the request's (RFC 9449 §4.3): its path is read as the request's own was."""
+    url = parse_url(text.encode()) if text.isascii() else None
+    if url is None or url[0] not in request.origins:
+        return False
+    try:
+        return parse_segments(url[1]) == request.segments
+    except MalformedRequestError:
+        return False

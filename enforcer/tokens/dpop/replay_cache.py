@@ -1,17 +1,19 @@
 """The replay cache: records DPoP proofs, so that each is accepted once (RFC 9449 §11.1). Pure.
 
-A full cache accepts no proof. It must not evict one, since an evicted proof would be accepted again: that is why this
-is not a `cachetools` cache.
+1. A full cache accepts no proof. It must not evict one, since an evicted proof would be accepted again: that is why
+   this is not a `cachetools` cache.
+2. The holder of a token may only have a share of it, which shrinks as the cache fills, so that no holder fills it for
+   all: the others' proofs are still accepted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
 from hashlib import blake2b
 
 from enforcer.settings.jwt import ProofSettings
+from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault
-from enforcer.tokens.limiter import ClientLimiter
 
 
 class ReplayCache:
@@ -20,7 +22,7 @@ class ReplayCache:
     There are two sets, for the current period and for the previous one, so that expiry costs nothing.
     """
 
-    __slots__ = ("_complete_since", "_current", "_max_age", "_previous", "_since")
+    __slots__ = ("_complete_since", "_current", "_held", "_held_previously", "_max_age", "_previous", "_since")
 
     def __init__(self) -> None:
         self._since = 0.0
@@ -28,11 +30,16 @@ class ReplayCache:
         self._complete_since = float("-inf")  # proofs issued before this time may have been used, and expired here
         self._current: set[bytes] = set()
         self._previous: set[bytes] = set()
+        self._held: dict[str, int] = {}  # proofs in `_current` by holder
+        self._held_previously: dict[str, int] = {}
 
-    def check(self, proof: bytes, issued: float, settings: ProofSettings, now: float) -> PossessionFault | None:
+    def check(
+        self, proof: bytes, holder: str, issued: float, settings: ProofSettings, share: int, now: float
+    ) -> PossessionFault | None:
         """Return a fault if a proof, by its `proof_id`, was used, may have been used, or cannot be recorded.
 
-        It is not recorded yet. `issued` and `now` are seconds since the epoch.
+        It is not recorded yet. `share` is the percentage of all proofs that a holder may have, less while others have
+        some (`shares`). `issued` and `now` are seconds since the epoch.
         """
         if settings.max_age > self._max_age:
             self._complete_since = now - self._max_age
@@ -43,30 +50,37 @@ class ReplayCache:
         age = now - self._since
         if age >= period:
             self._previous = self._current if age < 2 * period else set()
-            self._current = set()
+            self._held_previously = self._held if age < 2 * period else {}
+            self._current, self._held = set(), {}
         if not 0.0 <= age < period:
             # Also if the clock was set back: the recorded proofs then stay for one more period.
             self._since = now
         if proof in self._current or proof in self._previous:
             return PossessionFault.REPLAYED
-        return PossessionFault.FULL if len(self) >= settings.replays else None
+        free = settings.replays - len(self)
+        held = self._held.get(holder, 0) + self._held_previously.get(holder, 0)
+        return None if held * (100 - share) < free * share else PossessionFault.FULL
 
-    def add(self, proof: bytes) -> None:
-        """Record a proof, directly after `check`."""
+    def add(self, proof: bytes, holder: str) -> None:
+        """Record a proof of a holder, directly after `check`."""
         self._current.add(proof)
+        self._held[holder] = self._held.get(holder, 0) + 1
 
     def __len__(self) -> int:
         return len(self._current) + len(self._previous)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ProofState:
-    """State that outlives a request: the proofs that were used, and the number of wrong signatures by address."""
-
-    used: ReplayCache
-    wrong: ClientLimiter
-
-
 def proof_id(thumbprint: str, jti: str) -> bytes:
     """Return the identifier under which a proof is recorded: a digest of its key's thumbprint and its `jti`."""
     return blake2b(thumbprint.encode() + b"\0" + jti.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def holder_of(token: ActiveToken, thumbprint: str) -> str:
+    """Return whose proofs a token's count as: its subject's at one client, else those of its key.
+
+    A subject gets as many keys as it wants from most authorization servers, so a share for each key would be no bound.
+    """
+    if token.subject is None and token.client_id is None:
+        return thumbprint
+    names = json.dumps((token.issuer, token.subject, token.client_id)).encode()
+    return blake2b(names, digest_size=16).hexdigest()

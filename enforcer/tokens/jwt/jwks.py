@@ -34,7 +34,7 @@ MAX_KEYS: Final = 100
 """Most keys for signatures in a set; the largest public sets have about ten. Bounds the work of reading it."""
 
 # RFC 7518 §3.3 requires 2048 bits. Larger keys and exponents than these only cost time for each token.
-_RSA_BITS: Final = range(2048, 8193)
+RSA_BITS: Final = range(2048, 8193)
 _EXPONENT_BITS: Final = 32
 
 _ALGORITHMS: Final[Mapping[tuple[str, str | None], frozenset[str]]] = {
@@ -147,9 +147,12 @@ def describe(key: UnusableKey) -> str:
     return f"{name}: {key.why}"
 
 
-def read_key(members: object) -> Key | None:
-    """Read a public JWK that verifies signatures (RFC 7517 §4); None if it is anything else."""
-    key = _read(members)
+def read_key(members: object, *, rsa_bits: range = RSA_BITS, known: Key | None = None) -> Key | None:
+    """Read a public JWK that verifies signatures (RFC 7517 §4); None if it is anything else.
+
+    `rsa_bits` are the accepted sizes of RSA keys; `known` is the key that a JWK with the same thumbprint gave.
+    """
+    key = _read(members, rsa_bits, known)
     return key if isinstance(key, Key) else None
 
 
@@ -168,8 +171,8 @@ def thumbprint(members: object) -> str | None:
     return sha256_base64url(json.dumps(needed, separators=(",", ":")).encode())
 
 
-def _read(jwk: object) -> Key | UnusableKey | None:
-    """Read a JWK; None if it is for another purpose than verifying signatures."""
+def _read(jwk: object, rsa_bits: range = RSA_BITS, known: Key | None = None) -> Key | UnusableKey | None:
+    """Read a JWK, as `read_key`; None if it is for another purpose than verifying signatures."""
     if not isinstance(jwk, dict):
         return None
     members = {name: value for name, value in jwk.items() if value is not None}
@@ -182,11 +185,12 @@ def _read(jwk: object) -> Key | UnusableKey | None:
         algorithms = _algorithms(members)
         if not algorithms:
             return None
-        needed = _public_members(members)
+        needed = _public_members(members, rsa_bits)
     except ValueError as error:
         return UnusableKey(name, str(error))
     try:
-        return Key(name, algorithms, _import(needed), str(thumbprint(needed)))
+        material = _import(needed) if known is None else known.material
+        return Key(name, algorithms, material, str(thumbprint(needed)))
     except (JoseError, ValueError):
         return UnusableKey(name, "its numbers are not those of a key")
 
@@ -209,7 +213,7 @@ def _may_verify(members: Mapping[str, Any]) -> bool:
     )
 
 
-def _public_members(members: Mapping[str, Any]) -> dict[str, str]:
+def _public_members(members: Mapping[str, Any], rsa_bits: range) -> dict[str, str]:
     """Return the members of a public key (RFC 7518 §6), each in its canonical spelling; raises ValueError."""
     kind: str = members["kty"]
     if not _PRIVATE.isdisjoint(members):
@@ -222,8 +226,8 @@ def _public_members(members: Mapping[str, Any]) -> dict[str, str]:
             raise ValueError(f"{name} is not a string")  # noqa: TRY004 - the input is wrong, not the call
     if kind == "RSA":
         modulus, exponent = (int.from_bytes(_octets(name, members[name]), "big") for name in ("n", "e"))
-        if modulus.bit_length() not in _RSA_BITS:
-            bits = f"{_RSA_BITS.start} to {_RSA_BITS.stop - 1}"
+        if modulus.bit_length() not in rsa_bits:
+            bits = f"{rsa_bits.start} to {rsa_bits.stop - 1}"
             raise ValueError(f"its modulus has {modulus.bit_length()} bits; {bits} are accepted")
         if exponent.bit_length() > _EXPONENT_BITS:
             raise ValueError(f"its exponent has {exponent.bit_length()} bits; at most {_EXPONENT_BITS} are accepted")

@@ -13,6 +13,10 @@ from enforcer.tokens.strict_json import read_object
 MAX_BYTES: Final = 65536
 """Largest size of a signed token in bytes. The limits of a request head are far lower; this holds for any caller."""
 
+HEADER_OBJECTS: Final = 16
+"""Most objects in a header or a proof: the header itself, a key, and room for extensions. Bounds work."""
+_CLAIMS_OBJECTS: Final = 512  # in claims that nobody has verified: a token for a hundred clients has fewer
+
 # RFC 4648 §5
 ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -34,7 +38,7 @@ def parse(token: bytes) -> Jws | None:
     signed, _, signature = token.rpartition(b".")
     first, _, payload = signed.partition(b".")
     try:
-        header = read_object(decode(first))
+        header = read_object(decode(first), HEADER_OBJECTS)
         # RFC 7515 §4.1.11, RFC 7797 §6: a critical extension that is not understood must be rejected
         if "crit" in header or header.get("b64", True) is not True:
             return None
@@ -49,14 +53,14 @@ def looks_like_jwt(token: bytes) -> bool:
     if not token.startswith(b"e") or token.count(b".") != 2 or len(token) > MAX_BYTES:
         return False
     first, _, rest = token.partition(b".")
-    return not rest.translate(None, ALPHABET + b".") and isinstance(_member(first, "alg"), str)
+    return not rest.translate(None, ALPHABET + b".") and isinstance(_member(first, "alg", HEADER_OBJECTS), str)
 
 
 def unverified_issuer(token: bytes) -> str | None:
     """Return the issuer that a token names, to choose who verifies it; nothing else may depend on it."""
     if len(token) > MAX_BYTES or token.count(b".") != 2:
         return None
-    issuer = _member(token.split(b".")[1], "iss")
+    issuer = _member(token.split(b".")[1], "iss", _CLAIMS_OBJECTS)
     return issuer if isinstance(issuer, str) else None
 
 
@@ -86,8 +90,14 @@ def sha256_base64url(data: bytes) -> str:
     return encode(sha256(data).digest()).decode()
 
 
-def _member(part: bytes, name: str) -> Any:
+def media_type(typ: str) -> str:
+    """Return the media type in a `typ` member, in lower case and without `application/` (RFC 7515 §4.1.9)."""
+    # `lower` also turns some letters outside ASCII into ASCII.
+    return typ.lower().removeprefix("application/") if typ.isascii() else typ
+
+
+def _member(part: bytes, name: str, max_objects: int) -> Any:
     try:
-        return read_object(decode(part)).get(name)
+        return read_object(decode(part), max_objects).get(name)
     except ValueError:
         return None

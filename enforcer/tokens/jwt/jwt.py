@@ -21,7 +21,7 @@ from enforcer.settings.jwt import JwtSettings
 from enforcer.tokens.claims import NEVER, ActiveToken, gives_access, read_claims, read_date
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet, describe
-from enforcer.tokens.jwt.jws import Jws, parse, unverified_issuer
+from enforcer.tokens.jwt.jws import Jws, media_type, parse, unverified_issuer
 from enforcer.tokens.strict_json import read_object
 
 MAX_CANDIDATES: Final = 5
@@ -67,8 +67,7 @@ def signature_fault(
     typ, algorithm, kid = jws.header.get("typ", ""), jws.header.get("alg"), jws.header.get("kid")
     if not isinstance(typ, str) or not isinstance(kid, str | None):
         return JwtFault.MALFORMED
-    # RFC 7515 §4.1.9: a media type, case-insensitive, whose `application/` may be left out
-    if typ.lower().removeprefix("application/") not in types:
+    if media_type(typ) not in types:
         return JwtFault.TYPE
     if not isinstance(algorithm, str) or algorithm not in algorithms:
         return JwtFault.ALGORITHM

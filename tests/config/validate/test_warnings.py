@@ -321,3 +321,23 @@ def test_a_token_limit_above_the_limit_of_a_head_is_a_warning(tmp_path: Path) ->
     text = CONFIG.replace("ENDPOINT", "https://as/x") + "limits: {token: 64KiB, head: 32KiB}\n"
     warnings, _ = warnings_of(tmp_path, text)
     assert [warning.problem.path for warning in warnings if warning.code == "token_limit"] == ["limits.token"]
+
+
+@pytest.mark.parametrize(
+    ("dpop", "claims", "expected"),
+    [
+        ("{}", "{}", []),
+        ("{challenge: true}", "{}", ["dpop"]),
+        ("{}", "{cnf.jkt: k}", ["rules[0]"]),
+        ("{max_age: 30s}", "{cnf.jkt: k}", ["dpop"]),
+        ("{challenge: true, origins: ['https://api.example.org']}", "{cnf.jkt: k}", []),
+    ],
+)
+def test_expecting_proofs_without_origins_is_a_warning(
+    tmp_path: Path, dpop: str, claims: str, expected: list[str]
+) -> None:
+    """Only proofs for localhost would be accepted."""
+    text = AUDIENCES.replace("RULE", f"authenticated: true, claims: {claims}") + f"dpop: {dpop}\n"
+    text = text.replace("AUDIENCE_A", "audience: [a]").replace("AUDIENCE_B", "audience: [b]")
+    warnings, _ = warnings_of(tmp_path, text)
+    assert [warning.problem.path for warning in warnings if warning.code == "no_origins"] == expected

@@ -5,19 +5,22 @@ from dataclasses import replace
 import pytest
 
 from enforcer.settings.jwt import ProofSettings
+from enforcer.tokens.claims import read_claims
 from enforcer.tokens.dpop.possession import PossessionFault
-from enforcer.tokens.dpop.replay_cache import ReplayCache, proof_id
+from enforcer.tokens.dpop.replay_cache import ReplayCache, holder_of, proof_id
 
 NOW = 1_700_000_000.0
 SETTINGS = ProofSettings(max_age=60.0, clock_skew=15.0, replays=100)
 
 
-def use(replays: ReplayCache, proof: str, now: float) -> PossessionFault | None:
+def use(
+    replays: ReplayCache, proof: str, now: float, holder: str = "holder", share: int = 100
+) -> PossessionFault | None:
     """Look for a proof, and remember it where it may be used."""
     named = proof_id("key", proof)
-    fault = replays.check(named, now, SETTINGS, now)
+    fault = replays.check(named, holder, now, SETTINGS, share, now)
     if fault is None:
-        replays.add(named)
+        replays.add(named, holder)
     return fault
 
 
@@ -50,7 +53,7 @@ def test_proofs_of_different_keys_may_share_a_jti() -> None:
 def test_a_check_does_not_record_the_proof() -> None:
     """A proof that is refused for another reason must not be used up."""
     replays = ReplayCache()
-    assert [replays.check(b"x", NOW, SETTINGS, NOW) for _ in range(3)] == [None] * 3
+    assert [replays.check(b"x", "", NOW, SETTINGS, 100, NOW) for _ in range(3)] == [None] * 3
     assert len(replays) == 0
 
 
@@ -81,7 +84,33 @@ def test_a_longer_maximum_age_does_not_revive_expired_proofs() -> None:
     longer = replace(SETTINGS, max_age=300.0)
     assert use(replays, "x", NOW) is None
     assert use(replays, "y", NOW + 160) is None
-    assert replays.check(proof_id("key", "x"), NOW, longer, NOW + 170) is PossessionFault.TIME
-    assert replays.check(proof_id("key", "y"), NOW + 160, longer, NOW + 170) is PossessionFault.REPLAYED
-    assert replays.check(proof_id("key", "y"), NOW + 160, longer, NOW + 400) is PossessionFault.REPLAYED
-    assert replays.check(proof_id("key", "z"), NOW + 120, longer, NOW + 400) is None
+    assert replays.check(proof_id("key", "x"), "holder", NOW, longer, 100, NOW + 170) is PossessionFault.TIME
+    assert replays.check(proof_id("key", "y"), "holder", NOW + 160, longer, 100, NOW + 170) is PossessionFault.REPLAYED
+    assert replays.check(proof_id("key", "y"), "holder", NOW + 160, longer, 100, NOW + 400) is PossessionFault.REPLAYED
+    assert replays.check(proof_id("key", "z"), "holder", NOW + 120, longer, 100, NOW + 400) is None
+
+
+def test_a_holder_may_only_have_a_share_and_it_expires_with_the_proofs() -> None:
+    """With 75 percent: 75 of 100 for one, then less for the next, and always room for a holder that has none."""
+    replays = ReplayCache()
+
+    def fill(holder: str, now: float) -> int:
+        count = 0
+        while use(replays, f"{holder}{count}{now}", now, holder, 75) is None:
+            count += 1
+        return count
+
+    assert [fill(holder, NOW) for holder in "abc"] == [75, 19, 5]
+    assert use(replays, "z", NOW, "z", 75) is None
+    assert use(replays, "a", NOW + 75, "a", 75) is PossessionFault.FULL, "the proofs of the previous period count too"
+    assert fill("a", NOW + 150) == 75
+
+
+def test_a_holder_is_a_subject_at_a_client_whatever_its_keys() -> None:
+    """Only a token that names neither counts by its key."""
+    names = {"iss": "https://as.example", "sub": "joe", "client_id": "app"}
+    own = holder_of(read_claims(names), "k1")
+    assert holder_of(read_claims(names), "k2") == own
+    for change in ({"iss": None}, {"sub": "ann"}, {"client_id": "other"}, {"sub": "joe app", "client_id": None}):
+        assert holder_of(read_claims({**names, **change}), "k1") != own
+    assert holder_of(read_claims({}), "k1") == "k1"
