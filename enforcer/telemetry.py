@@ -60,6 +60,8 @@ class Telemetry:
         self.dropped_decisions: Callable[[], int] = int
         self.dropped_log_lines: Callable[[], int] = int
         self.admin_refusals: Callable[[], Mapping[str, int]] = dict
+        self.held_input: Callable[[], int] = int
+        self.closed_for_input: Callable[[], int] = int
         self.cache_entries: Callable[[], int] = int
         self.cache_evictions: Callable[[], Mapping[str, int]] = dict
         self.proofs: Callable[[], int] = int
@@ -150,6 +152,9 @@ class Telemetry:
         yield from _histogram("overhead_duration_seconds", text, [("", self.overhead)])
         yield from _gauge("requests_in_flight", "Requests in progress.", self.in_flight())
         yield from _gauge("connections", "Open client connections.", self.connections())
+        yield from _gauge("held_input_bytes", "Input that was read and waits for its turn.", self.held_input())
+        text = "Connections closed because they held more than their share of limits.held_input."
+        yield from _counter("held_input_exceeded", text, [("", self.closed_for_input())])
 
     def _introspection(self, servers: Mapping[str, IntrospectionMetrics]) -> Iterator[str]:
         yield from _counter(

@@ -37,11 +37,11 @@ class Trace:
             self._sweep = None
         if event != "call" or self._sweep is not None or not path.startswith(PACKAGE):
             return
-        if name == "Ticker._tick":
+        if name in ("Ticker._tick", "ClientConnection.connection_lost", "Turns.__len__"):
             self._sweep = frame
             return
         self._began |= name == "ClientConnection.data_received"
-        if self._began and name not in ("ClientConnection.connection_lost", "ClientConnection.busy"):
+        if self._began and name != "ClientConnection.busy":
             self.modules.append(path.removeprefix(PACKAGE).removesuffix(".py").replace("/", "."))
 
 

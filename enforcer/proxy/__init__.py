@@ -12,6 +12,7 @@ Each module imports only those above it in this list. To follow a request, read 
 8. `exchange`: one request and its response.
 9. `tunnel`: a connection after an upgrade.
 10. `client_transport`: how a client connection is paused, and the ways to end it.
-11. `connection`: bytes from the client, and the exchanges that they become.
-12. `listener`: accepts client connections, TLS included.
+11. `read_state`: the states of a client connection's input.
+12. `connection`: bytes from the client, and the exchanges that they become.
+13. `listener`: accepts client connections, TLS included.
 """

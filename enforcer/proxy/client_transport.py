@@ -1,4 +1,4 @@
-"""The transport of a client connection: how it is paused, how fast a body must come, and the three ways to end it.
+"""The transport of a client connection: how fast it must be read, how fast a body must come, and three ways to end it.
 
 1. `close`: what was written is delivered first. A client that reads nothing is not waited for longer than
    `timeouts.body`.
@@ -20,37 +20,25 @@ from typing import Final
 from enforcer.settings.limits import Limits, Timeouts
 
 NEVER: Final = float("inf")
+_FRAMING_RATIO: Final = 16
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
 class ClientTransport:
     """One client connection's transport. Times and deadlines are on the loop's clock, in seconds.
 
-    `paused`: nothing is read. `full`: the client reads more slowly than it is written to. `lingering`: our side is
-    closed, and the client's is awaited.
+    `full`: the client reads more slowly than it is written to. `lingering`: our side is closed, and the client's is
+    awaited.
     """
 
-    __slots__ = ("_transport", "_unread", "_unread_deadline", "full", "lingering", "paused")
+    __slots__ = ("_transport", "_unread", "_unread_deadline", "full", "lingering")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._unread_deadline = NEVER
         self._unread = 0
-        self.paused = False
         self.full = False
         self.lingering = False
-
-    def pause(self) -> None:
-        """Read no more until `resume`."""
-        if not self.paused:
-            self.paused = True
-            self._transport.pause_reading()
-
-    def resume(self) -> None:
-        """Read on."""
-        if self.paused:
-            self.paused = False
-            self._transport.resume_reading()
 
     def on_full(self, deadline: float) -> None:
         """Note that the client must read something of what was written to it until `deadline`."""
@@ -78,7 +66,6 @@ class ClientTransport:
             return NEVER
         self.lingering = True
         self._transport.write_eof()
-        self.resume()
         return until
 
     def abort(self) -> None:
@@ -132,13 +119,13 @@ class BodyDeadline:
     Reads may be `timeouts.body` apart, and the whole must come at `limits.body_rate` on average.
     """
 
-    __slots__ = ("_framing", "_since", "_size", "has_data")
+    __slots__ = ("_framing", "_since", "_size", "data")
 
     def __init__(self) -> None:
         self._since = 0.0  # the time of the first read
         self._size = self._framing = 0
-        self.has_data = False
-        """Set if a read held bytes of the body itself, and not only of its framing."""
+        self.data = 0
+        """Bytes of the body itself, and not of its framing, since the last call of `on_read`."""
 
     def start(self, now: float, timeouts: Timeouts) -> float:
         """Measure from the next read on; return the deadline of its first byte."""
@@ -148,15 +135,16 @@ class BodyDeadline:
     def on_read(self, size: int, now: float, limits: Limits, timeouts: Timeouts) -> float | None:
         """Count a read; return the deadline of the next one, or None if there was too much framing without data.
 
-        Framing and trailers take up memory and time as a head does, so the limit of a head is theirs too.
+        Framing and trailers take up memory and time as a head does, so the limit of a head is theirs too, as far as
+        they are more than 16 times the data.
         """
-        if self.has_data or not self._size:
-            self.has_data = False
-            self._framing = 0
-        else:
-            self._framing += size
+        data, self.data = self.data, 0
+        if self._size:
+            self._framing = max(0, self._framing + size - data - _FRAMING_RATIO * data)
             if self._framing > limits.head:
                 return None
+        else:
+            self._framing = 0
         if not self._size:
             self._since = now
         self._size += size

@@ -1,12 +1,14 @@
 """The client connection: bytes from the client become exchanges, one after the other.
 
-1. Requests of a connection are answered in their order. A later one waits, parsed, and not many do.
+1. Requests of a connection are answered in their order. The next one waits parsed, those behind it as bytes.
 2. Bytes that cannot be parsed in exactly one way end the connection: what came before them is answered, and no byte
    after them is read.
 3. Over the limit of connections, a connection is answered at once and closed.
+4. A request begins at once if it came by itself. If more came in the same read, they begin in turns (`wire.turns`).
 
-`ReadState` names the states of the input, `TRANSITIONS` the events that lead from one to another. Whether the transport
-is paused is not a state of its own: `update_flow_control` derives it from the exchanges.
+`ReadState` names the states of the input (`proxy.read_state` has the events that change it). Whether the transport
+is paused is not a state of its own: `update_flow_control` derives it from the exchanges, and `PacedInput` from the
+input that it holds.
 """
 
 from __future__ import annotations
@@ -14,8 +16,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
-from enum import IntEnum
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -27,25 +27,17 @@ from enforcer.proxy.client_transport import NEVER, BodyDeadline, ClientTransport
 from enforcer.proxy.exchange import Exchange
 from enforcer.proxy.head import HeadBuilder, unreadable
 from enforcer.proxy.peer import Peer
+from enforcer.proxy.read_state import ReadState
 from enforcer.proxy.registry import ConnectionRegistry, ManagedConnection
 from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.proxy.tunnel import Tunnel
 from enforcer.tokens.purge import Purge
 from enforcer.wire.connection import PooledConnection
+from enforcer.wire.tls_reader import TlsReader
+from enforcer.wire.turns import LARGE, PIECES, PacedInput, Readable
 
 _log: Final = logging.getLogger("enforcer.proxy")
-
-
-class ReadState(IntEnum):
-    """The part of a message that the next byte from the client belongs to."""
-
-    HEAD = 0  # a request head, begun or not
-    BODY = 1  # the body or trailers of the request whose exchange is `_receiving`
-    UPGRADING = 2  # nothing yet: the head asks for an upgrade, and the parser stops behind it
-    RESUMING = 3  # a body behind such a head: a new parser gets a head of our own, so that it reads the body
-    HOLDING = 4  # another protocol, or the next head: the bytes are kept until the response decides
-    CLOSED = 5  # nothing: no byte is read any more
 
 
 _HEAD: Final = ReadState.HEAD
@@ -55,20 +47,11 @@ _RESUMING: Final = ReadState.RESUMING
 _HOLDING: Final = ReadState.HOLDING
 _CLOSED: Final = ReadState.CLOSED
 
-_ENDS: Final = {"closing response": (_CLOSED,), "end of input": (_CLOSED,)}
+_BOUNDARY: Final = b"\r\n\r\n"
+"""The end of every head and of every chunked body, so that a step of the input has at most one of them."""
 
-TRANSITIONS: Final[Mapping[ReadState, Mapping[str, tuple[ReadState, ...]]]] = {
-    _HEAD: {"head": (_BODY, _UPGRADING, _CLOSED), "unreadable": (_CLOSED,), **_ENDS},
-    _BODY: {"request end": (_HEAD, _CLOSED), "unreadable": (_CLOSED,), **_ENDS},
-    _UPGRADING: {"parser stopped": (_RESUMING, _HOLDING, _HEAD, _CLOSED)},
-    _RESUMING: {"own head": (_BODY,)},
-    _HOLDING: {"exchange end": (_HEAD,), "upgrade": (_CLOSED,), **_ENDS},
-    _CLOSED: {},
-}
-"""The events that change the state, and the states that they lead to. `tests/proxy/test_connection.py` drives them.
-
-UPGRADING and RESUMING last only within one read. The loss of the connection leads to CLOSED from every state.
-"""
+_SMALL: Final = 4096
+"""Maximum number of bytes of a read that is processed at once."""
 
 
 class ClientConnection(ManagedConnection):
@@ -79,25 +62,28 @@ class ClientConnection(ManagedConnection):
     """
 
     __slots__ = (
-        "_body_deadline", "_builder", "_exchange", "_head_size", "_held", "_io", "_oversize", "_parser",
-        "_queue", "_receiving", "_registry", "_snapshot", "_stopping", "closing", "deadline", "peer",
-        "read_state", "transport",
+        "_body", "_body_deadline", "_builder", "_exchange", "_fragmented", "_head_size", "_input", "_io",
+        "_oversize", "_parser", "_queue", "_receiving", "_registry", "_snapshot", "_stopping", "_tls", "closing",
+        "deadline", "peer", "read_state", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
     peer: Peer
+    _input: PacedInput
     _io: ClientTransport
 
-    def __init__(self, registry: ConnectionRegistry) -> None:
+    def __init__(self, registry: ConnectionRegistry, tls: TlsReader | None = None) -> None:
         self._registry = registry
+        self._tls = tls
         self._snapshot: Snapshot = registry.snapshot
         self._builder = HeadBuilder(self._snapshot.forwarding)
         self._parser: Any = self._new_parser()
         self._exchange: Exchange | None = None  # the one that is being answered
         self._receiving: Exchange | None = None  # the one whose body is being read
         self._queue: deque[Exchange] = deque()
-        self._held = b""
-        self._oversize = False  # one read is larger than a head may be
+        self._body: list[bytes] = []  # the pieces of this turn
+        self._fragmented = False  # the last turn's body came in many pieces
+        self._oversize = False  # one step is larger than a head may be
         self._head_size = 0  # of a head that came in several reads
         self._body_deadline = BodyDeadline()
         self._stopping = False  # it ends when no request is under way
@@ -121,6 +107,8 @@ class ClientConnection(ManagedConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
         self._io = ClientTransport(self.transport)
+        readable: Readable = self.transport if self._tls is None else self._tls
+        self._input = PacedInput(self._registry.ticker.turns, readable, self, _BOUNDARY)
         self.peer = Peer(transport, self._snapshot.forwarding)
         self.key = self.peer.key  # a later snapshot may trust the peer, and this one counts until it ends
         registry = self._registry
@@ -137,6 +125,7 @@ class ClientConnection(ManagedConnection):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._parser = None  # it holds this object's methods: without this, only the garbage collector frees both
+        self._input.close()
         self.read_state = _CLOSED
         self._registry.leave(self)
         exchange, self._exchange, self._receiving = self._exchange, None, None
@@ -153,27 +142,60 @@ class ClientConnection(ManagedConnection):
             self._close()
 
     def data_received(self, data: bytes) -> None:
-        if self.read_state is _CLOSED:
+        """Process a small read at once: a head, the beginning of a body, or both."""
+        pace = self._input
+        if len(data) > _SMALL or self._fragmented or pace.waiting:
+            if self.read_state is not _CLOSED:
+                pace.add(data)
+            elif len(data) >= LARGE:
+                pace.wait()
             return
-        if self.read_state is _HOLDING:
-            self._held += data
+        if _BOUNDARY not in data[:-1]:
+            self.on_input(data)
+        else:
+            self.on_input(pace.begin(data))
+            self._go_on(pace)
+        if self._body:
+            self.on_turn_end()
+
+    def _go_on(self, pace: PacedInput) -> None:
+        """Process the beginning of the body behind a head; what is behind that waits for a turn."""
+        if self.read_state is _BODY and pace.waiting and not pace.blocked:
+            self.on_input(pace.next_step())
+        if pace.waiting:
+            pace.wait()
+
+    def on_input(self, data: bytes) -> None:
+        """Parse the next step."""
+        if self.read_state is _CLOSED:
+            self._input.discard()
             return
         self._oversize = len(data) > self._snapshot.limits.head
-        rest: bytes | memoryview | None = data
-        while rest is not None:
-            try:
-                self._parser.feed_data(rest)
-            except httptools.HttpParserUpgrade as upgrade:
-                rest = self._on_parser_stopped(memoryview(rest)[upgrade.args[0] :])
-                continue
-            except httptools.HttpParserError as error:
-                self._on_parser_error(error)
-            else:
-                if self._builder.target:
-                    self._on_partial_head(len(rest))
-                elif self._receiving is not None:
-                    self._on_partial_body(self._receiving, len(rest))
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._on_parser_stopped(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._on_parser_error(error)
+        else:
+            if self._builder.target:
+                self._on_partial_head(len(data))
+            elif self._receiving is not None:
+                self._on_partial_body(self._receiving, len(data))
+
+    def on_turn_end(self) -> None:
+        """Pass on the pieces of the body that have come."""
+        body = self._body
+        self._fragmented = len(body) > PIECES
+        if not body:
             return
+        self._body = []
+        if self._receiving is not None:
+            try:
+                self._receiving.on_request_body(body[0] if len(body) == 1 else b"".join(body))
+            except Exception:  # noqa: BLE001 - it must not go on with a part of the body missing
+                _log.exception("internal error")
+                self._refuse(responses.INTERNAL)
 
     def pause_writing(self) -> None:
         self._io.on_full(self._body_time())
@@ -214,18 +236,20 @@ class ClientConnection(ManagedConnection):
             self._exchange = exchange
             exchange.begin()
         else:
-            self._enqueue(exchange)
+            self._queue.append(exchange)
+            self.update_flow_control()
 
     def on_body(self, data: bytes) -> None:
-        """Pass a piece of the body on."""
-        if self._receiving is not None:
-            self._body_deadline.has_data = True
-            self._receiving.on_request_body(data)
+        """Take a piece of the body, which is passed on at the end of the turn."""
+        self._body_deadline.data += len(data)
+        self._body.append(data)
 
     def on_message_complete(self) -> None:
         """End the request."""
         if self.read_state is not _BODY:
             return  # behind a head that asks for an upgrade: see _on_parser_stopped
+        if self._body:
+            self.on_turn_end()
         receiving = self._receiving
         if receiving is None:
             return
@@ -243,8 +267,8 @@ class ClientConnection(ManagedConnection):
 
     @property
     def has_queued(self) -> bool:
-        """Whether a request waits for the response to the one before."""
-        return bool(self._queue)
+        """Whether a request waits for the response to the one before, or bytes that may be one."""
+        return bool(self._queue) or (self._input.waiting and self.read_state is not _CLOSED)
 
     def on_exchange_end(self, exchange: Exchange) -> None:
         """Go on to the next request, or close."""
@@ -257,7 +281,7 @@ class ClientConnection(ManagedConnection):
         if self._queue:
             if not self._io.full:
                 self._begin_next()
-        elif self._stopping:
+        elif self._stopping and not self.has_queued:
             self._close()
             return
         else:
@@ -266,25 +290,22 @@ class ClientConnection(ManagedConnection):
             self.deadline = self._registry.ticker.next + timeout
         # `busy`, because mypyc takes `_exchange` for None still, though the next exchange may have begun.
         if self.read_state is _HOLDING and not self.busy and not self._queue:
-            held, self._held = self._held, b""
             self.read_state = _HEAD
-            if held:
-                self.data_received(held)
-        if self._io.paused:
+        if self._input.blocked:
             self.update_flow_control()
 
     def update_flow_control(self) -> None:
         """Read from the client only what there is room for."""
         receiving = self._receiving
         ready = not self._queue and self.read_state is not _HOLDING and (receiving is None or not receiving.blocked)
-        if ready != self._io.paused or self.transport.is_closing():
+        if ready != self._input.blocked or self.transport.is_closing():
             return
         if ready:
-            self._io.resume()
+            self._input.unblock()
             if receiving is not None:
                 self.start_body_deadline()
         else:
-            self._io.pause()
+            self._input.block()
             self.deadline = NEVER  # it is not the client that is slow
 
     def start_body_deadline(self) -> None:
@@ -296,9 +317,13 @@ class ClientConnection(ManagedConnection):
         self._exchange = self._receiving = None
         self._parser = None
         self.read_state = _CLOSED
-        tunnel = Tunnel(registry, self.transport, self.key, upstream, grant, snapshot.timeouts.tunnel)
+        tunnel = Tunnel(
+            registry, self.transport, self._input.transport, self.key, upstream, grant, snapshot.timeouts.tunnel
+        )
         registry.replace(self, tunnel)
-        tunnel.start(self._held, first)
+        behind = self._input.take()
+        self._input.close()
+        tunnel.start(behind, first)
         if grant.has_ended(0.0):
             tunnel.abort()
         elif snapshot is not registry.snapshot:
@@ -316,12 +341,12 @@ class ClientConnection(ManagedConnection):
     @property
     def idle(self) -> bool:
         """Whether no request is being read or answered."""
-        return self._exchange is None and not self._queue and not self._builder.target
+        return self._exchange is None and not self.has_queued and not self._builder.target
 
     def sweep(self, now: float, wall: float) -> None:
         if self._io.check_reader(now, self._body_time()):
             return
-        if self.deadline <= now:
+        if self.deadline <= now and not self._input.waiting:
             self.deadline = NEVER
             if self._exchange is not None:
                 self._exchange.on_client_stalled()
@@ -340,7 +365,7 @@ class ClientConnection(ManagedConnection):
         self.closing = self._stopping = True
         if not self.idle or self._io.lingering:
             return
-        if self._io.has_input():
+        if self._io.has_input() or (self._tls is not None and self._tls.waiting):
             # Most likely a request, whose sender could not know.
             self.deadline = self._registry.ticker.next + self._snapshot.timeouts.head
         else:
@@ -369,23 +394,15 @@ class ClientConnection(ManagedConnection):
     def _begin_next(self) -> None:
         self._exchange = following = self._queue.popleft()
         following.begin()
-        if self._io.paused:
+        if self._input.blocked:
             self.update_flow_control()
 
-    def _enqueue(self, exchange: Exchange) -> None:
-        if len(self._queue) < self._snapshot.limits.pipelined:
-            self._queue.append(exchange)
-        else:
-            self._queue[-1].on_input_overflow()
-            self._receiving = None
-            self.read_state = _CLOSED
-        self.update_flow_control()
-
-    def _on_parser_stopped(self, rest: memoryview) -> memoryview | None:
-        """Return the bytes to parse next: llhttp stops behind a head that asks for an upgrade, body or not."""
+    def _on_parser_stopped(self, rest: bytes) -> None:
+        """Go on with the bytes behind a head that asks for an upgrade, body or not: llhttp stops there."""
         exchange = self._receiving
         if self.read_state is _CLOSED:
-            return None
+            return
+        self._input.put_back(rest)
         self._parser = self._new_parser()
         if exchange is None:
             self.read_state = _HEAD  # CONNECT, which ends with its head and which no rule allows
@@ -399,10 +416,7 @@ class ClientConnection(ManagedConnection):
             exchange.on_request_end([])
             if exchange.awaits_upgrade:
                 self.read_state = _HOLDING
-                self._held = bytes(rest)
                 self.update_flow_control()
-                return None
-        return rest if rest and self.read_state is not _CLOSED else None
 
     # Limits and errors
 
@@ -422,7 +436,7 @@ class ClientConnection(ManagedConnection):
             self._refuse(responses.HEAD_TOO_LARGE)
 
     def _on_partial_body(self, receiving: Exchange, size: int) -> None:
-        if self._io.paused or self.read_state is _CLOSED:
+        if self._input.blocked or self.read_state is _CLOSED:
             return
         snapshot = self._snapshot
         deadline = self._body_deadline.on_read(size, self._registry.ticker.next, snapshot.limits, snapshot.timeouts)
@@ -447,7 +461,7 @@ class ClientConnection(ManagedConnection):
             receiving.on_unreadable(refusal)  # the head was valid, and the body is not
             return
         exchange = Exchange(self, self._registry, self.peer, unreadable(refusal), self._snapshot)
-        exchange.on_input_overflow()  # more may be on its way, and must not cost the client its response
+        exchange.cut_input()  # more may be on its way, and must not cost the client its response
         if self._exchange is None and not self._queue:
             self._exchange = exchange
             exchange.begin()
@@ -471,7 +485,9 @@ class ClientConnection(ManagedConnection):
 
     def _close(self) -> None:
         self._io.close(self._body_time())
+        self._input.discard()  # the end of TLS takes more reads
 
     def _linger(self) -> None:
         until = self._registry.ticker.next + self._snapshot.timeouts.linger
         self.deadline = self._io.linger(until, self._body_time())
+        self._input.discard()

@@ -263,11 +263,8 @@ class Exchange:
         else:
             self._give_up(refusal)
 
-    def on_input_overflow(self) -> None:
-        """Make this the last exchange: more requests are on their way than may wait.
-
-        They may be sent again (RFC 9112 §9.3.2), and must not destroy the responses before them.
-        """
+    def cut_input(self) -> None:
+        """Make this the last exchange, and note that there are more bytes behind its request."""
         self.closes = True
         self.request_complete = False
 

@@ -16,6 +16,7 @@ from enforcer.proxy.connection import ClientConnection
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry, ManagedConnection
 from enforcer.proxy.snapshot import Snapshot
+from enforcer.wire.tls_reader import TlsReader
 
 _log: Final = logging.getLogger("enforcer.proxy")
 
@@ -49,7 +50,7 @@ class Handshake(ManagedConnection):
     It is an asyncio.Protocol by its methods.
     """
 
-    __slots__ = ("_context", "_deadline", "_first", "_registry", "_task", "_transport")
+    __slots__ = ("_context", "_deadline", "_first", "_reader", "_registry", "_task", "_transport")
 
     _transport: asyncio.Transport
 
@@ -58,6 +59,7 @@ class Handshake(ManagedConnection):
         self._context = context
         self._deadline = registry.ticker.next + registry.snapshot.timeouts.handshake
         self._first = b""
+        self._reader: TlsReader | None = None
         self._task: asyncio.Task[None] | None = None
         self.key = None
 
@@ -88,7 +90,7 @@ class Handshake(ManagedConnection):
         if self._transport.is_closing():
             return
         loop = asyncio.get_running_loop()
-        loop.call_soon(self._pass_on)
+        loop.call_soon(self._take_over)
         timeout = self._registry.snapshot.timeouts.handshake
         protocol: Any = self
         try:
@@ -100,18 +102,18 @@ class Handshake(ManagedConnection):
             return
         finally:
             self._registry.leave(self)
-        if secured is not None and not secured.is_closing():
-            client = ClientConnection(self._registry)
+        if secured is not None and not secured.is_closing() and self._reader is not None:
+            self._reader.established = True
+            client = ClientConnection(self._registry, self._reader)
             secured.set_protocol(client)  # type: ignore[arg-type] # it is a protocol by its methods
             client.connection_made(secured)
 
-    def _pass_on(self) -> None:
-        """Give the first bytes to TLS, which is the transport's protocol by now."""
-        first, self._first = self._first, b""
+    def _take_over(self) -> None:
+        """Read for TLS, which is the transport's protocol by now, beginning with the first bytes."""
         if not self._transport.is_closing():
-            protocol: Any = self._transport.get_protocol()
-            protocol.get_buffer(len(first))[: len(first)] = first
-            protocol.buffer_updated(len(first))
+            self._reader = TlsReader(self._registry.ticker.turns, self._transport, self._transport.get_protocol())
+            self._reader.start(self._first)
+        self._first = b""
 
     def sweep(self, now: float, wall: float) -> None:
         """End it if it has taken too long."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from email.utils import formatdate
-from time import time
+from time import perf_counter, time
 from typing import Final
 
 from enforcer.decision_log.buffer import DecisionBuffer
@@ -15,13 +15,12 @@ from enforcer.shares import Shares
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.purge import Purge
 from enforcer.wire.ticker import Ticker
+from enforcer.wire.turns import ROUND
 
 _log: Final = logging.getLogger("enforcer.proxy")
 
 REFUSED: Final = 128
 """Maximum number of refused connections that are left time to read their refusal. Bounds descriptors."""
-_BATCH: Final = 100
-"""Connections that switch to a newer snapshot in one turn of the loop: less than a millisecond."""
 
 
 class ManagedConnection:
@@ -77,6 +76,7 @@ class ConnectionRegistry:
         self.refused: set[ManagedConnection] = set()
         limits = snapshot.limits
         self._places = Shares(limits.connections, limits.client_share)
+        ticker.turns.ceiling = limits.held_input
         self._places_refused = Shares(REFUSED, limits.client_share)
         self._held_back = telemetry.shares[SharedTable.CONNECTIONS]
         self.draining = False
@@ -89,6 +89,8 @@ class ConnectionRegistry:
         telemetry.in_flight = self._count_busy
         telemetry.connections = self._count
         telemetry.dropped_decisions = self._count_dropped
+        telemetry.held_input = self._count_held
+        telemetry.closed_for_input = self._count_closed
 
     def admit(self, connection: ManagedConnection) -> bool:
         """Count a new connection, if the limit and its client's share leave room for it."""
@@ -136,11 +138,14 @@ class ConnectionRegistry:
         limits = snapshot.limits
         self._places.size, self._places.share = limits.connections, limits.client_share
         self._places_refused.share = limits.client_share
-        for count, connection in enumerate((*self.connections, *self.refused), 1):
+        self.ticker.turns.ceiling = limits.held_input
+        pause_at = perf_counter() + ROUND
+        for connection in (*self.connections, *self.refused):
             if self._is_behind(connection):
                 self._behind.add(connection)
-            if count % _BATCH == 0:
+            if perf_counter() >= pause_at:
                 await asyncio.sleep(0)
+                pause_at = perf_counter() + ROUND
 
     def revoke(self, purge: Purge) -> None:
         """End the streams and tunnels of the tokens that a purge covers; a request that may still stream is noted."""
@@ -178,3 +183,9 @@ class ConnectionRegistry:
 
     def _count_dropped(self) -> int:
         return self.decisions.dropped
+
+    def _count_held(self) -> int:
+        return self.ticker.turns.held
+
+    def _count_closed(self) -> int:
+        return self.ticker.turns.closed

@@ -12,22 +12,25 @@ from enforcer.proxy.authorize import Grant
 from enforcer.proxy.registry import ConnectionRegistry, ManagedConnection
 from enforcer.tokens.purge import Purge
 from enforcer.wire.connection import PooledConnection
+from enforcer.wire.turns import LARGE, PacedInput, Readable, Turns
 
 
 class _End:
     """One end of a tunnel, an asyncio.Protocol by its methods: bytes that arrive here leave by the other end."""
 
-    __slots__ = ("_finished", "_tunnel", "other", "transport")
+    __slots__ = ("_finished", "_tunnel", "input", "other", "transport")
 
-    def __init__(self, tunnel: Tunnel, transport: asyncio.Transport) -> None:
+    def __init__(self, tunnel: Tunnel, turns: Turns, transport: asyncio.Transport, readable: Readable) -> None:
         self._tunnel: Tunnel | None = tunnel
         self._finished = False
+        self.input = PacedInput(turns, readable, self)
         self.other: _End | None = None
         self.transport = transport
 
     def release(self) -> None:
         """Drop the references to the tunnel and the other end: otherwise only the garbage collector frees them."""
         self._tunnel = self.other = None
+        self.input.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         pass
@@ -36,6 +39,14 @@ class _End:
         if self.other is not None and self._tunnel is not None:
             self._tunnel.active = True
             self.other.transport.write(data)
+        if len(data) >= LARGE:
+            self.input.wait()
+
+    def on_input(self, data: bytes) -> None:
+        """Do nothing: no input is held here."""
+
+    def on_turn_end(self) -> None:
+        """Do nothing: everything is passed on at once."""
 
     def eof_received(self) -> bool:
         self._finished = True
@@ -47,11 +58,11 @@ class _End:
 
     def pause_writing(self) -> None:
         if self.other is not None:
-            self.other.transport.pause_reading()
+            self.other.input.block()
 
     def resume_writing(self) -> None:
-        if self.other is not None and not self.other.transport.is_closing():
-            self.other.transport.resume_reading()
+        if self.other is not None:
+            self.other.input.unblock()
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.other is not None and self._tunnel is not None:
@@ -71,6 +82,7 @@ class Tunnel(ManagedConnection):
         self,
         registry: ConnectionRegistry,
         client: asyncio.Transport,
+        readable: Readable,
         key: str | None,
         upstream: PooledConnection,
         grant: Grant,
@@ -85,8 +97,9 @@ class Tunnel(ManagedConnection):
         self._deadline = registry.ticker.next + idle_timeout
         self._ends = 2
         self.active = False
-        self._down = _End(self, client)
-        self._up = _End(self, upstream.detach())
+        turns, server = registry.ticker.turns, upstream.detach()
+        self._down = _End(self, turns, client, readable)
+        self._up = _End(self, turns, server, server)
         self._down.other, self._up.other = self._up, self._down
 
     def start(self, from_client: bytes, from_upstream: bytes) -> None:
@@ -94,9 +107,9 @@ class Tunnel(ManagedConnection):
         down, up = self._down.transport, self._up.transport
         for end, other, first in ((self._down, up, from_client), (self._up, down, from_upstream)):
             end.transport.set_protocol(end)  # type: ignore[arg-type] # it is a protocol by its methods
+            end.input.unblock()
             if first:
                 other.write(first)
-            end.transport.resume_reading()
 
     def sweep(self, now: float, wall: float) -> None:
         """End it if it is idle for too long or outlasts its token, without waiting for bytes not yet delivered."""

@@ -38,9 +38,10 @@ class Limits(Section):
     shrinks while others hold something, so that some is left for every client: with 75%, two clients get 43% each, and
     ten 10%. More than the share waits, or is answered 503. A client of a trusted proxy is known by the address that
     the proxy names, and the proxy's own connections have no share. 100%: no shares."""
-    pipelined: Count = 16
-    """Maximum number of requests on one connection that wait for an earlier one; if there are more, the connection
-    closes after these. Bounds memory."""
+    held_input: Bytes = 64 * 1024**2
+    """Maximum size of what clients and upstreams have sent and is not processed yet, because it came faster than their
+    turns; a connection holds at most one read, 256 KB. Above it, a connection that holds more than an equal share is
+    closed. Bounds memory."""
     head: Bytes = 32768
     """Maximum size of a request head; a larger one is answered 431. Bounds memory."""
     fields: Count = 100

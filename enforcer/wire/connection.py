@@ -15,6 +15,7 @@ from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
 from enforcer.wire.fields import HOP_BY_HOP, without_length, without_named
 from enforcer.wire.ticker import Ticker
+from enforcer.wire.turns import LARGE, PIECES, STEP, PacedInput
 
 
 class Receiver(Protocol):
@@ -99,12 +100,13 @@ class PooledConnection:
     """
 
     __slots__ = (
-        "_body_came", "_chunked", "_connection_options", "_done", "_fields", "_final", "_head_only", "_head_seen",
-        "_keep_alive", "_parser", "_reading", "_reason", "_reused", "_settings", "_sized", "_started", "_status",
-        "_ticker", "_upgradable", "client", "deadline", "pool", "receiver", "transport",
+        "_body", "_chunked", "_connection_options", "_done", "_ended", "_fields", "_final", "_fragmented", "_head_only",
+        "_head_seen", "_input", "_keep_alive", "_lost", "_parser", "_reason", "_reused", "_settings", "_sized",
+        "_started", "_status", "_ticker", "_upgradable", "client", "deadline", "pool", "receiver", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
+    _input: PacedInput
 
     def __init__(self, pool: ConnectionOwner, settings: PoolSettings, ticker: Ticker) -> None:
         self.pool = pool
@@ -115,7 +117,9 @@ class PooledConnection:
         self.deadline = NEVER
         self._parser: Any = None  # a reference cycle: made only once connected, and cut in connection_lost
         self._reused = False
-        self._reading = True
+        self._body: list[bytes] = []  # the pieces of this turn
+        self._fragmented = False  # the last turn's body came in many pieces
+        self._ended = self._lost = False  # the end of the input, or of the connection, came behind what is held
         self._reset()
 
     def _reset(self) -> None:
@@ -128,7 +132,6 @@ class PooledConnection:
         self._final = False
         self._done = False
         self._started = False
-        self._body_came = False
         self._head_seen = 0
 
     # Called by receivers
@@ -153,16 +156,14 @@ class PooledConnection:
 
     def pause(self) -> None:
         """Stop reading until `resume`. The server did not cause the pause, so no deadline runs."""
-        if self._reading:
-            self._reading = False
-            self.transport.pause_reading()
+        if not self._input.blocked:
+            self._input.block()
             self.deadline = NEVER
 
     def resume(self) -> None:
         """Continue reading."""
-        if not self._reading:
-            self._reading = True
-            self.transport.resume_reading()
+        if self._input.blocked:
+            self._input.unblock()
             self.deadline = self._ticker.next + self._settings.idle_timeout
 
     def use_no_more(self) -> None:
@@ -172,14 +173,18 @@ class PooledConnection:
     def abandon(self) -> None:
         """End the exchange before it is complete: the server sees the connection close."""
         self.receiver = None
+        self._input.take()
         self.pool.forget(self)
         self.transport.abort()
+        if self._lost:
+            self.connection_lost(None)
 
     def detach(self) -> asyncio.Transport:
         """Hand over the transport after an upgrade; call `pool.forget` when it has ended."""
         self.receiver = None
         self.deadline = NEVER
         self._parser = None
+        self._input.close()
         return self.transport
 
     # asyncio.Protocol
@@ -187,19 +192,44 @@ class PooledConnection:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
         self._parser = httptools.HttpResponseParser(self)
+        self._input = PacedInput(self._ticker.turns, self.transport, self)
 
     def data_received(self, data: bytes) -> None:
+        """Process the first step at once, and all of a body without framing."""
+        if self._fragmented or self._input.waiting:
+            self._input.add(data)
+            return
+        if len(data) <= STEP or self._has_no_framing():
+            self.on_input(data)
+        else:
+            self.on_input(self._input.begin(data))
+            if self._has_no_framing():
+                self.on_input(self._input.take())
+        if self.receiver is not None:
+            self.on_turn_end()
+        if len(data) >= LARGE or self._input.waiting:
+            self._input.wait()
+
+    def _has_no_framing(self) -> bool:
+        """Whether the next bytes are only body: one piece, however many they are."""
+        return self._final and not self._chunked and not self._done
+
+    def on_input(self, data: bytes) -> None:
+        """Parse the next step."""
         receiver = self.receiver
         if receiver is None:
             # Unsolicited bytes: they must not be taken for the response to the next request.
+            self._input.take()
             self.pool.forget(self)
             self.transport.abort()
             return
         self._started = True
+        pieces = len(self._body)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            receiver.on_upgrade(self._reason, self._fields, self, data[upgrade.args[0] :])
+            rest = data[upgrade.args[0] :] + self._input.take()
+            receiver.on_upgrade(self._reason, self._fields, self, rest)
             return
         except httptools.HttpParserError as error:
             if not self._done:
@@ -209,24 +239,44 @@ class PooledConnection:
         if self._done:
             if self.receiver is receiver:
                 self._finish(receiver)
-        elif self._body_came:
-            self._body_came = False
+        elif len(self._body) > pieces:
             self._head_seen = 0
-            self._flush(receiver)
         else:
             # Only a head, framing or trailers, which are all buffered until they are complete.
             self._head_seen += len(data)
             if self._head_seen > self._settings.head:
                 self.fail(UpstreamFailure.MALFORMED, "the response's head or trailer section is too large")
-            elif self._final:
-                self._flush(receiver)
 
-    def _flush(self, receiver: Receiver) -> None:
-        if self._reading:
-            self.deadline = self._ticker.next + self._settings.idle_timeout
-        receiver.on_flush()
+    def on_turn_end(self) -> None:
+        """Pass on everything that has come of the response."""
+        receiver = self.receiver
+        if receiver is not None and self._final and self._pass_body_on(receiver):
+            if not self._input.blocked:
+                self.deadline = self._ticker.next + self._settings.idle_timeout
+            receiver.on_flush()
+        if self._ended and not self._input.waiting:
+            self.eof_received()
+        if self._lost and not self._input.waiting:
+            self.connection_lost(None)
+
+    def _pass_body_on(self, receiver: Receiver) -> bool:
+        """Give the receiver the pieces of the body in one; return whether the exchange goes on."""
+        body = self._body
+        self._fragmented = len(body) > PIECES
+        if body:
+            self._body = []
+            try:
+                receiver.on_body(body[0] if len(body) == 1 else b"".join(body))
+            except Exception as error:  # noqa: BLE001 - it must not go on with a part of the body missing
+                self.pool.report(error)
+                self.fail(UpstreamFailure.MALFORMED, type(error).__name__)
+                return False
+        return True
 
     def eof_received(self) -> bool | None:
+        if self._input.waiting:
+            self._ended = True
+            return None
         # RFC 9112 §6.3: a response with neither length nor chunks ends with the connection
         receiver = self.receiver
         if receiver is not None and self._final and not self._sized and not self._chunked:
@@ -237,6 +287,10 @@ class PooledConnection:
         return None
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self._input.waiting and self.receiver is not None:
+            self._lost = True
+            return
+        self._input.close()
         self._parser = None  # the parser refers to this object: only the garbage collector would free the two
         self.pool.forget(self)
         if self.receiver is not None:
@@ -310,8 +364,7 @@ class PooledConnection:
         if self._done or not self._final or self.receiver is None:
             # Not final: llhttp reads a body after an interim response that it does not know.
             raise _ViolationError(_EXCESS)
-        self._body_came = True
-        self.receiver.on_body(data)
+        self._body.append(data)
 
     def on_message_complete(self) -> None:
         if self._final:
@@ -325,8 +378,13 @@ class PooledConnection:
             self._connection_options = None
 
     def _finish(self, receiver: Receiver) -> None:
+        if self._body and not self._pass_body_on(receiver):
+            return
         trailers = self._fields
         keep = self._keep_alive
+        if self._input.waiting:
+            self._input.take()
+            keep = False  # no request belongs to the bytes behind the response
         self.receiver = None
         if keep:
             if self._head_only:
@@ -334,7 +392,7 @@ class PooledConnection:
                 self._parser = httptools.HttpResponseParser(self)
             self._reset()
             self._reused = True
-            if not self._reading:
+            if self._input.blocked:
                 self.resume()
             self.pool.release(self)
         else:

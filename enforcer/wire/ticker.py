@@ -1,9 +1,14 @@
-"""A coarse clock: one timer for all connections instead of one each, so that setting a deadline costs one store."""
+"""A coarse clock: one timer for all connections instead of one each, so that setting a deadline costs one store.
+
+Everything that shares an event loop has its ticker, so the turns that share the loop's time come with it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+
+from enforcer.wire.turns import Turns
 
 RESOLUTION = 0.1
 """Seconds between two ticks: a deadline is noticed up to twice this late, and never early."""
@@ -12,14 +17,15 @@ RESOLUTION = 0.1
 class Ticker:
     """Keeps the time of the next tick, and calls the sweeps on each tick.
 
-    `next` is in seconds of the event loop's clock; a deadline is `next + timeout`.
+    `next` is in seconds of the event loop's clock; a deadline is `next + timeout`. `turns` are those of the same loop.
     """
 
-    __slots__ = ("_handle", "_loop", "_sweeps", "next")
+    __slots__ = ("_handle", "_loop", "_sweeps", "next", "turns")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._sweeps: list[Callable[[float], None]] = []
+        self.turns = Turns(loop.call_soon)
         self.next = loop.time() + RESOLUTION
         self._handle: asyncio.TimerHandle | None = loop.call_later(RESOLUTION, self._tick)
 

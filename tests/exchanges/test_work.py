@@ -20,9 +20,9 @@ from harness.waiting import eventually
 REQUESTS = 600
 
 # Raise these only with a good reason: they are the present numbers and a tenth.
-ALLOWED_CALLS = 48
-ALLOWED_C_CALLS = 34
-REFUSED_CALLS = 30
+ALLOWED_CALLS = 50
+ALLOWED_C_CALLS = 36
+REFUSED_CALLS = 31
 REFUSED_C_CALLS = 28
 
 

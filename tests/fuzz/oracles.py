@@ -51,7 +51,7 @@ def of_request(sent: bytes, outcome: Outcome) -> Iterator[str]:
 def of_packets(whole: Outcome, cut: Outcome) -> Iterator[str]:
     """Yield the difference that other packet boundaries made.
 
-    A connection may end earlier: after a refusal whose body is still missing, or with too many pipelined requests.
+    A connection may end earlier, after a refusal whose body is still missing.
     """
     fewer, more = sorted((whole, cut), key=lambda outcome: len(outcome.arrived))
     if fewer.arrived != more.arrived[: len(fewer.arrived)] or (fewer.arrived != more.arrived and not fewer.ended):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
-
-T = TypeVar("T")
 
 
 class Clock:
@@ -21,8 +18,8 @@ class Clock:
     def call_later(self, delay: float, callback: Callable[[], None]) -> None:
         self._due.append((self.now + delay, callback))
 
-    def call_soon(self, callback: Callable[[T], None], value: T) -> None:
-        self._due.append((self.now, lambda: callback(value)))
+    def call_soon(self, callback: Callable[..., None], *values: object) -> None:
+        self._due.append((self.now, lambda: callback(*values)))
 
     def advance(self, seconds: float) -> None:
         end = self.now + seconds

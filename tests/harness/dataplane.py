@@ -200,7 +200,7 @@ class DataPlane:
         while still < _STILL:
             before = self.events
             await asyncio.sleep(0)
-            still = still + 1 if self.events == before else 0
+            still = still + 1 if self.events == before and not len(self._ticker.turns) else 0
 
     def _on_error(self, record: logging.LogRecord) -> None:
         self._faults.append(

@@ -36,13 +36,20 @@ class Pipe(asyncio.Transport):
         super().__init__({"peername": (address, 1)})
         self.protocol = protocol
         self.written = b""
+        self._arrived = b""
         self.buffered = 0
         self.paused = self.half_closed = self.closed = self.aborted = False
         self._can_write_eof = can_write_eof
 
     def receive(self, data: bytes) -> None:
-        """Deliver bytes from the other side."""
-        self.protocol.data_received(data)
+        """Deliver bytes from the other side, or hold those that come while reading is paused."""
+        self._arrived += data
+        self._deliver()
+
+    def _deliver(self) -> None:
+        if self._arrived and not self.paused and not self.is_closing():
+            arrived, self._arrived = self._arrived, b""
+            self.protocol.data_received(arrived)
 
     def take(self) -> bytes:
         """Return what was written since the last call."""
@@ -75,6 +82,8 @@ class Pipe(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self.paused = False
+        if self._arrived:
+            asyncio.get_running_loop().call_soon(self._deliver)
 
     def get_write_buffer_size(self) -> int:
         return self.buffered
@@ -125,8 +134,10 @@ class Playbook:
 
     async def settle(self) -> None:
         """Run the event loop until nothing more happens without input."""
-        for _ in range(5):
+        left = 5
+        while left:
             await asyncio.sleep(0)
+            left = 5 if len(self.ticker.turns) else left - 1
 
     def introspected(self, members: Mapping[str, Any]) -> None:
         """Respond to the last introspection request."""

@@ -72,9 +72,8 @@ def test_lingering_closes_our_side_and_reads_on() -> None:
     """RFC 9112 §9.6; a transport that cannot do that is closed at once."""
     pipe = Pipe()
     client = ClientTransport(pipe)
-    client.pause()
     assert client.linger(2.0, 10.0) == 2.0
-    assert (pipe.half_closed, pipe.closed, pipe.paused, client.lingering) == (True, False, False, True)
+    assert (pipe.half_closed, pipe.closed, client.lingering) == (True, False, True)
     other = Pipe(can_write_eof=False)
     client = ClientTransport(other)
     assert client.linger(2.0, 10.0) == NEVER
@@ -108,17 +107,29 @@ def test_a_body_must_come_at_its_rate() -> None:
     """Reads may be `timeouts.body` apart, and the whole must come at `limits.body_rate` on average."""
     deadline = BodyDeadline()
     assert deadline.start(100.0, TIMEOUTS) == 105.0
-    deadline.has_data = True
+    deadline.data = 20
     assert deadline.on_read(20, 101.0, LIMITS, TIMEOUTS) == 101.0 + 5.0
-    deadline.has_data = True
+    deadline.data = 10
     assert deadline.on_read(10, 106.0, LIMITS, TIMEOUTS) == 101.0 + 5.0 + 3.0
 
 
 def test_framing_without_data_is_limited_as_a_head_is() -> None:
-    """Chunk extensions and trailers are held until they end; a read with data restarts the time."""
+    """Chunk extensions and trailers are held until they end, and take time."""
     deadline = BodyDeadline()
     deadline.start(0.0, TIMEOUTS)
-    deadline.has_data = True
+    deadline.data = 1
     assert deadline.on_read(1, 0.0, LIMITS, TIMEOUTS) is not None
     assert deadline.on_read(100, 0.0, LIMITS, TIMEOUTS) is not None
     assert deadline.on_read(1, 0.0, LIMITS, TIMEOUTS) is None
+
+
+@pytest.mark.parametrize(("framing", "refused"), [(5, False), (16, False), (17, True)])
+def test_framing_may_be_sixteen_times_the_data(framing: int, refused: bool) -> None:
+    """The smallest chunk has five bytes of framing to one of data; more than that are chunk extensions."""
+    deadline = BodyDeadline()
+    deadline.on_read(1, 0.0, LIMITS, TIMEOUTS)
+    results = []
+    for _ in range(200):
+        deadline.data = 1
+        results.append(deadline.on_read(1 + framing, 0.0, LIMITS, TIMEOUTS))
+    assert (None in results) is refused

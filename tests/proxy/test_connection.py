@@ -1,145 +1,16 @@
-"""The states of a client connection's input, as scripts: bytes and events in, states and bytes out."""
+"""Client connections as scripts: the order of responses, flow control, limits, turns and ends."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness.playbook import Pipe, Playbook, play
+from harness.client_script import GET, POST, Script
+from harness.playbook import Pipe, play
 
-from enforcer.proxy.connection import TRANSITIONS, ClientConnection, ReadState
-
-HEAD, BODY, UPGRADING, RESUMING, HOLDING, CLOSED = ReadState
-TRANSIENT = (UPGRADING, RESUMING)
-
-GET = b"GET /public/thing HTTP/1.1\r\nHost: localhost\r\n\r\n"
-POST = b"POST /public/thing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-LAST = b"Connection: close\r\n\r\n"
-UPGRADE = b"GET /public/socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-UPGRADE_WITH_BODY = UPGRADE[:-2] + b"Content-Length: 5\r\n\r\n"
-SWITCHING = b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-
-
-class Script:
-    """One client connection, and the servers behind it."""
-
-    def __init__(self, **changes: Any) -> None:
-        self.playbook = Playbook(**changes)
-        self.connection = ClientConnection(self.playbook.registry)
-        self.pipe = Pipe(self.connection)
-        self.connection.connection_made(self.pipe)
-
-    async def receive(self, data: bytes) -> None:
-        """Let bytes arrive from the client."""
-        self.pipe.receive(data)
-        await self.playbook.settle()
-
-    async def respond(self, data: bytes = OK) -> None:
-        """Let bytes arrive from the upstream."""
-        self.playbook.upstream.receive(data)
-        await self.playbook.settle()
-
-    async def end_input(self) -> None:
-        """Let the client close its side."""
-        self.connection.eof_received()
-
-    async def respond_last(self) -> None:
-        """Respond while the connection drains."""
-        self.connection.drain()
-        await self.respond()
-
-    @property
-    def statuses(self) -> list[bytes]:
-        """The status codes of the responses that the client has got."""
-        return re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", self.pipe.written)
-
-
-Action = bytes | str
-Step = tuple[str, Action, ReadState]
-SCRIPTS: Mapping[str, tuple[list[Step], list[bytes]]] = {
-    "a request without a body": ([("head", GET, HEAD)], []),
-    "a body in pieces": ([("head", POST, BODY), ("", b"3\r\nabc\r\n", BODY), ("request end", b"0\r\n\r\n", HEAD)], []),
-    "the last request": ([("head", POST[:-2] + LAST, BODY), ("request end", b"0\r\n\r\n", CLOSED)], []),
-    "the last request, without a body": ([("head", GET[:-2] + LAST, CLOSED)], []),
-    "a head that is not HTTP": ([("unreadable", b"\x00\x01\r\n", CLOSED)], [b"501"]),
-    "a body that is not chunked": ([("head", POST, BODY), ("unreadable", b"nonsense\r\n", CLOSED)], [b"400"]),
-    "more requests than may wait": ([("head", GET * 4, CLOSED)], []),
-    "end of input before a request": ([("end of input", "end_input", CLOSED)], []),
-    "end of input in a body": ([("head", POST, BODY), ("end of input", "end_input", CLOSED)], []),
-    "end of input behind an upgrade": ([("head", UPGRADE, HOLDING), ("end of input", "end_input", CLOSED)], []),
-    "the last response": ([("head", GET, HEAD), ("closing response", "respond_last", CLOSED)], [b"200"]),
-    "a response before the body ends": ([("head", POST, BODY), ("closing response", "respond", CLOSED)], [b"200"]),
-    "a refusal before the body ends": ([("head", POST.replace(b"/public", b""), CLOSED)], [b"401"]),
-    "an upgrade that is not made": (
-        [("head", UPGRADE + GET, HOLDING), ("", b"", HOLDING), ("exchange end", "respond", HEAD)],
-        [b"200"],
-    ),
-    "an upgrade that is not made, and the end": (
-        [("head", UPGRADE, HOLDING), ("closing response", "respond_last", CLOSED)],
-        [b"200"],
-    ),
-    "an upgrade": ([("head", UPGRADE, HOLDING), ("upgrade", "switch", CLOSED)], [b"101"]),
-    "an upgrade with a body is not one": (
-        [("head", UPGRADE_WITH_BODY + b"ab", BODY), ("request end", b"cde", HEAD)],
-        [],
-    ),
-    "an upgrade that is refused": ([("head", UPGRADE.replace(b"/public", b""), HEAD)], [b"401"]),
-}
-
-
-def reachable(state: ReadState, event: str) -> set[ReadState]:
-    """Return the states that an event leads to, through those that last only within one read."""
-    states = {*TRANSITIONS[state][event]}
-    for transient in TRANSIENT:
-        if transient in states:
-            states |= {to for ends in TRANSITIONS[transient].values() for to in ends}
-    if BODY in states and event == "head":
-        states |= {*TRANSITIONS[BODY]["request end"]}  # a request without a body ends in the same read
-    return states - {*TRANSIENT}
-
-
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_each_event_leads_to_its_state(name: str) -> None:
-    """And the client gets the responses that belong to it."""
-    steps, statuses = SCRIPTS[name]
-
-    async def script() -> None:
-        script = Script(limits={"pipelined": 2})
-        for event, action, state in steps:
-            before = script.connection.read_state
-            if isinstance(action, bytes):
-                await script.receive(action)
-            elif action == "switch":
-                await script.respond(SWITCHING)
-            else:
-                await getattr(script, action)()
-            assert script.connection.read_state is state, action
-            assert not event or state in reachable(before, event)
-        assert script.statuses == statuses
-
-    play(script())
-
-
-def test_every_transition_of_the_table_is_driven() -> None:
-    """Those into states that last only within one read are seen by where they lead to."""
-    driven: set[tuple[ReadState, str, ReadState]] = set()
-    for steps, _ in SCRIPTS.values():
-        state = HEAD
-        for event, _, following in steps:
-            if event:
-                driven.add((state, event, following))
-            state = following
-    table = {
-        (state, event, to)
-        for state in TRANSITIONS
-        if state not in TRANSIENT
-        for event in TRANSITIONS[state]
-        for to in reachable(state, event)
-    }
-    assert table == driven
+from enforcer.proxy.connection import ClientConnection
+from enforcer.proxy.read_state import ReadState
 
 
 def test_responses_come_in_the_order_of_the_requests() -> None:
@@ -224,7 +95,7 @@ def test_limits_are_kept(limits: dict[str, Any], data: bytes, status: bytes) -> 
         else:
             await script.receive(data)
         assert script.statuses == [status]
-        assert script.connection.read_state is CLOSED
+        assert script.connection.read_state is ReadState.CLOSED
 
     def second(first: Script) -> Script:
         first.connection = ClientConnection(first.playbook.registry)
@@ -275,5 +146,114 @@ def test_a_partial_head_behind_the_last_response_changes_nothing() -> None:
             assert script.pipe.half_closed
             statuses.append((script.statuses, script.connection.deadline - script.playbook.ticker.next))
         assert statuses == [([b"401"], 2.0)] * 3
+
+    play(script())
+
+
+REFUSED = GET.replace(b"/public", b"")
+
+
+def test_of_many_requests_in_one_read_one_begins_at_once() -> None:
+    """The others begin in turns; nothing more is read until then, and no deadline of the client's runs."""
+
+    async def script() -> None:
+        for count, begun in ((20, 1), (500, 0)):
+            script = Script()
+            script.pipe.receive(REFUSED * count)
+            assert (len(script.statuses), script.pipe.paused, script.connection.has_queued) == (begun, True, True)
+            script.connection.sweep(script.connection.deadline + 1000, 0.0)
+            assert not script.pipe.closed
+            await script.playbook.settle()
+            assert (script.statuses, script.pipe.paused, script.connection.idle) == ([b"401"] * count, False, True)
+
+    play(script())
+
+
+def test_requests_behind_one_that_waits_stay_bytes() -> None:
+    """Of a thousand, one is forwarded and one is parsed; all are answered in their order."""
+
+    async def script() -> None:
+        script = Script()
+        await script.receive(b"".join(GET.replace(b"thing", b"%d" % number) for number in range(1000)))
+        for number in range(1000):
+            assert b"GET /public/%d HTTP/1.1" % number in script.playbook.upstream.take()
+            await script.respond()
+        assert script.statuses == [b"200"] * 1000
+        assert script.connection.idle
+
+    play(script())
+
+
+def test_a_body_in_many_chunks_is_one_write() -> None:
+    """The pieces of one turn are joined, and the next read waits for a turn however small it is."""
+
+    async def script() -> None:
+        script = Script()
+        await script.receive(POST)
+        script.playbook.upstream.take()
+        script.pipe.receive(b"1\r\nx\r\n" * 100)
+        assert script.playbook.upstream.take() == b"64\r\n" + b"x" * 100 + b"\r\n"
+        script.pipe.receive(b"1\r\ny\r\n")
+        assert (script.pipe.paused, script.playbook.upstream.take()) == (True, b"")
+        await script.playbook.settle()
+        assert (script.pipe.paused, script.playbook.upstream.take()) == (False, b"1\r\ny\r\n")
+
+    play(script())
+
+
+def test_a_head_with_a_small_body_is_processed_at_once() -> None:
+    """It is what most requests with a body look like."""
+
+    async def script() -> None:
+        script = Script()
+        for opened in (False, True):  # the first one opens the connection to the upstream
+            script.pipe.receive(b"POST /public/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nab")
+            assert script.pipe.paused is not opened
+            await script.playbook.settle()
+            assert script.playbook.upstream.take().endswith(b"\r\n\r\nab")
+            await script.respond()
+
+    play(script())
+
+
+def test_chunk_extensions_without_end_are_refused() -> None:
+    """A body may have sixteen times as much framing as data, and the size of a head more."""
+
+    async def script() -> None:
+        script = Script()
+        await script.receive(POST)
+        for _ in range(100):
+            await script.receive(b"1;%b\r\nx\r\n" % (b"x" * 1000))
+        assert script.statuses == [b"431"]
+
+    play(script())
+
+
+def test_a_drain_answers_the_requests_that_are_held() -> None:
+    """Only the last response announces the end."""
+
+    async def script() -> None:
+        script = Script()
+        script.pipe.receive(REFUSED * 3)
+        script.connection.shutdown()
+        await script.playbook.settle()
+        assert script.statuses == [b"401"] * 3
+        assert script.pipe.written.count(b"Connection: close") == 1
+        assert script.pipe.closed
+
+    play(script())
+
+
+def test_a_refused_upload_is_dropped_in_turns() -> None:
+    """The client may read its refusal meanwhile; a large read lets the others have a turn."""
+
+    async def script() -> None:
+        script = Script()
+        await script.receive(b"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+        assert (script.statuses, script.pipe.half_closed) == ([b"401"], True)
+        script.pipe.receive(b"x" * 200_000)
+        assert script.pipe.paused
+        await script.playbook.settle()
+        assert (script.pipe.paused, script.playbook.ticker.turns.held) == (False, 0)
 
     play(script())

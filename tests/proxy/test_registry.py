@@ -97,7 +97,7 @@ def open_stream(port: int, target: str, token: str | None = "good-token") -> tup
     client.end()
     assert client.read_head().status == 200
     pieces = client.pieces()
-    assert next(pieces) == b"event\n"
+    assert next(pieces).startswith(b"event\n")
     return client, pieces
 
 
@@ -204,7 +204,7 @@ def test_a_stream_that_the_new_rules_deny_is_cut_and_others_go_on(
         list(cut)
     assert eventually(lambda: app.open == 1)
     for _ in range(20):
-        assert next(pieces) == b"event\n"
+        assert not next(pieces).replace(b"event\n", b"")
     assert running.telemetry.route("all else").ended_by_reload == 1
     running.swap(stack.text(NOBODY))
     with pytest.raises(PeerClosedError):

@@ -196,3 +196,25 @@ def test_a_tunnel_ends_when_its_token_expires() -> None:
         assert client.aborted
 
     play(script())
+
+
+def test_a_large_read_lets_the_others_have_a_turn() -> None:
+    """And no more is read if the other end is full by then."""
+
+    async def script() -> None:
+        script = Script()
+        await script.open()
+        for end, other in ((script.client, script.upstream), (script.upstream, script.client)):
+            end.receive(b"x" * 65536)
+            paused = [end.paused]
+            await script.playbook.settle()
+            paused.append(end.paused)
+            end.receive(b"x" * 65536)
+            other.protocol.pause_writing()
+            await script.playbook.settle()
+            paused.append(end.paused)
+            other.protocol.resume_writing()
+            assert [*paused, end.paused] == [True, False, True, False]
+            assert len(other.take()) == 2 * 65536
+
+    play(script())

@@ -95,8 +95,9 @@ class FakeReceiver:
 class Bed:
     """A connected connection with its counterparts."""
 
-    def __init__(self, ticker: Ticker) -> None:
+    def __init__(self, ticker: Ticker, loop: asyncio.AbstractEventLoop) -> None:
         self.ticker = ticker
+        self.loop = loop
         self.pool = FakePool()
         self.transport = FakeTransport()
         self.settings = PoolSettings()
@@ -113,7 +114,7 @@ class Bed:
 def bed() -> Iterator[Bed]:
     loop = asyncio.new_event_loop()
     ticker = Ticker(loop)
-    yield Bed(ticker)
+    yield Bed(ticker, loop)
     ticker.stop()
     loop.close()
 
@@ -297,3 +298,66 @@ def test_an_exception_of_a_receiver_is_reported_and_ends_the_exchange(
     bed.connection.data_received(OK)
     assert [str(error) for error in bed.pool.errors] == ["broken"]
     assert receiver.events[-1] == ("failure", UpstreamFailure.MALFORMED, False)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def settle(bed: Bed) -> None:
+    """Run the event loop until no turn is left."""
+    while len(bed.ticker.turns):
+        bed.loop.run_until_complete(asyncio.sleep(0))
+
+
+def test_a_large_chunked_response_is_processed_in_turns(bed: Bed) -> None:
+    """The first step at once; nothing more is read until the rest was processed, and the receiver gets few pieces."""
+    receiver = bed.send()
+    bed.connection.data_received(CHUNKED + b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n")
+    body = [event[1] for event in receiver.events if event[0] == "body"]
+    assert (len(body), len(body[0]) < 2000, bed.transport.calls) == (1, True, ["pause_reading"])
+    settle(bed)
+    body = [event[1] for event in receiver.events if event[0] == "body"]
+    assert (b"".join(body), len(body) < 100) == (b"x" * 10_000, True)
+    assert (receiver.events[-1], bed.transport.calls[-1]) == (("complete", b""), "resume_reading")
+    assert (bed.pool.released, bed.pool.forgotten) == (1, 0)
+
+
+def test_a_large_body_with_a_length_is_one_piece(bed: Bed) -> None:
+    """It has no framing to be parsed, so its size costs nothing."""
+    receiver = bed.send()
+    bed.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + b"x" * 250_000)
+    assert [len(event[1]) for event in receiver.events if event[0] == "body"] == [250_000]
+    bed.connection.data_received(b"x" * 50_000)
+    assert receiver.events[-1] == ("complete", b"")
+
+
+def test_bytes_behind_a_large_response_end_the_connection(bed: Bed) -> None:
+    """They belong to no request, and must not be taken for the response to the next one."""
+    receiver = bed.send()
+    bed.connection.data_received(CHUNKED + b"0\r\n\r\n" + OK * 1000)
+    settle(bed)
+    assert receiver.events[-1] == ("complete", b"")
+    assert (bed.pool.released, bed.pool.forgotten) == (0, 1)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_an_end_behind_held_bytes_comes_after_them(bed: Bed, ended: bool) -> None:
+    """TLS reports both at once: the response is complete if it ended, and a failure if the connection only broke."""
+    receiver = bed.send()
+    bed.connection.data_received(CHUNKED + b"1\r\nx\r\n" * 10_000 + (b"0\r\n\r\n" if ended else b""))
+    bed.connection.eof_received()
+    bed.connection.connection_lost(None)
+    settle(bed)
+    body = b"".join(event[1] for event in receiver.events if event[0] == "body")
+    assert len(body) == 10_000
+    assert receiver.events[-1][0] == ("complete" if ended else "failure")
+
+
+def test_a_body_until_the_end_is_complete_after_held_bytes(bed: Bed) -> None:
+    """Neither length nor chunks: it ends with the connection (RFC 9112 §6.3)."""
+    receiver = bed.send()
+    bed.connection.data_received(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000)
+    bed.connection.eof_received()
+    settle(bed)
+    assert receiver.events[-1] == ("complete", b"")
+    assert sum(len(event[1]) for event in receiver.events if event[0] == "body") == 100_000

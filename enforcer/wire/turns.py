@@ -1,0 +1,242 @@
+"""Turns: peers that send more than a little at once share the event loop.
+
+A socket may hold as much work as its peer likes: thousands of requests, or of chunks, in one read. Such a read is held
+as bytes, nothing more is read from that peer, and it is processed in steps, in turns with other such peers. Peers that
+send one request at a time never wait for a turn, only for the end of a round.
+
+1. A peer works for at most `SHARE` in its turn, less if many peers wait, and at least one step.
+2. All turns between two polls of the sockets are a round. It lasts for at most `ROUND`, and for no longer than the
+   event loop had for everything else since the last round (or for `SHARE`, if that is longer): everything else gets at
+   least half of the loop.
+3. Nothing is lost or reordered. Nothing is read from a peer whose input is held, so its end of input comes after it.
+4. All peers together hold no more than `Turns.ceiling` bytes. Above it, a peer that holds more than an equal share of
+   it is closed: nobody can fill it for others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter
+from typing import Final, Protocol
+
+SHARE: Final = 0.00025
+"""Seconds that a peer may work in its turn."""
+ROUND: Final = 0.001
+"""Seconds that all peers together may work between two polls of the sockets."""
+STEP: Final = 8192
+"""Maximum number of bytes of one step. The smallest chunks make 1,400 pieces of it: about half a millisecond."""
+LARGE: Final = 65536
+"""Bytes of a read after which the peer waits for a turn even if nothing is held: the event loop would read on."""
+PIECES: Final = 64
+"""Pieces of a body in one turn, above which the next read of the peer waits for a turn, however small it is."""
+
+_log: Final = logging.getLogger("enforcer.wire")
+
+
+class Readable(Protocol):
+    """The transport of a peer, as far as its input is concerned."""
+
+    def pause_reading(self) -> None:
+        """Read nothing until `resume_reading`. Pausing twice is the same as pausing once."""
+
+    def resume_reading(self) -> None:
+        """Read on. Resuming twice is the same as resuming once."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+class Reader(Protocol):
+    """Processes the input of a peer."""
+
+    def on_input(self, data: bytes) -> None:
+        """Process the next step."""
+
+    def on_turn_end(self) -> None:
+        """Pass on what the steps since the last call have produced: there may be no more for a while."""
+
+
+class Turns:
+    """The peers whose input waits, in the order of their turns.
+
+    `call_soon` calls a function once, before the sockets are polled for the second time from now. `ceiling`: bytes that
+    all peers together may hold. `closed`: the number of peers that were closed because they held more than their share.
+    """
+
+    __slots__ = ("_call_soon", "_clock", "_ended_at", "_queue", "_scheduled", "ceiling", "closed", "held", "holders")
+
+    def __init__(
+        self, call_soon: Callable[[Callable[[], None]], object], clock: Callable[[], float] = perf_counter
+    ) -> None:
+        self._call_soon = call_soon
+        self._clock = clock
+        self._queue: deque[PacedInput] = deque()
+        self._scheduled = False
+        self._ended_at = 0.0  # of the last round
+        self.ceiling = 64 * 1024**2
+        self.held = 0  # bytes
+        self.holders = 0  # peers that hold any
+        self.closed = 0
+
+    def __len__(self) -> int:
+        """Return the number of peers that wait for a turn."""
+        return len(self._queue)
+
+    def enter(self, peer: PacedInput) -> None:
+        """Give a peer a turn in the next round."""
+        self._queue.append(peer)
+        if not self._scheduled:
+            self._scheduled = True
+            self._call_soon(self._round)
+
+    def _round(self) -> None:
+        clock, queue = self._clock, self._queue
+        now = clock()
+        end = now + min(ROUND, max(SHARE, now - self._ended_at))
+        share = min(SHARE, ROUND / len(queue))
+        for _ in range(len(queue)):
+            peer = queue.popleft()
+            if self._work(peer, min(now + share, end)):
+                queue.append(peer)
+            now = clock()
+            if now >= end:
+                break
+        self._ended_at = now
+        self._scheduled = len(queue) > 0
+        if self._scheduled:
+            self._call_soon(self._round)
+
+    def _work(self, peer: PacedInput, until: float) -> bool:
+        try:
+            return peer.take_turn(until, self._clock)
+        except Exception:  # noqa: BLE001 - the fault of one peer's input must not end the turns of the others
+            _log.exception("internal error")
+            peer.abort()
+            return False
+
+
+class PacedInput:
+    """The input of one peer: what was read and not processed yet, and whether more is read.
+
+    A step ends behind the first `boundary` in it, if there is one. `waiting`: input is held. `blocked`: the reader can
+    take nothing for now.
+    """
+
+    __slots__ = ("_boundary", "_data", "_position", "_queued", "_reader", "_turns", "blocked", "transport", "waiting")
+
+    def __init__(self, turns: Turns, transport: Readable, reader: Reader, boundary: bytes = b"") -> None:
+        self._turns = turns
+        self.transport = transport
+        self._reader: Reader | None = reader
+        self._boundary = boundary
+        self._data = b""
+        self._position = 0  # of the first byte in `_data` that was not processed
+        self._queued = False
+        self.blocked = False
+        self.waiting = False
+
+    def add(self, data: bytes) -> None:
+        """Hold what was read until the peer's turn, and read no more until then."""
+        self._hold(self.take() + data)
+        turns = self._turns
+        if turns.held > turns.ceiling and len(self._data) > turns.ceiling // turns.holders:
+            turns.closed += 1
+            self.take()
+            self.transport.abort()
+        else:
+            self.wait()
+
+    def begin(self, data: bytes) -> bytes:
+        """Hold what was read; return its first step, to be processed at once. After it, `take` the rest or `wait`."""
+        self._hold(data)
+        return self.next_step()
+
+    def put_back(self, data: bytes) -> None:
+        """Hold the rest of a step: it comes before what is held already."""
+        if data:
+            self._hold(data + self.take())
+            self.wait()
+
+    def take(self) -> bytes:
+        """Return what is held, and hold nothing any more."""
+        if not self.waiting:
+            return b""
+        rest = self._data[self._position :]
+        self._hold(b"")
+        return rest
+
+    def wait(self) -> None:
+        """Read no more until the peer's turn: there is input left, or it has just had a large read."""
+        if self._reader is None:
+            return
+        self.transport.pause_reading()
+        if not self.blocked and not self._queued:
+            self._queued = True
+            self._turns.enter(self)
+
+    def block(self) -> None:
+        """Process nothing and read nothing until `unblock`."""
+        self.blocked = True
+        self.transport.pause_reading()
+
+    def unblock(self) -> None:
+        """Process what is held, and read on after it."""
+        self.blocked = False
+        if self.waiting:
+            self.wait()
+        elif not self._queued:
+            self.transport.resume_reading()
+
+    def discard(self) -> None:
+        """Drop what is held, and read on."""
+        self.take()
+        self.unblock()
+
+    def close(self) -> None:
+        """Drop everything: the connection has ended, or its input belongs to another reader."""
+        self.take()
+        self._reader = None
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self.transport.abort()
+
+    def take_turn(self, until: float, clock: Callable[[], float]) -> bool:
+        """Process steps until the time is over, at least one; return whether the peer needs another turn."""
+        reader = self._reader
+        if reader is None:
+            return False
+        while self.waiting and not self.blocked:
+            reader.on_input(self.next_step())
+            if clock() >= until:
+                break
+        reader.on_turn_end()
+        if self.waiting and not self.blocked:
+            return True
+        self._queued = False
+        if not self.waiting and not self.blocked and self._reader is not None:
+            self.transport.resume_reading()
+        return False
+
+    def next_step(self) -> bytes:
+        """Return the next step of what is held, which is held no longer."""
+        data, start = self._data, self._position
+        end = min(start + STEP, len(data))
+        if self._boundary:
+            boundary = data.find(self._boundary, start, end)
+            if boundary >= 0:
+                end = boundary + len(self._boundary)
+        self._position = end
+        if end == len(data):
+            self._hold(b"")
+        return data[start:end]
+
+    def _hold(self, data: bytes) -> None:
+        turns = self._turns
+        turns.held += len(data) - len(self._data)
+        turns.holders += (len(data) > 0) - (len(self._data) > 0)
+        self._data = data
+        self._position = 0
+        self.waiting = len(data) > 0

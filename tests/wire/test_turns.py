@@ -1,0 +1,223 @@
+"""Turns: who works how long between two polls of the sockets, with a clock of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from enforcer.wire.turns import LARGE, ROUND, SHARE, STEP, PacedInput, Turns
+
+
+class Loop:
+    """An event loop whose time passes only while somebody works."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.calls: list[Callable[[], None]] = []
+        self.turns = Turns(self.calls.append, lambda: self.now)
+
+    def poll(self) -> None:
+        """Run what was to be called soon."""
+        calls, self.calls[:] = tuple(self.calls), []
+        for call in calls:
+            call()
+
+
+class Peer:
+    """A peer whose every step takes `cost` seconds."""
+
+    def __init__(self, loop: Loop, cost: float = 0.0, boundary: bytes = b"") -> None:
+        self.loop = loop
+        self.cost = cost
+        self.steps: list[bytes] = []
+        self.ends = 0
+        self.reading = True
+        self.aborted = False
+        self.input = PacedInput(loop.turns, self, self, boundary)
+
+    def on_input(self, data: bytes) -> None:
+        self.loop.now += self.cost
+        self.steps.append(data)
+
+    def on_turn_end(self) -> None:
+        self.ends += 1
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_what_was_read_is_processed_before_the_next_poll_but_one() -> None:
+    """Nothing more is read until then, and what the steps produced is passed on once."""
+    loop = Loop()
+    peer = Peer(loop)
+    peer.input.add(b"x" * (2 * STEP + 1))
+    assert (peer.steps, peer.reading, peer.input.waiting, loop.turns.held) == ([], False, True, 2 * STEP + 1)
+    loop.poll()
+    assert [len(step) for step in peer.steps] == [STEP, STEP, 1]
+    assert (peer.reading, peer.ends, peer.input.waiting, loop.turns.held, loop.calls) == (True, 1, False, 0, [])
+
+
+def test_a_step_ends_behind_a_boundary() -> None:
+    """So that it has at most one head."""
+    loop = Loop()
+    peer = Peer(loop, boundary=b"\n\n")
+    peer.input.add(b"one\n\ntwo\n\nthree")
+    loop.poll()
+    assert peer.steps == [b"one\n\n", b"two\n\n", b"three"]
+
+
+def test_a_peer_works_for_its_share_in_a_round() -> None:
+    """The others work in the same round, and it goes on in the next one, where it left off."""
+    loop = Loop()
+    greedy, other = Peer(loop, SHARE, b";"), Peer(loop, 0.0, b";")
+    greedy.input.add(b"1;2;3;")
+    other.input.add(b"a;b;")
+    loop.now += 1
+    loop.poll()
+    assert (greedy.steps, other.steps, greedy.reading, other.reading) == ([b"1;"], [b"a;", b"b;"], False, True)
+    loop.poll()
+    loop.poll()
+    assert (greedy.steps, greedy.reading) == ([b"1;", b"2;", b"3;"], True)
+
+
+@pytest.mark.parametrize(("elsewhere", "expected"), [(1.0, ROUND), (ROUND / 2, ROUND / 2), (0.0, SHARE)])
+def test_a_round_takes_no_more_than_half_of_the_loop(elsewhere: float, expected: float) -> None:
+    """It lasts as long as everything else did since the last round, but `ROUND` at most, and a share at least."""
+    loop = Loop()
+    peers = [Peer(loop, SHARE / 4, b";") for _ in range(100)]
+    for peer in peers:
+        peer.input.add(b"x;" * 1000)
+    loop.poll()
+    loop.now += elsewhere
+    before = loop.now
+    loop.poll()
+    assert expected <= loop.now - before <= expected + SHARE / 2
+
+
+def test_every_peer_has_its_turn_before_one_has_two() -> None:
+    """However few of them work in one round."""
+    loop = Loop()
+    peers = [Peer(loop, ROUND, b";") for _ in range(5)]
+    for peer in peers:
+        peer.input.add(b"1;2;3;")
+    for done in range(1, 4):
+        for _ in peers:
+            loop.poll()
+        assert [len(peer.steps) for peer in peers] == [done] * 5
+
+
+def test_the_more_peers_wait_the_shorter_are_their_turns() -> None:
+    """So that a peer which needs one step does not wait for the whole shares of a hundred others."""
+    loop = Loop()
+    peers = [Peer(loop, ROUND / 100, b";") for _ in range(50)]
+    for peer in peers:
+        peer.input.add(b"x;" * 100)
+    loop.now += 1
+    loop.poll()
+    assert {len(peer.steps) for peer in peers} == {2}
+
+
+def test_a_blocked_peer_waits_without_turns() -> None:
+    """The input that it holds stays in order, and is processed before more is read."""
+    loop = Loop()
+    peer = Peer(loop, boundary=b";")
+    peer.input.block()
+    peer.input.add(b"1;2;")
+    loop.poll()
+    assert (peer.steps, len(loop.turns), peer.reading) == ([], 0, False)
+    peer.input.unblock()
+    assert not peer.reading
+    loop.poll()
+    assert (peer.steps, peer.reading) == ([b"1;", b"2;"], True)
+    peer.input.block()
+    assert not peer.reading
+    peer.input.unblock()
+    assert peer.reading
+
+
+def test_a_step_may_block_its_peer() -> None:
+    """The rest waits."""
+    loop = Loop()
+
+    class Full(Peer):
+        def on_input(self, data: bytes) -> None:
+            super().on_input(data)
+            self.input.block()
+
+    peer = Full(loop, boundary=b";")
+    peer.input.add(b"1;2;")
+    for done in (1, 2):
+        loop.poll()
+        assert len(peer.steps) == done
+        assert not peer.reading
+        peer.input.unblock()
+    assert peer.reading
+
+
+def test_the_rest_of_a_step_comes_first() -> None:
+    """`put_back`: before what is held behind it."""
+    loop = Loop()
+    peer = Peer(loop)
+    assert peer.input.begin(b"1" * STEP + b"2") == b"1" * STEP
+    peer.input.put_back(b"11")
+    peer.input.add(b"3")
+    assert peer.input.take() == b"1123"
+    assert (peer.input.waiting, loop.turns.held) == (False, 0)
+
+
+def test_a_peer_that_holds_nothing_reads_on_after_its_turn() -> None:
+    """`wait`: after a large read, whatever was done with it."""
+    loop = Loop()
+    peer = Peer(loop)
+    peer.input.wait()
+    assert not peer.reading
+    loop.poll()
+    assert peer.reading
+
+
+def test_a_closed_input_never_reads_on() -> None:
+    """Its transport may belong to another reader by then."""
+    loop = Loop()
+    peer = Peer(loop)
+    peer.input.add(b"x")
+    peer.input.close()
+    peer.input.wait()
+    loop.poll()
+    assert (peer.steps, peer.reading, loop.turns.held) == ([], False, 0)
+
+
+def test_the_fault_of_one_peer_ends_only_that_peer(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the others have their turns."""
+    loop = Loop()
+
+    class Broken(Peer):
+        def on_input(self, data: bytes) -> None:
+            raise RuntimeError("broken")
+
+    broken, other = Broken(loop), Peer(loop)
+    for peer in (broken, other):
+        peer.input.add(b"x")
+    loop.poll()
+    assert (broken.aborted, other.aborted, other.steps) == (True, False, [b"x"])
+    assert "internal error" in caplog.text
+
+
+def test_over_the_ceiling_a_peer_that_holds_more_than_its_share_is_closed() -> None:
+    """Others that hold little are not: a few that fill the ceiling cannot close them."""
+    loop = Loop()
+    loop.turns.ceiling = 4 * LARGE
+    hogs = [Peer(loop) for _ in range(5)]
+    for hog in hogs:
+        hog.input.add(b"x" * LARGE)
+    modest = Peer(loop)
+    modest.input.add(b"x" * 1000)
+    assert [peer.aborted for peer in (*hogs, modest)] == [False] * 4 + [True, False]
+    assert loop.turns.closed == 1
+    assert loop.turns.held <= loop.turns.ceiling + 1000
