@@ -12,7 +12,7 @@ IMAGE   ?= token-enforcer:dev
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
-.PHONY: help demo test test-compiled coverage check lint fuzz soak bench bench-page interop e2e-pods e2e-cluster image
+.PHONY: help demo test test-compiled coverage check lint fuzz soak fairness bench bench-page interop e2e-pods e2e-cluster image
 .PHONY: generated golden k8s alerts lock version release clean
 
 help: ## List the targets
@@ -71,6 +71,10 @@ fuzz: $(VENV)/.ready ## Search for bytes that break the parsers, for a minute (F
 soak: build/compiled/.ready ## Mixed traffic for ten minutes, servers killed under it (SOAK_SECONDS=60 CONNECTIONS=50: shorter, fewer)
 	@PYTHONPATH=$(CURDIR)/build/compiled:tests PYTHONSAFEPATH=1 $(BIN)/python -m soak $(if $(SOAK_SECONDS),--seconds $(SOAK_SECONDS)) \
 		$(if $(CONNECTIONS),--connections $(CONNECTIONS))
+
+fairness: build/compiled/.ready ## Flood the enforcer, and measure what other clients notice (FAIRNESS_SECONDS=2: shorter; ONLY=chunks)
+	@PYTHONPATH=$(CURDIR)/build/compiled:tests PYTHONSAFEPATH=1 $(BIN)/python -m fairness \
+		$(if $(FAIRNESS_SECONDS),--seconds $(FAIRNESS_SECONDS)) $(if $(ONLY),--only $(ONLY))
 
 bench: $(VENV)/.ready ## Measure beside other proxies, for ten minutes (a quick look: ROUNDS=1 SECONDS=1 ONLY=cached; two builds: AGAINST=REV)
 	@$(BIN)/python -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \

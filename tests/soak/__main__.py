@@ -6,10 +6,12 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import click
+from fairness.bed import flooded, honest
 from harness.configs import authorization_server, config
 from harness.processes import COMMAND, Enforcer, enforcer
 from harness.usage import metric, open_descriptors, resident_memory
@@ -22,6 +24,7 @@ from soak.traffic import Worker
 
 _MAX_GROWTH = 8 * 1024**2  # bytes of resident memory
 _WARM_UP = 0.2  # of the total time
+_FLOODS = ("refusals", "heads", "chunks", "early answers")  # in the background, with two connections each
 _IDLE_GAUGES = ("enforcer_connections", "enforcer_requests_in_flight", "enforcer_introspection_in_flight")
 _RULES = [
     {"name": "allowed", "path": "/allowed/**", "scopes": ["read"]},
@@ -69,16 +72,22 @@ def _traffic(
     reloads.start()
     stopped = threading.Event()
     workers = [Worker(process.port, tally, stopped) for _ in range(connections)]
-    for worker in workers:
-        worker.start()
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.process.poll() is None:
-        time.sleep(0.1)
-    outages.end()
-    reloads.end()
-    stopped.set()
-    for worker in workers:
-        worker.join()
+    with ExitStack() as floods:
+        for name in _FLOODS:
+            floods.enter_context(flooded(name, process.port, 2))
+        # A target that no rule matches, so that only the enforcer has a part in the times.
+        times = floods.enter_context(honest(process, seconds, "--connections", "2", "--target", "/nowhere"))
+        for worker in workers:
+            worker.start()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and process.process.poll() is None:
+            time.sleep(0.1)
+        outages.end()
+        reloads.end()
+        stopped.set()
+        for worker in workers:
+            worker.join()
+        click.echo(f"honest clients: {times()}")
     pid = process.process.pid
     descriptors = settled(lambda: open_descriptors(pid), 3)
     return IdleUsage(resident_memory(pid), descriptors, sum(metric(process, name) for name in _IDLE_GAUGES))

@@ -1,0 +1,97 @@
+"""Runs an enforcer with its app, and measures honest clients with or without a flood."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from harness.certificates import Authority
+from harness.configs import TOKENS, config
+from harness.processes import Enforcer, enforcer
+from harness.servers import introspection_server
+
+from fairness.floods import FLOODS
+from fairness.honest import Times
+
+_TESTS = Path(__file__).parents[1]
+_NICE = ("nice", "-n", "10")  # a flood must not take the processor from the clients that are measured
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(_TESTS), os.environ.get("PYTHONPATH", "")))}
+
+
+@contextmanager
+def _process(*command: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment()) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def flooded(name: str, port: int, connections: int) -> Iterator[None]:
+    """Flood an enforcer until the block ends."""
+    with _process(*_NICE, sys.executable, "-m", "fairness.floods", name, str(port), str(connections)):
+        yield
+
+
+@contextmanager
+def honest(process: Enforcer, seconds: float, *options: str) -> Iterator[Callable[[], Times]]:
+    """Run honest clients for some seconds; the function that is yielded waits for their end and returns their times."""
+    ports = str(process.port), str(process.admin_port)
+    command = (sys.executable, "-m", "fairness.honest", *ports, "--seconds", str(seconds), *options)
+    with _process(*command) as clients:
+
+        def result() -> Times:
+            output, _ = clients.communicate(timeout=seconds + 60)
+            return Times(**json.loads(output))
+
+        yield result
+
+
+class Bed:
+    """An enforcer, plain and with TLS, in front of one app."""
+
+    def __init__(self, plain: Enforcer, secured: Enforcer) -> None:
+        self._enforcers = {False: plain, True: secured}
+
+    def measure(self, flood: str | None, connections: int, seconds: float, *, tls: bool = False) -> Times:
+        """Return the times of eight honest clients, without (None) or beside a flood with some connections."""
+        tls = tls or (flood is not None and FLOODS[flood].tls)
+        process = self._enforcers[tls]
+        with ExitStack() as stack:
+            if flood is not None:
+                stack.enter_context(flooded(flood, process.port, connections))
+            return stack.enter_context(honest(process, seconds, *(("--tls",) if tls else ())))()
+
+
+@contextmanager
+def bed(*, pinned: bool = False) -> Iterator[Bed]:
+    """Run everything until the block ends. `pinned`: the enforcers get a core that no other process of ours uses."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        app = stack.enter_context(_process(sys.executable, "-m", "fairness.app"))
+        assert app.stdout is not None
+        url = f"http://127.0.0.1:{int(app.stdout.readline())}"
+        server = stack.enter_context(introspection_server(TOKENS))
+        certificate, key = Authority(folder).issue("localhost")
+        tls = {"address": "127.0.0.1:0", "tls": {"certificate": str(certificate), "key": str(key)}}
+        limits = {"client_share": "100%"}  # all come from one address here, and shares are not what is measured
+        texts = [config(url, server.port, limits=limits), config(url, server.port, limits=limits, listener=tls)]
+        plain, secured = (stack.enter_context(enforcer(text)) for text in texts)
+        cores = sorted(os.sched_getaffinity(0))
+        if pinned and len(cores) > 1:
+            for process in (plain, secured):
+                os.sched_setaffinity(process.process.pid, cores[:1])
+            os.sched_setaffinity(app.pid, cores[1:])
+            os.sched_setaffinity(0, cores[1:])
+        yield Bed(plain, secured)
+        os.sched_setaffinity(0, cores)
