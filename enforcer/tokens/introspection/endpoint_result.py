@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
@@ -13,6 +14,8 @@ from enforcer.tokens.strict_json import read_object
 from enforcer.wire.http_client import HttpResponse
 
 T = TypeVar("T")
+
+_log = logging.getLogger("enforcer.tokens")
 
 SendFailure = UpstreamError | IntrospectionError
 """A failure of the connection; or why no request could be made at all."""
@@ -63,13 +66,16 @@ def authenticated_body(result: EndpointResult) -> bytes | IntrospectionError:
 
 
 def read_body(body: bytes | IntrospectionError, parse: Callable[[bytes], T]) -> T | IntrospectionError:
-    """Return the body as `parse` reads it, or the error that it raises."""
+    """Return the body as `parse` reads it, or the error that it raises; any other exception is an error too."""
     if isinstance(body, IntrospectionError):
         return body
     try:
         return parse(body)
     except IntrospectionError as error:
         return error.as_value()
+    except Exception:  # noqa: BLE001 - after any error, no request must wait forever
+        _log.exception("internal error")
+        return IntrospectionError(IntrospectionFailure.MALFORMED, "it cannot be read")
 
 
 def error_code(response: HttpResponse) -> object:

@@ -14,6 +14,7 @@ from enforcer.tokens.introspection.endpoint_result import (
     authenticated_body,
     contact,
     error_code,
+    read_body,
     response_body,
 )
 from enforcer.wire.http_client import HttpResponse
@@ -165,3 +166,15 @@ def test_a_date_in_retry_after_becomes_seconds_from_now() -> None:
     error = response_body(HttpResponse(503, b"", date))
     assert isinstance(error, IntrospectionError)
     assert error.retry_after == pytest.approx(60, abs=10)
+
+
+def test_a_body_that_cannot_be_read_is_an_error_whatever_was_raised(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception would leave the requests that wait for the body without a response."""
+
+    def fail(body: bytes) -> bytes:
+        raise TypeError("unhashable type")
+
+    outcome = read_body(b"{}", fail)
+    assert reason(outcome) is MALFORMED
+    assert "internal error" in caplog.text
+    assert read_body(b"{}", bytes.upper) == b"{}"
