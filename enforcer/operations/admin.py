@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ _MAX_DENIALS: Final = 100
 def admin(
     telemetry: Telemetry,
     *,
-    purge_cache: Callable[[str, str], int],
+    purge_cache: Callable[[str, str], Iterable[int]],
     find_denials: Callable[[bytes], Sequence[DecisionRecord]],
     access: AdminAccess,
     extra_routes: Sequence[Route] = (),
@@ -43,7 +43,7 @@ def admin(
     - `/readyz`: 200 while requests are served, 503 while starting and while draining.
     - `/metrics`: Prometheus' text format.
     - `POST /cache/purge`, with the admin credential: the body is a JSON object with one of `token`, `subject` and
-      `client_id`; calls `purge_cache` with that name and value and returns the number of removed entries.
+      `client_id`; calls `purge_cache` with that name and value, which yields the numbers of removed entries.
     - `GET /decisions/ID`, with the admin credential: the denied requests with this X-Request-Id, and the reasons.
 
     Without a configured credential, the last two answer 403. A request whose Host is another server's is answered 421.
@@ -97,7 +97,8 @@ def admin(
         if members is None or len(members) != 1 or not members.keys() <= {"token", "subject", "client_id"}:
             return JSONResponse({"detail": 'expected {"token": …}, {"subject": …} or {"client_id": …}'}, 400)
         ((name, value),) = members.items()
-        return JSONResponse({"purged": purge_cache(name, value)})
+        removed = [sum(batch) async for batch in slices.batches(purge_cache(name, value))]
+        return JSONResponse({"purged": sum(removed)})
 
     application = Starlette(
         routes=[

@@ -26,7 +26,7 @@ _MAX_EXCEPTION: Final = 16_384
 """Characters of an exception with its traceback."""
 _BATCH: Final = 65_536
 """Bytes for one write call."""
-_EACH: Final = frozenset({"enforcer", "enforcer.webhook"})
+UNLIMITED: Final = frozenset({"enforcer", "enforcer.webhook"})
 """Loggers of what operators cause, and of the reviews that an API server asks for: every record is written."""
 _STANDARD_ERROR: Final = 2
 
@@ -87,7 +87,7 @@ class LogOutput(logging.Handler):
         self._lines: deque[bytes] = deque()
         self._size = 0
         self._buffer = settings.buffer
-        self._repeats = RepeatFilter(_EACH)
+        self._repeats = RepeatFilter(UNLIMITED)
         self.writer = WriterThread(descriptor)
         self.writer.add(self._take)
         self.configure(settings)
@@ -108,6 +108,7 @@ class LogOutput(logging.Handler):
         logging.captureWarnings(True)
         # uvicorn's messages about start and stop would repeat our own.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each relayed probe
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a record. The caller holds the handler's lock."""

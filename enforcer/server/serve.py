@@ -9,7 +9,7 @@ import math
 import signal
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -145,7 +145,7 @@ async def _no_application(scope: object, receive: object, send: object) -> None:
 def _admin_server(
     telemetry: Telemetry, reloader: Reloader, registry: ConnectionRegistry, relay: Relay
 ) -> ManagedServer:
-    def purge_cache(name: str, value: str) -> int:
+    def purge_cache(name: str, value: str) -> Iterable[int]:
         registry.revoke(Purge(name, value))
         # A reload replaces `current`, so it is looked up for each request.
         return reloader.current.memory.purge(name, value)

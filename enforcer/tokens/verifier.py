@@ -280,8 +280,8 @@ class CacheControl:
         """The number of entries evicted, by reason."""
         return self._cache.evictions
 
-    def purge(self, what: str, value: str) -> int:
-        """Remove the entries of a `token`, `subject` or `client_id`; returns their number."""
+    def purge(self, what: str, value: str) -> Iterable[int]:
+        """Remove the entries of a `token`, `subject` or `client_id` in bounded steps; yields their numbers."""
         if what == "token":
-            return sum(verifier.purge(value.encode("utf-8", "surrogatepass")) for verifier in self._verifiers)
+            return [verifier.purge(value.encode("utf-8", "surrogatepass")) for verifier in self._verifiers]
         return self._cache.purge(**{what: value})

@@ -34,9 +34,9 @@ class Memory:
     def __init__(self) -> None:
         self.purged: list[tuple[str, str]] = []
 
-    def purge(self, what: str, value: str) -> int:
+    def purge(self, what: str, value: str) -> list[int]:
         self.purged.append((what, value))
-        return 2
+        return [1, 0, 1]
 
 
 def find_denials(request_id: bytes) -> list[DecisionRecord]:

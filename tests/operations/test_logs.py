@@ -8,14 +8,17 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
+import enforcer
 from enforcer.operations import logs
 from enforcer.operations.logs import JsonFormatter, LogOutput, TextFormatter
 from enforcer.settings.log import Log
 
+ROOT = Path(enforcer.__file__).parent
 HOSTILE = "a\r\nb\x1b[31m\x00\x85\u2028\u202e\u2066\ud800c"
 ESCAPED = r"a\r\nb\x1b[31m\x00\x85\u2028\u202e\u2066\ud800c"
 
@@ -158,3 +161,11 @@ def test_warnings_of_python_are_logged(pipe: tuple[int, int]) -> None:
         warnings.simplefilter("always")
         warnings.warn("old", stacklevel=1)
     assert "old" in read(pipe)[0]
+
+
+@pytest.mark.parametrize("room", ["decision_log", "operations", "policy", "proxy", "tokens", "wire"])
+def test_no_room_that_serves_strangers_uses_a_logger_without_limit(room: str) -> None:
+    """Such a logger is for reports on what operators do: start, reload, stop."""
+    sources = [path.read_text() for path in (ROOT / room).rglob("*.py")]
+    names = {name for source in sources for name in re.findall(r"getLogger\(\"([^\"]+)\"\)", source)}
+    assert not names & logs.UNLIMITED

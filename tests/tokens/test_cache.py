@@ -128,12 +128,25 @@ def test_all_entries_of_a_subject_or_client_can_be_purged() -> None:
     for key, claims in [(b"1", {"sub": "a", "client_id": "x"}), (b"2", {"sub": "b", "client_id": "x"}), (b"3", {})]:
         tokens.put(key, read_claims(claims), b"", NOW)
     tokens.put(b"4", INACTIVE, b"", NOW)
-    assert tokens.purge() == 0
-    assert tokens.purge(subject="a") == 1
+    assert sum(tokens.purge()) == 0
+    assert sum(tokens.purge(subject="a")) == 1
     assert [tokens.get(key, NOW) is not None for key in (b"1", b"2", b"3", b"4")] == [False, True, True, True]
-    assert tokens.purge(client_id="x") == 1
-    assert tokens.purge(subject="a", client_id="x") == 0
+    assert sum(tokens.purge(client_id="x")) == 1
+    assert sum(tokens.purge(subject="a", client_id="x")) == 0
     assert len(tokens) == 2
+
+
+def test_a_purge_is_made_in_steps() -> None:
+    """Requests are served in between; the purge is noted before the first step, for results that are on their way."""
+    tokens = cache()
+    for number in range(1200):
+        tokens.put(b"%d" % number, read_claims({"sub": "a"}), b"", NOW)
+    steps = iter(tokens.purge(subject="a"))
+    assert tokens.purges == 1
+    first = next(steps)
+    assert 0 < first == 1200 - len(tokens) < 600
+    assert first + sum(steps) == 1200
+    assert len(tokens) == 0
 
 
 @pytest.mark.parametrize(("first", "second"), [(FOREVER, INACTIVE), (INACTIVE, FOREVER), (FOREVER, until(NOW))])

@@ -259,9 +259,9 @@ def test_a_purged_token_is_introspected_again(selector: str) -> None:
         assert bed.verifier.purge(b"good")
         assert not bed.verifier.purge(b"other")
     elif selector == "subject":
-        assert (bed.cache.purge(subject="joe"), bed.cache.purge(subject="joe")) == (1, 0)
+        assert (sum(bed.cache.purge(subject="joe")), sum(bed.cache.purge(subject="joe"))) == (1, 0)
     else:
-        assert (bed.cache.purge(client_id="other"), bed.cache.purge(client_id="app")) == (0, 1)
+        assert (sum(bed.cache.purge(client_id="other")), sum(bed.cache.purge(client_id="app"))) == (0, 1)
     bed.look()
     assert bed.calls == 2
 
@@ -292,7 +292,7 @@ def test_a_result_requested_before_a_purge_is_not_cached(selector: str) -> None:
     if selector == "token":
         bed.verifier.purge(b"good")
     else:
-        bed.cache.purge(subject="joe")
+        sum(bed.cache.purge(subject="joe"))
     bed.source.respond()
     assert active(client)
     bed.look()
