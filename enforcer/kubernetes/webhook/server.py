@@ -46,7 +46,9 @@ _GRACE: Final = 5
 """Seconds for running reviews after a stop: API servers wait no longer."""
 _BODIES: Final = 4
 """The bodies of all running reviews take at most as much memory as this number of the largest."""
-_CONNECTIONS: Final = 1024
+_CONNECTIONS: Final = 512
+"""Connections take 50 KB each: all together 26 MB, beside 60 MB of the process itself, 12 MB of bodies, and up to 40 MB
+for the review in the worker thread. The chart's memory limit follows from that."""
 _PEER_CONNECTIONS: Final = 256
 """An API server creates at most 200 objects at once (`--max-mutating-requests-inflight`)."""
 _ADMIN: Final = Limits(body=0, bodies=0, connections=64, peer_connections=16)

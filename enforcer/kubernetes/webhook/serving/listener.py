@@ -74,11 +74,11 @@ class Listener:
             server.close()
         for arrival in [arrival for arrivals in self._newcomers.values() for arrival in arrivals]:
             arrival.abort()
-        for connection in self._connections:
+        for connection in [*self._connections]:
             connection.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
-        for connection in self._connections:
+        for connection in [*self._connections]:
             connection.abort()
 
     def admit(self, arrival: Arrival) -> None:
@@ -96,7 +96,7 @@ class Listener:
 
     def _make_room(self, peer: str) -> bool:
         """Return whether another connection may begin; if there are too many, one of the most numerous peer ends."""
-        if self._count.total() < self.limits.connections:
+        if len(self._tasks) < self.limits.connections:
             return True
         largest = max(self._newcomers, key=lambda other: len(self._newcomers[other]), default=peer)
         if len(self._newcomers.get(largest, ())) <= len(self._newcomers.get(peer, ())):
@@ -107,7 +107,6 @@ class Listener:
 
     async def _serve(self, arrival: Arrival) -> None:
         """Serve a connection until its end."""
-        connection = None
         try:
             connection = await self._welcome(arrival)
             self._leave_newcomers(arrival)
@@ -116,9 +115,9 @@ class Listener:
         finally:
             arrival.abort()
             self._leave_newcomers(arrival)
-            if connection is not None:
-                self._connections.discard(connection)
-            self._count -= Counter({arrival.peer: 1})
+            self._count[arrival.peer] -= 1
+            if not self._count[arrival.peer]:
+                del self._count[arrival.peer]
 
     def _leave_newcomers(self, arrival: Arrival) -> None:
         newcomers = self._newcomers.get(arrival.peer, set())
@@ -168,6 +167,7 @@ class Listener:
         else:
             transport.set_protocol(connection)
         self._connections.add(connection)
+        connection.closed.add_done_callback(lambda _: self._connections.discard(connection))
         connection.connection_made(transport)
         if self._tls is None:
             transport.resume_reading()
