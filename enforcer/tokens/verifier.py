@@ -130,7 +130,6 @@ class CachingVerifier:
         self._clock = clock
         self._retry_after = retry_after
         self._waiting: dict[bytes, list[_Waiting]] = {}
-        self._failing = False
 
     def verify(
         self, token: bytes, now: float, listener: VerificationListener, options: LookupOptions
@@ -224,17 +223,13 @@ class CachingVerifier:
                 result = IntrospectionError(IntrospectionFailure.MALFORMED, "its claims cannot be passed on")
         if isinstance(result, IntrospectionError):
             metrics.results[result.reason.value] += 1
-            if not self._failing:
-                self._failing = True
-                _log.error(
-                    "authorization server %s gives no usable answer: %s; see enforcer doctor", self._name, result
-                )
+            # It may be due to the token, which any client can make up, so that it shows no state of the server. The
+            # first argument is what the log counts by if the message repeats.
+            kind = f"{result.reason}, authorization server {self._name}"
+            _log.warning("a token cannot be verified: %s: %s; see enforcer doctor", kind, result.detail)
             retry_after = self._retry_after if result.retry_after is None else max(ceil(result.retry_after), 1)
             return VerificationFailure(result.reason, retry_after, str(result))
         metrics.duration.observe(time.perf_counter() - started)
-        if self._failing:
-            self._failing = False
-            _log.info("authorization server %s answers again", self._name)
         metrics.results["active" if isinstance(result, ActiveToken) else "inactive"] += 1
         if isinstance(result, RejectedToken):
             self._report_rejection(result.fault)
