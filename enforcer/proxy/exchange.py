@@ -23,7 +23,7 @@ from enforcer.policy.decision import WOULD_DENY, Allow
 from enforcer.proxy import responses
 from enforcer.proxy.authorize import Authorization, Grant, Refused
 from enforcer.proxy.forwarding import STATUS_LINES, permitted_trailers, request_head
-from enforcer.proxy.head import RequestHead
+from enforcer.proxy.head import IDEMPOTENT, RequestHead, extend_held
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.proxy.responses import OwnResponse, Refusal
@@ -34,8 +34,6 @@ from enforcer.wire.connection import PooledConnection
 
 _log: Final = logging.getLogger("enforcer.proxy")
 
-# RFC 9110 §9.2.2: idempotent methods. PUT and DELETE only without a body, which was streamed and is gone.
-_REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 _CLIENT_GONE: Final = 499  # as nginx counts a client that left before its response
 
 
@@ -119,7 +117,7 @@ class Exchange:
 
     __slots__ = (
         "_authorization", "_body_left", "_chunked", "_client", "_note", "_out", "_peer", "_pending", "_permit",
-        "_refusal", "_registry", "_request", "_retried", "_sent_at", "_snapshot", "_started_at", "_status",
+        "_refusal", "_registry", "_request", "_resend", "_retried", "_sent_at", "_snapshot", "_started_at", "_status",
         "_upstream", "_upstream_full", "client", "closes", "expects_continue", "head", "request_complete", "state",
     )  # fmt: skip
 
@@ -216,8 +214,9 @@ class Exchange:
         self._registry.overhead.observe(self._sent_at - self._started_at)
         connection.send(self, self._request, head_only=head.method == b"HEAD", upgradable=head.upgrade is not None)
         if head.has_body:
+            self._resend: bytearray | None = bytearray() if head.method in IDEMPOTENT else None
             if self._pending is not None:
-                connection.transport.write(b"".join(self._pending))
+                self._send_on(b"".join(self._pending))
                 self._pending = None
             if not self.request_complete and not self.expects_continue:
                 connection.await_client()
@@ -249,6 +248,7 @@ class Exchange:
 
     def _send_on(self, data: bytes) -> None:
         if self._upstream is not None:
+            self._resend = extend_held(self._resend, data)
             self._upstream.transport.write(data)
         elif self._pending is None:
             self._pending = [data]
@@ -380,9 +380,12 @@ class Exchange:
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
         self._upstream = None
         head, upstream = self.head, self._authorization.route.upstream
-        if unanswered and not self._retried and not head.has_body and head.method in _REPEATABLE:
+        body = self._resend if unanswered and head.has_body else b""  # None: too large to hold, and gone
+        if unanswered and not self._retried and body is not None and head.method in IDEMPOTENT:
             self._retried = True
             self.state = _WAIT_CONNECTION
+            self._pending = [bytes(body)] if body else None
+            self._client.update_flow_control()
             failure = upstream.pool.request(self, fresh=True)
             if not isinstance(failure, UpstreamError):
                 return

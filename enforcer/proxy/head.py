@@ -22,6 +22,24 @@ _EXPECT: Final = int(FieldKind.EXPECT)
 
 _LENGTH_DIGITS: Final = 18
 
+IDEMPOTENT: Final = frozenset(
+    b"ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY DELETE GET HEAD LABEL LINK MERGE MKACTIVITY MKCALENDAR MKCOL "
+    b"MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PROPFIND PROPPATCH PUT QUERY REBIND REPORT SEARCH TRACE UNBIND "
+    b"UNCHECKOUT UNLINK UPDATE UPDATEREDIRECTREF VERSION-CONTROL".split()
+)
+"""The methods that IANA's registry calls idempotent (RFC 9110 §9.2.2): a server that gets such a request twice does no
+more than for one."""
+_REPEATABLE_BODY: Final = 16 * 1024
+"""Bytes of a body that are held to send it again; a larger one is streamed and gone. Bounds memory."""
+
+
+def extend_held(body: bytearray | None, data: bytes) -> bytearray | None:
+    """Return what is held of a body, to send it again, with its next piece; None if it is too large, or was before."""
+    if body is None or len(body) + len(data) > _REPEATABLE_BODY:
+        return None
+    body += data
+    return body
+
 
 class RequestHead:
     """One request head. It is built once and not written to afterwards.

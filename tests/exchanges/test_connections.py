@@ -142,22 +142,37 @@ def test_an_http_1_0_app_may_keep_its_connection(app: Upstream, client: Client) 
     assert app.connections - before == 1
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
+LARGE = b"x" * 20_000
+
+
+@pytest.mark.parametrize("body", [None, b"x", b"x" * 10_000])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "REPORT", "SEARCH"])
 def test_a_request_on_a_connection_that_the_app_had_closed_is_sent_again(
-    app: Upstream, client: Client, method: str
+    app: Upstream, client: Client, method: str, body: bytes | None
 ) -> None:
-    """A request with an idempotent method and no body is retried once, on a new connection."""
+    """A request with an idempotent method is retried once, on a new connection, with its body if that is small."""
     fail_once = _closing_once(app, client)
-    assert client.request(method, "/again").status == 200
+    response = client.request(method, "/again", body=body)
     assert fail_once.is_set()
+    assert (response.status, response.body) == (200, b"" if method == "HEAD" else body or b"")
     assert [request.target for request in app.requests] == [b"/first", b"/again", b"/again"]
 
 
-@pytest.mark.parametrize(("method", "body"), [("POST", None), ("PATCH", None), ("POST", b"body"), ("PUT", b"body")])
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        ("POST", None),
+        ("PATCH", None),
+        ("LOCK", None),
+        ("POST", b"body"),
+        ("PUT", b"x" * 20_000),
+        ("PROPFIND", b"x" * 20_000),
+    ],
+)
 def test_a_request_that_is_not_safe_to_repeat_is_not_sent_again(
     app: Upstream, client: Client, method: str, body: bytes | None
 ) -> None:
-    """The client gets 502, and may retry itself; a body was streamed and cannot be sent again."""
+    """The client gets 502, and may retry itself; a larger body was streamed and cannot be sent again."""
     _closing_once(app, client)
     assert client.request(method, "/again", body=body).status == 502
     assert [request.target for request in app.requests] == [b"/first", b"/again"]
@@ -180,8 +195,9 @@ def _closing_once(app: Upstream, client: Client) -> threading.Event:
     failed = threading.Event()
 
     def handler(incoming: Incoming) -> None:
+        body = incoming.body()
         if failed.is_set():
-            incoming.respond()
+            incoming.respond(b"" if incoming.request.method == b"HEAD" else body)
         else:
             failed.set()
             incoming.wait_for_close(0)
