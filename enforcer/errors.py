@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class EnforcerError(Exception):
@@ -29,10 +30,17 @@ class Problem:
         return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
 
 
+MAX_PROBLEMS: Final = 100
+"""Maximum number of errors of a configuration that are reported; there may be as many as values."""
+
+
 class ConfigError(EnforcerError):
-    """All errors of a configuration at once."""
+    """All errors of a configuration at once, or the first of very many."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
+        if len(problems) > MAX_PROBLEMS:
+            more = Problem(problems[0].file, 0, 0, "", "there are more errors, which are not shown")
+            problems = [*problems[:MAX_PROBLEMS], more]
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
 

@@ -17,6 +17,7 @@ from enforcer.analysis.lint import Level
 from enforcer.cli._options import overrides_option
 from enforcer.cli._policy import loaded_policy
 from enforcer.config.load import load_with_document
+from enforcer.config.memory import memory_bounds
 from enforcer.config.overrides import Override
 from enforcer.config.validate.warnings import find_warnings
 from enforcer.errors import ConfigError, Problem
@@ -80,7 +81,9 @@ def _property(text: str) -> str:
 def command(config: Path, strict: bool, form: str, no_secrets: bool, overrides: Sequence[Override]) -> None:
     """Read CONFIG (default: config.yaml) as `run` would, open no sockets, and print every error with its line.
 
-    A valid configuration may have warnings (probably unintended settings) and notes.
+    A valid configuration may have warnings (probably unintended settings) and notes. The size in MiB is the memory that
+    all tables and queues may take together, with the process itself and a reload; requests in flight come on top. With
+    `--format json`, `memory` has the bytes of each part, by the setting that bounds it.
 
     Exit codes: 0 valid, 1 refused by --strict, 2 wrong usage or an invalid configuration.
 
@@ -103,12 +106,15 @@ def command(config: Path, strict: bool, form: str, no_secrets: bool, overrides: 
         for each in find_warnings(loaded.config, document, loaded_policy(loaded, document).policy)
     ]
     count = len(loaded.config.rules)
-    _print(form, findings, {"file": str(config), "usable": True, "rules": count, "hash": loaded.hash})
+    memory = memory_bounds(loaded.config, document.count)
+    about = {"file": str(config), "usable": True, "rules": count, "hash": loaded.hash, "memory": dict(memory)}
+    _print(form, findings, about)
     if form == "text":
         counts = Counter(each.level for each in findings)
         summary = "".join(f", {_count(number, level)}" for level, number in sorted(counts.items()))
+        allowed = -(-sum(memory.values()) // 1024**2)
         verdict = "refused by --strict" if counts["error"] else "good"
-        click.echo(f"{config}: {verdict}; {_count(count, 'rule')}, hash {loaded.hash}{summary}")
+        click.echo(f"{config}: {verdict}; {_count(count, 'rule')}, hash {loaded.hash}, {allowed} MiB{summary}")
     sys.exit(1 if any(each.level == "error" for each in findings) else 0)
 
 

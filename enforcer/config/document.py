@@ -2,7 +2,9 @@
 
 1. A subset of YAML: one document, a mapping at the top, text as keys, no merge keys, no tags that make objects.
 2. `true` and `false` are the only booleans, because `on` may be a scope. No dates, octal or base-60 numbers.
-3. An error in one value does not hide an error in the next; only a syntax error ends the parsing.
+3. An error in one value does not hide an error in the next; only a syntax error, or too many errors, end the parsing.
+4. Depth, number of values and number of errors are bounded before anything is built from them, so that no file takes
+   the memory that the configuration in force needs, not even one that is no configuration at all.
 """
 
 from __future__ import annotations
@@ -25,13 +27,16 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from enforcer.errors import ConfigError, Problem
+from enforcer.errors import MAX_PROBLEMS, ConfigError, Problem
 
 Step = str | int
 Mark = Any  # one of two classes of PyYAML; both have `line` and `column`, from 0
 
 MAX_DEPTH: Final = 32
 """Maximum nesting of mappings and lists; the configuration itself needs 6. Bounds the stack."""
+MAX_VALUES: Final = 200_000
+"""Maximum number of values of a configuration, all its files together: about 20,000 rules. While it is read, a value
+with its errors takes about 500 bytes, so that a reload needs 100 MB at most. Bounds memory and reload time."""
 MAX_ALIASED: Final = 10_000
 """Maximum number of values that all aliases together stand for, so that a few lines never become millions of values."""
 
@@ -97,11 +102,12 @@ class Items(list[Any]):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The values of a file, and its YAML errors."""
+    """The values of a file, their number, and its YAML errors."""
 
     file: str
     values: Table
     problems: tuple[Problem, ...]
+    count: int = 0
 
     def where(self, path: Sequence[Step]) -> tuple[str, int, int]:
         """Return the position of a value: file, line and column."""
@@ -126,10 +132,10 @@ class Document:
         return line + 1, column + 1
 
 
-def parse(file: str, data: bytes) -> Document:
-    """Parse the bytes of a file; raises ConfigError if they are not a YAML mapping."""
+def parse(file: str, data: bytes, max_values: int = MAX_VALUES) -> Document:
+    """Parse the bytes of a file; raises ConfigError if they are not a YAML mapping of at most `max_values` values."""
     text = _decode(file, data)
-    parser = _Parser(file, text)
+    parser = _Parser(file, text, max_values)
     try:
         values = parser.parse()
     except yaml.MarkedYAMLError as error:
@@ -137,7 +143,7 @@ def parse(file: str, data: bytes) -> Document:
         raise ConfigError(parser.problems) from None
     if not isinstance(values, Table):
         raise ConfigError(parser.problems)
-    return Document(file, values, tuple(parser.problems))
+    return Document(file, values, tuple(parser.problems), parser.count)
 
 
 def dotted(path: Sequence[Step]) -> str:
@@ -160,12 +166,13 @@ def show(value: object) -> str:
 class _Parser:
     """Builds values from the YAML events of one text."""
 
-    def __init__(self, file: str, text: str) -> None:
+    def __init__(self, file: str, text: str, max_values: int) -> None:
         self.problems: list[Problem] = []
+        self.count = 0
+        self._max_values = max_values
         self._file = file
         self._next = _LOADER(text).get_event
         self._anchors: dict[str, tuple[Any, int]] = {}
-        self._count = 0
         self._repeated = 0
 
     def parse(self) -> Any:
@@ -188,6 +195,8 @@ class _Parser:
         """Record a problem, and return the placeholder for its value."""
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
         self.problems.append(_problem(self._file, line, column, path, message))
+        if len(self.problems) > MAX_PROBLEMS:
+            raise ConfigError(self.problems)
         return BROKEN
 
     def _value(self, event: Any, parent: tuple[Step, ...], step: Step | None) -> Any:
@@ -200,8 +209,8 @@ class _Parser:
         if len(path) > MAX_DEPTH:
             self.note(event.start_mark, (), f"mappings and lists are nested more than {MAX_DEPTH} deep")
             raise ConfigError(self.problems)
-        before = self._count
-        self._count += 1
+        before = self.count
+        self.count += 1
         value: Any
         if kind is MappingStartEvent:
             value = self._table(path)
@@ -213,13 +222,14 @@ class _Parser:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
             value = self.note(event.start_mark, path, f"the tag {show(tag)} is not supported; remove it")
         if event.anchor is not None:
-            self._anchors[event.anchor] = (value, self._count - before)
+            self._anchors[event.anchor] = (value, self.count - before)
         return value
 
     def _table(self, path: tuple[Step, ...]) -> Table:
         table = Table()
         marks = table.marks
         while type(event := self._next()) is not MappingEndEvent:
+            self._add(event)
             key = self._value(event, path, "?")
             is_text = isinstance(key, str)
             value_event = self._next()
@@ -236,16 +246,23 @@ class _Parser:
             else:
                 table[key] = value
                 marks[key] = (event.start_mark, value_event.start_mark)
-        self._count += len(table)
         return table
 
     def _items(self, path: tuple[Step, ...]) -> Items:
         items = Items()
         while type(event := self._next()) is not SequenceEndEvent:
+            self._add(event)
             items.append(self._value(event, path, len(items)))
             items.marks.append(event.start_mark)
-        self._count += len(items)
         return items
+
+    def _add(self, event: Any, number: int = 1) -> None:
+        self.count += number
+        if self.count > self._max_values:
+            self.note(
+                event.start_mark, (), f"a configuration has at most {MAX_VALUES} values, in all its files together"
+            )
+            raise ConfigError(self.problems)
 
     def _alias(self, event: Any, path: tuple[Step, ...]) -> Any:
         name = event.anchor
@@ -255,8 +272,8 @@ class _Parser:
         value, size = self._anchors[name]
         if self._repeated <= MAX_ALIASED < self._repeated + size:
             self.note(event.start_mark, path, f"the aliases stand for more than {MAX_ALIASED} values; write them out")
-        self._count += size
         self._repeated += size
+        self._add(event, size)
         return value if self._repeated <= MAX_ALIASED else BROKEN
 
 

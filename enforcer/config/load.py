@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain, islice, takewhile
 from pathlib import Path
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -22,7 +24,7 @@ from enforcer.config.sources import Files, Signature, Sources, read
 from enforcer.config.validate.conflicts import conflicts
 from enforcer.config.validate.messages import problems
 from enforcer.config.validate.partial import PartialValidation
-from enforcer.errors import ConfigError, Problem
+from enforcer.errors import MAX_PROBLEMS, ConfigError, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,27 +78,52 @@ def _validate(
     sources: Sources,
 ) -> Config:
     errors: list[ErrorDetails] = []
-    hidden: Iterable[Problem] = ()
+    more: Iterable[Problem] = ()
     try:
         config = ADAPTER.validate_python(document.values, context=sources)
     except ValidationError as error:
-        errors = error.errors(include_url=False)
-        partial = PartialValidation(document.values.get("rules"), errors)
-        rules = partial.rules
-        hidden = (document.problem(path, message) for path, message in partial.faults)
+        if error.error_count() > _MAX_DETAILS:
+            errors = _first_errors(document.values, sources)
+            more = [document.problem((), f"{error.error_count()} errors, so that this is probably not a configuration")]
+        else:
+            errors = error.errors(include_url=False)
+            partial = PartialValidation(document.values.get("rules"), errors)
+            hidden = (document.problem(path, message) for path, message in partial.faults)
+            more = chain(hidden, conflicts(document, partial.rules, complete=not rule_file_problems))
     else:
-        rules = dict(enumerate(config.rules))
-    all_problems = [
-        *rule_file_problems,
-        *override_problems,
-        *document.problems,
-        *problems(errors, document, shape),
-        *hidden,
-    ]
-    all_problems += conflicts(document, rules, complete=not rule_file_problems)
+        more = conflicts(document, dict(enumerate(config.rules)), complete=not rule_file_problems)
+    all_problems = [*rule_file_problems, *override_problems, *document.problems, *problems(errors, document, shape)]
+    all_problems += islice(more, MAX_PROBLEMS + 1)  # of many equal rules each is an error
     if all_problems:
         raise ConfigError(sorted(all_problems, key=document.order))
     return config
+
+
+_MAX_DETAILS: Final = 1000
+"""Maximum number of errors whose details are made: they take a kilobyte each."""
+
+
+def _first_errors(values: Mapping[str, Any], sources: Sources) -> list[ErrorDetails]:
+    """Return errors of the first values. That a key is missing is not one: it may be among the others."""
+    try:
+        ADAPTER.validate_python(_first(values, [_MAX_DETAILS]), context=sources)
+    except ValidationError as error:
+        return [details for details in error.errors(include_url=False) if details["type"] != "missing"]
+    return []
+
+
+def _first(value: Any, left: list[int]) -> Any:
+    """Return a copy of the first `left[0]` values."""
+    if isinstance(value, dict):
+        return {key: _first(member, left) for key, member in takewhile(lambda _: _take(left), value.items())}
+    if isinstance(value, list):
+        return [_first(member, left) for member in takewhile(lambda _: _take(left), value)]
+    return value
+
+
+def _take(left: list[int]) -> bool:
+    left[0] -= 1
+    return left[0] >= 0
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from enforcer.config.document import BROKEN, Document, Step, dotted, show
+from enforcer.config.document import BROKEN, MAX_VALUES, Document, Step, dotted, show
 from enforcer.config.validate.messages import suggestion
-from enforcer.errors import Problem, SettingsError
+from enforcer.errors import ConfigError, Problem, SettingsError
 from enforcer.policy.rules import TOKEN_KEYS, RuleDefaults, is_scope
 
 _SCOPE_LISTS: Final = ("scopes", "any_scope")
@@ -43,6 +43,9 @@ class MergedDocument:
         self.rule_sources = [source for document in documents for source in _rule_sources(document)]
         self.problems = [problem for document in documents for problem in document.problems]
         self.used_sets: set[str] = set()
+        self.count = sum(document.count for document in documents)
+        """Number of values in all files."""
+        self._expanded = 0  # values that the rules get from defaults and scope sets
         self.values = dict(main.values)
         self._files = [document.file for document in documents]
         sets = main.values.get("scope_sets")
@@ -50,6 +53,7 @@ class MergedDocument:
         self._sets = _valid_sets(main.values)
         if self.rule_sources:
             defaults = self._defaults()
+            self._add(("rule_defaults",), len(self.rule_sources) * _count(defaults))
             self.values["rules"] = [
                 self._expand_sets(("rules", index), _with_defaults(source.written, defaults))
                 for index, source in enumerate(self.rule_sources)
@@ -140,8 +144,22 @@ class MergedDocument:
                 self.problems.append(self.problem((*path, index), f"no scope set is called {show(name)}; {hint}"))
             members = self._sets.get(name, (BROKEN,))
             expanded.append(members[0])
+            self._add(path, len(members))
             appended += members[1:]
-        return [*expanded, *dict.fromkeys(scope for scope in appended if scope not in expanded)]
+        present = {scope for scope in expanded if isinstance(scope, str)}
+        return [*expanded, *dict.fromkeys(scope for scope in appended if scope not in present)]
+
+    def _add(self, path: Sequence[Step], values: int) -> None:
+        """Count values that defaults or sets add to rules: a short file must not become a large policy."""
+        self._expanded += values
+        if self._expanded > MAX_VALUES:
+            message = f"with defaults and scope sets applied, the rules have more than {MAX_VALUES} values"
+            raise ConfigError([*self.problems, self.problem(path, message)])
+
+
+def _count(value: Any) -> int:
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_count, members))
 
 
 def _rule_sources(document: Document) -> Iterator[RuleSource]:

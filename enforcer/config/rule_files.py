@@ -13,12 +13,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from enforcer.config.document import Document, parse, show
+from enforcer.config.document import MAX_VALUES, Document, parse, show
 from enforcer.config.sources import Sources, read
 from enforcer.errors import ConfigError, Problem
 
 MAX_BYTES: Final = 16 * 1024**2
-"""Maximum size of a configuration, all its files together: about 100,000 rules. Bounds memory and reload time."""
+"""Maximum size of a configuration, all its files together. Bounds memory and reload time."""
+MAX_FILES: Final = 4000
+"""Maximum number of files of a configuration. Bounds memory and reload time."""
 
 _SUFFIXES: Final = (".yaml", ".yml")
 _WILDCARDS: Final = frozenset("*?[")
@@ -33,6 +35,7 @@ class RuleFiles:
         self.problems: list[Problem] = []
         self._sources = sources
         self._bytes_left = MAX_BYTES - size
+        self._values_left = MAX_VALUES - main.count
         self._known = {path.absolute()}
         entries = main.values.get("rule_files")
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):
@@ -70,6 +73,8 @@ class RuleFiles:
     def _read(self, file: Path) -> None:
         if file.absolute() in self._known:
             raise ValueError(f"the configuration already includes {show(str(file))}")
+        if len(self._known) >= MAX_FILES:
+            raise ValueError(f"the configuration has more than {MAX_FILES} files")
         self._known.add(file.absolute())
         try:
             data = read(self._sources.note(file), self._bytes_left)
@@ -78,10 +83,11 @@ class RuleFiles:
         self._bytes_left -= len(data)
         self.data.append(data)
         try:
-            document = parse(str(file), data)
+            document = parse(str(file), data, self._values_left)
         except ConfigError as error:
             self.problems += error.problems
             return
+        self._values_left -= document.count
         self.documents.append(document)
         for key in document.values:
             if key != "rules":

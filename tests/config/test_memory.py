@@ -1,0 +1,88 @@
+"""The memory that a configuration allows, and the memory that the chart gives to a pod."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from enforcer.config.document import MAX_VALUES
+from enforcer.config.load import Loaded
+from enforcer.config.memory import PROCESS, memory_bounds
+from enforcer.units import parse_size
+
+VALUES = Path(__file__).parents[2] / "helm" / "enforcer" / "values.yaml"
+
+
+def test_the_charts_memory_limit_covers_the_default_settings(loads: Callable[..., Loaded]) -> None:
+    """With 10,000 rules, a reload that reads as much as it may, and a quarter left for requests in flight."""
+    allowed = sum(memory_bounds(loads().config, MAX_VALUES // 2).values())
+    limit = parse_size(yaml.safe_load(VALUES.read_text())["resources"]["limits"]["memory"] + "B")
+    assert allowed <= limit * 3 / 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "part", "bound"),
+    [
+        ("cache: {memory: 1MiB}", "cache.memory", 1024**2),
+        ("cache: {negative_entries: 10}", "cache.negative_entries", 3840),
+        ("dpop: {replays: 10}", "dpop.replays", 1280),
+        ("log: {decisions: all, backlog_memory: 1MiB}", "log.backlog_memory", 1024**2),
+        ("log: {backlog_memory: 1MiB}", "log.backlog_memory", 0),
+        ("admin: {credential: {env: SECRET}, denials_memory: 2MiB}", "admin.denials_memory", 2 * 1024**2),
+        ("admin: {denials_memory: 2MiB}", "admin.denials_memory", 0),
+        ("limits: {connections: 10}", "limits.connections", 40_960),
+    ],
+)
+def test_each_setting_bounds_its_part(changed: str, part: str, bound: int, loads: Callable[..., Loaded]) -> None:
+    """Parts that are not in use take nothing."""
+    assert memory_bounds(loads(f"{changed}\n").config, 10)[part] == bound
+
+
+FILL = """
+import resource, sys
+from enforcer.decision_log.buffer import DecisionBuffer, RetentionSettings
+from enforcer.decision_log.record import DecisionRecord
+from enforcer.settings.cache import CacheSettings
+from enforcer.settings.jwt import ProofSettings
+from enforcer.tokens.cache import TokenCache
+from enforcer.tokens.claims import read_claims
+from enforcer.tokens.dpop.replay_cache import ReplayCache
+from enforcer.tokens.introspection.response import INACTIVE
+from enforcer.tokens.retention import Retention
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+cache = TokenCache(CacheSettings(memory=8 * 1024**2, negative_entries=5000), Retention(["groups"], {}))
+buffer, settings = DecisionBuffer(), RetentionSettings(
+    denials=10**6, denials_memory=4 * 1024**2, logged="all", backlog=10**6, backlog_memory=4 * 1024**2
+)
+for number in range(20_000):
+    groups = [f"{number} {index}" for index in range(200 if number % 20 == 0 else 1)]
+    token = read_claims({"sub": f"{number}" * 10, "groups": groups, "unread": groups * 2, "scope": f"s{number}"})
+    entry = cache.put(b"%032d" % number, token, b"X-Auth-Subject: %d" % number, 1.0)
+    cache.put(b"-%031d" % number, INACTIVE, b"", 1.0)
+    path = b"/a" * (4000 if number % 20 == 0 else 20)
+    record = DecisionRecord(1.0, b"%016x" % number, b"GET", path, None, ("deny", "x"), entry.result, None, None)
+    buffer.add(record, settings)
+allowed = 8 * 1024**2 + 5000 * 384 + 2 * 4 * 1024**2
+sys.stdout.write(f"{(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024} {allowed}")
+"""
+
+
+def test_full_tables_take_no_more_memory_than_is_counted() -> None:
+    """Filled with small and with the largest things, in a process of its own; the allocator keeps some free."""
+    measured = subprocess.run([sys.executable, "-c", FILL], capture_output=True, check=True, timeout=120)
+    grown, allowed = map(int, measured.stdout.split())
+    assert grown < 1.25 * allowed + 2 * 1024**2
+
+
+def test_an_idle_process_is_smaller_than_assumed() -> None:
+    """With every module that it may load."""
+    program = "import resource, enforcer.server.serve, enforcer.tokens.jwt.jwt_source, enforcer.tokens.dpop.proof\n"
+    program += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    measured = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60)
+    assert int(measured.stdout) * 1024 < PROCESS * 1.25
