@@ -4,7 +4,7 @@
 2. `true` and `false` are the only booleans, because `on` may be a scope. No dates, octal or base-60 numbers.
 3. An error in one value does not hide an error in the next; only a syntax error, or too many errors, end the parsing.
 4. Depth, number of values and number of errors are bounded before anything is built from them, so that no file takes
-   the memory that the configuration in force needs, not even one that is no configuration at all.
+   the memory that the configuration in force needs, even if it is not a configuration at all.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from enforcer.operations.logs import rfc3339
 from enforcer.operations.writer import WriterThread
 
 _BATCH: Final = 65_536
-"""Bytes per write call, but for the last line. Bounds memory."""
+"""Bytes per write call, except for the last line. Bounds memory."""
 
 
 class Backlog(Protocol):

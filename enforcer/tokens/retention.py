@@ -84,7 +84,7 @@ def _share_text(text: str | None) -> tuple[str | None, int]:
 
 
 def _share_claims(claims: dict[str, Any]) -> tuple[Mapping[str, Any], int]:
-    # Only text: equal keys of other types, such as 1 and true, may stand for values that a rule tells apart.
+    # Only text: equal keys of other types, such as 1 and true, would be values that a rule tells apart.
     if not all(isinstance(value, str) for value in claims.values()):
         return claims, size_of(claims)
     return _SHARED.share(tuple(claims.items()), claims, 2 * size_of(claims))

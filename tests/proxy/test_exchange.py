@@ -372,7 +372,7 @@ def test_a_queued_exchange_takes_the_newest_snapshot() -> None:
 
 
 def test_a_queued_exchange_whose_head_was_read_by_other_settings_is_refused() -> None:
-    """Removed rules do not judge it, and new ones cannot forward it; the client may send it again."""
+    """Removed rules do not apply to it, and new ones cannot forward it; the client may send it again."""
 
     async def script() -> None:
         script = Script(GET)

@@ -221,7 +221,7 @@ def test_take_over_copies_tokens_whose_claims_are_known(
 
 
 def test_the_memory_of_active_tokens_is_bounded() -> None:
-    """Whatever the size of a response; one that would fill the cache alone is not cached."""
+    """Large responses do not change that; a response that would fill the cache by itself is not cached."""
     tokens = cache(memory=100_000, entries=1000)
     keys = [(b"%d %d" % (number, size), size) for number in range(40) for size in (10, 20_000, 200_000)]
     for key, size in keys:
