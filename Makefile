@@ -46,6 +46,8 @@ test-compiled: build/compiled/.ready ## Run the tests of what is compiled in the
 	PYTHONPATH=$(CURDIR)/build/compiled PYTHONSAFEPATH=1 $(BIN)/pytest -n auto $(PYTEST_ARGS) \
 		--deselect tests/fuzz/test_smoke.py::test_search_finds_a_violation_in_a_broken_enforcer \
 		--deselect tests/fuzz/test_smoke.py::test_saved_input_is_checked_again \
+		--deselect tests/fuzz/test_cost.py::test_an_expensive_request_is_noticed \
+		--deselect tests/fuzz/test_cost.py::test_the_random_search_finds_an_expensive_request \
 		tests/attacks tests/decision_log tests/e2e tests/exchanges tests/fuzz tests/operations tests/policy tests/proxy tests/server \
 		tests/test_counters.py tests/tokens tests/wire
 

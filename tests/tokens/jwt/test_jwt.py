@@ -430,6 +430,23 @@ def test_any_bytes_are_accepted_or_rejected(signed: bytes) -> None:
     assert isinstance(verify(signed, KEYS, ISSUER, SETTINGS, NOW), ActiveToken | RejectedToken | NeedsKey)
 
 
+@given(
+    st.sampled_from([*HEADER, *CLAIMS]),
+    st.integers(0, 40),
+    st.sampled_from("ſKİßŉǰﬁ①٣²\u2028\ud800\x00"),
+    st.booleans(),
+)
+def test_an_odd_character_in_a_valid_member_makes_no_internal_error(
+    name: str, index: int, character: str, replaces: bool
+) -> None:
+    """Its lower or folded form may be ASCII, or longer; it may be a digit that is not ASCII, or half a character."""
+    before = str({**HEADER, **CLAIMS}[name])
+    odd = before[:index] + character + before[index + replaces :]
+    header = {**HEADER, name: odd} if name in HEADER else HEADER
+    signed = token({**CLAIMS, **({} if name in HEADER else {name: odd})}, header)
+    assert isinstance(verify(signed, KEYS, ISSUER, SETTINGS, NOW), ActiveToken | RejectedToken | NeedsKey)
+
+
 @given(_members)
 def test_an_active_token_is_of_the_issuer_and_has_not_expired(members: dict[str, Any]) -> None:
     """Even if a server signs wrong members by mistake."""
