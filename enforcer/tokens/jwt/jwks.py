@@ -47,6 +47,7 @@ _ALGORITHMS: Final[Mapping[tuple[str, str | None], frozenset[str]]] = {
 _MODELS: Final = {model.name: model for model in JWS_ALGORITHMS}
 # RFC 7518 §6: the members of a public key, and those that only a private key has
 _MEMBERS: Final = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y"), "OKP": ("kty", "crv", "x")}
+_TYPES: Final = tuple(_MEMBERS)
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 # RFC 7518 §6.2.1.2: bytes of a coordinate
 _BYTES: Final = {"P-256": 32, "P-384": 48, "P-521": 66}
@@ -244,7 +245,7 @@ def _certified(members: Mapping[str, Any]) -> dict[str, str]:
     The chain is not verified: a key is trusted because of where the set was fetched from. Raises ValueError.
     """
     chain, kind = members.get("x5c"), members.get("kty")
-    if chain is None or kind not in [*_MEMBERS] or any(name in members for name in ("n", "e", "x", "y")):
+    if chain is None or kind not in _TYPES or any(name in members for name in ("n", "e", "x", "y")):
         return {}
     try:
         key = x509.load_der_x509_certificate(base64.b64decode(chain[0])).public_key()
