@@ -18,7 +18,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from harness import forkserver
 from harness.kubernetes.apiserver import CONFIGURATIONS, ApiServer
+from harness.processes import Process
 
 _TIMEOUT = 60.0  # seconds; only a broken process takes as long
 _BOUND = re.compile(rb"bound to \S+:(\d+), admin on \S+:(\d+)\n")
@@ -41,7 +43,7 @@ class Webhook:
 
     port: int
     admin_port: int
-    process: subprocess.Popen[bytes]
+    process: Process
     server: ApiServer
     logged: bytearray
 
@@ -81,17 +83,20 @@ class Webhook:
 
 
 @contextmanager
-def webhook(server: ApiServer, options: Sequence[str] = OPTIONS, **variables: Any) -> Iterator[Webhook]:
-    """Run a webhook until the block ends."""
+def webhook(
+    server: ApiServer, options: Sequence[str] = OPTIONS, *, alone: bool = False, **variables: Any
+) -> Iterator[Webhook]:
+    """Run a webhook until the block ends. `alone` starts it as its users do, so that its memory is its own."""
     location = urlsplit(server.url)
     environment = {"KUBERNETES_SERVICE_HOST": location.hostname, "KUBERNETES_SERVICE_PORT": str(location.port)}
     addresses = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--service-account", str(server.account))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "enforcer", "webhook", *addresses, *options],
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        env={**os.environ, **environment, **variables},
-    )
+    arguments, variables = ("webhook", *addresses, *options), {**os.environ, **environment, **variables}
+    process: Process
+    if alone:
+        command = [sys.executable, "-m", "enforcer", *arguments]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, bufsize=1, env=variables)
+    else:
+        process = forkserver.start(arguments, variables)
     logged = bytearray()
     try:
         while (ports := _BOUND.search(logged)) is None:
@@ -106,7 +111,7 @@ def webhook(server: ApiServer, options: Sequence[str] = OPTIONS, **variables: An
         process.stderr.close()
 
 
-def _read(process: subprocess.Popen[bytes], timeout: float) -> bytes:
+def _read(process: Process, timeout: float) -> bytes:
     """Return what the process logs within a time."""
     assert process.stderr is not None
     return os.read(process.stderr.fileno(), 65536) if select.select([process.stderr], [], [], timeout)[0] else b""

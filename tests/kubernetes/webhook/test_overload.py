@@ -38,7 +38,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
     with api_server(tmp_path_factory.mktemp("account")) as server:
         furnish(server)
         server.put("/api/v1/namespaces/apps")
-        with webhook(server) as running:
+        with webhook(server, alone=True) as running:
             assert eventually(lambda: running.admin("/readyz").status_code == 200)
             yield running
 
