@@ -13,7 +13,7 @@ import pytest
 from harness.configs import config
 
 from enforcer.config.load import load
-from enforcer.server.listening import AddressError, bind, name_of, raise_descriptor_limit
+from enforcer.server.listening import AddressError, affordable_limits, bind, name_of, raise_descriptor_limit
 
 SETTING = "admin.address in config.yaml"
 
@@ -133,3 +133,20 @@ def test_the_descriptor_limit_covers_every_connection(
         raise_descriptor_limit(load(path, {"SECRET": "x"}).config)
     assert calls == ([] if raised is None else [raised])
     assert ("may open only 128 descriptors" in caplog.text) == warned
+
+
+@pytest.mark.parametrize(
+    ("hard", "connections"),
+    [(resource.RLIM_INFINITY, 5_000), (1_000_000, 5_000), (2_000, 1_296), (1_024, 352), (400, 40), (100, 1)],
+)
+def test_clients_get_the_descriptors_that_the_others_leave(
+    hard: int, connections: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the admin server and 256 more are reserved, and pools get at most half of the rest."""
+    path = tmp_path / "config.yaml"
+    limits, pool = {"connections": 5_000, "client_share": "50%"}, {"pool": {"connections": 256}}
+    path.write_text(config("http://127.0.0.1:1", 1, limits=limits, upstream=pool))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, hard))
+    loaded = load(path, {"ENFORCER_CLIENT_SECRET": "x"}).config
+    assert affordable_limits(loaded).connections == connections
+    assert affordable_limits(loaded).client_share == 50
