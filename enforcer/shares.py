@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, final
 
 
 class Waiting(Protocol):
@@ -23,40 +23,61 @@ class Waiting(Protocol):
 
 T = TypeVar("T", bound=Waiting)
 
+_SPARE: Final = 64
+"""Clients without places that are remembered at least."""
+
+
+@final
+class Holder:
+    """A client that holds places in one table: how many, its `count`."""
+
+    __slots__ = ("client", "count")
+
+    def __init__(self, client: str | None) -> None:
+        self.client: Final = client
+        self.count = 0
+
 
 class Shares:
     """The places of one table that are taken, by client. `size` is the number of all, `share` a percentage."""
 
-    __slots__ = ("_held", "share", "size", "used")
+    __slots__ = ("_anyone", "_holders", "_prune_at", "share", "size", "used")
 
     def __init__(self, size: int, share: int) -> None:
         self.size = size
         self.share = share
         self.used = 0
-        self._held: dict[str, int] = {}
+        self._anyone = Holder(None)
+        self._holders: dict[str, Holder] = {}
+        self._prune_at = _SPARE
 
-    def take(self, client: str | None, count: int = 1) -> bool:
-        """Take places for a client; returns whether its share and the table had room for them."""
+    def take(self, client: str | None, count: int = 1) -> Holder | None:
+        """Take places for a client. Returns the client, for `give_back`; None if its share or the table has no room."""
         free = self.size - self.used
+        holder = self._anyone
+        if client is not None:
+            known = self._holders.get(client)
+            holder = self._add(client) if known is None else known
+            if holder.count * (100 - self.share) >= free * self.share:
+                return None
         if count > free:
-            return False
-        if client is not None:
-            held = self._held.get(client, 0)
-            if held * (100 - self.share) >= free * self.share:
-                return False
-            self._held[client] = held + count
+            return None
+        holder.count += count
         self.used += count
-        return True
+        return holder
 
-    def give_back(self, client: str | None, count: int = 1) -> None:
-        """Give places back that the client took."""
+    def give_back(self, holder: Holder, count: int = 1) -> None:
+        """Give places back that a client took."""
+        holder.count -= count
         self.used -= count
-        if client is not None:
-            left = self._held[client] - count
-            if left:
-                self._held[client] = left
-            else:
-                del self._held[client]
+
+    def _add(self, client: str) -> Holder:
+        # Not removed as soon as they hold nothing: most take the next place a moment later.
+        if len(self._holders) >= self._prune_at:
+            self._holders = {key: holder for key, holder in self._holders.items() if holder.count}
+            self._prune_at = 2 * len(self._holders) + _SPARE
+        holder = self._holders[client] = Holder(client)
+        return holder
 
     @property
     def has_room(self) -> bool:
@@ -84,18 +105,19 @@ class Lines(Generic[T]):
         line.append(entry)
         self._length += 1
 
-    def serve(self, shares: Shares) -> T | None:
-        """Take a place for the client whose turn it is, of those that may have one; return its first entry."""
+    def serve(self, shares: Shares) -> tuple[T, Holder] | None:
+        """Take a place for the client whose turn it is, of those that may have one; return its first entry with it."""
         if shares.has_room:
             for client, line in self._lines.items():
-                if shares.take(client):
+                holder = shares.take(client)
+                if holder is not None:
                     entry = line.popleft()
                     self._length -= 1
                     if line:
                         self._lines.move_to_end(client)
                     else:
                         del self._lines[client]
-                    return entry
+                    return entry, holder
         return None
 
     def of(self, client: str | None) -> Sequence[T]:

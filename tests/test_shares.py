@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.shares import Lines, Shares
+from enforcer.shares import Holder, Lines, Shares
 
 
-def fill(shares: Shares, *clients: str) -> list[int]:
-    """Let clients take places in turn until none of them may take another; return the number of each."""
-    counts = dict.fromkeys(clients, 0)
-    while taken := [client for client in clients if shares.take(client)]:
-        for client in taken:
-            counts[client] += 1
-    return list(counts.values())
+class Table:
+    """A table that remembers the holders for the test."""
+
+    def __init__(self, size: int, share: int) -> None:
+        self.shares = Shares(size, share)
+        self.holders: dict[str, Holder] = {}
+
+    def fill(self, *clients: str) -> list[int]:
+        """Let clients take places in turn until none may take another; return how many each holds."""
+        while taken := {client: holder for client in clients if (holder := self.shares.take(client)) is not None}:
+            self.holders.update(taken)
+        return [self.holders[client].count if client in self.holders else 0 for client in clients]
+
+    def leave(self, client: str) -> None:
+        """Give one place back that a client holds."""
+        self.shares.give_back(self.holders[client])
 
 
 @pytest.mark.parametrize(
@@ -26,7 +36,7 @@ def fill(shares: Shares, *clients: str) -> list[int]:
 )
 def test_a_share_shrinks_as_others_hold_places(share: int, clients: int, held: int) -> None:
     """One client gets the whole percentage, and more clients the same each."""
-    counts = fill(Shares(1024, share), *map(str, range(clients)))
+    counts = Table(1024, share).fill(*map(str, range(clients)))
     assert max(counts) - min(counts) <= 1
     assert max(counts) == held
 
@@ -34,35 +44,37 @@ def test_a_share_shrinks_as_others_hold_places(share: int, clients: int, held: i
 @pytest.mark.parametrize("clients", [1, 10, 100, 300])
 def test_there_is_room_for_a_client_that_holds_nothing(clients: int) -> None:
     """The others can never take everything."""
-    shares = Shares(1024, 75)
-    fill(shares, *map(str, range(clients)))
-    assert shares.take("new")
+    table = Table(1024, 75)
+    table.fill(*map(str, range(clients)))
+    assert table.shares.take("new")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_a_small_table_is_for_whoever_comes(size: int) -> None:
     """A share of less than one place would leave it empty."""
-    assert fill(Shares(size, 75), "one") == [size]
+    assert Table(size, 75).fill("one") == [size]
 
 
 def test_a_client_without_a_share_may_take_all_that_is_free() -> None:
     """It speaks for many; but it gets no more than there is."""
-    shares = Shares(4, 75)
-    assert fill(shares, "one") == [3]
-    assert [shares.take(None) for _ in range(2)] == [True, False]
-    shares.give_back(None)
-    assert shares.take("other")
+    table = Table(4, 75)
+    assert table.fill("one") == [3]
+    anyone = table.shares.take(None)
+    assert anyone is not None
+    assert table.shares.take(None) is None
+    table.shares.give_back(anyone)
+    assert table.shares.take("other")
 
 
 def test_places_that_are_given_back_are_free_for_all() -> None:
     """Also by a client that was at its share."""
-    shares = Shares(8, 50)
-    assert fill(shares, "one") == [4]
-    assert fill(shares, "other") == [2]
+    table = Table(8, 50)
+    assert table.fill("one") == [4]
+    assert table.fill("other") == [2]
     for _ in range(4):
-        shares.give_back("one")
-    assert fill(shares, "other") == [2]
-    assert shares.used == 4
+        table.leave("one")
+    assert table.fill("other") == [4]
+    assert table.shares.used == 4
 
 
 @given(
@@ -75,15 +87,30 @@ def test_the_table_never_has_more_places_than_its_size(
 ) -> None:
     """And `used` is the sum of what the clients hold."""
     shares = Shares(size, share)
-    held: list[tuple[str, int]] = []
+    held: list[tuple[Holder, int]] = []
     for client, count, take in steps:
         if take:
-            if shares.take(client, count):
-                held.append((client, count))
+            holder = shares.take(client, count)
+            if holder is not None:
+                held.append((holder, count))
         elif held:
             shares.give_back(*held.pop())
         assert shares.used == sum(count for _, count in held) <= size
         assert shares.has_room == (shares.used < size)
+
+
+def test_clients_that_hold_nothing_take_no_memory() -> None:
+    """However many there were."""
+    shares = Shares(10, 100)
+    tracemalloc.start()
+    try:
+        for number in range(10_000):
+            holder = shares.take(str(number))
+            assert holder is not None
+            shares.give_back(holder)
+        assert tracemalloc.get_traced_memory()[0] < 50_000
+    finally:
+        tracemalloc.stop()
 
 
 @dataclass(eq=False)
@@ -98,7 +125,7 @@ def served(lines: Lines[Entry], shares: Shares) -> str:
     """Serve until no place or no entry is left; return the names in order."""
     names = ""
     while (entry := lines.serve(shares)) is not None:
-        names += entry.name
+        names += entry[0].name
     return names
 
 
@@ -114,13 +141,13 @@ def test_lines_are_served_in_turn() -> None:
 def test_a_client_at_its_share_delays_no_other() -> None:
     """The others pass, until it has given places back."""
     lines: Lines[Entry] = Lines()
-    shares = Shares(8, 50)
-    assert fill(shares, "a") == [4]
+    table = Table(8, 50)
+    assert table.fill("a") == [4]
     for client, name in [("a", "1"), ("a", "2"), ("b", "x")]:
         lines.append(client, Entry(name))
-    assert (served(lines, shares), len(lines)) == ("x", 2)
-    shares.give_back("a")
-    assert served(lines, shares) == "1"
+    assert (served(lines, table.shares), len(lines)) == ("x", 2)
+    table.leave("a")
+    assert served(lines, table.shares) == "1"
     assert served(lines, Shares(1, 100)) == "2"
 
 

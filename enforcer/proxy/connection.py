@@ -89,7 +89,7 @@ class ClientConnection(ManagedConnection):
         self._stopping = False  # it ends when no request is under way
         self.closing = False
         self.deadline = NEVER
-        self.key = None
+        self.holder = None
         self.read_state = _HEAD
 
     def _new_parser(self) -> Any:
@@ -110,12 +110,11 @@ class ClientConnection(ManagedConnection):
         readable: Readable = self.transport if self._tls is None else self._tls
         self._input = PacedInput(self._registry.ticker.turns, readable, self, _BOUNDARY)
         self.peer = Peer(transport, self._snapshot.forwarding)
-        self.key = self.peer.key  # a later snapshot may trust the peer, and this one counts until it ends
         registry = self._registry
-        if not registry.admit(self):
+        if not registry.admit(self, self.peer.key):
             self.read_state = _CLOSED
             self.transport.write(responses.OVERLOADED.render(registry.date, close=True, head_only=False))
-            if registry.admit_refused(self):
+            if registry.admit_refused(self, self.peer.key):
                 self._linger()
             else:
                 self.transport.close()
@@ -317,9 +316,7 @@ class ClientConnection(ManagedConnection):
         self._exchange = self._receiving = None
         self._parser = None
         self.read_state = _CLOSED
-        tunnel = Tunnel(
-            registry, self.transport, self._input.transport, self.key, upstream, grant, snapshot.timeouts.tunnel
-        )
+        tunnel = Tunnel(registry, self.transport, self._input.transport, upstream, grant, snapshot.timeouts.tunnel)
         registry.replace(self, tunnel)
         behind = self._input.take()
         self._input.close()

@@ -61,12 +61,12 @@ class Handshake(ManagedConnection):
         self._first = b""
         self._reader: TlsReader | None = None
         self._task: asyncio.Task[None] | None = None
-        self.key = None
+        self.holder = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
-        self.key = Peer(transport, self._registry.snapshot.forwarding).key
-        if not self._registry.admit(self):
+        client = Peer(transport, self._registry.snapshot.forwarding).key
+        if not self._registry.admit(self, client):
             self.abort()
 
     def data_received(self, data: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from enforcer.decision_log.buffer import DecisionBuffer
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.share_report import SharedTable
-from enforcer.shares import Shares
+from enforcer.shares import Holder, Shares
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.purge import Purge
 from enforcer.wire.ticker import Ticker
@@ -26,12 +26,12 @@ REFUSED: Final = 128
 class ManagedConnection:
     """A client connection, a TLS handshake before it, or a tunnel after it: by default without a request under way.
 
-    `key` is the client whose share of the connections it counts for, None for a trusted proxy (see `proxy.peer`).
+    `holder` is the client whose share of the connections it counts for, or of the refused ones.
     """
 
-    __slots__ = ("key",)
+    __slots__ = ("holder",)
 
-    key: str | None
+    holder: Holder | None
 
     @property
     def busy(self) -> bool:
@@ -92,35 +92,44 @@ class ConnectionRegistry:
         telemetry.held_input = self._count_held
         telemetry.closed_for_input = self._count_closed
 
-    def admit(self, connection: ManagedConnection) -> bool:
-        """Count a new connection, if the limit and its client's share leave room for it."""
-        if self._places.take(connection.key):
+    def admit(self, connection: ManagedConnection, client: str | None) -> bool:
+        """Count a new connection, if the limit and its client's share leave room for it.
+
+        `client` is the key of the peer (`Peer.key`), None for a trusted proxy.
+        """
+        connection.holder = self._places.take(client)
+        if connection.holder is not None:
             self.connections.add(connection)
             return True
         if self._places.has_room:
-            self._held_back.add(connection.key, self.ticker.next)
+            self._held_back.add(client, self.ticker.next)
         return False
 
-    def admit_refused(self, connection: ManagedConnection) -> bool:
+    def admit_refused(self, connection: ManagedConnection, client: str | None) -> bool:
         """Count a refused connection, if there is room for it to be left time."""
-        if self._places_refused.take(connection.key):
-            self.refused.add(connection)
-            return True
-        return False
+        connection.holder = self._places_refused.take(client)
+        if connection.holder is None:
+            return False
+        self.refused.add(connection)
+        return True
 
     def leave(self, connection: ManagedConnection) -> None:
         """Count a connection no longer, which has ended."""
-        if connection in self.connections:
-            self.connections.discard(connection)
-            self._places.give_back(connection.key)
-        elif connection in self.refused:
+        holder, connection.holder = connection.holder, None
+        if holder is None:
+            return
+        if connection in self.refused:
             self.refused.discard(connection)
-            self._places_refused.give_back(connection.key)
+            self._places_refused.give_back(holder)
+        else:
+            self.connections.discard(connection)
+            self._places.give_back(holder)
 
     def replace(self, connection: ManagedConnection, successor: ManagedConnection) -> None:
         """Count a connection from now on that has taken over another's transport, in its place."""
         self.connections.discard(connection)
         self.connections.add(successor)
+        successor.holder, connection.holder = connection.holder, None
 
     def drain(self) -> None:
         """Serve on, and announce the end of each connection in its next response."""

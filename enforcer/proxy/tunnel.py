@@ -83,13 +83,12 @@ class Tunnel(ManagedConnection):
         registry: ConnectionRegistry,
         client: asyncio.Transport,
         readable: Readable,
-        key: str | None,
         upstream: PooledConnection,
         grant: Grant,
         idle_timeout: float,
     ) -> None:
         self._registry = registry
-        self.key = key
+        self.holder = None
         self._upstream = upstream
         self._grant = grant
         self._expires_at = grant.expires_at

@@ -13,6 +13,7 @@ import httptools
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
+from enforcer.shares import Holder
 from enforcer.wire.fields import HOP_BY_HOP, without_length, without_named
 from enforcer.wire.ticker import Ticker
 from enforcer.wire.turns import LARGE, PIECES, STEP, PacedInput
@@ -96,13 +97,13 @@ _SPECIAL = _Special()
 class PooledConnection:
     """One connection of a pool: an asyncio.Protocol by its methods. A foreign base would slow the compiled class.
 
-    `client` is the client whose share of the pool it counts for, None while it is idle. The pool sets it.
+    `holder` is the client whose share of the pool it counts for, None while it is idle. The pool sets it.
     """
 
     __slots__ = (
         "_body", "_chunked", "_connection_options", "_done", "_ended", "_fields", "_final", "_fragmented", "_head_only",
         "_head_seen", "_input", "_keep_alive", "_lost", "_parser", "_reason", "_reused", "_settings", "_sized",
-        "_started", "_status", "_ticker", "_upgradable", "client", "deadline", "pool", "receiver", "transport",
+        "_started", "_status", "_ticker", "_upgradable", "deadline", "holder", "pool", "receiver", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -113,7 +114,7 @@ class PooledConnection:
         self._settings = settings
         self._ticker = ticker
         self.receiver: Receiver | None = None
-        self.client: str | None = None
+        self.holder: Holder | None = None
         self.deadline = NEVER
         self._parser: Any = None  # a reference cycle: made only once connected, and cut in connection_lost
         self._reused = False

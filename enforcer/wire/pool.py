@@ -18,7 +18,7 @@ from enforcer.settings.addresses import is_ip
 from enforcer.settings.limits import DEFAULT_SHARE
 from enforcer.settings.pool import PoolSettings
 from enforcer.share_report import SharedTable, ShareReport
-from enforcer.shares import Lines, Shares
+from enforcer.shares import Holder, Lines, Shares
 from enforcer.wire.address_list import AddressList
 from enforcer.wire.connection import PooledConnection, Receiver
 from enforcer.wire.dialer import Dialer, Resolver, resolve
@@ -40,13 +40,16 @@ class ServerAddress:
 
 
 class _Request:
-    """A request that waits for a connection: until `deadline`; `fresh`: for one that was never used."""
+    """A request that waits until `deadline`: for a place, which `holder` then holds, or with one for a connection.
 
-    __slots__ = ("client", "deadline", "fresh", "receiver")
+    Before it has a place, `holder` holds its place in the queue. `fresh`: for a connection that was never used.
+    """
 
-    def __init__(self, receiver: Receiver, client: str, deadline: float, fresh: bool) -> None:
+    __slots__ = ("deadline", "fresh", "holder", "receiver")
+
+    def __init__(self, receiver: Receiver, holder: Holder, deadline: float, fresh: bool) -> None:
         self.receiver = receiver
-        self.client = client
+        self.holder = holder
         self.deadline = deadline
         self.fresh = fresh
 
@@ -104,19 +107,20 @@ class Pool:
         connection that was never used, which is never there at once.
         """
         client = receiver.client
-        if self._places.take(client):
+        holder = self._places.take(client)
+        if holder is not None:
             if self._idle and not fresh:
                 connection = self._idle.pop()
-                connection.client = client
+                connection.holder = holder
                 return connection
-            self._await_connection(_Request(receiver, client, self._queue_deadline(), fresh))
+            self._await_connection(_Request(receiver, holder, self._queue_deadline(), fresh))
             return None
         queued = self._queue.take(client)
-        if (self._places if queued else self._queue).has_room:
+        if (self._queue if queued is None else self._places).has_room:
             self._held_back.add(client, self.ticker.next)
-        if not queued:
+        if queued is None:
             return UpstreamError(UpstreamFailure.OVERLOADED, "the queue is full")
-        self._lines.append(client, _Request(receiver, client, self._queue_deadline(), fresh))
+        self._lines.append(client, _Request(receiver, queued, self._queue_deadline(), fresh))
         return None
 
     def cancel(self, receiver: Receiver) -> None:
@@ -125,19 +129,19 @@ class Pool:
             for request in queue:
                 if request.receiver is receiver:
                     queue.remove(request)
-                    self._leave_place(request.client)
+                    self._leave_place(request.holder)
                     return
         client = receiver.client
         for request in self._lines.of(client):
             if request.receiver is receiver:
                 self._lines.remove(client, request)
-                self._queue.give_back(client)
+                self._queue.give_back(request.holder)
                 return
 
     def release(self, connection: PooledConnection) -> None:
-        client, connection.client = connection.client, None
-        if client is not None:
-            self._places.give_back(client)
+        holder, connection.holder = connection.holder, None
+        if holder is not None:
+            self._places.give_back(holder)
         if connection.transport.is_closing():
             self.forget(connection)
         elif self._waiting:
@@ -152,12 +156,12 @@ class Pool:
         """Stop counting a connection: it is closed, or no longer HTTP."""
         if connection in self._all:
             self._all.discard(connection)
-            client, connection.client = connection.client, None
-            if client is None and connection in self._idle:
+            holder, connection.holder = connection.holder, None
+            if holder is None and connection in self._idle:
                 self._idle.remove(connection)
             self._open()
-            if client is not None:
-                self._leave_place(client)
+            if holder is not None:
+                self._leave_place(holder)
 
     def close(self) -> None:
         """Close idle connections, and the others when their exchange ends; waiting exchanges are still served."""
@@ -173,17 +177,19 @@ class Pool:
     def _queue_deadline(self) -> float:
         return self.ticker.next + self.settings.queue_timeout
 
-    def _leave_place(self, client: str) -> None:
-        self._places.give_back(client)
+    def _leave_place(self, holder: Holder) -> None:
+        self._places.give_back(holder)
         self._serve_lines()
 
     def _serve_lines(self) -> None:
         """Give the places that are free to the requests whose turn it is."""
         while self._lines:
-            request = self._lines.serve(self._places)
-            if request is None:
+            served = self._lines.serve(self._places)
+            if served is None:
                 return
-            self._queue.give_back(request.client)
+            request, holder = served
+            self._queue.give_back(request.holder)
+            request.holder = holder
             if self._idle and not request.fresh:
                 self._hand_over(self._idle.pop(), request)
             else:
@@ -194,12 +200,12 @@ class Pool:
         self._open()
 
     def _hand_over(self, connection: PooledConnection, request: _Request) -> None:
-        connection.client = request.client
+        connection.holder = request.holder
         request.receiver.on_connection(connection)
 
     def _fail(self, request: _Request, failure: UpstreamError) -> None:
         """End a request that has a place, and waits for its connection."""
-        self._leave_place(request.client)
+        self._leave_place(request.holder)
         request.receiver.on_failure(failure, False)
 
     def _open(self) -> None:
@@ -288,7 +294,7 @@ class Pool:
             while queue and queue[0].deadline <= now:
                 self._fail(queue.popleft(), late)
         for request in self._lines.expire(now):
-            self._queue.give_back(request.client)
+            self._queue.give_back(request.holder)
             request.receiver.on_failure(late, False)
         if not (self._all or self._opening or self._waiting or self._waiting_fresh or self._lines):
             self._watching = False
