@@ -19,6 +19,7 @@ class SharedTable(StrEnum):
     UPSTREAM = "upstream_connections"
     INTROSPECTION = "introspection_connections"
     PROOFS = "proofs"
+    DECISION_LOG = "decision_log"
 
 
 class ShareReport:

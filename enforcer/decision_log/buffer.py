@@ -1,24 +1,29 @@
 """The decision buffer: the most recent denials, and the queue of records that wait to be written to the log.
 
 1. It holds no token, only the verification result, and no query.
-2. It is bounded in bytes whatever clients do: the oldest denial is dropped, and a record that finds the queue full is
-   not logged but counted.
+2. It is bounded in bytes whatever clients do: a denial is dropped, and a record that finds the queue full is not logged
+   but counted.
+3. No client drops or keeps out the records of others: the denial that is dropped is the oldest of the client that has
+   the most, and each client has a share of the queue.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
 from enforcer.decision_log.record import DecisionRecord
 from enforcer.settings.log import Logged
+from enforcer.shares import Holder, Shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionSettings:
     """Which denials are kept, which decisions are logged, and which of those may wait to be written.
 
-    `denials` and `backlog` are numbers of records, `denials_memory` and `backlog_memory` their size in bytes.
+    `denials` and `backlog` are numbers of records, `denials_memory` and `backlog_memory` their size in bytes. `share`
+    is the part of the backlog that one client may hold, in percent.
     """
 
     denials: int
@@ -26,6 +31,7 @@ class RetentionSettings:
     logged: Logged
     backlog: int
     backlog_memory: int
+    share: int
 
 
 class RecordQueue:
@@ -44,9 +50,9 @@ class RecordQueue:
         """Bytes of the records that wait."""
         return self._added - self._taken
 
-    def append(self, record: DecisionRecord) -> None:
-        """Add a record."""
-        self._added += record.size
+    def append(self, record: DecisionRecord, size: int) -> None:
+        """Add a record of this size."""
+        self._added += size
         self._records.append(record)
 
     def popleft(self) -> DecisionRecord:
@@ -63,33 +69,97 @@ class RecordQueue:
         return len(self._records)
 
 
+class RecentDenials:
+    """The most recent denials of each client. While there are too many, the client with the most loses its oldest."""
+
+    __slots__ = ("_by_client", "_count", "size")
+
+    def __init__(self) -> None:
+        self._by_client: dict[str, RecordQueue] = {}
+        self._count = 0
+        self.size = 0
+        """Bytes of the records."""
+
+    def add(self, client: str, record: DecisionRecord, count: int, memory: int) -> None:
+        """Add a record, and keep at most `count` ones of `memory` bytes."""
+        queue = self._by_client.get(client)
+        if queue is None:
+            queue = self._by_client[client] = RecordQueue()
+        size = record.size
+        queue.append(record, size)
+        self._count += 1
+        self.size += size
+        while self._count > count or self.size > memory:
+            self._drop_one()
+
+    def named(self, request_id: bytes) -> list[DecisionRecord]:
+        """Return the records with a request id, oldest first."""
+        records = [record for queue in self._by_client.values() for record in queue.named(request_id)]
+        return sorted(records, key=_time)
+
+    def _drop_one(self) -> None:
+        largest, most = "", None
+        for client, queue in self._by_client.items():
+            if most is None or queue.size > most.size:
+                largest, most = client, queue
+        if most is not None:
+            self.size -= most.popleft().size
+            self._count -= 1
+            if not most:
+                del self._by_client[largest]
+
+
+def _time(record: DecisionRecord) -> float:
+    return record.time
+
+
+class Observer(Protocol):
+    """Is notified if a client's share keeps its record out: `share_report.ShareReport`."""
+
+    def add(self, client: str, now: float) -> None:
+        """Count one case; `now` is in seconds since the epoch."""
+
+
 class DecisionBuffer:
     """The most recent denials, and the records that wait for the writer."""
 
-    __slots__ = ("backlog", "denials", "dropped")
+    __slots__ = ("_held_back", "_owners", "_places", "backlog", "denials", "dropped")
 
-    def __init__(self) -> None:
-        self.denials = RecordQueue()
+    def __init__(self, held_back: Observer) -> None:
+        self._held_back = held_back
+        self._places = Shares(0, 0)  # each is a byte of the backlog
+        self._owners: deque[tuple[Holder, int]] = deque()  # of the records in the backlog, and of some taken from it
+        self.denials = RecentDenials()
         self.backlog = RecordQueue()
         """The writer, on another thread, takes records from its left."""
         self.dropped = 0
         """Number of records that were to be logged and found the backlog full."""
 
-    def add(self, record: DecisionRecord, settings: RetentionSettings) -> None:
-        """Keep a record for as long as the settings say."""
+    def add(self, client: str, record: DecisionRecord, settings: RetentionSettings) -> None:
+        """Keep a record of a client's request for as long as the settings say."""
         denied = record.label[0] != "allow"
         if denied:
-            denials = self.denials
-            denials.append(record)
-            while len(denials) > settings.denials or denials.size > settings.denials_memory:
-                denials.popleft()
+            self.denials.add(client, record, settings.denials, settings.denials_memory)
         if settings.logged == "all" or (denied and settings.logged == "denied"):
-            backlog = self.backlog
-            if len(backlog) < settings.backlog and backlog.size + record.size <= settings.backlog_memory:
-                backlog.append(record)
-            else:
-                self.dropped += 1
+            self._await_writer(client, record, settings)
 
     def find(self, request_id: bytes) -> list[DecisionRecord]:
         """Return the denials with a request id, oldest first: clients choose ids and may use one more than once."""
         return self.denials.named(request_id)
+
+    def _await_writer(self, client: str, record: DecisionRecord, settings: RetentionSettings) -> None:
+        places, owners, backlog = self._places, self._owners, self.backlog
+        places.size, places.share = settings.backlog_memory, settings.share
+        while len(owners) > len(backlog):
+            places.give_back(*owners.popleft())
+        # A record counts for at least its part of the memory, so that no client fills the queue with small ones.
+        size = record.size
+        counted = max(size, settings.backlog_memory // settings.backlog)
+        holder = places.take(client, counted)
+        if holder is None:
+            self.dropped += 1
+            if places.size - places.used >= counted:
+                self._held_back.add(client, record.time)
+        else:
+            owners.append((holder, counted))
+            backlog.append(record, size)

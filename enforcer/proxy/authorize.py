@@ -254,7 +254,9 @@ class Authorization:
         record = DecisionRecord(
             time(), request_id, head.method, path, rule, label, evidence, possession, refusal, detail
         )
-        self._decisions.add(record, retention)
+        peer = self._peer
+        client = peer.own_key if head.special is None else peer.client(head, self.snapshot.forwarding)
+        self._decisions.add(client, record, retention)
 
 
 def _read_failure(failure: VerificationFailure) -> tuple[Evidence, Refusal]:

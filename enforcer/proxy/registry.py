@@ -71,7 +71,7 @@ class ConnectionRegistry:
         self.snapshot = snapshot
         self.ticker = ticker
         self.overhead = telemetry.overhead
-        self.decisions = DecisionBuffer()
+        self.decisions = DecisionBuffer(telemetry.shares[SharedTable.DECISION_LOG])
         self.connections: set[ManagedConnection] = set()
         self.refused: set[ManagedConnection] = set()
         limits = snapshot.limits

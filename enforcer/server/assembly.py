@@ -139,4 +139,5 @@ def _retention(config: Config) -> RetentionSettings | None:
         logged=log.decisions,
         backlog=log.backlog,
         backlog_memory=log.backlog_memory,
+        share=config.limits.client_share,
     )

@@ -184,7 +184,7 @@ def test_unseen_tokens_of_one_client_leave_connections_to_the_authorization_serv
     """Each is introspected on a connection of its own; those over the share wait in the client's line."""
 
     async def script() -> None:
-        server = {"pool": pool(4)}
+        server = {"pool": pool(4), "breaker": {"unproven": 100}}
         clients = Clients(limits=HALF, authorization_servers=[authorization_server(2, **server)])
         asked = clients.playbook.authorization_servers
         for number in range(4):

@@ -22,6 +22,7 @@ from enforcer.proxy.authorize import Authorization, Refused
 from enforcer.proxy.head import RequestHead
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.snapshot import Snapshot
+from enforcer.share_report import SharedTable, ShareReport
 from enforcer.tokens.cache import CacheEntry
 from enforcer.tokens.claims import read_claims
 from enforcer.tokens.introspection.response import INACTIVE
@@ -53,7 +54,7 @@ class Step:
     """One authorization by a snapshot, and the decisions that it recorded."""
 
     def __init__(self, request: RequestHead, by: Snapshot = SNAPSHOT) -> None:
-        self.buffer = DecisionBuffer()
+        self.buffer = DecisionBuffer(ShareReport(SharedTable.DECISION_LOG))
         self.authorization = Authorization(request, by, Peer(Pipe(), by.forwarding), self.buffer)
 
     def authorize(self) -> Allow | Refused | None:
