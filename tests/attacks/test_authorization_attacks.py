@@ -49,7 +49,7 @@ def test_introspection_response_has_the_documented_status(
     script.response = body.encode("latin-1") if case.get("raw") else response(body.encode())
     status, head, _ = get(testbed, "/api/x", fresh_token("T"))
     assert status == case["status"]
-    assert (field_values(head, "Retry-After") == [b"5"]) == (status == 503)
+    assert (field_values(head, "Retry-After") in ([b"5"], [b"1"])) == (status == 503)
 
 
 @pytest.mark.parametrize("case", corpora.read("identity"), ids=lambda case: case["claim"])
@@ -69,8 +69,9 @@ def test_claim_stays_one_value(scripted: tuple[Testbed, _Scripted], case: dict[s
 
 
 def _number(_: bytes, body: bytes) -> int:
-    """Return the behaviour for a request about the token `M<number>~…`."""
-    return int(parse_qs(body)[b"token"][0].partition(b"~")[0][1:])
+    """Return the behaviour for a request about the token `M<number>~…`; any other token is a probe's."""
+    number = parse_qs(body)[b"token"][0].partition(b"~")[0][1:]
+    return int(number) if number.isdigit() else 0
 
 
 @pytest.fixture(scope="module")

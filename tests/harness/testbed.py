@@ -66,8 +66,8 @@ def run_testbed(
 
 
 def server_without_breaker(port: int, **changes: object) -> dict[str, object]:
-    """Return the settings of an authorization server whose circuit breaker never opens, however often it fails."""
-    return authorization_server(port, **{"breaker": {"failures": 10**6}, **changes})
+    """Return the settings of an authorization server that is asked for every token, despite earlier failures."""
+    return authorization_server(port, **{"breaker": {"failures": 10**6, "max_retry_after": "1ms"}, **changes})
 
 
 def echo(head: bytes, body: bytes) -> bytes:

@@ -104,9 +104,11 @@ class LookupAdmission(Generic[T]):
             record.responses = self.breaker.responses
             record.window = max(record.window - 1, self._settings.unproven)
 
-    def hold(self, client: str, retry_after: float, now: float) -> None:
-        """Send no more requests for this client for a while, because the server asks for it (`retry_after` seconds)."""
-        self._record(client).held_until = now + min(retry_after, self._settings.max_retry_after)
+    def hold(self, client: str, retry_after: float, now: float) -> float:
+        """Send no more requests for this client, because the server asks for it; returns for how many seconds."""
+        seconds = min(retry_after, self._settings.max_retry_after)
+        self._record(client).held_until = now + seconds
+        return seconds
 
     def wait(self, client: str, entry: T) -> None:
         """Put a lookup at the end of its client's line."""

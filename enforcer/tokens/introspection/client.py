@@ -159,7 +159,8 @@ class IntrospectionClient:
         was_open, now = self._breaker.is_open, self._ticker.next
         self._admission.end(lookup, result.contact, responses, now, active=isinstance(outcome, ActiveToken))
         if isinstance(outcome, IntrospectionError) and outcome.retry_after is not None:
-            self._admission.hold(lookup.client, outcome.retry_after, now)
+            seconds = self._admission.hold(lookup.client, outcome.retry_after, now)
+            outcome = IntrospectionError(outcome.reason, outcome.detail, seconds)
         self._after_contact(was_open, outcome)
         self._serve(lookup.client)
         return outcome

@@ -184,8 +184,8 @@ def test_an_open_breaker_refuses_all_clients_but_for_one_request_in_each_pause()
 def test_retry_after_holds_the_client_that_caused_it_for_a_bounded_time() -> None:
     """Other clients are asked for: the server tells each of them itself."""
     bed = Bed()
-    bed.admission.hold("one", 10.0, 100.0)
-    bed.admission.hold("two", 3600.0, 100.0)
+    assert bed.admission.hold("one", 10.0, 100.0) == 10.0
+    assert bed.admission.hold("two", 3600.0, 100.0) == 30.0
     assert [bed.admission.held("one", now) for now in (100.0, 104.0, 110.0, 120.0)] == [10.0, 6.0, 0.0, 0.0]
     assert bed.admission.held("two", 100.0) == 30.0
     assert bed.admission.held("three", 100.0) == 0.0
