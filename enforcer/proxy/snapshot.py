@@ -78,7 +78,9 @@ Located = tuple[Target, Methods[Route] | None]
 _SHORT: Final = 256
 """Maximum length in bytes of a target and its host that is cached; targets with a query are not."""
 _CACHED: Final = 4096
-"""Maximum number of cached targets: about 2 MiB."""
+"""Maximum number of cached targets: 6 MiB at most."""
+_FEW: Final = 16
+"""Maximum number of segments of a path that is cached: each is an object of its own."""
 
 
 class RouteCache:
@@ -102,7 +104,7 @@ class RouteCache:
     def _read(self, raw: bytes, host: bytes) -> Located:
         target = parse(raw)
         located = (target, self.matcher.at(target.segments, host))
-        if not target.query and len(raw) + len(host) <= _SHORT:
+        if not target.query and len(raw) + len(host) <= _SHORT and len(target.segments) <= _FEW:
             if len(self.located) >= _CACHED:
                 self.located.clear()
             self.located[(raw, host) if self._by_host else raw] = located

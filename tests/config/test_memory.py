@@ -45,6 +45,7 @@ def test_each_setting_bounds_its_part(changed: str, part: str, bound: int, loads
 
 FILL = """
 import resource, sys
+from enforcer.share_report import SharedTable, ShareReport
 from enforcer.decision_log.buffer import DecisionBuffer, RetentionSettings
 from enforcer.decision_log.record import DecisionRecord
 from enforcer.settings.cache import CacheSettings
@@ -57,8 +58,8 @@ from enforcer.tokens.retention import Retention
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 cache = TokenCache(CacheSettings(memory=8 * 1024**2, negative_entries=5000), Retention(["groups"], {}))
-buffer, settings = DecisionBuffer(), RetentionSettings(
-    denials=10**6, denials_memory=4 * 1024**2, logged="all", backlog=10**6, backlog_memory=4 * 1024**2
+buffer, settings = DecisionBuffer(ShareReport(SharedTable.DECISION_LOG)), RetentionSettings(
+    denials=10**6, denials_memory=4 * 1024**2, logged="all", backlog=10**6, backlog_memory=4 * 1024**2, share=100
 )
 for number in range(20_000):
     groups = [f"{number} {index}" for index in range(200 if number % 20 == 0 else 1)]
@@ -67,7 +68,7 @@ for number in range(20_000):
     cache.put(b"-%031d" % number, INACTIVE, b"", 1.0)
     path = b"/a" * (4000 if number % 20 == 0 else 20)
     record = DecisionRecord(1.0, b"%016x" % number, b"GET", path, None, ("deny", "x"), entry.result, None, None)
-    buffer.add(record, settings)
+    buffer.add(f"10.0.0.{number % 200}", record, settings)
 allowed = 8 * 1024**2 + 5000 * 384 + 2 * 4 * 1024**2
 sys.stdout.write(f"{(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024} {allowed}")
 """
