@@ -25,9 +25,9 @@ from enforcer.tokens.introspection.response import InactiveToken
 class DenialReport:
     """A denial and its reasons; the JSON of `GET /decisions/ID` has the same members.
 
-    `time` is RFC 3339; `path` as sent, without query, empty if it was not parsed; `rule`, `decision` and `reason` as
-    metrics name them; `status`, `detail` and `challenges` are those of the refusal, or of the one that enforcing
-    would give.
+    `time` is RFC 3339; `path` as sent, without query, and only its beginning if it could not be read; `rule`,
+    `decision` and `reason` as metrics name them; `status`, `detail` and `challenges` are those of the refusal, or of
+    the one that enforcing would give.
     """
 
     time: str

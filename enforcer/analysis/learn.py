@@ -74,12 +74,16 @@ class Learner:
         self._without_token: PathTemplates[_TemplateUse] = PathTemplates(_TemplateUse)
         self._decisions = 0
         self._skipped: Counter[str] = Counter()
+        self._unreadable: Counter[str] = Counter()
 
     def take(self, record: LogLine | None) -> None:
         """Add one line of a log; None stands for a line that is not a decision."""
         skipped = "lines that are not decisions" if record is None else _skip_reason(record)
         if record is None or skipped:
             self._skipped[skipped] += 1
+            if record is not None and record.reason == "unreadable_path":
+                path = record.path if record.path in self._unreadable or len(self._unreadable) < _MANY else "others"
+                self._unreadable[path] += 1
             return
         self._decisions += 1
         scopes = None if record.scopes is None else read_claims({"scope": list(record.scopes)}).scopes
@@ -111,6 +115,10 @@ class Learner:
                 yield Proposal(rule, tuple(_comments(methods, bool(scopes))))
 
     def _open_questions(self) -> Iterator[str]:
+        if self._unreadable:
+            yield "Refused by every policy, because parsers read these paths differently; check if the app needs them:"
+            for path, count in sorted(self._unreadable.items(), key=lambda item: (-item[1], item[0])):
+                yield f"  {_number(count, 'time')} {_printable(path)}"
         if lines := [
             f"  {_number(use.count, 'time')} {method} {path}"
             for path, uses in self._without_token
@@ -155,6 +163,10 @@ def _comments(methods: dict[str, _MethodUse], has_scopes: bool) -> Iterator[str]
         yield (
             f"no scope was in every token; seen: {_named(whole.seen, 'scope')}" if whole.seen else "no token had scopes"
         )
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _named(names: set[str], what: str) -> str:

@@ -37,7 +37,8 @@ class Refusal(Protocol):
 class DecisionRecord(NamedTuple):
     """One recorded decision: everything that the log and `enforcer why` report, and no secret.
 
-    `time` is in seconds since the epoch. `path` is as sent, without query; empty if it was not read. `rule` is None if
+    `time` is in seconds since the epoch. `path` is as sent, without query; of a
+    request that was refused unread, what `redaction.unread_path` shows of it. `rule` is None if
     no rule matches. `evidence` is the verification result or the reason why there is none; None if the token was not
     looked at. `possession` is the result of checking what the token is bound to; None if it was not checked. `refusal`
     is the response, or in report mode the one that enforcing would give; None if the request was allowed. `detail` says
@@ -72,9 +73,9 @@ class LogLine:
     """One line of the decision log.
 
     `time` is RFC 3339. `request_id` is the value of X-Request-Id, None for an allowed request without one. `path` is as
-    sent, without query, and empty if it could not be read. `route` is the rule's name or `_none`. `decision` is
-    `allow`, `deny`, `would_deny` (denied if the rule were enforced) or `error`. `scopes` and `client_id` are None if
-    there was no active token.
+    sent, without query; only its beginning if it could not be read, and empty if the head could not. `route` is the
+    rule's name or `_none`. `decision` is `allow`, `deny`, `would_deny` (denied if the rule were enforced) or `error`.
+    `scopes` and `client_id` are None if there was no active token.
     """
 
     time: str

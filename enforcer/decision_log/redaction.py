@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from random import getrandbits
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from enforcer.wire.target import parse_segments
 
@@ -17,6 +18,9 @@ HIDDEN_PATH: Final = b"/[hidden]"
 _MAX_TEXTS: Final = 64
 _MAX_COMPARED: Final = 128 * 1024
 """Maximum size of the comparison: so many texts, and so many bytes, such as a token of 8 KiB with 16. Bounds work."""
+
+_MAX_UNREAD: Final = 256
+_ESCAPES: Final = {byte: f"\\x{byte:02x}" for byte in range(256) if not 0x20 < byte < 0x7F}
 
 
 def make_request_id() -> bytes:
@@ -54,6 +58,16 @@ def recorded_path(target: bytes, segments: Sequence[bytes], credentials: bytes |
     if 0 < len(texts) * len(credentials) <= _MAX_COMPARED and not any(_reveals(text, credentials) for text in texts):
         return path
     return HIDDEN_PATH
+
+
+def unread_path(target: bytes, credentials: bytes | None) -> bytes:
+    """Return the beginning of a target that was refused unread, as text for people; `HIDDEN_PATH` as above.
+
+    Without query and fragment, at most `_MAX_UNREAD` bytes; a byte that is not printable ASCII is written as `\\xNN`.
+    """
+    path = target.partition(b"?")[0].partition(b"#")[0][: _MAX_UNREAD + 3 * len(credentials or b"")]
+    shown = recorded_path(path, unquote_to_bytes(path).split(b"/"), credentials)[:_MAX_UNREAD]
+    return shown.decode("latin-1").translate(_ESCAPES).encode()
 
 
 def recorded_segments(path: bytes, count: int) -> Sequence[bytes]:

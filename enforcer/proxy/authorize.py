@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from enforcer.decision_log.buffer import DecisionBuffer
 from enforcer.decision_log.record import DecisionRecord
-from enforcer.decision_log.redaction import make_request_id, recorded_path, sent_request_id
+from enforcer.decision_log.redaction import make_request_id, recorded_path, sent_request_id, unread_path
 from enforcer.errors import IntrospectionFailure, MalformedRequestError
 from enforcer.policy.decision import (
     UNPROVEN,
@@ -52,6 +52,7 @@ _log: Final = logging.getLogger("enforcer.proxy")
 _MISSING: Final = NoToken.MISSING  # access to an enum's member runs Python code
 _PROOF: Final = int(FieldKind.PROOF)
 _REJECTED: Final = ("error", "request_rejected")
+_UNREADABLE_PATH: Final = ("error", "unreadable_path")
 
 Possession = Proven | PossessionFault
 """The result of checking whether the sender of a token holds the key or certificate that it is bound to."""
@@ -102,7 +103,7 @@ class Authorization:
         try:
             target, methods = snapshot.routes.locate(head.target, head.host)
         except MalformedRequestError as error:
-            return self.reject(responses.malformed(str(error), error.status))
+            return self.reject(responses.malformed(str(error), error.status), _UNREADABLE_PATH)
         if target.authority is not None and target.authority.lower() != head.host.lower():
             return self.reject(responses.malformed("Host: not the one of the request target"))
         self.target, self.segments = target.origin_form, target.segments
@@ -151,11 +152,11 @@ class Authorization:
             )
         return self._outcome(decision, token, identity=verification.identity)
 
-    def reject(self, refusal: Refusal) -> Refused:
+    def reject(self, refusal: Refusal, label: Label = _REJECTED) -> Refused:
         """Refuse a request that cannot be authorized because it cannot be read, or is too large."""
-        self.route.metrics.decisions[_REJECTED] += 1
+        self.route.metrics.decisions[label] += 1
         request_id = self.request_id()
-        self._record(request_id, _REJECTED, None, refusal)
+        self._record(request_id, label, None, refusal)
         return Refused(refusal, request_id, True)
 
     def grant(self, permit: Allow) -> Grant:
@@ -247,8 +248,10 @@ class Authorization:
         retention = self.snapshot.retention
         if retention is None:
             return
-        head, path, requirement = self._head, b"", self.route.requirement
-        if evidence is not None:
+        head, requirement = self._head, self.route.requirement
+        if evidence is None:
+            path = unread_path(head.target, head.authorization)
+        else:
             path = recorded_path(self.target, self.segments, head.authorization)
         rule, possession = None if requirement is None else requirement.rule, self._possession
         record = DecisionRecord(

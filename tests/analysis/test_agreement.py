@@ -249,11 +249,14 @@ async def _compare(
             assert (int(head.split(b" ")[1]), challenges) == expected
             port = OWN_PORT if explanation.upstream is None else APPS[explanation.upstream]
             assert [arrival.port for arrival in outcome.arrived] == ([port] if reply is None else [])
-            label = explanation.judgement.decision, explanation.judgement.reason
-            if explanation.judgement.reason == MALFORMED:
-                label = "error", "request_rejected"
-            counted[rule, *label] += 1
-            assert plane.telemetry.route(rule).decisions[label] == counted[rule, *label]
+            decision, reason = explanation.judgement.decision, explanation.judgement.reason
+            malformed = reason == MALFORMED
+            labels = (
+                [("error", "request_rejected"), ("error", "unreadable_path")] if malformed else [(decision, reason)]
+            )
+            counted[rule, *labels[0]] += 1
+            decisions = plane.telemetry.route(rule).decisions
+            assert sum(decisions[label] for label in labels) == counted[rule, *labels[0]]
     finally:
         plane.close()
 

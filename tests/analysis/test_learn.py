@@ -164,3 +164,15 @@ def test_requests_without_token_do_not_change_the_rules() -> None:
 def test_invalid_scopes_are_skipped() -> None:
     """A log can be edited."""
     assert yaml.safe_load(proposed([record("GET /a", ("a b", "", "c"))]))["rules"][0]["scopes"] == ["c"]
+
+
+def test_paths_that_could_not_be_read_are_listed() -> None:
+    """An operator sees which of them an app needs, and how often, before requests are refused for them."""
+    refused = [
+        LogLine(time="t", method="GET", path=path, route="_none", decision="error", reason="unreadable_path")
+        for path in ["/@scope%2fname", "/a//b", "/@scope%2fname", "/a\u202eb", *(f"/{n}//" for n in range(200))]
+    ]
+    lines = [line for line in proposed(refused).splitlines() if "time" in line]
+    assert lines[:2] == ["#   103 times others", "#   2 times /@scope%2fname"]
+    assert "#   1 time /a?b" in lines
+    assert len(lines) == 101

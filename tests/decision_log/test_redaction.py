@@ -4,7 +4,13 @@ import re
 
 import pytest
 
-from enforcer.decision_log.redaction import make_request_id, recorded_path, recorded_segments, sent_request_id
+from enforcer.decision_log.redaction import (
+    make_request_id,
+    recorded_path,
+    recorded_segments,
+    sent_request_id,
+    unread_path,
+)
 
 TOKEN = b"0123456789abcdef"
 CREDENTIALS = b"Bearer " + TOKEN
@@ -78,3 +84,28 @@ def test_a_path_that_reveals_the_token_is_hidden(target: bytes, segments: list[b
     assert recorded_path(target, segments, b"Bearer other-token") == target
     assert recorded_path(b"/a/abc", [b"a", b"abc"], b"Bearer abc") == b"/a/abc"
     assert recorded_segments(b"/[hidden]", 2) == [b"[hidden]"] * 2
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"/a//b?query=secret", b"/a//b"),
+        (b"/a#fragment", b"/a"),
+        (b"http://elsewhere/a", b"http://elsewhere/a"),
+        (b"/caf\xe9/\x1b[2J \\", b"/caf\\xe9/\\x1b[2J\\x20\\"),
+        (b"/" + b"a" * 300, b"/" + b"a" * 255),
+        (b"", b""),
+    ],
+)
+def test_the_beginning_of_a_path_that_was_not_read_is_recorded_as_text(target: bytes, path: bytes) -> None:
+    """Without query and fragment, in printable ASCII, at most 256 bytes."""
+    assert unread_path(target, None) == path
+    assert unread_path(target, CREDENTIALS) == path
+
+
+@pytest.mark.parametrize(
+    "target", [b"//" + TOKEN, b"/a//x" + TOKEN, b"/a//%30123456789abcdef", b"/" + b"a" * 250 + TOKEN]
+)
+def test_a_path_that_was_not_read_is_hidden_if_it_reveals_the_token(target: bytes) -> None:
+    """Also if only a part of the token would be shown."""
+    assert unread_path(target, CREDENTIALS) == b"/[hidden]"
