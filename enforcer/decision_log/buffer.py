@@ -3,7 +3,7 @@
 1. It holds no token, only the verification result, and no query.
 2. It is bounded in bytes whatever clients do: a denial is dropped, and a record that finds the queue full is not logged
    but counted.
-3. No client drops or keeps out the records of others: the denial that is dropped is the oldest of the client that has
+3. No client drops or keeps out another client's records: the denial that is dropped is the oldest of the client with
    the most, and each client has a share of the queue.
 """
 
