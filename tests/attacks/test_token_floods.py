@@ -57,7 +57,8 @@ def test_flood_of_invented_tokens_is_cached_within_limits_and_evicts_no_active_t
         assert _flood(testbed, _TOKENS - _WARM_UP) == {401: _TOKENS - _WARM_UP}
         assert [get(testbed, "/api/x", token)[0] for token in good] == [200] * 20
         calls = Counter(body.partition(b"&")[0] for _, body in testbed.authorization.requests)
-        assert (len(calls), max(calls.values())) == (_TOKENS + 20, 1)
+        assert max(calls.values()) == 1
+        assert len(calls) - _TOKENS - 20 in (0, 1)  # with a probe of the enforcer's own
         assert _metrics(testbed)["enforcer_cache_entries"] == 520
         assert resident_memory(testbed.enforcer.process.pid) - before < _GROWTH
 
