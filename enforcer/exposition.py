@@ -11,7 +11,7 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 
 def labels(**values: str) -> str:
-    """Return labels between braces; empty if there are none."""
+    """Return labels between braces; empty if there are none. Name them in alphabetical order: scripts search lines."""
     pairs = [f'{name}="{_escaped(value)}"' for name, value in values.items()]
     return f"{{{','.join(pairs)}}}" if pairs else ""
 

@@ -122,7 +122,7 @@ class Telemetry:
             "requests",
             "Responses sent to clients, refusals included.",
             (
-                (labels(route=name, method=method, code=code), count)
+                (labels(code=code, method=method, route=name), count)
                 for name, route in routes.items()
                 for (method, code), count in _requests_by_method(route).items()
             ),
@@ -131,7 +131,7 @@ class Telemetry:
             "decisions",
             "Authorization decisions.",
             (
-                (labels(route=name, decision=decision, reason=reason), count)
+                (labels(decision=decision, reason=reason, route=name), count)
                 for name, route in routes.items()
                 for (decision, reason), count in tuple(route.decisions.items())
             ),
@@ -161,7 +161,7 @@ class Telemetry:
             "introspection_requests",
             "Tokens introspected or verified by signature, by result.",
             (
-                (labels(server=name, result=result), count)
+                (labels(result=result, server=name), count)
                 for name, server in servers.items()
                 for result, count in tuple(server.results.items())
             ),
@@ -170,7 +170,7 @@ class Telemetry:
             "jwt_rejected",
             "JWTs that were rejected when they were verified.",
             (
-                (labels(server=name, reason=reason), count)
+                (labels(reason=reason, server=name), count)
                 for name, server in servers.items()
                 for reason, count in tuple(server.rejected.items())
             ),
@@ -232,7 +232,7 @@ def _upstream(upstreams: Mapping[str, UpstreamMetrics]) -> Iterator[str]:
         "upstream_requests",
         "Complete responses of an upstream.",
         (
-            (labels(upstream=name, code=str(code)), count)
+            (labels(code=str(code), upstream=name), count)
             for name, upstream in upstreams.items()
             for code, count in tuple(upstream.responses.items())
         ),
@@ -241,7 +241,7 @@ def _upstream(upstreams: Mapping[str, UpstreamMetrics]) -> Iterator[str]:
         "upstream_errors",
         "Requests without a complete upstream response.",
         (
-            (labels(upstream=name, reason=reason), count)
+            (labels(reason=reason, upstream=name), count)
             for name, upstream in upstreams.items()
             for reason, count in tuple(upstream.errors.items())
         ),
@@ -263,7 +263,7 @@ def _fetches(servers: Mapping[str, IntrospectionMetrics]) -> Iterator[str]:
         "fetches",
         "Fetches from an authorization server: keys, metadata, the enforcer's own token.",
         (
-            (labels(server=name, document=document, result=result), count)
+            (labels(document=document, result=result, server=name), count)
             for name, document, fetched in fetches
             for result, count in tuple(fetched.results.items())
         ),
@@ -271,7 +271,7 @@ def _fetches(servers: Mapping[str, IntrospectionMetrics]) -> Iterator[str]:
     yield from _histogram(
         "fetch_duration_seconds",
         "Time of such a fetch, including the connection.",
-        ((labels(server=name, document=document), fetched.duration) for name, document, fetched in fetches),
+        ((labels(document=document, server=name), fetched.duration) for name, document, fetched in fetches),
     )
 
 
