@@ -5,9 +5,9 @@ as bytes, nothing more is read from that peer, and it is processed in steps, in 
 send one request at a time never wait for a turn, only for the end of a round.
 
 1. A peer works for at most `SHARE` in its turn, less if many peers wait, and at least one step.
-2. All turns between two polls of the sockets are a round. It lasts for at most `ROUND`, and for no longer than the
-   event loop had for everything else since the last round (or for `SHARE`, if that is longer): everything else gets at
-   least half of the loop.
+2. All turns between two polls of the sockets are a round. It lasts for at most `ROUND`, and for no longer than a third
+   of what the event loop had for everything else since the last round (or for `SHARE`, if that is longer): a flood
+   takes from the others much less than half of their throughput.
 3. Nothing is lost or reordered. Nothing is read from a peer whose input is held, so its end of input comes after it.
 4. All peers together hold no more than `Turns.ceiling` bytes. Above it, a peer that holds more than an equal share of
    it is closed: nobody can fill it for others.
@@ -94,7 +94,7 @@ class Turns:
     def _round(self) -> None:
         clock, queue = self._clock, self._queue
         now = clock()
-        end = now + min(ROUND, max(SHARE, now - self._ended_at))
+        end = now + min(ROUND, max(SHARE, (now - self._ended_at) / 3))
         share = min(SHARE, ROUND / len(queue))
         for _ in range(len(queue)):
             peer = queue.popleft()

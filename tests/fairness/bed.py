@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 from harness.certificates import Authority
 from harness.configs import TOKENS, config
@@ -34,6 +35,11 @@ def _process(*command: str) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
+
+
+def _stdout(process: subprocess.Popen[str]) -> IO[str]:
+    assert process.stdout is not None
+    return process.stdout
 
 
 @contextmanager
@@ -78,20 +84,26 @@ def bed(*, pinned: bool = False) -> Iterator[Bed]:
     """Run everything until the block ends. `pinned`: the enforcers get a core that no other process of ours uses."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        app = stack.enter_context(_process(sys.executable, "-m", "fairness.app"))
-        assert app.stdout is not None
-        url = f"http://127.0.0.1:{int(app.stdout.readline())}"
+        apps = [stack.enter_context(_process(*nice, sys.executable, "-m", "fairness.app")) for nice in ((), _NICE)]
+        # The floods have an app of their own: honest clients must not wait for an app that is busy with a flood.
+        url, flooded_url = (f"http://127.0.0.1:{int(_stdout(app).readline())}" for app in apps)
         server = stack.enter_context(introspection_server(TOKENS))
         certificate, key = Authority(folder).issue("localhost")
         tls = {"address": "127.0.0.1:0", "tls": {"certificate": str(certificate), "key": str(key)}}
         limits = {"client_share": "100%"}  # all come from one address here, and shares are not what is measured
-        texts = [config(url, server.port, limits=limits), config(url, server.port, limits=limits, listener=tls)]
+        rules = [
+            {"name": "honest", "path": "/ok", "scopes": ["read"]},
+            {"name": "flooded", "path": "/public/**", "public": True, "upstream": "flooded"},
+        ]
+        settings = {"limits": limits, "rules": rules, "upstreams": {"flooded": {"url": flooded_url}}}
+        texts = [config(url, server.port, **settings), config(url, server.port, listener=tls, **settings)]
         plain, secured = (stack.enter_context(enforcer(text)) for text in texts)
         cores = sorted(os.sched_getaffinity(0))
         if pinned and len(cores) > 1:
             for process in (plain, secured):
                 os.sched_setaffinity(process.process.pid, cores[:1])
-            os.sched_setaffinity(app.pid, cores[1:])
+            for app in apps:
+                os.sched_setaffinity(app.pid, cores[1:])
             os.sched_setaffinity(0, cores[1:])
         yield Bed(plain, secured)
         os.sched_setaffinity(0, cores)
