@@ -15,6 +15,7 @@ from enforcer.config.load import Loaded
 from enforcer.config.memory import PROCESS, memory_bounds
 from enforcer.units import parse_size
 
+TESTS = Path(__file__).parents[1]
 VALUES = Path(__file__).parents[2] / "helm" / "enforcer" / "values.yaml"
 
 
@@ -44,7 +45,8 @@ def test_each_setting_bounds_its_part(changed: str, part: str, bound: int, loads
 
 
 FILL = """
-import resource, sys
+import os, sys
+from harness.usage import peak_memory
 from enforcer.share_report import SharedTable, ShareReport
 from enforcer.decision_log.buffer import DecisionBuffer, RetentionSettings
 from enforcer.decision_log.record import DecisionRecord
@@ -56,7 +58,7 @@ from enforcer.tokens.dpop.replay_cache import ReplayCache
 from enforcer.tokens.introspection.response import INACTIVE
 from enforcer.tokens.retention import Retention
 
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory(os.getpid())
 cache = TokenCache(CacheSettings(memory=8 * 1024**2, negative_entries=5000), Retention(["groups"], {}))
 buffer, settings = DecisionBuffer(ShareReport(SharedTable.DECISION_LOG)), RetentionSettings(
     denials=10**6, denials_memory=4 * 1024**2, logged="all", backlog=10**6, backlog_memory=4 * 1024**2, share=100
@@ -70,20 +72,25 @@ for number in range(20_000):
     record = DecisionRecord(1.0, b"%016x" % number, b"GET", path, None, ("deny", "x"), entry.result, None, None)
     buffer.add(f"10.0.0.{number % 200}", record, settings)
 allowed = 8 * 1024**2 + 5000 * 384 + 2 * 4 * 1024**2
-sys.stdout.write(f"{(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024} {allowed}")
+sys.stdout.write(f"{peak_memory(os.getpid()) - before} {allowed}")
 """
+
+
+def output(program: str) -> bytes:
+    """Run a program that may import the harness, in a process of its own, and return its standard output."""
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, timeout=120, cwd=TESTS
+    ).stdout
 
 
 def test_full_tables_take_no_more_memory_than_is_counted() -> None:
     """Filled with small and with the largest things, in a process of its own; the allocator keeps some free."""
-    measured = subprocess.run([sys.executable, "-c", FILL], capture_output=True, check=True, timeout=120)
-    grown, allowed = map(int, measured.stdout.split())
+    grown, allowed = map(int, output(FILL).split())
     assert grown < 1.25 * allowed + 2 * 1024**2
 
 
 def test_an_idle_process_is_smaller_than_assumed() -> None:
     """With every module that it may load."""
-    program = "import resource, enforcer.server.serve, enforcer.tokens.jwt.jwt_source, enforcer.tokens.dpop.proof\n"
-    program += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    measured = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60)
-    assert int(measured.stdout) * 1024 < PROCESS * 1.25
+    program = "import os, enforcer.server.serve, enforcer.tokens.jwt.jwt_source, enforcer.tokens.dpop.proof\n"
+    program += "from harness.usage import peak_memory\nprint(peak_memory(os.getpid()))"
+    assert int(output(program)) < PROCESS * 1.25

@@ -28,6 +28,9 @@ def metric(enforcer: Enforcer, name: str) -> float:
 
 
 def peak_memory(pid: int) -> int:
-    """Return the peak resident memory of a process, in bytes."""
+    """Return the peak resident memory of a process since its program started, in bytes.
+
+    `ru_maxrss` of getrusage would include the peak of the process that started it.
+    """
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
