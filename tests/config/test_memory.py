@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,32 @@ import yaml
 from enforcer.config.document import MAX_VALUES
 from enforcer.config.load import Loaded
 from enforcer.config.memory import PROCESS, memory_bounds
+from enforcer.kubernetes.sidecar import Resources
 from enforcer.units import parse_size
 
 TESTS = Path(__file__).parents[1]
-VALUES = Path(__file__).parents[2] / "helm" / "enforcer" / "values.yaml"
+ROOT = TESTS.parent
 
 
-def test_the_charts_memory_limit_covers_the_default_settings(loads: Callable[..., Loaded]) -> None:
+def limits() -> Mapping[str, str | None]:
+    """Return the default memory limits of a gateway and of a sidecar, by the file that sets them."""
+    values = yaml.safe_load((ROOT / "helm" / "enforcer" / "values.yaml").read_text())
+    manifests = ("k8s/base/deployment.yaml", "k8s/components/sidecar/pod.yaml", "k8s/components/loopback/pod.yaml")
+    templates = ("helm/enforcer-lib/templates/_settings.tpl", *manifests)
+    written = {name: re.findall(r" limits: \{memory: (\w+)\}", (ROOT / name).read_text()) for name in templates}
+    return {
+        "gateway of the chart": values["resources"]["limits"]["memory"],
+        "sidecars of the chart's webhook": values["sidecar"]["resources"]["limits"]["memory"],
+        "enforcer inject": Resources().memory_limit,
+        **{name: limit for name, (limit,) in written.items()},
+    }
+
+
+def test_the_memory_limits_of_pods_cover_the_default_settings(loads: Callable[..., Loaded]) -> None:
     """With 10,000 rules, a reload that reads as much as it may, and a quarter left for requests in flight."""
     allowed = sum(memory_bounds(loads().config, MAX_VALUES // 2).values())
-    limit = parse_size(yaml.safe_load(VALUES.read_text())["resources"]["limits"]["memory"] + "B")
-    assert allowed <= limit * 3 / 4
+    for name, limit in limits().items():
+        assert allowed <= parse_size(f"{limit}B") * 3 / 4, name
 
 
 @pytest.mark.parametrize(
