@@ -81,7 +81,7 @@ class Learner:
         skipped = "lines that are not decisions" if record is None else _skip_reason(record)
         if record is None or skipped:
             self._skipped[skipped] += 1
-            if record is not None and record.reason == "unreadable_path":
+            if record is not None and record.reason == "unreadable_path" and record.path:
                 path = record.path if record.path in self._unreadable or len(self._unreadable) < _MANY else "others"
                 self._unreadable[path] += 1
             return

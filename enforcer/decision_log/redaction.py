@@ -20,6 +20,8 @@ _MAX_COMPARED: Final = 128 * 1024
 """Maximum size of the comparison: so many texts, and so many bytes, such as a token of 8 KiB with 16. Bounds work."""
 
 _MAX_UNREAD: Final = 256
+"""Maximum size of the recorded part of an unread path, and of a path that is decoded more than once. Bounds work."""
+_ENCODED: Final = re.compile(rb"%[0-9A-Fa-f]{2}")
 _ESCAPES: Final = {byte: f"\\x{byte:02x}" for byte in range(256) if not 0x20 < byte < 0x7F}
 
 
@@ -64,9 +66,21 @@ def unread_path(target: bytes, credentials: bytes | None) -> bytes:
     """Return the beginning of a target that was refused unread, as text for people; `HIDDEN_PATH` as above.
 
     Without query and fragment, at most `_MAX_UNREAD` bytes; a byte that is not printable ASCII is written as `\\xNN`.
+    Of an absolute URI only the path, because the authority may contain a password; empty if it has no path.
     """
-    path = target.partition(b"?")[0].partition(b"#")[0][: _MAX_UNREAD + 3 * len(credentials or b"")]
-    shown = recorded_path(path, unquote_to_bytes(path).split(b"/"), credentials)[:_MAX_UNREAD]
+    path = target.partition(b"?")[0].partition(b"#")[0]
+    if not path.startswith(b"/"):
+        _, slash, rest = path.partition(b"://")[2].partition(b"/")
+        path = slash + rest
+    if credentials is not None:
+        # All of the path is compared, because the part that is recorded may have only a part of the token.
+        decoded = unquote_to_bytes(path)
+        while len(decoded) <= _MAX_UNREAD and _ENCODED.search(decoded):
+            decoded = unquote_to_bytes(decoded)
+        if _ENCODED.search(decoded):
+            return HIDDEN_PATH
+        path = recorded_path(path, [decoded, *decoded.split(b"/")], credentials)
+    shown = path[:_MAX_UNREAD]
     return shown.decode("latin-1").translate(_ESCAPES).encode()
 
 

@@ -170,7 +170,7 @@ def test_paths_that_could_not_be_read_are_listed() -> None:
     """An operator sees which of them an app needs, and how often, before requests are refused for them."""
     refused = [
         LogLine(time="t", method="GET", path=path, route="_none", decision="error", reason="unreadable_path")
-        for path in ["/@scope%2fname", "/a//b", "/@scope%2fname", "/a\u202eb", *(f"/{n}//" for n in range(200))]
+        for path in ["", "/@scope%2fname", "/a//b", "/@scope%2fname", "/a\u202eb", *(f"/{n}//" for n in range(200))]
     ]
     lines = [line for line in proposed(refused).splitlines() if "time" in line]
     assert lines[:2] == ["#   103 times others", "#   2 times /@scope%2fname"]

@@ -101,6 +101,9 @@ def _requests() -> list[str]:
         f"{good} /api/x HTTP/1.1\r\nHost: app\r\n\r\n",
         f"GET {good} HTTP/1.1\r\nHost: app\r\n\r\n",
         f"GET http://{good}/api/x HTTP/1.1\r\nHost: app\r\n\r\n",
+        f"GET http://user:{good}@app/api/x HTTP/1.1\r\nHost: app\r\n\r\n",
+        f"GET ftp://{good}/api/x HTTP/1.1\r\nHost: app\r\n\r\n",
+        f"GET urn:{good} HTTP/1.1\r\nHost: app\r\n\r\n",
         f"GET /api/x HTTP/1.1\r\nHost: {good} {good}\r\n\r\n",
         f"GET /api/x {good}\r\nHost: app\r\n\r\n",
         f"GET /api/x HTTP/1.1\r\nHost: app\r\nAuthorization: {good}\r\n\r\n",
@@ -113,6 +116,8 @@ def _requests() -> list[str]:
         _GET.format(f"/admin?access_token={good}", "other", f"X-Request-Id: {good}\r\n"),
         _GET.format(f"/admin/{good}", good, ""),
         _GET.format(f"/admin/{good}".replace("M", "%4d"), good, ""),
+        _GET.format(f"/admin/{good}".replace("M", "%254d"), good, ""),
+        _GET.format(f"/admin//{good}".replace("M", "%4d"), good, ""),
         _GET.format(f"/admin/{_MARKER}", good, ""),
     ]
 

@@ -91,21 +91,47 @@ def test_a_path_that_reveals_the_token_is_hidden(target: bytes, segments: list[b
     [
         (b"/a//b?query=secret", b"/a//b"),
         (b"/a#fragment", b"/a"),
-        (b"http://elsewhere/a", b"http://elsewhere/a"),
+        (b"http://elsewhere/a", b"/a"),
+        (b"http://user:" + TOKEN + b"@elsewhere/a//b", b"/a//b"),
+        (b"http://" + TOKEN, b""),
+        (b"http://" + TOKEN + b"?/a", b""),
+        (b"ftp://" + TOKEN + b"/a", b"/a"),
+        (b"urn:" + TOKEN, b""),
+        (TOKEN + b":443", b""),
+        (b"*", b""),
+        (b"/a%252Fb", b"/a%252Fb"),
         (b"/caf\xe9/\x1b[2J \\", b"/caf\\xe9/\\x1b[2J\\x20\\"),
         (b"/" + b"a" * 300, b"/" + b"a" * 255),
         (b"", b""),
     ],
 )
 def test_the_beginning_of_a_path_that_was_not_read_is_recorded_as_text(target: bytes, path: bytes) -> None:
-    """Without query and fragment, in printable ASCII, at most 256 bytes."""
+    """Without authority, query and fragment, in printable ASCII, at most 256 bytes."""
     assert unread_path(target, None) == path
     assert unread_path(target, CREDENTIALS) == path
 
 
 @pytest.mark.parametrize(
-    "target", [b"//" + TOKEN, b"/a//x" + TOKEN, b"/a//%30123456789abcdef", b"/" + b"a" * 250 + TOKEN]
+    "target",
+    [
+        b"//" + TOKEN,
+        b"/a//x" + TOKEN,
+        b"http://elsewhere/" + TOKEN,
+        b"/a//%30123456789abcdef",
+        b"/a/%2530123456789abcdef",
+        b"/a/%252530123456789abcdef",
+        b"/a/%25252530123456789abcdef",
+        b"/a/%%330123456789abcdef",
+        b"/a/" + b"%2561" * 200,
+        b"/" + b"a" * 250 + TOKEN,
+        b"/" + b"a" * 250 + TOKEN.replace(b"0", b"%2530") + b"a" * 250,
+    ],
 )
 def test_a_path_that_was_not_read_is_hidden_if_it_reveals_the_token(target: bytes) -> None:
     """Also if only a part of the token would be shown."""
     assert unread_path(target, CREDENTIALS) == b"/[hidden]"
+
+
+def test_a_token_with_an_encoded_slash_is_hidden_in_a_path_that_was_not_read() -> None:
+    """RFC 6750 §2.1: a token may contain slashes, so a part between two of them may be too short to reveal it."""
+    assert unread_path(b"/a/0123456%2F89abcde", b"Bearer 0123456/89abcde") == b"/[hidden]"
