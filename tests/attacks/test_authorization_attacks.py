@@ -14,7 +14,7 @@ from harness.attack_policy import CLAIMS
 from harness.heads import field_values, is_unambiguous
 from harness.misbehaviours import MISBEHAVIOURS, misbehaving_server
 from harness.servers import raw_server, response
-from harness.testbed import Testbed, fresh_token, get, run_testbed, server_without_breaker
+from harness.testbed import Testbed, fresh_client, fresh_token, get, run_testbed, server_without_breaker
 from harness.usage import peak_memory
 from harness.waiting import eventually
 
@@ -43,11 +43,16 @@ def scripted() -> Iterator[tuple[Testbed, _Scripted]]:
 def test_introspection_response_has_the_documented_status(
     scripted: tuple[Testbed, _Scripted], case: dict[str, Any], text: str
 ) -> None:
-    """A response that cannot be parsed is a 503, never a decision; a valid one grants no more than it says."""
+    """A response that cannot be parsed is a 503, never a decision; a valid one grants no more than it says.
+
+    Each request is another client's, because a response with Retry-After stops the requests of its client.
+    """
     testbed, script = scripted
     body = text.replace("$NOW", str(int(time.time())))
     script.response = body.encode("latin-1") if case.get("raw") else response(body.encode())
-    status, head, _ = get(testbed, "/api/x", fresh_token("T"))
+    token = fresh_token("T")
+    status, head, _ = get(testbed, "/api/x", token, fresh_client())
+    assert any(parse_qs(form)[b"token"] == [token.encode()] for _, form in testbed.authorization.requests)
     assert status == case["status"]
     assert (field_values(head, "Retry-After") in ([b"5"], [b"1"])) == (status == 503)
 
@@ -58,7 +63,7 @@ def test_claim_stays_one_value(scripted: tuple[Testbed, _Scripted], case: dict[s
     testbed, script = scripted
     claim = json.loads(case["claim"])
     script.response = response(json.dumps({"active": True, "scope": "read", "sub": claim}).encode())
-    assert get(testbed, "/api/x", fresh_token("T"))[0] == 200
+    assert get(testbed, "/api/x", fresh_token("T"), fresh_client())[0] == 200
     head = testbed.upstream.heads[-1]
     assert is_unambiguous(head)
     assert field_values(head, "X-Auth-Subject") == ([case["value"].encode()] if "value" in case else [])

@@ -38,6 +38,12 @@ def fresh_token(kind: str) -> str:
     return f"{kind}~{next(_numbers)}"
 
 
+def fresh_client() -> str:
+    """Return the loopback address of a client that has sent nothing, so that no earlier response concerns it."""
+    number = next(_numbers)
+    return f"127.1.{number // 250 % 250}.{number % 250 + 1}"
+
+
 @dataclass(frozen=True)
 class Testbed:
     """The enforcer and the two servers around it."""
@@ -118,16 +124,18 @@ class ResponseReader:
         self._received += data
 
 
-def connect(port: int) -> socket.socket:
-    """Open a connection whose operations time out after 20 s."""
-    connection = socket.create_connection(("127.0.0.1", port), _TIMEOUT)
+def connect(port: int, client: str | None = None) -> socket.socket:
+    """Open a connection whose operations time out after 20 s; `client` is the loopback address that it comes from."""
+    connection = socket.create_connection(("127.0.0.1", port), _TIMEOUT, None if client is None else (client, 0))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 
 
-def get(testbed: Testbed, target: str, credentials: str | None = None) -> tuple[int, bytes, bytes]:
+def get(
+    testbed: Testbed, target: str, credentials: str | None = None, client: str | None = None
+) -> tuple[int, bytes, bytes]:
     """Send a GET request, and return status, head and body of its response."""
     field = f"Authorization: Bearer {credentials}\r\n" if credentials is not None else ""
-    with connect(testbed.enforcer.port) as connection:
+    with connect(testbed.enforcer.port, client) as connection:
         connection.sendall(f"GET {target} HTTP/1.1\r\nHost: app\r\n{field}\r\n".encode())
         return ResponseReader(connection).next()
