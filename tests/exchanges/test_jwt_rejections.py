@@ -41,7 +41,7 @@ def test_the_reason_of_a_rejected_jwt_is_shown_to_operators_and_not_to_clients()
                 denial = json.loads(reply.read())["decisions"][0]
             (state,) = [condition for condition in denial["conditions"] if condition["name"] == "state"]
             assert state["there"].startswith("rejected, wrong_typ: its typ is not at+jwt")
-            assert metric(process, 'enforcer_jwt_rejected_total{server="default",reason="wrong_typ"}') == 3
+            assert metric(process, 'enforcer_jwt_rejected_total{reason="wrong_typ",server="default"}') == 3
             assert process.stop() == 0
             log = process.log()
         assert "a JWT is rejected: wrong_typ, authorization server default: its typ is not at+jwt" in log
