@@ -14,37 +14,30 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import uvicorn
 import uvloop
 
-from enforcer.analysis.lint import Level
 from enforcer.config.load import Loaded, load_with_document
-from enforcer.config.merged_document import MergedDocument
-from enforcer.config.model import Config
 from enforcer.config.overrides import Override
 from enforcer.config.resolved import upstreams
-from enforcer.config.validate.warnings import find_warnings, placed_policy
 from enforcer.operations.admin import admin
 from enforcer.operations.admin_access import AdminAccess
 from enforcer.operations.admin_connection import AdminConnections
 from enforcer.operations.decision_log_writer import DecisionLogWriter
 from enforcer.operations.logs import LogOutput
 from enforcer.operations.probe_relay import Relay
-from enforcer.proxy import exchange
 from enforcer.proxy.listener import Listener
 from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.server.listening import ManagedServer, bind, name_of, raise_descriptor_limit
 from enforcer.server.reloading import Load, Reloader
+from enforcer.server.start_report import describe, log_warnings
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.purge import Purge
 from enforcer.wire.ticker import Ticker
 
 _log = logging.getLogger("enforcer")
-
-_CHECKED_RULES: Final = 500
-"""Maximum number of rules whose warnings are searched at the start: with thousands it would take seconds."""
 
 
 def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override] = ()) -> None:
@@ -55,36 +48,15 @@ def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override
     """
     loaded, document = load_with_document(path, environment, overrides)
     with LogOutput(loaded.config.log) as log:
-        _log_warnings(loaded.config, document)
+        log_warnings(loaded.config, document)
         raise_descriptor_limit(loaded.config)
         proxy_sockets = bind(loaded.config.listener.address, f"listener.address in {path}")
         admin_sockets = bind(loaded.config.admin.address, f"admin.address in {path}")
         load_again = partial(load_with_document, path, environment, overrides)
-        about = _describe(path, loaded)
+        about = describe(path, loaded)
         serving = _serve(load_again, loaded, about, proxy_sockets, admin_sockets, Relay(environment), log)
         del loaded, document  # otherwise this frame would keep the first configuration in memory after reloads
         uvloop.run(serving)
-
-
-def _log_warnings(config: Config, document: MergedDocument) -> None:
-    """Log what `enforcer check` warns of, except report mode, which is logged after each reload."""
-    if len(config.rules) > _CHECKED_RULES:
-        _log.info("%d rules: run `enforcer check` for warnings about them", len(config.rules))
-        return
-    for warning in find_warnings(config, document, placed_policy(config, document)):
-        if warning.level is Level.WARNING and warning.code != "report_only":
-            _log.warning("%s", warning.problem)
-
-
-def _describe(path: Path, loaded: Loaded) -> str:
-    """Return what runs: the program, its configuration and its servers."""
-    config = loaded.config
-    build = "interpreted" if exchange.__file__.endswith(".py") else "compiled"
-    servers = ", ".join(server.name for server in config.authorization_servers) or "none"
-    return (
-        f"token-enforcer {version('token-enforcer')} ({build}), {path.absolute()} with hash {loaded.hash} and "
-        f"{len(config.rules)} rules, authorization servers: {servers}"
-    )
 
 
 async def _serve(
