@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import importlib.util
 import sys
 from typing import Any
 
 import click
 
+from enforcer import build_kind
 from enforcer.errors import ConfigError, EnforcerError
 
 _COMMANDS = {
@@ -60,10 +60,7 @@ class _Commands(click.Group):
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
-        spec = importlib.util.find_spec("enforcer.proxy.exchange")
-        compiled = spec is not None and not (spec.origin or "").endswith(".py")
-        how = "compiled" if compiled else "interpreted"
-        click.echo(f"enforcer, version {importlib.metadata.version('token-enforcer')}, {how}")
+        click.echo(f"enforcer, version {importlib.metadata.version('token-enforcer')}, {build_kind()}")
         context.exit()
 
 

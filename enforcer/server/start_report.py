@@ -7,12 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from enforcer import build_kind
 from enforcer.analysis.lint import Level
 from enforcer.config.load import Loaded
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config
 from enforcer.config.validate.warnings import find_warnings, placed_policy
-from enforcer.proxy import exchange
 
 _log: Final = logging.getLogger("enforcer")
 
@@ -33,9 +33,8 @@ def log_warnings(config: Config, document: MergedDocument) -> None:
 def describe(path: Path, loaded: Loaded) -> str:
     """Return what runs: the program, its configuration and its servers."""
     config = loaded.config
-    build = "interpreted" if exchange.__file__.endswith(".py") else "compiled"
     servers = ", ".join(server.name for server in config.authorization_servers) or "none"
     return (
-        f"token-enforcer {version('token-enforcer')} ({build}), {path.absolute()} with hash {loaded.hash} and "
+        f"token-enforcer {version('token-enforcer')} ({build_kind()}), {path.absolute()} with hash {loaded.hash} and "
         f"{len(config.rules)} rules, authorization servers: {servers}"
     )

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 
 import click
 
+from enforcer import build_kind
 from fairness.bed import bed
 from fairness.floods import FLOODS
 from fairness.honest import Times
 
 _LIVEZ = 100.0  # milliseconds
 _RATIO = 0.5  # of the throughput without a flood
-
-
-def _is_compiled() -> bool:
-    spec = importlib.util.find_spec("enforcer.proxy.connection")
-    return spec is not None and (spec.origin or "").endswith(".so")
 
 
 def _row(*cells: object) -> str:
@@ -33,9 +28,9 @@ def _columns(times: Times) -> tuple[str, ...]:
 @click.option("--only", default=None, type=click.Choice(list(FLOODS)), help="One flood.")
 def main(seconds: float, only: str | None) -> None:
     """Flood the enforcer in every way that is known, and measure what other clients notice."""
-    compiled = _is_compiled()
-    limit = 20.0 if compiled else 50.0
-    click.echo(f"{'compiled' if compiled else 'interpreted'}; p99 below {limit:g} ms, /livez below {_LIVEZ:g} ms")
+    build = build_kind()
+    limit = 20.0 if build == "compiled" else 50.0
+    click.echo(f"{build}; p99 below {limit:g} ms, /livez below {_LIVEZ:g} ms")
     click.echo(_row("flood", "connections", "p50 ms", "p99 ms", "livez ms", "requests/s", "ratio"))
     exceeded = False
     with bed(pinned=True) as running:
