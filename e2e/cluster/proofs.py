@@ -153,7 +153,9 @@ def injection(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:
     proof.claim("in a labelled namespace, it is injected", ["enforcer"], names(pod, "initContainers"))
     portless = {**app(), "spec": {**app()["spec"], "containers": [_portless(app())]}}
     pod, _ = create(cluster, portless, WHOLE)
-    proof.claim("in a labelled namespace, a pod without a port stays unchanged", [], names(pod, "initContainers"))
+    proof.claim("in a labelled namespace, a pod without a port is not injected", [], names(pod, "initContainers"))
+    marked = (pod or {"metadata": {}})["metadata"].get("annotations", {}).get("enforcer.dev/skipped")
+    proof.claim("an annotation marks it, and the admission policy admits it", "no_port", marked)
     for case, invalid, expected in (
         ("an unknown annotation", labelled(app(), {"enforcer.dev/mod": "port"}), "enforcer.dev/mod is unknown"),
         ("the node's network", labelled(app(), hostNetwork=True), "hostNetwork"),
@@ -274,6 +276,15 @@ def safeguards(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:
     misspelt["metadata"]["labels"]["enforcer.dev/inject"] = "enable"
     proof.holds("without the webhook, a label with an unknown value is denied", refusal in create(cluster, misspelt)[1])
     proof.holds("without the webhook, a pod that is injected already is created", create(cluster, _injected())[0])
+    proof.holds(
+        "without the webhook, the admission policy denies a pod of a labelled namespace",
+        "the webhook has not seen the pod" in create(cluster, app(), WHOLE)[1],
+    )
+    excluded = app()
+    excluded["metadata"]["labels"] = {**excluded["metadata"].get("labels", {}), "enforcer.dev/inject": "disabled"}
+    proof.holds(
+        "without the webhook, an excluded pod of a labelled namespace is created", create(cluster, excluded, WHOLE)[0]
+    )
 
 
 def _injected() -> Object:

@@ -18,7 +18,11 @@ INJECTED_BY: Final = f"{PREFIX}injected-by"
 POLICY_CHECKSUM: Final = f"{PREFIX}policy-checksum"
 """Annotation with the SHA-256 of the policy, if it was known at injection."""
 
-WRITTEN: Final = frozenset({STATUS, INJECTED_BY, POLICY_CHECKSUM})
+SKIPPED: Final = f"{PREFIX}skipped"
+"""Annotation of a pod of a labelled namespace that the webhook did not inject, with the reason. Without it, the
+admission policy could not distinguish such a pod from one that the webhook never saw."""
+
+WRITTEN: Final = frozenset({STATUS, INJECTED_BY, POLICY_CHECKSUM, SKIPPED})
 """Annotations that only an injection writes; users do not set them."""
 
 IMAGE: Final = "token-enforcer"

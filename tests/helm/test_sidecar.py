@@ -184,26 +184,35 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> helm_python.Chart:
     return helm_python.Chart.load(folder)
 
 
-def render_example(example: helm_python.Chart, mode: str) -> list[Object]:
-    """Render the example in a mode."""
-    (text,) = example.render({"enforcer": {"mode": mode}}, name="country-app").values()
+def render_example(example: helm_python.Chart, mode: str, version: str = "v1.33.0") -> list[Object]:
+    """Render the example in a mode, for a version of Kubernetes."""
+    (text,) = example.render({"enforcer": {"mode": mode}, "kubeVersion": version}, name="country-app").values()
     return list(read(text))
 
 
-@pytest.mark.parametrize("mode", ["port", "loopback"])
-def test_the_example_is_valid_and_restricted(mode: str, example: helm_python.Chart, tmp_path: Path) -> None:
-    """The enforcer accepts its command line and its policy."""
-    things = render_example(example, mode)
+@pytest.mark.parametrize(
+    ("mode", "version", "native"),
+    [("port", "v1.31.9", False), ("port", "v1.32.0-gke.1", True), ("loopback", "v1.29.0", True)],
+)
+def test_the_example_is_valid_and_restricted(
+    mode: str, version: str, native: bool, example: helm_python.Chart, tmp_path: Path
+) -> None:
+    """The enforcer accepts command line and policy. Before 1.32, Services do not find native sidecars by name."""
+    things = render_example(example, mode, version)
     assert violations(things) == []
     (pod,) = chain.from_iterable(map(podsecurity.pods, things))
     assert list(podsecurity.violations(pod)) == []
+    assert ("initContainers" in pod["spec"]) == native
+    sidecars = [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]
+    (enforcer,) = [container for container in sidecars if container["name"] == "enforcer"]
     path = tmp_path / "config.yaml"
     path.write_text(only(things, "ConfigMap")["data"]["config.yaml"], "utf-8")
-    settings = [argument.removeprefix("--set=") for argument in pod["spec"]["initContainers"][0]["args"][2:]]
+    settings = [argument.removeprefix("--set=") for argument in enforcer["args"][2:]]
     overrides = [parse_override(argument.replace("$(POD_IPS)", "10.0.0.1,fd00::1")) for argument in settings]
     loaded, _ = load_with_document(path, None, overrides)
     stop = loaded.config.timeouts.shutdown_delay + loaded.config.timeouts.drain
-    assert pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] + stop < 60
+    app = pod["spec"]["containers"][-1]
+    assert app["lifecycle"]["preStop"]["sleep"]["seconds"] + stop < 60
     assert pod["spec"]["terminationGracePeriodSeconds"] == 60
 
 
@@ -239,6 +248,9 @@ def test_the_components_write_what_the_injector_writes(component: str, mode: Mod
     assert pod["spec"]["initContainers"] == [sidecar.container(expected)]
     assert by_name(pod["spec"]["volumes"]) == by_name(sidecar.volumes(expected))
     assert sidecar.LABELS.items() <= pod["metadata"]["labels"].items()
+    # A number, because before Kubernetes 1.32 a Service does not find a native sidecar by the name of its port.
+    (port,) = only(things, "Service")["spec"]["ports"]
+    assert port["targetPort"] == (15080 if mode is Mode.PORT else "http")
 
 
 def test_the_library_has_the_version_of_the_project() -> None:

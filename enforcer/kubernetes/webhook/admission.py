@@ -1,7 +1,8 @@
 """The webhook's decision on a pod that is about to be created, made with the code of `enforcer inject`.
 
 1. A pod with the label `enforcer.dev/inject: enabled` gets the sidecar or is denied, whatever the obstacle.
-2. If only the namespace has the label, pods without a TCP port start unchanged: they have nothing to protect.
+2. If only the namespace has the label, pods without a TCP port are not injected: they have nothing to protect. An
+   annotation records it, so that the admission policy admits them.
 3. An existing sidecar is replaced by one from the current settings, so that repeated calls give the same result.
 """
 
@@ -13,8 +14,9 @@ from enum import StrEnum
 from typing import Final
 
 from enforcer.kubernetes import names
+from enforcer.kubernetes.annotations import status_of
 from enforcer.kubernetes.inject.diagnostics import diagnose, summary
-from enforcer.kubernetes.inject.pod.pod_template import Context, Plan, choose_native, inject
+from enforcer.kubernetes.inject.pod.pod_template import SLEEP, Context, Plan, choose_native, inject
 from enforcer.kubernetes.inject.pod.ports import find_port
 from enforcer.kubernetes.inject.pod.uninject import uninject
 from enforcer.kubernetes.inject.report import Result as ReportResult
@@ -85,7 +87,7 @@ class Admission:
             return self._injected(pod, namespace)
         except NotInjectableError as error:
             if error.reason is Reason.NO_PORT and label is None:
-                return AdmissionDecision(Result.SKIPPED, error.reason, pod, error.detail)
+                return AdmissionDecision(Result.SKIPPED, error.reason, _skipped(pod, error.reason), error.detail)
             return AdmissionDecision(Result.DENIED, error.reason, None, error.detail)
         except SettingsError as error:
             return AdmissionDecision(Result.DENIED, Reason.BAD_SETTING, None, str(error))
@@ -107,12 +109,25 @@ class Admission:
             target = f'"{port.name}"' if port.name else f'"{names.LISTEN_PORT_NAME}"'
             way = f"one that uses the number {port.number} bypasses the enforcer"
             warnings.append(f"Services must use targetPort {target}; {way}")
+        status = status_of(injected.template)
+        if self.context.version < SLEEP and status is not None and status.pre_stop:
+            warnings.append(_NO_SLEEP)
         message = summary(injected, None)
         return AdmissionDecision(Result.INJECTED, AdmissionReason.OK, injected.template, message, tuple(warnings))
 
 
+_NO_SLEEP: Final = (
+    f"before Kubernetes {'.'.join(map(str, SLEEP))} a preStop hook cannot sleep: the app ends at once, and "
+    "requests fail until Services send it no more; give it a preStop hook of its own"
+)
 _ENABLED: Final = "enabled"
 _DISABLED: Final = "disabled"
+
+
+def _skipped(pod: Object, reason: Reason) -> Object:
+    """Return the pod with the annotation that says why it has no sidecar."""
+    annotations = {**section(pod, "metadata", "annotations"), names.SKIPPED: reason.value}
+    return {**pod, "metadata": {**section(pod, "metadata"), "annotations": annotations}}
 
 
 def workload_name(pod: Object) -> str:

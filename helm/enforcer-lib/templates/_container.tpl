@@ -1,9 +1,22 @@
-{{/* A list with the native sidecar, which starts before the app: for spec.initContainers. */}}
+{{/*
+Whether to use the native sidecar: (dict "values" VALUES "app" APP "kubeVersion" VERSION), "true" or empty. Before
+Kubernetes 1.32 a Service does not find the port of a native sidecar by its name (kubernetes#127958), which in mode port
+would lead all requests nowhere, or past the enforcer.
+*/}}
+{{- define "enforcer.sidecar.isNative" -}}
+{{- $s := include "enforcer.sidecar.settings" . | fromYaml -}}
+{{- if semverCompare (eq $s.mode "port" | ternary ">=1.32.0-0" ">=1.29.0-0") .kubeVersion }}true{{ end -}}
+{{- end -}}
+
+{{/*
+A list with the native sidecar, which starts before the app: for spec.initContainers. In mode port it needs Kubernetes 1.32,
+if Services use the name of the port.
+*/}}
 {{- define "enforcer.sidecar.native" -}}
 - {{- include "enforcer.sidecar.container" (merge (dict "native" true) .) | nindent 2 }}
 {{- end -}}
 
-{{/* A list with the classic sidecar: for spec.containers, on clusters without native sidecars. */}}
+{{/* A list with the classic sidecar: for spec.containers, on older clusters. */}}
 {{- define "enforcer.sidecar.classic" -}}
 - {{- include "enforcer.sidecar.container" (merge (dict "native" false) .) | nindent 2 }}
 {{- end -}}

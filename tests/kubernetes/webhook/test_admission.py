@@ -102,10 +102,13 @@ def test_a_labelled_pod_without_a_port_is_denied() -> None:
 
 
 def test_a_pod_without_a_port_in_a_labelled_namespace_is_skipped() -> None:
-    """It has nothing to protect."""
+    """It has nothing to protect. Only an annotation is added, for which the admission policy admits it."""
     portless = pod(containers=[{"name": "app", "image": "app:1"}])
     decision = ADMISSION.decide(portless, WHOLE)
-    assert (decision.result, decision.reason, decision.pod) == (Result.SKIPPED, Reason.NO_PORT, portless)
+    assert (decision.result, decision.reason) == (Result.SKIPPED, Reason.NO_PORT)
+    portless["metadata"]["annotations"] = {names.SKIPPED: "no_port"}
+    assert decision.pod == portless
+    assert ADMISSION.decide(portless, WHOLE) == decision
 
 
 DENIED: dict[str, tuple[dict[str, str], dict[str, Any], Reason, str]] = {
@@ -208,6 +211,19 @@ def test_the_version_of_the_cluster_selects_the_kind_of_sidecar(version: tuple[i
     assert decision.pod is not None
     key = "initContainers" if native else "containers"
     assert decision.pod["spec"][key][0]["name"] == names.CONTAINER
+
+
+def test_a_cluster_without_hooks_that_sleep_is_a_warning() -> None:
+    """Kubernetes 1.29 drops the hook that keeps the app running until Services send it no more requests."""
+    loopback = {"enforcer.dev/mode": "loopback"}
+    (warning,) = (
+        text for text in admission((1, 29)).decide(pod(ENABLED, loopback), PLAIN).warnings if "preStop" in text
+    )
+    assert warning.startswith("before Kubernetes 1.30 a preStop hook cannot sleep")
+    assert admission((1, 30)).decide(pod(ENABLED, loopback), PLAIN).warnings == ()
+    own = pod(ENABLED, loopback)
+    own["spec"]["containers"][0]["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", "7"]}}}
+    assert admission((1, 29)).decide(own, PLAIN).warnings == ()
 
 
 def test_a_pod_that_ends_needs_a_native_sidecar() -> None:

@@ -27,7 +27,9 @@ from enforcer.yamltext.objects import Object, items, section
 
 Version = tuple[int, int]
 NATIVE: Final[Version] = (1, 29)
-"""The first version with native sidecars and with preStop hooks that sleep."""
+"""The first version with native sidecars."""
+SLEEP: Final[Version] = (1, 30)
+"""The first version whose API servers keep preStop hooks that sleep. 1.29 has the field, and drops it by default."""
 NAMED: Final[Version] = (1, 32)
 """The first version in which a Service finds a native sidecar by its port's name (kubernetes#127958)."""
 MARGIN: Final = 20
@@ -187,6 +189,7 @@ class _Injection:
             if self.settings.app_args:
                 self._part(app, "args", list, "args").extend(self.settings.app_args)
                 self.undo["args"] = len(self.settings.app_args)
+        # Also for 1.29, which drops the hook: the same manifest may be applied to a newer cluster.
         wait = self.sidecar.wait_before_exit_seconds if self.plan.context.version >= NATIVE else 0
         if wait and "preStop" not in section(app, "lifecycle"):
             sleep = {"sleep": {"seconds": wait + APP_EXTRA_WAIT}}

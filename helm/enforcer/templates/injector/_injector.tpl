@@ -39,6 +39,22 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- .Values.injector.tls.existingSecret | default (printf "%s-tls" (include "enforcer.injectorName" .)) -}}
 {{- end -}}
 
+{{/* The namespaces whose pods may be injected: (list . expressions), with more expressions that must match. */}}
+{{- define "enforcer.namespaceSelector" -}}
+{{- $root := index . 0 -}}
+{{- $selector := deepCopy $root.Values.injector.namespaceSelector -}}
+{{- $elsewhere := dict "key" "kubernetes.io/metadata.name" "operator" "NotIn" "values" (list "kube-system" (include "enforcer.namespace" $root)) -}}
+{{- $_ := set $selector "matchExpressions" (concat (index . 1) ($selector.matchExpressions | default list) (list $elsewhere)) -}}
+{{- toYaml $selector -}}
+{{- end -}}
+
+{{/* Those of them that have the label, so that it applies to all of their pods. */}}
+{{- define "enforcer.labelledNamespaces" -}}
+{{- $exists := dict "key" "enforcer.dev/inject" "operator" "Exists" -}}
+{{- $enabled := dict "key" "enforcer.dev/inject" "operator" "NotIn" "values" (list "disabled") -}}
+{{- include "enforcer.namespaceSelector" (list . (list $exists $enabled)) -}}
+{{- end -}}
+
 {{/* The settings of all sidecars, as arguments. */}}
 {{- define "enforcer.sidecarArguments" -}}
 {{- $sidecar := .Values.sidecar -}}
