@@ -77,6 +77,9 @@ PURE = (
     *("kubernetes.inject.networkpolicies", "kubernetes.inject.scaling", "kubernetes.inject.diagnostics"),
     *("kubernetes.inject.report", "kubernetes.inject.manifest_set", "kubernetes.inject.workload_pass"),
     *("kubernetes.inject.injector", "kubernetes.inject.prepare", "kubernetes.inject.check"),
+    *("kubernetes.pod_templates", "kubernetes.verify.enforcers", "kubernetes.verify.services"),
+    *("kubernetes.verify.network_policies", "kubernetes.verify.pods", "kubernetes.verify.verdicts"),
+    *("kubernetes.verify.report",),
     *("kubernetes.inject.uninjector", "kubernetes.webhook.admission", "kubernetes.webhook.review"),
 )
 """The modules that decide: no event loop, socket, clock, environment or logger."""

@@ -26,6 +26,7 @@ _COMMANDS = {
     "schema": "Print the JSON Schema of the configuration, for editors.",
     "test": "Run policy tests.",
     "uninject": "Remove the enforcer from Kubernetes manifests.",
+    "verify": "Report whether clients can bypass the enforcer in a cluster.",
     "webhook": "Add the sidecar to pods as they are created.",
     "why": "Ask a running enforcer why it refused a request.",
 }

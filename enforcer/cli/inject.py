@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from enforcer.cli._kube_version import kube_version_option
 from enforcer.cli._manifest_input import inputs_options, read_inputs
 from enforcer.cli._manifests import MISSING, REFUSED, ManifestCommand, output_options, report, write
 from enforcer.cli._options import PAIR, Parsed
@@ -20,7 +20,6 @@ from enforcer.errors import Problem
 from enforcer.kubernetes import names
 from enforcer.kubernetes.inject.check import check_all
 from enforcer.kubernetes.inject.injector import inject_all
-from enforcer.kubernetes.inject.pod.pod_template import Version
 from enforcer.kubernetes.inject.prepare import prepare_all
 from enforcer.kubernetes.inject.report import Line, Result
 from enforcer.kubernetes.inject.workload_pass import Options
@@ -32,18 +31,6 @@ from enforcer.yamltext.objects import Object, section
 from enforcer.yamltext.stream import Stream
 
 _BY: Final = "enforcer-inject"
-_OLDEST: Final[Version] = (1, 29)
-_VERSION: Final = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(?:[.+-].*)?")
-
-
-def _version(text: str) -> Version:
-    match = _VERSION.fullmatch(text)
-    if match is None:
-        raise ValueError("expected a version of Kubernetes, such as 1.33")
-    parsed = int(match[1]), int(match[2])
-    if parsed < _OLDEST:
-        raise ValueError(f"expected {'.'.join(map(str, _OLDEST))}, the oldest supported version, or later")
-    return parsed
 
 
 @click.command(name="inject", cls=ManifestCommand)
@@ -77,13 +64,7 @@ def _version(text: str) -> Version:
     metavar="true|false|auto",
     help="Use a native sidecar, an init container that keeps running (default: auto, if Services can find it).",
 )
-@click.option(
-    "--kube-version",
-    type=Parsed("VERSION", _version),
-    default="1.29",
-    show_default=True,
-    help="The oldest Kubernetes version that the output must support.",
-)
+@kube_version_option("The oldest Kubernetes version that the output must support.")
 @click.option(
     "--network-policy/--no-network-policy",
     default=None,

@@ -1,9 +1,11 @@
 """The enforcer in a Kubernetes cluster: the sidecar, and the programs that put it into pods.
 
 `sidecar` writes the container that the injector, the webhook, the Helm charts and the kustomize component all share,
-from `settings`. `workloads` finds the pod template of an object and what prevents an injection.
+from `settings`. `workloads` finds the pod template of an object and what prevents an injection, and `pod_templates`
+those in objects of unknown kinds.
 
 - `inject/` changes manifests (`enforcer inject`, `enforcer uninject`): text in, text out, without file or cluster.
+- `verify/` judges finished manifests: who can bypass the enforcer (`enforcer verify`).
 - `webhook/` injects pods as they are created (`enforcer webhook`).
 - `redirect` redirects a port in the pod's network (`enforcer redirect`).
 """

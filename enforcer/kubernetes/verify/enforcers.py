@@ -1,0 +1,227 @@
+"""Recognizes the enforcer among a pod's containers, by image, command and configuration.
+
+Names, labels and annotations prove nothing: a container called `enforcer` may run anything.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Final
+
+from enforcer.config.document import Document, Table, parse
+from enforcer.config.overrides import Override, override, parse_override
+from enforcer.errors import ConfigError
+from enforcer.kubernetes import names
+from enforcer.settings.addresses import parse_server
+from enforcer.yamltext.objects import Object, items, section
+
+_PROGRAM: Final = "enforcer"
+_DEFAULT_COMMAND: Final = ("enforcer", "run", f"{names.POLICY_FOLDER}/{names.POLICY_KEY}")
+"""The command of the image."""
+DEFAULT_LISTENER: Final = "0.0.0.0:8091"
+"""The default of `listener.address`."""
+_ALL_ADDRESSES: Final = ("", "0.0.0.0", "[::]")  # noqa: S104 - the hosts of a listener, as written
+
+ConfigMaps = Mapping[str, Object]
+"""The ConfigMaps of the pod's namespace, by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enforcer:
+    """An enforcer in a pod, by its own specification."""
+
+    container: str
+    native: bool
+    """True for a native sidecar with a startup probe: containers of the app start only after it listens."""
+    place: int
+    """Index among the init containers of a native sidecar; -1 for a classic one."""
+    listen: int | None
+    """Port that it listens on at all of the pod's addresses; None if there is none, or if it is not known."""
+    admin: int | None
+    upstreams: frozenset[int] = frozenset()
+    """Ports of the pod that it forwards to. Empty for a gateway, whose app is elsewhere."""
+    redirected: frozenset[int] = frozenset()
+    """TCP ports that the pod's network redirects to it."""
+    reporting: tuple[str, ...] = ()
+    """Parts of its policy that are in report mode, where denied requests are forwarded."""
+    unknown: tuple[str, ...] = ()
+    """What is not known of it, for people."""
+
+
+def repository(image: str) -> str:
+    """Return the repository of an image, without tag and digest."""
+    path, _, last = image.partition("@")[0].rpartition("/")
+    return f"{path}/{last.partition(':')[0]}" if path else last.partition(":")[0]
+
+
+def is_enforcer_image(image: Any, images: Collection[str]) -> bool:
+    """Return whether an image is the enforcer's: by the name of its repository, or one of the repositories given."""
+    if not isinstance(image, str):
+        return False
+    name = repository(image)
+    return name.rpartition("/")[2] == names.IMAGE or name in images
+
+
+def find_enforcers(spec: Object, configs: ConfigMaps, images: Collection[str] = ()) -> Iterator[Enforcer]:
+    """Yield the enforcers among the containers of a pod that run as long as the pod."""
+    for place, container in [
+        *((-1, container) for container in items(spec, "containers")),
+        *((place, container) for place, container in enumerate(items(spec, "initContainers")) if is_native(container)),
+    ]:
+        arguments = _arguments(container, images)
+        if arguments is None or arguments[:1] != ["run"]:
+            continue
+        configuration = _Configuration.read(spec, container, arguments[1:], configs)
+        listen = _listening(container, configuration.text("listener", "address") or configuration.default_address)
+        yield Enforcer(
+            container=str(container.get("name")),
+            native=place >= 0 and isinstance(container.get("startupProbe"), dict),
+            place=place,
+            listen=listen,
+            admin=_listening(container, configuration.text("admin", "address") or ""),
+            upstreams=frozenset(configuration.upstreams()),
+            redirected=frozenset(app for app, to in _redirects(spec, images) if to == listen),
+            reporting=tuple(configuration.reporting()),
+            unknown=configuration.unknown,
+        )
+
+
+def is_native(container: Object) -> bool:
+    """Return whether an init container keeps running: a native sidecar."""
+    return container.get("restartPolicy") == "Always"
+
+
+def _arguments(container: Object, images: Collection[str]) -> list[str] | None:
+    """Return the arguments of the program `enforcer`; None if the container runs another program."""
+    if not is_enforcer_image(container.get("image"), images):
+        return None
+    parts = [part for key in ("command", "args") if isinstance(part := container.get(key), list)]
+    words: list[Any] = [word for part in parts for word in part] or [*_DEFAULT_COMMAND]
+    if not all(isinstance(word, str) for word in words) or posixpath.basename(words[0]) != _PROGRAM:
+        return None
+    return words[1:]
+
+
+def _redirects(spec: Object, images: Collection[str]) -> Iterator[tuple[int, int]]:
+    """Yield the redirects that init containers set up: the app's port, and the port that connections reach instead."""
+    for container in items(spec, "initContainers"):
+        match _arguments(container, images):
+            case ["redirect", app, to] if app.isdecimal() and to.isdecimal() and not is_native(container):
+                yield int(app), int(to)
+
+
+def _listening(container: Object, address: str) -> int | None:
+    """Return the port of a listener at all of the pod's addresses; None if it listens elsewhere, or only at some."""
+    host, _, port = address.rpartition(":")
+    fields = {
+        f"[$({entry.get('name')})]": section(entry, "valueFrom", "fieldRef").get("fieldPath")
+        for entry in items(container, "env")
+    }
+    everywhere = host in _ALL_ADDRESSES or fields.get(host) == "status.podIPs"
+    return int(port) if everywhere and port.isdecimal() else None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class _Configuration:
+    """The configuration that an enforcer runs with: its file, as far as it is known, and its overrides."""
+
+    values: Mapping[str, Any]
+    default_address: str
+    """The address of a listener that the configuration does not set; empty if the file is not known."""
+    unknown: tuple[str, ...]
+
+    @classmethod
+    def read(cls, spec: Object, container: Object, arguments: Sequence[str], configs: ConfigMaps) -> _Configuration:
+        """Read the configuration of a container from its arguments and the ConfigMaps that it mounts."""
+        path, overrides, unknown = _parse_arguments(arguments)
+        document = Document(path, Table(), ())
+        text, missing = _file(spec, container, path, configs)
+        if text is None:
+            unknown.append(missing)
+        else:
+            try:
+                document = parse(path, text.encode("utf-8", "surrogatepass"))
+            except ConfigError:
+                unknown.append(f"{path} is not readable")
+                text = None
+        override(document, overrides)
+        return cls(document.values, "" if text is None else DEFAULT_LISTENER, tuple(unknown))
+
+    def text(self, *path: str) -> str | None:
+        """Return a setting that is a text; None if it is not set."""
+        value = section(self.values, *path[:-1]).get(path[-1])
+        return value if isinstance(value, str) else None
+
+    def upstreams(self) -> Iterator[int]:
+        """Yield the ports of the pod itself that requests are forwarded to."""
+        named = self.values.get("upstreams")
+        urls = [self.text("upstream", "url"), *(upstream.get("url") for upstream in _mappings(named))]
+        for url in urls:
+            try:
+                location = parse_server(url) if isinstance(url, str) else None
+            except ValueError:
+                continue
+            if location is not None and location.unix is None and _is_loopback(location.host):
+                yield location.port
+
+    def reporting(self) -> Iterator[str]:
+        """Yield the parts of the policy that are in report mode."""
+        if self.values.get("mode") == "report":
+            yield "mode: report"
+        if section(self.values, "rule_defaults").get("mode") == "report":
+            yield "rule_defaults.mode: report"
+        for rule in items(self.values, "rules"):
+            if rule.get("mode") == "report":
+                yield f"rule {rule.get('name') or rule.get('path')}: mode: report"
+
+
+def _mappings(value: Any) -> list[Object]:
+    return [member for member in value.values() if isinstance(member, dict)] if isinstance(value, dict) else []
+
+
+def _parse_arguments(arguments: Sequence[str]) -> tuple[str, list[Override], list[str]]:
+    """Return the configuration's path, the overrides, and the arguments that are not known."""
+    path, overrides, unknown = "config.yaml", [], []
+    words = iter(arguments)
+    for word in words:
+        if word == "--set":
+            text = next(words, "")
+        elif word.startswith("--set="):
+            text = word.removeprefix("--set=")
+        else:
+            if word.startswith("-"):
+                unknown.append(f"the argument {word}")
+            else:
+                path = word
+            continue
+        try:
+            overrides.append(parse_override(text.replace("$$", "$")))
+        except ValueError:
+            unknown.append(f"the override {text}")
+    return path, overrides, unknown
+
+
+def _file(spec: Object, container: Object, path: str, configs: ConfigMaps) -> tuple[str | None, str]:
+    """Return the text of a file that a container mounts from a ConfigMap; None and the reason if it is not known."""
+    folder, key = posixpath.split(path)
+    mounts = [mount for mount in items(container, "volumeMounts") if mount.get("mountPath") == folder]
+    volumes = {str(volume.get("name")): volume for volume in items(spec, "volumes")}
+    for mount in mounts:
+        name = section(volumes.get(str(mount.get("name")), {}), "configMap").get("name")
+        if not isinstance(name, str):
+            continue
+        if name not in configs:
+            return None, f"configmap/{name} with its policy is not among the objects"
+        text = section(configs[name], "data").get(key)
+        return (text, "") if isinstance(text, str) else (None, f"configmap/{name} has no key {key}")
+    return None, f"its configuration {path} is in no ConfigMap"

@@ -1,0 +1,162 @@
+"""The enforcer is recognized by image, command and configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from enforcer.kubernetes.verify.enforcers import (
+    DEFAULT_LISTENER,
+    Enforcer,
+    find_enforcers,
+    is_enforcer_image,
+    repository,
+)
+from enforcer.settings.servers import Listener
+
+SET = ["--set=listener.address=:15080", "--set=admin.address=:15081", "--set=upstream.url=http://127.0.0.1:8080"]
+MOUNT: Any = {"volumeMounts": [{"name": "policy", "mountPath": "/etc/enforcer"}]}
+VOLUMES = [{"name": "policy", "configMap": {"name": "policy"}}]
+
+
+def enforcers(*arguments: str, configs: Any = None, **container: Any) -> list[Enforcer]:
+    """Return the enforcers in a pod with one container of the enforcer's image."""
+    only = {
+        "name": "c",
+        "image": "x/token-enforcer:1",
+        "command": ["enforcer"],
+        "args": ["run", *arguments],
+        **container,
+    }
+    return list(find_enforcers({"containers": [only], "volumes": VOLUMES}, configs or {}))
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ("e", "e"),
+        ("e:1", "e"),
+        ("host:5000/a/e", "host:5000/a/e"),
+        ("host:5000/a/e:1@sha256:00", "host:5000/a/e"),
+        ("e@sha256:00", "e"),
+    ],
+)
+def test_a_repository_has_no_tag(image: str, expected: str) -> None:
+    """And no digest; the port of a registry stays."""
+    assert repository(image) == expected
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ("token-enforcer:1", True),
+        ("host:5000/a/token-enforcer@sha256:00", True),
+        ("mine/e:2", True),
+        ("other/e:2", False),
+        ("token-enforcer-proxy:1", False),
+        ("token-enforcer/nginx", False),
+        (None, False),
+    ],
+)
+def test_an_image_is_known_by_its_repository(image: Any, expected: bool) -> None:
+    """By the last part of its name, or as a whole if it was given."""
+    assert is_enforcer_image(image, {"mine/e"}) is expected
+
+
+def test_the_ports_are_in_the_arguments() -> None:
+    """The last value of a key counts, in both ways of writing it."""
+    (proxy,) = enforcers("c.yaml", *SET, "--set", "listener.address=0.0.0.0:15090")
+    assert (proxy.listen, proxy.admin, proxy.upstreams) == (15090, 15081, frozenset({8080}))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8080", "[::1]:8080", "localhost:8080", "10.0.0.1:8080", "$(X):8080"])
+def test_a_listener_elsewhere_is_none(address: str) -> None:
+    """Clients do not reach it at every address of the pod."""
+    assert enforcers("c.yaml", *SET, f"--set=listener.address={address}")[0].listen is None
+
+
+@pytest.mark.parametrize(
+    ("url", "ports"),
+    [
+        ("http://localhost:8080", {8080}),
+        ("https://[::1]:8443", {8443}),
+        ("http://127.0.0.1", {80}),
+        ("http://app:8080", set()),
+        ("unix:/run/app.sock", set()),
+        ("nonsense", set()),
+    ],
+)
+def test_only_ports_of_the_pod_are_protected(url: str, ports: set[int]) -> None:
+    """The app of a gateway is elsewhere."""
+    assert enforcers("c.yaml", *SET, f"--set=upstream.url={url}")[0].upstreams == ports
+
+
+def test_the_configuration_is_read_from_its_config_map() -> None:
+    """Settings that no override sets are there."""
+    text = "listener: {address: ':8091'}\nupstreams: {a: {url: 'http://127.0.0.1:8080'}}\nmode: report\n"
+    configs = {"policy": {"data": {"config.yaml": text}}}
+    (proxy,) = enforcers("/etc/enforcer/config.yaml", configs=configs, **MOUNT)
+    assert (proxy.listen, proxy.upstreams, proxy.reporting, proxy.unknown) == (
+        8091,
+        frozenset({8080}),
+        ("mode: report",),
+        (),
+    )
+
+
+@pytest.mark.parametrize(
+    ("configs", "reason"),
+    [
+        ({}, "configmap/policy with its policy is not among the objects"),
+        ({"policy": {"data": {"other.yaml": ""}}}, "configmap/policy has no key config.yaml"),
+        ({"policy": {"data": {"config.yaml": "]"}}}, "/etc/enforcer/config.yaml is not readable"),
+    ],
+)
+def test_a_configuration_that_is_not_known_is_reported(configs: Any, reason: str) -> None:
+    """Then the port is not the default, either."""
+    (proxy,) = enforcers("/etc/enforcer/config.yaml", configs=configs, **MOUNT)
+    assert (proxy.listen, proxy.unknown) == (None, (reason,))
+
+
+@pytest.mark.parametrize("argument", ["--verbose", "--set=nonsense"])
+def test_an_unknown_argument_is_reported(argument: str) -> None:
+    """It is not ignored."""
+    assert argument.removeprefix("--set=") in enforcers("c.yaml", *SET, argument)[0].unknown[0]
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        {"command": "enforcer"},
+        {"command": ["enforcer", 1]},
+        {"command": ["sh", "-c", "enforcer"]},
+        {"args": ["drain"]},
+        {"image": 1},
+    ],
+)
+def test_other_containers_are_no_enforcers(container: Any) -> None:
+    """Also if they are not valid."""
+    assert enforcers(**container) == []
+
+
+def test_the_image_has_a_default_command() -> None:
+    """A container without command and arguments runs the enforcer."""
+    only = {"name": "c", "image": "token-enforcer"}
+    assert [proxy.container for proxy in find_enforcers({"containers": [only]}, {})] == ["c"]
+
+
+def test_an_init_container_that_ends_is_no_enforcer() -> None:
+    """Only a native sidecar keeps running; only one with a startup probe surely listens before the app."""
+    only = {"name": "c", "image": "token-enforcer"}
+    native = {**only, "restartPolicy": "Always"}
+    assert [*find_enforcers({"initContainers": [only]}, {})] == []
+    assert [proxy.native for proxy in find_enforcers({"initContainers": [native]}, {})] == [False]
+    assert [proxy.native for proxy in find_enforcers({"initContainers": [{**native, "startupProbe": {}}]}, {})] == [
+        True
+    ]
+
+
+def test_the_default_listener_is_that_of_the_configuration() -> None:
+    """The two are written in different places."""
+    assert Listener().address == DEFAULT_LISTENER
