@@ -160,6 +160,7 @@ def injection(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:
         ("an unknown annotation", labelled(app(), {"enforcer.dev/mod": "port"}), "enforcer.dev/mod is unknown"),
         ("the node's network", labelled(app(), hostNetwork=True), "hostNetwork"),
         ("a labelled pod without a port", labelled(portless), "no TCP port"),
+        ("another image", labelled(app(), {"enforcer.dev/image": "nginx"}), "the platform forbids it"),
     ):
         pod, message = create(cluster, invalid, OPEN)
         refused = pod is None and re.search(_DENIED, message) and expected in message
@@ -280,6 +281,18 @@ def safeguards(proof: Proof, cluster: ControlPlane, webhook: Webhook) -> None:
         "without the webhook, the admission policy denies a pod of a labelled namespace",
         "the webhook has not seen the pod" in create(cluster, app(), WHOLE)[1],
     )
+    pod, _ = create(cluster, {**_injected(), "metadata": {**_injected()["metadata"], "name": "changed"}})
+    name = pod["metadata"]["name"] if pod is not None else "(refused)"
+    patch = '[{"op": "replace", "path": "/spec/initContainers/0/image", "value": "nginx"}]'
+    changes: tuple[tuple[str, ...], ...] = (
+        ("patch", "pod", name, "--type=json", "-p", patch),
+        ("label", "pod", name, "enforcer.dev/injected-"),
+        ("label", "pod", name, "other=label"),
+    )
+    messages = [cluster.attempt(*change, "-n", APPS, documents=[]).stderr for change in changes]
+    proof.holds("the image of a running sidecar cannot be changed", "cannot be changed in a running pod" in messages[0])
+    proof.holds("nor the label that NetworkPolicies select by", "NetworkPolicies select by it" in messages[1])
+    proof.claim("other changes of the pod are accepted", "", messages[2])
     excluded = app()
     excluded["metadata"]["labels"] = {**excluded["metadata"].get("labels", {}), "enforcer.dev/inject": "disabled"}
     proof.holds(

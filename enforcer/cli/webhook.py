@@ -12,9 +12,10 @@ import click
 
 from enforcer.cli._options import PAIR, Parsed
 from enforcer.kubernetes import names
-from enforcer.kubernetes.settings import OPTIONS, Settings, SettingsError, with_options, with_values
+from enforcer.kubernetes.settings import ANNOTATIONS, OPTIONS, Settings, SettingsError, with_options, with_values
 from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.webhook.cluster import SERVICE_ACCOUNT
+from enforcer.kubernetes.webhook.locks import ALLOWED
 from enforcer.kubernetes.webhook.own_objects import Names
 from enforcer.kubernetes.webhook.server import Options, run
 from enforcer.operations.logs import LogOutput
@@ -24,6 +25,13 @@ from enforcer.units import parse_size
 
 _NAMES = ("service", "secret", "configuration")
 _FILES = ("tls_certificate", "tls_key")
+
+
+def _annotations(text: str) -> frozenset[str]:
+    allowed = frozenset(filter(None, text.split(",")))
+    if unknown := sorted(allowed - ANNOTATIONS.keys()):
+        raise ValueError(f"{unknown[0]} is not an annotation; known: {', '.join(ANNOTATIONS)}")
+    return allowed
 
 
 @click.command(name="webhook")
@@ -51,6 +59,13 @@ _FILES = ("tls_certificate", "tls_key")
     "--native-sidecar", type=click.Choice(["auto", "true", "false"]), help="Use native sidecars (default: auto)."
 )
 @click.option("--set", "values", type=PAIR, multiple=True, help="Set a key of the chart's sidecar: logLevel=debug.")
+@click.option(
+    "--allowed-annotations",
+    type=Parsed("NAME,…", _annotations),
+    default=",".join(name for name in ANNOTATIONS if name in ALLOWED),
+    help="Annotations that pods may use, without enforcer.dev/ (default: all but image, image-pull-policy and "
+    "container-patch). Those of namespaces are not restricted.",
+)
 @click.option(
     "--service-account",
     type=click.Path(path_type=Path),
@@ -93,6 +108,7 @@ def command(
         api_server=_api_server(os.environ),
         account=service_account,
         settings=settings_of(options, values),
+        allowed_annotations=options["allowed_annotations"],
         review_size=options["review_size"],
         **_trust(options, service_account),
     )

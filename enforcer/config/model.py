@@ -20,7 +20,7 @@ from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.limits import Limits, Timeouts
 from enforcer.settings.log import Log
 from enforcer.settings.servers import Admin, Listener, Upstream
-from enforcer.units import Section
+from enforcer.units import Section, Switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,10 @@ class Config(Section):
     """Treatment of a denied request if no rule matches, or the rule has no `mode`: `enforce` refuses it; `report`
     forwards it and counts it as `would_deny`. In both modes, a request is refused if it can be read in more than one
     way or exceeds `limits`."""
+    allow_report_mode: Switch = True
+    """Whether `mode: report` may be set, for the whole configuration, in `rule_defaults` or by a rule. On the command
+    line, `--set allow_report_mode=false` makes it an error whatever the files contain: a cluster's injector does so for
+    all sidecars, if its chart has `sidecar.allowReportMode: false`."""
     cors_preflight: Preflight = "judge"
     """Treatment of CORS preflights (OPTIONS with Origin and Access-Control-Request-Method, without Authorization and
     body): `allow` lets one pass without a token if a rule matches the requested method at its path and host; `judge`

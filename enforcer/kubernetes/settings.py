@@ -270,6 +270,7 @@ VALUES: Final[Mapping[str, Parser]] = {
     "upstreamScheme": _field("upstream_scheme", _word("http", "https")),
     "serviceAccountToken.audience": _audience,
     "serviceAccountToken.expirationSeconds": _expiration,
+    "allowReportMode": _field("allow_report_mode", _choice({"true": True, "false": False})),
     "monitoringNamespace": _field("monitoring_namespace", _pattern(_LABEL, "the name of a namespace")),
 }
 """Keys of `--set`, which are the keys of the chart's `sidecar`, each with its parser."""

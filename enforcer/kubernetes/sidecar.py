@@ -71,6 +71,8 @@ class ContainerSettings:
     wait_before_exit_seconds: int = 5
     """Seconds for which new requests are served after the pod began to end: until Services send it no more requests."""
     service_account_token: ServiceAccountToken | None = None
+    allow_report_mode: bool = True
+    """False makes the enforcer refuse a policy that uses report mode."""
 
     def of_container(self) -> dict[str, Any]:
         """Return these settings by name, without those of subclasses."""
@@ -171,12 +173,14 @@ def listener(sidecar: Sidecar) -> str:
 
 
 def _arguments(sidecar: Sidecar) -> list[str]:
-    # The last --set of a key wins: nothing can override where the enforcer listens and forwards to.
+    # The last --set of a key wins: nothing can override the addresses, or allow a report mode that is forbidden.
     settings = {name: _literal(value) for name, value in sidecar.settings.items()}
     if sidecar.log_level is not None:
         settings["log.level"] = sidecar.log_level
     if sidecar.log_format is not None:
         settings["log.format"] = sidecar.log_format
+    if not sidecar.allow_report_mode:
+        settings["allow_report_mode"] = "false"
     settings |= {
         "timeouts.shutdown_delay": f"{sidecar.wait_before_exit_seconds}s",
         "timeouts.drain": f"{sidecar.drain_seconds}s",

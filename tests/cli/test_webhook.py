@@ -19,6 +19,7 @@ INVALID: dict[str, tuple[tuple[str, ...], str]] = {
     "a certificate without key": ((*OWN, FILES[0]), "--tls-certificate and --tls-key belong together"),
     "a name without authority": ((*OWN, "--client-name=apiserver"), "--client-name needs --client-ca"),
     "objects without use": ((*OWN, *FILES, "--client-ca=ca.crt"), "give --service, --secret and --configuration"),
+    "an unknown annotation": ((*OWN, "--allowed-annotations=mode,imge"), "imge is not an annotation; known: mode, "),
     "a size without unit": ((*OWN, "--review-size=3"), "expected a size such as"),
 }
 

@@ -68,6 +68,7 @@ CASES: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
         {"config": {"cache": {"ttl": "5s"}, "challenge": {"realm": "a $(b) c"}}},
         {"settings": {"cache.ttl": '"5s"', "challenge.realm": '"a $(b) c"'}},
     ),
+    "no report mode": ({"allowReportMode": False}, {"allow_report_mode": False}),
     "a token of the pod": (
         {"serviceAccountToken": {"audience": "https://auth.example.org"}},
         {"service_account_token": ServiceAccountToken(audience="https://auth.example.org")},

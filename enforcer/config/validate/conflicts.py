@@ -31,6 +31,7 @@ def conflicts(document: MergedDocument, rules: Mapping[int, Rule], *, complete: 
     yield from _upstreams(document, rules)
     if complete and not document.rule_sources and document.values.get("mode") != "report":
         yield _no_rules(document)
+    yield from _report_modes(document)
     yield from _equal_rules(document, rules)
 
 
@@ -38,6 +39,17 @@ def _no_rules(document: MergedDocument) -> Problem:
     if "rules" in document.values:
         return document.problem(("rules",), f"expected at least one, found {show(document.values['rules'])}")
     return document.problem((), f'missing key "rules": {shape().meaning(("rules",))}')
+
+
+def _report_modes(document: MergedDocument) -> Iterator[Problem]:
+    """Yield each use of report mode, if it is not allowed."""
+    if document.values.get("allow_report_mode") is not False:
+        return
+    _, line, _ = document.where(("allow_report_mode",))
+    place = "on the command line, which a cluster's injector sets for sidecars" if line == 0 else f"in line {line}"
+    message = f"report mode is forbidden by `allow_report_mode: false`, {place}"
+    modes = [(("mode",), document.values.get("mode")), *document.written("mode")]
+    yield from (document.problem(path, message) for path, mode in modes if mode == "report")
 
 
 def _invalid_names(document: MergedDocument) -> Iterator[Problem]:

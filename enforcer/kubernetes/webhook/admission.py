@@ -22,6 +22,7 @@ from enforcer.kubernetes.inject.pod.uninject import uninject
 from enforcer.kubernetes.inject.report import Result as ReportResult
 from enforcer.kubernetes.settings import Settings, SettingsError, with_annotations
 from enforcer.kubernetes.sidecar import Mode
+from enforcer.kubernetes.webhook.locks import ALLOWED, with_pod_annotations
 from enforcer.kubernetes.workloads import NotInjectableError, Reason, Workload, check
 from enforcer.yamltext.objects import Object, identity, items, section
 
@@ -67,10 +68,14 @@ class AdmissionDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Decides on pods: `settings` are the defaults, `version` in the context is the cluster's."""
+    """Decides on pods: `settings` are the defaults, `version` in the context is the cluster's.
+
+    `allowed` are the annotations that pods may use.
+    """
 
     settings: Settings
     context: Context
+    allowed: frozenset[str] = ALLOWED
 
     def decide(self, pod: Object, namespace: Object) -> AdmissionDecision:
         """Decide on a pod that is to be created in a namespace."""
@@ -95,7 +100,7 @@ class Admission:
     def _injected(self, pod: Object, namespace: Object) -> AdmissionDecision:
         pod = uninject(pod) or pod
         settings = with_annotations(self.settings, section(namespace, "metadata", "annotations"))
-        settings = with_annotations(settings, section(pod, "metadata", "annotations"))
+        settings = with_pod_annotations(settings, section(pod, "metadata", "annotations"), self.allowed)
         workload = Workload("Pod", workload_name(pod), None, (), pod)
         check(workload)
         # The webhook does not see Services: the port must be the only one, or be named by an annotation.

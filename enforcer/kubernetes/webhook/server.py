@@ -66,6 +66,8 @@ class Options:
     api_server: str
     account: Path
     settings: Settings
+    allowed_annotations: frozenset[str]
+    """Annotations that pods may use."""
     review_size: int
     """Bytes of the largest review."""
     names: Names | None
@@ -147,7 +149,7 @@ class _Process:
         options = self._options
         kubernetes = await _retry(self._cluster.version)
         context = Context(version=kubernetes, package=version("token-enforcer"), by="webhook")
-        admission = Admission(settings=options.settings, context=context)
+        admission = Admission(settings=options.settings, context=context, allowed=options.allowed_annotations)
         await _retry(self._renew)
         is_known = PATH.__eq__ if self._path is None else self._path.accepts
         webhook = Webhook(admission, is_known, self._cluster, self._recorder, self._metrics, worker)

@@ -41,6 +41,9 @@ args:
   {{- with $s.logFormat }}
   - --set=log.format={{ . }}
   {{- end }}
+  {{- if not $s.allowReportMode }}
+  - --set=allow_report_mode=false
+  {{- end }}
   - --set=timeouts.shutdown_delay={{ int $s.waitBeforeExitSeconds }}s
   - --set=timeouts.drain={{ int $s.drainSeconds }}s
   - --set=listener.address={{ if $loopback }}[$(POD_IPS)]:{{ int .app.port }}{{ else }}:{{ int $s.listenPort }}{{ end }}

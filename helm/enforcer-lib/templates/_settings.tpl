@@ -48,6 +48,8 @@ logFormat: ""
 drainSeconds: 20
 waitBeforeExitSeconds: 5
 upstreamScheme: http
+# Whether the policy may use report mode; with false, the enforcer refuses such a policy.
+allowReportMode: true
 # More settings of the enforcer, over the policy's.
 config: {}
 serviceAccountToken: {audience: "", expirationSeconds: 3600}

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from enforcer.config.document import parse
+from enforcer.config.load import load_with_document
 from enforcer.config.merged_document import MergedDocument
+from enforcer.config.overrides import parse_override
 from enforcer.config.validate.conflicts import conflicts, duplicates
+from enforcer.errors import ConfigError
 from enforcer.policy.rules import Rule
 
 BASE = "upstream: {url: http://app}\nauthorization_servers: [{}]\n"
@@ -150,6 +155,35 @@ def test_at_least_one_rule_is_required_except_in_report_mode() -> None:
     assert conflicts_of("rules: []\n") == [(3, "rules", "expected at least one, found an empty list")]
     assert conflicts_of("", complete=False) == []
     assert conflicts_of("mode: report\n") == []
+
+
+def test_report_mode_can_be_forbidden() -> None:
+    """For the whole configuration, in defaults and in rules; the message names the setting, and its place."""
+    modes = (
+        "mode: report\nrule_defaults: {mode: report}\nrules:\n- {name: a, mode: report}\n- {name: b, mode: enforce}\n"
+    )
+    assert conflicts_of(modes) == []
+    message = "report mode is forbidden by `allow_report_mode: false`, in line 8"
+    assert conflicts_of(f"{modes}allow_report_mode: false\n") == [
+        (3, "mode", message),
+        (4, "rule_defaults.mode", message),
+        (6, "rules[0].mode", message),
+    ]
+    assert conflicts_of("rules: [{name: a}]\nallow_report_mode: false\n") == []
+
+
+def test_an_override_forbids_report_mode_whatever_the_file_contains(tmp_path: Path) -> None:
+    """The sidecar's command line, which a policy cannot change."""
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "mode: report\nallow_report_mode: true\nupstream: {url: http://app}\n"
+        "authorization_servers: [{introspection_endpoint: http://auth, client_id: a, client_secret: {env: A}}]\n"
+    )
+    with pytest.raises(ConfigError) as refused:
+        load_with_document(file, None, [parse_override("allow_report_mode=false")])
+    (problem,) = refused.value.problems
+    assert (problem.line, problem.path) == (1, "mode")
+    assert problem.message.endswith("on the command line, which a cluster's injector sets for sidecars")
 
 
 @pytest.mark.parametrize("servers", ["7", "[7, null]", "[{name: 7}]", "{}"])

@@ -138,8 +138,9 @@ DENIED: dict[str, tuple[dict[str, str], dict[str, Any], Reason, str]] = {
         {"enforcer.dev/container-patch": '[{"op": "replace", "path": "/name", "value": "x"}]'},
         {},
         Reason.BAD_SETTING,
-        "called enforcer",
+        "pods may not set it",
     ),
+    "report mode": ({"enforcer.dev/config": "{mode: report}"}, {}, Reason.BAD_SETTING, "pods may not set report mode"),
 }
 
 
@@ -168,10 +169,18 @@ def test_annotations_of_a_pod_override_those_of_its_namespace() -> None:
     assert {"name": names.POLICY_VOLUME, "configMap": {"name": "shared"}} in decision.pod["spec"]["volumes"]
 
 
-def test_an_invalid_annotation_of_the_namespace_is_a_denial() -> None:
-    """It affects every pod there."""
-    decision = ADMISSION.decide(pod(ENABLED), {"metadata": {"annotations": {"enforcer.dev/polcy": "shared"}}})
+@pytest.mark.parametrize(
+    ("annotations", "message"),
+    [
+        ({"enforcer.dev/polcy": "shared"}, "enforcer.dev/polcy is unknown"),
+        ({"enforcer.dev/container-patch": '[{"op": "replace", "path": "/name", "value": "x"}]'}, "called enforcer"),
+    ],
+)
+def test_an_invalid_annotation_of_the_namespace_is_a_denial(annotations: dict[str, str], message: str) -> None:
+    """It affects every pod there. No annotation is locked for a namespace."""
+    decision = ADMISSION.decide(pod(ENABLED), {"metadata": {"annotations": annotations}})
     assert (decision.result, decision.reason) == (Result.DENIED, Reason.BAD_SETTING)
+    assert message in decision.message
 
 
 def test_a_second_review_changes_nothing() -> None:

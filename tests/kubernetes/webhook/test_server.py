@@ -109,6 +109,31 @@ def test_a_pod_that_cannot_be_protected_is_denied(running: Webhook) -> None:
     assert eventually(lambda: counted(running, "denied", "bad_setting") == before + 1)
 
 
+def annotated(annotations: dict[str, str]) -> bytes:
+    """Return the review of a pod with annotations."""
+    return review({**POD, "metadata": {**POD["metadata"], "annotations": annotations}})
+
+
+def test_a_locked_annotation_denies_the_pod(running: Webhook) -> None:
+    """The message names the annotation, and who forbids it."""
+    result = response(running, annotated({"enforcer.dev/image": "nginx", "enforcer.dev/config": "{mode: report}"}))
+    assert result["allowed"] is False
+    assert result["status"]["message"] == (
+        "enforcer.dev/image: pods may not set it; the platform forbids it (injector.allowedAnnotations of the chart); "
+        "enforcer.dev/config: pods may not set report mode; the policy may"
+    )
+
+
+def test_the_platform_locks_annotations_and_report_mode(server: ApiServer) -> None:
+    """The sidecar itself refuses a policy in report mode, which the webhook does not see."""
+    with webhook(server, (*OPTIONS, "--allowed-annotations=policy", "--set=allowReportMode=false")) as running:
+        assert eventually(lambda: running.admin("/readyz").status_code == 200)
+        denied = response(running, annotated({"enforcer.dev/mode": "loopback"}))
+        assert "enforcer.dev/mode: pods may not set it" in denied["status"]["message"]
+        created = patched(POD, json.loads(base64.b64decode(response(running, review())["patch"])))
+        assert "--set=allow_report_mode=false" in created["spec"]["initContainers"][0]["args"]
+
+
 def test_a_pod_is_denied_if_its_namespace_cannot_be_read(running: Webhook, server: ApiServer) -> None:
     """The annotations of the namespace may matter."""
     server.failures = [(503, "starting")]

@@ -67,7 +67,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- with $sidecar.credentialsSecret }}
 - --credentials-secret={{ . }}
 {{- end }}
-{{- range $name := list "imagePullPolicy" "listenPort" "adminPort" "logLevel" "logFormat" "drainSeconds" "waitBeforeExitSeconds" "upstreamScheme" }}
+{{- range $name := list "imagePullPolicy" "listenPort" "adminPort" "logLevel" "logFormat" "drainSeconds" "waitBeforeExitSeconds" "upstreamScheme" "allowReportMode" }}
 {{- $value := get $sidecar $name }}
 {{- if not (has $value (list nil "")) }}
 - {{ printf "--set=%s=%v" $name $value }}
