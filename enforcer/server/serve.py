@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -47,10 +48,12 @@ def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override
     ended, and must stop taking requests before that. Raises ConfigError and AddressError before anything is served.
     """
     loaded, document = load_with_document(path, environment, overrides)
-    with LogOutput(loaded.config.log) as log:
+    with LogOutput(loaded.config.log) as log, ExitStack() as opened:
         log_warnings(loaded.config, document)
         raise_descriptor_limit(loaded.config)
         proxy_sockets = bind(loaded.config.listener.address, f"listener.address in {path}")
+        for listening in proxy_sockets:
+            opened.enter_context(listening)  # closed if the other address is in use
         admin_sockets = bind(loaded.config.admin.address, f"admin.address in {path}")
         load_again = partial(load_with_document, path, environment, overrides)
         about = describe(path, loaded)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import socket
 import struct
 
 import pytest
 
-from enforcer.kubernetes.redirect import _count_acknowledged, batch
+from enforcer.kubernetes.redirect import RedirectError, _count_acknowledged, batch, redirect
 
 
 def sizes(attributes: bytes) -> list[int]:
@@ -53,3 +54,59 @@ def test_acknowledgements_are_counted_and_errors_are_raised() -> None:
     with pytest.raises(OSError, match="Operation not permitted") as refused:
         _count_acknowledged(acknowledgement(0) + acknowledgement(-errno.EPERM))
     assert refused.value.errno == errno.EPERM
+
+
+class Kernel:
+    """A netlink socket whose other end responds with `messages`, each a datagram and its sender's port ID."""
+
+    def __init__(self, *messages: tuple[bytes, int]) -> None:
+        self._messages = list(messages)
+        self.received = b""
+
+    def __call__(self, *_: object) -> Kernel:
+        return self
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def settimeout(self, seconds: float) -> None:
+        pass
+
+    def bind(self, address: tuple[int, int]) -> None:
+        pass
+
+    def sendall(self, data: bytes) -> None:
+        self.received += data
+
+    def recvfrom(self, size: int) -> tuple[bytes, tuple[int, int]]:
+        if not self._messages:
+            raise TimeoutError("timed out")
+        data, sender = self._messages.pop(0)
+        return data, (sender, 0)
+
+
+def test_only_the_kernel_acknowledges_a_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every message but the two that enclose the batch; what another process sends to the socket does not count."""
+    kernel = Kernel((acknowledgement(0) * 3, 0), (acknowledgement(-errno.EPERM), 4711), (acknowledgement(0) * 2, 0))
+    monkeypatch.setattr(socket, "socket", kernel)
+    redirect(8080, 15080)
+    assert kernel.received == b"".join(batch(8080, 15080))
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([(acknowledgement(-errno.EPERM), 0)], "Operation not permitted"),
+        ([(acknowledgement(0) * 4, 0), (acknowledgement(0), 4711)], "timed out"),
+    ],
+)
+def test_a_redirect_that_the_kernel_does_not_acknowledge_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, messages: list[tuple[bytes, int]], reason: str
+) -> None:
+    """It names the port and the reason: without the redirect, requests would reach the app past the enforcer."""
+    monkeypatch.setattr(socket, "socket", Kernel(*messages))
+    with pytest.raises(RedirectError, match=f"^the kernel did not redirect port 8080: {reason}$"):
+        redirect(8080, 15080)

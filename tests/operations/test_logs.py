@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from harness.loggers import restored_loggers
 
 import enforcer
 from enforcer.operations import logs
@@ -26,11 +27,8 @@ ESCAPED = r"a\r\nb\x1b[31m\x00\x85\u2028\u202e\u2066\ud800c"
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     """Restore the loggers that `configure` changes."""
-    root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn.error")
-    before = root.level, root.handlers[:], uvicorn.level
-    yield
-    root.level, root.handlers[:], uvicorn.level = before
-    logging.captureWarnings(False)
+    with restored_loggers():
+        yield
 
 
 @pytest.fixture
