@@ -4,6 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ONCE   ?=
 
+# Python keeps its bytecode, even if the environment forbids it, as that of many container images does: the tests start
+# Python hundreds of times, and compiling the sources takes longer than most of these programs run.
+export PYTHONDONTWRITEBYTECODE :=
+
 # The image builder of this machine, and the image: make image IMAGE=registry.example.org/token-enforcer:0.1.0 BASE_IMAGE=… BUILD_IMAGE=…
 BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
 IMAGE   ?= token-enforcer:dev

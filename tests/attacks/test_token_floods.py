@@ -9,6 +9,7 @@ from collections import Counter
 from harness.servers import response
 from harness.testbed import ResponseReader, Testbed, connect, fresh_token, get, run_testbed
 from harness.usage import resident_memory
+from harness.waiting import TIMEOUT
 
 _TOKENS = 20_000
 _WARM_UP = 1_600  # of these, after which the process has allocated its buffers
@@ -36,7 +37,7 @@ def _flood(testbed: Testbed, count: int) -> Counter[int]:
 
 
 def _metrics(testbed: Testbed) -> dict[str, float]:
-    connection = http.client.HTTPConnection("127.0.0.1", testbed.enforcer.admin_port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", testbed.enforcer.admin_port, timeout=TIMEOUT)
     connection.request("GET", "/metrics")
     lines = connection.getresponse().read().decode().splitlines()
     connection.close()

@@ -12,6 +12,7 @@ import pytest
 from harness.processes import SECRET
 from harness.servers import response
 from harness.testbed import ResponseReader, Testbed, connect, echo, run_testbed
+from harness.waiting import TIMEOUT
 
 _MARKER = "MARKER-0xC0FFEE"
 _GET = "GET {} HTTP/1.1\r\nHost: app\r\nAuthorization: Bearer {}\r\n{}\r\n"
@@ -150,7 +151,7 @@ def _admin_responses(testbed: Testbed, refusals: list[bytes]) -> list[bytes]:
         ("GET", f"/decisions/{_MARKER}", None),
         *(("GET", f"/decisions/{request_id.decode()}", None) for request_id in ids),
     ):  # fmt: skip
-        connection = http.client.HTTPConnection("127.0.0.1", testbed.enforcer.admin_port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", testbed.enforcer.admin_port, timeout=TIMEOUT)
         connection.request(method, path, body, {"Authorization": "Bearer operator"})
         admin_response = connection.getresponse()
         messages.append(str(admin_response.headers).encode() + admin_response.read())

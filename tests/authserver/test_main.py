@@ -14,6 +14,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 from harness.demo_processes import listening
+from harness.waiting import TIMEOUT
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
@@ -55,7 +56,7 @@ def test_a_stop_signal_ends_the_server_and_its_log_has_no_secrets(stop: signal.S
             f"{issuer}/oauth2/introspect", data={"token": tokens[0]}, auth=("service-client-jwt", "wrong-secret")
         )
         process.send_signal(stop)
-        _, log = process.communicate(timeout=10)
+        _, log = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
     assert "issued" in log
     assert "invalid_client" in log
@@ -95,7 +96,7 @@ def log_of(*arguments: str) -> list[str]:
         assert process.stderr is not None
         lines = list(takewhile(lambda line: "Started server process" not in line, process.stderr))
         process.terminate()
-        _, rest = process.communicate(timeout=10)
+        _, rest = process.communicate(timeout=TIMEOUT)
     return lines + rest.splitlines()
 
 
@@ -158,7 +159,7 @@ def test_a_client_that_disconnects_within_a_form_causes_no_traceback() -> None:
             assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
         assert httpx.get(f"{issuer}/oauth2/jwks").status_code == 200
         process.terminate()
-        _, log = process.communicate(timeout=10)
+        _, log = process.communicate(timeout=TIMEOUT)
     assert "Traceback" not in log
 
 
@@ -166,7 +167,9 @@ def test_a_port_in_use_is_one_line_of_error() -> None:
     """It names the port and the option to choose another."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = subprocess.run([*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=10, check=False)
+        ended = subprocess.run(
+            [*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
     assert ended.returncode == 1
     assert [f"Error: port {port} of 127.0.0.1 is in use; choose another with --port"] == ended.stderr.splitlines()
 
@@ -176,7 +179,11 @@ def test_an_invalid_clients_file_is_reported_completely(tmp_path: Path) -> None:
     clients = tmp_path / "clients.yaml"
     clients.write_text("clients:\n  app:\n    secret: 7\n    scops: [read]\n    audience: [api]\n")
     ended = subprocess.run(
-        [*COMMAND, "--port", "0", "--clients", str(clients)], capture_output=True, text=True, timeout=10, check=False
+        [*COMMAND, "--port", "0", "--clients", str(clients)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
     )
     assert ended.returncode == 2
     assert "listening" not in ended.stderr
@@ -196,7 +203,7 @@ def test_an_unusable_database_is_an_error(tmp_path: Path) -> None:
             [*COMMAND, "--port", "0", "--database", str(database)],
             capture_output=True,
             text=True,
-            timeout=10,
+            timeout=TIMEOUT,
             check=False,
         )
         assert ended.returncode == 2

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 from harness.demo_processes import listening
+from harness.waiting import TIMEOUT
 
 from country_app.__main__ import main
 
@@ -36,7 +37,7 @@ def test_a_stop_signal_ends_the_app(stop: signal.Signals, tmp_path: Path) -> Non
         assert httpx.get(f"{url}/code/AUS").json() == {"code": "AUS", "name": "AUSTRALIA"}
         assert httpx.delete(f"{url}/code/AUS").status_code == 204
         process.send_signal(stop)
-        _, log = process.communicate(timeout=10)
+        _, log = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
     assert "Traceback" not in log
     with running("--database", database) as (_, url):
@@ -55,7 +56,7 @@ def test_a_client_that_disconnects_within_a_body_causes_no_traceback() -> None:
             assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
         assert httpx.get(url).status_code == 200
         process.terminate()
-        _, log = process.communicate(timeout=10)
+        _, log = process.communicate(timeout=TIMEOUT)
     assert "Traceback" not in log
 
 
@@ -63,7 +64,9 @@ def test_a_port_in_use_is_one_line_of_error() -> None:
     """It names the port and the option to choose another."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = subprocess.run([*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=10, check=False)
+        ended = subprocess.run(
+            [*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
     assert ended.returncode == 1
     assert ended.stderr.splitlines() == [f"Error: port {port} of 127.0.0.1 is in use; choose another with --port"]
 
@@ -74,7 +77,7 @@ def test_an_unusable_database_is_an_error(tmp_path: Path) -> None:
         [*COMMAND, "--port", "0", "--database", str(tmp_path / "nowhere" / "countries.sqlite3")],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=TIMEOUT,
         check=False,
     )
     assert ended.returncode == 2

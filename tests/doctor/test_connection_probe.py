@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from harness.certificates import Authority
-from harness.ports import silent_address
+from harness.ports import closed_port, silent_address
 from harness.servers import raw_server, response
 from harness.upstreams import Incoming, upstream
 
@@ -56,12 +56,6 @@ def silent() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def closed() -> int:
-    """Return a port that nothing listens on."""
-    with silent() as port:
-        return port
-
-
 def verdicts(findings: list[Finding]) -> dict[str, Verdict]:
     """Return the result of each step."""
     return {finding.what: finding.verdict for finding in findings}
@@ -87,8 +81,8 @@ def test_a_name_that_cannot_be_resolved_is_the_last_finding(host: str) -> None:
 
 def test_a_closed_port_is_the_last_finding() -> None:
     """The finding names the address that was tried."""
-    port = closed()
-    (finding,) = connect(f"http://127.0.0.1:{port}")
+    with closed_port() as port:
+        (finding,) = connect(f"http://127.0.0.1:{port}")
     assert (finding.what, finding.verdict) == ("TCP", Verdict.WRONG)
     assert finding.found == f"127.0.0.1:{port}: connection refused"
 
@@ -256,6 +250,6 @@ def test_an_incomplete_response_is_wrong(sent: bytes | None, details: str) -> No
 
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """The enforcer does not use one either."""
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed()}")
-    with upstream(Incoming.respond) as app:
+    with closed_port() as port, upstream(Incoming.respond) as app:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
         assert isinstance(get(app.url), ServerResponse)

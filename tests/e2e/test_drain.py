@@ -23,11 +23,10 @@ from harness.clients import Client
 from harness.configs import config
 from harness.processes import COMMAND, SECRET, Enforcer, enforcer
 from harness.upstreams import Incoming, PeerClosedError, Upstream, upstream
-from harness.waiting import eventually
+from harness.waiting import TIMEOUT, eventually
 
 from enforcer.cli import drain, main
 
-TIMEOUT = 60.0
 DELAY = 3.0
 CLIENTS = 6
 

@@ -14,10 +14,9 @@ import pytest
 from harness.ports import unused_ports
 from harness.processes import enforcer
 from harness.servers import raw_server, response
-from harness.waiting import eventually
+from harness.waiting import TIMEOUT, eventually
 
 RUN = [sys.executable, "-m", "enforcer", "run"]
-TIMEOUT = 60.0
 CONFIG = """\
 listener: {{address: "{address}"}}
 admin: {{address: "127.0.0.1:0"}}

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server, echo_server, introspection_server, read_response
-from harness.waiting import eventually, let_pass
+from harness.waiting import TIMEOUT, eventually, let_pass
 
 _SECONDS = float(os.environ.get("OUTAGE_SECONDS", "3"))
 _TTL = 0.5
@@ -48,7 +48,7 @@ class Load:
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
-        with socket.create_connection(("127.0.0.1", self._port), 20) as connection:
+        with socket.create_connection(("127.0.0.1", self._port), TIMEOUT) as connection:
             while not self._stop.is_set():
                 for token in self._tokens:
                     sent = time.monotonic()

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from harness.ports import unused_ports
 from harness.processes import enforcer
-from harness.waiting import eventually
+from harness.waiting import TIMEOUT, eventually
 
 from enforcer.cli import main
 from enforcer.config.load import load
@@ -24,7 +24,6 @@ from enforcer.config.reference import reference
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-TIMEOUT = 60.0
 ROW = re.compile(r"^\| (`[\w.\[\]]+`) \| ([^|]+) \|", re.MULTILINE)
 
 

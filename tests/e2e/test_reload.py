@@ -24,7 +24,7 @@ from harness.configs import RULES, TOKEN, TOKENS, authorization_server, config
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server, introspection_server
 from harness.upstreams import Incoming, Upstream, upstream
-from harness.waiting import eventually, settled
+from harness.waiting import TIMEOUT, eventually, settled
 
 DENY_ALL: list[dict[str, Any]] = [{"name": "all else", "path": "/**", "scopes": ["never"]}]
 BROKEN = """\
@@ -66,7 +66,7 @@ class Stack:
 
     def metric(self, name: str) -> float:
         """Return the value of a series, named as in the exposition; 0 if it does not exist."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.process.admin_port}/metrics", timeout=20) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.process.admin_port}/metrics", timeout=TIMEOUT) as response:
             lines = (line.rpartition(" ") for line in response.read().decode().splitlines())
         return next((float(value) for series, _, value in lines if series == f"enforcer_{name}"), 0.0)
 
@@ -267,7 +267,7 @@ def test_a_running_request_finishes_at_its_app(stack: Stack) -> None:
     go_on = threading.Event()
 
     def slow(incoming: Incoming) -> None:
-        assert go_on.wait(20)
+        assert go_on.wait(TIMEOUT)
         incoming.respond(b"old")
 
     answering = upstream(lambda incoming: incoming.respond(b"new"))
@@ -279,7 +279,7 @@ def test_a_running_request_finishes_at_its_app(stack: Stack) -> None:
             stack.reload(stack.text(upstream={"url": new.url}))
             assert second.request("GET", "/thing").body == b"new"
             go_on.set()
-            assert running.result(20).body == b"old"
+            assert running.result(TIMEOUT).body == b"old"
             assert first.request("GET", "/thing").body == b"new"
             assert eventually(lambda: old.open == 0)
 

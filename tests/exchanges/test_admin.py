@@ -16,7 +16,7 @@ from harness.processes import Enforcer, enforcer
 from harness.servers import Server, raw_server, response
 from harness.upstreams import Upstream
 from harness.usage import metric, resident_memory
-from harness.waiting import eventually
+from harness.waiting import TIMEOUT, eventually
 
 from enforcer.operations.probe_relay import APP_METRICS
 
@@ -34,7 +34,7 @@ def limited(shared_app: Upstream, authorization_server: Server) -> Iterator[Enfo
 
 
 def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), 20)
+    return socket.create_connection(("127.0.0.1", port), TIMEOUT)
 
 
 def status(port: int, path: str, credential: str = "") -> int:
@@ -42,7 +42,7 @@ def status(port: int, path: str, credential: str = "") -> int:
     if credential:
         request.add_header("Authorization", f"Bearer {credential}")
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()
@@ -133,4 +133,4 @@ def test_scrapes_at_once_are_complete(limited: Enforcer) -> None:
     with ThreadPoolExecutor(4) as pool, Client(limited.port) as client:
         scrapes = [pool.submit(metric, limited, "enforcer_ready") for _ in range(8)]
         assert client.request("GET", "/thing").status == 200
-        assert [scrape.result(20) for scrape in scrapes] == [1.0] * 8
+        assert [scrape.result(TIMEOUT) for scrape in scrapes] == [1.0] * 8

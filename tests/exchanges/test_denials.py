@@ -20,7 +20,7 @@ from harness.processes import Enforcer, enforcer
 from harness.servers import Server
 from harness.upstreams import Headers, Upstream
 from harness.usage import metric, resident_memory
-from harness.waiting import eventually
+from harness.waiting import TIMEOUT, eventually
 
 from enforcer.analysis.learn import Learner
 from enforcer.decision_log.record import LogLine, parse
@@ -44,7 +44,7 @@ def denials(process: Enforcer, request_id: bytes) -> list[dict[str, Any]]:
     """Return the recorded denials of a request ID."""
     url = f"http://127.0.0.1:{process.admin_port}/decisions/{request_id.decode()}"
     request = urllib.request.Request(url, headers={"Authorization": "Bearer operator"})
-    with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=20) as response:
+    with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=TIMEOUT) as response:
         records: list[dict[str, Any]] = json.load(response)["decisions"]
         return records
     return []
@@ -212,5 +212,5 @@ def test_a_log_that_nobody_reads_does_not_delay_requests(app: Upstream, authoriz
             sent += 1
         reader = threading.Thread(target=lambda: decisions(process, sent - 20))
         reader.start()
-        reader.join(30)
+        reader.join(TIMEOUT)
         assert eventually(lambda: client.request("GET", "/later").status == 200 and "/later" in process.log())

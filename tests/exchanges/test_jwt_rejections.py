@@ -12,6 +12,7 @@ from harness.processes import enforcer
 from harness.servers import echo_server
 from harness.signing import sign
 from harness.usage import metric
+from harness.waiting import TIMEOUT
 
 
 def test_the_reason_of_a_rejected_jwt_is_shown_to_operators_and_not_to_clients() -> None:
@@ -37,7 +38,7 @@ def test_the_reason_of_a_rejected_jwt_is_shown_to_operators_and_not_to_clients()
             request = urllib.request.Request(
                 f"http://127.0.0.1:{process.admin_port}/decisions/asked", headers={"Authorization": "Bearer operator"}
             )
-            with urllib.request.urlopen(request, timeout=20) as reply:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
                 denial = json.loads(reply.read())["decisions"][0]
             (state,) = [condition for condition in denial["conditions"] if condition["name"] == "state"]
             assert state["there"].startswith("rejected, wrong_typ: its typ is not at+jwt")

@@ -13,7 +13,7 @@ from harness.processes import Enforcer, enforcer
 from harness.servers import Server, raw_server, response
 from harness.upstreams import Incoming, Upstream
 from harness.usage import metric
-from harness.waiting import eventually
+from harness.waiting import TIMEOUT, eventually
 
 
 class CloseRecorder:
@@ -39,12 +39,12 @@ def test_a_client_that_leaves_while_the_app_works_ends_the_work(app: Upstream, p
     with Client(proxy.port) as client:
         client.begin("GET", "/slow")
         client.end()
-        assert recorder.arrived.wait(20)
+        assert recorder.arrived.wait(TIMEOUT)
         if half:
             client.socket.shutdown(socket.SHUT_WR)
         else:
             client.close()
-        assert recorder.ended.wait(20)
+        assert recorder.ended.wait(TIMEOUT)
 
 
 def test_a_client_that_leaves_during_the_response_ends_it(app: Upstream, proxy: Enforcer) -> None:
@@ -54,7 +54,7 @@ def test_a_client_that_leaves_during_the_response_ends_it(app: Upstream, proxy: 
         client.begin("GET", "/stream")
         client.end()
         assert client.read_head().status == 200
-    assert recorder.ended.wait(20)
+    assert recorder.ended.wait(TIMEOUT)
 
 
 def test_a_client_that_leaves_during_its_upload_ends_it(app: Upstream, proxy: Enforcer) -> None:
@@ -63,8 +63,8 @@ def test_a_client_that_leaves_during_its_upload_ends_it(app: Upstream, proxy: En
     with Client(proxy.port) as client:
         client.begin("PUT", "/upload", [("Content-Length", "1000")])
         client.send(b"half")
-        assert recorder.arrived.wait(20)
-    assert recorder.ended.wait(20)
+        assert recorder.arrived.wait(TIMEOUT)
+    assert recorder.ended.wait(TIMEOUT)
 
 
 def test_a_client_that_leaves_during_the_introspection_never_reaches_the_app(app: Upstream) -> None:
@@ -73,14 +73,14 @@ def test_a_client_that_leaves_during_the_introspection_never_reaches_the_app(app
 
     def introspect(head: bytes, body: bytes) -> bytes:
         introspected.set()
-        assert go_on.wait(20)
+        assert go_on.wait(TIMEOUT)
         return response(b'{"active": true, "scope": "read"}')
 
     with raw_server(introspect) as server, enforcer(config(app.url, server.port)) as process:
         with Client(process.port) as client:
             client.begin("GET", "/left")
             client.end()
-            assert introspected.wait(20)
+            assert introspected.wait(TIMEOUT)
         assert eventually(lambda: metric(process, "enforcer_connections") == 0)
         go_on.set()
         with Client(process.port) as client:
@@ -102,7 +102,7 @@ def test_a_client_that_leaves_the_queue_never_reaches_the_app(app: Upstream, nar
     go_on = threading.Event()
 
     def handler(incoming: Incoming) -> None:
-        assert go_on.wait(20)
+        assert go_on.wait(TIMEOUT)
         incoming.respond()
 
     app.handler = handler

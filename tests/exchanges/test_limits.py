@@ -16,7 +16,7 @@ from harness.servers import Server
 from harness.tunnels import read_all
 from harness.upstreams import Headers, Incoming, PeerClosedError, Upstream
 from harness.usage import metric
-from harness.waiting import eventually
+from harness.waiting import TIMEOUT, eventually
 
 LIMITS = {"head": "4KiB", "fields": 20, "target": "1KiB", "token": "512B", "body": "64KiB"}
 OWN_FIELDS = 2  # Host and Authorization, which the client always sends
@@ -74,7 +74,7 @@ def test_a_body_that_is_declared_too_large_is_refused(app: Upstream, strict: Enf
         writer = threading.Thread(target=_write, args=(client, size, [("Content-Length", str(size))]))
         writer.start()
         assert client.read_response().status == status
-        writer.join(10)
+        writer.join(TIMEOUT)
     assert len(app.requests) == (status == 200)
 
 
@@ -95,12 +95,12 @@ def test_a_body_that_grows_too_large_is_cut(app: Upstream, strict: Enforcer, siz
         writer = threading.Thread(target=_write, args=(client, size, [("Transfer-Encoding", "chunked")]))
         writer.start()
         assert client.read_response().status == status
-        writer.join(10)
+        writer.join(TIMEOUT)
     if status == 200:
-        assert whole.wait(20)
+        assert whole.wait(TIMEOUT)
     else:
         arrived = any(request.target == b"/%d" % size for request in app.requests)
-        assert not arrived or cut.wait(20)
+        assert not arrived or cut.wait(TIMEOUT)
 
 
 def _write(client: Client, size: int, headers: Headers) -> None:
@@ -118,7 +118,7 @@ def test_a_pipelined_body_that_grows_too_large_is_refused_in_its_turn(app: Upstr
     go_on = threading.Event()
 
     def handler(incoming: Incoming) -> None:
-        assert go_on.wait(20)
+        assert go_on.wait(TIMEOUT)
         incoming.respond(b"first")
 
     app.handler = handler
@@ -140,7 +140,7 @@ def test_a_refused_upload_can_read_its_refusal(app: Upstream, strict: Enforcer) 
     with Client(strict.port, token=None) as client:
         writer = threading.Thread(target=_write, args=(client, 50_000_000, [("Content-Length", "50000000")]))
         writer.start()
-        writer.join(10)
+        writer.join(TIMEOUT)
         assert client.read_response().status in (401, 413)
     assert app.requests == []
 
@@ -156,7 +156,7 @@ def test_a_connection_beyond_the_limit_is_refused_at_once(app: Upstream, limited
     """503 before the first byte of a request; there is room again after another connection closes."""
     clients = [Client(limited.port) for _ in range(3)]
     assert [client.request("GET", "/thing").status for client in clients] == [200] * 3
-    with socket.create_connection(("127.0.0.1", limited.port), 10) as refused:
+    with socket.create_connection(("127.0.0.1", limited.port), TIMEOUT) as refused:
         head = read_all(refused).partition(b"\r\n\r\n")[0].split(b"\r\n")
         assert (head[0], b"Retry-After: 1" in head) == (b"HTTP/1.1 503 Service Unavailable", True)
     with Client(limited.port) as refused_too:
@@ -183,7 +183,7 @@ class HeldRequests:
         with self._lock:
             self.current += 1
             self.peak = max(self.peak, self.current)
-        assert self._go_on.wait(30)
+        assert self._go_on.wait(TIMEOUT)
         with self._lock:
             self.current -= 1
         incoming.respond()

@@ -12,7 +12,7 @@ from harness.processes import enforcer
 from harness.servers import Server
 from harness.upstreams import Upstream, upstream
 from harness.usage import metric
-from harness.waiting import eventually
+from harness.waiting import TIMEOUT, eventually
 
 
 def test_failed_requests_are_one_line_and_so_is_the_recovery(authorization_server: Server) -> None:
@@ -44,7 +44,7 @@ def test_a_log_that_nobody_reads_stops_neither_requests_nor_health_checks(
             query = "a" * 4000
             for _ in range(100):
                 assert client.request("GET", f"{target}/{query}").status in (502, 403)
-        with urllib.request.urlopen(f"http://127.0.0.1:{process.admin_port}/livez", timeout=20) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{process.admin_port}/livez", timeout=TIMEOUT) as response:
             assert response.read() == b"ok\n"
         assert metric(process, "enforcer_decisions_left_out_total") > 0
         assert process.stop() == 0

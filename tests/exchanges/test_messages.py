@@ -8,7 +8,7 @@ import pytest
 from harness.clients import Client, pipelined
 from harness.processes import Enforcer
 from harness.upstreams import Incoming, Upstream
-from harness.waiting import settled
+from harness.waiting import TIMEOUT, settled
 
 MIXED = bytes(range(256)) * 400
 
@@ -87,7 +87,7 @@ def test_early_hints_arrive_before_the_response(app: Upstream, client: Client) -
     def handler(incoming: Incoming) -> None:
         incoming.send_interim(103, [("Link", "</style.css>; rel=preload")])
         incoming.send_interim(103, [("Link", "</script.js>; rel=preload")])
-        assert go_on.wait(20)
+        assert go_on.wait(TIMEOUT)
         incoming.respond(b"page")
 
     go_on = threading.Event()

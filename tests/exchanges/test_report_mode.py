@@ -15,6 +15,7 @@ from harness.processes import Enforcer, enforcer
 from harness.servers import Server, introspection_server, send_raw
 from harness.tunnels import UPGRADE_REQUEST, echo_once, read_until
 from harness.upstreams import Incoming, Upstream, upstream
+from harness.waiting import TIMEOUT
 
 RULES: list[dict[str, Any]] = [
     {"name": "reports", "path": "/reports/**", "scopes": ["read"]},
@@ -40,7 +41,7 @@ class Stack(NamedTuple):
 
     def decisions(self) -> dict[tuple[str, str, str], float]:
         """Return the decision counts by rule, decision and reason."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.proxy.admin_port}/metrics", timeout=20) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.proxy.admin_port}/metrics", timeout=TIMEOUT) as response:
             series = _DECISION.findall(response.read().decode())
         return {(route, decision, reason): float(count) for decision, reason, route, count in series}
 
@@ -146,7 +147,7 @@ def test_a_tunnel_is_marked_and_does_not_end_with_its_token(stack: Stack) -> Non
             client.socket.settimeout(expires - time.time() + 0.6)
             with pytest.raises(TimeoutError):
                 client.socket.recv(1)  # neither a byte nor an end
-            client.socket.settimeout(20)
+            client.socket.settimeout(TIMEOUT)
             client.socket.sendall(b"echo")
             assert client.socket.recv(4) == b"echo"
     finally:

@@ -11,7 +11,7 @@ from harness.clients import Client
 from harness.processes import Enforcer
 from harness.upstreams import Incoming, PeerClosedError, Upstream
 from harness.usage import resident_memory
-from harness.waiting import eventually, settled
+from harness.waiting import TIMEOUT, eventually, settled
 
 MANY = 256 * 1024**2
 PIECE = b"x" * 65536
@@ -78,7 +78,7 @@ def test_an_app_that_reads_slowly_slows_the_client(app: Upstream, proxy: Enforce
         writer.start()
         assert flood.is_blocked()
         read_on.set()
-        writer.join(30)
+        writer.join(TIMEOUT)
         assert client.read_head().status == 200
         assert received == [MANY]
         assert resident_memory(proxy.process.pid) - before < GROWTH
@@ -117,7 +117,7 @@ def test_each_event_of_a_stream_arrives_before_the_next_is_sent(app: Upstream, c
         incoming.send_head(200, [("Content-Type", "text/event-stream")])
         for number in range(5):
             incoming.send(b"data: %d\n\n" % number)
-            assert read.acquire(timeout=20)
+            assert read.acquire(timeout=TIMEOUT)
         incoming.end()
 
     app.handler = handler
@@ -169,7 +169,7 @@ def test_a_response_before_the_end_of_the_upload_reaches_the_client(app: Upstrea
         writer.start()
         response = client.read_response()
         assert (response.status, response.body, response.values("Connection")) == (413, b"large", [b"close"])
-    writer.join(10)
+    writer.join(TIMEOUT)
 
 
 def test_an_upstream_connection_with_an_incomplete_upload_is_not_reused(app: Upstream, proxy: Enforcer) -> None:

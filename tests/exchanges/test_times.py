@@ -16,7 +16,7 @@ from harness.servers import Server
 from harness.tunnels import flood, read_all, read_until
 from harness.upstreams import Incoming, PeerClosedError, Upstream
 from harness.usage import metric
-from harness.waiting import eventually, let_pass
+from harness.waiting import TIMEOUT, eventually, let_pass
 
 SHORT = "300ms"
 PAUSE = 0.1  # seconds, shorter than every limit; a busy machine may stretch it to several times as long
@@ -58,7 +58,7 @@ def _drip(connection: socket.socket, data: bytes, pause: float = PAUSE) -> bool:
         except ConnectionError:
             return True
         finally:
-            connection.settimeout(10)
+            connection.settimeout(TIMEOUT)
         return True
     return False
 
@@ -122,7 +122,7 @@ def test_a_client_that_stalls_in_its_body_is_cut(
         if drips:
             assert _drip(client.socket, b"1\r\nx\r\n" * 50)
         assert read_all(client.socket).startswith(b"HTTP/1.1 408 ")
-    assert cut.wait(10)
+    assert cut.wait(TIMEOUT)
 
 
 def test_a_slow_but_steady_upload_is_not_cut(app: Upstream, patient: Enforcer) -> None:
@@ -248,7 +248,7 @@ def test_a_client_that_reads_nothing_is_cut(app: Upstream, impatient: Enforcer, 
         with suppress(ConnectionError):
             client.socket.sendall(REQUEST)
         assert eventually(lambda: metric(impatient, "enforcer_connections") == 0)
-        assert ended.wait(10)
+        assert ended.wait(TIMEOUT)
 
 
 def test_a_client_that_reads_slowly_is_not_cut(app: Upstream, patient: Enforcer) -> None:
@@ -301,13 +301,13 @@ def test_an_app_that_does_not_read_the_body_is_a_504(app: Upstream, impatient: E
     go_on = threading.Event()
 
     def handler(incoming: Incoming) -> None:
-        go_on.wait(20)
+        go_on.wait(TIMEOUT)
 
     app.handler = handler
     with Client(impatient.port) as client:
         client.begin("POST", "/upload", [("Content-Length", "100000000")])
         flood(client.socket)
-        client.socket.settimeout(10)
+        client.socket.settimeout(TIMEOUT)
         assert client.read_response().status == 504
     go_on.set()
 

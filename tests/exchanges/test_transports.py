@@ -20,7 +20,7 @@ from harness.servers import Server
 from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, read, read_until
 from harness.upstreams import Incoming, PeerClosedError, Upstream, upstream
 from harness.usage import metric, open_descriptors, resident_memory
-from harness.waiting import eventually
+from harness.waiting import TIMEOUT, eventually
 
 LARGE = bytes(range(256)) * 8192
 FEW = 4
@@ -112,7 +112,7 @@ def test_a_tunnel_passes_through_tls(secure: tuple[Enforcer, Upstream], client: 
     client.socket.sendall(b"echo")
     assert read(client.socket, 4) == b"echo"
     client.close()
-    assert over.wait(20)
+    assert over.wait(TIMEOUT)
 
 
 def test_a_refusal_passes_through_tls(secure: tuple[Enforcer, Upstream], authority: Authority) -> None:
@@ -150,7 +150,7 @@ def test_plain_text_on_a_tls_port_is_not_a_request(secure: tuple[Enforcer, Upstr
     """The connection is closed without a response, and nothing reaches the app."""
     process, app = secure
     before = len(app.requests)
-    with socket.create_connection(("127.0.0.1", process.port), 20) as plain:
+    with socket.create_connection(("127.0.0.1", process.port), TIMEOUT) as plain:
         plain.sendall(b"GET /thing HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n\r\n")
         with suppress(ConnectionError):
             assert b"HTTP/1.1" not in plain.recv(1000)
@@ -181,7 +181,7 @@ def client_hello() -> bytes:
 
 def begin_handshake(port: int, first: bytes = b"") -> socket.socket:
     """Connect, and send only the beginning of a handshake."""
-    connection = socket.create_connection(("127.0.0.1", port), 20)
+    connection = socket.create_connection(("127.0.0.1", port), TIMEOUT)
     connection.sendall(first)
     return connection
 

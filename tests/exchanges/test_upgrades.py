@@ -16,7 +16,7 @@ from harness.servers import Server
 from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, flood, read, read_all, read_until
 from harness.upstreams import Incoming, Upstream, upstream
 from harness.usage import open_descriptors, peak_memory
-from harness.waiting import eventually, let_pass
+from harness.waiting import TIMEOUT, eventually, let_pass
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
@@ -177,7 +177,7 @@ def test_either_end_of_a_tunnel_may_stop_sending_first(app: Upstream, proxy: Enf
         received.append(read_all(incoming.socket))
         incoming.send_raw(b"final bytes")
         incoming.socket.shutdown(socket.SHUT_WR)
-        assert over.wait(20)
+        assert over.wait(TIMEOUT)
 
     received: list[bytes] = []
     over = threading.Event()
@@ -248,7 +248,7 @@ def test_an_idle_tunnel_is_cut(short_lived: tuple[Enforcer, Upstream]) -> None:
             client.socket.sendall(b".")
             assert client.socket.recv(1) == b"."
         assert client.closed()
-        assert ended.wait(20)
+        assert ended.wait(TIMEOUT)
 
 
 @pytest.mark.parametrize("reader", ["client", "app"])
@@ -260,10 +260,10 @@ def test_the_idle_limit_applies_to_a_tunnel_with_a_blocked_reader(
 
     def handler(incoming: Incoming) -> None:
         incoming.send_raw(SWITCHING_PROTOCOLS)
-        assert ready.wait(20)
+        assert ready.wait(TIMEOUT)
         if reader == "client":
             flood(incoming.socket)
-        assert over.wait(20)
+        assert over.wait(TIMEOUT)
 
     ready, over = threading.Event(), threading.Event()
     app.handler = handler

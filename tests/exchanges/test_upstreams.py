@@ -13,6 +13,7 @@ from harness.ports import closed_port
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server, send_raw
 from harness.upstreams import Upstream, upstream
+from harness.waiting import TIMEOUT
 
 RULES = [
     {"name": "shop", "host": "shop.example.org", "path": "/**", "scopes": ["read"], "upstream": "shop"},
@@ -88,7 +89,7 @@ def test_each_upstream_is_counted_by_its_name(gateway: Gateway) -> None:
         for host, target in (("shop", "/x"), ("stock", "/x"), ("shop", "/health")):
             client.host = f"{host}.example.org"
             client.request("GET", target)
-    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.proxy.admin_port}/metrics", timeout=20) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.proxy.admin_port}/metrics", timeout=TIMEOUT) as response:
         lines = response.read().decode()
     for name in ("shop", "stock", f"127.0.0.1:{gateway.apps['default'].port}"):
         assert f'enforcer_upstream_requests_total{{code="200",upstream="{name}"}}' in lines

@@ -15,7 +15,7 @@ from harness.processes import Enforcer, enforcer
 from harness.servers import Server, introspection_server
 from harness.upstreams import Incoming, Upstream, upstream
 from harness.usage import metric
-from harness.waiting import eventually
+from harness.waiting import TIMEOUT, eventually
 
 REQUESTS = 600
 
@@ -66,7 +66,7 @@ def test_concurrent_requests_with_an_unseen_token_are_one_introspection(stack: S
     """All of them wait for the same introspection response."""
     clients = [Client(stack.process.port, token="token-0") for _ in range(20)]
     respond, released = stack.server.respond, threading.Event()
-    stack.server.respond = lambda head, body: respond(head, body) if released.wait(10) else None
+    stack.server.respond = lambda head, body: respond(head, body) if released.wait(TIMEOUT) else None
     for client in clients:
         client.begin("GET", "/thing")
         client.end()

@@ -11,6 +11,7 @@ import h11
 
 from harness.configs import TOKEN
 from harness.upstreams import Headers, PeerClosedError, encode_fields, next_event
+from harness.waiting import TIMEOUT
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Client:
         tls: ssl.SSLContext | None = None,
         session: ssl.SSLSession | None = None,
         receive_buffer: int | None = None,
-        timeout: float = 20.0,
+        timeout: float = TIMEOUT,
     ) -> None:
         self.socket: socket.socket = socket.socket()
         if receive_buffer is not None:
@@ -155,7 +156,7 @@ def pipelined(
     requests: Sequence[tuple[str, str, bytes | None]],
     *,
     token: str = TOKEN,
-    timeout: float = 20.0,
+    timeout: float = TIMEOUT,
     on_sent: Callable[[], object] | None = None,
 ) -> list[Response]:
     """Send requests (method, target, body) at once; return the complete responses received before the close.

@@ -23,8 +23,8 @@ from enforcer.server.reloading import Reloader
 from enforcer.settings.log import Log
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
+from harness.waiting import TIMEOUT
 
-_TIMEOUT = 30.0
 _ENVIRONMENT = {"ENFORCER_CLIENT_SECRET": "secret"}
 
 
@@ -44,7 +44,7 @@ class InProcessProxy:
         started: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve(started)), daemon=True)
         self._thread.start()
-        started.result(_TIMEOUT)
+        started.result(TIMEOUT)
 
     def swap(self, config: str) -> float:
         """Put another configuration in force; return once every connection uses it.
@@ -52,7 +52,7 @@ class InProcessProxy:
         The return value is the longest CPU time, in seconds, that the reload kept the loop busy without a pause.
         """
         self._path.write_text(config)
-        return asyncio.run_coroutine_threadsafe(self._swap(), self._loop).result(_TIMEOUT)
+        return asyncio.run_coroutine_threadsafe(self._swap(), self._loop).result(TIMEOUT)
 
     async def _swap(self) -> float:
         reload = asyncio.create_task(self.reloader.reload(self.listener))
@@ -72,12 +72,12 @@ class InProcessProxy:
             for connection in tuple(self.registry.connections):
                 connection.shutdown()
 
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(_TIMEOUT)
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(TIMEOUT)
 
     def close(self) -> None:
         """Cut all connections, and stop."""
         self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(_TIMEOUT)
+        self._thread.join(TIMEOUT)
 
     async def _serve(self, started: Future[None]) -> None:
         self._over = asyncio.Event()

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from harness import forkserver
 from harness.forkserver import ForkedProcess
+from harness.waiting import TIMEOUT
 
 Process = subprocess.Popen[str] | ForkedProcess
 COMMAND = ("-m", "enforcer")
 """The launcher that starts the enforcer as its users do."""
 
-_TIMEOUT = 60.0  # seconds; only a process that is broken takes as long to start or stop, even on a busy machine
 _SERVING = re.compile(r"serving \S+ on (\S+):(\d+), admin on (\S+):(\d+)")
 SECRET = "introspection-secret"
 
@@ -46,7 +46,7 @@ class Enforcer:
     def stop(self) -> int:
         """Send SIGTERM, and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(_TIMEOUT)
+        return self.process.wait(TIMEOUT)
 
 
 def _read_log(process: Process, timeout: float) -> str:
@@ -74,7 +74,7 @@ def enforcer(
         )
         assert process.stderr is not None
         lines: list[str] = []
-        deadline = time.monotonic() + _TIMEOUT
+        deadline = time.monotonic() + TIMEOUT
         try:
             while True:
                 output = _read_log(process, max(0.0, deadline - time.monotonic()))
@@ -86,7 +86,7 @@ def enforcer(
                     return
         finally:
             process.kill()
-            process.wait(_TIMEOUT)
+            process.wait(TIMEOUT)
             process.stderr.close()
 
 

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from urllib.parse import parse_qs
 
 from harness.ports import hold
+from harness.waiting import TIMEOUT
 
 Respond = Callable[[bytes, bytes], bytes | None]
 
@@ -168,7 +169,7 @@ def introspection_server(tokens: Mapping[str, Mapping[str, object]]) -> Iterator
         yield server
 
 
-def send_raw(port: int, data: bytes, timeout: float = 10.0) -> bytes:
+def send_raw(port: int, data: bytes, timeout: float = TIMEOUT) -> bytes:
     """Send raw bytes on a new connection, and return the response as `read_response` does."""
     with socket.create_connection(("127.0.0.1", port), timeout) as connection:
         connection.sendall(data)

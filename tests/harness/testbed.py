@@ -12,11 +12,11 @@ from harness.attack_policy import CLAIMS, RULES
 from harness.configs import authorization_server, config
 from harness.processes import Enforcer, enforcer
 from harness.servers import Respond, Server, introspection_server, parse_fields, raw_server, response
+from harness.waiting import TIMEOUT
 
 SENTINEL = b"GET /public/sentinel HTTP/1.1\r\nHost: sentinel\r\n\r\n"
 """A harmless request, sent after an attack on the same connection."""
 
-_TIMEOUT = 20.0
 _numbers = count(1)
 
 
@@ -126,7 +126,7 @@ class ResponseReader:
 
 def connect(port: int, client: str | None = None) -> socket.socket:
     """Open a connection whose operations time out after 20 s; `client` is the loopback address that it comes from."""
-    connection = socket.create_connection(("127.0.0.1", port), _TIMEOUT, None if client is None else (client, 0))
+    connection = socket.create_connection(("127.0.0.1", port), TIMEOUT, None if client is None else (client, 0))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 
 import h11
 
+from harness.waiting import TIMEOUT
+
 Headers = Sequence[tuple[str, str]]
 Handler = Callable[["Incoming"], None]
 _READ = 65536
@@ -87,7 +89,7 @@ class Incoming:
         """Send bytes that h11 would refuse; the connection is closed after the handler returns."""
         self.socket.sendall(data)
 
-    def wait_for_close(self, timeout: float = 10.0) -> bool:
+    def wait_for_close(self, timeout: float = TIMEOUT) -> bool:
         """Return whether the enforcer closes the connection within `timeout` seconds."""
         self.socket.settimeout(timeout)
         try:

@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 
 from harness.processes import Enforcer
+from harness.waiting import TIMEOUT
 
 
 def resident_memory(pid: int) -> int:
@@ -22,7 +23,7 @@ def open_descriptors(pid: int) -> int:
 
 def metric(enforcer: Enforcer, name: str) -> float:
     """Return the value of the series `name`, labels included as in the exposition."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{enforcer.admin_port}/metrics", timeout=10) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{enforcer.admin_port}/metrics", timeout=TIMEOUT) as response:
         lines = response.read().decode().splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 

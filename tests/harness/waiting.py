@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-TIMEOUT = 20.0  # seconds; only a test that fails waits as long
+TIMEOUT = 60.0  # seconds; only a test that fails waits as long, even on a busy machine
 _PAUSE = 0.01  # seconds between two polls
 
 

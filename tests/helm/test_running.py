@@ -15,8 +15,7 @@ import pytest
 import yaml
 from harness.kubernetes.charts import Object, Values, merged, objects, only, values
 from harness.processes import enforcer
-
-TIMEOUT = 30.0
+from harness.waiting import TIMEOUT
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from harness.waiting import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +27,9 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     }
     environment = {name: value for name, value in os.environ.items() if name not in inherited}
     command = ["make", "--no-print-directory", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
 
 
 def built(*options: str) -> set[str]:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections import deque
 
-from harness.waiting import eventually
+from harness.waiting import TIMEOUT, eventually
 
 from enforcer.decision_log.record import DecisionRecord, LogLine, parse
 from enforcer.operations.decision_log_writer import DecisionLogWriter
@@ -44,7 +44,7 @@ def test_decisions_are_written_in_order_one_per_line() -> None:
     backlog.extend(decisions(3))
     writer.close()
     os.close(writing)
-    reader.join(10)
+    reader.join(TIMEOUT)
     os.close(reading)
     assert paths(bytes(written)) == [f"/{number}" for number in (*range(1200), *range(3))]
     assert b'"time": "2023-11-14T22:13:20.000+00:00"' in written

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from harness.ports import closed_port
 from harness.servers import raw_server, response
 from starlette.applications import Starlette
 
@@ -32,12 +33,6 @@ def ask(environment: Mapping[str, str], path: str) -> httpx.Response:
 def probe(**action: Any) -> int:
     """Return the status of the relayed readiness probe."""
     return ask({PROBES: json.dumps({"app/readyz": action})}, "/probes/app/readyz").status_code
-
-
-def closed() -> int:
-    """Return a port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def test_the_variables_are_those_written_by_inject() -> None:
@@ -82,7 +77,8 @@ def test_a_redirect_is_followed_only_within_the_app() -> None:
 @pytest.mark.parametrize("action", [{"httpGet": {"path": "/"}}, {"tcpSocket": {}}, {"grpc": {}}])
 def test_a_probe_of_an_app_that_does_not_listen_fails(action: dict[str, Any]) -> None:
     """For each kind of probe."""
-    assert probe(**action, port=closed()) == 503
+    with closed_port() as port:
+        assert probe(**action, port=port) == 503
 
 
 @pytest.mark.parametrize("action", [{"httpGet": {"path": "/"}}, {"grpc": {"service": "x"}}])
@@ -100,7 +96,7 @@ def test_a_tcp_probe_only_needs_a_connection() -> None:
 
 def test_only_the_configured_probes_can_be_requested() -> None:
     """The client of the admin server cannot choose port or path."""
-    stored = {PROBES: json.dumps({"app/readyz": {"tcpSocket": {}, "port": closed()}})}
+    stored = {PROBES: json.dumps({"app/readyz": {"tcpSocket": {}, "port": 1}})}
     for path in ("/probes/app/livez", "/probes/other/readyz", "/probes/app/readyz/x", "/app-metrics"):
         assert ask(stored, path).status_code == 404
     assert ask({}, "/probes/app/readyz").status_code == 404
@@ -119,4 +115,5 @@ def test_the_apps_metrics_are_relayed() -> None:
         answer = ask({APP_METRICS: f"http://127.0.0.1:{app.port}/metrics"}, "/app-metrics")
     assert (answer.status_code, answer.text) == (200, "up 1\n")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert ask({APP_METRICS: f"http://127.0.0.1:{closed()}/metrics"}, "/app-metrics").status_code == 502
+    with closed_port() as port:
+        assert ask({APP_METRICS: f"http://127.0.0.1:{port}/metrics"}, "/app-metrics").status_code == 502

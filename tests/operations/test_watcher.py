@@ -1,4 +1,4 @@
-"""When the watcher reports a change of files, and when it does not."""
+"""When the watcher reports a change of files, and when it does not, in virtual time."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from harness import virtual_time
 
-from enforcer.operations.watcher import Watcher, signatures_of
+from enforcer.operations.watcher import POLL_INTERVAL, REST, Watcher, signatures_of
 from enforcer.operations.worker import WorkerThread
 
 Test = Callable[[Watcher], Awaitable[None]]
-INTERVAL = 0.01
-REST = 0.05
 
 
 def watch(test: Test, *paths: Path) -> None:
@@ -22,14 +21,14 @@ def watch(test: Test, *paths: Path) -> None:
 
     async def run() -> None:
         worker = WorkerThread()
-        watcher = Watcher(worker, INTERVAL, REST)
+        watcher = Watcher(worker)
         watcher.expected = signatures_of(paths)
         try:
-            await asyncio.wait_for(test(watcher), 10)
+            await test(watcher)
         finally:
             worker.close()
 
-    asyncio.run(run())
+    virtual_time.run(run())
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def test_unchanged_files_are_not_reported(file: Path, tmp_path: Path) -> None:
 
     async def test(watcher: Watcher) -> None:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(watcher.change(), 20 * INTERVAL)
+            await asyncio.wait_for(watcher.change(), 20 * POLL_INTERVAL)
 
     watch(test, file, tmp_path / "missing")
 
@@ -60,7 +59,7 @@ def test_a_changed_or_new_file_is_reported(file: Path, tmp_path: Path, name: str
         await watcher.change()
         watcher.expected = signatures_of(watcher.expected)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(watcher.change(), 20 * INTERVAL)
+            await asyncio.wait_for(watcher.change(), 20 * POLL_INTERVAL)
 
     watch(test, file, tmp_path / "missing")
 
@@ -100,7 +99,7 @@ def test_files_that_never_come_to_rest_are_reported_anyway(file: Path) -> None:
         while not change.done():
             os.utime(file, (number, number))
             number += 1
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(POLL_INTERVAL)
 
     watch(test, file)
 
@@ -113,6 +112,6 @@ def test_wake_reports_a_change_at_once(file: Path) -> None:
         watcher.wake()
         await watcher.change()
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(watcher.change(), 20 * INTERVAL)
+            await asyncio.wait_for(watcher.change(), 20 * POLL_INTERVAL)
 
     watch(test, file)

@@ -15,7 +15,7 @@ from harness.in_process import InProcessProxy, in_process_proxy
 from harness.servers import Server, introspection_server, read_response
 from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, read_until
 from harness.upstreams import Incoming, PeerClosedError, Upstream, upstream
-from harness.waiting import eventually
+from harness.waiting import TIMEOUT, eventually
 
 NOBODY = [{"name": "all else", "path": "/**", "scopes": ["never"]}]
 SOME = [*NOBODY, {"name": "kept", "path": "/kept/**", "scopes": ["read"]}]
@@ -63,7 +63,7 @@ class Gate:
 
     def wait(self) -> None:
         self.reached.set()
-        assert self.opened.wait(10)
+        assert self.opened.wait(TIMEOUT)
 
 
 def status(client: Client) -> bytes:
@@ -163,7 +163,7 @@ def test_a_request_that_waits_for_its_answer_keeps_its_rules(
     app.handler = handler
     with Client(running.port) as client:
         client.socket.sendall(REQUEST + REQUEST)
-        assert gate.reached.wait(10)
+        assert gate.reached.wait(TIMEOUT)
         assert eventually(lambda: any(client.has_queued for client in running.registry.connections))  # type: ignore[attr-defined]
         running.swap(stack.text(NOBODY))
         gate.opened.set()
@@ -183,7 +183,7 @@ def test_a_request_behind_a_stream_is_never_judged_by_removed_rules(stack: Stack
     stack.app.handler = handler
     with Client(running.port) as client:
         client.socket.sendall(REQUEST + REQUEST)
-        assert gate.reached.wait(10)
+        assert gate.reached.wait(TIMEOUT)
         assert eventually(lambda: any(client.has_queued for client in running.registry.connections))  # type: ignore[attr-defined]
         running.swap(stack.text(NOBODY, forwarding={"chain": "forwarded"}))
         gate.opened.set()
@@ -225,7 +225,7 @@ def test_a_stream_that_begins_after_the_swap_is_cut_too(stack: Stack, app: Upstr
     with Client(running.port) as client:
         client.begin("GET", "/events")
         client.end()
-        assert gate.reached.wait(10)
+        assert gate.reached.wait(TIMEOUT)
         running.swap(stack.text(NOBODY))
         gate.opened.set()
         with pytest.raises(PeerClosedError):
@@ -263,7 +263,7 @@ def test_an_upload_that_the_new_rules_deny_is_refused_and_others_go_on(
         for client, target in ((denied, "/thing"), (allowed, "/kept/thing")):
             client.begin("POST", target, [("Transfer-Encoding", "chunked")])
             client.send(b"piece")
-            assert read.acquire(timeout=10)
+            assert read.acquire(timeout=TIMEOUT)
         running.swap(stack.text(SOME))
         assert denied.read_response().status == 403
         assert denied.closed()
@@ -298,7 +298,7 @@ def test_a_tunnel_that_opens_after_the_swap_is_judged_again(
     app.handler = handler
     with Client(running.port) as client:
         client.socket.sendall(UPGRADE_REQUEST)
-        assert gate.reached.wait(10)
+        assert gate.reached.wait(TIMEOUT)
         running.swap(stack.text(NOBODY))
         gate.opened.set()
         assert eventually(lambda: app.open == 0)

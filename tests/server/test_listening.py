@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness.configs import config
+from harness.waiting import TIMEOUT
 
 from enforcer.config.load import load
 from enforcer.server.listening import AddressError, affordable_limits, bind, name_of, raise_descriptor_limit
@@ -31,13 +32,13 @@ def bound(address: str) -> Iterator[list[socket.socket]]:
 
 def peer(port: int, host: str) -> str:
     """Connect to a port of a host, and return the client's own address."""
-    with socket.create_connection((host, port), 5) as client:
+    with socket.create_connection((host, port), TIMEOUT) as client:
         return str(client.getsockname()[0])
 
 
 def accepted(listening: socket.socket) -> str:
     """Accept a connection, and return the client's address as the server sees it."""
-    listening.settimeout(5)
+    listening.settimeout(TIMEOUT)
     connection, address = listening.accept()
     connection.close()
     return str(address[0])

@@ -7,6 +7,7 @@ import signal
 import socket
 
 import uvicorn
+from harness.waiting import TIMEOUT
 
 from enforcer.server.listening import ManagedServer
 
@@ -23,11 +24,11 @@ def test_it_reports_when_it_listens_and_installs_no_signal_handlers() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             task = asyncio.create_task(server.serve([listener]))
             assert not server.listening.is_set()
-            await asyncio.wait_for(server.listening.wait(), 10)
+            await asyncio.wait_for(server.listening.wait(), TIMEOUT)
             assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
-            socket.create_connection(listener.getsockname(), 5).close()
+            socket.create_connection(listener.getsockname(), TIMEOUT).close()
             server.should_exit = True
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, TIMEOUT)
 
     async def with_own_handlers() -> None:
         handlers[:] = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]

@@ -15,7 +15,7 @@ from harness.certificates import Authority
 from harness.issuers import Issuer, running_issuer
 from harness.outcomes import outcome
 from harness.signing import key, text
-from harness.waiting import eventually
+from harness.waiting import TIMEOUT, eventually
 from joserfc import jwt
 
 from enforcer.counters import IntrospectionMetrics
@@ -366,7 +366,7 @@ def test_a_closed_source_stops_after_running_requests(changes: dict[str, Any]) -
     def slow(head: bytes, form: Any) -> bool:
         if form.get("token") == ["slow"]:
             reached.set()
-            release.wait(10)
+            release.wait(TIMEOUT)
         return True
 
     async def run(issuer: Issuer) -> list[VerificationResult | IntrospectionError]:

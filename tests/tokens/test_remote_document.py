@@ -10,6 +10,7 @@ from harness.clocks import Clock
 from harness.outcomes import outcome, outcome_of
 from harness.servers import raw_server, response
 from harness.signing import key, public
+from harness.waiting import TIMEOUT
 
 from enforcer.counters import FetchMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
@@ -242,7 +243,7 @@ def test_keys_are_fetched_from_a_server() -> None:
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
         pool = Pool(ServerAddress(host="127.0.0.1", port=port), PoolSettings(), ticker, loop)
-        endpoint = KnownEndpoint(HttpClient(pool, timeout=5.0, max_body=65536), "auth.example.org", "/jwks")
+        endpoint = KnownEndpoint(HttpClient(pool, timeout=TIMEOUT, max_body=65536), "auth.example.org", "/jwks")
         source = RemoteDocument(WHAT, DocumentFetcher(endpoint, parse), fresh(), ticker, FetchMetrics())
         document = await outcome(source.refresh)
         assert source.current is document
@@ -263,7 +264,7 @@ Result = bytes | IntrospectionError
 MOST = 1000
 
 
-def fetch(port: int, times: int = 1, timeout: float = 5.0) -> list[Result]:
+def fetch(port: int, times: int = 1, timeout: float = TIMEOUT) -> list[Result]:
     """Fetch a document a number of times, one after the other."""
 
     async def run() -> list[Result]:

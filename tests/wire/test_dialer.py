@@ -14,6 +14,7 @@ import pytest
 from harness.outcomes import outcome
 from harness.ports import silent_address
 from harness.servers import Server, raw_server, response
+from harness.waiting import TIMEOUT
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
@@ -54,7 +55,7 @@ def fetch(server: Server, names: Names, count: int = 1, **settings: float) -> li
             loop,
             resolver=names,
         )
-        client = HttpClient(pool, timeout=20.0, max_body=1000)
+        client = HttpClient(pool, timeout=TIMEOUT, max_body=1000)
         request = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
         results: list[HttpResponse | UpstreamError] = [
             await outcome(partial(client.send, request, "client")) for _ in range(count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +11,7 @@ import pytest
 from harness.outcomes import outcome
 from harness.ports import closed_port, silent_address, unused_ports
 from harness.servers import raw_server, response
+from harness.waiting import TIMEOUT
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
@@ -24,7 +24,7 @@ MAX_BODY = 100
 
 
 def send(
-    port: int, calls: int = 1, timeout: float = 5.0, host: str = "127.0.0.1", **settings: int
+    port: int, calls: int = 1, timeout: float = TIMEOUT, host: str = "127.0.0.1", **settings: int
 ) -> list[HttpResponse | UpstreamError]:
     """Send requests, one after the other."""
 
@@ -89,7 +89,7 @@ def test_a_call_without_a_connection_is_overload_and_not_the_servers_timeout() -
     release = threading.Event()
 
     def respond(head: bytes, body: bytes) -> bytes:
-        release.wait(5)
+        release.wait(TIMEOUT)
         return response(b"{}")
 
     async def run(port: int) -> list[HttpResponse | UpstreamError]:
@@ -116,7 +116,7 @@ def test_a_full_queue_is_known_at_once() -> None:
         ticker = Ticker(loop)
         settings = PoolSettings(connections=1, queue=1)
         pool = Pool(ServerAddress(host="127.0.0.1", port=port), settings, ticker, loop)
-        client = HttpClient(pool, timeout=5.0, max_body=MAX_BODY)
+        client = HttpClient(pool, timeout=TIMEOUT, max_body=MAX_BODY)
         results: list[object] = []
         while (error := client.send(REQUEST, "client", results.append)) is None:
             assert len(client.calls) <= 2
@@ -169,9 +169,8 @@ def test_a_failure_says_whether_a_connection_was_opened() -> None:
 
 def test_a_server_that_refuses_connections_is_unavailable() -> None:
     """The one retry fails too."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    assert failure(send(port)[0])[0] is UpstreamFailure.UNAVAILABLE
+    with closed_port() as port:
+        assert failure(send(port)[0])[0] is UpstreamFailure.UNAVAILABLE
 
 
 def test_retries_are_a_tenth_of_the_calls() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from harness.outcomes import outcome
 from harness.playbook import Pipe
 from harness.servers import raw_server, response
-from harness.waiting import eventually
+from harness.waiting import TIMEOUT, eventually
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
@@ -30,7 +30,7 @@ def test_a_host_name_that_cannot_be_resolved_is_unavailable() -> None:
         loop.set_exception_handler(lambda *_: None)
         ticker = Ticker(loop)
         pool = Pool(ServerAddress(host="a" * 70 + ".test", port=80), PoolSettings(connections=1), ticker, loop)
-        client = HttpClient(pool, timeout=5.0, max_body=1000)
+        client = HttpClient(pool, timeout=TIMEOUT, max_body=1000)
         outcomes = [await called(client) for _ in range(3)]
         pool.close()
         ticker.stop()
@@ -51,7 +51,7 @@ def test_a_closed_pool_finishes_exchanges_and_keeps_no_connection() -> None:
     def answer(head: bytes, body: bytes) -> bytes:
         if len(server.requests) == 2:
             reached.set()
-            held.wait(10)
+            held.wait(TIMEOUT)
         return response(b"{}")
 
     async def run() -> list[HttpResponse | UpstreamError]:
@@ -60,7 +60,7 @@ def test_a_closed_pool_finishes_exchanges_and_keeps_no_connection() -> None:
         pool = Pool(
             ServerAddress(host="127.0.0.1", port=server.port), PoolSettings(keep_alive_timeout=60.0), ticker, loop
         )
-        client = HttpClient(pool, timeout=5.0, max_body=1000)
+        client = HttpClient(pool, timeout=TIMEOUT, max_body=1000)
         outcomes = [await called(client)]
         running = loop.create_task(called(client))
         await loop.run_in_executor(None, reached.wait)
@@ -87,7 +87,7 @@ def test_a_closed_pool_closes_idle_connections_at_once() -> None:
         pool = Pool(
             ServerAddress(host="127.0.0.1", port=server.port), PoolSettings(keep_alive_timeout=60.0), ticker, loop
         )
-        client = HttpClient(pool, timeout=5.0, max_body=1000)
+        client = HttpClient(pool, timeout=TIMEOUT, max_body=1000)
         await called(client)
         ticker.stop()
         assert server.open == 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from harness.waiting import TIMEOUT
+
 from enforcer.wire.ticker import RESOLUTION, Ticker
 
 
@@ -29,7 +31,7 @@ def test_each_sweep_is_called_on_each_tick_until_it_is_removed() -> None:
 
         ticker.add(once)
         ticker.add(sweep)
-        await asyncio.wait_for(second.wait(), 10)
+        await asyncio.wait_for(second.wait(), TIMEOUT)
         ticker.stop()
         assert len(removed) == 1
         assert ticks[0] >= first - 0.001
@@ -54,7 +56,7 @@ def test_a_sweep_that_fails_is_reported_and_stops_no_other() -> None:
         ticker = Ticker(loop)
         ticker.add(fail)
         ticker.add(lambda now: called.set())
-        await asyncio.wait_for(called.wait(), 10)
+        await asyncio.wait_for(called.wait(), TIMEOUT)
         ticker.stop()
         return reports
 

@@ -21,8 +21,8 @@ import httpx
 from harness import forkserver
 from harness.kubernetes.apiserver import CONFIGURATIONS, ApiServer
 from harness.processes import Process
+from harness.waiting import TIMEOUT
 
-_TIMEOUT = 60.0  # seconds; only a broken process takes as long
 _BOUND = re.compile(rb"bound to \S+:(\d+), admin on \S+:(\d+)\n")
 HOST = "injector.enforcer.svc"
 SECRET = "/api/v1/namespaces/enforcer/secrets/injector-tls"
@@ -56,7 +56,7 @@ class Webhook:
     def stop(self) -> int:
         """Send SIGTERM, and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(_TIMEOUT)
+        return self.process.wait(TIMEOUT)
 
     @property
     def path(self) -> str:
@@ -71,7 +71,7 @@ class Webhook:
         """Send a review as an API server does: to the Service's name, and to the configured path."""
         url = f"https://127.0.0.1:{self.port}{self.path if path is None else path}?timeout=5s"
         transport = httpx.HTTPTransport(verify=self.context(), local_address=peer)
-        with httpx.Client(transport=transport, trust_env=False, timeout=_TIMEOUT) as client:
+        with httpx.Client(transport=transport, trust_env=False, timeout=TIMEOUT) as client:
             return client.post(url, content=content, extensions={"sni_hostname": HOST})
 
     def _configured(self) -> Any:
@@ -100,13 +100,13 @@ def webhook(
     logged = bytearray()
     try:
         while (ports := _BOUND.search(logged)) is None:
-            chunk = _read(process, _TIMEOUT)
+            chunk = _read(process, TIMEOUT)
             assert chunk, f"the webhook did not start:\n{logged.decode()}"
             logged += chunk
         yield Webhook(int(ports[1]), int(ports[2]), process, server, logged)
     finally:
         process.kill()
-        process.wait(_TIMEOUT)
+        process.wait(TIMEOUT)
         assert process.stderr is not None
         process.stderr.close()
 

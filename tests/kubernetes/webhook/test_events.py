@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from harness.kubernetes.apiserver import ApiServer, api_server
+from harness.waiting import TIMEOUT
 
 from enforcer.kubernetes.webhook.cluster import Cluster
 from enforcer.kubernetes.webhook.events import Recorder
@@ -50,7 +51,7 @@ def recorded(
         for pod_review, message in notes:
             recorder.note(pod_review, False, "EnforcerInjected", message)
         task = asyncio.create_task(recorder.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT):
             await done.wait()
         task.cancel()
         await cluster.close()

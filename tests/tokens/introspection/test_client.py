@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from harness.outcomes import outcome
 from harness.servers import Server, raw_server, response
+from harness.waiting import TIMEOUT
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.secret import Secret
@@ -43,7 +44,7 @@ def introspect_all(
         loop = asyncio.get_running_loop()
         ticker = Ticker(loop)
         pool = Pool(ServerAddress(host="127.0.0.1", port=server.port), PoolSettings(), ticker, loop)
-        client = HttpClient(pool, timeout=5.0, max_body=1000)
+        client = HttpClient(pool, timeout=TIMEOUT, max_body=1000)
         endpoint = KnownEndpoint(client, "as.example", "/introspect?x=1")
         introspector = introspection_client(endpoint, ticker, authentication)
         lookups = [token if isinstance(token, Lookup) else Lookup(token, "192.0.2.1") for token in tokens]
@@ -237,7 +238,7 @@ def test_our_own_full_queue_stops_no_request() -> None:
     slow = threading.Event()
 
     def answer(head: bytes, body: bytes) -> bytes:
-        slow.wait(5)
+        slow.wait(TIMEOUT)
         return response(b'{"active": true}')
 
     async def run(server: Server) -> list[IntrospectionOutcome]:
