@@ -75,12 +75,17 @@ PURE = (
     *("yamltext.stream", "kubernetes.settings", "kubernetes.selectors", "kubernetes.sidecar", "kubernetes.workloads"),
     *("kubernetes.annotations", "kubernetes.inject.pod.pod_template", "kubernetes.inject.pod.uninject"),
     *("kubernetes.inject.pod.ports", "kubernetes.inject.pod.probes", "kubernetes.inject.services"),
-    *("kubernetes.inject.networkpolicies", "kubernetes.inject.scaling", "kubernetes.inject.diagnostics"),
+    *(
+        "kubernetes.inject.networkpolicies",
+        "kubernetes.inject.bypass_report",
+        "kubernetes.inject.scaling",
+        "kubernetes.inject.diagnostics",
+    ),
     *("kubernetes.inject.report", "kubernetes.inject.manifest_set", "kubernetes.inject.workload_pass"),
     *("kubernetes.inject.injector", "kubernetes.inject.prepare", "kubernetes.inject.check"),
     *("kubernetes.pod_templates", "kubernetes.verify.enforcers", "kubernetes.verify.services"),
     *("kubernetes.verify.network_policies", "kubernetes.verify.pods", "kubernetes.verify.verdicts"),
-    *("kubernetes.verify.report",),
+    *("kubernetes.verify.report", "kubernetes.verify.object_set"),
     *("kubernetes.inject.uninjector", "kubernetes.webhook.admission", "kubernetes.webhook.review"),
 )
 """The modules that decide: no event loop, socket, clock, environment or logger."""

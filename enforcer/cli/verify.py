@@ -11,8 +11,9 @@ from enforcer.cli._kube_version import kube_version_option
 from enforcer.cli._manifest_input import inputs_options, read_inputs
 from enforcer.errors import EnforcerError
 from enforcer.kubernetes.verify.enforcers import repository
+from enforcer.kubernetes.verify.object_set import Assumptions
 from enforcer.kubernetes.verify.report import as_json, as_text
-from enforcer.kubernetes.verify.verdicts import Assumptions, Verdict, verify
+from enforcer.kubernetes.verify.verdicts import Verdict, verify
 from enforcer.yamltext.stream import Stream
 
 

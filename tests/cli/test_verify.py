@@ -34,7 +34,7 @@ def injected(mode: Mode) -> str:
         (injected(Mode.LOOPBACK), ["--image", "e:9"], 0, "deployment/app  protected    port 8080 only through the"),
         (injected(Mode.LOOPBACK), [], 1, "container enforcer is not recognized as the enforcer: image e:1"),
         (injected(Mode.PORT), ["--image", "e"], 0, "conditional  protected if the network enforces networkpolicy/app-"),
-        (injected(Mode.PORT), ["--image", "e", "--no-network-policies"], 1, "no NetworkPolicy selects the pods"),
+        (injected(Mode.PORT), ["--image", "e", "--no-network-policies"], 1, "NetworkPolicies are not enforced"),
         ("kind: ConfigMap\n", [], 1, "no workload in the input"),
         ("{]", [], 2, "not YAML"),
         (BARE, ["--kube-version", "1"], 2, "expected a version of Kubernetes"),

@@ -1,13 +1,11 @@
-"""Diagnostics of an injected workload: what closes the bypass around the enforcer, warnings, and what it needs."""
+"""Diagnostics of an injected workload: the way of requests, warnings, and what it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from enforcer.kubernetes import names
-from enforcer.kubernetes.annotations import is_ours
 from enforcer.kubernetes.inject import services
-from enforcer.kubernetes.inject.networkpolicies import is_network_policy, reopens
 from enforcer.kubernetes.inject.pod.pod_template import Injected
 from enforcer.kubernetes.inject.pod.ports import declared
 from enforcer.kubernetes.inject.report import Line, Result, called
@@ -16,18 +14,17 @@ from enforcer.kubernetes.workloads import containers
 from enforcer.yamltext.objects import Object, section
 
 
-def summary(injected: Injected, policy: Object | None) -> str:
-    """Return one line that says how the workload is protected; `policy` is the NetworkPolicy, if there is one."""
+def summary(injected: Injected) -> str:
+    """Return the way of requests to the enforcer in one line; a verification tells whether there is another."""
     sidecar, port = injected.sidecar, injected.plan.port
     kind = "native sidecar" if sidecar.native else "classic sidecar"
     match sidecar.mode:
         case Mode.PORT:
-            closed = f"closed by {called(policy)}" if policy else "open"
-            return f"port {port}→{sidecar.listen_port}, {kind}, bypass {closed}"
+            return f"port {port}→{sidecar.listen_port}, {kind}"
         case Mode.LOOPBACK:
-            return f"port {port} on the pod's addresses, app on 127.0.0.1, {kind}, bypass closed by the kernel"
+            return f"port {port} on the pod's addresses, app on 127.0.0.1, {kind}"
         case Mode.TRANSPARENT:
-            return f"port {port}→{sidecar.listen_port} by a redirect in the pod's network, {kind}, bypass closed by it"
+            return f"port {port}→{sidecar.listen_port} by a redirect in the pod's network, {kind}"
 
 
 def diagnose(
@@ -36,7 +33,7 @@ def diagnose(
     """Yield warnings and notes; `selecting` are the Services that select the pods, as they were before."""
     workload, number = injected.plan.workload, injected.plan.port.number
     own = f"{workload.kind.lower()}/{workload.name}"
-    yield from (Line(own, Result.WARNING, text) for text in _warnings(injected, policy))
+    yield from (Line(own, Result.WARNING, text) for text in _warnings(injected))
     yield from (Line(own, Result.NOTE, text) for text in _needs(injected, policy, objects, selecting))
     if injected.sidecar.mode is not Mode.PORT:
         return
@@ -46,27 +43,18 @@ def diagnose(
             "use --mode loopback or transparent"
         )
         yield Line(called(service), Result.WARNING, message)
-    for obj in (obj for obj in objects if is_network_policy(obj) and not is_ours(obj)):
-        if reopens(obj, injected):
-            message = f"lets clients reach port {number} of {own}, bypassing the enforcer"
-            yield Line(called(obj), Result.WARNING, message)
 
 
-def _warnings(injected: Injected, policy: Object | None) -> Iterator[str]:
+def _warnings(injected: Injected) -> Iterator[str]:
     workload, settings = injected.plan.workload, injected.plan.settings
     sidecar, port = injected.sidecar, injected.plan.port
-    if sidecar.mode is Mode.PORT and policy is None:
-        why = "" if workload.labels else "; its pods have no labels that a NetworkPolicy could select"
-        yield f"port {port.number} can still be reached at the pods' addresses, bypassing the enforcer{why}"
+    if sidecar.mode is Mode.PORT and not workload.labels:
+        yield "its pods have no labels that a NetworkPolicy could select"
     if sidecar.mode is Mode.LOOPBACK and not sidecar.native:
         yield "the app may start before a classic sidecar and listen on the pod's addresses; a native one starts first"
     ports = [other for container in containers(workload.spec) for other in declared(container)]
     if ports and port.number not in (other.number for other in ports):
         yield f"no container declares port {port.number}; declared: {', '.join(map(str, ports))}"
-    for other in ports:
-        if other.number != port.number and not (policy and other.name and "metrics" in other.name):
-            end = f"{called(policy)} closes it" if policy else "clients can reach it without the enforcer"
-            yield f"port {other} of {other.container} is not protected: {end}"
     annotations = section(workload.template, "metadata", "annotations")
     if annotations.get("prometheus.io/port") == str(port.number) and not settings.scrape_passthrough:
         yield f"prometheus.io/port is {port.number}, where metrics now need a token; use --scrape=passthrough"

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from enforcer.kubernetes.annotations import is_ours, ours
 from enforcer.kubernetes.inject import scaling, services
+from enforcer.kubernetes.inject.bypass_report import report_bypasses
 from enforcer.kubernetes.inject.diagnostics import diagnose, summary
 from enforcer.kubernetes.inject.manifest_set import Outcome
 from enforcer.kubernetes.inject.networkpolicies import network_policy
@@ -30,7 +31,8 @@ from enforcer.yamltext.objects import Object, section
 def inject_all(objects: Sequence[Object], options: Options) -> Outcome:
     """Inject every workload that the options select."""
     workloads = WorkloadPass(objects, options)
-    return workloads.run(_Injector(workloads).inject)
+    injector = _Injector(workloads)
+    return workloads.run(injector.inject, conclude=injector.conclude)
 
 
 class _Injector:
@@ -40,6 +42,11 @@ class _Injector:
         self._workloads = workloads
         self._manifests = workloads.manifests
         self._options = workloads.options
+        self._injections: dict[int, Injected] = {}
+
+    def conclude(self) -> None:
+        """Report whether the bypass is closed, when all workloads have been injected."""
+        report_bypasses(self._manifests, self._injections, self._options.version)
 
     def inject(self, index: int, workload: Workload) -> None:
         """Inject the workload at an index; raises NotInjectableError and SettingsError."""
@@ -59,11 +66,11 @@ class _Injector:
             native=choose_native(workload, settings, self._options.version, found_by_name),
             policy_checksum=self._policy_checksum(workload, settings),
         )
-        injected = inject(plan)
+        injected = self._injections[index] = inject(plan)
         original = self._manifests.originals[index]
         self._manifests.current[index] = with_template(original, workload.path, injected.template)
         closing = self._network_policy(original, injected)
-        self._manifests.report(index, Result.INJECTED, summary(injected, closing))
+        self._manifests.report(index, Result.INJECTED, summary(injected))
         if closing is not None:
             self._manifests.put(index, closing)
         else:

@@ -7,7 +7,7 @@ beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from enforcer.kubernetes.annotations import is_ours
 from enforcer.kubernetes.inject import services
@@ -43,6 +43,17 @@ class ManifestSet:
         line = Line(name or called(self.originals[index]), result, detail)
         if line not in (reported for _, reported in self._lines):
             self._lines.append((index, line))
+
+    def extend(self, index: int, result: Result, detail: str) -> None:
+        """Extend the detail of the line that reports this result for the object at an index."""
+        name = called(self.originals[index])
+        for place, (reported, line) in enumerate(self._lines):
+            if (reported, line.name, line.result) == (index, name, result):
+                self._lines[place] = index, replace(line, detail=f"{line.detail}, {detail}")
+
+    def objects_after(self) -> list[Object]:
+        """Return all objects as they are now: at their indexes, empty if removed; then the new ones."""
+        return [*(obj or {} for obj in self.current), *(obj for _, obj in self._added)]
 
     def change(self, index: int, obj: Object, detail: str = "", result: Result = Result.CHANGED) -> None:
         """Change the object at an index, and report it."""

@@ -1,4 +1,4 @@
-"""NetworkPolicies: writes the one that closes the bypass around the enforcer, and finds others that open it again.
+"""The NetworkPolicy that closes the bypass around the enforcer.
 
 NetworkPolicies are additive: traffic that one allows, no other can block. A network plugin that does not enforce them
 allows all traffic, and none of them blocks processes on the pod's own node.
@@ -12,17 +12,11 @@ from typing import Final
 from enforcer.kubernetes.annotations import ours
 from enforcer.kubernetes.inject.pod.pod_template import Injected
 from enforcer.kubernetes.inject.pod.ports import declared
-from enforcer.kubernetes.inject.services import may_share_namespace
-from enforcer.kubernetes.selectors import selects
 from enforcer.kubernetes.sidecar import LABELS, Mode, Sidecar
 from enforcer.kubernetes.workloads import Workload, containers
-from enforcer.yamltext.objects import Object, identity, items, section
+from enforcer.yamltext.objects import Object, section
 
 _VERSION: Final = "networking.k8s.io/v1"
-
-
-def is_network_policy(obj: Object) -> bool:
-    return (obj.get("apiVersion"), obj.get("kind")) == (_VERSION, "NetworkPolicy")
 
 
 def enforcer_port(sidecar: Sidecar) -> int:
@@ -34,14 +28,14 @@ def network_policy(obj: Object, injected: Injected) -> Object | None:
     """Write the NetworkPolicy for an object's injected pods; None if no labels select them.
 
     Every client may reach the enforcer's port; only the monitoring namespace may reach the admin port, and ports with
-    "metrics" in their name. Ports are numbers, because not every network plugin resolves the name of a native sidecar's
-    port (projectcalico/calico#8881).
+    "metrics" in their name, except the protected one. Ports are numbers, because not every network plugin resolves the
+    name of a native sidecar's port (projectcalico/calico#8881).
     """
     workload, sidecar = injected.plan.workload, injected.sidecar
     selector = _selector(obj, workload)
     if selector is None:
         return None
-    monitored = [sidecar.admin_port, *_metrics(workload)]
+    monitored = [sidecar.admin_port, *_metrics(workload, injected.plan.port.number)]
     labels = {"kubernetes.io/metadata.name": injected.plan.settings.monitoring_namespace}
     namespace = {"namespaceSelector": {"matchLabels": labels}}
     ingress = [
@@ -69,32 +63,6 @@ def _selector(obj: Object, workload: Workload) -> Object | None:
     return {**selector, "matchLabels": {**section(selector, "matchLabels"), **LABELS}}
 
 
-def _metrics(workload: Workload) -> list[int]:
+def _metrics(workload: Workload, protected: int) -> list[int]:
     ports = (port for container in containers(workload.spec) for port in declared(container))
-    return [port.number for port in ports if port.name is not None and "metrics" in port.name]
-
-
-def reopens(policy: Object, injected: Injected) -> bool:
-    """Return whether another policy allows clients to reach the app's own port of the injected pods."""
-    spec = section(policy, "spec")
-    types = spec.get("policyTypes") or ["Ingress"]
-    if "Ingress" not in types or not may_share_namespace(identity(policy)[1], injected.plan.workload.namespace):
-        return False
-    if not selects(section(spec, "podSelector"), section(injected.template, "metadata", "labels")):
-        return False
-    return any(_covers(rule, injected.plan.port.number) for rule in items(spec, "ingress"))
-
-
-def _covers(rule: Object, number: int) -> bool:
-    ports = items(rule, "ports")
-    return not ports or any(_includes(entry, number) for entry in ports)
-
-
-def _includes(entry: Object, number: int) -> bool:
-    if entry.get("protocol") not in (None, "TCP"):
-        return False
-    first, last = entry.get("port"), entry.get("endPort")
-    if first is None:
-        return True
-    # A name refers to the enforcer's port, which has taken it over.
-    return isinstance(first, int) and first <= number <= (last if isinstance(last, int) else first)
+    return [port.number for port in ports if port.number != protected and "metrics" in (port.name or "")]

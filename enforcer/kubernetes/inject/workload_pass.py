@@ -50,8 +50,16 @@ class WorkloadPass:
         self.manifests = ManifestSet(objects)
         self.options = options
 
-    def run(self, step: Step, unable: Result = Result.REFUSED, no_port: Result = Result.WARNING) -> Outcome:
+    def run(
+        self,
+        step: Step,
+        unable: Result = Result.REFUSED,
+        no_port: Result = Result.WARNING,
+        conclude: Callable[[], None] = lambda: None,
+    ) -> Outcome:
         """Run the step on each workload, so that a rejected one does not keep the others from being handled.
+
+        `conclude` is called at the end, and may complete the report.
 
         `unable` is the result of a workload that the step rejects. `no_port` is that of one without a TCP port whose
         pods run until they are stopped, as servers do: it probably has a port that is not declared.
@@ -68,6 +76,7 @@ class WorkloadPass:
             except SettingsError as error:
                 for problem in error.problems:
                     self.manifests.report(index, Result.REFUSED, problem)
+        conclude()
         return self.manifests.outcome()
 
     def _selected(self) -> Iterator[tuple[int, Workload]]:

@@ -14,12 +14,10 @@ from functools import cached_property
 from typing import Final
 
 from enforcer.kubernetes import names
-from enforcer.kubernetes.pod_templates import contained, find_workloads
-from enforcer.kubernetes.selectors import selects
 from enforcer.kubernetes.verify import network_policies, services
-from enforcer.kubernetes.verify.enforcers import Enforcer, find_enforcers
+from enforcer.kubernetes.verify.object_set import Assumptions, ObjectSet
 from enforcer.kubernetes.verify.pods import AppPort, app_ports, own_endpoints
-from enforcer.kubernetes.verify.services import Endpoint, Route, Version
+from enforcer.kubernetes.verify.services import Endpoint, Route
 from enforcer.kubernetes.workloads import Workload
 from enforcer.yamltext.objects import Object, identity, items, section
 
@@ -40,8 +38,21 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PortFinding:
+    """Whether clients reach a port of an app without passing the enforcer; `opening` is the way, None if there is none.
+
+    `conditions` are those under which it is closed. `limited` is true if the network admits chosen clients only.
+    """
+
+    port: AppPort
+    opening: str | None = None
+    conditions: tuple[str, ...] = ()
+    limited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
-    """A way to an app that does not pass the enforcer, for people; `port` is None if it concerns all of them."""
+    """A bypass, for people; `port` is None if it concerns all of them."""
 
     port: AppPort | None
     detail: str
@@ -59,133 +70,55 @@ class Finding:
     verdict: Verdict
     protected: frozenset[int] = frozenset()
     """The ports that the enforcer in its pods forwards to."""
-    openings: tuple[Opening, ...] = ()
-    conditions: tuple[str, ...] = ()
+    ports: tuple[PortFinding, ...] = ()
+    """The app's ports, without the accepted ones."""
+    faults: tuple[str, ...] = ()
+    """Openings that concern all ports."""
     notes: tuple[str, ...] = ()
 
     @property
-    def is_protected(self) -> bool:
-        """Whether no client reaches the app without passing the enforcer, provided that the conditions hold."""
-        return self.verdict in (Verdict.PROTECTED, Verdict.CONDITIONAL)
+    def openings(self) -> tuple[Opening, ...]:
+        """All openings."""
+        ports = ((finding.port, finding.opening) for finding in self.ports)
+        openings = (Opening(port, f"{port}: {opening}") for port, opening in ports if opening is not None)
+        return (*(Opening(None, fault) for fault in self.faults), *openings)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assumptions:
-    """The assumptions of a verification."""
-
-    images: frozenset[str] = frozenset()
-    """Repositories of images that are the enforcer's, besides those whose name is the enforcer's own."""
-    oldest: Version = (1, 29)
-    """The oldest version of Kubernetes that the objects are for."""
-    namespace: str | None = None
-    """The namespace of objects that name none; None if it is not known."""
-    enforced: bool = True
-    """True if the network may enforce NetworkPolicies."""
-    accepted: frozenset[str] = frozenset()
-    """Names and numbers of ports, with `/udp` for UDP, that may be open, other than the protected ones."""
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The conditions under which all ports are closed that are not open."""
+        return tuple(dict.fromkeys(condition for finding in self.ports for condition in finding.conditions))
 
 
 def verify(objects: Sequence[Object], assumptions: Assumptions | None = None) -> list[Finding]:
     """Return the verdict on every workload, in the order of the objects."""
-    cluster = _Objects(objects, assumptions or Assumptions())
+    cluster = ObjectSet(objects, assumptions or Assumptions())
     return [_Verification(cluster, index, workload).finding() for index, workload in cluster.workloads]
 
 
+FAILS: Final = "the network closes: its clients fail"
+"""The end of a note on a Service that leads to a closed port."""
 _DISABLED: Final = "disabled"
-
-
-def _is_retired(obj: Object) -> bool:
-    """Return whether an object is a former revision that a controller keeps without pods."""
-    owners = items(section(obj, "metadata"), "ownerReferences")
-    return section(obj, "spec").get("replicas") == 0 and any(owner.get("controller") for owner in owners)
-
-
-def _key(obj: Object) -> tuple[str, str, str, str | None]:
-    return str(obj.get("apiVersion")).rpartition("/")[0], str(obj.get("kind")), *identity(obj)
-
-
-class _Objects:
-    """The objects that take part in a verification. Of two with one identity the last one counts, as with kubectl."""
-
-    def __init__(self, objects: Sequence[Object], assumptions: Assumptions) -> None:
-        self.assumptions = assumptions
-        placed = [(index, member) for index, obj in enumerate(objects) for member in contained(obj)]
-        self.workloads = [
-            (index, workload) for index, obj in placed if not _is_retired(obj) for workload in find_workloads(obj)
-        ]
-        last = list({_key(obj): obj for _, obj in placed}.values())
-        self.services = [obj for obj in last if services.is_service(obj)]
-        self.policies = [obj for obj in last if network_policies.is_network_policy(obj) and assumptions.enforced]
-        self.foreign = [obj for obj in last if network_policies.is_foreign(obj) and assumptions.enforced]
-        self._configs = [obj for obj in last if obj.get("kind") == "ConfigMap"]
-        self._namespaces = {identity(obj)[0]: obj for obj in last if obj.get("kind") == "Namespace"}
-
-    def enforcers(self, workload: Workload) -> list[Enforcer]:
-        """Return the enforcers in the pods of a workload."""
-        configs = {identity(obj)[0]: obj for obj in self.near(self._configs, workload)}
-        return list(find_enforcers(workload.spec, configs, self.assumptions.images))
-
-    def near(self, objects: Sequence[Object], workload: Workload) -> list[Object]:
-        """Return the objects that are in the namespace of a workload, or may be."""
-        return [obj for obj in objects if self.shares(obj, workload) is not False]
-
-    def shares(self, obj: Object, workload: Workload) -> bool | None:
-        """Return whether an object is in the namespace of a workload; None if it may be."""
-        ours, theirs = self.namespace(workload.namespace), self.namespace(identity(obj)[1])
-        return True if ours == theirs else None if ours is None or theirs is None else False
-
-    def namespace(self, name: str | None) -> str | None:
-        return name or self.assumptions.namespace
-
-    @cached_property
-    def gateways(self) -> list[Workload]:
-        """The workloads whose pods are enforcers only: what reaches an app from there has passed one."""
-        return [
-            workload
-            for _, workload in self.workloads
-            if (ours := {enforcer.container for enforcer in self.enforcers(workload)})
-            and all(str(container.get("name")) in ours for container in items(workload.spec, "containers"))
-        ]
-
-    def admits_gateways_only(self, peer: Object, workload: Workload) -> list[Workload]:
-        """Return the gateways that a peer admits; an empty list if it admits pods that are not one's."""
-        pods = section(peer, "podSelector")
-        if "ipBlock" in peer or not (pods.get("matchLabels") or pods.get("matchExpressions")):
-            return []
-        chosen = [other for _, other in self.workloads if self._is_chosen(other, pods, peer, workload)]
-        return chosen if all(other in self.gateways for other in chosen) else []
-
-    def _is_chosen(self, other: Workload, pods: Object, peer: Object, workload: Workload) -> bool:
-        if not selects(pods, other.labels):
-            return False
-        space, own = self.namespace(other.namespace), self.namespace(workload.namespace)
-        if "namespaceSelector" not in peer:
-            return space == own or space is None or own is None
-        if space is None:
-            return True
-        labels = section(self._namespaces.get(space, {}), "metadata", "labels")
-        return selects(section(peer, "namespaceSelector"), {**labels, "kubernetes.io/metadata.name": space})
 
 
 class _Verification:
     """The verification of one workload."""
 
-    def __init__(self, objects: _Objects, index: int, workload: Workload) -> None:
+    def __init__(self, objects: ObjectSet, index: int, workload: Workload) -> None:
         self._objects = objects
         self._index = index
         self._workload = workload
         self._spec = workload.spec
         self._enforcers = objects.enforcers(workload)
-        self._conditions: list[str] = []
         self._notes: list[str] = []
 
     def finding(self) -> Finding:
         """Return the finding."""
-        openings = [*self._faults(), *self._open_ports()]
-        self._describe_enforcers()
-        if openings:
+        faults = tuple(self._faults())
+        ports = tuple(self._judge(port) for port in self._ports if not self._is_accepted(port))
+        self._describe()
+        if faults or any(port.opening is not None for port in ports):
             verdict = Verdict.OPEN
-        elif self._conditions:
+        elif any(port.conditions for port in ports):
             verdict = Verdict.CONDITIONAL
         else:
             verdict = Verdict.PROTECTED if self._enforcers else Verdict.PORTLESS
@@ -197,8 +130,8 @@ class _Verification:
             namespace=self._objects.namespace(self._workload.namespace),
             verdict=verdict,
             protected=self._protected,
-            openings=tuple(openings),
-            conditions=tuple(dict.fromkeys(self._conditions)),
+            ports=ports,
+            faults=faults,
             notes=tuple(dict.fromkeys(self._notes)),
         )
 
@@ -238,16 +171,16 @@ class _Verification:
             known.setdefault(endpoint, AppPort(endpoint))
         return sorted(known.values(), key=lambda port: port.endpoint)
 
-    def _faults(self) -> Iterator[Opening]:
+    def _faults(self) -> Iterator[str]:
         """Yield openings that concern no single port."""
         others = len(items(self._spec, "containers")) > len(self._enforcers)
         for enforcer in self._enforcers:
             for part in enforcer.reporting:
-                yield Opening(None, f"its policy forwards denied requests: {part}")
+                yield f"its policy forwards denied requests: {part}"
             if enforcer.unknown and not enforcer.upstreams and not self._ports and others:
-                yield Opening(None, f"the app's port is not known: {'; '.join(enforcer.unknown)}")
+                yield f"the app's port is not known: {'; '.join(enforcer.unknown)}"
 
-    def _describe_enforcers(self) -> None:
+    def _describe(self) -> None:
         for enforcer in self._enforcers:
             self._notes += enforcer.unknown
         if self._enforcers:
@@ -262,77 +195,69 @@ class _Verification:
         if self._workload.labels.get(names.INJECT) == "enabled":
             self._notes.append("only the webhook, if it is in force, adds an enforcer to its pods")
 
-    def _open_ports(self) -> Iterator[Opening]:
-        for port in self._ports:
-            if self._is_accepted(port):
-                self._notes.append(f"{port} is not protected, which is accepted")
-            elif (detail := self._opening(port)) is not None:
-                yield Opening(port, detail)
-
     def _is_accepted(self, port: AppPort) -> bool:
         """Return whether a port may be open: never the protected one, and no port of an app without an enforcer."""
         if not self._enforcers or port.endpoint.number in self._protected:
             return False
-        return not self._objects.assumptions.accepted.isdisjoint(_spellings(port))
+        if accepted := not self._objects.assumptions.accepted.isdisjoint(_spellings(port)):
+            self._notes.append(f"{port} is not protected, which is accepted")
+        return accepted
 
-    def _opening(self, port: AppPort) -> str | None:
-        """Return how clients reach a port without passing the enforcer; None if they cannot."""
-        ways = [str(route) for route in self._routes if route.endpoint == port.endpoint]
+    def _judge(self, port: AppPort) -> PortFinding:
+        """Return whether clients reach a port without passing the enforcer."""
         if self._spec.get("hostNetwork") is True:
-            return f"{port}: the pods use the network of their node"
-        if self._is_closed_by_the_pod(port):
-            return None
+            return PortFinding(port, "the pods use the network of their node")
+        if (conditions := self._closed_by_the_pod(port)) is not None:
+            return PortFinding(port, conditions=conditions)
         if port.host_port:
-            return f"{port}: hostPort {port.host_port} of the nodes leads to it"
-        clients = self._clients(port)
-        if not clients:
-            return None
-        by = ", ".join([*ways, "the pods' addresses"])
-        return f"{port}: by {by}; {'; '.join(clients)}"
+            return PortFinding(port, f"hostPort {port.host_port} of the nodes leads to it")
+        return self._judge_by_the_network(port)
 
-    def _is_closed_by_the_pod(self, port: AppPort) -> bool:
-        """Return whether connections to a port from outside of the pod reach an enforcer instead."""
-        if port.endpoint.protocol != "TCP":
-            return False
+    def _closed_by_the_pod(self, port: AppPort) -> tuple[str, ...] | None:
+        """Return the conditions under which connections to a port from outside of the pod reach an enforcer instead.
+
+        None if they reach the app.
+        """
         number = port.endpoint.number
-        for enforcer in self._enforcers:
+        for enforcer in self._enforcers if port.endpoint.protocol == "TCP" else ():
             if number in enforcer.redirected and number != enforcer.listen:
-                return True
-            if number == enforcer.listen and number in enforcer.upstreams:
-                if not enforcer.native:
-                    self._conditions.append(f"the app listens on 127.0.0.1:{number} only, or starts after the enforcer")
-                # A native sidecar that starts before the enforcer can listen there first.
-                return port.native < 0 or (enforcer.native and port.native > enforcer.place)
-        return False
+                return ()
+            # A native sidecar that starts before the enforcer can listen there first.
+            is_first = port.native < 0 or (enforcer.native and port.native > enforcer.place)
+            if number == enforcer.listen and number in enforcer.upstreams and is_first:
+                late = f"the app listens on 127.0.0.1:{number} only, or starts after the enforcer"
+                return () if enforcer.native else (late,)
+        return None
 
-    def _clients(self, port: AppPort) -> list[str]:
-        """Return the clients that the network lets through to a port, other than enforcers."""
+    def _judge_by_the_network(self, port: AppPort) -> PortFinding:
+        ways = [str(route) for route in self._routes if route.endpoint == port.endpoint]
+        by = ", ".join([*ways, "the pods' addresses"])
         near = [
             policy
             for policy in self._objects.near(self._objects.policies, self._workload)
             if network_policies.limits_ingress(policy, self._workload.labels)
         ]
-        certain = [policy for policy in near if self._objects.shares(policy, self._workload)]
+        certain = [policy for policy in near if self._objects.surely_shares(policy, self._workload)]
         if not certain:
-            return ["no NetworkPolicy selects the pods"]
-        admitted = list(network_policies.admitted(near, self._spec, port.endpoint))
-        clients = [str(client) for client in admitted if client.peer is None or not self._gateways(client.peer)]
+            return PortFinding(port, f"by {by}; {self._objects.no_policy}")
+        conditions = [f"the network enforces {', '.join(map(_called, certain))}"]
+        clients = list(network_policies.admitted(near, self._spec, port.endpoint))
+        others = []
+        for client in clients:
+            gateways = [] if client.peer is None else self._objects.gateways_of(client.peer, self._workload)
+            if client.peer is not None and gateways:
+                called = ", ".join(f"{workload.kind.lower()}/{workload.name}" for workload in gateways)
+                conditions.append(f"{network_policies.describe(client.peer)} are of {called} only, an enforcer")
+            else:
+                others.append(str(client))
+        if others:
+            limited = all(client.peer is not None for client in clients)
+            return PortFinding(port, f"by {by}; {'; '.join(dict.fromkeys(others))}", limited=limited)
         if not clients:
-            closing = ", ".join(f"networkpolicy/{identity(policy)[0]}" for policy in certain)
-            self._conditions.append(f"the network enforces {closing}")
-            foreign = self._objects.near(self._objects.foreign, self._workload)
-            self._conditions += [f"{_called(obj)}, which is not evaluated, admits nobody" for obj in foreign]
-        if not admitted:
-            ways = [route for route in self._routes if route.endpoint == port.endpoint]
-            self._notes += [f"{route} leads to {port}, which the network closes: its clients fail" for route in ways]
-        return list(dict.fromkeys(clients))
-
-    def _gateways(self, peer: Object) -> list[Workload]:
-        gateways = self._objects.admits_gateways_only(peer, self._workload)
-        if gateways:
-            called = ", ".join(f"{workload.kind.lower()}/{workload.name}" for workload in gateways)
-            self._conditions.append(f"{network_policies.describe(peer)} are of {called} only, an enforcer")
-        return gateways
+            self._notes += [f"{way} leads to {port}, which {FAILS}" for way in ways]
+        foreign = self._objects.near(self._objects.foreign, self._workload)
+        conditions += [f"{_called(obj)}, which is not evaluated, admits nobody" for obj in foreign]
+        return PortFinding(port, conditions=tuple(conditions))
 
 
 def _spellings(port: AppPort) -> frozenset[str]:

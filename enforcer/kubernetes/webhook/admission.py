@@ -15,6 +15,7 @@ from typing import Final
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.annotations import status_of
+from enforcer.kubernetes.inject.bypass_report import bypass, bypass_lines, verify_pod
 from enforcer.kubernetes.inject.diagnostics import diagnose, summary
 from enforcer.kubernetes.inject.pod.pod_template import SLEEP, Context, Plan, choose_native, inject
 from enforcer.kubernetes.inject.pod.ports import find_port
@@ -109,15 +110,17 @@ class Admission:
         native = choose_native(workload, settings, self.context.version, named)
         injected = inject(Plan(workload=workload, settings=settings, port=port, context=self.context, native=native))
         warnings = [line.detail for line in diagnose(injected, None, (), ()) if line.result is ReportResult.WARNING]
+        # The webhook sees neither NetworkPolicies nor Services.
+        finding = verify_pod(injected.template, injected.sidecar.image, self.context.version)
+        warnings.extend(detail for _, detail in bypass_lines(finding))
         if settings.mode is Mode.PORT:
-            # The webhook cannot check Services.
             target = f'"{port.name}"' if port.name else f'"{names.LISTEN_PORT_NAME}"'
             way = f"one that uses the number {port.number} bypasses the enforcer"
             warnings.append(f"Services must use targetPort {target}; {way}")
         status = status_of(injected.template)
         if self.context.version < SLEEP and status is not None and status.pre_stop:
             warnings.append(_NO_SLEEP)
-        message = summary(injected, None)
+        message = f"{summary(injected)}, {bypass(finding)}"
         return AdmissionDecision(Result.INJECTED, AdmissionReason.OK, injected.template, message, tuple(warnings))
 
 

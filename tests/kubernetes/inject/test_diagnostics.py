@@ -16,6 +16,7 @@ from enforcer.kubernetes.sidecar import Mode
 OTHER = container("app", {"name": "http", "containerPort": 8080}, {"name": "grpc", "containerPort": 9000})
 WATCHED = container("app", {"name": "http", "containerPort": 8080}, {"name": "http-metrics", "containerPort": 9100})
 SCRAPED = deployment()
+CLOSED = "bypass closed if the network enforces networkpolicy/app-enforcer"
 template(SCRAPED)["metadata"]["annotations"] = {"prometheus.io/port": "8080"}
 
 
@@ -31,13 +32,13 @@ def lines_with(
 @pytest.mark.parametrize(
     ("things", "mode", "settings", "warning"),
     [
-        ([deployment()], Mode.PORT, {"network_policy": False}, "port 8080 can still be reached at the pods' addresses"),
-        ([deployment(OTHER)], Mode.PORT, {}, "grpc 9000 of app is not protected: networkpolicy/app-enforcer closes"),
+        ([deployment()], Mode.PORT, {"network_policy": False}, "bypass the enforcer: TCP port app-http 8080 of app is"),
+        ([deployment(OTHER)], Mode.PORT, {}, "grpc 9000 of app is not protected: closed if the network"),
         (
             [deployment(OTHER)],
             Mode.LOOPBACK,
             {},
-            "port grpc 9000 of app is not protected: clients can reach it without",
+            "TCP port grpc 9000 of app is not protected: open by the pods' addresses; no",
         ),
         ([deployment(WATCHED)], Mode.LOOPBACK, {}, "port http-metrics 9100 of app is not protected"),
         ([SCRAPED], Mode.LOOPBACK, {}, "prometheus.io/port is 8080, where metrics now need a token"),
@@ -79,6 +80,7 @@ def test_a_complete_protection_has_no_warning(things: list[Any], mode: Mode, set
     ("things", "mode", "settings", "note"),
     [
         ([deployment()], Mode.PORT, {}, 'any Service that selects app=app must use targetPort "http"'),
+        ([deployment(WATCHED)], Mode.PORT, {}, "9100 of app is not protected: open by the pods' addresses"),
         ([deployment()], Mode.PORT, {}, "networkpolicy/app-enforcer needs a network plugin that enforces it"),
         ([deployment()], Mode.LOOPBACK, {}, "the app must listen on 127.0.0.1:8080"),
         ([deployment()], Mode.TRANSPARENT, {}, "enforcer-redirect needs NET_ADMIN, which Pod Security"),
@@ -94,8 +96,16 @@ def test_an_assumption_is_a_note(things: list[Any], mode: Mode, settings: Any, n
 @pytest.mark.parametrize(
     ("mode", "version", "summary"),
     [
-        (Mode.PORT, (1, 33), "port http 8080→15080, native sidecar, bypass closed by networkpolicy/app-enforcer"),
-        (Mode.PORT, (1, 28), "port http 8080→15080, classic sidecar, bypass closed by networkpolicy/app-enforcer"),
+        (
+            Mode.PORT,
+            (1, 33),
+            "port http 8080→15080, native sidecar, bypass closed if the network enforces networkpolicy/app-enforcer",
+        ),
+        (
+            Mode.PORT,
+            (1, 28),
+            "port http 8080→15080, classic sidecar, bypass closed if the network enforces networkpolicy/app-enforcer",
+        ),
         (Mode.LOOPBACK, (1, 33), "port http 8080 on the pod's addresses, app on 127.0.0.1, native sidecar, bypass"),
         (
             Mode.TRANSPARENT,

@@ -9,7 +9,7 @@ from harness.kubernetes.manifests import container, deployment
 from harness.kubernetes.network_policies import client_in, may_reach
 from harness.kubernetes.schemas import violations
 
-from enforcer.kubernetes.inject.networkpolicies import network_policy, reopens
+from enforcer.kubernetes.inject.networkpolicies import network_policy
 from enforcer.kubernetes.inject.pod.pod_template import Context, Injected, Plan, make_sidecar
 from enforcer.kubernetes.inject.pod.ports import Port
 from enforcer.kubernetes.settings import Settings
@@ -97,28 +97,8 @@ def test_it_selects_the_workloads_injected_pods(kind: str, selector: Any, labels
         assert policy["spec"]["podSelector"] == {**expected, "matchLabels": labels}
 
 
-@pytest.mark.parametrize(
-    ("spec", "opens"),
-    [
-        pytest.param({"podSelector": {}, "ingress": [{}]}, True, id="everything"),
-        pytest.param({"podSelector": {}}, False, id="nothing"),
-        pytest.param({"podSelector": {}, "ingress": [{"ports": []}]}, True, id="no port is every port"),
-        pytest.param({"podSelector": {}, "ingress": [{"ports": [{"port": 8080}]}]}, True, id="the port"),
-        pytest.param({"podSelector": {}, "ingress": [{"ports": [{"protocol": "TCP"}]}]}, True, id="every port for TCP"),
-        pytest.param({"podSelector": {}, "ingress": [{"ports": [{"port": 8000, "endPort": 9000}]}]}, True, id="within"),
-        pytest.param({"podSelector": {}, "ingress": [{"ports": [{"port": 9000, "endPort": 9999}]}]}, False, id="above"),
-        pytest.param({"podSelector": {}, "ingress": [{"ports": [{"port": 443}]}]}, False, id="another port"),
-        pytest.param({"podSelector": {}, "ingress": [{"ports": [{"port": 8080, "protocol": "UDP"}]}]}, False, id="UDP"),
-        pytest.param({"podSelector": {}, "ingress": [{"ports": [{"port": "http"}]}]}, False, id="the enforcer's name"),
-        pytest.param({"podSelector": {"matchLabels": {"app": "x"}}, "ingress": [{}]}, False, id="other pods"),
-        pytest.param({"podSelector": {}, "policyTypes": ["Egress"], "ingress": [{}]}, False, id="only egress"),
-    ],
-)
-def test_another_policy_may_open_the_port_again(spec: Any, opens: bool) -> None:
-    """It is reported, whichever clients it admits."""
-    policy = {"metadata": {"name": "other"}, "spec": spec}
-    assert reopens(policy, injected(workload(deployment()))) is opens
-    elsewhere = {"metadata": {"name": "other", "namespace": "elsewhere"}, "spec": spec}
-    here = deployment()
-    here["metadata"]["namespace"] = "here"
-    assert not reopens(elsewhere, injected(workload(here)))
+def test_a_protected_port_is_never_open_to_the_monitoring_namespace() -> None:
+    """Some apps call their only port http-metrics."""
+    thing = deployment(container("app", {"name": "http-metrics", "containerPort": 8080}))
+    policy = policy_of(thing)
+    assert not may_reach([policy], INJECTED, 8080, client_in("monitoring"))

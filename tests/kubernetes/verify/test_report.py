@@ -10,16 +10,22 @@ import pytest
 from enforcer.kubernetes.verify.pods import AppPort
 from enforcer.kubernetes.verify.report import as_json, as_text
 from enforcer.kubernetes.verify.services import Endpoint
-from enforcer.kubernetes.verify.verdicts import Finding, Opening, Verdict
+from enforcer.kubernetes.verify.verdicts import Finding, PortFinding, Verdict
 
-OPENING = Opening(AppPort(Endpoint("TCP", 80), container="app"), "TCP port 80")
+PORT = AppPort(Endpoint("TCP", 80), container="app")
+OPEN = PortFinding(PORT, "by x")
+CLOSED = PortFinding(PORT, conditions=("a", "b"))
 
 
 @pytest.mark.parametrize(
     ("verdict", "parts", "lines"),
     [
-        (Verdict.OPEN, {"openings": (OPENING, Opening(None, "any"))}, ["open         TCP port 80", "open         any"]),
-        (Verdict.CONDITIONAL, {"conditions": ("a", "b")}, ["conditional  protected if a and b"]),
+        (
+            Verdict.OPEN,
+            {"ports": (OPEN,), "faults": ("any",)},
+            ["open         any", "open         TCP port 80 of app: by x"],
+        ),
+        (Verdict.CONDITIONAL, {"ports": (CLOSED, CLOSED)}, ["conditional  protected if a and b"]),
         (Verdict.PROTECTED, {"protected": {8080}}, ["protected    port 8080 only through the enforcer"]),
         (Verdict.PROTECTED, {}, ["protected    only through the enforcer"]),
         (Verdict.PORTLESS, {"notes": ("n",)}, ["portless     nothing in the manifests suggests", "note         n"]),
@@ -42,7 +48,8 @@ def test_json_has_all_parts() -> None:
         namespace=None,
         verdict=Verdict.OPEN,
         protected=frozenset({80}),
-        openings=(OPENING, Opening(None, "any")),
+        ports=(OPEN, CLOSED),
+        faults=("any",),
     )
     assert json.loads(as_json([finding]))["workloads"] == [
         {
@@ -51,10 +58,10 @@ def test_json_has_all_parts() -> None:
             "verdict": "open",
             "protectedPorts": [80],
             "openings": [
-                {"detail": "TCP port 80", "port": 80, "protocol": "TCP", "container": "app"},
                 {"detail": "any"},
+                {"detail": "TCP port 80 of app: by x", "port": 80, "protocol": "TCP", "container": "app"},
             ],
-            "conditions": [],
+            "conditions": ["a", "b"],
             "notes": [],
         }
     ]

@@ -10,7 +10,8 @@ from harness.kubernetes.manifests import Object, container, deployment, find, po
 
 from enforcer.kubernetes.inject.injector import inject_all
 from enforcer.kubernetes.sidecar import Mode
-from enforcer.kubernetes.verify.verdicts import Assumptions, Finding, Verdict, verify
+from enforcer.kubernetes.verify.object_set import Assumptions
+from enforcer.kubernetes.verify.verdicts import Finding, Verdict, verify
 
 IMAGES = frozenset({"e"})
 

@@ -1,0 +1,61 @@
+"""Reports whether clients can bypass the enforcer, from a verification of the output, not from the plan behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from enforcer.kubernetes.inject.manifest_set import ManifestSet
+from enforcer.kubernetes.inject.pod.pod_template import Injected, Version
+from enforcer.kubernetes.inject.report import Result
+from enforcer.kubernetes.verify.enforcers import repository
+from enforcer.kubernetes.verify.object_set import Assumptions
+from enforcer.kubernetes.verify.verdicts import FAILS, Finding, PortFinding, verify
+from enforcer.yamltext.objects import Object
+
+
+def report_bypasses(manifests: ManifestSet, injections: Mapping[int, Injected], oldest: Version) -> None:
+    """Complete the report of the injected workloads, which are given by their index.
+
+    The images are trusted, because the settings name them; a patched container may have another.
+    """
+    images = frozenset(repository(injected.sidecar.image) for injected in injections.values())
+    for finding in verify(manifests.objects_after(), Assumptions(images=images, oldest=oldest)):
+        if finding.index in injections:
+            manifests.extend(finding.index, Result.INJECTED, bypass(finding))
+            for result, detail in bypass_lines(finding):
+                manifests.report(finding.index, result, detail)
+
+
+def verify_pod(pod: Object, image: str, oldest: Version) -> Finding:
+    """Return the finding on a pod by itself: no Services and NetworkPolicies are known."""
+    typed = {**pod, "apiVersion": "v1", "kind": "Pod"}
+    (finding,) = verify([typed], Assumptions(images=frozenset({repository(image)}), oldest=oldest))
+    return finding
+
+
+def bypass(finding: Finding) -> str:
+    """Return whether the bypass around the enforcer is closed: for the protected ports, and under which conditions."""
+    ports = [port for port in finding.ports if _is_protected(port, finding)]
+    if finding.faults or not ports or any(port.opening is not None for port in ports):
+        return "bypass open"
+    conditions = dict.fromkeys(condition for port in ports for condition in port.conditions)
+    return f"bypass closed if {' and '.join(conditions)}" if conditions else "bypass closed by the kernel"
+
+
+def bypass_lines(finding: Finding) -> Iterator[tuple[Result, str]]:
+    """Yield a warning for each bypass, and for each other port of the app."""
+    faults = finding.faults if finding.protected else ("none of its containers is recognized as the enforcer",)
+    yield from ((Result.WARNING, f"clients can bypass the enforcer: {fault}") for fault in faults)
+    for port in finding.ports:
+        if not _is_protected(port, finding):
+            # A port for metrics is open to the monitoring namespace on purpose.
+            result = Result.NOTE if port.limited and "metrics" in port.port.name else Result.WARNING
+            closed = f"closed if {' and '.join(port.conditions)}"
+            yield result, f"{port.port} is not protected: {closed if port.opening is None else f'open {port.opening}'}"
+        elif port.opening is not None:
+            yield Result.WARNING, f"clients can bypass the enforcer: {port.port} is open {port.opening}"
+    yield from ((Result.WARNING, note) for note in finding.notes if note.endswith(FAILS))
+
+
+def _is_protected(port: PortFinding, finding: Finding) -> bool:
+    return port.port.endpoint.protocol == "TCP" and port.port.endpoint.number in finding.protected
