@@ -58,4 +58,4 @@ def test_a_pod_is_verified_by_itself() -> None:
     finding = verify_pod(pod, "other:1", (1, 33))
     assert bypass(finding) == "bypass open"
     details = [detail for _, detail in bypass_lines(finding)]
-    assert details[0].startswith("TCP port http 8080 of app is not protected: open by the pods' addresses")
+    assert details[0] == "clients can bypass the enforcer: none of its containers is recognized as the enforcer"
