@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from typing import Any, Final
@@ -285,9 +285,9 @@ def conditions(
         return isinstance(decide(Requirement(alone, entry.pattern.path), candidate, segments, now), Allow)
 
     any_token = Rule(name=rule.name, path=rule.path, authenticated=True)
-    valid = replace(token, expires=NEVER, bound=False)
+    valid = token.unbound(NEVER)
     yield Condition("state", "active", "active", met(any_token, valid))
-    yield Condition("time", "valid now", _time(token, now), met(any_token, replace(token, bound=False)))
+    yield Condition("time", "valid now", _time(token, now), met(any_token, token.unbound(token.expires)))
     if possession is not None:
         yield Condition("possession", _POSSESSION[binding(token.claims).kind], possession.there, possession.proven)
     for part in _parts(entry, segments):

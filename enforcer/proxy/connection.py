@@ -149,7 +149,7 @@ class ClientConnection(ManagedConnection):
             elif len(data) >= LARGE:
                 pace.wait()
             return
-        if _BOUNDARY not in data[:-1]:
+        if data.find(_BOUNDARY, 0, -1) < 0:  # faster than `in`, which first tries to take the separator as an integer
             self.on_input(data)
         else:
             self.on_input(pace.begin(data))

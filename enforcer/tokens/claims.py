@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -24,31 +23,70 @@ NEVER: Final = math.inf
 # RFC 6749 §3.3: scope-token
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 # The marks of active tokens that are not access tokens: only access tokens may be used at a resource
-_NO_ACCESS = ("refresh_token", "id_token", "Refresh", "Offline", "ID", "id")
+_NO_ACCESS: Final = frozenset({"refresh_token", "id_token", "Refresh", "Offline", "ID", "id"})
 _DIGITS = re.compile(r"-?[0-9]{1,15}")
 # 9999-12-31T23:59:59Z: later dates are milliseconds, or the largest number of some type, and not meant
 _LAST_DATE: Final = 253_402_300_800
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class ActiveToken:
     """An active token. `expires` is in seconds since the epoch.
 
     `claims` are all members, as sent, but `sub`, `client_id` and `aud` as they are read: rules and apps see the same.
     Those of a cached token are only the claims that rules have conditions on (`tokens.retention`).
+
+    `bound`: the token is sender-constrained: its holder must prove possession of a key (`cnf`, RFC 7800). `size`: bytes
+    of the values that no other token shares; only a cached token knows it.
+
+    Not a dataclass, because two are made for each new token: the `__init__` of a frozen dataclass is not compiled, and
+    takes as long as the reading of the claims.
     """
 
-    scopes: frozenset[str]
-    expires: float
-    subject: str | None
-    client_id: str | None
-    issuer: str | None
-    audience: frozenset[str]
-    claims: Mapping[str, Any] = field(repr=False)
-    bound: bool = False
-    """Whether the token is sender-constrained: its holder must prove possession of a key (`cnf`, RFC 7800)."""
-    size: int = 0
-    """Bytes of the values that no other token shares; only a cached token knows it."""
+    __slots__ = ("audience", "bound", "claims", "client_id", "expires", "issuer", "scopes", "size", "subject")
+
+    def __init__(
+        self,
+        *,
+        scopes: frozenset[str],
+        expires: float,
+        subject: str | None,
+        client_id: str | None,
+        issuer: str | None,
+        audience: frozenset[str],
+        claims: Mapping[str, Any],
+        bound: bool,
+        size: int = 0,
+    ) -> None:
+        self.scopes: Final = scopes
+        self.expires: Final = expires
+        self.subject: Final = subject
+        self.client_id: Final = client_id
+        self.issuer: Final = issuer
+        self.audience: Final = audience
+        self.claims: Final = claims
+        self.bound: Final = bound
+        self.size: Final = size
+
+    def with_claims(self, claims: Mapping[str, Any]) -> ActiveToken:
+        """Return this token with other claims."""
+        return self._copy(self.expires, claims, self.bound)
+
+    def unbound(self, expires: float) -> ActiveToken:
+        """Return this token with another expiry, and as one that is not sender-constrained."""
+        return self._copy(expires, self.claims, False)
+
+    def _copy(self, expires: float, claims: Mapping[str, Any], bound: bool) -> ActiveToken:
+        return ActiveToken(
+            scopes=self.scopes,
+            expires=expires,
+            subject=self.subject,
+            client_id=self.client_id,
+            issuer=self.issuer,
+            audience=self.audience,
+            claims=claims,
+            bound=bound,
+            size=self.size,
+        )
 
 
 TOKEN: Final = 224
@@ -66,6 +104,9 @@ def read_claims(members: Mapping[str, Any]) -> ActiveToken:
     subject, client_id = _identifier(members, "sub"), _identifier(members, "client_id")
     if client_id is None:
         client_id = _identifier(members, "azp")
+    issuer = members.get("iss")
+    if not (issuer is None or isinstance(issuer, str)):
+        raise ValueError("iss is not a string")
     audiences = _strings(audience, "aud", integers=True)
     claims = {**members, "sub": subject, "client_id": client_id}
     if audiences:
@@ -75,7 +116,7 @@ def read_claims(members: Mapping[str, Any]) -> ActiveToken:
         expires=read_date(members, "exp", NEVER),
         subject=subject,
         client_id=client_id,
-        issuer=_string(members, "iss"),
+        issuer=issuer,
         audience=frozenset(audiences),
         claims=MappingProxyType(claims),
         bound=members.get("cnf") is not None,
@@ -84,15 +125,19 @@ def read_claims(members: Mapping[str, Any]) -> ActiveToken:
 
 def gives_access(members: Mapping[str, Any]) -> bool:
     """Return whether a token gives access to a resource, as far as its server says what kind it is."""
-    return members.get("token_use") not in _NO_ACCESS and members.get("typ") not in _NO_ACCESS
+    return not (_marks(members.get("token_use")) or _marks(members.get("typ")))
+
+
+def _marks(value: Any) -> bool:
+    return isinstance(value, str) and value in _NO_ACCESS
 
 
 def claim_value(claims: Mapping[str, Any], name: str, path: Sequence[str]) -> Any:
     """Return the value of a claim: that of its name, or else that nested under the keys `path`; None if absent."""
     value = claims.get(name)
-    if value is None:
-        value = claims
-        for key in path:
+    if value is None and len(path) > 1:
+        value = claims.get(path[0])
+        for key in path[1:]:
             value = value.get(key) if isinstance(value, Mapping) else None
     return value
 
@@ -124,15 +169,11 @@ def _strings(value: Any, name: str, *, integers: bool = False) -> list[str]:
 
 
 def _identifier(members: Mapping[str, Any], name: str) -> str | None:
-    return _string({name: _digits(members.get(name))}, name)
+    value = _digits(members.get(name))
+    if value is None or isinstance(value, str):
+        return value
+    raise ValueError(f"{name} is not a string")
 
 
 def _digits(value: Any) -> Any:
     return str(value) if type(value) is int else value
-
-
-def _string(members: Mapping[str, Any], name: str) -> str | None:
-    value = members.get(name)
-    if value is None or isinstance(value, str):
-        return value
-    raise ValueError(f"{name} is not a string")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import Final
 
 
-@dataclass(frozen=True, slots=True)
 class Lookup:
     """A token to verify, and the client that sent it, by its key in tables that clients share (`clients.client_key`).
 
@@ -13,6 +12,9 @@ class Lookup:
     token, so that only a known one shows by its failure that the server is in trouble.
     """
 
-    token: bytes = field(repr=False)
-    client: str
-    known: bool = False
+    __slots__ = ("client", "known", "token")
+
+    def __init__(self, token: bytes, client: str, known: bool = False) -> None:
+        self.token: Final = token
+        self.client: Final = client
+        self.known: Final = known

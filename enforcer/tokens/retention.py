@@ -6,7 +6,6 @@ A response may have 64 KiB, and a token stays in the cache for minutes. Of most,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -73,7 +72,7 @@ def restored(token: ActiveToken) -> ActiveToken:
     scope = " ".join(sorted(token.scopes)) or None
     members = {"sub": token.subject, "client_id": token.client_id, "iss": token.issuer, "scope": scope}
     standard = {name: value for name, value in members.items() if value is not None}
-    return replace(token, claims={**standard, **token.claims})
+    return token.with_claims({**standard, **token.claims})
 
 
 _RESTORED: Final = frozenset({"sub", "client_id", "iss", "scope"})

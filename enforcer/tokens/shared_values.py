@@ -50,7 +50,12 @@ def size_of(value: object) -> int:
     """Return the bytes of a JSON value, as CPython stores it."""
     size = getsizeof(value)
     if isinstance(value, dict):
-        return size + sum(size_of(name) + size_of(member) for name, member in value.items())
-    if isinstance(value, list | frozenset):
-        return size + sum(map(size_of, value))
+        for name, member in value.items():
+            size += getsizeof(name) + size_of(member)
+    elif isinstance(value, list):
+        for member in value:
+            size += size_of(member)
+    elif isinstance(value, frozenset):
+        for member in value:
+            size += getsizeof(member)
     return size
