@@ -28,8 +28,10 @@ def client_in(namespace: str) -> Peer:
     return Peer(namespace=namespace, namespace_labels={"kubernetes.io/metadata.name": namespace})
 
 
-def may_reach(policies: Sequence[Object], pod: Labels, port: int, source: Peer, namespace: str = "apps") -> bool:
-    """Return whether `source` may open a TCP connection to a port of a pod with these labels in `namespace`."""
+def may_reach(
+    policies: Sequence[Object], pod: Labels, port: int, source: Peer, namespace: str = "apps", protocol: str = "TCP"
+) -> bool:
+    """Return whether `source` may send to a port of a pod with these labels in `namespace`."""
     selecting = [
         policy["spec"]
         for policy in policies
@@ -39,20 +41,20 @@ def may_reach(policies: Sequence[Object], pod: Labels, port: int, source: Peer, 
     ]
     # A pod that no policy selects accepts everything; several policies add up.
     return not selecting or any(
-        _admits(rule, port, source, namespace) for spec in selecting for rule in spec.get("ingress") or ()
+        _admits(rule, port, source, namespace, protocol) for spec in selecting for rule in spec.get("ingress") or ()
     )
 
 
-def _admits(rule: Object, port: int, source: Peer, namespace: str) -> bool:
+def _admits(rule: Object, port: int, source: Peer, namespace: str, protocol: str) -> bool:
     ports, peers = rule.get("ports"), rule.get("from")
-    admits_port = not ports or any(_includes(entry, port) for entry in ports)
+    admits_port = not ports or any(_includes(entry, port, protocol) for entry in ports)
     return admits_port and (not peers or any(_matches(peer, source, namespace) for peer in peers))
 
 
-def _includes(entry: Object, port: int) -> bool:
+def _includes(entry: Object, port: int, protocol: str) -> bool:
     first = entry.get("port")
-    is_tcp = (entry.get("protocol") or "TCP") == "TCP"
-    return is_tcp and (first is None or first <= port <= entry.get("endPort", first))
+    same = (entry.get("protocol") or "TCP") == protocol
+    return same and (first is None or first <= port <= entry.get("endPort", first))
 
 
 def _matches(peer: Object, source: Peer, namespace: str) -> bool:
