@@ -79,6 +79,19 @@ class _Unit:
         return dict(self.schema)
 
 
+@dataclass(frozen=True)
+class Pattern:
+    """A pattern for a text's JSON schema, which editors and Helm check; the section that has the text validates it."""
+
+    pattern: str
+    excluded: tuple[str, ...] = ()
+    """Texts that match the pattern, and are not valid either."""
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        excluded = {"not": {"enum": list(self.excluded)}} if self.excluded else {}
+        return {**handler(schema), "pattern": self.pattern, **excluded}
+
+
 Seconds = Annotated[float, _Unit(parse_positive_duration, {"type": "string", "pattern": f"^{_DURATION.pattern}$"})]
 SecondsOrZero = Annotated[float, _Unit(parse_duration, {"type": "string", "pattern": f"^{_DURATION.pattern}$"})]
 Bytes = Annotated[int, _Unit(parse_size, {"type": "string", "pattern": f"^{_SIZE.pattern}$"})]

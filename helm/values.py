@@ -2,6 +2,7 @@
 
 1. Every value has a comment before it that begins with its name: `# image.tag -- Meaning of the value.`
 2. A value has the type of its default. An empty mapping is open; any other is closed, so that a typo is an error.
+   `"additionalProperties": {}` in its annotation opens it.
 3. A line `# @schema {…}` before the comment overrides the schema that follows from the default.
 4. The enforcer's own schema checks `config` and `policy.rules`.
 """

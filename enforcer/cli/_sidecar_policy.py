@@ -34,7 +34,8 @@ def read_policy(path: Path, settings: Settings) -> tuple[Mapping[str, str], Sett
     settings = replace(settings, upstream_scheme=_scheme(path, settings))
     loaded, document = load_with_document(path, None, _overrides(settings))
     others = sorted(file for file in loaded.files if file.is_file() and file != path.absolute())
-    if problems := [*_missing_secrets(document), *_excluded_files(path.absolute(), others)]:
+    missing = _missing_files(document, path.parent)
+    if problems := [*_missing_secrets(document), *missing, *_excluded_files(path.absolute(), others)]:
         raise ConfigError(problems)
     texts = {other.name: other.read_text("utf-8") for other in others}
     return {settings.policy_key: path.read_text("utf-8"), **texts}, settings, [*_servers_in_pod(document)]
@@ -88,6 +89,26 @@ def _missing_secrets(document: MergedDocument) -> Iterator[Problem]:
                     f"{names.CLIENT_SECRET_KEY}, or {{file: {_FOLDERS[0]}KEY}} for any of its keys"
                 )
                 yield document.problem((*path, kind), message)
+
+
+def _missing_files(document: MergedDocument, folder: Path) -> Iterator[Problem]:
+    """Yield an error for each file of TLS that does not exist: it could not be put into the policy's ConfigMap."""
+    for section in ("listener", "upstream", "upstreams", "authorization_servers"):
+        for path, name in _tls_files(document.values.get(section), (section,)):
+            if not (folder / name).exists():
+                yield document.problem(path, f"{folder / name} does not exist")
+
+
+def _tls_files(value: Any, path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], str]]:
+    if isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _tls_files(member, (*path, index))
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            if path[-1] == "tls" and key in ("ca", "certificate", "key", "client_ca") and isinstance(member, str):
+                yield (*path, key), member
+            else:
+                yield from _tls_files(member, (*path, key))
 
 
 def _places(value: Any, path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], Mapping[str, str]]]:

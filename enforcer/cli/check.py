@@ -76,7 +76,7 @@ def _property(text: str) -> str:
     show_default=True,
     help="Lines of text, one JSON object, or GitHub's workflow commands.",
 )
-@click.option("--no-secrets", is_flag=True, help="Read no secrets: for a machine that does not have them, such as CI.")
+@click.option("--no-secrets", is_flag=True, help="Read no secrets, and ignore missing files of TLS: for CI.")
 @overrides_option
 def command(config: Path, strict: bool, form: str, no_secrets: bool, overrides: Sequence[Override]) -> None:
     """Read CONFIG (default: config.yaml) as `run` would, open no sockets, and print every error with its line.

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, TypeAdapter
 
 from enforcer.config.authorization_server import check_authorization_server
 from enforcer.config.validate.http_fields import check_challenge, check_forwarding, check_response_field
-from enforcer.policy.rules import Mode, Preflight, Rule, RuleDefaults
+from enforcer.policy.rules import Mode, Preflight, Rule, RuleDefaults, Scope
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.settings.cache import CacheSettings
 from enforcer.settings.challenge import ChallengeSettings
@@ -49,7 +49,7 @@ class Config(Section):
     mounted ConfigMap."""
     rule_defaults: RuleDefaults = field(default_factory=RuleDefaults)
     """Defaults for keys that a rule does not set. A public rule takes none that concerns a token."""
-    scope_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scope_sets: Mapping[str, tuple[Scope, ...]] = field(default_factory=dict)
     """Named sets of scopes, for use in `scopes` and `any_scope`: `scope_sets: {editors: [a, b]}` and `any_scope:
     [$editors]`."""
     mode: Mode = "enforce"

@@ -35,7 +35,7 @@ def signature(path: Path) -> Signature:
 class Sources:
     """The validation context of a configuration. `files` collects what was read.
 
-    Without an environment, secrets are not read and are empty.
+    Without an environment, secrets are not read and are empty, and files of TLS may be missing.
     """
 
     folder: Path
@@ -51,6 +51,8 @@ class Sources:
         """Return a file after checking that it can be read; raises ValueError."""
         if not isinstance(name, str):
             raise ValueError("expected the path of a file")  # noqa: TRY004 - pydantic collects ValueErrors
+        if self.environment is None and signature(self.folder / name) is None:
+            return File((self.folder / name).absolute(), b"")
         path, data = self._read(name)
         return File(path.absolute(), sha256(data).digest())
 

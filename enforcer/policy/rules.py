@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal
 from enforcer.errors import MalformedRequestError, SettingsError
 from enforcer.tokens.claims import claim_value
 from enforcer.tokens.introspection.metadata import PLACEHOLDER, is_template
-from enforcer.units import Seconds, Section, Switch
+from enforcer.units import Pattern, Seconds, Section, Switch
 from enforcer.wire.target import parse_segments
 
 Scalar = str | int | bool
@@ -127,19 +127,23 @@ def _text(member: Any) -> bytes | None:
     return None
 
 
+Method = Annotated[str, Pattern(rf"^{_METHOD.pattern}$", tuple(sorted(map(bytes.decode, UNSERVED))))]
+Scope = Annotated[str, Pattern(r"^[!#-\[\]-~]+$")]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleDefaults(Section):
     """The keys of a rule that `rule_defaults` may set."""
 
-    methods: tuple[str, ...] = ()
+    methods: tuple[Method, ...] = ()
     """Methods that the rule matches; GET includes HEAD. Default: every method except CONNECT."""
-    host: str | None = None
+    host: Annotated[str, Pattern(rf"^(?:{_HOST.pattern})$")] | None = None
     """Host that the rule matches, without port; `*.example.org` matches any first label. Default: every host."""
     authenticated: Switch = False
     """Allow every active token, whatever its scopes."""
-    scopes: tuple[str, ...] = ()
+    scopes: tuple[Scope, ...] = ()
     """Scopes that the token must have, all of them; `$name` stands for the scopes of a set in `scope_sets`."""
-    any_scope: tuple[str, ...] = ()
+    any_scope: tuple[Scope, ...] = ()
     """Scopes of which the token must have at least one; `$name` stands for the scopes of a set in `scope_sets`."""
     claims: Mapping[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict, hash=False)
     """Claims that the token must have: a value, a list of which one value must match, or `"{name}"` for the path
@@ -184,9 +188,9 @@ class RuleDefaults(Section):
 class Rule(RuleDefaults):
     """One rule of the policy."""
 
-    name: str
+    name: Annotated[str, Pattern("^[^_]")]
     """Unique name: a metric label and a log field."""
-    path: Annotated[str, "path"]
+    path: Annotated[str, Pattern(r"^/(?:[^/*]+/)*(?:[^/*]*|\*\*)$")]
     """Path template: `{name}` matches one segment, `**` at the end matches the rest. The most specific path applies."""
     public: Switch = False
     """Allow everybody, without a token."""

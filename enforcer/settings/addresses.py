@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import PlainValidator
 
+from enforcer.units import Pattern
+
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]"
 _ADDRESS = re.compile(rf"({_NAME}|\[[0-9A-Fa-f:.,]+\]|):([0-9]{{1,5}})")
 _URL = re.compile(rf"(https?)://(({_NAME})(?::([0-9]{{1,5}}))?)([/?][!\"$-~]*)?")
@@ -114,7 +116,8 @@ def _checked(parse: Callable[[str], Any]) -> PlainValidator:
     return PlainValidator(check, json_schema_input_type=str)
 
 
-Address = Annotated[str, _checked(parse_address)]
-Url = Annotated[str, _checked(parse_url)]
-Origin = Annotated[str, _checked(parse_origin)]
-Server = Annotated[str, _checked(parse_server)]
+# The patterns of the JSON schema admit more than the parsers do, and nothing less.
+Address = Annotated[str, _checked(parse_address), Pattern(r"^(?:[^\s/]*):[0-9]{1,5}$")]
+Url = Annotated[str, _checked(parse_url), Pattern(r"^https?://[^\s#]+$")]
+Origin = Annotated[str, _checked(parse_origin), Pattern(r"^https?://[^\s#@/?]+$")]
+Server = Annotated[str, _checked(parse_server), Pattern(r"^(?:https?://[^\s#@/?]+|unix:/.+)$")]

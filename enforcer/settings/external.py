@@ -19,11 +19,16 @@ from enforcer.secret import Secret
 class File:
     """A file that another library reads.
 
-    Two are equal if path and content are equal, so that a reload notices a renewed file.
+    Two are equal if path and content are equal, so that a reload notices a renewed file. `digest` is empty if the
+    configuration is only checked, on a machine that does not have the file.
     """
 
     path: Path
     digest: bytes = field(repr=False)
+
+    @property
+    def is_missing(self) -> bool:
+        return not self.digest
 
     def __fspath__(self) -> str:
         return str(self.path)

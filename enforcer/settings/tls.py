@@ -34,6 +34,8 @@ class ServerTLS(Section):
         object.__setattr__(self, "context", _load_context(self._load))
 
     def _load(self) -> ssl.SSLContext:
+        if any(file.is_missing for file in (self.certificate, self.key, self.client_ca) if file is not None):
+            return ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.client_ca)
         context.load_cert_chain(self.certificate, self.key, _no_password)
         if self.client_ca is not None:
@@ -63,6 +65,8 @@ class ClientTLS(Section):
         object.__setattr__(self, "context", _load_context(self._load))
 
     def _load(self) -> ssl.SSLContext:
+        if any(file.is_missing for file in (self.ca, self.certificate, self.key) if file is not None):
+            return ssl.create_default_context()
         context = ssl.create_default_context(cafile=self.ca)
         if self.certificate is not None:
             context.load_cert_chain(self.certificate, self.key, _no_password)

@@ -400,6 +400,12 @@ class TestCheck:
         assert (without.exit_code, "ENFORCER_CLIENT_SECRET" in without.stderr) == (2, True)
         assert enforcer("check", "--no-secrets").exit_code == 0
 
+    def test_files_of_tls_are_needed_unless_secrets_are_left_out(self) -> None:
+        """A certificate is mounted from the same kind of place as a secret."""
+        tls = ("--set", "listener.tls={certificate: tls.crt, key: tls.key}")
+        assert "tls.crt" in enforcer("check", *tls, secret="x").stderr
+        assert enforcer("check", "--no-secrets", *tls).exit_code == 0
+
     def test_json_is_one_object(self, here: Path) -> None:
         """With every finding."""
         self.all_else(here)

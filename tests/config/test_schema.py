@@ -1,16 +1,21 @@
 """The schema and the reference of a configuration."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from enforcer.config.load import Loaded
 from enforcer.config.reference import reference
 from enforcer.config.schema import schema, shape, write_duration, write_size
+from enforcer.policy.rules import Path as PathTemplate
 from enforcer.units import parse_duration, parse_size
 
 
@@ -59,6 +64,49 @@ def test_the_schema_is_json_and_closed() -> None:
     assert written["$schema"].startswith("https://json-schema.org/")
     assert written["additionalProperties"] is False
     assert written["required"] == ["authorization_servers"]
+
+
+def patterns(definition: str, key: str) -> dict[str, Any]:
+    """Return the schema of a text, or of the items of a list of texts."""
+    node: dict[str, Any] = schema()["$defs"][definition]["properties"][key]
+    return dict(node.get("items", next((each for each in node.get("anyOf", ()) if "pattern" in each), node)))
+
+
+@given(
+    st.text("/a*{}%2 .", max_size=8).map("/{}".format) | st.sampled_from(["/", "/**", "/a/{b}/**", "/é/%2A", "/a b"])
+)
+def test_the_pattern_of_paths_admits_every_valid_path(path: str) -> None:
+    """Editors and Helm must not refuse what the enforcer accepts."""
+    try:
+        PathTemplate.parse(path)
+    except ValueError:
+        return
+    assert re.search(patterns("Rule", "path")["pattern"], path)
+
+
+@pytest.mark.parametrize(
+    ("definition", "key", "valid", "invalid"),
+    [
+        ("Rule", "path", ["/", "/a/**"], ["reports", "/a//b", "/a*", "/**/b", ""]),
+        ("Rule", "name", ["read"], ["_read", ""]),
+        ("RuleDefaults", "methods", ["GET", "M-SEARCH"], ["get", "GET ", "CONNECT", "FLUSH", "G3T"]),
+        ("Rule", "host", ["*.example.org", "[::1]", "10.0.0.1"], ["app:8080", "a.*", "https://app"]),
+        ("Rule", "scopes", ["a:b", "$set"], ["a b", 'a"', "a\\b"]),
+        ("Upstream", "url", ["http://app:8080", "https://app", "unix:/run/app.sock"], ["app:8080", "http://app/", ""]),
+        (
+            "AuthorizationServer",
+            "introspection_endpoint",
+            ["https://a.example.org/i?a=b@c"],
+            ["a.example.org", "https://a/#b"],
+        ),
+        ("Listener", "address", [":8091", "[::1,10.0.0.1]:8091"], ["8091", "http://a:1"]),
+    ],
+)
+def test_texts_have_a_pattern(definition: str, key: str, valid: list[str], invalid: list[str]) -> None:
+    """An editor marks a wrong text, and `helm install` refuses it."""
+    validator = Draft202012Validator(patterns(definition, key))
+    assert [text for text in valid if not validator.is_valid(text)] == []
+    assert [text for text in invalid if validator.is_valid(text)] == []
 
 
 @pytest.mark.parametrize("text", ["0s", "1ms", "250ms", "5s", "75s", "2m", "1h"])

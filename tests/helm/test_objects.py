@@ -47,6 +47,12 @@ each = pytest.mark.parametrize("name", CI)
 each_gateway = pytest.mark.parametrize("name", [name for name in CI if values(name).get("mode") != "injector"])
 
 
+def test_the_defaults_pass_lint() -> None:
+    """Although they lack an app and an authorization server: `helm lint` runs before anybody has set values."""
+    report = helm_python.lint(ENFORCER, {}, strict=True, namespace="apps")
+    assert [message for message in report["messages"] if message["severity"] > 1] == []
+
+
 @each
 def test_the_values_pass_lint(name: str) -> None:
     """Without warnings, for the oldest and the newest version; the schema accepts them."""
@@ -177,7 +183,7 @@ def mounted(folder: Path) -> Path:
 
 def test_the_minimal_values_deny_every_request() -> None:
     """The only rule is that of `helm test`, and no client has its scope."""
-    config = only(objects(values("minimal")), "ConfigMap")["data"]["config.yaml"]
+    config = only(objects(values("minimal")), "ConfigMap", "enforcer")["data"]["config.yaml"]
     assert config.count("path: ") == 1
     assert "path: /.well-known/enforcer-helm-test" in config
     assert "There are no rules yet" in texts(values("minimal"))["NOTES.txt"]

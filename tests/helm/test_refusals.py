@@ -13,7 +13,7 @@ from helm.values import Value, read
 
 VALUES = read((ENFORCER / "values.yaml").read_text("utf-8"))
 SCHEMA = Draft202012Validator(json.loads((ENFORCER / "values.schema.json").read_text("utf-8")))
-SECTIONS = [value for value in VALUES if value.is_section]
+SECTIONS = [value for value in VALUES if value.is_section and value.name != "global"]
 RULE = {"name": "all", "path": "/**", "authenticated": True}
 WRONG: dict[type, Any] = {bool: "yes", int: [], str: 1, list: "text", dict: "text", type(None): []}
 
@@ -57,8 +57,11 @@ def test_a_value_of_another_type_is_refused(value: Value) -> None:
         ({"config": {"rules": [RULE]}}, "rules"),
         ({"policy": {"rules": [{**RULE, "scope": ["read"]}]}}, "scope"),
         ({"policy": {"rules": [{"name": "all"}]}}, "path"),
+        ({"policy": {"rules": [{**RULE, "path": "reports"}]}}, "/policy/rules/0/path"),
+        ({"policy": {"rules": [{**RULE, "methods": ["get"]}]}}, "/policy/rules/0/methods/0"),
+        ({"config": {"upstream": {"url": "app:8080"}}}, "/config/upstream/url"),
     ],
-    ids=["a setting", "a choice", "rules in the wrong place", "a condition", "no path"],
+    ids=["a setting", "a choice", "rules in the wrong place", "a condition", "no path", "a path", "a method", "a URL"],
 )
 def test_a_typo_in_the_configuration_is_refused(changes: dict[str, Any], key: str) -> None:
     """The schema of the values includes the schema of the configuration."""
@@ -68,7 +71,16 @@ def test_a_typo_in_the_configuration_is_refused(changes: dict[str, Any], key: st
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"enabled": False}, "condition: enforcer.enabled"),
         ({"upstream__url": ""}, "upstream.url is required"),
+        ({"upstream__url": "app:8080"}, "upstream.url is not a server such as http://app:8080, without path: app:8080"),
+        ({"upstream__url": "http://app/api"}, "upstream.url is not a server"),
+        ({"networkPolicy__egress__enabled": True}, "no effect without networkPolicy.enabled"),
+        (
+            {"networkPolicy": {"enabled": True, "egress": {"enabled": True}}},
+            "networkPolicy.egress.rules is empty, so that the enforcer could reach neither the app nor",
+        ),
+        ({"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6", "IPv4"]}}, "has two families"),
         ({"introspection__url": ""}, "introspection.url is required"),
         ({"introspection__clientId": ""}, "introspection.clientId or introspection.existingSecret is required"),
         ({"introspection__clientSecret": ""}, "introspection.existingSecret or introspection.clientSecret is required"),

@@ -56,6 +56,14 @@ def test_certificate_and_key_are_set_together(files: dict[str, File]) -> None:
             ClientTLS(**incomplete)
 
 
+def test_missing_files_leave_a_context_without_them(tmp_path: Path) -> None:
+    """For a check on a machine that does not have the files."""
+    missing = File(tmp_path / "missing", b"")
+    server = ServerTLS(certificate=missing, key=missing, client_ca=missing)
+    assert server.context.verify_mode == ssl.CERT_NONE
+    assert ClientTLS(ca=missing, certificate=missing, key=missing).context.check_hostname
+
+
 def test_a_file_that_is_not_pem_is_an_error_without_its_content(tmp_path: Path, files: dict[str, File]) -> None:
     """The file may be a key that was named by mistake."""
     path = tmp_path / "text"

@@ -4,17 +4,17 @@ the Deployment sets them, also for an existing ConfigMap.
 */}}
 {{- define "enforcer.config" -}}
 {{- $upstream := dict -}}
-{{- with .Values.upstream.url }}{{ $_ := set $upstream "url" . }}{{ end -}}
+{{- with .Values.upstream.url }}{{ $_ := set $upstream "url" (include "enforcer.tpl" (list $ .)) }}{{ end -}}
 {{- with include "enforcer.clientTls" (list .Values.upstream.tls "/etc/enforcer-upstream-tls") | fromYaml }}{{ $_ := set $upstream "tls" . }}{{ end -}}
 {{- $derived := dict "log" (dict "format" "json") -}}
 {{- if $upstream }}{{ $_ := set $derived "upstream" $upstream }}{{ end -}}
 {{- with .Values.introspection -}}
   {{- if or .url .issuer -}}
     {{- $server := dict -}}
-    {{- with .url }}{{ $_ := set $server "introspection_endpoint" . }}{{ end -}}
-    {{- with .issuer }}{{ $_ := set $server "issuer" . }}{{ end -}}
-    {{- with .audience }}{{ $_ := set $server "audience" . }}{{ end -}}
-    {{- $_ := set $server "client_id" (.clientId | default (dict "file" (printf "/etc/enforcer-credentials/%s" .existingSecretKeys.clientId))) -}}
+    {{- with .url }}{{ $_ := set $server "introspection_endpoint" (include "enforcer.tpl" (list $ .)) }}{{ end -}}
+    {{- with .issuer }}{{ $_ := set $server "issuer" (include "enforcer.tpl" (list $ .)) }}{{ end -}}
+    {{- with .audience }}{{ $_ := set $server "audience" (include "enforcer.tpl" (list $ .) | fromYamlArray) }}{{ end -}}
+    {{- $_ := set $server "client_id" (include "enforcer.tpl" (list $ .clientId) | default (dict "file" (printf "/etc/enforcer-credentials/%s" .existingSecretKeys.clientId))) -}}
     {{- $_ := set $server "client_secret" (dict "file" (printf "/etc/enforcer-credentials/%s" .existingSecretKeys.clientSecret)) -}}
     {{- with include "enforcer.clientTls" (list .tls "/etc/enforcer-introspection-tls") | fromYaml }}{{ $_ := set $server "tls" . }}{{ end -}}
     {{- $_ := set $derived "authorization_servers" (list $server) -}}
@@ -28,7 +28,7 @@ the Deployment sets them, also for an existing ConfigMap.
 {{- $rules := .Values.policy.rules -}}
 {{- if .Values.tests.enabled -}}
   {{- $test := dict "name" "helm test" "path" (include "enforcer.testPath" .) "methods" (list "GET") "scopes" (list "enforcer-helm-test") -}}
-  {{- if not (include "enforcer.upstreamUrl" .) }}{{ $_ := set $test "upstream" (keys .Values.config.upstreams | sortAlpha | first) }}{{ end -}}
+  {{- if and (not (include "enforcer.upstreamUrl" .)) .Values.config.upstreams }}{{ $_ := set $test "upstream" (keys .Values.config.upstreams | sortAlpha | first) }}{{ end -}}
   {{- $rules = append $rules $test -}}
 {{- end -}}
 {{- if $rules }}{{ $_ := set $derived "rules" $rules }}{{ end -}}
@@ -38,7 +38,7 @@ the Deployment sets them, also for an existing ConfigMap.
 
 {{/* The app's URL; empty if there are several upstreams. */}}
 {{- define "enforcer.upstreamUrl" -}}
-{{- .Values.upstream.url | default (dig "upstream" "url" "" .Values.config) -}}
+{{- include "enforcer.tpl" (list . .Values.upstream.url) | default (dig "upstream" "url" "" .Values.config) -}}
 {{- end -}}
 
 {{/* TLS settings for a server: (list values folder), with the folder of its secret. */}}

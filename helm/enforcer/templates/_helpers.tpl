@@ -10,6 +10,13 @@
 {{- .Values.fullnameOverride | default $full | trunc 50 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* A value that may contain templates, of any type, as text or YAML: (list . value). */}}
+{{- define "enforcer.tpl" -}}
+{{- $text := index . 1 -}}
+{{- if not (kindIs "string" $text) }}{{ $text = toYaml $text }}{{ end -}}
+{{- if contains "{{" $text }}{{ tpl $text (index . 0) }}{{ else }}{{ $text }}{{ end -}}
+{{- end -}}
+
 {{- define "enforcer.namespace" -}}
 {{- .Values.namespaceOverride | default .Release.Namespace -}}
 {{- end -}}
@@ -30,7 +37,8 @@ app.kubernetes.io/component: gateway
 {{- $_ := set $labels "app.kubernetes.io/version" ($root.Values.image.tag | default $root.Chart.AppVersion | trunc 63) -}}
 {{- $_ := set $labels "app.kubernetes.io/managed-by" $root.Release.Service -}}
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
-{{- mustMerge $labels (deepCopy (index . 2 | default dict)) (deepCopy $root.Values.commonLabels) | toYaml -}}
+{{- $more := mustMerge (deepCopy (index . 2 | default dict)) (deepCopy $root.Values.commonLabels) -}}
+{{- mustMerge $labels (include "enforcer.tpl" (list $root $more) | fromYaml) | toYaml -}}
 {{- end -}}
 
 {{/* The metadata of an object of the gateway: (list . name labels annotations), the last two as mappings, or nil. */}}
@@ -40,7 +48,7 @@ name: {{ index . 1 }}
 namespace: {{ include "enforcer.namespace" $root }}
 labels: {{- include "enforcer.labels" (list $root "gateway" (index . 2)) | nindent 2 }}
 {{- with mustMerge (deepCopy (index . 3 | default dict)) (deepCopy $root.Values.commonAnnotations) }}
-annotations: {{- toYaml . | nindent 2 }}
+annotations: {{- include "enforcer.tpl" (list $root .) | nindent 2 }}
 {{- end }}
 {{- end -}}
 
@@ -53,33 +61,33 @@ annotations: {{- toYaml . | nindent 2 }}
 {{/* Image pull secrets: names, or {name: …}. */}}
 {{- define "enforcer.imagePullSecrets" -}}
 {{- range concat .Values.global.imagePullSecrets .Values.imagePullSecrets }}
-- name: {{ if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end }}
+- name: {{ include "enforcer.tpl" (list $ (kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name"))) }}
 {{- end }}
 {{- end -}}
 
 {{- define "enforcer.serviceAccountName" -}}
 {{- if .Values.serviceAccount.name -}}
-{{- .Values.serviceAccount.name -}}
+{{- include "enforcer.tpl" (list . .Values.serviceAccount.name) -}}
 {{- else -}}
 {{- .Values.serviceAccount.create | ternary (include "enforcer.fullname" .) "default" -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "enforcer.configMapName" -}}
-{{- .Values.existingConfigMap | default (include "enforcer.fullname" .) -}}
+{{- include "enforcer.tpl" (list . .Values.existingConfigMap) | default (include "enforcer.fullname" .) -}}
 {{- end -}}
 
 {{/* The Secret with the client's secret; empty if the values name none. */}}
 {{- define "enforcer.credentialsName" -}}
 {{- if .Values.introspection.existingSecret -}}
-{{- .Values.introspection.existingSecret -}}
+{{- include "enforcer.tpl" (list . .Values.introspection.existingSecret) -}}
 {{- else if .Values.introspection.clientSecret -}}
 {{- include "enforcer.fullname" . -}}-credentials
 {{- end -}}
 {{- end -}}
 
 {{- define "enforcer.tlsName" -}}
-{{- .Values.tls.existingSecret | default (printf "%s-tls" (include "enforcer.fullname" .)) -}}
+{{- include "enforcer.tpl" (list . .Values.tls.existingSecret) | default (printf "%s-tls" (include "enforcer.fullname" .)) -}}
 {{- end -}}
 
 {{/* Volumes for secrets, each with its folder under /etc: name, Secret. */}}
@@ -88,13 +96,47 @@ annotations: {{- toYaml . | nindent 2 }}
 enforcer-credentials: {{ . }}
 {{- end }}
 {{- with .Values.introspection.tls.existingSecret }}
-enforcer-introspection-tls: {{ . }}
+enforcer-introspection-tls: {{ include "enforcer.tpl" (list $ .) }}
 {{- end }}
 {{- with .Values.upstream.tls.existingSecret }}
-enforcer-upstream-tls: {{ . }}
+enforcer-upstream-tls: {{ include "enforcer.tpl" (list $ .) }}
 {{- end }}
 {{- if .Values.tls.enabled }}
 enforcer-tls: {{ include "enforcer.tlsName" . }}
+{{- end }}
+{{- end -}}
+
+{{/* The arguments that must match the pod; they override the configuration. */}}
+{{- define "enforcer.settings" -}}
+- --set=timeouts.shutdown_delay={{ .Values.drain.delaySeconds }}s
+- --set=timeouts.drain={{ .Values.drain.seconds }}s
+- --set=listener.address=:{{ .Values.service.targetPort }}
+- --set=admin.address=:{{ .Values.metrics.port }}
+{{- with .Values.extraArgs }}
+{{ include "enforcer.tpl" (list $ .) }}
+{{- end }}
+{{- end -}}
+
+{{/* The file of the configuration in the container. */}}
+{{- define "enforcer.configFile" -}}
+/etc/enforcer/{{ .Values.existingConfigMap | empty | ternary "config.yaml" .Values.existingConfigMapKey }}
+{{- end -}}
+
+{{/* The fields of a pod's specification that the values have under the same name. */}}
+{{- define "enforcer.scheduling" -}}
+{{- range $name := list "priorityClassName" "runtimeClassName" "dnsPolicy" "dnsConfig" "hostAliases" "nodeSelector" "tolerations" "affinity" }}
+{{- with get $.Values $name }}
+{{ dict $name . | list $ | include "enforcer.tpl" }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The IP families of a Service. */}}
+{{- define "enforcer.ipFamilies" -}}
+{{- range $name := list "ipFamilyPolicy" "ipFamilies" }}
+{{- with get $.Values.service $name }}
+{{ dict $name . | toYaml }}
+{{- end }}
 {{- end }}
 {{- end -}}
 

@@ -2,6 +2,10 @@
 {{- define "enforcer.validate" -}}
 {{- $wrong := list -}}
 {{- $v := .Values -}}
+{{- if not $v.enabled }}{{ $wrong = append $wrong "enabled: false has an effect only in a chart that depends on this one with `condition: enforcer.enabled`" }}{{ end -}}
+{{- with include "enforcer.upstreamUrl" . -}}
+  {{- if not (regexMatch "^(https?://[^/?#@]+|unix:/.+)$" .) }}{{ $wrong = append $wrong (printf "upstream.url is not a server such as http://app:8080, without path: %s" .) }}{{ end -}}
+{{- end -}}
 {{- if and (ne $v.mode "injector") (not $v.existingConfigMap) -}}
   {{- if not (or (include "enforcer.upstreamUrl" .) $v.config.upstreams) }}{{ $wrong = append $wrong "upstream.url is required: the app's URL, such as http://app:8080" }}{{ end -}}
   {{- if or $v.introspection.url $v.introspection.issuer -}}
@@ -34,6 +38,11 @@
 {{- if ne $v.service.type "LoadBalancer" -}}
   {{- if or $v.service.loadBalancerClass $v.service.loadBalancerSourceRanges }}{{ $wrong = append $wrong "service.loadBalancerClass and loadBalancerSourceRanges are for service.type LoadBalancer" }}{{ end -}}
 {{- end -}}
+{{- with $v.networkPolicy -}}
+  {{- if and .egress.enabled (not .enabled) }}{{ $wrong = append $wrong "networkPolicy.egress.enabled has no effect without networkPolicy.enabled" }}{{ end -}}
+  {{- if and .egress.enabled (not .egress.rules) }}{{ $wrong = append $wrong "networkPolicy.egress.rules is empty, so that the enforcer could reach neither the app nor the authorization server: add them" }}{{ end -}}
+{{- end -}}
+{{- if and (eq $v.service.ipFamilyPolicy "SingleStack") (gt (len $v.service.ipFamilies) 1) }}{{ $wrong = append $wrong "service.ipFamilies has two families, and service.ipFamilyPolicy is SingleStack" }}{{ end -}}
 {{- if and $v.ingress.enabled (not $v.ingress.hosts) }}{{ $wrong = append $wrong "ingress.hosts is required" }}{{ end -}}
 {{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) }}{{ $wrong = append $wrong "httpRoute.parentRefs is required: the gateways that the route attaches to" }}{{ end -}}
 {{- with $v.autoscaling -}}

@@ -56,6 +56,7 @@ CONTEXTS: dict[str, dict[str, Any]] = {
     "autoscaling.enabled": {"autoscaling": {"enabled": False}},
     "networkPolicy.": {"networkPolicy": {"enabled": True}},
     "networkPolicy.enabled": {"networkPolicy": {"enabled": False}},
+    "networkPolicy.egress.": {"networkPolicy": {"egress": {"rules": [{"ports": [{"port": 2}]}]}}},
     "networkPolicy.egress.rules": {"networkPolicy": {"egress": {"enabled": True}}},
     "metrics.serviceMonitor.": {"metrics": {"serviceMonitor": {"enabled": True}}},
     "metrics.serviceMonitor.enabled": {"metrics": {"serviceMonitor": {"enabled": False}}},
@@ -74,6 +75,8 @@ FLIPS: list[tuple[str, Any, str, Any]] = [
     ("nameOverride", "proxy", "Deployment spec selector matchLabels app.kubernetes.io/name", "proxy"),
     ("fullnameOverride", "front", "Deployment metadata name", "front"),
     ("namespaceOverride", "other", "Deployment metadata namespace", "other"),
+    ("check.enabled", False, "Job", ABSENT),
+    ("check.timeoutSeconds", 9, "Job spec activeDeadlineSeconds", 9),
     ("commonLabels", {"team": "a"}, "ConfigMap metadata labels team", "a"),
     ("commonAnnotations", {"team": "a"}, f"{SERVICE} metadata annotations team", "a"),
     ("global.imageRegistry", "r.example.org", f"{CONTAINER} image", "r.example.org/token-enforcer:0.1.0"),
@@ -155,6 +158,7 @@ FLIPS: list[tuple[str, Any, str, Any]] = [
         "192.0.2.0/24",
     ),
     ("service.ipFamilyPolicy", "PreferDualStack", f"{SERVICE} spec ipFamilyPolicy", "PreferDualStack"),
+    ("service.ipFamilies", ["IPv6"], f"{SERVICE} spec ipFamilies", ["IPv6"]),
     ("adminService.enabled", True, "Service/enforcer-admin spec clusterIP", "None"),
     ("adminService.annotations", {"a": "b"}, "Service/enforcer-admin metadata annotations a", "b"),
     (
@@ -376,6 +380,7 @@ FLIPS: list[tuple[str, Any, str, Any]] = [
 """Value name, another value, place, and the expected content of the place, which differs with the default value."""
 
 TESTED_ELSEWHERE = {
+    "enabled": "test_a_parent_chart_may_disable_the_chart",
     "reload.mode": "test_the_checksum_follows_the_configuration",
     "tls.enabled": "test_tls_changes_the_name_of_the_port_everywhere",
     "tests.requests": "test_values_add_requests_to_helm_test",

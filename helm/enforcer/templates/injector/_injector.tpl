@@ -14,7 +14,7 @@
 name: {{ include "enforcer.injectorName" $root }}
 labels: {{- include "enforcer.labels" (list $root "injector" nil) | nindent 2 }}
 {{- with mustMerge (deepCopy (index . 1 | default dict)) (deepCopy $root.Values.commonAnnotations) }}
-annotations: {{- toYaml . | nindent 2 }}
+annotations: {{- include "enforcer.tpl" (list $root .) | nindent 2 }}
 {{- end }}
 {{- end -}}
 
@@ -36,7 +36,7 @@ annotations: {{- toYaml . | nindent 2 }}
 
 {{/* The Secret with the certificate, if the webhook does not issue it itself. */}}
 {{- define "enforcer.injectorSecret" -}}
-{{- .Values.injector.tls.existingSecret | default (printf "%s-tls" (include "enforcer.injectorName" .)) -}}
+{{- include "enforcer.tpl" (list . .Values.injector.tls.existingSecret) | default (printf "%s-tls" (include "enforcer.injectorName" .)) -}}
 {{- end -}}
 
 {{/* The namespaces whose pods may be injected: (list . expressions), with more expressions that must match. */}}
