@@ -33,8 +33,12 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: $(VENV)/.ready ## Start auth server, country app and enforcer, and play the walk (ONCE=1: then stop)
 	@$(BIN)/enforcer demo $(if $(ONCE),--once) $(DEMO_PORTS)
 
+# A worker on each core takes a half of the tests, in their order, so that it builds what the tests of a module share
+# only once; a worker that has finished takes some of the rest of another one.
+PARALLEL = -n auto --dist worksteal
+
 test: $(VENV)/.ready ## Run the tests
-	$(BIN)/pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS)
 
 # Apart from .venv, and before it where Python looks for modules: also where a test has a folder of its own.
 build/compiled/.ready: $(VENV)/.ready hatch_build.py $(shell find enforcer -name '*.py')
@@ -47,7 +51,7 @@ build/compiled/.ready: $(VENV)/.ready hatch_build.py $(shell find enforcer -name
 test-compiled: build/compiled/.ready ## Run the tests of what is compiled in the image (needs a C compiler and Python.h)
 	@cd / && PYTHONPATH=$(CURDIR)/build/compiled $(CURDIR)/$(BIN)/python -c \
 		'import enforcer.proxy.exchange as found; assert found.__file__.endswith(".so"), found.__file__'
-	PYTHONPATH=$(CURDIR)/build/compiled PYTHONSAFEPATH=1 $(BIN)/pytest -n auto $(PYTEST_ARGS) \
+	PYTHONPATH=$(CURDIR)/build/compiled PYTHONSAFEPATH=1 $(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS) \
 		--deselect tests/fuzz/test_smoke.py::test_search_finds_a_violation_in_a_broken_enforcer \
 		--deselect tests/fuzz/test_smoke.py::test_saved_input_is_checked_again \
 		--deselect tests/fuzz/test_cost.py::test_an_expensive_request_is_noticed \
@@ -61,7 +65,7 @@ COVERED = $(wildcard $(addprefix tests/,analysis cli config decision_log doctor 
 
 coverage: $(VENV)/.ready ## Measure the lines that the tests run, by module, and compare with the floors
 	@mkdir -p build
-	$(BIN)/pytest -n auto --hypothesis-profile=quick --cov=enforcer --cov-report=json:build/coverage.json --cov-report= $(COVERED) $(PYTEST_ARGS)
+	$(BIN)/pytest $(PARALLEL) --hypothesis-profile=quick --cov=enforcer --cov-report=json:build/coverage.json --cov-report= $(COVERED) $(PYTEST_ARGS)
 	$(BIN)/python .ci/check_coverage.py build/coverage.json
 
 lint: $(VENV)/.ready ## Style, types and prose

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
+from harness import plain_http
 from harness.configs import TOKEN, authorization_server, config
 from harness.processes import enforcer
 from harness.promql import TARGET, grouped, metrics
@@ -68,17 +68,17 @@ def exported() -> Mapping[str, set[str]]:
         known = authorization_server(server.port, issuer=ISSUER, **keys)
         changes = {"authorization_servers": [known], "cache": {"negative_entries": 1}}
         with enforcer(config(f"http://127.0.0.1:{upstream.port}", server.port, **changes)) as running:
-            with httpx.Client(base_url=f"http://127.0.0.1:{running.port}", trust_env=False) as client:
+            with plain_http.client(base_url=f"http://127.0.0.1:{running.port}") as client:
                 for token in (TOKEN, "made-up", "made-up-too", JWT):
                     client.get("/things", headers={"Authorization": f"Bearer {token}"})
                 assert client.get("/public/hang-up").status_code == 502
             admin = f"http://127.0.0.1:{running.admin_port}/metrics"
 
             def evicted() -> bool:
-                return "enforcer_cache_evictions_total{" in httpx.get(admin, trust_env=False).text
+                return "enforcer_cache_evictions_total{" in plain_http.get(admin).text
 
             assert eventually(evicted)
-            text = httpx.get(admin, trust_env=False).text
+            text = plain_http.get(admin).text
     webhook = Metrics("1")
     webhook.trusted({"authority": datetime(2026, 1, 1, tzinfo=UTC)})
     return {

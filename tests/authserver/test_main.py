@@ -1,26 +1,27 @@
 """The authorization server as a process, and its command line."""
 
+import logging
 import re
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import takewhile
 from pathlib import Path
 
 import httpx
 import pytest
-from click.testing import CliRunner
+import uvicorn
+from click.testing import CliRunner, Result
+from harness import plain_http
 from harness.demo_processes import listening
+from harness.process_state import restored_signals
 from harness.waiting import TIMEOUT
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from authserver.__main__ import is_loopback, main
 
-COMMAND = [sys.executable, "-m", "authserver"]
 SERVICE = {"client_id": "service-client-jwt", "client_secret": "service-client-jwt-secret"}
 
 
@@ -35,11 +36,11 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 def token(issuer: str, client_id: str) -> str:
     form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": "user-client-secret"}
-    return str(httpx.post(f"{issuer}/oauth2/token", data=form).json()["access_token"])
+    return str(plain_http.post(f"{issuer}/oauth2/token", data=form).json()["access_token"])
 
 
 def introspected(issuer: str, token: str) -> dict[str, object]:
-    body: dict[str, object] = httpx.post(f"{issuer}/oauth2/introspect", data={**SERVICE, "token": token}).json()
+    body: dict[str, object] = plain_http.post(f"{issuer}/oauth2/introspect", data={**SERVICE, "token": token}).json()
     return body
 
 
@@ -48,11 +49,11 @@ def test_a_stop_signal_ends_the_server_and_its_log_has_no_secrets(stop: signal.S
     """The exit code is 0, and the log has no secrets or tokens, not even at level debug."""
     with running("--log-level", "debug") as (process, issuer):
         port = issuer.removeprefix("http://localhost:").removesuffix("/ms-auth-server")
-        metadata = httpx.get(f"http://localhost:{port}/.well-known/oauth-authorization-server/ms-auth-server")
+        metadata = plain_http.get(f"http://localhost:{port}/.well-known/oauth-authorization-server/ms-auth-server")
         assert issuer == metadata.json()["issuer"]
         tokens = [token(issuer, "user-client-opaque"), token(issuer, "user-client-jwt")]
         assert all(introspected(issuer, token)["active"] for token in tokens)
-        httpx.post(
+        plain_http.post(
             f"{issuer}/oauth2/introspect", data={"token": tokens[0]}, auth=("service-client-jwt", "wrong-secret")
         )
         process.send_signal(stop)
@@ -74,7 +75,7 @@ def test_a_restart_with_a_file_loses_no_token(tmp_path: Path) -> None:
         process.kill()
     with running("--database", database) as (_, issuer):
         assert before == [introspected(issuer, opaque), introspected(issuer, signed)]
-        keys = KeySet.import_key_set(httpx.get(f"{issuer}/oauth2/jwks").json())
+        keys = KeySet.import_key_set(plain_http.get(f"{issuer}/oauth2/jwks").json())
         assert jwt.decode(signed, keys, algorithms=["RS256"]).claims["sub"] == "user-client-jwt"
 
 
@@ -90,43 +91,55 @@ def test_clients_and_issuer_can_be_set(tmp_path: Path) -> None:
         assert process.poll() is None
 
 
-def log_of(*arguments: str) -> list[str]:
-    """Run the server with these arguments until it serves, stop it, and return the lines of its log after the first."""
-    with running(*arguments) as (process, _):
-        assert process.stderr is not None
-        lines = list(takewhile(lambda line: "Started server process" not in line, process.stderr))
-        process.terminate()
-        _, rest = process.communicate(timeout=TIMEOUT)
-    return lines + rest.splitlines()
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[..., list[str]]:
+    """Return a function that starts the server with arguments, in this process, and returns its warnings."""
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: None)
+
+    def start(*arguments: str) -> list[str]:
+        caplog.clear()
+        assert invoke("--port", "0", *arguments).exit_code == 0
+        return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+    return start
+
+
+def invoke(*arguments: str) -> Result:
+    """Run the command in this process until it fails, or would serve."""
+    with restored_signals():
+        return CliRunner().invoke(main, arguments)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", ""])
-def test_published_secrets_on_another_address_than_loopback_are_a_warning(host: str) -> None:
+def test_published_secrets_on_another_address_than_loopback_are_a_warning(
+    host: str, warnings: Callable[..., list[str]]
+) -> None:
     """The warning names the clients and the ways out, and no secret; an empty host means all addresses."""
-    warnings = [line for line in log_of("--host", host) if " WARNING " in line]
-    assert len(warnings) == 1
+    (warning,) = warnings("--host", host)
     for text in ("published", "user-client-opaque", "user-client-jwt", "service-client-jwt", "--clients", "--host"):
-        assert text in warnings[0]
-    assert "client-secret" not in warnings[0]
+        assert text in warning
+    assert "client-secret" not in warning
 
 
 @pytest.mark.parametrize("arguments", [[], ["--host", "127.0.0.2"], ["--host", "localhost"]])
-def test_published_secrets_on_loopback_are_no_warning(arguments: list[str]) -> None:
+def test_published_secrets_on_loopback_are_no_warning(arguments: list[str], warnings: Callable[..., list[str]]) -> None:
     """Loopback is also the default: only programs of this machine can use the secrets."""
-    assert not [line for line in log_of(*arguments) if "WARNING" in line]
+    assert warnings(*arguments) == []
 
 
-def test_only_clients_with_published_secrets_are_in_the_warning(tmp_path: Path) -> None:
+def test_only_clients_with_published_secrets_are_in_the_warning(
+    tmp_path: Path, warnings: Callable[..., list[str]]
+) -> None:
     """A client of another file may have a published secret too; a file without any causes no warning."""
     clients = tmp_path / "clients.yaml"
     entry = "{secret: %s, scopes: [read], audience: [api]}"
     clients.write_text(f"clients: {{mine: {entry % 'n0t-published'}, copied: {entry % 'user-client-secret'}}}")
-    (warning,) = [line for line in log_of("--host", "0.0.0.0", "--clients", str(clients)) if "WARNING" in line]
+    (warning,) = warnings("--host", "0.0.0.0", "--clients", str(clients))
     assert "copied" in warning
     assert "mine" not in warning
 
     clients.write_text(f"clients: {{mine: {entry % 'n0t-published'}}}")
-    assert not [line for line in log_of("--host", "0.0.0.0", "--clients", str(clients)) if "WARNING" in line]
+    assert warnings("--host", "0.0.0.0", "--clients", str(clients)) == []
 
 
 @pytest.mark.parametrize(
@@ -157,7 +170,7 @@ def test_a_client_that_disconnects_within_a_form_causes_no_traceback() -> None:
             connection.sendall(head.encode())
             # The server sends this when it begins to read the form.
             assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
-        assert httpx.get(f"{issuer}/oauth2/jwks").status_code == 200
+        assert plain_http.get(f"{issuer}/oauth2/jwks").status_code == 200
         process.terminate()
         _, log = process.communicate(timeout=TIMEOUT)
     assert "Traceback" not in log
@@ -167,26 +180,19 @@ def test_a_port_in_use_is_one_line_of_error() -> None:
     """It names the port and the option to choose another."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = subprocess.run(
-            [*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=TIMEOUT, check=False
-        )
-    assert ended.returncode == 1
+        ended = invoke("--port", str(port))
+    assert ended.exit_code == 1
     assert [f"Error: port {port} of 127.0.0.1 is in use; choose another with --port"] == ended.stderr.splitlines()
 
 
-def test_an_invalid_clients_file_is_reported_completely(tmp_path: Path) -> None:
+def test_an_invalid_clients_file_is_reported_completely(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Exit code 2, one line for each error; the server does not start."""
+    caplog.set_level("INFO")
     clients = tmp_path / "clients.yaml"
     clients.write_text("clients:\n  app:\n    secret: 7\n    scops: [read]\n    audience: [api]\n")
-    ended = subprocess.run(
-        [*COMMAND, "--port", "0", "--clients", str(clients)],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    assert ended.returncode == 2
-    assert "listening" not in ended.stderr
+    ended = invoke("--port", "0", "--clients", str(clients))
+    assert ended.exit_code == 2
+    assert "listening" not in caplog.text
     assert [
         f"{clients}:2: clients.app.scopes: missing",
         f"{clients}:3: clients.app.secret: Input should be a valid string",
@@ -199,14 +205,8 @@ def test_an_unusable_database_is_an_error(tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("no database\n" * 100)
     for database in (notes, tmp_path / "nowhere" / "tokens.sqlite3"):
-        ended = subprocess.run(
-            [*COMMAND, "--port", "0", "--database", str(database)],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
-        assert ended.returncode == 2
+        ended = invoke("--port", "0", "--database", str(database))
+        assert ended.exit_code == 2
         assert "--database" in ended.stderr
         assert "Traceback" not in ended.stderr
 

@@ -1,7 +1,7 @@
 """The steps of the demo."""
 
-import httpx
 import pytest
+from harness import plain_http
 from harness.servers import raw_server, response
 
 from enforcer.cli._walk import Check, Step, Walk
@@ -25,7 +25,7 @@ def test_a_failed_check_shows_both_values_as_json() -> None:
 
 def walk(enforcer: str, issuer: str) -> list[Step]:
     """Run all steps."""
-    with httpx.Client(trust_env=False) as client:
+    with plain_http.client() as client:
         return list(Walk(client, enforcer, issuer).steps())
 
 

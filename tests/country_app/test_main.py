@@ -4,20 +4,19 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
+from harness import plain_http
 from harness.demo_processes import listening
+from harness.process_state import restored_signals
 from harness.waiting import TIMEOUT
 
 from country_app.__main__ import main
-
-COMMAND = [sys.executable, "-m", "country_app"]
 
 
 @contextmanager
@@ -34,14 +33,15 @@ def test_a_stop_signal_ends_the_app(stop: signal.Signals, tmp_path: Path) -> Non
     """The exit code is 0, and changes are in the file for the next start."""
     database = str(tmp_path / "countries.sqlite3")
     with running("--database", database) as (process, url):
-        assert httpx.get(f"{url}/code/AUS").json() == {"code": "AUS", "name": "AUSTRALIA"}
-        assert httpx.delete(f"{url}/code/AUS").status_code == 204
+        with plain_http.client() as client:
+            assert client.get(f"{url}/code/AUS").json() == {"code": "AUS", "name": "AUSTRALIA"}
+            assert client.delete(f"{url}/code/AUS").status_code == 204
         process.send_signal(stop)
         _, log = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
     assert "Traceback" not in log
     with running("--database", database) as (_, url):
-        assert httpx.get(f"{url}/code/AUS").status_code == 404
+        assert plain_http.get(f"{url}/code/AUS").status_code == 404
 
 
 def test_a_client_that_disconnects_within_a_body_causes_no_traceback() -> None:
@@ -54,33 +54,31 @@ def test_a_client_that_disconnects_within_a_body_causes_no_traceback() -> None:
             )
             # The app sends this when it begins to read the body.
             assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
-        assert httpx.get(url).status_code == 200
+        assert plain_http.get(url).status_code == 200
         process.terminate()
         _, log = process.communicate(timeout=TIMEOUT)
     assert "Traceback" not in log
+
+
+def invoke(*arguments: str) -> Result:
+    """Run the command in this process until it fails."""
+    with restored_signals():
+        return CliRunner().invoke(main, arguments)
 
 
 def test_a_port_in_use_is_one_line_of_error() -> None:
     """It names the port and the option to choose another."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = subprocess.run(
-            [*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=TIMEOUT, check=False
-        )
-    assert ended.returncode == 1
+        ended = invoke("--port", str(port))
+    assert ended.exit_code == 1
     assert ended.stderr.splitlines() == [f"Error: port {port} of 127.0.0.1 is in use; choose another with --port"]
 
 
 def test_an_unusable_database_is_an_error(tmp_path: Path) -> None:
     """Exit code 2; the message names the option."""
-    ended = subprocess.run(
-        [*COMMAND, "--port", "0", "--database", str(tmp_path / "nowhere" / "countries.sqlite3")],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    assert ended.returncode == 2
+    ended = invoke("--port", "0", "--database", str(tmp_path / "nowhere" / "countries.sqlite3"))
+    assert ended.exit_code == 2
     assert "--database" in ended.stderr
     assert "Traceback" not in ended.stderr
 

@@ -7,8 +7,8 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from harness import plain_http
 from harness.certificates import Authority
 from harness.clients import Client, Response
 from harness.processes import Enforcer, authorization_server, enforcer
@@ -39,7 +39,7 @@ class Stack:
         endpoint = f"{self._issuer}/oauth2/token"
         headers = {"DPoP": proof(private, "", "POST", endpoint, ath=None)} if private is not None else {}
         form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": "s"}
-        granted = httpx.post(endpoint, data=form, headers=headers).json()
+        granted = plain_http.post(endpoint, data=form, headers=headers).json()
         assert granted["token_type"] == ("DPoP" if private is not None else "Bearer")
         return str(granted["access_token"])
 

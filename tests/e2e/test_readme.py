@@ -12,8 +12,8 @@ from pathlib import Path
 from subprocess import PIPE, STDOUT
 
 import click
-import httpx
 import pytest
+from harness import plain_http
 from harness.ports import unused_ports
 from harness.processes import enforcer
 from harness.waiting import TIMEOUT, eventually
@@ -73,7 +73,7 @@ def test_the_five_minutes_lead_to_an_app_behind_the_enforcer(tmp_path: Path) -> 
         process("http.server", str(app_port), "--bind", "127.0.0.1", "--directory", folder, port=app_port),
         process("authserver", "--port", str(auth_port), "--clients", str(tmp_path / "clients.yaml"), port=auth_port),
         enforcer(config + "admin: {address: 127.0.0.1:0}\n", {"ENFORCER_CLIENT_SECRET": "my-enforcer-secret"}) as proxy,
-        httpx.Client(base_url=f"http://localhost:{proxy.port}", trust_env=False) as client,
+        plain_http.client(base_url=f"http://localhost:{proxy.port}") as client,
     ):
         assert client.get("/").text == "hello\n"
         refused = client.get("/reports/today.txt")

@@ -16,8 +16,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from harness import plain_http
 from harness.certificates import Authority
 from harness.clients import Client
 from harness.configs import RULES, TOKEN, TOKENS, authorization_server, config
@@ -208,7 +208,7 @@ def test_the_credential_of_the_operator_can_be_rotated(stack: Stack) -> None:
     def purge(credential: str) -> int:
         url = f"http://127.0.0.1:{stack.process.admin_port}/cache/purge"
         fields = {"Authorization": f"Bearer {credential}"}
-        return httpx.post(url, json={"token": "any"}, headers=fields, trust_env=False).status_code
+        return plain_http.post(url, json={"token": "any"}, headers=fields).status_code
 
     assert (purge("old"), purge("new")) == (200, 401)
     stack.write("credential", "new")

@@ -14,6 +14,11 @@ from typing import NamedTuple
 
 import httpx
 import pytest
+from click.testing import CliRunner
+from harness import plain_http
+from harness.process_state import restored_signals
+
+from enforcer.cli import main
 
 ROOT = Path(__file__).parents[2]
 DEMO = [sys.executable, "-m", "enforcer", "demo"]
@@ -28,10 +33,15 @@ COUNTRY = "/ms-system/country/code/AUS"
 SERVICE = {"client_id": "service-client-jwt", "client_secret": "service-client-jwt-secret"}
 
 
-def demo(*options: str, **ports: str) -> list[str]:
+def options(*others: str, **ports: str) -> list[str]:
+    """Return the options of a demo on free ports."""
+    chosen = {**PORTS, **{f"--{name.replace('_', '-')}": port for name, port in ports.items()}}
+    return [*(part for option in chosen.items() for part in option), *others]
+
+
+def demo(*others: str) -> list[str]:
     """Return the command line of a demo on free ports."""
-    options_with_ports = {**PORTS, **{f"--{name.replace('_', '-')}": port for name, port in ports.items()}}
-    return [*DEMO, *(part for option in options_with_ports.items() for part in option), *options]
+    return [*DEMO, *options(*others)]
 
 
 class Demo(NamedTuple):
@@ -100,7 +110,7 @@ def running() -> Iterator[Demo]:
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
     """A client that ignores proxy settings."""
-    with httpx.Client(trust_env=False) as client:
+    with plain_http.client() as client:
         yield client
 
 
@@ -225,24 +235,36 @@ def test_ctrl_c_while_it_starts_leaves_nothing_running() -> None:
     assert started.leftovers() == []
 
 
+@pytest.fixture
+def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command run in this process, and fail if it starts a process."""
+
+    def start(*command: object, **settings: object) -> None:
+        raise AssertionError(command)
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.usefixtures("nothing_starts")
 @pytest.mark.parametrize("name", ["port", "admin_port", "auth_port", "app_port"])
 def test_a_taken_port_is_one_clear_line(name: str) -> None:
     """It names the port and how to choose another; nothing is started."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server(("127.0.0.1", 0)) as taken, restored_signals():
         port = taken.getsockname()[1]
-        command = demo("--once", **{name: str(port)})
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False, cwd=ROOT)
+        ended = CliRunner().invoke(main, ["demo", *options("--once", **{name: str(port)})])
     option = f"--{name.replace('_', '-')}"
-    assert ended.returncode == 1
+    assert ended.exit_code == 1
     assert ended.stderr == f"Error: port {port} is in use; choose another: {option} N, or make demo {name.upper()}=N\n"
     assert ended.stdout == ""
 
 
+@pytest.mark.usefixtures("nothing_starts")
 def test_a_wrong_configuration_starts_nothing(tmp_path: Path) -> None:
     """Its errors have the line numbers of the user's file."""
     config = tmp_path / "config.yaml"
     config.write_text((ROOT / "config.yaml").read_text().replace("methods: [GET]", "methds: [GET]"))
-    command = demo("--once", "--config", str(config))
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert (ended.returncode, ended.stdout) == (2, "")
+    with restored_signals():
+        ended = CliRunner().invoke(main, ["demo", *options("--once", "--config", str(config))])
+    assert (ended.exit_code, ended.stdout) == (2, "")
     assert re.fullmatch(rf"{re.escape(str(config))}:\d+:\d+: rules\[0\]: unknown key .*\n", ended.stderr)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from harness.loggers import restored_loggers
+from harness.process_state import restored_loggers
 
 import enforcer
 from enforcer.operations import logs

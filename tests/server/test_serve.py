@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness.configs import config
-from harness.loggers import restored_loggers
+from harness.process_state import restored_loggers
 
 from enforcer.server.listening import AddressError
 from enforcer.server.serve import run

@@ -54,7 +54,18 @@ def _texts(chart: Path, values: str, name: str, namespace: str) -> Mapping[str, 
 def objects(values: Values, chart: Path = ENFORCER, name: str = "enforcer", namespace: str = "apps") -> list[Object]:
     """Render a chart, and return its objects, without the notes."""
     rendered = texts(values, chart, name, namespace)
-    return [thing for path, text in rendered.items() if not path.endswith("NOTES.txt") for thing in read(text)]
+    return [
+        thing
+        for path, text in rendered.items()
+        if not path.endswith("NOTES.txt")
+        for thing in json.loads(_as_json(text))
+    ]
+
+
+@cache
+def _as_json(text: str) -> str:
+    """Return the objects of a YAML stream as a JSON array, which is read in a fraction of the time."""
+    return json.dumps([*read(text)])
 
 
 def read(text: str) -> Iterator[Object]:

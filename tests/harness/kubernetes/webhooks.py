@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from harness import forkserver
+from harness import forkserver, plain_http
 from harness.kubernetes.apiserver import CONFIGURATIONS, ApiServer
 from harness.processes import Process
 from harness.waiting import TIMEOUT
@@ -79,7 +79,7 @@ class Webhook:
 
     def admin(self, path: str) -> httpx.Response:
         """Get a path from the admin server."""
-        return httpx.get(f"http://127.0.0.1:{self.admin_port}{path}", trust_env=False)
+        return plain_http.get(f"http://127.0.0.1:{self.admin_port}{path}")
 
 
 @contextmanager

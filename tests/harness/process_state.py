@@ -1,8 +1,9 @@
-"""Loggers, which belong to the whole process."""
+"""State that belongs to the whole process, and that a test must leave as it was."""
 
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,3 +18,14 @@ def restored_loggers() -> Iterator[None]:
     finally:
         root.level, root.handlers[:], uvicorn.level = before
         logging.captureWarnings(False)
+
+
+@contextmanager
+def restored_signals() -> Iterator[None]:
+    """Restore the handlers of the signals that stop a program."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
