@@ -18,7 +18,7 @@ SUCCESS: Final = 0
 UNREADABLE: Final = 1
 """Usage error, or something that cannot be read or written."""
 REFUSED: Final = 2
-"""A workload cannot be injected; nothing is written."""
+"""A workload cannot be injected; the others are."""
 MISSING: Final = 3
 """`--check`: a workload is not injected."""
 

@@ -41,7 +41,7 @@ def read_policy(path: Path, settings: Settings) -> tuple[Mapping[str, str], Sett
     return {settings.policy_key: path.read_text("utf-8"), **texts}, settings, [*_servers_in_pod(document)]
 
 
-def _scheme(path: Path, settings: Settings) -> str:
+def _scheme(path: Path, settings: Settings) -> str | None:
     try:
         values = parse(str(path), read(path, MAX_BYTES)).values
     except ValueError:

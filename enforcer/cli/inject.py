@@ -84,7 +84,8 @@ _BY: Final = "enforcer-inject"
 @click.option("-l", "--selector", type=Parsed("SELECTOR", parse_selector), help="Only workloads with these labels.")
 @click.option("--skip-kind", "skipped", multiple=True, metavar="KIND", help="Skip this kind, such as DaemonSet.")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 3 if a workload is not injected.")
-@click.option("--strict", is_flag=True, help="Treat warnings as refusals.")
+@click.option("--all-or-nothing", is_flag=True, help="Write nothing if a workload is refused.")
+@click.option("--strict", is_flag=True, help="Treat warnings as refusals, and write nothing if there are any.")
 def command(
     stdin: str | None, filenames: Sequence[str], recursive: bool, form: str | None, quiet: bool, **given: Any
 ) -> None:
@@ -93,8 +94,12 @@ def command(
     Only what must change changes; everything else, comments included, stays the same. A report on each object goes to
     standard error. Annotations of a pod template (enforcer.dev/mode and others) override the options for one workload.
 
-    Exit codes: 0 success, 1 usage error or unreadable input, 2 a workload cannot be injected, 3 --check found a
-    workload without sidecar, or no workload at all.
+    A workload that cannot be injected is written as it is, and its refusal is the last line of the report; the others
+    are injected. Workloads that serve no HTTP, such as databases, are left alone.
+
+    Exit codes: 0 success, 1 usage error or unreadable input, 2 a workload was refused, 3 --check found a workload
+    without sidecar, or no workload at all. In a pipeline, a shell sees only the exit code of the last command: use
+    --all-or-nothing there, or set -o pipefail.
 
     \b
     Examples:
@@ -117,8 +122,10 @@ def command(
         outcome = replace(outcome, report=(*lines, *outcome.report))
     lines = [Line(str(given["policy"]), Result.WARNING, str(warning)) for warning in warnings]
     outcome = replace(outcome, report=(*outcome.report, *lines))
-    refused = outcome.has(Result.REFUSED) or (given["strict"] and outcome.has(Result.WARNING))
-    if not refused and not given["check"]:
+    strict = given["strict"] and outcome.has(Result.WARNING)
+    refused = strict or outcome.has(Result.REFUSED)
+    withheld = strict or (refused and (given["strict"] or given["all_or_nothing"]))
+    if not withheld and not given["check"]:
         write(stream, outcome, form)
     report(outcome, quiet)
     sys.exit(REFUSED if refused else MISSING if outcome.has(Result.MISSING) else 0)

@@ -57,7 +57,8 @@ class ContainerSettings:
     image: str
     image_pull_policy: str = "IfNotPresent"
     mode: Mode = Mode.PORT
-    upstream_scheme: str = "http"
+    upstream_scheme: str | None = None
+    """`http` or `https`; None for the protocol that manifests reveal, or http if they do not."""
     listen_port: int = names.LISTEN_PORT
     admin_port: int = names.ADMIN_PORT
     policy_key: str = names.POLICY_KEY
@@ -186,7 +187,7 @@ def _arguments(sidecar: Sidecar) -> list[str]:
         "timeouts.drain": f"{sidecar.drain_seconds}s",
         "listener.address": listener(sidecar),
         "admin.address": f":{sidecar.admin_port}",
-        "upstream.url": f"{sidecar.upstream_scheme}://127.0.0.1:{sidecar.app_port}",
+        "upstream.url": f"{sidecar.upstream_scheme or 'http'}://127.0.0.1:{sidecar.app_port}",
     }
     file = f"{names.POLICY_FOLDER}/{sidecar.policy_key}"
     return ["run", file, *(f"--set={name}={value}" for name, value in settings.items())]

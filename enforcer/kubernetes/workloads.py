@@ -35,6 +35,9 @@ class Reason(StrEnum):
     UDP_ONLY = "udp_only"
     HOST_PORT = "host_port"
     AMBIGUOUS_PORT = "ambiguous_port"
+    NOT_HTTP = "not_http"
+    API_SERVER = "api_server"
+    HTTP2 = "http2"
     NUMERIC_TARGET_PORT = "numeric_target_port"
     NEEDS_NATIVE = "needs_native"
     NAME_TAKEN = "name_taken"
@@ -43,7 +46,9 @@ class Reason(StrEnum):
     UNREADABLE = "unreadable"
 
 
-SKIPPED: Final = {Reason.DISABLED, Reason.OWNED, Reason.NO_PORT}
+NO_HTTP: Final = (Reason.UDP_ONLY, Reason.NOT_HTTP, Reason.API_SERVER)
+"""Reasons for which a workload has nothing to protect: it serves something, but no HTTP that clients request."""
+SKIPPED: Final = frozenset({Reason.DISABLED, Reason.OWNED, Reason.NO_PORT, *NO_HTTP})
 """Reasons for which a workload need not be injected. All others prevent an injection that was wanted."""
 
 

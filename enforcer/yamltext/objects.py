@@ -18,6 +18,11 @@ def identity(obj: Object) -> tuple[str, str | None]:
     return called, namespace if isinstance(namespace, str) and namespace else None
 
 
+def is_stored(obj: Object) -> bool:
+    """Return whether a cluster wrote the object, as `kubectl get` shows it, and not only a person or a tool."""
+    return any(section(obj, "metadata").get(key) for key in ("uid", "resourceVersion", "generation", "managedFields"))
+
+
 def section(value: Mapping[str, Any], *path: str) -> Object:
     """Return the mapping at a path; an empty one if there is none, or if it is not a mapping."""
     member: Any = value

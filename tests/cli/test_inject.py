@@ -134,11 +134,17 @@ def test_anchors_in_changed_values_are_reported() -> None:
     assert "enforcer.dev/injected" not in made["spec"]["template"]["metadata"]["annotations"]
 
 
-def test_a_workload_that_cannot_be_injected_ends_with_2_and_writes_nothing() -> None:
-    """So that no partly protected workload is applied."""
-    ended = enforcer("inject", "-", text=TEXT + "---\n" + written([deployment(hostNetwork=True, name="b")], "indented"))
+def test_a_refused_workload_is_written_as_it_is_and_reported_last() -> None:
+    """The others are injected; the exit code is 2. With --all-or-nothing, nothing is written."""
+    refused = written([deployment(hostNetwork=True, name="b")], "indented")
+    ended = enforcer("inject", "-", text=refused + "---\n" + TEXT)
+    assert ended.exit_code == 2
+    assert ended.stdout.startswith(refused)
+    assert "enforcer.dev/injected" in ended.stdout
+    assert ended.stderr.splitlines()[-1].startswith("deployment/b")
+    assert enforcer("uninject", "-", text=ended.stdout).stdout == refused + "---\n" + TEXT
+    ended = enforcer("inject", "-", "--all-or-nothing", text=refused + "---\n" + TEXT)
     assert (ended.exit_code, ended.stdout) == (2, "")
-    assert "deployment/b" in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -162,7 +168,7 @@ def test_strict_takes_warnings_for_refusals() -> None:
 def test_an_undeclared_port_fails_the_check() -> None:
     """It would stay unprotected; with --port, it is injected."""
     text = written([deployment({"name": "app"})], "indented")
-    assert (enforcer("inject", "-", text=text).exit_code, enforcer("inject", "-", text=text).stdout) == (0, text)
+    assert (enforcer("inject", "-", text=text).exit_code, enforcer("inject", "-", text=text).stdout) == (2, text)
     for arguments, code in ((["--check"], 3), (["--strict"], 2), (["--check", "--strict"], 3)):
         ended = enforcer("inject", "-", *arguments, text=text)
         assert (ended.exit_code, ended.stdout) == (code, "")

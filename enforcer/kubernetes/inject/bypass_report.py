@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from enforcer.kubernetes.inject.manifest_set import ManifestSet
 from enforcer.kubernetes.inject.pod.pod_template import Injected, Version
 from enforcer.kubernetes.inject.report import Result
+from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.verify.enforcers import repository
 from enforcer.kubernetes.verify.object_set import Assumptions
 from enforcer.kubernetes.verify.verdicts import FAILS, Finding, PortFinding, verify
@@ -22,8 +24,13 @@ def report_bypasses(manifests: ManifestSet, injections: Mapping[int, Injected], 
     for finding in verify(manifests.objects_after(), Assumptions(images=images, oldest=oldest)):
         if finding.index in injections:
             manifests.extend(finding.index, Result.INJECTED, bypass(finding))
+            if injections[finding.index].sidecar.mode is Mode.PORT:
+                manifests.extend(finding.index, Result.INJECTED, _SAFER)
             for result, detail in bypass_lines(finding):
                 manifests.report(finding.index, result, detail)
+
+
+_SAFER: Final = "safer: --mode loopback, if the app can listen on 127.0.0.1"
 
 
 def verify_pod(pod: Object, image: str, oldest: Version) -> Finding:

@@ -26,4 +26,4 @@ def check_all(objects: Sequence[Object], options: Options) -> Outcome:
         workloads.inspect(index, workload)
         workloads.manifests.report(index, Result.MISSING, "no sidecar: `enforcer inject`")
 
-    return workloads.run(check, unable=Result.MISSING, no_port=Result.MISSING)
+    return workloads.run(check, unable=Result.MISSING)

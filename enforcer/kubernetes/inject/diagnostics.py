@@ -8,6 +8,7 @@ from enforcer.kubernetes import names
 from enforcer.kubernetes.inject import services
 from enforcer.kubernetes.inject.pod.pod_template import Injected
 from enforcer.kubernetes.inject.pod.ports import declared
+from enforcer.kubernetes.inject.pod.protocols import Protocol
 from enforcer.kubernetes.inject.report import Line, Result, called
 from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.workloads import containers
@@ -20,11 +21,11 @@ def summary(injected: Injected) -> str:
     kind = "native sidecar" if sidecar.native else "classic sidecar"
     match sidecar.mode:
         case Mode.PORT:
-            return f"port {port}→{sidecar.listen_port}, {kind}"
+            return f"mode port, port {port}→{sidecar.listen_port}, {kind}"
         case Mode.LOOPBACK:
-            return f"port {port} on the pod's addresses, app on 127.0.0.1, {kind}"
+            return f"mode loopback, port {port} on the pod's addresses, app on 127.0.0.1, {kind}"
         case Mode.TRANSPARENT:
-            return f"port {port}→{sidecar.listen_port} by a redirect in the pod's network, {kind}"
+            return f"mode transparent, port {port}→{sidecar.listen_port} by a redirect in the pod's network, {kind}"
 
 
 def diagnose(
@@ -52,6 +53,7 @@ def _warnings(injected: Injected) -> Iterator[str]:
         yield "its pods have no labels that a NetworkPolicy could select"
     if sidecar.mode is Mode.LOOPBACK and not sidecar.native:
         yield "the app may start before a classic sidecar and listen on the pod's addresses; a native one starts first"
+    yield from _of_https(injected)
     ports = [other for container in containers(workload.spec) for other in declared(container)]
     if ports and port.number not in (other.number for other in ports):
         yield f"no container declares port {port.number}; declared: {', '.join(map(str, ports))}"
@@ -60,6 +62,16 @@ def _warnings(injected: Injected) -> Iterator[str]:
         yield f"prometheus.io/port is {port.number}, where metrics now need a token; use --scrape=passthrough"
     if sidecar.mode is not Mode.PORT and not settings.rewrite_probes:
         yield f"its probes are not rewritten ({names.PREFIX}skip-probe-rewrite), so the enforcer refuses them"
+
+
+def _of_https(injected: Injected) -> Iterator[str]:
+    finding = injected.plan.protocol
+    if finding.protocol is not Protocol.HTTPS:
+        return
+    yield (
+        f"the app speaks HTTPS, because {finding.clue}: the enforcer verifies its certificate (upstream.tls.ca and "
+        "upstream.tls.server_name in the policy), and clients need http:// unless the policy has listener.tls"
+    )
 
 
 def _needs(
@@ -74,6 +86,9 @@ def _needs(
         labels = ",".join(f"{name}={value}" for name, value in plan.workload.labels.items())
         target = f'"{plan.port.name}"' if plan.port.name else f"{sidecar.listen_port}"
         yield f"any Service that selects {labels or 'its pods'} must use targetPort {target}"
+    for port, finding in plan.others:
+        if policy is not None and not finding.can_be_protected:
+            yield f"port {port} of {port.container} is left alone and stays open, because it is {finding}"
     if policy is not None:
         yield f"{called(policy)} needs a network plugin that enforces it; nodes can still connect"
     if plan.policy_checksum is None:

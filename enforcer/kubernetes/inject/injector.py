@@ -25,7 +25,7 @@ from enforcer.kubernetes.inject.workload_pass import Options, WorkloadPass
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.workloads import NotInjectableError, Reason, Workload, with_template
-from enforcer.yamltext.objects import Object, section
+from enforcer.yamltext.objects import Object, is_stored, section
 
 
 def inject_all(objects: Sequence[Object], options: Options) -> Outcome:
@@ -51,17 +51,20 @@ class _Injector:
     def inject(self, index: int, workload: Workload) -> None:
         """Inject the workload at an index; raises NotInjectableError and SettingsError."""
         workload = replace(workload, template=uninject(workload.template) or workload.template)
-        settings, selecting, port = self._workloads.inspect(index, workload)
+        settings, selecting, choice = self._workloads.inspect(index, workload)
+        port = choice.port
         for place, service in selecting:
             self._manifests.current[place] = service
         if settings.mode is Mode.PORT:
-            port = self._name_port(workload, selecting, port)
+            port = self._name_port(index, workload, selecting, port)
         current = [obj for place, _ in selecting if (obj := self._manifests.current[place]) is not None]
         found_by_name = settings.mode is Mode.PORT and services.by_name(current, port)
         plan = Plan(
             workload=workload,
             settings=settings,
             port=port,
+            protocol=choice.finding,
+            others=choice.others,
             context=self._options,
             native=choose_native(workload, settings, self._options.version, found_by_name),
             policy_checksum=self._policy_checksum(workload, settings),
@@ -83,29 +86,33 @@ class _Injector:
         for line in diagnose(injected, closing, self._manifests.originals, [service for _, service in selecting]):
             self._manifests.report(index, line.result, line.detail, line.name)
 
-    def _name_port(self, workload: Workload, selecting: Sequence[tuple[int, Object]], port: Port) -> Port:
+    def _name_port(self, index: int, workload: Workload, selecting: Sequence[tuple[int, Object]], port: Port) -> Port:
         """Have Services find the enforcer by the port's name; return the port with that name."""
-        numeric = [(index, service) for index, service in selecting if services.by_number(service, port)]
-        if late := [service for index, service in numeric if not self._may_change_target(index)]:
+        numeric = [(place, service) for place, service in selecting if services.by_number(service, port)]
+        if late := [service for place, service in numeric if not self._may_change_target(index, place)]:
             raise NotInjectableError(
                 Reason.NUMERIC_TARGET_PORT,
                 f"port {port.number} is the targetPort of {', '.join(map(called, late))} by number, and running "
                 "pods listen on no other port. Inject in two steps: `enforcer inject --prepare`, a rollout, then "
-                "`enforcer inject`. Or use --mode loopback, or --force-service for a first install",
+                "`enforcer inject`. Or use --mode loopback, or --force-service, which interrupts the service",
             )
-        name = port.name
-        if name is None and numeric:
-            name = services.name_for([service for _, service in selecting], port, workload.spec)
-        for index, service in selecting:
+        name = self._workloads.shared_name(workload, port, selecting) if numeric else port.name
+        for place, service in selecting:
             if name is not None and services.by_number(service, port):
                 detail = f'targetPort is now "{name}", the enforcer, instead of {port.number}'
-                self._manifests.change(index, services.taken_over(service, port, name), detail)
+                self._manifests.change(place, services.taken_over(service, port, name), detail)
+                if not self._options.force_service and not services.is_taken_over(self._manifests.originals[place]):
+                    self._manifests.report(place, Result.NOTE, "if its pods run already, use `--prepare` first")
             elif name is not None and name in services.targets(service) and not services.is_headless(service):
-                self._manifests.report(index, Result.UNCHANGED, f'targetPort "{name}" now resolves to the enforcer')
+                self._manifests.report(place, Result.UNCHANGED, f'targetPort "{name}" now resolves to the enforcer')
         return replace(port, name=name)
 
-    def _may_change_target(self, index: int) -> bool:
-        return self._options.force_service or services.is_taken_over(self._manifests.originals[index])
+    def _may_change_target(self, index: int, place: int) -> bool:
+        """Return whether a Service's target may change at once: no pods run yet, or an injection changed it before."""
+        workload, service = self._manifests.originals[index], self._manifests.originals[place]
+        if self._options.force_service or services.is_taken_over(service):
+            return True
+        return not is_stored(workload) and not is_stored(service)
 
     def _policy_checksum(self, workload: Workload, settings: Settings) -> str | None:
         """Return the policy's checksum, None if it is not known; raises NotInjectableError if it cannot be used."""

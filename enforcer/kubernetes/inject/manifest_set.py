@@ -36,11 +36,14 @@ class ManifestSet:
         self.originals = originals
         self.current: list[Object | None] = list(originals)
         self._added: list[tuple[int, Object]] = []
+        indexed = [(index, obj) for index, obj in enumerate(originals) if services.is_service(obj)]
+        self._services = [(index, services.given_back(service) or service) for index, service in indexed]
         self._lines: list[tuple[int, Line]] = []
 
     def report(self, index: int, result: Result, detail: str = "", name: str | None = None) -> None:
         """Report on the object at an index, or on another object that is listed with it; repeated lines are dropped."""
-        line = Line(name or called(self.originals[index]), result, detail)
+        obj = self.originals[index]
+        line = Line(name or called(obj), result, detail, identity(obj)[1])
         if line not in (reported for _, reported in self._lines):
             self._lines.append((index, line))
 
@@ -67,18 +70,16 @@ class ManifestSet:
 
     def outcome(self) -> Outcome:
         """Return the result; objects without a line in the report are reported as unchanged."""
-        reported = {line.name for _, line in self._lines}
+        reported = {(line.name, line.namespace) for _, line in self._lines}
         for index, obj in enumerate(self.originals):
-            if obj.get("kind") and called(obj) not in reported:
+            if obj.get("kind") and (called(obj), identity(obj)[1]) not in reported:
                 self.report(index, Result.UNCHANGED)
         report = [line for _, line in sorted(self._lines, key=lambda entry: entry[0])]
         return Outcome(tuple(self.current), tuple(self._added), tuple(report))
 
     def services_of(self, workload: Workload) -> list[tuple[int, Object]]:
         """Return the Services that select a workload's pods, with their indexes, as they were before any injection."""
-        indexed = [(index, obj) for index, obj in enumerate(self.originals) if services.is_service(obj)]
-        restored = [(index, services.given_back(service) or service) for index, service in indexed]
-        return [(index, service) for index, service in restored if services.selects_pods_of(service, workload)]
+        return [(index, service) for index, service in self._services if services.selects_pods_of(service, workload)]
 
     def find_ours(self, kind: str, name: str, namespace: str | None) -> list[int]:
         """Return the indexes of the objects of that kind and name that an earlier injection created."""

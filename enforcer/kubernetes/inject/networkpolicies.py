@@ -27,7 +27,8 @@ def enforcer_port(sidecar: Sidecar) -> int:
 def network_policy(obj: Object, injected: Injected) -> Object | None:
     """Write the NetworkPolicy for an object's injected pods; None if no labels select them.
 
-    Every client may reach the enforcer's port; only the monitoring namespace may reach the admin port, and ports with
+    Every client may reach the enforcer's port, and ports with another protocol than HTTP, which the enforcer cannot
+    protect: closing them would break the app. Only the monitoring namespace may reach the admin port, and ports with
     "metrics" in their name, except the protected one. Ports are numbers, because not every network plugin resolves the
     name of a native sidecar's port (projectcalico/calico#8881).
     """
@@ -39,7 +40,7 @@ def network_policy(obj: Object, injected: Injected) -> Object | None:
     labels = {"kubernetes.io/metadata.name": injected.plan.settings.monitoring_namespace}
     namespace = {"namespaceSelector": {"matchLabels": labels}}
     ingress = [
-        {"ports": [_port(enforcer_port(sidecar))]},
+        {"ports": [_port(number) for number in [enforcer_port(sidecar), *_other_protocols(injected)]]},
         {"from": [namespace], "ports": [_port(number) for number in monitored]},
     ]
     spec = {"podSelector": selector, "policyTypes": ["Ingress"], "ingress": ingress}
@@ -61,6 +62,11 @@ def _selector(obj: Object, workload: Workload) -> Object | None:
     if not selector:
         return None
     return {**selector, "matchLabels": {**section(selector, "matchLabels"), **LABELS}}
+
+
+def _other_protocols(injected: Injected) -> list[int]:
+    others = injected.plan.others
+    return list(dict.fromkeys(port.number for port, finding in others if not finding.can_be_protected))
 
 
 def _metrics(workload: Workload, protected: int) -> list[int]:

@@ -27,11 +27,15 @@ def prepare_all(objects: Sequence[Object], options: Options) -> Outcome:
         if status_of(workload.template) is not None:
             manifests.report(index, Result.UNCHANGED, "already injected")
             return
-        settings, selecting, port = workloads.inspect(index, workload)
+        settings, selecting, choice = workloads.inspect(index, workload)
+        port = choice.port
         if settings.mode is not Mode.PORT:
             manifests.report(index, Result.UNCHANGED, f"mode {settings.mode} needs no preparation")
             return
-        name = port.name or services.name_for([service for _, service in selecting], port, workload.spec)
+        shared = any(services.by_number(service, port) for _, service in selecting)
+        name = workloads.shared_name(workload, port, selecting) if shared else port.name
+        if name is None:
+            name = services.name_for([service for _, service in selecting], port, workload.spec)
         if port.name is None:
             obj = with_template(objects[index], workload.path, _with_port_name(workload, port, name))
             manifests.change(index, obj, f'port {port.number} of {port.container} is now called "{name}"')

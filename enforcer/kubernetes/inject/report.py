@@ -32,11 +32,12 @@ QUIET = frozenset({Result.WARNING, Result.REFUSED, Result.MISSING})
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the report; `name` is `kind/name`."""
+    """A line of the report; `name` is `kind/name`, and `namespace` the object's, if it names one."""
 
     name: str
     result: Result
     detail: str = ""
+    namespace: str | None = None
 
 
 def called(obj: Object) -> str:
@@ -50,7 +51,12 @@ _SHORT: Final = {"horizontalpodautoscaler": "hpa"}
 
 def written(lines: Iterable[Line]) -> Iterator[str]:
     """Yield the lines of a report as text, in columns."""
-    lines = list(lines)
-    width = max((len(line.name) for line in lines), default=0)
-    for line in lines:
-        yield f"{line.name:{width}}  {line.result:10}  {line.detail}".rstrip()
+    # What was refused comes last, where it is seen.
+    named = [(_named(line), line) for line in sorted(lines, key=lambda line: line.result is Result.REFUSED)]
+    width = max((len(name) for name, _ in named), default=0)
+    for name, line in named:
+        yield f"{name:{width}}  {line.result:10}  {line.detail}".rstrip()
+
+
+def _named(line: Line) -> str:
+    return line.name if line.namespace is None else f"{line.name} -n {line.namespace}"

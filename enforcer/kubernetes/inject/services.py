@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from enforcer.kubernetes.annotations import with_status, without_status
+from enforcer.kubernetes.inject.api_server import Call
 from enforcer.kubernetes.inject.pod.ports import Port, is_tcp, new_name, port_names
+from enforcer.kubernetes.inject.pod.protocols import Target
 from enforcer.kubernetes.selectors import selects_all
 from enforcer.kubernetes.workloads import Workload
 from enforcer.yamltext.objects import Object, identity, items, section
@@ -37,10 +39,21 @@ def is_named(obj: Object, kind: str, name: str, namespace: str | None) -> bool:
 
 def targets(service: Object) -> Iterator[str | int]:
     """Yield the target of each TCP port of a Service: a name or a number."""
+    return (target.port for target in destinations(service))
+
+
+def destinations(service: Object, calls: Collection[Call] = ()) -> Iterator[Target]:
+    """Yield the TCP ports of a Service with their targets; `calls` are the API server's calls of Services."""
     for entry in items(section(service, "spec"), "ports"):
         target = _target(entry)
         if is_tcp(entry) and target is not None:
-            yield target
+            yield Target(target, entry, _is_called(service, entry.get("port"), calls))
+
+
+def _is_called(service: Object, port: object, calls: Collection[Call]) -> bool:
+    name, namespace = identity(service)
+    same = (call for call in calls if (call.name, call.port) == (name, port))
+    return any(may_share_namespace(namespace, call.namespace) for call in same)
 
 
 def by_name(services: Sequence[Object], port: Port) -> bool:

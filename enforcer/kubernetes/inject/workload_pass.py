@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from enforcer.kubernetes import names
-from enforcer.kubernetes.inject import services
+from enforcer.kubernetes.inject import api_server, services
 from enforcer.kubernetes.inject.manifest_set import ManifestSet, Outcome
+from enforcer.kubernetes.inject.pod.choice import Choice, choose_port
 from enforcer.kubernetes.inject.pod.pod_template import Context
-from enforcer.kubernetes.inject.pod.ports import Port, find_port
-from enforcer.kubernetes.inject.report import Result
+from enforcer.kubernetes.inject.pod.ports import Port, declared
+from enforcer.kubernetes.inject.pod.uninject import uninject
+from enforcer.kubernetes.inject.report import Result, called
 from enforcer.kubernetes.selectors import selects
 from enforcer.kubernetes.settings import Settings, SettingsError, with_annotations
-from enforcer.kubernetes.workloads import SKIPPED, NotInjectableError, Reason, Workload, check, check_owner, workload_of
+from enforcer.kubernetes.sidecar import Mode
+from enforcer.kubernetes.workloads import (
+    SKIPPED,
+    NotInjectableError,
+    Reason,
+    Workload,
+    check,
+    check_owner,
+    containers,
+    workload_of,
+)
 from enforcer.yamltext.objects import Object, identity, section
 
 
@@ -32,11 +44,11 @@ class Options(Context):
 
 
 class Inspection(NamedTuple):
-    """A workload's settings, the Services that select its pods (with their indexes), and the port to protect."""
+    """A workload's settings, the Services that select its pods (with their indexes), and the chosen port."""
 
     settings: Settings
     services: list[tuple[int, Object]]
-    port: Port
+    choice: Choice
 
 
 Step = Callable[[int, Workload], None]
@@ -49,27 +61,21 @@ class WorkloadPass:
     def __init__(self, objects: Sequence[Object], options: Options) -> None:
         self.manifests = ManifestSet(objects)
         self.options = options
+        self._calls = api_server.calls(objects)
 
-    def run(
-        self,
-        step: Step,
-        unable: Result = Result.REFUSED,
-        no_port: Result = Result.WARNING,
-        conclude: Callable[[], None] = lambda: None,
-    ) -> Outcome:
+    def run(self, step: Step, unable: Result = Result.REFUSED, conclude: Callable[[], None] = lambda: None) -> Outcome:
         """Run the step on each workload, so that a rejected one does not keep the others from being handled.
 
-        `conclude` is called at the end, and may complete the report.
-
-        `unable` is the result of a workload that the step rejects. `no_port` is that of one without a TCP port whose
-        pods run until they are stopped, as servers do: it probably has a port that is not declared.
+        `unable` is the result of a workload that the step rejects, and of one without a TCP port whose pods run until
+        they are stopped, as servers do: it may have a port that is not declared. `conclude` is called at the end, and
+        may complete the report.
         """
         for index, workload in self._selected():
             try:
                 step(index, workload)
             except NotInjectableError as error:
                 if error.reason is Reason.NO_PORT and not workload.ends:
-                    self.manifests.report(index, no_port, f"no sidecar: {error.detail}; {_NAME_IT}")
+                    self.manifests.report(index, unable, f"no sidecar: {error.detail}; {_NAME_IT}")
                 else:
                     result = Result.SKIPPED if error.reason in SKIPPED else unable
                     self.manifests.report(index, result, error.detail)
@@ -82,10 +88,13 @@ class WorkloadPass:
     def _selected(self) -> Iterator[tuple[int, Workload]]:
         for index, obj in enumerate(self.manifests.originals):
             workload = workload_of(obj)
-            if workload is None or workload.kind.lower() in self.options.skipped_kinds:
-                continue
-            if selects(self.options.selector, section(obj, "metadata", "labels")):
+            if workload is not None and self._is_selected(obj, workload):
                 yield index, workload
+
+    def _is_selected(self, obj: Object, workload: Workload) -> bool:
+        if workload.kind.lower() in self.options.skipped_kinds:
+            return False
+        return selects(self.options.selector, section(obj, "metadata", "labels"))
 
     def inspect(self, index: int, workload: Workload) -> Inspection:
         """Return what has to be known before a workload is changed; raises NotInjectableError and SettingsError."""
@@ -94,8 +103,45 @@ class WorkloadPass:
         settings = self._settings_of(obj, workload)
         check(workload)
         selecting = self.manifests.services_of(workload)
-        targets = [target for _, service in selecting for target in services.targets(service)]
-        return Inspection(settings, selecting, find_port(workload.spec, settings, targets))
+        targets = [target for _, service in selecting for target in services.destinations(service, self._calls)]
+        return Inspection(settings, selecting, choose_port(workload.spec, settings, targets))
+
+    def shared_name(self, workload: Workload, port: Port, selecting: Sequence[tuple[int, Object]]) -> str:
+        """Return the name that Services with the port's number as target shall use; raises NotInjectableError.
+
+        A Service has one target for all of its pods: those that lack the name would get no more requests.
+        """
+        numeric = (service for _, service in selecting if services.by_number(service, port))
+        sharing = sorted({entry for service in numeric for entry in self._sharing(service, port)})
+        names_in_use = {other.name: owner for _, owner, other in sharing if other.name is not None}
+        if len(names_in_use) > 1:
+            listed = ", ".join(f'"{name}" in {owner}' for name, owner in names_in_use.items())
+            message = f"a Service leads to port {port.number} of several workloads; give it one name: it is {listed}"
+            raise NotInjectableError(Reason.NAME_TAKEN, message)
+        wanted = services.name_for([service for _, service in selecting], port, workload.spec)
+        return next(iter(names_in_use), wanted)
+
+    def _sharing(self, service: Object, port: Port) -> Iterator[tuple[int, str, Port]]:
+        """Yield the workloads whose pods a Service selects and leads to by number, each with its port.
+
+        Raises NotInjectableError if one of them cannot be injected.
+        """
+        for index, obj in enumerate(self.manifests.originals):
+            workload = workload_of(obj)
+            if workload is None or not services.selects_pods_of(service, workload):
+                continue
+            declared_ports = [each for container in containers(workload.spec) for each in declared(container)]
+            if declared_ports and port.number not in (each.number for each in declared_ports):
+                continue
+            if not self._is_selected(obj, workload):
+                raise _left_out(service, obj, "the options exclude it")
+            try:
+                inspection = self.inspect(index, replace(workload, template=_bare(workload)))
+            except (NotInjectableError, SettingsError) as error:
+                raise _left_out(service, obj, str(error)) from None
+            if inspection.settings.mode is not Mode.PORT:
+                raise _left_out(service, obj, f"its mode is {inspection.settings.mode}")
+            yield index, called(obj), inspection.choice.port
 
     def _settings_of(self, obj: Object, workload: Workload) -> Settings:
         """Apply the annotations of the namespace, and over them those of the pod template; raises SettingsError."""
@@ -109,6 +155,15 @@ class WorkloadPass:
             if other.get("kind") == "Namespace" and identity(other)[0] == workload.namespace:
                 settings = with_annotations(settings, section(other, "metadata", "annotations"))
         return with_annotations(settings, section(workload.template, "metadata", "annotations"))
+
+
+def _bare(workload: Workload) -> Object:
+    return uninject(workload.template) or workload.template
+
+
+def _left_out(service: Object, obj: Object, why: str) -> NotInjectableError:
+    message = f"{called(service)} also leads to {called(obj)}, which would get no more requests, because {why}"
+    return NotInjectableError(Reason.NUMERIC_TARGET_PORT, message)
 
 
 _NAME_IT: Final = f"name it with --port, or label pods that serve no requests {names.INJECT}: disabled"

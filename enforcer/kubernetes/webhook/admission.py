@@ -1,7 +1,7 @@
 """The webhook's decision on a pod that is about to be created, made with the code of `enforcer inject`.
 
 1. A pod with the label `enforcer.dev/inject: enabled` gets the sidecar or is denied, whatever the obstacle.
-2. If only the namespace has the label, pods without a TCP port are not injected: they have nothing to protect. An
+2. If only the namespace has the label, pods that serve no HTTP are not injected: they have nothing to protect. An
    annotation records it, so that the admission policy admits them.
 3. An existing sidecar is replaced by one from the current settings, so that repeated calls give the same result.
 """
@@ -17,14 +17,14 @@ from enforcer.kubernetes import names
 from enforcer.kubernetes.annotations import status_of
 from enforcer.kubernetes.inject.bypass_report import bypass, bypass_lines, verify_pod
 from enforcer.kubernetes.inject.diagnostics import diagnose, summary
+from enforcer.kubernetes.inject.pod.choice import choose_port
 from enforcer.kubernetes.inject.pod.pod_template import SLEEP, Context, Plan, choose_native, inject
-from enforcer.kubernetes.inject.pod.ports import find_port
 from enforcer.kubernetes.inject.pod.uninject import uninject
 from enforcer.kubernetes.inject.report import Result as ReportResult
 from enforcer.kubernetes.settings import Settings, SettingsError, with_annotations
 from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.webhook.locks import ALLOWED, with_pod_annotations
-from enforcer.kubernetes.workloads import NotInjectableError, Reason, Workload, check
+from enforcer.kubernetes.workloads import NO_HTTP, NotInjectableError, Reason, Workload, check
 from enforcer.yamltext.objects import Object, identity, items, section
 
 
@@ -47,9 +47,11 @@ class AdmissionReason(StrEnum):
     INTERNAL = "internal"
 
 
+_NOTHING_TO_PROTECT: Final = (Reason.NO_PORT, *NO_HTTP)
+
 OUTCOMES: Final[Mapping[Result, Sequence[str]]] = {
     Result.INJECTED: (AdmissionReason.OK,),
-    Result.SKIPPED: (AdmissionReason.NOT_WANTED, Reason.DISABLED, Reason.NO_PORT),
+    Result.SKIPPED: (AdmissionReason.NOT_WANTED, Reason.DISABLED, *_NOTHING_TO_PROTECT),
     Result.DENIED: tuple(reason for reason in Reason if reason not in (Reason.DISABLED, Reason.OWNED)),
     Result.ERROR: (AdmissionReason.MALFORMED_REVIEW, AdmissionReason.NAMESPACE_UNAVAILABLE, AdmissionReason.INTERNAL),
 }
@@ -92,7 +94,7 @@ class Admission:
         try:
             return self._injected(pod, namespace)
         except NotInjectableError as error:
-            if error.reason is Reason.NO_PORT and label is None:
+            if error.reason in _NOTHING_TO_PROTECT and label is None:
                 return AdmissionDecision(Result.SKIPPED, error.reason, _skipped(pod, error.reason), error.detail)
             return AdmissionDecision(Result.DENIED, error.reason, None, error.detail)
         except SettingsError as error:
@@ -104,11 +106,21 @@ class Admission:
         settings = with_pod_annotations(settings, section(pod, "metadata", "annotations"), self.allowed)
         workload = Workload("Pod", workload_name(pod), None, (), pod)
         check(workload)
-        # The webhook does not see Services: the port must be the only one, or be named by an annotation.
-        port = find_port(workload.spec, settings, [])
+        # The webhook does not see Services: only the pod itself tells which port speaks HTTP.
+        choice = choose_port(workload.spec, settings, [])
+        port = choice.port
         named = settings.mode is Mode.PORT and port.name is not None
         native = choose_native(workload, settings, self.context.version, named)
-        injected = inject(Plan(workload=workload, settings=settings, port=port, context=self.context, native=native))
+        plan = Plan(
+            workload=workload,
+            settings=settings,
+            port=port,
+            context=self.context,
+            native=native,
+            protocol=choice.finding,
+            others=choice.others,
+        )
+        injected = inject(plan)
         warnings = [line.detail for line in diagnose(injected, None, (), ()) if line.result is ReportResult.WARNING]
         # The webhook sees neither NetworkPolicies nor Services.
         finding = verify_pod(injected.template, injected.sidecar.image, self.context.version)

@@ -185,7 +185,9 @@ def _objects(text: str) -> Sequence[Object]:
 def _violations(obj: Object) -> set[str]:
     """Return what is invalid in an object; nothing if its kind is not one of Kubernetes' own."""
     try:
-        return {f"{obj['kind']} {identity(obj)}: {violation}" for violation in violations(obj, ("1.33",))}
+        # Without indexes: a container in front of another one changes them.
+        texts = (re.sub(r"\.[0-9]+\b", "", violation) for violation in violations(obj, ("1.33",)))
+        return {f"{obj['kind']} {identity(obj)}: {violation}" for violation in texts}
     except (FileNotFoundError, KeyError):
         return set()
 

@@ -37,7 +37,7 @@ def test_the_summary_follows_the_verification(things: Any, mode: Mode, settings:
     """With every policy in the input, and whatever the settings make of the sidecar."""
     lines = inject_all(things, options(mode, **settings)).report
     (summary,) = (line.detail for line in lines if line.result is Result.INJECTED)
-    assert summary.endswith(f", {state}")
+    assert f", {state}" in summary
     assert any("clients can bypass" in line.detail for line in lines) is (state == "bypass open")
 
 

@@ -33,7 +33,19 @@ def lines_with(
     ("things", "mode", "settings", "warning"),
     [
         ([deployment()], Mode.PORT, {"network_policy": False}, "bypass the enforcer: TCP port app-http 8080 of app is"),
-        ([deployment(OTHER)], Mode.PORT, {}, "grpc 9000 of app is not protected: closed if the network"),
+        ([deployment(OTHER)], Mode.PORT, {}, "grpc 9000 of app is not protected: open"),
+        (
+            [deployment(container("app", {"name": "http", "containerPort": 8080}, {"containerPort": 9000}))],
+            Mode.PORT,
+            {},
+            "9000 of app is not protected: closed if the network",
+        ),
+        (
+            [deployment(container("app", {"name": "https", "containerPort": 8443}))],
+            Mode.PORT,
+            {"port": "https"},
+            "the app speaks HTTPS, because its name is https",
+        ),
         (
             [deployment(OTHER)],
             Mode.LOOPBACK,

@@ -14,9 +14,11 @@ from enforcer.kubernetes.sidecar import Mode
 UNNAMED = {"containerPort": 8080}
 
 
-def test_a_service_by_number_is_refused_then_prepared_then_injected() -> None:
+@pytest.mark.parametrize("stored", [0, 1])
+def test_a_running_service_by_number_is_refused_then_prepared_then_injected(stored: int) -> None:
     """After the preparation the Service finds the port by its name; preparing again changes nothing."""
     things = [deployment(container("app", UNNAMED)), service(8080)]
+    things[stored]["metadata"]["resourceVersion"] = "7"
     refused = inject_all(things, options())
     assert results(refused) == [("deployment/app", "refused"), ("service/app", "unchanged")]
     assert list(refused.objects) == things
@@ -26,6 +28,17 @@ def test_a_service_by_number_is_refused_then_prepared_then_injected() -> None:
     injected = inject_all(prepared, options())
     assert not injected.has(Result.REFUSED)
     assert objects_after(prepare_all(prepared, options())) == prepared
+
+
+def test_a_first_installation_needs_one_step() -> None:
+    """Nothing runs yet that could be interrupted; the report says what to do if it does."""
+    outcome = inject_all([deployment(container("app", UNNAMED)), service(8080)], options())
+    assert ("service/app", "changed") in results(outcome)
+    assert [line.detail for line in outcome.report if line.result is Result.NOTE and line.name == "service/app"] == [
+        "if its pods run already, use `--prepare` first"
+    ]
+    forced = inject_all([deployment(container("app", UNNAMED)), service(8080)], options(force_service=True))
+    assert not any(line.name == "service/app" and line.result is Result.NOTE for line in forced.report)
 
 
 def test_an_undeclared_port_is_declared() -> None:

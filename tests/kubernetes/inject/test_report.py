@@ -12,6 +12,12 @@ def test_lines_are_aligned() -> None:
     assert [*written([])] == []
 
 
+def test_refusals_come_last_and_namespaces_are_named() -> None:
+    """As arguments of kubectl."""
+    lines = [Line("pod/a", Result.REFUSED, "no", "web"), Line("pod/b", Result.INJECTED, "yes")]
+    assert [*written(lines)] == ["pod/b         injected    yes", "pod/a -n web  refused     no"]
+
+
 @pytest.mark.parametrize(
     ("thing", "name"),
     [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from harness.kubernetes.injection import labelled, options, results
-from harness.kubernetes.manifests import deployment, template
+from harness.kubernetes.manifests import container, deployment, service, template
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.inject.check import check_all
@@ -14,6 +14,7 @@ from enforcer.kubernetes.inject.injector import inject_all
 from enforcer.kubernetes.inject.prepare import prepare_all
 from enforcer.kubernetes.inject.report import Result
 from enforcer.kubernetes.selectors import parse_selector
+from enforcer.kubernetes.workloads import all_containers
 
 
 def test_a_workload_that_cannot_be_injected_does_not_stop_the_others() -> None:
@@ -64,14 +65,70 @@ def test_annotations_of_a_template_override_those_of_its_namespace() -> None:
 
 
 @pytest.mark.parametrize("act", [inject_all, prepare_all, check_all])
-def test_a_workload_without_a_declared_port_is_left_open_with_a_warning(act: Any) -> None:
-    """It may serve nevertheless. A workload that ends, or that is labelled `disabled`, is skipped."""
+def test_a_running_workload_without_a_declared_port_is_refused(act: Any) -> None:
+    """It may serve nevertheless, unprotected. A workload that ends, or that is labelled `disabled`, is skipped."""
     outcome = act([deployment({"name": "app"})], options())
     (line,) = outcome.report
-    assert line.result is (Result.MISSING if act is check_all else Result.WARNING)
+    assert line.result is (Result.MISSING if act is check_all else Result.REFUSED)
     assert line.detail.startswith("no sidecar: no TCP port; name it with --port")
     job = {**deployment({"name": "app"}, restartPolicy="Never"), "apiVersion": "batch/v1", "kind": "Job"}
     assert results(act([job], options())) == [("job/app", "skipped")]
     disabled = labelled(deployment({"name": "app"}), "disabled")
     assert results(act([disabled], options())) == [("deployment/app", "skipped")]
-    assert not act([deployment({"name": "app"})], options(port=8090)).has(Result.WARNING)
+    assert not act([deployment({"name": "app"})], options(port=8090)).has(Result.REFUSED)
+
+
+@pytest.mark.parametrize(
+    ("port", "result"),
+    [("redis", "skipped"), ("https-webhook", "skipped"), ("grpc", "refused"), ("http", "injected"), ("x", "injected")],
+)
+def test_what_serves_no_http_is_left_alone_and_grpc_is_refused(port: str, result: str) -> None:
+    """An HTTP proxy would break a database; gRPC would be left unprotected."""
+    things = [deployment(container("app", {"name": port, "containerPort": 8080}))]
+    outcome = inject_all(things, options())
+    assert results(outcome)[0] == ("deployment/app", result)
+    if result != "injected":
+        assert list(outcome.objects) == things
+
+
+def shared(first: dict[str, Any], second: dict[str, Any], **more: Any) -> list[Any]:
+    """Return two Deployments with these ports, and a Service for both."""
+    pair = [deployment(container("app", port), name=name) for name, port in (("a", first), ("b", second))]
+    for workload in pair:
+        template(workload)["metadata"]["labels"]["part-of"] = "shop"
+    return [*pair, service(8080, **{"selector": {"part-of": "shop"}, **more})]
+
+
+@pytest.mark.parametrize("act", [inject_all, prepare_all])
+def test_a_service_before_two_workloads_finds_both_by_one_name(act: Any) -> None:
+    """A workload whose port has no name takes over that of the other."""
+    named, unnamed = {"name": "web", "containerPort": 8080}, {"containerPort": 8080}
+    for first, second in ((named, unnamed), (unnamed, named), (unnamed, unnamed), (named, named)):
+        outcome = act(shared(first, second), options())
+        assert not outcome.has(Result.REFUSED)
+        target = outcome.objects[2]["spec"]["ports"][0]["targetPort"]
+        for workload in outcome.objects[:2]:
+            spec = workload["spec"]["template"]["spec"]
+            assert sum(port.get("name") == target for each in all_containers(spec) for port in each["ports"]) == 1
+
+
+@pytest.mark.parametrize("act", [inject_all, prepare_all])
+def test_two_names_of_one_service_are_refused(act: Any) -> None:
+    """The Service can have one target only: the other workload would get no more requests."""
+    things = shared({"name": "web", "containerPort": 8080}, {"name": "http", "containerPort": 8080})
+    outcome = act(things, options())
+    assert [result for _, result in results(outcome)] == ["refused", "refused", "unchanged"]
+    assert list(outcome.objects) == things
+    assert '"web" in deployment/a, "http" in deployment/b' in outcome.report[0].detail
+
+
+def test_a_service_that_also_leads_to_a_bare_workload_is_not_changed() -> None:
+    """Its pods would get no more requests; a workload that does not have the port gets none before."""
+    things = shared({"containerPort": 8080}, {"containerPort": 8080})
+    template(things[1])["metadata"]["labels"][names.INJECT] = "disabled"
+    outcome = inject_all(things, options())
+    assert outcome.report[0].result is Result.REFUSED
+    assert "service/app also leads to deployment/b" in outcome.report[0].detail
+    assert list(outcome.objects) == things
+    things = shared({"containerPort": 8080}, {"name": "redis", "containerPort": 6379})
+    assert results(inject_all(things, options()))[0] == ("deployment/a", "injected")

@@ -18,7 +18,9 @@ from typing import Any, Final
 from enforcer.kubernetes import names
 from enforcer.kubernetes.annotations import Status
 from enforcer.kubernetes.inject.pod import probes
+from enforcer.kubernetes.inject.pod.choice import Candidate
 from enforcer.kubernetes.inject.pod.ports import Port, check_name, check_port, new_name, port_names
+from enforcer.kubernetes.inject.pod.protocols import NO_CLUE, Finding, Protocol
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.sidecar import LABELS, Mode, Sidecar, container, pod_annotations, redirect, volumes
 from enforcer.kubernetes.workloads import NotInjectableError, Reason, Workload
@@ -63,6 +65,9 @@ class Plan:
     context: Context
     native: bool
     policy_checksum: str | None = None
+    protocol: Finding = NO_CLUE
+    others: tuple[Candidate, ...] = ()
+    """The app's other TCP ports, which are not protected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +105,9 @@ def make_sidecar(plan: Plan) -> Sidecar:
             f"the enforcer runs unprivileged and cannot listen on port {port.number}; use mode port or transparent"
         )
         raise NotInjectableError(Reason.PRIVILEGED_PORT, message)
+    is_https = plan.protocol.protocol is Protocol.HTTPS
     return Sidecar(
-        **settings.of_container(),
+        **{**settings.of_container(), "upstream_scheme": settings.upstream_scheme or ("https" if is_https else "http")},
         native=plan.native,
         app_port=port.number,
         port_name=port.name,

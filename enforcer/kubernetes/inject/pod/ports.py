@@ -1,12 +1,11 @@
-"""Finds the port of a pod to protect, and checks and chooses the names of ports."""
+"""The ports of a pod: reads them, checks the one to protect, and chooses names."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.workloads import NotInjectableError, Reason, all_containers, containers
 from enforcer.yamltext.objects import Object, items
 
@@ -46,60 +45,9 @@ def number_of(container: Object, port: Any) -> int | None:
         return int(port)
     if isinstance(port, int):
         return port
+    if not isinstance(port, str):
+        return None
     return next((other.number for other in declared(container) if other.name == port), None)
-
-
-def find_port(spec: Object, settings: Settings, targets: Sequence[str | int]) -> Port:
-    """Return the port to protect; `targets` are the known Services' target ports. Raises NotInjectableError."""
-    candidates = [port for container in _eligible(spec, settings) for port in declared(container)]
-    if settings.port is not None:
-        return _wanted(spec, settings, settings.port, candidates)
-    if not candidates and targets:
-        return _wanted(spec, settings, _only(list(dict.fromkeys(targets))), candidates)
-    if not candidates:
-        if any(items(container, "ports") for container in containers(spec)):
-            raise NotInjectableError(Reason.UDP_ONLY, "it has only UDP ports; the enforcer protects TCP")
-        raise NotInjectableError(Reason.NO_PORT, "no TCP port")
-    if len(candidates) > 1:
-        candidates = [port for port in candidates if port.name in targets or port.number in targets] or candidates
-    return _only(candidates)
-
-
-def _eligible(spec: Object, settings: Settings) -> list[Object]:
-    """Return the containers whose ports may be protected: the one that the settings name, or all."""
-    every = containers(spec)
-    if settings.container is None:
-        return every
-    eligible = [container for container in every if container.get("name") == settings.container]
-    if not eligible:
-        known = ", ".join(str(container.get("name")) for container in every)
-        raise NotInjectableError(Reason.BAD_SETTING, f"no container is called {settings.container}; there are: {known}")
-    return eligible
-
-
-def _wanted(spec: Object, settings: Settings, port: Any, candidates: Sequence[Port]) -> Port:
-    if matching := [candidate for candidate in candidates if port in (candidate.name, candidate.number)]:
-        return _only(matching)
-    if isinstance(port, str):
-        known = ", ".join(map(str, candidates)) or "none"
-        raise NotInjectableError(Reason.BAD_SETTING, f"no TCP port is called {port}; there are: {known}")
-    eligible = _eligible(spec, settings)
-    if len(eligible) > 1:
-        known = ", ".join(str(container.get("name")) for container in eligible)
-        message = f"no container declares port {port}; choose its container (--container): {known}"
-        raise NotInjectableError(Reason.AMBIGUOUS_PORT, message)
-    return Port(str(eligible[0].get("name")), port, None)
-
-
-T = TypeVar("T", Port, str | int)
-
-
-def _only(ports: Sequence[T]) -> T:
-    if len(ports) > 1:
-        known = ", ".join(f"{port} of {port.container}" if isinstance(port, Port) else str(port) for port in ports)
-        message = f"it has several ports; choose one (--port, --container): {known}"
-        raise NotInjectableError(Reason.AMBIGUOUS_PORT, message)
-    return ports[0]
 
 
 _CHOOSE: Final = "choose another (--listen-port, --set adminPort=…)"
