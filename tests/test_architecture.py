@@ -30,7 +30,7 @@ ROOMS = (
         "tokens",
     ),
     *("policy", "decision_log", "proxy", "analysis"),
-    *("config", "operations", "doctor", "server", "kubernetes", "cli"),
+    *("config", "operations", "server", "doctor", "kubernetes", "cli"),
 )
 """From the ground up: a room imports itself and those before it."""
 

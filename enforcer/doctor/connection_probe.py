@@ -1,7 +1,4 @@
-"""Connects to a server step by step (name, TCP, TLS, HTTP), so that a failure names the step.
-
-Every wait has a timeout. Redirects are not followed.
-"""
+"""Connects to a server step by step (name, TCP, TLS), so that a failure names the step. Every wait has a timeout."""
 
 from __future__ import annotations
 
@@ -11,14 +8,14 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any, Final
-
-import httpx
+from typing import Final
 
 from enforcer.doctor import diagnosis
-from enforcer.doctor.diagnosis import Finding, ServerResponse, is_right, right, warning, wrong
+from enforcer.doctor.diagnosis import Finding, is_right, right, warning, wrong
+from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.addresses import Location, is_ip, with_port
 from enforcer.settings.tls import ClientTLS
 from enforcer.wire.address_list import Address, alternate
@@ -30,7 +27,12 @@ _NO_NAME: Final = "correct the host, or this machine's name resolution"
 _SLOW: Final = "see the server's log, or raise the timeout"
 _DEAD_ADDRESS: Final = "start a server there, or remove the address from the name: it delays some connections by 250 ms"
 _NO_HTTP: Final = "correct host, port, and http:// or https://"
+UNEXPECTED_TLS: Final = wrong("HTTP", "the server speaks TLS on this port", "use https://, or the port for plain HTTP")
 
+_RECORD_TIMEOUT: Final = 1.0
+"""Seconds for a first record of TLS: a server that speaks it answers at once."""
+_RECORD_TYPES: Final = (b"\x15", b"\x16")
+"""The first byte of a server's first record: an alert, or its part of the handshake (RFC 8446 §5.1)."""
 
 LookUp = Callable[[str], Awaitable[list[str]]]
 """Returns the addresses of a name, in the order to try them. Raises OSError."""
@@ -51,6 +53,11 @@ class ConnectionProbe:
         self._name = (tls.server_name if tls is not None else None) or location.host
         self._timeout = timeout
         self._addresses: list[str] = []
+
+    @property
+    def address(self) -> str | None:
+        """The first address that accepted a connection; None if none did, and for a Unix socket."""
+        return self._addresses[0] if self._addresses else None
 
     async def connect(self) -> list[Finding]:
         """Resolve the name, connect, and do the TLS handshake; stops at the first failed step."""
@@ -151,57 +158,37 @@ class ConnectionProbe:
             self._addresses[0], self._location.port, ssl=self._context, server_hostname=self._name
         )
 
-    def client(self) -> httpx.AsyncClient:
-        """Return an HTTP client for this server. Like the enforcer, it ignores proxies of the environment."""
-        # Without TLS an empty context is enough; it loads no authorities.
-        context = self._context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        transport = httpx.AsyncHTTPTransport(verify=context, trust_env=False, uds=self._location.unix)
-        return httpx.AsyncClient(transport=transport, trust_env=False, timeout=None)  # noqa: S113 - `send` has a timeout
-
-    async def send(
-        self, client: httpx.AsyncClient, method: str, url: str, *, within: float, max_body: int, **content: Any
-    ) -> ServerResponse | Finding:
-        """Send a request and return the response, or a finding if the connection fails.
-
-        Takes `within` seconds at most and reads about `max_body` bytes of the body.
-        """
-        started = time.perf_counter()
-
-        async def trace(event: str, _: Mapping[str, Any]) -> None:
-            # Exclude importing the client's modules and connecting from the server's response time.
-            if event.endswith("send_request_headers.started"):
-                nonlocal started
-                started = time.perf_counter()
-
-        body = b""
-        extensions = {"sni_hostname": self._name, "trace": trace}
-        try:
-            async with (
-                asyncio.timeout(within),
-                client.stream(method, url, extensions=extensions, **content) as response,
-            ):
-                async for chunk in response.aiter_raw():
-                    body += chunk
-                    if len(body) > max_body:
-                        break
-        except TimeoutError:
+    async def explain(self, error: UpstreamError, within: float) -> Finding:
+        """Return why a request got no response within so many seconds."""
+        if error.reason is UpstreamFailure.TIMEOUT:
             return wrong("HTTP", f"no complete response within {within:g} s", _SLOW)
-        except httpx.RemoteProtocolError:
-            return wrong("HTTP", "the server does not speak HTTP/1.1", _NO_HTTP)
-        except ssl.SSLError as error:
-            return _tls_finding(error)
-        except (httpx.TransportError, OSError):
-            return await self._broken_connection()
-        seconds, received = time.perf_counter() - started, time.time()
-        return ServerResponse(
-            url, response.status_code, dict(response.headers), body, len(body) > max_body, received - seconds, received
-        )
+        if await self.has_unexpected_tls():
+            return UNEXPECTED_TLS
+        if error.reason is UpstreamFailure.MALFORMED:
+            return wrong("HTTP", f"the response is not one of HTTP/1.1: {error.detail}", _NO_HTTP)
+        return await self._refused_certificate() or wrong("HTTP", error.detail, "see the server's log")
 
-    async def _broken_connection(self) -> Finding:
-        """Return why a connection broke during a request.
+    async def has_unexpected_tls(self) -> bool:
+        """Return whether the server speaks TLS, although the URL has http://."""
+        if self._context is not None or self._location.unix is not None:
+            return False
+        writer: asyncio.StreamWriter | None = None
+        try:
+            async with asyncio.timeout(_RECORD_TIMEOUT):
+                reader, writer = await asyncio.open_connection(self._addresses[0], self._location.port)
+                writer.write(_client_hello())
+                return await reader.read(1) in _RECORD_TYPES
+        except (OSError, TimeoutError):
+            return False
+        finally:
+            if writer is not None:
+                writer.transport.abort()
 
-        A server that requires a client certificate refuses after the handshake (RFC 8446 §4.4.2.4), and its alert is
-        lost if we are already writing. So open another connection, and only read.
+    async def _refused_certificate(self) -> Finding | None:
+        """Return whether a connection broke because the server wants a client certificate.
+
+        Such a server refuses after the handshake (RFC 8446 §4.4.2.4), and its alert is lost if we are already writing.
+        So open another connection, and only read.
         """
         if self._context is not None:
             try:
@@ -213,7 +200,27 @@ class ConnectionProbe:
                 return _tls_finding(error)
             except OSError:
                 pass
-        return wrong("HTTP", "the connection broke before the response was complete", "see the server's log")
+        return None
+
+
+def _client_hello() -> bytes:
+    """Return the first record of a TLS handshake (RFC 8446 §4.1.2)."""
+    outgoing = ssl.MemoryBIO()
+    connection = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="a")
+    with suppress(ssl.SSLWantReadError):
+        connection.do_handshake()
+    return outgoing.read()
+
+
+def is_this_machine(address: str) -> bool:
+    """Return whether an IP address is one of this machine."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as local:
+        try:
+            local.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 async def _look_up(host: str) -> list[str]:

@@ -41,16 +41,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ServerResponse:
-    """A response: names in `fields` are lower-case; request and response times are in seconds since the epoch.
+    """A response: names in `fields` are lower-case.
 
-    `truncated`: the body was longer than the limit.
+    The times are in seconds since the epoch: when the request was made, connecting included, and when it was answered.
     """
 
     url: str
     status: int
     fields: Mapping[str, str]
     body: bytes
-    truncated: bool
     sent: float
     received: float
 
@@ -161,8 +160,19 @@ def answer_time(seconds: float, limit: float) -> Finding:
 # Responses
 
 
-def app(response: ServerResponse) -> Finding:
+def app(status: int) -> Finding:
     """Check the upstream's response to GET /. Any status below 500 passes, because the app may not serve /."""
-    if response.status >= 500:
-        return warning("HTTP", f"answers GET / with {response.status}", "see the app's log")
-    return right("HTTP", f"answers GET / with {response.status}")
+    if status >= 500:
+        return warning("HTTP", f"answers GET / with {status}", "see the app's log")
+    return right("HTTP", f"answers GET / with {status}")
+
+
+def large_page() -> Finding:
+    """Return the finding for a response to GET / of which only a part was read."""
+    return right("HTTP", "answers GET / with a large page")
+
+
+def own_address(setting: str) -> Finding:
+    """Return the finding for an upstream that is the enforcer itself, by the setting that has its address."""
+    details = f"this is the enforcer's own {setting}: a request would come back until its head is too large"
+    return wrong("address", details, "set url to the app's address")

@@ -7,17 +7,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
 from enforcer.config.model import Config
 from enforcer.config.resolved import upstreams
-from enforcer.doctor import diagnosis
+from enforcer.config.validate.warnings import own_settings
+from enforcer.doctor import connection_probe, diagnosis
 from enforcer.doctor.authorization_server_check import AuthorizationServerCheck
-from enforcer.doctor.connection_probe import ConnectionProbe
-from enforcer.doctor.diagnosis import Finding, is_right
-from enforcer.settings.addresses import parse_server
+from enforcer.doctor.connection_probe import UNEXPECTED_TLS, ConnectionProbe
+from enforcer.doctor.diagnosis import Finding, is_right, wrong
+from enforcer.doctor.recorder import outcome_of
+from enforcer.errors import UpstreamError
+from enforcer.server.requests import make_endpoint
+from enforcer.settings.addresses import Location, parse_server
 from enforcer.settings.servers import Upstream
+from enforcer.tokens.introspection.endpoint import KnownEndpoint
+from enforcer.wire.http_client import RESPONSE_TOO_LARGE, HttpClient, HttpResponse
+from enforcer.wire.pool import Pool
+from enforcer.wire.ticker import Ticker
 
 _TIMEOUT: Final = 10.0
 """Seconds for the upstream's response: less than when serving, because an operator waits at a terminal."""
@@ -46,16 +55,41 @@ async def examine(config: Config) -> list[Report]:
         check = AuthorizationServerCheck(server)
         findings = await check.findings()
         reports.append(Report(f"authorization server {server.name}", check.url, tuple(findings)))
-    return reports + [await _upstream(name, upstream) for name, upstream in upstreams(config).items()]
+    return reports + [await _upstream(config, name, upstream) for name, upstream in upstreams(config).items()]
 
 
-async def _upstream(name: str | None, upstream: Upstream) -> Report:
+async def _upstream(config: Config, name: str | None, upstream: Upstream) -> Report:
     location = parse_server(upstream.url)
     probe = ConnectionProbe(location, upstream.tls, upstream.pool.connect_timeout)
     findings = await probe.connect()
     if is_right(findings):
-        root = f"{'https' if location.secure else 'http'}://{location.authority}/"
-        async with probe.client() as client:
-            response = await probe.send(client, "GET", root, within=_TIMEOUT, max_body=_MAX_BODY)
-        findings.append(response if isinstance(response, Finding) else diagnosis.app(response))
+        setting = _own_setting(config, location, probe.address)
+        findings.append(await _get(probe, location, upstream) if setting is None else diagnosis.own_address(setting))
     return Report("upstream" if name is None else f"upstream {name}", upstream.url, tuple(findings))
+
+
+async def _get(probe: ConnectionProbe, location: Location, upstream: Upstream) -> Finding:
+    """Send GET / on a connection such as requests are forwarded on."""
+    loop = asyncio.get_running_loop()
+    ticker = Ticker(loop)
+    pool = Pool(make_endpoint(location, upstream.tls), upstream.pool, ticker, loop)
+    client = HttpClient(pool, timeout=_TIMEOUT, max_body=_MAX_BODY)
+    try:
+        result = await outcome_of(KnownEndpoint(client, location.authority, "/").get)
+    finally:
+        pool.abort()
+        ticker.stop()
+    if isinstance(result, HttpResponse):
+        unexpected_tls = result.status == 400 and await probe.has_unexpected_tls()
+        return UNEXPECTED_TLS if unexpected_tls else diagnosis.app(result.status)
+    if isinstance(result, UpstreamError):
+        return diagnosis.large_page() if result.detail == RESPONSE_TOO_LARGE else await probe.explain(result, _TIMEOUT)
+    return wrong("HTTP", result.detail, "correct url")
+
+
+def _own_setting(config: Config, location: Location, address: str | None) -> str | None:
+    """Return the setting whose address the upstream has, if it is the enforcer itself; `address` is its host's."""
+    if address is None:
+        return None
+    this_machine = connection_probe.is_this_machine(address)
+    return next(iter(own_settings(config, location._replace(host=address), this_machine=this_machine)), None)

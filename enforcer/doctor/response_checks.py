@@ -1,4 +1,4 @@
-"""Checks of an authorization server's responses against its settings. Pure: responses in, findings out.
+"""Findings about an authorization server's responses, from the outcome that each has for requests. Pure.
 
 A finding repeats nothing of a response that could be a secret, only statuses, error codes and URLs without their query.
 """
@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urljoin
 
-from enforcer.doctor.diagnosis import Finding, ServerResponse, Verdict, right, warning, wrong
+from enforcer.doctor.diagnosis import Finding, ServerResponse, right, warning, wrong
 from enforcer.errors import IntrospectionError
 from enforcer.settings.authorization_server import ClientAuthentication
 from enforcer.tokens.claims import ActiveToken
-from enforcer.tokens.introspection import client_credentials
+from enforcer.tokens.introspection.client_credentials import OwnAccessToken
 from enforcer.tokens.introspection.metadata import PLACEHOLDER, EndpointName, Metadata, is_template
-from enforcer.tokens.introspection.metadata import parse as parse_metadata
-from enforcer.tokens.introspection.response import parse
+from enforcer.tokens.introspection.response import InactiveToken, IntrospectionOutcome
+
+if TYPE_CHECKING:
+    from enforcer.tokens.jwt.jwks import KeySet
 
 Method = ClientAuthentication | Literal["own_token"]
 """The way of authenticating at the introspection endpoint."""
@@ -36,7 +38,10 @@ _ADVICE: Final[Mapping[Method, str]] = {
 }
 """Advice if the server refuses our credentials."""
 _INACTIVE: Final = "accepted; a made-up token is reported as inactive"
-_TOO_LARGE: Final = "the response is larger than max_answer"
+_NOT_INACTIVE: Final = (
+    'see the server\'s log; if it does so only for unknown tokens, have it respond with {"active": false} '
+    "(RFC 7662 §2.2), or clients with such tokens get 503 instead of 401"
+)
 
 
 # Metadata and keys
@@ -49,23 +54,23 @@ def no_metadata(details: str, *, needed: bool) -> Finding:
     return warning("metadata", details, "correct issuer; if the server publishes no metadata, there is nothing to do")
 
 
+def wrong_metadata(error: IntrospectionError, response: ServerResponse, issuer: str) -> Finding:
+    """Return the finding for a document that is not the metadata of the issuer."""
+    published = _member(response.body, "issuer")
+    if isinstance(published, str) and is_template(published):
+        return wrong("metadata", "the server's issuer has a placeholder", f"correct issuer: {PLACEHOLDER}")
+    if isinstance(published, str) and published != issuer and _URL.fullmatch(published):
+        return wrong("metadata", f"the server's issuer is {published}", "set issuer to exactly that")
+    return _encoded("metadata", response) or wrong("metadata", f"{response.url}: {error.detail}", "correct issuer")
+
+
 def metadata(
-    response: ServerResponse, issuer: str, endpoints: Mapping[EndpointName, str | None], client: Client | None
-) -> tuple[Metadata | None, list[Finding]]:
-    """Read a server's metadata (RFC 8414 §2), None if it is not valid, and compare it with the settings.
+    document: Metadata, response: ServerResponse, endpoints: Mapping[EndpointName, str | None], client: Client | None
+) -> list[Finding]:
+    """Compare a server's metadata (RFC 8414 §2) with the settings.
 
     `endpoints` are those in use, with their configured URL; None if it must come from the metadata.
     """
-    mutual_tls = client is not None and client[1] == "tls_client_auth"
-    try:
-        document = parse_metadata(response.body, issuer, mutual_tls=mutual_tls)
-    except IntrospectionError as error:
-        published = _member(response.body, "issuer")
-        if isinstance(published, str) and is_template(published):
-            return None, [wrong("metadata", "the server's issuer has a placeholder", f"correct issuer: {PLACEHOLDER}")]
-        if isinstance(published, str) and published != issuer and _URL.fullmatch(published):
-            return None, [wrong("metadata", f"the server's issuer is {published}", "set issuer to exactly that")]
-        return None, [wrong("metadata", f"{response.url}: {error.detail}", "correct issuer")]
     findings = []
     equal, discovered = ["issuer"], []
     for name, configured in endpoints.items():
@@ -87,7 +92,7 @@ def metadata(
     findings += _methods(response, client)
     names = " and ".join(filter(None, (", ".join(equal[:-1]), equal[-1])))
     matches = f"{names} {'match' if equal[1:] else 'matches'} the server's metadata"
-    return document, findings or [right("metadata", "; ".join((matches, *discovered)))]
+    return findings or [right("metadata", "; ".join((matches, *discovered)))]
 
 
 def _methods(response: ServerResponse, client: Client | None) -> list[Finding]:
@@ -100,95 +105,109 @@ def _methods(response: ServerResponse, client: Client | None) -> list[Finding]:
     return [warning("metadata", f"the server does not offer {method}", advice)]
 
 
-def keys(response: ServerResponse, algorithms: Collection[str]) -> Finding:
+def keys(outcome: KeySet | IntrospectionError, response: ServerResponse, algorithms: Collection[str]) -> list[Finding]:
     """Check a server's keys (RFC 7517 §5) against the algorithms of `jwt.algorithms`."""
-    from enforcer.tokens.jwt import jwks
+    from enforcer.tokens.jwt import jwks, jwt
 
-    if response.status != 200:
-        return _not_an_endpoint("keys", response, "jwks_uri")
-    if response.truncated:
-        return wrong("keys", _TOO_LARGE, "correct jwks_uri, or raise max_answer")
-    try:
-        key_set = jwks.parse(response.body)
-    except IntrospectionError as error:
-        return wrong("keys", f"not a key set (RFC 7517): {error.detail}", "correct jwks_uri")
-    published = key_set.keys
+    if isinstance(outcome, IntrospectionError):
+        if response.status != 200:
+            return [_not_an_endpoint("keys", response, "jwks_uri")]
+        details = f"not a key set (RFC 7517): {outcome.detail}"
+        return [_encoded("keys", response) or wrong("keys", details, "correct jwks_uri")]
+    published = outcome.keys
     supported = sorted({algorithm for key in published for algorithm in key.algorithms})
     details = f"{len(published)} {'key' if len(published) == 1 else 'keys'}, for {', '.join(supported)}"
-    if key_set.unusable:
+    if outcome.unusable:
         advice = "correct or withdraw it at the authorization server: tokens that name it are answered 503"
-        return wrong("keys", f"{details}; {jwks.describe(key_set.unusable[0])}", advice)
+        return [wrong("keys", f"{details}; {jwks.describe(outcome.unusable[0])}", advice)]
     if not {*supported} & {*algorithms}:
-        return wrong("keys", details, "set jwt.algorithms to the algorithms that the server signs with")
-    return right("keys", details)
+        return [wrong("keys", details, "set jwt.algorithms to the algorithms that the server signs with")]
+    findings = [right("keys", details)]
+    for kid, count in outcome.ambiguous(algorithms).items():
+        name = "without kid" if kid is None else f"with kid {kid[:64]!r}"
+        text = f"{count} different keys {name}"
+        if count > jwt.MAX_CANDIDATES:
+            advice = (
+                f"give each a kid of its own: at most {jwt.MAX_CANDIDATES} are tried, and such tokens are answered 503"
+            )
+            findings.append(wrong("keys", text, advice))
+        else:
+            findings.append(warning("keys", text, "give each a kid of its own: every one is tried for each new token"))
+    return findings
 
 
 # Our credentials
 
 
-def is_refusal(response: ServerResponse) -> bool:
+def is_refusal(outcome: object, response: ServerResponse | Finding) -> bool:
     """Return whether an endpoint may have refused our credentials (RFC 7662 §2.3, RFC 6749 §5.2)."""
-    return response.status in (400, 401, 403) and not is_acceptance(response)
-
-
-def is_acceptance(response: ServerResponse) -> bool:
-    """Return whether a made-up token was reported as inactive, also in the form of RFC 7009 §2.2.1."""
-    if response.status == 400:
-        return _member(response.body, "error") == "unsupported_token_type"
-    return response.status == 200 and _introspected(response).verdict is Verdict.RIGHT
+    if not isinstance(outcome, IntrospectionError) or isinstance(response, Finding):
+        return False
+    return response.status in (400, 401, 403)
 
 
 def own_token(
-    response: ServerResponse, method: ClientAuthentication, accepted: ClientAuthentication | None, lifetime: float
+    outcome: OwnAccessToken | IntrospectionError,
+    response: ServerResponse,
+    method: ClientAuthentication,
+    accepted: ClientAuthentication | None,
 ) -> Finding:
-    """Check the response to our request for an access token (RFC 6749 §5.1, §5.2); see `credentials` for `accepted`."""
-    if is_refusal(response):
+    """Check the outcome of our request for an access token (RFC 6749 §5.1, §5.2); see `credentials` for `accepted`."""
+    if isinstance(outcome, OwnAccessToken):
+        return right("own token", f"issued, for {outcome.expires_in:g} s")
+    if is_refusal(outcome, response):
         return _refused("own token", response, method, accepted)
     if response.status != 200:
         return _not_an_endpoint("own token", response, "own_token.token_endpoint")
-    try:
-        token = client_credentials.parse(response.body, lifetime)
-    except IntrospectionError as error:
-        details = f"not a token response (RFC 6749): {error.detail}"
-        return wrong("own token", details, "correct own_token.token_endpoint")
-    return right("own token", f"issued, for {token.expires_in:g} s")
+    details = f"not a token response (RFC 6749): {outcome.detail}"
+    return _encoded("own token", response) or wrong("own token", details, "correct own_token.token_endpoint")
 
 
-def credentials(response: ServerResponse, method: Method, accepted: ClientAuthentication | None) -> Finding:
-    """Check the response to the introspection of a made-up token with our credentials (RFC 7662 §2.2, §2.3).
+def credentials(
+    outcome: IntrospectionOutcome,
+    response: ServerResponse,
+    method: Method,
+    accepted: ClientAuthentication | None,
+    *,
+    signed: bool = False,
+) -> Finding:
+    """Check the outcome of the introspection of a made-up token with our credentials (RFC 7662 §2.2, §2.3).
 
-    `accepted` is another way to authenticate than `method`, if the server accepted that one.
+    `accepted` is another way to authenticate than `method`, if the server accepted that one. `signed`: the response
+    must be signed (RFC 9701).
     """
-    if is_acceptance(response):
+    if isinstance(outcome, ActiveToken):
+        advice = "do not trust this endpoint; correct introspection_endpoint"
+        return wrong("credentials", "a made-up token is reported as active", advice)
+    if isinstance(outcome, InactiveToken):
         return right("credentials", _INACTIVE)
-    if is_refusal(response):
+    if is_refusal(outcome, response):
         return _refused("credentials", response, method, accepted)
+    if response.status >= 500:
+        return wrong("credentials", f"the server responds to a made-up token with {response.status}", _NOT_INACTIVE)
     if response.status != 200:
         return _not_an_endpoint("credentials", response, "introspection_endpoint")
-    return _introspected(response)
+    encoded = _encoded("credentials", response)
+    if encoded is not None:
+        return encoded
+    if signed:
+        return no_signed_response(outcome.detail)
+    if _is_html(response):
+        advice = "correct introspection_endpoint: it leads elsewhere"
+        return wrong("credentials", "the response is a web page", advice)
+    details = f"not an introspection response (RFC 7662): {outcome.detail}"
+    return wrong("credentials", details, "correct introspection_endpoint")
+
+
+def too_large(subject: str, setting: str) -> Finding:
+    """Return the finding for a response that is larger than `max_answer`; `setting` names the endpoint."""
+    return wrong(subject, "the response is larger than max_answer", f"correct {setting}, or raise max_answer")
 
 
 def no_signed_response(details: str) -> Finding:
     """Return the finding for an introspection response that is not signed as required (RFC 9701)."""
     advice = "configure the server to sign introspection responses for this client, or remove signed_answers"
     return wrong("credentials", f"{details} (RFC 9701)", advice)
-
-
-def _introspected(response: ServerResponse) -> Finding:
-    if response.truncated and not _is_html(response):
-        return wrong("credentials", _TOO_LARGE, "correct introspection_endpoint, or raise max_answer")
-    try:
-        token = parse(response.body)
-    except IntrospectionError as error:
-        if _is_html(response):
-            advice = "correct introspection_endpoint: it leads elsewhere"
-            return wrong("credentials", "the response is a web page", advice)
-        details = f"not an introspection response (RFC 7662): {error.detail}"
-        return wrong("credentials", details, "correct introspection_endpoint")
-    if isinstance(token, ActiveToken):
-        advice = "do not trust this endpoint; correct introspection_endpoint"
-        return wrong("credentials", "a made-up token is reported as active", advice)
-    return right("credentials", _INACTIVE)
 
 
 def _refused(subject: str, response: ServerResponse, method: Method, accepted: ClientAuthentication | None) -> Finding:
@@ -213,9 +232,25 @@ def _not_an_endpoint(subject: str, response: ServerResponse, setting: str) -> Fi
         shown = url if _URL.fullmatch(url) else "another place"
         details = f"{status}: redirected to {shown}, and the enforcer does not follow redirects"
         return wrong(subject, details, f"set {setting} to the URL that responds itself")
-    if status == 429 or status >= 500:
+    if status == 429:
+        advice = "raise the server's limit for this client, or wait, and try again"
+        return wrong(subject, f"the server responds with 429: it has had too many requests{_wait(response)}", advice)
+    if status >= 500:
         return wrong(subject, f"the server responds with {status}", "see the server's log")
     return wrong(subject, f"the server responds with {status}", f"correct {setting}")
+
+
+def _wait(response: ServerResponse) -> str:
+    retry_after = response.fields.get("retry-after", "")
+    return f", and asks to wait {retry_after} s" if retry_after.isascii() and retry_after.isdecimal() else ""
+
+
+def _encoded(subject: str, response: ServerResponse) -> Finding | None:
+    coding = response.fields.get("content-encoding", "identity").strip().lower()
+    if coding == "identity" or not _CODE.fullmatch(coding):
+        return None
+    advice = "turn compression off at the server, or at the proxy before it, for requests that accept only identity"
+    return wrong(subject, f"the response is encoded ({coding})", advice)
 
 
 def _is_html(response: ServerResponse) -> bool:

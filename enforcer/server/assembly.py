@@ -17,8 +17,8 @@ from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.responses import Refusals
 from enforcer.proxy.snapshot import Route, RouteCache, Snapshot, Upstream
 from enforcer.server.listening import affordable_limits
+from enforcer.server.requests import make_endpoint
 from enforcer.server.resources import ResourceScope
-from enforcer.server.sources import make_endpoint
 from enforcer.server.verifiers import Verifiers
 from enforcer.settings.addresses import parse_server
 from enforcer.settings.servers import Upstream as UpstreamSettings

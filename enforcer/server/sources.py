@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import ssl
 import time
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -12,22 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from enforcer.config import authorization_server
 from enforcer.counters import IntrospectionMetrics
-from enforcer.settings.addresses import Location, parse_url
+from enforcer.server.requests import RequestBuilder
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
 from enforcer.settings.limits import DEFAULT_SHARE
-from enforcer.settings.tls import ClientTLS
 from enforcer.share_report import SharedTable, ShareReport
-from enforcer.tokens.introspection.client import JSON_TYPE, JWT_TYPE, IntrospectionClient, JsonReader, ResponseReader
+from enforcer.tokens.introspection.client import IntrospectionClient
 from enforcer.tokens.introspection.client_authentication import Authentication
-from enforcer.tokens.introspection.client_credentials import BearerAuthentication, OwnAccessToken, TokenRequest
-from enforcer.tokens.introspection.endpoint import DiscoveredEndpoint, KnownEndpoint, ServerEndpoint
-from enforcer.tokens.introspection.metadata import EndpointName, Metadata, parse, well_known_urls
+from enforcer.tokens.introspection.client_credentials import BearerAuthentication, OwnAccessToken
+from enforcer.tokens.introspection.endpoint import DiscoveredEndpoint, ServerEndpoint
+from enforcer.tokens.introspection.introspector import Introspector
+from enforcer.tokens.introspection.metadata import EndpointName, Metadata
 from enforcer.tokens.issuers import IssuerFilter, IssuerScope
 from enforcer.tokens.refresh_schedule import Lifetime, RefreshSchedule
-from enforcer.tokens.remote_document import DocumentFetcher, FirstAvailable, RemoteDocument
+from enforcer.tokens.remote_document import DocumentFetcher, RemoteDocument
 from enforcer.tokens.verifier import TokenSource
-from enforcer.wire.http_client import HttpClient
-from enforcer.wire.pool import Pool, ServerAddress
 from enforcer.wire.ticker import Ticker
 
 if TYPE_CHECKING:
@@ -64,21 +61,16 @@ class SourceBuilder:
         return JwtSource(self._keys, authorization_server.issuer(server), server.jwt, introspector, time.time)
 
     def _introspector(self, domain: IssuerScope) -> TokenSource:
-        own = self.server.own_token
-        authentication = self._client("introspection_endpoint") if own is None else self._bearer(own)
-        endpoint, reader = self._endpoint("introspection_endpoint"), self._reader()
-        introspector = IntrospectionClient(
-            self.server.name, endpoint, authentication, reader, self.server.breaker, self.server.pool, self.ticker
-        )
-        return introspector if domain == IssuerScope() else IssuerFilter(introspector, domain)
+        server, own = self.server, self.server.own_token
+        authentication = self._requests.authentication("introspection_endpoint") if own is None else self._bearer(own)
+        reader = self._requests.reader(lambda: self._keys)
+        introspector = Introspector(self._endpoint("introspection_endpoint"), authentication, reader)
+        client = IntrospectionClient(server.name, introspector, server.breaker, server.pool, self.ticker)
+        return client if domain == IssuerScope() else IssuerFilter(client, domain)
 
-    def _reader(self) -> ResponseReader:
-        server = self.server
-        if not server.signed_answers:
-            return JsonReader()
-        from enforcer.tokens.introspection.jwt_introspection import JwtReader
-
-        return JwtReader(self._keys, authorization_server.expected_response(server), time.time)
+    @cached_property
+    def _requests(self) -> RequestBuilder:
+        return RequestBuilder(self.server, self.ticker, self.loop, self.share, self.held_back)
 
     @cached_property
     def _keys(self) -> RemoteDocument[KeySet]:
@@ -95,9 +87,7 @@ class SourceBuilder:
         )
 
     def _bearer(self, settings: OwnTokenSettings) -> Authentication:
-        request = TokenRequest(
-            self._endpoint("token_endpoint"), self._client("token_endpoint"), settings.scopes, settings.lifetime
-        )
+        request = self._requests.token_request(self._endpoint("token_endpoint"), settings)
         token: RemoteDocument[OwnAccessToken] = RemoteDocument(
             f"our own access token of authorization server {self.server.name}",
             request,
@@ -107,47 +97,19 @@ class SourceBuilder:
         )
         return BearerAuthentication(token)
 
-    def _client(self, endpoint: EndpointName) -> Authentication:
-        return authorization_server.authenticator(self.server, endpoint, time.time)
-
     def _endpoint(self, name: EndpointName) -> ServerEndpoint:
         url = authorization_server.endpoints(self.server)[name]
-        signed = name == "introspection_endpoint" and self.server.signed_answers
-        make = partial(self._known, accept=JWT_TYPE if signed else JSON_TYPE)
+        make = partial(self._requests.endpoint, name)
         return make(url) if url is not None else DiscoveredEndpoint(name, self._metadata, make)
 
     @cached_property
     def _metadata(self) -> RemoteDocument[Metadata]:
         server = self.server
-        issuer = authorization_server.issuer(server)
-        read = partial(parse, issuer=issuer, mutual_tls=server.mutual_tls)
         life = Lifetime(server.metadata.refresh, math.inf)
         return RemoteDocument(
             f"the metadata of authorization server {server.name}",
-            FirstAvailable([DocumentFetcher(self._known(url), read) for url in well_known_urls(issuer)]),
+            self._requests.metadata(),
             self.fetched.setdefault("metadata", RefreshSchedule(lambda _: life, server.metadata.pause)),
             self.ticker,
             self.metrics.fetches["metadata"],
         )
-
-    def _known(self, url: str, accept: str = JSON_TYPE) -> KnownEndpoint:
-        server = self.server
-        location = parse_url(url)
-        endpoint = make_endpoint(location, server.tls, self._tls if location.secure else None)
-        pool = Pool(endpoint, server.pool, self.ticker, self.loop, self.share, self.held_back)
-        caller = HttpClient(pool, timeout=server.timeout, max_body=server.max_answer)
-        return KnownEndpoint(caller, location.authority, location.target, accept)
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        # Built once for all endpoints, because it loads the system's authorities, some 150.
-        return (self.server.tls or ClientTLS()).context
-
-
-def make_endpoint(location: Location, tls: ClientTLS | None, context: ssl.SSLContext | None = None) -> ServerAddress:
-    """Return the endpoint of a pool: address, and TLS verification. `context`: that of `tls`, if it exists."""
-    if not location.secure:
-        return ServerAddress(host=location.host, port=location.port, unix=location.unix)
-    tls = tls or ClientTLS()
-    name = tls.server_name or location.host
-    return ServerAddress(host=location.host, port=location.port, tls=context or tls.context, server_name=name)

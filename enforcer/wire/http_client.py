@@ -8,20 +8,32 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.wire.callback import Callback
 from enforcer.wire.connection import PooledConnection
 from enforcer.wire.pool import Pool
 
+RESPONSE_TOO_LARGE: Final = "the response is too large"
+"""The detail of the failure if a response body exceeds the limit."""
+
 
 class HttpResponse(NamedTuple):
-    """A complete response. `retry_after` is the value of its Retry-After field (RFC 9110 §10.2.3), if it has one."""
+    """A complete response. `lines` are its field lines in pieces, see `Receiver`."""
 
     status: int
     body: bytes
-    retry_after: bytes = b""
+    lines: Sequence[bytes] = ()
+
+    def field(self, name: bytes) -> bytes:
+        """Return the value of a field by its lower-case name, the last one if it was sent repeatedly; else empty."""
+        value = b""
+        for index in range(0, len(self.lines), 4):
+            if self.lines[index].lower() == name:
+                value = self.lines[index + 2]
+        return value
 
 
 class RetryBudget:
@@ -99,8 +111,8 @@ class _Call:
     """One call: a `Receiver`."""
 
     __slots__ = (
-        "_body", "_callback", "_connection", "_owner", "_request", "_retried", "_retry_after", "_sent", "_size",
-        "_status", "client",
+        "_body", "_callback", "_connection", "_lines", "_owner", "_request", "_retried", "_sent", "_size", "_status",
+        "client",
     )  # fmt: skip
 
     def __init__(
@@ -114,7 +126,7 @@ class _Call:
         self._body: list[bytes] = []
         self._size = self._status = 0
         self._retried = self._sent = False
-        self._retry_after = b""
+        self._lines: list[bytes] = []
 
     def __repr__(self) -> str:
         return "<call>"
@@ -150,11 +162,7 @@ class _Call:
 
     def on_head(self, status: int, reason: bytes, lines: list[bytes], sized: bool) -> None:
         self._status = status
-        if status == 429 or status == 503:
-            names = lines[::4]
-            for index, name in enumerate(names):
-                if name.lower() == b"retry-after":
-                    self._retry_after = lines[4 * index + 2]
+        self._lines = lines
 
     def on_body(self, data: bytes) -> None:
         self._size += len(data)
@@ -163,14 +171,14 @@ class _Call:
 
     def on_flush(self) -> None:
         if self._size > self._owner.max_body:
-            self._give_up(UpstreamFailure.MALFORMED, "the response is too large")
+            self._give_up(UpstreamFailure.MALFORMED, RESPONSE_TOO_LARGE)
 
     def on_complete(self, trailers: list[bytes]) -> None:
         self._connection = None
         if self._size > self._owner.max_body:
-            self._end(UpstreamError(UpstreamFailure.MALFORMED, "the response is too large"))
+            self._end(UpstreamError(UpstreamFailure.MALFORMED, RESPONSE_TOO_LARGE))
         else:
-            self._end(HttpResponse(self._status, b"".join(self._body), self._retry_after))
+            self._end(HttpResponse(self._status, b"".join(self._body), self._lines))
 
     def on_upgrade(self, reason: bytes, lines: list[bytes], connection: PooledConnection, rest: bytes) -> None:
         self._give_up(UpstreamFailure.MALFORMED, "the server switched protocols")

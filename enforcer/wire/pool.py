@@ -170,6 +170,12 @@ class Pool:
             self.forget(connection)
             connection.transport.close()
 
+    def abort(self) -> None:
+        """End idle connections at once: TLS sends no end, for which the loop would have to go on."""
+        for connection in tuple(self._idle):
+            self.forget(connection)
+            connection.transport.abort()
+
     def report(self, error: BaseException) -> None:
         """Report an exception that a receiver should not have raised to the event loop."""
         self._loop.call_exception_handler({"message": f"exchange with {self.endpoint}", "exception": error})

@@ -27,7 +27,9 @@ TIMES = ["clock", "answer time"]
 def check(issuer: Issuer, secret: str = "s3cret", **changes: Any) -> list[Finding]:
     client = {} if changes.get("verify") == "jwt" else {"client_id": "enforcer", "client_secret": Secret(secret)}
     return asyncio.run(
-        AuthorizationServerCheck(AuthorizationServer(**{"issuer": issuer.url, **client, **changes})).findings()
+        AuthorizationServerCheck(
+            AuthorizationServer(**{"issuer": issuer.url, "timeout": 20.0, **client, **changes})
+        ).findings()
     )
 
 

@@ -13,14 +13,22 @@ from pathlib import Path
 import pytest
 from harness.certificates import Authority
 from harness.ports import closed_port, silent_address
-from harness.servers import raw_server, response
+from harness.servers import raw_server
 from harness.upstreams import Incoming, upstream
 
 from enforcer.doctor.connection_probe import ConnectionProbe
-from enforcer.doctor.diagnosis import Finding, ServerResponse, Verdict
+from enforcer.doctor.diagnosis import Finding, Verdict
+from enforcer.doctor.recorder import outcome_of
+from enforcer.errors import IntrospectionError, UpstreamError
+from enforcer.server.requests import make_endpoint
 from enforcer.settings.addresses import parse_server
 from enforcer.settings.external import File
+from enforcer.settings.pool import PoolSettings
 from enforcer.settings.tls import ClientTLS
+from enforcer.tokens.introspection.endpoint import KnownEndpoint
+from enforcer.wire.http_client import HttpClient, HttpResponse
+from enforcer.wire.pool import Pool
+from enforcer.wire.ticker import Ticker
 
 TIMEOUT = 5.0
 
@@ -35,16 +43,24 @@ def connect(url: str, tls: ClientTLS | None = None, timeout: float = TIMEOUT) ->
     return asyncio.run(ConnectionProbe(parse_server(url), tls, timeout).connect())
 
 
-def get(
-    url: str, tls: ClientTLS | None = None, timeout: float = TIMEOUT, max_body: int = 1000
-) -> ServerResponse | Finding:
-    """Return the response to GET /, or a finding if there is no response."""
+def get(url: str, tls: ClientTLS | None = None, timeout: float = TIMEOUT) -> HttpResponse | Finding:
+    """Return the response to GET /, or why there is none."""
 
-    async def send() -> ServerResponse | Finding:
-        probe = ConnectionProbe(parse_server(url), tls, TIMEOUT)
+    async def send() -> HttpResponse | Finding:
+        loop = asyncio.get_running_loop()
+        ticker, location = Ticker(loop), parse_server(url)
+        probe = ConnectionProbe(location, tls, TIMEOUT)
         assert verdicts(await probe.connect())["TCP"] == Verdict.RIGHT
-        async with probe.client() as client:
-            return await probe.send(client, "GET", url + "/", within=timeout, max_body=max_body)
+        client = HttpClient(
+            Pool(make_endpoint(location, tls), PoolSettings(), ticker, loop), timeout=timeout, max_body=1000
+        )
+        try:
+            result = await outcome_of(KnownEndpoint(client, location.authority, "/").get)
+            assert not isinstance(result, IntrospectionError)
+            return await probe.explain(result, timeout) if isinstance(result, UpstreamError) else result
+        finally:
+            client.pool.abort()
+            ticker.stop()
 
     return asyncio.run(send())
 
@@ -198,7 +214,7 @@ def test_a_missing_client_certificate_is_reported(authority: Authority) -> None:
     assert isinstance(finding, Finding)
     assert (finding.what, finding.verdict) == ("TLS", Verdict.WRONG)
     assert "set tls.certificate and tls.key" in finding.advice
-    assert isinstance(reply, ServerResponse)
+    assert isinstance(reply, HttpResponse)
 
 
 def test_a_silent_server_times_out(authority: Authority) -> None:
@@ -211,30 +227,15 @@ def test_a_silent_server_times_out(authority: Authority) -> None:
 # HTTP
 
 
-def test_a_response_has_its_fields_and_times() -> None:
-    """A redirect is returned as it is and not followed."""
-    with raw_server(lambda _head, _body: response(b"Moved", "302 Found", "Location: /elsewhere")) as server:
-        reply = get(f"http://127.0.0.1:{server.port}")
-        assert len(server.requests) == 1
-    assert isinstance(reply, ServerResponse)
-    assert (reply.status, reply.fields["location"], reply.body) == (302, "/elsewhere", b"Moved")
-    assert 0 < reply.received - reply.sent < TIMEOUT
-
-
-def test_a_response_is_read_up_to_a_size() -> None:
-    """A truncated body is enough to check it."""
-    with raw_server(lambda _head, _body: response(b"x" * 100_000)) as server:
-        reply = get(f"http://127.0.0.1:{server.port}", max_body=10)
-    assert isinstance(reply, ServerResponse)
-    assert reply.truncated
-    assert len(reply.body) < 100_000
-
-
 @pytest.mark.parametrize(
     ("sent", "details"),
     [
-        pytest.param(b"220 mail.example ESMTP\r\n\r\n", "the server does not speak HTTP/1.1", id="another protocol"),
-        pytest.param(None, "the server does not speak HTTP/1.1", id="nothing"),
+        pytest.param(
+            b"220 mail.example ESMTP\r\n\r\n",
+            "the response is not one of HTTP/1.1: Expected HTTP/, RTSP/ or ICE/",
+            id="another protocol",
+        ),
+        pytest.param(None, "the connection was closed before the response was complete", id="nothing"),
         pytest.param(
             b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", "no complete response within 0.3 s", id="half"
         ),
@@ -248,8 +249,16 @@ def test_an_incomplete_response_is_wrong(sent: bytes | None, details: str) -> No
     assert (finding.what, finding.verdict, finding.found) == ("HTTP", Verdict.WRONG, details)
 
 
+def test_tls_at_a_url_of_plain_http_is_named(authority: Authority) -> None:
+    """Servers respond to plain HTTP with 400, with an alert of TLS, or by closing the connection."""
+    with secure(authority, "127.0.0.1") as url:
+        finding = get(url.replace("https://", "http://"))
+    assert isinstance(finding, Finding)
+    assert (finding.verdict, finding.found) == (Verdict.WRONG, "the server speaks TLS on this port")
+
+
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """The enforcer does not use one either."""
     with closed_port() as port, upstream(Incoming.respond) as app:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
-        assert isinstance(get(app.url), ServerResponse)
+        assert isinstance(get(app.url), HttpResponse)

@@ -1,26 +1,13 @@
 """Findings about TLS, clocks and response times."""
 
-import json
-from typing import Any
-
 import pytest
 
 from enforcer.doctor import diagnosis
-from enforcer.doctor.diagnosis import ServerResponse, Verdict
+from enforcer.doctor.diagnosis import Verdict
 
 NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110 §5.6.7
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 DAY = 86400
-URL = "https://auth.example.org/introspect"
-ISSUER = "https://auth.example.org"
-
-
-def reply(status: int = 200, body: Any = b"", **fields: str) -> ServerResponse:
-    """Return a response; a body that is not bytes is encoded as JSON."""
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return ServerResponse(
-        URL, status, {name.replace("_", "-"): value for name, value in fields.items()}, content, False, NOW, NOW
-    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +67,7 @@ def test_a_response_that_takes_more_than_half_of_the_timeout_is_slow(seconds: fl
 @pytest.mark.parametrize(("status", "verdict"), [(200, Verdict.RIGHT), (404, Verdict.RIGHT), (502, Verdict.WARNING)])
 def test_an_app_that_responds_is_reachable(status: int, verdict: Verdict) -> None:
     """It may refuse an unauthenticated request for /; only a status of 500 or more gets a warning."""
-    assert diagnosis.app(reply(status)).verdict == verdict
+    assert diagnosis.app(status).verdict == verdict
 
 
 @pytest.mark.parametrize(

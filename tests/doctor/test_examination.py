@@ -23,6 +23,7 @@ from enforcer.doctor.diagnosis import Finding, Verdict
 from enforcer.doctor.examination import Report, examine
 
 SECRET = "service-client-jwt-secret"
+UNREACHABLE = {"client_id": "a", "client_secret": {"env": "SECRET"}, "introspection_endpoint": "http://127.0.0.1:1/"}
 PAGE = "Content-Type: text/html"
 
 
@@ -211,3 +212,32 @@ def test_missing_metadata_is_not_an_error(issuer: str, details: str, examined: C
         finding = by_name(server)["metadata"]
         assert (finding.verdict, server.right) == (Verdict.WARNING, True)
         assert details.format(port=auth.port) in finding.found
+
+
+def test_an_upstream_that_is_the_enforcer_itself_is_wrong(tmp_path: Path) -> None:
+    """By any name of its address; another program of this machine on the same port is not meant."""
+    path = tmp_path / "config.yaml"
+    with upstream(Incoming.respond) as other:
+        addresses = {f":{other.port}": True, f"127.0.0.1:{other.port}": True, f"127.0.0.2:{other.port}": False}
+        for address, own in addresses.items():
+            url = f"http://localhost:{other.port}"
+            path.write_text(config(url, 1, listener={"address": address}, authorization_servers=[UNREACHABLE]))
+            _, report = asyncio.run(examine(load(path, {"SECRET": SECRET}).config))
+            assert ("address" in by_name(report), report.right) == (own, not own), address
+
+
+def test_a_large_page_is_not_read_to_its_end(examined: Callable[..., list[Report]]) -> None:
+    """That the app responds is enough."""
+    with raw_server(lambda _head, _body: response(b"x" * 100_000)) as app, introspection_server({}) as auth:
+        _, report = examined(introspection_endpoint=endpoint(auth), app=f"http://127.0.0.1:{app.port}")
+    assert by_name(report)["HTTP"].found == "answers GET / with a large page"
+
+
+def test_a_response_larger_than_the_limit_names_the_setting(examined: Callable[..., list[Report]]) -> None:
+    """The enforcer does not read it either."""
+    with introspection_server({}) as auth:
+        server, _ = examined(introspection_endpoint=endpoint(auth), max_answer="10B")
+    finding = by_name(server)["credentials"]
+    assert (finding.found, finding.advice) == (
+        "the response is larger than max_answer", "correct introspection_endpoint, or raise max_answer",
+    )  # fmt: skip

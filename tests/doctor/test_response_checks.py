@@ -1,7 +1,7 @@
 """Findings about an authorization server's responses, one case at a time."""
 
 import json
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +9,14 @@ from harness.signing import key, public
 
 from enforcer.doctor import response_checks
 from enforcer.doctor.diagnosis import Finding, ServerResponse, Verdict
+from enforcer.errors import IntrospectionError
 from enforcer.settings.authorization_server import ClientAuthentication
+from enforcer.tokens.introspection import client_credentials
+from enforcer.tokens.introspection.endpoint_result import authenticated_body, is_about_token, read_body, response_body
+from enforcer.tokens.introspection.metadata import parse as parse_metadata
+from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome, parse
+from enforcer.tokens.jwt import jwks
+from enforcer.wire.http_client import HttpResponse
 
 NOW = 784111777.0
 URL = "https://auth.example.org/introspect"
@@ -20,8 +27,26 @@ def reply(status: int = 200, body: Any = b"", **fields: str) -> ServerResponse:
     """Return a response; a body that is not bytes is encoded as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return ServerResponse(
-        URL, status, {name.replace("_", "-"): value for name, value in fields.items()}, content, False, NOW, NOW
+        URL, status, {name.replace("_", "-"): value for name, value in fields.items()}, content, NOW, NOW
     )
+
+
+def received(response: ServerResponse) -> HttpResponse:
+    """Return a response as the code that serves gets it."""
+    pieces = [(name.encode(), b": ", value.encode(), b"\r\n") for name, value in response.fields.items()]
+    return HttpResponse(response.status, response.body, [piece for line in pieces for piece in line])
+
+
+def introspected(response: ServerResponse) -> IntrospectionOutcome:
+    """Return the outcome that the response has for requests."""
+    http = received(response)
+    return INACTIVE if is_about_token(http) else read_body(authenticated_body(http), parse)
+
+
+def credentials(
+    response: ServerResponse, method: response_checks.Method, accepted: ClientAuthentication | None = None
+) -> Finding:
+    return response_checks.credentials(introspected(response), response, method, accepted)
 
 
 CREDENTIALS = {
@@ -31,7 +56,7 @@ CREDENTIALS = {
     "a page that says nothing of it": (reply(body=b"\n <html>"), Verdict.WRONG, "a web page"),
     "other JSON": (reply(body={"keys": []}), Verdict.WRONG, "active is neither true nor false"),
     "nothing": (reply(), Verdict.WRONG, "not an introspection response"),
-    "too large": (replace(reply(body={"active": False}), truncated=True), Verdict.WRONG, "larger than max_answer"),
+    "encoded": (reply(body=b"\x1f\x8b", content_encoding="gzip"), Verdict.WRONG, "the response is encoded (gzip)"),
     "unknown client": (reply(401, {"error": "invalid_client"}), Verdict.WRONG, "refused (401, invalid_client) with"),
     "without a code": (reply(403), Verdict.WRONG, "refused (403) with client_secret_basic"),
     "with a code to fool a terminal": (reply(400, {"error": "\x1b[2J"}), Verdict.WRONG, "refused (400) with"),
@@ -41,7 +66,13 @@ CREDENTIALS = {
         "a made-up token is reported as inactive",
     ),
     "not there": (reply(404), Verdict.WRONG, "the server responds with 404"),
-    "in trouble": (reply(503), Verdict.WRONG, "the server responds with 503"),
+    "an error for unknown tokens": (
+        reply(401, {"error": "invalid_token"}),
+        Verdict.RIGHT,
+        "a made-up token is reported as inactive",
+    ),
+    "in trouble": (reply(503), Verdict.WRONG, "the server responds to a made-up token with 503"),
+    "too often": (reply(429, retry_after="30"), Verdict.WRONG, "too many requests, and asks to wait 30 s"),
     "redirected": (reply(302, location="/login?token=x#y"), Verdict.WRONG, "to https://auth.example.org/login, and"),
     "redirected with a password": (reply(307, location="https://a:b@evil/"), Verdict.WRONG, "to another place, and"),
 }
@@ -51,23 +82,26 @@ CREDENTIALS = {
 def test_the_response_to_a_made_up_token_shows_whether_our_credentials_are_accepted(case: str) -> None:
     """RFC 7662 §2.2, §2.3: only an authorized client gets the response that the token is inactive."""
     response, verdict, details = CREDENTIALS[case]
-    finding = response_checks.credentials(response, "client_secret_basic", None)
+    finding = credentials(response, "client_secret_basic")
     assert (finding.what, finding.verdict) == ("credentials", verdict)
     assert details in finding.found
 
 
 def test_another_way_to_authenticate_is_proposed_if_the_server_accepts_it() -> None:
     """The doctor has tried it."""
-    finding = response_checks.credentials(reply(401), "client_secret_basic", "client_secret_post")
+    finding = credentials(reply(401), "client_secret_basic", "client_secret_post")
     assert finding.advice == "set client_authentication: client_secret_post, which the server accepts"
 
 
 def metadata(document: dict[str, Any]) -> list[Finding]:
     """Return the findings for a metadata document; None leaves a member out."""
     members = {"issuer": ISSUER, "introspection_endpoint": URL, **document}
-    present = {name: value for name, value in members.items() if value is not None}
+    response = reply(body={name: value for name, value in members.items() if value is not None})
+    outcome = read_body(response.body, partial(parse_metadata, issuer=ISSUER))
+    if isinstance(outcome, IntrospectionError):
+        return [response_checks.wrong_metadata(outcome, response, ISSUER)]
     client: response_checks.Client = ("introspection_endpoint", "client_secret_basic")
-    return response_checks.metadata(reply(body=present), ISSUER, {"introspection_endpoint": URL}, client)[1]
+    return response_checks.metadata(outcome, response, {"introspection_endpoint": URL}, client)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +162,7 @@ KEYS = f"{ISSUER}/keys"
 def test_an_endpoint_that_is_not_set_must_be_published(names: Any, verdict: Verdict, details: str) -> None:
     """A configured endpoint that is not published gets a warning."""
     document = reply(body={"issuer": ISSUER, "introspection_endpoint": URL, "jwks_uri": KEYS})
-    _, (finding,) = response_checks.metadata(document, ISSUER, names, None)
+    (finding,) = response_checks.metadata(parse_metadata(document.body, ISSUER), document, names, None)
     assert (finding.verdict, finding.found) == (verdict, details)
 
 
@@ -154,7 +188,7 @@ ES256 = {"keys": [public(key("ES256"), kid="a"), public(key("ES256"), kid="b")]}
         ),
         (reply(body={"keys": [{"kty": "RSA", "kid": "short"}]}), Verdict.WRONG, "key 'short': n is missing"),
         (reply(body=b"<html>"), Verdict.WRONG, "not a key set (RFC 7517)"),
-        (replace(reply(body=ES256), truncated=True), Verdict.WRONG, "larger than max_answer"),
+        (reply(body=ES256, content_encoding="br"), Verdict.WRONG, "the response is encoded (br)"),
         (reply(404), Verdict.WRONG, "the server responds with 404"),
         (reply(302, location="/elsewhere"), Verdict.WRONG, "to https://auth.example.org/elsewhere, and"),
         (reply(503), Verdict.WRONG, "the server responds with 503"),
@@ -162,9 +196,20 @@ ES256 = {"keys": [public(key("ES256"), kid="a"), public(key("ES256"), kid="b")]}
 )
 def test_keys_must_fit_the_configured_algorithms(response: ServerResponse, verdict: Verdict, details: str) -> None:
     """Keys for other algorithms cannot verify any token."""
-    finding = response_checks.keys(response, ["ES256", "RS256"])
+    outcome = read_body(response_body(received(response)), jwks.parse)
+    (finding,) = response_checks.keys(outcome, response, ["ES256", "RS256"])
     assert (finding.what, finding.verdict) == ("keys", verdict)
     assert details in finding.found
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(2, Verdict.WARNING), (6, Verdict.WRONG)])
+@pytest.mark.parametrize(("kid", "name"), [("a", "with kid 'a'"), (None, "without kid")])
+def test_different_keys_of_one_name_are_ambiguous(count: int, verdict: Verdict, kid: str | None, name: str) -> None:
+    """Each is tried, but not any number of them."""
+    members = {} if kid is None else {"kid": kid}
+    document = reply(body={"keys": [public(key("ES256", number), **members) for number in range(count)]})
+    _, finding = response_checks.keys(jwks.parse(document.body), document, ["ES256"])
+    assert (finding.verdict, finding.found) == (verdict, f"{count} different keys {name}")
 
 
 ISSUED = {"access_token": "secret-token", "token_type": "Bearer", "expires_in": 600}
@@ -186,7 +231,8 @@ def test_our_own_token_is_checked_and_not_shown(
     response: ServerResponse, verdict: Verdict, details: str, advice: str
 ) -> None:
     """RFC 6749 §5.1, §5.2."""
-    finding = response_checks.own_token(response, "client_secret_basic", None, 300.0)
+    outcome = read_body(authenticated_body(received(response)), partial(client_credentials.parse, lifetime=300.0))
+    finding = response_checks.own_token(outcome, response, "client_secret_basic", None)
     assert (finding.what, finding.verdict) == ("own token", verdict)
     assert details in finding.found
     assert advice in finding.advice
@@ -204,6 +250,6 @@ def test_our_own_token_is_checked_and_not_shown(
 )
 def test_the_advice_depends_on_the_way_to_authenticate(method: ClientAuthentication, advice: str) -> None:
     """A client without a secret is not advised to correct it."""
-    finding = response_checks.credentials(reply(401), method, None)
+    finding = credentials(reply(401), method)
     assert finding.found == f"refused (401) with {method}"
     assert advice in finding.advice

@@ -16,7 +16,7 @@ from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules, servers_for
 from enforcer.config.schema import write_size
 from enforcer.errors import Problem
-from enforcer.settings.addresses import EVERYWHERE, parse_address, parse_server, parse_url
+from enforcer.settings.addresses import EVERYWHERE, Location, parse_address, parse_server, parse_url
 from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.introspection.metadata import EndpointName
 
@@ -126,17 +126,29 @@ def _own_address(config: Config, document: MergedDocument) -> Iterator[ConfigWar
     if config.upstream is not None:
         named.append((("upstream", "url"), config.upstream.url))
     for path, url in named:
-        location = parse_server(url)
-        for setting, address in (("listener", config.listener.address), ("admin", config.admin.address)):
-            hosts, port = parse_address(address)
-            here = location.host in hosts or (is_loopback(location.host) and any(map(_is_local, hosts)))
-            if location.unix is None and port == location.port and here:
-                message = f"is the enforcer's own {setting}.address, {address}; name the app's address"
-                yield ConfigWarning(Level.WARNING, "own_address", document.problem(path, message))
+        for setting, address in own_settings(config, parse_server(url)).items():
+            message = f"is the enforcer's own {setting}, {address}; name the app's address"
+            yield ConfigWarning(Level.WARNING, "own_address", document.problem(path, message))
 
 
-def _is_local(host: str) -> bool:
-    return host in EVERYWHERE or is_loopback(host)
+def own_settings(config: Config, location: Location, *, this_machine: bool = False) -> dict[str, str]:
+    """Return the settings whose address is that of an upstream, with their value: it is the enforcer itself.
+
+    `this_machine`: the upstream's host is known to be an address of this machine.
+    """
+    settings = {"listener.address": config.listener.address, "admin.address": config.admin.address}
+    return {name: value for name, value in settings.items() if _is_own(value, location, this_machine)}
+
+
+def _is_own(address: str, location: Location, this_machine: bool) -> bool:
+    hosts, port = parse_address(address)
+    if location.unix is not None or port != location.port:
+        return False
+    if location.host in hosts or (location.host == "localhost" and any(map(is_loopback, hosts))):
+        return True
+    loopback = is_loopback(location.host)
+    everywhere = any(host in EVERYWHERE for host in hosts)
+    return (everywhere and (loopback or this_machine)) or (loopback and "localhost" in hosts)
 
 
 def _token_limit(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:

@@ -2,8 +2,6 @@
 
 1. A token is sent to this server only. Redirects are not followed.
 2. A server that does not respond is no longer asked; tokens then get an error at once.
-3. A response about our own credentials is an error, and never a statement about the token. An error about the token is
-   a statement that it is not active.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
 from enforcer.clients import OWN
 from enforcer.errors import IntrospectionError, IntrospectionFailure
@@ -19,58 +17,13 @@ from enforcer.settings.pool import BreakerSettings, PoolSettings
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.admission import Admission, LookupAdmission
 from enforcer.tokens.introspection.breaker import Contact
-from enforcer.tokens.introspection.client_authentication import Authentication, Credentials
-from enforcer.tokens.introspection.endpoint import ServerEndpoint
-from enforcer.tokens.introspection.endpoint_result import (
-    EndpointResult,
-    authenticated_body,
-    contact,
-    is_about_token,
-    read_body,
-)
-from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome, parse
+from enforcer.tokens.introspection.introspector import IntrospectionResult, Introspector
+from enforcer.tokens.introspection.response import IntrospectionOutcome
 from enforcer.tokens.lookup import Lookup
-from enforcer.wire.callback import Callback, Operation, chain, convert
-from enforcer.wire.http_client import HttpResponse
+from enforcer.wire.callback import Callback
 from enforcer.wire.ticker import Ticker
 
 _log: Final = logging.getLogger("enforcer.tokens")
-
-JSON_TYPE: Final = "application/json"
-JWT_TYPE: Final = "application/token-introspection+jwt"
-"""The media types of introspection responses (RFC 7662 §2.2, RFC 9701 §4)."""
-
-
-_OUT_OF_SERVICE: Final = (502, 503, 504)
-_FAILING: Final = (IntrospectionFailure.UNAVAILABLE, IntrospectionFailure.TIMEOUT, IntrospectionFailure.REFUSED)
-
-
-class ResponseReader(Protocol):
-    """Reads the body of an introspection response."""
-
-    def read(self, body: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
-        """Read a body of status 200."""
-
-    def close(self) -> None:
-        """Stop background work."""
-
-
-class JsonReader:
-    """A `ResponseReader` for JSON (RFC 7662 §2.2)."""
-
-    def read(self, body: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
-        """Read a body; the outcome is always known at once."""
-        return read_body(body, parse)
-
-    def close(self) -> None:
-        """Do nothing: there is no background work."""
-
-
-class _Result(NamedTuple):
-    """The outcome of a request, and what it shows of the server."""
-
-    contact: Contact
-    outcome: IntrospectionOutcome
 
 
 class _Waiting:
@@ -88,19 +41,10 @@ class IntrospectionClient:
     """Sends introspection requests to the server `name`."""
 
     def __init__(
-        self,
-        name: str,
-        endpoint: ServerEndpoint,
-        authentication: Authentication,
-        reader: ResponseReader,
-        breaker: BreakerSettings,
-        pool: PoolSettings,
-        ticker: Ticker,
+        self, name: str, introspector: Introspector, breaker: BreakerSettings, pool: PoolSettings, ticker: Ticker
     ) -> None:
         self._name = name
-        self._endpoint = endpoint
-        self._authentication = authentication
-        self._reader = reader
+        self._introspector = introspector
         self._pool = pool
         self._ticker = ticker
         self._admission: LookupAdmission[_Waiting] = LookupAdmission(breaker, pool)
@@ -130,9 +74,7 @@ class IntrospectionClient:
         if self._probing:
             self._probing = False
             self._ticker.remove(self._probe)
-        self._endpoint.close()
-        self._authentication.close()
-        self._reader.close()
+        self._introspector.close()
 
     def circuit_open(self) -> bool:
         """Return whether the circuit breaker stops requests."""
@@ -142,18 +84,18 @@ class IntrospectionClient:
         responses = self._admission.begin(lookup.client)
         on_result = partial(self._on_result, lookup, responses, callback)
         try:
-            result = self._request(_form(lookup.token), lookup.client, None, on_result)
+            result = self._introspector.send(lookup.token, lookup.client, on_result)
         except BaseException:
             self._admission.end(lookup, Contact.NOT_SENT, responses, self._ticker.next, active=False)
             raise
         return None if result is None else self._end(lookup, responses, result)
 
     def _on_result(
-        self, lookup: Lookup, responses: int, callback: Callback[IntrospectionOutcome], result: _Result
+        self, lookup: Lookup, responses: int, callback: Callback[IntrospectionOutcome], result: IntrospectionResult
     ) -> None:
         callback(self._end(lookup, responses, result))
 
-    def _end(self, lookup: Lookup, responses: int, result: _Result) -> IntrospectionOutcome:
+    def _end(self, lookup: Lookup, responses: int, result: IntrospectionResult) -> IntrospectionOutcome:
         """Record the end of a request, and return the outcome."""
         outcome = result.outcome
         was_open, now = self._breaker.is_open, self._ticker.next
@@ -198,73 +140,17 @@ class IntrospectionClient:
         if breaker.take_probe(now):
             responses = breaker.responses
             token = secrets.token_urlsafe(32).encode()
-            result = self._request(_form(token), OWN, None, partial(self._on_probe, responses))
+            result = self._introspector.send(token, OWN, partial(self._on_probe, responses))
             if result is not None:
                 self._on_probe(responses, result)
         if not breaker.needs_probes and self._probing:
             self._probing = False
             self._ticker.remove(self._probe)
 
-    def _on_probe(self, responses: int, result: _Result) -> None:
+    def _on_probe(self, responses: int, result: IntrospectionResult) -> None:
         was_open = self._breaker.is_open
         self._breaker.record_probe(result.contact, responses, self._ticker.next)
         self._after_contact(was_open, result.outcome)
-
-    # One request. `rejected` are the credentials that the server rejected before.
-
-    def _request(
-        self, form: bytes, client: str, rejected: Credentials | None, callback: Callback[_Result]
-    ) -> _Result | None:
-        if rejected is None:
-            return chain(self._authentication.authenticate, self._post, callback, form, client, rejected)
-        renew: Operation[Credentials | IntrospectionError] = partial(self._authentication.renew, rejected)
-        return chain(renew, self._post, callback, form, client, rejected)
-
-    def _post(
-        self,
-        form: bytes,
-        client: str,
-        rejected: Credentials | None,
-        credentials: Credentials | IntrospectionError,
-        callback: Callback[_Result],
-    ) -> _Result | None:
-        if isinstance(credentials, IntrospectionError):
-            return _Result(Contact.NOT_SENT, credentials)
-        if credentials is rejected:
-            # There are no others. The server may have meant the token, which it does not know.
-            return _Result(Contact.RESPONSE, _REJECTED)
-        post: Operation[EndpointResult] = partial(self._endpoint.post, form, credentials, client)
-        return chain(post, self._on_response, callback, form, client, rejected, credentials)
-
-    def _on_response(
-        self,
-        form: bytes,
-        client: str,
-        rejected: Credentials | None,
-        credentials: Credentials,
-        response: EndpointResult,
-        callback: Callback[_Result],
-    ) -> _Result | None:
-        # RFC 6750 §3.1: 401 is about the credentials themselves, 403 about what they allow
-        if isinstance(response, HttpResponse) and response.status == 401 and self._authentication.renewable:
-            if rejected is None:
-                return self._request(form, client, credentials, callback)
-            return _Result(Contact.RESPONSE, _REJECTED)
-        read: Operation[IntrospectionOutcome] = partial(self._read, response)
-        return convert(read, _Result, callback, contact(response))
-
-    def _read(self, response: EndpointResult, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
-        if is_about_token(response):
-            return INACTIVE
-        # RFC 7662 §2.3: a refusal is about our own credentials, never about the token
-        body = authenticated_body(response)
-        return body if isinstance(body, IntrospectionError) else self._reader.read(body, callback)
-
-
-def _form(token: bytes) -> bytes:
-    # RFC 6750 §2.1: a b64token has three characters that must be encoded in a form
-    value = token.replace(b"+", b"%2B").replace(b"/", b"%2F").replace(b"=", b"%3D")
-    return b"token=%b&token_type_hint=access_token" % value
 
 
 def _held(seconds: float) -> IntrospectionError:
@@ -277,4 +163,3 @@ def _ignore(outcome: IntrospectionOutcome) -> None:
 
 
 _STOPPED: Final = IntrospectionError(IntrospectionFailure.CIRCUIT_OPEN, "it does not respond; not asked for a while")
-_REJECTED: Final = IntrospectionError(IntrospectionFailure.REFUSED, "it answered 401 to our credentials")

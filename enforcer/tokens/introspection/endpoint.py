@@ -53,13 +53,10 @@ class KnownEndpoint:
 
     def __init__(self, sender: Sender, authority: str, target: str, accept: str = "application/json") -> None:
         self._sender = sender
-        self._get = f"GET {target} HTTP/1.1\r\nHost: {authority}\r\nAccept: application/json, */*\r\n\r\n".encode()
-        self._post = (
-            f"POST {target} HTTP/1.1\r\n"
-            f"Host: {authority}\r\n"
-            f"Accept: {accept}\r\n"
-            "Content-Type: application/x-www-form-urlencoded\r\n"
-        ).encode()
+        # Without Accept-Encoding any coding is acceptable (RFC 9110 §12.5.3), and some servers then send one.
+        common = f"{target} HTTP/1.1\r\nHost: {authority}\r\nAccept-Encoding: identity\r\n"
+        self._get = f"GET {common}Accept: application/json, */*\r\n\r\n".encode()
+        self._post = f"POST {common}Accept: {accept}\r\nContent-Type: application/x-www-form-urlencoded\r\n".encode()
 
     def get(self, callback: Callback[EndpointResult]) -> EndpointResult | None:
         return self._sender.send(self._get, OWN, callback)

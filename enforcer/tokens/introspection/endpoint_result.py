@@ -11,6 +11,7 @@ from typing import TypeVar
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
 from enforcer.tokens.introspection.breaker import Contact
 from enforcer.tokens.strict_json import read_object
+from enforcer.wire.fields import OWS
 from enforcer.wire.http_client import HttpResponse
 
 T = TypeVar("T")
@@ -32,7 +33,10 @@ _REFUSALS = ("invalid_client", "unauthorized_client", "invalid_scope")
 # The registered codes that are about a token (RFC 6750 §3.1, RFC 7009 §2.2.1, RFC 6749 §5.2, RFC 8628 §3.5). RFC 7662
 # has no error for a token that is not active, but many servers respond with one.
 _ABOUT_TOKENS = ("invalid_token", "unsupported_token_type", "invalid_grant", "expired_token")
+_WITH_RETRY_AFTER = (429, 503)
+"""The statuses whose Retry-After asks to be left alone (RFC 6585 §4, RFC 9110 §15.6.4)."""
 _MAX_DIGITS = 9  # of Retry-After
+_MAX_CODING = 64  # characters of a coding's name in an error text
 
 
 def response_body(result: EndpointResult) -> bytes | IntrospectionError:
@@ -40,10 +44,15 @@ def response_body(result: EndpointResult) -> bytes | IntrospectionError:
     if isinstance(result, HttpResponse):
         status = result.status
         if status == 200:
-            return result.body
+            coding = content_coding(result)
+            if not coding:
+                return result.body
+            detail = f"its response is encoded ({coding}), although the request accepts only identity"
+            return IntrospectionError(IntrospectionFailure.MALFORMED, detail)
         unavailable = status >= 500 or status == 429
         reason = IntrospectionFailure.UNAVAILABLE if unavailable else IntrospectionFailure.MALFORMED
-        return IntrospectionError(reason, f"it answered {status}", _retry_after(result.retry_after))
+        retry_after = _seconds(result.field(b"retry-after")) if status in _WITH_RETRY_AFTER else None
+        return IntrospectionError(reason, f"it answered {status}", retry_after)
     if isinstance(result, UpstreamError):
         return IntrospectionError(_FAILURES[result.reason], result.detail)
     return result
@@ -54,8 +63,6 @@ def authenticated_body(result: EndpointResult) -> bytes | IntrospectionError:
 
     A refusal of the credentials, or of what they allow us (RFC 6749 §5.2), is an error of its own.
     """
-    if isinstance(result, HttpResponse) and result.status == 200:
-        return result.body
     if isinstance(result, HttpResponse) and result.status in (400, 401, 403):
         code = error_code(result)
         if code in _REFUSALS:
@@ -104,7 +111,13 @@ def contact(result: EndpointResult) -> Contact:
     return Contact.SILENCE if result.connected else Contact.NO_CONNECTION
 
 
-def _retry_after(value: bytes) -> float | None:
+def content_coding(response: HttpResponse) -> str:
+    """Return the coding of a response's content (RFC 9110 §8.4); empty if it has none."""
+    coding = response.field(b"content-encoding").strip(OWS).decode("latin-1").lower()
+    return "" if coding == "identity" else coding[:_MAX_CODING]
+
+
+def _seconds(value: bytes) -> float | None:
     """Return the seconds of a Retry-After field (RFC 9110 §10.2.3), or None if it is absent or cannot be read."""
     text = value.decode("latin-1").strip()
     if text.isascii() and text.isdecimal():

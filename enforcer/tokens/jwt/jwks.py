@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -99,6 +99,18 @@ class KeySet:
     def names(self, kid: str) -> bool:
         """Return whether a usable key has this `kid`."""
         return any(key.kid == kid for key in self.keys)
+
+    def ambiguous(self, algorithms: Collection[str]) -> dict[str | None, int]:
+        """Return how many different keys of a name may have signed a token; only names with more than one."""
+        kids = dict.fromkeys(key.kid for key in self.keys)
+        counts = {
+            kid: max(
+                len({key.thumbprint for key in self.keys if key.kid == kid and alg in key.algorithms})
+                for alg in algorithms
+            )
+            for kid in kids
+        }
+        return {kid: count for kid, count in counts.items() if count > 1}
 
     def unusable_key(self, kid: str) -> UnusableKey | None:
         """Return the unusable key with this `kid`."""

@@ -14,9 +14,10 @@ from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.secret import Secret
 from enforcer.settings.pool import BreakerSettings, IntrospectionPool, PoolSettings
 from enforcer.tokens.claims import ActiveToken
-from enforcer.tokens.introspection.client import IntrospectionClient, JsonReader
+from enforcer.tokens.introspection.client import IntrospectionClient
 from enforcer.tokens.introspection.client_authentication import Authentication, Credentials, secret_basic
 from enforcer.tokens.introspection.endpoint import KnownEndpoint
+from enforcer.tokens.introspection.introspector import Introspector, JsonReader
 from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
 from enforcer.tokens.lookup import Lookup
 from enforcer.wire.callback import Callback
@@ -30,9 +31,8 @@ BASIC = secret_basic("me", Secret("secret"))
 def introspection_client(
     endpoint: KnownEndpoint, ticker: Ticker, authentication: Authentication = BASIC
 ) -> IntrospectionClient:
-    return IntrospectionClient(
-        "main", endpoint, authentication, JsonReader(), BreakerSettings(), IntrospectionPool(), ticker
-    )
+    introspector = Introspector(endpoint, authentication, JsonReader())
+    return IntrospectionClient("main", introspector, BreakerSettings(), IntrospectionPool(), ticker)
 
 
 def introspect_all(

@@ -155,7 +155,7 @@ def test_a_result_shows_whether_the_server_responds(result: EndpointResult, show
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_read_in_both_forms(status: int, value: bytes, seconds: float | None) -> None:
     """RFC 9110 §10.2.3. A value that cannot be read counts as none."""
-    error = response_body(HttpResponse(status, b"", value))
+    error = response_body(HttpResponse(status, b"", (b"Retry-After", b": ", value, b"\r\n")))
     assert isinstance(error, IntrospectionError)
     assert error.retry_after == seconds
 
@@ -163,9 +163,25 @@ def test_retry_after_is_read_in_both_forms(status: int, value: bytes, seconds: f
 def test_a_date_in_retry_after_becomes_seconds_from_now() -> None:
     """By our own clock."""
     date = formatdate(time.time() + 60, usegmt=True).encode()
-    error = response_body(HttpResponse(503, b"", date))
+    error = response_body(HttpResponse(503, b"", (b"Retry-After", b": ", date, b"\r\n")))
     assert isinstance(error, IntrospectionError)
     assert error.retry_after == pytest.approx(60, abs=10)
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_retry_after_of_another_status_asks_for_nothing(status: int) -> None:
+    """RFC 9110 §10.2.3 gives it a meaning only beside 429, 503 and redirects."""
+    result = response_body(HttpResponse(status, b"", (b"Retry-After", b": ", b"7", b"\r\n")))
+    assert not isinstance(result, IntrospectionError) or result.retry_after is None
+
+
+def test_an_encoded_response_is_named() -> None:
+    """The request accepts only identity, so nothing here decodes another coding."""
+    for coding in (b"gzip", b" GZip"):
+        result = response_body(HttpResponse(200, b"\x1f\x8b", (b"Content-Encoding", b": ", coding, b"\r\n")))
+        assert reason(result) is MALFORMED
+        assert "encoded (gzip)" in str(result)
+    assert response_body(HttpResponse(200, b"{}", (b"content-encoding", b": ", b"identity", b"\r\n"))) == b"{}"
 
 
 def test_a_body_that_cannot_be_read_is_an_error_whatever_was_raised(caplog: pytest.LogCaptureFixture) -> None:
