@@ -16,6 +16,8 @@ class SharedTable(StrEnum):
     """The tables in which clients have shares: values of a metric label."""
 
     CONNECTIONS = "connections"
+    MEMORY = "connection_memory"
+    INPUT = "held_input"
     UPSTREAM = "upstream_connections"
     INTROSPECTION = "introspection_connections"
     PROOFS = "proofs"

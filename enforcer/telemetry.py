@@ -60,6 +60,8 @@ class Telemetry:
         self.dropped_decisions: Callable[[], int] = int
         self.dropped_log_lines: Callable[[], int] = int
         self.admin_refusals: Callable[[], Mapping[str, int]] = dict
+        self.connection_memory: Callable[[], int] = int
+        self.cut_for_memory: Callable[[], int] = int
         self.held_input: Callable[[], int] = int
         self.closed_for_input: Callable[[], int] = int
         self.cache_entries: Callable[[], int] = int
@@ -152,8 +154,12 @@ class Telemetry:
         yield from _histogram("overhead_duration_seconds", text, [("", self.overhead)])
         yield from _gauge("requests_in_flight", "Requests in progress.", self.in_flight())
         yield from _gauge("connections", "Open client connections.", self.connections())
+        text = "Memory of client connections and what is in flight on them."
+        yield from _gauge("connection_memory_bytes", text, self.connection_memory())
+        text = "Connections cut because limits.connection_memory had no room for what they held."
+        yield from _counter("connection_memory_exceeded", text, [("", self.cut_for_memory())])
         yield from _gauge("held_input_bytes", "Input that was read and waits for its turn.", self.held_input())
-        text = "Connections closed because they held more than their share of limits.held_input."
+        text = "Connections closed because limits.held_input had no room for what they had sent."
         yield from _counter("held_input_exceeded", text, [("", self.closed_for_input())])
 
     def _introspection(self, servers: Mapping[str, IntrospectionMetrics]) -> Iterator[str]:

@@ -82,7 +82,7 @@ def command(config: Path, strict: bool, form: str, no_secrets: bool, overrides: 
     """Read CONFIG (default: config.yaml) as `run` would, open no sockets, and print every error with its line.
 
     A valid configuration may have warnings (probably unintended settings) and notes. The size in MiB is the memory that
-    all tables and queues may take together, with the process itself and a reload; requests in flight come on top. With
+    all tables, queues and requests in flight may take together, with the process itself and a reload. With
     `--format json`, `memory` has the bytes of each part, by the setting that bounds it.
 
     Exit codes: 0 valid, 1 refused by --strict, 2 wrong usage or an invalid configuration.

@@ -39,7 +39,7 @@ class Resources:
     cpu_request: str | None = "100m"
     memory_request: str | None = "128Mi"
     cpu_limit: str | None = None
-    memory_limit: str | None = "512Mi"
+    memory_limit: str | None = "768Mi"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

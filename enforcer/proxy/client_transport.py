@@ -40,6 +40,11 @@ class ClientTransport:
         self.full = False
         self.lingering = False
 
+    @property
+    def unread(self) -> int:
+        """Bytes that were written and that the system has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
     def on_full(self, deadline: float) -> None:
         """Note that the client must read something of what was written to it until `deadline`."""
         self.full = True

@@ -28,7 +28,7 @@ from enforcer.proxy.exchange import Exchange
 from enforcer.proxy.head import HeadBuilder, unreadable
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.read_state import ReadState
-from enforcer.proxy.registry import ConnectionRegistry, ManagedConnection
+from enforcer.proxy.registry import IDLE, TLS, ConnectionRegistry, ManagedConnection
 from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.proxy.tunnel import Tunnel
@@ -38,7 +38,6 @@ from enforcer.wire.tls_reader import TlsReader
 from enforcer.wire.turns import LARGE, PIECES, PacedInput, Readable
 
 _log: Final = logging.getLogger("enforcer.proxy")
-
 
 _HEAD: Final = ReadState.HEAD
 _BODY: Final = ReadState.BODY
@@ -63,8 +62,8 @@ class ClientConnection(ManagedConnection):
 
     __slots__ = (
         "_body", "_body_deadline", "_builder", "_exchange", "_fragmented", "_head_size", "_input", "_io",
-        "_oversize", "_parser", "_queue", "_receiving", "_registry", "_snapshot", "_stopping", "_tls", "closing",
-        "deadline", "peer", "read_state", "transport",
+        "_oversize", "_parser", "_queue", "_receiving", "_registry", "_snapshot", "_stopping", "_tls", "client",
+        "closing", "deadline", "peer", "read_state", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -73,6 +72,7 @@ class ClientConnection(ManagedConnection):
     _io: ClientTransport
 
     def __init__(self, registry: ConnectionRegistry, tls: TlsReader | None = None) -> None:
+        super().__init__()
         self._registry = registry
         self._tls = tls
         self._snapshot: Snapshot = registry.snapshot
@@ -88,8 +88,8 @@ class ClientConnection(ManagedConnection):
         self._body_deadline = BodyDeadline()
         self._stopping = False  # it ends when no request is under way
         self.closing = False
+        self.client: str | None = None
         self.deadline = NEVER
-        self.holder = None
         self.read_state = _HEAD
 
     def _new_parser(self) -> Any:
@@ -110,11 +110,11 @@ class ClientConnection(ManagedConnection):
         readable: Readable = self.transport if self._tls is None else self._tls
         self._input = PacedInput(self._registry.ticker.turns, readable, self, _BOUNDARY)
         self.peer = Peer(transport, self._snapshot.forwarding)
-        registry = self._registry
-        if not registry.admit(self, self.peer.key):
+        registry, self.client = self._registry, self.peer.key
+        if not registry.admit(self, self.client):
             self.read_state = _CLOSED
             self.transport.write(responses.OVERLOADED.render(registry.date, close=True, head_only=False))
-            if registry.admit_refused(self, self.peer.key):
+            if registry.admit_refused(self, self.client):
                 self._linger()
             else:
                 self.transport.close()
@@ -200,6 +200,7 @@ class ClientConnection(ManagedConnection):
         self._io.on_full(self._body_time())
         if self._exchange is not None:
             self._exchange.on_client_full()
+        self._registry.count_memory(self)
 
     def resume_writing(self) -> None:
         self._io.on_drained()
@@ -334,6 +335,13 @@ class ClientConnection(ManagedConnection):
     @property
     def busy(self) -> bool:
         return self._exchange is not None
+
+    @property
+    def memory(self) -> int:
+        size = IDLE + self._io.unread + (0 if self._tls is None else TLS + self._tls.unread)
+        if self._builder.target or self._builder.lines:
+            size += self._builder.size
+        return size + sum(exchange.memory for exchange in (self._exchange, *self._queue) if exchange is not None)
 
     @property
     def idle(self) -> bool:

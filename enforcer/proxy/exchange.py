@@ -144,9 +144,6 @@ class Exchange:
         self.expects_continue = head.expects_continue
         self.closes = not head.keep_alive
 
-    def __repr__(self) -> str:
-        return f"<exchange {self.state.name}>"
-
     # Authorization
 
     def begin(self) -> None:
@@ -273,6 +270,12 @@ class Exchange:
         if self._upstream is not None:
             self._upstream.await_client()
         self._client.start_body_deadline()
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it takes, without those that the client has not read yet."""
+        pending = 0 if self._pending is None else sum(map(len, self._pending))
+        return self.head.memory + pending + (0 if self._upstream is None else self._upstream.memory)
 
     @property
     def awaits_upgrade(self) -> bool:

@@ -33,6 +33,10 @@ _REPEATABLE_BODY: Final = 16 * 1024
 """Bytes of a body that are held to send it again; a larger one is streamed and gone. Bounds memory."""
 
 
+_COPIES: Final = 3
+"""Copies of a head while it is answered: its fields, the request that is made of them, and the token on its way."""
+
+
 def extend_held(body: bytearray | None, data: bytes) -> bytearray | None:
     """Return what is held of a body, to send it again, with its next piece; None if it is too large, or was before."""
     if body is None or len(body) + len(data) > _REPEATABLE_BODY:
@@ -95,6 +99,11 @@ class RequestHead:
         self.refusal: Final = refusal
         # RFC 9110 §10.1.1: an HTTP/1.0 client's expectation is ignored
         self.expects_continue: Final = special is not None and _EXPECT in special and not http10
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it takes, with all copies."""
+        return _COPIES * (len(self.target) + sum(map(len, self.lines)) + len(self.authorization or b""))
 
 
 def unreadable(refusal: Refusal) -> RequestHead:

@@ -14,11 +14,14 @@ from typing import Any, Final
 
 from enforcer.proxy.connection import ClientConnection
 from enforcer.proxy.peer import Peer
-from enforcer.proxy.registry import ConnectionRegistry, ManagedConnection
+from enforcer.proxy.registry import IDLE, TLS, ConnectionRegistry, ManagedConnection
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.wire.tls_reader import TlsReader
 
 _log: Final = logging.getLogger("enforcer.proxy")
+
+_UNREAD: Final = 64 * 1024
+"""Bytes that a client has not read, at which the upstream is paused: as without TLS, whose default is 512 KiB."""
 
 
 class Listener:
@@ -55,13 +58,13 @@ class Handshake(ManagedConnection):
     _transport: asyncio.Transport
 
     def __init__(self, registry: ConnectionRegistry, context: ssl.SSLContext) -> None:
+        super().__init__()
         self._registry = registry
         self._context = context
         self._deadline = registry.ticker.next + registry.snapshot.timeouts.handshake
         self._first = b""
         self._reader: TlsReader | None = None
         self._task: asyncio.Task[None] | None = None
-        self.holder = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -105,15 +108,21 @@ class Handshake(ManagedConnection):
         if secured is not None and not secured.is_closing() and self._reader is not None:
             self._reader.established = True
             client = ClientConnection(self._registry, self._reader)
+            secured.set_write_buffer_limits(_UNREAD)
             secured.set_protocol(client)  # type: ignore[arg-type] # it is a protocol by its methods
             client.connection_made(secured)
 
     def _take_over(self) -> None:
         """Read for TLS, which is the transport's protocol by now, beginning with the first bytes."""
         if not self._transport.is_closing():
-            self._reader = TlsReader(self._registry.ticker.turns, self._transport, self._transport.get_protocol())
+            turns, client = self._registry.ticker.turns, None if self.holder is None else self.holder.client
+            self._reader = TlsReader(turns, self._transport, self._transport.get_protocol(), client)
             self._reader.start(self._first)
         self._first = b""
+
+    @property
+    def memory(self) -> int:
+        return IDLE + TLS
 
     def sweep(self, now: float, wall: float) -> None:
         """End it if it has taken too long."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from email.utils import formatdate
+from functools import partial
 from time import perf_counter, time
 from typing import Final
 
@@ -19,6 +20,12 @@ from enforcer.wire.turns import ROUND
 
 _log: Final = logging.getLogger("enforcer.proxy")
 
+IDLE: Final = 4096
+"""Bytes of an idle connection without TLS."""
+TLS: Final = 40 * 1024
+"""Bytes of an idle connection with TLS, in addition."""
+_PASS: Final = 256
+"""Connections that are looked at in one turn of the event loop: a fraction of a millisecond."""
 REFUSED: Final = 128
 """Maximum number of refused connections that are left time to read their refusal. Bounds descriptors."""
 
@@ -26,12 +33,21 @@ REFUSED: Final = 128
 class ManagedConnection:
     """A client connection, a TLS handshake before it, or a tunnel after it: by default without a request under way.
 
-    `holder` is the client whose share of the connections it counts for, or of the refused ones.
+    `holder` is the client whose share of the connections it counts for, or of the refused ones. `counted` is the memory
+    that it counts for, in the share of `memory_holder`.
     """
 
-    __slots__ = ("holder",)
+    __slots__ = ("counted", "holder", "memory_holder")
 
-    holder: Holder | None
+    def __init__(self) -> None:
+        self.holder: Holder | None = None
+        self.memory_holder: Holder | None = None
+        self.counted = 0
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it takes now, with what is in flight on it, except input that waits for its turn."""
+        return IDLE
 
     @property
     def busy(self) -> bool:
@@ -76,34 +92,68 @@ class ConnectionRegistry:
         self.refused: set[ManagedConnection] = set()
         limits = snapshot.limits
         self._places = Shares(limits.connections, limits.client_share)
-        ticker.turns.ceiling = limits.held_input
         self._places_refused = Shares(REFUSED, limits.client_share)
+        self._memory = Shares(limits.connection_memory, limits.client_share)
         self._held_back = telemetry.shares[SharedTable.CONNECTIONS]
+        self._held_back_memory = telemetry.shares[SharedTable.MEMORY]
+        self._cut = 0
+        ticker.turns.held_back = telemetry.shares[SharedTable.INPUT]
+        ticker.turns.places.size, ticker.turns.places.share = limits.held_input, limits.client_share
         self.draining = False
         self.date = b""
         """The Date field line of responses, current to the second."""
         self._second = 0
         self._behind: set[ManagedConnection] = set()  # connections with requests of an older snapshot
+        self._unswept: list[ManagedConnection] = []  # of the running pass over all connections
         self._tick(0.0)
         ticker.add(self._tick)
         telemetry.in_flight = self._count_busy
         telemetry.connections = self._count
         telemetry.dropped_decisions = self._count_dropped
+        telemetry.connection_memory = self._count_memory
+        telemetry.cut_for_memory = self._count_cut
         telemetry.held_input = self._count_held
         telemetry.closed_for_input = self._count_closed
 
     def admit(self, connection: ManagedConnection, client: str | None) -> bool:
-        """Count a new connection, if the limit and its client's share leave room for it.
+        """Count a new connection, if the limits and its client's share leave room for it.
 
         `client` is the key of the peer (`Peer.key`), None for a trusted proxy.
         """
-        connection.holder = self._places.take(client)
-        if connection.holder is not None:
-            self.connections.add(connection)
-            return True
-        if self._places.has_room:
-            self._held_back.add(client, self.ticker.next)
-        return False
+        holder = self._places.take(client)
+        if holder is None:
+            if self._places.has_room:
+                self._held_back.add(client, self.ticker.next)
+            return False
+        size = connection.memory
+        memory_holder = self._take_memory(client, size)
+        if memory_holder is None:
+            self._places.give_back(holder)
+            return False
+        connection.holder, connection.memory_holder, connection.counted = holder, memory_holder, size
+        self.connections.add(connection)
+        return True
+
+    def count_memory(self, connection: ManagedConnection) -> None:
+        """Count what a connection takes now; cut it if there is no room for that."""
+        holder = connection.memory_holder
+        if holder is None:
+            return
+        more = connection.memory - connection.counted
+        if more <= 0:
+            self._memory.give_back(holder, -more)
+        elif self._take_memory(holder.client, more) is None:
+            self._cut += 1
+            connection.abort()
+            return
+        connection.counted += more
+
+    def _take_memory(self, client: str | None, size: int) -> Holder | None:
+        memory = self._memory
+        holder = memory.take(client, size)
+        if holder is None and size <= memory.size - memory.used:
+            self._held_back_memory.add(client, self.ticker.next)
+        return holder
 
     def admit_refused(self, connection: ManagedConnection, client: str | None) -> bool:
         """Count a refused connection, if there is room for it to be left time."""
@@ -118,6 +168,10 @@ class ConnectionRegistry:
         holder, connection.holder = connection.holder, None
         if holder is None:
             return
+        memory_holder, connection.memory_holder = connection.memory_holder, None
+        if memory_holder is not None:
+            self._memory.give_back(memory_holder, connection.counted)
+        self._behind.discard(connection)
         if connection in self.refused:
             self.refused.discard(connection)
             self._places_refused.give_back(holder)
@@ -130,6 +184,8 @@ class ConnectionRegistry:
         self.connections.discard(connection)
         self.connections.add(successor)
         successor.holder, connection.holder = connection.holder, None
+        successor.memory_holder, connection.memory_holder = connection.memory_holder, None
+        successor.counted = connection.counted
 
     def drain(self) -> None:
         """Serve on, and announce the end of each connection in its next response."""
@@ -146,8 +202,10 @@ class ConnectionRegistry:
         self.snapshot = snapshot
         limits = snapshot.limits
         self._places.size, self._places.share = limits.connections, limits.client_share
+        self._memory.size, self._memory.share = limits.connection_memory, limits.client_share
         self._places_refused.share = limits.client_share
-        self.ticker.turns.ceiling = limits.held_input
+        places = self.ticker.turns.places
+        places.size, places.share = limits.held_input, limits.client_share
         pause_at = perf_counter() + ROUND
         for connection in (*self.connections, *self.refused):
             if self._is_behind(connection):
@@ -179,10 +237,27 @@ class ConnectionRegistry:
         if int(wall) != self._second:
             self._second = int(wall)
             self.date = b"Date: %b\r\n" % formatdate(wall, usegmt=True).encode()
-        for connection in (*self.connections, *self.refused):
-            connection.sweep(now, wall)
-        if self._behind:
-            self._behind = {connection for connection in self._behind & self.connections if self._is_behind(connection)}
+        if not self._unswept:
+            self._unswept = [*self.connections, *self.refused]
+            self._sweep(now, wall)
+
+    def _sweep(self, now: float, wall: float) -> None:
+        """Check the deadlines and the memory of some connections; the others have their turn soon."""
+        unswept = self._unswept
+        for connection in unswept[-_PASS:]:
+            if connection.holder is None:
+                continue  # it has ended since the pass began
+            try:
+                connection.sweep(now, wall)
+                self.count_memory(connection)
+            except Exception:  # noqa: BLE001 - one connection that fails must not stop the check of the others
+                _log.exception("internal error")
+                connection.abort()
+            if connection in self._behind and not self._is_behind(connection):
+                self._behind.discard(connection)
+        del unswept[-_PASS:]
+        if unswept:
+            self.ticker.call_soon(partial(self._sweep, now, wall))
 
     def _count_busy(self) -> int:
         return sum(connection.busy for connection in self.connections)
@@ -193,8 +268,14 @@ class ConnectionRegistry:
     def _count_dropped(self) -> int:
         return self.decisions.dropped
 
+    def _count_memory(self) -> int:
+        return self._memory.used
+
+    def _count_cut(self) -> int:
+        return self._cut
+
     def _count_held(self) -> int:
-        return self.ticker.turns.held
+        return self.ticker.turns.places.used
 
     def _count_closed(self) -> int:
         return self.ticker.turns.closed

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 
 from enforcer.proxy.authorize import Grant
-from enforcer.proxy.registry import ConnectionRegistry, ManagedConnection
+from enforcer.proxy.registry import IDLE, TLS, ConnectionRegistry, ManagedConnection
 from enforcer.tokens.purge import Purge
 from enforcer.wire.connection import PooledConnection
+from enforcer.wire.tls_reader import TlsReader
 from enforcer.wire.turns import LARGE, PacedInput, Readable, Turns
 
 
@@ -31,6 +32,11 @@ class _End:
         """Drop the references to the tunnel and the other end: otherwise only the garbage collector frees them."""
         self._tunnel = self.other = None
         self.input.close()
+
+    @property
+    def client(self) -> str | None:
+        holder = None if self._tunnel is None else self._tunnel.holder
+        return None if holder is None else holder.client
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         pass
@@ -74,7 +80,7 @@ class Tunnel(ManagedConnection):
     """The two ends and their deadlines: `idle_timeout` seconds without a byte, or the expiry of the token."""
 
     __slots__ = (
-        "_deadline", "_down", "_ends", "_expires_at", "_grant", "_idle_timeout", "_registry", "_up",
+        "_deadline", "_down", "_ends", "_expires_at", "_grant", "_idle_timeout", "_registry", "_tls", "_up",
         "_upstream", "active",
     )  # fmt: skip
 
@@ -87,8 +93,9 @@ class Tunnel(ManagedConnection):
         grant: Grant,
         idle_timeout: float,
     ) -> None:
+        super().__init__()
         self._registry = registry
-        self.holder = None
+        self._tls = readable if isinstance(readable, TlsReader) else None
         self._upstream = upstream
         self._grant = grant
         self._expires_at = grant.expires_at
@@ -109,6 +116,12 @@ class Tunnel(ManagedConnection):
             end.input.unblock()
             if first:
                 other.write(first)
+
+    @property
+    def memory(self) -> int:
+        down, up = self._down.transport, self._up.transport
+        encrypted = 0 if self._tls is None else TLS + self._tls.unread
+        return IDLE + encrypted + down.get_write_buffer_size() + up.get_write_buffer_size()
 
     def sweep(self, now: float, wall: float) -> None:
         """End it if it is idle for too long or outlasts its token, without waiting for bytes not yet delivered."""

@@ -34,14 +34,19 @@ class Limits(Section):
     without a response if it uses TLS. Bounds memory and descriptors."""
     client_share: Percentage = DEFAULT_SHARE
     """Largest part that one client, an IPv4 address or the /64 of an IPv6 address, may hold of what clients share:
-    connections, connections to each upstream and authorization server, their queues, and recorded decisions. The part
+    connections and their memory, connections to each upstream and authorization server, their queues, and recorded
+    decisions. The part
     shrinks while others hold something, so that some is left for every client: with 75%, two clients get 43% each, and
     ten 10%. More than the share waits, or is answered 503. A client of a trusted proxy is known by the address that
     the proxy names, and the proxy's own connections have no share. 100%: no shares."""
     held_input: Bytes = 64 * 1024**2
     """Maximum size of what clients and upstreams have sent and is not processed yet, because it came faster than their
-    turns; a connection holds at most one read, 256 KB. Above it, a connection that holds more than an equal share is
-    closed. Bounds memory."""
+    turns; a connection holds at most one read, 256 KB. If there is no room, or its client has its share, the connection
+    is closed. Bounds memory."""
+    connection_memory: Bytes = 128 * 1024**2
+    """Maximum memory of client connections and what is in flight on them: 4 KiB each, 40 KiB more with TLS; request
+    heads; and what clients and upstreams have not read yet. A connection that finds no room is refused, and one that
+    needs more than there is left, or more than its client's share, is cut. Bounds memory."""
     head: Bytes = 32768
     """Maximum size of a request head; a larger one is answered 431. Bounds memory."""
     fields: Count = 100

@@ -167,6 +167,16 @@ class PooledConnection:
             self._input.unblock()
             self.deadline = self._ticker.next + self._settings.idle_timeout
 
+    @property
+    def client(self) -> str | None:
+        """The key of the client that the exchange is for."""
+        return None if self.holder is None else self.holder.client
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the server has not read yet, and those of a head that is not complete."""
+        return self.transport.get_write_buffer_size() + self._head_seen
+
     def use_no_more(self) -> None:
         """Do not reuse the connection: the rest of this exchange's request will not be sent."""
         self._keep_alive = False

@@ -17,14 +17,16 @@ RESOLUTION = 0.1
 class Ticker:
     """Keeps the time of the next tick, and calls the sweeps on each tick.
 
-    `next` is in seconds of the event loop's clock; a deadline is `next + timeout`. `turns` are those of the same loop.
+    `next` is in seconds of the event loop's clock; a deadline is `next + timeout`. `turns` are those of the same loop,
+    and `call_soon` calls a function in its next turn.
     """
 
-    __slots__ = ("_handle", "_loop", "_sweeps", "next", "turns")
+    __slots__ = ("_handle", "_loop", "_sweeps", "call_soon", "next", "turns")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._sweeps: list[Callable[[float], None]] = []
+        self.call_soon: Callable[[Callable[[], None]], object] = loop.call_soon
         self.turns = Turns(loop.call_soon)
         self.next = loop.time() + RESOLUTION
         self._handle: asyncio.TimerHandle | None = loop.call_later(RESOLUTION, self._tick)

@@ -28,9 +28,10 @@ class TlsReader:
     complete. Before that every read waits for a turn, because it may cost a signature, about a millisecond.
     """
 
-    __slots__ = ("_input", "_tls", "_transport", "established")
+    __slots__ = ("_input", "_tls", "_transport", "client", "established")
 
-    def __init__(self, turns: Turns, transport: asyncio.Transport, tls: Any) -> None:
+    def __init__(self, turns: Turns, transport: asyncio.Transport, tls: Any, client: str | None) -> None:
+        self.client = client
         self._transport = transport
         self._tls = tls
         self._input = PacedInput(turns, transport, self)
@@ -45,6 +46,11 @@ class TlsReader:
     def waiting(self) -> bool:
         """Whether encrypted bytes are held."""
         return self._input.waiting
+
+    @property
+    def unread(self) -> int:
+        """Encrypted bytes that were written and that the system has not taken yet."""
+        return self._transport.get_write_buffer_size()
 
     # Reader
 

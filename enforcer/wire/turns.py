@@ -4,22 +4,27 @@ A socket may hold as much work as its peer likes: thousands of requests, or of c
 as bytes, nothing more is read from that peer, and it is processed in steps, in turns with other such peers. Peers that
 send one request at a time never wait for a turn, only for the end of a round.
 
-1. A peer works for at most `SHARE` in its turn, less if many peers wait, and at least one step.
+1. A client works for at most `SHARE` in its turn, less if many clients wait, and at least one step. Its peers, the
+   connections that work for it, divide its turn: nobody gets more turns by opening more connections.
 2. All turns between two polls of the sockets are a round. It lasts for at most `ROUND`, and for no longer than a third
    of what the event loop had for everything else since the last round (or for `SHARE`, if that is longer): a flood
    takes from the others much less than half of their throughput.
 3. Nothing is lost or reordered. Nothing is read from a peer whose input is held, so its end of input comes after it.
-4. All peers together hold no more than `Turns.ceiling` bytes. Above it, a peer that holds more than an equal share of
-   it is closed: nobody can fill it for others.
+4. All peers together hold no more bytes than `Turns.places` has, and those of a client no more than its share. A peer
+   that read more is closed.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from time import perf_counter
 from typing import Final, Protocol
+
+from enforcer.settings.limits import DEFAULT_SHARE
+from enforcer.share_report import SharedTable, ShareReport
+from enforcer.shares import Holder, Shares
 
 SHARE: Final = 0.00025
 """Seconds that a peer may work in its turn."""
@@ -51,6 +56,10 @@ class Readable(Protocol):
 class Reader(Protocol):
     """Processes the input of a peer."""
 
+    @property
+    def client(self) -> str | None:
+        """The key of the client (`clients.client_key`) that the peer works for; None: it has a turn of its own."""
+
     def on_input(self, data: bytes) -> None:
         """Process the next step."""
 
@@ -59,52 +68,75 @@ class Reader(Protocol):
 
 
 class Turns:
-    """The peers whose input waits, in the order of their turns.
+    """The peers whose input waits: in a line for each client, in the order of the clients' turns.
 
-    `call_soon` calls a function once, before the sockets are polled for the second time from now. `ceiling`: bytes that
-    all peers together may hold. `closed`: the number of peers that were closed because they held more than their share.
+    `call_soon` calls a function once, before the sockets are polled for the second time from now. `places`: the bytes
+    that all peers together may hold. `closed`: the number of peers that were closed because there was no room for
+    theirs. `held_back` counts those that only the share of their client kept from it.
     """
 
-    __slots__ = ("_call_soon", "_clock", "_ended_at", "_queue", "_scheduled", "ceiling", "closed", "held", "holders")
+    __slots__ = ("_call_soon", "_clock", "_ended_at", "_lines", "_scheduled", "closed", "held_back", "places")
 
     def __init__(
         self, call_soon: Callable[[Callable[[], None]], object], clock: Callable[[], float] = perf_counter
     ) -> None:
         self._call_soon = call_soon
         self._clock = clock
-        self._queue: deque[PacedInput] = deque()
+        self._lines: OrderedDict[object, deque[PacedInput]] = OrderedDict()
         self._scheduled = False
         self._ended_at = 0.0  # of the last round
-        self.ceiling = 64 * 1024**2
-        self.held = 0  # bytes
-        self.holders = 0  # peers that hold any
+        self.places = Shares(64 * 1024**2, DEFAULT_SHARE)
+        self.held_back = ShareReport(SharedTable.INPUT)
         self.closed = 0
 
     def __len__(self) -> int:
-        """Return the number of peers that wait for a turn."""
-        return len(self._queue)
+        """Return the number of clients that wait for a turn."""
+        return len(self._lines)
 
-    def enter(self, peer: PacedInput) -> None:
+    def hold(self, client: str | None, size: int) -> Holder | None:
+        """Take places for bytes that are held for a client; None if there are not enough."""
+        places = self.places
+        holder = places.take(client, size)
+        if holder is None:
+            self.closed += 1
+            if size <= places.size - places.used:
+                self.held_back.add(client, self._clock())
+        return holder
+
+    def enter(self, peer: PacedInput, client: str | None) -> None:
         """Give a peer a turn in the next round."""
-        self._queue.append(peer)
+        key: object = peer if client is None else client
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = deque()
+        line.append(peer)
         if not self._scheduled:
             self._scheduled = True
             self._call_soon(self._round)
 
     def _round(self) -> None:
-        clock, queue = self._clock, self._queue
+        clock, lines = self._clock, self._lines
         now = clock()
         end = now + min(ROUND, max(SHARE, (now - self._ended_at) / 3))
-        share = min(SHARE, ROUND / len(queue))
-        for _ in range(len(queue)):
-            peer = queue.popleft()
-            if self._work(peer, min(now + share, end)):
-                queue.append(peer)
-            now = clock()
+        share = min(SHARE, ROUND / len(lines))
+        for _ in range(len(lines)):
+            client, line = next(iter(lines.items()))
+            until = min(now + share, end)
+            for _ in range(len(line)):
+                peer = line.popleft()
+                if self._work(peer, until):
+                    line.append(peer)
+                now = clock()
+                if now >= until:
+                    break
+            if line:
+                lines.move_to_end(client)
+            else:
+                del lines[client]
             if now >= end:
                 break
         self._ended_at = now
-        self._scheduled = len(queue) > 0
+        self._scheduled = len(lines) > 0
         if self._scheduled:
             self._call_soon(self._round)
 
@@ -124,7 +156,10 @@ class PacedInput:
     take nothing for now.
     """
 
-    __slots__ = ("_boundary", "_data", "_position", "_queued", "_reader", "_turns", "blocked", "transport", "waiting")
+    __slots__ = (
+        "_boundary", "_counted", "_data", "_holder", "_position", "_queued", "_reader", "_turns", "blocked",
+        "transport", "waiting",
+    )  # fmt: skip
 
     def __init__(self, turns: Turns, transport: Readable, reader: Reader, boundary: bytes = b"") -> None:
         self._turns = turns
@@ -133,6 +168,8 @@ class PacedInput:
         self._boundary = boundary
         self._data = b""
         self._position = 0  # of the first byte in `_data` that was not processed
+        self._holder: Holder | None = None  # of the bytes that are counted
+        self._counted = 0
         self._queued = False
         self.blocked = False
         self.waiting = False
@@ -140,13 +177,7 @@ class PacedInput:
     def add(self, data: bytes) -> None:
         """Hold what was read until the peer's turn, and read no more until then."""
         self._hold(self.take() + data)
-        turns = self._turns
-        if turns.held > turns.ceiling and len(self._data) > turns.ceiling // turns.holders:
-            turns.closed += 1
-            self.take()
-            self.transport.abort()
-        else:
-            self.wait()
+        self.wait()
 
     def begin(self, data: bytes) -> bytes:
         """Hold what was read; return its first step, to be processed at once. After it, `take` the rest or `wait`."""
@@ -169,12 +200,17 @@ class PacedInput:
 
     def wait(self) -> None:
         """Read no more until the peer's turn: there is input left, or it has just had a large read."""
-        if self._reader is None:
+        reader = self._reader
+        if reader is None:
+            return
+        if self.waiting and self._holder is None and not self._count(reader.client):
+            self.take()
+            self.transport.abort()
             return
         self.transport.pause_reading()
         if not self.blocked and not self._queued:
             self._queued = True
-            self._turns.enter(self)
+            self._turns.enter(self, reader.client)
 
     def block(self) -> None:
         """Process nothing and read nothing until `unblock`."""
@@ -233,10 +269,18 @@ class PacedInput:
             self._hold(b"")
         return data[start:end]
 
+    def _count(self, client: str | None) -> bool:
+        """Count what is held, which waits from now on; return whether there is room for it."""
+        self._holder = self._turns.hold(client, len(self._data))
+        self._counted = 0 if self._holder is None else len(self._data)
+        return self._holder is not None
+
     def _hold(self, data: bytes) -> None:
-        turns = self._turns
-        turns.held += len(data) - len(self._data)
-        turns.holders += (len(data) > 0) - (len(self._data) > 0)
+        # Counted only when it has to wait: most input is processed before anything else can come.
+        if self._holder is not None:
+            self._turns.places.give_back(self._holder, self._counted)
+            self._holder = None
+            self._counted = 0
         self._data = data
         self._position = 0
         self.waiting = len(data) > 0

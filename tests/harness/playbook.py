@@ -38,6 +38,7 @@ class Pipe(asyncio.Transport):
         self.written = b""
         self._arrived = b""
         self.buffered = 0
+        self.limit: int | None = None
         self.paused = self.half_closed = self.closed = self.aborted = False
         self._can_write_eof = can_write_eof
 
@@ -84,6 +85,9 @@ class Pipe(asyncio.Transport):
         self.paused = False
         if self._arrived:
             asyncio.get_running_loop().call_soon(self._deliver)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.limit = high
 
     def get_write_buffer_size(self) -> int:
         return self.buffered

@@ -185,5 +185,5 @@ def test_an_unset_quantity_is_omitted() -> None:
     assert container(sidecar(resources=none))["resources"] == {}
     assert container(sidecar())["resources"] == {
         "requests": {"cpu": "100m", "memory": "128Mi"},
-        "limits": {"memory": "512Mi"},
+        "limits": {"memory": "768Mi"},
     }

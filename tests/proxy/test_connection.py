@@ -254,6 +254,6 @@ def test_a_refused_upload_is_dropped_in_turns() -> None:
         script.pipe.receive(b"x" * 200_000)
         assert script.pipe.paused
         await script.playbook.settle()
-        assert (script.pipe.paused, script.playbook.ticker.turns.held) == (False, 0)
+        assert (script.pipe.paused, script.playbook.ticker.turns.places.used) == (False, 0)
 
     play(script())

@@ -41,7 +41,7 @@ class Bed:
         self.turns = Turns(asyncio.get_running_loop().call_soon)
         self.tls = Tls()
         self.pipe = Pipe()
-        self.reader = TlsReader(self.turns, self.pipe, self.tls)
+        self.reader = TlsReader(self.turns, self.pipe, self.tls, None)
 
     async def settle(self) -> None:
         """Let all turns end."""

@@ -27,8 +27,9 @@ class Loop:
 class Peer:
     """A peer whose every step takes `cost` seconds."""
 
-    def __init__(self, loop: Loop, cost: float = 0.0, boundary: bytes = b"") -> None:
+    def __init__(self, loop: Loop, cost: float = 0.0, boundary: bytes = b"", client: str | None = None) -> None:
         self.loop = loop
+        self.client = client
         self.cost = cost
         self.steps: list[bytes] = []
         self.ends = 0
@@ -58,10 +59,10 @@ def test_what_was_read_is_processed_before_the_next_poll_but_one() -> None:
     loop = Loop()
     peer = Peer(loop)
     peer.input.add(b"x" * (2 * STEP + 1))
-    assert (peer.steps, peer.reading, peer.input.waiting, loop.turns.held) == ([], False, True, 2 * STEP + 1)
+    assert (peer.steps, peer.reading, peer.input.waiting, loop.turns.places.used) == ([], False, True, 2 * STEP + 1)
     loop.poll()
     assert [len(step) for step in peer.steps] == [STEP, STEP, 1]
-    assert (peer.reading, peer.ends, peer.input.waiting, loop.turns.held, loop.calls) == (True, 1, False, 0, [])
+    assert (peer.reading, peer.ends, peer.input.waiting, loop.turns.places.used, loop.calls) == (True, 1, False, 0, [])
 
 
 def test_a_step_ends_behind_a_boundary() -> None:
@@ -169,7 +170,7 @@ def test_the_rest_of_a_step_comes_first() -> None:
     peer.input.put_back(b"11")
     peer.input.add(b"3")
     assert peer.input.take() == b"1123"
-    assert (peer.input.waiting, loop.turns.held) == (False, 0)
+    assert (peer.input.waiting, loop.turns.places.used) == (False, 0)
 
 
 def test_a_peer_that_holds_nothing_reads_on_after_its_turn() -> None:
@@ -190,7 +191,7 @@ def test_a_closed_input_never_reads_on() -> None:
     peer.input.close()
     peer.input.wait()
     loop.poll()
-    assert (peer.steps, peer.reading, loop.turns.held) == ([], False, 0)
+    assert (peer.steps, peer.reading, loop.turns.places.used) == ([], False, 0)
 
 
 def test_the_fault_of_one_peer_ends_only_that_peer(caplog: pytest.LogCaptureFixture) -> None:
@@ -209,15 +210,47 @@ def test_the_fault_of_one_peer_ends_only_that_peer(caplog: pytest.LogCaptureFixt
     assert "internal error" in caplog.text
 
 
-def test_over_the_ceiling_a_peer_that_holds_more_than_its_share_is_closed() -> None:
-    """Others that hold little are not: a few that fill the ceiling cannot close them."""
+@pytest.mark.parametrize("read", ["at once", "in steps"])
+def test_one_client_does_not_hold_all_that_may_be_held(read: str) -> None:
+    """A peer of a client that holds its share is closed, and counted; another client finds room."""
     loop = Loop()
-    loop.turns.ceiling = 4 * LARGE
-    hogs = [Peer(loop) for _ in range(5)]
-    for hog in hogs:
-        hog.input.add(b"x" * LARGE)
-    modest = Peer(loop)
-    modest.input.add(b"x" * 1000)
-    assert [peer.aborted for peer in (*hogs, modest)] == [False] * 4 + [True, False]
-    assert loop.turns.closed == 1
-    assert loop.turns.held <= loop.turns.ceiling + 1000
+    loop.turns.places.size, loop.turns.places.share = 8 * LARGE, 50
+
+    def hold(client: str, size: int) -> Peer:
+        peer = Peer(loop, client=client)
+        if read == "at once":
+            peer.input.add(b"x" * size)
+        else:
+            assert peer.input.begin(b"x" * size)
+            peer.input.wait()
+        return peer
+
+    assert [hold("flood", LARGE).aborted for _ in range(6)] == [False] * 4 + [True] * 2
+    assert [hold(client, LARGE).aborted for client in ("one", "other", "one", "other")] == [False] * 3 + [True]
+    assert (loop.turns.closed, loop.turns.held_back.count, loop.turns.places.used) == (3, 3, 7 * LARGE)
+
+
+def test_what_is_no_longer_held_makes_room() -> None:
+    """Processed, taken or dropped."""
+    loop = Loop()
+    loop.turns.places.size = LARGE
+    for end in (lambda peer: loop.poll(), lambda peer: peer.input.take(), lambda peer: peer.input.close()):
+        peer = Peer(loop)
+        peer.input.add(b"x" * LARGE)
+        assert loop.turns.places.used == LARGE
+        end(peer)
+        assert (peer.aborted, loop.turns.places.used) == (False, 0)
+
+
+def test_the_peers_of_a_client_divide_its_turn() -> None:
+    """A hundred connections get no more of a round than one; each works before one works twice."""
+    loop = Loop()
+    flood, other = [Peer(loop, SHARE / 2, b";", "flood") for _ in range(5)], Peer(loop, SHARE / 2, b";", "other")
+    for peer in (*flood, other):
+        peer.input.add(b"1;2;3;4;5;6;")
+    loop.now += 1
+    for number in range(1, 6):
+        loop.now += 1
+        loop.poll()
+        assert (sum(len(peer.steps) for peer in flood), len(other.steps)) == (2 * number, min(2 * number, 6))
+    assert [len(peer.steps) for peer in flood] == [2] * 5

@@ -42,7 +42,7 @@ adminPort: 15081
 runAsUser: 65532
 resources:
   requests: {cpu: 100m, memory: 128Mi}
-  limits: {memory: 512Mi}
+  limits: {memory: 768Mi}
 logLevel: ""
 logFormat: ""
 drainSeconds: 20
