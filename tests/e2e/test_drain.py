@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ CLIENTS = 6
 
 
 @contextmanager
-def served(delay: str, **timeouts: str) -> Iterator[tuple[Enforcer, Upstream]]:
+def served(delay: str, launcher: Sequence[str] | None = None, **timeouts: str) -> Iterator[tuple[Enforcer, Upstream]]:
     """Run an enforcer with public rules only in front of an app."""
     rules = [{"name": "all", "path": "/**", "public": True}]
     with upstream() as app:
         text = config(app.url, 1, rules=rules, timeouts={"shutdown_delay": delay, **timeouts})
-        with enforcer(text, launcher=COMMAND) as process:  # `enforcer drain` looks for this command line
+        with enforcer(text, launcher=launcher) as process:
             yield process, app
 
 
@@ -204,7 +204,8 @@ def test_a_head_that_has_begun_is_waited_for() -> None:
 
 def test_a_drained_enforcer_stops_on_sigterm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a native sidecar: no new connections, while the admin server still responds; a second drain has no effect."""
-    with served("2s") as (process, _), Client(process.port) as client:
+    # `enforcer drain` looks for this command line, which a forked process does not have.
+    with served("2s", COMMAND) as (process, _), Client(process.port) as client:
         assert client.request("GET", "/thing").status == 200
         # Stands for /proc of this container, because other tests run enforcers, too.
         (tmp_path / str(process.process.pid)).symlink_to(f"/proc/{process.process.pid}")

@@ -100,11 +100,11 @@ def test_ten_thousand_rules_do_not_block_the_loop(servers: tuple[Upstream, Serve
         rules = [{"name": path.replace("{id}", "id"), "path": path, "scopes": ["read"]} for path in paths]
         return config(app.url, server.port, rules=rules)
 
-    for version in range(3):
+    for version in range(2):
         assert running.swap(text(version)) < 0.01
     with Client(running.port) as client:
-        assert client.request("GET", "/2/99/99/id/thing").status == 200
-    running.swap(config(app.url, server.port))
+        assert client.request("GET", "/1/99/99/id/thing").status == 200
+    assert running.swap(config(app.url, server.port)) < 0.01
 
 
 def test_finished_requests_leave_no_cyclic_garbage(servers: tuple[Upstream, Server]) -> None:
