@@ -85,7 +85,7 @@ PURE = (
     *("kubernetes.inject.injector", "kubernetes.inject.prepare", "kubernetes.inject.check"),
     *("kubernetes.pod_templates", "kubernetes.verify.enforcers", "kubernetes.verify.services"),
     *("kubernetes.verify.network_policies", "kubernetes.verify.pods", "kubernetes.verify.verdicts"),
-    *("kubernetes.verify.report", "kubernetes.verify.object_set"),
+    *("kubernetes.verify.report", "kubernetes.verify.object_set", "kubernetes.cluster_check"),
     *("kubernetes.inject.uninjector", "kubernetes.webhook.admission", "kubernetes.webhook.review"),
 )
 """The modules that decide: no event loop, socket, clock, environment or logger."""

@@ -14,6 +14,7 @@ from enforcer.errors import ConfigError, EnforcerError
 
 _COMMANDS = {
     "check": "Report the errors of a configuration, and serve nothing.",
+    "cluster-check": "Look whether the pods of a cluster are protected.",
     "demo": "Show the enforcer with an authorization server and an app.",
     "doctor": "Try the servers of a configuration, and report what is wrong.",
     "drain": "Take a running enforcer out of service without ending it.",

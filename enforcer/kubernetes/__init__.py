@@ -6,6 +6,7 @@ those in objects of unknown kinds.
 
 - `inject/` changes manifests (`enforcer inject`, `enforcer uninject`): text in, text out, without file or cluster.
 - `verify/` judges finished manifests: who can bypass the enforcer (`enforcer verify`).
+- `cluster_check` judges a running cluster (`enforcer cluster-check`).
 - `webhook/` injects pods as they are created (`enforcer webhook`).
 - `redirect` redirects a port in the pod's network (`enforcer redirect`).
 """

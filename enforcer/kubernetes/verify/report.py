@@ -18,9 +18,9 @@ _DETAILS: Final = {
 
 def as_text(findings: Iterable[Finding]) -> Iterator[str]:
     """Yield lines: for each workload one for each opening or condition, and its notes."""
-    rows = [(called(finding), *row) for finding in findings for row in _rows(finding)]
-    width = max((len(name) for name, _, _ in rows), default=0)
-    for name, result, detail in rows:
+    lines = [(called(finding), *row) for finding in findings for row in rows(finding)]
+    width = max((len(name) for name, _, _ in lines), default=0)
+    for name, result, detail in lines:
         yield f"{name:{width}}  {result:11}  {detail}".rstrip()
 
 
@@ -29,7 +29,8 @@ def called(finding: Finding) -> str:
     return f"{finding.workload} -n {finding.namespace}" if finding.namespace else finding.workload
 
 
-def _rows(finding: Finding) -> Iterator[tuple[str, str]]:
+def rows(finding: Finding) -> Iterator[tuple[str, str]]:
+    """Yield the verdict with each reason, and the notes."""
     match finding.verdict:
         case Verdict.OPEN:
             yield from ((Verdict.OPEN, opening.detail) for opening in finding.openings)

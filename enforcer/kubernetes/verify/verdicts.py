@@ -192,7 +192,7 @@ class _Verification:
                 command = " ".join(map(str, container.get("command") or ()))
                 what = f"image {container.get('image')}" + (f", command {command}" if command else "")
                 self._notes.append(f"its container {names.CONTAINER} is not recognized as the enforcer: {what}")
-        if self._workload.labels.get(names.INJECT) == "enabled":
+        if self._workload.labels.get(names.INJECT) == "enabled" and self._workload.path:
             self._notes.append("only the webhook, if it is in force, adds an enforcer to its pods")
 
     def _is_accepted(self, port: AppPort) -> bool:
