@@ -56,9 +56,11 @@ class SourceBuilder:
         if introspector is not None and server.verify == "introspect":
             return introspector
         # Imported late, because cryptography is large, and introspection does not need it.
+        from enforcer.tokens.jwt.client_keys import ClientKeys
         from enforcer.tokens.jwt.jwt_source import JwtSource
 
-        return JwtSource(self._keys, authorization_server.issuer(server), server.jwt, introspector, time.time)
+        keys = ClientKeys(self._keys, self.ticker, server.keys.waiting, self.share, self.held_back)
+        return JwtSource(keys, authorization_server.issuer(server), server.jwt, introspector, time.time)
 
     def _introspector(self, domain: IssuerScope) -> TokenSource:
         server, own = self.server, self.server.own_token

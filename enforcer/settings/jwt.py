@@ -41,8 +41,11 @@ class KeySettings(Section):
     useful values are about the lifetime of tokens that were issued before the outage."""
     pause: Seconds = 5.0
     """Time after a fetch in which a token with an unknown key ID or a wrong signature causes no other. Bounds the load
-    caused by invented tokens. If the server signs with a new key sooner than this after publishing it, its tokens are
-    refused meanwhile."""
+    caused by invented tokens. If the fetch was caused by another client, such a token waits for the next one. Otherwise
+    it is refused, so a server should publish a key for this long before it signs with it."""
+    waiting: Count = 1000
+    """Maximum number of tokens that wait for that next fetch; each client has a share (`limits.client_share`). More are
+    refused at once. Bounds memory."""
 
     def __post_init__(self) -> None:
         if self.max_age <= self.refresh:

@@ -45,12 +45,19 @@ class RemoteDocument(Generic[T]):
         self._waiting: list[Callback[T | IntrospectionError]] = []
         self._fetching = self._failing = self._closed = False
         self._started = 0.0
+        self.fetches = 0
+        """The number of fetches that were begun."""
         ticker.add(self._sweep)
 
     @property
     def current(self) -> T | None:
         """The last good document; None before the first fetch, and after the end of its lifetime."""
         return self._schedule.current(self._ticker.next)
+
+    @property
+    def may_refresh(self) -> bool:
+        """Whether a refresh gets a newer document now, since it may fetch it, or it is being fetched."""
+        return self._fetching or self._schedule.allows_fetch(self._ticker.next)
 
     def get(self, callback: Callback[T | IntrospectionError]) -> T | IntrospectionError | None:
         """Get the last good document, or else a newer one."""
@@ -84,6 +91,7 @@ class RemoteDocument(Generic[T]):
 
     def _fetch(self) -> T | IntrospectionError | None:
         self._fetching = True
+        self.fetches += 1
         self._started = time.perf_counter()
         outcome = self._source.fetch(self._on_fetched)
         if outcome is not None:

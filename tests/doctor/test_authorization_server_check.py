@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.certificates import Authority
+from harness.certificates import Authority, file_of
 from harness.issuers import Issuer, running_issuer
 from harness.signing import key, text
 
@@ -198,7 +198,7 @@ def test_a_client_certificate_is_sent(tmp_path: Path) -> None:
     """RFC 8705 §2, to the endpoints for mutual TLS (§5)."""
     authority = Authority(tmp_path)
     certificate, private = authority.issue("enforcer")
-    tls = ClientTLS(ca=authority.ca, certificate=certificate, key=private)  # type: ignore[arg-type]
+    tls = ClientTLS(ca=file_of(authority.ca), certificate=file_of(certificate), key=file_of(private))
     with (
         running_issuer(tls=authority.server_context("localhost")) as issuer,
         running_issuer(tls=authority.server_context("localhost", require_client_certificate=True)) as mutual,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from harness.certificates import Authority
+from harness.certificates import Authority, file_of
 from harness.ports import closed_port, silent_address
 from harness.servers import raw_server
 from harness.upstreams import Incoming, upstream
@@ -22,7 +22,6 @@ from enforcer.doctor.recorder import outcome_of
 from enforcer.errors import IntrospectionError, UpstreamError
 from enforcer.server.requests import make_endpoint
 from enforcer.settings.addresses import parse_server
-from enforcer.settings.external import File
 from enforcer.settings.pool import PoolSettings
 from enforcer.settings.tls import ClientTLS
 from enforcer.tokens.introspection.endpoint import KnownEndpoint
@@ -149,11 +148,6 @@ def secure(
         context.load_cert_chain(*authority.issue(name, expires))
     with upstream(tls=context) as server:
         yield server.url
-
-
-def file_of(path: Path) -> File:
-    """Return a file as settings hold it."""
-    return File(path, b"")
 
 
 def test_a_certificate_of_a_trusted_authority_for_the_right_name_is_accepted(authority: Authority) -> None:

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import NameOID
 
+from enforcer.settings.external import File
+
 _START = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
 _END = _START + datetime.timedelta(days=1)
 # RFC 5280 §4.2.1.3: Python 3.13 rejects an authority without it
@@ -87,6 +89,11 @@ class Authority:
         path = self._folder / name
         path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         return path
+
+
+def file_of(path: Path) -> File:
+    """Return a file as settings hold it."""
+    return File(path, b"digest")
 
 
 def certificate_of(public: CertificatePublicKeyTypes) -> str:

@@ -78,6 +78,11 @@ class FakeKeys:
         self._pending.append(callback)
         return None
 
+    def refresh_for(
+        self, client: str, callback: Callback[KeySet | IntrospectionError]
+    ) -> KeySet | IntrospectionError | None:
+        return self.refresh(callback)
+
     def respond(self) -> None:
         """Let the running refreshes end."""
         pending, self._pending = self._pending, []

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.certificates import Authority
+from harness.certificates import Authority, file_of
 from harness.issuers import Issuer, running_issuer
 from harness.outcomes import outcome
 from harness.signing import key, text
@@ -194,7 +194,7 @@ def test_metadata_over_tls_must_name_https_endpoints(authority: Authority) -> No
     """Otherwise a document could move token and secret to an unencrypted connection."""
     with running_issuer(GOOD, authority.server_context("localhost")) as issuer, running_issuer(GOOD) as clear:
         issuer.metadata["introspection_endpoint"] = f"{clear.url}/introspect"
-        server = settings(issuer, tls=ClientTLS(ca=authority.ca))  # type: ignore[arg-type]
+        server = settings(issuer, tls=ClientTLS(ca=file_of(authority.ca)))
         (error,) = introspect(server, "good")
         assert isinstance(error, IntrospectionError)
         assert "introspection_endpoint is not https" in error.detail
@@ -261,7 +261,7 @@ def test_without_an_issuer_an_assertion_is_signed_for_the_endpoint() -> None:
 def test_a_client_certificate_is_sent_without_a_secret(authority: Authority) -> None:
     """RFC 8705 §2, to the endpoints for mutual TLS (§5)."""
     certificate, private = authority.issue("enforcer")
-    tls = ClientTLS(ca=authority.ca, certificate=certificate, key=private)  # type: ignore[arg-type]
+    tls = ClientTLS(ca=file_of(authority.ca), certificate=file_of(certificate), key=file_of(private))
     with (
         running_issuer({}, authority.server_context("localhost")) as issuer,
         running_issuer(GOOD, authority.server_context("localhost", require_client_certificate=True)) as mutual,
@@ -271,7 +271,7 @@ def test_a_client_certificate_is_sent_without_a_secret(authority: Authority) -> 
         assert summarize(introspect(server, "good")) == ["joe"]
         assert mutual.forms == [{"token": ["good"], "token_type_hint": ["access_token"], "client_id": ["enforcer"]}]
         assert issuer.paths == {METADATA: 1}
-        anonymous = ClientTLS(ca=authority.ca)  # type: ignore[arg-type]
+        anonymous = ClientTLS(ca=file_of(authority.ca))
         plain = settings(introspection_endpoint=f"{mutual.url}/introspect", tls=anonymous)
         assert summarize(introspect(plain, "good")) == [IntrospectionFailure.UNAVAILABLE]
 

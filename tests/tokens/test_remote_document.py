@@ -295,7 +295,10 @@ def test_a_document_is_fetched_on_a_pooled_connection() -> None:
     with raw_server(always(response(b"{}"))) as server:
         assert fetch(server.port, 3) == [b"{}"] * 3
         assert server.connections == 1
-        head = b"GET /jwks?a=b HTTP/1.1\r\nHost: auth.example.org\r\nAccept: application/json, */*\r\n\r\n"
+        head = (
+            b"GET /jwks?a=b HTTP/1.1\r\nHost: auth.example.org\r\nAccept-Encoding: identity\r\n"
+            b"Accept: application/json, */*\r\n\r\n"
+        )
         assert server.requests == [(head, b"")] * 3
 
 

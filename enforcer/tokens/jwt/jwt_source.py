@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from enforcer.errors import IntrospectionError
 from enforcer.settings.jwt import JwtSettings
 from enforcer.tokens.introspection.response import IntrospectionOutcome, VerificationResult
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
-from enforcer.tokens.jwt.jwks import KeySet, KeySource
+from enforcer.tokens.jwt.jwks import KeySet
 from enforcer.tokens.jwt.jws import looks_like_jwt
 from enforcer.tokens.jwt.jwt import NeedsKey, verify
 from enforcer.tokens.lookup import Lookup
 from enforcer.tokens.verifier import TokenSource
-from enforcer.wire.callback import Callback, convert
+from enforcer.wire.callback import Callback, Operation, convert
+
+
+class TokenKeys(Protocol):
+    """The keys of a server for the tokens of clients: `ClientKeys`."""
+
+    @property
+    def current(self) -> KeySet | None:
+        """The last keys that were fetched."""
+
+    def refresh_for(
+        self, client: str, callback: Callback[KeySet | IntrospectionError]
+    ) -> KeySet | IntrospectionError | None:
+        """Get newer keys for a token of a client."""
+
+    def close(self) -> None:
+        """Stop refreshing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -24,7 +42,7 @@ class JwtSource:
     Without `others` they are inactive, and nobody is asked. `clock` gives seconds since the epoch.
     """
 
-    keys: KeySource
+    keys: TokenKeys
     issuer: str
     settings: JwtSettings
     others: TokenSource | None
@@ -40,7 +58,8 @@ class JwtSource:
         keys = self.keys.current
         outcome = None if keys is None else self._verify(token, keys)
         if outcome is None or isinstance(outcome, NeedsKey):
-            return convert(self.keys.refresh, self._verify_by_newest, callback, token)
+            refresh: Operation[KeySet | IntrospectionError] = partial(self.keys.refresh_for, lookup.client)
+            return convert(refresh, self._verify_by_newest, callback, token)
         return outcome
 
     def close(self) -> None:

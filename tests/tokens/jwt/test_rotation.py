@@ -12,9 +12,11 @@ from harness.signing import AnyKey, key, public, sign, text
 from enforcer.counters import FetchMetrics
 from enforcer.errors import IntrospectionError
 from enforcer.settings.jwt import JwtSettings, KeySettings
+from enforcer.share_report import SharedTable, ShareReport
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.response import IntrospectionOutcome
 from enforcer.tokens.jwt import jwks
+from enforcer.tokens.jwt.client_keys import ClientKeys
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet
 from enforcer.tokens.jwt.jwt_source import JwtSource
@@ -27,6 +29,7 @@ from enforcer.wire.ticker import RESOLUTION, Ticker
 ISSUER = "https://as.example"
 SETTINGS = KeySettings()
 PAUSE, REFRESH = SETTINGS.pause + 2 * RESOLUTION, SETTINGS.refresh + 2 * RESOLUTION
+WAITING = 20
 OLD, NEW, STRANGER = (key("ES256", number) for number in (1, 2, 3))
 RSA = key("RS256")
 
@@ -42,7 +45,8 @@ class Server:
         schedule: RefreshSchedule[KeySet] = RefreshSchedule(lambda _: lifetime, SETTINGS.pause)
         ticker = Ticker(self.clock)  # type: ignore[arg-type]
         document = RemoteDocument("the keys", self, schedule, ticker, FetchMetrics())
-        self._source = JwtSource(document, ISSUER, JwtSettings(), None, self.clock.time)
+        keys = ClientKeys(document, ticker, WAITING, 75, ShareReport(SharedTable.INTROSPECTION))
+        self._source = JwtSource(keys, ISSUER, JwtSettings(), None, self.clock.time)
         self.advance(RESOLUTION)
 
     def fetch(self, callback: Callback[KeySet | IntrospectionError]) -> None:
@@ -57,23 +61,34 @@ class Server:
 
     def result(self, signer: AnyKey, kid: str | None = None, algorithm: str = "ES256") -> str:
         """Verify a new token that `signer` signed; returns `active`, the fault, or `error`."""
+        (result,) = self.results(signer, kid, algorithm)
+        return result
+
+    def results(
+        self, signer: AnyKey, kid: str | None = None, algorithm: str = "ES256", client: str = "192.0.2.1"
+    ) -> list[str]:
+        """Verify a new token of a client; returns the list in which the result is now, or will be."""
         claims = {"iss": ISSUER, "exp": self.clock.time() + 600}
         header = {"typ": "at+jwt", "alg": algorithm, **({} if kid is None else {"kid": kid})}
-        outcomes: list[IntrospectionOutcome] = []
-        lookup = Lookup(sign(header, claims, signer, algorithm), "192.0.2.1")
-        outcome = self._source.introspect(lookup, outcomes.append)
-        if outcome is None:
-            self.advance(0.0)
-            (outcome,) = outcomes
-        if isinstance(outcome, RejectedToken):
-            return outcome.fault
-        return "active" if isinstance(outcome, ActiveToken) else "error"
+        results: list[str] = []
+        lookup = Lookup(sign(header, claims, signer, algorithm), client)
+        outcome = self._source.introspect(lookup, lambda outcome: results.append(_name(outcome)))
+        if outcome is not None:
+            results.append(_name(outcome))
+        self.advance(0.0)
+        return results
 
     def _document(self) -> KeySet | IntrospectionError:
         try:
             return jwks.parse(b"<html>" if self.published is None else text({"keys": self.published}))
         except IntrospectionError as error:
             return error.as_value()
+
+
+def _name(outcome: IntrospectionOutcome) -> str:
+    if isinstance(outcome, RejectedToken):
+        return outcome.fault
+    return "active" if isinstance(outcome, ActiveToken) else "error"
 
 
 def test_a_new_key_beside_the_old_one_is_fetched_at_once() -> None:
@@ -176,3 +191,57 @@ def test_made_up_tokens_cause_at_most_one_fetch_in_a_pause() -> None:
         assert server.result(STRANGER, "old") == JwtFault.SIGNATURE
         assert server.result(OLD, "old") == "active"
     assert server.fetches <= 1 + 4
+
+
+@pytest.mark.parametrize("name", ["new", "old"])
+def test_a_stranger_that_uses_up_the_fetches_refuses_nobody(name: str) -> None:
+    """A good token with a new key waits for the next fetch, at most for a pause; fetches are no more frequent."""
+    server = Server(public(OLD, kid="old"))
+    server.advance(PAUSE)
+    server.results(STRANGER, "made up", client="203.0.113.9")
+    server.published = (public(NEW, kid=name),)
+    for second in range(30):
+        if second == 3:
+            waiting = server.results(NEW, name)
+            assert waiting == []
+        if second % 2:
+            server.results(STRANGER, f"made up {second}", client=f"203.0.113.{second}")
+        assert server.result(NEW, name) == "active" if second > SETTINGS.pause else True
+        server.advance(1.0)
+    assert waiting == ["active"]
+    assert server.fetches <= 2 + 30 / SETTINGS.pause
+
+
+def test_tokens_of_the_client_that_caused_the_fetch_do_not_wait() -> None:
+    """It pays for its own tokens: they are rejected by the keys of that fetch."""
+    server = Server(public(OLD, kid="old"))
+    server.advance(PAUSE)
+    for number in range(3):
+        assert server.result(STRANGER, f"made up {number}") == JwtFault.KEY
+
+
+def test_a_client_takes_only_its_share_of_the_places_to_wait() -> None:
+    """Its other tokens are rejected at once, and another client's still waits."""
+    server = Server(public(OLD, kid="old"))
+    server.advance(PAUSE)
+    server.results(STRANGER, "made up", client="203.0.113.9")
+    flood = [server.results(STRANGER, f"made up {number}", client="203.0.113.8") for number in range(3 * WAITING)]
+    waiting = [results for results in flood if not results]
+    assert len(waiting) < WAITING
+    server.published = (public(NEW, kid="new"),)
+    good = server.results(NEW, "new")
+    assert good == []
+    server.advance(PAUSE)
+    assert good == ["active"]
+    assert flood == [[JwtFault.KEY]] * len(flood)
+
+
+def test_tokens_that_wait_during_an_outage_are_not_called_inactive() -> None:
+    """The fetch for which they wait fails."""
+    server = Server(public(OLD, kid="old"))
+    server.advance(PAUSE)
+    server.results(STRANGER, "made up", client="203.0.113.9")
+    server.published = None
+    waiting = [server.results(NEW, f"new {number}") for number in range(2)]
+    server.advance(PAUSE)
+    assert waiting == [["error"], ["error"]]
