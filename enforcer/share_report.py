@@ -20,6 +20,8 @@ class SharedTable(StrEnum):
     INPUT = "held_input"
     UPSTREAM = "upstream_connections"
     INTROSPECTION = "introspection_connections"
+    ACTIVE = "active_tokens"
+    INACTIVE = "inactive_tokens"
     PROOFS = "proofs"
     DECISION_LOG = "decision_log"
 

@@ -21,6 +21,13 @@ class Waiting(Protocol):
     deadline: float
 
 
+class Observer(Protocol):
+    """Is notified if a client's share keeps it from something: `share_report.ShareReport`."""
+
+    def add(self, client: str | None, now: float) -> None:
+        """Count one case; `now` is in seconds of any clock, always the same one."""
+
+
 T = TypeVar("T", bound=Waiting)
 
 _SPARE: Final = 64
@@ -83,6 +90,40 @@ class Shares:
     def has_room(self) -> bool:
         """Whether any place is free, so that only a client's share can keep it from taking one."""
         return self.used < self.size
+
+
+class Portions:
+    """What each client holds of a table that evicts entries, so that those of the clients with the most go first."""
+
+    __slots__ = ("_holders", "used")
+
+    def __init__(self) -> None:
+        self.used = 0
+        self._holders: dict[str, Holder] = {}
+
+    def add(self, client: str, count: int) -> Holder:
+        """Add to what a client holds. Returns the client, for `remove` and `exceeds`."""
+        holder = self._holders.get(client)
+        if holder is None:
+            holder = self._holders[client] = Holder(client)
+        holder.count += count
+        self.used += count
+        return holder
+
+    def remove(self, holder: Holder, count: int) -> None:
+        """Remove from what a client holds."""
+        holder.count -= count
+        self.used -= count
+        if not holder.count and holder.client is not None:
+            del self._holders[holder.client]
+
+    def reaches(self, holder: Holder) -> bool:
+        """Return whether a client holds an equal part or more: of one client, all; always true for some client."""
+        return holder.count * len(self._holders) >= self.used
+
+    def exceeds(self, holder: Holder) -> bool:
+        """Return whether a client holds more than an equal part."""
+        return holder.count * len(self._holders) > self.used
 
 
 class Lines(Generic[T]):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.shares import Holder, Lines, Shares
+from enforcer.shares import Holder, Lines, Portions, Shares
 
 
 class Table:
@@ -163,3 +163,18 @@ def test_an_entry_leaves_its_line_by_itself_or_at_its_deadline() -> None:
     assert (len(lines), list(lines.of("a"))) == (1, [])
     assert [entry.name for entry in lines.expire(3.0)] == ["4"]
     assert len(lines) == 0
+
+
+def test_portions_compare_a_client_with_an_equal_part() -> None:
+    """Of the clients that hold anything; some client always has an equal part or more."""
+    portions = Portions()
+    one, other = portions.add("one", 10), portions.add("other", 10)
+    assert [(portions.reaches(holder), portions.exceeds(holder)) for holder in (one, other)] == [(True, False)] * 2
+    portions.add("one", 1)
+    assert [(portions.reaches(holder), portions.exceeds(holder)) for holder in (one, other)] == [
+        (True, True),
+        (False, False),
+    ]
+    portions.remove(one, 11)
+    assert (portions.used, portions.reaches(other), portions.exceeds(other)) == (10, True, False)
+    assert portions.add("one", 1) is not one

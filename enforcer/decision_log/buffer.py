@@ -11,11 +11,15 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
+from heapq import heapify, heappop, heappush
+from typing import Final
 
 from enforcer.decision_log.record import DecisionRecord
 from enforcer.settings.log import Logged
-from enforcer.shares import Holder, Shares
+from enforcer.shares import Holder, Observer, Shares
+
+_OUTDATED: Final = 64
+"""Outdated sizes that are kept at least before all are dropped together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +76,11 @@ class RecordQueue:
 class RecentDenials:
     """The most recent denials of each client. While there are too many, the client with the most loses its oldest."""
 
-    __slots__ = ("_by_client", "_count", "size")
+    __slots__ = ("_by_client", "_count", "_largest", "size")
 
     def __init__(self) -> None:
         self._by_client: dict[str, RecordQueue] = {}
+        self._largest: list[tuple[int, str]] = []  # a heap of negative sizes; a client's present one is always in it
         self._count = 0
         self.size = 0
         """Bytes of the records."""
@@ -89,6 +94,7 @@ class RecentDenials:
         queue.append(record, size)
         self._count += 1
         self.size += size
+        self._note(client, queue)
         while self._count > count or self.size > memory:
             self._drop_one()
 
@@ -97,27 +103,29 @@ class RecentDenials:
         records = [record for queue in self._by_client.values() for record in queue.named(request_id)]
         return sorted(records, key=_time)
 
+    def _note(self, client: str, queue: RecordQueue) -> None:
+        """Note the size of a client's records, which has changed."""
+        heappush(self._largest, (-queue.size, client))
+        if len(self._largest) > 2 * len(self._by_client) + _OUTDATED:
+            self._largest = [(-queue.size, client) for client, queue in self._by_client.items()]
+            heapify(self._largest)
+
     def _drop_one(self) -> None:
-        largest, most = "", None
-        for client, queue in self._by_client.items():
-            if most is None or queue.size > most.size:
-                largest, most = client, queue
-        if most is not None:
-            self.size -= most.popleft().size
-            self._count -= 1
-            if not most:
-                del self._by_client[largest]
+        while True:
+            size, client = heappop(self._largest)
+            queue = self._by_client.get(client)
+            if queue is not None and queue.size == -size:
+                break
+        self.size -= queue.popleft().size
+        self._count -= 1
+        if queue:
+            self._note(client, queue)
+        else:
+            del self._by_client[client]
 
 
 def _time(record: DecisionRecord) -> float:
     return record.time
-
-
-class Observer(Protocol):
-    """Is notified if a client's share keeps its record out: `share_report.ShareReport`."""
-
-    def add(self, client: str, now: float) -> None:
-        """Count one case; `now` is in seconds since the epoch."""
 
 
 class DecisionBuffer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from email.utils import formatdate
 from functools import partial
 from time import perf_counter, time
@@ -105,8 +106,8 @@ class ConnectionRegistry:
         self._second = 0
         self._behind: set[ManagedConnection] = set()  # connections with requests of an older snapshot
         self._unswept: list[ManagedConnection] = []  # of the running pass over all connections
-        self._tick(0.0)
-        ticker.add(self._tick)
+        self.tick(0.0)
+        ticker.add(self.tick)
         telemetry.in_flight = self._count_busy
         telemetry.connections = self._count
         telemetry.dropped_decisions = self._count_dropped
@@ -214,10 +215,17 @@ class ConnectionRegistry:
                 await asyncio.sleep(0)
                 pause_at = perf_counter() + ROUND
 
-    def revoke(self, purge: Purge) -> None:
-        """End the streams and tunnels of the tokens that a purge covers; a request that may still stream is noted."""
-        for connection in tuple(self.connections):
-            connection.revoke(purge)
+    def revoke(self, purge: Purge) -> Iterator[int]:
+        """End the streams and tunnels of the tokens that a purge covers; a request that may still stream is noted.
+
+        Yields 0 after each step, so that the steps can follow those of the purge of the cache.
+        """
+        left = list(self.connections)
+        while left:
+            for connection in left[-_PASS:]:
+                connection.revoke(purge)
+            del left[-_PASS:]
+            yield 0
 
     def abort(self) -> None:
         """End all connections that are left when the time to drain is over."""
@@ -232,7 +240,8 @@ class ConnectionRegistry:
             connection.abort()
             return False
 
-    def _tick(self, now: float) -> None:
+    def tick(self, now: float) -> None:
+        """Check the deadlines of all connections, and their memory, in steps; `now` is on the loop's clock."""
         wall = time()
         if int(wall) != self._second:
             self._second = int(wall)

@@ -175,7 +175,7 @@ class Reloader:
 
     async def _put_in_force(self, successor: Generation, listener: Listener) -> None:
         previous, self.current = self.current, successor
-        successor.memory.succeed(previous.memory)
+        self._garbage += successor.memory.succeed(previous.memory)
         await listener.swap(successor.snapshot, successor.tls)
         self._telemetry.reloaded(successor.loaded.hash)
         if successor.config.log != previous.config.log:
@@ -212,7 +212,7 @@ class Reloader:
         retired, self._retired = self._retired, []
         garbage, self._garbage = self._garbage, []
         for scope, large in retired:
-            scope.end()
+            garbage += scope.end()
             garbage += large
             large.clear()
         if garbage:

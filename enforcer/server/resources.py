@@ -81,8 +81,11 @@ class ResourceScope:
         with self._lock:
             return next((entry.resource for entry in reversed(self._entries) if entry.key[0] == kind), None)
 
-    def end(self) -> None:
-        """Release all resources of this scope and close those without another user. May be called twice."""
+    def end(self) -> list[object]:
+        """Release all resources of this scope and close those without another user. May be called twice.
+
+        Returns the closed ones: some are large, and freeing them takes time, which the caller may not have.
+        """
         taken, self._taken = self._taken, []
         unused: list[_Entry] = []
         with self._lock:
@@ -94,3 +97,4 @@ class ResourceScope:
         for entry in unused:
             if isinstance(entry.resource, Closable):
                 entry.resource.close()
+        return [entry.resource for entry in unused]

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +122,9 @@ def _admin_server(
     telemetry: Telemetry, reloader: Reloader, registry: ConnectionRegistry, relay: Relay
 ) -> ManagedServer:
     def purge_cache(name: str, value: str) -> Iterable[int]:
-        registry.revoke(Purge(name, value))
-        # A reload replaces `current`, so it is looked up for each request.
-        return reloader.current.memory.purge(name, value)
+        # Streams end after their results are removed: no other one can begin with such a result then. A reload replaces
+        # `current`, so it is looked up for each request.
+        return chain(reloader.current.memory.purge(name, value), registry.revoke(Purge(name, value)))
 
     access = AdminAccess(lambda: reloader.current.config.admin, time.time)
     telemetry.admin_refusals = lambda: access.refused

@@ -56,7 +56,9 @@ class Verifiers:
             return forwarding.identity_fields(answer)
 
         def make_cache() -> TokenCache:
-            cache: TokenCache = TokenCache(config.cache, Retention(claims, identity))
+            reports = telemetry.shares[SharedTable.ACTIVE], telemetry.shares[SharedTable.INACTIVE]
+            by_client = config.limits.client_share < 100
+            cache = TokenCache(config.cache, Retention(claims, identity), by_client=by_client, held_back=reports)
             earlier = scope.newest("cache")
             if earlier is not None:
                 cache.take_over(earlier, prepare)
@@ -64,7 +66,9 @@ class Verifiers:
 
         # Entries have the claims that the rules read, and identity fields that were written with the identity settings.
         claims, identity = claims_read(config), config.forwarding.identity
-        cache = scope.take("cache", config.cache, claims, identity, make=make_cache)
+        cache: TokenCache = scope.take(
+            "cache", config.cache, claims, identity, config.limits.client_share == 100, make=make_cache
+        )
         settings, share = config.limits.unseen_tokens, config.limits.client_share
         held_back = telemetry.shares[SharedTable.INTROSPECTION]
         limiter = scope.take("limiter", settings, make=lambda: ClientLimiter(settings))

@@ -185,32 +185,41 @@ class CachingVerifier:
         started = time.perf_counter()
         purges = self._cache.purges
         try:
-            result = self._source.introspect(lookup, partial(self._on_introspected, key, waiting, started, purges))
+            on_result = partial(self._on_introspected, key, lookup.client, waiting, started, purges)
+            result = self._source.introspect(lookup, on_result)
         except Exception:  # noqa: BLE001 - after any error, no request must wait forever
             _log.exception("internal error")
             result = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "it could not be asked")
         if result is None:
             return None
         del self._waiting[key]
-        outcome = self._record(key, started, purges, result)
+        outcome = self._record(key, lookup.client, started, purges, result)
         if listener is None or not isinstance(outcome, VerificationFailure):
             return outcome
         return self._in_outage(outcome, key, options)
 
     def _on_introspected(
-        self, key: bytes, waiting: list[_Waiting], started: float, purges: int, result: IntrospectionOutcome
+        self,
+        key: bytes,
+        client: str,
+        waiting: list[_Waiting],
+        started: float,
+        purges: int,
+        result: IntrospectionOutcome,
     ) -> None:
         if self._waiting.get(key) is not waiting:
             return  # the source raised after it had begun: the failure was reported then
         del self._waiting[key]
-        outcome = self._record(key, started, purges, result)
+        outcome = self._record(key, client, started, purges, result)
         for listener, options in waiting:
             if isinstance(outcome, VerificationFailure):
                 listener.on_verification(self._in_outage(outcome, key, options))
             else:
                 listener.on_verification(outcome)
 
-    def _record(self, key: bytes, started: float, purges: int, result: IntrospectionOutcome) -> VerificationOutcome:
+    def _record(
+        self, key: bytes, client: str, started: float, purges: int, result: IntrospectionOutcome
+    ) -> VerificationOutcome:
         """Record the result in the metrics, the log and the cache."""
         metrics = self._metrics
         metrics.in_flight -= 1
@@ -233,7 +242,7 @@ class CachingVerifier:
         metrics.results["active" if isinstance(result, ActiveToken) else "inactive"] += 1
         if isinstance(result, RejectedToken):
             self._report_rejection(result.fault)
-        entry = self._cache.put(key, result, identity, self._clock())
+        entry = self._cache.put(key, result, identity, self._clock(), client)
         if purges != self._cache.purges:
             self._cache.drop(key)  # the purge may have been for this very token
         return entry
@@ -262,10 +271,12 @@ class CacheControl:
         self._cache = cache
         self._verifiers = frozenset(verifiers)
 
-    def succeed(self, earlier: CacheControl) -> None:
-        """Replace another one, whose entries were taken over: purges since then clear the whole cache."""
-        if self._cache.purges != earlier._cache.purges:
-            self._cache.clear()
+    def succeed(self, earlier: CacheControl) -> list[object]:
+        """Replace another one, whose entries were taken over: purges since then clear the whole cache.
+
+        Returns what is to be freed (see `TokenCache.clear`).
+        """
+        return self._cache.clear() if self._cache.purges != earlier._cache.purges else []
 
     def __len__(self) -> int:
         return len(self._cache)

@@ -4,6 +4,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
+from harness.steps import steps
 
 from enforcer.decision_log.buffer import DecisionBuffer, RecordQueue, RetentionSettings
 from enforcer.decision_log.record import DecisionRecord
@@ -133,6 +134,17 @@ def test_a_flood_of_denials_drops_its_own_clients_first() -> None:
     for number in range(5):
         buffer.add("third", record(DENIALS[0], b"third-%d" % number), limits)
     assert [number for number in range(100) if buffer.find(b"flood-%d" % number)] == list(range(97, 100))
+
+
+@pytest.mark.parametrize("clients", [10, 2000])
+def test_the_number_of_clients_does_not_matter_for_the_work(clients: int) -> None:
+    """Each denial in a full table drops another one, whose client is found without a look at all of them."""
+    buffer = DecisionBuffer(ShareReport(SharedTable.DECISION_LOG))
+    limits = settings(denials=clients)
+    for number in range(3 * clients):
+        buffer.add(f"client {number % clients}", record(DENIALS[0]), limits)
+    lines = sum(steps(lambda: buffer.add("another", record(DENIALS[0]), limits)) for _ in range(100))
+    assert lines < 100 * 60
 
 
 def test_denials_of_several_clients_with_one_id_are_found_in_order() -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from harness.clients import Client
 from harness.configs import RULES, TOKENS, authorization_server, config
 from harness.in_process import InProcessProxy, in_process_proxy
+from harness.playbook import Pipe, Playbook, play
 from harness.servers import Server, introspection_server, read_response
 from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, read_until
 from harness.upstreams import Incoming, PeerClosedError, Upstream, upstream
 from harness.waiting import TIMEOUT, eventually
+
+from enforcer.proxy.connection import ClientConnection
+from enforcer.tokens.purge import Purge
 
 NOBODY = [{"name": "all else", "path": "/**", "scopes": ["never"]}]
 SOME = [*NOBODY, {"name": "kept", "path": "/kept/**", "scopes": ["read"]}]
@@ -107,6 +111,31 @@ def open_tunnel(port: int, target: bytes) -> Client:
     client.socket.sendall(UPGRADE_REQUEST.replace(b"/socket", target))
     assert read_until(client.socket, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
     return client
+
+
+def test_the_deadlines_of_many_connections_are_checked_in_steps() -> None:
+    """And streams are ended by a purge in steps. Requests are served in between."""
+
+    async def script() -> None:
+        playbook = Playbook(timeouts={"head": "1s"}, limits={"client_share": "100%"})
+        registry = playbook.registry
+        assert list(registry.revoke(Purge("token", "x"))) == []
+        pipes = []
+        for _ in range(1000):
+            connection = ClientConnection(registry)
+            pipes.append(Pipe(connection))
+            connection.connection_made(pipes[-1])
+        assert len(list(registry.revoke(Purge("token", "x")))) == 4
+        later: list[Callable[[], None]] = []
+        playbook.ticker.call_soon = later.append
+        registry.tick(playbook.ticker.next + 2.0)
+        closed = [sum(pipe.closed for pipe in pipes)]
+        while later:
+            later.pop()()
+            closed.append(sum(pipe.closed for pipe in pipes))
+        assert closed == [256, 512, 768, 1000]
+
+    play(script())
 
 
 def test_a_request_on_a_kept_connection_is_judged_by_the_new_rules(stack: Stack, running: InProcessProxy) -> None:

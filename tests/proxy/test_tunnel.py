@@ -149,12 +149,12 @@ def test_a_purge_of_its_token_ends_a_tunnel(before: bool) -> None:
         await script.playbook.settle()
         script.playbook.introspected({"active": True, "sub": "alice"})
         await script.playbook.settle()
-        registry.revoke(Purge("subject", "bob"))
+        list(registry.revoke(Purge("subject", "bob")))
         if before:
-            registry.revoke(Purge("token", "token"))
+            list(registry.revoke(Purge("token", "token")))
         script.playbook.upstream.receive(SWITCHING)
         assert client.aborted == before
-        registry.revoke(Purge("token", "token"))
+        list(registry.revoke(Purge("token", "token")))
         assert client.aborted
 
     play(script())

@@ -4,10 +4,12 @@ import json
 import tracemalloc
 
 import pytest
+from harness.steps import steps
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcer.settings.cache import CacheSettings
+from enforcer.share_report import SharedTable, ShareReport
 from enforcer.tokens.cache import CacheEntry, CacheKeys, TokenCache
 from enforcer.tokens.claims import NEVER, ActiveToken, read_claims
 from enforcer.tokens.introspection.response import INACTIVE, VerificationResult, parse
@@ -318,6 +320,45 @@ def test_a_flood_of_inactive_tokens_evicts_no_active_one() -> None:
     assert all(tokens.get(b"good%d" % number, NOW) for number in range(10))
     assert len(tokens) == 110
     assert tokens.evictions == {"expired": 0, "capacity": 19_900}
+
+
+@pytest.mark.parametrize(("result", "table"), [(FOREVER, "active"), (INACTIVE, "inactive")])
+@pytest.mark.parametrize("hits", [0, 1])
+def test_a_client_that_brings_many_tokens_evicts_its_own(result: VerificationResult, table: str, hits: int) -> None:
+    """Also if it uses them and the others do not use theirs. It is counted; a client that is alone is not."""
+    reports = ShareReport(SharedTable.ACTIVE), ShareReport(SharedTable.INACTIVE)
+    settings = CacheSettings(entries=100, negative_entries=100, ttl=1000.0, negative_ttl=1000.0)
+    tokens = TokenCache(settings, RETENTION, held_back=reports)
+    for number in range(10):
+        tokens.put(b"other%d" % number, result, b"", NOW, f"192.0.2.{number % 2}")
+    for number in range(1000):
+        tokens.put(b"flood%d" % number, result, b"", NOW, "flood")
+        for _ in range(hits):
+            tokens.get(b"flood%d" % number, NOW)
+    assert all(tokens.get(b"other%d" % number, NOW) for number in range(10))
+    assert len(tokens) == 100
+    assert [report.count for report in reports] == ([910, 0] if table == "active" else [0, 910])
+    tokens.clear()
+    for number in range(200):
+        tokens.put(b"flood%d" % number, result, b"", NOW, "flood")
+    assert sum(report.count for report in reports) == 910
+
+
+def test_an_eviction_looks_at_few_entries() -> None:
+    """However many there are, and whoever brought them."""
+    tokens = cache(entries=5000)
+    for number in range(5000):
+        tokens.put(b"%d" % number, FOREVER, b"", NOW, "one" if number % 10 else f"{number}")
+        tokens.get(b"%d" % number, NOW)
+    assert steps(lambda: tokens.put(b"new", FOREVER, b"", NOW, "other")) < 1500
+
+
+def test_without_shares_the_oldest_unused_entry_is_evicted_whoever_brought_it() -> None:
+    """`limits.client_share: 100%`."""
+    tokens = TokenCache(CacheSettings(entries=3), RETENTION, by_client=False)
+    for key, client in ((b"a", "other"), (b"b", "one"), (b"c", "one"), (b"d", "one")):
+        tokens.put(key, FOREVER, b"", NOW, client)
+    assert tokens.get(b"a", NOW) is None
 
 
 _GOOD = [b"g%d" % number for number in range(4)]

@@ -10,19 +10,26 @@ from __future__ import annotations
 
 import json
 from hashlib import blake2b
+from typing import Final
 
 from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault
 
+_FREED: Final = 8
+"""Expired proofs, or holders of such, that are freed with each check."""
+
 
 class ReplayCache:
     """Records proofs for at least as long as they would be accepted, even if the settings change meanwhile.
 
-    There are two sets, for the current period and for the previous one, so that expiry costs nothing.
+    There are two sets, for the current period and for the previous one. Those of earlier periods are freed a few proofs
+    at a time, since freeing a full set holds the event loop for 40 ms.
     """
 
-    __slots__ = ("_complete_since", "_current", "_held", "_held_previously", "_max_age", "_previous", "_since")
+    __slots__ = (
+        "_complete_since", "_current", "_expired", "_held", "_held_previously", "_max_age", "_previous", "_since"
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._since = 0.0
@@ -32,6 +39,7 @@ class ReplayCache:
         self._previous: set[bytes] = set()
         self._held: dict[str, int] = {}  # proofs in `_current` by holder
         self._held_previously: dict[str, int] = {}
+        self._expired: list[tuple[set[bytes], dict[str, int]]] = []
 
     def check(
         self, proof: bytes, holder: str, issued: float, settings: ProofSettings, share: int, now: float
@@ -41,6 +49,7 @@ class ReplayCache:
         It is not recorded yet. `share` is the percentage of all proofs that a holder may have, less while others have
         some (`shares`). `issued` and `now` are seconds since the epoch.
         """
+        self._free_some()
         if settings.max_age > self._max_age:
             self._complete_since = now - self._max_age
         self._max_age = settings.max_age
@@ -49,9 +58,9 @@ class ReplayCache:
         period = settings.max_age + settings.clock_skew
         age = now - self._since
         if age >= period:
-            self._previous = self._current if age < 2 * period else set()
-            self._held_previously = self._held if age < 2 * period else {}
-            self._current, self._held = set(), {}
+            self._begin_period()
+            if age >= 2 * period:
+                self._begin_period()
         if not 0.0 <= age < period:
             # Also if the clock was set back: the recorded proofs then stay for one more period.
             self._since = now
@@ -65,6 +74,29 @@ class ReplayCache:
         """Record a proof of a holder, directly after `check`."""
         self._current.add(proof)
         self._held[holder] = self._held.get(holder, 0) + 1
+
+    @property
+    def expired(self) -> int:
+        """Number of expired proofs that are not freed yet."""
+        return sum(len(proofs) for proofs, _ in self._expired)
+
+    def _begin_period(self) -> None:
+        self._expired.append((self._previous, self._held_previously))
+        self._previous, self._held_previously = self._current, self._held
+        self._current, self._held = set(), {}
+
+    def _free_some(self) -> None:
+        """Free some expired proofs, more than one check can add, so that they never become more."""
+        for _ in range(_FREED):
+            if not self._expired:
+                return
+            proofs, held = self._expired[-1]
+            if proofs:
+                proofs.pop()
+            elif held:
+                held.popitem()
+            else:
+                self._expired.pop()
 
     def __len__(self) -> int:
         return len(self._current) + len(self._previous)

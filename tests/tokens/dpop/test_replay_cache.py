@@ -1,5 +1,6 @@
 """The replay cache: a proof is accepted once."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -66,6 +67,24 @@ def test_a_full_cache_accepts_no_proof_until_old_ones_expire() -> None:
     assert len(replays) == 100
     assert use(replays, "one more", NOW + 150) is None
     assert len(replays) == 1
+
+
+@pytest.mark.parametrize("pause", [75, 150, 1000])
+def test_expired_proofs_are_freed_a_few_at_a_time(pause: int) -> None:
+    """So that a period of 300,000 proofs does not hold the event loop when it ends."""
+    replays, settings = ReplayCache(), replace(SETTINGS, replays=1000)
+    for number in range(500):
+        assert replays.check(b"%d" % number, f"{number}", NOW, settings, 100, NOW) is None
+        replays.add(b"%d" % number, f"{number}")
+    later = NOW + pause
+    left = []
+    for number in range(200):
+        assert replays.check(b"later", "holder", later, settings, 100, later) is None
+        left.append(replays.expired)
+        later += 75 if pause == 75 and number == 0 else 0
+    assert max(left) == 500
+    assert all(0 <= before - after <= 8 for before, after in itertools.pairwise(left[2:]))
+    assert left[-1] == 0
 
 
 def test_proofs_expire_even_if_the_clock_is_set_back() -> None:
