@@ -9,8 +9,10 @@ ONCE   ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 # The image builder of this machine, and the image: make image IMAGE=registry.example.org/token-enforcer:0.1.0 BASE_IMAGE=… BUILD_IMAGE=…
+# The default tag is that of the manifests and charts.
 BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
-IMAGE   ?= token-enforcer:dev
+VERSION_NOW := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
+IMAGE   ?= token-enforcer:$(VERSION_NOW)
 
 # Ports of `make demo`, if the default ports are in use: make demo PORT=8191 ADMIN_PORT=9191 AUTH_PORT=8185 APP_PORT=8190
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
@@ -147,8 +149,8 @@ version: $(VENV)/.ready ## Print the version, or write it everywhere: make versi
 	@$(BIN)/python .ci/version.py $(VERSION)
 	@$(if $(VERSION),$(MAKE) $(VENV)/.ready golden && $(BIN)/python .ci/version.py --injected)
 
-release: $(VENV)/.ready ## Check the commit, build everything into dist/, and tag it (DRY_RUN=1: without a tag)
-	@$(BIN)/python .ci/release.py $(if $(DRY_RUN),--dry-run) $(if $(SKIP_CHECKS),--skip-checks)
+release: $(VENV)/.ready ## Check the commit, build everything into dist/, and tag it (DRY_RUN=1: no tag; REGISTRY=… SOURCE=…)
+	@$(BIN)/python .ci/release.py $(if $(DRY_RUN),--dry-run) $(if $(TAGGED),--tagged) $(if $(SKIP_CHECKS),--skip-checks)
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) build dist interop/.build e2e/.build .pytest_cache .mypy_cache .ruff_cache .hypothesis

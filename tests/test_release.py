@@ -1,11 +1,16 @@
 """The release script: its conditions, and what it takes from the changelog."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
 import release
+import release_charts
+import release_images
 import version
+
+ROOT = Path(__file__).parent.parent
 
 CHANGELOG = """# Changelog
 
@@ -78,6 +83,44 @@ def test_every_unmet_condition_is_reported(repository: dict[str, str], monkeypat
         "other versions than 1.3.0 (run make version VERSION=1.3.0): Dockerfile:34: 1.2.0",
         "CHANGELOG.md: expected a heading “## [1.3.0] - YYYY-MM-DD”",
     ]
+
+
+def test_in_ci_the_commit_has_the_tag_already(repository: dict[str, str]) -> None:
+    """The tag of its own version: another one would publish under a wrong name."""
+    repository["tag"] = "v1.2.0\nother"
+    assert list(release.unmet_conditions("1.2.0", tagged=True)) == []
+    repository["tag"] = "v1.1.0"
+    assert list(release.unmet_conditions("1.2.0", tagged=True)) == ["the tag v1.2.0 is not on this commit"]
+
+
+def test_without_a_builder_the_commands_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of the release is built."""
+    monkeypatch.setattr(release_images, "find_builder", lambda: None)
+    origin = release_charts.Origin("1.2.0", "abc", "2026-11-30T00:00:00Z")
+    title, *commands = release.build_images(tmp_path, tmp_path, origin)
+    assert title.startswith("NO IMAGES: docker, podman or buildah is needed")
+    assert [command.split()[:2] for command in commands] == [["docker", "build"], ["docker", "save"]] * 2
+
+
+def test_only_a_dry_run_survives_a_failed_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says which image is missing."""
+    monkeypatch.setattr(release_images, "find_builder", lambda: "false")
+    origin = release_charts.Origin("1.2.0", "abc", "2026-11-30T00:00:00Z")
+    with pytest.raises(release.ReleaseError, match="false ended with status 1"):
+        release.build_images(tmp_path, tmp_path, origin)
+    title, *lines = release.build_images(tmp_path, tmp_path, origin, dry_run=True)
+    assert title == "images:"
+    assert sorted(lines) == [
+        f"  linux/{architecture}: NOT BUILT: false ended with status 1" for architecture in release_images.MACHINES
+    ]
+
+
+def test_the_bill_of_materials_is_written(tmp_path: Path) -> None:
+    """Of the image's lock file, with the base of the Dockerfile."""
+    origin = release_charts.Origin("1.2.0", "abc", "2026-11-30T00:00:00Z")
+    release.write_bill(ROOT, tmp_path, origin)
+    bill = json.loads((tmp_path / "token-enforcer-1.2.0.cdx.json").read_text())
+    assert bill["components"][-1]["name"] == "docker.io/library/python"
 
 
 def test_checksums_are_those_of_sha256sum(tmp_path: Path) -> None:
