@@ -18,7 +18,7 @@ IMAGE   ?= token-enforcer:$(VERSION_NOW)
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
-.PHONY: help demo test test-compiled coverage check lint fuzz soak fairness bench bench-page interop e2e-pods e2e-cluster image
+.PHONY: help demo kind test test-compiled coverage check lint fuzz soak fairness bench bench-page interop e2e-pods e2e-cluster image
 .PHONY: generated golden k8s corpus alerts lock version release clean
 
 help: ## List the targets
@@ -34,6 +34,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 demo: $(VENV)/.ready ## Start auth server, country app and enforcer, and play the walk (ONCE=1: then stop)
 	@$(BIN)/enforcer demo $(if $(ONCE),--once) $(DEMO_PORTS)
+
+kind: $(VENV)/.ready ## The demo on a Kubernetes cluster in containers, from nothing to the walk (docker, kind, kubectl; ONCE=1)
+	@$(BIN)/python -m e2e.kind $(if $(ONCE),--once) $(if $(PORT),--port $(PORT)) $(if $(AUTH_PORT),--auth-port $(AUTH_PORT))
 
 # A worker on each core takes a half of the tests, in their order, so that it builds what the tests of a module share
 # only once; a worker that has finished takes some of the rest of another one.

@@ -31,17 +31,22 @@ def debian(package: str) -> str:
     return f"apt-get install {package}"
 
 
+def missing(*tools: Tool) -> list[str]:
+    """Return a line for each program that is not installed, with the way to install it."""
+    return [f"{tool.name} is missing: {tool.source}" for tool in tools if shutil.which(tool.name) is None]
+
+
 def demand(*tools: Tool) -> None:
     """Raise ToolError if a program is missing, or if this is not root on Linux; the message has all problems."""
     # A root login shell has these folders in its PATH; sudo, for example, may not.
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin"
-    missing = [f"{tool.name} is missing: {tool.source}" for tool in tools if shutil.which(tool.name) is None]
+    problems = missing(*tools)
     if not Path("/proc/self/ns/net").exists():
-        missing.insert(0, "this needs Linux")
+        problems.insert(0, "this needs Linux")
     elif os.geteuid() != 0:
-        missing.insert(0, "this needs root: run it with sudo, or as root")
-    if missing:
-        raise ToolError("\n".join(missing))
+        problems.insert(0, "this needs root: run it with sudo, or as root")
+    if problems:
+        raise ToolError("\n".join(problems))
 
 
 def run(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+import click
 import httpx
 
 _CLIENT: Final = {"client_id": "user-client-opaque", "client_secret": "user-client-secret"}
@@ -215,3 +216,26 @@ def _lines(document: Any) -> list[str]:
 
 def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def show(steps: Iterator[Step], stopped: Callable[[], bool]) -> bool:
+    """Print the steps until `stopped`. Returns whether all of them ran and were as expected."""
+    shown = wrong = 0
+    while not stopped():
+        step = next(steps, None)
+        if step is None:
+            summary = f"{wrong} of {shown} steps are wrong" if wrong else "every step is right"
+            click.echo("\n" + _verdict(not wrong, summary))
+            return not wrong
+        shown += 1
+        wrong += not step.right
+        click.echo("\n" + click.style(f"{shown}. {step.title}", bold=True))
+        failures = [_verdict(False, str(check)) for check in step.checks if not check.right]
+        verdicts = failures or [_verdict(True, ", ".join(check.name for check in step.checks))]
+        for line in (f"$ {step.request}", *step.response, *verdicts):
+            click.echo(f"   {line}")
+    return False
+
+
+def _verdict(right: bool, text: str) -> str:
+    return click.style(f"✓ {text}", fg="green") if right else click.style(f"✗ {text}", fg="red")

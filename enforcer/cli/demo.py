@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,8 +23,6 @@ from enforcer.config.load import load
 
 if TYPE_CHECKING:
     import httpx
-
-    from enforcer.cli._walk import Step
 
 # The enforcer's client in the registration that the demo's authorization server is shipped with.
 _SECRET: Final = {"ENFORCER_CLIENT_SECRET": "service-client-jwt-secret"}
@@ -136,7 +134,7 @@ def _play(config: Path, ports: _Ports, once: bool, stopped: Callable[[], bool]) 
     try:
         import httpx
 
-        from enforcer.cli._walk import Walk
+        from enforcer.cli._walk import Walk, show
     except ImportError:
         raise click.ClickException("the demo needs more packages: pip install 'token-enforcer[demo]'") from None
     enforcer = f"http://localhost:{ports.port}"
@@ -153,7 +151,7 @@ def _play(config: Path, ports: _Ports, once: bool, stopped: Callable[[], bool]) 
             if stopped():
                 return False
             click.echo(f"  {component.name}: {component.address}")
-        right = _show_walk(Walk(client, enforcer, issuer).steps(), stopped)
+        right = show(Walk(client, enforcer, issuer).steps(), stopped)
         if not once and not stopped():
             click.echo(_TRY.format(issuer=issuer, enforcer=enforcer))
         while True:
@@ -260,26 +258,3 @@ def _check_running(component: _Component) -> None:
     if outcome := component.process.outcome:
         log = component.process.last_lines()
         raise click.ClickException(f"{component.name} {outcome}; the end of its log:\n{log}")
-
-
-def _show_walk(steps: Iterator[Step], stopped: Callable[[], bool]) -> bool:
-    """Show the steps. Returns whether all of them ran and were as expected."""
-    shown = wrong = 0
-    while not stopped():
-        step = next(steps, None)
-        if step is None:
-            summary = f"{wrong} of {shown} steps are wrong" if wrong else "every step is right"
-            click.echo("\n" + _verdict(not wrong, summary))
-            return not wrong
-        shown += 1
-        wrong += not step.right
-        click.echo("\n" + click.style(f"{shown}. {step.title}", bold=True))
-        failures = [_verdict(False, str(check)) for check in step.checks if not check.right]
-        verdicts = failures or [_verdict(True, ", ".join(check.name for check in step.checks))]
-        for line in (f"$ {step.request}", *step.response, *verdicts):
-            click.echo(f"   {line}")
-    return False
-
-
-def _verdict(right: bool, text: str) -> str:
-    return click.style(f"✓ {text}", fg="green") if right else click.style(f"✗ {text}", fg="red")
