@@ -337,8 +337,8 @@ def test_short_scopes_and_versions_are_not_taken_for_misspellings(scope: str, si
 
 
 def test_lint_is_fast_for_thousands_of_rules() -> None:
-    """The bound is many times the usual time, so that only quadratic work exceeds it."""
+    """The bound is many times the usual CPU time, so that only quadratic work exceeds it."""
     rules = [{"path": f"/area{number}/{{id}}/**", "scopes": [f"area{number}.read"]} for number in range(3_000)]
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert findings(*rules) == []
-    assert time.perf_counter() - begun < 15
+    assert time.thread_time() - begun < 15

@@ -76,17 +76,27 @@ class Stack:
 
     def reload(self, text: str | None = None, result: str = "success") -> None:
         """Write the configuration, send SIGHUP, and wait for a reload with this result."""
-        before = self.reloads(result)
+        before, logged_before = self.reloads(result), self._logged(result)
         if text is not None:
             self.write("config.yaml", text)
         self.process.process.send_signal(signal.SIGHUP)
-        assert eventually(lambda: self.reloads(result) > before), self.process.log()
+        # A thread writes the log: wait for it, or the lines would be taken for those of the next reload.
+        logged = eventually(lambda: self.reloads(result) > before and self._logged(result) > logged_before)
+        assert logged, self.process.log()
 
-    def log(self) -> list[str]:
-        """Return the messages logged at level warning or above since the last call."""
+    def _logged(self, result: str) -> int:
+        return self.process.log().count("is in force, after" if result == "success" else "is not used, the previous")
+
+    def log(self, expected: int = 0) -> list[str]:
+        """Return the warnings and errors of reloads logged since the last call, once there are as many."""
+        eventually(lambda: len(self._warnings()) >= expected)
+        settled(lambda: len(self.process.log()), 0.05)  # to see whether there are more
+        warnings = self._warnings()
         self.process.lines.clear()
-        settled(lambda: len(self.process.log()), 0.05)  # a thread writes the log
-        lines = re.findall(r"(?:WARNING|ERROR) +\S+: (.*)", self.process.log())
+        return warnings
+
+    def _warnings(self) -> list[str]:
+        lines = re.findall(r"(?:WARNING|ERROR) +enforcer: (.*)\n", self.process.log())
         return [line.replace(f"{self.folder}/", "") for line in lines]
 
 
@@ -131,7 +141,7 @@ def test_a_changed_file_is_in_force_a_moment_later(stack: Stack) -> None:
 def test_a_missing_file_is_noticed_when_it_appears(stack: Stack) -> None:
     """Missing files are watched, too."""
     stack.reload(stack.text(DENY_ALL, secret="missing"), "failure")
-    assert stack.log()[1].endswith('client_secret: "missing" cannot be read: No such file or directory')
+    assert stack.log(2)[1].endswith('client_secret: "missing" cannot be read: No such file or directory')
     stack.write("missing", "secret")
     assert eventually(lambda: stack.status() == 403)
     (stack.folder / "missing").unlink()
@@ -181,7 +191,7 @@ def test_an_invalid_file_changes_nothing_and_a_corrected_one_does(stack: Stack) 
     stack.reload(BROKEN, "failure")
     assert stack.metric("config_last_reload_successful") == 0
     assert stack.status() == 200
-    lines = stack.log()
+    lines = stack.log(5)
     assert lines[0] == "the new configuration is not used, the previous one stays in force; errors: 4"
     assert [line.split(":")[:2] for line in lines[1:]] == [["config.yaml", line] for line in ("1", "1", "2", "4")]
     stack.reload(stack.text(DENY_ALL))
@@ -259,7 +269,7 @@ def test_a_setting_that_needs_a_restart_is_logged(stack: Stack) -> None:
     """The address stays, and everything else is in force."""
     stack.reload(stack.text(DENY_ALL, listener={"address": "127.0.0.1:1"}))
     assert stack.status() == 403
-    assert stack.log() == ["listener.address: 127.0.0.1:1 takes effect after a restart; until then it is 127.0.0.1:0"]
+    assert stack.log(1) == ["listener.address: 127.0.0.1:1 takes effect after a restart; until then it is 127.0.0.1:0"]
 
 
 def test_a_running_request_finishes_at_its_app(stack: Stack) -> None:

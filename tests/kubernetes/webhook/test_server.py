@@ -272,6 +272,7 @@ def test_refusals_are_counted_and_logged_once_a_minute(server: ApiServer) -> Non
             running.review(b"", "/inject")
         series = 'enforcer_injector_refusals_total{listener="reviews",reason="unauthenticated"} 5.0'
         assert eventually(lambda: series in running.admin("/metrics").text)
+        assert eventually(lambda: "unauthenticated" in running.log())
         assert running.log().count("unauthenticated") == 1
 
 
