@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from types import NoneType
+from typing import Any, Final
 
 from enforcer.kubernetes import names
 from enforcer.yamltext.objects import Object, section
@@ -43,11 +44,43 @@ class Status:
         return json.dumps({name: value for name, value in asdict(self).items() if value}, separators=(",", ":"))
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+def _is_mapping_to(*types: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict) and all(isinstance(member, types) for member in value.values())
+
+
+def _is_grace(value: Any) -> bool:
+    return isinstance(value, list) and all(member is None or _is_count(member) for member in value)
+
+
+_TYPES: Final[Mapping[str, Callable[[Any], bool]]] = {
+    **dict.fromkeys(("version", "hash", "mode", "container"), _is_text),
+    "port": _is_count,
+    "renamed": _is_mapping_to(str),
+    "pre_stop": lambda value: isinstance(value, bool),
+    "grace": _is_grace,
+    "env": _is_mapping_to(dict, NoneType),
+    "args": _is_count,
+    "annotations": _is_mapping_to(str, NoneType),
+    "empty": _is_mapping_to(object),
+}
+"""A test for each field of a status: anybody may have edited the annotation."""
+
+
 def status_of(template: Object) -> Status | None:
     """Return the status of a template; None if it was not injected, or if the annotation is not a valid status."""
     values = _read(template)
+    if values is None or not all(name in _TYPES and _TYPES[name](value) for name, value in values.items()):
+        return None
     try:
-        return None if values is None else Status(**{**values, "grace": tuple(values.get("grace", ()))})
+        return Status(**{**values, "grace": tuple(values.get("grace", ()))})
     except TypeError:
         return None
 
@@ -68,7 +101,7 @@ def with_status(obj: Object, former: Mapping[str, Any]) -> Object:
     if "annotations" in metadata and not annotations:
         former = {**former, "annotations": annotations}
     text = json.dumps(former, separators=(",", ":"))
-    return {**obj, "metadata": {**metadata, "annotations": {**(annotations or {}), names.STATUS: text}}}
+    return {**obj, "metadata": {**metadata, "annotations": {**section(metadata, "annotations"), names.STATUS: text}}}
 
 
 def without_status(obj: Object) -> tuple[Object, Mapping[str, Any]] | None:
@@ -77,7 +110,7 @@ def without_status(obj: Object) -> tuple[Object, Mapping[str, Any]] | None:
         return None
     metadata = obj["metadata"]
     annotations = {name: value for name, value in metadata["annotations"].items() if name != names.STATUS}
-    rest = {**metadata, "annotations": annotations or former.get("annotations")}
+    rest = {**metadata, "annotations": annotations or ({} if former.get("annotations") == {} else None)}
     if not annotations and "annotations" not in former:
         del rest["annotations"]
     return {**obj, "metadata": rest}, former

@@ -17,12 +17,14 @@ MAX_DEPTH: Final = 200
 MAX_REPEATED: Final = 10_000
 """Mappings and lists that all aliases together may expand to, so that a few lines do not become millions."""
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TEMPLATE: Final = re.compile(r"\{\{|<%|\{%")
+"""Marks of Helm's and other templates."""
 _SEPARATOR: Final = re.compile(r"^---(?=\s|\Z)", re.MULTILINE)
 
 _CONSTANTS: Final[dict[str, bool | None]] = {
-    **{text: True for word in ("true", "yes", "on") for text in (word, word.capitalize(), word.upper())},
-    **{text: False for word in ("false", "no", "off") for text in (word, word.capitalize(), word.upper())},
+    **{text: True for word in ("true", "yes", "y", "on") for text in (word, word.capitalize(), word.upper())},
+    **{text: False for word in ("false", "no", "n", "off") for text in (word, word.capitalize(), word.upper())},
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
 }
 _INTEGER: Final = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F_]+|0[oO]?[0-7_]+|0[bB][01_]+|0|[1-9][0-9_]*)")
@@ -62,14 +64,15 @@ def value_of(text: str, file: str = "", line: int = 1) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{file}:{line + mark.line}:{mark.column + 1}" if mark is not None else f"{file}:{line}"
-        raise ManifestError(f"{place}: not YAML: {error.problem}") from None
+        hint = "; it looks like a template: render it first" if _TEMPLATE.search(text) else ""
+        raise ManifestError(f"{place}: not YAML: {error.problem}{hint}") from None
     except yaml.YAMLError as error:
         raise ManifestError(f"{file}:{line}: not YAML: {' '.join(str(error).split())}") from None
 
 
 def compose(text: str) -> Node:
     """Return the root node of one document, with positions; None if it is empty. Raises yaml.YAMLError."""
-    return yaml.compose(text, Loader=_LOADER)
+    return yaml.compose(text, Loader=LOADER)
 
 
 class _Reader:

@@ -10,34 +10,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import yaml
 
 from enforcer.errors import EnforcerError
-from enforcer.yamltext import writer
-from enforcer.yamltext.documents import ManifestError, Node, compose, resolve, value_of
+from enforcer.yamltext import aliases, writer
+from enforcer.yamltext.documents import LOADER, ManifestError, Node, compose, resolve, value_of
 from enforcer.yamltext.json_diff import Change, Path, changes
 
 
 class RewritingError(EnforcerError):
-    """A document whose form does not allow a change in place."""
+    """A document whose form does not allow a change in place; `line` is its first with an anchor, from 0."""
+
+    def __init__(self, detail: str, line: int) -> None:
+        super().__init__(detail)
+        self.line = line
 
 
 def rewritten(text: str, old: Any, new: Any) -> str:
     """Return the text of a document with the value `old`, edited to have the value `new`; raises RewritingError."""
-    result = text
     try:
-        offset = _offset(compose(text))
-        for change in changes(old, new):
-            result = _apply(result, change, offset)
+        result = _edited(text, old, new, _offset(compose(text)))
         value = value_of(result)
     except (yaml.YAMLError, ManifestError, _NotInPlaceError):
         value = None
     if value != new:
-        raise RewritingError("is written in a way that cannot be changed in place: write out anchors and aliases")
+        detail = "is written in a way that cannot be changed in place: write out anchors and aliases"
+        raise RewritingError(detail, _anchor_line(text))
     return result
+
+
+def _anchor_line(text: str) -> int:
+    events: Iterable[Any] = yaml.parse(text, Loader=LOADER)
+    return next((event.start_mark.line for event in events if getattr(event, "anchor", None)), 0)
+
+
+def with_members(text: str, key: str, old: Sequence[Any], new: Sequence[Any]) -> str:
+    """Return the text of a document in which members of the block list at a key are edited, each by itself.
+
+    The whole document is parsed once, not for every change, so that the time is linear. If the form of the document
+    does not allow it, members stay as they are; `rewritten` changes them, or says why not.
+    """
+    root = compose(text)
+    members = next((value for name, value in root.value if name.value == key), None)
+    if root.flow_style or not isinstance(members, yaml.SequenceNode) or members.flow_style:
+        return text
+    offset = _offset(root)
+    for node, before, after in reversed(list(zip(members.value, old, new, strict=True))):
+        if before != after and not node.flow_style:
+            text = _with_member(text, node, before, after, offset)
+    return text
+
+
+def _with_member(text: str, node: Node, old: Any, new: Any, offset: int) -> str:
+    begin, end = node.start_mark.index, _line_end(text, _end(text, node))
+    # In place of the dash there are blanks: so the member is a document of its own, with the same columns.
+    blank = " " * node.start_mark.column
+    try:
+        edited = _edited(blank + text[begin:end], old, new, offset)
+        value = value_of(edited)
+    except (yaml.YAMLError, ManifestError, _NotInPlaceError):
+        return text
+    if value != new or not edited.startswith(blank):
+        return text
+    return text[:begin] + edited.removeprefix(blank) + text[end:]
+
+
+def _edited(text: str, old: Any, new: Any, offset: int) -> str:
+    text = aliases.written_out(text, new, offset)
+    for batch in _batches(changes(old, new)):
+        text = _apply(text, batch, offset)
+    return aliases.restored(text, old)
+
+
+def _batches(sequence: Iterable[Change]) -> Iterator[list[Change]]:
+    """Yield changes, those together that need the document to be parsed only once.
+
+    These are additions at one place of a list, and removals from one list, from the end to the start.
+    """
+    batch: list[Change] = []
+    for change in sequence:
+        if batch and not _continues(batch[-1], change):
+            yield batch
+            batch = []
+        batch.append(change)
+    if batch:
+        yield batch
+
+
+def _continues(former: Change, change: Change) -> bool:
+    if former.op != change.op or former.path[:-1] != change.path[:-1]:
+        return False
+    index, last = change.path[-1], former.path[-1]
+    if not isinstance(index, int) or not isinstance(last, int):
+        return False
+    return index == last if change.op == "add" else change.op == "remove" and index < last
 
 
 _FLOW_MARKS: Final = frozenset(",[]{}")
@@ -61,20 +130,21 @@ def _offset(node: Node) -> int:
         if isinstance(parent, yaml.MappingNode) and not parent.flow_style:
             for key, member in parent.value:
                 if isinstance(member, yaml.SequenceNode) and not member.flow_style:
-                    return int(member.start_mark.column - key.start_mark.column)
+                    return _column(member) - int(key.start_mark.column)
                 queue.append(member)
         elif isinstance(parent, yaml.SequenceNode):
             queue.extend(parent.value)
     return writer.INDENT
 
 
-def _apply(text: str, change: Change, offset: int) -> str:
+def _apply(text: str, batch: Sequence[Change], offset: int) -> str:
+    change = batch[0]
     parent = _find(compose(text), change.path[:-1])
     if change.op == "add":
-        return _add(text, parent, change, offset)
+        return _add(text, parent, batch, offset)
     index = _position(parent.node, change.path[-1])
     if change.op == "remove":
-        return _remove(text, parent, index)
+        return _remove(text, parent, [_position(parent.node, each.path[-1]) for each in batch])
     if change.op == "move":
         key = parent.node.value[index][0]
         return f"{text[: key.start_mark.index]}{_like(key, change.value)}{text[key.end_mark.index :]}"
@@ -100,11 +170,16 @@ def _members(node: Node) -> list[tuple[Node, Node]]:
     return list(node.value) if isinstance(node, yaml.MappingNode) else [(item, item) for item in node.value]
 
 
-def _add(text: str, parent: _Parent, change: Change, offset: int) -> str:
+def _add(text: str, parent: _Parent, batch: Sequence[Change], offset: int) -> str:
+    change = batch[0]
     node, name = parent.node, change.path[-1]
+    lines: Iterable[str]
     if isinstance(name, int):
         index = name
-        lines, written = writer.item(change.value, offset), writer.flow(change.value)
+        # The last addition at a place comes first.
+        values = [each.value for each in reversed(batch)]
+        lines = [line for value in values for line in writer.item(value, offset)]
+        written = ", ".join(map(writer.flow, values))
     else:
         index = 0 if change.after is None else _position(node, change.after) + 1
         lines = writer.entry(name, change.value, offset)
@@ -125,23 +200,34 @@ def _add(text: str, parent: _Parent, change: Change, offset: int) -> str:
     else:
         # The first member of a list item shares the line of the dash.
         raise _NotInPlaceError
-    return _insert_lines(text, _line_end(text, end), lines, node.start_mark.column)
+    return _insert_lines(text, _line_end(text, end), lines, _column(node))
 
 
-def _remove(text: str, parent: _Parent, index: int) -> str:
+def _remove(text: str, parent: _Parent, indexes: Sequence[int]) -> str:
+    """Remove members, the last one first."""
     members = _members(parent.node)
-    begin, end = members[index][0].start_mark.index, _end(text, members[index][1])
     if parent.node.flow_style:
+        return _remove_flow(text, members, indexes)
+    if len(members) == len(indexes):
+        # A block must have at least one member.
+        empty = "{}" if isinstance(parent.node, yaml.MappingNode) else "[]"
+        return _replace_block(text, parent, empty)
+    for index in indexes:
+        begin, end = members[index][0].start_mark.index, _end(text, members[index][1])
+        text = _remove_lines(text, _line_begin(text, begin), _line_end(text, end), _column(parent.node))
+    return text
+
+
+def _remove_flow(text: str, members: list[tuple[Node, Node]], indexes: Sequence[int]) -> str:
+    for index in indexes:
+        begin, end = members[index][0].start_mark.index, _end(text, members[index][1])
         if index:
             begin = _end(text, members[index - 1][1])
         elif len(members) > 1:
             end = members[1][0].start_mark.index
-        return text[:begin] + text[end:]
-    if len(members) == 1:
-        # A block must have at least one member.
-        empty = "{}" if isinstance(parent.node, yaml.MappingNode) else "[]"
-        return _replace_block(text, parent, empty)
-    return _remove_lines(text, _line_begin(text, begin), _line_end(text, end), parent.node.start_mark.column)
+        text = text[:begin] + text[end:]
+        del members[index]
+    return text
 
 
 def _replace(text: str, parent: _Parent, index: int, change: Change, offset: int) -> str:
@@ -153,7 +239,7 @@ def _replace(text: str, parent: _Parent, index: int, change: Change, offset: int
         model = member if _is_text(member) else begin
         written = _like(model, value) if _is_text(model) and "," not in str(value) else writer.flow(value)
     elif isinstance(value, dict | list) and value and inner.key is not None and _is_empty(member):
-        indent = parent.node.start_mark.column + (offset if isinstance(value, list) else writer.INDENT)
+        indent = _column(parent.node) + (offset if isinstance(value, list) else writer.INDENT)
         return _insert_lines(text, _line_end(text, inner.key.end_mark.index), writer.block(value, offset), indent)
     elif value is None and inner.key is not None and isinstance(member, yaml.CollectionNode) and not member.flow_style:
         return _remove_lines(text, _line_begin(text, member.start_mark.index), _line_end(text, _end(text, member)), 0)
@@ -228,6 +314,16 @@ def _remove_lines(text: str, begin: int, end: int, column: int) -> str:
     if before.endswith("\n"):
         return before[:-1] + text[end:]
     return before + text[end:].removeprefix("\r").removeprefix("\n")
+
+
+def _column(node: Node) -> int:
+    """Return the column of a block's members; an anchor is on the line before them."""
+    if not node.value or node.flow_style:
+        return int(node.start_mark.column)
+    if isinstance(node, yaml.MappingNode):
+        return int(node.value[0][0].start_mark.column)
+    first = node.value[0].start_mark
+    return int(node.start_mark.column if first.line == node.start_mark.line else first.column - 2)
 
 
 def _line_begin(text: str, index: int) -> int:

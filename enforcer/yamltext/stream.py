@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from enforcer.errors import EnforcerError
 from enforcer.yamltext import writer
 from enforcer.yamltext.documents import Document, value_of
-from enforcer.yamltext.editor import RewritingError, rewritten
+from enforcer.yamltext.editor import RewritingError, rewritten, with_members
 from enforcer.yamltext.json_diff import as_json_patch, changes
 from enforcer.yamltext.objects import Object, identity, section
 
@@ -65,24 +65,37 @@ class Stream:
     def as_yaml(self, changed: ChangedObjects) -> str:
         """Write the stream; unchanged text stays the same to the byte. Raises StreamError."""
         values, extra = self._values(changed)
+        current = dict(zip(self._slots, changed.objects, strict=True))
         parts: list[str] = []
-        for document, value in zip(self.documents, values, strict=True):
+        for index, (document, value) in enumerate(zip(self.documents, values, strict=True)):
             if value is not None or document.value is None:
-                parts.append(_separated(parts, self._rewritten(document, value)))
+                parts.append(_separated(parts, self._rewritten(index, value, current)))
             elif parts and not document.text.endswith("\n"):
                 # This document was added after a text without a final line break, and got one before it.
                 parts[-1] = parts[-1].removesuffix("\n")
         for obj in extra:
-            parts.append(_added(parts, obj))
+            text = _added(parts, obj)
+            parts.append(text.replace("\n", "\r\n") if self._has_crlf() else text)
         return "".join(parts)
 
-    def _rewritten(self, document: Document, value: Any) -> str:
-        if value == document.value:
-            return document.text
+    def _has_crlf(self) -> bool:
+        """Return whether lines end as on Windows: new ones have to end in the same way."""
+        return any("\r\n" in document.text for document in self.documents)
+
+    def _rewritten(self, index: int, value: Any, current: Mapping[_Slot, Object | None]) -> str:
+        document = self.documents[index]
+        text, before = document.text, document.value
+        if value == before:
+            return text
         try:
-            return rewritten(document.text, document.value, value)
+            if isinstance(before, dict) and _is_list(before):
+                # First the objects in their places, one by one; then those that were removed or added.
+                items = [_in_place(item, index, (place,), current) for place, item in enumerate(before["items"])]
+                text = with_members(text, "items", before["items"], items)
+                before = value_of(text, document.file, document.line)
+            return rewritten(text, before, value)
         except RewritingError as error:
-            raise StreamError(f"{document.file}:{document.line}: {error}, or use -o json") from None
+            raise StreamError(f"{document.file}:{document.line + error.line}: {error}, or use -o json") from None
 
     def as_json(self, changed: ChangedObjects) -> str:
         """Write all objects as JSON: a single object as it is, several as a `List`."""
@@ -140,6 +153,11 @@ def _with(value: Any, document: int, path: tuple[int, ...], current: Mapping[_Sl
         return current.get(_Slot(document, path), value)
     items = [(item, _with(item, document, (*path, index), current)) for index, item in enumerate(value["items"])]
     return {**value, "items": [after for before, after in items if after is not None or before is None]}
+
+
+def _in_place(value: Any, document: int, path: tuple[int, ...], current: Mapping[_Slot, Object | None]) -> Any:
+    """Return a changed object; a removed one is the same as before, and so is a list in a list."""
+    return current.get(_Slot(document, path)) or value
 
 
 def _appended(value: Object, path: tuple[int, ...], obj: Object) -> Object:

@@ -121,17 +121,24 @@ def test_bytes_that_are_not_text_end_with_1(tmp_path: Path) -> None:
     assert (ended.exit_code, ended.stderr) == (1, f"{path}: the byte 0xFF at 3 is not UTF-8\n")
 
 
-def test_anchors_in_changed_values_are_reported() -> None:
-    """With a workaround that works."""
+def test_aliases_of_changed_values_are_written_out_and_restored() -> None:
+    """`labels: *labels` is common; the workaround for those that cannot be written out works."""
     labels = "labels:\n        app: app"
     assert labels in TEXT
     anchored = TEXT.replace(labels, "labels: &labels\n        app: app\n      annotations: *labels")
+    made = enforcer("inject", "-", text=anchored).stdout
+    assert "annotations: # *labels" in made
+    assert enforcer("uninject", "-", text=made).stdout == anchored
+    number = "terminationGracePeriodSeconds: *number\n      containers:"
+    anchored = TEXT.replace("      containers:", f"      {number}").replace("spec:", "spec:\n  replicas: &number 3", 1)
     ended = enforcer("inject", "-", text=anchored)
     assert (ended.exit_code, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("standard input:1: is written in a way that cannot be changed in place")
-    made = json.loads(enforcer("inject", "-", "-o", "json", text=anchored).stdout)["items"][0]
-    assert "enforcer.dev/injected" in made["spec"]["template"]["metadata"]["labels"]
-    assert "enforcer.dev/injected" not in made["spec"]["template"]["metadata"]["annotations"]
+    assert ended.stderr.startswith("standard input:6: is written in a way that cannot be changed in place")
+    changed = json.loads(enforcer("inject", "-", "-o", "json", text=anchored).stdout)["items"][0]
+    assert (changed["spec"]["replicas"], changed["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]) == (
+        3,
+        45,
+    )
 
 
 def test_a_refused_workload_is_written_as_it_is_and_reported_last() -> None:

@@ -51,6 +51,7 @@ def test_an_alias_has_a_copy_of_the_value() -> None:
         ("a: \x00\n", "m.yaml:1: not YAML: "),
         ("a: *b\n", "m.yaml:1:4: not YAML: "),
         ("&a [*a]\n", "m.yaml:1:1: not YAML: "),
+        ("a: {{ .b }}\n", "m.yaml:1:5: not YAML: a key must be a string; it looks like a template: render it"),
     ],
 )
 def test_an_unreadable_document_is_reported_with_its_line(text: str, why: str) -> None:
@@ -67,7 +68,8 @@ def test_an_unreadable_document_is_reported_with_its_line(text: str, why: str) -
         ("true", True),
         ("Yes", True),
         ("OFF", False),
-        ("y", "y"),
+        ("y", True),
+        ("N", False),
         ("tRue", "tRue"),
         ("", None),
         ("~", None),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness.kubernetes.manifests import STYLES
+from harness.kubernetes.manifests import STYLES, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enforcer.yamltext.documents import value_of
-from enforcer.yamltext.editor import RewritingError, rewritten
+from enforcer.yamltext.documents import compose, value_of
+from enforcer.yamltext.editor import RewritingError, rewritten, with_members
 
 SCALARS = st.sampled_from([None, True, 1, "a", "8080", "x: y", "a\nb\n", ""])
 KEYS = st.sampled_from(["a", "b", "c", "name"])
@@ -54,8 +54,8 @@ def test_the_changed_text_has_the_wanted_value_or_is_refused(
         pytest.param("a: 1", {"a": 1, "b": 2}, "a: 1\nb: 2", id="no line break at the end"),
         pytest.param("a: 1\r\n", {"a": 1, "b": {"c": 2}}, "a: 1\r\nb:\r\n  c: 2\r\n", id="other line breaks"),
         pytest.param("a: {b: 1} # x\n", {"a": {"b": 1, "c": 2}}, 'a: {b: 1, "c": 2} # x\n', id="a flow is added to"),
-        pytest.param("a: {b: x}\n", {"a": {"b": "y"}}, "a: {b: y}\n", id="a flow's text without quotes"),
-        pytest.param("a: {b: 1}\n", {"a": {"b": "y"}}, "a: {b: y}\n", id="a flow's text for a number"),
+        pytest.param("a: {b: x}\n", {"a": {"b": "w"}}, "a: {b: w}\n", id="a flow's text without quotes"),
+        pytest.param("a: {b: 1}\n", {"a": {"b": "w"}}, "a: {b: w}\n", id="a flow's text for a number"),
         pytest.param('{"a": {"b": 1}}', {"a": {"b": "y"}}, '{"a": {"b": "y"}}', id="and JSON's"),
         pytest.param("a: {b: 1}\n", {"a": {"b": "8080"}}, 'a: {b: "8080"}\n', id="with quotes where it needs some"),
         pytest.param("a: {b: x}\n", {"a": {"b": "y,z"}}, 'a: {b: "y,z"}\n', id="a flow's text with a comma"),
@@ -63,7 +63,7 @@ def test_the_changed_text_has_the_wanted_value_or_is_refused(
         pytest.param("a: [ ]\n", {"a": ["x"]}, 'a: ["x" ]\n', id="an empty flow"),
         pytest.param("a:\n  - b: 1\n", {"a": [{"b": 1, "c": [2]}]}, "a:\n  - b: 1\n    c:\n      - 2\n", id="lists"),
         pytest.param("a:\n- b: 1\n", {"a": [{"b": 1, "c": [2]}]}, "a:\n- b: 1\n  c:\n  - 2\n", id="lists that are not"),
-        pytest.param("a:\n  # one\n  - x\n", {"a": ["y", "x"]}, "a:\n  - y\n  # one\n  - x\n", id="before a comment"),
+        pytest.param("a:\n  # one\n  - x\n", {"a": ["w", "x"]}, "a:\n  - w\n  # one\n  - x\n", id="before a comment"),
         pytest.param("--- # doc\na: 1\n...\n", {"a": 1, "b": 2}, "--- # doc\na: 1\nb: 2\n...\n", id="marks"),
         pytest.param("tcp: {port: 1}\n", {"http": {"port": 2}}, "http: {port: 2}\n", id="another key"),
     ],
@@ -76,7 +76,8 @@ def test_only_changed_lines_are_written(text: str, new: dict[str, Any], result: 
 @pytest.mark.parametrize(
     ("text", "new"),
     [
-        ("a: &x {b: 1}\nc: *x\n", {"a": {"b": 2}, "c": {"b": 1}}),
+        ("a: &x 1\nc: *x\n", {"a": 1, "c": 2}),
+        ("a: &x {b: 1}\nc: [*x]\n", {"a": {"b": 2}, "c": [{"b": 1}]}),
         ("a:\n  - b: 1\n    c: 2\n", {"a": [{"c": 2}]}),
         ("? a\n: b: 1\n", {"a": {}}),
         ("a:\n  -\n    b: 1\n  - c\n", {"a": ["c"]}),
@@ -114,3 +115,42 @@ def test_a_restored_text_has_its_original_quotes(before: str) -> None:
 def test_a_text_is_quoted_if_it_would_have_another_type(text: str) -> None:
     """Even if the replaced value had no quotes."""
     assert value_of(rewritten("a: other\n", {"a": "other"}, {"a": text})) == {"a": text}
+
+
+def test_the_time_for_a_long_list_is_linear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members are edited by themselves: what is parsed grows with the text, not with its square."""
+    parsed: list[int] = []
+
+    def counted(text: str) -> Any:
+        parsed.append(len(text))
+        return compose(text)
+
+    monkeypatch.setattr("enforcer.yamltext.editor.compose", counted)
+    old = [{"name": str(index), "a": {"b": [1, 2]}} for index in range(100)]
+    new = [{**member, "a": {"b": [0, 1, 2], "c": 3}} for member in old]
+    text = written([{"items": old}], "indented")
+    edited = with_members(text, "items", old, new)
+    assert value_of(edited) == {"items": new}
+    assert edited == rewritten(text, {"items": old}, {"items": new})
+    assert with_members(edited, "items", new, old) == text
+    parsed.clear()
+    with_members(text, "items", old, new)
+    assert sum(parsed) < 6 * len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "items: [{a: 1}, {b: 2}]\n",
+        "{items: [{a: 1}, {b: 2}]}\n",
+        "items:\n- {a: 1}\n- {b: 2}\n",
+        "items: &x\n  - a: 1\n  - b: 2\nother: *x\n",
+    ],
+)
+def test_members_that_cannot_be_edited_by_themselves_are_edited_with_the_rest(text: str) -> None:
+    """What one way leaves, the other changes."""
+    old = value_of(text)
+    items = [{"a": 1, "c": 3}, {"b": 2}]
+    part = with_members(text, "items", old["items"], items)
+    wanted = {**old, "items": items}
+    assert value_of(rewritten(part, value_of(part), wanted)) == wanted

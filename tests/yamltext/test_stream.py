@@ -68,10 +68,18 @@ def test_files_are_joined_with_separators(first: str, second: str) -> None:
 
 
 def test_a_change_that_cannot_be_written_is_reported_with_its_line() -> None:
-    """The message suggests a workaround."""
-    manifests = stream("kind: A\n---\nkind: B\na: &x {b: 1}\nc: *x\n")
-    with pytest.raises(StreamError, match=r"^0\.yaml:2: is written in a way .* or use -o json$"):
-        manifests.as_yaml(outcome([manifests.objects[0], {"kind": "B", "a": {"b": 2}, "c": {"b": 1}}]))
+    """It is the line of the first anchor. The message suggests a workaround."""
+    manifests = stream("kind: A\n---\nkind: B\na: &x {b: 1}\nc: [*x]\n")
+    with pytest.raises(StreamError, match=r"^0\.yaml:4: is written in a way .* or use -o json$"):
+        manifests.as_yaml(outcome([manifests.objects[0], {"kind": "B", "a": {"b": 2}, "c": [{"b": 1}]}]))
+
+
+def test_new_documents_have_the_line_breaks_of_the_others() -> None:
+    """Also in literal blocks."""
+    manifests = stream("kind: A\r\n")
+    text = manifests.as_yaml(outcome(manifests.objects, (0, {**NEW, "data": {"a": "b\nc\n"}})))
+    assert text.count("\n") == text.count("\r\n") > 5
+    assert [*read("a", text)][1].value["data"] == {"a": "b\nc\n"}
 
 
 def test_json_is_one_object_or_a_list() -> None:

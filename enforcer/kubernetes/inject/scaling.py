@@ -44,7 +44,8 @@ def given_back(obj: Object) -> Object | None:
         return None
     restored, former = parts
     spec = section(restored, "spec")
-    changed = former.get("metrics", [])
+    listed = former.get("metrics")
+    changed = listed if isinstance(listed, list) else []
     metrics = [_of_pod(metric) if index in changed else metric for index, metric in enumerate(items(spec, "metrics"))]
     return {**restored, "spec": {**spec, "metrics": metrics}}
 

@@ -107,7 +107,7 @@ def given_back(service: Object) -> Object | None:
         return None
     restored, former = parts
     spec = section(restored, "spec")
-    ports = [_restored(entry, former.get("targetPorts", {})) for entry in items(spec, "ports")]
+    ports = [_restored(entry, section(former, "targetPorts")) for entry in items(spec, "ports")]
     return {**restored, "spec": {**spec, "ports": ports}}
 
 

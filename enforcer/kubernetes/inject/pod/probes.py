@@ -55,7 +55,9 @@ def given_back(container: Object, stored: Mapping[str, Any]) -> Object:
         original = stored.get(path)
         if not isinstance(original, dict) or section(handler, "httpGet").get("path") != f"{FOLDER}/{path}":
             return handler
-        action = next(name for name in _ACTIONS if name in original)
+        action = next((name for name in _ACTIONS if name in original), None)
+        if action is None:
+            return handler
         return _replace_action(handler, "httpGet", action, original[action])
 
     return _handlers(container, change)

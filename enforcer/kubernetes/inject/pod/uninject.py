@@ -48,7 +48,10 @@ class _Removal:
         ours = (container for container in all_containers(self.spec) if container.get("name") == names.CONTAINER)
         for entry in (entry for container in ours for entry in items(container, "env")):
             if entry.get("name") == names.PROBES:
-                stored = json.loads(entry["value"].replace("$$", "$"))
+                try:
+                    stored = json.loads(str(entry.get("value")).replace("$$", "$"))
+                except ValueError:
+                    return {}
                 return stored if isinstance(stored, dict) else {}
         return {}
 
