@@ -147,7 +147,7 @@ class ClientConnection(ManagedConnection):
             if self.read_state is not _CLOSED:
                 pace.add(data)
             elif len(data) >= LARGE:
-                pace.wait()
+                pace.wait(len(data))
             return
         if data.find(_BOUNDARY, 0, -1) < 0:  # faster than `in`, which first tries to take the separator as an integer
             self.on_input(data)

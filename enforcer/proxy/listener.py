@@ -16,6 +16,7 @@ from enforcer.proxy.connection import ClientConnection
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import IDLE, TLS, ConnectionRegistry, ManagedConnection
 from enforcer.proxy.snapshot import Snapshot
+from enforcer.wire.plaintext import set_protocol
 from enforcer.wire.tls_reader import TlsReader
 
 _log: Final = logging.getLogger("enforcer.proxy")
@@ -109,7 +110,7 @@ class Handshake(ManagedConnection):
             self._reader.established = True
             client = ClientConnection(self._registry, self._reader)
             secured.set_write_buffer_limits(_UNREAD)
-            secured.set_protocol(client)  # type: ignore[arg-type] # it is a protocol by its methods
+            set_protocol(secured, client)
             client.connection_made(secured)
 
     def _take_over(self) -> None:

@@ -12,6 +12,7 @@ from enforcer.proxy.authorize import Grant
 from enforcer.proxy.registry import IDLE, TLS, ConnectionRegistry, ManagedConnection
 from enforcer.tokens.purge import Purge
 from enforcer.wire.connection import PooledConnection
+from enforcer.wire.plaintext import set_protocol
 from enforcer.wire.tls_reader import TlsReader
 from enforcer.wire.turns import LARGE, PacedInput, Readable, Turns
 
@@ -46,7 +47,7 @@ class _End:
             self._tunnel.active = True
             self.other.transport.write(data)
         if len(data) >= LARGE:
-            self.input.wait()
+            self.input.wait(len(data))
 
     def on_input(self, data: bytes) -> None:
         """Do nothing: no input is held here."""
@@ -112,7 +113,7 @@ class Tunnel(ManagedConnection):
         """Copy bytes from now on, beginning with those that either side sent behind its head."""
         down, up = self._down.transport, self._up.transport
         for end, other, first in ((self._down, up, from_client), (self._up, down, from_upstream)):
-            end.transport.set_protocol(end)  # type: ignore[arg-type] # it is a protocol by its methods
+            set_protocol(end.transport, end)
             end.input.unblock()
             if first:
                 other.write(first)

@@ -219,7 +219,7 @@ class PooledConnection:
         if self.receiver is not None:
             self.on_turn_end()
         if len(data) >= LARGE or self._input.waiting:
-            self._input.wait()
+            self._input.wait(len(data))
 
     def _has_no_framing(self) -> bool:
         """Whether the next bytes are only body: one piece, however many they are."""

@@ -22,6 +22,7 @@ from enforcer.shares import Holder, Lines, Shares
 from enforcer.wire.address_list import AddressList
 from enforcer.wire.connection import PooledConnection, Receiver
 from enforcer.wire.dialer import Dialer, Resolver, resolve
+from enforcer.wire.plaintext import set_protocol
 from enforcer.wire.ticker import Ticker
 
 
@@ -248,6 +249,8 @@ class Pool:
         if connection is not None and not connection.transport.is_closing():
             self.opened += 1
             self._all.add(connection)
+            if self.endpoint.tls is not None:
+                set_protocol(connection.transport, connection)
             if self._waiting_fresh:
                 self._hand_over(connection, self._waiting_fresh.popleft())
             else:

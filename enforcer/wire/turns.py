@@ -5,12 +5,15 @@ as bytes, nothing more is read from that peer, and it is processed in steps, in 
 send one request at a time never wait for a turn, only for the end of a round.
 
 1. A client works for at most `SHARE` in its turn, less if many clients wait, and at least one step. Its peers, the
-   connections that work for it, divide its turn: nobody gets more turns by opening more connections.
-2. All turns between two polls of the sockets are a round. It lasts for at most `ROUND`, and for no longer than a third
-   of what the event loop had for everything else since the last round (or for `SHARE`, if that is longer): a flood
-   takes from the others much less than half of their throughput.
-3. Nothing is lost or reordered. Nothing is read from a peer whose input is held, so its end of input comes after it.
-4. All peers together hold no more bytes than `Turns.places` has, and those of a client no more than its share. A peer
+   connections that work for it, divide its turn: nobody gets more turns by opening more connections. A step is smaller
+   if the peer's last steps took long: many small chunks take more time than one large one.
+2. All turns between two polls of the sockets are a round. It lasts for at most `ROUND`, and all rounds together have a
+   third of the time that the event loop had for everything else: a flood takes from the others much less than half of
+   their throughput. If nothing else was ready, a round lasts for a share, so that no time is lost.
+3. A large read takes time before its peer's turn, when the event loop fills a buffer. It counts as time of the round
+   that let the peer read on.
+4. Nothing is lost or reordered. Nothing is read from a peer whose input is held, so its end of input comes after it.
+5. All peers together hold no more bytes than `Turns.places` has, and those of a client no more than its share. A peer
    that read more is closed.
 """
 
@@ -26,12 +29,17 @@ from enforcer.settings.limits import DEFAULT_SHARE
 from enforcer.share_report import SharedTable, ShareReport
 from enforcer.shares import Holder, Shares
 
-SHARE: Final = 0.00025
+SHARE: Final = 0.0001
 """Seconds that a peer may work in its turn."""
 ROUND: Final = 0.001
 """Seconds that all peers together may work between two polls of the sockets."""
+_READY: Final = 0.00002
+"""Seconds between two rounds above which something else was ready: polling the sockets in vain takes less."""
+_READ: Final = 1e-9
+"""Seconds that the event loop takes to read a byte, and to write it if it is passed on as it is."""
 STEP: Final = 8192
-"""Maximum number of bytes of one step. The smallest chunks make 1,400 pieces of it: about half a millisecond."""
+"""Maximum number of bytes of one step. The smallest chunks make 1,600 pieces of it: about half a millisecond."""
+_MIN_STEP: Final = 512
 LARGE: Final = 65536
 """Bytes of a read after which the peer waits for a turn even if nothing is held: the event loop would read on."""
 PIECES: Final = 64
@@ -75,7 +83,10 @@ class Turns:
     theirs. `held_back` counts those that only the share of their client kept from it.
     """
 
-    __slots__ = ("_call_soon", "_clock", "_ended_at", "_lines", "_scheduled", "closed", "held_back", "places")
+    __slots__ = (
+        "_call_soon", "_clock", "_credit", "_ended_at", "_lines", "_reads", "_scheduled", "closed", "held_back",
+        "places",
+    )  # fmt: skip
 
     def __init__(
         self, call_soon: Callable[[Callable[[], None]], object], clock: Callable[[], float] = perf_counter
@@ -85,6 +96,8 @@ class Turns:
         self._lines: OrderedDict[object, deque[PacedInput]] = OrderedDict()
         self._scheduled = False
         self._ended_at = 0.0  # of the last round
+        self._reads = 0.0  # seconds of the reads that the last round permitted
+        self._credit = 0.0  # seconds of a third of the others' time that no round has used; negative: used in advance
         self.places = Shares(64 * 1024**2, DEFAULT_SHARE)
         self.held_back = ShareReport(SharedTable.INPUT)
         self.closed = 0
@@ -115,34 +128,47 @@ class Turns:
             self._call_soon(self._round)
 
     def _round(self) -> None:
+        begin = self._clock()
+        elsewhere = begin - self._ended_at - self._reads
+        credit = min(self._credit + max(elsewhere, 0.0) / 3, ROUND)
+        available = max(credit, SHARE) if elsewhere < _READY else credit
+        self._ended_at = begin
+        self._reads = 0.0
+        if available > 0:
+            self._give_turns(begin, begin + available)
+        self._credit = max(credit - (self._ended_at - begin) - self._reads, -ROUND)
+        self._scheduled = len(self._lines) > 0
+        if self._scheduled:
+            self._call_soon(self._round)
+
+    def _give_turns(self, now: float, end: float) -> None:
         clock, lines = self._clock, self._lines
-        now = clock()
-        end = now + min(ROUND, max(SHARE, (now - self._ended_at) / 3))
         share = min(SHARE, ROUND / len(lines))
+        reads = 0.0
         for _ in range(len(lines)):
             client, line = next(iter(lines.items()))
-            until = min(now + share, end)
+            until = min(now + reads + share, end)
             for _ in range(len(line)):
                 peer = line.popleft()
-                if self._work(peer, until):
+                if self._work(peer, now, until - reads):
                     line.append(peer)
+                else:
+                    reads += peer.read * _READ
                 now = clock()
-                if now >= until:
+                if now + reads >= until:
                     break
             if line:
                 lines.move_to_end(client)
             else:
                 del lines[client]
-            if now >= end:
+            if now + reads >= end:
                 break
         self._ended_at = now
-        self._scheduled = len(lines) > 0
-        if self._scheduled:
-            self._call_soon(self._round)
+        self._reads = reads
 
-    def _work(self, peer: PacedInput, until: float) -> bool:
+    def _work(self, peer: PacedInput, now: float, until: float) -> bool:
         try:
-            return peer.take_turn(until, self._clock)
+            return peer.take_turn(now, until, self._clock)
         except Exception:  # noqa: BLE001 - the fault of one peer's input must not end the turns of the others
             _log.exception("internal error")
             peer.abort()
@@ -153,12 +179,12 @@ class PacedInput:
     """The input of one peer: what was read and not processed yet, and whether more is read.
 
     A step ends behind the first `boundary` in it, if there is one. `waiting`: input is held. `blocked`: the reader can
-    take nothing for now.
+    take nothing for now. `read`: bytes of the last read after which the peer waited for a turn.
     """
 
     __slots__ = (
-        "_boundary", "_counted", "_data", "_holder", "_position", "_queued", "_reader", "_turns", "blocked",
-        "transport", "waiting",
+        "_boundary", "_counted", "_data", "_holder", "_position", "_queued", "_reader", "_step", "_turns", "blocked",
+        "read", "transport", "waiting",
     )  # fmt: skip
 
     def __init__(self, turns: Turns, transport: Readable, reader: Reader, boundary: bytes = b"") -> None:
@@ -171,13 +197,15 @@ class PacedInput:
         self._holder: Holder | None = None  # of the bytes that are counted
         self._counted = 0
         self._queued = False
+        self._step = STEP
         self.blocked = False
+        self.read = 0
         self.waiting = False
 
     def add(self, data: bytes) -> None:
         """Hold what was read until the peer's turn, and read no more until then."""
         self._hold(self.take() + data)
-        self.wait()
+        self.wait(len(data))
 
     def begin(self, data: bytes) -> bytes:
         """Hold what was read; return its first step, to be processed at once. After it, `take` the rest or `wait`."""
@@ -198,8 +226,8 @@ class PacedInput:
         self._hold(b"")
         return rest
 
-    def wait(self) -> None:
-        """Read no more until the peer's turn: there is input left, or it has just had a large read."""
+    def wait(self, read: int = 0) -> None:
+        """Read no more until the peer's turn: there is input left, or it has just had a large read, of `read` bytes."""
         reader = self._reader
         if reader is None:
             return
@@ -207,6 +235,7 @@ class PacedInput:
             self.take()
             self.transport.abort()
             return
+        self.read = read
         self.transport.pause_reading()
         if not self.blocked and not self._queued:
             self._queued = True
@@ -239,14 +268,19 @@ class PacedInput:
         """Close the connection at once."""
         self.transport.abort()
 
-    def take_turn(self, until: float, clock: Callable[[], float]) -> bool:
+    def take_turn(self, now: float, until: float, clock: Callable[[], float]) -> bool:
         """Process steps until the time is over, at least one; return whether the peer needs another turn."""
         reader = self._reader
         if reader is None:
             return False
         while self.waiting and not self.blocked:
             reader.on_input(self.next_step())
-            if clock() >= until:
+            begin, now = now, clock()
+            if now - begin > SHARE:
+                self._step = max(self._step // 2, _MIN_STEP)
+            elif now - begin < SHARE / 8:
+                self._step = min(self._step * 2, STEP)
+            if now >= until:
                 break
         reader.on_turn_end()
         if self.waiting and not self.blocked:
@@ -259,7 +293,7 @@ class PacedInput:
     def next_step(self) -> bytes:
         """Return the next step of what is held, which is held no longer."""
         data, start = self._data, self._position
-        end = min(start + STEP, len(data))
+        end = min(start + self._step, len(data))
         if self._boundary:
             boundary = data.find(self._boundary, start, end)
             if boundary >= 0:

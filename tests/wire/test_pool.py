@@ -73,7 +73,8 @@ def test_a_closed_pool_finishes_exchanges_and_keeps_no_connection() -> None:
         return outcomes
 
     with raw_server(answer) as server:
-        assert asyncio.run(run()) == [HttpResponse(200, b"{}")] * 3
+        lines = [b"Content-Length", b": ", b"2", b"\r\n"]
+        assert asyncio.run(run()) == [HttpResponse(200, b"{}", lines)] * 3
         assert server.connections == 2
         assert eventually(lambda: not server.open)
 

@@ -35,10 +35,11 @@ class Peer:
         self.ends = 0
         self.reading = True
         self.aborted = False
+        self.per_byte = 0.0
         self.input = PacedInput(loop.turns, self, self, boundary)
 
     def on_input(self, data: bytes) -> None:
-        self.loop.now += self.cost
+        self.loop.now += self.cost + self.per_byte * len(data)
         self.steps.append(data)
 
     def on_turn_end(self) -> None:
@@ -100,6 +101,60 @@ def test_a_round_takes_no_more_than_a_third_of_the_others_time(elsewhere: float,
     before = loop.now
     loop.poll()
     assert expected <= loop.now - before <= expected + SHARE / 2
+
+
+def test_the_others_have_thrice_the_time_that_rounds_took_in_advance() -> None:
+    """A step cannot be interrupted, and may take longer than its round has: the next rounds wait for it."""
+    loop = Loop()
+    peer = Peer(loop, ROUND, b";")
+    peer.input.add(b"x;" * 100)
+    loop.poll()
+    loop.now += ROUND / 2
+    loop.poll()
+    rounds = []
+    for _ in range(100):
+        loop.now += ROUND / 2
+        before = len(peer.steps)
+        loop.poll()
+        rounds.append(len(peer.steps) - before)
+    assert sum(rounds) == pytest.approx(100 * (ROUND / 2) / 3 / ROUND, abs=1)
+    assert len(loop.turns) == 1
+
+
+def test_a_large_read_counts_as_time_of_the_round_that_permits_it() -> None:
+    """A hundred peers whose input is dropped at once would otherwise read on in one round, for ten milliseconds."""
+    loop = Loop()
+    peers = [Peer(loop) for _ in range(100)]
+    for peer in peers:
+        peer.input.wait(4 * LARGE)
+    loop.now += 1
+    loop.poll()
+    reading = sum(peer.reading for peer in peers)
+    assert 1 <= reading <= 5
+    while not all(peer.reading for peer in peers):
+        loop.now += ROUND
+        loop.poll()
+
+
+def test_steps_shrink_while_they_take_long_and_grow_again() -> None:
+    """Many small chunks take more time than the bytes of one large chunk."""
+    loop = Loop()
+    peer = Peer(loop)
+    peer.per_byte = SHARE / 1000
+    _process(peer, b"x" * STEP * 8)
+    lengths = [len(step) for step in peer.steps]
+    assert lengths[:4] == [STEP, STEP // 2, STEP // 4, STEP // 8]
+    assert set(lengths[4:-1]) <= {STEP // 8, STEP // 16}
+    peer.per_byte = 0.0
+    peer.steps.clear()
+    _process(peer, b"x" * STEP * 8)
+    assert len(peer.steps[-2]) == STEP
+
+
+def _process(peer: Peer, data: bytes) -> None:
+    peer.input.add(data)
+    while peer.input.waiting:
+        peer.loop.poll()
 
 
 def test_every_peer_has_its_turn_before_one_has_two() -> None:
