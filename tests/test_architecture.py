@@ -85,7 +85,12 @@ PURE = (
     *("kubernetes.inject.injector", "kubernetes.inject.prepare", "kubernetes.inject.check"),
     *("kubernetes.pod_templates", "kubernetes.verify.enforcers", "kubernetes.verify.services"),
     *("kubernetes.verify.network_policies", "kubernetes.verify.pods", "kubernetes.verify.verdicts"),
-    *("kubernetes.verify.report", "kubernetes.verify.object_set", "kubernetes.cluster_check"),
+    *(
+        "kubernetes.verify.report",
+        "kubernetes.verify.object_set",
+        "kubernetes.cluster_check",
+        "kubernetes.carried_options",
+    ),
     *("kubernetes.inject.uninjector", "kubernetes.webhook.admission", "kubernetes.webhook.review"),
 )
 """The modules that decide: no event loop, socket, clock, environment or logger."""

@@ -18,6 +18,7 @@ from enforcer.cli._options import PAIR, Parsed
 from enforcer.cli._sidecar_policy import read_policy
 from enforcer.errors import Problem
 from enforcer.kubernetes import names
+from enforcer.kubernetes.carried_options import NAMES, default_settings
 from enforcer.kubernetes.inject.check import check_all
 from enforcer.kubernetes.inject.injector import inject_all
 from enforcer.kubernetes.inject.prepare import prepare_all
@@ -76,9 +77,8 @@ _BY: Final = "enforcer-inject"
 @click.option(
     "--scrape",
     type=click.Choice(["warn", "passthrough"]),
-    default="warn",
-    show_default=True,
-    help="If Prometheus scrapes the protected port: warn, or passthrough to serve the app's metrics on the admin port.",
+    help="If Prometheus scrapes the protected port: warn (default), or passthrough to serve the app's metrics on the "
+    "admin port.",
 )
 @click.option("--set", "values", type=PAIR, multiple=True, help="Set a key of the chart's sidecar: logLevel=debug.")
 @click.option("-l", "--selector", type=Parsed("SELECTOR", parse_selector), help="Only workloads with these labels.")
@@ -143,7 +143,7 @@ def _check_loopback(objects: Sequence[Object], settings: Settings) -> None:
 def _options(given: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Options, Sequence[Problem]]:
     """Return the run's options and warnings about the policy; raises SettingsError and ConfigError."""
     package = version("token-enforcer")
-    settings = with_values(Settings(image=f"{names.IMAGE}:{package}"), dict(given["values"]))
+    settings = with_values(default_settings(package), dict(given["values"]))
     # The keys of a KRM function's configuration are the names of the annotations.
     settings = with_annotations(settings, {f"{names.PREFIX}{name}": value for name, value in config.items()})
     options = {name: value for name in OPTIONS if (value := given[name.replace("-", "_")]) is not None}
@@ -169,5 +169,20 @@ def _options(given: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Optio
         fix_hpa=given["fix_hpa"],
         selector=given["selector"] or {},
         skipped_kinds=frozenset(kind.lower() for kind in given["skipped"]),
+        explicit=_explicit(given, [*config, *options]),
     )
     return wanted, warnings
+
+
+def _explicit(given: Mapping[str, Any], others: Sequence[str]) -> frozenset[str]:
+    """Return the names of the options that were given, so that those of a former injection do not apply."""
+    switches = {
+        "network-policy": given["network_policy"] is not None,
+        "app-env": given["app_env"],
+        "app-arg": given["app_arg"],
+        "scrape": given["scrape"] is not None,
+        # The policy's upstream.url says it.
+        "upstreamScheme": given["policy"] is not None,
+    }
+    named = [*(key for key, _ in given["values"]), *others, *(name for name, is_given in switches.items() if is_given)]
+    return frozenset(NAMES.get(name, name) for name in named)

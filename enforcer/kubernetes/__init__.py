@@ -4,6 +4,7 @@
 from `settings`. `workloads` finds the pod template of an object and what prevents an injection, and `pod_templates`
 those in objects of unknown kinds.
 
+- `carried_options` are the options of an injection that the next one applies again.
 - `inject/` changes manifests (`enforcer inject`, `enforcer uninject`): text in, text out, without file or cluster.
 - `verify/` judges finished manifests: who can bypass the enforcer (`enforcer verify`).
 - `cluster_check` judges a running cluster (`enforcer cluster-check`).

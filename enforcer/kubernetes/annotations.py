@@ -38,6 +38,10 @@ class Status:
     """The former values of other annotations that were set; None for an annotation that did not exist."""
     empty: Mapping[str, Any] = field(default_factory=dict)
     """Parts that existed but were empty: their former values by path."""
+    name: str = ""
+    """The name by which Services find the enforcer, in mode `port`; empty if they do not use one."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """The options of the injection that are not annotations of the template (`carried_options`)."""
 
     def write(self) -> str:
         """Write the status as JSON, without empty fields."""
@@ -70,6 +74,8 @@ _TYPES: Final[Mapping[str, Callable[[Any], bool]]] = {
     "args": _is_count,
     "annotations": _is_mapping_to(str, NoneType),
     "empty": _is_mapping_to(object),
+    "name": _is_text,
+    "options": _is_mapping_to(str),
 }
 """A test for each field of a status: anybody may have edited the annotation."""
 

@@ -76,20 +76,21 @@ def with_annotations(settings: Settings, annotations: Mapping[str, Any]) -> Sett
         for name, value in annotations.items()
         if name.startswith(names.PREFIX) and name not in names.WRITTEN
     }
-    return _applied(settings, ours, ANNOTATIONS, names.PREFIX)
+    return apply(settings, ours, ANNOTATIONS, names.PREFIX)
 
 
 def with_options(settings: Settings, options: Mapping[str, str]) -> Settings:
     """Apply options of a command line; raises SettingsError."""
-    return _applied(settings, options, OPTIONS, "--")
+    return apply(settings, options, OPTIONS, "--")
 
 
 def with_values(settings: Settings, values: Mapping[str, str]) -> Settings:
     """Apply the values of `--set`; raises SettingsError with the unknown keys and invalid values."""
-    return _applied(settings, values, VALUES, "")
+    return apply(settings, values, VALUES, "")
 
 
-def _applied(settings: Settings, values: Mapping[str, Any], known: Mapping[str, Parser], prefix: str) -> Settings:
+def apply(settings: Settings, values: Mapping[str, Any], known: Mapping[str, Parser], prefix: str) -> Settings:
+    """Apply values by name; raises SettingsError with the names that are not known and the invalid values."""
     problems: list[str] = []
     for name, value in values.items():
         if len(problems) >= _MAX_PROBLEMS:

@@ -28,6 +28,7 @@ class Reason(StrEnum):
 
     DISABLED = "disabled"
     OWNED = "owned"
+    PRESENT = "present"
     NO_PORT = "no_port"
     BAD_SETTING = "bad_setting"
     HOST_NETWORK = "host_network"
@@ -48,7 +49,7 @@ class Reason(StrEnum):
 
 NO_HTTP: Final = (Reason.UDP_ONLY, Reason.NOT_HTTP, Reason.API_SERVER)
 """Reasons for which a workload has nothing to protect: it serves something, but no HTTP that clients request."""
-SKIPPED: Final = frozenset({Reason.DISABLED, Reason.OWNED, Reason.NO_PORT, *NO_HTTP})
+SKIPPED: Final = frozenset({Reason.DISABLED, Reason.OWNED, Reason.PRESENT, Reason.NO_PORT, *NO_HTTP})
 """Reasons for which a workload need not be injected. All others prevent an injection that was wanted."""
 
 

@@ -51,6 +51,8 @@ FULL: dict[str, Any] = {
     "args": 1,
     "annotations": {"b": None},
     "empty": {"metadata": None},
+    "name": "web",
+    "options": {"mode": "loopback"},
 }
 
 

@@ -1,7 +1,7 @@
 """Injects every selected workload, and changes the Services, NetworkPolicies and autoscalers that belong to it.
 
-A workload that has a sidecar already is uninjected first. So injecting twice gives the same as injecting once, and
-nothing remains of former settings.
+A workload that has a sidecar already is uninjected first, and the options of that injection apply again, except those
+that this one sets. So injecting twice gives the same as injecting once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
+from enforcer.kubernetes import names
 from enforcer.kubernetes.annotations import is_ours, ours
 from enforcer.kubernetes.inject import scaling, services
 from enforcer.kubernetes.inject.bypass_report import report_bypasses
@@ -24,7 +25,7 @@ from enforcer.kubernetes.inject.report import Result, called
 from enforcer.kubernetes.inject.workload_pass import Options, WorkloadPass
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.sidecar import Mode
-from enforcer.kubernetes.workloads import NotInjectableError, Reason, Workload, with_template
+from enforcer.kubernetes.workloads import NotInjectableError, Reason, Workload, with_template, workload_of
 from enforcer.yamltext.objects import Object, is_stored, section
 
 
@@ -51,8 +52,10 @@ class _Injector:
     def inject(self, index: int, workload: Workload) -> None:
         """Inject the workload at an index; raises NotInjectableError and SettingsError."""
         workload = replace(workload, template=uninject(workload.template) or workload.template)
-        settings, selecting, choice = self._workloads.inspect(index, workload)
-        port = choice.port
+        settings, options, selecting, choice = self._workloads.inspect(index, workload)
+        status, port = self._workloads.status(index), choice.port
+        if port.name is None and status is not None and status.name and not selecting:
+            port = replace(port, name=status.name)
         for place, service in selecting:
             self._manifests.current[place] = service
         if settings.mode is Mode.PORT:
@@ -67,7 +70,8 @@ class _Injector:
             others=choice.others,
             context=self._options,
             native=choose_native(workload, settings, self._options.version, found_by_name),
-            policy_checksum=self._policy_checksum(workload, settings),
+            policy_checksum=self._policy_checksum(workload, settings) or self._former_checksum(index),
+            options=options,
         )
         injected = self._injections[index] = inject(plan)
         original = self._manifests.originals[index]
@@ -130,6 +134,12 @@ class _Injector:
                     message = f"configmap/{name} has no key {settings.policy_key}; choose another (--policy-configmap)"
                     raise NotInjectableError(Reason.BAD_SETTING, message)
         return None if data is None else hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+    def _former_checksum(self, index: int) -> str | None:
+        """Return the checksum of a former injection, which may have known the policy."""
+        template = workload_of(self._manifests.originals[index])
+        annotations = {} if template is None else section(template.template, "metadata", "annotations")
+        return annotations.get(names.POLICY_CHECKSUM)
 
     def _network_policy(self, obj: Object, injected: Injected) -> Object | None:
         """Write the NetworkPolicy that closes the bypass; None if none is wanted, or if no labels select the pods."""

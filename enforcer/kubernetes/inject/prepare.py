@@ -27,7 +27,7 @@ def prepare_all(objects: Sequence[Object], options: Options) -> Outcome:
         if status_of(workload.template) is not None:
             manifests.report(index, Result.UNCHANGED, "already injected")
             return
-        settings, selecting, choice = workloads.inspect(index, workload)
+        settings, _, selecting, choice = workloads.inspect(index, workload)
         port = choice.port
         if settings.mode is not Mode.PORT:
             manifests.report(index, Result.UNCHANGED, f"mode {settings.mode} needs no preparation")

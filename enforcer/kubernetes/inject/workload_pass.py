@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from enforcer.kubernetes import names
+from enforcer.kubernetes.annotations import Status, status_of
+from enforcer.kubernetes.carried_options import carried, with_carried
 from enforcer.kubernetes.inject import api_server, services
 from enforcer.kubernetes.inject.manifest_set import ManifestSet, Outcome
 from enforcer.kubernetes.inject.pod.choice import Choice, choose_port
@@ -17,6 +19,7 @@ from enforcer.kubernetes.inject.report import Result, called
 from enforcer.kubernetes.selectors import selects
 from enforcer.kubernetes.settings import Settings, SettingsError, with_annotations
 from enforcer.kubernetes.sidecar import Mode
+from enforcer.kubernetes.verify.enforcers import has_enforcer
 from enforcer.kubernetes.workloads import (
     SKIPPED,
     NotInjectableError,
@@ -41,12 +44,18 @@ class Options(Context):
     selector: Object = field(default_factory=dict)
     skipped_kinds: frozenset[str] = frozenset()
     """In lower case."""
+    explicit: frozenset[str] | None = None
+    """The options that this run sets, as `carried_options` calls them; None for all that differ from the defaults."""
 
 
 class Inspection(NamedTuple):
-    """A workload's settings, the Services that select its pods (with their indexes), and the chosen port."""
+    """A workload's settings, the Services that select its pods (with their indexes), and the chosen port.
+
+    `options` are those to carry to the next injection.
+    """
 
     settings: Settings
+    options: Mapping[str, str]
     services: list[tuple[int, Object]]
     choice: Choice
 
@@ -100,11 +109,21 @@ class WorkloadPass:
         """Return what has to be known before a workload is changed; raises NotInjectableError and SettingsError."""
         obj = self.manifests.originals[index]
         check_owner(obj)
-        settings = self._settings_of(obj, workload)
+        status = self.status(index)
+        settings, options = self._settings_of(obj, workload, status)
+        if status is None and has_enforcer(workload.spec, settings.image):
+            raise NotInjectableError(Reason.PRESENT, "its pods have the enforcer, which no injection has added")
         check(workload)
         selecting = self.manifests.services_of(workload)
+        if not selecting:
+            settings = with_former_port(settings, workload, status)
         targets = [target for _, service in selecting for target in services.destinations(service, self._calls)]
-        return Inspection(settings, selecting, choose_port(workload.spec, settings, targets))
+        return Inspection(settings, options, selecting, choose_port(workload.spec, settings, targets))
+
+    def status(self, index: int) -> Status | None:
+        """Return the status of the workload at an index, by an injection before this run."""
+        workload = workload_of(self.manifests.originals[index])
+        return None if workload is None else status_of(workload.template)
 
     def shared_name(self, workload: Workload, port: Port, selecting: Sequence[tuple[int, Object]]) -> str:
         """Return the name that Services with the port's number as target shall use; raises NotInjectableError.
@@ -143,18 +162,38 @@ class WorkloadPass:
                 raise _left_out(service, obj, f"its mode is {inspection.settings.mode}")
             yield index, called(obj), inspection.choice.port
 
-    def _settings_of(self, obj: Object, workload: Workload) -> Settings:
-        """Apply the annotations of the namespace, and over them those of the pod template; raises SettingsError."""
+    def _settings_of(
+        self, obj: Object, workload: Workload, status: Status | None
+    ) -> tuple[Settings, Mapping[str, str]]:
+        """Return the settings of a workload, and the options to carry; raises SettingsError.
+
+        An annotation of the pod template overrides one of the namespace, that an option of this run, and that an option
+        of a former injection.
+        """
         if workload.path:
             annotations = section(obj, "metadata", "annotations")
             misplaced = [name for name in annotations if name.startswith(names.PREFIX)]
             if misplaced:
                 raise SettingsError([f"{name} must be an annotation of its pod template" for name in misplaced])
-        settings = self.options.settings
+        package, explicit = self.options.package, self.options.explicit
+        if explicit is None:
+            explicit = frozenset(carried(self.options.settings, package))
+        settings = with_carried(self.options.settings, status, explicit)
         for other in self.manifests.originals:
             if other.get("kind") == "Namespace" and identity(other)[0] == workload.namespace:
                 settings = with_annotations(settings, section(other, "metadata", "annotations"))
-        return with_annotations(settings, section(workload.template, "metadata", "annotations"))
+        options = carried(settings, package)
+        return with_annotations(settings, section(workload.template, "metadata", "annotations")), options
+
+
+def with_former_port(settings: Settings, workload: Workload, status: Status | None) -> Settings:
+    """Return settings with the port of a former injection, which may have known more Services, if it still exists."""
+    if status is None or settings.port is not None:
+        return settings
+    ports = {(port.container, port.number) for container in containers(workload.spec) for port in declared(container)}
+    if (status.container, status.port) not in ports or settings.container not in (None, status.container):
+        return settings
+    return replace(settings, port=status.port, container=status.container)
 
 
 def _bare(workload: Workload) -> Object:

@@ -89,6 +89,11 @@ def find_enforcers(spec: Object, configs: ConfigMaps, images: Collection[str] = 
         )
 
 
+def has_enforcer(spec: Object, image: str) -> bool:
+    """Return whether a pod has an enforcer with this image, of any version, or with an image of the enforcer's name."""
+    return any(find_enforcers(spec, {}, {repository(image)}))
+
+
 def is_native(container: Object) -> bool:
     """Return whether an init container keeps running: a native sidecar."""
     return container.get("restartPolicy") == "Always"

@@ -3,28 +3,32 @@
 1. A pod with the label `enforcer.dev/inject: enabled` gets the sidecar or is denied, whatever the obstacle.
 2. If only the namespace has the label, pods that serve no HTTP are not injected: they have nothing to protect. An
    annotation records it, so that the admission policy admits them.
-3. An existing sidecar is replaced by one from the current settings, so that repeated calls give the same result.
+3. An existing sidecar is replaced by one from the current settings and the options that its status carries, so that
+   repeated calls, and calls after `enforcer inject`, give the same result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.annotations import status_of
+from enforcer.kubernetes.carried_options import carried
 from enforcer.kubernetes.inject.bypass_report import bypass, bypass_lines, verify_pod
 from enforcer.kubernetes.inject.diagnostics import diagnose, summary
 from enforcer.kubernetes.inject.pod.choice import choose_port
 from enforcer.kubernetes.inject.pod.pod_template import SLEEP, Context, Plan, choose_native, inject
 from enforcer.kubernetes.inject.pod.uninject import uninject
 from enforcer.kubernetes.inject.report import Result as ReportResult
+from enforcer.kubernetes.inject.workload_pass import with_former_port
 from enforcer.kubernetes.settings import Settings, SettingsError, with_annotations
 from enforcer.kubernetes.sidecar import Mode
-from enforcer.kubernetes.webhook.locks import ALLOWED, with_pod_annotations
-from enforcer.kubernetes.workloads import NO_HTTP, NotInjectableError, Reason, Workload, check
+from enforcer.kubernetes.verify.enforcers import repository
+from enforcer.kubernetes.webhook.locks import ALLOWED, with_former_options, with_pod_annotations
+from enforcer.kubernetes.workloads import NO_HTTP, NotInjectableError, Reason, Workload, all_containers, check
 from enforcer.yamltext.objects import Object, identity, items, section
 
 
@@ -51,8 +55,8 @@ _NOTHING_TO_PROTECT: Final = (Reason.NO_PORT, *NO_HTTP)
 
 OUTCOMES: Final[Mapping[Result, Sequence[str]]] = {
     Result.INJECTED: (AdmissionReason.OK,),
-    Result.SKIPPED: (AdmissionReason.NOT_WANTED, Reason.DISABLED, *_NOTHING_TO_PROTECT),
-    Result.DENIED: tuple(reason for reason in Reason if reason not in (Reason.DISABLED, Reason.OWNED)),
+    Result.SKIPPED: (AdmissionReason.NOT_WANTED, Reason.DISABLED, Reason.PRESENT, *_NOTHING_TO_PROTECT),
+    Result.DENIED: tuple(reason for reason in Reason if reason not in (Reason.DISABLED, Reason.OWNED, Reason.PRESENT)),
     Result.ERROR: (AdmissionReason.MALFORMED_REVIEW, AdmissionReason.NAMESPACE_UNAVAILABLE, AdmissionReason.INTERNAL),
 }
 """The possible reasons for each result."""
@@ -94,6 +98,8 @@ class Admission:
         try:
             return self._injected(pod, namespace)
         except NotInjectableError as error:
+            if error.reason is Reason.PRESENT:
+                return AdmissionDecision(Result.SKIPPED, error.reason, pod, error.detail)
             if error.reason in _NOTHING_TO_PROTECT and label is None:
                 return AdmissionDecision(Result.SKIPPED, error.reason, _skipped(pod, error.reason), error.detail)
             return AdmissionDecision(Result.DENIED, error.reason, None, error.detail)
@@ -101,14 +107,26 @@ class Admission:
             return AdmissionDecision(Result.DENIED, Reason.BAD_SETTING, None, str(error))
 
     def _injected(self, pod: Object, namespace: Object) -> AdmissionDecision:
+        original, status = pod, status_of(pod)
         pod = uninject(pod) or pod
         settings = with_annotations(self.settings, section(namespace, "metadata", "annotations"))
+        settings = with_former_options(settings, status, self.allowed)
+        options = carried(settings, self.context.package)
         settings = with_pod_annotations(settings, section(pod, "metadata", "annotations"), self.allowed)
         workload = Workload("Pod", workload_name(pod), None, (), pod)
+        if status is None and self._is_protected(pod, settings):
+            raise NotInjectableError(Reason.PRESENT, "it has the enforcer, which no injection has added")
         check(workload)
+        if status is not None:
+            if self.allowed >= {"port", "container"}:
+                settings = with_former_port(settings, workload, status)
+            if settings.native is None and "native-sidecar" in self.allowed:
+                settings = replace(settings, native=names.CONTAINER in _names(original, "initContainers"))
         # The webhook does not see Services: only the pod itself tells which port speaks HTTP.
         choice = choose_port(workload.spec, settings, [])
         port = choice.port
+        if port.name is None and status is not None and status.name:
+            port = replace(port, name=status.name)
         named = settings.mode is Mode.PORT and port.name is not None
         native = choose_native(workload, settings, self.context.version, named)
         plan = Plan(
@@ -119,6 +137,8 @@ class Admission:
             native=native,
             protocol=choice.finding,
             others=choice.others,
+            options=options,
+            policy_checksum=section(original, "metadata", "annotations").get(names.POLICY_CHECKSUM),
         )
         injected = inject(plan)
         warnings = [line.detail for line in diagnose(injected, None, (), ()) if line.result is ReportResult.WARNING]
@@ -133,7 +153,22 @@ class Admission:
         if self.context.version < SLEEP and status is not None and status.pre_stop:
             warnings.append(_NO_SLEEP)
         message = f"{summary(injected)}, {bypass(finding)}"
-        return AdmissionDecision(Result.INJECTED, AdmissionReason.OK, injected.template, message, tuple(warnings))
+        template = original if _is_same(injected.template, original) else injected.template
+        return AdmissionDecision(Result.INJECTED, AdmissionReason.OK, template, message, tuple(warnings))
+
+    def _is_protected(self, pod: Object, settings: Settings) -> bool:
+        """Return whether a pod brings an enforcer of its own, as a chart or a kustomization writes it.
+
+        Only what its annotations could say, too, may be in it: if the platform locks more, it is not accepted.
+        """
+        if not self.allowed >= ALLOWED or not settings.allow_report_mode:
+            return False
+        containers = all_containers(section(pod, "spec"))
+        images = {each.get("image") for each in containers if each.get("name") == names.CONTAINER}
+        if {repository(str(image)) for image in images} != {repository(settings.image)}:
+            return False
+        finding = verify_pod(pod, settings.image, self.context.version)
+        return bool(finding.protected) and not finding.faults
 
 
 _NO_SLEEP: Final = (
@@ -142,6 +177,20 @@ _NO_SLEEP: Final = (
 )
 _ENABLED: Final = "enabled"
 _DISABLED: Final = "disabled"
+
+
+def _names(pod: Object, key: str) -> list[Any]:
+    return [container.get("name") for container in items(section(pod, "spec"), key)]
+
+
+def _is_same(pod: Object, other: Object) -> bool:
+    """Return whether two pods are equal, whichever program has injected them."""
+    return _without_author(pod) == _without_author(other)
+
+
+def _without_author(pod: Object) -> Object:
+    annotations = {**section(pod, "metadata", "annotations"), names.INJECTED_BY: ""}
+    return {**pod, "metadata": {**section(pod, "metadata"), "annotations": annotations}}
 
 
 def _skipped(pod: Object, reason: Reason) -> Object:

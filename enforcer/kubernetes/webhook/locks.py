@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from enforcer.kubernetes import names
+from enforcer.kubernetes.annotations import Status
+from enforcer.kubernetes.carried_options import with_carried
 from enforcer.kubernetes.settings import ANNOTATIONS, Settings, SettingsError, with_annotations
 
 ALLOWED: Final = frozenset(ANNOTATIONS) - {"image", "image-pull-policy", "container-patch"}
@@ -23,6 +25,18 @@ def with_pod_annotations(settings: Settings, annotations: Mapping[str, Any], all
     """Apply the annotations of a pod to the settings of its namespace; raises SettingsError, also for locked ones."""
     changed = with_annotations(settings, annotations)
     if problems := [*_locked(settings, annotations, allowed), *_reports(settings, changed)]:
+        raise SettingsError(problems)
+    return changed
+
+
+def with_former_options(settings: Settings, status: Status | None, allowed: frozenset[str]) -> Settings:
+    """Apply the options of a former injection to the settings of the pod's namespace; raises SettingsError.
+
+    Locked ones are left out: pods can have any status, and what the platform sets applies.
+    """
+    locked = {name for name in ANNOTATIONS if name not in allowed}
+    changed = with_carried(settings, status, locked)
+    if problems := [*_reports(settings, changed)]:
         raise SettingsError(problems)
     return changed
 

@@ -29,7 +29,7 @@ PATCH = {"op": "replace", "path": "/image", "value": "nginx"}
         ([deployment(), OPEN_TO_ALL], Mode.PORT, {}, "bypass open"),
         ([deployment()], Mode.PORT, {"network_policy": False}, "bypass open"),
         ([deployment()], Mode.LOOPBACK, {}, "bypass closed by the kernel"),
-        ([deployment()], Mode.LOOPBACK, {"config": {"mode": "report"}}, "bypass open"),
+        ([deployment()], Mode.LOOPBACK, {"config": {"mode": '"report"'}}, "bypass open"),
         ([deployment()], Mode.LOOPBACK, {"container_patch": (PATCH,)}, "bypass open"),
     ],
 )

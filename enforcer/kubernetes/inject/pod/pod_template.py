@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from enforcer.kubernetes import names
@@ -68,6 +68,8 @@ class Plan:
     protocol: Finding = NO_CLUE
     others: tuple[Candidate, ...] = ()
     """The app's other TCP ports, which are not protected."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """The options that the status carries to the next injection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,10 +259,17 @@ class _Injection:
             mode=self.sidecar.mode.value,
             container=self.plan.port.container,
             port=self.plan.port.number,
+            name=self._service_name(),
+            options=self.plan.options,
             empty=self.empty,
             **self.undo,
         )
         annotations[names.STATUS] = status.write()
+
+    def _service_name(self) -> str:
+        """Return the name by which Services find the enforcer, if it cannot be learned from the app's port."""
+        is_learned = self.sidecar.mode is not Mode.PORT or "renamed" in self.undo
+        return "" if is_learned else self.plan.port.name or ""
 
     def _annotations(self, present: Mapping[str, Any]) -> dict[str, str]:
         """Return the annotations to set; kubectl's only if the pod has none of its own."""
