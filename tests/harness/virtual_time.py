@@ -17,7 +17,7 @@ T = TypeVar("T")
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop without real waiting; `time()` begins at 0. Nothing in it may use sockets.
 
-    What would run on another thread runs at once, and takes no time.
+    A function for another thread runs at once, and takes no time.
     """
 
     def __init__(self) -> None:
