@@ -83,7 +83,7 @@ _BY: Final = "enforcer-inject"
 @click.option("--set", "values", type=PAIR, multiple=True, help="Set a key of the chart's sidecar: logLevel=debug.")
 @click.option("-l", "--selector", type=Parsed("SELECTOR", parse_selector), help="Only workloads with these labels.")
 @click.option("--skip-kind", "skipped", multiple=True, metavar="KIND", help="Skip this kind, such as DaemonSet.")
-@click.option("--check", is_flag=True, help="Write nothing; exit with 3 if a workload is not injected.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 3 if a workload is not injected, or open.")
 @click.option("--all-or-nothing", is_flag=True, help="Write nothing if a workload is refused.")
 @click.option("--strict", is_flag=True, help="Treat warnings as refusals, and write nothing if there are any.")
 def command(
@@ -98,8 +98,8 @@ def command(
     are injected. Workloads that serve no HTTP, such as databases, are left alone.
 
     Exit codes: 0 success, 1 usage error or unreadable input, 2 a workload was refused, 3 --check found a workload
-    without sidecar, or no workload at all. In a pipeline, a shell sees only the exit code of the last command: use
-    --all-or-nothing there, or set -o pipefail.
+    without sidecar, one that clients reach without it, one that differs from a new injection, or no workload at all.
+    In a pipeline, a shell sees only the exit code of the last command: use --all-or-nothing there, or set -o pipefail.
 
     \b
     Examples:

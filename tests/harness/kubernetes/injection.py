@@ -19,7 +19,7 @@ def options(mode: Mode = Mode.PORT, policy: Any = None, **more: Any) -> Options:
     """Make the options of a run; keywords that are not options of the run are settings of the sidecar."""
     run = {"version": (1, 33), **{name: value for name, value in more.items() if name in _RUN_OPTIONS}}
     sidecar = {name: value for name, value in more.items() if name not in _RUN_OPTIONS}
-    settings = Settings(image="e:1", mode=mode, **sidecar)
+    settings = Settings(**{"image": "e:1", "mode": mode, **sidecar})
     return Options(settings=settings, package="1", by="test", policy=policy, **run)
 
 
