@@ -26,7 +26,8 @@ class DenialReport:
     """A denial and its reasons; the JSON of `GET /decisions/ID` has the same members.
 
     `time` is RFC 3339; `path` as sent, without query, and only its beginning if it could not be read; `rule`,
-    `decision` and `reason` as metrics name them; `status`, `detail` and `challenges` are those of the refusal, or of
+    `decision` and `reason` as metrics name them; `client` is the address of the client, `host` the value of Host, and
+    `subject` that of the token, if it was active; `status`, `detail` and `challenges` are those of the refusal, or of
     the one that enforcing would give.
     """
 
@@ -41,6 +42,9 @@ class DenialReport:
     detail: str | None
     challenges: tuple[str, ...]
     conditions: tuple[Condition, ...]
+    client: str | None = None
+    host: str | None = None
+    subject: str | None = None
 
 
 def report_denial(record: DecisionRecord, time: str) -> DenialReport:
@@ -59,6 +63,9 @@ def report_denial(record: DecisionRecord, time: str) -> DenialReport:
         detail=None if refusal is None else refusal.detail,
         challenges=() if refusal is None else refusal.challenges,
         conditions=tuple(_conditions(record)),
+        client=line.client,
+        host=line.host,
+        subject=line.subject,
     )
 
 
@@ -70,7 +77,7 @@ def to_explanation(report: DenialReport) -> Explanation:
     return Explanation(
         method=report.method,
         target=report.path,
-        host="",
+        host=report.host or "",
         preflight="",
         conditions=report.conditions,
         judgement=Evaluation(

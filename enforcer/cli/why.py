@@ -8,7 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import quote
 
 import click
@@ -17,6 +17,9 @@ from enforcer.cli._options import config_option
 from enforcer.config.load import load
 from enforcer.settings.addresses import EVERYWHERE, parse_address, with_port
 from enforcer.settings.servers import Admin
+
+if TYPE_CHECKING:
+    from enforcer.analysis.denial_report import DenialReport
 
 _TIMEOUT: Final = 5.0
 """Seconds for the enforcer's response."""
@@ -89,7 +92,13 @@ def _as_text(report: Any) -> str:
     from enforcer.analysis.rule_yaml import printable
 
     denials = TypeAdapter(tuple[DenialReport, ...]).validate_python(report["decisions"])
-    return "\n".join(f"{printable(denial.time)}\n{write(to_explanation(denial))}" for denial in denials)
+    return "\n".join(f"{printable(_sender(denial))}\n{write(to_explanation(denial))}" for denial in denials)
+
+
+def _sender(denial: DenialReport) -> str:
+    """Return when a denied request came, and from whom."""
+    subject = f", subject {denial.subject}" if denial.subject else ""
+    return f"{denial.time}  from {denial.client or 'unknown'}{subject}"
 
 
 def _end(message: str) -> NoReturn:

@@ -15,6 +15,7 @@ from heapq import heapify, heappop, heappush
 from typing import Final
 
 from enforcer.decision_log.record import DecisionRecord
+from enforcer.policy.decision import Label
 from enforcer.settings.log import Logged
 from enforcer.shares import Holder, Observer, Shares
 
@@ -36,6 +37,10 @@ class RetentionSettings:
     backlog: int
     backlog_memory: int
     share: int
+
+    def logs(self, label: Label) -> bool:
+        """Return whether a decision is logged."""
+        return self.logged == "all" or (self.logged == "denied" and label[0] != "allow")
 
 
 class RecordQueue:
@@ -143,19 +148,13 @@ class DecisionBuffer:
         self.dropped = 0
         """Number of records that were to be logged and found the backlog full."""
 
-    def add(self, client: str, record: DecisionRecord, settings: RetentionSettings) -> None:
-        """Keep a record of a client's request for as long as the settings say."""
-        denied = record.label[0] != "allow"
-        if denied:
+    def keep(self, client: str, record: DecisionRecord, settings: RetentionSettings) -> None:
+        """Keep a denial of a client's request for as long as the settings say; any other decision is not kept."""
+        if record.label[0] != "allow":
             self.denials.add(client, record, settings.denials, settings.denials_memory)
-        if settings.logged == "all" or (denied and settings.logged == "denied"):
-            self._await_writer(client, record, settings)
 
-    def find(self, request_id: bytes) -> list[DecisionRecord]:
-        """Return the denials with a request id, oldest first: clients choose ids and may use one more than once."""
-        return self.denials.named(request_id)
-
-    def _await_writer(self, client: str, record: DecisionRecord, settings: RetentionSettings) -> None:
+    def log(self, client: str, record: DecisionRecord, settings: RetentionSettings) -> None:
+        """Let a record of a client's request wait for the writer, if there is room for it."""
         places, owners, backlog = self._places, self._owners, self.backlog
         places.size, places.share = settings.backlog_memory, settings.share
         while len(owners) > len(backlog):
@@ -171,3 +170,7 @@ class DecisionBuffer:
         else:
             owners.append((holder, counted))
             backlog.append(record, size)
+
+    def find(self, request_id: bytes) -> list[DecisionRecord]:
+        """Return the denials with a request id, oldest first: clients choose ids and may use one more than once."""
+        return self.denials.named(request_id)

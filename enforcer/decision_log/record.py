@@ -34,6 +34,21 @@ class Refusal(Protocol):
     def retry_after(self) -> int | None: ...
 
 
+CLIENT_GONE: Final = 499
+"""The status that is counted and logged if the client left before the response, as nginx has it."""
+
+
+class ExchangeEnd(NamedTuple):
+    """How an exchange ended: the status that the client got, the seconds it took, and the bytes of the body sent.
+
+    The status is `CLIENT_GONE` if the client left before the response.
+    """
+
+    status: int
+    seconds: float
+    body: int
+
+
 class DecisionRecord(NamedTuple):
     """One recorded decision: everything that the log and `enforcer why` report, and no secret.
 
@@ -42,7 +57,9 @@ class DecisionRecord(NamedTuple):
     no rule matches. `evidence` is the verification result or the reason why there is none; None if the token was not
     looked at. `possession` is the result of checking what the token is bound to; None if it was not checked. `refusal`
     is the response, or in report mode the one that enforcing would give; None if the request was allowed. `detail` says
-    what failed if there is no verification result.
+    what failed if there is no verification result. `client` is the address of the client and `host` the value of Host,
+    empty if it could not be read. `upstream` is the server to which the request may be forwarded, empty if it may not.
+    `end` is None as long as the exchange goes on.
     """
 
     time: float
@@ -55,16 +72,21 @@ class DecisionRecord(NamedTuple):
     possession: Proven | PossessionFault | None
     refusal: Refusal | None
     detail: str = ""
+    client: str = ""
+    host: bytes = b""
+    upstream: str = ""
+    end: ExchangeEnd | None = None
 
     @property
     def size(self) -> int:
         """Memory that the record takes, in bytes."""
         token = self.evidence
         of_token = token.size + TOKEN if isinstance(token, ActiveToken) else 0
-        return _FIXED + len(self.request_id or b"") + len(self.path) + len(self.detail) + of_token
+        texts = len(self.request_id or b"") + len(self.path) + len(self.detail) + len(self.host)
+        return _FIXED + texts + of_token
 
 
-_FIXED: Final = 768
+_FIXED: Final = 1024
 """Bytes of a record, besides the values that differ in size; with the refusal, which may be the request's own."""
 
 
@@ -75,7 +97,10 @@ class LogLine:
     `time` is RFC 3339. `request_id` is the value of X-Request-Id, None for an allowed request without one. `path` is as
     sent, without query; only its beginning if it could not be read, and empty if the head could not. `route` is the
     rule's name or `_none`. `decision` is `allow`, `deny`, `would_deny` (denied if the rule were enforced) or `error`.
-    `scopes` and `client_id` are None if there was no active token.
+    `scopes`, `client_id` and `subject` are None if there was no active token. `client` is the address of the client,
+    also through a trusted proxy, `host` the value of Host, and `upstream` the address of the server to which an allowed
+    request is forwarded. `status` is that of the response, 499 if the client left before; `duration` is in seconds, and
+    `bytes` the size of the response body that was sent.
     """
 
     time: str
@@ -87,6 +112,13 @@ class LogLine:
     reason: str
     scopes: tuple[str, ...] | None = None
     client_id: str | None = None
+    subject: str | None = None
+    client: str | None = None
+    host: str | None = None
+    upstream: str | None = None
+    status: int | None = None
+    duration: float | None = None
+    bytes: int | None = None
 
     def write(self) -> str:
         """Return the line as JSON, without line break."""
@@ -96,6 +128,7 @@ class LogLine:
 def log_line(record: DecisionRecord, time: str) -> LogLine:
     """Make the log line of a record; `time` is the record's time as RFC 3339."""
     active = record.evidence if isinstance(record.evidence, ActiveToken) else None
+    end = record.end
     decision, reason = record.label
     return LogLine(
         time=time,
@@ -107,6 +140,13 @@ def log_line(record: DecisionRecord, time: str) -> LogLine:
         reason=reason,
         scopes=None if active is None else tuple(sorted(active.scopes)),
         client_id=None if active is None else active.client_id,
+        subject=None if active is None else active.subject,
+        client=record.client or None,
+        host=record.host.decode("latin-1") or None,
+        upstream=record.upstream or None,
+        status=None if end is None else end.status,
+        duration=None if end is None else round(end.seconds, 6),
+        bytes=None if end is None else end.body,
     )
 
 

@@ -84,6 +84,11 @@ def unread_path(target: bytes, credentials: bytes | None) -> bytes:
     return shown.decode("latin-1").translate(_ESCAPES).encode()
 
 
+def recorded_host(host: bytes, credentials: bytes | None) -> bytes:
+    """Return the value of Host; empty if it is longer than a name can be, or reveals the token."""
+    return b"" if len(host) > _MAX_UNREAD or _reveals(host, credentials) else host
+
+
 def recorded_segments(path: bytes, count: int) -> Sequence[bytes]:
     """Return the decoded segments of a recorded path; of a hidden one, `count` hidden segments."""
     return [HIDDEN_PATH[1:]] * count if path == HIDDEN_PATH else parse_segments(path)

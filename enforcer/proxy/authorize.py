@@ -17,8 +17,9 @@ from time import time
 from typing import Final, NamedTuple
 
 from enforcer.decision_log.buffer import DecisionBuffer
-from enforcer.decision_log.record import DecisionRecord
-from enforcer.decision_log.redaction import make_request_id, recorded_path, sent_request_id, unread_path
+from enforcer.decision_log.record import DecisionRecord, ExchangeEnd
+from enforcer.decision_log.redaction import make_request_id, recorded_host, recorded_path, sent_request_id, unread_path
+from enforcer.decision_log.trace import describe
 from enforcer.errors import IntrospectionFailure, MalformedRequestError
 from enforcer.policy.decision import (
     UNPROVEN,
@@ -71,12 +72,12 @@ class Authorization:
 
     `route` is the rule that applies. `target` is the request target in origin form, `segments` its decoded path. Once
     there is a permit, `identity` are the identity field lines of the sender that it is for. `purges` are those of the
-    token cache since it began.
+    token cache since it began. `unlogged` is the record that waits for the end of the exchange, to be logged with it.
     """
 
     __slots__ = (
-        "_decisions", "_head", "_peer", "_possession", "_token_with_proof", "identity", "purges", "route",
-        "segments", "snapshot", "target",
+        "_age", "_decisions", "_head", "_peer", "_possession", "_token_with_proof", "_verified_from", "identity",
+        "purges", "route", "segments", "snapshot", "target", "unlogged",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, snapshot: Snapshot, peer: Peer, decisions: DecisionBuffer) -> None:
@@ -85,12 +86,15 @@ class Authorization:
         self._decisions = decisions
         self._token_with_proof: bytes | None = None  # the token if it came with the DPoP scheme
         self._possession: Possession | None = None  # None: it was not checked
+        self._verified_from = 0.0  # when the verification began, and the age of its result: only for the debug log
+        self._age = NEVER
         self.snapshot = snapshot
         self.route: Route = snapshot.no_route
         self.target = head.target
         self.segments: list[bytes] = []
         self.identity = b""
         self.purges: tuple[Purge, ...] = ()
+        self.unlogged: DecisionRecord | None = None
 
     def authorize(self, listener: VerificationListener) -> Allow | Refused | None:
         """Return the permit or the refusal; None if the token must be verified first.
@@ -125,7 +129,10 @@ class Authorization:
             return self.reject(responses.TOKEN_TOO_LARGE)
 
         # 3. Verify the token: from the cache, with the server's keys, or by asking the authorization server.
-        verification = route.verifier.verify(token, time(), listener, route.lookup)
+        now = time()
+        if snapshot.debug:
+            self._verified_from = now
+        verification = route.verifier.verify(token, now, listener, route.lookup)
         if verification is None:
             return None
 
@@ -140,6 +147,8 @@ class Authorization:
             decision = decide(route.requirement, reason, self.segments, 0.0, route.report_only)
             return self._outcome(decision, reason, refusal, detail=verification.detail)
         token = verification.result
+        if self.snapshot.debug:
+            self._age = max(self._verified_from - verification.fetched_at, 0.0)
         if self._token_with_proof is None:
             decision = decide(route.requirement, token, self.segments, time(), route.report_only)
         else:
@@ -246,20 +255,45 @@ class Authorization:
     ) -> None:
         """Record a decision if the settings say so; `evidence` is None if the request was rejected unread."""
         retention = self.snapshot.retention
-        if retention is None:
+        if retention is None and not self.snapshot.debug:
             return
         head, requirement = self._head, self.route.requirement
         if evidence is None:
-            path = unread_path(head.target, head.authorization)
+            path, host = unread_path(head.target, head.authorization), b""
         else:
             path = recorded_path(self.target, self.segments, head.authorization)
+            host = head.host if head.authorization is None else recorded_host(head.host, head.authorization)
         rule, possession = None if requirement is None else requirement.rule, self._possession
+        peer, forwarding, special = self._peer, self.snapshot.forwarding, head.special
+        forwarded = label[0] == "allow" or label[0] == WOULD_DENY
         record = DecisionRecord(
-            time(), request_id, head.method, path, rule, label, evidence, possession, refusal, detail
+            *(time(), request_id, head.method, path, rule, label, evidence, possession, refusal, detail),
+            client=peer.address if special is None else peer.client_address(head, forwarding),
+            host=host,
+            upstream=str(self.route.upstream.pool.endpoint) if forwarded else "",
         )
-        peer = self._peer
-        client = peer.own_key if head.special is None else peer.client(head, self.snapshot.forwarding)
-        self._decisions.add(client, record, retention)
+        if self.snapshot.debug:
+            self._trace(record)
+        if retention is not None:
+            key = peer.own_key if special is None else peer.client(head, forwarding)
+            self._decisions.keep(key, record, retention)
+            if retention.logged != "none" and retention.logs(label):
+                self.unlogged = record
+
+    def _trace(self, record: DecisionRecord) -> None:
+        """Log the steps of a decision."""
+        scheme = "DPoP" if self._token_with_proof is not None else "Bearer"
+        has_token = record.evidence is not None and not isinstance(record.evidence, NoToken)
+        has_token = has_token and record.evidence is not SkippedVerification.PREFLIGHT
+        _log.debug("%s", describe(record, self.route.requirement, scheme if has_token else "", self._age))
+
+    def log(self, status: int, seconds: float, body: int) -> None:
+        """Log the decision, now that the exchange has ended; see `ExchangeEnd`."""
+        record, retention = self.unlogged, self.snapshot.retention
+        self.unlogged = None
+        if record is not None and retention is not None:
+            client = self._peer.client(self._head, self.snapshot.forwarding)
+            self._decisions.log(client, record._replace(end=ExchangeEnd(status, seconds, body)), retention)
 
 
 def _read_failure(failure: VerificationFailure) -> tuple[Evidence, Refusal]:

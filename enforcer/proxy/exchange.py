@@ -18,6 +18,7 @@ from enum import IntEnum
 from time import perf_counter
 from typing import Final, Protocol
 
+from enforcer.decision_log.record import CLIENT_GONE
 from enforcer.errors import UpstreamError
 from enforcer.policy.decision import WOULD_DENY, Allow
 from enforcer.proxy import responses
@@ -33,8 +34,6 @@ from enforcer.tokens.verifier import VerificationOutcome
 from enforcer.wire.connection import PooledConnection
 
 _log: Final = logging.getLogger("enforcer.proxy")
-
-_CLIENT_GONE: Final = 499  # as nginx counts a client that left before its response
 
 
 class ExchangeState(IntEnum):
@@ -116,9 +115,10 @@ class Exchange:
     """
 
     __slots__ = (
-        "_authorization", "_body_left", "_chunked", "_client", "_note", "_out", "_peer", "_pending", "_permit",
-        "_refusal", "_registry", "_request", "_resend", "_retried", "_sent_at", "_snapshot", "_started_at", "_status",
-        "_upstream", "_upstream_full", "client", "closes", "expects_continue", "head", "request_complete", "state",
+        "_authorization", "_body_left", "_body_sent", "_chunked", "_client", "_note", "_out", "_peer", "_pending",
+        "_permit", "_refusal", "_registry", "_request", "_resend", "_retried", "_sent_at", "_snapshot", "_started_at",
+        "_status", "_upstream", "_upstream_full", "client", "closes", "expects_continue", "head", "request_complete",
+        "state",
     )  # fmt: skip
 
     def __init__(
@@ -137,14 +137,13 @@ class Exchange:
         self._note: bytes | None = None  # a field that we add to the response
         self._retried = False
         self._status = 0
+        self._body_sent = 0  # bytes of the response body, for the log
         self.client = peer.own_key
         self.head = head
         self.state = _QUEUED
         self.request_complete = not head.has_body
         self.expects_continue = head.expects_continue
         self.closes = not head.keep_alive
-
-    # Authorization
 
     def begin(self) -> None:
         """Authorize the request, and forward or refuse it, now or when its token has been verified."""
@@ -172,8 +171,6 @@ class Exchange:
     def _on_internal_error(self) -> None:
         _log.exception("internal error")
         self._give_up(responses.INTERNAL)
-
-    # The request
 
     def _proceed(self, permit: Allow | Refused) -> None:
         """Forward the request, or refuse it."""
@@ -338,6 +335,8 @@ class Exchange:
             out.append(b"\r\n")
 
     def on_body(self, data: bytes) -> None:
+        if self._authorization.unlogged is not None:
+            self._body_sent += len(data)
         if self._chunked:
             self._out += (b"%x\r\n" % len(data), data, b"\r\n")
         else:
@@ -371,13 +370,12 @@ class Exchange:
         protocol = self.head.upgrade
         if protocol is None:
             raise RuntimeError("an upgrade that was not asked for")
-        client = self._client
         self._status = 101
         switching = b"HTTP/1.1 101 %b\r\n%b%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n"
-        client.transport.write(switching % (reason, b"".join(lines), self._note or b"", protocol))
+        self._client.transport.write(switching % (reason, b"".join(lines), self._note or b"", protocol))
         self._upstream = None
         self._authorization.route.upstream.metrics.responses[101] += 1
-        client.become_tunnel(connection, rest, self._grant(), self._snapshot)
+        self._client.become_tunnel(connection, rest, self._authorization.grant(self._permit), self._snapshot)
         self._finish(perf_counter())
 
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
@@ -419,6 +417,7 @@ class Exchange:
         date, head_only = self._registry.date, head.method == b"HEAD"
         data = response.render(date, close=self.closes, head_only=head_only, http10=head.http10, request_id=request_id)
         client.transport.write(data)
+        self._body_sent = 0 if head_only else response.length
         self._finish(perf_counter())
 
     def _finish(self, ended_at: float) -> None:
@@ -426,6 +425,8 @@ class Exchange:
         metrics = self._authorization.route.metrics
         metrics.requests[self.head.method, self._status] += 1
         metrics.duration.observe(ended_at - self._started_at)
+        if self._authorization.unlogged is not None:
+            self._authorization.log(self._status, ended_at - self._started_at, self._body_sent)
         self._client.on_exchange_end(self)
 
     def _abort(self) -> None:
@@ -446,7 +447,9 @@ class Exchange:
             return
         self._leave_upstream()
         self.state = _DONE
-        self._authorization.route.metrics.requests[self.head.method, self._status or _CLIENT_GONE] += 1
+        status = self._status or CLIENT_GONE
+        self._authorization.route.metrics.requests[self.head.method, status] += 1
+        self._authorization.log(status, perf_counter() - self._started_at, self._body_sent)
 
     def on_client_full(self) -> None:
         """Pause the upstream: the client reads too slowly."""
@@ -464,7 +467,7 @@ class Exchange:
 
     def end_if_not_valid(self, now: float) -> None:
         """Cut a response that outlasts its token or a purge of it; one that has not begun may still come."""
-        if self.state is _RESPONDING and self._grant().has_ended(now):
+        if self.state is _RESPONDING and self._authorization.grant(self._permit).has_ended(now):
             self._abort()
 
     def revoke(self, purge: Purge) -> None:
@@ -487,13 +490,10 @@ class Exchange:
             return True
         if self.state is not _RESPONDING and (self.request_complete or self._upstream is None):
             return False
-        refusal = self._grant().reauthorize(snapshot)
+        refusal = self._authorization.grant(self._permit).reauthorize(snapshot)
         if refusal is None:
             self._snapshot = self._authorization.snapshot = snapshot  # so that the older policy can be freed
         else:
             self._authorization.route.metrics.ended_by_reload += 1
             self._give_up(refusal)
         return True
-
-    def _grant(self) -> Grant:
-        return self._authorization.grant(self._permit)

@@ -21,22 +21,22 @@ _CERTIFICATE: Final = int(FieldKind.CERTIFICATE)
 class Peer:
     """The other end of one client connection.
 
-    `own_key` is its key as a client (see `clients.client_key`). `key` is the client whose share of the connections it
-    counts for: None for a trusted proxy, which speaks for many clients.
+    `address` is its address, and `own_key` its key as a client (see `clients.client_key`). `key` is the client whose
+    share of the connections it counts for: None for a trusted proxy, which speaks for many clients.
 
     Each request brings the `forwarding` settings that it began with, since they may be older than the newest ones.
     """
 
-    __slots__ = ("_address", "_fields", "_forwarding", "_host", "_thumbprint", "_tls", "_trusted", "own_key")
+    __slots__ = ("_fields", "_forwarding", "_host", "_thumbprint", "_tls", "_trusted", "address", "own_key")
 
     def __init__(self, transport: asyncio.BaseTransport, forwarding: Forwarding) -> None:
         name = transport.get_extra_info("peername")
-        self._address = str(name[0]) if isinstance(name, tuple) else "unknown"
+        self.address = str(name[0]) if isinstance(name, tuple) else "unknown"
         self._tls = transport.get_extra_info("ssl_object")
         self._thumbprint: str | None = None
         self._forwarding = forwarding
-        self._trusted = forwarding.trusts(self._address)
-        self.own_key = client_key(self._address)
+        self._trusted = forwarding.trusts(self.address)
+        self.own_key = client_key(self.address)
         self._host: bytes | None = None
         self._fields = b""  # of requests to `_host`: mostly the next request is for the same host
 
@@ -44,7 +44,7 @@ class Peer:
         """Prepare for requests with other settings."""
         if forwarding is not self._forwarding:
             self._forwarding = forwarding
-            self._trusted = forwarding.trusts(self._address)
+            self._trusted = forwarding.trusts(self.address)
             self._host = None
 
     @property
@@ -55,7 +55,13 @@ class Peer:
         """Return the key of the client that sent a request, also through a trusted proxy."""
         if head.special is None or not self._is_trusted(forwarding):
             return self.own_key
-        return forwarding.client_key(self._address, self._forwarded_for(head, forwarding))
+        return forwarding.client_key(self.address, self._forwarded_for(head, forwarding))
+
+    def client_address(self, head: RequestHead, forwarding: Forwarding) -> str:
+        """Return the address of the client that sent a request, also through a trusted proxy."""
+        if head.special is None or not self._is_trusted(forwarding):
+            return self.address
+        return forwarding.client_address(self.address, self._forwarded_for(head, forwarding))
 
     def forwarding_fields(self, head: RequestHead, forwarding: Forwarding) -> bytes:
         """Return the field lines that describe the client to the upstream."""
@@ -64,7 +70,7 @@ class Peer:
         received: dict[bytes, list[bytes]] = {}
         for name, value in self._trusted_fields(head, forwarding, _FORWARDED):
             received.setdefault(name.lower(), []).append(value)
-        fields = forwarding.forwarding_fields(self._address, self._scheme, head.host, received)
+        fields = forwarding.forwarding_fields(self.address, self._scheme, head.host, received)
         if not received and forwarding is self._forwarding:
             self._fields = fields
             self._host = head.host
@@ -110,4 +116,4 @@ class Peer:
         return list(head.special.get(kind, ()))
 
     def _is_trusted(self, forwarding: Forwarding) -> bool:
-        return self._trusted if forwarding is self._forwarding else forwarding.trusts(self._address)
+        return self._trusted if forwarding is self._forwarding else forwarding.trusts(self.address)

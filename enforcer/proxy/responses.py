@@ -32,6 +32,11 @@ class OwnResponse:
         self._start = "\r\n".join(lines).encode()
         self._body = body
 
+    @property
+    def length(self) -> int:
+        """The size of the body in bytes."""
+        return len(self._body)
+
     def render(
         self, date: bytes, *, close: bool, head_only: bool, http10: bool = False, request_id: bytes = b""
     ) -> bytes:

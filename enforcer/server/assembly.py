@@ -60,7 +60,8 @@ def assemble(
     verifiers = Verifiers(config, scope, forwarding, telemetry, ticker, loop)
     refusals = Refusals(config.challenge, config.dpop)
 
-    logs_all = config.log.decisions == "all"
+    debug = config.log.level == "debug"
+    logs_all = debug or config.log.decisions == "all"
 
     def make_route(rule: Rule) -> tuple[RequestPattern, Route]:
         path = PathTemplate.parse(rule.path)
@@ -116,6 +117,7 @@ def assemble(
         proof_state=proof_state,
         would_deny_field=field,
         retention=_retention(config),
+        debug=debug,
         lifetime_token=LifetimeToken(),
     )
     return snapshot, verifiers.memory

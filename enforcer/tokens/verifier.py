@@ -238,8 +238,11 @@ class CachingVerifier:
             _log.warning("a token cannot be verified: %s: %s; see enforcer doctor", kind, result.detail)
             retry_after = self._retry_after if result.retry_after is None else max(ceil(result.retry_after), 1)
             return VerificationFailure(result.reason, retry_after, str(result))
-        metrics.duration.observe(time.perf_counter() - started)
-        metrics.results["active" if isinstance(result, ActiveToken) else "inactive"] += 1
+        seconds = time.perf_counter() - started
+        metrics.duration.observe(seconds)
+        state = "active" if isinstance(result, ActiveToken) else "inactive"
+        _log.debug("authorization server %s: a token is verified in %.1f ms: %s", self._name, seconds * 1000, state)
+        metrics.results[state] += 1
         if isinstance(result, RejectedToken):
             self._report_rejection(result.fault)
         entry = self._cache.put(key, result, identity, self._clock(), client)

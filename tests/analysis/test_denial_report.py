@@ -53,6 +53,7 @@ def test_a_report_has_each_condition_of_the_rule() -> None:
             Condition("scopes", "all of a, b", "a", False),
             Condition("claims.sub", '"b", the path\'s {x}', '"b"', True),
         ),
+        subject="b",
     )
 
 

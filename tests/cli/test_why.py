@@ -41,9 +41,11 @@ def test_a_denial_is_explained_as_text(running: Enforcer) -> None:
     result = why(running, "a/1")
     assert result.exit_code == 0
     first, second = result.stdout.split("\n\n2")
-    assert second.splitlines()[1] == "POST /thing"
+    assert first.splitlines()[0].endswith("  from 127.0.0.1")
+    host = f"localhost:{running.port}"
+    assert second.splitlines()[1] == f"POST /thing  host {host}"
     assert first.splitlines()[1:] == [
-        "GET /thing",
+        f"GET /thing  host {host}",
         "",
         'conditions of rule "all else":',
         "  ✓  token   needed: an access token  there: one",

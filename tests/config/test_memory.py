@@ -100,7 +100,8 @@ for number in range(20_000):
     cache.put(b"-%031d" % number, INACTIVE, b"", 1.0)
     path = b"/a" * (4000 if number % 20 == 0 else 20)
     record = DecisionRecord(1.0, b"%016x" % number, b"GET", path, None, ("deny", "x"), entry.result, None, None)
-    buffer.add(f"10.0.0.{number % 200}", record, settings)
+    buffer.keep(f"10.0.0.{number % 200}", record, settings)
+    buffer.log(f"10.0.0.{number % 200}", record, settings)
 proofs, used = ProofSettings(replays=60_000), ReplayCache()
 for number in range(60_000):
     proof, holder = proof_id("key", str(number)), f"{number % 1000:032}"

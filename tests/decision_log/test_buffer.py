@@ -34,12 +34,19 @@ def settings(
     )
 
 
+def add(buffer: DecisionBuffer, client: str, record: DecisionRecord, settings: RetentionSettings) -> None:
+    """Record a decision, as at the beginning and at the end of an exchange."""
+    buffer.keep(client, record, settings)
+    if settings.logs(record.label):
+        buffer.log(client, record, settings)
+
+
 def test_the_most_recent_denials_are_found_by_their_id() -> None:
     """As many as the settings say, the oldest first; several may have the same id."""
     buffer = DecisionBuffer(ShareReport(SharedTable.DECISION_LOG))
     for number in range(5):
-        buffer.add(CLIENT, record(DENIALS[number % 3], b"%d" % (number % 2)), settings())
-    buffer.add(CLIENT, record(ALLOWED, b"0"), settings())
+        add(buffer, CLIENT, record(DENIALS[number % 3], b"%d" % (number % 2)), settings())
+    add(buffer, CLIENT, record(ALLOWED, b"0"), settings())
     assert [denial.label for denial in buffer.find(b"0")] == [DENIALS[2], DENIALS[1]]
     assert [denial.label for denial in buffer.find(b"1")] == [DENIALS[0]]
     assert buffer.find(b"2") == []
@@ -49,10 +56,10 @@ def test_a_lower_limit_applies_from_the_next_denial_on() -> None:
     """The settings may change while the buffer is in use."""
     buffer = DecisionBuffer(ShareReport(SharedTable.DECISION_LOG))
     for _ in range(5):
-        buffer.add(CLIENT, record(DENIALS[0], b"1"), settings(denials=5))
-    buffer.add(CLIENT, record(DENIALS[1], b"1"), settings(denials=1))
+        add(buffer, CLIENT, record(DENIALS[0], b"1"), settings(denials=5))
+    add(buffer, CLIENT, record(DENIALS[1], b"1"), settings(denials=1))
     assert [denial.label for denial in buffer.find(b"1")] == [DENIALS[1]]
-    buffer.add(CLIENT, record(DENIALS[1], b"1"), settings(denials=0))
+    add(buffer, CLIENT, record(DENIALS[1], b"1"), settings(denials=0))
     assert buffer.find(b"1") == []
 
 
@@ -61,7 +68,7 @@ def test_logged_decisions_wait_for_the_writer(logged: Logged, expected: list[Lab
     """In the order in which they were made."""
     buffer = DecisionBuffer(ShareReport(SharedTable.DECISION_LOG))
     for label in (ALLOWED, *DENIALS):
-        buffer.add(CLIENT, record(label), settings(logged=logged, backlog=10))
+        add(buffer, CLIENT, record(label), settings(logged=logged, backlog=10))
     assert [buffer.backlog.popleft().label for _ in range(len(buffer.backlog))] == expected
     assert buffer.dropped == 0
 
@@ -70,10 +77,10 @@ def test_records_that_find_the_backlog_full_are_dropped_and_counted() -> None:
     """The backlog is bounded, and accepts records again as soon as there is room."""
     buffer = DecisionBuffer(ShareReport(SharedTable.DECISION_LOG))
     for _ in range(5):
-        buffer.add(CLIENT, record(ALLOWED), settings(logged="all"))
+        add(buffer, CLIENT, record(ALLOWED), settings(logged="all"))
     assert (len(buffer.backlog), buffer.dropped) == (3, 2)
     buffer.backlog.popleft()
-    buffer.add(CLIENT, record(DENIALS[0]), settings(logged="all"))
+    add(buffer, CLIENT, record(DENIALS[0]), settings(logged="all"))
     assert (len(buffer.backlog), buffer.dropped) == (3, 2)
 
 
@@ -89,7 +96,7 @@ def test_records_are_bounded_in_bytes(large: dict[str, Any]) -> None:
     buffer = DecisionBuffer(ShareReport(SharedTable.DECISION_LOG))
     limits = settings(denials=1000, logged="denied", backlog=1000, memory=100_000)
     for _ in range(200):
-        buffer.add(CLIENT, record(DENIALS[0], b"id", **large), limits)
+        add(buffer, CLIENT, record(DENIALS[0], b"id", **large), limits)
         assert buffer.denials.size <= 100_000
         assert buffer.backlog.size <= 100_000
     assert len(buffer.find(b"id")) == len(buffer.backlog) in (10, 11)
@@ -103,7 +110,7 @@ def test_a_record_larger_than_the_memory_is_not_kept() -> None:
     """Nor does it keep others out."""
     buffer = DecisionBuffer(ShareReport(SharedTable.DECISION_LOG))
     for path in (b"/" + b"x" * 8000, b"/"):
-        buffer.add(CLIENT, record(DENIALS[0], b"id", path), settings(logged="all", memory=2000))
+        add(buffer, CLIENT, record(DENIALS[0], b"id", path), settings(logged="all", memory=2000))
     assert (len(buffer.find(b"id")), len(buffer.backlog), buffer.dropped) == (1, 1, 1)
 
 
@@ -126,13 +133,13 @@ def test_a_flood_of_denials_drops_its_own_clients_first() -> None:
     buffer = DecisionBuffer(ShareReport(SharedTable.DECISION_LOG))
     limits = settings(denials=9)
     for number in range(2):
-        buffer.add("other", record(DENIALS[0], b"other-%d" % number), limits)
+        add(buffer, "other", record(DENIALS[0], b"other-%d" % number), limits)
     for number in range(100):
-        buffer.add("flood", record(DENIALS[0], b"flood-%d" % number), limits)
+        add(buffer, "flood", record(DENIALS[0], b"flood-%d" % number), limits)
     assert [len(buffer.find(b"other-%d" % number)) for number in range(2)] == [1, 1]
     assert [number for number in range(100) if buffer.find(b"flood-%d" % number)] == list(range(93, 100))
     for number in range(5):
-        buffer.add("third", record(DENIALS[0], b"third-%d" % number), limits)
+        add(buffer, "third", record(DENIALS[0], b"third-%d" % number), limits)
     assert [number for number in range(100) if buffer.find(b"flood-%d" % number)] == list(range(97, 100))
 
 
@@ -142,8 +149,8 @@ def test_the_number_of_clients_does_not_matter_for_the_work(clients: int) -> Non
     buffer = DecisionBuffer(ShareReport(SharedTable.DECISION_LOG))
     limits = settings(denials=clients)
     for number in range(3 * clients):
-        buffer.add(f"client {number % clients}", record(DENIALS[0]), limits)
-    lines = sum(steps(lambda: buffer.add("another", record(DENIALS[0]), limits)) for _ in range(100))
+        add(buffer, f"client {number % clients}", record(DENIALS[0]), limits)
+    lines = sum(steps(lambda: add(buffer, "another", record(DENIALS[0]), limits)) for _ in range(100))
     assert lines < 100 * 60
 
 
@@ -151,7 +158,7 @@ def test_denials_of_several_clients_with_one_id_are_found_in_order() -> None:
     """A client may choose another client's id."""
     buffer = DecisionBuffer(ShareReport(SharedTable.DECISION_LOG))
     for number, client in enumerate(("one", "other", "one")):
-        buffer.add(client, record(DENIALS[number], b"id")._replace(time=float(number)), settings())
+        add(buffer, client, record(DENIALS[number], b"id")._replace(time=float(number)), settings())
     assert [denial.label for denial in buffer.find(b"id")] == DENIALS
 
 
@@ -162,10 +169,10 @@ def test_one_client_does_not_fill_the_backlog(backlog: int, memory: int) -> None
     buffer = DecisionBuffer(report)
     limits = settings(logged="all", backlog=backlog, memory=memory, share=50)
     for client in ("flood",) * 9 + ("other",):
-        buffer.add(client, record(ALLOWED), limits)
+        add(buffer, client, record(ALLOWED), limits)
     assert (len(buffer.backlog), buffer.dropped, report.count) == (5, 5, 5)
     for _ in range(5):
         buffer.backlog.popleft()
     for _ in range(9):
-        buffer.add("other", record(ALLOWED), limits)
+        add(buffer, "other", record(ALLOWED), limits)
     assert (len(buffer.backlog), buffer.dropped) == (4, 10)

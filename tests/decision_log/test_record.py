@@ -25,6 +25,13 @@ RECORD = LogLine(
     reason="insufficient_scope",
     scopes=("a", "b"),
     client_id="walker",
+    subject="alice",
+    client="192.0.2.7",
+    host="api.example.org",
+    upstream="127.0.0.1:8090",
+    status=200,
+    duration=0.001234,
+    bytes=42,
 )
 
 
@@ -40,6 +47,13 @@ def test_a_decision_is_one_line_of_json() -> None:
         "reason": "insufficient_scope",
         "scopes": ["a", "b"],
         "client_id": "walker",
+        "subject": "alice",
+        "client": "192.0.2.7",
+        "host": "api.example.org",
+        "upstream": "127.0.0.1:8090",
+        "status": 200,
+        "duration": 0.001234,
+        "bytes": 42,
     }
 
 
@@ -91,7 +105,7 @@ def test_another_line_is_not_a_decision(line: bytes) -> None:
 
 def test_unknown_members_are_ignored() -> None:
     """A later version may write more."""
-    assert parse(json.dumps({**json.loads(RECORD.write()), "host": "app"}).encode()) == RECORD
+    assert parse(json.dumps({**json.loads(RECORD.write()), "later": "app"}).encode()) == RECORD
 
 
 def test_a_line_without_a_token_has_neither_scopes_nor_client() -> None:
@@ -117,8 +131,8 @@ DENIED = DecisionRecord(
 )
 
 
-def test_a_decision_is_recorded_with_scopes_and_client_of_the_token() -> None:
-    """Scopes in order and the client; no other claim."""
+def test_a_decision_is_recorded_with_scopes_client_and_subject_of_the_token() -> None:
+    """Scopes in order, the client and the subject; no other claim."""
     assert log_line(DENIED, "2023-11-14T22:13:20.500+00:00") == LogLine(
         time="2023-11-14T22:13:20.500+00:00",
         request_id="7f",
@@ -129,6 +143,7 @@ def test_a_decision_is_recorded_with_scopes_and_client_of_the_token() -> None:
         reason="insufficient_scope",
         scopes=("b", "c"),
         client_id="walker",
+        subject="alice",
     )
 
 
@@ -139,3 +154,4 @@ def test_a_decision_without_an_active_token_is_recorded_without_its_facts(eviden
     """For every kind of evidence that is not an active token."""
     line = log_line(DENIED._replace(evidence=evidence, rule=None, request_id=None), "now")
     assert (line.route, line.request_id, line.scopes, line.client_id) == ("_none", None, None, None)
+    assert line.subject is None

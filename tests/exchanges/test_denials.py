@@ -121,6 +121,9 @@ def test_a_denial_record_has_what_was_required_and_what_was_present(explaining: 
         "status": 403,
         "detail": "the token does not meet the rule's conditions",
         "challenges": [],
+        "client": "127.0.0.1",
+        "host": client.host,
+        "subject": "alice",
     }
     assert conditions["scopes"] == ("read", "read", True)
     assert conditions["claims.sub"] == ('"bob", the path\'s {tenant}', '"alice"', False)

@@ -22,9 +22,11 @@ DENIED = DecisionRecord(
     b"/a",
     Rule(name="read a", path="/a", scopes=("a",)),
     ("deny", "insufficient_scope"),
-    read_claims({"scope": "b", "client_id": "walker"}),
+    read_claims({"scope": "b", "client_id": "walker", "sub": "alice"}),
     None,
     Refusal(403, "the token lacks a scope", challenges=('Bearer error="insufficient_scope"',)),
+    client="192.0.2.7",
+    host=b"api.example.org",
 )
 
 
@@ -155,6 +157,9 @@ def test_denials_are_found_by_request_id() -> None:
         "status": 403,
         "detail": "the token lacks a scope",
         "challenges": ['Bearer error="insufficient_scope"'],
+        "client": "192.0.2.7",
+        "host": "api.example.org",
+        "subject": "alice",
     }
     assert conditions[-1] == {"name": "scopes", "needed": "a", "there": "b", "met": False}
     assert second["method"] == "HEAD"
