@@ -12,6 +12,7 @@ from release_charts import Origin, build_charts, is_prerelease, stamp
 
 ROOT = Path(__file__).parent.parent
 KNOWN = Origin("1.2.0", "abc", "2026-11-30T00:00:00Z", "ghcr.io/acme", "https://github.com/acme/token-enforcer")
+IMAGE = f"token-enforcer:{KNOWN.version}"
 UNKNOWN = Origin("1.2.0", "abc", "2026-11-30T00:00:00Z")
 
 
@@ -32,13 +33,13 @@ def test_a_chart_names_the_released_image(tree: Path) -> None:
     chart = tree / "helm" / "enforcer"
     stamp(chart, KNOWN)
     (image,) = yaml.safe_load(metadata(chart)["annotations"]["artifacthub.io/images"])
-    assert image["image"] == "ghcr.io/acme/token-enforcer:1.2.0"
+    assert image["image"] == f"ghcr.io/acme/{IMAGE}"
     assert image["platforms"] == ["linux/amd64", "linux/arm64"]
     values = yaml.safe_load((chart / "values.yaml").read_text("utf-8"))
     assert f"{values['image']['registry']}/{values['image']['repository']}:1.2.0" == image["image"]
     library = tree / "helm" / "enforcer-lib"
     stamp(library, KNOWN)
-    assert "image: ghcr.io/acme/token-enforcer:1.2.0\n" in (library / "templates" / "_settings.tpl").read_text("utf-8")
+    assert f"image: ghcr.io/acme/{IMAGE}\n" in (library / "templates" / "_settings.tpl").read_text("utf-8")
 
 
 def test_a_chart_has_its_origin(tree: Path) -> None:

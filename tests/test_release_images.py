@@ -8,13 +8,15 @@ import release_images
 from release_images import MACHINES, describe, own_architecture, plan
 
 ROOT = Path(__file__).parent.parent
+VERSION = "1.2.0"
+IMAGE = f"r.example.org/token-enforcer:{VERSION}"
 OWN = own_architecture()
 FOREIGN = next(name for name in MACHINES if name != OWN)
 
 
 def builds(builder: str = "docker", *, emulated: bool = True) -> list[release_images.ImageBuild]:
     can_run = (lambda _: True) if emulated else OWN.__eq__
-    return [*plan(builder, "r.example.org/token-enforcer:1.2.0", "1.2.0", ["REVISION=abc"], Path("dist"), can_run)]
+    return [*plan(builder, IMAGE, VERSION, ["REVISION=abc"], Path("dist"), can_run)]
 
 
 @pytest.mark.skipif(OWN not in MACHINES, reason="a machine of another architecture")
@@ -34,7 +36,7 @@ class TestPlan:
             )  # fmt: skip
             assert command[command.index("--file") + 1] == "Dockerfile"
             assert command[-3:] == ("--build-arg", "REVISION=abc", ".")
-            assert save == ("docker", "save", "--output", str(build.archive), "r.example.org/token-enforcer:1.2.0")
+            assert save == ("docker", "save", "--output", str(build.archive), IMAGE)
             assert describe(build).endswith(f"{build.archive.name}, compiled")
 
     def test_without_an_emulator_the_foreign_one_is_interpreted(self) -> None:
@@ -49,8 +51,7 @@ class TestPlan:
     def test_buildah_writes_the_archive_by_a_push(self) -> None:
         """It has no command to save an image."""
         build = builds("buildah")[0]
-        image = "r.example.org/token-enforcer:1.2.0"
-        assert build.commands[1] == ("buildah", "push", image, f"docker-archive:{build.archive}:{image}")
+        assert build.commands[1] == ("buildah", "push", IMAGE, f"docker-archive:{build.archive}:{IMAGE}")
 
 
 def test_a_registered_emulator_runs_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
