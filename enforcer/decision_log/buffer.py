@@ -70,12 +70,18 @@ class RecordQueue:
         self._taken += record.size
         return record
 
-    def named(self, request_id: bytes) -> list[DecisionRecord]:
-        """Return the records with a request id, oldest first."""
-        return [record for record in self._records if record.request_id == request_id]
-
     def __len__(self) -> int:
         return len(self._records)
+
+
+class _Denials:
+    """The denials of one client, oldest first, and their size in bytes."""
+
+    __slots__ = ("records", "size")
+
+    def __init__(self) -> None:
+        self.records: deque[DecisionRecord] = deque()
+        self.size = 0
 
 
 class RecentDenials:
@@ -84,7 +90,7 @@ class RecentDenials:
     __slots__ = ("_by_client", "_count", "_largest", "size")
 
     def __init__(self) -> None:
-        self._by_client: dict[str, RecordQueue] = {}
+        self._by_client: dict[str, _Denials] = {}
         self._largest: list[tuple[int, str]] = []  # a heap of negative sizes; a client's present one is always in it
         self._count = 0
         self.size = 0
@@ -92,41 +98,45 @@ class RecentDenials:
 
     def add(self, client: str, record: DecisionRecord, count: int, memory: int) -> None:
         """Add a record, and keep at most `count` ones of `memory` bytes."""
-        queue = self._by_client.get(client)
-        if queue is None:
-            queue = self._by_client[client] = RecordQueue()
+        denials = self._by_client.get(client)
+        if denials is None:
+            denials = self._by_client[client] = _Denials()
         size = record.size
-        queue.append(record, size)
+        denials.records.append(record)
+        denials.size += size
         self._count += 1
         self.size += size
-        self._note(client, queue)
+        heappush(self._largest, (-denials.size, client))
         while self._count > count or self.size > memory:
             self._drop_one()
 
     def named(self, request_id: bytes) -> list[DecisionRecord]:
         """Return the records with a request id, oldest first."""
-        records = [record for queue in self._by_client.values() for record in queue.named(request_id)]
+        records = [
+            record
+            for denials in self._by_client.values()
+            for record in denials.records
+            if record.request_id == request_id
+        ]
         return sorted(records, key=_time)
-
-    def _note(self, client: str, queue: RecordQueue) -> None:
-        """Note the size of a client's records, which has changed."""
-        heappush(self._largest, (-queue.size, client))
-        if len(self._largest) > 2 * len(self._by_client) + _OUTDATED:
-            self._largest = [(-queue.size, client) for client, queue in self._by_client.items()]
-            heapify(self._largest)
 
     def _drop_one(self) -> None:
         while True:
             size, client = heappop(self._largest)
-            queue = self._by_client.get(client)
-            if queue is not None and queue.size == -size:
+            denials = self._by_client.get(client)
+            if denials is not None and denials.size == -size:
                 break
-        self.size -= queue.popleft().size
+        size = denials.records.popleft().size
+        denials.size -= size
+        self.size -= size
         self._count -= 1
-        if queue:
-            self._note(client, queue)
+        if denials.records:
+            heappush(self._largest, (-denials.size, client))
         else:
             del self._by_client[client]
+        if len(self._largest) > 2 * len(self._by_client) + _OUTDATED:
+            self._largest = [(-denials.size, client) for client, denials in self._by_client.items()]
+            heapify(self._largest)
 
 
 def _time(record: DecisionRecord) -> float:

@@ -17,12 +17,9 @@ from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import IDLE, TLS, ConnectionRegistry, ManagedConnection
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.wire.plaintext import set_protocol
-from enforcer.wire.tls_reader import TlsReader
+from enforcer.wire.tls_reader import UNREAD, TlsReader
 
 _log: Final = logging.getLogger("enforcer.proxy")
-
-_UNREAD: Final = 64 * 1024
-"""Bytes that a client has not read, at which the upstream is paused: as without TLS, whose default is 512 KiB."""
 
 
 class Listener:
@@ -54,7 +51,7 @@ class Handshake(ManagedConnection):
     It is an asyncio.Protocol by its methods.
     """
 
-    __slots__ = ("_context", "_deadline", "_first", "_reader", "_registry", "_task", "_transport")
+    __slots__ = ("_context", "_deadline", "_first", "_reader", "_registry", "_task", "_transport", "client")
 
     _transport: asyncio.Transport
 
@@ -66,11 +63,12 @@ class Handshake(ManagedConnection):
         self._first = b""
         self._reader: TlsReader | None = None
         self._task: asyncio.Task[None] | None = None
+        self.client: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
-        client = Peer(transport, self._registry.snapshot.forwarding).key
-        if not self._registry.admit(self, client):
+        self.client = Peer(transport, self._registry.snapshot.forwarding).key
+        if not self._registry.admit(self, self.client):
             self.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -107,23 +105,29 @@ class Handshake(ManagedConnection):
         finally:
             self._registry.leave(self)
         if secured is not None and not secured.is_closing() and self._reader is not None:
-            self._reader.established = True
-            client = ClientConnection(self._registry, self._reader)
-            secured.set_write_buffer_limits(_UNREAD)
+            reader, self._reader = self._reader, None  # it refers to this object
+            reader.established = True
+            client = ClientConnection(self._registry, reader)
+            secured.set_write_buffer_limits(UNREAD)
             set_protocol(secured, client)
             client.connection_made(secured)
 
     def _take_over(self) -> None:
         """Read for TLS, which is the transport's protocol by now, beginning with the first bytes."""
         if not self._transport.is_closing():
-            turns, client = self._registry.ticker.turns, None if self.holder is None else self.holder.client
-            self._reader = TlsReader(turns, self._transport, self._transport.get_protocol(), client)
+            turns = self._registry.ticker.turns
+            self._reader = TlsReader(turns, self._transport, self._transport.get_protocol(), self)
             self._reader.start(self._first)
         self._first = b""
 
     @property
     def memory(self) -> int:
         return IDLE + TLS
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing has been received."""
+        return self._task is None
 
     def sweep(self, now: float, wall: float) -> None:
         """End it if it has taken too long."""

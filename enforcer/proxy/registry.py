@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Iterator
 from email.utils import formatdate
 from functools import partial
+from itertools import islice
 from time import perf_counter, time
 from typing import Final
 
@@ -27,6 +29,8 @@ TLS: Final = 40 * 1024
 """Bytes of an idle connection with TLS, in addition."""
 _PASS: Final = 256
 """Connections that are looked at in one turn of the event loop: a fraction of a millisecond."""
+_CANDIDATES: Final = 32
+"""Connections of a client that are looked at to end an idle one."""
 REFUSED: Final = 128
 """Maximum number of refused connections that are left time to read their refusal. Bounds descriptors."""
 
@@ -53,6 +57,11 @@ class ManagedConnection:
     @property
     def busy(self) -> bool:
         """Whether a request is being answered."""
+        return False
+
+    @property
+    def idle(self) -> bool:
+        """Whether it may end to make room for another one of its client."""
         return False
 
     def sweep(self, now: float, wall: float) -> None:
@@ -105,6 +114,7 @@ class ConnectionRegistry:
         """The Date field line of responses, current to the second."""
         self._second = 0
         self._behind: set[ManagedConnection] = set()  # connections with requests of an older snapshot
+        self._of_client: dict[str, OrderedDict[ManagedConnection, None]] = {}  # without trusted proxies
         self._unswept: list[ManagedConnection] = []  # of the running pass over all connections
         self.tick(0.0)
         ticker.add(self.tick)
@@ -125,15 +135,61 @@ class ConnectionRegistry:
         if holder is None:
             if self._places.has_room:
                 self._held_back.add(client, self.ticker.next)
-            return False
+            holder = self._end_idle(client)
+            if holder is None:
+                return False
         size = connection.memory
         memory_holder = self._take_memory(client, size)
+        if memory_holder is None and (ended := self._end_idle(client)) is not None:
+            self._places.give_back(ended)
+            memory_holder = self._take_memory(client, size)
         if memory_holder is None:
             self._places.give_back(holder)
             return False
         connection.holder, connection.memory_holder, connection.counted = holder, memory_holder, size
-        self.connections.add(connection)
+        self._enter(connection)
         return True
+
+    def _enter(self, connection: ManagedConnection) -> None:
+        self.connections.add(connection)
+        client = None if connection.holder is None else connection.holder.client
+        if client is not None:
+            own = self._of_client.get(client)
+            if own is None:
+                own = self._of_client[client] = OrderedDict()
+            own[connection] = None
+
+    def _exit(self, connection: ManagedConnection, client: str | None) -> None:
+        self.connections.discard(connection)
+        self._behind.discard(connection)
+        own = None if client is None else self._of_client.get(client)
+        if own is not None and client is not None:
+            own.pop(connection, None)
+            if not own:
+                del self._of_client[client]
+
+    def _end_idle(self, client: str | None) -> Holder | None:
+        """End an idle connection of a client, the oldest ones being asked first; return the place that it had."""
+        own = None if client is None or self._places.share == 100 else self._of_client.get(client)
+        if own is None:
+            return None
+        for connection in tuple(islice(own, _CANDIDATES)):
+            if connection.idle:
+                holder, connection.holder = connection.holder, None
+                self._give_memory_back(connection)
+                self._exit(connection, client)
+                if self.admit_refused(connection, client):
+                    connection.shutdown()
+                else:
+                    connection.abort()
+                return holder
+            own.move_to_end(connection)
+        return None
+
+    def _give_memory_back(self, connection: ManagedConnection) -> None:
+        holder, connection.memory_holder = connection.memory_holder, None
+        if holder is not None:
+            self._memory.give_back(holder, connection.counted)
 
     def count_memory(self, connection: ManagedConnection) -> None:
         """Count what a connection takes now; cut it if there is no room for that."""
@@ -169,22 +225,19 @@ class ConnectionRegistry:
         holder, connection.holder = connection.holder, None
         if holder is None:
             return
-        memory_holder, connection.memory_holder = connection.memory_holder, None
-        if memory_holder is not None:
-            self._memory.give_back(memory_holder, connection.counted)
-        self._behind.discard(connection)
+        self._give_memory_back(connection)
         if connection in self.refused:
             self.refused.discard(connection)
             self._places_refused.give_back(holder)
         else:
-            self.connections.discard(connection)
+            self._exit(connection, holder.client)
             self._places.give_back(holder)
 
     def replace(self, connection: ManagedConnection, successor: ManagedConnection) -> None:
         """Count a connection from now on that has taken over another's transport, in its place."""
-        self.connections.discard(connection)
-        self.connections.add(successor)
         successor.holder, connection.holder = connection.holder, None
+        self._exit(connection, None if successor.holder is None else successor.holder.client)
+        self._enter(successor)
         successor.memory_holder, connection.memory_holder = connection.memory_holder, None
         successor.counted = connection.counted
 

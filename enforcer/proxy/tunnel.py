@@ -106,7 +106,7 @@ class Tunnel(ManagedConnection):
         self.active = False
         turns, server = registry.ticker.turns, upstream.detach()
         self._down = _End(self, turns, client, readable)
-        self._up = _End(self, turns, server, server)
+        self._up = _End(self, turns, server, server if upstream.tls is None else upstream.tls)
         self._down.other, self._up.other = self._up, self._down
 
     def start(self, from_client: bytes, from_upstream: bytes) -> None:

@@ -35,10 +35,10 @@ class Limits(Section):
     client_share: Percentage = DEFAULT_SHARE
     """Largest part that one client, an IPv4 address or the /64 of an IPv6 address, may hold of what clients share:
     connections and their memory, connections to each upstream and authorization server, their queues, and recorded
-    decisions. The part
-    shrinks while others hold something, so that some is left for every client: with 75%, two clients get 43% each, and
-    ten 10%. More than the share waits, or is answered 503. A client of a trusted proxy is known by the address that
-    the proxy names, and the proxy's own connections have no share. 100%: no shares."""
+    decisions. The part shrinks while others hold something, so that some is left for every client: with 75%, two
+    clients get 43% each, and ten 10%. More than the share waits, or is answered 503; a new connection takes the place
+    of an idle one of its client. A client of a trusted proxy is known by the address that the proxy names, and the
+    proxy's own connections have no share. 100%: no shares."""
     held_input: Bytes = 64 * 1024**2
     """Maximum size of what clients and upstreams have sent and is not processed yet, because it came faster than their
     turns; a connection holds at most one read, 256 KB. If there is no room, or its client has its share, the connection

@@ -16,7 +16,8 @@ from enforcer.settings.pool import PoolSettings
 from enforcer.shares import Holder
 from enforcer.wire.fields import HOP_BY_HOP, without_length, without_named
 from enforcer.wire.ticker import Ticker
-from enforcer.wire.turns import LARGE, PIECES, STEP, PacedInput
+from enforcer.wire.tls_reader import TlsReader
+from enforcer.wire.turns import LARGE, PIECES, STEP, PacedInput, Readable
 
 
 class Receiver(Protocol):
@@ -97,19 +98,21 @@ _SPECIAL = _Special()
 class PooledConnection:
     """One connection of a pool: an asyncio.Protocol by its methods. A foreign base would slow the compiled class.
 
-    `holder` is the client whose share of the pool it counts for, None while it is idle. The pool sets it.
+    `holder` is the client whose share of the pool it counts for, None while it is idle. The pool sets it. `tls` is what
+    it reads from, if the server speaks TLS.
     """
 
     __slots__ = (
         "_body", "_chunked", "_connection_options", "_done", "_ended", "_fields", "_final", "_fragmented", "_head_only",
         "_head_seen", "_input", "_keep_alive", "_lost", "_parser", "_reason", "_reused", "_settings", "_sized",
-        "_started", "_status", "_ticker", "_upgradable", "deadline", "holder", "pool", "receiver", "transport",
+        "_started", "_status", "_ticker", "_upgradable", "deadline", "holder", "pool", "receiver", "tls", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
     _input: PacedInput
 
     def __init__(self, pool: ConnectionOwner, settings: PoolSettings, ticker: Ticker) -> None:
+        self.tls: TlsReader | None = None
         self.pool = pool
         self._settings = settings
         self._ticker = ticker
@@ -175,7 +178,8 @@ class PooledConnection:
     @property
     def memory(self) -> int:
         """Bytes that the server has not read yet, and those of a head that is not complete."""
-        return self.transport.get_write_buffer_size() + self._head_seen
+        encrypted = 0 if self.tls is None else self.tls.unread
+        return encrypted + self.transport.get_write_buffer_size() + self._head_seen
 
     def use_no_more(self) -> None:
         """Do not reuse the connection: the rest of this exchange's request will not be sent."""
@@ -198,12 +202,19 @@ class PooledConnection:
         self._input.close()
         return self.transport
 
+    def read_tls(self, transport: asyncio.Transport) -> None:
+        """Read for TLS, which is the transport's protocol by now."""
+        if not transport.is_closing():
+            self.tls = TlsReader(self._ticker.turns, transport, transport.get_protocol(), self)
+            self.tls.start(b"")
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
         self._parser = httptools.HttpResponseParser(self)
-        self._input = PacedInput(self._ticker.turns, self.transport, self)
+        readable: Readable = self.transport if self.tls is None else self.tls
+        self._input = PacedInput(self._ticker.turns, readable, self)
 
     def data_received(self, data: bytes) -> None:
         """Process the first step at once, and all of a body without framing."""
@@ -302,7 +313,7 @@ class PooledConnection:
             self._lost = True
             return
         self._input.close()
-        self._parser = None  # the parser refers to this object: only the garbage collector would free the two
+        self._parser = self.tls = None  # they refer to this object: only the garbage collector would free them
         self.pool.forget(self)
         if self.receiver is not None:
             self.fail(UpstreamFailure.UNAVAILABLE, "the connection was closed before the response was complete")

@@ -12,6 +12,8 @@ import asyncio
 import ssl
 from collections import deque
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.addresses import is_ip
@@ -24,6 +26,7 @@ from enforcer.wire.connection import PooledConnection, Receiver
 from enforcer.wire.dialer import Dialer, Resolver, resolve
 from enforcer.wire.plaintext import set_protocol
 from enforcer.wire.ticker import Ticker
+from enforcer.wire.tls_reader import UNREAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,8 +252,6 @@ class Pool:
         if connection is not None and not connection.transport.is_closing():
             self.opened += 1
             self._all.add(connection)
-            if self.endpoint.tls is not None:
-                set_protocol(connection.transport, connection)
             if self._waiting_fresh:
                 self._hand_over(connection, self._waiting_fresh.popleft())
             else:
@@ -263,24 +264,23 @@ class Pool:
 
     async def _create(self) -> PooledConnection:
         address = self.endpoint
+        if self._dialer is not None:
+            return await self._dial(self._dialer)
+        connection = PooledConnection(self, self.settings, self.ticker)
+        protocol: Any = partial(_protocol, connection, address.tls)
         if address.unix is not None:
-            _, connection = await self._loop.create_unix_connection(  # type: ignore[type-var]
-                self._protocol, address.unix, ssl=address.tls, server_hostname=address.server_name
-            )
-        elif self._dialer is not None:
-            connection = await self._dial(self._dialer)
+            transport, _ = await self._loop.create_unix_connection(protocol, address.unix)
         else:
-            _, connection = await self._loop.create_connection(  # type: ignore[type-var]
-                self._protocol, address.host, address.port, ssl=address.tls, server_hostname=address.server_name
-            )
-        return connection
+            transport, _ = await self._loop.create_connection(protocol, address.host, address.port)
+        return await self._secure(transport, connection)
 
     async def _dial(self, dialer: Dialer) -> PooledConnection:
         sock, address = await dialer.connect()
+        connection = PooledConnection(self, self.settings, self.ticker)
+        protocol: Any = partial(_protocol, connection, self.endpoint.tls)
         try:
-            _, connection = await self._loop.create_connection(  # type: ignore[type-var]
-                self._protocol, sock=sock, ssl=self.endpoint.tls, server_hostname=self.endpoint.server_name
-            )
+            transport, _ = await self._loop.create_connection(protocol, sock=sock)
+            await self._secure(transport, connection)
         except BaseException:
             # It accepted the connection, but not TLS: the next connection tries another address first.
             dialer.addresses.record_failure(address, self._loop.time())
@@ -288,8 +288,26 @@ class Pool:
             raise
         return connection
 
-    def _protocol(self) -> PooledConnection:
-        return PooledConnection(self, self.settings, self.ticker)
+    async def _secure(self, transport: asyncio.Transport, connection: PooledConnection) -> PooledConnection:
+        """Make the TLS handshake of a connection, if the server speaks TLS; its input is then read in turns."""
+        address = self.endpoint
+        if address.tls is None:
+            return connection
+        self._loop.call_soon(connection.read_tls, transport)
+        name = address.server_name or address.host
+        protocol: Any = connection
+        try:
+            secured = await self._loop.start_tls(transport, protocol, address.tls, server_hostname=name)
+        except BaseException:
+            transport.abort()
+            raise
+        if secured is None or connection.tls is None:
+            raise ConnectionResetError
+        connection.tls.established = True
+        secured.set_write_buffer_limits(UNREAD)
+        set_protocol(secured, connection)
+        connection.connection_made(secured)
+        return connection
 
     def _sweep(self, now: float) -> None:
         for connection in [connection for connection in self._all if connection.deadline <= now]:
@@ -308,6 +326,11 @@ class Pool:
         if not (self._all or self._opening or self._waiting or self._waiting_fresh or self._lines):
             self._watching = False
             self.ticker.remove(self._sweep)
+
+
+def _protocol(connection: PooledConnection, tls: ssl.SSLContext | None) -> Any:
+    # With TLS, nothing is read before the handshake, which replaces the protocol.
+    return connection if tls is None else asyncio.Protocol()
 
 
 def _not_connected(reason: UpstreamFailure, detail: str) -> UpstreamError:

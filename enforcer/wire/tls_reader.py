@@ -2,7 +2,7 @@
 
 The event loop decrypts everything that one read holds at once, and records of one byte make thousands of pieces of
 work of it. So this protocol takes the transport's reads, and passes them on: a read that is one whole record at once,
-everything else in steps.
+everything else in steps. Servers that the enforcer connects to are read in the same way as clients.
 
 Only this object pauses the transport. The event loop's TLS would pause it too if decrypted bytes were not taken, so
 the connection on top pauses this object and never the TLS transport.
@@ -11,9 +11,13 @@ the connection on top pauses this object and never the TLS transport.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
-from enforcer.wire.turns import STEP, PacedInput, Turns
+from enforcer.wire.turns import STEP, PacedInput, Peer, Turns
+
+UNREAD: Final = 64 * 1024
+"""Bytes that the other end has not read, at which a connection with TLS takes no more. The event loop's default for TLS
+is 512 KiB."""
 
 
 def _is_one_record(data: bytes) -> bool:
@@ -24,14 +28,15 @@ def _is_one_record(data: bytes) -> bool:
 class TlsReader:
     """The protocol between a transport and `tls`, the event loop's TLS protocol: an asyncio.Protocol.
 
-    For the connection on top it is the `Readable` that its reading is paused with. `established`: the handshake is
-    complete. Before that every read waits for a turn, because it may cost a signature, about a millisecond.
+    For the connection on top, `peer`, it is the `Readable` that its reading is paused with. `established`: the
+    handshake is complete. Before that every read waits for a turn, because it may cost a signature, about a
+    millisecond.
     """
 
-    __slots__ = ("_input", "_tls", "_transport", "client", "established")
+    __slots__ = ("_input", "_peer", "_tls", "_transport", "established")
 
-    def __init__(self, turns: Turns, transport: asyncio.Transport, tls: Any, client: str | None) -> None:
-        self.client = client
+    def __init__(self, turns: Turns, transport: asyncio.Transport, tls: Any, peer: Peer) -> None:
+        self._peer = peer
         self._transport = transport
         self._tls = tls
         self._input = PacedInput(turns, transport, self)
@@ -46,6 +51,10 @@ class TlsReader:
     def waiting(self) -> bool:
         """Whether encrypted bytes are held."""
         return self._input.waiting
+
+    @property
+    def client(self) -> str | None:
+        return self._peer.client
 
     @property
     def unread(self) -> int:

@@ -61,12 +61,16 @@ class Readable(Protocol):
         """Close at once."""
 
 
-class Reader(Protocol):
-    """Processes the input of a peer."""
+class Peer(Protocol):
+    """One end of a connection."""
 
     @property
     def client(self) -> str | None:
-        """The key of the client (`clients.client_key`) that the peer works for; None: it has a turn of its own."""
+        """The key of the client (`clients.client_key`) that it works for; None: it has a turn of its own."""
+
+
+class Reader(Peer, Protocol):
+    """Processes the input of a peer."""
 
     def on_input(self, data: bytes) -> None:
         """Process the next step."""

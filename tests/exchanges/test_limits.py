@@ -148,7 +148,9 @@ def test_a_refused_upload_can_read_its_refusal(app: Upstream, strict: Enforcer) 
 @pytest.fixture
 def limited(app: Upstream, authorization_server: Server) -> Iterator[Enforcer]:
     """An enforcer that accepts three client connections."""
-    with enforcer(config(app.url, authorization_server.port, limits={"connections": 3})) as process:
+    with enforcer(
+        config(app.url, authorization_server.port, limits={"connections": 3, "client_share": "100%"})
+    ) as process:
         yield process
 
 

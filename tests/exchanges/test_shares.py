@@ -15,6 +15,7 @@ from enforcer.share_report import SharedTable
 from enforcer.telemetry import Telemetry
 
 ONE, OTHER, THIRD = "192.0.2.1", "198.51.100.7", "203.0.113.9"
+BEGUN = b"GET /begun"
 GET = b"GET /public/thing HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
 WITH_TOKEN = b"GET /thing HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n\r\n"
 UPLOAD = b"POST /public/thing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
@@ -76,9 +77,9 @@ def test_one_client_does_not_hold_all_connections(caplog: pytest.LogCaptureFixtu
 
     async def script() -> None:
         clients = Clients(limits={"connections": 8, **HALF})
-        own = [await clients.connect() for _ in range(7)]
+        own = [await clients.connect(ONE, BEGUN) for _ in range(7)]
         assert [status(pipe) for pipe in own] == [b""] * 4 + [b"503"] * 3
-        other = [await clients.connect(OTHER) for _ in range(3)]
+        other = [await clients.connect(OTHER, BEGUN) for _ in range(3)]
         assert [status(pipe) for pipe in other] == [b""] * 2 + [b"503"]
         assert status(await clients.connect(THIRD)) == b""
         assert clients.held_back(SharedTable.CONNECTIONS) == 4
@@ -93,12 +94,51 @@ def test_one_client_does_not_hold_all_connections(caplog: pytest.LogCaptureFixtu
     ]
 
 
+def test_a_client_over_its_share_loses_its_own_idle_connections() -> None:
+    """The oldest ones, for its new ones; those with a request and those of other clients stay."""
+
+    async def script() -> None:
+        clients = Clients(limits={"connections": 8, **HALF})
+        other = await clients.connect(OTHER)
+        busy = await clients.connect(ONE, BEGUN)
+        idle = [await clients.connect(ONE) for _ in range(2)]
+        new = [await clients.connect(ONE) for _ in range(3)]
+        assert [pipe.closed for pipe in (other, busy, *idle, *new)] == [False, False, True, True, False, False, False]
+        assert len(clients.playbook.registry.connections) == 5
+        assert [status(pipe) for pipe in new] == [b""] * 3
+        await clients.send(new[0], GET % b"")
+        assert clients.arrived == 1
+        for pipe in (*idle, busy, *new, other):
+            pipe.protocol.connection_lost(None)
+        assert clients.playbook.telemetry.connection_memory() == len(clients.playbook.registry.connections) == 0
+
+    play(script())
+
+
+def test_connections_for_which_there_is_no_memory_are_refused() -> None:
+    """And those of a client that needs more than its share are cut; idle ones make room."""
+
+    async def script() -> None:
+        clients = Clients(limits={"connection_memory": "64KiB", **HALF})
+        begun = [await clients.connect(ONE, BEGUN) for _ in range(9)]
+        assert [status(pipe) for pipe in begun] == [b""] * 8 + [b"503"]
+        other = await clients.connect(OTHER, BEGUN)
+        assert status(other) == b""
+        begun[0].buffered = other.buffered = 8192
+        for pipe in (begun[0], other):
+            pipe.protocol.pause_writing()
+        assert (begun[0].aborted, other.aborted) == (True, False)
+        assert clients.held_back(SharedTable.MEMORY) == 2
+
+    play(script())
+
+
 def test_an_ipv6_network_is_one_client() -> None:
     """A client with a /64 has as many addresses as it wants."""
 
     async def script() -> None:
         clients = Clients(limits={"connections": 8, **HALF})
-        pipes = [await clients.connect(f"2001:db8::{number}") for number in range(1, 7)]
+        pipes = [await clients.connect(f"2001:db8::{number}", BEGUN) for number in range(1, 7)]
         assert [status(pipe) for pipe in pipes] == [b""] * 4 + [b"503"] * 2
         assert status(await clients.connect("2001:db8:0:1::1")) == b""
 
@@ -121,7 +161,7 @@ def test_one_client_does_not_hold_the_time_for_refused_connections() -> None:
 
     async def script() -> None:
         clients = Clients(limits={"connections": 1, "client_share": "75%"})
-        refused = [await clients.connect() for _ in range(1 + 97)][1:]
+        refused = [await clients.connect(ONE, BEGUN) for _ in range(1 + 97)][1:]
         assert [pipe.closed for pipe in refused] == [False] * 96 + [True]
         assert not (await clients.connect(OTHER)).closed
 
@@ -213,7 +253,7 @@ def test_a_tunnel_holds_its_places_until_it_ends() -> None:
                 await clients.respond(0, SWITCHING)
         assert status(tunnels[0]) == b"101"
         assert clients.arrived == 1
-        assert [status(await clients.connect()) for _ in range(3)] == [b"", b"", b"503"]
+        assert [status(await clients.connect(ONE, BEGUN)) for _ in range(3)] == [b"", b"", b"503"]
         for end in (tunnels[0], clients.playbook.upstreams[0]):
             end.protocol.connection_lost(None)
         await clients.playbook.settle()
@@ -244,11 +284,11 @@ def test_a_reload_changes_the_shares() -> None:
     async def script() -> None:
         clients = Clients(limits={"connections": 8, **HALF})
         for _ in range(4):
-            await clients.connect()
+            await clients.connect(ONE, BEGUN)
         await clients.playbook.registry.swap(
             clients.playbook.snapshot(limits={"connections": 8, "client_share": "100%"})
         )
-        assert [status(await clients.connect()) for _ in range(5)] == [b""] * 4 + [b"503"]
+        assert [status(await clients.connect(ONE, BEGUN)) for _ in range(5)] == [b""] * 4 + [b"503"]
 
     play(script())
 

@@ -89,7 +89,7 @@ def test_limits_are_kept(limits: dict[str, Any], data: bytes, status: bytes) -> 
     """And the connection ends with the refusal."""
 
     async def script() -> None:
-        script = Script(limits=limits)
+        script = Script(limits={"client_share": "100%", **limits})
         if limits == {"connections": 1}:
             script = second(script)
         else:

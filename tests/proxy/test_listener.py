@@ -18,10 +18,10 @@ def server_context() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
 
-def connect(listener: Listener, connections: set[Any]) -> tuple[Any, Pipe]:
+def connect(listener: Listener, connections: set[Any], address: str = "192.0.2.1") -> tuple[Any, Pipe]:
     """Open a connection to a listener whose server counts `connections`."""
     protocol: Any = listener.protocol(server_state=SimpleNamespace(connections=connections))
-    pipe = Pipe(protocol)
+    pipe = Pipe(protocol, address=address)
     protocol.connection_made(pipe)
     return protocol, pipe
 
@@ -48,7 +48,7 @@ def test_a_handshake_over_the_limit_is_dropped() -> None:
         listener = Listener(Playbook(limits={"connections": 1}).registry, server_context())
         connections: set[Any] = set()
         _, first = connect(listener, connections)
-        _, second = connect(listener, connections)
+        _, second = connect(listener, connections, "198.51.100.7")
         assert (first.aborted, second.aborted, second.written) == (False, True, b"")
         assert len(connections) == 1
 

@@ -166,7 +166,7 @@ def test_a_request_whose_head_has_begun_keeps_its_rules_and_settings(
     """The one behind it, on the same connection, has the new ones."""
     with Client(running.port) as client:
         client.socket.sendall(REQUEST[:40])
-        assert eventually(lambda: any(not client.idle for client in running.registry.connections))  # type: ignore[attr-defined]
+        assert eventually(lambda: any(not client.idle for client in running.registry.connections))
         running.swap(stack.text(NOBODY, forwarding={"chain": "forwarded"}))
         client.socket.sendall(REQUEST[40:])
         assert status(client) == b"200"

@@ -325,7 +325,7 @@ def test_a_flood_of_inactive_tokens_evicts_no_active_one() -> None:
 @pytest.mark.parametrize(("result", "table"), [(FOREVER, "active"), (INACTIVE, "inactive")])
 @pytest.mark.parametrize("hits", [0, 1])
 def test_a_client_that_brings_many_tokens_evicts_its_own(result: VerificationResult, table: str, hits: int) -> None:
-    """Also if it uses them and the others do not use theirs. It is counted; a client that is alone is not."""
+    """Also if it uses them and the others do not use theirs. It is counted; the only client is not."""
     reports = ShareReport(SharedTable.ACTIVE), ShareReport(SharedTable.INACTIVE)
     settings = CacheSettings(entries=100, negative_entries=100, ttl=1000.0, negative_ttl=1000.0)
     tokens = TokenCache(settings, RETENTION, held_back=reports)
@@ -345,7 +345,7 @@ def test_a_client_that_brings_many_tokens_evicts_its_own(result: VerificationRes
 
 
 def test_an_eviction_looks_at_few_entries() -> None:
-    """However many there are, and whoever brought them."""
+    """However many there are, of whichever client."""
     tokens = cache(entries=5000)
     for number in range(5000):
         tokens.put(b"%d" % number, FOREVER, b"", NOW, "one" if number % 10 else f"{number}")

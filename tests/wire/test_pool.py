@@ -4,6 +4,7 @@ The shares of clients in it are tested with exchanges (tests/exchanges/test_shar
 """
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -20,6 +21,8 @@ from enforcer.wire.connection import PooledConnection
 from enforcer.wire.http_client import HttpClient, HttpResponse
 from enforcer.wire.pool import Pool, ServerAddress
 from enforcer.wire.ticker import Ticker
+from enforcer.wire.tls_reader import UNREAD
+from enforcer.wire.turns import STEP
 
 
 def test_a_host_name_that_cannot_be_resolved_is_unavailable() -> None:
@@ -235,3 +238,54 @@ def test_a_place_is_given_back_once() -> None:
         assert [(await it.request(client)).connection is not None for client in ("one", "other")] == [True, True]
 
     scripted(script, connections=2)
+
+
+class Tls:
+    """Stands for the event loop's TLS protocol."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray(2 * STEP)
+        self.received = b""
+
+    def get_buffer(self, hint: int) -> bytearray:
+        return self._buffer
+
+    def buffer_updated(self, size: int) -> None:
+        self.received += self._buffer[:size]
+
+
+def test_the_records_of_a_server_are_read_in_turns() -> None:
+    """As those of a client: a server may not hold the event loop with tiny ones."""
+    records = b"\x17\x03\x03\x00\x01x" * 3000
+
+    async def run() -> None:
+        loop, tls, secured = asyncio.get_running_loop(), Tls(), Pipe()
+
+        async def start_tls(transport: Pipe, protocol: Any, *_: object, **__: object) -> Pipe:
+            transport.set_protocol(tls)
+            secured.set_protocol(protocol)
+            await asyncio.sleep(0)
+            return secured
+
+        loop.start_tls = start_tls  # type: ignore[method-assign,assignment]
+        scripted = Scripted()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        scripted.pool.endpoint = ServerAddress(host="127.0.0.1", port=1, tls=context, server_name="localhost")
+        waiter = await scripted.request()
+        await asyncio.sleep(0)
+        connection, pipe = waiter.connection, scripted.pipes[0]
+        assert connection is not None
+        assert (connection.transport, connection.client, secured.limit) == (secured, "one", UNREAD)
+        pipe.receive(records)
+        assert (tls.received, pipe.paused) == (b"", True)
+        connection.pause()
+        await asyncio.sleep(0)
+        assert (tls.received, secured.paused) == (b"", False)
+        connection.resume()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(tls.received) == len(records)
+        connection.connection_lost(None)
+        assert connection.tls is None
+
+    asyncio.run(run())

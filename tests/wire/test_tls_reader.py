@@ -34,6 +34,12 @@ class Tls:
         return lambda: self.events.append(name)
 
 
+class Nobody:
+    """Stands for the connection on top, which works for no client."""
+
+    client = None
+
+
 class Bed:
     """A reader between a transport and TLS."""
 
@@ -41,7 +47,7 @@ class Bed:
         self.turns = Turns(asyncio.get_running_loop().call_soon)
         self.tls = Tls()
         self.pipe = Pipe()
-        self.reader = TlsReader(self.turns, self.pipe, self.tls, None)
+        self.reader = TlsReader(self.turns, self.pipe, self.tls, Nobody())
 
     async def settle(self) -> None:
         """Let all turns end."""
