@@ -22,13 +22,13 @@ from enforcer.kubernetes.carried_options import NAMES, default_settings
 from enforcer.kubernetes.inject.check import check_all
 from enforcer.kubernetes.inject.injector import inject_all
 from enforcer.kubernetes.inject.prepare import prepare_all
-from enforcer.kubernetes.inject.report import Line, Result
+from enforcer.kubernetes.inject.report import Line, Result, called
 from enforcer.kubernetes.inject.workload_pass import Options
 from enforcer.kubernetes.selectors import parse_selector
 from enforcer.kubernetes.settings import OPTIONS, Settings, SettingsError, with_annotations, with_options, with_values
 from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.workloads import workload_of
-from enforcer.yamltext.objects import Object, section
+from enforcer.yamltext.objects import Object, identity, section
 from enforcer.yamltext.stream import Stream
 
 _BY: Final = "enforcer-inject"
@@ -81,7 +81,12 @@ _BY: Final = "enforcer-inject"
     "admin port.",
 )
 @click.option("--set", "values", type=PAIR, multiple=True, help="Set a key of the chart's sidecar: logLevel=debug.")
-@click.option("-l", "--selector", type=Parsed("SELECTOR", parse_selector), help="Only workloads with these labels.")
+@click.option(
+    "-l",
+    "--selector",
+    type=Parsed("SELECTOR", parse_selector),
+    help="Only workloads whose labels, or whose pods' labels, match.",
+)
 @click.option("--skip-kind", "skipped", multiple=True, metavar="KIND", help="Skip this kind, such as DaemonSet.")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 3 if a workload is not injected, or open.")
 @click.option("--all-or-nothing", is_flag=True, help="Write nothing if a workload is refused.")
@@ -121,6 +126,10 @@ def command(
         lines = [Line(name, result, f"no workload in {name}") for name in inputs]
         outcome = replace(outcome, report=(*lines, *outcome.report))
     lines = [Line(str(given["policy"]), Result.WARNING, str(warning)) for warning in warnings]
+    if form == "patch":
+        # A kustomization's patches cannot add objects.
+        text = "the patches do not contain it: add it to the resources of the kustomization (from -o yaml)"
+        lines += [Line(called(obj), Result.WARNING, text, identity(obj)[1]) for _, obj in outcome.added]
     outcome = replace(outcome, report=(*outcome.report, *lines))
     strict = given["strict"] and outcome.has(Result.WARNING)
     refused = strict or outcome.has(Result.REFUSED)

@@ -331,3 +331,11 @@ def test_it_is_a_filter(tmp_path: Path) -> None:
     once = subprocess.run([*command, "inject", "-"], input=TEXT, capture_output=True, text=True, check=True).stdout
     back = subprocess.run([*command, "uninject", "-"], input=once, capture_output=True, text=True, check=True).stdout
     assert (back, "enforcer.dev/status" in once) == (TEXT, True)
+
+
+def test_patches_name_the_objects_that_they_cannot_add() -> None:
+    """Without its NetworkPolicy, a kustomization would leave the bypass open that the report calls closed."""
+    text = written([deployment(), service()], "indented")
+    result = CliRunner().invoke(main, ["inject", "-", "-o", "patch"], input=text, prog_name="enforcer")
+    assert "networkpolicy/app-enforcer  warning     the patches do not contain it: add it to the res" in result.stderr
+    assert "NetworkPolicy" not in result.stdout

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.annotations import is_ours, ours
@@ -17,7 +18,7 @@ from enforcer.kubernetes.inject import scaling, services
 from enforcer.kubernetes.inject.bypass_report import report_bypasses
 from enforcer.kubernetes.inject.diagnostics import diagnose, summary
 from enforcer.kubernetes.inject.manifest_set import Outcome
-from enforcer.kubernetes.inject.networkpolicies import network_policy
+from enforcer.kubernetes.inject.networkpolicies import network_policy, policy_names
 from enforcer.kubernetes.inject.pod.pod_template import Injected, Plan, choose_native, inject
 from enforcer.kubernetes.inject.pod.ports import Port
 from enforcer.kubernetes.inject.pod.uninject import uninject
@@ -26,7 +27,9 @@ from enforcer.kubernetes.inject.workload_pass import Options, WorkloadPass
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.workloads import NotInjectableError, Reason, Workload, with_template, workload_of
-from enforcer.yamltext.objects import Object, is_stored, section
+from enforcer.yamltext.objects import Object, identity, is_stored, section
+
+_POLICY: Final = "NetworkPolicy"
 
 
 def inject_all(objects: Sequence[Object], options: Options) -> Outcome:
@@ -73,20 +76,19 @@ class _Injector:
             policy_checksum=self._policy_checksum(workload, settings) or self._former_checksum(index),
             options=options,
         )
-        injected = self._injections[index] = inject(plan)
+        injected = inject(plan)
         original = self._manifests.originals[index]
         self._manifests.current[index] = with_template(original, workload.path, injected.template)
         closing = self._network_policy(original, injected)
         self._manifests.report(index, Result.INJECTED, summary(injected))
         if closing is not None:
             self._manifests.put(index, closing)
-        else:
-            for former in self._manifests.find_ours("NetworkPolicy", f"{workload.name}-enforcer", workload.namespace):
-                self._manifests.remove(former)
+        self._remove_former_policies(workload, closing)
         if self._options.policy is not None:
             data, name = dict(self._options.policy), injected.sidecar.policy
             self._manifests.put(index, ours("ConfigMap", "v1", name, workload.namespace, self._options.by, data=data))
         self._separate_metrics(workload, port)
+        self._injections[index] = injected
         for line in diagnose(injected, closing, self._manifests.originals, [service for _, service in selecting]):
             self._manifests.report(index, line.result, line.detail, line.name)
 
@@ -142,11 +144,38 @@ class _Injector:
         return annotations.get(names.POLICY_CHECKSUM)
 
     def _network_policy(self, obj: Object, injected: Injected) -> Object | None:
-        """Write the NetworkPolicy that closes the bypass; None if none is wanted, or if no labels select the pods."""
+        """Write the NetworkPolicy that closes the bypass; None if none is wanted, or if no labels select the pods.
+
+        Raises NotInjectableError if its names are taken.
+        """
         wanted = injected.plan.settings.network_policy
         if wanted is False or (wanted is None and injected.sidecar.mode is not Mode.PORT):
             return None
-        return network_policy(obj, injected)
+        return network_policy(obj, injected, self._policy_name(injected.plan.workload))
+
+    def _policy_name(self, workload: Workload) -> str:
+        """Return a name for a workload's NetworkPolicy that no other object has: of two with one name, one is lost."""
+        others = [other for obj in self._manifests.originals if (other := workload_of(obj)) is not None]
+        same = [other for other in others if (other.name, other.namespace) == (workload.name, workload.namespace)]
+        name, longer = policy_names(workload)
+        for candidate in (name, longer) if len(same) == 1 else (longer,):
+            named = [
+                obj
+                for obj in self._manifests.originals
+                if services.is_named(obj, _POLICY, candidate, workload.namespace)
+            ]
+            if all(map(is_ours, named)):
+                return candidate
+        message = (
+            f"networkpolicy/{longer} already exists; rename it, or write the policy yourself (--no-network-policy)"
+        )
+        raise NotInjectableError(Reason.NAME_TAKEN, message)
+
+    def _remove_former_policies(self, workload: Workload, current: Object | None) -> None:
+        for name in policy_names(workload):
+            if current is None or name != identity(current)[0]:
+                for former in self._manifests.find_ours(_POLICY, name, workload.namespace):
+                    self._manifests.remove(former)
 
     def _separate_metrics(self, workload: Workload, port: Port) -> None:
         """Have autoscalers measure the app's container only."""

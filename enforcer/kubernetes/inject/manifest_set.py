@@ -6,7 +6,7 @@ beside it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from enforcer.kubernetes.annotations import is_ours
@@ -39,6 +39,15 @@ class ManifestSet:
         indexed = [(index, obj) for index, obj in enumerate(originals) if services.is_service(obj)]
         self._services = [(index, services.given_back(service) or service) for index, service in indexed]
         self._lines: list[tuple[int, Line]] = []
+
+    def attempt(self, step: Callable[[], None]) -> None:
+        """Run a step. If it raises, nothing of what it changed and reported remains."""
+        current, added, lines = list(self.current), list(self._added), list(self._lines)
+        try:
+            step()
+        except Exception:
+            self.current, self._added, self._lines = current, added, lines
+            raise
 
     def report(self, index: int, result: Result, detail: str = "", name: str | None = None) -> None:
         """Report on the object at an index, or on another object that is listed with it; repeated lines are dropped."""

@@ -24,8 +24,8 @@ def enforcer_port(sidecar: Sidecar) -> int:
     return sidecar.listen_port if sidecar.mode is Mode.PORT else sidecar.app_port
 
 
-def network_policy(obj: Object, injected: Injected) -> Object | None:
-    """Write the NetworkPolicy for an object's injected pods; None if no labels select them.
+def network_policy(obj: Object, injected: Injected, name: str) -> Object | None:
+    """Write the NetworkPolicy for an object's injected pods, under this name; None if no labels select them.
 
     Every client may reach the enforcer's port, and ports with another protocol than HTTP, which the enforcer cannot
     protect: closing them would break the app. Only the monitoring namespace may reach the admin port, and ports with
@@ -44,8 +44,12 @@ def network_policy(obj: Object, injected: Injected) -> Object | None:
         {"from": [namespace], "ports": [_port(number) for number in monitored]},
     ]
     spec = {"podSelector": selector, "policyTypes": ["Ingress"], "ingress": ingress}
-    name, by = f"{workload.name}-enforcer", injected.plan.context.by
-    return ours("NetworkPolicy", _VERSION, name, workload.namespace, by, spec=spec)
+    return ours("NetworkPolicy", _VERSION, name, workload.namespace, injected.plan.context.by, spec=spec)
+
+
+def policy_names(workload: Workload) -> tuple[str, str]:
+    """Return the name of a workload's NetworkPolicy, and the one if another object has the first."""
+    return f"{workload.name}-enforcer", f"{workload.name}-{workload.kind.lower()}-enforcer"
 
 
 def _port(number: int) -> Object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, NamedTuple
 
 from enforcer.kubernetes import names
@@ -16,6 +17,7 @@ from enforcer.kubernetes.inject.pod.pod_template import Context
 from enforcer.kubernetes.inject.pod.ports import Port, declared
 from enforcer.kubernetes.inject.pod.uninject import uninject
 from enforcer.kubernetes.inject.report import Result, called
+from enforcer.kubernetes.pod_templates import contained, find_workloads
 from enforcer.kubernetes.selectors import selects
 from enforcer.kubernetes.settings import Settings, SettingsError, with_annotations
 from enforcer.kubernetes.sidecar import Mode
@@ -81,7 +83,7 @@ class WorkloadPass:
         """
         for index, workload in self._selected():
             try:
-                step(index, workload)
+                self.manifests.attempt(partial(step, index, workload))
             except NotInjectableError as error:
                 if error.reason is Reason.NO_PORT and not workload.ends:
                     self.manifests.report(index, unable, f"no sidecar: {error.detail}; {_NAME_IT}")
@@ -91,6 +93,7 @@ class WorkloadPass:
             except SettingsError as error:
                 for problem in error.problems:
                     self.manifests.report(index, Result.REFUSED, problem)
+        self._report_others(unable)
         conclude()
         return self.manifests.outcome()
 
@@ -103,7 +106,30 @@ class WorkloadPass:
     def _is_selected(self, obj: Object, workload: Workload) -> bool:
         if workload.kind.lower() in self.options.skipped_kinds:
             return False
-        return selects(self.options.selector, section(obj, "metadata", "labels"))
+        return selects(self.options.selector, {**workload.labels, **section(obj, "metadata", "labels")})
+
+    def _report_others(self, unable: Result) -> None:
+        """Report workloads that the options exclude, objects of unknown kinds that run pods, and useless options."""
+        kinds: set[str] = set()
+        number = 0
+        for index, obj in enumerate(self.manifests.originals):
+            workload = workload_of(obj)
+            if workload is not None:
+                kinds.add(workload.kind.lower())
+                number += self._is_selected(obj, workload)
+                if not self._is_selected(obj, workload):
+                    self.manifests.report(index, Result.SKIPPED, "the options exclude it (--selector, --skip-kind)")
+                continue
+            kind = str(obj.get("kind"))
+            if any(True for member in contained(obj) for _ in find_workloads(member)):
+                kinds.add(kind.lower())
+                if kind.lower() not in self.options.skipped_kinds:
+                    result = Result.MISSING if unable is Result.MISSING else Result.WARNING
+                    self.manifests.report(index, result, f"it runs pods, which are not injected: unknown kind {kind}")
+        if kinds and self.options.selector and not number:
+            self.manifests.report(0, unable, "no workload has these labels", "--selector")
+        for kind in sorted(self.options.skipped_kinds - kinds) if kinds else ():
+            self.manifests.report(0, Result.WARNING, "no workload is of this kind", f"--skip-kind {kind}")
 
     def inspect(self, index: int, workload: Workload) -> Inspection:
         """Return what has to be known before a workload is changed; raises NotInjectableError and SettingsError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from harness.kubernetes.manifests import deployment, service
 
 from enforcer.kubernetes.inject.manifest_set import ManifestSet
@@ -19,3 +20,19 @@ def test_the_report_follows_the_order_of_the_objects() -> None:
         Line("deployment/app", Result.UNCHANGED),
         Line("service/app", Result.CHANGED, "x"),
     )
+
+
+def test_a_step_that_raises_leaves_nothing() -> None:
+    """Neither changes nor lines: a Service of a refused workload stays as it is."""
+    manifests = ManifestSet([{"kind": "Service"}])
+
+    def step() -> None:
+        manifests.change(0, {"kind": "Changed"}, "changed")
+        manifests.put(0, {"kind": "Added", "metadata": {}})
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        manifests.attempt(step)
+    outcome = manifests.outcome()
+    assert (outcome.objects, outcome.added) == (({"kind": "Service"},), ())
+    assert [line.result for line in outcome.report] == [Result.UNCHANGED]

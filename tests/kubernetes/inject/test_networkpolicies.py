@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness.kubernetes.manifests import container, deployment
+from harness.kubernetes.injection import objects_after, options
+from harness.kubernetes.manifests import container, deployment, service
 from harness.kubernetes.network_policies import client_in, may_reach
 from harness.kubernetes.schemas import violations
 
+from enforcer.kubernetes.inject.injector import inject_all
 from enforcer.kubernetes.inject.networkpolicies import network_policy
 from enforcer.kubernetes.inject.pod.pod_template import Context, Injected, Plan, make_sidecar
 from enforcer.kubernetes.inject.pod.ports import Port
+from enforcer.kubernetes.inject.report import Result
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.workloads import Workload, workload_of
@@ -22,7 +25,7 @@ INJECTED = {"app": "app", "enforcer.dev/injected": "true"}
 
 def policy_of(thing: Any, mode: Mode = Mode.PORT) -> Any:
     """Return the NetworkPolicy of a workload."""
-    return network_policy(thing, injected(workload(thing), mode))
+    return network_policy(thing, injected(workload(thing), mode), "web-enforcer")
 
 
 def injected(subject: Workload, mode: Mode = Mode.PORT) -> Injected:
@@ -88,7 +91,7 @@ def test_it_selects_the_workloads_injected_pods(kind: str, selector: Any, labels
     path = () if kind == "Pod" else ("spec", "template")
     pods = {"metadata": {"labels": labels}, "spec": {}}
     thing = {"kind": kind, "metadata": {"name": "a"}, "spec": {"selector": selector} if selector else {}}
-    policy = network_policy(thing, injected(Workload(kind, "a", None, path, pods)))
+    policy = network_policy(thing, injected(Workload(kind, "a", None, path, pods)), "a-enforcer")
     if expected is None:
         assert policy is None
     else:
@@ -102,3 +105,25 @@ def test_a_protected_port_is_never_open_to_the_monitoring_namespace() -> None:
     thing = deployment(container("app", {"name": "http-metrics", "containerPort": 8080}))
     policy = policy_of(thing)
     assert not may_reach([policy], INJECTED, 8080, client_in("monitoring"))
+
+
+def test_two_workloads_of_one_name_have_two_policies() -> None:
+    """Of two policies with one name, the last would be the only one; a second injection keeps the names."""
+    things = [deployment(), {**deployment(), "kind": "StatefulSet"}]
+    outcome = inject_all(things, options())
+    added = [thing["metadata"]["name"] for _, thing in outcome.added]
+    assert added == ["app-deployment-enforcer", "app-statefulset-enforcer"]
+    again = inject_all(objects_after(outcome), options())
+    assert (again.added, objects_after(again)) == ((), objects_after(outcome))
+
+
+def test_a_policy_of_the_user_keeps_its_name() -> None:
+    """Ours gets another; if that is taken, too, the workload is refused."""
+    mine = policy_of(deployment())
+    first = {**mine, "metadata": {"name": "app-enforcer"}}
+    second = {**mine, "metadata": {"name": "app-deployment-enforcer"}}
+    outcome = inject_all([deployment(), first], options())
+    assert [thing["metadata"]["name"] for _, thing in outcome.added] == ["app-deployment-enforcer"]
+    refused = inject_all([deployment(), service(), first, second], options())
+    assert refused.has(Result.REFUSED)
+    assert objects_after(refused) == [deployment(), service(), first, second]

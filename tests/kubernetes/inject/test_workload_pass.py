@@ -132,3 +132,40 @@ def test_a_service_that_also_leads_to_a_bare_workload_is_not_changed() -> None:
     assert list(outcome.objects) == things
     things = shared({"containerPort": 8080}, {"name": "redis", "containerPort": 6379})
     assert results(inject_all(things, options()))[0] == ("deployment/a", "injected")
+
+
+def lines_of(things: Any, **more: Any) -> list[tuple[str, str]]:
+    return [(line.name, line.result.value) for line in inject_all(things, options(**more)).report]
+
+
+def test_a_selector_looks_at_the_pods_labels_too() -> None:
+    """Those of the workload itself come first."""
+    thing = deployment()
+    for selector, result in (("app=app", "injected"), ("app=other", "skipped")):
+        assert ("deployment/app", result) in lines_of([thing], selector=parse_selector(selector))
+
+
+def test_options_that_select_nothing_are_reported() -> None:
+    """A typo would leave the app bare."""
+    wanted = options(selector=parse_selector("app=typo"))
+    assert inject_all([deployment()], wanted).has(Result.REFUSED)
+    assert check_all([deployment()], wanted).has(Result.MISSING)
+    report = lines_of([deployment()], skipped_kinds=frozenset({"deamonset"}))
+    assert ("--skip-kind deamonset", "warning") in report
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        {**deployment(), "apiVersion": "serving.knative.dev/v1", "kind": "Service"},
+        {**deployment(), "apiVersion": "apps.openshift.io/v1", "kind": "DeploymentConfig"},
+        {"apiVersion": "template.openshift.io/v1", "kind": "Template", "objects": [deployment()]},
+        {"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [deployment()]},
+    ],
+)
+def test_other_objects_that_run_pods_are_reported(thing: Any) -> None:
+    """They are not unchanged as a ConfigMap is; `--check` fails for them, and --skip-kind excludes them."""
+    assert inject_all([thing], options()).report[0].result is Result.WARNING
+    assert check_all([thing], options()).has(Result.MISSING)
+    skipped = options(skipped_kinds=frozenset({thing["kind"].lower()}))
+    assert not inject_all([thing], skipped).has(Result.WARNING)

@@ -55,7 +55,8 @@ _CHOOSE: Final = "choose another (--listen-port, --set adminPort=…)"
 
 def check_port(spec: Object, port: Port, own: Collection[int]) -> None:
     """Raise NotInjectableError if the port cannot be protected; `own` are the ports that the enforcer needs."""
-    for container in containers(spec):
+    sidecars = [each for each in items(spec, "initContainers") if each.get("restartPolicy") == "Always"]
+    for container in (*containers(spec), *sidecars):
         for entry in items(container, "ports"):
             number = entry.get("containerPort")
             if entry.get("hostPort") and number == port.number and is_tcp(entry):
