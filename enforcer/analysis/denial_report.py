@@ -94,7 +94,7 @@ def _conditions(record: DecisionRecord) -> tuple[Condition, ...]:
     evidence, refusal = record.evidence, record.refusal
     if record.rule is None or evidence is None or refusal is None:
         return ()
-    (entry,) = Policy([(record.rule, "")]).entries
+    entries = Policy([(record.rule, "")]).entries
     token: explain.TokenEvidence
     if isinstance(evidence, ActiveToken | InactiveToken | NoToken):
         token = evidence
@@ -103,7 +103,8 @@ def _conditions(record: DecisionRecord) -> tuple[Condition, ...]:
         token = explain.UnverifiedToken(failure, refusal, record.detail)
     bound = isinstance(evidence, ActiveToken) and evidence.bound
     possession = _possession(record.possession) if bound or record.possession is not None else None
-    segments = recorded_segments(record.path, len(entry.pattern.path.segments))
+    segments = recorded_segments(record.path, len(entries[0].pattern.path.segments))
+    entry = next((entry for entry in entries if entry.pattern.path.matches(segments)), entries[0])
     return tuple(explain.conditions(entry, segments, token, possession, record.time))
 
 

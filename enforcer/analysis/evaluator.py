@@ -5,15 +5,15 @@ Every tool that explains, tests or compares a policy uses it, so that none can d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.decision import Allow, Deny, Evidence, SkippedVerification, decide, decide_bound
 from enforcer.policy.matcher import Matcher, RequestPattern, choose
-from enforcer.policy.requirement import Requirement
-from enforcer.policy.rules import UNSERVED, Mode, Path, Rule
+from enforcer.policy.requirement import Requirement, compile_rule
+from enforcer.policy.rules import UNSERVED, Mode, Rule
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import ActiveToken
@@ -44,9 +44,14 @@ class PolicyRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PolicyRule:
-    """A rule, what it matches and its requirement; `where` is its file and line."""
+    """A rule under one of its paths: what it matches, and its requirement.
+
+    `index` is that of the rule in the policy, `where` its file and line; `path` is the path template as written.
+    """
 
     rule: Rule
+    index: int
+    path: str
     pattern: RequestPattern
     requirement: Requirement
     where: str
@@ -94,8 +99,15 @@ class Policy:
 
     def __init__(self, rules: Iterable[tuple[Rule, str]], mode: Mode = "enforce") -> None:
         self._reports = mode == "report"
-        self.entries = tuple(_entry(rule, where) for rule, where in rules)
+        self.entries = tuple(
+            entry for index, (rule, where) in enumerate(rules) for entry in _entries(index, rule, where)
+        )
         self.matcher = Matcher((entry.pattern, entry) for entry in self.entries)
+
+    @property
+    def rules(self) -> Sequence[tuple[int, Rule]]:
+        """The rules with their indexes; `entries` has a rule once for each of its paths."""
+        return [*{entry.index: entry.rule for entry in self.entries}.items()]
 
     def locate(self, request: PolicyRequest) -> RoutedRequest:
         """Parse a request and find its rule; raises MalformedRequestError as the enforcer does."""
@@ -131,9 +143,9 @@ def token_evidence(answer: VerificationResult | None, query: bytes) -> Verificat
     return token if isinstance(token, NoToken) else answer
 
 
-def _entry(rule: Rule, where: str) -> PolicyRule:
-    path = Path.parse(rule.path)
-    return PolicyRule(rule, RequestPattern(path, rule.methods, rule.host), Requirement(rule, path), where)
+def _entries(index: int, rule: Rule, where: str) -> Iterator[PolicyRule]:
+    for template, (pattern, requirement) in zip(rule.templates, compile_rule(rule), strict=True):
+        yield PolicyRule(rule, index, template, pattern, requirement, where)
 
 
 def _encode(text: str) -> bytes:

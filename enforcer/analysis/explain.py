@@ -201,7 +201,7 @@ def _candidates(policy: Policy, located: RoutedRequest) -> Iterator[Candidate]:
         return alone.find(located.target.segments, method, located.host) is not None
 
     def candidate(entry: PolicyRule, choice: Choice, why: str) -> Candidate:
-        return Candidate(entry.rule.name, entry.where, entry.rule.path, choice, why)
+        return Candidate(entry.rule.name, entry.where, entry.path, choice, why)
 
     with_path = sorted(
         (entry for entry in policy.entries if matches(entry, None, None)), key=lambda entry: entry.pattern.path.rank
@@ -212,7 +212,7 @@ def _candidates(policy: Policy, located: RoutedRequest) -> Iterator[Candidate]:
         if entry is located.entry:
             yield candidate(entry, Choice.CHOSEN, "chosen")
         elif entry.pattern.path.rank != top.pattern.path.rank:
-            yield candidate(entry, Choice.WIDER, f"less specific than {top.rule.path}")
+            yield candidate(entry, Choice.WIDER, f"less specific than {top.path}")
         elif not matches(entry, None, rule.methods):
             served = ", ".join(rule.methods) or "every other method"
             yield candidate(entry, Choice.METHOD, f"not for {method.decode()}: for {served}")
@@ -284,7 +284,7 @@ def conditions(
     def met(alone: Rule, candidate: ActiveToken) -> bool:
         return isinstance(decide(Requirement(alone, entry.pattern.path), candidate, segments, now), Allow)
 
-    any_token = Rule(name=rule.name, path=rule.path, authenticated=True)
+    any_token = Rule(name=rule.name, path=entry.path, authenticated=True)
     valid = token.unbound(NEVER)
     yield Condition("state", "active", "active", met(any_token, valid))
     yield Condition("time", "valid now", _time(token, now), met(any_token, token.unbound(token.expires)))
@@ -327,14 +327,14 @@ def _parts(entry: PolicyRule, segments: Sequence[bytes]) -> Iterator[_Part]:
     rule = entry.rule
     for key, there in _THERE.items():
         if values := getattr(rule, key):
-            alone = Rule(**{"name": rule.name, "path": rule.path, key: values})
+            alone = Rule(**{"name": rule.name, "path": entry.path, key: values})
             yield _Part(key, alone, _listed("all of" if key == "scopes" else "one of", values), there)
     for claim, (name, wanted) in zip(entry.requirement.claims, rule.claims.items(), strict=True):
         if claim.segment is None:
             needed = _listed("one of", [_show(value) for value in claim.allowed])
         else:
             needed = f"{_show(segments[claim.segment].decode())}, the path's {wanted}"
-        alone = Rule(name=rule.name, path=rule.path, claims={name: wanted})
+        alone = Rule(name=rule.name, path=entry.path, claims={name: wanted})
         yield _Part(f"claims.{name}", alone, needed, partial(_claim, claim))
 
 

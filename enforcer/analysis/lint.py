@@ -53,17 +53,20 @@ _COMMON_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 def _never_matching(policy: Policy) -> Iterator[Finding]:
     deepest = max((len(entry.pattern.path.segments) for entry in policy.entries), default=0)
-    for index, entry in enumerate(policy.entries):
-        for method in entry.rule.methods:
+    for index, rule in policy.rules:
+        for method in rule.methods:
             if method not in METHODS:
                 near = get_close_matches(method, METHODS, 1)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 yield Finding(
                     Level.WARNING, "unknown_method", index, "methods", f"no request has the method {method}{hint}"
                 )
+    for entry in policy.entries:
         if entry.pattern.path.rest and not any(_leads_to(policy, entry, probe) for probe in _below(entry, deepest)):
             message = f'"{entry.rule.name}" never matches: other rules match every path below it'
-            yield Finding(Level.WARNING, "never_matches", index, "path", message)
+            if entry.rule.path is None:
+                message = f'"{entry.rule.name}" never matches {entry.path}: other rules match every path below it'
+            yield Finding(Level.WARNING, "never_matches", entry.index, _path_key(entry), message)
 
 
 def _below(entry: PolicyRule, deepest: int) -> Iterator[list[bytes]]:
@@ -96,24 +99,24 @@ def _weaker_around(policy: Policy) -> Iterator[Finding]:
     They have another trailing slash, or other letter case. No rule can list all spellings of a path, and most apps
     distinguish them, so that other letter case is only a note.
     """
-    paths = {entry.rule.path for entry in policy.entries}
+    paths = {entry.path for entry in policy.entries}
     other_case: defaultdict[PolicyRule, list[str]] = defaultdict(list)
-    for index, entry in enumerate(policy.entries):
+    for entry in policy.entries:
         path = _sample(entry)
         if not entry.pattern.path.rest and path != [b""]:
             has_slash = path[-1] == b""
             weaker = _weaker(policy, entry, path[:-1] if has_slash else [*path, b""])
             if weaker is not None:
-                bare = entry.rule.path.removesuffix("/")
+                bare = entry.path.removesuffix("/")
                 near, below = bare if has_slash else f"{bare}/", f"{bare}/**"
                 close = f"add a rule for {near}" if below in paths else f"let its path be {below}"
                 message = f"{near} matches {_less(weaker, entry)}; an app may treat both as the same: {close}"
-                yield Finding(Level.WARNING, "weaker_around", index, "path", message)
+                yield Finding(Level.WARNING, "weaker_around", entry.index, _path_key(entry), message)
         for position, segment in enumerate(path):
             swapped = [*path[:position], segment.swapcase(), *path[position + 1 :]]
             weaker = _weaker(policy, entry, swapped) if swapped != path else None
             if weaker is not None:
-                parts = entry.rule.path.split("/")
+                parts = entry.path.split("/")
                 parts[position + 1] = parts[position + 1].swapcase()
                 other_case[weaker].append("/".join(parts))
                 break
@@ -123,18 +126,18 @@ def _weaker_around(policy: Policy) -> Iterator[Finding]:
             f"{_either(examples, 'and')} would match it; rules for the other letter case have other conditions, "
             "which it needs too if the app ignores case"
         )
-        yield Finding(Level.NOTE, "weaker_in_other_letters", policy.entries.index(weaker), "path", message)
+        yield Finding(Level.NOTE, "weaker_in_other_letters", weaker.index, _path_key(weaker), message)
 
 
 def _weaker_elsewhere(policy: Policy) -> Iterator[Finding]:
     """Find rules for one host with a weaker rule for other hosts: clients choose the Host field."""
-    for index, entry in enumerate(policy.entries):
+    for entry in policy.entries:
         if entry.rule.host is not None:
             below = _sample(entry) + ([_ANY] if entry.pattern.path.rest else [])
             weaker = _weaker(policy, entry, below, b"")
             if weaker is not None:
-                message = f"for any other Host, which clients choose, {entry.rule.path} matches {_less(weaker, entry)}"
-                yield Finding(Level.WARNING, "weaker_for_other_hosts", index, "host", message)
+                message = f"for any other Host, which clients choose, {entry.path} matches {_less(weaker, entry)}"
+                yield Finding(Level.WARNING, "weaker_for_other_hosts", entry.index, "host", message)
 
 
 _FEW: Final = 3  # examples in a message
@@ -155,10 +158,11 @@ def _less(weaker: PolicyRule, entry: PolicyRule) -> str:
 
 
 def _public(policy: Policy) -> Iterator[Finding]:
-    for index, entry in enumerate(policy.entries):
-        if entry.rule.public:
-            methods = _either(entry.rule.methods, "and") or "all methods"
-            yield Finding(Level.NOTE, "public", index, None, f"everybody is allowed: {methods} of {entry.rule.path}")
+    for index, rule in policy.rules:
+        if rule.public:
+            methods = _either(rule.methods, "and") or "all methods"
+            message = f"everybody is allowed: {methods} of {_either(rule.templates, 'and')}"
+            yield Finding(Level.NOTE, "public", index, None, message)
 
 
 def _methods_left_out(policy: Policy) -> Iterator[Finding]:
@@ -167,19 +171,19 @@ def _methods_left_out(policy: Policy) -> Iterator[Finding]:
     That an exact path lacks some methods is usual.
     """
     by_shape: defaultdict[Shape, dict[str, int]] = defaultdict(dict)
-    for index, entry in enumerate(policy.entries):
+    for position, entry in enumerate(policy.entries):
         path = entry.pattern.path
         for method in entry.rule.methods or METHODS:
-            by_shape[path.segments, path.rest, entry.rule.host].setdefault(method, index)
+            by_shape[path.segments, path.rest, entry.rule.host].setdefault(method, position)
     for shape, methods in by_shape.items():
         missing = [method for method in _COMMON_METHODS if method not in methods]
         around = next((by_shape[wider] for wider in _around(shape) if wider in by_shape), {})
         wider_rules = [around[method] for method in missing if method in around]
         if wider_rules or (missing and shape[1] and not methods.keys() <= {"GET", "HEAD"}):
-            index = min(methods.values())
+            first = policy.entries[min(methods.values())]
             though = f", though {_named(policy.entries[wider_rules[0]])} allows it around there" if wider_rules else ""
-            message = f"no rule matches {_either(missing, 'or')} of {policy.entries[index].rule.path}: denied{though}"
-            yield Finding(Level.NOTE, "methods_left_out", index, "methods", message)
+            message = f"no rule matches {_either(missing, 'or')} of {first.path}: denied{though}"
+            yield Finding(Level.NOTE, "methods_left_out", first.index, "methods", message)
 
 
 Shape = tuple[tuple[bytes | None, ...], bool, str | None]
@@ -194,9 +198,10 @@ def _around(shape: Shape) -> Iterator[Shape]:
 
 def _scopes_used_once(policy: Policy) -> Iterator[Finding]:
     uses: defaultdict[str, list[int]] = defaultdict(list)
-    for index, entry in enumerate(policy.entries):
-        for scope in dict.fromkeys((*entry.rule.scopes, *entry.rule.any_scope)):
+    for index, rule in policy.rules:
+        for scope in dict.fromkeys((*rule.scopes, *rule.any_scope)):
             uses[scope].append(index)
+    by_index = dict(policy.rules)
     by_variant: defaultdict[str, list[str]] = defaultdict(list)
     for scope in uses:
         for variant in _variants(scope):
@@ -206,7 +211,7 @@ def _scopes_used_once(policy: Policy) -> Iterator[Finding]:
     for scope, rules in uses.items():
         if len(rules) > 1:
             continue
-        key = "scopes" if scope in policy.entries[rules[0]].rule.scopes else "any_scope"
+        key = "scopes" if scope in by_index[rules[0]].scopes else "any_scope"
         near = [other for variant in _variants(scope) for other in by_variant[variant] if _may_be_typo(scope, other)]
         other = max(near, key=lambda candidate: len(uses[candidate]), default=None)
         if other is not None and len(uses[other]) > 1:
@@ -234,6 +239,11 @@ def _may_be_typo(scope: str, other: str) -> bool:
 
 _SHORT: Final = 3  # letters
 _NO_DIGITS: Final = str.maketrans("", "", "0123456789")
+
+
+def _path_key(entry: PolicyRule) -> str:
+    """Return the key that the rule has its path in."""
+    return "path" if entry.rule.path is not None else "paths"
 
 
 def _named(entry: PolicyRule) -> str:

@@ -184,7 +184,10 @@ def _differences(case: PolicyTest, judgement: Evaluation) -> Iterator[Difference
 
 @dataclass(frozen=True, slots=True)
 class RuleCoverage:
-    """Which decisions of a rule the passed tests cover. A public rule can only allow."""
+    """Which decisions of a rule the passed tests cover. A public rule can only allow.
+
+    `entry` is the rule under its first path.
+    """
 
     entry: PolicyRule
     allowed: bool
@@ -201,6 +204,7 @@ class RuleCoverage:
 def coverage(policy: Policy, results: Sequence[PolicyTestResult]) -> Iterator[RuleCoverage]:
     """Yield for each rule which decisions the passed tests cover."""
     seen = {(result.judgement.rule, result.judgement.decision) for result in results if result.passed}
-    for entry in policy.entries:
+    first = {entry.index: entry for entry in reversed(policy.entries)}
+    for _, entry in sorted(first.items()):
         name = entry.rule.name
         yield RuleCoverage(entry, (name, "allow") in seen, not seen.isdisjoint({(name, "deny"), (name, WOULD_DENY)}))

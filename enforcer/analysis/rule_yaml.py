@@ -40,7 +40,11 @@ def _lines(proposal: Proposal) -> Iterator[str]:
     yield ""
     yield from comment(proposal.comments, "  ")
     yield f"  - name: {_scalar(rule.name)}"
-    yield f"    path: {_scalar(rule.path)}"
+    if rule.path is None:
+        yield "    paths:"
+        yield from (f"      - {_scalar(template)}" for template in rule.paths)
+    else:
+        yield f"    path: {_scalar(rule.path)}"
     for key in ("methods", "scopes", "any_scope"):
         values: Sequence[str] = getattr(rule, key)
         if values:

@@ -36,7 +36,7 @@ def command(files: tuple[Path, ...], config: Path, junit: Path | None, covering:
       enforcer test policy-tests.yaml --enforced
     """
     loaded = open_policy(config, enforced=enforced)
-    names = [entry.rule.name for entry in loaded.policy.entries]
+    names = [rule.name for _, rule in loaded.policy.rules]
     suites = []
     for file in files:
         cases, document = load_policy_tests(file, names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from enforcer.policy.matcher import RequestPattern
 from enforcer.policy.rules import Path, Rule, compile_claims
 from enforcer.tokens.claims import ActiveToken
 
@@ -30,3 +31,9 @@ class Requirement:
     def meets_claims(self, token: ActiveToken, segments: Sequence[bytes]) -> bool:
         """Return whether the token meets all conditions on claims."""
         return all(claim.holds(token.claims, segments) for claim in self.claims)
+
+
+def compile_rule(rule: Rule) -> list[tuple[RequestPattern, Requirement]]:
+    """Return what a rule matches and what it requires there, for each of its paths."""
+    paths = [Path.parse(template) for template in rule.templates]
+    return [(RequestPattern(path, rule.methods, rule.host), Requirement(rule, path)) for path in paths]

@@ -56,6 +56,13 @@ class Path:
         kinds = bytes(segment is None for segment in self.segments)
         return kinds + b"\2" if self.rest else kinds
 
+    def matches(self, segments: Sequence[bytes]) -> bool:
+        """Return whether the template matches a path; the matcher decides the same for many templates at once."""
+        own = self.segments
+        if len(segments) < len(own) or (len(segments) > len(own) and not self.rest):
+            return False
+        return all(actual if fixed is None else actual == fixed for fixed, actual in zip(own, segments, strict=False))
+
     @staticmethod
     def parse(text: str) -> Path:
         """Parse a template; raises ValueError."""
@@ -129,6 +136,7 @@ def _text(member: Any) -> bytes | None:
 
 Method = Annotated[str, Pattern(rf"^{_METHOD.pattern}$", tuple(sorted(map(bytes.decode, UNSERVED))))]
 Scope = Annotated[str, Pattern(r"^[!#-\[\]-~]+$")]
+PathTemplate = Annotated[str, Pattern(r"^/(?:[^/*]+/)*(?:[^/*]*|\*\*)$")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,13 +198,20 @@ class Rule(RuleDefaults):
 
     name: Annotated[str, Pattern("^[^_]")]
     """Unique name: a metric label and a log field."""
-    path: Annotated[str, Pattern(r"^/(?:[^/*]+/)*(?:[^/*]*|\*\*)$")]
+    path: PathTemplate | None = None
     """Path template: `{name}` matches one segment, `**` at the end matches the rest. The most specific path applies."""
+    paths: tuple[PathTemplate, ...] = ()
+    """Several path templates instead of `path`: the rule is the same for each of them."""
     public: Switch = False
     """Allow everybody, without a token."""
 
     def __post_init__(self) -> None:
         _refuse([*_faults_of_rule(self), *_faults(self)])
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The path templates, of which a request's path must match one."""
+        return self.paths if self.path is None else (self.path,)
 
 
 def _refuse(faults: Iterable[Fault]) -> None:
@@ -249,15 +264,7 @@ def _faults(rule: RuleDefaults) -> Iterator[Fault]:
 def _faults_of_rule(rule: Rule) -> Iterator[Fault]:
     if not rule.name or not rule.name.isprintable() or rule.name.startswith("_") or len(rule.name) > 100:
         yield ("name",), "a name is 1 to 100 printable characters and does not begin with _"
-    try:
-        path = Path.parse(rule.path)
-    except ValueError as error:
-        yield ("path",), str(error)
-    else:
-        for name, value in rule.claims.items():
-            parameter = _NAME.fullmatch(value) if isinstance(value, str) else None
-            if parameter and parameter[1] not in path.names:
-                yield ("claims", name), f"the path has no segment {value}"
+    yield from _faults_of_paths(rule)
     conditions = any(getattr(rule, key) for key in CONDITIONS)
     needs_token = conditions or rule.authenticated or rule.max_answer_age is not None or rule.on_outage == "stale"
     if rule.public and needs_token:
@@ -266,6 +273,25 @@ def _faults_of_rule(rule: Rule) -> Iterator[Fault]:
         yield (), _ALLOWS_NOBODY
     if rule.ask_in_order and len(rule.authorization_servers) < 2:
         yield ("ask_in_order",), "needs several names in authorization_server"
+
+
+def _faults_of_paths(rule: Rule) -> Iterator[Fault]:
+    if rule.path is not None and rule.paths:
+        yield ("paths",), "a rule has path or paths, not both"
+    elif not rule.templates:
+        yield (), 'missing key "path": the path template of the rule, or paths for several'
+    for index, template in enumerate(rule.templates):
+        place = ("path",) if rule.path is not None else ("paths", index)
+        try:
+            path = Path.parse(template)
+        except ValueError as error:
+            yield place, str(error)
+            continue
+        for name, value in rule.claims.items():
+            parameter = _NAME.fullmatch(value) if isinstance(value, str) else None
+            if parameter and parameter[1] not in path.names:
+                where = "the path" if rule.path is not None else f"the path {template}"
+                yield ("claims", name), f"{where} has no segment {value}"
 
 
 _ALLOWS_NOBODY: Final = (

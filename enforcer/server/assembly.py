@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from itertools import chain
 
 from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules, upstreams
 from enforcer.counters import NO_ROUTE
 from enforcer.decision_log.buffer import RetentionSettings
 from enforcer.policy.matcher import Matcher, RequestPattern
-from enforcer.policy.requirement import Requirement
-from enforcer.policy.rules import Path as PathTemplate
+from enforcer.policy.requirement import Requirement, compile_rule
 from enforcer.policy.rules import Rule
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.responses import Refusals
@@ -63,11 +63,10 @@ def assemble(
     debug = config.log.level == "debug"
     logs_all = debug or config.log.decisions == "all"
 
-    def make_route(rule: Rule) -> tuple[RequestPattern, Route]:
-        path = PathTemplate.parse(rule.path)
+    def make_route(rule: Rule, requirement: Requirement) -> Route:
         report_only = rule.mode == "report"
-        route = Route(
-            requirement=Requirement(rule, path),
+        return Route(
+            requirement=requirement,
             report_only=report_only,
             logs_allowed=report_only or logs_all,
             needs_token=not rule.public,
@@ -78,7 +77,9 @@ def assemble(
             upstream=apps[rule.upstream],
             lookup=LookupOptions(max_age=rule.max_answer_age, stale=rule.on_outage == "stale"),
         )
-        return RequestPattern(path, rule.methods, rule.host), route
+
+    def make_routes(rule: Rule) -> list[tuple[RequestPattern, Route]]:
+        return [(pattern, make_route(rule, requirement)) for pattern, requirement in compile_rule(rule)]
 
     report_only = config.mode == "report"
     no_route = Route(
@@ -94,7 +95,7 @@ def assemble(
         upstream=apps.get(None) or next(iter(apps.values())),
         lookup=LookupOptions(),
     )
-    matcher = Matcher(map(make_route, resolved_rules(config)))
+    matcher = Matcher(chain.from_iterable(map(make_routes, resolved_rules(config))))
     field = None if config.would_deny_field is None else config.would_deny_field.encode()
     unserved = replace(no_route, report_only=False, needs_token=False)
     unseen = config.limits.unseen_tokens

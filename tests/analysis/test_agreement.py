@@ -10,7 +10,7 @@ from typing import Any
 from harness.dataplane import OWN_PORT, DataPlane
 from harness.policies import NOW, REFUSALS, oracle, policy
 from harness.servers import parse_fields
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -52,8 +52,8 @@ CONDITIONS = st.fixed_dictionaries(
 
 RULES = st.lists(
     st.builds(
-        lambda path, place, needs: {"path": path, **place, **needs},
-        PATHS,
+        lambda paths, place, needs: {**({"paths": paths} if paths[1:] else {"path": paths[0]}), **place, **needs},
+        st.lists(PATHS, min_size=1, max_size=2),
         st.fixed_dictionaries(
             {},
             optional={
@@ -110,18 +110,24 @@ def directly(
     """Return decision, reason and rule, computed with the matcher and `decide` only."""
     if request.method == "FETCH" or " " in request.host:
         return "deny", MALFORMED, NO_ROUTE
-    matcher = Matcher((RequestPattern(Path.parse(rule.path), rule.methods, rule.host), rule) for rule in rules)
+    matcher = Matcher(
+        (RequestPattern(Path.parse(template), rule.methods, rule.host), (rule, template))
+        for rule in rules
+        for template in rule.templates
+    )
     try:
         target = parse(request.target.encode())
     except MalformedRequestError:
         return "deny", MALFORMED, NO_ROUTE
-    rule = matcher.find(target.segments, request.method.encode(), request.host.encode())
+    rule, template = matcher.find(target.segments, request.method.encode(), request.host.encode()) or (None, "")
     evidence: Evidence = token_evidence(None if claims is None else read_claims(claims), target.query)
     if request.preflight and request.method == "OPTIONS":
-        requested = matcher.find(target.segments, request.preflight.encode(), request.host.encode())
+        requested, requested_template = matcher.find(
+            target.segments, request.preflight.encode(), request.host.encode()
+        ) or (None, "")
         if requested is not None and requested.cors_preflight == "allow":
-            rule, evidence = requested, SkippedVerification.PREFLIGHT
-    requirement = None if rule is None else Requirement(rule, Path.parse(rule.path))
+            rule, template, evidence = requested, requested_template, SkippedVerification.PREFLIGHT
+    requirement = None if rule is None else Requirement(rule, Path.parse(template))
     reports = (mode if rule is None or rule.mode is None else rule.mode) == "report"
     reports = reports and not (rule is None and request.method == "CONNECT")
     if isinstance(evidence, ActiveToken) and (evidence.bound or request.proof):
@@ -145,7 +151,7 @@ def test_explain_and_policy_tests_agree_with_matcher_and_decide(
     rules = [{"name": str(number), **rule} for number, rule in enumerate(settings_of_rules)]
     conflicts = {entry.rule.name for entry, _ in policy(*rules).matcher.conflicts}
     tried = policy(*(rule for rule in rules if rule["name"] not in conflicts), mode=mode)
-    decision, reason, name = directly([entry.rule for entry in tried.entries], mode, request, claims)
+    decision, reason, name = directly([rule for _, rule in tried.rules], mode, request, claims)
 
     explanation = explain(tried, request, oracle(claims), NOW, REFUSALS)
     judgement = explanation.judgement
@@ -219,6 +225,7 @@ def test_the_running_enforcer_decides_as_explain_says(
     rules = [{"name": str(number), **rule} for number, rule in enumerate(settings_of_rules)]
     conflicts = {entry.rule.name for entry, _ in policy(*rules).matcher.conflicts}
     rules = [rule for rule in rules if rule["name"] not in conflicts]
+    assume(rules)
     asyncio.run(_compare(rules, mode, requests, claims))
 
 

@@ -46,6 +46,20 @@ def test_a_rule_with_any_condition_requires_more_than_a_rule_with_none(key: str)
     assert [rule for _, rule, _ in findings(*rules, code="weaker_around")] == [0]
 
 
+def test_a_finding_about_a_path_names_the_path_of_several() -> None:
+    """A rule with several paths is one rule, and each of its paths is looked at."""
+    rules = {"paths": ["/a", "/b"], "scopes": ["s"]}, {"path": "/b/", **A}, {"paths": ["/c", "/d"], "public": True}
+    assert findings(*rules) == [
+        (
+            "weaker_around",
+            0,
+            '/b/ matches "/b/" (rules.yaml:2), which does not require scope s; '  # noqa: ISC004
+            "an app may treat both as the same: let its path be /b/**",
+        ),
+        ("public", 2, "everybody is allowed: all methods of /c and /d"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("methods", "message"),
     [

@@ -24,7 +24,7 @@ from enforcer.tokens.introspection.response import INACTIVE
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 
 RULE = Rule(name="mine", path="/users/{user}", claims={"sub": "{user}", "role": "owner", "team": "a"})
-REQUIREMENT = Requirement(RULE, Path.parse(RULE.path))
+REQUIREMENT = Requirement(RULE, Path.parse(RULE.templates[0]))
 ALICE = read_claims({"sub": "alice", "client_id": "web", "role": "reader", "team": "a"})
 RECORD = DecisionRecord(
     *(1_700_000_000.0, b"7f", b"GET", b"/users/alice", RULE, ("deny", "claim_mismatch"), ALICE, None),

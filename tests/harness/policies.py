@@ -27,7 +27,7 @@ CONDITIONS: dict[str, Any] = {
 }
 """A value for each key of a rule that is a condition on the token."""
 NO_CONDITIONS = {
-    *("name", "path", "methods", "host"),  # which requests the rule matches
+    *("name", "path", "paths", "methods", "host"),  # which requests the rule matches
     *("public", "authenticated"),  # that there are no conditions
     *("mode", "cors_preflight"),  # whether the conditions apply
     *("authorization_server", "ask_in_order", "max_answer_age", "on_outage"),  # how the token is verified
@@ -40,7 +40,7 @@ REFUSALS = Refusals(ChallengeSettings(), ProofSettings())
 
 def policy(*rules: dict[str, Any], mode: Mode = "enforce") -> Policy:
     """Return a policy; each rule has a line of its own, and its path as its name by default."""
-    named_rules = ({"name": rule["path"], "mode": mode, **rule} for rule in rules)
+    named_rules = ({"name": rule.get("path") or rule["paths"][0], "mode": mode, **rule} for rule in rules)
     places = ((_RULE.validate_python(rule), f"rules.yaml:{line}") for line, rule in enumerate(named_rules, 1))
     return Policy(places, mode)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from enforcer.errors import SettingsError
-from enforcer.policy.requirement import Requirement
+from enforcer.policy.requirement import Requirement, compile_rule
 from enforcer.policy.rules import Claim, Path, Rule, compile_claims
 from enforcer.tokens.claims import read_claims
 from enforcer.wire.target import parse
@@ -360,6 +360,29 @@ def test_untrusted_claims_meet_a_condition_only_by_an_equal_value(claims: dict[s
     for condition in ("a", 1, True, ("a", False)):
         allowed = condition if isinstance(condition, tuple) else (condition,)
         assert holds(condition, claims, name) == any(repr(entry) in members for entry in allowed)
+
+
+@pytest.mark.parametrize(
+    ("settings", "errors"),
+    [
+        ({}, {(): 'missing key "path": the path template of the rule, or paths for several'}),
+        ({"path": "/a", "paths": ("/b",)}, {("paths",): "a rule has path or paths, not both"}),
+        ({"paths": ("/a", "b")}, {("paths", 1): "a path begins with /"}),
+        ({"paths": ("/{x}", "/a"), "claims": {"c": "{x}"}}, {("claims", "c"): "the path /a has no segment {x}"}),
+    ],
+)
+def test_a_rule_has_one_path_or_several(settings: dict[str, Any], errors: dict[Any, str]) -> None:
+    """Each of several paths is held to the same as one."""
+    with pytest.raises(SettingsError) as caught:
+        Rule(**{"name": "r", "authenticated": True, **settings})
+    assert caught.value.errors == errors
+
+
+def test_a_rule_requires_the_same_for_each_of_its_paths() -> None:
+    """A name stands for the segment of the path that matched."""
+    compiled = compile_rule(Rule(name="r", paths=("/a/{x}", "/{x}/**"), claims={"c": "{x}"}, methods=("GET",)))
+    assert [pattern.path for pattern, _ in compiled] == [Path.parse("/a/{x}"), Path.parse("/{x}/**")]
+    assert [requirement.claims[0].segment for _, requirement in compiled] == [1, 0]
 
 
 @pytest.mark.parametrize(

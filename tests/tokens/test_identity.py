@@ -131,7 +131,7 @@ def _scalars(value: Any) -> list[Any]:
 
 
 def _holds(rule: Rule, token: ActiveToken, segment: bytes) -> bool:
-    return Requirement(rule, RulePath.parse(rule.path)).meets_claims(token, [segment])
+    return Requirement(rule, RulePath.parse(rule.templates[0])).meets_claims(token, [segment])
 
 
 def _rules(values: list[Any]) -> list[tuple[Rule, bytes]]:

@@ -128,29 +128,39 @@ def duplicates(document: MergedDocument | Document, names: Mapping[tuple[Step, .
 
 def _equal_rules(document: MergedDocument, rules: Mapping[int, Rule]) -> Iterator[Problem]:
     # Parsing and matching paths costs far more than this grouping, which leaves out most rules.
-    groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    groups: defaultdict[tuple[str, str], list[_Place]] = defaultdict(list)
     for index, rule in rules.items():
-        groups[_PARAMETER.sub("{}", unquote(rule.path)), (rule.host or "").lower()].append(index)
+        for number, template in enumerate(rule.templates):
+            groups[_PARAMETER.sub("{}", unquote(template)), (rule.host or "").lower()].append((index, number))
     for group in groups.values():
         if len(group) > 1:
-            yield from _compare(document, {index: rules[index] for index in group})
+            yield from _compare(document, rules, group)
 
 
-def _compare(document: MergedDocument, rules: Mapping[int, Rule]) -> Iterator[Problem]:
+_Place = tuple[int, int]
+"""The index of a rule, and that of one of its paths."""
+
+
+def _compare(document: MergedDocument, rules: Mapping[int, Rule], places: Sequence[_Place]) -> Iterator[Problem]:
     patterns = {
-        index: RequestPattern(Path.parse(rule.path), tuple(dict.fromkeys(rule.methods)), rule.host)
-        for index, rule in rules.items()
+        (index, number): RequestPattern(
+            Path.parse(rules[index].templates[number]), tuple(dict.fromkeys(rules[index].methods)), rules[index].host
+        )
+        for index, number in places
     }
     reported: set[int] = set()
-    for index, method in Matcher((pattern, index) for index, pattern in patterns.items()).conflicts:
+    for place, method in Matcher((pattern, place) for place, pattern in patterns.items()).conflicts:
+        index, number = place
         if index not in reported:
             reported.add(index)
-            first = next(
-                other for other in patterns if Matcher([(patterns[other], other), (patterns[index], index)]).conflicts
+            first, _ = next(
+                other for other in patterns if Matcher([(patterns[other], other), (patterns[place], place)]).conflicts
             )
             rival = f"rule {show(rules[first].name)} at {_position(document, ('rules', first))}"
-            requests = f"{'all methods' if method == '*' else method} of {rules[index].path}"
+            requests = f"{'all methods' if method == '*' else method} of {rules[index].templates[number]}"
             message = f"rule {show(rules[index].name)} matches {requests}, and so does {rival}"
+            if first == index:
+                message = f"rule {show(rules[index].name)} has the path {rules[index].templates[number]} twice"
             yield document.problem(("rules", index), message)
 
 

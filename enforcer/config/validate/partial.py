@@ -47,17 +47,19 @@ class PartialValidation:
 
 _ADAPTER: Final = TypeAdapter(Rule)
 _KEYS: Final = frozenset(Rule.__dataclass_fields__)
-_COMPARED: Final = frozenset({"name", "path", "methods", "host", "upstream", "authorization_server"})
+_COMPARED: Final = frozenset({"name", "path", "paths", "methods", "host", "upstream", "authorization_server"})
 """Keys by which rules are compared with each other, and with the rest of the configuration."""
 
 
 def _without(rule: Mapping[str, Any], invalid: set[str]) -> dict[str, Any]:
     """Return a rule without its invalid keys, and with replacements, so that their absence causes no further error."""
     remaining = {key: value for key, value in rule.items() if key not in invalid}
-    if "path" in invalid:
+    if invalid & {"path", "paths"}:
         remaining.pop("claims", None)  # may refer to segments of the path
-    remaining = {"name": "nameless", "path": "/", **remaining}
-    may_have_condition = invalid - _KEYS or invalid & {*CONDITIONS, "authenticated", "public", "path"}
+    remaining = {"name": "nameless", **remaining}
+    if not remaining.get("paths"):
+        remaining.setdefault("path", "/")
+    may_have_condition = invalid - _KEYS or invalid & {*CONDITIONS, "authenticated", "public", "path", "paths"}
     if may_have_condition and remaining.get("public") is not True:
         remaining.setdefault("authenticated", True)
     return remaining

@@ -77,6 +77,18 @@ def test_the_rival_is_the_first_rule_that_matches_the_same() -> None:
     assert message.endswith('rule "b" at config.yaml:5:3')
 
 
+def test_each_path_of_a_rule_is_compared() -> None:
+    """With those of other rules, and with the rule's own."""
+    first = Rule(name="a", paths=("/a", "/b/{x}"), authenticated=True)
+    rules = first, Rule(name="b", paths=("/c", "/b/{y}"), authenticated=True), rule("c", "/d")
+    ((line, _, message),) = conflicts_of(f"{TWO}- name: z\n", *rules)
+    assert (line, message) == (
+        5, 'rule "b" matches all methods of /b/{y}, and so does rule "a" at config.yaml:4:3'
+    )  # fmt: skip
+    ((_, _, message),) = conflicts_of(TWO, Rule(name="a", paths=("/a", "/{x}", "/a"), authenticated=True))
+    assert message == 'rule "a" has the path /a twice'
+
+
 def test_a_second_use_of_a_name_is_a_conflict() -> None:
     """For rules and authorization servers; a server without a name is called `default`."""
     servers = "upstream: {url: http://app}\nauthorization_servers:\n- {}\n- {name: other}\n- {name: default}\n"
