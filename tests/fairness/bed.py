@@ -44,7 +44,14 @@ def _stdout(process: subprocess.Popen[str]) -> IO[str]:
 @contextmanager
 def flooded(name: str, port: int, connections: int) -> Iterator[None]:
     """Flood an enforcer until the block ends."""
-    with _process(sys.executable, "-m", "fairness.floods", name, str(port), str(connections)) as process:
+    with in_background("fairness.floods", name, port, connections):
+        yield
+
+
+@contextmanager
+def in_background(module: str, *arguments: object) -> Iterator[None]:
+    """Run a module as a program that leaves the processor to others, until the block ends."""
+    with _process(sys.executable, "-m", module, *map(str, arguments)) as process:
         _yield_the_processor(process)
         yield
 

@@ -8,6 +8,8 @@ import re
 import ssl
 import sys
 import time
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,13 +23,17 @@ _PROBE_PAUSE = 0.02  # seconds between two probes
 
 @dataclass(frozen=True)
 class Times:
-    """Percentiles of the requests and the longest /livez in milliseconds; requests a second; connections cut."""
+    """Percentiles of the requests and the longest /livez in milliseconds; requests a second; connections cut.
+
+    `statuses` counts the responses by status.
+    """
 
     p50: float
     p99: float
     livez: float
     rate: float
     cut: int
+    statuses: Mapping[str, int]
 
 
 class _Clients:
@@ -37,6 +43,7 @@ class _Clients:
         self.request = request
         self.times: list[float] = []
         self.cut = 0
+        self.statuses: Counter[str] = Counter()
 
 
 class _Client(asyncio.Protocol):
@@ -62,6 +69,7 @@ class _Client(asyncio.Protocol):
         if end and length is not None and len(body) == int(length[1]):
             self._received = b""
             self._clients.times.append(self._clock() - self._sent_at)
+            self._clients.statuses[head[9:12].decode()] += 1
             self._send()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -93,7 +101,7 @@ async def _run(
     measured = sorted(clients.times[before:])
     rate = len(measured) / (loop.time() - begun)
     p50, p99 = ((measured or [seconds])[int(len(measured) * part)] * 1000 for part in (0.5, 0.99))
-    return Times(p50, p99, max(probes) * 1000, rate, clients.cut)
+    return Times(p50, p99, max(probes) * 1000, rate, clients.cut, dict(clients.statuses))
 
 
 def _context() -> ssl.SSLContext:

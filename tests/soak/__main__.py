@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import click
 from fairness.bed import flooded, honest
+from harness.certificates import Authority
 from harness.configs import authorization_server, config
 from harness.processes import COMMAND, Enforcer, enforcer
 from harness.usage import metric, open_descriptors, resident_memory
@@ -19,11 +20,15 @@ from harness.waiting import settled
 
 from soak.children import Outages, running
 from soak.reloads import Reloads
+from soak.strangers import strangers
 from soak.tally import Tally
 from soak.traffic import Worker
 
 _MAX_GROWTH = 8 * 1024**2  # bytes of resident memory
 _WARM_UP = 0.2  # of the total time
+_COMPARED = 0.1  # of the total time, without and beside strangers each
+_TIMES_USUAL = 2.0  # p99 of good users beside strangers, at most
+_NOISE = 5.0  # milliseconds of p99 that a busy machine causes by itself
 _FLOODS = ("refusals", "heads", "chunks", "early answers")  # in the background, with two connections each
 _IDLE_GAUGES = ("enforcer_connections", "enforcer_requests_in_flight", "enforcer_introspection_in_flight")
 _RULES = [
@@ -75,6 +80,7 @@ def _traffic(
     with ExitStack() as floods:
         for name in _FLOODS:
             floods.enter_context(flooded(name, process.port, 2))
+        floods.enter_context(strangers(process.port))
         # A target that no rule matches, so that only the enforcer has a part in the times.
         times = floods.enter_context(honest(process, seconds, "--connections", "2", "--target", "/nowhere"))
         for worker in workers:
@@ -91,6 +97,25 @@ def _traffic(
     pid = process.process.pid
     descriptors = settled(lambda: open_descriptors(pid), 3)
     return IdleUsage(resident_memory(pid), descriptors, sum(metric(process, name) for name in _IDLE_GAUGES))
+
+
+def _compare(folder: Path, app: int, authorization: int, seconds: float, tally: Tally) -> None:
+    """Compare good users' times without and beside strangers, over TLS; their responses must be right in both."""
+    certificate, key = Authority(folder).issue("localhost")
+    listener = {"address": "127.0.0.1:0", "tls": {"certificate": str(certificate), "key": str(key)}}
+    text = config(f"http://127.0.0.1:{app}", authorization, rules=_RULES, listener=listener)
+    options = ("--connections", "4", "--target", "/allowed/sized/100", "--tls")
+    with enforcer(text, launcher=COMMAND) as process:
+        with honest(process, seconds, *options) as alone:
+            usual = alone()
+        with strangers(process.port, tls=True), honest(process, seconds, *options) as beside:
+            times = beside()
+    for name, measured in (("alone", usual), ("beside strangers", times)):
+        click.echo(f"good users {name}: p50 {measured.p50:.2f} ms, p99 {measured.p99:.2f} ms, {measured.rate:.0f}/s")
+        if set(measured.statuses) != {"200"} or measured.cut:
+            tally.error(f"good users {name}: {measured.statuses}, {measured.cut} connections were cut")
+    if times.p99 > _TIMES_USUAL * max(usual.p99, _NOISE):
+        tally.error(f"strangers take good users' p99 from {usual.p99:.2f} to {times.p99:.2f} ms")
 
 
 def _watch(process: Enforcer, tally: Tally) -> None:
@@ -128,6 +153,7 @@ def main(seconds: int, connections: int) -> None:
                 metric(process, f'enforcer_config_reloads_total{{result="{result}"}}')
                 for result in ("success", "failure")
             )
+            _compare(Path(folder), app.port, authorization.port, max(seconds * _COMPARED, 3.0), tally)
         for violation in violations.read_text().splitlines():
             tally.error(f"app: {violation}")
     if after.memory - before.memory > _MAX_GROWTH:
