@@ -161,8 +161,23 @@ def _check_labels(labels: Mapping[str, Any]) -> None:
         raise NotInjectableError(Reason.BAD_SETTING, f"label {names.INJECT}: expected enabled or disabled")
 
 
+def _requires_windows(term: Object) -> bool:
+    """Return whether a term of a node affinity admits nodes with Windows only."""
+    expressions = items(term, "matchExpressions")
+    return any(
+        entry.get("key") in _OS_LABELS and entry.get("operator") == "In" and entry.get("values") == ["windows"]
+        for entry in expressions
+    )
+
+
+_OS_LABELS: Final = ("kubernetes.io/os", "beta.kubernetes.io/os")
+
+
 def _is_windows(spec: Object) -> bool:
+    affinity = section(spec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
+    terms = items(affinity, "nodeSelectorTerms")
+    if terms and all(_requires_windows(term) for term in terms):
+        return True
     return section(spec, "os").get("name") == "windows" or "windows" in (
-        section(spec, "nodeSelector").get("kubernetes.io/os"),
-        section(spec, "nodeSelector").get("beta.kubernetes.io/os"),
+        section(spec, "nodeSelector").get(label) for label in _OS_LABELS
     )

@@ -72,7 +72,7 @@ class Stream:
                 parts.append(_separated(parts, self._rewritten(index, value, current)))
             elif parts and not document.text.endswith("\n"):
                 # This document was added after a text without a final line break, and got one before it.
-                parts[-1] = parts[-1].removesuffix("\n")
+                parts[-1] = parts[-1].removesuffix("\n").removesuffix("\r")
         for obj in extra:
             text = _added(parts, obj)
             parts.append(text.replace("\n", "\r\n") if self._has_crlf() else text)

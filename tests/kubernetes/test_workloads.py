@@ -102,12 +102,17 @@ def test_an_ordinary_workload_can_be_injected() -> None:
     check_owner(deployment())
 
 
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_WINDOWS = {"matchExpressions": [{"key": "kubernetes.io/os", "operator": "In", "values": ["windows"]}]}
+
+
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
         ({"hostNetwork": True}, Reason.HOST_NETWORK),
         ({"os": {"name": "windows"}}, Reason.WINDOWS),
         ({"nodeSelector": {"kubernetes.io/os": "windows"}}, Reason.WINDOWS),
+        ({"affinity": {"nodeAffinity": {_REQUIRED: {"nodeSelectorTerms": [_WINDOWS]}}}}, Reason.WINDOWS),
         ({"initContainers": [{"name": "enforcer-redirect"}]}, Reason.NAME_TAKEN),
         ({"volumes": [{"name": "enforcer-tmp"}]}, Reason.NAME_TAKEN),
         ({"volumes": ["enforcer-tmp"]}, Reason.UNREADABLE),

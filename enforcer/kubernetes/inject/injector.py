@@ -23,6 +23,7 @@ from enforcer.kubernetes.inject.pod.pod_template import Injected, Plan, choose_n
 from enforcer.kubernetes.inject.pod.ports import Port
 from enforcer.kubernetes.inject.pod.uninject import uninject
 from enforcer.kubernetes.inject.report import Result, called
+from enforcer.kubernetes.inject.surroundings import surroundings
 from enforcer.kubernetes.inject.workload_pass import Options, WorkloadPass
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.sidecar import Mode
@@ -89,7 +90,8 @@ class _Injector:
             self._manifests.put(index, ours("ConfigMap", "v1", name, workload.namespace, self._options.by, data=data))
         self._separate_metrics(workload, port)
         self._injections[index] = injected
-        for line in diagnose(injected, closing, self._manifests.originals, [service for _, service in selecting]):
+        around = self._manifests.originals, [service for _, service in selecting]
+        for line in (*diagnose(injected, closing, *around), *surroundings(injected, *around)):
             self._manifests.report(index, line.result, line.detail, line.name)
 
     def _name_port(self, index: int, workload: Workload, selecting: Sequence[tuple[int, Object]], port: Port) -> Port:
@@ -151,7 +153,7 @@ class _Injector:
         wanted = injected.plan.settings.network_policy
         if wanted is False or (wanted is None and injected.sidecar.mode is not Mode.PORT):
             return None
-        return network_policy(obj, injected, self._policy_name(injected.plan.workload))
+        return network_policy(obj, injected, self._policy_name(injected.plan.workload), self._manifests.originals)
 
     def _policy_name(self, workload: Workload) -> str:
         """Return a name for a workload's NetworkPolicy that no other object has: of two with one name, one is lost."""

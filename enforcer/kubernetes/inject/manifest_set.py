@@ -38,6 +38,7 @@ class ManifestSet:
         self._added: list[tuple[int, Object]] = []
         indexed = [(index, obj) for index, obj in enumerate(originals) if services.is_service(obj)]
         self._services = [(index, services.given_back(service) or service) for index, service in indexed]
+        self._namespaces = {namespace for obj in originals if (namespace := identity(obj)[1]) is not None}
         self._lines: list[tuple[int, Line]] = []
 
     def attempt(self, step: Callable[[], None]) -> None:
@@ -88,7 +89,16 @@ class ManifestSet:
 
     def services_of(self, workload: Workload) -> list[tuple[int, Object]]:
         """Return the Services that select a workload's pods, with their indexes, as they were before any injection."""
-        return [(index, service) for index, service in self._services if services.selects_pods_of(service, workload)]
+        return [(index, service) for index, service in self._services if self.selects(service, workload)]
+
+    def selects(self, service: Object, workload: Workload) -> bool:
+        """Return whether a Service selects a workload's pods.
+
+        An object without a namespace may be in any, but if the others are in several, it is in none of them.
+        """
+        if len(self._namespaces) > 1 and identity(service)[1] != workload.namespace:
+            return False
+        return services.selects_pods_of(service, workload)
 
     def find_ours(self, kind: str, name: str, namespace: str | None) -> list[int]:
         """Return the indexes of the objects of that kind and name that an earlier injection created."""

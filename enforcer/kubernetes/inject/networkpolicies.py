@@ -6,15 +6,19 @@ allows all traffic, and none of them blocks processes on the pod's own node.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Final
 
-from enforcer.kubernetes.annotations import ours
+from enforcer.kubernetes.annotations import is_ours, ours
 from enforcer.kubernetes.inject.pod.pod_template import Injected
 from enforcer.kubernetes.inject.pod.ports import declared
+from enforcer.kubernetes.inject.services import may_share_namespace
 from enforcer.kubernetes.sidecar import LABELS, Mode, Sidecar
+from enforcer.kubernetes.verify.network_policies import admitted, is_network_policy, limits_ingress
+from enforcer.kubernetes.verify.services import Endpoint
 from enforcer.kubernetes.workloads import Workload, containers
-from enforcer.yamltext.objects import Object, section
+from enforcer.yamltext.objects import Object, identity, section
 
 _VERSION: Final = "networking.k8s.io/v1"
 
@@ -24,8 +28,11 @@ def enforcer_port(sidecar: Sidecar) -> int:
     return sidecar.listen_port if sidecar.mode is Mode.PORT else sidecar.app_port
 
 
-def network_policy(obj: Object, injected: Injected, name: str) -> Object | None:
+def network_policy(obj: Object, injected: Injected, name: str, others: Sequence[Object] = ()) -> Object | None:
     """Write the NetworkPolicy for an object's injected pods, under this name; None if no labels select them.
+
+    `others` are objects around it. NetworkPolicies among them that limit the clients of the pods keep their effect: the
+    enforcer's port is open to the clients that they admit to the app's, and nothing is opened beside it.
 
     Every client may reach the enforcer's port, and ports with another protocol than HTTP, which the enforcer cannot
     protect: closing them would break the app. Only the monitoring namespace may reach the admin port, and ports with
@@ -36,13 +43,11 @@ def network_policy(obj: Object, injected: Injected, name: str) -> Object | None:
     selector = _selector(obj, workload)
     if selector is None:
         return None
-    monitored = [sidecar.admin_port, *_metrics(workload, injected.plan.port.number)]
+    limiting = [policy for policy in others if _limits(policy, workload)]
+    monitored = [sidecar.admin_port, *([] if limiting else _metrics(workload, injected.plan.port.number))]
     labels = {"kubernetes.io/metadata.name": injected.plan.settings.monitoring_namespace}
     namespace = {"namespaceSelector": {"matchLabels": labels}}
-    ingress = [
-        {"ports": [_port(number) for number in [enforcer_port(sidecar), *_other_protocols(injected)]]},
-        {"from": [namespace], "ports": [_port(number) for number in monitored]},
-    ]
+    ingress = [*_clients(injected, limiting), {"from": [namespace], "ports": [_port(number) for number in monitored]}]
     spec = {"podSelector": selector, "policyTypes": ["Ingress"], "ingress": ingress}
     return ours("NetworkPolicy", _VERSION, name, workload.namespace, injected.plan.context.by, spec=spec)
 
@@ -50,6 +55,26 @@ def network_policy(obj: Object, injected: Injected, name: str) -> Object | None:
 def policy_names(workload: Workload) -> tuple[str, str]:
     """Return the name of a workload's NetworkPolicy, and the one if another object has the first."""
     return f"{workload.name}-enforcer", f"{workload.name}-{workload.kind.lower()}-enforcer"
+
+
+def _limits(policy: Object, workload: Workload) -> bool:
+    """Return whether somebody else's NetworkPolicy limits the clients of the pods."""
+    if not is_network_policy(policy) or is_ours(policy):
+        return False
+    near = may_share_namespace(identity(policy)[1], workload.namespace)
+    return near and limits_ingress(policy, {**workload.labels, **LABELS})
+
+
+def _clients(injected: Injected, limiting: Sequence[Object]) -> list[Object]:
+    """Return the rules for clients: those that the limiting policies admit to the app's port, or all."""
+    port = _port(enforcer_port(injected.sidecar))
+    if not limiting:
+        return [{"ports": [port, *map(_port, _other_protocols(injected))]}]
+    plan = injected.plan
+    peers = [each.peer for each in admitted(limiting, plan.workload.spec, Endpoint("TCP", plan.port.number))]
+    if None in peers:
+        return [{"ports": [port]}]
+    return [{"from": [deepcopy(peer) for peer in peers], "ports": [port]}] if peers else []
 
 
 def _port(number: int) -> Object:

@@ -173,7 +173,7 @@ class WorkloadPass:
         """
         for index, obj in enumerate(self.manifests.originals):
             workload = workload_of(obj)
-            if workload is None or not services.selects_pods_of(service, workload):
+            if workload is None or not self.manifests.selects(service, workload):
                 continue
             declared_ports = [each for container in containers(workload.spec) for each in declared(container)]
             if declared_ports and port.number not in (each.number for each in declared_ports):

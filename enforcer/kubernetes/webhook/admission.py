@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -200,12 +201,22 @@ def _skipped(pod: Object, reason: Reason) -> Object:
 
 
 def workload_name(pod: Object) -> str:
-    """Return the name of the workload that people wrote: the pod's controller, or the Deployment of its ReplicaSet."""
+    """Return the name of the workload that people wrote: of a Deployment, a Rollout, a CronJob, or the controller."""
     metadata = section(pod, "metadata")
     owner = next((ref for ref in items(metadata, "ownerReferences") if ref.get("controller") is True), None)
     if owner is None:
         return identity(pod)[0]
     name = str(owner.get("name"))
-    # The hash that a Deployment appends to the names of its ReplicaSets, and sets as a label of the pods.
-    hashed = section(metadata, "labels").get("pod-template-hash")
-    return name.removesuffix(f"-{hashed}") if owner.get("kind") == "ReplicaSet" and hashed else name
+    labels = section(metadata, "labels")
+    match owner.get("kind"):
+        case "ReplicaSet":
+            # The hash that a Deployment or a Rollout appends to the name, and sets as a label of the pods.
+            hashed = labels.get("pod-template-hash") or labels.get("rollouts-pod-template-hash")
+            return name.removesuffix(f"-{hashed}") if hashed else name
+        case "Job":
+            # The scheduled time in minutes since 1970, which a CronJob appends.
+            return _SCHEDULED.sub("", name)
+    return name
+
+
+_SCHEDULED: Final = re.compile(r"-[0-9]{8,10}\Z")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from harness.kubernetes.injection import objects_after, options
 from harness.kubernetes.manifests import container, deployment, service
-from harness.kubernetes.network_policies import client_in, may_reach
+from harness.kubernetes.network_policies import Peer, client_in, may_reach
 from harness.kubernetes.schemas import violations
 
 from enforcer.kubernetes.inject.injector import inject_all
@@ -127,3 +127,42 @@ def test_a_policy_of_the_user_keeps_its_name() -> None:
     refused = inject_all([deployment(), service(), first, second], options())
     assert refused.has(Result.REFUSED)
     assert objects_after(refused) == [deployment(), service(), first, second]
+
+
+def own_policy(**ingress: Any) -> Any:
+    """Return a user's NetworkPolicy for the app, with one rule."""
+    spec = {"podSelector": {"matchLabels": {"app": "app"}}, "ingress": [ingress]}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "own"}, "spec": spec}
+
+
+FRONT = {"podSelector": {"matchLabels": {"app": "front"}}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "admitted"),
+    [
+        pytest.param({"from": [FRONT], "ports": [{"port": 8080}]}, {"front"}, id="by number"),
+        pytest.param({"from": [FRONT], "ports": [{"port": "http"}]}, {"front"}, id="by name"),
+        pytest.param({"from": [FRONT]}, {"front"}, id="every port"),
+        pytest.param({"ports": [{"port": 8080}]}, {"front", "other"}, id="everybody"),
+        pytest.param({"from": [FRONT], "ports": [{"port": 9090}]}, set(), id="another port"),
+    ],
+)
+def test_limits_of_the_users_own_policies_are_kept(rule: Any, admitted: set[str]) -> None:
+    """Policies add up: one that opened the enforcer's port to everybody would void theirs."""
+    subject = deployment(container("app", {"name": "http", "containerPort": 8080}))
+    policy = network_policy(subject, injected(workload(subject)), "app-enforcer", [own_policy(**rule)])
+    assert policy is not None
+    assert list(violations(policy)) == []
+    for client in ("front", "other"):
+        reached = may_reach([policy], INJECTED, 15080, Peer({"app": client}))
+        assert reached is (client in admitted)
+
+
+def test_a_policy_for_other_pods_or_by_an_injection_limits_nothing() -> None:
+    """Or the second injection would differ from the first."""
+    subject = deployment()
+    first = policy_of(subject)
+    others = own_policy()
+    others["spec"]["podSelector"] = {"matchLabels": {"app": "other"}}
+    assert network_policy(subject, injected(workload(subject)), "web-enforcer", [first, others]) == first

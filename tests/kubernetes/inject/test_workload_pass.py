@@ -169,3 +169,14 @@ def test_other_objects_that_run_pods_are_reported(thing: Any) -> None:
     assert check_all([thing], options()).has(Result.MISSING)
     skipped = options(skipped_kinds=frozenset({thing["kind"].lower()}))
     assert not inject_all([thing], skipped).has(Result.WARNING)
+
+
+def test_a_workload_without_namespace_is_in_none_of_several() -> None:
+    """Only Services without namespace are its own then; of one namespace, it may be in that."""
+    things: list[Any] = [deployment(), *(service(8080, name=name) for name in ("a", "b", "own"))]
+    things[1]["metadata"]["namespace"], things[2]["metadata"]["namespace"] = "one", "two"
+    outcome = inject_all(things, options())
+    assert outcome.objects[1:3] == tuple(things[1:3])
+    assert outcome.objects[3] != things[3]
+    outcome = inject_all(things[:2], options())
+    assert outcome.objects[1] != things[1]

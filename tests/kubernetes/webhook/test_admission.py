@@ -243,6 +243,9 @@ def test_a_pod_that_ends_needs_a_native_sidecar() -> None:
 
 NAMES = {
     "a Deployment's pod": ({"kind": "ReplicaSet", "name": "app-5d8f"}, {"pod-template-hash": "5d8f"}, "app"),
+    "a Rollout's pod": ({"kind": "ReplicaSet", "name": "app-5d8f"}, {"rollouts-pod-template-hash": "5d8f"}, "app"),
+    "a CronJob's pod": ({"kind": "Job", "name": "report-29384756"}, {}, "report"),
+    "a Job's pod": ({"kind": "Job", "name": "report-2"}, {}, "report-2"),
     "a ReplicaSet's pod": ({"kind": "ReplicaSet", "name": "app"}, {}, "app"),
     "a StatefulSet's pod": ({"kind": "StatefulSet", "name": "store"}, {"pod-template-hash": "x"}, "store"),
 }
@@ -265,3 +268,19 @@ def test_every_result_has_its_reasons() -> None:
     """They are the label sets of a metric."""
     assert set(OUTCOMES) == set(Result)
     assert Reason.DISABLED not in OUTCOMES[Result.DENIED]
+
+
+@pytest.mark.parametrize(
+    ("port", "reason"), [("redis", Reason.NOT_HTTP), ("https-webhook", Reason.API_SERVER), ("grpc", Reason.HTTP2)]
+)
+def test_a_labelled_namespace_leaves_databases_alone(port: str, reason: Reason) -> None:
+    """The message, which becomes an Event, says so. A pod with the label itself is denied, and so is gRPC."""
+    ports = [{"name": port, "containerPort": 8080}]
+    containers = [{"name": "app", "image": "app:1", "ports": ports}]
+    decision = ADMISSION.decide(pod(containers=containers), WHOLE)
+    assert decision.reason is reason
+    assert decision.result is (Result.DENIED if reason is Reason.HTTP2 else Result.SKIPPED)
+    if decision.pod is not None:
+        assert decision.pod["spec"] == pod(containers=containers)["spec"]
+        assert decision.message.startswith("left alone, because it serves no HTTP")
+    assert ADMISSION.decide(pod(ENABLED, containers=containers), PLAIN).result is Result.DENIED
