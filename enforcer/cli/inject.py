@@ -112,7 +112,7 @@ def command(
       kubectl get deployment,service country-app -o yaml | enforcer inject - | kubectl apply -f -
       enforcer inject -f k8s/ -R --policy config.yaml --mode loopback --app-env HOST=127.0.0.1
       enforcer inject -f rendered.yaml --check
-      helm install app ./app --post-renderer enforcer --post-renderer-args inject,-
+      helm install app ./app --post-renderer enforcer --post-renderer-args inject --post-renderer-args -
     """
     stream = Stream(read_inputs(stdin, filenames, recursive))
     options, warnings = _options(given, stream.function_config())

@@ -143,6 +143,9 @@ def _apply(text: str, batch: Sequence[Change], offset: int) -> str:
     if change.op == "add":
         return _add(text, parent, batch, offset)
     index = _position(parent.node, change.path[-1])
+    if change.op == "remove" and parent.node.flow_style and len(batch) > 1:
+        # What is left of the first removal moves the members behind it.
+        return _apply(_apply(text, batch[:1], offset), batch[1:], offset)
     if change.op == "remove":
         return _remove(text, parent, [_position(parent.node, each.path[-1]) for each in batch])
     if change.op == "move":
@@ -207,7 +210,7 @@ def _remove(text: str, parent: _Parent, indexes: Sequence[int]) -> str:
     """Remove members, the last one first."""
     members = _members(parent.node)
     if parent.node.flow_style:
-        return _remove_flow(text, members, indexes)
+        return _remove_flow(text, members, indexes[0])
     if len(members) == len(indexes):
         # A block must have at least one member.
         empty = "{}" if isinstance(parent.node, yaml.MappingNode) else "[]"
@@ -218,16 +221,13 @@ def _remove(text: str, parent: _Parent, indexes: Sequence[int]) -> str:
     return text
 
 
-def _remove_flow(text: str, members: list[tuple[Node, Node]], indexes: Sequence[int]) -> str:
-    for index in indexes:
-        begin, end = members[index][0].start_mark.index, _end(text, members[index][1])
-        if index:
-            begin = _end(text, members[index - 1][1])
-        elif len(members) > 1:
-            end = members[1][0].start_mark.index
-        text = text[:begin] + text[end:]
-        del members[index]
-    return text
+def _remove_flow(text: str, members: Sequence[tuple[Node, Node]], index: int) -> str:
+    begin, end = members[index][0].start_mark.index, _end(text, members[index][1])
+    if index:
+        begin = _end(text, members[index - 1][1])
+    elif len(members) > 1:
+        end = members[1][0].start_mark.index
+    return text[:begin] + text[end:]
 
 
 def _replace(text: str, parent: _Parent, index: int, change: Change, offset: int) -> str:

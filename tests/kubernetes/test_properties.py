@@ -144,8 +144,12 @@ def test_the_enforcer_takes_over_the_name_of_the_port(things: list[Object], want
 @EXAMPLES
 @given(bundles(), options())
 def test_a_network_policy_closes_only_the_app_port_of_injected_pods(things: list[Object], wanted: Options) -> None:
-    """Pods that are not injected yet stay reachable, and only the monitoring namespace reaches the admin port."""
+    """Pods that are not injected yet stay reachable, and only the monitoring namespace reaches the admin port.
+
+    Clients that other policies keep from the app's port do not reach the enforcer's.
+    """
     outcome = injected(things, wanted)
+    others = [thing for thing in things if thing["kind"] == "NetworkPolicy"]
     named = [thing for thing in everything(outcome) if thing["metadata"]["name"] == "app-enforcer"]
     policies = [thing for thing in named if "spec" in thing]
     assume(policies)
@@ -156,8 +160,9 @@ def test_a_network_policy_closes_only_the_app_port_of_injected_pods(things: list
             port = protected_port(thing)
             enforcer = 15080 if wanted.settings.mode is Mode.PORT else port
             client, namespace = client_in("default"), policies[0]["metadata"].get("namespace", "apps")
-            assert may_reach(policies, labels, enforcer, client, namespace)
-            assert may_reach(policies, labels, port, client, namespace) == (enforcer == port)
+            reached = may_reach(others, former, port, client, namespace)
+            assert may_reach(policies, labels, enforcer, client, namespace) == reached
+            assert may_reach(policies, labels, port, client, namespace) == (reached and enforcer == port)
             assert not may_reach(policies, labels, 15081, client, namespace)
             assert may_reach(policies, labels, 15081, client_in("monitoring"), namespace)
             assert may_reach(policies, former, port, client, namespace)
