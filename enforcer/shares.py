@@ -65,7 +65,8 @@ class Shares:
         if client is not None:
             known = self._holders.get(client)
             holder = self._add(client) if known is None else known
-            if holder.count * (100 - self.share) >= free * self.share:
+            # As if each place were taken by itself: the last one decides.
+            if (holder.count + count - 1) * (100 - self.share) >= (free - count + 1) * self.share:
                 return None
         if count > free:
             return None
@@ -93,7 +94,7 @@ class Shares:
 
 
 class Portions:
-    """What each client holds of a table that evicts entries, so that those of the clients with the most go first."""
+    """The part of each client in a table that evicts entries, so that the clients with the most lose theirs first."""
 
     __slots__ = ("_holders", "used")
 

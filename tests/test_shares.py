@@ -165,6 +165,19 @@ def test_an_entry_leaves_its_line_by_itself_or_at_its_deadline() -> None:
     assert len(lines) == 0
 
 
+def test_many_places_at_once_count_as_one_after_the_other() -> None:
+    """So that clients which take much leave room for those that take little."""
+    at_once, one_by_one = Shares(100, 50), Shares(100, 50)
+    for client, count in (("one", 30), ("other", 30), ("third", 30), ("one", 20), ("third", 10)):
+        taken = at_once.take(client, count) is not None
+        singles = [holder for _ in range(count) if (holder := one_by_one.take(client)) is not None]
+        assert taken == (len(singles) == count)
+        if not taken:
+            for holder in singles:
+                one_by_one.give_back(holder)
+    assert at_once.used == one_by_one.used < 100
+
+
 def test_portions_compare_a_client_with_an_equal_part() -> None:
     """Of the clients that hold anything; some client always has an equal part or more."""
     portions = Portions()

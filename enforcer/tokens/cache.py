@@ -158,7 +158,7 @@ class TokenCache:
         return entry if entry is not None and entry.fetched_at <= now < entry.stale_until else None
 
     def put(self, key: bytes, result: VerificationResult, identity: bytes, now: float, client: str = OWN) -> CacheEntry:
-        """Add a result that was fetched at `now` for a client. One that has expired already is returned, not stored."""
+        """Add a result that was fetched at `now` for a client. An expired one is returned, and not stored."""
         settings = self._settings
         self.drop(key)
         if isinstance(result, ActiveToken):

@@ -20,7 +20,8 @@ from typing import Final, Protocol
 import httptools
 
 from enforcer.kubernetes.webhook.serving.limits import Limits
-from enforcer.kubernetes.webhook.serving.shares import Shares
+from enforcer.shares import Holder, Shares
+from enforcer.wire.turns import Readable
 
 _log = logging.getLogger("enforcer.webhook")
 
@@ -70,7 +71,8 @@ class State(Enum):
 class Connection(asyncio.Protocol):
     """A connection; `accepted` becomes whether it had an accepted request, `closed` is done at its end.
 
-    `refused` is called with the status of each refusal and the peer.
+    `readable` is what its reading is paused with: the transport, or what gives TLS its input. `refused` is
+    called with the status of each refusal and the peer.
     """
 
     _transport: asyncio.Transport
@@ -96,11 +98,14 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._body = bytearray()
+        self._holder: Holder | None = None
         self._taken = 0
         self._stopping = False
+        self.readable: Readable | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
+        self.readable = self.readable or self._transport
         self._wait_for_head()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -115,11 +120,12 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         # A client that does not read its responses must not cause further ones.
-        self._transport.pause_reading()
+        if self.readable is not None:
+            self.readable.pause_reading()
 
     def resume_writing(self) -> None:
-        if self.state is not State.CLOSING:
-            self._transport.resume_reading()
+        if self.state is not State.CLOSING and self.readable is not None:
+            self.readable.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         while data and self.state in (State.HEAD, State.BODY):
@@ -185,9 +191,11 @@ class Connection(asyncio.Protocol):
             return Response(HTTPStatus.LENGTH_REQUIRED)
         if length > self._limits.body:
             return Response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        if not self._shares.take(self._peer, length):
-            return Response(HTTPStatus.SERVICE_UNAVAILABLE, retry=True)
-        self._taken = length
+        if length:
+            self._holder = self._shares.take(self._peer, length)
+            if self._holder is None:
+                return Response(HTTPStatus.SERVICE_UNAVAILABLE, retry=True)
+            self._taken = length
         return None
 
     def on_body(self, body: bytes) -> None:
@@ -232,8 +240,8 @@ class Connection(asyncio.Protocol):
         self._release()
         self._refused(response.status, self._peer)
         self._write(response, closes=True)
-        if not discard:
-            self._transport.pause_reading()
+        if not discard and self.readable is not None:
+            self.readable.pause_reading()
         self._arm(_LINGER)
 
     def _write(self, response: Response, *, closes: bool) -> None:
@@ -280,5 +288,6 @@ class Connection(asyncio.Protocol):
     def _release(self) -> None:
         """Give the memory of the body back."""
         self._body = bytearray()
-        self._shares.give_back(self._peer, self._taken)
-        self._taken = 0
+        if self._holder is not None:
+            self._shares.give_back(self._holder, self._taken)
+            self._holder = None

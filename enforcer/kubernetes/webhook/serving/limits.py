@@ -14,6 +14,9 @@ class Limits:
     bodies: int
     """Bytes of the bodies of all running requests. A peer may hold as many as it leaves to all others; a request above
     that gets 503, and API servers retry it."""
+    held_input: int = 16 * 1024 * 1024
+    """Bytes of TLS that were read and wait for their turns. A peer may hold as many as it leaves to all others; a
+    connection that brings more is closed."""
     connections: int
     """Connections. Above this, the peer with the most connections without an accepted request loses one of these."""
     peer_connections: int

@@ -3,7 +3,7 @@
 1. A connection counts from its first moment. It costs little until its handshake begins, and few handshakes of a peer
    run at once.
 2. Until its first request is accepted, a connection is a newcomer. Only newcomers are closed in favour of other peers.
-3. One connection gets a bounded share of each turn of the event loop, whatever the size of its TLS records.
+3. TLS is read in turns (`wire.turns`), whatever the size of its records, and each peer has one turn.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import asyncio
 import logging
 import socket
 import ssl
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -21,18 +20,17 @@ from weakref import WeakValueDictionary
 from enforcer.kubernetes.webhook.serving.connection import Application, Connection
 from enforcer.kubernetes.webhook.serving.limits import Limits
 from enforcer.kubernetes.webhook.serving.refusals import LIMIT
-from enforcer.kubernetes.webhook.serving.shares import Shares
+from enforcer.shares import Shares
+from enforcer.wire.plaintext import set_protocol
+from enforcer.wire.tls_reader import UNREAD, TlsReader
+from enforcer.wire.turns import Turns
 
 _log = logging.getLogger("enforcer.webhook")
 
 _FIRST: Final = 2048
 """Bytes that are read before a connection's turn: the first message of a TLS handshake."""
-_MIN_SLICE: Final = 512
-_MAX_SLICE: Final = 64 * 1024
-_NEWCOMER: Final = 32 * 1024
-"""Bytes of TLS until a request is accepted: a handshake with certificates takes 4 KiB, a record up to 16 KiB."""
-_SHARE: Final = 0.001
-"""Seconds of CPU time in a turn of the event loop that TLS may take for one connection."""
+_SHARE: Final = 50
+"""The part of the bodies, and of the input that waits for its turn, that one peer may hold, in percent."""
 
 
 class Listener:
@@ -55,7 +53,9 @@ class Listener:
         self._refused = refused
         self._tls = tls
         self._names = names
-        self._shares = Shares(limits.bodies)
+        self._shares = Shares(limits.bodies, _SHARE)
+        self._turns = Turns(asyncio.get_running_loop().call_soon)
+        self._turns.places.size, self._turns.places.share = limits.held_input, _SHARE
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._count: Counter[str] = Counter()
         self._newcomers: dict[str, set[Arrival]] = {}
@@ -156,13 +156,17 @@ class Listener:
         connection = Connection(arrival.peer, self._application, self._shares, self.limits, self._refused)
         if self._tls is not None:
             loop = asyncio.get_running_loop()
-            loop.call_soon(Paced.interpose, transport, first, connection.accepted)
+            loop.call_soon(self._read_tls, arrival, first, connection)
             secured = await loop.start_tls(transport, connection, self._tls, server_side=True)
             if secured is None or secured.is_closing():
                 raise ConnectionAbortedError("closed during the handshake")
             certificate = secured.get_extra_info("peercert")
             if self._names and not self._names & set(_common_names(certificate)):
                 raise PermissionError("the client's certificate has another name")
+            if arrival.reader is not None:
+                arrival.reader.established = True
+            secured.set_write_buffer_limits(UNREAD)
+            set_protocol(secured, connection)
             transport = secured
         else:
             transport.set_protocol(connection)
@@ -173,6 +177,14 @@ class Listener:
             transport.resume_reading()
             connection.data_received(first)
         return connection
+
+    def _read_tls(self, arrival: Arrival, first: bytes, connection: Connection) -> None:
+        """Read for TLS, which is the transport's protocol by now, beginning with the first bytes."""
+        transport = arrival.transport
+        if not transport.is_closing():
+            reader = TlsReader(self._turns, transport, transport.get_protocol(), arrival)
+            connection.readable = arrival.reader = reader
+            reader.start(first)
 
 
 def _common_names(certificate: Any) -> list[str]:
@@ -185,11 +197,14 @@ class Arrival(asyncio.BufferedProtocol):
     """A connection that was just accepted: `first` becomes its first bytes, and no more is read before its turn."""
 
     peer = ""
+    client = ""
+    """The same, for its turns."""
     transport: asyncio.Transport
 
     def __init__(self, listener: Listener) -> None:
         self.first: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.task: asyncio.Task[None] | None = None
+        self.reader: TlsReader | None = None
         self._listener = listener
         self._buffer = bytearray()
 
@@ -197,7 +212,7 @@ class Arrival(asyncio.BufferedProtocol):
         self.transport = transport  # type: ignore[assignment]
         address = transport.get_extra_info("peername")
         # The whole address, of IPv6 too: the pods of a node often share a /64, API servers' proxies among them.
-        self.peer = str(address[0]) if address else ""
+        self.peer = self.client = str(address[0]) if address else ""
         self._listener.admit(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -217,65 +232,3 @@ class Arrival(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """End the connection."""
         self.transport.abort()
-
-
-class Paced(asyncio.BufferedProtocol):
-    """Gives TLS a bounded number of bytes in each turn of the event loop: about as many as take a millisecond.
-
-    TLS decrypts everything that was read at once, and a record of one byte takes as long as one of 16 KiB. Until a
-    request is accepted, the connection gets only the bytes of a handshake and a head.
-    """
-
-    def __init__(self, transport: asyncio.Transport, tls: Any, accepted: asyncio.Future[bool]) -> None:
-        self._transport = transport
-        self._tls = tls
-        self._accepted = accepted
-        self._size = _FIRST
-        self._left = _NEWCOMER
-
-    @classmethod
-    def interpose(cls, transport: asyncio.Transport, first: bytes, accepted: asyncio.Future[bool]) -> None:
-        """Put it between a transport and TLS, its protocol, which gets the first bytes."""
-        if transport.is_closing():
-            return
-        paced = cls(transport, transport.get_protocol(), accepted)
-        transport.set_protocol(paced)
-        paced.get_buffer(len(first))[: len(first)] = first
-        paced.buffer_updated(len(first))
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._tls.connection_made(transport)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._tls.connection_lost(error)
-
-    def get_buffer(self, sizehint: int) -> Any:
-        return self._tls.get_buffer(sizehint)[: self._size]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        begin = time.thread_time()
-        self._tls.buffer_updated(nbytes)
-        if time.thread_time() - begin > _SHARE:
-            self._size = max(self._size // 2, _MIN_SLICE)
-        elif nbytes == self._size:
-            self._size = min(2 * self._size, _MAX_SLICE)
-        self._left -= nbytes
-        if self._left < 0 and not self._accepted.done():
-            self._transport.abort()
-        # TLS may have paused reading itself, and resumes then.
-        if self._transport.is_reading():
-            self._transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._resume)
-
-    def _resume(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
-
-    def eof_received(self) -> Any:
-        return self._tls.eof_received()
-
-    def pause_writing(self) -> None:
-        self._tls.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._tls.resume_writing()

@@ -1,9 +1,8 @@
-"""Divides memory and the worker thread among peers, so that one of them cannot take what all need."""
+"""Divides the worker thread among peers, so that one of them cannot take what all need."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,29 +18,6 @@ T = TypeVar("T")
 
 _PEERS: Final = 1000
 """Peers whose used time is remembered."""
-
-
-class Shares:
-    """Divides a capacity: a peer may hold at most as much as it leaves, so that some is always left for others."""
-
-    def __init__(self, capacity: int) -> None:
-        self._left = capacity
-        self._held: Counter[str] = Counter()
-
-    def take(self, peer: str, amount: int) -> bool:
-        """Take an amount for a peer; return False if its share does not suffice."""
-        if self._held[peer] + amount > self._left - amount:
-            return False
-        self._left -= amount
-        self._held[peer] += amount
-        return True
-
-    def give_back(self, peer: str, amount: int) -> None:
-        """Give back what was taken."""
-        self._left += amount
-        self._held[peer] -= amount
-        if not self._held[peer]:
-            del self._held[peer]
 
 
 class FairWorker:

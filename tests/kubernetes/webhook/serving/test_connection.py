@@ -12,7 +12,7 @@ import pytest
 
 from enforcer.kubernetes.webhook.serving.connection import Connection, Head, Response, State
 from enforcer.kubernetes.webhook.serving.limits import Limits
-from enforcer.kubernetes.webhook.serving.shares import Shares
+from enforcer.shares import Shares
 
 LIMITS = Limits(body=1000, bodies=4000, connections=8, peer_connections=4, head=256)
 
@@ -95,7 +95,7 @@ def play(script: Callable[[Bed], Awaitable[None]], limits: Limits = LIMITS) -> N
 
     async def run() -> None:
         refused: list[int] = []
-        app, transport, shares = App(), Transport(), Shares(limits.bodies)
+        app, transport, shares = App(), Transport(), Shares(limits.bodies, 50)
         connection = Connection("10.0.0.1", app, shares, limits, lambda status, peer: refused.append(status))
         connection.connection_made(transport)
         await script(Bed(app, transport, shares, refused, connection))
@@ -159,7 +159,7 @@ def test_invalid_requests_are_refused(data: bytes, status: int, size: int) -> No
         assert bed.refused == [status]
         assert bed.connection.state is State.CLOSING
         assert bed.app.heads == []
-        assert bed.shares.take("other", LIMITS.bodies // 2)
+        assert bed.shares.used == 0
 
     play(script)
 
@@ -181,7 +181,7 @@ def test_memory_is_taken_before_a_body_is_received() -> None:
     """Without any left, the client is asked to try again; it is given back after the response."""
 
     async def script(bed: Bed) -> None:
-        assert bed.shares.take("10.0.0.1", 1500)
+        assert bed.shares.take("10.0.0.1", 2000)
         assert bed.send(request(b"x" * 1000)[:-1000]).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         assert b"Retry-After: 1\r\n" in bed.transport.written
         assert bed.refused == [503]
@@ -189,11 +189,10 @@ def test_memory_is_taken_before_a_body_is_received() -> None:
     async def again(bed: Bed) -> None:
         for _ in range(5):
             bed.send(request(b"x" * 1000)[:-1])
-            assert not bed.shares.take("10.0.0.1", 1500)
+            assert bed.shares.used == 1000
             bed.send(b"x")
             await bed.respond()
-            assert bed.shares.take("10.0.0.1", 1500)
-            bed.shares.give_back("10.0.0.1", 1500)
+            assert bed.shares.used == 0
 
     play(script)
     play(again)
@@ -207,7 +206,7 @@ def test_a_lost_connection_gives_its_memory_back() -> None:
         await asyncio.sleep(0)
         bed.connection.connection_lost(None)
         assert await bed.respond() == b""
-        assert bed.shares.take("10.0.0.1", 2000)
+        assert bed.shares.used == 0
         assert bed.connection.closed.done()
 
     play(script)

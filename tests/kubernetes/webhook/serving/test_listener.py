@@ -191,8 +191,8 @@ def test_accepted_connections_do_not_make_room(authority: Authority) -> None:
     play(script, authority, connections=3)
 
 
-def test_a_stranger_gets_no_more_than_a_handshake_and_a_head(authority: Authority) -> None:
-    """Tiny records would cost as much as large ones, and a head may be sent byte by byte."""
+def test_a_head_in_tiny_records_delays_nobody(authority: Authority) -> None:
+    """A head that comes in tiny records is read in turns, and its connection ends in time."""
 
     async def script(bed: Bed) -> None:
         reader, writer = await bed.dial(STRANGER)
@@ -204,7 +204,7 @@ def test_a_stranger_gets_no_more_than_a_handshake_and_a_head(authority: Authorit
             await asyncio.wait([ended], timeout=0.001)
         assert await bed.ask(HONEST) == b"HTTP/1.1 200 OK"
 
-    play(script, authority, head=1 << 20)
+    play(script, authority, head=1 << 20, newcomer_seconds=0.5)
 
 
 def test_a_large_body_of_an_accepted_request_is_read(authority: Authority) -> None:

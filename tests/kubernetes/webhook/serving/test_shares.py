@@ -1,4 +1,4 @@
-"""Shares of memory and of the worker thread."""
+"""Shares of the worker thread."""
 
 from __future__ import annotations
 
@@ -8,33 +8,7 @@ import time
 
 import pytest
 
-from enforcer.kubernetes.webhook.serving.shares import FairWorker, Shares
-
-
-def test_a_peer_may_hold_as_much_as_it_leaves() -> None:
-    """So half of the capacity, if it is the only one."""
-    shares = Shares(100)
-    assert [shares.take("a", 25), shares.take("a", 25), shares.take("a", 1)] == [True, True, False]
-    shares.give_back("a", 25)
-    assert shares.take("a", 25)
-
-
-def test_there_is_some_left_for_each_further_peer() -> None:
-    """Less for each one, but never nothing."""
-    shares = Shares(1 << 20)
-    for peer in range(6):
-        while shares.take(str(peer), 1000):
-            pass
-    assert shares.take("honest", 1000)
-
-
-def test_what_is_given_back_can_be_taken_again() -> None:
-    """Also by another peer."""
-    shares = Shares(100)
-    assert shares.take("a", 50)
-    assert not shares.take("b", 50)
-    shares.give_back("a", 50)
-    assert shares.take("b", 50)
+from enforcer.kubernetes.webhook.serving.shares import FairWorker
 
 
 def test_the_peer_that_used_the_least_is_next() -> None:
