@@ -3,7 +3,7 @@
 The manifests are not part of this repository; `sources.yaml` names them. They are read from a folder with a git
 repository for each source (`OWNER+NAME` or `OWNER/NAME`), or fetched with git. A source that cannot be read is
 reported. The sweep fails if an injection crashes, if it is not idempotent, if `uninject` does not restore every byte,
-or if an object that was valid is no longer.
+if an object that was valid is no longer, or if the report on a bypass is not what a verification of the output finds.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from harness.kubernetes.schemas import violations
 from enforcer.cli.inject import command as inject
 from enforcer.cli.uninject import command as uninject
 from enforcer.kubernetes.annotations import status_of
+from enforcer.kubernetes.inject.bypass_report import bypass
+from enforcer.kubernetes.verify.verdicts import Verdict, verify
 from enforcer.kubernetes.workloads import workload_of
 from enforcer.yamltext.documents import ManifestError, read
 from enforcer.yamltext.objects import Object, identity
@@ -127,6 +129,7 @@ class Sweep:
         self.missing: list[str] = []
         self.faults: list[str] = []
         self.counts: Counter[tuple[str, str]] = Counter()
+        self.verdicts: Counter[Verdict] = Counter()
         self._verbose = verbose
 
     def run(self, source: Source, folder: Path) -> None:
@@ -139,6 +142,7 @@ class Sweep:
             return
         if first.stdout:
             self._check(place, before, first.stdout_bytes.decode())
+            self._verify(place, first.stdout_bytes.decode(), first.stderr)
         injected = dict(_injected(first.stdout_bytes.decode()))
         details = _details(first.stderr)
         for name, protocol in source.workloads.items():
@@ -155,6 +159,15 @@ class Sweep:
         known = {fault for obj in _objects(before) for fault in _violations(obj)}
         self.faults += [f"{place}: {fault}" for obj in _objects(after) for fault in _violations(obj) - known]
 
+    def _verify(self, place: str, after: str, report: str) -> None:
+        """Verify the manifests as they were written, and compare with the report of the injection."""
+        summaries = [line for line in report.splitlines() if ", bypass " in line]
+        for finding in verify(_objects(after)):
+            self.verdicts[finding.verdict] += 1
+            lines = [line for line in summaries if line.split(" ", 1)[0] == finding.workload]
+            if lines and not any(f", {bypass(finding)}, " in f"{line}, " for line in lines):
+                self.faults.append(f"{place}: {finding.workload}: {lines[0]}, but {bypass(finding)}")
+
     def report(self) -> int:
         """Print the tables; return 1 if a rule was broken, else 0."""
         for protocol in sorted({protocol for protocol, _ in self.counts}):
@@ -162,6 +175,7 @@ class Sweep:
             print(f"{protocol}: {sum(rows.values())}")
             for outcome, count in sorted(rows.items(), key=lambda row: (-row[1], row[0])):
                 print(f"  {count:4} {outcome}")
+        print("verdicts: " + ", ".join(f"{verdict} {count}" for verdict, count in self.verdicts.most_common()))
         for repository in dict.fromkeys(self.missing):
             print(f"not found: {repository}")
         for fault in self.faults:
