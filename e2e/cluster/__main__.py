@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from e2e.cluster import injector, proofs
+from e2e.cluster import cluster_check, injector, proofs
 from e2e.cluster.controlplane import CLIENT, TOOLS, ControlPlane, build, control_plane, version
 from e2e.proof import Proof
 from e2e.tools import ToolError, demand
@@ -49,6 +49,8 @@ def _prove(proof: Proof, cluster: ControlPlane, folder: Path) -> None:
         proof.part("Pods that the API server creates")
         proofs.injection(proof, cluster, webhook)
         proofs.events(proof, cluster)
+        proof.part("A look at the cluster")
+        cluster_check.cluster_check(proof, cluster)
         proof.part("Reviews that are not from the API server")
         proofs.strangers(proof, cluster, webhook)
         webhook.stop()

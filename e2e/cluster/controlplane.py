@@ -54,7 +54,7 @@ class ControlPlane:
     def __init__(self, url: str, folder: Path, ca: Path) -> None:
         self.url = url
         self.ca = ca
-        self._configuration = folder / "admin.yaml"
+        self.kubeconfig = folder / "admin.yaml"
 
     def __call__(self, *arguments: str | Path, documents: Object | list[Object] | None = None) -> str:
         """Call kubectl, with objects on its standard input; raises ToolError."""
@@ -77,7 +77,7 @@ class ControlPlane:
         return folder
 
     def _kubectl(self) -> tuple[str, ...]:
-        return ("kubectl", "--kubeconfig", str(self._configuration))
+        return ("kubectl", "--kubeconfig", str(self.kubeconfig))
 
 
 def version() -> str:
