@@ -93,7 +93,7 @@ def _missing(workspace: Workspace) -> list[str]:
     def installed(name: str) -> bool:
         if name.endswith(".so"):
             return any((Path(folder) / name).exists() for folder in _MODULES)
-        return Path(workspace.command(name)).is_absolute()
+        return workspace.has(name)
 
     return sorted({package for name, package in _REQUIRED.items() if not installed(name)})
 

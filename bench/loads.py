@@ -10,7 +10,20 @@ from typing import TypeVar
 from bench import bulk, decisions, wrk
 from bench.footprint import connections, start
 from bench.results import Results
-from bench.servers import APACHE, ENVOY, NAIVE, NGINX, NJS, Build, RunningServer, Server, Workspace, enforcer, serving
+from bench.servers import (
+    APACHE,
+    ENVOY,
+    NAIVE,
+    NGINX,
+    NJS,
+    OPTIONAL,
+    Build,
+    RunningServer,
+    Server,
+    Workspace,
+    enforcer,
+    serving,
+)
 
 T = TypeVar("T")
 
@@ -45,7 +58,11 @@ def _checked(workspace: Workspace, server: Server) -> Iterator[RunningServer]:
 
 
 def _cached(now: Round) -> None:
-    for server in now.in_turn((NGINX, enforcer(), NJS, ENVOY, APACHE, NAIVE)):
+    missing = [server.name for server in OPTIONAL if not now.workspace.has(server.program)]
+    if missing and not now.number:
+        print(f"not measured, because not installed: {', '.join(missing)}", flush=True)
+    installed = [server for server in OPTIONAL if server.name not in missing]
+    for server in now.in_turn((NGINX, enforcer(), NJS, ENVOY, APACHE, NAIVE, *installed)):
         with _checked(now.workspace, server) as running:
             wrk.load(running, _WARM_UP)
             now.results.add("cached", server.name, asdict(wrk.load(running, now.seconds)))

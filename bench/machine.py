@@ -10,9 +10,10 @@ import subprocess
 from pathlib import Path
 
 from bench.interpreter import Interpreter
-from bench.servers import Workspace
+from bench.servers import OPTIONAL, Workspace
 
 _LIBRARIES = "uvicorn", "uvloop", "httptools", "starlette", "httpx"
+_SHOW_VERSION = {"skipper": ("-version",), "heimdall": ("--version",)}
 _MIN_FREE = 1 << 30  # bytes
 
 
@@ -58,6 +59,11 @@ def versions(workspace: Workspace, interpreter: Interpreter) -> dict[str, str]:
         "apache": _version([workspace.command("apache2"), "-v"]),
         "mod_oauth2": _package("libapache2-mod-oauth2"),
         "envoy": _version([workspace.command("envoy"), "--version"]),
+        **{
+            server.name: _version([workspace.command(server.program), *_SHOW_VERSION.get(server.name, ("version",))])
+            for server in OPTIONAL
+            if workspace.has(server.program)
+        },
         "wrk": _version([workspace.command("wrk"), "-v"]),
     }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.goals import goals
 from bench.results import Results
+from bench.servers import OPTIONAL
 from bench.wrk import CONNECTIONS, MANY_CONNECTIONS
 
 ENOUGH_ROUNDS = 5
@@ -18,6 +19,10 @@ TITLES = {
     "njs": "nginx + njs, introspects and caches",
     "apache": "Apache mod_oauth2, introspects and caches",
     "envoy": "Envoy, forwards only",
+    "caddy": "Caddy, forwards only",
+    "skipper": "Skipper, introspects each request",
+    "oathkeeper": "Oathkeeper, introspects and caches",
+    "heimdall": "Heimdall, introspects and caches",
     "naive": "Starlette + httpx, introspects and caches",
     "enforcer": "**enforcer**",
 }
@@ -154,7 +159,17 @@ class Run:
             f"Enforcer: {installed['python']}, uvicorn {installed['uvicorn']}, uvloop {installed['uvloop']}, "
             f"httptools {installed['httptools']}. Peers: nginx {installed['nginx']}, njs {installed['njs']}, "
             f"Apache {installed['apache']}, mod_oauth2 {installed['mod_oauth2']}, Envoy {installed['envoy']}, "
-            f"Starlette {installed['starlette']}, httpx {installed['httpx']}. Load: wrk {installed['wrk']}."
+            f"Starlette {installed['starlette']}, httpx {installed['httpx']}{self._optional()}. "
+            f"Load: wrk {installed['wrk']}."
+        )
+
+    def _optional(self) -> str:
+        """Return the versions of the measured proxies that the benchmark does not install."""
+        measured = self.results.samples.get("cached", {})
+        return "".join(
+            f", {TITLES[server.name].partition(',')[0]} {self.versions.get(server.name, 'unknown')}"
+            for server in OPTIONAL
+            if server.name in measured
         )
 
 

@@ -39,6 +39,10 @@ class Workspace:
         """Return the path of a command in the virtual environment or the system, or its bare name if there is none."""
         return shutil.which(name, path=f"{self.venv / 'bin'}:{_SYSTEM}") or name
 
+    def has(self, program: str) -> bool:
+        """Return whether a command is installed."""
+        return Path(self.command(program)).is_absolute()
+
     def configure(self, name: str, port: int) -> str:
         """Write the configuration `name` from peers/ with this run's folder and ports, and return its path."""
         text = (HERE / "peers" / name).read_text()
@@ -61,7 +65,8 @@ class Build:
 class Server:
     """A server that can be measured: its name, its port, the command that runs it, and a URL that shows it is ready.
 
-    `authorizes` is False for a proxy that only forwards, and passes requests without a token too.
+    `authorizes` is False for a proxy that only forwards, and passes requests without a token too. `program` is the
+    command of a proxy that is measured only if it is installed; empty if the benchmark installs it.
     """
 
     name: str
@@ -71,6 +76,7 @@ class Server:
     ready_path: str = TARGET
     ready_port: int | None = None
     authorizes: bool = True
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,27 @@ def _envoy(workspace: Workspace, port: int) -> list[str]:
     return [workspace.command("envoy"), "-c", workspace.configure("envoy.yaml", port), *limits]
 
 
+def _caddy(workspace: Workspace, port: int) -> list[str]:
+    return [workspace.command("caddy"), "run", "--config", workspace.configure("caddy.json", port)]
+
+
+def _skipper(workspace: Workspace, port: int) -> list[str]:
+    routes = ["-routes-file", workspace.configure("skipper.eskip", port), "-address", f"127.0.0.1:{port}"]
+    quiet = ["-access-log-disabled", "-application-log-level", "ERROR", "-support-listener", "127.0.0.1:18026"]
+    return [workspace.command("skipper"), *routes, *quiet]
+
+
+def _oathkeeper(workspace: Workspace, port: int) -> list[str]:
+    workspace.configure("oathkeeper-rules.json", port)
+    return [workspace.command("oathkeeper"), "serve", "--config", workspace.configure("oathkeeper.yaml", port)]
+
+
+def _heimdall(workspace: Workspace, port: int) -> list[str]:
+    workspace.configure("heimdall-rules.yaml", port)
+    configuration = workspace.configure("heimdall.yaml", port)
+    return [workspace.command("heimdall"), "serve", "proxy", "--insecure", "--config", configuration]
+
+
 def _naive(workspace: Workspace, port: int) -> list[str]:
     workspace.configure("naive.py", port)
     quiet = ["--no-access-log", "--log-level", "warning"]
@@ -135,6 +162,14 @@ NJS = Server("njs", 18012, _njs)
 ENVOY = Server("envoy", 18013, _envoy, authorizes=False)
 APACHE = Server("apache", 18014, _apache)
 NAIVE = Server("naive", 18015, _naive, {"BACKEND": str(BACKEND)})
+_ONE_CPU = {"GOMAXPROCS": "1"}  # Go counts the machine's CPUs, and a measured server has one
+OPTIONAL = (
+    Server("caddy", 18020, _caddy, _ONE_CPU, authorizes=False, program="caddy"),
+    Server("skipper", 18021, _skipper, _ONE_CPU, program="skipper"),
+    Server("oathkeeper", 18022, _oathkeeper, _ONE_CPU, program="oathkeeper"),
+    Server("heimdall", 18023, _heimdall, _ONE_CPU, program="heimdall"),
+)
+"""Proxies that are measured if they are installed: neither Debian nor the package index has them."""
 
 
 def enforcer(
@@ -210,7 +245,7 @@ def serving(workspace: Workspace, server: Server, cpu: int = MEASURED_CPU) -> It
     Raises BenchError if the port is in use or the server does not become ready.
     """
     if _is_ready(server):
-        raise BenchError(f"port {server.port} is in use; the benchmark uses the ports 18000 to 18019")
+        raise BenchError(f"port {server.port} is in use; the benchmark uses the ports 18000 to 18029")
     log = workspace.folder / f"{server.name}-{server.port}.log"
     command = server.command(workspace, server.port)
     started = time.perf_counter()

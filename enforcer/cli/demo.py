@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -119,6 +120,7 @@ def command(once: bool, config: Path, **ports: int) -> None:
     """
     if os.environ.get("NO_COLOR"):
         click.get_current_context().color = False
+    _check_prerequisites(config)
     load(config, {**os.environ, **_SECRET})
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -129,14 +131,23 @@ def command(once: bool, config: Path, **ports: int) -> None:
     sys.exit(0 if right or not once else 1)
 
 
+def _check_prerequisites(config: Path) -> None:
+    """Raise ClickException if something is missing that only the demo needs."""
+    if find_spec("pycountry") is None:
+        raise click.ClickException("the country app needs more packages: pip install 'token-enforcer[demo]'")
+    if not config.exists():
+        raise click.ClickException(
+            f"{config} does not exist: run the demo in a clone of the repository, whose config.yaml it uses, or name "
+            "another configuration of the same app (--config)"
+        )
+
+
 def _play(config: Path, ports: _Ports, once: bool, stopped: Callable[[], bool]) -> bool:
     """Run the demo until it ends or is stopped. Returns whether every step was as expected."""
-    try:
-        import httpx
+    import httpx
 
-        from enforcer.cli._walk import Walk, show
-    except ImportError:
-        raise click.ClickException("the demo needs more packages: pip install 'token-enforcer[demo]'") from None
+    from enforcer.cli._walk import Walk, show
+
     enforcer = f"http://localhost:{ports.port}"
     issuer = f"http://localhost:{ports.auth_port}/ms-auth-server"
     with ExitStack() as resources:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from bench import loads, wrk
 from bench.results import Results
-from bench.servers import RunningServer, Server, Workspace
+from bench.servers import OPTIONAL, RunningServer, Server, Workspace
 
 
 def test_many_connections_are_1000_and_the_enforcer_has_its_default_settings(
@@ -38,3 +39,37 @@ def test_many_connections_are_1000_and_the_enforcer_has_its_default_settings(
     assert set(run.results.samples["many"]) == {"nginx", "enforcer"}
     (settings,) = tmp_path.glob("enforcer-*.yaml")
     assert json.loads(settings.read_text())["limits"] == {}
+
+
+def test_a_proxy_that_is_not_installed_is_named_and_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are measured, an installed one of the optional ones too; a later round does not say it again."""
+    measured: list[str] = []
+
+    @contextmanager
+    def checked(workspace: Workspace, server: Server) -> Iterator[RunningServer]:
+        measured.append(server.name)
+        yield RunningServer(server, [], 0.0)
+
+    monkeypatch.setattr(loads, "_checked", checked)
+    monkeypatch.setattr(wrk, "load", lambda server, seconds: wrk.TrafficSample(1.0, 1.0, 1.0, 2.0, 0, 1))
+    monkeypatch.setattr(Workspace, "has", lambda workspace, program: program == "caddy")
+    for number in range(2):
+        loads.LOADS["cached"](loads.Round(number, 4, Workspace(tmp_path, tmp_path), Results()))
+
+    assert {"nginx", "enforcer", "caddy"} <= set(measured)
+    assert not {"skipper", "oathkeeper", "heimdall"} & set(measured)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "not measured" in line]
+    assert lines == ["not measured, because not installed: skipper, oathkeeper, heimdall"]
+
+
+@pytest.mark.parametrize("server", OPTIONAL, ids=lambda server: server.name)
+def test_the_configuration_of_an_optional_proxy_has_no_mark_left(server: Server, tmp_path: Path) -> None:
+    """Its command names the program and the files of this run."""
+    command = server.command(Workspace(tmp_path, tmp_path), server.port)
+    assert Path(command[0]).name == server.program
+    texts = [path.read_text() for path in tmp_path.iterdir()]
+    assert texts
+    assert [text for text in texts if re.search("@[A-Z]+@", text)] == []
+    assert any(str(server.port) in text for text in (*texts, *command))
