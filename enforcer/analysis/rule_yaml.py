@@ -6,14 +6,17 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Final
 
 from enforcer.policy.rules import Rule
 
 _PLAIN: Final = re.compile(r"[A-Za-z/_][A-Za-z0-9/_.{}-]*(?: [A-Za-z0-9/_.{}-]+)*(?:/\*\*)?|/\*\*")
-_PLAIN_IN_LIST: Final = re.compile(r"[A-Za-z][A-Za-z0-9/_.-]*")
+_PLAIN_IN_LIST: Final = re.compile(r"[A-Za-z/][A-Za-z0-9/_.-]*")
 _WORDS: Final = re.compile(r"(?:true|false|null|yes|no|on|off|y|n)", re.IGNORECASE)  # not text to some parsers
 _MAX_NAME: Final = 100
+_WIDTH: Final = 120
+"""Columns of a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,17 @@ def _lines(proposal: Proposal) -> Iterator[str]:
     yield ""
     yield from comment(proposal.comments, "  ")
     yield f"  - name: {_scalar(rule.name)}"
-    if rule.path is None:
-        yield "    paths:"
-        yield from (f"      - {_scalar(template)}" for template in rule.paths)
-    else:
+    if rule.path is not None:
         yield f"    path: {_scalar(rule.path)}"
+    else:
+        # Several paths a line: a rule of a large document has hundreds.
+        paths = ", ".join(_scalar(path, _PLAIN_IN_LIST).replace(" ", "\0") for path in rule.paths)
+        lines = wrap(paths, _WIDTH - 6, break_long_words=False, break_on_hyphens=False)
+        lines = [line.replace("\0", " ") for line in lines]
+        short = len(lines) == 1 and len(lines[0]) <= _WIDTH - 13
+        yield from (
+            [f"    paths: [{lines[0]}]"] if short else ["    paths: [", *(f"      {line}" for line in lines), "    ]"]
+        )
     for key in ("methods", "scopes", "any_scope"):
         values: Sequence[str] = getattr(rule, key)
         if values:

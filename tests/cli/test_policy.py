@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from harness.servers import Server, introspection_server, raw_server
 
@@ -216,10 +217,13 @@ def test_a_large_openapi_document_becomes_a_valid_configuration(here: Path) -> N
     checked = enforcer("check", "--format", "json", secret="hunter2")
     report = json.loads(checked.stdout)
     assert (checked.exit_code, report["usable"]) == (0, True)
-    assert report["rules"] > 50
+    assert report["rules"] > 20
     assert {finding["level"] for finding in report["findings"]} <= {"warning", "note"}
     compared = enforcer("import-openapi", str(OKTA), "--check", "config.yaml")
-    assert (compared.exit_code, compared.stdout) == (0, "104 operations have a rule, and each rule has an operation\n")
+    assert (compared.exit_code, compared.stdout) == (
+        0,
+        "104 operations have a rule that requires as much, and each rule has an operation\n",
+    )
 
 
 RESOLVED = """\
@@ -503,24 +507,64 @@ class TestImportOpenAPI:
         (here / "config.yaml").write_text(result.stdout)
         checked = enforcer("check", "--strict", secret="x")
         assert checked.exit_code == 0
-        assert checked.stdout.startswith("config.yaml: good; 88 rules, hash ")
+        assert checked.stdout.startswith("config.yaml: good; 28 rules, hash ")
         compared = enforcer("import-openapi", str(OKTA), "--check", "config.yaml")
         assert (compared.exit_code, compared.stdout) == (
             0,
-            "104 operations have a rule, and each rule has an operation\n",
+            "104 operations have a rule that requires as much, and each rule has an operation\n",
         )
 
     def test_operations_that_cannot_be_rules_are_reported(self, here: Path) -> None:
         """On standard error, and at the end of the file."""
-        document = {"openapi": "3.0.3", "paths": {"/a/{b}.json": {"get": {}}, "/a": {"get": {"security": []}}}}
+        document = {"openapi": "3.0.3", "paths": {"/a/{b}{c}": {"get": {}}, "/a": {"get": {"security": []}}}}
         (here / "spec.json").write_text(json.dumps(document))
         result = enforcer("import-openapi", "spec.json")
-        left_out = "GET /a/{b}.json: in {b}.json a parameter is only part of the segment, which no rule can express"
-        assert (result.exit_code, result.stderr) == (0, f"spec.json: left out: {left_out}\n")
-        assert result.stdout.endswith(f"    public: true\n\n# Left out, and so refused:\n#   {left_out}\n")
+        first, second, end = result.stderr.split("\n")
+        assert (result.exit_code, end) == (0, "")
+        assert first.startswith("spec.json: left out: GET /a/{b}{c}: ")
+        assert second == "spec.json: 1 left out: no rule can have the path"
+        left_out = first.removeprefix("spec.json: left out: ")
+        heading = "Left out, and refused unless a line names a rule that matches:"
+        assert result.stdout.endswith(f"    public: true\n\n# {heading}\n#   {left_out}\n")
+
+    def test_keys_that_yaml_parsers_read_differently_are_reported(self, here: Path) -> None:
+        """A null `security` inherits, the word null in quotes and a duplicate key are errors."""
+        (here / "spec.yaml").write_text(
+            "openapi: 3.1.0\nsecurity: [{o: [on]}]\ncomponents: {securitySchemes: {o: {type: oauth2}}}\npaths: {/a: {\n"
+            " get: {security: }, put: {security: ~}, post: {security: 'null'}, delete: {security: [], security: []}}}\n"
+        )
+        result = enforcer("import-openapi", "spec.yaml")
+        assert '    methods: [GET, PUT]\n    scopes: ["on"]\n' in result.stdout
+        assert "public" not in result.stdout
+        assert "POST /a: security is a text, not a list" in result.stderr
+        assert "DELETE /a: security is a duplicate key, not a list" in result.stderr
+
+    def test_references_lead_to_files_in_the_folder_only(self, here: Path) -> None:
+        """Also through a symbolic link."""
+        (here / "api").mkdir()
+        item = '{"get": {"operationId": "found", "security": []}}'
+        (here / "api" / "in.json").write_text(item)
+        (here / "out.json").write_text(item)
+        (here / "api" / "link.json").symlink_to(here / "out.json")
+        (here / "api" / "spec.yaml").write_text(
+            "openapi: 3.0.0\npaths: {/a: {$ref: in.json}, /b: {$ref: link.json}, /c: {$ref: no.json}}\n"
+        )
+        result = enforcer("import-openapi", "api/spec.yaml")
+        assert yaml.safe_load(result.stdout)["rules"] == [
+            {"name": "found", "path": "/a", "methods": ["GET"], "public": True}
+        ]
+        assert "all methods of /b: link.json leads out of the document's folder" in result.stderr
+        assert "all methods of /c: no.json: cannot be read: No such file or directory" in result.stderr
+
+    def test_a_document_is_read_from_standard_input(self) -> None:
+        """It has no folder, and so no other files."""
+        document = {"swagger": "2.0", "paths": {"/a": {"get": {"operationId": "a"}}, "/b": {"$ref": "b.json"}}}
+        result = enforcer("import-openapi", "-", stdin=json.dumps(document))
+        assert (result.exit_code, "path: /a\n" in result.stdout) == (0, True)
+        assert "all methods of /b: a reference leads to another file, b.json" in result.stderr
 
     def test_differences_have_exit_code_1(self, here: Path) -> None:
-        """Each operation without a rule, and each rule without an operation, is a line."""
+        """Each operation without a rule, each weaker rule, and each rule without an operation is a line."""
         (here / "spec.yaml").write_text(
             "openapi: 3.1.0\npaths: {/a/b: {get: {}, put: {operationId: x}}, /health: {get: {}}, /b: {get: {}}}\n"
         )
@@ -531,6 +575,7 @@ class TestImportOpenAPI:
             == """\
 no rule matches PUT /a/b (x)
 no rule matches GET /b (GET /b)
+config.yaml:18: rule "health" does not require a token: GET /health (GET /health)
 config.yaml:12: no operation matches rule "tenant"
 """
         )
@@ -538,7 +583,7 @@ config.yaml:12: no operation matches rule "tenant"
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("swagger: '2.0'\n", "not OpenAPI 3.0 or 3.1: it has openapi: nothing"),
+            ("swagger: '1.2'\n", "not OpenAPI 2.0, 3.0, 3.1 or 3.2: found version 1.2"),
             ("openapi: [", "cannot be read: "),
             ("{", "Expecting property name"),
             ("\xff", "cannot be read: "),

@@ -1,0 +1,136 @@
+"""Reads what an OpenAPI document allows, apart from the importer: its own paths, references and `security`.
+
+The importer may refuse more than the document, but must never allow a request that this module refuses.
+
+1. A request that no operation matches is refused. Of several that match its method and path, the more concrete ones
+   count, and it is enough that one allows the request (OpenAPI leaves the choice open). HEAD is GET without content.
+2. An operation that does not say what it requires, or requires only what is no bearer token, needs some token.
+3. What is beside a bearer token, such as an API key, is assumed to be there: no rule looks at it.
+4. Anything of an unexpected type refuses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+_METHODS = {"GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"}
+_BEARER = {"oauth2", "openIdConnect"}
+
+
+class Oracle:
+    """What a document allows. `requests` are a request target for each operation."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
+        self._old = "swagger" in document
+        components = document.get("components") or {}
+        self._schemes = document.get("securityDefinitions") if self._old else components.get("securitySchemes")
+        # By number of segments and first literal; operations with a first segment that varies are under None.
+        self._by_beginning: defaultdict[tuple[int, str | None], list[_Template]] = defaultdict(list)
+        self.requests: list[tuple[str, str, dict[str, Any]]] = []
+        for path, item in document["paths"].items():
+            item = self._resolve(item)
+            for method, operation in item.items() if isinstance(item, dict) else ():
+                if method.upper() in _METHODS:
+                    self._add(path, method.upper(), item, operation)
+
+    def _add(self, path: str, method: str, item: dict[str, Any], operation: Any) -> None:
+        operation = self._resolve(operation)
+        members = operation if isinstance(operation, dict) else {"security": "unreadable"}
+        for base in self._bases(item, members):
+            template = _Template(base + re.split(r"[?#](?![^{}]*\})", path)[0], method, members)
+            self.requests.append((method, template.sample, members))
+            self._by_beginning[template.length, template.beginning].append(template)
+
+    def allows(self, method: str, path: str, scopes: set[str] | None) -> bool:
+        """Return whether the document allows a request with a token of these scopes; None: without a token."""
+        segments = path.split("/")[1:]
+        beginnings = {segments[0], None}
+        templates = [
+            template
+            for beginning in beginnings
+            for template in self._by_beginning[len(segments), beginning]
+            if template.pattern.fullmatch(path)
+        ]
+        methods = {method, "GET"} if method == "HEAD" else {method}
+        templates = [each for each in templates if each.method in methods]
+        concrete = [each for each in templates if not any(other.is_more_concrete(each) for other in templates)]
+        own = [each for each in concrete if each.method == method] or concrete
+        return any(self._accepts(each.operation, scopes) for each in own)
+
+    def _accepts(self, operation: dict[str, Any], scopes: set[str] | None) -> bool:
+        security = operation.get("security")
+        if security is None:
+            security = self._document.get("security")
+        if security is None:
+            return scopes is not None
+        if not isinstance(security, list):
+            return False
+        if not all(isinstance(alternative, dict) for alternative in security):
+            return False
+        if all(not alternative for alternative in security):
+            return True
+        return any(self._meets(alternative, scopes) for alternative in security)
+
+    def _meets(self, alternative: dict[str, Any], scopes: set[str] | None) -> bool:
+        if scopes is None:
+            return not alternative
+        for name, needed in alternative.items():
+            scheme = self._resolve((self._schemes or {}).get(name))
+            if not isinstance(scheme, dict) or not isinstance(needed, list):
+                return False
+            bearer = scheme["type"] in _BEARER or str(scheme.get("scheme")).lower() == "bearer"
+            if bearer and not all(isinstance(scope, str) and scope in scopes for scope in needed):
+                return False
+        return True
+
+    def _bases(self, item: dict[str, Any], operation: dict[str, Any]) -> Iterator[str]:
+        if self._old:
+            yield (self._document.get("basePath") or "").rstrip("/")
+            return
+        servers = operation.get("servers") or item.get("servers") or self._document.get("servers") or [{"url": ""}]
+        bases = set()
+        for server in servers:
+            variables = server.get("variables") or {}
+            url = server["url"]
+            for name, variable in variables.items():
+                url = url.replace(f"{{{name}}}", str(variable.get("default")))
+            try:
+                bases.add(("/" + urlsplit(url).path.strip("/")).rstrip("/"))
+            except ValueError:
+                continue
+        yield from bases
+
+    def _resolve(self, value: Any) -> Any:
+        for _ in range(9):
+            if not isinstance(value, dict) or not isinstance(value.get("$ref"), str):
+                return value
+            reference, value = value["$ref"], self._document
+            if not reference.startswith("#/"):
+                return None
+            for step in reference[2:].split("/"):
+                value = value.get(unquote(step).replace("~1", "/").replace("~0", "~"), {})
+        return None
+
+
+class _Template:
+    """A path template with the operation of one method."""
+
+    def __init__(self, path: str, method: str, operation: dict[str, Any]) -> None:
+        self.method, self.operation = method, operation
+        segments = path.split("/")[1:]
+        self.length = len(segments)
+        self.beginning = None if not segments or "{" in segments[0] else segments[0]
+        parts = re.split(r"(\{[^{}/]+\})", path)
+        self.sample = "".join("sample0" if part.startswith("{") else part for part in parts)
+        self.pattern = re.compile("".join("[^/]+" if part.startswith("{") else re.escape(part) for part in parts))
+        # Without names of parameters: fixed text is more concrete than a parameter.
+        self._segments = [re.sub(r"\{[^{}]+\}", "{}", segment) for segment in segments]
+
+    def is_more_concrete(self, other: _Template) -> bool:
+        pairs = list(zip(self._segments, other._segments, strict=True))
+        return self._segments != other._segments and all(mine == theirs or theirs == "{}" for mine, theirs in pairs)
