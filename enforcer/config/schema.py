@@ -35,6 +35,7 @@ def schema() -> dict[str, Any]:
         inherited = generated["$defs"][base.__name__]["properties"]
         own = generated["$defs"][derived.__name__]["properties"]
         own.update({key: {**inherited.get(key, {}), **node} for key, node in own.items()})
+    generated["$defs"]["Rule"]["oneOf"] = [{"required": ["path"]}, {"required": ["paths"]}]
     return {"$schema": GenerateJsonSchema.schema_dialect, **generated}
 
 

@@ -109,6 +109,17 @@ def test_texts_have_a_pattern(definition: str, key: str, valid: list[str], inval
     assert [text for text in invalid if validator.is_valid(text)] == []
 
 
+@pytest.mark.parametrize(
+    ("keys", "valid"), [([], False), (["path"], True), (["paths"], True), (["path", "paths"], False)]
+)
+def test_a_rule_has_a_path_or_several(keys: list[str], valid: bool) -> None:
+    """Exactly one of the two keys."""
+    document = schema()
+    rule = {"name": "a", "public": True, **{key: {"path": "/a", "paths": ["/a", "/b"]}[key] for key in keys}}
+    validator = Draft202012Validator({"$ref": "#/$defs/Rule", "$defs": document["$defs"]})
+    assert validator.is_valid(rule) is valid
+
+
 @pytest.mark.parametrize("text", ["0s", "1ms", "250ms", "5s", "75s", "2m", "1h"])
 def test_a_duration_is_written_as_it_is_read(text: str) -> None:
     """In the largest unit that gives a whole number."""

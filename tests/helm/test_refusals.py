@@ -57,11 +57,22 @@ def test_a_value_of_another_type_is_refused(value: Value) -> None:
         ({"config": {"rules": [RULE]}}, "rules"),
         ({"policy": {"rules": [{**RULE, "scope": ["read"]}]}}, "scope"),
         ({"policy": {"rules": [{"name": "all"}]}}, "path"),
+        ({"policy": {"rules": [{**RULE, "paths": ["/other"]}]}}, "/policy/rules/0"),
         ({"policy": {"rules": [{**RULE, "path": "reports"}]}}, "/policy/rules/0/path"),
         ({"policy": {"rules": [{**RULE, "methods": ["get"]}]}}, "/policy/rules/0/methods/0"),
         ({"config": {"upstream": {"url": "app:8080"}}}, "/config/upstream/url"),
     ],
-    ids=["a setting", "a choice", "rules in the wrong place", "a condition", "no path", "a path", "a method", "a URL"],
+    ids=[
+        "a setting",
+        "a choice",
+        "rules in the wrong place",
+        "a condition",
+        "no path",
+        "two kinds of path",
+        "a path",
+        "a method",
+        "a URL",
+    ],
 )
 def test_a_typo_in_the_configuration_is_refused(changes: dict[str, Any], key: str) -> None:
     """The schema of the values includes the schema of the configuration."""
