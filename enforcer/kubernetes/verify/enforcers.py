@@ -141,6 +141,8 @@ class _Configuration:
     """The configuration that an enforcer runs with: its file, as far as it is known, and its overrides."""
 
     values: Mapping[str, Any]
+    more_rules: Sequence[Object]
+    """The rules of the other files beside it."""
     default_address: str
     """The address of a listener that the configuration does not set; empty if the file is not known."""
     unknown: tuple[str, ...]
@@ -150,7 +152,8 @@ class _Configuration:
         """Read the configuration of a container from its arguments and the ConfigMaps that it mounts."""
         path, overrides, unknown = _parse_arguments(arguments)
         document = Document(path, Table(), ())
-        text, missing = _file(spec, container, path, configs)
+        files, missing = _files(spec, container, path, configs)
+        text = files.pop(posixpath.basename(path), None)
         if text is None:
             unknown.append(missing)
         else:
@@ -160,7 +163,8 @@ class _Configuration:
                 unknown.append(f"{path} is not readable")
                 text = None
         override(document, overrides)
-        return cls(document.values, "" if text is None else DEFAULT_LISTENER, tuple(unknown))
+        rules = [rule for name, other in files.items() for rule in _rules(name, other)]
+        return cls(document.values, rules, "" if text is None else DEFAULT_LISTENER, tuple(unknown))
 
     def text(self, *path: str) -> str | None:
         """Return a setting that is a text; None if it is not set."""
@@ -185,7 +189,7 @@ class _Configuration:
             yield "mode: report"
         if section(self.values, "rule_defaults").get("mode") == "report":
             yield "rule_defaults.mode: report"
-        for rule in items(self.values, "rules"):
+        for rule in (*items(self.values, "rules"), *self.more_rules):
             if rule.get("mode") == "report":
                 yield f"rule {rule.get('name') or rule.get('path')}: mode: report"
 
@@ -216,17 +220,32 @@ def _parse_arguments(arguments: Sequence[str]) -> tuple[str, list[Override], lis
     return path, overrides, unknown
 
 
-def _file(spec: Object, container: Object, path: str, configs: ConfigMaps) -> tuple[str | None, str]:
-    """Return the text of a file that a container mounts from a ConfigMap; None and the reason if it is not known."""
+def _rules(name: str, text: str) -> list[Object]:
+    """Return the rules of a file that `rule_files` may name; an unreadable one has none, and no enforcer starts."""
+    try:
+        return items(parse(name, text.encode("utf-8", "surrogatepass")).values, "rules")
+    except ConfigError:
+        return []
+
+
+def _files(spec: Object, container: Object, path: str, configs: ConfigMaps) -> tuple[dict[str, str], str]:
+    """Return the texts of the files in the folder of a path, which a container mounts from a ConfigMap, by name.
+
+    Without that file, the reason why it is not known.
+    """
     folder, key = posixpath.split(path)
     mounts = [mount for mount in items(container, "volumeMounts") if mount.get("mountPath") == folder]
     volumes = {str(volume.get("name")): volume for volume in items(spec, "volumes")}
     for mount in mounts:
-        name = section(volumes.get(str(mount.get("name")), {}), "configMap").get("name")
+        source = section(volumes.get(str(mount.get("name")), {}), "configMap")
+        name = source.get("name")
         if not isinstance(name, str):
             continue
         if name not in configs:
-            return None, f"configmap/{name} with its policy is not among the objects"
-        text = section(configs[name], "data").get(key)
-        return (text, "") if isinstance(text, str) else (None, f"configmap/{name} has no key {key}")
-    return None, f"its configuration {path} is in no ConfigMap"
+            return {}, f"configmap/{name} with its policy is not among the objects"
+        data = section(configs[name], "data")
+        paths = {str(item.get("path")): str(item.get("key")) for item in items(source, "items")}
+        chosen = {file: data.get(entry) for file, entry in paths.items()} if paths else data
+        texts = {file: text for file, text in chosen.items() if isinstance(text, str)}
+        return texts, "" if key in texts else f"configmap/{name} has no key {key}"
+    return {}, f"its configuration {path} is in no ConfigMap"

@@ -86,17 +86,21 @@ class ObjectSet:
     @cached_property
     def gateways(self) -> list[Workload]:
         """The workloads whose pods are enforcers only: what reaches an app from there has passed one."""
-        return [
-            workload
-            for _, workload in self.workloads
-            if (ours := {enforcer.container for enforcer in self.enforcers(workload)})
-            and all(str(container.get("name")) in ours for container in items(workload.spec, "containers"))
-        ]
+        return [workload for _, workload in self.workloads if self._is_gateway(workload)]
+
+    def _is_gateway(self, workload: Workload) -> bool:
+        enforcers = self.enforcers(workload)
+        ours = {enforcer.container for enforcer in enforcers if not enforcer.reporting}
+        return bool(ours) and all(
+            str(container.get("name")) in ours for container in items(workload.spec, "containers")
+        )
 
     def gateways_of(self, peer: Object, workload: Workload) -> list[Workload]:
         """Return the gateways that a peer admits; an empty list if it admits pods that are not one's."""
         pods = section(peer, "podSelector")
-        if "ipBlock" in peer or not (pods.get("matchLabels") or pods.get("matchExpressions")):
+        # A selector that only excludes labels matches pods that are not among the objects.
+        included = [entry for entry in items(pods, "matchExpressions") if entry.get("operator") in ("In", "Exists")]
+        if "ipBlock" in peer or not (pods.get("matchLabels") or included):
             return []
         chosen = [other for _, other in self.workloads if self._is_chosen(other, pods, peer, workload)]
         return chosen if all(other in self.gateways for other in chosen) else []

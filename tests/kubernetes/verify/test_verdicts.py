@@ -109,10 +109,18 @@ def test_report_mode_is_an_opening() -> None:
     assert "mode: report" in details(finding(objects))
 
 
-@pytest.mark.parametrize("rules", ["mode: report", "rules: [{name: a, path: /**, mode: report}]"])
-def test_report_mode_is_found_in_the_policy(rules: str) -> None:
-    """If its ConfigMap is among the objects."""
-    objects = protected(Mode.LOOPBACK, policy={"config.yaml": rules})
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"config.yaml": "mode: report"},
+        {"config.yaml": "rules: [{name: a, path: /**, mode: report}]"},
+        {"config.yaml": "rule_defaults: {mode: report}"},
+        {"config.yaml": "rule_files: [a.yaml]", "a.yaml": "rules: [{name: a, path: /**, mode: report}]"},
+    ],
+)
+def test_report_mode_is_found_in_the_policy(policy: dict[str, str]) -> None:
+    """If its ConfigMap is among the objects, in any of its files."""
+    objects = protected(Mode.LOOPBACK, policy=policy)
     assert finding(objects).verdict is Verdict.OPEN
 
 
@@ -356,6 +364,31 @@ def test_an_app_behind_a_gateway_is_protected_by_a_policy(others: list[Object], 
     """That admits pods of enforcers only."""
     for other in others[1:]:
         template(other)["metadata"]["labels"] = {"role": "gate"}
-    rule = {"from": [{"podSelector": {"matchLabels": {"role": "gate"}}}]}
+    assert verify_behind(others, {"matchLabels": {"role": "gate"}}) is verdict
+
+
+@pytest.mark.parametrize(
+    ("selector", "verdict"),
+    [
+        ({"matchExpressions": [{"key": "role", "operator": "In", "values": ["gate"]}]}, Verdict.CONDITIONAL),
+        ({"matchExpressions": [{"key": "role", "operator": "NotIn", "values": ["x"]}]}, Verdict.OPEN),
+        ({}, Verdict.OPEN),
+    ],
+)
+def test_a_selector_of_gateways_names_their_labels(selector: Object, verdict: Verdict) -> None:
+    """One that only excludes labels admits every other pod."""
+    assert verify_behind([gateway(role="gate")], selector) is verdict
+
+
+def test_a_gateway_in_report_mode_protects_nothing() -> None:
+    """It forwards what it would deny."""
+    proxy = gateway(role="gate")
+    pod_spec(proxy)["containers"][0]["args"].append("--set=mode=report")
+    assert verify_behind([proxy], {"matchLabels": {"role": "gate"}}) is Verdict.OPEN
+
+
+def verify_behind(others: list[Object], selector: Object) -> Verdict:
+    """Return the verdict on an app whose policy admits pods by a selector, with these other workloads."""
+    rule = {"from": [{"podSelector": selector}]}
     first = verify([deployment(), network_policy(rule, app="app"), *others], Assumptions(images=IMAGES))[0]
-    assert first.verdict is verdict
+    return first.verdict
