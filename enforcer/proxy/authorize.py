@@ -72,7 +72,7 @@ class Authorization:
 
     `route` is the rule that applies. `target` is the request target in origin form, `segments` its decoded path. Once
     there is a permit, `identity` are the identity field lines of the sender that it is for. `purges` are those of the
-    token cache since it began. `unlogged` is the record that waits for the end of the exchange, to be logged with it.
+    token cache since it began. `unlogged` is the client's key, and the record that is logged when the exchange ends.
     """
 
     __slots__ = (
@@ -94,7 +94,7 @@ class Authorization:
         self.segments: list[bytes] = []
         self.identity = b""
         self.purges: tuple[Purge, ...] = ()
-        self.unlogged: DecisionRecord | None = None
+        self.unlogged: tuple[str, DecisionRecord] | None = None
 
     def authorize(self, listener: VerificationListener) -> Allow | Refused | None:
         """Return the permit or the refusal; None if the token must be verified first.
@@ -266,19 +266,19 @@ class Authorization:
         rule, possession = None if requirement is None else requirement.rule, self._possession
         peer, forwarding, special = self._peer, self.snapshot.forwarding, head.special
         forwarded = label[0] == "allow" or label[0] == WOULD_DENY
+        address, key = (peer.address, peer.own_key) if special is None else peer.sender(head, forwarding)
         record = DecisionRecord(
             *(time(), request_id, head.method, path, rule, label, evidence, possession, refusal, detail),
-            client=peer.address if special is None else peer.client_address(head, forwarding),
+            client=address,
             host=host,
             upstream=str(self.route.upstream.pool.endpoint) if forwarded else "",
         )
         if self.snapshot.debug:
             self._trace(record)
         if retention is not None:
-            key = peer.own_key if special is None else peer.client(head, forwarding)
             self._decisions.keep(key, record, retention)
             if retention.logged != "none" and retention.logs(label):
-                self.unlogged = record
+                self.unlogged = key, record
 
     def _trace(self, record: DecisionRecord) -> None:
         """Log the steps of a decision."""
@@ -289,10 +289,10 @@ class Authorization:
 
     def log(self, status: int, seconds: float, body: int) -> None:
         """Log the decision, now that the exchange has ended; see `ExchangeEnd`."""
-        record, retention = self.unlogged, self.snapshot.retention
+        unlogged, retention = self.unlogged, self.snapshot.retention
         self.unlogged = None
-        if record is not None and retention is not None:
-            client = self._peer.client(self._head, self.snapshot.forwarding)
+        if unlogged is not None and retention is not None:
+            client, record = unlogged
             self._decisions.log(client, record._replace(end=ExchangeEnd(status, seconds, body)), retention)
 
 

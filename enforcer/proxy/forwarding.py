@@ -118,7 +118,7 @@ class Forwarding:
         self.kinds = FieldKinds(settings.identity)
         self.pass_authorization = settings.authorization == "pass"
         self.client_cert = settings.client_cert
-        self._keys: dict[tuple[str, bytes], str] = {}
+        self._senders: dict[tuple[str, bytes], tuple[str, str]] = {}
         self._style = settings.chain
         self._via = settings.via
         self._identity = tuple((name.encode(), claim) for name, claim in settings.identity.items())
@@ -157,17 +157,18 @@ class Forwarding:
             address = _without_port(text.strip()) or address
         return address
 
-    def client_key(self, peer: str, forwarded_for: Iterable[bytes]) -> str:
-        """Return the key of the client at `client_address`; computed once for the values that come often."""
+    def sender(self, peer: str, forwarded_for: Iterable[bytes]) -> tuple[str, str]:
+        """Return `client_address`, and the key of that client; computed once for the values that come often."""
         values = b",".join(forwarded_for)
-        key = self._keys.get((peer, values))
-        if key is None:
-            key = client_key(self.client_address(peer, (values,)))
+        sender = self._senders.get((peer, values))
+        if sender is None:
+            address = self.client_address(peer, (values,))
+            sender = address, client_key(address)
             if len(values) <= 64:
-                if len(self._keys) >= _CACHED:
-                    self._keys.clear()
-                self._keys[peer, values] = key
-        return key
+                if len(self._senders) >= _CACHED:
+                    self._senders.clear()
+                self._senders[peer, values] = sender
+        return sender
 
     def forwarding_fields(self, address: str, scheme: str, host: bytes, received: Mapping[bytes, list[bytes]]) -> bytes:
         """Return the field lines that describe the client to the upstream, and `Via` if it is wanted.

@@ -53,15 +53,13 @@ class Peer:
 
     def client(self, head: RequestHead, forwarding: Forwarding) -> str:
         """Return the key of the client that sent a request, also through a trusted proxy."""
-        if head.special is None or not self._is_trusted(forwarding):
-            return self.own_key
-        return forwarding.client_key(self.address, self._forwarded_for(head, forwarding))
+        return self.sender(head, forwarding)[1]
 
-    def client_address(self, head: RequestHead, forwarding: Forwarding) -> str:
-        """Return the address of the client that sent a request, also through a trusted proxy."""
+    def sender(self, head: RequestHead, forwarding: Forwarding) -> tuple[str, str]:
+        """Return the address of the client that sent a request, also through a trusted proxy, and its key."""
         if head.special is None or not self._is_trusted(forwarding):
-            return self.address
-        return forwarding.client_address(self.address, self._forwarded_for(head, forwarding))
+            return self.address, self.own_key
+        return forwarding.sender(self.address, self._forwarded_for(head, forwarding))
 
     def forwarding_fields(self, head: RequestHead, forwarding: Forwarding) -> bytes:
         """Return the field lines that describe the client to the upstream."""
