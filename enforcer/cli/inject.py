@@ -60,6 +60,7 @@ _BY: Final = "enforcer-inject"
     help=f"The Secret with {names.CLIENT_ID_KEY} and {names.CLIENT_SECRET_KEY} (default: WORKLOAD-enforcer).",
 )
 @click.option("--image", metavar="IMAGE", help=f"The enforcer's image (default: {names.IMAGE}:VERSION).")
+@click.option("--image-pull-secret", metavar="NAME", help="The Secret with which pods pull the enforcer's image.")
 @click.option(
     "--native-sidecar",
     metavar="true|false|auto",

@@ -36,6 +36,8 @@ class Status:
     """The number of arguments that were added to the app."""
     annotations: Mapping[str, str | None] = field(default_factory=dict)
     """The former values of other annotations that were set; None for an annotation that did not exist."""
+    pull_secret: str = ""
+    """The Secret that was added to those with which images are pulled."""
     empty: Mapping[str, Any] = field(default_factory=dict)
     """Parts that existed but were empty: their former values by path."""
     name: str = ""
@@ -65,7 +67,7 @@ def _is_grace(value: Any) -> bool:
 
 
 _TYPES: Final[Mapping[str, Callable[[Any], bool]]] = {
-    **dict.fromkeys(("version", "hash", "mode", "container"), _is_text),
+    **dict.fromkeys(("version", "hash", "mode", "container", "pull_secret"), _is_text),
     "port": _is_count,
     "renamed": _is_mapping_to(str),
     "pre_stop": lambda value: isinstance(value, bool),

@@ -88,6 +88,7 @@ _TEXTS: Final[Mapping[str, Callable[[Settings], str | None]]] = {
     "native-sidecar": _switch("native"),
     "image": _text("image"),
     "image-pull-policy": _text("image_pull_policy"),
+    "image-pull-secret": _text("image_pull_secret"),
     "log-level": _text("log_level"),
     "log-format": _text("log_format"),
     **{name: _resource(name.replace("-", "_")) for name in _RESOURCES},

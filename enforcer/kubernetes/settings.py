@@ -54,6 +54,8 @@ class Settings(ContainerSettings):
     container: str | None = None
     policy: str | None = None
     credentials: str | None = None
+    image_pull_secret: str | None = None
+    """Name of a Secret in the pod's namespace, with which the enforcer's image is pulled."""
     native: bool | None = None
     config: Mapping[str, str] = field(default_factory=dict)
     container_patch: tuple[Mapping[str, Any], ...] = ()
@@ -243,6 +245,7 @@ ANNOTATIONS: Final[Mapping[str, Parser]] = {
     "native-sidecar": _field("native", _choice({"auto": None, "true": True, "false": False})),
     "image": _field("image", _pattern(_IMAGE, "an image")),
     "image-pull-policy": _field("image_pull_policy", _word("Always", "IfNotPresent", "Never")),
+    "image-pull-secret": _field("image_pull_secret", _name),
     "log-level": _field("log_level", _word("debug", "info", "warning", "error")),
     "log-format": _field("log_format", _word("text", "json")),
     **{name: _resource(name.replace("-", "_")) for name in _RESOURCES},
@@ -279,7 +282,7 @@ VALUES: Final[Mapping[str, Parser]] = {
 OPTIONS: Final[Mapping[str, Parser]] = {
     **{
         name: ANNOTATIONS[name]
-        for name in ("mode", "port", "container", "credentials-secret", "native-sidecar", "image")
+        for name in ("mode", "port", "container", "credentials-secret", "native-sidecar", "image", "image-pull-secret")
     },
     "policy-configmap": ANNOTATIONS["policy"],
     "listen-port": VALUES["listenPort"],

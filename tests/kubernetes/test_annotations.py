@@ -50,6 +50,7 @@ FULL: dict[str, Any] = {
     "env": {"A": None},
     "args": 1,
     "annotations": {"b": None},
+    "pull_secret": "registry",
     "empty": {"metadata": None},
     "name": "web",
     "options": {"mode": "loopback"},

@@ -150,6 +150,7 @@ class _Injection:
         self._extend_grace()
         written = self._container(replace(self.sidecar, probes=probes.as_text(stored)))
         self._add(written)
+        self._add_pull_secret()
         self._annotate(written)
         return self.template
 
@@ -245,6 +246,12 @@ class _Injection:
         if first:
             self._part(self.spec, "initContainers", list, "spec.initContainers")[:0] = first
         self._part(self.spec, "volumes", list, "spec.volumes").extend(volumes(self.sidecar))
+
+    def _add_pull_secret(self) -> None:
+        secret = self.settings.image_pull_secret
+        if secret is not None and secret not in (each.get("name") for each in items(self.spec, "imagePullSecrets")):
+            self._part(self.spec, "imagePullSecrets", list, "spec.imagePullSecrets").append({"name": secret})
+            self.undo["pull_secret"] = secret
 
     def _annotate(self, written: Object) -> None:
         metadata = self._part(self.template, "metadata", dict, "metadata")

@@ -39,6 +39,8 @@ class _Removal:
         for key in ("containers", "initContainers"):
             for index, container in enumerate(self.spec.get(key) or ()):
                 self.spec[key][index] = self._restore_container(container, stored)
+        if secret := self.status.pull_secret:
+            self._filter(self.spec, "imagePullSecrets", "spec.imagePullSecrets", lambda part: part != {"name": secret})
         self._restore_grace()
         self._remove_annotations()
         return self.template

@@ -80,3 +80,17 @@ def test_missing_parts_are_no_error() -> None:
     assert result is not None
     assert "terminationGracePeriodSeconds" not in result["spec"]
     assert names.STATUS not in str(result)
+
+
+@pytest.mark.parametrize("present", [None, [], [{"name": "other"}], [{"name": "registry"}]])
+def test_the_secret_for_the_image_is_added_and_removed(present: list[dict[str, str]] | None) -> None:
+    """A pod that has it already keeps it."""
+    workload = before()
+    if present is not None:
+        workload.spec["imagePullSecrets"] = present
+    settings = Settings(image="e:1", image_pull_secret="registry")
+    context = Context(version=(1, 33), package="1", by="test")
+    plan = Plan(workload=workload, settings=settings, port=Port("app", 8080, "http"), context=context, native=True)
+    template = inject(plan).template
+    assert template["spec"]["imagePullSecrets"].count({"name": "registry"}) == 1
+    assert uninject(template) == workload.template
