@@ -34,9 +34,7 @@ from enforcer.yamltext.stream import Stream
     metavar="PORT[/udp]",
     help="Name or number of a port that may be open beside the protected one, such as metrics. Repeatable.",
 )
-@click.option(
-    "--no-network-policies", is_flag=True, help="The network enforces no NetworkPolicies: judge without them."
-)
+@click.option("--no-network-policies", is_flag=True, help="Assume that the network enforces no NetworkPolicies.")
 @kube_version_option("The oldest version of Kubernetes that the manifests are for.")
 @click.option("-o", "--output", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(

@@ -39,7 +39,7 @@ CLIENT_GONE: Final = 499
 
 
 class ExchangeEnd(NamedTuple):
-    """How an exchange ended: the status that the client got, the seconds it took, and the bytes of the body sent.
+    """The end of an exchange: the status that the client got, the seconds it took, and the bytes of the body sent.
 
     The status is `CLIENT_GONE` if the client left before the response.
     """

@@ -6,8 +6,8 @@ those in objects of unknown kinds.
 
 - `carried_options` are the options of an injection that the next one applies again.
 - `inject/` changes manifests (`enforcer inject`, `enforcer uninject`): text in, text out, without file or cluster.
-- `verify/` judges finished manifests: who can bypass the enforcer (`enforcer verify`).
-- `cluster_check` judges a running cluster (`enforcer cluster-check`).
+- `verify/` checks finished manifests: who can bypass the enforcer (`enforcer verify`).
+- `cluster_check` checks a running cluster (`enforcer cluster-check`).
 - `webhook/` injects pods as they are created (`enforcer webhook`).
 - `redirect` redirects a port in the pod's network (`enforcer redirect`).
 """

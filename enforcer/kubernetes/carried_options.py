@@ -1,8 +1,8 @@
 """The options of an injection, as the status annotation carries them to the next one.
 
-A pod template that one program has injected, another may inject again: the command line, then the webhook. What came by
-options must apply again, or the second would protect the pods in another way, or not at all. Options have the names and
-the syntax of annotations and of `--set`, so that the same parsers read them.
+A pod template that one program has injected, another may inject again: the command line, then the webhook. The options
+of the first must apply again, or the second would protect the pods in another way, or not at all. They have the names
+and the syntax of annotations and of `--set`, so that the same parsers read them.
 """
 
 from __future__ import annotations

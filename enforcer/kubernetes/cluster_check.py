@@ -142,7 +142,7 @@ def _pods(snapshot: Snapshot, pods: Sequence[Object], assumptions: Assumptions) 
         name = owner(pod)
         skipped = section(pod, "metadata", "annotations").get(names.SKIPPED)
         if not _enforcers(pod, assumptions.images) and skipped is not None:
-            checks[Check(name, Verdict.EXCLUDED, f"the webhook left it alone: {skipped}")] += 1
+            checks[Check(name, Verdict.EXCLUDED, f"skipped by the webhook: {skipped}")] += 1
             continue
         if not finding.protected and not _enforcers(pod, assumptions.images):
             checks[Check(name, Result.BARE, "it wants the enforcer, and runs without: replace its pods")] += 1

@@ -34,7 +34,7 @@ SHARE: Final = 0.0001
 ROUND: Final = 0.001
 """Seconds that all peers together may work between two polls of the sockets."""
 _READY: Final = 0.00002
-"""Seconds between two rounds above which something else was ready: polling the sockets in vain takes less."""
+"""Seconds between two rounds above which something else was ready: a poll that finds nothing takes less."""
 _READ: Final = 1e-9
 """Seconds that the event loop takes to read a byte, and to write it if it is passed on as it is."""
 STEP: Final = 8192

@@ -144,7 +144,7 @@ def _apply(text: str, batch: Sequence[Change], offset: int) -> str:
         return _add(text, parent, batch, offset)
     index = _position(parent.node, change.path[-1])
     if change.op == "remove" and parent.node.flow_style and len(batch) > 1:
-        # What is left of the first removal moves the members behind it.
+        # The rest of the first removal moves the members behind it.
         return _apply(_apply(text, batch[:1], offset), batch[1:], offset)
     if change.op == "remove":
         return _remove(text, parent, [_position(parent.node, each.path[-1]) for each in batch])

@@ -93,7 +93,7 @@ def test_failures_have_an_exit_code(cluster: Callable[..., Any]) -> None:
 
 
 def test_permissions_that_are_missing_are_said(cluster: Callable[..., Any]) -> None:
-    """They are no failures of the cluster."""
+    """They do not count as failures of the cluster."""
     result, _ = cluster([pod(), needed("ConfigMap", data={})], "--image", "e", forbidden=("secrets",))
     assert "an enforcer needs it; whether it exists cannot be read" in result.output
     assert result.exit_code == 0

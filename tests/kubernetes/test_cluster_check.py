@@ -86,7 +86,7 @@ def test_a_pod_that_the_webhook_left_alone_is_excluded() -> None:
     thing = pod()
     thing["metadata"]["annotations"] = {"enforcer.dev/skipped": "no_port"}
     first = lines(namespace(**LABEL), thing)[0]
-    assert first == "deployment/web -n shop excluded the webhook left it alone: no_port"
+    assert first == "deployment/web -n shop excluded skipped by the webhook: no_port"
 
 
 def test_services_and_policies_around_count() -> None:

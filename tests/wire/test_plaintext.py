@@ -16,7 +16,7 @@ from enforcer.wire.plaintext import PlaintextReader, set_protocol
 
 
 class Received(asyncio.Protocol):
-    """What a protocol was given."""
+    """A protocol that keeps its input and events."""
 
     def __init__(self) -> None:
         self.data: list[bytes] = []

@@ -152,7 +152,7 @@ def test_the_time_for_a_long_list_is_linear(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_members_that_cannot_be_edited_by_themselves_are_edited_with_the_rest(text: str) -> None:
-    """What one way leaves, the other changes."""
+    """Each way changes the part that the other one leaves."""
     old = value_of(text)
     items = [{"a": 1, "c": 3}, {"b": 2}]
     part = with_members(text, "items", old["items"], items)

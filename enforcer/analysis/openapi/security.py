@@ -45,7 +45,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """What an operation requires, and comments on what the document says beyond that."""
+    """The requirements of an operation, and comments on everything else that the document says about access."""
 
     needs: Needs
     comments: tuple[str, ...] = ()

@@ -51,7 +51,7 @@ _SHORT: Final = {"horizontalpodautoscaler": "hpa"}
 
 def written(lines: Iterable[Line]) -> Iterator[str]:
     """Yield the lines of a report as text, in columns."""
-    # What was refused comes last, where it is seen.
+    # Refusals come last, where people see them.
     named = [(_named(line), line) for line in sorted(lines, key=lambda line: line.result is Result.REFUSED)]
     width = max((len(name) for name, _ in named), default=0)
     for name, line in named:

@@ -1,4 +1,4 @@
-"""Warnings about objects around an injected workload that were written for the app alone."""
+"""Warnings about objects around an injected workload that were written for an app without an enforcer."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Enforcer:
     reporting: tuple[str, ...] = ()
     """Parts of its policy that are in report mode, where denied requests are forwarded."""
     unknown: tuple[str, ...] = ()
-    """What is not known of it, for people."""
+    """The unknown properties of it, for people."""
 
 
 def repository(image: str) -> str:

@@ -1,7 +1,8 @@
 """The verdict on each workload: whether clients can reach a port of its pods without passing the enforcer.
 
 1. Every port counts on which anything in the objects suggests that an app listens, of every protocol.
-2. A doubt is an opening: in a namespace that is not given, a Service may select the pods, and a NetworkPolicy may not.
+2. An unknown fact counts as an opening: in a namespace that is not given, a Service may select the pods, and a
+   NetworkPolicy may not.
 3. Only the kernel and the network close a port. That a Service leads elsewhere closes nothing.
 """
 

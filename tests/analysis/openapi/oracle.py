@@ -4,8 +4,9 @@ The importer may refuse more than the document, but must never allow a request t
 
 1. A request that no operation matches is refused. Of several that match its method and path, the more concrete ones
    count, and it is enough that one allows the request (OpenAPI leaves the choice open). HEAD is GET without content.
-2. An operation that does not say what it requires, or requires only what is no bearer token, needs some token.
-3. What is beside a bearer token, such as an API key, is assumed to be there: no rule looks at it.
+2. An operation that does not say what it requires, or requires only other credentials than a bearer token, needs some
+   token.
+3. A credential beside a bearer token, such as an API key, is assumed to be there: no rule looks at it.
 4. Anything of an unexpected type refuses.
 """
 
@@ -22,7 +23,7 @@ _BEARER = {"oauth2", "openIdConnect"}
 
 
 class Oracle:
-    """What a document allows. `requests` are a request target for each operation."""
+    """The requests that a document allows. `requests` are a request target for each operation."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document

@@ -106,7 +106,7 @@ def test_a_document_of_openapi_2_is_read() -> None:
 
 
 def test_the_methods_of_openapi_3_2_are_read() -> None:
-    """Those that no request can have are left out."""
+    """Paths that no request can have are left out."""
     item: dict[str, Any] = {"query": {}, "additionalOperations": {"LINK": {}, "SPELL": {}, "CONNECT": {}}}
     contents = read(document({"/a": item}, openapi="3.2.0"))
     assert [operation.method for operation in contents.operations] == ["QUERY", "LINK"]

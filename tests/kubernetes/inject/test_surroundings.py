@@ -1,4 +1,4 @@
-"""Warnings about objects that were written for the app alone."""
+"""Warnings about objects that were written for an app without an enforcer."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_each_mode_has_its_verdict(mode: Mode, settings: Any, verdict: Verdict) 
 
 
 def test_without_policies_the_network_closes_nothing() -> None:
-    """A policy that the network does not enforce is none."""
+    """A policy that the network does not enforce closes nothing."""
     assert finding(protected(), enforced=False).verdict is Verdict.OPEN
 
 
@@ -172,7 +172,7 @@ def test_a_service_in_front_of_a_closed_port_is_noted() -> None:
     ],
 )
 def test_policies_add_up(ingress: Object, clients: str) -> None:
-    """What a policy admits, no other closes."""
+    """No policy closes a port that another one admits."""
     result = finding([*protected(), network_policy(ingress, app="app")])
     assert details(result).endswith(f"networkpolicy/other admits {clients}")
 
@@ -205,7 +205,7 @@ def test_of_two_policies_with_one_name_the_last_one_counts() -> None:
 
 
 def test_in_an_unknown_namespace_a_policy_closes_nothing_and_may_open() -> None:
-    """A doubt is an opening."""
+    """An unknown fact counts as an opening."""
     objects = protected()
     policy = next(obj for obj in objects if obj["kind"] == "NetworkPolicy")
     policy["metadata"]["namespace"] = "shop"
@@ -376,7 +376,7 @@ def test_an_app_behind_a_gateway_is_protected_by_a_policy(others: list[Object], 
     ],
 )
 def test_a_selector_of_gateways_names_their_labels(selector: Object, verdict: Verdict) -> None:
-    """One that only excludes labels admits every other pod."""
+    """A selector that only excludes labels admits every other pod."""
     assert verify_behind([gateway(role="gate")], selector) is verdict
 
 

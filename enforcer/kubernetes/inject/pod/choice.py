@@ -30,7 +30,7 @@ class Choice(NamedTuple):
 def choose_port(spec: Object, settings: Settings, targets: Sequence[Target]) -> Choice:
     """Choose the port to protect; raises NotInjectableError. `targets` are the ports of the Services in the input.
 
-    The user's setting comes first. Else it is the HTTP port to which a Service leads; of several, the one that is not
+    The user's setting comes first. Otherwise it is the HTTP port to which a Service leads; of several, the one not
     for metrics or probes, then the one that is certainly HTTP. A guess among equal ports would be wrong half of the
     time, so it is an error.
     """

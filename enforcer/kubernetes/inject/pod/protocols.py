@@ -18,7 +18,7 @@ from enforcer.yamltext.objects import Object, section
 
 
 class Protocol(Enum):
-    """How the enforcer has to treat a port."""
+    """The treatment of a port by the enforcer."""
 
     HTTP = auto()
     HTTPS = auto()
@@ -58,7 +58,7 @@ class Finding:
 
     @property
     def can_be_protected(self) -> bool:
-        """True if the enforcer can stand in front of the port."""
+        """True if the enforcer can forward requests to the port."""
         return self.protocol in (Protocol.HTTP, Protocol.HTTPS, Protocol.UNKNOWN)
 
     def __str__(self) -> str:
