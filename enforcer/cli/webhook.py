@@ -51,6 +51,27 @@ def _annotations(text: str) -> frozenset[str]:
     show_default=True,
     help="Size of the largest review; all running ones take at most four times as much memory.",
 )
+@click.option(
+    "--connections",
+    type=click.IntRange(min=1),
+    default=512,
+    show_default=True,
+    help="Connections of all API servers (50 KB each).",
+)
+@click.option(
+    "--peer-connections",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Connections of one API server; others are reset.",
+)
+@click.option(
+    "--held-input",
+    type=Parsed("SIZE", parse_size),
+    default="16MiB",
+    show_default=True,
+    help="Size of the input that waits to be decrypted.",
+)
 @click.option("--image", help="The sidecar's image (default: that of this version).")
 @click.option("--mode", type=click.Choice([mode.value for mode in Mode]), help="The sidecars' mode (default: port).")
 @click.option("--policy-configmap", metavar="NAME[/KEY]", help="The policy (default: WORKLOAD-enforcer).")
@@ -110,6 +131,9 @@ def command(
         settings=settings_of(options, values),
         allowed_annotations=options["allowed_annotations"],
         review_size=options["review_size"],
+        connections=options["connections"],
+        peer_connections=options["peer_connections"],
+        held_input=options["held_input"],
         **_trust(options, service_account),
     )
     with LogOutput(Log(level=log_level, format=log_format)):

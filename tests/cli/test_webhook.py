@@ -21,6 +21,9 @@ INVALID: dict[str, tuple[tuple[str, ...], str]] = {
     "objects without use": ((*OWN, *FILES, "--client-ca=ca.crt"), "give --service, --secret and --configuration"),
     "an unknown annotation": ((*OWN, "--allowed-annotations=mode,imge"), "imge is not an annotation; known: mode, "),
     "a size without unit": ((*OWN, "--review-size=3"), "expected a size such as"),
+    "held input without unit": ((*OWN, "--held-input=3"), "expected a size such as"),
+    "no connections": ((*OWN, "--connections=0"), "0 is not in the range"),
+    "no connections of a peer": ((*OWN, "--peer-connections=0"), "0 is not in the range"),
 }
 
 

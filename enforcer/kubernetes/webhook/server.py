@@ -46,11 +46,6 @@ _GRACE: Final = 5
 """Seconds for running reviews after a stop: API servers wait no longer."""
 _BODIES: Final = 4
 """The bodies of all running reviews take at most as much memory as this number of the largest."""
-_CONNECTIONS: Final = 512
-"""Connections take 50 KB each: all together 26 MB, beside 60 MB of the process itself, 12 MB of bodies, and up to 40 MB
-for the review in the worker thread. The chart's memory limit follows from that."""
-_PEER_CONNECTIONS: Final = 256
-"""An API server creates at most 200 objects at once (`--max-mutating-requests-inflight`)."""
 _ADMIN: Final = Limits(body=0, bodies=0, connections=64, peer_connections=16)
 """Limits of the admin listener: a kubelet and a Prometheus need a few connections."""
 _OTHER_DESCRIPTORS: Final = 64
@@ -70,6 +65,14 @@ class Options:
     """Annotations that pods may use."""
     review_size: int
     """Bytes of the largest review."""
+    connections: int
+    """Connections of API servers, 50 KB each: with the default 26 MB, beside 60 MB of the process itself, 12 MB of
+    bodies, 16 MB of held input, and up to 40 MB for the review in the worker thread. The chart's memory limit follows
+    from that."""
+    peer_connections: int
+    """Connections of one API server, which creates at most 200 objects at once (`--max-mutating-requests-inflight`)."""
+    held_input: int
+    """Bytes of reviews that were received and wait for their turn to be decrypted."""
     names: Names | None
     files: tuple[Path, Path] | None = None
     """Certificate and key, instead of the webhook's own authority."""
@@ -118,7 +121,7 @@ class _Process:
 
     async def serve(self, review_sockets: list[socket.socket], admin_sockets: list[socket.socket]) -> None:
         """Serve until SIGTERM or SIGINT."""
-        _raise_descriptor_limit(_CONNECTIONS + _ADMIN.connections + _OTHER_DESCRIPTORS)
+        _raise_descriptor_limit(self._options.connections + _ADMIN.connections + _OTHER_DESCRIPTORS)
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -156,8 +159,9 @@ class _Process:
         limits = Limits(
             body=options.review_size,
             bodies=_BODIES * options.review_size,
-            connections=_CONNECTIONS,
-            peer_connections=_PEER_CONNECTIONS,
+            connections=options.connections,
+            peer_connections=options.peer_connections,
+            held_input=options.held_input,
         )
         self._reviews = Listener(webhook, limits, self._refusals("reviews"), self._tls, options.client_names)
         await self._reviews.start(sockets)
