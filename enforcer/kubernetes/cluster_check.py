@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.selectors import selects_all
-from enforcer.kubernetes.verify.enforcers import is_enforcer_image
+from enforcer.kubernetes.verify.enforcers import command_line, is_enforcer_image
 from enforcer.kubernetes.verify.object_set import Assumptions
 from enforcer.kubernetes.verify.report import rows
 from enforcer.kubernetes.verify.verdicts import Verdict, verify
@@ -99,20 +99,19 @@ def _enforcers(pod: Object, images: Collection[str]) -> list[Object]:
 
 
 def _runs(container: Object, images: Collection[str], command: str) -> bool:
-    words = [*(container.get("command") or ()), *(container.get("args") or ())]
-    return is_enforcer_image(container.get("image"), images) and words[1:2] == [command]
+    return is_enforcer_image(container.get("image"), images) and command_line(container)[1:2] == [command]
 
 
 def references(pods: Sequence[Object], images: Collection[str]) -> list[Reference]:
     """Return the ConfigMaps and Secrets that the enforcers in pods mount, each once."""
     needed: dict[Reference, None] = {}
     for pod in pods:
-        mounted = {mount.get("name") for each in _enforcers(pod, images) for mount in items(each, "volumeMounts")}
+        mounted = {str(mount.get("name")) for each in _enforcers(pod, images) for mount in items(each, "volumeMounts")}
         for volume in items(section(pod, "spec"), "volumes"):
             sources = {"ConfigMap": section(volume, "configMap"), "Secret": section(volume, "secret")}
             for kind, source in sources.items():
                 name = source.get("name") or source.get("secretName")
-                if volume.get("name") in mounted and isinstance(name, str) and not source.get("optional"):
+                if str(volume.get("name")) in mounted and isinstance(name, str) and not source.get("optional"):
                     needed[Reference(kind=kind, namespace=identity(pod)[1] or "", name=name)] = None
     return list(needed)
 

@@ -32,9 +32,9 @@ def selects_all(wanted: Labels, labels: Labels) -> bool:
 
 
 def _holds(expression: Object, labels: Labels) -> bool:
-    key = expression.get("key")
+    key, values = str(expression.get("key")), expression.get("values")
     present = key in labels
-    included = present and labels.get(str(key)) in (expression.get("values") or [])
+    included = present and isinstance(values, list) and labels[key] in values
     holds = {"In": included, "NotIn": not included, "Exists": present, "DoesNotExist": not present}
     return holds.get(str(expression.get("operator")), False)
 

@@ -103,11 +103,16 @@ def _arguments(container: Object, images: Collection[str]) -> list[str] | None:
     """Return the arguments of the program `enforcer`; None if the container runs another program."""
     if not is_enforcer_image(container.get("image"), images):
         return None
-    parts = [part for key in ("command", "args") if isinstance(part := container.get(key), list)]
-    words: list[Any] = [word for part in parts for word in part] or [*_DEFAULT_COMMAND]
+    words: list[Any] = command_line(container) or [*_DEFAULT_COMMAND]
     if not all(isinstance(word, str) for word in words) or posixpath.basename(words[0]) != _PROGRAM:
         return None
     return words[1:]
+
+
+def command_line(container: Object) -> list[Any]:
+    """Return the command and the arguments of a container, as written."""
+    parts = [part for key in ("command", "args") if isinstance(part := container.get(key), list)]
+    return [word for part in parts for word in part]
 
 
 def _redirects(spec: Object, images: Collection[str]) -> Iterator[tuple[int, int]]:

@@ -42,7 +42,7 @@ def limits_ingress(policy: Object, labels: Labels) -> bool:
     """Return whether a policy selects pods with these labels, and limits the connections to them."""
     spec = section(policy, "spec")
     types = spec.get("policyTypes") or ["Ingress"]
-    return "Ingress" in types and selects(section(spec, "podSelector"), labels)
+    return isinstance(types, list) and "Ingress" in types and selects(section(spec, "podSelector"), labels)
 
 
 def admitted(policies: Iterable[Object], spec: Object, endpoint: Endpoint) -> Iterator[Admitted]:

@@ -16,6 +16,7 @@ from typing import Final
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.verify import network_policies, services
+from enforcer.kubernetes.verify.enforcers import command_line
 from enforcer.kubernetes.verify.object_set import Assumptions, ObjectSet
 from enforcer.kubernetes.verify.pods import AppPort, app_ports, own_endpoints
 from enforcer.kubernetes.verify.services import Endpoint, Route
@@ -190,7 +191,7 @@ class _Verification:
             return
         for container in (*items(self._spec, "containers"), *items(self._spec, "initContainers")):
             if container.get("name") == names.CONTAINER:
-                command = " ".join(map(str, container.get("command") or ()))
+                command = " ".join(map(str, command_line(container)[:3]))
                 what = f"image {container.get('image')}" + (f", command {command}" if command else "")
                 self._notes.append(f"its container {names.CONTAINER} is not recognized as the enforcer: {what}")
         if self._workload.labels.get(names.INJECT) == "enabled" and self._workload.path:

@@ -392,3 +392,20 @@ def verify_behind(others: list[Object], selector: Object) -> Verdict:
     rule = {"from": [{"podSelector": selector}]}
     first = verify([deployment(), network_policy(rule, app="app"), *others], Assumptions(images=IMAGES))[0]
     return first.verdict
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("spec", "policyTypes"), True),
+        (("spec", "podSelector"), {"matchExpressions": [{"key": [], "operator": "In", "values": True}]}),
+        (("spec", "ingress"), [{"from": [[]], "ports": [{"port": [], "endPort": {}}]}]),
+    ],
+)
+def test_objects_that_no_api_server_accepts_are_no_traceback(path: tuple[str, str], value: Any) -> None:
+    """Files can have anything; a doubt is an opening."""
+    objects = protected()
+    find(objects, "NetworkPolicy")[path[0]][path[1]] = value
+    for each in pod_spec(objects[0])["initContainers"]:
+        each.update(command=1, args={}, env=[1], volumeMounts=[{"name": []}])
+    assert finding(objects).verdict is Verdict.OPEN
