@@ -19,7 +19,7 @@ DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMI
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
 .PHONY: help demo kind test test-compiled coverage check lint fuzz soak fairness bench bench-page interop e2e-pods e2e-cluster image
-.PHONY: generated golden k8s corpus alerts lock version release clean
+.PHONY: generated golden k8s corpus corpus-openapi alerts lock version release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -131,6 +131,9 @@ k8s: $(VENV)/.ready ## Render the overlays of k8s/ for the tests, with kubectl o
 
 corpus: $(VENV)/.ready ## Inject real manifests of public repositories and count the outcomes (FROM=DIR: a folder with their clones; VERBOSE=1)
 	@PYTHONPATH=tests $(BIN)/python tests/kubernetes/corpus/sweep.py $(if $(FROM),--from $(FROM)) $(if $(VERBOSE),--verbose)
+
+corpus-openapi: $(VENV)/.ready ## Import public OpenAPI documents, and look for requests that the policies open (npm; FROM=DIR: a folder)
+	@PYTHONPATH=tests $(BIN)/python -m analysis.openapi.sweep $(if $(FROM),--from $(FROM))
 
 alerts: ## Check and test the alert rules with promtool
 	@command -v promtool >/dev/null || { echo "promtool is needed: it comes with prometheus (apt-get install prometheus)" >&2; exit 2; }

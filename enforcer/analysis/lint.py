@@ -44,6 +44,7 @@ def lint(policy: Policy) -> Iterator[Finding]:
     yield from _public(policy)
     yield from _methods_left_out(policy)
     yield from _scopes_used_once(policy)
+    yield from _authenticated_with_scopes(policy)
 
 
 _ANY: Final = b"\0"
@@ -252,3 +253,11 @@ def _named(entry: PolicyRule) -> str:
 
 def _either(words: tuple[str, ...] | list[str], link: str) -> str:
     return f" {link} ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def _authenticated_with_scopes(policy: Policy) -> Iterator[Finding]:
+    """Find rules that say both that any active token is enough and which scopes it needs: the scopes apply."""
+    for index, rule in policy.rules:
+        if rule.authenticated and (rule.scopes or rule.any_scope):
+            message = "has no effect: the token must have the rule's scopes; remove one or the other"
+            yield Finding(Level.WARNING, "authenticated_with_scopes", index, "authenticated", message)

@@ -18,6 +18,8 @@ from enforcer.units import Section, Switch
 REASONS: Final = (*(str(reason) for reason in Reason if reason not in NO_ANSWER | OF_A_PROOF), MALFORMED)
 """The possible reasons in a test: no server is called, so that none can fail."""
 NO_TOKEN: Final = "none"  # noqa: S105 - stands for a request without a token
+_NEEDS_CLAIM: Final = {Reason.WRONG_AUDIENCE: "aud", Reason.WRONG_ISSUER: "iss"}
+"""Reasons that a token without this claim is denied for, whatever else the test is about."""
 _IN_CLAIMS: Final = ("active", "scope", "sub", "client_id", "iss", "aud", "exp")
 
 
@@ -87,7 +89,8 @@ class PolicyTest(Section):
     rule: str | None = None
     """Expected rule; `_none` if no rule must match. Default: any."""
     reason: str | None = None
-    """Expected reason of the decision. Default: any."""
+    """Expected reason of the decision. Default: any, except that the request is malformed, or that the token lacks the
+    `aud` or `iss` that the rule requires: such a denial says nothing about the rule."""
     status: int | None = None
     """Expected status of the refusal, or in report mode of the one that enforcing would give. Default: any."""
 
@@ -161,7 +164,7 @@ def _run(
         return token_evidence(answer, located.target.query)
 
     judgement = evaluate(policy, request, evidence, now, refusals)
-    differences = tuple(_differences(case, judgement))
+    differences = tuple(_differences(case, facts, judgement))
     failure = ""
     if differences:
         lines = map(str, differences)
@@ -169,7 +172,7 @@ def _run(
     return PolicyTestResult(case, judgement, differences, failure)
 
 
-def _differences(case: PolicyTest, judgement: Evaluation) -> Iterator[Difference]:
+def _differences(case: PolicyTest, facts: TokenFacts | None, judgement: Evaluation) -> Iterator[Difference]:
     refusal = judgement.reply or judgement.enforced
     compared = (
         ("decision", case.expect, judgement.decision),
@@ -180,6 +183,15 @@ def _differences(case: PolicyTest, judgement: Evaluation) -> Iterator[Difference
     for what, expected, got in compared:
         if expected is not None and expected != got:
             yield Difference(what, str(expected), str(got))
+    if case.reason is None and case.status is None and case.expect == judgement.decision != "allow":
+        # A denial that has nothing to do with the rule would let the test pass for nothing.
+        if judgement.reason == MALFORMED:
+            detail = "" if refusal is None else f": {refusal.detail}"
+            yield Difference("reason", "a rule's", f"{MALFORMED}{detail}")
+        elif facts is not None and judgement.reason in _NEEDS_CLAIM and not facts.inactive:
+            claim = _NEEDS_CLAIM[Reason(judgement.reason)]
+            if not getattr(facts, claim):
+                yield Difference("reason", "another", f"{judgement.reason}: the token has no {claim}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """All files of a configuration merged into one document: rules of every file, with defaults and scope sets applied.
 
 1. A rule keeps its file: each error names the rule's file, and its index there.
-2. A rule's own key overrides that of `rule_defaults`. A public rule has no token, and takes no default that concerns
-   one.
+2. A rule's own key overrides that of `rule_defaults`; `claims` are merged by name. A public rule has no token, and
+   takes no default that concerns one.
 3. `$name` in a list of scopes stands for the set of that name. Within a set, every text is a scope.
 """
 
@@ -172,7 +172,18 @@ def _with_defaults(rule: Any, defaults: Mapping[str, Any]) -> Any:
     if not defaults or not isinstance(rule, dict):
         return rule
     public = rule.get("public") is True
-    return {**{key: value for key, value in defaults.items() if not (public and key in TOKEN_KEYS)}, **rule}
+    merged = {**{key: value for key, value in defaults.items() if not (public and key in TOKEN_KEYS)}, **rule}
+    if "claims" in rule and not public:
+        merged["claims"] = _with_default_claims(rule["claims"], defaults.get("claims"))
+    return merged
+
+
+def _with_default_claims(claims: Any, defaults: Any) -> Any:
+    """Add the default claims by name, because a rule with one more claim must not lose the check of the tenant."""
+    if not isinstance(claims, dict) or not isinstance(defaults, dict):
+        return claims
+    removed = {name for name, value in claims.items() if value is None and name in defaults}
+    return {name: value for name, value in {**defaults, **claims}.items() if name not in removed}
 
 
 def _valid_sets(values: Mapping[str, Any]) -> dict[str, Sequence[str]]:

@@ -48,3 +48,11 @@ answer: 403, no rule allows this request
 """
     )
     assert ElementTree.fromstring(text.partition("\n")[2]).find("testsuite/testcase[2]/failure") is not None
+
+
+def test_characters_that_xml_cannot_have_are_escaped() -> None:
+    """Otherwise no CI system could read the document."""
+    case = {"name": "bell \x07 \ufffe", "request": "GET /b", "expect": "allow", "reason": "ok"}
+    outcomes = run(TypeAdapter(PolicyTests).validate_python({"tests": [case]}), policy(), NOW, REFUSALS)
+    (testcase,) = ElementTree.fromstring(write([Suite("a\x01.yaml", outcomes, [1])])).iter("testcase")
+    assert (testcase.get("name"), testcase.get("file")) == ("bell \\x07 \\ufffe", "a\\x01.yaml")

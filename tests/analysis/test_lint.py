@@ -356,3 +356,11 @@ def test_lint_is_fast_for_thousands_of_rules() -> None:
     begun = time.thread_time()
     assert findings(*rules) == []
     assert time.thread_time() - begun < 15
+
+
+def test_authenticated_beside_scopes_has_no_effect() -> None:
+    """“Whatever its scopes” is not true."""
+    message = "has no effect: the token must have the rule's scopes; remove one or the other"
+    rules = [{"path": "/a", **A, "scopes": ["s"]}, {"path": "/b", **A, "any_scope": ["s"]}, {"path": "/c", **A}]
+    code = "authenticated_with_scopes"
+    assert findings(*rules, code=code) == [(code, 0, message), (code, 1, message)]

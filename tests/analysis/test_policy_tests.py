@@ -207,3 +207,35 @@ def test_a_rule_is_covered_if_tests_see_it_allow_and_deny() -> None:
     assert [rule.missing for rule in coverage(POLICY, outcomes({"request": "GET /health", "expect": "allow"}))][
         2
     ] is None
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        ({"request": "get /a"}, ["reason: expected a rule's, got malformed_request: request line: unknown method"]),
+        (
+            {"request": "GET a"},
+            ["reason: expected a rule's, got malformed_request: request target: neither a path nor an http URI"],
+        ),
+        ({"request": "GET /a//b", "status": 400}, []),
+        ({"request": "GET a", "reason": "malformed_request"}, []),
+        (
+            {"request": "GET /a", "token": {"scope": "s"}},
+            ["reason: expected another, got wrong_issuer: the token has no iss"],
+        ),
+        (
+            {"request": "GET /a", "token": {"scope": "s", "iss": "i"}},
+            ["reason: expected another, got wrong_audience: the token has no aud"],
+        ),
+        ({"request": "GET /a", "token": {"scope": "s", "iss": "i", "aud": ["other"]}}, []),
+        ({"request": "GET /a", "token": {"scope": "s", "iss": "i"}, "reason": "wrong_audience"}, []),
+        ({"request": "GET /a", "token": {"inactive": True}}, []),
+        ({"request": "GET /a"}, []),
+    ],
+)
+def test_a_denial_that_says_nothing_about_the_rule_fails(case: dict[str, Any], expected: list[str]) -> None:
+    """Unless its reason or status is expected: otherwise the test would pass whatever the rule requires."""
+    cases = TypeAdapter(PolicyTests).validate_python({"tests": [{"name": "t", "expect": "deny", **case}]})
+    rules = policy({"path": "/a", "scopes": ["t"], "audience": ["a"], "issuer": ["i"]})
+    (outcome,) = run(cases, rules, NOW, REFUSALS)
+    assert [str(difference) for difference in outcome.differences] == expected

@@ -47,6 +47,27 @@ rule_defaults: {scopes: [a, b], methods: [GET], audience: [app], max_answer_age:
     }
 
 
+def test_claims_are_merged_with_the_defaults_by_name(loads: Loads) -> None:
+    """A rule with one more claim keeps the check of the tenant; null takes a default away."""
+    by_name = rules(
+        loads(
+            """
+  - {name: more, path: /more, claims: {role: admin}}
+  - {name: other, path: /other, claims: {tenant: b}}
+  - {name: without, path: /without, scopes: [s], claims: {tenant: null}}
+  - {name: open, path: /open, public: true}
+rule_defaults: {claims: {tenant: a}}
+"""
+        )
+    )
+    assert {name: dict(rule.claims) for name, rule in by_name.items()} == {
+        "more": {"tenant": "a", "role": "admin"},
+        "other": {"tenant": "b"},
+        "without": {},
+        "open": {},
+    }
+
+
 def test_a_public_rule_ignores_defaults_about_tokens(loads: Loads) -> None:
     """Defaults such as host, methods and upstream do apply."""
     by_name = rules(

@@ -29,6 +29,7 @@ def conflicts(document: MergedDocument, rules: Mapping[int, Rule], *, complete: 
     yield from _invalid_names(document)
     yield from _scope_sets(document)
     yield from _upstreams(document, rules)
+    yield from _fractions(document)
     if complete and not document.rule_sources and document.values.get("mode") != "report":
         yield _no_rules(document)
     yield from _report_modes(document)
@@ -69,6 +70,16 @@ def _scope_sets(document: MergedDocument) -> Iterator[Problem]:
             if isinstance(scope, str) and not is_scope(scope):
                 message = f"{show(scope)} is not a valid scope: no spaces, quotes or backslashes"
                 yield document.problem(("scope_sets", name, index), message)
+
+
+def _fractions(document: MergedDocument) -> Iterator[Problem]:
+    """Yield each claim of a number like 1.0, which is read as 1 and then equals neither the claim "1.0" nor "1"."""
+    for path, claims in document.written("claims"):
+        for name, value in claims.items() if isinstance(claims, dict) else ():
+            for index, item in enumerate(value if isinstance(value, list) else (value,)):
+                if isinstance(item, float) and item.is_integer():
+                    place = (*path, name, index) if isinstance(value, list) else (*path, name)
+                    yield document.problem(place, f'{item} is a number with a fraction; write it in quotes: "{item}"')
 
 
 def _keys(document: MergedDocument, section: str) -> list[str]:

@@ -46,7 +46,16 @@ def placed_policy(config: Config, document: MergedDocument, *, enforced: bool = 
 
 def find_warnings(config: Config, document: MergedDocument, policy: Policy) -> list[ConfigWarning]:
     """Return the warnings of a configuration in order of line; `policy` has the configuration's rules in order."""
-    checks = (_plain_text, _any_audience, _no_origins, _report_only, _unused, _own_address, _token_limit)
+    checks = (
+        _plain_text,
+        _any_audience,
+        _no_origins,
+        _report_only,
+        _unused,
+        _own_address,
+        _token_limit,
+        _unknown_issuer,
+    )
     warnings = [warning for check in checks for warning in check(config, document)]
     return sorted([*warnings, *_of_rules(document, policy)], key=lambda warning: document.order(warning.problem))
 
@@ -156,6 +165,17 @@ def _token_limit(config: Config, document: MergedDocument) -> Iterator[ConfigWar
     if limits.token > limits.head:
         message = f"has no effect above limits.head, which is {write_size(limits.head)}"
         yield ConfigWarning(Level.WARNING, "token_limit", document.problem(("limits", "token"), message))
+
+
+def _unknown_issuer(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:
+    """Find issuers in rules that none of the rule's authorization servers is: no token can have them."""
+    for index, rule in enumerate(config.rules):
+        issuers = {server.issuer for server in servers_for(config, rule)}
+        for position, issuer in enumerate(rule.issuer if None not in issuers else ()):
+            if issuer not in issuers:
+                message = f"no authorization server of the rule has the issuer {show(issuer)}: its tokens are denied"
+                problem = document.problem(("rules", index, "issuer", position), message)
+                yield ConfigWarning(Level.WARNING, "unknown_issuer", problem)
 
 
 def _unused(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:

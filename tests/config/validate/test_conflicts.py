@@ -203,3 +203,12 @@ def test_invalid_values_are_not_reported_twice(servers: str) -> None:
     """Their types are wrong, which validation reports; they raise no exception here."""
     text = "scope_sets: [x]\nupstreams: 7\nrules:\n- {authorization_server: 7, upstream: [7]}\n"
     assert conflicts_of(text, base=f"upstream: {{url: http://app}}\nauthorization_servers: {servers}\n") == []
+
+
+def test_a_claim_with_a_fraction_of_zero_is_an_error() -> None:
+    """YAML reads 1.0 as a number, which equals neither the text "1.0" nor "1"."""
+    text = "rules:\n- name: x\n  claims: {acr: 1.0, level: [1, 2.0], age: 1.5}\n"
+    assert conflicts_of(text, rule("x")) == [
+        (5, "rules[0].claims.acr", '1.0 is a number with a fraction; write it in quotes: "1.0"'),
+        (5, "rules[0].claims.level[1]", '2.0 is a number with a fraction; write it in quotes: "2.0"'),
+    ]

@@ -341,3 +341,14 @@ def test_expecting_proofs_without_origins_is_a_warning(
     text = text.replace("AUDIENCE_A", "audience: [a]").replace("AUDIENCE_B", "audience: [b]")
     warnings, _ = warnings_of(tmp_path, text)
     assert [warning.problem.path for warning in warnings if warning.code == "no_origins"] == expected
+
+
+def test_an_issuer_that_no_server_of_the_rule_has_is_a_warning(tmp_path: Path) -> None:
+    """No token can have it: the signature of a JWT is verified with the keys of its issuer."""
+    text = CONFIG.replace("ENDPOINT", "https://auth.example.org/x\n    issuer: https://auth.example.org")
+    warnings, _ = warnings_of(tmp_path, f"{text}    issuer: [https://auth.example.org, https://other.example.org]\n")
+    (warning,) = [warning for warning in warnings if warning.code == "unknown_issuer"]
+    assert (warning.problem.path, warning.problem.message) == (
+        "rules[1].issuer[1]",
+        'no authorization server of the rule has the issuer "https://other.example.org": its tokens are denied',
+    )
