@@ -70,19 +70,21 @@ class Refused(NamedTuple):
 class Authorization:
     """The authorization of one request.
 
-    `route` is the rule that applies. `target` is the request target in origin form, `segments` its decoded path. Once
-    there is a permit, `identity` are the identity field lines of the sender that it is for. `purges` are those of the
-    token cache since it began. `unlogged` is the client's key, and the record that is logged when the exchange ends.
+    `sender` is the address of the client, and its key. `route` is the rule that applies. `target` is the request target
+    in origin form, `segments` its decoded path. Once there is a permit, `identity` are the identity field lines of the
+    sender that it is for. `purges` are those of the token cache since it began. `unlogged` is the client's key, and the
+    record that is logged when the exchange ends.
     """
 
     __slots__ = (
         "_age", "_decisions", "_head", "_peer", "_possession", "_token_with_proof", "_verified_from", "identity",
-        "purges", "route", "segments", "snapshot", "target", "unlogged",
+        "purges", "route", "segments", "sender", "snapshot", "target", "unlogged",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, snapshot: Snapshot, peer: Peer, decisions: DecisionBuffer) -> None:
         self._head = head
         self._peer = peer
+        self.sender = peer.own if head.special is None else peer.sender(head, snapshot.forwarding)
         self._decisions = decisions
         self._token_with_proof: bytes | None = None  # the token if it came with the DPoP scheme
         self._possession: Possession | None = None  # None: it was not checked
@@ -213,7 +215,7 @@ class Authorization:
             origins=snapshot.origins.candidates(*peer.origin(head, snapshot.forwarding)),
             segments=self.segments,
             token=self._token_with_proof,
-            client=peer.client(head, snapshot.forwarding),
+            client=self.sender[1],
         )
         return check(proofs, request, token, snapshot.proof_settings, snapshot.proof_state, time())
 
@@ -264,9 +266,8 @@ class Authorization:
             path = recorded_path(self.target, self.segments, head.authorization)
             host = head.host if head.authorization is None else recorded_host(head.host, head.authorization)
         rule, possession = None if requirement is None else requirement.rule, self._possession
-        peer, forwarding, special = self._peer, self.snapshot.forwarding, head.special
         forwarded = label[0] == "allow" or label[0] == WOULD_DENY
-        address, key = (peer.address, peer.own_key) if special is None else peer.sender(head, forwarding)
+        address, key = self.sender
         record = DecisionRecord(
             *(time(), request_id, head.method, path, rule, label, evidence, possession, refusal, detail),
             client=address,

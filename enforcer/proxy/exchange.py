@@ -138,7 +138,7 @@ class Exchange:
         self._retried = False
         self._status = 0
         self._body_sent = 0  # bytes of the response body, for the log
-        self.client = peer.own_key
+        self.client = self._authorization.sender[1]
         self.head = head
         self.state = _QUEUED
         self.request_complete = not head.has_body
@@ -149,8 +149,6 @@ class Exchange:
         """Authorize the request, and forward or refuse it, now or when its token has been verified."""
         self._started_at = perf_counter()
         self.state = _WAIT_VERIFICATION
-        if self.head.special is not None:
-            self.client = self._peer.client(self.head, self._snapshot.forwarding)
         try:
             authorization, refusal = self._authorization, self._refusal
             outcome = authorization.authorize(self) if refusal is None else authorization.reject(refusal)

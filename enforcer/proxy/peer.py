@@ -21,13 +21,13 @@ _CERTIFICATE: Final = int(FieldKind.CERTIFICATE)
 class Peer:
     """The other end of one client connection.
 
-    `address` is its address, and `own_key` its key as a client (see `clients.client_key`). `key` is the client whose
-    share of the connections it counts for: None for a trusted proxy, which speaks for many clients.
+    `address` is its address, `own_key` its key as a client (see `clients.client_key`), and `own` both of them. `key` is
+    the client whose share of the connections it counts for: None for a trusted proxy, which speaks for many clients.
 
     Each request brings the `forwarding` settings that it began with, since they may be older than the newest ones.
     """
 
-    __slots__ = ("_fields", "_forwarding", "_host", "_thumbprint", "_tls", "_trusted", "address", "own_key")
+    __slots__ = ("_fields", "_forwarding", "_host", "_thumbprint", "_tls", "_trusted", "address", "own", "own_key")
 
     def __init__(self, transport: asyncio.BaseTransport, forwarding: Forwarding) -> None:
         name = transport.get_extra_info("peername")
@@ -37,6 +37,7 @@ class Peer:
         self._forwarding = forwarding
         self._trusted = forwarding.trusts(self.address)
         self.own_key = client_key(self.address)
+        self.own = (self.address, self.own_key)
         self._host: bytes | None = None
         self._fields = b""  # of requests to `_host`: mostly the next request is for the same host
 
@@ -58,7 +59,7 @@ class Peer:
     def sender(self, head: RequestHead, forwarding: Forwarding) -> tuple[str, str]:
         """Return the address of the client that sent a request, also through a trusted proxy, and its key."""
         if head.special is None or not self._is_trusted(forwarding):
-            return self.address, self.own_key
+            return self.own
         return forwarding.sender(self.address, self._forwarded_for(head, forwarding))
 
     def forwarding_fields(self, head: RequestHead, forwarding: Forwarding) -> bytes:
