@@ -149,6 +149,7 @@ class ClientConnection(ManagedConnection):
             elif len(data) >= LARGE:
                 pace.wait(len(data))
             return
+        self._registry.ticker.turns.activity += 1
         if data.find(_BOUNDARY, 0, -1) < 0:  # faster than `in`, which first tries to take the separator as an integer
             self.on_input(data)
         else:

@@ -231,6 +231,8 @@ class PooledConnection:
             self.on_turn_end()
         if len(data) >= LARGE or self._input.waiting:
             self._input.wait(len(data))
+        else:
+            self._ticker.turns.activity += 1
 
     def _has_no_framing(self) -> bool:
         """Whether the next bytes are only body: one piece, however many they are."""

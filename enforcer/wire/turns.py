@@ -9,7 +9,7 @@ send one request at a time never wait for a turn, only for the end of a round.
    if the peer's last steps took long: many small chunks take more time than one large one.
 2. All turns between two polls of the sockets are a round. It lasts for at most `ROUND`, and all rounds together have a
    third of the time that the event loop had for everything else: a flood takes from the others much less than half of
-   their throughput. If nothing else was ready, a round lasts for a share, so that no time is lost.
+   their throughput. If nothing else was read since the last round, it lasts for a share, so that no time is lost.
 3. A large read takes time before its peer's turn, when the event loop fills a buffer. It counts as time of the round
    that let the peer read on.
 4. Nothing is lost or reordered. Nothing is read from a peer whose input is held, so its end of input comes after it.
@@ -33,8 +33,6 @@ SHARE: Final = 0.0001
 """Seconds that a peer may work in its turn."""
 ROUND: Final = 0.001
 """Seconds that all peers together may work between two polls of the sockets."""
-_READY: Final = 0.00002
-"""Seconds between two rounds above which something else was ready: a poll that finds nothing takes less."""
 _READ: Final = 1e-9
 """Seconds that the event loop takes to read a byte, and to write it if it is passed on as it is."""
 STEP: Final = 8192
@@ -84,12 +82,13 @@ class Turns:
 
     `call_soon` calls a function once, before the sockets are polled for the second time from now. `places`: the bytes
     that all peers together may hold. `closed`: the number of peers that were closed because there was no room for
-    theirs. `held_back` counts those that only the share of their client kept from it.
+    theirs. `held_back` counts those that only the share of their client kept from it. `activity` counts the reads of
+    all connections that were processed without a turn.
     """
 
     __slots__ = (
-        "_call_soon", "_clock", "_credit", "_ended_at", "_lines", "_reads", "_scheduled", "closed", "held_back",
-        "places",
+        "_call_soon", "_clock", "_credit", "_ended_at", "_lines", "_reads", "_scheduled", "_seen", "activity", "closed",
+        "held_back", "places",
     )  # fmt: skip
 
     def __init__(
@@ -102,6 +101,8 @@ class Turns:
         self._ended_at = 0.0  # of the last round
         self._reads = 0.0  # seconds of the reads that the last round permitted
         self._credit = 0.0  # seconds of a third of the others' time that no round has used; negative: used in advance
+        self._seen = 0  # activity before the last round
+        self.activity = 0
         self.places = Shares(64 * 1024**2, DEFAULT_SHARE)
         self.held_back = ShareReport(SharedTable.INPUT)
         self.closed = 0
@@ -135,7 +136,8 @@ class Turns:
         begin = self._clock()
         elsewhere = begin - self._ended_at - self._reads
         credit = min(self._credit + max(elsewhere, 0.0) / 3, ROUND)
-        available = max(credit, SHARE) if elsewhere < _READY else credit
+        available = max(credit, SHARE) if self.activity == self._seen else credit
+        self._seen = self.activity
         self._ended_at = begin
         self._reads = 0.0
         if available > 0:

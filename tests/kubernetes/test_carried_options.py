@@ -27,6 +27,7 @@ CHANGES: dict[str, st.SearchStrategy[Any]] = {
     "native": st.booleans(),
     "image": st.just("x/e:2"),
     "image_pull_policy": st.just("Always"),
+    "image_pull_secret": st.just("registry"),
     "log_level": st.just("debug"),
     "log_format": st.just("json"),
     "drain_seconds": st.integers(1, 100),
