@@ -12,7 +12,6 @@ from enforcer.analysis import explain
 from enforcer.analysis.evaluator import Policy
 from enforcer.analysis.explain import Condition, Evaluation, Explanation, Possession, RefusalSummary
 from enforcer.decision_log.record import DecisionRecord, log_line
-from enforcer.decision_log.redaction import recorded_segments
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import WOULD_DENY
 from enforcer.tokens.bearer import NoToken
@@ -94,7 +93,7 @@ def _conditions(record: DecisionRecord) -> tuple[Condition, ...]:
     evidence, refusal = record.evidence, record.refusal
     if record.rule is None or evidence is None or refusal is None:
         return ()
-    entries = Policy([(record.rule, "")]).entries
+    entries = Policy([(record.rule, "")], hierarchy=record.hierarchy).entries
     token: explain.TokenEvidence
     if isinstance(evidence, ActiveToken | InactiveToken | NoToken):
         token = evidence
@@ -103,9 +102,9 @@ def _conditions(record: DecisionRecord) -> tuple[Condition, ...]:
         token = explain.UnverifiedToken(failure, refusal, record.detail)
     bound = isinstance(evidence, ActiveToken) and evidence.bound
     possession = _possession(record.possession) if bound or record.possession is not None else None
-    segments = recorded_segments(record.path, len(entries[0].pattern.path.segments))
-    entry = next((entry for entry in entries if entry.pattern.path.matches(segments)), entries[0])
-    return tuple(explain.conditions(entry, segments, token, possession, record.time))
+    request = record.view(len(entries[0].pattern.path.segments))
+    entry = next((entry for entry in entries if entry.pattern.path.matches(request.segments)), entries[0])
+    return tuple(explain.conditions(entry, request, token, possession, record.time))
 
 
 def _possession(result: Proven | PossessionFault | None) -> Possession:

@@ -11,7 +11,9 @@ from typing import Final
 
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.decision import Allow, Deny, Evidence, SkippedVerification, decide, decide_bound
+from enforcer.policy.hierarchy import NO_HIERARCHY, ScopeHierarchy
 from enforcer.policy.matcher import Matcher, RequestPattern, choose
+from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement, compile_rule
 from enforcer.policy.rules import UNSERVED, Mode, Rule
 from enforcer.tokens import bearer
@@ -32,6 +34,7 @@ class PolicyRequest:
 
     `certificate` and `proof` are the thumbprints of the sender's certificate and of the key of its DPoP proof; empty if
     there is none. `preflight` is the requested method of a CORS preflight, which is an OPTIONS request without a token.
+    `headers` are further fields, by name and value, and `address` is the client's, empty if it is unknown.
     """
 
     method: str
@@ -40,6 +43,8 @@ class PolicyRequest:
     certificate: str = ""
     proof: str = ""
     preflight: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +81,7 @@ class RoutedRequest:
     reports: bool
     certificate: str
     proof: str
+    view: RequestView
     preflighted: bytes | None = None
 
     def decide(self, evidence: Evidence, now: float, *, enforced: bool = False) -> Allow | Deny:
@@ -83,11 +89,11 @@ class RoutedRequest:
         if self.preflighted is not None:
             evidence = SkippedVerification.PREFLIGHT
         requirement = None if self.entry is None else self.entry.requirement
-        segments, reports = self.target.segments, self.reports and not enforced
+        request, reports = self.view, self.reports and not enforced
         bound = isinstance(evidence, ActiveToken) and evidence.bound
         if isinstance(evidence, ActiveToken | InactiveToken) and (bound or self.proof):
-            return decide_bound(requirement, evidence, self.check_possession, segments, now, reports)
-        return decide(requirement, evidence, segments, now, reports)
+            return decide_bound(requirement, evidence, self.check_possession, request, now, reports)
+        return decide(requirement, evidence, request, now, reports)
 
     def check_possession(self, answer: ActiveToken) -> Proven | PossessionFault:
         """Return whether the sender holds what the token is bound to."""
@@ -95,12 +101,18 @@ class RoutedRequest:
 
 
 class Policy:
-    """Compiled rules, each with its file and line; `mode` is that of requests that match no rule."""
+    """Compiled rules, each with its file and line; `mode` is that of requests that match no rule.
 
-    def __init__(self, rules: Iterable[tuple[Rule, str]], mode: Mode = "enforce") -> None:
+    `hierarchy` are the scopes that include others.
+    """
+
+    def __init__(
+        self, rules: Iterable[tuple[Rule, str]], mode: Mode = "enforce", hierarchy: ScopeHierarchy = NO_HIERARCHY
+    ) -> None:
+        self.hierarchy = hierarchy
         self._reports = mode == "report"
         self.entries = tuple(
-            entry for index, (rule, where) in enumerate(rules) for entry in _entries(index, rule, where)
+            entry for index, (rule, where) in enumerate(rules) for entry in _entries(index, rule, where, hierarchy)
         )
         self.matcher = Matcher((entry.pattern, entry) for entry in self.entries)
 
@@ -124,7 +136,11 @@ class Policy:
         method = request.method.encode()
         methods = self.matcher.at(target.segments, host)
         entry = None if methods is None else choose(methods, method)
-        held = request.certificate, request.proof
+        lines = [piece for name, value in request.headers for piece in (_encode(name), b": ", _encode(value), b"\r\n")]
+        held = (
+            *(request.certificate, request.proof),
+            RequestView(target.segments, target.query, host, lines, request.address),
+        )
         if method == b"OPTIONS" and request.preflight and methods is not None:
             requested = _encode(request.preflight)
             allowing = choose(methods, requested)
@@ -143,8 +159,8 @@ def token_evidence(answer: VerificationResult | None, query: bytes) -> Verificat
     return token if isinstance(token, NoToken) else answer
 
 
-def _entries(index: int, rule: Rule, where: str) -> Iterator[PolicyRule]:
-    for template, (pattern, requirement) in zip(rule.templates, compile_rule(rule), strict=True):
+def _entries(index: int, rule: Rule, where: str, hierarchy: ScopeHierarchy) -> Iterator[PolicyRule]:
+    for template, (pattern, requirement) in zip(rule.templates, compile_rule(rule, hierarchy), strict=True):
         yield PolicyRule(rule, index, template, pattern, requirement, where)
 
 

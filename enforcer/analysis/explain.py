@@ -17,13 +17,16 @@ from enforcer.analysis.evaluator import Policy, PolicyRequest, PolicyRule, Route
 from enforcer.counters import NO_ROUTE
 from enforcer.decision_log.record import Refusal
 from enforcer.errors import IntrospectionFailure, MalformedRequestError
-from enforcer.policy.decision import Allow, Deny, Evidence, decide
+from enforcer.policy.conditions import Claim, RequestCondition
+from enforcer.policy.decision import Allow, Deny, Evidence, decide, failure
 from enforcer.policy.matcher import Matcher, RequestPattern
+from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement
-from enforcer.policy.rules import Claim, Rule
+from enforcer.policy.rules import Conditions, Rule
+from enforcer.policy.templates import Text
 from enforcer.proxy.responses import Refusals, malformed
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.claims import NEVER, ActiveToken, claim_value
+from enforcer.tokens.claims import NEVER, ActiveToken
 from enforcer.tokens.dpop.binding import BindingKind, binding
 from enforcer.tokens.dpop.possession import Proven
 from enforcer.tokens.introspection.response import InactiveToken, VerificationResult
@@ -242,12 +245,17 @@ def _rule_conditions(located: RoutedRequest, token: TokenEvidence, now: float) -
         return ()
     if located.preflighted is not None and not entry.rule.public:
         there = f"a preflight for {located.preflighted.decode()}, without a token"
-        return (Condition("cors_preflight", "allow", there, True),)
+        met = entry.requirement.meets_address(located.view)
+        allowed = [Condition("cors_preflight", "allow", there, True)]
+        if entry.rule.addresses:
+            needed, address = _listed("one of", entry.rule.addresses), located.view.address or "unknown"
+            allowed.append(Condition("addresses", needed, address, met))
+        return tuple(allowed)
     possession = None
     if isinstance(token, ActiveToken) and (token.bound or located.proof):
         there = f"a DPoP proof by {located.proof}" if located.proof else located.certificate or _NONE
         possession = Possession(there, isinstance(located.check_possession(token), Proven))
-    return tuple(conditions(entry, located.target.segments, token, possession, now))
+    return tuple(conditions(entry, located.view, token, possession, now))
 
 
 _CREDENTIALS: Final = {
@@ -266,31 +274,39 @@ def _state(token: InactiveToken | NoToken | UnverifiedToken) -> str:
 
 
 def conditions(
-    entry: PolicyRule, segments: Sequence[bytes], token: TokenEvidence, possession: Possession | None, now: float
+    entry: PolicyRule, request: RequestView, token: TokenEvidence, possession: Possession | None, now: float
 ) -> Iterator[Condition]:
     """Yield each condition of the rule, in the order in which the decision checks them."""
     rule = entry.rule
+    if rule.nobody:
+        yield Condition("nobody", "no request", "one", False)
+        return
+
+    def met(alone: Rule, candidate: ActiveToken | None) -> bool:
+        requirement = Requirement(alone, entry.pattern.path, entry.requirement.scope_hierarchy)
+        evidence = NoToken.MISSING if candidate is None else candidate
+        return isinstance(decide(requirement, evidence, request, now), Allow)
+
+    parts = [*_parts(entry, request, now)]
     if rule.public:
         yield Condition("public", "nothing", "not checked", True)
+        for part in parts:
+            yield Condition(part.name, part.needed, part.there(None), met(part.rule, None))
         return
     there = _CREDENTIALS[token] if isinstance(token, NoToken) else "one"
     yield Condition("token", "an access token", there, not isinstance(token, NoToken))
     if not isinstance(token, ActiveToken):
         yield Condition("state", "active", _state(token), False)
-        for part in _parts(entry, segments):
+        for part in parts:
             yield Condition(part.name, part.needed, "unknown", False)
         return
-
-    def met(alone: Rule, candidate: ActiveToken) -> bool:
-        return isinstance(decide(Requirement(alone, entry.pattern.path), candidate, segments, now), Allow)
-
     any_token = Rule(name=rule.name, path=entry.path, authenticated=True)
     valid = token.unbound(NEVER)
     yield Condition("state", "active", "active", met(any_token, valid))
     yield Condition("time", "valid now", _time(token, now), met(any_token, token.unbound(token.expires)))
     if possession is not None:
         yield Condition("possession", _POSSESSION[binding(token.claims).kind], possession.there, possession.proven)
-    for part in _parts(entry, segments):
+    for part in parts:
         yield Condition(part.name, part.needed, part.there(token), met(part.rule, valid))
 
 
@@ -309,12 +325,14 @@ class _Part:
     name: str
     rule: Rule
     needed: str
-    there: Callable[[ActiveToken], str]
+    there: Callable[[ActiveToken | None], str]
 
 
-_THERE: Final[Mapping[str, Callable[[ActiveToken], str]]] = {
+_OF_TOKEN: Final[Mapping[str, Callable[[ActiveToken], str]]] = {
     "issuer": lambda token: token.issuer or _NONE,
     "audience": lambda token: ", ".join(sorted(token.audience)) or _NONE,
+    "acr": lambda token: str(token.claims.get("acr", _NONE)),
+    "max_auth_age": lambda token: f"auth_time {token.claims.get('auth_time', _NONE)}",
     "scopes": lambda token: ", ".join(sorted(token.scopes)) or _NONE,
     "any_scope": lambda token: ", ".join(sorted(token.scopes)) or _NONE,
     "client_ids": lambda token: token.client_id or _NONE,
@@ -322,24 +340,80 @@ _THERE: Final[Mapping[str, Callable[[ActiveToken], str]]] = {
 _NONE: Final = "none"
 
 
-def _parts(entry: PolicyRule, segments: Sequence[bytes]) -> Iterator[_Part]:
-    """Split a rule into rules with one condition each."""
+def _parts(entry: PolicyRule, request: RequestView, now: float) -> Iterator[_Part]:
+    """Split a rule into rules with one condition each, in the order in which the decision checks them."""
     rule = entry.rule
-    for key, there in _THERE.items():
-        if values := getattr(rule, key):
-            alone = Rule(**{"name": rule.name, "path": entry.path, key: values})
-            yield _Part(key, alone, _listed("all of" if key == "scopes" else "one of", values), there)
-    for claim, (name, wanted) in zip(entry.requirement.claims, rule.claims.items(), strict=True):
-        if claim.segment is None:
-            needed = _listed("one of", [_show(value) for value in claim.allowed])
-        else:
-            needed = f"{_show(segments[claim.segment].decode())}, the path's {wanted}"
-        alone = Rule(name=rule.name, path=entry.path, claims={name: wanted})
-        yield _Part(f"claims.{name}", alone, needed, partial(_claim, claim))
+    own: dict[str, Any] = {"name": rule.name, "path": entry.path, "host": rule.host}
+    for key, there in _OF_TOKEN.items():
+        if (values := getattr(rule, key)) not in (None, ()):
+            if isinstance(values, tuple):
+                needed = _listed("all of" if key == "scopes" else "one of", values)
+            else:
+                needed = f"at most {values:g} s ago"
+            yield _Part(key, Rule(**{**own, key: values}), needed, partial(_of_token, there))
+    if rule.addresses:
+        alone = Rule(**{**own, "public": True, "addresses": rule.addresses})
+        yield _Part("addresses", alone, _listed("one of", rule.addresses), lambda _: request.address or "unknown")
+    for condition in entry.requirement.request_conditions:
+        key = "query" if condition.source == "?" else "headers"
+        written = getattr(rule, key)[condition.name]
+        alone = Rule(**{**own, "public": True, key: {condition.name: written}})
+        needed = _listed("one of", [_filled(text, request) for text in condition.texts])
+        yield _Part(f"{key}.{condition.name}", alone, needed, partial(_of_request, condition, request))
+    for claim in entry.requirement.claims:
+        alone = Rule(**{**own, "claims": {claim.name: rule.claims[claim.name]}})
+        yield _Part(f"claims.{claim.name}", alone, _needed(claim, request), partial(_claim, claim, request))
+    if rule.any_of:
+        alone = Rule(**{**own, "any_of": rule.any_of})
+        needed = f"one of: {'; '.join(map(_summary, rule.any_of))}"
+        yield _Part("any_of", alone, needed, partial(_alternative, entry.requirement, request, now))
 
 
-def _claim(claim: Claim, token: ActiveToken) -> str:
-    value = claim_value(token.claims, claim.name, claim.path)
+def _of_token(there: Callable[[ActiveToken], str], token: ActiveToken | None) -> str:
+    return _NONE if token is None else there(token)
+
+
+def _of_request(condition: RequestCondition, request: RequestView, _: ActiveToken | None) -> str:
+    value = condition.value(request)
+    return "none, or several" if value is None else _show(value.decode("utf-8", "replace"))
+
+
+def _filled(text: Text, request: RequestView) -> str:
+    value = text.fill(request)
+    if text.fixed is not None:
+        return _show(text.fixed)
+    where = "path's" if {source for source, _ in text.variables} == {"path"} else "request's"
+    return (
+        f"{text.written}, which the request does not have"
+        if value is None
+        else (f"{_show(value.decode('utf-8', 'replace'))}, the {where} {text.written}")
+    )
+
+
+def _needed(claim: Claim, request: RequestView) -> str:
+    if claim.test in ("present", "absent"):
+        return f"{'any value' if claim.test == 'present' else _NONE}"
+    how = {"any": "one of", "all": "all of", "not": "none of"}[claim.test]
+    values = [*map(_show, claim.allowed), *(_filled(text, request) for text in claim.texts)]
+    return f"none of {', '.join(values)}" if claim.test == "not" else _listed(how, values)
+
+
+def _summary(option: Conditions) -> str:
+    """Name the conditions of an alternative."""
+    return ", ".join(
+        f"{key} {_show(value)}" for key in Conditions.__dataclass_fields__ if (value := getattr(option, key))
+    )
+
+
+def _alternative(requirement: Requirement, request: RequestView, now: float, token: ActiveToken | None) -> str:
+    for number, option in enumerate(requirement.alternatives, 1):
+        if token is not None and failure(option, token, request, now) is None:
+            return f"number {number}"
+    return "none of them"
+
+
+def _claim(claim: Claim, request: RequestView, token: ActiveToken | None) -> str:
+    value = None if token is None else claim.value(token.claims, request)
     return _NONE if value is None else _show(value)
 
 

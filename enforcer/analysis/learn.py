@@ -18,6 +18,7 @@ from enforcer.decision_log.record import LogLine
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.decision import NO_ANSWER, Reason
 from enforcer.policy.rules import UNSERVED, Rule
+from enforcer.policy.templates import escaped
 from enforcer.tokens.claims import read_claims
 from enforcer.wire.fields import METHODS
 from enforcer.wire.target import parse_segments
@@ -110,7 +111,11 @@ class Learner:
                 methods = dict(group)
                 name = unique_name(f"{' '.join(methods)} {path}", names)
                 rule = Rule(
-                    name=name, path=path, methods=tuple(methods), scopes=tuple(scopes), authenticated=not scopes
+                    name=name,
+                    path=path,
+                    methods=tuple(methods),
+                    scopes=tuple(map(escaped, scopes)),
+                    authenticated=not scopes,
                 )
                 yield Proposal(rule, tuple(_comments(methods, bool(scopes))))
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from enforcer.analysis.evaluator import Policy, PolicyRule
 from enforcer.analysis.strength import not_required
+from enforcer.policy.templates import HOST_NAME, Segment
 from enforcer.wire.fields import METHODS
 
 
@@ -87,11 +88,11 @@ def _leads_to(policy: Policy, entry: PolicyRule, segments: list[bytes]) -> bool:
 
 def _host(entry: PolicyRule) -> bytes:
     """Return a host that the rule matches, and no rule with a more specific host."""
-    return (entry.rule.host or "").replace("*", "\0").encode()
+    return HOST_NAME.sub("*.", entry.rule.host or "").replace("*", "\0").encode()
 
 
 def _sample(entry: PolicyRule) -> list[bytes]:
-    return [_ANY if segment is None else segment for segment in entry.pattern.path.segments]
+    return entry.pattern.path.sample(_ANY)
 
 
 def _weaker_around(policy: Policy) -> Iterator[Finding]:
@@ -187,7 +188,7 @@ def _methods_left_out(policy: Policy) -> Iterator[Finding]:
             yield Finding(Level.NOTE, "methods_left_out", first.index, "methods", message)
 
 
-Shape = tuple[tuple[bytes | None, ...], bool, str | None]
+Shape = tuple[tuple[Segment, ...], bool, str | None]
 """A path's segments, whether it ends in `**`, and the host."""
 
 

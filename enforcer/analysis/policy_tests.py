@@ -79,6 +79,10 @@ class PolicyTest(Section):
     """Requested method of a CORS preflight, which is an OPTIONS request without a token. Default: not a preflight."""
     token: TokenFacts | str = NO_TOKEN
     """The token, or the name of one of `tokens`. Default: `none`, no token."""
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Further header fields of the request, for rules with conditions on them. Default: none."""
+    address: str = ""
+    """Address of the client, for rules with `addresses`. Default: unknown."""
     certificate: str = ""
     """Thumbprint of the sender's certificate, as in `x5t#S256` of the token's `cnf`. Default: none."""
     proof: str = ""
@@ -156,7 +160,11 @@ def _run(
     case: PolicyTest, tokens: Mapping[str, TokenFacts], policy: Policy, now: float, refusals: Refusals
 ) -> PolicyTestResult:
     method, target = case.request.split(" ")
-    request = PolicyRequest(method, target, case.host, case.certificate, case.proof, case.preflight)
+    request = PolicyRequest(
+        *(method, target, case.host, case.certificate, case.proof, case.preflight),
+        headers=tuple(case.headers.items()),
+        address=case.address,
+    )
     facts = case.token if isinstance(case.token, TokenFacts) else tokens.get(case.token)
     answer = None if facts is None else facts.result(now)
 

@@ -6,10 +6,12 @@ requests that the other denies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from enforcer.analysis.evaluator import PolicyRule
-from enforcer.policy.rules import Claim
+from enforcer.policy.conditions import Claim, Network, RequestCondition
+from enforcer.policy.requirement import Conjunction
+from enforcer.policy.templates import Text
 
 
 def not_required(by: PolicyRule, of: PolicyRule) -> str:
@@ -22,24 +24,21 @@ def not_required(by: PolicyRule, of: PolicyRule) -> str:
 
 def _not_required(by: PolicyRule, of: PolicyRule) -> Iterator[str]:
     actual, wanted = by.requirement, of.requirement
-    if wanted.public:
+    if actual.nobody:
         return
-    if by.reports and not of.reports:
+    if by.reports and not of.reports and not (wanted.public and not wanted.limited):
         yield "anything (mode: report)"
+        return
+    if wanted.nobody:
+        yield "that nobody is allowed"
+        return
+    yield from _unlimited(actual, wanted)
+    if wanted.public:
         return
     if actual.public:
         yield "a token"
         return
-    if scopes := sorted(wanted.scopes - _certain(actual.scopes, actual.any_scope)):
-        yield f"scope {' and '.join(scopes)}"
-    if wanted.any_scope.isdisjoint(actual.scopes) and _wider(actual.any_scope, wanted.any_scope):
-        yield f"scope {' or '.join(sorted(wanted.any_scope))}"
-    for key in ("audience", "issuer", "client_ids"):
-        if _wider(getattr(actual, key), allowed := getattr(wanted, key)):
-            yield f"{key} {' or '.join(sorted(allowed))}"
-    for claim in wanted.claims:
-        if not any(_implies(other, claim) for other in actual.claims):
-            yield f"claim {claim.name}"
+    yield from _unmet(actual, wanted)
     servers = frozenset(of.rule.authorization_servers)
     if _wider(frozenset(by.rule.authorization_servers), servers):
         yield f"authorization_server {' or '.join(sorted(servers))}"
@@ -50,9 +49,68 @@ def _not_required(by: PolicyRule, of: PolicyRule) -> Iterator[str]:
         yield "on_outage deny"
 
 
-def _certain(scopes: frozenset[str], any_scope: frozenset[str]) -> frozenset[str]:
-    """Return the scopes that every allowed token has."""
-    return scopes | any_scope if len(any_scope) == 1 else scopes
+def _unlimited(actual: Conjunction, wanted: Conjunction) -> Iterator[str]:
+    """Name the conditions on the request that are not guaranteed."""
+    if wanted.addresses and not (actual.addresses and _within(actual.addresses, wanted.addresses)):
+        yield f"addresses {' or '.join(map(str, wanted.addresses))}"
+    for condition in wanted.request_conditions:
+        if not any(_same(other, condition) for other in actual.request_conditions):
+            yield f"{'query' if condition.source == '?' else 'headers'} {condition.name}"
+
+
+def _unmet(actual: Conjunction, wanted: Conjunction) -> Iterator[str]:
+    """Name the conditions on the token that are not guaranteed."""
+    granted = wanted.scope_hierarchy.granted
+    certain = granted(actual.scopes)
+    if len(actual.any_scope) == 1:
+        certain |= granted(actual.any_scope)
+    if scopes := sorted({*wanted.scopes - certain, *_texts(wanted.scope_texts) - _texts(actual.scope_texts)}):
+        yield f"scope {' and '.join(scopes)}"
+    if wanted.any_scope or wanted.any_scope_texts:
+        texts = _texts(wanted.any_scope_texts)
+        some = actual.any_scope or actual.any_scope_texts
+        covered = some and actual.any_scope <= wanted.any_scope and _texts(actual.any_scope_texts) <= texts
+        if wanted.any_scope.isdisjoint(certain) and texts.isdisjoint(_texts(actual.scope_texts)) and not covered:
+            yield f"scope {' or '.join(sorted({*wanted.any_scope, *texts}))}"
+    for key in ("audience", "issuer", "client_ids", "acr"):
+        if _wider(getattr(actual, key), allowed := getattr(wanted, key)):
+            yield f"{key} {' or '.join(sorted(allowed))}"
+    if wanted.max_auth_age is not None and (actual.max_auth_age is None or actual.max_auth_age > wanted.max_auth_age):
+        yield f"max_auth_age {wanted.max_auth_age:g}s"
+    for claim in wanted.claims:
+        if not any(_implies(other, claim) for other in actual.claims):
+            yield f"claim {claim.name}"
+    if wanted.alternatives and not _guarantees_one(actual, wanted):
+        yield "any_of"
+
+
+def _guarantees_one(actual: Conjunction, wanted: Conjunction) -> bool:
+    """Return whether every request that meets `actual` meets an alternative of `wanted`."""
+    if any(_stronger(actual, option) for option in wanted.alternatives):
+        return True
+    return bool(actual.alternatives) and all(
+        any(_stronger(own, option) for option in wanted.alternatives) for own in actual.alternatives
+    )
+
+
+def _stronger(actual: Conjunction, wanted: Conjunction) -> bool:
+    return not [*_unlimited(actual, wanted), *_unmet(actual, wanted)]
+
+
+def _texts(texts: Iterable[Text]) -> frozenset[str]:
+    return frozenset(text.written for text in texts)
+
+
+def _within(networks: Sequence[Network], others: Sequence[Network]) -> bool:
+    return all(
+        any(type(own) is type(other) and own[0] in other and own[-1] in other for other in others) for own in networks
+    )
+
+
+def _same(condition: RequestCondition, other: RequestCondition) -> bool:
+    """Return whether every request that meets a condition meets the other."""
+    same = condition.variable == other.variable
+    return same and _texts(condition.texts) <= _texts(other.texts)
 
 
 def _wider(actual: frozenset[str], wanted: frozenset[str]) -> bool:
@@ -62,8 +120,15 @@ def _wider(actual: frozenset[str], wanted: frozenset[str]) -> bool:
 
 def _implies(claim: Claim, other: Claim) -> bool:
     """Return whether every token that meets a condition meets the other."""
-    if claim.name != other.name or claim.segment != other.segment:
+    if claim.name != other.name:
+        return False
+    if other.test == "present":
+        return claim.test != "absent"
+    if claim.test != other.test:
         return False
     # Not as sets, because in Python True == 1.
-    allowed = [(type(value), value) for value in other.allowed]
-    return all((type(value), value) in allowed for value in claim.allowed)
+    values = [(type(value), value) for value in claim.allowed] + [(Text, text.written) for text in claim.texts]
+    others = [(type(value), value) for value in other.allowed] + [(Text, text.written) for text in other.texts]
+    if other.test == "any":
+        return all(value in others for value in values)
+    return all(value in values for value in others)

@@ -34,6 +34,8 @@ from enforcer.wire.fields import METHODS
 @click.argument("target", metavar="PATH")
 @config_option()
 @click.option("--host", default="", help="Host of the request.")
+@click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="Header field. Repeatable.")
+@click.option("--address", default="", help="Address of the client.")
 @click.option("--preflight", default="", metavar="METHOD", help="Treat OPTIONS as the CORS preflight of this method.")
 @click.option(
     "--token", help="Introspect this access token at the authorization server; - reads it from standard input."
@@ -64,6 +66,8 @@ def command(
     target: str,
     config: Path,
     host: str,
+    headers: tuple[str, ...],
+    address: str,
     preflight: str,
     token: str | None,
     certificate: str,
@@ -100,7 +104,11 @@ def command(
         evidence = _introspected(loaded, sys.stdin.read().strip() if token == "-" else token)  # noqa: S105 - no password
     else:
         evidence = _assumed(_facts(**facts).result(now) if assumed else None)
-    request = PolicyRequest(method, target, host, certificate, proof, preflight)
+    request = PolicyRequest(
+        *(method, target, host, certificate, proof, preflight),
+        headers=tuple(_header(text) for text in headers),
+        address=address,
+    )
     explanation = explain(loaded.policy, request, evidence, now, loaded.refusals)
     click.echo(json.dumps(asdict(explanation), indent=2) if as_json else write(explanation), nl=as_json)
     sys.exit(0 if explanation.judgement.decision == "allow" else 1)
@@ -158,3 +166,10 @@ def _introspected(loaded: LoadedPolicy, token: str) -> EvidenceSource:
         return result
 
     return evidence
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name:
+        raise click.BadParameter(f"expected NAME:VALUE, found {text!r}", param_hint="--header")
+    return name, value.strip()

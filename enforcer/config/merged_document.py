@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from enforcer.config.document import BROKEN, MAX_VALUES, Document, Step, dotted, show
 from enforcer.config.validate.messages import suggestion
 from enforcer.errors import ConfigError, Problem, SettingsError
-from enforcer.policy.rules import TOKEN_KEYS, RuleDefaults, is_scope
+from enforcer.policy.rules import REQUEST_CONDITIONS, TOKEN_KEYS, RuleDefaults, is_scope
 
 _SCOPE_LISTS: Final = ("scopes", "any_scope")
 
@@ -127,6 +127,11 @@ class MergedDocument:
             scopes = rule.get(key)
             if isinstance(scopes, list) and any(isinstance(scope, str) and scope[:1] == "$" for scope in scopes):
                 changed[key] = self._expand((*path, key), scopes)
+        options = rule.get("any_of")
+        if isinstance(options, list):
+            expanded = [self._expand_sets((*path, "any_of", index), option) for index, option in enumerate(options)]
+            if any(new is not old for new, old in zip(expanded, options, strict=True)):
+                changed["any_of"] = expanded
         return {**rule, **changed} if changed else rule
 
     def _expand(self, path: tuple[Step, ...], scopes: Sequence[Any]) -> list[Any]:
@@ -171,9 +176,11 @@ def _rule_sources(document: Document) -> Iterator[RuleSource]:
 def _with_defaults(rule: Any, defaults: Mapping[str, Any]) -> Any:
     if not defaults or not isinstance(rule, dict):
         return rule
-    public = rule.get("public") is True
-    merged = {**{key: value for key, value in defaults.items() if not (public and key in TOKEN_KEYS)}, **rule}
-    if "claims" in rule and not public:
+    excluded: tuple[str, ...] = TOKEN_KEYS if rule.get("public") is True else ()
+    if rule.get("nobody") is True:
+        excluded = (*TOKEN_KEYS, *REQUEST_CONDITIONS)
+    merged = {**{key: value for key, value in defaults.items() if key not in excluded}, **rule}
+    if "claims" in rule and not excluded:
         merged["claims"] = _with_default_claims(rule["claims"], defaults.get("claims"))
     return merged
 

@@ -52,6 +52,9 @@ class Config(Section):
     scope_sets: Mapping[str, tuple[Scope, ...]] = field(default_factory=dict)
     """Named sets of scopes, for use in `scopes` and `any_scope`: `scope_sets: {editors: [a, b]}` and `any_scope:
     [$editors]`."""
+    scope_implies: Mapping[str, tuple[Scope, ...]] = field(default_factory=dict)
+    """Scopes that include others, such as `{repo: [public_repo]}`: a token with `repo` meets every condition on
+    `public_repo`, also through several steps."""
     mode: Mode = "enforce"
     """Treatment of a denied request if no rule matches, or the rule has no `mode`: `enforce` refuses it; `report`
     forwards it and counts it as `would_deny`. In both modes, a request is refused if it can be read in more than one

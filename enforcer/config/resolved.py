@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from enforcer.config.model import Config
+from enforcer.policy.conditions import first_key
 from enforcer.policy.rules import Rule
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.settings.servers import Upstream
@@ -60,8 +61,11 @@ def issuer_scopes(config: Config) -> Mapping[str, IssuerScope]:
 
 
 def claims_read(config: Config) -> frozenset[str]:
-    """Return the names of the claims that the rules have conditions on, as written."""
-    return frozenset(name for rule in config.rules for name in rule.claims)
+    """Return the names of the claims that the rules have conditions on, or of what contains them."""
+    conditions = [condition for rule in config.rules for condition in (rule, *rule.alternatives)]
+    names = {first_key(name) for condition in conditions for name in condition.claims}
+    names |= {"acr" for condition in conditions if condition.acr}
+    return frozenset(names | {"auth_time" for condition in conditions if condition.max_auth_age is not None})
 
 
 def _union(lists: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from enforcer.config.model import ADAPTER
-from enforcer.policy.rules import Rule, RuleDefaults
+from enforcer.policy.rules import Conditions, Rule, RuleDefaults
 from enforcer.settings.pool import IntrospectionPool, PoolSettings
 
 Node = Mapping[str, Any]
@@ -31,12 +31,16 @@ def schema() -> dict[str, Any]:
     """Return the JSON schema with which editors complete and check a configuration."""
     generated = ADAPTER.json_schema(schema_generator=_Generator)
     # pydantic reads the docstring of a field in the class that declares it, not in the classes that inherit it.
-    for base, derived in ((PoolSettings, IntrospectionPool), (RuleDefaults, Rule)):
+    for base, derived in _DERIVED:
         inherited = generated["$defs"][base.__name__]["properties"]
         own = generated["$defs"][derived.__name__]["properties"]
         own.update({key: {**inherited.get(key, {}), **node} for key, node in own.items()})
     generated["$defs"]["Rule"]["oneOf"] = [{"required": ["path"]}, {"required": ["paths"]}]
     return {"$schema": GenerateJsonSchema.schema_dialect, **generated}
+
+
+_DERIVED: Final = ((PoolSettings, IntrospectionPool), (Conditions, RuleDefaults), (RuleDefaults, Rule))
+"""Classes of settings and those that inherit theirs."""
 
 
 class Shape:

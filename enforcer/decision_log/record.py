@@ -8,7 +8,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from enforcer.counters import NO_ROUTE
+from enforcer.decision_log.redaction import recorded_segments
 from enforcer.policy.decision import Evidence, Label
+from enforcer.policy.hierarchy import NO_HIERARCHY, ScopeHierarchy
+from enforcer.policy.request_view import RequestView
 from enforcer.policy.rules import Rule
 from enforcer.tokens.claims import TOKEN, ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault, Proven
@@ -59,7 +62,8 @@ class DecisionRecord(NamedTuple):
     is the response, or in report mode the one that enforcing would give; None if the request was allowed. `detail` says
     what failed if there is no verification result. `client` is the address of the client and `host` the value of Host,
     empty if it could not be read. `upstream` is the server to which the request may be forwarded, empty if it may not.
-    `end` is None as long as the exchange goes on.
+    `end` is None as long as the exchange goes on. `query` and `lines` are the parts of the query and the field lines
+    that conditions of the rule read, `hierarchy` are the scopes that include others.
     """
 
     time: float
@@ -76,13 +80,22 @@ class DecisionRecord(NamedTuple):
     host: bytes = b""
     upstream: str = ""
     end: ExchangeEnd | None = None
+    query: bytes = b""
+    lines: tuple[bytes, ...] = ()
+    hierarchy: ScopeHierarchy = NO_HIERARCHY
+
+    def view(self, segments: int) -> RequestView:
+        """Return the request as the rule's conditions saw it; of a hidden path, so many hidden segments."""
+        path = recorded_segments(self.path, segments)
+        return RequestView(path, self.query, self.host, self.lines, self.client)
 
     @property
     def size(self) -> int:
         """Memory that the record takes, in bytes."""
         token = self.evidence
         of_token = token.size + TOKEN if isinstance(token, ActiveToken) else 0
-        texts = len(self.request_id or b"") + len(self.path) + len(self.detail) + len(self.host)
+        texts = len(self.request_id or b"") + len(self.path) + len(self.detail) + len(self.host) + len(self.query)
+        texts += sum(map(len, self.lines))
         return _FIXED + texts + of_token
 
 

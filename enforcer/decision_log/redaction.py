@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import getrandbits
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -92,6 +92,11 @@ def recorded_host(host: bytes, credentials: bytes | None) -> bytes:
 def recorded_segments(path: bytes, count: int) -> Sequence[bytes]:
     """Return the decoded segments of a recorded path; of a hidden one, `count` hidden segments."""
     return [HIDDEN_PATH[1:]] * count if path == HIDDEN_PATH else parse_segments(path)
+
+
+def reveals_any(texts: Iterable[bytes], credentials: bytes | None) -> bool:
+    """Return whether one of the texts may reveal the token."""
+    return any(_reveals(text, credentials) for text in texts)
 
 
 def _reveals(text: bytes, credentials: bytes | None) -> bool:

@@ -7,7 +7,6 @@ from math import inf
 
 from enforcer.counters import NO_ROUTE
 from enforcer.decision_log.record import DecisionRecord
-from enforcer.decision_log.redaction import recorded_segments
 from enforcer.policy.decision import Reason
 from enforcer.policy.requirement import Requirement
 from enforcer.tokens.claims import ActiveToken
@@ -66,5 +65,6 @@ def _failed_claims(record: DecisionRecord, requirement: Requirement) -> Sequence
     token = record.evidence
     if not isinstance(token, ActiveToken):
         return ()
-    segments = recorded_segments(record.path, 1 + max((claim.segment or 0 for claim in requirement.claims), default=0))
-    return [f"claims.{claim.name}" for claim in requirement.claims if not claim.holds(token.claims, segments)]
+    request = record.view(record.rule.templates[0].count("/") if record.rule is not None else 0)
+    names = [f"claims.{claim.name}" for claim in requirement.claims if not claim.holds(token.claims, request)]
+    return names or ["any_of"]

@@ -9,12 +9,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import Enum, StrEnum
 from typing import Final, final
 
 from enforcer.errors import IntrospectionFailure
-from enforcer.policy.requirement import Requirement
+from enforcer.policy.request_view import RequestView
+from enforcer.policy.requirement import Conjunction, Requirement
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault, Proven
@@ -29,6 +30,7 @@ class Reason(StrEnum):
     PUBLIC = "public"
     PREFLIGHT = "preflight"
     NO_RULE = "no_rule"
+    NOBODY = "nobody"
     MISSING_TOKEN = "missing_token"  # noqa: S105 - a metric label
     INVALID_REQUEST = "invalid_request"
     MALFORMED_TOKEN = "malformed_token"  # noqa: S105
@@ -46,8 +48,10 @@ class Reason(StrEnum):
     TOO_MANY_PROOFS = "too_many_proofs"
     WRONG_ISSUER = "wrong_issuer"
     WRONG_AUDIENCE = "wrong_audience"
+    INSUFFICIENT_AUTHENTICATION = "insufficient_user_authentication"
     INSUFFICIENT_SCOPE = "insufficient_scope"
     CLIENT_MISMATCH = "client_mismatch"
+    REQUEST_MISMATCH = "request_mismatch"
     CLAIM_MISMATCH = "claim_mismatch"
     INTROSPECTION_TIMEOUT = "introspection_timeout"
     INTROSPECTION_UNAVAILABLE = "introspection_unavailable"
@@ -157,39 +161,47 @@ _REJECTED: Final = {
 UNPROVEN: Final = _DENIALS[Reason.UNPROVEN_TOKEN]
 """The token is bound, and possession is not checked yet: see `decide_bound`."""
 _SCOPE: Final = _DENIALS[Reason.INSUFFICIENT_SCOPE]
+_NOBODY: Final = _DENIALS[Reason.NOBODY]
+_REQUEST: Final = _DENIALS[Reason.REQUEST_MISMATCH]
+_CLAIM: Final = _DENIALS[Reason.CLAIM_MISMATCH]
 
 
 def decide(
     rule: Requirement | None,
     evidence: Evidence,
-    segments: Sequence[bytes],
+    request: RequestView,
     now: float,
     reports: bool = False,
     proven: Proven | Allow | None = None,
 ) -> Allow | Deny:
     """Decide a request by its rule and its token, at the time `now` (seconds since the epoch).
 
-    `segments` are those of the path. `proven` names the token whose possession is proven; so does an earlier permit.
+    `request` is read only if the rule says so (`reads_request`). `proven` names the token whose possession is proven;
+    so does an earlier permit.
     With `reports` (report mode) each Deny becomes an Allow labelled with the reason, except UNPROVEN, after which the
     caller checks possession and decides again.
     """
     if rule is None:
         denied = _NO_RULE
     elif rule.public:
-        return Allow(None, _PUBLIC)
+        if not rule.limited or rule.meets_limits(request):
+            return Allow(None, _PUBLIC)
+        denied = _REQUEST
+    elif rule.nobody:
+        denied = _NOBODY
     elif isinstance(evidence, ActiveToken):
         if evidence.expires <= now:
             failed: Deny | None = _EXPIRED
         elif evidence.bound and not _is_proven(evidence, proven):
             return UNPROVEN
         elif rule.narrow:
-            failed = _narrowed(rule, evidence, segments)
+            failed = failure(rule, evidence, request, now)
         else:
             failed = None if rule.scopes <= evidence.scopes else _SCOPE
         if failed is None:
             return Allow(evidence, _OK)
         denied = failed
-    elif evidence is SkippedVerification.PREFLIGHT and rule.preflight:
+    elif evidence is SkippedVerification.PREFLIGHT and rule.preflight and rule.meets_address(request):
         return Allow(None, _PREFLIGHT)
     else:
         denied = _inactive(evidence) if isinstance(evidence, InactiveToken) else _UNKNOWN[evidence]
@@ -216,7 +228,7 @@ def decide_bound(
     rule: Requirement | None,
     token: VerificationResult,
     check_possession: Callable[[ActiveToken], Proven | PossessionFault],
-    segments: Sequence[bytes],
+    request: RequestView,
     now: float,
     reports: bool = False,
 ) -> Allow | Deny:
@@ -225,25 +237,36 @@ def decide_bound(
     Possession is checked only if the token meets every other condition on its state.
     """
     if isinstance(token, ActiveToken) and not token.bound:
-        return decide(rule, PossessionFault.UNBOUND, segments, now, reports)
-    decision = decide(rule, token, segments, now, reports)
+        return decide(rule, PossessionFault.UNBOUND, request, now, reports)
+    decision = decide(rule, token, request, now, reports)
     if decision is not UNPROVEN or not isinstance(token, ActiveToken):
         return decision
     possession = check_possession(token)
     if isinstance(possession, Proven):
-        return decide(rule, token, segments, now, reports, possession)
-    return decide(rule, possession, segments, now, reports)
+        return decide(rule, token, request, now, reports, possession)
+    return decide(rule, possession, request, now, reports)
 
 
-def _narrowed(rule: Requirement, token: ActiveToken, segments: Sequence[bytes]) -> Deny | None:
+def failure(rule: Conjunction, token: ActiveToken, request: RequestView, now: float) -> Deny | None:
+    """Return the denial by the first condition that an active token or the request does not meet; None if all are met.
+
+    The first ones are those that another token, or another login, would meet.
+    """
     if rule.issuer and token.issuer not in rule.issuer:
         return _DENIALS[Reason.WRONG_ISSUER]
     if rule.audience and not rule.audience & token.audience:
         return _DENIALS[Reason.WRONG_AUDIENCE]
-    if not rule.scopes <= token.scopes or (rule.any_scope and not rule.any_scope & token.scopes):
+    if not rule.meets_authentication(token, now):
+        return _DENIALS[Reason.INSUFFICIENT_AUTHENTICATION]
+    if not rule.meets_scopes(token, request):
         return _SCOPE
     if rule.client_ids and token.client_id not in rule.client_ids:
         return _DENIALS[Reason.CLIENT_MISMATCH]
-    if not rule.meets_claims(token, segments):
-        return _DENIALS[Reason.CLAIM_MISMATCH]
+    if not rule.meets_limits(request):
+        return _REQUEST
+    if not rule.meets_claims(token, request):
+        return _CLAIM
+    options = rule.alternatives
+    if options and not any(failure(option, token, request, now) is None for option in options):
+        return _SCOPE if any(option.needs_only_scopes for option in options) else _CLAIM
     return None

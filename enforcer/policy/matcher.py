@@ -1,8 +1,9 @@
 """Finds the rule for a request: a trie over path segments for each host that rules name.
 
 1. Host first: a rule for another host never matches; a rule without host matches every host.
-2. Of the matching rules, the most specific path applies, segment by segment: a literal, then `{name}`, then `**`. The
-   order of rules in the file does not matter.
+2. Of the matching rules, the most specific path applies, segment by segment: a literal, then `{name}` with fixed
+   text around it (more text first; of equal lengths, more of it at the beginning), then `{name}`, then `**`. The order
+   of rules in the file does not matter.
 3. Of the rules for one path, one for the exact host precedes one for `*.` and the rest of it, which precedes one for
    every host; each precedes the next only for its own methods.
 4. If a path has a rule, less specific paths are not tried: a method which that rule leaves out is denied instead
@@ -15,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from enforcer.policy.rules import UNSERVED, Path
+from enforcer.policy.rules import UNSERVED
+from enforcer.policy.templates import HOST_NAME, Affix, Path
 from enforcer.wire.fields import host_name
 
 T = TypeVar("T")
@@ -40,10 +42,12 @@ class Methods(dict[bytes | None, T]):
 
 
 class _Node(Generic[T]):
-    __slots__ = ("here", "literals", "parameter", "rest")
+    __slots__ = ("affixes", "here", "lengths", "literals", "parameter", "rest")
 
     def __init__(self) -> None:
         self.literals: dict[bytes, _Node[T]] = {}
+        self.affixes: dict[Affix, _Node[T]] | None = None
+        self.lengths: list[tuple[int, int]] = []  # of the affixes' texts, the most specific first
         self.parameter: _Node[T] | None = None
         self.here: Methods[T] | None = None
         self.rest: Methods[T] | None = None
@@ -85,7 +89,7 @@ class Matcher(Generic[T]):
     def _trie(self, host: str | None) -> _Node[T]:
         if host is None:
             return self._any
-        name = host.lower().encode()
+        name = HOST_NAME.sub("*.", host).lower().encode()
         if name.startswith(b"*."):
             return self._wild.setdefault(name[2:], _Node())
         return self._exact.setdefault(name, _Node())
@@ -94,8 +98,10 @@ class Matcher(Generic[T]):
         path = pattern.path
         node = self._trie(pattern.host)
         for segment in path.segments:
-            if segment is not None:
+            if isinstance(segment, bytes):
                 node = node.literals.setdefault(segment, _Node())
+            elif segment is not None:
+                node = _affixed(node, segment)
             else:
                 if node.parameter is None:
                     node.parameter = _Node()
@@ -112,6 +118,24 @@ class Matcher(Generic[T]):
             if any(other in methods for other in rivals):
                 self.conflicts.append((value, "*" if method is None else method.decode()))
             methods.setdefault(method, value)
+
+
+def _specificity(lengths: tuple[int, int]) -> tuple[int, int]:
+    """Return the sort key of an affix's lengths, as `Affix.rank` is one."""
+    return -lengths[0] - lengths[1], -lengths[0]
+
+
+def _affixed(node: _Node[T], affix: Affix) -> _Node[T]:
+    """Return the node of a segment with fixed text, added if it is new."""
+    if node.affixes is None:
+        node.affixes = {}
+    child = node.affixes.get(affix)
+    if child is None:
+        child = node.affixes[affix] = _Node()
+        lengths = len(affix.prefix), len(affix.suffix)
+        if lengths not in node.lengths:
+            node.lengths = sorted([*node.lengths, lengths], key=_specificity)
+    return child
 
 
 def choose(methods: Mapping[bytes | None, T], method: bytes) -> T | None:
@@ -133,7 +157,7 @@ def _joined(matches: Sequence[Methods[T]]) -> Methods[T]:
 
 
 def _walk(root: _Node[T], segments: Sequence[bytes]) -> Methods[T] | None:
-    # Only a literal beside a parameter can need backtracking.
+    # Only a literal beside a parameter, or `{name}` with fixed text, can need backtracking.
     node = root
     methods: Methods[T] | None = None
     for segment in segments:
@@ -141,10 +165,13 @@ def _walk(root: _Node[T], segments: Sequence[bytes]) -> Methods[T] | None:
             methods = node.rest
         child = node.literals.get(segment)
         if child is None:
+            if node.affixes is not None:
+                methods = _search(root, segments, 0, len(segments))
+                break
             child = node.parameter if segment else None
             if child is None:
                 break
-        elif node.parameter is not None:
+        elif node.parameter is not None or node.affixes is not None:
             methods = _search(root, segments, 0, len(segments))
             break
         node = child
@@ -165,6 +192,13 @@ def _search(node: _Node[T], segments: Sequence[bytes], index: int, end: int) -> 
         methods = _search(child, segments, index + 1, end)
         if methods is not None:
             return methods
+    if node.affixes is not None:
+        for prefix, suffix in node.lengths:
+            if len(segment) > prefix + suffix:
+                child = node.affixes.get(Affix(segment[:prefix], segment[len(segment) - suffix :]))
+                methods = None if child is None else _search(child, segments, index + 1, end)
+                if methods is not None:
+                    return methods
     child = node.parameter
     if child is not None and segment:
         methods = _search(child, segments, index + 1, end)

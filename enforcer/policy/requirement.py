@@ -2,38 +2,147 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Final
 
+from enforcer.policy.conditions import Claim, compile_request_conditions, is_within, parse_networks
+from enforcer.policy.hierarchy import NO_HIERARCHY, ScopeHierarchy
 from enforcer.policy.matcher import RequestPattern
-from enforcer.policy.rules import Path, Rule, compile_claims
-from enforcer.tokens.claims import ActiveToken
+from enforcer.policy.request_view import RequestView
+from enforcer.policy.rules import Conditions, Rule
+from enforcer.policy.templates import Names, Path, Text, names_of, parse_text
+from enforcer.tokens.claims import ActiveToken, read_date
 
 
-class Requirement:
-    """The conditions of one rule. `narrow` is set if there are conditions other than scopes."""
+class Conjunction:
+    """Conditions that must all be met: those of a rule, or of an alternative in `any_of`.
+
+    `narrow`: there are conditions other than scopes that the token must have literally. `reads_request`: some depend
+    on the request. `limited`: some depend on nothing but the request.
+    """
 
     __slots__ = (
-        "any_scope", "audience", "claims", "client_ids", "issuer", "narrow", "preflight", "public", "rule", "scopes",
+        "acr", "addresses", "alternatives", "any_scope", "any_scope_texts", "audience", "claims", "client_ids",
+        "issuer", "limited", "max_auth_age", "narrow", "needs_only_scopes", "reads_request", "request_conditions",
+        "scope_hierarchy", "scope_texts", "scopes",
     )  # fmt: skip
 
-    def __init__(self, rule: Rule, path: Path) -> None:
-        self.rule = rule
-        self.public = rule.public
-        self.preflight = rule.cors_preflight == "allow"
-        self.scopes = frozenset(rule.scopes)
-        self.any_scope = frozenset(rule.any_scope)
-        self.audience = frozenset(rule.audience)
-        self.issuer = frozenset(rule.issuer)
-        self.client_ids = frozenset(rule.client_ids)
-        self.claims = compile_claims(rule, path)
-        self.narrow = bool(self.any_scope or self.audience or self.issuer or self.client_ids or self.claims)
+    def __init__(self, written: Conditions, names: Names, hierarchy: ScopeHierarchy) -> None:
+        all_of = [parse_text(scope, names) for scope in written.scopes]
+        any_of = [parse_text(scope, names) for scope in written.any_scope]
+        self.scopes: Final = frozenset([text.fixed for text in all_of if text.fixed is not None])
+        self.scope_texts: Final = tuple([text for text in all_of if text.fixed is None])
+        some = [text.fixed for text in any_of if text.fixed is not None]
+        self.any_scope: Final = frozenset(some).union(*(hierarchy.including(scope) for scope in some))
+        self.any_scope_texts: Final = tuple([text for text in any_of if text.fixed is None])
+        self.scope_hierarchy: Final = hierarchy
+        self.audience: Final = frozenset(written.audience)
+        self.issuer: Final = frozenset(written.issuer)
+        self.client_ids: Final = frozenset(written.client_ids)
+        self.claims: Final = tuple([Claim(name, value, names) for name, value in written.claims.items()])
+        self.acr: Final = frozenset(written.acr)
+        self.max_auth_age: Final = written.max_auth_age
+        self.request_conditions: Final = compile_request_conditions(
+            "?", written.query, names
+        ) + compile_request_conditions("#", written.headers, names)
+        self.addresses: Final = parse_networks(written.addresses)
+        self.alternatives: Final[tuple[Conjunction, ...]] = tuple(
+            [Conjunction(alternative, names, hierarchy) for alternative in written.alternatives]
+        )
+        self.needs_only_scopes: Final = written.needs_only_scopes
+        included = any(hierarchy.including(scope) for scope in self.scopes)
+        self.limited: Final = bool(self.request_conditions or self.addresses)
+        self.narrow: Final = bool(
+            included or self.scope_texts or self.any_scope or self.any_scope_texts or self.audience or self.issuer
+            or self.client_ids or self.claims or self.acr or self.max_auth_age is not None or self.limited
+            or self.alternatives
+        )  # fmt: skip
+        self.reads_request: Final[bool] = bool(
+            self.limited or self.scope_texts or self.any_scope_texts or self.claims
+            or any(alternative.reads_request for alternative in self.alternatives)
+        )  # fmt: skip
 
-    def meets_claims(self, token: ActiveToken, segments: Sequence[bytes]) -> bool:
+    @property
+    def reads_address(self) -> bool:
+        """Whether a condition depends on the client's address."""
+        return bool(self.addresses) or any(alternative.addresses for alternative in self.alternatives)
+
+    def observed(self, request: RequestView) -> tuple[bytes, tuple[bytes, ...]]:
+        """Return the parts of the query and the field lines that the conditions read: what a record of it needs."""
+        variables = self._variables()
+        query = request.pairs({name for source, name in variables if source == "?"})
+        return query, request.fields({name for source, name in variables if source == "#"})
+
+    def _variables(self) -> set[tuple[str, bytes]]:
+        """Return the query parameters and fields that the conditions read, each as its source and name."""
+        variables = {condition.variable for condition in self.request_conditions}
+        texts = [*self.scope_texts, *self.any_scope_texts]
+        texts += [text for condition in self.request_conditions for text in condition.texts]
+        texts += [text for claim in self.claims for text in claim.all_texts]
+        for text in texts:
+            variables |= text.variables
+        for alternative in self.alternatives:
+            variables |= alternative._variables()
+        return variables
+
+    def meets_scopes(self, token: ActiveToken, request: RequestView) -> bool:
+        """Return whether the token has all of `scopes`, and one of `any_scope`, or scopes that include them."""
+        scopes = token.scopes
+        if not self.scopes <= scopes and not all(self._has(scope, scopes) for scope in self.scopes):
+            return False
+        if not all(self._has(_scope(text, request), scopes) for text in self.scope_texts):
+            return False
+        if not (self.any_scope or self.any_scope_texts) or not self.any_scope.isdisjoint(scopes):
+            return True
+        return any(self._has(_scope(text, request), scopes) for text in self.any_scope_texts)
+
+    def _has(self, scope: str, scopes: frozenset[str]) -> bool:
+        return scope in scopes or not self.scope_hierarchy.including(scope).isdisjoint(scopes)
+
+    def meets_claims(self, token: ActiveToken, request: RequestView) -> bool:
         """Return whether the token meets all conditions on claims."""
-        return all(claim.holds(token.claims, segments) for claim in self.claims)
+        return all(claim.holds(token.claims, request) for claim in self.claims)
+
+    def meets_authentication(self, token: ActiveToken, now: float) -> bool:
+        """Return whether the user was authenticated as strongly and as recently as required (RFC 9470)."""
+        acr = token.claims.get("acr")
+        if self.acr and not (isinstance(acr, str) and acr in self.acr):
+            return False
+        if self.max_auth_age is None:
+            return True
+        try:
+            time = read_date(token.claims, "auth_time", float("-inf"))
+        except ValueError:
+            return False
+        return now - time <= self.max_auth_age
+
+    def meets_address(self, request: RequestView) -> bool:
+        """Return whether the client's address is one of those that are required."""
+        return not self.addresses or is_within(request.address, self.addresses)
+
+    def meets_limits(self, request: RequestView) -> bool:
+        """Return whether the request meets the conditions on its query, fields and client address."""
+        return self.meets_address(request) and all(condition.holds(request) for condition in self.request_conditions)
 
 
-def compile_rule(rule: Rule) -> list[tuple[RequestPattern, Requirement]]:
+def _scope(text: Text, request: RequestView) -> str:
+    filled = text.fill(request)
+    return "" if filled is None else filled.decode("utf-8", "replace")  # no token has the scope ""
+
+
+class Requirement(Conjunction):
+    """The conditions of one rule under one of its paths."""
+
+    __slots__ = ("nobody", "preflight", "public", "rule")
+
+    def __init__(self, rule: Rule, path: Path, hierarchy: ScopeHierarchy = NO_HIERARCHY) -> None:
+        super().__init__(rule, names_of(path, rule.host), hierarchy)
+        self.rule: Final = rule
+        self.public: Final = rule.public
+        self.nobody: Final = rule.nobody
+        self.preflight: Final = rule.cors_preflight == "allow" and not rule.nobody
+
+
+def compile_rule(rule: Rule, hierarchy: ScopeHierarchy = NO_HIERARCHY) -> list[tuple[RequestPattern, Requirement]]:
     """Return what a rule matches and what it requires there, for each of its paths."""
     paths = [Path.parse(template) for template in rule.templates]
-    return [(RequestPattern(path, rule.methods, rule.host), Requirement(rule, path)) for path in paths]
+    return [(RequestPattern(path, rule.methods, rule.host), Requirement(rule, path, hierarchy)) for path in paths]

@@ -8,26 +8,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from enforcer.errors import MalformedRequestError, SettingsError
-from enforcer.tokens.claims import claim_value
+from enforcer.errors import SettingsError
+from enforcer.policy.conditions import Claim, Scalar, compile_request_conditions, parse_networks, values_of
+from enforcer.policy.templates import Names, Path, names_of, parse_text
 from enforcer.tokens.introspection.metadata import PLACEHOLDER, is_template
 from enforcer.units import Pattern, Seconds, Section, Switch
-from enforcer.wire.target import parse_segments
+from enforcer.wire.fields import FOLD, HOP_BY_HOP
 
-Scalar = str | int | bool
 Mode = Literal["enforce", "report"]
 """Treatment of a denied request: it is refused, or forwarded and counted as would_deny."""
 Preflight = Literal["allow", "judge"]
 """Treatment of a CORS preflight: allowed without a token, or treated like any other OPTIONS request."""
 
-_SIMPLE = re.compile(r"[A-Za-z0-9_~-]+")
 _STRINGS: Final = ("sub", "client_id", "aud", "iss")
 """Claims whose values are read as strings, also if the server sends a number."""
-_NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
 # CONNECT: RFC 9110 §9.3.6. The others belong to HTTP/2, ICE and RTSP, but llhttp accepts them too.
@@ -36,102 +34,9 @@ UNSERVED: Final = frozenset(
     b"GET_PARAMETER SET_PARAMETER".split()
 )
 """Methods that no rule matches: CONNECT turns a proxy into a tunnel, and the others are not HTTP methods."""
-_HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]|[0-9.]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """A path template: `segments` are literals, or None for `{name}`; `rest` is set if the template ends in `**`.
-
-    `names` maps the name of each `{name}` segment to its index.
-    """
-
-    segments: tuple[bytes | None, ...]
-    rest: bool
-    names: Mapping[str, int] = field(hash=False)
-
-    @property
-    def rank(self) -> bytes:
-        """The sort key of specificity: of the templates that match a path, the lowest rank is the most specific."""
-        kinds = bytes(segment is None for segment in self.segments)
-        return kinds + b"\2" if self.rest else kinds
-
-    def matches(self, segments: Sequence[bytes]) -> bool:
-        """Return whether the template matches a path; the matcher decides the same for many templates at once."""
-        own = self.segments
-        if len(segments) < len(own) or (len(segments) > len(own) and not self.rest):
-            return False
-        return all(actual if fixed is None else actual == fixed for fixed, actual in zip(own, segments, strict=False))
-
-    @staticmethod
-    def parse(text: str) -> Path:
-        """Parse a template; raises ValueError."""
-        if not text.startswith("/"):
-            raise ValueError("a path begins with /")
-        parts = text[1:].split("/")
-        rest = parts[-1] == "**"
-        if rest:
-            parts.pop()
-        if "" in (parts if rest else parts[:-1]):
-            raise ValueError("no request can have this path: it has an empty segment")
-        segments: list[bytes | None] = []
-        names: dict[str, int] = {}
-        for index, part in enumerate(parts):
-            if parameter := _NAME.fullmatch(part):
-                name = parameter[1]
-                if name in names:
-                    raise ValueError(f"duplicate {{{name}}} in the path")
-                names[name] = index
-                segments.append(None)
-            else:
-                segments.append(_literal(part))
-        return Path(tuple(segments), rest, names)
-
-
-def _literal(part: str) -> bytes:
-    if _SIMPLE.fullmatch(part):
-        return part.encode()
-    if "*" in part:
-        raise ValueError("* is not a pattern here: use {name} for one segment, ** at the end for the rest")
-    if "{" in part or "}" in part:
-        raise ValueError("{name} must be a whole segment, and a name has only letters, digits and _")
-    encoded = b"/" + part.encode().replace(b" ", b"%20")
-    encoded = b"".join(b"%%%02X" % byte if byte > 0x7F else bytes((byte,)) for byte in encoded)
-    try:
-        return parse_segments(encoded)[0]
-    except MalformedRequestError as error:
-        raise ValueError(f"no request can have this path: {error.why}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A condition on one claim, nested under the keys `path`.
-
-    Its value, or a member of a list, must be one of `allowed`, or equal path segment number `segment`.
-    """
-
-    name: str
-    path: tuple[str, ...]
-    allowed: tuple[Scalar, ...]
-    segment: int | None
-
-    def holds(self, claims: Mapping[str, Any], segments: Sequence[bytes]) -> bool:
-        """Return whether the token's claims meet the condition."""
-        value = claim_value(claims, self.name, self.path)
-        members = value if isinstance(value, list) else [value]
-        if self.segment is None:
-            # Not `in`, because in Python True == 1.
-            return any(type(member) is type(value) and member == value for member in members for value in self.allowed)
-        segment = segments[self.segment]
-        return any(_text(member) == segment for member in members)
-
-
-def _text(member: Any) -> bytes | None:
-    if isinstance(member, str):
-        return member.encode("utf-8", "surrogatepass")
-    if isinstance(member, int) and not isinstance(member, bool):
-        return b"%d" % member
-    return None
+_HOST = re.compile(
+    r"(?:(?:\*|\{[A-Za-z_][A-Za-z0-9_]*\})\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]|[0-9.]+"
+)
 
 
 Method = Annotated[str, Pattern(rf"^{_METHOD.pattern}$", tuple(sorted(map(bytes.decode, UNSERVED))))]
@@ -139,29 +44,71 @@ Scope = Annotated[str, Pattern(r"^[!#-\[\]-~]+$")]
 PathTemplate = Annotated[str, Pattern(r"^/(?:[^/*]+/)*(?:[^/*]*|\*\*)$")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleDefaults(Section):
-    """The keys of a rule that `rule_defaults` may set."""
+ClaimTest = Mapping[Literal["all", "not", "present"], tuple[Scalar, ...] | Switch]
+Texts = str | tuple[str, ...]
 
-    methods: tuple[Method, ...] = ()
-    """Methods that the rule matches; GET includes HEAD. Default: every method except CONNECT."""
-    host: Annotated[str, Pattern(rf"^(?:{_HOST.pattern})$")] | None = None
-    """Host that the rule matches, without port; `*.example.org` matches any first label. Default: every host."""
-    authenticated: Switch = False
-    """Allow every active token, whatever its scopes."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions(Section):
+    """Conditions, all of which must be met.
+
+    In texts, `{name}` stands for the path segment or host label of that name, `{?name}` for a query parameter,
+    `{#name}` for a header field; `{{` and `}}` are braces.
+    """
+
     scopes: tuple[Scope, ...] = ()
     """Scopes that the token must have, all of them; `$name` stands for the scopes of a set in `scope_sets`."""
     any_scope: tuple[Scope, ...] = ()
-    """Scopes of which the token must have at least one; `$name` stands for the scopes of a set in `scope_sets`."""
-    claims: Mapping[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict, hash=False)
-    """Claims that the token must have: a value, a list of which one value must match, or `"{name}"` for the path
-    segment of that name. A dotted name reaches into nested claims."""
+    """Scopes of which the token must have at least one; `$name` stands for the scopes of a set in `scope_sets`. The
+    challenge of a refusal names the least: the first that includes no other one."""
+    claims: Mapping[str, Scalar | tuple[Scalar, ...] | ClaimTest] = field(default_factory=dict, hash=False)
+    """Claims that the token must have: a value, a list of which one value must match, or a test: `{all: [a, b]}`,
+    `{not: [guest]}`, `{present: false}`. A dotted name, or a JSON pointer (`/a/b`), reaches into nested claims."""
     audience: tuple[str, ...] = ()
     """Audiences of which the token must have at least one."""
     issuer: tuple[str, ...] = ()
     """Issuers of which one must have issued the token."""
     client_ids: tuple[str, ...] = ()
     """Clients of which one must be the token's client."""
+    acr: tuple[str, ...] = ()
+    """Authentication context classes (claim `acr`) of which the token must have one, the preferred first (RFC 9470)."""
+    max_auth_age: Seconds | None = None
+    """Maximum time since the user was authenticated (claim `auth_time`; RFC 9470)."""
+    query: Mapping[str, Texts] = field(default_factory=dict, hash=False)
+    """Query parameters that the request must have, each exactly once, with a value or one of a list."""
+    headers: Mapping[str, Texts] = field(default_factory=dict, hash=False)
+    """Header fields that the request must have, each exactly once, with a value or one of a list."""
+    addresses: tuple[str, ...] = ()
+    """Addresses and networks of which one must be the client's, behind `forwarding.trusted_proxies`."""
+
+    def __post_init__(self) -> None:
+        _refuse(_faults_of_conditions(self))
+
+    @property
+    def alternatives(self) -> tuple[Conditions, ...]:
+        """Alternatives of which one must be met; none if there is no such condition."""
+        return ()
+
+    @property
+    def needs_only_scopes(self) -> bool:
+        """Whether a token with other scopes would certainly do."""
+        written = {key for key in Conditions.__dataclass_fields__ if getattr(self, key)}
+        return bool(written) and written <= {"scopes", "any_scope"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleDefaults(Conditions):
+    """The keys of a rule that `rule_defaults` may set."""
+
+    methods: tuple[Method, ...] = ()
+    """Methods that the rule matches; GET includes HEAD. Default: every method except CONNECT."""
+    host: Annotated[str, Pattern(rf"^(?:{_HOST.pattern})$")] | None = None
+    """Host that the rule matches, without port; `*.example.org` matches any first label, and
+    `{tenant}.example.org` gives it a name. Default: every host."""
+    authenticated: Switch = False
+    """Allow every active token, whatever its scopes."""
+    any_of: tuple[Conditions, ...] = ()
+    """Alternatives, each a mapping of conditions, of which one must be met besides the rule's other conditions."""
     upstream: str | None = None
     """Name of the upstream, one of `upstreams`. Default: `upstream`."""
     authorization_server: str | tuple[str, ...] | None = None
@@ -186,6 +133,10 @@ class RuleDefaults(Section):
         _refuse(_faults(self))
 
     @property
+    def alternatives(self) -> tuple[Conditions, ...]:
+        return self.any_of
+
+    @property
     def authorization_servers(self) -> tuple[str, ...]:
         """The names of the authorization servers whose tokens are accepted; empty for the configuration's first one."""
         names = self.authorization_server
@@ -199,11 +150,14 @@ class Rule(RuleDefaults):
     name: Annotated[str, Pattern("^[^_]")]
     """Unique name: a metric label and a log field."""
     path: PathTemplate | None = None
-    """Path template: `{name}` matches one segment, `**` at the end matches the rest. The most specific path applies."""
+    """Path template: `{name}` matches one segment, or with text around it a part of one; `**` at the end matches the
+    rest. The most specific path applies."""
     paths: tuple[PathTemplate, ...] = ()
     """Several path templates instead of `path`: the rule is the same for each of them."""
     public: Switch = False
     """Allow everybody, without a token."""
+    nobody: Switch = False
+    """Allow nobody, whatever the token."""
 
     def __post_init__(self) -> None:
         _refuse([*_faults_of_rule(self), *_faults(self)])
@@ -223,8 +177,12 @@ def _refuse(faults: Iterable[Fault]) -> None:
 Fault = tuple[tuple[str | int, ...], str]
 """An error in a rule or another section: the path of the value within the section, and a message."""
 
-CONDITIONS: Final = ("scopes", "any_scope", "claims", "audience", "issuer", "client_ids")
+CONDITIONS: Final = (
+    *("scopes", "any_scope", "claims", "audience", "issuer", "client_ids", "acr", "max_auth_age", "any_of"),
+)
 """Keys of a rule that are conditions on the token."""
+REQUEST_CONDITIONS: Final = ("query", "headers", "addresses")
+"""Keys of a rule that are conditions on the request only; a public rule may have them."""
 TOKEN_KEYS: Final = (*CONDITIONS, "authenticated", "max_answer_age", "on_outage")
 """Keys of a rule that concern the token, which a public rule does not have."""
 
@@ -237,22 +195,12 @@ def _faults(rule: RuleDefaults) -> Iterator[Fault]:
             yield ("methods", index), f"{method} is never forwarded"
         elif method in rule.methods[:index]:
             yield ("methods", index), f"duplicate method {method}"
-    for key, scopes in (("scopes", rule.scopes), ("any_scope", rule.any_scope)):
-        for index, scope in enumerate(scopes):
-            if not is_scope(scope):
-                yield (key, index), f"{scope!r} is not a valid scope: no spaces, quotes or backslashes"
+    yield from _faults_of_conditions(rule)
     if rule.host is not None and not _HOST.fullmatch(rule.host):
         yield ("host",), "expected a name without port, such as app.example.org or *.example.org"
-    for name, value in rule.claims.items():
-        if isinstance(value, tuple) and not value:
-            yield ("claims", name), "an empty list, which no token can meet"
-        elif name == "scope":
-            yield ("claims", name), "write scopes or any_scope, which read it as a string and as a list"
-        elif name in _STRINGS and not all(isinstance(item, str) for item in as_values(value)):
-            yield ("claims", name), 'the claim is always read as a string; write the value in quotes: "42"'
-    for index, issuer in enumerate(rule.issuer):
-        if is_template(issuer):
-            yield ("issuer", index), PLACEHOLDER
+    for index, alternative in enumerate(rule.any_of):
+        if not any(getattr(alternative, key) for key in Conditions.__dataclass_fields__):
+            yield ("any_of", index), "an alternative without a condition, which every token meets"
     servers = rule.authorization_servers
     if rule.authorization_server == ():
         yield ("authorization_server",), "expected at least one, found an empty list"
@@ -261,15 +209,98 @@ def _faults(rule: RuleDefaults) -> Iterator[Fault]:
             yield ("authorization_server", index), f"duplicate authorization server {server}"
 
 
+def _faults_of_conditions(rule: Conditions) -> Iterator[Fault]:
+    for key, scopes in (("scopes", rule.scopes), ("any_scope", rule.any_scope)):
+        for index, scope in enumerate(scopes):
+            if not is_scope(scope):
+                yield (key, index), f"{scope!r} is not a valid scope: no spaces, quotes or backslashes"
+    for name, value in rule.claims.items():
+        if isinstance(value, Mapping) and (fault := _fault_of_test(value)):
+            yield ("claims", name), fault
+        elif value == ():
+            yield ("claims", name), "an empty list, which no token can meet"
+        elif name == "scope":
+            yield ("claims", name), "write scopes or any_scope, which read it as a string and as a list"
+        elif name in _STRINGS and not all(isinstance(item, str) for item in values_of(value)):
+            yield ("claims", name), 'the claim is always read as a string; write the value in quotes: "42"'
+    for index, issuer in enumerate(rule.issuer):
+        if is_template(issuer):
+            yield ("issuer", index), PLACEHOLDER
+    for key, values_by_name in (("query", rule.query), ("headers", rule.headers)):
+        for name, values in values_by_name.items():
+            if values == ():
+                yield (key, name), "an empty list, which no request can meet"
+    for name in rule.headers:
+        if fault := _fault_of_field(name):
+            yield ("headers", name), fault
+    for index, address in enumerate(rule.addresses):
+        try:
+            parse_networks([address])
+        except ValueError:
+            yield ("addresses", index), "expected an address or a network, such as 192.0.2.7 or 10.0.0.0/8"
+
+
+def _fault_of_test(test: ClaimTest) -> str | None:
+    if len(test) != 1:
+        return "a test has exactly one key: all, not or present"
+    ((name, value),) = test.items()
+    if (name == "present") != isinstance(value, bool):
+        return f"{name} needs {'true or false' if name == 'present' else 'a list'}"
+    return "an empty list" if value == () else None
+
+
+def _fault_of_field(name: str) -> str | None:
+    if not _FIELD.fullmatch(name):
+        return "a field's name has letters, digits and hyphens"
+    if name.lower().encode().translate(FOLD) in _UNREADABLE:
+        return "no condition can read this field: the enforcer reads it itself, or removes it"
+    return None
+
+
+_FIELD = re.compile(r"[A-Za-z0-9-]+")
+_UNREADABLE: Final = HOP_BY_HOP | frozenset(
+    b"host authorization content-length expect dpop client-cert max-forwards forwarded x-forwarded-for "
+    b"x-forwarded-proto x-forwarded-host x-forwarded-port x-forwarded-prefix proxy x-real-ip".split()
+)
+
+
+def _faults_of_texts(rule: Conditions, names: Names) -> Iterator[Fault]:
+    """Yield the texts with a placeholder that stands for nothing."""
+    for key, scopes in (("scopes", rule.scopes), ("any_scope", rule.any_scope)):
+        for index, scope in enumerate(scopes):
+            try:
+                parse_text(scope, names)
+            except ValueError as error:
+                yield (key, index), str(error)
+    for name, value in rule.claims.items():
+        try:
+            Claim(name, value, names)
+        except ValueError as error:
+            yield ("claims", name), str(error)
+    for key, source, values in (("query", "?", rule.query), ("headers", "#", rule.headers)):
+        for name, texts in values.items():
+            try:
+                compile_request_conditions(source, {name: texts}, names)
+            except ValueError as error:
+                yield (key, name), str(error)
+    for index, alternative in enumerate(rule.alternatives):
+        for path, message in _faults_of_texts(alternative, names):
+            yield ("any_of", index, *path), message
+
+
 def _faults_of_rule(rule: Rule) -> Iterator[Fault]:
     if not rule.name or not rule.name.isprintable() or rule.name.startswith("_") or len(rule.name) > 100:
         yield ("name",), "a name is 1 to 100 printable characters and does not begin with _"
     yield from _faults_of_paths(rule)
     conditions = any(getattr(rule, key) for key in CONDITIONS)
+    limits = any(getattr(rule, key) for key in REQUEST_CONDITIONS)
+    if rule.nobody and (conditions or limits or rule.public or rule.authenticated):
+        yield (), "nobody: true allows no request; remove it, or every condition"
+        return
     needs_token = conditions or rule.authenticated or rule.max_answer_age is not None or rule.on_outage == "stale"
     if rule.public and needs_token:
         yield (), "public allows everybody; remove it, or every other condition"
-    if not rule.public and not rule.authenticated and not conditions:
+    if not rule.public and not rule.nobody and not rule.authenticated and not conditions:
         yield (), _ALLOWS_NOBODY
     if rule.ask_in_order and len(rule.authorization_servers) < 2:
         yield ("ask_in_order",), "needs several names in authorization_server"
@@ -283,40 +314,22 @@ def _faults_of_paths(rule: Rule) -> Iterator[Fault]:
     for index, template in enumerate(rule.templates):
         place = ("path",) if rule.path is not None else ("paths", index)
         try:
-            path = Path.parse(template)
+            names = names_of(Path.parse(template), rule.host)
         except ValueError as error:
             yield place, str(error)
             continue
-        for name, value in rule.claims.items():
-            parameter = _NAME.fullmatch(value) if isinstance(value, str) else None
-            if parameter and parameter[1] not in path.names:
-                where = "the path" if rule.path is not None else f"the path {template}"
-                yield ("claims", name), f"{where} has no segment {value}"
+        where = "the path" if rule.path is not None else f"the path {template}"
+        for path, message in _faults_of_texts(rule, names):
+            yield path, message.replace("the path", where, 1)
 
 
 _ALLOWS_NOBODY: Final = (
-    "allows nobody: add scopes, any_scope, claims, audience, issuer or client_ids, "
-    "or authenticated: true for any active token, or public: true for everybody"
+    "allows nobody: add a condition on the token, such as scopes, any_scope, claims, audience, issuer or client_ids, "
+    "or authenticated: true for any active token, or public: true for everybody, or say nobody: true"
 )
 """The error of a rule without condition."""
-
-
-def as_values(value: Scalar | tuple[Scalar, ...]) -> tuple[Scalar, ...]:
-    """Return the values of which a claim must have one."""
-    return value if isinstance(value, tuple) else (value,)
 
 
 def is_scope(text: str) -> bool:
     """Return whether a text is a valid scope (RFC 6749 §3.3)."""
     return _SCOPE.fullmatch(text) is not None
-
-
-def compile_claims(rule: Rule, path: Path) -> tuple[Claim, ...]:
-    """Return the claim conditions of a rule, compiled for the request path."""
-    compiled = []
-    for name, value in rule.claims.items():
-        parameter = _NAME.fullmatch(value) if isinstance(value, str) else None
-        allowed = as_values(value)
-        segment = path.names[parameter[1]] if parameter else None
-        compiled.append(Claim(name, tuple(name.split(".")), () if parameter else allowed, segment))
-    return tuple(compiled)

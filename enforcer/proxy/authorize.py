@@ -13,12 +13,20 @@ the authorization server has to be asked, it stops after the third step, and `co
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from time import time
 from typing import Final, NamedTuple
 
 from enforcer.decision_log.buffer import DecisionBuffer
 from enforcer.decision_log.record import DecisionRecord, ExchangeEnd
-from enforcer.decision_log.redaction import make_request_id, recorded_host, recorded_path, sent_request_id, unread_path
+from enforcer.decision_log.redaction import (
+    make_request_id,
+    recorded_host,
+    recorded_path,
+    reveals_any,
+    sent_request_id,
+    unread_path,
+)
 from enforcer.decision_log.trace import describe
 from enforcer.errors import IntrospectionFailure, MalformedRequestError
 from enforcer.policy.decision import (
@@ -34,6 +42,7 @@ from enforcer.policy.decision import (
     decide_bound,
 )
 from enforcer.policy.matcher import Methods, choose
+from enforcer.policy.request_view import NO_REQUEST, RequestView
 from enforcer.proxy import responses
 from enforcer.proxy.forwarding import FieldKind
 from enforcer.proxy.head import RequestHead, preflight_method
@@ -146,20 +155,21 @@ class Authorization:
         route = self.route
         if isinstance(verification, VerificationFailure):
             reason, refusal = _read_failure(verification)
-            decision = decide(route.requirement, reason, self.segments, 0.0, route.report_only)
+            decision = decide(route.requirement, reason, NO_REQUEST, 0.0, route.report_only)
             return self._outcome(decision, reason, refusal, detail=verification.detail)
         token = verification.result
+        request = self._view() if route.reads_request else NO_REQUEST
         if self.snapshot.debug:
             self._age = max(self._verified_from - verification.fetched_at, 0.0)
         if self._token_with_proof is None:
-            decision = decide(route.requirement, token, self.segments, time(), route.report_only)
+            decision = decide(route.requirement, token, request, time(), route.report_only)
         else:
             decision = UNPROVEN
         if decision is UNPROVEN:
             if isinstance(token, ActiveToken) and not token.bound:
                 self._possession = PossessionFault.UNBOUND
             decision = decide_bound(
-                route.requirement, token, self._check_possession, self.segments, time(), route.report_only
+                route.requirement, token, self._check_possession, request, time(), route.report_only
             )
         return self._outcome(decision, token, identity=verification.identity)
 
@@ -173,7 +183,18 @@ class Authorization:
     def grant(self, permit: Allow) -> Grant:
         """Return what the request was allowed by, to authorize it again while it goes on."""
         head = self._head
-        return Grant(head.method, self.target, head.host, head.authorization, self.route, permit, self.purges)
+        address = self._peer.sender(head, self.snapshot.forwarding)[0]
+        return Grant(
+            head.method,
+            self.target,
+            head.host,
+            head.authorization,
+            self.route,
+            permit,
+            self.purges,
+            head.lines,
+            address,
+        )
 
     def request_id(self) -> bytes:
         """Return the id to find this request's decision by: the client's own if it may be recorded, else a new one."""
@@ -190,7 +211,16 @@ class Authorization:
                 self.route = route
                 reason = SkippedVerification.PREFLIGHT
         rule = self.route
-        return self._outcome(decide(rule.requirement, reason, self.segments, 0.0, rule.report_only), reason)
+        request = self._view() if rule.reads_request else NO_REQUEST
+        return self._outcome(decide(rule.requirement, reason, request, 0.0, rule.report_only), reason)
+
+    def _view(self) -> RequestView:
+        """Return the request as the rule's conditions see it."""
+        head, requirement = self._head, self.route.requirement
+        address = ""
+        if requirement is not None and requirement.reads_address:
+            address = self._peer.sender(head, self.snapshot.forwarding)[0]
+        return RequestView(self.segments, self.target.partition(b"?")[2], head.host, head.lines, address)
 
     def _check_possession(self, token: ActiveToken) -> Possession:
         """Check the certificate of the sender (RFC 8705), or the DPoP proof of this request (RFC 9449 §7.1).
@@ -274,6 +304,12 @@ class Authorization:
             host=host,
             upstream=str(self.route.upstream.pool.endpoint) if forwarded else "",
         )
+        if requirement is not None and evidence is not None and self.route.reads_request:
+            query, lines = requirement.observed(self._view())
+            if not reveals_any((query, *lines), head.authorization):
+                record = record._replace(query=query, lines=lines)
+        if requirement is not None:
+            record = record._replace(hierarchy=requirement.scope_hierarchy)
         if self.snapshot.debug:
             self._trace(record)
         if retention is not None:
@@ -307,7 +343,8 @@ class Grant(NamedTuple):
     """The grounds on which a request was forwarded, so that a stream can be authorized again by a newer snapshot.
 
     `target` is in origin form; `credentials` is the value of Authorization; `route` and `permit` are what the request
-    was forwarded by; `purges` are those since it began.
+    was forwarded by; `purges` are those since it began. `lines` are the field lines that were forwarded, `address`
+    is the client's.
     """
 
     method: bytes
@@ -317,6 +354,8 @@ class Grant(NamedTuple):
     route: Route
     permit: Allow
     purges: tuple[Purge, ...]
+    lines: Sequence[bytes] = ()
+    address: str = ""
 
     def __repr__(self) -> str:
         return "Grant(***)"
@@ -341,11 +380,12 @@ class Grant(NamedTuple):
         route = None if methods is None else choose(methods, self.method)
         if route is None:
             route = snapshot.without_rule(self.method)
+        request = RequestView(target.segments, target.query, self.host, self.lines, self.address)
         token = self.permit.token
         if token is None or not route.verifier.takes(token, self.route.verifier):
             # The result of one authorization server means nothing to a rule that trusts another one.
-            decision = decide(route.requirement, _MISSING, target.segments, 0.0, route.report_only)
+            decision = decide(route.requirement, _MISSING, request, 0.0, route.report_only)
         else:
             # At a time when the token was valid: whether its expiry ends the stream is `ends_with_token`.
-            decision = decide(route.requirement, token, target.segments, -NEVER, route.report_only, self.permit)
+            decision = decide(route.requirement, token, request, -NEVER, route.report_only, self.permit)
         return None if isinstance(decision, Allow) else route.refusals.bearer[decision.reason]

@@ -13,7 +13,9 @@ import httptools
 
 from enforcer.errors import UpstreamFailure
 from enforcer.policy.decision import Reason
+from enforcer.policy.hierarchy import NO_HIERARCHY, ScopeHierarchy
 from enforcer.policy.rules import Rule
+from enforcer.policy.templates import fixed_text
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.challenge import BearerError, DPoPError, challenge, dpop_challenge
@@ -81,44 +83,61 @@ class RuleRefusals:
 class Refusals:
     """The refusals of one configuration."""
 
-    def __init__(self, settings: ChallengeSettings, proofs: ProofSettings) -> None:
+    def __init__(
+        self, settings: ChallengeSettings, proofs: ProofSettings, hierarchy: ScopeHierarchy = NO_HIERARCHY
+    ) -> None:
         bearer = _Scheme("bound to a key: it is sent with the DPoP scheme and a proof", partial(challenge, settings))
         dpop = _Scheme(
             "not bound to a key: it is sent with the Bearer scheme",
             partial(dpop_challenge, settings, algorithms=proofs.algorithms),
         )
         wrong_proof = (dpop.challenge(DPoPError.INVALID_DPOP_PROOF), bearer.challenge(None))
+        self._hierarchy = hierarchy
         self._names_scopes = settings.scope
         self._offered = (bearer, dpop) if proofs.challenge else (bearer,)
         self._bearer = bearer, self._for_every_rule(bearer, dpop, wrong_proof, offers_other=proofs.challenge)
         # RFC 9110 §11.6.1: a 401 names every scheme that would do, and Bearer always does.
         self._dpop = dpop, self._for_every_rule(dpop, bearer, wrong_proof, offers_other=True)
-        self._by_scopes: dict[tuple[tuple[str, ...], ...], RuleRefusals] = {}
+        self._by_needs: dict[_Needs, RuleRefusals] = {}
 
     def of(self, rule: Rule | None) -> RuleRefusals:
-        """Return the refusals under a rule, None for requests without one; rules with equal scopes share them."""
-        all_of, any_of = ((), ()) if rule is None else (rule.scopes, rule.any_scope)
-        refusals = self._by_scopes.get((all_of, any_of))
+        """Return the refusals under a rule, None for requests without one; rules with equal needs share them."""
+        needs = _NO_NEEDS if rule is None else _needs(rule)
+        refusals = self._by_needs.get(needs)
         if refusals is None:
             bearer, dpop = (
-                {**common, **self._for_scopes(scheme, all_of, any_of)} for scheme, common in (self._bearer, self._dpop)
+                {**common, **self._for_needs(scheme, needs)} for scheme, common in (self._bearer, self._dpop)
             )
-            refusals = self._by_scopes[all_of, any_of] = RuleRefusals(bearer, dpop)
+            refusals = self._by_needs[needs] = RuleRefusals(bearer, dpop)
         return refusals
 
-    def _for_scopes(self, scheme: _Scheme, all_of: Sequence[str], any_of: Sequence[str]) -> dict[Reason, Refusal]:
-        scopes = (*all_of, *any_of)
-        one_of = f"one of {' '.join(sorted(any_of))}" if any_of else ""
-        needed = ", and ".join(filter(None, (" ".join(sorted(all_of)), one_of)))
+    def _for_needs(self, scheme: _Scheme, needs: _Needs) -> dict[Reason, Refusal]:
+        scopes: list[str] = []
+        texts = []
+        for all_of, any_of in needs.scopes:
+            scopes += self._least(all_of, any_of)
+            one_of = f"one of {' '.join(sorted(any_of))}" if any_of else ""
+            texts += [" ".join(sorted(all_of)), one_of]
+        needed = ", and ".join(filter(None, texts))
         missing_scope = scheme.challenge(BearerError.INSUFFICIENT_SCOPE, scopes=scopes)
+        step_up = scheme.challenge(BearerError.INSUFFICIENT_USER_AUTHENTICATION, login=(needs.acr, needs.max_auth_age))
         refusals = {
             Reason.INSUFFICIENT_SCOPE: Refusal(
                 403, f"the token lacks a scope; needed: {needed}", challenges=(missing_scope,)
-            )
+            ),
+            Reason.INSUFFICIENT_AUTHENTICATION: Refusal(
+                401, "a stronger or more recent authentication of the user is needed", challenges=(step_up,)
+            ),
         }
         if self._names_scopes:
             refusals[Reason.MISSING_TOKEN] = self._missing_token(scopes)
         return refusals
+
+    def _least(self, all_of: Sequence[str], any_of: Sequence[str]) -> list[str]:
+        """Return the fewest scopes that would do; those with placeholders depend on the request, and are not named."""
+        fixed = [scope for scope in map(fixed_text, all_of) if scope is not None]
+        least = self._hierarchy.least([scope for scope in map(fixed_text, any_of) if scope is not None])
+        return fixed if least is None else [*fixed, least]
 
     def _for_every_rule(
         self, scheme: _Scheme, other: _Scheme, wrong_proof: tuple[str, ...], *, offers_other: bool
@@ -140,11 +159,31 @@ class Refusals:
             Reason.TOO_MANY_PROOFS: Refusal(503, "too many DPoP proofs at once", retry_after=1),
             Reason.CLIENT_MISMATCH: forbidden,
             Reason.CLAIM_MISMATCH: forbidden,
+            Reason.NOBODY: Refusal(403, "nobody is allowed to send this request"),
+            Reason.REQUEST_MISMATCH: Refusal(403, "the request does not meet the rule's conditions"),
         }
 
     def _missing_token(self, scopes: Sequence[str]) -> Refusal:
         challenges = tuple(scheme.challenge(None, scopes=scopes) for scheme in self._offered)
         return Refusal(401, "an access token is needed", challenges=challenges)
+
+
+class _Needs(NamedTuple):
+    """What the refusals of a rule name: pairs of `scopes` and `any_scope`, and the authentication of the user."""
+
+    scopes: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    acr: tuple[str, ...]
+    max_auth_age: float | None
+
+
+_NO_NEEDS: Final = _Needs((), (), None)
+
+
+def _needs(rule: Rule) -> _Needs:
+    """Return the needs of a rule; of alternatives, those of the first that another scope certainly satisfies."""
+    scopes = [(rule.scopes, rule.any_scope)] if rule.scopes or rule.any_scope else []
+    scopes += [(option.scopes, option.any_scope) for option in rule.any_of if option.needs_only_scopes][:1]
+    return _Needs(tuple(scopes), rule.acr, rule.max_auth_age)
 
 
 class _Scheme(NamedTuple):

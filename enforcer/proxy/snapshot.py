@@ -56,6 +56,7 @@ class Route:
     - `requirement`: the rule's conditions; None in the route of requests that no rule matches.
     - `report_only`: a denied request is forwarded and counted (`mode: report`).
     - `logs_allowed`: decisions to forward are recorded too.
+    - `reads_request`: the rule has conditions that depend on the request.
     - `needs_token`: the token must be verified.
     - `ends_with_token`: a stream or tunnel ends when its token expires.
     """
@@ -63,6 +64,7 @@ class Route:
     requirement: Requirement | None
     report_only: bool
     logs_allowed: bool
+    reads_request: bool
     needs_token: bool
     ends_with_token: bool
     refusals: RuleRefusals

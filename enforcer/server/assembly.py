@@ -10,6 +10,7 @@ from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules, upstreams
 from enforcer.counters import NO_ROUTE
 from enforcer.decision_log.buffer import RetentionSettings
+from enforcer.policy.hierarchy import ScopeHierarchy
 from enforcer.policy.matcher import Matcher, RequestPattern
 from enforcer.policy.requirement import Requirement, compile_rule
 from enforcer.policy.rules import Rule
@@ -58,7 +59,8 @@ def assemble(
     apps = {name: upstream(name, settings) for name, settings in upstreams(config).items()}
 
     verifiers = Verifiers(config, scope, forwarding, telemetry, ticker, loop)
-    refusals = Refusals(config.challenge, config.dpop)
+    hierarchy = ScopeHierarchy(config.scope_implies)
+    refusals = Refusals(config.challenge, config.dpop, hierarchy)
 
     debug = config.log.level == "debug"
     logs_all = debug or config.log.decisions == "all"
@@ -69,7 +71,8 @@ def assemble(
             requirement=requirement,
             report_only=report_only,
             logs_allowed=report_only or logs_all,
-            needs_token=not rule.public,
+            reads_request=requirement.reads_request,
+            needs_token=not rule.public and not rule.nobody,
             ends_with_token=config.forwarding.end_with_token and not report_only,
             refusals=refusals.of(rule),
             metrics=telemetry.route(rule.name),
@@ -79,13 +82,14 @@ def assemble(
         )
 
     def make_routes(rule: Rule) -> list[tuple[RequestPattern, Route]]:
-        return [(pattern, make_route(rule, requirement)) for pattern, requirement in compile_rule(rule)]
+        return [(pattern, make_route(rule, requirement)) for pattern, requirement in compile_rule(rule, hierarchy)]
 
     report_only = config.mode == "report"
     no_route = Route(
         requirement=None,
         report_only=report_only,
         logs_allowed=report_only or logs_all,
+        reads_request=False,
         needs_token=report_only,
         ends_with_token=False,
         refusals=refusals.of(None),

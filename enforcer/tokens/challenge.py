@@ -15,6 +15,7 @@ class BearerError(StrEnum):
     INVALID_REQUEST = "invalid_request"
     INVALID_TOKEN = "invalid_token"  # noqa: S105 - an error code
     INSUFFICIENT_SCOPE = "insufficient_scope"
+    INSUFFICIENT_USER_AUTHENTICATION = "insufficient_user_authentication"  # RFC 9470 §3
 
 
 class DPoPError(StrEnum):
@@ -23,12 +24,18 @@ class DPoPError(StrEnum):
     INVALID_DPOP_PROOF = "invalid_dpop_proof"
 
 
-def challenge(settings: ChallengeSettings, error: BearerError | None, scopes: Iterable[str] = ()) -> str:
+Login = tuple[Iterable[str], float | None]
+"""What RFC 9470 §3 calls for: `acr_values`, the preferred first, and `max_age` in seconds."""
+
+
+def challenge(
+    settings: ChallengeSettings, error: BearerError | None, scopes: Iterable[str] = (), login: Login | None = None
+) -> str:
     """Write a Bearer challenge, without parameters if there is no error and the settings add none.
 
     RFC 6750 §3: no error code when the request lacked any authentication information.
     """
-    pairs = _pairs(settings, error, scopes)
+    pairs = _pairs(settings, error, scopes, login)
     return f"Bearer {parameters(pairs)}" if pairs else "Bearer"
 
 
@@ -37,22 +44,29 @@ def dpop_challenge(
     error: BearerError | DPoPError | None,
     algorithms: Iterable[str],
     scopes: Iterable[str] = (),
+    login: Login | None = None,
 ) -> str:
     """Write a DPoP challenge, which always names the algorithms that a proof may be signed with (RFC 9449 §7.1).
 
     If Bearer tokens are accepted too, the Bearer challenge is in a field of its own beside it.
     """
-    return f"DPoP {parameters([*_pairs(settings, error, scopes), ('algs', ' '.join(algorithms))])}"
+    return f"DPoP {parameters([*_pairs(settings, error, scopes, login), ('algs', ' '.join(algorithms))])}"
 
 
 def _pairs(
-    settings: ChallengeSettings, error: BearerError | DPoPError | None, scopes: Iterable[str]
+    settings: ChallengeSettings, error: BearerError | DPoPError | None, scopes: Iterable[str], login: Login | None
 ) -> list[tuple[str, str]]:
     pairs = []
     if settings.realm is not None:
         pairs.append(("realm", settings.realm))
     if error is not None:
         pairs.append(("error", error.value))
+    if login is not None:
+        values, max_age = login
+        if acr_values := " ".join(values):
+            pairs.append(("acr_values", acr_values))
+        if max_age is not None:
+            pairs.append(("max_age", f"{max_age:.0f}"))
     if needed := " ".join(sorted(set(scopes))):
         pairs.append(("scope", needed))
     if settings.resource_metadata is not None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from harness.dataplane import OWN_PORT, DataPlane
-from harness.policies import NOW, REFUSALS, oracle, policy
+from harness.policies import NOW, oracle, policy
 from harness.servers import parse_fields
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -22,16 +22,22 @@ from enforcer.counters import NO_ROUTE
 from enforcer.decision_log.record import DecisionRecord
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.decision import Evidence, SkippedVerification, decide, decide_bound
+from enforcer.policy.hierarchy import ScopeHierarchy
 from enforcer.policy.matcher import Matcher, RequestPattern
+from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement
-from enforcer.policy.rules import Mode, Path, Rule
-from enforcer.proxy.responses import Refusal
+from enforcer.policy.rules import Mode, Rule
+from enforcer.policy.templates import Path
+from enforcer.proxy.responses import Refusal, Refusals
+from enforcer.settings.challenge import ChallengeSettings
+from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.claims import ActiveToken, read_claims
 from enforcer.tokens.dpop.possession import with_certificate, with_key
 from enforcer.wire.target import parse
 
+CLIENT = "192.0.2.1"
 CASES = TypeAdapter(PolicyTests)
-SEGMENTS = ["a", "b", "{x}", "{y}"]
+SEGMENTS = ["a", "b", "{x}", "{y}", "a{z}", "{w}b"]
 PATHS = st.builds(
     lambda segments, end: "/" + "/".join(dict.fromkeys(segments)) + end,
     st.lists(st.sampled_from(SEGMENTS), min_size=1, max_size=3),
@@ -46,9 +52,36 @@ CONDITIONS = st.fixed_dictionaries(
         "issuer": st.just(["i"]),
         "audience": st.just(["s", "t"]),
         "client_ids": st.just(["c"]),
-        "claims": st.sampled_from([{"sub": "a"}, {"n.m": [1, True]}, {"n": "x"}]),
+        "claims": st.sampled_from(
+            [
+                *(
+                    {"sub": "a"},
+                    {"n.m": [1, True]},
+                    {"n": "x"},
+                    {"sub": "{?q}"},
+                    {"sub": "{#X-T}"},
+                    {"n": {"present": False}},
+                ),
+                *({"sub": {"not": ["b"]}}, {"n.m": {"all": [True]}}, {"/n/m": 1}, {"n.{?q}": 1}, {"sub": "x{?q}"}),
+            ]
+        ),
+        "acr": st.just(["gold", "silver"]),
+        "max_auth_age": st.just("5m"),
+        "any_of": st.sampled_from(
+            [[{"scopes": ["r"]}, {"claims": {"sub": "{?q}"}}], [{"acr": ["gold"]}, {"query": {"q": "a"}}]]
+        ),
     },
 ).map(lambda conditions: conditions or {"authenticated": True})
+LIMITS = st.fixed_dictionaries(
+    {},
+    optional={
+        "query": st.just({"q": ["a", "1"]}),
+        "headers": st.sampled_from([{"X-T": "a"}, {"x-t": ["b", "{?q}"]}]),
+        "addresses": st.sampled_from([["192.0.2.0/24"], ["192.0.2.2"], ["10.0.0.0/8", "::1"]]),
+    },
+)
+HIERARCHY = ScopeHierarchy({"w": ["r"], "x": ["w"]})
+REFUSALS = Refusals(ChallengeSettings(), ProofSettings(), HIERARCHY)
 
 RULES = st.lists(
     st.builds(
@@ -58,13 +91,14 @@ RULES = st.lists(
             {},
             optional={
                 "methods": st.lists(st.sampled_from(["GET", "HEAD", "POST"]), min_size=1, max_size=2, unique=True),
-                "host": st.sampled_from(["app", "*.app", "x.app"]),
+                "host": st.sampled_from(["app", "*.app", "x.app", "{h}.app"]),
                 "mode": st.sampled_from(["enforce", "report"]),
                 "cors_preflight": st.sampled_from(["allow", "judge"]),
                 "upstream": st.sampled_from(["one", "other"]),
             },
         ),
-        CONDITIONS | st.just({"public": True}),
+        st.builds(lambda needs, limits: needs | limits, CONDITIONS | st.just({"public": True}), LIMITS | st.just({}))
+        | st.just({"nobody": True}),
     ),
     min_size=1,
     max_size=8,
@@ -75,14 +109,16 @@ REQUESTS = st.builds(
     st.sampled_from([*["GET", "HEAD", "POST", "OPTIONS"] * 5, "CONNECT", "FETCH"]),
     st.builds(
         lambda segments, end, query: "/" + "/".join(segments) + end + query,
-        st.lists(st.sampled_from([*"aabbc" * 4, "%61", ".."]), min_size=1, max_size=3),
+        st.lists(st.sampled_from([*"aabbc" * 4, "ab", "ab", "%61", ".."]), min_size=1, max_size=3),
         st.sampled_from(["", "", "/"]),
-        st.sampled_from(["", "", "", "?q=1", "?access_token=t"]),
+        st.sampled_from(["", "", "?q=1", "?q=a", "?q=m", "?q=a&Q=b", "?access_token=t"]),
     ),
     st.sampled_from([*["", "app", "X.app:80", "y.x.app"] * 5, "a b"]),
     st.sampled_from(["", "k", "l"]),
     st.sampled_from(["", "", "k", "l"]),
     st.sampled_from(["", "GET", "HEAD", "POST", "CONNECT"]),
+    st.sampled_from([(), (("X-T", "a"),), (("x-t", "b"),), (("X-T", "a"), ("X_T", "a"))]),
+    st.just(CLIENT),
 )
 
 ALL = {"scope": "r w", "iss": "i", "aud": "s", "client_id": "c", "n": "x"}
@@ -96,6 +132,8 @@ CLAIMS: st.SearchStrategy[dict[str, Any] | None] = st.fixed_dictionaries(
         "sub": st.sampled_from(["a", "b"]),
         "n": st.sampled_from(["x", {"m": 1}, {"m": [True]}]),
         "exp": st.sampled_from([NOW - 1, NOW, NOW + 1]),
+        "acr": st.sampled_from(["gold", "bronze"]),
+        "auth_time": st.sampled_from([NOW - 200, NOW - 400]),
         "nbf": st.sampled_from([NOW - 1, NOW + 1]),
         "cnf": st.sampled_from([{"jkt": "k"}, {"x5t#S256": "k"}, {"kid": "k"}]),
     },
@@ -125,17 +163,19 @@ def directly(
         requested, requested_template = matcher.find(
             target.segments, request.preflight.encode(), request.host.encode()
         ) or (None, "")
-        if requested is not None and requested.cors_preflight == "allow":
+        if requested is not None and requested.cors_preflight == "allow" and not requested.nobody:
             rule, template, evidence = requested, requested_template, SkippedVerification.PREFLIGHT
-    requirement = None if rule is None else Requirement(rule, Path.parse(template))
+    requirement = None if rule is None else Requirement(rule, Path.parse(template), HIERARCHY)
+    lines = [piece for name, value in request.headers for piece in (name.encode(), b": ", value.encode(), b"\r\n")]
+    view = RequestView(target.segments, target.query, request.host.encode(), lines, request.address)
     reports = (mode if rule is None or rule.mode is None else rule.mode) == "report"
     reports = reports and not (rule is None and request.method == "CONNECT")
     if isinstance(evidence, ActiveToken) and (evidence.bound or request.proof):
         show = with_key if request.proof else with_certificate
         check = partial(show, thumbprint=request.proof or request.certificate)
-        result = decide_bound(requirement, evidence, check, target.segments, NOW, reports)
+        result = decide_bound(requirement, evidence, check, view, NOW, reports)
     else:
-        result = decide(requirement, evidence, target.segments, NOW, reports)
+        result = decide(requirement, evidence, view, NOW, reports)
     decision, reason = result.label
     return decision, reason, NO_ROUTE if rule is None else rule.name
 
@@ -150,7 +190,7 @@ def test_explain_and_policy_tests_agree_with_matcher_and_decide(
         claims = None  # a preflight has no token
     rules = [{"name": str(number), **rule} for number, rule in enumerate(settings_of_rules)]
     conflicts = {entry.rule.name for entry, _ in policy(*rules).matcher.conflicts}
-    tried = policy(*(rule for rule in rules if rule["name"] not in conflicts), mode=mode)
+    tried = policy(*(rule for rule in rules if rule["name"] not in conflicts), mode=mode, hierarchy=HIERARCHY)
     decision, reason, name = directly([rule for _, rule in tried.rules], mode, request, claims)
 
     explanation = explain(tried, request, oracle(claims), NOW, REFUSALS)
@@ -175,6 +215,8 @@ def test_explain_and_policy_tests_agree_with_matcher_and_decide(
         "host": request.host,
         "preflight": request.preflight if request.method == "OPTIONS" else "",
         "token": "none" if claims is None else facts(claims),
+        "headers": dict(request.headers),
+        "address": request.address,
         "certificate": request.certificate,
         "proof": "" if claims is None else request.proof,
         "expect": decision,
@@ -207,6 +249,11 @@ def denial_report(
         label=(judgement.decision, judgement.reason),
         evidence=evidence,
         possession=located.check_possession(evidence) if isinstance(evidence, ActiveToken) and bound else None,
+        client=request.address,
+        host=located.host,
+        query=located.target.query,
+        lines=tuple(located.view.lines),
+        hierarchy=HIERARCHY,
         refusal=judgement.reply or judgement.enforced or Refusal(403, "not used"),
     )
     return report_denial(record, "now")
@@ -232,13 +279,19 @@ def test_the_running_enforcer_decides_as_explain_says(
 async def _compare(
     rules: list[dict[str, Any]], mode: Mode, requests: list[PolicyRequest], claims: dict[str, Any] | None
 ) -> None:
-    tried = policy(*rules, mode=mode)
+    tried = policy(*rules, mode=mode, hierarchy=HIERARCHY)
     now = time.time()
     shift: dict[str, Any] = {
         key: now + 3600 * (claims[key] - NOW) - 60 for key in ("exp", "nbf") if claims and key in claims
     }
+    if claims and "auth_time" in claims:
+        shift["auth_time"] = now + claims["auth_time"] - NOW
     plane = DataPlane(
-        lambda _: {"active": True, **(claims or {}), **shift}, rules=rules, mode=mode, upstreams=UPSTREAMS
+        lambda _: {"active": True, **(claims or {}), **shift},
+        rules=rules,
+        mode=mode,
+        upstreams=UPSTREAMS,
+        scope_implies={"w": ["r"], "x": ["w"]},
     )
     counted: Counter[tuple[str, str, str]] = Counter()
     try:
@@ -272,6 +325,7 @@ def _head(request: PolicyRequest, with_token: bool) -> bytes:
     lines = [f"{request.method} {request.target} HTTP/{1.1 if request.host else 1.0}"]
     if request.host:
         lines.append(f"Host: {request.host}")
+    lines += [f"{name}: {value}" for name, value in request.headers]
     if with_token:
         lines.append("Authorization: Bearer token")
     if request.preflight:
@@ -287,5 +341,5 @@ def facts(claims: dict[str, Any]) -> dict[str, Any]:
         **own,
         "aud": [aud] if isinstance(aud, str) else aud,
         "expired": claims.get("exp", NOW + 1) <= NOW,
-        "claims": {key: value for key, value in claims.items() if key in ("n", "nbf", "cnf")},
+        "claims": {key: value for key, value in claims.items() if key in ("n", "nbf", "cnf", "acr", "auth_time")},
     }

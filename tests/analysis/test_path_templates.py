@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.analysis.path_templates import MAX_TEMPLATES, VARIES, PathTemplates
-from enforcer.policy.rules import Path
+from enforcer.policy.templates import Path
 
 
 class Count:

@@ -56,7 +56,7 @@ names = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=30
     lambda name: name.isprintable() and not name.startswith("_")
 )
 scopes = st.text(
-    st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters='"\\'), min_size=1, max_size=9
+    st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters='"\\{}'), min_size=1, max_size=9
 )
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from enforcer.analysis.strength import not_required
 from enforcer.policy.decision import Allow, decide
+from enforcer.policy.request_view import RequestView
 from enforcer.tokens.claims import read_claims
 
 A: dict[str, Any] = {"authenticated": True}
@@ -99,5 +100,7 @@ def test_nothing_is_named_only_if_no_token_passes_one_rule_and_not_the_other(
     """As the request path decides it."""
     entries = policy({"path": "/a", **(by or A)}, {"path": "/b", **(of or A)}).entries
     result = read_claims({"active": True, **token})
-    allowed, other = (isinstance(decide(entry.requirement, result, [b"a"], NOW), Allow) for entry in entries)
+    allowed, other = (
+        isinstance(decide(entry.requirement, result, RequestView([b"a"]), NOW), Allow) for entry in entries
+    )
     assert not allowed or other or not_required(entries[0], entries[1])

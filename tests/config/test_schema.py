@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from enforcer.config.load import Loaded
 from enforcer.config.reference import reference
 from enforcer.config.schema import schema, shape, write_duration, write_size
-from enforcer.policy.rules import Path as PathTemplate
+from enforcer.policy.templates import Path as PathTemplate
 from enforcer.units import parse_duration, parse_size
 
 

@@ -15,7 +15,8 @@ from enforcer.decision_log.trace import describe
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import Evidence
 from enforcer.policy.requirement import Requirement
-from enforcer.policy.rules import Path, Rule
+from enforcer.policy.rules import Rule
+from enforcer.policy.templates import Path
 from enforcer.proxy.responses import Refusal
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import read_claims

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from enforcer.analysis.evaluator import Policy, PolicyRequest, token_evidence
 from enforcer.analysis.explain import EvidenceSource, Explanation, explain
+from enforcer.policy.hierarchy import NO_HIERARCHY, ScopeHierarchy
 from enforcer.policy.rules import Mode, Rule
 from enforcer.proxy.responses import Refusals
 from enforcer.settings.challenge import ChallengeSettings
@@ -24,6 +25,9 @@ CONDITIONS: dict[str, Any] = {
     "audience": ["a"],
     "issuer": ["i"],
     "client_ids": ["c"],
+    "acr": ["gold"],
+    "max_auth_age": "5m",
+    "any_of": [{"scopes": ["s"]}, {"claims": {"tenant": "t"}}],
 }
 """A value for each key of a rule that is a condition on the token."""
 NO_CONDITIONS = {
@@ -31,6 +35,8 @@ NO_CONDITIONS = {
     *("public", "authenticated"),  # that there are no conditions
     *("mode", "cors_preflight"),  # whether the conditions apply
     *("authorization_server", "ask_in_order", "max_answer_age", "on_outage"),  # how the token is verified
+    *("query", "headers", "addresses"),  # what the request itself must have
+    "nobody",  # that no request is allowed
     "upstream",  # where the request is forwarded to
 }
 """The other keys of a rule. A new key must be in one of the two lists: `explain` and `lint` know each condition."""
@@ -38,11 +44,11 @@ NO_CONDITIONS = {
 REFUSALS = Refusals(ChallengeSettings(), ProofSettings())
 
 
-def policy(*rules: dict[str, Any], mode: Mode = "enforce") -> Policy:
+def policy(*rules: dict[str, Any], mode: Mode = "enforce", hierarchy: ScopeHierarchy = NO_HIERARCHY) -> Policy:
     """Return a policy; each rule has a line of its own, and its path as its name by default."""
     named_rules = ({"name": rule.get("path") or rule["paths"][0], "mode": mode, **rule} for rule in rules)
     places = ((_RULE.validate_python(rule), f"rules.yaml:{line}") for line, rule in enumerate(named_rules, 1))
-    return Policy(places, mode)
+    return Policy(places, mode, hierarchy)
 
 
 def oracle(claims: dict[str, Any] | None) -> EvidenceSource:

@@ -55,7 +55,7 @@ def test_the_check_passes_before_anything_exists(name: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ({"name": "a", "path": "/a/{id}.pdf", "public": True}, "must be a whole segment"),
+        ({"name": "a", "path": "/a/{id}-{no}", "public": True}, "at most one {name}"),
         ({"name": "a", "path": "/a"}, "allows nobody"),
         ({"name": "a", "path": "/a", "claims": {"tenant": "{id}"}}, "the path has no segment {id}"),
     ],

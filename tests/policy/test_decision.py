@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import UNPROVEN, Allow, Deny, Evidence, Reason, SkippedVerification, decide, decide_bound
+from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement
-from enforcer.policy.rules import Path, Rule
+from enforcer.policy.rules import Rule
+from enforcer.policy.templates import Path
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import ActiveToken, read_claims
 from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_key
@@ -18,7 +20,7 @@ from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 
 NOW = 1_700_000_000.0
 PATH = "/tenants/{tenant}"
-SEGMENTS = [b"tenants", b"acme"]
+REQUEST = RequestView([b"tenants", b"acme"])
 
 
 def requirement(**conditions: Any) -> Requirement:
@@ -27,9 +29,9 @@ def requirement(**conditions: Any) -> Requirement:
 
 def reason_of(rule: Requirement | None, evidence: Evidence, now: float = NOW) -> Reason:
     """Return the reason of the decision; labels, token and report mode must agree with it."""
-    enforced = decide(rule, evidence, SEGMENTS, now)
+    enforced = decide(rule, evidence, REQUEST, now)
     decision, reason = enforced.label
-    reported = decide(rule, evidence, SEGMENTS, now, reports=True)
+    reported = decide(rule, evidence, REQUEST, now, reports=True)
     if enforced is UNPROVEN:
         assert reported is UNPROVEN  # report mode does not skip the proof of possession
         return Reason(reason)
@@ -70,7 +72,7 @@ def test_a_request_without_a_rule_is_denied_for_any_evidence(evidence: Evidence)
 )
 def test_a_public_rule_allows_every_request_without_identity(evidence: Evidence) -> None:
     """A token that was sent anyway gives no identity fields."""
-    decision = decide(PUBLIC, evidence, SEGMENTS, NOW)
+    decision = decide(PUBLIC, evidence, REQUEST, NOW)
     assert isinstance(decision, Allow)
     assert decision.token is None
     assert decision.label == ("allow", "public")
@@ -90,7 +92,7 @@ def test_a_preflight_is_allowed_without_identity_if_the_rule_says_so(
     rule: Requirement | None, label: tuple[str, str]
 ) -> None:
     """Every other rule treats a preflight as an ordinary request."""
-    decision = decide(rule, SkippedVerification.PREFLIGHT, SEGMENTS, NOW)
+    decision = decide(rule, SkippedVerification.PREFLIGHT, REQUEST, NOW)
     assert decision.label == label
     assert isinstance(decision, Deny) or decision.token is None
 
@@ -114,7 +116,7 @@ def test_any_other_rule_needs_an_active_token(rule: Requirement, evidence: Evide
 
 def test_an_allow_carries_the_token_that_it_was_decided_for() -> None:
     """The identity fields are made from it."""
-    decision = decide(READ, GOOD, SEGMENTS, NOW)
+    decision = decide(READ, GOOD, REQUEST, NOW)
     assert isinstance(decision, Allow)
     assert decision.token is GOOD
 
@@ -157,10 +159,10 @@ def test_a_rejected_jwt_has_the_reason_that_an_introspected_token_would_have(fau
         JwtFault.NOT_YET_VALID: Reason.NOT_YET_VALID,
         JwtFault.ISSUER: Reason.WRONG_ISSUER,
     }
-    decision = decide(READ, RejectedToken(fault), SEGMENTS, NOW)
+    decision = decide(READ, RejectedToken(fault), REQUEST, NOW)
     assert isinstance(decision, Deny)
     assert decision.reason is reasons.get(fault, Reason.INACTIVE_TOKEN)
-    reported = decide(READ, RejectedToken(fault), SEGMENTS, NOW, reports=True)
+    reported = decide(READ, RejectedToken(fault), REQUEST, NOW, reports=True)
     assert isinstance(reported, Allow)
     assert (reported.token, reported.label) == (None, ("would_deny", decision.reason))
 
@@ -273,7 +275,7 @@ def test_a_request_is_allowed_exactly_if_every_condition_is_met(conditions: set[
         "claims": claims.get("k") in ("v", ["v"]),
     }
     expected = all(met[name] for name in conditions) and claims.get("exp", NOW + 1) > NOW and claims.get("cnf") is None
-    decision = decide(requirement(**{name: ALL[name] for name in conditions}), read_claims(claims), SEGMENTS, NOW)
+    decision = decide(requirement(**{name: ALL[name] for name in conditions}), read_claims(claims), REQUEST, NOW)
     assert isinstance(decision, Allow) == expected
 
 
@@ -308,7 +310,7 @@ def test_a_request_allowed_only_by_report_mode_is_identified_only_by_a_valid_tok
     rule: Requirement | None, evidence: Evidence, identified: bool
 ) -> None:
     """The app trusts the identity fields, so a token that enforce mode would refuse must not set them."""
-    decision = decide(rule, evidence, SEGMENTS, NOW, reports=True)
+    decision = decide(rule, evidence, REQUEST, NOW, reports=True)
     assert isinstance(decision, Allow)
     assert decision.label[0] == "would_deny"
     assert decision.token is (evidence if identified else None)
@@ -335,11 +337,11 @@ def test_a_bound_token_is_allowed_only_with_the_proof_for_it(reports: bool) -> N
     proven, other = show_key(BOUND), show_key(token(scope="read", sub="alice", cnf={"jkt": "k"}))
     assert isinstance(proven, Proven)
     assert isinstance(other, Proven)
-    decision = decide(READ, BOUND, SEGMENTS, NOW, reports, proven)
+    decision = decide(READ, BOUND, REQUEST, NOW, reports, proven)
     assert isinstance(decision, Allow)
     assert (decision.token, decision.label) == (BOUND, ("allow", "ok"))
-    assert decide(READ, BOUND, SEGMENTS, NOW, reports, other) is UNPROVEN
-    assert decide(READ, BOUND, SEGMENTS, NOW, reports) is UNPROVEN
+    assert decide(READ, BOUND, REQUEST, NOW, reports, other) is UNPROVEN
+    assert decide(READ, BOUND, REQUEST, NOW, reports) is UNPROVEN
 
 
 @pytest.mark.parametrize(
@@ -369,18 +371,18 @@ def test_a_bound_token_is_allowed_only_with_the_proof_for_it(reports: bool) -> N
 )
 def test_the_fault_of_the_proof_is_the_reason(fault: PossessionFault, reason: Reason) -> None:
     """Without possession the request is not identified, in report mode either."""
-    decision = decide_bound(READ, BOUND, lambda _: fault, SEGMENTS, NOW)
+    decision = decide_bound(READ, BOUND, lambda _: fault, REQUEST, NOW)
     assert isinstance(decision, Deny)
     assert decision.reason is reason
     assert decision.label == ("error" if fault is PossessionFault.FULL else "deny", reason)
-    reported = decide_bound(READ, BOUND, lambda _: fault, SEGMENTS, NOW, reports=True)
+    reported = decide_bound(READ, BOUND, lambda _: fault, REQUEST, NOW, reports=True)
     assert isinstance(reported, Allow)
     assert (reported.token, reported.label) == (None, ("would_deny", reason))
 
 
 def test_every_fault_is_a_reason_to_deny() -> None:
     """Holds for faults that are added later, too."""
-    assert all(isinstance(decide(READ, fault, SEGMENTS, NOW), Deny) for fault in PossessionFault)
+    assert all(isinstance(decide(READ, fault, REQUEST, NOW), Deny) for fault in PossessionFault)
 
 
 @pytest.mark.parametrize(
@@ -399,13 +401,13 @@ def test_a_proof_is_verified_only_if_it_decides(
     rule: Requirement | None, evidence: ActiveToken, reason: Reason
 ) -> None:
     """Verifying a signature is work, so an inactive or expired token causes none."""
-    assert decide_bound(rule, evidence, never_called, SEGMENTS, NOW).label[1] == reason
+    assert decide_bound(rule, evidence, never_called, REQUEST, NOW).label[1] == reason
 
 
 @pytest.mark.parametrize("reports", [False, True])
 def test_a_proof_does_not_replace_a_condition_of_the_rule(reports: bool) -> None:
     """A proven token has its own scopes and no others; in report mode it identifies the request."""
-    decision = decide_bound(requirement(scopes=("other",)), BOUND, show_key, SEGMENTS, NOW, reports)
+    decision = decide_bound(requirement(scopes=("other",)), BOUND, show_key, REQUEST, NOW, reports)
     assert decision.label == ("would_deny" if reports else "deny", "insufficient_scope")
     assert not isinstance(decision, Allow) or decision.token is BOUND
 

@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcer.policy.matcher import Matcher, RequestPattern, choose
-from enforcer.policy.rules import UNSERVED, Path
+from enforcer.policy.rules import UNSERVED
+from enforcer.policy.templates import Path
 from enforcer.wire.target import parse
 
 Claim = tuple[str, tuple[str, ...], str | None]
@@ -373,3 +374,33 @@ def test_a_rule_for_all_methods_does_not_match_an_unserved_method(method: bytes)
     everything = matcher("/**")
     assert find(everything, "/a", "GET") == "/**"
     assert find(everything, "/a", method.decode()) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "template"),
+    [
+        ("/a/t.json", "/a/{id}.json"),
+        ("/a/v1.json", "/a/{id}.json"),  # more fixed text than v{x}
+        ("/a/v1", "/a/v{x}"),
+        ("/a/v", "/a/{any}"),
+        ("/a/.json", "/a/{any}"),
+        ("/a/t:publish", "/a/{t}:publish"),
+        ("/a/b.json", "/a/b.json"),
+        ("/a/b.json/c", "/a/{id}.json/c"),
+        ("/a/t.json/c", "/a/{id}.json/c"),
+        ("/a/ab-xy", "/a/ab-{z}"),  # as much fixed text as {y}-xy, more of it at the beginning
+        ("/a/b-xy", "/a/{y}-xy"),
+        ("/a/t.json/d", "/a/**"),
+    ],
+)
+def test_more_fixed_text_in_a_segment_is_more_specific(path: str, template: str) -> None:
+    """A literal precedes it, and a whole segment follows; the order of the rules changes nothing."""
+    templates = ["/a/{any}", "/a/v{x}", "/a/{id}.json", "/a/{id}.json/c", "/a/{t}:publish", "/a/b.json", "/a/**"]
+    templates += ["/a/{y}-xy", "/a/ab-{z}"]
+    segments = [segment.encode() for segment in path[1:].split("/")]
+    for order in (templates, templates[::-1]):
+        matcher = Matcher((pattern(text), text) for text in order)
+        assert matcher.conflicts == []
+        assert matcher.find(segments, b"GET", b"") == template
+    matching = [text for text in templates if Path.parse(text).matches(segments)]
+    assert min(matching, key=lambda text: Path.parse(text).rank) == template

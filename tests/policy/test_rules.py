@@ -11,15 +11,21 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from enforcer.errors import SettingsError
+from enforcer.policy.conditions import Claim
+from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement, compile_rule
-from enforcer.policy.rules import Claim, Path, Rule, compile_claims
+from enforcer.policy.rules import Conditions, Rule
+from enforcer.policy.templates import Affix, Capture, Path, names_of
 from enforcer.tokens.claims import read_claims
 from enforcer.wire.target import parse
 
 
 def rule(**settings: Any) -> Rule:
-    if not {"public", "scopes", "any_scope", "claims", "audience", "issuer", "client_ids"} & settings.keys():
+    own = {"public", "nobody", "scopes", "any_scope", "claims", "audience", "issuer", "client_ids", "any_of", "query"}
+    if not own & settings.keys():
         settings.setdefault("authenticated", True)
+    if "any_of" in settings:
+        settings["any_of"] = tuple(Conditions(**option) for option in settings["any_of"])
     return Rule(**{"name": "r", "path": "/a/{x}/**", **settings})
 
 
@@ -33,6 +39,8 @@ def rule(**settings: Any) -> Rule:
         ("/a/**", (b"a",), True, {}),
         ("/tenants/{tenant}/reports/{id}", (b"tenants", None, b"reports", None), False, {"tenant": 1, "id": 3}),
         ("/{_x1}/**", (None,), True, {"_x1": 0}),
+        ("/{id}.json/v{x}", (Affix(b"", b".json"), Affix(b"v", b"")), False, {"id": 0, "x": 1}),
+        ("/{t}:publish", (Affix(b"", b":publish"),), False, {"t": 0}),
         ("/café/a b", ("café".encode(), b"a b"), False, {}),
         ("/caf%C3%A9/%61", ("café".encode(), b"a"), False, {}),
         ("/v1.0/~x/a:b@c", (b"v1.0", b"~x", b"a:b@c"), False, {}),
@@ -43,7 +51,8 @@ def test_a_path_is_literals_parameters_and_maybe_the_rest(
 ) -> None:
     """A path may be written decoded, or percent-encoded as in a request."""
     path = Path.parse(text)
-    assert (path.segments, path.rest, dict(path.names)) == (segments, rest, names)
+    assert (path.segments, path.rest) == (segments, rest)
+    assert {name: place.segment for name, place in path.names.items()} == names
 
 
 @pytest.mark.parametrize(
@@ -57,15 +66,14 @@ def test_a_path_is_literals_parameters_and_maybe_the_rest(
         ("/**/a", "* is not a pattern here"),
         ("/a**", "* is not a pattern here"),
         ("/***", "* is not a pattern here"),
-        ("/{}", "{name} must be a whole segment"),
-        ("/{x", "{name} must be a whole segment"),
-        ("/x}", "{name} must be a whole segment"),
-        ("/a{x}", "{name} must be a whole segment"),
-        ("/{x}.json", "{name} must be a whole segment"),
-        ("/{a-b}", "{name} must be a whole segment"),
-        ("/{1}", "{name} must be a whole segment"),
-        ("/{x:path}", "{name} must be a whole segment"),
-        ("/{é}", "{name} must be a whole segment"),
+        ("/{}", "a segment has at most one {name}"),
+        ("/{x", "a segment has at most one {name}"),
+        ("/x}", "a segment has at most one {name}"),
+        ("/{x}-{y}", "a segment has at most one {name}"),
+        ("/{a-b}", "a segment has at most one {name}"),
+        ("/{1}", "a segment has at most one {name}"),
+        ("/{x:path}", "a segment has at most one {name}"),
+        ("/{é}", "a segment has at most one {name}"),
         ("/{x}/{x}", "duplicate {x}"),
         ("//", "no request can have this path"),
         ("//a", "no request can have this path"),
@@ -101,7 +109,7 @@ def test_every_accepted_path_can_be_requested(text: str) -> None:
         path = Path.parse(text)
     except ValueError:
         return
-    filled = [b"q" if segment is None else segment for segment in path.segments]
+    filled = path.sample(b"q")
     sent = b"/" + b"/".join(quote(segment, safe="%").encode() for segment in filled)
     assert parse(sent).segments == (filled or [b""])
 
@@ -149,6 +157,24 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"scopes": (), "any_scope": (), "claims": {}, "audience": ()}, "allows nobody"),
     ({"public": False}, "allows nobody"),
     ({"claims": {"roles": ()}}, "empty list"),
+    ({"claims": {"roles": {"all": ()}}}, "empty list"),
+    ({"claims": {"roles": {"all": ("a",), "not": ("b",)}}}, "exactly one key"),
+    ({"claims": {"roles": {"present": ("a",)}}}, "present needs true or false"),
+    ({"claims": {"roles": {"all": True}}}, "all needs a list"),
+    ({"claims": {"a": "x{y}"}}, "the path has no segment {y}"),
+    ({"claims": {"a": "x{"}}, "{ is not part of a placeholder"),
+    ({"claims": {"{x}.roles": "a"}}, "begins with fixed text"),
+    ({"claims": {"a.{y}": "a"}}, "the path has no segment {y}"),
+    ({"scopes": ("a:{y}",)}, "the path has no segment {y}"),
+    ({"authenticated": True, "query": {"a": ()}}, "empty list"),
+    ({"authenticated": True, "query": {"a": "{y}"}}, "the path has no segment {y}"),
+    ({"authenticated": True, "headers": {"Host": "a"}}, "no condition can read this field"),
+    ({"authenticated": True, "headers": {"X_Tenant": "a"}}, "letters, digits and hyphens"),
+    ({"authenticated": True, "addresses": ("10.0.0.0/33",)}, "expected an address or a network"),
+    ({"any_of": ({},)}, "an alternative without a condition"),
+    ({"nobody": True, "authenticated": True}, "nobody: true allows no request"),
+    ({"host": "{x}.example.org"}, "duplicate {x} in host and path"),
+    ({"query": {"a": "b"}}, "allows nobody"),
     ({"claims": {"tenant": "{tenant}"}}, "the path has no segment {tenant}"),
 ]
 
@@ -228,8 +254,9 @@ def test_a_claims_value_keeps_its_type() -> None:
 
 def holds(condition: Any, claims: dict[str, Any], name: str = "c", path: str = "/t/acme/7") -> bool:
     template = Path.parse("/t/{tenant}/{id}")
-    (claim,) = compile_claims(rule(path="/t/{tenant}/{id}", claims={name: condition}), template)
-    return claim.holds(claims, parse(path.encode()).segments)
+    claim = Claim(name, condition, names_of(template, None))
+    target = parse(path.encode())
+    return claim.holds(claims, RequestView(target.segments, target.query))
 
 
 @pytest.mark.parametrize(
@@ -326,10 +353,57 @@ def test_a_claim_can_be_required_to_equal_a_path_segment(path: str, claim: Any, 
     assert holds("{tenant}", {"c": claim}, path=path) == expected
 
 
-def test_only_a_whole_value_refers_to_a_path_segment() -> None:
-    """`x{tenant}` is text."""
-    assert compile_claims(rule(claims={"c": "x{x}"}), Path.parse("/a/{x}/**")) == (Claim("c", ("c",), ("x{x}",), None),)
-    assert compile_claims(rule(claims={"c": "{x}"}), Path.parse("/a/{x}/**")) == (Claim("c", ("c",), (), 1),)
+@pytest.mark.parametrize(
+    ("condition", "claim", "expected"),
+    [
+        ("tenant:{tenant}:admin", "tenant:acme:admin", True),
+        ("tenant:{tenant}:admin", "tenant:{tenant}:admin", False),
+        ("{tenant}/{id}", "acme/7", True),
+        (("x", "{tenant}-{id}"), ["acme-7"], True),
+        ("{{tenant}}", "{tenant}", True),
+        ("{?owner}", "o", True),
+        ("{?owner}", 7, False),
+        ("{?other}", "o", False),
+        ({"all": ("a", "{tenant}")}, ["a", "acme"], True),
+        ({"all": ("a", "{tenant}")}, ["a"], False),
+        ({"all": ("a", "b")}, "a", False),
+        ({"not": ("guest",)}, "user", True),
+        ({"not": ("guest",)}, ["user", "guest"], False),
+        ({"not": ("guest",)}, [], True),
+        ({"not": ("guest",)}, None, False),
+        ({"not": ("guest",)}, {"a": 1}, False),
+        ({"not": ("guest",)}, [["guest"]], False),
+        ({"not": ("1",)}, 1, False),
+        ({"not": (True,)}, "true", False),
+        ({"not": ("{?other}",)}, "user", False),
+        ({"present": False}, None, True),
+        ({"present": False}, [], False),
+        ({"present": True}, None, False),
+        ({"present": True}, False, True),
+    ],
+)
+def test_a_claim_can_be_compared_with_texts_and_tested(condition: Any, claim: Any, expected: bool) -> None:
+    """A test that cannot be made is not met."""
+    assert holds(condition, {"c": claim}, path="/t/acme/7?owner=o") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("access.{tenant}.roles", True),
+        ("/access/{tenant}/roles", True),
+        ("access.acme.roles", True),
+        ("access.{id}.roles", False),
+        ("/https:~1~1x.example~1roles", True),
+        ("/access.x/a~0b", True),
+    ],
+)
+def test_a_claims_name_can_have_placeholders_or_be_a_pointer(name: str, expected: bool) -> None:
+    """A value from the request is one key, whatever characters it has."""
+    claims = {"access": {"acme": {"roles": "r"}}, "https://x.example/roles": "r", "access.x": {"a~b": "r"}}
+    assert holds("r", claims, name=name) == expected
+    assert holds("r", {"a": {"b.c": "r"}}, name="a.{tenant}", path="/t/b.c/7")
+    assert not holds("r", {"a": {"b": {"c": "r"}}}, name="a.{tenant}", path="/t/b.c/7")
 
 
 @pytest.mark.parametrize(
@@ -338,7 +412,7 @@ def test_only_a_whole_value_refers_to_a_path_segment() -> None:
 def test_all_claim_conditions_must_be_met(claims: dict[str, Any], expected: bool) -> None:
     """One of several is not enough."""
     requirement = Requirement(rule(claims={"a": 1, "b": 2}), Path.parse("/a/{x}/**"))
-    assert requirement.meets_claims(read_claims(claims), [b"a", b"b"]) == expected
+    assert requirement.meets_claims(read_claims(claims), RequestView([b"a", b"b"])) == expected
 
 
 _VALUES = st.recursive(
@@ -382,7 +456,7 @@ def test_a_rule_requires_the_same_for_each_of_its_paths() -> None:
     """A name stands for the segment of the path that matched."""
     compiled = compile_rule(Rule(name="r", paths=("/a/{x}", "/{x}/**"), claims={"c": "{x}"}, methods=("GET",)))
     assert [pattern.path for pattern, _ in compiled] == [Path.parse("/a/{x}"), Path.parse("/{x}/**")]
-    assert [requirement.claims[0].segment for _, requirement in compiled] == [1, 0]
+    assert [pattern.path.names["x"] for pattern, _ in compiled] == [Capture(1), Capture(0)]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcer.policy.decision import Allow, decide
+from enforcer.policy.request_view import NO_REQUEST
 from enforcer.policy.requirement import Requirement
-from enforcer.policy.rules import Path, Rule
+from enforcer.policy.rules import Rule
+from enforcer.policy.templates import Path
 from enforcer.proxy.forwarding import (
     FieldKind,
     FieldKinds,
@@ -39,7 +41,7 @@ def names(pieces: list[bytes]) -> list[bytes]:
 
 def permit(**claims: Any) -> Allow:
     rule = Requirement(Rule(name="r", path="/**", authenticated=True), Path.parse("/**"))
-    verdict = decide(rule, read_claims(claims), [b""], 0.0)
+    verdict = decide(rule, read_claims(claims), NO_REQUEST, 0.0)
     assert isinstance(verdict, Allow)
     return verdict
 

@@ -6,7 +6,8 @@ import pytest
 
 from enforcer.errors import UpstreamFailure
 from enforcer.policy.decision import ALLOWED, NO_ANSWER, Reason
-from enforcer.policy.rules import Rule
+from enforcer.policy.hierarchy import ScopeHierarchy
+from enforcer.policy.rules import Conditions, Rule
 from enforcer.proxy import responses
 from enforcer.proxy.responses import Refusal, Refusals, RuleRefusals
 from enforcer.settings.challenge import ChallengeSettings
@@ -68,6 +69,8 @@ INVALID_TOKEN = ['Bearer error="invalid_token"']
 INVALID_DPOP_TOKEN = ['DPoP error="invalid_token", algs="ES256 PS256"', "Bearer"]
 INVALID_PROOF = ['DPoP error="invalid_dpop_proof", algs="ES256 PS256"', "Bearer"]
 NEEDED = 'error="insufficient_scope", scope="country.read country.write"'
+SUBJECT = Conditions(claims={"sub": "x"})
+STEP_UP = 'error="insufficient_user_authentication"'
 ANSWERS: dict[Reason, tuple[int, list[str], list[str]]] = {
     Reason.NO_RULE: (403, [], []),
     Reason.MISSING_TOKEN: (401, ["Bearer"], ["Bearer"]),
@@ -94,6 +97,9 @@ ANSWERS: dict[Reason, tuple[int, list[str], list[str]]] = {
     Reason.TOO_MANY_WRONG_PROOFS: (429, [], []),
     Reason.TOO_MANY_PROOFS: (503, [], []),
     Reason.INSUFFICIENT_SCOPE: (403, [f"Bearer {NEEDED}"], [f'DPoP {NEEDED}, algs="ES256 PS256"']),
+    Reason.INSUFFICIENT_AUTHENTICATION: (401, [f"Bearer {STEP_UP}"], [f'DPoP {STEP_UP}, algs="ES256 PS256"']),
+    Reason.NOBODY: (403, [], []),
+    Reason.REQUEST_MISMATCH: (403, [], []),
     Reason.CLIENT_MISMATCH: (403, [], []),
     Reason.CLAIM_MISMATCH: (403, [], []),
 }
@@ -131,6 +137,8 @@ def test_where_dpop_is_offered_every_401_names_both_schemes(reason: Reason) -> N
     found = answers(rule(scopes=("country.write", "country.read")), offers_dpop=True)
     if status != 401:
         assert challenges(found.bearer[reason]) == bearer
+    elif reason is Reason.INSUFFICIENT_AUTHENTICATION:  # a bound token stays bound after another login
+        assert (challenges(found.bearer[reason]), challenges(found.dpop[reason])) == (bearer, dpop)
     elif reason is Reason.MISSING_TOKEN:
         assert challenges(found.bearer[reason]) == ["Bearer", DPOP]
     else:
@@ -169,16 +177,41 @@ def test_a_challenge_says_what_the_settings_ask_for(reason: Reason, expected: st
     ("conditions", "needed", "scope"),
     [
         ({"scopes": ("b", "a")}, "needed: a b", "a b"),
-        ({"any_scope": ("d", "c")}, "needed: one of c d", "c d"),
-        ({"scopes": ("b", "a"), "any_scope": ("d", "c")}, "needed: a b, and one of c d", "a b c d"),
-        ({"scopes": ("a",), "any_scope": ("a", "b")}, "needed: a, and one of a b", "a b"),
+        ({"any_scope": ("d", "c")}, "needed: one of c d", "d"),
+        ({"scopes": ("b", "a"), "any_scope": ("d", "c")}, "needed: a b, and one of c d", "a b d"),
+        ({"scopes": ("a",), "any_scope": ("a", "b")}, "needed: a, and one of a b", "a"),
     ],
 )
 def test_a_missing_scope_is_named_as_the_rule_has_it(conditions: dict[str, Any], needed: str, scope: str) -> None:
-    """All of them, one of them, or both; in the challenge each once."""
+    """All of them, one of them, or both; in the challenge each once, and of alternatives the first."""
     refusal = answers(rule(**conditions)).bearer[Reason.INSUFFICIENT_SCOPE]
     assert detail(refusal) == f"the token lacks a scope; {needed}"
     assert challenges(refusal) == [f'Bearer error="insufficient_scope", scope="{scope}"']
+
+
+@pytest.mark.parametrize(
+    ("conditions", "scope"),
+    [
+        ({"any_scope": ("admin", "repo", "public")}, "public"),
+        ({"any_scope": ("patient/{x}.read", "patient/*.read")}, "patient/*.read"),
+        ({"scopes": ("a",), "any_of": (SUBJECT, Conditions(any_scope=("repo", "public")))}, "a public"),
+        ({"any_of": (Conditions(scopes=("b",), claims={"sub": "x"}), Conditions(scopes=("c",)))}, "c"),
+    ],
+)
+def test_the_challenge_names_the_least_that_would_do(conditions: dict[str, Any], scope: str) -> None:
+    """A client that asks for what the challenge names gets no more than it needs."""
+    hierarchy = ScopeHierarchy({"admin": ["repo"], "repo": ["public"]})
+    denied = Rule(name="r", path="/{x}", **conditions)
+    refusals = Refusals(ChallengeSettings(), ProofSettings(), hierarchy).of(denied)
+    refusal = refusals.bearer[Reason.INSUFFICIENT_SCOPE]
+    assert challenges(refusal) == [f'Bearer error="insufficient_scope", scope="{scope}"']
+
+
+def test_a_step_up_challenge_names_what_the_rule_requires() -> None:
+    """RFC 9470 §3: the classes by preference, and the age in seconds."""
+    denied = Rule(name="r", path="/", acr=("gold", "silver"), max_auth_age=300.0)
+    refusal = answers(denied).bearer[Reason.INSUFFICIENT_AUTHENTICATION]
+    assert challenges(refusal) == [f'Bearer {STEP_UP}, acr_values="gold silver", max_age="300"']
 
 
 def test_nothing_else_of_a_rule_is_told() -> None:

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement
-from enforcer.policy.rules import Path as RulePath
 from enforcer.policy.rules import Rule
+from enforcer.policy.templates import Path as RulePath
 from enforcer.tokens.claims import ActiveToken, read_claims
 from enforcer.tokens.identity import identity_value
 from enforcer.tokens.introspection.response import parse
@@ -131,7 +132,7 @@ def _scalars(value: Any) -> list[Any]:
 
 
 def _holds(rule: Rule, token: ActiveToken, segment: bytes) -> bool:
-    return Requirement(rule, RulePath.parse(rule.templates[0])).meets_claims(token, [segment])
+    return Requirement(rule, RulePath.parse(rule.templates[0])).meets_claims(token, RequestView([segment]))
 
 
 def _rules(values: list[Any]) -> list[tuple[Rule, bytes]]:

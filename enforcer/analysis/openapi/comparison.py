@@ -15,7 +15,7 @@ from enforcer.analysis.openapi.outcome import entries_at, matches, missing
 from enforcer.analysis.openapi.reader import Specification, sample_target
 from enforcer.analysis.openapi.security import Needs
 from enforcer.policy.matcher import Matcher, RequestPattern
-from enforcer.policy.rules import Path
+from enforcer.policy.templates import HOST_NAME, Path
 from enforcer.wire.target import parse
 
 
@@ -46,9 +46,9 @@ class Comparison:
 
 def compare(specification: Specification, policy: Policy) -> Comparison:
     """Compare by the requests of each operation, for its server's host and for the host of every rule."""
-    literals = {segment for entry in policy.entries for segment in entry.pattern.path.segments}
+    literals = {segment for entry in policy.entries for segment in entry.pattern.path.sample(b"")}
     sample = next(text for text in map("sample{}".format, count()) if text.encode() not in literals)
-    hosts = {entry.rule.host.replace("*", sample) for entry in policy.entries if entry.rule.host is not None}
+    hosts = {_sample_host(entry, sample) for entry in policy.entries if entry.rule.host is not None}
     without_rule = []
     pairs: list[tuple[PolicyRule, str, Needs | None]] = []
     for operation in specification.operations:
@@ -72,6 +72,10 @@ def compare(specification: Specification, policy: Policy) -> Comparison:
     return Comparison(tuple(without_rule), tuple(weaker.values()), unused)
 
 
+def _sample_host(entry: PolicyRule, sample: str) -> str:
+    return HOST_NAME.sub("*.", entry.rule.host or "").replace("*", sample)
+
+
 def _at_rules(
     specification: Specification, policy: Policy, sample: str
 ) -> Iterator[tuple[PolicyRule, str, Needs | None]]:
@@ -83,7 +87,7 @@ def _at_rules(
     methods = sorted({operation.method for operation in specification.operations})
     for entry in policy.entries:
         target = sample_target(entry.path.replace("/**", f"/{sample}"), sample)
-        host = (entry.rule.host or "").replace("*", sample)
+        host = _sample_host(entry, sample)
         for method in entry.rule.methods or methods:
             if entry in entries_at(policy, method, target, {host}):
                 operation = document.find(parse(target.encode()).segments, method.encode(), b"")

@@ -17,7 +17,8 @@ from urllib.parse import quote, urlsplit
 
 from enforcer.analysis.openapi.nodes import CAUSES, Cause, Files, Load, Node, OpenAPIError, show
 from enforcer.analysis.openapi.security import UNKNOWN, Needs, Security, read_security
-from enforcer.policy.rules import UNSERVED, Path, Rule
+from enforcer.policy.rules import UNSERVED, Rule
+from enforcer.policy.templates import Path, escaped
 from enforcer.wire.fields import HOST, METHODS
 
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -362,8 +363,8 @@ def rule_of(name: str, operations: list[Operation]) -> Rule:
             methods=tuple(dict.fromkeys(operation.method for operation in operations)),
             public=needs.public,
             authenticated=not (needs.public or needs.scopes or needs.any_scope),
-            scopes=needs.scopes,
-            any_scope=needs.any_scope,
+            scopes=tuple(map(escaped, needs.scopes)),
+            any_scope=tuple(map(escaped, needs.any_scope)),
         )
     except ValueError as error:
         raise OpenAPIError(Cause.SHAPE, str(error)) from None

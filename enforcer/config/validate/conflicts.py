@@ -14,7 +14,8 @@ from enforcer.config.schema import shape
 from enforcer.config.validate.messages import suggestion
 from enforcer.errors import Problem
 from enforcer.policy.matcher import Matcher, RequestPattern
-from enforcer.policy.rules import Path, Rule, is_scope
+from enforcer.policy.rules import Rule, is_scope
+from enforcer.policy.templates import HOST_NAME, Path
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9_])?")
 _PARAMETER = re.compile(r"\{[^/]*\}")
@@ -28,6 +29,7 @@ def conflicts(document: MergedDocument, rules: Mapping[int, Rule], *, complete: 
     yield from _unknown_names(document, "authorization_server", list(servers.values()))
     yield from _invalid_names(document)
     yield from _scope_sets(document)
+    yield from _scope_implies(document)
     yield from _upstreams(document, rules)
     yield from _fractions(document)
     if complete and not document.rule_sources and document.values.get("mode") != "report":
@@ -80,6 +82,18 @@ def _fractions(document: MergedDocument) -> Iterator[Problem]:
                 if isinstance(item, float) and item.is_integer():
                     place = (*path, name, index) if isinstance(value, list) else (*path, name)
                     yield document.problem(place, f'{item} is a number with a fraction; write it in quotes: "{item}"')
+
+
+def _scope_implies(document: MergedDocument) -> Iterator[Problem]:
+    for name in _keys(document, "scope_implies"):
+        if not is_scope(name):
+            message = f"{show(name)} is not a valid scope: no spaces, quotes or backslashes"
+            yield document.problem(("scope_implies",), message, key=name)
+        scopes = document.values["scope_implies"][name]
+        for index, scope in enumerate(scopes if isinstance(scopes, list) else ()):
+            if isinstance(scope, str) and not is_scope(scope):
+                message = f"{show(scope)} is not a valid scope: no spaces, quotes or backslashes"
+                yield document.problem(("scope_implies", name, index), message)
 
 
 def _keys(document: MergedDocument, section: str) -> list[str]:
@@ -142,7 +156,9 @@ def _equal_rules(document: MergedDocument, rules: Mapping[int, Rule]) -> Iterato
     groups: defaultdict[tuple[str, str], list[_Place]] = defaultdict(list)
     for index, rule in rules.items():
         for number, template in enumerate(rule.templates):
-            groups[_PARAMETER.sub("{}", unquote(template)), (rule.host or "").lower()].append((index, number))
+            groups[_PARAMETER.sub("{}", unquote(template)), HOST_NAME.sub("*.", rule.host or "").lower()].append(
+                (index, number)
+            )
     for group in groups.values():
         if len(group) > 1:
             yield from _compare(document, rules, group)

@@ -51,15 +51,27 @@ _COMPARED: Final = frozenset({"name", "path", "paths", "methods", "host", "upstr
 """Keys by which rules are compared with each other, and with the rest of the configuration."""
 
 
+_WITH_TEXTS: Final = frozenset({"scopes", "any_scope", "claims", "query", "headers", "any_of"})
+"""Keys whose texts may refer to the path or the host."""
+
+
 def _without(rule: Mapping[str, Any], invalid: set[str]) -> dict[str, Any]:
     """Return a rule without its invalid keys, and with replacements, so that their absence causes no further error."""
     remaining = {key: value for key, value in rule.items() if key not in invalid}
-    if invalid & {"path", "paths"}:
-        remaining.pop("claims", None)  # may refer to segments of the path
+    if invalid & {"path", "paths", "host"}:
+        remaining = {key: value for key, value in remaining.items() if key not in _WITH_TEXTS}
     remaining = {"name": "nameless", **remaining}
     if not remaining.get("paths"):
         remaining.setdefault("path", "/")
-    may_have_condition = invalid - _KEYS or invalid & {*CONDITIONS, "authenticated", "public", "path", "paths"}
+    may_have_condition = invalid - _KEYS or invalid & {
+        *CONDITIONS,
+        "authenticated",
+        "public",
+        "nobody",
+        "path",
+        "paths",
+        "host",
+    }
     if may_have_condition and remaining.get("public") is not True:
         remaining.setdefault("authenticated", True)
     return remaining

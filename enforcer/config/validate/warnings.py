@@ -16,6 +16,7 @@ from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules, servers_for
 from enforcer.config.schema import write_size
 from enforcer.errors import Problem
+from enforcer.policy.hierarchy import ScopeHierarchy
 from enforcer.settings.addresses import EVERYWHERE, Location, parse_address, parse_server, parse_url
 from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.introspection.metadata import EndpointName
@@ -41,7 +42,7 @@ def placed_policy(config: Config, document: MergedDocument, *, enforced: bool = 
     )
     if enforced:
         rules = ((replace(rule, mode="enforce"), where) for rule, where in rules)
-    return Policy(rules, "enforce" if enforced else config.mode)
+    return Policy(rules, "enforce" if enforced else config.mode, ScopeHierarchy(config.scope_implies))
 
 
 def find_warnings(config: Config, document: MergedDocument, policy: Policy) -> list[ConfigWarning]:

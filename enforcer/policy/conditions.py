@@ -1,0 +1,182 @@
+"""Conditions on claims, query parameters, fields and client addresses, compiled for the request path. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any, Final, Literal, NamedTuple, final
+
+from enforcer.policy.request_view import RequestView
+from enforcer.policy.templates import Names, Text, parse_text
+from enforcer.tokens.claims import claim_value
+
+Scalar = str | int | bool
+ClaimTest = Mapping[Literal["all", "not", "present"], tuple[Scalar, ...] | bool]
+ClaimValue = Scalar | tuple[Scalar, ...] | ClaimTest
+"""What a rule requires of a claim: a value, one of a list, or a test: `all`, `not` or `present`."""
+Network = IPv4Network | IPv6Network
+
+
+@final
+class Claim:
+    """A condition on one claim.
+
+    `test` is what it requires: `any` of the values, `all` of them, `not` one of them, or that the claim is `present` or
+    `absent`. The values are `allowed`, compared with their types, and `texts`, compared as text.
+    """
+
+    __slots__ = ("allowed", "keys", "name", "test", "texts", "written")
+
+    def __init__(self, name: str, written: ClaimValue, names: Names) -> None:
+        """Compile a condition; raises ValueError if a placeholder stands for nothing."""
+        self.name: Final = name
+        self.written: Final = written
+        self.keys: Final = claim_keys(name, names)
+        self.test: Final = _test_of(written)
+        self.allowed: list[Scalar] = []
+        self.texts: list[Text] = []
+        for value in values_of(written):
+            text = parse_text(value, names) if isinstance(value, str) else None
+            if text is None or text.fixed is not None:
+                self.allowed.append(value if text is None or text.fixed is None else text.fixed)
+            else:
+                self.texts.append(text)
+
+    @property
+    def all_texts(self) -> list[Text]:
+        """The texts with placeholders, those in the name included."""
+        return self.texts if isinstance(self.keys, tuple) else [*self.texts, *self.keys]
+
+    def holds(self, claims: Mapping[str, Any], request: RequestView) -> bool:
+        """Return whether the token's claims meet the condition; a claim that is absent has no value."""
+        value = self.value(claims, request)
+        if self.test in ("present", "absent"):
+            return (value is None) == (self.test == "absent")
+        members = value if isinstance(value, list) else [value]
+        texts = [text.fill(request) for text in self.texts]
+        if self.test == "not":
+            if value is None or None in texts:
+                return False
+            actual = [_loosely(member) for member in members]
+            unwanted = [*texts, *(_loosely(scalar) for scalar in self.allowed)]
+            return None not in actual and not any(member in unwanted for member in actual)
+        # Not `in`, because in Python True == 1.
+        met = [any(type(member) is type(wanted) and member == wanted for member in members) for wanted in self.allowed]
+        met += [text is not None and any(_text(member) == text for member in members) for text in texts]
+        return all(met) if self.test == "all" else any(met)
+
+    def value(self, claims: Mapping[str, Any], request: RequestView) -> Any:
+        """Return the value of the claim; None if it is absent."""
+        if isinstance(self.keys, tuple):
+            return claim_value(claims, self.name, self.keys)
+        value: Any = claims
+        for text in self.keys:
+            key = text.fill(request)
+            value = value.get(key.decode("utf-8", "replace")) if key and isinstance(value, Mapping) else None
+        return value
+
+
+def claim_keys(name: str, names: Names) -> tuple[str, ...] | list[Text]:
+    """Return the keys that lead to a claim: texts if the name is a JSON pointer (RFC 6901) or has a placeholder.
+
+    Raises ValueError if the name is not valid.
+    """
+    if name.startswith("/"):
+        parts = [part.replace("~1", "/").replace("~0", "~") for part in name[1:].split("/")]
+    elif "{" in name or "}" in name:
+        parts = name.split(".")
+    else:
+        return tuple(name.split("."))
+    keys = [parse_text(part, names) for part in parts]
+    if "" in parts or keys[0].fixed is None:
+        raise ValueError("the name of a claim begins with fixed text, and none of its parts is empty")
+    return keys
+
+
+def first_key(name: str) -> str:
+    """Return the name under which a cached token has the claim, or what it is in."""
+    if name.startswith("/"):
+        return name[1:].partition("/")[0].replace("~1", "/").replace("~0", "~")
+    return name.partition(".")[0] if "{" in name or "}" in name else name
+
+
+def values_of(value: ClaimValue) -> tuple[Scalar, ...]:
+    """Return the values that a claim is compared with."""
+    if isinstance(value, Mapping):
+        return tuple(item for values in value.values() if isinstance(values, tuple) for item in values)
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _test_of(value: ClaimValue) -> str:
+    if not isinstance(value, Mapping):
+        return "any"
+    (test,) = value
+    if test == "present":
+        return "present" if value[test] else "absent"
+    return test
+
+
+def _text(member: Any) -> bytes | None:
+    if isinstance(member, str):
+        return member.encode("utf-8", "surrogatepass")
+    if isinstance(member, int) and not isinstance(member, bool):
+        return b"%d" % member
+    return None
+
+
+def _loosely(member: Any) -> bytes | None:
+    """Return a scalar as text whatever its type: a value of another type must not pass for another value."""
+    return (b"true" if member else b"false") if isinstance(member, bool) else _text(member)
+
+
+class RequestCondition(NamedTuple):
+    """A condition on a query parameter (`source` is `?`) or a field (`#`): it must have one of the texts."""
+
+    source: str
+    name: str
+    texts: tuple[Text, ...]
+
+    def holds(self, request: RequestView) -> bool:
+        """Return whether the request has the parameter or field in exactly one way, with one of the values."""
+        value = self.value(request)
+        return value is not None and any(text.fill(request) == value for text in self.texts)
+
+    @property
+    def variable(self) -> tuple[str, bytes]:
+        """The source and name of what it reads."""
+        return self.source, self.name.encode() if self.source == "?" else self.name.lower().encode()
+
+    def value(self, request: RequestView) -> bytes | None:
+        """Return the value of the parameter or field; None if the request has none, or not in exactly one way."""
+        name = self.name.encode()
+        return request.parameter(name) if self.source == "?" else request.field(name.lower())
+
+
+def compile_request_conditions(
+    source: str, written: Mapping[str, str | tuple[str, ...]], names: Names
+) -> tuple[RequestCondition, ...]:
+    """Compile the conditions on parameters or fields; raises ValueError if a placeholder stands for nothing."""
+    return tuple(
+        RequestCondition(
+            source,
+            name,
+            tuple([parse_text(value, names) for value in ((values,) if isinstance(values, str) else values)]),
+        )
+        for name, values in written.items()
+    )
+
+
+def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
+    """Parse addresses and networks; raises ValueError."""
+    return tuple([ip_network(text, strict=False) for text in texts])
+
+
+def is_within(address: str, networks: Sequence[Network]) -> bool:
+    """Return whether an address is in one of the networks; an IPv4 address may be written as IPv6."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return any(parsed in network for network in networks)

@@ -1,0 +1,48 @@
+"""Scopes that include others (`scope_implies`). Pure, compiled at load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, final
+
+
+@final
+class ScopeHierarchy:
+    """Which scopes a token may have instead of another one: those that include it, directly or through others."""
+
+    __slots__ = ("_including",)
+
+    def __init__(self, implies: Mapping[str, Iterable[str]]) -> None:
+        including: dict[str, set[str]] = {}
+        for scope in implies:
+            pending = [*implies[scope]]
+            seen: set[str] = set()
+            while pending:
+                included = pending.pop()
+                if included not in seen:
+                    seen.add(included)
+                    pending += implies.get(included, ())
+            for included in seen - {scope}:
+                including.setdefault(included, set()).add(scope)
+        self._including: Final = {scope: frozenset(scopes) for scope, scopes in including.items()}
+
+    def including(self, scope: str) -> frozenset[str]:
+        """Return the scopes that include a scope, without itself."""
+        return self._including.get(scope, _NONE)
+
+    def least(self, scopes: Iterable[str]) -> str | None:
+        """Return the first of the scopes that includes no other one; None if there are none."""
+        candidates = list(scopes)
+        for scope in candidates:
+            if not any(scope in self.including(other) for other in candidates):
+                return scope
+        return candidates[0] if candidates else None
+
+    def granted(self, scopes: frozenset[str]) -> frozenset[str]:
+        """Return the scopes, and all that they include."""
+        included = [scope for scope, including in self._including.items() if including & scopes]
+        return scopes.union(included)
+
+
+_NONE: Final[frozenset[str]] = frozenset()
+NO_HIERARCHY: Final = ScopeHierarchy({})

@@ -1,0 +1,105 @@
+"""The parts of a request that conditions read. Pure, and read only for rules with such conditions.
+
+A value that apps may read differently is no value: a parameter or field that is sent twice, or whose name another
+spelling of which is sent too, is as good as none, so that a condition on it is not met.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, final
+from urllib.parse import unquote_to_bytes
+
+from enforcer.wire.fields import FOLD, OWS, host_name
+
+_MALFORMED: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_SEPARATORS: Final = re.compile(rb"[&;]")
+_LOOSE: Final = bytes(ord(b"_") if byte in b". +" else ord(chr(byte).lower()) for byte in range(128)) + bytes(
+    range(128, 256)
+)
+
+
+@final
+class RequestView:
+    """One request, as conditions see it.
+
+    `segments` are the decoded path, `query` is as sent. `lines` are the field lines that are forwarded, in pieces:
+    name, `b": "`, value, `b"\\r\\n"`. `address` is the client's, behind trusted proxies; empty if it is unknown.
+    """
+
+    __slots__ = ("address", "host", "lines", "query", "segments")
+
+    def __init__(
+        self,
+        segments: Sequence[bytes],
+        query: bytes = b"",
+        host: bytes = b"",
+        lines: Sequence[bytes] = (),
+        address: str = "",
+    ) -> None:
+        self.segments: Final = segments
+        self.query: Final = query
+        self.host: Final = host
+        self.lines: Final = lines
+        self.address: Final = address
+
+    def host_label(self) -> bytes:
+        """Return the first label of the host, in lower case."""
+        return host_name(self.host).partition(b".")[0]
+
+    def field(self, name: bytes) -> bytes | None:
+        """Return the value of the only field with this lower-case name; None if an app may read another one.
+
+        Interfaces like CGI turn `X-Tenant` and `X_Tenant` into the same variable.
+        """
+        folded = name.translate(FOLD)
+        value: bytes | None = None
+        for index in range(0, len(self.lines), 4):
+            sent = self.lines[index]
+            if sent.translate(FOLD) == folded:
+                if value is not None or sent.lower() != name:
+                    return None
+                value = self.lines[index + 2].strip(OWS)
+        return value
+
+    def pairs(self, names: Iterable[bytes]) -> bytes:
+        """Return the query with only the pairs that an app may read for these names."""
+        loose = {_loosened(name) for name in names}
+        return b"&".join(
+            [pair for pair in self.query.split(b"&") if any(_name_of(part) in loose for part in pair.split(b";"))]
+        )
+
+    def fields(self, names: Iterable[bytes]) -> tuple[bytes, ...]:
+        """Return the lines of the fields that an app may read for these names, in pieces."""
+        folded = {name.translate(FOLD) for name in names}
+        starts = [index for index in range(0, len(self.lines), 4) if self.lines[index].translate(FOLD) in folded]
+        return tuple([piece for start in starts for piece in self.lines[start : start + 4]])
+
+    def parameter(self, name: bytes) -> bytes | None:
+        """Return the decoded value of the only query parameter with this name; None if an app may read another one.
+
+        Some apps ignore letter case, end a pair at `;`, read `name[]` as `name`, or a dot, space or `+` in a name as _.
+        `+` in a value is a space to some apps only.
+        """
+        loose = _loosened(name)
+        pairs = [pair for pair in _SEPARATORS.split(self.query) if _name_of(pair) == loose]
+        if len(pairs) != 1 or pairs[0] not in self.query.split(b"&"):
+            return None
+        sent, equals, value = pairs[0].partition(b"=")
+        if not equals or _MALFORMED.search(pairs[0]) or b"+" in value or unquote_to_bytes(sent) != name:
+            return None
+        return unquote_to_bytes(value)
+
+
+def _name_of(pair: bytes) -> bytes:
+    return _loosened(unquote_to_bytes(pair.partition(b"=")[0]))
+
+
+def _loosened(name: bytes) -> bytes:
+    """Return a parameter's name as the laxest app may read it."""
+    return name.lstrip(b" +").partition(b"\0")[0].partition(b"[")[0].translate(_LOOSE)
+
+
+NO_REQUEST: Final = RequestView(())
+"""For rules that read nothing of a request."""

@@ -1,0 +1,23 @@
+"""Scopes that include others."""
+
+from __future__ import annotations
+
+from enforcer.policy.hierarchy import NO_HIERARCHY, ScopeHierarchy
+
+GITHUB = ScopeHierarchy({"admin": ["repo"], "repo": ["public_repo", "repo:status"], "a": ["b"], "b": ["a"]})
+
+
+def test_a_scope_includes_others_through_several_steps() -> None:
+    """A circle includes each other member, and is no error."""
+    assert GITHUB.including("public_repo") == {"repo", "admin"}
+    assert GITHUB.including("admin") == frozenset()
+    assert (GITHUB.including("a"), GITHUB.including("b")) == (frozenset("b"), frozenset("a"))
+    assert GITHUB.granted(frozenset({"admin", "x"})) == {"admin", "x", "repo", "public_repo", "repo:status"}
+
+
+def test_the_least_scope_includes_no_other_one() -> None:
+    """A client that asks for more than it needs gets too much."""
+    assert GITHUB.least(["admin", "repo", "public_repo", "repo:status"]) == "public_repo"
+    assert GITHUB.least(["a", "b"]) == "a"
+    assert NO_HIERARCHY.least(["write", "admin"]) == "write"
+    assert NO_HIERARCHY.least([]) is None

@@ -1,0 +1,68 @@
+"""What conditions read of a request: a value that apps may read differently is no value."""
+
+from __future__ import annotations
+
+import pytest
+
+from enforcer.policy.request_view import RequestView
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [
+        (b"patient=7", b"7"),
+        (b"a=1&patient=7&b=2", b"7"),
+        (b"patient=a%20b", b"a b"),
+        (b"patient=", b""),
+        (b"pat%69ent=7", b"7"),
+        (b"", None),
+        (b"patient", None),
+        (b"other=7", None),
+        (b"patient=7&patient=7", None),
+        (b"patient=7&Patient=8", None),
+        (b"Patient=7", None),
+        (b"patient=7&patient[]=8", None),
+        (b"patient[]=7", None),
+        (b"patient=7&pat%69ent=8", None),
+        (b"a=1;patient=8&patient=7", None),
+        (b"a=1;patient=7", None),
+        (b"patient=7;b=1", None),
+        (b"patient=7&+patient=8", None),
+        (b"patient=7&patient%00x=8", None),
+        (b"patient=a+b", None),
+        (b"patient=%zz", None),
+    ],
+)
+def test_a_parameter_must_be_there_exactly_once_in_every_reading(query: bytes, value: bytes | None) -> None:
+    """Apps differ in letter case, separators, brackets and what a plus sign means."""
+    assert RequestView((), query).parameter(b"patient") == value
+    assert RequestView((), RequestView((), query).pairs([b"patient"])).parameter(b"patient") == value
+
+
+@pytest.mark.parametrize(("first", "second"), [(b"a_b=1", b"a.b=2"), (b"a_b=1", b"a%20b=2"), (b"a_b=1", b"a+b=2")])
+def test_a_parameter_in_another_spelling_is_another_value(first: bytes, second: bytes) -> None:
+    """PHP reads dots and spaces in a name as underscores."""
+    assert RequestView((), first).parameter(b"a_b") == b"1"
+    assert RequestView((), first + b"&" + second).parameter(b"a_b") is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "value"),
+    [
+        ([(b"X-Tenant", b"a")], b"a"),
+        ([(b"x-tenant", b" a\t")], b"a"),
+        ([], None),
+        ([(b"X-Tenant", b"a"), (b"X-Tenant", b"a")], None),
+        ([(b"X-Tenant", b"a"), (b"X_Tenant", b"b")], None),
+        ([(b"X_Tenant", b"a")], None),
+        ([(b"X-Tenants", b"a")], None),
+    ],
+)
+def test_a_field_must_be_there_exactly_once_in_every_spelling(
+    fields: list[tuple[bytes, bytes]], value: bytes | None
+) -> None:
+    """CGI-like interfaces turn hyphens into underscores."""
+    lines = [piece for name, content in fields for piece in (name, b": ", content, b"\r\n")]
+    view = RequestView((), lines=lines)
+    assert view.field(b"x-tenant") == value
+    assert RequestView((), lines=view.fields([b"x-tenant"])).field(b"x-tenant") == value
