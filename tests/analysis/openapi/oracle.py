@@ -59,7 +59,10 @@ class Oracle:
         ]
         methods = {method, "GET"} if method == "HEAD" else {method}
         templates = [each for each in templates if each.method in methods]
-        concrete = [each for each in templates if not any(other.is_more_concrete(each) for other in templates)]
+        # AWS's documents have hundreds of operations with one path: compare each path once.
+        shapes = list({each.segments: each for each in templates}.values())
+        wider = {each.segments for each in shapes if any(other.is_more_concrete(each) for other in shapes)}
+        concrete = [each for each in templates if each.segments not in wider]
         own = [each for each in concrete if each.method == method] or concrete
         return any(self._accepts(each.operation, scopes) for each in own)
 
@@ -130,8 +133,8 @@ class _Template:
         self.sample = "".join("sample0" if part.startswith("{") else part for part in parts)
         self.pattern = re.compile("".join("[^/]+" if part.startswith("{") else re.escape(part) for part in parts))
         # Without names of parameters: fixed text is more concrete than a parameter.
-        self._segments = [re.sub(r"\{[^{}]+\}", "{}", segment) for segment in segments]
+        self.segments = tuple(re.sub(r"\{[^{}]+\}", "{}", segment) for segment in segments)
 
     def is_more_concrete(self, other: _Template) -> bool:
-        pairs = list(zip(self._segments, other._segments, strict=True))
-        return self._segments != other._segments and all(mine == theirs or theirs == "{}" for mine, theirs in pairs)
+        pairs = list(zip(self.segments, other.segments, strict=True))
+        return self.segments != other.segments and all(mine == theirs or theirs == "{}" for mine, theirs in pairs)
