@@ -38,9 +38,9 @@ demo: $(VENV)/.ready ## Start auth server, country app and enforcer, and play th
 kind: $(VENV)/.ready ## The demo on a Kubernetes cluster in containers, from nothing to the walk (docker, kind, kubectl; ONCE=1)
 	@$(BIN)/python -m e2e.kind $(if $(ONCE),--once) $(if $(PORT),--port $(PORT)) $(if $(AUTH_PORT),--auth-port $(AUTH_PORT))
 
-# A worker on each core takes a half of the tests, in their order, so that it builds what the tests of a module share
-# only once; a worker that has finished takes some of the rest of another one.
-PARALLEL = -n auto --dist worksteal
+# Each worker takes a part of the tests, in their order, so that it builds what the tests of a module share only once; a
+# worker that has finished takes some of the rest of another one. One worker more than cores: they wait for processes.
+PARALLEL = -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --dist worksteal
 
 test: $(VENV)/.ready ## Run the tests
 	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS)
