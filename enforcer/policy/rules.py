@@ -14,10 +14,10 @@ from typing import Annotated, Final, Literal
 
 from enforcer.errors import SettingsError
 from enforcer.policy.conditions import Claim, Scalar, compile_request_conditions, parse_networks, values_of
-from enforcer.policy.templates import Names, Path, names_of, parse_text
+from enforcer.policy.templates import Names, Path, field_names, names_of, parse_text
 from enforcer.tokens.introspection.metadata import PLACEHOLDER, is_template
 from enforcer.units import Pattern, Seconds, Section, Switch
-from enforcer.wire.fields import FOLD, HOP_BY_HOP
+from enforcer.wire.fields import why_unreadable
 
 Mode = Literal["enforce", "report"]
 """Treatment of a denied request: it is refused, or forwarded and counted as would_deny."""
@@ -230,9 +230,9 @@ def _faults_of_conditions(rule: Conditions) -> Iterator[Fault]:
         for name, values in values_by_name.items():
             if values == ():
                 yield (key, name), "an empty list, which no request can meet"
-    for name in rule.headers:
-        if fault := _fault_of_field(name):
-            yield ("headers", name), fault
+    for path, name in fields_read(rule):
+        if fault := why_unreadable(name):
+            yield path, fault
     for index, address in enumerate(rule.addresses):
         try:
             parse_networks([address])
@@ -249,19 +249,31 @@ def _fault_of_test(test: ClaimTest) -> str | None:
     return "an empty list" if value == () else None
 
 
-def _fault_of_field(name: str) -> str | None:
-    if not _FIELD.fullmatch(name):
-        return "a field's name has letters, digits and hyphens"
-    if name.lower().encode().translate(FOLD) in _UNREADABLE:
-        return "no condition can read this field: the enforcer reads it itself, or removes it"
-    return None
+def fields_read(rule: Conditions) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield each field that the conditions read, with the path of the value that names it."""
+    for name in rule.headers:
+        yield ("headers", name), name
+    for path, text in _texts(rule):
+        for name in field_names(text):
+            yield path, name
+    for index, alternative in enumerate(rule.alternatives):
+        for path, name in fields_read(alternative):
+            yield ("any_of", index, *path), name
 
 
-_FIELD = re.compile(r"[A-Za-z0-9-]+")
-_UNREADABLE: Final = HOP_BY_HOP | frozenset(
-    b"host authorization content-length expect dpop client-cert max-forwards forwarded x-forwarded-for "
-    b"x-forwarded-proto x-forwarded-host x-forwarded-port x-forwarded-prefix proxy x-real-ip".split()
-)
+def _texts(rule: Conditions) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield each text that may have placeholders, with the path of the value that has it."""
+    for key, scopes in (("scopes", rule.scopes), ("any_scope", rule.any_scope)):
+        for index, scope in enumerate(scopes):
+            yield (key, index), scope
+    for name, value in rule.claims.items():
+        for text in (name, *values_of(value)):
+            if isinstance(text, str):
+                yield ("claims", name), text
+    for key, values in (("query", rule.query), ("headers", rule.headers)):
+        for name, texts in values.items():
+            for text in (texts,) if isinstance(texts, str) else texts:
+                yield (key, name), text
 
 
 def _faults_of_texts(rule: Conditions, names: Names) -> Iterator[Fault]:

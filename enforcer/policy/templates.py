@@ -196,6 +196,11 @@ class Text:
         return {(part.source, part.name) for part in self.parts if isinstance(part, Variable)}
 
 
+def field_names(written: str) -> list[str]:
+    """Return the names of the fields that a text has placeholders for."""
+    return [match[2] for match in _PLACEHOLDER.finditer(written) if match[1] == "#"]
+
+
 Names = Mapping[str, Variable]
 """What the names in a rule's path and host stand for."""
 

@@ -44,7 +44,6 @@ from enforcer.policy.decision import (
 from enforcer.policy.matcher import Methods, choose
 from enforcer.policy.request_view import NO_REQUEST, RequestView
 from enforcer.proxy import responses
-from enforcer.proxy.forwarding import FieldKind
 from enforcer.proxy.head import RequestHead, preflight_method
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.responses import Refusal
@@ -55,7 +54,7 @@ from enforcer.tokens.claims import NEVER, ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_certificate
 from enforcer.tokens.purge import Purge
 from enforcer.tokens.verifier import VerificationFailure, VerificationListener, VerificationOutcome
-from enforcer.wire.fields import OWS
+from enforcer.wire.fields import OWS, FieldKind
 
 _log: Final = logging.getLogger("enforcer.proxy")
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from enum import IntEnum
 from typing import Final
 
 from enforcer.clients import client_key
@@ -18,61 +17,12 @@ from enforcer.policy.decision import Allow
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.identity import identity_value
-from enforcer.wire.fields import FOLD, HOP_BY_HOP, fold, without
+from enforcer.wire.fields import FOLD, READ_FIELDS, FieldKind, field_kind, fold, without
 
 UPGRADES: Final = frozenset({b"websocket"})
 """Protocols that a connection may be upgraded to. Never h2c: its requests would not be authorized."""
 
 
-class FieldKind(IntEnum):
-    """The treatment of a field of a client's request."""
-
-    PASS = 0
-    DROP = 1
-    HOST = 2
-    AUTHORIZATION = 3
-    CONTENT_LENGTH = 4
-    TRANSFER_ENCODING = 5
-    CONNECTION = 6
-    UPGRADE = 7
-    TE = 8
-    EXPECT = 9
-    FORWARDED = 10  # one of FORWARDING_FIELDS: dropped, or kept and added to if the peer is trusted
-    MAX_FORWARDS = 11
-    PROOF = 12  # DPoP: forwarded if Authorization is, to which it belongs
-    CERTIFICATE = 13  # Client-Cert: dropped, but read if the peer is trusted to have set it
-
-
-_READ: Final = {
-    b"host": FieldKind.HOST,
-    b"authorization": FieldKind.AUTHORIZATION,
-    b"content-length": FieldKind.CONTENT_LENGTH,
-    b"transfer-encoding": FieldKind.TRANSFER_ENCODING,
-    b"connection": FieldKind.CONNECTION,
-    b"upgrade": FieldKind.UPGRADE,
-    b"te": FieldKind.TE,
-    b"expect": FieldKind.EXPECT,
-    b"dpop": FieldKind.PROOF,
-    b"client-cert": FieldKind.CERTIFICATE,
-    b"max-forwards": FieldKind.MAX_FORWARDS,
-}
-FORWARDING_FIELDS: Final = frozenset(
-    {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
-    | {b"x-forwarded-port", b"x-forwarded-prefix"}
-)
-"""The fields that are kept if a trusted proxy sends them: it can write them, and only it knows the address,
-scheme, host, port and path prefix that the client used.
-
-A proxy may pass on the others of that prefix (X-Forwarded-User, -Email, -Groups, -Uri, …) as any client sent them.
-"""
-# Fields whose names begin like this, or are listed below, name another target, method, client or user. An app that
-# honours them would serve another request than the one that was authorized.
-_OVERRIDING: Final = (b"x-forwarded", b"x-original-", b"x-rewrite-", b"x-override-", b"x-remote-", b"remote-")
-_OVERRIDES: Final = frozenset(
-    b"client-cert-chain x-http-method-override x-http-method x-method-override x-host x-real-ip client-ip x-client-ip "
-    b"x-cluster-client-ip true-client-ip cf-connecting-ip fastly-client-ip wl-proxy-client-ip x-forward-for "
-    b"x-forwarder-for x-originating-ip x-proxyuser-ip http2-settings".split()
-) | {b"proxy"}  # CGI turns it into the environment variable HTTP_PROXY (CVE-2016-5385)
 _CACHED: Final = 2048
 """Maximum number of entries of each cache below. Bounds memory; a full one starts again."""
 
@@ -97,18 +47,7 @@ class FieldKinds(dict[bytes, int]):
         return kind
 
     def _classify(self, name: bytes) -> FieldKind:
-        folded = name.translate(FOLD)
-        if folded in self._identity or folded in _OVERRIDES:
-            return FieldKind.DROP
-        special = folded in _READ or folded in HOP_BY_HOP
-        forwarded = folded in FORWARDING_FIELDS
-        if folded.startswith(_OVERRIDING) and not forwarded:
-            return FieldKind.DROP
-        if (special or forwarded) and name.lower() != folded:
-            return FieldKind.DROP  # `Content_Length` is another field, but an app may take it for Content-Length
-        if forwarded:
-            return FieldKind.FORWARDED
-        return _READ.get(folded, FieldKind.DROP if special else FieldKind.PASS)
+        return FieldKind.DROP if name.translate(FOLD) in self._identity else field_kind(name)
 
 
 class Forwarding:
@@ -216,7 +155,7 @@ def request_head(
 
 def without_listed(lines: list[bytes], options: Iterable[bytes]) -> list[bytes]:
     """Remove the fields that Connection lists, in lower case (RFC 9110 §7.6.1), except those that are read here."""
-    return without(lines, frozenset(options) - frozenset(_READ))
+    return without(lines, frozenset(options) - frozenset(READ_FIELDS))
 
 
 class _StatusLines(dict[tuple[int, bytes], bytes]):

@@ -7,10 +7,10 @@ from typing import Final
 
 from enforcer.errors import MalformedRequestError
 from enforcer.proxy import responses
-from enforcer.proxy.forwarding import UPGRADES, FieldKind, Forwarding, without_listed
+from enforcer.proxy.forwarding import UPGRADES, Forwarding, without_listed
 from enforcer.proxy.responses import Refusal
 from enforcer.settings.limits import Limits
-from enforcer.wire.fields import HOST, OWS, parse_tokens
+from enforcer.wire.fields import HOST, OWS, FieldKind, parse_tokens
 
 SpecialFields = Mapping[int, Sequence[tuple[bytes, bytes]]]
 """The fields that need reading, by `FieldKind`: name and value as sent, in order."""

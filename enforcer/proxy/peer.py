@@ -9,10 +9,10 @@ import asyncio
 from typing import Final
 
 from enforcer.clients import client_key
-from enforcer.proxy.forwarding import FieldKind, Forwarding
+from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.head import RequestHead
 from enforcer.tokens.jwt.jws import sha256_base64url
-from enforcer.wire.fields import byte_sequence
+from enforcer.wire.fields import FieldKind, byte_sequence
 
 _FORWARDED: Final = int(FieldKind.FORWARDED)
 _CERTIFICATE: Final = int(FieldKind.CERTIFICATE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable
+from enum import IntEnum
 from typing import Final
 from urllib.parse import quote
 
@@ -31,6 +32,91 @@ HOP_BY_HOP = frozenset(
 FOLD = bytes(ord(b"-") if not chr(byte).isalnum() or byte > 127 else ord(chr(byte).lower()) for byte in range(256))
 """For `bytes.translate`: folds a field name as the laxest app may read it: to lower case, and all but letters and
 digits to a hyphen, since CGI-like interfaces turn `X-Auth-Subject` and `X_Auth_Subject` into the same variable."""
+
+_READABLE: Final = re.compile(r"[A-Za-z0-9-]+")
+
+
+class FieldKind(IntEnum):
+    """The treatment of a field of a client's request."""
+
+    PASS = 0
+    DROP = 1
+    HOST = 2
+    AUTHORIZATION = 3
+    CONTENT_LENGTH = 4
+    TRANSFER_ENCODING = 5
+    CONNECTION = 6
+    UPGRADE = 7
+    TE = 8
+    EXPECT = 9
+    FORWARDED = 10  # one of FORWARDING_FIELDS: dropped, or kept and added to if the peer is trusted
+    MAX_FORWARDS = 11
+    PROOF = 12  # DPoP: forwarded if Authorization is, to which it belongs
+    CERTIFICATE = 13  # Client-Cert: dropped, but read if the peer is trusted to have set it
+
+
+READ_FIELDS: Final = {
+    b"host": FieldKind.HOST,
+    b"authorization": FieldKind.AUTHORIZATION,
+    b"content-length": FieldKind.CONTENT_LENGTH,
+    b"transfer-encoding": FieldKind.TRANSFER_ENCODING,
+    b"connection": FieldKind.CONNECTION,
+    b"upgrade": FieldKind.UPGRADE,
+    b"te": FieldKind.TE,
+    b"expect": FieldKind.EXPECT,
+    b"dpop": FieldKind.PROOF,
+    b"client-cert": FieldKind.CERTIFICATE,
+    b"max-forwards": FieldKind.MAX_FORWARDS,
+}
+"""The fields that the enforcer reads, by lower-case name."""
+FORWARDING_FIELDS: Final = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
+    | {b"x-forwarded-port", b"x-forwarded-prefix"}
+)
+"""The fields that are kept if a trusted proxy sends them: it can write them, and only it knows the address,
+scheme, host, port and path prefix that the client used.
+
+A proxy may pass on the others of that prefix (X-Forwarded-User, -Email, -Groups, -Uri, …) as any client sent them.
+"""
+# Fields whose names begin like this, or are listed below, name another target, method, client or user. An app that
+# honours them would serve another request than the one that was authorized.
+_OVERRIDING: Final = (b"x-forwarded", b"x-original-", b"x-rewrite-", b"x-override-", b"x-remote-", b"remote-")
+_OVERRIDES: Final = frozenset(
+    b"client-cert-chain x-http-method-override x-http-method x-method-override x-host x-real-ip client-ip x-client-ip "
+    b"x-cluster-client-ip true-client-ip cf-connecting-ip fastly-client-ip wl-proxy-client-ip x-forward-for "
+    b"x-forwarder-for x-originating-ip x-proxyuser-ip http2-settings".split()
+) | {b"proxy"}  # CGI turns it into the environment variable HTTP_PROXY (CVE-2016-5385)
+
+
+def field_kind(name: bytes) -> FieldKind:
+    """Return the kind of a field by its name as the client spelled it."""
+    folded = name.translate(FOLD)
+    special = folded in READ_FIELDS or folded in HOP_BY_HOP
+    forwarded = folded in FORWARDING_FIELDS
+    if _overrides(folded):
+        return FieldKind.DROP
+    if (special or forwarded) and name.lower() != folded:
+        return FieldKind.DROP  # `Content_Length` is another field, but an app may take it for Content-Length
+    if forwarded:
+        return FieldKind.FORWARDED
+    return READ_FIELDS.get(folded, FieldKind.DROP if special else FieldKind.PASS)
+
+
+def _overrides(folded: bytes) -> bool:
+    return folded in _OVERRIDES or (folded.startswith(_OVERRIDING) and folded not in FORWARDING_FIELDS)
+
+
+def why_unreadable(name: str) -> str | None:
+    """Return why no condition can read a field; None if conditions can."""
+    if not _READABLE.fullmatch(name):
+        return f"{name}: a field's name has letters, digits and hyphens"
+    sent = name.encode()
+    if field_kind(sent) == FieldKind.PASS:
+        return None
+    if _overrides(sent.translate(FOLD)):
+        return f"no condition can read {name}: the enforcer removes it, because it can name another target or client"
+    return f"no condition can read {name}: the enforcer reads or removes it itself"
+
 
 MAX_MEMBERS: Final = 128
 """Most members of a list of tokens."""

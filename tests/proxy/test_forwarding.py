@@ -11,17 +11,10 @@ from enforcer.policy.request_view import NO_REQUEST
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Rule
 from enforcer.policy.templates import Path
-from enforcer.proxy.forwarding import (
-    FieldKind,
-    FieldKinds,
-    Forwarding,
-    permitted_trailers,
-    request_head,
-    without_listed,
-)
+from enforcer.proxy.forwarding import FieldKinds, Forwarding, permitted_trailers, request_head, without_listed
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.tokens.claims import read_claims
-from enforcer.wire.fields import FOLD, parse_tokens
+from enforcer.wire.fields import FOLD, FieldKind, parse_tokens
 
 IDENTITY = {"X-Auth-Subject": "sub", "X-Auth-Client": "client_id", "X-Auth-Scope": "scope"}
 KINDS = FieldKinds(IDENTITY)

@@ -14,8 +14,10 @@ from enforcer.config.schema import shape
 from enforcer.config.validate.messages import suggestion
 from enforcer.errors import Problem
 from enforcer.policy.matcher import Matcher, RequestPattern
-from enforcer.policy.rules import Rule, is_scope
+from enforcer.policy.rules import Rule, fields_read, is_scope
 from enforcer.policy.templates import HOST_NAME, Path
+from enforcer.settings.forwarding import ForwardingSettings
+from enforcer.wire.fields import fold
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9_])?")
 _PARAMETER = re.compile(r"\{[^/]*\}")
@@ -35,6 +37,7 @@ def conflicts(document: MergedDocument, rules: Mapping[int, Rule], *, complete: 
     if complete and not document.rule_sources and document.values.get("mode") != "report":
         yield _no_rules(document)
     yield from _report_modes(document)
+    yield from _identity_fields(document, rules)
     yield from _equal_rules(document, rules)
 
 
@@ -82,6 +85,19 @@ def _fractions(document: MergedDocument) -> Iterator[Problem]:
                 if isinstance(item, float) and item.is_integer():
                     place = (*path, name, index) if isinstance(value, list) else (*path, name)
                     yield document.problem(place, f'{item} is a number with a fraction; write it in quotes: "{item}"')
+
+
+def _identity_fields(document: MergedDocument, rules: Mapping[int, Rule]) -> Iterator[Problem]:
+    """Yield each condition on a field that the enforcer sets: conditions see the request without a client's own."""
+    forwarding = document.values.get("forwarding")
+    identity = forwarding.get("identity") if isinstance(forwarding, dict) else None
+    names = identity if isinstance(identity, dict) else ForwardingSettings().identity
+    folded = {fold(name) for name in names if isinstance(name, str) and name.isascii()}
+    for index, rule in rules.items():
+        for path, name in fields_read(rule):
+            if fold(name) in folded:
+                message = f"no condition can read {name}: `forwarding.identity` sets it, and a client's own is removed"
+                yield document.problem(("rules", index, *path), message)
 
 
 def _scope_implies(document: MergedDocument) -> Iterator[Problem]:

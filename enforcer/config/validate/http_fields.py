@@ -6,10 +6,9 @@ from ipaddress import ip_network
 from typing import Final
 
 from enforcer.errors import SettingsError
-from enforcer.proxy.forwarding import FORWARDING_FIELDS
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.forwarding import ForwardingSettings
-from enforcer.wire.fields import HOP_BY_HOP, TOKEN, fold
+from enforcer.wire.fields import FORWARDING_FIELDS, HOP_BY_HOP, TOKEN, fold
 
 _RESERVED: Final = {
     *(b"host", b"content-length", b"authorization", b"dpop", b"cookie", b"via"),

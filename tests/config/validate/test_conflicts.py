@@ -212,3 +212,21 @@ def test_a_claim_with_a_fraction_of_zero_is_an_error() -> None:
         (5, "rules[0].claims.acr", '1.0 is a number with a fraction; write it in quotes: "1.0"'),
         (5, "rules[0].claims.level[1]", '2.0 is a number with a fraction; write it in quotes: "2.0"'),
     ]
+
+
+@pytest.mark.parametrize(
+    ("forwarding", "condition", "name"),
+    [
+        ("", "headers: {X-Auth-Subject: a}", "X-Auth-Subject"),
+        ("forwarding: {identity: {X-User: sub}}\n", 'scopes: ["a:{#x-user}"]', "x-user"),
+        ("forwarding: {identity: {X-User: sub}}\n", "any_of: [{headers: {X-User: a}}]", "X-User"),
+    ],
+)
+def test_no_condition_reads_an_identity_field(forwarding: str, condition: str, name: str, tmp_path: Path) -> None:
+    """The enforcer removes it from the request, so that the condition would never be met."""
+    path = tmp_path / "config.yaml"
+    base = "upstream: {url: http://app}\nauthorization_servers: [{issuer: https://as.example}]\n"
+    rules = f"rules: [{{name: a, path: /a, authenticated: true, {condition}}}]\n"
+    path.write_text(f"{base}{forwarding}{rules}", "utf-8")
+    with pytest.raises(ConfigError, match=f"no condition can read {name}: `forwarding.identity` sets it"):
+        load_with_document(path, None)
