@@ -15,6 +15,10 @@ from enforcer.wire.fields import FOLD, OWS, host_name
 
 _MALFORMED: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SEPARATORS: Final = re.compile(rb"[&;]")
+_BRACKETS: Final = re.compile(rb"[\[\]]")
+_FOLDED_BRACKETS: Final = bytes.maketrans(b"[]", b"__")
+_MAX_PAIRS: Final = 100
+"""Maximum number of pairs; qs and PHP, for example, ignore those after the first 1,000."""
 _LOOSE: Final = bytes(ord(b"_") if byte in b". +" else ord(chr(byte).lower()) for byte in range(128)) + bytes(
     range(128, 256)
 )
@@ -64,11 +68,17 @@ class RequestView:
         return value
 
     def pairs(self, names: Iterable[bytes]) -> bytes:
-        """Return the query with only the pairs that an app may read for these names."""
-        loose = {_loosened(name) for name in names}
-        return b"&".join(
-            [pair for pair in self.query.split(b"&") if any(_name_of(part) in loose for part in pair.split(b";"))]
-        )
+        """Return the query with only the pairs that an app may read for these names.
+
+        If the query is one of which no parameter has a value, neither has any of the result, which ends in `%`.
+        """
+        wanted: set[bytes] = set()
+        for name in names:
+            wanted |= _readings(name)
+        if not wanted:
+            return b""
+        pairs = [pair for pair in self.query.split(b"&") if any(_sent_as(part, wanted) for part in pair.split(b";"))]
+        return b"&".join(pairs if self._is_readable() else [*pairs, b"%"])
 
     def fields(self, names: Iterable[bytes]) -> tuple[bytes, ...]:
         """Return the lines of the fields that an app may read for these names, in pieces."""
@@ -79,26 +89,38 @@ class RequestView:
     def parameter(self, name: bytes) -> bytes | None:
         """Return the decoded value of the only query parameter with this name; None if an app may read another one.
 
-        Some apps ignore letter case, end a pair at `;`, read `name[]` as `name`, or a dot, space or `+` in a name as _.
-        `+` in a value is a space to some apps only.
+        Some apps ignore letter case, end a pair at `;`, or read brackets, dots, spaces or `+` in a name differently
+        (`_readings`). Some ignore pairs after a number of them, or decode `%u0070`. `+` in a value is a space to some.
         """
-        loose = _loosened(name)
-        pairs = [pair for pair in _SEPARATORS.split(self.query) if _name_of(pair) == loose]
+        if not self._is_readable():
+            return None
+        wanted = _readings(name)
+        pairs = [pair for pair in _SEPARATORS.split(self.query) if _sent_as(pair, wanted)]
         if len(pairs) != 1 or pairs[0] not in self.query.split(b"&"):
             return None
         sent, equals, value = pairs[0].partition(b"=")
-        if not equals or _MALFORMED.search(pairs[0]) or b"+" in value or unquote_to_bytes(sent) != name:
+        if not equals or b"+" in value or unquote_to_bytes(sent) != name:
             return None
         return unquote_to_bytes(value)
 
+    def _is_readable(self) -> bool:
+        """Return whether all apps find the same pairs in the query."""
+        query = self.query
+        return query.count(b"&") + query.count(b";") < _MAX_PAIRS and _MALFORMED.search(query) is None
 
-def _name_of(pair: bytes) -> bytes:
-    return _loosened(unquote_to_bytes(pair.partition(b"=")[0]))
+
+def _sent_as(pair: bytes, wanted: set[bytes]) -> bool:
+    return not wanted.isdisjoint(_readings(unquote_to_bytes(pair.partition(b"=")[0])))
 
 
-def _loosened(name: bytes) -> bytes:
-    """Return a parameter's name as the laxest app may read it."""
-    return name.lstrip(b" +").partition(b"\0")[0].partition(b"[")[0].translate(_LOOSE)
+def _readings(name: bytes) -> set[bytes]:
+    """Return a parameter's name as lax apps may read it: the part within or before brackets, or with `_` for brackets.
+
+    Rack and qs do the former, PHP the latter for a bracket that is not closed.
+    """
+    name = name.lstrip(b" +").partition(b"\0")[0]
+    within = _BRACKETS.split(name.lstrip(b" +[]"), maxsplit=1)[0]
+    return {within.translate(_LOOSE), name.translate(_LOOSE).translate(_FOLDED_BRACKETS)}
 
 
 NO_REQUEST: Final = RequestView(())

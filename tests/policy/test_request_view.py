@@ -31,6 +31,16 @@ from enforcer.policy.request_view import RequestView
         (b"patient=7&patient%00x=8", None),
         (b"patient=a+b", None),
         (b"patient=%zz", None),
+        (b"patient=7&patient]=8", None),
+        (b"patient=7&[patient]=8", None),
+        (b"patient=7&%5Bpatient%5D=8", None),
+        (b"patient=7&[patient][0]=8", None),
+        (b"patient=7&patient]x=8", None),
+        (b"patient=7&%u0070atient=8", None),
+        (b"patient=7&other=%", None),
+        (b"patient=7" + 99 * b"&a=1", b"7"),
+        (b"patient=7" + 100 * b"&a=1", None),
+        (b"patient=7" + 100 * b";a=1", None),
     ],
 )
 def test_a_parameter_must_be_there_exactly_once_in_every_reading(query: bytes, value: bytes | None) -> None:
@@ -39,11 +49,18 @@ def test_a_parameter_must_be_there_exactly_once_in_every_reading(query: bytes, v
     assert RequestView((), RequestView((), query).pairs([b"patient"])).parameter(b"patient") == value
 
 
-@pytest.mark.parametrize(("first", "second"), [(b"a_b=1", b"a.b=2"), (b"a_b=1", b"a%20b=2"), (b"a_b=1", b"a+b=2")])
+@pytest.mark.parametrize(
+    ("first", "second"), [(b"a_b=1", name + b"=2") for name in (b"a.b", b"a%20b", b"a+b", b"a[b", b"a%5Bb", b"a]b")]
+)
 def test_a_parameter_in_another_spelling_is_another_value(first: bytes, second: bytes) -> None:
-    """PHP reads dots and spaces in a name as underscores."""
+    """PHP reads dots, spaces and a bracket that is not closed in a name as underscores."""
     assert RequestView((), first).parameter(b"a_b") == b"1"
     assert RequestView((), first + b"&" + second).parameter(b"a_b") is None
+
+
+def test_the_pairs_of_no_name_are_none() -> None:
+    """A record of a request that no condition on the query concerns reveals nothing of it."""
+    assert RequestView((), b"patient=%").pairs([]) == b""
 
 
 @pytest.mark.parametrize(
