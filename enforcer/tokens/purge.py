@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from enforcer.tokens.claims import ActiveToken
+from enforcer.wire.fields import OWS
 
 
 class Purge:
@@ -21,5 +22,5 @@ class Purge:
         if result is None or credentials is None:
             return False
         if self._what == "token":
-            return credentials.rpartition(b" ")[2] == self._value.encode("utf-8", "surrogatepass")
+            return credentials.strip(OWS).rpartition(b" ")[2] == self._value.encode("utf-8", "surrogatepass")
         return self._value == (result.subject if self._what == "subject" else result.client_id)
