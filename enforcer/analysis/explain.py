@@ -243,7 +243,7 @@ def _rule_conditions(located: RoutedRequest, token: TokenEvidence, now: float) -
     entry = located.entry
     if entry is None:
         return ()
-    if located.preflighted is not None and not entry.rule.public:
+    if located.preflighted is not None and (entry.requirement.limited or not entry.rule.public):
         there = f"a preflight for {located.preflighted.decode()}, without a token"
         met = entry.requirement.meets_address(located.view)
         allowed = [Condition("cors_preflight", "allow", there, True)]

@@ -183,9 +183,12 @@ def decide(
     """
     if rule is None:
         denied = _NO_RULE
+    elif rule.public and (not rule.limited or rule.meets_limits(request)):
+        return Allow(None, _PUBLIC)
+    elif evidence is SkippedVerification.PREFLIGHT and rule.preflight and rule.meets_address(request):
+        # A preflight has neither the fields of the request that it announces nor a token.
+        return Allow(None, _PREFLIGHT)
     elif rule.public:
-        if not rule.limited or rule.meets_limits(request):
-            return Allow(None, _PUBLIC)
         denied = _REQUEST
     elif rule.nobody:
         denied = _NOBODY
@@ -201,8 +204,6 @@ def decide(
         if failed is None:
             return Allow(evidence, _OK)
         denied = failed
-    elif evidence is SkippedVerification.PREFLIGHT and rule.preflight and rule.meets_address(request):
-        return Allow(None, _PREFLIGHT)
     else:
         denied = _inactive(evidence) if isinstance(evidence, InactiveToken) else _UNKNOWN[evidence]
     return Allow(_holder(evidence, denied, now, proven), denied.reported) if reports else denied

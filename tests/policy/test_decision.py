@@ -83,6 +83,9 @@ def test_a_public_rule_allows_every_request_without_identity(evidence: Evidence)
     [
         (requirement(scopes=("read",), cors_preflight="allow"), ("allow", "preflight")),
         (requirement(public=True, cors_preflight="allow"), ("allow", "public")),
+        (requirement(public=True, cors_preflight="allow", headers={"X-Key": "k"}), ("allow", "preflight")),
+        (requirement(public=True, cors_preflight="allow", addresses=("10.0.0.1",)), ("deny", "request_mismatch")),
+        (requirement(public=True, cors_preflight="judge", headers={"X-Key": "k"}), ("deny", "request_mismatch")),
         (requirement(scopes=("read",), cors_preflight="judge"), ("deny", "missing_token")),
         (READ, ("deny", "missing_token")),
         (None, ("deny", "no_rule")),
