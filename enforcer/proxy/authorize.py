@@ -182,7 +182,7 @@ class Authorization:
     def grant(self, permit: Allow) -> Grant:
         """Return what the request was allowed by, to authorize it again while it goes on."""
         head = self._head
-        address = self._peer.sender(head, self.snapshot.forwarding)[0]
+        address = self._peer.known_address(head, self.snapshot.forwarding)
         return Grant(
             head.method,
             self.target,
@@ -218,7 +218,7 @@ class Authorization:
         head, requirement = self._head, self.route.requirement
         address = ""
         if requirement is not None and requirement.reads_address:
-            address = self._peer.sender(head, self.snapshot.forwarding)[0]
+            address = self._peer.known_address(head, self.snapshot.forwarding)
         return RequestView(self.segments, self.target.partition(b"?")[2], head.host, head.lines, address)
 
     def _check_possession(self, token: ActiveToken) -> Possession:

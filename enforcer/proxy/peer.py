@@ -62,6 +62,14 @@ class Peer:
             return self.own
         return forwarding.sender(self.address, self._forwarded_for(head, forwarding))
 
+    def known_address(self, head: RequestHead, forwarding: Forwarding) -> str:
+        """Return the address of the client that sent a request; empty if it is unknown.
+
+        A trusted proxy that names no client, in X-Forwarded-For, may have the request from anybody.
+        """
+        address = self.sender(head, forwarding)[0]
+        return "" if self._is_trusted(forwarding) and forwarding.trusts(address) else address
+
     def forwarding_fields(self, head: RequestHead, forwarding: Forwarding) -> bytes:
         """Return the field lines that describe the client to the upstream."""
         if head.special is None and head.host == self._host and forwarding is self._forwarding:

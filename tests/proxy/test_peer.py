@@ -53,6 +53,27 @@ def test_only_a_trusted_proxy_speaks_for_its_clients(
     assert peer.origin(with_chain(), forwarding) == origin
 
 
+@pytest.mark.parametrize(
+    ("forwarding", "fields", "address"),
+    [
+        (STRANGER, (), "192.0.2.1"),
+        (STRANGER, ((b"X-Forwarded-For", b"198.51.100.7"),), "192.0.2.1"),
+        (TRUSTED, ((b"X-Forwarded-For", b"198.51.100.7"),), "198.51.100.7"),
+        (TRUSTED, ((b"X-Forwarded-For", b"198.51.100.7, 192.0.2.9"),), "198.51.100.7"),
+        (TRUSTED, (), ""),
+        (TRUSTED, ((b"Forwarded", b"for=198.51.100.7"),), ""),
+        (TRUSTED, ((b"X-Forwarded-For", b""),), ""),
+        (TRUSTED, ((b"X-Forwarded-For", b"192.0.2.9"),), ""),
+    ],
+)
+def test_the_address_of_a_client_that_no_trusted_proxy_names_is_unknown(
+    forwarding: Forwarding, fields: tuple[tuple[bytes, bytes], ...], address: str
+) -> None:
+    """The proxy's own address would meet conditions for the network that the proxy is in."""
+    peer = Peer(Connected(), forwarding)
+    assert peer.known_address(head(b"GET", b"/a", *fields), forwarding) == address
+
+
 def test_a_request_is_described_to_the_upstream() -> None:
     """A stranger's own fields are dropped, a trusted proxy's are added to."""
     ours = b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: localhost\r\n"

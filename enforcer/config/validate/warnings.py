@@ -16,6 +16,7 @@ from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules, servers_for
 from enforcer.config.schema import write_size
 from enforcer.errors import Problem
+from enforcer.policy.conditions import parse_networks
 from enforcer.policy.hierarchy import ScopeHierarchy
 from enforcer.settings.addresses import EVERYWHERE, Location, parse_address, parse_server, parse_url
 from enforcer.settings.jwt import ProofSettings
@@ -56,6 +57,7 @@ def find_warnings(config: Config, document: MergedDocument, policy: Policy) -> l
         _own_address,
         _token_limit,
         _unknown_issuer,
+        _client_addresses,
     )
     warnings = [warning for check in checks for warning in check(config, document)]
     return sorted([*warnings, *_of_rules(document, policy)], key=lambda warning: document.order(warning.problem))
@@ -177,6 +179,24 @@ def _unknown_issuer(config: Config, document: MergedDocument) -> Iterator[Config
                 message = f"no authorization server of the rule has the issuer {show(issuer)}: its tokens are denied"
                 problem = document.problem(("rules", index, "issuer", position), message)
                 yield ConfigWarning(Level.WARNING, "unknown_issuer", problem)
+
+
+def _client_addresses(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:
+    """Find conditions on client addresses that a proxy in front of the enforcer may meet or make impossible."""
+    proxies = parse_networks(config.forwarding.trusted_proxies)
+    for index, rule in enumerate(config.rules):
+        options = [(("any_of", position, "addresses"), option) for position, option in enumerate(rule.any_of)]
+        for path, conditions in ((("addresses",), rule), *options):
+            if conditions.addresses and not proxies:
+                message = "behind a proxy, every client has the proxy's address; set forwarding.trusted_proxies"
+                problem = document.problem(("rules", index, *path), message)
+                yield ConfigWarning(Level.WARNING, "no_trusted_proxies", problem)
+            for position, network in enumerate(parse_networks(conditions.addresses)):
+                proxy = next((proxy for proxy in proxies if proxy.overlaps(network)), None)
+                if proxy is not None:
+                    message = f"has addresses of the trusted proxy {proxy}, whose own requests are always refused"
+                    problem = document.problem(("rules", index, *path, position), message)
+                    yield ConfigWarning(Level.WARNING, "address_of_proxy", problem)
 
 
 def _unused(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:

@@ -352,3 +352,24 @@ def test_an_issuer_that_no_server_of_the_rule_has_is_a_warning(tmp_path: Path) -
         "rules[1].issuer[1]",
         'no authorization server of the rule has the issuer "https://other.example.org": its tokens are denied',
     )
+
+
+@pytest.mark.parametrize(
+    ("proxies", "condition", "expected"),
+    [
+        ("[]", "addresses: [10.0.0.0/8]", [("no_trusted_proxies", "rules[1].addresses")]),
+        ("[]", "any_of: [{addresses: [10.0.0.0/8]}]", [("no_trusted_proxies", "rules[1].any_of[0].addresses")]),
+        ("[192.0.2.1]", "addresses: [10.0.0.0/8]", []),
+        ("[10.0.0.1]", "addresses: [192.0.2.7, 10.0.0.0/8]", [("address_of_proxy", "rules[1].addresses[1]")]),
+        ("[10.0.0.0/8]", "addresses: [10.1.0.0/16]", [("address_of_proxy", "rules[1].addresses[0]")]),
+    ],
+)
+def test_addresses_that_a_proxy_may_have_are_a_warning(
+    tmp_path: Path, proxies: str, condition: str, expected: list[tuple[str, str]]
+) -> None:
+    """The address of a client behind a proxy is only known from the proxy."""
+    text = CONFIG.replace("ENDPOINT", "https://auth.example.org/x")
+    text = f"forwarding: {{trusted_proxies: {proxies}}}\n{text}    {condition}\n"
+    warnings, _ = warnings_of(tmp_path, text)
+    codes = ("no_trusted_proxies", "address_of_proxy")
+    assert [(warning.code, warning.problem.path) for warning in warnings if warning.code in codes] == expected
