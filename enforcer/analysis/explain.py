@@ -26,7 +26,7 @@ from enforcer.policy.rules import Conditions, Rule
 from enforcer.policy.templates import Text
 from enforcer.proxy.responses import Refusals, malformed
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.claims import NEVER, ActiveToken
+from enforcer.tokens.claims import NEVER, UNREADABLE, ActiveToken
 from enforcer.tokens.dpop.binding import BindingKind, binding
 from enforcer.tokens.dpop.possession import Proven
 from enforcer.tokens.introspection.response import InactiveToken, VerificationResult
@@ -414,6 +414,8 @@ def _alternative(requirement: Requirement, request: RequestView, now: float, tok
 
 def _claim(claim: Claim, request: RequestView, token: ActiveToken | None) -> str:
     value = None if token is None else claim.value(token.claims, request)
+    if value is UNREADABLE:
+        return "nothing that can be read"
     return _NONE if value is None else _show(value)
 
 

@@ -60,12 +60,18 @@ def issuer_scopes(config: Config) -> Mapping[str, IssuerScope]:
     }
 
 
-def claims_read(config: Config) -> frozenset[str]:
-    """Return the names of the claims that the rules have conditions on, or of what contains them."""
+def claims_read(config: Config) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of the claims that the rules have conditions on, and the keys of claims that they read into.
+
+    A dot in a name may separate nested claims; in a key it does not.
+    """
     conditions = [condition for rule in config.rules for condition in (rule, *rule.alternatives)]
-    names = {first_key(name) for condition in conditions for name in condition.claims}
+    written = {name for condition in conditions for name in condition.claims}
+    keys = {name: first_key(name) for name in written}
+    names = {name for name in written if keys[name] is None}
     names |= {"acr" for condition in conditions if condition.acr}
-    return frozenset(names | {"auth_time" for condition in conditions if condition.max_auth_age is not None})
+    names |= {"auth_time" for condition in conditions if condition.max_auth_age is not None}
+    return frozenset(names), frozenset(key for key in keys.values() if key is not None)
 
 
 def _union(lists: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

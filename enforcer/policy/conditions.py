@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final, Literal, NamedTuple, final
 
 from enforcer.policy.request_view import RequestView
-from enforcer.policy.templates import Names, Text, parse_text
-from enforcer.tokens.claims import claim_value
+from enforcer.policy.templates import Names, Text, fixed_text, parse_text
+from enforcer.tokens.claims import UNREADABLE, claim_value
 
 Scalar = str | int | bool
 ClaimTest = Mapping[Literal["all", "not", "present"], tuple[Scalar, ...] | bool]
@@ -48,8 +49,10 @@ class Claim:
         return self.texts if isinstance(self.keys, tuple) else [*self.texts, *self.keys]
 
     def holds(self, claims: Mapping[str, Any], request: RequestView) -> bool:
-        """Return whether the token's claims meet the condition; a claim that is absent has no value."""
+        """Return whether the token's claims meet the condition; no claim that is UNREADABLE meets any."""
         value = self.value(claims, request)
+        if value is UNREADABLE:
+            return False
         if self.test in ("present", "absent"):
             return (value is None) == (self.test == "absent")
         members = value if isinstance(value, list) else [value]
@@ -59,21 +62,42 @@ class Claim:
                 return False
             actual = [_loosely(member) for member in members]
             unwanted = [*texts, *(_loosely(scalar) for scalar in self.allowed)]
-            return None not in actual and not any(member in unwanted for member in actual)
+            return bool(actual) and None not in actual and not any(member in unwanted for member in actual)
         # Not `in`, because in Python True == 1.
         met = [any(type(member) is type(wanted) and member == wanted for member in members) for wanted in self.allowed]
         met += [text is not None and any(_text(member) == text for member in members) for text in texts]
         return all(met) if self.test == "all" else any(met)
 
     def value(self, claims: Mapping[str, Any], request: RequestView) -> Any:
-        """Return the value of the claim; None if it is absent."""
+        """Return the value of the claim; None if it is absent.
+
+        UNREADABLE if the request has no text for its name, or what contains it has no names. In a list, a JSON pointer
+        counts the members (RFC 6901 §4).
+        """
         if isinstance(self.keys, tuple):
             return claim_value(claims, self.name, self.keys)
         value: Any = claims
         for text in self.keys:
-            key = text.fill(request)
-            value = value.get(key.decode("utf-8", "replace")) if key and isinstance(value, Mapping) else None
+            key = _decoded(text.fill(request))
+            if not key:
+                return UNREADABLE
+            if isinstance(value, Mapping):
+                value = value.get(key)
+            elif isinstance(value, list) and self.name.startswith("/") and _INDEX.fullmatch(key):
+                value = value[int(key)] if int(key) < len(value) else None
+            elif value is not None:
+                return UNREADABLE
         return value
+
+
+_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
+
+
+def _decoded(key: bytes | None) -> str | None:
+    try:
+        return None if key is None else key.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def claim_keys(name: str, names: Names) -> tuple[str, ...] | list[Text]:
@@ -81,11 +105,8 @@ def claim_keys(name: str, names: Names) -> tuple[str, ...] | list[Text]:
 
     Raises ValueError if the name is not valid.
     """
-    if name.startswith("/"):
-        parts = [part.replace("~1", "/").replace("~0", "~") for part in name[1:].split("/")]
-    elif "{" in name or "}" in name:
-        parts = name.split(".")
-    else:
+    parts = _parts(name)
+    if parts is None:
         return tuple(name.split("."))
     keys = [parse_text(part, names) for part in parts]
     if "" in parts or keys[0].fixed is None:
@@ -93,11 +114,19 @@ def claim_keys(name: str, names: Names) -> tuple[str, ...] | list[Text]:
     return keys
 
 
-def first_key(name: str) -> str:
-    """Return the name under which a cached token has the claim, or what it is in."""
+def first_key(name: str) -> str | None:
+    """Return the key of the claim that contains the one of a JSON pointer or a name with placeholders.
+
+    None for any other name.
+    """
+    parts = _parts(name)
+    return None if parts is None else fixed_text(parts[0])
+
+
+def _parts(name: str) -> list[str] | None:
     if name.startswith("/"):
-        return name[1:].partition("/")[0].replace("~1", "/").replace("~0", "~")
-    return name.partition(".")[0] if "{" in name or "}" in name else name
+        return [part.replace("~1", "/").replace("~0", "~") for part in name[1:].split("/")]
+    return name.split(".") if "{" in name or "}" in name else None
 
 
 def values_of(value: ClaimValue) -> tuple[Scalar, ...]:

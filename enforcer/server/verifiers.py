@@ -58,16 +58,16 @@ class Verifiers:
         def make_cache() -> TokenCache:
             reports = telemetry.shares[SharedTable.ACTIVE], telemetry.shares[SharedTable.INACTIVE]
             by_client = config.limits.client_share < 100
-            cache = TokenCache(config.cache, Retention(claims, identity), by_client=by_client, held_back=reports)
+            cache = TokenCache(config.cache, Retention(names, identity, whole), by_client=by_client, held_back=reports)
             earlier = scope.newest("cache")
             if earlier is not None:
                 cache.take_over(earlier, prepare)
             return cache
 
         # Entries have the claims that the rules read, and identity fields that were written with the identity settings.
-        claims, identity = claims_read(config), config.forwarding.identity
+        (names, whole), identity = claims_read(config), config.forwarding.identity
         cache: TokenCache = scope.take(
-            "cache", config.cache, claims, identity, config.limits.client_share == 100, make=make_cache
+            "cache", config.cache, names, whole, identity, config.limits.client_share == 100, make=make_cache
         )
         settings, share = config.limits.unseen_tokens, config.limits.client_share
         held_back = telemetry.shares[SharedTable.INTROSPECTION]

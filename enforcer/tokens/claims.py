@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -132,13 +133,29 @@ def _marks(value: Any) -> bool:
     return isinstance(value, str) and value in _NO_ACCESS
 
 
+class Unreadable(Enum):
+    """The value of a claim that nobody can look up: what should contain it is no mapping."""
+
+    UNREADABLE = "unreadable"
+
+
+UNREADABLE: Final = Unreadable.UNREADABLE
+
+
 def claim_value(claims: Mapping[str, Any], name: str, path: Sequence[str]) -> Any:
-    """Return the value of a claim: that of its name, or else that nested under the keys `path`; None if absent."""
+    """Return the value of a claim: that of its name, or else that nested under the keys `path`; None if it is absent.
+
+    UNREADABLE if what contains it is no mapping.
+    """
     value = claims.get(name)
     if value is None and len(path) > 1:
         value = claims.get(path[0])
         for key in path[1:]:
-            value = value.get(key) if isinstance(value, Mapping) else None
+            if value is None:
+                return None
+            if not isinstance(value, Mapping):
+                return UNREADABLE
+            value = value.get(key)
     return value
 
 

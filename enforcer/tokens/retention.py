@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from enforcer.tokens.claims import ActiveToken, claim_value
+from enforcer.tokens.claims import UNREADABLE, ActiveToken, claim_value
 from enforcer.tokens.shared_values import SharedValues, size_of
 
 _SHARED: Final = SharedValues(1024 * 1024)
@@ -19,30 +19,40 @@ _ALWAYS: Final = ("cnf",)
 
 
 class Retention:
-    """The claims that are kept: those of `names`, of which a dotted one stands for a claim within another one.
+    """The claims that are kept: those of `names`, of which a dotted one may stand for a claim within another one.
 
+    `whole` are the names of claims of which conditions read parts: a dot in them separates nothing.
     `identity` are the claims of the identity fields, by name of the field. The fields are written before the result is
     cached, so that their claims are not kept.
     """
 
-    __slots__ = ("_paths", "identity", "names")
+    __slots__ = ("_paths", "identity")
 
-    def __init__(self, names: Iterable[str], identity: Mapping[str, str]) -> None:
+    def __init__(self, names: Iterable[str], identity: Mapping[str, str], whole: Iterable[str] = ()) -> None:
         self.identity: Final = identity
-        self.names: Final = frozenset((*names, *_ALWAYS))
-        self._paths: Final = [(name, tuple(name.split("."))) for name in sorted(self.names)]
+        literal = {*whole, *_ALWAYS}
+        nested = {name: tuple(name.split(".")) for name in names}
+        # Under a name that is read literally too, a nested value would pass for a claim of that name.
+        literal |= {nested[name][0] for name in literal & nested.keys()}
+        paths = {name: path for name, path in nested.items() if name not in literal}
+        self._paths: Final = tuple(sorted(_literally(literal).union(paths.items())))
 
     def is_served_by(self, former: Retention) -> bool:
         """Return whether tokens that another one reduced have all claims that are read now."""
-        identity = self.identity == former.identity or {*self.identity.values()} <= former.names | _RESTORED
-        return identity and self.names <= former.names
+        kept = frozenset(former._paths)
+        identity = self.identity == former.identity or _literally(self.identity.values()) <= kept | _literally(
+            _RESTORED
+        )
+        return identity and kept.issuperset(self._paths)
 
     def reduce(self, token: ActiveToken) -> ActiveToken:
         """Return a token without the claims that nobody reads; one that is reduced already as it is."""
         kept = {}
         for name, path in self._paths:
             value = claim_value(token.claims, name, path)
-            if value is not None:
+            if value is UNREADABLE:
+                kept[path[0]] = token.claims[path[0]]
+            elif value is not None:
                 kept[name] = value
         claims, size = _share_claims(kept) if kept else (_NO_CLAIMS, 0)
         scopes, of_scopes = _SHARED.share(token.scopes, token.scopes, size_of(token.scopes))
@@ -76,6 +86,10 @@ def restored(token: ActiveToken) -> ActiveToken:
 
 
 _RESTORED: Final = frozenset({"sub", "client_id", "iss", "scope"})
+
+
+def _literally(names: Iterable[str]) -> frozenset[tuple[str, tuple[str, ...]]]:
+    return frozenset([(name, (name,)) for name in names])
 
 
 def _share_text(text: str | None) -> tuple[str | None, int]:

@@ -63,6 +63,12 @@ CONDITIONS = st.fixed_dictionaries(
                     {"n": {"present": False}},
                 ),
                 *({"sub": {"not": ["b"]}}, {"n.m": {"all": [True]}}, {"/n/m": 1}, {"n.{?q}": 1}, {"sub": "x{?q}"}),
+                *(
+                    {"/n.m": 1},
+                    {"/n.m": 1, "n.m": [1, True]},
+                    {"n.{?q}": {"present": False}},
+                    {"n.m": {"present": False}},
+                ),
             ]
         ),
         "acr": st.just(["gold", "silver"]),

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from enforcer.errors import SettingsError
-from enforcer.policy.conditions import Claim
+from enforcer.policy.conditions import Claim, first_key
 from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement, compile_rule
 from enforcer.policy.rules import Conditions, Rule
 from enforcer.policy.templates import Affix, Capture, Path, names_of
 from enforcer.tokens.claims import read_claims
+from enforcer.tokens.retention import Retention
 from enforcer.wire.target import parse
 
 
@@ -377,7 +378,7 @@ def test_a_claim_can_be_required_to_equal_a_path_segment(path: str, claim: Any, 
         ({"all": ("a", "b")}, "a", False),
         ({"not": ("guest",)}, "user", True),
         ({"not": ("guest",)}, ["user", "guest"], False),
-        ({"not": ("guest",)}, [], True),
+        ({"not": ("guest",)}, [], False),
         ({"not": ("guest",)}, None, False),
         ({"not": ("guest",)}, {"a": 1}, False),
         ({"not": ("guest",)}, [["guest"]], False),
@@ -412,6 +413,44 @@ def test_a_claims_name_can_have_placeholders_or_be_a_pointer(name: str, expected
     assert holds("r", claims, name=name) == expected
     assert holds("r", {"a": {"b.c": "r"}}, name="a.{tenant}", path="/t/b.c/7")
     assert not holds("r", {"a": {"b": {"c": "r"}}}, name="a.{tenant}", path="/t/b.c/7")
+
+
+@pytest.mark.parametrize(
+    ("name", "claims", "query", "absent"),
+    [
+        ("off.{?t}", {}, "?t=a", True),
+        ("off.{?t}", {"off": None}, "?t=a", True),
+        ("off.{?t}", {"off": {"b": True}}, "?t=a", True),
+        ("off.{?t}", {"off": {"a": True}}, "?t=a", False),
+        ("off.{?t}", {"off": {"a": True}}, "", False),
+        ("off.{?t}", {"off": {"a": True}}, "?t=a&t=b", False),
+        ("off.{?t}", {"off": {"a": True}}, "?t=", False),
+        ("off.{?t}", {"off": {"a": True}}, "?t=%FF", False),
+        ("off.{?t}", {}, "", False),
+        ("off.{?t}", {"off": "a"}, "?t=a", False),
+        ("off.{?t}", {"off": ["a"]}, "?t=0", False),
+        ("off.a", {"off": "a"}, "", False),
+        ("off.a", {"off": ["a"]}, "", False),
+        ("off.a", {"off": None}, "", True),
+        ("/off/a", {"off": "a"}, "", False),
+        ("/off/a", {"off": ["a"]}, "", False),
+        ("/off/1", {"off": ["a"]}, "", True),
+        ("/off/0", {"off": ["a"]}, "", False),
+        ("/off/00", {"off": ["a"]}, "", False),
+    ],
+)
+def test_a_claim_that_cannot_be_read_is_not_absent(name: str, claims: dict[str, Any], query: str, absent: bool) -> None:
+    """A client must not choose that a condition cannot be checked. A token that is cached says the same."""
+    key = first_key(name)
+    retention = Retention([name], {}) if key is None else Retention([], {}, [key])
+    for read in (claims, retention.reduce(read_claims(claims)).claims):
+        assert holds({"present": False}, dict(read), name, "/t/acme/7" + query) == absent
+
+
+def test_a_pointer_counts_the_members_of_a_list() -> None:
+    """RFC 6901 §4."""
+    assert holds("r", {"a": [{"b": "x"}, {"b": "r"}]}, "/a/1/b")
+    assert not holds("r", {"a": [{"b": "x"}, {"b": "r"}]}, "/a/01/b")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,26 @@ def test_only_claims_that_are_read_are_kept() -> None:
     assert (token.subject, token.bound) == ("joe", True)
 
 
+@pytest.mark.parametrize("names", [[], ["my.app"]])
+def test_a_dot_in_a_key_separates_nothing(names: list[str]) -> None:
+    """A nested value must not pass for a claim with the dotted key, whichever conditions read both."""
+    retention = Retention(names, {}, ["my.app"])
+    assert "my.app" not in retention.reduce(read_claims({"my": {"app": {"level": "admin"}}})).claims
+    literal = {"my.app": {"level": "admin"}}
+    assert retention.reduce(read_claims(literal)).claims == literal
+
+
+def test_claims_that_were_kept_in_another_way_do_not_serve() -> None:
+    """A nested value under a dotted name is not a claim of that name."""
+    dotted, whole = Retention(["my.app"], {}), Retention([], {}, ["my.app"])
+    both = Retention(["my.app"], {}, ["my.app"])
+    assert not whole.is_served_by(dotted)
+    assert not both.is_served_by(dotted)
+    assert whole.is_served_by(both)
+    assert not Retention([], {"X-App": "my.app"}).is_served_by(dotted)
+    assert Retention(["my"], {}).is_served_by(Retention([], {}, ["my"]))
+
+
 def test_the_other_members_of_a_token_are_the_same() -> None:
     """Every decision on a reduced token is that on the whole one."""
     token = read_claims(
