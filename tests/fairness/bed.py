@@ -16,10 +16,13 @@ from harness.certificates import Authority
 from harness.configs import TOKENS, config
 from harness.processes import Enforcer, enforcer
 from harness.servers import introspection_server
+from harness.usage import processor_time
+from harness.waiting import settled
 
 from fairness.floods import FLOODS
 from fairness.honest import Times
 
+_IDLE = 0.03  # seconds of processor time that two enforcers without requests take in much more than that
 _TESTS = Path(__file__).parents[1]
 
 
@@ -86,12 +89,18 @@ class Bed:
 
     def measure(self, flood: str | None, connections: int, seconds: float, *, tls: bool = False) -> Times:
         """Return the times of eight honest clients, without (None) or beside a flood with some connections."""
+        self._settle()
         tls = tls or (flood is not None and FLOODS[flood].tls)
         process = self._enforcers[tls]
         with ExitStack() as stack:
             if flood is not None:
                 stack.enter_context(flooded(flood, process.port, connections))
             return stack.enter_context(honest(process, seconds, *(("--tls",) if tls else ())))()
+
+    def _settle(self) -> None:
+        """Wait until the enforcers have processed what the last flood left in the buffers of the sockets."""
+        pids = [process.process.pid for process in self._enforcers.values()]
+        settled(lambda: round(sum(map(processor_time, pids)) / _IDLE))
 
 
 @contextmanager
