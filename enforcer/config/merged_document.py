@@ -1,7 +1,7 @@
 """All files of a configuration merged into one document: rules of every file, with defaults and scope sets applied.
 
 1. A rule keeps its file: each error names the rule's file, and its index there.
-2. A rule's own key overrides that of `rule_defaults`; `claims` are merged by name. A public rule has no token, and
+2. A rule's own key overrides that of `rule_defaults`; the members of `claims`, `query` and `headers` do so by name. A public rule has no token, and
    takes no default that concerns one.
 3. `$name` in a list of scopes stands for the set of that name. Within a set, every text is a scope.
 """
@@ -20,6 +20,7 @@ from enforcer.errors import ConfigError, Problem, SettingsError
 from enforcer.policy.rules import REQUEST_CONDITIONS, TOKEN_KEYS, RuleDefaults, is_scope
 
 _SCOPE_LISTS: Final = ("scopes", "any_scope")
+_MERGED: Final = ("claims", "query", "headers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,17 +181,18 @@ def _with_defaults(rule: Any, defaults: Mapping[str, Any]) -> Any:
     if rule.get("nobody") is True:
         excluded = (*TOKEN_KEYS, *REQUEST_CONDITIONS)
     merged = {**{key: value for key, value in defaults.items() if key not in excluded}, **rule}
-    if "claims" in rule and not excluded:
-        merged["claims"] = _with_default_claims(rule["claims"], defaults.get("claims"))
+    for key in _MERGED:
+        if key in rule and key not in excluded:
+            merged[key] = _with_default_members(rule[key], defaults.get(key))
     return merged
 
 
-def _with_default_claims(claims: Any, defaults: Any) -> Any:
-    """Add the default claims by name, because a rule with one more claim must not lose the check of the tenant."""
-    if not isinstance(claims, dict) or not isinstance(defaults, dict):
-        return claims
-    removed = {name for name, value in claims.items() if value is None and name in defaults}
-    return {name: value for name, value in {**defaults, **claims}.items() if name not in removed}
+def _with_default_members(members: Any, defaults: Any) -> Any:
+    """Add the default members by name, because a rule with one more claim must not lose the check of the tenant."""
+    if not isinstance(members, dict) or not isinstance(defaults, dict):
+        return members
+    removed = {name for name, value in members.items() if value is None and name in defaults}
+    return {name: value for name, value in {**defaults, **members}.items() if name not in removed}
 
 
 def _valid_sets(values: Mapping[str, Any]) -> dict[str, Sequence[str]]:

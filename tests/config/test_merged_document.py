@@ -47,6 +47,30 @@ rule_defaults: {scopes: [a, b], methods: [GET], audience: [app], max_answer_age:
     }
 
 
+@pytest.mark.parametrize("key", ["query", "headers"])
+def test_conditions_on_the_request_are_merged_with_the_defaults_by_name(loads: Loads, key: str) -> None:
+    """A rule with one more keeps the check of the gateway, also a public one; null takes a default away."""
+    by_name = rules(
+        loads(
+            f"""
+  - {{name: more, path: /more, {key}: {{X-B: b}}}}
+  - {{name: other, path: /other, {key}: {{X-Gateway: no}}}}
+  - {{name: without, path: /without, {key}: {{X-Gateway: null}}}}
+  - {{name: open, path: /open, public: true, {key}: {{X-B: b}}}}
+  - {{name: nobody, path: /nobody, nobody: true}}
+rule_defaults: {{authenticated: true, {key}: {{X-Gateway: yes}}}}
+""".replace("no}", '"no"}').replace("yes}", '"yes"}')
+        )
+    )
+    assert {name: dict(getattr(rule, key)) for name, rule in by_name.items()} == {
+        "more": {"X-Gateway": "yes", "X-B": "b"},
+        "other": {"X-Gateway": "no"},
+        "without": {},
+        "open": {"X-Gateway": "yes", "X-B": "b"},
+        "nobody": {},
+    }
+
+
 def test_claims_are_merged_with_the_defaults_by_name(loads: Loads) -> None:
     """A rule with one more claim keeps the check of the tenant; null takes a default away."""
     by_name = rules(
