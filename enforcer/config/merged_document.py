@@ -1,8 +1,8 @@
 """All files of a configuration merged into one document: rules of every file, with defaults and scope sets applied.
 
 1. A rule keeps its file: each error names the rule's file, and its index there.
-2. A rule's own key overrides that of `rule_defaults`; the members of `claims`, `query` and `headers` do so by name. A public rule has no token, and
-   takes no default that concerns one.
+2. A rule's own key overrides that of `rule_defaults`; `claims`, `query` and `headers` are merged by name. A public rule
+   has no token, and takes no default that concerns one.
 3. `$name` in a list of scopes stands for the set of that name. Within a set, every text is a scope.
 """
 

@@ -16,7 +16,7 @@ from enforcer.tokens.claims import ActiveToken, read_date
 class Conjunction:
     """Conditions that must all be met: those of a rule, or of an alternative in `any_of`.
 
-    `narrow`: there are conditions other than scopes that the token must have literally. `reads_request`: some depend
+    `narrow`: the rule has more conditions than scopes without placeholder and hierarchy. `reads_request`: some depend
     on the request. `limited`: some depend on nothing but the request.
     """
 

@@ -330,9 +330,9 @@ def _faults_of_paths(rule: Rule) -> Iterator[Fault]:
         except ValueError as error:
             yield place, str(error)
             continue
-        where = "the path" if rule.path is not None else f"the path {template}"
+        where = "neither path" if rule.path is not None else f"neither the path {template}"
         for path, message in _faults_of_texts(rule, names):
-            yield path, message.replace("the path", where, 1)
+            yield path, message.replace("neither path", where, 1)
 
 
 _ALLOWS_NOBODY: Final = (

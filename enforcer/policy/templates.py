@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple, final
 
 from enforcer.errors import MalformedRequestError
@@ -167,18 +168,22 @@ class Variable(NamedTuple):
 class Text:
     """A text of which some parts are those of a request."""
 
-    __slots__ = ("parts", "written")
+    __slots__ = ("_separators", "parts", "written")
 
     def __init__(self, written: str, parts: Sequence[bytes | Variable]) -> None:
         self.written: Final = written
         self.parts: Final = parts
+        self._separators: Final = [_separator(parts, index) for index in range(len(parts))]
 
     def fill(self, request: RequestView) -> bytes | None:
-        """Return the text for a request; None if the request has no value for a part."""
+        """Return the text for a request; None if the request has no value for a part, or an ambiguous one.
+
+        With `{org}:{team}`, the org `a:b` and the team `c` must not pass for the org `a` and the team `b:c`.
+        """
         filled = b""
-        for part in self.parts:
+        for part, separator in zip(self.parts, self._separators, strict=True):
             value = part if isinstance(part, bytes) else part.read(request)
-            if value is None:
+            if value is None or (separator and (value + separator).find(separator) != len(value)):
                 return None
             filled += value
         return filled
@@ -199,6 +204,14 @@ class Text:
 def field_names(written: str) -> list[str]:
     """Return the names of the fields that a text has placeholders for."""
     return [match[2] for match in _PLACEHOLDER.finditer(written) if match[1] == "#"]
+
+
+def _separator(parts: Sequence[bytes | Variable], index: int) -> bytes:
+    """Return the text that separates a placeholder from the next one; empty if there is none."""
+    following = parts[index + 1 : index + 3]
+    if isinstance(parts[index], Variable) and len(following) == 2 and isinstance(following[0], bytes):
+        return following[0]
+    return b""
 
 
 Names = Mapping[str, Variable]
@@ -235,9 +248,23 @@ def parse_text(written: str, names: Names) -> Text:
         elif name in names:
             parts.append(names[name])
         else:
-            raise ValueError(f"the path has no segment {whole}")
+            raise ValueError(f"neither path nor host has {whole}")
     parts.append(written[end:].encode("utf-8", "surrogatepass"))
-    return Text(written, [part for part in parts if part != b""])
+    return Text(written, _joined(parts))
+
+
+def _joined(parts: Sequence[bytes | Variable]) -> list[bytes | Variable]:
+    """Return the parts with fixed texts joined; raises ValueError if none is between two placeholders."""
+    joined: list[bytes | Variable] = []
+    for part in parts:
+        last = joined[-1] if joined else None
+        if isinstance(last, bytes) and isinstance(part, bytes):
+            joined[-1] = last + part
+        elif part != b"":
+            joined.append(part)
+    if any(isinstance(part, Variable) and isinstance(after, Variable) for part, after in pairwise(joined)):
+        raise ValueError("two placeholders need text between them: nobody could tell their values apart")
+    return joined
 
 
 def escaped(text: str) -> str:

@@ -57,7 +57,7 @@ def test_the_check_passes_before_anything_exists(name: str, tmp_path: Path) -> N
     [
         ({"name": "a", "path": "/a/{id}-{no}", "public": True}, "at most one {name}"),
         ({"name": "a", "path": "/a"}, "allows nobody"),
-        ({"name": "a", "path": "/a", "claims": {"tenant": "{id}"}}, "the path has no segment {id}"),
+        ({"name": "a", "path": "/a", "claims": {"tenant": "{id}"}}, "neither path nor host has {id}"),
     ],
 )
 def test_an_invalid_policy_fails_the_check(rule: dict[str, Any], message: str, tmp_path: Path) -> None:

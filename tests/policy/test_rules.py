@@ -15,7 +15,7 @@ from enforcer.policy.conditions import Claim, first_key
 from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement, compile_rule
 from enforcer.policy.rules import Conditions, Rule
-from enforcer.policy.templates import Affix, Capture, Path, names_of
+from enforcer.policy.templates import Affix, Capture, Path, names_of, parse_text
 from enforcer.tokens.claims import read_claims
 from enforcer.tokens.retention import Retention
 from enforcer.wire.target import parse
@@ -162,13 +162,14 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"claims": {"roles": {"all": ("a",), "not": ("b",)}}}, "exactly one key"),
     ({"claims": {"roles": {"present": ("a",)}}}, "present needs true or false"),
     ({"claims": {"roles": {"all": True}}}, "all needs a list"),
-    ({"claims": {"a": "x{y}"}}, "the path has no segment {y}"),
+    ({"claims": {"a": "x{y}"}}, "neither path nor host has {y}"),
     ({"claims": {"a": "x{"}}, "{ is not part of a placeholder"),
+    ({"claims": {"a": "{?x}{?y}"}}, "two placeholders need text between them"),
     ({"claims": {"{x}.roles": "a"}}, "begins with fixed text"),
-    ({"claims": {"a.{y}": "a"}}, "the path has no segment {y}"),
-    ({"scopes": ("a:{y}",)}, "the path has no segment {y}"),
+    ({"claims": {"a.{y}": "a"}}, "neither path nor host has {y}"),
+    ({"scopes": ("a:{y}",)}, "neither path nor host has {y}"),
     ({"authenticated": True, "query": {"a": ()}}, "empty list"),
-    ({"authenticated": True, "query": {"a": "{y}"}}, "the path has no segment {y}"),
+    ({"authenticated": True, "query": {"a": "{y}"}}, "neither path nor host has {y}"),
     ({"authenticated": True, "headers": {"Host": "a"}}, "no condition can read Host: the enforcer reads"),
     ({"claims": {"a": "{#Host}"}}, "no condition can read Host"),
     ({"claims": {"a": {"not": ("x-{#Authorization}",)}}}, "no condition can read Authorization"),
@@ -184,7 +185,7 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"nobody": True, "authenticated": True}, "nobody: true allows no request"),
     ({"host": "{x}.example.org"}, "duplicate {x} in host and path"),
     ({"query": {"a": "b"}}, "allows nobody"),
-    ({"claims": {"tenant": "{tenant}"}}, "the path has no segment {tenant}"),
+    ({"claims": {"tenant": "{tenant}"}}, "neither path nor host has {tenant}"),
 ]
 
 
@@ -489,7 +490,7 @@ def test_untrusted_claims_meet_a_condition_only_by_an_equal_value(claims: dict[s
         ({}, {(): 'missing key "path": the path template of the rule, or paths for several'}),
         ({"path": "/a", "paths": ("/b",)}, {("paths",): "a rule has path or paths, not both"}),
         ({"paths": ("/a", "b")}, {("paths", 1): "a path begins with /"}),
-        ({"paths": ("/{x}", "/a"), "claims": {"c": "{x}"}}, {("claims", "c"): "the path /a has no segment {x}"}),
+        ({"paths": ("/{x}", "/a"), "claims": {"c": "{x}"}}, {("claims", "c"): "neither the path /a nor host has {x}"}),
     ],
 )
 def test_a_rule_has_one_path_or_several(settings: dict[str, Any], errors: dict[Any, str]) -> None:
@@ -524,3 +525,21 @@ def test_a_requirement_knows_whether_it_has_more_than_scopes(settings: dict[str,
     requirement = Requirement(rule(**settings), Path.parse("/a/{x}/**"))
     assert requirement.narrow == narrow
     assert requirement.public == settings.get("public", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "query", "filled"),
+    [
+        ("{?a}:{?b}", b"a=x&b=y", b"x:y"),
+        ("{?a}:{?b}", b"a=x&b=y:z", b"x:y:z"),
+        ("{?a}:{?b}", b"a=x:y&b=z", None),
+        ("{?a}:{?b}", b"a=x%3Ay&b=z", None),
+        ("{?a}::{?b}", b"a=x:&b=y", None),
+        ("{?a}}}{{{?b}", b"a=x}{&b=y", None),
+        ("{?a}}}{{{?b}", b"a=x}&b=y", b"x}}{y"),
+        ("a:{?a}:b", b"a=x:y", b"a:x:y:b"),
+    ],
+)
+def test_a_text_that_two_requests_could_fill_alike_has_no_value(text: str, query: bytes, filled: bytes | None) -> None:
+    """Otherwise a client could move a separator, and pass for the member of another team."""
+    assert parse_text(text, {}).fill(RequestView((), query)) == filled
