@@ -85,8 +85,8 @@ class Authorization:
     """
 
     __slots__ = (
-        "_age", "_decisions", "_head", "_peer", "_possession", "_token_with_proof", "_verified_from", "identity",
-        "purges", "route", "segments", "sender", "snapshot", "target", "unlogged",
+        "_age", "_decided_at", "_decisions", "_head", "_peer", "_possession", "_token_with_proof", "_verified_from",
+        "identity", "purges", "route", "segments", "sender", "snapshot", "target", "unlogged",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, snapshot: Snapshot, peer: Peer, decisions: DecisionBuffer) -> None:
@@ -98,6 +98,7 @@ class Authorization:
         self._possession: Possession | None = None  # None: it was not checked
         self._verified_from = 0.0  # when the verification began, and the age of its result: only for the debug log
         self._age = NEVER
+        self._decided_at = 0.0
         self.snapshot = snapshot
         self.route: Route = snapshot.no_route
         self.target = head.target
@@ -160,16 +161,15 @@ class Authorization:
         request = self._view() if route.reads_request else NO_REQUEST
         if self.snapshot.debug:
             self._age = max(self._verified_from - verification.fetched_at, 0.0)
+        self._decided_at = now = time()
         if self._token_with_proof is None:
-            decision = decide(route.requirement, token, request, time(), route.report_only)
+            decision = decide(route.requirement, token, request, now, route.report_only)
         else:
             decision = UNPROVEN
         if decision is UNPROVEN:
             if isinstance(token, ActiveToken) and not token.bound:
                 self._possession = PossessionFault.UNBOUND
-            decision = decide_bound(
-                route.requirement, token, self._check_possession, request, time(), route.report_only
-            )
+            decision = decide_bound(route.requirement, token, self._check_possession, request, now, route.report_only)
         return self._outcome(decision, token, identity=verification.identity)
 
     def reject(self, refusal: Refusal, label: Label = _REJECTED) -> Refused:
@@ -191,6 +191,7 @@ class Authorization:
             self.route,
             permit,
             self.purges,
+            self._decided_at,
             head.lines,
             address,
         )
@@ -342,8 +343,8 @@ class Grant(NamedTuple):
     """The grounds on which a request was forwarded, so that a stream can be authorized again by a newer snapshot.
 
     `target` is in origin form; `credentials` is the value of Authorization; `route` and `permit` are what the request
-    was forwarded by; `purges` are those since it began. `lines` are the field lines that were forwarded, `address`
-    is the client's.
+    was forwarded by, `granted_at` when; `purges` are those since it began. `lines` are the field lines that were
+    forwarded, `address` is the client's.
     """
 
     method: bytes
@@ -353,6 +354,7 @@ class Grant(NamedTuple):
     route: Route
     permit: Allow
     purges: tuple[Purge, ...]
+    granted_at: float
     lines: Sequence[bytes] = ()
     address: str = ""
 
@@ -382,9 +384,10 @@ class Grant(NamedTuple):
         request = RequestView(target.segments, target.query, self.host, self.lines, self.address)
         token = self.permit.token
         if token is None or not route.verifier.takes(token, self.route.verifier):
-            # The result of one authorization server means nothing to a rule that trusts another one.
+            # The result of one authorization server means nothing to a rule that trusts another one. One without claims
+            # that are read only now cannot be decided on: a claim that was not kept would pass for an absent one.
             decision = decide(route.requirement, _MISSING, request, 0.0, route.report_only)
         else:
-            # At a time when the token was valid: whether its expiry ends the stream is `ends_with_token`.
-            decision = decide(route.requirement, token, request, -NEVER, route.report_only, self.permit)
+            # As of when the token was valid: whether its expiry ends the stream is `ends_with_token`.
+            decision = decide(route.requirement, token, request, self.granted_at, route.report_only, self.permit)
         return None if isinstance(decision, Allow) else route.refusals.bearer[decision.reason]

@@ -124,7 +124,7 @@ class TokenCache:
         held_back: tuple[Observer | None, Observer | None] = (None, None),
     ) -> None:
         self._settings = settings
-        self._retention = retention
+        self.retention = retention
         self._by_client = by_client
         self._active = _Table(held_back[0])
         self._inactive = _Table(held_back[1])
@@ -162,7 +162,7 @@ class TokenCache:
         settings = self._settings
         self.drop(key)
         if isinstance(result, ActiveToken):
-            result = self._retention.reduce(result)
+            result = self.retention.reduce(result)
             entry = CacheEntry(result, identity, now, min(now + settings.ttl, result.expires))
             entry.size = ENTRY + result.size + len(identity)
             entry.stale_until = min(entry.expires_at + settings.stale, result.expires)
@@ -186,7 +186,7 @@ class TokenCache:
         """
         self.purges = earlier.purges
         self.evictions = earlier.evictions
-        retention, former = self._retention, earlier._retention
+        retention, former = self.retention, earlier.retention
         rewrites = retention.identity != former.identity
         active = tuple(earlier._active.entries.items()) if retention.is_served_by(former) else ()
         for key, entry in (*active, *earlier._inactive.entries.items()):

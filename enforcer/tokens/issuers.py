@@ -23,6 +23,7 @@ from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcom
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jws import looks_like_jwt, unverified_issuer
 from enforcer.tokens.lookup import Lookup
+from enforcer.tokens.retention import Retention
 from enforcer.tokens.verifier import (
     CachingVerifier,
     LookupOptions,
@@ -128,11 +129,18 @@ class MultiIssuerVerifier:
         """The cache keys of the servers; they identify them."""
         return frozenset(keys for issuer in self._issuers for keys in issuer.verifier.keys)
 
+    @property
+    def retention(self) -> Retention:
+        """The claims that its results have: the servers share a cache."""
+        return self._issuers[0].verifier.retention
+
     def takes(self, result: ActiveToken, other: TokenVerifier) -> bool:
         """Return whether the other's result for a token holds here too, whichever of its servers it is from."""
         possible = [
             issuer for issuer in self._issuers if issuer.verifier.keys <= other.keys and issuer.scope.covers(result)
         ]
+        if not self.retention.decides_on(other.retention):
+            return False
         return other.keys <= self.keys and bool(possible) and all(issuer.takes(result) for issuer in possible)
 
     def _candidates(self, token: bytes, now: float) -> Sequence[TrustedIssuer]:

@@ -39,11 +39,14 @@ class Retention:
 
     def is_served_by(self, former: Retention) -> bool:
         """Return whether tokens that another one reduced have all claims that are read now."""
-        kept = frozenset(former._paths)
-        identity = self.identity == former.identity or _literally(self.identity.values()) <= kept | _literally(
-            _RESTORED
+        identity = self.identity == former.identity or (
+            _literally(self.identity.values()) <= _literally(_RESTORED).union(former._paths)
         )
-        return identity and kept.issuperset(self._paths)
+        return identity and self.decides_on(former)
+
+    def decides_on(self, former: Retention) -> bool:
+        """Return whether tokens that another one reduced have all claims that conditions read now."""
+        return frozenset(former._paths).issuperset(self._paths)
 
     def reduce(self, token: ActiveToken) -> ActiveToken:
         """Return a token without the claims that nobody reads; one that is reduced already as it is."""

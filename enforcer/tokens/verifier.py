@@ -25,6 +25,7 @@ from enforcer.tokens.introspection.response import IntrospectionOutcome
 from enforcer.tokens.jwt.fault import EXPLANATIONS, JwtFault, RejectedToken
 from enforcer.tokens.limiter import ClientLimiter
 from enforcer.tokens.lookup import Lookup
+from enforcer.tokens.retention import Retention
 from enforcer.wire.callback import Callback
 
 _log = logging.getLogger("enforcer.tokens")
@@ -88,13 +89,17 @@ class TokenVerifier(Protocol):
     def keys(self) -> frozenset[CacheKeys]:
         """The cache keys of the servers whose tokens it verifies; they identify the servers."""
 
+    @property
+    def retention(self) -> Retention:
+        """The claims that its results have."""
+
     def verify(
         self, token: bytes, now: float, listener: VerificationListener, options: LookupOptions
     ) -> VerificationOutcome | None:
         """Return the outcome if it is known at once; otherwise None, and the listener gets it later."""
 
     def takes(self, result: ActiveToken, other: TokenVerifier) -> bool:
-        """Return whether the other's result for a token holds here too, since it is of one of these servers."""
+        """Return whether the other's result for a token holds here: it has the claims, and is of one of them."""
 
 
 _Waiting = tuple[VerificationListener, LookupOptions]
@@ -164,9 +169,14 @@ class CachingVerifier:
         """The cache keys of the server; they identify it."""
         return frozenset((self._keys,))
 
+    @property
+    def retention(self) -> Retention:
+        """The claims that its results have: those that the cache keeps."""
+        return self._cache.retention
+
     def takes(self, result: ActiveToken, other: TokenVerifier) -> bool:
-        """Return whether the other's result for a token holds here too, since it is of the same server."""
-        return other.keys <= self.keys
+        """Return whether the other's result for a token holds here: it has the claims, and is of the same server."""
+        return other.keys <= self.keys and self.retention.decides_on(other.retention)
 
     def remembers(self, token: bytes, now: float) -> bool:
         """Return whether the cache has an active token, fresh or stale."""

@@ -18,8 +18,11 @@ from harness.configs import config
 _CLOSED_PORT = 9
 
 
-def snapshot(**changes: Any) -> Snapshot:
-    """Return a snapshot of the base configuration with `changes` (see `harness.configs.config`)."""
+def snapshot(*, resources: SharedResources | None = None, **changes: Any) -> Snapshot:
+    """Return a snapshot of the base configuration with `changes` (see `harness.configs.config`).
+
+    Snapshots with the same `resources` are those before and after a reload.
+    """
     telemetry = Telemetry("tested")
     telemetry.begin()
     loop = asyncio.new_event_loop()
@@ -29,7 +32,7 @@ def snapshot(**changes: Any) -> Snapshot:
             path = Path(folder) / "config.yaml"
             path.write_text(config(f"http://127.0.0.1:{_CLOSED_PORT}", _CLOSED_PORT, **changes))
             loaded = load(path, {"ENFORCER_CLIENT_SECRET": "secret"})
-        return assemble(loaded.config, SharedResources().scope(), telemetry, ticker, loop)[0]
+        return assemble(loaded.config, (resources or SharedResources()).scope(), telemetry, ticker, loop)[0]
     finally:
         ticker.stop()
         loop.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import time
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from enforcer.proxy.authorize import Authorization, Refused
 from enforcer.proxy.head import RequestHead
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.snapshot import Snapshot
+from enforcer.server.resources import SharedResources
 from enforcer.share_report import SharedTable, ShareReport
 from enforcer.tokens.cache import CacheEntry
 from enforcer.tokens.claims import read_claims
@@ -33,7 +35,7 @@ AUTHORIZE_RULES = [
     {"name": "read", "path": "/read/**", "scopes": ["read"], "cors_preflight": "allow"},
     {"name": "reported", "path": "/reported/**", "scopes": ["read"], "mode": "report"},
 ]
-RECORDED = {"admin": {"credential": {"env": "ENFORCER_CLIENT_SECRET"}}}
+RECORDED: dict[str, Any] = {"admin": {"credential": {"env": "ENFORCER_CLIENT_SECRET"}}}
 SNAPSHOT = snapshot(rules=AUTHORIZE_RULES, **RECORDED)
 NO_RULES = snapshot(rules=[{"name": "never", "path": "/**", "scopes": ["never"]}])
 BEARER = (b"Authorization", b"Bearer token")
@@ -69,10 +71,12 @@ def entry(claims: dict[str, Any] | None) -> CacheEntry:
 READ = head(b"GET", b"/read/a", BEARER)
 
 
-def concluded(outcome: VerificationOutcome, request: RequestHead = READ) -> tuple[Step, Allow | Refused]:
+def concluded(
+    outcome: VerificationOutcome, request: RequestHead = READ, by: Snapshot = SNAPSHOT
+) -> tuple[Step, Allow | Refused]:
     """Authorize a request up to the verification, and conclude with its outcome."""
-    step = Step(request)
-    target, methods = SNAPSHOT.routes.locate(request.target, request.host)
+    step = Step(request, by)
+    target, methods = by.routes.locate(request.target, request.host)
     assert methods is not None
     step.authorization.route = methods[None]
     step.authorization.segments = target.segments
@@ -211,6 +215,32 @@ def test_a_grant_is_checked_again_by_a_newer_snapshot() -> None:
     refusal = grant.reauthorize(NO_RULES)
     assert refusal is not None
     assert refusal.status == 401
+
+
+def reauthorized(claims: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> int | None:
+    """Return the status with which a reload ends a stream that was granted under the conditions before; None: not."""
+    resources = SharedResources()
+    old = snapshot(resources=resources, rules=[{"name": "r", "path": "/read/**", **before}])
+    new = snapshot(resources=resources, rules=[{"name": "r", "path": "/read/**", **after}])
+    step, permit = concluded(entry(claims), by=old)
+    assert isinstance(permit, Allow)
+    refusal = step.authorization.grant(permit).reauthorize(new)
+    return None if refusal is None else refusal.status
+
+
+def test_a_grant_ends_if_the_rules_read_claims_that_its_token_has_lost() -> None:
+    """A claim that was not kept is not absent; the client's next request is decided by the whole token."""
+    read, absent = {"scopes": ["read"]}, {"claims": {"suspended": {"present": False}}}
+    assert reauthorized({"scope": "read"}, read, absent) == 401
+    assert reauthorized({"scope": "read"}, absent, absent) is None
+    assert reauthorized({"scope": "read"}, absent, read) is None
+
+
+def test_a_grant_ends_if_the_user_was_not_authenticated_recently_enough_when_it_began() -> None:
+    """A stream that goes on does not make the login older."""
+    claims = {"auth_time": int(time()) - 150}
+    assert reauthorized(claims, {"max_auth_age": "5m"}, {"max_auth_age": "2m"}) == 401
+    assert reauthorized(claims, {"max_auth_age": "5m"}, {"max_auth_age": "3m"}) is None
 
 
 MINE = key("ES256")
