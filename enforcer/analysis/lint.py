@@ -15,7 +15,7 @@ from typing import Final
 
 from enforcer.analysis.evaluator import Policy, PolicyRule
 from enforcer.analysis.strength import not_required
-from enforcer.policy.templates import HOST_NAME, Segment
+from enforcer.policy.templates import HOST_NAME, Affix, Segment
 from enforcer.wire.fields import METHODS
 
 
@@ -41,6 +41,7 @@ def lint(policy: Policy) -> Iterator[Finding]:
     """Yield the findings about a policy, kind by kind."""
     yield from _never_matching(policy)
     yield from _weaker_around(policy)
+    yield from _weaker_parts(policy)
     yield from _weaker_elsewhere(policy)
     yield from _public(policy)
     yield from _methods_left_out(policy)
@@ -129,6 +130,61 @@ def _weaker_around(policy: Policy) -> Iterator[Finding]:
             "which it needs too if the app ignores case"
         )
         yield Finding(Level.NOTE, "weaker_in_other_letters", weaker.index, _path_key(weaker), message)
+
+
+def _weaker_parts(policy: Policy) -> Iterator[Finding]:
+    """Find segments with fixed text around a `{name}` that a weaker rule matches.
+
+    They have an empty name, or the fixed text of another rule too, whose path is more specific.
+    """
+    groups: defaultdict[tuple[tuple[Segment, ...], bool, int], list[tuple[PolicyRule, Affix]]] = defaultdict(list)
+    for entry in policy.entries:
+        segments = entry.pattern.path.segments
+        for position, segment in enumerate(segments):
+            if not isinstance(segment, Affix):
+                continue
+            empty = segment.prefix + segment.suffix
+            weaker = _weaker(policy, entry, _replaced(entry, position, empty))
+            if weaker is not None:
+                near = _spelled(entry, position, empty)
+                message = (
+                    f"{near} matches {_less(weaker, entry)}; an app may read it as an empty name: add a rule for it"
+                )
+                yield Finding(Level.WARNING, "weaker_around", entry.index, _path_key(entry), message)
+            others = (*segments[:position], None, *segments[position + 1 :])
+            groups[others, entry.pattern.path.rest, position].append((entry, segment))
+    for (_, _, position), members in groups.items():
+        for entry, segment in members:
+            for other, its in members:
+                both = _both(segment, its)
+                if other is entry or both is None:
+                    continue
+                path = _replaced(entry, position, both.prefix + _ANY + both.suffix)
+                if _weaker(policy, entry, path) is other:
+                    near = _spelled(entry, position, both.prefix + b"{name}" + both.suffix)
+                    message = (
+                        f"{near} matches {_less(other, entry)}, because its path is more specific: add a rule for it"
+                    )
+                    yield Finding(Level.WARNING, "weaker_overlap", entry.index, _path_key(entry), message)
+
+
+def _both(one: Affix, other: Affix) -> Affix | None:
+    """Return the fixed text of the segments that have that of both; None if no segment has."""
+    prefix, suffix = max(one.prefix, other.prefix, key=len), max(one.suffix, other.suffix, key=len)
+    fits = prefix.startswith(one.prefix) and prefix.startswith(other.prefix)
+    return Affix(prefix, suffix) if fits and suffix.endswith(one.suffix) and suffix.endswith(other.suffix) else None
+
+
+def _replaced(entry: PolicyRule, position: int, segment: bytes) -> list[bytes]:
+    path = _sample(entry)
+    below = [_ANY] if entry.pattern.path.rest else []
+    return [*path[:position], segment, *path[position + 1 :], *below]
+
+
+def _spelled(entry: PolicyRule, position: int, segment: bytes) -> str:
+    parts = entry.path.split("/")
+    parts[position + 1] = segment.decode("utf-8", "replace")
+    return "/".join(parts)
 
 
 def _weaker_elsewhere(policy: Policy) -> Iterator[Finding]:

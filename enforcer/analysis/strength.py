@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enforcer.analysis.evaluator import PolicyRule
 from enforcer.policy.conditions import Claim, Network, RequestCondition
 from enforcer.policy.requirement import Conjunction
-from enforcer.policy.templates import Text
+from enforcer.policy.templates import Text, Variable
 
 
 def not_required(by: PolicyRule, of: PolicyRule) -> str:
@@ -64,14 +64,17 @@ def _unmet(actual: Conjunction, wanted: Conjunction) -> Iterator[str]:
     certain = granted(actual.scopes)
     if len(actual.any_scope) == 1:
         certain |= granted(actual.any_scope)
-    if scopes := sorted({*wanted.scopes - certain, *_texts(wanted.scope_texts) - _texts(actual.scope_texts)}):
+    own = _texts(actual.scope_texts)
+    missing = {text.written for text in wanted.scope_texts if tuple(text.parts) not in own}
+    if scopes := sorted({*wanted.scopes - certain, *missing}):
         yield f"scope {' and '.join(scopes)}"
     if wanted.any_scope or wanted.any_scope_texts:
         texts = _texts(wanted.any_scope_texts)
+        written = {text.written for text in wanted.any_scope_texts}
         some = actual.any_scope or actual.any_scope_texts
         covered = some and actual.any_scope <= wanted.any_scope and _texts(actual.any_scope_texts) <= texts
-        if wanted.any_scope.isdisjoint(certain) and texts.isdisjoint(_texts(actual.scope_texts)) and not covered:
-            yield f"scope {' or '.join(sorted({*wanted.any_scope, *texts}))}"
+        if wanted.any_scope.isdisjoint(certain) and texts.isdisjoint(own) and not covered:
+            yield f"scope {' or '.join(sorted({*wanted.any_scope, *written}))}"
     for key in ("audience", "issuer", "client_ids", "acr"):
         if _wider(getattr(actual, key), allowed := getattr(wanted, key)):
             yield f"{key} {' or '.join(sorted(allowed))}"
@@ -97,8 +100,12 @@ def _stronger(actual: Conjunction, wanted: Conjunction) -> bool:
     return not [*_unlimited(actual, wanted), *_unmet(actual, wanted)]
 
 
-def _texts(texts: Iterable[Text]) -> frozenset[str]:
-    return frozenset(text.written for text in texts)
+def _texts(texts: Iterable[Text]) -> frozenset[_Parts]:
+    """Return the texts by their parts: `{x}` in two rules may be different parts of a request."""
+    return frozenset(tuple(text.parts) for text in texts)
+
+
+_Parts = tuple[bytes | Variable, ...]
 
 
 def _within(networks: Sequence[Network], others: Sequence[Network]) -> bool:
@@ -118,17 +125,21 @@ def _wider(actual: frozenset[str], wanted: frozenset[str]) -> bool:
     return bool(wanted) and not (actual and actual <= wanted)
 
 
+def _keys(claim: Claim) -> tuple[str | _Parts, ...]:
+    return claim.keys if isinstance(claim.keys, tuple) else tuple(tuple(key.parts) for key in claim.keys)
+
+
 def _implies(claim: Claim, other: Claim) -> bool:
     """Return whether every token that meets a condition meets the other."""
-    if claim.name != other.name:
+    if _keys(claim) != _keys(other):
         return False
     if other.test == "present":
         return claim.test != "absent"
     if claim.test != other.test:
         return False
     # Not as sets, because in Python True == 1.
-    values = [(type(value), value) for value in claim.allowed] + [(Text, text.written) for text in claim.texts]
-    others = [(type(value), value) for value in other.allowed] + [(Text, text.written) for text in other.texts]
+    values = [(type(value), value) for value in claim.allowed] + [(Text, tuple(text.parts)) for text in claim.texts]
+    others = [(type(value), value) for value in other.allowed] + [(Text, tuple(text.parts)) for text in other.texts]
     if other.test == "any":
         return all(value in others for value in values)
     return all(value in values for value in others)

@@ -364,3 +364,33 @@ def test_authenticated_beside_scopes_has_no_effect() -> None:
     rules = [{"path": "/a", **A, "scopes": ["s"]}, {"path": "/b", **A, "any_scope": ["s"]}, {"path": "/c", **A}]
     code = "authenticated_with_scopes"
     assert findings(*rules, code=code) == [(code, 0, message), (code, 1, message)]
+
+
+def test_a_more_specific_overlap_that_asks_for_less_is_a_warning() -> None:
+    """A key that is called public-x.key is public."""
+    rules = {"path": "/files/public-{name}", "public": True}, {"path": "/files/{name}.key", "scopes": ["admin"]}
+    assert findings(*rules, code="weaker_overlap") == [
+        (
+            "weaker_overlap",
+            1,
+            '/files/public-{name}.key matches "/files/public-{name}" (rules.yaml:1), which does not require a token, '  # noqa: ISC004
+            "because its path is more specific: add a rule for it",
+        )
+    ]
+    both = {"path": "/files/public-{name}.key", "scopes": ["admin"]}
+    assert findings(*rules, both, code="weaker_overlap") == []
+    apart = {"path": "/files/a-{name}", "public": True}, {"path": "/files/b-{name}", "scopes": ["admin"]}
+    assert findings(*apart, code="weaker_overlap") == []
+
+
+def test_a_weaker_rule_for_the_empty_name_is_a_warning() -> None:
+    """`/t/:publish` is no path with a name before the colon."""
+    rules = {"path": "/t/{id}:publish", "scopes": ["admin"]}, {"path": "/t/{id}", **A}
+    assert [finding for finding in findings(*rules, code="weaker_around") if "/t/:publish matches" in finding[2]] == [
+        (
+            "weaker_around",
+            0,
+            '/t/:publish matches "/t/{id}" (rules.yaml:2), which does not require scope admin; '  # noqa: ISC004
+            "an app may read it as an empty name: add a rule for it",
+        )
+    ]

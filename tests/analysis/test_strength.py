@@ -104,3 +104,14 @@ def test_nothing_is_named_only_if_no_token_passes_one_rule_and_not_the_other(
         isinstance(decide(entry.requirement, result, RequestView([b"a"]), NOW), Allow) for entry in entries
     )
     assert not allowed or other or not_required(entries[0], entries[1])
+
+
+@pytest.mark.parametrize("key", ["claims", "scopes", "any_scope", "query"])
+def test_a_placeholder_is_compared_by_what_it_stands_for(key: str) -> None:
+    """`{x}` in two rules may be two segments, and one segment may have two names."""
+    conditions: dict[str, Any] = {"claims": {"c": "{x}"}, "scopes": ["s:{x}"], "any_scope": ["s:{x}"]}
+    wanted = conditions.get(key, {"c": "{x}"})
+    renamed = [text.replace("x", "y") for text in wanted] if isinstance(wanted, list) else {"c": "{y}"}
+    of = {"path": "/{x}/{y}", "authenticated": True, key: wanted}
+    assert compared({"path": "/{y}/{x}", "authenticated": True, key: wanted}, of) != ""
+    assert compared({"path": "/{y}/{x}", "authenticated": True, key: renamed}, of) == ""
