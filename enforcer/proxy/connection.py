@@ -150,7 +150,8 @@ class ClientConnection(ManagedConnection):
                 pace.wait(len(data))
             return
         self._registry.ticker.turns.activity += 1
-        if data.find(_BOUNDARY, 0, -1) < 0:  # faster than `in`, which first tries to take the separator as an integer
+        # Several times as fast as `find`, whose arguments are parsed, and as `in`, which tries an integer first
+        if not data.partition(_BOUNDARY)[2]:
             self.on_input(data)
         else:
             self.on_input(pace.begin(data))
