@@ -196,8 +196,19 @@ def compile_request_conditions(
 
 
 def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    """Parse addresses and networks; raises ValueError."""
-    return tuple([ip_network(text, strict=False) for text in texts])
+    """Parse addresses and networks, of IPv4 also if they are written as IPv6; raises ValueError with a hint."""
+    return tuple([_parse_network(text) for text in texts])
+
+
+def _parse_network(text: str) -> Network:
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("expected an address or a network, such as 192.0.2.7 or 10.0.0.0/8") from None
+    if "/" in text and network.network_address != ip_address(text.partition("/")[0]):
+        raise ValueError(f"the network of this address is {network}; write that, or the address only")
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    return network if mapped is None or network.prefixlen < 96 else ip_network((mapped, network.prefixlen - 96))
 
 
 def is_within(address: str, networks: Sequence[Network]) -> bool:

@@ -219,9 +219,9 @@ def _faults_of_conditions(rule: Conditions) -> Iterator[Fault]:
             yield ("claims", name), fault
         elif value == ():
             yield ("claims", name), "an empty list, which no token can meet"
-        elif name == "scope":
+        elif name.removeprefix("/") in ("scope", "scp"):
             yield ("claims", name), "write scopes or any_scope, which read it as a string and as a list"
-        elif name in _STRINGS and not all(isinstance(item, str) for item in values_of(value)):
+        elif name.removeprefix("/") in _STRINGS and not all(isinstance(item, str) for item in values_of(value)):
             yield ("claims", name), 'the claim is always read as a string; write the value in quotes: "42"'
     for index, issuer in enumerate(rule.issuer):
         if is_template(issuer):
@@ -236,8 +236,8 @@ def _faults_of_conditions(rule: Conditions) -> Iterator[Fault]:
     for index, address in enumerate(rule.addresses):
         try:
             parse_networks([address])
-        except ValueError:
-            yield ("addresses", index), "expected an address or a network, such as 192.0.2.7 or 10.0.0.0/8"
+        except ValueError as error:
+            yield ("addresses", index), str(error)
 
 
 def _fault_of_test(test: ClaimTest) -> str | None:

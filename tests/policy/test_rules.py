@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from enforcer.errors import SettingsError
-from enforcer.policy.conditions import Claim, first_key
+from enforcer.policy.conditions import Claim, first_key, is_within, parse_networks
 from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement, compile_rule
 from enforcer.policy.rules import Conditions, Rule
@@ -181,6 +181,11 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"claims": {"a": "{#X_Tenant}"}}, "letters, digits and hyphens"),
     ({"authenticated": True, "headers": {"X_Tenant": "a"}}, "letters, digits and hyphens"),
     ({"authenticated": True, "addresses": ("10.0.0.0/33",)}, "expected an address or a network"),
+    ({"authenticated": True, "addresses": ("10.0.0.5/0",)}, "the network of this address is 0.0.0.0/0"),
+    ({"authenticated": True, "addresses": ("2001:db8::1/32",)}, "the network of this address is 2001:db8::/32"),
+    ({"claims": {"scp": {"not": ("admin",)}}}, "write scopes or any_scope"),
+    ({"claims": {"/scope": "admin"}}, "write scopes or any_scope"),
+    ({"claims": {"/sub": 42}}, "write the value in quotes"),
     ({"any_of": ({},)}, "an alternative without a condition"),
     ({"nobody": True, "authenticated": True}, "nobody: true allows no request"),
     ({"host": "{x}.example.org"}, "duplicate {x} in host and path"),
@@ -543,3 +548,11 @@ def test_a_requirement_knows_whether_it_has_more_than_scopes(settings: dict[str,
 def test_a_text_that_two_requests_could_fill_alike_has_no_value(text: str, query: bytes, filled: bytes | None) -> None:
     """Otherwise a client could move a separator, and pass for the member of another team."""
     assert parse_text(text, {}).fill(RequestView((), query)) == filled
+
+
+def test_a_network_of_ipv4_may_be_written_as_ipv6() -> None:
+    """A client's address in that form is read in the same way."""
+    networks = parse_networks(["::ffff:10.0.0.0/104", "::ffff:192.0.2.7"])
+    assert list(map(str, networks)) == ["10.0.0.0/8", "192.0.2.7/32"]
+    assert is_within("::ffff:10.1.2.3", networks)
+    assert not is_within("11.0.0.1", networks)
