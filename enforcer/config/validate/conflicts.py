@@ -102,14 +102,20 @@ def _identity_fields(document: MergedDocument, rules: Mapping[int, Rule]) -> Ite
 
 def _scope_implies(document: MergedDocument) -> Iterator[Problem]:
     for name in _keys(document, "scope_implies"):
-        if not is_scope(name):
-            message = f"{show(name)} is not a valid scope: no spaces, quotes or backslashes"
-            yield document.problem(("scope_implies",), message, key=name)
+        if fault := _fault_of_scope(name):
+            yield document.problem(("scope_implies",), fault, key=name)
         scopes = document.values["scope_implies"][name]
         for index, scope in enumerate(scopes if isinstance(scopes, list) else ()):
-            if isinstance(scope, str) and not is_scope(scope):
-                message = f"{show(scope)} is not a valid scope: no spaces, quotes or backslashes"
-                yield document.problem(("scope_implies", name, index), message)
+            if isinstance(scope, str) and (fault := _fault_of_scope(scope)):
+                yield document.problem(("scope_implies", name, index), fault)
+
+
+def _fault_of_scope(scope: str) -> str | None:
+    if not is_scope(scope):
+        return f"{show(scope)} is not a valid scope: no spaces, quotes or backslashes"
+    if scope.startswith("$") or "{" in scope or "}" in scope:
+        return f"{show(scope)}: scope_implies has neither scope sets nor placeholders; write each scope"
+    return None
 
 
 def _keys(document: MergedDocument, section: str) -> list[str]:

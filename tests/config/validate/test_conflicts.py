@@ -230,3 +230,17 @@ def test_no_condition_reads_an_identity_field(forwarding: str, condition: str, n
     path.write_text(f"{base}{forwarding}{rules}", "utf-8")
     with pytest.raises(ConfigError, match=f"no condition can read {name}: `forwarding.identity` sets it"):
         load_with_document(path, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("scope_implies: {admin: [$editors]}", "scope_implies.admin[0]"),
+        ("scope_implies: {admin: ['a:{x}']}", "scope_implies.admin[0]"),
+        ("scope_implies: {'a:{x}': [read]}", "scope_implies"),
+    ],
+)
+def test_scopes_that_include_others_are_written_literally(text: str, path: str) -> None:
+    """A set or a placeholder would silently include nothing."""
+    refused = [(line, where) for line, where, message in conflicts_of(text) if "neither scope sets nor" in message]
+    assert refused == [(3, path)]
