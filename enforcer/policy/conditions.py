@@ -14,7 +14,7 @@ from enforcer.tokens.claims import UNREADABLE, claim_value
 Scalar = str | int | bool
 ClaimTest = Mapping[Literal["all", "not", "present"], tuple[Scalar, ...] | bool]
 ClaimValue = Scalar | tuple[Scalar, ...] | ClaimTest
-"""What a rule requires of a claim: a value, one of a list, or a test: `all`, `not` or `present`."""
+"""The requirement of a rule for a claim: a value, one of a list, or a test: `all`, `not` or `present`."""
 Network = IPv4Network | IPv6Network
 
 

@@ -1,6 +1,6 @@
 """The parts of a request that conditions read. Pure, and read only for rules with such conditions.
 
-A value that apps may read differently is no value: a parameter or field that is sent twice, or whose name another
+A value that apps may read differently counts as absent: a parameter or field that is sent twice, or whose name another
 spelling of which is sent too, is as good as none, so that a condition on it is not met.
 """
 

@@ -215,7 +215,7 @@ def _separator(parts: Sequence[bytes | Variable], index: int) -> bytes:
 
 
 Names = Mapping[str, Variable]
-"""What the names in a rule's path and host stand for."""
+"""The meaning of the names in a rule's path and host."""
 
 
 def names_of(path: Path, host: str | None) -> Names:

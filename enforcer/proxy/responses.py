@@ -169,7 +169,7 @@ class Refusals:
 
 
 class _Needs(NamedTuple):
-    """What the refusals of a rule name: pairs of `scopes` and `any_scope`, and the authentication of the user."""
+    """The requirements that refusals name: pairs of `scopes` and `any_scope`, and the authentication of the user."""
 
     scopes: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
     acr: tuple[str, ...]

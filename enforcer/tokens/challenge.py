@@ -25,7 +25,7 @@ class DPoPError(StrEnum):
 
 
 Login = tuple[Iterable[str], float | None]
-"""What RFC 9470 §3 calls for: `acr_values`, the preferred first, and `max_age` in seconds."""
+"""The parameters of RFC 9470 §3: `acr_values`, the preferred first, and `max_age` in seconds."""
 
 
 def challenge(

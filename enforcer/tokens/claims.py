@@ -134,7 +134,7 @@ def _marks(value: Any) -> bool:
 
 
 class Unreadable(Enum):
-    """The value of a claim that nobody can look up: what should contain it is no mapping."""
+    """The value of a claim that nobody can look up: the value that should contain it is not a mapping."""
 
     UNREADABLE = "unreadable"
 
@@ -145,7 +145,7 @@ UNREADABLE: Final = Unreadable.UNREADABLE
 def claim_value(claims: Mapping[str, Any], name: str, path: Sequence[str]) -> Any:
     """Return the value of a claim: that of its name, or else that nested under the keys `path`; None if it is absent.
 
-    UNREADABLE if what contains it is no mapping.
+    UNREADABLE if the value that contains it is not a mapping.
     """
     value = claims.get(name)
     if value is None and len(path) > 1:

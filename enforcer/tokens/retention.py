@@ -19,7 +19,7 @@ _ALWAYS: Final = ("cnf",)
 
 
 class Retention:
-    """The claims that are kept: those of `names`, of which a dotted one may stand for a claim within another one.
+    """The claims that are kept: those of `names`, of which a dotted one may name a claim within another one.
 
     `whole` are the names of claims of which conditions read parts: a dot in them separates nothing.
     `identity` are the claims of the identity fields, by name of the field. The fields are written before the result is

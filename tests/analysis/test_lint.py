@@ -384,7 +384,7 @@ def test_a_more_specific_overlap_that_asks_for_less_is_a_warning() -> None:
 
 
 def test_a_weaker_rule_for_the_empty_name_is_a_warning() -> None:
-    """`/t/:publish` is no path with a name before the colon."""
+    """`/t/:publish` is a path without a name before the colon."""
     rules = {"path": "/t/{id}:publish", "scopes": ["admin"]}, {"path": "/t/{id}", **A}
     assert [finding for finding in findings(*rules, code="weaker_around") if "/t/:publish matches" in finding[2]] == [
         (

@@ -28,6 +28,10 @@ def _cases() -> Iterator[Any]:
             yield pytest.param(case, variant, id=f"{stem}: {case['id']}: {number}")
 
 
+_earlier: set[str] = set()
+"""Tokens of the attacks before. An enforcer may introspect one after its client has left, during the next attack."""
+
+
 class Attack:
     """A case of the corpus with one of its variants: `§` is the variant, `$R` and its like are unseen tokens."""
 
@@ -49,6 +53,10 @@ class Attack:
     def _token(self, kind: str) -> str:
         return self._tokens.setdefault(kind, "") or self._tokens.setdefault(kind + "~", fresh_token(kind))
 
+    def end(self) -> None:
+        """Take no introspection of its tokens for one of a later attack."""
+        _earlier.update(self._tokens.values())
+
 
 @pytest.fixture(scope="module")
 def testbed() -> Iterator[Testbed]:
@@ -69,6 +77,7 @@ def test_attack_fails(testbed: Testbed, case: dict[str, Any], variant: str) -> N
         _check_responses(attack, ResponseReader(connection), connection, request.startswith(b"HEAD "))
     _check_upstream(attack, testbed, forwarded)
     _check_introspections(attack, testbed, introspected)
+    attack.end()
 
 
 def _send(connection: Any, request: bytes) -> None:
@@ -125,7 +134,7 @@ def _index(testbed: Testbed, head: bytes) -> int:
 
 
 def _check_introspections(attack: Attack, testbed: Testbed, before: int) -> None:
-    calls = testbed.authorization.requests[before:]
+    calls = [call for call in testbed.authorization.requests[before:] if _token_in(call[1]) not in _earlier]
     if (expected := attack.case.get("introspections")) is not None:
         assert len(calls) == expected
     for _, body in calls:
@@ -133,6 +142,11 @@ def _check_introspections(attack: Attack, testbed: Testbed, before: int) -> None
         assert (set(form), len(form["token"])) == ({"token", "token_type_hint"}, 1)
         if "asked" in attack.case:
             assert form["token"][0].encode() == attack.fill(attack.case["asked"])
+
+
+def _token_in(body: bytes) -> str:
+    """Return the token that a request for introspection is about."""
+    return parse_qs(body.decode()).get("token", [""])[0]
 
 
 def test_corpus_names_are_unique() -> None:

@@ -8,7 +8,7 @@ GITHUB = ScopeHierarchy({"admin": ["repo"], "repo": ["public_repo", "repo:status
 
 
 def test_a_scope_includes_others_through_several_steps() -> None:
-    """A circle includes each other member, and is no error."""
+    """A circle includes each other member, without an error."""
     assert GITHUB.including("public_repo") == {"repo", "admin"}
     assert GITHUB.including("admin") == frozenset()
     assert (GITHUB.including("a"), GITHUB.including("b")) == (frozenset("b"), frozenset("a"))

@@ -1,4 +1,4 @@
-"""What conditions read of a request: a value that apps may read differently is no value."""
+"""The parts of a request that conditions read: a value that apps may read differently counts as absent."""
 
 from __future__ import annotations
 

@@ -403,7 +403,7 @@ def verify_behind(others: list[Object], selector: Object) -> Verdict:
     ],
 )
 def test_objects_that_no_api_server_accepts_are_no_traceback(path: tuple[str, str], value: Any) -> None:
-    """Files can have anything; a doubt is an opening."""
+    """Files can have anything; an unknown fact counts as an opening."""
     objects = protected()
     find(objects, "NetworkPolicy")[path[0]][path[1]] = value
     for each in pod_spec(objects[0])["initContainers"]:
