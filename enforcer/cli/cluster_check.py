@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from enforcer.cli._assumption_options import assumption_options
 from enforcer.cli._kubectl import Kubectl, KubectlError
 from enforcer.kubernetes.cluster_check import FAILURES, Check, Reference, Snapshot, check, references, wanting
 from enforcer.kubernetes.verify.enforcers import repository
@@ -26,21 +27,7 @@ _ADMISSION: Final = (
 @click.command(name="cluster-check")
 @click.option("--kubeconfig", metavar="FILE", help="The kubeconfig (default: as kubectl).")
 @click.option("--context", metavar="NAME", help="The context of the kubeconfig (default: the current one).")
-@click.option(
-    "--image",
-    "images",
-    multiple=True,
-    metavar="IMAGE",
-    help="An image that is the enforcer, besides those called token-enforcer. Repeatable.",
-)
-@click.option(
-    "--accept",
-    "accepted",
-    multiple=True,
-    metavar="PORT[/udp]",
-    help="Name or number of a port that may be open beside the protected one, such as metrics. Repeatable.",
-)
-@click.option("--no-network-policies", is_flag=True, help="Assume that the network enforces no NetworkPolicies.")
+@assumption_options
 @click.option("-o", "--output", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
     kubeconfig: str | None,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from enforcer.cli._assumption_options import assumption_options
 from enforcer.cli._kube_version import kube_version_option
 from enforcer.cli._manifest_input import inputs_options, read_inputs
 from enforcer.errors import EnforcerError
@@ -20,21 +21,7 @@ from enforcer.yamltext.stream import Stream
 @click.command(name="verify")
 @inputs_options
 @click.option("-n", "--namespace", metavar="NAME", help="The namespace of objects that name none.")
-@click.option(
-    "--image",
-    "images",
-    multiple=True,
-    metavar="IMAGE",
-    help="An image that is the enforcer, besides those called token-enforcer. Repeatable.",
-)
-@click.option(
-    "--accept",
-    "accepted",
-    multiple=True,
-    metavar="PORT[/udp]",
-    help="Name or number of a port that may be open beside the protected one, such as metrics. Repeatable.",
-)
-@click.option("--no-network-policies", is_flag=True, help="Assume that the network enforces no NetworkPolicies.")
+@assumption_options
 @kube_version_option("The oldest version of Kubernetes that the manifests are for.")
 @click.option("-o", "--output", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
