@@ -24,6 +24,7 @@ import httptools
 from enforcer.proxy import responses
 from enforcer.proxy.authorize import Grant
 from enforcer.proxy.client_transport import NEVER, BodyDeadline, ClientTransport
+from enforcer.proxy.door import PROXY, Door
 from enforcer.proxy.exchange import Exchange
 from enforcer.proxy.head import HeadBuilder, unreadable
 from enforcer.proxy.peer import Peer
@@ -61,7 +62,7 @@ class ClientConnection(ManagedConnection):
     """
 
     __slots__ = (
-        "_body", "_body_deadline", "_builder", "_exchange", "_fragmented", "_head_size", "_input", "_io",
+        "_body", "_body_deadline", "_builder", "_door", "_exchange", "_fragmented", "_head_size", "_input", "_io",
         "_oversize", "_parser", "_queue", "_receiving", "_registry", "_snapshot", "_stopping", "_tls", "client",
         "closing", "deadline", "peer", "read_state", "transport",
     )  # fmt: skip
@@ -71,10 +72,9 @@ class ClientConnection(ManagedConnection):
     _input: PacedInput
     _io: ClientTransport
 
-    def __init__(self, registry: ConnectionRegistry, tls: TlsReader | None = None) -> None:
+    def __init__(self, registry: ConnectionRegistry, tls: TlsReader | None = None, door: Door = PROXY) -> None:
         super().__init__()
-        self._registry = registry
-        self._tls = tls
+        self._registry, self._door, self._tls = registry, door, tls
         self._snapshot: Snapshot = registry.snapshot
         self._builder = HeadBuilder(self._snapshot.forwarding)
         self._parser: Any = self._new_parser()
@@ -109,7 +109,7 @@ class ClientConnection(ManagedConnection):
         self._io = ClientTransport(self.transport)
         readable: Readable = self.transport if self._tls is None else self._tls
         self._input = PacedInput(self._registry.ticker.turns, readable, self, _BOUNDARY)
-        self.peer = Peer(transport, self._snapshot.forwarding)
+        self.peer = self._door.peer(transport, self._snapshot.forwarding)
         registry, self.client = self._registry, self.peer.key
         if not registry.admit(self, self.client):
             self.read_state = _CLOSED
@@ -232,7 +232,7 @@ class ClientConnection(ManagedConnection):
             self.start_body_deadline()
         self._snapshot = newest = self._registry.snapshot
         builder.start(newest.forwarding)
-        exchange = self._receiving = Exchange(self, self._registry, self.peer, head, snapshot)
+        exchange = self._receiving = self._door.exchange(self, self._registry, self.peer, head, snapshot)
         self.deadline = NEVER
         if self._exchange is None and not self._io.full:
             self._exchange = exchange
@@ -467,7 +467,7 @@ class ClientConnection(ManagedConnection):
         if receiving is not None:
             receiving.on_unreadable(refusal)  # the head was valid, and the body is not
             return
-        exchange = Exchange(self, self._registry, self.peer, unreadable(refusal), self._snapshot)
+        exchange = self._door.exchange(self, self._registry, self.peer, unreadable(refusal), self._snapshot)
         exchange.cut_input()  # more may be on its way, and must not cost the client its response
         if self._exchange is None and not self._queue:
             self._exchange = exchange

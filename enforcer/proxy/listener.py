@@ -13,7 +13,7 @@ import ssl
 from typing import Any, Final
 
 from enforcer.proxy.connection import ClientConnection
-from enforcer.proxy.peer import Peer
+from enforcer.proxy.door import PROXY, Door
 from enforcer.proxy.registry import IDLE, TLS, ConnectionRegistry, ManagedConnection
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.wire.plaintext import set_protocol
@@ -23,21 +23,24 @@ _log: Final = logging.getLogger("enforcer.proxy")
 
 
 class Listener:
-    """Makes the protocol of each new connection. With `tls`, clients speak TLS.
+    """Makes the protocol of each new connection. With `tls`, clients speak TLS; `door` answers their requests.
 
     The handshake is made here and not by the server underneath, which would not count connections before its end.
     """
 
-    def __init__(self, registry: ConnectionRegistry, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, registry: ConnectionRegistry, tls: ssl.SSLContext | None = None, door: Door = PROXY) -> None:
         self.registry = registry
         self.tls = tls
+        self.door = door
 
     def protocol(self, *, server_state: Any, **_: Any) -> asyncio.Protocol:
         """Return the protocol of a new connection: the factory that uvicorn takes for `http=`."""
         registry = self.registry
         registry.connections = server_state.connections
         # Both are protocols by their methods.
-        return ClientConnection(registry) if self.tls is None else Handshake(registry, self.tls)  # type: ignore[return-value]
+        if self.tls is None:
+            return ClientConnection(registry, None, self.door)  # type: ignore[return-value]
+        return Handshake(registry, self.tls, self.door)  # type: ignore[return-value]
 
     async def swap(self, snapshot: Snapshot, tls: ssl.SSLContext | None) -> None:
         """Switch to another snapshot; return once every connection uses it for its next request."""
@@ -51,13 +54,14 @@ class Handshake(ManagedConnection):
     It is an asyncio.Protocol by its methods.
     """
 
-    __slots__ = ("_context", "_deadline", "_first", "_reader", "_registry", "_task", "_transport", "client")
+    __slots__ = ("_context", "_deadline", "_door", "_first", "_reader", "_registry", "_task", "_transport", "client")
 
     _transport: asyncio.Transport
 
-    def __init__(self, registry: ConnectionRegistry, context: ssl.SSLContext) -> None:
+    def __init__(self, registry: ConnectionRegistry, context: ssl.SSLContext, door: Door = PROXY) -> None:
         super().__init__()
         self._registry = registry
+        self._door = door
         self._context = context
         self._deadline = registry.ticker.next + registry.snapshot.timeouts.handshake
         self._first = b""
@@ -67,7 +71,7 @@ class Handshake(ManagedConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
-        self.client = Peer(transport, self._registry.snapshot.forwarding).key
+        self.client = self._door.peer(transport, self._registry.snapshot.forwarding).key
         if not self._registry.admit(self, self.client):
             self.abort()
 
@@ -107,7 +111,7 @@ class Handshake(ManagedConnection):
         if secured is not None and not secured.is_closing() and self._reader is not None:
             reader, self._reader = self._reader, None  # it refers to this object
             reader.established = True
-            client = ClientConnection(self._registry, reader)
+            client = ClientConnection(self._registry, reader, self._door)
             secured.set_write_buffer_limits(UNREAD)
             set_protocol(secured, client)
             client.connection_made(secured)
