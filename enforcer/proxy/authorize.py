@@ -41,6 +41,7 @@ from enforcer.policy.decision import (
     decide,
     decide_bound,
 )
+from enforcer.policy.hierarchy import NO_HIERARCHY
 from enforcer.policy.matcher import Methods, choose
 from enforcer.policy.request_view import NO_REQUEST, RequestView
 from enforcer.proxy import responses
@@ -102,7 +103,7 @@ class Authorization:
         self.snapshot = snapshot
         self.route: Route = snapshot.no_route
         self.target = head.target
-        self.segments: list[bytes] = []
+        self.segments: Sequence[bytes] = ()
         self.identity = b""
         self.purges: tuple[Purge, ...] = ()
         self.unlogged: tuple[str, DecisionRecord] | None = None
@@ -298,18 +299,23 @@ class Authorization:
         rule, possession = None if requirement is None else requirement.rule, self._possession
         forwarded = label[0] == "allow" or label[0] == WOULD_DENY
         address, key = self.sender
+        query, hierarchy = b"", NO_HIERARCHY
+        lines: tuple[bytes, ...] = ()
+        if requirement is not None:
+            hierarchy = requirement.scope_hierarchy
+            if evidence is not None and self.route.reads_request:
+                observed_query, observed_lines = requirement.observed(self._view())
+                if not reveals_any((observed_query, *observed_lines), head.authorization):
+                    query, lines = observed_query, observed_lines
         record = DecisionRecord(
             *(time(), request_id, head.method, path, rule, label, evidence, possession, refusal, detail),
             client=address,
             host=host,
             upstream=str(self.route.upstream.pool.endpoint) if forwarded else "",
+            query=query,
+            lines=lines,
+            hierarchy=hierarchy,
         )
-        if requirement is not None and evidence is not None and self.route.reads_request:
-            query, lines = requirement.observed(self._view())
-            if not reveals_any((query, *lines), head.authorization):
-                record = record._replace(query=query, lines=lines)
-        if requirement is not None:
-            record = record._replace(hierarchy=requirement.scope_hierarchy)
         if self.snapshot.debug:
             self._trace(record)
         if retention is not None:
