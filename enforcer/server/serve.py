@@ -32,7 +32,7 @@ from enforcer.operations.logs import LogOutput
 from enforcer.operations.probe_relay import Relay
 from enforcer.proxy.listener import Listener
 from enforcer.proxy.registry import ConnectionRegistry
-from enforcer.server.listening import ManagedServer, bind, name_of, raise_descriptor_limit
+from enforcer.server.listening import ManagedServer, bind, name_of, raise_descriptor_limit, with_duplicates
 from enforcer.server.reloading import Load, Reloader
 from enforcer.server.start_report import describe, log_warnings
 from enforcer.telemetry import Telemetry
@@ -89,7 +89,7 @@ async def _serve(
     # Everything built so far lives as long as the process: exclude it from garbage collection.
     gc.collect()
     gc.freeze()
-    proxy_task = asyncio.create_task(proxy_server.serve(proxy_sockets), name="proxy")
+    proxy_task = asyncio.create_task(proxy_server.serve(with_duplicates(proxy_sockets)), name="proxy")
     await proxy_server.listening.wait()
     telemetry.ready = not telemetry.draining
     urls = ",".join(upstream.url for upstream in upstreams(reloader.current.config).values())
