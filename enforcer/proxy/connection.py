@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from types import SimpleNamespace
 from typing import Any, Final
 
 import httptools
@@ -30,6 +29,8 @@ from enforcer.proxy.head import HeadBuilder, unreadable
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.read_state import ReadState
 from enforcer.proxy.registry import IDLE, TLS, ConnectionRegistry, ManagedConnection
+from enforcer.proxy.request_parser import new_parser
+from enforcer.proxy.response_writer import Http1Writer
 from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.proxy.tunnel import Tunnel
@@ -63,14 +64,15 @@ class ClientConnection(ManagedConnection):
 
     __slots__ = (
         "_body", "_body_deadline", "_builder", "_door", "_exchange", "_fragmented", "_head_size", "_input", "_io",
-        "_oversize", "_parser", "_queue", "_receiving", "_registry", "_snapshot", "_stopping", "_tls", "client",
-        "closing", "deadline", "peer", "read_state", "transport",
+        "_oversize", "_parser", "_queue", "_receiving", "_registry", "_snapshot", "_stopping", "_tls", "_writer",
+        "client", "closing", "deadline", "peer", "read_state", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
     peer: Peer
     _input: PacedInput
     _io: ClientTransport
+    _writer: Http1Writer
 
     def __init__(self, registry: ConnectionRegistry, tls: TlsReader | None = None, door: Door = PROXY) -> None:
         super().__init__()
@@ -93,20 +95,14 @@ class ClientConnection(ManagedConnection):
         self.read_state = _HEAD
 
     def _new_parser(self) -> Any:
-        events = SimpleNamespace(
-            on_url=self._builder.on_url,
-            on_header=self._builder.on_header,
-            on_headers_complete=self.on_headers_complete,
-            on_body=self.on_body,
-            on_message_complete=self.on_message_complete,
-        )
-        return httptools.HttpRequestParser(events)
+        return new_parser(self._builder, self.on_headers_complete, self.on_body, self.on_message_complete)
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
         self._io = ClientTransport(self.transport)
+        self._writer = Http1Writer(self.transport)
         readable: Readable = self.transport if self._tls is None else self._tls
         self._input = PacedInput(self._registry.ticker.turns, readable, self, _BOUNDARY)
         self.peer = self._door.peer(transport, self._snapshot.forwarding)
@@ -232,7 +228,8 @@ class ClientConnection(ManagedConnection):
             self.start_body_deadline()
         self._snapshot = newest = self._registry.snapshot
         builder.start(newest.forwarding)
-        exchange = self._receiving = self._door.exchange(self, self._registry, self.peer, head, snapshot)
+        exchange = self._door.exchange(self, self._writer, self._registry, self.peer, head, snapshot)
+        self._receiving = exchange
         self.deadline = NEVER
         if self._exchange is None and not self._io.full:
             self._exchange = exchange
@@ -467,7 +464,8 @@ class ClientConnection(ManagedConnection):
         if receiving is not None:
             receiving.on_unreadable(refusal)  # the head was valid, and the body is not
             return
-        exchange = self._door.exchange(self, self._registry, self.peer, unreadable(refusal), self._snapshot)
+        head = unreadable(refusal)
+        exchange = self._door.exchange(self, self._writer, self._registry, self.peer, head, self._snapshot)
         exchange.cut_input()  # more may be on its way, and must not cost the client its response
         if self._exchange is None and not self._queue:
             self._exchange = exchange

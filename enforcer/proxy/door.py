@@ -13,6 +13,7 @@ from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.head import RequestHead
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry
+from enforcer.proxy.response_writer import ResponseWriter
 from enforcer.proxy.snapshot import Snapshot
 
 
@@ -24,10 +25,16 @@ class Door:
         return Peer(transport, forwarding)
 
     def exchange(
-        self, client: Downstream, registry: ConnectionRegistry, peer: Peer, head: RequestHead, snapshot: Snapshot
+        self,
+        client: Downstream,
+        writer: ResponseWriter,
+        registry: ConnectionRegistry,
+        peer: Peer,
+        head: RequestHead,
+        snapshot: Snapshot,
     ) -> Exchange:
         """Return the exchange of a request with this head, which may be unreadable."""
-        return Exchange(client, registry, peer, head, snapshot)
+        return Exchange(client, writer, registry, peer, head, snapshot)
 
 
 PROXY: Final = Door()

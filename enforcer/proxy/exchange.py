@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from enum import IntEnum
@@ -23,10 +22,11 @@ from enforcer.errors import UpstreamError
 from enforcer.policy.decision import WOULD_DENY, Allow
 from enforcer.proxy import responses
 from enforcer.proxy.authorize import Authorization, Grant, Refused
-from enforcer.proxy.forwarding import STATUS_LINES, permitted_trailers, request_head
+from enforcer.proxy.forwarding import permitted_trailers, request_head
 from enforcer.proxy.head import IDEMPOTENT, RequestHead, extend_held
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry
+from enforcer.proxy.response_writer import ResponseWriter
 from enforcer.proxy.responses import OwnResponse, Refusal
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.tokens.purge import Purge
@@ -83,7 +83,6 @@ TRANSITIONS: Final[Mapping[ExchangeState, Mapping[str, tuple[ExchangeState, ...]
 class Downstream(Protocol):
     """The members of a client connection that an exchange uses."""
 
-    transport: asyncio.Transport  # responses are written to it
     closing: bool  # the connection ends after the requests that have arrived
 
     @property
@@ -103,7 +102,7 @@ class Downstream(Protocol):
         """Copy bytes both ways from now on; `first` came from the upstream, `snapshot` is the request's."""
 
     def abort(self) -> None:
-        """Reset the connection, so that nothing looks like the end of a response."""
+        """End the response so that nothing looks like its end: reset the connection or the stream."""
 
 
 class Exchange:
@@ -115,16 +114,22 @@ class Exchange:
     """
 
     __slots__ = (
-        "_authorization", "_body_left", "_body_sent", "_chunked", "_client", "_note", "_out", "_peer", "_pending",
-        "_permit", "_refusal", "_registry", "_request", "_resend", "_retried", "_sent_at", "_snapshot", "_started_at",
-        "_status", "_upstream", "_upstream_full", "client", "closes", "expects_continue", "head", "request_complete",
-        "state",
+        "_authorization", "_body_left", "_body_sent", "_client", "_note", "_peer", "_pending", "_permit", "_refusal",
+        "_registry", "_request", "_resend", "_retried", "_sent_at", "_snapshot", "_started_at", "_status", "_upstream",
+        "_upstream_full", "_writer", "client", "closes", "expects_continue", "head", "request_complete", "state",
     )  # fmt: skip
 
     def __init__(
-        self, client: Downstream, registry: ConnectionRegistry, peer: Peer, head: RequestHead, snapshot: Snapshot
+        self,
+        client: Downstream,
+        writer: ResponseWriter,
+        registry: ConnectionRegistry,
+        peer: Peer,
+        head: RequestHead,
+        snapshot: Snapshot,
     ) -> None:
         self._client = client
+        self._writer = writer
         self._registry = registry
         self._peer = peer
         self._snapshot = snapshot
@@ -134,7 +139,7 @@ class Exchange:
         self._upstream_full = False
         self._pending: list[bytes] | None = None  # the beginning of the body, until there is a connection
         self._body_left = snapshot.limits.body
-        self._note: bytes | None = None  # a field that we add to the response
+        self._note: list[bytes] = []  # a field line that we add to the response, in pieces
         self._retried = False
         self._status = 0
         self._body_sent = 0  # bytes of the response body, for the log
@@ -183,7 +188,7 @@ class Exchange:
         self._permit = permit
         route = authorization.route
         if route.report_only and permit.label[0] == WOULD_DENY and self._snapshot.would_deny_field is not None:
-            self._note = b"%b: %b\r\n" % (self._snapshot.would_deny_field, permit.label[1].encode())
+            self._note = [self._snapshot.would_deny_field, b": ", permit.label[1].encode(), b"\r\n"]
         lines = head.lines
         if not head.host:
             lines = [*lines, b"Host", b": ", route.upstream.authority, b"\r\n"]
@@ -303,59 +308,34 @@ class Exchange:
             self._on_continue()
         # RFC 9110 §15.2: never to an HTTP/1.0 client
         if not self.head.http10:
-            self._client.transport.write(b"%b%b\r\n" % (STATUS_LINES[status, reason], b"".join(lines)))
+            self._writer.write_informational(status, reason, lines)
 
     def on_head(self, status: int, reason: bytes, lines: list[bytes], sized: bool) -> None:
         self.state = _RESPONDING
         self._status = status
-        http10 = self.head.http10
-        out = self._out = [STATUS_LINES[status, reason], *lines]
-        if self._note is not None:
-            out.append(self._note)
-        self._chunked = False
-        if not sized:
-            if http10:
-                self.closes = True
-            else:
-                self._chunked = True
-                out.append(b"Transfer-Encoding: chunked\r\n")
-        client = self._client
+        client, http10 = self._client, self.head.http10
         if not self.request_complete or (client.closing and not client.has_queued):
             # RFC 9112 §9.6: the rest of the request's body will not be read to make room for another request
             self.closes = True
             if not self.request_complete and self._upstream is not None:
                 self._upstream.use_no_more()
-        if self.closes:
-            out.append(b"Connection: close\r\n\r\n")
-        elif http10:
-            out.append(b"Connection: keep-alive\r\n\r\n")
-        else:
-            out.append(b"\r\n")
+        elif http10 and not sized:
+            self.closes = True  # only the end of the connection is the end of such a response
+        if self._note:
+            lines = lines + self._note
+        self._writer.begin(status, reason, lines, sized=sized, closes=self.closes, http10=http10)
 
     def on_body(self, data: bytes) -> None:
         if self._authorization.unlogged is not None:
             self._body_sent += len(data)
-        if self._chunked:
-            self._out += (b"%x\r\n" % len(data), data, b"\r\n")
-        else:
-            self._out.append(data)
+        self._writer.add(data)
 
     def on_flush(self) -> None:
-        out = self._out
-        if out:
-            self._out = []
-            self._client.transport.writelines(out)
+        self._writer.flush()
 
     def on_complete(self, trailers: list[bytes]) -> None:
-        out = self._out
-        if self._chunked:
-            out.append(b"0\r\n")
-            if trailers:
-                out += permitted_trailers(trailers, self._snapshot.forwarding.kinds)
-            out.append(b"\r\n")
         self._upstream = None  # it may serve another exchange by now, which this client must not pause
-        if out:
-            self._client.transport.write(b"".join(out))
+        self._writer.end(permitted_trailers(trailers, self._snapshot.forwarding.kinds) if trailers else trailers)
         ended_at = perf_counter()
         metrics = self._authorization.route.upstream.metrics
         metrics.responses[self._status] += 1
@@ -369,8 +349,7 @@ class Exchange:
         if protocol is None:
             raise RuntimeError("an upgrade that was not asked for")
         self._status = 101
-        switching = b"HTTP/1.1 101 %b\r\n%b%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n"
-        self._client.transport.write(switching % (reason, b"".join(lines), self._note or b"", protocol))
+        self._writer.write_upgrade(reason, lines + self._note, protocol)
         self._upstream = None
         self._authorization.route.upstream.metrics.responses[101] += 1
         self._client.become_tunnel(connection, rest, self._authorization.grant(self._permit), self._snapshot)
@@ -413,8 +392,9 @@ class Exchange:
         if (not self.request_complete and head.has_body) or (client.closing and not client.has_queued):
             self.closes = True
         date, head_only = self._registry.date, head.method == b"HEAD"
-        data = response.render(date, close=self.closes, head_only=head_only, http10=head.http10, request_id=request_id)
-        client.transport.write(data)
+        self._writer.write_own(
+            response, date, closes=self.closes, head_only=head_only, http10=head.http10, request_id=request_id
+        )
         self._body_sent = 0 if head_only else response.length
         self._finish(perf_counter())
 

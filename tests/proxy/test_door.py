@@ -10,6 +10,7 @@ from enforcer.proxy.exchange import Downstream, Exchange
 from enforcer.proxy.head import RequestHead
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry
+from enforcer.proxy.response_writer import ResponseWriter
 from enforcer.proxy.snapshot import Snapshot
 
 
@@ -20,10 +21,16 @@ class Recorded(Door):
         self.targets: list[bytes] = []
 
     def exchange(
-        self, client: Downstream, registry: ConnectionRegistry, peer: Peer, head: RequestHead, snapshot: Snapshot
+        self,
+        client: Downstream,
+        writer: ResponseWriter,
+        registry: ConnectionRegistry,
+        peer: Peer,
+        head: RequestHead,
+        snapshot: Snapshot,
     ) -> Exchange:
         self.targets.append(head.target)
-        return super().exchange(client, registry, peer, head, snapshot)
+        return super().exchange(client, writer, registry, peer, head, snapshot)
 
 
 def test_a_connection_asks_its_door_for_each_exchange() -> None:

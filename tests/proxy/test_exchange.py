@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from enforcer.proxy.authorize import Grant
 from enforcer.proxy.exchange import TRANSITIONS, Exchange, ExchangeState
 from enforcer.proxy.head import RequestHead
 from enforcer.proxy.peer import Peer
+from enforcer.proxy.response_writer import Http1Writer
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.tokens.purge import Purge
 from enforcer.wire.connection import PooledConnection
@@ -36,7 +36,7 @@ class Client:
 
     def __init__(self) -> None:
         self.pipe = Pipe()
-        self.transport: asyncio.Transport = self.pipe
+        self.writer = Http1Writer(self.pipe)
         self.closing = False
         self.has_queued = False
         self.ended: list[Exchange] = []
@@ -67,7 +67,7 @@ class Script:
         registry = self.playbook.registry
         self.client = Client()
         peer = Peer(self.client.pipe, registry.snapshot.forwarding)
-        self.exchange = Exchange(self.client, registry, peer, request, registry.snapshot)
+        self.exchange = Exchange(self.client, self.client.writer, registry, peer, request, registry.snapshot)
 
     @property
     def written(self) -> bytes:
@@ -83,7 +83,9 @@ class Script:
         """Have another exchange leave a connection to the upstream."""
         registry = self.playbook.registry
         client = Client()
-        other = Exchange(client, registry, Peer(client.pipe, registry.snapshot.forwarding), GET, registry.snapshot)
+        other = Exchange(
+            client, client.writer, registry, Peer(client.pipe, registry.snapshot.forwarding), GET, registry.snapshot
+        )
         other.begin()
         await self.playbook.settle()
         self.playbook.upstream.receive(OK + b"ok")
