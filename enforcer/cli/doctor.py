@@ -13,7 +13,11 @@ from typing import Final
 
 import click
 
-from enforcer.config.load import load
+from enforcer.analysis.lint import Level
+from enforcer.cli._policy import loaded_policy
+from enforcer.config.load import Loaded, load_with_document
+from enforcer.config.merged_document import MergedDocument
+from enforcer.config.validate.warnings import find_warnings
 from enforcer.doctor.diagnosis import Finding, Verdict
 from enforcer.doctor.examination import Report, examine
 
@@ -27,7 +31,7 @@ def command(config: Path, as_json: bool) -> None:
     """Try each authorization server and upstream of CONFIG (default: config.yaml) as `run` would.
 
     Prints a line for each check: passed (✓), warning (!) or failed (✗), with advice. Authorization servers get an
-    introspection request for a made-up token, upstreams get GET /.
+    introspection request for a made-up token, upstreams get GET /. The warnings of `check` come first.
 
     Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage or an invalid configuration.
 
@@ -36,13 +40,24 @@ def command(config: Path, as_json: bool) -> None:
       enforcer doctor
       enforcer doctor --json /etc/enforcer/config.yaml
     """
-    reports = asyncio.run(examine(load(config, os.environ).config))
+    loaded, document = load_with_document(config, os.environ)
+    warnings = _warnings(loaded, document)
+    reports = asyncio.run(examine(loaded.config))
     right = all(report.right for report in reports)
     if as_json:
-        click.echo(json.dumps({"right": right, "servers": [asdict(report) for report in reports]}, indent=2))
+        servers = [asdict(report) for report in reports]
+        members = {"right": right, "configuration": [asdict(each) for each in warnings], "servers": servers}
+        click.echo(json.dumps(members, indent=2))
     else:
-        _show(reports)
+        _show([*([Report("configuration", str(config), tuple(warnings))] if warnings else []), *reports])
     sys.exit(0 if right else 1)
+
+
+def _warnings(loaded: Loaded, document: MergedDocument) -> list[Finding]:
+    """Return the warnings of `check`: the fault may lie in the configuration, and not in a server."""
+    findings = find_warnings(loaded.config, document, loaded_policy(loaded, document).policy)
+    problems = [each.problem for each in findings if each.level is Level.WARNING]
+    return [Finding(problem.path, Verdict.WARNING, problem.message) for problem in problems]
 
 
 def _show(reports: Sequence[Report]) -> None:

@@ -39,9 +39,16 @@ def doctor(folder: Path, text: str, *options: str, colour: bool = False, **envir
 
 
 def test_each_check_is_a_line(tmp_path: Path, auth: Server, app: Upstream) -> None:
-    """Warnings do not change the exit code, 0. Measured times vary and are replaced."""
-    result = doctor(tmp_path, config(app.url, auth.port))
+    """Those of the configuration come first. Warnings do not change the exit code, 0.
+
+    Measured times vary and are replaced.
+    """
+    result = doctor(tmp_path, config(app.url, auth.port, limits={"token": "16MiB", "head": "16KiB"}))
     assert re.sub(r"\d+ ms", "N ms", result.stdout) == (
+        f"configuration, {tmp_path / 'config.yaml'}\n"
+        "  ! authorization_servers[0]: no audience is required: tokens that it issued for other apps are accepted too; "
+        "set audience\n"
+        "  ! limits.token: has no effect above limits.head, which is 16KiB\n"
         f"authorization server default, http://127.0.0.1:{auth.port}/introspect\n"
         f"  ✓ TCP: 127.0.0.1:{auth.port} connects in N ms\n"
         "  ✓ credentials: accepted; a made-up token is reported as inactive\n"
@@ -68,6 +75,7 @@ def test_json_has_the_same_findings(tmp_path: Path, auth: Server) -> None:
     result = doctor(tmp_path, config("http://127.0.0.1:1", auth.port), "--json")
     document = json.loads(result.stdout)
     assert (document["right"], result.exit_code) == (False, 1)
+    assert [finding["what"] for finding in document["configuration"]] == ["authorization_servers[0]"]
     assert [server["server"] for server in document["servers"]] == ["authorization server default", "upstream"]
     assert document["servers"][1]["findings"] == [
         {
