@@ -35,7 +35,7 @@ from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.proxy.tunnel import Tunnel
 from enforcer.tokens.purge import Purge
-from enforcer.wire.connection import PooledConnection
+from enforcer.wire.carrier import UpgradedConnection
 from enforcer.wire.tls_reader import TlsReader
 from enforcer.wire.turns import LARGE, PIECES, PacedInput, Readable
 
@@ -310,7 +310,7 @@ class ClientConnection(ManagedConnection):
     def start_body_deadline(self) -> None:
         self.deadline = self._body_deadline.start(self._registry.ticker.next, self._snapshot.timeouts)
 
-    def become_tunnel(self, upstream: PooledConnection, first: bytes, grant: Grant, snapshot: Snapshot) -> None:
+    def become_tunnel(self, upstream: UpgradedConnection, first: bytes, grant: Grant, snapshot: Snapshot) -> None:
         """Give the transport to a tunnel, with what the client sent behind its request."""
         registry = self._registry
         self._exchange = self._receiving = None

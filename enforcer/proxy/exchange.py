@@ -31,7 +31,7 @@ from enforcer.proxy.responses import OwnResponse, Refusal
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.tokens.purge import Purge
 from enforcer.tokens.verifier import VerificationOutcome
-from enforcer.wire.connection import PooledConnection
+from enforcer.wire.carrier import Carrier, UpgradedConnection
 
 _log: Final = logging.getLogger("enforcer.proxy")
 
@@ -98,7 +98,7 @@ class Downstream(Protocol):
     def start_body_deadline(self) -> None:
         """Expect the request's body from now on."""
 
-    def become_tunnel(self, upstream: PooledConnection, first: bytes, grant: Grant, snapshot: Snapshot) -> None:
+    def become_tunnel(self, upstream: UpgradedConnection, first: bytes, grant: Grant, snapshot: Snapshot) -> None:
         """Copy bytes both ways from now on; `first` came from the upstream, `snapshot` is the request's."""
 
     def abort(self) -> None:
@@ -115,8 +115,9 @@ class Exchange:
 
     __slots__ = (
         "_authorization", "_body_left", "_body_sent", "_client", "_note", "_peer", "_pending", "_permit", "_refusal",
-        "_registry", "_request", "_resend", "_retried", "_sent_at", "_snapshot", "_started_at", "_status", "_upstream",
-        "_upstream_full", "_writer", "client", "closes", "expects_continue", "head", "request_complete", "state",
+        "_registry", "_request", "_resend", "_retried", "_sent_at", "_snapshot", "_started_at", "_status", "_trailers",
+        "_upstream", "_upstream_full", "_writer", "client", "closes", "expects_continue", "head", "request_complete",
+        "state",
     )  # fmt: skip
 
     def __init__(
@@ -135,7 +136,7 @@ class Exchange:
         self._snapshot = snapshot
         self._authorization = Authorization(head, snapshot, peer, registry.decisions)
         self._refusal = head.refusal
-        self._upstream: PooledConnection | None = None
+        self._upstream: Carrier | None = None
         self._upstream_full = False
         self._pending: list[bytes] | None = None  # the beginning of the body, until there is a connection
         self._body_left = snapshot.limits.body
@@ -197,26 +198,35 @@ class Exchange:
             permit, head.method, target, lines, forwarded, authorization.identity, head.framing
         )
         self.state = _WAIT_CONNECTION
-        connection = route.upstream.pool.request(self)
-        if isinstance(connection, PooledConnection):
-            self.on_connection(connection)
-        elif connection is not None:
-            self.on_failure(connection, False)
+        carrier = route.upstream.pool.request(self)
+        if isinstance(carrier, Carrier):
+            self.on_connection(carrier)
+        elif carrier is not None:
+            self.on_failure(carrier, False)
 
-    def on_connection(self, connection: PooledConnection) -> None:
+    def on_connection(self, carrier: Carrier) -> None:
         self.state = _SENDING
-        self._upstream = connection
+        self._upstream = carrier
         head = self.head
         self._sent_at = perf_counter()
         self._registry.overhead.observe(self._sent_at - self._started_at)
-        connection.send(self, self._request, head_only=head.method == b"HEAD", upgradable=head.upgrade is not None)
+        carrier.send(
+            self,
+            self._request,
+            head_only=head.method == b"HEAD",
+            upgradable=head.upgrade is not None,
+            has_body=head.has_body,
+            chunked=head.chunked,
+        )
         if head.has_body:
             self._resend: bytearray | None = bytearray() if head.method in IDEMPOTENT else None
             if self._pending is not None:
                 self._send_on(b"".join(self._pending))
                 self._pending = None
-            if not self.request_complete and not self.expects_continue:
-                connection.await_client()
+            if self.request_complete:
+                carrier.end_body(self._trailers)
+            elif not self.expects_continue:
+                carrier.await_client()
             self._client.update_flow_control()
 
     def on_request_body(self, data: bytes) -> None:
@@ -229,7 +239,7 @@ class Exchange:
         if self._body_left < 0:
             self.on_unreadable(responses.TOO_LARGE)
             return
-        self._send_on((b"%x\r\n%b\r\n" % (len(data), data)) if self.head.chunked else data)
+        self._send_on(data)
 
     def on_request_end(self, trailers: list[bytes]) -> None:
         """Take the end of the request; `trailers` are field lines in pieces."""
@@ -237,16 +247,14 @@ class Exchange:
         head = self.head
         if self.state is _DONE or not head.has_body:
             return
-        if head.chunked:
-            lines = permitted_trailers(trailers, self._snapshot.forwarding.kinds)
-            self._send_on(b"0\r\n%b\r\n" % b"".join(lines))
+        self._trailers = permitted_trailers(trailers, self._snapshot.forwarding.kinds)
         if self._upstream is not None:
-            self._upstream.expect_answer()
+            self._upstream.end_body(self._trailers)
 
     def _send_on(self, data: bytes) -> None:
         if self._upstream is not None:
             self._resend = extend_held(self._resend, data)
-            self._upstream.transport.write(data)
+            self._upstream.send_body(data)
         elif self._pending is None:
             self._pending = [data]
             self._client.update_flow_control()
@@ -344,7 +352,7 @@ class Exchange:
             self._authorization.route.upstream.report_recovery()
         self._finish(ended_at)
 
-    def on_upgrade(self, reason: bytes, lines: list[bytes], connection: PooledConnection, rest: bytes) -> None:
+    def on_upgrade(self, reason: bytes, lines: list[bytes], connection: UpgradedConnection, rest: bytes) -> None:
         protocol = self.head.upgrade
         if protocol is None:
             raise RuntimeError("an upgrade that was not asked for")

@@ -11,7 +11,7 @@ import asyncio
 from enforcer.proxy.authorize import Grant
 from enforcer.proxy.registry import IDLE, TLS, ConnectionRegistry, ManagedConnection
 from enforcer.tokens.purge import Purge
-from enforcer.wire.connection import PooledConnection
+from enforcer.wire.carrier import UpgradedConnection
 from enforcer.wire.plaintext import set_protocol
 from enforcer.wire.tls_reader import TlsReader
 from enforcer.wire.turns import STEP, PacedInput, Readable, Turns
@@ -90,7 +90,7 @@ class Tunnel(ManagedConnection):
         registry: ConnectionRegistry,
         client: asyncio.Transport,
         readable: Readable,
-        upstream: PooledConnection,
+        upstream: UpgradedConnection,
         grant: Grant,
         idle_timeout: float,
     ) -> None:
@@ -153,6 +153,6 @@ class Tunnel(ManagedConnection):
         self._ends -= 1
         if not self._ends:
             self._registry.leave(self)
-            self._upstream.pool.forget(self._upstream)
+            self._upstream.forget()
             self._down.release()
             self._up.release()

@@ -1,4 +1,4 @@
-"""A pooled connection to a server, and the interface of what receives its events.
+"""A pooled HTTP/1.1 connection to a server.
 
 1. It carries one exchange at a time. It is reused only after a complete response on a persistent connection.
 2. A response is complete or a failure: one that ends short of its framing is never taken for complete.
@@ -14,52 +14,11 @@ import httptools
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
 from enforcer.shares import Holder
+from enforcer.wire.carrier import Carrier, Receiver
 from enforcer.wire.fields import HOP_BY_HOP, without_length, without_named
 from enforcer.wire.ticker import Ticker
 from enforcer.wire.tls_reader import TlsReader
 from enforcer.wire.turns import LARGE, PIECES, STEP, PacedInput, Readable
-
-
-class Receiver(Protocol):
-    """Receives the events of one exchange.
-
-    `lines` are field lines in pieces, ready to be joined: `name`, `b": "`, `value`, `b"\\r\\n"`, and so on, in the
-    server's order and spelling, without hop-by-hop fields.
-    """
-
-    @property
-    def client(self) -> str:
-        """The key of the client (`clients.client_key`) that the request is for; empty: it is the enforcer's own."""
-
-    def on_connection(self, connection: PooledConnection) -> None:
-        """A connection is there, after `Pool.request` returned None: send the request on it."""
-
-    def on_informational(self, status: int, reason: bytes, lines: list[bytes]) -> None:
-        """An interim response (RFC 9110 §15.2), never 101."""
-
-    def on_head(self, status: int, reason: bytes, lines: list[bytes], sized: bool) -> None:
-        """The final head. `sized`: the lines have a Content-Length, or no body can follow."""
-
-    def on_body(self, data: bytes) -> None:
-        """A piece of the body, without framing."""
-
-    def on_flush(self) -> None:
-        """Everything that has arrived was passed on, and the response is not complete yet."""
-
-    def on_complete(self, trailers: list[bytes]) -> None:
-        """The response is complete; the connection is no longer the receiver's."""
-
-    def on_upgrade(self, reason: bytes, lines: list[bytes], connection: PooledConnection, rest: bytes) -> None:
-        """The server switched protocols; `rest` are the bytes after its head. Call `connection.detach()`."""
-
-    def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
-        """No complete response will come. `unanswered`: a reused connection closed before the response began."""
-
-    def on_full(self) -> None:
-        """The write buffer is full: send no more of the body until `on_drained`."""
-
-    def on_drained(self) -> None:
-        """The write buffer has room again."""
 
 
 class ConnectionOwner(Protocol):
@@ -95,7 +54,7 @@ _MAX_SPELLINGS = 1024  # spellings of field names that are cached: a server must
 _SPECIAL = _Special()
 
 
-class PooledConnection:
+class PooledConnection(Carrier):
     """One connection of a pool: an asyncio.Protocol by its methods. A foreign base would slow the compiled class.
 
     `holder` is the client whose share of the pool it counts for, None while it is idle. The pool sets it. `tls` is what
@@ -103,9 +62,10 @@ class PooledConnection:
     """
 
     __slots__ = (
-        "_body", "_chunked", "_connection_options", "_done", "_ended", "_fields", "_final", "_fragmented", "_head_only",
-        "_head_seen", "_input", "_keep_alive", "_lost", "_parser", "_reason", "_reused", "_settings", "_sized",
-        "_started", "_status", "_ticker", "_upgradable", "deadline", "holder", "pool", "receiver", "tls", "transport",
+        "_body", "_chunked", "_connection_options", "_done", "_ended", "_fields", "_final", "_fragmented",
+        "_head_only", "_head_seen", "_input", "_keep_alive", "_lost", "_parser", "_reason", "_request_chunked",
+        "_reused", "_settings", "_sized", "_started", "_status", "_ticker", "_upgradable", "deadline", "holder",
+        "pool", "receiver", "tls", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -140,32 +100,45 @@ class PooledConnection:
 
     # Called by receivers
 
-    def send(self, receiver: Receiver, data: bytes, *, head_only: bool = False, upgradable: bool = False) -> None:
-        """Begin an exchange. `head_only`: a response to HEAD has no body; `upgradable`: an upgrade was requested."""
+    def send(
+        self,
+        receiver: Receiver,
+        head: bytes,
+        *,
+        head_only: bool = False,
+        upgradable: bool = False,
+        has_body: bool = False,
+        chunked: bool = False,
+    ) -> None:
         self.receiver = receiver
         self._head_only = head_only
         self._upgradable = upgradable
+        self._request_chunked = chunked
         self.deadline = self._ticker.next + self._settings.response_timeout
-        self.transport.write(data)
+        self.transport.write(head)
+
+    def send_body(self, data: bytes) -> None:
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._request_chunked else data)
+
+    def end_body(self, trailers: list[bytes]) -> None:
+        if self._request_chunked:
+            self.transport.write(b"0\r\n%b\r\n" % b"".join(trailers))
+        self.expect_answer()
 
     def expect_answer(self) -> None:
-        """Start the deadline of the response head: the request was sent, or the server does not read it."""
         if not self._final:
             self.deadline = self._ticker.next + self._settings.response_timeout
 
     def await_client(self) -> None:
-        """Stop the deadline: the next byte must come from the client, whose own deadlines apply."""
         if not self._final:
             self.deadline = NEVER
 
     def pause(self) -> None:
-        """Stop reading until `resume`. The server did not cause the pause, so no deadline runs."""
         if not self._input.blocked:
             self._input.block()
             self.deadline = NEVER
 
     def resume(self) -> None:
-        """Continue reading."""
         if self._input.blocked:
             self._input.unblock()
             self.deadline = self._ticker.next + self._settings.idle_timeout
@@ -177,16 +150,13 @@ class PooledConnection:
 
     @property
     def memory(self) -> int:
-        """Bytes that the server has not read yet, and those of a head that is not complete."""
         encrypted = 0 if self.tls is None else self.tls.unread
         return encrypted + self.transport.get_write_buffer_size() + self._head_seen
 
     def use_no_more(self) -> None:
-        """Do not reuse the connection: the rest of this exchange's request will not be sent."""
         self._keep_alive = False
 
     def abandon(self) -> None:
-        """End the exchange before it is complete: the server sees the connection close."""
         self.receiver = None
         self._input.take()
         self.pool.forget(self)
@@ -195,12 +165,16 @@ class PooledConnection:
             self.connection_lost(None)
 
     def detach(self) -> asyncio.Transport:
-        """Hand over the transport after an upgrade; call `pool.forget` when it has ended."""
+        """Hand over the transport after an upgrade; call `forget` when it has ended."""
         self.receiver = None
         self.deadline = NEVER
         self._parser = None
         self._input.close()
         return self.transport
+
+    def forget(self) -> None:
+        """Stop counting the connection: the tunnel that it became has ended."""
+        self.pool.forget(self)
 
     def read_tls(self, transport: asyncio.Transport) -> None:
         """Read for TLS, which is the transport's protocol by now."""

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.wire.callback import Callback
-from enforcer.wire.connection import PooledConnection
+from enforcer.wire.carrier import Carrier, UpgradedConnection
 from enforcer.wire.pool import Pool
 
 RESPONSE_TOO_LARGE: Final = "the response is too large"
@@ -81,12 +81,12 @@ class HttpClient:
             self._watching = True
             self.pool.ticker.add(self._sweep)
         call = _Call(self, request, client, callback)
-        connection = self.pool.request(call)
-        if isinstance(connection, UpstreamError):
-            return connection
+        carrier = self.pool.request(call)
+        if isinstance(carrier, UpstreamError):
+            return carrier
         self.calls[call] = self.pool.ticker.next + self.timeout
-        if connection is not None:
-            call.on_connection(connection)
+        if carrier is not None:
+            call.on_connection(carrier)
         return None
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class _Call:
     """One call: a `Receiver`."""
 
     __slots__ = (
-        "_body", "_callback", "_connection", "_lines", "_owner", "_request", "_retried", "_sent", "_size", "_status",
+        "_body", "_callback", "_carrier", "_lines", "_owner", "_request", "_retried", "_sent", "_size", "_status",
         "client",
     )  # fmt: skip
 
@@ -122,7 +122,7 @@ class _Call:
         self._owner = owner
         self._request = request
         self._callback: Callback[HttpResponse | UpstreamError] | None = callback
-        self._connection: PooledConnection | None = None
+        self._carrier: Carrier | None = None
         self._body: list[bytes] = []
         self._size = self._status = 0
         self._retried = self._sent = False
@@ -145,17 +145,17 @@ class _Call:
 
     def _give_up(self, reason: UpstreamFailure, detail: str, *, connected: bool = True) -> None:
         """End the call, and its connection with it."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.abandon()
+        carrier, self._carrier = self._carrier, None
+        if carrier is not None:
+            carrier.abandon()
         else:
             self._owner.pool.cancel(self)
         self._end(UpstreamError(reason, detail, connected=connected))
 
-    def on_connection(self, connection: PooledConnection) -> None:
-        self._connection = connection
+    def on_connection(self, carrier: Carrier) -> None:
+        self._carrier = carrier
         self._sent = True
-        connection.send(self, self._request)
+        carrier.send(self, self._request)
 
     def on_informational(self, status: int, reason: bytes, lines: list[bytes]) -> None:
         pass
@@ -174,17 +174,17 @@ class _Call:
             self._give_up(UpstreamFailure.MALFORMED, RESPONSE_TOO_LARGE)
 
     def on_complete(self, trailers: list[bytes]) -> None:
-        self._connection = None
+        self._carrier = None
         if self._size > self._owner.max_body:
             self._end(UpstreamError(UpstreamFailure.MALFORMED, RESPONSE_TOO_LARGE))
         else:
             self._end(HttpResponse(self._status, b"".join(self._body), self._lines))
 
-    def on_upgrade(self, reason: bytes, lines: list[bytes], connection: PooledConnection, rest: bytes) -> None:
+    def on_upgrade(self, reason: bytes, lines: list[bytes], connection: UpgradedConnection, rest: bytes) -> None:
         self._give_up(UpstreamFailure.MALFORMED, "the server switched protocols")
 
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
-        self._connection = None
+        self._carrier = None
         connecting_failed = error.reason is UpstreamFailure.UNAVAILABLE and not self._sent
         if not self._retried and (unanswered or (connecting_failed and self._owner.retries.withdraw())):
             self._retried = True

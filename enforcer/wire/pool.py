@@ -22,7 +22,8 @@ from enforcer.settings.pool import PoolSettings
 from enforcer.share_report import SharedTable, ShareReport
 from enforcer.shares import Holder, Lines, Shares
 from enforcer.wire.address_list import AddressList
-from enforcer.wire.connection import PooledConnection, Receiver
+from enforcer.wire.carrier import Carrier, Receiver
+from enforcer.wire.connection import PooledConnection
 from enforcer.wire.dialer import Dialer, Resolver, resolve
 from enforcer.wire.plaintext import set_protocol
 from enforcer.wire.ticker import Ticker
@@ -104,7 +105,7 @@ class Pool:
         """Whether any connection is open."""
         return bool(self._all)
 
-    def request(self, receiver: Receiver, *, fresh: bool = False) -> PooledConnection | UpstreamError | None:
+    def request(self, receiver: Receiver, *, fresh: bool = False) -> Carrier | UpstreamError | None:
         """Return an idle connection, now the receiver's, or the error if the queue is full.
 
         Otherwise returns None, and calls `receiver.on_connection` or `receiver.on_failure` later. `fresh`: only a

@@ -15,7 +15,7 @@ from enforcer.proxy.peer import Peer
 from enforcer.proxy.response_writer import Http1Writer
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.tokens.purge import Purge
-from enforcer.wire.connection import PooledConnection
+from enforcer.wire.carrier import UpgradedConnection
 
 QUEUED, WAIT_VERIFICATION, WAIT_CONNECTION, SENDING, RESPONDING, DONE = ExchangeState
 
@@ -52,7 +52,7 @@ class Client:
     def start_body_deadline(self) -> None:
         pass
 
-    def become_tunnel(self, upstream: PooledConnection, first: bytes, grant: Grant, snapshot: Snapshot) -> None:
+    def become_tunnel(self, upstream: UpgradedConnection, first: bytes, grant: Grant, snapshot: Snapshot) -> None:
         self.tunnels.append((first, grant))
 
     def abort(self) -> None:
@@ -257,6 +257,23 @@ def test_a_body_waits_for_a_connection() -> None:
         script.exchange.on_request_end([])
         assert script.playbook.upstream.take().endswith(b"\r\n\r\n5\r\nfirst\r\n4\r\nnext\r\n0\r\n\r\n")
         assert script.exchange.request_complete
+
+    play(script())
+
+
+def test_a_repeated_body_is_complete() -> None:
+    """A used connection closed before the response began: the body is sent again, with its end."""
+
+    async def script() -> None:
+        script = Script(head(b"PUT", b"/public/thing", CHUNKED))
+        await script.idle_connection()
+        script.exchange.begin()
+        script.exchange.on_request_body(b"first")
+        script.exchange.on_request_body(b"next")
+        script.exchange.on_request_end([b"Name", b": ", b"value", b"\r\n"])
+        await script.on("upstream failed")
+        await script.on("connected")
+        assert script.playbook.upstream.take().endswith(b"\r\n\r\n9\r\nfirstnext\r\n0\r\nName: value\r\n\r\n")
 
     play(script())
 

@@ -10,6 +10,7 @@ import pytest
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
+from enforcer.wire.carrier import Carrier, UpgradedConnection
 from enforcer.wire.connection import NEVER, PooledConnection
 from enforcer.wire.ticker import Ticker
 
@@ -61,7 +62,7 @@ class FakeReceiver:
         self.events: list[tuple[Any, ...]] = []
         self.flushes = 0
 
-    def on_connection(self, connection: PooledConnection) -> None:
+    def on_connection(self, carrier: Carrier) -> None:
         self.events.append(("connection",))
 
     def on_informational(self, status: int, reason: bytes, lines: list[bytes]) -> None:
@@ -79,7 +80,7 @@ class FakeReceiver:
     def on_complete(self, trailers: list[bytes]) -> None:
         self.events.append(("complete", b"".join(trailers)))
 
-    def on_upgrade(self, reason: bytes, lines: list[bytes], connection: PooledConnection, rest: bytes) -> None:
+    def on_upgrade(self, reason: bytes, lines: list[bytes], connection: UpgradedConnection, rest: bytes) -> None:
         self.events.append(("upgrade", reason, b"".join(lines), rest))
 
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
@@ -264,6 +265,21 @@ def test_a_deadline_runs_only_while_the_server_is_awaited(bed: Bed) -> None:
     connection.resume()
     assert connection.deadline == bed.ticker.next + settings.idle_timeout
     assert bed.transport.calls == ["pause_reading", "resume_reading"]
+
+
+@pytest.mark.parametrize(
+    ("chunked", "sent"), [(True, b"3\r\none\r\n3\r\ntwo\r\n0\r\nName: value\r\n\r\n"), (False, b"onetwo")]
+)
+def test_the_connection_frames_the_body(bed: Bed, chunked: bool, sent: bytes) -> None:
+    """A body with a length goes as it is; one without is chunked, and may have trailers."""
+    bed.send(has_body=True, chunked=chunked)
+    bed.transport.written = b""
+    bed.connection.await_client()
+    bed.connection.send_body(b"one")
+    bed.connection.send_body(b"two")
+    bed.connection.end_body([b"Name", b": ", b"value", b"\r\n"] if chunked else [])
+    assert bed.transport.written == sent
+    assert bed.connection.deadline == bed.ticker.next + bed.settings.response_timeout
 
 
 def test_flow_control_reaches_the_receiver(bed: Bed) -> None:

@@ -17,6 +17,7 @@ from harness.waiting import TIMEOUT, eventually
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
+from enforcer.wire.carrier import Carrier
 from enforcer.wire.connection import PooledConnection
 from enforcer.wire.http_client import HttpClient, HttpResponse
 from enforcer.wire.pool import Pool, ServerAddress
@@ -113,8 +114,9 @@ class Waiter:
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(name)
 
-    def on_connection(self, connection: PooledConnection) -> None:
-        self.connection = connection
+    def on_connection(self, carrier: Carrier) -> None:
+        assert isinstance(carrier, PooledConnection)
+        self.connection = carrier
 
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
         self.failure = error
@@ -144,8 +146,8 @@ class Scripted:
         """Let a client request a connection."""
         waiter = Waiter(client)
         outcome = self.pool.request(waiter, fresh=fresh)
-        if isinstance(outcome, PooledConnection):
-            waiter.connection = outcome
+        if isinstance(outcome, Carrier):
+            waiter.on_connection(outcome)
         else:
             waiter.failure = outcome
         for _ in range(3):
