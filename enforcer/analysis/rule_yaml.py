@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import Final
+from typing import Any, Final
 
 from enforcer.policy.rules import Rule
 
@@ -54,13 +54,21 @@ def _lines(proposal: Proposal) -> Iterator[str]:
         yield from (
             [f"    paths: [{lines[0]}]"] if short else ["    paths: [", *(f"      {line}" for line in lines), "    ]"]
         )
+    if rule.host is not None:
+        yield f"    host: {_scalar(rule.host)}"
     for key in ("methods", "scopes", "any_scope"):
         values: Sequence[str] = getattr(rule, key)
         if values:
             yield f"    {key}: [{', '.join(_scalar(value, _PLAIN_IN_LIST) for value in values)}]"
+    if rule.claims:
+        yield f"    claims: {{{', '.join(f'{_scalar(name)}: {_value(value)}' for name, value in rule.claims.items())}}}"
     for key in ("public", "authenticated"):
         if getattr(rule, key):
             yield f"    {key}: true"
+
+
+def _value(value: Any) -> str:
+    return _scalar(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _scalar(text: str, plain: re.Pattern[str] = _PLAIN) -> str:

@@ -7,7 +7,7 @@ from typing import BinaryIO, Final
 
 import click
 
-from enforcer.analysis.learn import Learner
+from enforcer.analysis.learn.learner import Learner
 from enforcer.decision_log.record import parse
 
 _MAX_LINE: Final = 64 * 1024

@@ -196,7 +196,7 @@ def _faults(rule: RuleDefaults) -> Iterator[Fault]:
         elif method in rule.methods[:index]:
             yield ("methods", index), f"duplicate method {method}"
     yield from _faults_of_conditions(rule)
-    if rule.host is not None and not _HOST.fullmatch(rule.host):
+    if rule.host is not None and not is_host(rule.host):
         yield ("host",), "expected a name without port, such as app.example.org or *.example.org"
     for index, alternative in enumerate(rule.any_of):
         if not any(getattr(alternative, key) for key in Conditions.__dataclass_fields__):
@@ -345,3 +345,8 @@ _ALLOWS_NOBODY: Final = (
 def is_scope(text: str) -> bool:
     """Return whether a text is a valid scope (RFC 6749 §3.3)."""
     return _SCOPE.fullmatch(text) is not None
+
+
+def is_host(text: str) -> bool:
+    """Return whether a text is a valid `host` of a rule."""
+    return _HOST.fullmatch(text) is not None

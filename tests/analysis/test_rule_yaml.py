@@ -19,6 +19,7 @@ def test_rules_are_written_for_a_person_to_edit() -> None:
         ),
         Proposal(Rule(name="on", path="/", any_scope=("x",))),
         Proposal(Rule(name="#1: x", path="/b", authenticated=True)),
+        Proposal(Rule(name="own", path="/u/{id}", host="a.org", claims={"sub": "{id}", "act": {"present": False}})),
         Proposal(Rule(name="é", path="/c%20d", public=True)),
     ]
     assert (
@@ -39,6 +40,11 @@ rules:
   - name: "#1: x"
     path: /b
     authenticated: true
+
+  - name: own
+    path: /u/{id}
+    host: a.org
+    claims: {sub: "{id}", act: {"present": false}}
 
   - name: "é"
     path: "/c%20d"

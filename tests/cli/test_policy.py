@@ -470,6 +470,7 @@ class TestLearn:
             == """\
 # Proposed from 2 decisions. Not every request that was sent should be
 # allowed: review each rule before you use it, and give it a name that says what it is for.
+# The rules allow 2 requests.
 # Skipped, lines that are not decisions: 3
 
 rules:

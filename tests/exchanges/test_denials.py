@@ -22,7 +22,7 @@ from harness.upstreams import Headers, Upstream
 from harness.usage import metric, resident_memory
 from harness.waiting import TIMEOUT, eventually
 
-from enforcer.analysis.learn import Learner
+from enforcer.analysis.learn.learner import Learner
 from enforcer.decision_log.record import LogLine, parse
 
 CREDENTIAL = {"credential": {"env": "ADMIN_CREDENTIAL"}}
@@ -184,8 +184,7 @@ def test_the_log_has_all_decisions_as_learn_reads_them(app: Upstream, authorizat
     for line in log.encode().splitlines():
         learner.take(parse(line))
     proposal = learner.propose()
-    assert "path: /reports/today" in proposal
-    assert "path: /tenants/alice" in proposal
+    assert "paths: [/reports/today, /tenants/alice]" in proposal
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,22 @@
 """Rules proposed from decisions: the exact text."""
 
 import random
+import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pytest
 import yaml
+from analysis.learn.realistic_log import realistic_log
+from pydantic import TypeAdapter
 
-from enforcer.analysis.learn import MAX_SEGMENTS, Learner
+from enforcer.analysis.evaluator import Policy, PolicyRequest
+from enforcer.analysis.learn.hosts import MAX_HOSTS
+from enforcer.analysis.learn.learner import MAX_SEGMENTS, Learner
 from enforcer.decision_log.record import LogLine
+from enforcer.policy.decision import Allow
+from enforcer.policy.rules import Rule
+from enforcer.tokens.claims import read_claims
 
 
 def record(
@@ -17,6 +26,8 @@ def record(
     *,
     decision: str = "would_deny",
     reason: str = "no_rule",
+    host: str | None = None,
+    status: int | None = None,
 ) -> LogLine:
     method, path = request.split(" ")
     return LogLine(
@@ -28,6 +39,8 @@ def record(
         reason=reason,
         scopes=None if scopes is None else tuple(scopes),
         client_id=client,
+        host=host,
+        status=status,
     )
 
 
@@ -66,6 +79,7 @@ LOG = [
 PROPOSAL = """\
 # Proposed from 131 decisions. Not every request that was sent should be
 # allowed: review each rule before you use it, and give it a name that says what it is for.
+# The rules allow 128 requests.
 # Skipped, CORS preflights: 1
 # Skipped, lines that are not decisions: 1
 # Skipped, requests that no rule can match: 1
@@ -80,7 +94,7 @@ rules:
   - name: GET /feed
     path: /feed
     methods: [GET]
-    authenticated: true
+    any_scope: [x, "y"]
 
   # 1 request, client web
   # no token had scopes
@@ -170,9 +184,82 @@ def test_paths_that_could_not_be_read_are_listed() -> None:
     """An operator sees which of them an app needs, and how often, before requests are refused for them."""
     refused = [
         LogLine(time="t", method="GET", path=path, route="_none", decision="error", reason="unreadable_path")
-        for path in ["", "/@scope%2fname", "/a//b", "/@scope%2fname", "/a\u202eb", *(f"/{n}//" for n in range(200))]
+        for path in ["", "/@scope%2fname", "//a\u202eb", "/@scope%2fname", *(f"/{n}//" for n in range(200))]
     ]
-    lines = [line for line in proposed(refused).splitlines() if "time" in line]
-    assert lines[:2] == ["#   103 times others", "#   2 times /@scope%2fname"]
-    assert "#   1 time /a?b" in lines
-    assert len(lines) == 101
+    lines = [line for line in proposed(refused).splitlines() if "time" in line or "more" in line]
+    assert lines[:3] == ["#   102 times others", "#   2 times /@scope%2fname", "#   1 time //a?b"]
+    assert (lines[-1], len(lines)) == ("#   and 51 more", 51)
+
+
+def test_a_request_that_the_app_did_not_serve_makes_no_rule() -> None:
+    """The requests of a scanner with a token are listed, and a refusal by the app shows nothing about the token."""
+    lines = [record("GET /orders/7", status=status) for status in (401, 403)]
+    lines += [record(f"GET /{name}", status=status) for name, status in zip("abcd", (404, 405, 410, 501), strict=True)]
+    text = proposed([*lines, record("GET /x", status=200), record("GET /x", status=404), record("GET /y", status=500)])
+    assert [rule["paths"] for rule in yaml.safe_load(text)["rules"]] == [["/x", "/y"]]
+    assert "# Skipped, requests that the app refused (401, 403): 2\n" in text
+    assert re.findall("#   1 time (.*)", text) == ["GET /a", "GET /b", "GET /c", "GET /d"]
+
+
+def test_one_token_without_the_scope_does_not_open_the_rule() -> None:
+    """The comment says how many requests would be refused; with more of them, no scope is required."""
+    text = proposed([*(record("GET /docs", ("docs.read",)) for _ in range(99)), record("GET /docs", ("x",))])
+    assert yaml.safe_load(text)["rules"][0]["scopes"] == ["docs.read"]
+    assert "# The rules allow 99 requests, and refuse 1 whose token lacked the scope.\n" in text
+    assert "  # 1 of them had a token without docs.read, and would be refused\n" in text
+    varied = [*(record("GET /docs", ("docs.read",)) for _ in range(90)), *(record("GET /docs", ()) for _ in range(10))]
+    assert yaml.safe_load(proposed(varied))["rules"][0]["authenticated"] is True
+
+
+def test_a_realistic_log_leads_to_the_policy_that_a_person_would_write() -> None:
+    """For 25 endpoints, 36 users and 33 products, with a scanner, outdated tokens and failures among the requests."""
+    rules = yaml.safe_load(proposed(realistic_log()))["rules"]
+    assert [{key: value for key, value in rule.items() if key != "name"} for rule in rules] == REALISTIC
+
+
+def test_the_proposal_says_how_many_requests_it_allows() -> None:
+    """As the rules decide themselves."""
+    served = [line for line in realistic_log() if line.status in (200, 500)]
+    text = proposed(served)
+    rules = [TypeAdapter(Rule).validate_python(rule) for rule in yaml.safe_load(text)["rules"]]
+    policy = Policy((rule, "") for rule in rules)
+    allowed = 0
+    for line in served:
+        request = policy.locate(PolicyRequest(line.method, line.path, line.host or ""))
+        token = read_claims({"scope": list(line.scopes or ()), "sub": line.subject})
+        allowed += isinstance(request.decide(token, 0.0), Allow)
+    assert f"# The rules allow {allowed:,} requests, and refuse {len(served) - allowed} whose token" in text
+
+
+def test_more_hosts_than_can_be_told_apart_are_none() -> None:
+    """The Host field is the client's choice: it must not cost memory."""
+    lines = [record(f"GET /{'ab'[number % 2]}", host=f"h{number}.{number}.example") for number in range(MAX_HOSTS + 5)]
+    text = proposed(lines)
+    assert f"# The requests had more than {MAX_HOSTS} hosts, and so no rule has a host.\n" in text
+    assert [rule.get("host") for rule in yaml.safe_load(text)["rules"]] == [None]
+
+
+REALISTIC: list[dict[str, Any]] = yaml.safe_load("""
+- {path: /reports, host: admin.example.org, methods: [POST], scopes: [admin]}
+- {paths: ["/reports/{id}", /users], host: admin.example.org, methods: [GET], scopes: [admin]}
+- {path: "/users/{id}", host: admin.example.org, methods: [DELETE, GET], scopes: [admin]}
+- {path: "/users/{id}/roles", host: admin.example.org, methods: [PUT], scopes: [admin]}
+- {path: "/v2/docs/{id}", host: api.example.org, methods: [GET], scopes: [docs.read]}
+- {path: "/v2/docs/{id}", host: api.example.org, methods: [PUT], scopes: [docs.write]}
+- paths: [
+    "/v2/invoices/{id}.pdf", /v2/orders, "/v2/orders/{id}", "/v2/orders/{id}/invoice.pdf", "/v2/orders/{id}/items",
+    "/v2/orders/{id}/items/{id2}"
+  ]
+  host: api.example.org
+  methods: [GET]
+  scopes: [orders.read]
+- {paths: [/v2/orders, "/v2/orders/{id}:cancel"], host: api.example.org, methods: [POST], scopes: [orders.write]}
+- {path: "/v2/orders/{id}", host: api.example.org, methods: [DELETE, PATCH, PUT], scopes: [orders.write]}
+- paths: [/v2/products, "/v2/products/{id}"]
+  host: api.example.org
+  methods: [GET]
+  any_scope: [products.admin, products.read]
+- {paths: [/v2/search, /v2/users/me], host: api.example.org, methods: [GET], authenticated: true}
+- {path: "/v2/users/{id}", host: api.example.org, methods: [GET, PATCH], claims: {sub: "{id}"}}
+- {path: "/v2/users/{id}/avatar.png", host: api.example.org, methods: [GET], claims: {sub: "{id}"}}
+""")
