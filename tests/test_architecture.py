@@ -45,7 +45,7 @@ PURE = (
         "exposition",
         "wire.fields",
         "wire.target",
-        "wire.address_list",
+        "wire.dialing.address_list",
     ),
     *("settings.limits", "settings.forwarding"),
     *("tokens.bearer", "tokens.challenge", "tokens.cache", "tokens.limiter", "tokens.strict_json"),

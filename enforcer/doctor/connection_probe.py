@@ -18,7 +18,7 @@ from enforcer.doctor.diagnosis import Finding, is_right, right, warning, wrong
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.addresses import Location, is_ip, with_port
 from enforcer.settings.tls import ClientTLS
-from enforcer.wire.address_list import Address, alternate
+from enforcer.wire.dialing.address_list import Address, alternate
 
 _NO_SOCKET: Final = "start the server, or correct the socket's path"
 _NO_LISTENER: Final = "start the server, or correct host and port"

@@ -22,8 +22,9 @@ from enforcer.tokens.introspection.endpoint import KnownEndpoint, Sender, Server
 from enforcer.tokens.introspection.introspector import JSON_TYPE, JWT_TYPE, JsonReader, ResponseReader
 from enforcer.tokens.introspection.metadata import EndpointName, Metadata, parse, well_known_urls
 from enforcer.tokens.remote_document import DocumentFetcher, FirstAvailable
+from enforcer.wire.dialing.connector import ServerAddress
 from enforcer.wire.http_client import HttpClient
-from enforcer.wire.pool import Pool, ServerAddress
+from enforcer.wire.pool import Pool
 from enforcer.wire.ticker import Ticker
 
 if TYPE_CHECKING:

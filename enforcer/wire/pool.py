@@ -11,37 +11,18 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from dataclasses import replace
 
 from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.settings.addresses import is_ip
 from enforcer.settings.limits import DEFAULT_SHARE
 from enforcer.settings.pool import PoolSettings
 from enforcer.share_report import SharedTable, ShareReport
 from enforcer.shares import Holder, Lines, Shares
-from enforcer.wire.address_list import AddressList
 from enforcer.wire.carrier import Carrier, Receiver
 from enforcer.wire.connection import PooledConnection
-from enforcer.wire.dialer import Dialer, Resolver, resolve
-from enforcer.wire.plaintext import set_protocol
+from enforcer.wire.dialing.connector import Connector, ServerAddress
+from enforcer.wire.dialing.dialer import Resolver, resolve
 from enforcer.wire.ticker import Ticker
-from enforcer.wire.tls_reader import UNREAD
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerAddress:
-    """The address of a server: the path of a socket (`unix`), or `host` and `port`. Without `tls`: plain text."""
-
-    host: str = ""
-    port: int = 0
-    unix: str | None = None
-    tls: ssl.SSLContext | None = None
-    server_name: str | None = None
-
-    def __str__(self) -> str:
-        return f"unix:{self.unix}" if self.unix else f"{self.host}:{self.port}"
 
 
 class _Request:
@@ -88,10 +69,7 @@ class Pool:
         self._places = Shares(settings.connections, share)
         self._queue = Shares(settings.queue, share)
         self._lines: Lines[_Request] = Lines()
-        self._dialer: Dialer | None = None
-        if endpoint.unix is None and not is_ip(endpoint.host):
-            addresses = AddressList(settings.address_lifetime, settings.address_pause)
-            self._dialer = Dialer(endpoint.host, endpoint.port, addresses, loop, resolver)
+        self._connector = Connector(endpoint, settings, ticker, loop, resolver)
         self._idle: list[PooledConnection] = []
         self._all: set[PooledConnection] = set()
         self._waiting: deque[_Request] = deque()  # they have a place
@@ -241,7 +219,7 @@ class Pool:
         failure = _not_connected(UpstreamFailure.TIMEOUT, "opening the connection took too long")
         try:
             async with asyncio.timeout(self.settings.connect_timeout):
-                connection = await self._create()
+                connection = await self._connector.connect(self)
         except TimeoutError:
             pass
         except (OSError, ssl.SSLError) as error:
@@ -263,53 +241,6 @@ class Pool:
             self._fail(queue.popleft(), failure)
         self._open()
 
-    async def _create(self) -> PooledConnection:
-        address = self.endpoint
-        if self._dialer is not None:
-            return await self._dial(self._dialer)
-        connection = PooledConnection(self, self.settings, self.ticker)
-        protocol: Any = partial(_protocol, connection, address.tls)
-        if address.unix is not None:
-            transport, _ = await self._loop.create_unix_connection(protocol, address.unix)
-        else:
-            transport, _ = await self._loop.create_connection(protocol, address.host, address.port)
-        return await self._secure(transport, connection)
-
-    async def _dial(self, dialer: Dialer) -> PooledConnection:
-        sock, address = await dialer.connect()
-        connection = PooledConnection(self, self.settings, self.ticker)
-        protocol: Any = partial(_protocol, connection, self.endpoint.tls)
-        try:
-            transport, _ = await self._loop.create_connection(protocol, sock=sock)
-            await self._secure(transport, connection)
-        except BaseException:
-            # It accepted the connection, but not TLS: the next connection tries another address first.
-            dialer.addresses.record_failure(address, self._loop.time())
-            sock.close()
-            raise
-        return connection
-
-    async def _secure(self, transport: asyncio.Transport, connection: PooledConnection) -> PooledConnection:
-        """Make the TLS handshake of a connection, if the server speaks TLS; its input is then read in turns."""
-        address = self.endpoint
-        if address.tls is None:
-            return connection
-        self._loop.call_soon(connection.read_tls, transport)
-        name = address.server_name or address.host
-        protocol: Any = connection
-        try:
-            secured = await self._loop.start_tls(transport, protocol, address.tls, server_hostname=name)
-        except BaseException:
-            transport.abort()
-            raise
-        if secured is None or connection.tls is None:
-            raise ConnectionResetError
-        connection.tls.established = True
-        secured.set_write_buffer_limits(UNREAD)
-        set_protocol(secured, connection)
-        connection.connection_made(secured)
-        return connection
-
     def _sweep(self, now: float) -> None:
         for connection in [connection for connection in self._all if connection.deadline <= now]:
             if connection.receiver is not None:
@@ -327,11 +258,6 @@ class Pool:
         if not (self._all or self._opening or self._waiting or self._waiting_fresh or self._lines):
             self._watching = False
             self.ticker.remove(self._sweep)
-
-
-def _protocol(connection: PooledConnection, tls: ssl.SSLContext | None) -> Any:
-    # With TLS, nothing is read before the handshake, which replaces the protocol.
-    return connection if tls is None else asyncio.Protocol()
 
 
 def _not_connected(reason: UpstreamFailure, detail: str) -> UpstreamError:

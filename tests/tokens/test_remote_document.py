@@ -20,8 +20,9 @@ from enforcer.tokens.jwt.jwks import KeySet, parse
 from enforcer.tokens.refresh_schedule import Lifetime, RefreshSchedule
 from enforcer.tokens.remote_document import DocumentFetcher, FirstAvailable, RemoteDocument
 from enforcer.wire.callback import Callback
+from enforcer.wire.dialing.connector import ServerAddress
 from enforcer.wire.http_client import HttpClient, HttpResponse
-from enforcer.wire.pool import Pool, ServerAddress
+from enforcer.wire.pool import Pool
 from enforcer.wire.ticker import RESOLUTION, Ticker
 
 DOWN = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "down")

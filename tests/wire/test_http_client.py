@@ -15,8 +15,9 @@ from harness.waiting import TIMEOUT
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
+from enforcer.wire.dialing.connector import ServerAddress
 from enforcer.wire.http_client import HttpClient, HttpResponse, RetryBudget
-from enforcer.wire.pool import Pool, ServerAddress
+from enforcer.wire.pool import Pool
 from enforcer.wire.ticker import Ticker
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: as.example\r\n\r\n"

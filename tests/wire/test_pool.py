@@ -19,8 +19,9 @@ from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
 from enforcer.wire.carrier import Carrier
 from enforcer.wire.connection import PooledConnection
+from enforcer.wire.dialing.connector import ServerAddress
 from enforcer.wire.http_client import HttpClient, HttpResponse
-from enforcer.wire.pool import Pool, ServerAddress
+from enforcer.wire.pool import Pool
 from enforcer.wire.ticker import Ticker
 from enforcer.wire.tls_reader import UNREAD
 from enforcer.wire.turns import STEP
@@ -125,12 +126,13 @@ class Waiter:
 class Scripted:
     """A pool whose connections open on the next turn of the loop."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, endpoint: ServerAddress | None = None, **settings: Any) -> None:
         loop = asyncio.get_running_loop()
         loop.create_connection = self._connect  # type: ignore[method-assign,assignment]
         self.ticker = Ticker(loop)
         self.ticker.stop()
-        self.pool = Pool(ServerAddress(host="127.0.0.1", port=1), PoolSettings(**settings), self.ticker, loop, share=50)
+        endpoint = endpoint or ServerAddress(host="127.0.0.1", port=1)
+        self.pool = Pool(endpoint, PoolSettings(**settings), self.ticker, loop, share=50)
         self.pipes: list[Pipe] = []
         self.reachable = True
 
@@ -270,9 +272,8 @@ def test_the_records_of_a_server_are_read_in_turns() -> None:
             return secured
 
         loop.start_tls = start_tls  # type: ignore[method-assign,assignment]
-        scripted = Scripted()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        scripted.pool.endpoint = ServerAddress(host="127.0.0.1", port=1, tls=context, server_name="localhost")
+        scripted = Scripted(ServerAddress(host="127.0.0.1", port=1, tls=context, server_name="localhost"))
         waiter = await scripted.request()
         await asyncio.sleep(0)
         connection, pipe = waiter.connection, scripted.pipes[0]

@@ -21,8 +21,9 @@ from enforcer.tokens.introspection.introspector import Introspector, JsonReader
 from enforcer.tokens.introspection.response import INACTIVE, IntrospectionOutcome
 from enforcer.tokens.lookup import Lookup
 from enforcer.wire.callback import Callback
+from enforcer.wire.dialing.connector import ServerAddress
 from enforcer.wire.http_client import HttpClient
-from enforcer.wire.pool import Pool, ServerAddress
+from enforcer.wire.pool import Pool
 from enforcer.wire.ticker import Ticker
 
 BASIC = secret_basic("me", Secret("secret"))

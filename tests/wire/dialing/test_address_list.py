@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from socket import AF_INET, AF_INET6
 
-from enforcer.wire.address_list import MAX_ADDRESSES, Address, AddressList, alternate
+from enforcer.wire.dialing.address_list import MAX_ADDRESSES, Address, AddressList, alternate
 
 A6, B6 = (Address(AF_INET6, (f"2001:db8::{number}", 80, 0, 0)) for number in (1, 2))
 A4, B4, C4 = (Address(AF_INET, (f"192.0.2.{number}", 80)) for number in (1, 2, 3))

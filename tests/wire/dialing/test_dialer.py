@@ -18,10 +18,11 @@ from harness.waiting import TIMEOUT
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
-from enforcer.wire.address_list import Address, AddressList
-from enforcer.wire.dialer import Dialer
+from enforcer.wire.dialing.address_list import Address, AddressList
+from enforcer.wire.dialing.connector import ServerAddress
+from enforcer.wire.dialing.dialer import Dialer
 from enforcer.wire.http_client import HttpClient, HttpResponse
-from enforcer.wire.pool import Pool, ServerAddress
+from enforcer.wire.pool import Pool
 from enforcer.wire.ticker import Ticker
 
 REFUSING, SILENT, OTHER = "127.0.0.2", "127.0.0.3", "127.0.0.4"

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from enforcer.wire.address_list import Address, AddressList
+from enforcer.wire.dialing.address_list import Address, AddressList
 
 ATTEMPT_DELAY: Final = 0.25
 """Seconds after which the next address is tried while the last one has not responded (RFC 8305 §5)."""

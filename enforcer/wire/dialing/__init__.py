@@ -1,0 +1,1 @@
+"""Opens connections to a server: its addresses, TCP, TLS."""
