@@ -37,6 +37,9 @@ ADMIN_PORT: Final = 15081
 LISTEN_PORT_NAME: Final = "enforcer-proxy"
 ADMIN_PORT_NAME: Final = "enforcer-admin"
 
+READY_PATH: Final = "/readyz"
+"""Path of the admin server that responds with success while the enforcer serves requests."""
+
 POLICY_FOLDER: Final = "/etc/enforcer"
 POLICY_KEY: Final = "config.yaml"
 CREDENTIALS_FOLDER: Final = "/etc/enforcer-credentials"

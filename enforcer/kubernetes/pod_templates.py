@@ -38,16 +38,38 @@ def find_workloads(obj: Object) -> Iterator[Workload]:
         yield known
         return
     kind, (name, namespace) = str(obj.get("kind") or "object"), identity(obj)
+    serves = str(obj.get("apiVersion")).startswith(_SERVING)
     for template in _search(obj, 0):
-        yield Workload(kind, name, namespace, (), template)
+        yield Workload(kind, name, namespace, (), _with_port(template) if serves else template)
+
+
+_SERVING: Final = ("serving.knative.dev/", "serving.kserve.io/")
+_SERVING_PORT: Final = 8080
+
+
+def _with_port(template: Object) -> Object:
+    """Return a template of Knative or KServe, whose app listens on port 8080 if no container declares a port."""
+    spec = template["spec"]
+    if any(items(container, "ports") for container in spec["containers"]):
+        return template
+    first, *others = spec["containers"]
+    return {
+        **template,
+        "spec": {**spec, "containers": [{**first, "ports": [{"containerPort": _SERVING_PORT}]}, *others]},
+    }
 
 
 def _search(value: Any, depth: int) -> Iterator[Object]:
-    """Yield the pod templates in a value: mappings whose `spec` has a list of containers with images."""
+    """Yield the pod templates in a value: mappings whose `spec` has a list of containers with images.
+
+    A list of containers without a `spec` around it, or a single container, is a template without labels.
+    """
     if depth > _MAX_DEPTH or not isinstance(value, dict | list):
         return
-    if isinstance(value, dict) and any("image" in part for part in items(section(value, "spec"), "containers")):
-        yield value
-        return
+    if isinstance(value, dict):
+        for template in (value, {"spec": value}, {"spec": {"containers": [value.get("container")]}}):
+            if any("image" in part for part in items(section(template, "spec"), "containers")):
+                yield template
+                return
     for member in value.values() if isinstance(value, dict) else value:
         yield from _search(member, depth + 1)

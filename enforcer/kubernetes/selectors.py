@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from enforcer.yamltext.objects import Object, items, section
@@ -18,12 +18,25 @@ _PRESENCE: Final = re.compile(rf"(!?)\s*({_NAME})")
 _COMMA: Final = re.compile(r",(?![^(]*\))")
 
 
-def selects(selector: Object, labels: Labels) -> bool:
-    """Return whether a selector (`matchLabels`, `matchExpressions`) matches labels; an empty one matches everything."""
+def selects(selector: Object, labels: Labels, uncertain: Collection[str] = ()) -> bool:
+    """Return whether a selector (`matchLabels`, `matchExpressions`) matches labels; an empty one matches everything.
+
+    Labels with the `uncertain` names may be there, too, with any value; the selector must match in either case.
+    """
     wanted = section(selector, "matchLabels")
     return selects_all(wanted, labels) and all(
-        _holds(expression, labels) for expression in items(selector, "matchExpressions")
+        (name in labels or name not in uncertain) and _holds(expression, labels)
+        for expression in items(selector, "matchExpressions")
+        for name in [str(expression.get("key"))]
     )
+
+
+def may_select(selector: Object, labels: Labels, uncertain: Collection[str]) -> bool:
+    """Return whether a selector may match labels, if there may be labels with the `uncertain` names, too."""
+    names = frozenset(uncertain) - labels.keys()
+    wanted = {name: value for name, value in section(selector, "matchLabels").items() if name not in names}
+    expressions = [entry for entry in items(selector, "matchExpressions") if str(entry.get("key")) not in names]
+    return selects({"matchLabels": wanted, "matchExpressions": expressions}, labels)
 
 
 def selects_all(wanted: Labels, labels: Labels) -> bool:

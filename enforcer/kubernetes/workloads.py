@@ -22,6 +22,29 @@ _KINDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
 }
 """API group and kind of each workload, and the path of its pod template."""
 
+_EVERY_POD: Final = frozenset({"topology.kubernetes.io/zone", "topology.kubernetes.io/region"})
+_ADDED_LABELS: Final[Mapping[str, frozenset[str]]] = {
+    "Pod": frozenset(),
+    "ReplicaSet": frozenset(),
+    "ReplicationController": frozenset(),
+    "Deployment": frozenset({"pod-template-hash"}),
+    "Rollout": frozenset({"rollouts-pod-template-hash"}),
+    "DaemonSet": frozenset({"controller-revision-hash", "pod-template-generation"}),
+    "StatefulSet": frozenset(
+        {"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index", "controller-revision-hash"}
+    ),
+    "DeploymentConfig": frozenset({"deployment", "deploymentconfig"}),
+    **dict.fromkeys(
+        ("Job", "CronJob"),
+        frozenset(
+            {"controller-uid", "job-name"}
+            | {f"batch.kubernetes.io/{name}" for name in ("controller-uid", "job-name", "job-completion-index")}
+        ),
+    ),
+}
+"""Names of the labels that the controller of each kind adds to pods, besides those of the template."""
+_ANY_ADDED_LABEL: Final = frozenset[str]().union(*_ADDED_LABELS.values())
+
 
 class Reason(StrEnum):
     """The reason why a workload is not injected. The values are metric labels of the webhook."""
@@ -76,6 +99,11 @@ class Workload:
     def labels(self) -> Mapping[str, str]:
         """The labels of the pods."""
         return section(self.template, "metadata", "labels")
+
+    @property
+    def added_labels(self) -> frozenset[str]:
+        """Names of labels that pods may have besides those of the template, with values that are not known."""
+        return _EVERY_POD | _ADDED_LABELS.get(self.kind, _ANY_ADDED_LABEL)
 
     @property
     def spec(self) -> Object:

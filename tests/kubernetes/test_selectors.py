@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from enforcer.kubernetes.selectors import parse_selector, selects
+from enforcer.kubernetes.selectors import may_select, parse_selector, selects
 
 LABELS = {"app": "web", "tier": "front"}
 
@@ -59,3 +59,13 @@ def test_an_invalid_selector_is_an_error(text: str) -> None:
     """The error shows an example."""
     with pytest.raises(ValueError, match="expected a selector such as app=web"):
         parse_selector(text)
+
+
+@pytest.mark.parametrize("operator", ["In", "NotIn", "Exists", "DoesNotExist"])
+def test_an_uncertain_label_may_be_selected_and_is_not_surely(operator: str) -> None:
+    """Its value is not known, nor whether it is there; a label that is known stays as it is."""
+    selector = {"matchExpressions": [{"key": "x", "operator": operator, "values": ["a"]}]}
+    assert may_select(selector, LABELS, {"x"})
+    assert not selects(selector, LABELS, {"x"})
+    assert may_select({"matchLabels": {"x": "a", "app": "web"}}, LABELS, {"x"})
+    assert not may_select({"matchLabels": {"x": "a", "app": "other"}}, LABELS, {"x", "app"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Final
 
 from enforcer.kubernetes.annotations import is_ours, ours
@@ -15,7 +16,7 @@ from enforcer.kubernetes.inject.pod.pod_template import Injected
 from enforcer.kubernetes.inject.pod.ports import declared
 from enforcer.kubernetes.inject.services import may_share_namespace
 from enforcer.kubernetes.sidecar import LABELS, Mode, Sidecar
-from enforcer.kubernetes.verify.network_policies import admitted, is_network_policy, limits_ingress
+from enforcer.kubernetes.verify.network_policies import admitted, is_network_policy, may_limit
 from enforcer.kubernetes.verify.services import Endpoint
 from enforcer.kubernetes.workloads import Workload, containers
 from enforcer.yamltext.objects import Object, identity, section
@@ -62,7 +63,8 @@ def _limits(policy: Object, workload: Workload) -> bool:
     if not is_network_policy(policy) or is_ours(policy):
         return False
     near = may_share_namespace(identity(policy)[1], workload.namespace)
-    return near and limits_ingress(policy, {**workload.labels, **LABELS})
+    metadata = {**section(workload.template, "metadata"), "labels": {**workload.labels, **LABELS}}
+    return near and may_limit(policy, replace(workload, template={**workload.template, "metadata": metadata}))
 
 
 def _clients(injected: Injected, limiting: Sequence[Object]) -> list[Object]:

@@ -8,7 +8,7 @@ from enforcer.kubernetes.annotations import with_status, without_status
 from enforcer.kubernetes.inject.api_server import Call
 from enforcer.kubernetes.inject.pod.ports import Port, is_tcp, new_name, port_names
 from enforcer.kubernetes.inject.pod.protocols import Target
-from enforcer.kubernetes.selectors import selects_all
+from enforcer.kubernetes.verify.services import may_select_pods
 from enforcer.kubernetes.workloads import Workload
 from enforcer.yamltext.objects import Object, identity, items, section
 
@@ -18,12 +18,9 @@ def is_service(obj: Object) -> bool:
 
 
 def selects_pods_of(service: Object, workload: Workload) -> bool:
-    """Return whether a Service selects a workload's pods; a namespace that is not given counts as the other's."""
-    spec = section(service, "spec")
-    selector = section(spec, "selector")
-    if spec.get("type") == "ExternalName" or not selector:
-        return False
-    return may_share_namespace(identity(service)[1], workload.namespace) and selects_all(selector, workload.labels)
+    """Return whether a Service may select a workload's pods; a namespace that is not given counts as the other's."""
+    near = may_share_namespace(identity(service)[1], workload.namespace)
+    return near and may_select_pods(service, workload)
 
 
 def may_share_namespace(entry: str | None, other: str | None) -> bool:

@@ -6,6 +6,7 @@ Names, labels and annotations prove nothing: a container called `enforcer` may r
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -21,6 +22,7 @@ from enforcer.yamltext.objects import Object, items, section
 _PROGRAM: Final = "enforcer"
 _DEFAULT_COMMAND: Final = ("enforcer", "run", f"{names.POLICY_FOLDER}/{names.POLICY_KEY}")
 """The command of the image."""
+_ENFORCE: Final = "enforce"
 DEFAULT_LISTENER: Final = "0.0.0.0:8091"
 """The default of `listener.address`."""
 _ALL_ADDRESSES: Final = ("", "0.0.0.0", "[::]")  # noqa: S104 - the hosts of a listener, as written
@@ -35,7 +37,7 @@ class Enforcer:
 
     container: str
     native: bool
-    """True for a native sidecar with a startup probe: containers of the app start only after it listens."""
+    """True for a native sidecar whose startup probe waits for it: containers of the app start after it listens."""
     place: int
     """Index among the init containers of a native sidecar; -1 for a classic one."""
     listen: int | None
@@ -74,14 +76,16 @@ def find_enforcers(spec: Object, configs: ConfigMaps, images: Collection[str] = 
         arguments = _arguments(container, images)
         if arguments is None or arguments[:1] != ["run"]:
             continue
+        arguments = [_expanded(word, container) for word in arguments]
         configuration = _Configuration.read(spec, container, arguments[1:], configs)
         listen = _listening(container, configuration.text("listener", "address") or configuration.default_address)
+        admin = _listening(container, configuration.text("admin", "address") or "")
         yield Enforcer(
             container=str(container.get("name")),
-            native=place >= 0 and isinstance(container.get("startupProbe"), dict),
+            native=place >= 0 and admin is not None and _waits(container, admin),
             place=place,
             listen=listen,
-            admin=_listening(container, configuration.text("admin", "address") or ""),
+            admin=admin,
             upstreams=frozenset(configuration.upstreams()),
             redirected=frozenset(app for app, to in _redirects(spec, images) if to == listen),
             reporting=tuple(configuration.reporting()),
@@ -113,6 +117,26 @@ def command_line(container: Object) -> list[Any]:
     """Return the command and the arguments of a container, as written."""
     parts = [part for key in ("command", "args") if isinstance(part := container.get(key), list)]
     return [word for part in parts for word in part]
+
+
+def _expanded(word: str, container: Object) -> str:
+    """Return an argument as Kubernetes passes it: with the values of variables, except those that are not known."""
+    values = {f"$({entry.get('name')})": entry.get("value") for entry in items(container, "env")}
+
+    def expanded(match: re.Match[str]) -> str:
+        value = values.get(match[0])
+        return "$" if match[0] == "$$" else value if isinstance(value, str) else match[0]
+
+    return _VARIABLE.sub(expanded, word)
+
+
+_VARIABLE: Final = re.compile(r"\$\$|\$\([^)]*\)")
+
+
+def _waits(container: Object, admin: int) -> bool:
+    """Return whether a startup probe succeeds only after the enforcer has begun to serve."""
+    action = section(container, "startupProbe", "httpGet")
+    return (action.get("port"), action.get("path")) == (admin, names.READY_PATH) and not action.get("host")
 
 
 def _redirects(spec: Object, images: Collection[str]) -> Iterator[tuple[int, int]]:
@@ -158,7 +182,7 @@ class _Configuration:
         path, overrides, unknown = _parse_arguments(arguments)
         document = Document(path, Table(), ())
         files, missing = _files(spec, container, path, configs)
-        text = files.pop(posixpath.basename(path), None)
+        text = files.pop(path, None)
         if text is None:
             unknown.append(missing)
         else:
@@ -190,13 +214,14 @@ class _Configuration:
 
     def reporting(self) -> Iterator[str]:
         """Yield the parts of the policy that are in report mode."""
-        if self.values.get("mode") == "report":
-            yield "mode: report"
-        if section(self.values, "rule_defaults").get("mode") == "report":
-            yield "rule_defaults.mode: report"
+        # A mode that is not known may be `report`.
+        if (mode := self.values.get("mode", _ENFORCE)) != _ENFORCE:
+            yield f"mode: {mode}"
+        if (mode := section(self.values, "rule_defaults").get("mode", _ENFORCE)) != _ENFORCE:
+            yield f"rule_defaults.mode: {mode}"
         for rule in (*items(self.values, "rules"), *self.more_rules):
-            if rule.get("mode") == "report":
-                yield f"rule {rule.get('name') or rule.get('path')}: mode: report"
+            if (mode := rule.get("mode", _ENFORCE)) != _ENFORCE:
+                yield f"rule {rule.get('name') or rule.get('path')}: mode: {mode}"
 
 
 def _mappings(value: Any) -> list[Object]:
@@ -219,7 +244,7 @@ def _parse_arguments(arguments: Sequence[str]) -> tuple[str, list[Override], lis
                 path = word
             continue
         try:
-            overrides.append(parse_override(text.replace("$$", "$")))
+            overrides.append(parse_override(text))
         except ValueError:
             unknown.append(f"the override {text}")
     return path, overrides, unknown
@@ -234,23 +259,52 @@ def _rules(name: str, text: str) -> list[Object]:
 
 
 def _files(spec: Object, container: Object, path: str, configs: ConfigMaps) -> tuple[dict[str, str], str]:
-    """Return the texts of the files in the folder of a path, which a container mounts from a ConfigMap, by name.
+    """Return the texts of all files that a container mounts from ConfigMaps, by path.
 
-    Without that file, the reason why it is not known.
+    Without a file at `path`, the reason why it is not known.
     """
-    folder, key = posixpath.split(path)
-    mounts = [mount for mount in items(container, "volumeMounts") if mount.get("mountPath") == folder]
     volumes = {str(volume.get("name")): volume for volume in items(spec, "volumes")}
-    for mount in mounts:
-        source = section(volumes.get(str(mount.get("name")), {}), "configMap")
-        name = source.get("name")
-        if not isinstance(name, str):
-            continue
-        if name not in configs:
-            return {}, f"configmap/{name} with its policy is not among the objects"
-        data = section(configs[name], "data")
-        paths = {str(item.get("path")): str(item.get("key")) for item in items(source, "items")}
-        chosen = {file: data.get(entry) for file, entry in paths.items()} if paths else data
-        texts = {file: text for file, text in chosen.items() if isinstance(text, str)}
-        return texts, "" if key in texts else f"configmap/{name} has no key {key}"
-    return {}, f"its configuration {path} is in no ConfigMap"
+    files: dict[str, str] = {}
+    missing = ""
+    for mount in sorted(items(container, "volumeMounts"), key=lambda mount: str(mount.get("mountPath"))):
+        place = posixpath.normpath(str(mount.get("mountPath")))
+        # A mount hides what is below it.
+        files = {file: text for file, text in files.items() if not _is_within(file, place)}
+        reason = ""
+        for source in _config_maps(volumes.get(str(mount.get("name")), {})):
+            name = str(source.get("name"))
+            if name in configs:
+                texts = _texts(source, section(configs[name], "data"))
+                files |= {posixpath.join(place, file): text for file, text in _mounted(mount, texts)}
+                reason = f"configmap/{name} has no key {posixpath.basename(path)}"
+            else:
+                reason = f"configmap/{name} with its policy is not among the objects"
+        missing = reason if _is_within(path, place) else missing
+    files = {posixpath.normpath(file): text for file, text in files.items()}
+    return files, "" if path in files else missing or f"its configuration {path} is in no ConfigMap"
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
+
+
+def _config_maps(volume: Object) -> list[Object]:
+    """Return the ConfigMaps that a volume is made of."""
+    sources = [volume, *items(section(volume, "projected"), "sources")]
+    return [source for each in sources if (source := section(each, "configMap"))]
+
+
+def _texts(source: Object, data: Object) -> dict[str, str]:
+    """Return the files that a volume has of a ConfigMap: all keys, or the chosen ones under other names."""
+    chosen = {str(item.get("path")): data.get(str(item.get("key"))) for item in items(source, "items")}
+    return {file: text for file, text in (chosen or data).items() if isinstance(text, str)}
+
+
+def _mounted(mount: Object, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the files of a volume that a mount shows, by their path in it; empty if the mount itself is the file."""
+    part = mount.get("subPath")
+    for file, text in texts.items():
+        if not isinstance(part, str) or not part:
+            yield file, text
+        elif _is_within(file, posixpath.normpath(part)):
+            yield file.removeprefix(posixpath.normpath(part)).removeprefix("/"), text

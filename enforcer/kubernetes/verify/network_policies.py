@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from enforcer.kubernetes.selectors import Labels, selects
-from enforcer.kubernetes.verify.services import Endpoint, protocol_of
+from enforcer.kubernetes.selectors import may_select, selects
+from enforcer.kubernetes.verify.services import Endpoint, port_number, protocol_of
+from enforcer.kubernetes.workloads import Workload
 from enforcer.yamltext.objects import Object, identity, items, section
 
 _GROUP: Final = "networking.k8s.io/"
@@ -38,18 +39,48 @@ def is_foreign(obj: Object) -> bool:
     return "NetworkPolicy" in str(obj.get("kind")) and not is_network_policy(obj)
 
 
-def limits_ingress(policy: Object, labels: Labels) -> bool:
-    """Return whether a policy selects pods with these labels, and limits the connections to them."""
-    spec = section(policy, "spec")
-    types = spec.get("policyTypes") or ["Ingress"]
-    return isinstance(types, list) and "Ingress" in types and selects(section(spec, "podSelector"), labels)
+def may_limit(policy: Object, workload: Workload) -> bool:
+    """Return whether a policy limits the connections to pods of a workload, or may, whatever its namespace."""
+    selector = section(policy, "spec", "podSelector")
+    return _is_for_ingress(policy) and may_select(selector, workload.labels, workload.added_labels)
+
+
+def surely_limits(policy: Object, workload: Workload) -> bool:
+    """Return whether a policy limits the connections to all pods of a workload, if it is in their namespace."""
+    selector = section(policy, "spec", "podSelector")
+    return _is_for_ingress(policy) and selects(selector, workload.labels, workload.added_labels)
+
+
+def _is_for_ingress(policy: Object) -> bool:
+    types = section(policy, "spec").get("policyTypes") or ["Ingress"]
+    return isinstance(types, list) and "Ingress" in types
+
+
+def _rules(policy: Object) -> list[Object]:
+    """Return the ingress rules of a policy; null stands for an empty one, which admits everybody."""
+    rules = section(policy, "spec").get("ingress")
+    return [rule if isinstance(rule, dict) else {} for rule in rules] if isinstance(rules, list) else []
+
+
+def mentioned(policies: Iterable[Object]) -> Iterator[Endpoint]:
+    """Yield the ports of a pod that policies mention one by one, and which therefore have clients.
+
+    A policy for every pod of a namespace says nothing of a single one.
+    """
+    for policy in policies:
+        if not section(policy, "spec", "podSelector"):
+            continue
+        for entry in (entry for rule in _rules(policy) for entry in items(rule, "ports") if "endPort" not in entry):
+            number = port_number(entry.get("port"))
+            if number is not None:
+                yield Endpoint(protocol_of(entry), number)
 
 
 def admitted(policies: Iterable[Object], spec: Object, endpoint: Endpoint) -> Iterator[Admitted]:
     """Yield the clients that policies admit to a port of a pod; the policies select the pod."""
     for policy in policies:
         name = identity(policy)[0]
-        for rule in items(section(policy, "spec"), "ingress"):
+        for rule in _rules(policy):
             ports = items(rule, "ports")
             if ports and not any(_includes(entry, spec, endpoint) for entry in ports):
                 continue
@@ -64,8 +95,8 @@ def _includes(entry: Object, spec: Object, endpoint: Endpoint) -> bool:
     if isinstance(first, str) and not first.isdecimal():
         return first in _names(spec, endpoint)
     # A port that is not readable may be any.
-    number = int(first) if isinstance(first, str | int) else None
-    return number is None or number <= endpoint.number <= (last if isinstance(last, int) else number)
+    number = int(first) if isinstance(first, str) else port_number(first)
+    return number is None or number <= endpoint.number <= (port_number(last) or number)
 
 
 def _names(spec: Object, endpoint: Endpoint) -> Iterator[Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 from enforcer.kubernetes.pod_templates import contained, find_workloads
-from enforcer.kubernetes.selectors import selects
+from enforcer.kubernetes.selectors import may_select
 from enforcer.kubernetes.verify import network_policies, services
-from enforcer.kubernetes.verify.enforcers import Enforcer, find_enforcers
+from enforcer.kubernetes.verify.endpoints import is_endpoints
+from enforcer.kubernetes.verify.enforcers import Enforcer, find_enforcers, is_native
 from enforcer.kubernetes.verify.services import Version
 from enforcer.kubernetes.workloads import Workload
 from enforcer.yamltext.objects import Object, identity, items, section
@@ -43,11 +45,13 @@ class ObjectSet:
         self.workloads = [
             (index, workload) for index, obj in placed if not _is_retired(obj) for workload in find_workloads(obj)
         ]
-        last = list({_key(obj): obj for _, obj in placed}.values())
+        last = list({self._key(obj, index): obj for index, (_, obj) in enumerate(placed)}.values())
         network = last if assumptions.enforced else []
         self.services = self._grouped(obj for obj in last if services.is_service(obj))
         self.policies = self._grouped(obj for obj in network if network_policies.is_network_policy(obj))
-        self.foreign = self._grouped(obj for obj in network if network_policies.is_foreign(obj))
+        self.foreign = _grouped((identity(obj)[1], obj) for obj in network if network_policies.is_foreign(obj))
+        """The policies of other APIs; some kinds of them have no namespace, and count in each."""
+        self.endpoints = self._grouped(obj for obj in last if is_endpoints(obj))
         self._configs = self._grouped(obj for obj in last if obj.get("kind") == "ConfigMap")
         self._namespaces = {identity(obj)[0]: obj for obj in last if obj.get("kind") == "Namespace"}
 
@@ -59,10 +63,14 @@ class ObjectSet:
         return "no NetworkPolicy selects the pods" if self.policies else "no NetworkPolicy is known"
 
     def _grouped(self, objects: Iterable[Object]) -> ByNamespace:
-        grouped: ByNamespace = {}
-        for obj in objects:
-            grouped.setdefault(self.namespace(identity(obj)[1]), []).append(obj)
-        return grouped
+        return _grouped((self.namespace(identity(obj)[1]), obj) for obj in objects)
+
+    def _key(self, obj: Object, index: int) -> tuple[object, ...]:
+        """Return the identity of an object; each one with a generated name is another."""
+        name, namespace = identity(obj)
+        group = str(obj.get("apiVersion")).rpartition("/")[0]
+        generated = None if "name" in section(obj, "metadata") else index
+        return group, str(obj.get("kind")), name, self.namespace(namespace), generated
 
     def enforcers(self, workload: Workload) -> list[Enforcer]:
         """Return the enforcers in the pods of a workload."""
@@ -76,9 +84,16 @@ class ObjectSet:
             return [obj for group in objects.values() for obj in group]
         return [*objects.get(space, ()), *objects.get(None, ())]
 
-    def surely_shares(self, obj: Object, workload: Workload) -> bool:
-        """Return whether an object is in the namespace of a workload for certain."""
-        return self.namespace(identity(obj)[1]) == self.namespace(workload.namespace)
+    def surely_limits(self, policy: Object, workload: Workload) -> bool:
+        """Return whether a NetworkPolicy limits the connections to the pods of a workload for certain."""
+        if not _HOOKS.isdisjoint(section(policy, "metadata", "annotations")):
+            return False
+        shares = self.namespace(identity(policy)[1]) == self.namespace(workload.namespace)
+        return shares and network_policies.surely_limits(policy, workload)
+
+    def namespace_of(self, workload: Workload) -> Object:
+        """Return the Namespace of a workload; empty if it is not among the objects."""
+        return self._namespaces.get(self.namespace(workload.namespace) or "", {})
 
     def namespace(self, name: str | None) -> str | None:
         return name or self.assumptions.namespace
@@ -91,9 +106,10 @@ class ObjectSet:
     def _is_gateway(self, workload: Workload) -> bool:
         enforcers = self.enforcers(workload)
         ours = {enforcer.container for enforcer in enforcers if not enforcer.reporting}
-        return bool(ours) and all(
-            str(container.get("name")) in ours for container in items(workload.spec, "containers")
-        )
+        spec = workload.spec
+        natives = filter(is_native, items(spec, "initContainers"))
+        running = [*items(spec, "containers"), *natives, *items(spec, "ephemeralContainers")]
+        return bool(ours) and all(str(container.get("name")) in ours for container in running)
 
     def gateways_of(self, peer: Object, workload: Workload) -> list[Workload]:
         """Return the gateways that a peer admits; an empty list if it admits pods that are not one's."""
@@ -106,22 +122,34 @@ class ObjectSet:
         return chosen if all(other in self.gateways for other in chosen) else []
 
     def _is_chosen(self, other: Workload, pods: Object, peer: Object, workload: Workload) -> bool:
-        if not selects(pods, other.labels):
+        if not may_select(pods, other.labels, other.added_labels):
             return False
         space, own = self.namespace(other.namespace), self.namespace(workload.namespace)
         if "namespaceSelector" not in peer:
             return space == own or space is None or own is None
         if space is None:
             return True
-        labels = section(self._namespaces.get(space, {}), "metadata", "labels")
-        return selects(section(peer, "namespaceSelector"), {**labels, "kubernetes.io/metadata.name": space})
+        selector, namespace = section(peer, "namespaceSelector"), self._namespaces.get(space)
+        labels = {**section(namespace or {}, "metadata", "labels"), "kubernetes.io/metadata.name": space}
+        expressions = (str(entry.get("key")) for entry in items(selector, "matchExpressions"))
+        unknown = {*section(selector, "matchLabels"), *expressions} if namespace is None else set()
+        return may_select(selector, labels, unknown)
+
+
+_HOOKS: Final = frozenset({"helm.sh/hook", "argocd.argoproj.io/hook", "config.kubernetes.io/local-config"})
+"""Annotations of objects that exist for a time only, or not at all."""
+
+
+def _grouped(objects: Iterable[tuple[str | None, Object]]) -> ByNamespace:
+    grouped: ByNamespace = {}
+    for namespace, obj in objects:
+        grouped.setdefault(namespace, []).append(obj)
+    return grouped
 
 
 def _is_retired(obj: Object) -> bool:
     """Return whether an object is a former revision that a controller keeps without pods."""
+    if obj.get("kind") not in ("ReplicaSet", "ReplicationController"):
+        return False
     owners = items(section(obj, "metadata"), "ownerReferences")
     return section(obj, "spec").get("replicas") == 0 and any(owner.get("controller") for owner in owners)
-
-
-def _key(obj: Object) -> tuple[str, str, str, str | None]:
-    return str(obj.get("apiVersion")).rpartition("/")[0], str(obj.get("kind")), *identity(obj)

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from enforcer.kubernetes.verify.enforcers import Enforcer, is_native
-from enforcer.kubernetes.verify.services import Endpoint, protocol_of
+from enforcer.kubernetes.verify.enforcers import Enforcer
+from enforcer.kubernetes.verify.services import Endpoint, port_number, protocol_of
 from enforcer.yamltext.objects import Object, items, section
 
 _PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
+_HOOKS: Final = ("postStart", "preStop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,13 @@ class AppPort:
     name: str = ""
     host_port: int = 0
     """The port of the node that leads to it; 0 for none."""
-    native: int = -1
-    """Index of its container among the init containers, if it is a native sidecar; otherwise -1."""
+    init: int = -1
+    """Index of its container among the init containers; -1 if it is not one of them."""
 
     def merged(self, other: AppPort) -> AppPort:
-        """Return this port with the host port and the native sidecar of another container that declares it, too."""
-        early = [index for index in (self.native, other.native) if index >= 0]
-        return replace(self, host_port=self.host_port or other.host_port, native=min(early, default=-1))
+        """Return this port with the host port and the init container of another container that declares it, too."""
+        early = [index for index in (self.init, other.init) if index >= 0]
+        return replace(self, host_port=self.host_port or other.host_port, init=min(early, default=-1))
 
     def __str__(self) -> str:
         name = f" {self.name}" if self.name else ""
@@ -38,35 +39,46 @@ class AppPort:
 
 
 def app_ports(spec: Object, annotations: Object, ours: frozenset[str]) -> Iterator[AppPort]:
-    """Yield the ports of all containers that keep running, except ours: declared, probed or scraped."""
-    running = [
-        *((-1, container) for container in items(spec, "containers")),
-        *((index, container) for index, container in enumerate(items(spec, "initContainers")) if is_native(container)),
-    ]
-    for index, container in running:
+    """Yield the ports of all containers except ours: declared, probed, called by a hook, or scraped.
+
+    Clients reach an init container, too, while it runs.
+    """
+    for index, container in _containers(spec, ours):
         name = str(container.get("name"))
-        if name in ours:
-            continue
         for port in items(container, "ports"):
-            number, host = port.get("containerPort"), port.get("hostPort")
-            if isinstance(number, int):
+            number, host = port_number(port.get("containerPort")), port_number(port.get("hostPort"))
+            if number is not None:
                 endpoint = Endpoint(protocol_of(port), number)
-                called = str(port.get("name") or "")
-                yield AppPort(endpoint, True, name, called, host if isinstance(host, int) else 0, index)
-        for number in _probed(container):
-            yield AppPort(Endpoint("TCP", number), False, name, native=index)
+                yield AppPort(endpoint, True, name, str(port.get("name") or ""), host or 0, index)
+        for number in _called(container):
+            yield AppPort(Endpoint("TCP", number), False, name, init=index)
     scraped = str(annotations.get("prometheus.io/port"))
     if scraped.isdecimal():
         yield AppPort(Endpoint("TCP", int(scraped)))
 
 
-def _probed(container: Object) -> Iterator[int]:
+def unreadable_ports(spec: Object, ours: frozenset[str]) -> Iterator[str]:
+    """Yield the ports that containers declare without a number, such as a parameter of a template, for people."""
+    for _, container in _containers(spec, ours):
+        for port in items(container, "ports"):
+            if port_number(port.get("containerPort")) is None:
+                yield f"containerPort {port.get('containerPort')} of {container.get('name')}"
+
+
+def _containers(spec: Object, ours: frozenset[str]) -> list[tuple[int, Object]]:
+    every = [*((-1, container) for container in items(spec, "containers")), *enumerate(items(spec, "initContainers"))]
+    return [(index, container) for index, container in every if str(container.get("name")) not in ours]
+
+
+def _called(container: Object) -> Iterator[int]:
     """Yield the ports that the kubelet connects to by number; a name is that of a declared port."""
-    for probe in (section(container, key) for key in _PROBES):
-        for action in ("httpGet", "tcpSocket", "grpc"):
-            port: Any = section(probe, action).get("port")
-            if section(probe, action).get("host") in (None, "") and str(port).isdecimal():
-                yield int(port)
+    handlers = [section(container, key) for key in _PROBES]
+    handlers += [section(container, "lifecycle", key) for key in _HOOKS]
+    for action in (section(handler, key) for handler in handlers for key in ("httpGet", "tcpSocket", "grpc")):
+        port: Any = action.get("port")
+        number = int(port) if isinstance(port, str) and port.isdecimal() else port_number(port)
+        if number is not None and action.get("host") in (None, ""):
+            yield number
 
 
 def own_endpoints(enforcer: Enforcer) -> frozenset[Endpoint]:

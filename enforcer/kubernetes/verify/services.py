@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from enforcer.kubernetes.selectors import Labels, selects_all
+from enforcer.kubernetes.selectors import may_select
 from enforcer.kubernetes.verify.enforcers import is_native
+from enforcer.kubernetes.workloads import Workload
 from enforcer.yamltext.objects import Object, items, section
 
 Version = tuple[int, int]
@@ -39,6 +40,8 @@ class Route:
     endpoint: Endpoint | None
     on: str = ""
     """The versions of Kubernetes in which it does, for people; empty for all."""
+    masks: bool = False
+    """True if the network may show its clients with the address of a node."""
 
     def __str__(self) -> str:
         return f"service/{self.service} port {self.port}{self.on}"
@@ -48,43 +51,58 @@ def is_service(obj: Object) -> bool:
     return (obj.get("apiVersion"), obj.get("kind")) == ("v1", "Service")
 
 
-def selects_labels(service: Object, labels: Labels) -> bool:
-    """Return whether a Service selects pods with these labels."""
+def may_select_pods(service: Object, workload: Workload) -> bool:
+    """Return whether a Service selects pods of a workload, or may, whatever its namespace."""
     spec = section(service, "spec")
     selector = section(spec, "selector")
-    return bool(selector) and spec.get("type") != "ExternalName" and selects_all(selector, labels)
+    if not selector or spec.get("type") == "ExternalName":
+        return False
+    return may_select({"matchLabels": selector}, workload.labels, workload.added_labels)
+
+
+def _masks(service: Object) -> bool:
+    """Return whether the network may show clients of a Service with the address of a node, for which it has ports."""
+    spec = section(service, "spec")
+    on_nodes = spec.get("type") in ("NodePort", "LoadBalancer") or bool(spec.get("externalIPs"))
+    return on_nodes and spec.get("externalTrafficPolicy") != "Local"
 
 
 def routes(service: Object, spec: Object, oldest: Version) -> Iterator[Route]:
     """Yield where the ports of a Service lead in a pod, in every version of Kubernetes from the oldest one."""
-    name = str(section(service, "metadata").get("name"))
+    name, masks = str(section(service, "metadata").get("name")), _masks(service)
     for entry in items(section(service, "spec"), "ports"):
         protocol = protocol_of(entry)
         before = _resolve(entry, spec, protocol, native=False)
         since = _resolve(entry, spec, protocol, native=True)
         port = str(entry.get("port"))
         if before == since or oldest >= _NAMED_NATIVE:
-            yield Route(name, port, since)
+            yield Route(name, port, since, masks=masks)
         else:
             edge = ".".join(map(str, _NAMED_NATIVE))
-            yield Route(name, port, before, f" before Kubernetes {edge}")
-            yield Route(name, port, since, f" since Kubernetes {edge}")
+            yield Route(name, port, before, f" before Kubernetes {edge}", masks)
+            yield Route(name, port, since, f" since Kubernetes {edge}", masks)
 
 
 def _resolve(entry: Object, spec: Object, protocol: str, native: bool) -> Endpoint | None:
     # 0 and "" count as not set; the default is the Service's own port.
     target: Any = entry.get("targetPort") or entry.get("port")
-    if isinstance(target, str) and target.isdecimal():
-        target = int(target)
-    if isinstance(target, int):
-        return Endpoint(protocol, target)
+    given = int(target) if isinstance(target, str) and target.isdecimal() else port_number(target)
+    if given is not None:
+        return Endpoint(protocol, given)
     sidecars = [container for container in items(spec, "initContainers") if is_native(container)] if native else []
     for container in (*items(spec, "containers"), *sidecars):
         for port in items(container, "ports"):
-            number = port.get("containerPort")
-            if port.get("name") == target and protocol_of(port) == protocol and isinstance(number, int):
+            number = port_number(port.get("containerPort"))
+            if port.get("name") == target and protocol_of(port) == protocol and number is not None:
                 return Endpoint(protocol, number)
     return None
+
+
+def port_number(value: Any) -> int | None:
+    """Return a port's number, which kubectl accepts with a fraction of zero (`8080.0`), too; None if it is not one."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) else None
 
 
 def protocol_of(port: Object) -> str:

@@ -16,9 +16,11 @@ from typing import Final
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.verify import network_policies, services
+from enforcer.kubernetes.verify.added_proxies import added_proxies
+from enforcer.kubernetes.verify.endpoints import leading_to
 from enforcer.kubernetes.verify.enforcers import command_line
 from enforcer.kubernetes.verify.object_set import Assumptions, ObjectSet
-from enforcer.kubernetes.verify.pods import AppPort, app_ports, own_endpoints
+from enforcer.kubernetes.verify.pods import AppPort, app_ports, own_endpoints, unreadable_ports
 from enforcer.kubernetes.verify.services import Endpoint, Route
 from enforcer.kubernetes.workloads import Workload
 from enforcer.yamltext.objects import Object, identity, items, section
@@ -100,6 +102,8 @@ def verify(objects: Sequence[Object], assumptions: Assumptions | None = None) ->
 FAILS: Final = "the network closes: its clients fail"
 """The end of a note on a Service that leads to a closed port."""
 _DISABLED: Final = "disabled"
+_NETWORKS: Final = "k8s.v1.cni.cncf.io/networks"
+"""Annotation of pods with more networks than that of the cluster (Multus)."""
 
 
 class _Verification:
@@ -151,7 +155,7 @@ class _Verification:
         selecting = [
             service
             for service in self._objects.near(self._objects.services, self._workload)
-            if services.selects_labels(service, self._workload.labels)
+            if services.may_select_pods(service, self._workload)
         ]
         oldest = self._objects.assumptions.oldest
         return [route for service in selecting for route in services.routes(service, self._spec, oldest)]
@@ -159,22 +163,40 @@ class _Verification:
     @cached_property
     def _ports(self) -> list[AppPort]:
         """The app's ports, each once, the declared ones first."""
-        ours = frozenset(enforcer.container for enforcer in self._enforcers)
-        annotations = section(self._workload.template, "metadata", "annotations")
         known: dict[Endpoint, AppPort] = {}
-        for port in app_ports(self._spec, annotations, ours):
+        for port in app_ports(self._spec, self._annotations, self._our_containers):
             # A probe or a scrape of the enforcer's own port shows no app there; a declaration does.
             if port.declared or port.endpoint not in self._ours:
                 former = known.get(port.endpoint)
                 known[port.endpoint] = port if former is None else former.merged(port)
+        targets = [
+            *(route.endpoint for route in self._routes if route.endpoint is not None),
+            *leading_to(self._objects.near(self._objects.endpoints, self._workload), self._workload),
+            *network_policies.mentioned(self._policies),
+        ]
         protected = [Endpoint("TCP", number) for number in self._protected]
-        targets = [route.endpoint for route in self._routes if route.endpoint not in self._ours]
-        for endpoint in (*protected, *(target for target in targets if target is not None)):
+        for endpoint in (*protected, *(target for target in targets if target not in self._ours)):
             known.setdefault(endpoint, AppPort(endpoint))
         return sorted(known.values(), key=lambda port: port.endpoint)
 
+    @cached_property
+    def _annotations(self) -> Object:
+        return section(self._workload.template, "metadata", "annotations")
+
+    @cached_property
+    def _our_containers(self) -> frozenset[str]:
+        return frozenset(enforcer.container for enforcer in self._enforcers)
+
+    @cached_property
+    def _policies(self) -> list[Object]:
+        """The NetworkPolicies that limit the connections to the pods, or may."""
+        near = self._objects.near(self._objects.policies, self._workload)
+        return [policy for policy in near if network_policies.may_limit(policy, self._workload)]
+
     def _faults(self) -> Iterator[str]:
         """Yield openings that concern no single port."""
+        for port in unreadable_ports(self._spec, self._our_containers):
+            yield f"a port is not known: {port}"
         others = len(items(self._spec, "containers")) > len(self._enforcers)
         for enforcer in self._enforcers:
             for part in enforcer.reporting:
@@ -221,29 +243,28 @@ class _Verification:
         None if they reach the app.
         """
         number = port.endpoint.number
+        namespace = self._objects.namespace_of(self._workload)
+        proxies = [f"{each} forwards nothing past the enforcer" for each in added_proxies(self._workload, namespace)]
         for enforcer in self._enforcers if port.endpoint.protocol == "TCP" else ():
             if number in enforcer.redirected and number != enforcer.listen:
-                return ()
-            # A native sidecar that starts before the enforcer can listen there first.
-            is_first = port.native < 0 or (enforcer.native and port.native > enforcer.place)
+                return tuple(proxies)
+            # An init container that starts before the enforcer can listen there first.
+            is_first = port.init < 0 or (enforcer.native and port.init > enforcer.place)
             if number == enforcer.listen and number in enforcer.upstreams and is_first:
                 late = f"the app listens on 127.0.0.1:{number} only, or starts after the enforcer"
-                return () if enforcer.native else (late,)
+                return (*([] if enforcer.native else [late]), *proxies)
         return None
 
     def _judge_by_the_network(self, port: AppPort) -> PortFinding:
-        ways = [str(route) for route in self._routes if route.endpoint == port.endpoint]
-        by = ", ".join([*ways, "the pods' addresses"])
-        near = [
-            policy
-            for policy in self._objects.near(self._objects.policies, self._workload)
-            if network_policies.limits_ingress(policy, self._workload.labels)
-        ]
-        certain = [policy for policy in near if self._objects.surely_shares(policy, self._workload)]
+        routes = [route for route in self._routes if route.endpoint == port.endpoint]
+        by = ", ".join([*map(str, routes), "the pods' addresses"])
+        certain = [policy for policy in self._policies if self._objects.surely_limits(policy, self._workload)]
         if not certain:
             return PortFinding(port, f"by {by}; {self._objects.no_policy}")
+        if self._annotations.get(_NETWORKS):
+            return PortFinding(port, f"by the networks of {_NETWORKS}, on which NetworkPolicies are not enforced")
         conditions = [f"the network enforces {', '.join(map(_called, certain))}"]
-        clients = list(network_policies.admitted(near, self._spec, port.endpoint))
+        clients = list(network_policies.admitted(self._policies, self._spec, port.endpoint))
         others = []
         for client in clients:
             gateways = [] if client.peer is None else self._objects.gateways_of(client.peer, self._workload)
@@ -256,7 +277,10 @@ class _Verification:
             limited = all(client.peer is not None for client in clients)
             return PortFinding(port, f"by {by}; {'; '.join(dict.fromkeys(others))}", limited=limited)
         if not clients:
-            self._notes += [f"{way} leads to {port}, which {FAILS}" for way in ways]
+            self._notes += [f"{route} leads to {port}, which {FAILS}" for route in routes]
+        # No policy keeps out the node of the pods.
+        masking = (route for route in routes if route.masks)
+        conditions += [f"the network does not take the clients of {route} for a node" for route in masking]
         foreign = self._objects.near(self._objects.foreign, self._workload)
         conditions += [f"{_called(obj)}, which is not evaluated, admits nobody" for obj in foreign]
         return PortFinding(port, conditions=tuple(conditions))

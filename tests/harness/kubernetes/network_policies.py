@@ -37,11 +37,13 @@ def may_reach(
         for policy in policies
         if policy["metadata"].get("namespace", namespace) == namespace
         and "Ingress" in (policy["spec"].get("policyTypes") or ["Ingress"])
-        and selects(policy["spec"]["podSelector"], pod)
+        and selects(policy["spec"]["podSelector"] or {}, pod)
     ]
     # A pod that no policy selects accepts everything; several policies add up.
     return not selecting or any(
-        _admits(rule, port, source, namespace, protocol) for spec in selecting for rule in spec.get("ingress") or ()
+        _admits(rule or {}, port, source, namespace, protocol)
+        for spec in selecting
+        for rule in spec.get("ingress") or ()
     )
 
 

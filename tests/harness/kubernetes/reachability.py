@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from enforcer.kubernetes.selectors import selects
+from harness.kubernetes.manifests import template
 from harness.kubernetes.network_policies import Peer, client_in, may_reach
 from harness.kubernetes.service_endpoints import resolved
 
@@ -53,9 +55,9 @@ UNKNOWN = Process("unknown", False, ())
 
 def _processes(spec: Object, image: str, world: World) -> Iterator[Process]:
     """Yield the processes of a pod in the order in which they bind their sockets."""
-    natives = [entry for entry in spec.get("initContainers") or () if entry.get("restartPolicy") == "Always"]
     containers = [_process(entry, image) for entry in spec["containers"]]
-    yield from (_process(entry, image) for entry in natives)
+    # An init container that ends leaves its sockets free, but clients may have reached it before.
+    yield from (_process(entry, image) for entry in spec.get("initContainers") or ())
     # Containers that start together bind in any order.
     yield from sorted(containers, key=lambda process: process.is_enforcer is not world.app_on_loopback)
 
@@ -72,22 +74,65 @@ def _process(container: Object, image: str) -> Process:
     )
 
 
-def reached(
-    template: Object, services: Sequence[Object], policies: Sequence[Object], image: str, world: World
-) -> set[tuple[str, int]]:
-    """Return the ports of an app, at the pod's addresses, that any client reaches without passing the enforcer.
+def _labels(workload: Object) -> list[dict[str, str]]:
+    """Return the labels of the pods that the workload's controller creates."""
+    labels, name = template(workload).get("metadata", {}).get("labels") or {}, workload["metadata"]["name"]
+    match workload["kind"]:
+        case "Deployment":
+            return [{**labels, "pod-template-hash": "5d8"}]
+        case "Job":
+            return [{**labels, "batch.kubernetes.io/job-name": name, "job-name": name}]
+        case "StatefulSet":
+            return [
+                {
+                    **labels,
+                    "statefulset.kubernetes.io/pod-name": f"{name}-{index}",
+                    "apps.kubernetes.io/pod-index": f"{index}",
+                }
+                for index in range(2)
+            ]
+    return [labels]
 
-    A port that a Service or a redirect leads to, and on which no container is known to listen, may be the app's.
+
+def reached(workload: Object, objects: Sequence[Object], image: str, world: World) -> set[tuple[str, int]]:
+    """Return the ports of an app, at its pods' addresses, that any client reaches without passing the enforcer.
+
+    A port that any of the objects mentions, and on which no container is known to listen, may be the app's.
     """
-    spec, labels, namespace = template["spec"], template["metadata"]["labels"], "apps"
+    near = [thing for thing in objects if thing["metadata"].get("namespace", "apps") == "apps"]
+    services = [thing for thing in near if thing["kind"] == "Service" and thing["spec"].get("type") != "ExternalName"]
+    policies = [thing for thing in near if thing["kind"] == "NetworkPolicy"]
+    result = set()
+    for labels in _labels(workload):
+        selecting = [each for each in services if _selects(each["spec"].get("selector"), labels)]
+        result |= _reached(template(workload), labels, selecting, policies, image, world)
+    return result
+
+
+def _selects(selector: dict[str, str] | None, labels: dict[str, str]) -> bool:
+    return bool(selector) and (selector or {}).items() <= labels.items()
+
+
+def _reached(
+    pod: Object,
+    labels: dict[str, str],
+    services: Sequence[Object],
+    policies: Sequence[Object],
+    image: str,
+    world: World,
+) -> set[tuple[str, int]]:
+    spec, namespace = pod["spec"], "apps"
+    annotations = pod.get("metadata", {}).get("annotations") or {}
     sockets: dict[tuple[str, int], Process] = {}
     for process in _processes(spec, image, world):
         for socket in process.sockets:
             sockets.setdefault(socket, process)
-    for port in (port for service in services for port in service["spec"]["ports"]):
+    for port in (port for service in services for port in service["spec"].get("ports", ())):
         for version in ((1, 31), (1, 32)):
             if (number := resolved(spec, port, version)) is not None:
-                sockets.setdefault(("TCP", number), UNKNOWN)
+                sockets.setdefault((port.get("protocol", "TCP"), number), UNKNOWN)
+    for socket in _mentioned(pod, policies, labels):
+        sockets.setdefault(socket, UNKNOWN)
     if spec.get("hostNetwork"):
         # The node's other processes reach 127.0.0.1, too.
         own = {
@@ -97,14 +142,32 @@ def reached(
         return apps | (sockets.keys() - own)
     result = set()
     for protocol, number in sockets:
-        open_to_nodes = number in _host_ports(spec, protocol)
+        # Neither the ports of nodes nor secondary networks pass the policies of the cluster's network.
+        around = number in _host_ports(spec, protocol) or "k8s.v1.cni.cncf.io/networks" in annotations
         admitted = any(may_reach(policies, labels, number, client, namespace, protocol=protocol) for client in CLIENTS)
-        if not (open_to_nodes or admitted or not world.policies_enforced):
+        if not (around or admitted or not world.policies_enforced):
             continue
         arrival = protocol, _redirects(spec, image).get(number, number) if protocol == "TCP" else number
         if not sockets.get(arrival, UNKNOWN).is_enforcer:
             result.add((protocol, number))
     return result
+
+
+def _mentioned(pod: Object, policies: Sequence[Object], labels: dict[str, str]) -> Iterator[tuple[str, int]]:
+    """Yield the ports that probes, hooks, annotations, and policies for these pods mention."""
+    for container in pod["spec"]["containers"]:
+        hooks = (container.get("lifecycle") or {}).values()
+        probes = [container.get(f"{kind}Probe") or {} for kind in ("liveness", "readiness", "startup")]
+        for action in (action for handler in (*hooks, *probes) for action in handler.values()):
+            if isinstance(action, dict) and isinstance(action.get("port"), int) and "host" not in action:
+                yield "TCP", action["port"]
+    if "prometheus.io/port" in (annotations := pod.get("metadata", {}).get("annotations") or {}):
+        yield "TCP", int(annotations["prometheus.io/port"])
+    for spec in (policy["spec"] for policy in policies):
+        if spec["podSelector"] and selects(spec["podSelector"], labels):
+            ports = [port for rule in spec.get("ingress") or () if rule for port in rule.get("ports") or ()]
+            single = [each for each in ports if isinstance(each.get("port"), int) and "endPort" not in each]
+            yield from ((each.get("protocol", "TCP"), each["port"]) for each in single)
 
 
 def _host_ports(spec: Object, protocol: str) -> set[int]:

@@ -147,14 +147,36 @@ def test_the_image_has_a_default_command() -> None:
 
 
 def test_an_init_container_that_ends_is_no_enforcer() -> None:
-    """Only a native sidecar keeps running; only one with a startup probe surely listens before the app."""
+    """Only a native sidecar keeps running."""
     only = {"name": "c", "image": "token-enforcer"}
-    native = {**only, "restartPolicy": "Always"}
     assert [*find_enforcers({"initContainers": [only]}, {})] == []
-    assert [proxy.native for proxy in find_enforcers({"initContainers": [native]}, {})] == [False]
-    assert [proxy.native for proxy in find_enforcers({"initContainers": [{**native, "startupProbe": {}}]}, {})] == [
-        True
-    ]
+    assert len([*find_enforcers({"initContainers": [{**only, "restartPolicy": "Always"}]}, {})]) == 1
+
+
+@pytest.mark.parametrize(
+    ("probe", "waits"),
+    [
+        ({"httpGet": {"port": 15081, "path": "/readyz"}}, True),
+        ({"httpGet": {"port": 15081, "path": "/livez"}}, False),
+        ({"httpGet": {"port": 9000, "path": "/readyz"}}, False),
+        ({"httpGet": {"port": 15081, "path": "/readyz", "host": "example.org"}}, False),
+        ({"exec": {"command": ["true"]}}, False),
+        ({}, False),
+    ],
+)
+def test_only_a_startup_probe_of_its_readiness_has_the_app_wait(probe: Any, waits: bool) -> None:
+    """Without it, the app may listen first."""
+    native = {"name": "c", "image": "token-enforcer", "restartPolicy": "Always", "args": ["run", "c.yaml", *SET]}
+    spec = {"initContainers": [{**native, "command": ["enforcer"], "startupProbe": probe}]}
+    assert [proxy.native for proxy in find_enforcers(spec, {})] == [waits]
+
+
+@pytest.mark.parametrize(("text", "port"), [("$(PORT)", 9000), ("$(OTHER)", None), ("$$(PORT)", None)])
+def test_variables_in_arguments_are_expanded(text: str, port: int | None) -> None:
+    """As Kubernetes does; one without a known value stays."""
+    environment = [{"name": "PORT", "value": "9000"}, {"name": "OTHER", "valueFrom": {}}]
+    (proxy,) = enforcers("c.yaml", *SET, f"--set=listener.address=:{text}", env=environment)
+    assert proxy.listen == port
 
 
 def test_the_default_listener_is_that_of_the_configuration() -> None:

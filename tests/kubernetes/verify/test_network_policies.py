@@ -11,9 +11,11 @@ from enforcer.kubernetes.verify.network_policies import (
     describe,
     is_foreign,
     is_network_policy,
-    limits_ingress,
+    may_limit,
+    surely_limits,
 )
 from enforcer.kubernetes.verify.services import Endpoint
+from enforcer.kubernetes.workloads import Workload
 
 SPEC: Any = {"containers": [{"ports": [{"name": "http", "containerPort": 8080}]}]}
 
@@ -60,7 +62,17 @@ def test_a_rule_admits_to_its_ports(ports: Any, admits: bool) -> None:
 )
 def test_a_policy_limits_the_pods_that_it_selects(spec: Any, limits: bool) -> None:
     """Unless it is for egress only."""
-    assert limits_ingress(policy(**spec), {"app": "app"}) is limits
+    pods = Workload("Deployment", "app", None, (), {"metadata": {"labels": {"app": "app"}}})
+    assert may_limit(policy(**spec), pods) is surely_limits(policy(**spec), pods) is limits
+
+
+@pytest.mark.parametrize("operator", ["Exists", "DoesNotExist", "In", "NotIn"])
+def test_a_label_that_a_controller_adds_leaves_it_open(operator: str) -> None:
+    """The policy may select some of the pods, and does not surely select them all."""
+    entry = {"key": "statefulset.kubernetes.io/pod-name", "operator": operator, "values": ["app-0"]}
+    pods = Workload("StatefulSet", "app", None, (), {"metadata": {"labels": {"app": "app"}}})
+    selecting = policy(podSelector={"matchExpressions": [entry]})
+    assert (may_limit(selecting, pods), surely_limits(selecting, pods)) == (True, False)
 
 
 @pytest.mark.parametrize(

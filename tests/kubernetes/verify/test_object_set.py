@@ -9,6 +9,10 @@ from harness.kubernetes.manifests import deployment, service
 from enforcer.kubernetes.verify.object_set import Assumptions, ObjectSet
 
 
+def network_policy(name: str) -> Any:
+    return {"kind": "NetworkPolicy", "metadata": {"name": name}, "spec": {"podSelector": {}}}
+
+
 def in_namespace(thing: Any, namespace: str) -> Any:
     return {**thing, "metadata": {**thing["metadata"], "namespace": namespace}}
 
@@ -21,7 +25,8 @@ def test_objects_without_a_namespace_may_be_in_any() -> None:
         ((_, workload),) = objects.workloads
         near = objects.near(objects.services, workload)
         assert [thing["metadata"]["name"] for thing in near] == names
-        assert [objects.surely_shares(thing, workload) for thing in near] == [namespace == "a"] * len(near)
+        policy = network_policy("p")
+        assert objects.surely_limits(policy, workload) is (namespace == "a")
 
 
 def test_of_two_objects_with_one_identity_the_last_one_counts() -> None:

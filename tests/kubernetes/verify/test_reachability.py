@@ -125,9 +125,7 @@ def objects(draw: st.DrawFn) -> list[Object]:
 def test_the_verdict_equals_what_clients_reach(things: list[Object]) -> None:
     """Open: in a kind world; protected: not even in a cruel one; conditional: only there."""
     (finding,) = verify(things, Assumptions(images=frozenset({"e"})))
-    rules = [thing for thing in things if thing["kind"] == "NetworkPolicy"]
-    services = [thing for thing in things if thing["kind"] == "Service"]
-    kind, cruel = (reached(template(things[0]), services, rules, "e:1", world) for world in (KIND, CRUEL))
+    kind, cruel = (reached(things[0], things, "e:1", world) for world in (KIND, CRUEL))
     note(f"{finding}\nkind {kind}\ncruel {cruel}")
     assert (finding.verdict is Verdict.OPEN) == bool(kind)
     assert (finding.verdict is Verdict.PROTECTED) == (not cruel)

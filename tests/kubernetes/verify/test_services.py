@@ -8,7 +8,8 @@ import pytest
 from harness.kubernetes.manifests import service
 from harness.kubernetes.service_endpoints import resolved
 
-from enforcer.kubernetes.verify.services import Endpoint, is_service, routes, selects_labels
+from enforcer.kubernetes.verify.services import Endpoint, is_service, may_select_pods, routes
+from enforcer.kubernetes.workloads import Workload
 
 NATIVE = {"name": "n", "restartPolicy": "Always", "ports": [{"name": "http", "containerPort": 15080}]}
 SPEC: Any = {
@@ -56,7 +57,8 @@ def test_a_port_that_moves_with_the_version_has_two_routes() -> None:
 )
 def test_a_service_selects_by_labels(spec: Any, selected: bool) -> None:
     """One without a selector selects nothing."""
-    assert selects_labels(service(**spec), {"app": "app"}) is selected
+    pod = Workload("Pod", "app", None, (), {"metadata": {"labels": {"app": "app"}}})
+    assert may_select_pods(service(**spec), pod) is selected
 
 
 def test_a_service_of_another_api_is_none() -> None:
