@@ -12,6 +12,8 @@ _LATENCY: Final[Sequence[float]] = (
 
 NO_ROUTE: Final = "_none"
 """The `route` of a request that matches no rule."""
+METADATA_ROUTE: Final = "_metadata"
+"""The `route` of a request for the metadata of a protected resource."""
 
 
 class Histogram:

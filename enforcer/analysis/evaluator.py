@@ -13,9 +13,11 @@ from enforcer.errors import MalformedRequestError
 from enforcer.policy.decision import Allow, Deny, Evidence, SkippedVerification, decide, decide_bound
 from enforcer.policy.hierarchy import NO_HIERARCHY, ScopeHierarchy
 from enforcer.policy.matcher import Matcher, RequestPattern, choose
+from enforcer.policy.protected_resources import metadata_patterns
 from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement, compile_rule
 from enforcer.policy.rules import UNSERVED, Mode, Rule
+from enforcer.settings.resources import ProtectedResource
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import ActiveToken
@@ -51,7 +53,8 @@ class PolicyRequest:
 class PolicyRule:
     """A rule under one of its paths: what it matches, and its requirement.
 
-    `index` is that of the rule in the policy, `where` its file and line; `path` is the path template as written.
+    `index` is that of the rule in the policy, `where` its file and line; `path` is the path template as written. `own`
+    is the entry of requests that the enforcer responds to itself: it stands for a rule, and is none of the policy's.
     """
 
     rule: Rule
@@ -60,6 +63,7 @@ class PolicyRule:
     pattern: RequestPattern
     requirement: Requirement
     where: str
+    own: bool = False
 
     @property
     def reports(self) -> bool:
@@ -103,18 +107,24 @@ class RoutedRequest:
 class Policy:
     """Compiled rules, each with its file and line; `mode` is that of requests that match no rule.
 
-    `hierarchy` are the scopes that include others.
+    `hierarchy` are the scopes that include others, `resources` those whose metadata the enforcer serves.
     """
 
     def __init__(
-        self, rules: Iterable[tuple[Rule, str]], mode: Mode = "enforce", hierarchy: ScopeHierarchy = NO_HIERARCHY
+        self,
+        rules: Iterable[tuple[Rule, str]],
+        mode: Mode = "enforce",
+        hierarchy: ScopeHierarchy = NO_HIERARCHY,
+        resources: Sequence[ProtectedResource] = (),
     ) -> None:
         self.hierarchy = hierarchy
         self._reports = mode == "report"
         self.entries = tuple(
             entry for index, (rule, where) in enumerate(rules) for entry in _entries(index, rule, where, hierarchy)
         )
-        self.matcher = Matcher((entry.pattern, entry) for entry in self.entries)
+        written = [rule for _, rule in self.rules]
+        own = (_own_entry(*served) for served in metadata_patterns(resources, written))
+        self.matcher = Matcher((entry.pattern, entry) for entry in (*own, *self.entries))
 
     @property
     def rules(self) -> Sequence[tuple[int, Rule]]:
@@ -162,6 +172,12 @@ def token_evidence(answer: VerificationResult | None, query: bytes) -> Verificat
 def _entries(index: int, rule: Rule, where: str, hierarchy: ScopeHierarchy) -> Iterator[PolicyRule]:
     for template, (pattern, requirement) in zip(rule.templates, compile_rule(rule, hierarchy), strict=True):
         yield PolicyRule(rule, index, template, pattern, requirement, where)
+
+
+def _own_entry(pattern: RequestPattern, resource: ProtectedResource) -> PolicyRule:
+    path = "/" + b"/".join(pattern.path.sample(b"")).decode()
+    rule = Rule(name=f"metadata of {resource.resource}"[:100], path=path, public=True)
+    return PolicyRule(rule, -1, path, pattern, compile_rule(rule)[0][1], "resources", own=True)
 
 
 def _encode(text: str) -> bytes:

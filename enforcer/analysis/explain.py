@@ -107,7 +107,8 @@ class Evaluation:
 class Explanation:
     """A decision and its reasons; the JSON of `enforcer explain` has the same members.
 
-    `path` is decoded, or None if it was not parsed; `upstream` is the name in the rule, if any.
+    `path` is decoded, or None if it was not parsed; `upstream` is the name in the rule, if any. `own`: the enforcer
+    responds itself, with the metadata of a resource.
     """
 
     method: str
@@ -118,6 +119,7 @@ class Explanation:
     candidates: tuple[Candidate, ...] = ()
     conditions: tuple[Condition, ...] = ()
     upstream: str | None = None
+    own: bool = False
     judgement: Evaluation = field(kw_only=True)
 
 
@@ -151,6 +153,7 @@ def explain(
         candidates=tuple(_candidates(policy, located)),
         conditions=_rule_conditions(located, token, now),
         upstream=None if located.entry is None else located.entry.rule.upstream,
+        own=located.entry is not None and located.entry.own,
         judgement=_evaluate(located, token, now, refusals),
     )
 
@@ -206,8 +209,11 @@ def _candidates(policy: Policy, located: RoutedRequest) -> Iterator[Candidate]:
     def candidate(entry: PolicyRule, choice: Choice, why: str) -> Candidate:
         return Candidate(entry.rule.name, entry.where, entry.path, choice, why)
 
+    entries = policy.entries
+    if located.entry is not None and located.entry.own:
+        entries = (located.entry, *entries)
     with_path = sorted(
-        (entry for entry in policy.entries if matches(entry, None, None)), key=lambda entry: entry.pattern.path.rank
+        (entry for entry in entries if matches(entry, None, None)), key=lambda entry: entry.pattern.path.rank
     )
     with_host = [entry for entry in with_path if matches(entry, entry.rule.host, None)]
     for entry in with_host:

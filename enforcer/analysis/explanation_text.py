@@ -23,7 +23,9 @@ def write(explanation: Explanation) -> str:
         )
     result = explanation.judgement
     lines += ["", f"decision: {result.decision}, {result.reason}"]
-    if result.reply is None:
+    if explanation.own:
+        lines.append("answer: the enforcer's own")
+    elif result.reply is None:
         app = "the app's" if explanation.upstream is None else f"that of upstream {explanation.upstream}"
         lines.append(f"answer: {app}{'' if result.enforced is None else ' (report mode)'}")
     for label, reply in (("answer", result.reply), ("enforced", result.enforced)):

@@ -36,4 +36,4 @@ def loaded_policy(loaded: Loaded, document: MergedDocument, *, enforced: bool = 
     """Return the policy of a loaded configuration."""
     config = loaded.config
     policy = placed_policy(config, document, enforced=enforced)
-    return LoadedPolicy(config, policy, Refusals(config.challenge, config.dpop, policy.hierarchy))
+    return LoadedPolicy(config, policy, Refusals(config.challenge, config.dpop, policy.hierarchy, config.resources))

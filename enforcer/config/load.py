@@ -24,6 +24,7 @@ from enforcer.config.sources import Files, Signature, Sources, read
 from enforcer.config.validate.conflicts import conflicts
 from enforcer.config.validate.messages import problems
 from enforcer.config.validate.partial import PartialValidation
+from enforcer.config.validate.resources import resource_conflicts
 from enforcer.errors import MAX_PROBLEMS, ConfigError, Problem
 
 
@@ -91,7 +92,10 @@ def _validate(
             hidden = (document.problem(path, message) for path, message in partial.faults)
             more = chain(hidden, conflicts(document, partial.rules, complete=not rule_file_problems))
     else:
-        more = conflicts(document, dict(enumerate(config.rules)), complete=not rule_file_problems)
+        more = chain(
+            conflicts(document, dict(enumerate(config.rules)), complete=not rule_file_problems),
+            resource_conflicts(config, document),
+        )
     all_problems = [*rule_file_problems, *override_problems, *document.problems, *problems(errors, document, shape)]
     all_problems += islice(more, MAX_PROBLEMS + 1)  # of many equal rules each is an error
     if all_problems:

@@ -19,6 +19,7 @@ from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.limits import Limits, Timeouts
 from enforcer.settings.log import Log
+from enforcer.settings.resources import ProtectedResource
 from enforcer.settings.servers import Admin, Listener, Upstream
 from enforcer.units import Section, Switch
 
@@ -77,6 +78,10 @@ class Config(Section):
     """The header fields that the upstream receives from the enforcer, and never from a client."""
     challenge: Annotated[ChallengeSettings, AfterValidator(check_challenge)] = field(default_factory=ChallengeSettings)
     """Parameters of the challenge of a refusal, besides the error."""
+    resources: tuple[ProtectedResource, ...] = ()
+    """The APIs that the rules protect, as clients know them: each has metadata (RFC 9728), which tells clients where to
+    get a token, and is named in the challenges of its rules. Its authorization servers need `issuer`. A token must be
+    for the resource (`aud`), unless the rule or its authorization server sets `audience`."""
     dpop: ProofSettings = field(default_factory=ProofSettings)
     """DPoP-bound tokens (RFC 9449), whose senders prove possession of the key with each request. They are always
     accepted; this section sets which proofs are."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from enforcer.config.model import Config
 from enforcer.policy.conditions import first_key
+from enforcer.policy.protected_resources import resource_of
 from enforcer.policy.rules import Rule
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.settings.servers import Upstream
@@ -24,7 +25,8 @@ def upstreams(config: Config) -> dict[str | None, Upstream]:
 def resolved_rules(config: Config) -> Iterator[Rule]:
     """Yield the rules in order, each with the configuration's values for the keys that it does not set.
 
-    A rule without `issuer` or `audience` requires those of its authorization servers, if all of these have one.
+    A rule without `issuer` or `audience` requires those of its authorization servers, if all of these have one. If none
+    has an `audience`, it requires that of its resource.
     """
     first = config.authorization_servers[0]
     unrestricted = first.issuer is None and not first.audience
@@ -39,6 +41,10 @@ def resolved_rules(config: Config) -> Iterator[Rule]:
                 changes["issuer"] = _union(issuers)
             if not rule.audience and all(server.audience for server in servers):
                 changes["audience"] = _union([server.audience for server in servers])
+        if config.resources and not rule.public and not rule.nobody and not rule.audience:
+            resource = resource_of(config.resources, rule)
+            if resource is not None and not any(server.audience for server in servers_for(config, rule)):
+                changes["audience"] = resource.audience
         if rule.cors_preflight is None and config.cors_preflight != "judge":
             changes["cors_preflight"] = config.cors_preflight
         yield replace(rule, **changes) if changes else rule

@@ -47,7 +47,7 @@ from enforcer.policy.request_view import NO_REQUEST, RequestView
 from enforcer.proxy import responses
 from enforcer.proxy.head import RequestHead, preflight_method
 from enforcer.proxy.peer import Peer
-from enforcer.proxy.responses import Refusal
+from enforcer.proxy.responses import OwnResponse, Refusal
 from enforcer.proxy.snapshot import Route, Snapshot
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken
@@ -61,6 +61,7 @@ _log: Final = logging.getLogger("enforcer.proxy")
 
 _MISSING: Final = NoToken.MISSING  # access to an enum's member runs Python code
 _PROOF: Final = int(FieldKind.PROOF)
+_PUBLIC: Final = ("allow", str(Reason.PUBLIC))
 _REJECTED: Final = ("error", "request_rejected")
 _UNREADABLE_PATH: Final = ("error", "unreadable_path")
 
@@ -74,6 +75,12 @@ class Refused(NamedTuple):
     refusal: Refusal
     request_id: bytes
     closes: bool
+
+
+class Responded(NamedTuple):
+    """The outcome for a request that the enforcer responds to itself, though it is not refused."""
+
+    response: OwnResponse
 
 
 class Authorization:
@@ -108,8 +115,8 @@ class Authorization:
         self.purges: tuple[Purge, ...] = ()
         self.unlogged: tuple[str, DecisionRecord] | None = None
 
-    def authorize(self, listener: VerificationListener) -> Allow | Refused | None:
-        """Return the permit or the refusal; None if the token must be verified first.
+    def authorize(self, listener: VerificationListener) -> Allow | Refused | Responded | None:
+        """Return the permit, the refusal or another response of our own; None if the token must be verified first.
 
         After None, `listener` gets the verification result, later and exactly once, and passes it to `conclude`.
         """
@@ -130,6 +137,9 @@ class Authorization:
 
         # 2. Read the token.
         if not route.needs_token:
+            if route.responses is not None:
+                route.metrics.decisions[_PUBLIC] += 1
+                return Responded(route.responses.get(head.method) or route.responses[None])
             return self._conclude_without_token(_MISSING, methods)
         token = bearer.parse(head.authorization, head.authorizations, target.query)
         if isinstance(token, DPoPToken):

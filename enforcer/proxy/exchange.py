@@ -21,7 +21,7 @@ from enforcer.decision_log.record import CLIENT_GONE
 from enforcer.errors import UpstreamError
 from enforcer.policy.decision import WOULD_DENY, Allow
 from enforcer.proxy import responses
-from enforcer.proxy.authorize import Authorization, Grant, Refused
+from enforcer.proxy.authorize import Authorization, Grant, Refused, Responded
 from enforcer.proxy.forwarding import permitted_trailers, request_head
 from enforcer.proxy.head import IDEMPOTENT, RequestHead, extend_held
 from enforcer.proxy.peer import Peer
@@ -176,11 +176,14 @@ class Exchange:
         _log.exception("internal error")
         self._give_up(responses.INTERNAL)
 
-    def _proceed(self, permit: Allow | Refused) -> None:
+    def _proceed(self, permit: Allow | Refused | Responded) -> None:
         """Forward the request, or refuse it."""
         if not isinstance(permit, Allow):
-            self.closes = self.closes or permit.closes
-            self._respond(permit.refusal, permit.request_id)
+            if isinstance(permit, Responded):
+                self._respond(permit.response)
+            else:
+                self.closes = self.closes or permit.closes
+                self._respond(permit.refusal, permit.request_id)
             return
         head, authorization = self.head, self._authorization
         if head.last_hop:

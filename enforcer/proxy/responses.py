@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -14,10 +14,12 @@ import httptools
 from enforcer.errors import UpstreamFailure
 from enforcer.policy.decision import Reason
 from enforcer.policy.hierarchy import NO_HIERARCHY, ScopeHierarchy
+from enforcer.policy.protected_resources import resource_of
 from enforcer.policy.rules import Rule
 from enforcer.policy.templates import fixed_text
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.jwt import ProofSettings
+from enforcer.settings.resources import ProtectedResource
 from enforcer.tokens.challenge import BearerError, DPoPError, challenge, dpop_challenge
 
 _CLOSE: Final = b"Connection: close\r\n"
@@ -55,14 +57,20 @@ class Refusal(OwnResponse):
     __slots__ = ("challenges", "detail", "retry_after")
 
     def __init__(
-        self, status: int, detail: str, *, challenges: tuple[str, ...] = (), retry_after: int | None = None
+        self,
+        status: int,
+        detail: str,
+        *,
+        challenges: tuple[str, ...] = (),
+        retry_after: int | None = None,
+        fields: tuple[str, ...] = (),
     ) -> None:
         title = HTTPStatus(status).phrase
         body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail}).encode()
-        fields = [f"WWW-Authenticate: {challenge}" for challenge in challenges]
+        lines = [*fields, *(f"WWW-Authenticate: {challenge}" for challenge in challenges)]
         if retry_after is not None:
-            fields.append(f"Retry-After: {retry_after}")
-        super().__init__(status, [*fields, "Content-Type: application/problem+json", "Cache-Control: no-store"], body)
+            lines.append(f"Retry-After: {retry_after}")
+        super().__init__(status, [*lines, "Content-Type: application/problem+json", "Cache-Control: no-store"], body)
         self.detail = detail
         self.challenges = challenges
         self.retry_after = retry_after
@@ -84,8 +92,33 @@ class Refusals:
     """The refusals of one configuration."""
 
     def __init__(
-        self, settings: ChallengeSettings, proofs: ProofSettings, hierarchy: ScopeHierarchy = NO_HIERARCHY
+        self,
+        settings: ChallengeSettings,
+        proofs: ProofSettings,
+        hierarchy: ScopeHierarchy = NO_HIERARCHY,
+        resources: Sequence[ProtectedResource] = (),
     ) -> None:
+        self._settings = settings
+        self._proofs = proofs
+        self._hierarchy = hierarchy
+        self._resources = resources
+        self._by_metadata: dict[str | None, _RefusalWriter] = {}
+
+    def of(self, rule: Rule | None) -> RuleRefusals:
+        """Return the refusals under a rule, None for requests without one; rules with equal needs share them."""
+        resource = None if rule is None else resource_of(self._resources, rule)
+        metadata = self._settings.resource_metadata if resource is None else resource.metadata_url
+        writer = self._by_metadata.get(metadata)
+        if writer is None:
+            settings = replace(self._settings, resource_metadata=metadata)
+            writer = self._by_metadata[metadata] = _RefusalWriter(settings, self._proofs, self._hierarchy)
+        return writer.of(rule)
+
+
+class _RefusalWriter:
+    """Writes the refusals whose challenges name the same metadata."""
+
+    def __init__(self, settings: ChallengeSettings, proofs: ProofSettings, hierarchy: ScopeHierarchy) -> None:
         bearer = _Scheme("bound to a key: it is sent with the DPoP scheme and a proof", partial(challenge, settings))
         dpop = _Scheme(
             "not bound to a key: it is sent with the Bearer scheme",
@@ -101,7 +134,7 @@ class Refusals:
         self._by_needs: dict[_Needs, RuleRefusals] = {}
 
     def of(self, rule: Rule | None) -> RuleRefusals:
-        """Return the refusals under a rule, None for requests without one; rules with equal needs share them."""
+        """Return the refusals under a rule, None for requests without one."""
         needs = _NO_NEEDS if rule is None else _needs(rule)
         refusals = self._by_needs.get(needs)
         if refusals is None:
@@ -115,7 +148,7 @@ class Refusals:
         scopes: list[str] = []
         texts = []
         for all_of, any_of in needs.scopes:
-            scopes += self._least(all_of, any_of)
+            scopes += _least(self._hierarchy, all_of, any_of)
             one_of = f"one of {' '.join(sorted(any_of))}" if any_of else ""
             texts += [" ".join(sorted(all_of)), one_of]
         needed = ", and ".join(filter(None, texts))
@@ -132,12 +165,6 @@ class Refusals:
         if self._names_scopes:
             refusals[Reason.MISSING_TOKEN] = self._missing_token(scopes)
         return refusals
-
-    def _least(self, all_of: Sequence[str], any_of: Sequence[str]) -> list[str]:
-        """Return the fewest scopes that would do; those with placeholders depend on the request, and are not named."""
-        fixed = [scope for scope in map(fixed_text, all_of) if scope is not None]
-        least = self._hierarchy.least([scope for scope in map(fixed_text, any_of) if scope is not None])
-        return fixed if least is None else [*fixed, least]
 
     def _for_every_rule(
         self, scheme: _Scheme, other: _Scheme, wrong_proof: tuple[str, ...], *, offers_other: bool
@@ -184,6 +211,18 @@ def _needs(rule: Rule) -> _Needs:
     scopes = [(rule.scopes, rule.any_scope)] if rule.scopes or rule.any_scope else []
     scopes += [(option.scopes, option.any_scope) for option in rule.any_of if option.needs_only_scopes][:1]
     return _Needs(tuple(scopes), rule.acr, rule.max_auth_age)
+
+
+def least_scopes(rule: Rule, hierarchy: ScopeHierarchy) -> list[str]:
+    """Return the fewest scopes that a rule needs, as its challenge names them."""
+    return [scope for all_of, any_of in _needs(rule).scopes for scope in _least(hierarchy, all_of, any_of)]
+
+
+def _least(hierarchy: ScopeHierarchy, all_of: Sequence[str], any_of: Sequence[str]) -> list[str]:
+    """Return the fewest scopes that would do; those with placeholders depend on the request, and are not named."""
+    fixed = [scope for scope in map(fixed_text, all_of) if scope is not None]
+    least = hierarchy.least([scope for scope in map(fixed_text, any_of) if scope is not None])
+    return fixed if least is None else [*fixed, least]
 
 
 class _Scheme(NamedTuple):

@@ -6,6 +6,7 @@ A request keeps the snapshot that it began with.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from enforcer.policy.matcher import Matcher, Methods
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import UNSERVED
 from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.responses import RuleRefusals
+from enforcer.proxy.responses import OwnResponse, RuleRefusals
 from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.limits import Limits, Timeouts
 from enforcer.tokens.dpop.origins import Origins
@@ -59,6 +60,7 @@ class Route:
     - `reads_request`: the rule has conditions that depend on the request.
     - `needs_token`: the token must be verified.
     - `ends_with_token`: a stream or tunnel ends when its token expires.
+    - `responses`: the enforcer's own responses by method (None: any other), if it forwards no request of this route.
     """
 
     requirement: Requirement | None
@@ -72,6 +74,7 @@ class Route:
     verifier: TokenVerifier
     upstream: Upstream
     lookup: LookupOptions
+    responses: Mapping[bytes | None, OwnResponse] | None = None
 
 
 Located = tuple[Target, Methods[Route] | None]

@@ -8,7 +8,7 @@ from itertools import chain
 
 from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules, upstreams
-from enforcer.counters import NO_ROUTE
+from enforcer.counters import METADATA_ROUTE, NO_ROUTE
 from enforcer.decision_log.buffer import RetentionSettings
 from enforcer.policy.hierarchy import ScopeHierarchy
 from enforcer.policy.matcher import Matcher, RequestPattern
@@ -19,6 +19,7 @@ from enforcer.proxy.responses import Refusals
 from enforcer.proxy.snapshot import Route, RouteCache, Snapshot, Upstream
 from enforcer.server.listening import affordable_limits
 from enforcer.server.requests import make_endpoint
+from enforcer.server.resource_metadata import documents
 from enforcer.server.resources import ResourceScope
 from enforcer.server.verifiers import Verifiers
 from enforcer.settings.addresses import parse_server
@@ -60,7 +61,7 @@ def assemble(
 
     verifiers = Verifiers(config, scope, forwarding, telemetry, ticker, loop)
     hierarchy = ScopeHierarchy(config.scope_implies)
-    refusals = Refusals(config.challenge, config.dpop, hierarchy)
+    refusals = Refusals(config.challenge, config.dpop, hierarchy, config.resources)
 
     debug = config.log.level == "debug"
     logs_all = debug or config.log.decisions == "all"
@@ -99,9 +100,14 @@ def assemble(
         upstream=apps.get(None) or next(iter(apps.values())),
         lookup=LookupOptions(),
     )
-    matcher = Matcher(chain.from_iterable(map(make_routes, resolved_rules(config))))
+    served = replace(no_route, report_only=False, needs_token=False)
+    own_routes = [
+        (pattern, replace(served, responses=by_method, metrics=telemetry.route(METADATA_ROUTE)))
+        for pattern, by_method in documents(config)
+    ]
+    matcher = Matcher(chain(own_routes, chain.from_iterable(map(make_routes, resolved_rules(config)))))
     field = None if config.would_deny_field is None else config.would_deny_field.encode()
-    unserved = replace(no_route, report_only=False, needs_token=False)
+    unserved = served
     unseen = config.limits.unseen_tokens
     proof_state = ProofState(
         used=scope.take("used proofs", make=ReplayCache),

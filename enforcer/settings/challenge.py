@@ -16,4 +16,5 @@ class ChallengeSettings(Section):
     scope: Switch = False
     """Whether the challenge for a request without a token names the scopes that the rule requires (RFC 6750 §3)."""
     resource_metadata: str | None = None
-    """URL of the protected resource metadata (RFC 9728 §5.1). Default: no `resource_metadata`."""
+    """URL of the protected resource metadata (RFC 9728 §5.1), for rules that belong to none of `resources`. Default: no
+    `resource_metadata`."""

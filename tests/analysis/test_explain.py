@@ -9,10 +9,12 @@ from harness.policies import CONDITIONS, NO_CONDITIONS, NOW, REFUSALS, explained
 
 from enforcer.analysis.evaluator import Policy, PolicyRequest
 from enforcer.analysis.explain import Evaluation, Explanation, RefusalSummary, UnverifiedToken, explain
+from enforcer.analysis.explanation_text import write
 from enforcer.counters import NO_ROUTE
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.rules import Rule
 from enforcer.proxy import responses
+from enforcer.settings.resources import ProtectedResource
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.introspection.response import INACTIVE
 
@@ -35,6 +37,21 @@ SHOP = policy(
 
 def conditions(explanation: Explanation) -> dict[str, tuple[str, bool]]:
     return {condition.name: (condition.there, condition.met) for condition in explanation.conditions}
+
+
+def test_requests_for_metadata_get_a_response_of_the_enforcer() -> None:
+    """The rules do not matter; at other paths they decide."""
+    rule = Rule(name="all", path="/**", scopes=("a",))
+    resource = ProtectedResource(resource="https://api.example.org")
+    served = Policy([(rule, "there")], resources=[resource])
+    explanation = explained(served, "GET /.well-known/oauth-protected-resource")
+    assert (explanation.own, explanation.judgement.decision, explanation.judgement.reason) == (True, "allow", "public")
+    assert [(candidate.rule, candidate.choice) for candidate in explanation.candidates] == [
+        ("metadata of https://api.example.org", "chosen"),
+        ("all", "less_specific"),
+    ]
+    assert "answer: the enforcer's own" in write(explanation)
+    assert explained(served, "GET /.well-known/oauth-protected-resource/x").judgement.reason == "missing_token"
 
 
 @pytest.mark.parametrize(
@@ -127,6 +144,7 @@ def test_an_explanation_is_plain_values() -> None:
             {"name": "scopes", "needed": "shop.read", "there": "shop.read", "met": True},
         ],
         "upstream": None,
+        "own": False,
         "judgement": {"rule": "read", "decision": "allow", "reason": "ok", "reply": None, "enforced": None},
     }
 

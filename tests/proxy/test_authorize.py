@@ -19,7 +19,7 @@ from harness.upstreams import Headers, Incoming, PeerClosedError, Upstream, upst
 from enforcer.decision_log.buffer import DecisionBuffer
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import Allow
-from enforcer.proxy.authorize import Authorization, Refused
+from enforcer.proxy.authorize import Authorization, Refused, Responded
 from enforcer.proxy.head import RequestHead
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.snapshot import Snapshot
@@ -60,7 +60,9 @@ class Step:
         self.authorization = Authorization(request, by, Peer(Pipe(), by.forwarding), self.buffer)
 
     def authorize(self) -> Allow | Refused | None:
-        return self.authorization.authorize(NeverCalled())
+        outcome = self.authorization.authorize(NeverCalled())
+        assert not isinstance(outcome, Responded)
+        return outcome
 
 
 def entry(claims: dict[str, Any] | None) -> CacheEntry:

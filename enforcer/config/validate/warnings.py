@@ -18,6 +18,7 @@ from enforcer.config.schema import write_size
 from enforcer.errors import Problem
 from enforcer.policy.conditions import parse_networks
 from enforcer.policy.hierarchy import ScopeHierarchy
+from enforcer.policy.protected_resources import resource_of
 from enforcer.settings.addresses import EVERYWHERE, Location, parse_address, parse_server, parse_url
 from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.introspection.metadata import EndpointName
@@ -43,7 +44,8 @@ def placed_policy(config: Config, document: MergedDocument, *, enforced: bool = 
     )
     if enforced:
         rules = ((replace(rule, mode="enforce"), where) for rule, where in rules)
-    return Policy(rules, "enforce" if enforced else config.mode, ScopeHierarchy(config.scope_implies))
+    mode = "enforce" if enforced else config.mode
+    return Policy(rules, mode, ScopeHierarchy(config.scope_implies), config.resources)
 
 
 def find_warnings(config: Config, document: MergedDocument, policy: Policy) -> list[ConfigWarning]:
@@ -93,6 +95,7 @@ _SENT: Final[Mapping[str | int, str]] = {
 def _any_audience(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:
     """Find the servers of which a rule accepts tokens for any audience."""
     rules = [rule for rule in config.rules if not rule.public and not rule.audience]
+    rules = [rule for rule in rules if resource_of(config.resources, rule) is None]
     unrestricted = {server.name for rule in rules for server in servers_for(config, rule) if not server.audience}
     for index, server in enumerate(config.authorization_servers):
         if server.name in unrestricted:
