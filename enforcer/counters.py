@@ -59,15 +59,19 @@ class RouteMetrics:
 
 
 class UpstreamMetrics:
-    """Counters of one upstream: `responses` by status, `errors` by reason; `failing` if the last request failed."""
+    """Counters of one upstream: `responses` by status, `errors` by reason; `failing` if the last request failed.
 
-    __slots__ = ("duration", "errors", "failing", "responses")
+    `streams` returns the number of open streams.
+    """
+
+    __slots__ = ("duration", "errors", "failing", "responses", "streams")
 
     def __init__(self) -> None:
         self.responses: dict[int, int] = defaultdict(int)
         self.errors: dict[str, int] = defaultdict(int)
         self.duration = Histogram(_LATENCY)
         self.failing = False
+        self.streams: Callable[[], int] = int
 
 
 class FetchMetrics:

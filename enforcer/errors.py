@@ -97,6 +97,7 @@ class UpstreamFailure(StrEnum):
     UNAVAILABLE = "unavailable"
     MALFORMED = "malformed"
     OVERLOADED = "overloaded"  # our pool: all connections are busy and its queue is full
+    STREAMS = "streams"  # our pool: as many streams are open as there may be
 
 
 class UpstreamError(EnforcerError):

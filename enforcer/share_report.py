@@ -19,6 +19,7 @@ class SharedTable(StrEnum):
     MEMORY = "connection_memory"
     INPUT = "held_input"
     UPSTREAM = "upstream_connections"
+    STREAMS = "upstream_streams"
     INTROSPECTION = "introspection_connections"
     ACTIVE = "active_tokens"
     INACTIVE = "inactive_tokens"

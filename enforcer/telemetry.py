@@ -252,6 +252,12 @@ def _upstream(upstreams: Mapping[str, UpstreamMetrics]) -> Iterator[str]:
             for reason, count in tuple(upstream.errors.items())
         ),
     )
+    yield from family(
+        "enforcer_upstream_streams",
+        "gauge",
+        "Open streams and tunnels to an upstream.",
+        [(labels(upstream=name), upstream.streams()) for name, upstream in upstreams.items()],
+    )
     yield from _histogram(
         "upstream_duration_seconds",
         "Time from sending the request to the end of the response.",

@@ -56,9 +56,11 @@ def memory_bounds(config: Config, values: int) -> Mapping[str, int]:
         "limits.unseen_tokens.addresses": 4 * limits.unseen_tokens.addresses * _LIMITED,
         "limits.connection_memory": limits.connection_memory,
         "limits.held_input": limits.held_input,
-        "upstreams.pool": sum(_pool(app.pool, 0, secure=app.url.startswith("https://")) for app in apps),
+        "upstreams.pool": sum(
+            _pool(app.pool, 0, app.streams.connections, secure=app.url.startswith("https://")) for app in apps
+        ),
         "authorization_servers.pool": sum(
-            _pool(server.pool, server.pool.head + server.max_answer, secure=True) for server in servers
+            _pool(server.pool, server.pool.head + server.max_answer, 0, secure=True) for server in servers
         ),
         "authorization_servers.breaker.clients": sum(server.breaker.clients for server in servers) * _KNOWN,
         "admin.connections": config.admin.connections * _ADMIN,
@@ -68,7 +70,7 @@ def memory_bounds(config: Config, values: int) -> Mapping[str, int]:
     }
 
 
-def _pool(settings: PoolSettings, response: int, *, secure: bool) -> int:
-    """Return the bytes of a pool whose connections hold up to `response` bytes of a response each."""
+def _pool(settings: PoolSettings, response: int, streams: int, *, secure: bool) -> int:
+    """Return the bytes of a pool with `streams` whose connections hold up to `response` bytes of a response each."""
     connection = _POOLED + response + (_TLS if secure else 0)
-    return settings.connections * connection + settings.queue * _WAITING
+    return (settings.connections + streams) * connection + settings.queue * _WAITING

@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import Final, Protocol
 
 from enforcer.decision_log.record import CLIENT_GONE
-from enforcer.errors import UpstreamError
+from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.policy.decision import WOULD_DENY, Allow
 from enforcer.proxy import responses
 from enforcer.proxy.authorize import Authorization, Grant, Refused, Responded
@@ -32,6 +32,7 @@ from enforcer.proxy.snapshot import Snapshot
 from enforcer.tokens.purge import Purge
 from enforcer.tokens.verifier import VerificationOutcome
 from enforcer.wire.carrier import Carrier, UpgradedConnection
+from enforcer.wire.fields import is_event_stream
 
 _log: Final = logging.getLogger("enforcer.proxy")
 
@@ -61,7 +62,7 @@ TRANSITIONS: Final[Mapping[ExchangeState, Mapping[str, tuple[ExchangeState, ...]
     _WAIT_VERIFICATION: {"verified": (_WAIT_CONNECTION, _SENDING, _DONE), **_ENDED_BY_CLIENT},
     _WAIT_CONNECTION: {"connected": (_SENDING,), "upstream failed": (_DONE,), **_ENDED_BY_CLIENT},
     _SENDING: {
-        "response head": (_RESPONDING,),
+        "response head": (_RESPONDING, _DONE),
         "upgraded": (_DONE,),
         "upstream failed": (_WAIT_CONNECTION, _DONE),
         "denied by reload": (_DONE,),
@@ -322,6 +323,8 @@ class Exchange:
             self._writer.write_informational(status, reason, lines)
 
     def on_head(self, status: int, reason: bytes, lines: list[bytes], sized: bool) -> None:
+        if not sized and is_event_stream(lines) and not self._begin_stream(self._upstream):
+            return
         self.state = _RESPONDING
         self._status = status
         client, http10 = self._client, self.head.http10
@@ -335,6 +338,16 @@ class Exchange:
         if self._note:
             lines = lines + self._note
         self._writer.begin(status, reason, lines, sized=sized, closes=self.closes, http10=http10)
+
+    def _begin_stream(self, upstream: Carrier | None) -> bool:
+        """Make the exchange a stream, or refuse it if the upstream has as many as it may have."""
+        if upstream is None or upstream.begin_stream():
+            return True
+        upstream.abandon()
+        self.on_failure(
+            UpstreamError(UpstreamFailure.STREAMS, "there is no room for another one (streams.connections)"), False
+        )
+        return False
 
     def on_body(self, data: bytes) -> None:
         if self._authorization.unlogged is not None:
@@ -359,6 +372,8 @@ class Exchange:
         protocol = self.head.upgrade
         if protocol is None:
             raise RuntimeError("an upgrade that was not asked for")
+        if not self._begin_stream(self._upstream):
+            return
         self._status = 101
         self._writer.write_upgrade(reason, lines + self._note, protocol)
         self._upstream = None

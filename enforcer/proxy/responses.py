@@ -262,6 +262,7 @@ UPSTREAM: Final = {
     UpstreamFailure.UNAVAILABLE: Refusal(502, "the upstream cannot be reached"),
     UpstreamFailure.MALFORMED: Refusal(502, "the upstream's response cannot be read"),
     UpstreamFailure.OVERLOADED: OVERLOADED,
+    UpstreamFailure.STREAMS: Refusal(503, "too many streams at once", retry_after=1),
 }
 
 

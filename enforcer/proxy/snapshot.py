@@ -38,11 +38,11 @@ class Upstream:
     metrics: UpstreamMetrics
 
     def report_failure(self, error: UpstreamError) -> None:
-        """Count a request without a complete response. Only clients can overload an upstream: that is not logged."""
+        """Count a request without a complete response. The upstream did not fail if it got too many requests."""
         self.metrics.errors[error.reason] += 1
-        if error.reason is not UpstreamFailure.OVERLOADED:
+        if error.reason is not UpstreamFailure.OVERLOADED and error.reason is not UpstreamFailure.STREAMS:
             self.metrics.failing = True
-            _log.warning("upstream %s: %s", self.pool.endpoint, error)
+        _log.warning("upstream %s: %s", self.pool.endpoint, error)
 
     def report_recovery(self) -> None:
         """Note the first complete response after a failure."""

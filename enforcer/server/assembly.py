@@ -32,6 +32,7 @@ from enforcer.tokens.dpop.replay_cache import ReplayCache
 from enforcer.tokens.limiter import ClientLimiter
 from enforcer.tokens.verifier import CacheControl, LookupOptions
 from enforcer.wire.pool import Pool
+from enforcer.wire.streams import Streams
 from enforcer.wire.ticker import Ticker
 
 
@@ -51,11 +52,14 @@ def assemble(
         location = parse_server(settings.url)
 
         def make() -> Pool:
-            held_back = telemetry.shares[SharedTable.UPSTREAM]
-            return Pool(make_endpoint(location, settings.tls), settings.pool, ticker, loop, share, held_back)
+            endpoint, held_back = make_endpoint(location, settings.tls), telemetry.shares[SharedTable.UPSTREAM]
+            streams = Streams(settings.streams, share, telemetry.shares[SharedTable.STREAMS])
+            return Pool(endpoint, settings.pool, ticker, loop, share, held_back, streams=streams)
 
         pool = scope.take("upstream", name, settings, share, make=make)
-        return Upstream(pool, location.authority.encode(), telemetry.upstream(name or str(pool.endpoint)))
+        metrics = telemetry.upstream(name or str(pool.endpoint))
+        metrics.streams = pool.count_streams
+        return Upstream(pool, location.authority.encode(), metrics)
 
     apps = {name: upstream(name, settings) for name, settings in upstreams(config).items()}
 

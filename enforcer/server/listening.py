@@ -86,9 +86,9 @@ def affordable_limits(config: Config) -> Limits:
 
 
 def _pooled(config: Config) -> int:
-    pools = [server.pool for server in upstreams(config).values()]
-    pools += [server.pool for server in config.authorization_servers]
-    return sum(pool.connections for pool in pools)
+    apps, servers = upstreams(config).values(), config.authorization_servers
+    of_apps = sum(app.pool.connections + app.streams.connections for app in apps)
+    return of_apps + sum(server.pool.connections for server in servers)
 
 
 def _reserved(config: Config) -> int:

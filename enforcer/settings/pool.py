@@ -36,6 +36,21 @@ class PoolSettings(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSettings(Section):
+    """Streams to an app: tunnels, responses of type `text/event-stream` without a length, and long exchanges.
+
+    They have connections of their own, so that no short request waits for them.
+    """
+
+    connections: Count = 1024
+    """Maximum number of streams, besides `pool.connections`. One more tunnel or event stream is answered 503; one more
+    long exchange keeps its place among the short ones. Bounds memory and descriptors, and protects the app."""
+    after: Seconds = 5.0
+    """Time after which an exchange is taken for a stream: a long poll, a download, a slow upload. Not more than
+    `pool.queue_timeout`, so that requests which wait for such exchanges get their places before they give up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IntrospectionPool(PoolSettings):
     """Limits and timeouts of the connections to an authorization server."""
 

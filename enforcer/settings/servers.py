@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from enforcer.settings.addresses import Address, Server
 from enforcer.settings.external import SecretElsewhere
-from enforcer.settings.pool import PoolSettings
+from enforcer.settings.pool import PoolSettings, StreamSettings
 from enforcer.settings.tls import ClientTLS, ServerTLS
 from enforcer.units import Bytes, Count, Seconds, Section
 
@@ -62,6 +62,8 @@ class Upstream(Section):
     """Verification of an `https://` app. Default: the system's certificate authorities."""
     pool: PoolSettings = field(default_factory=PoolSettings)
     """Limits and timeouts of the connections to the app."""
+    streams: StreamSettings = field(default_factory=StreamSettings)
+    """Streams, which are counted apart from short exchanges."""
 
     def __post_init__(self) -> None:
         if self.tls is not None and not self.url.startswith("https://"):

@@ -66,6 +66,10 @@ class Carrier:
         """Bytes that the server has not read yet, and those of a head that is not complete."""
         raise NotImplementedError
 
+    def begin_stream(self) -> bool:
+        """Make the exchange a stream, which has a place of its own; return False if there is no room for one."""
+        raise NotImplementedError
+
     def use_no_more(self) -> None:
         """Carry no other exchange: the rest of this exchange's request will not be sent."""
         raise NotImplementedError

@@ -30,6 +30,9 @@ class ConnectionOwner(Protocol):
     def forget(self, connection: PooledConnection) -> None:
         """Stop counting a connection."""
 
+    def begin_stream(self, connection: PooledConnection) -> bool:
+        """Count the connection as a stream; return whether there is room for one."""
+
     def report(self, error: BaseException) -> None:
         """Report an exception that a receiver should not have raised."""
 
@@ -57,15 +60,16 @@ _SPECIAL = _Special()
 class PooledConnection(Carrier):
     """One connection of a pool: an asyncio.Protocol by its methods. A foreign base would slow the compiled class.
 
-    `holder` is the client whose share of the pool it counts for, None while it is idle. The pool sets it. `tls` is what
-    it reads from, if the server speaks TLS.
+    `holder` is the client whose share of the pool it counts for, None while it is idle, and `streaming` is whether its
+    place is one of a stream. The pool sets both. `begun` is when its exchange began. `tls` is what it reads from, if
+    the server speaks TLS.
     """
 
     __slots__ = (
         "_body", "_chunked", "_connection_options", "_done", "_ended", "_fields", "_final", "_fragmented",
         "_head_only", "_head_seen", "_input", "_keep_alive", "_lost", "_parser", "_reason", "_request_chunked",
-        "_reused", "_settings", "_sized", "_started", "_status", "_ticker", "_upgradable", "deadline", "holder",
-        "pool", "receiver", "tls", "transport",
+        "_reused", "_settings", "_sized", "_started", "_status", "_ticker", "_upgradable", "begun", "deadline",
+        "holder", "pool", "receiver", "streaming", "tls", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -78,6 +82,8 @@ class PooledConnection(Carrier):
         self._ticker = ticker
         self.receiver: Receiver | None = None
         self.holder: Holder | None = None
+        self.streaming = False
+        self.begun = 0.0
         self.deadline = NEVER
         self._parser: Any = None  # a reference cycle: made only once connected, and cut in connection_lost
         self._reused = False
@@ -114,7 +120,8 @@ class PooledConnection(Carrier):
         self._head_only = head_only
         self._upgradable = upgradable
         self._request_chunked = chunked
-        self.deadline = self._ticker.next + self._settings.response_timeout
+        self.begun = now = self._ticker.next
+        self.deadline = now + self._settings.response_timeout
         self.transport.write(head)
 
     def send_body(self, data: bytes) -> None:
@@ -155,6 +162,9 @@ class PooledConnection(Carrier):
 
     def use_no_more(self) -> None:
         self._keep_alive = False
+
+    def begin_stream(self) -> bool:
+        return self.pool.begin_stream(self)
 
     def abandon(self) -> None:
         self.receiver = None

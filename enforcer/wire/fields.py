@@ -207,3 +207,12 @@ def without(lines: list[bytes], names: frozenset[bytes]) -> list[bytes]:
         if lines[index].lower() not in names:
             remaining += lines[index : index + 4]
     return remaining
+
+
+def is_event_stream(lines: list[bytes]) -> bool:
+    """Return whether a response is a stream of server-sent events (WHATWG HTML §9.2); `lines` are in pieces."""
+    for index in range(0, len(lines), 4):
+        name = lines[index]
+        if name.lower() == b"content-type":
+            return lines[index + 2].partition(b";")[0].strip(OWS).lower() == b"text/event-stream"
+    return False

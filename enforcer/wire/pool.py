@@ -22,6 +22,7 @@ from enforcer.wire.carrier import Carrier, Receiver
 from enforcer.wire.connection import PooledConnection
 from enforcer.wire.dialing.connector import Connector, ServerAddress
 from enforcer.wire.dialing.dialer import Resolver, resolve
+from enforcer.wire.streams import Streams
 from enforcer.wire.ticker import Ticker
 
 
@@ -41,11 +42,11 @@ class _Request:
 
 
 class Pool:
-    """The connections to one server, at most `settings.connections`, and the requests that wait for one.
+    """The connections to one server, at most `settings.connections` besides streams, and the requests that wait.
 
     A request first waits for a place, in its client's line, and then, if no connection is idle, until one opens. Each
     client has a share of the places and of the queue, in percent. `held_back` counts requests that the share delays or
-    refuses.
+    refuses. With `streams`, long exchanges and tunnels have places of their own.
 
     Its timer runs only while there are any, so a pool that is no longer used needs no other end than `close`.
     """
@@ -59,6 +60,7 @@ class Pool:
         share: int = DEFAULT_SHARE,
         held_back: ShareReport | None = None,
         resolver: Resolver = resolve,
+        streams: Streams | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.settings = settings
@@ -66,6 +68,7 @@ class Pool:
         self.opened = 0
         self._loop = loop
         self._held_back = held_back or ShareReport(SharedTable.UPSTREAM)
+        self._streams = streams
         self._places = Shares(settings.connections, share)
         self._queue = Shares(settings.queue, share)
         self._lines: Lines[_Request] = Lines()
@@ -102,7 +105,7 @@ class Pool:
         if (self._queue if queued is None else self._places).has_room:
             self._held_back.add(client, self.ticker.next)
         if queued is None:
-            return UpstreamError(UpstreamFailure.OVERLOADED, "the queue is full")
+            return UpstreamError(UpstreamFailure.OVERLOADED, "the queue is full (pool.queue)")
         self._lines.append(client, _Request(receiver, queued, self._queue_deadline(), fresh))
         return None
 
@@ -122,11 +125,19 @@ class Pool:
                 return
 
     def release(self, connection: PooledConnection) -> None:
-        holder, connection.holder = connection.holder, None
-        if holder is not None:
-            self._places.give_back(holder)
+        surplus = False
+        if connection.streaming:
+            self._end_stream(connection)
+            surplus = self._short > self.settings.connections
+        else:
+            holder, connection.holder = connection.holder, None
+            if holder is not None:
+                self._places.give_back(holder)
         if connection.transport.is_closing():
             self.forget(connection)
+        elif surplus:
+            self.forget(connection)
+            connection.transport.close()
         elif self._waiting:
             self._hand_over(connection, self._waiting.popleft())
         else:
@@ -138,6 +149,8 @@ class Pool:
     def forget(self, connection: PooledConnection) -> None:
         """Stop counting a connection: it is closed, or no longer HTTP."""
         if connection in self._all:
+            if connection.streaming:
+                self._end_stream(connection)
             self._all.discard(connection)
             holder, connection.holder = connection.holder, None
             if holder is None and connection in self._idle:
@@ -145,6 +158,20 @@ class Pool:
             self._open()
             if holder is not None:
                 self._leave_place(holder)
+
+    def begin_stream(self, connection: PooledConnection) -> bool:
+        """Move a connection from its place to one of a stream; return False if there is none."""
+        streams, holder = self._streams, connection.holder
+        if streams is None or holder is None or connection.streaming:
+            return True
+        if self._move(connection, streams, holder):
+            return True
+        streams.report_refusal(holder.client, self.ticker.next)
+        return False
+
+    def count_streams(self) -> int:
+        """Return the number of open streams."""
+        return 0 if self._streams is None else self._streams.count
 
     def close(self) -> None:
         """Close idle connections, and the others when their exchange ends; waiting exchanges are still served."""
@@ -162,6 +189,26 @@ class Pool:
     def report(self, error: BaseException) -> None:
         """Report an exception that a receiver should not have raised to the event loop."""
         self._loop.call_exception_handler({"message": f"exchange with {self.endpoint}", "exception": error})
+
+    @property
+    def _short(self) -> int:
+        """The number of connections for short exchanges, those that open included."""
+        return len(self._all) - self.count_streams() + self._opening
+
+    def _move(self, connection: PooledConnection, streams: Streams, holder: Holder) -> bool:
+        stream = streams.take(holder.client)
+        if stream is None:
+            return False
+        connection.holder, connection.streaming = stream, True
+        self._leave_place(holder)
+        self._open()
+        return True
+
+    def _end_stream(self, connection: PooledConnection) -> None:
+        holder, connection.holder = connection.holder, None
+        connection.streaming = False
+        if self._streams is not None and holder is not None:
+            self._streams.give_back(holder)
 
     def _queue_deadline(self) -> float:
         return self.ticker.next + self.settings.queue_timeout
@@ -202,7 +249,7 @@ class Pool:
             self._watching = True
             self.ticker.add(self._sweep)
         while len(self._waiting) + len(self._waiting_fresh) > self._opening:
-            if len(self._all) + self._opening >= self.settings.connections:
+            if self._short >= self.settings.connections:
                 if not self._idle:
                     return
                 # A request for a connection that was never used waits although one is idle, and has a place.
@@ -248,7 +295,9 @@ class Pool:
             else:
                 self.forget(connection)
                 connection.transport.close()
-        late = UpstreamError(UpstreamFailure.OVERLOADED, "no connection became free in time")
+        if self._streams is not None:
+            self._find_streams(self._streams, now)
+        late = UpstreamError(UpstreamFailure.OVERLOADED, "no connection became free in time (pool.connections)")
         for queue in (self._waiting, self._waiting_fresh):
             while queue and queue[0].deadline <= now:
                 self._fail(queue.popleft(), late)
@@ -258,6 +307,13 @@ class Pool:
         if not (self._all or self._opening or self._waiting or self._waiting_fresh or self._lines):
             self._watching = False
             self.ticker.remove(self._sweep)
+
+    def _find_streams(self, streams: Streams, now: float) -> None:
+        """Make streams of the exchanges that have taken long, while there is room."""
+        for connection in [connection for connection in self._all if connection.begun + streams.after <= now]:
+            holder = connection.holder
+            if holder is not None and not connection.streaming and connection.receiver is not None:
+                self._move(connection, streams, holder)
 
 
 def _not_connected(reason: UpstreamFailure, detail: str) -> UpstreamError:

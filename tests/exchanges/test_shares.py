@@ -241,24 +241,75 @@ def test_unseen_tokens_of_one_client_leave_connections_to_the_authorization_serv
     play(script())
 
 
-def test_a_tunnel_holds_its_places_until_it_ends() -> None:
-    """A connection of its client, and one to the upstream."""
+EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"
+
+
+@pytest.mark.parametrize(("request_", "response"), [(GET % b"", EVENTS), (UPGRADE, SWITCHING)])
+def test_streams_do_not_keep_short_requests_waiting(request_: bytes, response: bytes) -> None:
+    """Event streams and tunnels have places of their own, until they end; one more is refused."""
 
     async def script() -> None:
-        clients = Clients(limits={"connections": 8, **HALF}, upstream={"pool": pool(2)})
+        upstream = {"pool": pool(2), "streams": {"connections": 4}}
+        clients = Clients(limits={"client_share": "100%"}, upstream=upstream)
+        streams = []
+        for number in range(5):
+            streams.append(await clients.connect(ONE, request_))
+            await clients.respond(number, response)
+        assert [status(pipe) for pipe in streams] == [response[9:12]] * 4 + [b"503"]
+        assert clients.playbook.upstreams[4].aborted
+        metrics = clients.playbook.telemetry.upstream("127.0.0.1:1")
+        assert (metrics.streams(), dict(metrics.errors)) == (4, {"streams": 1})
+        short = await clients.connect(ONE, GET % b"")
+        await clients.respond(5)
+        assert status(short) == b"200"
+        for end in (streams[0], clients.playbook.upstreams[0]):
+            end.protocol.connection_lost(None)
+        assert metrics.streams() == 3
+        await clients.connect(ONE, request_)
+        assert metrics.streams() == 3
+        await clients.respond(5, response)
+        assert metrics.streams() == 4
+
+    play(script())
+
+
+def test_one_client_does_not_hold_all_streams(caplog: pytest.LogCaptureFixture) -> None:
+    """The metric and the log name the table, and the log names the setting."""
+
+    async def script() -> None:
+        clients = Clients(limits=HALF, upstream={"streams": {"connections": 8}})
+        for number in range(5):
+            pipe = await clients.connect(ONE, GET % b"")
+            await clients.respond(number, EVENTS)
+        assert status(pipe) == b"503"
+        assert clients.held_back(SharedTable.STREAMS) == 1
+        pipe = await clients.connect(OTHER, GET % b"")
+        await clients.respond(5, EVENTS)
+        assert status(pipe) == b"200"
+
+    with caplog.at_level(logging.WARNING):
+        play(script())
+    assert caplog.messages == [
+        f"client {ONE} has its share of upstream_streams (limits.client_share); cases since the last such line: 1",
+        "upstream 127.0.0.1:1: streams: there is no room for another one (streams.connections)",
+    ]
+
+
+def test_a_tunnel_holds_its_place_until_it_ends() -> None:
+    """One of its client's connections, and one of the streams to the upstream."""
+
+    async def script() -> None:
+        clients = Clients(limits={"connections": 8, **HALF}, upstream={"streams": {"connections": 2}})
         tunnels = []
         for number in range(2):
             tunnels.append(await clients.connect(ONE, UPGRADE))
-            if number == 0:
-                await clients.respond(0, SWITCHING)
-        assert status(tunnels[0]) == b"101"
-        assert clients.arrived == 1
-        assert [status(await clients.connect(ONE, BEGUN)) for _ in range(3)] == [b"", b"", b"503"]
+            await clients.respond(number, SWITCHING)
+        assert [status(pipe) for pipe in tunnels] == [b"101", b"503"]
         for end in (tunnels[0], clients.playbook.upstreams[0]):
             end.protocol.connection_lost(None)
-        await clients.playbook.settle()
-        assert clients.arrived == 2
-        assert status(await clients.connect()) == b""
+        tunnels.append(await clients.connect(ONE, UPGRADE))
+        await clients.respond(2, SWITCHING)
+        assert status(tunnels[2]) == b"101"
 
     play(script())
 

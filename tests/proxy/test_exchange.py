@@ -27,6 +27,7 @@ GET = head(b"GET", b"/public/thing")
 POST = head(b"POST", b"/public/thing", CHUNKED)
 WITH_TOKEN = head(b"GET", b"/thing", TOKEN)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 SWITCHING = b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 NOBODY = [{"name": "all", "path": "/**", "scopes": ["never"]}]
 
@@ -79,8 +80,8 @@ class Script:
         """The status of the response that the client has got, empty if it got none."""
         return self.written[9:12]
 
-    async def idle_connection(self) -> None:
-        """Have another exchange leave a connection to the upstream."""
+    async def another(self, response: bytes) -> Exchange:
+        """Have another exchange get a response on a new connection to the upstream."""
         registry = self.playbook.registry
         client = Client()
         other = Exchange(
@@ -88,7 +89,12 @@ class Script:
         )
         other.begin()
         await self.playbook.settle()
-        self.playbook.upstream.receive(OK + b"ok")
+        self.playbook.upstream.receive(response)
+        return other
+
+    async def idle_connection(self) -> None:
+        """Have another exchange leave a connection to the upstream."""
+        other = await self.another(OK + b"ok")
         self.playbook.upstream.take()
         assert other.state is DONE
 
@@ -107,6 +113,10 @@ class Script:
             await playbook.settle()
         elif event == "response head":
             playbook.upstream.receive(OK)
+        elif event == "response head: one stream too many":
+            own = playbook.upstream
+            await self.another(EVENTS)
+            own.receive(EVENTS)
         elif event == "response end":
             playbook.upstream.receive(b"ok")
         elif event == "upgraded":
@@ -156,6 +166,7 @@ SCRIPTS: dict[str, tuple[RequestHead, bool, list[Step], bytes]] = {
     "unseen token, idle connection": (WITH_TOKEN, True, [*TO_VERIFICATION, ("verified", SENDING)], b""),
     "inactive token": (WITH_TOKEN, False, [*TO_VERIFICATION, ("verified: inactive", DONE)], b"401"),
     "upgrade": (head(b"GET", b"/public/socket", *UPGRADE), False, [*TO_SENDING, ("upgraded", DONE)], b"101"),
+    "one stream too many": (GET, False, [*TO_SENDING, ("response head: one stream too many", DONE)], b"503"),
     "unreachable": (GET, False, [*TO_CONNECTION, ("upstream failed", DONE)], b"502"),
     "no response": (GET, False, [*TO_SENDING, ("upstream failed", DONE)], b"502"),
     "no response on a used connection": (
@@ -192,7 +203,7 @@ def test_each_event_leads_to_its_state(name: str) -> None:
     request, idle, steps, status = SCRIPTS[name]
 
     async def script() -> None:
-        script = Script(request)
+        script = Script(request, upstream={"streams": {"connections": 1}})
         if idle:
             await script.idle_connection()
         for event, state in steps:

@@ -155,7 +155,7 @@ def test_the_descriptor_limit_covers_every_connection(
             "http://127.0.0.1:1",
             1,
             limits={"connections": 5_000},
-            upstream={"pool": {"connections": 200}},
+            upstream={"pool": {"connections": 150}, "streams": {"connections": 50}},
             authorization_servers=[
                 {
                     "introspection_endpoint": "http://127.0.0.1:2/introspect",
@@ -184,7 +184,10 @@ def test_clients_get_the_descriptors_that_the_others_leave(
 ) -> None:
     """Those of the admin server and 256 more are reserved, and pools get at most half of the rest."""
     path = tmp_path / "config.yaml"
-    limits, pool = {"connections": 5_000, "client_share": "50%"}, {"pool": {"connections": 256}}
+    limits, pool = (
+        {"connections": 5_000, "client_share": "50%"},
+        {"pool": {"connections": 200}, "streams": {"connections": 56}},
+    )
     path.write_text(config("http://127.0.0.1:1", 1, limits=limits, upstream=pool))
     monkeypatch.setattr(resource, "getrlimit", lambda _: (64, hard))
     loaded = load(path, {"ENFORCER_CLIENT_SECRET": "x"}).config

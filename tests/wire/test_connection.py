@@ -49,6 +49,9 @@ class FakePool:
     def forget(self, connection: PooledConnection) -> None:
         self.forgotten += 1
 
+    def begin_stream(self, connection: PooledConnection) -> bool:
+        raise AssertionError
+
     def report(self, error: BaseException) -> None:
         self.errors.append(error)
 

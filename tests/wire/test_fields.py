@@ -17,6 +17,7 @@ from enforcer.wire.fields import (
     field_value,
     fold,
     host_name,
+    is_event_stream,
     parameters,
     parse_tokens,
     quoted_string,
@@ -222,3 +223,19 @@ def test_a_list_of_more_tokens_than_a_message_has_fields_is_not_read() -> None:
     assert len(parse_tokens(b",".join([b"a"] * MAX_MEMBERS)) or ()) == MAX_MEMBERS
     assert parse_tokens(b",".join([b"a"] * (MAX_MEMBERS + 1))) is None
     assert parse_tokens(b"," * MAX_MEMBERS) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"text/event-stream", True),
+        (b"Text/Event-Stream ; charset=utf-8", True),
+        (b"text/event-streams", False),
+        (b"text/plain; text/event-stream", False),
+    ],
+)
+def test_an_event_stream_is_known_by_its_media_type(value: bytes, expected: bool) -> None:
+    """Its parameters do not matter."""
+    lines = [b"Date", b": ", b"x", b"\r\n", b"content-Type", b": ", value, b"\r\n"]
+    assert is_event_stream(lines) is expected
+    assert not is_event_stream(lines[:4])

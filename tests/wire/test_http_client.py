@@ -133,7 +133,7 @@ def test_a_full_queue_is_known_at_once() -> None:
     with raw_server(always(response(b"{}"))) as server:
         error, called = asyncio.run(run(server.port))
     assert error is not None
-    assert (error.reason, error.detail, called) == (UpstreamFailure.OVERLOADED, "the queue is full", [])
+    assert (error.reason, error.detail, called) == (UpstreamFailure.OVERLOADED, "the queue is full (pool.queue)", [])
 
 
 def test_a_request_on_a_connection_that_the_server_closed_is_sent_again() -> None:

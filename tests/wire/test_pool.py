@@ -16,12 +16,14 @@ from harness.servers import raw_server, response
 from harness.waiting import TIMEOUT, eventually
 
 from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.settings.pool import PoolSettings
+from enforcer.settings.pool import PoolSettings, StreamSettings
+from enforcer.share_report import SharedTable, ShareReport
 from enforcer.wire.carrier import Carrier
 from enforcer.wire.connection import PooledConnection
 from enforcer.wire.dialing.connector import ServerAddress
 from enforcer.wire.http_client import HttpClient, HttpResponse
 from enforcer.wire.pool import Pool
+from enforcer.wire.streams import Streams
 from enforcer.wire.ticker import Ticker
 from enforcer.wire.tls_reader import UNREAD
 from enforcer.wire.turns import STEP
@@ -131,8 +133,14 @@ class Scripted:
         loop.create_connection = self._connect  # type: ignore[method-assign,assignment]
         self.ticker = Ticker(loop)
         self.ticker.stop()
-        endpoint = endpoint or ServerAddress(host="127.0.0.1", port=1)
-        self.pool = Pool(endpoint, PoolSettings(**settings), self.ticker, loop, share=50)
+        self.pool = Pool(
+            endpoint or ServerAddress(host="127.0.0.1", port=1),
+            PoolSettings(**settings),
+            self.ticker,
+            loop,
+            share=50,
+            streams=Streams(StreamSettings(connections=2, after=7.0), 100, ShareReport(SharedTable.STREAMS)),
+        )
         self.pipes: list[Pipe] = []
         self.reachable = True
 
@@ -152,9 +160,18 @@ class Scripted:
             waiter.on_connection(outcome)
         else:
             waiter.failure = outcome
+        await self.settle()
+        return waiter
+
+    async def settle(self) -> None:
+        """Let connections open."""
         for _ in range(3):
             await asyncio.sleep(0)
-        return waiter
+
+    def send(self, waiter: Waiter) -> None:
+        """Send a waiter's request."""
+        assert waiter.connection is not None
+        waiter.connection.send(waiter, b"GET / HTTP/1.1\r\n\r\n")
 
     def release(self, waiter: Waiter) -> None:
         """End a waiter's exchange; its connection may be used again."""
@@ -213,6 +230,44 @@ def test_a_request_leaves_the_queue_when_its_time_is_over_or_its_client_gone() -
         assert (gone.connection, late.connection) == (None, None)
 
     scripted(script, connections=1, queue=3)
+
+
+def test_a_long_exchange_becomes_a_stream_and_its_place_is_free() -> None:
+    """A request that waits gets it, while there is room for streams; an idle connection becomes none."""
+
+    async def script(it: Scripted) -> None:
+        long = [await it.request(client) for client in ("one", "two", "three")]
+        waiting = [await it.request(client) for client in ("four", "five", "six")]
+        for waiter in long:
+            it.send(waiter)
+        begun = it.ticker.next
+        it.pool._sweep(begun + 6.9)
+        assert (it.pool.count_streams(), len(it.pipes)) == (0, 3)
+        it.pool._sweep(begun + 7.0)
+        await it.settle()
+        assert (it.pool.count_streams(), len(it.pipes)) == (2, 5)
+        assert sorted(waiter.connection is not None for waiter in waiting) == [False, True, True]
+
+    scripted(script, connections=3, queue_timeout=60.0)
+
+
+def test_the_connection_of_a_stream_is_used_again_if_there_is_room() -> None:
+    """It is closed if there are as many connections as there may be."""
+
+    async def script(it: Scripted) -> None:
+        streams = [await it.request("one"), await it.request("two")]
+        for waiter in streams:
+            assert waiter.connection is not None
+            assert waiter.connection.begin_stream()
+        short = await it.request("three")
+        assert short.connection is not None
+        for waiter in streams:
+            it.release(waiter)
+        assert it.pool.count_streams() == 0
+        assert [pipe.closed for pipe in it.pipes] == [False, True, False]
+        assert (await it.request("four")).connection is streams[0].connection
+
+    scripted(script, connections=2)
 
 
 def test_places_of_connections_that_could_not_be_opened_are_given_back() -> None:
