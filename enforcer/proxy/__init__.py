@@ -9,7 +9,7 @@ Each module imports only those above it in this list. To follow a request, read 
 5. `peer`: the other end of a client connection.
 6. `registry`: the state that all client connections share.
 7. `authorize`: locate the rule, read the token, verify it, decide: a permit or a refusal.
-8. `exchange`: one request and its response.
+8. `exchange`: one request and its response; `exchange_state`: its states.
 9. `tunnel`: a connection after an upgrade.
 10. `client_transport`: how a client connection is paused, and the ways to end it.
 11. `read_state`: the states of a client connection's input.

@@ -6,14 +6,12 @@
    client's wait.
 4. A long exchange is authorized again by every newer snapshot; everything else ends by the one it began with.
 
-`ExchangeState` names the states, `TRANSITIONS` the events that lead from one to another.
+`proxy.exchange_state` names its states, and the events that lead from one to another.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from enum import IntEnum
 from time import perf_counter
 from typing import Final, Protocol
 
@@ -22,6 +20,7 @@ from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.policy.decision import WOULD_DENY, Allow
 from enforcer.proxy import responses
 from enforcer.proxy.authorize import Authorization, Grant, Refused, Responded
+from enforcer.proxy.exchange_state import ExchangeState
 from enforcer.proxy.forwarding import permitted_trailers, request_head
 from enforcer.proxy.head import IDEMPOTENT, RequestHead, extend_held
 from enforcer.proxy.peer import Peer
@@ -36,49 +35,12 @@ from enforcer.wire.fields import is_event_stream
 
 _log: Final = logging.getLogger("enforcer.proxy")
 
-
-class ExchangeState(IntEnum):
-    """The event that an exchange waits for."""
-
-    QUEUED = 0  # its turn: the request before it on its connection has not been answered
-    WAIT_VERIFICATION = 1  # the verification of the token
-    WAIT_CONNECTION = 2  # a connection to the upstream: the request is allowed
-    SENDING = 3  # the final response head: the request is being sent, or is sent
-    RESPONDING = 4  # the end of the response
-    DONE = 5  # nothing: the response is written, the connection is a tunnel, or the client is gone
-
-
 _QUEUED: Final = ExchangeState.QUEUED
 _WAIT_VERIFICATION: Final = ExchangeState.WAIT_VERIFICATION
 _WAIT_CONNECTION: Final = ExchangeState.WAIT_CONNECTION
 _SENDING: Final = ExchangeState.SENDING
 _RESPONDING: Final = ExchangeState.RESPONDING
 _DONE: Final = ExchangeState.DONE
-
-_ENDED_BY_CLIENT: Final = {"unreadable body": (_DONE,), "client stalled": (_DONE,), "client gone": (_DONE,)}
-
-TRANSITIONS: Final[Mapping[ExchangeState, Mapping[str, tuple[ExchangeState, ...]]]] = {
-    _QUEUED: {"begin": (_WAIT_VERIFICATION, _WAIT_CONNECTION, _SENDING, _DONE)},
-    _WAIT_VERIFICATION: {"verified": (_WAIT_CONNECTION, _SENDING, _DONE), **_ENDED_BY_CLIENT},
-    _WAIT_CONNECTION: {"connected": (_SENDING,), "upstream failed": (_DONE,), **_ENDED_BY_CLIENT},
-    _SENDING: {
-        "response head": (_RESPONDING, _DONE),
-        "upgraded": (_DONE,),
-        "upstream failed": (_WAIT_CONNECTION, _DONE),
-        "denied by reload": (_DONE,),
-        **_ENDED_BY_CLIENT,
-    },
-    _RESPONDING: {
-        "response end": (_DONE,),
-        "upstream failed": (_DONE,),
-        "token expired": (_DONE,),
-        "purged": (_DONE,),
-        "denied by reload": (_DONE,),
-        **_ENDED_BY_CLIENT,
-    },
-    _DONE: {},
-}
-"""The events that change the state, and the states that they lead to. `tests/proxy/test_exchange.py` drives them."""
 
 
 class Downstream(Protocol):

@@ -9,7 +9,8 @@ from harness.playbook import Pipe, Playbook, head, play
 
 from enforcer.proxy import responses
 from enforcer.proxy.authorize import Grant
-from enforcer.proxy.exchange import TRANSITIONS, Exchange, ExchangeState
+from enforcer.proxy.exchange import Exchange
+from enforcer.proxy.exchange_state import TRANSITIONS, ExchangeState
 from enforcer.proxy.head import RequestHead
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.response_writer import Http1Writer
