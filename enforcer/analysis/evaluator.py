@@ -5,7 +5,7 @@ Every tool that explains, tests or compares a policy uses it, so that none can d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +20,7 @@ from enforcer.policy.rules import UNSERVED, Mode, Rule
 from enforcer.settings.resources import ProtectedResource
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import NoToken
-from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.claims import SCOPE_CLAIMS, ActiveToken, ScopeClaims
 from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_certificate, with_key
 from enforcer.tokens.introspection.response import InactiveToken, VerificationResult
 from enforcer.wire.fields import HOST, METHODS
@@ -107,7 +107,8 @@ class RoutedRequest:
 class Policy:
     """Compiled rules, each with its file and line; `mode` is that of requests that match no rule.
 
-    `hierarchy` are the scopes that include others, `resources` those whose metadata the enforcer serves.
+    `hierarchy` are the scopes that include others, `resources` those whose metadata the enforcer serves. `scope_claims`
+    returns the claims that may hold the scopes of a token, by the rule that its request matches and its issuer.
     """
 
     def __init__(
@@ -116,8 +117,10 @@ class Policy:
         mode: Mode = "enforce",
         hierarchy: ScopeHierarchy = NO_HIERARCHY,
         resources: Sequence[ProtectedResource] = (),
+        scope_claims: Callable[[Rule | None, str | None], ScopeClaims] = lambda rule, issuer: SCOPE_CLAIMS,
     ) -> None:
         self.hierarchy = hierarchy
+        self.scope_claims = scope_claims
         self._reports = mode == "report"
         self.entries = tuple(
             entry for index, (rule, where) in enumerate(rules) for entry in _entries(index, rule, where, hierarchy)

@@ -7,11 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from enforcer.analysis.evaluator import Policy, PolicyRequest, PolicyRule, RoutedRequest, token_evidence
-from enforcer.analysis.explain import MALFORMED, Evaluation, TokenEvidence, evaluate, explain
+from enforcer.analysis.explain import (
+    MALFORMED,
+    Evaluation,
+    EvidenceSource,
+    TokenEvidence,
+    UnverifiedToken,
+    evaluate,
+    explain,
+)
 from enforcer.analysis.explanation_text import write
 from enforcer.errors import IntrospectionError
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, WOULD_DENY, Reason
-from enforcer.proxy.responses import Refusals
+from enforcer.proxy.responses import Refusals, not_verified
+from enforcer.tokens.claims import SCOPE_CLAIMS, ScopeClaims
 from enforcer.tokens.introspection.response import INACTIVE, VerificationResult, from_members
 from enforcer.units import Section, Switch
 
@@ -20,6 +29,8 @@ REASONS: Final = (*(str(reason) for reason in Reason if reason not in NO_ANSWER 
 NO_TOKEN: Final = "none"  # noqa: S105 - stands for a request without a token
 _NEEDS_CLAIM: Final = {Reason.WRONG_AUDIENCE: "aud", Reason.WRONG_ISSUER: "iss"}
 """Reasons that a token without this claim is denied for, whatever else the test is about."""
+_RETRY_AFTER: Final = 5
+"""Seconds in the response to a token that no server could have described like this."""
 _IN_CLAIMS: Final = ("active", "scope", "sub", "client_id", "iss", "aud", "exp")
 
 
@@ -55,14 +66,17 @@ class TokenFacts(Section):
         except IntrospectionError as error:
             raise ValueError(f"claims: {error.detail}") from None
 
-    def result(self, now: float) -> VerificationResult:
-        """Return the verification result at `now`, seconds since the epoch."""
+    def result(self, now: float, scopes: ScopeClaims = SCOPE_CLAIMS) -> VerificationResult:
+        """Return the verification result at `now`, seconds since the epoch; raises IntrospectionError.
+
+        `scopes` are the claims that may hold the token's scopes.
+        """
         if self.inactive:
             return INACTIVE
         # A null member counts as absent.
         members = {"client_id": self.client_id, "sub": self.sub, "iss": self.iss, "scope": self.scope or None}
         expiry = now - 1 if self.expired else None
-        return from_members({"active": True, **members, "aud": list(self.aud), "exp": expiry, **self.claims})
+        return from_members({"active": True, **members, "aud": list(self.aud), "exp": expiry, **self.claims}, scopes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,11 +180,7 @@ def _run(
         address=case.address,
     )
     facts = case.token if isinstance(case.token, TokenFacts) else tokens.get(case.token)
-    answer = None if facts is None else facts.result(now)
-
-    def evidence(located: RoutedRequest) -> TokenEvidence:
-        return token_evidence(answer, located.target.query)
-
+    evidence = assumed(facts, policy, now)
     judgement = evaluate(policy, request, evidence, now, refusals)
     differences = tuple(_differences(case, facts, judgement))
     failure = ""
@@ -178,6 +188,22 @@ def _run(
         lines = map(str, differences)
         failure = "\n".join([*lines, "", write(explain(policy, request, evidence, now, refusals))])
     return PolicyTestResult(case, judgement, differences, failure)
+
+
+def assumed(facts: TokenFacts | None, policy: Policy, now: float) -> EvidenceSource:
+    """Return the source of evidence for requests with a token of these facts; None means no token."""
+
+    def evidence(located: RoutedRequest) -> TokenEvidence:
+        if facts is None:
+            return token_evidence(None, located.target.query)
+        rule = None if located.entry is None else located.entry.rule
+        try:
+            result = facts.result(now, policy.scope_claims(rule, facts.iss))
+        except IntrospectionError as error:
+            return UnverifiedToken(error.reason, not_verified(_RETRY_AFTER), error.detail)
+        return token_evidence(result, located.target.query)
+
+    return evidence
 
 
 def _differences(case: PolicyTest, facts: TokenFacts | None, judgement: Evaluation) -> Iterator[Difference]:

@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
-from enforcer.analysis.evaluator import PolicyRequest, RoutedRequest, token_evidence
+from enforcer.analysis.evaluator import PolicyRequest, RoutedRequest
 from enforcer.analysis.explain import EvidenceSource, TokenEvidence, UnverifiedToken, explain
 from enforcer.analysis.explanation_text import write
-from enforcer.analysis.policy_tests import TokenFacts
+from enforcer.analysis.policy_tests import TokenFacts, assumed
 from enforcer.cli._options import config_option
 from enforcer.cli._policy import LoadedPolicy, open_policy
 from enforcer.config.resolved import servers_for
@@ -23,7 +23,6 @@ from enforcer.errors import IntrospectionFailure
 from enforcer.proxy import responses
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken
-from enforcer.tokens.introspection.response import VerificationResult
 from enforcer.tokens.strict_json import read_value
 from enforcer.tokens.verifier import VerificationFailure
 from enforcer.wire.fields import METHODS
@@ -89,21 +88,21 @@ def command(
       enforcer explain GET /ms-system/country --scope country.read --claim 'cnf={"jkt": "k"}' --proof k
       enforcer explain OPTIONS /ms-system/country --preflight PUT
     """
-    assumed = any(value not in (None, ()) for value in facts.values())
+    describes_token = any(value not in (None, ()) for value in facts.values())
     if method not in METHODS and (method.startswith("/") or method.upper() in METHODS):
         raise click.UsageError("METHOD comes before PATH, in capitals: enforcer explain GET /path")
-    if token is not None and assumed:
+    if token is not None and describes_token:
         raise click.UsageError("--token cannot be combined with options that describe an assumed token")
-    if proof and token is None and not assumed:
+    if proof and token is None and not describes_token:
         raise click.UsageError("--proof needs a token")
-    if preflight and (method != "OPTIONS" or token is not None or assumed):
+    if preflight and (method != "OPTIONS" or token is not None or describes_token):
         raise click.UsageError("--preflight is for OPTIONS, and a preflight has no token")
     loaded = open_policy(config, with_secrets=token is not None)
     now = time.time()
     if token is not None:
         evidence = _introspected(loaded, sys.stdin.read().strip() if token == "-" else token)  # noqa: S105 - no password
     else:
-        evidence = _assumed(_facts(**facts).result(now) if assumed else None)
+        evidence = assumed(_facts(**facts) if describes_token else None, loaded.policy, now)
     request = PolicyRequest(
         *(method, target, host, certificate, proof, preflight),
         headers=tuple(_header(text) for text in headers),
@@ -135,10 +134,6 @@ def _claim(text: str) -> tuple[str, Any]:
         if value[:1] in ("{", "["):
             raise ValueError(f"--claim {name}: {error}") from None
         return name, value
-
-
-def _assumed(answer: VerificationResult | None) -> EvidenceSource:
-    return lambda located: token_evidence(answer, located.target.query)
 
 
 def _introspected(loaded: LoadedPolicy, token: str) -> EvidenceSource:

@@ -14,6 +14,7 @@ from enforcer.policy.rules import Fault
 from enforcer.secret import Secret
 from enforcer.settings.addresses import parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, ClientAuthentication
+from enforcer.tokens.claims import ScopeClaims, pointer_keys
 from enforcer.tokens.introspection.client_authentication import (
     ImmediateAuthentication,
     secret_basic,
@@ -109,6 +110,7 @@ def expected_response(server: AuthorizationServer) -> ExpectedResponse:
         client_id=client(server).client_id,
         algorithms=settings.algorithms,
         clock_skew=settings.clock_skew,
+        scopes=ScopeClaims(server.scope_claims),
     )
 
 
@@ -134,11 +136,21 @@ def endpoints(server: AuthorizationServer) -> Mapping[EndpointName, str | None]:
 def check_authorization_server(server: AuthorizationServer) -> AuthorizationServer:
     """Return the settings; raises SettingsError that names each missing key and each key without effect."""
     faults: dict[tuple[str | int, ...], str] = {}
-    for path, message in (*_client_faults(server), *_endpoint_faults(server)):
+    for path, message in (*_client_faults(server), *_endpoint_faults(server), *_scope_faults(server)):
         faults[path] = f"{faults[path]}; {message}" if path in faults else message
     if faults:
         raise SettingsError(faults)
     return server
+
+
+def _scope_faults(server: AuthorizationServer) -> Iterator[Fault]:
+    if not server.scope_claims:
+        yield ("scope_claims",), "expected at least one, found an empty list"
+    for index, name in enumerate(server.scope_claims):
+        if name in server.scope_claims[:index]:
+            yield ("scope_claims", index), f"duplicate claim {name}"
+        elif "" in (pointer_keys(name) if name.startswith("/") else name.split(".")):
+            yield ("scope_claims", index), "a part of the name is empty"
 
 
 def _client_faults(server: AuthorizationServer) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ from enforcer.policy.protected_resources import resource_of
 from enforcer.policy.rules import Rule
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.settings.servers import Upstream
+from enforcer.tokens.claims import ScopeClaims
 from enforcer.tokens.issuers import IssuerScope
 
 
@@ -55,6 +56,16 @@ def servers_for(config: Config, rule: Rule) -> Sequence[AuthorizationServer]:
     by_name = {server.name: server for server in config.authorization_servers}
     named = [by_name[name] for name in rule.authorization_servers]
     return named or config.authorization_servers[:1]
+
+
+def scope_claims(config: Config, rule: Rule | None, issuer: str | None) -> ScopeClaims:
+    """Return the claims that may hold the scopes of a token: those of the rule's server that has the token's issuer.
+
+    If none has it, those of the rule's first server; without a rule, those of the configuration's first.
+    """
+    servers = config.authorization_servers[:1] if rule is None else servers_for(config, rule)
+    named = [server for server in servers if server.issuer is not None and server.issuer == issuer]
+    return ScopeClaims((*named, *servers)[0].scope_claims)
 
 
 def issuer_scopes(config: Config) -> Mapping[str, IssuerScope]:

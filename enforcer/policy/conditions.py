@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NamedTuple, final
 
 from enforcer.policy.request_view import RequestView
 from enforcer.policy.templates import Names, Text, fixed_text, parse_text
-from enforcer.tokens.claims import UNREADABLE, claim_value
+from enforcer.tokens.claims import UNREADABLE, claim_value, pointer_keys
 
 Scalar = str | int | bool
 ClaimTest = Mapping[Literal["all", "not", "present"], tuple[Scalar, ...] | bool]
@@ -125,7 +125,7 @@ def first_key(name: str) -> str | None:
 
 def _parts(name: str) -> list[str] | None:
     if name.startswith("/"):
-        return [part.replace("~1", "/").replace("~0", "~") for part in name[1:].split("/")]
+        return pointer_keys(name)
     return name.split(".") if "{" in name or "}" in name else None
 
 

@@ -16,6 +16,7 @@ from enforcer.settings.authorization_server import AuthorizationServer, OwnToken
 from enforcer.settings.limits import DEFAULT_SHARE
 from enforcer.settings.tls import ClientTLS
 from enforcer.share_report import SharedTable, ShareReport
+from enforcer.tokens.claims import ScopeClaims
 from enforcer.tokens.introspection.client_authentication import ImmediateAuthentication
 from enforcer.tokens.introspection.client_credentials import TokenRequest
 from enforcer.tokens.introspection.endpoint import KnownEndpoint, Sender, ServerEndpoint
@@ -71,7 +72,7 @@ class RequestBuilder:
         """Return the reader of introspection responses; `keys` returns the server's keys, if they are signed."""
         server = self.server
         if not server.signed_answers:
-            return JsonReader()
+            return JsonReader(ScopeClaims(server.scope_claims))
         from enforcer.tokens.introspection.jwt_introspection import JwtReader
 
         return JwtReader(keys(), authorization_server.expected_response(server), time.time)

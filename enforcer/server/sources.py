@@ -15,6 +15,7 @@ from enforcer.server.requests import RequestBuilder
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
 from enforcer.settings.limits import DEFAULT_SHARE
 from enforcer.share_report import SharedTable, ShareReport
+from enforcer.tokens.claims import ScopeClaims
 from enforcer.tokens.introspection.client import IntrospectionClient
 from enforcer.tokens.introspection.client_authentication import Authentication
 from enforcer.tokens.introspection.client_credentials import BearerAuthentication, OwnAccessToken
@@ -60,7 +61,8 @@ class SourceBuilder:
         from enforcer.tokens.jwt.jwt_source import JwtSource
 
         keys = ClientKeys(self._keys, self.ticker, server.keys.waiting, self.share, self.held_back)
-        return JwtSource(keys, authorization_server.issuer(server), server.jwt, introspector, time.time)
+        issuer, scopes = authorization_server.issuer(server), ScopeClaims(server.scope_claims)
+        return JwtSource(keys, issuer, server.jwt, introspector, time.time, scopes)
 
     def _introspector(self, domain: IssuerScope) -> TokenSource:
         server, own = self.server, self.server.own_token

@@ -58,6 +58,9 @@ class AuthorizationServer(Section):
     audience: tuple[Text, ...] = ()
     """Accepted audiences for rules without an `audience` of their own: a token must be for at least one of them.
     Default: any audience, so tokens that the server issued for other apps are accepted too."""
+    scope_claims: tuple[Text, ...] = ("scope", "scp")
+    """Claims that may hold the scopes of its tokens, as a string with spaces or a list: the first that a token has is
+    read, and no other. A dotted name, or a JSON pointer (`/a/b`), reaches into nested claims: `realm_access.roles`."""
     verify: Literal["introspect", "jwt", "jwt_then_introspect"] = "introspect"
     """Verification of tokens. `introspect` sends each to the server, so that a revocation is noticed. `jwt` verifies
     the signature of JWTs; any other token is inactive and sent to no server. `jwt_then_introspect` verifies JWTs by

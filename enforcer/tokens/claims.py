@@ -6,7 +6,8 @@ Introspection responses, JWTs, policy tests and all tools use this reading; docs
 2. A null member counts as absent, in a list too.
 3. An identifier is a string, or an integer, which is read as its digits: some servers write numbers for `sub`.
 4. A date (NumericDate, RFC 7519 §2) is a number or a string of digits, and not after the year 9999.
-5. `scp` is read if there is no `scope`, and `azp` if there is no `client_id`: large servers write these.
+5. Scopes are read from the first of the configured claims that the token has: `scp` if there is no `scope`, by default.
+   `azp` is read if there is no `client_id`. Large servers write these.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, final
 
 NEVER: Final = math.inf
 """The expiry of a token that has no `exp`."""
@@ -94,14 +95,41 @@ TOKEN: Final = 224
 """Bytes of an `ActiveToken`, besides its values."""
 
 
-def read_claims(members: Mapping[str, Any]) -> ActiveToken:
+@final
+class ScopeClaims:
+    """The claims that may hold a token's scopes, in order: the first that a token has is read, and no other."""
+
+    __slots__ = ("_names",)
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Compile the names: a dotted one, or a JSON pointer, reaches into nested claims."""
+        self._names: Final = tuple([_name_and_path(name) for name in names])
+
+    def read(self, members: Mapping[str, Any]) -> frozenset[str]:
+        """Return the scopes of a token; raises ValueError."""
+        for name, path in self._names:
+            value = claim_value(members, name, path)
+            if value is UNREADABLE:
+                raise ValueError(f"{name} is not a member of an object")
+            if value is not None:
+                return _scopes(value, name)
+        return frozenset()
+
+
+def pointer_keys(name: str) -> list[str]:
+    """Return the keys of a claim's name that is a JSON pointer (RFC 6901 §4)."""
+    return [part.replace("~1", "/").replace("~0", "~") for part in name[1:].split("/")]
+
+
+def read_claims(members: Mapping[str, Any], scopes: ScopeClaims | None = None) -> ActiveToken:
     """Read the members of an active token; raises ValueError, whose text contains no value.
 
+    `scopes` are the claims that may hold its scopes; `scope` and `scp` by default.
     `nbf` and `iat` must be dates, and have no other effect here: the caller knows whose clock they are for.
     """
     for name in ("nbf", "iat"):
         read_date(members, name, 0.0)
-    scope, audience = members.get("scope"), members.get("aud")
+    audience = members.get("aud")
     subject, client_id = _identifier(members, "sub"), _identifier(members, "client_id")
     if client_id is None:
         client_id = _identifier(members, "azp")
@@ -113,7 +141,7 @@ def read_claims(members: Mapping[str, Any]) -> ActiveToken:
     if audiences:
         claims["aud"] = audiences if isinstance(audience, list) else audiences[0]
     return ActiveToken(
-        scopes=_scopes(members.get("scp") if scope is None else scope),
+        scopes=(scopes or SCOPE_CLAIMS).read(members),
         expires=read_date(members, "exp", NEVER),
         subject=subject,
         client_id=client_id,
@@ -171,8 +199,13 @@ def read_date(members: Mapping[str, Any], name: str, absent: float) -> float:
     raise ValueError(f"{name} is not a date")
 
 
-def _scopes(value: Any) -> frozenset[str]:
-    members = value.split(" ") if isinstance(value, str) else _strings(value, "scope")
+def _name_and_path(name: str) -> tuple[str, tuple[str, ...]]:
+    path = tuple(pointer_keys(name) if name.startswith("/") else name.split("."))
+    return path[0] if len(path) == 1 else name, path
+
+
+def _scopes(value: Any, name: str) -> frozenset[str]:
+    members = value.split(" ") if isinstance(value, str) else _strings(value, name)
     # No rule can require a scope outside the grammar, so leaving it out changes no decision.
     return frozenset(scope for scope in members if _SCOPE.fullmatch(scope))
 
@@ -194,3 +227,7 @@ def _identifier(members: Mapping[str, Any], name: str) -> str | None:
 
 def _digits(value: Any) -> Any:
     return str(value) if type(value) is int else value
+
+
+SCOPE_CLAIMS: Final = ScopeClaims(("scope", "scp"))
+"""The default: where RFC 9068 §2.2.3 has the scopes, and where large servers have them."""

@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from harness.dataplane import OWN_PORT, DataPlane
+from harness.configs import authorization_server
+from harness.dataplane import AUTHORIZATION_PORT, OWN_PORT, DataPlane
 from harness.policies import NOW, oracle, policy
 from harness.servers import parse_fields
 from hypothesis import assume, given, settings
@@ -31,7 +32,7 @@ from enforcer.policy.templates import Path
 from enforcer.proxy.responses import Refusal, Refusals
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.jwt import ProofSettings
-from enforcer.tokens.claims import ActiveToken, read_claims
+from enforcer.tokens.claims import ActiveToken, ScopeClaims, read_claims
 from enforcer.tokens.dpop.possession import with_certificate, with_key
 from enforcer.wire.target import parse
 
@@ -86,6 +87,7 @@ LIMITS = st.fixed_dictionaries(
         "addresses": st.sampled_from([["192.0.2.0/24"], ["192.0.2.2"], ["10.0.0.0/8", "::1"]]),
     },
 )
+SCOPE_CLAIMS = st.sampled_from([["scope", "scp"], ["roles", "scope"], ["/roles"]])
 HIERARCHY = ScopeHierarchy({"w": ["r"], "x": ["w"]})
 REFUSALS = Refusals(ChallengeSettings(), ProofSettings(), HIERARCHY)
 
@@ -135,6 +137,7 @@ CLAIMS: st.SearchStrategy[dict[str, Any] | None] = st.fixed_dictionaries(
         "iss": st.sampled_from(["i", "j"]),
         "aud": st.sampled_from(["s", ["t", "u"], ["u"]]),
         "client_id": st.sampled_from(["c", "d"]),
+        "roles": st.sampled_from(["r", ["w", "x"]]),
         "sub": st.sampled_from(["a", "b"]),
         "n": st.sampled_from(["x", {"m": 1}, {"m": [True]}]),
         "exp": st.sampled_from([NOW - 1, NOW, NOW + 1]),
@@ -148,9 +151,7 @@ CLAIMS: st.SearchStrategy[dict[str, Any] | None] = st.fixed_dictionaries(
 )
 
 
-def directly(
-    rules: list[Rule], mode: Mode, request: PolicyRequest, claims: dict[str, Any] | None
-) -> tuple[str, str, str]:
+def directly(rules: list[Rule], mode: Mode, request: PolicyRequest, token: ActiveToken | None) -> tuple[str, str, str]:
     """Return decision, reason and rule, computed with the matcher and `decide` only."""
     if request.method == "FETCH" or " " in request.host:
         return "deny", MALFORMED, NO_ROUTE
@@ -164,7 +165,7 @@ def directly(
     except MalformedRequestError:
         return "deny", MALFORMED, NO_ROUTE
     rule, template = matcher.find(target.segments, request.method.encode(), request.host.encode()) or (None, "")
-    evidence: Evidence = token_evidence(None if claims is None else read_claims(claims), target.query)
+    evidence: Evidence = token_evidence(token, target.query)
     if request.preflight and request.method == "OPTIONS":
         requested, requested_template = matcher.find(
             target.segments, request.preflight.encode(), request.host.encode()
@@ -187,24 +188,30 @@ def directly(
 
 
 @settings(max_examples=150)
-@given(RULES, st.sampled_from(["enforce", "report"]), REQUESTS, CLAIMS)
+@given(RULES, st.sampled_from(["enforce", "report"]), REQUESTS, CLAIMS, SCOPE_CLAIMS)
 def test_explain_and_policy_tests_agree_with_matcher_and_decide(
-    settings_of_rules: list[dict[str, Any]], mode: Mode, request: PolicyRequest, claims: dict[str, Any] | None
+    settings_of_rules: list[dict[str, Any]],
+    mode: Mode,
+    request: PolicyRequest,
+    claims: dict[str, Any] | None,
+    names: list[str],
 ) -> None:
     """The explained rules and conditions agree with the decision."""
     if request.preflight:
         claims = None  # a preflight has no token
     rules = [{"name": str(number), **rule} for number, rule in enumerate(settings_of_rules)]
     conflicts = {entry.rule.name for entry, _ in policy(*rules).matcher.conflicts}
-    tried = policy(*(rule for rule in rules if rule["name"] not in conflicts), mode=mode, hierarchy=HIERARCHY)
-    decision, reason, name = directly([rule for _, rule in tried.rules], mode, request, claims)
+    valid, scopes = (rule for rule in rules if rule["name"] not in conflicts), ScopeClaims(names)
+    tried = policy(*valid, mode=mode, hierarchy=HIERARCHY, scope_claims=scopes)
+    token = None if claims is None else read_claims(claims, scopes)
+    decision, reason, name = directly([rule for _, rule in tried.rules], mode, request, token)
 
-    explanation = explain(tried, request, oracle(claims), NOW, REFUSALS)
+    explanation = explain(tried, request, oracle(claims, scopes), NOW, REFUSALS)
     judgement = explanation.judgement
     assert (judgement.decision, judgement.reason, judgement.rule) == (decision, reason, name)
     assert (judgement.reply is None) == (decision != "deny")
     assert (judgement.enforced is None) == (decision != "would_deny")
-    assert evaluate(tried, request, oracle(claims), NOW, REFUSALS) == judgement
+    assert evaluate(tried, request, oracle(claims, scopes), NOW, REFUSALS) == judgement
     if name != NO_ROUTE:
         assert all(condition.met for condition in explanation.conditions) == (decision == "allow")
     chosen = [candidate.rule for candidate in explanation.candidates if candidate.choice is Choice.CHOSEN]
@@ -212,7 +219,7 @@ def test_explain_and_policy_tests_agree_with_matcher_and_decide(
     upstreams = {entry.rule.name: entry.rule.upstream for entry in tried.entries}
     assert explanation.upstream == upstreams.get(name)
     if explanation.path is not None and reason != "preflight":
-        reported = denial_report(tried, request, claims, explanation).conditions
+        reported = denial_report(tried, request, token, explanation).conditions
         assert list(map(comparable, reported)) == list(map(comparable, explanation.conditions))
 
     test = {
@@ -239,12 +246,12 @@ def comparable(condition: Condition) -> Condition:
 
 
 def denial_report(
-    tried: Policy, request: PolicyRequest, claims: dict[str, Any] | None, explanation: Explanation
+    tried: Policy, request: PolicyRequest, token: ActiveToken | None, explanation: Explanation
 ) -> DenialReport:
     """Return the report that is made later from the decision record."""
     located = tried.locate(request)
     judgement = explanation.judgement
-    evidence = token_evidence(None if claims is None else read_claims(claims), located.target.query)
+    evidence = token_evidence(token, located.target.query)
     bound = isinstance(evidence, ActiveToken) and (evidence.bound or request.proof)
     record = DecisionRecord(
         time=NOW,
@@ -270,20 +277,28 @@ UPSTREAMS = {name: {"url": f"http://127.0.0.1:{port}"} for name, port in APPS.it
 
 
 @settings(max_examples=150)
-@given(RULES, st.sampled_from(["enforce", "report"]), st.lists(REQUESTS, min_size=1, max_size=4), CLAIMS)
+@given(RULES, st.sampled_from(["enforce", "report"]), st.lists(REQUESTS, min_size=1, max_size=4), CLAIMS, SCOPE_CLAIMS)
 def test_the_running_enforcer_decides_as_explain_says(
-    settings_of_rules: list[dict[str, Any]], mode: Mode, requests: list[PolicyRequest], claims: dict[str, Any] | None
+    settings_of_rules: list[dict[str, Any]],
+    mode: Mode,
+    requests: list[PolicyRequest],
+    claims: dict[str, Any] | None,
+    names: list[str],
 ) -> None:
     """Status, challenge, upstream and metrics agree, for hosts, preflights and report mode too."""
     rules = [{"name": str(number), **rule} for number, rule in enumerate(settings_of_rules)]
     conflicts = {entry.rule.name for entry, _ in policy(*rules).matcher.conflicts}
     rules = [rule for rule in rules if rule["name"] not in conflicts]
     assume(rules)
-    asyncio.run(_compare(rules, mode, requests, claims))
+    asyncio.run(_compare(rules, mode, requests, claims, names))
 
 
 async def _compare(
-    rules: list[dict[str, Any]], mode: Mode, requests: list[PolicyRequest], claims: dict[str, Any] | None
+    rules: list[dict[str, Any]],
+    mode: Mode,
+    requests: list[PolicyRequest],
+    claims: dict[str, Any] | None,
+    names: list[str],
 ) -> None:
     tried = policy(*rules, mode=mode, hierarchy=HIERARCHY)
     now = time.time()
@@ -298,13 +313,14 @@ async def _compare(
         mode=mode,
         upstreams=UPSTREAMS,
         scope_implies={"w": ["r"], "x": ["w"]},
+        authorization_servers=[authorization_server(AUTHORIZATION_PORT, scope_claims=names)],
     )
     counted: Counter[tuple[str, str, str]] = Counter()
     try:
         for original in requests:
             request = replace(original, certificate="", proof="")
             token = None if request.preflight else claims
-            verify = oracle(None if token is None else {**token, **shift})
+            verify = oracle(None if token is None else {**token, **shift}, ScopeClaims(names))
             explanation = explain(tried, request, verify, now, REFUSALS)
             outcome = await plane.run([_head(request, token is not None)])
             assert outcome.faults == []
@@ -339,6 +355,9 @@ def _head(request: PolicyRequest, with_token: bool) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
+_FURTHER = ("n", "nbf", "cnf", "acr", "auth_time", "roles")
+
+
 def facts(claims: dict[str, Any]) -> dict[str, Any]:
     """Return claims in the form of a policy test."""
     own = {key: value for key, value in claims.items() if key in ("scope", "iss", "client_id", "sub")}
@@ -347,5 +366,5 @@ def facts(claims: dict[str, Any]) -> dict[str, Any]:
         **own,
         "aud": [aud] if isinstance(aud, str) else aud,
         "expired": claims.get("exp", NOW + 1) <= NOW,
-        "claims": {key: value for key, value in claims.items() if key in ("n", "nbf", "cnf", "acr", "auth_time")},
+        "claims": {key: value for key, value in claims.items() if key in _FURTHER},
     }

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from enforcer.analysis.policy_tests import PolicyTestResult, PolicyTests, TokenFacts, coverage, run
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, Reason
-from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.claims import ActiveToken, ScopeClaims
 from enforcer.tokens.introspection.response import INACTIVE
 
 POLICY = policy(
@@ -239,3 +239,16 @@ def test_a_denial_that_says_nothing_about_the_rule_fails(case: dict[str, Any], e
     rules = policy({"path": "/a", "scopes": ["t"], "audience": ["a"], "issuer": ["i"]})
     (outcome,) = run(cases, rules, NOW, REFUSALS)
     assert [str(difference) for difference in outcome.differences] == expected
+
+
+def test_a_token_is_read_as_the_authorization_server_of_its_rule_has_it() -> None:
+    """If the claim with its scopes cannot be read, there is no decision, and the test fails."""
+    rules = policy({"path": "/a/**", "scopes": ["read"]}, scope_claims=ScopeClaims(["roles"]))
+    tests = [
+        {"name": "roles", "request": "GET /a", "token": {"claims": {"roles": ["read"]}}, "expect": "allow"},
+        {"name": "scope", "request": "GET /a", "token": {"scope": "read"}, "expect": "deny", "status": 403},
+        {"name": "wrong", "request": "GET /a", "token": {"claims": {"roles": 5}}, "expect": "deny"},
+    ]
+    results = run(_CASES.validate_python({"tests": tests}), rules, NOW, REFUSALS)
+    assert [result.judgement.reason for result in results] == ["ok", "insufficient_scope", "introspection_malformed"]
+    assert [result.passed for result in results] == [True, True, False]

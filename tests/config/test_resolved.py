@@ -6,7 +6,7 @@ import pytest
 
 from enforcer.config.load import Loaded
 from enforcer.config.model import Config
-from enforcer.config.resolved import issuer_scopes, resolved_rules
+from enforcer.config.resolved import issuer_scopes, resolved_rules, scope_claims
 from enforcer.tokens.issuers import IssuerScope
 
 RULES = """\
@@ -76,3 +76,21 @@ def test_each_server_knows_the_issuers_of_the_others(loads: Callable[..., Loaded
         "b": IssuerScope("B", frozenset({"A"})),
         "c": IssuerScope(None, frozenset({"A", "B"})),
     }
+
+
+def test_the_claims_with_the_scopes_are_those_of_the_server_with_the_issuer(loads: Callable[..., Loaded]) -> None:
+    """Otherwise of the rule's first server; without a rule, of the first of all."""
+    client = "introspection_endpoint: http://127.0.0.1:8085/introspect, client_id: enforcer"
+    second = SECOND.replace("second,", "second, issuer: B, scope_claims: [b],")
+    config = loads(
+        "  - {name: two, path: /3, authenticated: true, authorization_server: [default, second]}\n"
+        "  - {name: second, path: /4, authenticated: true, authorization_server: second}\n",
+        {client: f"issuer: A, scope_claims: [a], {client}", "rules:\n": f"{second}rules:\n"},
+    ).config
+    rules = {rule.name: rule for rule in config.rules}
+
+    def read(rule: str, issuer: str | None) -> frozenset[str]:
+        return scope_claims(config, rules.get(rule), issuer).read({"a": "of-a", "b": "of-b"})
+
+    assert [read("two", issuer) for issuer in ("A", "B", "C", None)] == [{"of-a"}, {"of-b"}, {"of-a"}, {"of-a"}]
+    assert [read("second", "A"), read("none", "B")] == [{"of-b"}, {"of-a"}]

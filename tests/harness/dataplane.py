@@ -26,7 +26,7 @@ from harness.configs import config
 from harness.servers import response
 
 PEER = "192.0.2.1"
-OWN_PORT, _AUTHORIZATION = 1, 2  # of `upstream`, and of the authorization server
+OWN_PORT, AUTHORIZATION_PORT = 1, 2  # of `upstream`, and of the authorization server
 OWN_HOST = b"127.0.0.1:%d" % OWN_PORT
 _STILL = 2  # turns of the loop in which nothing happens, after which nothing will without more input
 
@@ -134,7 +134,7 @@ class DataPlane:
             path = Path(folder) / "config.yaml"
             limits = {"unseen_tokens": {"rate": 10**6, "burst": 10**6}}
             sections = {"rules": RULES, "limits": limits, **changes}
-            path.write_text(config(f"http://127.0.0.1:{OWN_PORT}", _AUTHORIZATION, **sections))
+            path.write_text(config(f"http://127.0.0.1:{OWN_PORT}", AUTHORIZATION_PORT, **sections))
             settings = load(path, {"ENFORCER_CLIENT_SECRET": "secret"}).config
         self.events = 0
         self.telemetry = Telemetry("fuzzed")
@@ -211,7 +211,7 @@ class DataPlane:
 
     async def _connect(self, factory: Callable[[], Any], host: str, port: int, **_: object) -> tuple[Transport, Any]:
         self.events += 1
-        serve = _Authorization(self) if port == _AUTHORIZATION else _Upstream(self, port)
+        serve = _Authorization(self) if port == AUTHORIZATION_PORT else _Upstream(self, port)
         transport = Transport(self, serve.receive)
         protocol = serve.protocol = transport.protocol = factory()
         serve.transport = transport

@@ -13,7 +13,7 @@ from enforcer.policy.rules import Mode, Rule
 from enforcer.proxy.responses import Refusals
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.jwt import ProofSettings
-from enforcer.tokens.claims import read_claims
+from enforcer.tokens.claims import SCOPE_CLAIMS, ScopeClaims, read_claims
 
 NOW = 1_700_000_000.0
 _RULE = TypeAdapter(Rule)
@@ -44,16 +44,24 @@ NO_CONDITIONS = {
 REFUSALS = Refusals(ChallengeSettings(), ProofSettings())
 
 
-def policy(*rules: dict[str, Any], mode: Mode = "enforce", hierarchy: ScopeHierarchy = NO_HIERARCHY) -> Policy:
+def policy(
+    *rules: dict[str, Any],
+    mode: Mode = "enforce",
+    hierarchy: ScopeHierarchy = NO_HIERARCHY,
+    scope_claims: ScopeClaims = SCOPE_CLAIMS,
+) -> Policy:
     """Return a policy; each rule has a line of its own, and its path as its name by default."""
     named_rules = ({"name": rule.get("path") or rule["paths"][0], "mode": mode, **rule} for rule in rules)
     places = ((_RULE.validate_python(rule), f"rules.yaml:{line}") for line, rule in enumerate(named_rules, 1))
-    return Policy(places, mode, hierarchy)
+    return Policy(places, mode, hierarchy, (), lambda rule, issuer: scope_claims)
 
 
-def oracle(claims: dict[str, Any] | None) -> EvidenceSource:
-    """Return the verification result of a token with these claims; None: the request has no token."""
-    token = None if claims is None else read_claims(claims)
+def oracle(claims: dict[str, Any] | None, scopes: ScopeClaims = SCOPE_CLAIMS) -> EvidenceSource:
+    """Return the verification result of a token with these claims; None: the request has no token.
+
+    `scopes` are the claims that may hold its scopes.
+    """
+    token = None if claims is None else read_claims(claims, scopes)
     return lambda located: token_evidence(token, located.target.query)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from enforcer.errors import IntrospectionError
 from enforcer.settings.jwt import JwtSettings
-from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.claims import SCOPE_CLAIMS, ActiveToken, ScopeClaims
 from enforcer.tokens.introspection.response import InactiveToken, parse
 from enforcer.tokens.jwt import jwks
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
@@ -23,19 +23,20 @@ _KEYS = jwks.parse(text({"keys": [public(_KEY)]}))
 _ANY_TYP = JwtSettings(any_typ=True)
 
 
-def introspected(claims: bytes) -> ActiveToken | InactiveToken | str:
+def introspected(claims: bytes, scopes: ScopeClaims = SCOPE_CLAIMS) -> ActiveToken | InactiveToken | str:
     """Return the result of an introspection response with these claims (a JSON object), or the error's detail."""
     head, brace, rest = claims.partition(b"{")
     empty = rest.strip().startswith(b"}")
     try:
-        return parse(head + brace + b'"active":true' + (b"" if empty else b",") + rest if brace else claims)
+        active = head + brace + b'"active":true' + (b"" if empty else b",") + rest
+        return parse(active if brace else claims, scopes)
     except IntrospectionError as error:
         return error.detail
 
 
-def signed(claims: bytes) -> ActiveToken | JwtFault:
+def signed(claims: bytes, scopes: ScopeClaims = SCOPE_CLAIMS) -> ActiveToken | JwtFault:
     """Return the result of a JWT with these claims, or its fault."""
-    result = verify(sign({"alg": "EdDSA"}, claims, _KEY, "EdDSA"), _KEYS, ISSUER, _ANY_TYP, NOW)
+    result = verify(sign({"alg": "EdDSA"}, claims, _KEY, "EdDSA"), _KEYS, ISSUER, _ANY_TYP, NOW, scopes)
     assert isinstance(result, ActiveToken | RejectedToken)
     return result if isinstance(result, ActiveToken) else result.fault
 

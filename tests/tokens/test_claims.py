@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcer.analysis.policy_tests import TokenFacts
-from enforcer.tokens.claims import NEVER, ActiveToken, read_claims, read_date
+from enforcer.tokens.claims import NEVER, ActiveToken, ScopeClaims, read_claims, read_date
 from enforcer.tokens.introspection.response import InactiveToken
 from enforcer.tokens.jwt.fault import JwtFault
 
@@ -102,7 +102,7 @@ def test_a_value_that_cannot_be_read_is_an_error_in_both(name: str, value: Any) 
     members = {"iss": ISSUER, "exp": NOW + 60, name: value}
     said = introspected(text(members))
     assert isinstance(said, str)
-    assert said.startswith("scope is " if name == "scp" else f"{name} is ")
+    assert said.startswith(f"{name} is ")
     assert signed(text(members)) is JwtFault.CLAIMS
     with pytest.raises(ValueError, match=" is "):
         read_claims(members)
@@ -152,6 +152,43 @@ def test_a_policy_test_reads_claims_as_the_enforcer_does() -> None:
     assert (token.scopes, token.client_id) == (frozenset({"admin"}), "web")
     with pytest.raises(ValueError, match="nbf is not a date"):
         TokenFacts(claims={"nbf": "soon"})
+
+
+@pytest.mark.parametrize(
+    ("names", "members", "scopes"),
+    [
+        (["scope", "scp", "roles"], {"roles": ["a", "b"]}, {"a", "b"}),
+        (["scope", "roles"], {"scope": "a", "roles": ["b"]}, {"a"}),
+        (["roles", "scope"], {"scope": "a", "roles": ["b"]}, {"b"}),
+        (["roles"], {"scope": "a"}, set()),
+        (["scope", "roles"], {"scope": "", "roles": ["b"]}, set()),
+        (["realm_access.roles"], {"realm_access": {"roles": ["a"]}}, {"a"}),
+        (["realm_access.roles", "scope"], {"realm_access": {"x": 1}, "scope": "b"}, {"b"}),
+        (["https://example.org/roles"], {"https://example.org/roles": ["a"]}, {"a"}),
+        (["/resource_access/my.app/roles"], {"resource_access": {"my.app": {"roles": ["a"]}}}, {"a"}),
+        (["/a~1b"], {"a/b": "x"}, {"x"}),
+        (["/scp"], {"scp": "x"}, {"x"}),
+    ],
+)
+def test_scopes_are_read_from_the_first_claim_that_the_token_has(
+    names: list[str], members: dict[str, Any], scopes: set[str]
+) -> None:
+    """`scope_claims`, in both kinds of tokens: no other claim adds any, also if the first has none."""
+    members, claims = {"iss": ISSUER, "exp": NOW + 60, **members}, ScopeClaims(names)
+    for token in (introspected(text(members), claims), signed(text(members), claims)):
+        assert isinstance(token, ActiveToken)
+        assert token.scopes == scopes
+
+
+@pytest.mark.parametrize("members", [{"a": {"b": 5}}, {"a": {"b": {"c": "d"}}}, {"a": "b"}, {"a": [{"b": "c"}]}])
+def test_a_configured_claim_that_holds_no_scopes_is_an_error_in_both(members: dict[str, Any]) -> None:
+    """Not a token without scopes: another claim might be meant."""
+    claims = ScopeClaims(["a.b", "scope"])
+    members = {"iss": ISSUER, "exp": NOW + 60, "scope": "x", **members}
+    said = introspected(text(members), claims)
+    assert isinstance(said, str)
+    assert said.startswith("a.b is ")
+    assert signed(text(members), claims) is JwtFault.CLAIMS
 
 
 def test_claims_are_immutable_and_not_in_the_repr() -> None:

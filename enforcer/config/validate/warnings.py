@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
@@ -13,7 +14,7 @@ from enforcer.config.authorization_server import endpoints
 from enforcer.config.document import Step, show
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config
-from enforcer.config.resolved import resolved_rules, servers_for
+from enforcer.config.resolved import resolved_rules, scope_claims, servers_for
 from enforcer.config.schema import write_size
 from enforcer.errors import Problem
 from enforcer.policy.conditions import parse_networks
@@ -45,7 +46,8 @@ def placed_policy(config: Config, document: MergedDocument, *, enforced: bool = 
     if enforced:
         rules = ((replace(rule, mode="enforce"), where) for rule, where in rules)
     mode = "enforce" if enforced else config.mode
-    return Policy(rules, mode, ScopeHierarchy(config.scope_implies), config.resources)
+    hierarchy = ScopeHierarchy(config.scope_implies)
+    return Policy(rules, mode, hierarchy, config.resources, partial(scope_claims, config))
 
 
 def find_warnings(config: Config, document: MergedDocument, policy: Policy) -> list[ConfigWarning]:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.tokens.claims import SCOPE_CLAIMS, ScopeClaims
 from enforcer.tokens.introspection.breaker import Contact
 from enforcer.tokens.introspection.client_authentication import Authentication, Credentials
 from enforcer.tokens.introspection.endpoint import ServerEndpoint
@@ -41,11 +42,14 @@ class ResponseReader(Protocol):
 
 
 class JsonReader:
-    """A `ResponseReader` for JSON (RFC 7662 §2.2)."""
+    """A `ResponseReader` for JSON (RFC 7662 §2.2); `scopes` are the claims that may hold a token's scopes."""
+
+    def __init__(self, scopes: ScopeClaims = SCOPE_CLAIMS) -> None:
+        self._parse = partial(parse, scopes=scopes)
 
     def read(self, body: bytes, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
         """Read a body; the outcome is always known at once."""
-        return read_body(body, parse)
+        return read_body(body, self._parse)
 
     def close(self) -> None:
         """Do nothing: there is no background work."""

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.tokens.claims import SCOPE_CLAIMS, ScopeClaims
 from enforcer.tokens.introspection.endpoint_result import read_body
 from enforcer.tokens.introspection.response import IntrospectionOutcome, VerificationResult, from_members
 from enforcer.tokens.jwt.fault import JwtFault
@@ -31,13 +32,15 @@ _TYPES: Final = frozenset({"token-introspection+jwt"})
 class ExpectedResponse:
     """The requirements of a response: this issuer, this client as its audience, one of these signature algorithms.
 
-    `clock_skew` is how far the server's clock may be ahead, in seconds.
+    `clock_skew` is how far the server's clock may be ahead, in seconds. `scopes` are the claims that may hold the
+    scopes of a token.
     """
 
     issuer: str
     client_id: str
     algorithms: Collection[str]
     clock_skew: float
+    scopes: ScopeClaims = SCOPE_CLAIMS
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -90,7 +93,7 @@ def verify(body: bytes, keys: KeySet, expected: ExpectedResponse, now: float) ->
         raise _malformed(JwtFault.NOT_YET_VALID)
     if issued < now - MAX_AGE:
         raise _malformed(JwtFault.EXPIRED)
-    return from_members(members)
+    return from_members(members, expected.scopes)
 
 
 def error_of(needed: NeedsKey) -> IntrospectionError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.claims import ActiveToken, gives_access, read_claims
+from enforcer.tokens.claims import ActiveToken, ScopeClaims, gives_access, read_claims
 from enforcer.tokens.strict_json import read_document
 
 
@@ -26,12 +26,12 @@ IntrospectionOutcome = VerificationResult | IntrospectionError
 INACTIVE: Final = InactiveToken()
 
 
-def parse(body: bytes) -> VerificationResult:
-    """Read an introspection response; raises IntrospectionError (malformed)."""
-    return from_members(read_document(body, ""))
+def parse(body: bytes, scopes: ScopeClaims | None = None) -> VerificationResult:
+    """Read an introspection response; `scopes` are as `read_claims` has them; raises IntrospectionError (malformed)."""
+    return from_members(read_document(body, ""), scopes)
 
 
-def from_members(members: Mapping[str, Any]) -> VerificationResult:
+def from_members(members: Mapping[str, Any], scopes: ScopeClaims | None = None) -> VerificationResult:
     """Make the result from the members of an introspection response; raises IntrospectionError (malformed)."""
     active = members.get("active")
     if active is False:
@@ -41,7 +41,7 @@ def from_members(members: Mapping[str, Any]) -> VerificationResult:
     if not gives_access(members):
         return INACTIVE
     try:
-        return read_claims(members)
+        return read_claims(members, scopes)
     except ValueError as error:
         raise _malformed(str(error)) from None
 

@@ -18,7 +18,7 @@ from typing import Final, final
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.jwt import JwtSettings
-from enforcer.tokens.claims import NEVER, ActiveToken, gives_access, read_claims, read_date
+from enforcer.tokens.claims import NEVER, SCOPE_CLAIMS, ActiveToken, ScopeClaims, gives_access, read_claims, read_date
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet, describe
 from enforcer.tokens.jwt.jws import Jws, media_type, parse, unverified_issuer
@@ -44,15 +44,18 @@ _ANY_JWT: Final = frozenset({"at+jwt", "jwt", ""})
 
 
 def verify(
-    token: bytes, keys: KeySet, issuer: str, settings: JwtSettings, now: float
+    token: bytes, keys: KeySet, issuer: str, settings: JwtSettings, now: float, scopes: ScopeClaims = SCOPE_CLAIMS
 ) -> ActiveToken | RejectedToken | NeedsKey:
-    """Verify a signed access token of `issuer` at the time `now` (seconds since the epoch; RFC 9068 §4)."""
+    """Verify a signed access token of `issuer` at the time `now` (seconds since the epoch; RFC 9068 §4).
+
+    `scopes` are the claims that may hold its scopes.
+    """
     jws = parse(token)
     if jws is None:
         return RejectedToken(JwtFault.MALFORMED)
     fault = signature_fault(jws, _ANY_JWT if settings.any_typ else _ACCESS_TOKEN, keys, settings.algorithms)
     if fault is None:
-        return _verify_claims(jws.payload, issuer, settings, now)
+        return _verify_claims(jws.payload, issuer, settings, now, scopes)
     if not isinstance(fault, NeedsKey):
         return RejectedToken(fault)
     # The name is not verified, but a token that names another issuer would be rejected with any key.
@@ -86,12 +89,14 @@ def _fault_of_the_keys(detail: str) -> IntrospectionError:
     return IntrospectionError(IntrospectionFailure.MALFORMED, f"its keys: {detail}")
 
 
-def _verify_claims(payload: bytes, issuer: str, settings: JwtSettings, now: float) -> ActiveToken | RejectedToken:
+def _verify_claims(
+    payload: bytes, issuer: str, settings: JwtSettings, now: float, scopes: ScopeClaims
+) -> ActiveToken | RejectedToken:
     try:
         claims = read_object(payload)
         if not gives_access(claims):
             return RejectedToken(JwtFault.TYPE)
-        result = read_claims(claims)
+        result = read_claims(claims, scopes)
         begins = max(read_date(claims, name, -NEVER) for name in ("nbf", "iat"))
     except ValueError:
         return RejectedToken(JwtFault.CLAIMS)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from enforcer.errors import IntrospectionError
 from enforcer.settings.jwt import JwtSettings
+from enforcer.tokens.claims import SCOPE_CLAIMS, ScopeClaims
 from enforcer.tokens.introspection.response import IntrospectionOutcome, VerificationResult
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet
@@ -39,7 +40,8 @@ class TokenKeys(Protocol):
 class JwtSource:
     """A `TokenSource` for the tokens of `issuer`: JWTs are verified by `keys`, all others by `others`.
 
-    Without `others` they are inactive, and nobody is asked. `clock` gives seconds since the epoch.
+    Without `others` they are inactive, and nobody is asked. `clock` gives seconds since the epoch; `scopes` are the
+    claims that may hold the scopes of a JWT.
     """
 
     keys: TokenKeys
@@ -47,6 +49,7 @@ class JwtSource:
     settings: JwtSettings
     others: TokenSource | None
     clock: Callable[[], float]
+    scopes: ScopeClaims = SCOPE_CLAIMS
 
     def introspect(self, lookup: Lookup, callback: Callback[IntrospectionOutcome]) -> IntrospectionOutcome | None:
         """Verify a token; keys that may be missing are fetched first."""
@@ -81,4 +84,4 @@ class JwtSource:
         return final if isinstance(final, IntrospectionError) else RejectedToken(final)
 
     def _verify(self, token: bytes, keys: KeySet) -> VerificationResult | NeedsKey:
-        return verify(token, keys, self.issuer, self.settings, self.clock())
+        return verify(token, keys, self.issuer, self.settings, self.clock(), self.scopes)
