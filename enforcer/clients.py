@@ -5,7 +5,8 @@ One client often has a whole IPv6 network, but rarely more than a few IPv4 addre
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 UNKNOWN: Final = "unknown"
@@ -15,6 +16,25 @@ OWN: Final = ""
 
 _TRANSLATED: Final = int(IPv6Address("64:ff9b::")) >> 32
 """The network of IPv4 addresses behind a translator (RFC 6052 §2.1): a /96, so all of them would be one client."""
+
+
+class Networks:
+    """A set of addresses, made of addresses and networks (`10.0.0.1`, `10.0.0.0/8`); raises ValueError for others."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._networks = tuple(ip_network(text, strict=False) for text in texts)
+
+    def __contains__(self, address: str) -> bool:
+        """Return whether an address is in it, also if it is IPv4 written as IPv6; no other text is in it."""
+        if not self._networks:
+            return False
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        return any(parsed in network for network in self._networks)
 
 
 def client_key(address: str) -> str:

@@ -58,6 +58,15 @@ class RouteMetrics:
         self.ended_by_reload = 0
 
 
+class DoorMetrics:
+    """Counters of one door of the decision API: `results` by result."""
+
+    __slots__ = ("results",)
+
+    def __init__(self) -> None:
+        self.results: dict[str, int] = defaultdict(int)
+
+
 class UpstreamMetrics:
     """Counters of one upstream: `responses` by status, `errors` by reason; `failing` if the last request failed.
 

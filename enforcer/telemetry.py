@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry, generate_latest
 
-from enforcer.counters import Histogram, IntrospectionMetrics, RouteMetrics, UpstreamMetrics
+from enforcer.counters import DoorMetrics, Histogram, IntrospectionMetrics, RouteMetrics, UpstreamMetrics
 from enforcer.exposition import family, labels
 from enforcer.share_report import SharedTable, ShareReport
 
@@ -33,9 +33,10 @@ T = TypeVar("T")
 class _NamedMetrics:
     """The counters of one configuration's rules, upstreams and authorization servers, by name."""
 
-    __slots__ = ("routes", "servers", "upstreams")
+    __slots__ = ("doors", "routes", "servers", "upstreams")
 
     def __init__(self) -> None:
+        self.doors: dict[str, DoorMetrics] = {}
         self.routes: dict[str, RouteMetrics] = {}
         self.upstreams: dict[str, UpstreamMetrics] = {}
         self.servers: dict[str, IntrospectionMetrics] = {}
@@ -85,6 +86,10 @@ class Telemetry:
     def server(self, name: str) -> IntrospectionMetrics:
         return _carry_over(self._current.servers, self._next.servers, name, IntrospectionMetrics)
 
+    def door(self, name: str) -> DoorMetrics:
+        """Return the counters of a door, by the name of its contract."""
+        return _carry_over(self._current.doors, self._next.doors, name, DoorMetrics)
+
     def begin(self) -> None:
         """Start collecting the counters of the next configuration; they are exposed once it takes effect (`loaded`)."""
         self._next = _NamedMetrics()
@@ -114,6 +119,7 @@ class Telemetry:
         """Yield our own metrics in pieces of bounded work, however many series there are."""
         named = self._current
         yield from self._requests(named.routes)
+        yield from _doors(named.doors)
         yield from _upstream(named.upstreams)
         yield from self._introspection(named.servers)
         yield from _fetches(named.servers)
@@ -231,6 +237,18 @@ class Telemetry:
 def process_metrics() -> str:
     """Return the metrics of the process and the interpreter. Takes longer the more descriptors are open."""
     return generate_latest(_PROCESS).decode()
+
+
+def _doors(doors: Mapping[str, DoorMetrics]) -> Iterator[str]:
+    yield from _counter(
+        "decision_api_requests",
+        "Requests to the decision API, by contract and result.",
+        (
+            (labels(door=name, result=result), count)
+            for name, door in doors.items()
+            for result, count in tuple(door.results.items())
+        ),
+    )
 
 
 def _upstream(upstreams: Mapping[str, UpstreamMetrics]) -> Iterator[str]:

@@ -34,6 +34,7 @@ def exported() -> Iterator[tuple[str, str, set[str]]]:
     route.requests[b"GET", 200] += 1
     route.decisions["allow", "ok"] += 1
     route.ended_by_reload += 1
+    telemetry.door("nginx").results["allow"] += 1
     upstream.responses[200] += 1
     upstream.errors["timeout"] += 1
     server.results["active"] += 1

@@ -14,6 +14,7 @@ from enforcer.policy.rules import Mode, Preflight, Rule, RuleDefaults, Scope
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.settings.cache import CacheSettings
 from enforcer.settings.challenge import ChallengeSettings
+from enforcer.settings.decision import DecisionListener
 from enforcer.settings.external import Text
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.settings.jwt import ProofSettings
@@ -30,11 +31,14 @@ class Config(Section):
 
     listener: Listener = field(default_factory=Listener)
     """The listener for clients."""
+    decision: tuple[DecisionListener, ...] = ()
+    """Listeners of the decision API, which other proxies ask whether a request is allowed (docs/decision-api.md). If
+    there is no upstream, the enforcer only answers them, and `listener` is not opened."""
     admin: Admin = field(default_factory=Admin)
     """The listener of the admin server: health and metrics."""
     upstream: Upstream | None = None
     """The app that allowed requests are forwarded to. A rule may name another one, of `upstreams`; if every rule does,
-    this is not required."""
+    or if there is only the decision API (`decision`), this is not required."""
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     """More apps, by the names that rules and metrics use."""
     authorization_servers: Annotated[

@@ -63,7 +63,8 @@ class DecisionRecord(NamedTuple):
     what failed if there is no verification result. `client` is the address of the client and `host` the value of Host,
     empty if it could not be read. `upstream` is the server to which the request may be forwarded, empty if it may not.
     `end` is None as long as the exchange goes on. `query` and `lines` are the parts of the query and the field lines
-    that conditions of the rule read, `hierarchy` are the scopes that include others.
+    that conditions of the rule read, `hierarchy` are the scopes that include others,
+    `door` names the door that the request came to.
     """
 
     time: float
@@ -83,6 +84,7 @@ class DecisionRecord(NamedTuple):
     query: bytes = b""
     lines: tuple[bytes, ...] = ()
     hierarchy: ScopeHierarchy = NO_HIERARCHY
+    door: str = ""
 
     def view(self, segments: int) -> RequestView:
         """Return the request as the rule's conditions saw it; of a hidden path, so many hidden segments."""
@@ -113,7 +115,8 @@ class LogLine:
     `scopes`, `client_id` and `subject` are None if there was no active token. `client` is the address of the client,
     also through a trusted proxy, `host` the value of Host, and `upstream` the address of the server to which an allowed
     request is forwarded. `status` is that of the response, 499 if the client left before; `duration` is in seconds, and
-    `bytes` the size of the response body that was sent.
+    `bytes` the size of the response body that was sent. `door` is `proxy`, or the contract of the decision API by which
+    the request came.
     """
 
     time: str
@@ -132,6 +135,7 @@ class LogLine:
     status: int | None = None
     duration: float | None = None
     bytes: int | None = None
+    door: str | None = None
 
     def write(self) -> str:
         """Return the line as JSON, without line break."""
@@ -160,6 +164,7 @@ def log_line(record: DecisionRecord, time: str) -> LogLine:
         status=None if end is None else end.status,
         duration=None if end is None else round(end.seconds, 6),
         bytes=None if end is None else end.body,
+        door=record.door or None,
     )
 
 

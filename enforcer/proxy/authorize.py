@@ -46,7 +46,7 @@ from enforcer.policy.matcher import Methods, choose
 from enforcer.policy.request_view import NO_REQUEST, RequestView
 from enforcer.proxy import responses
 from enforcer.proxy.head import RequestHead, preflight_method
-from enforcer.proxy.peer import Peer
+from enforcer.proxy.peer import PROXY_DOOR, Peer
 from enforcer.proxy.responses import OwnResponse, Refusal
 from enforcer.proxy.snapshot import Route, Snapshot
 from enforcer.tokens import bearer
@@ -307,7 +307,7 @@ class Authorization:
             path = recorded_path(self.target, self.segments, head.authorization)
             host = head.host if head.authorization is None else recorded_host(head.host, head.authorization)
         rule, possession = None if requirement is None else requirement.rule, self._possession
-        forwarded = label[0] == "allow" or label[0] == WOULD_DENY
+        forwarded = (label[0] == "allow" or label[0] == WOULD_DENY) and self._peer.door == PROXY_DOOR
         address, key = self.sender
         query, hierarchy = b"", NO_HIERARCHY
         lines: tuple[bytes, ...] = ()
@@ -325,6 +325,7 @@ class Authorization:
             query=query,
             lines=lines,
             hierarchy=hierarchy,
+            door=self._peer.door,
         )
         if self.snapshot.debug:
             self._trace(record)

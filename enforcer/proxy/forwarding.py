@@ -8,11 +8,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from enforcer.clients import client_key
+from enforcer.clients import Networks, client_key
 from enforcer.policy.decision import Allow
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.tokens.claims import ActiveToken
@@ -61,7 +60,7 @@ class Forwarding:
         self._style = settings.chain
         self._via = settings.via
         self._identity = tuple((name.encode(), claim) for name, claim in settings.identity.items())
-        self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.trusted_proxies)
+        self._trusted = Networks(settings.trusted_proxies)
 
     def identity_fields(self, token: ActiveToken) -> bytes:
         """Return the identity field lines for a token; an absent claim makes no field."""
@@ -74,26 +73,19 @@ class Forwarding:
 
     def trusts(self, address: str) -> bool:
         """Return whether the peer with this address is a trusted proxy, whose forwarding fields are kept."""
-        if not self._trusted:
-            return False
-        try:
-            peer = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
-            peer = peer.ipv4_mapped
-        return any(peer in network for network in self._trusted)
+        return address in self._trusted
 
     def client_address(self, peer: str, forwarded_for: Iterable[bytes]) -> str:
-        """Return the rightmost address of the X-Forwarded-For values that is not a trusted proxy's.
+        """Return the rightmost address of a trusted peer's X-Forwarded-For values that is not a trusted proxy's.
 
-        Anybody may have written the addresses left of it. At most `_MAX_PROXIES` addresses are read.
+        Anybody may have written the addresses left of it. At most `_MAX_PROXIES` addresses are read. The result is
+        `peer` if the values name none.
         """
         address = peer
         for text in reversed(b",".join(forwarded_for).decode("latin-1").rsplit(",", _MAX_PROXIES)[-_MAX_PROXIES:]):
-            if not self.trusts(address):
-                break
             address = _without_port(text.strip()) or address
+            if address != peer and not self.trusts(address):
+                break
         return address
 
     def sender(self, peer: str, forwarded_for: Iterable[bytes]) -> tuple[str, str]:

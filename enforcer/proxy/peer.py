@@ -17,6 +17,9 @@ from enforcer.wire.fields import FieldKind, byte_sequence
 _FORWARDED: Final = int(FieldKind.FORWARDED)
 _CERTIFICATE: Final = int(FieldKind.CERTIFICATE)
 
+PROXY_DOOR: Final = "proxy"
+"""The door that forwards what is allowed."""
+
 
 class Peer:
     """The other end of one client connection.
@@ -25,11 +28,15 @@ class Peer:
     the client whose share of the connections it counts for: None for a trusted proxy, which speaks for many clients.
 
     Each request brings the `forwarding` settings that it began with, since they may be older than the newest ones.
+    `door` names the door that it came to, for the log.
     """
 
-    __slots__ = ("_fields", "_forwarding", "_host", "_thumbprint", "_tls", "_trusted", "address", "own", "own_key")
+    __slots__ = (
+        "_fields", "_forwarding", "_host", "_thumbprint", "_tls", "_trusted", "address", "door", "own", "own_key",
+    )  # fmt: skip
 
-    def __init__(self, transport: asyncio.BaseTransport, forwarding: Forwarding) -> None:
+    def __init__(self, transport: asyncio.BaseTransport, forwarding: Forwarding, door: str = PROXY_DOOR) -> None:
+        self.door: Final = door
         name = transport.get_extra_info("peername")
         self.address = str(name[0]) if isinstance(name, tuple) else "unknown"
         self._tls = transport.get_extra_info("ssl_object")
@@ -68,7 +75,9 @@ class Peer:
         A trusted proxy that names no client, in X-Forwarded-For, may have the request from anybody.
         """
         address = self.sender(head, forwarding)[0]
-        return "" if self._is_trusted(forwarding) and forwarding.trusts(address) else address
+        if self._is_trusted(forwarding) and (address == self.address or forwarding.trusts(address)):
+            return ""
+        return address
 
     def forwarding_fields(self, head: RequestHead, forwarding: Forwarding) -> bytes:
         """Return the field lines that describe the client to the upstream."""

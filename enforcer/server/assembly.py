@@ -8,7 +8,7 @@ from itertools import chain
 
 from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules, upstreams
-from enforcer.counters import METADATA_ROUTE, NO_ROUTE
+from enforcer.counters import METADATA_ROUTE, NO_ROUTE, UpstreamMetrics
 from enforcer.decision_log.buffer import RetentionSettings
 from enforcer.policy.hierarchy import ScopeHierarchy
 from enforcer.policy.matcher import Matcher, RequestPattern
@@ -23,6 +23,7 @@ from enforcer.server.resource_metadata import documents
 from enforcer.server.resources import ResourceScope
 from enforcer.server.verifiers import Verifiers
 from enforcer.settings.addresses import parse_server
+from enforcer.settings.pool import PoolSettings
 from enforcer.settings.servers import Upstream as UpstreamSettings
 from enforcer.share_report import SharedTable
 from enforcer.telemetry import Telemetry
@@ -31,6 +32,7 @@ from enforcer.tokens.dpop.proof_state import ProofState, key_cache
 from enforcer.tokens.dpop.replay_cache import ReplayCache
 from enforcer.tokens.limiter import ClientLimiter
 from enforcer.tokens.verifier import CacheControl, LookupOptions
+from enforcer.wire.dialing.connector import ServerAddress
 from enforcer.wire.pool import Pool
 from enforcer.wire.streams import Streams
 from enforcer.wire.ticker import Ticker
@@ -62,6 +64,10 @@ def assemble(
         return Upstream(pool, location.authority.encode(), metrics)
 
     apps = {name: upstream(name, settings) for name, settings in upstreams(config).items()}
+    if not apps:
+        # Only the decision API is served: nothing is ever forwarded, and this pool opens no connection.
+        nowhere = Pool(ServerAddress(host="", port=0), PoolSettings(), ticker, loop, share)
+        apps[None] = Upstream(scope.take("no upstream", make=lambda: nowhere), b"", UpstreamMetrics())
 
     verifiers = Verifiers(config, scope, forwarding, telemetry, ticker, loop)
     hierarchy = ScopeHierarchy(config.scope_implies)

@@ -8,9 +8,10 @@ import logging
 import os
 import resource
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import uvicorn
@@ -34,15 +35,23 @@ _NO_IPV6: Final = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 class ManagedServer(uvicorn.Server):
     """A server that shares its process with another one and leaves signals to the caller.
 
-    `listening` is set once it accepts connections.
+    `listening` is set once it accepts connections. `others` are sockets with protocols of their own, which it serves,
+    drains and closes like the ones that it is given.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(
+        self, config: uvicorn.Config, others: Iterable[tuple[socket.socket, Callable[..., asyncio.Protocol]]] = ()
+    ) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._others = list(others)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        loop = asyncio.get_running_loop()
+        for listening, protocol in self._others:
+            factory = partial(protocol, server_state=self.server_state)
+            self.servers.append(await loop.create_server(factory, sock=listening, backlog=self.config.backlog))
         self.listening.set()
 
     @contextmanager

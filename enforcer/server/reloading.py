@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import ssl
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -27,9 +26,9 @@ from enforcer.config.sources import Files, Signature
 from enforcer.errors import ConfigError
 from enforcer.operations.watcher import Watcher, signatures_of
 from enforcer.operations.worker import WorkerThread
-from enforcer.proxy.listener import Listener
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.server.assembly import assemble
+from enforcer.server.listeners import Listeners, ListenerSettings, prepare, restart_settings
 from enforcer.server.listening import raise_descriptor_limit
 from enforcer.server.resources import ResourceScope, SharedResources
 from enforcer.settings.log import Log
@@ -55,7 +54,7 @@ class Generation:
     snapshot: Snapshot
     memory: CacheControl
     scope: ResourceScope
-    tls: ssl.SSLContext | None
+    listeners: ListenerSettings
     report_rules: int
 
     @property
@@ -86,7 +85,7 @@ class Reloader:
         self._reading = False
         self._retired: list[tuple[ResourceScope, list[object]]] = []
         self._garbage: list[object] = []
-        self._bound = _addresses(loaded.config)
+        self._bound = dict(restart_settings(loaded.config))
         self._watcher.expected = loaded.files
         self.current = self._build(loaded)
         telemetry.loaded(loaded.hash)
@@ -99,17 +98,17 @@ class Reloader:
         _log.info("SIGHUP: reading the configuration again")
         self._watcher.wake()
 
-    async def run(self, listener: Listener) -> None:
+    async def run(self, listeners: Listeners) -> None:
         """Reload whenever the files change; ends only by cancellation."""
         while True:
             try:
                 await self._watcher.change()
-                await self.reload(listener)
+                await self.reload(listeners)
             except Exception:  # noqa: BLE001 - the next change may be readable
                 _log.exception("internal error")
                 self._telemetry.reload_failed()
 
-    async def reload(self, listener: Listener) -> None:
+    async def reload(self, listeners: Listeners) -> None:
         """Read the files and put them in force, or log their errors."""
         started = perf_counter()
         self._reading = True
@@ -119,7 +118,7 @@ class Reloader:
         try:
             result, self._watcher.expected = await self._worker.run(self._read)
             if isinstance(result, Generation):
-                await self._put_in_force(result, listener)
+                await self._put_in_force(result, listeners)
                 gc.freeze()  # excludes the configuration from every later collection
                 _log.info("configuration %s is in force, after %.2f s", result.loaded.hash, perf_counter() - started)
                 self.announce()
@@ -162,8 +161,7 @@ class Reloader:
         self._telemetry.begin()
         try:
             snapshot, memory = assemble(config, scope, self._telemetry, self._ticker, self._loop)
-            settings = config.listener.tls
-            tls = None if settings is None else scope.take("listener", settings, make=lambda: settings.context)
+            listeners = prepare(config, scope, self._telemetry)
         except BaseException:
             self._retire_soon(scope, [])
             raise
@@ -171,12 +169,12 @@ class Reloader:
         # The last request that uses the snapshot holds the last reference to its lifetime token.
         large: list[object] = [snapshot.routes.matcher, snapshot.routes.located, loaded]
         weakref.finalize(snapshot.lifetime_token, self._retire_soon, scope, large).atexit = False
-        return Generation(loaded, snapshot, memory, scope, tls, report_rules)
+        return Generation(loaded, snapshot, memory, scope, listeners, report_rules)
 
-    async def _put_in_force(self, successor: Generation, listener: Listener) -> None:
+    async def _put_in_force(self, successor: Generation, listeners: Listeners) -> None:
         previous, self.current = self.current, successor
         self._garbage += successor.memory.succeed(previous.memory)
-        await listener.swap(successor.snapshot, successor.tls)
+        await listeners.swap(successor.snapshot, successor.listeners)
         self._telemetry.reloaded(successor.loaded.hash)
         if successor.config.log != previous.config.log:
             self._configure_log(successor.config.log)
@@ -193,10 +191,10 @@ class Reloader:
             )
         if config.mode == "report":
             _log.warning("mode report: requests that match no rule are forwarded")
-        for setting, address in _addresses(config).items():
+        for setting, value in restart_settings(config):
             bound = self._bound[setting]
-            if address != bound:
-                _log.warning("%s: %s takes effect after a restart; until then it is %s", setting, address, bound)
+            if value != bound:
+                _log.warning("%s: %s takes effect after a restart; until then it is %s", setting, value, bound)
 
     def _retire_soon(self, scope: ResourceScope, large: list[object]) -> None:
         with suppress(RuntimeError):  # the loop is closed, because the process is about to end
@@ -217,11 +215,6 @@ class Reloader:
             large.clear()
         if garbage:
             self._worker.free_later(garbage)
-
-
-def _addresses(config: Config) -> dict[str, str]:
-    """Return the settings that take effect only at a start."""
-    return {"listener.address": config.listener.address, "admin.address": config.admin.address}
 
 
 def _log_errors(error: Exception) -> None:

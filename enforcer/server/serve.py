@@ -16,12 +16,13 @@ from functools import partial
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvicorn
 import uvloop
 
 from enforcer.config.load import Loaded, load_with_document
+from enforcer.config.model import Config
 from enforcer.config.overrides import Override
 from enforcer.config.resolved import upstreams
 from enforcer.operations.admin import admin
@@ -30,8 +31,8 @@ from enforcer.operations.admin_connection import AdminConnections
 from enforcer.operations.decision_log_writer import DecisionLogWriter
 from enforcer.operations.logs import LogOutput
 from enforcer.operations.probe_relay import Relay
-from enforcer.proxy.listener import Listener
 from enforcer.proxy.registry import ConnectionRegistry
+from enforcer.server.listeners import Listeners
 from enforcer.server.listening import ManagedServer, bind, name_of, raise_descriptor_limit, with_duplicates
 from enforcer.server.reloading import Load, Reloader
 from enforcer.server.start_report import describe, log_warnings
@@ -52,50 +53,59 @@ def run(path: Path, environment: Mapping[str, str], overrides: Sequence[Override
     with LogOutput(loaded.config.log) as log, ExitStack() as opened:
         log_warnings(loaded.config, document)
         raise_descriptor_limit(loaded.config)
-        proxy_sockets = bind(loaded.config.listener.address, f"listener.address in {path}")
-        for listening in proxy_sockets:
-            opened.enter_context(listening)  # closed if the other address is in use
-        admin_sockets = bind(loaded.config.admin.address, f"admin.address in {path}")
+        sockets = _bind_all(loaded.config, path, opened)
         load_again = partial(load_with_document, path, environment, overrides)
         about = describe(path, loaded)
-        serving = _serve(load_again, loaded, about, proxy_sockets, admin_sockets, Relay(environment), log)
+        serving = _serve(load_again, loaded, about, sockets, Relay(environment), log)
         del loaded, document  # otherwise this frame would keep the first configuration in memory after reloads
         uvloop.run(serving)
 
 
-async def _serve(
-    load_again: Load,
-    loaded: Loaded,
-    about: str,
-    proxy_sockets: list[socket.socket],
-    admin_sockets: list[socket.socket],
-    relay: Relay,
-    log: LogOutput,
-) -> None:
+class _Sockets(NamedTuple):
+    """The listening sockets: of the proxy (none if there is no upstream), of the admin server, of the decision API."""
+
+    proxy: list[socket.socket]
+    admin: list[socket.socket]
+    decision: list[list[socket.socket]]
+
+
+def _bind_all(config: Config, path: Path, opened: ExitStack) -> _Sockets:
+    """Listen on all addresses; the sockets are closed with `opened` if one of the addresses is in use."""
+
+    def listen(address: str, setting: str) -> list[socket.socket]:
+        return [opened.enter_context(listening) for listening in bind(address, f"{setting} in {path}")]
+
+    return _Sockets(
+        listen(config.listener.address, "listener.address") if upstreams(config) else [],
+        listen(config.admin.address, "admin.address"),
+        [listen(settings.address, f"decision.{index}.address") for index, settings in enumerate(config.decision)],
+    )
+
+
+async def _serve(load_again: Load, loaded: Loaded, about: str, sockets: _Sockets, relay: Relay, log: LogOutput) -> None:
     loop = asyncio.get_running_loop()
     telemetry, ticker = Telemetry(version("token-enforcer")), Ticker(loop)
     telemetry.dropped_log_lines = lambda: log.dropped
     reloader = Reloader(load_again, loaded, telemetry, ticker, loop, log.configure)
     del loaded  # as in `run`
     registry = ConnectionRegistry(reloader.current.snapshot, telemetry, ticker)
-    listener = Listener(registry, reloader.current.tls)
-    proxy_server = _proxy_server(listener)
+    listeners = Listeners(registry, reloader.current.listeners)
+    proxy_server = _proxy_server(listeners, sockets)
     admin_server = _admin_server(telemetry, reloader, registry, relay)
     shutdown = _Shutdown(telemetry, reloader, registry, proxy_server, admin_server)
     _handle_signals(loop, shutdown, reloader)
     ticker.add(DecisionLogWriter(registry.decisions.backlog, log.writer).tick)
 
-    admin_task = asyncio.create_task(admin_server.serve(admin_sockets), name="admin")
+    admin_task = asyncio.create_task(admin_server.serve(sockets.admin), name="admin")
     # Everything built so far lives as long as the process: exclude it from garbage collection.
     gc.collect()
     gc.freeze()
-    proxy_task = asyncio.create_task(proxy_server.serve(with_duplicates(proxy_sockets)), name="proxy")
+    proxy_task = asyncio.create_task(proxy_server.serve(with_duplicates(sockets.proxy)), name="proxy")
     await proxy_server.listening.wait()
     telemetry.ready = not telemetry.draining
-    urls = ",".join(upstream.url for upstream in upstreams(reloader.current.config).values())
-    _log.info("serving %s on %s, admin on %s; %s", urls, name_of(proxy_sockets), name_of(admin_sockets), about)
+    _log.info("%s, admin on %s; %s", _served(reloader.current.config, sockets), name_of(sockets.admin), about)
     reloader.announce()
-    reload_task = asyncio.create_task(reloader.run(listener), name="reload")
+    reload_task = asyncio.create_task(reloader.run(listeners), name="reload")
 
     await proxy_task
     await shutdown.requested.wait()
@@ -109,9 +119,27 @@ async def _serve(
     _log.info("stopped")
 
 
-def _proxy_server(listener: Listener) -> ManagedServer:
-    factory: Any = listener.protocol  # uvicorn's annotation asks for a class
-    return ManagedServer(uvicorn.Config(_no_application, http=factory, ws="none", lifespan="off", log_config=None))
+def _served(config: Config, sockets: _Sockets) -> str:
+    """Return what is served where, as a text for the log."""
+    urls = ",".join(upstream.url for upstream in upstreams(config).values())
+    parts = [f"{urls} on {name_of(sockets.proxy)}"] if sockets.proxy else []
+    parts += [
+        f"decisions for {settings.contract} on {name_of(listening)}"
+        for settings, listening in zip(config.decision, sockets.decision, strict=True)
+    ]
+    return f"serving {', '.join(parts)}"
+
+
+def _proxy_server(listeners: Listeners, sockets: _Sockets) -> ManagedServer:
+    """Return the server of all listeners for clients, since they drain and stop together."""
+    factory: Any = listeners.proxy.protocol  # uvicorn's annotation asks for a class
+    config = uvicorn.Config(_no_application, http=factory, ws="none", lifespan="off", log_config=None)
+    others = [
+        (listening, listener.protocol)
+        for listener, group in zip(listeners.decision, sockets.decision, strict=True)
+        for listening in with_duplicates(group)
+    ]
+    return ManagedServer(config, others)
 
 
 async def _no_application(scope: object, receive: object, send: object) -> None:

@@ -86,6 +86,8 @@ _OVERRIDES: Final = frozenset(
     b"x-cluster-client-ip true-client-ip cf-connecting-ip fastly-client-ip wl-proxy-client-ip x-forward-for "
     b"x-forwarder-for x-originating-ip x-proxyuser-ip http2-settings".split()
 ) | {b"proxy"}  # CGI turns it into the environment variable HTTP_PROXY (CVE-2016-5385)
+SECRET_FIELD: Final = b"x-enforcer-secret"
+"""The field with the secret by which the decision API knows its callers: never forwarded, and in no log."""
 
 
 def field_kind(name: bytes) -> FieldKind:
@@ -103,7 +105,11 @@ def field_kind(name: bytes) -> FieldKind:
 
 
 def _overrides(folded: bytes) -> bool:
-    return folded in _OVERRIDES or (folded.startswith(_OVERRIDING) and folded not in FORWARDING_FIELDS)
+    return (
+        folded in _OVERRIDES
+        or folded == SECRET_FIELD
+        or (folded.startswith(_OVERRIDING) and folded not in FORWARDING_FIELDS)
+    )
 
 
 def why_unreadable(name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""All ways to evaluate a policy agree: matcher and `decide`, explain, policy tests, and the running enforcer."""
+"""All ways to evaluate a policy agree: matcher and `decide`, explain, policy tests, and each door of the enforcer."""
 
 import asyncio
 import time
@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from harness.carriers import CALLER, CARRIERS
 from harness.configs import authorization_server
 from harness.dataplane import AUTHORIZATION_PORT, OWN_PORT, DataPlane
 from harness.policies import NOW, oracle, policy
@@ -277,20 +278,31 @@ UPSTREAMS = {name: {"url": f"http://127.0.0.1:{port}"} for name, port in APPS.it
 
 
 @settings(max_examples=150)
-@given(RULES, st.sampled_from(["enforce", "report"]), st.lists(REQUESTS, min_size=1, max_size=4), CLAIMS, SCOPE_CLAIMS)
+@given(
+    RULES,
+    st.sampled_from(["enforce", "report"]),
+    st.lists(REQUESTS, min_size=1, max_size=4),
+    CLAIMS,
+    SCOPE_CLAIMS,
+    st.sampled_from(sorted(CARRIERS)),
+)
 def test_the_running_enforcer_decides_as_explain_says(
     settings_of_rules: list[dict[str, Any]],
     mode: Mode,
     requests: list[PolicyRequest],
     claims: dict[str, Any] | None,
     names: list[str],
+    contract: str,
 ) -> None:
-    """Status, challenge, upstream and metrics agree, for hosts, preflights and report mode too."""
+    """Status, challenge, upstream and metrics agree, for hosts, preflights and report mode too.
+
+    So do the answers of the decision API, by each contract: 200 for a request that the proxy forwards.
+    """
     rules = [{"name": str(number), **rule} for number, rule in enumerate(settings_of_rules)]
     conflicts = {entry.rule.name for entry, _ in policy(*rules).matcher.conflicts}
     rules = [rule for rule in rules if rule["name"] not in conflicts]
     assume(rules)
-    asyncio.run(_compare(rules, mode, requests, claims, names))
+    asyncio.run(_compare(rules, mode, requests, claims, names, contract))
 
 
 async def _compare(
@@ -299,6 +311,7 @@ async def _compare(
     requests: list[PolicyRequest],
     claims: dict[str, Any] | None,
     names: list[str],
+    contract: str,
 ) -> None:
     tried = policy(*rules, mode=mode, hierarchy=HIERARCHY)
     now = time.time()
@@ -316,6 +329,7 @@ async def _compare(
         authorization_servers=[authorization_server(AUTHORIZATION_PORT, scope_claims=names)],
     )
     counted: Counter[tuple[str, str, str]] = Counter()
+    door = plane.door(contract=contract, trusted_proxies=[CALLER])
     try:
         for original in requests:
             request = replace(original, certificate="", proof="")
@@ -325,10 +339,8 @@ async def _compare(
             outcome = await plane.run([_head(request, token is not None)])
             assert outcome.faults == []
             reply, rule = explanation.judgement.reply, explanation.judgement.rule
-            head = outcome.answered.partition(b"\r\n\r\n")[0]
-            challenges = [value.decode() for name, value in parse_fields(head) if name == b"WWW-Authenticate"]
             expected = (200, []) if reply is None else (reply.status, [*reply.challenges])
-            assert (int(head.split(b" ")[1]), challenges) == expected
+            assert _summary(outcome.answered.partition(b"\r\n\r\n")[0]) == expected
             port = OWN_PORT if explanation.upstream is None else APPS[explanation.upstream]
             assert [arrival.port for arrival in outcome.arrived] == ([port] if reply is None else [])
             decision, reason = explanation.judgement.decision, explanation.judgement.reason
@@ -339,20 +351,47 @@ async def _compare(
             counted[rule, *labels[0]] += 1
             decisions = plane.telemetry.route(rule).decisions
             assert sum(decisions[label] for label in labels) == counted[rule, *labels[0]]
+            identity = _identity(outcome.arrived[0].head if outcome.arrived else b"")
+            if request.host and original is requests[0]:  # no contract has requests without one
+                fields = _fields(request, token is not None)
+                parts = (request.method.encode(), request.target.encode(), request.host.encode())
+                asked = await plane.run([CARRIERS[contract](*parts, fields)], door=door, address=CALLER)
+                assert (asked.faults, asked.arrived) == ([], [])
+                answer = asked.answered.partition(b"\r\n\r\n")[0]
+                assert _summary(answer) == expected
+                assert _identity(answer) == identity
+                counted[rule, *labels[0]] += 1
+                assert sum(decisions[label] for label in labels) == counted[rule, *labels[0]]
     finally:
         plane.close()
 
 
-def _head(request: PolicyRequest, with_token: bool) -> bytes:
-    lines = [f"{request.method} {request.target} HTTP/{1.1 if request.host else 1.0}"]
-    if request.host:
-        lines.append(f"Host: {request.host}")
-    lines += [f"{name}: {value}" for name, value in request.headers]
+def _summary(head: bytes) -> tuple[int, list[str]]:
+    """Return status and challenges of a response."""
+    challenges = [value.decode() for name, value in parse_fields(head) if name == b"WWW-Authenticate"]
+    return int(head.split(b" ")[1]), challenges
+
+
+def _identity(head: bytes) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in parse_fields(head) if name.startswith(b"X-Auth-")]
+
+
+def _fields(request: PolicyRequest, with_token: bool) -> list[tuple[bytes, bytes]]:
+    fields = [(name.encode(), value.encode()) for name, value in request.headers]
     if with_token:
-        lines.append("Authorization: Bearer token")
+        fields.append((b"Authorization", b"Bearer token"))
     if request.preflight:
-        lines += ["Origin: https://web", f"Access-Control-Request-Method: {request.preflight}"]
-    return "\r\n".join([*lines, "", ""]).encode()
+        requested = request.preflight.encode()
+        fields += [(b"Origin", b"https://web"), (b"Access-Control-Request-Method", requested)]
+    return fields
+
+
+def _head(request: PolicyRequest, with_token: bool) -> bytes:
+    lines = [f"{request.method} {request.target} HTTP/{1.1 if request.host else 1.0}".encode()]
+    if request.host:
+        lines.append(b"Host: " + request.host.encode())
+    lines += [b"%b: %b" % field for field in _fields(request, with_token)]
+    return b"\r\n".join([*lines, b"", b""])
 
 
 _FURTHER = ("n", "nbf", "cnf", "acr", "auth_time", "roles")

@@ -32,6 +32,7 @@ RECORD = LogLine(
     status=200,
     duration=0.001234,
     bytes=42,
+    door="proxy",
 )
 
 
@@ -54,6 +55,7 @@ def test_a_decision_is_one_line_of_json() -> None:
         "status": 200,
         "duration": 0.001234,
         "bytes": 42,
+        "door": "proxy",
     }
 
 

@@ -46,7 +46,7 @@ def config(upstream: str, authorization: int, /, **changes: Any) -> str:
     }
     for section, change in changes.items():
         base = settings.get(section)
-        settings[section] = {**base, **change} if isinstance(base, dict) else change
+        settings[section] = {**base, **change} if isinstance(base, dict) and change is not None else change
     return json.dumps(settings)
 
 

@@ -13,12 +13,17 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import h11
+from pydantic import TypeAdapter
 
 from enforcer.config.load import load
+from enforcer.config.sources import Sources
+from enforcer.decision_api.door import DecisionDoor, DoorSettings
 from enforcer.proxy.connection import ClientConnection
+from enforcer.proxy.door import PROXY, Door
 from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.server.assembly import assemble
 from enforcer.server.resources import SharedResources
+from enforcer.settings.decision import DecisionListener
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 from harness.attack_policy import CLAIMS, RULES
@@ -60,8 +65,8 @@ class Outcome:
 class Transport(asyncio.Transport):
     """One end of a connection; what is written goes to `receive`."""
 
-    def __init__(self, plane: DataPlane, receive: Callable[[bytes], None]) -> None:
-        super().__init__({"peername": (PEER, 1), "socket": _Socket()})
+    def __init__(self, plane: DataPlane, receive: Callable[[bytes], None], address: str = PEER) -> None:
+        super().__init__({"peername": (address, 1), "socket": _Socket()})
         self._plane = plane
         self._receive = receive
         self.protocol: Any = None
@@ -135,7 +140,7 @@ class DataPlane:
             limits = {"unseen_tokens": {"rate": 10**6, "burst": 10**6}}
             sections = {"rules": RULES, "limits": limits, **changes}
             path.write_text(config(f"http://127.0.0.1:{OWN_PORT}", AUTHORIZATION_PORT, **sections))
-            settings = load(path, {"ENFORCER_CLIENT_SECRET": "secret"}).config
+            self.config = settings = load(path, {"ENFORCER_CLIENT_SECRET": "secret"}).config
         self.events = 0
         self.telemetry = Telemetry("fuzzed")
         self._ticker = Ticker(loop)
@@ -155,15 +160,30 @@ class DataPlane:
         logging.getLogger("enforcer").removeHandler(self._recorder)
         self._ticker.stop()
 
-    async def run(self, pieces: Sequence[bytes], *, late: bool = False, answer: bytes = b"") -> Outcome:
-        """Send `pieces` as the reads of one connection.
+    def door(self, **settings: Any) -> DecisionDoor:
+        """Return a door of the decision API, with these settings of its listener."""
+        listener = TypeAdapter(DecisionListener).validate_python(
+            {"address": "127.0.0.1:0", **settings}, context=Sources(Path(), {"SECRET": "hush"})
+        )
+        return DecisionDoor(DoorSettings(listener, self.config.forwarding, self.telemetry.door(listener.contract)))
+
+    async def run(
+        self,
+        pieces: Sequence[bytes],
+        *,
+        late: bool = False,
+        answer: bytes = b"",
+        door: Door = PROXY,
+        address: str = PEER,
+    ) -> Outcome:
+        """Send `pieces` as the reads of one connection, from an address to a door.
 
         `late`: the servers respond only after all pieces were sent; `answer`: the upstream's response to `/public/odd`.
         """
         self._begin([], answer, late=late)
         answered = bytearray()
-        transport = Transport(self, answered.extend)
-        connection = transport.protocol = ClientConnection(self.registry)
+        transport = Transport(self, answered.extend, address)
+        connection = transport.protocol = ClientConnection(self.registry, None, door)
         connection.connection_made(transport)
         backlog = list(pieces)
         for _ in range(2):

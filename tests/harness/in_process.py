@@ -17,8 +17,8 @@ from types import SimpleNamespace
 import uvloop
 
 from enforcer.config.load import load, load_with_document
-from enforcer.proxy.listener import Listener
 from enforcer.proxy.registry import ConnectionRegistry
+from enforcer.server.listeners import Listeners
 from enforcer.server.reloading import Reloader
 from enforcer.settings.log import Log
 from enforcer.telemetry import Telemetry
@@ -31,7 +31,7 @@ _ENVIRONMENT = {"ENFORCER_CLIENT_SECRET": "secret"}
 class InProcessProxy:
     """A gateway that listens on a free port of loopback, and the reloader of its configuration."""
 
-    listener: Listener
+    listeners: Listeners
     registry: ConnectionRegistry
     reloader: Reloader
     port: int
@@ -55,7 +55,7 @@ class InProcessProxy:
         return asyncio.run_coroutine_threadsafe(self._swap(), self._loop).result(TIMEOUT)
 
     async def _swap(self) -> float:
-        reload = asyncio.create_task(self.reloader.reload(self.listener))
+        reload = asyncio.create_task(self.reloader.reload(self.listeners))
         longest = 0.0
         while not reload.done():
             before = time.thread_time()
@@ -92,11 +92,13 @@ class InProcessProxy:
             configure_log=self.log_settings.append,
         )
         self.registry = ConnectionRegistry(self.reloader.current.snapshot, self.telemetry, ticker)
-        self.listener = Listener(self.registry, self.reloader.current.tls)
+        self.listeners = Listeners(self.registry, self.reloader.current.listeners)
         state = SimpleNamespace(connections=set())
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
-        server = await self._loop.create_server(lambda: self.listener.protocol(server_state=state), sock=listener)
+        server = await self._loop.create_server(
+            lambda: self.listeners.proxy.protocol(server_state=state), sock=listener
+        )
         started.set_result(None)
         await self._over.wait()
         server.close()

@@ -23,19 +23,24 @@ Process = subprocess.Popen[str] | ForkedProcess
 COMMAND = ("-m", "enforcer")
 """The launcher that starts the enforcer as its users do."""
 
-_SERVING = re.compile(r"serving \S+ on (\S+):(\d+), admin on (\S+):(\d+)")
+_SERVING = re.compile(r"serving (?:\S+ on \S+:(\d+))?.*admin on \S+:(\d+)")
+_DECISIONS = re.compile(r"decisions for (\S+) on \S+:(\d+)")
 SECRET = "introspection-secret"
 
 
 @dataclass
 class Enforcer:
-    """A running enforcer: its ports, its process, its configuration file, and the output of its log so far."""
+    """A running enforcer: its ports, its process, its configuration file, and the output of its log so far.
+
+    `port` is 0 if it has no upstream; `decision_ports` are those of the decision API by contract.
+    """
 
     port: int
     admin_port: int
     process: Process
     config: Path
     lines: list[str] = field(default_factory=list)
+    decision_ports: dict[str, int] = field(default_factory=dict)
 
     def log(self) -> str:
         """Return everything logged so far."""
@@ -82,7 +87,8 @@ def enforcer(
                     raise AssertionError("the enforcer did not start:\n" + "".join(lines))
                 lines.append(output)
                 if ports := _SERVING.search("".join(lines)):
-                    yield Enforcer(int(ports[2]), int(ports[4]), process, path, lines)
+                    doors = {name: int(port) for name, port in _DECISIONS.findall(ports[0])}
+                    yield Enforcer(int(ports[1] or 0), int(ports[2]), process, path, lines, doors)
                     return
         finally:
             process.kill()

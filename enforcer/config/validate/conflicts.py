@@ -140,6 +140,10 @@ def _unknown_names(document: MergedDocument, key: str, known: Sequence[str], if_
 def _upstreams(document: MergedDocument, rules: Mapping[int, Rule]) -> Iterator[Problem]:
     names = _keys(document, "upstreams")
     has_default = document.values.get("upstream") is not None
+    if not has_default and not names and document.values.get("decision"):
+        # Only the decision API, which forwards nothing
+        yield from _unknown_names(document, "upstream", names, "`upstreams` is empty")
+        return
     if not has_default and not names:
         yield document.problem((), f'missing key "upstream": {shape().meaning(("upstream",))}')
         return

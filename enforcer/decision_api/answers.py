@@ -1,0 +1,58 @@
+"""The answer to a caller whose client's request is allowed: status 200, the identity fields, and nothing else. Pure.
+
+Callers copy fields of the answer to the request that they forward, and some copy all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from enforcer.proxy.head import RequestHead
+from enforcer.wire.fields import FieldKind
+
+_DROP: Final = int(FieldKind.DROP)
+_SEPARATOR: Final = b": "
+_END: Final = b"\r\n"
+_START: Final = (b"Content-Length", _SEPARATOR, b"0", _END, b"Cache-Control", _SEPARATOR, b"no-store", _END)
+_REMOVED: Final = b"x-envoy-auth-headers-to-remove"
+
+
+class AllowedAnswer:
+    """The answers of one listener to allowed requests.
+
+    `identity` are the names of the identity fields. `removes`: the caller removes the fields that the answer names
+    (Envoy), which are all that the proxy would remove and the answer does not set; `authorization`: also Authorization
+    and DPoP.
+    """
+
+    __slots__ = ("_authorization", "_identity", "_removes")
+
+    def __init__(self, identity: Iterable[str], *, removes: bool, authorization: bool) -> None:
+        self._identity = [name.lower().encode() for name in identity]
+        self._removes = removes
+        self._authorization = [b"authorization", b"dpop"] if authorization else []
+
+    def lines(self, identity: bytes, carrier: RequestHead) -> list[bytes]:
+        """Return the field lines of the answer, in pieces.
+
+        `identity` are the identity field lines, `carrier` the caller's request.
+        """
+        lines = [*_START]
+        names: set[bytes] = set()
+        for line in identity.split(_END):
+            if line:
+                name, _, value = line.partition(_SEPARATOR)
+                names.add(name.lower())
+                lines += (name, _SEPARATOR, value, _END)
+        if self._removes and (removed := self._removed(names, carrier)):
+            lines += (_REMOVED, _SEPARATOR, b",".join(removed), _END)
+        return lines
+
+    def _removed(self, replaced: set[bytes], carrier: RequestHead) -> list[bytes]:
+        names = [*self._authorization, *(name for name in self._identity if name not in replaced)]
+        for sent, _ in (carrier.special or {}).get(_DROP, ()):
+            name = sent.lower()
+            if name not in replaced and name not in names:
+                names.append(name)
+        return names

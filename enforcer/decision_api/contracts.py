@@ -1,0 +1,146 @@
+"""Contracts: how a proxy that asks for a decision describes its client's request (see docs/decision-api.md). Pure.
+
+1. Each listener has one contract. Fields of other contracts are ignored: the client may have sent them.
+2. Method, target and host are never assumed: a field that is missing, repeated or not valid is an error.
+3. The target is read later, by the same parser as the proxy's own (`proxy.authorize`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from enforcer.errors import MalformedRequestError
+from enforcer.proxy import responses
+from enforcer.proxy.head import RequestHead, SpecialFields
+from enforcer.proxy.responses import Refusal
+from enforcer.settings.limits import Limits
+from enforcer.wire.fields import HOST, METHODS, OWS, FieldKind
+
+_DROP: Final = int(FieldKind.DROP)
+_FORWARDED: Final = int(FieldKind.FORWARDED)
+_METHODS: Final = frozenset([method.encode() for method in METHODS])
+_URL: Final = re.compile(rb"(https?)://([^/?#]*)(/.*)")
+_SCHEMES: Final = {b"http": b"http", b"https": b"https", b"ws": b"http", b"wss": b"https"}
+"""The schemes of X-Forwarded-Proto, and those of the URLs that they stand for: Traefik writes `wss` for upgrades."""
+
+
+class Contract(NamedTuple):
+    """The fields that describe the client's request, by lower-case name; empty: the request's own part.
+
+    `url`: the target field is an absolute URL, and names scheme and host too. `forwarded` are the forwarding fields
+    that the proxy sets itself, and that are believed therefore.
+    """
+
+    method: bytes = b""
+    target: bytes = b""
+    host: bytes = b""
+    url: bool = False
+    forwarded: frozenset[bytes] = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
+
+
+_WITH_HOST: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
+CONTRACTS: Final[Mapping[str, Contract]] = {
+    "nginx": Contract(b"x-original-method", b"x-original-uri"),
+    "haproxy": Contract(b"x-original-method", b"x-original-uri", b"x-forwarded-host", forwarded=_WITH_HOST),
+    "ingress-nginx": Contract(
+        b"x-original-method", b"x-original-url", url=True, forwarded=frozenset({b"x-forwarded-for"})
+    ),
+    "forwarded": Contract(b"x-forwarded-method", b"x-forwarded-uri", b"x-forwarded-host", forwarded=_WITH_HOST),
+    "request": Contract(),
+}
+"""The contracts by the name in a configuration."""
+
+
+def read(contract: Contract, carrier: RequestHead, limits: Limits) -> RequestHead:
+    """Return the head of the client's request, of which `carrier`, a request to the decision API, asks.
+
+    Its `refusal` is set if the carrier does not describe exactly one request. Framing, keep-alive and version, which
+    belong to the connection, are the carrier's.
+    """
+    if carrier.special is None and not contract.method and carrier.host:
+        return carrier  # the common case of `request`: it is the client's own
+    try:
+        method, target, host, forwarded = _describe(contract, carrier)
+    except MalformedRequestError as error:
+        return refused(carrier, responses.malformed(str(error), error.status))
+    refusal = responses.TARGET_TOO_LONG if len(target) > limits.target else None
+    return _judged(carrier, method, target, host, forwarded, refusal)
+
+
+def refused(carrier: RequestHead, refusal: Refusal) -> RequestHead:
+    """Return the head of a request that cannot be decided; nothing that the carrier says is believed."""
+    return _judged(carrier, carrier.method, carrier.target, carrier.host, None, refusal)
+
+
+_Forwarded = list[tuple[bytes, bytes]]
+
+
+def _describe(contract: Contract, carrier: RequestHead) -> tuple[bytes, bytes, bytes, _Forwarded]:
+    special: SpecialFields = carrier.special or {}
+    method = _read(special, contract.method) if contract.method else carrier.method
+    target = _read(special, contract.target) if contract.target else carrier.target
+    host = _read(special, contract.host) if contract.host else carrier.host
+    if method not in _METHODS:
+        raise MalformedRequestError("request line", "unknown method", 501)
+    forwarded = [(name, value) for name, value in special.get(_FORWARDED, ()) if name.lower() in contract.forwarded]
+    if contract.url:
+        match = _URL.fullmatch(target)
+        if match is None:
+            raise MalformedRequestError(contract.target.decode(), "not an http URL with a path")
+        host, target = match[2], match[3]
+        forwarded.append((b"X-Forwarded-Proto", match[1]))
+    if not HOST.fullmatch(host):
+        raise MalformedRequestError("Host", "missing, or not a host")
+    return method, target, host, _with_scheme(forwarded)
+
+
+def _with_scheme(forwarded: _Forwarded) -> _Forwarded:
+    """Return the forwarding fields with the scheme that X-Forwarded-Proto stands for."""
+    schemes = [value.strip(OWS).lower() for name, value in forwarded if name.lower() == b"x-forwarded-proto"]
+    if not schemes:
+        return forwarded
+    if len(schemes) > 1 or schemes[0] not in _SCHEMES:
+        raise MalformedRequestError("X-Forwarded-Proto", "not one scheme")
+    others = [(name, value) for name, value in forwarded if name.lower() != b"x-forwarded-proto"]
+    return [*others, (b"X-Forwarded-Proto", _SCHEMES[schemes[0]])]
+
+
+def _read(special: SpecialFields, name: bytes) -> bytes:
+    """Return the value of a field that must be there once; raises MalformedRequestError."""
+    values = [value for kind in (_DROP, _FORWARDED) for sent, value in special.get(kind, ()) if sent.lower() == name]
+    if len(values) != 1:
+        raise MalformedRequestError(name.decode(), "repeated" if values else "missing")
+    return values[0].strip(OWS)
+
+
+def _judged(
+    carrier: RequestHead,
+    method: bytes,
+    target: bytes,
+    host: bytes,
+    forwarded: _Forwarded | None,
+    refusal: Refusal | None,
+) -> RequestHead:
+    special: dict[int, _Forwarded] = {
+        kind: list(fields) for kind, fields in (carrier.special or {}).items() if kind not in (_DROP, _FORWARDED)
+    }
+    if forwarded:
+        special[_FORWARDED] = forwarded
+    return RequestHead(
+        method,
+        target,
+        host,
+        carrier.lines,
+        authorization=carrier.authorization,
+        authorizations=carrier.authorizations,
+        special=special or None,
+        framing=carrier.framing,
+        keep_alive=carrier.keep_alive,
+        http10=carrier.http10,
+        has_body=carrier.has_body,
+        chunked=carrier.chunked,
+        upgrade=carrier.upgrade,
+        refusal=refusal,
+    )
