@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +18,7 @@ import yaml
 
 from enforcer.errors import EnforcerError
 from enforcer.yamltext import aliases, writer
+from enforcer.yamltext.aliases import Alias, tree
 from enforcer.yamltext.documents import LOADER, ManifestError, Node, compose, resolve, value_of
 from enforcer.yamltext.json_diff import Change, Path, changes
 
@@ -32,7 +34,7 @@ class RewritingError(EnforcerError):
 def rewritten(text: str, old: Any, new: Any) -> str:
     """Return the text of a document with the value `old`, edited to have the value `new`; raises RewritingError."""
     try:
-        result = _edited(text, old, new, _offset(compose(text)))
+        result = _edited(text, old, new, _offset(tree(text)))
         value = value_of(result)
     except (yaml.YAMLError, ManifestError, _NotInPlaceError):
         value = None
@@ -53,7 +55,7 @@ def with_members(text: str, key: str, old: Sequence[Any], new: Sequence[Any]) ->
     The whole document is parsed once, not for every change, so that the time is linear. If the form of the document
     does not allow it, members stay as they are; `rewritten` changes them, or says why not.
     """
-    root = compose(text)
+    root = tree(text)
     members = next((value for name, value in root.value if name.value == key), None)
     if root.flow_style or not isinstance(members, yaml.SequenceNode) or members.flow_style:
         return text
@@ -79,8 +81,9 @@ def _with_member(text: str, node: Node, old: Any, new: Any, offset: int) -> str:
 
 
 def _edited(text: str, old: Any, new: Any, offset: int) -> str:
-    text = aliases.written_out(text, new, offset)
-    for batch in _batches(changes(old, new)):
+    sequence = list(changes(old, new))
+    text = aliases.written_out(text, new, sequence, offset)
+    for batch in _batches(sequence):
         text = _apply(text, batch, offset)
     return aliases.restored(text, old)
 
@@ -109,6 +112,7 @@ def _continues(former: Change, change: Change) -> bool:
     return index == last if change.op == "add" else change.op == "remove" and index < last
 
 
+_ANCHOR: Final = re.compile(r"&[^\s,\[\]{}]+[ \t]+")
 _FLOW_MARKS: Final = frozenset(",[]{}")
 
 
@@ -139,7 +143,11 @@ def _offset(node: Node) -> int:
 
 def _apply(text: str, batch: Sequence[Change], offset: int) -> str:
     change = batch[0]
-    parent = _find(compose(text), change.path[:-1])
+    root = tree(text)
+    if _is_alias(root, change.path if change.op == "replace" else change.path[:-1]):
+        # The change of the anchor is enough.
+        return text
+    parent = _find(root, change.path[:-1])
     if change.op == "add":
         return _add(text, parent, batch, offset)
     index = _position(parent.node, change.path[-1])
@@ -160,6 +168,16 @@ def _find(node: Node, path: Path) -> _Parent:
         member = node.value[_position(node, step)]
         key, node = member if isinstance(node, yaml.MappingNode) else (None, member)
     return _Parent(node, key)
+
+
+def _is_alias(node: Node, path: Path) -> bool:
+    """Return whether an alias is at a path, or above it."""
+    for step in path:
+        if isinstance(node, Alias):
+            return True
+        member = node.value[_position(node, step)]
+        node = member[1] if isinstance(node, yaml.MappingNode) else member
+    return isinstance(node, Alias)
 
 
 def _position(node: Node, step: str | int) -> int:
@@ -252,7 +270,7 @@ def _replace(text: str, parent: _Parent, index: int, change: Change, offset: int
         return _replace_block(text, inner, writer.flow(value))
     else:
         written = _like(member, value)
-    start, end = member.start_mark.index, _end(text, member)
+    start, end = _start(text, member), _end(text, member)
     space = "" if start and text[start - 1].isspace() else " "
     return f"{text[:start]}{space}{written}{text[end:]}"
 
@@ -335,6 +353,12 @@ def _line_end(text: str, index: int) -> int:
     if end < 0:
         return len(text)
     return end - 1 if text[end - 1 : end] == "\r" else end
+
+
+def _start(text: str, node: Node) -> int:
+    """Return the start of a node's own text, after its anchor, to which aliases refer."""
+    match = _ANCHOR.match(text, node.start_mark.index)
+    return node.start_mark.index if match is None else match.end()
 
 
 def _end(text: str, node: Node) -> int:

@@ -80,8 +80,7 @@ def test_only_changed_lines_are_written(text: str, new: dict[str, Any], result: 
 @pytest.mark.parametrize(
     ("text", "new"),
     [
-        ("a: &x 1\nc: *x\n", {"a": 1, "c": 2}),
-        ("a: &x {b: 1}\nc: [*x]\n", {"a": {"b": 2}, "c": [{"b": 1}]}),
+        ("&x a: 1\nc: *x\n", {"a": 1, "c": 2}),
         ("a:\n  - b: 1\n    c: 2\n", {"a": [{"c": 2}]}),
         ("? a\n: b: 1\n", {"a": {}}),
         ("a:\n  -\n    b: 1\n  - c\n", {"a": ["c"]}),
