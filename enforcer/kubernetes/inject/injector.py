@@ -18,7 +18,7 @@ from enforcer.kubernetes.inject import scaling, services
 from enforcer.kubernetes.inject.bypass_report import report_bypasses
 from enforcer.kubernetes.inject.diagnostics import diagnose, summary
 from enforcer.kubernetes.inject.manifest_set import Outcome
-from enforcer.kubernetes.inject.networkpolicies import network_policy, policy_names
+from enforcer.kubernetes.inject.networkpolicies import network_policy, policy_names, short_policy_name
 from enforcer.kubernetes.inject.pod.pod_template import Injected, Plan, choose_native, inject
 from enforcer.kubernetes.inject.pod.ports import Port
 from enforcer.kubernetes.inject.pod.uninject import uninject
@@ -157,10 +157,8 @@ class _Injector:
 
     def _policy_name(self, workload: Workload) -> str:
         """Return a name for a workload's NetworkPolicy that no other object has: of two with one name, one is lost."""
-        others = [other for obj in self._manifests.originals if (other := workload_of(obj)) is not None]
-        same = [other for other in others if (other.name, other.namespace) == (workload.name, workload.namespace)]
-        name, longer = policy_names(workload)
-        for candidate in (name, longer) if len(same) == 1 else (longer,):
+        candidates = policy_names(workload)
+        for candidate in candidates:
             named = [
                 obj
                 for obj in self._manifests.originals
@@ -168,13 +166,16 @@ class _Injector:
             ]
             if all(map(is_ours, named)):
                 return candidate
-        message = (
-            f"networkpolicy/{longer} already exists; rename it, or write the policy yourself (--no-network-policy)"
-        )
+        how = "rename it, or write the policy yourself (--no-network-policy)"
+        message = f"networkpolicy/{candidates[-1]} already exists; {how}"
         raise NotInjectableError(Reason.NAME_TAKEN, message)
 
     def _remove_former_policies(self, workload: Workload, current: Object | None) -> None:
-        for name in policy_names(workload):
+        workloads = (other for obj in self._manifests.originals if (other := workload_of(obj)) is not None)
+        same = [other for other in workloads if (other.name, other.namespace) == (workload.name, workload.namespace)]
+        # Earlier versions gave every kind the short name, which may be that of a Deployment now.
+        short = [short_policy_name(workload)] if len(same) == 1 else []
+        for name in dict.fromkeys([*policy_names(workload), *short]):
             if current is None or name != identity(current)[0]:
                 for former in self._manifests.find_ours(_POLICY, name, workload.namespace):
                     self._manifests.remove(former)

@@ -53,9 +53,19 @@ def network_policy(obj: Object, injected: Injected, name: str, others: Sequence[
     return ours("NetworkPolicy", _VERSION, name, workload.namespace, injected.plan.context.by, spec=spec)
 
 
-def policy_names(workload: Workload) -> tuple[str, str]:
-    """Return the name of a workload's NetworkPolicy, and the one if another object has the first."""
-    return f"{workload.name}-enforcer", f"{workload.name}-{workload.kind.lower()}-enforcer"
+def policy_names(workload: Workload) -> Sequence[str]:
+    """Return the possible names of a workload's NetworkPolicy, the first choice first.
+
+    Only Deployments have a short name: workloads of one name and different kinds, which may be in files that are
+    injected one by one, must not replace each other's policy.
+    """
+    longer = f"{workload.name}-{workload.kind.lower()}-enforcer"
+    return (short_policy_name(workload), longer) if workload.kind == "Deployment" else (longer,)
+
+
+def short_policy_name(workload: Workload) -> str:
+    """Return the name without the workload's kind."""
+    return f"{workload.name}-enforcer"
 
 
 def _limits(policy: Object, workload: Workload) -> bool:

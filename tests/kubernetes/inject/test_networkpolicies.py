@@ -18,6 +18,7 @@ from enforcer.kubernetes.inject.report import Result
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.workloads import Workload, workload_of
+from enforcer.yamltext.objects import identity
 
 PORT = Port("app", 8080, "http")
 INJECTED = {"app": "app", "enforcer.dev/injected": "true"}
@@ -108,13 +109,25 @@ def test_a_protected_port_is_never_open_to_the_monitoring_namespace() -> None:
 
 
 def test_two_workloads_of_one_name_have_two_policies() -> None:
-    """Of two policies with one name, the last would be the only one; a second injection keeps the names."""
+    """Also if they are injected one by one: of two policies with one name, the last would be the only one."""
     things = [deployment(), {**deployment(), "kind": "StatefulSet"}]
     outcome = inject_all(things, options())
     added = [thing["metadata"]["name"] for _, thing in outcome.added]
-    assert added == ["app-deployment-enforcer", "app-statefulset-enforcer"]
+    alone = [identity(only)[0] for thing in things for _, only in inject_all([thing], options()).added]
+    assert added == alone == ["app-enforcer", "app-statefulset-enforcer"]
     again = inject_all(objects_after(outcome), options())
     assert (again.added, objects_after(again)) == ((), objects_after(outcome))
+
+
+def test_a_policy_with_the_short_name_of_an_earlier_version_is_replaced() -> None:
+    """Unless a workload of the same name and another kind has it."""
+    app = {**deployment(), "kind": "StatefulSet"}
+    things = objects_after(inject_all([app], options()))
+    former = {**things[1], "metadata": {**things[1]["metadata"], "name": "app-enforcer"}}
+    again = inject_all([things[0], former], options())
+    assert [identity(thing)[0] for thing in objects_after(again)] == ["app", "app-statefulset-enforcer"]
+    both = objects_after(inject_all([deployment(), app], options()))
+    assert objects_after(inject_all(both, options())) == both
 
 
 def test_a_policy_of_the_user_keeps_its_name() -> None:

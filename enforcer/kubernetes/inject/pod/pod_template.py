@@ -19,7 +19,7 @@ from enforcer.kubernetes import names
 from enforcer.kubernetes.annotations import Status
 from enforcer.kubernetes.inject.pod import probes
 from enforcer.kubernetes.inject.pod.choice import Candidate
-from enforcer.kubernetes.inject.pod.ports import Port, check_name, check_port, new_name, port_names
+from enforcer.kubernetes.inject.pod.ports import Port, check_host_port, check_name, check_port, new_name, port_names
 from enforcer.kubernetes.inject.pod.protocols import NO_CLUE, Finding, Protocol
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.sidecar import LABELS, Mode, Sidecar, container, pod_annotations, redirect, volumes
@@ -126,6 +126,7 @@ def inject(plan: Plan) -> Injected:
     own = {sidecar.admin_port} if sidecar.mode is Mode.LOOPBACK else {sidecar.listen_port, sidecar.admin_port}
     check_port(plan.workload.spec, plan.port, own)
     if sidecar.mode is Mode.PORT:
+        check_host_port(plan.workload.spec, plan.port)
         check_name(plan.workload.spec, plan.port)
     return Injected(plan, sidecar, _Injection(sidecar, plan).injected())
 

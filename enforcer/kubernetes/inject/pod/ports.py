@@ -55,19 +55,34 @@ _CHOOSE: Final = "choose another (--listen-port, --set adminPort=…)"
 
 def check_port(spec: Object, port: Port, own: Collection[int]) -> None:
     """Raise NotInjectableError if the port cannot be protected; `own` are the ports that the enforcer needs."""
-    sidecars = [each for each in items(spec, "initContainers") if each.get("restartPolicy") == "Always"]
-    for container in (*containers(spec), *sidecars):
+    for container in _running(spec):
         for entry in items(container, "ports"):
             number = entry.get("containerPort")
-            if entry.get("hostPort") and number == port.number and is_tcp(entry):
-                message = f"hostPort {entry['hostPort']} opens the app's port on the node, bypassing the enforcer"
-                raise NotInjectableError(Reason.HOST_PORT, message)
             if number in own and is_tcp(entry):
                 message = f"the enforcer's port {number} is taken by {container.get('name')}; {_CHOOSE}"
                 raise NotInjectableError(Reason.PORT_TAKEN, message)
     if port.number in own:
         message = f"the enforcer's port {port.number} is the app's own port; {_CHOOSE}"
         raise NotInjectableError(Reason.PORT_TAKEN, message)
+
+
+def check_host_port(spec: Object, port: Port) -> None:
+    """Raise NotInjectableError if a port of the node leads to the app's port, which has no enforcer in mode `port`."""
+    for entry in (entry for container in _running(spec) for entry in items(container, "ports")):
+        if entry.get("hostPort") and entry.get("containerPort") == port.number and is_tcp(entry):
+            message = (
+                f"hostPort {entry['hostPort']} opens the app's port on the node, bypassing the enforcer; "
+                "use --mode loopback or transparent"
+            )
+            raise NotInjectableError(Reason.HOST_PORT, message)
+
+
+def _running(spec: Object) -> list[Object]:
+    """Return the app's containers and native sidecars."""
+    return [
+        *containers(spec),
+        *(each for each in items(spec, "initContainers") if each.get("restartPolicy") == "Always"),
+    ]
 
 
 def check_name(spec: Object, port: Port) -> None:

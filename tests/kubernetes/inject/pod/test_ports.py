@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from harness.kubernetes.manifests import container, deployment, pod_spec
 
-from enforcer.kubernetes.inject.pod.ports import Port, check_name, check_port, new_name, number_of
+from enforcer.kubernetes.inject.pod.ports import Port, check_host_port, check_name, check_port, new_name, number_of
 from enforcer.kubernetes.workloads import NotInjectableError, Reason
 
 HTTP = {"name": "http", "containerPort": 8080}
@@ -18,14 +18,21 @@ def spec(*containers: Any) -> Any:
     return pod_spec(deployment(*containers))
 
 
-@pytest.mark.parametrize(
-    ("port", "reason"), [({**HTTP, "hostPort": 80}, Reason.HOST_PORT), ({"containerPort": 15081}, Reason.PORT_TAKEN)]
-)
-def test_a_port_that_cannot_be_protected_is_refused(port: Any, reason: Reason) -> None:
-    """A host port bypasses the enforcer, or the enforcer needs the port itself."""
+def test_a_port_that_the_enforcer_needs_is_refused() -> None:
+    """Two processes of a pod cannot listen on one port."""
+    pod = spec(container("app", HTTP), container("other", {"containerPort": 15081}))
     with pytest.raises(NotInjectableError) as refused:
-        check_port(spec(container("app", HTTP), container("other", port)), Port("app", 8080, "http"), {15080, 15081})
-    assert refused.value.reason is reason
+        check_port(pod, Port("app", 8080, "http"), {15080, 15081})
+    assert refused.value.reason is Reason.PORT_TAKEN
+
+
+def test_a_port_of_the_node_that_leads_to_the_app_is_refused() -> None:
+    """It bypasses an enforcer on another port; ports of the node for other ports do not."""
+    pod = spec(container("app", HTTP), container("other", {**HTTP, "hostPort": 80}))
+    with pytest.raises(NotInjectableError, match="--mode loopback or transparent") as refused:
+        check_host_port(pod, Port("app", 8080, "http"))
+    assert refused.value.reason is Reason.HOST_PORT
+    check_host_port(pod, Port("app", 9090, None))
 
 
 def test_the_app_must_not_use_the_enforcers_port() -> None:
