@@ -21,26 +21,28 @@ from typing import Any, Final
 import httptools
 
 from enforcer.proxy import responses
+from enforcer.proxy.accepted import AcceptedConnection
 from enforcer.proxy.authorize import Grant
 from enforcer.proxy.client_transport import NEVER, BodyDeadline, ClientTransport
 from enforcer.proxy.door import PROXY, Door
 from enforcer.proxy.exchange import Exchange
 from enforcer.proxy.head import HeadBuilder, unreadable
-from enforcer.proxy.peer import Peer
 from enforcer.proxy.read_state import ReadState
-from enforcer.proxy.registry import IDLE, TLS, ConnectionRegistry, ManagedConnection
-from enforcer.proxy.request_parser import new_parser
+from enforcer.proxy.registry import ConnectionRegistry, ManagedConnection
+from enforcer.proxy.request_parser import behind_preface, is_http2, new_parser
 from enforcer.proxy.response_writer import Http1Writer
 from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.proxy.tunnel import Tunnel
 from enforcer.tokens.purge import Purge
 from enforcer.wire.carrier import UpgradedConnection
+from enforcer.wire.plaintext import set_protocol
 from enforcer.wire.tls_reader import TlsReader
 from enforcer.wire.turns import LARGE, PIECES, PacedInput, Readable
 
 _log: Final = logging.getLogger("enforcer.proxy")
 
+_START: Final = ReadState.START
 _HEAD: Final = ReadState.HEAD
 _BODY: Final = ReadState.BODY
 _UPGRADING: Final = ReadState.UPGRADING
@@ -55,28 +57,22 @@ _SMALL: Final = 4096
 """Maximum number of bytes of a read that is processed at once."""
 
 
-class ClientConnection(ManagedConnection):
+class ClientConnection(AcceptedConnection):
     """One client connection, an asyncio.Protocol by its methods: with that as its base it would compile to slower code.
 
-    It is the `Downstream` of its exchanges. `deadline` is when it is ended if nothing more comes, on the loop's clock.
-    `closing`: the next response announces the end of the connection, and then it ends.
+    It is the `Downstream` of its exchanges. `closing`: the next response announces the end of the connection, and then
+    it ends.
     """
 
     __slots__ = (
-        "_body", "_body_deadline", "_builder", "_door", "_exchange", "_fragmented", "_head_size", "_input", "_io",
-        "_oversize", "_parser", "_queue", "_receiving", "_registry", "_snapshot", "_stopping", "_tls", "_writer",
-        "client", "closing", "deadline", "peer", "read_state", "transport",
+        "_body", "_body_deadline", "_builder", "_exchange", "_fragmented", "_head_size", "_oversize", "_parser",
+        "_queue", "_receiving", "_snapshot", "_stopping", "_writer", "closing", "read_state",
     )  # fmt: skip
 
-    transport: asyncio.Transport
-    peer: Peer
-    _input: PacedInput
-    _io: ClientTransport
     _writer: Http1Writer
 
     def __init__(self, registry: ConnectionRegistry, tls: TlsReader | None = None, door: Door = PROXY) -> None:
-        super().__init__()
-        self._registry, self._door, self._tls = registry, door, tls
+        super().__init__(registry, tls, door)
         self._snapshot: Snapshot = registry.snapshot
         self._builder = HeadBuilder(self._snapshot.forwarding)
         self._parser: Any = self._new_parser()
@@ -90,9 +86,7 @@ class ClientConnection(ManagedConnection):
         self._body_deadline = BodyDeadline()
         self._stopping = False  # it ends when no request is under way
         self.closing = False
-        self.client: str | None = None
-        self.deadline = NEVER
-        self.read_state = _HEAD
+        self.read_state = _START
 
     def _new_parser(self) -> Any:
         return new_parser(self._builder, self.on_headers_complete, self.on_body, self.on_message_complete)
@@ -173,7 +167,10 @@ class ClientConnection(ManagedConnection):
         except httptools.HttpParserUpgrade as upgrade:
             self._on_parser_stopped(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
-            self._on_parser_error(error)
+            if self.read_state is _START and self._snapshot.http2 and is_http2(error):
+                self._become_http2(behind_preface(data))
+            else:
+                self._on_parser_error(error)
         else:
             if self._builder.target:
                 self._on_partial_head(len(data))
@@ -195,7 +192,7 @@ class ClientConnection(ManagedConnection):
                 self._refuse(responses.INTERNAL)
 
     def pause_writing(self) -> None:
-        self._io.on_full(self._body_time())
+        self._io.on_full(self._read_time())
         if self._exchange is not None:
             self._exchange.on_client_full()
         self._registry.count_memory(self)
@@ -212,7 +209,7 @@ class ClientConnection(ManagedConnection):
     def on_headers_complete(self) -> None:
         """Make an exchange of the head, and begin it if it is its turn."""
         builder, snapshot = self._builder, self._snapshot
-        if self.read_state is not _HEAD:
+        if self.read_state is not _HEAD and self.read_state is not _START:
             self._start_head()
             return
         parser, limits = self._parser, snapshot.limits
@@ -313,21 +310,32 @@ class ClientConnection(ManagedConnection):
     def become_tunnel(self, upstream: UpgradedConnection, first: bytes, grant: Grant, snapshot: Snapshot) -> None:
         """Give the transport to a tunnel, with what the client sent behind its request."""
         registry = self._registry
-        self._exchange = self._receiving = None
-        self._parser = None
-        self.read_state = _CLOSED
         tunnel = Tunnel(registry, self.transport, self._input.transport, upstream, grant, snapshot.timeouts.tunnel)
-        registry.replace(self, tunnel)
-        behind = self._input.take()
-        self._input.close()
-        tunnel.start(behind, first)
+        tunnel.start(self._hand_over(tunnel), first)
         if grant.has_ended(0.0):
             tunnel.abort()
         elif snapshot is not registry.snapshot:
             tunnel.renew()
 
-    def abort(self) -> None:
-        self._io.abort()
+    def _become_http2(self, data: bytes) -> None:
+        """Give the transport to a connection that speaks HTTP/2, whose preface has come; `data` is behind it."""
+        # The library that it needs is imported by the first connection.
+        from enforcer.proxy.http2.connection import Http2Connection
+
+        session = Http2Connection(self._registry, self._tls, self._door)
+        behind = self._hand_over(session)
+        set_protocol(self.transport, session)
+        session.take_over(self.transport, self._input.transport, self.peer, data + behind)
+
+    def _hand_over(self, successor: ManagedConnection) -> bytes:
+        """Let a successor have the transport; return the input that was not processed."""
+        self._exchange = self._receiving = None
+        self._parser = None
+        self.read_state = _CLOSED
+        self._registry.replace(self, successor)
+        behind = self._input.take()
+        self._input.close()
+        return behind
 
     # Called by the registry and the server
 
@@ -337,7 +345,7 @@ class ClientConnection(ManagedConnection):
 
     @property
     def memory(self) -> int:
-        size = IDLE + self._io.unread + (0 if self._tls is None else TLS + self._tls.unread)
+        size = self._own_memory()
         if self._builder.target or self._builder.lines:
             size += self._builder.size
         return size + sum(exchange.memory for exchange in (self._exchange, *self._queue) if exchange is not None)
@@ -348,7 +356,7 @@ class ClientConnection(ManagedConnection):
         return self._exchange is None and not self.has_queued and not self._builder.target
 
     def sweep(self, now: float, wall: float) -> None:
-        if self._io.check_reader(now, self._body_time()):
+        if self._io.check_reader(now, self._read_time()):
             return
         if self.deadline <= now and not self._input.waiting:
             self.deadline = NEVER
@@ -475,9 +483,6 @@ class ClientConnection(ManagedConnection):
 
     # Ends
 
-    def _body_time(self) -> float:
-        return self._registry.ticker.next + self._snapshot.timeouts.body
-
     def _close_after(self, exchange: Exchange) -> None:
         """Close behind a response."""
         self._queue.clear()
@@ -487,12 +492,3 @@ class ClientConnection(ManagedConnection):
             self._close()
         else:
             self._linger()
-
-    def _close(self) -> None:
-        self._io.close(self._body_time())
-        self._input.discard()  # the end of TLS takes more reads
-
-    def _linger(self) -> None:
-        until = self._registry.ticker.next + self._snapshot.timeouts.linger
-        self.deadline = self._io.linger(until, self._body_time())
-        self._input.discard()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from enforcer.proxy.connection import ClientConnection
 from enforcer.proxy.door import PROXY, Door
@@ -18,6 +18,9 @@ from enforcer.proxy.registry import IDLE, TLS, ConnectionRegistry, ManagedConnec
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.wire.plaintext import set_protocol
 from enforcer.wire.tls_reader import UNREAD, TlsReader
+
+if TYPE_CHECKING:
+    from enforcer.proxy.http2.connection import Http2Connection
 
 _log: Final = logging.getLogger("enforcer.proxy")
 
@@ -111,10 +114,20 @@ class Handshake(ManagedConnection):
         if secured is not None and not secured.is_closing() and self._reader is not None:
             reader, self._reader = self._reader, None  # it refers to this object
             reader.established = True
-            client = ClientConnection(self._registry, reader, self._door)
+            client = self._client(secured, reader)
             secured.set_write_buffer_limits(UNREAD)
             set_protocol(secured, client)
             client.connection_made(secured)
+
+    def _client(self, secured: asyncio.Transport, reader: TlsReader) -> ClientConnection | Http2Connection:
+        """Return the connection that speaks what was agreed on (ALPN, RFC 7301)."""
+        session = secured.get_extra_info("ssl_object")
+        if session is not None and session.selected_alpn_protocol() == "h2":
+            # The library that it needs is imported by the first connection.
+            from enforcer.proxy.http2.connection import Http2Connection
+
+            return Http2Connection(self._registry, reader, self._door)
+        return ClientConnection(self._registry, reader, self._door)
 
     def _take_over(self) -> None:
         """Read for TLS, which is the transport's protocol by now, beginning with the first bytes."""

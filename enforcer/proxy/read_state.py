@@ -10,22 +10,26 @@ from typing import Final
 class ReadState(IntEnum):
     """The part of a message that the next byte from the client belongs to."""
 
-    HEAD = 0  # a request head, begun or not
-    BODY = 1  # the body or trailers of the request whose exchange is `_receiving`
-    UPGRADING = 2  # nothing yet: the head asks for an upgrade, and the parser stops behind it
-    RESUMING = 3  # a body behind such a head: a new parser gets a head of our own, so that it reads the body
-    HOLDING = 4  # another protocol, or the next head: the bytes are held until the response decides
-    CLOSED = 5  # nothing: no byte is read any more
+    START = 0  # the first request head, or the preface of HTTP/2, begun or not
+    HEAD = 1  # another request head, begun or not
+    BODY = 2  # the body or trailers of the request whose exchange is `_receiving`
+    UPGRADING = 3  # nothing yet: the head asks for an upgrade, and the parser stops behind it
+    RESUMING = 4  # a body behind such a head: a new parser gets a head of our own, so that it reads the body
+    HOLDING = 5  # another protocol, or the next head: the bytes are held until the response decides
+    CLOSED = 6  # nothing: no byte is read any more
 
 
+_BODY_OR_UPGRADE: Final = (ReadState.BODY, ReadState.UPGRADING, ReadState.CLOSED)
 _ENDS: Final = {"closing response": (ReadState.CLOSED,), "end of input": (ReadState.CLOSED,)}
 
 TRANSITIONS: Final[Mapping[ReadState, Mapping[str, tuple[ReadState, ...]]]] = {
-    ReadState.HEAD: {
-        "head": (ReadState.BODY, ReadState.UPGRADING, ReadState.CLOSED),
+    ReadState.START: {
+        "head": _BODY_OR_UPGRADE,
         "unreadable": (ReadState.CLOSED,),
-        **_ENDS,
+        "preface": (ReadState.CLOSED,),
+        "end of input": (ReadState.CLOSED,),
     },
+    ReadState.HEAD: {"head": _BODY_OR_UPGRADE, "unreadable": (ReadState.CLOSED,), **_ENDS},
     ReadState.BODY: {"request end": (ReadState.HEAD, ReadState.CLOSED), "unreadable": (ReadState.CLOSED,), **_ENDS},
     ReadState.UPGRADING: {"parser stopped": (ReadState.RESUMING, ReadState.HOLDING, ReadState.HEAD, ReadState.CLOSED)},
     ReadState.RESUMING: {"own head": (ReadState.BODY,)},

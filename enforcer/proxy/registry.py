@@ -60,6 +60,11 @@ class ManagedConnection:
         return False
 
     @property
+    def in_flight(self) -> int:
+        """Number of requests that are being answered."""
+        return int(self.busy)
+
+    @property
     def idle(self) -> bool:
         """Whether it may end to make room for another one of its client."""
         return False
@@ -322,7 +327,7 @@ class ConnectionRegistry:
             self.ticker.call_soon(partial(self._sweep, now, wall))
 
     def _count_busy(self) -> int:
-        return sum(connection.busy for connection in self.connections)
+        return sum(connection.in_flight for connection in self.connections)
 
     def _count(self) -> int:
         return len(self.connections)

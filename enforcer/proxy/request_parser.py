@@ -9,6 +9,7 @@ from typing import Any
 import httptools
 
 from enforcer.proxy.head import HeadBuilder
+from enforcer.wire.http2.frames import PREFACE
 
 
 def new_parser(
@@ -26,3 +27,16 @@ def new_parser(
         on_message_complete=on_message_complete,
     )
     return httptools.HttpRequestParser(events)
+
+
+def is_http2(error: httptools.HttpParserError) -> bool:
+    """Return whether the parser stopped behind the preface of HTTP/2, which it knows."""
+    return error.args == ("Pause on PRI/Upgrade",)
+
+
+def behind_preface(data: bytes) -> bytes:
+    """Return what follows the preface in the read that its last byte came with."""
+    for size in range(len(PREFACE), 0, -1):
+        if data.startswith(PREFACE[-size:]):
+            return data[size:]
+    return data

@@ -28,18 +28,18 @@ _CLOSE: Final = b"Connection: close\r\n"
 class OwnResponse:
     """A response that is complete except for the date; `fields` are field lines without line ends."""
 
-    __slots__ = ("_body", "_start", "status")
+    __slots__ = ("_start", "body", "status")
 
     def __init__(self, status: int, fields: Sequence[str], body: bytes) -> None:
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *fields, f"Content-Length: {len(body)}", ""]
         self.status = status
         self._start = "\r\n".join(lines).encode()
-        self._body = body
+        self.body = body
 
     @property
     def length(self) -> int:
         """The size of the body in bytes."""
-        return len(self._body)
+        return len(self.body)
 
     def render(
         self, date: bytes, *, close: bool, head_only: bool, http10: bool = False, request_id: bytes = b""
@@ -48,7 +48,16 @@ class OwnResponse:
         own = _CLOSE if close else b"Connection: keep-alive\r\n" if http10 else b""
         if request_id:
             own += b"X-Request-Id: %b\r\n" % request_id
-        return b"%b%b%b\r\n%b" % (self._start, date, own, b"" if head_only else self._body)
+        return b"%b%b%b\r\n%b" % (self._start, date, own, b"" if head_only else self.body)
+
+    def fields(self, date: bytes, request_id: bytes) -> list[tuple[bytes, bytes]]:
+        """Return the field section of the response in HTTP/2; `date` is a whole Date line."""
+        section = [(b":status", b"%d" % self.status)]
+        own = b"X-Request-Id: %b\r\n" % request_id if request_id else b""
+        for line in (self._start.partition(b"\r\n")[2] + date + own).split(b"\r\n")[:-1]:
+            name, _, value = line.partition(b": ")
+            section.append((name.lower(), value))
+        return section
 
 
 class Refusal(OwnResponse):

@@ -125,6 +125,7 @@ class Snapshot:
     - `proof_settings`, `origins`, `proof_state`: what DPoP proofs are checked with; the state outlives the snapshot.
     - `would_deny_field`: the response field that names the reason why a request would have been denied; None: no field.
     - `retention`: which decisions are recorded; None: no decision.
+    - `http2`: clients may begin with HTTP/2 on plain text.
     - `debug`: the steps of each decision are logged (`log.level: debug`).
     - `lifetime_token`: an object that ends with the snapshot. A compiled class has no weak references to watch it by.
     """
@@ -140,6 +141,7 @@ class Snapshot:
     proof_state: ProofState
     would_deny_field: bytes | None
     retention: RetentionSettings | None
+    http2: bool
     debug: bool
     lifetime_token: Any
 

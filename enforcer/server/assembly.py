@@ -138,6 +138,7 @@ def assemble(
         proof_state=proof_state,
         would_deny_field=field,
         retention=_retention(config),
+        http2=config.listener.http2,
         debug=debug,
         lifetime_token=LifetimeToken(),
     )

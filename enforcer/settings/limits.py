@@ -26,6 +26,31 @@ class UnseenSettings(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Http2Limits(Section):
+    """Limits on an HTTP/2 connection of a client. The limits of a request hold for each stream."""
+
+    streams: Count = 100
+    """Maximum number of requests at once on a connection; one more is refused, and may be sent again. Bounds memory."""
+    window: Bytes = 65_536
+    """Maximum number of bytes of a request body that a client sends before the upstream takes them: the window of a
+    stream, at least 64KiB. Bounds memory."""
+    resets: Count = 100
+    """Streams that a client may cancel, or make the enforcer reset, at once, and as many more a second; then the
+    connection is closed. Cuts rapid resets (CVE-2023-44487, CVE-2025-8671)."""
+    control_frames: Count = 1000
+    """Frames that move no message (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown types) at once, and as
+    many more a second; then the connection is closed. DATA that the enforcer sends permits more, since it causes
+    WINDOW_UPDATE. Cuts floods (CVE-2019-9512 to -9518)."""
+    continuations: Count = 16
+    """Maximum number of CONTINUATION frames of a field section; one more closes the connection. Bounds work
+    (CVE-2024-27316)."""
+
+    def __post_init__(self) -> None:
+        if self.window < 65_536:
+            raise ValueError("window must be at least 64KiB: a client may send as much before it knows the limit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits(Section):
     """Limits on what a client may send."""
 
@@ -63,6 +88,8 @@ class Limits(Section):
     attacks."""
     unseen_tokens: UnseenSettings = field(default_factory=UnseenSettings)
     """Limits on the unseen tokens of a client; cached active tokens are not counted."""
+    http2: Http2Limits = field(default_factory=Http2Limits)
+    """Limits on an HTTP/2 connection of a client."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from enforcer.settings.addresses import Address, Server
 from enforcer.settings.external import SecretElsewhere
 from enforcer.settings.pool import PoolSettings, StreamSettings
 from enforcer.settings.tls import ClientTLS, ServerTLS
-from enforcer.units import Bytes, Count, Seconds, Section
+from enforcer.units import Bytes, Count, Seconds, Section, Switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,13 @@ class Listener(Section):
     `[10.0.0.1,fd00::1]:8091` is those two. The default is all interfaces, because clients come from other hosts."""
     tls: ServerTLS | None = None
     """Serve TLS. Default: plain text."""
+    http2: Switch = True
+    """Whether clients may speak HTTP/2, beside HTTP/1.1: on TLS as they choose (ALPN), on plain text if they begin with
+    it (prior knowledge). gRPC needs it."""
+
+    def __post_init__(self) -> None:
+        if self.tls is not None:
+            self.tls.context.set_alpn_protocols(["h2", "http/1.1"] if self.http2 else ["http/1.1"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

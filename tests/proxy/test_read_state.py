@@ -9,8 +9,9 @@ from harness.client_script import GET, LAST, POST, SWITCHING, UPGRADE, UPGRADE_W
 from harness.playbook import play
 
 from enforcer.proxy.read_state import TRANSITIONS, ReadState
+from enforcer.wire.http2.frames import PREFACE
 
-HEAD, BODY, UPGRADING, RESUMING, HOLDING, CLOSED = ReadState
+START, HEAD, BODY, UPGRADING, RESUMING, HOLDING, CLOSED = ReadState
 TRANSIENT = (UPGRADING, RESUMING)
 
 Action = bytes | str
@@ -43,6 +44,22 @@ SCRIPTS: Mapping[str, tuple[list[Step], list[bytes]]] = {
         [],
     ),
     "an upgrade that is refused": ([("head", UPGRADE.replace(b"/public", b""), HEAD)], [b"401"]),
+    "other requests": (
+        [("head", GET, HEAD), ("", "respond", HEAD), ("head", GET, HEAD), ("", "respond", HEAD), ("head", POST, BODY)],
+        [b"200", b"200"],
+    ),
+    "another request, the last": (
+        [("head", GET, HEAD), ("", "respond", HEAD), ("head", GET[:-2] + LAST, CLOSED)],
+        [b"200"],
+    ),
+    "another request, with an upgrade": (
+        [("head", GET, HEAD), ("", "respond", HEAD), ("head", UPGRADE, HOLDING)],
+        [b"200"],
+    ),
+    "end of input behind a request": ([("head", GET, HEAD), ("end of input", "end_input", CLOSED)], []),
+    "HTTP/2": ([("preface", PREFACE, CLOSED)], []),
+    "HTTP/2 behind a request": ([("head", GET, HEAD), ("unreadable", PREFACE, CLOSED)], []),
+    "another request that is not HTTP": ([("head", GET, HEAD), ("unreadable", b"\x00\x01\r\n", CLOSED)], []),
 }
 
 
@@ -83,7 +100,7 @@ def test_every_transition_of_the_table_is_driven() -> None:
     """Those into states that last only within one read are seen by where they lead to."""
     driven: set[tuple[ReadState, str, ReadState]] = set()
     for steps, _ in SCRIPTS.values():
-        state = HEAD
+        state = START
         for event, _, following in steps:
             if event:
                 driven.add((state, event, following))

@@ -1,0 +1,101 @@
+"""The head of an HTTP/2 request (RFC 9113 §8.3), as the same value that an HTTP/1.1 head becomes. Pure.
+
+1. A request that RFC 9113 calls malformed is one stream's fault, and never reaches a rule.
+2. Everything else is read by the same `HeadBuilder` with the same limits as an HTTP/1.1 head.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from enforcer.errors import MalformedRequestError
+from enforcer.proxy.forwarding import Forwarding
+from enforcer.proxy.head import HeadBuilder, RequestHead
+from enforcer.settings.limits import Limits
+from enforcer.wire.fields import TOKEN
+from enforcer.wire.http2.fields import VALID_NAMES, VALUE, FieldList
+
+_PATH: Final = re.compile(rb"/[\x21-\x7e]*")
+_PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
+_WITH_CONTENT: Final = frozenset({b"POST", b"PUT", b"PATCH"})
+_SCHEMES: Final = (b"https", b"http")
+
+
+def read_head(
+    builder: HeadBuilder, section: FieldList, forwarding: Forwarding, limits: Limits, *, has_body: bool
+) -> RequestHead:
+    """Return the head that a field section is; raises MalformedRequestError if RFC 9113 §8.1.1 calls it malformed.
+
+    `has_body`: the section does not end the stream.
+    """
+    builder.start(forwarding)
+    pseudo: dict[bytes, bytes] = {}
+    size = position = 0
+    for name, value in section:
+        if not name.startswith(b":"):
+            break
+        if name not in _PSEUDO or name in pseudo or VALUE.fullmatch(value) is None:
+            raise MalformedRequestError("pseudo-header field", "unknown, repeated or not valid")
+        pseudo[name] = value
+        size += len(value)
+        position += 1
+    fields = section[position:]
+    method = pseudo.get(b":method", b"")
+    authority = _authority(pseudo.get(b":authority"), fields)
+    builder.on_url(_target(method, pseudo))
+    if authority is not None:
+        builder.on_header(b"Host", authority)
+    cookies = [value for name, value in fields if name == b"cookie"]
+    sized = False
+    for name, value in fields:
+        if not VALID_NAMES[name] or VALUE.fullmatch(value) is None:
+            raise MalformedRequestError("field", "not valid in HTTP/2")
+        size += len(name) + len(value)
+        if name == b"host":
+            continue
+        if name == b"cookie":
+            # RFC 9113 §8.2.3: its pieces are one field in HTTP/1.1
+            if cookies:
+                builder.on_header(name, b"; ".join(cookies))
+                cookies = []
+            continue
+        if name == b"te" and value.lower() != b"trailers":
+            raise MalformedRequestError("TE", "other than trailers")
+        if name == b"content-length":
+            sized = True
+            if not has_body and value.strip(b"0"):
+                raise MalformedRequestError("Content-Length", "not the length of the body")
+        builder.on_header(name, value)
+    if not sized:
+        if has_body:
+            builder.on_header(b"transfer-encoding", b"chunked")
+        elif method in _WITH_CONTENT:
+            builder.on_header(b"content-length", b"0")  # RFC 9110 §8.6: some apps wait for a body otherwise
+    oversize = size > limits.head
+    head = builder.build(method, True, limits, oversize)
+    return builder.build_special(method, True, limits, oversize, "1.1", False) if head is None else head
+
+
+def _target(method: bytes, pseudo: dict[bytes, bytes]) -> bytes:
+    """Return the request target in HTTP/1.1's form."""
+    if TOKEN.fullmatch(method) is None:
+        raise MalformedRequestError(":method", "missing, or not a token")
+    path, scheme = pseudo.get(b":path"), pseudo.get(b":scheme")
+    if method == b"CONNECT":
+        if path is not None or scheme is not None or not pseudo.get(b":authority"):
+            raise MalformedRequestError("CONNECT", "with a path or scheme, or without authority")
+        return pseudo[b":authority"]
+    if scheme not in _SCHEMES:
+        raise MalformedRequestError(":scheme", "missing, or not http or https")
+    if path is None or (_PATH.fullmatch(path) is None and not (path == b"*" and method == b"OPTIONS")):
+        raise MalformedRequestError(":path", "missing, or not valid")
+    return path
+
+
+def _authority(authority: bytes | None, fields: FieldList) -> bytes | None:
+    """Return what HTTP/1.1 sends as Host; None if there is none."""
+    hosts = [value for name, value in fields if name == b"host"]
+    if len(hosts) > 1 or (hosts and authority is not None and hosts[0].lower() != authority.lower()):
+        raise MalformedRequestError("Host", "more than one, or not the :authority")
+    return authority if authority is not None else hosts[0] if hosts else None

@@ -1,0 +1,82 @@
+"""The state machine of an HTTP/2 connection: the library h2, with bounds where it has none.
+
+The library is imported by the first connection that speaks HTTP/2. This module is interpreted: it subclasses classes
+of the library.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.settings import SettingCodes, Settings
+from hpack import Encoder
+
+FRAME: Final = 16_384
+"""Largest frame that is sent or taken: the smallest maximum that RFC 9113 §4.2 permits."""
+CONNECTION_WINDOW: Final = 1024**2
+"""Window of a connection. It is given back at once: only the windows of streams hold a sender back."""
+HEADROOM: Final = 4
+"""The field section that ends a connection is this much larger than one that is refused."""
+
+_TABLE: Final = 4096
+"""Maximum bytes of the table that fields are compressed with, whatever the peer permits. Bounds memory."""
+_CLOSED: Final = 256
+"""Closed streams that are remembered, for frames that were on their way."""
+
+
+class _BoundedEncoder(Encoder):
+    @property
+    def header_table_size(self) -> int:
+        return self.header_table.maxsize
+
+    @header_table_size.setter
+    def header_table_size(self, value: int) -> None:
+        bounded = min(value, _TABLE)
+        if bounded != self.header_table.maxsize:
+            self.header_table.maxsize = bounded
+            self.table_size_changes.append(bounded)
+
+
+class BoundedConnection(H2Connection):
+    """An `H2Connection` that never counts streams: to exceed their limit is the fault of a stream, not of all of them.
+
+    Names and values of fields are not validated: the reader of a field section does that, so that its fault is one
+    stream's too.
+    """
+
+    MAX_CLOSED_STREAMS = _CLOSED
+
+    def __init__(self, *, client_side: bool, streams: int, window: int, fields: int) -> None:
+        super().__init__(
+            H2Configuration(
+                client_side=client_side,
+                validate_inbound_headers=False,
+                normalize_inbound_headers=False,
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
+        )
+        self._pruned_above = 2 * streams
+        self.encoder = _BoundedEncoder()
+        self.decoder.max_header_list_size = HEADROOM * fields
+        self.local_settings = Settings(
+            client=client_side,
+            initial_values={
+                SettingCodes.MAX_CONCURRENT_STREAMS: streams,
+                SettingCodes.INITIAL_WINDOW_SIZE: window,
+                SettingCodes.MAX_HEADER_LIST_SIZE: fields,
+                SettingCodes.MAX_FRAME_SIZE: FRAME,
+            },
+        )
+        if client_side:
+            self.local_settings[SettingCodes.ENABLE_PUSH] = 0
+        self.initiate_connection()
+        self.increment_flow_control_window(CONNECTION_WINDOW - 65_535)
+
+    @property
+    def open_inbound_streams(self) -> int:
+        if len(self.streams) > self._pruned_above:
+            self._open_streams(1)  # it also forgets the closed ones
+        return 0

@@ -1,0 +1,56 @@
+"""The library's state machine, within bounds of ours."""
+
+from __future__ import annotations
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
+from h2.settings import SettingCodes
+
+from enforcer.wire.http2.state_machine import CONNECTION_WINDOW, BoundedConnection
+
+HEAD = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")]
+
+
+def pair() -> tuple[BoundedConnection, H2Connection]:
+    """Return a server with small limits, and a client that has its settings."""
+    server = BoundedConnection(client_side=False, streams=2, window=70_000, fields=1000)
+    client = H2Connection(H2Configuration(client_side=True))
+    client.initiate_connection()
+    server.receive_data(client.data_to_send())
+    client.receive_data(server.data_to_send())
+    return server, client
+
+
+def test_the_limits_are_announced() -> None:
+    """In the first SETTINGS, and by the first credit for the connection."""
+    _, client = pair()
+    settings = client.remote_settings
+    assert settings[SettingCodes.MAX_CONCURRENT_STREAMS] == 2
+    assert settings[SettingCodes.INITIAL_WINDOW_SIZE] == 70_000
+    assert settings[SettingCodes.MAX_HEADER_LIST_SIZE] == 1000
+    assert client.outbound_flow_control_window == CONNECTION_WINDOW
+
+
+def test_a_client_that_does_not_know_the_limit_yet_keeps_its_connection() -> None:
+    """Each stream over the limit is refused by itself; and what is closed is forgotten."""
+    server = BoundedConnection(client_side=False, streams=2, window=70_000, fields=1000)
+    client = H2Connection(H2Configuration(client_side=True))
+    client.initiate_connection()
+    for number in range(1, 41, 2):
+        client.send_headers(number, HEAD, end_stream=True)
+        events = server.receive_data(client.data_to_send())
+        assert any(isinstance(event, RequestReceived) for event in events)
+        server.reset_stream(number)
+    assert len(server.streams) <= 6
+
+
+def test_a_client_cannot_make_the_encoder_remember_more() -> None:
+    """SETTINGS_HEADER_TABLE_SIZE may permit any size, which would be ours to hold."""
+    server, client = pair()
+    client.update_settings({SettingCodes.HEADER_TABLE_SIZE: 2**30})
+    server.receive_data(client.data_to_send())
+    assert server.encoder.header_table_size == 4096
+    client.update_settings({SettingCodes.HEADER_TABLE_SIZE: 100})
+    server.receive_data(client.data_to_send())
+    assert server.encoder.header_table_size == 100
