@@ -1,13 +1,14 @@
 """All files of a configuration merged into one document: rules of every file, with defaults and scope sets applied.
 
 1. A rule keeps its file: each error names the rule's file, and its index there.
-2. A rule's own key overrides that of `rule_defaults`; `claims`, `query` and `headers` are merged by name. A public rule
-   has no token, and takes no default that concerns one.
+2. A rule's own key overrides that of the `rule_defaults` of its file, and these those of the main file; `claims`,
+   `query` and `headers` are merged by name. A public rule has no token, and takes no default that concerns one.
 3. `$name` in a list of scopes stands for the set of that name. Within a set, every text is a scope.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -15,7 +16,9 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from enforcer.config.document import BROKEN, MAX_VALUES, Document, Step, dotted, show
-from enforcer.config.validate.messages import suggestion
+from enforcer.config.model import RULE_FILE_ADAPTER
+from enforcer.config.schema import rule_file_shape
+from enforcer.config.validate.messages import problems, suggestion
 from enforcer.errors import ConfigError, Problem, SettingsError
 from enforcer.policy.rules import REQUEST_CONDITIONS, TOKEN_KEYS, RuleDefaults, is_scope
 
@@ -35,12 +38,14 @@ class RuleSource:
 class MergedDocument:
     """All files as one. `values` are the main file's with the `rules` of every file; `used_sets` the scope sets in use.
 
-    `problems` are YAML errors, and errors in the defaults and scope sets.
+    `problems` are YAML errors, and errors in the defaults and scope sets. In a path, `("rule_defaults", 2)` are the
+    defaults of the second rule file; without a number, they are those of the main file.
     """
 
     def __init__(self, main: Document, others: Sequence[Document]) -> None:
         documents = (main, *others)
         self.main = main
+        self._documents = documents
         self.rule_sources = [source for document in documents for source in _rule_sources(document)]
         self.problems = [problem for document in documents for problem in document.problems]
         self.used_sets: set[str] = set()
@@ -53,10 +58,15 @@ class MergedDocument:
         self._set_names = list(sets) if isinstance(sets, dict) else []
         self._sets = _valid_sets(main.values)
         if self.rule_sources:
-            defaults = self._defaults()
-            self._add(("rule_defaults",), len(self.rule_sources) * _count(defaults))
+            general = self._defaults(main, ("rule_defaults",), {})
+            defaults = {main.file: general}
+            for number, document in enumerate(others, 1):
+                defaults[document.file] = self._defaults(document, ("rule_defaults", number), general)
+            counts = Counter(source.document.file for source in self.rule_sources)
+            for file, count in counts.items():
+                self._add(("rule_defaults",), count * _count(defaults[file]))
             self.values["rules"] = [
-                self._expand_sets(("rules", index), _with_defaults(source.written, defaults))
+                self._expand_sets(("rules", index), _with_defaults(source.written, defaults[source.document.file]))
                 for index, source in enumerate(self.rule_sources)
             ]
 
@@ -67,9 +77,10 @@ class MergedDocument:
 
     def written(self, key: str) -> Iterator[tuple[tuple[Step, ...], Any]]:
         """Yield each value written for a key, in `rule_defaults` and in rules, with its path."""
-        defaults = self.main.values.get("rule_defaults")
-        if isinstance(defaults, dict) and key in defaults:
-            yield ("rule_defaults", key), defaults[key]
+        for number, document in enumerate(self._documents):
+            defaults = document.values.get("rule_defaults")
+            if isinstance(defaults, dict) and key in defaults:
+                yield ("rule_defaults", *([number] if number else []), key), defaults[key]
         for index, source in enumerate(self.rule_sources):
             if isinstance(source.written, dict) and key in source.written:
                 yield ("rules", index, key), source.written[key]
@@ -81,7 +92,7 @@ class MergedDocument:
 
     def problem(self, path: Sequence[Step], message: str, *, key: Step | None = None) -> Problem:
         document, path_in_file = self._locate(path)
-        if len(path_in_file) < len(path):
+        if path[:1] == ("rules",) and len(path_in_file) < len(path):
             # The rule itself has no such value: it comes from the defaults.
             message = f"{dotted(path[len(path_in_file) :])}, of rule_defaults: {message}"
         return document.problem(path_in_file, message, key=key)
@@ -93,6 +104,8 @@ class MergedDocument:
 
     def _locate(self, path: Sequence[Step]) -> tuple[Document, Sequence[Step]]:
         """Return the file of a value and its path there, as far as the file has it."""
+        if path[:1] == ("rule_defaults",) and len(path) > 1 and isinstance(path[1], int):
+            return self._documents[path[1]], ("rule_defaults", *path[2:])
         if path[:1] != ("rules",) or len(path) < 2:
             return self.main, path
         source = self.rule_sources[int(path[1])]
@@ -106,19 +119,24 @@ class MergedDocument:
             path_in_file.append(step)
         return source.document, tuple(path_in_file)
 
-    def _defaults(self) -> dict[str, Any]:
-        """Return the defaults, invalid ones marked as broken, so that an error is reported once, not per rule."""
-        written = self.main.values.get("rule_defaults")
+    def _defaults(self, document: Document, path: tuple[Step, ...], general: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the defaults of a file over the general ones.
+
+        Invalid ones are marked as broken, so that an error is reported once, not per rule.
+        """
+        written, removed = _without_removed(document.values.get("rule_defaults"), general)
+        if document is not self.main and "rule_defaults" in document.values:
+            # Those of the main file are validated as a part of the whole configuration.
+            self.problems += _problems_of_defaults(document, written)
         if not isinstance(written, dict):
-            return {}
+            return general
         defaults = {key: value for key, value in written.items() if key in _KEYS}
         of_wrong_type, _ = _invalid(defaults)
         # A value of the wrong type hides other errors: validate again without it.
         invalid, faults = _invalid({key: value for key, value in defaults.items() if key not in of_wrong_type})
-        self.problems += [self.main.problem(("rule_defaults", *path), message) for path, message in faults.items()]
+        self.problems += [self.problem((*path, *steps), message) for steps, message in faults.items()]
         marked = {key: BROKEN if key in of_wrong_type | invalid else value for key, value in defaults.items()}
-        expanded: dict[str, Any] = self._expand_sets(("rule_defaults",), marked)
-        return expanded
+        return _layered(general, self._expand_sets(path, marked), removed)
 
     def _expand_sets(self, path: tuple[Step, ...], rule: Any) -> Any:
         if not isinstance(rule, dict):
@@ -193,6 +211,41 @@ def _with_default_members(members: Any, defaults: Any) -> Any:
         return members
     removed = {name for name, value in members.items() if value is None and name in defaults}
     return {name: value for name, value in {**defaults, **members}.items() if name not in removed}
+
+
+def _without_removed(written: Any, general: Mapping[str, Any]) -> tuple[Any, dict[str, set[str]]]:
+    """Return the defaults of a file without the nulls that take a general one away, and the names of these."""
+    if not isinstance(written, dict):
+        return written, {}
+    removed = {}
+    for key in _MERGED:
+        members, defaults = written.get(key), general.get(key)
+        if isinstance(members, dict) and isinstance(defaults, dict):
+            removed[key] = {name for name, value in members.items() if value is None and name in defaults}
+    cleaned = {
+        key: {name: each for name, each in value.items() if name not in removed[key]} if removed.get(key) else value
+        for key, value in written.items()
+    }
+    return cleaned, removed
+
+
+def _layered(general: Mapping[str, Any], own: Mapping[str, Any], removed: Mapping[str, set[str]]) -> Mapping[str, Any]:
+    """Return the defaults of a file over the general ones, without the removed names."""
+    merged = {**general, **own}
+    for key in removed:
+        if isinstance(own.get(key), dict):
+            remaining = {name: value for name, value in general[key].items() if name not in removed[key]}
+            merged[key] = {**remaining, **own[key]}
+    return merged
+
+
+def _problems_of_defaults(document: Document, written: Any) -> list[Problem]:
+    """Return the errors in the defaults of a rule file, except those that others hide."""
+    try:
+        RULE_FILE_ADAPTER.validate_python({"rules": [], "rule_defaults": written})
+    except ValidationError as error:
+        return [*problems(error.errors(include_url=False), document, rule_file_shape)]
+    return []
 
 
 def _valid_sets(values: Mapping[str, Any]) -> dict[str, Sequence[str]]:

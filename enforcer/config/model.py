@@ -49,9 +49,9 @@ class Config(Section):
     """The policy. A request that no rule allows is denied; if several rules match a path, the most specific one
     applies. At least one is required, here or in `rule_files`, unless `mode` is `report`."""
     rule_files: tuple[Text, ...] = ()
-    """Files with more rules, each a mapping with `rules` only: paths, patterns such as `rules/*.yaml`, or folders, of
-    which files ending in .yaml or .yml are read. Names that begin with a dot are skipped, so that a folder may be a
-    mounted ConfigMap."""
+    """Files with more rules, each a mapping with `rules`, and with `rule_defaults` for these rules: paths, patterns
+    such as `rules/*.yaml`, or folders, of which files ending in .yaml or .yml are read. Names that begin with a dot are
+    skipped, so that a folder may be a mounted ConfigMap."""
     rule_defaults: RuleDefaults = field(default_factory=RuleDefaults)
     """Defaults for keys that a rule does not set. A public rule takes none that concerns a token."""
     scope_sets: Mapping[str, tuple[Scope, ...]] = field(default_factory=dict)
@@ -96,3 +96,17 @@ class Config(Section):
 
 ADAPTER: Final = TypeAdapter(Config)
 """Validates plain values as a Config, with a `sources.Sources` as context."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleFile(Section):
+    """A file with rules, one of `rule_files`."""
+
+    rules: tuple[Rule, ...]
+    """The rules. Their names are unique in the whole configuration."""
+    rule_defaults: RuleDefaults = field(default_factory=RuleDefaults)
+    """Defaults for keys that a rule of this file does not set. They precede those of the configuration; `claims`,
+    `query` and `headers` are merged by name."""
+
+
+RULE_FILE_ADAPTER: Final = TypeAdapter(RuleFile)

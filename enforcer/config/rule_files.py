@@ -90,11 +90,11 @@ class RuleFiles:
         self._values_left -= document.count
         self.documents.append(document)
         for key in document.values:
-            if key != "rules":
-                message = f"unknown key {show(key)}; a rule file has only `rules`"
+            if key not in ("rules", "rule_defaults"):
+                message = f"unknown key {show(key)}; a rule file has only `rules` and `rule_defaults`"
                 self.problems.append(document.problem((), message, key=key))
         rules = document.values.get("rules")
         if "rules" not in document.values:
-            self.problems.append(document.problem((), 'missing key "rules", the only one of a rule file'))
+            self.problems.append(document.problem((), 'missing key "rules" of a rule file'))
         elif not isinstance(rules, list):
             self.problems.append(document.problem(("rules",), f"expected a list, found {show(rules)}"))

@@ -7,10 +7,11 @@ from dataclasses import is_dataclass
 from functools import cache
 from typing import Any, Final
 
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from enforcer.config.model import ADAPTER
+from enforcer.config.model import ADAPTER, RULE_FILE_ADAPTER
 from enforcer.policy.rules import Conditions, Rule, RuleDefaults
 from enforcer.settings.pool import IntrospectionPool, PoolSettings
 
@@ -27,15 +28,19 @@ _DURATIONS: Final = (("h", 3600.0), ("m", 60.0), ("s", 1.0))
 _SIZES: Final = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
 
 
-def schema() -> dict[str, Any]:
-    """Return the JSON schema with which editors complete and check a configuration."""
-    generated = ADAPTER.json_schema(schema_generator=_Generator)
+def schema(adapter: TypeAdapter[Any] = ADAPTER) -> dict[str, Any]:
+    """Return the JSON schema with which editors complete and check a file: a configuration, or what `adapter` reads."""
+    generated = adapter.json_schema(schema_generator=_Generator)
+    definitions = generated["$defs"]
     # pydantic reads the docstring of a field in the class that declares it, not in the classes that inherit it.
     for base, derived in _DERIVED:
-        inherited = generated["$defs"][base.__name__]["properties"]
-        own = generated["$defs"][derived.__name__]["properties"]
+        if derived.__name__ not in definitions:
+            continue
+        inherited = definitions[base.__name__]["properties"]
+        own = definitions[derived.__name__]["properties"]
         own.update({key: {**inherited.get(key, {}), **node} for key, node in own.items()})
-    generated["$defs"]["Rule"]["oneOf"] = [{"required": ["path"]}, {"required": ["paths"]}]
+    if "Rule" in definitions:
+        definitions["Rule"]["oneOf"] = [{"required": ["path"]}, {"required": ["paths"]}]
     return {"$schema": GenerateJsonSchema.schema_dialect, **generated}
 
 
@@ -89,6 +94,12 @@ class Shape:
 def shape() -> Shape:
     """Return the shape of a configuration."""
     return Shape(schema())
+
+
+@cache
+def rule_file_shape() -> Shape:
+    """Return the shape of a rule file."""
+    return Shape(schema(RULE_FILE_ADAPTER))
 
 
 def write_duration(seconds: float) -> str:

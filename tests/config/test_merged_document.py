@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from enforcer.config.load import Loaded, load_with_document
+from enforcer.errors import ConfigError
 from enforcer.policy.rules import Rule
 
 Loads = Callable[..., Loaded]
@@ -180,3 +181,60 @@ rules:
     assert (problem.path, problem.message) == ("rules[0]", "host, of rule_defaults: is wrong")
     assert document.used_sets == {"s"}
     assert document.own(1) == {"name": "b", "path": "/b", "methods": ["GET"]}
+
+
+TEAM = """\
+rule_defaults:
+  host: team.example.org
+  claims: {team: a, tenant: null}
+  scopes: [$s]
+rules:
+  - {name: plain, path: /plain}
+  - {name: own, path: /own, host: own.example.org, claims: {team: null}, scopes: [x]}
+  - {name: open, path: /open, public: true}
+"""
+
+
+def test_a_rule_file_has_defaults_for_its_own_rules(loads: Loads, tmp_path: Path) -> None:
+    """They precede those of the configuration, and do not reach the rules of other files."""
+    (tmp_path / "team.yaml").write_text(TEAM)
+    (tmp_path / "other.yaml").write_text("rules:\n  - {name: other, path: /other}\n")
+    general = "rule_defaults: {audience: [app], host: a.org, claims: {tenant: t, role: r}, scopes: [general]}\n"
+    by_name = rules(loads(f"rule_files: [team.yaml, other.yaml]\nscope_sets: {{s: [b, c]}}\n{general}"))
+    assert {
+        name: (rule.host, rule.scopes, dict(rule.claims), rule.audience)
+        for name, rule in by_name.items()
+        if name != "all"
+    } == {
+        "plain": ("team.example.org", ("b", "c"), {"team": "a", "role": "r"}, ("app",)),
+        "own": ("own.example.org", ("x",), {"role": "r"}, ("app",)),
+        "open": ("team.example.org", (), {}, ()),
+        "other": ("a.org", ("general",), {"tenant": "t", "role": "r"}, ("app",)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("defaults", "errors"),
+    [
+        ("{host: 5}", ["2:23: rule_defaults.host: expected text, found 5"]),
+        ("{hots: a}", ['2:17: rule_defaults: unknown key "hots"; did you mean "host"?']),
+        ("{path: /a}", ['2:17: rule_defaults: unknown key "path"']),
+        ("{methods: [get]}", ["2:27: rule_defaults.methods[0]: 'get' is not a method in capital letters"]),
+        ("{scopes: [$none]}", ['2:26: rule_defaults.scopes[0]: no scope set is called "none"']),
+        ("text", ['2:16: rule_defaults: expected a mapping, found "text"']),
+        ("{claims: {x: null}}", ["rule_defaults.claims.x: expected text"]),
+        ("{host: 5, methods: [get]}", ["rule_defaults.host: expected text", "rule_defaults.methods[0]: 'get' is not"]),
+        ("{upstream: none}", ['rule_defaults.upstream: no upstream is called "none"']),
+    ],
+)
+def test_an_error_in_the_defaults_of_a_rule_file_is_reported_once(
+    loads: Loads, tmp_path: Path, defaults: str, errors: list[str]
+) -> None:
+    """At its place in that file, and not for each of its rules."""
+    rules_of_file = "".join(f"  - {{name: r{number}, path: /r{number}, scopes: [a]}}\n" for number in range(3))
+    (tmp_path / "team.yaml").write_text(f"\nrule_defaults: {defaults}\nrules:\n{rules_of_file}")
+    with pytest.raises(ConfigError) as caught:
+        loads("rule_files: [team.yaml]\nupstreams: {more: {url: http://127.0.0.1:1}}\n")
+    reported = str(caught.value).splitlines()
+    assert len(reported) == len(errors), reported
+    assert all("team.yaml:2:" in line and error in line for line, error in zip(reported, errors, strict=True)), reported

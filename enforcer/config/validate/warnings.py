@@ -126,9 +126,12 @@ def _report_only(config: Config, document: MergedDocument) -> Iterator[ConfigWar
         enforced = sum(rule.mode == "enforce" for rule in config.rules)
         but = f", except by the {enforced} of {len(config.rules)} rules with mode: enforce" if enforced else ""
         yield warning(("mode",), f"no request is refused{but}: denied requests are forwarded, counted as would_deny")
-    if config.rule_defaults.mode == "report":
-        message = "rules without a mode refuse no request: denied requests are forwarded, counted as would_deny"
-        yield warning(("rule_defaults", "mode"), message)
+    message = "rules without a mode refuse no request: denied requests are forwarded, counted as would_deny"
+    yield from (
+        warning(path, message)
+        for path, mode in document.written("mode")
+        if path[0] == "rule_defaults" and mode == "report"
+    )
     for index, rule in enumerate(config.rules):
         if document.own(index).get("mode") == "report":
             message = f"{show(rule.name)} refuses no request: denied requests are forwarded, counted as would_deny"

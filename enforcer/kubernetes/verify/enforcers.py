@@ -251,11 +251,16 @@ def _parse_arguments(arguments: Sequence[str]) -> tuple[str, list[Override], lis
 
 
 def _rules(name: str, text: str) -> list[Object]:
-    """Return the rules of a file that `rule_files` may name; an unreadable one has none, and no enforcer starts."""
+    """Return the rules of a file that `rule_files` may name; an unreadable one has none, and no enforcer starts.
+
+    The mode of the file's `rule_defaults` is that of its rules.
+    """
     try:
-        return items(parse(name, text.encode("utf-8", "surrogatepass")).values, "rules")
+        values = parse(name, text.encode("utf-8", "surrogatepass")).values
     except ConfigError:
         return []
+    mode = section(values, "rule_defaults").get("mode", _ENFORCE)
+    return [{"mode": mode, **rule} for rule in items(values, "rules")]
 
 
 def _files(spec: Object, container: Object, path: str, configs: ConfigMaps) -> tuple[dict[str, str], str]:

@@ -116,6 +116,7 @@ def test_report_mode_is_an_opening() -> None:
         {"config.yaml": "rules: [{name: a, path: /**, mode: report}]"},
         {"config.yaml": "rule_defaults: {mode: report}"},
         {"config.yaml": "rule_files: [a.yaml]", "a.yaml": "rules: [{name: a, path: /**, mode: report}]"},
+        {"config.yaml": "rule_files: [b]", "b": "{rule_defaults: {mode: report}, rules: [{name: a, path: /}]}"},
     ],
 )
 def test_report_mode_is_found_in_the_policy(policy: dict[str, str]) -> None:
