@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -21,10 +21,12 @@ from enforcer.kubernetes.webhook.server import Options, run
 from enforcer.operations.logs import LogOutput
 from enforcer.settings.addresses import with_port
 from enforcer.settings.log import Log
-from enforcer.units import parse_size
+from enforcer.units import parse_positive_duration, parse_size
 
 _NAMES = ("service", "secret", "configuration")
 _FILES = ("tls_certificate", "tls_key")
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _annotations(text: str) -> frozenset[str]:
@@ -32,6 +34,17 @@ def _annotations(text: str) -> frozenset[str]:
     if unknown := sorted(allowed - ANNOTATIONS.keys()):
         raise ValueError(f"{unknown[0]} is not an annotation; known: {', '.join(ANNOTATIONS)}")
     return allowed
+
+
+def _limit(name: str, default: int | str, of: str) -> Callable[[F], F]:
+    """Return a decorator that adds the option for a limit: a size if its default is a text, otherwise a number."""
+    if isinstance(default, str):
+        return click.option(
+            name, type=Parsed("SIZE", parse_size), default=default, show_default=True, help=f"The largest size {of}"
+        )
+    number = click.IntRange(min=1)
+    text = f"The largest number {of}"
+    return click.option(name, type=number, metavar="NUMBER", default=default, show_default=True, help=text)
 
 
 @click.command(name="webhook")
@@ -44,35 +57,19 @@ def _annotations(text: str) -> frozenset[str]:
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The key of --tls-certificate.")
 @click.option("--client-ca", type=click.Path(path_type=Path), help="Authorities of API servers' client certificates.")
 @click.option("--client-name", multiple=True, metavar="NAME", help="A common name of API servers' certificates.")
+@_limit("--review-size", "3MiB", "of a review; all running ones together take at most four times as much memory.")
 @click.option(
-    "--review-size",
-    type=Parsed("SIZE", parse_size),
-    default="3MiB",
+    "--timeout",
+    type=Parsed("DURATION", parse_positive_duration),
+    default="10s",
     show_default=True,
-    help="Size of the largest review; all running ones take at most four times as much memory.",
+    help="The longest time that a review takes; API servers wait for timeoutSeconds of the webhook configuration.",
 )
-@click.option(
-    "--connections",
-    type=click.IntRange(min=1),
-    default=512,
-    show_default=True,
-    help="Connections of all API servers (50 KB each).",
-)
-@click.option(
-    "--peer-connections",
-    type=click.IntRange(min=1),
-    default=256,
-    show_default=True,
-    help="Connections of one API server; others are reset.",
-)
-@click.option(
-    "--held-input",
-    type=Parsed("SIZE", parse_size),
-    default="16MiB",
-    show_default=True,
-    help="Size of the input that waits to be decrypted.",
-)
+@_limit("--connections", 512, "of connections (50 KB each).")
+@_limit("--peer-connections", 256, "of connections of one API server; others are reset.")
+@_limit("--held-input", "16MiB", "of the input that waits to be decrypted.")
 @click.option("--image", help="The sidecar's image (default: that of this version).")
+@click.option("--image-pull-secret", metavar="NAME", help="The Secret in the pods' namespace for the image.")
 @click.option("--mode", type=click.Choice([mode.value for mode in Mode]), help="The sidecars' mode (default: port).")
 @click.option("--policy-configmap", metavar="NAME[/KEY]", help="The policy (default: WORKLOAD-enforcer).")
 @click.option("--credentials-secret", metavar="NAME", help="The client's credentials (default: WORKLOAD-enforcer).")
@@ -131,6 +128,7 @@ def command(
         settings=settings_of(options, values),
         allowed_annotations=options["allowed_annotations"],
         review_size=options["review_size"],
+        timeout=options["timeout"],
         connections=options["connections"],
         peer_connections=options["peer_connections"],
         held_input=options["held_input"],

@@ -22,6 +22,8 @@ INVALID: dict[str, tuple[tuple[str, ...], str]] = {
     "an unknown annotation": ((*OWN, "--allowed-annotations=mode,imge"), "imge is not an annotation; known: mode, "),
     "a size without unit": ((*OWN, "--review-size=3"), "expected a size such as"),
     "held input without unit": ((*OWN, "--held-input=3"), "expected a size such as"),
+    "a timeout without unit": ((*OWN, "--timeout=3"), "expected a duration such as"),
+    "no time": ((*OWN, "--timeout=0s"), "expected a duration of more than 0s"),
     "no connections": ((*OWN, "--connections=0"), "0 is not in the range"),
     "no connections of a peer": ((*OWN, "--peer-connections=0"), "0 is not in the range"),
 }

@@ -65,6 +65,8 @@ class Options:
     """Annotations that pods may use."""
     review_size: int
     """Bytes of the largest review."""
+    timeout: float
+    """Seconds that a review takes at most; API servers wait for at most 30, by default for 10."""
     connections: int
     """Connections of API servers, 50 KB each: with the default 26 MB, beside 60 MB of the process itself, 12 MB of
     bodies, 16 MB of held input, and up to 40 MB for the review in the worker thread. The chart's memory limit follows
@@ -159,6 +161,7 @@ class _Process:
         limits = Limits(
             body=options.review_size,
             bodies=_BODIES * options.review_size,
+            response_seconds=options.timeout,
             connections=options.connections,
             peer_connections=options.peer_connections,
             held_input=options.held_input,

@@ -33,6 +33,6 @@ class Limits:
     body_seconds: float = 5.0
     """Seconds to receive a body."""
     response_seconds: float = 10.0
-    """Seconds to respond. API servers wait for at most 30, by default for 5."""
+    """Seconds to respond."""
     idle_seconds: float = 60.0
     """Seconds that a connection may wait for the next request, or for a client that does not read its response."""

@@ -67,6 +67,9 @@ annotations: {{- include "enforcer.tpl" (list $root .) | nindent 2 }}
 {{- with $sidecar.credentialsSecret }}
 - --credentials-secret={{ . }}
 {{- end }}
+{{- with $sidecar.imagePullSecret }}
+- --image-pull-secret={{ . }}
+{{- end }}
 {{- range $name := list "imagePullPolicy" "listenPort" "adminPort" "logLevel" "logFormat" "drainSeconds" "waitBeforeExitSeconds" "upstreamScheme" "allowReportMode" }}
 {{- $value := get $sidecar $name }}
 {{- if not (has $value (list nil "")) }}
