@@ -53,6 +53,7 @@ class Reason(StrEnum):
     CLIENT_MISMATCH = "client_mismatch"
     REQUEST_MISMATCH = "request_mismatch"
     CLAIM_MISMATCH = "claim_mismatch"
+    OTHER_TARGET = "other_target"
     INTROSPECTION_TIMEOUT = "introspection_timeout"
     INTROSPECTION_UNAVAILABLE = "introspection_unavailable"
     INTROSPECTION_REFUSED = "introspection_refused"

@@ -63,6 +63,7 @@ _MISSING: Final = NoToken.MISSING  # access to an enum's member runs Python code
 _PROOF: Final = int(FieldKind.PROOF)
 _PUBLIC: Final = ("allow", str(Reason.PUBLIC))
 _REJECTED: Final = ("error", "request_rejected")
+_OTHER_TARGET: Final = Deny(Reason.OTHER_TARGET)
 _UNREADABLE_PATH: Final = ("error", "unreadable_path")
 
 Possession = Proven | PossessionFault
@@ -270,6 +271,10 @@ class Authorization:
     ) -> Allow | Refused:
         """Count and record a decision; `refusal` overrides the rule's own refusal for the reason."""
         head, route = self._head, self.route
+        if head.others and isinstance(decision, Allow):
+            denial = self._refuse_others(decision)
+            if denial is not None:
+                decision, refusal = _OTHER_TARGET, denial
         refusals = route.refusals.bearer if self._token_with_proof is None else route.refusals.dpop
         route.metrics.decisions[decision.label] += 1
         if isinstance(decision, Allow):
@@ -287,6 +292,21 @@ class Authorization:
         request_id = sent_request_id(head.lines, self.target, head.authorization) or make_request_id()
         self._record(request_id, decision.label, evidence, refusal, detail)
         return Refused(refusal, request_id, False)
+
+    def _refuse_others(self, permit: Allow) -> Refusal | None:
+        """Return the refusal of a method or target that a field names, by its own rule; None if all are allowed.
+
+        Each is authorized like a request with the same token, so that it does not matter which one the app serves.
+        """
+        granted = self.grant(permit)
+        for method, target in self._head.others:
+            try:
+                refusal = granted._replace(method=method, target=target).reauthorize(self.snapshot)
+            except MalformedRequestError as error:
+                refusal = responses.malformed(f"Destination: {error.why}", error.status)
+            if refusal is not None:
+                return refusal
+        return None
 
     def _record(
         self,

@@ -101,16 +101,19 @@ class Forwarding:
                 self._senders[peer, values] = sender
         return sender
 
-    def forwarding_fields(self, address: str, scheme: str, host: bytes, received: Mapping[bytes, list[bytes]]) -> bytes:
+    def forwarding_fields(
+        self, address: str, client: str, scheme: str, host: bytes, received: Mapping[bytes, list[bytes]]
+    ) -> bytes:
         """Return the field lines that describe the client to the upstream, and `Via` if it is wanted.
 
-        `received` are the forwarding fields of a trusted peer by lower-case name; empty for any other peer. `host` is
-        empty if an HTTP/1.0 client sent none.
+        `address` is the peer's, and `client` the one of `client_address`. `received` are the forwarding fields of a
+        trusted peer by lower-case name; empty for any other peer. `host` is empty if an HTTP/1.0 client sent none.
         """
         lines = []
         if self._style == "x-forwarded":
             addresses = [*received.get(b"x-forwarded-for", ()), address.encode()]
             lines.append(b"X-Forwarded-For: %b\r\n" % b", ".join(addresses))
+            lines.append(b"X-Real-IP: %b\r\n" % client.encode("latin-1"))
             for name, value in ((b"X-Forwarded-Proto", scheme.encode()), (b"X-Forwarded-Host", host)):
                 theirs = received.get(name.lower())
                 if theirs or value:

@@ -8,6 +8,7 @@ from typing import Final
 from enforcer.errors import MalformedRequestError
 from enforcer.proxy import responses
 from enforcer.proxy.forwarding import UPGRADES, Forwarding, without_listed
+from enforcer.proxy.other_targets import OtherTargets, read_other_targets
 from enforcer.proxy.responses import Refusal
 from enforcer.settings.limits import Limits
 from enforcer.wire.fields import HOST, OWS, FieldKind, parse_tokens
@@ -21,6 +22,9 @@ _AUTHORIZATION: Final = int(FieldKind.AUTHORIZATION)
 _EXPECT: Final = int(FieldKind.EXPECT)
 
 _LENGTH_DIGITS: Final = 18
+
+_PASSED: Final = (FieldKind.EXPECT, FieldKind.DESTINATION, FieldKind.METHOD_OVERRIDE)
+"""The fields that are read, and forwarded as they came."""
 
 IDEMPOTENT: Final = frozenset(
     b"ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY DELETE GET HEAD LABEL LINK MERGE MKACTIVITY MKCALENDAR MKCOL "
@@ -55,12 +59,13 @@ class RequestHead:
     - `authorization`: the value of Authorization; `authorizations`: the number of such fields.
     - `http10`: the client speaks HTTP/1.0. `upgrade`: the protocol asked for, if it is permitted.
     - `last_hop`: OPTIONS or TRACE with `Max-Forwards: 0`, which must not be forwarded.
+    - `others`: methods and targets that its fields name besides its own.
     - `refusal`: the response if the head is not valid.
     """
 
     __slots__ = (
         "authorization", "authorizations", "chunked", "expects_continue", "framing", "has_body", "host",
-        "http10", "keep_alive", "last_hop", "lines", "method", "refusal", "special", "target", "upgrade",
+        "http10", "keep_alive", "last_hop", "lines", "method", "others", "refusal", "special", "target", "upgrade",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +85,7 @@ class RequestHead:
         chunked: bool = False,
         upgrade: bytes | None = None,
         last_hop: bool = False,
+        others: OtherTargets = (),
         refusal: Refusal | None = None,
     ) -> None:
         self.method: Final = method
@@ -96,6 +102,7 @@ class RequestHead:
         self.chunked: Final = chunked
         self.upgrade: Final = upgrade
         self.last_hop: Final = last_hop
+        self.others: Final = others
         self.refusal: Final = refusal
         # RFC 9110 §10.1.1: an HTTP/1.0 client's expectation is ignored
         self.expects_continue: Final = special is not None and _EXPECT in special and not http10
@@ -201,6 +208,7 @@ class HeadBuilder:
         lines = self.lines
         http10 = has_body = chunked = last_hop = False
         framing, upgrade = b"", None
+        others: OtherTargets = ()
         refusal: Refusal | None = None
         if len(lines) // 4 + sum(map(len, special.values())) > limits.fields:
             refusal = responses.HEAD_TOO_LARGE
@@ -212,6 +220,7 @@ class HeadBuilder:
                 if length > limits.body:
                     refusal = responses.TOO_LARGE
                 hops, last_hop = _read_hops(method, special)
+                others = read_other_targets(method, self.target, self._host, special)
                 lines = self._forwarded_lines(hops, special)
                 upgrade = _read_upgrade(special) if upgrades and not has_body and not http10 else None
                 framing += _own_connection_lines(special, upgrade)
@@ -232,6 +241,7 @@ class HeadBuilder:
             chunked=chunked,
             upgrade=upgrade,
             last_hop=last_hop,
+            others=others,
             refusal=self._exceeded(limits, oversize) or refusal,
         )
 
@@ -259,7 +269,10 @@ class HeadBuilder:
     def _forwarded_lines(self, hops: Sequence[bytes], special: SpecialFields) -> list[bytes]:
         lines = [*self.lines, *hops]
         proofs = special.get(FieldKind.PROOF, ()) if self.forwarding.pass_authorization else ()
-        for name, value in (*special.get(FieldKind.EXPECT, ()), *proofs):
+        passed = [*proofs]
+        for kind in _PASSED:
+            passed += special.get(kind, ())
+        for name, value in passed:
             lines += (name, b": ", value, b"\r\n")
         fields = special.get(FieldKind.CONNECTION)
         if fields is None:

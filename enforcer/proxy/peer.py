@@ -86,7 +86,8 @@ class Peer:
         received: dict[bytes, list[bytes]] = {}
         for name, value in self._trusted_fields(head, forwarding, _FORWARDED):
             received.setdefault(name.lower(), []).append(value)
-        fields = forwarding.forwarding_fields(self.address, self._scheme, head.host, received)
+        client = self.sender(head, forwarding)[0]
+        fields = forwarding.forwarding_fields(self.address, client, self._scheme, head.host, received)
         if not received and forwarding is self._forwarding:
             self._fields = fields
             self._host = head.host

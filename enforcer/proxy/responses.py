@@ -195,6 +195,7 @@ class _RefusalWriter:
             Reason.TOO_MANY_PROOFS: Refusal(503, "too many DPoP proofs at once", retry_after=1),
             Reason.CLIENT_MISMATCH: forbidden,
             Reason.CLAIM_MISMATCH: forbidden,
+            Reason.OTHER_TARGET: Refusal(403, "a field names a method or target that is not allowed"),
             Reason.NOBODY: Refusal(403, "nobody is allowed to send this request"),
             Reason.REQUEST_MISMATCH: Refusal(403, "the request does not meet the rule's conditions"),
         }

@@ -22,8 +22,8 @@ class ForwardingSettings(Section):
     authorization: Literal["pass", "remove"] = "pass"
     """Whether the upstream receives the Authorization field."""
     chain: Literal["x-forwarded", "forwarded", "none"] = "x-forwarded"
-    """Fields with the client's address: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239), or not
-    at all."""
+    """Fields with the client's address: X-Forwarded-For, -Proto and -Host with X-Real-IP, or Forwarded (RFC 7239), or
+    not at all."""
     via: Switch = False
     """Whether the upstream receives `Via: 1.1 enforcer` (RFC 9110 §7.6.3). Off, because some servers do not compress a
     response to a request with Via: nginx with its default `gzip_proxied`, for one."""

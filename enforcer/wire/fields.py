@@ -53,6 +53,8 @@ class FieldKind(IntEnum):
     MAX_FORWARDS = 11
     PROOF = 12  # DPoP: forwarded if Authorization is, to which it belongs
     CERTIFICATE = 13  # Client-Cert: dropped, but read if the peer is trusted to have set it
+    DESTINATION = 14  # names a second target, which is authorized too
+    METHOD_OVERRIDE = 15  # names another method, which is authorized too
 
 
 READ_FIELDS: Final = {
@@ -67,6 +69,10 @@ READ_FIELDS: Final = {
     b"dpop": FieldKind.PROOF,
     b"client-cert": FieldKind.CERTIFICATE,
     b"max-forwards": FieldKind.MAX_FORWARDS,
+    b"destination": FieldKind.DESTINATION,
+    b"x-http-method-override": FieldKind.METHOD_OVERRIDE,
+    b"x-http-method": FieldKind.METHOD_OVERRIDE,
+    b"x-method-override": FieldKind.METHOD_OVERRIDE,
 }
 """The fields that the enforcer reads, by lower-case name."""
 FORWARDING_FIELDS: Final = frozenset(
@@ -78,11 +84,11 @@ scheme, host, port and path prefix that the client used.
 
 A proxy may pass on the others of that prefix (X-Forwarded-User, -Email, -Groups, -Uri, …) as any client sent them.
 """
-# Fields whose names begin like this, or are listed below, name another target, method, client or user. An app that
-# honours them would serve another request than the one that was authorized.
+# Fields whose names begin like this, or are listed below, name another target, client or user. An app that honours them
+# would serve another request than the one that was authorized.
 _OVERRIDING: Final = (b"x-forwarded", b"x-original-", b"x-rewrite-", b"x-override-", b"x-remote-", b"remote-")
 _OVERRIDES: Final = frozenset(
-    b"client-cert-chain x-http-method-override x-http-method x-method-override x-host x-real-ip client-ip x-client-ip "
+    b"client-cert-chain x-host x-real-ip client-ip x-client-ip "
     b"x-cluster-client-ip true-client-ip cf-connecting-ip fastly-client-ip wl-proxy-client-ip x-forward-for "
     b"x-forwarder-for x-originating-ip x-proxyuser-ip http2-settings".split()
 ) | {b"proxy"}  # CGI turns it into the environment variable HTTP_PROXY (CVE-2016-5385)

@@ -47,6 +47,7 @@ def test_end_to_end_fields_of_a_request_pass_unchanged(app: Upstream, client: Cl
     assert _forwarded(app)[len(END_TO_END) :] == encode_fields(
         [
             ("X-Forwarded-For", "127.0.0.1"),
+            ("X-Real-IP", "127.0.0.1"),
             ("X-Forwarded-Proto", "http"),
             ("X-Forwarded-Host", client.host),
             ("X-Auth-Subject", "alice"),
@@ -133,6 +134,7 @@ def test_forged_fields_are_replaced(app: Upstream, client: Client, connection: s
         b"Host",
         b"Authorization",
         b"X-Forwarded-For",
+        b"X-Real-IP",
         b"X-Forwarded-Proto",
         b"X-Forwarded-Host",
         b"X-Auth-Subject",
@@ -147,7 +149,7 @@ def test_forged_fields_are_removed_on_a_public_rule(app: Upstream, proxy: Enforc
     with Client(proxy.port, token=None) as client:
         assert client.request("GET", "/public/thing", FORGED).status == 200
     names = [name for name, _ in _forwarded(app)]
-    assert names == [b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host"]
+    assert names == [b"X-Forwarded-For", b"X-Real-IP", b"X-Forwarded-Proto", b"X-Forwarded-Host"]
 
 
 def _proxy(app: Upstream, server: Server, **forwarding: object) -> Iterator[Enforcer]:
@@ -178,9 +180,10 @@ def test_a_trusted_proxys_forwarding_fields_are_extended(app: Upstream, trusting
     """The client's address is appended to X-Forwarded-For; Proto and Host stay."""
     with Client(trusting.port) as client:
         client.request("GET", "/thing", FORGED)
-    assert _forwarded(app)[:4] == encode_fields(
+    assert _forwarded(app)[:5] == encode_fields(
         [
             ("X-Forwarded-For", "192.0.2.1, 127.0.0.1"),
+            ("X-Real-IP", "192.0.2.1"),
             ("X-Forwarded-Proto", "https"),
             ("X-Forwarded-Host", "evil.example"),
             ("x-forwarded-port", "1"),

@@ -244,7 +244,8 @@ def test_a_request_is_forwarded_with_our_fields() -> None:
             await script.on(event)
         assert script.playbook.upstream.take() == (
             b"GET /thing HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer good-token\r\n"
-            b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: localhost\r\n"
+            b"X-Forwarded-For: 192.0.2.1\r\nX-Real-IP: 192.0.2.1\r\n"
+            b"X-Forwarded-Proto: http\r\nX-Forwarded-Host: localhost\r\n"
             b"X-Auth-Subject: alice\r\nX-Auth-Scope: read\r\n\r\n"
         )
         script.playbook.upstream.receive(OK + b"ok")

@@ -69,7 +69,6 @@ def test_an_identity_field_of_the_clients_is_dropped_in_every_spelling(name: byt
         *spellings("X-Original-URL"),
         *spellings("X-Rewrite-URL"),
         *spellings("X-Original-Method"),
-        *spellings("X-HTTP-Method-Override"),
         *spellings("X-Forwarded-User"),
         *spellings("X-Forwarded-Groups"),
         *spellings("X-Forwarded-Email"),
@@ -282,10 +281,10 @@ def test_the_client_is_the_last_address_that_no_trusted_proxy_has(peer: str, cha
 
 def chain_of(mode: str, address: str = "203.0.113.7", **received: list[bytes]) -> bytes:
     theirs = {name.replace("_", "-").encode(): values for name, values in received.items()}
-    return forwarding(chain=mode).forwarding_fields(address, "https", b"app.example", theirs)
+    return forwarding(chain=mode).forwarding_fields(address, "192.0.2.9", "https", b"app.example", theirs)
 
 
-X_FORWARDED = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n"
+X_FORWARDED = b"X-Forwarded-For: %b\r\nX-Real-IP: 192.0.2.9\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n"
 
 
 def test_the_upstream_is_told_of_the_client_and_its_way() -> None:
@@ -298,7 +297,9 @@ def test_the_upstream_is_told_of_the_client_and_its_way() -> None:
 
 def test_via_is_sent_only_if_it_is_wanted() -> None:
     """It turns off the compression of some servers."""
-    own = forwarding(chain="none", via=True).forwarding_fields("203.0.113.7", "https", b"app.example", {})
+    own = forwarding(chain="none", via=True).forwarding_fields(
+        "203.0.113.7", "203.0.113.7", "https", b"app.example", {}
+    )
     assert own == b"Via: 1.1 enforcer\r\n"
 
 
@@ -411,7 +412,7 @@ def test_whatever_a_client_sends_the_app_finds_each_identity_field_once(sent: li
     )
     answer = read_claims({"sub": "alice"})
     ready = forwarding()
-    chain = ready.forwarding_fields("203.0.113.7", "http", b"a", {})
+    chain = ready.forwarding_fields("203.0.113.7", "203.0.113.7", "http", b"a", {})
     request = parsed(request_head(permit(), b"GET", b"/", fields, chain, ready.identity_fields(answer), b""))
     found = {
         folded: [value for name, value in request.headers if name.translate(FOLD) == folded]
@@ -419,3 +420,9 @@ def test_whatever_a_client_sends_the_app_finds_each_identity_field_once(sent: li
     }
     assert found == {b"x-auth-subject": [b"alice"], b"x-forwarded-for": [b"203.0.113.7"], b"forwarded": []}
     assert sent.count("Accept") == [name for name, _ in request.headers].count(b"accept")
+
+
+def test_another_spelling_of_a_field_that_names_a_method_is_dropped() -> None:
+    """The field itself is read: the method that it names is authorized too."""
+    assert KINDS[b"x-http-Method-Override"] == FieldKind.METHOD_OVERRIDE
+    assert KINDS[b"X_HTTP-Method-Override"] == FieldKind.DROP

@@ -76,10 +76,14 @@ def test_the_address_of_a_client_that_no_trusted_proxy_names_is_unknown(
 
 def test_a_request_is_described_to_the_upstream() -> None:
     """A stranger's own fields are dropped, a trusted proxy's are added to."""
-    ours = b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: localhost\r\n"
+    ours = (
+        b"X-Forwarded-For: 192.0.2.1\r\nX-Real-IP: 192.0.2.1\r\n"
+        b"X-Forwarded-Proto: http\r\nX-Forwarded-Host: localhost\r\n"
+    )
     assert Peer(Connected(), STRANGER).forwarding_fields(with_chain(), STRANGER) == ours
     assert Peer(Connected(), TRUSTED).forwarding_fields(with_chain(), TRUSTED) == (
-        b"X-Forwarded-For: 198.51.100.7, 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: app\r\n"
+        b"X-Forwarded-For: 198.51.100.7, 192.0.2.1\r\nX-Real-IP: 198.51.100.7\r\n"
+        b"X-Forwarded-Proto: https\r\nX-Forwarded-Host: app\r\n"
     )
 
 

@@ -100,6 +100,7 @@ ANSWERS: dict[Reason, tuple[int, list[str], list[str]]] = {
     Reason.INSUFFICIENT_AUTHENTICATION: (401, [f"Bearer {STEP_UP}"], [f'DPoP {STEP_UP}, algs="ES256 PS256"']),
     Reason.NOBODY: (403, [], []),
     Reason.REQUEST_MISMATCH: (403, [], []),
+    Reason.OTHER_TARGET: (403, [], []),
     Reason.CLIENT_MISMATCH: (403, [], []),
     Reason.CLAIM_MISMATCH: (403, [], []),
 }
