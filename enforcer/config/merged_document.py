@@ -17,13 +17,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from enforcer.config.document import BROKEN, MAX_VALUES, Document, Step, dotted, show
 from enforcer.config.model import RULE_FILE_ADAPTER
-from enforcer.config.schema import rule_file_shape
+from enforcer.config.schema import MERGED, rule_file_shape
 from enforcer.config.validate.messages import problems, suggestion
 from enforcer.errors import ConfigError, Problem, SettingsError
 from enforcer.policy.rules import REQUEST_CONDITIONS, TOKEN_KEYS, RuleDefaults, is_scope
 
 _SCOPE_LISTS: Final = ("scopes", "any_scope")
-_MERGED: Final = ("claims", "query", "headers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +198,7 @@ def _with_defaults(rule: Any, defaults: Mapping[str, Any]) -> Any:
     if rule.get("nobody") is True:
         excluded = (*TOKEN_KEYS, *REQUEST_CONDITIONS)
     merged = {**{key: value for key, value in defaults.items() if key not in excluded}, **rule}
-    for key in _MERGED:
+    for key in MERGED:
         if key in rule and key not in excluded:
             merged[key] = _with_default_members(rule[key], defaults.get(key))
     return merged
@@ -218,7 +217,7 @@ def _without_removed(written: Any, general: Mapping[str, Any]) -> tuple[Any, dic
     if not isinstance(written, dict):
         return written, {}
     removed = {}
-    for key in _MERGED:
+    for key in MERGED:
         members, defaults = written.get(key), general.get(key)
         if isinstance(members, dict) and isinstance(defaults, dict):
             removed[key] = {name for name, value in members.items() if value is None and name in defaults}

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from enforcer.analysis.policy_tests import NO_TOKEN, PolicyTests
 from enforcer.config.document import Document, parse, show
-from enforcer.config.schema import Shape
+from enforcer.config.schema import Shape, schema
 from enforcer.config.sources import read
 from enforcer.config.validate.conflicts import duplicates
 from enforcer.config.validate.messages import problems, suggestion
@@ -20,7 +20,7 @@ from enforcer.errors import ConfigError, Problem
 
 MAX_BYTES: Final = 16 * 1024**2
 """Maximum size of a file, as of a configuration."""
-_ADAPTER: Final = TypeAdapter(PolicyTests)
+ADAPTER: Final = TypeAdapter(PolicyTests)
 
 
 def load_policy_tests(path: Path, rules: Collection[str]) -> tuple[PolicyTests, Document]:
@@ -31,7 +31,7 @@ def load_policy_tests(path: Path, rules: Collection[str]) -> tuple[PolicyTests, 
         raise ConfigError([Problem(str(path), 0, 0, "", str(error))]) from None
     errors = [*document.problems]
     try:
-        cases = _ADAPTER.validate_python(document.values)
+        cases = ADAPTER.validate_python(document.values)
     except ValidationError as error:
         errors += problems(error.errors(include_url=False), document, _shape)
     else:
@@ -58,4 +58,4 @@ def _wrong_names(document: Document, cases: PolicyTests, rules: Collection[str])
 
 @cache
 def _shape() -> Shape:
-    return Shape(_ADAPTER.json_schema())
+    return Shape(schema(ADAPTER))

@@ -39,6 +39,10 @@ def schema(adapter: TypeAdapter[Any] = ADAPTER) -> dict[str, Any]:
         inherited = definitions[base.__name__]["properties"]
         own = definitions[derived.__name__]["properties"]
         own.update({key: {**inherited.get(key, {}), **node} for key, node in own.items()})
+    # Over defaults, null takes a member away; before the rule is validated, it is gone.
+    for name in _OVER_DEFAULTS if adapter is RULE_FILE_ADAPTER else _OVER_DEFAULTS[:1]:
+        for key in MERGED if name in definitions else ():
+            definitions[name]["properties"][key]["additionalProperties"]["anyOf"].append({"type": "null"})
     if "Rule" in definitions:
         definitions["Rule"]["oneOf"] = [{"required": ["path"]}, {"required": ["paths"]}]
     return {"$schema": GenerateJsonSchema.schema_dialect, **generated}
@@ -46,6 +50,12 @@ def schema(adapter: TypeAdapter[Any] = ADAPTER) -> dict[str, Any]:
 
 _DERIVED: Final = ((PoolSettings, IntrospectionPool), (Conditions, RuleDefaults), (RuleDefaults, Rule))
 """Classes of settings and those that inherit theirs."""
+
+
+MERGED: Final = ("claims", "query", "headers")
+"""Keys of a rule that are merged by name with those of the defaults."""
+_OVER_DEFAULTS: Final = ("Rule", "RuleDefaults")
+"""Rules, and the defaults of a rule file, which override those of the configuration."""
 
 
 class Shape:

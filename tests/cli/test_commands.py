@@ -101,3 +101,7 @@ def test_schema_is_json_schema() -> None:
     result = enforcer("schema")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["$schema"].startswith("https://json-schema.org/")
+    assert "rule_files" in json.loads(result.stdout)["properties"]
+    assert [*json.loads(enforcer("schema", "rules").stdout)["properties"]] == ["rules", "rule_defaults"]
+    assert [*json.loads(enforcer("schema", "tests").stdout)["properties"]] == ["tokens", "tests"]
+    assert enforcer("schema", "others").exit_code == 2

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from enforcer.config.load import Loaded
+from enforcer.config.model import RULE_FILE_ADAPTER
+from enforcer.config.policy_test_file import ADAPTER as TESTS_ADAPTER
 from enforcer.config.reference import reference
 from enforcer.config.schema import schema, shape, write_duration, write_size
 from enforcer.policy.templates import Path as PathTemplate
@@ -107,6 +109,41 @@ def test_texts_have_a_pattern(definition: str, key: str, valid: list[str], inval
     validator = Draft202012Validator(patterns(definition, key))
     assert [text for text in valid if not validator.is_valid(text)] == []
     assert [text for text in invalid if validator.is_valid(text)] == []
+
+
+@pytest.mark.parametrize(
+    ("document", "valid"),
+    [
+        ({"rules": [{"name": "a", "path": "/a", "claims": {"tenant": None}}]}, True),
+        ({"rules": [], "rule_defaults": {"headers": {"X-Tenant": None}, "host": "a.org"}}, True),
+        ({"rules": [], "rule_defaults": {"path": "/a"}}, False),
+        ({"rules": [{"name": "a", "path": "/a", "scope": "x"}]}, False),
+        ({"rule_defaults": {}}, False),
+        ({"rules": [], "upstream": {"url": "http://app:8080"}}, False),
+    ],
+)
+def test_a_rule_file_has_a_schema(document: dict[str, Any], valid: bool) -> None:
+    """Of rules and their defaults only; null takes a member of the defaults away."""
+    validator = Draft202012Validator(schema(RULE_FILE_ADAPTER))
+    assert validator.is_valid(document) is valid
+
+
+def test_null_takes_a_default_away_in_a_rule_only() -> None:
+    """There are no defaults over which those of the configuration could count."""
+    definitions = schema()["$defs"]
+    for name, valid in (("Rule", True), ("RuleDefaults", False), ("Conditions", False)):
+        node = definitions[name]["properties"]["claims"]
+        assert Draft202012Validator({**node, "$defs": definitions}).is_valid({"tenant": None}) is valid
+
+
+def test_policy_tests_have_a_schema() -> None:
+    """The policy tests of the product are valid."""
+    validator = Draft202012Validator(schema(TESTS_ADAPTER))
+    validator.check_schema(schema(TESTS_ADAPTER))
+    tests = yaml.safe_load((Path(__file__).parents[2] / "policy-tests.yaml").read_text())
+    validator.validate(tests)
+    tests["tests"][0]["expect"] = "allowed"
+    assert not validator.is_valid(tests)
 
 
 @pytest.mark.parametrize(
