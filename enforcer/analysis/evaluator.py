@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.decision import Allow, Deny, Evidence, SkippedVerification, decide, decide_bound
@@ -18,16 +17,14 @@ from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement, compile_rule
 from enforcer.policy.rules import UNSERVED, Mode, Rule
 from enforcer.settings.resources import ProtectedResource
-from enforcer.tokens import bearer
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import SCOPE_CLAIMS, ActiveToken, ScopeClaims
 from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_certificate, with_key
 from enforcer.tokens.introspection.response import InactiveToken, VerificationResult
+from enforcer.tokens.places.cross_site import CookieUse
+from enforcer.tokens.places.places import Places
 from enforcer.wire.fields import HOST, METHODS
 from enforcer.wire.target import Target, parse
-
-_SOME_TOKEN: Final = b"Bearer x"
-"""A placeholder for a token whose verification result is given: only the way it is sent matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,8 @@ class PolicyRule:
 class RoutedRequest:
     """A parsed request and the rule that matches it.
 
-    `preflighted` is the requested method of a CORS preflight that the rule allows.
+    `preflighted` is the requested method of a CORS preflight that the rule allows. `sent` is why a token beside the
+    fields of the request would not be accepted, None if it would.
     """
 
     target: Target
@@ -87,6 +85,7 @@ class RoutedRequest:
     proof: str
     view: RequestView
     preflighted: bytes | None = None
+    sent: NoToken | None = None
 
     def decide(self, evidence: Evidence, now: float, *, enforced: bool = False) -> Allow | Deny:
         """Decide the request at `now`, seconds since the epoch; `enforced` ignores report mode."""
@@ -150,10 +149,8 @@ class Policy:
         methods = self.matcher.at(target.segments, host)
         entry = None if methods is None else choose(methods, method)
         lines = [piece for name, value in request.headers for piece in (_encode(name), b": ", _encode(value), b"\r\n")]
-        held = (
-            *(request.certificate, request.proof),
-            RequestView(target.segments, target.query, host, lines, request.address),
-        )
+        sent, view = _read_places(entry, method, target, host, lines, request.address)
+        held = request.certificate, request.proof, view
         if method == b"OPTIONS" and request.preflight and methods is not None:
             requested = _encode(request.preflight)
             allowing = choose(methods, requested)
@@ -161,15 +158,33 @@ class Policy:
                 return RoutedRequest(target, method, host, allowing, allowing.reports, *held, preflighted=requested)
         # A method that is never forwarded is not forwarded in report mode either.
         reports = entry.reports if entry is not None else self._reports and method not in UNSERVED
-        return RoutedRequest(target, method, host, entry, reports, *held)
+        return RoutedRequest(target, method, host, entry, reports, *held, sent=sent)
 
 
-def token_evidence(answer: VerificationResult | None, query: bytes) -> VerificationResult | NoToken:
-    """Return the evidence of a request whose Authorization field has a token of this result; None means no token."""
+def token_evidence(answer: VerificationResult | None, located: RoutedRequest) -> VerificationResult | NoToken:
+    """Return the evidence of a request with such a token in the first of its rule's places; None: no token."""
     if answer is None:
-        return NoToken.MISSING
-    token = bearer.parse(_SOME_TOKEN, 1, query)
-    return token if isinstance(token, NoToken) else answer
+        return NoToken.INVALID_REQUEST if located.sent is NoToken.INVALID_REQUEST else NoToken.MISSING
+    return answer if located.sent is None else located.sent
+
+
+def _read_places(
+    entry: PolicyRule | None, method: bytes, target: Target, host: bytes, lines: list[bytes], address: str
+) -> tuple[NoToken | None, RequestView]:
+    """Return why a token would not be accepted beside these fields, and the request without the tokens that it has."""
+    settings = None if entry is None else entry.rule.token_from
+    if settings is None:
+        return None, RequestView(target.segments, target.query, host, lines, address)
+    fields = [lines[index + 2] for index in range(0, len(lines), 4) if lines[index].lower() == b"authorization"]
+    places = Places(settings, restores_authorization=False)
+    taken = places.take(fields[-1] if fields else None, len(fields), lines, target.origin_form)
+    view = RequestView(target.segments, taken.target.partition(b"?")[2], host, taken.lines, address)
+    if taken.place:
+        return NoToken.INVALID_REQUEST, view
+    in_cookie = settings.cookie is not None and not (settings.bearer or settings.basic or settings.header)
+    if in_cookie and places.checks_origin and not CookieUse().allows(method, None, lines, b"https", [host]):
+        return NoToken.CROSS_SITE, view
+    return None, view
 
 
 def _entries(index: int, rule: Rule, where: str, hierarchy: ScopeHierarchy) -> Iterator[PolicyRule]:

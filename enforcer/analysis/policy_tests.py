@@ -195,13 +195,13 @@ def assumed(facts: TokenFacts | None, policy: Policy, now: float) -> EvidenceSou
 
     def evidence(located: RoutedRequest) -> TokenEvidence:
         if facts is None:
-            return token_evidence(None, located.target.query)
+            return token_evidence(None, located)
         rule = None if located.entry is None else located.entry.rule
         try:
             result = facts.result(now, policy.scope_claims(rule, facts.iss))
         except IntrospectionError as error:
             return UnverifiedToken(error.reason, not_verified(_RETRY_AFTER), error.detail)
-        return token_evidence(result, located.target.query)
+        return token_evidence(result, located)
 
     return evidence
 

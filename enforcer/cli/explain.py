@@ -143,8 +143,10 @@ def _introspected(loaded: LoadedPolicy, token: str) -> EvidenceSource:
     def evidence(located: RoutedRequest) -> TokenEvidence:
         if located.entry is None or located.entry.rule.public:
             return NoToken.MISSING  # the enforcer does not read the token
+        if located.sent is not None:
+            return located.sent
         scheme = b"DPoP " if located.proof else b"Bearer "
-        parsed = bearer.parse(scheme + token.encode("utf-8", "surrogatepass"), 1, located.target.query)
+        parsed = bearer.parse(scheme + token.encode("utf-8", "surrogatepass"), 1)
         if isinstance(parsed, DPoPToken):
             parsed = parsed.token
         if isinstance(parsed, NoToken):

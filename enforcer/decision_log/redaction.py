@@ -30,11 +30,11 @@ def make_request_id() -> bytes:
     return b"%016x" % getrandbits(64)
 
 
-def sent_request_id(lines: Sequence[bytes], target: bytes, credentials: bytes | None) -> bytes | None:
+def sent_request_id(lines: Sequence[bytes], target: bytes, credentials: Sequence[bytes]) -> bytes | None:
     """Return the client's own X-Request-Id if it sent exactly one that is plain and reveals no secret.
 
     `lines` are the request's field lines in pieces (name, `b": "`, value, `b"\\r\\n"`); `target` is its request target;
-    `credentials` is the value of Authorization, None if there is none.
+    `credentials` are the value of Authorization, and tokens in other places.
     """
     request_id: bytes | None = None
     for index in range(0, len(lines), 4):
@@ -48,21 +48,22 @@ def sent_request_id(lines: Sequence[bytes], target: bytes, credentials: bytes | 
     return None if in_target or _reveals(request_id, credentials) else request_id
 
 
-def recorded_path(target: bytes, segments: Sequence[bytes], credentials: bytes | None) -> bytes:
+def recorded_path(target: bytes, segments: Sequence[bytes], credentials: Sequence[bytes]) -> bytes:
     """Return the path of a request as sent, without its query; `HIDDEN_PATH` if it or a segment reveals the token.
 
     It is also hidden if there is more to compare than any real request has: a client chooses the sizes of both.
     """
     path = target.partition(b"?")[0]
-    if credentials is None:
+    if not credentials:
         return path
     texts = (path, *segments) if len(segments) < _MAX_TEXTS else ()
-    if 0 < len(texts) * len(credentials) <= _MAX_COMPARED and not any(_reveals(text, credentials) for text in texts):
+    compared = len(texts) * sum(map(len, credentials))
+    if 0 < compared <= _MAX_COMPARED and not any(_reveals(text, credentials) for text in texts):
         return path
     return HIDDEN_PATH
 
 
-def unread_path(target: bytes, credentials: bytes | None) -> bytes:
+def unread_path(target: bytes, credentials: Sequence[bytes]) -> bytes:
     """Return the beginning of a target that was refused unread, as text for people; `HIDDEN_PATH` as above.
 
     Without query and fragment, at most `_MAX_UNREAD` bytes; a byte that is not printable ASCII is written as `\\xNN`.
@@ -72,7 +73,7 @@ def unread_path(target: bytes, credentials: bytes | None) -> bytes:
     if not path.startswith(b"/"):
         _, slash, rest = path.partition(b"://")[2].partition(b"/")
         path = slash + rest
-    if credentials is not None:
+    if credentials:
         # All of the path is compared, because the part that is recorded may have only a part of the token.
         decoded = unquote_to_bytes(path)
         while len(decoded) <= _MAX_UNREAD and _ENCODED.search(decoded):
@@ -84,7 +85,7 @@ def unread_path(target: bytes, credentials: bytes | None) -> bytes:
     return shown.decode("latin-1").translate(_ESCAPES).encode()
 
 
-def recorded_host(host: bytes, credentials: bytes | None) -> bytes:
+def recorded_host(host: bytes, credentials: Sequence[bytes]) -> bytes:
     """Return the value of Host; empty if it is longer than a name can be, or reveals the token."""
     return b"" if len(host) > _MAX_UNREAD or _reveals(host, credentials) else host
 
@@ -94,13 +95,16 @@ def recorded_segments(path: bytes, count: int) -> Sequence[bytes]:
     return [HIDDEN_PATH[1:]] * count if path == HIDDEN_PATH else parse_segments(path)
 
 
-def reveals_any(texts: Iterable[bytes], credentials: bytes | None) -> bool:
+def reveals_any(texts: Iterable[bytes], credentials: Sequence[bytes]) -> bool:
     """Return whether one of the texts may reveal the token."""
     return any(_reveals(text, credentials) for text in texts)
 
 
-def _reveals(text: bytes, credentials: bytes | None) -> bool:
-    if credentials is None or len(text) < _REVEALING:
+def _reveals(text: bytes, credentials: Sequence[bytes]) -> bool:
+    if len(text) < _REVEALING:
         return False
-    token = credentials.rpartition(b" ")[2]
-    return text in credentials or (len(token) >= _REVEALING and token in text)
+    for value in credentials:
+        token = value.rpartition(b" ")[2]
+        if text in value or (len(token) >= _REVEALING and token in text):
+            return True
+    return False

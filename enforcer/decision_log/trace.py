@@ -15,26 +15,26 @@ from enforcer.tokens.introspection.response import InactiveToken
 from enforcer.tokens.jwt.fault import EXPLANATIONS, RejectedToken
 
 
-def describe(record: DecisionRecord, requirement: Requirement | None, scheme: str, age: float) -> str:
+def describe(record: DecisionRecord, requirement: Requirement | None, place: str, age: float) -> str:
     """Return the steps of a decision.
 
-    `scheme` is the one of the token, empty if there is none; `age` is that of the verification result when the
-    request came, in seconds: 0 if it is new, infinite if there is none.
+    `place` is where the token was, with its scheme, empty if there is none; `age` is that of the verification result
+    when the request came, in seconds: 0 if it is new, infinite if there is none.
     """
     steps = [
         f"request {(record.request_id or b'-').decode()} from {record.client}",
         f"{record.method.decode('latin-1')} {record.path.decode('latin-1')} at {record.host.decode('latin-1') or '-'}",
         f"rule: {NO_ROUTE if record.rule is None else record.rule.name}",
-        f"token: {'; '.join(_token(record, scheme, age))}",
+        f"token: {'; '.join(_token(record, place, age))}",
         f"decision: {', '.join(record.label)}",
         *_failed_conditions(record, requirement),
     ]
     return " | ".join(steps)
 
 
-def _token(record: DecisionRecord, scheme: str, age: float) -> Iterator[str]:
+def _token(record: DecisionRecord, place: str, age: float) -> Iterator[str]:
     evidence, possession = record.evidence, record.possession
-    yield f"in Authorization, {scheme}" if scheme else "none, or none that can be read"
+    yield f"in {place}" if place else "none, or none that can be read"
     if age < inf:
         yield f"from the cache, {age:.1f} s old" if age else "verified now"
     if isinstance(evidence, ActiveToken):

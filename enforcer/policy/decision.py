@@ -33,6 +33,7 @@ class Reason(StrEnum):
     NOBODY = "nobody"
     MISSING_TOKEN = "missing_token"  # noqa: S105 - a metric label
     INVALID_REQUEST = "invalid_request"
+    CROSS_SITE_REQUEST = "cross_site_request"
     MALFORMED_TOKEN = "malformed_token"  # noqa: S105
     INACTIVE_TOKEN = "inactive_token"  # noqa: S105
     EXPIRED_TOKEN = "expired_token"  # noqa: S105
@@ -144,6 +145,7 @@ _UNPROVEN: Final = {
 _UNKNOWN: Final[Mapping[NoToken | IntrospectionFailure | SkippedVerification | PossessionFault, Deny]] = {
     NoToken.MISSING: _DENIALS[Reason.MISSING_TOKEN],
     NoToken.INVALID_REQUEST: _DENIALS[Reason.INVALID_REQUEST],
+    NoToken.CROSS_SITE: _DENIALS[Reason.CROSS_SITE_REQUEST],
     NoToken.MALFORMED: _DENIALS[Reason.MALFORMED_TOKEN],
     SkippedVerification.TOO_MANY: _DENIALS[Reason.TOO_MANY_UNSEEN_TOKENS],
     SkippedVerification.PREFLIGHT: _DENIALS[Reason.MISSING_TOKEN],

@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal
 from enforcer.errors import SettingsError
 from enforcer.policy.conditions import Claim, Scalar, compile_request_conditions, parse_networks, values_of
 from enforcer.policy.templates import Names, Path, field_names, names_of, parse_text
+from enforcer.settings.token_places import TokenPlaces
 from enforcer.tokens.introspection.metadata import PLACEHOLDER, is_template
 from enforcer.units import Pattern, Seconds, Section, Switch
 from enforcer.wire.fields import why_unreadable
@@ -117,6 +118,9 @@ class RuleDefaults(Conditions):
     ask_in_order: Switch = False
     """If a token names no issuer and is unknown to the first authorization server, ask the rule's other ones too, in
     order. This sends the token to servers that did not issue it."""
+    token_from: TokenPlaces | None = None
+    """Places of a request that the token is read from. Default: `{bearer: true}`. A public rule reads no token, but
+    removes it from the other places as well."""
     max_answer_age: Seconds | None = None
     """Maximum age of a cached verification result for this rule. Default: the cache's `ttl`."""
     on_outage: Literal["deny", "stale"] = "deny"
@@ -201,6 +205,12 @@ def _faults(rule: RuleDefaults) -> Iterator[Fault]:
     for index, alternative in enumerate(rule.any_of):
         if not any(getattr(alternative, key) for key in Conditions.__dataclass_fields__):
             yield ("any_of", index), "an alternative without a condition, which every token meets"
+    if rule.token_from is not None and rule.token_from.header is not None:
+        if fault := why_unreadable(rule.token_from.header):
+            yield ("token_from", "header"), fault.replace("no condition can read", "no token can be read from", 1)
+        for path, name in fields_read(rule):
+            if name.lower() == rule.token_from.header.lower():
+                yield path, f"no condition can read {name}: it has the token (token_from)"
     servers = rule.authorization_servers
     if rule.authorization_server == ():
         yield ("authorization_server",), "expected at least one, found an empty list"

@@ -53,6 +53,7 @@ from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken
 from enforcer.tokens.claims import NEVER, ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_certificate
+from enforcer.tokens.places.places import Places, TakenToken
 from enforcer.tokens.purge import Purge
 from enforcer.tokens.verifier import VerificationFailure, VerificationListener, VerificationOutcome
 from enforcer.wire.fields import OWS, FieldKind
@@ -61,6 +62,7 @@ _log: Final = logging.getLogger("enforcer.proxy")
 
 _MISSING: Final = NoToken.MISSING  # access to an enum's member runs Python code
 _PROOF: Final = int(FieldKind.PROOF)
+_SUBPROTOCOL: Final = b"sec-websocket-protocol"
 _PUBLIC: Final = ("allow", str(Reason.PUBLIC))
 _REJECTED: Final = ("error", "request_rejected")
 _OTHER_TARGET: Final = Deny(Reason.OTHER_TARGET)
@@ -88,14 +90,16 @@ class Authorization:
     """The authorization of one request.
 
     `sender` is the address of the client, and its key. `route` is the rule that applies. `target` is the request target
-    in origin form, `segments` its decoded path. Once there is a permit, `identity` are the identity field lines of the
-    sender that it is for. `purges` are those of the token cache since it began. `unlogged` is the client's key, and the
-    record that is logged when the exchange ends.
+    in origin form, `segments` its decoded path, `lines` are the field lines to forward; neither has a token that was in
+    another place than Authorization. Once there is a permit, `identity` are the identity field lines of the sender that
+    it is for. `purges` are those of the token cache since it began. `unlogged` is the client's key, and the record that
+    is logged when the exchange ends.
     """
 
     __slots__ = (
-        "_age", "_decided_at", "_decisions", "_head", "_peer", "_possession", "_token_with_proof", "_verified_from",
-        "identity", "purges", "route", "segments", "sender", "snapshot", "target", "unlogged",
+        "_age", "_decided_at", "_decisions", "_head", "_peer", "_possession", "_taken", "_token_with_proof",
+        "_verified_from", "identity", "lines", "purges", "route", "segments", "sender", "snapshot", "target",
+        "unlogged",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, snapshot: Snapshot, peer: Peer, decisions: DecisionBuffer) -> None:
@@ -103,6 +107,7 @@ class Authorization:
         self._peer = peer
         self.sender = peer.own if head.special is None else peer.sender(head, snapshot.forwarding)
         self._decisions = decisions
+        self._taken: TakenToken | None = None  # the token, if the rule reads it from other places than Authorization
         self._token_with_proof: bytes | None = None  # the token if it came with the DPoP scheme
         self._possession: Possession | None = None  # None: it was not checked
         self._verified_from = 0.0  # when the verification began, and the age of its result: only for the debug log
@@ -111,6 +116,7 @@ class Authorization:
         self.snapshot = snapshot
         self.route: Route = snapshot.no_route
         self.target = head.target
+        self.lines = head.lines
         self.segments: Sequence[bytes] = ()
         self.identity = b""
         self.purges: tuple[Purge, ...] = ()
@@ -137,12 +143,18 @@ class Authorization:
         self.route = route
 
         # 2. Read the token.
+        places = route.places
+        if places is not None:
+            self._take_token(places)
         if not route.needs_token:
             if route.responses is not None:
                 route.metrics.decisions[_PUBLIC] += 1
                 return Responded(route.responses.get(head.method) or route.responses[None])
             return self._conclude_without_token(_MISSING, methods)
-        token = bearer.parse(head.authorization, head.authorizations, target.query)
+        if places is None:
+            token = bearer.parse(head.authorization, head.authorizations)
+        else:
+            token = self._token_in(places)
         if isinstance(token, DPoPToken):
             token = token.token
             self._token_with_proof = token if isinstance(token, bytes) else b""
@@ -199,19 +211,67 @@ class Authorization:
             head.method,
             self.target,
             head.host,
-            head.authorization,
+            self._credentials(),
             self.route,
             permit,
             self.purges,
             self._decided_at,
-            head.lines,
+            self.lines,
             address,
         )
 
     def request_id(self) -> bytes:
         """Return the id to find this request's decision by: the client's own if it may be recorded, else a new one."""
+        return self._sent_id() or make_request_id()
+
+    def response_fields(self, lines: list[bytes]) -> list[bytes]:
+        """Return the field lines of a response that switches protocols, with a subprotocol if the client expects one.
+
+        A browser that offered some requires one in the response, and the app does not know those that were taken out.
+        """
+        subprotocol = b"" if self._taken is None else self._taken.subprotocol
+        if not subprotocol:
+            return lines
+        for index in range(0, len(lines), 4):
+            if lines[index].lower() == _SUBPROTOCOL:
+                return lines
+        return [*lines, b"Sec-WebSocket-Protocol", b": ", subprotocol, b"\r\n"]
+
+    def _take_token(self, places: Places) -> None:
+        """Take the token out of the request."""
         head = self._head
-        return sent_request_id(head.lines, self.target, head.authorization) or make_request_id()
+        self._taken = taken = places.take(head.authorization, head.authorizations, head.lines, self.target)
+        self.lines, self.target = taken.lines, taken.target
+
+    def _token_in(self, places: Places) -> bytes | NoToken | DPoPToken:
+        """Return the token that was taken out of the request; a cookie may come only from a page of this site."""
+        taken = self._taken
+        if taken is None:
+            return _MISSING
+        if taken.place == "cookie" and places.checks_origin and isinstance(taken.token, bytes):
+            head, snapshot = self._head, self.snapshot
+            scheme, hosts = self._peer.origin(head, snapshot.forwarding)
+            if not snapshot.cookie_use.allows(head.method, head.upgrade, head.lines, scheme, hosts):
+                return NoToken.CROSS_SITE
+        return taken.token
+
+    def _credentials(self) -> bytes | None:
+        """Return the token as it would be in Authorization, or that field if it is nowhere else."""
+        taken = self._taken
+        if taken is None or not isinstance(taken.token, bytes):
+            return self._head.authorization
+        return b"Bearer " + taken.token
+
+    def _secrets(self) -> Sequence[bytes]:
+        """Return all values that are tokens, or may be, under this rule or another one."""
+        head = self._head
+        secrets = [] if head.authorization is None else [head.authorization]
+        for places in self.snapshot.token_places:
+            secrets += places.take(head.authorization, head.authorizations, head.lines, head.target).secrets
+        return secrets
+
+    def _sent_id(self) -> bytes | None:
+        return sent_request_id(self._head.lines, self._head.target, self._secrets())
 
     def _conclude_without_token(self, reason: Evidence, methods: Methods[Route] | None) -> Allow | Refused:
         """Decide without a token. OPTIONS may be a CORS preflight for a method whose rule lets preflights pass."""
@@ -232,7 +292,7 @@ class Authorization:
         address = ""
         if requirement is not None and requirement.reads_address:
             address = self._peer.known_address(head, self.snapshot.forwarding)
-        return RequestView(self.segments, self.target.partition(b"?")[2], head.host, head.lines, address)
+        return RequestView(self.segments, self.target.partition(b"?")[2], head.host, self.lines, address)
 
     def _check_possession(self, token: ActiveToken) -> Possession:
         """Check the certificate of the sender (RFC 8705), or the DPoP proof of this request (RFC 9449 §7.1).
@@ -284,12 +344,11 @@ class Authorization:
                 label, reason = decision.label
                 if refusal is None and label == WOULD_DENY:
                     refusal = refusals[Reason(reason)]
-                sent_id = sent_request_id(head.lines, self.target, head.authorization)
-                self._record(sent_id, decision.label, evidence, refusal, detail)
+                self._record(self._sent_id(), decision.label, evidence, refusal, detail)
             return decision
         if refusal is None:
             refusal = refusals[decision.reason]
-        request_id = sent_request_id(head.lines, self.target, head.authorization) or make_request_id()
+        request_id = self.request_id()
         self._record(request_id, decision.label, evidence, refusal, detail)
         return Refused(refusal, request_id, False)
 
@@ -321,11 +380,12 @@ class Authorization:
         if retention is None and not self.snapshot.debug:
             return
         head, requirement = self._head, self.route.requirement
+        secrets = self._secrets()
         if evidence is None:
-            path, host = unread_path(head.target, head.authorization), b""
+            path, host = unread_path(head.target, secrets), b""
         else:
-            path = recorded_path(self.target, self.segments, head.authorization)
-            host = head.host if head.authorization is None else recorded_host(head.host, head.authorization)
+            path = recorded_path(self.target, self.segments, secrets)
+            host = recorded_host(head.host, secrets) if secrets else head.host
         rule, possession = None if requirement is None else requirement.rule, self._possession
         forwarded = (label[0] == "allow" or label[0] == WOULD_DENY) and self._peer.door == PROXY_DOOR
         address, key = self.sender
@@ -335,7 +395,7 @@ class Authorization:
             hierarchy = requirement.scope_hierarchy
             if evidence is not None and self.route.reads_request:
                 observed_query, observed_lines = requirement.observed(self._view())
-                if not reveals_any((observed_query, *observed_lines), head.authorization):
+                if not reveals_any((observed_query, *observed_lines), secrets):
                     query, lines = observed_query, observed_lines
         record = DecisionRecord(
             *(time(), request_id, head.method, path, rule, label, evidence, possession, refusal, detail),
@@ -356,7 +416,9 @@ class Authorization:
 
     def _trace(self, record: DecisionRecord) -> None:
         """Log the steps of a decision."""
-        scheme = "DPoP" if self._token_with_proof is not None else "Bearer"
+        scheme = "Authorization, DPoP" if self._token_with_proof is not None else "Authorization, Bearer"
+        if self._taken is not None and self._taken.place not in ("", "bearer"):
+            scheme = self._taken.place
         has_token = record.evidence is not None and not isinstance(record.evidence, NoToken)
         has_token = has_token and record.evidence is not SkippedVerification.PREFLIGHT
         _log.debug("%s", describe(record, self.route.requirement, scheme if has_token else "", self._age))

@@ -156,7 +156,7 @@ class Exchange:
         route = authorization.route
         if route.report_only and permit.label[0] == WOULD_DENY and self._snapshot.would_deny_field is not None:
             self._note = [self._snapshot.would_deny_field, b": ", permit.label[1].encode(), b"\r\n"]
-        lines = head.lines
+        lines = authorization.lines
         if not head.host:
             lines = [*lines, b"Host", b": ", route.upstream.authority, b"\r\n"]
         target, forwarded = authorization.target, self._peer.forwarding_fields(head, self._snapshot.forwarding)
@@ -337,7 +337,7 @@ class Exchange:
         if not self._begin_stream(self._upstream):
             return
         self._status = 101
-        self._writer.write_upgrade(reason, lines + self._note, protocol)
+        self._writer.write_upgrade(reason, self._authorization.response_fields(lines) + self._note, protocol)
         self._upstream = None
         self._authorization.route.upstream.metrics.responses[101] += 1
         self._client.become_tunnel(connection, rest, self._authorization.grant(self._permit), self._snapshot)

@@ -20,7 +20,8 @@ from enforcer.policy.templates import fixed_text
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.resources import ProtectedResource
-from enforcer.tokens.challenge import BearerError, DPoPError, challenge, dpop_challenge
+from enforcer.settings.token_places import ONLY_BEARER
+from enforcer.tokens.challenge import BearerError, DPoPError, basic_challenge, challenge, dpop_challenge
 
 _CLOSE: Final = b"Connection: close\r\n"
 
@@ -111,23 +112,37 @@ class Refusals:
         self._proofs = proofs
         self._hierarchy = hierarchy
         self._resources = resources
-        self._by_metadata: dict[str | None, _RefusalWriter] = {}
+        self._writers: dict[tuple[str | None, bool, bool], _RefusalWriter] = {}
 
     def of(self, rule: Rule | None) -> RuleRefusals:
         """Return the refusals under a rule, None for requests without one; rules with equal needs share them."""
         resource = None if rule is None else resource_of(self._resources, rule)
         metadata = self._settings.resource_metadata if resource is None else resource.metadata_url
-        writer = self._by_metadata.get(metadata)
+        places = ONLY_BEARER if rule is None or rule.token_from is None else rule.token_from
+        key = metadata, places.basic, places.bearer or not places.basic
+        writer = self._writers.get(key)
         if writer is None:
             settings = replace(self._settings, resource_metadata=metadata)
-            writer = self._by_metadata[metadata] = _RefusalWriter(settings, self._proofs, self._hierarchy)
+            writer = self._writers[key] = _RefusalWriter(settings, self._proofs, self._hierarchy, *key[1:])
         return writer.of(rule)
 
 
 class _RefusalWriter:
-    """Writes the refusals whose challenges name the same metadata."""
+    """Writes the refusals whose challenges name the same metadata and the same schemes.
 
-    def __init__(self, settings: ChallengeSettings, proofs: ProofSettings, hierarchy: ScopeHierarchy) -> None:
+    `offers_basic`: a 401 asks for Basic credentials; `offers_bearer`: challenges of Bearer and DPoP are written.
+    """
+
+    def __init__(
+        self,
+        settings: ChallengeSettings,
+        proofs: ProofSettings,
+        hierarchy: ScopeHierarchy,
+        offers_basic: bool,
+        offers_bearer: bool,
+    ) -> None:
+        self._basic_challenge = basic_challenge(settings) if offers_basic else None
+        self._offers_bearer = offers_bearer
         bearer = _Scheme("bound to a key: it is sent with the DPoP scheme and a proof", partial(challenge, settings))
         dpop = _Scheme(
             "not bound to a key: it is sent with the Bearer scheme",
@@ -148,10 +163,21 @@ class _RefusalWriter:
         refusals = self._by_needs.get(needs)
         if refusals is None:
             bearer, dpop = (
-                {**common, **self._for_needs(scheme, needs)} for scheme, common in (self._bearer, self._dpop)
+                {reason: self._with_basic(refusal) for reason, refusal in refusals.items()}
+                for refusals in (
+                    {**common, **self._for_needs(scheme, needs)} for scheme, common in (self._bearer, self._dpop)
+                )
             )
             refusals = self._by_needs[needs] = RuleRefusals(bearer, dpop)
         return refusals
+
+    def _with_basic(self, refusal: Refusal) -> Refusal:
+        """Return a refusal with the challenges of the schemes that the rule reads."""
+        if self._basic_challenge is None:
+            return refusal
+        basic = (self._basic_challenge,) if refusal.status == 401 else ()
+        others = refusal.challenges if self._offers_bearer else ()
+        return Refusal(refusal.status, refusal.detail, challenges=(*basic, *others), retry_after=refusal.retry_after)
 
     def _for_needs(self, scheme: _Scheme, needs: _Needs) -> dict[Reason, Refusal]:
         scopes: list[str] = []
@@ -188,6 +214,7 @@ class _RefusalWriter:
             Reason.INVALID_REQUEST: Refusal(
                 400, "the credentials cannot be read, or there are several", challenges=unreadable
             ),
+            Reason.CROSS_SITE_REQUEST: Refusal(403, "the token is in a cookie, and another site sent the request"),
             **{reason: Refusal(401, detail, challenges=wrong_token) for reason, detail in _INVALID_TOKEN.items()},
             Reason.WRONG_SCHEME: Refusal(401, f"the token is {scheme.mismatch}", challenges=wrong_scheme),
             **{reason: Refusal(401, detail, challenges=wrong_proof) for reason, detail in _INVALID_PROOF.items()},

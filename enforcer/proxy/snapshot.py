@@ -6,7 +6,7 @@ A request keeps the snapshot that it began with.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.limits import Limits, Timeouts
 from enforcer.tokens.dpop.origins import Origins
 from enforcer.tokens.dpop.proof_state import ProofState
+from enforcer.tokens.places.cross_site import CookieUse
+from enforcer.tokens.places.places import Places
 from enforcer.tokens.verifier import LookupOptions, TokenVerifier
 from enforcer.wire.pool import Pool
 from enforcer.wire.target import Target, parse
@@ -60,6 +62,7 @@ class Route:
     - `reads_request`: the rule has conditions that depend on the request.
     - `needs_token`: the token must be verified.
     - `ends_with_token`: a stream or tunnel ends when its token expires.
+    - `places`: the places of the token; None if it is only in the Authorization field, as a bearer token.
     - `responses`: the enforcer's own responses by method (None: any other), if it forwards no request of this route.
     """
 
@@ -74,6 +77,7 @@ class Route:
     verifier: TokenVerifier
     upstream: Upstream
     lookup: LookupOptions
+    places: Places | None = None
     responses: Mapping[bytes | None, OwnResponse] | None = None
 
 
@@ -123,6 +127,8 @@ class Snapshot:
     - `routes`: finds the route of a request. Two routes are for requests that no rule matches: `no_route`, and
       `unserved` for methods that are never forwarded, not even in report mode.
     - `proof_settings`, `origins`, `proof_state`: what DPoP proofs are checked with; the state outlives the snapshot.
+    - `token_places`: all places that rules read tokens from, whose values must not be recorded.
+    - `cookie_use`: decides which requests may use a token in a cookie.
     - `would_deny_field`: the response field that names the reason why a request would have been denied; None: no field.
     - `retention`: which decisions are recorded; None: no decision.
     - `http2`: clients may begin with HTTP/2 on plain text.
@@ -139,6 +145,8 @@ class Snapshot:
     proof_settings: ProofSettings
     origins: Origins
     proof_state: ProofState
+    token_places: Sequence[Places]
+    cookie_use: CookieUse
     would_deny_field: bytes | None
     retention: RetentionSettings | None
     http2: bool

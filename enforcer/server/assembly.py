@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -25,12 +26,15 @@ from enforcer.server.verifiers import Verifiers
 from enforcer.settings.addresses import parse_server
 from enforcer.settings.pool import PoolSettings
 from enforcer.settings.servers import Upstream as UpstreamSettings
+from enforcer.settings.token_places import ONLY_BEARER, TokenPlaces
 from enforcer.share_report import SharedTable
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.dpop.origins import Origins
 from enforcer.tokens.dpop.proof_state import ProofState, key_cache
 from enforcer.tokens.dpop.replay_cache import ReplayCache
 from enforcer.tokens.limiter import ClientLimiter
+from enforcer.tokens.places.cross_site import CookieUse
+from enforcer.tokens.places.places import Places
 from enforcer.tokens.verifier import CacheControl, LookupOptions
 from enforcer.wire.dialing.connector import ServerAddress
 from enforcer.wire.pool import Pool
@@ -73,6 +77,7 @@ def assemble(
     hierarchy = ScopeHierarchy(config.scope_implies)
     refusals = Refusals(config.challenge, config.dpop, hierarchy, config.resources)
 
+    places = TokenPlacesByRule(not forwarding.pass_authorization)
     debug = config.log.level == "debug"
     logs_all = debug or config.log.decisions == "all"
 
@@ -90,6 +95,7 @@ def assemble(
             verifier=verifiers.of(rule),
             upstream=apps[rule.upstream],
             lookup=LookupOptions(max_age=rule.max_answer_age, stale=rule.on_outage == "stale"),
+            places=places.of(rule.token_from),
         )
 
     def make_routes(rule: Rule) -> list[tuple[RequestPattern, Route]]:
@@ -109,6 +115,7 @@ def assemble(
         # Without a default upstream, no request is forwarded without a rule, and any upstream will do.
         upstream=apps.get(None) or next(iter(apps.values())),
         lookup=LookupOptions(),
+        places=places.of(config.rule_defaults.token_from),
     )
     served = replace(no_route, report_only=False, needs_token=False)
     own_routes = [
@@ -136,6 +143,8 @@ def assemble(
         proof_settings=config.dpop,
         origins=Origins(config.dpop.origins),
         proof_state=proof_state,
+        token_places=places.all,
+        cookie_use=CookieUse(),
         would_deny_field=field,
         retention=_retention(config),
         http2=config.listener.http2,
@@ -143,6 +152,29 @@ def assemble(
         lifetime_token=LifetimeToken(),
     )
     return snapshot, verifiers.memory
+
+
+class TokenPlacesByRule:
+    """The places that rules read tokens from, once for equal settings."""
+
+    def __init__(self, restores_authorization: bool) -> None:
+        self._restores_authorization = restores_authorization
+        self._by_settings: dict[TokenPlaces, Places] = {}
+
+    def of(self, settings: TokenPlaces | None) -> Places | None:
+        """Return the places of a rule; None if they are the default."""
+        if settings is None or settings == ONLY_BEARER:
+            return None
+        places = self._by_settings.get(settings)
+        if places is None:
+            places = Places(settings, restores_authorization=self._restores_authorization)
+            self._by_settings[settings] = places
+        return places
+
+    @property
+    def all(self) -> Sequence[Places]:
+        """All places that are not the default."""
+        return tuple(self._by_settings.values())
 
 
 class LifetimeToken:

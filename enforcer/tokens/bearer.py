@@ -1,4 +1,7 @@
-"""Reads the access token of a request (RFC 6750 §2, RFC 9449 §7.1): only from the Authorization field."""
+"""Reads the access token in an Authorization field (RFC 6750 §2.1, RFC 9449 §7.1).
+
+`places` reads it from elsewhere, if a rule says so.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,6 @@ _B64TOKEN = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 # Changes every byte outside the alphabet: a token that translates to itself contains only the alphabet.
 _ONLY_ALPHABET = bytes(byte if byte in _ALPHABET else (byte + 1) % 256 for byte in range(256))
-# RFC 6750 §2.3; each character of the name may be percent-encoded
-_IN_QUERY = re.compile(
-    b"(?:^|&)%b=" % b"".join(b"(?:%c|%%%02x|%%%02x)" % (byte, byte, byte & ~0x20) for byte in b"access_token"),
-    re.IGNORECASE,
-)
 
 
 class NoToken(Enum):
@@ -26,6 +24,7 @@ class NoToken(Enum):
 
     MISSING = "missing_token"
     INVALID_REQUEST = "invalid_request"  # more than one, or credentials that do not parse
+    CROSS_SITE = "cross_site_request"  # it is in a cookie, and a page of another site may have sent the request
     MALFORMED = "malformed_token"  # not a b64token: no authorization server could have issued it
 
 
@@ -37,34 +36,31 @@ class DPoPToken:
     token: bytes | NoToken
 
 
-def parse(authorization: bytes | None, count: int, query: bytes) -> bytes | NoToken | DPoPToken:
+def parse(authorization: bytes | None, count: int) -> bytes | NoToken | DPoPToken:
     """Return the bearer token, the token that came with the DPoP scheme, or why there is none.
 
-    `authorization` is the field's value, `count` the number of such fields, `query` the target's query.
+    `authorization` is the field's value, `count` the number of such fields.
     """
-    if count == 1 and not query and authorization is not None and authorization.startswith(b"Bearer "):
+    if count == 1 and authorization is not None and authorization.startswith(b"Bearer "):
         token = authorization[7:]
         if token and token.translate(_ONLY_ALPHABET) == token:
             return token
-    return _parse_slowly(authorization, count, query)
+    return _parse_slowly(authorization, count)
 
 
-def _parse_slowly(authorization: bytes | None, count: int, query: bytes) -> bytes | NoToken | DPoPToken:
+def _parse_slowly(authorization: bytes | None, count: int) -> bytes | NoToken | DPoPToken:
     if count > 1:
         return NoToken.INVALID_REQUEST
     value = b"" if authorization is None else authorization.strip(b" \t")
     scheme = value.partition(b" ")[0].lower()  # RFC 9110 §11.1: case-insensitive
     if scheme == b"bearer":
-        return _token(value, query)
+        return _token(value)
     if scheme == b"dpop":
-        return DPoPToken(_token(value, query))
-    # RFC 6750 §2.3: a token in the URI stays in logs and histories, so it is not read from there
+        return DPoPToken(_token(value))
     return NoToken.MISSING
 
 
-def _token(value: bytes, query: bytes) -> bytes | NoToken:
-    if (b"%" in query or b"token=" in query.lower()) and _IN_QUERY.search(query) is not None:
-        return NoToken.INVALID_REQUEST
+def _token(value: bytes) -> bytes | NoToken:
     match = _CREDENTIALS.fullmatch(value)
     if match is None:
         return NoToken.INVALID_REQUEST

@@ -39,6 +39,11 @@ def challenge(
     return f"Bearer {parameters(pairs)}" if pairs else "Bearer"
 
 
+def basic_challenge(settings: ChallengeSettings) -> str:
+    """Write a Basic challenge (RFC 7617 §2), which always has a realm: clients show it to people."""
+    return f"Basic {parameters([('realm', settings.realm or 'an access token as password')])}"
+
+
 def dpop_challenge(
     settings: ChallengeSettings,
     error: BearerError | DPoPError | None,

@@ -33,6 +33,7 @@ from enforcer.policy.templates import Path
 from enforcer.proxy.responses import Refusal, Refusals
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.jwt import ProofSettings
+from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import ActiveToken, ScopeClaims, read_claims
 from enforcer.tokens.dpop.possession import with_certificate, with_key
 from enforcer.wire.target import parse
@@ -166,7 +167,7 @@ def directly(rules: list[Rule], mode: Mode, request: PolicyRequest, token: Activ
     except MalformedRequestError:
         return "deny", MALFORMED, NO_ROUTE
     rule, template = matcher.find(target.segments, request.method.encode(), request.host.encode()) or (None, "")
-    evidence: Evidence = token_evidence(token, target.query)
+    evidence: Evidence = NoToken.MISSING if token is None else token
     if request.preflight and request.method == "OPTIONS":
         requested, requested_template = matcher.find(
             target.segments, request.preflight.encode(), request.host.encode()
@@ -252,7 +253,7 @@ def denial_report(
     """Return the report that is made later from the decision record."""
     located = tried.locate(request)
     judgement = explanation.judgement
-    evidence = token_evidence(token, located.target.query)
+    evidence = token_evidence(token, located)
     bound = isinstance(evidence, ActiveToken) and (evidence.bound or request.proof)
     record = DecisionRecord(
         time=NOW,

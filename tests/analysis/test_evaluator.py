@@ -68,11 +68,25 @@ def test_a_request_is_decided_by_its_rule() -> None:
     assert nowhere.reason == Reason.NO_RULE
 
 
-def test_a_token_in_the_query_is_treated_as_the_enforcer_does() -> None:
-    """A second token in the query makes the request ambiguous; one only there is not read."""
-    assert token_evidence(INACTIVE, b"x=1") is INACTIVE
-    assert token_evidence(INACTIVE, b"access_token=x") is NoToken.INVALID_REQUEST
-    assert token_evidence(None, b"access_token=x") is NoToken.MISSING
+def test_a_token_is_in_the_first_place_of_its_rule() -> None:
+    """A second one in the request's fields or query makes it unreadable; another site's page may not use the cookie."""
+    tried = policy(
+        {"path": "/any", "token_from": {"bearer": True, "query": "token"}, "authenticated": True},
+        {"path": "/cookie", "token_from": {"cookie": "token"}, "authenticated": True},
+        {"path": "/default", "authenticated": True},
+    )
+
+    def evidence(target: str, *headers: tuple[str, str]) -> object:
+        return token_evidence(INACTIVE, tried.locate(PolicyRequest("GET", target, "a", headers=headers)))
+
+    assert evidence("/any?x=1") is INACTIVE
+    assert evidence("/any?token=x") is NoToken.INVALID_REQUEST
+    assert evidence("/cookie") is INACTIVE
+    assert evidence("/cookie", ("Sec-Fetch-Site", "cross-site")) is NoToken.CROSS_SITE
+    assert evidence("/cookie", ("Cookie", "token=x")) is NoToken.INVALID_REQUEST
+    assert evidence("/default?access_token=x") is INACTIVE
+    assert token_evidence(None, tried.locate(PolicyRequest("GET", "/any?token=x"))) is NoToken.INVALID_REQUEST
+    assert token_evidence(None, tried.locate(PolicyRequest("GET", "/default?access_token=x"))) is NoToken.MISSING
 
 
 class _Ignore:

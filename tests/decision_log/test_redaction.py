@@ -13,7 +13,7 @@ from enforcer.decision_log.redaction import (
 )
 
 TOKEN = b"0123456789abcdef"
-CREDENTIALS = b"Bearer " + TOKEN
+CREDENTIALS = [b"Bearer " + TOKEN]
 
 
 def lines(*fields: tuple[bytes, bytes]) -> list[bytes]:
@@ -64,7 +64,7 @@ def test_a_new_id_is_random() -> None:
 def test_the_path_is_recorded_without_its_query() -> None:
     """As it was sent."""
     assert recorded_path(b"/a/%62?c=d?e", [b"a", b"b"], CREDENTIALS) == b"/a/%62"
-    assert recorded_path(b"/", [b""], None) == b"/"
+    assert recorded_path(b"/", [b""], ()) == b"/"
     assert recorded_segments(b"/a/%62", 7) == [b"a", b"b"]
 
 
@@ -80,9 +80,9 @@ def test_the_path_is_recorded_without_its_query() -> None:
 def test_a_path_that_reveals_the_token_is_hidden(target: bytes, segments: list[bytes]) -> None:
     """Whole, encoded or in part; a text too short to reveal anything stays."""
     assert recorded_path(target, segments, CREDENTIALS) == b"/[hidden]"
-    assert recorded_path(target, segments, None) == target
-    assert recorded_path(target, segments, b"Bearer other-token") == target
-    assert recorded_path(b"/a/abc", [b"a", b"abc"], b"Bearer abc") == b"/a/abc"
+    assert recorded_path(target, segments, ()) == target
+    assert recorded_path(target, segments, [b"Bearer other-token"]) == target
+    assert recorded_path(b"/a/abc", [b"a", b"abc"], [b"Bearer abc"]) == b"/a/abc"
     assert recorded_segments(b"/[hidden]", 2) == [b"[hidden]"] * 2
 
 
@@ -107,7 +107,7 @@ def test_a_path_that_reveals_the_token_is_hidden(target: bytes, segments: list[b
 )
 def test_the_beginning_of_a_path_that_was_not_read_is_recorded_as_text(target: bytes, path: bytes) -> None:
     """Without authority, query and fragment, in printable ASCII, at most 256 bytes."""
-    assert unread_path(target, None) == path
+    assert unread_path(target, ()) == path
     assert unread_path(target, CREDENTIALS) == path
 
 
@@ -134,4 +134,4 @@ def test_a_path_that_was_not_read_is_hidden_if_it_reveals_the_token(target: byte
 
 def test_a_token_with_an_encoded_slash_is_hidden_in_a_path_that_was_not_read() -> None:
     """RFC 6750 §2.1: a token may contain slashes, so a part between two of them may be too short to reveal it."""
-    assert unread_path(b"/a/0123456%2F89abcde", b"Bearer 0123456/89abcde") == b"/[hidden]"
+    assert unread_path(b"/a/0123456%2F89abcde", [b"Bearer 0123456/89abcde"]) == b"/[hidden]"

@@ -37,7 +37,7 @@ RECORD = DecisionRecord(
 
 def test_a_decision_is_described_step_by_step() -> None:
     """Of several conditions on claims, those that were not met."""
-    assert describe(RECORD, REQUIREMENT, "Bearer", 12.34).split(" | ") == [
+    assert describe(RECORD, REQUIREMENT, "Authorization, Bearer", 12.34).split(" | ") == [
         "request 7f from 192.0.2.7",
         "GET /users/alice at api.example.org",
         "rule: mine",
@@ -53,12 +53,17 @@ def test_a_decision_is_described_step_by_step() -> None:
     [
         (NoToken.MISSING, "", inf, "none, or none that can be read"),
         (None, "", inf, "none, or none that can be read"),
-        (INACTIVE, "Bearer", 0.0, "in Authorization, Bearer; verified now; inactive"),
+        (INACTIVE, "Authorization, Bearer", 0.0, "in Authorization, Bearer; verified now; inactive"),
         (
             RejectedToken(JwtFault.EXPIRED),
-            *("Bearer", 0.0, "in Authorization, Bearer; verified now; rejected, its exp is in the past"),
+            *("Authorization, Bearer", 0.0, "in Authorization, Bearer; verified now; rejected, its exp is in the past"),
         ),
-        (IntrospectionFailure.TIMEOUT, "DPoP", inf, "in Authorization, DPoP; not verified, it took too long"),
+        (
+            IntrospectionFailure.TIMEOUT,
+            "Authorization, DPoP",
+            inf,
+            "in Authorization, DPoP; not verified, it took too long",
+        ),
     ],
 )
 def test_every_kind_of_evidence_is_described(evidence: Evidence | None, scheme: str, age: float, token: str) -> None:
@@ -71,7 +76,7 @@ def test_every_kind_of_evidence_is_described(evidence: Evidence | None, scheme: 
 def test_a_fault_of_possession_is_named() -> None:
     """For a token that is bound to a key."""
     record = RECORD._replace(possession=PossessionFault.MISSING)
-    assert "; possession: " in describe(record, REQUIREMENT, "DPoP", 0.0)
+    assert "; possession: " in describe(record, REQUIREMENT, "Authorization, DPoP", 0.0)
 
 
 def test_the_debug_log_has_each_decision_and_no_token() -> None:

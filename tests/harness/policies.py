@@ -37,6 +37,7 @@ NO_CONDITIONS = {
     *("authorization_server", "ask_in_order", "max_answer_age", "on_outage"),  # how the token is verified
     *("query", "headers", "addresses"),  # what the request itself must have
     "nobody",  # that no request is allowed
+    "token_from",  # where the token is
     "upstream",  # where the request is forwarded to
 }
 """The other keys of a rule. A new key must be in one of the two lists: `explain` and `lint` know each condition."""
@@ -62,7 +63,7 @@ def oracle(claims: dict[str, Any] | None, scopes: ScopeClaims = SCOPE_CLAIMS) ->
     `scopes` are the claims that may hold its scopes.
     """
     token = None if claims is None else read_claims(claims, scopes)
-    return lambda located: token_evidence(token, located.target.query)
+    return lambda located: token_evidence(token, located)
 
 
 def explained(rules: Policy, request: str, claims: dict[str, Any] | None = None, host: str = "") -> Explanation:

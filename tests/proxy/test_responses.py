@@ -94,6 +94,7 @@ ANSWERS: dict[Reason, tuple[int, list[str], list[str]]] = {
         ),
         (401, INVALID_PROOF, INVALID_PROOF),
     ),
+    Reason.CROSS_SITE_REQUEST: (403, [], []),
     Reason.TOO_MANY_WRONG_PROOFS: (429, [], []),
     Reason.TOO_MANY_PROOFS: (503, [], []),
     Reason.INSUFFICIENT_SCOPE: (403, [f"Bearer {NEEDED}"], [f'DPoP {NEEDED}, algs="ES256 PS256"']),

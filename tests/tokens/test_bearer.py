@@ -1,10 +1,9 @@
 """The access token of a request, from Authorization (RFC 6750 §2.1, RFC 9449 §7.1)."""
 
 import re
-from urllib.parse import quote
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.tokens.bearer import DPoPToken, NoToken, parse
@@ -31,7 +30,7 @@ MISSING, INVALID, MALFORMED = NoToken.MISSING, NoToken.INVALID_REQUEST, NoToken.
 @pytest.mark.parametrize("query", [b"", b"page=2"])
 def test_the_token_follows_the_scheme(authorization: bytes, token: bytes, query: bytes) -> None:
     """RFC 9110 §11.4: the scheme's case and the number of spaces do not matter; the token is not changed."""
-    assert parse(authorization, 1, query) == token
+    assert parse(authorization, 1) == token
 
 
 @pytest.mark.parametrize(
@@ -52,19 +51,12 @@ def test_the_token_follows_the_scheme(authorization: bytes, token: bytes, query:
 )
 def test_another_scheme_counts_as_no_token(authorization: bytes) -> None:
     """The refusal is the same as without credentials."""
-    assert parse(authorization, 1, b"") is MISSING
-    assert parse(authorization, 1, b"access_token=abc") is MISSING
+    assert parse(authorization, 1) is MISSING
 
 
 def test_without_the_field_there_is_no_token() -> None:
     """RFC 6750 §3: the challenge has no error code then."""
-    assert parse(None, 0, b"") is MISSING
-    assert parse(None, 0, b"page=2") is MISSING
-
-
-def test_a_token_in_the_query_is_ignored() -> None:
-    """RFC 6750 §2.3: it would be in every log."""
-    assert parse(None, 0, b"access_token=abc") is MISSING
+    assert parse(None, 0) is MISSING
 
 
 @pytest.mark.parametrize(
@@ -81,37 +73,36 @@ def test_a_token_in_the_query_is_ignored() -> None:
 )
 def test_bearer_credentials_that_do_not_parse_are_an_invalid_request(authorization: bytes) -> None:
     """RFC 6750 §3.1."""
-    assert parse(authorization, 1, b"") is INVALID
+    assert parse(authorization, 1) is INVALID
 
 
 @pytest.mark.parametrize(
-    ("authorization", "query", "expected"),
+    ("authorization", "expected"),
     [
-        (b"DPoP abc", b"", b"abc"),
-        (b"dpop abc", b"page=2", b"abc"),
-        (b" DPOP   abc==\t", b"", b"abc=="),
-        (b"DPoP", b"", INVALID),
-        (b"DPoP a b", b"", INVALID),
-        (b"DPoP a, Bearer b", b"", INVALID),
-        (b"DPoP abc", b"access_token=x", INVALID),
-        (b"DPoP a&b", b"", MALFORMED),
+        (b"DPoP abc", b"abc"),
+        (b"dpop abc", b"abc"),
+        (b" DPOP   abc==\t", b"abc=="),
+        (b"DPoP", INVALID),
+        (b"DPoP a b", INVALID),
+        (b"DPoP a, Bearer b", INVALID),
+        (b"DPoP a&b", MALFORMED),
     ],
 )
-def test_a_token_with_the_dpop_scheme_is_marked(authorization: bytes, query: bytes, expected: bytes | NoToken) -> None:
+def test_a_token_with_the_dpop_scheme_is_marked(authorization: bytes, expected: bytes | NoToken) -> None:
     """RFC 9449 §7.1: it needs a proof."""
-    assert parse(authorization, 1, query) == DPoPToken(expected)
+    assert parse(authorization, 1) == DPoPToken(expected)
 
 
 def test_repr_does_not_show_the_token() -> None:
     """It may be logged."""
-    assert "s3cret" not in repr(parse(b"DPoP s3cret", 1, b""))
+    assert "s3cret" not in repr(parse(b"DPoP s3cret", 1))
 
 
 @pytest.mark.parametrize("count", [2, 3, 100])
 @pytest.mark.parametrize("authorization", [b"Bearer abc", b"DPoP abc", b"Basic dXNlcjpwdw==", b""])
 def test_more_than_one_field_is_an_invalid_request(authorization: bytes, count: int) -> None:
     """The app might read another one than the enforcer."""
-    assert parse(authorization, count, b"") is INVALID
+    assert parse(authorization, count) is INVALID
 
 
 @pytest.mark.parametrize(
@@ -138,61 +129,8 @@ def test_more_than_one_field_is_an_invalid_request(authorization: bytes, count: 
 )
 def test_a_token_outside_the_grammar_is_malformed(token: bytes) -> None:
     """RFC 6750 §2.1: no authorization server can have issued it, so no lookup is made."""
-    assert parse(b"Bearer " + token, 1, b"") is MALFORMED
-    assert parse(b"bEARER  " + token, 1, b"page=2") is MALFORMED
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        b"access_token=x",
-        b"access_token=",
-        b"page=2&access_token=x&size=3",
-        b"access_token=x&access_token=y",
-        b"%61ccess_token=x",
-        b"%41CCESS%5fTOKEN=x",
-        b"access%5Ftoken=x",
-        b"acc%65ss_token=x",
-        b"access_%74oken=x",
-        b"a=b&access_toke%6e=x",
-        b"".join(b"%%%02x" % byte for byte in b"access_token") + b"=x",
-    ],
-)
-def test_a_second_token_in_the_query_is_an_invalid_request(query: bytes) -> None:
-    """RFC 6750 §2: a token may be sent in only one way, however the parameter's name is encoded."""
-    assert parse(b"Bearer abc", 1, query) is INVALID
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        b"page=2",
-        b"my_access_token=x",
-        b"access_tokens=x",
-        b"refresh_token=x",
-        b"token=x",
-        b"q=access_token=x",
-        b"next=%2Fcallback%3Faccess_token%3Dx",
-        b"next=/a%3Fb%26access_token=x",
-        b"access_token",
-        b"%zz=%",
-    ],
-)
-def test_another_query_parameter_is_not_a_token(query: bytes) -> None:
-    """Nor is a value that contains the name."""
-    assert parse(b"Bearer abc", 1, query) == b"abc"
-
-
-@given(
-    st.sampled_from(["access_token", "access_taken", "xccess_token"]), st.lists(st.booleans(), min_size=12, max_size=12)
-)
-@example("access_token", [False, True] * 6)
-def test_the_encoding_of_a_parameter_name_does_not_matter(name: str, encoded: list[bool]) -> None:
-    """An app decodes each character of it."""
-    pairs = zip(name, encoded, strict=True)
-    spelt = "".join(f"%{ord(character):02x}" if hidden else quote(character) for character, hidden in pairs)
-    expected = INVALID if name == "access_token" else b"abc"
-    assert parse(b"Bearer abc", 1, f"{spelt}=x".encode()) == expected
+    assert parse(b"Bearer " + token, 1) is MALFORMED
+    assert parse(b"bEARER  " + token, 1) is MALFORMED
 
 
 @given(
@@ -204,13 +142,10 @@ def test_the_encoding_of_a_parameter_name_does_not_matter(name: str, encoded: li
         st.text("ABCabc019-._~+/= ,", max_size=20).map(lambda tail: b"dpop " + tail.encode()),
     ),
     st.integers(0, 2),
-    st.one_of(st.just(b""), st.binary(max_size=20)),
 )
-def test_any_bytes_yield_a_token_within_the_grammar_or_none(
-    authorization: bytes | None, count: int, query: bytes
-) -> None:
+def test_any_bytes_yield_a_token_within_the_grammar_or_none(authorization: bytes | None, count: int) -> None:
     """The token stood in the only field, unchanged."""
-    parsed = parse(authorization, count, query)
+    parsed = parse(authorization, count)
     token = parsed.token if isinstance(parsed, DPoPToken) else parsed
     if isinstance(token, NoToken):
         return
@@ -224,5 +159,4 @@ def test_any_bytes_yield_a_token_within_the_grammar_or_none(
 def test_each_b64token_is_returned_unchanged(token: str, padding: int) -> None:
     """Opaque or signed, short or long."""
     whole = token.encode() + b"=" * padding
-    assert parse(b"Bearer " + whole, 1, b"") == whole
-    assert parse(b"Bearer " + whole, 1, b"page=2") == whole
+    assert parse(b"Bearer " + whole, 1) == whole

@@ -62,6 +62,7 @@ def find_warnings(config: Config, document: MergedDocument, policy: Policy) -> l
         _token_limit,
         _unknown_issuer,
         _client_addresses,
+        _token_places,
     )
     warnings = [warning for check in checks for warning in check(config, document)]
     return sorted([*warnings, *_of_rules(document, policy)], key=lambda warning: document.order(warning.problem))
@@ -205,6 +206,19 @@ def _client_addresses(config: Config, document: MergedDocument) -> Iterator[Conf
                     message = f"has addresses of the trusted proxy {proxy}, whose own requests are always refused"
                     problem = document.problem(("rules", index, *path, position), message)
                     yield ConfigWarning(Level.WARNING, "address_of_proxy", problem)
+
+
+def _token_places(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:
+    """Find tokens in URLs, and cookies that pages of other sites may use."""
+    for path, places in document.written("token_from"):
+        if not isinstance(places, dict):
+            continue
+        if places.get("query") is not None:
+            message = "URLs stay in histories and in logs of other servers, with the token; prefer another place"
+            yield ConfigWarning(Level.WARNING, "token_in_query", document.problem((*path, "query"), message))
+        if places.get("cross_site") == "allow":
+            message = "pages of other sites can make a browser send requests with the cookie; remove it"
+            yield ConfigWarning(Level.WARNING, "cross_site", document.problem((*path, "cross_site"), message))
 
 
 def _unused(config: Config, document: MergedDocument) -> Iterator[ConfigWarning]:

@@ -73,4 +73,4 @@ def allows(policy: Policy, method: str, target: str, scopes: set[str] | None) ->
     except MalformedRequestError:
         return False
     token = None if scopes is None else read_claims({"scope": " ".join(scopes)})
-    return isinstance(located.decide(token_evidence(token, b""), 0.0), Allow)
+    return isinstance(located.decide(token_evidence(token, located), 0.0), Allow)

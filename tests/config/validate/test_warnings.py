@@ -44,6 +44,17 @@ def warnings_of(tmp_path: Path, text: str) -> tuple[list[ConfigWarning], MergedD
     return find_warnings(loaded.config, document, Policy((rule, "there") for rule in loaded.config.rules)), document
 
 
+def test_tokens_in_urls_and_unprotected_cookies_are_found(tmp_path: Path) -> None:
+    """In rules and in their defaults."""
+    text = CONFIG.replace("ENDPOINT", "https://auth.example.org/x") + "    token_from: {query: access_token}\n"
+    text += "rule_defaults:\n  token_from: {cookie: token, cross_site: allow}\n"
+    warnings = [warning for warning in warnings_of(tmp_path, text)[0] if "token_from" in warning.problem.path]
+    assert [(warning.code, warning.problem.line, warning.problem.path) for warning in warnings] == [
+        ("token_in_query", 15, "rules[1].token_from.query"),
+        ("cross_site", 17, "rule_defaults.token_from.cross_site"),
+    ]
+
+
 def test_warnings_are_sorted_by_line_and_name_the_key(tmp_path: Path) -> None:
     """If the key is not written in the rule, the position is the rule's."""
     warnings, document = warnings_of(tmp_path, CONFIG.replace("ENDPOINT", "http://auth.example.org/x"))
