@@ -41,9 +41,12 @@ class Http2Limits(Section):
     """Frames that move no message (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown types) at once, and as
     many more a second; then the connection is closed. DATA that the enforcer sends permits more, since it causes
     WINDOW_UPDATE. Cuts floods (CVE-2019-9512 to -9518)."""
+    field_section: Bytes = 24_576
+    """Maximum size of a field section as it is compressed; a larger one closes the connection. A head of `limits.head`
+    is seldom larger. One with more than twice `limits.fields`, or larger than four times `limits.head` when decoded,
+    closes the connection, too. Bounds work and memory (CVE-2024-27316)."""
     continuations: Count = 16
-    """Maximum number of CONTINUATION frames of a field section; one more closes the connection. Bounds work
-    (CVE-2024-27316)."""
+    """Maximum number of CONTINUATION frames of a field section; one more closes the connection. Bounds work."""
 
     def __post_init__(self) -> None:
         if self.window < 65_536:

@@ -50,7 +50,7 @@ from enforcer.wire.http2.frames import (
     FrameReader,
     goaway,
 )
-from enforcer.wire.http2.state_machine import CONNECTION_WINDOW, FRAME, HEADROOM, BoundedConnection
+from enforcer.wire.http2.state_machine import CONNECTION_WINDOW, FRAME, BoundedConnection
 from enforcer.wire.tls_reader import TlsReader
 from enforcer.wire.turns import PacedInput, Readable
 
@@ -86,12 +86,13 @@ _CLOSED: Final = Http2State.CLOSED
 class Http2Connection(AcceptedConnection):
     """One client connection, an asyncio.Protocol by its methods, and the `Session` of its streams.
 
-    It is ended at its `deadline` if it is idle, and at `_frame_due` if the frame that has begun is not complete.
+    It is ended at its `deadline` if it is idle, and if the frame, or the field section,
+    that began at `_frame_began` stays incomplete for too long.
     """
 
     __slots__ = (
-        "_builder", "_control", "_deferred", "_frame_due", "_held", "_highest", "_in_turn", "_machine", "_reader",
-        "_received", "_resets", "_streams", "_touched", "_unwritten", "state",
+        "_builder", "_control", "_deferred", "_frame_began", "_held", "_highest", "_in_turn", "_machine", "_most",
+        "_reader", "_received", "_resets", "_streams", "_touched", "_unwritten", "state",
     )  # fmt: skip
 
     def __init__(self, registry: ConnectionRegistry, tls: TlsReader | None = None, door: Door = PROXY) -> None:
@@ -99,14 +100,19 @@ class Http2Connection(AcceptedConnection):
         snapshot = registry.snapshot
         limits, now = snapshot.limits, registry.ticker.next
         self._machine = BoundedConnection(
-            client_side=False, streams=limits.http2.streams, window=limits.http2.window, fields=limits.head
+            client_side=False,
+            streams=limits.http2.streams,
+            window=limits.http2.window,
+            head=limits.head,
+            fields=limits.fields,
         )
         self._machine.receive_data(PREFACE)
-        self._reader = FrameReader(FRAME, HEADROOM * limits.head, limits.http2.continuations)
+        self._reader = FrameReader(FRAME, limits.http2.field_section, limits.http2.continuations)
         self._resets = Allowance(limits.http2.resets, now)
         self._control = Allowance(limits.http2.control_frames, now)
         self._builder = HeadBuilder(snapshot.forwarding)
         self._streams: dict[int, Http2Stream] = {}
+        self._most = limits.http2.streams  # as it was announced
         self._held: dict[int, Http2Stream] = {}  # they wait for room, in this order
         self._touched: list[Http2Stream] = []  # they got something of a body in this turn
         self._highest = 0  # the last stream that was begun
@@ -114,7 +120,7 @@ class Http2Connection(AcceptedConnection):
         self._unwritten = 0  # bytes of bodies that are framed, and not written
         self._deferred = False  # a stream waits only for these to be written
         self._in_turn = False
-        self._frame_due = NEVER
+        self._frame_began = NEVER
         self.state = _OPEN
 
     # asyncio.Protocol
@@ -191,6 +197,8 @@ class Http2Connection(AcceptedConnection):
                 left -= 1
                 if not left or (begun and reader.next_kind == HEADERS):
                     break
+            if left < _STEP and not reader.in_section:
+                self._frame_began = NEVER
         except FrameError as error:
             _log.debug("an HTTP/2 connection is ended: %s", error)
             self._fail(error.code)
@@ -211,15 +219,8 @@ class Http2Connection(AcceptedConnection):
             stream.on_turn_end()
         self._in_turn = False
         self.flush()
-        if not self._reader.held:
-            self._frame_due = NEVER
-        elif self._frame_due == NEVER:
-            snapshot = self._registry.snapshot
-            timeouts = snapshot.timeouts
-            time = timeouts.head
-            if self._reader.next_kind == DATA:
-                time = timeouts.body + FRAME / snapshot.limits.body_rate
-            self._frame_due = self.now + time
+        if self._frame_began == NEVER and self._reader.held:
+            self._frame_began = self.now
 
     def pause_writing(self) -> None:
         self._io.on_full(self._read_time())
@@ -268,7 +269,7 @@ class Http2Connection(AcceptedConnection):
         """Make an exchange of a field section, and begin it."""
         registry = self._registry
         snapshot = registry.snapshot
-        if self.state is not _OPEN or len(self._streams) >= snapshot.limits.http2.streams:
+        if self.state is not _OPEN or len(self._streams) >= self._most:
             self.reset(number, REFUSED_STREAM)
             if self.state is _OPEN:
                 self._count_reset()
@@ -412,13 +413,13 @@ class Http2Connection(AcceptedConnection):
             if self.deadline <= now:
                 self._io.close(self._read_time())
             return
-        if self._frame_due <= now and not self._input.waiting:
+        if self._frame_began + self._frame_time <= now and not self._input.waiting:
             self._fail(ENHANCE_YOUR_CALM)
             return
         for stream in tuple(self._streams.values()):
             stream.sweep(now, wall)
         if self.deadline <= now and self.idle:
-            self._end()
+            self.shutdown()
 
     def drain(self) -> None:
         """Announce the end; requests that are on their way are still served (RFC 9113 §6.8)."""
@@ -448,6 +449,14 @@ class Http2Connection(AcceptedConnection):
 
     # Ends
 
+    @property
+    def _frame_time(self) -> float:
+        """Seconds that the frame which has begun may take: one of a body as long as so much of it may."""
+        snapshot = self._registry.snapshot
+        if self._reader.next_kind == DATA and not self._reader.in_section:
+            return snapshot.timeouts.body + FRAME / snapshot.limits.body_rate
+        return snapshot.timeouts.head
+
     def _end(self) -> None:
         """Take no more requests, and close behind the streams that are open."""
         if self.state is _OPEN:
@@ -459,11 +468,11 @@ class Http2Connection(AcceptedConnection):
         """End the connection because of an error; 0: the library has written the GOAWAY."""
         if self.state is _CLOSED:
             return
+        self.state = _CLOSED
         self._end_streams()
         self._write()
         if code:
             self.transport.write(goaway(self._highest, code))
-        self.state = _CLOSED
         self._reader.clear()
         self._linger()
 

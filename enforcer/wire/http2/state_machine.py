@@ -6,19 +6,24 @@ of the library.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.settings import SettingCodes, Settings
-from hpack import Encoder
+from hpack import Decoder, Encoder, HeaderTuple, OversizedHeaderListError
+
+from enforcer.wire.http2.field_count import count_fields
 
 FRAME: Final = 16_384
 """Largest frame that is sent or taken: the smallest maximum that RFC 9113 §4.2 permits."""
 CONNECTION_WINDOW: Final = 1024**2
 """Window of a connection. It is given back at once: only the windows of streams hold a sender back."""
-HEADROOM: Final = 4
-"""The field section that ends a connection is this much larger than one that is refused."""
+_HEADROOM: Final = 4
+"""The field section that ends a connection is this much larger than one that is refused, when it is decoded."""
+_MORE_FIELDS: Final = 2
+"""And has this many times the fields. A cookie may come in many."""
 
 _TABLE: Final = 4096
 """Maximum bytes of the table that fields are compressed with, whatever the peer permits. Bounds memory."""
@@ -39,6 +44,17 @@ class _BoundedEncoder(Encoder):
             self.table_size_changes.append(bounded)
 
 
+class _BoundedDecoder(Decoder):
+    def __init__(self, size: int, fields: int) -> None:
+        super().__init__(max_header_list_size=_HEADROOM * size)
+        self._most = _MORE_FIELDS * fields
+
+    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
+        if count_fields(bytes(data), self._most) > self._most:
+            raise OversizedHeaderListError("too many fields")
+        return super().decode(data, raw)
+
+
 class BoundedConnection(H2Connection):
     """An `H2Connection` that never counts streams: to exceed their limit is the fault of a stream, not of all of them.
 
@@ -48,7 +64,8 @@ class BoundedConnection(H2Connection):
 
     MAX_CLOSED_STREAMS = _CLOSED
 
-    def __init__(self, *, client_side: bool, streams: int, window: int, fields: int) -> None:
+    def __init__(self, *, client_side: bool, streams: int, window: int, head: int, fields: int) -> None:
+        """Limit what the peer may send: `head` bytes of decoded fields, of which it has `fields`, in a section."""
         super().__init__(
             H2Configuration(
                 client_side=client_side,
@@ -60,13 +77,13 @@ class BoundedConnection(H2Connection):
         )
         self._pruned_above = 2 * streams
         self.encoder = _BoundedEncoder()
-        self.decoder.max_header_list_size = HEADROOM * fields
+        self.decoder = _BoundedDecoder(head, fields)
         self.local_settings = Settings(
             client=client_side,
             initial_values={
                 SettingCodes.MAX_CONCURRENT_STREAMS: streams,
                 SettingCodes.INITIAL_WINDOW_SIZE: window,
-                SettingCodes.MAX_HEADER_LIST_SIZE: fields,
+                SettingCodes.MAX_HEADER_LIST_SIZE: head,
                 SettingCodes.MAX_FRAME_SIZE: FRAME,
             },
         )

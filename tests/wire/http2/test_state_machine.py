@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived
+from h2.exceptions import DenialOfServiceError
 from h2.settings import SettingCodes
 
 from enforcer.wire.http2.state_machine import CONNECTION_WINDOW, BoundedConnection
@@ -14,7 +16,7 @@ HEAD = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", 
 
 def pair() -> tuple[BoundedConnection, H2Connection]:
     """Return a server with small limits, and a client that has its settings."""
-    server = BoundedConnection(client_side=False, streams=2, window=70_000, fields=1000)
+    server = BoundedConnection(client_side=False, streams=2, window=70_000, head=1000, fields=10)
     client = H2Connection(H2Configuration(client_side=True))
     client.initiate_connection()
     server.receive_data(client.data_to_send())
@@ -34,7 +36,7 @@ def test_the_limits_are_announced() -> None:
 
 def test_a_client_that_does_not_know_the_limit_yet_keeps_its_connection() -> None:
     """Each stream over the limit is refused by itself; and what is closed is forgotten."""
-    server = BoundedConnection(client_side=False, streams=2, window=70_000, fields=1000)
+    server = BoundedConnection(client_side=False, streams=2, window=70_000, head=1000, fields=10)
     client = H2Connection(H2Configuration(client_side=True))
     client.initiate_connection()
     for number in range(1, 41, 2):
@@ -43,6 +45,14 @@ def test_a_client_that_does_not_know_the_limit_yet_keeps_its_connection() -> Non
         assert any(isinstance(event, RequestReceived) for event in events)
         server.reset_stream(number)
     assert len(server.streams) <= 6
+
+
+def test_a_section_of_many_short_fields_is_not_decoded() -> None:
+    """A byte is enough for a field, and decoding one takes as long as reading a hundred bytes."""
+    server, client = pair()
+    client.send_headers(1, [*HEAD, *[("x", "")] * 20], end_stream=True)
+    with pytest.raises(DenialOfServiceError):
+        server.receive_data(client.data_to_send())
 
 
 def test_a_client_cannot_make_the_encoder_remember_more() -> None:
