@@ -16,6 +16,7 @@ from enforcer.settings.pool import PoolSettings
 from enforcer.shares import Holder
 from enforcer.wire.carrier import Carrier, Receiver
 from enforcer.wire.fields import HOP_BY_HOP, without_length, without_named
+from enforcer.wire.second_descriptor import NOT_OPEN, SecondDescriptor
 from enforcer.wire.ticker import Ticker
 from enforcer.wire.tls_reader import TlsReader
 from enforcer.wire.turns import LARGE, PIECES, STEP, PacedInput, Readable
@@ -68,7 +69,7 @@ class PooledConnection(Carrier):
     __slots__ = (
         "_body", "_chunked", "_connection_options", "_done", "_ended", "_fields", "_final", "_fragmented",
         "_head_only", "_head_seen", "_input", "_keep_alive", "_lost", "_parser", "_reason", "_request_chunked",
-        "_reused", "_settings", "_sized", "_started", "_status", "_ticker", "_upgradable", "begun", "deadline",
+        "_reused", "_second", "_settings", "_sized", "_started", "_status", "_ticker", "_upgradable", "begun", "deadline",
         "holder", "pool", "receiver", "streaming", "tls", "transport",
     )  # fmt: skip
 
@@ -103,6 +104,7 @@ class PooledConnection(Carrier):
         self._done = False
         self._started = False
         self._head_seen = 0
+        self._second: SecondDescriptor | None = None  # None: no piece of a body was sent
 
     # Called by receivers
 
@@ -125,6 +127,11 @@ class PooledConnection(Carrier):
         self.transport.write(head)
 
     def send_body(self, data: bytes) -> None:
+        second = self._second
+        if second is None:
+            self._second = NOT_OPEN
+        elif second is NOT_OPEN and self.tls is None:
+            self._second = SecondDescriptor(self.transport)
         self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._request_chunked else data)
 
     def end_body(self, trailers: list[bytes]) -> None:
@@ -295,6 +302,11 @@ class PooledConnection(Carrier):
         return None
 
     def connection_lost(self, error: Exception | None) -> None:
+        second, self._second = self._second, None
+        if second is not None:
+            if error is not None and self.receiver is not None and not self._input.waiting:
+                self._read_rest(second)
+            second.close()
         if self._input.waiting and self.receiver is not None:
             self._lost = True
             return
@@ -303,6 +315,12 @@ class PooledConnection(Carrier):
         self.pool.forget(self)
         if self.receiver is not None:
             self.fail(UpstreamFailure.UNAVAILABLE, "the connection was closed before the response was complete")
+
+    def _read_rest(self, second: SecondDescriptor) -> None:
+        """Read what the server sent before a write failed: the response to a request that it did not want to read."""
+        while self.receiver is not None and (data := second.read()):
+            self.on_input(data)
+        self.on_turn_end()
 
     def pause_writing(self) -> None:
         if self.receiver is not None:
@@ -398,6 +416,8 @@ class PooledConnection(Carrier):
             if self._head_only:
                 # llhttp waits for the body that a response to HEAD only announces
                 self._parser = httptools.HttpResponseParser(self)
+            if self._second is not None:
+                self._second.close()
             self._reset()
             self._reused = True
             if self._input.blocked:

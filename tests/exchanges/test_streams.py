@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -210,3 +211,24 @@ def test_a_response_that_is_cut_short_breaks_the_client_connection(app: Upstream
     client.end()
     with pytest.raises(PeerClosedError):
         client.read_response()
+
+
+@pytest.mark.parametrize("framing", [("Content-Length", str(MANY)), ("Transfer-Encoding", "chunked")])
+def test_the_answer_of_an_app_that_closes_during_an_upload_is_passed_on(
+    app: Upstream, proxy: Enforcer, framing: tuple[str, str]
+) -> None:
+    """Although a write fails before its answer is read: the rest of the upload is on its way when it closes."""
+
+    def handler(incoming: Incoming) -> None:
+        incoming.send_raw(b"HTTP/1.1 413 Too Much\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+        incoming.socket.close()  # it has not read the body, so this is a reset
+
+    app.handler = handler
+    for _ in range(10):
+        with Client(proxy.port) as client:
+            client.begin("POST", "/upload", [framing])
+            with suppress(OSError):
+                for _ in range(200):
+                    client.send(PIECE)
+            response = client.read_response()
+            assert (response.status, response.body) == (413, b"big")
