@@ -20,6 +20,8 @@ SpecialFields = Mapping[int, Sequence[tuple[bytes, bytes]]]
 _HOST: Final = int(FieldKind.HOST)
 _AUTHORIZATION: Final = int(FieldKind.AUTHORIZATION)
 _EXPECT: Final = int(FieldKind.EXPECT)
+_DESTINATION: Final = int(FieldKind.DESTINATION)
+_METHOD_OVERRIDE: Final = int(FieldKind.METHOD_OVERRIDE)
 
 _LENGTH_DIGITS: Final = 18
 
@@ -220,7 +222,8 @@ class HeadBuilder:
                 if length > limits.body:
                     refusal = responses.TOO_LARGE
                 hops, last_hop = _read_hops(method, special)
-                others = read_other_targets(method, self.target, self._host, special)
+                if _DESTINATION in special or _METHOD_OVERRIDE in special:
+                    others = read_other_targets(method, self.target, self._host, special)
                 lines = self._forwarded_lines(hops, special)
                 upgrade = _read_upgrade(special) if upgrades and not has_body and not http10 else None
                 framing += _own_connection_lines(special, upgrade)

@@ -69,8 +69,8 @@ class PooledConnection(Carrier):
     __slots__ = (
         "_body", "_chunked", "_connection_options", "_done", "_ended", "_fields", "_final", "_fragmented",
         "_head_only", "_head_seen", "_input", "_keep_alive", "_lost", "_parser", "_reason", "_request_chunked",
-        "_reused", "_second", "_settings", "_sized", "_started", "_status", "_ticker", "_upgradable", "begun", "deadline",
-        "holder", "pool", "receiver", "streaming", "tls", "transport",
+        "_reused", "_second", "_settings", "_sized", "_started", "_status", "_ticker", "_upgradable", "begun",
+        "deadline", "holder", "pool", "receiver", "streaming", "tls", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport

@@ -31,6 +31,9 @@ class FakeTransport:
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def get_extra_info(self, name: str) -> None:
+        return None
+
     def __getattr__(self, name: str) -> Any:
         return lambda: self.calls.append(name)
 
