@@ -46,7 +46,7 @@ class Stack(NamedTuple):
     def arrived(self) -> tuple[str, list[tuple[bytes, bytes]]]:
         """Return target and fields of the only request that the app got."""
         (request,) = self.app.requests
-        ours = (b"host", b"accept", b"x-auth-subject", b"x-auth-client", b"x-auth-scope")
+        ours = (b"host", b"accept", b"x-real-ip", b"x-auth-subject", b"x-auth-client", b"x-auth-scope")
         fields = [field for field in request.headers if field[0] not in ours and not field[0].startswith(b"x-forw")]
         return request.target.decode(), fields
 
