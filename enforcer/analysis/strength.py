@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from enforcer.analysis.evaluator import PolicyRule
 from enforcer.policy.conditions import Claim, Network, RequestCondition
+from enforcer.policy.hierarchy import ScopeHierarchy
 from enforcer.policy.requirement import Conjunction
 from enforcer.policy.templates import Text, Variable
 
@@ -60,10 +61,7 @@ def _unlimited(actual: Conjunction, wanted: Conjunction) -> Iterator[str]:
 
 def _unmet(actual: Conjunction, wanted: Conjunction) -> Iterator[str]:
     """Name the conditions on the token that are not guaranteed."""
-    granted = wanted.scope_hierarchy.granted
-    certain = granted(actual.scopes)
-    if len(actual.any_scope) == 1:
-        certain |= granted(actual.any_scope)
+    certain = _certain(actual, wanted.scope_hierarchy)
     own = _texts(actual.scope_texts)
     missing = {text.written for text in wanted.scope_texts if tuple(text.parts) not in own}
     if scopes := sorted({*wanted.scopes - certain, *missing}):
@@ -85,6 +83,16 @@ def _unmet(actual: Conjunction, wanted: Conjunction) -> Iterator[str]:
             yield f"claim {claim.name}"
     if wanted.alternatives and not _guarantees_one(actual, wanted):
         yield "any_of"
+
+
+def _certain(actual: Conjunction, hierarchy: ScopeHierarchy) -> frozenset[str]:
+    """Return the scopes that every token has, or has another one instead that includes them."""
+    certain = hierarchy.granted(actual.scopes)
+    if len(actual.any_scope) == 1 and not actual.any_scope_texts:
+        certain |= hierarchy.granted(actual.any_scope)
+    if actual.alternatives:
+        certain |= frozenset.intersection(*(_certain(each, hierarchy) for each in actual.alternatives))
+    return certain
 
 
 def _guarantees_one(actual: Conjunction, wanted: Conjunction) -> bool:

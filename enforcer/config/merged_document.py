@@ -20,6 +20,7 @@ from enforcer.config.model import RULE_FILE_ADAPTER
 from enforcer.config.schema import MERGED, rule_file_shape
 from enforcer.config.validate.messages import problems, suggestion
 from enforcer.errors import ConfigError, Problem, SettingsError
+from enforcer.policy.hierarchy import ScopeHierarchy, closure_steps
 from enforcer.policy.rules import REQUEST_CONDITIONS, TOKEN_KEYS, RuleDefaults, is_scope
 
 _SCOPE_LISTS: Final = ("scopes", "any_scope")
@@ -50,6 +51,7 @@ class MergedDocument:
         self.used_sets: set[str] = set()
         self.count = sum(document.count for document in documents)
         """Number of values in all files."""
+        self._defaults_by_file: dict[str, Mapping[str, Any]] = {}
         self._expanded = 0  # values that the rules get from defaults and scope sets
         self.values = dict(main.values)
         self._files = [document.file for document in documents]
@@ -58,7 +60,7 @@ class MergedDocument:
         self._sets = _valid_sets(main.values)
         if self.rule_sources:
             general = self._defaults(main, ("rule_defaults",), {})
-            defaults = {main.file: general}
+            self._defaults_by_file = defaults = {main.file: general}
             for number, document in enumerate(others, 1):
                 defaults[document.file] = self._defaults(document, ("rule_defaults", number), general)
             counts = Counter(source.document.file for source in self.rule_sources)
@@ -68,11 +70,18 @@ class MergedDocument:
                 self._expand_sets(("rules", index), _with_defaults(source.written, defaults[source.document.file]))
                 for index, source in enumerate(self.rule_sources)
             ]
+            self._count_implied()
 
     def own(self, index: int) -> Mapping[str, Any]:
         """Return the keys written in the rule itself, without defaults."""
         written = self.rule_sources[index].written
         return written if isinstance(written, dict) else {}
+
+    def defaults_over(self, path: Sequence[Step]) -> Mapping[str, Any]:
+        """Return the defaults that a value written at a path overrides: those of its rule, or of the configuration."""
+        if path[:1] == ("rules",):
+            return self._defaults_by_file[self.rule_sources[int(path[1])].document.file]
+        return self._defaults_by_file.get(self.main.file, {}) if isinstance(path[1], int) else {}
 
     def written(self, key: str) -> Iterator[tuple[tuple[Step, ...], Any]]:
         """Yield each value written for a key, in `rule_defaults` and in rules, with its path."""
@@ -172,12 +181,38 @@ class MergedDocument:
         present = {scope for scope in expanded if isinstance(scope, str)}
         return [*expanded, *dict.fromkeys(scope for scope in appended if scope not in present)]
 
+    def _count_implied(self) -> None:
+        """Count the scopes that a rule accepts instead of those it names, by `scope_implies`."""
+        written = self.main.values.get("scope_implies")
+        implies = {
+            scope: [each for each in included if isinstance(each, str)]
+            for scope, included in (written.items() if isinstance(written, dict) else ())
+            if isinstance(included, list)
+        }
+        if closure_steps(implies, MAX_VALUES) > MAX_VALUES:
+            message = f"the scopes include others in more than {MAX_VALUES} ways, through several steps"
+            raise ConfigError([*self.problems, self.problem(("scope_implies",), message)])
+        hierarchy = ScopeHierarchy(implies)
+        for index, rule in enumerate(self.values["rules"] if implies else ()):
+            for conditions in (rule, *_alternatives(rule)):
+                scopes = conditions.get("any_scope") if isinstance(conditions, dict) else None
+                for scope in scopes if isinstance(scopes, list) else ():
+                    if isinstance(scope, str):
+                        self._add(("rules", index), len(hierarchy.including(scope)))
+
     def _add(self, path: Sequence[Step], values: int) -> None:
         """Count values that defaults or sets add to rules: a short file must not become a large policy."""
         self._expanded += values
         if self._expanded > MAX_VALUES:
-            message = f"with defaults and scope sets applied, the rules have more than {MAX_VALUES} values"
+            message = (
+                f"with defaults, scope sets and scope_implies applied, the rules have more than {MAX_VALUES} values"
+            )
             raise ConfigError([*self.problems, self.problem(path, message)])
+
+
+def _alternatives(rule: Any) -> Sequence[Any]:
+    alternatives = rule.get("any_of") if isinstance(rule, dict) else None
+    return alternatives if isinstance(alternatives, list) else ()
 
 
 def _count(value: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, final
 
 
@@ -42,6 +42,23 @@ class ScopeHierarchy:
         """Return the scopes, and all that they include."""
         included = [scope for scope, including in self._including.items() if including & scopes]
         return scopes.union(included)
+
+
+def closure_steps(implies: Mapping[str, Sequence[str]], maximum: int) -> int:
+    """Return the number of steps that finding all included scopes takes; any number above the maximum if more."""
+    steps = 0
+    for scope in implies:
+        pending = [scope]
+        seen = {scope}
+        while pending:
+            included = implies.get(pending.pop(), ())
+            steps += 1 + len(included)
+            if steps > maximum:
+                return steps
+            new = [each for each in included if each not in seen]
+            seen.update(new)
+            pending += new
+    return steps
 
 
 _NONE: Final[frozenset[str]] = frozenset()

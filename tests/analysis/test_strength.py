@@ -46,6 +46,9 @@ def compared(by: dict[str, Any], of: dict[str, Any]) -> str:
         ({"max_answer_age": "6s", **A}, {"max_answer_age": "5s", **A}, "max_answer_age 5s"),
         ({"on_outage": "stale", **A}, A, "on_outage deny"),
         ({"scopes": ["a"]}, {"scopes": ["b"], "audience": ["x"]}, "scope b and audience x"),
+        ({"any_scope": ["a", "a:{tenant}"]}, {"scopes": ["a"]}, "scope a"),
+        ({"any_of": [{"scopes": ["a"]}, {"claims": {"x": 1}}]}, {"scopes": ["a"]}, "scope a"),
+        ({"any_of": [{"scopes": ["a", "b"]}, {"scopes": ["a", "c"]}]}, {"scopes": ["a", "b"]}, "scope b"),
     ],
 )
 def test_conditions_that_are_not_guaranteed_are_named(by: dict[str, Any], of: dict[str, Any], text: str) -> None:
@@ -63,6 +66,8 @@ def test_conditions_that_are_not_guaranteed_are_named(by: dict[str, Any], of: di
         ({"scopes": ["a"]}, {"any_scope": ["a", "b"]}),
         ({"any_scope": ["a"]}, {"scopes": ["a"]}),
         ({"any_scope": ["a", "b"]}, {"any_scope": ["a", "b", "c"]}),
+        ({"any_of": [{"scopes": ["a", "b"]}, {"scopes": ["a"], "claims": {"x": 1}}]}, {"scopes": ["a"]}),
+        ({"any_of": [{"scopes": ["a", "b"]}, {"any_scope": ["a"]}]}, {"any_scope": ["a", "c"]}),
         ({"audience": ["x"]}, {"audience": ["x", "y"]}),
         ({"claims": {"x": 1}}, {"claims": {"x": [1, 2]}}),
         ({"claims": {"x": "{tenant}", "y": 1}}, {"claims": {"x": "{tenant}"}}),

@@ -110,3 +110,15 @@ def test_a_file_with_many_invalid_values_names_the_first(loads: Callable[..., Lo
 
 if __name__ == "__main__":
     sys.stdout.write(" ".join(map(str, _measure(sys.argv[1:]))))
+
+
+def test_implied_scopes_are_counted(loads: Callable[..., Loaded]) -> None:
+    """A chain of scopes includes as many as the square of its length, and a rule accepts each that includes its own."""
+    chain = ", ".join(f"s{number}: [s{number + 1}]" for number in range(1000))
+    with pytest.raises(ConfigError, match="scope_implies: the scopes include others in more than 200000 ways"):
+        loads(f"scope_implies: {{{chain}}}\n")
+    implies = ", ".join(f"s{number}: [read]" for number in range(5000))
+    rules = "".join(f"  - {{name: r{number}, path: /{number}, any_scope: [read]}}\n" for number in range(50))
+    with pytest.raises(ConfigError, match="with defaults, scope sets and scope_implies applied, the rules have more"):
+        loads(f"{rules}scope_implies: {{{implies}}}\n")
+    assert len(loads(f"{rules}scope_implies: {{s: [read]}}\n").config.rules) == 51

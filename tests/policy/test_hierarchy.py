@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enforcer.policy.hierarchy import NO_HIERARCHY, ScopeHierarchy
+from enforcer.policy.hierarchy import NO_HIERARCHY, ScopeHierarchy, closure_steps
 
 GITHUB = ScopeHierarchy({"admin": ["repo"], "repo": ["public_repo", "repo:status"], "a": ["b"], "b": ["a"]})
 
@@ -21,3 +21,12 @@ def test_the_least_scope_includes_no_other_one() -> None:
     assert GITHUB.least(["a", "b"]) == "a"
     assert NO_HIERARCHY.least(["write", "admin"]) == "write"
     assert NO_HIERARCHY.least([]) is None
+
+
+def test_the_steps_are_counted_up_to_a_maximum() -> None:
+    """A chain of scopes includes as many as the square of its length, and is not walked to its end."""
+    chain = {f"s{number}": [f"s{number + 1}"] for number in range(1000)}
+    assert closure_steps({"a": ["b", "c"], "b": ["c"]}, 100) == 9
+    assert closure_steps(chain, 10**9) > 500_000
+    assert 5000 < closure_steps(chain, 5000) < 5010
+    assert closure_steps({"a": ["b"], "b": ["a"]}, 100) == 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 from enforcer.config.document import Document, Step, show
@@ -34,6 +34,7 @@ def conflicts(document: MergedDocument, rules: Mapping[int, Rule], *, complete: 
     yield from _scope_implies(document)
     yield from _upstreams(document, rules)
     yield from _fractions(document)
+    yield from _empty_lists(document)
     if complete and not document.rule_sources and document.values.get("mode") != "report":
         yield _no_rules(document)
     yield from _report_modes(document)
@@ -85,6 +86,24 @@ def _fractions(document: MergedDocument) -> Iterator[Problem]:
                 if isinstance(item, float) and item.is_integer():
                     place = (*path, name, index) if isinstance(value, list) else (*path, name)
                     yield document.problem(place, f'{item} is a number with a fraction; write it in quotes: "{item}"')
+
+
+_CHOICES: Final = ("methods", "any_scope", "audience", "issuer", "client_ids", "acr", "addresses", "any_of")
+"""Keys of rules with a list of which one value must match: an empty one reads as nobody, but would be no condition."""
+
+
+def _empty_lists(document: MergedDocument) -> Iterator[Problem]:
+    """Yield each list of choices without any, except one that takes a default away."""
+    for key in _CHOICES:
+        for path, value in document.written(key):
+            # Nobody who writes that no address is allowed means every address.
+            if value == [] and (key == "addresses" or key not in document.defaults_over(path)):
+                yield document.problem(path, "expected at least one, found an empty list")
+    for path, alternatives in document.written("any_of"):
+        for index, alternative in enumerate(alternatives if isinstance(alternatives, list) else ()):
+            for key, value in alternative.items() if isinstance(alternative, dict) else ():
+                if value == [] and key in _CHOICES:
+                    yield document.problem((*path, index, key), "expected at least one, found an empty list")
 
 
 def _identity_fields(document: MergedDocument, rules: Mapping[int, Rule]) -> Iterator[Problem]:

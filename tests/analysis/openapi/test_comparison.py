@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from harness.policies import policy
 
 from enforcer.analysis.evaluator import Policy
@@ -55,6 +56,38 @@ def test_a_rule_that_requires_less_than_an_operation_is_reported() -> None:
     assert not compared(paths, policy({"path": "/**", "scopes": ["r", "s"]}))
     (report, _) = weaker(compared(paths, policy({"path": "/**", "scopes": ["r", "s"], "mode": "report"})))
     assert report == ("/**", "GET /a (a)", "anything (mode: report)")
+
+
+@pytest.mark.parametrize(
+    ("rule", "lacks"),
+    [
+        ({"path": "/a/{id}", "scopes": ["r"], "query": {"q": "1"}}, []),
+        ({"path": "/a/{id}", "public": True, "query": {"q": "1"}}, ["a token"]),
+        ({"path": "/a/{id}", "public": True, "addresses": ["10.0.0.0/8"]}, ["a token"]),
+        ({"path": "/a/{id}", "authenticated": True, "headers": {"X-T": "{id}"}}, ["scope r"]),
+        ({"path": "/a/{id}", "any_scope": ["r", "r:{id}"]}, ["scope r"]),
+        ({"path": "/a/{id}", "any_of": [{"scopes": ["r"]}, {"claims": {"sub": "{id}"}}]}, ["scope r"]),
+        ({"path": "/a/{id}", "any_of": [{"scopes": ["r", "s"]}, {"scopes": ["r"], "acr": ["gold"]}]}, []),
+        ({"path": "/a/{id}", "nobody": True}, []),
+        ({"paths": ["/b", "/a/{id}"], "scopes": ["r"]}, []),
+        ({"path": "/a/{id}", "host": "{tenant}.example.org", "claims": {"tenant": "{tenant}"}}, ["scope r"]),
+    ],
+)
+def test_rules_with_any_condition_are_compared(rule: dict[str, Any], lacks: list[str]) -> None:
+    """A condition on the request does not replace one on the token; nobody at all is always strict enough."""
+    paths = {"/a/{id}": {"get": {"security": [{"oauth": ["r"]}]}}}
+    differences = compared(paths, policy({"name": "rule", **rule}))
+    assert [each.lacks for each in differences.weaker] == lacks
+    assert differences.without_rule == ()
+
+
+@pytest.mark.parametrize("path", ["/a/{id}.json", "/a/{id}:publish", "/a/v{id}", "/a/%C3%A9", "/a/me", "/**"])
+def test_a_rule_of_any_form_is_compared_at_its_own_path(path: str) -> None:
+    """A weaker one beside the operation's own rule is found by a path that it matches."""
+    paths = {"/a/{id}": {"get": {"operationId": "a", "security": [{"oauth": ["r"]}]}}}
+    own = {"path": "/a/{x}", "methods": ["GET"], "scopes": ["r"]}
+    differences = compared(paths, policy(own, {"path": path, "public": True}))
+    assert weaker(differences) == ([] if path == "/**" else [(path, f"GET {path} (a)", "a token")])
 
 
 def test_a_more_specific_rule_must_not_require_less_than_the_operation_around_it() -> None:
