@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +29,8 @@ _CONSTANTS: Final[dict[str, bool | None]] = {
 }
 _INTEGER: Final = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F_]+|0[oO]?[0-7_]+|0[bB][01_]+|0|[1-9][0-9_]*)")
 _NUMBER: Final = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_RESOLVED: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null"))
+"""Tags of scalars that are not texts, even between quotes."""
 _OCTAL: Final = re.compile(r"([-+]?)0([0-7]+)")
 
 
@@ -60,7 +62,7 @@ def read(file: str, text: str) -> Iterator[Document]:
 def value_of(text: str, file: str = "", line: int = 1) -> Any:
     """Return the value of one document, in the types of JSON; raises ManifestError."""
     try:
-        return _Reader().value(compose(text), 0)
+        return _Reader(_tags(text)).value(compose(text), 0)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{file}:{line + mark.line}:{mark.column + 1}" if mark is not None else f"{file}:{line}"
@@ -75,10 +77,20 @@ def compose(text: str) -> Node:
     return yaml.compose(text, Loader=LOADER)
 
 
+def _tags(text: str) -> Mapping[int, str]:
+    """Return the tags of scalars, such as `!!str`, by their index in the text."""
+    if "!" not in text:
+        return {}
+    events: Iterable[Any] = yaml.parse(text, Loader=LOADER)
+    scalars = [event for event in events if hasattr(event, "tag") and hasattr(event, "value")]
+    return {event.start_mark.index: event.tag for event in scalars if event.tag}
+
+
 class _Reader:
     """Builds the value of a node. An alias becomes a copy, so that a change in one place does not affect the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, tags: Mapping[int, str]) -> None:
+        self._tags = tags
         self._seen: set[int] = set()
         self._repeated = 0
 
@@ -86,7 +98,10 @@ class _Reader:
         if node is None:
             return None
         if isinstance(node, yaml.ScalarNode):
-            return resolve(node.value) if node.style in ("", None) else node.value
+            is_plain = node.style in ("", None)
+            if self._tags and (tag := self._tags.get(node.start_mark.index)) is not None:
+                is_plain = tag in _RESOLVED
+            return resolve(node.value) if is_plain else node.value
         if depth > MAX_DEPTH:
             raise _error(node, f"mappings and lists are nested more than {MAX_DEPTH} levels deep")
         if id(node) in self._seen:

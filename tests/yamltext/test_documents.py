@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from enforcer.yamltext.documents import MAX_DEPTH, ManifestError, read, resolve
+from enforcer.yamltext.documents import MAX_DEPTH, ManifestError, read, resolve, value_of
 
 DEEP = "[" * (MAX_DEPTH + 2) + "]" * (MAX_DEPTH + 2)
 
@@ -97,3 +99,20 @@ def test_a_scalar_has_the_same_value_as_for_kubectl(text: str, value: object) ->
     """YAML 1.1, without dates and base-60 numbers."""
     resolved = resolve(text)
     assert (resolved, type(resolved)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("!!str 1", "1"),
+        ('!!int "1"', 1),
+        ("!!bool 'yes'", True),
+        ("!own 1", "1"),
+        ("&x !!str yes", "yes"),
+        ("1 # !", 1),
+    ],
+)
+def test_a_tag_decides_on_the_type(text: str, value: Any) -> None:
+    """As for kubectl; without one, the form of the text does."""
+    assert value_of(f"a: {text}") == {"a": value}
+    assert type(value_of(f"a: {text}")["a"]) is type(value)

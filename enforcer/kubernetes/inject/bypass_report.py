@@ -12,7 +12,7 @@ from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.verify.enforcers import repository
 from enforcer.kubernetes.verify.object_set import Assumptions
 from enforcer.kubernetes.verify.verdicts import FAILS, Finding, PortFinding, verify
-from enforcer.yamltext.objects import Object
+from enforcer.yamltext.objects import Object, identity, section
 
 
 def report_bypasses(manifests: ManifestSet, injections: Mapping[int, Injected], oldest: Version) -> None:
@@ -33,10 +33,12 @@ def report_bypasses(manifests: ManifestSet, injections: Mapping[int, Injected], 
 _SAFER: Final = "safer: --mode loopback, if the app can listen on 127.0.0.1"
 
 
-def verify_pod(pod: Object, image: str, oldest: Version) -> Finding:
-    """Return the finding on a pod by itself: no Services and NetworkPolicies are known."""
-    typed = {**pod, "apiVersion": "v1", "kind": "Pod"}
-    (finding,) = verify([typed], Assumptions(images=frozenset({repository(image)}), oldest=oldest))
+def verify_pod(pod: Object, namespace: Object, image: str, oldest: Version) -> Finding:
+    """Return the finding on a pod in its Namespace: no Services and NetworkPolicies are known."""
+    name, typed = identity(namespace)[0], {**pod, "apiVersion": "v1", "kind": "Pod"}
+    typed["metadata"] = {**section(pod, "metadata"), "namespace": name}
+    objects = [typed, {**namespace, "apiVersion": "v1", "kind": "Namespace"}]
+    (finding,) = verify(objects, Assumptions(images=frozenset({repository(image)}), oldest=oldest))
     return finding
 
 

@@ -49,6 +49,8 @@ class Enforcer:
     """TCP ports that the pod's network redirects to it."""
     reporting: tuple[str, ...] = ()
     """Parts of its policy that are in report mode, where denied requests are forwarded."""
+    serves_metrics: bool = False
+    """True if its admin server serves the app's metrics."""
     unknown: tuple[str, ...] = ()
     """The unknown properties of it, for people."""
 
@@ -89,6 +91,7 @@ def find_enforcers(spec: Object, configs: ConfigMaps, images: Collection[str] = 
             upstreams=frozenset(configuration.upstreams()),
             redirected=frozenset(app for app, to in _redirects(spec, images) if to == listen),
             reporting=tuple(configuration.reporting()),
+            serves_metrics=any(entry.get("name") == names.APP_METRICS for entry in items(container, "env")),
             unknown=configuration.unknown,
         )
 

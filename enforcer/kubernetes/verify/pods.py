@@ -61,8 +61,9 @@ def unreadable_ports(spec: Object, ours: frozenset[str]) -> Iterator[str]:
     """Yield the ports that containers declare without a number, such as a parameter of a template, for people."""
     for _, container in _containers(spec, ours):
         for port in items(container, "ports"):
-            if port_number(port.get("containerPort")) is None:
-                yield f"containerPort {port.get('containerPort')} of {container.get('name')}"
+            for key in ("containerPort", "hostPort"):
+                if (key in port or key == "containerPort") and port_number(port.get(key)) is None:
+                    yield f"{key} {port.get(key)} of {container.get('name')}"
 
 
 def _containers(spec: Object, ours: frozenset[str]) -> list[tuple[int, Object]]:

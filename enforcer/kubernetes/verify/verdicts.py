@@ -207,6 +207,8 @@ class _Verification:
     def _describe(self) -> None:
         for enforcer in self._enforcers:
             self._notes += enforcer.unknown
+            if enforcer.serves_metrics:
+                self._notes.append(f"port {enforcer.admin} serves the app's metrics without a token")
         if self._enforcers:
             dead = [route for route in self._routes if route.endpoint is None]
             self._notes += [f"{route} finds no such port in its pods" for route in dead]
@@ -229,7 +231,7 @@ class _Verification:
 
     def _judge(self, port: AppPort) -> PortFinding:
         """Return whether clients reach a port without passing the enforcer."""
-        if self._spec.get("hostNetwork") is True:
+        if self._spec.get("hostNetwork") not in (None, False):
             return PortFinding(port, "the pods use the network of their node")
         if (conditions := self._closed_by_the_pod(port)) is not None:
             return PortFinding(port, conditions=conditions)

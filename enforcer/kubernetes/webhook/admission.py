@@ -115,7 +115,7 @@ class Admission:
         options = carried(settings, self.context.package)
         settings = with_pod_annotations(settings, section(pod, "metadata", "annotations"), self.allowed)
         workload = Workload("Pod", workload_name(pod), None, (), pod)
-        if status is None and self._is_protected(pod, settings):
+        if status is None and self._is_protected(pod, namespace, settings):
             raise NotInjectableError(Reason.PRESENT, "it has the enforcer, which no injection has added")
         check(workload)
         if status is not None:
@@ -144,7 +144,7 @@ class Admission:
         injected = inject(plan)
         warnings = [line.detail for line in diagnose(injected, None, (), ()) if line.result is ReportResult.WARNING]
         # The webhook sees neither NetworkPolicies nor Services.
-        finding = verify_pod(injected.template, injected.sidecar.image, self.context.version)
+        finding = verify_pod(injected.template, namespace, injected.sidecar.image, self.context.version)
         warnings.extend(detail for _, detail in bypass_lines(finding))
         if settings.mode is Mode.PORT:
             target = f'"{port.name}"' if port.name else f'"{names.LISTEN_PORT_NAME}"'
@@ -157,7 +157,7 @@ class Admission:
         template = original if _is_same(injected.template, original) else injected.template
         return AdmissionDecision(Result.INJECTED, AdmissionReason.OK, template, message, tuple(warnings))
 
-    def _is_protected(self, pod: Object, settings: Settings) -> bool:
+    def _is_protected(self, pod: Object, namespace: Object, settings: Settings) -> bool:
         """Return whether a pod brings an enforcer of its own, as a chart or a kustomization writes it.
 
         Only what its annotations could say, too, may be in it: if the platform locks more, it is not accepted.
@@ -168,7 +168,7 @@ class Admission:
         images = {each.get("image") for each in containers if each.get("name") == names.CONTAINER}
         if {repository(str(image)) for image in images} != {repository(settings.image)}:
             return False
-        finding = verify_pod(pod, settings.image, self.context.version)
+        finding = verify_pod(pod, namespace, settings.image, self.context.version)
         return bool(finding.protected) and not finding.faults
 
 

@@ -43,7 +43,6 @@ _REASONS: Final = {
     "hostPort": r"hostPort",
     "hostNetwork": r"hostNetwork",
     "needs a native sidecar": r"before Kubernetes|a classic sidecar",
-    "gRPC or HTTP/2, refused": r"cannot forward yet",
     "left alone, no HTTP": r"it serves no HTTP",
     "name taken": r"(also has a port called|is also called)",
     "port taken": r"the enforcer's port",

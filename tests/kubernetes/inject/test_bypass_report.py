@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from harness.kubernetes.injection import objects_after, options
-from harness.kubernetes.manifests import container, deployment, pod_spec
+from harness.kubernetes.manifests import Object, container, deployment, pod_spec, template
 
 from enforcer.kubernetes.inject.bypass_report import bypass, bypass_lines, verify_pod
 from enforcer.kubernetes.inject.injector import inject_all
@@ -54,8 +54,16 @@ def test_a_pod_is_verified_by_itself() -> None:
     """As the webhook sees it."""
     outcome = inject_all([deployment()], options(Mode.LOOPBACK))
     pod = {"metadata": {}, "spec": pod_spec(objects_after(outcome)[0])}
-    assert bypass(verify_pod(pod, "e:1", (1, 33))) == "bypass closed by the kernel"
-    finding = verify_pod(pod, "other:1", (1, 33))
+    namespace: Object = {"metadata": {"name": "shop"}}
+    assert bypass(verify_pod(pod, namespace, "e:1", (1, 33))) == "bypass closed by the kernel"
+    finding = verify_pod(pod, namespace, "other:1", (1, 33))
     assert bypass(finding) == "bypass open"
     details = [detail for _, detail in bypass_lines(finding)]
     assert details[0] == "clients can bypass the enforcer: none of its containers is recognized as the enforcer"
+
+
+def test_a_pod_is_verified_with_the_service_mesh_of_its_namespace() -> None:
+    """Its proxy connects to the app from inside of the pod."""
+    pod = template(objects_after(inject_all([deployment()], options(Mode.LOOPBACK)))[0])
+    meshed: Object = {"metadata": {"name": "shop", "labels": {"istio-injection": "enabled"}}}
+    assert "forwards nothing past the enforcer" in bypass(verify_pod(pod, meshed, "e:1", (1, 33)))
