@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import uvloop
+from hpack import Encoder
+from hyperframe.frame import ContinuationFrame, HeadersFrame, PriorityFrame, SettingsFrame
 
 _PAUSE = 0.05  # seconds before a connection that was closed is opened again
 _BLOCK = 100_000  # bytes that a flood writes at once
@@ -33,6 +35,21 @@ def _request(line: str, *fields: str) -> bytes:
     return "\r\n".join((f"{line} HTTP/1.1", "Host: a", *fields, "", "")).encode()
 
 
+def _streams(*fields: tuple[str, str]) -> bytes:
+    """Return requests of HTTP/2, each on a stream of its own, until a block is full."""
+    encoder, block, number = Encoder(), bytearray(), 1
+    head = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/"), *fields]
+    while len(block) < _BLOCK:
+        section = encoder.encode(head)
+        first = HeadersFrame(number, section[:16_000], flags=["END_STREAM"])
+        rest = ContinuationFrame(number, section[16_000:], flags=["END_HEADERS"])
+        block += first.serialize() + rest.serialize()
+        number += 2
+    return bytes(block)
+
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SettingsFrame(0).serialize()
+
 FLOODS: Mapping[str, Flood] = {
     "refusals": Flood(b"", _repeated(_request("GET /"))),
     "heads": Flood(b"", _repeated(_request("GET /", *(f"X-{number}: {'x' * 300}" for number in range(95))))),
@@ -40,6 +57,9 @@ FLOODS: Mapping[str, Flood] = {
     "early answers": Flood(_request("POST /", "Content-Length: 1000000000"), _repeated(b"x")),
     "tunnels": Flood(_request("GET /public/sink", "Connection: Upgrade", "Upgrade: websocket"), _repeated(b"x")),
     "pieces": Flood(_request("GET /public/pieces"), b""),
+    "streams": Flood(_PREFACE, _streams()),
+    "sections": Flood(_PREFACE, _streams(*((f"x-{number}", "aZ0-" * 60) for number in range(90)))),
+    "frames": Flood(_PREFACE, _repeated(PriorityFrame(1, depends_on=3).serialize())),
     "records": Flood(_request("POST /public/sink", "Content-Length: 1000000000"), b"x", tls=True),
 }
 """By name. `pieces` floods with the app's response, the others with requests."""

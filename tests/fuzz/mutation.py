@@ -59,8 +59,12 @@ class Mutator:
         """Return the next input: a seed, mostly with small changes."""
         data = self._random.choice(self._seeds)
         for _ in range(self._random.choice((0, 1, 1, 1, 2, 2, 3, 5, 8))):
-            data = self._random.choice(self._changes)(data)
+            data = self.change(data)
         return data[:_MAX_SIZE]
+
+    def change(self, data: bytes) -> bytes:
+        """Make one small change."""
+        return self._random.choice(self._changes)(data)
 
     def pieces(self, data: bytes) -> list[bytes]:
         """Cut an input into a few packets, or sometimes into one per byte."""

@@ -48,6 +48,20 @@ def of_request(sent: bytes, outcome: Outcome) -> Iterator[str]:
         yield "an internal error"
 
 
+def of_frames(outcome: Outcome) -> Iterator[str]:
+    """Yield each property that an outcome of an HTTP/2 connection violates."""
+    yield from outcome.faults
+    for head in outcome.heads:
+        yield from _of_head(head.split(b" ", 2)[1], head)
+    answered = outcome.answered
+    while answered and not answered.startswith(b"HTTP/1.1 "):
+        size = 9 + int.from_bytes(answered[:3])
+        if len(answered) < size or size > 9 + 16_384:
+            yield f"a frame that is not whole, or too large: {answered[:40]!r}"
+            return
+        answered = answered[size:]
+
+
 def of_packets(whole: Outcome, cut: Outcome) -> Iterator[str]:
     """Yield the difference that other packet boundaries made.
 
