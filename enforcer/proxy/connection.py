@@ -258,6 +258,8 @@ class ClientConnection(AcceptedConnection):
             self.deadline = NEVER
         if receiving.head.has_body:
             receiving.on_request_end(trailers)
+            if receiving.awaits_upgrade:
+                self._hold_input()
 
     # Called by an exchange
 
@@ -420,15 +422,19 @@ class ClientConnection(AcceptedConnection):
             self.read_state = _HEAD  # CONNECT, which ends with its head and which no rule allows
         elif exchange.head.has_body:
             self.read_state = _RESUMING
-            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % exchange.head.framing)
+            framing = exchange.head.framing.partition(b"\r\n")[0]  # the lines behind it ask for the upgrade again
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
             self.read_state = _BODY
         else:
             self._receiving = None
             self.read_state = _HEAD if exchange.head.keep_alive else _CLOSED
             exchange.on_request_end([])
             if exchange.awaits_upgrade:
-                self.read_state = _HOLDING
-                self.update_flow_control()
+                self._hold_input()
+
+    def _hold_input(self) -> None:
+        self.read_state = _HOLDING
+        self.update_flow_control()
 
     # Limits and errors
 

@@ -334,6 +334,10 @@ class Exchange:
         protocol = self.head.upgrade
         if protocol is None:
             raise RuntimeError("an upgrade that was not asked for")
+        if not self.request_complete:
+            connection.abandon()
+            self.on_failure(UpstreamError(UpstreamFailure.MALFORMED, "it is 101 before the request's end"), False)
+            return
         if not self._begin_stream(self._upstream):
             return
         self._status = 101

@@ -18,10 +18,6 @@ from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.identity import identity_value
 from enforcer.wire.fields import FOLD, READ_FIELDS, FieldKind, field_kind, fold, without
 
-UPGRADES: Final = frozenset({b"websocket"})
-"""Protocols that a connection may be upgraded to. Never h2c: its requests would not be authorized."""
-
-
 _CACHED: Final = 2048
 """Maximum number of entries of each cache below. Bounds memory; a full one starts again."""
 
@@ -56,6 +52,7 @@ class Forwarding:
         self.kinds = FieldKinds(settings.identity)
         self.pass_authorization = settings.authorization == "pass"
         self.client_cert = settings.client_cert
+        self.upgrades = frozenset(protocol.encode() for protocol in settings.upgrades)
         self._senders: dict[tuple[str, bytes], tuple[str, str]] = {}
         self._style = settings.chain
         self._via = settings.via

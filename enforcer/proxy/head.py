@@ -7,11 +7,12 @@ from typing import Final
 
 from enforcer.errors import MalformedRequestError
 from enforcer.proxy import responses
-from enforcer.proxy.forwarding import UPGRADES, Forwarding, without_listed
+from enforcer.proxy.forwarding import Forwarding, without_listed
 from enforcer.proxy.other_targets import OtherTargets, read_other_targets
 from enforcer.proxy.responses import Refusal
+from enforcer.settings.forwarding import IGNORED_UPGRADES
 from enforcer.settings.limits import Limits
-from enforcer.wire.fields import HOST, OWS, FieldKind, parse_tokens
+from enforcer.wire.fields import HOST, MAX_MEMBERS, OWS, FieldKind, parse_tokens
 
 SpecialFields = Mapping[int, Sequence[tuple[bytes, bytes]]]
 """The fields that need reading, by `FieldKind`: name and value as sent, in order."""
@@ -225,7 +226,8 @@ class HeadBuilder:
                 if _DESTINATION in special or _METHOD_OVERRIDE in special:
                     others = read_other_targets(method, self.target, self._host, special)
                 lines = self._forwarded_lines(hops, special)
-                upgrade = _read_upgrade(special) if upgrades and not has_body and not http10 else None
+                if upgrades and not http10:
+                    upgrade = _read_upgrade(special, self.forwarding.upgrades, has_body, chunked)
                 framing += _own_connection_lines(special, upgrade)
             except MalformedRequestError as error:
                 refusal = responses.malformed(str(error), error.status)
@@ -321,9 +323,23 @@ def _read_hops(method: bytes, special: SpecialFields) -> tuple[list[bytes], bool
     return [b"Max-Forwards", b": ", b"%d" % max(left - 1, 0), b"\r\n"], left == 0
 
 
-def _read_upgrade(special: SpecialFields) -> bytes | None:
-    protocols = [value.strip(OWS).lower() for _, value in special.get(FieldKind.UPGRADE, ())]
-    return protocols[0] if len(protocols) == 1 and protocols[0] in UPGRADES else None
+def _read_upgrade(special: SpecialFields, permitted: frozenset[bytes], has_body: bool, chunked: bool) -> bytes | None:
+    """Return the first protocol that the client asks for and may have; None if the request is an ordinary one.
+
+    Raises MalformedRequestError if it asks only for others. A request for a WebSocket has no body (RFC 6455 §4.1).
+    """
+    offered = b",".join([value for _, value in special.get(FieldKind.UPGRADE, ())]).lower().split(b",")
+    protocols = [protocol for part in offered[:MAX_MEMBERS] if (protocol := part.strip(OWS))]
+    for protocol in protocols:
+        if protocol in permitted:
+            if has_body and protocol == b"websocket":
+                return None
+            if chunked:
+                raise MalformedRequestError("Upgrade", "not beside a chunked body", 501)
+            return protocol
+    if all(IGNORED_UPGRADES.fullmatch(protocol.decode("latin-1")) for protocol in protocols):
+        return None
+    raise MalformedRequestError("Upgrade", "no protocol that may be used here", 501)
 
 
 def _own_connection_lines(special: SpecialFields, upgrade: bytes | None) -> bytes:

@@ -30,7 +30,11 @@ TRANSITIONS: Final[Mapping[ReadState, Mapping[str, tuple[ReadState, ...]]]] = {
         "end of input": (ReadState.CLOSED,),
     },
     ReadState.HEAD: {"head": _BODY_OR_UPGRADE, "unreadable": (ReadState.CLOSED,), **_ENDS},
-    ReadState.BODY: {"request end": (ReadState.HEAD, ReadState.CLOSED), "unreadable": (ReadState.CLOSED,), **_ENDS},
+    ReadState.BODY: {
+        "request end": (ReadState.HEAD, ReadState.HOLDING, ReadState.CLOSED),
+        "unreadable": (ReadState.CLOSED,),
+        **_ENDS,
+    },
     ReadState.UPGRADING: {"parser stopped": (ReadState.RESUMING, ReadState.HOLDING, ReadState.HEAD, ReadState.CLOSED)},
     ReadState.RESUMING: {"own head": (ReadState.BODY,)},
     ReadState.HOLDING: {"exchange end": (ReadState.HEAD,), "upgrade": (ReadState.CLOSED,), **_ENDS},

@@ -77,6 +77,8 @@ class Http1Writer(ResponseWriter):
         self._chunked = not sized and not http10
         if self._chunked:
             out.append(b"Transfer-Encoding: chunked\r\n")
+        if status == 426:
+            out.append(b"Connection: upgrade\r\n")  # RFC 9110 §7.8: the client may then ask for the protocol of Upgrade
         if closes:
             out.append(b"Connection: close\r\n\r\n")
         elif http10:

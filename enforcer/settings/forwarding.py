@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from enforcer.units import Section, Switch
+
+IGNORED_UPGRADES: Final = re.compile(r"(?:h2c?|http|tls)(?:/.*)?")
+"""Protocols that are never asked for. The requests within another version of HTTP would not be authorized."""
+_PROTOCOL: Final = re.compile(r"[a-z0-9!#$%&'*+\-.^_`|~]+(?:/[a-z0-9!#$%&'*+\-.^_`|~]+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +29,10 @@ class ForwardingSettings(Section):
     chain: Literal["x-forwarded", "forwarded", "none"] = "x-forwarded"
     """Fields with the client's address: X-Forwarded-For, -Proto and -Host with X-Real-IP, or Forwarded (RFC 7239), or
     not at all."""
+    upgrades: tuple[str, ...] = ("websocket",)
+    """Protocols that a connection may be upgraded to (RFC 9110 §7.8), in lower case: it becomes a tunnel, whose bytes
+    nobody reads. Of a client's list, the first of these is asked for; a request for only others is answered 501. Offers
+    of another version of HTTP, or of TLS, are ignored: such a request is an ordinary one."""
     via: Switch = False
     """Whether the upstream receives `Via: 1.1 enforcer` (RFC 9110 §7.6.3). Off, because some servers do not compress a
     response to a request with Via: nginx with its default `gzip_proxied`, for one."""
@@ -39,3 +48,8 @@ class ForwardingSettings(Section):
     client could claim any certificate. The upstream never receives the field."""
     end_with_token: Switch = True
     """Whether a stream or tunnel ends when its token expires."""
+
+    def __post_init__(self) -> None:
+        for protocol in self.upgrades:
+            if not _PROTOCOL.fullmatch(protocol) or IGNORED_UPGRADES.fullmatch(protocol):
+                raise ValueError(f"upgrades: {protocol!r} is not a protocol for a tunnel, in lower case")

@@ -84,6 +84,9 @@ class UpgradedConnection(Protocol):
 
     tls: TlsReader | None
 
+    def abandon(self) -> None:
+        """Close the connection."""
+
     def detach(self) -> asyncio.Transport:
         """Hand over the transport; call `forget` when it has ended."""
 

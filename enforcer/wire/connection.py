@@ -354,6 +354,9 @@ class PooledConnection(Carrier):
             if self._chunked or value.rstrip().lower() != b"chunked":
                 raise _ViolationError("it has a transfer coding other than chunked")
             self._chunked = True
+        elif special == b"upgrade" and self._parser.get_status_code() == 426 and not self._final:
+            # RFC 9110 §15.5.22: the client needs to know which protocol the server wants.
+            self._fields += (name, b": ", value, b"\r\n")
 
     def on_headers_complete(self) -> None:
         if self._done:
@@ -362,7 +365,7 @@ class PooledConnection(Carrier):
         lines = self._fields
         options = self._connection_options
         if options is not None and len(options) > 11:  # more than `keep-alive,` or `close,`
-            lines = without_named(lines, options)
+            lines = without_named(lines, options, keeps_upgrade=status == 426)
         receiver = self.receiver
         if receiver is None:
             raise _ViolationError(_EXCESS)

@@ -198,12 +198,14 @@ def field_value(text: str) -> bytes:
     return ("%20" * lead + inner + "%20" * trail).encode("ascii")
 
 
-def without_named(lines: list[bytes], options: bytes) -> list[bytes]:
+def without_named(lines: list[bytes], options: bytes, *, keeps_upgrade: bool = False) -> list[bytes]:
     """Remove the fields that Connection lists (RFC 9110 §7.6.1), or none if its value is malformed.
 
-    Content-Length stays, since nothing else would frame the body.
+    Content-Length stays, since nothing else would frame the body; with `keeps_upgrade`, Upgrade stays too.
     """
     named = frozenset(parse_tokens(options) or ()) - {b"content-length"}
+    if keeps_upgrade:
+        named -= {b"upgrade"}
     return without(lines, named)
 
 

@@ -119,6 +119,7 @@ def test_an_upgrade_that_the_app_refuses_has_an_ordinary_response(app: Upstream,
     upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
     response = client.request("GET", "/socket", upgrade)
     assert (response.status, response.body) == (426, b"/socket")
+    assert (response.values("Upgrade"), response.values("Connection")) == ([b"websocket"], [b"upgrade"])
     assert client.request("GET", "/next").body == b"/next"
     client.socket.sendall(UPGRADE_REQUEST + UPGRADE_REQUEST.replace(b"/socket", b"/behind"))
     assert read_until(client.socket, b"/behind").count(b"HTTP/1.1 426 ") == 2
@@ -281,7 +282,7 @@ def test_the_idle_limit_applies_to_a_tunnel_with_a_blocked_reader(
 
 def test_many_upgrade_requests_in_one_read_are_parsed_in_linear_time(authorization_server: Server) -> None:
     """The parser pauses after each; the rest is neither copied for each request nor parsed recursively."""
-    request = b"GET /any HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n"
+    request = b"GET /any HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
     count = 4000
     with enforcer(config("http://127.0.0.1:9", authorization_server.port)) as process:
         before = peak_memory(process.process.pid)

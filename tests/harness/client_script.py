@@ -13,6 +13,7 @@ POST = b"POST /public/thing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: ch
 LAST = b"Connection: close\r\n\r\n"
 UPGRADE = b"GET /public/socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 UPGRADE_WITH_BODY = UPGRADE[:-2] + b"Content-Length: 5\r\n\r\n"
+UPGRADE_TO_TCP = UPGRADE_WITH_BODY.replace(b"websocket", b"tcp")
 SWITCHING = b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 

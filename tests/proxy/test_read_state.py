@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from harness.client_script import GET, LAST, POST, SWITCHING, UPGRADE, UPGRADE_WITH_BODY, Script
+from harness.client_script import GET, LAST, POST, SWITCHING, UPGRADE, UPGRADE_TO_TCP, UPGRADE_WITH_BODY, Script
 from harness.playbook import play
 
 from enforcer.proxy.read_state import TRANSITIONS, ReadState
@@ -42,6 +42,10 @@ SCRIPTS: Mapping[str, tuple[list[Step], list[bytes]]] = {
     "an upgrade with a body is not one": (
         [("head", UPGRADE_WITH_BODY + b"ab", BODY), ("request end", b"cde", HEAD)],
         [],
+    ),
+    "an upgrade to another protocol, with a body": (
+        [("head", UPGRADE_TO_TCP + b"ab", BODY), ("request end", b"cde", HOLDING), ("upgrade", "switch", CLOSED)],
+        [b"101"],
     ),
     "an upgrade that is refused": ([("head", UPGRADE.replace(b"/public", b""), HEAD)], [b"401"]),
     "other requests": (
@@ -80,7 +84,7 @@ def test_each_event_leads_to_its_state(name: str) -> None:
     steps, statuses = SCRIPTS[name]
 
     async def script() -> None:
-        script = Script()
+        script = Script(forwarding={"upgrades": ["websocket", "tcp"]})
         for event, action, state in steps:
             before = script.connection.read_state
             if isinstance(action, bytes):

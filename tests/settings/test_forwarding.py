@@ -36,3 +36,10 @@ def test_an_invalid_value_is_an_error(document: dict[str, Any]) -> None:
     """Nothing is coerced."""
     with pytest.raises(ValidationError):
         TypeAdapter(ForwardingSettings).validate_python(document)
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "h2", "HTTP/2.0", "http/2", "tls/1.2", "WebSocket", "", "a b", "a,b"])
+def test_no_upgrade_to_another_http_can_be_permitted(protocol: str) -> None:
+    """Its requests would not be authorized."""
+    with pytest.raises(ValidationError):
+        TypeAdapter(ForwardingSettings).validate_python({"upgrades": [protocol]})

@@ -19,10 +19,13 @@ from enforcer.proxy.responses import OwnResponse, Refusal
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.settings.limits import Limits, Timeouts
 from enforcer.wire.carrier import UpgradedConnection
+from enforcer.wire.fields import without
 from enforcer.wire.http2.fields import FieldList, write_fields
 from enforcer.wire.http2.frames import CANCEL, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR
 
 _log: Final = logging.getLogger("enforcer.proxy")
+
+_UPGRADE: Final = frozenset({b"upgrade"})
 
 STREAM: Final = 4096
 """Bytes that a stream takes, besides what it holds of its messages."""
@@ -240,6 +243,8 @@ class Http2Stream(ResponseWriter):
         self.end([])
 
     def begin(self, status: int, reason: bytes, lines: list[bytes], *, sized: bool, closes: bool, http10: bool) -> None:
+        if status == 426:
+            lines = without(lines, _UPGRADE)  # HTTP/2 has no upgrades, nor fields of a connection (RFC 9113 §8.2.2)
         self._fields = [(b":status", b"%d" % status), *write_fields(lines)]
 
     def add(self, data: bytes) -> None:
