@@ -76,7 +76,7 @@ PURE = (
     *("analysis.openapi.proposals", "analysis.openapi.comparison"),
     *("decision_log.record", "decision_log.buffer", "decision_log.redaction"),
     *("proxy.forwarding", "proxy.responses", "proxy.head"),
-    *("decision_api.contracts", "decision_api.answers"),
+    *("decision_api.contracts", "decision_api.answers", "decision_api.grpc.protobuf", "decision_api.grpc.check"),
     *("yamltext.objects", "yamltext.json_diff", "yamltext.documents", "yamltext.writer", "yamltext.editor"),
     *("yamltext.aliases", "kubernetes.inject.pod.choice", "kubernetes.inject.pod.protocols"),
     *("yamltext.stream", "kubernetes.settings", "kubernetes.selectors", "kubernetes.sidecar", "kubernetes.workloads"),

@@ -39,20 +39,29 @@ class AllowedAnswer:
         `identity` are the identity field lines, `carrier` the caller's request.
         """
         lines = [*_START]
-        names: set[bytes] = set()
-        for line in identity.split(_END):
-            if line:
-                name, _, value = line.partition(_SEPARATOR)
-                names.add(name.lower())
-                lines += (name, _SEPARATOR, value, _END)
-        if self._removes and (removed := self._removed(names, carrier)):
+        pairs = field_pairs(identity)
+        for name, value in pairs:
+            lines += (name, _SEPARATOR, value, _END)
+        if self._removes and (removed := self.removed(pairs, carrier)):
             lines += (_REMOVED, _SEPARATOR, b",".join(removed), _END)
         return lines
 
-    def _removed(self, replaced: set[bytes], carrier: RequestHead) -> list[bytes]:
+    def removed(self, identity: list[tuple[bytes, bytes]], head: RequestHead) -> list[bytes]:
+        """Return the names of the fields that the app must not get: the proxy would remove them from this head."""
+        replaced = {name.lower() for name, _ in identity}
         names = [*self._authorization, *(name for name in self._identity if name not in replaced)]
-        for sent, _ in (carrier.special or {}).get(_DROP, ()):
+        for sent, _ in (head.special or {}).get(_DROP, ()):
             name = sent.lower()
             if name not in replaced and name not in names:
                 names.append(name)
         return names
+
+
+def field_pairs(lines: bytes) -> list[tuple[bytes, bytes]]:
+    """Return names and values of whole field lines."""
+    pairs: list[tuple[bytes, bytes]] = []
+    for line in lines.split(_END):
+        if line:
+            name, _, value = line.partition(_SEPARATOR)
+            pairs.append((name, value))
+    return pairs

@@ -13,9 +13,14 @@ from enforcer.clients import Networks
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.head import RequestHead
 from enforcer.proxy.peer import Peer
-from enforcer.wire.fields import OWS, SECRET_FIELD, FieldKind
+from enforcer.tokens.jwt.jws import sha256_base64url
+from enforcer.wire.fields import OWS, SECRET_FIELD, FieldKind, byte_sequence
 
+_CERTIFICATE: Final = int(FieldKind.CERTIFICATE)
 _DROP: Final = int(FieldKind.DROP)
+
+GRPC: Final = "envoy-grpc"
+"""The contract whose request is a message."""
 
 
 class Access:
@@ -64,6 +69,13 @@ class Caller(Peer):
     def key(self) -> str | None:
         # A caller speaks for many clients, so its connections have no share; one that is not known yet has.
         return None if self._listed or self._access.certified else self.own_key
+
+    def thumbprint(self, head: RequestHead, forwarding: Forwarding) -> str:
+        # In a message, it is Envoy's own attribute, and no field that a client could have sent.
+        fields = (head.special or {}).get(_CERTIFICATE, ())
+        if self.door != GRPC or not fields:
+            return super().thumbprint(head, forwarding)
+        return sha256_base64url(byte_sequence(fields[0][1]) or b"")
 
     def _is_trusted(self, forwarding: Forwarding) -> bool:
         return True

@@ -69,6 +69,12 @@ def read(contract: Contract, carrier: RequestHead, limits: Limits) -> RequestHea
     return _judged(carrier, method, target, host, forwarded, refusal)
 
 
+def check_method(method: bytes) -> None:
+    """Raise MalformedRequestError if the proxy's parser does not know a method, which it answers 501 too."""
+    if method not in _METHODS:
+        raise MalformedRequestError("request line", "unknown method", 501)
+
+
 def refused(carrier: RequestHead, refusal: Refusal) -> RequestHead:
     """Return the head of a request that cannot be decided; nothing that the carrier says is believed."""
     return _judged(carrier, carrier.method, carrier.target, carrier.host, None, refusal)
@@ -82,8 +88,7 @@ def _describe(contract: Contract, carrier: RequestHead) -> tuple[bytes, bytes, b
     method = _read(special, contract.method) if contract.method else carrier.method
     target = _read(special, contract.target) if contract.target else carrier.target
     host = _read(special, contract.host) if contract.host else carrier.host
-    if method not in _METHODS:
-        raise MalformedRequestError("request line", "unknown method", 501)
+    check_method(method)
     forwarded = [(name, value) for name, value in special.get(_FORWARDED, ()) if name.lower() in contract.forwarded]
     if contract.url:
         match = _URL.fullmatch(target)

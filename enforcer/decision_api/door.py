@@ -12,6 +12,7 @@ from enforcer.decision_api.answers import AllowedAnswer
 from enforcer.decision_api.caller import Access, Caller
 from enforcer.decision_api.contracts import CONTRACTS, read, refused
 from enforcer.decision_api.exchange import DecisionExchange
+from enforcer.decision_api.grpc.exchange import GrpcExchange
 from enforcer.proxy.door import Door
 from enforcer.proxy.exchange import Downstream, Exchange
 from enforcer.proxy.forwarding import Forwarding
@@ -32,7 +33,7 @@ _NOT_A_CALLER: Final = Refusal(403, "this listener answers only the proxies that
 class DoorSettings:
     """The settings of one listener of the decision API, ready for use; immutable, and replaced by a reload."""
 
-    __slots__ = ("access", "address", "answer", "contract", "metrics", "name", "reported")
+    __slots__ = ("access", "address", "answer", "contract", "largest", "metrics", "name", "reported")
 
     def __init__(self, settings: DecisionListener, forwarding: ForwardingSettings, metrics: DoorMetrics) -> None:
         networks = Networks(settings.trusted_proxies) if settings.trusted_proxies else None
@@ -40,7 +41,9 @@ class DoorSettings:
         self.name = settings.contract
         self.address = settings.address
         self.access = Access(networks, secret, certified=settings.needs_certificate)
-        self.contract = CONTRACTS[settings.contract]
+        self.contract = CONTRACTS.get(settings.contract)
+        """The fields of the carrier; None if the contract is gRPC."""
+        self.largest = settings.message
         self.answer = AllowedAnswer(
             forwarding.identity,
             removes=settings.contract == "request",
@@ -69,15 +72,20 @@ class DecisionDoor(Door):
         head: RequestHead,
         snapshot: Snapshot,
     ) -> Exchange:
-        settings, judged = self.settings, head
-        if head.refusal is None:
-            if not isinstance(peer, Caller) or not peer.admits(settings.access, head):
-                self._report(settings, peer)
-                judged = refused(head, _NOT_A_CALLER)
-            else:
-                judged = read(settings.contract, head, snapshot.limits)
-        answer, metrics = settings.answer, settings.metrics
-        return DecisionExchange(client, writer, registry, peer, head, judged, snapshot, answer, metrics)
+        settings, refusal = self.settings, None
+        if head.refusal is None and not (isinstance(peer, Caller) and peer.admits(settings.access, head)):
+            refusal = _NOT_A_CALLER
+            self._report(settings, peer)
+        answer, metrics, contract = settings.answer, settings.metrics, settings.contract
+        if contract is None:
+            largest = settings.largest
+            return GrpcExchange(client, writer, registry, peer, head, snapshot, answer, metrics, largest, refusal)
+        asked = head
+        if refusal is not None:
+            asked = refused(head, refusal)
+        elif head.refusal is None:
+            asked = read(contract, head, snapshot.limits)
+        return DecisionExchange(client, writer, registry, peer, head, asked, snapshot, answer, metrics)
 
     def _report(self, settings: DoorSettings, peer: Peer) -> None:
         if not settings.reported:

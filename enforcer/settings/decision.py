@@ -10,9 +10,9 @@ from enforcer.errors import SettingsError
 from enforcer.settings.addresses import Address
 from enforcer.settings.external import SecretElsewhere
 from enforcer.settings.tls import ServerTLS
-from enforcer.units import Section
+from enforcer.units import Bytes, Section
 
-ContractName = Literal["nginx", "ingress-nginx", "forwarded", "haproxy", "request"]
+ContractName = Literal["nginx", "ingress-nginx", "forwarded", "haproxy", "request", "envoy-grpc"]
 """The description of the client's request by a proxy: see docs/decision-api.md."""
 
 
@@ -26,7 +26,8 @@ class DecisionListener(Section):
     """The fields by which the proxy describes the client's request. `nginx`: X-Original-Method, X-Original-URI and
     Host; `haproxy`: the same with X-Forwarded-Host; `ingress-nginx`: X-Original-Method and X-Original-URL;
     `forwarded`: X-Forwarded-Method, -Uri and -Host (Traefik, Caddy); `request`: the request to the decision API has the
-    client's own method, target and Host (Envoy, Istio, Gateway API). The contract is never guessed: fields of another
+    client's own method, target and Host (Envoy, Istio, Gateway API); `envoy-grpc`: Envoy's
+    `envoy.service.auth.v3.Authorization/Check`. The contract is never guessed: fields of another
     one are ignored, and a missing field is answered 400."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks (10.0.0.0/8) of the proxies that may ask; any other peer is answered 403. At least one of
@@ -35,11 +36,16 @@ class DecisionListener(Section):
     secret: SecretElsewhere | None = None
     """Secret that the proxy must send in the field X-Enforcer-Secret, by where it is stored. The proxy must set the
     field in each request to the decision API; it is removed from requests of clients. Default: no secret."""
+    message: Bytes = 128 * 1024
+    """Maximum size of a message of `envoy-grpc`; a larger one is an error of the call. Envoy's messages have all fields
+    of the client's request, its certificate, and a part of its body if Envoy is configured so. Bounds memory."""
     tls: ServerTLS | None = None
     """Serve TLS; with `client_ca`, only proxies with a certificate of these authorities may ask. Default: plain
     text."""
 
     def __post_init__(self) -> None:
+        if self.tls is not None:
+            self.tls.context.set_alpn_protocols(["h2", "http/1.1"])
         faults: dict[tuple[str | int, ...], str] = {}
         for index, network in enumerate(self.trusted_proxies):
             try:

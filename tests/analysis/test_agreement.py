@@ -10,6 +10,8 @@ from typing import Any
 from harness.carriers import CALLER, CARRIERS
 from harness.configs import authorization_server
 from harness.dataplane import AUTHORIZATION_PORT, OWN_PORT, DataPlane
+from harness.envoy import check_request, check_response
+from harness.http2 import Http2Client
 from harness.policies import NOW, oracle, policy
 from harness.servers import parse_fields
 from hypothesis import assume, given, settings
@@ -39,6 +41,7 @@ from enforcer.tokens.dpop.possession import with_certificate, with_key
 from enforcer.wire.target import parse
 
 CLIENT = "192.0.2.1"
+GRPC = "envoy-grpc"
 CASES = TypeAdapter(PolicyTests)
 SEGMENTS = ["a", "b", "{x}", "{y}", "a{z}", "{w}b"]
 PATHS = st.builds(
@@ -285,7 +288,7 @@ UPSTREAMS = {name: {"url": f"http://127.0.0.1:{port}"} for name, port in APPS.it
     st.lists(REQUESTS, min_size=1, max_size=4),
     CLAIMS,
     SCOPE_CLAIMS,
-    st.sampled_from(sorted(CARRIERS)),
+    st.sampled_from([*sorted(CARRIERS), GRPC]),
 )
 def test_the_running_enforcer_decides_as_explain_says(
     settings_of_rules: list[dict[str, Any]],
@@ -356,15 +359,37 @@ async def _compare(
             if request.host and original is requests[0]:  # no contract has requests without one
                 fields = _fields(request, token is not None)
                 parts = (request.method.encode(), request.target.encode(), request.host.encode())
-                asked = await plane.run([CARRIERS[contract](*parts, fields)], door=door, address=CALLER)
-                assert (asked.faults, asked.arrived) == ([], [])
-                answer = asked.answered.partition(b"\r\n\r\n")[0]
-                assert _summary(answer) == expected
-                assert _identity(answer) == identity
+                ask = partial(plane.run, door=door, address=CALLER)
+                asked = await (_by_grpc if contract == GRPC else _by_http)(ask, contract, *parts, fields)
+                assert asked == (*expected, identity)
                 counted[rule, *labels[0]] += 1
                 assert sum(decisions[label] for label in labels) == counted[rule, *labels[0]]
     finally:
         plane.close()
+
+
+Answer = tuple[int, list[str], list[tuple[bytes, bytes]]]
+"""Status, challenges, and identity fields; the status is 200 if the caller would forward the request."""
+
+
+async def _by_http(ask: Any, contract: str, *request: Any) -> Answer:
+    outcome = await ask([CARRIERS[contract](*request)])
+    assert (outcome.faults, outcome.arrived) == ([], [])
+    answer = outcome.answered.partition(b"\r\n\r\n")[0]
+    return (*_summary(answer), _identity(answer))
+
+
+async def _by_grpc(ask: Any, _: str, *request: Any) -> Answer:
+    client, message = Http2Client(), check_request(*request)
+    data = b"\0" + len(message).to_bytes(4, "big") + message
+    client.request("POST", "/envoy.service.auth.v3.Authorization/Check", body=data)
+    outcome = await ask([client.take()])
+    assert (outcome.faults, outcome.arrived) == ([], [])
+    client.receive(outcome.answered)
+    answer = check_response(client.bodies[1][5:])
+    if answer.status is None:
+        return 200, [], answer.fields
+    return answer.status, [value.decode() for name, value in answer.fields if name == b"www-authenticate"], []
 
 
 def _summary(head: bytes) -> tuple[int, list[str]]:

@@ -19,6 +19,7 @@ from h2.events import (
 )
 
 from enforcer.proxy.connection import ClientConnection
+from enforcer.proxy.door import PROXY, Door
 from harness.playbook import Pipe, Playbook
 
 Fields = Sequence[tuple[str, str]]
@@ -95,10 +96,10 @@ class Http2Client:
 class Http2Script:
     """One HTTP/2 connection of a client to a playbook, prior knowledge on plain text."""
 
-    def __init__(self, **changes: Any) -> None:
+    def __init__(self, door: Door = PROXY, **changes: Any) -> None:
         self.playbook = Playbook(**changes)
         self.client = Http2Client()
-        connection = ClientConnection(self.playbook.registry)
+        connection = ClientConnection(self.playbook.registry, None, door)
         self.pipe = Pipe(connection)
         connection.connection_made(self.pipe)
 

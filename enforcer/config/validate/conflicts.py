@@ -35,11 +35,22 @@ def conflicts(document: MergedDocument, rules: Mapping[int, Rule], *, complete: 
     yield from _upstreams(document, rules)
     yield from _fractions(document)
     yield from _empty_lists(document)
+    yield from _grpc(document)
     if complete and not document.rule_sources and document.values.get("mode") != "report":
         yield _no_rules(document)
     yield from _report_modes(document)
     yield from _identity_fields(document, rules)
     yield from _equal_rules(document, rules)
+
+
+def _grpc(document: MergedDocument) -> Iterator[Problem]:
+    """Yield each listener that speaks gRPC, if HTTP/2 is off."""
+    listener, doors = document.values.get("listener"), document.values.get("decision")
+    if isinstance(listener, dict) and listener.get("http2") is False and isinstance(doors, list):
+        for index, door in enumerate(doors):
+            if isinstance(door, dict) and door.get("contract") == "envoy-grpc":
+                message = "gRPC needs HTTP/2, which `listener.http2: false` turns off for all listeners"
+                yield document.problem(("decision", index, "contract"), message)
 
 
 def _no_rules(document: MergedDocument) -> Problem:

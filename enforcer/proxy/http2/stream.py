@@ -154,8 +154,8 @@ class Http2Stream(ResponseWriter):
 
     def on_request_end(self, trailers: list[bytes]) -> None:
         """Take the end of the request; `trailers` are field lines in pieces."""
+        self._received = True  # before the last piece: if it is refused, the stream has ended and takes no reset
         self.on_turn_end()
-        self._received = True
         self._body_due = NEVER
         if self._exchange is not None:
             self._exchange.on_request_end(trailers)
