@@ -18,7 +18,7 @@ IMAGE   ?= token-enforcer:$(VERSION_NOW)
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
-.PHONY: help demo kind test test-compiled coverage check lint fuzz soak fairness bench bench-page interop e2e-pods e2e-cluster image
+.PHONY: help demo kind test test-compiled coverage check lint fuzz soak fairness bench bench-page interop gateways e2e-pods e2e-cluster image
 .PHONY: generated golden k8s corpus corpus-openapi alerts lock version release clean
 
 help: ## List the targets
@@ -100,6 +100,9 @@ bench-page: $(VENV)/.ready ## Write the last measurement into docs/speed.md
 
 interop: $(VENV)/.ready ## Walk with the tokens of authorization servers of others (one: SERVER=keycloak); fetches them
 	@$(BIN)/python -m interop $(SERVER)
+
+gateways: $(VENV)/.ready ## Ask through real gateways with the shipped examples (those that are installed; GATEWAY_COMMANDS=DIR: more)
+	@GATEWAYS=1 $(BIN)/pytest tests/gateways $(PYTEST_ARGS)
 
 e2e-pods: $(VENV)/.ready ## Run the demo's manifests as real pods, and try what must be so (Linux, root; one: PART=gateway)
 	@$(BIN)/python -m e2e.pods $(PART)
