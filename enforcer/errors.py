@@ -103,11 +103,13 @@ class UpstreamFailure(StrEnum):
 class UpstreamError(EnforcerError):
     """A server that we called gave no complete response.
 
-    `connected` is False if no connection to it could be opened, so that the request had no part in the failure.
+    `connected` is False if no connection to it could be opened, so that the request had no part in the failure;
+    `processed` is False if the server said that it did not process the request, which may then be sent again.
     """
 
-    def __init__(self, reason: UpstreamFailure, detail: str, *, connected: bool = True) -> None:
+    def __init__(self, reason: UpstreamFailure, detail: str, *, connected: bool = True, processed: bool = True) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
         self.connected = connected
+        self.processed = processed

@@ -72,7 +72,8 @@ async def _get(probe: ConnectionProbe, location: Location, upstream: Upstream) -
     """Send GET / on a connection such as requests are forwarded on."""
     loop = asyncio.get_running_loop()
     ticker = Ticker(loop)
-    pool = Pool(make_endpoint(location, upstream.tls), upstream.pool, ticker, loop)
+    endpoint = make_endpoint(location, upstream.tls, protocol=upstream.protocol)
+    pool = Pool(endpoint, upstream.pool, ticker, loop, http2=upstream.http2)
     client = HttpClient(pool, timeout=_TIMEOUT, max_body=_MAX_BODY)
     try:
         result = await outcome_of(KnownEndpoint(client, location.authority, "/").get)

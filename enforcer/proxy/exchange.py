@@ -185,7 +185,8 @@ class Exchange:
             chunked=head.chunked,
         )
         if head.has_body:
-            self._resend: bytearray | None = bytearray() if head.method in IDEMPOTENT else None
+            repeatable = head.method in IDEMPOTENT or carrier.refusable
+            self._resend: bytearray | None = bytearray() if repeatable else None
             if self._pending is not None:
                 self._send_on(b"".join(self._pending))
                 self._pending = None
@@ -350,8 +351,9 @@ class Exchange:
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
         self._upstream = None
         head, upstream = self.head, self._authorization.route.upstream
-        body = self._resend if unanswered and head.has_body else b""  # None: too large to hold, and gone
-        if unanswered and not self._retried and body is not None and head.method in IDEMPOTENT:
+        repeatable = head.method in IDEMPOTENT if unanswered else not error.processed
+        body = self._resend if repeatable and head.has_body else b""  # None: too large to hold, and gone
+        if repeatable and not self._retried and body is not None:
             self._retried = True
             self.state = _WAIT_CONNECTION
             self._pending = [bytes(body)] if body else None

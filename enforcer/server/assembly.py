@@ -58,9 +58,10 @@ def assemble(
         location = parse_server(settings.url)
 
         def make() -> Pool:
-            endpoint, held_back = make_endpoint(location, settings.tls), telemetry.shares[SharedTable.UPSTREAM]
+            endpoint = make_endpoint(location, settings.tls, protocol=settings.protocol)
+            held_back, http2 = telemetry.shares[SharedTable.UPSTREAM], settings.http2
             streams = Streams(settings.streams, share, telemetry.shares[SharedTable.STREAMS])
-            return Pool(endpoint, settings.pool, ticker, loop, share, held_back, streams=streams)
+            return Pool(endpoint, settings.pool, ticker, loop, share, held_back, streams=streams, http2=http2)
 
         pool = scope.take("upstream", name, settings, share, make=make)
         metrics = telemetry.upstream(name or str(pool.endpoint))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from enforcer.config import authorization_server
 from enforcer.settings.addresses import Location, parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
+from enforcer.settings.http2 import UpstreamProtocol
 from enforcer.settings.limits import DEFAULT_SHARE
 from enforcer.settings.tls import ClientTLS
 from enforcer.share_report import SharedTable, ShareReport
@@ -23,7 +24,7 @@ from enforcer.tokens.introspection.endpoint import KnownEndpoint, Sender, Server
 from enforcer.tokens.introspection.introspector import JSON_TYPE, JWT_TYPE, JsonReader, ResponseReader
 from enforcer.tokens.introspection.metadata import EndpointName, Metadata, parse, well_known_urls
 from enforcer.tokens.remote_document import DocumentFetcher, FirstAvailable
-from enforcer.wire.dialing.connector import ServerAddress
+from enforcer.wire.dialing.connector import ALPN, ServerAddress
 from enforcer.wire.http_client import HttpClient
 from enforcer.wire.pool import Pool
 from enforcer.wire.ticker import Ticker
@@ -92,10 +93,19 @@ class RequestBuilder:
         return (self.server.tls or ClientTLS()).context
 
 
-def make_endpoint(location: Location, tls: ClientTLS | None, context: ssl.SSLContext | None = None) -> ServerAddress:
-    """Return the endpoint of a pool: address, and TLS verification. `context`: that of `tls`, if it exists."""
+def make_endpoint(
+    location: Location,
+    tls: ClientTLS | None,
+    context: ssl.SSLContext | None = None,
+    protocol: UpstreamProtocol = "http1",
+) -> ServerAddress:
+    """Return the endpoint of a pool: address, TLS verification, protocol. `context`: that of `tls`, if it exists."""
+    host, port = location.host, location.port
     if not location.secure:
-        return ServerAddress(host=location.host, port=location.port, unix=location.unix)
+        plain: UpstreamProtocol = "http1" if protocol == "auto" else protocol
+        return ServerAddress(host=host, port=port, unix=location.unix, protocol=plain)
     tls = tls or ClientTLS()
-    name = tls.server_name or location.host
-    return ServerAddress(host=location.host, port=location.port, tls=context or tls.context, server_name=name)
+    context = context or tls.context
+    if protocol in ALPN:
+        context.set_alpn_protocols(ALPN[protocol])
+    return ServerAddress(host=host, port=port, tls=context, server_name=tls.server_name or host, protocol=protocol)

@@ -12,7 +12,8 @@ class PoolSettings(Section):
     """Limits and timeouts of the connections to one server."""
 
     connections: Count = 1024
-    """Maximum number of connections; more concurrent requests wait in the queue. Protects the server."""
+    """Maximum number of connections; more concurrent requests wait in the queue. With HTTP/2, where many requests share
+    a connection, it is the maximum number of concurrent requests. Protects the server."""
     queue: Count = 1024
     """Maximum number of requests waiting for a connection; one more is answered 503 at once. Bounds memory."""
     queue_timeout: Seconds = 5.0

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from enforcer.settings.addresses import Address, Server
 from enforcer.settings.external import SecretElsewhere
+from enforcer.settings.http2 import Http2Settings, UpstreamProtocol
 from enforcer.settings.pool import PoolSettings, StreamSettings
 from enforcer.settings.tls import ClientTLS, ServerTLS
 from enforcer.units import Bytes, Count, Seconds, Section, Switch
@@ -67,11 +68,22 @@ class Upstream(Section):
     requests keep theirs."""
     tls: ClientTLS | None = None
     """Verification of an `https://` app. Default: the system's certificate authorities."""
+    protocol: UpstreamProtocol = "http1"
+    """Protocol that the app is spoken to in: `http1` is HTTP/1.1, `h2` is HTTP/2 on `https://`, and `h2c` is HTTP/2 on
+    plain text, as most gRPC servers in a cluster expect. With `auto`, an `https://` app chooses (ALPN), and any other
+    is spoken to in HTTP/1.1. WebSockets need `http1`."""
+    http2: Http2Settings = field(default_factory=Http2Settings)
+    """Limits of an HTTP/2 connection to the app."""
     pool: PoolSettings = field(default_factory=PoolSettings)
     """Limits and timeouts of the connections to the app."""
     streams: StreamSettings = field(default_factory=StreamSettings)
     """Streams, which are counted apart from short exchanges."""
 
     def __post_init__(self) -> None:
-        if self.tls is not None and not self.url.startswith("https://"):
+        secure = self.url.startswith("https://")
+        if self.tls is not None and not secure:
             raise ValueError("tls is only for https://")
+        if self.protocol == "h2" and not secure:
+            raise ValueError("protocol h2 is only for https://; plain text has h2c")
+        if self.protocol == "h2c" and secure:
+            raise ValueError("protocol h2c is plain text; https:// has h2")

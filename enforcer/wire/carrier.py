@@ -9,16 +9,24 @@ import asyncio
 from typing import Protocol
 
 from enforcer.errors import UpstreamError
+from enforcer.shares import Holder
 from enforcer.wire.tls_reader import TlsReader
 
 
 class Carrier:
     """Carries one exchange at a time to a server. `send` begins it, with the head of a request.
 
+    `begun` is when the exchange began, on the loop's clock. `holder` is the client whose share of the pool it counts
+    for, None while it is idle, and `streaming` is whether its place is one of a stream; the pool sets both.
+
     A base class and no Protocol, since its methods are called for every request, and a compiled call costs a tenth.
     """
 
-    __slots__ = ()
+    __slots__ = ("begun", "holder", "streaming")
+
+    begun: float
+    holder: Holder | None
+    streaming: bool
 
     def send(
         self,
@@ -69,6 +77,11 @@ class Carrier:
     def begin_stream(self) -> bool:
         """Make the exchange a stream, which has a place of its own; return False if there is no room for one."""
         raise NotImplementedError
+
+    @property
+    def refusable(self) -> bool:
+        """Whether the server may say that it did not process the request, so that any request may be sent again."""
+        return False
 
     def use_no_more(self) -> None:
         """Carry no other exchange: the rest of this exchange's request will not be sent."""

@@ -13,7 +13,6 @@ import httptools
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
-from enforcer.shares import Holder
 from enforcer.wire.carrier import Carrier, Receiver
 from enforcer.wire.fields import HOP_BY_HOP, without_length, without_named
 from enforcer.wire.second_descriptor import NOT_OPEN, SecondDescriptor
@@ -61,16 +60,14 @@ _SPECIAL = _Special()
 class PooledConnection(Carrier):
     """One connection of a pool: an asyncio.Protocol by its methods. A foreign base would slow the compiled class.
 
-    `holder` is the client whose share of the pool it counts for, None while it is idle, and `streaming` is whether its
-    place is one of a stream. The pool sets both. `begun` is when its exchange began. `tls` is what it reads from, if
-    the server speaks TLS.
+    `tls` is what it reads from, if the server speaks TLS.
     """
 
     __slots__ = (
         "_body", "_chunked", "_connection_options", "_done", "_ended", "_fields", "_final", "_fragmented",
         "_head_only", "_head_seen", "_input", "_keep_alive", "_lost", "_parser", "_reason", "_request_chunked",
-        "_reused", "_second", "_settings", "_sized", "_started", "_status", "_ticker", "_upgradable", "begun",
-        "deadline", "holder", "pool", "receiver", "streaming", "tls", "transport",
+        "_reused", "_second", "_settings", "_sized", "_started", "_status", "_ticker", "_upgradable", "deadline",
+        "pool", "receiver", "tls", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -82,7 +79,7 @@ class PooledConnection(Carrier):
         self._settings = settings
         self._ticker = ticker
         self.receiver: Receiver | None = None
-        self.holder: Holder | None = None
+        self.holder = None
         self.streaming = False
         self.begun = 0.0
         self.deadline = NEVER
@@ -192,12 +189,6 @@ class PooledConnection(Carrier):
     def forget(self) -> None:
         """Stop counting the connection: the tunnel that it became has ended."""
         self.pool.forget(self)
-
-    def read_tls(self, transport: asyncio.Transport) -> None:
-        """Read for TLS, which is the transport's protocol by now."""
-        if not transport.is_closing():
-            self.tls = TlsReader(self._ticker.turns, transport, transport.get_protocol(), self)
-            self.tls.start(b"")
 
     # asyncio.Protocol
 

@@ -33,10 +33,10 @@ class TlsReader:
     millisecond.
     """
 
-    __slots__ = ("_input", "_peer", "_tls", "_transport", "established")
+    __slots__ = ("_input", "_tls", "_transport", "established", "peer")
 
     def __init__(self, turns: Turns, transport: asyncio.Transport, tls: Any, peer: Peer) -> None:
-        self._peer = peer
+        self.peer = peer
         self._transport = transport
         self._tls = tls
         self._input = PacedInput(turns, transport, self)
@@ -54,7 +54,7 @@ class TlsReader:
 
     @property
     def client(self) -> str | None:
-        return self._peer.client
+        return self.peer.client
 
     @property
     def unread(self) -> int:
