@@ -386,6 +386,8 @@ class Exchange:
         if (not self.request_complete and head.has_body) or (client.closing and not client.has_queued):
             self.closes = True
         date, head_only = self._registry.date, head.method == b"HEAD"
+        if isinstance(response, Refusal) and head.has_body and head.method == b"POST":
+            response = response.for_request(head.lines)
         self._writer.write_own(
             response, date, closes=self.closes, head_only=head_only, http10=head.http10, request_id=request_id
         )

@@ -17,6 +17,7 @@ from enforcer.policy.hierarchy import NO_HIERARCHY, ScopeHierarchy
 from enforcer.policy.protected_resources import resource_of
 from enforcer.policy.rules import Rule
 from enforcer.policy.templates import fixed_text
+from enforcer.proxy.grpc import content_type_of_call, status_fields
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.resources import ProtectedResource
@@ -64,7 +65,7 @@ class OwnResponse:
 class Refusal(OwnResponse):
     """The response to a denied request, and what it says."""
 
-    __slots__ = ("challenges", "detail", "retry_after")
+    __slots__ = ("_fields", "_of_calls", "challenges", "detail", "retry_after")
 
     def __init__(
         self,
@@ -84,6 +85,19 @@ class Refusal(OwnResponse):
         self.detail = detail
         self.challenges = challenges
         self.retry_after = retry_after
+        self._fields = tuple(lines)
+        self._of_calls: dict[bytes, OwnResponse] = {}
+
+    def for_request(self, lines: list[bytes]) -> OwnResponse:
+        """Return the response to a request with these field lines, in pieces: of another form for a gRPC call."""
+        content_type = content_type_of_call(lines)
+        if not content_type:
+            return self
+        response = self._of_calls.get(content_type)
+        if response is None:
+            fields = [*status_fields(content_type, self.status, self.detail), *self._fields]
+            response = self._of_calls[content_type] = OwnResponse(200, fields, b"")
+        return response
 
 
 RefusalByReason = Mapping[Reason, Refusal]
