@@ -19,6 +19,7 @@ from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.addresses import Location, is_ip, with_port
 from enforcer.settings.tls import ClientTLS
 from enforcer.wire.dialing.address_list import Address, alternate
+from enforcer.wire.http2.frames import PREFACE, SETTINGS
 
 _NO_SOCKET: Final = "start the server, or correct the socket's path"
 _NO_LISTENER: Final = "start the server, or correct host and port"
@@ -30,7 +31,9 @@ _NO_HTTP: Final = "correct host, port, and http:// or https://"
 UNEXPECTED_TLS: Final = wrong("HTTP", "the server speaks TLS on this port", "use https://, or the port for plain HTTP")
 
 _RECORD_TIMEOUT: Final = 1.0
-"""Seconds for a first record of TLS: a server that speaks it answers at once."""
+"""Seconds for a first record of TLS, or a first frame of HTTP/2: a server that speaks it answers at once."""
+_NO_SETTINGS: Final = b"\0\0\0\x04\0\0\0\0\0"
+"""A SETTINGS frame without settings (RFC 9113 §6.5); its fourth byte is the type."""
 _RECORD_TYPES: Final = (b"\x15", b"\x16")
 """The first byte of a server's first record: an alert, or its part of the handshake (RFC 8446 §5.1)."""
 
@@ -153,6 +156,13 @@ class ConnectionProbe:
         writer.transport.abort()
         return diagnosis.certificate(version, self._name, not_after, started)
 
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._location.unix is not None:
+            return await asyncio.open_unix_connection(self._location.unix)
+        if self._context is not None:
+            return await self._open_tls()
+        return await asyncio.open_connection(self._addresses[0], self._location.port)
+
     async def _open_tls(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(
             self._addresses[0], self._location.port, ssl=self._context, server_hostname=self._name
@@ -167,6 +177,25 @@ class ConnectionProbe:
         if error.reason is UpstreamFailure.MALFORMED:
             return wrong("HTTP", f"the response is not one of HTTP/1.1: {error.detail}", _NO_HTTP)
         return await self._refused_certificate() or wrong("HTTP", error.detail, "see the server's log")
+
+    async def speaks_http2(self) -> bool:
+        """Return whether the server selects HTTP/2 with TLS, or answers its preface with SETTINGS on plain text."""
+        if self._context is not None:
+            self._context.set_alpn_protocols(["h2"])
+        writer: asyncio.StreamWriter | None = None
+        try:
+            async with asyncio.timeout(_RECORD_TIMEOUT):
+                reader, writer = await self._open()
+                if self._context is not None:
+                    chosen: str | None = writer.get_extra_info("ssl_object").selected_alpn_protocol()
+                    return chosen == "h2"
+                writer.write(PREFACE + _NO_SETTINGS)
+                return (await reader.readexactly(len(_NO_SETTINGS)))[3] == SETTINGS
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            return False
+        finally:
+            if writer is not None:
+                writer.transport.abort()
 
     async def has_unexpected_tls(self) -> bool:
         """Return whether the server speaks TLS, although the URL has http://."""

@@ -172,6 +172,22 @@ def large_page() -> Finding:
     return right("HTTP", "answers GET / with a large page")
 
 
+def only_http2(secure: bool) -> Finding:
+    """Return the finding for an upstream that speaks HTTP/2 and is asked in HTTP/1.1."""
+    advice = "set protocol: auto, or h2" if secure else "set protocol: h2c"
+    return wrong("HTTP", "the app speaks HTTP/2, and does not answer in HTTP/1.1", advice)
+
+
+def no_http2(details: str) -> Finding:
+    """Return the finding for an upstream that is asked in HTTP/2 and does not speak it."""
+    return wrong("HTTP", f"the app does not speak HTTP/2: {details}", "set protocol: http1")
+
+
+def resets() -> Finding:
+    """Return the finding for an app that speaks HTTP/2 and does not take GET."""
+    return right("HTTP", "speaks HTTP/2, and resets GET /, as gRPC servers do")
+
+
 def own_address(setting: str) -> Finding:
     """Return the finding for an upstream that is the enforcer itself, by the setting that has its address."""
     details = f"this is the enforcer's own {setting}: a request would come back until its head is too large"

@@ -19,11 +19,12 @@ from enforcer.doctor.authorization_server_check import AuthorizationServerCheck
 from enforcer.doctor.connection_probe import UNEXPECTED_TLS, ConnectionProbe
 from enforcer.doctor.diagnosis import Finding, is_right, wrong
 from enforcer.doctor.recorder import outcome_of
-from enforcer.errors import UpstreamError
+from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.server.requests import make_endpoint
 from enforcer.settings.addresses import Location, parse_server
 from enforcer.settings.servers import Upstream
 from enforcer.tokens.introspection.endpoint import KnownEndpoint
+from enforcer.wire.carrier import STREAM_RESET
 from enforcer.wire.http_client import RESPONSE_TOO_LARGE, HttpClient, HttpResponse
 from enforcer.wire.pool import Pool
 from enforcer.wire.ticker import Ticker
@@ -84,8 +85,21 @@ async def _get(probe: ConnectionProbe, location: Location, upstream: Upstream) -
         unexpected_tls = result.status == 400 and await probe.has_unexpected_tls()
         return UNEXPECTED_TLS if unexpected_tls else diagnosis.app(result.status)
     if isinstance(result, UpstreamError):
-        return diagnosis.large_page() if result.detail == RESPONSE_TOO_LARGE else await probe.explain(result, _TIMEOUT)
+        if result.detail == RESPONSE_TOO_LARGE:
+            return diagnosis.large_page()
+        return await _on_protocol(probe, location, upstream, result) or await probe.explain(result, _TIMEOUT)
     return wrong("HTTP", result.detail, "correct url")
+
+
+async def _on_protocol(
+    probe: ConnectionProbe, location: Location, upstream: Upstream, error: UpstreamError
+) -> Finding | None:
+    """Return the finding if the failure comes from the protocol that is configured."""
+    if upstream.protocol == "http1":
+        return diagnosis.only_http2(location.secure) if await probe.speaks_http2() else None
+    if error.reason is UpstreamFailure.MALFORMED and not error.connected:
+        return diagnosis.no_http2(error.detail)
+    return diagnosis.resets() if error.detail.startswith(STREAM_RESET) else None
 
 
 def _own_setting(config: Config, location: Location, address: str | None) -> str | None:

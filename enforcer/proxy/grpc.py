@@ -37,7 +37,7 @@ _IN_MESSAGE: Final = "".join(chr(byte) for byte in range(0x20, 0x7F) if byte != 
 
 
 def content_type_of_call(lines: list[bytes]) -> bytes:
-    """Return the content type of a gRPC call's response, empty if a request is none; `lines` are in pieces."""
+    """Return the content type of the response to a gRPC call; empty for any other request. `lines` are in pieces."""
     for index in range(0, len(lines), 4):
         name = lines[index]
         if len(name) == len(b"content-type") and name.lower() == b"content-type":

@@ -17,6 +17,9 @@ class Http2Settings(Section):
     streams: Count = 100
     """Maximum number of concurrent requests on a connection, if the app does not permit fewer; more open another
     connection. `pool.connections` limits the requests on all connections."""
+    fields: Count = 256
+    """Maximum number of fields in a response head or trailer section; with more, the request is answered 502. Twice as
+    many end the connection before they are read. Bounds work."""
     window: Bytes = 65536
     """Maximum size of what the app may send of a response body before its client has taken the earlier part. Bounds
     memory; a larger one is faster if the app is far away."""

@@ -6,11 +6,14 @@ A carrier is an HTTP/1.1 connection, or a stream of an HTTP/2 connection. Only i
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Final, Protocol
 
 from enforcer.errors import UpstreamError
 from enforcer.shares import Holder
 from enforcer.wire.tls_reader import TlsReader
+
+STREAM_RESET: Final = "the server reset the stream"
+"""The beginning of the detail of an `UpstreamError` for RST_STREAM."""
 
 
 class Carrier:

@@ -70,6 +70,13 @@ def test_an_app_that_responds_is_reachable(status: int, verdict: Verdict) -> Non
     assert diagnosis.app(status).verdict == verdict
 
 
+@pytest.mark.parametrize(("secure", "advice"), [(False, "set protocol: h2c"), (True, "set protocol: auto, or h2")])
+def test_an_app_of_another_protocol_names_the_setting(secure: bool, advice: str) -> None:
+    """HTTP/2 with TLS, or without it."""
+    assert diagnosis.only_http2(secure).advice == advice
+    assert diagnosis.no_http2("why").advice == "set protocol: http1"
+
+
 @pytest.mark.parametrize(
     ("code", "details", "advice"),
     [

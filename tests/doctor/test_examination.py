@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from harness.certificates import Authority
 from harness.configs import config
 from harness.servers import Server, introspection_server, raw_server, response
 from harness.upstreams import Incoming, upstream
@@ -224,6 +225,43 @@ def test_an_upstream_that_is_the_enforcer_itself_is_wrong(tmp_path: Path) -> Non
             path.write_text(config(url, 1, listener={"address": address}, authorization_servers=[UNREACHABLE]))
             _, report = asyncio.run(examine(load(path, {"SECRET": SECRET}).config))
             assert ("address" in by_name(report), report.right) == (own, not own), address
+
+
+@pytest.mark.parametrize(
+    ("protocol", "details", "advice"),
+    [
+        ("http1", "the app speaks HTTP/2, and does not answer in HTTP/1.1", "set protocol: h2c"),
+        ("h2c", "speaks HTTP/2, and resets GET /, as gRPC servers do", ""),
+    ],
+)
+def test_the_protocol_of_a_grpc_app_is_found(protocol: str, details: str, advice: str, tmp_path: Path) -> None:
+    """An app that speaks only HTTP/2 is useless behind `http1`, and the finding names the setting."""
+    pytest.importorskip("grpc", reason="needs grpcio")
+    from harness.grpc_app import grpc_app
+
+    with grpc_app() as (_, port):
+        upstream = {"url": f"http://127.0.0.1:{port}", "protocol": protocol}
+        path = tmp_path / "config.yaml"
+        path.write_text(config("", 1, upstream=upstream, authorization_servers=[UNREACHABLE]))
+        _, report = asyncio.run(examine(load(path, {"SECRET": SECRET}).config))
+    finding = by_name(report)["HTTP"]
+    assert (finding.found, finding.advice, report.right) == (details, advice, protocol == "h2c")
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_an_app_without_http2_is_wrong_behind_it(tls: bool, tmp_path: Path) -> None:
+    """The finding names the setting too."""
+    authority = Authority(tmp_path)
+    context = authority.server_context("127.0.0.1") if tls else None
+    with upstream(Incoming.respond, tls=context) as app:
+        settings: dict[str, Any] = {"url": app.url, "protocol": "h2c"}
+        if tls:
+            settings |= {"protocol": "h2", "tls": {"ca": str(authority.ca)}}
+        path = tmp_path / "config.yaml"
+        path.write_text(config("", 1, upstream=settings, authorization_servers=[UNREACHABLE]))
+        _, report = asyncio.run(examine(load(path, {"SECRET": SECRET}).config))
+    finding = by_name(report)["HTTP"]
+    assert (finding.found.startswith("the app does not speak HTTP/2"), finding.advice) == (True, "set protocol: http1")
 
 
 def test_a_large_page_is_not_read_to_its_end(examined: Callable[..., list[Report]]) -> None:

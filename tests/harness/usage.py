@@ -25,7 +25,7 @@ def metric(enforcer: Enforcer, name: str) -> float:
     """Return the value of the series `name`, labels included as in the exposition."""
     with urllib.request.urlopen(f"http://127.0.0.1:{enforcer.admin_port}/metrics", timeout=TIMEOUT) as response:
         lines = response.read().decode().splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))
 
 
 def peak_memory(pid: int) -> int:

@@ -51,7 +51,7 @@ def test_a_call_is_known_by_its_content_type(content_type: bytes, of_response: b
     ],
 )
 def test_the_status_follows_the_mapping_of_the_protocol(status: int, code: int) -> None:
-    """What it does not list is UNKNOWN; a limit that the call exceeds is RESOURCE_EXHAUSTED."""
+    """Other statuses are UNKNOWN; a limit that the call exceeds is RESOURCE_EXHAUSTED."""
     assert f"Grpc-Status: {code}" in status_fields(b"application/grpc", status, "why")
 
 

@@ -3,7 +3,7 @@
 1. It is ready when the server's SETTINGS have come: then it is known to speak HTTP/2, and how many streams it takes.
 2. The fault of a stream ends the stream, and the fault of the connection all of them.
 3. After GOAWAY it takes no more streams. Requests that the server did not process may be sent again, on another one.
-4. What a server can make the enforcer hold is bounded: field sections, unread frames, and bodies by their windows.
+4. The memory that a server can fill is bounded: field sections, unread frames, and bodies by their windows.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from enforcer.wire.http2.frames import (
     FrameReader,
     goaway,
 )
-from enforcer.wire.http2.state_machine import CONNECTION_WINDOW, FRAME, HEADROOM, BoundedConnection
+from enforcer.wire.http2.state_machine import CONNECTION_WINDOW, FRAME, BoundedConnection
 from enforcer.wire.http2.stream_carrier import NEVER, StreamCarrier
 from enforcer.wire.ticker import Ticker
 from enforcer.wire.tls_reader import TlsReader
@@ -56,12 +56,14 @@ from enforcer.wire.turns import STEP, PacedInput, Readable
 _LAST_STREAM: Final = 2**31 - 1
 _STEP: Final = 64
 """Maximum number of frames of a step."""
+_HEADROOM: Final = 2
+"""The compressed field section that ends the connection is this much larger than one that only ends its stream."""
 _CONTINUATIONS: Final = 16
 """Maximum number of CONTINUATION frames of a field section. Bounds work."""
 
 
 class SharedState(IntEnum):
-    """What a connection takes."""
+    """Whether a connection takes streams."""
 
     CONNECTING = 0  # nothing yet: the server's SETTINGS have not come
     OPEN = 1  # streams
@@ -122,9 +124,9 @@ class SharedConnection:
         self._settings = settings
         self._ticker = ticker
         self._machine = BoundedConnection(
-            client_side=True, streams=http2.streams, window=http2.window, fields=settings.head
+            client_side=True, streams=http2.streams, window=http2.window, head=settings.head, fields=http2.fields
         )
-        self._reader = FrameReader(FRAME, HEADROOM * settings.head, _CONTINUATIONS)
+        self._reader = FrameReader(FRAME, _HEADROOM * settings.head, _CONTINUATIONS)
         self._streams: dict[int, StreamCarrier] = {}
         self._touched: list[StreamCarrier] = []  # they got something of a body in this turn
         self._received = 0  # bytes of the connection's window that were not given back
@@ -167,7 +169,7 @@ class SharedConnection:
 
     def carrier(self, holder: Holder) -> StreamCarrier:
         """Return the carrier of a new stream, which is there as soon as its request is sent."""
-        return StreamCarrier(self, self._settings, self.http2.window, holder)
+        return StreamCarrier(self, self._settings, self.http2, holder)
 
     def retire(self) -> None:
         """Take no more streams, and close behind those that are open."""

@@ -85,10 +85,9 @@ class BoundedConnection(H2Connection):
                 SettingCodes.INITIAL_WINDOW_SIZE: window,
                 SettingCodes.MAX_HEADER_LIST_SIZE: head,
                 SettingCodes.MAX_FRAME_SIZE: FRAME,
+                SettingCodes.ENABLE_PUSH: 0,
             },
         )
-        if client_side:
-            self.local_settings[SettingCodes.ENABLE_PUSH] = 0
         self.initiate_connection()
         self.increment_flow_control_window(CONNECTION_WINDOW - 65_535)
 

@@ -12,9 +12,10 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from enforcer.errors import UpstreamError, UpstreamFailure
+from enforcer.settings.http2 import Http2Settings
 from enforcer.settings.pool import PoolSettings
 from enforcer.shares import Holder
-from enforcer.wire.carrier import Carrier, Receiver
+from enforcer.wire.carrier import STREAM_RESET, Carrier, Receiver
 from enforcer.wire.fields import without_length
 from enforcer.wire.http2.exchange_fields import NO_LENGTH, FieldSectionError, ResponseHead, request_fields
 from enforcer.wire.http2.fields import FieldList, read_trailers, write_fields
@@ -28,7 +29,7 @@ _FIELD: Final = 32
 
 
 class SendState(IntEnum):
-    """What of the request is still to be sent."""
+    """The part of the request that is still to be sent."""
 
     OPEN = 0  # pieces of the body may come
     ENDING = 1  # nothing more comes, and a part of the body waits for room
@@ -92,15 +93,14 @@ class StreamCarrier(Carrier):
     """
 
     __slots__ = (
-        "_body", "_credit", "_full", "_head_only", "_head_size", "_left", "_paused", "_received", "_receiver",
-        "_receiving", "_sending", "_session", "_settings", "_trailers", "_window", "deadline", "number",
-        "unsent",
+        "_body", "_credit", "_full", "_head_only", "_head_size", "_http2", "_left", "_paused", "_received",
+        "_receiver", "_receiving", "_sending", "_session", "_settings", "_trailers", "deadline", "number", "unsent",
     )  # fmt: skip
 
-    def __init__(self, session: StreamSession, settings: PoolSettings, window: int, holder: Holder) -> None:
+    def __init__(self, session: StreamSession, settings: PoolSettings, http2: Http2Settings, holder: Holder) -> None:
         self._session = session
         self._settings = settings
-        self._window = window
+        self._http2 = http2
         self._receiver: Receiver | None = None
         self._head_only = False
         self._head_size = 0  # of the field sections, which are not subject to flow control
@@ -285,7 +285,7 @@ class StreamCarrier(Carrier):
     def on_reset(self, code: int) -> None:
         """Take RST_STREAM."""
         refused = code == REFUSED_STREAM
-        text = "the server refused the request" if refused else f"the server reset the stream with error {code}"
+        text = "the server refused the request" if refused else f"{STREAM_RESET} with error {code}"
         self.on_lost(UpstreamError(UpstreamFailure.UNAVAILABLE, text, processed=not refused), unanswered=False)
 
     def on_lost(self, error: UpstreamError, *, unanswered: bool) -> None:
@@ -311,7 +311,7 @@ class StreamCarrier(Carrier):
 
     def _has_room_for(self, section: FieldList) -> bool:
         self._head_size += sum(len(name) + len(value) + _FIELD for name, value in section)
-        if self._head_size <= self._settings.head:
+        if self._head_size <= self._settings.head and len(section) <= self._http2.fields:
             return True
         self.on_violation("the response's head or trailer section is too large")
         return False
@@ -332,7 +332,7 @@ class StreamCarrier(Carrier):
         return True
 
     def _give_credit(self) -> None:
-        if not self._paused and self._credit * 2 >= self._window and self._receiving is _BODY:
+        if not self._paused and self._credit * 2 >= self._http2.window and self._receiving is _BODY:
             credit, self._credit = self._credit, 0
             self._session.give_credit(self.number, credit)
 

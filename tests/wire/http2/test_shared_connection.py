@@ -231,7 +231,7 @@ def test_a_connection_has_no_more_streams_than_the_server_permits() -> None:
 
 
 def test_our_own_limit_of_streams_holds_too() -> None:
-    """Whatever the server permits."""
+    """Even if the server permits more."""
 
     async def script(bed: Bed) -> None:
         for _ in range(3):
@@ -257,7 +257,7 @@ def test_a_request_body_has_its_end_and_its_trailers() -> None:
 
 
 def test_a_request_body_goes_no_faster_than_the_server_takes_it() -> None:
-    """What has no room waits, and the receiver is notified; the end comes behind it."""
+    """Pieces without room wait, and the receiver is notified; the end comes behind them."""
 
     async def script(bed: Bed) -> None:
         exchange = await bed.begin(has_body=True)
@@ -461,6 +461,7 @@ MALFORMED: dict[str, list[tuple[bytes, bytes]]] = {
     "two lengths": [*OK, (b"content-length", b"2"), (b"content-length", b"2")],
     "another length": [*OK, (b"content-length", b"3")],
     "no length at all": [*OK, (b"content-length", b"0")],
+    "too many fields": [*OK, *((b"name", b"") for _ in range(300))],
     "too large": [*OK, (b"name", bytes(70_000).replace(b"\0", b"x"))],
 }
 
@@ -524,6 +525,7 @@ FLOODS: dict[str, bytes] = {
     "push": b"\0\0\x05\x05\x04\0\0\0\x01\0\0\0\x02\x88",
     "a stream that nobody opened": b"\0\0\x01\x01\x04\0\0\0\x05\x88",
     "CONTINUATION": b"\0\0\x01\x01\0\0\0\0\x01\x88" + 20 * b"\0\0\x01\x09\0\0\0\0\x01\x88",
+    "a bomb of fields": b"\0\x02\x58\x01\x04\0\0\0\x01" + 600 * b"\x88",
     "compression": b"\0\0\x01\x01\x04\0\0\0\x01\xff",
     "DATA beyond the window": b"\0\0\x01\x01\x04\0\0\0\x01\x88" + 5 * (b"\0\x40\0\0\0\0\0\0\x01" + bytes(16384)),
 }
