@@ -87,6 +87,11 @@ class RoutedRequest:
     preflighted: bytes | None = None
     sent: NoToken | None = None
 
+    @property
+    def answered(self) -> bool:
+        """Whether it is a CORS preflight that the enforcer answers itself."""
+        return self.preflighted is not None and self.entry is not None and self.entry.rule.cors_preflight == "answer"
+
     def decide(self, evidence: Evidence, now: float, *, enforced: bool = False) -> Allow | Deny:
         """Decide the request at `now`, seconds since the epoch; `enforced` ignores report mode."""
         if self.preflighted is not None:
@@ -117,7 +122,9 @@ class Policy:
         hierarchy: ScopeHierarchy = NO_HIERARCHY,
         resources: Sequence[ProtectedResource] = (),
         scope_claims: Callable[[Rule | None, str | None], ScopeClaims] = lambda rule, issuer: SCOPE_CLAIMS,
+        cookie_origins: Sequence[str] = (),
     ) -> None:
+        self._cookie_use = CookieUse(cookie_origins)
         self.hierarchy = hierarchy
         self.scope_claims = scope_claims
         self._reports = mode == "report"
@@ -149,7 +156,7 @@ class Policy:
         methods = self.matcher.at(target.segments, host)
         entry = None if methods is None else choose(methods, method)
         lines = [piece for name, value in request.headers for piece in (_encode(name), b": ", _encode(value), b"\r\n")]
-        sent, view = _read_places(entry, method, target, host, lines, request.address)
+        sent, view = _read_places(entry, method, target, host, lines, request.address, self._cookie_use)
         held = request.certificate, request.proof, view
         if method == b"OPTIONS" and request.preflight and methods is not None:
             requested = _encode(request.preflight)
@@ -169,7 +176,13 @@ def token_evidence(answer: VerificationResult | None, located: RoutedRequest) ->
 
 
 def _read_places(
-    entry: PolicyRule | None, method: bytes, target: Target, host: bytes, lines: list[bytes], address: str
+    entry: PolicyRule | None,
+    method: bytes,
+    target: Target,
+    host: bytes,
+    lines: list[bytes],
+    address: str,
+    cookie_use: CookieUse,
 ) -> tuple[NoToken | None, RequestView]:
     """Return why a token would not be accepted beside these fields, and the request without the tokens that it has."""
     settings = None if entry is None else entry.rule.token_from
@@ -182,7 +195,7 @@ def _read_places(
     if taken.place:
         return NoToken.INVALID_REQUEST, view
     in_cookie = settings.cookie is not None and not (settings.bearer or settings.basic or settings.header)
-    if in_cookie and places.checks_origin and not CookieUse().allows(method, None, lines, b"https", [host]):
+    if in_cookie and places.checks_origin and not cookie_use.allows(method, None, lines, b"https", [host]):
         return NoToken.CROSS_SITE, view
     return None, view
 

@@ -153,7 +153,7 @@ def explain(
         candidates=tuple(_candidates(policy, located)),
         conditions=_rule_conditions(located, token, now),
         upstream=None if located.entry is None else located.entry.rule.upstream,
-        own=located.entry is not None and located.entry.own,
+        own=located.entry is not None and (located.entry.own or located.answered),
         judgement=_evaluate(located, token, now, refusals),
     )
 
@@ -252,7 +252,7 @@ def _rule_conditions(located: RoutedRequest, token: TokenEvidence, now: float) -
     if located.preflighted is not None and (entry.requirement.limited or not entry.rule.public):
         there = f"a preflight for {located.preflighted.decode()}, without a token"
         met = entry.requirement.meets_address(located.view)
-        allowed = [Condition("cors_preflight", "allow", there, True)]
+        allowed = [Condition("cors_preflight", entry.rule.cors_preflight or "allow", there, True)]
         if entry.rule.addresses:
             needed, address = _listed("one of", entry.rule.addresses), located.view.address or "unknown"
             allowed.append(Condition("addresses", needed, address, met))

@@ -14,6 +14,7 @@ from enforcer.policy.rules import Mode, Preflight, Rule, RuleDefaults, Scope
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.settings.cache import CacheSettings
 from enforcer.settings.challenge import ChallengeSettings
+from enforcer.settings.cors import CorsSettings
 from enforcer.settings.decision import DecisionListener
 from enforcer.settings.external import Text
 from enforcer.settings.forwarding import ForwardingSettings
@@ -70,8 +71,10 @@ class Config(Section):
     all sidecars, if its chart has `sidecar.allowReportMode: false`."""
     cors_preflight: Preflight = "judge"
     """Treatment of CORS preflights (OPTIONS with Origin and Access-Control-Request-Method, without Authorization and
-    body): `allow` lets one pass without a token if a rule matches the requested method at its path and host; `judge`
+    body): `allow` lets one pass without a token if a rule matches the requested method at its path and host; `answer`
+    permits it then to the pages of `cors.origins`, and the app does not get it; `judge`
     treats it like any other OPTIONS request. Browsers send no token with preflights."""
+    cors: CorsSettings = field(default_factory=CorsSettings)
     would_deny_field: Annotated[str, AfterValidator(check_response_field)] | None = None
     """Response field, such as `X-Enforcer-Would-Deny`, that tells the client why its request would have been denied.
     Default: none."""

@@ -51,6 +51,11 @@ def resolved_rules(config: Config) -> Iterator[Rule]:
         yield replace(rule, **changes) if changes else rule
 
 
+def cookie_origins(config: Config) -> Sequence[str]:
+    """Return the origins whose pages may use a token in a cookie, besides the app's own."""
+    return config.cors.origins if config.cors.credentials else ()
+
+
 def servers_for(config: Config, rule: Rule) -> Sequence[AuthorizationServer]:
     """Return the authorization servers whose tokens a rule accepts, in the rule's order."""
     by_name = {server.name: server for server in config.authorization_servers}

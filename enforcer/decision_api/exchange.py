@@ -68,6 +68,9 @@ class DecisionExchange(Exchange):
 
     def _respond(self, response: OwnResponse, request_id: bytes = b"") -> None:
         self._note_end_of_connection()
+        cors = self._snapshot.cors
+        if cors is not None:
+            response = cors.readable(response, self.head)
         self._status = response.status
         carrier, head_only = self._carrier, self._carrier.method == b"HEAD"
         date, http10 = self._registry.date, carrier.http10

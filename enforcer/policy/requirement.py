@@ -139,7 +139,7 @@ class Requirement(Conjunction):
         self.rule: Final = rule
         self.public: Final = rule.public
         self.nobody: Final = rule.nobody
-        self.preflight: Final = rule.cors_preflight == "allow" and not rule.nobody
+        self.preflight: Final = rule.cors_preflight in ("allow", "answer") and not rule.nobody
 
 
 def compile_rule(rule: Rule, hierarchy: ScopeHierarchy = NO_HIERARCHY) -> list[tuple[RequestPattern, Requirement]]:

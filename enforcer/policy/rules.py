@@ -22,8 +22,8 @@ from enforcer.wire.fields import why_unreadable
 
 Mode = Literal["enforce", "report"]
 """Treatment of a denied request: it is refused, or forwarded and counted as would_deny."""
-Preflight = Literal["allow", "judge"]
-"""Treatment of a CORS preflight: allowed without a token, or treated like any other OPTIONS request."""
+Preflight = Literal["allow", "answer", "judge"]
+"""Treatment of a CORS preflight: forwarded without a token, answered by the enforcer, or as other OPTIONS requests."""
 
 _STRINGS: Final = ("sub", "client_id", "aud", "iss")
 """Claims whose values are read as strings, also if the server sends a number."""
@@ -130,8 +130,9 @@ class RuleDefaults(Conditions):
     """Whether a denied request is refused (`enforce`), or forwarded and only reported (`report`). Default: the
     configuration's `mode`."""
     cors_preflight: Preflight | None = None
-    """Whether a CORS preflight for one of the rule's methods passes without a token (`allow`), or is treated like any
-    other OPTIONS request (`judge`). Default: the configuration's `cors_preflight`."""
+    """Whether a CORS preflight for one of the rule's methods passes without a token (`allow`), is answered by the
+    enforcer for the pages of `cors.origins` (`answer`), or is treated like any other OPTIONS request (`judge`).
+    Default: the configuration's `cors_preflight`."""
 
     def __post_init__(self) -> None:
         _refuse(_faults(self))

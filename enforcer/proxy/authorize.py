@@ -45,7 +45,8 @@ from enforcer.policy.hierarchy import NO_HIERARCHY
 from enforcer.policy.matcher import Methods, choose
 from enforcer.policy.request_view import NO_REQUEST, RequestView
 from enforcer.proxy import responses
-from enforcer.proxy.head import RequestHead, preflight_method
+from enforcer.proxy.cors import preflight_method
+from enforcer.proxy.head import RequestHead
 from enforcer.proxy.peer import PROXY_DOOR, Peer
 from enforcer.proxy.responses import OwnResponse, Refusal
 from enforcer.proxy.snapshot import Route, Snapshot
@@ -61,6 +62,7 @@ from enforcer.wire.fields import OWS, FieldKind
 _log: Final = logging.getLogger("enforcer.proxy")
 
 _MISSING: Final = NoToken.MISSING  # access to an enum's member runs Python code
+_PREFLIGHT: Final = SkippedVerification.PREFLIGHT
 _PROOF: Final = int(FieldKind.PROOF)
 _SUBPROTOCOL: Final = b"sec-websocket-protocol"
 _PUBLIC: Final = ("allow", str(Reason.PUBLIC))
@@ -273,18 +275,23 @@ class Authorization:
     def _sent_id(self) -> bytes | None:
         return sent_request_id(self._head.lines, self._head.target, self._secrets())
 
-    def _conclude_without_token(self, reason: Evidence, methods: Methods[Route] | None) -> Allow | Refused:
+    def _conclude_without_token(self, reason: Evidence, methods: Methods[Route] | None) -> Allow | Refused | Responded:
         """Decide without a token. OPTIONS may be a CORS preflight for a method whose rule lets preflights pass."""
         head = self._head
+        preflight: bytes | None = None
         if reason is _MISSING and head.method == b"OPTIONS" and methods is not None:
-            method = preflight_method(head)
-            route = None if method is None else choose(methods, method)
+            preflight = preflight_method(head)
+            route = None if preflight is None else choose(methods, preflight)
             if route is not None and route.requirement is not None and route.requirement.preflight:
                 self.route = route
-                reason = SkippedVerification.PREFLIGHT
+                reason = _PREFLIGHT
         rule = self.route
         request = self._view() if rule.reads_request else NO_REQUEST
-        return self._outcome(decide(rule.requirement, reason, request, 0.0, rule.report_only), reason)
+        outcome = self._outcome(decide(rule.requirement, reason, request, 0.0, rule.report_only), reason)
+        cors = self.snapshot.cors
+        if reason is _PREFLIGHT and rule.answers_preflights and cors is not None and isinstance(outcome, Allow):
+            return Responded(cors.answer(head, preflight or b""))
+        return outcome
 
     def _view(self) -> RequestView:
         """Return the request as the rule's conditions see it."""

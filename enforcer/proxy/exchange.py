@@ -381,7 +381,9 @@ class Exchange:
 
     def _respond(self, response: OwnResponse, request_id: bytes = b"") -> None:
         """Write a response of our own."""
-        client, head = self._client, self.head
+        client, head, cors = self._client, self.head, self._snapshot.cors
+        if cors is not None:
+            response = cors.readable(response, head)
         self._status = response.status
         if (not self.request_complete and head.has_body) or (client.closing and not client.has_queued):
             self.closes = True

@@ -353,23 +353,3 @@ def _own_connection_lines(special: SpecialFields, upgrade: bytes | None) -> byte
         lines += b"Upgrade: %b\r\n" % upgrade
         options.append(b"Upgrade")
     return lines + (b"Connection: %b\r\n" % b", ".join(options) if options else b"")
-
-
-_OF_PREFLIGHT: Final = (b"origin", b"access-control-request-method")
-
-
-def preflight_method(head: RequestHead) -> bytes | None:
-    """Return the method that a CORS preflight asks for (Fetch §3.3.2); None if the request is not a preflight.
-
-    A preflight has Origin and Access-Control-Request-Method, and neither credentials nor content.
-    """
-    if head.method != b"OPTIONS" or head.authorizations or head.has_body or head.upgrade is not None:
-        return None
-    lines = head.lines
-    values: dict[bytes, list[bytes]] = {name: [] for name in _OF_PREFLIGHT}
-    for index in range(0, len(lines), 4):
-        name = lines[index].lower()
-        if name in values:
-            values[name].append(lines[index + 2].strip(OWS))
-    methods = values[b"access-control-request-method"]
-    return methods[0] if len(methods) == 1 and len(values[b"origin"]) == 1 else None

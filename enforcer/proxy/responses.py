@@ -39,6 +39,18 @@ class OwnResponse:
         self.body = body
 
     @property
+    def permits_pages(self) -> bool:
+        """Whether it has a field that permits web pages of other origins to read it."""
+        return b"\r\nAccess-Control-Allow-Origin: " in self._start
+
+    def with_lines(self, lines: bytes) -> OwnResponse:
+        """Return the response with more field lines."""
+        response = OwnResponse(self.status, (), b"")
+        response._start = self._start + lines
+        response.body = self.body
+        return response
+
+    @property
     def length(self) -> int:
         """The size of the body in bytes."""
         return len(self.body)

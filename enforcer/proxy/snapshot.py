@@ -16,6 +16,7 @@ from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.policy.matcher import Matcher, Methods
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import UNSERVED
+from enforcer.proxy.cors import Cors
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.responses import OwnResponse, RuleRefusals
 from enforcer.settings.jwt import ProofSettings
@@ -63,6 +64,7 @@ class Route:
     - `needs_token`: the token must be verified.
     - `ends_with_token`: a stream or tunnel ends when its token expires.
     - `places`: the places of the token; None if it is only in the Authorization field, as a bearer token.
+    - `answers_preflights`: CORS preflights for its methods are not forwarded (`cors_preflight: answer`).
     - `responses`: the enforcer's own responses by method (None: any other), if it forwards no request of this route.
     """
 
@@ -78,6 +80,7 @@ class Route:
     upstream: Upstream
     lookup: LookupOptions
     places: Places | None = None
+    answers_preflights: bool = False
     responses: Mapping[bytes | None, OwnResponse] | None = None
 
 
@@ -129,6 +132,7 @@ class Snapshot:
     - `proof_settings`, `origins`, `proof_state`: what DPoP proofs are checked with; the state outlives the snapshot.
     - `token_places`: all places that rules read tokens from, whose values must not be recorded.
     - `cookie_use`: decides which requests may use a token in a cookie.
+    - `cors`: the web pages of other origins that may read our own responses; None: no page.
     - `would_deny_field`: the response field that names the reason why a request would have been denied; None: no field.
     - `retention`: which decisions are recorded; None: no decision.
     - `http2`: clients may begin with HTTP/2 on plain text.
@@ -147,6 +151,7 @@ class Snapshot:
     proof_state: ProofState
     token_places: Sequence[Places]
     cookie_use: CookieUse
+    cors: Cors | None
     would_deny_field: bytes | None
     retention: RetentionSettings | None
     http2: bool

@@ -8,13 +8,14 @@ from dataclasses import replace
 from itertools import chain
 
 from enforcer.config.model import Config
-from enforcer.config.resolved import resolved_rules, upstreams
+from enforcer.config.resolved import cookie_origins, resolved_rules, upstreams
 from enforcer.counters import METADATA_ROUTE, NO_ROUTE, UpstreamMetrics
 from enforcer.decision_log.buffer import RetentionSettings
 from enforcer.policy.hierarchy import ScopeHierarchy
 from enforcer.policy.matcher import Matcher, RequestPattern
 from enforcer.policy.requirement import Requirement, compile_rule
 from enforcer.policy.rules import Rule
+from enforcer.proxy.cors import Cors
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.responses import Refusals
 from enforcer.proxy.snapshot import Route, RouteCache, Snapshot, Upstream
@@ -97,6 +98,7 @@ def assemble(
             upstream=apps[rule.upstream],
             lookup=LookupOptions(max_age=rule.max_answer_age, stale=rule.on_outage == "stale"),
             places=places.of(rule.token_from),
+            answers_preflights=rule.cors_preflight == "answer",
         )
 
     def make_routes(rule: Rule) -> list[tuple[RequestPattern, Route]]:
@@ -145,7 +147,8 @@ def assemble(
         origins=Origins(config.dpop.origins),
         proof_state=proof_state,
         token_places=places.all,
-        cookie_use=CookieUse(),
+        cookie_use=CookieUse(cookie_origins(config)),
+        cors=Cors(config.cors) if config.cors.origins else None,
         would_deny_field=field,
         retention=_retention(config),
         http2=config.listener.http2,

@@ -147,6 +147,14 @@ def host_name(host: bytes) -> bytes:
     return name.lower().removesuffix(b".")
 
 
+def canonical_origin(origin: bytes) -> bytes:
+    """Return an origin (RFC 6454 §6.2) as browsers write it: in lower case, without a default port."""
+    lower = origin.lower()
+    if lower.startswith(b"https://"):
+        return lower.removesuffix(b":443")
+    return lower.removesuffix(b":80") if lower.startswith(b"http://") else lower
+
+
 def parse_tokens(value: bytes) -> tuple[bytes, ...] | None:
     """Read a comma-separated list of tokens (RFC 9110 §5.6.1), lower-cased; None if it is not such a list.
 

@@ -7,8 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enforcer.proxy import responses
+from enforcer.proxy.cors import preflight_method
 from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import HeadBuilder, RequestHead, preflight_method, unreadable
+from enforcer.proxy.head import HeadBuilder, RequestHead, unreadable
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.settings.limits import Limits
 

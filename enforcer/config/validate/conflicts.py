@@ -39,6 +39,7 @@ def conflicts(document: MergedDocument, rules: Mapping[int, Rule], *, complete: 
     if complete and not document.rule_sources and document.values.get("mode") != "report":
         yield _no_rules(document)
     yield from _report_modes(document)
+    yield from _preflights(document)
     yield from _identity_fields(document, rules)
     yield from _equal_rules(document, rules)
 
@@ -68,6 +69,15 @@ def _report_modes(document: MergedDocument) -> Iterator[Problem]:
     message = f"report mode is forbidden by `allow_report_mode: false`, {place}"
     modes = [(("mode",), document.values.get("mode")), *document.written("mode")]
     yield from (document.problem(path, message) for path, mode in modes if mode == "report")
+
+
+def _preflights(document: MergedDocument) -> Iterator[Problem]:
+    """Yield each setting that has preflights answered, if no page may read the answer."""
+    cors = document.values.get("cors")
+    if isinstance(cors, dict) and cors.get("origins"):
+        return
+    settings = [(("cors_preflight",), document.values.get("cors_preflight")), *document.written("cors_preflight")]
+    yield from (document.problem(path, "answer needs cors.origins") for path, value in settings if value == "answer")
 
 
 def _invalid_names(document: MergedDocument) -> Iterator[Problem]:

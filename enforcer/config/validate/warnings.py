@@ -14,7 +14,7 @@ from enforcer.config.authorization_server import endpoints
 from enforcer.config.document import Step, show
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config
-from enforcer.config.resolved import resolved_rules, scope_claims, servers_for
+from enforcer.config.resolved import cookie_origins, resolved_rules, scope_claims, servers_for
 from enforcer.config.schema import write_size
 from enforcer.errors import Problem
 from enforcer.policy.conditions import parse_networks
@@ -47,7 +47,7 @@ def placed_policy(config: Config, document: MergedDocument, *, enforced: bool = 
         rules = ((replace(rule, mode="enforce"), where) for rule, where in rules)
     mode = "enforce" if enforced else config.mode
     hierarchy = ScopeHierarchy(config.scope_implies)
-    return Policy(rules, mode, hierarchy, config.resources, partial(scope_claims, config))
+    return Policy(rules, mode, hierarchy, config.resources, partial(scope_claims, config), cookie_origins(config))
 
 
 def find_warnings(config: Config, document: MergedDocument, policy: Policy) -> list[ConfigWarning]:

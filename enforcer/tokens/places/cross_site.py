@@ -15,11 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from enforcer.wire.fields import OWS
+from enforcer.wire.fields import OWS, canonical_origin
 
 _READ: Final = frozenset({b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"})
 _SAFE: Final = (b"GET", b"HEAD")
-_DEFAULT_PORTS: Final = ((b"https://", b":443"), (b"http://", b":80"))
 
 
 class CookieUse:
@@ -28,7 +27,7 @@ class CookieUse:
     __slots__ = ("_origins",)
 
     def __init__(self, origins: Iterable[str] = ()) -> None:
-        self._origins: Final = frozenset([_canonical(origin.lower().encode()) for origin in origins])
+        self._origins: Final = frozenset([canonical_origin(origin.encode()) for origin in origins])
 
     def allows(
         self, method: bytes, upgrade: bytes | None, lines: Sequence[bytes], scheme: bytes, hosts: Iterable[bytes]
@@ -46,7 +45,7 @@ class CookieUse:
                     return False
                 values[name] = lines[index + 2].strip(OWS).lower()
         origin, site = values.get(b"origin"), values.get(b"sec-fetch-site")
-        if origin is not None and _canonical(origin) in self._origins:
+        if origin is not None and canonical_origin(origin) in self._origins:
             return True
         safe = method in _SAFE and upgrade is None
         if site is not None:
@@ -58,13 +57,5 @@ class CookieUse:
             return safe
         # A proxy in front may end TLS without saying so: then only the host can be compared.
         schemes = {scheme, b"https"}
-        own = {_canonical(b"%b://%b" % (known, host.lower())) for known in schemes for host in hosts if host}
-        return _canonical(origin) in own
-
-
-def _canonical(origin: bytes) -> bytes:
-    """Return an origin in lower case without a default port."""
-    for scheme, port in _DEFAULT_PORTS:
-        if origin.startswith(scheme):
-            return origin.removesuffix(port)
-    return origin
+        own = {canonical_origin(b"%b://%b" % (known, host)) for known in schemes for host in hosts if host}
+        return canonical_origin(origin) in own
