@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enforcer.analysis import explain
 from enforcer.analysis.evaluator import Policy
 from enforcer.analysis.explain import Condition, Evaluation, Explanation, Possession, RefusalSummary
-from enforcer.decision_log.record import DecisionRecord, log_line
+from enforcer.decision_log.record import DecisionRecord, Refusal, log_line
 from enforcer.errors import IntrospectionFailure
-from enforcer.policy.decision import WOULD_DENY
+from enforcer.policy.decision import WOULD_DENY, SkippedVerification
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault, Proven
@@ -59,13 +59,20 @@ def report_denial(record: DecisionRecord, time: str) -> DenialReport:
         decision=line.decision,
         reason=line.reason,
         status=None if refusal is None else refusal.status,
-        detail=None if refusal is None else refusal.detail,
+        detail=None if refusal is None else _detail(record, refusal),
         challenges=() if refusal is None else refusal.challenges,
         conditions=tuple(_conditions(record)),
         client=line.client,
         host=line.host,
         subject=line.subject,
     )
+
+
+def _detail(record: DecisionRecord, refusal: Refusal) -> str:
+    """Return what the refusal says, and of an ambiguous path where its readings lead, which clients need not know."""
+    if record.evidence is SkippedVerification.AMBIGUOUS_PATH:
+        return f"{refusal.detail}: {record.detail}"
+    return refusal.detail
 
 
 def to_explanation(report: DenialReport) -> Explanation:

@@ -5,10 +5,11 @@ Every tool that explains, tests or compares a policy uses it, so that none can d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from enforcer.errors import MalformedRequestError
+from enforcer.policy.ambiguity import Parting, Reading, compare, settle
 from enforcer.policy.decision import Allow, Deny, Evidence, SkippedVerification, decide, decide_bound
 from enforcer.policy.hierarchy import NO_HIERARCHY, ScopeHierarchy
 from enforcer.policy.matcher import Matcher, RequestPattern, choose
@@ -73,7 +74,8 @@ class RoutedRequest:
     """A parsed request and the rule that matches it.
 
     `preflighted` is the requested method of a CORS preflight that the rule allows. `sent` is why a token beside the
-    fields of the request would not be accepted, None if it would.
+    fields of the request would not be accepted, None if it would. `parting` is where the readings of an ambiguous
+    path lead; there is no rule then.
     """
 
     target: Target
@@ -86,6 +88,7 @@ class RoutedRequest:
     view: RequestView
     preflighted: bytes | None = None
     sent: NoToken | None = None
+    parting: Parting[PolicyRule] | None = None
 
     @property
     def answered(self) -> bool:
@@ -96,6 +99,8 @@ class RoutedRequest:
         """Decide the request at `now`, seconds since the epoch; `enforced` ignores report mode."""
         if self.preflighted is not None:
             evidence = SkippedVerification.PREFLIGHT
+        if self.parting is not None:
+            evidence = SkippedVerification.AMBIGUOUS_PATH
         requirement = None if self.entry is None else self.entry.requirement
         request, reports = self.view, self.reports and not enforced
         bound = isinstance(evidence, ActiveToken) and evidence.bound
@@ -153,19 +158,30 @@ class Policy:
                 raise MalformedRequestError("Host", "not the one of the request target")
             host = target.authority
         method = request.method.encode()
-        methods = self.matcher.at(target.segments, host)
-        entry = None if methods is None else choose(methods, method)
+        methods: Mapping[bytes | None, PolicyRule | Parting[PolicyRule]] | None
+        methods = settle(self.matcher, target, host) if target.ambiguous else self.matcher.at(target.segments, host)
+        match = None if methods is None else choose(methods, method)
         lines = [piece for name, value in request.headers for piece in (_encode(name), b": ", _encode(value), b"\r\n")]
+        entry = match if isinstance(match, PolicyRule) else None
         sent, view = _read_places(entry, method, target, host, lines, request.address, self._cookie_use)
         held = request.certificate, request.proof, view
         if method == b"OPTIONS" and request.preflight and methods is not None:
             requested = _encode(request.preflight)
             allowing = choose(methods, requested)
-            if allowing is not None and allowing.requirement.preflight:
+            if isinstance(allowing, PolicyRule) and allowing.requirement.preflight:
                 return RoutedRequest(target, method, host, allowing, allowing.reports, *held, preflighted=requested)
+        if isinstance(match, Parting):
+            reports = all(self._reports if value is None else value.reports for value in match.values or [None])
+            return RoutedRequest(target, method, host, None, reports, *held, parting=match)
         # A method that is never forwarded is not forwarded in report mode either.
-        reports = entry.reports if entry is not None else self._reports and method not in UNSERVED
-        return RoutedRequest(target, method, host, entry, reports, *held, sent=sent)
+        reports = match.reports if match is not None else self._reports and method not in UNSERVED
+        return RoutedRequest(target, method, host, match, reports, *held, sent=sent)
+
+    def readings(self, located: RoutedRequest) -> list[tuple[Reading, PolicyRule | None, bool]]:
+        """Return the readings of an ambiguous path, as `ambiguity.compare` does; none of any other path."""
+        if not located.target.ambiguous:
+            return []
+        return compare(self.matcher, located.target, located.host, located.preflighted or located.method)
 
 
 def token_evidence(answer: VerificationResult | None, located: RoutedRequest) -> VerificationResult | NoToken:

@@ -17,6 +17,7 @@ from enforcer.analysis.evaluator import Policy, PolicyRequest, PolicyRule, Route
 from enforcer.counters import NO_ROUTE
 from enforcer.decision_log.record import Refusal
 from enforcer.errors import IntrospectionFailure, MalformedRequestError
+from enforcer.policy.ambiguity import UNMATCHED
 from enforcer.policy.conditions import Claim, RequestCondition
 from enforcer.policy.decision import Allow, Deny, Evidence, decide, failure
 from enforcer.policy.matcher import Matcher, RequestPattern
@@ -56,6 +57,18 @@ class Choice(StrEnum):
     HOST = "other_host"
     OUTDONE = "outdone"  # a rule for the same path has a more specific method or host
     WIDER = "less_specific"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingSummary:
+    """A reading of an ambiguous path, as far as rules tell it apart from others, and the rule that it leads to.
+
+    `counts` is false if the rule's `encoded` says that the app does not read it in this way.
+    """
+
+    path: str
+    rule: str | None
+    counts: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +121,8 @@ class Explanation:
     """A decision and its reasons; the JSON of `enforcer explain` has the same members.
 
     `path` is decoded, or None if it was not parsed; `upstream` is the name in the rule, if any. `own`: the enforcer
-    responds itself, with the metadata of a resource.
+    responds itself, with the metadata of a resource. `readings` are those of an ambiguous path, and `parting` is where
+    they lead if they part.
     """
 
     method: str
@@ -120,6 +134,8 @@ class Explanation:
     conditions: tuple[Condition, ...] = ()
     upstream: str | None = None
     own: bool = False
+    readings: tuple[ReadingSummary, ...] = ()
+    parting: str | None = None
     judgement: Evaluation = field(kw_only=True)
 
 
@@ -149,13 +165,36 @@ def explain(
         target=request.target,
         host=located.host.decode(),
         preflight=request.preflight,
-        path="/" + b"/".join(located.target.segments).decode(),
-        candidates=tuple(_candidates(policy, located)),
+        path=_path(located.target.segments),
+        candidates=tuple(_candidates(policy, located)) if located.parting is None else (),
         conditions=_rule_conditions(located, token, now),
-        upstream=None if located.entry is None else located.entry.rule.upstream,
+        upstream=_upstream(located),
         own=located.entry is not None and (located.entry.own or located.answered),
+        readings=tuple(_readings(policy, located)),
+        parting=None if located.parting is None else str(located.parting),
         judgement=_evaluate(located, token, now, refusals),
     )
+
+
+def _upstream(located: RoutedRequest) -> str | None:
+    entry = located.entry
+    if located.parting is not None and located.parting.values:
+        entry = located.parting.values[0]
+    return None if entry is None else entry.rule.upstream
+
+
+def _readings(policy: Policy, located: RoutedRequest) -> Iterator[ReadingSummary]:
+    summaries: dict[ReadingSummary, None] = {}
+    for reading, entry, counts in policy.readings(located):
+        *segments, last = reading.segments
+        shown = [*segments, b"\xe2\x80\xa6" if last == UNMATCHED else last]
+        summaries[ReadingSummary(_path(shown), None if entry is None else entry.rule.name, counts)] = None
+    yield from summaries
+
+
+def _path(segments: Sequence[bytes]) -> str:
+    """Return a path as text; a slash that is a byte of its segment stays encoded."""
+    return "/" + b"/".join([segment.replace(b"/", b"%2F") for segment in segments]).decode("utf-8", "backslashreplace")
 
 
 def _locate(policy: Policy, request: PolicyRequest) -> RoutedRequest | Evaluation:

@@ -14,7 +14,9 @@ def write(explanation: Explanation) -> str:
     preflight = f"  preflight for {explanation.preflight}" if explanation.preflight else ""
     lines = [f"{explanation.method} {explanation.target}{host}{preflight}"]
     if explanation.path is not None:
-        lines += [f"path: {explanation.path}", "", *_rules(explanation.candidates)]
+        lines += [f"path: {explanation.path}", *_readings(explanation)]
+        if explanation.parting is None:
+            lines += ["", *_rules(explanation.candidates)]
     if explanation.conditions:
         lines += ["", f'conditions of rule "{explanation.judgement.rule}":']
         lines += _table(
@@ -32,6 +34,21 @@ def write(explanation: Explanation) -> str:
         if reply is not None:
             lines += _refusal(label, reply)
     return "".join(f"{printable(line)}\n" for line in lines)
+
+
+def _readings(explanation: Explanation) -> list[str]:
+    if not explanation.readings and explanation.parting is None:
+        return []
+    rows = [
+        (
+            reading.path,
+            "no rule" if reading.rule is None else f'rule "{reading.rule}"',
+            "" if reading.counts else "does not count, because of encoded",
+        )
+        for reading in explanation.readings
+    ]
+    parted = [] if explanation.parting is None else [explanation.parting]
+    return ["", "readings of this path, as far as rules tell them apart:", *_table(rows), *parted] if rows else parted
 
 
 def _rules(candidates: Sequence[Candidate]) -> list[str]:

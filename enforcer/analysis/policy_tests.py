@@ -219,9 +219,9 @@ def _differences(case: PolicyTest, facts: TokenFacts | None, judgement: Evaluati
             yield Difference(what, str(expected), str(got))
     if case.reason is None and case.status is None and case.expect == judgement.decision != "allow":
         # A denial that has nothing to do with the rule would let the test pass for nothing.
-        if judgement.reason == MALFORMED:
+        if judgement.reason in (MALFORMED, Reason.AMBIGUOUS_PATH):
             detail = "" if refusal is None else f": {refusal.detail}"
-            yield Difference("reason", "a rule's", f"{MALFORMED}{detail}")
+            yield Difference("reason", "a rule's", f"{judgement.reason}{detail}")
         elif facts is not None and judgement.reason in _NEEDS_CLAIM and not facts.inactive:
             claim = _NEEDS_CLAIM[Reason(judgement.reason)]
             if not getattr(facts, claim):

@@ -55,16 +55,16 @@ class ExchangeEnd(NamedTuple):
 class DecisionRecord(NamedTuple):
     """One recorded decision: everything that the log and `enforcer why` report, and no secret.
 
-    `time` is in seconds since the epoch. `path` is as sent, without query; of a
-    request that was refused unread, what `redaction.unread_path` shows of it. `rule` is None if
-    no rule matches. `evidence` is the verification result or the reason why there is none; None if the token was not
-    looked at. `possession` is the result of checking what the token is bound to; None if it was not checked. `refusal`
-    is the response, or in report mode the one that enforcing would give; None if the request was allowed. `detail` says
-    what failed if there is no verification result. `client` is the address of the client and `host` the value of Host,
-    empty if it could not be read. `upstream` is the server to which the request may be forwarded, empty if it may not.
-    `end` is None as long as the exchange goes on. `query` and `lines` are the parts of the query and the field lines
-    that conditions of the rule read, `hierarchy` are the scopes that include others,
-    `door` names the door that the request came to.
+    `time` is in seconds since the epoch. `path` is as sent, without query; of a request that was refused unread, what
+    `redaction.unread_path` shows of it. `rule` is None if no rule matches. `evidence` is the verification result or
+    the reason why there is none; None if the token was not looked at. `possession` is the result of checking what the
+    token is bound to; None if it was not checked. `refusal` is the response, or in report mode the one that enforcing
+    would give; None if the request was allowed. `detail` says what failed if there is no verification result, or
+    where the readings of an ambiguous path lead. `client` is the address of the client and `host` the value of Host,
+    empty if it could not be read. `upstream` is the server to which the request may be forwarded, empty if it may
+    not. `end` is None as long as the exchange goes on. `query` and `lines` are the parts of the query and the field
+    lines that conditions of the rule read, `hierarchy` are the scopes that include others, `door` names the door that
+    the request came to.
     """
 
     time: float
@@ -114,9 +114,10 @@ class LogLine:
     rule's name or `_none`. `decision` is `allow`, `deny`, `would_deny` (denied if the rule were enforced) or `error`.
     `scopes`, `client_id` and `subject` are None if there was no active token. `client` is the address of the client,
     also through a trusted proxy, `host` the value of Host, and `upstream` the address of the server to which an allowed
-    request is forwarded. `status` is that of the response, 499 if the client left before; `duration` is in seconds, and
-    `bytes` the size of the response body that was sent. `door` is `proxy`, or the contract of the decision API by which
-    the request came.
+    request is forwarded. `detail` says what failed if the token could not be verified, or where the readings of an
+    ambiguous path lead. `status` is that of the response, 499 if the client left before; `duration` is in seconds,
+    and `bytes` the size of the response body that was sent. `door` is `proxy`, or the contract of the decision API by
+    which the request came.
     """
 
     time: str
@@ -132,6 +133,7 @@ class LogLine:
     client: str | None = None
     host: str | None = None
     upstream: str | None = None
+    detail: str | None = None
     status: int | None = None
     duration: float | None = None
     bytes: int | None = None
@@ -161,6 +163,7 @@ def log_line(record: DecisionRecord, time: str) -> LogLine:
         client=record.client or None,
         host=record.host.decode("latin-1") or None,
         upstream=record.upstream or None,
+        detail=record.detail or None,
         status=None if end is None else end.status,
         duration=None if end is None else round(end.seconds, 6),
         bytes=None if end is None else end.body,

@@ -8,7 +8,7 @@ from random import getrandbits
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from enforcer.wire.target import parse_segments
+from enforcer.wire.target import read_path
 
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
 _REVEALING: Final = 8
@@ -56,7 +56,10 @@ def recorded_path(target: bytes, segments: Sequence[bytes], credentials: Sequenc
     path = target.partition(b"?")[0]
     if not credentials:
         return path
-    texts = (path, *segments) if len(segments) < _MAX_TEXTS else ()
+    texts: tuple[bytes, ...] = (path, *segments) if len(segments) < _MAX_TEXTS else ()
+    if path.find(b"%25") >= 0:
+        decoded = _decoded_to_the_end(path)
+        texts = () if decoded is None else (*texts, decoded, *decoded.split(b"/", _MAX_TEXTS))
     compared = len(texts) * sum(map(len, credentials))
     if 0 < compared <= _MAX_COMPARED and not any(_reveals(text, credentials) for text in texts):
         return path
@@ -75,14 +78,20 @@ def unread_path(target: bytes, credentials: Sequence[bytes]) -> bytes:
         path = slash + rest
     if credentials:
         # All of the path is compared, because the part that is recorded may have only a part of the token.
-        decoded = unquote_to_bytes(path)
-        while len(decoded) <= _MAX_UNREAD and _ENCODED.search(decoded):
-            decoded = unquote_to_bytes(decoded)
-        if _ENCODED.search(decoded):
+        decoded = _decoded_to_the_end(path)
+        if decoded is None:
             return HIDDEN_PATH
         path = recorded_path(path, [decoded, *decoded.split(b"/")], credentials)
     shown = path[:_MAX_UNREAD]
     return shown.decode("latin-1").translate(_ESCAPES).encode()
+
+
+def _decoded_to_the_end(path: bytes) -> bytes | None:
+    """Return a path decoded as often as possible; None if that is more work than any real path makes."""
+    decoded = unquote_to_bytes(path)
+    while len(decoded) <= _MAX_UNREAD and _ENCODED.search(decoded):
+        decoded = unquote_to_bytes(decoded)
+    return None if _ENCODED.search(decoded) else decoded
 
 
 def recorded_host(host: bytes, credentials: Sequence[bytes]) -> bytes:
@@ -92,7 +101,7 @@ def recorded_host(host: bytes, credentials: Sequence[bytes]) -> bytes:
 
 def recorded_segments(path: bytes, count: int) -> Sequence[bytes]:
     """Return the decoded segments of a recorded path; of a hidden one, `count` hidden segments."""
-    return [HIDDEN_PATH[1:]] * count if path == HIDDEN_PATH else parse_segments(path)
+    return [HIDDEN_PATH[1:]] * count if path == HIDDEN_PATH else read_path(path)[0]
 
 
 def reveals_any(texts: Iterable[bytes], credentials: Sequence[bytes]) -> bool:

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     PUBLIC = "public"
     PREFLIGHT = "preflight"
     NO_RULE = "no_rule"
+    AMBIGUOUS_PATH = "ambiguous_path"
     NOBODY = "nobody"
     MISSING_TOKEN = "missing_token"  # noqa: S105 - a metric label
     INVALID_REQUEST = "invalid_request"
@@ -68,6 +69,7 @@ class SkippedVerification(Enum):
 
     TOO_MANY = "too_many"  # the client has sent too many unseen tokens
     PREFLIGHT = "preflight"  # a CORS preflight never has a token
+    AMBIGUOUS_PATH = "ambiguous_path"  # nobody knows which rule the app would have applied
 
 
 Evidence = VerificationResult | NoToken | IntrospectionFailure | SkippedVerification | PossessionFault
@@ -149,10 +151,12 @@ _UNKNOWN: Final[Mapping[NoToken | IntrospectionFailure | SkippedVerification | P
     NoToken.MALFORMED: _DENIALS[Reason.MALFORMED_TOKEN],
     SkippedVerification.TOO_MANY: _DENIALS[Reason.TOO_MANY_UNSEEN_TOKENS],
     SkippedVerification.PREFLIGHT: _DENIALS[Reason.MISSING_TOKEN],
+    SkippedVerification.AMBIGUOUS_PATH: _DENIALS[Reason.AMBIGUOUS_PATH],
     **{failure: _DENIALS[reason] for reason, failure in _FAULTS.items()},
     **{fault: _DENIALS[_UNPROVEN.get(fault, Reason.INVALID_PROOF)] for fault in PossessionFault},
 }
 _NO_RULE: Final = _DENIALS[Reason.NO_RULE]
+_AMBIGUOUS_PATH: Final = _DENIALS[Reason.AMBIGUOUS_PATH]
 _INACTIVE: Final = _DENIALS[Reason.INACTIVE_TOKEN]
 _EXPIRED: Final = _DENIALS[Reason.EXPIRED_TOKEN]
 _REJECTED: Final = {
@@ -185,7 +189,7 @@ def decide(
     caller checks possession and decides again.
     """
     if rule is None:
-        denied = _NO_RULE
+        denied = _AMBIGUOUS_PATH if evidence is SkippedVerification.AMBIGUOUS_PATH else _NO_RULE
     elif rule.public and (not rule.limited or rule.meets_limits(request)):
         return Allow(None, _PUBLIC)
     elif evidence is SkippedVerification.PREFLIGHT and rule.preflight and rule.meets_address(request):

@@ -41,14 +41,16 @@ class Methods(dict[bytes | None, T]):
         self.rank: Final = rank
 
 
-class _Node(Generic[T]):
+class Node(Generic[T]):
+    """A node of a trie: what matches here, and what a path may continue with."""
+
     __slots__ = ("affixes", "here", "lengths", "literals", "parameter", "rest")
 
     def __init__(self) -> None:
-        self.literals: dict[bytes, _Node[T]] = {}
-        self.affixes: dict[Affix, _Node[T]] | None = None
+        self.literals: dict[bytes, Node[T]] = {}
+        self.affixes: dict[Affix, Node[T]] | None = None
         self.lengths: list[tuple[int, int]] = []  # of the affixes' texts, the most specific first
-        self.parameter: _Node[T] | None = None
+        self.parameter: Node[T] | None = None
         self.here: Methods[T] | None = None
         self.rest: Methods[T] | None = None
 
@@ -57,15 +59,17 @@ class Matcher(Generic[T]):
     """An immutable table from patterns to values, one for each rule."""
 
     def __init__(self, entries: Iterable[tuple[RequestPattern, T]]) -> None:
-        self._any: _Node[T] = _Node()
-        self._exact: dict[bytes, _Node[T]] = {}
-        self._wild: dict[bytes, _Node[T]] = {}
+        self._any: Node[T] = Node()
+        self._exact: dict[bytes, Node[T]] = {}
+        self._wild: dict[bytes, Node[T]] = {}
         self.conflicts: list[tuple[T, str]] = []
         """Values whose pattern equals that of an earlier one, with the method concerned (`*` for all)."""
         for pattern, value in entries:
             self._add(pattern, value)
         self.by_host = bool(self._exact or self._wild)
         """Whether any rule names a host."""
+        self.flat = not any(map(_continues, [self._any, *self._exact.values(), *self._wild.values()]))
+        """Whether no rule depends on the path."""
 
     def find(self, segments: Sequence[bytes], method: bytes, host: bytes) -> T | None:
         """Return the match of a request, or None."""
@@ -77,6 +81,15 @@ class Matcher(Generic[T]):
         methods = _walk(self._any, segments)
         return self._at_host(methods, segments, host) if self.by_host else methods
 
+    def roots(self, host: bytes) -> list[Node[T]]:
+        """Return the roots of the tries for a host."""
+        roots = [self._any]
+        if self.by_host:
+            name = host_name(host)
+            tries = self._exact.get(name), self._wild.get(name.partition(b".")[2])
+            roots += [trie for trie in tries if trie is not None]
+        return roots
+
     def _at_host(self, for_all: Methods[T] | None, segments: Sequence[bytes], host: bytes) -> Methods[T] | None:
         name = host_name(host)
         tries = self._exact.get(name), self._wild.get(name.partition(b".")[2])
@@ -86,25 +99,25 @@ class Matcher(Generic[T]):
         matches = [methods for methods in matches if methods.rank == best]
         return _joined(matches) if len(matches) > 1 else matches[0] if matches else None
 
-    def _trie(self, host: str | None) -> _Node[T]:
+    def _trie(self, host: str | None) -> Node[T]:
         if host is None:
             return self._any
         name = HOST_NAME.sub("*.", host).lower().encode()
         if name.startswith(b"*."):
-            return self._wild.setdefault(name[2:], _Node())
-        return self._exact.setdefault(name, _Node())
+            return self._wild.setdefault(name[2:], Node())
+        return self._exact.setdefault(name, Node())
 
     def _add(self, pattern: RequestPattern, value: T) -> None:
         path = pattern.path
         node = self._trie(pattern.host)
         for segment in path.segments:
             if isinstance(segment, bytes):
-                node = node.literals.setdefault(segment, _Node())
+                node = node.literals.setdefault(segment, Node())
             elif segment is not None:
                 node = _affixed(node, segment)
             else:
                 if node.parameter is None:
-                    node.parameter = _Node()
+                    node.parameter = Node()
                 node = node.parameter
         methods: Methods[T]
         if path.rest:
@@ -120,18 +133,45 @@ class Matcher(Generic[T]):
             methods.setdefault(method, value)
 
 
+def _continues(node: Node[T]) -> bool:
+    return bool(node.literals or node.affixes or node.parameter is not None)
+
+
+def continues_with(nodes: Sequence[Node[T]], segment: bytes) -> list[Node[T]]:
+    """Return the nodes that a segment leads to, of which the most specific need not be the one that matches."""
+    children = []
+    for node in nodes:
+        if segment in node.literals:
+            children.append(node.literals[segment])
+        children += [child for affix, child in (node.affixes or {}).items() if affix.matches(segment)]
+        if node.parameter is not None and segment:
+            children.append(node.parameter)
+    return children
+
+
+def may_continue_with(nodes: Sequence[Node[T]], beginning: bytes) -> bool:
+    """Return whether rules could tell segments with this beginning from others."""
+    for node in nodes:
+        if node.affixes is not None or node.parameter is not None:
+            return True
+        for literal in node.literals:
+            if literal.startswith(beginning):
+                return True
+    return False
+
+
 def _specificity(lengths: tuple[int, int]) -> tuple[int, int]:
     """Return the sort key of an affix's lengths, as `Affix.rank` is one."""
     return -lengths[0] - lengths[1], -lengths[0]
 
 
-def _affixed(node: _Node[T], affix: Affix) -> _Node[T]:
+def _affixed(node: Node[T], affix: Affix) -> Node[T]:
     """Return the node of a segment with fixed text, added if it is new."""
     if node.affixes is None:
         node.affixes = {}
     child = node.affixes.get(affix)
     if child is None:
-        child = node.affixes[affix] = _Node()
+        child = node.affixes[affix] = Node()
         lengths = len(affix.prefix), len(affix.suffix)
         if lengths not in node.lengths:
             node.lengths = sorted([*node.lengths, lengths], key=_specificity)
@@ -156,7 +196,7 @@ def _joined(matches: Sequence[Methods[T]]) -> Methods[T]:
     return joined
 
 
-def _walk(root: _Node[T], segments: Sequence[bytes]) -> Methods[T] | None:
+def _walk(root: Node[T], segments: Sequence[bytes]) -> Methods[T] | None:
     # Only a literal beside a parameter, or `{name}` with fixed text, can need backtracking.
     node = root
     methods: Methods[T] | None = None
@@ -183,7 +223,7 @@ def _walk(root: _Node[T], segments: Sequence[bytes]) -> Methods[T] | None:
     return methods
 
 
-def _search(node: _Node[T], segments: Sequence[bytes], index: int, end: int) -> Methods[T] | None:
+def _search(node: Node[T], segments: Sequence[bytes], index: int, end: int) -> Methods[T] | None:
     if index == end:
         return node.here if node.here is not None else node.rest
     segment = segments[index]

@@ -1,7 +1,11 @@
-"""Requirements: the conditions of rules, compiled for the request path."""
+"""Requirements: the conditions of rules, compiled for the request path.
+
+`Requirement.encoded` is the set of delimiters that the rule's app keeps, as bits of `wire.readings`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from enforcer.policy.conditions import Claim, compile_request_conditions, is_within, parse_networks
@@ -9,8 +13,9 @@ from enforcer.policy.hierarchy import NO_HIERARCHY, ScopeHierarchy
 from enforcer.policy.matcher import RequestPattern
 from enforcer.policy.request_view import RequestView
 from enforcer.policy.rules import Conditions, Rule
-from enforcer.policy.templates import Names, Path, Text, names_of, parse_text
+from enforcer.policy.templates import Capture, Names, Path, Text, names_of, parse_text
 from enforcer.tokens.claims import ActiveToken, read_date
+from enforcer.wire.readings import DELIMITERS
 
 
 class Conjunction:
@@ -74,15 +79,20 @@ class Conjunction:
 
     def _variables(self) -> set[tuple[str, bytes]]:
         """Return the query parameters and fields that the conditions read, each as its source and name."""
-        variables = {condition.variable for condition in self.request_conditions}
+        conditions = [self, *self.alternatives]
+        variables = {read.variable for written in conditions for read in written.request_conditions}
+        for text in self._texts():
+            variables |= text.variables
+        return variables
+
+    def _texts(self) -> list[Text]:
+        """Return the texts of the conditions that may have placeholders."""
         texts = [*self.scope_texts, *self.any_scope_texts]
         texts += [text for condition in self.request_conditions for text in condition.texts]
         texts += [text for claim in self.claims for text in claim.all_texts]
-        for text in texts:
-            variables |= text.variables
         for alternative in self.alternatives:
-            variables |= alternative._variables()
-        return variables
+            texts += alternative._texts()
+        return texts
 
     def meets_scopes(self, token: ActiveToken, request: RequestView) -> bool:
         """Return whether the token has all of `scopes`, and one of `any_scope`, or scopes that include them."""
@@ -132,14 +142,22 @@ def _scope(text: Text, request: RequestView) -> str:
 class Requirement(Conjunction):
     """The conditions of one rule under one of its paths."""
 
-    __slots__ = ("nobody", "preflight", "public", "rule")
+    __slots__ = ("_captures", "encoded", "nobody", "preflight", "public", "reads_query", "rule")
 
     def __init__(self, rule: Rule, path: Path, hierarchy: ScopeHierarchy = NO_HIERARCHY) -> None:
         super().__init__(rule, names_of(path, rule.host), hierarchy)
+        read = set[Capture]().union(*[text.captures for text in self._texts()])
+        self._captures: Final = [capture for _, capture in sorted(path.names.items()) if capture in read]
+        self.reads_query: Final = any(source == "?" for source, _ in self._variables())
+        self.encoded: Final = sum([DELIMITERS[name] for name in sorted(set(rule.encoded))])
         self.rule: Final = rule
         self.public: Final = rule.public
         self.nobody: Final = rule.nobody
         self.preflight: Final = rule.cors_preflight in ("allow", "answer") and not rule.nobody
+
+    def captured(self, segments: Sequence[bytes]) -> list[bytes]:
+        """Return the values of the path's names that the conditions read, in the order of the names."""
+        return [capture.of(segments) for capture in self._captures]
 
 
 def compile_rule(rule: Rule, hierarchy: ScopeHierarchy = NO_HIERARCHY) -> list[tuple[RequestPattern, Requirement]]:

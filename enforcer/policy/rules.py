@@ -45,6 +45,7 @@ Scope = Annotated[str, Pattern(r"^[!#-\[\]-~]+$")]
 PathTemplate = Annotated[str, Pattern(r"^/(?:[^/*]+/)*(?:[^/*]*|\*\*)$")]
 
 
+Delimiter = Literal["slash", "backslash", "semicolon", "question_mark", "hash", "percent"]
 ClaimTest = Mapping[Literal["all", "not", "present"], tuple[Scalar, ...] | Switch]
 Texts = str | tuple[str, ...]
 
@@ -106,6 +107,10 @@ class RuleDefaults(Conditions):
     host: Annotated[str, Pattern(rf"^(?:{_HOST.pattern})$")] | None = None
     """Host that the rule matches, without port; `*.example.org` matches any first label, and
     `{tenant}.example.org` gives it a name. Default: every host."""
+    encoded: tuple[Delimiter, ...] = ()
+    """Delimiters that the app keeps as bytes of a path segment: `slash` (`%2F`), `backslash` (`%5C` and itself),
+    `semicolon` (`%3B` and itself), `question_mark`, `hash`, `percent` (`%25`; the app decodes only once). Default: the
+    app may read them as delimiters; a path that has other rules, or other values of `{name}`, then is refused."""
     authenticated: Switch = False
     """Allow every active token, whatever its scopes."""
     any_of: tuple[Conditions, ...] = ()

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, final
 
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.request_view import RequestView
-from enforcer.wire.target import parse_segments
+from enforcer.wire.target import read_path
 
 _SIMPLE: Final = re.compile(r"[A-Za-z0-9_~-]+")
 _PARAMETER: Final = re.compile(r"([^{}]*)\{([A-Za-z_][A-Za-z0-9_]*)\}([^{}]*)")
@@ -50,6 +50,11 @@ class Capture(NamedTuple):
     segment: int
     prefix: int = 0
     suffix: int = 0
+
+    def of(self, segments: Sequence[bytes]) -> bytes:
+        """Return the value in a path that the template matches."""
+        segment = segments[self.segment]
+        return segment[self.prefix : len(segment) - self.suffix]
 
 
 Segment = bytes | Affix | None
@@ -136,12 +141,15 @@ def _literal(part: str) -> bytes:
         raise ValueError("* is not a pattern here: use {name} for one segment, ** at the end for the rest")
     if "{" in part or "}" in part:
         raise ValueError("a segment has at most one {name}, which has only letters, digits and _")
-    encoded = b"/" + part.encode().replace(b" ", b"%20")
+    encoded = part.encode().replace(b" ", b"%20")
     encoded = b"".join(b"%%%02X" % byte if byte > 0x7F else bytes((byte,)) for byte in encoded)
     try:
-        literal = parse_segments(encoded)[0]
+        segments, ambiguous = read_path(b"/x/" + encoded)  # below a segment, so that dots do not lead above the root
     except MalformedRequestError as error:
         raise ValueError(f"no request can have this path: {error.why}") from None
+    if ambiguous:
+        raise ValueError("no rule can have this path: parsers read it differently; use {name} or **")
+    literal = segments[1]
     if len(literal) > _MAX // 2:
         raise ValueError("a segment is too long")
     return literal
@@ -157,8 +165,7 @@ class Variable(NamedTuple):
     def read(self, request: RequestView) -> bytes | None:
         """Return its value; None if the request has none, or not in exactly one way."""
         if self.source == "path":
-            segment = request.segments[self.capture.segment]
-            return segment[self.capture.prefix : len(segment) - self.capture.suffix]
+            return self.capture.of(request.segments)
         if self.source == "?":
             return request.parameter(self.name)
         return request.field(self.name) if self.source == "#" else request.host_label()
@@ -199,6 +206,11 @@ class Text:
     def variables(self) -> set[tuple[str, bytes]]:
         """The parts of a request that it has, each as its source and name."""
         return {(part.source, part.name) for part in self.parts if isinstance(part, Variable)}
+
+    @property
+    def captures(self) -> set[Capture]:
+        """The places in the path that it has."""
+        return {part.capture for part in self.parts if isinstance(part, Variable) and part.source == "path"}
 
 
 def field_names(written: str) -> list[str]:

@@ -152,7 +152,7 @@ class Authorization:
             if route.responses is not None:
                 route.metrics.decisions[_PUBLIC] += 1
                 return Responded(route.responses.get(head.method) or route.responses[None])
-            return self._conclude_without_token(_MISSING, methods)
+            return self._conclude_without_token(route.without_token, methods)
         if places is None:
             token = bearer.parse(head.authorization, head.authorizations)
         else:
@@ -357,7 +357,7 @@ class Authorization:
             refusal = refusals[decision.reason]
         request_id = self.request_id()
         self._record(request_id, decision.label, evidence, refusal, detail)
-        return Refused(refusal, request_id, False)
+        return Refused(refusal, request_id, evidence is SkippedVerification.AMBIGUOUS_PATH)
 
     def _refuse_others(self, permit: Allow) -> Refusal | None:
         """Return the refusal of a method or target that a field names, by its own rule; None if all are allowed.
@@ -405,7 +405,8 @@ class Authorization:
                 if not reveals_any((observed_query, *observed_lines), secrets):
                     query, lines = observed_query, observed_lines
         record = DecisionRecord(
-            *(time(), request_id, head.method, path, rule, label, evidence, possession, refusal, detail),
+            *(time(), request_id, head.method, path, rule, label, evidence, possession, refusal),
+            detail=detail or self.route.parting,
             client=address,
             host=host,
             upstream=str(self.route.upstream.pool.endpoint) if forwarded else "",

@@ -236,6 +236,7 @@ class _RefusalWriter:
         wrong_token = wrong_scheme if offers_other else wrong_scheme[:1]
         return {
             Reason.NO_RULE: Refusal(403, "no rule allows this request"),
+            Reason.AMBIGUOUS_PATH: Refusal(400, "the path can be read in ways that different rules apply to"),
             Reason.MISSING_TOKEN: self._missing_token(()),
             Reason.INVALID_REQUEST: Refusal(
                 400, "the credentials cannot be read, or there are several", challenges=unreadable

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from enforcer.counters import RouteMetrics, UpstreamMetrics
 from enforcer.decision_log.buffer import RetentionSettings
 from enforcer.errors import UpstreamError, UpstreamFailure
+from enforcer.policy.ambiguity import Parting, settle
+from enforcer.policy.decision import Evidence, SkippedVerification
 from enforcer.policy.matcher import Matcher, Methods
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import UNSERVED
@@ -21,6 +23,7 @@ from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.responses import OwnResponse, RuleRefusals
 from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.limits import Limits, Timeouts
+from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.dpop.origins import Origins
 from enforcer.tokens.dpop.proof_state import ProofState
 from enforcer.tokens.places.cross_site import CookieUse
@@ -66,6 +69,8 @@ class Route:
     - `places`: the places of the token; None if it is only in the Authorization field, as a bearer token.
     - `answers_preflights`: CORS preflights for its methods are not forwarded (`cors_preflight: answer`).
     - `responses`: the enforcer's own responses by method (None: any other), if it forwards no request of this route.
+    - `without_token`: the evidence of a request whose token is not read.
+    - `parting`: of the route of an ambiguous path, where its readings lead; otherwise empty.
     """
 
     requirement: Requirement | None
@@ -82,6 +87,8 @@ class Route:
     places: Places | None = None
     answers_preflights: bool = False
     responses: Mapping[bytes | None, OwnResponse] | None = None
+    without_token: Evidence = NoToken.MISSING
+    parting: str = ""
 
 
 Located = tuple[Target, Methods[Route] | None]
@@ -91,6 +98,8 @@ _SHORT: Final = 256
 """Maximum length in bytes of a target and its host that is cached; targets with a query are not."""
 _CACHED: Final = 4096
 """Maximum number of cached targets: 6 MiB at most."""
+_AMBIGUOUS: Final = 1024
+"""Maximum number of ambiguous paths whose routes are cached: 4 MiB at most."""
 _FEW: Final = 16
 """Maximum number of segments of a path that is cached: each is an object of its own."""
 
@@ -98,15 +107,17 @@ _FEW: Final = 16
 class RouteCache:
     """Finds the routes of a request target, and remembers the most recent targets: most clients repeat theirs.
 
-    The key includes the host only if rules differ by host.
+    The keys include the host only if rules differ by host. `no_route` is the route of requests that no rule matches.
     """
 
-    __slots__ = ("_by_host", "located", "matcher")
+    __slots__ = ("_by_host", "_no_route", "located", "matcher", "settled")
 
-    def __init__(self, matcher: Matcher[Route]) -> None:
+    def __init__(self, matcher: Matcher[Route], no_route: Route) -> None:
         self.matcher = matcher
+        self._no_route = no_route
         self._by_host = matcher.by_host
         self.located: dict[bytes | tuple[bytes, bytes], Located] = {}
+        self.settled: dict[bytes | tuple[bytes, bytes], Methods[Route]] = {}
 
     def locate(self, raw: bytes, host: bytes) -> Located:
         """Read a request target and find its routes; raises MalformedRequestError."""
@@ -115,12 +126,53 @@ class RouteCache:
 
     def _read(self, raw: bytes, host: bytes) -> Located:
         target = parse(raw)
-        located = (target, self.matcher.at(target.segments, host))
+        methods = self._settle(target, host) if target.ambiguous else self.matcher.at(target.segments, host)
+        located = (target, methods)
         if not target.query and len(raw) + len(host) <= _SHORT and len(target.segments) <= _FEW:
             if len(self.located) >= _CACHED:
                 self.located.clear()
             self.located[(raw, host) if self._by_host else raw] = located
         return located
+
+    def _settle(self, target: Target, host: bytes) -> Methods[Route]:
+        """Return the routes of an ambiguous path, for each method."""
+        path = target.path
+        key = (path, host) if self._by_host else path
+        methods = self.settled.get(key)
+        if methods is None:
+            methods = Methods(b"")
+            partings: dict[str, Route] = {}  # one route for all methods for which the readings part in the same way
+            for method, value in settle(self.matcher, target, host).items():
+                if isinstance(value, Parting):
+                    text = str(value)
+                    if text not in partings:
+                        partings[text] = self._parted(value, text)
+                    methods[method] = partings[text]
+                else:
+                    methods[method] = value
+            if len(path) + len(host) <= _SHORT:
+                if len(self.settled) >= _AMBIGUOUS:
+                    self.settled.clear()
+                self.settled[key] = methods
+        return methods
+
+    def _parted(self, parting: Parting[Route], text: str) -> Route:
+        """Return the route of requests whose readings part: forwarded only if each of their routes is in report mode.
+
+        They go to the upstream of the plainest reading, without the tokens that its rule reads.
+        """
+        routes = [self._no_route if value is None else value for value in parting.values] or [self._no_route]
+        reports = all(route.report_only for route in routes)
+        return replace(
+            self._no_route,
+            report_only=reports,
+            logs_allowed=reports or self._no_route.logs_allowed,
+            needs_token=False,
+            upstream=routes[0].upstream,
+            places=routes[0].places,
+            without_token=SkippedVerification.AMBIGUOUS_PATH,
+            parting=text,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -137,7 +137,7 @@ def assemble(
         on_share_exceeded=telemetry.shares[SharedTable.PROOFS].add,
     )
     snapshot = Snapshot(
-        routes=RouteCache(matcher),
+        routes=RouteCache(matcher, no_route),
         no_route=no_route,
         unserved=unserved,
         forwarding=forwarding,

@@ -19,15 +19,16 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from enforcer.analysis.denial_report import DenialReport, report_denial
-from enforcer.analysis.evaluator import Policy, PolicyRequest, token_evidence
+from enforcer.analysis.evaluator import Policy, PolicyRequest, PolicyRule, token_evidence
 from enforcer.analysis.explain import MALFORMED, Choice, Condition, Explanation, evaluate, explain
 from enforcer.analysis.policy_tests import PolicyTests, run
 from enforcer.counters import NO_ROUTE
 from enforcer.decision_log.record import DecisionRecord
 from enforcer.errors import MalformedRequestError
-from enforcer.policy.decision import Evidence, SkippedVerification, decide, decide_bound
+from enforcer.policy.ambiguity import Parting, settle
+from enforcer.policy.decision import Evidence, Reason, SkippedVerification, decide, decide_bound
 from enforcer.policy.hierarchy import ScopeHierarchy
-from enforcer.policy.matcher import Matcher, RequestPattern
+from enforcer.policy.matcher import Matcher, RequestPattern, choose
 from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Mode, Rule
@@ -122,7 +123,7 @@ REQUESTS = st.builds(
     st.sampled_from([*["GET", "HEAD", "POST", "OPTIONS"] * 5, "CONNECT", "FETCH"]),
     st.builds(
         lambda segments, end, query: "/" + "/".join(segments) + end + query,
-        st.lists(st.sampled_from([*"aabbc" * 4, "ab", "ab", "%61", ".."]), min_size=1, max_size=3),
+        st.lists(st.sampled_from([*"aabbc" * 4, "ab", "ab", "%61", "..", "a;", "a%2Fb", ""]), min_size=1, max_size=3),
         st.sampled_from(["", "", "/"]),
         st.sampled_from(["", "", "?q=1", "?q=a", "?q=m", "?q=a&Q=b", "?access_token=t"]),
     ),
@@ -169,12 +170,24 @@ def directly(rules: list[Rule], mode: Mode, request: PolicyRequest, token: Activ
         target = parse(request.target.encode())
     except MalformedRequestError:
         return "deny", MALFORMED, NO_ROUTE
-    rule, template = matcher.find(target.segments, request.method.encode(), request.host.encode()) or (None, "")
+    settled = settle(Policy([(rule, "") for rule in rules], mode).matcher, target, request.host.encode())
+
+    def find(method: str) -> tuple[Rule, str] | Parting[PolicyRule] | None:
+        if not target.ambiguous:
+            return matcher.find(target.segments, method.encode(), request.host.encode())
+        match = choose(settled, method.encode())
+        return (match.rule, match.path) if isinstance(match, PolicyRule) else match
+
+    match = find(request.method)
+    if isinstance(match, Parting):
+        modes = [mode if value is None or value.rule.mode is None else value.rule.mode for value in match.values]
+        reports = all(value == "report" for value in modes)
+        return "would_deny" if reports else "deny", Reason.AMBIGUOUS_PATH, NO_ROUTE
+    rule, template = match or (None, "")
     evidence: Evidence = NoToken.MISSING if token is None else token
     if request.preflight and request.method == "OPTIONS":
-        requested, requested_template = matcher.find(
-            target.segments, request.preflight.encode(), request.host.encode()
-        ) or (None, "")
+        announced = find(request.preflight)
+        requested, requested_template = (None, "") if isinstance(announced, Parting) else announced or (None, "")
         if requested is not None and requested.cors_preflight == "allow" and not requested.nobody:
             rule, template, evidence = requested, requested_template, SkippedVerification.PREFLIGHT
     requirement = None if rule is None else Requirement(rule, Path.parse(template), HIERARCHY)

@@ -144,6 +144,8 @@ def test_an_explanation_is_plain_values() -> None:
             {"name": "scopes", "needed": "shop.read", "there": "shop.read", "met": True},
         ],
         "upstream": None,
+        "readings": [],
+        "parting": None,
         "own": False,
         "judgement": {"rule": "read", "decision": "allow", "reason": "ok", "reply": None, "enforced": None},
     }

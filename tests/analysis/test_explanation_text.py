@@ -209,12 +209,20 @@ decision: deny, no_rule
 answer: 403, no rule allows this request
 """
 
-MALFORMED = """\
+AMBIGUOUS = """\
 GET /shop/..%2fadmin
+path: /shop/..%2Fadmin
 
-decision: deny, malformed_request
-answer: 400, request target: the path has an encoded dot, delimiter or control byte
+readings of this path, as far as rules tell them apart:
+  /shop/..%2Fadmin  rule "read"
+  /shop/…           rule "read"
+  /…                no rule
+the readings of the path lead to rule "read" and no rule
+
+decision: deny, ambiguous_path
+answer: 400, the path can be read in ways that different rules apply to
 """
+
 
 CLAIMED = {
     "exp": NOW - 5,
@@ -237,7 +245,7 @@ CLAIMED = {
         ("PUT /basket", None, "", REPORTED),
         ("GET /stock/7", None, "", UPSTREAM),
         ("GET /shops", {}, "", NOWHERE),
-        ("GET /shop/..%2fadmin", {}, "", MALFORMED),
+        ("GET /shop/..%2fadmin", {}, "", AMBIGUOUS),
     ],
 )
 def test_an_explanation_is_written_line_by_line(

@@ -18,6 +18,8 @@ POLICY = policy(
 )
 _CASES = TypeAdapter(PolicyTests)
 
+_AMBIGUOUS = "the path can be read in ways that different rules apply to"
+
 
 def outcomes(*tests: dict[str, Any], **tokens: dict[str, Any]) -> list[PolicyTestResult]:
     named = [{"name": str(number), **test} for number, test in enumerate(tests)]
@@ -54,7 +56,7 @@ def outcomes(*tests: dict[str, Any], **tokens: dict[str, Any]) -> list[PolicyTes
         {"request": "GET /a/b/c", "token": "certified", "certificate": "c", "expect": "allow"},
         {"request": "GET /a/b/c", "token": "certified", "expect": "deny", "reason": "unproven_token"},
         {"request": "GET /b", "expect": "deny", "rule": "_none", "reason": "no_rule", "status": 403},
-        {"request": "GET /a/../b", "expect": "deny", "reason": "malformed_request", "status": 400},
+        {"request": "GET /a/../b", "expect": "deny", "reason": "ambiguous_path", "status": 400},
     ],
 )
 def test_a_test_passes_if_its_expectations_are_met(test: dict[str, Any]) -> None:
@@ -216,7 +218,8 @@ def test_a_rule_is_covered_if_tests_see_it_allow_and_deny() -> None:
             {"request": "GET a"},
             ["reason: expected a rule's, got malformed_request: request target: neither a path nor an http URI"],
         ),
-        ({"request": "GET /a//b", "status": 400}, []),
+        ({"request": "GET /a;b", "status": 400}, []),
+        ({"request": "GET /a;b"}, [f"reason: expected a rule's, got ambiguous_path: {_AMBIGUOUS}"]),
         ({"request": "GET a", "reason": "malformed_request"}, []),
         (
             {"request": "GET /a", "token": {"scope": "s"}},

@@ -90,7 +90,7 @@ answer: 401, an access token is needed
             (["/a", "--scope", "x a.read"], 0, "ok"),
             (["/a", "--scope", ""], 1, "insufficient_scope"),
             (["/b", "--scope", "a.read"], 1, "no_rule"),
-            (["/a/../b"], 1, "malformed_request"),
+            (["/a/../b"], 1, "ambiguous_path"),
         ],
     )
     def test_the_exit_code_is_0_only_for_an_allowed_request(self, arguments: list[str], code: int, reason: str) -> None:

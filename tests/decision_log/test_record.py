@@ -52,6 +52,7 @@ def test_a_decision_is_one_line_of_json() -> None:
         "client": "192.0.2.7",
         "host": "api.example.org",
         "upstream": "127.0.0.1:8090",
+        "detail": None,
         "status": 200,
         "duration": 0.001234,
         "bytes": 42,

@@ -83,6 +83,8 @@ def of_target(raw: bytes) -> Iterator[str]:
     path = target.origin_form.partition(b"?")[0]
     if b"/" + b"/".join(target.segments) != unquote_to_bytes(path):
         yield "the segments are not the path's"
+    if target.ambiguous:
+        return
     for segment in target.segments:
         if re.search(rb"[\x00-\x1f\x7f/\\%;?#]", segment) or segment in (b".", b".."):
             yield f"an ambiguous segment: {segment!r}"

@@ -33,6 +33,7 @@ CONDITIONS: dict[str, Any] = {
 NO_CONDITIONS = {
     *("name", "path", "paths", "methods", "host"),  # which requests the rule matches
     *("public", "authenticated"),  # that there are no conditions
+    "encoded",  # how the app reads paths
     *("mode", "cors_preflight"),  # whether the conditions apply
     *("authorization_server", "ask_in_order", "max_answer_age", "on_outage"),  # how the token is verified
     *("query", "headers", "addresses"),  # what the request itself must have

@@ -73,6 +73,7 @@ SUBJECT = Conditions(claims={"sub": "x"})
 STEP_UP = 'error="insufficient_user_authentication"'
 ANSWERS: dict[Reason, tuple[int, list[str], list[str]]] = {
     Reason.NO_RULE: (403, [], []),
+    Reason.AMBIGUOUS_PATH: (400, [], []),
     Reason.MISSING_TOKEN: (401, ["Bearer"], ["Bearer"]),
     Reason.INVALID_REQUEST: (
         400,

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from harness.snapshots import snapshot
 
-from enforcer.errors import MalformedRequestError
+from enforcer.policy.decision import SkippedVerification
+from enforcer.policy.matcher import choose
 from enforcer.proxy.snapshot import RouteCache, Snapshot
 
 RULES: list[dict[str, Any]] = [
@@ -27,7 +28,7 @@ def name(by: Snapshot, target: bytes, host: bytes = b"", method: bytes = b"GET")
 
 def test_a_target_leads_to_the_routes_of_its_path() -> None:
     """Read once: the second time the same target is returned."""
-    cache = RouteCache(SNAPSHOT.routes.matcher)
+    cache = RouteCache(SNAPSHOT.routes.matcher, SNAPSHOT.no_route)
     first = cache.locate(b"/read/a%62", b"")
     assert first[0].segments == [b"read", b"ab"]
     assert cache.locate(b"/read/a%62", b"")[0] is first[0]
@@ -37,17 +38,19 @@ def test_a_target_leads_to_the_routes_of_its_path() -> None:
 @pytest.mark.parametrize("target", [b"/read/a?secret=1", b"/open/" + b"a" * 300])
 def test_a_target_that_is_long_or_has_a_query_is_not_remembered(target: bytes) -> None:
     """Mostly it never comes again, and may hold a secret."""
-    cache = RouteCache(SNAPSHOT.routes.matcher)
+    cache = RouteCache(SNAPSHOT.routes.matcher, SNAPSHOT.no_route)
     cache.locate(target, b"")
     assert not cache.located
 
 
 def test_the_cache_is_bounded() -> None:
     """It is emptied when it is full."""
-    cache = RouteCache(SNAPSHOT.routes.matcher)
+    cache = RouteCache(SNAPSHOT.routes.matcher, SNAPSHOT.no_route)
     for number in range(5000):
         cache.locate(b"/open/%d" % number, b"")
+        cache.locate(b"/open/%d//?x" % number, b"")
     assert 0 < len(cache.located) <= 4096
+    assert 0 < len(cache.settled) <= 1024
 
 
 def test_the_host_makes_a_difference_only_if_rules_name_one() -> None:
@@ -56,15 +59,49 @@ def test_the_host_makes_a_difference_only_if_rules_name_one() -> None:
         assert name(BY_HOST, b"/open/1", b"a.example") == "open"
         assert name(BY_HOST, b"/open/1", b"b.example") == "read"
         assert name(BY_HOST, b"/open/1", b"c.example") is None
-    cache = RouteCache(SNAPSHOT.routes.matcher)
+    cache = RouteCache(SNAPSHOT.routes.matcher, SNAPSHOT.no_route)
     assert cache.locate(b"/open/1", b"a.example")[0] is cache.locate(b"/open/1", b"b.example")[0]
 
 
-def test_a_target_that_can_be_read_in_two_ways_is_not_located() -> None:
-    """Neither at first nor later."""
-    for _ in range(2):
-        with pytest.raises(MalformedRequestError):
-            SNAPSHOT.routes.locate(b"/read//a", b"")
+def test_a_path_whose_readings_agree_leads_to_their_rule() -> None:
+    """At first and later, with a query and without."""
+    for target in (b"/open/a%2Fb", b"/open/a%2Fb", b"/open/a%2Fb?c", b"/open/a%2Fb?d", b"/open//x/..;/y"):
+        assert name(SNAPSHOT, target) == "open"
+        assert name(BY_HOST, target, b"a.example") == "open"
+        assert name(BY_HOST, target, b"c.example") is None
+    assert name(SNAPSHOT, b"/nowhere//at/all") is None
+
+
+@pytest.mark.parametrize(
+    ("target", "parting"),
+    [
+        (b"/read//a", 'lead to no rule and rule "read"'),
+        (b"/read/a%2Fb", 'lead to rule "read" and no rule'),
+        (b"/open/..%2Fread/a", 'lead to rule "open" and rule "read"'),
+        (b"/open/" + b"%252525252F", "too many readings"),
+    ],
+)
+def test_a_path_whose_readings_part_leads_to_a_route_that_says_so(target: bytes, parting: str) -> None:
+    """It has no rule; in report mode of all the rules, the request is forwarded."""
+    for served, reports in ((SNAPSHOT, False), (snapshot(rules=RULES, mode="report"), True)):
+        for _ in range(2):
+            _, methods = served.routes.locate(target, b"")
+            assert methods is not None
+            route = choose(methods, b"GET")
+            assert route is not None
+            assert route.requirement is None
+            assert route.without_token is SkippedVerification.AMBIGUOUS_PATH
+            assert (route.report_only, route.needs_token) == (reports, False)
+            assert parting in route.parting
+
+
+def test_a_path_is_forwarded_for_the_methods_for_which_its_readings_agree() -> None:
+    """GET leads to two rules, and POST only to one of them."""
+    served = snapshot(rules=[*RULES, {"name": "some", "path": "/open/some", "methods": ["GET"], "public": True}])
+    _, methods = served.routes.locate(b"/open/some%3Bx", b"")
+    assert methods is not None
+    routes = [choose(methods, method) for method in (b"GET", b"HEAD", b"POST")]
+    assert [route is not None and route.parting != "" for route in routes] == [True, True, True]
 
 
 @pytest.mark.parametrize(("method", "served"), [(b"GET", True), (b"CONNECT", False)])

@@ -24,7 +24,7 @@ from enforcer.policy.rules import UNSERVED, Rule
 from enforcer.policy.templates import Path
 from enforcer.tokens.claims import read_claims
 from enforcer.wire.fields import METHODS
-from enforcer.wire.target import parse_segments
+from enforcer.wire.target import read_path
 
 MAX_SEGMENTS: Final = 32
 """Maximum number of segments of a path that leads to a rule."""
@@ -53,15 +53,18 @@ class Learner:
         self._decisions = 0
         self._skipped: Counter[str] = Counter()
         self._unreadable: Counter[str] = Counter()
+        self._ambiguous: Counter[str] = Counter()
 
     def take(self, record: LogLine | None) -> None:
         """Add one line of a log; None stands for a line that is not a decision."""
         skipped = "lines that are not decisions" if record is None else _skip_reason(record)
         if record is None or skipped:
             self._skipped[skipped] += 1
-            if record is not None and record.reason == "unreadable_path" and record.path:
-                path = record.path if record.path in self._unreadable or len(self._unreadable) < MANY else "others"
-                self._unreadable[path] += 1
+            if record is not None and record.path:
+                if record.reason == "unreadable_path":
+                    _count(self._unreadable, record.path)
+                elif skipped == _AMBIGUOUS:
+                    _count(self._ambiguous, record.path)
             return
         self._decisions += 1
         # RFC 9110 §9.3.2: a rule for GET matches HEAD too.
@@ -108,14 +111,22 @@ class Learner:
 
     def _open_questions(self, proposals: Iterable[Proposal]) -> Iterator[str]:
         if self._unreadable:
-            yield "Refused by every policy, because parsers read these paths differently; check if the app needs them:"
+            yield "Refused by every policy, whatever its rules:"
             yield from _listed([(count, path) for path, count in self._unreadable.items()])
+        if self._ambiguous:
+            yield "Parsers read these paths differently. Such a path passes if all its readings match the same rule, as"
+            yield "below `**`; for {name}, say in the rule's `encoded` which delimiters the app keeps:"
+            yield from _listed([(count, path) for path, count in self._ambiguous.items()])
         if lines := _counts(self._without_token):
             yield "Requested without a token, and so without a rule; if everybody may, write one with `public: true`:"
             yield from _listed(lines)
         if lines := _counts(_without_rule(self._not_found, [proposal.rule for proposal in proposals])):
             yield "Without a rule, because the app had nothing there (404, 405, 410, 501):"
             yield from _listed(lines)
+
+
+def _count(paths: Counter[str], path: str) -> None:
+    paths[path if path in paths or len(paths) < MANY else "others"] += 1
 
 
 def _counts(templates: Iterable[tuple[str, TemplateUse]]) -> list[tuple[int, str]]:
@@ -162,6 +173,8 @@ def _skip_reason(record: LogLine) -> str:
         return "requests under public rules"
     if record.reason == Reason.PREFLIGHT:
         return "CORS preflights"
+    if record.reason == Reason.AMBIGUOUS_PATH or _read(record.path)[1]:
+        return _AMBIGUOUS
     if record.reason in NO_ANSWER:
         return "requests whose token could not be verified"
     if record.reason not in (_UNSEEN if record.scopes is None else _GOOD):
@@ -172,12 +185,19 @@ def _skip_reason(record: LogLine) -> str:
     return "" if served and _segments(record.path) else "requests that no rule can match"
 
 
+_AMBIGUOUS: Final = "requests with ambiguous paths"
+
+
 def _segments(path: str) -> list[bytes]:
-    try:
-        segments = parse_segments(path.encode("utf-8", "surrogatepass")) if path.startswith("/") else []
-    except MalformedRequestError:
-        return []
+    segments, _ = _read(path)
     return segments if len(segments) <= MAX_SEGMENTS else []
+
+
+def _read(path: str) -> tuple[list[bytes], bool]:
+    try:
+        return read_path(path.encode("utf-8", "surrogatepass")) if path.startswith("/") else ([], False)
+    except MalformedRequestError:
+        return [], False
 
 
 def _printable(text: str) -> str:

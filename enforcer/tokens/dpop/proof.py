@@ -23,7 +23,7 @@ from enforcer.tokens.dpop.replay_cache import holder_of, proof_id
 from enforcer.tokens.jwt.jwks import Key, read_key, thumbprint
 from enforcer.tokens.jwt.jws import HEADER_OBJECTS, media_type, parse, sha256_base64url
 from enforcer.tokens.strict_json import read_object
-from enforcer.wire.target import parse_segments
+from enforcer.wire.target import read_path
 
 RSA_BITS: Final = range(2048, 4097)
 """Sizes of RSA keys that may sign proofs. Larger keys protect nothing more, and cost us more for each proof."""
@@ -127,6 +127,6 @@ def _is_url_of(text: str, request: ProofRequest) -> bool:
     if url is None or url[0] not in request.origins:
         return False
     try:
-        return parse_segments(url[1]) == request.segments
+        return read_path(url[1])[0] == request.segments
     except MalformedRequestError:
         return False

@@ -82,11 +82,11 @@ PROPOSAL = """\
 # The rules allow 128 requests.
 # Skipped, CORS preflights: 1
 # Skipped, lines that are not decisions: 1
-# Skipped, requests that no rule can match: 1
 # Skipped, requests that were refused: 2
 # Skipped, requests under public rules: 1
 # Skipped, requests whose token could not be verified: 2
 # Skipped, requests with a token that is not valid: 2
+# Skipped, requests with ambiguous paths: 1
 
 rules:
   # 2 requests, client web
@@ -121,6 +121,9 @@ rules:
     methods: [PATCH, PUT]
     scopes: [orders.write]
 
+# Parsers read these paths differently. Such a path passes if all its readings match the same rule, as
+# below `**`; for {name}, say in the rule's `encoded` which delimiters the app keeps:
+#   1 time /orders/../7
 # Requested without a token, and so without a rule; if everybody may, write one with `public: true`:
 #   2 times GET /health
 #   1 time POST /login

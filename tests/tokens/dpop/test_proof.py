@@ -19,7 +19,7 @@ from enforcer.tokens.dpop.replay_cache import ReplayCache, holder_of, proof_id
 from enforcer.tokens.jwt.jwks import thumbprint
 from enforcer.tokens.jwt.jws import encode
 from enforcer.tokens.limiter import ClientLimiter
-from enforcer.wire.target import parse_segments
+from enforcer.wire.target import read_path
 
 # RFC 9449 §7.1
 TOKEN = b"Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU"
@@ -41,7 +41,7 @@ URL = "https://api.example.org/a/b"
 
 def request_for(origin: str, path: bytes, client: str = "192.0.2.1") -> ProofRequest:
     origins = Origins([origin]).candidates(b"http", [b"internal"])
-    return ProofRequest(method=b"GET", origins=origins, segments=parse_segments(path), token=TOKEN, client=client)
+    return ProofRequest(method=b"GET", origins=origins, segments=read_path(path)[0], token=TOKEN, client=client)
 
 
 REQUEST = request_for("https://api.example.org", b"/a/b")
