@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ def read_policy(path: Path, settings: Settings) -> tuple[Mapping[str, str], Sett
 
     Raises ConfigError.
     """
-    settings = replace(settings, upstream_scheme=_scheme(path, settings))
+    settings = _with_upstream(path, settings)
     loaded, document = load_with_document(path, None, _overrides(settings))
     others = sorted(file for file in loaded.files if file.is_file() and file != path.absolute())
     missing = _missing_files(document, path.parent)
@@ -41,14 +42,18 @@ def read_policy(path: Path, settings: Settings) -> tuple[Mapping[str, str], Sett
     return {settings.policy_key: path.read_text("utf-8"), **texts}, settings, [*_servers_in_pod(document)]
 
 
-def _scheme(path: Path, settings: Settings) -> str | None:
+def _with_upstream(path: Path, settings: Settings) -> Settings:
+    """Return the settings with the scheme and the protocol of the app, as far as the policy sets them."""
     try:
-        values = parse(str(path), read(path, MAX_BYTES)).values
+        upstream = parse(str(path), read(path, MAX_BYTES)).values.get("upstream")
     except ValueError:
-        return settings.upstream_scheme
-    upstream = values.get("upstream")
-    url = upstream.get("url") if isinstance(upstream, dict) else None
-    return "https" if isinstance(url, str) and url.startswith("https://") else settings.upstream_scheme
+        return settings
+    values = upstream if isinstance(upstream, dict) else {}
+    if str(values.get("url")).startswith("https://"):
+        settings = replace(settings, upstream_scheme="https")
+    if isinstance(protocol := values.get("protocol"), str):
+        settings = replace(settings, config={"upstream.protocol": json.dumps(protocol), **settings.config})
+    return settings
 
 
 def _overrides(settings: Settings) -> list[Override]:

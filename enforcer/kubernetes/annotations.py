@@ -42,6 +42,8 @@ class Status:
     """Parts that existed but were empty: their former values by path."""
     name: str = ""
     """The name by which Services find the enforcer, in mode `port`; empty if they do not use one."""
+    protocol: str = ""
+    """The protocol of the app's port, if only a Service reveals it: another injection may not know the Service."""
     options: Mapping[str, str] = field(default_factory=dict)
     """The options of the injection that are not annotations of the template (`carried_options`)."""
 
@@ -77,6 +79,7 @@ _TYPES: Final[Mapping[str, Callable[[Any], bool]]] = {
     "annotations": _is_mapping_to(str, NoneType),
     "empty": _is_mapping_to(object),
     "name": _is_text,
+    "protocol": _is_text,
     "options": _is_mapping_to(str),
 }
 """A test for each field of a status: anybody may have edited the annotation."""

@@ -95,6 +95,8 @@ class Sidecar(ContainerSettings):
     """More `--set` arguments: the dotted key of a setting, and its value as YAML on one line."""
     probes: str | None = None
     """The probes that the enforcer executes for the kubelet, as JSON."""
+    upstream_protocol: str | None = None
+    """The protocol that the app is spoken to in, as `upstream.protocol` names it; None leaves it to the policy."""
     app_metrics: str | None = None
     """URL of the app's own metrics, which the admin server serves; None if it does not."""
 
@@ -182,6 +184,8 @@ def _arguments(sidecar: Sidecar) -> list[str]:
         settings["log.format"] = sidecar.log_format
     if not sidecar.allow_report_mode:
         settings["allow_report_mode"] = "false"
+    if sidecar.upstream_protocol is not None:
+        settings.setdefault("upstream.protocol", sidecar.upstream_protocol)
     settings |= {
         "timeouts.shutdown_delay": f"{sidecar.wait_before_exit_seconds}s",
         "timeouts.drain": f"{sidecar.drain_seconds}s",

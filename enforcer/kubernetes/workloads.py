@@ -61,7 +61,6 @@ class Reason(StrEnum):
     AMBIGUOUS_PORT = "ambiguous_port"
     NOT_HTTP = "not_http"
     API_SERVER = "api_server"
-    HTTP2 = "http2"
     NUMERIC_TARGET_PORT = "numeric_target_port"
     NEEDS_NATIVE = "needs_native"
     NAME_TAKEN = "name_taken"

@@ -100,6 +100,13 @@ def settings(**more: Any) -> Settings:
 TOKEN = with_values(default_settings(PACKAGE), {"serviceAccountToken.audience": "auth"}).service_account_token
 NUMERIC = service(8080)
 
+
+def of_protocol(name: str) -> Object:
+    """Return a Service that says which protocol the app speaks."""
+    entry = {"port": 80, "targetPort": "http", "appProtocol": name}
+    return {**service(), "spec": {**service()["spec"], "ports": [entry]}}
+
+
 OPTIONS: dict[str, Callable[[Object], Object]] = {
     "defaults": by_command_line,
     "loopback": lambda pod: by_command_line(
@@ -132,6 +139,8 @@ OPTIONS: dict[str, Callable[[Object], Object]] = {
         {**pod, "spec": {"containers": [{"name": "app", "image": "app:1", "ports": [{"containerPort": 8080}]}]}},
         others=(NUMERIC,),
     ),
+    "Service of gRPC": lambda pod: by_command_line(pod, others=(of_protocol("grpc"),)),
+    "Service of HTTPS": lambda pod: by_command_line(pod, others=(of_protocol("https"),)),
     "webhook": by_webhook,
     "chart": by_chart,
     "kustomize, port": by_kustomize("sidecar"),

@@ -51,6 +51,7 @@ FULL: dict[str, Any] = {
     "args": 1,
     "annotations": {"b": None},
     "pull_secret": "registry",
+    "protocol": "HTTP2",
     "empty": {"metadata": None},
     "name": "web",
     "options": {"mode": "loopback"},

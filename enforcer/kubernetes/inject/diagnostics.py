@@ -8,7 +8,6 @@ from enforcer.kubernetes import names
 from enforcer.kubernetes.inject import services
 from enforcer.kubernetes.inject.pod.pod_template import Injected
 from enforcer.kubernetes.inject.pod.ports import declared
-from enforcer.kubernetes.inject.pod.protocols import Protocol
 from enforcer.kubernetes.inject.report import Line, Result, called
 from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.workloads import containers
@@ -66,7 +65,7 @@ def _warnings(injected: Injected) -> Iterator[str]:
 
 def _of_https(injected: Injected) -> Iterator[str]:
     finding = injected.plan.protocol
-    if finding.protocol is not Protocol.HTTPS:
+    if not finding.is_tls:
         return
     yield (
         f"the app speaks HTTPS, because {finding.clue}: the enforcer verifies its certificate (upstream.tls.ca and "
@@ -86,8 +85,10 @@ def _needs(
         labels = ",".join(f"{name}={value}" for name, value in plan.workload.labels.items())
         target = f'"{plan.port.name}"' if plan.port.name else f"{sidecar.listen_port}"
         yield f"any Service that selects {labels or 'its pods'} must use targetPort {target}"
+    if sidecar.upstream_protocol is not None:
+        yield f"the enforcer speaks HTTP/2 ({sidecar.upstream_protocol}) with the app, because {plan.protocol.clue}"
     for port, finding in plan.others:
-        if policy is not None and not finding.can_be_protected:
+        if policy is not None and not finding.speaks_http1:
             yield f"port {port} of {port.container} is left alone and stays open, because it is {finding}"
     if policy is not None:
         yield f"{called(policy)} needs a network plugin that enforces it; nodes can still connect"

@@ -35,8 +35,8 @@ def network_policy(obj: Object, injected: Injected, name: str, others: Sequence[
     `others` are objects around it. NetworkPolicies among them that limit the clients of the pods keep their effect: the
     enforcer's port is open to the clients that they admit to the app's, and nothing is opened beside it.
 
-    Every client may reach the enforcer's port, and ports with another protocol than HTTP, which the enforcer cannot
-    protect: closing them would break the app. Only the monitoring namespace may reach the admin port, and ports with
+    Every client may reach the enforcer's port, and ports with another protocol than HTTP/1.1, gRPC included: closing
+    them would break the app. Only the monitoring namespace may reach the admin port, and ports with
     "metrics" in their name, except the protected one. Ports are numbers, because not every network plugin resolves the
     name of a native sidecar's port (projectcalico/calico#8881).
     """
@@ -107,7 +107,7 @@ def _selector(obj: Object, workload: Workload) -> Object | None:
 
 def _other_protocols(injected: Injected) -> list[int]:
     others = injected.plan.others
-    return list(dict.fromkeys(port.number for port, finding in others if not finding.can_be_protected))
+    return list(dict.fromkeys(port.number for port, finding in others if not finding.speaks_http1))
 
 
 def _metrics(workload: Workload, protected: int) -> list[int]:

@@ -15,6 +15,7 @@ from enforcer.kubernetes.inject.manifest_set import ManifestSet, Outcome
 from enforcer.kubernetes.inject.pod.choice import Choice, choose_port
 from enforcer.kubernetes.inject.pod.pod_template import Context
 from enforcer.kubernetes.inject.pod.ports import Port, declared
+from enforcer.kubernetes.inject.pod.protocols import Finding, Protocol
 from enforcer.kubernetes.inject.pod.uninject import uninject
 from enforcer.kubernetes.inject.report import Result, called
 from enforcer.kubernetes.pod_templates import contained, find_workloads
@@ -144,7 +145,8 @@ class WorkloadPass:
         if not selecting:
             settings = with_former_port(settings, workload, status)
         targets = [target for _, service in selecting for target in services.destinations(service, self._calls)]
-        return Inspection(settings, options, selecting, choose_port(workload.spec, settings, targets))
+        choice = choose_port(workload.spec, settings, targets)
+        return Inspection(settings, options, selecting, choice if selecting else with_former_protocol(choice, status))
 
     def status(self, index: int) -> Status | None:
         """Return the status of the workload at an index, by an injection before this run."""
@@ -220,6 +222,14 @@ def with_former_port(settings: Settings, workload: Workload, status: Status | No
     if (status.container, status.port) not in ports or settings.container not in (None, status.container):
         return settings
     return replace(settings, port=status.port, container=status.container)
+
+
+def with_former_protocol(choice: Choice, status: Status | None) -> Choice:
+    """Return a choice with the protocol of the port that a former injection learned from a Service."""
+    known = None if status is None or status.port != choice.port.number else Protocol.__members__.get(status.protocol)
+    if known is None:
+        return choice
+    return choice._replace(finding=Finding(known, known.name, "a former injection found it"))
 
 
 def _bare(workload: Workload) -> Object:

@@ -24,7 +24,7 @@ from enforcer.kubernetes.inject.pod.choice import choose_port
 from enforcer.kubernetes.inject.pod.pod_template import SLEEP, Context, Plan, choose_native, inject
 from enforcer.kubernetes.inject.pod.uninject import uninject
 from enforcer.kubernetes.inject.report import Result as ReportResult
-from enforcer.kubernetes.inject.workload_pass import with_former_port
+from enforcer.kubernetes.inject.workload_pass import with_former_port, with_former_protocol
 from enforcer.kubernetes.settings import Settings, SettingsError, with_annotations
 from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.verify.enforcers import repository
@@ -124,7 +124,7 @@ class Admission:
             if settings.native is None and "native-sidecar" in self.allowed:
                 settings = replace(settings, native=names.CONTAINER in _names(original, "initContainers"))
         # The webhook does not see Services: only the pod itself tells which port speaks HTTP.
-        choice = choose_port(workload.spec, settings, [])
+        choice = with_former_protocol(choose_port(workload.spec, settings, []), status)
         port = choice.port
         if port.name is None and status is not None and status.name:
             port = replace(port, name=status.name)

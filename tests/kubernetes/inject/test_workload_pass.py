@@ -80,10 +80,10 @@ def test_a_running_workload_without_a_declared_port_is_refused(act: Any) -> None
 
 @pytest.mark.parametrize(
     ("port", "result"),
-    [("redis", "skipped"), ("https-webhook", "skipped"), ("grpc", "refused"), ("http", "injected"), ("x", "injected")],
+    [("redis", "skipped"), ("https-webhook", "skipped"), ("grpc", "injected"), ("http", "injected"), ("x", "injected")],
 )
-def test_what_serves_no_http_is_left_alone_and_grpc_is_refused(port: str, result: str) -> None:
-    """An HTTP proxy would break a database; gRPC would be left unprotected."""
+def test_what_serves_no_http_is_left_alone(port: str, result: str) -> None:
+    """An HTTP proxy would break a database; gRPC is HTTP/2."""
     things = [deployment(container("app", {"name": port, "containerPort": 8080}))]
     outcome = inject_all(things, options())
     assert results(outcome)[0] == ("deployment/app", result)

@@ -270,16 +270,14 @@ def test_every_result_has_its_reasons() -> None:
     assert Reason.DISABLED not in OUTCOMES[Result.DENIED]
 
 
-@pytest.mark.parametrize(
-    ("port", "reason"), [("redis", Reason.NOT_HTTP), ("https-webhook", Reason.API_SERVER), ("grpc", Reason.HTTP2)]
-)
+@pytest.mark.parametrize(("port", "reason"), [("redis", Reason.NOT_HTTP), ("https-webhook", Reason.API_SERVER)])
 def test_a_labelled_namespace_leaves_databases_alone(port: str, reason: Reason) -> None:
-    """The message, which becomes an Event, says so. A pod with the label itself is denied, and so is gRPC."""
+    """The message, which becomes an Event, says so. A pod with the label itself is denied."""
     ports = [{"name": port, "containerPort": 8080}]
     containers = [{"name": "app", "image": "app:1", "ports": ports}]
     decision = ADMISSION.decide(pod(containers=containers), WHOLE)
     assert decision.reason is reason
-    assert decision.result is (Result.DENIED if reason is Reason.HTTP2 else Result.SKIPPED)
+    assert decision.result is Result.SKIPPED
     if decision.pod is not None:
         assert decision.pod["spec"] == pod(containers=containers)["spec"]
         assert decision.message.startswith("left alone, because it serves no HTTP")

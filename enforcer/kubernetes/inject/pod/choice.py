@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from enforcer.kubernetes.inject.pod.ports import Port, declared
 from enforcer.kubernetes.inject.pod.protocols import Finding, Protocol, Target, find_protocol, is_probed
@@ -111,11 +111,12 @@ def _check_any(spec: Object, candidates: Sequence[Candidate]) -> None:
         return
     protocols = {finding.protocol for _, finding in rest}
     named = ", ".join(f"port {port} is {finding}" for port, finding in rest)
-    if Protocol.HTTP2 in protocols:
-        message = f"{named}, which the enforcer cannot forward yet; --port protects a port that speaks HTTP/1.1 too"
-        raise NotInjectableError(Reason.HTTP2, message)
     reason = Reason.API_SERVER if Protocol.API_SERVER in protocols else Reason.NOT_HTTP
     raise NotInjectableError(reason, f"left alone, because it serves no HTTP: {named}; --port protects it nevertheless")
+
+
+_ORDER: Final = (Protocol.HTTP, Protocol.UNKNOWN, Protocol.HTTPS, Protocol.HTTP2, Protocol.HTTP2_TLS)
+"""The protocols that can be protected. Of two ports, one for HTTP/1.1 has more clients than one for gRPC."""
 
 
 def _best(spec: Object, usable: Sequence[Candidate], targets: Sequence[Target]) -> Candidate:
@@ -126,11 +127,15 @@ def _best(spec: Object, usable: Sequence[Candidate], targets: Sequence[Target]) 
         led = any(target.leads_to(port) for target in targets)
         if finding.auxiliary:
             return (not led, True, 0, False)
-        certainty = (Protocol.HTTP, Protocol.UNKNOWN, Protocol.HTTPS).index(finding.protocol)
+        certainty = _ORDER.index(finding.protocol)
         return (not led, False, certainty, not is_probed(spec, port))
 
     best = min(map(rank, usable))
     equal = [candidate for candidate in usable if rank(candidate) == best]
+    if equal[0].finding.is_http2:
+        # A port called `http-metrics` may have more than metrics, if a Service leads to it.
+        leads = [each for each in usable if any(target.leads_to(each.port) for target in targets)]
+        equal += [each for each in leads if each.finding.auxiliary]
     if len(equal) > 1:
         raise _several([candidate.port for candidate in equal])
     return equal[0]

@@ -19,11 +19,19 @@ from enforcer.kubernetes import names
 from enforcer.kubernetes.annotations import Status
 from enforcer.kubernetes.inject.pod import probes
 from enforcer.kubernetes.inject.pod.choice import Candidate
-from enforcer.kubernetes.inject.pod.ports import Port, check_host_port, check_name, check_port, new_name, port_names
-from enforcer.kubernetes.inject.pod.protocols import NO_CLUE, Finding, Protocol
+from enforcer.kubernetes.inject.pod.ports import (
+    Port,
+    check_host_port,
+    check_name,
+    check_port,
+    declared,
+    new_name,
+    port_names,
+)
+from enforcer.kubernetes.inject.pod.protocols import NO_CLUE, Finding, find_protocol
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.sidecar import LABELS, Mode, Sidecar, container, pod_annotations, redirect, volumes
-from enforcer.kubernetes.workloads import NotInjectableError, Reason, Workload
+from enforcer.kubernetes.workloads import NotInjectableError, Reason, Workload, containers
 from enforcer.yamltext.json_diff import PatchError, patched
 from enforcer.yamltext.objects import Object, items, section
 
@@ -107,9 +115,11 @@ def make_sidecar(plan: Plan) -> Sidecar:
             f"the enforcer runs unprivileged and cannot listen on port {port.number}; use mode port or transparent"
         )
         raise NotInjectableError(Reason.PRIVILEGED_PORT, message)
-    is_https = plan.protocol.protocol is Protocol.HTTPS
+    scheme = settings.upstream_scheme or ("https" if plan.protocol.is_tls else "http")
+    http2 = "h2" if scheme == "https" else "h2c"
     return Sidecar(
-        **{**settings.of_container(), "upstream_scheme": settings.upstream_scheme or ("https" if is_https else "http")},
+        **{**settings.of_container(), "upstream_scheme": scheme},
+        upstream_protocol=http2 if plan.protocol.is_http2 else None,
         native=plan.native,
         app_port=port.number,
         port_name=port.name,
@@ -268,11 +278,20 @@ class _Injection:
             container=self.plan.port.container,
             port=self.plan.port.number,
             name=self._service_name(),
+            protocol=self._learned_protocol(),
             options=self.plan.options,
             empty=self.empty,
             **self.undo,
         )
         annotations[names.STATUS] = status.write()
+
+    def _learned_protocol(self) -> str:
+        """Return the protocol of the app's port, if the pod by itself would have another one."""
+        own = [port for each in containers(self.plan.workload.spec) for port in declared(each)]
+        port = next((port for port in own if port.number == self.plan.port.number), replace(self.plan.port, name=None))
+        known, alone = self.plan.protocol, find_protocol(self.plan.workload.spec, port, ())
+        is_same = (known.is_tls, known.is_http2) == (alone.is_tls, alone.is_http2)
+        return "" if is_same else known.protocol.name
 
     def _service_name(self) -> str:
         """Return the name by which Services find the enforcer, if it cannot be learned from the app's port."""

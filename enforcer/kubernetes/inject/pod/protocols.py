@@ -25,7 +25,9 @@ class Protocol(Enum):
     UNKNOWN = auto()
     """No clue; taken for HTTP."""
     HTTP2 = auto()
-    """gRPC, or HTTP/2 without TLS: the enforcer cannot forward it."""
+    """gRPC, or HTTP/2 with prior knowledge, without TLS."""
+    HTTP2_TLS = auto()
+    """gRPC with TLS."""
     API_SERVER = auto()
     """HTTPS that only the API server speaks to, which has no access token."""
     OTHER = auto()
@@ -59,7 +61,22 @@ class Finding:
     @property
     def can_be_protected(self) -> bool:
         """True if the enforcer can forward requests to the port."""
+        return self.speaks_http1 or self.is_http2
+
+    @property
+    def speaks_http1(self) -> bool:
+        """True if clients request HTTP/1.1 of the port, or may."""
         return self.protocol in (Protocol.HTTP, Protocol.HTTPS, Protocol.UNKNOWN)
+
+    @property
+    def is_http2(self) -> bool:
+        """True if the app expects HTTP/2 of its clients."""
+        return self.protocol in (Protocol.HTTP2, Protocol.HTTP2_TLS)
+
+    @property
+    def is_tls(self) -> bool:
+        """True if the app expects TLS."""
+        return self.protocol in (Protocol.HTTPS, Protocol.HTTP2_TLS)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.clue})"
@@ -77,7 +94,8 @@ def _kinds(protocol: Protocol, words: Mapping[str, str]) -> dict[str, _Kind]:
 _WORDS: Final[Mapping[str, _Kind]] = {
     **_kinds(Protocol.HTTP, {"HTTP": "http http1 web www ws websocket rest ui dashboard"}),
     **_kinds(Protocol.HTTPS, {"HTTPS": "https wss"}),
-    **_kinds(Protocol.HTTP2, {"gRPC": "grpc grpcs", "HTTP/2": "http2 h2 h2c"}),
+    **_kinds(Protocol.HTTP2, {"gRPC": "grpc", "HTTP/2": "http2 h2 h2c"}),
+    **_kinds(Protocol.HTTP2_TLS, {"gRPC with TLS": "grpcs"}),
     **_kinds(
         Protocol.OTHER,
         {
@@ -198,9 +216,22 @@ def _by_client(spec: Object, port: Port, targets: Sequence[Target]) -> _Clue | N
 
 
 def _by_app_protocol(spec: Object, port: Port, targets: Sequence[Target]) -> _Clue | None:
-    declared = (str(target.entry["appProtocol"]) for target in targets if target.entry.get("appProtocol"))
+    declared = (text for text in _app_protocols(targets) if text.lower() != _TCP)
     kinds = ((_kind(text.removeprefix("kubernetes.io/").lower()), text) for text in declared)
     return next(((*kind, f"appProtocol {text}") for kind, text in kinds if kind is not None), None)
+
+
+def _by_app_protocol_tcp(spec: Object, port: Port, targets: Sequence[Target]) -> _Clue | None:
+    """HTTP is a protocol over TCP, too: other clues say more."""
+    text = next((text for text in _app_protocols(targets) if text.lower() == _TCP), None)
+    return None if text is None else (*_WORDS[_TCP], f"appProtocol {text}")
+
+
+_TCP: Final = "tcp"
+
+
+def _app_protocols(targets: Sequence[Target]) -> list[str]:
+    return [str(target.entry["appProtocol"]) for target in targets if target.entry.get("appProtocol")]
 
 
 def _by_probe(spec: Object, port: Port, targets: Sequence[Target]) -> _Clue | None:
@@ -255,6 +286,7 @@ _CLUES: Final[Sequence[Callable[[Object, Port, Sequence[Target]], _Clue | None]]
     _by_name,
     _by_number,
     _by_image,
+    _by_app_protocol_tcp,
 )
 
 

@@ -44,6 +44,8 @@ def choice(containers: Sequence[Any], targets: Sequence[str | int] = (), **wante
         pytest.param([container("app", METRICS, WEB)], (), {}, Port("app", 8080, None), id="not the one for metrics"),
         pytest.param([container("app", HTTP, ADMIN)], (), {}, Port("app", 8080, "http"), id="what is surely HTTP"),
         pytest.param([container("app", METRICS)], (), {}, Port("app", 9090, "metrics"), id="the only one, for metrics"),
+        pytest.param([container("app", GRPC)], (), {}, Port("app", 9000, "grpc"), id="gRPC"),
+        pytest.param([container("app", GRPC, METRICS)], (), {}, Port("app", 9000, "grpc"), id="gRPC beside metrics"),
         pytest.param([container("app", REDIS)], (), {"port": "redis"}, Port("app", 6379, "redis"), id="on request"),
         pytest.param([container("app", ADMIN, REDIS)], (6379,), {}, Port("app", 8081, "admin"), id="beside a database"),
         pytest.param(
@@ -72,8 +74,7 @@ def test_the_port_is_found(containers: Any, targets: Any, wanted: Any, port: Por
         ([container("app", WEB, ADMIN)], (), {}, Reason.AMBIGUOUS_PORT),
         ([container("app", WEB, ADMIN)], (8080, 8081), {}, Reason.AMBIGUOUS_PORT),
         ([container("app", METRICS, PROBES)], (), {}, Reason.AMBIGUOUS_PORT),
-        ([container("app", GRPC)], (), {}, Reason.HTTP2),
-        ([container("app", GRPC, METRICS)], (), {}, Reason.HTTP2),
+        ([container("app", GRPC, METRICS)], (9000, 9090), {}, Reason.AMBIGUOUS_PORT),
         ([container("app", WEBHOOK, METRICS)], (), {}, Reason.API_SERVER),
         ([container("app", REDIS)], (6379,), {}, Reason.NOT_HTTP),
         ([container("a", HTTP), container("b", HTTP)], (), {"port": "http"}, Reason.AMBIGUOUS_PORT),
@@ -94,7 +95,7 @@ def test_an_ambiguous_port_is_an_error(containers: Any, targets: Any, wanted: An
 def test_the_other_ports_are_listed_with_their_protocol() -> None:
     """The report and the NetworkPolicy need them."""
     others = choice([container("app", HTTP, GRPC), container("log", METRICS)]).others
-    assert [(str(port), finding.can_be_protected) for port, finding in others] == [
+    assert [(str(port), finding.speaks_http1) for port, finding in others] == [
         ("grpc 9000", False),
         ("metrics 9090", True),
     ]

@@ -11,6 +11,7 @@ from harness.kubernetes.manifests import container, deployment, pod_spec
 
 from enforcer.kubernetes.inject.pod.pod_template import Context, Plan, Version, choose_native, inject, make_sidecar
 from enforcer.kubernetes.inject.pod.ports import Port
+from enforcer.kubernetes.inject.pod.protocols import Finding, Protocol
 from enforcer.kubernetes.settings import Settings
 from enforcer.kubernetes.sidecar import Mode
 from enforcer.kubernetes.workloads import NotInjectableError, Reason, Workload, workload_of
@@ -250,3 +251,29 @@ def test_the_input_is_not_modified() -> None:
     before = repr(subject)
     assert pod_spec({"kind": "Pod", **subject.template}) != injected(subject, plan())
     assert repr(subject) == before
+
+
+@pytest.mark.parametrize(
+    ("protocol", "settings", "upstream"),
+    [
+        (Protocol.HTTP, {}, ("http", None)),
+        (Protocol.HTTPS, {}, ("https", None)),
+        (Protocol.HTTP2, {}, ("http", "h2c")),
+        (Protocol.HTTP2_TLS, {}, ("https", "h2")),
+        (Protocol.HTTP2, {"upstream_scheme": "https"}, ("https", "h2")),
+        (Protocol.HTTP2_TLS, {"upstream_scheme": "http"}, ("http", "h2c")),
+    ],
+)
+def test_the_enforcer_speaks_the_protocol_of_the_app(
+    protocol: Protocol, settings: Any, upstream: tuple[str, str | None]
+) -> None:
+    """The user decides on TLS."""
+    sidecar = make_sidecar(replace(plan(**settings), protocol=Finding(protocol)))
+    assert (sidecar.upstream_scheme, sidecar.upstream_protocol) == upstream
+
+
+def test_a_setting_of_the_user_decides_on_the_protocol() -> None:
+    """An app may speak HTTP/1.1 at a port that is called `grpc`."""
+    grpc = replace(plan(config={"upstream.protocol": '"http1"'}), protocol=Finding(Protocol.HTTP2))
+    arguments = injected(workload(), grpc)["initContainers"][0]["args"]
+    assert [each for each in arguments if "upstream.protocol" in each] == ['--set=upstream.protocol="http1"']

@@ -32,6 +32,7 @@ def protocol_of(name: str | None = None, number: int = 8080, *, target: Target |
         ("grpc", HTTP2),
         ("otlp-grpc", HTTP2),
         ("h2c", HTTP2),
+        ("grpcs", Protocol.HTTP2_TLS),
         ("tcp-redis", OTHER),
         ("redis", OTHER),
         ("http-memberlist", OTHER),
@@ -91,6 +92,7 @@ def test_the_app_protocol_of_a_service_outweighs_the_rest(text: str, protocol: P
 def test_a_service_names_the_protocol_too() -> None:
     """If the container's port has no name."""
     assert protocol_of(target=Target(8080, {"name": "grpc"})) is HTTP2
+    assert protocol_of(target=Target(8080, {"name": "grpc", "appProtocol": "TCP"})) is HTTP2
     assert protocol_of(target=Target(9999, {"name": "grpc"})) is UNKNOWN
 
 
