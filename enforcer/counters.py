@@ -10,6 +10,13 @@ _LATENCY: Final[Sequence[float]] = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 )  # fmt: skip
 
+# RFC 9110 §9.3, RFC 5789
+COUNTED_METHODS: Final = frozenset(
+    {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"}
+)
+"""The methods that are counted by their names: clients can invent others, and each would take memory."""
+OTHER_METHOD: Final = b"_OTHER"
+
 NO_ROUTE: Final = "_none"
 """The `route` of a request that matches no rule."""
 METADATA_ROUTE: Final = "_metadata"

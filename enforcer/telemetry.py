@@ -8,7 +8,6 @@ and labels are closed sets: no path, host, token or client creates a series.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
@@ -19,8 +18,6 @@ from enforcer.exposition import family, labels
 from enforcer.share_report import SharedTable, ShareReport
 
 _OVERHEAD: Final[Sequence[float]] = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-# RFC 9110 §9.3, RFC 5789
-_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"})
 
 _PROCESS: Final = CollectorRegistry()
 """Metrics of the process and the interpreter."""
@@ -306,11 +303,8 @@ def _fetches(servers: Mapping[str, IntrospectionMetrics]) -> Iterator[str]:
 
 
 def _requests_by_method(route: RouteMetrics) -> Mapping[tuple[str, str], int]:
-    """Return the requests by method and status, with one name for unknown methods."""
-    counts: dict[tuple[str, str], int] = defaultdict(int)
-    for (method, code), count in route.requests.items():
-        counts[method.decode() if method in _METHODS else "_OTHER", str(code)] += count
-    return counts
+    """Return the requests by method and status."""
+    return {(method.decode(), str(code)): count for (method, code), count in tuple(route.requests.items())}
 
 
 def _counter(name: str, text: str, samples: Iterable[tuple[str, int]]) -> Iterator[str]:

@@ -3,13 +3,10 @@
 import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from enforcer.counters import NO_ROUTE
 from enforcer.policy.decision import Deny, Reason
 from enforcer.telemetry import Telemetry
 
@@ -133,27 +130,6 @@ def test_metrics_of_process_and_interpreter_are_exported() -> None:
     """Memory, descriptors, CPU, garbage collection."""
     names = set(families(Telemetry("1")))
     assert {"process_resident_memory_bytes", "process_open_fds", "process_cpu_seconds", "python_info"} <= names
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.one_of(st.binary(max_size=10), st.sampled_from([b"GET", b"POST", b"PROPFIND", b"get"])),
-            st.integers(200, 204),
-        ),
-        max_size=40,
-    )
-)
-def test_unknown_methods_create_no_series(events: list[tuple[bytes, int]]) -> None:
-    """Methods that are not in RFC 9110 or RFC 5789 are counted as `_OTHER`."""
-    telemetry = Telemetry("1")
-    for event in events:
-        telemetry.route(NO_ROUTE).requests[event] += 1
-    counted = [sample for sample in samples(telemetry) if sample.name == "enforcer_requests_total"]
-    assert {sample.labels["method"] for sample in counted} <= KNOWN | {"_OTHER"}
-    assert {sample.labels["route"] for sample in counted} <= {"_none"}
-    assert sum(sample.value for sample in counted) == len(events)
-    assert len({tuple(sample.labels.items()) for sample in counted}) == len(counted)
 
 
 @pytest.mark.parametrize("name", ['a "b"', "a\\b", "été", "{x}", "a,b=c", "# HELP x"])

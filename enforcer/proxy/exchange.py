@@ -15,6 +15,7 @@ import logging
 from time import perf_counter
 from typing import Final, Protocol
 
+from enforcer.counters import COUNTED_METHODS, OTHER_METHOD
 from enforcer.decision_log.record import CLIENT_GONE
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.policy.decision import WOULD_DENY, Allow
@@ -399,7 +400,8 @@ class Exchange:
     def _finish(self, ended_at: float) -> None:
         self.state = _DONE
         metrics = self._authorization.route.metrics
-        metrics.requests[self.head.method, self._status] += 1
+        method = self.head.method
+        metrics.requests[method if method in COUNTED_METHODS else OTHER_METHOD, self._status] += 1
         metrics.duration.observe(ended_at - self._started_at)
         if self._authorization.unlogged is not None:
             self._authorization.log(self._status, ended_at - self._started_at, self._body_sent)
@@ -424,7 +426,9 @@ class Exchange:
         self._leave_upstream()
         self.state = _DONE
         status = self._status or CLIENT_GONE
-        self._authorization.route.metrics.requests[self.head.method, status] += 1
+        method = self.head.method
+        counts = self._authorization.route.metrics.requests
+        counts[method if method in COUNTED_METHODS else OTHER_METHOD, status] += 1
         self._authorization.log(status, perf_counter() - self._started_at, self._body_sent)
 
     def on_client_full(self) -> None:

@@ -15,6 +15,7 @@ from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
 from enforcer.wire.carrier import Carrier, Receiver
 from enforcer.wire.fields import HOP_BY_HOP, without_length, without_named
+from enforcer.wire.old_responses import rewrite_head
 from enforcer.wire.second_descriptor import NOT_OPEN, SecondDescriptor
 from enforcer.wire.ticker import Ticker
 from enforcer.wire.tls_reader import TlsReader
@@ -229,6 +230,7 @@ class PooledConnection(Carrier):
             self.pool.forget(self)
             self.transport.abort()
             return
+        first = not self._started
         self._started = True
         pieces = len(self._body)
         try:
@@ -239,7 +241,12 @@ class PooledConnection(Carrier):
             return
         except httptools.HttpParserError as error:
             if not self._done:
-                self.fail(UpstreamFailure.MALFORMED, self._cause(error))
+                rewritten = rewrite_head(data) if first and not self._final else None
+                if rewritten is None:
+                    self.fail(UpstreamFailure.MALFORMED, self._cause(error))
+                else:
+                    self._start_head()
+                    self.on_input(rewritten)
                 return
             self._keep_alive = False  # the response is complete, and no request belongs to what follows it
         if self._done:
@@ -252,6 +259,14 @@ class PooledConnection(Carrier):
             self._head_seen += len(data)
             if self._head_seen > self._settings.head:
                 self.fail(UpstreamFailure.MALFORMED, "the response's head or trailer section is too large")
+
+    def _start_head(self) -> None:
+        """Parse a head again that the parser did not take."""
+        self._parser = httptools.HttpResponseParser(self)
+        self._fields = []
+        self._reason = b""
+        self._sized = self._chunked = False
+        self._connection_options = None
 
     def on_turn_end(self) -> None:
         """Pass on everything that has come of the response."""

@@ -186,3 +186,19 @@ def test_the_framing_of_an_interim_response_does_not_apply_to_the_final_one(app:
     )
     response = client.request("GET", "/thing")
     assert (response.body, response.values("Transfer-Encoding")) == (b"whole", [b"chunked"])
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"HTTP/1.0 200 OK\nContent-Length: 4\nX-Kept: 1\n\nbody",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\nX-Kept: 1\r\n\r\nbody",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 4\r\nX-Kept: 1\r\n\r\nbody",
+    ],
+)
+def test_an_old_response_with_one_reading_passes(app: Upstream, client: Client, sent: bytes) -> None:
+    """In our own framing."""
+    app.handler = lambda incoming: incoming.send_raw(sent)
+    response = client.request("GET", "/thing")
+    assert (response.status, response.body) == (200, b"body")
+    assert sorted(response.fields) == [(b"Content-Length", b"4"), (b"X-Kept", b"1")]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from harness.playbook import Pipe, Playbook, head, play
 
+from enforcer.policy.matcher import choose
 from enforcer.proxy import responses
 from enforcer.proxy.authorize import Grant
 from enforcer.proxy.exchange import Exchange
@@ -488,3 +489,19 @@ def test_an_internal_error_after_a_response_aborts_the_connection(caplog: pytest
 
     play(script())
     assert [record.getMessage() for record in caplog.records if record.name == "enforcer.proxy"] == ["internal error"]
+
+
+def test_methods_that_clients_invent_are_counted_together() -> None:
+    """Each would take memory, and add a time series. HTTP/2 lets every method through."""
+
+    async def script() -> None:
+        for method in (b"INVENTED", b"LIST", b"GETS"):
+            script = Script(head(method, b"/nothing"))
+            script.exchange.begin()
+            _, methods = script.playbook.registry.snapshot.routes.locate(b"/nothing", b"localhost")
+            assert methods is not None
+            route = choose(methods, method)
+            assert route is not None
+            assert dict(route.metrics.requests) == {(b"_OTHER", 401): 1}
+
+    play(script())
