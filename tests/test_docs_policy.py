@@ -5,9 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
+from jsonschema import Draft202012Validator
 
 from enforcer.cli import main
+from enforcer.config.policy_test_file import ADAPTER as TESTS_ADAPTER
+from enforcer.config.schema import schema
 from enforcer.decision_log.record import parse
 from enforcer.policy.decision import Reason
 
@@ -22,6 +26,47 @@ authorization_servers:
 """
 
 
+GUIDE, REFERENCE = TEXT.partition("\n## Guide\n")[2].split("\n## Rules\n")
+STEPS = re.findall(r"^### (.*?)\n(.*?)(?=^### |\Z)", GUIDE, re.DOTALL | re.MULTILINE)
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", REFERENCE, re.DOTALL)
+
+
+@pytest.mark.parametrize(("title", "text"), STEPS, ids=[title for title, _ in STEPS])
+def test_the_tests_of_a_step_pass(title: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they stand in the guide, and `enforcer check` finds no error."""
+    rules, tests = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(SECTIONS + rules, "utf-8")
+    Path("tests.yaml").write_text(tests, "utf-8")
+    ended = CliRunner().invoke(main, ["test", "tests.yaml", "--no-coverage"])
+    assert ended.exit_code == 0, f"{title}: {ended.output}"
+    assert CliRunner().invoke(main, ["check", "--no-secrets"]).exit_code == 0
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[text.partition("\n")[0] for text in EXAMPLES])
+def test_an_example_of_the_reference_is_valid(example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a part of a configuration, as a rule file, or as policy tests."""
+    monkeypatch.chdir(tmp_path)
+    settings, written = yaml.safe_load(SECTIONS), yaml.safe_load(example)
+    if "tests" in written:
+        Draft202012Validator(schema(TESTS_ADAPTER)).validate(written)
+        return
+    (server,) = settings["authorization_servers"]
+    settings.update(written)
+    settings["authorization_servers"] = [{**server, **each} for each in written.get("authorization_servers", [server])]
+    settings.setdefault("rules", [{"name": "all", "path": "/**", "authenticated": True}])
+    Path("rules").mkdir()
+    Path("teams").mkdir()
+    Path("rules/a.yaml").write_text("rules: [{name: a, path: /a, scopes: [a]}]", "utf-8")
+    Path("teams/b.yaml").write_text("rules: [{name: b, path: /b, scopes: [b]}]", "utf-8")
+    if "teams/" in example and "rule_files" not in example:
+        Path("teams/b.yaml").write_text(example, "utf-8")
+        settings = {**yaml.safe_load(SECTIONS), "rule_files": ["teams/b.yaml"]}
+    Path("config.yaml").write_text(yaml.safe_dump(settings), "utf-8")
+    ended = CliRunner().invoke(main, ["check", "--no-secrets"])
+    assert ended.exit_code == 0, ended.output
+
+
 def block(kind: str, beginning: str) -> str:
     text: str = next(text for language, text in BLOCKS if language == kind and text.startswith(beginning))
     return text
@@ -30,8 +75,8 @@ def block(kind: str, beginning: str) -> str:
 def test_its_rules_can_be_used_and_its_tests_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As they stand there."""
     monkeypatch.chdir(tmp_path)
-    Path("config.yaml").write_text(SECTIONS + block("yaml", "rules:"), "utf-8")
-    Path("tests.yaml").write_text(block("yaml", "tokens:"), "utf-8")
+    Path("config.yaml").write_text(SECTIONS + EXAMPLES[0], "utf-8")
+    Path("tests.yaml").write_text(next(text for text in EXAMPLES if text.startswith("tokens:")), "utf-8")
     ended = CliRunner().invoke(main, ["test", "tests.yaml", "--no-coverage"])
     assert (ended.exit_code, ended.output) == (0, "3 tests: 3 passed, 0 failed\n")
 
