@@ -10,15 +10,18 @@ import re
 from typing import Final
 
 from enforcer.errors import MalformedRequestError
+from enforcer.proxy import responses
 from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import HeadBuilder, RequestHead
+from enforcer.proxy.head import HeadBuilder, RequestHead, unreadable
 from enforcer.settings.limits import Limits
-from enforcer.wire.fields import TOKEN
+from enforcer.wire.fields import METHODS, TOKEN
 from enforcer.wire.http2.fields import VALID_NAMES, VALUE, FieldList
 
 _PATH: Final = re.compile(rb"/[\x21-\x7e]*")
 _PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
 _WITH_CONTENT: Final = frozenset({b"POST", b"PUT", b"PATCH"})
+_METHODS: Final = frozenset(method.encode() for method in METHODS)
+_UNKNOWN_METHOD: Final = responses.malformed("request line: unknown method", 501)
 _SCHEMES: Final = (b"https", b"http")
 
 
@@ -72,6 +75,8 @@ def read_head(
             builder.on_header(b"transfer-encoding", b"chunked")
         elif method in _WITH_CONTENT:
             builder.on_header(b"content-length", b"0")  # RFC 9110 §8.6: some apps wait for a body otherwise
+    if method not in _METHODS:
+        return unreadable(_UNKNOWN_METHOD)
     oversize = size > limits.head
     head = builder.build(method, True, limits, oversize)
     return builder.build_special(method, True, limits, oversize, "1.1", False) if head is None else head

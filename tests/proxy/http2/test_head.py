@@ -110,6 +110,14 @@ def test_the_limits_are_those_of_http1(section: Fields, refusal: object) -> None
     assert read(section, has_body=section[0] == POST[0]).refusal is refusal
 
 
+@pytest.mark.parametrize("method", [b"get", b"XYZ", b"G"])
+def test_methods_that_http1_does_not_know_are_refused(method: bytes) -> None:
+    """Apps may take `get` for GET."""
+    refusal = read([(b":method", method), *GET[1:]]).refusal
+    assert refusal is not None
+    assert refusal.status == 501
+
+
 def test_connect_names_its_authority() -> None:
     """It is read, and no rule allows it."""
     assert read([(b":method", b"CONNECT"), (b":authority", b"app:443")], has_body=True).target == b"app:443"
