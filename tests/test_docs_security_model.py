@@ -51,7 +51,7 @@ def default(path: str) -> Any:
     steps: list[str | int] = []
     for step in parents:
         steps.append(step)
-        if step == "authorization_servers":
+        if step in ("authorization_servers", "decision"):
             steps.append(0)
     return shape().keys(steps)[name].get("default")
 

@@ -107,7 +107,7 @@ def _process(gateway: Gateway, folder: Path, process: Enforcer, app: Upstream) -
     text = (EXAMPLES / gateway.example).read_text()
     ports = {_ENFORCER: process.decision_ports[gateway.contract], _APP: app.port, _LISTEN: port}
     for example, number in ports.items():
-        for written in (f"127.0.0.1:{example}", f"port_value: {example}"):
+        for written in (f"127.0.0.1:{example}", f"port_value: {example}", f"http://:{example}"):
             text = text.replace(written, written.replace(example, str(number)))
     path = folder / gateway.example
     path.write_text(_complete(gateway, text, folder))

@@ -158,6 +158,7 @@ def own_settings(config: Config, location: Location, *, this_machine: bool = Fal
     `this_machine`: the upstream's host is known to be an address of this machine.
     """
     settings = {"listener.address": config.listener.address, "admin.address": config.admin.address}
+    settings.update({f"decision.{index}.address": door.address for index, door in enumerate(config.decision)})
     return {name: value for name, value in settings.items() if _is_own(value, location, this_machine)}
 
 
