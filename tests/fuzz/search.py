@@ -11,13 +11,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
-from fuzz import cost, document_oracles, documents, mutation, oracles
+from fuzz import app_frames, cost, document_oracles, documents, mutation, oracles
+from fuzz.app_frames import AppFrameMutator
 from fuzz.documents import DocumentMutator
 from fuzz.frames import FrameMutator
 from harness.dataplane import DataPlane
 
 _TIMEOUT = 60  # seconds after which an input counts as hanging, even on a busy machine
-_WEIGHTS = (6, 2, 1, 3, 3, 1, 1)
+_WEIGHTS = (6, 2, 1, 3, 1, 3, 1, 1)
 _ODD = b"GET /public/odd HTTP/1.1\r\nHost: app\r\n\r\n"
 _EVEN = b"GET /public/even HTTP/1.1\r\nHost: app\r\n\r\n"
 
@@ -44,11 +45,12 @@ async def search(seconds: float, seed: int, limit: float = math.inf) -> Report:
     """Search for `seconds`, or until `limit` inputs; the same seed makes the same inputs."""
     random = Random(seed)
     seeds = mutation.requests()
-    makers: dict[str, mutation.Mutator | DocumentMutator | FrameMutator] = {
+    makers: dict[str, mutation.Mutator | DocumentMutator | FrameMutator | AppFrameMutator] = {
         "requests": mutation.Mutator(seeds, random),
         "targets": mutation.Mutator(mutation.targets(seeds), random),
         "responses": mutation.Mutator(mutation.responses(), random),
         "frames": FrameMutator(random),
+        "app frames": AppFrameMutator(random),
         **{kind: DocumentMutator(kind, random) for kind in documents.KINDS},
     }
     report = Report(seed)
@@ -58,7 +60,7 @@ async def search(seconds: float, seed: int, limit: float = math.inf) -> Report:
         while time.monotonic() < deadline and tried < limit and report.failure is None:
             tried += 1
             kind = random.choices(
-                ("requests", "targets", "responses", "frames", "claims", "keys", "metadata"), _WEIGHTS
+                ("requests", "targets", "responses", "frames", "app frames", "claims", "keys", "metadata"), _WEIGHTS
             )[0]
             data = makers[kind].next()
             violations = await check(plane, kind, data, makers[kind].pieces(data), report.counts)
@@ -97,6 +99,8 @@ async def check(plane: DataPlane, kind: str, data: bytes, pieces: list[bytes], c
                 outcomes = [await plane.run([data]), await plane.run(pieces), await plane.run(pieces, late=True)]
                 violations = [text for outcome in outcomes for text in oracles.of_frames(outcome)]
                 counts["streams forwarded"] += len(outcomes[0].arrived)
+            elif kind == "app frames":
+                violations = [*await app_frames.violations([data]), *await app_frames.violations(pieces)]
             else:
                 whole = await plane.run([data])
                 cut = await plane.run(pieces)

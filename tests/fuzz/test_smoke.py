@@ -25,7 +25,16 @@ def test_search_finds_no_violation() -> None:
     """A few hundred inputs, always the same: some of each kind, and some requests that are forwarded."""
     report = asyncio.run(search(120.0, seed=1, limit=_INPUTS))
     assert report.failure is None
-    kinds = (*KINDS, "requests", "targets", "responses", "frames", "requests forwarded", "streams forwarded")
+    kinds = (
+        *KINDS,
+        "requests",
+        "targets",
+        "responses",
+        "frames",
+        "app frames",
+        "requests forwarded",
+        "streams forwarded",
+    )
     assert all(report.counts[kind] > 0 for kind in kinds)
 
 

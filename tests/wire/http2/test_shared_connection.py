@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
 
 import pytest
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
-from harness.http2_server import OK, Http2Server
-from harness.playbook import Pipe
+from harness.http2_server import OK
+from harness.shared_connections import Bed, play
 
-from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.settings.http2 import Http2Settings
-from enforcer.settings.pool import PoolSettings
-from enforcer.wire.carrier import Carrier, UpgradedConnection
-from enforcer.wire.dialing.connector import ServerAddress
-from enforcer.wire.pool import Pool
-from enforcer.wire.ticker import Ticker
+from enforcer.errors import UpstreamFailure
+from enforcer.settings.pool import StreamSettings
+from enforcer.share_report import SharedTable, ShareReport
+from enforcer.wire.streams import Streams
 
-HEAD = b"POST /thing HTTP/1.1\r\nHost: app.test\r\nX-Name: value\r\n\r\n"
 FIELDS = {
     b":method": b"POST",
     b":scheme": b"http",
@@ -29,151 +23,6 @@ FIELDS = {
     b":path": b"/thing",
     b"x-name": b"value",
 }
-
-
-class Exchange:
-    """A receiver that sends its request as soon as there is a carrier, and records its events."""
-
-    def __init__(self, bed: Bed, client: str, head: bytes, options: Mapping[str, bool]) -> None:
-        self._bed = bed
-        self._head = head
-        self._options = options
-        self.client = client
-        self.carrier: Carrier | None = None
-        self.carriers = 0
-        self.events: list[Any] = []
-        self.error: UpstreamError | None = None
-        self.raises = False
-
-    @property
-    def stream(self) -> Carrier:
-        assert self.carrier is not None
-        return self.carrier
-
-    def request(self, *, fresh: bool = False) -> None:
-        outcome = self._bed.pool.request(self, fresh=fresh)
-        if isinstance(outcome, UpstreamError):
-            self.on_failure(outcome, False)
-        elif outcome is not None:
-            self.on_connection(outcome)
-
-    def on_connection(self, carrier: Carrier) -> None:
-        self.carrier = carrier
-        self.carriers += 1
-        carrier.send(self, self._head, **self._options)
-
-    def on_informational(self, status: int, reason: bytes, lines: list[bytes]) -> None:
-        self.events.append((status, b"".join(lines)))
-
-    def on_head(self, status: int, reason: bytes, lines: list[bytes], sized: bool) -> None:
-        self.events.append((status, reason, b"".join(lines), sized))
-
-    def on_body(self, data: bytes) -> None:
-        if self.raises:
-            raise RuntimeError("broken")
-        self.events.append(data)
-
-    def on_flush(self) -> None:
-        self.events.append("flush")
-
-    def on_complete(self, trailers: list[bytes]) -> None:
-        self.events.append(("complete", b"".join(trailers)))
-
-    def on_upgrade(self, reason: bytes, lines: list[bytes], connection: UpgradedConnection, rest: bytes) -> None:
-        raise AssertionError
-
-    def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
-        self.error = error
-        self.events.append(("failure", error.reason, unanswered, error.processed))
-
-    def on_full(self) -> None:
-        self.events.append("full")
-
-    def on_drained(self) -> None:
-        self.events.append("drained")
-
-
-class Bed:
-    """A pool, and the servers' ends of its connections."""
-
-    def __init__(
-        self, http2: Mapping[str, Any], server: Mapping[SettingCodes, int], settings: Mapping[str, Any]
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        loop.create_connection = self._connect  # type: ignore[method-assign,assignment]
-        loop.set_exception_handler(lambda _, context: self.reports.append(context["exception"]))
-        self.ticker = Ticker(loop)
-        self.ticker.stop()
-        self.reports: list[BaseException] = []
-        self.servers: list[Http2Server] = []
-        self.speaks: bytes | None = None
-        self.settings = PoolSettings(**settings)
-        self._server = server
-        self.pool = Pool(
-            ServerAddress(host="127.0.0.1", port=1, protocol="h2c"),
-            self.settings,
-            self.ticker,
-            loop,
-            http2=Http2Settings(**http2),
-        )
-
-    async def _connect(self, factory: Callable[[], Any], *_: object, **__: object) -> tuple[Pipe, Any]:
-        pipe = Pipe(factory())
-        pipe.protocol.connection_made(pipe)
-        if self.speaks is not None:
-            pipe.receive(self.speaks)
-        else:
-            server = Http2Server(pipe, self._server)
-            self.servers.append(server)
-            server.start()
-        return pipe, pipe.protocol
-
-    @property
-    def server(self) -> Http2Server:
-        """The end of the newest connection."""
-        self.servers[-1].read()
-        return self.servers[-1]
-
-    @property
-    def heads(self) -> list[int]:
-        """The number of requests on each connection."""
-        for server in self.servers:
-            server.read()
-        return [len(server.heads) for server in self.servers]
-
-    async def settle(self) -> None:
-        """Run the event loop until nothing more happens without input."""
-        for _ in range(5):
-            await asyncio.sleep(0)
-        for _ in range(100):
-            if len(self.ticker.turns):
-                await asyncio.sleep(0)
-
-    async def begin(self, client: str = "one", head: bytes = HEAD, **options: bool) -> Exchange:
-        """Begin an exchange."""
-        exchange = Exchange(self, client, head, options)
-        exchange.request()
-        await self.settle()
-        return exchange
-
-    def sweep(self, seconds: float) -> None:
-        """Let time pass."""
-        self.ticker.next += seconds
-        self.pool._sweep(self.ticker.next)
-
-
-Script = Callable[[Bed], Coroutine[Any, Any, None]]
-
-
-def play(script: Script, *, http2: Any = None, server: Any = None, **settings: Any) -> None:
-    """Run a script, after which no exception may have been reported."""
-
-    async def run() -> None:
-        bed = Bed(http2 or {}, server or {}, settings)
-        await script(bed)
-        assert bed.reports == []
-
-    asyncio.run(run())
 
 
 def test_a_request_and_its_response_are_a_stream() -> None:
@@ -207,7 +56,7 @@ def test_requests_that_wait_for_the_first_connection_open_one() -> None:
     """And not one each."""
 
     async def script(bed: Bed) -> None:
-        exchanges = [Exchange(bed, str(number), HEAD, {}) for number in range(50)]
+        exchanges = [bed.exchange(str(number)) for number in range(50)]
         for exchange in exchanges:
             exchange.request()
         await bed.settle()
@@ -594,6 +443,23 @@ def test_an_exchange_whose_response_is_late_fails_alone() -> None:
     play(script)
 
 
+def test_a_long_exchange_leaves_its_place_to_others() -> None:
+    """It is a stream then, which is counted apart; its end frees that place too."""
+    streams = Streams(StreamSettings(connections=1), 100, ShareReport(SharedTable.STREAMS))
+
+    async def script(bed: Bed) -> None:
+        long, waiting = await bed.begin(), await bed.begin("other")
+        assert waiting.carrier is None
+        bed.sweep(5.1)
+        await bed.settle()
+        assert (waiting.carrier is None, bed.pool.count_streams(), bed.pool.opened) == (False, 1, 1)
+        bed.server.respond(1, b"ok")
+        assert (long.events[-1], bed.pool.count_streams()) == (("complete", b""), 0)
+        assert not (await bed.begin()).carrier  # the other exchange still has the only place
+
+    play(script, connections=1, streams=streams, queue_timeout=60.0)
+
+
 def test_an_idle_connection_is_closed() -> None:
     """After `keep_alive_timeout`, or by `close`; a stream keeps it open."""
 
@@ -619,7 +485,7 @@ def test_an_exception_of_a_receiver_ends_its_exchange_only() -> None:
     """It is reported."""
 
     async def run() -> None:
-        bed = Bed({}, {}, {})
+        bed = Bed()
         broken, other = await bed.begin(), await bed.begin()
         broken.raises = True
         bed.server.respond(1, b"body")
