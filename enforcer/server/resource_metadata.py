@@ -14,6 +14,7 @@ from enforcer.policy.protected_resources import metadata_patterns, resource_of
 from enforcer.policy.rules import Rule
 from enforcer.proxy.responses import OwnResponse, Refusal, least_scopes
 from enforcer.settings.resources import ProtectedResource
+from enforcer.settings.token_places import ONLY_BEARER
 
 _LIFETIME: Final = 300
 """Seconds for which clients may cache a document: as long as a change of the configuration may go unnoticed."""
@@ -49,13 +50,21 @@ def metadata(config: Config, resource: ProtectedResource) -> dict[str, Any]:
         "resource": resource.resource,
         "authorization_servers": [*dict.fromkeys(server.issuer for server in servers if server.issuer is not None)],
         "scopes_supported": _scopes(config, resource, rules),
-        "bearer_methods_supported": ["header"],
+        "bearer_methods_supported": _bearer_methods(rules),
         "resource_name": resource.name,
         "resource_documentation": resource.documentation,
         "tls_client_certificate_bound_access_tokens": bound_to_certificate or None,
         "dpop_signing_alg_values_supported": list(config.dpop.algorithms) if with_proof else None,
     }
     return {name: value for name, value in members.items() if value not in (None, [])}
+
+
+def _bearer_methods(rules: Sequence[Rule]) -> list[str]:
+    """Return the ways of RFC 6750 §2 in which a rule reads tokens; the other places have no registered name."""
+    places = [rule.token_from or ONLY_BEARER for rule in rules]
+    in_header = any(place.bearer for place in places) or not places
+    in_query = any(place.query == "access_token" for place in places)
+    return [name for name, is_read in (("header", in_header), ("query", in_query)) if is_read]
 
 
 def _scopes(config: Config, resource: ProtectedResource, rules: Sequence[Rule]) -> list[str]:

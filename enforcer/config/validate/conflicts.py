@@ -128,11 +128,18 @@ def _empty_lists(document: MergedDocument) -> Iterator[Problem]:
 
 
 def _identity_fields(document: MergedDocument, rules: Mapping[int, Rule]) -> Iterator[Problem]:
-    """Yield each condition on a field that the enforcer sets: conditions see the request without a client's own."""
+    """Yield each condition on a field that the enforcer sets, and each token in one: a client's own is removed."""
     forwarding = document.values.get("forwarding")
     identity = forwarding.get("identity") if isinstance(forwarding, dict) else None
     names = identity if isinstance(identity, dict) else ForwardingSettings().identity
     folded = {fold(name) for name in names if isinstance(name, str) and name.isascii()}
+    for path, places in document.written("token_from"):
+        header = places.get("header") if isinstance(places, dict) else None
+        if isinstance(header, str) and header.isascii() and fold(header) in folded:
+            message = (
+                f"no token can be read from {header}: `forwarding.identity` sets it, and a client's own is removed"
+            )
+            yield document.problem((*path, "header"), message)
     for index, rule in rules.items():
         for path, name in fields_read(rule):
             if fold(name) in folded:
