@@ -254,6 +254,16 @@ def test_app_options_need_only_one_workload_in_mode_loopback() -> None:
         assert (ended.exit_code, "name: HOST" in ended.stdout) == (0, True)
 
 
+def test_the_protocol_of_a_policy_applies_to_an_app_of_another_name(tmp_path: Path) -> None:
+    """Its author knows the app better than the name of a port does."""
+    path = tmp_path / "policy.yaml"
+    path.write_text("upstream: {protocol: http1}\n" + POLICY.replace("    tls: {ca: ca.pem}\n", ""), "utf-8")
+    text = TEXT.replace("http", "grpc")
+    sidecar = str(things(enforcer("inject", "-", "--policy", str(path), text=text).stdout))
+    assert '--set=upstream.protocol="http1"' in sidecar
+    assert "--set=upstream.protocol=h2c" in str(things(enforcer("inject", "-", text=text).stdout))
+
+
 def test_a_policy_is_stored_in_a_config_map_with_the_files_that_it_names(tmp_path: Path, certificate: str) -> None:
     """Unchanged, with its comments."""
     (tmp_path / "ca.pem").write_text(certificate)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.kubernetes.podsecurity import violations as pod_security
 from harness.kubernetes.schemas import violations as schema
 
+from enforcer.config.load import load_with_document
+from enforcer.config.overrides import parse_override
 from enforcer.kubernetes import names
 from enforcer.kubernetes.sidecar import (
     LABELS,
@@ -21,6 +24,7 @@ from enforcer.kubernetes.sidecar import (
     volumes,
 )
 
+POLICY = Path(__file__).parent / "golden" / "policy.yaml"
 APP = {
     "name": "app",
     "image": "app:1",
@@ -113,6 +117,15 @@ def test_arguments_set_the_listener_and_the_upstream(mode: Mode, listener: str) 
         "admin.address=:15081",
         "upstream.url=http://127.0.0.1:8080",
     ]
+
+
+@pytest.mark.parametrize(("scheme", "protocol"), [("http", None), ("http", "h2c"), ("https", "h2"), ("https", None)])
+def test_the_arguments_are_valid_settings(scheme: str, protocol: str | None) -> None:
+    """For every protocol of an app."""
+    overrides = [parse_override(value) for value in values(sidecar(upstream_scheme=scheme, upstream_protocol=protocol))]
+    config = load_with_document(POLICY, None, overrides)[0].config
+    assert config.upstream is not None
+    assert config.upstream.protocol == (protocol or "http1")
 
 
 def test_settings_cannot_override_the_listener() -> None:

@@ -125,6 +125,14 @@ def test_report_mode_is_found_in_the_policy(policy: dict[str, str]) -> None:
     assert finding(objects).verdict is Verdict.OPEN
 
 
+def test_metrics_that_the_admin_port_serves_are_noted() -> None:
+    """They need no token there, which is what `--scrape passthrough` asks for."""
+    app = deployment()
+    template(app)["metadata"]["annotations"] = {"prometheus.io/port": "8080"}
+    result = finding(protected(Mode.LOOPBACK, app, scrape_passthrough=True))
+    assert "port 15081 serves the app's metrics without a token" in result.notes
+
+
 @pytest.mark.parametrize(
     ("target", "leads"), [("http", False), ("app-http", True), (8080, True), (15080, False), (None, True)]
 )
