@@ -179,7 +179,7 @@ def _run(
         headers=tuple(case.headers.items()),
         address=case.address,
     )
-    facts = case.token if isinstance(case.token, TokenFacts) else tokens.get(case.token)
+    facts = case.token if isinstance(case.token, TokenFacts) else _named(case.token, tokens)
     evidence = assumed(facts, policy, now)
     judgement = evaluate(policy, request, evidence, now, refusals)
     differences = tuple(_differences(case, facts, judgement))
@@ -188,6 +188,11 @@ def _run(
         lines = map(str, differences)
         failure = "\n".join([*lines, "", write(explain(policy, request, evidence, now, refusals))])
     return PolicyTestResult(case, judgement, differences, failure)
+
+
+def _named(name: str, tokens: Mapping[str, TokenFacts]) -> TokenFacts | None:
+    """Return a token by its name; raises KeyError if no token has it, which must not pass for a request without."""
+    return None if name == NO_TOKEN else tokens[name]
 
 
 def assumed(facts: TokenFacts | None, policy: Policy, now: float) -> EvidenceSource:

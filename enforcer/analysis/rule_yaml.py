@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from textwrap import wrap
 from typing import Any, Final
 
@@ -14,6 +14,16 @@ from enforcer.policy.rules import Rule
 _PLAIN: Final = re.compile(r"[A-Za-z/_][A-Za-z0-9/_.{}-]*(?: [A-Za-z0-9/_.{}-]+)*(?:/\*\*)?|/\*\*")
 _PLAIN_IN_LIST: Final = re.compile(r"[A-Za-z/][A-Za-z0-9/_.-]*")
 _WORDS: Final = re.compile(r"(?:true|false|null|yes|no|on|off|y|n)", re.IGNORECASE)  # not text to some parsers
+_WRITTEN: Final = frozenset(
+    ("name", "path", "paths", "host", "methods", "scopes", "any_scope", "claims", "public", "authenticated")
+)
+_EMPTY: Final = Rule(name="none", path="/", nobody=True)
+_DEFAULTS: Final = {
+    field.name: getattr(_EMPTY, field.name) if field.name != "nobody" else False
+    for field in fields(Rule)
+    if field.name not in _WRITTEN
+}
+"""The keys that are not written, and the values that they must have."""
 _MAX_NAME: Final = 100
 _WIDTH: Final = 120
 """Columns of a line."""
@@ -40,6 +50,9 @@ def comment(lines: Iterable[str], indent: str = "") -> list[str]:
 
 def _lines(proposal: Proposal) -> Iterator[str]:
     rule = proposal.rule
+    # A condition that is left out would make the rule allow more.
+    if unwritten := [name for name in _DEFAULTS if getattr(rule, name) != _DEFAULTS[name]]:
+        raise ValueError(f"rule {rule.name}: {', '.join(unwritten)} cannot be written")
     yield ""
     yield from comment(proposal.comments, "  ")
     yield f"  - name: {_scalar(rule.name)}"

@@ -254,3 +254,9 @@ def test_a_token_is_read_as_the_authorization_server_of_its_rule_has_it() -> Non
     results = run(_CASES.validate_python({"tests": tests}), rules, NOW, REFUSALS)
     assert [result.judgement.reason for result in results] == ["ok", "insufficient_scope", "introspection_malformed"]
     assert [result.passed for result in results] == [True, True, False]
+
+
+def test_an_unknown_token_is_not_a_request_without_a_token() -> None:
+    """A test that expects a denial would pass for nothing."""
+    with pytest.raises(KeyError, match="nobody"):
+        outcomes({"request": "GET /a/b/c", "token": "nobody", "expect": "deny"})

@@ -53,6 +53,17 @@ rules:
     )
 
 
+@pytest.mark.parametrize(
+    "more", [{"query": {"q": "1"}}, {"acr": ("gold",)}, {"mode": "report"}, {"max_answer_age": 5.0}, {"upstream": "x"}]
+)
+def test_a_rule_is_written_whole_or_not_at_all(more: dict[str, Any]) -> None:
+    """Without a condition that cannot be written, it would allow more."""
+    with pytest.raises(ValueError, match=f"rule r: {next(iter(more))} cannot be written"):
+        write([Proposal(Rule(name="r", path="/a", scopes=("s",), **more))])
+    with pytest.raises(ValueError, match="nobody cannot be written"):
+        write([Proposal(Rule(name="r", path="/a", nobody=True))])
+
+
 def test_no_rules_are_an_empty_list() -> None:
     """The output is valid YAML without rules, too."""
     assert write([]) == "rules: []\n"

@@ -18,7 +18,7 @@ from enforcer.analysis.learn.uses import MANY, MethodUse, TemplateUse
 from enforcer.analysis.rule_yaml import Proposal, comment, write
 from enforcer.decision_log.record import LogLine
 from enforcer.errors import MalformedRequestError
-from enforcer.policy.decision import NO_ANSWER, Reason
+from enforcer.policy.decision import NO_ANSWER, WOULD_DENY, Reason
 from enforcer.policy.matcher import Matcher, RequestPattern
 from enforcer.policy.rules import UNSERVED, Rule
 from enforcer.policy.templates import Path
@@ -36,7 +36,10 @@ _REFUSED: Final = frozenset((401, 403))
 """Statuses of an app that refuses a request itself: its token shows nothing about what the app requires."""
 
 # Reasons with a valid token: if a rule denied the request, it required more than an active token.
-_GOOD: Final = {Reason.OK, Reason.NO_RULE, Reason.INSUFFICIENT_SCOPE, Reason.CLIENT_MISMATCH, Reason.CLAIM_MISMATCH}
+_GOOD: Final = {
+    *(Reason.OK, Reason.NO_RULE, Reason.INSUFFICIENT_SCOPE, Reason.INSUFFICIENT_AUTHENTICATION),
+    *(Reason.CLIENT_MISMATCH, Reason.CLAIM_MISMATCH, Reason.REQUEST_MISMATCH),
+}
 _UNSEEN: Final = {Reason.MISSING_TOKEN, Reason.NO_RULE}
 """Reasons of requests without a token, or whose token was not verified."""
 
@@ -167,8 +170,10 @@ def _use(record: LogLine, written: tuple[str, ...], segments: list[bytes]) -> Me
 
 def _skip_reason(record: LogLine) -> str:
     """Return why a decision leads to no rule; empty if it may lead to one."""
-    if record.decision in ("deny", "error"):
+    if record.decision not in ("allow", WOULD_DENY):
         return "requests that were refused"
+    if record.reason == Reason.NOBODY:
+        return "requests that a rule denies to everybody"
     if record.reason == Reason.PUBLIC:
         return "requests under public rules"
     if record.reason == Reason.PREFLIGHT:

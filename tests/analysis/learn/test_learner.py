@@ -154,6 +154,9 @@ def test_an_empty_log_makes_no_rule() -> None:
         record("GET /a", None, reason="missing_token"),
         record("GET /a", None, decision="allow", reason="ok"),
         record("GET /a", decision="deny", reason="insufficient_scope"),
+        record("GET /a", decision="unknown"),
+        record("GET /a", reason="unknown"),
+        record("GET /a", reason="nobody"),
         record("GET /a", reason="wrong_audience"),
         record("GET /a", reason="wrong_issuer"),
         record("GET /a", reason="unproven_token"),
@@ -176,6 +179,12 @@ def test_requests_without_token_do_not_change_the_rules() -> None:
         record(f"GET /word{chr(97 + n // 26)}{chr(97 + n % 26)}", None, reason="missing_token") for n in range(200)
     ]
     assert yaml.safe_load(proposed([*flood, *LOG])) == yaml.safe_load(PROPOSAL)
+
+
+@pytest.mark.parametrize("reason", ["request_mismatch", "insufficient_user_authentication", "client_mismatch"])
+def test_a_token_that_meets_too_few_conditions_is_valid(reason: str) -> None:
+    """Its request leads to a rule: the conditions of the present policy may be wrong."""
+    assert [rule["path"] for rule in yaml.safe_load(proposed([record("GET /a", reason=reason)]))["rules"]] == ["/a"]
 
 
 def test_invalid_scopes_are_skipped() -> None:
