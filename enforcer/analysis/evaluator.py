@@ -5,8 +5,9 @@ Every tool that explains, tests or compares a policy uses it, so that none can d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.ambiguity import Parting, Reading, compare, settle
@@ -158,8 +159,8 @@ class Policy:
                 raise MalformedRequestError("Host", "not the one of the request target")
             host = target.authority
         method = request.method.encode()
-        methods: Mapping[bytes | None, PolicyRule | Parting[PolicyRule]] | None
-        methods = settle(self.matcher, target, host) if target.ambiguous else self.matcher.at(target.segments, host)
+        located = settle(self.matcher, target, host) if target.ambiguous else self.matcher.at(target.segments, host)
+        methods = cast("dict[bytes | None, PolicyRule | Parting[PolicyRule]] | None", located)  # it is only read
         match = None if methods is None else choose(methods, method)
         lines = [piece for name, value in request.headers for piece in (_encode(name), b": ", _encode(value), b"\r\n")]
         entry = match if isinstance(match, PolicyRule) else None

@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from enforcer.policy.rules import UNSERVED
@@ -178,7 +178,7 @@ def _affixed(node: Node[T], affix: Affix) -> Node[T]:
     return child
 
 
-def choose(methods: Mapping[bytes | None, T], method: bytes) -> T | None:
+def choose(methods: dict[bytes | None, T], method: bytes) -> T | None:
     """Return the match for a method, of the matches of a path; None if there is none."""
     value = methods.get(method)
     if value is not None:

@@ -73,7 +73,9 @@ class Http1Writer(ResponseWriter):
         )
 
     def begin(self, status: int, reason: bytes, lines: list[bytes], *, sized: bool, closes: bool, http10: bool) -> None:
-        out = self._out = [STATUS_LINES[status, reason], *lines]
+        out = self._out  # empty, and not made anew for each response
+        out.append(STATUS_LINES[status, reason])
+        out += lines
         self._chunked = not sized and not http10
         if self._chunked:
             out.append(b"Transfer-Encoding: chunked\r\n")
@@ -100,10 +102,11 @@ class Http1Writer(ResponseWriter):
 
     def end(self, trailers: list[bytes]) -> None:
         out = self._out
-        self._out = []
         if self._chunked:
             out.append(b"0\r\n")
             out += trailers
             out.append(b"\r\n")
         if out:
-            self._transport.write(b"".join(out))
+            data = b"".join(out)
+            out.clear()
+            self._transport.write(data)

@@ -89,10 +89,10 @@ class PooledConnection(Carrier):
         self._body: list[bytes] = []  # the pieces of this turn
         self._fragmented = False  # the last turn's body came in many pieces
         self._ended = self._lost = False  # the end of the input, or of the connection, came behind what is held
+        self._fields: list[bytes] = []  # of the head that is being read, then of the trailer section
         self._reset()
 
     def _reset(self) -> None:
-        self._fields: list[bytes] = []
         self._reason = b""
         self._status = 0
         self._sized = False
@@ -285,9 +285,10 @@ class PooledConnection(Carrier):
         body = self._body
         self._fragmented = len(body) > PIECES
         if body:
-            self._body = []
+            data = body[0] if len(body) == 1 else b"".join(body)
+            body.clear()
             try:
-                receiver.on_body(body[0] if len(body) == 1 else b"".join(body))
+                receiver.on_body(data)
             except Exception as error:  # noqa: BLE001 - it must not go on with a part of the body missing
                 self.pool.report(error)
                 self.fail(UpstreamFailure.MALFORMED, type(error).__name__)
@@ -427,6 +428,8 @@ class PooledConnection(Carrier):
                 self._parser = httptools.HttpResponseParser(self)
             if self._second is not None:
                 self._second.close()
+            if trailers:
+                self._fields = []
             self._reset()
             self._reused = True
             if self._input.blocked:
