@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from harness.http2_server import Http2Server
 from harness.playbook import Pipe, Playbook, head, play
 
 from enforcer.policy.matcher import choose
@@ -503,5 +504,69 @@ def test_methods_that_clients_invent_are_counted_together() -> None:
             route = choose(methods, method)
             assert route is not None
             assert dict(route.metrics.requests) == {(b"_OTHER", 401): 1}
+
+    play(script())
+
+
+async def start_http2(script: Script) -> Http2Server:
+    """Let the newest connection to the upstream be one of HTTP/2, and the exchange use it."""
+    await script.playbook.settle()
+    server = Http2Server(script.playbook.upstream)
+    server.start()
+    await script.playbook.settle()
+    server.read()
+    return server
+
+
+H2C = {"upstream": {"protocol": "h2c"}}
+UNPROCESSED = {"REFUSED_STREAM": b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x07", "GOAWAY": b"\0\0\x08\x07\0\0\0\0\0" + bytes(8)}
+
+
+@pytest.mark.parametrize("name", UNPROCESSED)
+def test_a_request_that_an_app_did_not_process_is_sent_again(name: str) -> None:
+    """Whatever its method (RFC 9113 §8.7), once, on a new connection, with its body so far."""
+
+    async def script() -> None:
+        script = Script(POST, **H2C)
+        script.exchange.begin()
+        first = await start_http2(script)
+        script.exchange.on_request_body(b"first")
+        first.pipe.receive(UNPROCESSED[name])
+        assert script.exchange.state is WAIT_CONNECTION
+        second = await start_http2(script)
+        script.exchange.on_request_body(b"next")
+        script.exchange.on_request_end([])
+        second.respond(1, b"ok")
+        assert (second.bodies[1], second.ended) == (b"firstnext", {1})
+        assert script.written.startswith(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n")
+        assert (first.pipe is second.pipe, script.exchange.state) == (False, DONE)
+
+    play(script())
+
+
+def test_a_request_with_a_large_body_is_not_sent_again() -> None:
+    """It is gone; the client learns that nothing came of it."""
+
+    async def script() -> None:
+        script = Script(POST, **H2C)
+        script.exchange.begin()
+        server = await start_http2(script)
+        script.exchange.on_request_body(bytes(20_000))
+        server.pipe.receive(UNPROCESSED["REFUSED_STREAM"])
+        assert (script.status, script.exchange.state) == (b"502", DONE)
+
+    play(script())
+
+
+def test_a_client_that_leaves_resets_the_stream_of_its_app() -> None:
+    """And not the connection, on which others go on."""
+
+    async def script() -> None:
+        script = Script(GET, **H2C)
+        script.exchange.begin()
+        server = await start_http2(script)
+        script.exchange.on_client_gone()
+        server.read()
+        assert (server.resets, server.pipe.closed, server.pipe.aborted) == ({1: 8}, False, False)
 
     play(script())
