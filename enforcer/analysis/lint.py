@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final
+from urllib.parse import quote
 
 from enforcer.analysis.evaluator import Policy, PolicyRule
 from enforcer.analysis.strength import not_required
+from enforcer.policy.ambiguity import Parting, settle
+from enforcer.policy.matcher import choose
 from enforcer.policy.templates import HOST_NAME, Affix, Segment
 from enforcer.wire.fields import METHODS
+from enforcer.wire.target import parse
 
 
 class Level(StrEnum):
@@ -43,6 +47,7 @@ def lint(policy: Policy) -> Iterator[Finding]:
     yield from _weaker_around(policy)
     yield from _weaker_parts(policy)
     yield from _weaker_elsewhere(policy)
+    yield from _refused_between(policy)
     yield from _public(policy)
     yield from _methods_left_out(policy)
     yield from _scopes_used_once(policy)
@@ -196,6 +201,43 @@ def _weaker_elsewhere(policy: Policy) -> Iterator[Finding]:
             if weaker is not None:
                 message = f"for any other Host, which clients choose, {entry.path} matches {_less(weaker, entry)}"
                 yield Finding(Level.WARNING, "weaker_for_other_hosts", entry.index, "host", message)
+
+
+_NAME: Final = "~name~"
+"""A name that no rule has as a literal, for paths that are parsed."""
+
+
+def _refused_between(policy: Policy) -> Iterator[Finding]:
+    """Find rules for whose `{name}` a value with an encoded slash is refused, because another rule may apply to it."""
+    pairs: set[tuple[int, int]] = set()
+    for entry in policy.entries:
+        for position, segment in enumerate(entry.pattern.path.segments):
+            if isinstance(segment, bytes):
+                continue
+            for other in _rules_of_value(policy, entry, position):
+                if (entry.index, other.index) in pairs:
+                    continue
+                pairs.add((entry.index, other.index))
+                where = f"a path with %2F within the name in {entry.path} is refused, because it may also match"
+                if "slash" in entry.rule.encoded:
+                    message = f"{where} {_named(other)}; if that app keeps it, too, add encoded: [slash] there"
+                    yield Finding(Level.WARNING, "encoded_in_part", entry.index, "encoded", message)
+                else:
+                    message = f"{where} {_named(other)}; if the app keeps it, add encoded: [slash] to both rules"
+                    yield Finding(Level.NOTE, "refused_between", entry.index, _path_key(entry), message)
+
+
+def _rules_of_value(policy: Policy, entry: PolicyRule, position: int) -> list[PolicyRule]:
+    """Return the other rules that a path may match whose name at `position` has an encoded slash; none if it passes."""
+    parts = [quote(segment) for segment in entry.pattern.path.sample(_NAME.encode())]
+    parts[position] = parts[position].replace(_NAME, f"{_NAME}%2F{_NAME}")
+    if entry.pattern.path.rest:
+        parts.append(_NAME)
+    target = parse(f"/{'/'.join(parts)}".encode())
+    methods = settle(policy.matcher, target, _host(entry))
+    match = choose(methods, (entry.rule.methods or _COMMON_METHODS)[0].encode())
+    values = match.values if isinstance(match, Parting) and entry in match.values else ()
+    return [value for value in values if value is not None and value is not entry]
 
 
 _FEW: Final = 3  # examples in a message

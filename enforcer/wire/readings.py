@@ -11,7 +11,7 @@
 | `//host/` at the beginning | segments; an authority | servers; Python's `urlsplit`, WHATWG URL |
 | `/./`, `/../`, also encoded or with spaces | segments; resolved | routers that only split; RFC 3986 §5.2.4 |
 | encoded control characters | bytes; left out | RFC 3986; apps that trim texts |
-| bytes that are not UTF-8 | bytes; left out; the ASCII of an overlong encoding | strict decoders; lax ones |
+| bytes that are not UTF-8 | bytes; left out; U+FFFD; the ASCII of an overlong encoding | Go; lax decoders; Java; IIS |
 
 A path becomes one `Lattice` for each number of decodings. In a lattice each piece has its alternatives, so that it also
 has the readings of parsers that treat two equal bytes differently. `policy.ambiguity` follows them.
@@ -171,20 +171,25 @@ _ALTERNATIVES: Final = [_of_byte(byte) for byte in range(0x80)]
 
 
 def _beyond_ascii(run: bytes) -> Iterator[Piece]:
-    kept = Alternative(TEXT, run, 0)
     try:
         run.decode("utf-8")
     except UnicodeDecodeError:
         end = 0
         for match in _OVERLONG.finditer(run):
             if match.start() > end:
-                yield Alternative(TEXT, run[end : match.start()], 0), _LEFT_OUT
+                yield _invalid(run[end : match.start()])
             sequence, end = match[0], match.end()
             byte = (sequence[-2] & 1) << 6 | sequence[-1] & 0x3F
-            stands_for = _ALTERNATIVES[byte] if byte else (_LEFT_OUT, Alternative(END, b"", OTHER))
+            stands_for = _ALTERNATIVES[byte] if byte else (Alternative(END, b"", OTHER),)
             read = [Alternative(effect, text, OTHER if decoded else 0) for effect, text, decoded in stands_for]
-            yield (Alternative(TEXT, sequence, 0), _LEFT_OUT, *read)
+            yield (*_invalid(sequence), *read)
         if end < len(run):
-            yield Alternative(TEXT, run[end:], 0), _LEFT_OUT
+            yield _invalid(run[end:])
     else:
+        kept = Alternative(TEXT, run, 0)
         yield (kept, _LEFT_OUT) if _C1_CONTROL.search(run) else (kept,)
+
+
+def _invalid(run: bytes) -> Piece:
+    replaced = run.decode("utf-8", "replace").encode()
+    return Alternative(TEXT, run, 0), _LEFT_OUT, Alternative(TEXT, replaced, 0)

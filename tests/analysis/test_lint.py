@@ -358,6 +358,23 @@ def test_lint_is_fast_for_thousands_of_rules() -> None:
     assert time.thread_time() - begun < 15
 
 
+def test_a_name_with_an_encoded_slash_that_another_rule_may_match_is_a_finding() -> None:
+    """Such paths are refused: with `encoded` that is not intended, and without it worth knowing."""
+    user = {"path": "/users/{id}", "methods": ["GET"], "scopes": ["a"]}
+    rest = {"path": "/**", "scopes": ["a"]}
+    where = "a path with %2F within the name in /users/{id} is refused, because it may also match"
+    other = '"/**" (rules.yaml:2); if'
+    assert findings(user, rest, code="refused_between") == [
+        ("refused_between", 0, f"{where} {other} the app keeps it, add encoded: [slash] to both rules")
+    ]
+    assert findings({**user, "encoded": ["slash"]}, rest, code="encoded_in_part") == [
+        ("encoded_in_part", 0, f"{where} {other} that app keeps it, too, add encoded: [slash] there")
+    ]
+    kept = [{**rule, "encoded": ["slash"]} for rule in (user, rest)]
+    for rules in (kept, [user], [user, {"path": "/users/**", "methods": ["POST"], "scopes": ["a"]}]):
+        assert [code for code, _, _ in findings(*rules) if code in ("refused_between", "encoded_in_part")] == []
+
+
 def test_authenticated_beside_scopes_has_no_effect() -> None:
     """“Whatever its scopes” is not true."""
     message = "has no effect: the token must have the rule's scopes; remove one or the other"

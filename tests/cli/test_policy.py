@@ -392,7 +392,7 @@ class TestCheck:
         result = enforcer("check", secret="x")
         assert result.exit_code == 0
         assert self.WARNING in result.stderr
-        assert result.stdout.endswith(", 3 notes, 1 warning\n")
+        assert result.stdout.endswith(", 4 notes, 1 warning\n")
         strict = enforcer("check", "--strict", secret="x")
         assert strict.exit_code == 1
         assert self.WARNING.replace("warning: ", "") in strict.stderr
@@ -418,6 +418,7 @@ class TestCheck:
         assert [(finding["level"], finding["code"], finding["line"]) for finding in report["findings"]] == [
             ("note", "methods_left_out", 10),
             ("warning", "weaker_around", 13),
+            ("note", "refused_between", 13),
             ("note", "public", 18),
             ("note", "weaker_in_other_letters", 21),
         ]
@@ -426,8 +427,8 @@ class TestCheck:
         """With --strict, warnings are errors."""
         self.all_else(here)
         lines = enforcer("check", "--format", "github", "--strict", secret="x").stdout.splitlines()
-        assert [line.partition(" ")[0] for line in lines] == ["::notice", "::error", "::notice", "::notice"]
-        assert lines[2] == (
+        assert [line.partition(" ")[0] for line in lines] == ["::notice", "::error", "::notice", "::notice", "::notice"]
+        assert lines[3] == (
             "::notice file=config.yaml,line=18,col=5::rules[2]: everybody is allowed: all methods of /health"
         )
 

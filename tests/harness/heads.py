@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
+from harness.parsers import PARSERS
 from harness.servers import parse_fields
 
 # RFC 9112 §3, §5 and RFC 9110 §5.5, without anything that a lax parser reads differently
@@ -45,6 +46,7 @@ def is_unambiguous(head: bytes) -> bool:
 def reaches_admin(head: bytes) -> bool:
     """Return whether any reading of the path is below `/admin` although the request has no token for it."""
     path = head.split(b" ")[1].partition(b"?")[0]
+    readings = [parser(path) for parser in PARSERS]
     for _ in range(4):
         path = unquote_to_bytes(path)
     path = re.sub(rb";[^/]*", b"", path.replace(b"\\", b"/").lower())
@@ -56,4 +58,4 @@ def reaches_admin(head: bytes) -> bool:
             segments.append(segment)
     tokens = field_values(head, "authorization")
     allowed = len(tokens) == 1 and re.match(rb"(?i:bearer) +ADM(~|$)", tokens[0]) is not None
-    return segments[:1] == [b"admin"] and not allowed
+    return any(reading is not None and reading[:1] == [b"admin"] for reading in (segments, *readings)) and not allowed
