@@ -67,7 +67,11 @@ def _never_matching(policy: Policy) -> Iterator[Finding]:
                 near = get_close_matches(method, METHODS, 1)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 yield Finding(
-                    Level.WARNING, "unknown_method", index, "methods", f"no request has the method {method}{hint}"
+                    Level.WARNING,
+                    "unknown_method",
+                    index,
+                    "methods",
+                    f"no HTTP/1.1 request has the method {method}{hint}",
                 )
     for entry in policy.entries:
         if entry.pattern.path.rest and not any(_leads_to(policy, entry, probe) for probe in _below(entry, deepest)):
