@@ -62,6 +62,7 @@ class Telemetry:
         self.cut_for_memory: Callable[[], int] = int
         self.held_input: Callable[[], int] = int
         self.closed_for_input: Callable[[], int] = int
+        self.http2_ended: Callable[[], int] = int
         self.cache_entries: Callable[[], int] = int
         self.cache_evictions: Callable[[], Mapping[str, int]] = dict
         self.proofs: Callable[[], int] = int
@@ -164,6 +165,8 @@ class Telemetry:
         yield from _gauge("held_input_bytes", "Input that was read and waits for its turn.", self.held_input())
         text = "Connections closed because limits.held_input had no room for what they had sent."
         yield from _counter("held_input_exceeded", text, [("", self.closed_for_input())])
+        text = "HTTP/2 connections of clients that were ended because of a fault, or of one of limits.http2."
+        yield from _counter("http2_connections_ended", text, [("", self.http2_ended())])
 
     def _introspection(self, servers: Mapping[str, IntrospectionMetrics]) -> Iterator[str]:
         yield from _counter(

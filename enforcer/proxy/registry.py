@@ -95,7 +95,8 @@ class ConnectionRegistry:
     """The client connections of one listener, and what they share.
 
     `connections` is the set that the server waits for when it stops; `refused` are connections over the limit, or over
-    their client's share of it, that have not read their refusal yet.
+    their client's share of it, that have not read their refusal yet. `http2_ended` counts the HTTP/2 connections that
+    were ended with an error.
     """
 
     def __init__(self, snapshot: Snapshot, telemetry: Telemetry, ticker: Ticker) -> None:
@@ -112,6 +113,7 @@ class ConnectionRegistry:
         self._held_back = telemetry.shares[SharedTable.CONNECTIONS]
         self._held_back_memory = telemetry.shares[SharedTable.MEMORY]
         self._cut = 0
+        self.http2_ended = 0
         ticker.turns.held_back = telemetry.shares[SharedTable.INPUT]
         ticker.turns.places.size, ticker.turns.places.share = limits.held_input, limits.client_share
         self.draining = False
@@ -130,6 +132,7 @@ class ConnectionRegistry:
         telemetry.cut_for_memory = self._count_cut
         telemetry.held_input = self._count_held
         telemetry.closed_for_input = self._count_closed
+        telemetry.http2_ended = self._count_http2_ended
 
     def admit(self, connection: ManagedConnection, client: str | None) -> bool:
         """Count a new connection, if the limits and its client's share leave room for it.
@@ -343,6 +346,9 @@ class ConnectionRegistry:
 
     def _count_held(self) -> int:
         return self.ticker.turns.places.used
+
+    def _count_http2_ended(self) -> int:
+        return self.http2_ended
 
     def _count_closed(self) -> int:
         return self.ticker.turns.closed

@@ -200,10 +200,11 @@ class Http2Connection(AcceptedConnection):
             if left < _STEP and not reader.in_section:
                 self._frame_began = NEVER
         except FrameError as error:
-            _log.debug("an HTTP/2 connection is ended: %s", error)
+            _log.debug("an HTTP/2 connection of %s is ended: %s", self.peer.address, error)
             self._fail(error.code)
         except ProtocolError as error:
-            _log.debug("an HTTP/2 connection is ended: %s", error)
+            # Not its text, which may have a value of the client's
+            _log.debug("an HTTP/2 connection of %s is ended: %s", self.peer.address, type(error).__name__)
             self._fail(NO_ERROR)
         except Exception:  # noqa: BLE001 - whatever the fault is, no frame behind it is read
             _log.exception("internal error")
@@ -469,6 +470,7 @@ class Http2Connection(AcceptedConnection):
         if self.state is _CLOSED:
             return
         self.state = _CLOSED
+        self._registry.http2_ended += 1
         self._end_streams()
         self._write()
         if code:

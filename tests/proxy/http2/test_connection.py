@@ -250,6 +250,7 @@ def test_the_fault_of_a_connection_ends_it(data: bytes, code: int) -> None:
         await script.exchange()
         assert script.client.goaway == (number, code)
         assert script.playbook.upstream.aborted
+        assert script.playbook.telemetry.http2_ended() == 1
 
     play(script())
 
