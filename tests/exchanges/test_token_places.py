@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from harness.processes import Enforcer, enforcer
 from harness.servers import Server
 from harness.upstreams import Headers, Upstream, upstream
 from harness.waiting import eventually
+from websockets.sync.client import connect
+from websockets.sync.server import ServerConnection, serve
 
 PLACES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -176,6 +179,34 @@ def test_a_subprotocol_carries_the_token(stack: Stack, offered: str, chosen: str
     assert named == ([] if answered is None else [answered])
     assert TOKEN.encode() not in b"".join(seen) + head
     assert seen == ([b"chat"] if "chat" in offered else [])
+
+
+@pytest.mark.parametrize(("known", "chosen"), [(None, "access-token"), (["chat"], "chat")])
+def test_a_real_websocket_brings_its_token(authorization_server: Server, known: Any, chosen: str) -> None:
+    """Both ends of a library that checks subprotocols; the app knows none, or one of its own."""
+
+    def echo(connection: ServerConnection) -> None:
+        for message in connection:
+            connection.send(message)
+
+    def select(connection: ServerConnection, offered: Any) -> Any:
+        assert list(offered) == ["chat"] * (known is not None)
+        return "chat" if known else None
+
+    with serve(echo, "127.0.0.1", 0, select_subprotocol=select) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        app = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+        try:
+            with enforcer(config(app, authorization_server.port, rules=RULES)) as proxy:
+                offered: Any = [*(known or ()), "access-token", f"access-token.{TOKEN}"]
+                url = f"ws://localhost:{proxy.port}/websocket/x"
+                with connect(url, subprotocols=offered, proxy=None) as websocket:
+                    websocket.send("hello")
+                    assert (websocket.recv(), websocket.subprotocol) == ("hello", chosen)
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_no_place_reveals_its_token_in_the_log(stack: Stack) -> None:
