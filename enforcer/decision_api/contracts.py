@@ -14,12 +14,15 @@ from typing import Final, NamedTuple
 from enforcer.errors import MalformedRequestError
 from enforcer.proxy import responses
 from enforcer.proxy.head import RequestHead, SpecialFields
+from enforcer.proxy.other_targets import OtherTargets, read_other_targets
 from enforcer.proxy.responses import Refusal
 from enforcer.settings.limits import Limits
 from enforcer.wire.fields import HOST, METHODS, OWS, FieldKind
 
+_DESTINATION: Final = int(FieldKind.DESTINATION)
 _DROP: Final = int(FieldKind.DROP)
 _FORWARDED: Final = int(FieldKind.FORWARDED)
+_METHOD_OVERRIDE: Final = int(FieldKind.METHOD_OVERRIDE)
 _METHODS: Final = frozenset([method.encode() for method in METHODS])
 _URL: Final = re.compile(rb"(https?)://([^/?#]*)(/.*)")
 _SCHEMES: Final = {b"http": b"http", b"https": b"https", b"ws": b"http", b"wss": b"https"}
@@ -61,12 +64,16 @@ def read(contract: Contract, carrier: RequestHead, limits: Limits) -> RequestHea
     """
     if carrier.special is None and not contract.method and carrier.host:
         return carrier  # the common case of `request`: it is the client's own
+    special: SpecialFields = carrier.special or {}
+    others: OtherTargets = ()
     try:
         method, target, host, forwarded = _describe(contract, carrier)
+        if _DESTINATION in special or _METHOD_OVERRIDE in special:
+            others = read_other_targets(method, target, host, special)
     except MalformedRequestError as error:
         return refused(carrier, responses.malformed(str(error), error.status))
     refusal = responses.TARGET_TOO_LONG if len(target) > limits.target else None
-    return _judged(carrier, method, target, host, forwarded, refusal)
+    return _judged(carrier, method, target, host, forwarded, others, refusal)
 
 
 def check_method(method: bytes) -> None:
@@ -77,7 +84,7 @@ def check_method(method: bytes) -> None:
 
 def refused(carrier: RequestHead, refusal: Refusal) -> RequestHead:
     """Return the head of a request that cannot be decided; nothing that the carrier says is believed."""
-    return _judged(carrier, carrier.method, carrier.target, carrier.host, None, refusal)
+    return _judged(carrier, carrier.method, carrier.target, carrier.host, None, (), refusal)
 
 
 _Forwarded = list[tuple[bytes, bytes]]
@@ -126,6 +133,7 @@ def _judged(
     target: bytes,
     host: bytes,
     forwarded: _Forwarded | None,
+    others: OtherTargets,
     refusal: Refusal | None,
 ) -> RequestHead:
     special: dict[int, _Forwarded] = {
@@ -147,5 +155,6 @@ def _judged(
         has_body=carrier.has_body,
         chunked=carrier.chunked,
         upgrade=carrier.upgrade,
+        others=others,
         refusal=refusal,
     )

@@ -107,6 +107,20 @@ def test_a_denial_has_the_true_status_challenge_and_body(
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_method_that_a_field_names_is_authorized_too(name: str) -> None:
+    """An app that honours it serves another request than the one that the caller describes."""
+
+    async def script() -> None:
+        bed = Bed(name)
+        override = (b"X-HTTP-Method-Override", b"POST")
+        assert status(await bed.ask(b"GET", b"/api/x", [TOKEN])) == 200
+        assert status(await bed.ask(b"GET", b"/api/x", [TOKEN, override])) == 403
+        bed.plane.close()
+
+    play(script())
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_outage_is_503_with_retry_after(name: str) -> None:
     """It says nothing of the token, so it is never 401."""
 

@@ -124,6 +124,7 @@ def _with_peer(head: RequestHead, scheme: bytes, address: bytes, certificate: by
         special=special,
         keep_alive=True,
         has_body=head.has_body,
+        others=head.others,
         refusal=head.refusal,
     )
 

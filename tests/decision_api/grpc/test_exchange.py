@@ -90,6 +90,7 @@ def test_an_allowed_request_sets_the_identity_fields_and_removes_every_other_spe
         (b"POST", b"/api/x", [TOKEN], 403, b'Bearer error="insufficient_scope", scope="write"'),
         (b"GET", b"/public/../admin", [], 400, None),
         (b"GET", b"/none", [], 403, None),
+        (b"GET", b"/api/x", [TOKEN, (b"x-http-method-override", b"DELETE")], 403, None),
         (b"FETCH", b"/public/x", [], 501, None),
     ],
 )
