@@ -235,7 +235,8 @@ def test_explain_and_policy_tests_agree_with_matcher_and_decide(
     chosen = [candidate.rule for candidate in explanation.candidates if candidate.choice is Choice.CHOSEN]
     assert chosen == ([] if name == NO_ROUTE else [name])
     upstreams = {entry.rule.name: entry.rule.upstream for entry in tried.entries}
-    assert explanation.upstream == upstreams.get(name)
+    if explanation.parting is None:  # else a reported request goes to the upstream of its first reading
+        assert explanation.upstream == upstreams.get(name)
     if explanation.path is not None and reason != "preflight":
         reported = denial_report(tried, request, token, explanation).conditions
         assert list(map(comparable, reported)) == list(map(comparable, explanation.conditions))
