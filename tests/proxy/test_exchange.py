@@ -524,7 +524,7 @@ UNPROCESSED = {"REFUSED_STREAM": b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x07", "GOAWAY"
 
 @pytest.mark.parametrize("name", UNPROCESSED)
 def test_a_request_that_an_app_did_not_process_is_sent_again(name: str) -> None:
-    """Whatever its method (RFC 9113 §8.7), once, on a new connection, with its body so far."""
+    """Once, on a new connection, with its body so far, and with any method (RFC 9113 §8.7)."""
 
     async def script() -> None:
         script = Script(POST, **H2C)
@@ -545,7 +545,7 @@ def test_a_request_that_an_app_did_not_process_is_sent_again(name: str) -> None:
 
 
 def test_a_request_with_a_large_body_is_not_sent_again() -> None:
-    """It is gone; the client learns that nothing came of it."""
+    """Its beginning is no longer held; the client gets 502."""
 
     async def script() -> None:
         script = Script(POST, **H2C)

@@ -25,7 +25,7 @@ def test_a_request_head_becomes_a_field_section() -> None:
 
 
 def test_credentials_stay_out_of_the_table_of_repeated_fields() -> None:
-    """In a table that requests of others share, their values could be guessed (RFC 7541 §7.1)."""
+    """Other clients share the table, and could guess the values (RFC 7541 §7.1)."""
     head = b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\nCookie: a=b\r\nDPoP: p\r\nAccept: b\r\n\r\n"
     secret = [name for name, *_ in request_fields(head, b"http") if name in (b"authorization", b"cookie", b"dpop")]
     never = [field[0] for field in request_fields(head, b"http") if isinstance(field, NeverIndexedHeaderTuple)]
