@@ -41,13 +41,17 @@ class _Entry(NamedTuple):
 
 def tree(text: str) -> Node:
     """Return the root node of a document in which aliases are leaves; raises yaml.YAMLError."""
-    if "*" not in text:
+    if not _SUSPECT.search(text):
         return compose(text)
     events = iter(_events(text))
     for event in events:
         if isinstance(event, yaml.DocumentStartEvent):
             return _node(next(events), events)
     return None
+
+
+_SUSPECT: Final = re.compile(r"(?:\A|[\s,\[{])\*[^\s,\[\]{}]")
+"""Text that may be an alias: for other documents, the parser in C builds the tree, which is faster."""
 
 
 def _events(text: str) -> Iterable[Any]:
@@ -89,7 +93,7 @@ def written_out(text: str, new: Any, sequence: Sequence[Change], offset: int) ->
 
     `sequence` are the changes that lead to `new`.
     """
-    entries = list(_entries(text, tree(text))) if "*" in text else []
+    entries = list(_entries(text, tree(text))) if _SUSPECT.search(text) else []
     if not any(isinstance(entry.node, Alias) for entry in entries):
         return text
     value, names = value_of(text), _anchors(text)
