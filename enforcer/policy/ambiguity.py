@@ -34,7 +34,7 @@ STATES: Final = 64
 STEPS: Final = 512
 """Maximum number of steps, each of one reading over one piece of the path."""
 UNMATCHED: Final = b"\0"
-"""Stands for a segment that no rule continues with, and for everything behind it."""
+"""Stands for a segment that no rule continues with, and for everything behind it; see `_Walk._unmatched`."""
 
 
 class Reading(NamedTuple):
@@ -225,17 +225,24 @@ class _Walk(Generic[T]):
 
     def _end(self, state: _State, ends_early: bool) -> None:
         for end in self._ends_of_segment(state, True):
-            self._add((*end.segments, UNMATCHED) if end.beyond else end.segments, end, ends_early)
+            self._add(self._unmatched(end.segments) if end.beyond else end.segments, end, ends_early)
 
     def _add(self, segments: tuple[bytes, ...], state: _State, ends_early: bool) -> None:
         self.readings[Reading(segments or (b"",), state.decoded, state.resolves, ends_early)] = None
 
     def _add_all_endings(self, state: _State) -> None:
         """Add the readings that go on from where no rule continues: they differ only in where the path ends."""
-        segments = (*state.segments, UNMATCHED)
+        segments = self._unmatched(state.segments)
         self._add(segments, state, False)
         for bit in self._endings:
             self.readings[Reading(segments, state.decoded | bit, state.resolves, True)] = None
+
+    def _unmatched(self, segments: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return the segments with another one that no rule continues with.
+
+        Where `{name}` takes every text, only an empty segment is left.
+        """
+        return (*segments, b"" if continues_with(self._nodes[segments], UNMATCHED) else UNMATCHED)
 
     def _ends_of_segment(self, state: _State, last: bool) -> list[_State]:
         """Return where a reading is when its segment ends; `last`: its path ends, too."""

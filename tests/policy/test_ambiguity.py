@@ -253,6 +253,7 @@ def test_whatever_parser_an_app_has_it_reads_a_path_of_the_same_rule(
 
 @settings(max_examples=120)
 @given(_RULES, _TARGETS, st.sampled_from([b"GET", b"POST"]))
+@example([{"path": "/**", "methods": []}, {"path": "/{x}", "methods": ["POST"]}], "/%2faa", b"GET")
 def test_parsers_that_treat_equal_bytes_differently_read_a_path_of_the_same_rule(
     rules: list[dict[str, Any]], target: str, method: bytes
 ) -> None:
