@@ -39,6 +39,11 @@ def schema(adapter: TypeAdapter[Any] = ADAPTER) -> dict[str, Any]:
         inherited = definitions[base.__name__]["properties"]
         own = definitions[derived.__name__]["properties"]
         own.update({key: {**inherited.get(key, {}), **node} for key, node in own.items()})
+    for name in ("Conditions", "RuleDefaults", "Rule"):
+        properties = definitions.get(name, {}).get("properties", {})
+        for key in CHOICES:
+            if "default" in properties.get(key, {}):
+                properties[key]["default"] = None  # not the empty list, which is not valid
     # Over defaults, null takes a member away; before the rule is validated, it is gone.
     for name in _OVER_DEFAULTS if adapter is RULE_FILE_ADAPTER else _OVER_DEFAULTS[:1]:
         for key in MERGED if name in definitions else ():
@@ -54,6 +59,8 @@ _DERIVED: Final = ((PoolSettings, IntrospectionPool), (Conditions, RuleDefaults)
 
 MERGED: Final = ("claims", "query", "headers")
 """Keys of a rule that are merged by name with those of the defaults."""
+CHOICES: Final = ("methods", "any_scope", "audience", "issuer", "client_ids", "acr", "addresses", "any_of")
+"""Keys of rules with a list of which one value must match: an empty one reads as nobody, but would be no condition."""
 _OVER_DEFAULTS: Final = ("Rule", "RuleDefaults")
 """Rules, and the defaults of a rule file, which override those of the configuration."""
 

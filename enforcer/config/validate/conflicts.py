@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 from urllib.parse import unquote
 
 from enforcer.config.document import Document, Step, show
 from enforcer.config.merged_document import MergedDocument
-from enforcer.config.schema import shape
+from enforcer.config.schema import CHOICES, shape
 from enforcer.config.validate.messages import suggestion
 from enforcer.errors import Problem
 from enforcer.policy.matcher import Matcher, RequestPattern
@@ -109,13 +109,9 @@ def _fractions(document: MergedDocument) -> Iterator[Problem]:
                     yield document.problem(place, f'{item} is a number with a fraction; write it in quotes: "{item}"')
 
 
-_CHOICES: Final = ("methods", "any_scope", "audience", "issuer", "client_ids", "acr", "addresses", "any_of")
-"""Keys of rules with a list of which one value must match: an empty one reads as nobody, but would be no condition."""
-
-
 def _empty_lists(document: MergedDocument) -> Iterator[Problem]:
     """Yield each list of choices without any, except one that takes a default away."""
-    for key in _CHOICES:
+    for key in CHOICES:
         for path, value in document.written(key):
             # Nobody who writes that no address is allowed means every address.
             if value == [] and (key == "addresses" or key not in document.defaults_over(path)):
@@ -123,7 +119,7 @@ def _empty_lists(document: MergedDocument) -> Iterator[Problem]:
     for path, alternatives in document.written("any_of"):
         for index, alternative in enumerate(alternatives if isinstance(alternatives, list) else ()):
             for key, value in alternative.items() if isinstance(alternative, dict) else ():
-                if value == [] and key in _CHOICES:
+                if value == [] and key in CHOICES:
                     yield document.problem((*path, index, key), "expected at least one, found an empty list")
 
 
