@@ -240,7 +240,7 @@ class _Walk(Generic[T]):
     def _unmatched(self, segments: tuple[bytes, ...]) -> tuple[bytes, ...]:
         """Return the segments with another one that no rule continues with.
 
-        Where `{name}` takes every text, only an empty segment is left.
+        If `{name}` matches every text, only an empty segment is left.
         """
         return (*segments, b"" if continues_with(self._nodes[segments], UNMATCHED) else UNMATCHED)
 

@@ -73,9 +73,7 @@ class Http1Writer(ResponseWriter):
         )
 
     def begin(self, status: int, reason: bytes, lines: list[bytes], *, sized: bool, closes: bool, http10: bool) -> None:
-        out = self._out  # empty, and not made anew for each response
-        out.append(STATUS_LINES[status, reason])
-        out += lines
+        out = self._out = [STATUS_LINES[status, reason], *lines]
         self._chunked = not sized and not http10
         if self._chunked:
             out.append(b"Transfer-Encoding: chunked\r\n")
@@ -108,5 +106,5 @@ class Http1Writer(ResponseWriter):
             out.append(b"\r\n")
         if out:
             data = b"".join(out)
-            out.clear()
+            del out[:]
             self._transport.write(data)

@@ -286,7 +286,7 @@ class PooledConnection(Carrier):
         self._fragmented = len(body) > PIECES
         if body:
             data = body[0] if len(body) == 1 else b"".join(body)
-            body.clear()
+            del body[:]
             try:
                 receiver.on_body(data)
             except Exception as error:  # noqa: BLE001 - it must not go on with a part of the body missing
