@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import grpc
 from fairness.bed import flooded, honest
 from harness.certificates import Authority
 from harness.configs import authorization_server, config
+from harness.grpc_app import grpc_app
 from harness.processes import COMMAND, Enforcer, enforcer
 from harness.usage import metric, open_descriptors, resident_memory
 from harness.waiting import settled
@@ -29,7 +31,8 @@ _WARM_UP = 0.2  # of the total time
 _COMPARED = 0.1  # of the total time, without and beside strangers each
 _TIMES_USUAL = 2.0  # p99 of good users beside strangers, at most
 _NOISE = 5.0  # milliseconds of p99 that a busy machine causes by itself
-_FLOODS = ("refusals", "heads", "chunks", "early answers")  # in the background, with two connections each
+# In the background, with two connections each
+_FLOODS = ("refusals", "heads", "chunks", "early answers", "streams", "frames")
 _IDLE_GAUGES = ("enforcer_connections", "enforcer_requests_in_flight", "enforcer_introspection_in_flight")
 _RULES = [
     {"name": "allowed", "path": "/allowed/**", "scopes": ["read"]},
@@ -48,7 +51,7 @@ class IdleUsage(NamedTuple):
         return f"{self.memory / 1024**2:.1f} MiB, {self.descriptors} descriptors"
 
 
-def _settings(app: int, authorization: int, version: int = 0) -> str:
+def _settings(app: int, grpc_app: int, authorization: int, version: int = 0) -> str:
     """Return the configuration; versions differ in every setting that can change while requests are served."""
     pool = {"keep_alive_timeout": "1s", "response_timeout": "10s", "connections": 256 + version}
     base = f"http://127.0.0.1:{app}"
@@ -58,8 +61,13 @@ def _settings(app: int, authorization: int, version: int = 0) -> str:
         authorization_servers=[
             authorization_server(authorization, pool={"keep_alive_timeout": "1s"}, timeout=f"{2000 + version}ms")
         ],
-        rules=[*_RULES, {"name": f"version {version}", "path": "/version", "scopes": ["read"]}],
+        rules=[
+            *_RULES,
+            {"name": "calls", "path": "/Echo/**", "scopes": ["read"], "upstream": "grpc"},
+            {"name": f"version {version}", "path": "/version", "scopes": ["read"]},
+        ],
         upstream={"url": base, "pool": pool},
+        upstreams={"grpc": {"url": f"http://127.0.0.1:{grpc_app}", "protocol": "h2c"}},
         cache={"ttl": "5s", "negative_ttl": "1s", "entries": 100_000 + version},
         forwarding={"chain": ("x-forwarded", "forwarded")[version % 2]},
         limits={"unseen_tokens": {"rate": 1_000_000, "burst": 1_000_000}},
@@ -76,8 +84,9 @@ def _traffic(
     outages.start()
     reloads.start()
     stopped = threading.Event()
-    workers = [Worker(process.port, tally, stopped) for _ in range(connections)]
     with ExitStack() as floods:
+        channel = floods.enter_context(grpc.insecure_channel(f"127.0.0.1:{process.port}"))
+        workers = [Worker(process.port, tally, stopped, channel) for _ in range(connections)]
         for name in _FLOODS:
             floods.enter_context(flooded(name, process.port, 2))
         floods.enter_context(strangers(process.port))
@@ -137,11 +146,12 @@ def main(seconds: int, connections: int) -> None:
         with (
             running("soak.app:app", violations) as app,
             running("soak.authorization:app", violations) as authorization,
-            enforcer(_settings(app.port, authorization.port), launcher=COMMAND) as process,
+            grpc_app() as (_, grpc_port),
+            enforcer(_settings(app.port, grpc_port, authorization.port), launcher=COMMAND) as process,
         ):
 
             def version(number: int) -> str:
-                return _settings(app.port, authorization.port, number)
+                return _settings(app.port, grpc_port, authorization.port, number)
 
             threading.Thread(target=_watch, args=(process, tally), daemon=True).start()
             phases = [(Outages([app, authorization]), seconds * share) for share in (_WARM_UP, 1 - _WARM_UP)]

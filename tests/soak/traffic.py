@@ -9,7 +9,10 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from typing import Any
 
+import grpc
+import httpx
 from harness.clients import Client, Response, pipelined
 from harness.upstreams import PeerClosedError
 from websockets.exceptions import InvalidStatus, WebSocketException
@@ -21,15 +24,20 @@ from soak.tally import Tally
 _OUTAGE = frozenset({502, 503, 504})
 _TIMEOUT = 60.0  # seconds; longer than any timeout of the enforcer, so that a client that waits longer hangs
 _TOKENS = 2000
+_GRPC_OUTAGE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL})
 _GARBAGE_PREFIXES = (b"", b"GET / HTTP/1.1\r\n", b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
 
 
 class Worker(threading.Thread):
-    """Sends the traffic of one connection after the other, until `stopped` is set."""
+    """Sends the traffic of one connection after the other, until `stopped` is set.
 
-    def __init__(self, port: int, tally: Tally, stopped: threading.Event) -> None:
+    gRPC calls share `channel`, as the callers of an app do.
+    """
+
+    def __init__(self, port: int, tally: Tally, stopped: threading.Event, channel: Any) -> None:
         super().__init__(daemon=True)
         self._port = port
+        self._channel = channel
         self._tally = tally
         self._stop_event = stopped
         self._kinds: list[tuple[str, int, Callable[[Client], object]]] = [
@@ -43,6 +51,8 @@ class Worker(threading.Thread):
             ("http10", 5, self._http10),
             ("pipelined", 4, self._pipelined),
             ("websocket", 4, self._websocket),
+            ("http2", 4, self._http2),
+            ("grpc", 8, self._grpc),
             ("garbage", 4, self._garbage),
             ("leaver", 4, self._leaver),
             ("slow", 1, self._slow_reader),
@@ -147,6 +157,51 @@ class Worker(threading.Thread):
         except WebSocketException:
             return "cut"
         return "echoed"
+
+    def _http2(self, _: Client) -> str:
+        fields = {"Authorization": f"Bearer good-{random.randrange(_TOKENS)}"}
+        statuses: list[int] = []
+        try:
+            with httpx.Client(http1=False, http2=True, timeout=_TIMEOUT, headers=fields, trust_env=False) as http2:
+                while len(statuses) < 5:
+                    method, path, body = random.choice(
+                        (
+                            ("GET", f"/allowed/sized/{_size()}", None),
+                            ("GET", f"/allowed/chunked/{_size()}", None),
+                            ("POST", "/allowed/upload", make(_size())),
+                            ("GET", "/denied/thing", None),
+                        )
+                    )
+                    response = http2.request(method, f"http://127.0.0.1:{self._port}{path}", content=body)
+                    self._check_http2(path, response)
+                    statuses.append(response.status_code)
+        except httpx.TimeoutException:
+            self._tally.error(f"http2: no response within {_TIMEOUT:g} s")
+            return "hung"
+        except httpx.TransportError:
+            return "cut"
+        return f"{len(statuses)} responses"
+
+    def _check_http2(self, path: str, response: httpx.Response) -> None:
+        status = response.status_code
+        right = {403} if path.startswith("/denied") else {200}
+        if status not in right | _OUTAGE:
+            self._tally.error(f"http2: {status} for {path}")
+        elif status == 200 and not is_whole(response.content):
+            self._tally.error(f"http2: a body of {len(response.content)} bytes is truncated, but looked complete")
+
+    def _grpc(self, _: Client) -> str:
+        credential = (("authorization", f"Bearer good-{random.randrange(_TOKENS)}"),)
+        body = make(random.randrange(20_000))
+        try:
+            response = self._channel.unary_unary("/Echo/Unary")(body, timeout=_TIMEOUT, metadata=credential)
+        except grpc.RpcError as error:
+            if error.code() not in _GRPC_OUTAGE:
+                self._tally.error(f"grpc: {error.code()} with a valid token: {error.details()}")
+            return str(error.code())
+        if response != b"re: " + body:
+            self._tally.error("grpc: the response belongs to another call")
+        return "answered"
 
     # Denied requests, malformed requests and clients that leave
 
