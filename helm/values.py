@@ -101,6 +101,13 @@ def schema(values: list[Value]) -> dict[str, Any]:
     properties = {name: node for name, node in config["properties"].items() if name != "rules"}
     definitions["PartOfUpstream"] = {key: node for key, node in definitions["Upstream"].items() if key != "required"}
     properties["upstream"] = {"$ref": "#/$defs/PartOfUpstream"}
+    listener = definitions["DecisionListener"]
+    definitions["DecisionPort"] = {
+        **listener,
+        "properties": {"port": {"type": "integer", "minimum": 1024, "maximum": 65535}}
+        | {name: node for name, node in listener["properties"].items() if name != "address"},
+        "required": ["port", "contract"],
+    }
     definitions["Config"] = {"type": "object", "properties": properties, "additionalProperties": False}
     root: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
     for value in values:

@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "decision-api.md").read_text("utf-8")
 EXAMPLES = ROOT / "docs" / "examples" / "decision-api"
 KUBERNETES = EXAMPLES / "kubernetes"
+VALUES = Path("kubernetes/values")
 FILES = sorted(path.relative_to(EXAMPLES) for path in EXAMPLES.rglob("*") if path.is_file())
-GATEWAYS = [path for path in FILES if path.name not in ("enforcer.yaml", "values.yaml", "configmap.yaml")]
+GATEWAYS = [path for path in FILES if path.name != "enforcer.yaml" and path.parent != VALUES]
 ROW = re.compile(r"^\| [^|]+ \| \[[^|]+\]\(examples/decision-api/([^)]+)\) \| (?:`([a-z-]+)`) \|", re.MULTILINE)
 LISTED = {Path(name): contract for name, contract in ROW.findall(PAGE)}
 IDENTITY = list(ForwardingSettings().identity)
@@ -44,7 +45,7 @@ def test_each_example_is_listed_with_its_contract() -> None:
 def test_each_yaml_file_can_be_read(path: Path) -> None:
     """Objects of Kubernetes have a version, a kind and a name in a namespace."""
     for document in documents(path):
-        if path.parent.name == "kubernetes" and path.name != "values.yaml":
+        if path.parent.name == "kubernetes":
             assert {"apiVersion", "kind", "metadata"} <= document.keys()
             assert {"name", "namespace"} <= document["metadata"].keys()
 
@@ -72,22 +73,22 @@ def test_so_do_the_objects_of_kubernetes(name: str) -> None:
     assert [field for field in IDENTITY if field not in text] == []
 
 
-def test_the_configurations_of_the_enforcer_are_valid(tmp_path: Path) -> None:
-    """The one beside the gateways, and the one in the ConfigMap."""
-    secret = {"ENFORCER_CLIENT_SECRET": "secret"}
-    assert load(EXAMPLES / "enforcer.yaml", secret).config.decision[0].contract == "nginx"
-    (configmap,) = documents(Path("kubernetes/configmap.yaml"))
-    path = tmp_path / "config.yaml"
-    path.write_text(configmap["data"]["config.yaml"].replace("/etc/enforcer-credentials", str(tmp_path)))
-    for name in ("client-id", "client-secret"):
-        (tmp_path / name).write_text("value")
-    config = load(path, {}).config
-    assert (config.upstream, config.decision[0].contract) == (None, "envoy-grpc")
+def test_the_configuration_of_the_examples_is_valid() -> None:
+    """The one beside the gateways."""
+    config = load(EXAMPLES / "enforcer.yaml", {"ENFORCER_CLIENT_SECRET": "secret"}).config
+    assert config.decision[0].contract == "nginx"
 
 
-def test_the_objects_ask_the_service_that_the_chart_creates() -> None:
-    """With the example's values: by name, namespace and port. Its target is the port of the ConfigMap's listener."""
-    values = documents(Path("kubernetes/values.yaml"))[0]
+def test_each_gateway_of_kubernetes_has_values() -> None:
+    """Under the name of its objects' file."""
+    names = {path.name for path in LISTED if path.parent == Path("kubernetes")}
+    assert {path.name for path in FILES if path.parent == VALUES} == {*names, "common.yaml"}
+
+
+@pytest.mark.parametrize("path", [path for path in LISTED if path.parent.name == "kubernetes"], ids=str)
+def test_the_objects_ask_the_service_that_the_chart_creates(path: Path, tmp_path: Path) -> None:
+    """With the values of the gateway: by name, namespace and port, and with its contract."""
+    values = charts.merged(documents(VALUES / "common.yaml")[0], documents(VALUES / path.name)[0])
     assert charts.refusal(values) == ""
     objects = charts.objects(values, name="enforcer", namespace="enforcer")
     assert charts.violations(objects) == []
@@ -95,18 +96,28 @@ def test_the_objects_ask_the_service_that_the_chart_creates() -> None:
     assert {"Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"} <= kinds
     service = charts.only(objects, "Service", "enforcer")
     (port,) = service["spec"]["ports"]
-    (configmap,) = documents(Path("kubernetes/configmap.yaml"))
-    assert values["existingConfigMap"] == configmap["metadata"]["name"]
-    assert f'address: ":{values.get("service", {}).get("targetPort", 8091)}"' in configmap["data"]["config.yaml"]
-    for path in LISTED:
-        if path.parent.name == "kubernetes":
-            text = (EXAMPLES / path).read_text("utf-8")
-            at_dns = f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc"
-            by_reference = re.search(r"name: enforcer, (?:namespace: enforcer, )?port: (\d+)", text)
-            assert at_dns in text or by_reference is not None
-            assert re.search(rf"\b{port['port']}\b", text), path
-            namespace = values["networkPolicy"]["ingress"]["from"][0]["namespaceSelector"]["matchLabels"]
-            assert list(namespace) == ["kubernetes.io/metadata.name"]
+    text = (EXAMPLES / path).read_text("utf-8")
+    at_dns = f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc"
+    by_reference = re.search(r"name: enforcer, (?:namespace: enforcer, )?port: (\d+)", text)
+    assert at_dns in text or by_reference is not None
+    assert re.search(rf"\b{port['port']}\b", text)
+    assert (port.get("appProtocol") == "kubernetes.io/h2c") == (LISTED[path] == "envoy-grpc")
+    configuration = tmp_path / "config.yaml"
+    data = charts.only(objects, "ConfigMap", "enforcer")["data"]["config.yaml"]
+    configuration.write_text(data.replace("/etc/enforcer-credentials", str(tmp_path)))
+    for name in ("client-id", "client-secret"):
+        (tmp_path / name).write_text("value")
+    config = load(configuration, {}).config
+    assert config.upstream is None
+    assert [(listener.address, listener.contract) for listener in config.decision] == [(":8092", LISTED[path])]
+
+
+def test_the_chart_accepts_the_values_of_the_page() -> None:
+    """Together with the common values."""
+    section = yaml.safe_load(PAGE.rpartition("```yaml\n")[2].partition("```")[0])
+    values = charts.merged(documents(VALUES / "common.yaml")[0], section)
+    assert charts.refusal(values) == ""
+    assert len(charts.only(charts.objects(values), "Service", "enforcer")["spec"]["ports"]) == 2
 
 
 def test_the_first_configuration_of_the_page_is_valid() -> None:

@@ -54,6 +54,16 @@ def test_production_admits_only_the_ingress_controller_and_the_monitoring() -> N
         assert reaches(values("production"), source, METRICS) == (source is MONITORING)
 
 
+def test_the_decision_api_admits_only_the_gateway() -> None:
+    """On the port of each contract, and on no other: there is no port for clients."""
+    gateway = Peer({"app": "gateway"}, "gateways", {"kubernetes.io/metadata.name": "gateways"})
+    beside = Peer({"app": "other"}, "gateways", {"kubernetes.io/metadata.name": "gateways"})
+    for source in (gateway, beside, INGRESS, NEIGHBOUR, STRANGER, OUTSIDE):
+        for port in (8092, 8093):
+            assert reaches(values("decision"), source, port) == (source is gateway)
+        assert not reaches(values("decision"), source, REQUESTS)
+
+
 def test_only_the_enforcer_reaches_the_app_of_the_demo() -> None:
     """Clients cannot bypass it."""
     things = objects(values("demo"))

@@ -161,7 +161,11 @@ def test_the_enforcer_accepts_the_command_line_and_the_configuration(name: str, 
     file = tmp_path / Path(path).name
     file.write_text(text.replace("/etc/enforcer-", f"{mounted(tmp_path)}/enforcer-"), "utf-8")
     loaded, _ = load_with_document(file, None, [parse_override(setting.removeprefix("--set=")) for setting in settings])
-    assert loaded.config.listener.address == ":8091"
+    if "decision" in values(name):
+        ports = [port["port"] for port in only(things, "Service", "enforcer")["spec"]["ports"]]
+        assert [listener.address for listener in loaded.config.decision] == [f":{port}" for port in ports]
+    else:
+        assert (loaded.config.listener.address, loaded.config.decision) == (":8091", ())
     assert loaded.config.admin.address == ":9091"
     assert (loaded.config.timeouts.shutdown_delay, loaded.config.timeouts.drain) == (5.0, 20.0)
     grace = only_pod(things)["spec"]["terminationGracePeriodSeconds"]

@@ -124,6 +124,7 @@ def test_a_typo_in_the_configuration_is_refused(changes: dict[str, Any], key: st
         ),
         ({"podDisruptionBudget__maxUnavailable": None}, "podDisruptionBudget needs"),
         ({"metrics__serviceMonitor__enabled": True, "metrics__podMonitor__enabled": True}, "twice"),
+        ({"decision": [{"port": 8092, "contract": "nginx"}]}, "decision is for mode decision"),
         ({"tests__requests": [{"path": "/", "scope": "a", "status": 200}]}, "need tests.client"),
         ({"tests__client__tokenUrl": "http://auth"}, "needs tests.client.clientId"),
     ],
@@ -131,6 +132,30 @@ def test_a_typo_in_the_configuration_is_refused(changes: dict[str, Any], key: st
 def test_conflicting_values_are_refused(changes: dict[str, Any], message: str) -> None:
     """The templates check what a schema cannot express."""
     assert message in refused(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"decision": []}, "decision is empty"),
+        ({"decision": [{"port": 8092, "contract": "nginx"}] * 2}, "decision: port 8092 is used twice"),
+        ({"metrics": {"port": 8092}}, "or is metrics.port"),
+        ({"upstream": {"url": "http://app:8080"}}, "upstream.url and config.upstreams are for mode gateway"),
+        ({"config": {"decision": [{"address": ":1", "contract": "nginx"}]}}, "must be set as decision"),
+        ({"ingress": {"enabled": True, "hosts": [{"host": "a"}]}}, "clients must not reach the decision API"),
+        ({"httpRoute": {"enabled": True, "parentRefs": [{"name": "a"}]}}, "clients must not reach the decision API"),
+        ({"service": {"appProtocol": "kubernetes.io/h2c"}}, "a port for each entry of decision"),
+        ({"networkPolicy": {"ingress": {"from": []}}}, "networkPolicy.ingress.from is required in mode decision"),
+        ({"tests": {"requests": [{"path": "/", "status": 200}]}}, "tests.requests are for mode gateway"),
+        ({"policy": {"rules": []}}, "policy.rules is empty"),
+        ({"decision": [{"port": 8092}]}, "contract"),
+        ({"decision": [{"port": 8092, "contract": "apache"}]}, "/decision/0/contract"),
+        ({"decision": [{"address": ":8092", "contract": "nginx"}]}, "address"),
+    ],
+)
+def test_mode_decision_refuses_what_belongs_to_a_proxy(changes: dict[str, Any], message: str) -> None:
+    """And a decision API that nobody, or everybody, could ask."""
+    assert message in refusal(merged(values("decision"), changes))
 
 
 def test_all_errors_are_reported_together() -> None:

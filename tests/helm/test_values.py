@@ -82,6 +82,48 @@ def test_tls_changes_the_name_of_the_port_everywhere() -> None:
     assert "curl -ik https://localhost:8091" in texts(changed)["NOTES.txt"]
 
 
+def test_mode_decision_names_ports_by_protocol_and_number() -> None:
+    """Meshes and Gateway API read the protocol there: HTTP/2 with prior knowledge only without TLS."""
+
+    def ports(changes: Values) -> list[tuple[str, str | None]]:
+        service = only(objects(merged(values("decision"), changes)), "Service", "enforcer")
+        return [(port["name"], port.get("appProtocol")) for port in service["spec"]["ports"]]
+
+    assert ports({}) == [("grpc-8092", "kubernetes.io/h2c"), ("http-8093", None)]
+    assert ports({"tls": {"enabled": True, "existingSecret": "a"}}) == [("grpc-8092", None), ("https-8093", None)]
+
+
+def test_tls_applies_to_each_listener_of_the_decision_api() -> None:
+    """Unless a listener has its own; client certificates are then required of gateways."""
+    own = {"certificate": "/a", "key": "/b"}
+    listeners = [{**entry, "tls": own} if entry["port"] == 8093 else entry for entry in values("decision")["decision"]]
+    changed = {"decision": listeners, "tls": {"enabled": True, "existingSecret": "a", "clientCa": True}}
+    assert refusal(merged(values("decision"), changed)) == ""
+    assert [entry["tls"] for entry in content(merged(values("decision"), changed), "config decision")] == [
+        {
+            "certificate": "/etc/enforcer-tls/tls.crt",
+            "key": "/etc/enforcer-tls/tls.key",
+            "client_ca": "/etc/enforcer-tls/ca.crt",
+        },
+        own,
+    ]
+
+
+def test_mode_decision_installs_nothing_of_a_proxy_or_the_webhook() -> None:
+    """Neither a test that sends requests as a client, nor its rule."""
+    kinds = {thing["kind"] for thing in objects(values("decision"))}
+    assert not kinds & {"Pod", "Ingress", "HTTPRoute", "MutatingWebhookConfiguration", "ClusterRole"}
+    assert kinds >= {"Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"}
+    config = only(objects(values("decision")), "ConfigMap", "enforcer")["data"]["config.yaml"]
+    assert "helm test" not in config
+    notes = texts(values("decision"))["NOTES.txt"]
+    assert "enforcer.apps.svc:8093, contract nginx" in notes
+    assert "networkPolicy.enabled" not in notes
+    assert (
+        "networkPolicy.enabled" in texts(merged(values("decision"), {"networkPolicy": {"enabled": False}}))["NOTES.txt"]
+    )
+
+
 def test_values_add_requests_to_helm_test() -> None:
     """tests.requests: appended to the default requests."""
     extra = {"path": "/reports", "status": 401}

@@ -20,13 +20,23 @@ the Deployment sets them, also for an existing ConfigMap.
     {{- $_ := set $derived "authorization_servers" (list $server) -}}
   {{- end -}}
 {{- end -}}
+{{- $tls := dict -}}
 {{- if .Values.tls.enabled -}}
-  {{- $tls := dict "certificate" "/etc/enforcer-tls/tls.crt" "key" "/etc/enforcer-tls/tls.key" -}}
+  {{- $tls = dict "certificate" "/etc/enforcer-tls/tls.crt" "key" "/etc/enforcer-tls/tls.key" -}}
   {{- if .Values.tls.clientCa }}{{ $_ := set $tls "client_ca" "/etc/enforcer-tls/ca.crt" }}{{ end -}}
-  {{- $_ := set $derived "listener" (dict "tls" $tls) -}}
+  {{- if ne .Values.mode "decision" }}{{ $_ := set $derived "listener" (dict "tls" $tls) }}{{ end -}}
+{{- end -}}
+{{- if eq .Values.mode "decision" -}}
+  {{- $listeners := list -}}
+  {{- range .Values.decision -}}
+    {{- $listener := mustMerge (dict "address" (printf ":%v" .port)) (omit . "port") -}}
+    {{- if and $tls (not .tls) }}{{ $_ := set $listener "tls" $tls }}{{ end -}}
+    {{- $listeners = append $listeners $listener -}}
+  {{- end -}}
+  {{- $_ := set $derived "decision" $listeners -}}
 {{- end -}}
 {{- $rules := .Values.policy.rules -}}
-{{- if .Values.tests.enabled -}}
+{{- if include "enforcer.tested" . -}}
   {{- $test := dict "name" "helm test" "path" (include "enforcer.testPath" .) "methods" (list "GET") "scopes" (list "enforcer-helm-test") -}}
   {{- if and (not (include "enforcer.upstreamUrl" .)) .Values.config.upstreams }}{{ $_ := set $test "upstream" (keys .Values.config.upstreams | sortAlpha | first) }}{{ end -}}
   {{- $rules = append $rules $test -}}

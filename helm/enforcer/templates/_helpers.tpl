@@ -110,7 +110,9 @@ enforcer-tls: {{ include "enforcer.tlsName" . }}
 {{- define "enforcer.settings" -}}
 - --set=timeouts.shutdown_delay={{ .Values.drain.delaySeconds }}s
 - --set=timeouts.drain={{ .Values.drain.seconds }}s
+{{- if ne .Values.mode "decision" }}
 - --set=listener.address=:{{ .Values.service.targetPort }}
+{{- end }}
 - --set=admin.address=:{{ .Values.metrics.port }}
 {{- with .Values.extraArgs }}
 {{ include "enforcer.tpl" (list $ .) }}
@@ -143,6 +145,46 @@ enforcer-tls: {{ include "enforcer.tlsName" . }}
 {{/* The name of the port for clients. */}}
 {{- define "enforcer.scheme" -}}
 {{- .Values.tls.enabled | ternary "https" "http" -}}
+{{- end -}}
+
+{{/*
+The ports for requests, as YAML: of clients, or in mode decision of gateways, one for each contract. Names begin with the
+protocol, because meshes read it there.
+*/}}
+{{- define "enforcer.requestPorts" -}}
+{{- if eq .Values.mode "decision" }}
+{{- range .Values.decision }}
+{{- $tls := or $.Values.tls.enabled (not (empty .tls)) }}
+{{- $grpc := eq .contract "envoy-grpc" }}
+- name: {{ $grpc | ternary "grpc" ($tls | ternary "https" "http") }}-{{ .port }}
+  contract: {{ .contract }}
+  port: {{ .port }}
+  targetPort: {{ .port }}
+  {{- if and $grpc (not $tls) }}
+  appProtocol: kubernetes.io/h2c
+  {{- end }}
+{{- end }}
+{{- else }}
+- name: {{ include "enforcer.scheme" . }}
+  port: {{ .Values.service.port }}
+  targetPort: {{ .Values.service.targetPort }}
+  {{- with .Values.service.appProtocol }}
+  appProtocol: {{ . }}
+  {{- end }}
+  {{- with .Values.service.nodePort }}
+  nodePort: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Not empty if the mode includes the webhook. */}}
+{{- define "enforcer.hasInjector" -}}
+{{- if has .Values.mode (list "injector" "both") }}true{{ end -}}
+{{- end -}}
+
+{{/* Not empty if there is a pod for `helm test`: it sends requests as a client, which the decision API would refuse. */}}
+{{- define "enforcer.tested" -}}
+{{- if and .Values.tests.enabled (ne .Values.mode "decision") }}true{{ end -}}
 {{- end -}}
 
 {{/* The minimum number of pods. */}}

@@ -24,6 +24,12 @@ WEBHOOKS = "MutatingWebhookConfiguration webhooks 0"
 SIDECARS = f"{WEBHOOK} args"
 
 CONTEXTS: dict[str, dict[str, Any]] = {
+    "decision": {
+        "mode": "decision",
+        "upstream": {"url": ""},
+        "policy": {"rules": [{"name": "a", "path": "/", "public": True}]},
+        "decision": [{"port": 8092, "contract": "request", "trusted_proxies": ["10.0.0.0/8"]}],
+    },
     "injector.": {"mode": "both"},
     "injector.tls.existingSecret": {"injector": {"tls": {"mode": "provided", "existingSecret": "a", "caBundle": "b"}}},
     "injector.tls.caBundle": {"injector": {"tls": {"mode": "provided", "existingSecret": "a", "caBundle": "b"}}},
@@ -316,6 +322,7 @@ FLIPS: list[tuple[str, Any, str, Any]] = [
     ("metrics.dashboards.labelValue", "b", "ConfigMap/enforcer-dashboard metadata labels grafana_dashboard", "b"),
     ("metrics.dashboards.folder", "f", "ConfigMap/enforcer-dashboard metadata annotations grafana_folder", "f"),
     ("metrics.dashboards.annotations", {"a": "b"}, "ConfigMap/enforcer-dashboard metadata annotations a", "b"),
+    ("decision", [{"port": 8094, "contract": "nginx"}], f"{SERVICE} spec ports 0 port", 8094),
     ("mode", "both", "ClusterRole metadata name", "enforcer-injector"),
     ("injector.replicaCount", 3, f"{INJECTOR} replicas", 3),
     ("injector.failurePolicy", "Ignore", f"{WEBHOOKS} failurePolicy", "Ignore"),
