@@ -67,7 +67,7 @@ def decisions(process: Enforcer, count: int) -> list[LogLine]:
         ("unknown", "/thing", [], 401),
         ("other-token", "/thing", [], 403),
         ("other-token", "/thing", [("Authorization", "Bearer x")], 400),
-        ("good-token", "/a//b", [], 400),
+        ("good-token", "/a%00b", [], 400),
         ("good-token", "/thing", [("Content-Length", "9999999999999")], 413),
     ],
 )

@@ -199,9 +199,9 @@ class Http2Connection(AcceptedConnection):
                     break
             if left < _STEP and not reader.in_section:
                 self._frame_began = NEVER
-        except FrameError as error:
-            _log.debug("an HTTP/2 connection of %s is ended: %s", self.peer.address, error)
-            self._fail(error.code)
+        except FrameError as fault:  # a name of its own, which a compiled function gives the type of this class
+            _log.debug("an HTTP/2 connection of %s is ended: %s", self.peer.address, fault)
+            self._fail(fault.code)
         except ProtocolError as error:
             # Not its text, which may have a value of the client's
             _log.debug("an HTTP/2 connection of %s is ended: %s", self.peer.address, type(error).__name__)

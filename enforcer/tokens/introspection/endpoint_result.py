@@ -26,6 +26,7 @@ _FAILURES = {
     UpstreamFailure.TIMEOUT: IntrospectionFailure.TIMEOUT,
     UpstreamFailure.UNAVAILABLE: IntrospectionFailure.UNAVAILABLE,
     UpstreamFailure.OVERLOADED: IntrospectionFailure.UNAVAILABLE,
+    UpstreamFailure.STREAMS: IntrospectionFailure.UNAVAILABLE,
     UpstreamFailure.MALFORMED: IntrospectionFailure.MALFORMED,
 }
 # RFC 6749 §5.2: the error codes that are about our credentials

@@ -238,8 +238,8 @@ class SharedConnection:
             while left and self.is_open and (frame := reader.next()):
                 self._on_frame(frame)
                 left -= 1
-        except FrameError as error:
-            self._fail(str(error), error.code)
+        except FrameError as fault:  # a name of its own, which a compiled function gives the type of this class
+            self._fail(str(fault), fault.code)
         except ProtocolError as error:
             self._fail(_describe(error), int(error.error_code))
         except Exception as error:  # noqa: BLE001 - whatever the fault is, no frame behind it is read
