@@ -150,6 +150,7 @@ def _judged(
         authorizations=carrier.authorizations,
         special=special or None,
         framing=carrier.framing,
+        length=carrier.length,
         keep_alive=carrier.keep_alive,
         http10=carrier.http10,
         has_body=carrier.has_body,

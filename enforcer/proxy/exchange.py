@@ -42,6 +42,7 @@ _WAIT_CONNECTION: Final = ExchangeState.WAIT_CONNECTION
 _SENDING: Final = ExchangeState.SENDING
 _RESPONDING: Final = ExchangeState.RESPONDING
 _DONE: Final = ExchangeState.DONE
+_OTHER_LENGTH: Final = responses.malformed("Content-Length: not the length of the body")
 
 
 class Downstream(Protocol):
@@ -103,7 +104,7 @@ class Exchange:
         self._upstream: Carrier | None = None
         self._upstream_full = False
         self._pending: list[bytes] | None = None  # the beginning of the body, until there is a connection
-        self._body_left = snapshot.limits.body
+        self._body_left = snapshot.limits.body if head.chunked else head.length
         self._note: list[bytes] = []  # a field line that we add to the response, in pieces
         self._retried = False
         self._status = 0
@@ -205,14 +206,18 @@ class Exchange:
             self._on_continue()  # the client did not wait
         self._body_left -= len(data)
         if self._body_left < 0:
-            self.on_unreadable(responses.TOO_LARGE)
+            self.on_unreadable(responses.TOO_LARGE if self.head.chunked else _OTHER_LENGTH)
             return
         self._send_on(data)
 
     def on_request_end(self, trailers: list[bytes]) -> None:
         """Take the end of the request; `trailers` are field lines in pieces."""
-        self.request_complete = True
         head = self.head
+        if self._body_left and not head.chunked and self.state is not _DONE and self._refusal is None:
+            # The upstream would take the next request on its connection for the rest of the body.
+            self.on_unreadable(_OTHER_LENGTH)
+            return
+        self.request_complete = True
         if self.state is _DONE or not head.has_body:
             return
         self._trailers = permitted_trailers(trailers, self._snapshot.forwarding.kinds)

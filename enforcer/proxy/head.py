@@ -58,6 +58,7 @@ class RequestHead:
     - `target`: the request target as sent; `host`: the value of Host, empty if an HTTP/1.0 client sent none.
     - `lines`: the field lines that may be forwarded, in pieces: name, `b": "`, value, `b"\\r\\n"`.
     - `framing`: the field lines that belong to the connection to the upstream, written by us.
+    - `length`: the number of bytes of the body that `framing` announces, 0 if it has none or is chunked.
     - `special`: the fields that need reading, None in the common case that there are none.
     - `authorization`: the value of Authorization; `authorizations`: the number of such fields.
     - `http10`: the client speaks HTTP/1.0. `upgrade`: the protocol asked for, if it is permitted.
@@ -67,8 +68,8 @@ class RequestHead:
     """
 
     __slots__ = (
-        "authorization", "authorizations", "chunked", "expects_continue", "framing", "has_body", "host",
-        "http10", "keep_alive", "last_hop", "lines", "method", "others", "refusal", "special", "target", "upgrade",
+        "authorization", "authorizations", "chunked", "expects_continue", "framing", "has_body", "host", "http10",
+        "keep_alive", "last_hop", "length", "lines", "method", "others", "refusal", "special", "target", "upgrade",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +83,7 @@ class RequestHead:
         authorizations: int = 0,
         special: SpecialFields | None = None,
         framing: bytes = b"",
+        length: int = 0,
         keep_alive: bool = False,
         http10: bool = False,
         has_body: bool = False,
@@ -99,6 +101,7 @@ class RequestHead:
         self.authorizations: Final = authorizations
         self.special: Final = special
         self.framing: Final = framing
+        self.length: Final = length
         self.keep_alive: Final = keep_alive
         self.http10: Final = http10
         self.has_body: Final = has_body
@@ -210,7 +213,7 @@ class HeadBuilder:
         special: SpecialFields = self._special or {}
         lines = self.lines
         http10 = has_body = chunked = last_hop = False
-        framing, upgrade = b"", None
+        framing, length, upgrade = b"", 0, None
         others: OtherTargets = ()
         refusal: Refusal | None = None
         if len(lines) // 4 + sum(map(len, special.values())) > limits.fields:
@@ -240,6 +243,7 @@ class HeadBuilder:
             authorizations=self._authorizations,
             special=self._special,
             framing=framing,
+            length=length,
             keep_alive=keep_alive,
             http10=http10,
             has_body=has_body,

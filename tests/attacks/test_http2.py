@@ -76,3 +76,17 @@ def test_the_app_cannot_tell_which_protocol_a_client_speaks() -> None:
     arrived, differences = asyncio.run(run())
     assert differences == []
     assert arrived >= 20
+
+
+def test_no_request_of_http1_is_read_behind_the_preface() -> None:
+    """The connection has changed its protocol, so that HTTP/1.1 there is only a fault."""
+
+    async def run() -> None:
+        request = b"GET /public/x HTTP/1.1\r\nHost: app\r\n\r\n"
+        with closing(DataPlane()) as plane:
+            for behind in (request, b"\r\n" + request):
+                outcome = await plane.run([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + behind])
+                assert (outcome.arrived, outcome.faults) == ([], [])
+            assert len((await plane.run([request])).arrived) == 1
+
+    asyncio.run(run())

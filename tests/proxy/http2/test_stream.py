@@ -104,6 +104,25 @@ def test_a_body_reaches_the_upstream_with_its_trailers() -> None:
     play(script())
 
 
+def test_a_body_that_ends_short_of_its_length_is_never_complete() -> None:
+    """The upstream would take the next client's request for the rest of it, and the connection is not used again."""
+
+    async def script() -> None:
+        script = Http2Script()
+        machine = script.client.machine
+        number = script.client.request("POST", "/public/thing", ("content-length", "10"), body=None)
+        machine.send_data(number, b"abc")
+        machine.send_headers(number, [("x-sum", "1")], end_stream=True)
+        await script.exchange()
+        assert (script.client.statuses, script.client.ended) == ({number: 400}, {number})
+        assert script.playbook.upstream.aborted
+        script.client.request("GET", "/public/second")
+        await script.exchange()
+        assert script.playbook.upstream.written.startswith(b"GET /public/second ")
+
+    play(script())
+
+
 def test_malformed_trailers_end_the_stream() -> None:
     """And the request, whose body must not look complete."""
 
