@@ -101,6 +101,10 @@ def _conditions(record: DecisionRecord) -> tuple[Condition, ...]:
     if record.rule is None or evidence is None or refusal is None:
         return ()
     entries = Policy([(record.rule, "")], hierarchy=record.hierarchy).entries
+    request = record.view(len(entries[0].pattern.path.segments))
+    entry = next((entry for entry in entries if entry.pattern.path.matches(request.segments)), entries[0])
+    if evidence is SkippedVerification.PREFLIGHT and explain.needs_preflight(entry):
+        return explain.preflight_conditions(entry, request)
     token: explain.TokenEvidence
     if isinstance(evidence, ActiveToken | InactiveToken | NoToken):
         token = evidence
@@ -109,8 +113,6 @@ def _conditions(record: DecisionRecord) -> tuple[Condition, ...]:
         token = explain.UnverifiedToken(failure, refusal, record.detail)
     bound = isinstance(evidence, ActiveToken) and evidence.bound
     possession = _possession(record.possession) if bound or record.possession is not None else None
-    request = record.view(len(entries[0].pattern.path.segments))
-    entry = next((entry for entry in entries if entry.pattern.path.matches(request.segments)), entries[0])
     return tuple(explain.conditions(entry, request, token, possession, record.time))
 
 

@@ -288,19 +288,28 @@ def _rule_conditions(located: RoutedRequest, token: TokenEvidence, now: float) -
     entry = located.entry
     if entry is None:
         return ()
-    if located.preflighted is not None and (entry.requirement.limited or not entry.rule.public):
-        there = f"a preflight for {located.preflighted.decode()}, without a token"
-        met = entry.requirement.meets_address(located.view)
-        allowed = [Condition("cors_preflight", entry.rule.cors_preflight or "allow", there, True)]
-        if entry.rule.addresses:
-            needed, address = _listed("one of", entry.rule.addresses), located.view.address or "unknown"
-            allowed.append(Condition("addresses", needed, address, met))
-        return tuple(allowed)
+    if located.preflighted is not None and needs_preflight(entry):
+        return preflight_conditions(entry, located.view)
     possession = None
     if isinstance(token, ActiveToken) and (token.bound or located.proof):
         there = f"a DPoP proof by {located.proof}" if located.proof else located.certificate or _NONE
         possession = Possession(there, isinstance(located.check_possession(token), Proven))
     return tuple(conditions(entry, located.view, token, possession, now))
+
+
+def needs_preflight(entry: PolicyRule) -> bool:
+    """Return whether a CORS preflight may be denied what other requests of the rule are allowed, or the reverse."""
+    return entry.requirement.limited or not entry.rule.public
+
+
+def preflight_conditions(entry: PolicyRule, request: RequestView) -> tuple[Condition, ...]:
+    """Return the conditions that a CORS preflight must meet; it has neither a token nor the announced fields."""
+    rule = entry.rule
+    permitted = Condition("cors_preflight", rule.cors_preflight or "allow", "a preflight, without a token", True)
+    if not rule.addresses:
+        return (permitted,)
+    needed, met = _listed("one of", rule.addresses), entry.requirement.meets_address(request)
+    return permitted, Condition("addresses", needed, request.address or "unknown", met)
 
 
 _CREDENTIALS: Final = {

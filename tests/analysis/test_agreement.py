@@ -14,7 +14,7 @@ from harness.envoy import check_request, check_response
 from harness.http2 import Http2Client
 from harness.policies import NOW, oracle, policy
 from harness.servers import parse_fields
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -157,6 +157,10 @@ CLAIMS: st.SearchStrategy[dict[str, Any] | None] = st.fixed_dictionaries(
 )
 
 
+PREFLIGHTED: dict[str, Any] = {"path": "/**", "cors_preflight": "allow", "addresses": ["192.0.2.2"], "scopes": ["r"]}
+PREFLIGHT = PolicyRequest("OPTIONS", "/a", preflight="GET", address="192.0.2.1")
+
+
 def directly(rules: list[Rule], mode: Mode, request: PolicyRequest, token: ActiveToken | None) -> tuple[str, str, str]:
     """Return decision, reason and rule, computed with the matcher and `decide` only."""
     if request.method == "FETCH" or " " in request.host:
@@ -207,6 +211,14 @@ def directly(rules: list[Rule], mode: Mode, request: PolicyRequest, token: Activ
 
 @settings(max_examples=150)
 @given(RULES, st.sampled_from(["enforce", "report"]), REQUESTS, CLAIMS, SCOPE_CLAIMS)
+@example([PREFLIGHTED], "enforce", PREFLIGHT, None, ["scope"])
+@example(
+    [{"path": "/**", "cors_preflight": "allow", "addresses": ["192.0.2.2"], "public": True, "query": {"q": "a"}}],
+    "enforce",
+    PREFLIGHT,
+    None,
+    ["scope"],
+)
 def test_explain_and_policy_tests_agree_with_matcher_and_decide(
     settings_of_rules: list[dict[str, Any]],
     mode: Mode,
@@ -237,7 +249,7 @@ def test_explain_and_policy_tests_agree_with_matcher_and_decide(
     upstreams = {entry.rule.name: entry.rule.upstream for entry in tried.entries}
     if explanation.parting is None:  # else a reported request goes to the upstream of its first reading
         assert explanation.upstream == upstreams.get(name)
-    if explanation.path is not None and reason != "preflight":
+    if explanation.path is not None:
         reported = denial_report(tried, request, token, explanation).conditions
         assert list(map(comparable, reported)) == list(map(comparable, explanation.conditions))
 
@@ -270,7 +282,9 @@ def denial_report(
     """Return the report that is made later from the decision record."""
     located = tried.locate(request)
     judgement = explanation.judgement
-    evidence = token_evidence(token, located)
+    evidence: Evidence = token_evidence(token, located)
+    if located.preflighted is not None:
+        evidence = SkippedVerification.PREFLIGHT
     bound = isinstance(evidence, ActiveToken) and (evidence.bound or request.proof)
     record = DecisionRecord(
         time=NOW,

@@ -182,7 +182,7 @@ rules that match this path, the most specific first:
   ✓  "sizes"  rules.yaml:8  /sizes  chosen
 
 conditions of rule "sizes":
-  ✓  cors_preflight  needed: allow  there: a preflight for PUT, without a token
+  ✓  cors_preflight  needed: allow  there: a preflight, without a token
 
 decision: allow, preflight
 answer: the app's
