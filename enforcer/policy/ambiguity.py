@@ -3,8 +3,9 @@
 1. All readings are followed through the matcher's tries at once, only as far as a rule could tell them apart: below one
    `/**`, a path has one outcome, however many readings it has.
 2. The work is bounded, whatever the client sends: a path with more readings than that is refused.
-3. A reading that decodes a delimiter is none of a rule whose `encoded` says that its app keeps the delimiter. It counts
-   for every other rule, so that what one rule opens is no way around another. No promise covers a dot segment.
+3. A reading that decodes a delimiter does not count if the app keeps the delimiter by the `encoded` of both rules: the
+   one that it leads to, and that of the plainest reading. If only one has the key, the path of neither is a way around
+   the other. No promise covers a dot segment.
 """
 
 from __future__ import annotations
@@ -124,8 +125,12 @@ def _outcome(matches: _Matches[T], method: bytes) -> T | Parting[T] | None:
 
 
 def _counts(reading: Reading, value: Matched | None, other: Matched | None) -> bool:
-    """Return whether the app may read a path in this way; `value` is what the plainest reading leads to."""
-    return reading.resolves or not reading.decoded & _kept_by(value if other is None else other)
+    """Return whether the app may read a path in this way; `value` is what the plainest reading leads to.
+
+    The request goes to the app of the plainest reading's rule, which has to keep the delimiter as well as the other's.
+    """
+    kept = _kept_by(value) if other is None else _kept_by(value) & _kept_by(other)
+    return reading.resolves or not reading.decoded & kept
 
 
 def _chosen(match: Methods[T] | None, method: bytes) -> T | None:

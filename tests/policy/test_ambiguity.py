@@ -128,6 +128,8 @@ ENCODED: list[dict[str, Any]] = [
     {"name": "issues", "path": "/projects/{id}/issues", "encoded": ["slash"], "scopes": ["issues"]},
     {"name": "secret", "path": "/projects/{id}/secret", "scopes": ["secret"]},
     {"name": "admin", "path": "/admin/**", "scopes": ["admin"]},
+    {"name": "open", "path": "/open/{name}", "public": True},
+    {"name": "issues of open", "path": "/open/projects/**", "encoded": ["slash"], "scopes": ["issues"]},
 ]
 
 
@@ -146,6 +148,8 @@ ENCODED: list[dict[str, Any]] = [
         ("/projects/a%5Cb", 'rule "project" and no rule'),
         ("/projects/a%252Fb", "differ in what conditions"),
         ("/projects/a%2Fb;c", "differ in what conditions"),
+        ("/projects%2Fa", 'no rule and rule "project"'),
+        ("/open/projects%2Fa", 'rule "open" and rule "issues of open"'),
     ],
 )
 def test_a_delimiter_that_the_app_keeps_is_a_byte_of_its_segment(target: str, expected: str) -> None:
