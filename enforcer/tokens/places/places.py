@@ -1,7 +1,8 @@
 """Takes the token out of a request, from the places that its rule reads. Pure, and prepared at load.
 
 1. A request has at most one token: a second one, in a place that is read, makes it unreadable.
-2. A token is taken out whether it is valid or not, so that the app gets no token of anybody's.
+2. A token is taken out whether it is valid or not, so that the app gets no token of anybody's. A field that an app may
+   take for the one with the token (`X_Token` for `X-Token`) is removed, and never read.
 3. Everything else stays byte by byte: other cookies, other subprotocols, other parameters.
 """
 
@@ -15,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 from enforcer.settings.token_places import TokenPlaces
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken, is_b64token
-from enforcer.wire.fields import OWS
+from enforcer.wire.fields import FOLD, OWS
 
 _ENCODED_PREFIX: Final = b"base64url."
 _SUBPROTOCOL: Final = b"sec-websocket-protocol"
@@ -46,7 +47,7 @@ class Places:
     """
 
     __slots__ = (
-        "_basic", "_bearer", "_cookie", "_decodes", "_header", "_marker", "_prefix", "_query", "_restores",
+        "_basic", "_bearer", "_cookie", "_decodes", "_header", "_marker", "_names", "_prefix", "_query", "_restores",
         "_subprotocol", "checks_origin",
     )  # fmt: skip
 
@@ -58,6 +59,8 @@ class Places:
         self._prefix: Final = settings.prefix.lower().encode()
         self._cookie: Final = (settings.cookie or "").encode()
         self._subprotocol: Final = (settings.subprotocol or "").encode()
+        named = {self._header: bool(self._header), _SUBPROTOCOL: bool(self._subprotocol)}
+        self._names: Final = frozenset([name for name, is_read in named.items() if is_read])
         self._marker: Final = self._subprotocol.rstrip(b".-_")
         self._decodes: Final = self._subprotocol.startswith(_ENCODED_PREFIX)
         self._query: Final = (settings.query or "").encode()
@@ -85,6 +88,9 @@ class Places:
             elif name == _SUBPROTOCOL and self._subprotocol:
                 value = self._without_subprotocol(search, lines[index + 2])
             elif name == _AUTHORIZATION and without_authorization:
+                value = None
+            elif self._names and name.translate(FOLD) in self._names:
+                search.secrets.append(lines[index + 2].strip(OWS))
                 value = None
             if value is not None:
                 remaining += (lines[index], b": ", value, b"\r\n")
