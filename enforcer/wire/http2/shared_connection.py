@@ -312,6 +312,8 @@ class SharedConnection:
                 raise
             self._machine.clear_outbound_data_buffer()  # which has only the GOAWAY for this error
             self._machine.state_machine.state = ConnectionState.CLIENT_OPEN
+            if reader.kind == DATA:
+                self._return_credit(reader.length)  # no event tells of it, and it took up the window of all streams
             stream.on_violation(_describe(error))
             return
         self._writer.collect()
@@ -343,11 +345,15 @@ class SharedConnection:
             self._owner.report(error)
             stream.on_violation(type(error).__name__)
 
-    def _on_data(self, number: int, data: bytes, size: int) -> None:
+    def _return_credit(self, size: int) -> None:
+        """Let the server send as many bytes more on the connection."""
         self._received += size
         if self._received * 2 >= CONNECTION_WINDOW:
             self._machine.increment_flow_control_window(self._received)
             self._received = 0
+
+    def _on_data(self, number: int, data: bytes, size: int) -> None:
+        self._return_credit(size)
         stream = self._streams.get(number)
         if stream is not None and stream.on_data(data, size):
             self._touched.append(stream)

@@ -336,6 +336,28 @@ def test_a_malformed_response_ends_its_stream_only(name: str) -> None:
     play(script)
 
 
+def test_bodies_that_are_too_long_use_up_no_window() -> None:
+    """The window of the connection is that of all streams: it would stay closed for ever."""
+
+    async def script(bed: Bed) -> None:
+        for count in range(66):
+            number = 2 * count + 1
+            exchange = await bed.begin(str(number))
+
+            def send(it: H2Connection, number: int = number) -> None:
+                it.send_headers(number, [*OK, (b"content-length", b"1")])
+                it.send_data(number, bytes(16_384))
+
+            bed.server.do(send)
+            await bed.settle()
+            assert exchange.events[-1] == ("failure", UpstreamFailure.MALFORMED, False, True)
+        bed.server.read()
+        assert bed.server.machine.outbound_flow_control_window > 512 * 1024
+        assert bed.pool.opened == 1
+
+    play(script)
+
+
 @pytest.mark.parametrize("status", [b"204", b"304"])
 def test_a_status_without_a_body_has_none(status: bytes) -> None:
     """More would be taken for the next response by an HTTP/1.1 client."""
