@@ -233,6 +233,7 @@ class PooledConnection(Carrier):
         first = not self._started
         self._started = True
         pieces = len(self._body)
+        rewritten = None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -240,16 +241,19 @@ class PooledConnection(Carrier):
             receiver.on_upgrade(self._reason, self._fields, self, rest)
             return
         except httptools.HttpParserError as error:
-            if not self._done:
-                rewritten = rewrite_head(data) if first and not self._final else None
+            if self._done:
+                self._keep_alive = False  # the response is complete, and no request belongs to what follows it
+            else:
+                # Behind a head that was passed on, even an interim one, a second reading would pass it on again.
+                rewritten = rewrite_head(data) if first and self._status == 0 else None
                 if rewritten is None:
                     self.fail(UpstreamFailure.MALFORMED, self._cause(error))
-                else:
-                    self._start_head()
-                    self.on_input(rewritten)
-                return
-            self._keep_alive = False  # the response is complete, and no request belongs to what follows it
-        if self._done:
+                    return
+        if rewritten is not None:
+            # Not in the handler above: the next error would have this one as its context, and hide its cause.
+            self._start_head()
+            self.on_input(rewritten)
+        elif self._done:
             if self.receiver is receiver:
                 self._finish(receiver)
         elif len(self._body) > pieces:

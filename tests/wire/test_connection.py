@@ -196,6 +196,7 @@ def test_a_reused_connection_that_closes_before_the_response_is_unanswered(bed: 
     "data",
     [
         pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", id="unknown transfer coding"),
+        pytest.param(b"HTTP/1.0 200 OK\nTransfer-Encoding: gzip\n\n", id="unknown transfer coding of an old app"),
         pytest.param(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", id="upgrade that was not requested"),
         pytest.param(b"HTTP/1.1 099 No\r\n\r\n", id="status below 100"),
         pytest.param(b"<html>", id="not HTTP"),
@@ -207,6 +208,18 @@ def test_a_response_that_violates_http_is_malformed(bed: Bed, data: bytes) -> No
     bed.connection.data_received(data)
     assert receiver.events == [("failure", UpstreamFailure.MALFORMED, False)]
     assert (bed.pool.released, bed.transport.calls) == (0, ["abort"])
+    assert not bed.pool.errors, "the server's fault is reported as an error of the program"
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 5\r\n\r\nevil!", b"Transfer-Encoding: chunked\r\n\r\n5\r\nevil!"]
+)
+def test_an_interim_response_with_a_body_is_passed_on_once(bed: Bed, framing: bytes) -> None:
+    """RFC 9110 §15.2: it has no body, and a head is read again only if none was passed on."""
+    receiver = bed.send()
+    bed.connection.data_received(b"HTTP/1.1 199 Odd\r\n" + framing)
+    assert receiver.events == [("informational", 199, b"Odd", b""), ("failure", UpstreamFailure.MALFORMED, False)]
+    assert not bed.pool.errors
 
 
 def test_a_head_is_bounded(bed: Bed) -> None:
