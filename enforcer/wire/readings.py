@@ -85,6 +85,8 @@ _OVERLONG: Final = re.compile(
     rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80\x81][\x80-\xbf]|\xf0\x80[\x80\x81][\x80-\xbf]"
     rb"|\xf8\x80\x80[\x80\x81][\x80-\xbf]|\xfc\x80\x80\x80[\x80\x81][\x80-\xbf]"
 )
+_OVERLONG_DOT: Final = re.compile(rb"(?:\xc0|\xe0\x80|\xf0\x80\x80|\xf8\x80\x80\x80|\xfc\x80\x80\x80\x80)[\xa0\xae]")
+"""An overlong encoding of a dot or a space; a dot segment may consist of nothing else."""
 _LEFT_OUT: Final = Alternative(TEXT, b"", 0)
 
 
@@ -121,7 +123,7 @@ def _by_decodings(path: bytes) -> Iterator[Lattice]:
     text = decode(path[1:].replace(b"/", b"%00"))
     decoded = 0
     for _ in range(DECODINGS):
-        yield Lattice(_pieces(text), decoded, _DOTS.search(text) is not None)
+        yield Lattice(_pieces(text), decoded, _may_have_dots(text))
         if _ESCAPE.search(text) is None:
             return
         if b"%00" in text:
@@ -170,6 +172,10 @@ def _of_byte(byte: int) -> Piece:
 _ALTERNATIVES: Final = [_of_byte(byte) for byte in range(0x80)]
 
 
+def _may_have_dots(text: bytes) -> bool:
+    return _DOTS.search(text) is not None or _OVERLONG_DOT.search(text) is not None
+
+
 def _beyond_ascii(run: bytes) -> Iterator[Piece]:
     try:
         run.decode("utf-8")
@@ -177,19 +183,20 @@ def _beyond_ascii(run: bytes) -> Iterator[Piece]:
         end = 0
         for match in _OVERLONG.finditer(run):
             if match.start() > end:
-                yield _invalid(run[end : match.start()])
+                yield _of_run(run[end : match.start()])
             sequence, end = match[0], match.end()
             byte = (sequence[-2] & 1) << 6 | sequence[-1] & 0x3F
             stands_for = _ALTERNATIVES[byte] if byte else (Alternative(END, b"", OTHER),)
             read = [Alternative(effect, text, OTHER if decoded else 0) for effect, text, decoded in stands_for]
-            yield (*_invalid(sequence), *read)
+            yield (*_of_run(sequence), *read)
         if end < len(run):
-            yield _invalid(run[end:])
+            yield _of_run(run[end:])
     else:
-        kept = Alternative(TEXT, run, 0)
-        yield (kept, _LEFT_OUT) if _C1_CONTROL.search(run) else (kept,)
+        yield _of_run(run)
 
 
-def _invalid(run: bytes) -> Piece:
-    replaced = run.decode("utf-8", "replace").encode()
-    return Alternative(TEXT, run, 0), _LEFT_OUT, Alternative(TEXT, replaced, 0)
+def _of_run(run: bytes) -> Piece:
+    """Return the readings of bytes beyond ASCII; a lax decoder leaves out only what is not UTF-8, not the rest."""
+    texts = [run, run.decode("utf-8", "ignore").encode(), run.decode("utf-8", "replace").encode()]
+    texts += [_C1_CONTROL.sub(b"", text) for text in texts]
+    return tuple([Alternative(TEXT, text, 0) for text in dict.fromkeys(texts)])

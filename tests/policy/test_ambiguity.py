@@ -24,6 +24,7 @@ SHOP: list[dict[str, Any]] = [
     {"name": "any user", "path": "/people/{id}", "scopes": ["people"]},
     {"name": "both", "paths": ["/x/{name}", "/y/{name}/z"], "claims": {"sub": "{name}"}},
     {"name": "search", "path": "/search/**", "query": {"tenant": "a"}, "public": True},
+    {"name": "accent", "path": "/é", "scopes": ["accent"]},
     {"name": "file", "path": "/files/{name}.txt", "scopes": ["files"]},
 ]
 
@@ -68,6 +69,12 @@ def outcome(target: str, *rules: dict[str, Any], method: str = "GET") -> str:
         ("/%252561dmin", 'lead to rule "all" and rule "admin"'),
         ("/%c1%a1dmin", 'lead to rule "all" and rule "admin"'),
         ("/a%c0%af..%c0%afadmin", 'lead to rule "all" and rule "admin"'),
+        ("/b/%c0%ae%c0%ae/admin", 'lead to rule "all" and rule "admin"'),
+        ("/b/%e0%80%ae%C0%AE/admin", 'lead to rule "all" and rule "admin"'),
+        ("/b/%c0%ae%c0%ae%c0%afadmin/c", 'lead to rule "all" and rule "admin"'),
+        ("/%ff%C3%A9", 'lead to rule "all" and rule "accent"'),
+        ("/%C2%85%C3%A9", 'lead to rule "all" and rule "accent"'),
+        ("/%ff%C2%85%C3%A9", 'lead to rule "all" and rule "accent"'),
         ("/ad%01min", 'lead to rule "all" and rule "admin"'),
         ("/ad%ffmin", 'lead to rule "all" and rule "admin"'),
         ("/a\\..\\admin", 'lead to rule "all" and rule "admin"'),
