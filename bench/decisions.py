@@ -39,7 +39,7 @@ def check(server: RunningServer) -> None:
 def _status(server: RunningServer, headers: Mapping[str, str]) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", server.server.port, timeout=10)
     try:
-        connection.request("GET", TARGET, headers=dict(headers))
+        connection.request("GET", TARGET, headers={**server.server.fields, **headers})
         return connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
         raise BenchError(f"{server.server.name} does not respond: {error!r}") from None

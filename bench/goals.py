@@ -74,6 +74,9 @@ def goals(results: Results) -> list[Goal]:
         cpu_ratio("unseen tokens, over nginx + njs", "unseen", "enforcer", "njs", 0.75),
         cpu_ratio("10,000 rules over 10", "rules", "10,000 rules", "10 rules", 1.05),
         cpu_ratio("refused over allowed", "refused", "refused", "allowed", 0.6),
+        cpu_ratio("decision over HTTP, over a proxied request", "decision", "request", "proxied", 0.7),
+        cpu_ratio("decision for nginx, over a proxied request", "decision", "nginx", "proxied", 0.7),
+        cpu_ratio("decision over gRPC, over HTTP", "decision-grpc", "gRPC", "HTTP", 3.0),
     ]
     for load, tokens in (("cached", "cached token"), ("unseen", "unseen tokens")):
         builds = [subject for subject in results.samples.get(load, {}) if subject.startswith(BUILD)]

@@ -20,6 +20,7 @@ _MODULES = "/usr/lib/apache2/modules", "/usr/share/nginx/modules", "/usr/lib/ngi
 _COMPILED = {"HATCH_BUILD_HOOK_ENABLE_CUSTOM": "true"}
 _REQUIRED = {  # command or module: the Debian package that contains it
     "wrk": "wrk",
+    "h2load": "nghttp2-client",
     "nginx": "nginx",
     "ngx_http_js_module.so": "libnginx-mod-http-js",
     "apache2": "apache2-bin",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
-from bench import bulk, decisions, wrk
+from bench import bulk, decisions, h2load, wrk
 from bench.footprint import connections, start
 from bench.results import Results
 from bench.servers import (
@@ -106,6 +106,26 @@ def _refused(now: Round) -> None:
             now.results.add("refused", name, asdict(wrk.load(running, now.seconds, refused=name == "refused")))
 
 
+def _decision(now: Round) -> None:
+    """Measure the doors of one process, because only their difference matters."""
+    with _checked(now.workspace, enforcer(decision=True)) as running:
+        doors = {"proxied": running, "request": running.deciding("request"), "nginx": running.deciding("nginx")}
+        for door in doors.values():
+            decisions.check(door)
+        _alternate(now, "decision", doors)
+
+
+def _decision_grpc(now: Round) -> None:
+    with _checked(now.workspace, enforcer(decision=True)) as running:
+        http, grpc = running.deciding("request"), running.deciding("envoy-grpc")
+        wrk.load(http, _WARM_UP)
+        h2load.load(now.workspace, grpc, _WARM_UP)
+        for turn in range(now.seconds * _TURNS):
+            for name in ("HTTP", "gRPC")[:: -1 if (now.number + turn) % 2 else 1]:
+                sample = wrk.load(http, 1) if name == "HTTP" else h2load.load(now.workspace, grpc, 1)
+                now.results.add("decision-grpc", name, asdict(sample))
+
+
 def _large(now: Round) -> None:
     for name, transfer in bulk.TRANSFERS.items():
         for server in now.in_turn((NGINX, transfer.enforcer)):
@@ -130,6 +150,8 @@ LOADS: dict[str, Callable[[Round], None]] = {
     "unseen": _unseen,
     "rules": _rules,
     "refused": _refused,
+    "decision": _decision,
+    "decision-grpc": _decision_grpc,
     "large": _large,
     "connections": _connections,
     "start": _start,

@@ -32,6 +32,8 @@ _REQUESTS = {
     "unseen": "Unseen tokens, one introspection request each",
     "rules": "The enforcer with 10 and with 10,000 rules",
     "refused": "The enforcer, allowed requests and refused ones (no token)",
+    "decision": "The enforcer, proxied requests and decisions, by contract; cached token",
+    "decision-grpc": "The enforcer, decisions over HTTP and over gRPC; cached token",
 }
 
 

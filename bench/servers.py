@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.processes import LOAD_CPU, MEASURED_CPU, BenchError, running
@@ -18,6 +18,8 @@ from bench.usage import tree
 HERE = Path(__file__).parent
 BACKEND, SINK = 18000, 18001
 TARGET = "/ms-system/country/code/AUS"
+DECISION_PORTS = {"request": 18027, "nginx": 18028, "envoy-grpc": 18029}
+"""The ports of the enforcer's decision API, by contract."""
 AUTHORIZED = {"Authorization": f"Bearer {'fm8DH_ofCQnIhhbn' * 8}"}  # as long as an opaque token is
 INACTIVE = {"Authorization": f"Bearer {'inactive' * 16}"}  # of the same length; peers/authorization_server.js knows it
 LARGE = "/large/file"
@@ -77,6 +79,8 @@ class Server:
     ready_port: int | None = None
     authorizes: bool = True
     program: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Fields that each request needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,11 @@ class RunningServer:
     def url(self) -> str:
         """The URL that the load requests."""
         return f"http://127.0.0.1:{self.server.port}{TARGET}"
+
+    def deciding(self, contract: str) -> RunningServer:
+        """Return the decision API of a running `enforcer(decision=True)`, with the fields of a contract."""
+        fields = {"X-Original-Method": "GET", "X-Original-URI": TARGET} if contract == "nginx" else {}
+        return replace(self, server=replace(self.server, port=DECISION_PORTS[contract], fields=fields))
 
 
 def _nginx(workspace: Workspace, configuration: str) -> list[str]:
@@ -173,16 +182,29 @@ OPTIONAL = (
 
 
 def enforcer(
-    rules: int = 10, app: int = BACKEND, port: int = 18016, *, limits: object = None, build: Build | None = None
+    rules: int = 10,
+    app: int = BACKEND,
+    port: int = 18016,
+    *,
+    limits: object = None,
+    build: Build | None = None,
+    decision: bool = False,
 ) -> Server:
     """Return an enforcer with default settings except `limits`, with `rules` rules, and the app on port `app`.
 
-    Its admin server listens on `port` + 1. `build` is an earlier build to run; default: the working tree's.
+    Its admin server listens on `port` + 1. `build` is an earlier build to run; default: the working tree's. With
+    `decision`, it has the decision API as well, on DECISION_PORTS.
     """
 
     def command(workspace: Workspace, port: int) -> list[str]:
         path = workspace.folder / f"enforcer-{port}.yaml"
-        path.write_text(json.dumps(_enforcer_settings(rules, app, port, limits or {})))  # JSON is YAML
+        settings = _enforcer_settings(rules, app, port, limits or {})
+        if decision:
+            settings["decision"] = [
+                {"address": f"127.0.0.1:{number}", "contract": contract, "trusted_proxies": ["127.0.0.1"]}
+                for contract, number in DECISION_PORTS.items()
+            ]
+        path.write_text(json.dumps(settings))  # JSON is YAML
         return [workspace.command("python"), "-m", "enforcer", "run", str(path)]
 
     environment = {"ENFORCER_CLIENT_SECRET": "bench", "PYTHONSAFEPATH": "1"}

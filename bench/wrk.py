@@ -62,6 +62,8 @@ def load(
         command += ["-s", str(script)]
     elif not refused:
         command += ["-H", f"Authorization: {AUTHORIZED['Authorization']}"]
+    for name, value in server.server.fields.items():
+        command += ["-H", f"{name}: {value}"]
     before = cpu_seconds(server.pids)
     ended = subprocess.run(
         pinned(LOAD_CPU, [*command, server.url]), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL

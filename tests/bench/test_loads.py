@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import loads, wrk
+from bench import decisions, h2load, loads, wrk
 from bench.results import Results
 from bench.servers import OPTIONAL, RunningServer, Server, Workspace
 
@@ -39,6 +39,33 @@ def test_many_connections_are_1000_and_the_enforcer_has_its_default_settings(
     assert set(run.results.samples["many"]) == {"nginx", "enforcer"}
     (settings,) = tmp_path.glob("enforcer-*.yaml")
     assert json.loads(settings.read_text())["limits"] == {}
+
+
+def test_decisions_are_measured_beside_proxied_requests_of_the_same_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By contract; each door is checked first, and has the fields that its contract needs."""
+    doors: list[tuple[int, bool]] = []
+
+    @contextmanager
+    def checked(workspace: Workspace, server: Server) -> Iterator[RunningServer]:
+        server.command(workspace, server.port)
+        yield RunningServer(server, [], 0.0)
+
+    monkeypatch.setattr(loads, "_checked", checked)
+    monkeypatch.setattr(decisions, "check", lambda door: doors.append((door.server.port, bool(door.server.fields))))
+    monkeypatch.setattr(wrk, "load", lambda *_, **__: wrk.TrafficSample(1.0, 1.0, 1.0, 2.0, 0, 1))
+    monkeypatch.setattr(h2load, "load", lambda *_: wrk.TrafficSample(1.0, 3.0, 1.0, 2.0, 0, 1))
+    run = loads.Round(0, 1, Workspace(tmp_path, tmp_path), Results())
+    loads.LOADS["decision"](run)
+    loads.LOADS["decision-grpc"](run)
+
+    assert doors == [(18016, False), (18027, False), (18028, True)]
+    assert set(run.results.samples["decision"]) == {"proxied", "request", "nginx"}
+    assert set(run.results.samples["decision-grpc"]) == {"HTTP", "gRPC"}
+    (settings,) = tmp_path.glob("enforcer-*.yaml")
+    contracts = [listener["contract"] for listener in json.loads(settings.read_text())["decision"]]
+    assert contracts == ["request", "nginx", "envoy-grpc"]
 
 
 def test_a_proxy_that_is_not_installed_is_named_and_left_out(

@@ -42,6 +42,21 @@ def test_a_load_that_was_not_measured_has_no_goals() -> None:
     assert [goal.unit for goal in goals(_results(nginx=[1], njs=[1], enforcer=[1]))] == [TIMES] * 3
 
 
+def test_a_decision_is_compared_with_a_proxied_request_and_grpc_with_http() -> None:
+    """In CPU time, since the gateway has the rest of the work."""
+    results = Results(
+        {
+            "decision": {"proxied": [{"cpu": 100.0}], "request": [{"cpu": 60.0}], "nginx": [{"cpu": 80.0}]},
+            "decision-grpc": {"HTTP": [{"cpu": 60.0}], "gRPC": [{"cpu": 180.0}]},
+        }
+    )
+    assert [(goal.median, goal.bound, goal.met) for goal in goals(results)] == [
+        (0.6, 0.7, True),
+        (0.8, 0.7, False),
+        (3.0, 3.0, True),
+    ]
+
+
 @pytest.mark.parametrize(("p99", "met"), [([30.0, 20.0, 90.0], True), ([31.0, 20.0, 90.0], False)])
 def test_the_99th_percentile_with_many_connections_is_at_most_three_times_the_median(
     p99: list[float], met: bool

@@ -1,0 +1,118 @@
+"""Loads the decision API with gRPC, by h2load, as Envoy asks: few connections with many calls at once."""
+
+from __future__ import annotations
+
+import subprocess
+import urllib.request
+from collections.abc import Mapping
+from statistics import quantiles
+
+from bench.processes import LOAD_CPU, BenchError, pinned
+from bench.servers import AUTHORIZED, TARGET, RunningServer, Workspace
+from bench.usage import cpu_seconds, memory
+from bench.wrk import CONNECTIONS, TrafficSample
+
+_CHECK = "/envoy.service.auth.v3.Authorization/Check"
+_CONNECTIONS = 4
+_CALLS = CONNECTIONS // _CONNECTIONS  # at once on each connection: as many in all as the load over HTTP has
+_COUNTER = "enforcer_decision_api_requests_total"
+
+
+def check_request(headers: Mapping[str, str]) -> bytes:
+    """Return the body of a call that asks about a GET of TARGET: the length prefix of gRPC, and a CheckRequest.
+
+    The numbers are those of envoy/service/auth/v3/attribute_context.proto.
+    """
+    http = _text(2, "GET")
+    for name, value in {"host": "127.0.0.1", **headers}.items():
+        http += _message(3, _text(1, name.lower()) + _text(2, value))
+    http += _text(4, TARGET) + _text(5, "127.0.0.1") + _text(6, "http") + _text(10, "HTTP/1.1")
+    source = _message(1, _message(1, _text(2, "192.0.2.1")))
+    request = _message(1, _message(1, source) + _message(4, _message(2, http)))
+    return b"\0" + len(request).to_bytes(4, "big") + request
+
+
+def _text(number: int, value: str) -> bytes:
+    return _message(number, value.encode())
+
+
+def _message(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def load(workspace: Workspace, server: RunningServer, seconds: int) -> TrafficSample:
+    """Send calls about an allowed request.
+
+    Raises BenchError if a call fails or a decision is not to allow; the decisions are read from the
+    enforcer's own counter, because h2load does not read messages.
+    """
+    body, log = workspace.folder / "check-request", workspace.folder / "h2load.log"
+    body.write_bytes(check_request(AUTHORIZED))
+    log.unlink(missing_ok=True)
+    command = [
+        "h2load",
+        "-t1",
+        f"-c{_CONNECTIONS}",
+        f"-m{_CALLS}",
+        f"-D{seconds}",
+        f"--log-file={log}",
+        "-d",
+        str(body),
+    ]
+    command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
+    before, decided = cpu_seconds(server.pids), decisions(_metrics(server))
+    url = f"http://127.0.0.1:{server.server.port}{_CHECK}"
+    ended = subprocess.run(
+        pinned(LOAD_CPU, [*command, url]), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    used = cpu_seconds(server.pids) - before
+    times = read(log.read_text() if log.is_file() else "")
+    if len(times) < 2:
+        raise BenchError(f"{server.server.name} does not respond: {ended.stdout or ended.stderr}")
+    after = decisions(_metrics(server))
+    if others := {name: number for name, number in after.items() if name != "allow" and number != decided.get(name, 0)}:
+        raise BenchError(f"{server.server.name} did not allow all calls: {others}")
+    count = after.get("allow", 0) - decided.get("allow", 0)
+    percentiles = quantiles(times, n=100)
+    return TrafficSample(
+        rate=len(times) / seconds,
+        cpu=used / max(count, 1) * 1e6,
+        p50=percentiles[49],
+        p99=percentiles[98],
+        timeouts=0,
+        resident=memory(server.pids).resident,
+    )
+
+
+def read(log: str) -> list[float]:
+    """Return the microseconds that each call took, from h2load's log; raises BenchError if a call failed."""
+    times: list[float] = []
+    for line in log.splitlines():
+        _, status, microseconds = line.split("\t")
+        if status != "200":
+            raise BenchError(f"a call failed with the status {status}")
+        times.append(float(microseconds))
+    return times
+
+
+def decisions(metrics: str) -> dict[str, float]:
+    """Return the numbers of decisions over gRPC by result, from the text of the metrics."""
+    results: dict[str, float] = {}
+    for line in metrics.splitlines():
+        if line.startswith(f"{_COUNTER}{{") and 'door="envoy-grpc"' in line:
+            results[line.partition('result="')[2].partition('"')[0]] = float(line.rpartition(" ")[2])
+    return results
+
+
+def _metrics(server: RunningServer) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.server.ready_port}/metrics", timeout=10) as response:
+        return str(response.read(), "utf-8")
