@@ -18,7 +18,7 @@ IMAGE   ?= token-enforcer:$(VERSION_NOW)
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
-.PHONY: help demo kind test test-compiled coverage check lint fuzz soak fairness bench bench-page interop gateways e2e-pods e2e-cluster image
+.PHONY: help demo kind test test-compiled coverage check lint fuzz soak fairness bench bench-page interop gateways apps e2e-pods e2e-cluster image
 .PHONY: generated golden k8s corpus corpus-openapi alerts lock version release clean
 
 help: ## List the targets
@@ -103,6 +103,15 @@ interop: $(VENV)/.ready ## Walk with the tokens of authorization servers of othe
 
 gateways: $(VENV)/.ready ## Ask through real gateways with the shipped examples (those that are installed; GATEWAY_COMMANDS=DIR: more)
 	@GATEWAYS=1 $(BIN)/pytest tests/gateways $(PYTEST_ARGS)
+
+build/apps/.ready: tests/apps/requirements.txt
+	@echo "installing apps and their clients …"
+	@$(PYTHON) -m venv build/apps
+	@build/apps/bin/pip --quiet --disable-pip-version-check install -r tests/apps/requirements.txt
+	@touch $@
+
+apps: $(VENV)/.ready build/apps/.ready ## Run real apps and their clients, straight and through the enforcer (one: PYTEST_ARGS="-k git"); installs them
+	@APPS=$(CURDIR)/build/apps/bin/python $(BIN)/pytest tests/apps $(PYTEST_ARGS)
 
 e2e-pods: $(VENV)/.ready ## Run the demo's manifests as real pods, and try what must be so (Linux, root; one: PART=gateway)
 	@$(BIN)/python -m e2e.pods $(PART)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.configs import config
-from harness.ports import unused_ports
+from harness.ports import listens, unused_ports
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server, introspection_server
 from harness.upstreams import Incoming, Upstream, upstream
@@ -115,7 +114,7 @@ def _process(gateway: Gateway, folder: Path, process: Enforcer, app: Upstream) -
     log = (folder / "log").open("w+")
     with log, subprocess.Popen([gateway.program, *gateway.command[1:], str(path)], stdout=log, stderr=log) as running:
         try:
-            assert eventually(lambda: running.poll() is not None or _listens(port))
+            assert eventually(lambda: running.poll() is not None or listens(port))
             assert running.poll() is None, (folder / "log").read_text()
             yield port
         finally:
@@ -136,8 +135,3 @@ def _complete(gateway: Gateway, text: str, folder: Path) -> str:
     if gateway.name == "caddy":
         return "{\n\tadmin off\n\tauto_https off\n}\n" + text
     return text
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

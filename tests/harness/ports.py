@@ -30,6 +30,12 @@ def _is_unused(port: int) -> bool:
     return True
 
 
+def listens(port: int) -> bool:
+    """Return whether a program listens on a port of loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def closed_port() -> Iterator[int]:
     """Hold a port on which connections are refused until the block ends: it is bound, and nothing listens."""
