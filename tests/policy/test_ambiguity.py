@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -273,6 +274,25 @@ def test_parsers_that_treat_equal_bytes_differently_read_a_path_of_the_same_rule
     parsed, _ = located(tried, target, method)
     if parsed.ambiguous:
         assert len(meanings(tried, mixed_readings(parsed.path), method)) <= 1
+
+
+@pytest.mark.parametrize("path", ["/{x}", "/a/{x}", "/{x}/a", "/{x}.b", "/a", "/a/**", "/{x}/**", "/"])
+def test_every_short_path_is_read_under_one_rule(path: str) -> None:
+    """All paths of up to three pieces, below `/**` and a rule that has the path only for POST."""
+    tried = compiled([{"path": "/**"}, {"path": path, "methods": ["POST"]}])
+    pieces = ("a", "/", "%2f", ";", "..", ".b", "%3F")
+    for target in ("/" + "".join(parts) for length in (1, 2, 3) for parts in product(pieces, repeat=length)):
+        try:
+            parsed = parse(target.encode())
+        except MalformedRequestError:
+            continue
+        if not parsed.ambiguous:
+            continue
+        settled = settle(tried.matcher, parsed, b"app")
+        for method in (b"GET", b"POST"):
+            match = choose(settled, method)
+            if not isinstance(match, Parting):
+                assert len(meanings(tried, mixed_readings(parsed.path), method)) == 1, (target, method)
 
 
 @settings(max_examples=120)
