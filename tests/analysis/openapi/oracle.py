@@ -63,7 +63,9 @@ class Oracle:
         shapes = list({each.segments: each for each in templates}.values())
         wider = {each.segments for each in shapes if any(other.is_more_concrete(each) for other in shapes)}
         concrete = [each for each in templates if each.segments not in wider]
-        own = [each for each in concrete if each.method == method] or concrete
+        # GET stands for HEAD only at a path that has no HEAD of its own; another path that matches may still do so.
+        exact = {each.segments for each in concrete if each.method == method}
+        own = [each for each in concrete if each.method == method or each.segments not in exact]
         return any(self._accepts(each.operation, scopes) for each in own)
 
     def _accepts(self, operation: dict[str, Any], scopes: set[str] | None) -> bool:

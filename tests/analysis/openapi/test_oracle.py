@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 from analysis.openapi.oracle import Oracle
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from enforcer.analysis.evaluator import Policy, PolicyRequest, token_evidence
@@ -54,6 +54,7 @@ document = st.fixed_dictionaries(
 
 @settings(max_examples=60)
 @given(document)
+@example({"openapi": "3.1.0", "paths": {"/a/{y}": {"head": None}, "/{x}/a": {"get": {"security": []}}}})
 def test_no_imported_policy_allows_a_request_that_the_document_refuses(values: dict[str, Any]) -> None:
     """With every path, method and set of scopes."""
     policy = Policy((proposal.rule, "") for proposal in propose(read(values)).rules)
