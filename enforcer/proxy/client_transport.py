@@ -137,6 +137,12 @@ class BodyDeadline:
         self._size = 0
         return now + timeouts.body
 
+    def on_part(self, size: int, now: float, limits: Limits, timeouts: Timeouts) -> float:
+        """Return the deadline after a read that ends within a frame, of which `size` bytes have come so far."""
+        if not self._size:
+            return now + timeouts.body
+        return min(now + timeouts.body, self._since + timeouts.body + (self._size + size) / limits.body_rate)
+
     def on_read(self, size: int, now: float, limits: Limits, timeouts: Timeouts) -> float | None:
         """Count a read; return the deadline of the next one, or None if there was too much framing without data.
 

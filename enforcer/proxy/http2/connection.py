@@ -220,8 +220,12 @@ class Http2Connection(AcceptedConnection):
             stream.on_turn_end()
         self._in_turn = False
         self.flush()
-        if self._frame_began == NEVER and self._reader.held:
-            self._frame_began = self.now
+        reader = self._reader
+        if reader.held:
+            if self._frame_began == NEVER:
+                self._frame_began = self.now
+            if reader.next_kind == DATA and (partial := self._streams.get(reader.next_stream)) is not None:
+                partial.on_partial_data(reader.held)
 
     def pause_writing(self) -> None:
         self._io.on_full(self._read_time())

@@ -130,6 +130,11 @@ class Http2Stream(ResponseWriter):
             self._body.append(data)
         return first
 
+    def on_partial_data(self, size: int) -> None:
+        """Note that the client goes on with a frame of the body, of which `size` bytes have come."""
+        if self._body_due != NEVER:
+            self._body_due = self._body_deadline.on_part(size, self._session.now, self._limits, self._timeouts)
+
     def on_turn_end(self) -> None:
         """Pass on the pieces of the body that have come."""
         exchange, size, body = self._exchange, self._read, self._body

@@ -103,6 +103,12 @@ class FrameReader:
         self.clear()
         return data[start:]
 
+    @property
+    def next_stream(self) -> int:
+        """The stream of the next frame, of which at least the header has come."""
+        start = self._position
+        return int.from_bytes(self._data[start + 5 : start + _HEADER]) & _MAX_STREAM
+
     def clear(self) -> None:
         """Hold no bytes any longer."""
         self._data = b""

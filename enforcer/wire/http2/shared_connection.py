@@ -313,7 +313,7 @@ class SharedConnection:
             self._machine.clear_outbound_data_buffer()  # which has only the GOAWAY for this error
             self._machine.state_machine.state = ConnectionState.CLIENT_OPEN
             if reader.kind == DATA:
-                self._return_credit(reader.length)  # no event tells of it, and it took up the window of all streams
+                self._return_credit(reader.length)  # the library reports no event; the window is that of all streams
             stream.on_violation(_describe(error))
             return
         self._writer.collect()

@@ -239,6 +239,29 @@ def test_a_client_that_stalls_in_a_body_gets_a_timeout() -> None:
     play(script())
 
 
+def test_a_client_that_sends_a_frame_slowly_has_not_stalled() -> None:
+    """At `limits.body_rate`, a frame may take longer than `timeouts.body`; it is passed on when it is whole."""
+
+    async def script() -> None:
+        script = Http2Script()
+        number = script.client.request("POST", "/public/thing", body=None)
+        await script.exchange()
+        frame, began = DataFrame(number, b"a" * 16_384).serialize(), script.playbook.ticker.next
+        for part in range(3):
+            script.playbook.ticker.next = now = began + 25 * part
+            script.session.sweep(now, 0)
+            script.pipe.receive(frame[6_000 * part : 6_000 * (part + 1)])
+            await script.exchange()
+        assert (script.client.statuses, script.client.goaway) == ({}, None)
+        assert script.playbook.upstream.written.endswith(b"a" * 16_384 + b"\r\n")
+        script.pipe.receive(frame[:12])
+        script.session.sweep(now + 31, 0)
+        await script.exchange()
+        assert script.client.statuses == {number: 408}
+
+    play(script())
+
+
 def test_a_client_that_waits_for_100_is_not_stalled() -> None:
     """RFC 9110 §10.1.1: the upstream decides when the body comes."""
 

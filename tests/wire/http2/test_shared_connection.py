@@ -337,7 +337,7 @@ def test_a_malformed_response_ends_its_stream_only(name: str) -> None:
 
 
 def test_bodies_that_are_too_long_use_up_no_window() -> None:
-    """The window of the connection is that of all streams: it would stay closed for ever."""
+    """The window of the connection is that of all streams: it would stay closed indefinitely."""
 
     async def script(bed: Bed) -> None:
         for count in range(66):
