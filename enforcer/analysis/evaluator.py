@@ -169,7 +169,11 @@ class Policy:
         if method == b"OPTIONS" and request.preflight and methods is not None:
             requested = _encode(request.preflight)
             allowing = choose(methods, requested)
-            if isinstance(allowing, PolicyRule) and allowing.requirement.preflight:
+            if (
+                isinstance(allowing, PolicyRule)
+                and allowing.requirement.preflight
+                and not _has_token(allowing, target, lines)
+            ):
                 return RoutedRequest(target, method, host, allowing, allowing.reports, *held, preflighted=requested)
         if isinstance(match, Parting):
             reports = all(self._reports if value is None else value.reports for value in match.values or [None])
@@ -190,6 +194,15 @@ def token_evidence(answer: VerificationResult | None, located: RoutedRequest) ->
     if answer is None:
         return NoToken.INVALID_REQUEST if located.sent is NoToken.INVALID_REQUEST else NoToken.MISSING
     return answer if located.sent is None else located.sent
+
+
+def _has_token(entry: PolicyRule, target: Target, lines: list[bytes]) -> bool:
+    """Return whether a request has a token in a place that a rule reads: then it is not a preflight."""
+    settings = entry.rule.token_from
+    if settings is None:
+        return False
+    places = Places(settings, restores_authorization=False)
+    return places.take(None, 0, lines, target.origin_form).token is not NoToken.MISSING
 
 
 def _read_places(

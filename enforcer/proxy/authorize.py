@@ -46,6 +46,7 @@ from enforcer.policy.matcher import Methods, choose
 from enforcer.policy.request_view import NO_REQUEST, RequestView
 from enforcer.proxy import responses
 from enforcer.proxy.cors import preflight_method
+from enforcer.proxy.grant import Grant
 from enforcer.proxy.head import RequestHead
 from enforcer.proxy.peer import PROXY_DOOR, Peer
 from enforcer.proxy.responses import OwnResponse, Refusal
@@ -56,7 +57,7 @@ from enforcer.tokens.claims import NEVER, ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_certificate
 from enforcer.tokens.places.places import Places, TakenToken
 from enforcer.tokens.purge import Purge
-from enforcer.tokens.verifier import VerificationFailure, VerificationListener, VerificationOutcome
+from enforcer.tokens.verifier import LookupOptions, VerificationFailure, VerificationListener, VerificationOutcome
 from enforcer.wire.fields import OWS, FieldKind
 
 _log: Final = logging.getLogger("enforcer.proxy")
@@ -169,7 +170,8 @@ class Authorization:
         now = time()
         if snapshot.debug:
             self._verified_from = now
-        verification = route.verifier.verify(token, now, listener, route.lookup)
+        lookup = self._lookup_for_others() if head.others else route.lookup
+        verification = route.verifier.verify(token, now, listener, lookup)
         if verification is None:
             return None
 
@@ -248,14 +250,22 @@ class Authorization:
     def _token_in(self, places: Places) -> bytes | NoToken | DPoPToken:
         """Return the token that was taken out of the request; a cookie may come only from a page of this site."""
         taken = self._taken
-        if taken is None:
-            return _MISSING
+        return _MISSING if taken is None else self._accepted(places, taken)
+
+    def _accepted(self, places: Places, taken: TakenToken) -> bytes | NoToken | DPoPToken:
         if taken.place == "cookie" and places.checks_origin and isinstance(taken.token, bytes):
             head, snapshot = self._head, self.snapshot
             scheme, hosts = self._peer.origin(head, snapshot.forwarding)
             if not snapshot.cookie_use.allows(head.method, head.upgrade, head.lines, scheme, hosts):
                 return NoToken.CROSS_SITE
         return taken.token
+
+    def _token_for(self, route: Route) -> bytes | NoToken | DPoPToken:
+        """Return the token that another rule would read from this request."""
+        head, places = self._head, route.places
+        if places is None:
+            return bearer.parse(head.authorization, head.authorizations)
+        return self._accepted(places, places.take(head.authorization, head.authorizations, head.lines, head.target))
 
     def _credentials(self) -> bytes | None:
         """Return the token as it would be in Authorization, or that field if it is nowhere else."""
@@ -282,7 +292,9 @@ class Authorization:
         if reason is _MISSING and head.method == b"OPTIONS" and methods is not None:
             preflight = preflight_method(head)
             route = None if preflight is None else choose(methods, preflight)
-            if route is not None and route.requirement is not None and route.requirement.preflight:
+            allows = route is not None and route.requirement is not None and route.requirement.preflight
+            # A preflight has no token, so that none of the announced rule's places has to be removed.
+            if allows and route is not None and self._token_for(route) is _MISSING:
                 self.route = route
                 reason = _PREFLIGHT
         rule = self.route
@@ -367,12 +379,35 @@ class Authorization:
         granted = self.grant(permit)
         for method, target in self._head.others:
             try:
+                route = self._other_route(method, target)
                 refusal = granted._replace(method=method, target=target).reauthorize(self.snapshot)
             except MalformedRequestError as error:
-                refusal = responses.malformed(f"Destination: {error.why}", error.status)
+                return responses.malformed(f"Destination: {error.why}", error.status)
+            if refusal is None and permit.token is not None and route.places is not self.route.places:
+                other = self._token_for(route)
+                if route.needs_token and not route.report_only and other != self._token_for(self.route):
+                    refusal = route.refusals.bearer[Reason.MISSING_TOKEN]
             if refusal is not None:
                 return refusal
         return None
+
+    def _other_route(self, method: bytes, target: bytes) -> Route:
+        """Return the route of another target; raises MalformedRequestError."""
+        _, methods = self.snapshot.routes.locate(target, self._head.host)
+        route = None if methods is None else choose(methods, method)
+        return self.snapshot.without_rule(method) if route is None else route
+
+    def _lookup_for_others(self) -> LookupOptions:
+        """Return the options for cached results that the rules of all targets accept."""
+        options = [self.route.lookup]
+        for method, target in self._head.others:
+            try:
+                options.append(self._other_route(method, target).lookup)
+            except MalformedRequestError:
+                continue  # the request is refused later, because it cannot be read
+        ages = [option.max_age for option in options if option.max_age is not None]
+        stale = not [option for option in options if not option.stale]
+        return LookupOptions(max_age=min(ages, default=None), stale=stale)
 
     def _record(
         self,
@@ -444,57 +479,3 @@ def _read_failure(failure: VerificationFailure) -> tuple[Evidence, Refusal]:
     if isinstance(failure.reason, IntrospectionFailure):
         return failure.reason, responses.not_verified(failure.retry_after)
     return SkippedVerification.TOO_MANY, responses.too_many_unseen_tokens(failure.retry_after)
-
-
-class Grant(NamedTuple):
-    """The grounds on which a request was forwarded, so that a stream can be authorized again by a newer snapshot.
-
-    `target` is in origin form; `credentials` is the value of Authorization; `route` and `permit` are what the request
-    was forwarded by, `granted_at` when; `purges` are those since it began. `lines` are the field lines that were
-    forwarded, `address` is the client's.
-    """
-
-    method: bytes
-    target: bytes
-    host: bytes
-    credentials: bytes | None
-    route: Route
-    permit: Allow
-    purges: tuple[Purge, ...]
-    granted_at: float
-    lines: Sequence[bytes] = ()
-    address: str = ""
-
-    def __repr__(self) -> str:
-        return "Grant(***)"
-
-    @property
-    def expires_at(self) -> float:
-        """The time when the token expires, and the stream with it; infinity if it may outlast the token."""
-        token = self.permit.token
-        return token.expires if token is not None and self.route.ends_with_token else NEVER
-
-    def has_ended(self, now: float) -> bool:
-        """Return whether the token has expired, and the stream with it, or was purged."""
-        return self.expires_at <= now or any(map(self.is_ended_by, self.purges))
-
-    def is_ended_by(self, purge: Purge) -> bool:
-        """Return whether a purge covers the token."""
-        return purge.covers(self.permit.token, self.credentials)
-
-    def reauthorize(self, snapshot: Snapshot) -> Refusal | None:
-        """Return how a snapshot would refuse the request, by the known verification result; None if it allows it."""
-        target, methods = snapshot.routes.locate(self.target, self.host)
-        route = None if methods is None else choose(methods, self.method)
-        if route is None:
-            route = snapshot.without_rule(self.method)
-        request = RequestView(target.segments, target.query, self.host, self.lines, self.address)
-        token = self.permit.token
-        if token is None or not route.verifier.takes(token, self.route.verifier):
-            # The result of one authorization server means nothing to a rule that trusts another one. One without claims
-            # that are read only now cannot be decided on: a claim that was not kept would pass for an absent one.
-            decision = decide(route.requirement, _MISSING, request, 0.0, route.report_only)
-        else:
-            # As of when the token was valid: whether its expiry ends the stream is `ends_with_token`.
-            decision = decide(route.requirement, token, request, self.granted_at, route.report_only, self.permit)
-        return None if isinstance(decision, Allow) else route.refusals.bearer[decision.reason]

@@ -22,10 +22,10 @@ import httptools
 
 from enforcer.proxy import responses
 from enforcer.proxy.accepted import AcceptedConnection
-from enforcer.proxy.authorize import Grant
 from enforcer.proxy.client_transport import NEVER, BodyDeadline, ClientTransport
 from enforcer.proxy.door import PROXY, Door
 from enforcer.proxy.exchange import Exchange
+from enforcer.proxy.grant import Grant
 from enforcer.proxy.head import HeadBuilder, unreadable
 from enforcer.proxy.read_state import ReadState
 from enforcer.proxy.registry import ConnectionRegistry, ManagedConnection

@@ -20,9 +20,10 @@ from enforcer.decision_log.record import CLIENT_GONE
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.policy.decision import WOULD_DENY, Allow
 from enforcer.proxy import responses
-from enforcer.proxy.authorize import Authorization, Grant, Refused, Responded
+from enforcer.proxy.authorize import Authorization, Refused, Responded
 from enforcer.proxy.exchange_state import ExchangeState
 from enforcer.proxy.forwarding import permitted_trailers, request_head
+from enforcer.proxy.grant import Grant
 from enforcer.proxy.head import IDEMPOTENT, RequestHead, extend_held
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from enforcer.proxy.authorize import Grant
+from enforcer.proxy.grant import Grant
 from enforcer.proxy.registry import IDLE, TLS, ConnectionRegistry, ManagedConnection
 from enforcer.tokens.purge import Purge
 from enforcer.wire.carrier import UpgradedConnection

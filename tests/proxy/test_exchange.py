@@ -10,9 +10,9 @@ from harness.playbook import Pipe, Playbook, head, play
 
 from enforcer.policy.matcher import choose
 from enforcer.proxy import responses
-from enforcer.proxy.authorize import Grant
 from enforcer.proxy.exchange import Exchange
 from enforcer.proxy.exchange_state import TRANSITIONS, ExchangeState
+from enforcer.proxy.grant import Grant
 from enforcer.proxy.head import RequestHead
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.response_writer import Http1Writer

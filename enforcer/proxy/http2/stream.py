@@ -11,9 +11,9 @@ import logging
 from typing import Final, Protocol
 
 from enforcer.proxy import responses
-from enforcer.proxy.authorize import Grant
 from enforcer.proxy.client_transport import NEVER, BodyDeadline
 from enforcer.proxy.exchange import Exchange
+from enforcer.proxy.grant import Grant
 from enforcer.proxy.response_writer import ResponseWriter
 from enforcer.proxy.responses import OwnResponse, Refusal
 from enforcer.proxy.snapshot import Snapshot

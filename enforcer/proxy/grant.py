@@ -1,0 +1,69 @@
+"""The grounds on which a request was forwarded, to authorize it again: its stream, or another target. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from enforcer.policy.decision import Allow, decide
+from enforcer.policy.matcher import choose
+from enforcer.policy.request_view import RequestView
+from enforcer.proxy.responses import Refusal
+from enforcer.proxy.snapshot import Route, Snapshot
+from enforcer.tokens.bearer import NoToken
+from enforcer.tokens.claims import NEVER
+from enforcer.tokens.purge import Purge
+
+
+class Grant(NamedTuple):
+    """The grounds on which a request was forwarded, so that a stream can be authorized again by a newer snapshot.
+
+    `target` is in origin form; `credentials` is the value of Authorization; `route` and `permit` are what the request
+    was forwarded by, `granted_at` when; `purges` are those since it began. `lines` are the field lines that were
+    forwarded, `address` is the client's.
+    """
+
+    method: bytes
+    target: bytes
+    host: bytes
+    credentials: bytes | None
+    route: Route
+    permit: Allow
+    purges: tuple[Purge, ...]
+    granted_at: float
+    lines: Sequence[bytes] = ()
+    address: str = ""
+
+    def __repr__(self) -> str:
+        return "Grant(***)"
+
+    @property
+    def expires_at(self) -> float:
+        """The time when the token expires, and the stream with it; infinity if it may outlast the token."""
+        token = self.permit.token
+        return token.expires if token is not None and self.route.ends_with_token else NEVER
+
+    def has_ended(self, now: float) -> bool:
+        """Return whether the token has expired, and the stream with it, or was purged."""
+        return self.expires_at <= now or any(map(self.is_ended_by, self.purges))
+
+    def is_ended_by(self, purge: Purge) -> bool:
+        """Return whether a purge covers the token."""
+        return purge.covers(self.permit.token, self.credentials)
+
+    def reauthorize(self, snapshot: Snapshot) -> Refusal | None:
+        """Return how a snapshot would refuse the request, by the known verification result; None if it allows it."""
+        target, methods = snapshot.routes.locate(self.target, self.host)
+        route = None if methods is None else choose(methods, self.method)
+        if route is None:
+            route = snapshot.without_rule(self.method)
+        request = RequestView(target.segments, target.query, self.host, self.lines, self.address)
+        token = self.permit.token
+        if token is None or not route.verifier.takes(token, self.route.verifier):
+            # The result of one authorization server means nothing to a rule that trusts another one. One without claims
+            # that are read only now cannot be decided on: a claim that was not kept would pass for an absent one.
+            decision = decide(route.requirement, NoToken.MISSING, request, 0.0, route.report_only)
+        else:
+            # As of when the token was valid: whether its expiry ends the stream is `ends_with_token`.
+            decision = decide(route.requirement, token, request, self.granted_at, route.report_only, self.permit)
+        return None if isinstance(decision, Allow) else route.refusals.bearer[decision.reason]
