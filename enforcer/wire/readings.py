@@ -8,7 +8,7 @@
 | `%3F`, `%23` | a byte; the path ends here | parsers that split first; parsers that decode first |
 | `%25` before two hexadecimal digits | `%`; decoded again | RFC 3986; chains of proxies, Tomcat behind httpd |
 | `//` | an empty segment; one slash | RFC 3986; nginx `merge_slashes`, Go's `path.Clean` |
-| `//host/` at the beginning | segments; an authority | servers; Python's `urlsplit`, WHATWG URL |
+| `//host/` at the beginning, also encoded | segments; an authority | servers; Python's `urlsplit`, WHATWG URL |
 | `/./`, `/../`, also encoded or with spaces | segments; resolved | routers that only split; RFC 3986 §5.2.4 |
 | encoded control characters | bytes; left out | RFC 3986; apps that trim texts |
 | bytes that are not UTF-8 | bytes; left out; U+FFFD; the ASCII of an overlong encoding | Go; lax decoders; Java; IIS |
@@ -78,8 +78,8 @@ _RAW_SLASH: Final = 0  # stands for a slash that was sent as such; encoded NULs 
 _SPECIAL: Final = re.compile(rb"[/\\;?#\x00-\x1f\x7f]|[\x80-\xff]+")
 _DOTS: Final = re.compile(rb"(?:\A|[^!-\"$-.0-:<->@-\[\]-~])[. ]+(?:\Z|[^!-\"$-.0-:<->@-\[\]-~])")
 _ESCAPE: Final = re.compile(rb"%[0-9A-Fa-f]{2}")
-_AUTHORITIES: Final = re.compile(rb"//[^/]*"), re.compile(rb"[/\\]{2,}[^/\\]*")
-"""An authority at the beginning, as Python and as WHATWG URL find it."""
+_AUTHORITIES: Final = re.compile(rb"[\x00/][^\x00/]*"), re.compile(rb"[\x00/\\]+[^\x00/\\]*")
+"""An authority behind the first slash, which is left out, as Python and as WHATWG URL find it."""
 _C1_CONTROL: Final = re.compile(rb"\xc2[\x80-\x9f]")
 _OVERLONG: Final = re.compile(
     rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80\x81][\x80-\xbf]|\xf0\x80[\x80\x81][\x80-\xbf]"
@@ -108,22 +108,14 @@ def lattices(path: bytes) -> Iterator[Lattice]:
 
     Raises MalformedRequestError if the path can be decoded more often than DECODINGS, or contains an encoded NUL then.
     """
-    yield from _by_decodings(path)
-    authorities = [authority.match(path) for authority in _AUTHORITIES]
-    for end in {authority.end() for authority in authorities if authority is not None}:
-        yield from _by_decodings(path[end:] or b"/")
-
-
-def too_many() -> MalformedRequestError:
-    """Return the error of a path with more readings than are followed."""
-    return MalformedRequestError("request target", "the path has too many readings")
-
-
-def _by_decodings(path: bytes) -> Iterator[Lattice]:
     text = decode(path[1:].replace(b"/", b"%00"))
     decoded = 0
     for _ in range(DECODINGS):
         yield Lattice(_pieces(text), decoded, _may_have_dots(text))
+        authorities = [authority.match(text) for authority in _AUTHORITIES]
+        for end in {authority.end() for authority in authorities if authority is not None}:
+            rest = text[end + 1 :]
+            yield Lattice(_pieces(rest), decoded | _separators(text[: end + 1]), _may_have_dots(rest))
         if _ESCAPE.search(text) is None:
             return
         if b"%00" in text:
@@ -131,6 +123,16 @@ def _by_decodings(path: bytes) -> Iterator[Lattice]:
         text = _ESCAPE.sub(_unescaped, text)
         decoded = PERCENT
     raise too_many()
+
+
+def too_many() -> MalformedRequestError:
+    """Return the error of a path with more readings than are followed."""
+    return MalformedRequestError("request target", "the path has too many readings")
+
+
+def _separators(text: bytes) -> int:
+    """Return the delimiters that a reader of these bytes takes for separators, as bits."""
+    return (SLASH if b"/" in text else 0) | (BACKSLASH if b"\\" in text else 0)
 
 
 def _unescaped(match: re.Match[bytes]) -> bytes:
