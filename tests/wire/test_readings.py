@@ -64,7 +64,7 @@ def test_nginx_forwards_what_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "count"), [(b"/a", 1), (b"/%25", 1), (b"/%2541", 2), (b"/%252541", 3), (b"//a", 2), (b"//a\\%2541", 5)]
+    ("path", "count"), [(b"/a", 1), (b"/%25", 1), (b"/%2541", 2), (b"/%252541", 3), (b"//a", 2), (b"//a\\%2541", 6)]
 )
 def test_a_path_has_a_lattice_for_each_number_of_decodings(path: bytes, count: int) -> None:
     """And for each place where an authority at its beginning may end."""
