@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,11 +33,11 @@ def test_an_app_is_the_same_through_the_enforcer(app: str, tmp_path: Path) -> No
     straight, through, refused = (_folder(tmp_path / name) for name in ("straight", "through", "refused"))
     with running_issuer() as issuer:
         with _server(app, straight) as port:
-            expected = _client(app, straight, port)
+            expected = _client(app, straight, port, issuer)
         with _server(app, through) as port, _enforcer(app, port, issuer) as address:
-            assert _client(app, through, address) == expected
+            assert _client(app, through, address, issuer) == expected
             with pytest.raises(AssertionError):
-                _client(app, refused, address, token="wrong-token")
+                _client(app, refused, address, issuer, token="wrong-token")
 
 
 def _folder(path: Path) -> Path:
@@ -65,20 +66,26 @@ def _server(app: str, folder: Path) -> Iterator[int]:
 @contextmanager
 def _enforcer(app: str, upstream: int, issuer: Issuer) -> Iterator[int]:
     """Run the enforcer with the settings of an app until the block ends, and yield its port."""
-    text = (HERE / "settings" / f"{app}.yaml").read_text()
-    issuer.tokens = {TOKEN: {"sub": "alice", "client_id": "app", "scope": "use"}}
-    settings = yaml.safe_load(text)
+    port = unused_ports(1)[0]
+    address = f"http://127.0.0.1:{port}"
+    text = (HERE / "settings" / f"{app}.yaml").read_text().replace("https://app.example.org", address)
+    claims = {"sub": "alice", "client_id": "app", "scope": "use", "aud": f"{address}/mcp"}
+    issuer.tokens = {TOKEN: claims, "own1": claims}  # the token endpoint issues the second
+    issuer.metadata = {"authorization_endpoint": f"{issuer.url}/authorize"}  # the MCP client requires it
+    credentials = b64encode(f"app:{TOKEN}".encode())
+    issuer.accepts = lambda head, form: "grant_type" not in form or credentials in head
+    settings = {"listener": {"address": f"127.0.0.1:{port}"}, **yaml.safe_load(text)}
     settings["authorization_servers"] = [
         {"issuer": issuer.url, "client_id": "enforcer", "client_secret": {"env": "ENFORCER_CLIENT_SECRET"}}
     ]
-    with enforcer(config(f"http://127.0.0.1:{upstream}", 0, **settings)) as process:
-        yield process.port
+    with enforcer(config(f"http://127.0.0.1:{upstream}", 0, **settings)):
+        yield port
 
 
-def _client(app: str, folder: Path, port: int, token: str = TOKEN) -> str:
+def _client(app: str, folder: Path, port: int, issuer: Issuer, token: str = TOKEN) -> str:
     """Return the output of a client's successful run."""
     command = [os.environ["APPS"], str(HERE / "clients" / f"{app}.py")]
-    variables = {"URL": f"http://127.0.0.1:{port}", "TOKEN": token}
+    variables = {"URL": f"http://127.0.0.1:{port}", "TOKEN": token, "ISSUER": issuer.url}
     run = subprocess.run(
         command, cwd=folder, env=_environment(variables), capture_output=True, text=True, timeout=2 * TIMEOUT
     )
