@@ -65,7 +65,7 @@ test-compiled: build/compiled/.ready ## Run the tests of what is compiled in the
 		tests/test_counters.py tests/tokens tests/wire
 
 # Without the tests that start processes or render charts: the lines that run there are not counted.
-COVERED = $(wildcard $(addprefix tests/,analysis cli config decision_log doctor exchanges kubernetes operations \
+COVERED = $(wildcard $(addprefix tests/,analysis cli config decision_api decision_log doctor exchanges kubernetes operations \
 	policy proxy server settings tokens wire yamltext test_*.py))
 
 coverage: $(VENV)/.ready ## Measure the lines that the tests run, by module, and compare with the floors

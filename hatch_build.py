@@ -6,6 +6,7 @@ It only runs if HATCH_BUILD_HOOK_ENABLE_CUSTOM=true, because it takes a C compil
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sysconfig
@@ -17,6 +18,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from mypyc.build import mypycify
 from setuptools import Distribution, Extension
+
+_MODULE_BODY = re.compile(r"^char CPyDef_\w+_____top_level__\(void\) \{$", re.MULTILINE)
 
 
 def compiled_paths(config: Mapping[str, Any], root: Path = Path()) -> list[Path]:
@@ -35,7 +38,8 @@ def compiled_paths(config: Mapping[str, Any], root: Path = Path()) -> list[Path]
 def translate(config: Mapping[str, Any], folder: Path) -> list[Extension]:
     """Translate the modules to C files in a folder, without compiling these; exits with 1 after printing each error.
 
-    Third-party types are ignored, so that the result does not depend on the packages installed at build time.
+    Third-party types are ignored, so that the result does not depend on the packages installed at build time. The
+    functions that run a module's own statements, once, are marked cold: optimizing them took half of the time.
     """
     paths = [str(path) for path in compiled_paths(config)]
     extensions: list[Extension] = mypycify(
@@ -45,6 +49,8 @@ def translate(config: Mapping[str, Any], folder: Path) -> list[Extension]:
         debug_level="0",
         target_dir=str(folder),
     )
+    for path in folder.rglob("*.c"):
+        path.write_text(_MODULE_BODY.sub(r"__attribute__((cold)) \g<0>", path.read_text("utf-8")), "utf-8")
     return extensions
 
 
