@@ -6,19 +6,20 @@ import gc
 import re
 import weakref
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.clients import Client
-from harness.configs import RULES, TOKENS, authorization_server, config
+from harness.configs import RULES, TOKEN, TOKENS, authorization_server, config
 from harness.in_process import InProcessProxy, in_process_proxy
 from harness.issuers import running_issuer
 from harness.ports import closed_port
 from harness.servers import Server, introspection_server, raw_server, response
 from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, hold_tunnel, read_until
 from harness.upstreams import Incoming, Upstream, upstream
-from harness.waiting import eventually
+from harness.waiting import TIMEOUT, eventually
 
 from enforcer.server import reloading
 from enforcer.settings.log import Log
@@ -40,6 +41,19 @@ def running(servers: tuple[Upstream, Server]) -> Iterator[InProcessProxy]:
 def exposed_routes(running: InProcessProxy) -> set[str]:
     """Return the rules that have a series in the metrics."""
     return set(re.findall(r'enforcer_decisions_total\{.*route="([^"]*)"', running.telemetry.exposition().decode()))
+
+
+def cyclic_garbage() -> set[str]:
+    """Return the names of the enforcer's classes that only the garbage collector can free."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        return {
+            type(garbage).__qualname__ for garbage in gc.garbage if type(garbage).__module__.startswith("enforcer.")
+        }
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
 
 
 def test_nothing_is_left_of_retired_configurations(servers: tuple[Upstream, Server], running: InProcessProxy) -> None:
@@ -136,16 +150,28 @@ def test_finished_requests_leave_no_cyclic_garbage(servers: tuple[Upstream, Serv
             assert client.request("POST", "/thing", body=b"body").status == 200
             client.socket.sendall(b"GET /cut HT")
         assert eventually(lambda: not running.registry.connections)
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        try:
-            gc.collect()
-            left = {
-                type(garbage).__qualname__ for garbage in gc.garbage if type(garbage).__module__.startswith("enforcer.")
-            }
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-    assert left == set()
+        assert cyclic_garbage() == set()
+
+
+def test_finished_streams_and_connections_leave_no_cyclic_garbage(servers: tuple[Upstream, Server]) -> None:
+    """Of HTTP/2, on both sides."""
+    grpc = pytest.importorskip("grpc", reason="needs grpcio")
+    from harness.grpc_app import grpc_app
+
+    _, server = servers
+    metadata = [("authorization", f"Bearer {TOKEN}")]
+    with ExitStack() as apps:
+        _, port = apps.enter_context(grpc_app())
+        app = {"url": f"http://127.0.0.1:{port}", "protocol": "h2c"}
+        with in_process_proxy(config("", server.port, upstream=app)) as running:
+            with grpc.insecure_channel(f"127.0.0.1:{running.port}") as channel:
+                call = channel.unary_unary("/Echo/Unary")
+                assert call(b"hello", metadata=metadata, timeout=TIMEOUT) == b"re: hello"
+                apps.close()
+                with pytest.raises(grpc.RpcError):
+                    call(b"hello", metadata=metadata, timeout=TIMEOUT)
+            assert eventually(lambda: not running.registry.connections)
+            assert cyclic_garbage() == set()
 
 
 def test_the_configuration_stays_in_force_after_an_internal_error(

@@ -7,7 +7,9 @@ of the library.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
+from weakref import proxy
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -75,6 +77,12 @@ class BoundedConnection(H2Connection):
                 normalize_outbound_headers=False,
             )
         )
+        # The library's table has methods that are bound to this connection: a cycle, which only the garbage collector
+        # frees, and nothing would free a connection that was open at a reload, because a reload freezes the heap.
+        self._frame_dispatch_table = {
+            frame: partial(getattr(BoundedConnection, method.__name__), proxy(self))
+            for frame, method in self._frame_dispatch_table.items()
+        }
         self._pruned_above = 2 * streams
         self.encoder = _BoundedEncoder()
         self.decoder = _BoundedDecoder(head, fields)
