@@ -66,12 +66,13 @@ class RouteMetrics:
 
 
 class DoorMetrics:
-    """Counters of one door of the decision API: `results` by result."""
+    """Counters of one door of the decision API: `results` by result, `ignored` fields of other contracts by name."""
 
-    __slots__ = ("results",)
+    __slots__ = ("ignored", "results")
 
     def __init__(self) -> None:
         self.results: dict[str, int] = defaultdict(int)
+        self.ignored: dict[str, int] = defaultdict(int)
 
 
 class UpstreamMetrics:

@@ -249,6 +249,15 @@ def _doors(doors: Mapping[str, DoorMetrics]) -> Iterator[str]:
             for result, count in tuple(door.results.items())
         ),
     )
+    yield from _counter(
+        "decision_api_ignored_fields",
+        "Fields of other contracts in requests to the decision API, by the listener's contract.",
+        (
+            (labels(door=name, field=field), count)
+            for name, door in doors.items()
+            for field, count in tuple(door.ignored.items())
+        ),
+    )
 
 
 def _upstream(upstreams: Mapping[str, UpstreamMetrics]) -> Iterator[str]:

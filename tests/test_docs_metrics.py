@@ -35,6 +35,7 @@ def exported() -> Iterator[tuple[str, str, set[str]]]:
     route.decisions["allow", "ok"] += 1
     route.ended_by_reload += 1
     telemetry.door("nginx").results["allow"] += 1
+    telemetry.door("nginx").ignored["x-original-url"] += 1
     upstream.responses[200] += 1
     upstream.errors["timeout"] += 1
     server.results["active"] += 1

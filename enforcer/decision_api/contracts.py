@@ -1,6 +1,7 @@
 """Contracts: how a proxy that asks for a decision describes its client's request (see docs/decision-api.md). Pure.
 
-1. Each listener has one contract. Fields of other contracts are ignored: the client may have sent them.
+1. Each listener has one contract. Fields of other contracts are ignored, because the client may have sent them, and
+   counted (`ignored_fields`).
 2. Method, target and host are never assumed: a field that is missing, repeated or not valid is an error.
 3. The target is read later, by the same parser as the proxy's own (`proxy.authorize`).
 """
@@ -17,7 +18,7 @@ from enforcer.proxy.head import RequestHead, SpecialFields
 from enforcer.proxy.other_targets import OtherTargets, read_other_targets
 from enforcer.proxy.responses import Refusal
 from enforcer.settings.limits import Limits
-from enforcer.wire.fields import HOST, METHODS, OWS, FieldKind
+from enforcer.wire.fields import FOLD, HOST, METHODS, OWS, FieldKind
 
 _DESTINATION: Final = int(FieldKind.DESTINATION)
 _DROP: Final = int(FieldKind.DROP)
@@ -33,7 +34,8 @@ class Contract(NamedTuple):
     """The fields that describe the client's request, by lower-case name; empty: the request's own part.
 
     `url`: the target field is an absolute URL, and names scheme and host too. `forwarded` are the forwarding fields
-    that the proxy sets itself, and that are believed therefore.
+    that the proxy sets itself, and that are believed therefore. `unread` are fields of other contracts that the proxy
+    sets too, and that are not reported therefore.
     """
 
     method: bytes = b""
@@ -41,6 +43,7 @@ class Contract(NamedTuple):
     host: bytes = b""
     url: bool = False
     forwarded: frozenset[bytes] = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
+    unread: frozenset[bytes] = frozenset()
 
 
 _WITH_HOST: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
@@ -48,12 +51,18 @@ CONTRACTS: Final[Mapping[str, Contract]] = {
     "nginx": Contract(b"x-original-method", b"x-original-uri"),
     "haproxy": Contract(b"x-original-method", b"x-original-uri", b"x-forwarded-host", forwarded=_WITH_HOST),
     "ingress-nginx": Contract(
-        b"x-original-method", b"x-original-url", url=True, forwarded=frozenset({b"x-forwarded-for"})
+        b"x-original-method",
+        b"x-original-url",
+        url=True,
+        forwarded=frozenset({b"x-forwarded-for"}),
+        unread=frozenset({b"x-original-uri"}),  # with the annotation auth-method
     ),
     "forwarded": Contract(b"x-forwarded-method", b"x-forwarded-uri", b"x-forwarded-host", forwarded=_WITH_HOST),
     "request": Contract(),
 }
 """The contracts by the name in a configuration."""
+_DESCRIBING: Final = frozenset(name for contract in CONTRACTS.values() for name in contract[:2] if name)
+"""The fields that describe a method or target in any contract."""
 
 
 def read(contract: Contract, carrier: RequestHead, limits: Limits) -> RequestHead:
@@ -74,6 +83,20 @@ def read(contract: Contract, carrier: RequestHead, limits: Limits) -> RequestHea
         return refused(carrier, responses.malformed(str(error), error.status))
     refusal = responses.TARGET_TOO_LONG if len(target) > limits.target else None
     return _judged(carrier, method, target, host, forwarded, others, refusal)
+
+
+def foreign_fields(contract: Contract, head: RequestHead) -> list[bytes]:
+    """Return the names of fields that describe a request, but not in this contract, folded as the laxest app does.
+
+    Another spelling of the contract's own field is such a field too. X-Forwarded-Host is not: most proxies set it.
+    """
+    names: list[bytes] = []
+    for name, _ in (head.special or {}).get(_DROP, ()):
+        folded = name.translate(FOLD)
+        own = folded in contract.unread or name.lower() in (contract.method, contract.target)
+        if folded in _DESCRIBING and not own:
+            names.append(folded)
+    return names
 
 
 def check_method(method: bytes) -> None:

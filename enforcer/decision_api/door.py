@@ -13,6 +13,7 @@ from enforcer.decision_api.caller import Access, Caller
 from enforcer.decision_api.contracts import CONTRACTS, read, refused
 from enforcer.decision_api.exchange import DecisionExchange
 from enforcer.decision_api.grpc.exchange import GrpcExchange
+from enforcer.decision_api.ignored_fields import IgnoredFields
 from enforcer.proxy.door import Door
 from enforcer.proxy.exchange import Downstream, Exchange
 from enforcer.proxy.forwarding import Forwarding
@@ -33,7 +34,7 @@ _NOT_A_CALLER: Final = Refusal(403, "this listener answers only the proxies that
 class DoorSettings:
     """The settings of one listener of the decision API, ready for use; immutable, and replaced by a reload."""
 
-    __slots__ = ("access", "address", "answer", "contract", "largest", "metrics", "name", "reported")
+    __slots__ = ("access", "address", "answer", "contract", "ignored", "largest", "metrics", "name", "reported")
 
     def __init__(self, settings: DecisionListener, forwarding: ForwardingSettings, metrics: DoorMetrics) -> None:
         networks = Networks(settings.trusted_proxies) if settings.trusted_proxies else None
@@ -49,6 +50,7 @@ class DoorSettings:
             removes=settings.contract == "request",
             authorization=forwarding.authorization == "remove",
         )
+        self.ignored = IgnoredFields(settings.contract, settings.address, metrics)
         self.metrics = metrics
         self.reported = False
         """Whether a peer that may not ask was logged: the first is, and any number may follow."""
@@ -78,12 +80,15 @@ class DecisionDoor(Door):
             self._report(settings, peer)
         answer, metrics, contract = settings.answer, settings.metrics, settings.contract
         if contract is None:
-            largest = settings.largest
-            return GrpcExchange(client, writer, registry, peer, head, snapshot, answer, metrics, largest, refusal)
+            largest, ignored = settings.largest, settings.ignored
+            return GrpcExchange(
+                client, writer, registry, peer, head, snapshot, answer, ignored, metrics, largest, refusal
+            )
         asked = head
         if refusal is not None:
             asked = refused(head, refusal)
         elif head.refusal is None:
+            settings.ignored.count(head)
             asked = read(contract, head, snapshot.limits)
         return DecisionExchange(client, writer, registry, peer, head, asked, snapshot, answer, metrics)
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from harness.carriers import CARRIERS, parse
 
-from enforcer.decision_api.contracts import CONTRACTS, read, refused
+from enforcer.decision_api.contracts import CONTRACTS, foreign_fields, read, refused
 from enforcer.proxy.head import RequestHead
 from enforcer.proxy.responses import TOO_LARGE
 from enforcer.settings.limits import Limits
@@ -79,6 +79,26 @@ def test_fields_of_other_contracts_are_ignored(name: str) -> None:
     forged += [(b"X_Original_URI", b"/admin"), (b"X-Forwarded_Uri", b"/admin")]
     head = judged(name, CARRIERS[name](b"GET", b"/a", b"app", forged))
     assert (head.refusal, head.method, head.target, head.host) == (None, b"GET", b"/a", b"app")
+
+
+FOREIGN = {
+    "nginx": [b"x-original-url", b"x-forwarded-method", b"x-forwarded-uri"],
+    "haproxy": [b"x-original-url", b"x-forwarded-method", b"x-forwarded-uri"],
+    "ingress-nginx": [b"x-forwarded-method", b"x-forwarded-uri"],  # it sets X-Original-URI itself
+    "forwarded": [b"x-original-method", b"x-original-uri", b"x-original-url"],
+    "request": [b"x-original-method", b"x-original-uri", b"x-original-url", b"x-forwarded-method", b"x-forwarded-uri"],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fields_of_other_contracts_are_known(name: str) -> None:
+    """They are a sign of a wrong contract, or of a forgery. Other spellings of any of them are only the latter."""
+    contract = CONTRACTS[name]
+    assert foreign_fields(contract, parse(CARRIERS[name](b"GET", b"/a", b"app", []))) == []
+    sent = [(field, b"/b") for field in FOREIGN[name]]
+    sent += [(b"X_Forwarded_Uri", b"/b"), (b"X-Forwarded-Host", b"b"), (b"X-Rewrite-URL", b"/b"), (b"X-T", b"1")]
+    head = parse(CARRIERS[name](b"GET", b"/a", b"app", sent))
+    assert foreign_fields(contract, head) == [*FOREIGN[name], b"x-forwarded-uri"]
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("forwarded", "haproxy")])

@@ -190,6 +190,21 @@ def test_a_missing_field_of_the_contract_is_400() -> None:
     play(script())
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_field_of_another_contract_is_counted(name: str) -> None:
+    """Only of a caller: anybody else's fields say nothing of the configuration."""
+    foreign = b"X-Original-URI" if name == "forwarded" else b"X-Forwarded-Uri"
+
+    async def script() -> None:
+        bed = Bed(name)
+        assert status(await bed.ask(b"GET", b"/api/x", [TOKEN, (foreign, b"/public/x")])) == 200
+        await bed.ask(b"GET", b"/api/x", [TOKEN, (foreign, b"/public/x")], address="203.0.113.66")
+        assert bed.door.settings.metrics.ignored == {foreign.decode().lower(): 1}
+        bed.plane.close()
+
+    play(script())
+
+
 def test_the_rule_in_mode_report_allows_and_counts() -> None:
     """The decision is counted as `would_deny`, as by the proxy; no field says so, because it would reach the app."""
 

@@ -11,6 +11,7 @@ from typing import Final
 from enforcer.counters import DoorMetrics
 from enforcer.decision_api.answers import AllowedAnswer, field_pairs
 from enforcer.decision_api.grpc.check import read_check, read_service, write_allowed, write_denied, write_health
+from enforcer.decision_api.ignored_fields import IgnoredFields
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.decision import WOULD_DENY, Allow
 from enforcer.proxy import responses
@@ -48,7 +49,7 @@ class GrpcExchange(Exchange):
     It waits in QUEUED until its message is complete. `refusal` is the answer to a caller that may not ask.
     """
 
-    __slots__ = ("_answer", "_carrier", "_largest", "_message", "_metrics")
+    __slots__ = ("_answer", "_carrier", "_ignored", "_largest", "_message", "_metrics")
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class GrpcExchange(Exchange):
         carrier: RequestHead,
         snapshot: Snapshot,
         answer: AllowedAnswer,
+        ignored: IgnoredFields,
         metrics: DoorMetrics,
         largest: int,
         refusal: Refusal | None,
@@ -66,6 +68,7 @@ class GrpcExchange(Exchange):
         super().__init__(client, writer, registry, peer, carrier, snapshot)
         self._carrier = carrier
         self._answer = answer
+        self._ignored = ignored
         self._metrics = metrics
         self._largest = largest
         self._message = bytearray()
@@ -118,6 +121,7 @@ class GrpcExchange(Exchange):
         if refusal is None:
             try:
                 self.head = read_check(data, snapshot.forwarding, snapshot.limits)
+                self._ignored.count(self.head)
                 refusal = self.head.refusal
             except MalformedRequestError as error:
                 refusal = responses.malformed(str(error), error.status)

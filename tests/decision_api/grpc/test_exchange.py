@@ -78,6 +78,7 @@ def test_an_allowed_request_sets_the_identity_fields_and_removes_every_other_spe
         own = [name.lower() for name in identity]
         assert public.removed == [*own, b"x_auth_subject", b"x-original-url"]
         assert dict(bed.door.settings.metrics.results) == {"allow": 2}
+        assert bed.door.settings.metrics.ignored == {"x-original-url": 2}
         bed.plane.close()
 
     play(script())
