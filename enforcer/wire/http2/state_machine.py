@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from weakref import proxy
 
 from h2.config import H2Configuration
@@ -79,7 +79,7 @@ class BoundedConnection(H2Connection):
         )
         # The library's table has methods that are bound to this connection: a cycle, which only the garbage collector
         # frees, and nothing would free a connection that was open at a reload, because a reload freezes the heap.
-        self._frame_dispatch_table = {
+        self._frame_dispatch_table: dict[Any, Any] = {
             frame: partial(getattr(BoundedConnection, method.__name__), proxy(self))
             for frame, method in self._frame_dispatch_table.items()
         }
