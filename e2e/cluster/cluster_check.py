@@ -51,7 +51,23 @@ def cluster_check(proof: Proof, cluster: ControlPlane) -> None:
     _, results = _look(cluster)
     gone = [name for name in (f"configmap/rules -n {APPS}", f"secret/loopback-enforcer -n {APPS}") if name in results]
     proof.claim("objects that exist are not reported", [], gone)
+    cluster("apply", "-n", APPS, "-f", "-", documents=_endpoints("loopback"))
+    _, results = _look(cluster)
+    proof.claim("endpoints by hand show a port of a pod", "open", results.get(f"pod/loopback -n {APPS}", ""))
+    cluster("delete", "endpointslice", "by-hand", "-n", APPS)
     cluster("delete", "namespace", LATE, "--wait=false")
+
+
+def _endpoints(pod: str) -> Object:
+    """Return an EndpointSlice that names a pod, and a port that nothing else mentions."""
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "by-hand"},
+        "addressType": "IPv4",
+        "ports": [{"port": 9999, "protocol": "TCP"}],
+        "endpoints": [{"addresses": ["10.0.0.1"], "targetRef": {"kind": "Pod", "name": pod}}],
+    }
 
 
 def _named(pod: Object, name: str) -> Object:

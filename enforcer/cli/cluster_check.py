@@ -17,6 +17,7 @@ from enforcer.kubernetes.verify.enforcers import repository
 from enforcer.kubernetes.verify.object_set import Assumptions
 from enforcer.yamltext.objects import Object
 
+_ENDPOINTS: Final = ("endpointslices.discovery.k8s.io", "endpoints")
 _POLICIES: Final = "networkpolicies.networking.k8s.io"
 _ADMISSION: Final = (
     "validatingadmissionpolicies.admissionregistration.k8s.io",
@@ -40,9 +41,9 @@ def command(
     """Look whether the pods of a cluster that want the enforcer have it, and whether clients can bypass it.
 
     Reads the cluster with kubectl, and changes nothing: pods that are labelled, or whose namespace is, or that have the
-    enforcer, with the Services and NetworkPolicies around them; the ConfigMaps and Secrets that they need; the
-    versions of the enforcers; the webhook and the admission policy. `enforcer verify --help` explains the verdicts. Of
-    Secrets only the names are read.
+    enforcer, with the Services, EndpointSlices and NetworkPolicies around them; the ConfigMaps and Secrets that they
+    need; the versions of the enforcers; the webhook and the admission policy. `enforcer verify --help` explains the
+    verdicts. Of Secrets only the names are read.
 
     Exit codes: 0 all is as it should be, 1 something is open, bare, missing or faulty, 2 wrong usage, or the cluster
     cannot be read.
@@ -80,7 +81,7 @@ def _snapshot(kubectl: Kubectl, images: Collection[str]) -> Snapshot:
     """Read the cluster; raises KubectlError."""
     resources = kubectl.resources()
     foreign = [name for name in resources if "networkpolic" in name and name != _POLICIES]
-    objects = kubectl.list_all("namespaces", "pods", "services", _POLICIES, *foreign)
+    objects = kubectl.list_all("namespaces", "pods", "services", *_ENDPOINTS, _POLICIES, *foreign)
     needed = references(wanting(objects, images), images)
     return Snapshot(
         objects=objects,

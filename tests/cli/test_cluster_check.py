@@ -29,8 +29,8 @@ if words[0] == "api-resources":
     print("\\n".join(state["resources"]))
 elif "--all-namespaces" in words:
     kinds = [word.partition(".")[0] for word in words[1].split(",")]
-    things = [thing for thing in state["objects"] if thing["kind"].lower() + "s" in kinds or
-              thing["kind"].lower()[:-1] + "ies" in kinds]
+    things = [thing for thing in state["objects"] for kind in [thing["kind"].lower()]
+              if not {{kind, kind + "s", kind[:-1] + "ies"}}.isdisjoint(kinds)]
     print(json.dumps({{"kind": "List", "items": things}}))
 elif words[1] in state["forbidden"]:
     sys.exit("forbidden")
@@ -79,6 +79,20 @@ def test_a_cluster_as_it_should_be(cluster: Callable[..., Any]) -> None:
     assert {words[0] for words in calls} == {"api-resources", "get"}
     assert [words[-2] for words in calls if words[1] == "secrets"] == ["--output=name"]
     assert "ciliumnetworkpolicies.cilium.io" in calls[1][1]
+
+
+def test_endpoints_by_hand_are_read(cluster: Callable[..., Any]) -> None:
+    """Of both kinds: not every proxy reads EndpointSlices."""
+    reference = {"kind": "Pod", "name": "web"}
+    by_hand = [
+        needed("EndpointSlice", endpoints=[{"targetRef": reference}], ports=[{"port": 3000}]),
+        needed("Endpoints", subsets=[{"addresses": [{"targetRef": reference}], "ports": [{"port": 4000}]}]),
+    ]
+    result, _ = cluster([pod(), *by_hand], "--image", "e")
+    assert [line.split(":")[0].split()[-1] for line in result.output.splitlines() if " open " in line] == [
+        "3000",
+        "4000",
+    ]
 
 
 def test_failures_have_an_exit_code(cluster: Callable[..., Any]) -> None:

@@ -97,6 +97,29 @@ def test_services_and_policies_around_count() -> None:
     assert "by service/app port 80, the pods' addresses; no NetworkPolicy is known" in first[0]
 
 
+def test_endpoints_by_hand_count() -> None:
+    """A Service without a selector leads to a port that nothing else mentions; those of a controller add nothing."""
+    protected = pod(injected(Mode.PORT))
+    protected["status"]["podIP"] = "10.0.0.1"
+    metadata = {"name": "way", "namespace": "shop"}
+    way: Any = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"port": 80}]}}
+    by_hand: Any = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "way-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "way"}},
+        "endpoints": [{"addresses": ["10.0.0.1"]}],
+        "ports": [{"port": 9999}],
+    }
+    assert any(
+        "TCP port 9999: by service/way port 80, the pods' addresses" in line for line in lines(protected, way, by_hand)
+    )
+    selecting = service(8080)
+    selecting["metadata"]["namespace"] = "shop"
+    labels = {"kubernetes.io/service-name": selecting["metadata"]["name"]}
+    managed = {**by_hand, "metadata": {**by_hand["metadata"], "labels": labels}, "ports": [{"port": 8080}]}
+    assert lines(protected, selecting, managed) == lines(protected, selecting)
+
+
 def test_missing_objects_are_failures() -> None:
     """Without them pods cannot start; if that cannot be read, it is a note."""
     things = [pod(injected())]

@@ -62,13 +62,15 @@ def _rules(policy: Object) -> list[Object]:
     return [rule if isinstance(rule, dict) else {} for rule in rules] if isinstance(rules, list) else []
 
 
-def mentioned(policies: Iterable[Object]) -> Iterator[Endpoint]:
-    """Yield the ports of a pod that policies mention one by one, and which therefore have clients.
+def mentioned(policies: Iterable[Object], workload: Workload) -> Iterator[Endpoint]:
+    """Yield the ports of a workload's pods that policies mention one by one, and which therefore have clients.
 
-    A policy for every pod of a namespace says nothing of a single one.
+    A policy for every pod of a namespace says nothing of a single one. A rule for ingress says something also in a
+    policy that does not limit ingress.
     """
     for policy in policies:
-        if not section(policy, "spec", "podSelector"):
+        selector = section(policy, "spec", "podSelector")
+        if not selector or not may_select(selector, workload.labels, workload.added_labels):
             continue
         for entry in (entry for rule in _rules(policy) for entry in items(rule, "ports") if "endPort" not in entry):
             number = port_number(entry.get("port"))

@@ -10,7 +10,7 @@ from typing import Final
 from enforcer.kubernetes.pod_templates import contained, find_workloads
 from enforcer.kubernetes.selectors import may_select
 from enforcer.kubernetes.verify import network_policies, services
-from enforcer.kubernetes.verify.endpoints import is_endpoints
+from enforcer.kubernetes.verify.endpoints import EndpointIndex, is_endpoints
 from enforcer.kubernetes.verify.enforcers import Enforcer, find_enforcers, is_native
 from enforcer.kubernetes.verify.services import Version
 from enforcer.kubernetes.workloads import Workload
@@ -51,7 +51,7 @@ class ObjectSet:
         self.policies = self._grouped(obj for obj in network if network_policies.is_network_policy(obj))
         self.foreign = _grouped((identity(obj)[1], obj) for obj in network if network_policies.is_foreign(obj))
         """The policies of other APIs; some kinds of them have no namespace, and count in each."""
-        self.endpoints = self._grouped(obj for obj in last if is_endpoints(obj))
+        self.endpoints = EndpointIndex(self._grouped(obj for obj in last if is_endpoints(obj)), self.services)
         self._configs = self._grouped(obj for obj in last if obj.get("kind") == "ConfigMap")
         self._namespaces = {identity(obj)[0]: obj for obj in last if obj.get("kind") == "Namespace"}
 

@@ -35,7 +35,8 @@ class Endpoint:
 class Route:
     """A port of a Service, and the endpoint that it resolves to; None if the pod has no such port."""
 
-    service: str
+    source: str
+    """The Service, as `kind/name`; or the EndpointSlice, if it belongs to none."""
     port: str
     endpoint: Endpoint | None
     on: str = ""
@@ -44,7 +45,7 @@ class Route:
     """True if the network may show its clients with the address of a node."""
 
     def __str__(self) -> str:
-        return f"service/{self.service} port {self.port}{self.on}"
+        return f"{self.source} port {self.port}{self.on}"
 
 
 def is_service(obj: Object) -> bool:
@@ -60,7 +61,7 @@ def may_select_pods(service: Object, workload: Workload) -> bool:
     return may_select({"matchLabels": selector}, workload.labels, workload.added_labels)
 
 
-def _masks(service: Object) -> bool:
+def masks(service: Object) -> bool:
     """Return whether the network may show clients of a Service with the address of a node, for which it has ports."""
     spec = section(service, "spec")
     on_nodes = spec.get("type") in ("NodePort", "LoadBalancer") or bool(spec.get("externalIPs"))
@@ -69,18 +70,18 @@ def _masks(service: Object) -> bool:
 
 def routes(service: Object, spec: Object, oldest: Version) -> Iterator[Route]:
     """Yield where the ports of a Service lead in a pod, in every version of Kubernetes from the oldest one."""
-    name, masks = str(section(service, "metadata").get("name")), _masks(service)
+    source, masked = f"service/{section(service, 'metadata').get('name')}", masks(service)
     for entry in items(section(service, "spec"), "ports"):
         protocol = protocol_of(entry)
         before = _resolve(entry, spec, protocol, native=False)
         since = _resolve(entry, spec, protocol, native=True)
         port = str(entry.get("port"))
         if before == since or oldest >= _NAMED_NATIVE:
-            yield Route(name, port, since, masks=masks)
+            yield Route(source, port, since, masks=masked)
         else:
             edge = ".".join(map(str, _NAMED_NATIVE))
-            yield Route(name, port, before, f" before Kubernetes {edge}", masks)
-            yield Route(name, port, since, f" since Kubernetes {edge}", masks)
+            yield Route(source, port, before, f" before Kubernetes {edge}", masked)
+            yield Route(source, port, since, f" since Kubernetes {edge}", masked)
 
 
 def _resolve(entry: Object, spec: Object, protocol: str, native: bool) -> Endpoint | None:

@@ -17,7 +17,6 @@ from typing import Final
 from enforcer.kubernetes import names
 from enforcer.kubernetes.verify import network_policies, services
 from enforcer.kubernetes.verify.added_proxies import added_proxies
-from enforcer.kubernetes.verify.endpoints import leading_to
 from enforcer.kubernetes.verify.enforcers import command_line
 from enforcer.kubernetes.verify.object_set import Assumptions, ObjectSet
 from enforcer.kubernetes.verify.pods import AppPort, app_ports, own_endpoints, unreadable_ports
@@ -151,14 +150,19 @@ class _Verification:
 
     @cached_property
     def _routes(self) -> list[Route]:
-        """The ports of Services that lead to the pods, or may."""
+        """The ports of Services and EndpointSlices that lead to the pods, or may."""
         selecting = [
             service
             for service in self._objects.near(self._objects.services, self._workload)
             if services.may_select_pods(service, self._workload)
         ]
         oldest = self._objects.assumptions.oldest
-        return [route for service in selecting for route in services.routes(service, self._spec, oldest)]
+        selected = [route for service in selecting for route in services.routes(service, self._spec, oldest)]
+        # A controller writes EndpointSlices for Services with a selector: the same ways again.
+        known = {(route.source, route.endpoint) for route in selected}
+        space = self._objects.namespace(self._workload.namespace)
+        listed = self._objects.endpoints.routes(self._workload, space)
+        return [*selected, *(route for route in listed if (route.source, route.endpoint) not in known)]
 
     @cached_property
     def _ports(self) -> list[AppPort]:
@@ -171,8 +175,7 @@ class _Verification:
                 known[port.endpoint] = port if former is None else former.merged(port)
         targets = [
             *(route.endpoint for route in self._routes if route.endpoint is not None),
-            *leading_to(self._objects.near(self._objects.endpoints, self._workload), self._workload),
-            *network_policies.mentioned(self._policies),
+            *network_policies.mentioned(self._objects.near(self._objects.policies, self._workload), self._workload),
         ]
         protected = [Endpoint("TCP", number) for number in self._protected]
         for endpoint in (*protected, *(target for target in targets if target not in self._ours)):
