@@ -38,9 +38,9 @@ class Http2Limits(Section):
     """Streams that a client may cancel, or make the enforcer reset, at once, and as many more a second; then the
     connection is closed. Cuts rapid resets (CVE-2023-44487, CVE-2025-8671)."""
     control_frames: Count = 1000
-    """Frames that move no message (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown types) at once, and as
-    many more a second; then the connection is closed. DATA that the enforcer sends permits more, since it causes
-    WINDOW_UPDATE. Cuts floods (CVE-2019-9512 to -9518)."""
+    """Frames that move no message (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown types), or belong to a
+    stream that has ended, at once, and as many more a second; then the connection is closed. DATA that the enforcer
+    sends permits more, since it causes WINDOW_UPDATE. Cuts floods (CVE-2019-9512 to -9518)."""
     field_section: Bytes = 24_576
     """Maximum size of a field section as it is compressed; a larger one closes the connection. A head of `limits.head`
     is seldom larger. One with more than twice `limits.fields`, or larger than four times `limits.head` when decoded,

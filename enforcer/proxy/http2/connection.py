@@ -26,11 +26,11 @@ from h2.exceptions import ProtocolError
 
 from enforcer.errors import MalformedRequestError
 from enforcer.proxy import responses
-from enforcer.proxy.accepted import AcceptedConnection
 from enforcer.proxy.client_transport import NEVER, ClientTransport
 from enforcer.proxy.door import PROXY, Door
 from enforcer.proxy.head import HeadBuilder, unreadable
 from enforcer.proxy.http2.head import read_head
+from enforcer.proxy.http2.session import Http2Session
 from enforcer.proxy.http2.stream import Http2Stream
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry
@@ -45,12 +45,13 @@ from enforcer.wire.http2.frames import (
     INTERNAL_ERROR,
     NO_ERROR,
     PREFACE,
+    PROTOCOL_ERROR,
     REFUSED_STREAM,
     FrameError,
     FrameReader,
     goaway,
 )
-from enforcer.wire.http2.state_machine import CONNECTION_WINDOW, FRAME, BoundedConnection
+from enforcer.wire.http2.state_machine import CONNECTION_WINDOW, FRAME
 from enforcer.wire.tls_reader import TlsReader
 from enforcer.wire.turns import PacedInput, Readable
 
@@ -62,11 +63,6 @@ _SMALL: Final = 4096
 """Maximum number of bytes of a read that is processed at once."""
 _STEP: Final = 16
 """Maximum number of frames of a step."""
-_UNWRITTEN: Final = 64 * 1024
-"""Bytes of bodies that are framed before they are written: more would not be noticed by flow control."""
-_USEFUL: Final = 256
-"""Bytes of a DATA frame that permit the client frames for flow control; smaller ones could be what it asks for
-(CVE-2019-9511)."""
 _ALL: Final = 2**31 - 1
 
 
@@ -83,43 +79,29 @@ _ENDING: Final = Http2State.ENDING
 _CLOSED: Final = Http2State.CLOSED
 
 
-class Http2Connection(AcceptedConnection):
-    """One client connection, an asyncio.Protocol by its methods, and the `Session` of its streams.
+class Http2Connection(Http2Session):
+    """One client connection, an asyncio.Protocol by its methods.
 
     It is ended at its `deadline` if it is idle, and if the frame, or the field section,
     that began at `_frame_began` stays incomplete for too long.
     """
 
     __slots__ = (
-        "_builder", "_control", "_deferred", "_frame_began", "_held", "_highest", "_in_turn", "_machine", "_most",
-        "_reader", "_received", "_resets", "_streams", "_touched", "_unwritten", "state",
+        "_builder", "_frame_began", "_highest", "_most", "_reader", "_received", "_resets", "_touched", "state",
     )  # fmt: skip
 
     def __init__(self, registry: ConnectionRegistry, tls: TlsReader | None = None, door: Door = PROXY) -> None:
         super().__init__(registry, tls, door)
         snapshot = registry.snapshot
         limits, now = snapshot.limits, registry.ticker.next
-        self._machine = BoundedConnection(
-            client_side=False,
-            streams=limits.http2.streams,
-            window=limits.http2.window,
-            head=limits.head,
-            fields=limits.fields,
-        )
         self._machine.receive_data(PREFACE)
         self._reader = FrameReader(FRAME, limits.http2.field_section, limits.http2.continuations)
         self._resets = Allowance(limits.http2.resets, now)
-        self._control = Allowance(limits.http2.control_frames, now)
         self._builder = HeadBuilder(snapshot.forwarding)
-        self._streams: dict[int, Http2Stream] = {}
         self._most = limits.http2.streams  # as it was announced
-        self._held: dict[int, Http2Stream] = {}  # they wait for room, in this order
         self._touched: list[Http2Stream] = []  # they got something of a body in this turn
         self._highest = 0  # the last stream that was begun
         self._received = 0  # bytes of the connection's window that were not given back
-        self._unwritten = 0  # bytes of bodies that are framed, and not written
-        self._deferred = False  # a stream waits only for these to be written
-        self._in_turn = False
         self._frame_began = NEVER
         self.state = _OPEN
 
@@ -205,7 +187,7 @@ class Http2Connection(AcceptedConnection):
         except ProtocolError as error:
             # Not its text, which may have a value of the client's
             _log.debug("an HTTP/2 connection of %s is ended: %s", self.peer.address, type(error).__name__)
-            self._fail(NO_ERROR)
+            self._fail(int(error.error_code))
         except Exception:  # noqa: BLE001 - whatever the fault is, no frame behind it is read
             _log.exception("internal error")
             self._fail(INTERNAL_ERROR)
@@ -243,13 +225,26 @@ class Http2Connection(AcceptedConnection):
 
     def _on_frame(self, frame: bytes) -> None:
         reader = self._reader
-        kind = reader.kind
-        if reader.is_control(frame) and not self._control.spend(self.now):
+        kind, number = reader.kind, reader.stream
+        late = number not in self._streams and 0 < number <= int(self._machine.highest_inbound_stream_id)
+        if (late or reader.is_control(frame)) and not self._control.spend(self.now):
             raise FrameError(ENHANCE_YOUR_CALM, "too many control frames")
-        if kind == GOAWAY and reader.stream == 0 and reader.length >= 8:
+        if kind == GOAWAY and number == 0 and reader.length >= 8:
             self._end()  # the library would end the streams that go on
             return
-        for event in self._machine.receive_data(frame):
+        if number in self._streams and (code := reader.stream_error(frame)):
+            self._on_malformed(number, code)
+            return
+        try:
+            events = self._machine.receive_data(frame)
+        except ProtocolError as error:
+            if late or not self._machine.is_fault_of_stream(number, kind, error):
+                raise
+            if kind == DATA:
+                self._return_credit(reader.length)  # the library reports no event
+            self._on_malformed(number, PROTOCOL_ERROR)
+            return
+        for event in events:
             if isinstance(event, RequestReceived):
                 self._on_request(event.stream_id or 0, event.headers or [], event.stream_ended is None)
             elif isinstance(event, DataReceived):
@@ -287,16 +282,20 @@ class Http2Connection(AcceptedConnection):
             head = read_head(self._builder, section, snapshot.forwarding, snapshot.limits, has_body=has_body)
         except MalformedRequestError as error:
             head = unreadable(responses.malformed(str(error), error.status))
-            stream.malformed = True
+            stream.error = PROTOCOL_ERROR
         stream.begin_exchange(self._door.exchange(stream, stream, registry, self.peer, head, snapshot))
-        if stream.malformed:
+        if stream.error:
             self._count_reset()
 
-    def _on_data(self, number: int, data: bytes, size: int) -> None:
+    def _return_credit(self, size: int) -> None:
+        """Let the client send as many bytes more on the connection."""
         self._received += size
         if self._received * 2 >= CONNECTION_WINDOW:
             self._machine.increment_flow_control_window(self._received)
             self._received = 0
+
+    def _on_data(self, number: int, data: bytes, size: int) -> None:
+        self._return_credit(size)
         stream = self._streams.get(number)
         if stream is not None and stream.on_data(data, size):
             self._touched.append(stream)
@@ -307,11 +306,18 @@ class Http2Connection(AcceptedConnection):
             return
         trailers = read_trailers(section)
         if trailers is None:
-            stream.malformed = True
-            stream.on_unreadable(responses.malformed("trailer section: not valid in HTTP/2"))
-            self._count_reset()
+            self._on_malformed(number, PROTOCOL_ERROR)
         else:
             stream.on_request_end(trailers)
+
+    def _on_malformed(self, number: int, code: int) -> None:
+        """End a stream, and only that, for a frame or a message that is not valid (RFC 9113 §5.4.2, §8.1.1)."""
+        stream = self._streams.get(number)
+        if stream is None:
+            self._on_request(number, [], has_body=True)  # a request that was not even taken apart
+        else:
+            stream.on_malformed(code)
+            self._count_reset()
 
     def _on_reset(self, number: int) -> None:
         stream = self._streams.get(number)
@@ -326,66 +332,12 @@ class Http2Connection(AcceptedConnection):
 
     # Session
 
-    @property
-    def now(self) -> float:
-        return self._registry.ticker.next
-
-    def room(self, stream: int) -> int:
-        if self._io.full:
-            return 0
-        if self._unwritten >= _UNWRITTEN:
-            self._deferred = True
-            return 0
-        return min(self._machine.local_flow_control_window(stream), FRAME)
-
-    def send_fields(self, stream: int, fields: FieldList, *, ends: bool) -> None:
-        self._machine.send_headers(stream, fields, ends)
-
-    def send_data(self, stream: int, data: bytes, *, ends: bool) -> None:
-        self._machine.send_data(stream, data, ends)
-        self._unwritten += len(data)
-        if ends or len(data) >= _USEFUL:
-            self._control.earn(2)
-
-    def give_credit(self, stream: int, size: int) -> None:
-        self._machine.increment_flow_control_window(size, stream)
-
-    def hold(self, stream: Http2Stream) -> None:
-        self._held[stream.id] = stream
-
-    def reset(self, stream: int, code: int) -> None:
-        self._machine.reset_stream(stream, code)
-
-    def flush(self) -> None:
-        if self._in_turn:
-            return
-        self._write()
-        while self._deferred and not self._io.full:
-            self._deferred = False
-            self._send_held()
-            self._write()
-
     def on_stream_end(self, stream: Http2Stream) -> None:
-        self._streams.pop(stream.id, None)
-        self._held.pop(stream.id, None)
+        super().on_stream_end(stream)
         if not self._streams:
             self.deadline = self.now + self._registry.snapshot.timeouts.keep_alive
             if self.state is _ENDING:
                 self._close()
-
-    def _write(self) -> None:
-        self._unwritten = 0
-        data = self._machine.data_to_send()
-        if data:
-            self.transport.write(data)
-
-    def _send_held(self) -> None:
-        """Let the streams that wait send, each as much as there is room for."""
-        for stream in tuple(self._held.values()):
-            if self._io.full:
-                return
-            self._held.pop(stream.id, None)
-            stream.send()
 
     # Called by the registry and the server
 
@@ -470,15 +422,14 @@ class Http2Connection(AcceptedConnection):
             self._close()
 
     def _fail(self, code: int) -> None:
-        """End the connection because of an error; 0: the library has written the GOAWAY."""
+        """End the connection because of an error."""
         if self.state is _CLOSED:
             return
         self.state = _CLOSED
         self._registry.http2_ended += 1
         self._end_streams()
         self._write()
-        if code:
-            self.transport.write(goaway(self._highest, code))
+        self.transport.write(goaway(self._highest, code))
         self._reader.clear()
         self._linger()
 

@@ -15,17 +15,19 @@ from enforcer.proxy.client_transport import NEVER, BodyDeadline
 from enforcer.proxy.exchange import Exchange
 from enforcer.proxy.grant import Grant
 from enforcer.proxy.response_writer import ResponseWriter
-from enforcer.proxy.responses import OwnResponse, Refusal
+from enforcer.proxy.responses import OwnResponse
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.settings.limits import Limits, Timeouts
 from enforcer.wire.carrier import UpgradedConnection
 from enforcer.wire.fields import without
 from enforcer.wire.http2.fields import FieldList, write_fields
-from enforcer.wire.http2.frames import CANCEL, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR
+from enforcer.wire.http2.frames import CANCEL, INTERNAL_ERROR, NO_ERROR
 
 _log: Final = logging.getLogger("enforcer.proxy")
 
 _UPGRADE: Final = frozenset({b"upgrade"})
+
+_MALFORMED: Final = responses.malformed("stream: not valid in HTTP/2")
 
 STREAM: Final = 4096
 """Bytes that a stream takes, besides what it holds of its messages."""
@@ -66,14 +68,14 @@ class Session(Protocol):
 class Http2Stream(ResponseWriter):
     """One stream, the `Downstream` and the `ResponseWriter` of its exchange.
 
-    `malformed`: the request is, so that its refusal is RST_STREAM. `open`: more may be sent. `closing` and `has_queued`
-    are about connections that carry one request at a time.
+    `error`: the code of the RST_STREAM that refuses the request, which is malformed; 0: it is not. `open`: more may be
+    sent. `closing` and `has_queued` are about connections that carry one request at a time.
     """
 
     __slots__ = (
         "_body", "_body_deadline", "_body_due", "_credit", "_ended", "_exchange", "_fields", "_limits", "_output",
         "_pieces", "_position", "_read", "_read_due", "_received", "_session", "_timeouts", "_told_full", "_trailers",
-        "closing", "id", "malformed", "open",
+        "closing", "error", "id", "open",
     )  # fmt: skip
 
     def __init__(self, session: Session, number: int, snapshot: Snapshot, *, has_body: bool) -> None:
@@ -97,7 +99,7 @@ class Http2Stream(ResponseWriter):
         self._ended = False  # nothing more comes from the exchange
         self._told_full = False
         self.closing = False
-        self.malformed = False
+        self.error = NO_ERROR
         self.open = True
 
     def begin_exchange(self, exchange: Exchange) -> None:
@@ -165,10 +167,12 @@ class Http2Stream(ResponseWriter):
         if self._exchange is not None:
             self._exchange.on_request_end(trailers)
 
-    def on_unreadable(self, refusal: Refusal) -> None:
-        """Refuse the request, whose body cannot be read."""
+    def on_malformed(self, code: int) -> None:
+        """End the stream with an error: a frame or a message of the client is malformed."""
+        self.error = code
         if self._exchange is not None:
-            self._exchange.on_unreadable(refusal)
+            self._exchange.on_unreadable(_MALFORMED)
+        self._reset(code)
 
     def on_reset(self) -> None:
         """Take RST_STREAM, or the end of the connection: the client is gone."""
@@ -225,7 +229,7 @@ class Http2Stream(ResponseWriter):
 
     def abort(self) -> None:
         """End the response so that it does not look whole."""
-        self._reset(INTERNAL_ERROR)
+        self._reset(self.error or INTERNAL_ERROR)
 
     # ResponseWriter
 
@@ -239,8 +243,8 @@ class Http2Stream(ResponseWriter):
     def write_own(
         self, response: OwnResponse, date: bytes, *, closes: bool, head_only: bool, http10: bool, request_id: bytes
     ) -> None:
-        if self.malformed:
-            self._reset(PROTOCOL_ERROR)
+        if self.error:
+            self._reset(self.error)
             return
         self._fields = response.fields(date, request_id)
         if not head_only and response.body:

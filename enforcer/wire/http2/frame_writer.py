@@ -67,22 +67,22 @@ class FrameWriter:
         """Send no more of a body."""
         self._waiting.pop(upload, None)
 
-    def collect(self) -> None:
-        """Take what the state machine has to send, before an error makes it drop everything."""
-        data = self._machine.data_to_send()
-        if data:
-            self._outgoing.append(data)
-
     def flush(self) -> None:
         """Write what the state machine has to send, now or at the end of the turn."""
-        self.collect()
+        self._collect()
         if not self.in_turn:
             self._write()
 
     def write_last(self, frame: bytes) -> None:
         """Write everything, and behind it the last frame."""
+        self._collect()
         self._outgoing.append(frame)
         self._write()
+
+    def _collect(self) -> None:
+        data = self._machine.data_to_send()
+        if data:
+            self._outgoing.append(data)
 
     def _write(self) -> None:
         outgoing = self._outgoing

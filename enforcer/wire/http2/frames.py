@@ -36,6 +36,8 @@ CANCEL: Final = 8
 ENHANCE_YOUR_CALM: Final = 11
 
 _HEADER: Final = 9
+_WORD: Final = 4
+_PRIORITY: Final = 5
 _MAX_STREAM: Final = 0x7FFFFFFF
 
 
@@ -129,7 +131,7 @@ class FrameReader:
             if kind != SETTINGS:
                 raise FrameError(PROTOCOL_ERROR, "the first frame is not SETTINGS")
             self._begun = True
-        if kind in (CONTINUATION, HEADERS):
+        if self.in_section or kind in (CONTINUATION, HEADERS):
             self._check_section(kind, length)
         end = start + _HEADER + length
         if len(data) < end:
@@ -150,7 +152,9 @@ class FrameReader:
             self._position = len(PREFACE)
 
     def _check_section(self, kind: int, length: int) -> None:
-        if kind == CONTINUATION and self.in_section and not self._left:
+        if self.in_section != (kind == CONTINUATION) or (self.in_section and self.next_stream != self.stream):
+            raise FrameError(PROTOCOL_ERROR, "a field section is interrupted, or continued without a beginning")
+        if kind == CONTINUATION and not self._left:
             raise FrameError(ENHANCE_YOUR_CALM, "a field section has too many frames")
         if self._size + length > self._section:
             raise FrameError(ENHANCE_YOUR_CALM, "a field section is too large")
@@ -176,6 +180,20 @@ class FrameReader:
             size = self.length - 1 - frame[_HEADER] if padded else self.length
             return size <= 0 and not self.flags & END_STREAM
         return True
+
+    def stream_error(self, frame: bytes) -> int:
+        """Return the error code if the last frame, `frame`, is itself a fault of its stream, NO_ERROR if it is not.
+
+        The library takes these for faults of the connection (RFC 9113 §6.3, §6.9, RFC 7540 §5.3.1).
+        """
+        if self.kind == WINDOW_UPDATE and self.length == _WORD:
+            return NO_ERROR if int.from_bytes(frame[_HEADER:]) & _MAX_STREAM else PROTOCOL_ERROR
+        if self.kind == PRIORITY:
+            if self.length != _PRIORITY:
+                return FRAME_SIZE_ERROR
+            depends_on = int.from_bytes(frame[_HEADER : _HEADER + _WORD]) & _MAX_STREAM
+            return PROTOCOL_ERROR if depends_on == self.stream else NO_ERROR
+        return NO_ERROR
 
 
 def goaway(last_stream: int, code: int) -> bytes:

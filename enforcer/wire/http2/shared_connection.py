@@ -13,7 +13,6 @@ from contextlib import suppress
 from enum import IntEnum
 from typing import Final, Protocol
 
-from h2.connection import ConnectionState
 from h2.events import (
     DataReceived,
     Event,
@@ -25,7 +24,7 @@ from h2.events import (
     TrailersReceived,
     WindowUpdated,
 )
-from h2.exceptions import DenialOfServiceError, FlowControlError, NoSuchStreamError, ProtocolError
+from h2.exceptions import ProtocolError
 from hpack.exceptions import HPACKError
 
 from enforcer.errors import UpstreamError, UpstreamFailure
@@ -36,11 +35,9 @@ from enforcer.wire.carrier import Carrier
 from enforcer.wire.http2.fields import FieldList
 from enforcer.wire.http2.frame_writer import FrameWriter
 from enforcer.wire.http2.frames import (
-    CONTINUATION,
     DATA,
     ENHANCE_YOUR_CALM,
     GOAWAY,
-    HEADERS,
     INTERNAL_ERROR,
     NO_ERROR,
     FrameError,
@@ -308,15 +305,12 @@ class SharedConnection:
             events = self._machine.receive_data(frame)
         except ProtocolError as error:
             stream = self._streams.get(reader.stream)
-            if stream is None or not _is_fault_of_stream(reader.kind, error):
+            if stream is None or not self._machine.is_fault_of_stream(reader.stream, reader.kind, error):
                 raise
-            self._machine.clear_outbound_data_buffer()  # which has only the GOAWAY for this error
-            self._machine.state_machine.state = ConnectionState.CLIENT_OPEN
             if reader.kind == DATA:
                 self._return_credit(reader.length)  # the library reports no event; the window is that of all streams
             stream.on_violation(_describe(error))
             return
-        self._writer.collect()
         for event in events:
             if isinstance(event, DataReceived):
                 self._on_data(event.stream_id, event.data, event.flow_controlled_length)
@@ -455,17 +449,6 @@ class SharedConnection:
 
 def _closed_early() -> UpstreamError:
     return UpstreamError(UpstreamFailure.UNAVAILABLE, "the connection was closed before the response was complete")
-
-
-def _is_fault_of_stream(kind: int, error: ProtocolError) -> bool:
-    """Return whether the library takes for a connection error what RFC 9113 §8.1.1 calls a malformed message.
-
-    Those of the compression, of flow control and of the states of streams are errors of the connection: they have a
-    cause, or classes of their own.
-    """
-    if isinstance(error, (DenialOfServiceError, FlowControlError, NoSuchStreamError)) or error.__cause__ is not None:
-        return False
-    return kind in (DATA, HEADERS, CONTINUATION)
 
 
 def _describe(error: ProtocolError) -> str:

@@ -13,10 +13,14 @@ from weakref import proxy
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.exceptions import DenialOfServiceError, FlowControlError, NoSuchStreamError, ProtocolError, StreamIDTooLowError
 from h2.settings import SettingCodes, Settings
+from h2.stream import StreamState
 from hpack import Decoder, Encoder, HeaderTuple, OversizedHeaderListError
 
 from enforcer.wire.http2.field_count import count_fields
+from enforcer.wire.http2.frames import CONTINUATION, DATA, HEADERS
 
 FRAME: Final = 16_384
 """Largest frame that is sent or taken: the smallest maximum that RFC 9113 §4.2 permits."""
@@ -61,7 +65,7 @@ class BoundedConnection(H2Connection):
     """An `H2Connection` that never counts streams: to exceed their limit is the fault of a stream, not of all of them.
 
     Names and values of fields are not validated: the reader of a field section does that, so that its fault is one
-    stream's too.
+    stream's too. A ProtocolError writes no GOAWAY and ends nothing: see `is_fault_of_stream`.
     """
 
     MAX_CLOSED_STREAMS = _CLOSED
@@ -104,3 +108,28 @@ class BoundedConnection(H2Connection):
         if len(self.streams) > self._pruned_above:
             self._open_streams(1)  # it also forgets the closed ones
         return 0
+
+    def is_fault_of_stream(self, number: int, kind: int, error: ProtocolError) -> bool:
+        """Return whether the last frame, of this kind and stream, made a message malformed (RFC 9113 §8.1.1).
+
+        Errors of the compression, of flow control and of the states of streams are those of the connection: they have a
+        cause, or classes of their own.
+        """
+        if isinstance(error, _OF_CONNECTION) or number not in self.streams:
+            return False
+        if kind == DATA:
+            return error.__cause__ is None
+        # A KeyError is an interim head that may not come here, such as a request with `:status`.
+        return kind in (HEADERS, CONTINUATION) and (error.__cause__ is None or isinstance(error.__cause__, KeyError))
+
+    def reset_stream(self, stream_id: int, error_code: ErrorCodes | int = 0) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is not None and stream.closed and stream.closed_by is None:
+            stream.state_machine.state = StreamState.OPEN  # only its fault has closed it, and the peer must be notified
+        super().reset_stream(stream_id, error_code)
+
+    def _terminate_connection(self, error_code: ErrorCodes) -> None:
+        """Do nothing: the caller decides what an error ends, and writes the GOAWAY."""
+
+
+_OF_CONNECTION: Final = (DenialOfServiceError, FlowControlError, NoSuchStreamError, StreamIDTooLowError)

@@ -38,9 +38,9 @@ async def opened(**changes: Any) -> Http2Script:
     return script
 
 
-async def send(script: Http2Script, *frames: Frame) -> None:
+async def send(script: Http2Script, *frames: Frame | bytes) -> None:
     """Put frames on the wire as they are."""
-    script.pipe.receive(b"".join(frame.serialize() for frame in frames))
+    script.pipe.receive(b"".join(frame if isinstance(frame, bytes) else frame.serialize() for frame in frames))
     await script.exchange()
 
 
@@ -230,10 +230,126 @@ def test_requests_in_one_read_begin_in_turns() -> None:
     play(script())
 
 
+def raw_head(script: Http2Script, *fields: tuple[str, str]) -> bytes:
+    """Return the block of a field section as it is given."""
+    return script.client.machine.encoder.encode(fields)
+
+
+POST = ((":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/public/x"))
+STREAM_FAULTS: dict[str, Callable[[Http2Script, int], Frame | bytes]] = {
+    "more than its length": lambda _, number: DataFrame(number, b"too long"),
+    "less than its length": lambda _, number: DataFrame(number, b"a", flags=["END_STREAM"]),
+    "trailers that do not end it": lambda script, number: HeadersFrame(
+        number, raw_head(script, ("x", "y")), flags=["END_HEADERS"]
+    ),
+    "an interim head": lambda script, number: HeadersFrame(
+        number, raw_head(script, (":status", "100")), flags=["END_HEADERS", "END_STREAM"]
+    ),
+    "a length in trailers": lambda script, number: HeadersFrame(
+        number, raw_head(script, ("content-length", "x")), flags=["END_HEADERS", "END_STREAM"]
+    ),
+    "credit of nothing": lambda _, number: b"\0\0\4\x08\0" + number.to_bytes(4) + bytes(4),
+    "a short priority": lambda _, number: b"\0\0\4\2\0" + number.to_bytes(4) + bytes(4),
+    "a priority below itself": lambda _, number: PriorityFrame(number, depends_on=number),
+}
+
+
+@pytest.mark.parametrize("name", STREAM_FAULTS)
+def test_the_fault_of_a_stream_ends_only_the_stream(name: str) -> None:
+    """RFC 9113 §5.4.2, §8.1.1: its upstream's work ends, others go on, and it counts as a reset."""
+
+    async def script() -> None:
+        script = await opened(limits={"http2": {"resets": 1}})
+        numbers = [script.client.request("POST", "/public/x", ("content-length", "3"), body=None) for _ in range(2)]
+        other = script.client.request("GET", "/public/thing")
+        await script.exchange()
+        await send(script, STREAM_FAULTS[name](script, numbers[0]))
+        code = FRAME_SIZE_ERROR if name == "a short priority" else PROTOCOL_ERROR
+        assert (script.client.resets, script.client.goaway) == ({numbers[0]: code}, None)
+        assert [pipe.aborted for pipe in script.playbook.upstreams] == [True, False, False]
+        script.playbook.upstreams[2].receive(NO_CONTENT)
+        await script.exchange()
+        assert script.client.statuses == {other: 204}
+        await send(script, STREAM_FAULTS[name](script, numbers[1]))
+        assert script.client.goaway == (other, ENHANCE_YOUR_CALM)
+
+    play(script())
+
+
+@pytest.mark.parametrize(
+    "fields", [(("content-length", "+1"),), (("content-length", "1"), ("content-length", "2")), ((":status", "100"),)]
+)
+def test_a_request_that_the_library_does_not_take_is_a_malformed_one(fields: tuple[tuple[str, str], ...]) -> None:
+    """It ends its stream only, counts as a reset, and is counted like every request that cannot be read."""
+
+    async def script() -> None:
+        script = await opened(limits={"http2": {"resets": 1}})
+        for number in (1, 3):
+            section = (*fields, *POST) if fields[0][0] == ":status" else (*POST, *fields)
+            flags = ["END_HEADERS"]
+            script.pipe.receive(HeadersFrame(number, raw_head(script, *section), flags=flags).serialize())
+            await script.playbook.settle()
+            assert RstStreamFrame(number, error_code=PROTOCOL_ERROR).serialize() in script.pipe.written
+        assert GoAwayFrame(0, last_stream_id=3, error_code=ENHANCE_YOUR_CALM).serialize() in script.pipe.written
+
+    play(script())
+
+
+def test_a_response_that_is_being_read_ends_with_the_fault_of_its_request() -> None:
+    """Although its exchange is over already."""
+
+    async def script() -> None:
+        script = await opened()
+        script.client.reads = False
+        number = script.client.request("GET", "/public/thing")
+        await script.exchange()
+        await script.respond(b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n" + b"a" * 70_000)
+        await send(script, STREAM_FAULTS["credit of nothing"](script, number))
+        assert (script.client.resets, script.session.busy) == ({number: PROTOCOL_ERROR}, False)
+
+    play(script())
+
+
+LATE: dict[str, Callable[[Http2Script, int], Frame]] = {
+    "DATA": lambda _, number: DataFrame(number, b"late"),
+    "HEADERS": lambda script, number: HeadersFrame(
+        number, raw_head(script, ("x", "y")), flags=["END_HEADERS", "END_STREAM"]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_frames_of_a_stream_that_was_refused_are_tolerated_up_to_a_limit(name: str) -> None:
+    """They may have been on their way; each causes RST_STREAM (CVE-2019-9514), so a flood of them ends the connection.
+
+    Their bytes count for the connection's window, and are given back.
+    """
+
+    async def script() -> None:
+        script = await opened(limits={"http2": {"control_frames": 20}})
+        number = script.client.request("POST", "/thing", body=None)
+        await script.exchange()
+        assert (script.client.statuses, script.client.resets) == ({number: 401}, {number: NO_ERROR})
+        await send(script, *(LATE[name](script, number) for _ in range(10)))
+        assert script.client.goaway is None
+        served = script.client.request("GET", "/thing")
+        await script.exchange()
+        assert script.client.statuses[served] == 401
+        await send(script, *(LATE[name](script, number) for _ in range(30)))
+        assert script.client.goaway == (served, ENHANCE_YOUR_CALM)
+
+    play(script())
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [
         (b"\0\0\1\0\0\0\0\0\0a", PROTOCOL_ERROR),
+        (b"\0\0\4\x08\0\0\0\0\x09\0\0\0\0", PROTOCOL_ERROR),
+        (DataFrame(9, b"a").serialize(), PROTOCOL_ERROR),
+        (HeadersFrame(3, b"\xff", flags=["END_HEADERS"]).serialize(), PROTOCOL_ERROR),
+        (HeadersFrame(3, b"\x82").serialize() + DataFrame(1, b"a").serialize(), PROTOCOL_ERROR),
+        (DataFrame(1, b"a", pad_length=9, flags=["PADDED"]).serialize()[:9] + b"\x0b" + bytes(10), PROTOCOL_ERROR),
         (HeadersFrame(2, b"\x82", flags=["END_HEADERS"]).serialize(), PROTOCOL_ERROR),
         (b"\0\0\4\x08\0\0\0\0\0\0\0\0\0", PROTOCOL_ERROR),
         (b"\0\x80\0\0\0\0\0\0\1", FRAME_SIZE_ERROR),

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from hyperframe.frame import ContinuationFrame, DataFrame, Frame, GoAwayFrame, HeadersFrame, PingFrame, SettingsFrame
+from hyperframe.frame import (
+    ContinuationFrame,
+    DataFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    PingFrame,
+    PriorityFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
 
 from enforcer.wire.http2 import frames
 from enforcer.wire.http2.frames import PREFACE, FrameError, FrameReader, goaway
@@ -107,6 +117,39 @@ def test_frames_that_move_no_message_are_control_frames(frame: Frame, control: b
     made.feed(SETTINGS + data)
     made.next()
     assert made.is_control(made.next()) is control
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [DataFrame(1, b"a"), HeadersFrame(1, b"a", flags=["END_HEADERS"]), ContinuationFrame(3, b"a"), PingFrame(0)],
+)
+def test_a_field_section_is_continued_by_its_own_frames_only(frame: Frame) -> None:
+    """RFC 9113 §6.10: any other frame, or one of another stream, is the fault of the connection."""
+    with pytest.raises(FrameError) as error:
+        read(section(10) + frame.serialize())
+    assert error.value.code == frames.PROTOCOL_ERROR
+    with pytest.raises(FrameError):
+        read(SETTINGS + ContinuationFrame(1, b"a").serialize())
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (WindowUpdateFrame(1, window_increment=1).serialize(), frames.NO_ERROR),
+        (b"\0\0\4\x08\0\0\0\0\1\0\0\0\0", frames.PROTOCOL_ERROR),
+        (b"\0\0\4\x08\0\0\0\0\1\x80\0\0\0", frames.PROTOCOL_ERROR),
+        (PriorityFrame(1, depends_on=3).serialize(), frames.NO_ERROR),
+        (PriorityFrame(1, depends_on=1).serialize(), frames.PROTOCOL_ERROR),
+        (b"\0\0\4\2\0\0\0\0\1\0\0\0\0", frames.FRAME_SIZE_ERROR),
+        (DataFrame(1, b"a").serialize(), frames.NO_ERROR),
+    ],
+)
+def test_some_frames_are_faults_of_their_stream(frame: bytes, code: int) -> None:
+    """Credit of nothing, and a priority of another size, or of a stream below itself."""
+    made = reader()
+    made.feed(SETTINGS + frame)
+    made.next()
+    assert made.stream_error(made.next()) == code
 
 
 def test_goaway_is_what_the_library_writes() -> None:

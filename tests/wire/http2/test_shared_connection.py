@@ -397,6 +397,7 @@ FLOODS: dict[str, bytes] = {
     "a stream that nobody opened": b"\0\0\x01\x01\x04\0\0\0\x05\x88",
     "CONTINUATION": b"\0\0\x01\x01\0\0\0\0\x01\x88" + 20 * b"\0\0\x01\x09\0\0\0\0\x01\x88",
     "a bomb of fields": b"\0\x02\x58\x01\x04\0\0\0\x01" + 600 * b"\x88",
+    "a field section that is interrupted": b"\0\0\x01\x01\0\0\0\0\x01\x88" + b"\0\0\x01\0\0\0\0\0\x01a",
     "compression": b"\0\0\x01\x01\x04\0\0\0\x01\xff",
     "DATA beyond the window": b"\0\0\x01\x01\x04\0\0\0\x01\x88" + 5 * (b"\0\x40\0\0\0\0\0\0\x01" + bytes(16384)),
 }

@@ -1,0 +1,100 @@
+"""The output of one HTTP/2 connection: the frames that its streams send, as fast as the client takes them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from enforcer.proxy.accepted import AcceptedConnection
+from enforcer.proxy.door import Door
+from enforcer.proxy.http2.stream import Http2Stream
+from enforcer.proxy.registry import ConnectionRegistry
+from enforcer.wire.http2.allowance import Allowance
+from enforcer.wire.http2.fields import FieldList
+from enforcer.wire.http2.state_machine import FRAME, BoundedConnection
+from enforcer.wire.tls_reader import TlsReader
+
+_UNWRITTEN: Final = 64 * 1024
+"""Bytes of bodies that are framed before they are written: more would not be noticed by flow control."""
+_USEFUL: Final = 256
+"""Bytes of a DATA frame that permit the client frames for flow control; smaller ones could be what it asks for
+(CVE-2019-9511)."""
+
+
+class Http2Session(AcceptedConnection):
+    """The `Session` of the streams of one connection."""
+
+    __slots__ = ("_control", "_deferred", "_held", "_in_turn", "_machine", "_streams", "_unwritten")
+
+    def __init__(self, registry: ConnectionRegistry, tls: TlsReader | None, door: Door) -> None:
+        super().__init__(registry, tls, door)
+        limits = registry.snapshot.limits
+        self._machine = BoundedConnection(
+            client_side=False,
+            streams=limits.http2.streams,
+            window=limits.http2.window,
+            head=limits.head,
+            fields=limits.fields,
+        )
+        self._control = Allowance(limits.http2.control_frames, registry.ticker.next)
+        self._streams: dict[int, Http2Stream] = {}
+        self._held: dict[int, Http2Stream] = {}  # they wait for room, in this order
+        self._unwritten = 0  # bytes of bodies that are framed, and not written
+        self._deferred = False  # a stream waits only for these to be written
+        self._in_turn = False  # what is sent is written at the end of the turn
+
+    @property
+    def now(self) -> float:
+        return self._registry.ticker.next
+
+    def room(self, stream: int) -> int:
+        if self._io.full:
+            return 0
+        if self._unwritten >= _UNWRITTEN:
+            self._deferred = True
+            return 0
+        return min(self._machine.local_flow_control_window(stream), FRAME)
+
+    def send_fields(self, stream: int, fields: FieldList, *, ends: bool) -> None:
+        self._machine.send_headers(stream, fields, ends)
+
+    def send_data(self, stream: int, data: bytes, *, ends: bool) -> None:
+        self._machine.send_data(stream, data, ends)
+        self._unwritten += len(data)
+        if ends or len(data) >= _USEFUL:
+            self._control.earn(2)
+
+    def give_credit(self, stream: int, size: int) -> None:
+        self._machine.increment_flow_control_window(size, stream)
+
+    def hold(self, stream: Http2Stream) -> None:
+        self._held[stream.id] = stream
+
+    def reset(self, stream: int, code: int) -> None:
+        self._machine.reset_stream(stream, code)
+
+    def flush(self) -> None:
+        if self._in_turn:
+            return
+        self._write()
+        while self._deferred and not self._io.full:
+            self._deferred = False
+            self._send_held()
+            self._write()
+
+    def on_stream_end(self, stream: Http2Stream) -> None:
+        self._streams.pop(stream.id, None)
+        self._held.pop(stream.id, None)
+
+    def _write(self) -> None:
+        self._unwritten = 0
+        data = self._machine.data_to_send()
+        if data:
+            self.transport.write(data)
+
+    def _send_held(self) -> None:
+        """Let the streams that wait send, each as much as there is room for."""
+        for stream in tuple(self._held.values()):
+            if self._io.full:
+                return
+            self._held.pop(stream.id, None)
+            stream.send()
