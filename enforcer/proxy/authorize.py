@@ -62,6 +62,8 @@ from enforcer.wire.fields import OWS, FieldKind
 
 _log: Final = logging.getLogger("enforcer.proxy")
 
+_clock: Final = time  # a Final is a variable in C, and an imported name an entry of a dict
+
 _MISSING: Final = NoToken.MISSING  # access to an enum's member runs Python code
 _PREFLIGHT: Final = SkippedVerification.PREFLIGHT
 _PROOF: Final = int(FieldKind.PROOF)
@@ -167,7 +169,7 @@ class Authorization:
             return self.reject(responses.TOKEN_TOO_LARGE)
 
         # 3. Verify the token: from the cache, with the server's keys, or by asking the authorization server.
-        now = time()
+        now = _clock()
         if snapshot.debug:
             self._verified_from = now
         lookup = self._lookup_for_others() if head.others else route.lookup
@@ -189,7 +191,7 @@ class Authorization:
         request = self._view() if route.reads_request else NO_REQUEST
         if self.snapshot.debug:
             self._age = max(self._verified_from - verification.fetched_at, 0.0)
-        self._decided_at = now = time()
+        self._decided_at = now = _clock()
         if self._token_with_proof is None:
             decision = decide(route.requirement, token, request, now, route.report_only)
         else:
@@ -338,7 +340,7 @@ class Authorization:
             token=self._token_with_proof,
             client=self.sender[1],
         )
-        return check(proofs, request, token, snapshot.proof_settings, snapshot.proof_state, time())
+        return check(proofs, request, token, snapshot.proof_settings, snapshot.proof_state, _clock())
 
     def _outcome(
         self,
@@ -440,7 +442,7 @@ class Authorization:
                 if not reveals_any((observed_query, *observed_lines), secrets):
                     query, lines = observed_query, observed_lines
         record = DecisionRecord(
-            *(time(), request_id, head.method, path, rule, label, evidence, possession, refusal),
+            *(_clock(), request_id, head.method, path, rule, label, evidence, possession, refusal),
             detail=detail or self.route.parting,
             client=address,
             host=host,

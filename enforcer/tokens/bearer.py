@@ -8,15 +8,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import final
+from typing import Final, final
 
 # RFC 9110 §11.4: scheme, one or more spaces, token68
-_CREDENTIALS = re.compile(rb"[A-Za-z]+ +([^ ]+)")
+_CREDENTIALS: Final = re.compile(rb"[A-Za-z]+ +([^ ]+)")
 # RFC 6750 §2.1: b64token
-_B64TOKEN = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
-_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+_B64TOKEN: Final = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 # Changes every byte outside the alphabet: a token that translates to itself contains only the alphabet.
-_ONLY_ALPHABET = bytes(byte if byte in _ALPHABET else (byte + 1) % 256 for byte in range(256))
+_ONLY_ALPHABET: Final = bytes(byte if byte in _ALPHABET else (byte + 1) % 256 for byte in range(256))
 
 
 class NoToken(Enum):

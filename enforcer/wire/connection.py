@@ -38,7 +38,7 @@ class ConnectionOwner(Protocol):
         """Report an exception that a receiver should not have raised."""
 
 
-NEVER = float("inf")
+NEVER: Final = float("inf")
 
 
 class _Special(dict[bytes, bytes | None]):
@@ -54,8 +54,8 @@ class _Special(dict[bytes, bytes | None]):
         return special
 
 
-_MAX_SPELLINGS = 1024  # spellings of field names that are cached: a server must not grow the table without bound
-_SPECIAL = _Special()
+_MAX_SPELLINGS: Final = 1024  # spellings of field names that are cached: a server must not grow the table without bound
+_SPECIAL: Final = _Special()
 
 
 class PooledConnection(Carrier):
