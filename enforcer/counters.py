@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, final
 
 _LATENCY: Final[Sequence[float]] = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
@@ -21,6 +21,16 @@ NO_ROUTE: Final = "_none"
 """The `route` of a request that matches no rule."""
 METADATA_ROUTE: Final = "_metadata"
 """The `route` of a request for the metadata of a protected resource."""
+
+
+@final
+class Count:
+    """A counter among others in a dict: it is looked up once to be incremented, and a plain integer twice."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
 
 
 class Histogram:
@@ -40,7 +50,8 @@ class Histogram:
             if seconds <= bound:
                 break
             index += 1
-        self.counts[index] += 1
+        counts = self.counts
+        counts[index] = counts[index] + 1  # compiled, `+=` is an addition of any two objects
         self.total += seconds
 
     def buckets(self) -> list[tuple[str, float]]:
@@ -59,8 +70,8 @@ class RouteMetrics:
     __slots__ = ("decisions", "duration", "ended_by_reload", "requests")
 
     def __init__(self) -> None:
-        self.requests: dict[tuple[bytes, int], int] = defaultdict(int)
-        self.decisions: dict[tuple[str, str], int] = defaultdict(int)
+        self.requests: dict[tuple[bytes, int], Count] = defaultdict(Count)
+        self.decisions: dict[tuple[str, str], Count] = defaultdict(Count)
         self.duration = Histogram(_LATENCY)
         self.ended_by_reload = 0
 
@@ -84,7 +95,7 @@ class UpstreamMetrics:
     __slots__ = ("duration", "errors", "failing", "responses", "streams")
 
     def __init__(self) -> None:
-        self.responses: dict[int, int] = defaultdict(int)
+        self.responses: dict[int, Count] = defaultdict(Count)
         self.errors: dict[str, int] = defaultdict(int)
         self.duration = Histogram(_LATENCY)
         self.failing = False

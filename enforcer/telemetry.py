@@ -137,7 +137,7 @@ class Telemetry:
             "decisions",
             "Authorization decisions.",
             (
-                (labels(decision=decision, reason=reason, route=name), count)
+                (labels(decision=decision, reason=reason, route=name), count.value)
                 for name, route in routes.items()
                 for (decision, reason), count in tuple(route.decisions.items())
             ),
@@ -265,7 +265,7 @@ def _upstream(upstreams: Mapping[str, UpstreamMetrics]) -> Iterator[str]:
         "upstream_requests",
         "Complete responses of an upstream.",
         (
-            (labels(code=str(code), upstream=name), count)
+            (labels(code=str(code), upstream=name), count.value)
             for name, upstream in upstreams.items()
             for code, count in tuple(upstream.responses.items())
         ),
@@ -316,7 +316,7 @@ def _fetches(servers: Mapping[str, IntrospectionMetrics]) -> Iterator[str]:
 
 def _requests_by_method(route: RouteMetrics) -> Mapping[tuple[str, str], int]:
     """Return the requests by method and status."""
-    return {(method.decode(), str(code)): count for (method, code), count in tuple(route.requests.items())}
+    return {(method.decode(), str(code)): count.value for (method, code), count in tuple(route.requests.items())}
 
 
 def _counter(name: str, text: str, samples: Iterable[tuple[str, int]]) -> Iterator[str]:

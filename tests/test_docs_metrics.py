@@ -31,12 +31,12 @@ def exported() -> Iterator[tuple[str, str, set[str]]]:
     """Yield name, type and labels of each exported metric, with at least one series."""
     telemetry = Telemetry("1.2.3")
     route, upstream, server = telemetry.route("read"), telemetry.upstream("app"), telemetry.server("default")
-    route.requests[b"GET", 200] += 1
-    route.decisions["allow", "ok"] += 1
+    route.requests[b"GET", 200].value += 1
+    route.decisions["allow", "ok"].value += 1
     route.ended_by_reload += 1
     telemetry.door("nginx").results["allow"] += 1
     telemetry.door("nginx").ignored["x-original-url"] += 1
-    upstream.responses[200] += 1
+    upstream.responses[200].value += 1
     upstream.errors["timeout"] += 1
     server.results["active"] += 1
     server.rejected["expired"] += 1

@@ -37,11 +37,11 @@ def busy() -> Telemetry:
     """Return a Telemetry with at least one event of each kind."""
     telemetry = Telemetry("1.2.3")
     route = telemetry.route("read countries")
-    route.requests[b"GET", 200] += 3
-    route.decisions["allow", "ok"] += 3
+    route.requests[b"GET", 200].value += 3
+    route.decisions["allow", "ok"].value += 3
     route.duration.observe(0.003)
     upstream = telemetry.upstream("app")
-    upstream.responses[200] += 3
+    upstream.responses[200].value += 3
     upstream.errors["timeout"] += 1
     upstream.duration.observe(0.002)
     server = telemetry.server("default")
@@ -136,7 +136,7 @@ def test_metrics_of_process_and_interpreter_are_exported() -> None:
 def test_a_rule_name_is_an_unchanged_label(name: str) -> None:
     """Rule names are chosen by users and may contain any character."""
     telemetry = Telemetry("1")
-    telemetry.route(name).decisions["allow", "ok"] += 1
+    telemetry.route(name).decisions["allow", "ok"].value += 1
     assert value(telemetry, "enforcer_decisions_total", route=name, decision="allow", reason="ok") == 1
 
 
@@ -155,7 +155,7 @@ def test_every_decision_has_its_own_series(reason: Reason) -> None:
     denied = Deny(reason)
     telemetry = Telemetry("1")
     for label in (denied.label, denied.reported):
-        telemetry.route("r").decisions[label] += 1
+        telemetry.route("r").decisions[label].value += 1
     ours = reason.startswith("introspection") or reason is Reason.TOO_MANY_PROOFS
     for decision in ("error" if ours else "deny", "would_deny"):
         assert value(telemetry, "enforcer_decisions_total", route="r", decision=decision, reason=str(reason)) == 1
@@ -166,8 +166,8 @@ def test_no_piece_of_an_exposition_grows_with_the_number_of_rules() -> None:
     telemetry = Telemetry("1")
     for number in range(1000):
         route = telemetry.route(f"rule {number}")
-        route.requests[b"GET", 200] += 1
-        route.decisions["allow", "ok"] += 1
+        route.requests[b"GET", 200].value += 1
+        route.decisions["allow", "ok"].value += 1
         route.duration.observe(0.003)
     telemetry.loaded("abc")
     pieces = list(telemetry.pieces())

@@ -153,7 +153,7 @@ class Authorization:
             self._take_token(places)
         if not route.needs_token:
             if route.responses is not None:
-                route.metrics.decisions[_PUBLIC] += 1
+                route.metrics.decisions[_PUBLIC].value += 1
                 return Responded(route.responses.get(head.method) or route.responses[None])
             return self._conclude_without_token(route.without_token, methods)
         if places is None:
@@ -204,7 +204,7 @@ class Authorization:
 
     def reject(self, refusal: Refusal, label: Label = _REJECTED) -> Refused:
         """Refuse a request that cannot be authorized because it cannot be read, or is too large."""
-        self.route.metrics.decisions[label] += 1
+        self.route.metrics.decisions[label].value += 1
         request_id = self.request_id()
         self._record(request_id, label, None, refusal)
         return Refused(refusal, request_id, True)
@@ -357,7 +357,7 @@ class Authorization:
             if denial is not None:
                 decision, refusal = _OTHER_TARGET, denial
         refusals = route.refusals.bearer if self._token_with_proof is None else route.refusals.dpop
-        route.metrics.decisions[decision.label] += 1
+        route.metrics.decisions[decision.label].value += 1
         if isinstance(decision, Allow):
             if decision.token is not None:
                 self.identity = identity

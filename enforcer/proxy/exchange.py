@@ -334,7 +334,7 @@ class Exchange:
         self._writer.end(permitted_trailers(trailers, self._snapshot.forwarding.kinds) if trailers else trailers)
         ended_at = _clock()
         metrics = self._authorization.route.upstream.metrics
-        metrics.responses[self._status] += 1
+        metrics.responses[self._status].value += 1
         metrics.duration.observe(ended_at - self._sent_at)
         if metrics.failing:
             self._authorization.route.upstream.report_recovery()
@@ -353,7 +353,7 @@ class Exchange:
         self._status = 101
         self._writer.write_upgrade(reason, self._authorization.response_fields(lines) + self._note, protocol)
         self._upstream = None
-        self._authorization.route.upstream.metrics.responses[101] += 1
+        self._authorization.route.upstream.metrics.responses[101].value += 1
         self._client.become_tunnel(connection, rest, self._authorization.grant(self._permit), self._snapshot)
         self._finish(_clock())
 
@@ -409,7 +409,7 @@ class Exchange:
         self.state = _DONE
         metrics = self._authorization.route.metrics
         method = self.head.method
-        metrics.requests[method if method in COUNTED_METHODS else OTHER_METHOD, self._status] += 1
+        metrics.requests[method if method in COUNTED_METHODS else OTHER_METHOD, self._status].value += 1
         metrics.duration.observe(ended_at - self._started_at)
         if self._authorization.unlogged is not None:
             self._authorization.log(self._status, ended_at - self._started_at, self._body_sent)
@@ -436,7 +436,7 @@ class Exchange:
         status = self._status or CLIENT_GONE
         method = self.head.method
         counts = self._authorization.route.metrics.requests
-        counts[method if method in COUNTED_METHODS else OTHER_METHOD, status] += 1
+        counts[method if method in COUNTED_METHODS else OTHER_METHOD, status].value += 1
         self._authorization.log(status, _clock() - self._started_at, self._body_sent)
 
     def on_client_full(self) -> None:

@@ -382,7 +382,7 @@ async def _compare(
             )
             counted[rule, *labels[0]] += 1
             decisions = plane.telemetry.route(rule).decisions
-            assert sum(decisions[label] for label in labels) == counted[rule, *labels[0]]
+            assert sum(decisions[label].value for label in labels) == counted[rule, *labels[0]]
             identity = _identity(outcome.arrived[0].head if outcome.arrived else b"")
             if request.host and original is requests[0]:  # no contract has requests without one
                 fields = _fields(request, token is not None)
@@ -391,7 +391,7 @@ async def _compare(
                 asked = await (_by_grpc if contract == GRPC else _by_http)(ask, contract, *parts, fields)
                 assert asked == (*expected, identity)
                 counted[rule, *labels[0]] += 1
-                assert sum(decisions[label] for label in labels) == counted[rule, *labels[0]]
+                assert sum(decisions[label].value for label in labels) == counted[rule, *labels[0]]
     finally:
         plane.close()
 

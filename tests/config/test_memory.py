@@ -119,9 +119,9 @@ telemetry = Telemetry("1")
 for number in range(2000):
     metrics = telemetry.route(f"rule {number}")
     for status in (200, 304, 401, 403, 404, 499, 503):
-        metrics.requests[b"GET", status] += 300
+        metrics.requests[b"GET", status].value += 300
     for reason in ("ok", "no_token", "inactive", "insufficient_scope", "error"):
-        metrics.decisions["deny", reason] += 300
+        metrics.decisions["deny", reason].value += 300
     metrics.duration.observe(0.5)
 allowed = 8 * 1024**2 + 5000 * 384 + 2 * 4 * 1024**2 + 60_000 * 128 + 4 * 5000 * 384 + 5000 * 512 + 2000 * 3072
 sys.stdout.write(f"{peak_memory(os.getpid()) - before} {allowed}")

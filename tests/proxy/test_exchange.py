@@ -503,7 +503,7 @@ def test_methods_that_clients_invent_are_counted_together() -> None:
             assert methods is not None
             route = choose(methods, method)
             assert route is not None
-            assert dict(route.metrics.requests) == {(b"_OTHER", 401): 1}
+            assert {key: count.value for key, count in route.metrics.requests.items()} == {(b"_OTHER", 401): 1}
 
     play(script())
 
