@@ -178,10 +178,10 @@ class Authorization:
             return None
 
         # 4. Decide.
-        return self.conclude(verification)
+        return self.conclude(verification, now)
 
-    def conclude(self, verification: VerificationOutcome) -> Allow | Refused:
-        """Return the permit or the refusal that follows from the verification result."""
+    def conclude(self, verification: VerificationOutcome, now: float) -> Allow | Refused:
+        """Return the permit or the refusal that follows from the verification result at `now`, in epoch seconds."""
         route = self.route
         if isinstance(verification, VerificationFailure):
             reason, refusal = _read_failure(verification)
@@ -191,7 +191,7 @@ class Authorization:
         request = self._view() if route.reads_request else NO_REQUEST
         if self.snapshot.debug:
             self._age = max(self._verified_from - verification.fetched_at, 0.0)
-        self._decided_at = now = _clock()
+        self._decided_at = now
         if self._token_with_proof is None:
             decision = decide(route.requirement, token, request, now, route.report_only)
         else:

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import logging
-from time import perf_counter
+from time import perf_counter, time
 from typing import Final, Protocol
 
 from enforcer.counters import COUNTED_METHODS, OTHER_METHOD
@@ -136,7 +136,7 @@ class Exchange:
         if self.state is _DONE:
             return
         try:
-            self._proceed(self._authorization.conclude(outcome))
+            self._proceed(self._authorization.conclude(outcome, time()))
         except Exception:  # noqa: BLE001 - whatever the fault is, the request is not forwarded
             self._on_internal_error()
 

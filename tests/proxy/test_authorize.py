@@ -84,7 +84,7 @@ def concluded(
     step.authorization.segments = target.segments
     if request.authorization is not None and request.authorization.startswith(b"DPoP"):
         step.authorization._token_with_proof = b"token"
-    return step, step.authorization.conclude(outcome)
+    return step, step.authorization.conclude(outcome, time())
 
 
 def test_a_public_request_gets_a_permit_without_a_token() -> None:
