@@ -160,7 +160,7 @@ class HeadBuilder:
 
     def on_url(self, part: bytes) -> None:
         """Take a part of the request target."""
-        self.target += part
+        self.target = self.target + part if self.target else part
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field of the head or of the trailer section: one look-up, everything else was prepared at load."""
@@ -168,7 +168,7 @@ class HeadBuilder:
         if not kind:
             self.lines += (name, b": ", value, b"\r\n")
         elif kind == _HOST:
-            self._host = value.rstrip()
+            self._host = value if value == self._valid_host else value.rstrip()
             self._hosts += 1
             self.lines += (name, b": ", value, b"\r\n")
         elif kind == _AUTHORIZATION:

@@ -106,5 +106,5 @@ class Http1Writer(ResponseWriter):
             out.append(b"\r\n")
         if out:
             data = b"".join(out)
-            del out[:]
+            out.clear()
             self._transport.write(data)

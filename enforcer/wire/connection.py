@@ -290,7 +290,7 @@ class PooledConnection(Carrier):
         self._fragmented = len(body) > PIECES
         if body:
             data = body[0] if len(body) == 1 else b"".join(body)
-            del body[:]
+            body.clear()
             try:
                 receiver.on_body(data)
             except Exception as error:  # noqa: BLE001 - it must not go on with a part of the body missing
@@ -349,7 +349,7 @@ class PooledConnection(Carrier):
             raise _ViolationError(_EXCESS)
 
     def on_status(self, reason: bytes) -> None:
-        self._reason += reason
+        self._reason = self._reason + reason if self._reason else reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         special = _SPECIAL[name]
@@ -372,7 +372,8 @@ class PooledConnection(Carrier):
     def on_headers_complete(self) -> None:
         if self._done:
             raise _ViolationError(_EXCESS)
-        self._status = status = self._parser.get_status_code()
+        status: int = self._parser.get_status_code()
+        self._status = status
         lines = self._fields
         options = self._connection_options
         if options is not None and len(options) > 11:  # more than `keep-alive,` or `close,`
