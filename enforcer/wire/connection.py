@@ -67,8 +67,8 @@ class PooledConnection(Carrier):
     __slots__ = (
         "_body", "_chunked", "_connection_options", "_done", "_ended", "_fields", "_final", "_fragmented",
         "_head_only", "_head_seen", "_input", "_keep_alive", "_lost", "_parser", "_reason", "_request_chunked",
-        "_reused", "_second", "_settings", "_sized", "_started", "_status", "_ticker", "_upgradable", "deadline",
-        "pool", "receiver", "tls", "transport",
+        "_response_timeout", "_reused", "_second", "_settings", "_sized", "_started", "_status", "_ticker",
+        "_upgradable", "deadline", "pool", "receiver", "tls", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -78,6 +78,8 @@ class PooledConnection(Carrier):
         self.tls: TlsReader | None = None
         self.pool = pool
         self._settings = settings
+        # Each request reads it, and from the settings, whose class is interpreted, that is slow.
+        self._response_timeout = settings.response_timeout
         self._ticker = ticker
         self.receiver: Receiver | None = None
         self.holder = None
@@ -121,7 +123,7 @@ class PooledConnection(Carrier):
         self._upgradable = upgradable
         self._request_chunked = chunked
         self.begun = now = self._ticker.next
-        self.deadline = now + self._settings.response_timeout
+        self.deadline = now + self._response_timeout
         self.transport.write(head)
 
     def send_body(self, data: bytes) -> None:
@@ -139,7 +141,7 @@ class PooledConnection(Carrier):
 
     def expect_answer(self) -> None:
         if not self._final:
-            self.deadline = self._ticker.next + self._settings.response_timeout
+            self.deadline = self._ticker.next + self._response_timeout
 
     def await_client(self) -> None:
         if not self._final:

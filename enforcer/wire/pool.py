@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enforcer.errors import UpstreamError, UpstreamFailure
@@ -73,6 +72,7 @@ class Pool:
         self.ticker = ticker
         self.opened = 0
         self._loop = loop
+        self._keep_alive_timeout = settings.keep_alive_timeout
         self._held_back = held_back or ShareReport(SharedTable.UPSTREAM)
         self._streams = streams
         self._places = Shares(settings.connections, share)
@@ -154,7 +154,7 @@ class Pool:
         elif self._waiting:
             self._hand_over(connection, self._waiting.popleft())
         else:
-            connection.deadline = self.ticker.next + self.settings.keep_alive_timeout
+            connection.deadline = self.ticker.next + self._keep_alive_timeout
             self._idle.append(connection)
         if self._lines:
             self._serve_lines()
@@ -206,7 +206,7 @@ class Pool:
 
     def close(self) -> None:
         """Close idle connections, and the others when their exchange ends; waiting exchanges are still served."""
-        self.settings = replace(self.settings, keep_alive_timeout=0.0)
+        self._keep_alive_timeout = 0.0
         for connection in tuple(self._idle):
             self.forget(connection)
             connection.transport.close()
