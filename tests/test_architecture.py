@@ -22,6 +22,7 @@ ROOMS = (
         "shares",
         "share_report",
         "counters",
+        "native",
         "exposition",
         "yamltext",
         "telemetry",

@@ -32,7 +32,7 @@ from enforcer.proxy.responses import OwnResponse, Refusal
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.tokens.purge import Purge
 from enforcer.tokens.verifier import VerificationOutcome
-from enforcer.wire.carrier import Carrier, UpgradedConnection
+from enforcer.wire.carrier import Carrier, Receiver, UpgradedConnection
 from enforcer.wire.fields import is_event_stream
 
 _log: Final = logging.getLogger("enforcer.proxy")
@@ -73,8 +73,8 @@ class Downstream(Protocol):
         """End the response so that nothing looks like its end: reset the connection or the stream."""
 
 
-class Exchange:
-    """One request and its response: a `Receiver` of the upstream connection, a `VerificationListener` of its token.
+class Exchange(Receiver):
+    """One request and its response: the receiver of its upstream response, and the `VerificationListener` of its token.
 
     `closes`: the connection ends after the response. `request_complete`: all of the request has arrived.
     `client` is the key of the client (see `clients.client_key`), also through a trusted proxy.
@@ -84,7 +84,7 @@ class Exchange:
     __slots__ = (
         "_authorization", "_body_left", "_body_sent", "_client", "_note", "_peer", "_pending", "_permit", "_refusal",
         "_registry", "_request", "_resend", "_retried", "_sent_at", "_snapshot", "_started_at", "_status", "_trailers",
-        "_upstream", "_upstream_full", "_writer", "client", "closes", "expects_continue", "head", "request_complete",
+        "_upstream", "_upstream_full", "_writer", "closes", "expects_continue", "head", "request_complete",
         "state",
     )  # fmt: skip
 

@@ -107,8 +107,8 @@ def choose(token: bytes, issuers: Sequence[TrustedIssuer], *, in_order: bool) ->
     return admitting if in_order else admitting[:1]
 
 
-class MultiIssuerVerifier:
-    """A `TokenVerifier` over several servers, for one rule.
+class MultiIssuerVerifier(TokenVerifier):
+    """Verifies tokens of several servers, for one rule.
 
     `in_order`: a token that names no issuer is sent to each server, until one knows it. `clock` gives seconds since
     the epoch.

@@ -82,30 +82,34 @@ class LookupOptions:
     stale: bool = False
 
 
-class TokenVerifier(Protocol):
-    """Verifies tokens for a rule."""
+class TokenVerifier:
+    """Verifies tokens for a rule. A base class and no Protocol, since every request calls it; see `Carrier`."""
 
     @property
     def keys(self) -> frozenset[CacheKeys]:
         """The cache keys of the servers whose tokens it verifies; they identify the servers."""
+        raise NotImplementedError
 
     @property
     def retention(self) -> Retention:
         """The claims that its results have."""
+        raise NotImplementedError
 
     def verify(
         self, token: bytes, now: float, listener: VerificationListener, options: LookupOptions
     ) -> VerificationOutcome | None:
         """Return the outcome if it is known at once; otherwise None, and the listener gets it later."""
+        raise NotImplementedError
 
     def takes(self, result: ActiveToken, other: TokenVerifier) -> bool:
         """Return whether the other's result for a token holds here: it has the claims, and is of one of them."""
+        raise NotImplementedError
 
 
 _Waiting = tuple[VerificationListener, LookupOptions]
 
 
-class CachingVerifier:
+class CachingVerifier(TokenVerifier):
     """Verifies the tokens of one authorization server, cached by `keys`.
 
     `write_identity` writes, once for each result, the identity fields that requests need; `clock` gives seconds since

@@ -9,6 +9,7 @@ import asyncio
 from typing import Final, Protocol
 
 from enforcer.errors import UpstreamError
+from enforcer.native import mypyc_attr
 from enforcer.shares import Holder
 from enforcer.wire.tls_reader import TlsReader
 
@@ -110,43 +111,57 @@ class UpgradedConnection(Protocol):
         """Stop counting the connection: the tunnel that it became has ended."""
 
 
-class Receiver(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Receiver:
     """Receives the events of one exchange.
 
     `lines` are field lines in pieces, ready to be joined: `name`, `b": "`, `value`, `b"\\r\\n"`, and so on, in the
-    server's order and spelling, without hop-by-hop fields.
+    server's order and spelling, without hop-by-hop fields. `client` is the key of the client (`clients.client_key`)
+    that the request is for; empty: it is the enforcer's own.
+
+    A base class and no Protocol, as `Carrier` is. Only tests derive interpreted classes from it.
     """
 
-    @property
-    def client(self) -> str:
-        """The key of the client (`clients.client_key`) that the request is for; empty: it is the enforcer's own."""
+    __slots__ = ("client",)
+
+    client: str
 
     def on_connection(self, carrier: Carrier) -> None:
         """A carrier is there, after `Pool.request` returned None: send the request on it."""
+        raise NotImplementedError
 
     def on_informational(self, status: int, reason: bytes, lines: list[bytes]) -> None:
         """An interim response (RFC 9110 §15.2), never 101."""
+        raise NotImplementedError
 
     def on_head(self, status: int, reason: bytes, lines: list[bytes], sized: bool) -> None:
         """The final head. `sized`: the lines have a Content-Length, or no body can follow."""
+        raise NotImplementedError
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body, without framing."""
+        raise NotImplementedError
 
     def on_flush(self) -> None:
         """Everything that has arrived was passed on, and the response is not complete yet."""
+        raise NotImplementedError
 
     def on_complete(self, trailers: list[bytes]) -> None:
         """The response is complete; the carrier is no longer the receiver's."""
+        raise NotImplementedError
 
     def on_upgrade(self, reason: bytes, lines: list[bytes], connection: UpgradedConnection, rest: bytes) -> None:
         """The server switched protocols; `rest` are the bytes after its head. Call `connection.detach()`."""
+        raise NotImplementedError
 
     def on_failure(self, error: UpstreamError, unanswered: bool) -> None:
         """No complete response will come. `unanswered`: a reused connection closed before the response began."""
+        raise NotImplementedError
 
     def on_full(self) -> None:
         """No more of the body can be taken until `on_drained`."""
+        raise NotImplementedError
 
     def on_drained(self) -> None:
         """There is room for more of the body again."""
+        raise NotImplementedError

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import httptools
 
 from enforcer.errors import UpstreamError, UpstreamFailure
+from enforcer.native import mypyc_attr
 from enforcer.settings.pool import PoolSettings
 from enforcer.wire.carrier import Carrier, Receiver
 from enforcer.wire.fields import HOP_BY_HOP, without_length, without_named
@@ -22,20 +23,25 @@ from enforcer.wire.tls_reader import TlsReader
 from enforcer.wire.turns import LARGE, PIECES, STEP, PacedInput, Readable
 
 
-class ConnectionOwner(Protocol):
-    """The pool, as its connections see it."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class ConnectionOwner:
+    """The pool, as its connections see it. A base class and no Protocol, as `Receiver` is."""
 
     def release(self, connection: PooledConnection) -> None:
         """Take a connection back after a complete response."""
+        raise NotImplementedError
 
     def forget(self, connection: PooledConnection) -> None:
         """Stop counting a connection."""
+        raise NotImplementedError
 
-    def begin_stream(self, connection: PooledConnection) -> bool:
-        """Count the connection as a stream; return whether there is room for one."""
+    def begin_stream(self, carrier: Carrier) -> bool:
+        """Count an exchange as one that takes long; return whether there is room for one."""
+        raise NotImplementedError
 
     def report(self, error: BaseException) -> None:
         """Report an exception that a receiver should not have raised."""
+        raise NotImplementedError
 
 
 NEVER: Final = float("inf")

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.wire.callback import Callback
-from enforcer.wire.carrier import Carrier, UpgradedConnection
+from enforcer.wire.carrier import Carrier, Receiver, UpgradedConnection
 from enforcer.wire.pool import Pool
 
 RESPONSE_TOO_LARGE: Final = "the response is too large"
@@ -107,12 +107,11 @@ class HttpClient:
             self.pool.ticker.remove(self._sweep)
 
 
-class _Call:
-    """One call: a `Receiver`."""
+class _Call(Receiver):
+    """One call."""
 
     __slots__ = (
-        "_body", "_callback", "_carrier", "_lines", "_owner", "_request", "_retried", "_sent", "_size", "_status",
-        "client",
+        "_body", "_callback", "_carrier", "_lines", "_owner", "_request", "_retried", "_sent", "_size", "_status"
     )  # fmt: skip
 
     def __init__(

@@ -21,7 +21,7 @@ from enforcer.share_report import SharedTable, ShareReport
 from enforcer.shares import Holder, Lines, Shares
 from enforcer.wire.carrier import Carrier, Receiver
 from enforcer.wire.connection import PooledConnection
-from enforcer.wire.dialing.connector import Connector, ServerAddress
+from enforcer.wire.dialing.connector import Connector, Owner, ServerAddress
 from enforcer.wire.dialing.dialer import Resolver, resolve
 from enforcer.wire.streams import Streams
 from enforcer.wire.ticker import Ticker
@@ -45,7 +45,7 @@ class _Request:
         self.fresh = fresh
 
 
-class Pool:
+class Pool(Owner):
     """The connections to one server, at most `settings.connections` besides streams, and the requests that wait.
 
     A request first waits for a place, in its client's line, and then, if no connection is idle, until one opens. Each

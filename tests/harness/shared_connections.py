@@ -11,7 +11,7 @@ from h2.settings import SettingCodes
 from enforcer.errors import UpstreamError
 from enforcer.settings.http2 import Http2Settings
 from enforcer.settings.pool import PoolSettings
-from enforcer.wire.carrier import Carrier, UpgradedConnection
+from enforcer.wire.carrier import Carrier, Receiver, UpgradedConnection
 from enforcer.wire.dialing.connector import ServerAddress
 from enforcer.wire.pool import Pool
 from enforcer.wire.streams import Streams
@@ -22,7 +22,7 @@ from harness.playbook import Pipe
 HEAD = b"POST /thing HTTP/1.1\r\nHost: app.test\r\nX-Name: value\r\n\r\n"
 
 
-class Exchange:
+class Exchange(Receiver):
     """A receiver that sends its request as soon as there is a carrier, and records its events."""
 
     def __init__(self, bed: Bed, client: str, head: bytes, options: Mapping[str, bool]) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings
-from enforcer.wire.carrier import Carrier, UpgradedConnection
-from enforcer.wire.connection import NEVER, PooledConnection
+from enforcer.wire.carrier import Carrier, Receiver, UpgradedConnection
+from enforcer.wire.connection import NEVER, ConnectionOwner, PooledConnection
 from enforcer.wire.ticker import Ticker
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -38,7 +38,7 @@ class FakeTransport:
         return lambda: self.calls.append(name)
 
 
-class FakePool:
+class FakePool(ConnectionOwner):
     """Records which connections came back."""
 
     def __init__(self) -> None:
@@ -52,19 +52,18 @@ class FakePool:
     def forget(self, connection: PooledConnection) -> None:
         self.forgotten += 1
 
-    def begin_stream(self, connection: PooledConnection) -> bool:
+    def begin_stream(self, carrier: Carrier) -> bool:
         raise AssertionError
 
     def report(self, error: BaseException) -> None:
         self.errors.append(error)
 
 
-class FakeReceiver:
+class FakeReceiver(Receiver):
     """Records its events."""
 
-    client = ""
-
     def __init__(self) -> None:
+        self.client = ""
         self.events: list[tuple[Any, ...]] = []
         self.flushes = 0
 

@@ -18,7 +18,7 @@ from harness.waiting import TIMEOUT, eventually
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.pool import PoolSettings, StreamSettings
 from enforcer.share_report import SharedTable, ShareReport
-from enforcer.wire.carrier import Carrier
+from enforcer.wire.carrier import Carrier, Receiver
 from enforcer.wire.connection import PooledConnection
 from enforcer.wire.dialing.connector import ServerAddress
 from enforcer.wire.http_client import HttpClient, HttpResponse
@@ -106,16 +106,13 @@ def test_a_closed_pool_closes_idle_connections_at_once() -> None:
         asyncio.run(run())
 
 
-class Waiter:
+class Waiter(Receiver):
     """A receiver that only waits for a connection."""
 
     def __init__(self, client: str = "one") -> None:
         self.client = client
         self.connection: PooledConnection | None = None
         self.failure: UpstreamError | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(name)
 
     def on_connection(self, carrier: Carrier) -> None:
         assert isinstance(carrier, PooledConnection)

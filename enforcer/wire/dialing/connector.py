@@ -6,14 +6,14 @@ import asyncio
 import ssl
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.settings.addresses import is_ip
 from enforcer.settings.http2 import Http2Settings, UpstreamProtocol
 from enforcer.settings.pool import PoolSettings
 from enforcer.wire.carrier import Carrier
-from enforcer.wire.connection import PooledConnection
+from enforcer.wire.connection import ConnectionOwner, PooledConnection
 from enforcer.wire.dialing.address_list import AddressList
 from enforcer.wire.dialing.dialer import Dialer, Resolver
 from enforcer.wire.plaintext import set_protocol
@@ -46,29 +46,20 @@ class ServerAddress:
         return f"unix:{self.unix}" if self.unix else f"{self.host}:{self.port}"
 
 
-class Owner(Protocol):
-    """The pool, as its connections see it: `ConnectionOwner` and `SharedConnectionOwner`."""
-
-    def release(self, connection: PooledConnection) -> None:
-        """Take a connection back after a complete response."""
-
-    def forget(self, connection: PooledConnection) -> None:
-        """Stop counting a connection."""
-
-    def begin_stream(self, carrier: Carrier) -> bool:
-        """Count an exchange as one that takes long; return whether there is room for one."""
+class Owner(ConnectionOwner):
+    """The pool, as its connections of both protocols see it: a `SharedConnectionOwner` too."""
 
     def release_stream(self, carrier: Carrier) -> None:
         """Take back the place of a stream that has ended."""
+        raise NotImplementedError
 
     def use_room(self, connection: SharedConnection) -> None:
         """Give streams to requests that wait: the connection may have room for more."""
+        raise NotImplementedError
 
     def forget_shared(self, connection: SharedConnection) -> None:
         """Stop counting a shared connection."""
-
-    def report(self, error: BaseException) -> None:
-        """Report an exception that a receiver should not have raised."""
+        raise NotImplementedError
 
 
 class Connector:
