@@ -11,11 +11,11 @@ _LATENCY: Final[Sequence[float]] = (
 )  # fmt: skip
 
 # RFC 9110 §9.3, RFC 5789
-COUNTED_METHODS: Final = frozenset(
+_COUNTED_METHODS: Final = frozenset(
     {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"}
 )
 """The methods that are counted by their names: clients can invent others, and each would take memory."""
-OTHER_METHOD: Final = b"_OTHER"
+_OTHER_METHOD: Final = b"_OTHER"
 
 NO_ROUTE: Final = "_none"
 """The `route` of a request that matches no rule."""
@@ -64,13 +64,25 @@ class Histogram:
         return buckets
 
 
+class RequestCounts(dict[tuple[bytes, int], Count]):
+    """Counts of requests by method and status; the methods that clients invent are counted as one."""
+
+    def __missing__(self, key: tuple[bytes, int]) -> Count:
+        method, status = key
+        counted = (method if method in _COUNTED_METHODS else _OTHER_METHOD, status)
+        count = self.get(counted)
+        if count is None:
+            count = self[counted] = Count()
+        return count
+
+
 class RouteMetrics:
     """Counters of one rule: `requests` by method and status, `decisions` by decision and reason."""
 
     __slots__ = ("decisions", "duration", "ended_by_reload", "requests")
 
     def __init__(self) -> None:
-        self.requests: dict[tuple[bytes, int], Count] = defaultdict(Count)
+        self.requests = RequestCounts()
         self.decisions: dict[tuple[str, str], Count] = defaultdict(Count)
         self.duration = Histogram(_LATENCY)
         self.ended_by_reload = 0

@@ -1,4 +1,4 @@
-"""Histograms."""
+"""Histograms, and counts of requests."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.counters import Histogram
+from enforcer.counters import Histogram, RequestCounts
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,23 @@ def test_buckets_are_cumulative(observed: list[float]) -> None:
     counts = [count for _, count in histogram.buckets()]
     assert counts == [sum(seconds <= bound for seconds in observed) for bound in (0.1, 1.0, 2.5, 10.0, math.inf)]
     assert histogram.total == pytest.approx(sum(observed))
+
+
+def test_methods_that_clients_invent_are_counted_as_one() -> None:
+    """So that they take no memory; each status is counted apart."""
+    counts = RequestCounts()
+    for method, status in (
+        (b"GET", 200),
+        (b"GET", 200),
+        (b"GET", 404),
+        (b"BREW", 200),
+        (b"PROPFIND", 200),
+        (b"BREW", 404),
+    ):
+        counts[method, status].value += 1
+    assert {key: count.value for key, count in counts.items()} == {
+        (b"GET", 200): 2,
+        (b"GET", 404): 1,
+        (b"_OTHER", 200): 2,
+        (b"_OTHER", 404): 1,
+    }

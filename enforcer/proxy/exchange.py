@@ -15,7 +15,6 @@ import logging
 from time import perf_counter, time
 from typing import Final, Protocol
 
-from enforcer.counters import COUNTED_METHODS, OTHER_METHOD
 from enforcer.decision_log.record import CLIENT_GONE
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.policy.decision import WOULD_DENY, Allow
@@ -408,8 +407,7 @@ class Exchange(Receiver):
     def _finish(self, ended_at: float) -> None:
         self.state = _DONE
         metrics = self._authorization.route.metrics
-        method = self.head.method
-        metrics.requests[method if method in COUNTED_METHODS else OTHER_METHOD, self._status].value += 1
+        metrics.requests[self.head.method, self._status].value += 1
         metrics.duration.observe(ended_at - self._started_at)
         if self._authorization.unlogged is not None:
             self._authorization.log(self._status, ended_at - self._started_at, self._body_sent)
@@ -434,9 +432,7 @@ class Exchange(Receiver):
         self._leave_upstream()
         self.state = _DONE
         status = self._status or CLIENT_GONE
-        method = self.head.method
-        counts = self._authorization.route.metrics.requests
-        counts[method if method in COUNTED_METHODS else OTHER_METHOD, status].value += 1
+        self._authorization.route.metrics.requests[self.head.method, status].value += 1
         self._authorization.log(status, _clock() - self._started_at, self._body_sent)
 
     def on_client_full(self) -> None:
