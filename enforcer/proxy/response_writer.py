@@ -51,12 +51,14 @@ class ResponseWriter:
 class Http1Writer(ResponseWriter):
     """Writes the responses of one HTTP/1.1 connection, one after the other (RFC 9112)."""
 
-    __slots__ = ("_chunked", "_out", "_transport")
+    __slots__ = ("_chunked", "_out", "_reason", "_status", "_status_line", "_transport")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._out: list[bytes] = []
         self._chunked = False
+        self._status, self._reason = 200, b"OK"
+        self._status_line = STATUS_LINES[200, b"OK"]  # of the last response: mostly the next one's is the same
 
     def write_informational(self, status: int, reason: bytes, lines: list[bytes]) -> None:
         self._transport.write(b"%b%b\r\n" % (STATUS_LINES[status, reason], b"".join(lines)))
@@ -73,7 +75,9 @@ class Http1Writer(ResponseWriter):
         )
 
     def begin(self, status: int, reason: bytes, lines: list[bytes], *, sized: bool, closes: bool, http10: bool) -> None:
-        out = self._out = [STATUS_LINES[status, reason], *lines]
+        if status != self._status or reason != self._reason:
+            self._status, self._reason, self._status_line = status, reason, STATUS_LINES[status, reason]
+        out = self._out = [self._status_line, *lines]
         self._chunked = not sized and not http10
         if self._chunked:
             out.append(b"Transfer-Encoding: chunked\r\n")

@@ -11,6 +11,17 @@ from enforcer.proxy.response_writer import Http1Writer
 X: list[bytes] = [b"X", b": ", b"y", b"\r\n"]
 
 
+def test_each_response_has_its_own_status_line() -> None:
+    """Also if only the status, or only the reason phrase, is another one than before."""
+    pipe = Pipe()
+    writer = Http1Writer(pipe)
+    for status, reason in ((200, b"OK"), (201, b"OK"), (201, b"Created"), (200, b"OK"), (200, b""), (200, b"a\x00")):
+        writer.begin(status, reason, [], sized=True, closes=False, http10=False)
+        writer.end([])
+        shown = b"" if b"\x00" in reason else reason  # RFC 9112 §4: such a byte is not part of a reason phrase
+        assert pipe.take() == b"HTTP/1.1 %d %b\r\n\r\n" % (status, shown)
+
+
 @pytest.mark.parametrize(
     ("sized", "closes", "http10", "fields", "body"),
     [
