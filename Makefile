@@ -144,8 +144,8 @@ k8s: $(VENV)/.ready ## Render the overlays of k8s/ for the tests, with kubectl o
 corpus: $(VENV)/.ready ## Inject real manifests of public repositories and count the outcomes (FROM=DIR: a folder with their clones; VERBOSE=1)
 	@PYTHONPATH=tests $(BIN)/python tests/kubernetes/corpus/sweep.py $(if $(FROM),--from $(FROM)) $(if $(VERBOSE),--verbose)
 
-corpus-openapi: $(VENV)/.ready ## Import public OpenAPI documents, and look for requests that the policies open (npm; FROM=DIR: a folder)
-	@PYTHONPATH=tests $(BIN)/python -m analysis.openapi.sweep $(if $(FROM),--from $(FROM))
+corpus-openapi: $(VENV)/.ready ## Import public OpenAPI documents, and look for requests that the policies open (npm, hours; FROM=DIR: a folder; PART=2/9)
+	@PYTHONPATH=tests $(BIN)/python -m analysis.openapi.sweep $(if $(FROM),--from $(FROM)) $(if $(PART),--part $(PART))
 
 alerts: ## Check and test the alert rules with promtool
 	@command -v promtool >/dev/null || { echo "promtool is needed: it comes with prometheus (apt-get install prometheus)" >&2; exit 2; }

@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import product
-from typing import Final
+from typing import NamedTuple
 
 from enforcer.analysis.evaluator import Policy, PolicyRequest, PolicyRule
-from enforcer.analysis.openapi.reader import LeftOut, Operation, rule_of, sample_target
+from enforcer.analysis.openapi.reader import LeftOut, Operation, rule_of
+from enforcer.analysis.openapi.request_paths import RequestPath, filler_for, request_target
 from enforcer.analysis.openapi.security import Needs
 from enforcer.analysis.strength import not_required
 from enforcer.errors import MalformedRequestError
 
-SAMPLE: Final = "sample0"
-"""A value of a parameter."""
+
+class Match(NamedTuple):
+    """A rule that requests of an operation match, and the path of such a request.
+
+    `inside`: the rule matches no other requests, but not all of these.
+    """
+
+    entry: PolicyRule
+    segments: Sequence[bytes]
+    inside: bool
 
 
-def entries_at(policy: Policy, method: str, target: str, hosts: Iterable[str]) -> list[PolicyRule]:
-    """Return the rules that a request matches at one of the hosts; none if it is malformed."""
-    try:
-        entries = [policy.locate(PolicyRequest(method, target, host)).entry for host in hosts]
-    except MalformedRequestError:
-        return []
-    return list(dict.fromkeys(entry for entry in entries if entry is not None))
+class Samples:
+    """Samples of the requests of operations, by which no rule of a policy that matches some of them is missed.
 
+    `paths` are those of the operations.
+    """
 
-def matches(
-    policy: Policy, left_out: LeftOut, hosts: Iterable[str] = ("",), sample: str = SAMPLE
-) -> Iterator[PolicyRule]:
-    """Yield the rules that requests of an operation match."""
-    for path, method in product(left_out.paths, left_out.methods):
-        yield from entries_at(policy, method, sample_target(path, sample), hosts)
+    def __init__(self, policy: Policy, paths: Iterable[str]) -> None:
+        self._policy = policy
+        self.filler = filler_for([*paths, *(entry.path for entry in policy.entries)])
+
+    def matches(self, method: str, path: RequestPath, hosts: Iterable[str] = ("",)) -> Iterator[Match]:
+        """Yield the rules that requests match, that of most of them first; a rule can be yielded several times."""
+        for host in hosts:
+            for segments in path.samples(self._policy.matcher.roots(host.encode()), self.filler):
+                entry = self._entry(method, request_target(segments), host)
+                if entry is not None:
+                    yield Match(entry, segments, path.includes(entry.pattern.path, self.filler))
+
+    def of_left_out(self, left_out: LeftOut) -> Iterator[PolicyRule]:
+        """Yield the rules that requests of an operation match, except rules for a part of them.
+
+        Requests for a path of the document that is more specific are those of the operation there.
+        """
+        for path, method in product(left_out.paths, left_out.methods):
+            yield from (match.entry for match in self.matches(method, RequestPath.parse(path)) if not match.inside)
+
+    def _entry(self, method: str, target: str, host: str) -> PolicyRule | None:
+        """Return the rule that a request matches; None also if it is malformed."""
+        try:
+            return self._policy.locate(PolicyRequest(method, target, host)).entry
+        except MalformedRequestError:
+            return None
 
 
 def missing(entry: PolicyRule, needs: Needs | None) -> str:

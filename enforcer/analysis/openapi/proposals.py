@@ -13,7 +13,7 @@ from typing import Final
 
 from enforcer.analysis.evaluator import Policy, PolicyRule
 from enforcer.analysis.openapi.nodes import Cause
-from enforcer.analysis.openapi.outcome import matches, missing
+from enforcer.analysis.openapi.outcome import Samples, missing
 from enforcer.analysis.openapi.reader import (
     LeftOut,
     Operation,
@@ -32,13 +32,13 @@ _NAMED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An operation that was left out, and the rule that its requests match nevertheless; None if they are refused."""
+    """An operation that was left out, and a rule that requests of it match nevertheless; None if they are refused."""
 
     left_out: LeftOut
     entry: PolicyRule | None
 
     def __str__(self) -> str:
-        taken = "" if self.entry is None else f'; its requests match rule "{self.entry.rule.name}"'
+        taken = "" if self.entry is None else f'; requests of it match rule "{self.entry.rule.name}"'
         return f"{self.left_out.label}: {self.left_out.detail}{taken}"
 
 
@@ -55,8 +55,13 @@ def propose(specification: Specification) -> Proposed:
     operations, left_out = _without_weaker(specification)
     rules = tuple(_grouped(operations))
     policy = Policy((proposal.rule, "") for proposal in rules)
-    outcomes = (Outcome(each, next(matches(policy, each), None)) for each in left_out)
+    samples = _samples(policy, left_out)
+    outcomes = (Outcome(each, next(samples.of_left_out(each), None)) for each in left_out)
     return Proposed(rules, tuple(outcomes))
+
+
+def _samples(policy: Policy, left_out: Iterable[LeftOut]) -> Samples:
+    return Samples(policy, (path for each in left_out for path in each.paths))
 
 
 def _without_weaker(specification: Specification) -> tuple[list[Operation], list[LeftOut]]:
@@ -66,8 +71,9 @@ def _without_weaker(specification: Specification) -> tuple[list[Operation], list
         policy = Policy((rule_of("operation", [operation]), "") for operation in operations)
         by_entry = dict(zip(policy.entries, operations, strict=True))
         weaker: dict[PolicyRule, LeftOut] = {}
+        samples = _samples(policy, left_out)
         for each in left_out:
-            for entry in matches(policy, each):
+            for entry in samples.of_left_out(each):
                 if missing(entry, each.needs):
                     weaker.setdefault(entry, each)
         new = [

@@ -13,19 +13,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from enforcer.analysis.openapi.nodes import CAUSES, Cause, Files, Load, Node, OpenAPIError, show
+from enforcer.analysis.openapi.request_paths import PARAMETER
 from enforcer.analysis.openapi.security import UNKNOWN, Needs, Security, read_security
 from enforcer.policy.rules import UNSERVED, Rule
 from enforcer.policy.templates import Path, escaped
 from enforcer.wire.fields import HOST, METHODS
 
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-_PARAMETER: Final = re.compile(r"\{([^{}/]+)\}")
 _OUTSIDE_PATH: Final = re.compile(r"[?#](?![^{}]*\})")
 """The beginning of a query or fragment, outside of a parameter."""
-_UNQUOTED: Final = "!$&'()*+,=:@~%"
 _OPENAPI: Final = re.compile(r"3\.[012]\.[0-9]+(?:-[0-9A-Za-z.-]+)?|3\.[012]")
 _PATH_ITEM_KEYS: Final = frozenset({"summary", "description", "servers", "parameters"})
 _OPERATION_KEYS: Final = frozenset(
@@ -152,7 +151,7 @@ Shape = tuple[tuple[object, ...], bool]
 def shape(path: str) -> Shape:
     """Return the shape of a path template."""
     number = iter(range(len(path)))
-    parsed = Path.parse(_PARAMETER.sub(lambda _: f"{{p{next(number)}}}", path))
+    parsed = Path.parse(PARAMETER.sub(lambda _: f"{{p{next(number)}}}", path))
     return parsed.segments, parsed.rest
 
 
@@ -221,16 +220,19 @@ def _operation(about: _Document, path: str, method: str, item: Node, place: Node
             _check(each)
         yield from parsed
     except OpenAPIError as error:
-        # HEAD is GET without the content (RFC 9110 §9.3.2), if the path has no operation for it.
-        methods = ("GET", "HEAD") if method == "GET" and "head" not in item.mapping() else (method,)
+        methods = (method,) if "head" in item.mapping() else with_head(method)
         yield LeftOut(label, methods, paths, needs, error.cause, str(error))
 
 
 def left_out_operation(operation: Operation, needs: Needs | None, cause: Cause, detail: str) -> LeftOut:
     """Return an operation as left out."""
     label = f"{operation.method} {operation.path} ({operation.name})"
-    methods = ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
-    return LeftOut(label, methods, (operation.path,), needs, cause, detail)
+    return LeftOut(label, with_head(operation.method), (operation.path,), needs, cause, detail)
+
+
+def with_head(method: str) -> tuple[str, ...]:
+    """Return the methods of an operation's requests: HEAD is GET without the content (RFC 9110 §9.3.2)."""
+    return ("GET", "HEAD") if method == "GET" else (method,)
 
 
 def summary(left_out: Iterable[LeftOut]) -> list[str]:
@@ -300,7 +302,7 @@ def _base(server: Node) -> tuple[str, str]:
         return str(value)
 
     try:
-        parts = urlsplit(_PARAMETER.sub(default, url))
+        parts = urlsplit(PARAMETER.sub(default, url))
     except ValueError as error:
         raise OpenAPIError(Cause.SERVER, f"the URL of a server: {error}") from None
     path, host = parts.path.strip("/"), parts.netloc.rpartition("@")[2]
@@ -317,11 +319,6 @@ def _paths(servers: Node, path: str, *levels: Node) -> tuple[str, ...]:
     return tuple(f"{base}{bare}" if bare.startswith("/") else f"{base}/{bare}" for base in bases)
 
 
-def sample_target(path: str, value: str) -> str:
-    """Return a request target that a path template matches, with a value for each parameter."""
-    return quote(_PARAMETER.sub(value, path), safe=f"/{_UNQUOTED}")
-
-
 def _templates(servers: Mapping[str, str], path: str) -> Iterator[tuple[str, str]]:
     """Yield the path as a rule's template below each base path, with the server's host."""
     if not path.startswith("/"):
@@ -329,7 +326,7 @@ def _templates(servers: Mapping[str, str], path: str) -> Iterator[tuple[str, str
     bare = _OUTSIDE_PATH.split(path, 1)[0]
     for base, host in servers.items():
         names: set[str] = set()
-        yield _PARAMETER.sub(lambda match: f"{{{_parameter(match[1], names)}}}", base + bare), host  # noqa: B023
+        yield PARAMETER.sub(lambda match: f"{{{_parameter(match[1], names)}}}", base + bare), host  # noqa: B023
 
 
 def _parameter(name: str, taken: set[str]) -> str:
@@ -345,9 +342,11 @@ def _parameter(name: str, taken: set[str]) -> str:
 def _check(operation: Operation) -> None:
     """Raise OpenAPIError if no rule can express the operation."""
     try:
-        Path.parse(operation.path)
+        path = Path.parse(operation.path)
     except ValueError as error:
         raise OpenAPIError(Cause.PATH, str(error)) from None
+    if path.rest:
+        raise OpenAPIError(Cause.PATH, "** is the rest of the path in a rule, and only text in OpenAPI")
     rule_of("operation", [operation])
 
 

@@ -160,7 +160,7 @@ def test_an_omitted_operation_whose_requests_match_a_rule_is_reported_with_the_r
         "/t/{t}{u}": {"get": {"security": security}},
     }
     (outcome,) = propose(read(document(paths))).left_out
-    assert str(outcome).endswith('; its requests match rule "one"')
+    assert str(outcome).endswith('; requests of it match rule "one"')
 
 
 @pytest.mark.parametrize(
