@@ -62,6 +62,7 @@ PURE = (
     *("tokens.dpop.binding", "tokens.dpop.possession", "tokens.dpop.replay_cache", "tokens.dpop.proof"),
     *("policy.rules", "policy.matcher", "policy.decision"),
     *("analysis.evaluator", "analysis.explain", "analysis.explanation_text", "analysis.policy_tests", "analysis.junit"),
+    *("analysis.request_heads", "analysis.candidates"),
     *(
         "analysis.lint",
         "analysis.strength",

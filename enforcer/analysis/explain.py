@@ -1,4 +1,4 @@
-"""Explains a decision: the candidate rules, the conditions of the chosen rule, the response.
+"""Explains a decision: the conditions of the chosen rule, the response.
 
 1. The decision comes from `evaluator`; each part of the explanation comes from the same matcher and decision.
 2. A condition is tested with a rule that has only this condition, and a token that is valid in every other respect.
@@ -9,23 +9,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
-from enforcer.analysis.evaluator import Policy, PolicyRequest, PolicyRule, RoutedRequest
+from enforcer.analysis.candidates import Candidate, candidates
+from enforcer.analysis.evaluator import OtherRequest, Policy, PolicyRequest, PolicyRule, RoutedRequest
+from enforcer.analysis.request_heads import UnreadableRequestError
 from enforcer.counters import NO_ROUTE
 from enforcer.decision_log.record import Refusal
-from enforcer.errors import IntrospectionFailure, MalformedRequestError
+from enforcer.errors import IntrospectionFailure
 from enforcer.policy.ambiguity import UNMATCHED
 from enforcer.policy.conditions import Claim, RequestCondition
-from enforcer.policy.decision import Allow, Deny, Evidence, decide, failure
-from enforcer.policy.matcher import Matcher, RequestPattern
+from enforcer.policy.decision import Allow, Deny, Evidence, Reason, decide, failure
 from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Conditions, Rule
 from enforcer.policy.templates import Text
-from enforcer.proxy.responses import Refusals, malformed
+from enforcer.proxy.responses import Refusals
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import NEVER, UNREADABLE, ActiveToken
 from enforcer.tokens.dpop.binding import BindingKind, binding
@@ -49,16 +49,6 @@ class UnverifiedToken:
     detail: str = ""
 
 
-class Choice(StrEnum):
-    """Why a rule whose path matches was chosen or not."""
-
-    CHOSEN = "chosen"
-    METHOD = "other_method"
-    HOST = "other_host"
-    OUTDONE = "outdone"  # a rule for the same path has a more specific method or host
-    WIDER = "less_specific"
-
-
 @dataclass(frozen=True, slots=True)
 class ReadingSummary:
     """A reading of an ambiguous path, as far as rules tell it apart from others, and the rule that it leads to.
@@ -69,17 +59,6 @@ class ReadingSummary:
     path: str
     rule: str | None
     counts: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A rule whose path matches, and why it was chosen or not."""
-
-    rule: str
-    where: str
-    path: str
-    choice: Choice
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +96,25 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherTarget:
+    """A method and target that a field names besides the request's own, and the rule that matches it.
+
+    `allowed` is None if it was not decided, because the request is denied by itself.
+    """
+
+    method: str
+    target: str
+    rule: str | None
+    allowed: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """A decision and its reasons; the JSON of `enforcer explain` has the same members.
 
     `path` is decoded, or None if it was not parsed; `upstream` is the name in the rule, if any. `own`: the enforcer
     responds itself, with the metadata of a resource. `readings` are those of an ambiguous path, and `parting` is where
-    they lead if they part.
+    they lead if they part. `others` are the methods and targets that fields of the request name besides its own.
     """
 
     method: str
@@ -136,6 +128,7 @@ class Explanation:
     own: bool = False
     readings: tuple[ReadingSummary, ...] = ()
     parting: str | None = None
+    others: tuple[OtherTarget, ...] = ()
     judgement: Evaluation = field(kw_only=True)
 
 
@@ -166,12 +159,13 @@ def explain(
         host=located.host.decode(),
         preflight=request.preflight,
         path=_path(located.target.segments),
-        candidates=tuple(_candidates(policy, located)) if located.parting is None else (),
+        candidates=tuple(candidates(policy, located)) if located.parting is None else (),
         conditions=_rule_conditions(located, token, now),
         upstream=_upstream(located),
         own=located.entry is not None and (located.entry.own or located.answered),
         readings=tuple(_readings(policy, located)),
         parting=None if located.parting is None else str(located.parting),
+        others=tuple(_others(located, token, now)),
         judgement=_evaluate(located, token, now, refusals),
     )
 
@@ -201,8 +195,8 @@ def _locate(policy: Policy, request: PolicyRequest) -> RoutedRequest | Evaluatio
     """Find the rule of a request; a malformed request is evaluated without one."""
     try:
         return policy.locate(request)
-    except MalformedRequestError as error:
-        return Evaluation(NO_ROUTE, "deny", MALFORMED, _reply(malformed(str(error), error.status)))
+    except UnreadableRequestError as error:
+        return Evaluation(NO_ROUTE, "deny", MALFORMED, _reply(error.refusal))
 
 
 def _evaluate(located: RoutedRequest, token: TokenEvidence, now: float, refusals: Refusals) -> Evaluation:
@@ -217,6 +211,9 @@ def _evaluate(located: RoutedRequest, token: TokenEvidence, now: float, refusals
     else:
         evidence, refusal = token.why, token.answer if rule is not None else None
     decision = located.decide(evidence, now)
+    for other, reason in located.decide_others(evidence, now) or ():
+        if reason is not None:
+            return Evaluation(name, *decision.label, _reply(_refusal_of_other(other, reason, refusals)))
     enforced = located.decide(evidence, now, enforced=True)
     if isinstance(enforced, Allow):
         return Evaluation(name, *decision.label, None)
@@ -225,52 +222,23 @@ def _evaluate(located: RoutedRequest, token: TokenEvidence, now: float, refusals
     return Evaluation(name, *decision.label, *((reply,) if isinstance(decision, Deny) else (None, reply)))
 
 
+def _refusal_of_other(other: OtherRequest, reason: Reason, refusals: Refusals) -> Refusal:
+    """Return the response to a request whose field names a method or target that its rule denies."""
+    if other.unreadable is not None:
+        return other.unreadable
+    return refusals.of(None if other.entry is None else other.entry.rule).bearer[reason]
+
+
+def _others(located: RoutedRequest, token: TokenEvidence, now: float) -> Iterator[OtherTarget]:
+    decided = None if isinstance(token, UnverifiedToken) else located.decide_others(token, now)
+    for other, reason in decided or [(other, None) for other in located.others]:
+        rule = None if other.entry is None else other.entry.rule.name
+        text = other.target.decode("utf-8", "backslashreplace")
+        yield OtherTarget(other.method.decode(), text, rule, None if decided is None else reason is None)
+
+
 def _reply(refused: Refusal) -> RefusalSummary:
     return RefusalSummary(refused.status, refused.detail, refused.challenges, refused.retry_after)
-
-
-# The rules
-
-
-def _candidates(policy: Policy, located: RoutedRequest) -> Iterator[Candidate]:
-    """Yield the rules whose path matches: those that match the host too, the most specific first, then the others.
-
-    Each is matched by itself, by its path, by its host and by its method.
-    """
-    method = located.preflighted or located.method
-
-    def matches(entry: PolicyRule, host: str | None, methods: tuple[str, ...] | None) -> bool:
-        alone = Matcher([(RequestPattern(entry.pattern.path, methods or (), host), entry)])
-        if methods is None:
-            return alone.at(located.target.segments, located.host) is not None
-        return alone.find(located.target.segments, method, located.host) is not None
-
-    def candidate(entry: PolicyRule, choice: Choice, why: str) -> Candidate:
-        return Candidate(entry.rule.name, entry.where, entry.path, choice, why)
-
-    entries = policy.entries
-    if located.entry is not None and located.entry.own:
-        entries = (located.entry, *entries)
-    with_path = sorted(
-        (entry for entry in entries if matches(entry, None, None)), key=lambda entry: entry.pattern.path.rank
-    )
-    with_host = [entry for entry in with_path if matches(entry, entry.rule.host, None)]
-    for entry in with_host:
-        rule, top = entry.rule, with_host[0]
-        if entry is located.entry:
-            yield candidate(entry, Choice.CHOSEN, "chosen")
-        elif entry.pattern.path.rank != top.pattern.path.rank:
-            yield candidate(entry, Choice.WIDER, f"less specific than {top.path}")
-        elif not matches(entry, None, rule.methods):
-            served = ", ".join(rule.methods) or "every other method"
-            yield candidate(entry, Choice.METHOD, f"not for {method.decode()}: for {served}")
-        else:
-            chosen = "" if located.entry is None else located.entry.rule.name
-            yield candidate(entry, Choice.OUTDONE, f'rule "{chosen}" has a more specific host or method')
-    host = f"host {located.host.decode()}" if located.host else "no host"
-    for entry in with_path:
-        if entry not in with_host:
-            yield candidate(entry, Choice.HOST, f"not for {host}: for {entry.rule.host}")
 
 
 # The conditions

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from enforcer.analysis.explain import Candidate, Choice, Explanation, RefusalSummary
+from enforcer.analysis.candidates import Candidate, Choice
+from enforcer.analysis.explain import Explanation, RefusalSummary
 from enforcer.analysis.rule_yaml import printable
 
 
@@ -23,6 +24,12 @@ def write(explanation: Explanation) -> str:
             (_mark(condition.met), condition.name, f"needed: {condition.needed}", f"there: {condition.there}")
             for condition in explanation.conditions
         )
+    if explanation.others:
+        lines += ["", "also named by fields of the request, and decided with the same token:"]
+        lines += _table(
+            ("-" if other.allowed is None else _mark(other.allowed), other.method, other.target, _rule(other.rule))
+            for other in explanation.others
+        )
     result = explanation.judgement
     lines += ["", f"decision: {result.decision}, {result.reason}"]
     if explanation.own:
@@ -40,15 +47,15 @@ def _readings(explanation: Explanation) -> list[str]:
     if not explanation.readings and explanation.parting is None:
         return []
     rows = [
-        (
-            reading.path,
-            "no rule" if reading.rule is None else f'rule "{reading.rule}"',
-            "" if reading.counts else "does not count, because of encoded",
-        )
+        (reading.path, _rule(reading.rule), "" if reading.counts else "does not count, because of encoded")
         for reading in explanation.readings
     ]
     parted = [] if explanation.parting is None else [explanation.parting]
     return ["", "readings of this path, as far as rules tell them apart:", *_table(rows), *parted] if rows else parted
+
+
+def _rule(name: str | None) -> str:
+    return "no rule" if name is None else f'rule "{name}"'
 
 
 def _rules(candidates: Sequence[Candidate]) -> list[str]:

@@ -165,6 +165,8 @@ _REJECTED: Final = {
     JwtFault.ISSUER: _DENIALS[Reason.WRONG_ISSUER],
 }
 """Denials of rejected JWTs with a reason of its own; any other fault means that there is no valid token."""
+OTHER_TARGET: Final = _DENIALS[Reason.OTHER_TARGET]
+"""The rules do not allow a method or target that a field of the request names: see `decide_again`."""
 UNPROVEN: Final = _DENIALS[Reason.UNPROVEN_TOKEN]
 """The token is bound, and possession is not checked yet: see `decide_bound`."""
 _SCOPE: Final = _DENIALS[Reason.INSUFFICIENT_SCOPE]
@@ -253,6 +255,25 @@ def decide_bound(
     if isinstance(possession, Proven):
         return decide(rule, token, request, now, reports, possession)
     return decide(rule, possession, request, now, reports)
+
+
+def decide_again(
+    rule: Requirement | None,
+    permit: Allow,
+    without_token: Evidence | None,
+    request: RequestView,
+    permitted_at: float,
+    reports: bool,
+) -> Allow | Deny:
+    """Decide a further target of a permitted request, or a permitted stream again, by the permit's token.
+
+    `without_token` is the evidence if the token means nothing to this rule, None if it does. `permitted_at` is when the
+    token was valid, in seconds since the epoch.
+    """
+    token = permit.token
+    if token is None or without_token is not None:
+        return decide(rule, without_token or NoToken.MISSING, request, 0.0, reports)
+    return decide(rule, token, request, permitted_at, reports, permit)
 
 
 def failure(rule: Conjunction, token: ActiveToken, request: RequestView, now: float) -> Deny | None:

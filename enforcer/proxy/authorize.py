@@ -30,6 +30,7 @@ from enforcer.decision_log.redaction import (
 from enforcer.decision_log.trace import describe
 from enforcer.errors import IntrospectionFailure, MalformedRequestError
 from enforcer.policy.decision import (
+    OTHER_TARGET,
     UNPROVEN,
     WOULD_DENY,
     Allow,
@@ -70,7 +71,6 @@ _PROOF: Final = int(FieldKind.PROOF)
 _SUBPROTOCOL: Final = b"sec-websocket-protocol"
 _PUBLIC: Final = ("allow", str(Reason.PUBLIC))
 _REJECTED: Final = ("error", "request_rejected")
-_OTHER_TARGET: Final = Deny(Reason.OTHER_TARGET)
 _UNREADABLE_PATH: Final = ("error", "unreadable_path")
 
 Possession = Proven | PossessionFault
@@ -355,7 +355,7 @@ class Authorization:
         if head.others and isinstance(decision, Allow):
             denial = self._refuse_others(decision)
             if denial is not None:
-                decision, refusal = _OTHER_TARGET, denial
+                decision, refusal = OTHER_TARGET, denial
         refusals = route.refusals.bearer if self._token_with_proof is None else route.refusals.dpop
         route.metrics.decisions[decision.label].value += 1
         if isinstance(decision, Allow):

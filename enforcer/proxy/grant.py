@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from enforcer.policy.decision import Allow, decide
+from enforcer.policy.decision import Allow, decide_again
 from enforcer.policy.matcher import choose
 from enforcer.policy.request_view import RequestView
 from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Route, Snapshot
-from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import NEVER
 from enforcer.tokens.purge import Purge
 
@@ -59,11 +58,10 @@ class Grant(NamedTuple):
             route = snapshot.without_rule(self.method)
         request = RequestView(target.segments, target.query, self.host, self.lines, self.address)
         token = self.permit.token
-        if token is None or not route.verifier.takes(token, self.route.verifier):
-            # The result of one authorization server means nothing to a rule that trusts another one. One without claims
-            # that are read only now cannot be decided on: a claim that was not kept would pass for an absent one.
-            decision = decide(route.requirement, NoToken.MISSING, request, 0.0, route.report_only)
-        else:
-            # As of when the token was valid: whether its expiry ends the stream is `ends_with_token`.
-            decision = decide(route.requirement, token, request, self.granted_at, route.report_only, self.permit)
+        # The result of one authorization server means nothing to a rule that trusts another one. One without claims
+        # that are read only now cannot be decided on: a claim that was not kept would pass for an absent one.
+        known = token is not None and not route.parting and route.verifier.takes(token, self.route.verifier)
+        without = None if known else route.without_token
+        # As of when the token was valid: whether its expiry ends the stream is `ends_with_token`.
+        decision = decide_again(route.requirement, self.permit, without, request, self.granted_at, route.report_only)
         return None if isinstance(decision, Allow) else route.refusals.bearer[decision.reason]

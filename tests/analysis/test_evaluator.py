@@ -5,7 +5,7 @@ import pytest
 from harness.policies import NOW, policy
 
 from enforcer.analysis.evaluator import PolicyRequest, token_evidence
-from enforcer.errors import MalformedRequestError
+from enforcer.analysis.request_heads import UnreadableRequestError
 from enforcer.policy.decision import Allow, Deny, Reason
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import read_claims
@@ -44,15 +44,24 @@ def test_a_request_matches_its_rule(request_: PolicyRequest, rule: str | None) -
         (PolicyRequest("GET", "a"), "request target: neither a path nor an http URI", 400),
         (PolicyRequest("GET", "/a", "a b"), "Host: not a host", 400),
         (PolicyRequest("GET", "http://app/a", "other"), "Host: not the one of the request target", 400),
+        (PolicyRequest("GET", "/a" + "b" * 9000), "the request target is too long", 414),
+        (PolicyRequest("GET", "/a", headers=(("a b", "c"),)), "not valid HTTP/1.1 (RFC 9112)", 400),
+        (PolicyRequest("GET", "/a", headers=(("Connection", "a b"),)), "Connection: not a list of options", 400),
+        (PolicyRequest("GET", "/a", "app", headers=(("Host", "app"),)), "Host: more than one", 400),
+        (
+            PolicyRequest("COPY", "/a", headers=(("Destination", "b"),)),
+            "Destination: neither a path nor an http URI",
+            400,
+        ),
         (PolicyRequest("FETCH", "/a"), "request line: unknown method", 501),
         (PolicyRequest("get", "/a"), "request line: unknown method", 501),
     ],
 )
 def test_an_invalid_request_is_refused_as_by_the_enforcer(request_: PolicyRequest, message: str, status: int) -> None:
     """With the same message."""
-    with pytest.raises(MalformedRequestError) as refused:
+    with pytest.raises(UnreadableRequestError) as refused:
         TRIED.locate(request_)
-    assert (str(refused.value), refused.value.status) == (message, status)
+    assert (str(refused.value), refused.value.refusal.status) == (message, status)
 
 
 def test_a_request_is_decided_by_its_rule() -> None:

@@ -146,21 +146,10 @@ def test_an_explanation_is_plain_values() -> None:
         "upstream": None,
         "readings": [],
         "parting": None,
+        "others": [],
         "own": False,
         "judgement": {"rule": "read", "decision": "allow", "reason": "ok", "reply": None, "enforced": None},
     }
-
-
-def test_a_method_that_is_never_forwarded_is_explained() -> None:
-    """A rule for all methods does not match it."""
-    (candidate,) = explained(policy({"path": "/**", "public": True}), "CONNECT /a").candidates
-    assert candidate.why == "not for CONNECT: for every other method"
-
-
-def test_a_rule_for_a_host_does_not_match_a_request_without_one() -> None:
-    """The explanation says so."""
-    (candidate,) = explained(policy({"path": "/**", "host": "*.example.org", "public": True}), "GET /a").candidates
-    assert candidate.why == "not for no host: for *.example.org"
 
 
 @pytest.mark.parametrize("value", ["x" * 200, {"a": "b" * 200}])
@@ -174,3 +163,68 @@ def test_a_long_claim_is_shortened(value: Any) -> None:
 def test_no_rule_is_named_as_metrics_name_it() -> None:
     """So that a search for one finds the other."""
     assert explained(policy({"path": "/a", "public": True}), "GET /b").judgement.rule == NO_ROUTE
+
+
+FILES = policy(
+    {"name": "public", "path": "/public/**", "public": True},
+    {"name": "read", "path": "/files/**", "scopes": ["files"]},
+    {"name": "write", "path": "/files/**", "methods": ["PUT"], "scopes": ["write"]},
+    {"name": "admin", "path": "/files/admin/**", "public": True},
+    {"name": "trial", "path": "/trial/**", "mode": "report", "scopes": ["admin"]},
+    {"name": "other", "path": "/other/**", "authorization_server": "other", "scopes": ["files"]},
+    {"name": "in header", "path": "/a", "methods": ["POST"], "scopes": ["files"], "token_from": {"header": "X-T"}},
+    {"name": "in cookie", "path": "/a", "methods": ["DELETE"], "scopes": ["files"], "token_from": {"cookie": "t"}},
+    {"name": "anywhere", "path": "/a", "methods": ["PUT"], "any_scope": ["files"],
+     "token_from": {"bearer": True, "header": "X-T"}},
+)  # fmt: skip
+OVERRIDE = "X-HTTP-Method-Override"
+CLAIMED = {"scope": "files"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "field", "claims", "reason", "status"),
+    [
+        ("MOVE /public/a", ("Destination", "/public/b"), None, "public", None),
+        ("MOVE /public/a", ("Destination", "/files/b"), {"scope": "files write"}, "other_target", 401),
+        ("MOVE /files/a", ("Destination", "/files/b"), {"scope": "files write"}, "ok", None),
+        ("MOVE /files/a", ("Destination", "/files/b"), CLAIMED, "other_target", 403),
+        ("MOVE /files/a", ("Destination", "/trial/b"), CLAIMED, "ok", None),
+        ("MOVE /files/a", ("Destination", "/other/b"), CLAIMED, "other_target", 401),
+        ("MOVE /files/a", ("Destination", "/nowhere"), CLAIMED, "other_target", 403),
+        ("MOVE /files/a", ("Destination", "/files%2Fb"), CLAIMED, "other_target", 400),
+        ("MOVE /files/a", ("Destination", "/%00"), CLAIMED, "other_target", 400),
+        ("MOVE /trial/a", ("Destination", "/files/b"), CLAIMED, "other_target", 403),
+        ("GET /files/a", ("Destination", "/nowhere"), CLAIMED, "ok", None),
+        ("POST /files/a", (OVERRIDE, "put"), CLAIMED, "other_target", 403),
+        ("POST /files/a", (OVERRIDE, "DELETE"), CLAIMED, "ok", None),
+        ("POST /files/a", (OVERRIDE, "CONNECT"), CLAIMED, "other_target", 403),
+        ("POST /a", (OVERRIDE, "PUT"), CLAIMED, "ok", None),
+        ("PUT /a", (OVERRIDE, "POST"), CLAIMED, "other_target", 401),
+        ("POST /a", (OVERRIDE, "DELETE"), CLAIMED, "other_target", 401),
+    ],
+)
+def test_methods_and_targets_that_fields_name_are_decided_too(
+    request_: str, field: tuple[str, str], claims: dict[str, Any] | None, reason: str, status: int | None
+) -> None:
+    """By their own rules and with the same token, as the request path does."""
+    explanation = explained(FILES, request_, claims, "app", (field,))
+    reply = explanation.judgement.reply
+    assert (explanation.judgement.reason, None if reply is None else reply.status) == (reason, status)
+    assert [other.allowed for other in explanation.others] in ([], [reason != "other_target"])
+
+
+def test_the_text_names_the_methods_and_targets_of_fields() -> None:
+    """Each with its rule; those of a request that is denied by itself are not decided."""
+    destination = ("Destination", "/files/b")
+    text = write(explained(FILES, "MOVE /files/a", CLAIMED, "app", (destination, ("X-HTTP-Method", "COPY"))))
+    assert (
+        """
+also named by fields of the request, and decided with the same token:
+  ✓  COPY  /files/a  rule "read"
+  ✗  PUT   /files/b  rule "write"
+
+decision: deny, other_target
+"""
+        in text
+    )
+    assert '  -  PUT  /files/b  rule "write"\n' in write(explained(FILES, "MOVE /files/a", None, "app", (destination,)))

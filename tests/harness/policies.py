@@ -67,7 +67,13 @@ def oracle(claims: dict[str, Any] | None, scopes: ScopeClaims = SCOPE_CLAIMS) ->
     return lambda located: token_evidence(token, located)
 
 
-def explained(rules: Policy, request: str, claims: dict[str, Any] | None = None, host: str = "") -> Explanation:
+def explained(
+    rules: Policy,
+    request: str,
+    claims: dict[str, Any] | None = None,
+    host: str = "",
+    headers: tuple[tuple[str, str], ...] = (),
+) -> Explanation:
     """Explain the decision for `METHOD target`."""
     method, target = request.split(" ")
-    return explain(rules, PolicyRequest(method, target, host), oracle(claims), NOW, REFUSALS)
+    return explain(rules, PolicyRequest(method, target, host, headers=headers), oracle(claims), NOW, REFUSALS)

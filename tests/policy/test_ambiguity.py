@@ -13,6 +13,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from enforcer.analysis.evaluator import Policy, PolicyRequest, PolicyRule
+from enforcer.analysis.request_heads import UnreadableRequestError
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.ambiguity import STATES, STEPS, Parting, settle
 from enforcer.policy.matcher import choose
@@ -34,7 +35,7 @@ def outcome(target: str, *rules: dict[str, Any], method: str = "GET") -> str:
     """Return the name of the rule that a target leads to, or why its readings part."""
     try:
         located = policy(*(rules or SHOP)).locate(PolicyRequest(method, target, "app"))
-    except MalformedRequestError as error:
+    except UnreadableRequestError as error:
         return str(error)
     if located.parting is not None:
         return str(located.parting)

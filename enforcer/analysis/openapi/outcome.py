@@ -11,8 +11,8 @@ from enforcer.analysis.evaluator import Policy, PolicyRequest, PolicyRule
 from enforcer.analysis.openapi.reader import LeftOut, Operation, rule_of
 from enforcer.analysis.openapi.request_paths import RequestPath, filler_for, request_target
 from enforcer.analysis.openapi.security import Needs
+from enforcer.analysis.request_heads import UnreadableRequestError
 from enforcer.analysis.strength import not_required
-from enforcer.errors import MalformedRequestError
 
 
 class Match(NamedTuple):
@@ -56,7 +56,7 @@ class Samples:
         """Return the rule that a request matches; None also if it is malformed."""
         try:
             return self._policy.locate(PolicyRequest(method, target, host)).entry
-        except MalformedRequestError:
+        except UnreadableRequestError:
             return None
 
 

@@ -47,7 +47,9 @@ def placed_policy(config: Config, document: MergedDocument, *, enforced: bool = 
         rules = ((replace(rule, mode="enforce"), where) for rule, where in rules)
     mode = "enforce" if enforced else config.mode
     hierarchy = ScopeHierarchy(config.scope_implies)
-    return Policy(rules, mode, hierarchy, config.resources, partial(scope_claims, config), cookie_origins(config))
+    heads = config.forwarding, config.limits
+    claims = partial(scope_claims, config)
+    return Policy(rules, mode, hierarchy, config.resources, claims, cookie_origins(config), *heads)
 
 
 def find_warnings(config: Config, document: MergedDocument, policy: Policy) -> list[ConfigWarning]:

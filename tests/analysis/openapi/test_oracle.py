@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from enforcer.analysis.evaluator import Policy, PolicyRequest, token_evidence
 from enforcer.analysis.openapi.proposals import Proposed, propose
 from enforcer.analysis.openapi.reader import read
-from enforcer.errors import MalformedRequestError
+from enforcer.analysis.request_heads import UnreadableRequestError
 from enforcer.policy.decision import Allow
 from enforcer.tokens.claims import read_claims
 
@@ -89,7 +89,7 @@ def allows(policy: Policy, method: str, target: str, scopes: set[str] | None) ->
     """Return whether a policy allows a request with a token of these scopes; None: without a token."""
     try:
         located = policy.locate(PolicyRequest(method, target))
-    except MalformedRequestError:
+    except UnreadableRequestError:
         return False
     token = None if scopes is None else read_claims({"scope": " ".join(scopes)})
     return isinstance(located.decide(token_evidence(token, located), 0.0), Allow)
