@@ -8,6 +8,7 @@ from random import getrandbits
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from enforcer.wire.fields import OWS
 from enforcer.wire.target import read_path
 
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
@@ -19,6 +20,10 @@ _MAX_TEXTS: Final = 64
 _MAX_COMPARED: Final = 128 * 1024
 """Maximum size of the comparison: so many texts, and so many bytes, such as a token of 8 KiB with 16. Bounds work."""
 
+_MAX_CREDENTIALS: Final = 8
+"""Maximum number of credentials that texts are compared with: no client sends as many. Bounds work."""
+UNKNOWN_CREDENTIALS: Final = (b"",) * (_MAX_CREDENTIALS + 1)
+"""Credentials that were not read, because there are too many: any text may reveal them."""
 _MAX_UNREAD: Final = 256
 """Maximum size of the recorded part of an unread path, and of a path that is decoded more than once. Bounds work."""
 _ENCODED: Final = re.compile(rb"%[0-9A-Fa-f]{2}")
@@ -112,8 +117,10 @@ def reveals_any(texts: Iterable[bytes], credentials: Sequence[bytes]) -> bool:
 def _reveals(text: bytes, credentials: Sequence[bytes]) -> bool:
     if len(text) < _REVEALING:
         return False
+    if len(credentials) > _MAX_CREDENTIALS:
+        return True
     for value in credentials:
-        token = value.rpartition(b" ")[2]
+        token = value.rstrip(OWS).rpartition(b" ")[2]
         if text in value or (len(token) >= _REVEALING and token in text):
             return True
     return False

@@ -70,21 +70,31 @@ class RequestView:
     def pairs(self, names: Iterable[bytes]) -> bytes:
         """Return the query with only the pairs that an app may read for these names.
 
-        If the query is one of which no parameter has a value, neither has any of the result, which ends in `%`.
+        If the query is one of which no parameter has a value, the result is `%`, of which none has a value either.
         """
         wanted: set[bytes] = set()
         for name in names:
             wanted |= _readings(name)
         if not wanted:
             return b""
+        if not self._is_readable():
+            return b"%"
         pairs = [pair for pair in self.query.split(b"&") if any(_sent_as(part, wanted) for part in pair.split(b";"))]
-        return b"&".join(pairs if self._is_readable() else [*pairs, b"%"])
+        return b"&".join(pairs)
 
     def fields(self, names: Iterable[bytes]) -> tuple[bytes, ...]:
-        """Return the lines of the fields that an app may read for these names, in pieces."""
-        folded = {name.translate(FOLD) for name in names}
-        starts = [index for index in range(0, len(self.lines), 4) if self.lines[index].translate(FOLD) in folded]
-        return tuple([piece for start in starts for piece in self.lines[start : start + 4]])
+        """Return the lines of the fields that an app may read for these names, in pieces; of a name, at most two.
+
+        Two are enough to see that it has no value.
+        """
+        left = {name.translate(FOLD): 2 for name in names}
+        pieces: list[bytes] = []
+        for index in range(0, len(self.lines), 4):
+            folded = self.lines[index].translate(FOLD)
+            if left.get(folded):
+                left[folded] -= 1
+                pieces += self.lines[index : index + 4]
+        return tuple(pieces)
 
     def parameter(self, name: bytes) -> bytes | None:
         """Return the decoded value of the only query parameter with this name; None if an app may read another one.

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 from enforcer.decision_log.buffer import DecisionBuffer
 from enforcer.decision_log.record import DecisionRecord, ExchangeEnd
 from enforcer.decision_log.redaction import (
+    UNKNOWN_CREDENTIALS,
     make_request_id,
     recorded_host,
     recorded_path,
@@ -102,9 +103,9 @@ class Authorization:
     """
 
     __slots__ = (
-        "_age", "_decided_at", "_decisions", "_head", "_peer", "_possession", "_taken", "_token_with_proof",
-        "_verified_from", "identity", "lines", "purges", "route", "segments", "sender", "snapshot", "target",
-        "unlogged",
+        "_age", "_decided_at", "_decisions", "_head", "_known_secrets", "_peer", "_possession", "_taken",
+        "_token_with_proof", "_verified_from", "identity", "lines", "purges", "route", "segments", "sender",
+        "snapshot", "target", "unlogged",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead, snapshot: Snapshot, peer: Peer, decisions: DecisionBuffer) -> None:
@@ -115,6 +116,7 @@ class Authorization:
         self._taken: TakenToken | None = None  # the token, if the rule reads it from other places than Authorization
         self._token_with_proof: bytes | None = None  # the token if it came with the DPoP scheme
         self._possession: Possession | None = None  # None: it was not checked
+        self._known_secrets: Sequence[bytes] | None = None  # None: they were not needed yet
         self._verified_from = 0.0  # when the verification began, and the age of its result: only for the debug log
         self._age = NEVER
         self._decided_at = 0.0
@@ -278,11 +280,18 @@ class Authorization:
 
     def _secrets(self) -> Sequence[bytes]:
         """Return all values that are tokens, or may be, under this rule or another one."""
-        head = self._head
-        secrets = [] if head.authorization is None else [head.authorization]
-        for places in self.snapshot.token_places:
-            secrets += places.take(head.authorization, head.authorizations, head.lines, head.target).secrets
-        return secrets
+        known = self._known_secrets
+        if known is None:
+            head = self._head
+            secrets = {} if head.authorization is None else {head.authorization: None}
+            for places in self.snapshot.token_places:
+                taken = places.take(head.authorization, head.authorizations, head.lines, head.target)
+                if taken.secrets is None:
+                    self._known_secrets = UNKNOWN_CREDENTIALS
+                    return UNKNOWN_CREDENTIALS
+                secrets |= dict.fromkeys(taken.secrets)
+            self._known_secrets = known = tuple(secrets)
+        return known
 
     def _sent_id(self) -> bytes | None:
         return sent_request_id(self._head.lines, self._head.target, self._secrets())

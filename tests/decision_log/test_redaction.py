@@ -5,7 +5,9 @@ import re
 import pytest
 
 from enforcer.decision_log.redaction import (
+    UNKNOWN_CREDENTIALS,
     make_request_id,
+    recorded_host,
     recorded_path,
     recorded_segments,
     sent_request_id,
@@ -84,6 +86,21 @@ def test_a_path_that_reveals_the_token_is_hidden(target: bytes, segments: list[b
     assert recorded_path(target, segments, [b"Bearer other-token"]) == target
     assert recorded_path(b"/a/abc", [b"a", b"abc"], [b"Bearer abc"]) == b"/a/abc"
     assert recorded_segments(b"/[hidden]", 2) == [b"[hidden]"] * 2
+
+
+def test_credentials_with_blanks_behind_them_are_compared_without() -> None:
+    """The parser of HTTP/1.1 leaves whitespace at the end of a value."""
+    assert recorded_path(b"/a/x" + TOKEN, [b"a", b"x" + TOKEN], [b"Bearer " + TOKEN + b" \t"]) == b"/[hidden]"
+
+
+@pytest.mark.parametrize("credentials", [UNKNOWN_CREDENTIALS, [b"Bearer %d" % number for number in range(9)]])
+def test_nothing_is_recorded_beside_more_credentials_than_are_compared(credentials: list[bytes]) -> None:
+    """Comparing all would be work that clients choose."""
+    assert recorded_path(b"/a", [b"a"], credentials) == b"/a" if len(credentials[0]) else b"/[hidden]"
+    assert recorded_path(b"/a/12345678", [b"a", b"12345678"], credentials) == b"/[hidden]"
+    assert unread_path(b"//12345678", credentials) == b"/[hidden]"
+    assert recorded_host(b"app.example", credentials) == b""
+    assert sent_request_id(lines((b"X-Request-Id", b"12345678")), b"/a", credentials) is None
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import h11
 from fuzz.mutation import SEEDS
+from harness.attack_policy import RULES
 from harness.dataplane import PEER, DataPlane, Outcome
 from harness.signing import key, public
 
@@ -40,6 +41,16 @@ _IGNORED: Final = tuple(
     )
 )
 
+_PLACES: Final[dict[str, Any]] = {
+    "name": "places",
+    "path": "/places/**",
+    "scopes": ["read"],
+    "token_from": {"bearer": True, "cookie": "token", "subprotocol": "token.", "query": "access_token"},
+    "query": {"a": "1"},
+    "headers": {"X-Tenant": "{?a}"},
+}
+"""A rule that reads all that a client chooses the number of: cookies, subprotocols, parameters, fields."""
+
 UNITS: Final[Sequence[bytes]] = [text.encode() for text in SEEDS["units"]]
 FIELDS: Final[Sequence[bytes]] = [text.encode() for text in SEEDS["fields"]]
 SCHEMES: Final[Sequence[bytes]] = (b"", b"Bearer ", b"Bearer R~", b"DPoP ", b"DPoP K~", b"Basic ")
@@ -53,6 +64,7 @@ def make_plane() -> DataPlane:
             if token.startswith("K")
             else {"active": token.startswith("R"), "scope": "read"}
         ),
+        rules=[*RULES, _PLACES],
         admin={"credential": {"env": "ENFORCER_CLIENT_SECRET"}},
         log={"decisions": "all"},
         forwarding={"trusted_proxies": [PEER, "10.0.0.0/8", "192.0.2.0/24"], "client_cert": True},
@@ -84,6 +96,9 @@ def of_unit(unit: bytes) -> Iterator[tuple[str, bytes]]:
     token = (b"Authorization", b"Bearer R~1")
     yield "target", request(target, [token])
     yield "query", request(query, [token])
+    yield "query that is read", request(query.replace(b"/api/", b"/places/"), [])
+    for name in (b"Cookie", b"Sec-WebSocket-Protocol"):
+        yield f"{name.decode()} that is read", request(b"/places/x", [(name, filled(unit, _ROOM))])
     yield "host", request(b"/api/x", [(b"Host", filled(unit, _ROOM)), token])
     yield "absolute target", request(b"http://app/" + filled(unit, _LIMITS.target - 16), [token])
     for name in FIELDS:

@@ -38,6 +38,15 @@ SIGNS = {
     "addresses of proxies": cost.request(b"/api/x", [(b"X-Forwarded-For", b"10.0.0.1," * 3_000)]),
     "objects in a proof": dict(cost.of_unit(b"{},"))["proof's claims as JSON"],
     "names of fields": cost.new_names(1),
+    "parameters": cost.request(b"/places/x?" + b"a&" * 4_000, []),
+    "tokens in parameters": cost.request(b"/places/x?" + b"access_token=12345678&" * 370, []),
+    "cookies": cost.request(b"/places/x", [(b"Cookie", b"a;" * 15_000)]),
+    "tokens in cookies": cost.request(b"/" + b"12345678/" * 40, [(b"Cookie", b"token=12345678;" * 2_000)]),
+    "subprotocols": cost.request(b"/places/x", [(b"Sec-WebSocket-Protocol", b"a," * 15_000)]),
+    "tokens in subprotocols": cost.request(b"/places/x", [(b"Sec-WebSocket-Protocol", b"token.12345678," * 2_000)]),
+    "tokens and fields of a condition": cost.request(
+        b"/places/x", [(b"Cookie", b"token=12345678;" * 1_800), *([(b"X-Tenant", b"12345678")] * 90)]
+    ),
 }
 """Requests that cost 2 to 150 ms each, or might."""
 

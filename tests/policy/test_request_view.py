@@ -58,6 +58,19 @@ def test_a_parameter_in_another_spelling_is_another_value(first: bytes, second: 
     assert RequestView((), first + b"&" + second).parameter(b"a_b") is None
 
 
+def test_of_a_query_that_is_not_readable_nothing_is_kept() -> None:
+    """Searching all its pairs would be work that clients choose."""
+    assert RequestView((), b"patient=7&" + 100 * b"a&").pairs([b"patient"]) == b"%"
+
+
+def test_of_a_field_two_lines_are_kept() -> None:
+    """So that it has as little a value in the record as in the request."""
+    lines = [piece for name in (b"X-Tenant", b"A", *[b"X_Tenant"] * 90) for piece in (name, b": ", b"a", b"\r\n")]
+    kept = RequestView((), b"", b"", lines).fields([b"x-tenant"])
+    assert kept == (b"X-Tenant", b": ", b"a", b"\r\n", b"X_Tenant", b": ", b"a", b"\r\n")
+    assert RequestView((), b"", b"", kept).field(b"x-tenant") is None
+
+
 def test_the_pairs_of_no_name_are_none() -> None:
     """A record of a request that no condition on the query concerns reveals nothing of it."""
     assert RequestView((), b"patient=%").pairs([]) == b""

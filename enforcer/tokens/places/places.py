@@ -4,12 +4,15 @@
 2. A token is taken out whether it is valid or not, so that the app gets no token of anybody's. A field that an app may
    take for the one with the token (`X_Token` for `X-Token`) is removed, and never read.
 3. Everything else stays byte by byte: other cookies, other subprotocols, other parameters.
+4. The work does not depend on the number of cookies, subprotocols and parameters, which a client chooses: they are
+   searched by regular expressions, whose time is linear.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -22,21 +25,24 @@ _ENCODED_PREFIX: Final = b"base64url."
 _SUBPROTOCOL: Final = b"sec-websocket-protocol"
 _COOKIE: Final = b"cookie"
 _AUTHORIZATION: Final = b"authorization"
+_MAX_VALUES: Final = 4
+"""Maximum number of values that are read. A request with two tokens is refused, whatever they are. Bounds work."""
 
 
 class TakenToken(NamedTuple):
     """The token of a request, and the request without it.
 
     `place` is the setting that names the place, empty if there is no token. `lines` are the field lines in pieces,
-    `target` is the request target. `secrets` are all values that were in the places, as sent and decoded.
-    `subprotocol` is what a response without a subprotocol names instead; empty if the client offered none of ours.
+    `target` is the request target. `secrets` are all values that were in the places, as sent and decoded; None if they
+    were too many to read, so that nothing can be compared with them. `subprotocol` is what a response without a
+    subprotocol names instead; empty if the client offered none of ours.
     """
 
     token: bytes | NoToken | DPoPToken
     place: str
     lines: list[bytes]
     target: bytes
-    secrets: tuple[bytes, ...]
+    secrets: tuple[bytes, ...] | None
     subprotocol: bytes
 
 
@@ -47,8 +53,8 @@ class Places:
     """
 
     __slots__ = (
-        "_basic", "_bearer", "_cookie", "_decodes", "_header", "_marker", "_names", "_prefix", "_query", "_restores",
-        "_subprotocol", "checks_origin",
+        "_basic", "_bearer", "_cookie", "_cookies", "_decodes", "_header", "_marker", "_names", "_parameters",
+        "_prefix", "_query", "_restores", "_subprotocol", "_subprotocols", "checks_origin",
     )  # fmt: skip
 
     def __init__(self, settings: TokenPlaces, *, restores_authorization: bool) -> None:
@@ -61,9 +67,12 @@ class Places:
         self._subprotocol: Final = (settings.subprotocol or "").encode()
         named = {self._header: bool(self._header), _SUBPROTOCOL: bool(self._subprotocol)}
         self._names: Final = frozenset([name for name, is_read in named.items() if is_read])
+        self._cookies: Final = re.compile(rb";[ \t]*%b[ \t]*(?:=([^;]*))?(?=;|\Z)" % re.escape(self._cookie))
         self._marker: Final = self._subprotocol.rstrip(b".-_")
+        self._subprotocols: Final = _subprotocols(self._marker, self._subprotocol)
         self._decodes: Final = self._subprotocol.startswith(_ENCODED_PREFIX)
         self._query: Final = (settings.query or "").encode()
+        self._parameters: Final = re.compile(rb"&%b(?:=([^&]*))?(?=&|\Z)" % _maybe_encoded(self._query))
         self.checks_origin: Final = settings.cross_site == "refuse"
         """Whether a token in the cookie is accepted only if no page of another site sent the request."""
 
@@ -90,7 +99,8 @@ class Places:
             elif name == _AUTHORIZATION and without_authorization:
                 value = None
             elif self._names and name.translate(FOLD) in self._names:
-                search.secrets.append(lines[index + 2].strip(OWS))
+                if search.may_read("header", 1):
+                    search.secrets.append(lines[index + 2].strip(OWS))
                 value = None
             if value is not None:
                 remaining += (lines[index], b": ", value, b"\r\n")
@@ -101,7 +111,8 @@ class Places:
         token: bytes | NoToken | DPoPToken = NoToken.MISSING
         if search.tokens:
             token = search.tokens[0] if len(search.tokens) == 1 else NoToken.INVALID_REQUEST
-        return TakenToken(token, search.place, remaining, target, tuple(search.secrets), search.marker)
+        secrets = None if search.values > _MAX_VALUES else tuple(search.secrets)
+        return TakenToken(token, search.place, remaining, target, secrets, search.marker)
 
     def _read_authorization(self, search: _Search, authorization: bytes, count: int) -> bool:
         """Read the Authorization field; return whether it must not be forwarded."""
@@ -126,65 +137,91 @@ class Places:
         value = value.strip(OWS)
         if self._prefix and value[: len(self._prefix)].lower() != self._prefix:
             return value
-        search.take("header", value[len(self._prefix) :].strip(OWS))
+        if search.may_read("header", 1):
+            search.take("header", value[len(self._prefix) :].strip(OWS))
         return None
 
     def _without_cookie(self, search: _Search, value: bytes) -> bytes | None:
         """RFC 6265 §5.4: pairs are separated by `;`, and a name ends at the first `=`."""
-        pairs = value.split(b";")
-        others = [pair for pair in pairs if pair.partition(b"=")[0].strip(OWS) != self._cookie]
-        if len(others) == len(pairs):
+        if value.find(self._cookie) < 0:
             return value
-        for pair in pairs:
-            name, _, token = pair.partition(b"=")
-            if name.strip(OWS) == self._cookie:
-                search.take("cookie", token.strip(OWS))
-        return b";".join(others).strip(OWS) or None
+        pairs = b";" + value
+        others, count = self._cookies.subn(b"", pairs)
+        if not count:
+            return value
+        if search.may_read("cookie", count):
+            for match in self._cookies.finditer(pairs):
+                search.take("cookie", (match[1] or b"").strip(OWS))
+        return others[1:].strip(OWS) or None
 
     def _without_subprotocol(self, search: _Search, value: bytes) -> bytes | None:
-        offered = [element.strip(OWS) for element in value.split(b",")]
-        others: list[bytes] = []
-        for element in offered:
-            if element == self._marker:
-                search.marker = element
-            elif not element.startswith(self._subprotocol):
-                others.append(element)
-            else:
-                encoded = element[len(self._subprotocol) :]
-                token = _decoded(encoded) if self._decodes else encoded
-                search.secrets.append(encoded)
-                if token is None:
-                    search.add("subprotocol", NoToken.INVALID_REQUEST)
+        if value.find(self._marker) < 0:
+            return value
+        offered = b"," + value
+        others, count = self._subprotocols.subn(b"", offered)
+        if not count:
+            return value
+        if search.may_read("subprotocol", count):
+            for match in self._subprotocols.finditer(offered):
+                if match[2] is None:
+                    search.marker = match[1]
                 else:
-                    search.take("subprotocol", token)
-        return value if len(others) == len(offered) else b", ".join(others) or None
+                    self._read_subprotocol(search, match[2].strip(OWS))
+        return others[1:].strip(OWS) or None
+
+    def _read_subprotocol(self, search: _Search, encoded: bytes) -> None:
+        token = _decoded(encoded) if self._decodes else encoded
+        search.secrets.append(encoded)
+        if token is None:
+            search.add("subprotocol", NoToken.INVALID_REQUEST)
+        else:
+            search.take("subprotocol", token)
 
     def _without_parameter(self, search: _Search, target: bytes) -> bytes:
         path, _, query = target.partition(b"?")
-        pairs = query.split(b"&")
-        others: list[bytes] = []
-        for pair in pairs:
-            name, _, value = pair.partition(b"=")
-            if unquote_to_bytes(name) != self._query:
-                others.append(pair)
-            else:
-                search.secrets.append(value)
-                search.take("query", unquote_to_bytes(value))
-        if len(others) == len(pairs):
+        pairs = b"&" + query
+        others, count = self._parameters.subn(b"", pairs)
+        if not count:
             return target
-        return b"%b?%b" % (path, b"&".join(others)) if others else path
+        if search.may_read("query", count):
+            for match in self._parameters.finditer(pairs):
+                value = match[1] or b""
+                if value:
+                    search.secrets.append(value)
+                search.take("query", unquote_to_bytes(value))
+        return b"%b?%b" % (path, others[1:]) if others else path
+
+
+def _subprotocols(marker: bytes, prefix: bytes) -> re.Pattern[bytes]:
+    """Return the pattern of a subprotocol: the one without a token is its first group, and a token is the second."""
+    alone = rb"(%b)[ \t]*(?=,|\Z)|" % re.escape(marker) if marker else b"(?!)()|"
+    return re.compile(rb",[ \t]*(?:%b%b([^,]*))" % (alone, re.escape(prefix)))
+
+
+def _maybe_encoded(name: bytes) -> bytes:
+    """Return the pattern of a name of which any byte may be percent-encoded."""
+    return b"".join([b"(?:%b|%%(?i:%02x))" % (re.escape(b"%c" % byte), byte) for byte in name])
 
 
 class _Search:
     """The tokens that were found in a request, and where."""
 
-    __slots__ = ("marker", "place", "secrets", "tokens")
+    __slots__ = ("marker", "place", "secrets", "tokens", "values")
 
     def __init__(self) -> None:
         self.tokens: list[bytes | NoToken | DPoPToken] = []
         self.place = ""
         self.secrets: list[bytes] = []
+        self.values = 0
         self.marker = b""
+
+    def may_read(self, place: str, count: int) -> bool:
+        """Count so many values of a place; return whether they are few enough to read. If not, there is no token."""
+        self.values += count
+        if self.values <= _MAX_VALUES:
+            return True
+        self.add(place, NoToken.INVALID_REQUEST)
+        return False
 
     def take(self, place: str, value: bytes) -> None:
         """Note the value that was in a place; an empty one, as of a cookie that was deleted, does not count."""
