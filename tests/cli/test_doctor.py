@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from harness.configs import config
+from harness.ports import unused_ports
 from harness.servers import Server, introspection_server
 from harness.upstreams import Incoming, Upstream, upstream
 
@@ -118,3 +119,36 @@ def test_each_upstream_is_tried_by_name(tmp_path: Path, auth: Server, app: Upstr
         ("upstream gone", "http://127.0.0.1:1", "wrong"),
     ]
     assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--front-proxy", "http://127.0.0.1:8080"], "--front-proxy and --echo need each other"),
+        (["--echo", "127.0.0.1:8090"], "--front-proxy and --echo need each other"),
+        (["--front-proxy", "127.0.0.1", "--echo", "127.0.0.1:0"], "not a URL"),
+        (["--front-proxy", "http://127.0.0.1:8080", "--echo", "here"], "expected host:port"),
+    ],
+)
+def test_a_front_proxy_needs_its_url_and_an_address(tmp_path: Path, options: list[str], expected: str) -> None:
+    """Wrong usage has exit code 2."""
+    listener = {"address": "127.0.0.1:0", "contract": "nginx", "trusted_proxies": ["127.0.0.1"]}
+    result = doctor(tmp_path, config("", 1, upstream=None, decision=[listener]), *options)
+    assert (result.exit_code, expected in result.stderr) == (2, True)
+
+
+def test_a_front_proxy_needs_a_listener_that_it_asks(tmp_path: Path) -> None:
+    """Without the decision API, no proxy asks."""
+    options = ["--front-proxy", "http://127.0.0.1:8080", "--echo", "127.0.0.1:0"]
+    result = doctor(tmp_path, config("http://127.0.0.1:1", 1), *options)
+    assert (result.exit_code, "has no listener of the decision API" in result.stderr) == (2, True)
+
+
+def test_a_front_proxy_is_examined_instead_of_the_servers(tmp_path: Path) -> None:
+    """The command ends with 1 if a check fails, and says what the proxy must do."""
+    (nobody,) = unused_ports(1)
+    listener = {"address": "127.0.0.1:0", "contract": "nginx", "trusted_proxies": ["127.0.0.1"]}
+    options = ["--front-proxy", f"http://127.0.0.1:{nobody}", "--echo", "127.0.0.1:0"]
+    result = doctor(tmp_path, config("", 1, upstream=None, decision=[listener]), *options)
+    assert (result.exit_code, result.stdout.count("authorization server")) == (1, 0)
+    assert f"front proxy, http://127.0.0.1:{nobody}\n  ✗ question: no response of the front proxy" in result.stdout

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha1
@@ -82,7 +82,10 @@ def running(gateway: Gateway, folder: Path) -> Iterator[Stack]:
     listener = {"address": "127.0.0.1:0", "contract": gateway.contract, "trusted_proxies": ["127.0.0.1"]}
     with introspection_server(TOKENS) as server, upstream(_respond) as app:
         text = config("", server.port, upstream=None, rules=RULES, decision=[listener])
-        with enforcer(text) as process, _process(gateway, folder, process, app) as port:
+        with (
+            enforcer(text) as process,
+            program(gateway, folder, process.decision_ports[gateway.contract], app.port) as port,
+        ):
             yield Stack(gateway, port, process, app, server)
 
 
@@ -101,10 +104,13 @@ def _respond(incoming: Incoming) -> None:
 
 
 @contextmanager
-def _process(gateway: Gateway, folder: Path, process: Enforcer, app: Upstream) -> Iterator[int]:
+def program(
+    gateway: Gateway, folder: Path, decision: int, app: int, change: Callable[[str], str] = str
+) -> Iterator[int]:
+    """Run a gateway that asks and forwards to these ports, and return its own; `change` is made to its example."""
     port = unused_ports(1)[0]
-    text = (EXAMPLES / gateway.example).read_text()
-    ports = {_ENFORCER: process.decision_ports[gateway.contract], _APP: app.port, _LISTEN: port}
+    text = change((EXAMPLES / gateway.example).read_text())
+    ports = {_ENFORCER: decision, _APP: app, _LISTEN: port}
     for example, number in ports.items():
         for written in (f"127.0.0.1:{example}", f"port_value: {example}", f"http://:{example}"):
             text = text.replace(written, written.replace(example, str(number)))
