@@ -20,7 +20,7 @@ from enforcer.analysis.explanation_text import write
 from enforcer.errors import IntrospectionError
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, WOULD_DENY, Reason
 from enforcer.proxy.responses import Refusals, not_verified
-from enforcer.tokens.claims import SCOPE_CLAIMS, ScopeClaims
+from enforcer.tokens.claims import SCOPE_CLAIMS, ScopeClaims, claim_value
 from enforcer.tokens.introspection.response import INACTIVE, VerificationResult, from_members
 from enforcer.units import Section, Switch
 
@@ -31,6 +31,8 @@ _NEEDS_CLAIM: Final = {Reason.WRONG_AUDIENCE: "aud", Reason.WRONG_ISSUER: "iss"}
 """Reasons that a token without this claim is denied for, whatever else the test is about."""
 _RETRY_AFTER: Final = 5
 """Seconds in the response to a token that no server could have described like this."""
+_OF_TEXT: Final = ("scope", "scp")
+"""Claims that servers write scopes to as a text, separated by spaces; others are lists."""
 _IN_CLAIMS: Final = ("active", "scope", "sub", "client_id", "iss", "aud", "exp")
 
 
@@ -39,7 +41,7 @@ class TokenFacts(Section):
     """A token as introspection describes it (RFC 7662 §2.2). Without `expired` it does not expire."""
 
     scope: str = ""
-    """Scopes, separated by spaces."""
+    """Scopes, separated by spaces. The token has them in the claim that `scope_claims` of the server says."""
     client_id: str | None = None
     """Client that the token was issued to."""
     sub: str | None = None
@@ -74,9 +76,37 @@ class TokenFacts(Section):
         if self.inactive:
             return INACTIVE
         # A null member counts as absent.
-        members = {"client_id": self.client_id, "sub": self.sub, "iss": self.iss, "scope": self.scope or None}
+        identity = {"client_id": self.client_id, "sub": self.sub, "iss": self.iss, "aud": list(self.aud)}
         expiry = now - 1 if self.expired else None
-        return from_members({"active": True, **members, "aud": list(self.aud), "exp": expiry, **self.claims}, scopes)
+        members = {"active": True, **identity, "exp": expiry, **self.claims}
+        return from_members(with_scopes(members, self.scope, scopes), scopes)
+
+
+def with_scopes(members: Mapping[str, Any], scope: str, claims: ScopeClaims) -> Mapping[str, Any]:
+    """Return the members of a token that has further scopes, in a claim that its authorization server has scopes in.
+
+    That is the first such claim that the token has, or else `scope`, or else the first. `scope` has scopes, separated
+    by spaces. A claim that cannot hold scopes stays as it is: the enforcer could not read them either.
+    """
+    if not scope:
+        return members
+    holding = (each for each in claims.names if each[0] == "scope" or claim_value(members, *each) is not None)
+    name, path = next(holding, claims.names[0])
+    value = claim_value(members, name, path)
+    if value is None:
+        value = scope if name in _OF_TEXT else scope.split(" ")
+    elif isinstance(value, str):
+        value = f"{value} {scope}"
+    elif isinstance(value, list):
+        value = [*value, *scope.split(" ")]
+    else:
+        return members
+    return _with(members, (name,) if members.get(name) is not None else path, value)
+
+
+def _with(members: Mapping[str, Any], path: Sequence[str], value: Any) -> Mapping[str, Any]:
+    key, *below = path
+    return {**members, key: _with(members.get(key) or {}, below, value) if below else value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ from enforcer.wire.fields import METHODS
     "scopes",
     multiple=True,
     metavar="SCOPE",
-    help="Scopes of an assumed token, separated by spaces. Repeatable.",
+    help="Scopes of an assumed token, separated by spaces, in the claim that scope_claims says. Repeatable.",
 )
 @click.option(
     "--claim",

@@ -97,17 +97,20 @@ TOKEN: Final = 224
 
 @final
 class ScopeClaims:
-    """The claims that may hold a token's scopes, in order: the first that a token has is read, and no other."""
+    """The claims that may hold a token's scopes, in order: the first that a token has is read, and no other.
 
-    __slots__ = ("_names",)
+    `names` are their names, each with its path as `claim_value` takes it.
+    """
+
+    __slots__ = ("names",)
 
     def __init__(self, names: Sequence[str]) -> None:
         """Compile the names: a dotted one, or a JSON pointer, reaches into nested claims."""
-        self._names: Final = tuple([_name_and_path(name) for name in names])
+        self.names: Final = tuple([_name_and_path(name) for name in names])
 
     def read(self, members: Mapping[str, Any]) -> frozenset[str]:
         """Return the scopes of a token; raises ValueError."""
-        for name, path in self._names:
+        for name, path in self.names:
             value = claim_value(members, name, path)
             if value is UNREADABLE:
                 raise ValueError(f"{name} is not a member of an object")

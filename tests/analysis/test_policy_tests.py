@@ -6,7 +6,7 @@ import pytest
 from harness.policies import NOW, REFUSALS, policy
 from pydantic import TypeAdapter, ValidationError
 
-from enforcer.analysis.policy_tests import PolicyTestResult, PolicyTests, TokenFacts, coverage, run
+from enforcer.analysis.policy_tests import PolicyTestResult, PolicyTests, TokenFacts, coverage, run, with_scopes
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, Reason
 from enforcer.tokens.claims import ActiveToken, ScopeClaims
 from enforcer.tokens.introspection.response import INACTIVE
@@ -248,12 +248,41 @@ def test_a_token_is_read_as_the_authorization_server_of_its_rule_has_it() -> Non
     rules = policy({"path": "/a/**", "scopes": ["read"]}, scope_claims=ScopeClaims(["roles"]))
     tests = [
         {"name": "roles", "request": "GET /a", "token": {"claims": {"roles": ["read"]}}, "expect": "allow"},
-        {"name": "scope", "request": "GET /a", "token": {"scope": "read"}, "expect": "deny", "status": 403},
+        {"name": "scope", "request": "GET /a", "token": {"scope": "read"}, "expect": "allow"},
+        {"name": "other", "request": "GET /a", "token": {"claims": {"scp": "read"}}, "expect": "deny", "status": 403},
         {"name": "wrong", "request": "GET /a", "token": {"claims": {"roles": 5}}, "expect": "deny"},
+        {"name": "both", "request": "GET /a", "token": {"scope": "read", "claims": {"roles": 5}}, "expect": "deny"},
     ]
     results = run(_CASES.validate_python({"tests": tests}), rules, NOW, REFUSALS)
-    assert [result.judgement.reason for result in results] == ["ok", "insufficient_scope", "introspection_malformed"]
-    assert [result.passed for result in results] == [True, True, False]
+    malformed = "introspection_malformed"
+    assert [result.judgement.reason for result in results] == ["ok", "ok", "insufficient_scope", malformed, malformed]
+    assert [result.passed for result in results] == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("names", "claims", "expected"),
+    [
+        (["scope", "scp"], {}, {"scope": "r w"}),
+        (["scope", "scp"], {"scp": "x"}, {"scope": "r w", "scp": "x"}),
+        (["scp", "roles"], {}, {"scp": "r w"}),
+        (["scp", "roles"], {"roles": ["x"]}, {"roles": ["x", "r", "w"]}),
+        (["permissions", "scope"], {}, {"scope": "r w"}),
+        (["permissions", "scope"], {"permissions": "x"}, {"permissions": "x r w"}),
+        (["realm.roles"], {"realm": {"id": 1}}, {"realm": {"id": 1, "roles": ["r", "w"]}}),
+        (["realm.roles"], {"realm.roles": ["x"]}, {"realm.roles": ["x", "r", "w"]}),
+        (["/a/b.c"], {"a": None}, {"a": {"b.c": ["r", "w"]}}),
+        (["realm.roles"], {"realm": "x"}, {"realm": "x"}),
+    ],
+)
+def test_scopes_are_in_the_claim_that_the_authorization_server_has_them_in(
+    names: list[str], claims: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    """The token then has them as the enforcer reads it, and its other claims as they are."""
+    scope_claims = ScopeClaims(names)
+    members = with_scopes(claims, "r w", scope_claims)
+    assert members == expected
+    if claims != expected:
+        assert scope_claims.read(members) >= {"r", "w"}
 
 
 def test_an_unknown_token_is_not_a_request_without_a_token() -> None:
