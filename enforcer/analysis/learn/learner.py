@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from enforcer.analysis.learn.delimiters import kept_delimiters
 from enforcer.analysis.learn.hosts import MAX_HOSTS, host_name
 from enforcer.analysis.learn.path_templates import PathTemplates
 from enforcer.analysis.learn.proposals import number, proposed_rules
@@ -57,6 +58,7 @@ class Learner:
         self._skipped: Counter[str] = Counter()
         self._unreadable: Counter[str] = Counter()
         self._ambiguous: Counter[str] = Counter()
+        self._encoded: PathTemplates[TemplateUse] = PathTemplates(TemplateUse)
 
     def take(self, record: LogLine | None) -> None:
         """Add one line of a log; None stands for a line that is not a decision."""
@@ -67,12 +69,10 @@ class Learner:
                 if record.reason == "unreadable_path":
                     _count(self._unreadable, record.path)
                 elif skipped == _AMBIGUOUS:
-                    _count(self._ambiguous, record.path)
+                    self._take_ambiguous(record)
             return
         self._decisions += 1
-        # RFC 9110 §9.3.2: a rule for GET matches HEAD too.
-        method = "GET" if record.method == "HEAD" else record.method
-        segments = _segments(record.path)
+        method, segments = _method(record), _segments(record.path)
         if record.status in _NOT_FOUND:
             self._not_found.at(segments).record(("", method), MethodUse(1))
         elif record.scopes is None:
@@ -85,15 +85,17 @@ class Learner:
 
         No decision can be added afterwards.
         """
-        for templates in (self._good, self._without_token, self._not_found):
+        for templates in (self._good, self._without_token, self._not_found, self._encoded):
             templates.generalize()
         rules = [*proposed_rules([*self._good])]
         allowed, refused = sum(rule.allowed for rule in rules), sum(rule.refused for rule in rules)
+        ambiguous = sum(rule.ambiguous for rule in rules)
         lacking = f", and refuse {refused} whose token lacked the scope" if refused else ""
         head = [
             f"Proposed from {number(self._decisions, 'decision')}. Not every request that was sent should be",
             "allowed: review each rule before you use it, and give it a name that says what it is for.",
             f"The rules allow {number(allowed, 'request')}{lacking}.",
+            *([f"Whether {number(ambiguous, 'more request')} may pass depends on `encoded`."] if ambiguous else []),
             *(f"Skipped, {cause}: {count}" for cause, count in sorted(self._skipped.items())),
         ]
         if len(self._hosts) > MAX_HOSTS:
@@ -112,14 +114,28 @@ class Learner:
             return ""
         return host
 
+    def _take_ambiguous(self, record: LogLine) -> None:
+        segments = _segments(record.path)
+        delimiters = kept_delimiters(segments)
+        if delimiters:
+            use = MethodUse(1, delimiters=Counter([delimiters]))
+            self._encoded.at(segments).record(("", _method(record)), use)
+        else:
+            _count(self._ambiguous, record.path)
+
     def _open_questions(self, proposals: Iterable[Proposal]) -> Iterator[str]:
         if self._unreadable:
             yield "Refused by every policy, whatever its rules:"
             yield from _listed([(count, path) for path, count in self._unreadable.items()])
         if self._ambiguous:
-            yield "Parsers read these paths differently. Such a path passes if all its readings match the same rule, as"
-            yield "below `**`; for {name}, say in the rule's `encoded` which delimiters the app keeps:"
+            yield "Parsers read these paths differently. Such a path passes only if all its readings match the same"
+            yield "rule, as below `**`:"
             yield from _listed([(count, path) for path, count in self._ambiguous.items()])
+        uses = [(path, *item) for path, use in self._encoded for item in use.by_method().items()]
+        if uses:
+            yield "Refused, or without a token: some apps end a segment at the encoded delimiter in it. If the app"
+            yield "keeps it in the segment, add the key to the rule for the path, and to the rules around it:"
+            yield from _listed([(use.count, f"{method} {path}, {use.encoded}") for path, method, use in uses])
         if lines := _counts(self._without_token):
             yield "Requested without a token, and so without a rule; if everybody may, write one with `public: true`:"
             yield from _listed(lines)
@@ -165,11 +181,14 @@ def _use(record: LogLine, written: tuple[str, ...], segments: list[bytes]) -> Me
         clients=set() if record.client_id is None else {record.client_id},
         holders={(record.client_id, record.subject)},
         own=Counter([depth for depth, segment in enumerate(segments) if segment == subject]),
+        delimiters=Counter([delimiters] if (delimiters := kept_delimiters(segments)) else []),
     )
 
 
 def _skip_reason(record: LogLine) -> str:
     """Return why a decision leads to no rule; empty if it may lead to one."""
+    if record.reason == Reason.AMBIGUOUS_PATH:
+        return _AMBIGUOUS
     if record.decision not in ("allow", WOULD_DENY):
         return "requests that were refused"
     if record.reason == Reason.NOBODY:
@@ -178,7 +197,8 @@ def _skip_reason(record: LogLine) -> str:
         return "requests under public rules"
     if record.reason == Reason.PREFLIGHT:
         return "CORS preflights"
-    if record.reason == Reason.AMBIGUOUS_PATH or _read(record.path)[1]:
+    segments, ambiguous = _read(record.path)
+    if ambiguous and (record.scopes is None or not kept_delimiters(segments)):
         return _AMBIGUOUS
     if record.reason in NO_ANSWER:
         return "requests whose token could not be verified"
@@ -191,6 +211,11 @@ def _skip_reason(record: LogLine) -> str:
 
 
 _AMBIGUOUS: Final = "requests with ambiguous paths"
+
+
+def _method(record: LogLine) -> str:
+    # RFC 9110 §9.3.2: a rule for GET matches HEAD too.
+    return "GET" if record.method == "HEAD" else record.method
 
 
 def _segments(path: str) -> list[bytes]:

@@ -1,6 +1,7 @@
 """Derives path templates from paths: segments that vary become parameters, in bounded memory.
 
-1. A segment that looks like an identifier becomes a parameter at once, also with an ending such as `.json` around it.
+1. A segment that looks like an identifier becomes a parameter at once, also with an ending such as `.json` around it,
+   and so does a segment with an encoded delimiter, which no rule can have as a literal.
 2. So do all segments at a position with too many values. Merged segments stay merged, so that the order of the paths
    does not matter (up to `MAX_TEMPLATES`).
 3. `generalize` merges further segments whose requests are alike; it is called once, after the last path.
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Generic, Protocol, Self, TypeVar
 from urllib.parse import quote
 
+from enforcer.analysis.learn.delimiters import has_delimiter
 from enforcer.policy.templates import Affix, Segment
 
 VARIES: Final = 50
@@ -137,6 +139,8 @@ class _Node(Generic[U]):
             self.children[parameter].generalize(depth + 1, varies, new)
 
     def _key(self, segment: bytes) -> Segment:
+        if has_delimiter(segment):
+            return None
         match = None if segment in _LITERAL or self.merged else _PARAMETER.fullmatch(segment)
         if match is not None and match[1]:
             return Affix(b"", match[1])
@@ -161,7 +165,9 @@ class _Node(Generic[U]):
     def _restore_version(self) -> None:
         """Make a parameter that never varied a literal again, if it is more probably the version of an API."""
         node = self.children.get(None)
-        if node is None or node.segment is None or len(node.segment) > 2 or node.segment in self.children:
+        if node is None or node.segment is None or len(node.segment) > 2 or not node.segment.isdigit():
+            return
+        if node.segment in self.children:
             return
         if sum(use.count for _, use in node.uses()) >= _VERSION_REQUESTS:
             self.children[node.segment] = self.children.pop(None)

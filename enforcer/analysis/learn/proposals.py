@@ -22,11 +22,15 @@ _FEW: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class ProposedRule:
-    """A proposed rule, the number of logged requests that it allows, and of those that match it and are refused."""
+    """A proposed rule, and the numbers of logged requests that it allows, that it refuses, and whose path is ambiguous.
+
+    Whether the latter pass depends on the key `encoded` of this rule and the rules around it.
+    """
 
     proposal: Proposal
     allowed: int
     refused: int
+    ambiguous: int
 
 
 class _Requirement(NamedTuple):
@@ -110,7 +114,10 @@ def _rule(
         authenticated=not (scopes or any_scope or own),
     )
     comments = tuple(line for text in _comments(requirement, uses, count, refused) for line in wrap(text, _WIDTH))
-    return ProposedRule(Proposal(rule, comments), count - refused if counted else 0, refused if counted else 0)
+    if not counted:
+        return ProposedRule(Proposal(rule, comments), 0, 0, 0)
+    ambiguous = sum(each.use.delimiters.total() for each in uses)
+    return ProposedRule(Proposal(rule, comments), max(count - refused - ambiguous, 0), refused, ambiguous)
 
 
 def _joined(scopes: Sequence[str], any_scope: Sequence[str]) -> str:
@@ -124,6 +131,11 @@ def _comments(requirement: _Requirement, uses: Sequence[_PathUse], count: int, r
     if refused:
         scopes = _joined(requirement.scopes, requirement.any_scope)
         yield f"{refused} of them had a token without {scopes}, and would be refused"
+    if whole.delimiters:
+        yield (
+            f"{whole.delimiters.total()} of them had an encoded delimiter in a segment, and may be refused; if the app "
+            f"keeps it in the segment, add {whole.encoded}"
+        )
     if requirement.own:
         yield f"the subject of every token was {{{requirement.own}}}"
     seen = {scope for scopes in whole.tokens or () for scope in scopes}

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from enforcer.wire.readings import DELIMITERS
+
 MANY: Final = 100
 """Maximum number of clients, token holders, or sets of scopes counted for a template."""
 TOLERATED: Final = 20
@@ -37,7 +39,7 @@ class MethodUse:
 
     `common` are the scopes that all tokens had; None if there was no token. `tokens` counts the requests by the scopes
     of their token; None if these varied too much. `own` counts, by depth, the requests whose path segment there is the
-    subject of the token.
+    subject of the token. `delimiters` counts the requests with delimiters in segments, by their names in `encoded`.
     """
 
     count: int = 0
@@ -46,6 +48,7 @@ class MethodUse:
     clients: set[str] = field(default_factory=set)
     holders: set[tuple[str | None, str | None]] = field(default_factory=set)
     own: Counter[int] = field(default_factory=Counter)
+    delimiters: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
     def add(self, other: MethodUse) -> None:
         """Add the requests of another record."""
@@ -61,6 +64,13 @@ class MethodUse:
         if len(self.holders) < MANY:
             self.holders |= other.holders
         self.own += other.own
+        self.delimiters += other.delimiters
+
+    @property
+    def encoded(self) -> str:
+        """The key of a rule that lets its requests with delimiters in segments pass; empty if there are none."""
+        names = {name for each in self.delimiters for name in each}
+        return f"encoded: [{', '.join(name for name in DELIMITERS if name in names)}]" if names else ""
 
     @property
     def conditions(self) -> Scopes:

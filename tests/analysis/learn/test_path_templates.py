@@ -56,7 +56,7 @@ def templates(paths: Iterable[str]) -> dict[str, int]:
         ("/a/cus_NffrFeUfNV2Hib0000", "/a/{id}"),
         ("/a/a-very-long-name-of-a-page", "/a/a-very-long-name-of-a-page"),
         ("/v1/api.json", "/v1/api.json"),
-        ("/a*{b}c%", "/a%2A%7Bb%7Dc%25"),
+        ("/a*{b}c", "/a%2A%7Bb%7Dc"),
         ("/a b/é", "/a%20b/%C3%A9"),
     ],
 )
@@ -67,8 +67,8 @@ def test_a_segment_that_looks_like_an_identifier_is_a_parameter(path: str, templ
 
 def test_a_template_is_a_valid_path_of_a_rule() -> None:
     """Its literals match as literals."""
-    ((template, _),) = templates(["/a*{b}c/é;d/**"]).items()
-    assert Path.parse(template.replace("%3B", "")).segments == (b"a*{b}c", "éd".encode(), b"**")
+    ((template, _),) = templates(["/a*{b}c/éd/**"]).items()
+    assert Path.parse(template).segments == (b"a*{b}c", "éd".encode(), b"**")
 
 
 def test_many_values_at_one_position_become_a_parameter() -> None:
