@@ -314,7 +314,7 @@ class ClientConnection(AcceptedConnection):
         registry = self._registry
         tunnel = Tunnel(registry, self.transport, self._input.transport, upstream, grant, snapshot.timeouts.tunnel)
         tunnel.start(self._hand_over(tunnel), first)
-        if grant.has_ended(0.0):
+        if grant.has_ended(0.0, snapshot):
             tunnel.abort()
         elif snapshot is not registry.snapshot:
             tunnel.renew()

@@ -451,7 +451,7 @@ class Exchange(Receiver):
 
     def end_if_not_valid(self, now: float) -> None:
         """Cut a response that outlasts its token or a purge of it; one that has not begun may still come."""
-        if self.state is _RESPONDING and self._authorization.grant(self._permit).has_ended(now):
+        if self.state is _RESPONDING and self._authorization.grant(self._permit).has_ended(now, self._snapshot):
             self._abort()
 
     def revoke(self, purge: Purge) -> None:

@@ -10,8 +10,8 @@ from enforcer.policy.matcher import choose
 from enforcer.policy.request_view import RequestView
 from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Route, Snapshot
-from enforcer.tokens.claims import NEVER
 from enforcer.tokens.purge import Purge
+from enforcer.wire.target import Target
 
 
 class Grant(NamedTuple):
@@ -36,15 +36,12 @@ class Grant(NamedTuple):
     def __repr__(self) -> str:
         return "Grant(***)"
 
-    @property
-    def expires_at(self) -> float:
-        """The time when the token expires, and the stream with it; infinity if it may outlast the token."""
+    def has_ended(self, now: float, snapshot: Snapshot) -> bool:
+        """Return whether the token was purged, or has expired and may not be outlasted under the snapshot in force."""
         token = self.permit.token
-        return token.expires if token is not None and self.route.ends_with_token else NEVER
-
-    def has_ended(self, now: float) -> bool:
-        """Return whether the token has expired, and the stream with it, or was purged."""
-        return self.expires_at <= now or any(map(self.is_ended_by, self.purges))
+        if token is not None and token.expires <= now and self._locate(snapshot)[1].ends_with_token:
+            return True
+        return any(map(self.is_ended_by, self.purges))
 
     def is_ended_by(self, purge: Purge) -> bool:
         """Return whether a purge covers the token."""
@@ -52,16 +49,18 @@ class Grant(NamedTuple):
 
     def reauthorize(self, snapshot: Snapshot) -> Refusal | None:
         """Return how a snapshot would refuse the request, by the known verification result; None if it allows it."""
-        target, methods = snapshot.routes.locate(self.target, self.host)
-        route = None if methods is None else choose(methods, self.method)
-        if route is None:
-            route = snapshot.without_rule(self.method)
+        target, route = self._locate(snapshot)
         request = RequestView(target.segments, target.query, self.host, self.lines, self.address)
         token = self.permit.token
         # The result of one authorization server means nothing to a rule that trusts another one. One without claims
         # that are read only now cannot be decided on: a claim that was not kept would pass for an absent one.
         known = token is not None and not route.parting and route.verifier.takes(token, self.route.verifier)
         without = None if known else route.without_token
-        # As of when the token was valid: whether its expiry ends the stream is `ends_with_token`.
+        # As of when the token was valid: whether its expiry ends the stream is for `has_ended`.
         decision = decide_again(route.requirement, self.permit, without, request, self.granted_at, route.report_only)
         return None if isinstance(decision, Allow) else route.refusals.bearer[decision.reason]
+
+    def _locate(self, snapshot: Snapshot) -> tuple[Target, Route]:
+        target, methods = snapshot.routes.locate(self.target, self.host)
+        route = None if methods is None else choose(methods, self.method)
+        return target, snapshot.without_rule(self.method) if route is None else route

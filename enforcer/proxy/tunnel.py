@@ -81,8 +81,7 @@ class Tunnel(ManagedConnection):
     """The two ends and their deadlines: `idle_timeout` seconds without a byte, or the expiry of the token."""
 
     __slots__ = (
-        "_deadline", "_down", "_ends", "_expires_at", "_grant", "_idle_timeout", "_registry", "_tls", "_up",
-        "_upstream", "active",
+        "_deadline", "_down", "_ends", "_grant", "_idle_timeout", "_registry", "_tls", "_up", "_upstream", "active",
     )  # fmt: skip
 
     def __init__(
@@ -99,7 +98,6 @@ class Tunnel(ManagedConnection):
         self._tls = readable if isinstance(readable, TlsReader) else None
         self._upstream = upstream
         self._grant = grant
-        self._expires_at = grant.expires_at
         self._idle_timeout = idle_timeout
         self._deadline = registry.ticker.next + idle_timeout
         self._ends = 2
@@ -129,7 +127,7 @@ class Tunnel(ManagedConnection):
         if self.active:
             self.active = False
             self._deadline = now + self._idle_timeout
-        if self._deadline <= now or self._expires_at <= wall:
+        if self._deadline <= now or self._grant.has_ended(wall, self._registry.snapshot):
             self.abort()
 
     def renew(self) -> bool:

@@ -468,7 +468,7 @@ def test_a_tunnel_knows_of_the_purges_before_it() -> None:
         script.exchange.revoke(Purge("token", "good-token"))
         await script.on("upgraded")
         ((_, grant),) = script.client.tunnels
-        assert grant.has_ended(0.0)
+        assert grant.has_ended(0.0, script.playbook.registry.snapshot)
         assert "good-token" not in repr(grant)
 
     play(script())

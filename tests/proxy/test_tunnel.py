@@ -198,6 +198,40 @@ def test_a_tunnel_ends_when_its_token_expires() -> None:
     play(script())
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "ends"),
+    [
+        ({}, {"mode": "report"}, False),
+        ({"mode": "report"}, {}, True),
+        ({"forwarding": {"end_with_token": False}}, {}, True),
+        ({}, {"forwarding": {"end_with_token": False}}, False),
+    ],
+)
+def test_a_reload_decides_whether_a_tunnel_may_outlast_its_token(
+    before: dict[str, Any], after: dict[str, Any], ends: bool
+) -> None:
+    """As it decides everything else about it: a tunnel of the time in report mode would live on without a token."""
+    everybody = [{"name": "all", "path": "/**", "authenticated": True}]
+
+    async def script() -> None:
+        script = Script(rules=everybody, **before)
+        connection = ClientConnection(script.playbook.registry)
+        client = Pipe(connection)
+        connection.connection_made(client)
+        client.receive(ASK[:-2] + b"Authorization: Bearer token\r\n\r\n")
+        await script.playbook.settle()
+        script.playbook.introspected({"active": True, "exp": 4_000_000_000})
+        await script.playbook.settle()
+        script.playbook.upstream.receive(SWITCHING)
+        (tunnel,) = script.playbook.registry.connections
+        script.playbook.registry.snapshot = script.playbook.snapshot(rules=everybody, **after)
+        assert tunnel.renew()
+        tunnel.sweep(0.0, 4_000_000_000.0)
+        assert client.aborted is ends
+
+    play(script())
+
+
 def test_a_large_read_lets_the_others_have_a_turn() -> None:
     """And no more is read if the other end is full by then."""
 
