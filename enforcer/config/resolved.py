@@ -27,7 +27,7 @@ def resolved_rules(config: Config) -> Iterator[Rule]:
     """Yield the rules in order, each with the configuration's values for the keys that it does not set.
 
     A rule without `issuer` or `audience` requires those of its authorization servers, if all of these have one. If none
-    has an `audience`, it requires that of its resource.
+    has an `audience`, it requires that of its resource. A rule for everybody or nobody has no such conditions.
     """
     first = config.authorization_servers[0]
     unrestricted = first.issuer is None and not first.audience
@@ -35,7 +35,8 @@ def resolved_rules(config: Config) -> Iterator[Rule]:
         changes: dict[str, Any] = {}
         if rule.mode is None and config.mode != "enforce":
             changes["mode"] = config.mode
-        if not rule.public and (rule.authorization_server is not None or not unrestricted):
+        restricted = rule.authorization_server is not None or not unrestricted
+        if restricted and not (rule.public or rule.nobody):
             servers = servers_for(config, rule)
             issuers = [() if server.issuer is None else (server.issuer,) for server in servers]
             if not rule.issuer and all(issuers):

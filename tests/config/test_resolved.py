@@ -45,6 +45,7 @@ rules:
   - {name: unknown, path: /4, authenticated: true, authorization_server: c}
   - {name: some unknown, path: /5, authenticated: true, authorization_server: [a, c]}
   - {name: public, path: /6, public: true}
+  - {name: nobody, path: /7, nobody: true}
 """
 
 
@@ -66,6 +67,7 @@ def test_a_rule_requires_issuer_and_audience_of_its_authorization_servers(loads:
         "unknown": ((), ()),
         "some unknown": ((), ()),
         "public": ((), ()),
+        "nobody": ((), ()),
     }
 
 
